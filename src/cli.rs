@@ -1,0 +1,220 @@
+//! The options, as a user writes them, and what they come to.
+
+use crate::config::{AccessLog, Config, Listen, Timeouts};
+use crate::model::{self, MODELS};
+use crate::net::Address;
+use crate::service::{self, SERVICES};
+use clap::builder::{PossibleValue, PossibleValuesParser};
+use clap::{CommandFactory, Parser, error::ErrorKind};
+use log::LevelFilter;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Serves static files and small TCP protocols from one readiness loop.
+#[derive(Parser, Debug)]
+#[command(version, max_term_width = 100)]
+struct Options {
+    /// The directory to serve over http
+    #[arg(default_value = ".")]
+    root: PathBuf,
+
+    /// What to serve; may be given more than once [default: http]
+    #[arg(long = "mode", value_name = "MODE", value_parser = modes())]
+    modes: Vec<String>,
+
+    /// Where to listen: HOST:PORT, [IPV6]:PORT, or :PORT for all addresses; port 0 is any free one. May be given more
+    /// than once; with several modes, each address says whose it is [default: 127.0.0.1, http 8080, echo 7007]
+    #[arg(long, value_name = "[MODE=]ADDR")]
+    listen: Vec<String>,
+
+    /// How to wait for connections
+    #[arg(long, value_name = "NAME", default_value = model::DEFAULT, value_parser = models())]
+    model: String,
+
+    /// The form of the access log, which goes to the standard output
+    #[arg(long, value_name = "FORM", default_value = "combined")]
+    access_log: AccessLog,
+
+    /// How much to say on the standard error: off, error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log_level: LevelFilter,
+
+    /// For a request head, from its first byte
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = positive)]
+    head_timeout: Duration,
+
+    /// For the next request on a connection
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = positive)]
+    idle_timeout: Duration,
+
+    /// For a peer to take any of what is sent to it
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = positive)]
+    send_timeout: Duration,
+
+    /// For what is under way at SIGTERM or SIGINT; a second signal ends at once
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    drain_timeout: Duration,
+}
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub struct Command {
+    /// What to serve, and how.
+    pub config: Config,
+    /// How much to say.
+    pub log_level: LevelFilter,
+}
+
+/// Reads the command line.
+///
+/// # Errors
+/// clap's, for the user: print it and exit with its code (2 for usage, 0 for --help and --version).
+pub fn parse(
+    arguments: impl IntoIterator<Item = std::ffi::OsString>,
+) -> Result<Command, clap::Error> {
+    let options = Options::try_parse_from(arguments)?;
+    let listen = listen(&options.modes, &options.listen)
+        .map_err(|message| Options::command().error(ErrorKind::ValueValidation, message))?;
+    Ok(Command {
+        config: Config {
+            root: options.root,
+            listen,
+            model: options.model,
+            access_log: options.access_log,
+            timeouts: Timeouts {
+                head: options.head_timeout,
+                idle: options.idle_timeout,
+                send: options.send_timeout,
+                drain: options.drain_timeout,
+                ..Timeouts::default()
+            },
+        },
+        log_level: options.log_level,
+    })
+}
+
+/// Which service listens where: each mode at least once, at its default port unless told otherwise.
+fn listen(modes: &[String], addresses: &[String]) -> Result<Vec<Listen>, String> {
+    let default = [SERVICES[0].name.to_owned()];
+    let modes = if modes.is_empty() { &default } else { modes };
+    let mut listen = Vec::new();
+    for text in addresses {
+        let (service, address) = match (text.split_once('='), modes) {
+            (Some((mode, address)), _) if modes.iter().any(|m| m == mode) => (mode, address),
+            (Some((mode, _)), _) if service::find(mode).is_some() => {
+                return Err(format!(
+                    "--listen {text} is for a mode that is not served; add --mode {mode}"
+                ));
+            }
+            (Some((mode, _)), _) => return Err(format!("--listen {text}: no mode `{mode}`")),
+            (None, [mode]) => (mode.as_str(), text.as_str()),
+            (None, _) => {
+                return Err(format!(
+                    "--listen {text} does not say for which mode; write for example --listen {}={text}",
+                    modes[0]
+                ));
+            }
+        };
+        listen.push(Listen {
+            service: service.into(),
+            address: address.parse::<Address>()?,
+        });
+    }
+    for mode in modes {
+        if !listen.iter().any(|listen| listen.service == *mode) {
+            let row = service::find(mode).ok_or_else(|| format!("no mode `{mode}`"))?;
+            listen.push(Listen {
+                service: row.name.into(),
+                address: Address::loopback(row.port),
+            });
+        }
+    }
+    Ok(listen)
+}
+
+fn modes() -> PossibleValuesParser {
+    PossibleValuesParser::new(
+        SERVICES
+            .iter()
+            .map(|row| PossibleValue::new(row.name).help(row.about)),
+    )
+}
+
+fn models() -> PossibleValuesParser {
+    PossibleValuesParser::new(
+        MODELS
+            .iter()
+            .map(|row| PossibleValue::new(row.name).help(row.about)),
+    )
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; expected a time such as 500ms, 10s or 2m"))
+}
+
+fn positive(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("expected a time above zero".into()),
+        time => Ok(time),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<String, String> {
+        let arguments = ["evserve"].into_iter().chain(line.split_whitespace());
+        parse(arguments.map(Into::into))
+            .map(|command| {
+                let listen = command.config.listen.iter();
+                let listen = listen.map(|l| format!("{}={}", l.service, l.address));
+                listen.collect::<Vec<_>>().join(" ")
+            })
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn who_listens_where() {
+        let cases = [
+            ("", "http=127.0.0.1:8080"),
+            ("--mode echo", "echo=127.0.0.1:7007"),
+            (
+                "--mode http --mode echo dir",
+                "http=127.0.0.1:8080 echo=127.0.0.1:7007",
+            ),
+            ("--listen [::1]:0 --listen :80", "http=[::1]:0 http=:80"),
+            (
+                "--mode http --mode echo --listen echo=127.0.0.1:0",
+                "echo=127.0.0.1:0 http=127.0.0.1:8080",
+            ),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(parsed(line).as_deref(), Ok(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_answered_with_what_was_expected() {
+        let cases = [
+            ("--mode htp", "[possible values: http, echo"),
+            ("--model kqueue", "[possible values: epoll"),
+            ("--listen echo=:1", "add --mode echo"),
+            ("--listen x=:1", "no mode `x`"),
+            ("--mode http --mode echo --listen :1", "--listen http=:1"),
+            ("--listen 8080", "expected HOST:PORT"),
+            ("--idle-timeout 10", "such as 500ms"),
+            ("--idle-timeout 0s", "above zero"),
+            (
+                "--access-log json",
+                "[possible values: off, common, combined]",
+            ),
+            ("a b", "unexpected argument 'b'"),
+        ];
+        for (line, expected) in cases {
+            let error = parsed(line).expect_err(line);
+            assert!(error.contains(expected), "{line}: {error}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What the server is told to do: checked once, read-only from then on.
+
+use crate::net::Address;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything that can be chosen.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The directory that http serves.
+    pub root: PathBuf,
+    /// Which service is to listen where.
+    pub listen: Vec<Listen>,
+    /// The name of a row of [`crate::model::MODELS`].
+    pub model: String,
+    /// Which lines the access log has.
+    pub access_log: AccessLog,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+}
+
+/// A service and an address for it.
+#[derive(Clone, Debug)]
+pub struct Listen {
+    /// The name of a row of [`crate::service::SERVICES`].
+    pub service: String,
+    /// Where to listen.
+    pub address: Address,
+}
+
+/// The form of the access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum AccessLog {
+    /// No access log.
+    Off,
+    /// The Common Log Format
+    Common,
+    /// The same with the fields Referer and User-Agent
+    Combined,
+}
+
+/// How long each kind of waiting may last.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// For a request head, from its first byte: a peer that dribbles must not hold a connection for ever.
+    pub head: Duration,
+    /// For the next request on a connection.
+    pub idle: Duration,
+    /// For the peer to take any of what is sent to it.
+    pub send: Duration,
+    /// For the peer to close its side after ours has been closed.
+    pub linger: Duration,
+    /// For what is under way when the server is asked to stop.
+    pub drain: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts {
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(30),
+            send: Duration::from_secs(30),
+            linger: Duration::from_secs(2),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Why the server did not start: a sentence for the user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartError(pub String);
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StartError {}

@@ -1,0 +1,141 @@
+//! A directory as a page.
+
+use super::path::{ENCODED, RelativePath};
+use maud::{DOCTYPE, Render, html};
+use percent_encoding::{PercentEncode, percent_encode};
+use rustix::fs::{AtFlags, Dir, FileType, statat};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// One line of a listing. Directories come before files, each in the order of their bytes.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    is_file: bool,
+    name: Vec<u8>,
+}
+
+/// The directory at `path`, open for reading, as an HTML page whose links lead to each entry, whatever its name.
+///
+/// # Errors
+/// Those of reading a directory.
+pub fn listing(path: &RelativePath, directory: OwnedFd) -> io::Result<String> {
+    let entries = read(&directory)?;
+    let shown: Vec<_> = path.names().map(String::from_utf8_lossy).collect();
+    let title = format!("/{}", shown.join("/"));
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width";
+                meta name="color-scheme" content="light dark";
+                title { "Index of " (title) }
+            }
+            body {
+                h1 { "Index of " (title) }
+                ul {
+                    @if !shown.is_empty() { li { a href="../" { "../" } } }
+                    @for entry in &entries {
+                        @let slash = if entry.is_file { "" } else { "/" };
+                        li { a href={ (Url(&entry.name)) (slash) } { (Name(&entry.name)) (slash) } }
+                    }
+                }
+            }
+        }
+    };
+    Ok(page.into_string())
+}
+
+fn read(directory: &OwnedFd) -> io::Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let file_type = match entry.file_type() {
+            // Only for these does the directory itself not say what a request would find.
+            FileType::Symlink | FileType::Unknown => {
+                statat(directory.as_fd(), name, AtFlags::empty())
+                    .map_or(FileType::Unknown, |stat| {
+                        FileType::from_raw_mode(stat.st_mode)
+                    })
+            }
+            known => known,
+        };
+        entries.push(Entry {
+            is_file: file_type != FileType::Directory,
+            name: name.to_bytes().to_vec(),
+        });
+    }
+    entries.sort_unstable();
+    Ok(entries)
+}
+
+/// A name in a link.
+struct Url<'a>(&'a [u8]);
+
+impl Render for Url<'_> {
+    fn render_to(&self, page: &mut String) {
+        let encoded: PercentEncode<'_> = percent_encode(self.0, ENCODED);
+        page.extend(encoded);
+    }
+}
+
+/// A name as text, with what is no UTF-8 replaced.
+struct Name<'a>(&'a [u8]);
+
+impl Render for Name<'_> {
+    fn render_to(&self, page: &mut String) {
+        String::from_utf8_lossy(self.0).render_to(page);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn names_of_all_kinds() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let names: [&[u8]; 7] = [
+            b"b.txt",
+            b"a b",
+            b"<script>\"'&",
+            b"new\nline",
+            b"100%",
+            b"x:y",
+            b"\xff",
+        ];
+        for name in names {
+            std::fs::write(directory.path().join(OsStr::from_bytes(name)), "").expect("written");
+        }
+        std::fs::create_dir(directory.path().join("z")).expect("made");
+        std::os::unix::fs::symlink("z", directory.path().join("to z")).expect("linked");
+        let path = RelativePath::decode(b"/<i>/").expect("a path");
+        let descriptor = std::fs::File::open(directory.path()).expect("opened");
+        let page = listing(&path, descriptor.into()).expect("a page");
+        let links: Vec<&str> = page
+            .split("<li>")
+            .skip(1)
+            .map(|item| item.split("</li>").next().expect("an item"))
+            .collect();
+        let expected = [
+            r#"<a href="../">../</a>"#,
+            r#"<a href="to%20z/">to z/</a>"#,
+            r#"<a href="z/">z/</a>"#,
+            r#"<a href="100%25">100%</a>"#,
+            r#"<a href="%3Cscript%3E%22%27%26">&lt;script&gt;&quot;'&amp;</a>"#,
+            r#"<a href="a%20b">a b</a>"#,
+            r#"<a href="b.txt">b.txt</a>"#,
+            "<a href=\"new%0Aline\">new\nline</a>",
+            r#"<a href="x%3Ay">x:y</a>"#,
+            "<a href=\"%FF\">\u{fffd}</a>",
+        ];
+        assert_eq!(links, expected);
+        assert!(page.contains("<title>Index of /&lt;i&gt;</title>"));
+    }
+}

@@ -1,0 +1,22 @@
+//! The document root: from the path in a request to an open file that is certain to lie inside.
+//!
+//! This room knows neither sockets nor HTTP. What it opens it opens through the root's descriptor and beneath it.
+
+mod listing;
+mod path;
+mod root;
+
+pub use listing::listing;
+pub use path::{PathError, RelativePath};
+pub use root::{Found, OpenFile, Refusal, Root};
+
+use std::path::Path;
+
+/// The media type of a file by its name's extension, with the charset for text, which is taken to be UTF-8.
+pub fn media_type(name: &Path) -> (&'static str, &'static str) {
+    match mime_guess::from_path(name).first_raw() {
+        Some(text) if text.starts_with("text/") => (text, "; charset=utf-8"),
+        Some(other) => (other, ""),
+        None => ("application/octet-stream", ""),
+    }
+}

@@ -1,0 +1,233 @@
+//! From the path of a request target to a path below the root (pure).
+
+use arrayvec::ArrayVec;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use std::ffi::{CStr, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// The longest path the kernel takes, in bytes with the closing NUL (`PATH_MAX`, path_resolution(7)).
+const PATH_MAX: usize = 4096;
+
+/// Everything but RFC 3986's unreserved characters: safe in any part of a URL and in an HTML attribute, and a colon in
+/// a relative link is no scheme.
+pub(super) const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// A path below the root: no empty name, no `.`, no `..`, no NUL, no slash in front. Held without allocation.
+#[derive(Clone, Debug)]
+pub struct RelativePath {
+    /// The names with slashes between them, and a NUL at the end.
+    bytes: ArrayVec<u8, PATH_MAX>,
+    names_directory: bool,
+}
+
+/// Why a request's path is no path below the root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathError {
+    /// It is not well-formed, or it tries to leave the root.
+    Malformed,
+    /// It is well-formed, but no file can have that name.
+    NoSuchName,
+}
+
+impl RelativePath {
+    /// Decodes the path of a request target, which begins with a slash.
+    ///
+    /// The target is split at its slashes first and decoded after, so that `%2F` is part of a name (which no file can
+    /// have) and never a separator. `.` and `..`, encoded or not, are resolved here as RFC 3986 section 5.2.4 says.
+    ///
+    /// # Errors
+    /// [`PathError::Malformed`] for a percent sign without two hexadecimal digits, a NUL, or a `..` that leads above
+    /// the root; [`PathError::NoSuchName`] for a slash within a name and for names longer than the kernel takes.
+    pub fn decode(target_path: &[u8]) -> Result<RelativePath, PathError> {
+        let mut path = RelativePath {
+            bytes: ArrayVec::new(),
+            names_directory: true,
+        };
+        let mut possible = true;
+        for segment in target_path.split(|&b| b == b'/') {
+            path.names_directory = true;
+            let before = path.bytes.len();
+            possible &= path.push_decoded(segment)?;
+            let name = &path.bytes[before..];
+            match name.strip_prefix(b"/").unwrap_or(name) {
+                b"" | b"." => path.bytes.truncate(before),
+                b".." => {
+                    path.bytes.truncate(before);
+                    let parent = memchr::memrchr(b'/', &path.bytes).unwrap_or(0);
+                    if path.bytes.is_empty() {
+                        return Err(PathError::Malformed);
+                    }
+                    path.bytes.truncate(parent);
+                }
+                _ => path.names_directory = false,
+            }
+        }
+        if path.bytes.is_empty() {
+            path.bytes.push(b'.');
+        }
+        let fits = path.bytes.try_push(0).is_ok();
+        (possible && fits)
+            .then_some(path)
+            .ok_or(PathError::NoSuchName)
+    }
+
+    /// Appends a slash, if need be, and the decoded segment. False if no file can have that name.
+    fn push_decoded(&mut self, segment: &[u8]) -> Result<bool, PathError> {
+        let mut possible = self.bytes.is_empty() || self.bytes.try_push(b'/').is_ok();
+        let mut rest = segment.iter();
+        while let Some(&byte) = rest.next() {
+            let decoded = match byte {
+                b'%' => {
+                    let high = rest.next().and_then(hex).ok_or(PathError::Malformed)?;
+                    let low = rest.next().and_then(hex).ok_or(PathError::Malformed)?;
+                    high << 4 | low
+                }
+                plain => plain,
+            };
+            possible &= decoded != b'/';
+            if decoded == 0 {
+                return Err(PathError::Malformed);
+            }
+            possible &= self.bytes.try_push(decoded).is_ok();
+        }
+        Ok(possible)
+    }
+
+    /// The path for a system call; `.` for the root itself.
+    pub fn as_c_str(&self) -> &CStr {
+        CStr::from_bytes_with_nul(&self.bytes).expect("the one NUL is at the end")
+    }
+
+    /// The same path for the standard library.
+    pub fn as_path(&self) -> &Path {
+        Path::new(OsStr::from_bytes(self.as_c_str().to_bytes()))
+    }
+
+    /// True if the target ended in a slash, or in `.` or `..`, so that only a directory can be meant.
+    pub fn names_directory(&self) -> bool {
+        self.names_directory
+    }
+
+    /// The path with `name` behind it.
+    ///
+    /// # Errors
+    /// [`PathError::NoSuchName`] if the result is longer than the kernel takes.
+    pub fn join(&self, name: &str) -> Result<RelativePath, PathError> {
+        let mut joined = self.clone();
+        joined.bytes.pop();
+        joined.names_directory = false;
+        [b"/", name.as_bytes(), b"\0"]
+            .iter()
+            .try_for_each(|part| joined.bytes.try_extend_from_slice(part))
+            .map_err(|_| PathError::NoSuchName)?;
+        Ok(joined)
+    }
+
+    /// The URL path that names this directory: one slash in front, so that it can't be taken for a host, and one at
+    /// the end.
+    pub fn directory_url(&self) -> String {
+        let mut url = String::from("/");
+        for name in self.names() {
+            url.extend(percent_encode(name, ENCODED));
+            url.push('/');
+        }
+        url
+    }
+
+    /// The names it is made of; none for the root.
+    pub fn names(&self) -> impl Iterator<Item = &[u8]> {
+        let bytes = self.as_c_str().to_bytes();
+        bytes.split(|&b| b == b'/').filter(|name| *name != b".")
+    }
+}
+
+fn hex(digit: &u8) -> Option<u8> {
+    (*digit as char).to_digit(16).map(|value| value as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decoding() {
+        use PathError::{Malformed, NoSuchName};
+        let cases: &[(&str, Result<(&str, bool), PathError>)] = &[
+            ("/", Ok((".", true))),
+            ("/a", Ok(("a", false))),
+            ("/a/", Ok(("a", true))),
+            ("/a/b.txt", Ok(("a/b.txt", false))),
+            ("//a///b//", Ok(("a/b", true))),
+            ("/./a/./b/.", Ok(("a/b", true))),
+            ("/a/../b", Ok(("b", false))),
+            ("/a/b/..", Ok(("a", true))),
+            ("/a/..", Ok((".", true))),
+            ("/a%20b%25%23%3f", Ok(("a b%#?", false))),
+            ("/%41%c3%a9", Ok(("Aé", false))),
+            ("/...", Ok(("...", false))),
+            ("/..a/.b", Ok(("..a/.b", false))),
+            ("/a\\..\\b", Ok(("a\\..\\b", false))),
+            ("/..%5c..%5cx", Ok(("..\\..\\x", false))),
+            ("/..", Err(Malformed)),
+            ("/../a", Err(Malformed)),
+            ("/a/../../b", Err(Malformed)),
+            ("/%2e%2e/a", Err(Malformed)),
+            ("/.%2E/a", Err(Malformed)),
+            ("/a/%2e./%2e%2e/b", Err(Malformed)),
+            ("/a%00b", Err(Malformed)),
+            ("/a%", Err(Malformed)),
+            ("/a%4", Err(Malformed)),
+            ("/a%4g", Err(Malformed)),
+            ("/a%+1", Err(Malformed)),
+            ("/a%2fb", Err(NoSuchName)),
+            ("/..%2f..%2fetc", Err(NoSuchName)),
+            ("/%2f", Err(NoSuchName)),
+        ];
+        for (target, expected) in cases {
+            let decoded = RelativePath::decode(target.as_bytes());
+            let shown = decoded
+                .as_ref()
+                .map(|path| {
+                    (
+                        path.as_path().to_str().expect("UTF-8"),
+                        path.names_directory(),
+                    )
+                })
+                .map_err(|error| *error);
+            assert_eq!(shown, *expected, "{target}");
+        }
+    }
+
+    #[test]
+    fn the_longest_path() {
+        let longest = format!("/{}", "a".repeat(PATH_MAX - 1));
+        assert!(RelativePath::decode(longest.as_bytes()).is_ok());
+        let longer = format!("{longest}a");
+        assert_eq!(
+            RelativePath::decode(longer.as_bytes()).err(),
+            Some(PathError::NoSuchName)
+        );
+        let nearly = RelativePath::decode(&longest.as_bytes()[..PATH_MAX - 8]).expect("a path");
+        assert!(nearly.join("1234567").is_ok());
+        assert!(nearly.join("12345678").is_err());
+    }
+
+    #[test]
+    fn urls_of_directories() {
+        let url = |target: &str| {
+            RelativePath::decode(target.as_bytes())
+                .expect("a path")
+                .directory_url()
+        };
+        assert_eq!(url("/"), "/");
+        assert_eq!(url("//evil.example"), "/evil.example/");
+        assert_eq!(url("/%5cevil"), "/%5Cevil/");
+        assert_eq!(url("/a b/<x>\"\n"), "/a%20b/%3Cx%3E%22%0A/");
+        assert_eq!(url("/a/../b:c"), "/b%3Ac/");
+    }
+}

@@ -1,0 +1,325 @@
+//! The document root, and the only way to open something in it.
+
+use super::path::{PathError, RelativePath};
+use rustix::fs::{self, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::io::Errno;
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// What is looked for when a directory is asked for, in this order.
+const INDEXES: [&str; 2] = ["index.html", "index.htm"];
+
+/// How often a lookup is tried again that collided with a rename (openat2(2), EAGAIN).
+const RENAME_RETRIES: usize = 64;
+
+/// The directory that is served.
+#[derive(Debug)]
+pub struct Root {
+    directory: OwnedFd,
+    path: PathBuf,
+}
+
+/// What a path led to.
+#[derive(Debug)]
+pub enum Found {
+    /// A regular file.
+    File(OpenFile),
+    /// A directory that has no index, open for reading.
+    Directory(OwnedFd),
+    /// A directory, named without its closing slash: the client shall add it, or relative links would go astray.
+    DirectoryWithoutSlash,
+}
+
+/// A regular file, open for reading, as it was when it was opened.
+#[derive(Debug)]
+pub struct OpenFile {
+    /// The descriptor.
+    pub file: OwnedFd,
+    /// The length in bytes.
+    pub length: u64,
+    /// When its content was last changed.
+    pub modified: SystemTime,
+    /// The media type by its name, and the charset to add.
+    pub media_type: (&'static str, &'static str),
+}
+
+/// Why a path led to nothing that can be served.
+#[derive(Debug)]
+pub enum Refusal {
+    /// There is no such file.
+    NotFound,
+    /// It may not be read, leads out of the root, or is neither a file nor a directory.
+    Forbidden,
+    /// The process or the system has no descriptor or memory to spare at the moment.
+    Busy(io::Error),
+    /// Anything else: the disk's fault, or ours.
+    Failed(io::Error),
+}
+
+impl Root {
+    /// Opens a directory to serve.
+    ///
+    /// # Errors
+    /// Those of open(2), ENOTDIR among them; ENOSYS if the kernel has no openat2(2), which came with Linux 5.6.
+    pub fn open(path: &Path) -> io::Result<Root> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = fs::open(path, flags, Mode::empty())?;
+        let root = Root {
+            directory,
+            path: path.canonicalize()?,
+        };
+        root.open_beneath(c".", OFlags::DIRECTORY)?;
+        Ok(root)
+    }
+
+    /// Where it is, for people: an absolute path at the time it was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Finds what `path` leads to and opens it.
+    ///
+    /// # Errors
+    /// A [`Refusal`]. What lies outside is refused in the same way whether it is there or not.
+    pub fn find(&self, path: &RelativePath) -> Result<Found, Refusal> {
+        let (descriptor, stat) = self.open_plain(path.as_c_str())?;
+        match (is_directory(&stat), path.names_directory()) {
+            (false, false) => Ok(Found::File(open_file(descriptor, &stat, path))),
+            (false, true) => Err(Refusal::NotFound),
+            (true, false) => Ok(Found::DirectoryWithoutSlash),
+            (true, true) => self.find_index(path, descriptor),
+        }
+    }
+
+    fn find_index(&self, path: &RelativePath, directory: OwnedFd) -> Result<Found, Refusal> {
+        for name in INDEXES {
+            let Ok(index) = path.join(name) else { continue };
+            match self.open_plain(index.as_c_str()) {
+                Ok((descriptor, stat)) if !is_directory(&stat) => {
+                    return Ok(Found::File(open_file(descriptor, &stat, &index)));
+                }
+                Ok(_) | Err(Refusal::NotFound) => {}
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        Ok(Found::Directory(directory))
+    }
+
+    /// Opens a regular file or a directory and nothing else.
+    ///
+    /// It looks before it opens: opening a FIFO would wake whoever writes to it, and opening a device can set off
+    /// anything. Should another file have taken its place in between, `NONBLOCK` keeps us from hanging in the open, and
+    /// what is asked of the descriptor afterwards is what counts.
+    fn open_plain(&self, path: &CStr) -> Result<(OwnedFd, Stat), Refusal> {
+        let place = self.open_beneath(path, OFlags::PATH)?;
+        is_plain(&fs::fstat(&place)?)?;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let descriptor = self.open_beneath(path, flags)?;
+        let stat = fs::fstat(&descriptor)?;
+        is_plain(&stat)?;
+        Ok((descriptor, stat))
+    }
+
+    /// The kernel itself sees to it that no `..` and no symbolic link leads out, even while others rename directories.
+    fn open_beneath(&self, path: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let flags = flags | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        let mut tries = 0;
+        loop {
+            match fs::openat2(&self.directory, path, flags, Mode::empty(), resolve) {
+                Err(Errno::AGAIN | Errno::INTR) if tries < RENAME_RETRIES => tries += 1,
+                result => return result,
+            }
+        }
+    }
+}
+
+fn open_file(file: OwnedFd, stat: &Stat, path: &RelativePath) -> OpenFile {
+    OpenFile {
+        file,
+        length: u64::try_from(stat.st_size).unwrap_or(0),
+        modified: modified(stat),
+        media_type: super::media_type(path.as_path()),
+    }
+}
+
+fn modified(stat: &Stat) -> SystemTime {
+    let whole = Duration::from_secs(stat.st_mtime.unsigned_abs());
+    let nanos = Duration::from_nanos(stat.st_mtime_nsec);
+    let second = if stat.st_mtime < 0 {
+        UNIX_EPOCH.checked_sub(whole)
+    } else {
+        UNIX_EPOCH.checked_add(whole)
+    };
+    second
+        .and_then(|time| time.checked_add(nanos))
+        .unwrap_or(UNIX_EPOCH)
+}
+
+fn is_directory(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+}
+
+fn is_plain(stat: &Stat) -> Result<(), Refusal> {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile | FileType::Directory => Ok(()),
+        _ => Err(Refusal::Forbidden),
+    }
+}
+
+impl From<Errno> for Refusal {
+    fn from(errno: Errno) -> Refusal {
+        match errno {
+            Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG => Refusal::NotFound,
+            // XDEV is openat2's word for a path that leads out of the root.
+            Errno::ACCESS | Errno::PERM | Errno::XDEV | Errno::LOOP => Refusal::Forbidden,
+            Errno::MFILE | Errno::NFILE | Errno::NOMEM => Refusal::Busy(errno.into()),
+            _ => Refusal::Failed(errno.into()),
+        }
+    }
+}
+
+impl From<PathError> for Refusal {
+    fn from(_: PathError) -> Refusal {
+        Refusal::NotFound
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{create_dir, write};
+    use std::os::unix::fs::symlink;
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+    fn shown(root: &Root, target: &str) -> String {
+        let path = match RelativePath::decode(target.as_bytes()) {
+            Ok(path) => path,
+            Err(error) => return format!("{error:?}"),
+        };
+        match root.find(&path) {
+            Ok(Found::File(file)) => format!("{} {}", file.length, file.media_type.0),
+            Ok(Found::Directory(_)) => "directory".into(),
+            Ok(Found::DirectoryWithoutSlash) => "add a slash".into(),
+            Err(refusal) => format!("{refusal:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_found_and_what_is_not() {
+        let all = tempfile::tempdir().expect("a directory");
+        let within = all.path().join("root");
+        write(all.path().join("secret"), "secret").expect("written");
+        for directory in ["", "empty", "site", "trap"] {
+            create_dir(within.join(directory)).expect("made");
+        }
+        create_dir(within.join("trap/index.html")).expect("made");
+        write(within.join("a.txt"), "abc").expect("written");
+        write(within.join("plain"), "").expect("written");
+        write(within.join("site/index.htm"), "12").expect("written");
+        let links = [
+            ("inside", "site/../a.txt"),
+            ("dir", "site"),
+            ("out", "../secret"),
+            ("gone", "../nothing"),
+            ("absolute", "/etc/passwd"),
+            ("loop", "loop"),
+            ("proc", "/proc/self/cwd"),
+        ];
+        for (name, target) in links {
+            symlink(target, within.join(name)).expect("linked");
+        }
+        let fifo = within.join("fifo");
+        fs::mknodat(fs::CWD, &fifo, FileType::Fifo, Mode::RUSR, 0).expect("a FIFO");
+        let _socket = std::os::unix::net::UnixListener::bind(within.join("socket"));
+        let root = Root::open(&within).expect("a root");
+        let cases = [
+            ("/a.txt", "3 text/plain"),
+            ("/plain", "0 application/octet-stream"),
+            ("/a.txt/", "NotFound"),
+            ("/a.txt/b", "NotFound"),
+            ("/b.txt", "NotFound"),
+            ("/", "directory"),
+            ("/empty", "add a slash"),
+            ("/empty/", "directory"),
+            ("/site/", "2 text/html"),
+            ("/trap/", "directory"),
+            ("/inside", "3 application/octet-stream"),
+            ("/dir", "add a slash"),
+            ("/dir/", "2 text/html"),
+            ("/out", "Forbidden"),
+            ("/gone", "Forbidden"),
+            ("/absolute", "Forbidden"),
+            ("/loop", "Forbidden"),
+            ("/proc", "Forbidden"),
+            ("/fifo", "Forbidden"),
+            ("/socket", "Forbidden"),
+            ("/../secret", "Malformed"),
+        ];
+        for (target, expected) in cases {
+            assert_eq!(
+                shown(&root, target).split('(').next(),
+                Some(expected),
+                "{target}"
+            );
+        }
+        let long = format!("/{}", "a".repeat(300));
+        assert_eq!(shown(&root, &long), "NotFound");
+    }
+
+    /// A writer that waits for a reader of its FIFO must not be woken by a request.
+    #[test]
+    fn a_fifo_is_never_opened() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let fifo = directory.path().join("fifo");
+        fs::mknodat(fs::CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a FIFO");
+        let root = Root::open(directory.path()).expect("a root");
+        let opened = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                let file = std::fs::File::options().write(true).open(&fifo);
+                opened.store(true, Relaxed);
+                file
+            });
+            for _ in 0..1000 {
+                assert_eq!(shown(&root, "/fifo"), "Forbidden");
+            }
+            assert!(!opened.load(Relaxed), "the writer was woken");
+            let _reader = std::fs::File::open(&fifo).expect("opens once both are there");
+            writer.join().expect("joined").expect("opened");
+        });
+    }
+
+    /// A directory that swaps places with a link that leads out: whatever the moment, nothing outside is opened.
+    #[test]
+    fn renames_during_lookup_do_not_lead_out() {
+        let all = tempfile::tempdir().expect("a directory");
+        let within = all.path().join("root");
+        create_dir(&within).expect("made");
+        create_dir(within.join("d")).expect("made");
+        create_dir(all.path().join("outside")).expect("made");
+        write(within.join("d/f"), "in").expect("written");
+        write(all.path().join("outside/f"), "out of the root").expect("written");
+        symlink("../outside", within.join("l")).expect("linked");
+        let root = Root::open(&within).expect("a root");
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Relaxed) {
+                    let flags = fs::RenameFlags::EXCHANGE;
+                    let (d, l) = (within.join("d"), within.join("l"));
+                    fs::renameat_with(fs::CWD, &d, fs::CWD, &l, flags).expect("swapped");
+                }
+            });
+            for _ in 0..20_000 {
+                let found = shown(&root, "/d/f");
+                let fine = ["2 application/octet-stream", "Forbidden"].contains(&&*found);
+                assert!(fine || found.starts_with("Failed"), "{found}");
+            }
+            stop.store(true, Relaxed);
+        });
+    }
+}

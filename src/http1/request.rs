@@ -1,0 +1,473 @@
+//! Request heads: where one ends, and what it says.
+//!
+//! httparse reads the header fields. It takes more than RFC 9112 allows (bare line feeds, any number of blank lines
+//! before the request) and starts over with every call, so the end of the head is found here first, each byte looked
+//! at once however the head is split, and the request line is read here, so that each fault gets its own status.
+
+use super::{Status, Target};
+use httparse::Header;
+
+/// The longest request head, in bytes, from the method to the empty line. Longer ones are refused with 431: a head is
+/// held in memory until it is complete.
+pub const MAX_HEAD: usize = 16 * 1024;
+
+/// The longest request target, in bytes. Longer ones are refused with 414 (RFC 9112 section 3 asks for 8,000).
+pub const MAX_TARGET: usize = 8 * 1024;
+
+/// The most header fields in one head; more are refused with 431.
+pub const MAX_HEADERS: usize = 100;
+
+/// How many fields are made room for at first: more than a browser sends, at a sixth of the cost of the most.
+const FEW_HEADERS: usize = 16;
+
+/// The search for the end of a head, which goes on where it left off when more bytes have come.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HeadEnd {
+    scanned: u16,
+    line_start: u16,
+}
+
+impl HeadEnd {
+    /// The length of the head at the front of `input` with its empty line, or `None` if it is not complete yet. A head
+    /// of two bytes is an empty line where a request should begin.
+    ///
+    /// Between calls the front of `input` must stay the same until a head was found or refused.
+    ///
+    /// # Errors
+    /// 400 for a carriage return or a line feed that stands alone: RFC 9112 section 2.2 would let a server take a lone
+    /// line feed for a line end, but then two servers may disagree on where a request ends. 414 and 431 if the head is
+    /// too long.
+    pub fn find(&mut self, input: &[u8]) -> Result<Option<usize>, Status> {
+        let input = &input[..input.len().min(MAX_HEAD)];
+        let mut at = self.scanned as usize;
+        while let Some(found) = memchr::memchr2(b'\r', b'\n', &input[at..]) {
+            let end = at + found;
+            match (input[end], input.get(end + 1)) {
+                (b'\r', Some(b'\n')) => {}
+                (b'\r', None) => {
+                    self.scanned = end as u16;
+                    return self.unfinished(input);
+                }
+                _ => return Err(Status::BAD_REQUEST),
+            }
+            at = end + 2;
+            if end == self.line_start as usize {
+                *self = HeadEnd::default();
+                return Ok(Some(at));
+            }
+            self.line_start = at as u16;
+        }
+        self.scanned = input.len() as u16;
+        self.unfinished(input)
+    }
+
+    fn unfinished(&self, input: &[u8]) -> Result<Option<usize>, Status> {
+        // A method, two spaces and a version fit beside the longest target in a line of this length.
+        if self.line_start == 0 && input.len() > MAX_TARGET + 64 {
+            Err(Status::URI_TOO_LONG)
+        } else if input.len() == MAX_HEAD {
+            Err(Status::HEADER_FIELDS_TOO_LARGE)
+        } else {
+            Ok(None)
+        }
+    }
+}
+
+/// What a request asks for (RFC 9110 section 9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// The representation.
+    Get,
+    /// The head that GET would get.
+    Head,
+    /// A method that RFC 9110 or RFC 5789 defines and that files do not have.
+    Known,
+    /// Any other token.
+    Unknown,
+}
+
+/// The minor version of HTTP/1. Later ones are answered as 1.1 (RFC 9110 section 2.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// Connections close unless asked to stay.
+    Http10,
+    /// Connections stay unless asked to close.
+    Http11,
+}
+
+/// How a request's body is delimited (RFC 9112 section 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// There is none.
+    None,
+    /// That many bytes, more than 0.
+    Length(u64),
+    /// Chunks.
+    Chunked,
+}
+
+/// A request head.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// What it asks for.
+    pub method: Method,
+    /// Of what.
+    pub target: Target<'a>,
+    /// In which version.
+    pub version: Version,
+    /// What follows the head.
+    pub body: Body,
+    /// True if the client is ready to use the connection again (RFC 9112 section 9.3).
+    pub keep_alive: bool,
+    /// For the access log.
+    pub referer: Option<&'a [u8]>,
+    /// For the access log.
+    pub user_agent: Option<&'a [u8]>,
+}
+
+impl<'a> Request<'a> {
+    /// Reads a head whose end [`HeadEnd`] has found.
+    ///
+    /// # Errors
+    /// The status to refuse it with. The connection cannot be used again then, since what follows may not be what it
+    /// seems.
+    pub fn parse(head: &'a [u8]) -> Result<Request<'a>, Status> {
+        let line = request_line(head);
+        let (method, target, version) = split_request_line(line)?;
+        let fields = head.get(line.len() + 2..).ok_or(Status::BAD_REQUEST)?;
+        let mut few = [httparse::EMPTY_HEADER; FEW_HEADERS];
+        if let Some(fields) = read_fields(fields, &mut few)? {
+            return Request::from_parts(method, target, version, fields);
+        }
+        let mut most = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        match read_fields(fields, &mut most)? {
+            Some(fields) => Request::from_parts(method, target, version, fields),
+            None => Err(Status::HEADER_FIELDS_TOO_LARGE),
+        }
+    }
+
+    fn from_parts(
+        method: Method,
+        target: Target<'a>,
+        version: Version,
+        fields: &[Header<'a>],
+    ) -> Result<Request<'a>, Status> {
+        let mut request = Request {
+            method,
+            target,
+            version,
+            body: Body::None,
+            keep_alive: version == Version::Http11,
+            referer: None,
+            user_agent: None,
+        };
+        let mut hosts = 0;
+        let mut close = false;
+        let mut length = None;
+        let mut chunked = None;
+        for field in fields {
+            let (name, value) = (field.name, field.value);
+            if name.eq_ignore_ascii_case("host") {
+                hosts += 1;
+            } else if name.eq_ignore_ascii_case("connection") {
+                for token in list(value) {
+                    close |= token.eq_ignore_ascii_case(b"close");
+                    request.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+                }
+            } else if name.eq_ignore_ascii_case("content-length") {
+                let value = decimal(value).ok_or(Status::BAD_REQUEST)?;
+                if length.replace(value).is_some_and(|before| before != value) {
+                    return Err(Status::BAD_REQUEST);
+                }
+            } else if name.eq_ignore_ascii_case("transfer-encoding") {
+                let only = chunked.is_none() && value.eq_ignore_ascii_case(b"chunked");
+                chunked = Some(only);
+            } else if name.eq_ignore_ascii_case("referer") {
+                request.referer = Some(value);
+            } else if name.eq_ignore_ascii_case("user-agent") {
+                request.user_agent = Some(value);
+            }
+        }
+        // RFC 9112 section 3.2: exactly one Host in a request of version 1.1, never two.
+        if hosts > 1 || (hosts == 0 && version == Version::Http11) {
+            return Err(Status::BAD_REQUEST);
+        }
+        request.keep_alive &= !close;
+        request.body = match (chunked, length) {
+            // RFC 9112 section 6.1: both at once is how requests are smuggled, and 1.0 knows no codings.
+            (Some(_), Some(_)) => return Err(Status::BAD_REQUEST),
+            (Some(_), None) if version == Version::Http10 => return Err(Status::BAD_REQUEST),
+            (Some(false), None) => return Err(Status::NOT_IMPLEMENTED),
+            (Some(true), None) => Body::Chunked,
+            (None, None | Some(0)) => Body::None,
+            (None, Some(length)) => Body::Length(length),
+        };
+        Ok(request)
+    }
+}
+
+/// The first line of `head` without its line end, whether it makes sense or not.
+pub fn request_line(head: &[u8]) -> &[u8] {
+    let end = memchr::memchr2(b'\r', b'\n', head).unwrap_or(head.len());
+    &head[..end]
+}
+
+fn split_request_line(line: &[u8]) -> Result<(Method, Target<'_>, Version), Status> {
+    let bad = Status::BAD_REQUEST;
+    let method_end = memchr::memchr(b' ', line).ok_or(bad)?;
+    let version_start = memchr::memrchr(b' ', line).ok_or(bad)? + 1;
+    let method = method(&line[..method_end]).ok_or(bad)?;
+    let version = version(&line[version_start..])?;
+    let target = line.get(method_end + 1..version_start - 1).ok_or(bad)?;
+    if target.len() > MAX_TARGET {
+        return Err(Status::URI_TOO_LONG);
+    }
+    match (method, Target::parse(target)) {
+        (Method::Unknown, _) => Err(Status::NOT_IMPLEMENTED),
+        (_, Some(target)) => Ok((method, target, version)),
+        // The other forms belong to methods that are refused whatever their target (RFC 9112 section 3.2).
+        (Method::Known, None) if !target.is_empty() => Ok((
+            method,
+            Target {
+                path: b"/",
+                query: None,
+            },
+            version,
+        )),
+        (_, None) => Err(bad),
+    }
+}
+
+/// `None` if it is no token (RFC 9110 section 5.6.2).
+fn method(name: &[u8]) -> Option<Method> {
+    let is_token = !name.is_empty()
+        && name
+            .iter()
+            .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b));
+    is_token.then_some(match name {
+        b"GET" => Method::Get,
+        b"HEAD" => Method::Head,
+        b"POST" | b"PUT" | b"DELETE" | b"CONNECT" | b"OPTIONS" | b"TRACE" | b"PATCH" => {
+            Method::Known
+        }
+        _ => Method::Unknown,
+    })
+}
+
+fn version(text: &[u8]) -> Result<Version, Status> {
+    match text {
+        b"HTTP/1.1" => Ok(Version::Http11),
+        b"HTTP/1.0" => Ok(Version::Http10),
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => Ok(Version::Http11),
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
+            Err(Status::VERSION_NOT_SUPPORTED)
+        }
+        _ => Err(Status::BAD_REQUEST),
+    }
+}
+
+/// The fields, or `None` if `room` is too small for them.
+fn read_fields<'h, 'a>(
+    fields: &'a [u8],
+    room: &'h mut [Header<'a>],
+) -> Result<Option<&'h [Header<'a>]>, Status> {
+    match httparse::parse_headers(fields, room) {
+        Ok(httparse::Status::Complete((_, fields))) => Ok(Some(fields)),
+        Err(httparse::Error::TooManyHeaders) => Ok(None),
+        _ => Err(Status::BAD_REQUEST),
+    }
+}
+
+/// The members of a comma-separated list (RFC 9110 section 5.6.1).
+fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value
+        .split(|&b| b == b',')
+        .map(<[u8]>::trim_ascii)
+        .filter(|member| !member.is_empty())
+}
+
+/// A number of digits only; neither sign nor space (RFC 9110 section 8.6).
+fn decimal(text: &[u8]) -> Option<u64> {
+    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    str::from_utf8(text).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(input: &[u8]) -> Result<Option<usize>, Status> {
+        HeadEnd::default().find(input)
+    }
+
+    #[test]
+    fn ends_of_heads() {
+        let cases: &[(&[u8], Result<Option<usize>, Status>)] = &[
+            (b"GET / HTTP/1.1\r\n\r\n", Ok(Some(18))),
+            (b"GET / HTTP/1.1\r\n\r\nGET", Ok(Some(18))),
+            (b"GET / HTTP/1.1\r\nA: b\r\n\r\n", Ok(Some(24))),
+            (b"GET / HTTP/1.1\r\n", Ok(None)),
+            (b"GET / HTTP/1.1\r\n\r", Ok(None)),
+            (b"\r\n", Ok(Some(2))),
+            (b"\r", Ok(None)),
+            (b"\n", Err(Status::BAD_REQUEST)),
+            (b"GET / HTTP/1.1\n\n", Err(Status::BAD_REQUEST)),
+            (b"GET / HTTP/1.1\r\r\n", Err(Status::BAD_REQUEST)),
+            (b"GET / HTTP/1.1\r\nA: b\n\r\n", Err(Status::BAD_REQUEST)),
+            (b"GET / HTTP/1.1\r\nA: \rb\r\n", Err(Status::BAD_REQUEST)),
+        ];
+        for (input, expected) in cases {
+            let shown = String::from_utf8_lossy(input);
+            assert_eq!(find(input), *expected, "{shown:?}");
+            // The same when the bytes come one by one.
+            let mut search = HeadEnd::default();
+            let stepwise = (1..=input.len())
+                .map(|end| search.find(&input[..end]))
+                .find(|found| *found != Ok(None))
+                .unwrap_or(Ok(None));
+            assert_eq!(stepwise, *expected, "{shown:?} byte by byte");
+        }
+    }
+
+    #[test]
+    fn heads_that_are_too_long() {
+        let mut long_target = b"GET /".to_vec();
+        long_target.resize(MAX_TARGET + 65, b'a');
+        assert_eq!(find(&long_target), Err(Status::URI_TOO_LONG));
+        let mut long_fields = b"GET / HTTP/1.1\r\nA: ".to_vec();
+        long_fields.resize(MAX_HEAD - 4, b'a');
+        assert_eq!(find(&long_fields), Ok(None));
+        long_fields.extend_from_slice(b"\r\n\r\n");
+        assert_eq!(find(&long_fields), Ok(Some(MAX_HEAD)));
+        long_fields.insert(20, b'a');
+        assert_eq!(find(&long_fields), Err(Status::HEADER_FIELDS_TOO_LARGE));
+    }
+
+    fn status(head: &str) -> u16 {
+        Request::parse(head.as_bytes()).map_or_else(Status::code, |_| 200)
+    }
+
+    #[test]
+    fn request_lines() {
+        let longest = "a".repeat(MAX_TARGET - 1);
+        let cases = [
+            ("GET / HTTP/1.1", 200),
+            ("HEAD / HTTP/1.0", 200),
+            ("GET / HTTP/1.7", 200),
+            ("GET http://h/x HTTP/1.1", 200),
+            ("POST / HTTP/1.1", 200),
+            ("OPTIONS * HTTP/1.1", 200),
+            ("CONNECT h:443 HTTP/1.1", 200),
+            ("BREW / HTTP/1.1", 501),
+            ("get / HTTP/1.1", 501),
+            ("GET / HTTP/2.0", 505),
+            ("GET / HTTP/0.9", 505),
+            ("GET / http/1.1", 400),
+            ("GET / HTTP/1.10", 400),
+            ("GET / HTTP/1", 400),
+            ("GET /", 400),
+            ("GET", 400),
+            ("GET  HTTP/1.1", 400),
+            ("GET  / HTTP/1.1", 400),
+            ("GET / a HTTP/1.1", 400),
+            ("GET /\ta HTTP/1.1", 400),
+            ("GET a HTTP/1.1", 400),
+            ("GET * HTTP/1.1", 400),
+            (" GET / HTTP/1.1", 400),
+            ("G@T / HTTP/1.1", 400),
+            ("GET / HTTP/1.1 ", 400),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(
+                status(&format!("{line}\r\nHost: h\r\n\r\n")),
+                expected,
+                "{line}"
+            );
+        }
+        let line = format!("GET /{longest} HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert_eq!(status(&line), 200);
+        assert_eq!(status(&line.replace("/a", "/aa")), 414);
+    }
+
+    #[test]
+    fn fields() {
+        let many = "A: b\r\n".repeat(MAX_HEADERS - 1);
+        let cases = [
+            ("Host: h", 200),
+            ("Host:", 200),
+            ("HOST: h", 200),
+            ("A: b", 400),
+            ("Host: h\r\nhost: h", 400),
+            ("Host : h", 400),
+            ("Host: h\r\n A: folded", 400),
+            (" Host: h", 400),
+            ("Host: h\r\nno colon", 400),
+            ("Host: h\r\nA: \u{0}", 400),
+            ("Host: h\r\nA: \u{1}", 400),
+            ("Host: h\r\nContent-Length: 5\r\nContent-Length: 5", 200),
+            ("Host: h\r\nContent-Length: 5\r\nContent-Length: 6", 400),
+            ("Host: h\r\nContent-Length: 5, 5", 400),
+            ("Host: h\r\nContent-Length: +5", 400),
+            ("Host: h\r\nContent-Length:", 400),
+            ("Host: h\r\nContent-Length: 99999999999999999999", 400),
+            (
+                "Host: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked",
+                400,
+            ),
+            ("Host: h\r\nTransfer-Encoding: Chunked", 200),
+            ("Host: h\r\nTransfer-Encoding: gzip, chunked", 501),
+            (
+                "Host: h\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+                501,
+            ),
+            (&format!("{many}Host: h"), 200),
+            (&format!("{many}Host: h\r\nOne: more"), 431),
+        ];
+        for (fields, expected) in cases {
+            let head = format!("GET / HTTP/1.1\r\n{fields}\r\n\r\n");
+            assert_eq!(status(&head), expected, "{fields:?}");
+        }
+        assert_eq!(status("GET / HTTP/1.0\r\n\r\n"), 200);
+        assert_eq!(
+            status("GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            400
+        );
+    }
+
+    #[test]
+    fn who_keeps_the_connection() {
+        let cases = [
+            ("1.1", "", true),
+            ("1.1", "close", false),
+            ("1.1", "upgrade, CLOSE", false),
+            ("1.1", "closed", true),
+            ("1.1", "keep-alive, close", false),
+            ("1.0", "", false),
+            ("1.0", "Keep-Alive", true),
+            ("1.0", "keep-alive,close", false),
+        ];
+        for (version, value, expected) in cases {
+            let head = format!("GET / HTTP/{version}\r\nHost: h\r\nConnection: {value}\r\n\r\n");
+            let request = Request::parse(head.as_bytes()).expect("a request");
+            assert_eq!(request.keep_alive, expected, "{version} {value}");
+        }
+    }
+
+    #[test]
+    fn bodies() {
+        let body = |fields: &str| {
+            let head = format!("POST / HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
+            Request::parse(head.as_bytes())
+                .map(|request| request.body)
+                .ok()
+        };
+        assert_eq!(body(""), Some(Body::None));
+        assert_eq!(body("Content-Length: 0\r\n"), Some(Body::None));
+        assert_eq!(body("Content-Length: 007\r\n"), Some(Body::Length(7)));
+        assert_eq!(body("Transfer-Encoding: chunked\r\n"), Some(Body::Chunked));
+    }
+}

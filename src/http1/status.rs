@@ -1,0 +1,54 @@
+//! Status codes and their reason phrases (RFC 9110 section 15).
+
+/// A status code that this server sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status(u16);
+
+/// Each status with its name here, its code and its reason phrase: one row each.
+macro_rules! statuses {
+    ($($name:ident $code:literal $reason:literal)*) => {
+        impl Status {
+            $(#[doc = concat!($code, " ", $reason)]
+            pub const $name: Status = Status($code);)*
+
+            /// `404 Not Found` with a newline: a body that says what happened.
+            pub fn text(self) -> &'static str {
+                match self.0 {
+                    $($code => concat!($code, " ", $reason, "\n"),)*
+                    _ => unreachable!("there are no other statuses"),
+                }
+            }
+
+            /// `HTTP/1.1 200 OK` with its line end: what every response begins with.
+            pub fn line(self) -> &'static str {
+                match self.0 {
+                    $($code => concat!("HTTP/1.1 ", $code, " ", $reason, "\r\n"),)*
+                    _ => unreachable!("there are no other statuses"),
+                }
+            }
+        }
+    };
+}
+
+statuses! {
+    OK 200 "OK"
+    MOVED_PERMANENTLY 301 "Moved Permanently"
+    BAD_REQUEST 400 "Bad Request"
+    FORBIDDEN 403 "Forbidden"
+    NOT_FOUND 404 "Not Found"
+    METHOD_NOT_ALLOWED 405 "Method Not Allowed"
+    REQUEST_TIMEOUT 408 "Request Timeout"
+    URI_TOO_LONG 414 "URI Too Long"
+    HEADER_FIELDS_TOO_LARGE 431 "Request Header Fields Too Large"
+    INTERNAL_SERVER_ERROR 500 "Internal Server Error"
+    NOT_IMPLEMENTED 501 "Not Implemented"
+    SERVICE_UNAVAILABLE 503 "Service Unavailable"
+    VERSION_NOT_SUPPORTED 505 "HTTP Version Not Supported"
+}
+
+impl Status {
+    /// The code.
+    pub fn code(self) -> u16 {
+        self.0
+    }
+}

@@ -1,0 +1,85 @@
+//! Request targets (RFC 9112 section 3.2): which path and query they name.
+
+/// The part of a request target that a server of files looks at. The path begins with a slash and is still
+/// percent-encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target<'a> {
+    /// From the first slash to the question mark or the end.
+    pub path: &'a [u8],
+    /// What stands behind the first question mark, if there is one.
+    pub query: Option<&'a [u8]>,
+}
+
+impl<'a> Target<'a> {
+    /// Reads an origin-form (`/path?query`) or an absolute-form (`http://host/path?query`), which a server must take
+    /// as well (RFC 9112 section 3.2.2). `None` for anything else.
+    pub fn parse(target: &'a [u8]) -> Option<Target<'a>> {
+        // RFC 3986 has neither controls nor spaces in a URI; a fragment is never sent (RFC 9110 section 7.1). Bytes
+        // from 0x80 are no URI either, but clients such as curl send names in UTF-8 as they were typed.
+        if target.iter().any(|&b| b <= b' ' || b == 0x7f || b == b'#') {
+            return None;
+        }
+        let from_path = match target {
+            [b'/', ..] => target,
+            _ => {
+                let rest = strip_scheme(target)?;
+                let authority_end = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
+                if authority_end == 0 {
+                    return None;
+                }
+                &rest[authority_end..]
+            }
+        };
+        let (path, query) = match memchr::memchr(b'?', from_path) {
+            Some(mark) => (&from_path[..mark], Some(&from_path[mark + 1..])),
+            None => (from_path, None),
+        };
+        // An absolute URI may have an empty path, which means the root (RFC 9110 section 4.2.3).
+        let path = if path.is_empty() { b"/" } else { path };
+        Some(Target { path, query })
+    }
+}
+
+fn strip_scheme(target: &[u8]) -> Option<&[u8]> {
+    [&b"http://"[..], b"https://"].iter().find_map(|scheme| {
+        let (start, rest) = target.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme).then_some(rest)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms() {
+        let cases: &[(&str, Option<(&str, Option<&str>)>)] = &[
+            ("/", Some(("/", None))),
+            ("/a%20b?x=1?y", Some(("/a%20b", Some("x=1?y")))),
+            ("/a?", Some(("/a", Some("")))),
+            ("//evil/x", Some(("//evil/x", None))),
+            ("/\u{e9}", Some(("/\u{e9}", None))),
+            ("http://h/p?q", Some(("/p", Some("q")))),
+            ("HTTP://h:80/p", Some(("/p", None))),
+            ("https://h", Some(("/", None))),
+            ("http://h?q", Some(("/", Some("q")))),
+            ("http:///p", None),
+            ("http://", None),
+            ("ftp://h/p", None),
+            ("h:80", None),
+            ("*", None),
+            ("", None),
+            ("a", None),
+            ("/a#b", None),
+            ("/a\tb", None),
+            ("/a\u{7f}", None),
+        ];
+        for (target, expected) in cases {
+            let expected = expected.map(|(path, query)| Target {
+                path: path.as_bytes(),
+                query: query.map(str::as_bytes),
+            });
+            assert_eq!(Target::parse(target.as_bytes()), expected, "{target:?}");
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! evserve serves static files and small TCP protocols from one readiness loop.
+//!
+//! The rooms, from the top down; imports point down only, which `tests/rooms.rs` checks:
+//!
+//! | room | what it knows |
+//! | --- | --- |
+//! | [`cli`] | the options, as a user writes them |
+//! | [`server`] | how a [`config::Config`] becomes listeners, services and a running model |
+//! | [`model`] | who waits, and how |
+//! | [`poller`] | who says what is ready |
+//! | [`service`] | the protocols, each a [`session::Session`] |
+//! | [`session`] | what a conversation is; pure |
+//! | [`http1`] | the grammar of HTTP/1.1; pure |
+//! | [`files`] | the document root |
+//! | [`observe`] | access log |
+//! | [`config`] | what the server is told to do |
+//! | [`net`] | sockets |
+//!
+//! `docs/architecture.md` walks a request through them.
+
+pub mod cli;
+pub mod config;
+pub mod files;
+pub mod http1;
+pub mod model;
+pub mod net;
+pub mod observe;
+pub mod poller;
+pub mod server;
+pub mod service;
+pub mod session;

@@ -1,0 +1,43 @@
+//! The only place that reads the clocks.
+
+use crate::session::Time;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Reads the clock that never jumps with every call, and the one people read once per second.
+pub struct Clock {
+    read: Instant,
+    wall: SystemTime,
+    /// When the wall clock's second ends, so that the Date field changes with the second and not up to one later.
+    next_second: Instant,
+}
+
+impl Clock {
+    /// A clock, and the time it is.
+    pub fn start() -> (Clock, Time) {
+        let (now, wall) = (Instant::now(), SystemTime::now());
+        let clock = Clock {
+            read: now,
+            wall,
+            next_second: now + until_next_second(wall),
+        };
+        (clock, Time::new(now, wall))
+    }
+
+    /// Brings `time` up to now.
+    pub fn read(&mut self, time: &mut Time) {
+        let now = Instant::now();
+        if now >= self.next_second {
+            self.read = now;
+            self.wall = SystemTime::now();
+            self.next_second = now + until_next_second(self.wall);
+        }
+        time.set(now, self.wall + (now - self.read));
+    }
+}
+
+fn until_next_second(wall: SystemTime) -> Duration {
+    let nanos = wall
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.subsec_nanos());
+    Duration::from_nanos(1_000_000_000 - u64::from(nanos))
+}

@@ -1,0 +1,210 @@
+//! Deadlines of connections: one list per kind of waiting, in the order in which the waits began.
+//!
+//! All waits of a kind last equally long, so the list's front is always the next to expire: starting, stopping and
+//! expiring cost the same however many connections there are, and nothing is allocated for them. Times are kept in
+//! ticks, so that a connection that is busy within a tick is not moved at all.
+
+use crate::config;
+use crate::session::Timeout;
+use std::time::{Duration, Instant};
+
+/// How finely time is looked at, in milliseconds. A wait lasts up to one tick longer than it should.
+const TICK_MS: u128 = 64;
+
+/// No connection.
+const NONE: u32 = u32::MAX;
+
+/// The deadlines of one loop's connections.
+pub struct Timeouts {
+    base: Instant,
+    lists: [List; Timeout::COUNT],
+    links: Vec<Link>,
+}
+
+/// The waits of one kind.
+#[derive(Clone, Copy)]
+struct List {
+    /// How long they may last; without it they are not kept at all.
+    limit: Option<Duration>,
+    first: u32,
+    last: u32,
+}
+
+/// The place of one connection.
+#[derive(Clone, Copy)]
+struct Link {
+    previous: u32,
+    next: u32,
+    tick: u32,
+    kind: Option<Timeout>,
+}
+
+impl Timeouts {
+    /// No waits yet.
+    pub fn new(limits: &config::Timeouts, now: Instant) -> Timeouts {
+        let list = |kind| List {
+            limit: limit(limits, kind),
+            first: NONE,
+            last: NONE,
+        };
+        use Timeout::{Forever, Head, Idle, Linger, Send};
+        Timeouts {
+            base: now,
+            lists: [Head, Idle, Forever, Send, Linger].map(list),
+            links: Vec::new(),
+        }
+    }
+
+    /// Connection `key` has been waiting in this way since then, and in no other way any more. Over all connections,
+    /// waits of one kind must begin in order.
+    pub fn start(&mut self, key: usize, kind: Timeout, since: Instant) {
+        let tick = self.tick(since);
+        if key >= self.links.len() {
+            self.links.resize(key + 1, Link::FREE);
+        }
+        let link = self.links[key];
+        if link.kind == Some(kind) && link.tick == tick {
+            return;
+        }
+        self.stop(key);
+        if self.lists[kind as usize].limit.is_some() {
+            self.append(key as u32, kind, tick);
+        }
+    }
+
+    /// Connection `key` waits for nothing any more.
+    pub fn stop(&mut self, key: usize) {
+        let link = self.links.get(key).copied().unwrap_or(Link::FREE);
+        let Some(kind) = link.kind else { return };
+        let list = &mut self.lists[kind as usize];
+        match link.previous {
+            NONE => list.first = link.next,
+            previous => self.links[previous as usize].next = link.next,
+        }
+        match link.next {
+            NONE => list.last = link.previous,
+            next => self.links[next as usize].previous = link.previous,
+        }
+        self.links[key] = Link::FREE;
+    }
+
+    /// When the next wait is over, if there is any.
+    pub fn next(&self) -> Option<Instant> {
+        self.lists.iter().filter_map(|l| self.deadline(l)).min()
+    }
+
+    /// A connection whose wait was over by `now`; its wait is stopped.
+    pub fn expired(&mut self, now: Instant) -> Option<usize> {
+        let list = self
+            .lists
+            .iter()
+            .find(|list| self.deadline(list).is_some_and(|end| end <= now))?;
+        let key = list.first as usize;
+        self.stop(key);
+        Some(key)
+    }
+
+    /// The connection that has waited longest in this way.
+    pub fn oldest(&self, kind: Timeout) -> Option<usize> {
+        let first = self.lists[kind as usize].first;
+        (first != NONE).then_some(first as usize)
+    }
+
+    fn append(&mut self, key: u32, kind: Timeout, tick: u32) {
+        let list = &mut self.lists[kind as usize];
+        let previous = std::mem::replace(&mut list.last, key);
+        match previous {
+            NONE => list.first = key,
+            last => self.links[last as usize].next = key,
+        }
+        self.links[key as usize] = Link {
+            previous,
+            next: NONE,
+            tick,
+            kind: Some(kind),
+        };
+    }
+
+    fn deadline(&self, list: &List) -> Option<Instant> {
+        let first = self.links.get(list.first as usize)?;
+        let since = Duration::from_millis(u64::from(first.tick) * TICK_MS as u64);
+        Some(self.base + since + list.limit?)
+    }
+
+    /// The first tick that is not before `time`.
+    fn tick(&self, time: Instant) -> u32 {
+        let past = time.saturating_duration_since(self.base).as_millis();
+        u32::try_from(past.div_ceil(TICK_MS)).unwrap_or(u32::MAX)
+    }
+}
+
+impl Link {
+    const FREE: Link = Link {
+        previous: NONE,
+        next: NONE,
+        tick: 0,
+        kind: None,
+    };
+}
+
+/// How long a wait of this kind may last.
+pub fn limit(limits: &config::Timeouts, kind: Timeout) -> Option<Duration> {
+    match kind {
+        Timeout::Head => Some(limits.head),
+        Timeout::Idle => Some(limits.idle),
+        Timeout::Forever => None,
+        Timeout::Send => Some(limits.send),
+        Timeout::Linger => Some(limits.linger),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn timeouts() -> (Timeouts, Instant) {
+        let base = Instant::now();
+        (Timeouts::new(&config::Timeouts::default(), base), base)
+    }
+
+    #[test]
+    fn waits_expire_in_order_and_not_before_their_time() {
+        let (mut timeouts, base) = timeouts();
+        timeouts.start(0, Timeout::Idle, base);
+        timeouts.start(1, Timeout::Idle, base + SECOND);
+        timeouts.start(2, Timeout::Head, base + SECOND);
+        timeouts.start(3, Timeout::Forever, base);
+        assert_eq!(timeouts.oldest(Timeout::Idle), Some(0));
+        let head = timeouts.next().expect("a deadline");
+        assert!(head >= base + 11 * SECOND && head < base + 12 * SECOND);
+        assert_eq!(timeouts.expired(base + 11 * SECOND - SECOND / 10), None);
+        assert_eq!(timeouts.expired(head), Some(2));
+        assert_eq!(timeouts.expired(head), None);
+        timeouts.start(0, Timeout::Idle, base + 2 * SECOND);
+        let late = base + 100 * SECOND;
+        assert_eq!(timeouts.expired(late), Some(1), "0 has moved behind it");
+        assert_eq!(timeouts.expired(late), Some(0));
+        assert_eq!(timeouts.next(), None, "what may last for ever has no end");
+    }
+
+    #[test]
+    fn any_place_in_a_list_can_be_left() {
+        for leaving in 0..3 {
+            let (mut timeouts, base) = timeouts();
+            for key in 0..3 {
+                timeouts.start(key, Timeout::Send, base);
+            }
+            timeouts.stop(leaving);
+            timeouts.stop(leaving);
+            timeouts.start(7, Timeout::Send, base);
+            let mut left = Vec::new();
+            while let Some(key) = timeouts.expired(base + 60 * SECOND) {
+                left.push(key);
+            }
+            let expected: Vec<_> = [0, 1, 2, 7].into_iter().filter(|&k| k != leaving).collect();
+            assert_eq!(left, expected);
+        }
+    }
+}

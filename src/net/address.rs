@@ -1,0 +1,96 @@
+//! Addresses to listen on, as a user writes them.
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::str::FromStr;
+
+/// A TCP address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    text: String,
+    candidates: Vec<SocketAddr>,
+}
+
+impl Address {
+    /// The loopback address with this port; 0 for any free one.
+    pub fn loopback(port: u16) -> Address {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Address {
+            text: address.to_string(),
+            candidates: vec![address],
+        }
+    }
+
+    /// The socket addresses it may stand for; the first that works is meant. Never empty.
+    pub fn candidates(&self) -> &[SocketAddr] {
+        &self.candidates
+    }
+}
+
+/// As the user wrote it.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    /// `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, or `:8080` for all addresses of the machine (IPv6 and IPv4
+    /// where the kernel has both). Port 0 is any free one.
+    fn from_str(text: &str) -> Result<Address, String> {
+        let expected =
+            || format!("`{text}` is no address; expected HOST:PORT, [IPV6]:PORT or :PORT");
+        let (host, port) = text.rsplit_once(':').ok_or_else(expected)?;
+        let port: u16 = port.parse().map_err(|_| expected())?;
+        let candidates = match host {
+            "" => vec![
+                (Ipv6Addr::UNSPECIFIED, port).into(),
+                (Ipv4Addr::UNSPECIFIED, port).into(),
+            ],
+            _ if host.starts_with('[') || !host.contains(':') => text
+                .to_socket_addrs()
+                .map_err(|error| format!("cannot resolve `{host}`: {error}"))?
+                .collect(),
+            _ => return Err(expected()),
+        };
+        if candidates.is_empty() {
+            return Err(format!("`{host}` has no address"));
+        }
+        Ok(Address {
+            text: text.into(),
+            candidates,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms() {
+        let first = |text: &str| {
+            let address: Result<Address, _> = text.parse();
+            address
+                .map(|address| address.candidates()[0].to_string())
+                .ok()
+        };
+        let cases = [
+            ("127.0.0.1:8080", Some("127.0.0.1:8080")),
+            ("[::1]:0", Some("[::1]:0")),
+            (":80", Some("[::]:80")),
+            ("8080", None),
+            ("127.0.0.1", None),
+            ("::1:80", None),
+            ("127.0.0.1:", None),
+            ("127.0.0.1:65536", None),
+            ("[::1:80", None),
+            ("", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(first(text).as_deref(), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Listening sockets.
+
+use super::Address;
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, acceptfrom_with};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// How many connections may wait to be accepted: std's and mio's 128 resets bursts. The kernel caps it at
+/// net.core.somaxconn.
+const BACKLOG: i32 = 4096;
+
+/// A socket that accepts TCP connections without blocking.
+#[derive(Debug)]
+pub struct Listener {
+    socket: OwnedFd,
+    address: SocketAddr,
+}
+
+/// Why no connection was accepted.
+#[derive(Debug)]
+pub enum AcceptError {
+    /// None waits.
+    WouldBlock,
+    /// The one that waited is gone; the next one may be fine (accept(2)).
+    Gone,
+    /// No descriptor or memory is free. The connection still waits.
+    Exhausted(io::Error),
+    /// The listener is broken.
+    Broken(io::Error),
+}
+
+impl Listener {
+    /// Listens on the first of the address's candidates that works.
+    ///
+    /// Accepted sockets inherit TCP_NODELAY from it, so that no connection costs a call for it.
+    ///
+    /// # Errors
+    /// Those of socket(2), bind(2) and listen(2) for the last candidate tried. Only a kernel or a machine without the
+    /// candidate's family moves on to the next one: a port in use is a fault the user must hear of.
+    pub fn bind(address: &Address) -> io::Result<Listener> {
+        let mut result = Err(io::ErrorKind::AddrNotAvailable.into());
+        for candidate in address.candidates() {
+            result = listen(*candidate);
+            match result.as_ref().err().and_then(io::Error::raw_os_error) {
+                Some(code) if no_such_family(Errno::from_raw_os_error(code)) => {}
+                _ => break,
+            }
+        }
+        result
+    }
+
+    /// Where it listens, with the port the kernel chose if that was left to it.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Accepts one connection. Its socket is closed on exec; `flags` say whether it blocks.
+    ///
+    /// # Errors
+    /// [`AcceptError`].
+    pub fn accept(&self, flags: SocketFlags) -> Result<(OwnedFd, Option<SocketAddr>), AcceptError> {
+        loop {
+            match acceptfrom_with(&self.socket, flags | SocketFlags::CLOEXEC) {
+                Ok((socket, peer)) => {
+                    return Ok((socket, peer.and_then(|peer| peer.try_into().ok())));
+                }
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(classify(errno)),
+            }
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<Listener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // One listener for both families where all addresses are asked for.
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    let address = socket
+        .local_addr()?
+        .as_socket()
+        .ok_or(io::ErrorKind::Unsupported)?;
+    Ok(Listener {
+        socket: socket.into(),
+        address,
+    })
+}
+
+fn no_such_family(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL | Errno::PROTONOSUPPORT
+    )
+}
+
+fn classify(errno: Errno) -> AcceptError {
+    match errno {
+        Errno::AGAIN => AcceptError::WouldBlock,
+        Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM => {
+            AcceptError::Exhausted(errno.into())
+        }
+        // A listener that cannot accept at all; everything else is the waiting connection's own trouble, which accept(2)
+        // on Linux hands on as the call's.
+        Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP | Errno::FAULT => {
+            AcceptError::Broken(errno.into())
+        }
+        _ => AcceptError::Gone,
+    }
+}

@@ -1,0 +1,6 @@
+//! What the server tells about itself while it works.
+
+pub mod access_log;
+mod log_file;
+
+pub use log_file::LogFile;

@@ -1,0 +1,40 @@
+//! Echo (RFC 862): every byte back, in order.
+//!
+//! It takes no more than it can put out, and the connection receives nothing while output is pending: a peer that does
+//! not read holds one buffer and no more.
+
+use super::Service;
+use crate::config::{Config, StartError};
+use crate::session::{Context, Session, Timeout, Wait};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+struct Echo;
+
+pub(super) fn start(_: &Config) -> Result<Arc<dyn Service>, StartError> {
+    Ok(Arc::new(Echo))
+}
+
+impl Service for Echo {
+    fn session(&self, _peer: Option<IpAddr>) -> Box<dyn Session> {
+        Box::new(Echo)
+    }
+
+    fn about(&self) -> String {
+        "every byte back".into()
+    }
+}
+
+impl Session for Echo {
+    fn receive(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
+        cx.put(input)
+    }
+
+    fn waits_for(&self) -> Wait {
+        Wait::Bytes(Timeout::Forever)
+    }
+
+    fn state(&self) -> &'static str {
+        "echoing"
+    }
+}

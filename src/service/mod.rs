@@ -1,0 +1,59 @@
+//! The protocols, each a [`Session`].
+//!
+//! This room sees neither the model that runs a session nor the poller beneath it. Adding a service is one file here
+//! and one row in [`SERVICES`].
+
+mod echo;
+mod http;
+
+use crate::config::{Config, StartError};
+use crate::session::Session;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Makes the sessions of one service; shared by all threads that serve it.
+pub trait Service: Send + Sync {
+    /// A session for a peer that has just connected, with its address if it has one.
+    fn session(&self, peer: Option<IpAddr>) -> Box<dyn Session>;
+
+    /// What is served, in a few words for the log.
+    fn about(&self) -> String;
+
+    /// The scheme of a URL to it, for services that browsers and curl know.
+    fn url_scheme(&self) -> Option<&'static str> {
+        None
+    }
+}
+
+/// A service that can be chosen with `--mode`.
+pub struct ServiceRow {
+    /// What it is called.
+    pub name: &'static str,
+    /// What it does, in a sentence for --help.
+    pub about: &'static str,
+    /// Where it listens unless told otherwise.
+    pub port: u16,
+    /// Makes it ready to serve.
+    pub start: fn(&Config) -> Result<Arc<dyn Service>, StartError>,
+}
+
+/// All services.
+pub const SERVICES: &[ServiceRow] = &[
+    ServiceRow {
+        name: "http",
+        about: "Static files of ROOT over HTTP/1.1",
+        port: 8080,
+        start: http::start,
+    },
+    ServiceRow {
+        name: "echo",
+        about: "Every byte back to its sender (RFC 862)",
+        port: 7007,
+        start: echo::start,
+    },
+];
+
+/// The row of that name.
+pub fn find(name: &str) -> Option<&'static ServiceRow> {
+    SERVICES.iter().find(|row| row.name == name)
+}

@@ -1,0 +1,283 @@
+//! A session and its loose ends: input it has not taken, output that has not gone, and how it all ends.
+//!
+//! This file does not know who performs what [`Connection::next`] asks for, nor how that one waits.
+
+use super::buffer::{BUFFER_SIZE, Buffer};
+use super::output::{Output, Piece};
+use super::{Context, Session, Timeout, Wait, Worker};
+use std::time::Instant;
+
+/// How much a connection that is over still reads and drops before it gives up on its peer, in bytes.
+pub const LINGER_BYTES: usize = 1024 * 1024;
+
+/// The one question every model asks a connection has these four answers. Each is shaped like an operation: a blocking
+/// model performs it, a readiness model tries it and waits if it would block, a completion model submits it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send [`Connection::front`], then tell [`Connection::sent`].
+    Send,
+    /// Receive at most [`Connection::room`] bytes, then tell [`Connection::received`], or [`Connection::ended`] if the
+    /// peer has closed its side.
+    Receive(Timeout),
+    /// Tell the peer that nothing more will come, then tell [`Connection::shut`].
+    ShutdownWrite,
+    /// Call [`Connection::close`] and drop the socket.
+    Close,
+}
+
+/// A session and its loose ends.
+pub struct Connection {
+    session: Box<dyn Session>,
+    output: Output,
+    /// Input that the session has not taken; never an empty buffer.
+    held: Option<Buffer>,
+    waiting: Timeout,
+    since: Instant,
+    /// How many bytes were read and dropped while lingering.
+    dropped: u32,
+    /// The peer has closed its side.
+    ended: bool,
+    /// The session has been told so.
+    told: bool,
+    /// No more input is wanted, whatever the session says.
+    finished: bool,
+    /// Input was left unread when the conversation was over: closing at once could destroy the answer on its way
+    /// (RFC 9112 section 9.6).
+    unread: bool,
+    /// Our side has been shut down.
+    shut: bool,
+    /// Nothing can be done for the peer any more.
+    aborted: bool,
+}
+
+impl Connection {
+    /// Begins a conversation.
+    pub fn open(session: Box<dyn Session>, worker: &mut Worker) -> Connection {
+        let mut connection = Connection {
+            session,
+            output: Output::default(),
+            held: None,
+            waiting: Timeout::Idle,
+            since: worker.time.now(),
+            dropped: 0,
+            ended: false,
+            told: false,
+            finished: false,
+            unread: false,
+            shut: false,
+            aborted: false,
+        };
+        let (session, mut cx) = connection.parts(worker);
+        session.open(&mut cx);
+        connection.settle(true, worker);
+        connection
+    }
+
+    /// What now?
+    pub fn next(&self) -> Action {
+        if self.aborted {
+            return Action::Close;
+        }
+        if !self.output.is_empty() {
+            return Action::Send;
+        }
+        match self.wait() {
+            Wait::Bytes(timeout) => Action::Receive(timeout),
+            Wait::Close if !self.unread => Action::Close,
+            Wait::Close | Wait::Linger => {
+                if self.ended || self.dropped as usize > LINGER_BYTES {
+                    Action::Close
+                } else if self.shut {
+                    Action::Receive(Timeout::Linger)
+                } else {
+                    Action::ShutdownWrite
+                }
+            }
+        }
+    }
+
+    /// What to send for [`Action::Send`].
+    pub fn front(&self) -> Piece<'_> {
+        self.output.front()
+    }
+
+    /// How many bytes [`Action::Receive`] may bring; never 0 when that is the answer.
+    pub fn room(&self) -> usize {
+        self.held.as_ref().map_or(BUFFER_SIZE, Buffer::room)
+    }
+
+    /// What the connection waits for and since when: the model ends the wait after the time it allows for its kind.
+    pub fn waiting(&self) -> (Timeout, Instant) {
+        (self.waiting, self.since)
+    }
+
+    /// True if closing now would lose nothing, unless the peer is just about to speak.
+    pub fn is_idle(&self) -> bool {
+        let nothing_begun = matches!(
+            self.next(),
+            Action::Receive(Timeout::Idle | Timeout::Forever)
+        );
+        nothing_begun && self.held.is_none()
+    }
+
+    /// The name of the session's state, for people.
+    pub fn state(&self) -> &'static str {
+        self.session.state()
+    }
+
+    /// These bytes came from the peer, at most [`room`](Connection::room) of them.
+    pub fn received(&mut self, bytes: &[u8], worker: &mut Worker) {
+        if !self.wants_bytes() {
+            self.dropped = self
+                .dropped
+                .saturating_add(bytes.len().try_into().unwrap_or(u32::MAX));
+            return;
+        }
+        let taken = match self.held.take() {
+            None => {
+                let taken = self.feed(bytes, worker);
+                if taken < bytes.len() {
+                    let mut held = worker.pool.lend();
+                    held.append(&bytes[taken..]);
+                    self.held = Some(held);
+                }
+                taken
+            }
+            Some(mut held) => {
+                let appended = held.append(bytes);
+                debug_assert_eq!(appended, bytes.len(), "received more than there was room");
+                self.feed_held(held, worker)
+            }
+        };
+        self.settle(taken > 0, worker);
+    }
+
+    /// The peer has closed its side.
+    pub fn ended(&mut self, worker: &mut Worker) {
+        self.ended = true;
+        self.settle(false, worker);
+    }
+
+    /// The first `count` bytes of what [`front`](Connection::front) began are gone.
+    pub fn sent(&mut self, count: usize, worker: &mut Worker) {
+        self.output.consume(count, &mut worker.pool);
+        let (session, mut cx) = self.parts(worker);
+        session.sent(&mut cx);
+        if self.output.is_empty()
+            && let Some(held) = self.held.take()
+        {
+            self.feed_held(held, worker);
+        }
+        self.settle(true, worker);
+    }
+
+    /// Our side has been shut down.
+    pub fn shut(&mut self) {
+        self.shut = true;
+    }
+
+    /// What it waited for did not come in time.
+    pub fn timed_out(&mut self, worker: &mut Worker) {
+        match self.waiting {
+            Timeout::Send | Timeout::Linger => self.aborted = true,
+            timeout => {
+                let (session, mut cx) = self.parts(worker);
+                session.timed_out(timeout, &mut cx);
+                self.finished = true;
+                self.settle(true, worker);
+            }
+        }
+    }
+
+    /// What was promised to the peer cannot be kept: close without a word.
+    pub fn abort(&mut self) {
+        self.aborted = true;
+    }
+
+    /// The conversation is over: the session has its last word, and what was borrowed goes back.
+    pub fn close(&mut self, worker: &mut Worker) {
+        let (session, mut cx) = self.parts(worker);
+        session.closed(&mut cx);
+        self.output.clear(&mut worker.pool);
+        self.drop_held(worker);
+    }
+
+    fn parts<'a>(&'a mut self, worker: &'a mut Worker) -> (&'a mut dyn Session, Context<'a>) {
+        let cx = Context {
+            output: &mut self.output,
+            worker,
+        };
+        (&mut *self.session, cx)
+    }
+
+    fn wait(&self) -> Wait {
+        if self.finished {
+            Wait::Close
+        } else {
+            self.session.waits_for()
+        }
+    }
+
+    fn wants_bytes(&self) -> bool {
+        matches!(self.wait(), Wait::Bytes(_))
+    }
+
+    /// Lets the session take what it will of `input`; says how much that was.
+    fn feed(&mut self, input: &[u8], worker: &mut Worker) -> usize {
+        let mut taken = 0;
+        while taken < input.len() && self.output.body().is_none() && self.wants_bytes() {
+            let (session, mut cx) = self.parts(worker);
+            let count = session.receive(&input[taken..], &mut cx);
+            if count == 0 {
+                break;
+            }
+            taken += count;
+        }
+        taken
+    }
+
+    /// The same with input that was held; what is left of it is held again.
+    fn feed_held(&mut self, mut held: Buffer, worker: &mut Worker) -> usize {
+        let taken = self.feed(held.filled(), worker);
+        held.consume(taken);
+        if held.is_empty() {
+            worker.pool.take_back(held);
+        } else {
+            held.compact();
+            self.held = Some(held);
+        }
+        taken
+    }
+
+    /// Draws the conclusions after anything has happened.
+    fn settle(&mut self, progress: bool, worker: &mut Worker) {
+        if self.output.is_empty() && self.wants_bytes() {
+            if self.ended && !self.told {
+                self.told = true;
+                let (session, mut cx) = self.parts(worker);
+                session.end_of_input(&mut cx);
+            }
+            // Either no more will come, or the session will never take what is there.
+            self.finished = self.told || self.room() == 0;
+        }
+        if self.held.is_some() && !self.wants_bytes() {
+            self.unread = true;
+            self.drop_held(worker);
+        }
+        let waiting = match self.next() {
+            Action::Send => Timeout::Send,
+            Action::Receive(timeout) => timeout,
+            Action::ShutdownWrite | Action::Close => Timeout::Linger,
+        };
+        if progress || waiting != self.waiting {
+            self.waiting = waiting;
+            self.since = worker.time.now();
+        }
+    }
+
+    fn drop_held(&mut self, worker: &mut Worker) {
+        if let Some(held) = self.held.take() {
+            worker.pool.take_back(held);
+        }
+    }
+}

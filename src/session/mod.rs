@@ -1,0 +1,165 @@
+//! What a conversation is.
+//!
+//! A [`Session`] is one conversation's place in its protocol and nothing else. A [`Connection`] is a session with its
+//! loose ends: input not yet taken, output not yet sent. Every I/O model keeps one connection per peer, asks it
+//! [`Connection::next`] ("what now?") and does what it answers.
+//!
+//! This room is pure: it opens no socket and no file, reads no clock, starts no thread. Time and memory are arguments,
+//! so that a model without a kernel can drive the very same code (`tests/simulation.rs`).
+
+mod buffer;
+mod connection;
+mod output;
+mod time;
+
+pub use buffer::{BUFFER_SIZE, Buffer, Pool};
+pub use connection::{Action, Connection, LINGER_BYTES};
+pub use output::{Body, Output, Piece};
+pub use time::Time;
+
+/// One conversation with one peer: bytes in, output out.
+///
+/// The order of calls is: [`open`](Session::open) once; then `receive`, `sent`, `end_of_input` (once) and `timed_out`
+/// in any order; [`closed`](Session::closed) once, last.
+pub trait Session: Send {
+    /// The peer is there. A protocol in which the server speaks first puts its greeting out here.
+    fn open(&mut self, _cx: &mut Context<'_>) {}
+
+    /// Takes what it can from the front of `input` and says how many bytes that was.
+    ///
+    /// 0 means: it needs more bytes or, if output is pending, more room. It is then asked again with the same bytes at
+    /// the front once more have come, or once all output has been sent. `input` is never empty. A session that takes
+    /// nothing of [`BUFFER_SIZE`] bytes while no output is pending could never go on, and is closed.
+    fn receive(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize;
+
+    /// The peer will send nothing more, and the session has seen all it sent. What it puts out now is still sent; then
+    /// the connection closes.
+    fn end_of_input(&mut self, _cx: &mut Context<'_>) {}
+
+    /// Some of its output went out; `cx.output` is what is left. When nothing is left it may put out more, as a
+    /// protocol with endless or piecewise output does.
+    fn sent(&mut self, _cx: &mut Context<'_>) {}
+
+    /// What it waited for did not come in time. What it puts out now is still sent; then the connection closes.
+    fn timed_out(&mut self, _timeout: Timeout, _cx: &mut Context<'_>) {}
+
+    /// The connection is over; `cx.output` is what was never sent. Nothing put out now goes anywhere.
+    fn closed(&mut self, _cx: &mut Context<'_>) {}
+
+    /// What it waits for once its output is gone.
+    fn waits_for(&self) -> Wait;
+
+    /// The name of its state, for people.
+    fn state(&self) -> &'static str;
+}
+
+/// What a session waits for once its output is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// More bytes from the peer, for as long as this timeout allows.
+    Bytes(Timeout),
+    /// Nothing: the conversation is over.
+    Close,
+    /// Nothing, but the peer may still be sending: the answer must reach it before the connection goes away
+    /// (RFC 9112 section 9.6).
+    Linger,
+}
+
+/// The kinds of waiting that have an end. How long each may last is the model's knowledge, not the session's.
+///
+/// A wait begins anew when its kind changes, when the session has taken bytes, and when output went out; bytes that
+/// merely arrive do not extend it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timeout {
+    /// For the rest of something begun, such as a request head.
+    Head,
+    /// For the peer to begin something: the connection is idle and may be closed without loss.
+    Idle,
+    /// The same where silence is part of the protocol, so that it may last for ever.
+    Forever,
+    /// For the peer to take output.
+    Send,
+    /// For the peer to see that the conversation is over.
+    Linger,
+}
+
+impl Timeout {
+    /// How many kinds there are: the length of a table that is indexed by `kind as usize`.
+    pub const COUNT: usize = 5;
+}
+
+/// What all sessions of one thread share, and the model that runs them with it.
+pub struct Worker {
+    /// The time, as the model last read it.
+    pub time: Time,
+    /// Buffers to lend.
+    pub pool: Pool,
+    /// Finished lines for the access log; the model writes them out and empties this.
+    pub log: Vec<u8>,
+    /// What was done so far.
+    pub counters: Counters,
+    /// Conversations shall end at their next opportunity: the server is shutting down, or others wait for the turn.
+    pub closing: bool,
+}
+
+impl Worker {
+    /// A worker that starts at `time` with an empty pool.
+    pub fn new(time: Time) -> Worker {
+        Worker {
+            time,
+            pool: Pool::new(),
+            log: Vec::new(),
+            counters: Counters::default(),
+            closing: false,
+        }
+    }
+}
+
+/// What was done, counted without locks by the one thread that did it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Connections accepted.
+    pub connections: u64,
+    /// Requests answered, for protocols that have requests.
+    pub requests: u64,
+    /// Bytes received from peers.
+    pub received: u64,
+    /// Bytes sent to peers.
+    pub sent: u64,
+}
+
+/// What a session may use while it is being called.
+pub struct Context<'a> {
+    /// Its own output.
+    pub output: &'a mut Output,
+    /// What it shares with the other sessions of its thread.
+    pub worker: &'a mut Worker,
+}
+
+impl Context<'_> {
+    /// How many bytes can be [`put`](Context::put) now.
+    pub fn room(&self) -> usize {
+        self.output.room()
+    }
+
+    /// Appends as much of `bytes` as there is room for and says how much that was. A body already set takes all room.
+    pub fn put(&mut self, bytes: &[u8]) -> usize {
+        self.output.put(bytes, &mut self.worker.pool)
+    }
+
+    /// Puts a body behind the bytes. There is at most one until it has been sent.
+    pub fn put_body(&mut self, body: Body) {
+        self.output.put_body(body);
+    }
+}
+
+/// The same as [`Context::put`], for code that formats into a writer.
+impl std::io::Write for Context<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        Ok(self.put(bytes))
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

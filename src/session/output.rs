@@ -1,0 +1,225 @@
+//! What a session has put out and the peer has not got yet: bytes, then at most one body.
+//!
+//! It holds a buffer only while there are bytes.
+
+use super::buffer::{BUFFER_SIZE, Buffer, Pool};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+/// Something too large or too shared to be copied into a buffer.
+#[derive(Debug)]
+pub enum Body {
+    /// A stretch of an open file, which the model sends without looking at it.
+    File {
+        /// Regular, open for reading; its own position is neither used nor moved.
+        file: Arc<OwnedFd>,
+        /// Where the stretch begins, in bytes.
+        offset: u64,
+        /// How many bytes of it are left to send.
+        left: u64,
+    },
+    /// Bytes in memory.
+    Bytes {
+        /// All of them.
+        bytes: Vec<u8>,
+        /// How many of them have been sent.
+        sent: usize,
+    },
+}
+
+impl Body {
+    /// Bytes in memory, none of them sent yet.
+    pub fn bytes(bytes: Vec<u8>) -> Body {
+        Body::Bytes { bytes, sent: 0 }
+    }
+
+    /// How many bytes are left to send.
+    pub fn left(&self) -> u64 {
+        match self {
+            Body::File { left, .. } => *left,
+            Body::Bytes { bytes, sent } => (bytes.len() - sent) as u64,
+        }
+    }
+
+    fn consume(&mut self, count: usize) {
+        assert!(count as u64 <= self.left(), "sent more than there was");
+        match self {
+            Body::File { offset, left, .. } => {
+                *offset += count as u64;
+                *left -= count as u64;
+            }
+            Body::Bytes { sent, .. } => *sent += count,
+        }
+    }
+}
+
+/// What can be sent next with one system call.
+#[derive(Debug)]
+pub enum Piece<'a> {
+    /// Bytes in memory.
+    Bytes {
+        /// To go first.
+        bytes: &'a [u8],
+        /// To go right behind; often empty.
+        then: &'a [u8],
+        /// True if a file follows, so that the kernel may wait with a last packet that is not full.
+        more: bool,
+    },
+    /// A stretch of a file.
+    File {
+        /// The open file.
+        file: BorrowedFd<'a>,
+        /// Where the stretch begins, in bytes.
+        offset: u64,
+        /// Its length in bytes, never 0.
+        count: u64,
+    },
+}
+
+/// Bytes, then at most one body, in the order they are to be sent.
+#[derive(Debug, Default)]
+pub struct Output {
+    buffer: Option<Buffer>,
+    body: Option<Body>,
+}
+
+impl Output {
+    /// True if everything has been sent.
+    pub fn is_empty(&self) -> bool {
+        self.buffer.is_none() && self.body.is_none()
+    }
+
+    /// The bytes before the body that are not sent yet.
+    pub fn bytes(&self) -> &[u8] {
+        self.buffer.as_ref().map_or(&[], Buffer::filled)
+    }
+
+    /// The body, as long as any of it is left.
+    pub fn body(&self) -> Option<&Body> {
+        self.body.as_ref()
+    }
+
+    /// The next piece to send. Empty bytes if there is nothing.
+    pub fn front(&self) -> Piece<'_> {
+        let bytes = self.bytes();
+        match &self.body {
+            Some(Body::File { file, offset, left }) if bytes.is_empty() => Piece::File {
+                file: file.as_fd(),
+                offset: *offset,
+                count: *left,
+            },
+            body => Piece::Bytes {
+                bytes,
+                then: match body {
+                    Some(Body::Bytes { bytes, sent }) => &bytes[*sent..],
+                    _ => &[],
+                },
+                more: matches!(body, Some(Body::File { .. })),
+            },
+        }
+    }
+
+    pub(super) fn room(&self) -> usize {
+        match (&self.body, &self.buffer) {
+            (Some(_), _) => 0,
+            (None, Some(buffer)) => buffer.room(),
+            (None, None) => BUFFER_SIZE,
+        }
+    }
+
+    pub(super) fn put(&mut self, bytes: &[u8], pool: &mut Pool) -> usize {
+        if bytes.is_empty() || self.body.is_some() {
+            return 0;
+        }
+        self.buffer.get_or_insert_with(|| pool.lend()).append(bytes)
+    }
+
+    pub(super) fn put_body(&mut self, body: Body) {
+        assert!(self.body.is_none(), "there is at most one body at a time");
+        if body.left() > 0 {
+            self.body = Some(body);
+        }
+    }
+
+    pub(super) fn consume(&mut self, count: usize, pool: &mut Pool) {
+        let mut rest = count;
+        if let Some(mut buffer) = self.buffer.take() {
+            let from_buffer = rest.min(buffer.filled().len());
+            buffer.consume(from_buffer);
+            rest -= from_buffer;
+            if buffer.is_empty() {
+                pool.take_back(buffer);
+            } else {
+                self.buffer = Some(buffer);
+            }
+        }
+        if rest > 0 {
+            let body = self.body.as_mut().expect("sent more than there was");
+            body.consume(rest);
+            if body.left() == 0 {
+                self.body = None;
+            }
+        }
+    }
+
+    pub(super) fn clear(&mut self, pool: &mut Pool) {
+        if let Some(buffer) = self.buffer.take() {
+            pool.take_back(buffer);
+        }
+        self.body = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_in_memory_goes_right_behind_the_bytes() {
+        let mut pool = Pool::new();
+        let mut output = Output::default();
+        assert_eq!(output.put(b"head", &mut pool), 4);
+        output.put_body(Body::bytes(b"body".to_vec()));
+        assert_eq!(output.put(b"late", &mut pool), 0, "nothing behind a body");
+        output.consume(6, &mut pool);
+        assert_eq!(pool.lent(), 0, "no bytes, no buffer");
+        let Piece::Bytes { bytes, then, more } = output.front() else {
+            panic!("{output:?}")
+        };
+        assert_eq!((bytes, then, more), (&b""[..], &b"dy"[..], false));
+        output.consume(2, &mut pool);
+        assert!(output.is_empty());
+    }
+
+    #[test]
+    fn a_file_waits_until_the_bytes_have_gone() {
+        let mut pool = Pool::new();
+        let mut output = Output::default();
+        output.put(b"head", &mut pool);
+        output.put_body(Body::File {
+            file: Arc::new(tempfile::tempfile().expect("a file").into()),
+            offset: 7,
+            left: 3,
+        });
+        assert!(matches!(
+            output.front(),
+            Piece::Bytes {
+                bytes: b"head",
+                then: b"",
+                more: true
+            }
+        ));
+        output.consume(4, &mut pool);
+        output.consume(1, &mut pool);
+        assert!(matches!(
+            output.front(),
+            Piece::File {
+                offset: 8,
+                count: 2,
+                ..
+            }
+        ));
+        output.consume(2, &mut pool);
+        assert!(output.is_empty());
+    }
+}

@@ -1,0 +1,115 @@
+//! The time, as an argument.
+
+use httpdate::HttpDate;
+use std::fmt::Write;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// The last time HTTP's date format can say, the end of the year 9999, in seconds since the epoch.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+/// A moment, with the texts that many answers of the same second share.
+#[derive(Clone)]
+pub struct Time {
+    now: Instant,
+    wall: SystemTime,
+    second: u64,
+    date: [u8; 29],
+}
+
+impl Time {
+    /// The moment that is `now` on the clock that never jumps and `wall` on the clock that people read.
+    pub fn new(now: Instant, wall: SystemTime) -> Time {
+        let mut time = Time {
+            now,
+            wall,
+            second: u64::MAX,
+            date: [b' '; 29],
+        };
+        time.set(now, wall);
+        time
+    }
+
+    /// Goes on to another moment. The date text is formatted only if the second is another one.
+    pub fn set(&mut self, now: Instant, wall: SystemTime) {
+        self.now = now;
+        self.wall = wall;
+        let second = seconds(wall).min(LAST_SECOND);
+        if second != self.second {
+            self.second = second;
+            self.date = imf_fixdate(second);
+        }
+    }
+
+    /// For intervals and deadlines.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// For people.
+    pub fn wall(&self) -> SystemTime {
+        self.wall
+    }
+
+    /// `Sun, 22 Nov 2026 14:32:00 GMT`: the Date field's form (RFC 9110 section 5.6.7).
+    pub fn date(&self) -> &[u8; 29] {
+        &self.date
+    }
+
+    /// `22/Nov/2026:14:32:00 +0000`: the access log's form of the same second.
+    pub fn log_date(&self) -> [u8; 26] {
+        let mut text = *b"DD/Mon/YYYY:HH:MM:SS +0000";
+        text[0..2].copy_from_slice(&self.date[5..7]);
+        text[3..6].copy_from_slice(&self.date[8..11]);
+        text[7..11].copy_from_slice(&self.date[12..16]);
+        text[12..20].copy_from_slice(&self.date[17..25]);
+        text
+    }
+}
+
+fn seconds(wall: SystemTime) -> u64 {
+    wall.duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO)
+        .as_secs()
+}
+
+/// The date of a second since the epoch, which must not be after the year 9999.
+fn imf_fixdate(second: u64) -> [u8; 29] {
+    struct Text([u8; 29], usize);
+    impl Write for Text {
+        fn write_str(&mut self, part: &str) -> std::fmt::Result {
+            let end = self.1 + part.len();
+            let place = self.0.get_mut(self.1..end).ok_or(std::fmt::Error)?;
+            place.copy_from_slice(part.as_bytes());
+            self.1 = end;
+            Ok(())
+        }
+    }
+    let mut text = Text([b' '; 29], 0);
+    let date = HttpDate::from(UNIX_EPOCH + Duration::from_secs(second));
+    write!(text, "{date}").expect("an HTTP date is 29 bytes long");
+    text.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: u64) -> Time {
+        Time::new(Instant::now(), UNIX_EPOCH + Duration::from_secs(second))
+    }
+
+    #[test]
+    fn a_second_in_both_forms() {
+        let time = at(784_111_777);
+        assert_eq!(time.date(), b"Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(&time.log_date(), b"06/Nov/1994:08:49:37 +0000");
+    }
+
+    #[test]
+    fn clocks_that_are_far_off_are_said_as_well_as_the_form_allows() {
+        let now = Instant::now();
+        let before = Time::new(now, UNIX_EPOCH - Duration::from_secs(1));
+        assert_eq!(before.date(), b"Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(at(LAST_SECOND + 9).date(), b"Fri, 31 Dec 9999 23:59:59 GMT");
+    }
+}
