@@ -39,6 +39,10 @@ struct Options {
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: LevelFilter,
 
+    /// How many connections there may be at once; more wait to be accepted [default: what the limit of open files allows]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_connections: Option<u32>,
+
     /// For a request head, from its first byte
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = positive)]
     head_timeout: Duration,
@@ -81,6 +85,7 @@ pub fn parse(
             listen,
             model: options.model,
             access_log: options.access_log,
+            max_connections: options.max_connections.map(|number| number as usize),
             timeouts: Timeouts {
                 head: options.head_timeout,
                 idle: options.idle_timeout,

@@ -15,6 +15,8 @@ pub struct Config {
     pub model: String,
     /// Which lines the access log has.
     pub access_log: AccessLog,
+    /// How many connections there may be at once; as many as descriptors allow if it is not said.
+    pub max_connections: Option<usize>,
     /// How long things may take.
     pub timeouts: Timeouts,
 }
@@ -44,7 +46,7 @@ pub enum AccessLog {
 pub struct Timeouts {
     /// For a request head, from its first byte: a peer that dribbles must not hold a connection for ever.
     pub head: Duration,
-    /// For the next request on a connection.
+    /// For the first or the next request on a connection.
     pub idle: Duration,
     /// For the peer to take any of what is sent to it.
     pub send: Duration,

@@ -24,7 +24,7 @@ impl Server {
     /// # Errors
     /// A sentence about what could not be had.
     pub fn start(config: &Config) -> Result<Server, StartError> {
-        raise_descriptor_limit();
+        let descriptors = raise_descriptor_limit();
         let model = model::find(&config.model)
             .ok_or_else(|| StartError(format!("there is no model `{}`", config.model)))?;
         let signals = Signals::catch()
@@ -37,6 +37,7 @@ impl Server {
             model,
             serving: Serving {
                 listening,
+                max_connections: max_connections(config, descriptors),
                 timeouts: config.timeouts,
                 signals,
                 log,
@@ -104,18 +105,33 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 }
 
 /// The usual 1,024 descriptors are too few for a thousand connections. The hard limit is what the administrator allows.
-fn raise_descriptor_limit() {
+/// Says how many there are.
+fn raise_descriptor_limit() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,
         ..limit
     };
-    if let Err(errno) = setrlimit(Resource::Nofile, raised) {
+    let result = setrlimit(Resource::Nofile, raised);
+    if let Err(errno) = result {
+        log::warn!("the limit of open files cannot be raised: {errno}");
+    }
+    let allowed = if result.is_ok() { raised } else { limit };
+    let descriptors = allowed.current.unwrap_or(u64::MAX);
+    usize::try_from(descriptors).unwrap_or(usize::MAX)
+}
+
+/// Connections must leave some descriptors to the files they ask for, and to the program itself.
+fn max_connections(config: &Config, descriptors: usize) -> usize {
+    let reserve = (descriptors / 8).clamp(16, 1024);
+    let possible = descriptors.saturating_sub(reserve).max(1);
+    let wanted = config.max_connections.unwrap_or(possible);
+    if wanted > possible {
         log::warn!(
-            "the limit of {:?} open files cannot be raised: {errno}",
-            limit.current
+            "{wanted} connections need more than the {descriptors} open files that are allowed: {possible} will do"
         );
     }
+    wanted.min(possible)
 }
 
 fn summary(counters: &Counters, time: Duration) -> String {

@@ -5,7 +5,7 @@ use maud::{DOCTYPE, Render, html};
 use percent_encoding::{PercentEncode, percent_encode};
 use rustix::fs::{AtFlags, Dir, FileType, statat};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 
 /// One line of a listing. Directories come before files, each in the order of their bytes.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -18,8 +18,8 @@ struct Entry {
 ///
 /// # Errors
 /// Those of reading a directory.
-pub fn listing(path: &RelativePath, directory: OwnedFd) -> io::Result<String> {
-    let entries = read(&directory)?;
+pub fn listing(path: &RelativePath, directory: BorrowedFd<'_>) -> io::Result<String> {
+    let entries = read(directory)?;
     let shown: Vec<_> = path.names().map(String::from_utf8_lossy).collect();
     let title = format!("/{}", shown.join("/"));
     let page = html! {
@@ -46,7 +46,7 @@ pub fn listing(path: &RelativePath, directory: OwnedFd) -> io::Result<String> {
     Ok(page.into_string())
 }
 
-fn read(directory: &OwnedFd) -> io::Result<Vec<Entry>> {
+fn read(directory: BorrowedFd<'_>) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for entry in Dir::read_from(directory)? {
         let entry = entry?;
@@ -56,12 +56,10 @@ fn read(directory: &OwnedFd) -> io::Result<Vec<Entry>> {
         }
         let file_type = match entry.file_type() {
             // Only for these does the directory itself not say what a request would find.
-            FileType::Symlink | FileType::Unknown => {
-                statat(directory.as_fd(), name, AtFlags::empty())
-                    .map_or(FileType::Unknown, |stat| {
-                        FileType::from_raw_mode(stat.st_mode)
-                    })
-            }
+            FileType::Symlink | FileType::Unknown => statat(directory, name, AtFlags::empty())
+                .map_or(FileType::Unknown, |stat| {
+                    FileType::from_raw_mode(stat.st_mode)
+                }),
             known => known,
         };
         entries.push(Entry {
@@ -96,6 +94,7 @@ impl Render for Name<'_> {
 mod tests {
     use super::*;
     use std::ffi::OsStr;
+    use std::os::fd::AsFd;
     use std::os::unix::ffi::OsStrExt;
 
     #[test]
@@ -117,7 +116,7 @@ mod tests {
         std::os::unix::fs::symlink("z", directory.path().join("to z")).expect("linked");
         let path = RelativePath::decode(b"/<i>/").expect("a path");
         let descriptor = std::fs::File::open(directory.path()).expect("opened");
-        let page = listing(&path, descriptor.into()).expect("a page");
+        let page = listing(&path, descriptor.as_fd()).expect("a page");
         let links: Vec<&str> = page
             .split("<li>")
             .skip(1)

@@ -33,7 +33,7 @@ const BACKLOG_TURNS: usize = 64;
 /// How many events one wait may bring.
 const EVENTS: usize = 1024;
 
-/// How long the loop does without accepting after it ran out of descriptors, unless one comes free earlier.
+/// How long the loop does without accepting after it ran out of connections, unless one comes free earlier.
 const EXHAUSTED_PAUSE: Duration = Duration::from_secs(1);
 
 /// The key of the signals; those of the listeners follow, then those of the connections.
@@ -56,10 +56,11 @@ struct EventLoop<P> {
     clock: Clock,
     signals: Signals,
     doors: Vec<Door>,
-    /// No descriptor was free; accepting goes on then, or when a connection closes.
+    /// No connection was free; accepting goes on then, or when one closes.
     accept_again: Option<Instant>,
     /// When that was last said.
     exhausted_said: Option<Instant>,
+    max_connections: usize,
     entries: Slab<Entry>,
     /// The keys of the connections that have something to do, each once.
     queue: VecDeque<usize>,
@@ -110,6 +111,7 @@ impl<P: Poller> EventLoop<P> {
             doors: doors.map(Door::new).collect(),
             accept_again: None,
             exhausted_said: None,
+            max_connections: serving.max_connections,
             entries: Slab::new(),
             queue: VecDeque::new(),
             closed: Vec::new(),
@@ -247,6 +249,9 @@ impl<P: Poller> EventLoop<P> {
                 if !door.ready {
                     break;
                 }
+                if self.entries.len() >= self.max_connections {
+                    return self.pause_accepting("there may be no more");
+                }
                 match door.listening.listener.accept(SocketFlags::NONBLOCK) {
                     Ok((socket, peer)) => {
                         let peer = peer.map(|peer| peer.ip().to_canonical());
@@ -256,7 +261,9 @@ impl<P: Poller> EventLoop<P> {
                     }
                     Err(AcceptError::Gone) => {}
                     Err(AcceptError::WouldBlock) => door.ready = false,
-                    Err(AcceptError::Exhausted(error)) => return self.pause_accepting(&error),
+                    Err(AcceptError::Exhausted(error)) => {
+                        return self.pause_accepting(&error.to_string());
+                    }
                     Err(AcceptError::Broken(error)) => {
                         log::error!(
                             "cannot accept on {}: {error}",
@@ -284,7 +291,7 @@ impl<P: Poller> EventLoop<P> {
     }
 
     /// The waiting connections stay in the backlog; the one that has been idle longest makes room.
-    fn pause_accepting(&mut self, error: &io::Error) {
+    fn pause_accepting(&mut self, why: &str) {
         let now = self.worker.time.now();
         self.accept_again = Some(now + EXHAUSTED_PAUSE);
         let said = self
@@ -293,7 +300,7 @@ impl<P: Poller> EventLoop<P> {
         if said.is_none() {
             self.exhausted_said = Some(now);
             log::warn!(
-                "cannot accept with {} connections open: {error}; others wait until one closes",
+                "cannot accept more than {} connections: {why}; others wait until one closes",
                 self.entries.len()
             );
         }

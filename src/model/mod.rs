@@ -50,6 +50,8 @@ pub fn find(name: &str) -> Option<&'static ModelRow> {
 pub struct Serving {
     /// Where to accept connections, and what to do with them.
     pub listening: Vec<Listening>,
+    /// How many connections there may be at once.
+    pub max_connections: usize,
     /// How long things may take.
     pub timeouts: Timeouts,
     /// What ends it all.

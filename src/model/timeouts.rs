@@ -47,10 +47,10 @@ impl Timeouts {
             first: NONE,
             last: NONE,
         };
-        use Timeout::{Forever, Head, Idle, Linger, Send};
+        use Timeout::{First, Forever, Head, Idle, Linger, Send};
         Timeouts {
             base: now,
-            lists: [Head, Idle, Forever, Send, Linger].map(list),
+            lists: [Head, First, Idle, Forever, Send, Linger].map(list),
             links: Vec::new(),
         }
     }
@@ -151,7 +151,7 @@ impl Link {
 pub fn limit(limits: &config::Timeouts, kind: Timeout) -> Option<Duration> {
     match kind {
         Timeout::Head => Some(limits.head),
-        Timeout::Idle => Some(limits.idle),
+        Timeout::First | Timeout::Idle => Some(limits.idle),
         Timeout::Forever => None,
         Timeout::Send => Some(limits.send),
         Timeout::Linger => Some(limits.linger),

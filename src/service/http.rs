@@ -14,7 +14,7 @@ use crate::observe::access_log::{self, Record};
 use crate::session::{Body, Context, Session, Timeout, Wait};
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use std::net::IpAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -60,6 +60,7 @@ impl Service for Http {
             state: State::ReadingRequest,
             head_end: HeadEnd::default(),
             begun: false,
+            answered: false,
             blank_line_seen: false,
             last: None,
             unlogged: None,
@@ -93,6 +94,8 @@ struct HttpSession {
     head_end: HeadEnd,
     /// The next request's first byte has come.
     begun: bool,
+    /// There has been a request.
+    answered: bool,
     /// The one blank line before a request that RFC 9112 section 2.2 wants overlooked.
     blank_line_seen: bool,
     /// What comes after the last answer, once it is known to be the last.
@@ -168,7 +171,8 @@ impl Session for HttpSession {
         match self.last {
             Some(wait) => wait,
             None if self.begun => Wait::Bytes(Timeout::Head),
-            None => Wait::Bytes(Timeout::Idle),
+            None if self.answered => Wait::Bytes(Timeout::Idle),
+            None => Wait::Bytes(Timeout::First),
         }
     }
 
@@ -198,6 +202,7 @@ impl HttpSession {
             return 0;
         }
         self.begun = false;
+        self.answered = true;
         self.blank_line_seen = false;
         self.put(answer, Some(&request), line, cx);
         head.len()
@@ -341,7 +346,7 @@ impl Site {
                 content: Content::File(found.file),
             },
             Found::Directory(directory) => {
-                Answer::page(listing(path, directory).map_err(Refusal::Failed)?)
+                Answer::page(listing(path, directory.as_fd()).map_err(Refusal::Failed)?)
             }
             Found::DirectoryWithoutSlash => {
                 let mut location = path.directory_url();

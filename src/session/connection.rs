@@ -57,7 +57,7 @@ impl Connection {
             session,
             output: Output::default(),
             held: None,
-            waiting: Timeout::Idle,
+            waiting: Timeout::First,
             since: worker.time.now(),
             dropped: 0,
             ended: false,
@@ -115,7 +115,7 @@ impl Connection {
     pub fn is_idle(&self) -> bool {
         let nothing_begun = matches!(
             self.next(),
-            Action::Receive(Timeout::Idle | Timeout::Forever)
+            Action::Receive(Timeout::First | Timeout::Idle | Timeout::Forever)
         );
         nothing_begun && self.held.is_none()
     }

@@ -73,9 +73,11 @@ pub enum Wait {
 pub enum Timeout {
     /// For the rest of something begun, such as a request head.
     Head,
-    /// For the peer to begin something: the connection is idle and may be closed without loss.
+    /// For the peer to begin at all.
+    First,
+    /// For the peer to begin again: it has had what it wanted, and where descriptors are short it makes room first.
     Idle,
-    /// The same where silence is part of the protocol, so that it may last for ever.
+    /// For the peer to begin or to go on where silence is part of the protocol, so that it may last for ever.
     Forever,
     /// For the peer to take output.
     Send,
@@ -85,7 +87,7 @@ pub enum Timeout {
 
 impl Timeout {
     /// How many kinds there are: the length of a table that is indexed by `kind as usize`.
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = 6;
 }
 
 /// What all sessions of one thread share, and the model that runs them with it.

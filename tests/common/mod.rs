@@ -1,0 +1,286 @@
+//! The real program as a child process, and a client that says bytes and expects bytes.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(missing_docs)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a test waits for anything before it fails. Far more than anything takes.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs a case on every row of the table of models.
+pub fn on_every_model(case: impl Fn(&'static str)) {
+    for row in evserve::model::MODELS {
+        eprintln!("model {}", row.name);
+        case(row.name);
+    }
+}
+
+/// A running evserve. Dropping it kills it.
+pub struct Evserve {
+    child: Child,
+    /// Lines of the operator's log that have not been looked at.
+    log: Receiver<String>,
+    seen: Vec<String>,
+    pub addresses: Vec<SocketAddr>,
+}
+
+/// What a stopped evserve leaves behind.
+pub struct Ended {
+    pub status: ExitStatus,
+    pub log: String,
+    pub access_log: String,
+}
+
+impl Evserve {
+    /// Serves `root` over http on a free port.
+    pub fn http(model: &str, root: &Path, options: &[&str]) -> Evserve {
+        let root = root.to_str().expect("a path in UTF-8");
+        let options = [
+            &["--mode", "http", "--listen", "127.0.0.1:0", root],
+            options,
+        ]
+        .concat();
+        Evserve::start(model, 1, &options)
+    }
+
+    /// Serves echo on a free port.
+    pub fn echo(model: &str, options: &[&str]) -> Evserve {
+        let options = [&["--mode", "echo", "--listen", "127.0.0.1:0"], options].concat();
+        Evserve::start(model, 1, &options)
+    }
+
+    /// Starts the program and waits until it has said `addresses` times where it listens.
+    pub fn start(model: &str, addresses: usize, options: &[&str]) -> Evserve {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_evserve"));
+        command.args(["--model", model]).args(options);
+        Evserve::spawn(command, addresses)
+    }
+
+    pub fn spawn(mut command: Command, addresses: usize) -> Evserve {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("evserve starts");
+        let (sender, log) = channel();
+        let stderr = BufReader::new(child.stderr.take().expect("piped"));
+        thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        let mut evserve = Evserve {
+            child,
+            log,
+            seen: Vec::new(),
+            addresses: Vec::new(),
+        };
+        for _ in 0..addresses {
+            let line = evserve.wait_for_log(" at ");
+            let place = line.split(" at ").nth(1).expect("an address");
+            let place = place.split(" (").next().expect("an address");
+            let place = place.trim_start_matches("http://").trim_end_matches('/');
+            evserve.addresses.push(place.parse().expect("an address"));
+        }
+        evserve
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.addresses[0]
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address())
+    }
+
+    pub fn connect(&self) -> Client {
+        Client::connect(self.address())
+    }
+
+    /// One request on a connection of its own.
+    pub fn get(&self, path: &str) -> Response {
+        let mut client = self.connect();
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n"));
+        client.response()
+    }
+
+    /// Waits for a line of the operator's log that contains `text`.
+    pub fn wait_for_log(&mut self, text: &str) -> String {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let line = self.log.recv_timeout(left).unwrap_or_else(|error| {
+                panic!("no line with {text:?} ({error}); it said {:#?}", self.seen)
+            });
+            self.seen.push(line.clone());
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, signal).expect("it runs");
+    }
+
+    pub fn terminate(&self) {
+        self.signal(rustix::process::Signal::TERM);
+    }
+
+    /// Waits for the end, however it was brought about.
+    pub fn wait(&mut self) -> Ended {
+        let mut access_log = String::new();
+        let mut stdout = self.child.stdout.take().expect("waited for once");
+        stdout.read_to_string(&mut access_log).expect("text");
+        let status = self.child.wait().expect("it is our child");
+        self.seen.extend(self.log.iter());
+        Ended {
+            status,
+            log: self.seen.join("\n"),
+            access_log,
+        }
+    }
+
+    /// Asks for a graceful end and waits for it.
+    pub fn stop(mut self) -> Ended {
+        self.terminate();
+        let ended = self.wait();
+        assert!(ended.status.success(), "{}", ended.log);
+        ended
+    }
+
+    /// A figure from /proc/PID/status, in its own unit.
+    pub fn proc_status(&self, key: &str) -> u64 {
+        let path = format!("/proc/{}/status", self.id());
+        let status = std::fs::read_to_string(path).expect("it runs");
+        let line = status.lines().find(|line| line.starts_with(key));
+        let value = line.and_then(|line| line.split_whitespace().nth(1));
+        value.and_then(|v| v.parse().ok()).expect("a number")
+    }
+}
+
+impl Drop for Evserve {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A TCP connection to evserve.
+pub struct Client {
+    stream: TcpStream,
+    /// Received and not yet consumed.
+    pending: Vec<u8>,
+}
+
+/// An HTTP response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (key, value) = line.split_once(": ")?;
+            key.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+}
+
+impl Client {
+    pub fn connect(address: SocketAddr) -> Client {
+        let stream = TcpStream::connect(address).expect("evserve listens");
+        stream.set_nodelay(true).expect("a socket");
+        for set in [TcpStream::set_read_timeout, TcpStream::set_write_timeout] {
+            set(&stream, Some(PATIENCE)).expect("a socket");
+        }
+        let pending = Vec::new();
+        Client { stream, pending }
+    }
+
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).expect("sent");
+    }
+
+    pub fn shutdown_write(&mut self) {
+        self.stream.shutdown(Shutdown::Write).expect("connected");
+    }
+
+    /// Reads the next response: to its length, or without a body for a response to HEAD.
+    pub fn response(&mut self) -> Response {
+        let head = self.head();
+        let length = head
+            .field("Content-Length")
+            .expect("a length")
+            .parse()
+            .expect("a number");
+        let body = self.read(length);
+        Response { body, ..head }
+    }
+
+    /// Reads the head of the next response.
+    pub fn head(&mut self) -> Response {
+        let end = loop {
+            if let Some(at) = self.pending.windows(4).position(|w| w == b"\r\n\r\n") {
+                break at + 4;
+            }
+            self.fill();
+        };
+        let head: Vec<u8> = self.pending.drain(..end).collect();
+        let head = String::from_utf8(head).expect("a head is ASCII");
+        let status = head[9..12].parse().expect("a status line");
+        let body = Vec::new();
+        Response { status, head, body }
+    }
+
+    /// Reads exactly that many bytes.
+    pub fn read(&mut self, length: usize) -> Vec<u8> {
+        while self.pending.len() < length {
+            self.fill();
+        }
+        self.pending.drain(..length).collect()
+    }
+
+    /// Reads until the server closes.
+    pub fn rest(&mut self) -> Vec<u8> {
+        let mut rest = std::mem::take(&mut self.pending);
+        self.stream.read_to_end(&mut rest).expect("a clean end");
+        rest
+    }
+
+    fn fill(&mut self) {
+        let mut buffer = [0; 65536];
+        let count = self.stream.read(&mut buffer).expect("received in time");
+        let have = String::from_utf8_lossy(&self.pending);
+        assert!(count > 0, "the server closed after {have:?}");
+        self.pending.extend_from_slice(&buffer[..count]);
+    }
+}
+
+/// Bytes that are different at every place, so that none can be lost or swapped unseen.
+pub fn pattern(length: usize) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(length as u64);
+    let mut bytes = vec![0; length];
+    random.fill(&mut bytes);
+    bytes
+}

@@ -1,0 +1,12 @@
+//! Bytes in, bytes out: the real program, on every row of the table of models.
+
+#![allow(missing_docs)]
+
+mod common;
+
+#[path = "wire/echo.rs"]
+mod echo;
+#[path = "wire/http.rs"]
+mod http;
+#[path = "wire/process.rs"]
+mod process;

@@ -1,0 +1,66 @@
+//! Echo (RFC 862).
+
+use crate::common::{Evserve, on_every_model, pattern};
+use std::io::Write;
+use std::thread;
+
+#[test]
+fn every_byte_comes_back_in_order() {
+    on_every_model(|model| {
+        let evserve = Evserve::echo(model, &[]);
+        let mut client = evserve.connect();
+        client.send("hello");
+        assert_eq!(client.read(5), b"hello");
+        let bytes = pattern(10_000_000);
+        let stream = client.stream().try_clone().expect("a socket");
+        thread::scope(|scope| {
+            scope.spawn(|| (&stream).write_all(&bytes).expect("sent"));
+            assert!(client.read(bytes.len()) == bytes, "it differs");
+        });
+        client.send("last");
+        client.shutdown_write();
+        assert_eq!(client.rest(), b"last", "what was sent before the end");
+    });
+}
+
+#[test]
+fn many_small_messages() {
+    on_every_model(|model| {
+        let evserve = Evserve::echo(model, &[]);
+        let mut client = evserve.connect();
+        for number in 0..2000_u32 {
+            client.send(number.to_be_bytes());
+            assert_eq!(client.read(4), number.to_be_bytes());
+        }
+    });
+}
+
+/// A peer that writes and never reads is stopped by TCP, not by memory running out.
+#[test]
+fn a_peer_that_does_not_read_is_not_read_from() {
+    on_every_model(|model| {
+        let evserve = Evserve::echo(model, &[]);
+        let client = evserve.connect();
+        let mut stream = client.stream();
+        stream.set_nonblocking(true).expect("a socket");
+        let before = evserve.proc_status("VmRSS");
+        let mut sent = 0;
+        let mut refused = 0;
+        while refused < 50 && sent < 100_000_000 {
+            match stream.write(&[0; 65536]) {
+                Ok(count) => {
+                    sent += count;
+                    refused = 0;
+                }
+                // No event says that the other side will take no more: only that it goes on not taking any.
+                Err(_) => {
+                    refused += 1;
+                    thread::sleep(std::time::Duration::from_millis(5));
+                }
+            }
+        }
+        assert!(sent < 100_000_000, "it took everything");
+        let grown = evserve.proc_status("VmRSS") - before;
+        assert!(grown < 1024, "memory grew by {grown} KiB");
+    });
+}

@@ -1,0 +1,517 @@
+//! HTTP/1.1, as a client that writes bytes by hand sees it.
+
+use crate::common::{Client, Evserve, Response, on_every_model, pattern};
+use std::fs::{create_dir, write};
+use std::os::unix::fs::symlink;
+use std::thread;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// A small tree with one of each kind.
+fn tree() -> TempDir {
+    let root = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| root.path().join(name);
+    write(path("empty"), "").expect("written");
+    write(path("one"), "1").expect("written");
+    write(path("a.txt"), "some text\n").expect("written");
+    write(path("page.html"), "<p>page").expect("written");
+    write(path("photo.jpg"), pattern(1024)).expect("written");
+    write(path("large"), pattern(3_000_000)).expect("written");
+    write(path("a b%#?é"), "odd").expect("written");
+    for directory in ["list", "site", "old"] {
+        create_dir(path(directory)).expect("made");
+    }
+    write(path("list/<b>"), "").expect("written");
+    write(path("site/index.html"), "index").expect("written");
+    write(path("site/index.htm"), "not this one").expect("written");
+    write(path("old/index.htm"), "old index").expect("written");
+    symlink("../../../../../etc/passwd", path("escape")).expect("linked");
+    symlink("site/index.html", path("link")).expect("linked");
+    root
+}
+
+/// What comes back for these bytes until the server closes.
+fn exchange(evserve: &Evserve, request: &[u8]) -> Response {
+    let mut client = evserve.connect();
+    client.send(request);
+    let mut response = client.head();
+    response.body = client.rest();
+    response
+}
+
+fn get(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+}
+
+#[test]
+fn statuses() {
+    let root = tree();
+    let long = |length| format!("/{}", "a".repeat(length));
+    let cases: Vec<(String, u16)> = vec![
+        (get("/a.txt"), 200),
+        (get("/one?query=1"), 200),
+        (get("http://other.example/a.txt"), 200),
+        (get("/site/"), 200),
+        (get("/list/"), 200),
+        (get("/link"), 200),
+        (get("/./list/../a.txt"), 200),
+        (get("//a.txt"), 200),
+        (get("/list"), 301),
+        (get("/.."), 400),
+        (get("/../../etc/passwd"), 400),
+        (get("/%2e%2e/%2e%2e/etc/passwd"), 400),
+        (get("/a%00.txt"), 400),
+        (get("/%"), 400),
+        (get("a.txt"), 400),
+        (
+            "GET /a.txt HTTP/1.1\r\nConnection: close\r\n\r\n".into(),
+            400,
+        ),
+        ("GET /a.txt HTTP/1.1\nHost: h\n\n".into(), 400),
+        ("\0\0\0\0\r\n\r\n".into(), 400),
+        (get("/escape"), 403),
+        (get("/missing"), 404),
+        (get("/a.txt/"), 404),
+        (get("/..%2f..%2fetc%2fpasswd"), 404),
+        (get("/..%5c..%5cetc%5cpasswd"), 404),
+        (get(&long(300)), 404),
+        (get("/").replace("GET", "DELETE"), 405),
+        (get("*").replace("GET", "OPTIONS"), 405),
+        (get(&long(8192)), 414),
+        (
+            get("/").replace("Host", &format!("A: {}\r\nHost", "a".repeat(16384))),
+            431,
+        ),
+        (get("/").replace("GET", "BREW"), 501),
+        (get("/").replace("/1.1", "/2.0"), 505),
+    ];
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &[]);
+        for (request, status) in &cases {
+            let response = exchange(&evserve, request.as_bytes());
+            let shown = &request[..request.len().min(70)];
+            assert_eq!(response.status, *status, "{shown:?}");
+            assert_eq!(response.field("Connection"), Some("close"), "{shown:?}");
+            let length = response.field("Content-Length").expect("a length");
+            assert_eq!(length, response.body.len().to_string(), "{shown:?}");
+            if *status >= 400 {
+                assert!(response.body.starts_with(status.to_string().as_bytes()));
+            }
+            let allow = (*status == 405).then_some("GET, HEAD");
+            assert_eq!(response.field("Allow"), allow, "{shown:?}");
+        }
+        let log = evserve.stop().access_log;
+        assert_eq!(log.lines().count(), cases.len(), "{log}");
+    });
+}
+
+#[test]
+fn heads_say_what_is_sent() {
+    let root = tree();
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &[]);
+        for (path, media_type) in [
+            ("/a.txt", "text/plain; charset=utf-8"),
+            ("/page.html", "text/html; charset=utf-8"),
+            ("/photo.jpg", "image/jpeg"),
+            ("/one", "application/octet-stream"),
+            ("/site/", "text/html; charset=utf-8"),
+            ("/list/", "text/html; charset=utf-8"),
+        ] {
+            let response = evserve.get(path);
+            assert_eq!(response.field("Content-Type"), Some(media_type), "{path}");
+            assert!(response.head.contains("\r\nServer: evserve/"));
+            let date = response.field("Date").expect("a date");
+            httpdate::parse_http_date(date).expect("in HTTP's form");
+        }
+        let modified = std::fs::metadata(root.path().join("one"))
+            .and_then(|m| m.modified())
+            .expect("a time");
+        let expected = httpdate::fmt_http_date(modified);
+        let response = evserve.get("/one");
+        assert_eq!(response.field("Last-Modified"), Some(&*expected));
+    });
+}
+
+#[test]
+fn files_of_all_sizes_arrive_whole() {
+    let root = tree();
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &[]);
+        for name in ["empty", "one", "a.txt", "photo.jpg", "large"] {
+            let expected = std::fs::read(root.path().join(name)).expect("read");
+            let body = evserve.get(&format!("/{name}")).body;
+            assert!(body == expected, "{name} differs");
+        }
+        assert_eq!(evserve.get("/a%20b%25%23%3f%c3%a9").body, b"odd");
+        assert_eq!(evserve.get("/site/").body, b"index");
+        assert_eq!(evserve.get("/old/").body, b"old index");
+    });
+}
+
+#[test]
+fn head_gets_the_head_that_get_gets() {
+    let root = tree();
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &[]);
+        for path in ["/large", "/list/", "/list", "/missing", "/empty"] {
+            let with_body = exchange(&evserve, get(path).as_bytes());
+            let without = exchange(&evserve, get(path).replace("GET", "HEAD").as_bytes());
+            let dateless = |response: &Response| {
+                let lines = response.head.lines();
+                let lines: Vec<_> = lines.filter(|l| !l.starts_with("Date")).collect();
+                lines.join("\n")
+            };
+            assert_eq!(dateless(&without), dateless(&with_body), "{path}");
+            assert_eq!(without.body, b"", "{path}");
+        }
+    });
+}
+
+#[test]
+fn directories_without_their_slash_are_sent_on_and_never_elsewhere() {
+    let root = tree();
+    let evil = root.path().join("evil.example");
+    create_dir(evil).expect("made");
+    create_dir(root.path().join("\\evil")).expect("made");
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &[]);
+        for (target, location) in [
+            ("/list", "/list/"),
+            ("/list?a=1&b=%20?", "/list/?a=1&b=%20?"),
+            ("/list?", "/list/?"),
+            ("//evil.example", "/evil.example/"),
+            ("///evil.example", "/evil.example/"),
+            ("//evil.example/..//list", "/list/"),
+            ("/%5cevil", "/%5Cevil/"),
+            ("/\\evil", "/%5Cevil/"),
+            ("http://other.example/list", "/list/"),
+        ] {
+            let response = evserve.get(target);
+            assert_eq!(response.status, 301, "{target}");
+            assert_eq!(response.field("Location"), Some(location), "{target}");
+        }
+        let longest = format!("/list?{}", "\u{e9}".repeat(4000));
+        let response = evserve.get(&longest);
+        assert_eq!(response.field("Location").map(str::len), Some(7 + 24_000));
+    });
+}
+
+#[test]
+fn listings_lead_to_their_entries() {
+    let root = tree();
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &[]);
+        let page = String::from_utf8(evserve.get("/").body).expect("UTF-8");
+        let names: Vec<&str> = page
+            .split("<li>")
+            .skip(1)
+            .map(|item| item.split(['<', '>']).nth(2).expect("a name"))
+            .collect();
+        let sorted = [
+            "list/",
+            "old/",
+            "site/",
+            "a b%#?é",
+            "a.txt",
+            "empty",
+            "escape",
+            "large",
+            "link",
+            "one",
+            "page.html",
+            "photo.jpg",
+        ];
+        assert_eq!(names, sorted);
+        let page = String::from_utf8(evserve.get("/list/").body).expect("UTF-8");
+        assert!(
+            page.contains(r#"<a href="%3Cb%3E">&lt;b&gt;</a>"#),
+            "{page}"
+        );
+    });
+}
+
+/// On every model a connection stays for another request only where nobody is kept waiting by it; the script itself
+/// must come out the same.
+fn answers(evserve: &Evserve, requests: &[String], chunks: &[usize]) -> Vec<Response> {
+    let mut answers = Vec::new();
+    while answers.len() < requests.len() {
+        let mut client = evserve.connect();
+        let bytes = requests[answers.len()..].concat().into_bytes();
+        let stream = client.stream().try_clone().expect("a socket");
+        let mut rest = &bytes[..];
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                use std::io::Write;
+                for &chunk in chunks.iter().cycle() {
+                    let (now, later) = rest.split_at(chunk.min(rest.len()));
+                    // Once the server has closed there is nobody to send to.
+                    if now.is_empty() || (&stream).write_all(now).is_err() {
+                        break;
+                    }
+                    rest = later;
+                }
+            });
+            loop {
+                let request = &requests[answers.len()];
+                let response = if request.starts_with("HEAD") {
+                    client.head()
+                } else {
+                    client.response()
+                };
+                let closes = response.field("Connection") == Some("close");
+                answers.push(response);
+                if closes || answers.len() == requests.len() {
+                    break;
+                }
+            }
+        });
+    }
+    answers
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order_however_they_are_split() {
+    let root = tree();
+    let keep = |method: &str, path: &str| format!("{method} {path} HTTP/1.1\r\nHost: h\r\n\r\n");
+    let mut requests = Vec::new();
+    for _ in 0..10 {
+        requests.extend([
+            keep("GET", "/one"),
+            keep("GET", "/missing"),
+            keep("HEAD", "/large"),
+            keep("GET", "/photo.jpg"),
+            keep("GET", "/empty"),
+            keep("DELETE", "/one"),
+            keep("GET", "/list/"),
+            format!("\r\n{}", keep("GET", "/a.txt")),
+        ]);
+    }
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &[]);
+        let comparable = |chunks: &[usize]| -> Vec<_> {
+            let answers = answers(&evserve, &requests, chunks);
+            let answers = answers.into_iter();
+            answers.map(|answer| (answer.status, answer.body)).collect()
+        };
+        let whole = comparable(&[usize::MAX]);
+        let statuses: Vec<u16> = whole.iter().map(|(status, _)| *status).collect();
+        assert_eq!(statuses[..8], [200, 404, 200, 200, 200, 405, 200, 200]);
+        assert_eq!(whole[3].1, pattern(1024));
+        for chunks in [&[1][..], &[2], &[7], &[40, 3], &[1000, 1]] {
+            assert!(comparable(chunks) == whole, "split at {chunks:?}");
+        }
+    });
+}
+
+#[test]
+fn many_more_pipelined_requests_than_any_buffer_holds() {
+    let root = tree();
+    let request = "GET /photo.jpg HTTP/1.1\r\nHost: h\r\n\r\n";
+    let evserve = Evserve::http("epoll", root.path(), &["--access-log", "off"]);
+    let mut client = evserve.connect();
+    let stream = client.stream().try_clone().expect("a socket");
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            use std::io::Write;
+            (&stream).write_all(request.repeat(20_000).as_bytes())
+        });
+        let expected = pattern(1024);
+        for _ in 0..20_000 {
+            assert!(client.response().body == expected);
+        }
+    });
+}
+
+#[test]
+fn who_keeps_the_connection() {
+    let root = tree();
+    let evserve = Evserve::http("epoll", root.path(), &[]);
+    let field = |request: &str| {
+        let mut client = evserve.connect();
+        client.send(request);
+        client.response().field("Connection").map(String::from)
+    };
+    let close = Some("close".into());
+    assert_eq!(field("GET /one HTTP/1.1\r\nHost: h\r\n\r\n"), None);
+    assert_eq!(field("GET /one HTTP/1.0\r\n\r\n"), close);
+    assert_eq!(
+        field("GET /one HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"),
+        Some("keep-alive".into())
+    );
+    // What follows could be its body.
+    assert_eq!(
+        field("POST /one HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nGET /"),
+        close
+    );
+}
+
+#[test]
+fn a_client_that_has_closed_its_side_still_gets_its_answers() {
+    let root = tree();
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &[]);
+        let mut client = evserve.connect();
+        client.send(get("/large"));
+        client.shutdown_write();
+        assert!(client.response().body == pattern(3_000_000));
+        assert_eq!(client.rest(), b"");
+    });
+}
+
+/// A reset would destroy the answer on its way (RFC 9112 section 9.6).
+#[test]
+fn an_answer_survives_the_body_that_nobody_reads() {
+    let root = tree();
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &[]);
+        for _ in 0..5 {
+            let mut client = evserve.connect();
+            client.send("POST /one HTTP/1.1\r\nHost: h\r\nContent-Length: 500000\r\n\r\n");
+            client.send(vec![b'x'; 500_000]);
+            assert_eq!(client.response().status, 405);
+            assert_eq!(client.rest(), b"");
+        }
+    });
+}
+
+#[test]
+fn a_head_that_never_ends_is_given_up_however_busy_its_sender() {
+    let root = tree();
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &["--head-timeout", "300ms"]);
+        let mut client = evserve.connect();
+        let stream = client.stream().try_clone().expect("a socket");
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                use std::io::Write;
+                let _ = (&stream).write_all(b"GET / HTTP/1.1\r\n");
+                while (&stream).write_all(b"A: b\r\n").is_ok() {
+                    thread::sleep(Duration::from_millis(20));
+                }
+            });
+            assert_eq!(client.response().status, 408);
+            assert_eq!(client.rest(), b"");
+        });
+    });
+}
+
+#[test]
+fn an_idle_connection_is_closed_without_a_word() {
+    let root = tree();
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &["--idle-timeout", "200ms"]);
+        assert_eq!(evserve.connect().rest(), b"");
+        let mut client = evserve.connect();
+        client.send("GET /one HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert_eq!(client.response().body, b"1");
+        assert_eq!(client.rest(), b"");
+    });
+}
+
+#[test]
+fn a_reader_that_has_stopped_is_given_up() {
+    let root = tempfile::tempdir().expect("a directory");
+    let file = std::fs::File::create(root.path().join("huge")).expect("made");
+    file.set_len(1 << 30).expect("sparse");
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &["--send-timeout", "200ms"]);
+        let mut client = evserve.connect();
+        client.send(get("/huge"));
+        assert_eq!(client.head().status, 200);
+        let open = || {
+            let path = format!("/proc/{}/fd", evserve.id());
+            let links = std::fs::read_dir(path).expect("it runs");
+            let names = links.filter_map(|link| std::fs::read_link(link.ok()?.path()).ok());
+            names.filter(|name| name.ends_with("huge")).count()
+        };
+        // The moment at which the file is closed again is the moment at which the connection has been given up.
+        while open() > 0 {
+            thread::sleep(Duration::from_millis(20));
+        }
+        let log = evserve.stop().access_log;
+        let bytes: u64 = log
+            .split(' ')
+            .nth(9)
+            .and_then(|n| n.parse().ok())
+            .expect(&log);
+        assert!(
+            bytes > 0 && bytes < 1 << 30,
+            "the log says what was sent: {log}"
+        );
+    });
+}
+
+#[test]
+fn a_file_that_shrinks_while_it_is_sent_ends_the_connection() {
+    let root = tempfile::tempdir().expect("a directory");
+    let file = std::fs::File::create(root.path().join("f")).expect("made");
+    on_every_model(|model| {
+        file.set_len(1 << 30).expect("sparse");
+        let evserve = Evserve::http(model, root.path(), &[]);
+        let mut client = evserve.connect();
+        client.send(get("/f"));
+        assert_eq!(client.head().status, 200);
+        file.set_len(10).expect("truncated");
+        let body = client.rest();
+        assert!(body.len() < 1 << 30, "{} bytes", body.len());
+        assert_eq!(evserve.get("/f").body.len(), 10, "others are served");
+    });
+}
+
+#[test]
+fn the_access_log_in_its_forms() {
+    let root = tree();
+    let request = "GET /a.txt?\"x HTTP/1.1\r\nHost: h\r\nReferer: r\r\nUser-Agent: u\\\r\n\r\n";
+    on_every_model(|model| {
+        for (form, end) in [
+            ("off", None),
+            ("common", Some("")),
+            ("combined", Some(r#" "r" "u\\""#)),
+        ] {
+            let evserve = Evserve::http(model, root.path(), &["--access-log", form]);
+            let mut client = evserve.connect();
+            client.send(request);
+            client.response();
+            drop(client);
+            let log = evserve.stop().access_log;
+            let expected = end.map(|end| format!(r#"] "GET /a.txt?\"x HTTP/1.1" 200 10{end}"#));
+            let Some(expected) = expected else {
+                assert_eq!(log, "");
+                continue;
+            };
+            assert!(log.starts_with("127.0.0.1 - - ["), "{log}");
+            assert_eq!(log.find(']'), Some(41), "{log}");
+            assert_eq!(log[41..].trim_end_matches('\n'), expected);
+        }
+    });
+}
+
+#[test]
+fn requests_of_ten_clients_do_not_mix() {
+    let root = tree();
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &["--access-log", "off"]);
+        let address = evserve.address();
+        thread::scope(|scope| {
+            for number in 0..10 {
+                scope.spawn(move || {
+                    for _ in 0..20 {
+                        let mut client = Client::connect(address);
+                        let path = ["/one", "/large", "/photo.jpg"][number % 3];
+                        client.send(get(path));
+                        let expected = [1, 3_000_000, 1024][number % 3];
+                        let body = client.response().body;
+                        assert!(
+                            body == if expected == 1 {
+                                b"1".to_vec()
+                            } else {
+                                pattern(expected)
+                            }
+                        );
+                    }
+                });
+            }
+        });
+    });
+}

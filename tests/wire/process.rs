@@ -1,0 +1,191 @@
+//! The program as its user meets it: start, options, signals, end.
+
+use crate::common::{Evserve, on_every_model};
+use rustix::process::Signal;
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Output};
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_evserve"))
+        .args(arguments)
+        .output()
+        .expect("evserve starts")
+}
+
+#[test]
+fn mistakes_end_it_with_a_sentence() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = taken.local_addr().expect("an address").to_string();
+    let cases: &[(&[&str], i32, &[&str])] = &[
+        (&["--mode", "gopher"], 2, &["gopher", "http", "echo"]),
+        (&["--model", "magic"], 2, &["magic", "epoll"]),
+        (&["--listen", "nonsense"], 2, &["nonsense", "HOST:PORT"]),
+        (&["--head-timeout", "10"], 2, &["10s"]),
+        (&["--frobnicate"], 2, &["--frobnicate"]),
+        (&["/no/such/place"], 1, &["/no/such/place", "No such file"]),
+        (&["/etc/passwd"], 1, &["/etc/passwd", "Not a directory"]),
+        (
+            &["--listen", &taken],
+            1,
+            &[&taken, "in use", "--listen http=127.0.0.1:0"],
+        ),
+        (
+            &["--listen", "192.0.2.1:0"],
+            1,
+            &["192.0.2.1", "no such address"],
+        ),
+    ];
+    for (arguments, code, expected) in cases {
+        let output = run(arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(*code), "{arguments:?}: {said}");
+        for part in *expected {
+            assert!(said.contains(part), "{arguments:?}: {said}");
+        }
+    }
+}
+
+#[test]
+fn help_lists_the_tables() {
+    let output = run(&["--help"]);
+    let help = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0));
+    for row in evserve::model::MODELS {
+        assert!(help.contains(row.name), "{help}");
+    }
+    for row in evserve::service::SERVICES {
+        assert!(help.contains(row.name), "{help}");
+    }
+    assert!(run(&["--version"]).stdout.starts_with(b"evserve "));
+}
+
+#[test]
+fn both_services_at_once_and_one_thread() {
+    let options = ["--mode", "http", "--mode", "echo", "docs"];
+    let listen = [
+        "--listen",
+        "http=127.0.0.1:0",
+        "--listen",
+        "echo=127.0.0.1:0",
+    ];
+    let more = ["--listen", "echo=[::1]:0"];
+    let evserve = Evserve::start("epoll", 3, &[&options[..], &listen, &more].concat());
+    let mut echo: Vec<_> = evserve.addresses[1..]
+        .iter()
+        .map(|address| crate::common::Client::connect(*address))
+        .collect();
+    for client in &mut echo {
+        client.send("ping");
+    }
+    assert_eq!(evserve.get("/").status, 200);
+    for client in &mut echo {
+        assert_eq!(client.read(4), b"ping");
+    }
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", evserve.id())).expect("it runs");
+    assert_eq!(tasks.count(), 1);
+}
+
+#[test]
+fn all_addresses_means_both_families() {
+    let evserve = Evserve::start("epoll", 1, &["--listen", ":0", "docs"]);
+    let port = evserve.address().port();
+    for address in [format!("127.0.0.1:{port}"), format!("[::1]:{port}")] {
+        let mut client = crate::common::Client::connect(address.parse().expect("an address"));
+        client.send("GET / HTTP/1.0\r\n\r\n");
+        assert_eq!(client.response().status, 200, "{address}");
+    }
+    let log = evserve.stop().access_log;
+    assert!(log.starts_with("127.0.0.1 "), "no mapped address: {log}");
+}
+
+#[test]
+fn a_signal_closes_the_idle_and_lets_the_busy_finish() {
+    let root = tempfile::tempdir().expect("a directory");
+    let file = std::fs::File::create(root.path().join("huge")).expect("made");
+    file.set_len(200_000_000).expect("sparse");
+    on_every_model(|model| {
+        for signal in [Signal::TERM, Signal::INT] {
+            let mut evserve = Evserve::http(model, root.path(), &[]);
+            let mut busy = evserve.connect();
+            busy.send("GET /huge HTTP/1.1\r\nHost: h\r\n\r\n");
+            assert_eq!(busy.head().status, 200);
+            evserve.signal(signal);
+            evserve.wait_for_log("stopping");
+            assert_eq!(busy.rest().len(), 200_000_000);
+            let ended = evserve.wait();
+            assert!(ended.status.success(), "{}", ended.log);
+            assert!(
+                ended.log.contains("served 1 requests on 1 connections"),
+                "{}",
+                ended.log
+            );
+            assert!(
+                TcpStream::connect(evserve.address()).is_err(),
+                "it listens still"
+            );
+        }
+    });
+}
+
+#[test]
+fn idle_connections_do_not_hold_up_the_end() {
+    on_every_model(|model| {
+        let options = ["--drain-timeout", "1h", "--idle-timeout", "1h", "docs"];
+        let evserve = Evserve::start(
+            model,
+            1,
+            &[&["--listen", "127.0.0.1:0"][..], &options].concat(),
+        );
+        let mut used = evserve.connect();
+        used.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        used.response();
+        let mut fresh = evserve.connect();
+        evserve.stop();
+        assert_eq!(used.rest(), b"");
+        assert_eq!(fresh.rest(), b"");
+    });
+}
+
+#[test]
+fn the_drain_time_and_a_second_signal_end_what_does_not_end_by_itself() {
+    let root = tempfile::tempdir().expect("a directory");
+    let file = std::fs::File::create(root.path().join("huge")).expect("made");
+    file.set_len(1 << 30).expect("sparse");
+    on_every_model(|model| {
+        for (drain, signals) in [("200ms", 1), ("1h", 2)] {
+            let mut evserve = Evserve::http(model, root.path(), &["--drain-timeout", drain]);
+            let mut stuck = evserve.connect();
+            stuck.send("GET /huge HTTP/1.1\r\nHost: h\r\n\r\n");
+            assert_eq!(stuck.head().status, 200);
+            evserve.terminate();
+            evserve.wait_for_log("stopping");
+            if signals == 2 {
+                evserve.terminate();
+            }
+            let ended = evserve.wait();
+            assert!(ended.status.success(), "{}", ended.log);
+            assert!(ended.log.contains("cut off"), "{}", ended.log);
+        }
+    });
+}
+
+#[test]
+fn out_of_descriptors_everybody_is_served_in_the_end() {
+    on_every_model(|model| {
+        let script = format!(
+            "ulimit -n 40; exec {} --model {model} --listen 127.0.0.1:0 --idle-timeout 1h --access-log off docs",
+            env!("CARGO_BIN_EXE_evserve")
+        );
+        let mut command = Command::new("bash");
+        command.args(["-c", &script]);
+        let evserve = Evserve::spawn(command, 1);
+        // All of them stay connected; the oldest idle ones must make room.
+        let mut clients: Vec<_> = (0..100).map(|_| evserve.connect()).collect();
+        for client in &mut clients {
+            client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        }
+        for client in &mut clients {
+            assert_eq!(client.response().status, 200);
+        }
+    });
+}
