@@ -271,8 +271,11 @@ impl Client {
     fn fill(&mut self) {
         let mut buffer = [0; 65536];
         let count = self.stream.read(&mut buffer).expect("received in time");
-        let have = String::from_utf8_lossy(&self.pending);
-        assert!(count > 0, "the server closed after {have:?}");
+        assert!(
+            count > 0,
+            "the server closed after {:?}",
+            String::from_utf8_lossy(&self.pending)
+        );
         self.pending.extend_from_slice(&buffer[..count]);
     }
 }

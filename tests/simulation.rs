@@ -1,0 +1,470 @@
+//! A model without a kernel: a seed decides how input is split, how short each send is, when a call would block, when
+//! time runs out, when the server is asked to stop and when the peer goes away.
+//!
+//! Whatever the seed, a peer gets exactly the bytes that an undisturbed conversation would have brought it, up to where
+//! it ended; nothing is held that has no bound; and every buffer comes back.
+//!
+//! `EVSERVE_SEEDS=10000 cargo test --test simulation` plays more of them, `EVSERVE_SEED=17` only the one.
+
+#![allow(missing_docs)]
+
+use evserve::config::{AccessLog, Config, Timeouts};
+use evserve::service::{SERVICES, Service};
+use evserve::session::{Action, BUFFER_SIZE, Body, Connection, Piece, Time, Timeout, Worker};
+use fastrand::Rng;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tempfile::TempDir;
+
+/// How many seeds an ordinary run plays.
+const SEEDS: u64 = 5_000;
+
+/// No conversation here needs nearly as many steps: one that takes more does not come to its end.
+const STEPS: usize = 200_000;
+
+struct World {
+    _root: TempDir,
+    http: Arc<dyn Service>,
+    echo: Arc<dyn Service>,
+    start: Instant,
+    wall: SystemTime,
+}
+
+impl World {
+    fn new() -> World {
+        let root = tempfile::tempdir().expect("a directory");
+        let mut random = Rng::with_seed(1);
+        for (name, length) in FILES {
+            let mut bytes = vec![0; length];
+            random.fill(&mut bytes);
+            write(&root.path().join(name), &bytes);
+        }
+        std::fs::create_dir(root.path().join("list")).expect("made");
+        for number in 0..2000 {
+            write(&root.path().join(format!("list/{number}")), b"");
+        }
+        let config = Config {
+            root: root.path().into(),
+            listen: Vec::new(),
+            model: String::new(),
+            access_log: AccessLog::Combined,
+            max_connections: None,
+            timeouts: Timeouts::default(),
+        };
+        let start = |name: &str| {
+            let row = SERVICES.iter().find(|row| row.name == name);
+            (row.expect("a row").start)(&config).expect("starts")
+        };
+        World {
+            http: start("http"),
+            echo: start("echo"),
+            _root: root,
+            start: Instant::now(),
+            wall: UNIX_EPOCH + Duration::from_secs(4_000_000_000),
+        }
+    }
+
+    fn worker(&self) -> Worker {
+        Worker::new(Time::new(self.start, self.wall))
+    }
+}
+
+const FILES: [(&str, usize); 4] = [("0", 0), ("1", 1), ("1k", 1024), ("100k", 100_000)];
+
+fn write(path: &Path, bytes: &[u8]) {
+    let mut file = File::create(path).expect("made");
+    file.write_all(bytes).expect("written");
+}
+
+/// What a peer says, and what it may hear: the answers one after the other, each in both its forms.
+struct Script {
+    input: Vec<u8>,
+    answers: Vec<Rc<Answer>>,
+}
+
+struct Answer {
+    staying: Vec<u8>,
+    /// The same while the server is stopping.
+    closing: Vec<u8>,
+    /// It is the last one in any case.
+    last: bool,
+}
+
+fn http_request(random: &mut Rng) -> String {
+    let methods = ["GET", "GET", "GET", "GET", "HEAD", "POST", "BREW"];
+    let method = methods[random.usize(..methods.len())];
+    let paths = [
+        "/0", "/1", "/1k", "/1k", "/100k", "/list/", "/list", "/gone", "/..", "/1/",
+    ];
+    let path = paths[random.usize(..paths.len())];
+    let (version, host) = [("1.1", "Host: h\r\n"), ("1.0", ""), ("1.1", "")][if random.u8(..) < 230
+    {
+        0
+    } else {
+        random.usize(1..3)
+    }];
+    let fill = "x".repeat(if random.u8(..) < 10 {
+        random.usize(..20_000)
+    } else {
+        random.usize(..60)
+    });
+    let connection = match random.u8(..) {
+        0..=9 => "Connection: close\r\n",
+        10..=29 => "Connection: keep-alive\r\n",
+        _ => "",
+    };
+    let blank = if random.u8(..) < 10 { "\r\n" } else { "" };
+    format!("{blank}{method} {path} HTTP/{version}\r\n{host}A: {fill}\r\n{connection}\r\n")
+}
+
+impl Script {
+    fn http(world: &World, random: &mut Rng) -> Script {
+        let requests: Vec<_> = if random.u8(..) < 20 {
+            // More answers than a buffer gathers.
+            vec![http_request(random); random.usize(..400)]
+        } else {
+            (0..random.usize(..12))
+                .map(|_| http_request(random))
+                .collect()
+        };
+        let mut known = HashMap::new();
+        let answers = requests.iter().map(|request| {
+            let answer = known.entry(request).or_insert_with(|| {
+                let (staying, last) = undisturbed(world, request, false);
+                let (closing, _) = undisturbed(world, request, true);
+                Rc::new(Answer {
+                    staying,
+                    closing,
+                    last,
+                })
+            });
+            answer.clone()
+        });
+        Script {
+            answers: answers.collect(),
+            input: requests.concat().into_bytes(),
+        }
+    }
+
+    fn echo(random: &mut Rng) -> Script {
+        let mut input = vec![0; random.usize(..200_000)];
+        random.fill(&mut input);
+        Script {
+            input,
+            answers: Vec::new(),
+        }
+    }
+
+    /// True if a conversation that ended by itself may have brought these bytes.
+    fn may_end_with(&self, heard: &[u8], stopping: bool, all_said: bool) -> bool {
+        if self.answers.is_empty() {
+            return heard == self.input || (stopping && self.input.starts_with(heard));
+        }
+        let mut rest = heard;
+        for answer in &self.answers {
+            if stopping && (rest.is_empty() || rest == answer.closing) {
+                return true;
+            }
+            match rest.strip_prefix(&answer.staying[..]) {
+                Some(_) if answer.last => return rest == answer.staying,
+                Some(after) => rest = after,
+                None => return rest.is_empty() && !all_said,
+            }
+        }
+        rest.is_empty()
+    }
+
+    /// True if a conversation that was cut off anywhere may have brought these bytes.
+    fn may_begin_with(&self, heard: &[u8]) -> bool {
+        if self.answers.is_empty() {
+            return self.input.starts_with(heard);
+        }
+        let mut rest = heard;
+        for answer in &self.answers {
+            if answer.staying.starts_with(rest) || answer.closing.starts_with(rest) {
+                return true;
+            }
+            match rest.strip_prefix(&answer.staying[..]) {
+                Some(after) if !answer.last => rest = after,
+                _ => return is_timeout(rest),
+            }
+        }
+        is_timeout(rest)
+    }
+}
+
+fn is_timeout(heard: &[u8]) -> bool {
+    let expected = b"HTTP/1.1 408 Request Timeout\r\n";
+    heard.starts_with(expected) || expected.starts_with(heard)
+}
+
+/// What one request brings when nothing comes in between, and whether the server wants no other.
+fn undisturbed(world: &World, request: &str, closing: bool) -> (Vec<u8>, bool) {
+    let mut worker = world.worker();
+    worker.closing = closing;
+    let mut connection = Connection::open(world.http.session(None), &mut worker);
+    let mut heard = Vec::new();
+    connection.received(request.as_bytes(), &mut worker);
+    loop {
+        match connection.next() {
+            Action::Send => {
+                let piece = whole(&connection.front());
+                heard.extend_from_slice(&piece);
+                connection.sent(piece.len(), &mut worker);
+            }
+            action => return (heard, !matches!(action, Action::Receive(Timeout::Idle))),
+        }
+    }
+}
+
+/// All bytes of a piece, whatever it is made of.
+fn whole(piece: &Piece<'_>) -> Vec<u8> {
+    match piece {
+        Piece::Bytes { bytes, then, .. } => [*bytes, *then].concat(),
+        Piece::File {
+            file,
+            offset,
+            count,
+        } => {
+            let file = File::from(file.as_fd().try_clone_to_owned().expect("a descriptor"));
+            let mut bytes = vec![0; usize::try_from(*count).expect("small")];
+            file.read_exact_at(&mut bytes, *offset)
+                .expect("it is that long");
+            bytes
+        }
+    }
+}
+
+/// How a peer's conversation came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Open,
+    /// The server closed.
+    Closed,
+    /// Something else cut it off.
+    CutOff,
+}
+
+struct Peer {
+    script: Script,
+    connection: Connection,
+    said: usize,
+    ended: bool,
+    /// It goes away after so many bytes either way, if it does.
+    goes_at: Option<usize>,
+    timed_out: bool,
+    heard: Vec<u8>,
+    fate: Fate,
+}
+
+impl Peer {
+    fn new(world: &World, worker: &mut Worker, random: &mut Rng) -> Peer {
+        let is_http = random.u8(..) < 200;
+        let (service, script) = if is_http {
+            (&world.http, Script::http(world, random))
+        } else {
+            (&world.echo, Script::echo(random))
+        };
+        let peer = Some([127, 0, 0, 1].into());
+        Peer {
+            connection: Connection::open(service.session(peer), worker),
+            goes_at: (random.u8(..) < 30).then(|| random.usize(..script.input.len() * 2 + 10)),
+            script,
+            said: 0,
+            ended: false,
+            timed_out: false,
+            heard: Vec::new(),
+            fate: Fate::Open,
+        }
+    }
+
+    /// One thing happens: what the connection asks for, or what prevents it.
+    fn step(&mut self, worker: &mut Worker, random: &mut Rng) {
+        let action = self.connection.next();
+        assert_eq!(action, self.connection.next(), "asking changes nothing");
+        assert!(
+            !self.ended || !matches!(action, Action::Receive(_)),
+            "nothing more can come"
+        );
+        if self
+            .goes_at
+            .is_some_and(|at| self.said + self.heard.len() >= at)
+        {
+            return self.end(Fate::CutOff, worker);
+        }
+        if random.u8(..) < 2 && matches!(action, Action::Send | Action::Receive(_)) {
+            self.timed_out = true;
+            return self.connection.timed_out(worker);
+        }
+        match action {
+            _ if random.u8(..) < 60 => {} // It would block.
+            Action::Send => {
+                let piece = whole(&self.connection.front());
+                assert!(!piece.is_empty(), "there is something to send");
+                let count = split(random, piece.len());
+                self.heard.extend_from_slice(&piece[..count]);
+                self.connection.sent(count, worker);
+            }
+            Action::Receive(_) => self.speak(worker, random),
+            Action::ShutdownWrite => self.connection.shut(),
+            Action::Close => {
+                let fate = if self.timed_out {
+                    Fate::CutOff
+                } else {
+                    Fate::Closed
+                };
+                self.end(fate, worker);
+            }
+        }
+        assert!(self.connection.room() <= BUFFER_SIZE);
+    }
+
+    fn speak(&mut self, worker: &mut Worker, random: &mut Rng) {
+        let room = self.connection.room();
+        assert!(room > 0, "it asked for bytes it has no room for");
+        let left = &self.script.input[self.said..];
+        if !left.is_empty() {
+            let count = split(random, left.len().min(room));
+            self.said += count;
+            self.connection.received(&left[..count], worker);
+        } else if worker.closing && self.connection.is_idle() {
+            self.end(Fate::Closed, worker);
+        } else if random.bool() {
+            self.ended = true;
+            self.connection.ended(worker);
+        }
+    }
+
+    fn end(&mut self, fate: Fate, worker: &mut Worker) {
+        self.fate = fate;
+        self.connection.close(worker);
+    }
+
+    fn check(&self, stopping: bool) {
+        let all_said = self.said == self.script.input.len();
+        let fine = match self.fate {
+            Fate::Open => panic!("it never ended; it is {}", self.connection.state()),
+            Fate::Closed => self.script.may_end_with(&self.heard, stopping, all_said),
+            Fate::CutOff => self.script.may_begin_with(&self.heard),
+        };
+        assert!(
+            fine,
+            "{:?} having said {} of {}\n{}\nheard\n{}",
+            self.fate,
+            self.said,
+            self.script.input.len(),
+            String::from_utf8_lossy(&self.script.input),
+            String::from_utf8_lossy(&self.heard[self.heard.len().saturating_sub(600)..])
+        );
+    }
+}
+
+/// Often one byte, often all, else anything between.
+fn split(random: &mut Rng, length: usize) -> usize {
+    match random.u8(..) {
+        0..=39 => 1,
+        40..=149 => length,
+        _ => random.usize(1..=length),
+    }
+}
+
+fn play(world: &World, seed: u64) {
+    let mut random = Rng::with_seed(seed);
+    let mut worker = world.worker();
+    let count = random.usize(1..5);
+    let mut peers: Vec<_> = (0..count)
+        .map(|_| Peer::new(world, &mut worker, &mut random))
+        .collect();
+    let stops_at = (random.u8(..) < 60).then(|| random.usize(..400));
+    let mut now = world.start;
+    for step in 0..STEPS {
+        worker.closing |= stops_at.is_some_and(|at| step >= at);
+        now += Duration::from_millis(random.u64(..3));
+        worker.time.set(now, world.wall);
+        let open: Vec<_> = peers
+            .iter_mut()
+            .filter(|peer| peer.fate == Fate::Open)
+            .collect();
+        if open.is_empty() {
+            break;
+        }
+        let index = random.usize(..open.len());
+        open.into_iter()
+            .nth(index)
+            .expect("in range")
+            .step(&mut worker, &mut random);
+        assert!(
+            worker.pool.lent() <= 2 * peers.len(),
+            "at most input and output each"
+        );
+    }
+    for peer in &peers {
+        peer.check(worker.closing);
+    }
+    assert_eq!(worker.pool.lent(), 0, "every buffer came back");
+    let log = String::from_utf8(std::mem::take(&mut worker.log)).expect("ASCII");
+    let requests = usize::try_from(worker.counters.requests).expect("few");
+    assert_eq!(log.lines().count(), requests, "a line per request");
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let value = std::env::var(variable).ok()?;
+    Some(
+        value
+            .parse()
+            .unwrap_or_else(|_| panic!("{variable} must be a number")),
+    )
+}
+
+#[test]
+fn every_seed_comes_out_right() {
+    let world = World::new();
+    let seeds = match number("EVSERVE_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("EVSERVE_SEEDS").unwrap_or(SEEDS),
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+    std::thread::scope(|scope| {
+        for first in 0..threads {
+            let (world, seeds) = (&world, seeds.clone());
+            scope.spawn(move || {
+                for seed in seeds.filter(|seed| seed % threads == first) {
+                    let result = catch_unwind(AssertUnwindSafe(|| play(world, seed)));
+                    assert!(
+                        result.is_ok(),
+                        "seed {seed} failed: repeat it with EVSERVE_SEED={seed}"
+                    );
+                }
+            });
+        }
+    });
+}
+
+/// The scripts reach what they are meant to reach.
+#[test]
+fn the_scripts_are_worth_playing() {
+    let world = World::new();
+    let mut worker = world.worker();
+    let mut connection = Connection::open(world.http.session(None), &mut worker);
+    connection.received(b"GET /list/ HTTP/1.1\r\nHost: h\r\n\r\n", &mut worker);
+    let Piece::Bytes { then, .. } = connection.front() else {
+        panic!("a page")
+    };
+    assert!(
+        then.len() > BUFFER_SIZE,
+        "a body in memory that fits no buffer"
+    );
+    let left = Body::bytes(then.to_vec()).left();
+    assert!(left > BUFFER_SIZE as u64);
+    connection.close(&mut worker);
+    let (answer, _) = undisturbed(&world, "GET /100k HTTP/1.1\r\nHost: h\r\n\r\n", false);
+    assert!(answer.len() > 3 * BUFFER_SIZE, "a file that fits no buffer");
+}
