@@ -13,6 +13,7 @@ use crate::http1::{
 use crate::observe::access_log::{self, Record};
 use crate::session::{Body, Context, Session, Timeout, Wait};
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -39,13 +40,16 @@ struct Http(Arc<Site>);
 
 pub(super) fn start(config: &Config) -> Result<Arc<dyn Service>, StartError> {
     let root = Root::open(&config.root).map_err(|error| {
-        let shown = config.root.display();
-        StartError(match error.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
-            Some(rustix::io::Errno::NOSYS) => {
-                "this kernel has no openat2(2), which keeps requests inside the root: Linux 5.6 or later is needed"
+        StartError(match error.kind() {
+            ErrorKind::Unsupported => {
+                "this kernel has no openat2(2), which keeps requests inside the \
+                                       root: Linux 5.6 or later is needed"
                     .into()
             }
-            _ => format!("cannot serve {shown}: {error}; name a directory that can be read"),
+            _ => format!(
+                "cannot serve {}: {error}; name a directory that can be read",
+                config.root.display()
+            ),
         })
     })?;
     let access_log = config.access_log;

@@ -173,7 +173,7 @@ fn directories_without_their_slash_are_sent_on_and_never_elsewhere() {
     let root = tree();
     let evil = root.path().join("evil.example");
     create_dir(evil).expect("made");
-    create_dir(root.path().join("\\evil")).expect("made");
+    create_dir(root.path().join("evil").with_file_name(r"\evil")).expect("made");
     on_every_model(|model| {
         let evserve = Evserve::http(model, root.path(), &[]);
         for (target, location) in [

@@ -1,0 +1,192 @@
+//! Real clients against the real program, and loads too heavy for every run. `tests/run` installs what they need and
+//! runs them all.
+
+#![allow(missing_docs)]
+
+mod common;
+
+use common::{Client, Evserve, on_every_model, pattern};
+use percent_encoding::percent_decode_str;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{BufReader, Read, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+
+/// The targets of all links on a page, in order.
+fn links(page: &str) -> Vec<&str> {
+    let parts = page.split("href=\"").skip(1);
+    parts
+        .map(|part| part.split('"').next().expect("a link"))
+        .collect()
+}
+
+fn curl(url: &str) -> Command {
+    let mut command = Command::new("curl");
+    command.args([
+        "--silent",
+        "--show-error",
+        "--fail",
+        "--max-time",
+        "120",
+        url,
+    ]);
+    command
+}
+
+/// Compares what curl brings with the file, without holding either.
+fn fetched_is_the_same(url: &str, file: &Path) -> bool {
+    let mut child = curl(url)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("curl starts");
+    let mut got = child.stdout.take().expect("piped");
+    let mut expected = BufReader::with_capacity(1 << 20, File::open(file).expect("opened"));
+    let (mut ours, mut theirs) = (vec![0; 1 << 20], vec![0; 1 << 20]);
+    let same = loop {
+        let count = got.read(&mut ours).expect("read");
+        if count == 0 {
+            break expected.read(&mut theirs).expect("read") == 0;
+        }
+        if expected.read_exact(&mut theirs[..count]).is_err() || ours[..count] != theirs[..count] {
+            break false;
+        }
+    };
+    same & child.wait().expect("it is our child").success()
+}
+
+#[test]
+#[ignore = "needs curl and 110 MB in /tmp"]
+fn curl_fetches_everything_through_the_listings_own_links() {
+    let root = tempfile::tempdir().expect("a directory");
+    let mut names: Vec<OsString> = Vec::new();
+    for (name, length) in [
+        ("0", 0),
+        ("1", 1),
+        ("1k", 1024),
+        ("100k", 102_400),
+        ("100M", 100 << 20),
+    ] {
+        std::fs::write(root.path().join(name), pattern(length)).expect("written");
+        names.push(name.into());
+    }
+    let sparse = File::create(root.path().join("5G")).expect("made");
+    sparse.set_len(5 << 30).expect("sparse");
+    for at in [0, (1 << 32) - 3, (5 << 30) - 6] {
+        sparse.write_all_at(b"marker", at).expect("written");
+    }
+    names.push("5G".into());
+    let odd: [&[u8]; 14] = [
+        b"with space",
+        b"\"double\" 'single'",
+        b"100%",
+        b"%41",
+        b"#hash",
+        b"what?",
+        b"a&b;c=d+e",
+        "\u{e9}\u{4e2d}\u{1f600}".as_bytes(),
+        b"new\nline",
+        b"<script>alert(1)",
+        b"\xff not UTF-8",
+        b"back\\slash",
+        b"x:y",
+        b".hidden",
+    ];
+    for name in odd {
+        let name = OsStr::from_bytes(name);
+        std::fs::write(root.path().join(name), name.as_bytes()).expect("written");
+        names.push(name.into());
+    }
+    names.sort();
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &[]);
+        let output = curl(&evserve.url("/")).output().expect("curl runs");
+        let page = String::from_utf8(output.stdout).expect("UTF-8");
+        let mut linked = BTreeMap::new();
+        for link in links(&page) {
+            let name: Vec<u8> = percent_decode_str(link).collect();
+            linked.insert(OsString::from_vec(name), link);
+        }
+        assert_eq!(
+            linked.keys().collect::<Vec<_>>(),
+            names.iter().collect::<Vec<_>>()
+        );
+        for (name, link) in linked {
+            let url = evserve.url(&format!("/{link}"));
+            assert!(
+                fetched_is_the_same(&url, &root.path().join(&name)),
+                "{name:?}"
+            );
+        }
+    });
+}
+
+fn wrk(evserve: &Evserve, path: &str, options: &[&str]) -> String {
+    let output = Command::new("wrk")
+        .args(["-t1", "-d5s"])
+        .args(options)
+        .arg(evserve.url(path))
+        .output()
+        .expect("wrk runs");
+    let said = String::from_utf8(output.stdout).expect("text");
+    assert!(output.status.success(), "{said}");
+    for bad in ["Socket errors", "Non-2xx"] {
+        assert!(!said.contains(bad), "{said}");
+    }
+    said
+}
+
+#[test]
+#[ignore = "needs wrk"]
+fn wrk_finds_no_errors() {
+    let root = tempfile::tempdir().expect("a directory");
+    std::fs::write(root.path().join("1k"), pattern(1024)).expect("written");
+    let script = root.path().join("pipeline.lua");
+    let lua = "init = function(args)
+        local requests = {}
+        for i = 1, 16 do requests[i] = wrk.format() end
+        pipelined = table.concat(requests)
+    end
+    request = function() return pipelined end";
+    std::fs::write(&script, lua).expect("written");
+    let script = script.to_str().expect("UTF-8");
+    let evserve = Evserve::http("epoll", root.path(), &["--access-log", "off"]);
+    println!("{}", wrk(&evserve, "/1k", &["-c1000"]));
+    println!("{}", wrk(&evserve, "/1k", &["-c64", "-s", script]));
+}
+
+#[test]
+#[ignore = "moves 1 GiB beside a thousand connections"]
+fn echo_returns_a_gibibyte_beside_the_idle_and_the_stuck() {
+    let evserve = Evserve::echo("epoll", &[]);
+    let _idle: Vec<_> = (0..1000).map(|_| evserve.connect()).collect();
+    let stuck: Vec<_> = (0..10).map(|_| evserve.connect()).collect();
+    for client in &stuck {
+        let mut stream = client.stream();
+        stream.set_nonblocking(true).expect("a socket");
+        while stream.write(&[0; 65536]).is_ok() {}
+    }
+    let block = pattern(1 << 20);
+    let client = evserve.connect();
+    thread::scope(|scope| {
+        let mut writer = client.stream().try_clone().expect("a socket");
+        let sent = &block;
+        scope.spawn(move || (0..1024).for_each(|_| writer.write_all(sent).expect("sent")));
+        let mut got = vec![0; block.len()];
+        for number in 0..1024 {
+            let mut stream = client.stream();
+            stream.read_exact(&mut got).expect("received in time");
+            assert!(got == block, "MiB {number} differs");
+        }
+    });
+    let peak = evserve.proc_status("VmHWM");
+    println!("at most {peak} KiB of memory");
+    assert!(peak < 20 * 1024, "{peak} KiB of memory");
+    let mut others = Client::connect(evserve.address());
+    others.send("still there");
+    assert_eq!(others.read(11), b"still there");
+}
