@@ -1,7 +1,7 @@
 //! The options, as a user writes them, and what they come to.
 
 use crate::config::{AccessLog, Config, Listen, Timeouts};
-use crate::model::{self, MODELS};
+use crate::model::{self, MODELS, ModelRow};
 use crate::net::Address;
 use crate::service::{self, SERVICES};
 use clap::builder::{PossibleValue, PossibleValuesParser};
@@ -28,8 +28,20 @@ struct Options {
     listen: Vec<String>,
 
     /// How to wait for connections
-    #[arg(long, value_name = "NAME", default_value = model::DEFAULT, value_parser = models())]
+    #[arg(long, value_name = "NAME", default_value_t = Config::default().model, value_parser = models())]
     model: String,
+
+    /// How many loops to run, each on a thread of its own, for select, poll and epoll [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    workers: Option<u32>,
+
+    /// How many threads the model pool has for each address [default: 64]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    threads: Option<u32>,
+
+    /// How many processes the model forking may have at once [default: 40]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    max_children: Option<u32>,
 
     /// The form of the access log, which goes to the standard output
     #[arg(long, value_name = "FORM", default_value = "combined")]
@@ -77,8 +89,10 @@ pub fn parse(
     arguments: impl IntoIterator<Item = std::ffi::OsString>,
 ) -> Result<Command, clap::Error> {
     let options = Options::try_parse_from(arguments)?;
-    let listen = listen(&options.modes, &options.listen)
-        .map_err(|message| Options::command().error(ErrorKind::ValueValidation, message))?;
+    let usage = |message| Options::command().error(ErrorKind::ValueValidation, message);
+    let listen = listen(&options.modes, &options.listen).map_err(usage)?;
+    check_model_options(&options).map_err(usage)?;
+    let default = Config::default();
     Ok(Command {
         config: Config {
             root: options.root,
@@ -86,6 +100,9 @@ pub fn parse(
             model: options.model,
             access_log: options.access_log,
             max_connections: options.max_connections.map(|number| number as usize),
+            workers: number(options.workers, default.workers),
+            threads: number(options.threads, default.threads),
+            max_children: number(options.max_children, default.max_children),
             timeouts: Timeouts {
                 head: options.head_timeout,
                 idle: options.idle_timeout,
@@ -96,6 +113,34 @@ pub fn parse(
         },
         log_level: options.log_level,
     })
+}
+
+fn number(given: Option<u32>, default: usize) -> usize {
+    given.map_or(default, |number| number as usize)
+}
+
+/// An option that the chosen model does not know would be a wish that nobody fulfils.
+fn check_model_options(options: &Options) -> Result<(), String> {
+    let given = [
+        ("max-connections", options.max_connections.is_some()),
+        ("workers", options.workers.is_some()),
+        ("threads", options.threads.is_some()),
+        ("max-children", options.max_children.is_some()),
+    ];
+    let knows = |row: &ModelRow, option: &str| row.options.contains(&option);
+    let model = model::find(&options.model).ok_or_else(|| format!("no model {}", options.model))?;
+    for (option, _) in given.into_iter().filter(|(_, is_given)| *is_given) {
+        if !knows(model, option) {
+            let rows = MODELS.iter().filter(|row| knows(row, option));
+            let names: Vec<_> = rows.map(|row| row.name).collect();
+            return Err(format!(
+                "--{option} means nothing to --model {}; it is for {}",
+                model.name,
+                names.join(", ")
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Which service listens where: each mode at least once, at its default port unless told otherwise.
@@ -204,7 +249,14 @@ mod tests {
     fn mistakes_are_answered_with_what_was_expected() {
         let cases = [
             ("--mode htp", "[possible values: http, echo"),
-            ("--model kqueue", "[possible values: epoll"),
+            ("--model kqueue", "[possible values: blocking, forking"),
+            (
+                "--workers 2 --model pool",
+                "--workers means nothing to --model pool; it is for select, poll, epoll",
+            ),
+            ("--threads 2", "it is for pool"),
+            ("--max-children 2 --model poll", "it is for forking"),
+            ("--workers 0", "1..=256"),
             ("--listen echo=:1", "add --mode echo"),
             ("--listen x=:1", "no mode `x`"),
             ("--mode http --mode echo --listen :1", "--listen http=:1"),

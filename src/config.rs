@@ -17,8 +17,31 @@ pub struct Config {
     pub access_log: AccessLog,
     /// How many connections there may be at once; as many as descriptors allow if it is not said.
     pub max_connections: Option<usize>,
+    /// How many loops a readiness model runs, each on a thread of its own.
+    pub workers: usize,
+    /// How many threads the model `pool` has for each address.
+    pub threads: usize,
+    /// How many processes the model `forking` may have at once.
+    pub max_children: usize,
     /// How long things may take.
     pub timeouts: Timeouts,
+}
+
+impl Default for Config {
+    /// What an empty command line comes to, except that nothing listens yet.
+    fn default() -> Config {
+        Config {
+            root: ".".into(),
+            listen: Vec::new(),
+            model: "epoll".into(),
+            access_log: AccessLog::Combined,
+            max_connections: None,
+            workers: 1,
+            threads: 64,
+            max_children: 40,
+            timeouts: Timeouts::default(),
+        }
+    }
 }
 
 /// A service and an address for it.

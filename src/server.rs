@@ -1,13 +1,14 @@
 //! From a configuration to a running server.
 
 use crate::config::{Config, Listen, StartError};
-use crate::model::{self, Listening, ModelRow, Serving, Signals};
+use crate::model::{self, Limits, Listening, ModelRow, Serving, Share, Signals};
 use crate::net::Listener;
 use crate::observe::LogFile;
 use crate::service;
 use crate::session::Counters;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use rustix::time::{ClockId, clock_gettime};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -27,20 +28,32 @@ impl Server {
         let descriptors = raise_descriptor_limit();
         let model = model::find(&config.model)
             .ok_or_else(|| StartError(format!("there is no model `{}`", config.model)))?;
-        let signals = Signals::catch()
-            .map_err(|error| StartError(format!("cannot catch signals: {error}")))?;
-        let log = LogFile::stdout()
-            .map_err(|error| StartError(format!("cannot write to the standard output: {error}")))?;
-        let listening = config.listen.iter().map(|listen| start(config, listen));
-        let listening = listening.collect::<Result<_, _>>()?;
+        let mut shares = Vec::new();
+        for _ in 0..config.workers {
+            let signals = Signals::catch()
+                .map_err(|error| StartError(format!("cannot catch signals: {error}")))?;
+            let log = LogFile::stdout().map_err(|error| {
+                StartError(format!("cannot write to the standard output: {error}"))
+            })?;
+            shares.push(Share {
+                listening: Vec::new(),
+                signals,
+                log,
+            });
+        }
+        for listen in &config.listen {
+            add(config, listen, &mut shares)?;
+        }
         Ok(Server {
             model,
             serving: Serving {
-                listening,
-                max_connections: max_connections(config, descriptors),
+                shares,
+                limits: Limits {
+                    max_connections: max_connections(config, descriptors),
+                    threads: config.threads,
+                    max_children: config.max_children,
+                },
                 timeouts: config.timeouts,
-                signals,
-                log,
             },
         })
     }
@@ -52,28 +65,33 @@ impl Server {
     pub fn run(self) -> io::Result<()> {
         let begin = Instant::now();
         let counters = (self.model.run)(self.serving)?;
-        log::info!("{}", summary(&counters, begin.elapsed()));
+        for line in summary(self.model.name, &counters, begin.elapsed()) {
+            log::info!("{line}");
+        }
         Ok(())
     }
 }
 
-fn start(config: &Config, listen: &Listen) -> Result<Listening, StartError> {
+/// Gives each share a listener at the address, and a service of its own behind it.
+fn add(config: &Config, listen: &Listen, shares: &mut [Share]) -> Result<(), StartError> {
     let row = service::find(&listen.service)
         .ok_or_else(|| StartError(format!("there is no mode `{}`", listen.service)))?;
-    let service = (row.start)(config)?;
-    let listener = Listener::bind(&listen.address).map_err(|error| bind_error(listen, &error))?;
-    let address = reachable(listener.address());
-    let place = match service.url_scheme() {
-        Some(scheme) => format!("{scheme}://{address}/"),
-        None => address.to_string(),
-    };
-    log::info!(
-        "{}: {} at {place} (model {})",
-        row.name,
-        service.about(),
-        config.model
-    );
-    Ok(Listening { listener, service })
+    let listeners = Listener::bind_several(&listen.address, shares.len())
+        .map_err(|error| bind_error(listen, &error))?;
+    for (index, (share, listener)) in shares.iter_mut().zip(listeners).enumerate() {
+        let service = (row.start)(config)?;
+        if index == 0 {
+            let address = reachable(listener.address());
+            let place = match service.url_scheme() {
+                Some(scheme) => format!("{scheme}://{address}/"),
+                None => address.to_string(),
+            };
+            let about = service.about();
+            log::info!("{}: {about} at {place} (model {})", row.name, config.model);
+        }
+        share.listening.push(Listening { listener, service });
+    }
+    Ok(())
 }
 
 fn bind_error(listen: &Listen, error: &io::Error) -> StartError {
@@ -134,16 +152,48 @@ fn max_connections(config: &Config, descriptors: usize) -> usize {
     wanted.min(possible)
 }
 
-fn summary(counters: &Counters, time: Duration) -> String {
-    let cpu = clock_gettime(ClockId::ProcessCPUTime);
-    let cpu = Duration::try_from(cpu).unwrap_or_default();
-    format!(
-        "served {} requests on {} connections in {:.1} s: {} bytes sent, {} received, {:.3} s of CPU time",
-        counters.requests,
-        counters.connections,
-        time.as_secs_f64(),
-        counters.sent,
-        counters.received,
-        cpu.as_secs_f64()
-    )
+/// What was done, for people: the first line in a user's terms, the second in the kernel's.
+fn summary(model: &str, counters: &Counters, time: Duration) -> [String; 2] {
+    let Counters {
+        connections,
+        requests,
+        received,
+        sent,
+        waits,
+        events,
+        spurious,
+        changes,
+        accepts,
+        receives,
+        sends,
+        would_blocks,
+        others,
+    } = counters;
+    let cpu = cpu_time().as_secs_f64();
+    let time = time.as_secs_f64();
+    let calls = counters.system_calls();
+    let per_request = match requests {
+        0 => String::new(),
+        _ => format!(", {:.2} per request", calls as f64 / *requests as f64),
+    };
+    [
+        format!(
+            "served {requests} requests on {connections} connections in {time:.1} s: \
+             {sent} bytes sent, {received} received, {cpu:.3} s of CPU time"
+        ),
+        format!(
+            "model {model}: {calls} system calls to wait and on sockets{per_request}: {waits} waits \
+             ({events} events, {spurious} spurious), {changes} changes of interest, {accepts} accepts, \
+             {receives} receives, {sends} sends, {others} others; {would_blocks} would have blocked"
+        ),
+    ]
+}
+
+/// The time spent by this process, all its threads, and its children that have ended.
+fn cpu_time() -> Duration {
+    let both = [UsageWho::RUSAGE_SELF, UsageWho::RUSAGE_CHILDREN];
+    let times = both.into_iter().filter_map(|who| getrusage(who).ok());
+    let times = times.flat_map(|usage| [usage.user_time(), usage.system_time()]);
+    let micros: i64 = times.map(|time| time.num_microseconds()).sum();
+    Duration::from_micros(micros.unsigned_abs())
 }

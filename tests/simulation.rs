@@ -8,7 +8,7 @@
 
 #![allow(missing_docs)]
 
-use evserve::config::{AccessLog, Config, Timeouts};
+use evserve::config::Config;
 use evserve::service::{SERVICES, Service};
 use evserve::session::{Action, BUFFER_SIZE, Body, Connection, Piece, Time, Timeout, Worker};
 use fastrand::Rng;
@@ -53,11 +53,7 @@ impl World {
         }
         let config = Config {
             root: root.path().into(),
-            listen: Vec::new(),
-            model: String::new(),
-            access_log: AccessLog::Combined,
-            max_connections: None,
-            timeouts: Timeouts::default(),
+            ..Config::default()
         };
         let start = |name: &str| {
             let row = SERVICES.iter().find(|row| row.name == name);

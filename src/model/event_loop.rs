@@ -8,7 +8,8 @@
 
 use super::clock::Clock;
 use super::timeouts::Timeouts;
-use super::{Listening, Serving, Signals, send};
+use super::{Listening, Serving, Share, Signals, send};
+use crate::config;
 use crate::net::{self, AcceptError};
 use crate::observe::LogFile;
 use crate::poller::{Poller, Ready};
@@ -18,7 +19,7 @@ use rustix::net::SocketFlags;
 use slab::Slab;
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// How many bytes a connection may move in one turn before the others get theirs.
@@ -39,16 +40,32 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_secs(1);
 /// The key of the signals; those of the listeners follow, then those of the connections.
 const SIGNALS_KEY: usize = 0;
 
-/// Serves until a signal ends it.
+/// Serves until a signal ends it: one loop on this thread, or one per share on a thread each.
 ///
 /// # Errors
 /// Those of making the poller and of waiting, after which no loop can go on.
 pub fn run<P: Poller>(serving: Serving) -> io::Result<Counters> {
-    let mut event_loop = EventLoop::<P>::new(serving)?;
-    while !event_loop.is_done() {
-        event_loop.turn()?;
-    }
-    Ok(event_loop.worker.counters)
+    let max_connections = serving
+        .limits
+        .max_connections
+        .div_ceil(serving.shares.len());
+    let (timeouts, shares) = (serving.timeouts, serving.shares);
+    let run_one = |share| EventLoop::<P>::new(share, max_connections, &timeouts)?.run();
+    let mut shares = shares.into_iter();
+    let first = shares.next();
+    std::thread::scope(|scope| {
+        let others: Vec<_> = shares
+            .map(|share| scope.spawn(move || run_one(share)))
+            .collect();
+        let mut sum = first.map_or(Ok(Counters::default()), run_one)?;
+        for other in others {
+            let counters = other
+                .join()
+                .map_err(|_| io::Error::other("a worker panicked"))?;
+            sum.add(&counters?);
+        }
+        Ok(sum)
+    })
 }
 
 struct EventLoop<P> {
@@ -61,6 +78,8 @@ struct EventLoop<P> {
     /// When that was last said.
     exhausted_said: Option<Instant>,
     max_connections: usize,
+    /// How many connections the poller had no place for.
+    refused: u64,
     entries: Slab<Entry>,
     /// The keys of the connections that have something to do, each once.
     queue: VecDeque<usize>,
@@ -93,17 +112,23 @@ struct Entry {
     /// What the poller has been told to watch for.
     watched: Ready,
     queued: bool,
+    /// An event has come for it.
+    event: bool,
     expired: bool,
 }
 
 impl<P: Poller> EventLoop<P> {
-    fn new(serving: Serving) -> io::Result<EventLoop<P>> {
+    fn new(
+        share: Share,
+        max_connections: usize,
+        limits: &config::Timeouts,
+    ) -> io::Result<EventLoop<P>> {
         let (clock, time) = Clock::start();
         let mut poller = P::new(EVENTS)?;
-        let signals = serving.signals;
+        let signals = share.signals;
         poller.change(signals.as_fd(), SIGNALS_KEY, Ready::NONE, Ready::READABLE)?;
-        let first_connection_key = SIGNALS_KEY + 1 + serving.listening.len();
-        let doors = serving.listening.into_iter();
+        let first_connection_key = SIGNALS_KEY + 1 + share.listening.len();
+        let doors = share.listening.into_iter();
         Ok(EventLoop {
             poller,
             clock,
@@ -111,19 +136,27 @@ impl<P: Poller> EventLoop<P> {
             doors: doors.map(Door::new).collect(),
             accept_again: None,
             exhausted_said: None,
-            max_connections: serving.max_connections,
+            max_connections,
+            refused: 0,
             entries: Slab::new(),
             queue: VecDeque::new(),
             closed: Vec::new(),
-            timeouts: Timeouts::new(&serving.timeouts, time.now()),
-            drain_time: serving.timeouts.drain,
+            timeouts: Timeouts::new(limits, time.now()),
+            drain_time: limits.drain,
             drain_end: None,
             worker: Worker::new(time),
             found: Vec::with_capacity(EVENTS),
             scratch: vec![0; BUFFER_SIZE].into_boxed_slice(),
-            log: serving.log,
+            log: share.log,
             first_connection_key,
         })
+    }
+
+    fn run(mut self) -> io::Result<Counters> {
+        while !self.is_done() {
+            self.turn()?;
+        }
+        Ok(self.worker.counters)
     }
 
     fn is_done(&self) -> bool {
@@ -134,6 +167,8 @@ impl<P: Poller> EventLoop<P> {
         self.watch_doors()?;
         let patience = self.patience();
         self.poller.wait(patience, &mut self.found)?;
+        self.worker.counters.waits += 1;
+        self.worker.counters.events += self.found.len() as u64;
         self.clock.read(&mut self.worker.time);
         if self.set_bits() {
             self.hear_signals();
@@ -170,6 +205,7 @@ impl<P: Poller> EventLoop<P> {
             if let Some(key) = key.checked_sub(self.first_connection_key) {
                 if let Some(entry) = self.entries.get_mut(key) {
                     entry.ready |= ready;
+                    entry.event = true;
                     enqueue(&mut self.queue, key, entry);
                 }
             } else if let Some(door) = key.checked_sub(SIGNALS_KEY + 1) {
@@ -199,6 +235,12 @@ impl<P: Poller> EventLoop<P> {
     /// Stops accepting; idle connections close as soon as they have been looked at once more.
     fn begin_drain(&mut self) {
         log::info!("stopping: {} connections are open", self.entries.len());
+        if self.refused > 0 {
+            log::warn!(
+                "{} connections were closed for want of a place",
+                self.refused
+            );
+        }
         // Who is in the backlog has been accepted as far as it can tell.
         for door in &mut self.doors {
             door.ready = true;
@@ -252,7 +294,9 @@ impl<P: Poller> EventLoop<P> {
                 if self.entries.len() >= self.max_connections {
                     return self.pause_accepting("there may be no more");
                 }
+                self.worker.counters.accepts += 1;
                 match door.listening.listener.accept(SocketFlags::NONBLOCK) {
+                    Ok((socket, _)) if cannot_watch::<P>(&socket) => self.refuse(&socket),
                     Ok((socket, peer)) => {
                         let peer = peer.map(|peer| peer.ip().to_canonical());
                         let session = door.listening.service.session(peer);
@@ -260,7 +304,10 @@ impl<P: Poller> EventLoop<P> {
                         self.admit(socket, connection);
                     }
                     Err(AcceptError::Gone) => {}
-                    Err(AcceptError::WouldBlock) => door.ready = false,
+                    Err(AcceptError::WouldBlock) => {
+                        self.worker.counters.would_blocks += 1;
+                        door.ready = false;
+                    }
                     Err(AcceptError::Exhausted(error)) => {
                         return self.pause_accepting(&error.to_string());
                     }
@@ -285,9 +332,22 @@ impl<P: Poller> EventLoop<P> {
             ready: Ready::BOTH,
             watched: Ready::NONE,
             queued: false,
+            event: false,
             expired: false,
         });
         enqueue(&mut self.queue, key, &mut self.entries[key]);
+    }
+
+    /// The poller has no place for the descriptor: rather no service than a wrong one. Said once.
+    fn refuse(&mut self, socket: &OwnedFd) {
+        self.refused += 1;
+        if self.refused == 1 {
+            log::warn!(
+                "a connection is closed, for this model cannot watch descriptor {}: there are too many; others are \
+                 served; --model poll or epoll has no such limit",
+                socket.as_raw_fd()
+            );
+        }
     }
 
     /// The waiting connections stay in the backlog; the one that has been idle longest makes room.
@@ -337,7 +397,10 @@ impl<P: Poller> EventLoop<P> {
         if std::mem::take(&mut entry.expired) {
             entry.connection.timed_out(&mut self.worker);
         }
+        let before = self.worker.counters.transfers();
         let stop = entry.advance(&mut self.worker, &mut self.scratch);
+        let in_vain = self.worker.counters.transfers() == before && stop != Stop::Closed;
+        self.worker.counters.spurious += u64::from(std::mem::take(&mut entry.event) && in_vain);
         let idle_at_the_end =
             stop == Stop::Blocked && self.worker.closing && entry.connection.is_idle();
         if stop == Stop::Closed || idle_at_the_end {
@@ -355,6 +418,7 @@ impl<P: Poller> EventLoop<P> {
                 return;
             }
             entry.watched = wanted;
+            self.worker.counters.changes += u64::from(P::EDGE);
         }
         let (kind, since) = entry.connection.waiting();
         self.timeouts.start(key, kind, since);
@@ -381,6 +445,7 @@ impl<P: Poller> EventLoop<P> {
     fn free_closed(&mut self) {
         for key in self.closed.drain(..) {
             self.entries.remove(key);
+            self.worker.counters.others += 1;
             self.accept_again = None;
         }
     }
@@ -419,13 +484,15 @@ impl Entry {
                 Action::Receive(_) if !self.ready.has(Ready::READABLE) => return Stop::Blocked,
                 Action::Send => self.send(share, worker),
                 Action::Receive(_) => self.receive(scratch, worker),
-                Action::ShutdownWrite => net::shutdown_write(&self.socket).map(|()| {
+                Action::ShutdownWrite => {
+                    worker.counters.others += 1;
                     self.connection.shut();
-                    0
-                }),
+                    net::shutdown_write(&self.socket).map(|()| 0)
+                }
             };
             match moved {
                 Ok(count) => share = share.saturating_sub(count),
+                Err(Errno::INTR) => {}
                 // The peer is gone, and with it whoever could be told.
                 Err(_) => return Stop::Closed,
             }
@@ -433,6 +500,7 @@ impl Entry {
     }
 
     fn send(&mut self, share: usize, worker: &mut Worker) -> Result<usize, Errno> {
+        worker.counters.sends += 1;
         match send(&self.socket, &self.connection.front(), share) {
             Ok(0) => self.connection.abort(),
             Ok(count) => {
@@ -440,7 +508,10 @@ impl Entry {
                 self.connection.sent(count, worker);
                 return Ok(count);
             }
-            Err(Errno::AGAIN) => self.ready = self.ready.without(Ready::WRITABLE),
+            Err(Errno::AGAIN) => {
+                worker.counters.would_blocks += 1;
+                self.ready = self.ready.without(Ready::WRITABLE);
+            }
             Err(errno) => return Err(errno),
         }
         Ok(0)
@@ -448,6 +519,7 @@ impl Entry {
 
     fn receive(&mut self, scratch: &mut [u8], worker: &mut Worker) -> Result<usize, Errno> {
         let room = self.connection.room().min(scratch.len());
+        worker.counters.receives += 1;
         match net::receive(&self.socket, &mut scratch[..room]) {
             Ok(0) => self.connection.ended(worker),
             Ok(count) => {
@@ -460,7 +532,10 @@ impl Entry {
                 self.connection.received(&scratch[..count], worker);
                 return Ok(count);
             }
-            Err(Errno::AGAIN) => self.ready = self.ready.without(Ready::READABLE | Ready::END),
+            Err(Errno::AGAIN) => {
+                worker.counters.would_blocks += 1;
+                self.ready = self.ready.without(Ready::READABLE | Ready::END);
+            }
             Err(errno) => return Err(errno),
         }
         Ok(0)
@@ -477,6 +552,10 @@ impl Entry {
         };
         (wanted != self.watched).then_some(wanted)
     }
+}
+
+fn cannot_watch<P: Poller>(socket: &OwnedFd) -> bool {
+    P::FD_LIMIT.is_some_and(|limit| socket.as_raw_fd() >= limit)
 }
 
 /// Queues a connection, unless it is queued already.

@@ -3,9 +3,15 @@
 //! A model runs connections by doing what [`Connection::next`](crate::session::Connection::next) says. It knows neither
 //! the protocols nor their files. Adding a model is one file here and one row in [`MODELS`].
 
+mod blocking;
 mod clock;
+mod conversation;
+mod crew;
 mod event_loop;
+mod forking;
+mod pool;
 mod signals;
+mod threaded;
 mod timeouts;
 
 pub use signals::Signals;
@@ -27,19 +33,57 @@ pub struct ModelRow {
     pub name: &'static str,
     /// How it waits, in a sentence for --help.
     pub about: &'static str,
+    /// Which options are its own.
+    pub options: &'static [&'static str],
     /// Serves until a signal ends it; says what was done.
     pub run: fn(Serving) -> io::Result<Counters>,
 }
 
 /// All models.
-pub const MODELS: &[ModelRow] = &[ModelRow {
-    name: "epoll",
-    about: "One thread, epoll(7) through mio: told once per change, at no cost for idle connections",
-    run: event_loop::run::<poller::Epoll>,
-}];
-
-/// The model that is used unless another is chosen.
-pub const DEFAULT: &str = "epoll";
+pub const MODELS: &[ModelRow] = &[
+    ModelRow {
+        name: "blocking",
+        about: "One connection at a time, blocking calls: all others wait their turn",
+        options: &[],
+        run: blocking::run,
+    },
+    ModelRow {
+        name: "forking",
+        about: "A process per connection, blocking calls",
+        options: &["max-children"],
+        run: forking::run,
+    },
+    ModelRow {
+        name: "threaded",
+        about: "A thread per connection, blocking calls",
+        options: &["max-connections"],
+        run: threaded::run,
+    },
+    ModelRow {
+        name: "pool",
+        about: "A fixed number of threads, each with one connection at a time, blocking calls",
+        options: &["threads"],
+        run: pool::run,
+    },
+    ModelRow {
+        name: "select",
+        about: "One thread, select(2): asks about every connection every time; 1,024 descriptors at most",
+        options: &["max-connections", "workers"],
+        run: event_loop::run::<poller::Select>,
+    },
+    ModelRow {
+        name: "poll",
+        about: "One thread, poll(2): asks about every connection every time",
+        options: &["max-connections", "workers"],
+        run: event_loop::run::<poller::Poll>,
+    },
+    ModelRow {
+        name: "epoll",
+        about: "One thread, epoll(7) through mio: told once per change, idle connections cost nothing",
+        options: &["max-connections", "workers"],
+        run: event_loop::run::<poller::Epoll>,
+    },
+];
 
 /// The row of that name.
 pub fn find(name: &str) -> Option<&'static ModelRow> {
@@ -48,16 +92,42 @@ pub fn find(name: &str) -> Option<&'static ModelRow> {
 
 /// All that a model is given.
 pub struct Serving {
-    /// Where to accept connections, and what to do with them.
-    pub listening: Vec<Listening>,
-    /// How many connections there may be at once.
-    pub max_connections: usize,
+    /// What each worker serves: one entry per loop that `--workers` asks for, else one entry.
+    pub shares: Vec<Share>,
+    /// How much there may be at once.
+    pub limits: Limits,
     /// How long things may take.
     pub timeouts: Timeouts,
+}
+
+impl Serving {
+    /// The one share there is for a model that has no workers.
+    fn only_share(&mut self) -> io::Result<Share> {
+        self.shares
+            .pop()
+            .ok_or_else(|| io::Error::other("there is nothing to serve"))
+    }
+}
+
+/// What one worker is given, and shares with no other.
+pub struct Share {
+    /// Where to accept connections, and what to do with them.
+    pub listening: Vec<Listening>,
     /// What ends it all.
     pub signals: Signals,
     /// Where the access log goes.
     pub log: LogFile,
+}
+
+/// How much there may be at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections, over all workers.
+    pub max_connections: usize,
+    /// Threads of the model `pool`, for each listener.
+    pub threads: usize,
+    /// Processes of the model `forking`.
+    pub max_children: usize,
 }
 
 /// A listener and the service behind it.

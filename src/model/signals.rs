@@ -1,30 +1,45 @@
 //! Signals as bytes on a descriptor, so that whoever waits for descriptors need not wait for anything else.
 
 use rustix::io::{Errno, read};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::SigId;
+use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
-/// The signals that ask for an end: SIGINT and SIGTERM.
+/// The signals that ask for an end: SIGINT and SIGTERM; if wanted, those that tell of children too.
 #[derive(Debug)]
 pub struct Signals {
     receiver: UnixStream,
+    actions: Vec<SigId>,
 }
 
 impl Signals {
-    /// Catches them from now on.
+    /// Catches SIGINT and SIGTERM from now on.
     ///
     /// # Errors
     /// If no descriptor is free.
     pub fn catch() -> io::Result<Signals> {
+        Signals::catch_each(&[SIGINT, SIGTERM])
+    }
+
+    /// Catches SIGCHLD from now on.
+    ///
+    /// # Errors
+    /// If no descriptor is free.
+    pub(super) fn of_children() -> io::Result<Signals> {
+        Signals::catch_each(&[SIGCHLD])
+    }
+
+    fn catch_each(signals: &[i32]) -> io::Result<Signals> {
         let (receiver, sender) = UnixStream::pair()?;
         receiver.set_nonblocking(true)?;
-        for signal in [SIGINT, SIGTERM] {
-            pipe::register(signal, sender.try_clone()?)?;
+        let mut actions = Vec::new();
+        for signal in signals {
+            actions.push(pipe::register(*signal, sender.try_clone()?)?);
         }
-        Ok(Signals { receiver })
+        Ok(Signals { receiver, actions })
     }
 
     /// How many have come since the last call.
@@ -35,6 +50,14 @@ impl Signals {
             Err(Errno::AGAIN | Errno::INTR) => 0,
             // The other end lives as long as the process; should it ever fail, an end is the safe reading.
             Err(_) => 1,
+        }
+    }
+
+    /// Catches them no more, and ignores them from then on. A child process does this: what it inherits would tell its
+    /// parent of the child's signals.
+    pub(super) fn ignore(&self) {
+        for action in &self.actions {
+            signal_hook::low_level::unregister(*action);
         }
     }
 }

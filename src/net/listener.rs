@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// net.core.somaxconn.
 const BACKLOG: i32 = 4096;
 
-/// A socket that accepts TCP connections without blocking.
+/// A socket that accepts TCP connections; without waiting for one, unless it is told to.
 #[derive(Debug)]
 pub struct Listener {
     socket: OwnedFd,
@@ -43,13 +43,37 @@ impl Listener {
     pub fn bind(address: &Address) -> io::Result<Listener> {
         let mut result = Err(io::ErrorKind::AddrNotAvailable.into());
         for candidate in address.candidates() {
-            result = listen(*candidate);
+            result = listen(*candidate, false);
             match result.as_ref().err().and_then(io::Error::raw_os_error) {
                 Some(code) if no_such_family(Errno::from_raw_os_error(code)) => {}
                 _ => break,
             }
         }
         result
+    }
+
+    /// The same `count` times on one port, among which the kernel spreads the connections (SO_REUSEPORT).
+    ///
+    /// # Errors
+    /// Those of [`Listener::bind`].
+    pub fn bind_several(address: &Address, count: usize) -> io::Result<Vec<Listener>> {
+        let first = Listener::bind(address)?;
+        if count == 1 {
+            return Ok(vec![first]);
+        }
+        // Sockets that share their port would also share it with a stranger's; that the first one got it alone shows
+        // that nobody else has it.
+        let address = first.address();
+        drop(first);
+        (0..count).map(|_| listen(address, true)).collect()
+    }
+
+    /// Lets [`accept`](Listener::accept) wait for a connection.
+    ///
+    /// # Errors
+    /// Those of fcntl(2).
+    pub fn set_blocking(&self) -> io::Result<()> {
+        Ok(rustix::io::ioctl_fionbio(&self.socket, false)?)
     }
 
     /// Where it listens, with the port the kernel chose if that was left to it.
@@ -80,7 +104,7 @@ impl AsFd for Listener {
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<Listener> {
+fn listen(address: SocketAddr, share_port: bool) -> io::Result<Listener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -88,6 +112,7 @@ fn listen(address: SocketAddr) -> io::Result<Listener> {
     )?;
     socket.set_nonblocking(true)?;
     socket.set_reuse_address(true)?;
+    socket.set_reuse_port(share_port)?;
     if address.is_ipv6() {
         // One listener for both families where all addresses are asked for.
         socket.set_only_v6(!address.ip().is_unspecified())?;

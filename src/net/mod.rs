@@ -8,4 +8,7 @@ mod transfer;
 
 pub use address::Address;
 pub use listener::{AcceptError, Listener};
-pub use transfer::{receive, send, send_file, shutdown_write};
+pub use transfer::{
+    receive, receive_now, send, send_file, set_receive_timeout, set_send_timeout, shutdown_both,
+    shutdown_read, shutdown_write,
+};

@@ -3,12 +3,17 @@
 //! This room knows descriptors and keys, and neither connections nor protocols.
 
 mod epoll;
+mod poll;
+mod select;
+mod watched;
 
 pub use epoll::Epoll;
+pub use poll::Poll;
+pub use select::Select;
 
 use std::io;
 use std::ops::{BitOr, BitOrAssign};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::time::Duration;
 
 /// A set of things a descriptor is ready for, or that somebody wants to hear of.
@@ -59,6 +64,9 @@ pub trait Poller: Sized {
     /// True if it speaks once per change (edge-triggered), false if it repeats itself while the condition lasts.
     const EDGE: bool;
 
+    /// Descriptors from this one on cannot be watched.
+    const FD_LIMIT: Option<RawFd> = None;
+
     /// A poller that watches nothing yet; `capacity` is how many events one wait may bring, if that must be fixed.
     ///
     /// # Errors
@@ -84,4 +92,86 @@ pub trait Poller: Sized {
         timeout: Option<Duration>,
         found: &mut Vec<(usize, Ready)>,
     ) -> io::Result<()>;
+}
+
+#[cfg(test)]
+mod tests {
+    //! What the trait promises, of each poller.
+
+    use super::*;
+    use std::io::{Read, Write};
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    const LONG: Option<Duration> = Some(Duration::from_secs(30));
+
+    fn wait<P: Poller>(poller: &mut P, timeout: Option<Duration>) -> Vec<(usize, Ready)> {
+        let mut found = Vec::new();
+        poller.wait(timeout, &mut found).expect("a wait");
+        found.sort_unstable_by_key(|(key, _)| *key);
+        found
+    }
+
+    fn keeps_its_promises<P: Poller>() {
+        let mut poller = P::new(16).expect("a poller");
+        assert_eq!(wait(&mut poller, Some(Duration::ZERO)), []);
+        let pairs: Vec<_> = (0..3)
+            .map(|_| UnixStream::pair().expect("a pair"))
+            .collect();
+        for (key, (ours, _)) in pairs.iter().enumerate() {
+            let none = Ready::NONE;
+            poller
+                .change(ours.as_fd(), key, none, Ready::READABLE)
+                .expect("watched");
+        }
+        assert_eq!(wait(&mut poller, Some(Duration::from_micros(1))), []);
+
+        (&pairs[1].1).write_all(b"x").expect("sent");
+        assert_eq!(wait(&mut poller, LONG), [(1, Ready::READABLE)]);
+        let again = if P::EDGE {
+            vec![]
+        } else {
+            vec![(1, Ready::READABLE)]
+        };
+        assert_eq!(wait(&mut poller, Some(Duration::ZERO)), again);
+        (&pairs[1].0).read_exact(&mut [0]).expect("received");
+
+        let fd = pairs[0].0.as_fd();
+        poller
+            .change(fd, 0, Ready::READABLE, Ready::WRITABLE)
+            .expect("watched");
+        assert_eq!(wait(&mut poller, LONG), [(0, Ready::WRITABLE)]);
+        poller
+            .change(fd, 0, Ready::WRITABLE, Ready::NONE)
+            .expect("not watched");
+        (&pairs[0].1).write_all(b"x").expect("sent");
+        assert_eq!(
+            wait(&mut poller, Some(Duration::ZERO)),
+            [],
+            "nothing is wanted"
+        );
+
+        let (ours, theirs) = pairs.into_iter().next_back().expect("three");
+        drop(theirs);
+        let found = wait(&mut poller, LONG);
+        assert!(
+            matches!(found[..], [(2, ready)] if ready.has(Ready::READABLE)),
+            "{found:?}"
+        );
+        poller
+            .change(ours.as_fd(), 2, Ready::READABLE, Ready::NONE)
+            .expect("not watched");
+        assert_eq!(
+            wait(&mut poller, Some(Duration::ZERO)),
+            [],
+            "not even its end"
+        );
+    }
+
+    #[test]
+    fn all_pollers_keep_their_promises() {
+        keeps_its_promises::<Epoll>();
+        keeps_its_promises::<Poll>();
+        keeps_its_promises::<Select>();
+    }
 }

@@ -9,11 +9,13 @@
 
 mod buffer;
 mod connection;
+mod counters;
 mod output;
 mod time;
 
 pub use buffer::{BUFFER_SIZE, Buffer, Pool};
 pub use connection::{Action, Connection, LINGER_BYTES};
+pub use counters::Counters;
 pub use output::{Body, Output, Piece};
 pub use time::Time;
 
@@ -115,19 +117,6 @@ impl Worker {
             closing: false,
         }
     }
-}
-
-/// What was done, counted without locks by the one thread that did it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Connections accepted.
-    pub connections: u64,
-    /// Requests answered, for protocols that have requests.
-    pub requests: u64,
-    /// Bytes received from peers.
-    pub received: u64,
-    /// Bytes sent to peers.
-    pub sent: u64,
 }
 
 /// What a session may use while it is being called.

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(missing_docs)]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -266,6 +266,16 @@ impl Client {
         let mut rest = std::mem::take(&mut self.pending);
         self.stream.read_to_end(&mut rest).expect("a clean end");
         rest
+    }
+
+    /// Waits until the server has closed or reset the connection.
+    pub fn is_over(&mut self) {
+        let count = self.stream.read(&mut [0]);
+        let reset = |error: &std::io::Error| error.kind() == ErrorKind::ConnectionReset;
+        assert!(
+            matches!(&count, Ok(0)) || count.as_ref().is_err_and(reset),
+            "{count:?}"
+        );
     }
 
     fn fill(&mut self) {

@@ -1,0 +1,216 @@
+//! The blocking conversation: one connection from its beginning to its end, each call waiting until it is done.
+//!
+//! The models `blocking`, `threaded`, `pool` and `forking` differ in who runs this and how many do. This file knows
+//! neither them nor the protocols.
+
+use super::clock::Clock;
+use super::{send, timeouts};
+use crate::config::Timeouts;
+use crate::net;
+use crate::observe::LogFile;
+use crate::session::{Action, BUFFER_SIZE, Connection, Session, Worker};
+use rustix::io::Errno;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// How much of a file one call sends, so that the end of the server is noticed in the midst of a large one.
+const SHARE: usize = 256 * 1024;
+
+/// The longest that a call may wait, whatever it waits for. A call without any limit would be started again by the
+/// kernel after a signal (signal(7)) and not return.
+const LONGEST: Duration = Duration::from_secs(60 * 60);
+
+/// What others tell a conversation, and it tells them, while it waits.
+#[derive(Debug, Default)]
+pub struct Presence {
+    /// It waits for a peer that has nothing under way, so it may be ended. It says so before it looks whether the
+    /// server is stopping; who stops the server says that before it looks here: one of the two sees the other.
+    pub idle: AtomicBool,
+    /// It must end at once.
+    pub cut_off: AtomicBool,
+}
+
+/// What a thread or a process works with that serves one connection at a time.
+pub struct Desk<'a> {
+    /// What its sessions share.
+    pub worker: Worker,
+    clock: Clock,
+    scratch: Box<[u8]>,
+    timeouts: &'a Timeouts,
+    log: &'a Mutex<LogFile>,
+    stopping: &'a AtomicBool,
+    one_exchange: bool,
+}
+
+/// A socket and how long its calls have been told to wait, at most: they are told again only if that is too long, or
+/// was too short.
+struct Line<'a> {
+    socket: &'a OwnedFd,
+    receive: Duration,
+    send: Duration,
+}
+
+impl<'a> Desk<'a> {
+    /// A desk for the time until `stopping` is set. With `one_exchange` conversations end with their first answer, for
+    /// others wait.
+    pub fn new(
+        timeouts: &'a Timeouts,
+        log: &'a Mutex<LogFile>,
+        stopping: &'a AtomicBool,
+        one_exchange: bool,
+    ) -> Desk<'a> {
+        let (clock, time) = Clock::start();
+        Desk {
+            worker: Worker::new(time),
+            clock,
+            scratch: vec![0; BUFFER_SIZE].into_boxed_slice(),
+            timeouts,
+            log,
+            stopping,
+            one_exchange,
+        }
+    }
+
+    /// Runs a connection from its beginning to its end.
+    pub fn converse(&mut self, socket: &OwnedFd, session: Box<dyn Session>, presence: &Presence) {
+        let mut line = Line {
+            socket,
+            receive: Duration::MAX,
+            send: Duration::MAX,
+        };
+        self.look_up();
+        let mut connection = Connection::open(session, &mut self.worker);
+        while let Some(result) = self.step(&mut line, &mut connection, presence) {
+            match result {
+                // What was interrupted or took too long is looked at anew.
+                Ok(()) | Err(Errno::INTR | Errno::AGAIN) => {}
+                // The peer is gone, and with it whoever could be told.
+                Err(_) => connection.abort(),
+            }
+        }
+        connection.close(&mut self.worker);
+        self.worker.counters.others += 1;
+        self.write_log();
+    }
+
+    /// Does what the connection asks for; `None` if that is to close.
+    fn step(
+        &mut self,
+        line: &mut Line<'_>,
+        connection: &mut Connection,
+        presence: &Presence,
+    ) -> Option<Result<(), Errno>> {
+        if presence.cut_off.load(SeqCst) {
+            connection.abort();
+        }
+        let left = self.left(connection);
+        Some(match connection.next() {
+            Action::Close => return None,
+            _ if left.is_zero() => {
+                connection.timed_out(&mut self.worker);
+                Ok(())
+            }
+            Action::Send => self.send(line, connection, left),
+            Action::Receive(_) => self.receive(line, connection, left, presence),
+            Action::ShutdownWrite => {
+                self.worker.counters.others += 1;
+                connection.shut();
+                net::shutdown_write(line.socket)
+            }
+        })
+    }
+
+    fn send(
+        &mut self,
+        line: &mut Line<'_>,
+        connection: &mut Connection,
+        left: Duration,
+    ) -> Result<(), Errno> {
+        if left < line.send {
+            self.worker.counters.others += 1;
+            net::set_send_timeout(line.socket, left)?;
+            line.send = left;
+        }
+        self.worker.counters.sends += 1;
+        let result = send(line.socket, &connection.front(), SHARE);
+        self.look_up();
+        match result {
+            Ok(0) => connection.abort(),
+            Ok(count) => {
+                self.worker.counters.sent += count as u64;
+                connection.sent(count, &mut self.worker);
+            }
+            Err(_) => {
+                self.worker.counters.would_blocks += 1;
+                line.send = Duration::MAX;
+            }
+        }
+        result.map(|_| ())
+    }
+
+    fn receive(
+        &mut self,
+        line: &mut Line<'_>,
+        connection: &mut Connection,
+        left: Duration,
+        presence: &Presence,
+    ) -> Result<(), Errno> {
+        self.write_log();
+        let idle = connection.is_idle();
+        presence.idle.store(idle, SeqCst);
+        let last_look = idle && self.stopping.load(SeqCst);
+        if left < line.receive && !last_look {
+            self.worker.counters.others += 1;
+            net::set_receive_timeout(line.socket, left)?;
+            line.receive = left;
+        }
+        self.worker.counters.receives += 1;
+        let room = connection.room().min(self.scratch.len());
+        let buffer = &mut self.scratch[..room];
+        let result = match last_look {
+            false => net::receive(line.socket, buffer),
+            // Whatever an idle peer has said until now is still answered; silence is its end.
+            true => match net::receive_now(line.socket, buffer) {
+                Err(Errno::AGAIN) => Ok(0),
+                result => result,
+            },
+        };
+        presence.idle.store(false, SeqCst);
+        self.look_up();
+        match result {
+            Ok(0) => connection.ended(&mut self.worker),
+            Ok(count) => {
+                self.worker.counters.received += count as u64;
+                connection.received(&self.scratch[..count], &mut self.worker);
+            }
+            Err(_) => {
+                self.worker.counters.would_blocks += 1;
+                line.receive = Duration::MAX;
+            }
+        }
+        result.map(|_| ())
+    }
+
+    /// What time it is, and whether the server is still to go on.
+    fn look_up(&mut self) {
+        self.clock.read(&mut self.worker.time);
+        self.worker.closing = self.one_exchange || self.stopping.load(SeqCst);
+    }
+
+    /// How long the connection may wait from now on.
+    fn left(&self, connection: &Connection) -> Duration {
+        let (kind, since) = connection.waiting();
+        let waited = self.worker.time.now().saturating_duration_since(since);
+        timeouts::limit(self.timeouts, kind)
+            .map_or(LONGEST, |limit| limit.saturating_sub(waited).min(LONGEST))
+    }
+
+    fn write_log(&mut self) {
+        if !self.worker.log.is_empty() {
+            let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+            log.write(&mut self.worker.log);
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Threads that serve one connection at a time each: who is there, and how they all come to an end.
+//!
+//! One thread, the overseer, waits for signals; the others serve. A thread that waits in a call is made to return by
+//! shutting down the socket it waits on.
+
+use super::conversation::{Desk, Presence};
+use super::{Listening, Signals};
+use crate::config::Timeouts;
+use crate::net::{self, AcceptError};
+use crate::observe::LogFile;
+use crate::session::Counters;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::net::SocketFlags;
+use slab::Slab;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long a thread does without accepting after descriptors ran out, unless one comes free earlier.
+const EXHAUSTED_PAUSE: Duration = Duration::from_secs(1);
+
+/// What the threads of a model share.
+pub struct Crew {
+    timeouts: Timeouts,
+    max_connections: usize,
+    one_exchange: bool,
+    stopping: AtomicBool,
+    members: Mutex<Members>,
+    /// Somebody has left.
+    left: Condvar,
+    /// The same for the overseer, who waits for signals too.
+    left_event: OwnedFd,
+    log: Mutex<LogFile>,
+}
+
+#[derive(Default)]
+struct Members {
+    /// Seats that are taken: by conversations, and by threads that wait for one.
+    seats: usize,
+    present: Slab<Arc<Member>>,
+    /// What those who have left had done.
+    counters: Counters,
+    exhausted_said: Option<Instant>,
+}
+
+/// A conversation under way.
+struct Member {
+    socket: OwnedFd,
+    presence: Presence,
+}
+
+impl Crew {
+    /// A crew that serves at most so many connections at once. With `one_exchange` conversations end with their first
+    /// answer.
+    ///
+    /// # Errors
+    /// If no descriptor is free.
+    pub fn new(
+        timeouts: Timeouts,
+        max_connections: usize,
+        one_exchange: bool,
+        log: LogFile,
+    ) -> io::Result<Crew> {
+        Ok(Crew {
+            timeouts,
+            max_connections,
+            one_exchange,
+            stopping: AtomicBool::new(false),
+            members: Mutex::default(),
+            left: Condvar::new(),
+            left_event: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            log: Mutex::new(log),
+        })
+    }
+
+    /// What a thread of the crew works with.
+    pub fn desk(&self) -> Desk<'_> {
+        Desk::new(&self.timeouts, &self.log, &self.stopping, self.one_exchange)
+    }
+
+    /// Waits for a seat and then for the next connection at a listener. `None` once the server is stopping.
+    pub fn accept(&self, listening: &Listening) -> Option<Accepted<'_>> {
+        while let Some(seat) = self.take_seat() {
+            match listening.listener.accept(SocketFlags::empty()) {
+                Ok((socket, peer)) => {
+                    let peer = peer.map(|peer| peer.ip().to_canonical());
+                    return Some(Accepted { socket, peer, seat });
+                }
+                Err(AcceptError::Gone | AcceptError::WouldBlock) => {}
+                Err(AcceptError::Exhausted(error)) => {
+                    drop(seat);
+                    self.wait_for_descriptors(&error);
+                }
+                Err(AcceptError::Broken(error)) => {
+                    if !self.stopping.load(SeqCst) {
+                        let address = listening.listener.address();
+                        log::error!("cannot accept on {address}: {error}");
+                    }
+                    return None;
+                }
+            }
+        }
+        None
+    }
+
+    /// Serves a connection on the calling thread.
+    pub fn serve(&self, desk: &mut Desk<'_>, listening: &Listening, mut accepted: Accepted<'_>) {
+        let member = Arc::new(Member {
+            socket: accepted.socket,
+            presence: Presence::default(),
+        });
+        let key = self.members().present.insert(member.clone());
+        accepted.seat.key = Some(key);
+        desk.worker.counters.accepts += 1;
+        desk.worker.counters.connections += 1;
+        let session = listening.service.session(accepted.peer);
+        desk.converse(&member.socket, session, &member.presence);
+        let counters = std::mem::take(&mut desk.worker.counters);
+        self.members().counters.add(&counters);
+    }
+
+    /// Waits for a signal, and then for the others to end; ends them when the time is up or another signal comes.
+    ///
+    /// # Errors
+    /// Those of poll(2).
+    pub fn oversee(&self, signals: &Signals, listening: &[Listening]) -> io::Result<()> {
+        while self.wait_for_signals(signals, None)? == 0 {}
+        self.stop_accepting(listening);
+        log::info!(
+            "stopping: {} connections are open",
+            self.members().present.len()
+        );
+        self.each_member(|member| {
+            if member.presence.idle.load(SeqCst) {
+                let _ = net::shutdown_read(&member.socket);
+            }
+        });
+        let end = Instant::now() + self.timeouts.drain;
+        while !self.members().present.is_empty() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.wait_for_signals(signals, Some(left))? > 0 {
+                self.cut_off();
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the accept calls, now and in future.
+    pub fn stop_accepting(&self, listening: &[Listening]) {
+        self.stopping.store(true, SeqCst);
+        self.left.notify_all();
+        for listening in listening {
+            // A listener that cannot be shut down accepts one more connection, whose thread then sees what is up.
+            let _ = net::shutdown_both(&listening.listener);
+        }
+    }
+
+    /// What was done, once all threads have ended.
+    pub fn counters(&self) -> Counters {
+        self.members().counters
+    }
+
+    fn cut_off(&self) {
+        log::warn!("{} connections were cut off", self.members().present.len());
+        self.each_member(|member| {
+            member.presence.cut_off.store(true, SeqCst);
+            let _ = net::shutdown_both(&member.socket);
+        });
+    }
+
+    fn each_member(&self, see: impl Fn(&Member)) {
+        for (_, member) in &self.members().present {
+            see(member);
+        }
+    }
+
+    fn members(&self) -> MutexGuard<'_, Members> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until there are fewer connections than there may be. `None` once the server is stopping.
+    fn take_seat(&self) -> Option<Seat<'_>> {
+        let full = |members: &mut Members| {
+            members.seats >= self.max_connections && !self.stopping.load(SeqCst)
+        };
+        let result = self.left.wait_while(self.members(), full);
+        let mut members = result.unwrap_or_else(PoisonError::into_inner);
+        if self.stopping.load(SeqCst) {
+            return None;
+        }
+        members.seats += 1;
+        Some(Seat {
+            crew: self,
+            key: None,
+        })
+    }
+
+    fn wait_for_descriptors(&self, error: &io::Error) {
+        let now = Instant::now();
+        let mut members = self.members();
+        let said = members.exhausted_said;
+        if said.is_none_or(|said| said + EXHAUSTED_PAUSE <= now) {
+            members.exhausted_said = Some(now);
+            let count = members.present.len();
+            log::warn!(
+                "cannot accept more than {count} connections: {error}; others wait until one closes"
+            );
+        }
+        drop(self.left.wait_timeout(members, EXHAUSTED_PAUSE));
+    }
+
+    /// Waits for signals or, while the server is stopping, for somebody to leave; says how many signals there were.
+    fn wait_for_signals(&self, signals: &Signals, time: Option<Duration>) -> io::Result<usize> {
+        let mut watched = [
+            PollFd::new(signals, PollFlags::IN),
+            PollFd::new(&self.left_event, PollFlags::IN),
+        ];
+        let time = time.and_then(|time| Timespec::try_from(time).ok());
+        match poll(&mut watched, time.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let _ = rustix::io::read(&self.left_event, &mut [0; 8]);
+        Ok(signals.take())
+    }
+}
+
+/// A connection that nobody serves yet.
+pub struct Accepted<'a> {
+    socket: OwnedFd,
+    peer: Option<IpAddr>,
+    seat: Seat<'a>,
+}
+
+/// The right to serve one connection, given back when it is dropped.
+struct Seat<'a> {
+    crew: &'a Crew,
+    /// Its place among those present, once there is a connection.
+    key: Option<usize>,
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        let mut members = self.crew.members();
+        members.seats -= 1;
+        if let Some(key) = self.key {
+            members.present.remove(key);
+        }
+        drop(members);
+        self.crew.left.notify_one();
+        if self.crew.stopping.load(SeqCst) {
+            // Nobody can be told if this fails; the overseer looks again by itself when its time is up.
+            let _ = rustix::io::write(&self.crew.left_event, &1_u64.to_ne_bytes());
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! A process per connection.
+//!
+//! What one connection does can hurt no other: each has its own memory. The price is a process for each of them, and
+//! that they cannot speak to each other. One of the few files with `unsafe`.
+
+#![allow(unsafe_code)]
+
+use super::conversation::{Desk, Presence};
+use super::{Limits, Listening, Serving, Share, Signals};
+use crate::config::Timeouts;
+use crate::net::AcceptError;
+use crate::observe::LogFile;
+use crate::service::Service;
+use crate::session::Counters;
+use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::{ForkResult, fork};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::net::{recv, send, socketpair};
+use rustix::process::{Pid, WaitOptions, WaitStatus, kill_process, waitpid};
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// How long the parent does without accepting after a resource ran out, and how often it says that connections wait.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How often children that shall end are told so: one that was told just before it began to wait would not hear it.
+const REMINDER: Duration = Duration::from_millis(100);
+
+/// Serves until a signal ends it.
+///
+/// # Errors
+/// Those of making the parent's sockets and of waiting.
+pub fn run(mut serving: Serving) -> io::Result<Counters> {
+    let share = serving.only_share()?;
+    let mut parent = Parent::new(share, serving.limits, serving.timeouts)?;
+    while parent.end.is_none() || !parent.children.is_empty() {
+        parent.turn()?;
+    }
+    parent.collect_reports();
+    Ok(parent.counters)
+}
+
+/// The process that accepts, and waits for the others to end.
+struct Parent {
+    listening: Vec<Listening>,
+    signals: Signals,
+    child_signals: Signals,
+    log: Mutex<LogFile>,
+    max_children: usize,
+    timeouts: Timeouts,
+    children: Vec<Pid>,
+    /// What the children did, as they say themselves when they end: one message each.
+    reports: OwnedFd,
+    /// Their side of it.
+    reporting: OwnedFd,
+    counters: Counters,
+    /// A resource ran out; accepting goes on then.
+    accept_again: Option<Instant>,
+    /// When it was last said that connections wait.
+    said: Option<Instant>,
+    /// The server is stopping, and what is left then is cut off.
+    end: Option<Instant>,
+}
+
+impl Parent {
+    fn new(share: Share, limits: Limits, timeouts: Timeouts) -> io::Result<Parent> {
+        let (reports, reporting) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )?;
+        Ok(Parent {
+            listening: share.listening,
+            signals: share.signals,
+            child_signals: Signals::of_children()?,
+            log: Mutex::new(share.log),
+            max_children: limits.max_children,
+            timeouts,
+            children: Vec::new(),
+            reports,
+            reporting,
+            counters: Counters::default(),
+            accept_again: None,
+            said: None,
+            end: None,
+        })
+    }
+
+    fn turn(&mut self) -> io::Result<()> {
+        let ready = self.wait()?;
+        self.collect_reports();
+        if self.child_signals.take() > 0 {
+            self.reap();
+        }
+        for _ in 0..self.signals.take() {
+            self.hear_signal();
+        }
+        if self.end.is_some() {
+            self.tell_children();
+            return Ok(());
+        }
+        for index in ready {
+            if self.may_accept() {
+                self.accept(index);
+            }
+        }
+        self.say_who_waits();
+        Ok(())
+    }
+
+    fn may_accept(&self) -> bool {
+        let paused = self.accept_again.is_some_and(|time| Instant::now() < time);
+        self.end.is_none() && self.children.len() < self.max_children && !paused
+    }
+
+    /// Waits for something to do; says which listeners have a connection.
+    fn wait(&mut self) -> io::Result<Vec<usize>> {
+        let may_accept = self.may_accept();
+        let mut watched = vec![
+            PollFd::new(&self.signals, PollFlags::IN),
+            PollFd::new(&self.child_signals, PollFlags::IN),
+            PollFd::new(&self.reports, PollFlags::IN),
+        ];
+        let others = watched.len();
+        if may_accept {
+            let listeners = self.listening.iter().map(|l| &l.listener);
+            watched.extend(listeners.map(|listener| PollFd::new(listener, PollFlags::IN)));
+        }
+        let time = match self.end {
+            Some(end) => Some(REMINDER.min(end.saturating_duration_since(Instant::now()))),
+            None if may_accept => None,
+            None => Some(PAUSE),
+        };
+        let time = time.and_then(|time| Timespec::try_from(time).ok());
+        self.counters.waits += 1;
+        match poll(&mut watched, time.as_ref()) {
+            Ok(_) => {}
+            Err(Errno::INTR) => return Ok(Vec::new()),
+            Err(errno) => return Err(errno.into()),
+        }
+        let ready =
+            |(index, entry): (usize, &PollFd<'_>)| (!entry.revents().is_empty()).then_some(index);
+        Ok(watched[others..]
+            .iter()
+            .enumerate()
+            .filter_map(ready)
+            .collect())
+    }
+
+    fn accept(&mut self, index: usize) {
+        let listening = &self.listening[index];
+        self.counters.accepts += 1;
+        match listening.listener.accept(SocketFlags::empty()) {
+            Ok((socket, peer)) => {
+                let peer = peer.map(|peer| peer.ip().to_canonical());
+                let service = listening.service.clone();
+                self.counters.connections += 1;
+                self.counters.others += 1;
+                if let Err(errno) = self.fork(&socket, peer, &service) {
+                    self.pause(&format!(
+                        "a connection is closed, for fork(2) failed: {errno}"
+                    ));
+                }
+            }
+            Err(AcceptError::Gone | AcceptError::WouldBlock) => {}
+            Err(AcceptError::Exhausted(error) | AcceptError::Broken(error)) => {
+                self.pause(&format!("cannot accept: {error}"));
+            }
+        }
+    }
+
+    fn pause(&mut self, why: &str) {
+        log::warn!("{why}");
+        self.accept_again = Some(Instant::now() + PAUSE);
+    }
+
+    /// Starts the process that serves this connection.
+    fn fork(
+        &mut self,
+        socket: &OwnedFd,
+        peer: Option<IpAddr>,
+        service: &Arc<dyn Service>,
+    ) -> nix::Result<()> {
+        // A signal between fork and the child's own handlers would be told to the parent's.
+        let held_back = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGCHLD]);
+        held_back.thread_block()?;
+        // SAFETY: this model starts no threads, so no other thread can hold a lock that the child would find locked for
+        // ever. Whoever runs it as a library in a program with threads relies on glibc, which keeps its allocator
+        // usable after fork(2), and on `log`'s logger not being in use at this moment.
+        let result = unsafe { fork() };
+        match result {
+            Ok(ForkResult::Child) => {
+                self.listening.clear();
+                let stopping = Arc::new(AtomicBool::new(false));
+                self.signals.ignore();
+                self.child_signals.ignore();
+                let term = signal_hook::consts::SIGTERM;
+                let heard = signal_hook::flag::register(term, stopping.clone()).is_ok();
+                if heard && held_back.thread_unblock().is_ok() {
+                    self.converse(socket, peer, service, &stopping);
+                }
+                std::process::exit(0);
+            }
+            Ok(ForkResult::Parent { child }) => {
+                self.children.extend(Pid::from_raw(child.as_raw()));
+                held_back.thread_unblock()
+            }
+            Err(errno) => {
+                held_back.thread_unblock()?;
+                Err(errno)
+            }
+        }
+    }
+
+    /// The child's whole life.
+    fn converse(
+        &self,
+        socket: &OwnedFd,
+        peer: Option<IpAddr>,
+        service: &Arc<dyn Service>,
+        stopping: &AtomicBool,
+    ) {
+        let mut desk = Desk::new(&self.timeouts, &self.log, stopping, false);
+        desk.converse(socket, service.session(peer), &Presence::default());
+        let numbers = desk.worker.counters.to_array();
+        let report: Vec<u8> = numbers.into_iter().flat_map(u64::to_ne_bytes).collect();
+        // Without a parent there is nobody to sum up for.
+        let _ = send(&self.reporting, &report, SendFlags::NOSIGNAL);
+    }
+
+    fn collect_reports(&mut self) {
+        let mut report = [0; Counters::COUNT * 8];
+        let size = report.len();
+        while recv(&self.reports, &mut report, RecvFlags::DONTWAIT) == Ok((size, size)) {
+            let (numbers, _) = report.as_chunks::<8>();
+            let numbers = std::array::from_fn(|index| u64::from_ne_bytes(numbers[index]));
+            self.counters.add(&Counters::from_array(numbers));
+        }
+    }
+
+    /// Lets the children that have ended go: until then the kernel keeps their entries (zombies).
+    fn reap(&mut self) {
+        self.children
+            .retain(|child| match waitpid(Some(*child), WaitOptions::NOHANG) {
+                Ok(None) | Err(Errno::INTR) => true,
+                Ok(Some((_, status))) => {
+                    say_if_it_failed(*child, status);
+                    false
+                }
+                Err(_) => false,
+            });
+    }
+
+    /// The first signal begins the end, the second one ends it.
+    fn hear_signal(&mut self) {
+        if self.end.is_some() {
+            self.end = Some(Instant::now());
+            return;
+        }
+        log::info!("stopping: {} connections are open", self.children.len());
+        self.listening.clear();
+        self.end = Some(Instant::now() + self.timeouts.drain);
+    }
+
+    fn tell_children(&mut self) {
+        let too_late = self.end.is_some_and(|end| end <= Instant::now());
+        if too_late && !self.children.is_empty() {
+            log::warn!("{} connections were cut off", self.children.len());
+        }
+        for child in &self.children {
+            let signal = match too_late {
+                true => rustix::process::Signal::KILL,
+                false => rustix::process::Signal::TERM,
+            };
+            // One that has ended by itself is reaped in the next turn.
+            let _ = kill_process(*child, signal);
+        }
+        if too_late {
+            for child in self.children.drain(..) {
+                let _ = waitpid(Some(child), WaitOptions::empty());
+            }
+        }
+    }
+
+    /// All processes are in use: those who wait are not told, but the operator is.
+    fn say_who_waits(&mut self) {
+        let now = Instant::now();
+        let full = self.children.len() >= self.max_children;
+        if !full || self.said.is_some_and(|said| now < said + PAUSE) {
+            return;
+        }
+        let listeners = self.listening.iter().map(|l| l.listener.as_fd());
+        let mut watched: Vec<_> = listeners
+            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+            .collect();
+        if poll(&mut watched, Some(&Timespec::default())).is_ok_and(|waiting| waiting > 0) {
+            self.said = Some(now);
+            let count = self.max_children;
+            log::warn!("connections wait: all {count} processes are in use; see --max-children");
+        }
+    }
+}
+
+fn say_if_it_failed(child: Pid, status: WaitStatus) {
+    if status.exit_status() != Some(0) {
+        let child = child.as_raw_pid();
+        log::warn!("process {child} ended before its connection: {status:?}");
+    }
+}

@@ -1,0 +1,42 @@
+//! A thread per connection.
+//!
+//! Each connection's waiting is its own thread's, so nobody waits for anybody else; the price is a thread, its stack
+//! and the scheduler's work for each of them.
+
+use super::crew::Crew;
+use super::pool::small_thread;
+use super::{Serving, Share};
+use crate::session::Counters;
+use std::io;
+use std::thread;
+
+/// Serves until a signal ends it.
+///
+/// # Errors
+/// If no thread can be started to accept connections.
+pub fn run(mut serving: Serving) -> io::Result<Counters> {
+    let Share {
+        listening,
+        signals,
+        log,
+    } = serving.only_share()?;
+    let max_connections = serving.limits.max_connections;
+    let crew = &Crew::new(serving.timeouts, max_connections, false, log)?;
+    thread::scope(|scope| {
+        let started = listening.iter().try_for_each(|listening| {
+            let accept = move || {
+                while let Some(accepted) = crew.accept(listening) {
+                    let serve = move || crew.serve(&mut crew.desk(), listening, accepted);
+                    if let Err(error) = small_thread().spawn_scoped(scope, serve) {
+                        log::warn!("a connection is closed, for no thread can be had: {error}");
+                    }
+                }
+            };
+            small_thread().spawn_scoped(scope, accept).map(|_| ())
+        });
+        let result = started.and_then(|()| crew.oversee(&signals, &listening));
+        crew.stop_accepting(&listening);
+        result
+    })?;
+    Ok(crew.counters())
+}

@@ -1,0 +1,111 @@
+//! poll(2): all descriptors are handed over with every wait, and all are looked at.
+
+use super::watched::keep;
+use super::{Poller, Ready};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+/// Not watched.
+const NOWHERE: usize = usize::MAX;
+
+/// A poller that repeats itself while a condition lasts, and whose cost grows with the number of descriptors.
+#[derive(Default)]
+pub struct Poll {
+    watched: Vec<PollFd<'static>>,
+    /// The key of each.
+    keys: Vec<usize>,
+    /// By key, the place of its descriptor.
+    places: Vec<usize>,
+}
+
+impl Poller for Poll {
+    const EDGE: bool = false;
+
+    fn new(_capacity: usize) -> io::Result<Poll> {
+        Ok(Poll::default())
+    }
+
+    fn change(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        key: usize,
+        _old: Ready,
+        new: Ready,
+    ) -> io::Result<()> {
+        if key >= self.places.len() {
+            self.places.resize(key + 1, NOWHERE);
+        }
+        let entry = PollFd::from_borrowed_fd(keep(fd), flags(new));
+        match (self.places[key], new) {
+            (NOWHERE, Ready::NONE) => {}
+            (NOWHERE, _) => {
+                self.places[key] = self.watched.len();
+                self.watched.push(entry);
+                self.keys.push(key);
+            }
+            (place, Ready::NONE) => {
+                self.places[key] = NOWHERE;
+                self.watched.swap_remove(place);
+                self.keys.swap_remove(place);
+                if let Some(moved) = self.keys.get(place) {
+                    self.places[*moved] = place;
+                }
+            }
+            (place, _) => self.watched[place] = entry,
+        }
+        Ok(())
+    }
+
+    fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        found: &mut Vec<(usize, Ready)>,
+    ) -> io::Result<()> {
+        // A time that is too long to be said is as good as for ever.
+        let timeout = timeout.and_then(|time| Timespec::try_from(time).ok());
+        let mut left = match poll(&mut self.watched, timeout.as_ref()) {
+            Err(Errno::INTR) => 0,
+            result => result?,
+        };
+        for (entry, key) in self.watched.iter().zip(&self.keys) {
+            if left == 0 {
+                break;
+            }
+            let ready = ready(entry.revents());
+            if ready != Ready::NONE {
+                found.push((*key, ready));
+                left -= 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn flags(wanted: Ready) -> PollFlags {
+    let mut flags = PollFlags::empty();
+    flags.set(
+        PollFlags::IN | PollFlags::RDHUP,
+        wanted.has(Ready::READABLE),
+    );
+    flags.set(PollFlags::OUT, wanted.has(Ready::WRITABLE));
+    flags
+}
+
+fn ready(found: PollFlags) -> Ready {
+    let failed = found.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL);
+    let end = failed || found.contains(PollFlags::RDHUP);
+    let mut ready = Ready::NONE;
+    if found.contains(PollFlags::IN) || end {
+        ready |= Ready::READABLE;
+    }
+    if found.contains(PollFlags::OUT) || failed {
+        ready |= Ready::WRITABLE;
+    }
+    if end {
+        ready |= Ready::END;
+    }
+    ready
+}

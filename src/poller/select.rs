@@ -1,0 +1,121 @@
+//! select(2): sets of bits, handed over and searched with every wait, and no place in them for large descriptors.
+
+use super::watched::keep;
+use super::{Poller, Ready};
+use nix::errno::Errno;
+use nix::sys::select::{FdSet, select};
+use nix::sys::time::{TimeVal, TimeValLike};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::time::Duration;
+
+/// A set has room for descriptors below this one; a larger one would be a bit in somebody else's memory.
+const FD_SETSIZE: RawFd = nix::libc::FD_SETSIZE as RawFd;
+
+/// The longest wait, in microseconds: a day. Who waits longer is woken for nothing and waits again.
+const LONGEST_US: i64 = 24 * 60 * 60 * 1_000_000;
+
+/// A poller that repeats itself while a condition lasts, whose cost grows with the largest descriptor, and which cannot
+/// watch descriptors from 1,024 on.
+pub struct Select {
+    readable: FdSet<'static>,
+    writable: FdSet<'static>,
+    /// By descriptor, what is watched and its key.
+    keys: Vec<Option<(BorrowedFd<'static>, usize)>>,
+}
+
+impl Poller for Select {
+    const EDGE: bool = false;
+    const FD_LIMIT: Option<RawFd> = Some(FD_SETSIZE);
+
+    fn new(_capacity: usize) -> io::Result<Select> {
+        Ok(Select {
+            readable: FdSet::new(),
+            writable: FdSet::new(),
+            keys: Vec::new(),
+        })
+    }
+
+    fn change(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        key: usize,
+        _old: Ready,
+        new: Ready,
+    ) -> io::Result<()> {
+        if fd.as_raw_fd() >= FD_SETSIZE {
+            return Err(io::Error::other(
+                "select(2) has no place for the descriptor",
+            ));
+        }
+        let fd = keep(fd);
+        let place = fd.as_raw_fd() as usize;
+        if place >= self.keys.len() {
+            self.keys.resize(place + 1, None);
+        }
+        self.keys[place] = (new != Ready::NONE).then_some((fd, key));
+        while self.keys.last().is_some_and(Option::is_none) {
+            self.keys.pop();
+        }
+        for (set, wanted) in [
+            (&mut self.readable, Ready::READABLE),
+            (&mut self.writable, Ready::WRITABLE),
+        ] {
+            if new.has(wanted) {
+                set.insert(fd);
+            } else {
+                set.remove(fd);
+            }
+        }
+        Ok(())
+    }
+
+    fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        found: &mut Vec<(usize, Ready)>,
+    ) -> io::Result<()> {
+        let (mut readable, mut writable) = (self.readable, self.writable);
+        let mut timeout = timeout.map(time_val);
+        let count = self.keys.len() as RawFd;
+        match select(count, &mut readable, &mut writable, None, &mut timeout) {
+            // After an error the sets say nothing.
+            Err(Errno::EINTR) => return Ok(()),
+            Ok(0) => return Ok(()),
+            result => result?,
+        };
+        for (fd, key) in self.keys.iter().flatten() {
+            let mut ready = Ready::NONE;
+            if readable.contains(*fd) {
+                ready |= Ready::READABLE;
+            }
+            if writable.contains(*fd) {
+                ready |= Ready::WRITABLE;
+            }
+            if ready != Ready::NONE {
+                found.push((*key, ready));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Rounded up: a wait that is cut short by the part of a microsecond would be repeated until it has passed.
+fn time_val(time: Duration) -> TimeVal {
+    let microseconds = i64::try_from(time.as_nanos().div_ceil(1000)).unwrap_or(LONGEST_US);
+    TimeVal::microseconds(microseconds.min(LONGEST_US))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_rounded_up() {
+        for (nanos, microseconds) in [(0, 0), (1, 1), (1000, 1), (1001, 2)] {
+            let rounded = time_val(Duration::from_nanos(nanos));
+            assert_eq!(rounded.num_microseconds(), microseconds);
+        }
+        assert_eq!(time_val(Duration::MAX).num_microseconds(), LONGEST_US);
+    }
+}
