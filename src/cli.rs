@@ -4,7 +4,7 @@ use crate::config::{AccessLog, Config, Listen, Timeouts};
 use crate::model::{self, MODELS, ModelRow};
 use crate::net::Address;
 use crate::service::{self, SERVICES};
-use clap::builder::{PossibleValue, PossibleValuesParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use log::LevelFilter;
 use std::path::PathBuf;
@@ -47,8 +47,8 @@ struct Options {
     #[arg(long, value_name = "FORM", default_value = "combined")]
     access_log: AccessLog,
 
-    /// How much to say on the standard error: off, error, warn, info, debug or trace
-    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    /// How much to say on the standard error
+    #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = levels())]
     log_level: LevelFilter,
 
     /// How many connections there may be at once; more wait to be accepted [default: what the limit of open files allows]
@@ -59,7 +59,7 @@ struct Options {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = positive)]
     head_timeout: Duration,
 
-    /// For the next request on a connection
+    /// For the first or the next request on an http connection; echo connections may be silent for ever
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = positive)]
     idle_timeout: Duration,
 
@@ -146,10 +146,16 @@ fn check_model_options(options: &Options) -> Result<(), String> {
 /// Which service listens where: each mode at least once, at its default port unless told otherwise.
 fn listen(modes: &[String], addresses: &[String]) -> Result<Vec<Listen>, String> {
     let default = [SERVICES[0].name.to_owned()];
-    let modes = if modes.is_empty() { &default } else { modes };
+    let given = if modes.is_empty() { &default } else { modes };
+    let mut modes: Vec<String> = Vec::new();
+    for mode in given {
+        if !modes.contains(mode) {
+            modes.push(mode.clone());
+        }
+    }
     let mut listen = Vec::new();
     for text in addresses {
-        let (service, address) = match (text.split_once('='), modes) {
+        let (service, address) = match (text.split_once('='), &modes[..]) {
             (Some((mode, address)), _) if modes.iter().any(|m| m == mode) => (mode, address),
             (Some((mode, _)), _) if service::find(mode).is_some() => {
                 return Err(format!(
@@ -170,7 +176,7 @@ fn listen(modes: &[String], addresses: &[String]) -> Result<Vec<Listen>, String>
             address: address.parse::<Address>()?,
         });
     }
-    for mode in modes {
+    for mode in &modes {
         if !listen.iter().any(|listen| listen.service == *mode) {
             let row = service::find(mode).ok_or_else(|| format!("no mode `{mode}`"))?;
             listen.push(Listen {
@@ -196,6 +202,11 @@ fn models() -> PossibleValuesParser {
             .iter()
             .map(|row| PossibleValue::new(row.name).help(row.about)),
     )
+}
+
+fn levels() -> impl TypedValueParser<Value = LevelFilter> {
+    let names = ["off", "error", "warn", "info", "debug", "trace"];
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<LevelFilter>())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -235,6 +246,7 @@ mod tests {
                 "http=127.0.0.1:8080 echo=127.0.0.1:7007",
             ),
             ("--listen [::1]:0 --listen :80", "http=[::1]:0 http=:80"),
+            ("--mode http --mode http --listen :80", "http=:80"),
             (
                 "--mode http --mode echo --listen echo=127.0.0.1:0",
                 "echo=127.0.0.1:0 http=127.0.0.1:8080",
@@ -267,6 +279,7 @@ mod tests {
                 "--access-log json",
                 "[possible values: off, common, combined]",
             ),
+            ("--log-level loud", "[possible values: off, error, warn"),
             ("a b", "unexpected argument 'b'"),
         ];
         for (line, expected) in cases {

@@ -69,7 +69,7 @@ pub enum AccessLog {
 pub struct Timeouts {
     /// For a request head, from its first byte: a peer that dribbles must not hold a connection for ever.
     pub head: Duration,
-    /// For the first or the next request on a connection.
+    /// For the first or the next request on a connection of http; silence is part of echo.
     pub idle: Duration,
     /// For the peer to take any of what is sent to it.
     pub send: Duration,
@@ -77,6 +77,23 @@ pub struct Timeouts {
     pub linger: Duration,
     /// For what is under way when the server is asked to stop.
     pub drain: Duration,
+}
+
+/// Ten years: more is for ever, and does not overflow a clock.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+impl Timeouts {
+    /// The same, each no longer than can be added to any time.
+    #[must_use]
+    pub fn capped(self) -> Timeouts {
+        Timeouts {
+            head: self.head.min(LONGEST),
+            idle: self.idle.min(LONGEST),
+            send: self.send.min(LONGEST),
+            linger: self.linger.min(LONGEST),
+            drain: self.drain.min(LONGEST),
+        }
+    }
 }
 
 impl Default for Timeouts {

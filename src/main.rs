@@ -2,20 +2,19 @@
 
 #![forbid(unsafe_code)]
 
-use evserve::{cli, server::Server};
+use evserve::{cli, observe, server::Server};
+use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let command = cli::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
-    let logger = simple_logger::SimpleLogger::new()
-        .with_level(command.log_level)
-        .with_utc_timestamps();
-    logger.init().expect("no other logger was set");
+    observe::start_operator_log(command.log_level);
     let result = Server::start(&command.config).map_err(|error| error.to_string());
     match result.and_then(|server| server.run().map_err(|error| error.to_string())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("evserve: {message}");
+            // If nobody can read it, the exit code has to do.
+            let _ = writeln!(std::io::stderr(), "evserve: {message}");
             ExitCode::FAILURE
         }
     }

@@ -53,7 +53,7 @@ impl Server {
                     threads: config.threads,
                     max_children: config.max_children,
                 },
-                timeouts: config.timeouts,
+                timeouts: config.timeouts.capped(),
             },
         })
     }
@@ -139,10 +139,18 @@ fn raise_descriptor_limit() -> usize {
     usize::try_from(descriptors).unwrap_or(usize::MAX)
 }
 
-/// Connections must leave some descriptors to the files they ask for, and to the program itself.
+/// The descriptors that the program itself needs: its streams, listeners, root, poller and signals.
+const OWN_DESCRIPTORS: usize = 16;
+
+/// The most descriptors that are kept for files. Few connections send a file of their own at the same moment.
+const FILE_DESCRIPTORS: usize = 1024;
+
+/// Connections must leave some descriptors to the files they ask for: one each, where there are not that many.
 fn max_connections(config: &Config, descriptors: usize) -> usize {
-    let reserve = (descriptors / 8).clamp(16, 1024);
-    let possible = descriptors.saturating_sub(reserve).max(1);
+    let spare = descriptors.saturating_sub(OWN_DESCRIPTORS);
+    let possible = (spare / 2)
+        .max(spare.saturating_sub(FILE_DESCRIPTORS))
+        .max(1);
     let wanted = config.max_connections.unwrap_or(possible);
     if wanted > possible {
         log::warn!(

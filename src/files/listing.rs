@@ -1,9 +1,10 @@
 //! A directory as a page.
 
+use super::Root;
 use super::path::{ENCODED, RelativePath};
 use maud::{DOCTYPE, Render, html};
 use percent_encoding::{PercentEncode, percent_encode};
-use rustix::fs::{AtFlags, Dir, FileType, statat};
+use rustix::fs::{Dir, FileType};
 use std::io;
 use std::os::fd::BorrowedFd;
 
@@ -14,12 +15,13 @@ struct Entry {
     name: Vec<u8>,
 }
 
-/// The directory at `path`, open for reading, as an HTML page whose links lead to each entry, whatever its name.
+/// The directory of `root` at `path`, open for reading, as an HTML page whose links lead to each entry, whatever its
+/// name.
 ///
 /// # Errors
 /// Those of reading a directory.
-pub fn listing(path: &RelativePath, directory: BorrowedFd<'_>) -> io::Result<String> {
-    let entries = read(directory)?;
+pub fn listing(root: &Root, path: &RelativePath, directory: BorrowedFd<'_>) -> io::Result<String> {
+    let entries = read(root, path, directory)?;
     let shown: Vec<_> = path.names().map(String::from_utf8_lossy).collect();
     let title = format!("/{}", shown.join("/"));
     let page = html! {
@@ -46,25 +48,25 @@ pub fn listing(path: &RelativePath, directory: BorrowedFd<'_>) -> io::Result<Str
     Ok(page.into_string())
 }
 
-fn read(directory: BorrowedFd<'_>) -> io::Result<Vec<Entry>> {
+fn read(root: &Root, path: &RelativePath, directory: BorrowedFd<'_>) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for entry in Dir::read_from(directory)? {
         let entry = entry?;
-        let name = entry.file_name();
-        if matches!(name.to_bytes(), b"." | b"..") {
+        let name = entry.file_name().to_bytes();
+        if matches!(name, b"." | b"..") {
             continue;
         }
-        let file_type = match entry.file_type() {
-            // Only for these does the directory itself not say what a request would find.
-            FileType::Symlink | FileType::Unknown => statat(directory, name, AtFlags::empty())
-                .map_or(FileType::Unknown, |stat| {
-                    FileType::from_raw_mode(stat.st_mode)
-                }),
-            known => known,
+        let is_directory = match entry.file_type() {
+            // Only for these does the directory itself not say what a request would find; and nothing else may be said
+            // of them, wherever they lead.
+            FileType::Symlink | FileType::Unknown => {
+                path.join(name).is_ok_and(|path| root.is_directory(&path))
+            }
+            known => known == FileType::Directory,
         };
         entries.push(Entry {
-            is_file: file_type != FileType::Directory,
-            name: name.to_bytes().to_vec(),
+            is_file: !is_directory,
+            name: name.to_vec(),
         });
     }
     entries.sort_unstable();
@@ -99,7 +101,9 @@ mod tests {
 
     #[test]
     fn names_of_all_kinds() {
-        let directory = tempfile::tempdir().expect("a directory");
+        let all = tempfile::tempdir().expect("a directory");
+        let directory = all.path().join("<i>");
+        std::fs::create_dir(&directory).expect("made");
         let names: [&[u8]; 7] = [
             b"b.txt",
             b"a b",
@@ -110,13 +114,16 @@ mod tests {
             b"\xff",
         ];
         for name in names {
-            std::fs::write(directory.path().join(OsStr::from_bytes(name)), "").expect("written");
+            std::fs::write(directory.join(OsStr::from_bytes(name)), "").expect("written");
         }
-        std::fs::create_dir(directory.path().join("z")).expect("made");
-        std::os::unix::fs::symlink("z", directory.path().join("to z")).expect("linked");
+        std::fs::create_dir(directory.join("z")).expect("made");
+        for (target, name) in [("../<i>/z", "to z"), ("/", "out")] {
+            std::os::unix::fs::symlink(target, directory.join(name)).expect("linked");
+        }
         let path = RelativePath::decode(b"/<i>/").expect("a path");
-        let descriptor = std::fs::File::open(directory.path()).expect("opened");
-        let page = listing(&path, descriptor.as_fd()).expect("a page");
+        let root = Root::open(all.path()).expect("a root");
+        let descriptor = std::fs::File::open(&directory).expect("opened");
+        let page = listing(&root, &path, descriptor.as_fd()).expect("a page");
         let links: Vec<&str> = page
             .split("<li>")
             .skip(1)
@@ -131,6 +138,7 @@ mod tests {
             r#"<a href="a%20b">a b</a>"#,
             r#"<a href="b.txt">b.txt</a>"#,
             "<a href=\"new%0Aline\">new\nline</a>",
+            r#"<a href="out">out</a>"#,
             r#"<a href="x%3Ay">x:y</a>"#,
             "<a href=\"%FF\">\u{fffd}</a>",
         ];

@@ -117,11 +117,11 @@ impl RelativePath {
     ///
     /// # Errors
     /// [`PathError::NoSuchName`] if the result is longer than the kernel takes.
-    pub fn join(&self, name: &str) -> Result<RelativePath, PathError> {
+    pub fn join(&self, name: &[u8]) -> Result<RelativePath, PathError> {
         let mut joined = self.clone();
         joined.bytes.pop();
         joined.names_directory = false;
-        [b"/", name.as_bytes(), b"\0"]
+        [b"/", name, b"\0"]
             .iter()
             .try_for_each(|part| joined.bytes.try_extend_from_slice(part))
             .map_err(|_| PathError::NoSuchName)?;
@@ -213,8 +213,8 @@ mod tests {
             Some(PathError::NoSuchName)
         );
         let nearly = RelativePath::decode(&longest.as_bytes()[..PATH_MAX - 8]).expect("a path");
-        assert!(nearly.join("1234567").is_ok());
-        assert!(nearly.join("12345678").is_err());
+        assert!(nearly.join(b"1234567").is_ok());
+        assert!(nearly.join(b"12345678").is_err());
     }
 
     #[test]

@@ -85,42 +85,60 @@ impl Root {
     /// # Errors
     /// A [`Refusal`]. What lies outside is refused in the same way whether it is there or not.
     pub fn find(&self, path: &RelativePath) -> Result<Found, Refusal> {
-        let (descriptor, stat) = self.open_plain(path.as_c_str())?;
-        match (is_directory(&stat), path.names_directory()) {
-            (false, false) => Ok(Found::File(open_file(descriptor, &stat, path))),
-            (false, true) => Err(Refusal::NotFound),
-            (true, false) => Ok(Found::DirectoryWithoutSlash),
-            (true, true) => self.find_index(path, descriptor),
+        match (self.kind(path)?, path.names_directory()) {
+            (FileType::Directory, false) => Ok(Found::DirectoryWithoutSlash),
+            (FileType::Directory, true) => self.find_in_directory(path),
+            (_, true) => Err(Refusal::NotFound),
+            (_, false) => Ok(Found::File(self.open_file(path)?)),
         }
     }
 
-    fn find_index(&self, path: &RelativePath, directory: OwnedFd) -> Result<Found, Refusal> {
+    /// True if a request for this path would find a directory.
+    pub(super) fn is_directory(&self, path: &RelativePath) -> bool {
+        self.kind(path)
+            .is_ok_and(|kind| kind == FileType::Directory)
+    }
+
+    fn find_in_directory(&self, path: &RelativePath) -> Result<Found, Refusal> {
         for name in INDEXES {
-            let Ok(index) = path.join(name) else { continue };
-            match self.open_plain(index.as_c_str()) {
-                Ok((descriptor, stat)) if !is_directory(&stat) => {
-                    return Ok(Found::File(open_file(descriptor, &stat, &index)));
-                }
+            let Ok(index) = path.join(name.as_bytes()) else {
+                continue;
+            };
+            match self.kind(&index) {
+                Ok(FileType::RegularFile) => return Ok(Found::File(self.open_file(&index)?)),
                 Ok(_) | Err(Refusal::NotFound) => {}
                 Err(refusal) => return Err(refusal),
             }
         }
-        Ok(Found::Directory(directory))
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        Ok(Found::Directory(self.open_beneath(path.as_c_str(), flags)?))
     }
 
-    /// Opens a regular file or a directory and nothing else.
-    ///
-    /// It looks before it opens: opening a FIFO would wake whoever writes to it, and opening a device can set off
-    /// anything. Should another file have taken its place in between, `NONBLOCK` keeps us from hanging in the open, and
-    /// what is asked of the descriptor afterwards is what counts.
-    fn open_plain(&self, path: &CStr) -> Result<(OwnedFd, Stat), Refusal> {
-        let place = self.open_beneath(path, OFlags::PATH)?;
-        is_plain(&fs::fstat(&place)?)?;
+    /// Looks before anything is opened: opening a FIFO would wake whoever writes to it, and opening a device can set
+    /// off anything. Only regular files and directories pass.
+    fn kind(&self, path: &RelativePath) -> Result<FileType, Refusal> {
+        let place = self.open_beneath(path.as_c_str(), OFlags::PATH)?;
+        match FileType::from_raw_mode(fs::fstat(&place)?.st_mode) {
+            kind @ (FileType::RegularFile | FileType::Directory) => Ok(kind),
+            _ => Err(Refusal::Forbidden),
+        }
+    }
+
+    /// Should another file have taken its place since it was looked at, `NONBLOCK` keeps us from hanging in the open,
+    /// and what is asked of the descriptor afterwards is what counts.
+    fn open_file(&self, path: &RelativePath) -> Result<OpenFile, Refusal> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let descriptor = self.open_beneath(path, flags)?;
-        let stat = fs::fstat(&descriptor)?;
-        is_plain(&stat)?;
-        Ok((descriptor, stat))
+        let file = self.open_beneath(path.as_c_str(), flags)?;
+        let stat = fs::fstat(&file)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(Refusal::Forbidden);
+        }
+        Ok(OpenFile {
+            file,
+            length: u64::try_from(stat.st_size).unwrap_or(0),
+            modified: modified(&stat),
+            media_type: super::media_type(path.as_path()),
+        })
     }
 
     /// The kernel itself sees to it that no `..` and no symbolic link leads out, even while others rename directories.
@@ -137,15 +155,6 @@ impl Root {
     }
 }
 
-fn open_file(file: OwnedFd, stat: &Stat, path: &RelativePath) -> OpenFile {
-    OpenFile {
-        file,
-        length: u64::try_from(stat.st_size).unwrap_or(0),
-        modified: modified(stat),
-        media_type: super::media_type(path.as_path()),
-    }
-}
-
 fn modified(stat: &Stat) -> SystemTime {
     let whole = Duration::from_secs(stat.st_mtime.unsigned_abs());
     let nanos = Duration::from_nanos(stat.st_mtime_nsec);
@@ -157,17 +166,6 @@ fn modified(stat: &Stat) -> SystemTime {
     second
         .and_then(|time| time.checked_add(nanos))
         .unwrap_or(UNIX_EPOCH)
-}
-
-fn is_directory(stat: &Stat) -> bool {
-    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
-}
-
-fn is_plain(stat: &Stat) -> Result<(), Refusal> {
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile | FileType::Directory => Ok(()),
-        _ => Err(Refusal::Forbidden),
-    }
 }
 
 impl From<Errno> for Refusal {
@@ -191,8 +189,8 @@ impl From<PathError> for Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs::{create_dir, write};
-    use std::os::unix::fs::symlink;
+    use std::fs::{Permissions, create_dir, set_permissions, write};
+    use std::os::unix::fs::{PermissionsExt, symlink};
     use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
     fn shown(root: &Root, target: &str) -> String {
@@ -213,13 +211,16 @@ mod tests {
         let all = tempfile::tempdir().expect("a directory");
         let within = all.path().join("root");
         write(all.path().join("secret"), "secret").expect("written");
-        for directory in ["", "empty", "site", "trap"] {
+        for directory in ["", "empty", "site", "trap", "dark"] {
             create_dir(within.join(directory)).expect("made");
         }
         create_dir(within.join("trap/index.html")).expect("made");
         write(within.join("a.txt"), "abc").expect("written");
         write(within.join("plain"), "").expect("written");
         write(within.join("site/index.htm"), "12").expect("written");
+        write(within.join("dark/index.html"), "12").expect("written");
+        let mode = Permissions::from_mode(0o111);
+        set_permissions(within.join("dark"), mode).expect("set");
         let links = [
             ("inside", "site/../a.txt"),
             ("dir", "site"),
@@ -247,6 +248,7 @@ mod tests {
             ("/empty/", "directory"),
             ("/site/", "2 text/html"),
             ("/trap/", "directory"),
+            ("/dark/", "2 text/html"),
             ("/inside", "3 application/octet-stream"),
             ("/dir", "add a slash"),
             ("/dir/", "2 text/html"),

@@ -37,6 +37,16 @@ const EVENTS: usize = 1024;
 /// How long the loop does without accepting after it ran out of connections, unless one comes free earlier.
 const EXHAUSTED_PAUSE: Duration = Duration::from_secs(1);
 
+/// How long a connection has been idle that may be closed to make room for others: less, and its client's next request
+/// may be on its way.
+const IDLE_AGE: Duration = Duration::from_millis(100);
+
+/// The same for one that has never asked for anything.
+const FIRST_AGE: Duration = Duration::from_secs(1);
+
+/// How soon lines are written that the access log's reader was too slow for.
+const LOG_PAUSE: Duration = Duration::from_millis(50);
+
 /// The key of the signals; those of the listeners follow, then those of the connections.
 const SIGNALS_KEY: usize = 0;
 
@@ -86,6 +96,8 @@ struct EventLoop<P> {
     /// The keys of those that closed in this turn.
     closed: Vec<usize>,
     timeouts: Timeouts,
+    /// A signal has come.
+    stopping: bool,
     drain_time: Duration,
     drain_end: Option<Instant>,
     worker: Worker,
@@ -142,6 +154,7 @@ impl<P: Poller> EventLoop<P> {
             queue: VecDeque::new(),
             closed: Vec::new(),
             timeouts: Timeouts::new(limits, time.now()),
+            stopping: false,
             drain_time: limits.drain,
             drain_end: None,
             worker: Worker::new(time),
@@ -160,7 +173,7 @@ impl<P: Poller> EventLoop<P> {
     }
 
     fn is_done(&self) -> bool {
-        self.worker.closing && self.entries.is_empty()
+        self.stopping && self.entries.is_empty()
     }
 
     fn turn(&mut self) -> io::Result<()> {
@@ -191,10 +204,14 @@ impl<P: Poller> EventLoop<P> {
             return Some(Duration::ZERO);
         }
         let ends = [self.timeouts.next(), self.drain_end, self.accept_again];
-        let end = ends.into_iter().flatten().min()?;
         // The clock is as old as the last turn; what has passed since then only makes the wait longer than need be by
         // the length of a turn.
-        Some(end.saturating_duration_since(self.worker.time.now()))
+        let left = |end: Instant| end.saturating_duration_since(self.worker.time.now());
+        let next_end = ends.into_iter().flatten().min().map(left);
+        match self.log.is_behind() {
+            true => Some(next_end.map_or(LOG_PAUSE, |end| end.min(LOG_PAUSE))),
+            false => next_end,
+        }
     }
 
     /// Lets the events set bits and queue connections. True if there was a signal.
@@ -223,7 +240,7 @@ impl<P: Poller> EventLoop<P> {
     /// The first signal begins the end, the second one ends it.
     fn hear_signals(&mut self) {
         for _ in 0..self.signals.take() {
-            if self.worker.closing {
+            if self.stopping {
                 log::info!("second signal: ending at once");
                 self.drain_end = Some(self.worker.time.now());
             } else {
@@ -254,6 +271,7 @@ impl<P: Poller> EventLoop<P> {
                 log::warn!("a listener cannot be unwatched: {error}");
             }
         }
+        self.stopping = true;
         self.worker.closing = true;
         self.accept_again = None;
         self.drain_end = Some(self.worker.time.now() + self.drain_time);
@@ -284,7 +302,7 @@ impl<P: Poller> EventLoop<P> {
         {
             return;
         }
-        self.accept_again = None;
+        self.resume_accepting();
         for index in 0..self.doors.len() {
             for _ in 0..ACCEPTS {
                 let door = &mut self.doors[index];
@@ -364,9 +382,25 @@ impl<P: Poller> EventLoop<P> {
                 self.entries.len()
             );
         }
-        if let Some(key) = self.timeouts.oldest(Timeout::Idle) {
-            self.queue_expired(key);
+        // Those who come back for more are told to connect anew, so that everybody gets a turn; those who have long
+        // been silent make room at once.
+        self.worker.closing = true;
+        for (kind, age) in [
+            (Timeout::Linger, IDLE_AGE),
+            (Timeout::Idle, IDLE_AGE),
+            (Timeout::First, FIRST_AGE),
+        ] {
+            let oldest = self.timeouts.oldest(kind);
+            let waited = |key: &usize| now - self.entries[*key].connection.waiting().1;
+            if let Some(key) = oldest.filter(|key| waited(key) >= age) {
+                return self.queue_expired(key);
+            }
         }
+    }
+
+    fn resume_accepting(&mut self) {
+        self.accept_again = None;
+        self.worker.closing = self.stopping;
     }
 
     fn expire(&mut self) {
@@ -394,15 +428,21 @@ impl<P: Poller> EventLoop<P> {
     fn act(&mut self, key: usize) {
         let entry = &mut self.entries[key];
         entry.queued = false;
-        if std::mem::take(&mut entry.expired) {
-            entry.connection.timed_out(&mut self.worker);
+        let expired = std::mem::take(&mut entry.expired);
+        if expired {
+            // What came in time but has not been looked at yet still counts.
+            entry.ready |= Ready::BOTH;
         }
+        let waiting = entry.connection.waiting();
         let before = self.worker.counters.transfers();
-        let stop = entry.advance(&mut self.worker, &mut self.scratch);
+        let mut stop = entry.advance(&mut self.worker, &mut self.scratch);
+        if expired && stop == Stop::Blocked && entry.connection.waiting() == waiting {
+            entry.connection.timed_out(&mut self.worker);
+            stop = entry.advance(&mut self.worker, &mut self.scratch);
+        }
         let in_vain = self.worker.counters.transfers() == before && stop != Stop::Closed;
         self.worker.counters.spurious += u64::from(std::mem::take(&mut entry.event) && in_vain);
-        let idle_at_the_end =
-            stop == Stop::Blocked && self.worker.closing && entry.connection.is_idle();
+        let idle_at_the_end = stop == Stop::Blocked && self.stopping && entry.connection.is_idle();
         if stop == Stop::Closed || idle_at_the_end {
             self.close(key);
             return;
@@ -443,10 +483,12 @@ impl<P: Poller> EventLoop<P> {
     }
 
     fn free_closed(&mut self) {
+        if !self.closed.is_empty() {
+            self.resume_accepting();
+        }
+        self.worker.counters.others += self.closed.len() as u64;
         for key in self.closed.drain(..) {
             self.entries.remove(key);
-            self.worker.counters.others += 1;
-            self.accept_again = None;
         }
     }
 }
@@ -479,7 +521,7 @@ impl Entry {
         loop {
             let moved = match self.connection.next() {
                 Action::Close => return Stop::Closed,
-                _ if share == 0 => return Stop::ShareUsed,
+                _ if share == 0 || std::mem::take(&mut worker.costly) => return Stop::ShareUsed,
                 Action::Send if !self.ready.has(Ready::WRITABLE) => return Stop::Blocked,
                 Action::Receive(_) if !self.ready.has(Ready::READABLE) => return Stop::Blocked,
                 Action::Send => self.send(share, worker),

@@ -229,6 +229,10 @@ impl Parent {
     ) {
         let mut desk = Desk::new(&self.timeouts, &self.log, stopping, false);
         desk.converse(socket, service.session(peer), &Presence::default());
+        // exit(3) drops nothing.
+        if let Ok(mut log) = self.log.lock() {
+            log.finish();
+        }
         let numbers = desk.worker.counters.to_array();
         let report: Vec<u8> = numbers.into_iter().flat_map(u64::to_ne_bytes).collect();
         // Without a parent there is nobody to sum up for.

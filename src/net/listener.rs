@@ -3,14 +3,19 @@
 use super::Address;
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 /// How many connections may wait to be accepted: std's and mio's 128 resets bursts. The kernel caps it at
 /// net.core.somaxconn.
 const BACKLOG: i32 = 4096;
+
+/// After how much silence the kernel asks whether the peer is still there (tcp(7), TCP_KEEPIDLE). A protocol that lets
+/// its peers be silent would otherwise keep those that have vanished for ever.
+const KEEPALIVE: Duration = Duration::from_secs(120);
 
 /// A socket that accepts TCP connections; without waiting for one, unless it is told to.
 #[derive(Debug)]
@@ -35,7 +40,7 @@ pub enum AcceptError {
 impl Listener {
     /// Listens on the first of the address's candidates that works.
     ///
-    /// Accepted sockets inherit TCP_NODELAY from it, so that no connection costs a call for it.
+    /// Accepted sockets inherit TCP_NODELAY and SO_KEEPALIVE from it, so that no connection costs a call for them.
     ///
     /// # Errors
     /// Those of socket(2), bind(2) and listen(2) for the last candidate tried. Only a kernel or a machine without the
@@ -118,6 +123,7 @@ fn listen(address: SocketAddr, share_port: bool) -> io::Result<Listener> {
         socket.set_only_v6(!address.ip().is_unspecified())?;
     }
     socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     let address = socket

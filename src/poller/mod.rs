@@ -115,7 +115,7 @@ mod tests {
     fn keeps_its_promises<P: Poller>() {
         let mut poller = P::new(16).expect("a poller");
         assert_eq!(wait(&mut poller, Some(Duration::ZERO)), []);
-        let pairs: Vec<_> = (0..3)
+        let mut pairs: Vec<_> = (0..3)
             .map(|_| UnixStream::pair().expect("a pair"))
             .collect();
         for (key, (ours, _)) in pairs.iter().enumerate() {
@@ -151,7 +151,7 @@ mod tests {
             "nothing is wanted"
         );
 
-        let (ours, theirs) = pairs.into_iter().next_back().expect("three");
+        let (ours, theirs) = pairs.pop().expect("three");
         drop(theirs);
         let found = wait(&mut poller, LONG);
         assert!(

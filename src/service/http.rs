@@ -205,6 +205,7 @@ impl HttpSession {
         if cx.room() < ANSWER_ROOM + location_length && !cx.output.is_empty() {
             return 0;
         }
+        cx.worker.costly |= matches!(answer.content, Content::Page(_));
         self.begun = false;
         self.answered = true;
         self.blank_line_seen = false;
@@ -227,11 +228,17 @@ impl HttpSession {
         // A body that is not read would be taken for the next request.
         let no_body_follows = request.is_some_and(|r| r.body == RequestBody::None);
         let stays = no_body_follows && !cx.worker.closing && request.is_some_and(|r| r.keep_alive);
+        let length = match line.starts_with(b"HEAD ") {
+            true => 0,
+            false => answer.length,
+        };
+        let is_short = length == 0 || matches!(answer.content, Content::Phrase);
         if !stays {
-            self.last = Some(if no_body_follows {
-                Wait::Close
-            } else {
-                Wait::Linger
+            // Whatever arrives after we have closed destroys what the client has not read by then. A short answer is
+            // with it before it can say anything more.
+            self.last = Some(match no_body_follows && is_short {
+                true => Wait::Close,
+                false => Wait::Linger,
             });
         }
         let date = *cx.worker.time.date();
@@ -253,10 +260,6 @@ impl HttpSession {
         head.write(cx).expect("its room was asked for");
         self.state = State::WritingHead;
         cx.worker.counters.requests += 1;
-        let length = match request {
-            Some(request) if request.method == Method::Head => 0,
-            _ => answer.length,
-        };
         let body = match answer.content {
             _ if length == 0 => None,
             Content::Phrase => {
@@ -328,11 +331,11 @@ impl Site {
                 Refusal::NotFound => Status::NOT_FOUND,
                 Refusal::Forbidden => Status::FORBIDDEN,
                 Refusal::Busy(error) => {
-                    log::warn!("cannot open /{}: {error}", path.as_path().display());
+                    log::debug!("cannot open {:?}: {error}", path.as_path());
                     Status::SERVICE_UNAVAILABLE
                 }
                 Refusal::Failed(error) => {
-                    log::error!("cannot open /{}: {error}", path.as_path().display());
+                    log::error!("cannot open {:?}: {error}", path.as_path());
                     Status::INTERNAL_SERVER_ERROR
                 }
             })
@@ -350,7 +353,7 @@ impl Site {
                 content: Content::File(found.file),
             },
             Found::Directory(directory) => {
-                Answer::page(listing(path, directory.as_fd()).map_err(Refusal::Failed)?)
+                Answer::page(listing(&self.root, path, directory.as_fd()).map_err(Refusal::Failed)?)
             }
             Found::DirectoryWithoutSlash => {
                 let mut location = path.directory_url();

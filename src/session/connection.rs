@@ -225,7 +225,12 @@ impl Connection {
     /// Lets the session take what it will of `input`; says how much that was.
     fn feed(&mut self, input: &[u8], worker: &mut Worker) -> usize {
         let mut taken = 0;
-        while taken < input.len() && self.output.body().is_none() && self.wants_bytes() {
+        worker.costly = false;
+        while taken < input.len()
+            && self.output.body().is_none()
+            && self.wants_bytes()
+            && !worker.costly
+        {
             let (session, mut cx) = self.parts(worker);
             let count = session.receive(&input[taken..], &mut cx);
             if count == 0 {

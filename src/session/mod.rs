@@ -104,6 +104,9 @@ pub struct Worker {
     pub counters: Counters,
     /// Conversations shall end at their next opportunity: the server is shutting down, or others wait for the turn.
     pub closing: bool,
+    /// Set by a session that has just done something that takes far longer than usual: others shall get their turn
+    /// before it does more.
+    pub costly: bool,
 }
 
 impl Worker {
@@ -115,6 +118,7 @@ impl Worker {
             log: Vec::new(),
             counters: Counters::default(),
             closing: false,
+            costly: false,
         }
     }
 }

@@ -515,3 +515,81 @@ fn requests_of_ten_clients_do_not_mix() {
         });
     });
 }
+
+/// What a client says after its last request must not destroy the answer to it.
+#[test]
+fn a_large_last_answer_survives_what_the_client_still_says() {
+    let root = tree();
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &[]);
+        for request in [get("/large"), "GET /large HTTP/1.0\r\n\r\n".into()] {
+            let mut client = evserve.connect();
+            client.send(request);
+            let head = client.head();
+            client.send("\r\nGET /one HTTP/1.1\r\nHost: h\r\n\r\n");
+            assert_eq!(head.field("Connection"), Some("close"));
+            assert!(client.rest() == pattern(3_000_000));
+        }
+    });
+}
+
+#[test]
+fn a_refused_head_request_gets_no_body() {
+    let root = tree();
+    let evserve = Evserve::http("epoll", root.path(), &[]);
+    for request in [
+        "HEAD / HTTP/1.1\r\n\r\n",
+        "HEAD / HTTP/3.0\r\n\r\n",
+        "HEAD x HTTP/1.0\r\n\r\n",
+    ] {
+        let response = exchange(&evserve, request.as_bytes());
+        assert!(
+            response.status >= 400 && response.body.is_empty(),
+            "{request:?}"
+        );
+    }
+}
+
+/// One client's costly requests, however many it sends at once, hold others up for one of them at most.
+#[test]
+fn costly_requests_take_turns() {
+    let root = tempfile::tempdir().expect("a directory");
+    create_dir(root.path().join("big")).expect("made");
+    for number in 0..20_000 {
+        write(root.path().join(format!("big/{number}")), "").expect("written");
+    }
+    write(root.path().join("one"), "1").expect("written");
+    for model in ["select", "poll", "epoll"] {
+        let evserve = Evserve::http(model, root.path(), &["--access-log", "off"]);
+        let mut greedy = evserve.connect();
+        greedy.send("HEAD /big/ HTTP/1.1\r\nHost: h\r\n\r\n".repeat(100));
+        assert_eq!(greedy.head().status, 200);
+        assert_eq!(evserve.get("/one").body, b"1");
+        let stream = greedy.stream();
+        stream.set_nonblocking(true).expect("a socket");
+        let mut answers = vec![0; 100_000];
+        let count = std::io::Read::read(&mut &*stream, &mut answers).unwrap_or(0);
+        let heads = answers[..count]
+            .windows(8)
+            .filter(|w| w == b"HTTP/1.1")
+            .count();
+        assert!(heads < 90, "{heads} answers came before the other client's");
+    }
+}
+
+/// A request that was there in time is answered, even if nobody looked until its deadline had passed.
+#[test]
+fn a_deadline_does_not_beat_what_came_in_time() {
+    let root = tree();
+    for model in ["select", "poll", "epoll"] {
+        let evserve = Evserve::http(model, root.path(), &["--idle-timeout", "700ms"]);
+        let mut client = evserve.connect();
+        client.send("GET /one HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert_eq!(client.response().body, b"1");
+        evserve.signal(rustix::process::Signal::STOP);
+        client.send("GET /one HTTP/1.1\r\nHost: h\r\n\r\n");
+        thread::sleep(Duration::from_millis(1000));
+        evserve.signal(rustix::process::Signal::CONT);
+        assert_eq!(client.response().body, b"1");
+    }
+}

@@ -1,7 +1,6 @@
 //! The program as its user meets it: start, options, signals, end.
 
-use crate::common::{Evserve, on_every_model};
-use evserve::model::find;
+use crate::common::{Client, Evserve, on_every_model};
 use rustix::process::Signal;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output};
@@ -73,7 +72,7 @@ fn both_services_at_once_and_one_thread() {
     let evserve = Evserve::start("epoll", 3, &[&options[..], &listen, &more].concat());
     let mut echo: Vec<_> = evserve.addresses[1..]
         .iter()
-        .map(|address| crate::common::Client::connect(*address))
+        .map(|address| Client::connect(*address))
         .collect();
     for client in &mut echo {
         client.send("ping");
@@ -91,7 +90,7 @@ fn all_addresses_means_both_families() {
     let evserve = Evserve::start("epoll", 1, &["--listen", ":0", "docs"]);
     let port = evserve.address().port();
     for address in [format!("127.0.0.1:{port}"), format!("[::1]:{port}")] {
-        let mut client = crate::common::Client::connect(address.parse().expect("an address"));
+        let mut client = Client::connect(address.parse().expect("an address"));
         client.send("GET / HTTP/1.0\r\n\r\n");
         assert_eq!(client.response().status, 200, "{address}");
     }
@@ -174,23 +173,113 @@ fn the_drain_time_and_a_second_signal_end_what_does_not_end_by_itself() {
 #[test]
 fn out_of_descriptors_everybody_is_served_in_the_end() {
     on_every_model(|model| {
-        // A loop lets the idle make room for those who wait; a thread or a process has nobody who would tell it to.
-        let is_loop = find(model).is_some_and(|row| row.options.contains(&"workers"));
-        let idle = if is_loop { "1h" } else { "300ms" };
         let script = format!(
-            "ulimit -n 40; exec {} --model {model} --listen 127.0.0.1:0 --idle-timeout {idle} --access-log off docs",
+            "ulimit -n 40; exec {} --model {model} --listen 127.0.0.1:0 --access-log off docs",
             env!("CARGO_BIN_EXE_evserve")
         );
         let mut command = Command::new("bash");
         command.args(["-c", &script]);
         let evserve = Evserve::spawn(command, 1);
-        // All of them stay connected; the oldest idle ones must make room.
         let mut clients: Vec<_> = (0..100).map(|_| evserve.connect()).collect();
         for client in &mut clients {
             client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
         }
-        for client in &mut clients {
+        for mut client in clients {
             assert_eq!(client.response().status, 200);
         }
+    });
+}
+
+/// Whoever has had an answer or never asks makes room for those who wait; in a loop, for a thread or a process has
+/// nobody who would tell it to.
+#[test]
+fn the_silent_make_room_for_those_who_wait() {
+    for model in ["select", "poll", "epoll"] {
+        let options = [
+            "--max-connections",
+            "5",
+            "--idle-timeout",
+            "1h",
+            "--listen",
+            "127.0.0.1:0",
+        ];
+        let evserve = Evserve::start(model, 1, &[&options[..], &["docs"]].concat());
+        let mut served: Vec<_> = (0..3).map(|_| evserve.connect()).collect();
+        for client in &mut served {
+            client.send("GET /x HTTP/1.1\r\nHost: h\r\n\r\n");
+            assert_eq!(client.response().status, 404);
+        }
+        let silent: Vec<_> = (0..4).map(|_| evserve.connect()).collect();
+        for _ in 0..3 {
+            assert_eq!(evserve.get("/x").status, 404);
+        }
+        drop((served, silent));
+    }
+}
+
+/// At the limit everybody is told to connect anew, so that nobody's request is lost and everybody gets a turn.
+#[test]
+fn the_busy_lose_no_request_to_those_who_wait() {
+    for model in ["select", "poll", "epoll"] {
+        let options = [
+            "--max-connections",
+            "4",
+            "--access-log",
+            "off",
+            "--listen",
+            "127.0.0.1:0",
+        ];
+        let evserve = Evserve::start(model, 1, &[&options[..], &["docs"]].concat());
+        let address = evserve.address();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(move || {
+                    let mut client = Client::connect(address);
+                    for _ in 0..300 {
+                        client.send("GET /x HTTP/1.1\r\nHost: h\r\n\r\n");
+                        let response = client.response();
+                        assert_eq!(response.status, 404);
+                        if response.field("Connection") == Some("close") {
+                            client = Client::connect(address);
+                        }
+                    }
+                });
+            }
+        });
+    }
+}
+
+/// A log that nobody reads, or that can't be written, is no reason to stop.
+#[test]
+fn serving_does_not_depend_on_its_logs() {
+    let agent = "x".repeat(4000);
+    let request = format!("GET /x HTTP/1.1\r\nHost: h\r\nUser-Agent: {agent}\r\n\r\n");
+    on_every_model(|model| {
+        // The pipe that takes the access log is read only at the end.
+        let evserve = Evserve::start(model, 1, &["--listen", "127.0.0.1:0", "docs"]);
+        for _ in 0..100 {
+            let mut client = evserve.connect();
+            client.send(&request);
+            assert_eq!(client.response().status, 404);
+        }
+        evserve.stop();
+        let mut command = Command::new("bash");
+        let program = env!("CARGO_BIN_EXE_evserve");
+        let script = format!(
+            "{program} --model {model} --listen 127.0.0.1:0 docs >/dev/full 2> >(head -n1 >&2) & \
+             server=$!; trap 'kill $server' TERM; wait $server; wait $server"
+        );
+        command.args(["-c", &script]);
+        let mut evserve = Evserve::spawn(command, 1);
+        for _ in 0..5 {
+            assert_eq!(
+                evserve.get("/x").status,
+                404,
+                "nobody reads its standard error"
+            );
+        }
+        evserve.terminate();
+        let ended = evserve.wait();
+        assert!(ended.status.success(), "{:?} {}", ended.status, ended.log);
     });
 }
