@@ -8,5 +8,7 @@ mod common;
 mod echo;
 #[path = "wire/http.rs"]
 mod http;
+#[path = "wire/models.rs"]
+mod models;
 #[path = "wire/process.rs"]
 mod process;

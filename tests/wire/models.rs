@@ -1,0 +1,406 @@
+//! What all models have in common, and what tells them apart.
+
+use crate::common::{Client, Evserve, PATIENCE, Response, is_loop, on_every_model, pattern};
+use std::fs::{read_dir, read_to_string, write};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+fn tree() -> TempDir {
+    let root = tempfile::tempdir().expect("a directory");
+    for length in [0, 1, 1024, 40_000, 300_000] {
+        write(root.path().join(length.to_string()), pattern(length)).expect("written");
+    }
+    std::fs::create_dir(root.path().join("dir")).expect("made");
+    root
+}
+
+/// 200 requests: all statuses, a range of sizes; some are to be sent with the next one, some byte by byte.
+fn script() -> Vec<String> {
+    let mut random = fastrand::Rng::with_seed(7);
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n");
+    let kinds = [
+        get("/0"),
+        get("/1"),
+        get("/1024"),
+        get("/40000"),
+        get("/300000"),
+        get("/"),
+        get("/dir/"),
+        get("/dir?q"),
+        get("/gone"),
+        get("/../x"),
+        get("/%00"),
+        get("/1").replace("GET", "HEAD"),
+        get("/1").replace("GET", "PUT"),
+        get("/1").replace("GET", "BREW"),
+        get("/1").replace("1.1", "2.0"),
+        get("/1").replace("1.1", "1.0"),
+        get("/1").replace("Host", "Most"),
+        get(&format!("/{}", "x".repeat(9000))),
+        get("/1").replace("Host", &format!("A: {}\r\nHost", "x".repeat(17_000))),
+        get("/1").replace("\r\n\r\n", "\r\nContent-Length: 3\r\n\r\nabc"),
+    ];
+    (0..200)
+        .map(|_| kinds[random.usize(..kinds.len())].clone())
+        .collect()
+}
+
+/// The answers without what may differ, and how many of the requests the connection lasted for.
+fn converse(address: SocketAddr, requests: &[String], step: usize) -> Vec<Response> {
+    let mut client = Client::connect(address);
+    let mut stream = client.stream().try_clone().expect("a socket");
+    let bytes = requests.concat().into_bytes();
+    let mut answers = Vec::new();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            // Once the server has closed there is nobody to send to.
+            let _ = bytes
+                .chunks(step)
+                .try_for_each(|chunk| stream.write_all(chunk));
+        });
+        for request in requests {
+            let mut answer = match request.starts_with("HEAD") {
+                true => client.head(),
+                false => client.response(),
+            };
+            let closes = answer.field("Connection") == Some("close");
+            let lines = answer.head.lines();
+            let same = |line: &&str| !line.starts_with("Date:") && !line.starts_with("Connection:");
+            answer.head = lines.filter(same).collect::<Vec<_>>().join("\n");
+            answers.push(answer);
+            if closes {
+                break;
+            }
+        }
+        // Ends the writer too, wherever it is.
+        let _ = client.stream().shutdown(std::net::Shutdown::Both);
+    });
+    answers
+}
+
+#[test]
+fn the_same_script_gets_the_same_answers() {
+    let root = tree();
+    let requests = script();
+    let mut first: Option<Vec<Response>> = None;
+    for row in evserve::model::MODELS {
+        let evserve = Evserve::http(row.name, root.path(), &["--access-log", "off"]);
+        let mut answers = Vec::new();
+        let mut connections = 0;
+        while answers.len() < requests.len() {
+            let step = [usize::MAX, 3, 50, 1000][connections % 4];
+            let left = &requests[answers.len()..];
+            answers.extend(converse(
+                evserve.address(),
+                &left[..left.len().min(20)],
+                step,
+            ));
+            connections += 1;
+        }
+        let statuses: std::collections::BTreeSet<u16> = answers.iter().map(|a| a.status).collect();
+        let all = [200, 301, 400, 404, 405, 414, 431, 501, 505];
+        assert_eq!(statuses, all.into_iter().collect(), "{}", row.name);
+        match &first {
+            None => first = Some(answers),
+            Some(first) => {
+                for (index, (ours, theirs)) in answers.iter().zip(first).enumerate() {
+                    assert_eq!(ours, theirs, "{}: {:?}", row.name, requests[index]);
+                }
+            }
+        }
+    }
+}
+
+/// The textbook's lesson: who serves one at a time waits with it.
+#[test]
+fn one_silent_client_freezes_only_the_blocking_model() {
+    let root = tree();
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &["--idle-timeout", "1500ms"]);
+        let start = Instant::now();
+        let silent = evserve.connect();
+        assert_eq!(evserve.get("/1").status, 200);
+        let frozen = start.elapsed() >= Duration::from_millis(1400);
+        assert_eq!(frozen, model == "blocking", "after {:?}", start.elapsed());
+        drop(silent);
+    });
+}
+
+#[test]
+fn a_pool_is_stuck_once_the_silent_are_as_many_as_its_threads() {
+    let root = tree();
+    let options = ["--threads", "3", "--idle-timeout", "1500ms"];
+    for (silent, stuck) in [(2, false), (3, true)] {
+        let evserve = Evserve::http("pool", root.path(), &options);
+        let start = Instant::now();
+        let silent: Vec<_> = (0..silent).map(|_| evserve.connect()).collect();
+        // Each is with its thread before the next client comes: connections are accepted in their order.
+        assert_eq!(evserve.get("/1").status, 200);
+        assert_eq!(start.elapsed() >= Duration::from_millis(1400), stuck);
+        drop(silent);
+    }
+}
+
+#[test]
+fn select_refuses_what_it_has_no_place_for_and_serves_the_rest() {
+    let root = tree();
+    let mut evserve = Evserve::http("select", root.path(), &["--idle-timeout", "1h"]);
+    let mut clients: Vec<_> = (0..1100).map(|_| evserve.connect()).collect();
+    let warning = evserve.wait_for_log("cannot watch descriptor 1024");
+    assert!(warning.contains("--model poll or epoll"), "{warning}");
+    let (mut served, mut refused) = (0, 0);
+    for client in &mut clients {
+        let mut stream = client.stream();
+        // Whoever was refused may find out when it sends.
+        let sent = stream.write_all(b"GET /1024 HTTP/1.1\r\nHost: h\r\n\r\n");
+        match sent.and_then(|()| stream.read(&mut [0; 1])) {
+            Ok(1) => served += 1,
+            Ok(_) => refused += 1,
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => refused += 1,
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!((1000..1024).contains(&served), "{served} were served");
+    assert_eq!(served + refused, 1100);
+    drop(clients);
+    assert_eq!(evserve.get("/1").status, 200);
+    let log = evserve.stop().log;
+    assert_eq!(log.matches("cannot watch descriptor").count(), 1, "{log}");
+    assert!(
+        log.contains(&format!("{refused} connections were closed")),
+        "{log}"
+    );
+}
+
+/// The state letters of all processes whose parent is this one.
+fn children(parent: u32) -> Vec<char> {
+    let processes = read_dir("/proc").expect("proc").filter_map(Result::ok);
+    let stats = processes.filter_map(|entry| read_to_string(entry.path().join("stat")).ok());
+    let fields = stats.filter_map(|stat| {
+        let after_name = stat.rsplit_once(')')?.1.to_owned();
+        let mut fields = after_name.split_whitespace();
+        let state = fields.next()?.chars().next()?;
+        (fields.next()? == parent.to_string()).then_some(state)
+    });
+    fields.collect()
+}
+
+#[test]
+fn forking_keeps_to_its_number_of_children_and_loses_no_answer() {
+    let root = tree();
+    let mut evserve = Evserve::http("forking", root.path(), &["--access-log", "off"]);
+    let address = evserve.address();
+    let most = AtomicU64::new(0);
+    let done = AtomicBool::new(false);
+    let id = evserve.id();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Relaxed) {
+                most.fetch_max(children(id).len() as u64, Relaxed);
+            }
+        });
+        let clients: Vec<_> = (0..200)
+            .map(|_| {
+                scope.spawn(move || {
+                    let mut client = Client::connect(address);
+                    client.send("GET /40000 HTTP/1.1\r\nHost: h\r\n\r\n");
+                    assert!(client.response().body == pattern(40_000));
+                    // Stays for a moment, so that the next ones have to wait.
+                    thread::sleep(Duration::from_millis(50));
+                })
+            })
+            .collect();
+        for client in clients {
+            client.join().expect("an answer");
+        }
+        done.store(true, Relaxed);
+    });
+    let most = most.into_inner();
+    assert!((20..=40).contains(&most), "{most} children at once");
+    evserve.wait_for_log("connections wait: all 40 processes are in use");
+    let end = Instant::now() + PATIENCE;
+    while !children(id).is_empty() {
+        assert!(Instant::now() < end, "zombies: {:?}", children(id));
+    }
+    let log = evserve.stop().log;
+    assert!(
+        log.contains("served 200 requests on 200 connections"),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_slow_reader_of_a_large_file_holds_up_nobody() {
+    let root = tree();
+    let large = std::fs::File::create(root.path().join("large")).expect("made");
+    large.set_len(100 << 20).expect("sparse");
+    on_every_model(|model| {
+        if model == "blocking" {
+            return; // It holds up everybody: that is its lesson.
+        }
+        let evserve = Evserve::http(model, root.path(), &["--access-log", "off"]);
+        let mut slow = evserve.connect();
+        slow.send("GET /large HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        assert_eq!(slow.head().status, 200);
+        let address = evserve.address();
+        thread::scope(|scope| {
+            for _ in 0..50 {
+                scope.spawn(move || {
+                    let mut client = Client::connect(address);
+                    // forking has a process for 40 of them at once, and the slow one has one of those.
+                    for last in [false, false, false, true] {
+                        let connection = if last { "close" } else { "keep-alive" };
+                        client.send(format!(
+                            "GET /1024 HTTP/1.1\r\nHost: h\r\nConnection: {connection}\r\n\r\n"
+                        ));
+                        assert!(client.response().body == pattern(1024));
+                    }
+                });
+            }
+        });
+        assert_eq!(slow.rest().len(), 100 << 20);
+    });
+}
+
+/// One request after the other until the server is gone; how many were answered. A connection that brings no byte at
+/// all was never accepted, or its request was never read.
+fn ask_until_it_ends(address: SocketAddr, keep: bool) -> u64 {
+    let connection = if keep { "keep-alive" } else { "close" };
+    let request = format!("GET /40000 HTTP/1.1\r\nHost: h\r\nConnection: {connection}\r\n\r\n");
+    let mut answered = 0;
+    while let Ok(mut stream) = TcpStream::connect(address) {
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        loop {
+            if stream.write_all(request.as_bytes()).is_err() {
+                break;
+            }
+            let mut answer = Vec::new();
+            while !answer.ends_with(&pattern(40_000)[39_000..]) {
+                let mut some = [0; 65536];
+                match stream.read(&mut some) {
+                    Ok(count) if count > 0 => answer.extend_from_slice(&some[..count]),
+                    result => {
+                        let silent = matches!(&result, Ok(0))
+                            || result.is_err_and(|e| e.kind() == ErrorKind::ConnectionReset);
+                        assert!(
+                            silent && answer.is_empty(),
+                            "cut off after {} bytes",
+                            answer.len()
+                        );
+                        break;
+                    }
+                }
+            }
+            if answer.is_empty() {
+                break;
+            }
+            answered += 1;
+            if !keep || answer.windows(17).any(|w| w == b"Connection: close") {
+                break;
+            }
+        }
+    }
+    answered
+}
+
+#[test]
+fn a_signal_under_load_fails_no_request_that_was_read() {
+    let root = tree();
+    on_every_model(|model| {
+        let mut evserve = Evserve::http(model, root.path(), &["--access-log", "off"]);
+        let (address, id) = (evserve.address(), evserve.id());
+        let ended = thread::scope(|scope| {
+            let clients: Vec<_> = (0..16)
+                .map(|number| scope.spawn(move || ask_until_it_ends(address, number % 2 == 0)))
+                .collect();
+            thread::sleep(Duration::from_millis(300));
+            let start = Instant::now();
+            evserve.terminate();
+            let ended = evserve.wait();
+            assert!(
+                start.elapsed() < Duration::from_secs(10),
+                "beyond the drain time"
+            );
+            let answered: u64 = clients
+                .into_iter()
+                .map(|c| c.join().expect("whole answers"))
+                .sum();
+            assert!(answered > 16, "{answered} answers");
+            ended
+        });
+        assert!(ended.status.success(), "{}", ended.log);
+        assert!(!ended.log.contains("cut off"), "{}", ended.log);
+        assert!(
+            children(id).is_empty() && !std::path::Path::new(&format!("/proc/{id}/task")).exists()
+        );
+    });
+}
+
+#[test]
+fn workers_share_a_port_and_keep_strangers_out() {
+    let root = tree();
+    on_every_model(|model| {
+        if !is_loop(model) {
+            return;
+        }
+        let mut evserve = Evserve::http(model, root.path(), &["--workers", "3"]);
+        for _ in 0..60 {
+            assert_eq!(evserve.get("/1").body, pattern(1));
+        }
+        let tasks = read_dir(format!("/proc/{}/task", evserve.id())).expect("it runs");
+        assert_eq!(tasks.count(), 3);
+        let address = evserve.address().to_string();
+        let second = std::process::Command::new(env!("CARGO_BIN_EXE_evserve"))
+            .args(["--model", model, "--workers", "2", "--listen", &address])
+            .output()
+            .expect("evserve starts");
+        assert_eq!(second.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&second.stderr).contains("in use"));
+        evserve.terminate();
+        let ended = evserve.wait();
+        assert!(
+            ended.log.contains("served 60 requests on 60 connections"),
+            "{}",
+            ended.log
+        );
+    });
+}
+
+/// Of the calls that are counted, an ordinary keep-alive request costs a receive, a send for the head and one for the
+/// file, and at most one wait.
+#[test]
+fn the_summary_counts_what_was_done() {
+    let root = tree();
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &["--access-log", "off"]);
+        let mut client = evserve.connect();
+        for _ in 0..1000 {
+            client.send("GET /1024 HTTP/1.1\r\nHost: h\r\n\r\n");
+            if client.response().field("Connection") == Some("close") {
+                client = evserve.connect();
+            }
+        }
+        drop(client);
+        let log = evserve.stop().log;
+        let line = log
+            .lines()
+            .find(|line| line.contains("per request"))
+            .expect(&log);
+        assert!(line.contains(&format!("model {model}: ")), "{line}");
+        let per_request = line
+            .split(", ")
+            .find_map(|part| part.strip_suffix(" per request"));
+        let per_request = per_request.and_then(|part| part.split(": ").next()?.parse().ok());
+        let per_request: f64 = per_request.expect(line);
+        let most = match model {
+            "blocking" => 10.1, // A connection per request.
+            _ => 4.1,
+        };
+        assert!((3.0..=most).contains(&per_request), "{line}");
+    });
+}
