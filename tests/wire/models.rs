@@ -392,10 +392,11 @@ fn the_summary_counts_what_was_done() {
             .find(|line| line.contains("per request"))
             .expect(&log);
         assert!(line.contains(&format!("model {model}: ")), "{line}");
-        let per_request = line
-            .split(", ")
-            .find_map(|part| part.strip_suffix(" per request"));
-        let per_request = per_request.and_then(|part| part.split(": ").next()?.parse().ok());
+        let (before, _) = line.split_once(" per request").expect(line);
+        let per_request = before
+            .rsplit(' ')
+            .next()
+            .and_then(|figure| figure.parse().ok());
         let per_request: f64 = per_request.expect(line);
         let most = match model {
             "blocking" => 10.1, // A connection per request.
