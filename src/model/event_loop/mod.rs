@@ -6,43 +6,29 @@
 //!
 //! This file knows neither the poller behind it (it is generic) nor the protocols in front of it.
 
+mod accepting;
+mod entry;
+
 use super::clock::Clock;
 use super::timeouts::Timeouts;
-use super::{Listening, Serving, Share, Signals, send};
+use super::{Serving, Share, Signals};
 use crate::config;
-use crate::net::{self, AcceptError};
 use crate::observe::LogFile;
 use crate::poller::{Poller, Ready};
-use crate::session::{Action, BUFFER_SIZE, Connection, Counters, Timeout, Worker};
-use rustix::io::Errno;
-use rustix::net::SocketFlags;
+use crate::session::{BUFFER_SIZE, Counters, Worker};
+use accepting::Door;
+use entry::{Entry, Stop};
 use slab::Slab;
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
-
-/// How many bytes a connection may move in one turn before the others get theirs.
-const SHARE: usize = 256 * 1024;
-
-/// How many connections a listener may accept in one turn, so that a flood does not starve those already there.
-const ACCEPTS: usize = 64;
 
 /// How many turns' worth of connections are still taken from the backlog when the server stops.
 const BACKLOG_TURNS: usize = 64;
 
 /// How many events one wait may bring.
 const EVENTS: usize = 1024;
-
-/// How long the loop does without accepting after it ran out of connections, unless one comes free earlier.
-const EXHAUSTED_PAUSE: Duration = Duration::from_secs(1);
-
-/// How long a connection has been idle that may be closed to make room for others: less, and its client's next request
-/// may be on its way.
-const IDLE_AGE: Duration = Duration::from_millis(100);
-
-/// The same for one that has never asked for anything.
-const FIRST_AGE: Duration = Duration::from_secs(1);
 
 /// How soon lines are written that the access log's reader was too slow for.
 const LOG_PAUSE: Duration = Duration::from_millis(50);
@@ -106,27 +92,6 @@ struct EventLoop<P> {
     scratch: Box<[u8]>,
     log: LogFile,
     first_connection_key: usize,
-}
-
-/// A listener and what is known of it.
-struct Door {
-    listening: Listening,
-    ready: bool,
-    watched: Ready,
-}
-
-/// A connection and what is known of its socket.
-struct Entry {
-    socket: OwnedFd,
-    connection: Connection,
-    /// What the socket was last known to be ready for. Only a call that would block clears it, or a short read.
-    ready: Ready,
-    /// What the poller has been told to watch for.
-    watched: Ready,
-    queued: bool,
-    /// An event has come for it.
-    event: bool,
-    expired: bool,
 }
 
 impl<P: Poller> EventLoop<P> {
@@ -282,127 +247,6 @@ impl<P: Poller> EventLoop<P> {
         }
     }
 
-    fn watch_doors(&mut self) -> io::Result<()> {
-        for (door, key) in self.doors.iter_mut().zip(SIGNALS_KEY + 1..) {
-            let open = P::EDGE || self.accept_again.is_none();
-            let wanted = if open { Ready::READABLE } else { Ready::NONE };
-            if wanted != door.watched {
-                let fd = door.listening.listener.as_fd();
-                self.poller.change(fd, key, door.watched, wanted)?;
-                door.watched = wanted;
-            }
-        }
-        Ok(())
-    }
-
-    fn accept(&mut self) {
-        if self
-            .accept_again
-            .is_some_and(|time| self.worker.time.now() < time)
-        {
-            return;
-        }
-        self.resume_accepting();
-        for index in 0..self.doors.len() {
-            for _ in 0..ACCEPTS {
-                let door = &mut self.doors[index];
-                if !door.ready {
-                    break;
-                }
-                if self.entries.len() >= self.max_connections {
-                    return self.pause_accepting("there may be no more");
-                }
-                self.worker.counters.accepts += 1;
-                match door.listening.listener.accept(SocketFlags::NONBLOCK) {
-                    Ok((socket, _)) if cannot_watch::<P>(&socket) => self.refuse(&socket),
-                    Ok((socket, peer)) => {
-                        let peer = peer.map(|peer| peer.ip().to_canonical());
-                        let session = door.listening.service.session(peer);
-                        let connection = Connection::open(session, &mut self.worker);
-                        self.admit(socket, connection);
-                    }
-                    Err(AcceptError::Gone) => {}
-                    Err(AcceptError::WouldBlock) => {
-                        self.worker.counters.would_blocks += 1;
-                        door.ready = false;
-                    }
-                    Err(AcceptError::Exhausted(error)) => {
-                        return self.pause_accepting(&error.to_string());
-                    }
-                    Err(AcceptError::Broken(error)) => {
-                        log::error!(
-                            "cannot accept on {}: {error}",
-                            door.listening.listener.address()
-                        );
-                        door.ready = false;
-                    }
-                }
-            }
-        }
-    }
-
-    fn admit(&mut self, socket: OwnedFd, connection: Connection) {
-        self.worker.counters.connections += 1;
-        let key = self.entries.insert(Entry {
-            socket,
-            connection,
-            // Try first, wait second: a client's request often comes with its handshake.
-            ready: Ready::BOTH,
-            watched: Ready::NONE,
-            queued: false,
-            event: false,
-            expired: false,
-        });
-        enqueue(&mut self.queue, key, &mut self.entries[key]);
-    }
-
-    /// The poller has no place for the descriptor: rather no service than a wrong one. Said once.
-    fn refuse(&mut self, socket: &OwnedFd) {
-        self.refused += 1;
-        if self.refused == 1 {
-            log::warn!(
-                "a connection is closed, for this model cannot watch descriptor {}: there are too many; others are \
-                 served; --model poll or epoll has no such limit",
-                socket.as_raw_fd()
-            );
-        }
-    }
-
-    /// The waiting connections stay in the backlog; the one that has been idle longest makes room.
-    fn pause_accepting(&mut self, why: &str) {
-        let now = self.worker.time.now();
-        self.accept_again = Some(now + EXHAUSTED_PAUSE);
-        let said = self
-            .exhausted_said
-            .filter(|said| now < *said + EXHAUSTED_PAUSE);
-        if said.is_none() {
-            self.exhausted_said = Some(now);
-            log::warn!(
-                "cannot accept more than {} connections: {why}; others wait until one closes",
-                self.entries.len()
-            );
-        }
-        // Those who come back for more are told to connect anew, so that everybody gets a turn; those who have long
-        // been silent make room at once.
-        self.worker.closing = true;
-        for (kind, age) in [
-            (Timeout::Linger, IDLE_AGE),
-            (Timeout::Idle, IDLE_AGE),
-            (Timeout::First, FIRST_AGE),
-        ] {
-            let oldest = self.timeouts.oldest(kind);
-            let waited = |key: &usize| now - self.entries[*key].connection.waiting().1;
-            if let Some(key) = oldest.filter(|key| waited(key) >= age) {
-                return self.queue_expired(key);
-            }
-        }
-    }
-
-    fn resume_accepting(&mut self) {
-        self.accept_again = None;
-        self.worker.closing = self.stopping;
-    }
-
     fn expire(&mut self) {
         let now = self.worker.time.now();
         while let Some(key) = self.timeouts.expired(now) {
@@ -491,113 +335,6 @@ impl<P: Poller> EventLoop<P> {
             self.entries.remove(key);
         }
     }
-}
-
-impl Door {
-    fn new(listening: Listening) -> Door {
-        Door {
-            listening,
-            ready: false,
-            watched: Ready::NONE,
-        }
-    }
-}
-
-/// Why a connection does not go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stop {
-    /// Nothing more can be done before an event comes.
-    Blocked,
-    /// Others must have their turn first.
-    ShareUsed,
-    /// It is over.
-    Closed,
-}
-
-impl Entry {
-    /// Does what the connection asks for, as long as its share lasts and nothing would block.
-    fn advance(&mut self, worker: &mut Worker, scratch: &mut [u8]) -> Stop {
-        let mut share = SHARE;
-        loop {
-            let moved = match self.connection.next() {
-                Action::Close => return Stop::Closed,
-                _ if share == 0 || std::mem::take(&mut worker.costly) => return Stop::ShareUsed,
-                Action::Send if !self.ready.has(Ready::WRITABLE) => return Stop::Blocked,
-                Action::Receive(_) if !self.ready.has(Ready::READABLE) => return Stop::Blocked,
-                Action::Send => self.send(share, worker),
-                Action::Receive(_) => self.receive(scratch, worker),
-                Action::ShutdownWrite => {
-                    worker.counters.others += 1;
-                    self.connection.shut();
-                    net::shutdown_write(&self.socket).map(|()| 0)
-                }
-            };
-            match moved {
-                Ok(count) => share = share.saturating_sub(count),
-                Err(Errno::INTR) => {}
-                // The peer is gone, and with it whoever could be told.
-                Err(_) => return Stop::Closed,
-            }
-        }
-    }
-
-    fn send(&mut self, share: usize, worker: &mut Worker) -> Result<usize, Errno> {
-        worker.counters.sends += 1;
-        match send(&self.socket, &self.connection.front(), share) {
-            Ok(0) => self.connection.abort(),
-            Ok(count) => {
-                worker.counters.sent += count as u64;
-                self.connection.sent(count, worker);
-                return Ok(count);
-            }
-            Err(Errno::AGAIN) => {
-                worker.counters.would_blocks += 1;
-                self.ready = self.ready.without(Ready::WRITABLE);
-            }
-            Err(errno) => return Err(errno),
-        }
-        Ok(0)
-    }
-
-    fn receive(&mut self, scratch: &mut [u8], worker: &mut Worker) -> Result<usize, Errno> {
-        let room = self.connection.room().min(scratch.len());
-        worker.counters.receives += 1;
-        match net::receive(&self.socket, &mut scratch[..room]) {
-            Ok(0) => self.connection.ended(worker),
-            Ok(count) => {
-                worker.counters.received += count as u64;
-                // A short read has emptied the socket, which spares the call that would say so; unless the end of
-                // input is waiting behind it, of which an edge-triggered poller has told already.
-                if count < room && !self.ready.has(Ready::END) {
-                    self.ready = self.ready.without(Ready::READABLE);
-                }
-                self.connection.received(&scratch[..count], worker);
-                return Ok(count);
-            }
-            Err(Errno::AGAIN) => {
-                worker.counters.would_blocks += 1;
-                self.ready = self.ready.without(Ready::READABLE | Ready::END);
-            }
-            Err(errno) => return Err(errno),
-        }
-        Ok(0)
-    }
-
-    /// What the poller should watch the blocked connection for, if that is not what it does. An edge-triggered poller
-    /// is told once, of both directions, and never again.
-    fn watch<P: Poller>(&self) -> Option<Ready> {
-        let wanted = match self.connection.next() {
-            _ if P::EDGE => Ready::BOTH,
-            Action::Send => Ready::WRITABLE,
-            Action::Receive(_) => Ready::READABLE,
-            Action::ShutdownWrite | Action::Close => Ready::NONE,
-        };
-        (wanted != self.watched).then_some(wanted)
-    }
-}
-
-fn cannot_watch<P: Poller>(socket: &OwnedFd) -> bool {
-    P::FD_LIMIT.is_some_and(|limit| socket.as_raw_fd() >= limit)
 }
 
 /// Queues a connection, unless it is queued already.

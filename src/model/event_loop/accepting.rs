@@ -1,0 +1,165 @@
+//! How connections come into the loop, and what happens when there is no room for more.
+
+use super::entry::Entry;
+use super::{EventLoop, SIGNALS_KEY, enqueue};
+use crate::model::Listening;
+use crate::net::AcceptError;
+use crate::poller::{Poller, Ready};
+use crate::session::{Connection, Timeout};
+use rustix::net::SocketFlags;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Duration;
+
+/// How many connections a listener may accept in one turn, so that a flood does not starve those already there.
+const ACCEPTS: usize = 64;
+
+/// How long the loop does without accepting after it ran out of connections, unless one comes free earlier.
+const EXHAUSTED_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a connection has been idle that may be closed to make room for others: less, and its client's next request
+/// may be on its way.
+const IDLE_AGE: Duration = Duration::from_millis(100);
+
+/// The same for one that has never asked for anything.
+const FIRST_AGE: Duration = Duration::from_secs(1);
+
+/// A listener and what is known of it.
+pub(super) struct Door {
+    pub listening: Listening,
+    /// A connection waits, as far as is known.
+    pub ready: bool,
+    /// What the poller has been told to watch for.
+    pub watched: Ready,
+}
+
+impl Door {
+    pub(super) fn new(listening: Listening) -> Door {
+        Door {
+            listening,
+            ready: false,
+            watched: Ready::NONE,
+        }
+    }
+}
+
+impl<P: Poller> EventLoop<P> {
+    /// Tells the poller of the listeners, where that has changed.
+    pub(super) fn watch_doors(&mut self) -> io::Result<()> {
+        for (door, key) in self.doors.iter_mut().zip(SIGNALS_KEY + 1..) {
+            let open = P::EDGE || self.accept_again.is_none();
+            let wanted = if open { Ready::READABLE } else { Ready::NONE };
+            if wanted != door.watched {
+                let fd = door.listening.listener.as_fd();
+                self.poller.change(fd, key, door.watched, wanted)?;
+                door.watched = wanted;
+            }
+        }
+        Ok(())
+    }
+
+    /// Accepts what waits, up to a number per listener.
+    pub(super) fn accept(&mut self) {
+        if self
+            .accept_again
+            .is_some_and(|time| self.worker.time.now() < time)
+        {
+            return;
+        }
+        self.resume_accepting();
+        for index in 0..self.doors.len() {
+            for _ in 0..ACCEPTS {
+                let door = &mut self.doors[index];
+                if !door.ready {
+                    break;
+                }
+                if self.entries.len() >= self.max_connections {
+                    return self.pause_accepting("there may be no more");
+                }
+                self.worker.counters.accepts += 1;
+                match door.listening.listener.accept(SocketFlags::NONBLOCK) {
+                    Ok((socket, _)) if cannot_watch::<P>(&socket) => self.refuse(&socket),
+                    Ok((socket, peer)) => {
+                        let peer = peer.map(|peer| peer.ip().to_canonical());
+                        let session = door.listening.service.session(peer);
+                        let connection = Connection::open(session, &mut self.worker);
+                        self.admit(socket, connection);
+                    }
+                    Err(AcceptError::Gone) => {}
+                    Err(AcceptError::WouldBlock) => {
+                        self.worker.counters.would_blocks += 1;
+                        door.ready = false;
+                    }
+                    Err(AcceptError::Exhausted(error)) => {
+                        return self.pause_accepting(&error.to_string());
+                    }
+                    Err(AcceptError::Broken(error)) => {
+                        log::error!(
+                            "cannot accept on {}: {error}",
+                            door.listening.listener.address()
+                        );
+                        door.ready = false;
+                    }
+                }
+            }
+        }
+    }
+
+    fn admit(&mut self, socket: OwnedFd, connection: Connection) {
+        self.worker.counters.connections += 1;
+        let key = self.entries.insert(Entry::new(socket, connection));
+        enqueue(&mut self.queue, key, &mut self.entries[key]);
+    }
+
+    /// The poller has no place for the descriptor: rather no service than a wrong one. Said once.
+    fn refuse(&mut self, socket: &OwnedFd) {
+        self.refused += 1;
+        if self.refused == 1 {
+            log::warn!(
+                "a connection is closed, for this model cannot watch descriptor {}: there are too many; others are \
+                 served; --model poll or epoll has no such limit",
+                socket.as_raw_fd()
+            );
+        }
+    }
+
+    /// The waiting connections stay in the backlog; the one that has been idle longest makes room.
+    fn pause_accepting(&mut self, why: &str) {
+        let now = self.worker.time.now();
+        self.accept_again = Some(now + EXHAUSTED_PAUSE);
+        let said = self
+            .exhausted_said
+            .filter(|said| now < *said + EXHAUSTED_PAUSE);
+        if said.is_none() {
+            self.exhausted_said = Some(now);
+            log::warn!(
+                "cannot accept more than {} connections: {why}; others wait until one closes",
+                self.entries.len()
+            );
+        }
+        // Those who come back for more are told to connect anew, so that everybody gets a turn; those who have long
+        // been silent make room at once.
+        self.worker.closing = true;
+        for (kind, age) in [
+            (Timeout::Linger, IDLE_AGE),
+            (Timeout::Idle, IDLE_AGE),
+            (Timeout::First, FIRST_AGE),
+        ] {
+            let oldest = self.timeouts.oldest(kind);
+            let waited = |key: &usize| now - self.entries[*key].connection.waiting().1;
+            if let Some(key) = oldest.filter(|key| waited(key) >= age) {
+                return self.queue_expired(key);
+            }
+        }
+    }
+
+    /// There is room again, or the time has come to look.
+    pub(super) fn resume_accepting(&mut self) {
+        self.accept_again = None;
+        self.worker.closing = self.stopping;
+    }
+}
+
+fn cannot_watch<P: Poller>(socket: &OwnedFd) -> bool {
+    P::FD_LIMIT.is_some_and(|limit| socket.as_raw_fd() >= limit)
+}

@@ -1,0 +1,138 @@
+//! A connection in the loop: it acts until it would block or its share is used up.
+//!
+//! Readiness is a hint that events set; only what a call returns is a fact, and clears it.
+
+use crate::model::send;
+use crate::net;
+use crate::poller::{Poller, Ready};
+use crate::session::{Action, Connection, Worker};
+use rustix::io::Errno;
+use std::os::fd::OwnedFd;
+
+/// How many bytes a connection may move in one turn before the others get theirs.
+const SHARE: usize = 256 * 1024;
+
+/// A connection and what is known of its socket.
+pub(super) struct Entry {
+    /// Its socket; non-blocking.
+    pub socket: OwnedFd,
+    /// What to do with it.
+    pub connection: Connection,
+    /// What the socket was last known to be ready for. Only a call that would block clears it, or a short read.
+    pub ready: Ready,
+    /// What the poller has been told to watch for.
+    pub watched: Ready,
+    /// It is in the run queue.
+    pub queued: bool,
+    /// An event has come for it.
+    pub event: bool,
+    /// Its wait is over.
+    pub expired: bool,
+}
+
+/// Why a connection does not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// Nothing more can be done before an event comes.
+    Blocked,
+    /// Others must have their turn first.
+    ShareUsed,
+    /// It is over.
+    Closed,
+}
+
+impl Entry {
+    /// A connection that has just been accepted.
+    pub(super) fn new(socket: OwnedFd, connection: Connection) -> Entry {
+        Entry {
+            socket,
+            connection,
+            // Try first, wait second: a client's request often comes with its handshake.
+            ready: Ready::BOTH,
+            watched: Ready::NONE,
+            queued: false,
+            event: false,
+            expired: false,
+        }
+    }
+
+    /// Does what the connection asks for, as long as its share lasts and nothing would block.
+    pub(super) fn advance(&mut self, worker: &mut Worker, scratch: &mut [u8]) -> Stop {
+        let mut share = SHARE;
+        loop {
+            let moved = match self.connection.next() {
+                Action::Close => return Stop::Closed,
+                _ if share == 0 || std::mem::take(&mut worker.costly) => return Stop::ShareUsed,
+                Action::Send if !self.ready.has(Ready::WRITABLE) => return Stop::Blocked,
+                Action::Receive(_) if !self.ready.has(Ready::READABLE) => return Stop::Blocked,
+                Action::Send => self.send(share, worker),
+                Action::Receive(_) => self.receive(scratch, worker),
+                Action::ShutdownWrite => {
+                    worker.counters.others += 1;
+                    self.connection.shut();
+                    net::shutdown_write(&self.socket).map(|()| 0)
+                }
+            };
+            match moved {
+                Ok(count) => share = share.saturating_sub(count),
+                Err(Errno::INTR) => {}
+                // The peer is gone, and with it whoever could be told.
+                Err(_) => return Stop::Closed,
+            }
+        }
+    }
+
+    fn send(&mut self, share: usize, worker: &mut Worker) -> Result<usize, Errno> {
+        worker.counters.sends += 1;
+        match send(&self.socket, &self.connection.front(), share) {
+            Ok(0) => self.connection.abort(),
+            Ok(count) => {
+                worker.counters.sent += count as u64;
+                self.connection.sent(count, worker);
+                return Ok(count);
+            }
+            Err(Errno::AGAIN) => {
+                worker.counters.would_blocks += 1;
+                self.ready = self.ready.without(Ready::WRITABLE);
+            }
+            Err(errno) => return Err(errno),
+        }
+        Ok(0)
+    }
+
+    fn receive(&mut self, scratch: &mut [u8], worker: &mut Worker) -> Result<usize, Errno> {
+        let room = self.connection.room().min(scratch.len());
+        worker.counters.receives += 1;
+        match net::receive(&self.socket, &mut scratch[..room]) {
+            Ok(0) => self.connection.ended(worker),
+            Ok(count) => {
+                worker.counters.received += count as u64;
+                // A short read has emptied the socket, which spares the call that would say so; unless the end of
+                // input is waiting behind it, of which an edge-triggered poller has told already.
+                if count < room && !self.ready.has(Ready::END) {
+                    self.ready = self.ready.without(Ready::READABLE);
+                }
+                self.connection.received(&scratch[..count], worker);
+                return Ok(count);
+            }
+            Err(Errno::AGAIN) => {
+                worker.counters.would_blocks += 1;
+                self.ready = self.ready.without(Ready::READABLE | Ready::END);
+            }
+            Err(errno) => return Err(errno),
+        }
+        Ok(0)
+    }
+
+    /// What the poller should watch the blocked connection for, if that is not what it does. An edge-triggered poller
+    /// is told once, of both directions, and never again.
+    pub(super) fn watch<P: Poller>(&self) -> Option<Ready> {
+        let wanted = match self.connection.next() {
+            _ if P::EDGE => Ready::BOTH,
+            Action::Send => Ready::WRITABLE,
+            Action::Receive(_) => Ready::READABLE,
+            Action::ShutdownWrite | Action::Close => Ready::NONE,
+        };
+        (wanted != self.watched).then_some(wanted)
+    }
+}
