@@ -79,7 +79,7 @@ pub const MODELS: &[ModelRow] = &[
     },
     ModelRow {
         name: "epoll",
-        about: "One thread, epoll(7) through mio: told once per change, idle connections cost nothing",
+        about: "One thread, epoll(7) through mio: told once per change, idle connections take no time",
         options: &["max-connections", "workers"],
         run: event_loop::run::<poller::Epoll>,
     },
