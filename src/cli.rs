@@ -1,9 +1,11 @@
 //! The options, as a user writes them, and what they come to.
 
-use crate::config::{AccessLog, Config, Listen, Timeouts};
+use crate::config::{AccessLog, Config, Http, Listen, MAX_HEADERS, Timeouts};
+use crate::http1::LARGEST_HEAD;
 use crate::model::{self, MODELS, ModelRow};
 use crate::net::Address;
 use crate::service::{self, SERVICES};
+use bytesize::ByteSize;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use log::LevelFilter;
@@ -55,9 +57,49 @@ struct Options {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_connections: Option<u32>,
 
+    /// The longest request head
+    #[arg(long, value_name = "SIZE", default_value = "16KiB", value_parser = head_size)]
+    max_head: usize,
+
+    /// The longest request body; bodies are read and dropped
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = size)]
+    max_body: u64,
+
+    /// A field to add to every http answer, `Name: value`; may be given more than once
+    #[arg(long = "header", value_name = "FIELD", value_parser = header)]
+    headers: Vec<String>,
+
+    /// The Cache-Control field of files [default: none]
+    #[arg(long, value_name = "VALUE", value_parser = field_value)]
+    cache_control: Option<String>,
+
+    /// A name that stands for a directory of its own; may be given more than once [default: index.html, index.htm]
+    #[arg(long = "index", value_name = "NAME", value_parser = file_name)]
+    indexes: Vec<String>,
+
+    /// Do not list directories that have no index
+    #[arg(long)]
+    no_listing: bool,
+
+    /// The file in ROOT to answer with where there is none, as single-page applications want it
+    #[arg(long, value_name = "FILE")]
+    fallback: Option<String>,
+
+    /// The file in ROOT to answer with instead of a failure's status in words; may be given more than once
+    #[arg(long = "error-page", value_name = "STATUS=FILE", value_parser = error_page)]
+    error_pages: Vec<(u16, String)>,
+
+    /// Serve and list names that begin with a dot
+    #[arg(long)]
+    hidden: bool,
+
     /// For a request head, from its first byte
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = positive)]
     head_timeout: Duration,
+
+    /// For any of a request's body to come
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = positive)]
+    body_timeout: Duration,
 
     /// For the first or the next request on an http connection; echo connections may be silent for ever
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = positive)]
@@ -92,10 +134,12 @@ pub fn parse(
     let usage = |message| Options::command().error(ErrorKind::ValueValidation, message);
     let listen = listen(&options.modes, &options.listen).map_err(usage)?;
     check_model_options(&options).map_err(usage)?;
+    let http = http(&options).map_err(usage)?;
     let default = Config::default();
     Ok(Command {
         config: Config {
             root: options.root,
+            http,
             listen,
             model: options.model,
             access_log: options.access_log,
@@ -105,6 +149,7 @@ pub fn parse(
             max_children: number(options.max_children, default.max_children),
             timeouts: Timeouts {
                 head: options.head_timeout,
+                body: options.body_timeout,
                 idle: options.idle_timeout,
                 send: options.send_timeout,
                 drain: options.drain_timeout,
@@ -112,6 +157,32 @@ pub fn parse(
             },
         },
         log_level: options.log_level,
+    })
+}
+
+fn http(options: &Options) -> Result<Http, String> {
+    let headers: String = options
+        .headers
+        .iter()
+        .map(|field| format!("{field}\r\n"))
+        .collect();
+    if headers.len() > MAX_HEADERS {
+        return Err(format!("--header: more than {MAX_HEADERS} bytes of fields"));
+    }
+    let default = Http::default();
+    Ok(Http {
+        max_head: options.max_head,
+        max_body: options.max_body,
+        headers,
+        cache_control: options.cache_control.clone(),
+        indexes: match options.indexes.is_empty() {
+            true => default.indexes,
+            false => options.indexes.clone(),
+        },
+        listing: !options.no_listing,
+        fallback: options.fallback.clone(),
+        error_pages: options.error_pages.clone(),
+        hidden: options.hidden,
     })
 }
 
@@ -204,6 +275,72 @@ fn models() -> PossibleValuesParser {
     )
 }
 
+fn size(text: &str) -> Result<u64, String> {
+    let size: Result<ByteSize, _> = text.parse();
+    size.map(|size| size.as_u64())
+        .map_err(|_| "expected a size such as 16KiB, 1MiB or 4096".into())
+}
+
+fn head_size(text: &str) -> Result<usize, String> {
+    let size = size(text)?;
+    match usize::try_from(size) {
+        Ok(size) if (256..=LARGEST_HEAD).contains(&size) => Ok(size),
+        _ => Err(format!("expected a size from 256 to {LARGEST_HEAD} bytes")),
+    }
+}
+
+fn header(text: &str) -> Result<String, String> {
+    // These are the server's own to say: two of them, or a wrong one, would break the connection or mislead caches.
+    const OWN: [&str; 13] = [
+        "accept-ranges",
+        "allow",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-range",
+        "content-type",
+        "date",
+        "etag",
+        "last-modified",
+        "location",
+        "transfer-encoding",
+        "vary",
+    ];
+    let (name, value) = text.split_once(':').ok_or("expected `Name: value`")?;
+    let in_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if name.is_empty() || !name.bytes().all(in_token) {
+        return Err(format!("`{name}` is no field name"));
+    }
+    if OWN.iter().any(|own| name.eq_ignore_ascii_case(own)) {
+        return Err(format!("{name} is said by the server itself"));
+    }
+    Ok(format!("{name}: {}", field_value(value.trim())?))
+}
+
+fn field_value(text: &str) -> Result<String, String> {
+    match text.chars().all(|c| c == '\t' || !c.is_control()) {
+        true => Ok(text.into()),
+        false => Err("a field's value is one line".into()),
+    }
+}
+
+fn file_name(text: &str) -> Result<String, String> {
+    match text.is_empty() || text.contains(['/', '\0']) || text == "." || text == ".." {
+        true => Err("expected a file's name, without a path".into()),
+        false => Ok(text.into()),
+    }
+}
+
+fn error_page(text: &str) -> Result<(u16, String), String> {
+    let (status, file) = text
+        .split_once('=')
+        .ok_or("expected STATUS=FILE, such as 404=404.html")?;
+    match status.parse() {
+        Ok(status @ 400..=599) => Ok((status, file.into())),
+        _ => Err(format!("`{status}` is no status from 400 to 599")),
+    }
+}
+
 fn levels() -> impl TypedValueParser<Value = LevelFilter> {
     let names = ["off", "error", "warn", "info", "debug", "trace"];
     PossibleValuesParser::new(names).try_map(|name| name.parse::<LevelFilter>())
@@ -279,6 +416,14 @@ mod tests {
                 "--access-log json",
                 "[possible values: off, common, combined]",
             ),
+            ("--max-head 1MiB", "from 256 to 32768"),
+            ("--max-body lots", "such as 16KiB"),
+            ("--header X", "expected `Name: value`"),
+            ("--header Content-Length:1", "said by the server itself"),
+            ("--header (:1", "no field name"),
+            ("--index a/b", "without a path"),
+            ("--error-page 404", "STATUS=FILE"),
+            ("--error-page 200=x", "from 400 to 599"),
             ("--log-level loud", "[possible values: off, error, warn"),
             ("a b", "unexpected argument 'b'"),
         ];

@@ -9,6 +9,8 @@ use std::time::Duration;
 pub struct Config {
     /// The directory that http serves.
     pub root: PathBuf,
+    /// How http serves it.
+    pub http: Http,
     /// Which service is to listen where.
     pub listen: Vec<Listen>,
     /// The name of a row of [`crate::model::MODELS`].
@@ -32,6 +34,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             root: ".".into(),
+            http: Http::default(),
             listen: Vec::new(),
             model: "epoll".into(),
             access_log: AccessLog::Combined,
@@ -40,6 +43,48 @@ impl Default for Config {
             threads: 64,
             max_children: 40,
             timeouts: Timeouts::default(),
+        }
+    }
+}
+
+/// How files are served over http.
+#[derive(Clone, Debug)]
+pub struct Http {
+    /// The longest request head, in bytes, at most [`crate::http1::LARGEST_HEAD`].
+    pub max_head: usize,
+    /// The longest request body, in bytes. Bodies are read and dropped.
+    pub max_body: u64,
+    /// Fields to add to every answer: whole lines of a field section, at most [`MAX_HEADERS`] bytes.
+    pub headers: String,
+    /// The value of Cache-Control for files.
+    pub cache_control: Option<String>,
+    /// The names that stand for a directory of theirs, the first first.
+    pub indexes: Vec<String>,
+    /// Directories without an index are listed.
+    pub listing: bool,
+    /// The path of the file that is served where there is none.
+    pub fallback: Option<String>,
+    /// The paths of files that are served as bodies of answers with these status codes.
+    pub error_pages: Vec<(u16, String)>,
+    /// Names that begin with a dot are served like any other.
+    pub hidden: bool,
+}
+
+/// The most bytes that may be added to every answer's head.
+pub const MAX_HEADERS: usize = 8 * 1024;
+
+impl Default for Http {
+    fn default() -> Http {
+        Http {
+            max_head: 16 * 1024,
+            max_body: 1024 * 1024,
+            headers: String::new(),
+            cache_control: None,
+            indexes: vec!["index.html".into(), "index.htm".into()],
+            listing: true,
+            fallback: None,
+            error_pages: Vec::new(),
+            hidden: false,
         }
     }
 }
@@ -69,6 +114,8 @@ pub enum AccessLog {
 pub struct Timeouts {
     /// For a request head, from its first byte: a peer that dribbles must not hold a connection for ever.
     pub head: Duration,
+    /// For any of a request's body to come.
+    pub body: Duration,
     /// For the first or the next request on a connection of http; silence is part of echo.
     pub idle: Duration,
     /// For the peer to take any of what is sent to it.
@@ -88,6 +135,7 @@ impl Timeouts {
     pub fn capped(self) -> Timeouts {
         Timeouts {
             head: self.head.min(LONGEST),
+            body: self.body.min(LONGEST),
             idle: self.idle.min(LONGEST),
             send: self.send.min(LONGEST),
             linger: self.linger.min(LONGEST),
@@ -100,6 +148,7 @@ impl Default for Timeouts {
     fn default() -> Timeouts {
         Timeouts {
             head: Duration::from_secs(10),
+            body: Duration::from_secs(30),
             idle: Duration::from_secs(30),
             send: Duration::from_secs(30),
             linger: Duration::from_secs(2),

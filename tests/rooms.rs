@@ -27,7 +27,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "server",
         &["model", "service", "session", "net", "config", "observe"],
     ),
-    ("cli", &["model", "service", "net", "config"]),
+    ("cli", &["model", "service", "http1", "net", "config"]),
     ("main", &["cli", "server", "observe"]),
 ];
 

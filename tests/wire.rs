@@ -12,3 +12,5 @@ mod http;
 mod models;
 #[path = "wire/process.rs"]
 mod process;
+#[path = "wire/representation.rs"]
+mod representation;

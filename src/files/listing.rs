@@ -16,12 +16,18 @@ struct Entry {
 }
 
 /// The directory of `root` at `path`, open for reading, as an HTML page whose links lead to each entry, whatever its
-/// name.
+/// name. Names that begin with a dot are in it only if `hidden` ones are to be shown.
 ///
 /// # Errors
 /// Those of reading a directory.
-pub fn listing(root: &Root, path: &RelativePath, directory: BorrowedFd<'_>) -> io::Result<String> {
-    let entries = read(root, path, directory)?;
+pub fn listing(
+    root: &Root,
+    path: &mut RelativePath,
+    hidden: bool,
+    directory: BorrowedFd<'_>,
+) -> io::Result<String> {
+    let mut entries = read(root, path, directory)?;
+    entries.retain(|entry| hidden || !entry.name.starts_with(b"."));
     let shown: Vec<_> = path.names().map(String::from_utf8_lossy).collect();
     let title = format!("/{}", shown.join("/"));
     let page = html! {
@@ -48,7 +54,7 @@ pub fn listing(root: &Root, path: &RelativePath, directory: BorrowedFd<'_>) -> i
     Ok(page.into_string())
 }
 
-fn read(root: &Root, path: &RelativePath, directory: BorrowedFd<'_>) -> io::Result<Vec<Entry>> {
+fn read(root: &Root, path: &mut RelativePath, directory: BorrowedFd<'_>) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for entry in Dir::read_from(directory)? {
         let entry = entry?;
@@ -59,9 +65,7 @@ fn read(root: &Root, path: &RelativePath, directory: BorrowedFd<'_>) -> io::Resu
         let is_directory = match entry.file_type() {
             // Only for these does the directory itself not say what a request would find; and nothing else may be said
             // of them, wherever they lead.
-            FileType::Symlink | FileType::Unknown => {
-                path.join(name).is_ok_and(|path| root.is_directory(&path))
-            }
+            FileType::Symlink | FileType::Unknown => is_directory_behind(root, path, name),
             known => known == FileType::Directory,
         };
         entries.push(Entry {
@@ -71,6 +75,15 @@ fn read(root: &Root, path: &RelativePath, directory: BorrowedFd<'_>) -> io::Resu
     }
     entries.sort_unstable();
     Ok(entries)
+}
+
+fn is_directory_behind(root: &Root, path: &mut RelativePath, name: &[u8]) -> bool {
+    let Ok(before) = path.append(&[b"/", name].concat()) else {
+        return false;
+    };
+    let is_directory = root.is_directory(path);
+    path.truncate(before);
+    is_directory
 }
 
 /// A name in a link.
@@ -120,10 +133,10 @@ mod tests {
         for (target, name) in [("../<i>/z", "to z"), ("/", "out")] {
             std::os::unix::fs::symlink(target, directory.join(name)).expect("linked");
         }
-        let path = RelativePath::decode(b"/<i>/").expect("a path");
-        let root = Root::open(all.path()).expect("a root");
+        let mut path = RelativePath::decode(b"/<i>/").expect("a path");
+        let root = Root::open(all.path(), Vec::new()).expect("a root");
         let descriptor = std::fs::File::open(&directory).expect("opened");
-        let page = listing(&root, &path, descriptor.as_fd()).expect("a page");
+        let page = listing(&root, &mut path, true, descriptor.as_fd()).expect("a page");
         let links: Vec<&str> = page
             .split("<li>")
             .skip(1)

@@ -113,19 +113,38 @@ impl RelativePath {
         self.names_directory
     }
 
-    /// The path with `name` behind it.
+    /// Puts `tail` behind the path as it is; a tail that begins with a slash names something in a directory. Says what
+    /// to [`truncate`](RelativePath::truncate) to, to undo it.
     ///
     /// # Errors
-    /// [`PathError::NoSuchName`] if the result is longer than the kernel takes.
-    pub fn join(&self, name: &[u8]) -> Result<RelativePath, PathError> {
-        let mut joined = self.clone();
-        joined.bytes.pop();
-        joined.names_directory = false;
-        [b"/", name, b"\0"]
-            .iter()
-            .try_for_each(|part| joined.bytes.try_extend_from_slice(part))
-            .map_err(|_| PathError::NoSuchName)?;
-        Ok(joined)
+    /// [`PathError::NoSuchName`] if the result is longer than the kernel takes; the path stays as it was.
+    pub fn append(&mut self, tail: &[u8]) -> Result<usize, PathError> {
+        let before = self.bytes.len() - 1;
+        if tail.len() > self.bytes.remaining_capacity() {
+            return Err(PathError::NoSuchName);
+        }
+        self.bytes.pop();
+        let room = self
+            .bytes
+            .try_extend_from_slice(tail)
+            .and_then(|()| self.bytes.try_extend_from_slice(b"\0"));
+        room.map_err(|_| PathError::NoSuchName)?;
+        Ok(before)
+    }
+
+    /// Takes back what was appended.
+    pub fn truncate(&mut self, before: usize) {
+        self.bytes.truncate(before);
+        self.bytes.push(0);
+    }
+
+    /// True if one of its names begins with a dot, `.well-known` at its start aside, which is there to be found
+    /// (RFC 8615).
+    pub fn is_hidden(&self) -> bool {
+        let hidden = |(index, name): (usize, &[u8])| {
+            name.starts_with(b".") && !(index == 0 && name == b".well-known")
+        };
+        self.names().enumerate().any(hidden)
     }
 
     /// The URL path that names this directory: one slash in front, so that it can't be taken for a host, and one at
@@ -212,9 +231,40 @@ mod tests {
             RelativePath::decode(longer.as_bytes()).err(),
             Some(PathError::NoSuchName)
         );
-        let nearly = RelativePath::decode(&longest.as_bytes()[..PATH_MAX - 8]).expect("a path");
-        assert!(nearly.join(b"1234567").is_ok());
-        assert!(nearly.join(b"12345678").is_err());
+        let mut nearly = RelativePath::decode(&longest.as_bytes()[..PATH_MAX - 8]).expect("a path");
+        assert!(nearly.append(b"/12345678").is_err());
+        let before = nearly.append(b"/1234567").expect("it fits");
+        assert!(nearly.as_path().ends_with("1234567"));
+        nearly.truncate(before);
+        assert_eq!(nearly.as_path().as_os_str().len(), PATH_MAX - 9);
+    }
+
+    #[test]
+    fn hidden_names() {
+        let hidden = |target: &str| {
+            RelativePath::decode(target.as_bytes())
+                .expect("a path")
+                .is_hidden()
+        };
+        for target in [
+            "/.git/config",
+            "/a/.env",
+            "/.x/",
+            "/a/.well-known/x",
+            "/%2ea",
+        ] {
+            assert!(hidden(target), "{target}");
+        }
+        for target in [
+            "/",
+            "/a.b/c",
+            "/a./",
+            "/.well-known/acme",
+            "/./a",
+            "/x/../b",
+        ] {
+            assert!(!hidden(target), "{target}");
+        }
     }
 
     #[test]

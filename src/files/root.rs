@@ -9,9 +9,6 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What is looked for when a directory is asked for, in this order.
-const INDEXES: [&str; 2] = ["index.html", "index.htm"];
-
 /// How often a lookup is tried again that collided with a rename (openat2(2), EAGAIN).
 const RENAME_RETRIES: usize = 64;
 
@@ -20,6 +17,8 @@ const RENAME_RETRIES: usize = 64;
 pub struct Root {
     directory: OwnedFd,
     path: PathBuf,
+    /// What is looked for when a directory is asked for, in this order.
+    indexes: Vec<String>,
 }
 
 /// What a path led to.
@@ -60,16 +59,17 @@ pub enum Refusal {
 }
 
 impl Root {
-    /// Opens a directory to serve.
+    /// Opens a directory to serve. `indexes` are the names that stand for a directory of theirs, the first first.
     ///
     /// # Errors
     /// Those of open(2), ENOTDIR among them; ENOSYS if the kernel has no openat2(2), which came with Linux 5.6.
-    pub fn open(path: &Path) -> io::Result<Root> {
+    pub fn open(path: &Path, indexes: Vec<String>) -> io::Result<Root> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = fs::open(path, flags, Mode::empty())?;
         let root = Root {
             directory,
             path: path.canonicalize()?,
+            indexes,
         };
         root.open_beneath(c".", OFlags::DIRECTORY)?;
         Ok(root)
@@ -80,11 +80,11 @@ impl Root {
         &self.path
     }
 
-    /// Finds what `path` leads to and opens it.
+    /// Finds what `path` leads to and opens it. Where that is an index, `path` is its path from then on.
     ///
     /// # Errors
     /// A [`Refusal`]. What lies outside is refused in the same way whether it is there or not.
-    pub fn find(&self, path: &RelativePath) -> Result<Found, Refusal> {
+    pub fn find(&self, path: &mut RelativePath) -> Result<Found, Refusal> {
         match (self.kind(path)?, path.names_directory()) {
             (FileType::Directory, false) => Ok(Found::DirectoryWithoutSlash),
             (FileType::Directory, true) => self.find_in_directory(path),
@@ -93,20 +93,31 @@ impl Root {
         }
     }
 
+    /// Opens the regular file that has `suffix` behind its name, if there is one.
+    pub fn find_sibling(&self, path: &mut RelativePath, suffix: &str) -> Option<OpenFile> {
+        let before = path.append(suffix.as_bytes()).ok()?;
+        let is_there = self
+            .kind(path)
+            .is_ok_and(|kind| kind == FileType::RegularFile);
+        let sibling = is_there.then(|| self.open_file(path).ok()).flatten();
+        path.truncate(before);
+        sibling
+    }
+
     /// True if a request for this path would find a directory.
     pub(super) fn is_directory(&self, path: &RelativePath) -> bool {
         self.kind(path)
             .is_ok_and(|kind| kind == FileType::Directory)
     }
 
-    fn find_in_directory(&self, path: &RelativePath) -> Result<Found, Refusal> {
-        for name in INDEXES {
-            let Ok(index) = path.join(name.as_bytes()) else {
+    fn find_in_directory(&self, path: &mut RelativePath) -> Result<Found, Refusal> {
+        for name in &self.indexes {
+            let Ok(before) = path.append(format!("/{name}").as_bytes()) else {
                 continue;
             };
-            match self.kind(&index) {
-                Ok(FileType::RegularFile) => return Ok(Found::File(self.open_file(&index)?)),
-                Ok(_) | Err(Refusal::NotFound) => {}
+            match self.kind(path) {
+                Ok(FileType::RegularFile) => return Ok(Found::File(self.open_file(path)?)),
+                Ok(_) | Err(Refusal::NotFound) => path.truncate(before),
                 Err(refusal) => return Err(refusal),
             }
         }
@@ -193,12 +204,17 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+    fn root(path: &Path) -> Root {
+        let indexes = ["index.html", "index.htm"].map(String::from);
+        Root::open(path, indexes.into()).expect("a root")
+    }
+
     fn shown(root: &Root, target: &str) -> String {
-        let path = match RelativePath::decode(target.as_bytes()) {
+        let mut path = match RelativePath::decode(target.as_bytes()) {
             Ok(path) => path,
             Err(error) => return format!("{error:?}"),
         };
-        match root.find(&path) {
+        match root.find(&mut path) {
             Ok(Found::File(file)) => format!("{} {}", file.length, file.media_type.0),
             Ok(Found::Directory(_)) => "directory".into(),
             Ok(Found::DirectoryWithoutSlash) => "add a slash".into(),
@@ -236,7 +252,7 @@ mod tests {
         let fifo = within.join("fifo");
         fs::mknodat(fs::CWD, &fifo, FileType::Fifo, Mode::RUSR, 0).expect("a FIFO");
         let _socket = std::os::unix::net::UnixListener::bind(within.join("socket"));
-        let root = Root::open(&within).expect("a root");
+        let root = root(&within);
         let cases = [
             ("/a.txt", "3 text/plain"),
             ("/plain", "0 application/octet-stream"),
@@ -278,7 +294,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let fifo = directory.path().join("fifo");
         fs::mknodat(fs::CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a FIFO");
-        let root = Root::open(directory.path()).expect("a root");
+        let root = root(directory.path());
         let opened = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let writer = scope.spawn(|| {
@@ -306,7 +322,7 @@ mod tests {
         write(within.join("d/f"), "in").expect("written");
         write(all.path().join("outside/f"), "out of the root").expect("written");
         symlink("../outside", within.join("l")).expect("linked");
-        let root = Root::open(&within).expect("a root");
+        let root = root(&within);
         let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {

@@ -2,14 +2,22 @@
 //!
 //! This room is pure, and knows no files: it turns bytes into meanings and meanings into bytes.
 
+mod body;
+mod conditional;
+mod encoding;
+mod range;
 mod request;
 mod response;
 mod status;
 mod target;
 
+pub use body::BodyReader;
+pub use conditional::{Conditions, Validators, Verdict};
+pub use encoding::{CODINGS, Coding, accepted};
+pub use range::{MAX_STRETCHES, Ranges, Stretch};
 pub use request::{
-    Body, HeadEnd, MAX_HEAD, MAX_HEADERS, MAX_TARGET, Method, Request, Version, request_line,
+    Body, HeadEnd, LARGEST_HEAD, MAX_HEADERS, MAX_TARGET, Method, Request, Version, request_line,
 };
-pub use response::{HEAD_ROOM, ResponseHead};
+pub use response::{HEAD_ROOM, ResponseHead, write_content_range};
 pub use status::Status;
 pub use target::Target;

@@ -4,12 +4,12 @@
 //! before the request) and starts over with every call, so the end of the head is found here first, each byte looked
 //! at once however the head is split, and the request line is read here, so that each fault gets its own status.
 
-use super::{Status, Target};
+use super::target::is_authority;
+use super::{Conditions, Status, Target};
 use httparse::Header;
 
-/// The longest request head, in bytes, from the method to the empty line. Longer ones are refused with 431: a head is
-/// held in memory until it is complete.
-pub const MAX_HEAD: usize = 16 * 1024;
+/// The longest request head that can be allowed, in bytes, from the method to the empty line: what one buffer holds.
+pub const LARGEST_HEAD: usize = 32 * 1024;
 
 /// The longest request target, in bytes. Longer ones are refused with 414 (RFC 9112 section 3 asks for 8,000).
 pub const MAX_TARGET: usize = 8 * 1024;
@@ -28,8 +28,8 @@ pub struct HeadEnd {
 }
 
 impl HeadEnd {
-    /// The length of the head at the front of `input` with its empty line, or `None` if it is not complete yet. A head
-    /// of two bytes is an empty line where a request should begin.
+    /// The length of the head of at most `limit` bytes at the front of `input`, with its empty line, or `None` if it is
+    /// not complete yet. A head of two bytes is an empty line where a request should begin.
     ///
     /// Between calls the front of `input` must stay the same until a head was found or refused.
     ///
@@ -37,8 +37,9 @@ impl HeadEnd {
     /// 400 for a carriage return or a line feed that stands alone: RFC 9112 section 2.2 would let a server take a lone
     /// line feed for a line end, but then two servers may disagree on where a request ends. 414 and 431 if the head is
     /// too long.
-    pub fn find(&mut self, input: &[u8]) -> Result<Option<usize>, Status> {
-        let input = &input[..input.len().min(MAX_HEAD)];
+    pub fn find(&mut self, input: &[u8], limit: usize) -> Result<Option<usize>, Status> {
+        let limit = limit.min(LARGEST_HEAD);
+        let input = &input[..input.len().min(limit)];
         let mut at = self.scanned as usize;
         while let Some(found) = memchr::memchr2(b'\r', b'\n', &input[at..]) {
             let end = at + found;
@@ -46,7 +47,7 @@ impl HeadEnd {
                 (b'\r', Some(b'\n')) => {}
                 (b'\r', None) => {
                     self.scanned = end as u16;
-                    return self.unfinished(input);
+                    return self.unfinished(input, limit);
                 }
                 _ => return Err(Status::BAD_REQUEST),
             }
@@ -58,14 +59,14 @@ impl HeadEnd {
             self.line_start = at as u16;
         }
         self.scanned = input.len() as u16;
-        self.unfinished(input)
+        self.unfinished(input, limit)
     }
 
-    fn unfinished(&self, input: &[u8]) -> Result<Option<usize>, Status> {
+    fn unfinished(&self, input: &[u8], limit: usize) -> Result<Option<usize>, Status> {
         // A method, two spaces and a version fit beside the longest target in a line of this length.
         if self.line_start == 0 && input.len() > MAX_TARGET + 64 {
             Err(Status::URI_TOO_LONG)
-        } else if input.len() == MAX_HEAD {
+        } else if input.len() == limit {
             Err(Status::HEADER_FIELDS_TOO_LARGE)
         } else {
             Ok(None)
@@ -80,8 +81,10 @@ pub enum Method {
     Get,
     /// The head that GET would get.
     Head,
-    /// A method that RFC 9110 or RFC 5789 defines and that files do not have.
+    /// Any other method that RFC 9110 or RFC 5789 defines; files have none of them.
     Known,
+    /// What can be done.
+    Options,
     /// Any other token.
     Unknown,
 }
@@ -119,6 +122,16 @@ pub struct Request<'a> {
     pub body: Body,
     /// True if the client is ready to use the connection again (RFC 9112 section 9.3).
     pub keep_alive: bool,
+    /// A final answer is awaited only after an interim one that says to go on (RFC 9110 section 10.1.1).
+    pub expects_continue: bool,
+    /// What makes the request conditional.
+    pub conditions: Conditions<'a>,
+    /// The Range field.
+    pub range: Option<&'a [u8]>,
+    /// The Accept field.
+    pub accept: Option<&'a [u8]>,
+    /// The Accept-Encoding field.
+    pub accept_encoding: Option<&'a [u8]>,
     /// For the access log.
     pub referer: Option<&'a [u8]>,
     /// For the access log.
@@ -158,6 +171,11 @@ impl<'a> Request<'a> {
             version,
             body: Body::None,
             keep_alive: version == Version::Http11,
+            expects_continue: false,
+            conditions: Conditions::default(),
+            range: None,
+            accept: None,
+            accept_encoding: None,
             referer: None,
             user_agent: None,
         };
@@ -166,26 +184,42 @@ impl<'a> Request<'a> {
         let mut length = None;
         let mut chunked = None;
         for field in fields {
-            let (name, value) = (field.name, field.value);
-            if name.eq_ignore_ascii_case("host") {
-                hosts += 1;
-            } else if name.eq_ignore_ascii_case("connection") {
-                for token in list(value) {
-                    close |= token.eq_ignore_ascii_case(b"close");
-                    request.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+            let value = field.value;
+            match Name::of(field.name) {
+                Name::Host if is_authority(value) => hosts += 1,
+                Name::Host => return Err(Status::BAD_REQUEST),
+                Name::Connection => {
+                    for token in list(value) {
+                        close |= token.eq_ignore_ascii_case(b"close");
+                        request.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+                    }
                 }
-            } else if name.eq_ignore_ascii_case("content-length") {
-                let value = decimal(value).ok_or(Status::BAD_REQUEST)?;
-                if length.replace(value).is_some_and(|before| before != value) {
-                    return Err(Status::BAD_REQUEST);
+                Name::ContentLength => {
+                    let value = decimal(value).ok_or(Status::BAD_REQUEST)?;
+                    if length.replace(value).is_some_and(|before| before != value) {
+                        return Err(Status::BAD_REQUEST);
+                    }
                 }
-            } else if name.eq_ignore_ascii_case("transfer-encoding") {
-                let only = chunked.is_none() && value.eq_ignore_ascii_case(b"chunked");
-                chunked = Some(only);
-            } else if name.eq_ignore_ascii_case("referer") {
-                request.referer = Some(value);
-            } else if name.eq_ignore_ascii_case("user-agent") {
-                request.user_agent = Some(value);
+                Name::TransferEncoding => {
+                    let only = chunked.is_none() && value.eq_ignore_ascii_case(b"chunked");
+                    chunked = Some(only);
+                }
+                Name::Expect if version == Version::Http10 => {}
+                Name::Expect if value.eq_ignore_ascii_case(b"100-continue") => {
+                    request.expects_continue = true;
+                }
+                Name::Expect => return Err(Status::EXPECTATION_FAILED),
+                Name::IfMatch => request.conditions.if_match = Some(value),
+                Name::IfNoneMatch => request.conditions.if_none_match = Some(value),
+                Name::IfModifiedSince => request.conditions.if_modified_since = Some(value),
+                Name::IfUnmodifiedSince => request.conditions.if_unmodified_since = Some(value),
+                Name::IfRange => request.conditions.if_range = Some(value),
+                Name::Range => request.range = Some(value),
+                Name::Accept => request.accept = Some(value),
+                Name::AcceptEncoding => request.accept_encoding = Some(value),
+                Name::Referer => request.referer = Some(value),
+                Name::UserAgent => request.user_agent = Some(value),
+                Name::Other => {}
             }
         }
         // RFC 9112 section 3.2: exactly one Host in a request of version 1.1, never two.
@@ -218,24 +252,19 @@ fn split_request_line(line: &[u8]) -> Result<(Method, Target<'_>, Version), Stat
     let version_start = memchr::memrchr(b' ', line).ok_or(bad)? + 1;
     let method = method(&line[..method_end]).ok_or(bad)?;
     let version = version(&line[version_start..])?;
-    let target = line.get(method_end + 1..version_start - 1).ok_or(bad)?;
-    if target.len() > MAX_TARGET {
+    let text = line.get(method_end + 1..version_start - 1).ok_or(bad)?;
+    if text.len() > MAX_TARGET {
         return Err(Status::URI_TOO_LONG);
     }
-    match (method, Target::parse(target)) {
-        (Method::Unknown, _) => Err(Status::NOT_IMPLEMENTED),
-        (_, Some(target)) => Ok((method, target, version)),
-        // The other forms belong to methods that are refused whatever their target (RFC 9112 section 3.2).
-        (Method::Known, None) if !target.is_empty() => Ok((
-            method,
-            Target {
-                path: b"/",
-                query: None,
-            },
-            version,
-        )),
-        (_, None) => Err(bad),
-    }
+    let target = match (method, text) {
+        (Method::Unknown, _) => return Err(Status::NOT_IMPLEMENTED),
+        // The asterisk-form is for OPTIONS alone, the authority-form for CONNECT, which is refused whatever its target
+        // (RFC 9112 section 3.2).
+        (Method::Options, b"*") => Target::ROOT,
+        (Method::Known, _) if line.starts_with(b"CONNECT ") && !text.is_empty() => Target::ROOT,
+        _ => Target::parse(text).ok_or(bad)?,
+    };
+    Ok((method, target, version))
 }
 
 /// `None` if it is no token (RFC 9110 section 5.6.2).
@@ -247,9 +276,8 @@ fn method(name: &[u8]) -> Option<Method> {
     is_token.then_some(match name {
         b"GET" => Method::Get,
         b"HEAD" => Method::Head,
-        b"POST" | b"PUT" | b"DELETE" | b"CONNECT" | b"OPTIONS" | b"TRACE" | b"PATCH" => {
-            Method::Known
-        }
+        b"OPTIONS" => Method::Options,
+        b"POST" | b"PUT" | b"DELETE" | b"CONNECT" | b"TRACE" | b"PATCH" => Method::Known,
         _ => Method::Unknown,
     })
 }
@@ -280,6 +308,44 @@ fn read_fields<'h, 'a>(
     }
 }
 
+/// Each field this server looks at, by its name in lower case: one row each.
+macro_rules! names {
+    ($($name:ident $text:literal)*) => {
+        #[derive(Clone, Copy)]
+        enum Name {
+            $($name,)*
+            Other,
+        }
+
+        impl Name {
+            fn of(name: &str) -> Name {
+                $(if name.eq_ignore_ascii_case($text) {
+                    return Name::$name;
+                })*
+                Name::Other
+            }
+        }
+    };
+}
+
+names! {
+    Host "host"
+    UserAgent "user-agent"
+    Accept "accept"
+    AcceptEncoding "accept-encoding"
+    Connection "connection"
+    Referer "referer"
+    IfNoneMatch "if-none-match"
+    IfModifiedSince "if-modified-since"
+    Range "range"
+    IfRange "if-range"
+    IfMatch "if-match"
+    IfUnmodifiedSince "if-unmodified-since"
+    ContentLength "content-length"
+    TransferEncoding "transfer-encoding"
+    Expect "expect"
+}
+
 /// The members of a comma-separated list (RFC 9110 section 5.6.1).
 fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value
@@ -300,8 +366,10 @@ fn decimal(text: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
+    const MAX_HEAD: usize = 16 * 1024;
+
     fn find(input: &[u8]) -> Result<Option<usize>, Status> {
-        HeadEnd::default().find(input)
+        HeadEnd::default().find(input, MAX_HEAD)
     }
 
     #[test]
@@ -326,7 +394,7 @@ mod tests {
             // The same when the bytes come one by one.
             let mut search = HeadEnd::default();
             let stepwise = (1..=input.len())
-                .map(|end| search.find(&input[..end]))
+                .map(|end| search.find(&input[..end], MAX_HEAD))
                 .find(|found| *found != Ok(None))
                 .unwrap_or(Ok(None));
             assert_eq!(stepwise, *expected, "{shown:?} byte by byte");
@@ -362,6 +430,11 @@ mod tests {
             ("POST / HTTP/1.1", 200),
             ("OPTIONS * HTTP/1.1", 200),
             ("CONNECT h:443 HTTP/1.1", 200),
+            ("CONNECT  HTTP/1.1", 400),
+            ("POST * HTTP/1.1", 400),
+            ("OPTIONS ** HTTP/1.1", 400),
+            ("GET http://h:x/ HTTP/1.1", 400),
+            ("GET http://a@h/ HTTP/1.1", 400),
             ("BREW / HTTP/1.1", 501),
             ("get / HTTP/1.1", 501),
             ("GET / HTTP/2.0", 505),
@@ -400,6 +473,19 @@ mod tests {
             ("Host: h", 200),
             ("Host:", 200),
             ("HOST: h", 200),
+            ("Host: [::1]:80", 200),
+            ("Host: a-b_c.d~:8080", 200),
+            ("Host: h:", 200),
+            ("Host: h:80x", 400),
+            ("Host: h:80:80", 400),
+            ("Host: a b", 400),
+            ("Host: a/b", 400),
+            ("Host: a@b", 400),
+            ("Host: [::1", 400),
+            ("Host: ::1", 400),
+            ("Host: h\u{e9}", 400),
+            ("Host: h\r\nExpect: 100-Continue", 200),
+            ("Host: h\r\nExpect: 200-ok", 417),
             ("A: b", 400),
             ("Host: h\r\nhost: h", 400),
             ("Host : h", 400),

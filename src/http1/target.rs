@@ -11,6 +11,12 @@ pub struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
+    /// What a request means that names no path.
+    pub const ROOT: Target<'static> = Target {
+        path: b"/",
+        query: None,
+    };
+
     /// Reads an origin-form (`/path?query`) or an absolute-form (`http://host/path?query`), which a server must take
     /// as well (RFC 9112 section 3.2.2). `None` for anything else.
     pub fn parse(target: &'a [u8]) -> Option<Target<'a>> {
@@ -24,7 +30,7 @@ impl<'a> Target<'a> {
             _ => {
                 let rest = strip_scheme(target)?;
                 let authority_end = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
-                if authority_end == 0 {
+                if authority_end == 0 || !is_authority(&rest[..authority_end]) {
                     return None;
                 }
                 &rest[authority_end..]
@@ -38,6 +44,27 @@ impl<'a> Target<'a> {
         let path = if path.is_empty() { b"/" } else { path };
         Some(Target { path, query })
     }
+}
+
+/// True for `host`, `host:port`, `[v6]:port` and nothing at all (RFC 9110 section 7.2, RFC 3986 section 3.2), without user
+/// information, which no client may send (RFC 9110 section 4.2.4).
+pub(super) fn is_authority(text: &[u8]) -> bool {
+    let (host, port) = match text {
+        [b'[', rest @ ..] => match memchr::memchr(b']', rest) {
+            Some(end) => (&rest[..end], &rest[end + 1..]),
+            None => return false,
+        },
+        _ => text.split_at(memchr::memchr(b':', text).unwrap_or(text.len())),
+    };
+    let is_v6 = text.starts_with(b"[");
+    let in_name = |b: &u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(b);
+    let in_host = |b: &u8| in_name(b) || (is_v6 && *b == b':');
+    let is_port = match port {
+        [] => true,
+        [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    host.iter().all(in_host) && is_port
 }
 
 fn strip_scheme(target: &[u8]) -> Option<&[u8]> {

@@ -44,8 +44,8 @@ pub struct Desk<'a> {
     one_exchange: bool,
 }
 
-/// A socket and how long its calls have been told to wait, at most: they are told again only if that is too long, or
-/// was too short.
+/// A socket and how long its calls have been told to wait, at most: they are told again only if that is too long by more
+/// than a tick, or was too short.
 struct Line<'a> {
     socket: &'a OwnedFd,
     receive: Duration,
@@ -128,7 +128,7 @@ impl<'a> Desk<'a> {
         connection: &mut Connection,
         left: Duration,
     ) -> Result<(), Errno> {
-        if left < line.send {
+        if left + timeouts::TICK < line.send {
             self.worker.counters.others += 1;
             net::set_send_timeout(line.socket, left)?;
             line.send = left;
@@ -142,8 +142,8 @@ impl<'a> Desk<'a> {
                 self.worker.counters.sent += count as u64;
                 connection.sent(count, &mut self.worker);
             }
-            Err(_) => {
-                self.worker.counters.would_blocks += 1;
+            Err(errno) => {
+                self.worker.counters.would_blocks += u64::from(errno == Errno::AGAIN);
                 line.send = Duration::MAX;
             }
         }
@@ -161,7 +161,7 @@ impl<'a> Desk<'a> {
         let idle = connection.is_idle();
         presence.idle.store(idle, SeqCst);
         let last_look = idle && self.stopping.load(SeqCst);
-        if left < line.receive && !last_look {
+        if left + timeouts::TICK < line.receive && !last_look {
             self.worker.counters.others += 1;
             net::set_receive_timeout(line.socket, left)?;
             line.receive = left;
@@ -185,8 +185,8 @@ impl<'a> Desk<'a> {
                 self.worker.counters.received += count as u64;
                 connection.received(&self.scratch[..count], &mut self.worker);
             }
-            Err(_) => {
-                self.worker.counters.would_blocks += 1;
+            Err(errno) => {
+                self.worker.counters.would_blocks += u64::from(errno == Errno::AGAIN);
                 line.receive = Duration::MAX;
             }
         }

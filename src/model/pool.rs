@@ -48,6 +48,9 @@ pub(super) fn serve(
         one_exchange,
         log,
     )?;
+    for listening in &listening {
+        listening.listener.set_blocking()?;
+    }
     thread::scope(|scope| {
         let start = |listening| {
             let serve = move || {

@@ -22,6 +22,9 @@ pub fn run(mut serving: Serving) -> io::Result<Counters> {
     } = serving.only_share()?;
     let max_connections = serving.limits.max_connections;
     let crew = &Crew::new(serving.timeouts, max_connections, false, log)?;
+    for listening in &listening {
+        listening.listener.set_blocking()?;
+    }
     thread::scope(|scope| {
         let started = listening.iter().try_for_each(|listening| {
             let accept = move || {

@@ -8,7 +8,9 @@ use crate::config;
 use crate::session::Timeout;
 use std::time::{Duration, Instant};
 
-/// How finely time is looked at, in milliseconds. A wait lasts up to one tick longer than it should.
+/// How finely time is looked at. A wait lasts up to one tick longer than it should.
+pub const TICK: Duration = Duration::from_millis(TICK_MS as u64);
+
 const TICK_MS: u128 = 64;
 
 /// No connection.
@@ -47,10 +49,10 @@ impl Timeouts {
             first: NONE,
             last: NONE,
         };
-        use Timeout::{First, Forever, Head, Idle, Linger, Send};
+        use Timeout::{Body, First, Forever, Head, Idle, Linger, Send};
         Timeouts {
             base: now,
-            lists: [Head, First, Idle, Forever, Send, Linger].map(list),
+            lists: [Head, Body, First, Idle, Forever, Send, Linger].map(list),
             links: Vec::new(),
         }
     }
@@ -151,6 +153,7 @@ impl Link {
 pub fn limit(limits: &config::Timeouts, kind: Timeout) -> Option<Duration> {
     match kind {
         Timeout::Head => Some(limits.head),
+        Timeout::Body => Some(limits.body),
         Timeout::First | Timeout::Idle => Some(limits.idle),
         Timeout::Forever => None,
         Timeout::Send => Some(limits.send),

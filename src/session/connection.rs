@@ -10,6 +10,10 @@ use std::time::Instant;
 /// How much a connection that is over still reads and drops before it gives up on its peer, in bytes.
 pub const LINGER_BYTES: usize = 1024 * 1024;
 
+/// How many bytes a peer must take, or send of a body, for its time to begin anew, in bytes: one every few seconds would
+/// keep a connection for ever. With the usual 30 s that is a rate of 136 bytes a second.
+pub const MIN_PROGRESS: u32 = 4096;
+
 /// The one question every model asks a connection has these four answers. Each is shaped like an operation: a blocking
 /// model performs it, a readiness model tries it and waits if it would block, a completion model submits it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +37,8 @@ pub struct Connection {
     held: Option<Buffer>,
     waiting: Timeout,
     since: Instant,
+    /// How many bytes were taken or sent since then.
+    progress: u32,
     /// How many bytes were read and dropped while lingering.
     dropped: u32,
     /// The peer has closed its side.
@@ -59,6 +65,7 @@ impl Connection {
             held: None,
             waiting: Timeout::First,
             since: worker.time.now(),
+            progress: 0,
             dropped: 0,
             ended: false,
             told: false,
@@ -69,7 +76,7 @@ impl Connection {
         };
         let (session, mut cx) = connection.parts(worker);
         session.open(&mut cx);
-        connection.settle(true, worker);
+        connection.settle(0, worker);
         connection
     }
 
@@ -149,13 +156,13 @@ impl Connection {
                 self.feed_held(held, worker)
             }
         };
-        self.settle(taken > 0, worker);
+        self.settle(taken, worker);
     }
 
     /// The peer has closed its side.
     pub fn ended(&mut self, worker: &mut Worker) {
         self.ended = true;
-        self.settle(false, worker);
+        self.settle(0, worker);
     }
 
     /// The first `count` bytes of what [`front`](Connection::front) began are gone.
@@ -168,7 +175,7 @@ impl Connection {
         {
             self.feed_held(held, worker);
         }
-        self.settle(true, worker);
+        self.settle(count, worker);
     }
 
     /// Our side has been shut down.
@@ -184,7 +191,7 @@ impl Connection {
                 let (session, mut cx) = self.parts(worker);
                 session.timed_out(timeout, &mut cx);
                 self.finished = true;
-                self.settle(true, worker);
+                self.settle(0, worker);
             }
         }
     }
@@ -255,7 +262,7 @@ impl Connection {
     }
 
     /// Draws the conclusions after anything has happened.
-    fn settle(&mut self, progress: bool, worker: &mut Worker) {
+    fn settle(&mut self, moved: usize, worker: &mut Worker) {
         if self.output.is_empty() && self.wants_bytes() {
             if self.ended && !self.told {
                 self.told = true;
@@ -274,9 +281,12 @@ impl Connection {
             Action::Receive(timeout) => timeout,
             Action::ShutdownWrite | Action::Close => Timeout::Linger,
         };
-        if progress || waiting != self.waiting {
+        let moved = u32::try_from(moved).unwrap_or(u32::MAX);
+        self.progress = self.progress.saturating_add(moved);
+        if waiting != self.waiting || self.progress >= MIN_PROGRESS {
             self.waiting = waiting;
             self.since = worker.time.now();
+            self.progress = 0;
         }
     }
 

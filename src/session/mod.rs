@@ -14,7 +14,7 @@ mod output;
 mod time;
 
 pub use buffer::{BUFFER_SIZE, Buffer, Pool};
-pub use connection::{Action, Connection, LINGER_BYTES};
+pub use connection::{Action, Connection, LINGER_BYTES, MIN_PROGRESS};
 pub use counters::Counters;
 pub use output::{Body, Output, Piece};
 pub use time::Time;
@@ -69,12 +69,14 @@ pub enum Wait {
 
 /// The kinds of waiting that have an end. How long each may last is the model's knowledge, not the session's.
 ///
-/// A wait begins anew when its kind changes, when the session has taken bytes, and when output went out; bytes that
-/// merely arrive do not extend it.
+/// A wait begins anew when its kind changes, and when [`MIN_PROGRESS`] bytes have been taken or sent since it began;
+/// bytes that merely arrive do not extend it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timeout {
     /// For the rest of something begun, such as a request head.
     Head,
+    /// For more of a body that is read and dropped.
+    Body,
     /// For the peer to begin at all.
     First,
     /// For the peer to begin again: it has had what it wanted, and where descriptors are short it makes room first.
@@ -89,7 +91,7 @@ pub enum Timeout {
 
 impl Timeout {
     /// How many kinds there are: the length of a table that is indexed by `kind as usize`.
-    pub const COUNT: usize = 6;
+    pub const COUNT: usize = 7;
 }
 
 /// What all sessions of one thread share, and the model that runs them with it.

@@ -6,13 +6,21 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 use tempfile::TempDir;
 
 fn tree() -> TempDir {
     let root = tempfile::tempdir().expect("a directory");
     for length in [0, 1, 1024, 40_000, 300_000] {
-        write(root.path().join(length.to_string()), pattern(length)).expect("written");
+        let path = root.path().join(length.to_string());
+        write(&path, pattern(length)).expect("written");
+        let file = std::fs::File::options()
+            .write(true)
+            .open(path)
+            .expect("opened");
+        // Old enough for its state to be certain.
+        file.set_modified(UNIX_EPOCH + Duration::from_secs(1_000_000_000))
+            .expect("set");
     }
     std::fs::create_dir(root.path().join("dir")).expect("made");
     root
@@ -403,5 +411,37 @@ fn the_summary_counts_what_was_done() {
             _ => 4.1,
         };
         assert!((3.0..=most).contains(&per_request), "{line}");
+    });
+}
+
+/// The processor time a process has used, in clock ticks, over all its threads (proc(5)).
+fn ticks(id: u32) -> u64 {
+    let stat = read_to_string(format!("/proc/{id}/stat")).expect("it runs");
+    let (_, fields) = stat.rsplit_once(')').expect("a name");
+    let times = fields.split_whitespace().skip(11).take(2);
+    times
+        .map(|field| field.parse::<u64>().expect("a number"))
+        .sum()
+}
+
+#[test]
+fn who_has_nothing_to_do_does_nothing() {
+    let root = tree();
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &["--idle-timeout", "1h"]);
+        assert_eq!(evserve.get("/1").status, 200);
+        let idle: Vec<_> = (0..20).map(|_| evserve.connect()).collect();
+        // Whatever those have set off is over when others have been served; blocking serves the first of them for ever.
+        if model != "blocking" {
+            assert_eq!(evserve.get("/1").status, 200);
+        }
+        let before = ticks(evserve.id());
+        thread::sleep(Duration::from_millis(300));
+        let used = ticks(evserve.id()) - before;
+        assert!(
+            used <= 1,
+            "{model} used {used} ticks while nothing happened"
+        );
+        drop(idle);
     });
 }

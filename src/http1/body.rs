@@ -1,0 +1,263 @@
+//! Request bodies (RFC 9112 sections 6 and 7): where one ends. Its content is of no interest to a server of files.
+
+use super::{Body, Status};
+
+/// The longest line of a chunked body, in bytes: a size with its extensions, or a trailer field.
+const MAX_LINE: u32 = 4096;
+
+/// The most bytes of all trailer fields.
+const MAX_TRAILERS: u32 = 16 * 1024;
+
+/// A body on its way, read and dropped.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyReader {
+    state: State,
+    /// How many bytes of content may still come.
+    allowance: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// So many bytes of content, then the end.
+    Content {
+        left: u64,
+    },
+    /// In the line that says how long the next chunk is.
+    Size {
+        so_far: u64,
+        digits: u32,
+        length: u32,
+        extension: bool,
+    },
+    /// At the line feed of that line.
+    SizeEnd {
+        size: u64,
+    },
+    /// So many bytes of a chunk.
+    Chunk {
+        left: u64,
+    },
+    /// At the line end behind a chunk.
+    ChunkEnd,
+    ChunkEndFeed,
+    /// In the trailer section; `line` is how long the line is so far.
+    Trailer {
+        line: u32,
+        total: u32,
+    },
+    /// At the line feed of a trailer line.
+    TrailerFeed {
+        line: u32,
+        total: u32,
+    },
+    Done,
+}
+
+impl BodyReader {
+    /// A reader for a body of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// 413 if the request says already that it is longer.
+    pub fn new(body: Body, limit: u64) -> Result<BodyReader, Status> {
+        let state = match body {
+            Body::None => State::Done,
+            Body::Length(left) if left > limit => return Err(Status::CONTENT_TOO_LARGE),
+            Body::Length(left) => State::Content { left },
+            Body::Chunked => NEXT_CHUNK,
+        };
+        Ok(BodyReader {
+            state,
+            allowance: limit,
+        })
+    }
+
+    /// True once the body has ended.
+    pub fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+
+    /// Takes what belongs to the body from the front of `input`; says how many bytes that was.
+    ///
+    /// # Errors
+    /// 400 if the chunks are malformed, 413 if there is more than allowed.
+    pub fn take(&mut self, input: &[u8]) -> Result<usize, Status> {
+        let mut taken = 0;
+        while taken < input.len() && !self.is_done() {
+            taken += self.step(&input[taken..])?;
+        }
+        Ok(taken)
+    }
+
+    /// Takes at least one byte of `input`, which is not empty.
+    fn step(&mut self, input: &[u8]) -> Result<usize, Status> {
+        let byte = input[0];
+        let skip = |left: u64| input.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        self.state = match self.state {
+            State::Content { left } | State::Chunk { left } => {
+                let count = skip(left);
+                let left = left - count as u64;
+                self.state = match (self.state, left) {
+                    (State::Content { .. }, 0) => State::Done,
+                    (State::Content { .. }, _) => State::Content { left },
+                    (_, 0) => State::ChunkEnd,
+                    (_, _) => State::Chunk { left },
+                };
+                return Ok(count);
+            }
+            State::Size {
+                so_far,
+                digits,
+                length,
+                extension,
+            } => {
+                if length == MAX_LINE {
+                    return Err(Status::BAD_REQUEST);
+                }
+                let length = length + 1;
+                match (byte, (byte as char).to_digit(16)) {
+                    (b'\r', _) if digits > 0 => State::SizeEnd { size: so_far },
+                    (_, Some(digit)) if !extension && digits < 16 => State::Size {
+                        so_far: so_far << 4 | u64::from(digit),
+                        digits: digits + 1,
+                        length,
+                        extension,
+                    },
+                    (b';' | b' ' | b'\t', _) if digits > 0 && !extension => State::Size {
+                        so_far,
+                        digits,
+                        length,
+                        extension: true,
+                    },
+                    (b'\t' | b' '..=b'~' | 0x80.., _) if extension => State::Size {
+                        so_far,
+                        digits,
+                        length,
+                        extension,
+                    },
+                    _ => return Err(Status::BAD_REQUEST),
+                }
+            }
+            State::SizeEnd { size } => match (byte, size) {
+                (b'\n', 0) => State::Trailer { line: 0, total: 0 },
+                (b'\n', _) => {
+                    let left = self.allowance.checked_sub(size);
+                    self.allowance = left.ok_or(Status::CONTENT_TOO_LARGE)?;
+                    State::Chunk { left: size }
+                }
+                _ => return Err(Status::BAD_REQUEST),
+            },
+            State::ChunkEnd if byte == b'\r' => State::ChunkEndFeed,
+            State::ChunkEndFeed if byte == b'\n' => NEXT_CHUNK,
+            State::Trailer { line, total } => match byte {
+                _ if line == MAX_LINE || total == MAX_TRAILERS => {
+                    return Err(Status::HEADER_FIELDS_TOO_LARGE);
+                }
+                b'\r' => State::TrailerFeed { line, total },
+                b'\t' | b' '..=b'~' | 0x80.. => State::Trailer {
+                    line: line + 1,
+                    total: total + 1,
+                },
+                _ => return Err(Status::BAD_REQUEST),
+            },
+            State::TrailerFeed { line, total } => match (byte, line) {
+                (b'\n', 0) => State::Done,
+                (b'\n', _) => State::Trailer { line: 0, total },
+                _ => return Err(Status::BAD_REQUEST),
+            },
+            State::ChunkEnd | State::ChunkEndFeed => return Err(Status::BAD_REQUEST),
+            State::Done => return Ok(0),
+        };
+        Ok(1)
+    }
+}
+
+const NEXT_CHUNK: State = State::Size {
+    so_far: 0,
+    digits: 0,
+    length: 0,
+    extension: false,
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many bytes the body takes, `None` while it is incomplete; the same at every split.
+    fn read(body: Body, input: &[u8]) -> Result<Option<usize>, u16> {
+        let at_once = read_in_steps(body, input, input.len().max(1));
+        assert_eq!(read_in_steps(body, input, 1), at_once, "byte by byte");
+        assert_eq!(read_in_steps(body, input, 3), at_once, "in threes");
+        at_once
+    }
+
+    fn read_in_steps(body: Body, input: &[u8], step: usize) -> Result<Option<usize>, u16> {
+        let mut reader = BodyReader::new(body, 100).map_err(Status::code)?;
+        let mut taken = 0;
+        for part in input.chunks(step) {
+            taken += reader.take(part).map_err(Status::code)?;
+        }
+        Ok(reader.is_done().then_some(taken))
+    }
+
+    #[test]
+    fn lengths() {
+        assert_eq!(read(Body::None, b"GET"), Ok(Some(0)));
+        assert_eq!(read(Body::Length(3), b"abcGET"), Ok(Some(3)));
+        assert_eq!(read(Body::Length(3), b"ab"), Ok(None));
+        assert_eq!(read(Body::Length(100), &[b'x'; 101]), Ok(Some(100)));
+        assert_eq!(read(Body::Length(101), b""), Err(413));
+    }
+
+    #[test]
+    fn chunks() {
+        let cases: &[(&str, Result<Option<usize>, u16>)] = &[
+            ("0\r\n\r\nGET", Ok(Some(5))),
+            ("3\r\nabc\r\n0\r\n\r\n", Ok(Some(13))),
+            ("03\r\nabc\r\n000\r\n\r\n", Ok(Some(16))),
+            ("a\r\n0123456789\r\n0\r\n\r\n", Ok(Some(20))),
+            ("A;x=\"y\"; z\r\n0123456789\r\n0;q\r\n\r\n", Ok(Some(31))),
+            ("3 \r\nabc\r\n0\r\n\r\n", Ok(Some(14))),
+            ("0\r\nA: b\r\nC: d\r\n\r\n", Ok(Some(17))),
+            ("3\r\nabc\r\n", Ok(None)),
+            ("0\r\n", Ok(None)),
+            ("", Ok(None)),
+            ("\r\n", Err(400)),
+            (";x\r\n", Err(400)),
+            (" 3\r\n", Err(400)),
+            ("+3\r\n", Err(400)),
+            ("0x3\r\n", Err(400)),
+            ("g\r\n", Err(400)),
+            ("3\nabc\r\n", Err(400)),
+            ("3\rabc\r\n", Err(400)),
+            ("3;\nabc\r\n", Err(400)),
+            ("3\r\nabcd\r\n", Err(400)),
+            ("3\r\nabc\n", Err(400)),
+            ("3\r\nabc\r0", Err(400)),
+            ("0\r\nA: b\n\r\n", Err(400)),
+            ("0\r\n\rx", Err(400)),
+            ("11111111111111111\r\n", Err(400)),
+            ("ffffffffffffffff\r\n", Err(413)),
+            ("65\r\n", Err(413)),
+            ("60\r\n", Ok(None)),
+        ];
+        for (input, expected) in cases {
+            assert_eq!(
+                read(Body::Chunked, input.as_bytes()),
+                *expected,
+                "{input:?}"
+            );
+        }
+        let sums_up = format!("60\r\n{}\r\n5\r\n", "x".repeat(0x60));
+        assert_eq!(read(Body::Chunked, sums_up.as_bytes()), Err(413));
+    }
+
+    #[test]
+    fn endless_lines() {
+        let extension = format!("1;{}", "x".repeat(5000));
+        assert_eq!(read(Body::Chunked, extension.as_bytes()), Err(400));
+        let trailer = format!("0\r\n{}", "x".repeat(5000));
+        assert_eq!(read(Body::Chunked, trailer.as_bytes()), Err(431));
+        let trailers = format!("0\r\n{}", "A: b\r\n".repeat(5000));
+        assert_eq!(read(Body::Chunked, trailers.as_bytes()), Err(431));
+    }
+}

@@ -1,0 +1,313 @@
+//! Conditional requests (RFC 9110 section 13): whether the client already has what it asks for.
+
+use httpdate::parse_http_date;
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How long after a change a file may change again without its time of change telling. File systems keep times in steps
+/// of up to a second.
+const GRAIN: Duration = Duration::from_secs(1);
+
+/// What identifies a state of a file: an entity tag (RFC 9110 section 8.8.3) and the time of its last change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validators {
+    length: u64,
+    modified: SystemTime,
+    is_weak: bool,
+    /// Tells representations of the same file apart, such as its compressed ones.
+    variant: &'static str,
+}
+
+impl Validators {
+    /// Those of a file of this length that was last changed at `modified`, asked for at `now`. `variant` tells apart
+    /// representations that are not the file itself; at most four ASCII letters.
+    pub fn new(
+        length: u64,
+        modified: SystemTime,
+        now: SystemTime,
+        variant: &'static str,
+    ) -> Validators {
+        Validators {
+            length,
+            // Not in the future (RFC 9110 section 8.8.2.1).
+            modified: modified.min(now),
+            is_weak: now < modified + GRAIN,
+            variant,
+        }
+    }
+
+    /// The time of the last change.
+    pub fn modified(&self) -> SystemTime {
+        self.modified
+    }
+
+    /// True if `tag`, a quoted string perhaps with `W/` before it, names this state by the strong comparison
+    /// (RFC 9110 section 8.8.3.2).
+    fn matches_strongly(&self, tag: &[u8]) -> bool {
+        !self.is_weak && !tag.starts_with(b"W/") && self.matches_weakly(tag)
+    }
+
+    /// The same by the weak comparison.
+    fn matches_weakly(&self, tag: &[u8]) -> bool {
+        let tag = tag.strip_prefix(b"W/").unwrap_or(tag);
+        let inside = tag
+            .strip_prefix(b"\"")
+            .and_then(|tag| tag.strip_suffix(b"\""));
+        inside.is_some_and(|inside| {
+            let mut own = [0; MAX_TAG];
+            inside == write_into(&mut own, &Opaque(self))
+        })
+    }
+
+    /// True if `value` of If-Range, a tag or a date, names exactly this state (RFC 9110 section 13.1.5).
+    fn matches_if_range(&self, value: &[u8]) -> bool {
+        if value.starts_with(b"\"") || value.starts_with(b"W/") {
+            return self.matches_strongly(value);
+        }
+        // A date is strong only if the file could not have changed twice within its second.
+        !self.is_weak && date(value) == Some(whole_second(self.modified))
+    }
+}
+
+/// The entity tag, as the ETag field has it.
+impl fmt::Display for Validators {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let weak = if self.is_weak { "W/" } else { "" };
+        write!(f, "{weak}\"{}\"", Opaque(self))
+    }
+}
+
+/// What stands between the quotes of a tag.
+struct Opaque<'a>(&'a Validators);
+
+impl fmt::Display for Opaque<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Validators {
+            length,
+            modified,
+            variant,
+            ..
+        } = self.0;
+        // Before the epoch, the distance with a sign that no other has.
+        let (sign, since) = match modified.duration_since(UNIX_EPOCH) {
+            Ok(since) => ("", since),
+            Err(error) => ("-", error.duration()),
+        };
+        write!(f, "{sign}{:x}-{length:x}{variant}", since.as_nanos())
+    }
+}
+
+/// The most bytes the opaque part of a tag of ours takes: two numbers, a sign and a variant.
+const MAX_TAG: usize = 64;
+
+fn write_into<'a>(buffer: &'a mut [u8; MAX_TAG], text: &impl fmt::Display) -> &'a [u8] {
+    use std::io::Write;
+    let mut rest = &mut buffer[..];
+    // What did not fit is no tag of ours.
+    let _ = write!(rest, "{text}");
+    let left = rest.len();
+    &buffer[..MAX_TAG - left]
+}
+
+/// The fields of a request that make it conditional.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Conditions<'a> {
+    /// If-Match.
+    pub if_match: Option<&'a [u8]>,
+    /// If-None-Match.
+    pub if_none_match: Option<&'a [u8]>,
+    /// If-Modified-Since.
+    pub if_modified_since: Option<&'a [u8]>,
+    /// If-Unmodified-Since.
+    pub if_unmodified_since: Option<&'a [u8]>,
+    /// If-Range.
+    pub if_range: Option<&'a [u8]>,
+}
+
+/// What the conditions come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Do what the request asks for.
+    Proceed,
+    /// 304: the client has it already.
+    NotModified,
+    /// 412: the client wants it only if it were in another state.
+    PreconditionFailed,
+}
+
+impl Conditions<'_> {
+    /// Weighs the conditions of a GET or HEAD request in the order of RFC 9110 section 13.2.2.
+    pub fn verdict(&self, file: &Validators) -> Verdict {
+        let holds = match (self.if_match, self.if_unmodified_since) {
+            (Some(tags), _) => any_tag(tags, |tag| file.matches_strongly(tag)),
+            (None, Some(since)) => date(since).is_none_or(|d| whole_second(file.modified) <= d),
+            (None, None) => true,
+        };
+        let has_it = match (self.if_none_match, self.if_modified_since) {
+            (Some(tags), _) => any_tag(tags, |tag| file.matches_weakly(tag)),
+            (None, Some(since)) => date(since).is_some_and(|d| whole_second(file.modified) <= d),
+            (None, None) => false,
+        };
+        match (holds, has_it) {
+            (false, _) => Verdict::PreconditionFailed,
+            (true, true) => Verdict::NotModified,
+            (true, false) => Verdict::Proceed,
+        }
+    }
+
+    /// True if the Range field is to be looked at: there is no If-Range, or it names this state.
+    pub fn allow_range(&self, file: &Validators) -> bool {
+        self.if_range
+            .is_none_or(|value| file.matches_if_range(value))
+    }
+}
+
+/// True if the value is `*` or a list in which `test` holds for a tag. A tag may contain commas.
+fn any_tag(value: &[u8], test: impl Fn(&[u8]) -> bool) -> bool {
+    if value == b"*" {
+        return true;
+    }
+    let mut rest = value;
+    loop {
+        while let [b' ' | b'\t' | b',', after @ ..] = rest {
+            rest = after;
+        }
+        let quote = match rest {
+            [b'"', ..] => 0,
+            [b'W', b'/', b'"', ..] => 2,
+            // The end, or no tag: what stands behind it can't be trusted either.
+            _ => return false,
+        };
+        let Some(end) = memchr::memchr(b'"', &rest[quote + 1..]) else {
+            return false;
+        };
+        let (tag, after) = rest.split_at(quote + end + 2);
+        if test(tag) {
+            return true;
+        }
+        rest = after;
+    }
+}
+
+/// A date in any of the three forms of RFC 9110 section 5.6.7; anything else is no condition.
+fn date(value: &[u8]) -> Option<SystemTime> {
+    parse_http_date(str::from_utf8(value).ok()?).ok()
+}
+
+/// What a date can say of a time.
+fn whole_second(time: SystemTime) -> SystemTime {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => UNIX_EPOCH + Duration::from_secs(since.as_secs()),
+        Err(_) => time,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(second)
+    }
+
+    /// A file of 16 bytes, changed on Sun, 06 Nov 1994 08:49:37.5 GMT.
+    fn file() -> Validators {
+        let modified = at(784_111_777) + Duration::from_millis(500);
+        Validators::new(16, modified, at(2_000_000_000), "")
+    }
+
+    const TAG: &str = "\"ae1b981da166f00-10\"";
+
+    #[test]
+    fn tags() {
+        assert_eq!(file().to_string(), TAG);
+        let young = Validators::new(16, at(100), at(100), "br");
+        assert_eq!(young.to_string(), "W/\"174876e800-10br\"");
+        let from_the_future = Validators::new(16, at(200), at(100), "");
+        assert_eq!(from_the_future.modified(), at(100));
+        let before = Validators::new(u64::MAX, at(0) - Duration::from_nanos(1), at(100), "");
+        assert_eq!(before.to_string(), "\"-1-ffffffffffffffff\"");
+    }
+
+    const BEFORE: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
+    const SAME: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const AFTER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
+
+    fn verdict(fields: &[(&str, &str)], file: &Validators) -> Verdict {
+        let mut conditions = Conditions::default();
+        for (name, value) in fields {
+            let value = Some(value.as_bytes());
+            match *name {
+                "match" => conditions.if_match = value,
+                "none" => conditions.if_none_match = value,
+                "since" => conditions.if_modified_since = value,
+                "until" => conditions.if_unmodified_since = value,
+                _ => panic!("{name}"),
+            }
+        }
+        conditions.verdict(file)
+    }
+
+    #[test]
+    fn verdicts() {
+        use Verdict::{NotModified, PreconditionFailed, Proceed};
+        let weak = format!("W/{TAG}");
+        let list = format!("\"a,b\", W/\"c\" ,,{TAG}");
+        let broken = format!("nonsense, {TAG}");
+        let cases: &[(&[(&str, &str)], Verdict)] = &[
+            (&[], Proceed),
+            (&[("match", "*")], Proceed),
+            (&[("match", TAG)], Proceed),
+            (&[("match", &list)], Proceed),
+            (&[("match", &weak)], PreconditionFailed),
+            (&[("match", "\"x\"")], PreconditionFailed),
+            (&[("match", "")], PreconditionFailed),
+            (&[("none", "*")], NotModified),
+            (&[("none", TAG)], NotModified),
+            (&[("none", &weak)], NotModified),
+            (&[("none", &list)], NotModified),
+            (&[("none", &broken)], Proceed),
+            (&[("none", "\"x\"")], Proceed),
+            (&[("since", BEFORE)], Proceed),
+            (&[("since", SAME)], NotModified),
+            (&[("since", AFTER)], NotModified),
+            (&[("since", "Sunday, 06-Nov-94 08:49:37 GMT")], NotModified),
+            (&[("since", "Sun Nov  6 08:49:37 1994")], NotModified),
+            (&[("since", "yesterday")], Proceed),
+            (&[("until", BEFORE)], PreconditionFailed),
+            (&[("until", SAME)], Proceed),
+            (&[("until", "yesterday")], Proceed),
+            // A tag rules over a date.
+            (&[("none", "\"x\""), ("since", AFTER)], Proceed),
+            (&[("match", TAG), ("until", BEFORE)], Proceed),
+            (&[("match", "\"x\""), ("none", TAG)], PreconditionFailed),
+            (&[("match", TAG), ("none", TAG)], NotModified),
+        ];
+        for (fields, expected) in cases {
+            assert_eq!(verdict(fields, &file()), *expected, "{fields:?}");
+        }
+        let young = Validators::new(16, at(100), at(100), "");
+        let tag = young.to_string();
+        assert_eq!(verdict(&[("none", &tag)], &young), NotModified);
+        assert_eq!(verdict(&[("match", &tag)], &young), PreconditionFailed);
+    }
+
+    #[test]
+    fn if_range_wants_exactly_this_state() {
+        let allows = |value: &str, file: &Validators| {
+            let conditions = Conditions {
+                if_range: Some(value.as_bytes()),
+                ..Conditions::default()
+            };
+            conditions.allow_range(file)
+        };
+        assert!(Conditions::default().allow_range(&file()));
+        assert!(allows(TAG, &file()));
+        assert!(allows(SAME, &file()));
+        for value in [BEFORE, AFTER, "\"x\"", &format!("W/{TAG}"), "", "yesterday"] {
+            assert!(!allows(value, &file()), "{value}");
+        }
+        let young = Validators::new(16, at(784_111_777), at(784_111_777), "");
+        assert!(!allows(SAME, &young));
+    }
+}

@@ -1,0 +1,111 @@
+//! Content codings (RFC 9110 section 8.4.1): which of those that are there a client prefers.
+
+/// A content coding that a file's sibling may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coding {
+    /// The name in Content-Encoding and Accept-Encoding.
+    pub name: &'static str,
+    /// What the sibling's name has behind the file's.
+    pub suffix: &'static str,
+}
+
+/// All codings, the best first.
+pub const CODINGS: [Coding; 3] = [
+    Coding {
+        name: "br",
+        suffix: ".br",
+    },
+    Coding {
+        name: "zstd",
+        suffix: ".zst",
+    },
+    Coding {
+        name: "gzip",
+        suffix: ".gz",
+    },
+];
+
+/// The codings that the value of Accept-Encoding accepts at least as gladly as none at all, the most welcome first and
+/// the better first among equals (RFC 9110 section 12.5.3). Whoever names codings and says nothing of `identity` wants
+/// the codings.
+pub fn accepted(value: &[u8]) -> impl Iterator<Item = Coding> {
+    let identity = weight(value, "identity").unwrap_or(0);
+    let mut rated = CODINGS.map(|coding| {
+        let weight = weight(value, coding.name).or_else(|| weight(value, "*"));
+        (weight.unwrap_or(0), coding)
+    });
+    rated.sort_by_key(|(weight, _)| std::cmp::Reverse(*weight));
+    let welcome = move |(weight, _): &(u16, Coding)| *weight > 0 && *weight >= identity;
+    rated.into_iter().filter(welcome).map(|(_, coding)| coding)
+}
+
+/// The weight of a coding that is named, in thousandths. What cannot be read is not named.
+fn weight(value: &[u8], name: &str) -> Option<u16> {
+    value.split(|&b| b == b',').find_map(|member| {
+        let mut parts = member.split(|&b| b == b';').map(<[u8]>::trim_ascii);
+        let coding = parts.next()?;
+        // RFC 9110 section 8.4.1.3: x-gzip is gzip.
+        let coding = coding.strip_prefix(b"x-").unwrap_or(coding);
+        if !coding.eq_ignore_ascii_case(name.as_bytes()) {
+            return None;
+        }
+        match parts.next() {
+            None => Some(1000),
+            Some([b'q' | b'Q', b'=', digits @ ..]) => thousandths(digits),
+            Some(_) => None,
+        }
+    })
+}
+
+/// `0`, `0.5`, `1.000`: at most three digits behind the point (RFC 9110 section 12.4.2).
+fn thousandths(text: &[u8]) -> Option<u16> {
+    let (whole, rest) = text.split_first()?;
+    let fraction = match rest {
+        [] => rest,
+        [b'.', fraction @ ..] if fraction.len() <= 3 => fraction,
+        _ => return None,
+    };
+    if !fraction.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let digits = fraction.iter().chain(b"000").take(3);
+    let below = digits.fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
+    match (whole, below) {
+        (b'0', below) => Some(below),
+        (b'1', 0) => Some(1000),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields() {
+        let cases = [
+            ("gzip", "gzip"),
+            ("gzip, deflate, br, zstd", "br zstd gzip"),
+            ("GZIP;q=1", "gzip"),
+            ("x-gzip", "gzip"),
+            ("br;q=0.5, gzip;q=0.8", "gzip br"),
+            ("br;q=0.5, gzip;q=0.8, identity;q=0.1", "gzip br"),
+            ("br;q=0.5, gzip;q=0.8, identity;q=0", "gzip br"),
+            ("*", "br zstd gzip"),
+            ("*;q=0", ""),
+            ("br;q=0, *", "zstd gzip"),
+            ("br;q=0.000, gzip;q=1.000", "gzip"),
+            ("identity", ""),
+            ("", ""),
+            ("gzip;q=2", ""),
+            ("gzip;q=1.001", ""),
+            ("gzip;q=0.1234", ""),
+            ("gzip;level=1", ""),
+            ("br;q=x, gzip", "gzip"),
+        ];
+        for (value, expected) in cases {
+            let names: Vec<_> = accepted(value.as_bytes()).map(|c| c.name).collect();
+            assert_eq!(names.join(" "), expected, "{value}");
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Range requests (RFC 9110 section 14): which bytes of a file a client wants.
+
+use arrayvec::ArrayVec;
+
+/// The most stretches that are sent in one answer. A request for more, after those that touch have been joined, gets
+/// the whole file: RFC 9110 section 14.2 warns of clients that ask for many small ones.
+pub const MAX_STRETCHES: usize = 64;
+
+/// Stretches closer to each other than this are joined: a part's own head takes about as many bytes.
+const JOIN_GAP: u64 = 80;
+
+/// A stretch of a file: `first..=last`, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// The first byte.
+    pub first: u64,
+    /// The last byte, not before the first.
+    pub last: u64,
+}
+
+impl Stretch {
+    /// Its length in bytes.
+    pub fn length(&self) -> u64 {
+        self.last - self.first + 1
+    }
+}
+
+/// What a Range field comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it lives for a moment on the stack, and allocates nothing"
+)]
+pub enum Ranges {
+    /// Nothing: send the whole file.
+    Whole,
+    /// 416: none of the stretches lies in the file.
+    Unsatisfiable,
+    /// These, in the order in which they were asked for. One or more.
+    Some(ArrayVec<Stretch, MAX_STRETCHES>),
+}
+
+impl Ranges {
+    /// Reads the value of a Range field for a file of this length in bytes. Anything malformed, and any unit but bytes,
+    /// is no range request (RFC 9110 section 14.2).
+    pub fn parse(value: &[u8], length: u64) -> Ranges {
+        match parse(value, length) {
+            None => Ranges::Whole,
+            Some(stretches) if stretches.is_empty() => Ranges::Unsatisfiable,
+            Some(stretches) => Ranges::Some(stretches),
+        }
+    }
+}
+
+fn parse(value: &[u8], length: u64) -> Option<ArrayVec<Stretch, MAX_STRETCHES>> {
+    let (unit, list) = value.split_at_checked(6)?;
+    if !unit.eq_ignore_ascii_case(b"bytes=") {
+        return None;
+    }
+    let mut found: ArrayVec<Stretch, MAX_STRETCHES> = ArrayVec::new();
+    let mut any = false;
+    for spec in list.split(|&b| b == b',').map(<[u8]>::trim_ascii) {
+        if spec.is_empty() {
+            continue;
+        }
+        any = true;
+        let Some(stretch) = stretch(spec, length)? else {
+            continue;
+        };
+        match found.iter_mut().find(|other| are_near(other, &stretch)) {
+            Some(other) => {
+                other.first = other.first.min(stretch.first);
+                other.last = other.last.max(stretch.last);
+            }
+            None => found.try_push(stretch).ok()?,
+        }
+    }
+    // What was joined may have come near to others.
+    while let Some((kept, joined)) = near_pair(&found) {
+        let stretch = found.remove(joined);
+        found[kept].first = found[kept].first.min(stretch.first);
+        found[kept].last = found[kept].last.max(stretch.last);
+    }
+    any.then_some(found)
+}
+
+/// `None` if it is malformed; `Some(None)` if it lies outside the file.
+#[allow(clippy::option_option, reason = "malformed and outside are two things")]
+fn stretch(spec: &[u8], length: u64) -> Option<Option<Stretch>> {
+    let dash = memchr::memchr(b'-', spec)?;
+    let (first, last) = (&spec[..dash], &spec[dash + 1..]);
+    let end = length.checked_sub(1);
+    Some(match (first, last) {
+        (b"", suffix) => {
+            let suffix = number(suffix)?;
+            let within = end.filter(|_| suffix > 0);
+            within.map(|last| Stretch {
+                first: length.saturating_sub(suffix),
+                last,
+            })
+        }
+        (first, b"") => {
+            let first = number(first)?;
+            end.filter(|&end| first <= end)
+                .map(|last| Stretch { first, last })
+        }
+        (first, last) => {
+            let (first, last) = (number(first)?, number(last)?);
+            if last < first {
+                return None;
+            }
+            end.filter(|&end| first <= end).map(|end| Stretch {
+                first,
+                last: last.min(end),
+            })
+        }
+    })
+}
+
+/// Digits only. A number that is too large is as good as the largest.
+fn number(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let value = digits.iter().try_fold(0_u64, |value, digit| {
+        value.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
+    });
+    Some(value.unwrap_or(u64::MAX))
+}
+
+fn are_near(one: &Stretch, other: &Stretch) -> bool {
+    let (lower, upper) = match one.first <= other.first {
+        true => (one, other),
+        false => (other, one),
+    };
+    upper.first <= lower.last.saturating_add(JOIN_GAP)
+}
+
+fn near_pair(found: &[Stretch]) -> Option<(usize, usize)> {
+    let pairs = (0..found.len()).flat_map(|a| (a + 1..found.len()).map(move |b| (a, b)));
+    pairs
+        .into_iter()
+        .find(|(a, b)| are_near(&found[*a], &found[*b]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(value: &str, length: u64) -> String {
+        match Ranges::parse(value.as_bytes(), length) {
+            Ranges::Whole => "whole".into(),
+            Ranges::Unsatisfiable => "none".into(),
+            Ranges::Some(found) => {
+                let found = found.iter().map(|s| format!("{}-{}", s.first, s.last));
+                found.collect::<Vec<_>>().join(" ")
+            }
+        }
+    }
+
+    #[test]
+    fn fields() {
+        let cases = [
+            ("bytes=0-0", 1000, "0-0"),
+            ("bytes=0-499", 1000, "0-499"),
+            ("Bytes=0-499", 1000, "0-499"),
+            ("bytes=500-", 1000, "500-999"),
+            ("bytes=-1", 1000, "999-999"),
+            ("bytes=-2000", 1000, "0-999"),
+            ("bytes=999-99999999999999999999999", 1000, "999-999"),
+            ("bytes=1000-", 1000, "none"),
+            ("bytes=1000-1001", 1000, "none"),
+            ("bytes=-0", 1000, "none"),
+            ("bytes=0-", 0, "none"),
+            ("bytes=-5", 0, "none"),
+            (
+                "bytes=5000000000-5000000001",
+                1 << 33,
+                "5000000000-5000000001",
+            ),
+            ("bytes=0-1,500-501, -1", 1000, "0-1 500-501 999-999"),
+            ("bytes=, 0-1 ,,", 1000, "0-1"),
+            ("bytes=500-501,0-1", 1000, "500-501 0-1"),
+            ("bytes=0-10,5-20", 1000, "0-20"),
+            ("bytes=0-0,50-50", 1000, "0-50"),
+            ("bytes=0-0,300-300,100-250", 1000, "0-0 100-300"),
+            ("bytes=0-0,160-160,80-80", 1000, "0-160"),
+            ("bytes=0-1,2000-", 1000, "0-1"),
+            ("bytes=2000-,3000-", 1000, "none"),
+            ("bytes=", 1000, "whole"),
+            ("bytes=,", 1000, "whole"),
+            ("bytes", 1000, "whole"),
+            ("bytes=x", 1000, "whole"),
+            ("bytes=5", 1000, "whole"),
+            ("bytes=5-4", 1000, "whole"),
+            ("bytes=-", 1000, "whole"),
+            ("bytes=0-1,x", 1000, "whole"),
+            ("bytes=+0-1", 1000, "whole"),
+            ("bytes=0 - 1", 1000, "whole"),
+            ("bytes 0-1", 1000, "whole"),
+            ("lines=0-1", 1000, "whole"),
+        ];
+        for (value, length, expected) in cases {
+            assert_eq!(shown(value, length), expected, "{value} of {length}");
+        }
+    }
+
+    #[test]
+    fn too_many() {
+        let many = |count: u64| {
+            let specs: Vec<_> = (0..count).map(|n| format!("{0}-{0}", n * 1000)).collect();
+            shown(&format!("bytes={}", specs.join(",")), 1_000_000)
+        };
+        assert_eq!(many(64).split(' ').count(), 64);
+        assert_eq!(many(65), "whole");
+        let touching = "bytes=0-1".to_owned() + &",0-1".repeat(1000);
+        assert_eq!(shown(&touching, 1000), "0-1");
+    }
+}

@@ -1,0 +1,342 @@
+//! Files over HTTP/1.1.
+//!
+//! A session is always in one [`State`]. Answers to pipelined requests are gathered in the output until it is full or
+//! one of them has a body of its own. What to answer is the [`Site`]'s business; here it is said when, and what becomes
+//! of the connection.
+
+mod answer;
+mod site;
+
+use super::Service;
+use crate::config::{AccessLog, Config, StartError};
+use crate::files::Root;
+use crate::http1::{Body as RequestBody, BodyReader, HeadEnd, Request, Status, request_line};
+use crate::observe::access_log::{self, Record};
+use crate::session::{Body, Context, Session, Timeout, Wait};
+use answer::{Answer, CONTINUE, Parts};
+use site::Site;
+use std::io::ErrorKind;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+struct Http(Arc<Site>);
+
+pub(super) fn start(config: &Config) -> Result<Arc<dyn Service>, StartError> {
+    let indexes = config.http.indexes.clone();
+    let root = Root::open(&config.root, indexes).map_err(|error| {
+        StartError(match error.kind() {
+            ErrorKind::Unsupported => {
+                "this kernel has no openat2(2), which keeps requests inside the \
+                                       root: Linux 5.6 or later is needed"
+                    .into()
+            }
+            _ => format!(
+                "cannot serve {}: {error}; name a directory that can be read",
+                config.root.display()
+            ),
+        })
+    })?;
+    Ok(Arc::new(Http(Arc::new(Site::new(root, config)?))))
+}
+
+impl Service for Http {
+    fn session(&self, peer: Option<IpAddr>) -> Box<dyn Session> {
+        Box::new(HttpSession {
+            site: self.0.clone(),
+            peer,
+            state: State::ReadingRequest,
+            head_end: HeadEnd::default(),
+            begun: false,
+            answered: false,
+            blank_line_seen: false,
+            last: None,
+            body: None,
+            parts: None,
+            unlogged: None,
+        })
+    }
+
+    fn about(&self) -> String {
+        self.0.root.path().display().to_string()
+    }
+
+    fn url_scheme(&self) -> Option<&'static str> {
+        Some("http")
+    }
+}
+
+/// Where a conversation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The last answer is out; a request is awaited or has come in part.
+    ReadingRequest,
+    /// A request's head has come, its body is still coming and is dropped.
+    ReadingBody,
+    /// An answer, or several, wait to be sent; the last one's head is among them.
+    WritingHead,
+    /// The last answer's head is out, its body is not.
+    StreamingFile,
+}
+
+struct HttpSession {
+    site: Arc<Site>,
+    peer: Option<IpAddr>,
+    state: State,
+    head_end: HeadEnd,
+    /// The next request's first byte has come.
+    begun: bool,
+    /// There has been a request.
+    answered: bool,
+    /// The one blank line before a request that RFC 9112 section 2.2 wants overlooked.
+    blank_line_seen: bool,
+    /// What comes after the last answer, once it is known to be the last.
+    last: Option<Wait>,
+    body: Option<Box<Pending>>,
+    parts: Option<Box<Parts>>,
+    unlogged: Option<Box<Unlogged>>,
+}
+
+/// A request whose body is on its way. It is answered when that is over: a client may not read before it has sent.
+struct Pending {
+    head: Box<[u8]>,
+    reader: BodyReader,
+}
+
+/// The log line of an answer whose body is on its way: it waits for the number of bytes.
+struct Unlogged {
+    begin: Vec<u8>,
+    end: Vec<u8>,
+    length: u64,
+}
+
+impl Session for HttpSession {
+    fn receive(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
+        if let Some(pending) = self.body.take() {
+            return self.read_body(pending, input, cx);
+        }
+        if cx.room() < self.site.answer_room {
+            return 0;
+        }
+        self.begun = true;
+        match self.head_end.find(input, self.site.options.max_head) {
+            Ok(None) => 0,
+            Ok(Some(2)) if !self.blank_line_seen => {
+                self.blank_line_seen = true;
+                2
+            }
+            Ok(Some(length)) => self.take_head(&input[..length], cx),
+            Err(status) => {
+                self.refuse(status, request_line(input), cx);
+                input.len()
+            }
+        }
+    }
+
+    fn sent(&mut self, cx: &mut Context<'_>) {
+        if cx.output.is_empty()
+            && let Some(parts) = &mut self.parts
+            && !parts.is_over()
+        {
+            if let Some(body) = parts.put_next(cx) {
+                cx.put_body(body);
+            }
+        } else if cx.output.is_empty() {
+            self.parts = None;
+            self.state = match self.body {
+                Some(_) => State::ReadingBody,
+                None => State::ReadingRequest,
+            };
+            self.log_kept(0, cx);
+        } else if cx.output.bytes().is_empty() {
+            self.state = State::StreamingFile;
+        }
+    }
+
+    fn timed_out(&mut self, timeout: Timeout, cx: &mut Context<'_>) {
+        if matches!(timeout, Timeout::Head | Timeout::Body) {
+            self.refuse(Status::REQUEST_TIMEOUT, b"", cx);
+        }
+    }
+
+    fn closed(&mut self, cx: &mut Context<'_>) {
+        let in_output = cx.output.body().map_or(0, Body::left);
+        let in_parts = self.parts.as_ref().map_or(0, |parts| parts.unsent());
+        self.log_kept(in_output + in_parts, cx);
+    }
+
+    fn waits_for(&self) -> Wait {
+        match self.last {
+            Some(wait) => wait,
+            None if self.body.is_some() => Wait::Bytes(Timeout::Body),
+            None if self.begun => Wait::Bytes(Timeout::Head),
+            None if self.answered => Wait::Bytes(Timeout::Idle),
+            None => Wait::Bytes(Timeout::First),
+        }
+    }
+
+    fn state(&self) -> &'static str {
+        match self.state {
+            State::ReadingRequest => "reading request",
+            State::ReadingBody => "reading body",
+            State::WritingHead => "writing head",
+            State::StreamingFile => "streaming file",
+        }
+    }
+}
+
+impl HttpSession {
+    /// Answers a complete head, or begins to read the body that follows it. Says how many bytes it took: 0 if there is
+    /// no room for the answer yet.
+    fn take_head(&mut self, head: &[u8], cx: &mut Context<'_>) -> usize {
+        let line = request_line(head);
+        let request = match Request::parse(head) {
+            Ok(request) => request,
+            Err(status) => {
+                self.refuse(status, line, cx);
+                return head.len();
+            }
+        };
+        if request.body == RequestBody::None {
+            return match self.answer(&request, line, cx) {
+                true => head.len(),
+                false => 0,
+            };
+        }
+        match BodyReader::new(request.body, self.site.options.max_body) {
+            Ok(reader) => {
+                if request.expects_continue {
+                    cx.put(CONTINUE);
+                }
+                self.state = State::ReadingBody;
+                self.body = Some(Box::new(Pending {
+                    head: head.into(),
+                    reader,
+                }));
+            }
+            Err(status) => self.put(Answer::plain(status), Some(&request), false, line, cx),
+        }
+        head.len()
+    }
+
+    fn read_body(
+        &mut self,
+        mut pending: Box<Pending>,
+        input: &[u8],
+        cx: &mut Context<'_>,
+    ) -> usize {
+        // The answer must have room when the last byte has been taken.
+        if !cx.output.is_empty() {
+            self.body = Some(pending);
+            return 0;
+        }
+        let line = request_line(&pending.head);
+        match (pending.reader.take(input), Request::parse(&pending.head)) {
+            (Ok(taken), Ok(request)) if pending.reader.is_done() => {
+                self.answer(&request, line, cx);
+                taken
+            }
+            (Ok(taken), Ok(_)) => {
+                self.body = Some(pending);
+                taken
+            }
+            (Err(status), _) | (_, Err(status)) => {
+                self.refuse(status, line, cx);
+                input.len()
+            }
+        }
+    }
+
+    /// Answers a request that has come as a whole. False if there is no room for the answer yet.
+    fn answer(&mut self, request: &Request<'_>, line: &[u8], cx: &mut Context<'_>) -> bool {
+        let answer = self.site.decide(request, cx.worker.time.wall());
+        let location_length = answer.location.as_ref().map_or(0, String::len);
+        if cx.room() < self.site.answer_room + location_length && !cx.output.is_empty() {
+            return false;
+        }
+        cx.worker.costly |= answer.was_costly();
+        self.begun = false;
+        self.answered = true;
+        self.blank_line_seen = false;
+        self.put(answer, Some(request), true, line, cx);
+        true
+    }
+
+    /// Answers what cannot be understood. Where the next request begins is then unknown, so there is none.
+    fn refuse(&mut self, status: Status, line: &[u8], cx: &mut Context<'_>) {
+        self.put(Answer::plain(status), None, false, line, cx);
+    }
+
+    /// Puts out an answer. `is_read` says that the request and its body have been read to their end: what comes next is
+    /// another request.
+    fn put(
+        &mut self,
+        answer: Answer,
+        request: Option<&Request<'_>>,
+        is_read: bool,
+        line: &[u8],
+        cx: &mut Context<'_>,
+    ) {
+        let stays = is_read && !cx.worker.closing && request.is_some_and(|r| r.keep_alive);
+        let length = match line.starts_with(b"HEAD ") {
+            true => 0,
+            false => answer.length(),
+        };
+        if !stays {
+            // Whatever arrives after we have closed destroys what the client has not read by then. A short answer is
+            // with it before it can say anything more.
+            self.last = Some(match is_read && (length == 0 || answer.is_short()) {
+                true => Wait::Close,
+                false => Wait::Linger,
+            });
+        }
+        let more = self.site.more(&answer);
+        answer.put_head(request.map(|r| r.version), stays, more, cx);
+        self.state = State::WritingHead;
+        cx.worker.counters.requests += 1;
+        let status = answer.status;
+        let (body, parts) = match length {
+            0 => (None, None),
+            _ => answer.into_body(cx),
+        };
+        self.parts = parts;
+        if self.site.access_log != AccessLog::Off {
+            let record = Record {
+                peer: self.peer,
+                date: cx.worker.time.log_date(),
+                line,
+                status: status.code(),
+                referer: request.and_then(|r| r.referer),
+                user_agent: request.and_then(|r| r.user_agent),
+            };
+            self.log(&record, length, body.is_some(), cx);
+        }
+        if let Some(body) = body {
+            cx.put_body(body);
+        }
+    }
+
+    /// Writes the line of an answer into the access log, or, if its body has yet to be sent, keeps it until then.
+    fn log(&mut self, record: &Record<'_>, length: u64, unsent: bool, cx: &mut Context<'_>) {
+        let format = self.site.access_log;
+        if unsent {
+            let (mut begin, mut end) = (Vec::new(), Vec::new());
+            record.begin(&mut begin);
+            record.end(format, &mut end);
+            self.unlogged = Some(Box::new(Unlogged { begin, end, length }));
+        } else {
+            record.begin(&mut cx.worker.log);
+            access_log::number(length, &mut cx.worker.log);
+            record.end(format, &mut cx.worker.log);
+        }
+    }
+
+    /// Writes the line that was kept, if there is one, now that all but `unsent` bytes of the body are out.
+    fn log_kept(&mut self, unsent: u64, cx: &mut Context<'_>) {
+        if let Some(kept) = self.unlogged.take() {
+            let log = &mut cx.worker.log;
+            log.extend_from_slice(&kept.begin);
+            access_log::number(kept.length - unsent, log);
+            log.extend_from_slice(&kept.end);
+        }
+    }
+}

@@ -1,0 +1,457 @@
+//! Which bytes of which representation: conditions, ranges, codings, request bodies, and the options of a site.
+
+use crate::common::{Client, Evserve, Response, on_every_model, pattern};
+use std::fs::{File, create_dir, write};
+use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
+use tempfile::TempDir;
+
+const MODIFIED: &str = "Sun, 09 Sep 2001 01:46:40 GMT";
+
+/// Written long ago, so that its state is certain.
+fn old_file(path: &Path, bytes: &[u8]) {
+    write(path, bytes).expect("written");
+    let file = File::options().write(true).open(path).expect("opened");
+    let time = UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    file.set_modified(time).expect("set");
+}
+
+fn tree() -> TempDir {
+    let root = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| root.path().join(name);
+    old_file(&path("data"), &pattern(10_000));
+    old_file(&path("empty"), b"");
+    for directory in [".git", ".well-known", "list"] {
+        create_dir(path(directory)).expect("made");
+    }
+    old_file(&path(".git/config"), b"secret");
+    old_file(&path(".well-known/x"), b"public");
+    old_file(&path("list/.hidden"), b"");
+    old_file(&path("list/start.html"), b"start");
+    old_file(&path("app.js"), b"plain script");
+    old_file(&path("app.js.br"), b"brotli");
+    old_file(&path("app.js.gz"), b"gzipped");
+    old_file(&path("404.html"), b"<p>not here");
+    root
+}
+
+fn ask(evserve: &Evserve, method: &str, path: &str, fields: &[&str]) -> Response {
+    let mut client = evserve.connect();
+    let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
+    client.send(format!(
+        "{method} {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{fields}\r\n"
+    ));
+    let mut response = client.head();
+    response.body = client.rest();
+    response
+}
+
+#[test]
+fn conditions() {
+    let root = tree();
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &["--cache-control", "max-age=60"]);
+        let plain = ask(&evserve, "GET", "/data", &[]);
+        let tag = plain.field("ETag").expect("a tag").to_owned();
+        assert_eq!(plain.field("Last-Modified"), Some(MODIFIED));
+        assert_eq!(plain.field("Accept-Ranges"), Some("bytes"));
+        let status = |fields: &[&str]| ask(&evserve, "GET", "/data", fields).status;
+        let (same, other) = (format!("If-None-Match: {tag}"), "If-None-Match: \"x\"");
+        let since = format!("If-Modified-Since: {MODIFIED}");
+        assert_eq!(status(&[&same]), 304);
+        assert_eq!(status(&["If-None-Match: *"]), 304);
+        assert_eq!(status(&[other]), 200);
+        assert_eq!(status(&[&since]), 304);
+        assert_eq!(status(&[other, &since]), 200, "the tag rules");
+        assert_eq!(status(&["If-Match: \"x\""]), 412);
+        assert_eq!(status(&[&format!("If-Match: {tag}")]), 200);
+        assert_eq!(
+            status(&["If-Unmodified-Since: Sat, 08 Sep 2001 01:46:40 GMT"]),
+            412
+        );
+        let unchanged = ask(&evserve, "GET", "/data", &[&same]);
+        assert_eq!(unchanged.body, b"");
+        assert_eq!(unchanged.field("ETag"), Some(&*tag));
+        assert_eq!(unchanged.field("Cache-Control"), Some("max-age=60"));
+        assert_eq!(unchanged.field("Content-Length"), None);
+        assert_eq!(unchanged.field("Content-Type"), None);
+        assert_eq!(ask(&evserve, "HEAD", "/data", &[&same]).status, 304);
+    });
+}
+
+/// A change within the clock's grain may not show, so nobody may be told that nothing has changed beyond doubt.
+#[test]
+fn a_young_file_has_a_weak_tag() {
+    let root = tree();
+    let evserve = Evserve::http("epoll", root.path(), &[]);
+    write(root.path().join("data"), "new").expect("written");
+    let tag = ask(&evserve, "GET", "/data", &[])
+        .field("ETag")
+        .expect("a tag")
+        .to_owned();
+    assert!(tag.starts_with("W/\""), "{tag}");
+    let if_range = format!("If-Range: {tag}");
+    assert_eq!(
+        ask(&evserve, "GET", "/data", &["Range: bytes=0-0", &if_range]).status,
+        200
+    );
+}
+
+#[test]
+fn single_ranges() {
+    let root = tree();
+    let bytes = pattern(10_000);
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &[]);
+        let cases = [
+            ("bytes=0-99", 0..100),
+            ("bytes=9999-", 9999..10_000),
+            ("bytes=-500", 9500..10_000),
+            ("bytes=5000-99999", 5000..10_000),
+            ("bytes=-99999", 0..10_000),
+        ];
+        for (range, expected) in cases {
+            let part = ask(&evserve, "GET", "/data", &[&format!("Range: {range}")]);
+            assert_eq!(part.status, 206, "{range}");
+            let shown = format!("bytes {}-{}/10000", expected.start, expected.end - 1);
+            assert_eq!(part.field("Content-Range"), Some(&*shown), "{range}");
+            assert!(part.body == bytes[expected], "{range}");
+        }
+        let beyond = ask(&evserve, "GET", "/data", &["Range: bytes=10000-"]);
+        assert_eq!(beyond.status, 416);
+        assert_eq!(beyond.field("Content-Range"), Some("bytes */10000"));
+        for range in ["bytes=x", "lines=0-1", "bytes=9-5"] {
+            let whole = ask(&evserve, "GET", "/data", &[&format!("Range: {range}")]);
+            assert_eq!((whole.status, whole.body.len()), (200, 10_000), "{range}");
+        }
+        assert_eq!(
+            ask(&evserve, "HEAD", "/data", &["Range: bytes=0-0"]).status,
+            200
+        );
+        assert_eq!(
+            ask(&evserve, "GET", "/empty", &["Range: bytes=0-"]).status,
+            416
+        );
+        let stale = ["Range: bytes=0-0", "If-Range: \"x\""];
+        assert_eq!(ask(&evserve, "GET", "/data", &stale).status, 200);
+        let fresh = ["Range: bytes=0-0", &format!("If-Range: {MODIFIED}")];
+        assert_eq!(ask(&evserve, "GET", "/data", &fresh).status, 206);
+    });
+}
+
+#[test]
+fn several_ranges_are_parts_of_one_body() {
+    let root = tree();
+    let bytes = pattern(10_000);
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &[]);
+        let mut client = evserve.connect();
+        client.send("GET /data HTTP/1.1\r\nHost: h\r\nRange: bytes=0-9,5000-5099,-1\r\n\r\n");
+        let answer = client.response();
+        assert_eq!(answer.status, 206);
+        let kind = answer.field("Content-Type").expect("a type");
+        let boundary = kind
+            .strip_prefix("multipart/byteranges; boundary=")
+            .expect(kind);
+        let mut expected = Vec::new();
+        for (first, last) in [(0, 9), (5000, 5099), (9999, 9999)] {
+            let head = format!(
+                "\r\n--{boundary}\r\nContent-Type: application/octet-stream\r\n\
+                 Content-Range: bytes {first}-{last}/10000\r\n\r\n"
+            );
+            expected.extend_from_slice(head.as_bytes());
+            expected.extend_from_slice(&bytes[first..=last]);
+        }
+        expected.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+        assert!(
+            answer.body == expected,
+            "{}",
+            String::from_utf8_lossy(&answer.body)
+        );
+        if answer.field("Connection") != Some("close") {
+            client.send("GET /empty HTTP/1.1\r\nHost: h\r\n\r\n");
+            assert_eq!(client.response().status, 200, "the connection is in step");
+        }
+        let many: Vec<_> = (0..65).map(|n| format!("{0}-{0}", n * 150)).collect();
+        let field = format!("Range: bytes={}", many.join(","));
+        let whole = ask(&evserve, "GET", "/data", &[&field]);
+        assert_eq!((whole.status, whole.body.len()), (200, 10_000));
+    });
+}
+
+#[test]
+fn offsets_beyond_four_gibibytes() {
+    let root = tempfile::tempdir().expect("a directory");
+    let file = File::create(root.path().join("huge")).expect("made");
+    file.set_len(5 << 30).expect("sparse");
+    std::os::unix::fs::FileExt::write_all_at(&file, b"marker", (5 << 30) - 6).expect("written");
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &[]);
+        let part = ask(&evserve, "GET", "/huge", &["Range: bytes=5368709114-"]);
+        assert_eq!(part.body, b"marker");
+        assert_eq!(
+            part.field("Content-Range"),
+            Some("bytes 5368709114-5368709119/5368709120")
+        );
+    });
+}
+
+#[test]
+fn compressed_siblings() {
+    let root = tree();
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &[]);
+        let with = |value: &str| {
+            let field = format!("Accept-Encoding: {value}");
+            ask(&evserve, "GET", "/app.js", &[&field])
+        };
+        let plain = ask(&evserve, "GET", "/app.js", &[]);
+        assert_eq!(plain.body, b"plain script");
+        assert_eq!(plain.field("Content-Encoding"), None);
+        assert_eq!(plain.field("Vary"), Some("Accept-Encoding"));
+        for (value, coding, body) in [
+            ("gzip, br", "br", &b"brotli"[..]),
+            ("gzip", "gzip", b"gzipped"),
+            ("br;q=0.1, gzip;q=0.9", "gzip", b"gzipped"),
+            ("zstd, gzip;q=0.1", "gzip", b"gzipped"),
+            ("*", "br", b"brotli"),
+        ] {
+            let coded = with(value);
+            assert_eq!(coded.field("Content-Encoding"), Some(coding), "{value}");
+            assert_eq!(coded.body, body, "{value}");
+            assert_eq!(coded.field("Vary"), Some("Accept-Encoding"));
+            assert_eq!(coded.field("Content-Type"), plain.field("Content-Type"));
+            assert_ne!(coded.field("ETag"), plain.field("ETag"));
+        }
+        assert_eq!(with("identity, gzip;q=0.5").body, b"plain script");
+        assert_eq!(with("br;q=0, gzip;q=0").body, b"plain script");
+        let itself = ask(&evserve, "GET", "/app.js.gz", &["Accept-Encoding: gzip"]);
+        assert_eq!(itself.field("Content-Encoding"), None);
+        assert_eq!(
+            ask(&evserve, "GET", "/data", &["Accept-Encoding: br"]).field("Vary"),
+            None
+        );
+    });
+    // A sibling from before the file's last change is not the file any more.
+    write(root.path().join("app.js"), "changed").expect("written");
+    let evserve = Evserve::http("epoll", root.path(), &[]);
+    let now = ask(&evserve, "GET", "/app.js", &["Accept-Encoding: br, gzip"]);
+    assert_eq!(
+        (now.field("Content-Encoding"), &now.body[..]),
+        (None, &b"changed"[..])
+    );
+}
+
+#[test]
+fn request_bodies_are_dropped_and_the_next_request_is_answered() {
+    let root = tree();
+    let next = "GET /empty HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    let post = |fields: &str, body: &str| {
+        format!("POST /data HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\n{body}{next}")
+    };
+    let large = "x".repeat(900_000);
+    let requests = [
+        post("Content-Length: 5", "GET /"),
+        post("Content-Length: 0", ""),
+        post("Content-Length: 900000", &large),
+        post(
+            "Transfer-Encoding: chunked",
+            "5;a=b\r\nGET /\r\n0\r\nT: u\r\n\r\n",
+        ),
+        post(
+            "Transfer-Encoding: chunked",
+            &format!("dbba0\r\n{large}\r\n0\r\n\r\n"),
+        ),
+        post("Content-Length: 5", "GET /").replace("POST", "GET"),
+    ];
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &[]);
+        for request in &requests {
+            let (head, _) = request.split_at(60);
+            for step in [usize::MAX, 7] {
+                let mut client = evserve.connect();
+                for chunk in request.as_bytes().chunks(step.max(request.len() / 2000)) {
+                    client.send(chunk);
+                }
+                let first = client.response();
+                let expected = if request.starts_with("GET") { 200 } else { 405 };
+                assert_eq!(first.status, expected, "{head:?}");
+                if first.field("Connection") == Some("close") {
+                    continue; // The blocking model: others wait.
+                }
+                assert_eq!(client.response().status, 200, "{head:?}");
+                assert_eq!(client.rest(), b"");
+            }
+        }
+    });
+}
+
+#[test]
+fn bodies_that_are_too_long_or_broken() {
+    let root = tree();
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &["--max-body", "10"]);
+        for (fields, body, status) in [
+            ("Content-Length: 11", "", 413),
+            ("Transfer-Encoding: chunked", "b\r\nhello", 413),
+            ("Transfer-Encoding: chunked", "6\r\nhello!\r\n5\r\n", 413),
+            ("Transfer-Encoding: chunked", "x\r\n", 400),
+            ("Transfer-Encoding: chunked", "1\r\nab\r\n", 400),
+            ("Transfer-Encoding: gzip", "", 501),
+            ("Content-Length: 1\r\nTransfer-Encoding: chunked", "", 400),
+        ] {
+            let mut client = evserve.connect();
+            client.send(format!(
+                "PUT /data HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\n{body}"
+            ));
+            let answer = client.response();
+            assert_eq!(answer.status, status, "{fields} {body:?}");
+            assert_eq!(answer.field("Connection"), Some("close"));
+            assert_eq!(client.rest(), b"");
+        }
+    });
+}
+
+#[test]
+fn expectations() {
+    let root = tree();
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &[]);
+        let mut client = evserve.connect();
+        let head =
+            "PUT /data HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
+        client.send(head);
+        assert_eq!(client.head().status, 100);
+        client.send("hello");
+        assert_eq!(client.response().status, 405);
+        let mut client = evserve.connect();
+        client.send(head.replace("100-continue", "a-miracle"));
+        assert_eq!(client.response().status, 417);
+        let mut client = evserve.connect();
+        client.send(head.replace(" 5", " 5000000"));
+        assert_eq!(
+            client.response().status,
+            413,
+            "no need to send what is not wanted"
+        );
+    });
+}
+
+#[test]
+fn a_body_that_does_not_come_is_given_up() {
+    let root = tree();
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &["--body-timeout", "200ms"]);
+        let mut client = evserve.connect();
+        client.send("PUT /data HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhel");
+        assert_eq!(client.response().status, 408);
+        assert_eq!(client.rest(), b"");
+    });
+}
+
+#[test]
+fn options_method() {
+    let root = tree();
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &[]);
+        for target in ["/data", "*", "/gone"] {
+            let answer = ask(&evserve, "OPTIONS", target, &[]);
+            assert_eq!(answer.status, 200, "{target}");
+            assert_eq!(answer.field("Allow"), Some("GET, HEAD, OPTIONS"));
+            assert_eq!(answer.field("Content-Length"), Some("0"));
+        }
+    });
+}
+
+#[test]
+fn hidden_names_and_options_of_a_site() {
+    let root = tree();
+    let evserve = Evserve::http("epoll", root.path(), &[]);
+    let get = |evserve: &Evserve, path: &str| ask(evserve, "GET", path, &[]);
+    assert_eq!(get(&evserve, "/.git/config").status, 404);
+    assert_eq!(get(&evserve, "/%2egit/config").status, 404);
+    assert_eq!(get(&evserve, "/.git").status, 404);
+    assert_eq!(get(&evserve, "/.well-known/x").body, b"public");
+    let page = String::from_utf8(get(&evserve, "/list/").body).expect("UTF-8");
+    assert!(
+        page.contains("start.html") && !page.contains(".hidden"),
+        "{page}"
+    );
+    assert_eq!(get(&evserve, "/data").field("Cache-Control"), None);
+
+    let options = [
+        "--hidden",
+        "--index",
+        "start.html",
+        "--header",
+        "X-A: b",
+        "--header",
+        "Y:c",
+    ];
+    let more = ["--error-page", "404=404.html"];
+    let evserve = Evserve::http("epoll", root.path(), &[&options[..], &more].concat());
+    assert_eq!(get(&evserve, "/.git/config").body, b"secret");
+    let index = get(&evserve, "/list/");
+    assert_eq!(
+        (&index.body[..], index.field("X-A"), index.field("Y")),
+        (&b"start"[..], Some("b"), Some("c"))
+    );
+    let gone = get(&evserve, "/gone");
+    assert_eq!((gone.status, &gone.body[..]), (404, &b"<p>not here"[..]));
+    assert_eq!(gone.field("Content-Type"), Some("text/html; charset=utf-8"));
+    let page = String::from_utf8(get(&evserve, "/").body).expect("UTF-8");
+    assert!(page.contains(".git/"), "{page}");
+
+    let options = [
+        "--no-listing",
+        "--fallback",
+        "404.html",
+        "--max-head",
+        "300",
+    ];
+    let evserve = Evserve::http("epoll", root.path(), &options);
+    assert_eq!(get(&evserve, "/list/").status, 403);
+    let app = get(&evserve, "/some/route");
+    assert_eq!((app.status, &app.body[..]), (200, &b"<p>not here"[..]));
+    assert_eq!(
+        ask(
+            &evserve,
+            "GET",
+            "/data",
+            &[&format!("A: {}", "x".repeat(300))]
+        )
+        .status,
+        431
+    );
+}
+
+/// A client that takes a byte now and then does not keep its connection for ever.
+#[test]
+fn a_reader_that_dribbles_is_given_up() {
+    let root = tempfile::tempdir().expect("a directory");
+    File::create(root.path().join("huge"))
+        .expect("made")
+        .set_len(1 << 30)
+        .expect("sparse");
+    let mut evserve = Evserve::http(
+        "epoll",
+        root.path(),
+        &["--send-timeout", "500ms", "--drain-timeout", "1h"],
+    );
+    let mut client: Client = evserve.connect();
+    client.send("GET /huge HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(client.head().status, 200);
+    // While it stops, nothing but its own deadline ends it.
+    evserve.terminate();
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut stream = client.stream();
+            while std::io::Read::read(&mut stream, &mut [0; 16]).is_ok_and(|count| count > 0) {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        assert!(evserve.wait().status.success());
+        let _ = client.stream().shutdown(std::net::Shutdown::Both);
+        reader.join().expect("it ended");
+    });
+}
