@@ -1,123 +1,366 @@
-//! A directory as a page.
+//! A directory as a page, made in slices: nobody else shall wait for a directory of a hundred thousand names.
 
 use super::Root;
 use super::path::{ENCODED, RelativePath};
-use maud::{DOCTYPE, Render, html};
-use percent_encoding::{PercentEncode, percent_encode};
-use rustix::fs::{Dir, FileType};
+use httpdate::HttpDate;
+use maud::{DOCTYPE, PreEscaped, Render, html};
+use percent_encoding::percent_encode;
+use rustix::fs::{AtFlags, Dir, FileType, Stat, statat};
+use serde::Serialize;
+use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// One line of a listing. Directories come before files, each in the order of their bytes.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
+/// How many entries one slice reads or writes: about a millisecond's work.
+const SLICE: usize = 500;
+
+/// What a listing looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    Html,
+    /// For programs: an array of objects.
+    Json,
+    /// A name per line.
+    Text,
+}
+
+impl Format {
+    /// The media type, and its parameters.
+    pub fn media_type(self) -> (&'static str, &'static str) {
+        match self {
+            Format::Html => ("text/html", "; charset=utf-8"),
+            Format::Json => ("application/json", ""),
+            Format::Text => ("text/plain", "; charset=utf-8"),
+        }
+    }
+}
+
+/// What a listing is sorted by. Directories come first in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// The bytes of the name.
+    Name,
+    /// The length.
+    Size,
+    /// The time of the last change.
+    Time,
+}
+
+/// How a listing is to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// What it looks like.
+    pub format: Format,
+    /// What it is sorted by.
+    pub key: Key,
+    /// The largest first.
+    pub descending: bool,
+    /// Names that begin with a dot are in it.
+    pub hidden: bool,
+}
+
+/// A listing on its way: [`step`](Listing::step) until there is a page.
+pub struct Listing {
+    path: RelativePath,
+    directory: OwnedFd,
+    order: Order,
+    /// `None` once all has been read.
+    reader: Option<Dir>,
+    entries: Vec<Entry>,
+    /// How many entries are in the page.
+    written: usize,
+    page: Vec<u8>,
+}
+
 struct Entry {
-    is_file: bool,
     name: Vec<u8>,
+    is_directory: bool,
+    size: u64,
+    modified: SystemTime,
 }
 
-/// The directory of `root` at `path`, open for reading, as an HTML page whose links lead to each entry, whatever its
-/// name. Names that begin with a dot are in it only if `hidden` ones are to be shown.
-///
-/// # Errors
-/// Those of reading a directory.
-pub fn listing(
-    root: &Root,
-    path: &mut RelativePath,
-    hidden: bool,
-    directory: BorrowedFd<'_>,
-) -> io::Result<String> {
-    let mut entries = read(root, path, directory)?;
-    entries.retain(|entry| hidden || !entry.name.starts_with(b"."));
-    let shown: Vec<_> = path.names().map(String::from_utf8_lossy).collect();
-    let title = format!("/{}", shown.join("/"));
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width";
-                meta name="color-scheme" content="light dark";
-                title { "Index of " (title) }
-            }
-            body {
-                h1 { "Index of " (title) }
-                ul {
-                    @if !shown.is_empty() { li { a href="../" { "../" } } }
-                    @for entry in &entries {
-                        @let slash = if entry.is_file { "" } else { "/" };
-                        li { a href={ (Url(&entry.name)) (slash) } { (Name(&entry.name)) (slash) } }
-                    }
-                }
-            }
-        }
-    };
-    Ok(page.into_string())
+/// An entry, as JSON has it.
+#[derive(Serialize)]
+struct Shown<'a> {
+    name: Cow<'a, str>,
+    /// The name as a relative link, which also says names that are no UTF-8.
+    href: String,
+    r#type: &'static str,
+    size: u64,
+    /// In seconds since the epoch.
+    modified: u64,
 }
 
-fn read(root: &Root, path: &mut RelativePath, directory: BorrowedFd<'_>) -> io::Result<Vec<Entry>> {
-    let mut entries = Vec::new();
-    for entry in Dir::read_from(directory)? {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if matches!(name, b"." | b"..") {
-            continue;
+impl Listing {
+    /// Begins to list the directory at `path`, open for reading.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn begin(path: RelativePath, directory: OwnedFd, order: Order) -> io::Result<Listing> {
+        Ok(Listing {
+            path,
+            order,
+            reader: Some(Dir::read_from(&directory)?),
+            directory,
+            entries: Vec::new(),
+            written: 0,
+            page: Vec::new(),
+        })
+    }
+
+    /// What it will look like.
+    pub fn format(&self) -> Format {
+        self.order.format
+    }
+
+    /// Does a slice of the work. The page, once it is complete.
+    ///
+    /// # Errors
+    /// Those of reading a directory.
+    pub fn step(&mut self, root: &Root) -> io::Result<Option<Vec<u8>>> {
+        if self.reader.is_some() {
+            if self.read(root)? {
+                self.reader = None;
+                let order = self.order;
+                self.entries.sort_unstable_by(|a, b| a.compare(b, order));
+                self.write_head();
+            }
+            return Ok(None);
         }
-        let is_directory = match entry.file_type() {
-            // Only for these does the directory itself not say what a request would find; and nothing else may be said
-            // of them, wherever they lead.
-            FileType::Symlink | FileType::Unknown => is_directory_behind(root, path, name),
-            known => known == FileType::Directory,
+        let slice = self.written..self.entries.len().min(self.written + SLICE);
+        self.written = slice.end;
+        for index in slice {
+            self.write_entry(index);
+        }
+        Ok((self.written == self.entries.len()).then(|| self.finish()))
+    }
+
+    /// True once there is no more to read.
+    fn read(&mut self, root: &Root) -> io::Result<bool> {
+        let Some(reader) = &mut self.reader else {
+            return Ok(true);
         };
-        entries.push(Entry {
-            is_file: !is_directory,
-            name: name.to_vec(),
+        for _ in 0..SLICE {
+            let name = match reader.read() {
+                None => return Ok(true),
+                Some(entry) => entry?.file_name().to_bytes().to_vec(),
+            };
+            if matches!(&name[..], b"." | b"..") || (name[0] == b'.' && !self.order.hidden) {
+                continue;
+            }
+            let stat = match statat(&self.directory, &*name, AtFlags::SYMLINK_NOFOLLOW) {
+                // What it leads to counts, and only what lies inside.
+                Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink => {
+                    root.stat_below(&mut self.path, &name)
+                }
+                stat => stat.ok(),
+            };
+            self.entries.push(Entry::new(name, stat.as_ref()));
+        }
+        Ok(false)
+    }
+
+    fn write_head(&mut self) {
+        match self.order.format {
+            Format::Html => self.page = self.html_head().into_bytes(),
+            Format::Json => self.page.push(b'['),
+            Format::Text => {}
+        }
+    }
+
+    fn write_entry(&mut self, index: usize) {
+        let entry = &self.entries[index];
+        match self.order.format {
+            Format::Html => self.page.extend_from_slice(entry.html().as_bytes()),
+            Format::Json => {
+                let separator: &[u8] = if index == 0 { b"\n" } else { b",\n" };
+                self.page.extend_from_slice(separator);
+                let written = serde_json::to_writer(&mut self.page, &entry.shown());
+                written.expect("a Vec takes all, and the entry has no odd keys");
+            }
+            Format::Text => {
+                self.page.extend_from_slice(entry.text().as_bytes());
+                self.page.push(b'\n');
+            }
+        }
+    }
+
+    fn finish(&mut self) -> Vec<u8> {
+        self.page.extend_from_slice(match self.order.format {
+            Format::Html => b"</tbody></table></body></html>\n",
+            Format::Json => b"\n]\n",
+            Format::Text => b"",
         });
+        std::mem::take(&mut self.page)
     }
-    entries.sort_unstable();
-    Ok(entries)
-}
 
-fn is_directory_behind(root: &Root, path: &mut RelativePath, name: &[u8]) -> bool {
-    let Ok(before) = path.append(&[b"/", name].concat()) else {
-        return false;
-    };
-    let is_directory = root.is_directory(path);
-    path.truncate(before);
-    is_directory
-}
+    fn html_head(&self) -> String {
+        let names: Vec<_> = self.path.names().map(String::from_utf8_lossy).collect();
+        let title = format!("/{}", names.join("/"));
+        let page = html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    title { "Index of " (title) }
+                    style { (PreEscaped(STYLE)) }
+                }
+                (PreEscaped("<body>"))
+                h1 { "Index of " (title) }
+                @if !names.is_empty() { p { a href="../" { "Parent directory" } } }
+                (PreEscaped("<table><thead>"))
+                tr {
+                    th { (self.sort_link(Key::Name, "Name")) }
+                    th { (self.sort_link(Key::Size, "Size")) }
+                    th { (self.sort_link(Key::Time, "Modified")) }
+                }
+                (PreEscaped("</thead><tbody>"))
+            }
+        };
+        // What is still to come goes before the end of the document.
+        page.into_string().trim_end_matches("</html>").into()
+    }
 
-/// A name in a link.
-struct Url<'a>(&'a [u8]);
-
-impl Render for Url<'_> {
-    fn render_to(&self, page: &mut String) {
-        let encoded: PercentEncode<'_> = percent_encode(self.0, ENCODED);
-        page.extend(encoded);
+    /// A column's heading: the order it leads to, and a mark where it is the order there is.
+    fn sort_link(&self, key: Key, heading: &str) -> impl Render + use<> {
+        let is_current = key == self.order.key;
+        let name = match key {
+            Key::Name => "name",
+            Key::Size => "size",
+            Key::Time => "time",
+        };
+        let direction = match is_current && !self.order.descending {
+            true => "desc",
+            false => "asc",
+        };
+        let mark = match (is_current, self.order.descending) {
+            (false, _) => "",
+            (true, false) => " \u{2191}",
+            (true, true) => " \u{2193}",
+        };
+        html! { a href={ "?sort=" (name) "&order=" (direction) } { (heading) (mark) } }
     }
 }
 
-/// A name as text, with what is no UTF-8 replaced.
-struct Name<'a>(&'a [u8]);
+const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;max-width:60rem;margin:1rem auto;padding:0 1rem}\
+h1{font-size:1.25rem;overflow-wrap:anywhere}table{width:100%;border-collapse:collapse}th{text-align:left}\
+td{padding:.1rem .5rem .1rem 0;overflow-wrap:anywhere}td+td{white-space:nowrap;overflow-wrap:normal}\
+tr:hover td{background:#8882}a{text-decoration:none}";
 
-impl Render for Name<'_> {
-    fn render_to(&self, page: &mut String) {
-        String::from_utf8_lossy(self.0).render_to(page);
+impl Entry {
+    /// What a request for it would find. Of what it would not find, nothing is said but the name.
+    fn new(name: Vec<u8>, stat: Option<&Stat>) -> Entry {
+        let is_directory =
+            stat.is_some_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::Directory);
+        let size = stat
+            .filter(|_| !is_directory)
+            .map_or(0, |stat| stat.st_size);
+        let seconds = stat.map_or(0, |stat| stat.st_mtime);
+        let seconds = u64::try_from(seconds).unwrap_or(0).min(LAST_SECOND);
+        Entry {
+            name,
+            is_directory,
+            size: u64::try_from(size).unwrap_or(0),
+            modified: UNIX_EPOCH + Duration::from_secs(seconds),
+        }
+    }
+
+    fn compare(&self, other: &Entry, order: Order) -> Ordering {
+        let by_key = match order.key {
+            Key::Name => Ordering::Equal,
+            Key::Size => self.size.cmp(&other.size),
+            Key::Time => self.modified.cmp(&other.modified),
+        };
+        let ordering = by_key.then_with(|| self.name.cmp(&other.name));
+        let ordering = if order.descending {
+            ordering.reverse()
+        } else {
+            ordering
+        };
+        other.is_directory.cmp(&self.is_directory).then(ordering)
+    }
+
+    fn slash(&self) -> &'static str {
+        if self.is_directory { "/" } else { "" }
+    }
+
+    fn text(&self) -> String {
+        format!("{}{}", String::from_utf8_lossy(&self.name), self.slash())
+    }
+
+    fn href(&self) -> String {
+        format!("{}{}", percent_encode(&self.name, ENCODED), self.slash())
+    }
+
+    fn html(&self) -> String {
+        let row = html! {
+            tr {
+                td { a href=(self.href()) { (self.text()) } }
+                td { @if !self.is_directory { (bytesize::ByteSize(self.size)) } }
+                td { (HttpDate::from(self.modified)) }
+            }
+        };
+        row.into_string()
+    }
+
+    fn shown(&self) -> Shown<'_> {
+        let since = self.modified.duration_since(UNIX_EPOCH);
+        Shown {
+            name: String::from_utf8_lossy(&self.name),
+            href: self.href(),
+            r#type: if self.is_directory {
+                "directory"
+            } else {
+                "file"
+            },
+            size: self.size,
+            modified: since.map_or(0, |since| since.as_secs()),
+        }
     }
 }
+
+/// The last second that HTTP's date format can say.
+const LAST_SECOND: u64 = 253_402_300_799;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::ffi::OsStr;
-    use std::os::fd::AsFd;
+    use std::fs::{File, create_dir, write};
     use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    const BY_NAME: Order = Order {
+        format: Format::Html,
+        key: Key::Name,
+        descending: false,
+        hidden: true,
+    };
+
+    fn made(all: &Path, target: &str, order: Order) -> String {
+        let root = Root::open(all, Vec::new()).expect("a root");
+        let path = RelativePath::decode(target.as_bytes()).expect("a path");
+        let directory = File::open(all.join(path.as_path())).expect("opened");
+        let mut listing = Listing::begin(path, directory.into(), order).expect("begun");
+        loop {
+            if let Some(page) = listing.step(&root).expect("a step") {
+                return String::from_utf8(page).expect("UTF-8");
+            }
+        }
+    }
 
     #[test]
     fn names_of_all_kinds() {
         let all = tempfile::tempdir().expect("a directory");
         let directory = all.path().join("<i>");
-        std::fs::create_dir(&directory).expect("made");
-        let names: [&[u8]; 7] = [
+        create_dir(&directory).expect("made");
+        let names: [&[u8]; 8] = [
             b"b.txt",
             b"a b",
             b"<script>\"'&",
@@ -125,27 +368,26 @@ mod tests {
             b"100%",
             b"x:y",
             b"\xff",
+            b".dot",
         ];
         for name in names {
-            std::fs::write(directory.join(OsStr::from_bytes(name)), "").expect("written");
+            write(directory.join(OsStr::from_bytes(name)), "").expect("written");
         }
-        std::fs::create_dir(directory.join("z")).expect("made");
+        create_dir(directory.join("z")).expect("made");
         for (target, name) in [("../<i>/z", "to z"), ("/", "out")] {
-            std::os::unix::fs::symlink(target, directory.join(name)).expect("linked");
+            symlink(target, directory.join(name)).expect("linked");
         }
-        let mut path = RelativePath::decode(b"/<i>/").expect("a path");
-        let root = Root::open(all.path(), Vec::new()).expect("a root");
-        let descriptor = std::fs::File::open(&directory).expect("opened");
-        let page = listing(&root, &mut path, true, descriptor.as_fd()).expect("a page");
-        let links: Vec<&str> = page
-            .split("<li>")
-            .skip(1)
-            .map(|item| item.split("</li>").next().expect("an item"))
+        let page = made(all.path(), "/<i>/", BY_NAME);
+        let body = page.split("<tbody>").nth(1).expect("a body");
+        let links: Vec<_> = body.split("<tr><td>").skip(1).collect();
+        let links: Vec<_> = links
+            .iter()
+            .map(|row| row.split("</td>").next().expect("a cell"))
             .collect();
         let expected = [
-            r#"<a href="../">../</a>"#,
             r#"<a href="to%20z/">to z/</a>"#,
             r#"<a href="z/">z/</a>"#,
+            r#"<a href=".dot">.dot</a>"#,
             r#"<a href="100%25">100%</a>"#,
             r#"<a href="%3Cscript%3E%22%27%26">&lt;script&gt;&quot;'&amp;</a>"#,
             r#"<a href="a%20b">a b</a>"#,
@@ -157,5 +399,70 @@ mod tests {
         ];
         assert_eq!(links, expected);
         assert!(page.contains("<title>Index of /&lt;i&gt;</title>"));
+        assert!(page.ends_with("</html>\n") && page.matches("</html>").count() == 1);
+        let without = made(
+            all.path(),
+            "/<i>/",
+            Order {
+                hidden: false,
+                ..BY_NAME
+            },
+        );
+        assert!(!without.contains(".dot"));
+        let text = made(
+            all.path(),
+            "/<i>/",
+            Order {
+                format: Format::Text,
+                ..BY_NAME
+            },
+        );
+        assert!(text.starts_with("to z/\nz/\n.dot\n100%\n"), "{text}");
+    }
+
+    #[test]
+    fn orders_and_json() {
+        let all = tempfile::tempdir().expect("a directory");
+        for (name, size) in [("small", 1), ("large", 2000), ("same", 1)] {
+            write(all.path().join(name), "x".repeat(size)).expect("written");
+        }
+        create_dir(all.path().join("dir")).expect("made");
+        let order = |key, descending| Order {
+            format: Format::Json,
+            key,
+            descending,
+            hidden: false,
+        };
+        let names = |order| {
+            let json = made(all.path(), "/", order);
+            let json: Vec<serde_json::Value> = serde_json::from_str(&json).expect("JSON");
+            let names = json
+                .iter()
+                .map(|entry| entry["name"].as_str().expect("a name").to_owned());
+            names.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(names(order(Key::Name, false)), "dir large same small");
+        assert_eq!(names(order(Key::Name, true)), "dir small same large");
+        assert_eq!(names(order(Key::Size, false)), "dir same small large");
+        assert_eq!(names(order(Key::Size, true)), "dir large small same");
+        let empty = tempfile::tempdir().expect("a directory");
+        assert_eq!(made(empty.path(), "/", order(Key::Name, false)), "[\n]\n");
+        let page = made(
+            all.path(),
+            "/",
+            Order {
+                format: Format::Html,
+                ..order(Key::Size, true)
+            },
+        );
+        assert!(
+            page.contains(r#"<a href="?sort=size&amp;order=asc">Size"#),
+            "{page}"
+        );
+        assert!(
+            page.contains(r#"<a href="?sort=name&amp;order=asc">Name"#),
+            "{page}"
+        );
+        assert!(page.contains("2.0 KiB") && !page.contains("../"), "{page}");
     }
 }

@@ -6,7 +6,7 @@ mod listing;
 mod path;
 mod root;
 
-pub use listing::listing;
+pub use listing::{Format, Key, Listing, Order};
 pub use path::{PathError, RelativePath};
 pub use root::{Found, OpenFile, Refusal, Root};
 

@@ -104,10 +104,12 @@ impl Root {
         sibling
     }
 
-    /// True if a request for this path would find a directory.
-    pub(super) fn is_directory(&self, path: &RelativePath) -> bool {
-        self.kind(path)
-            .is_ok_and(|kind| kind == FileType::Directory)
+    /// What `name` in the directory at `path` leads to, as long as that lies inside.
+    pub(super) fn stat_below(&self, path: &mut RelativePath, name: &[u8]) -> Option<Stat> {
+        let before = path.append(&[b"/", name].concat()).ok()?;
+        let place = self.open_beneath(path.as_c_str(), OFlags::PATH);
+        path.truncate(before);
+        fs::fstat(place.ok()?).ok()
     }
 
     fn find_in_directory(&self, path: &mut RelativePath) -> Result<Found, Refusal> {

@@ -1,4 +1,4 @@
-//! Content codings (RFC 9110 section 8.4.1): which of those that are there a client prefers.
+//! What a client prefers of what is there: content codings (RFC 9110 section 12.5.3) and media types (section 12.5.1).
 
 /// A content coding that a file's sibling may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,15 @@ pub fn accepted(value: &[u8]) -> impl Iterator<Item = Coding> {
     rated.into_iter().filter(welcome).map(|(_, coding)| coding)
 }
 
+/// How welcome a media type is, in thousandths, by the value of Accept; 0 if it is not. Of the ranges that contain it,
+/// the narrowest counts.
+pub fn media_weight(value: &[u8], media_type: &str) -> u16 {
+    let (kind, _) = media_type.split_once('/').unwrap_or((media_type, ""));
+    let group = format!("{kind}/*");
+    let mut ranges = [media_type, &group, "*/*"].into_iter();
+    ranges.find_map(|range| weight(value, range)).unwrap_or(0)
+}
+
 /// The weight of a coding that is named, in thousandths. What cannot be read is not named.
 fn weight(value: &[u8], name: &str) -> Option<u16> {
     value.split(|&b| b == b',').find_map(|member| {
@@ -49,11 +58,9 @@ fn weight(value: &[u8], name: &str) -> Option<u16> {
         if !coding.eq_ignore_ascii_case(name.as_bytes()) {
             return None;
         }
-        match parts.next() {
-            None => Some(1000),
-            Some([b'q' | b'Q', b'=', digits @ ..]) => thousandths(digits),
-            Some(_) => None,
-        }
+        // Other parameters, such as a media type's version, are as good as none.
+        let weight = parts.find_map(|part| part.strip_prefix(b"q=").or(part.strip_prefix(b"Q=")));
+        weight.map_or(Some(1000), thousandths)
     })
 }
 
@@ -100,12 +107,26 @@ mod tests {
             ("gzip;q=2", ""),
             ("gzip;q=1.001", ""),
             ("gzip;q=0.1234", ""),
-            ("gzip;level=1", ""),
+            ("gzip;level=1", "gzip"),
             ("br;q=x, gzip", "gzip"),
         ];
         for (value, expected) in cases {
             let names: Vec<_> = accepted(value.as_bytes()).map(|c| c.name).collect();
             assert_eq!(names.join(" "), expected, "{value}");
         }
+    }
+
+    #[test]
+    fn media_types() {
+        let browser = b"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+        assert_eq!(media_weight(browser, "text/html"), 1000);
+        assert_eq!(media_weight(browser, "application/json"), 800);
+        assert_eq!(media_weight(b"application/json", "text/html"), 0);
+        assert_eq!(
+            media_weight(b"text/*;q=0.3, text/plain;format=flowed", "text/plain"),
+            1000
+        );
+        assert_eq!(media_weight(b"text/*;q=0.3", "text/plain"), 300);
+        assert_eq!(media_weight(b"text/plain;q=0, */*", "text/plain"), 0);
     }
 }

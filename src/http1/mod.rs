@@ -13,7 +13,7 @@ mod target;
 
 pub use body::BodyReader;
 pub use conditional::{Conditions, Validators, Verdict};
-pub use encoding::{CODINGS, Coding, accepted};
+pub use encoding::{CODINGS, Coding, accepted, media_weight};
 pub use range::{MAX_STRETCHES, Ranges, Stretch};
 pub use request::{
     Body, HeadEnd, LARGEST_HEAD, MAX_HEADERS, MAX_TARGET, Method, Request, Version, request_line,

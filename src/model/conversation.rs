@@ -114,6 +114,11 @@ impl<'a> Desk<'a> {
             }
             Action::Send => self.send(line, connection, left),
             Action::Receive(_) => self.receive(line, connection, left, presence),
+            Action::Proceed => {
+                connection.proceed(&mut self.worker);
+                self.look_up();
+                Ok(())
+            }
             Action::ShutdownWrite => {
                 self.worker.counters.others += 1;
                 connection.shut();

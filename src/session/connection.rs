@@ -14,7 +14,7 @@ pub const LINGER_BYTES: usize = 1024 * 1024;
 /// keep a connection for ever. With the usual 30 s that is a rate of 136 bytes a second.
 pub const MIN_PROGRESS: u32 = 4096;
 
-/// The one question every model asks a connection has these four answers. Each is shaped like an operation: a blocking
+/// The one question every model asks a connection has these answers. Each is shaped like an operation: a blocking
 /// model performs it, a readiness model tries it and waits if it would block, a completion model submits it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -23,6 +23,8 @@ pub enum Action {
     /// Receive at most [`Connection::room`] bytes, then tell [`Connection::received`], or [`Connection::ended`] if the
     /// peer has closed its side.
     Receive(Timeout),
+    /// Call [`Connection::proceed`], when others have had their turn.
+    Proceed,
     /// Tell the peer that nothing more will come, then tell [`Connection::shut`].
     ShutdownWrite,
     /// Call [`Connection::close`] and drop the socket.
@@ -90,6 +92,7 @@ impl Connection {
         }
         match self.wait() {
             Wait::Bytes(timeout) => Action::Receive(timeout),
+            Wait::Turn => Action::Proceed,
             Wait::Close if !self.unread => Action::Close,
             Wait::Close | Wait::Linger => {
                 if self.ended || self.dropped as usize > LINGER_BYTES {
@@ -178,6 +181,13 @@ impl Connection {
         self.settle(count, worker);
     }
 
+    /// Lets the session do a slice of its own work.
+    pub fn proceed(&mut self, worker: &mut Worker) {
+        let (session, mut cx) = self.parts(worker);
+        session.proceed(&mut cx);
+        self.settle(0, worker);
+    }
+
     /// Our side has been shut down.
     pub fn shut(&mut self) {
         self.shut = true;
@@ -232,12 +242,7 @@ impl Connection {
     /// Lets the session take what it will of `input`; says how much that was.
     fn feed(&mut self, input: &[u8], worker: &mut Worker) -> usize {
         let mut taken = 0;
-        worker.costly = false;
-        while taken < input.len()
-            && self.output.body().is_none()
-            && self.wants_bytes()
-            && !worker.costly
-        {
+        while taken < input.len() && self.output.body().is_none() && self.wants_bytes() {
             let (session, mut cx) = self.parts(worker);
             let count = session.receive(&input[taken..], &mut cx);
             if count == 0 {
@@ -272,13 +277,14 @@ impl Connection {
             // Either no more will come, or the session will never take what is there.
             self.finished = self.told || self.room() == 0;
         }
-        if self.held.is_some() && !self.wants_bytes() {
+        if self.held.is_some() && matches!(self.wait(), Wait::Close | Wait::Linger) {
             self.unread = true;
             self.drop_held(worker);
         }
         let waiting = match self.next() {
             Action::Send => Timeout::Send,
             Action::Receive(timeout) => timeout,
+            Action::Proceed => Timeout::Forever,
             Action::ShutdownWrite | Action::Close => Timeout::Linger,
         };
         let moved = u32::try_from(moved).unwrap_or(u32::MAX);

@@ -42,6 +42,9 @@ pub trait Session: Send {
     /// protocol with endless or piecewise output does.
     fn sent(&mut self, _cx: &mut Context<'_>) {}
 
+    /// Does a slice of its own work: called again and again while it [waits for its turn](Wait::Turn).
+    fn proceed(&mut self, _cx: &mut Context<'_>) {}
+
     /// What it waited for did not come in time. What it puts out now is still sent; then the connection closes.
     fn timed_out(&mut self, _timeout: Timeout, _cx: &mut Context<'_>) {}
 
@@ -60,6 +63,8 @@ pub trait Session: Send {
 pub enum Wait {
     /// More bytes from the peer, for as long as this timeout allows.
     Bytes(Timeout),
+    /// Only its turn: it has work of its own, which it does in slices so that others get theirs.
+    Turn,
     /// Nothing: the conversation is over.
     Close,
     /// Nothing, but the peer may still be sending: the answer must reach it before the connection goes away
@@ -106,9 +111,6 @@ pub struct Worker {
     pub counters: Counters,
     /// Conversations shall end at their next opportunity: the server is shutting down, or others wait for the turn.
     pub closing: bool,
-    /// Set by a session that has just done something that takes far longer than usual: others shall get their turn
-    /// before it does more.
-    pub costly: bool,
 }
 
 impl Worker {
@@ -120,7 +122,6 @@ impl Worker {
             log: Vec::new(),
             counters: Counters::default(),
             closing: false,
-            costly: false,
         }
     }
 }

@@ -203,10 +203,9 @@ fn listings_lead_to_their_entries() {
     on_every_model(|model| {
         let evserve = Evserve::http(model, root.path(), &[]);
         let page = String::from_utf8(evserve.get("/").body).expect("UTF-8");
-        let names: Vec<&str> = page
-            .split("<li>")
-            .skip(1)
-            .map(|item| item.split(['<', '>']).nth(2).expect("a name"))
+        let rows = page.split("<tr><td>").skip(1);
+        let names: Vec<&str> = rows
+            .map(|row| row.split(['<', '>']).nth(2).expect("a name"))
             .collect();
         let sorted = [
             "list/",

@@ -62,11 +62,15 @@ impl Entry {
         loop {
             let moved = match self.connection.next() {
                 Action::Close => return Stop::Closed,
-                _ if share == 0 || std::mem::take(&mut worker.costly) => return Stop::ShareUsed,
+                _ if share == 0 => return Stop::ShareUsed,
                 Action::Send if !self.ready.has(Ready::WRITABLE) => return Stop::Blocked,
                 Action::Receive(_) if !self.ready.has(Ready::READABLE) => return Stop::Blocked,
                 Action::Send => self.send(share, worker),
                 Action::Receive(_) => self.receive(scratch, worker),
+                Action::Proceed => {
+                    self.connection.proceed(worker);
+                    return Stop::ShareUsed;
+                }
                 Action::ShutdownWrite => {
                     worker.counters.others += 1;
                     self.connection.shut();
@@ -131,7 +135,7 @@ impl Entry {
             _ if P::EDGE => Ready::BOTH,
             Action::Send => Ready::WRITABLE,
             Action::Receive(_) => Ready::READABLE,
-            Action::ShutdownWrite | Action::Close => Ready::NONE,
+            Action::Proceed | Action::ShutdownWrite | Action::Close => Ready::NONE,
         };
         (wanted != self.watched).then_some(wanted)
     }

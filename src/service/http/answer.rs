@@ -174,11 +174,6 @@ impl Answer {
         }
     }
 
-    /// True if making it took far longer than other answers take.
-    pub fn was_costly(&self) -> bool {
-        matches!(self.content, Content::Page(_))
-    }
-
     /// True if it is with the client before the client can say anything more.
     pub fn is_short(&self) -> bool {
         matches!(self.content, Content::Nothing | Content::Phrase)

@@ -9,12 +9,12 @@ mod site;
 
 use super::Service;
 use crate::config::{AccessLog, Config, StartError};
-use crate::files::Root;
+use crate::files::{Listing, Root};
 use crate::http1::{Body as RequestBody, BodyReader, HeadEnd, Request, Status, request_line};
 use crate::observe::access_log::{self, Record};
 use crate::session::{Body, Context, Session, Timeout, Wait};
 use answer::{Answer, CONTINUE, Parts};
-use site::Site;
+use site::{Decision, Site};
 use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -51,6 +51,7 @@ impl Service for Http {
             blank_line_seen: false,
             last: None,
             body: None,
+            listing: None,
             parts: None,
             unlogged: None,
         })
@@ -72,6 +73,8 @@ enum State {
     ReadingRequest,
     /// A request's head has come, its body is still coming and is dropped.
     ReadingBody,
+    /// A directory is being read, and its page made, slice by slice.
+    Listing,
     /// An answer, or several, wait to be sent; the last one's head is among them.
     WritingHead,
     /// The last answer's head is out, its body is not.
@@ -92,6 +95,7 @@ struct HttpSession {
     /// What comes after the last answer, once it is known to be the last.
     last: Option<Wait>,
     body: Option<Box<Pending>>,
+    listing: Option<Box<Work>>,
     parts: Option<Box<Parts>>,
     unlogged: Option<Box<Unlogged>>,
 }
@@ -100,6 +104,12 @@ struct HttpSession {
 struct Pending {
     head: Box<[u8]>,
     reader: BodyReader,
+}
+
+/// A request whose answer is being made.
+struct Work {
+    head: Box<[u8]>,
+    listing: Box<Listing>,
 }
 
 /// The log line of an answer whose body is on its way: it waits for the number of bytes.
@@ -152,6 +162,22 @@ impl Session for HttpSession {
         }
     }
 
+    fn proceed(&mut self, cx: &mut Context<'_>) {
+        let Some(mut work) = self.listing.take() else {
+            return;
+        };
+        match (
+            self.site.proceed(&mut work.listing),
+            Request::parse(&work.head),
+        ) {
+            (None, _) => self.listing = Some(work),
+            (Some(answer), Ok(request)) => {
+                self.put(answer, Some(&request), true, request_line(&work.head), cx);
+            }
+            (_, Err(status)) => self.refuse(status, request_line(&work.head), cx),
+        }
+    }
+
     fn timed_out(&mut self, timeout: Timeout, cx: &mut Context<'_>) {
         if matches!(timeout, Timeout::Head | Timeout::Body) {
             self.refuse(Status::REQUEST_TIMEOUT, b"", cx);
@@ -167,6 +193,7 @@ impl Session for HttpSession {
     fn waits_for(&self) -> Wait {
         match self.last {
             Some(wait) => wait,
+            None if self.listing.is_some() => Wait::Turn,
             None if self.body.is_some() => Wait::Bytes(Timeout::Body),
             None if self.begun => Wait::Bytes(Timeout::Head),
             None if self.answered => Wait::Bytes(Timeout::Idle),
@@ -178,6 +205,7 @@ impl Session for HttpSession {
         match self.state {
             State::ReadingRequest => "reading request",
             State::ReadingBody => "reading body",
+            State::Listing => "listing",
             State::WritingHead => "writing head",
             State::StreamingFile => "streaming file",
         }
@@ -197,7 +225,7 @@ impl HttpSession {
             }
         };
         if request.body == RequestBody::None {
-            return match self.answer(&request, line, cx) {
+            return match self.answer(&request, head, cx) {
                 true => head.len(),
                 false => 0,
             };
@@ -232,7 +260,7 @@ impl HttpSession {
         let line = request_line(&pending.head);
         match (pending.reader.take(input), Request::parse(&pending.head)) {
             (Ok(taken), Ok(request)) if pending.reader.is_done() => {
-                self.answer(&request, line, cx);
+                self.answer(&request, &pending.head, cx);
                 taken
             }
             (Ok(taken), Ok(_)) => {
@@ -246,18 +274,30 @@ impl HttpSession {
         }
     }
 
-    /// Answers a request that has come as a whole. False if there is no room for the answer yet.
-    fn answer(&mut self, request: &Request<'_>, line: &[u8], cx: &mut Context<'_>) -> bool {
-        let answer = self.site.decide(request, cx.worker.time.wall());
-        let location_length = answer.location.as_ref().map_or(0, String::len);
-        if cx.room() < self.site.answer_room + location_length && !cx.output.is_empty() {
-            return false;
+    /// Answers a request that has come as a whole, or begins to make the answer. False if there is no room for it yet.
+    fn answer(&mut self, request: &Request<'_>, head: &[u8], cx: &mut Context<'_>) -> bool {
+        let decision = self.site.decide(request, cx.worker.time.wall());
+        match decision {
+            Decision::Answer(answer) => {
+                let room = self.site.answer_room + answer.location.as_ref().map_or(0, String::len);
+                if cx.room() < room && !cx.output.is_empty() {
+                    return false;
+                }
+                self.put(answer, Some(request), true, request_line(head), cx);
+            }
+            // What was gathered goes out first: the making can take a while.
+            Decision::List(_) if !cx.output.is_empty() => return false,
+            Decision::List(listing) => {
+                self.state = State::Listing;
+                self.listing = Some(Box::new(Work {
+                    head: head.into(),
+                    listing,
+                }));
+            }
         }
-        cx.worker.costly |= answer.was_costly();
         self.begun = false;
         self.answered = true;
         self.blank_line_seen = false;
-        self.put(answer, Some(request), true, line, cx);
         true
     }
 

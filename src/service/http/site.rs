@@ -2,10 +2,11 @@
 
 use super::answer::{ANSWER_ROOM, Answer};
 use crate::config::{AccessLog, Config, Http, StartError};
-use crate::files::{Found, OpenFile, PathError, Refusal, RelativePath, Root, listing};
-use crate::http1::{CODINGS, Method, Request, Status, accepted};
+use crate::files::{
+    Format, Found, Key, Listing, OpenFile, Order, PathError, Refusal, RelativePath, Root,
+};
+use crate::http1::{CODINGS, Method, Request, Status, accepted, media_weight};
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
-use std::os::fd::AsFd;
 use std::time::SystemTime;
 
 /// What a query has by the leniency of [`crate::http1::Target`] and a Location field may not have.
@@ -57,13 +58,29 @@ impl Site {
     }
 
     /// What to answer. It opens files, and changes nothing.
-    pub fn decide(&self, request: &Request<'_>, now: SystemTime) -> Answer {
-        let answer = match request.method {
-            Method::Options => return Answer::options(),
+    pub fn decide(&self, request: &Request<'_>, now: SystemTime) -> Decision {
+        let decision = match request.method {
+            Method::Options => return Decision::Answer(Answer::options()),
             Method::Get | Method::Head => self.look_up(request, now),
             Method::Known | Method::Unknown => Err(Status::METHOD_NOT_ALLOWED),
         };
-        answer.unwrap_or_else(|status| self.failure(status))
+        decision.unwrap_or_else(|status| Decision::Answer(self.failure(status)))
+    }
+
+    /// Does a slice of a listing; the answer, once it is complete.
+    pub fn proceed(&self, listing: &mut Listing) -> Option<Answer> {
+        match listing.step(&self.root) {
+            Ok(None) => None,
+            Ok(Some(page)) => {
+                let mut answer = Answer::page(page, listing.format().media_type());
+                answer.vary = Some("Accept");
+                Some(answer)
+            }
+            Err(error) => {
+                log::error!("cannot list a directory: {error}");
+                Some(self.failure(Status::INTERNAL_SERVER_ERROR))
+            }
+        }
     }
 
     /// The answer to a request that cannot be done: the configured page, if there is one, or the status in words.
@@ -77,39 +94,33 @@ impl Site {
         }
     }
 
-    fn look_up(&self, request: &Request<'_>, now: SystemTime) -> Result<Answer, Status> {
+    fn look_up(&self, request: &Request<'_>, now: SystemTime) -> Result<Decision, Status> {
         let mut path = RelativePath::decode(request.target.path).map_err(|error| match error {
             PathError::Malformed => Status::BAD_REQUEST,
             PathError::NoSuchName => Status::NOT_FOUND,
         })?;
-        match self.find(&mut path) {
-            Ok(Found::File(file)) => Ok(self.file(request, file, &mut path, now)),
-            Ok(Found::DirectoryWithoutSlash) => Ok(redirect(request, &path)),
-            Ok(Found::Directory(_)) if !self.options.listing => Err(Status::FORBIDDEN),
+        let answer = match self.find(&mut path) {
+            Ok(Found::File(file)) => self.file(request, file, &mut path, now),
+            Ok(Found::DirectoryWithoutSlash) => redirect(request, &path),
+            Ok(Found::Directory(_)) if !self.options.listing => return Err(Status::FORBIDDEN),
             Ok(Found::Directory(directory)) => {
-                let page = listing(
-                    &self.root,
-                    &mut path,
-                    self.options.hidden,
-                    directory.as_fd(),
-                );
-                let page = page.map_err(|error| refused(Refusal::Failed(error), &path))?;
-                Ok(Answer::page(
-                    page.into_bytes(),
-                    ("text/html", "; charset=utf-8"),
-                ))
+                let order = order(request, self.options.hidden);
+                let listing = Listing::begin(path, directory, order);
+                return listing
+                    .map(|listing| Decision::List(Box::new(listing)))
+                    .map_err(|_| Status::INTERNAL_SERVER_ERROR);
             }
-            Err(Refusal::NotFound) => {
-                let fallback = self.options.fallback.as_ref();
-                let mut path = fallback
-                    .and_then(|path| configured_path(path))
-                    .ok_or(Status::NOT_FOUND)?;
-                match self.root.find(&mut path) {
-                    Ok(Found::File(file)) => Ok(self.file(request, file, &mut path, now)),
-                    _ => Err(Status::NOT_FOUND),
-                }
-            }
-            Err(refusal) => Err(refused(refusal, &path)),
+            Err(Refusal::NotFound) => self.fallback(request, now).ok_or(Status::NOT_FOUND)?,
+            Err(refusal) => return Err(refused(refusal, &path)),
+        };
+        Ok(Decision::Answer(answer))
+    }
+
+    fn fallback(&self, request: &Request<'_>, now: SystemTime) -> Option<Answer> {
+        let mut path = configured_path(self.options.fallback.as_ref()?)?;
+        match self.root.find(&mut path) {
+            Ok(Found::File(file)) => Some(self.file(request, file, &mut path, now)),
+            _ => None,
         }
     }
 
@@ -163,6 +174,47 @@ impl Site {
             _ => None,
         }
     }
+}
+
+/// What is to be done about a request.
+pub(super) enum Decision {
+    /// This is the answer.
+    Answer(Answer),
+    /// The answer is yet to be made.
+    List(Box<Listing>),
+}
+
+/// How the request wants a directory listed: what its query says (`sort=name|size|time`, `order=asc|desc`,
+/// `format=html|json|text`), else what its Accept field likes best.
+fn order(request: &Request<'_>, hidden: bool) -> Order {
+    let query = request.target.query.unwrap_or_default();
+    let value = |name: &[u8]| {
+        let mut pairs = query.split(|&b| b == b'&');
+        pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="))
+    };
+    Order {
+        format: match value(b"format") {
+            Some(b"html") => Format::Html,
+            Some(b"json") => Format::Json,
+            Some(b"text") => Format::Text,
+            _ => preferred_format(request.accept.unwrap_or(b"*/*")),
+        },
+        key: match value(b"sort") {
+            Some(b"size") => Key::Size,
+            Some(b"time") => Key::Time,
+            _ => Key::Name,
+        },
+        descending: value(b"order") == Some(b"desc"),
+        hidden,
+    }
+}
+
+fn preferred_format(accept: &[u8]) -> Format {
+    let formats = [Format::Html, Format::Json, Format::Text];
+    let weight = |format: &Format| media_weight(accept, format.media_type().0);
+    // The last of equals wins in `max_by_key`, and the first format is the one to prefer.
+    let best = formats.into_iter().rev().max_by_key(weight);
+    best.unwrap_or(Format::Html)
 }
 
 /// A path as an option has it: relative to the root, not encoded.
