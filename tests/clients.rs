@@ -126,6 +126,104 @@ fn curl_fetches_everything_through_the_listings_own_links() {
     });
 }
 
+#[test]
+#[ignore = "needs curl"]
+fn curl_resumes_takes_parts_and_asks_what_has_changed() {
+    let root = tempfile::tempdir().expect("a directory");
+    let here = |name: &str| root.path().join(name);
+    let bytes = pattern(1 << 20);
+    std::fs::write(here("data"), &bytes).expect("written");
+    let script = b"plain ".repeat(1000);
+    std::fs::write(here("app.js"), &script).expect("written");
+    let gzip = Command::new("gzip")
+        .arg("--keep")
+        .arg(here("app.js"))
+        .status();
+    assert!(gzip.expect("gzip runs").success());
+    let file = File::options()
+        .write(true)
+        .open(here("data"))
+        .expect("opened");
+    let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    file.set_modified(long_ago).expect("set");
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &[]);
+        let run = |path: &str, options: &[&str]| {
+            let output = curl(&evserve.url(path))
+                .args(options)
+                .output()
+                .expect("curl runs");
+            assert!(
+                output.status.success(),
+                "{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            output.stdout
+        };
+        let partial = here("partial");
+        std::fs::write(&partial, &bytes[..300_000]).expect("written");
+        let to = partial.to_str().expect("UTF-8");
+        run("/data", &["--continue-at", "-", "--output", to]);
+        assert!(
+            std::fs::read(&partial).expect("read") == bytes,
+            "it resumed wrongly"
+        );
+        std::fs::remove_file(&partial).expect("removed");
+        assert!(run("/data", &["--range", "100-199"]) == bytes[100..200]);
+        let parts = run("/data", &["--range", "0-9,500000-500009"]);
+        assert!(
+            parts
+                .windows(10)
+                .any(|part| part == &bytes[500_000..500_010])
+        );
+
+        let (tags, again) = (here("tags"), here("again"));
+        let tags = tags.to_str().expect("UTF-8");
+        let again = again.to_str().expect("UTF-8");
+        run("/data", &["--etag-save", tags, "--output", again]);
+        let code = ["--output", again, "--write-out", "%{http_code}"];
+        assert_eq!(
+            run("/data", &[&["--etag-compare", tags][..], &code].concat()),
+            b"304"
+        );
+        assert_eq!(
+            run(
+                "/data",
+                &[&["--time-cond", "01 Jan 2020"][..], &code].concat()
+            ),
+            b"304"
+        );
+        assert_eq!(
+            run(
+                "/data",
+                &[&["--time-cond", "01 Jan 2000"][..], &code].concat()
+            ),
+            b"200"
+        );
+        for name in [tags, again] {
+            std::fs::remove_file(name).expect("removed");
+        }
+        assert!(run("/app.js", &["--compressed"]) == script);
+        let size = [
+            "--header",
+            "Accept-Encoding: gzip",
+            "--write-out",
+            "%{size_download}",
+            "--output",
+            "/dev/null",
+        ];
+        let size: usize = String::from_utf8(run("/app.js", &size))
+            .ok()
+            .and_then(|n| n.parse().ok())
+            .expect("a size");
+        assert!(size < script.len() / 2, "{size} bytes");
+        let json: serde_json::Value =
+            serde_json::from_slice(&run("/", &["--header", "Accept: application/json"]))
+                .expect("JSON");
+        assert_eq!(json[0]["name"], "app.js");
+    });
+}
+
 fn wrk(evserve: &Evserve, path: &str, options: &[&str]) -> String {
     let output = Command::new("wrk")
         .args(["-t1", "-d5s"])

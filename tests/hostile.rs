@@ -1,0 +1,248 @@
+//! Whatever bytes a client sends: no panic, no answer from outside the root, nothing kept.
+//!
+//! Requests from `tests/corpus` are mutated and spliced at random, split at random, and fed to http sessions.
+//! `EVSERVE_REQUESTS=1000000 cargo test --release --test hostile` plays more of them; a failure names its seed, which
+//! `EVSERVE_SEED` repeats. A request that once failed belongs into the corpus.
+
+#![allow(missing_docs)]
+
+use evserve::config::Config;
+use evserve::service::Service;
+use evserve::session::{Action, BUFFER_SIZE, Connection, Piece, Time, Worker};
+use fastrand::Rng;
+use std::fs::{File, create_dir, read, read_dir, read_to_string, write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileExt, symlink};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+use tempfile::TempDir;
+
+/// How many requests an ordinary run plays.
+const REQUESTS: u64 = 100_000;
+
+/// What stands in every file outside the root, and nowhere inside.
+const SECRET: &[u8] = b"NOBODY MAY SEE THIS";
+
+/// Bytes that mean something somewhere.
+const TOKENS: &[&str] = &[
+    "\r\n",
+    "\r\n\r\n",
+    "\n",
+    "\r",
+    "\0",
+    "/",
+    "//",
+    "..",
+    "/../",
+    "%2e%2e/",
+    "%2f",
+    "%00",
+    "%",
+    "\\",
+    "?",
+    "#",
+    "*",
+    " ",
+    "\t",
+    ":",
+    ";",
+    ",",
+    "\"",
+    "-",
+    "0",
+    "18446744073709551615",
+    "99999999999999999999",
+    "HTTP/1.1",
+    "HTTP/1.0",
+    "HTTP/9.9",
+    "Host: h\r\n",
+    "Content-Length: 3\r\n",
+    "Transfer-Encoding: chunked\r\n",
+    "Connection: close\r\n",
+    "Range: bytes=",
+    "bytes=0-0,2-2,-1",
+    "If-None-Match: *\r\n",
+    "Accept-Encoding: br\r\n",
+    "Expect: 100-continue\r\n",
+    "/out/secret",
+    "/link",
+    "/etc/passwd",
+    "/big",
+    "/dir/",
+    "?format=json&sort=size",
+    "\u{e9}",
+    "\u{202e}",
+];
+
+fn site() -> (TempDir, Arc<dyn Service>) {
+    let all = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| all.path().join(name);
+    for directory in ["root", "root/dir", "outside"] {
+        create_dir(path(directory)).expect("made");
+    }
+    write(path("outside/secret"), SECRET).expect("written");
+    write(path("secret"), SECRET).expect("written");
+    write(path("root/a.txt"), "text").expect("written");
+    write(path("root/a.txt.gz"), "not really").expect("written");
+    write(path("root/big"), vec![b'x'; 100_000]).expect("written");
+    symlink("../outside", path("root/out")).expect("linked");
+    symlink("../secret", path("root/link")).expect("linked");
+    let config = Config {
+        root: path("root"),
+        ..Config::default()
+    };
+    let http = evserve::service::find("http").expect("a row");
+    let service = (http.start)(&config).expect("it starts");
+    (all, service)
+}
+
+fn corpus() -> Vec<Vec<u8>> {
+    let files = read_dir("tests/corpus").expect("the corpus");
+    let mut paths: Vec<_> = files.map(|file| file.expect("an entry").path()).collect();
+    paths.sort();
+    paths.iter().map(|path| read(path).expect("read")).collect()
+}
+
+fn mutated(corpus: &[Vec<u8>], random: &mut Rng) -> Vec<u8> {
+    let mut bytes = random.choice(corpus).expect("not empty").clone();
+    for _ in 0..random.usize(..5) {
+        let at = random.usize(..=bytes.len());
+        let end = (at + random.usize(..20)).min(bytes.len());
+        match random.u8(..7) {
+            0 => drop(bytes.drain(at..end)),
+            1 => bytes.splice(at..at, bytes[at..end].to_vec()).for_each(drop),
+            2 => bytes[at..end].fill_with(|| random.u8(..)),
+            3 => bytes.truncate(at),
+            4 => {
+                let other = random.choice(corpus).expect("not empty");
+                bytes.extend_from_slice(&other[random.usize(..=other.len())..]);
+            }
+            _ => {
+                let token = random.choice(TOKENS).expect("not empty").bytes();
+                bytes.splice(at..at, token).for_each(drop);
+            }
+        }
+    }
+    bytes
+}
+
+/// Plays one conversation to its end; says how many answers it brought.
+fn play(service: &dyn Service, worker: &mut Worker, input: &[u8], random: &mut Rng) -> u64 {
+    let before = worker.counters.requests;
+    let mut connection = Connection::open(service.session(None), worker);
+    let mut said = 0;
+    let mut heard = Vec::new();
+    for _ in 0..100_000 {
+        match connection.next() {
+            Action::Close => break,
+            Action::ShutdownWrite => connection.shut(),
+            Action::Proceed => connection.proceed(worker),
+            Action::Receive(_) if said == input.len() => connection.ended(worker),
+            Action::Receive(_) => {
+                let most = connection.room().min(input.len() - said);
+                let count = if random.bool() {
+                    most
+                } else {
+                    random.usize(1..=most)
+                };
+                connection.received(&input[said..said + count], worker);
+                said += count;
+            }
+            Action::Send => {
+                let count = match connection.front() {
+                    Piece::Bytes { bytes, then, .. } => {
+                        heard.extend_from_slice(bytes);
+                        heard.extend_from_slice(then);
+                        bytes.len() + then.len()
+                    }
+                    Piece::File {
+                        file,
+                        offset,
+                        count,
+                    } => {
+                        let file =
+                            File::from(file.as_fd().try_clone_to_owned().expect("a descriptor"));
+                        let start = heard.len();
+                        heard.resize(start + usize::try_from(count).expect("small"), 0);
+                        file.read_exact_at(&mut heard[start..], offset)
+                            .expect("it is that long");
+                        heard.len() - start
+                    }
+                };
+                assert!(count > 0, "there is something to send");
+                connection.sent(count, worker);
+            }
+        }
+        assert!(worker.pool.lent() <= 2, "one for input, one for output");
+    }
+    assert_eq!(connection.next(), Action::Close, "it never came to an end");
+    connection.close(worker);
+    assert!(
+        heard.is_empty() || heard.starts_with(b"HTTP/1.1 "),
+        "that is no answer"
+    );
+    let leaked = heard.windows(SECRET.len()).any(|part| part == SECRET)
+        || heard.windows(6).any(|part| part == b"root:x");
+    assert!(!leaked, "that is from outside");
+    worker.counters.requests - before
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let value = std::env::var(variable).ok()?;
+    Some(
+        value
+            .parse()
+            .unwrap_or_else(|_| panic!("{variable} must be a number")),
+    )
+}
+
+fn resident_kib() -> u64 {
+    let status = read_to_string("/proc/self/status").expect("proc");
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS"))
+        .expect("a figure");
+    line.split_whitespace()
+        .nth(1)
+        .and_then(|n| n.parse().ok())
+        .expect("a number")
+}
+
+#[test]
+fn no_bytes_whatever_do_harm() {
+    let (_all, service) = site();
+    let corpus = corpus();
+    let mut worker = Worker::new(Time::new(Instant::now(), SystemTime::now()));
+    let wanted = number("EVSERVE_REQUESTS").unwrap_or(REQUESTS);
+    let first = number("EVSERVE_SEED");
+    let (mut conversations, mut answers, mut settled) = (0, 0, None);
+    for seed in first.unwrap_or(0).. {
+        let mut random = Rng::with_seed(seed);
+        let parts = random.usize(1..4);
+        let mut input: Vec<u8> = (0..parts)
+            .flat_map(|_| mutated(&corpus, &mut random))
+            .collect();
+        input.truncate(2 * BUFFER_SIZE);
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            play(&*service, &mut worker, &input, &mut random)
+        }));
+        answers += result.unwrap_or_else(|_| {
+            panic!(
+                "seed {seed} failed: repeat it with EVSERVE_SEED={seed}\n{}",
+                input.escape_ascii()
+            )
+        });
+        worker.log.clear();
+        conversations += 1;
+        if answers > wanted / 10 && settled.is_none() {
+            settled = Some(resident_kib());
+        }
+        if answers >= wanted || first.is_some() {
+            break;
+        }
+    }
+    assert_eq!(worker.pool.lent(), 0);
+    let grown = resident_kib().saturating_sub(settled.unwrap_or(u64::MAX));
+    println!("{answers} requests in {conversations} conversations; memory grew by {grown} KiB");
+    assert!(grown < 2048, "memory grew by {grown} KiB");
+}
