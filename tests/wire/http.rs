@@ -325,26 +325,31 @@ fn many_more_pipelined_requests_than_any_buffer_holds() {
 #[test]
 fn who_keeps_the_connection() {
     let root = tree();
-    let evserve = Evserve::http("epoll", root.path(), &[]);
-    let field = |request: &str| {
-        let mut client = evserve.connect();
-        client.send(request);
-        client.response().field("Connection").map(String::from)
-    };
-    let close = Some("close".into());
-    assert_eq!(field("GET /one HTTP/1.1\r\nHost: h\r\n\r\n"), None);
-    assert_eq!(field("GET /one HTTP/1.0\r\n\r\n"), close);
-    assert_eq!(
-        field("GET /one HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"),
-        Some("keep-alive".into())
-    );
-    // What follows is its body.
-    assert_eq!(
-        field("POST /one HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nGET /"),
-        None
-    );
-    // What follows is not known.
-    assert_eq!(field("GET /one HTTP/1.1\r\n\r\n"), close);
+    on_every_model(|model| {
+        if model == "blocking" {
+            return; // Others wait, so it never keeps one.
+        }
+        let evserve = Evserve::http(model, root.path(), &[]);
+        let field = |request: &str| {
+            let mut client = evserve.connect();
+            client.send(request);
+            client.response().field("Connection").map(String::from)
+        };
+        let close = Some("close".into());
+        assert_eq!(field("GET /one HTTP/1.1\r\nHost: h\r\n\r\n"), None);
+        assert_eq!(field("GET /one HTTP/1.0\r\n\r\n"), close);
+        assert_eq!(
+            field("GET /one HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"),
+            Some("keep-alive".into())
+        );
+        // What follows is its body.
+        assert_eq!(
+            field("POST /one HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nGET /"),
+            None
+        );
+        // What follows is not known.
+        assert_eq!(field("GET /one HTTP/1.1\r\n\r\n"), close);
+    });
 }
 
 #[test]
@@ -537,18 +542,20 @@ fn a_large_last_answer_survives_what_the_client_still_says() {
 #[test]
 fn a_refused_head_request_gets_no_body() {
     let root = tree();
-    let evserve = Evserve::http("epoll", root.path(), &[]);
-    for request in [
-        "HEAD / HTTP/1.1\r\n\r\n",
-        "HEAD / HTTP/3.0\r\n\r\n",
-        "HEAD x HTTP/1.0\r\n\r\n",
-    ] {
-        let response = exchange(&evserve, request.as_bytes());
-        assert!(
-            response.status >= 400 && response.body.is_empty(),
-            "{request:?}"
-        );
-    }
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &[]);
+        for request in [
+            "HEAD / HTTP/1.1\r\n\r\n",
+            "HEAD / HTTP/3.0\r\n\r\n",
+            "HEAD x HTTP/1.0\r\n\r\n",
+        ] {
+            let response = exchange(&evserve, request.as_bytes());
+            assert!(
+                response.status >= 400 && response.body.is_empty(),
+                "{request:?}"
+            );
+        }
+    });
 }
 
 /// One client's costly requests, however many it sends at once, hold others up for one of them at most.
@@ -593,4 +600,69 @@ fn a_deadline_does_not_beat_what_came_in_time() {
         evserve.signal(rustix::process::Signal::CONT);
         assert_eq!(client.response().body, b"1");
     }
+}
+
+/// What httparse would take, and what nobody should: each is refused, and the connection closed.
+#[test]
+fn malformed_requests_are_refused() {
+    let root = tree();
+    let good = "GET /one HTTP/1.1\r\nHost: h\r\n";
+    let many = "A: b\r\n".repeat(100);
+    let cases: Vec<(String, u16)> = [
+        ("GET /one HTTP/1.1\nHost: h\r\n\r\n", 400),
+        ("GET /one HTTP/1.1\r\nHost: h\r\nA: b\n\r\n", 400),
+        ("GET /one HTTP/1.1\r\nHost: h\r\nA: \rb\r\n\r\n", 400),
+        ("\r\n\r\nGET /one HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+        ("GET  /one HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+        ("GET /one  HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+        ("GET /one HTTP/1.1 \r\nHost: h\r\n\r\n", 400),
+        ("GET /one\r\nHost: h\r\n\r\n", 400),
+        ("GET /o ne HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+        ("GET /one#x HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+        ("GET * HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+        ("GET ftp://h/one HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+        ("GET http://u@h/one HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+        ("GET /one HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n", 400),
+        ("GET /one HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
+        ("GET /one HTTP/1.0\r\nHost: a/b\r\n\r\n", 400),
+        ("GET /one HTTP/2.0\r\nHost: h\r\n\r\n", 505),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+    ]
+    .map(|(request, status)| (request.to_owned(), status))
+    .into_iter()
+    .chain(
+        [
+            (" A: folded", 400),
+            ("A : b", 400),
+            ("A", 400),
+            (": b", 400),
+            ("A: \0", 400),
+            ("A: \u{1}", 400),
+            ("A: \u{7f}", 400),
+            ("A\u{e9}: b", 400),
+            ("Content-Length: -1", 400),
+            ("Content-Length: 0x1", 400),
+            ("Content-Length: 1\r\nContent-Length: 2", 400),
+            ("Content-Length: 1\r\nTransfer-Encoding: chunked", 400),
+            ("Transfer-Encoding: chunked, gzip", 501),
+            (
+                "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+                501,
+            ),
+            ("Expect: tea", 417),
+            (&many, 431),
+        ]
+        .map(|(field, status)| (format!("{good}{field}\r\n\r\n"), status)),
+    )
+    .collect();
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &["--access-log", "off"]);
+        for (request, status) in &cases {
+            let response = exchange(&evserve, request.as_bytes());
+            assert_eq!(response.status, *status, "{request:?}");
+            assert_eq!(response.field("Connection"), Some("close"), "{request:?}");
+        }
+        let lenient = format!("\r\n{good}Connection: close\r\nA: \u{e9}\tb\r\n\r\n");
+        assert_eq!(exchange(&evserve, lenient.as_bytes()).body, b"1");
+    });
 }

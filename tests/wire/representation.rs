@@ -84,18 +84,20 @@ fn conditions() {
 #[test]
 fn a_young_file_has_a_weak_tag() {
     let root = tree();
-    let evserve = Evserve::http("epoll", root.path(), &[]);
-    write(root.path().join("data"), "new").expect("written");
-    let tag = ask(&evserve, "GET", "/data", &[])
-        .field("ETag")
-        .expect("a tag")
-        .to_owned();
-    assert!(tag.starts_with("W/\""), "{tag}");
-    let if_range = format!("If-Range: {tag}");
-    assert_eq!(
-        ask(&evserve, "GET", "/data", &["Range: bytes=0-0", &if_range]).status,
-        200
-    );
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &[]);
+        write(root.path().join("data"), "new").expect("written");
+        let tag = ask(&evserve, "GET", "/data", &[])
+            .field("ETag")
+            .expect("a tag")
+            .to_owned();
+        assert!(tag.starts_with("W/\""), "{tag}");
+        let if_range = format!("If-Range: {tag}");
+        assert_eq!(
+            ask(&evserve, "GET", "/data", &["Range: bytes=0-0", &if_range]).status,
+            200
+        );
+    });
 }
 
 #[test]
@@ -367,63 +369,65 @@ fn options_method() {
 #[test]
 fn hidden_names_and_options_of_a_site() {
     let root = tree();
-    let evserve = Evserve::http("epoll", root.path(), &[]);
-    let get = |evserve: &Evserve, path: &str| ask(evserve, "GET", path, &[]);
-    assert_eq!(get(&evserve, "/.git/config").status, 404);
-    assert_eq!(get(&evserve, "/%2egit/config").status, 404);
-    assert_eq!(get(&evserve, "/.git").status, 404);
-    assert_eq!(get(&evserve, "/.well-known/x").body, b"public");
-    let page = String::from_utf8(get(&evserve, "/list/").body).expect("UTF-8");
-    assert!(
-        page.contains("start.html") && !page.contains(".hidden"),
-        "{page}"
-    );
-    assert_eq!(get(&evserve, "/data").field("Cache-Control"), None);
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &[]);
+        let get = |evserve: &Evserve, path: &str| ask(evserve, "GET", path, &[]);
+        assert_eq!(get(&evserve, "/.git/config").status, 404);
+        assert_eq!(get(&evserve, "/%2egit/config").status, 404);
+        assert_eq!(get(&evserve, "/.git").status, 404);
+        assert_eq!(get(&evserve, "/.well-known/x").body, b"public");
+        let page = String::from_utf8(get(&evserve, "/list/").body).expect("UTF-8");
+        assert!(
+            page.contains("start.html") && !page.contains(".hidden"),
+            "{page}"
+        );
+        assert_eq!(get(&evserve, "/data").field("Cache-Control"), None);
 
-    let options = [
-        "--hidden",
-        "--index",
-        "start.html",
-        "--header",
-        "X-A: b",
-        "--header",
-        "Y:c",
-    ];
-    let more = ["--error-page", "404=404.html"];
-    let evserve = Evserve::http("epoll", root.path(), &[&options[..], &more].concat());
-    assert_eq!(get(&evserve, "/.git/config").body, b"secret");
-    let index = get(&evserve, "/list/");
-    assert_eq!(
-        (&index.body[..], index.field("X-A"), index.field("Y")),
-        (&b"start"[..], Some("b"), Some("c"))
-    );
-    let gone = get(&evserve, "/gone");
-    assert_eq!((gone.status, &gone.body[..]), (404, &b"<p>not here"[..]));
-    assert_eq!(gone.field("Content-Type"), Some("text/html; charset=utf-8"));
-    let page = String::from_utf8(get(&evserve, "/").body).expect("UTF-8");
-    assert!(page.contains(".git/"), "{page}");
+        let options = [
+            "--hidden",
+            "--index",
+            "start.html",
+            "--header",
+            "X-A: b",
+            "--header",
+            "Y:c",
+        ];
+        let more = ["--error-page", "404=404.html"];
+        let evserve = Evserve::http(model, root.path(), &[&options[..], &more].concat());
+        assert_eq!(get(&evserve, "/.git/config").body, b"secret");
+        let index = get(&evserve, "/list/");
+        assert_eq!(
+            (&index.body[..], index.field("X-A"), index.field("Y")),
+            (&b"start"[..], Some("b"), Some("c"))
+        );
+        let gone = get(&evserve, "/gone");
+        assert_eq!((gone.status, &gone.body[..]), (404, &b"<p>not here"[..]));
+        assert_eq!(gone.field("Content-Type"), Some("text/html; charset=utf-8"));
+        let page = String::from_utf8(get(&evserve, "/").body).expect("UTF-8");
+        assert!(page.contains(".git/"), "{page}");
 
-    let options = [
-        "--no-listing",
-        "--fallback",
-        "404.html",
-        "--max-head",
-        "300",
-    ];
-    let evserve = Evserve::http("epoll", root.path(), &options);
-    assert_eq!(get(&evserve, "/list/").status, 403);
-    let app = get(&evserve, "/some/route");
-    assert_eq!((app.status, &app.body[..]), (200, &b"<p>not here"[..]));
-    assert_eq!(
-        ask(
-            &evserve,
-            "GET",
-            "/data",
-            &[&format!("A: {}", "x".repeat(300))]
-        )
-        .status,
-        431
-    );
+        let options = [
+            "--no-listing",
+            "--fallback",
+            "404.html",
+            "--max-head",
+            "300",
+        ];
+        let evserve = Evserve::http(model, root.path(), &options);
+        assert_eq!(get(&evserve, "/list/").status, 403);
+        let app = get(&evserve, "/some/route");
+        assert_eq!((app.status, &app.body[..]), (200, &b"<p>not here"[..]));
+        assert_eq!(
+            ask(
+                &evserve,
+                "GET",
+                "/data",
+                &[&format!("A: {}", "x".repeat(300))]
+            )
+            .status,
+            431
+        );
+    });
 }
 
 /// A client that takes a byte now and then does not keep its connection for ever.

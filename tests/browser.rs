@@ -1,0 +1,183 @@
+//! A real browser (chromium, headless) against the real program.
+//!
+//! A page of the test's own drives what is tested and reports to a listener of the test, so that each step is an event
+//! and nothing is guessed from the time that has passed.
+
+#![allow(missing_docs)]
+
+mod common;
+
+use common::{Evserve, PATIENCE};
+use std::fs::write;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+
+/// A chromium that shows one page. Dropping it ends it.
+struct Browser {
+    child: Child,
+    reports: Receiver<String>,
+    _profile: tempfile::TempDir,
+}
+
+impl Browser {
+    /// Shows the page at `url`, to which the address to report to is given as its fragment.
+    fn show(url: &str) -> Browser {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (sender, reports) = channel();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(mut stream) = stream else { break };
+                let mut request = [0; 4096];
+                let count = stream.read(&mut request).unwrap_or(0);
+                let request = String::from_utf8_lossy(&request[..count]).into_owned();
+                let target = request.split(' ').nth(1).unwrap_or_default();
+                let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+                if let Some(report) = target.strip_prefix("/report/")
+                    && sender.send(report.to_owned()).is_err()
+                {
+                    break;
+                }
+            }
+        });
+        let profile = tempfile::tempdir().expect("a directory");
+        let program = if Path::new("/usr/bin/chromium").exists() {
+            "chromium"
+        } else {
+            "chromium-browser"
+        };
+        let child = Command::new(program)
+            .args([
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-quic",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                "--no-first-run",
+                "--autoplay-policy=no-user-gesture-required",
+                "--remote-debugging-port=0",
+            ])
+            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .arg(format!("{url}#http://{address}/report/"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromium starts");
+        Browser {
+            child,
+            reports,
+            _profile: profile,
+        }
+    }
+
+    fn report(&self) -> String {
+        let report = self
+            .reports
+            .recv_timeout(PATIENCE)
+            .expect("the page reports");
+        percent_encoding::percent_decode_str(&report)
+            .decode_utf8()
+            .expect("UTF-8")
+            .into_owned()
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const REPORT: &str = "const report = text => fetch(location.hash.slice(1) + encodeURIComponent(text), {mode: 'no-cors'});
+    onerror = message => report('error: ' + message);";
+
+/// A minute of silence with a click at its end: 8 kHz, mono, 16 bits (RIFF WAVE).
+fn wav() -> Vec<u8> {
+    let samples: u32 = 8000 * 60;
+    let mut wav = Vec::new();
+    wav.extend_from_slice(b"RIFF");
+    wav.extend_from_slice(&(36 + samples * 2).to_le_bytes());
+    wav.extend_from_slice(b"WAVEfmt ");
+    wav.extend_from_slice(&16_u32.to_le_bytes());
+    for field in [1_u16, 1] {
+        wav.extend_from_slice(&field.to_le_bytes());
+    }
+    for field in [8000_u32, 16_000] {
+        wav.extend_from_slice(&field.to_le_bytes());
+    }
+    for field in [2_u16, 16] {
+        wav.extend_from_slice(&field.to_le_bytes());
+    }
+    wav.extend_from_slice(b"data");
+    wav.extend_from_slice(&(samples * 2).to_le_bytes());
+    wav.resize(44 + samples as usize * 2 - 2, 0);
+    wav.extend_from_slice(&[0xff, 0x7f]);
+    wav
+}
+
+#[test]
+#[ignore = "needs chromium"]
+fn browser_seeks_in_a_video_element_by_ranges() {
+    let root = tempfile::tempdir().expect("a directory");
+    write(root.path().join("clip.wav"), wav()).expect("written");
+    let page = format!(
+        "<!DOCTYPE html><title>seek</title><video id=v preload=metadata src=clip.wav></video><script>{REPORT}
+        v.onerror = () => report('error: ' + v.error.message);
+        v.onloadedmetadata = () => {{ v.currentTime = 55; }};
+        v.onseeked = () => report('at ' + v.currentTime + ' of ' + v.duration);
+        </script>"
+    );
+    write(root.path().join("seek.html"), page).expect("written");
+    let evserve = Evserve::http("epoll", root.path(), &[]);
+    let browser = Browser::show(&evserve.url("/seek.html"));
+    assert_eq!(browser.report(), "at 55 of 60");
+    drop(browser);
+    let log = evserve.stop().access_log;
+    let parts = log
+        .lines()
+        .filter(|line| line.contains("/clip.wav") && line.contains("\" 206 "));
+    assert!(parts.count() > 0, "{log}");
+}
+
+#[test]
+#[ignore = "needs chromium"]
+fn browser_sorts_a_listing_by_size_and_follows_odd_names() {
+    let root = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(root.path().join("files")).expect("made");
+    for (name, size) in [("b", 3), ("a", 20), ("c & \"<d>\" #1 100%?", 1)] {
+        write(root.path().join("files").join(name), "x".repeat(size)).expect("written");
+    }
+    let page = format!(
+        "<!DOCTYPE html><title>sort</title><iframe id=f src=files/></iframe><script>{REPORT}
+        const names = () => [...f.contentDocument.querySelectorAll('tbody a')].map(a => a.textContent).join('|');
+        const click = text => [...f.contentDocument.querySelectorAll('th a')].find(a => a.textContent.startsWith(text)).click();
+        let step = 0;
+        f.onload = async () => {{
+            await report(names());
+            if (++step < 3) return click('Size');
+            const odd = await fetch([...f.contentDocument.querySelectorAll('tbody a')].at(-1).href);
+            report(odd.status + ' ' + (await odd.text()).length);
+        }};
+        </script>"
+    );
+    write(root.path().join("sort.html"), page).expect("written");
+    let evserve = Evserve::http("epoll", root.path(), &[]);
+    let browser = Browser::show(&evserve.url("/sort.html"));
+    let odd = "c & \"<d>\" #1 100%?";
+    assert_eq!(browser.report(), format!("a|b|{odd}"), "by name");
+    assert_eq!(browser.report(), format!("{odd}|b|a"), "by size");
+    assert_eq!(
+        browser.report(),
+        format!("a|b|{odd}"),
+        "by size, the largest first"
+    );
+    assert_eq!(browser.report(), "200 1");
+}
