@@ -226,7 +226,7 @@ fn curl_resumes_takes_parts_and_asks_what_has_changed() {
 
 fn wrk(evserve: &Evserve, path: &str, options: &[&str]) -> String {
     let output = Command::new("wrk")
-        .args(["-t1", "-d5s"])
+        .arg("-t1")
         .args(options)
         .arg(evserve.url(path))
         .output()
@@ -254,8 +254,22 @@ fn wrk_finds_no_errors() {
     std::fs::write(&script, lua).expect("written");
     let script = script.to_str().expect("UTF-8");
     let evserve = Evserve::http("epoll", root.path(), &["--access-log", "off"]);
-    println!("{}", wrk(&evserve, "/1k", &["-c1000"]));
-    println!("{}", wrk(&evserve, "/1k", &["-c64", "-s", script]));
+    println!("{}", wrk(&evserve, "/1k", &["-c1000", "-d5s"]));
+    println!("{}", wrk(&evserve, "/1k", &["-c64", "-d5s", "-s", script]));
+}
+
+#[test]
+#[ignore = "needs wrk"]
+fn wrk_finds_no_errors_under_any_model() {
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, Path::new("docs/site"), &["--access-log", "off"]);
+        let options = match model {
+            "blocking" | "forking" => &["-d1s", "-c8", "-H", "Connection: close"][..],
+            _ => &["-d1s", "-c64"],
+        };
+        println!("{model}\n{}", wrk(&evserve, "/style.css", options));
+        evserve.stop();
+    });
 }
 
 #[test]
