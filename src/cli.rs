@@ -166,8 +166,12 @@ fn http(options: &Options) -> Result<Http, String> {
         .iter()
         .map(|field| format!("{field}\r\n"))
         .collect();
-    if headers.len() > MAX_HEADERS {
-        return Err(format!("--header: more than {MAX_HEADERS} bytes of fields"));
+    let cache_control = options.cache_control.as_ref().map_or(0, String::len);
+    if headers.len() + cache_control > MAX_HEADERS - 32 {
+        return Err(
+            "--header and --cache-control add too much to every answer: 4,000 bytes are enough"
+                .into(),
+        );
     }
     let default = Http::default();
     Ok(Http {

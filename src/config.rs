@@ -70,8 +70,9 @@ pub struct Http {
     pub hidden: bool,
 }
 
-/// The most bytes that may be added to every answer's head.
-pub const MAX_HEADERS: usize = 8 * 1024;
+/// The most bytes that `headers` and `cache_control` may add to an answer's head: with the longest location behind them
+/// it must fit in one buffer.
+pub const MAX_HEADERS: usize = 4 * 1024;
 
 impl Default for Http {
     fn default() -> Http {

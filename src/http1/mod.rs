@@ -5,6 +5,7 @@
 mod body;
 mod conditional;
 mod encoding;
+mod head_end;
 mod range;
 mod request;
 mod response;
@@ -14,10 +15,9 @@ mod target;
 pub use body::BodyReader;
 pub use conditional::{Conditions, Validators, Verdict};
 pub use encoding::{CODINGS, Coding, accepted, media_weight};
+pub use head_end::{HeadEnd, LARGEST_HEAD, MAX_TARGET};
 pub use range::{MAX_STRETCHES, Ranges, Stretch};
-pub use request::{
-    Body, HeadEnd, LARGEST_HEAD, MAX_HEADERS, MAX_TARGET, Method, Request, Version, request_line,
-};
+pub use request::{Body, MAX_HEADERS, Method, Request, Version, request_line};
 pub use response::{HEAD_ROOM, ResponseHead, write_content_range};
 pub use status::Status;
 pub use target::Target;

@@ -1,78 +1,17 @@
-//! Request heads: where one ends, and what it says.
+//! Request heads: what they say.
 //!
-//! httparse reads the header fields. It takes more than RFC 9112 allows (bare line feeds, any number of blank lines
-//! before the request) and starts over with every call, so the end of the head is found here first, each byte looked
-//! at once however the head is split, and the request line is read here, so that each fault gets its own status.
+//! httparse reads the header fields. The request line is read here, so that each fault gets its own status.
 
+use super::head_end::MAX_TARGET;
 use super::target::is_authority;
 use super::{Conditions, Status, Target};
 use httparse::Header;
-
-/// The longest request head that can be allowed, in bytes, from the method to the empty line: what one buffer holds.
-pub const LARGEST_HEAD: usize = 32 * 1024;
-
-/// The longest request target, in bytes. Longer ones are refused with 414 (RFC 9112 section 3 asks for 8,000).
-pub const MAX_TARGET: usize = 8 * 1024;
 
 /// The most header fields in one head; more are refused with 431.
 pub const MAX_HEADERS: usize = 100;
 
 /// How many fields are made room for at first: more than a browser sends, at a sixth of the cost of the most.
 const FEW_HEADERS: usize = 16;
-
-/// The search for the end of a head, which goes on where it left off when more bytes have come.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct HeadEnd {
-    scanned: u16,
-    line_start: u16,
-}
-
-impl HeadEnd {
-    /// The length of the head of at most `limit` bytes at the front of `input`, with its empty line, or `None` if it is
-    /// not complete yet. A head of two bytes is an empty line where a request should begin.
-    ///
-    /// Between calls the front of `input` must stay the same until a head was found or refused.
-    ///
-    /// # Errors
-    /// 400 for a carriage return or a line feed that stands alone: RFC 9112 section 2.2 would let a server take a lone
-    /// line feed for a line end, but then two servers may disagree on where a request ends. 414 and 431 if the head is
-    /// too long.
-    pub fn find(&mut self, input: &[u8], limit: usize) -> Result<Option<usize>, Status> {
-        let limit = limit.min(LARGEST_HEAD);
-        let input = &input[..input.len().min(limit)];
-        let mut at = self.scanned as usize;
-        while let Some(found) = memchr::memchr2(b'\r', b'\n', &input[at..]) {
-            let end = at + found;
-            match (input[end], input.get(end + 1)) {
-                (b'\r', Some(b'\n')) => {}
-                (b'\r', None) => {
-                    self.scanned = end as u16;
-                    return self.unfinished(input, limit);
-                }
-                _ => return Err(Status::BAD_REQUEST),
-            }
-            at = end + 2;
-            if end == self.line_start as usize {
-                *self = HeadEnd::default();
-                return Ok(Some(at));
-            }
-            self.line_start = at as u16;
-        }
-        self.scanned = input.len() as u16;
-        self.unfinished(input, limit)
-    }
-
-    fn unfinished(&self, input: &[u8], limit: usize) -> Result<Option<usize>, Status> {
-        // A method, two spaces and a version fit beside the longest target in a line of this length.
-        if self.line_start == 0 && input.len() > MAX_TARGET + 64 {
-            Err(Status::URI_TOO_LONG)
-        } else if input.len() == limit {
-            Err(Status::HEADER_FIELDS_TOO_LARGE)
-        } else {
-            Ok(None)
-        }
-    }
-}
 
 /// What a request asks for (RFC 9110 section 9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -365,55 +304,6 @@ fn decimal(text: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const MAX_HEAD: usize = 16 * 1024;
-
-    fn find(input: &[u8]) -> Result<Option<usize>, Status> {
-        HeadEnd::default().find(input, MAX_HEAD)
-    }
-
-    #[test]
-    fn ends_of_heads() {
-        let cases: &[(&[u8], Result<Option<usize>, Status>)] = &[
-            (b"GET / HTTP/1.1\r\n\r\n", Ok(Some(18))),
-            (b"GET / HTTP/1.1\r\n\r\nGET", Ok(Some(18))),
-            (b"GET / HTTP/1.1\r\nA: b\r\n\r\n", Ok(Some(24))),
-            (b"GET / HTTP/1.1\r\n", Ok(None)),
-            (b"GET / HTTP/1.1\r\n\r", Ok(None)),
-            (b"\r\n", Ok(Some(2))),
-            (b"\r", Ok(None)),
-            (b"\n", Err(Status::BAD_REQUEST)),
-            (b"GET / HTTP/1.1\n\n", Err(Status::BAD_REQUEST)),
-            (b"GET / HTTP/1.1\r\r\n", Err(Status::BAD_REQUEST)),
-            (b"GET / HTTP/1.1\r\nA: b\n\r\n", Err(Status::BAD_REQUEST)),
-            (b"GET / HTTP/1.1\r\nA: \rb\r\n", Err(Status::BAD_REQUEST)),
-        ];
-        for (input, expected) in cases {
-            let shown = String::from_utf8_lossy(input);
-            assert_eq!(find(input), *expected, "{shown:?}");
-            // The same when the bytes come one by one.
-            let mut search = HeadEnd::default();
-            let stepwise = (1..=input.len())
-                .map(|end| search.find(&input[..end], MAX_HEAD))
-                .find(|found| *found != Ok(None))
-                .unwrap_or(Ok(None));
-            assert_eq!(stepwise, *expected, "{shown:?} byte by byte");
-        }
-    }
-
-    #[test]
-    fn heads_that_are_too_long() {
-        let mut long_target = b"GET /".to_vec();
-        long_target.resize(MAX_TARGET + 65, b'a');
-        assert_eq!(find(&long_target), Err(Status::URI_TOO_LONG));
-        let mut long_fields = b"GET / HTTP/1.1\r\nA: ".to_vec();
-        long_fields.resize(MAX_HEAD - 4, b'a');
-        assert_eq!(find(&long_fields), Ok(None));
-        long_fields.extend_from_slice(b"\r\n\r\n");
-        assert_eq!(find(&long_fields), Ok(Some(MAX_HEAD)));
-        long_fields.insert(20, b'a');
-        assert_eq!(find(&long_fields), Err(Status::HEADER_FIELDS_TOO_LARGE));
-    }
 
     fn status(head: &str) -> u16 {
         Request::parse(head.as_bytes()).map_or_else(Status::code, |_| 200)

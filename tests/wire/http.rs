@@ -194,6 +194,11 @@ fn directories_without_their_slash_are_sent_on_and_never_elsewhere() {
         let longest = format!("/list?{}", "\u{e9}".repeat(4000));
         let response = evserve.get(&longest);
         assert_eq!(response.field("Location").map(str::len), Some(7 + 24_000));
+        let field = format!("X: {}", "x".repeat(4000));
+        let evserve = Evserve::http(model, root.path(), &["--header", &field]);
+        let response = evserve.get(&longest);
+        assert_eq!(response.field("Location").map(str::len), Some(7 + 24_000));
+        assert_eq!(response.field("X").map(str::len), Some(4000));
     });
 }
 

@@ -1,7 +1,7 @@
 //! What a site answers to a request: the only place where `http1` and `files` meet.
 
 use super::answer::{ANSWER_ROOM, Answer};
-use crate::config::{AccessLog, Config, Http, StartError};
+use crate::config::{AccessLog, Config, Http, MAX_HEADERS, StartError};
 use crate::files::{
     Format, Found, Key, Listing, OpenFile, Order, PathError, Refusal, RelativePath, Root,
 };
@@ -29,6 +29,11 @@ impl Site {
         let cache_control = options.cache_control.as_ref();
         let cache_control =
             cache_control.map_or(String::new(), |value| format!("Cache-Control: {value}\r\n"));
+        if options.headers.len() + cache_control.len() > MAX_HEADERS {
+            return Err(StartError(
+                "too many fields are to be added to every answer".into(),
+            ));
+        }
         let site = Site {
             root,
             access_log: config.access_log,
