@@ -117,6 +117,10 @@ fn curl_fetches_everything_through_the_listings_own_links() {
             names.iter().collect::<Vec<_>>()
         );
         for (name, link) in linked {
+            // Once is enough for 5 GiB: what differs between models does not depend on the length.
+            if name == "5G" && model != "epoll" {
+                continue;
+            }
             let url = evserve.url(&format!("/{link}"));
             assert!(
                 fetched_is_the_same(&url, &root.path().join(&name)),
