@@ -27,7 +27,7 @@ enum State {
         so_far: u64,
         digits: u32,
         length: u32,
-        extension: bool,
+        extension: Extension,
     },
     /// At the line feed of that line.
     SizeEnd {
@@ -44,6 +44,7 @@ enum State {
     Trailer {
         line: u32,
         total: u32,
+        named: bool,
     },
     /// At the line feed of a trailer line.
     TrailerFeed {
@@ -51,6 +52,15 @@ enum State {
         total: u32,
     },
     Done,
+}
+
+/// Where the extensions of a chunk's size stand (RFC 9112 section 7.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extension {
+    None,
+    /// A blank has come: only a semicolon may follow.
+    Awaited,
+    Some,
 }
 
 impl BodyReader {
@@ -114,31 +124,36 @@ impl BodyReader {
                     return Err(Status::BAD_REQUEST);
                 }
                 let length = length + 1;
-                match (byte, (byte as char).to_digit(16)) {
-                    (b'\r', _) if digits > 0 => State::SizeEnd { size: so_far },
-                    (_, Some(digit)) if !extension && digits < 16 => State::Size {
-                        so_far: so_far << 4 | u64::from(digit),
-                        digits: digits + 1,
-                        length,
-                        extension,
-                    },
-                    (b';' | b' ' | b'\t', _) if digits > 0 && !extension => State::Size {
-                        so_far,
-                        digits,
-                        length,
-                        extension: true,
-                    },
-                    (b'\t' | b' '..=b'~' | 0x80.., _) if extension => State::Size {
-                        so_far,
-                        digits,
-                        length,
-                        extension,
-                    },
+                let size = |so_far, digits, extension| State::Size {
+                    so_far,
+                    digits,
+                    length,
+                    extension,
+                };
+                match (extension, byte, (byte as char).to_digit(16)) {
+                    (Extension::None, _, Some(digit)) if digits < 16 => {
+                        size(so_far << 4 | u64::from(digit), digits + 1, extension)
+                    }
+                    _ if digits == 0 => return Err(Status::BAD_REQUEST),
+                    (Extension::None | Extension::Some, b'\r', _) => {
+                        State::SizeEnd { size: so_far }
+                    }
+                    (Extension::None | Extension::Awaited, b' ' | b'\t', _) => {
+                        size(so_far, digits, Extension::Awaited)
+                    }
+                    (Extension::None | Extension::Awaited, b';', _)
+                    | (Extension::Some, b'\t' | b' '..=b'~' | 0x80.., _) => {
+                        size(so_far, digits, Extension::Some)
+                    }
                     _ => return Err(Status::BAD_REQUEST),
                 }
             }
             State::SizeEnd { size } => match (byte, size) {
-                (b'\n', 0) => State::Trailer { line: 0, total: 0 },
+                (b'\n', 0) => State::Trailer {
+                    line: 0,
+                    total: 0,
+                    named: false,
+                },
                 (b'\n', _) => {
                     let left = self.allowance.checked_sub(size);
                     self.allowance = left.ok_or(Status::CONTENT_TOO_LARGE)?;
@@ -148,20 +163,25 @@ impl BodyReader {
             },
             State::ChunkEnd if byte == b'\r' => State::ChunkEndFeed,
             State::ChunkEndFeed if byte == b'\n' => NEXT_CHUNK,
-            State::Trailer { line, total } => match byte {
+            State::Trailer { line, total, named } => match byte {
                 _ if line == MAX_LINE || total == MAX_TRAILERS => {
                     return Err(Status::HEADER_FIELDS_TOO_LARGE);
                 }
-                b'\r' => State::TrailerFeed { line, total },
-                b'\t' | b' '..=b'~' | 0x80.. => State::Trailer {
+                b'\r' if named || line == 0 => State::TrailerFeed { line, total },
+                b'\t' | b' '..=b'~' | 0x80.. if named || in_name(byte, line) => State::Trailer {
                     line: line + 1,
                     total: total + 1,
+                    named: named || byte == b':',
                 },
                 _ => return Err(Status::BAD_REQUEST),
             },
             State::TrailerFeed { line, total } => match (byte, line) {
                 (b'\n', 0) => State::Done,
-                (b'\n', _) => State::Trailer { line: 0, total },
+                (b'\n', _) => State::Trailer {
+                    line: 0,
+                    total,
+                    named: false,
+                },
                 _ => return Err(Status::BAD_REQUEST),
             },
             State::ChunkEnd | State::ChunkEndFeed => return Err(Status::BAD_REQUEST),
@@ -171,11 +191,17 @@ impl BodyReader {
     }
 }
 
+/// True for what may stand in a trailer field's name, and for the colon behind it.
+fn in_name(byte: u8, before: u32) -> bool {
+    let in_token = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    in_token || (byte == b':' && before > 0)
+}
+
 const NEXT_CHUNK: State = State::Size {
     so_far: 0,
     digits: 0,
     length: 0,
-    extension: false,
+    extension: Extension::None,
 };
 
 #[cfg(test)]
@@ -216,7 +242,14 @@ mod tests {
             ("03\r\nabc\r\n000\r\n\r\n", Ok(Some(16))),
             ("a\r\n0123456789\r\n0\r\n\r\n", Ok(Some(20))),
             ("A;x=\"y\"; z\r\n0123456789\r\n0;q\r\n\r\n", Ok(Some(31))),
-            ("3 \r\nabc\r\n0\r\n\r\n", Ok(Some(14))),
+            ("3 \t;x\r\nabc\r\n0\r\n\r\n", Ok(Some(17))),
+            ("3 \r\nabc\r\n", Err(400)),
+            ("3 x\r\nabc\r\n", Err(400)),
+            ("3 3\r\nabc\r\n", Err(400)),
+            ("0\r\nBad Trailer\r\n\r\n", Err(400)),
+            ("0\r\nBad\r\n\r\n", Err(400)),
+            ("0\r\n: x\r\n\r\n", Err(400)),
+            ("0\r\n A: x\r\n\r\n", Err(400)),
             ("0\r\nA: b\r\nC: d\r\n\r\n", Ok(Some(17))),
             ("3\r\nabc\r\n", Ok(None)),
             ("0\r\n", Ok(None)),
@@ -255,7 +288,7 @@ mod tests {
     fn endless_lines() {
         let extension = format!("1;{}", "x".repeat(5000));
         assert_eq!(read(Body::Chunked, extension.as_bytes()), Err(400));
-        let trailer = format!("0\r\n{}", "x".repeat(5000));
+        let trailer = format!("0\r\nA:{}", "x".repeat(5000));
         assert_eq!(read(Body::Chunked, trailer.as_bytes()), Err(431));
         let trailers = format!("0\r\n{}", "A: b\r\n".repeat(5000));
         assert_eq!(read(Body::Chunked, trailers.as_bytes()), Err(431));

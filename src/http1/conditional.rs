@@ -155,6 +155,16 @@ impl Conditions<'_> {
         }
     }
 
+    /// The same for something that has neither a tag nor a date, such as a listing: all that is known is that it exists.
+    pub fn verdict_without_validators(&self) -> Verdict {
+        let is_any = |tags: &[u8]| tags == b"*";
+        match (self.if_match, self.if_none_match) {
+            (Some(tags), _) if !is_any(tags) => Verdict::PreconditionFailed,
+            (_, Some(tags)) if is_any(tags) => Verdict::NotModified,
+            _ => Verdict::Proceed,
+        }
+    }
+
     /// True if the Range field is to be looked at: there is no If-Range, or it names this state.
     pub fn allow_range(&self, file: &Validators) -> bool {
         self.if_range

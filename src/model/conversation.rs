@@ -12,11 +12,12 @@ use crate::session::{Action, BUFFER_SIZE, Connection, Session, Worker};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How much of a file one call sends, so that the end of the server is noticed in the midst of a large one.
-const SHARE: usize = 256 * 1024;
+/// How much of a file one call sends. sendfile(2) moves a file through a pipe of this size, and the time that a call may
+/// take (SO_SNDTIMEO) holds for each filling of it anew.
+const SHARE: usize = 64 * 1024;
 
 /// The longest that a call may wait, whatever it waits for. A call without any limit would be started again by the
 /// kernel after a signal (signal(7)) and not return.
@@ -29,7 +30,7 @@ pub struct Presence {
     /// server is stopping; who stops the server says that before it looks here: one of the two sees the other.
     pub idle: AtomicBool,
     /// It must end at once.
-    pub cut_off: AtomicBool,
+    pub cut_off: Arc<AtomicBool>,
 }
 
 /// What a thread or a process works with that serves one connection at a time.
@@ -107,6 +108,10 @@ impl<'a> Desk<'a> {
         }
         let left = self.left(connection);
         Some(match connection.next() {
+            Action::Close if connection.can_linger() && self.has_said_more(line) => {
+                connection.linger();
+                Ok(())
+            }
             Action::Close => return None,
             _ if left.is_zero() => {
                 connection.timed_out(&mut self.worker);
@@ -196,6 +201,14 @@ impl<'a> Desk<'a> {
             }
         }
         result.map(|_| ())
+    }
+
+    /// True if the peer has sent something that has not been received.
+    fn has_said_more(&mut self, line: &Line<'_>) -> bool {
+        self.worker.counters.receives += 1;
+        let result = net::receive_now(line.socket, &mut self.scratch);
+        self.worker.counters.would_blocks += u64::from(result == Err(Errno::AGAIN));
+        result.is_ok_and(|count| count > 0)
     }
 
     /// What time it is, and whether the server is still to go on.

@@ -22,12 +22,18 @@ use rustix::process::{Pid, WaitOptions, WaitStatus, kill_process, waitpid};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How long the parent does without accepting after a resource ran out, and how often it says that connections wait.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long children that were cut off may take to write their log lines and to report, before they are killed.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What tells a child that it is cut off.
+const CUT_OFF: rustix::process::Signal = rustix::process::Signal::USR2;
 
 /// How often children that shall end are told so: one that was told just before it began to wait would not hear it.
 const REMINDER: Duration = Duration::from_millis(100);
@@ -66,6 +72,8 @@ struct Parent {
     said: Option<Instant>,
     /// The server is stopping, and what is left then is cut off.
     end: Option<Instant>,
+    /// That has happened.
+    is_cut_off: bool,
 }
 
 impl Parent {
@@ -90,6 +98,7 @@ impl Parent {
             accept_again: None,
             said: None,
             end: None,
+            is_cut_off: false,
         })
     }
 
@@ -134,7 +143,7 @@ impl Parent {
             watched.extend(listeners.map(|listener| PollFd::new(listener, PollFlags::IN)));
         }
         let time = match self.end {
-            Some(end) => Some(REMINDER.min(end.saturating_duration_since(Instant::now()))),
+            Some(_) => Some(REMINDER),
             None if may_accept => None,
             None => Some(PAUSE),
         };
@@ -189,8 +198,14 @@ impl Parent {
         service: &Arc<dyn Service>,
     ) -> nix::Result<()> {
         // A signal between fork and the child's own handlers would be told to the parent's.
-        let held_back = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGCHLD]);
+        let held_back = SigSet::from_iter([
+            Signal::SIGINT,
+            Signal::SIGTERM,
+            Signal::SIGCHLD,
+            Signal::SIGUSR2,
+        ]);
         held_back.thread_block()?;
+        let parent = rustix::process::getpid();
         // SAFETY: this model starts no threads, so no other thread can hold a lock that the child would find locked for
         // ever. Whoever runs it as a library in a program with threads relies on glibc, which keeps its allocator
         // usable after fork(2), and on `log`'s logger not being in use at this moment.
@@ -198,13 +213,12 @@ impl Parent {
         match result {
             Ok(ForkResult::Child) => {
                 self.listening.clear();
-                let stopping = Arc::new(AtomicBool::new(false));
                 self.signals.ignore();
                 self.child_signals.ignore();
-                let term = signal_hook::consts::SIGTERM;
-                let heard = signal_hook::flag::register(term, stopping.clone()).is_ok();
+                let (stopping, presence) = (Arc::default(), Presence::default());
+                let heard = hear_the_parent(&stopping, &presence.cut_off, parent).is_ok();
                 if heard && held_back.thread_unblock().is_ok() {
-                    self.converse(socket, peer, service, &stopping);
+                    self.converse(socket, peer, service, &stopping, &presence);
                 }
                 std::process::exit(0);
             }
@@ -226,9 +240,10 @@ impl Parent {
         peer: Option<IpAddr>,
         service: &Arc<dyn Service>,
         stopping: &AtomicBool,
+        presence: &Presence,
     ) {
         let mut desk = Desk::new(&self.timeouts, &self.log, stopping, false);
-        desk.converse(socket, service.session(peer), &Presence::default());
+        desk.converse(socket, service.session(peer), presence);
         // exit(3) drops nothing.
         if let Ok(mut log) = self.log.lock() {
             log.finish();
@@ -273,23 +288,22 @@ impl Parent {
         self.end = Some(Instant::now() + self.timeouts.drain);
     }
 
+    /// Children are asked to end, then cut off, and killed only if they do not hear that either.
     fn tell_children(&mut self) {
-        let too_late = self.end.is_some_and(|end| end <= Instant::now());
-        if too_late && !self.children.is_empty() {
+        let now = Instant::now();
+        let is_over = self.end.is_some_and(|end| end <= now);
+        if is_over && !self.is_cut_off && !self.children.is_empty() {
             log::warn!("{} connections were cut off", self.children.len());
+            self.is_cut_off = true;
         }
+        let signal = match self.end {
+            Some(end) if end + LAST_WORDS <= now => rustix::process::Signal::KILL,
+            _ if is_over => CUT_OFF,
+            _ => rustix::process::Signal::TERM,
+        };
         for child in &self.children {
-            let signal = match too_late {
-                true => rustix::process::Signal::KILL,
-                false => rustix::process::Signal::TERM,
-            };
             // One that has ended by itself is reaped in the next turn.
             let _ = kill_process(*child, signal);
-        }
-        if too_late {
-            for child in self.children.drain(..) {
-                let _ = waitpid(Some(child), WaitOptions::empty());
-            }
         }
     }
 
@@ -310,6 +324,23 @@ impl Parent {
             log::warn!("connections wait: all {count} processes are in use; see --max-children");
         }
     }
+}
+
+/// Lets the parent tell a child to stop and to be cut off, and the kernel tell it to stop when the parent is no more: a
+/// server that was started anew must not have its predecessor's children beside it.
+fn hear_the_parent(
+    stopping: &Arc<AtomicBool>,
+    cut_off: &Arc<AtomicBool>,
+    parent: Pid,
+) -> io::Result<()> {
+    let term = rustix::process::Signal::TERM;
+    signal_hook::flag::register(term.as_raw(), stopping.clone())?;
+    signal_hook::flag::register(CUT_OFF.as_raw(), cut_off.clone())?;
+    rustix::process::set_parent_process_death_signal(Some(term))?;
+    if rustix::process::getppid() != Some(parent) {
+        stopping.store(true, SeqCst);
+    }
+    Ok(())
 }
 
 fn say_if_it_failed(child: Pid, status: WaitStatus) {

@@ -59,7 +59,11 @@ pub(super) fn serve(
                     crew.serve(&mut desk, listening, accepted);
                 }
             };
-            small_thread().spawn_scoped(scope, serve).map(|_| ())
+            let started = small_thread().spawn_scoped(scope, serve);
+            started.map(drop).map_err(|error| {
+                let why = format!("cannot start {threads} threads: {error}; see --threads");
+                io::Error::other(why)
+            })
         };
         let all = listening.iter().flat_map(|l| iter::repeat_n(l, threads));
         let started = all.into_iter().try_for_each(start);

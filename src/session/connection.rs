@@ -206,6 +206,16 @@ impl Connection {
         }
     }
 
+    /// True if the peer may still be there and reading when [`Action::Close`] is the answer.
+    pub fn can_linger(&self) -> bool {
+        !(self.aborted || self.ended || self.shut)
+    }
+
+    /// The peer has said more, which nobody wants; but closing now would destroy what it has not read yet.
+    pub fn linger(&mut self) {
+        self.unread = true;
+    }
+
     /// What was promised to the peer cannot be kept: close without a word.
     pub fn abort(&mut self) {
         self.aborted = true;

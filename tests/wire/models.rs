@@ -445,3 +445,14 @@ fn who_has_nothing_to_do_does_nothing() {
         drop(idle);
     });
 }
+
+#[test]
+fn children_do_not_outlive_their_parent() {
+    let root = tree();
+    let evserve = Evserve::http("forking", root.path(), &["--idle-timeout", "1h"]);
+    let mut client = evserve.connect();
+    client.send("GET /1 HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(client.response().status, 200);
+    evserve.signal(rustix::process::Signal::KILL);
+    client.is_over();
+}

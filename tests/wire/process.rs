@@ -166,6 +166,8 @@ fn the_drain_time_and_a_second_signal_end_what_does_not_end_by_itself() {
             let ended = evserve.wait();
             assert!(ended.status.success(), "{}", ended.log);
             assert!(ended.log.contains("cut off"), "{}", ended.log);
+            assert!(ended.log.contains("served 1 requests"), "{}", ended.log);
+            assert_eq!(ended.access_log.lines().count(), 1, "{}", ended.access_log);
         }
     });
 }

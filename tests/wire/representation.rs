@@ -77,6 +77,12 @@ fn conditions() {
         assert_eq!(unchanged.field("Content-Length"), None);
         assert_eq!(unchanged.field("Content-Type"), None);
         assert_eq!(ask(&evserve, "HEAD", "/data", &[&same]).status, 304);
+        // Of a listing it is only known that it is there.
+        let listing = |field| ask(&evserve, "GET", "/list/", &[field]).status;
+        assert_eq!(listing("If-None-Match: *"), 304);
+        assert_eq!(listing("If-None-Match: \"x\""), 200);
+        assert_eq!(listing("If-Match: \"x\""), 412);
+        assert_eq!(listing("If-Match: *"), 200);
     });
 }
 
@@ -392,7 +398,14 @@ fn hidden_names_and_options_of_a_site() {
             "--header",
             "Y:c",
         ];
-        let more = ["--error-page", "404=404.html"];
+        let more = [
+            "--error-page",
+            "404=404.html",
+            "--error-page",
+            "416=404.html",
+            "--error-page",
+            "400=404.html",
+        ];
         let evserve = Evserve::http(model, root.path(), &[&options[..], &more].concat());
         assert_eq!(get(&evserve, "/.git/config").body, b"secret");
         let index = get(&evserve, "/list/");
@@ -403,6 +416,14 @@ fn hidden_names_and_options_of_a_site() {
         let gone = get(&evserve, "/gone");
         assert_eq!((gone.status, &gone.body[..]), (404, &b"<p>not here"[..]));
         assert_eq!(gone.field("Content-Type"), Some("text/html; charset=utf-8"));
+        let beyond = ask(&evserve, "GET", "/data", &["Range: bytes=10000-"]);
+        assert_eq!(
+            (beyond.status, &beyond.body[..]),
+            (416, &b"<p>not here"[..])
+        );
+        assert_eq!(beyond.field("Content-Range"), Some("bytes */10000"));
+        let bad = ask(&evserve, "GET", "/data", &["Host: twice"]);
+        assert_eq!((bad.status, &bad.body[..]), (400, &b"<p>not here"[..]));
         let page = String::from_utf8(get(&evserve, "/").body).expect("UTF-8");
         assert!(page.contains(".git/"), "{page}");
 

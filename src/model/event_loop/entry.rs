@@ -61,6 +61,12 @@ impl Entry {
         let mut share = SHARE;
         loop {
             let moved = match self.connection.next() {
+                Action::Close
+                    if self.ready.has(Ready::READABLE) && self.connection.can_linger() =>
+                {
+                    self.connection.linger();
+                    Ok(0)
+                }
                 Action::Close => return Stop::Closed,
                 _ if share == 0 => return Stop::ShareUsed,
                 Action::Send if !self.ready.has(Ready::WRITABLE) => return Stop::Blocked,

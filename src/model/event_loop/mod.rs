@@ -22,6 +22,8 @@ use slab::Slab;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::mpsc::channel;
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 /// How many turns' worth of connections are still taken from the backlog when the server stops.
@@ -50,9 +52,27 @@ pub fn run<P: Poller>(serving: Serving) -> io::Result<Counters> {
     let mut shares = shares.into_iter();
     let first = shares.next();
     std::thread::scope(|scope| {
-        let others: Vec<_> = shares
-            .map(|share| scope.spawn(move || run_one(share)))
-            .collect();
+        let mut others = Vec::new();
+        let mut gates = Vec::new();
+        for share in shares {
+            // No loop begins before all have their thread: those that had begun could not be stopped.
+            let (gate, opened) = channel::<()>();
+            let run = move || match opened.recv() {
+                Ok(()) => run_one(share),
+                Err(_) => Ok(Counters::default()),
+            };
+            let thread = Builder::new().spawn_scoped(scope, run).map_err(|error| {
+                io::Error::other(format!(
+                    "cannot start a thread for a worker: {error}; see --workers"
+                ))
+            })?;
+            others.push(thread);
+            gates.push(gate);
+        }
+        for gate in gates {
+            // It waits for nothing else, so it is there.
+            let _ = gate.send(());
+        }
         let mut sum = first.map_or(Ok(Counters::default()), run_one)?;
         for other in others {
             let counters = other

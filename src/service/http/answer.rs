@@ -97,8 +97,28 @@ impl Answer {
         }
     }
 
+    /// The client has it already.
+    pub fn not_modified() -> Answer {
+        Answer {
+            status: Status::NOT_MODIFIED,
+            ..Answer::options()
+        }
+    }
+
+    /// The same with a file for a body, if it was only the status in words.
+    pub fn with_page(self, found: OpenFile) -> Answer {
+        match self.content {
+            Content::Phrase => Answer {
+                location: self.location,
+                content_range: self.content_range,
+                ..Answer::whole_file(self.status, found)
+            },
+            _ => self,
+        }
+    }
+
     /// A file, whole, whatever the status.
-    pub fn whole_file(status: Status, found: OpenFile) -> Answer {
+    fn whole_file(status: Status, found: OpenFile) -> Answer {
         Answer {
             content_type: Some(found.media_type),
             length: found.length,
@@ -123,10 +143,7 @@ impl Answer {
         let verdict = request.conditions.verdict(&validators);
         let mut answer = match verdict {
             Verdict::PreconditionFailed => Answer::plain(Status::PRECONDITION_FAILED),
-            Verdict::NotModified => Answer {
-                status: Status::NOT_MODIFIED,
-                ..Answer::options()
-            },
+            Verdict::NotModified => Answer::not_modified(),
             Verdict::Proceed => Answer::ranges(request, found, &validators),
         };
         if verdict != Verdict::PreconditionFailed && answer.status != Status::RANGE_NOT_SATISFIABLE
@@ -194,7 +211,7 @@ impl Answer {
     ) {
         let date = *cx.worker.time.date();
         let is_file = self.validators.is_some();
-        let allow = matches!(self.content, Content::Nothing) && !is_file;
+        let allow = matches!(self.content, Content::Nothing) && self.status == Status::OK;
         let boundary = match &self.content {
             Content::Parts(parts) => Some(&*parts.boundary),
             _ => None,

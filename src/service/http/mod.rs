@@ -316,6 +316,7 @@ impl HttpSession {
         line: &[u8],
         cx: &mut Context<'_>,
     ) {
+        let answer = self.site.dress(answer);
         let stays = is_read && !cx.worker.closing && request.is_some_and(|r| r.keep_alive);
         let length = match line.starts_with(b"HEAD ") {
             true => 0,

@@ -5,7 +5,7 @@ use crate::config::{AccessLog, Config, Http, MAX_HEADERS, StartError};
 use crate::files::{
     Format, Found, Key, Listing, OpenFile, Order, PathError, Refusal, RelativePath, Root,
 };
-use crate::http1::{CODINGS, Method, Request, Status, accepted, media_weight};
+use crate::http1::{CODINGS, Method, Request, Status, Verdict, accepted, media_weight};
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use std::time::SystemTime;
 
@@ -69,7 +69,7 @@ impl Site {
             Method::Get | Method::Head => self.look_up(request, now),
             Method::Known | Method::Unknown => Err(Status::METHOD_NOT_ALLOWED),
         };
-        decision.unwrap_or_else(|status| Decision::Answer(self.failure(status)))
+        decision.unwrap_or_else(|status| Decision::Answer(Answer::plain(status)))
     }
 
     /// Does a slice of a listing; the answer, once it is complete.
@@ -83,19 +83,18 @@ impl Site {
             }
             Err(error) => {
                 log::error!("cannot list a directory: {error}");
-                Some(self.failure(Status::INTERNAL_SERVER_ERROR))
+                Some(Answer::plain(Status::INTERNAL_SERVER_ERROR))
             }
         }
     }
 
-    /// The answer to a request that cannot be done: the configured page, if there is one, or the status in words.
-    pub fn failure(&self, status: Status) -> Answer {
+    /// Gives an answer that says only its status the page that is configured for that, if there is one.
+    pub fn dress(&self, answer: Answer) -> Answer {
         let pages = &self.options.error_pages;
-        let page = pages.iter().find(|(code, _)| *code == status.code());
-        let file = page.and_then(|(_, path)| self.configured_file(path));
-        match file {
-            Some(file) => Answer::whole_file(status, file),
-            None => Answer::plain(status),
+        let page = pages.iter().find(|(code, _)| *code == answer.status.code());
+        match page.and_then(|(_, path)| self.configured_file(path)) {
+            Some(file) => answer.with_page(file),
+            None => answer,
         }
     }
 
@@ -109,6 +108,11 @@ impl Site {
             Ok(Found::DirectoryWithoutSlash) => redirect(request, &path),
             Ok(Found::Directory(_)) if !self.options.listing => return Err(Status::FORBIDDEN),
             Ok(Found::Directory(directory)) => {
+                match request.conditions.verdict_without_validators() {
+                    Verdict::Proceed => {}
+                    Verdict::NotModified => return Ok(Decision::Answer(Answer::not_modified())),
+                    Verdict::PreconditionFailed => return Err(Status::PRECONDITION_FAILED),
+                }
                 let order = order(request, self.options.hidden);
                 let listing = Listing::begin(path, directory, order);
                 return listing
