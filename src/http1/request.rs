@@ -78,7 +78,7 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// Reads a head whose end [`HeadEnd`] has found.
+    /// Reads a head whose end [`super::HeadEnd`] has found.
     ///
     /// # Errors
     /// The status to refuse it with. The connection cannot be used again then, since what follows may not be what it
