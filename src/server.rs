@@ -63,9 +63,11 @@ impl Server {
     /// # Errors
     /// If the model cannot go on.
     pub fn run(self) -> io::Result<()> {
-        let begin = Instant::now();
+        let (begin, cpu_before) = (Instant::now(), cpu_time());
         let counters = (self.model.run)(self.serving)?;
-        for line in summary(self.model.name, &counters, begin.elapsed()) {
+        // Whoever became this program by exec(2), as `cargo run` does, had used time before.
+        let cpu = cpu_time().saturating_sub(cpu_before);
+        for line in summary(self.model.name, &counters, begin.elapsed(), cpu) {
             log::info!("{line}");
         }
         Ok(())
@@ -161,7 +163,7 @@ fn max_connections(config: &Config, descriptors: usize) -> usize {
 }
 
 /// What was done, for people: the first line in a user's terms, the second in the kernel's.
-fn summary(model: &str, counters: &Counters, time: Duration) -> [String; 2] {
+fn summary(model: &str, counters: &Counters, time: Duration, cpu: Duration) -> [String; 2] {
     let Counters {
         connections,
         requests,
@@ -177,7 +179,7 @@ fn summary(model: &str, counters: &Counters, time: Duration) -> [String; 2] {
         would_blocks,
         others,
     } = counters;
-    let cpu = cpu_time().as_secs_f64();
+    let cpu = cpu.as_secs_f64();
     let time = time.as_secs_f64();
     let calls = counters.system_calls();
     let per_request = match requests {
