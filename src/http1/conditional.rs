@@ -300,6 +300,11 @@ mod tests {
         let tag = young.to_string();
         assert_eq!(verdict(&[("none", &tag)], &young), NotModified);
         assert_eq!(verdict(&[("match", &tag)], &young), PreconditionFailed);
+        let as_if_strong = tag.trim_start_matches("W/");
+        assert_eq!(
+            verdict(&[("match", as_if_strong)], &young),
+            PreconditionFailed
+        );
     }
 
     #[test]

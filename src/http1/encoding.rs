@@ -98,6 +98,7 @@ mod tests {
             ("br;q=0.5, gzip;q=0.8", "gzip br"),
             ("br;q=0.5, gzip;q=0.8, identity;q=0.1", "gzip br"),
             ("br;q=0.5, gzip;q=0.8, identity;q=0", "gzip br"),
+            ("br;q=0.5, gzip;q=0.8, identity;q=0.6", "gzip"),
             ("*", "br zstd gzip"),
             ("*;q=0", ""),
             ("br;q=0, *", "zstd gzip"),

@@ -15,9 +15,12 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How much of a file one call sends. sendfile(2) moves a file through a pipe of this size, and the time that a call may
-/// take (SO_SNDTIMEO) holds for each filling of it anew.
+/// How much of a file one call sends: as much as the pipe holds through which sendfile(2) moves it. For each filling the
+/// call would wait anew.
 const SHARE: usize = 64 * 1024;
+
+/// Into how many steps the time for sending is cut.
+const SEND_STEPS: f32 = 4.0;
 
 /// The longest that a call may wait, whatever it waits for. A call without any limit would be started again by the
 /// kernel after a signal (signal(7)) and not return.
@@ -138,10 +141,13 @@ impl<'a> Desk<'a> {
         connection: &mut Connection,
         left: Duration,
     ) -> Result<(), Errno> {
-        if left + timeouts::TICK < line.send {
+        // Within one call, sendfile(2) may wait several times for as long as it was told: so it is told less, and what
+        // has really passed is seen here.
+        let step = left.div_f32(SEND_STEPS).max(timeouts::TICK);
+        if step + timeouts::TICK < line.send {
             self.worker.counters.others += 1;
-            net::set_send_timeout(line.socket, left)?;
-            line.send = left;
+            net::set_send_timeout(line.socket, step)?;
+            line.send = step;
         }
         self.worker.counters.sends += 1;
         let result = send(line.socket, &connection.front(), SHARE);
