@@ -6,6 +6,9 @@
 
 #![allow(missing_docs)]
 
+mod common;
+
+use common::number;
 use evserve::config::Config;
 use evserve::service::Service;
 use evserve::session::{Action, BUFFER_SIZE, Connection, Piece, Time, Worker};
@@ -185,15 +188,6 @@ fn play(service: &dyn Service, worker: &mut Worker, input: &[u8], random: &mut R
         || heard.windows(6).any(|part| part == b"root:x");
     assert!(!leaked, "that is from outside");
     worker.counters.requests - before
-}
-
-fn number(variable: &str) -> Option<u64> {
-    let value = std::env::var(variable).ok()?;
-    Some(
-        value
-            .parse()
-            .unwrap_or_else(|_| panic!("{variable} must be a number")),
-    )
 }
 
 fn resident_kib() -> u64 {

@@ -8,6 +8,9 @@
 
 #![allow(missing_docs)]
 
+mod common;
+
+use common::number;
 use evserve::config::Config;
 use evserve::service::{SERVICES, Service};
 use evserve::session::{Action, BUFFER_SIZE, Body, Connection, Piece, Time, Timeout, Worker};
@@ -411,15 +414,6 @@ fn play(world: &World, seed: u64) {
     let log = String::from_utf8(std::mem::take(&mut worker.log)).expect("ASCII");
     let requests = usize::try_from(worker.counters.requests).expect("few");
     assert_eq!(log.lines().count(), requests, "a line per request");
-}
-
-fn number(variable: &str) -> Option<u64> {
-    let value = std::env::var(variable).ok()?;
-    Some(
-        value
-            .parse()
-            .unwrap_or_else(|_| panic!("{variable} must be a number")),
-    )
 }
 
 #[test]

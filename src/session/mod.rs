@@ -21,7 +21,7 @@ pub use time::Time;
 
 /// One conversation with one peer: bytes in, output out.
 ///
-/// The order of calls is: [`open`](Session::open) once; then `receive`, `sent`, `end_of_input` (once) and `timed_out`
+/// The order of calls is: [`open`](Session::open) once; then `receive`, `sent`, `proceed`, `end_of_input` (once) and `timed_out`
 /// in any order; [`closed`](Session::closed) once, last.
 pub trait Session: Send {
     /// The peer is there. A protocol in which the server speaks first puts its greeting out here.

@@ -302,3 +302,13 @@ pub fn pattern(length: usize) -> Vec<u8> {
     random.fill(&mut bytes);
     bytes
 }
+
+/// The number that an environment variable holds, if it is set.
+pub fn number(variable: &str) -> Option<u64> {
+    let value = std::env::var(variable).ok()?;
+    Some(
+        value
+            .parse()
+            .unwrap_or_else(|_| panic!("{variable} must be a number")),
+    )
+}

@@ -234,6 +234,15 @@ fn compressed_siblings() {
         }
         assert_eq!(with("identity, gzip;q=0.5").body, b"plain script");
         assert_eq!(with("br;q=0, gzip;q=0").body, b"plain script");
+        let beyond = ask(
+            &evserve,
+            "GET",
+            "/app.js",
+            &["Accept-Encoding: br", "Range: bytes=99-"],
+        );
+        assert_eq!(beyond.status, 416);
+        assert_eq!(beyond.field("Vary"), Some("Accept-Encoding"));
+        assert_eq!(beyond.field("Content-Encoding"), None);
         let itself = ask(&evserve, "GET", "/app.js.gz", &["Accept-Encoding: gzip"]);
         assert_eq!(itself.field("Content-Encoding"), None);
         assert_eq!(
@@ -422,6 +431,11 @@ fn hidden_names_and_options_of_a_site() {
             (416, &b"<p>not here"[..])
         );
         assert_eq!(beyond.field("Content-Range"), Some("bytes */10000"));
+        let coded = ask(&evserve, "GET", "/app.js", &["Range: bytes=99-"]);
+        assert_eq!(
+            (coded.status, coded.field("Vary")),
+            (416, Some("Accept-Encoding"))
+        );
         let bad = ask(&evserve, "GET", "/data", &["Host: twice"]);
         assert_eq!((bad.status, &bad.body[..]), (400, &b"<p>not here"[..]));
         let page = String::from_utf8(get(&evserve, "/").body).expect("UTF-8");

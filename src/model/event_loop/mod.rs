@@ -46,7 +46,7 @@ pub fn run<P: Poller>(serving: Serving) -> io::Result<Counters> {
     let max_connections = serving
         .limits
         .max_connections
-        .div_ceil(serving.shares.len());
+        .div_ceil(serving.shares.len().max(1));
     let (timeouts, shares) = (serving.timeouts, serving.shares);
     let run_one = |share| EventLoop::<P>::new(share, max_connections, &timeouts)?.run();
     let mut shares = shares.into_iter();

@@ -105,20 +105,11 @@ impl Answer {
         }
     }
 
-    /// The same with a file for a body, if it was only the status in words.
+    /// The same with a file for a body, where it was only the status in words.
     pub fn with_page(self, found: OpenFile) -> Answer {
-        match self.content {
-            Content::Phrase => Answer {
-                location: self.location,
-                content_range: self.content_range,
-                ..Answer::whole_file(self.status, found)
-            },
-            _ => self,
+        if !matches!(self.content, Content::Phrase) {
+            return self;
         }
-    }
-
-    /// A file, whole, whatever the status.
-    fn whole_file(status: Status, found: OpenFile) -> Answer {
         Answer {
             content_type: Some(found.media_type),
             length: found.length,
@@ -126,7 +117,7 @@ impl Answer {
                 file: found.file,
                 offset: 0,
             },
-            ..Answer::plain(status)
+            ..self
         }
     }
 
@@ -146,12 +137,9 @@ impl Answer {
             Verdict::NotModified => Answer::not_modified(),
             Verdict::Proceed => Answer::ranges(request, found, &validators),
         };
-        if verdict != Verdict::PreconditionFailed && answer.status != Status::RANGE_NOT_SATISFIABLE
-        {
+        if !matches!(answer.content, Content::Phrase) {
             answer.validators = Some(validators);
-        }
-        if verdict == Verdict::Proceed && answer.status != Status::RANGE_NOT_SATISFIABLE {
-            answer.content_encoding = coding;
+            answer.content_encoding = coding.filter(|_| verdict == Verdict::Proceed);
         }
         answer
     }
@@ -163,7 +151,7 @@ impl Answer {
             .filter(|_| is_get && request.conditions.allow_range(validators));
         let whole = found.length;
         match field.map_or(Ranges::Whole, |field| Ranges::parse(field, whole)) {
-            Ranges::Whole => Answer::whole_file(Status::OK, found),
+            Ranges::Whole => Answer::plain(Status::OK).with_page(found),
             Ranges::Unsatisfiable => Answer {
                 content_range: Some((None, whole)),
                 ..Answer::plain(Status::RANGE_NOT_SATISFIABLE)

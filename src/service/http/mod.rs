@@ -166,15 +166,14 @@ impl Session for HttpSession {
         let Some(mut work) = self.listing.take() else {
             return;
         };
-        match (
-            self.site.proceed(&mut work.listing),
-            Request::parse(&work.head),
-        ) {
-            (None, _) => self.listing = Some(work),
-            (Some(answer), Ok(request)) => {
-                self.put(answer, Some(&request), true, request_line(&work.head), cx);
-            }
-            (_, Err(status)) => self.refuse(status, request_line(&work.head), cx),
+        let Some(answer) = self.site.proceed(&mut work.listing) else {
+            self.listing = Some(work);
+            return;
+        };
+        let line = request_line(&work.head);
+        match Request::parse(&work.head) {
+            Ok(request) => self.put(answer, Some(&request), true, line, cx),
+            Err(status) => self.refuse(status, line, cx),
         }
     }
 
@@ -258,20 +257,24 @@ impl HttpSession {
             return 0;
         }
         let line = request_line(&pending.head);
-        match (pending.reader.take(input), Request::parse(&pending.head)) {
-            (Ok(taken), Ok(request)) if pending.reader.is_done() => {
-                self.answer(&request, &pending.head, cx);
-                taken
-            }
-            (Ok(taken), Ok(_)) => {
-                self.body = Some(pending);
-                taken
-            }
-            (Err(status), _) | (_, Err(status)) => {
+        let taken = match pending.reader.take(input) {
+            Ok(taken) => taken,
+            Err(status) => {
                 self.refuse(status, line, cx);
-                input.len()
+                return input.len();
             }
+        };
+        if !pending.reader.is_done() {
+            self.body = Some(pending);
+            return taken;
         }
+        match Request::parse(&pending.head) {
+            Ok(request) => {
+                self.answer(&request, &pending.head, cx);
+            }
+            Err(status) => self.refuse(status, line, cx),
+        }
+        taken
     }
 
     /// Answers a request that has come as a whole, or begins to make the answer. False if there is no room for it yet.

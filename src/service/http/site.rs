@@ -149,17 +149,15 @@ impl Site {
         path: &mut RelativePath,
         now: SystemTime,
     ) -> Answer {
+        let name = path.as_c_str().to_bytes();
+        let mut codings = CODINGS.iter();
+        if codings.any(|coding| name.ends_with(coding.suffix.as_bytes())) {
+            return Answer::file(request, file, None, now);
+        }
         let mut sibling = |suffix| {
             let sibling = self.root.find_sibling(path, suffix);
             sibling.filter(|sibling| sibling.modified >= file.modified)
         };
-        let is_compressed = CODINGS.iter().any(|coding| {
-            let name = request.target.path;
-            name.ends_with(coding.suffix.as_bytes())
-        });
-        if is_compressed {
-            return Answer::file(request, file, None, now);
-        }
         let wanted = request.accept_encoding.into_iter().flat_map(accepted);
         for coding in wanted {
             if let Some(mut found) = sibling(coding.suffix) {
