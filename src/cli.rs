@@ -93,6 +93,14 @@ struct Options {
     #[arg(long)]
     hidden: bool,
 
+    /// How much of small files to keep in memory; each loop of --workers has as much
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = memory_size)]
+    cache_bytes: usize,
+
+    /// How many larger files to keep open; each loop of --workers has as many
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    cache_files: u32,
+
     /// For a request head, from its first byte
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = positive)]
     head_timeout: Duration,
@@ -187,6 +195,8 @@ fn http(options: &Options) -> Result<Http, String> {
         fallback: options.fallback.clone(),
         error_pages: options.error_pages.clone(),
         hidden: options.hidden,
+        cache_bytes: options.cache_bytes,
+        cache_files: options.cache_files as usize,
     })
 }
 
@@ -283,6 +293,10 @@ fn size(text: &str) -> Result<u64, String> {
     let size: Result<ByteSize, _> = text.parse();
     size.map(|size| size.as_u64())
         .map_err(|_| "expected a size such as 16KiB, 1MiB or 4096".into())
+}
+
+fn memory_size(text: &str) -> Result<usize, String> {
+    usize::try_from(size(text)?).map_err(|_| "there is no such amount of memory".into())
 }
 
 fn head_size(text: &str) -> Result<usize, String> {

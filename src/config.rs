@@ -68,6 +68,10 @@ pub struct Http {
     pub error_pages: Vec<(u16, String)>,
     /// Names that begin with a dot are served like any other.
     pub hidden: bool,
+    /// How much of files is kept in memory, in bytes.
+    pub cache_bytes: usize,
+    /// How many files are kept open.
+    pub cache_files: usize,
 }
 
 /// The most bytes that `headers` and `cache_control` may add to an answer's head: with the longest location behind them
@@ -86,6 +90,8 @@ impl Default for Http {
             fallback: None,
             error_pages: Vec::new(),
             hidden: false,
+            cache_bytes: 64 * 1024 * 1024,
+            cache_files: 1024,
         }
     }
 }

@@ -26,6 +26,9 @@ impl Server {
     /// A sentence about what could not be had.
     pub fn start(config: &Config) -> Result<Server, StartError> {
         let descriptors = raise_descriptor_limit();
+        let mut config = config.clone();
+        config.http.cache_files = cache_files(&config, descriptors);
+        let config = &config;
         let model = model::find(&config.model)
             .ok_or_else(|| StartError(format!("there is no model `{}`", config.model)))?;
         let mut shares = Vec::new();
@@ -147,9 +150,16 @@ const OWN_DESCRIPTORS: usize = 16;
 /// The most descriptors that are kept for files. Few connections send a file of their own at the same moment.
 const FILE_DESCRIPTORS: usize = 1024;
 
+/// How many files each share may keep open: they may not take more than an eighth of the descriptors.
+fn cache_files(config: &Config, descriptors: usize) -> usize {
+    let possible = descriptors / 8 / config.workers.max(1);
+    config.http.cache_files.min(possible)
+}
+
 /// Connections must leave some descriptors to the files they ask for: one each, where there are not that many.
 fn max_connections(config: &Config, descriptors: usize) -> usize {
-    let spare = descriptors.saturating_sub(OWN_DESCRIPTORS);
+    let cached = config.http.cache_files * config.workers;
+    let spare = descriptors.saturating_sub(OWN_DESCRIPTORS + cached);
     let possible = (spare / 2)
         .max(spare.saturating_sub(FILE_DESCRIPTORS))
         .max(1);

@@ -2,13 +2,18 @@
 //!
 //! This room knows neither sockets nor HTTP. What it opens it opens through the root's descriptor and beneath it.
 
+mod cache;
 mod listing;
 mod path;
 mod root;
+mod trace;
+mod watch;
 
+pub use cache::{Cache, CacheLimits, Kept};
 pub use listing::{Format, Key, Listing, Order};
 pub use path::{PathError, RelativePath};
 pub use root::{Found, OpenFile, Refusal, Root};
+pub use trace::Trace;
 
 use std::path::Path;
 

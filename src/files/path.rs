@@ -17,6 +17,9 @@ pub(super) const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
+/// A path with slashes around it.
+pub type Name = ArrayVec<u8, { PATH_MAX + 1 }>;
+
 /// A path below the root: no empty name, no `.`, no `..`, no NUL, no slash in front. Held without allocation.
 #[derive(Clone, Debug)]
 pub struct RelativePath {
@@ -111,6 +114,23 @@ impl RelativePath {
     /// True if the target ended in a slash, or in `.` or `..`, so that only a directory can be meant.
     pub fn names_directory(&self) -> bool {
         self.names_directory
+    }
+
+    /// The path as a target would have it that needs no decoding: one slash in front, and one at the end if only a
+    /// directory can be meant. Different targets that mean the same have the same name.
+    pub fn name(&self) -> Name {
+        let mut name = Name::new();
+        let path = self.as_c_str().to_bytes();
+        let ends = match path {
+            b"." => [&b"/"[..], b"", b""],
+            _ if self.names_directory => [b"/", path, b"/"],
+            _ => [b"/", path, b""],
+        };
+        for part in ends {
+            let fits = name.try_extend_from_slice(part);
+            fits.expect("a path leaves room for two slashes");
+        }
+        name
     }
 
     /// Puts `tail` behind the path as it is; a tail that begins with a slash names something in a directory. Says what
@@ -237,6 +257,22 @@ mod tests {
         assert!(nearly.as_path().ends_with("1234567"));
         nearly.truncate(before);
         assert_eq!(nearly.as_path().as_os_str().len(), PATH_MAX - 9);
+    }
+
+    #[test]
+    fn names() {
+        let name = |target: &str| {
+            let path = RelativePath::decode(target.as_bytes()).expect("a path");
+            String::from_utf8(path.name().to_vec()).expect("UTF-8")
+        };
+        for target in ["/", "/a", "/a/", "/a b/c"] {
+            assert_eq!(name(target), target);
+        }
+        for (target, expected) in [("//", "/"), ("/%61/./b/..", "/a/"), ("//a//%62", "/a/b")] {
+            assert_eq!(name(target), expected);
+        }
+        let longest = format!("/{}/", "a".repeat(PATH_MAX - 1));
+        assert_eq!(name(&longest), longest);
     }
 
     #[test]

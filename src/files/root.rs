@@ -1,16 +1,24 @@
 //! The document root, and the only way to open something in it.
 
 use super::path::{PathError, RelativePath};
+use super::trace::{Identity, Saw, Trace};
 use rustix::fs::{self, FileType, Mode, OFlags, ResolveFlags, Stat};
-use rustix::io::Errno;
+use rustix::io::{Errno, IoSliceMut, ReadWriteFlags, pread, preadv2};
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How often a lookup is tried again that collided with a rename (openat2(2), EAGAIN).
 const RENAME_RETRIES: usize = 64;
+
+/// How long after a change a file may change again without its times telling. File systems keep times in steps of up to
+/// a second.
+const GRAIN: Duration = Duration::from_secs(1);
+
+/// The kernel itself sees to it that no `..` and no symbolic link leads out, even while others rename directories.
+const WITHIN: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
 
 /// The directory that is served.
 #[derive(Debug)]
@@ -43,6 +51,8 @@ pub struct OpenFile {
     pub modified: SystemTime,
     /// The media type by its name, and the charset to add.
     pub media_type: (&'static str, &'static str),
+    /// When anything about it was last changed.
+    changed: SystemTime,
 }
 
 /// Why a path led to nothing that can be served.
@@ -71,7 +81,7 @@ impl Root {
             path: path.canonicalize()?,
             indexes,
         };
-        root.open_beneath(c".", OFlags::DIRECTORY)?;
+        root.open_beneath(c".", OFlags::DIRECTORY, WITHIN)?;
         Ok(root)
     }
 
@@ -80,26 +90,32 @@ impl Root {
         &self.path
     }
 
-    /// Finds what `path` leads to and opens it. Where that is an index, `path` is its path from then on.
+    /// Finds what `path` leads to and opens it. Where that is an index, `path` is its path from then on. What is seen on
+    /// the way goes into `trace`.
     ///
     /// # Errors
     /// A [`Refusal`]. What lies outside is refused in the same way whether it is there or not.
-    pub fn find(&self, path: &mut RelativePath) -> Result<Found, Refusal> {
-        match (self.kind(path)?, path.names_directory()) {
+    pub fn find(&self, path: &mut RelativePath, trace: &mut Trace) -> Result<Found, Refusal> {
+        match (self.kind(path, trace)?, path.names_directory()) {
             (FileType::Directory, false) => Ok(Found::DirectoryWithoutSlash),
-            (FileType::Directory, true) => self.find_in_directory(path),
+            (FileType::Directory, true) => self.find_in_directory(path, trace),
             (_, true) => Err(Refusal::NotFound),
-            (_, false) => Ok(Found::File(self.open_file(path)?)),
+            (_, false) => Ok(Found::File(self.open_file(path, trace)?)),
         }
     }
 
     /// Opens the regular file that has `suffix` behind its name, if there is one.
-    pub fn find_sibling(&self, path: &mut RelativePath, suffix: &str) -> Option<OpenFile> {
+    pub fn find_sibling(
+        &self,
+        path: &mut RelativePath,
+        suffix: &str,
+        trace: &mut Trace,
+    ) -> Option<OpenFile> {
         let before = path.append(suffix.as_bytes()).ok()?;
         let is_there = self
-            .kind(path)
+            .kind(path, trace)
             .is_ok_and(|kind| kind == FileType::RegularFile);
-        let sibling = is_there.then(|| self.open_file(path).ok()).flatten();
+        let sibling = is_there.then(|| self.open_file(path, trace).ok()).flatten();
         path.truncate(before);
         sibling
     }
@@ -107,31 +123,50 @@ impl Root {
     /// What `name` in the directory at `path` leads to, as long as that lies inside.
     pub(super) fn stat_below(&self, path: &mut RelativePath, name: &[u8]) -> Option<Stat> {
         let before = path.append(&[b"/", name].concat()).ok()?;
-        let place = self.open_beneath(path.as_c_str(), OFlags::PATH);
+        let stat = self.stat(path.as_c_str(), WITHIN);
         path.truncate(before);
-        fs::fstat(place.ok()?).ok()
+        stat.ok()
     }
 
-    fn find_in_directory(&self, path: &mut RelativePath) -> Result<Found, Refusal> {
+    /// True if everything is as `trace` has it. With `plainly` it must also be so that inotify(7) tells of every change:
+    /// without symbolic links, and on the root's own mount.
+    pub(super) fn confirms(&self, trace: &Trace, plainly: bool) -> bool {
+        let plain = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+        let resolve = if plainly { WITHIN | plain } else { WITHIN };
+        trace.holds(|path| self.stat(path, resolve))
+    }
+
+    /// The root itself, which cannot be read through this.
+    pub(super) fn directory(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+
+    fn find_in_directory(
+        &self,
+        path: &mut RelativePath,
+        trace: &mut Trace,
+    ) -> Result<Found, Refusal> {
         for name in &self.indexes {
             let Ok(before) = path.append(format!("/{name}").as_bytes()) else {
                 continue;
             };
-            match self.kind(path) {
-                Ok(FileType::RegularFile) => return Ok(Found::File(self.open_file(path)?)),
+            match self.kind(path, trace) {
+                Ok(FileType::RegularFile) => return Ok(Found::File(self.open_file(path, trace)?)),
                 Ok(_) | Err(Refusal::NotFound) => path.truncate(before),
                 Err(refusal) => return Err(refusal),
             }
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        Ok(Found::Directory(self.open_beneath(path.as_c_str(), flags)?))
+        let directory = self.open_beneath(path.as_c_str(), flags, WITHIN)?;
+        Ok(Found::Directory(directory))
     }
 
     /// Looks before anything is opened: opening a FIFO would wake whoever writes to it, and opening a device can set
     /// off anything. Only regular files and directories pass.
-    fn kind(&self, path: &RelativePath) -> Result<FileType, Refusal> {
-        let place = self.open_beneath(path.as_c_str(), OFlags::PATH)?;
-        match FileType::from_raw_mode(fs::fstat(&place)?.st_mode) {
+    fn kind(&self, path: &RelativePath, trace: &mut Trace) -> Result<FileType, Refusal> {
+        let stat = self.stat(path.as_c_str(), WITHIN);
+        trace.note(path, Saw::of(&stat));
+        match FileType::from_raw_mode(stat?.st_mode) {
             kind @ (FileType::RegularFile | FileType::Directory) => Ok(kind),
             _ => Err(Refusal::Forbidden),
         }
@@ -139,25 +174,34 @@ impl Root {
 
     /// Should another file have taken its place since it was looked at, `NONBLOCK` keeps us from hanging in the open,
     /// and what is asked of the descriptor afterwards is what counts.
-    fn open_file(&self, path: &RelativePath) -> Result<OpenFile, Refusal> {
+    fn open_file(&self, path: &RelativePath, trace: &mut Trace) -> Result<OpenFile, Refusal> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = self.open_beneath(path.as_c_str(), flags)?;
+        let file = self.open_beneath(path.as_c_str(), flags, WITHIN)?;
         let stat = fs::fstat(&file)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(Refusal::Forbidden);
         }
+        trace.note(path, Saw::File(Identity::of(&stat)));
         Ok(OpenFile {
             file,
             length: u64::try_from(stat.st_size).unwrap_or(0),
-            modified: modified(&stat),
+            modified: time(stat.st_mtime, stat.st_mtime_nsec),
             media_type: super::media_type(path.as_path()),
+            changed: time(stat.st_ctime, stat.st_ctime_nsec),
         })
     }
 
-    /// The kernel itself sees to it that no `..` and no symbolic link leads out, even while others rename directories.
-    fn open_beneath(&self, path: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+    fn stat(&self, path: &CStr, resolve: ResolveFlags) -> Result<Stat, Errno> {
+        fs::fstat(self.open_beneath(path, OFlags::PATH, resolve)?)
+    }
+
+    fn open_beneath(
+        &self,
+        path: &CStr,
+        flags: OFlags,
+        resolve: ResolveFlags,
+    ) -> Result<OwnedFd, Errno> {
         let flags = flags | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         let mut tries = 0;
         loop {
             match fs::openat2(&self.directory, path, flags, Mode::empty(), resolve) {
@@ -168,16 +212,53 @@ impl Root {
     }
 }
 
-fn modified(stat: &Stat) -> SystemTime {
-    let whole = Duration::from_secs(stat.st_mtime.unsigned_abs());
-    let nanos = Duration::from_nanos(stat.st_mtime_nsec);
-    let second = if stat.st_mtime < 0 {
+impl OpenFile {
+    /// True if it was changed so short a time before `now` that it may change again without its times telling.
+    pub fn is_young(&self, now: SystemTime) -> bool {
+        self.changed
+            .checked_add(GRAIN)
+            .is_none_or(|settled| now < settled)
+    }
+
+    /// All of its content, if that can be had without waiting for a disk. `None` too if the file is not as long as it
+    /// was when it was opened.
+    pub fn content_now(&self) -> Option<Vec<u8>> {
+        let length = usize::try_from(self.length).ok()?;
+        // One byte more than there should be, to see that there are no more.
+        let mut content = vec![0; length.checked_add(1)?];
+        let mut filled = 0;
+        loop {
+            match self.read_now(&mut content[filled..], filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(Errno::INTR) => {}
+                Err(_) => return None,
+            }
+        }
+        content.truncate(filled);
+        (filled == length).then_some(content)
+    }
+
+    fn read_now(&self, into: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        let mut pieces = [IoSliceMut::new(into)];
+        match preadv2(&self.file, &mut pieces, offset, ReadWriteFlags::NOWAIT) {
+            // A file system that cannot say whether it would wait.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => pread(&self.file, into, offset),
+            result => result,
+        }
+    }
+}
+
+/// A time of a file, from seconds since the epoch and nanoseconds.
+fn time(second: i64, nanos: u64) -> SystemTime {
+    let whole = Duration::from_secs(second.unsigned_abs());
+    let second = if second < 0 {
         UNIX_EPOCH.checked_sub(whole)
     } else {
         UNIX_EPOCH.checked_add(whole)
     };
     second
-        .and_then(|time| time.checked_add(nanos))
+        .and_then(|time| time.checked_add(Duration::from_nanos(nanos)))
         .unwrap_or(UNIX_EPOCH)
 }
 
@@ -216,7 +297,7 @@ mod tests {
             Ok(path) => path,
             Err(error) => return format!("{error:?}"),
         };
-        match root.find(&mut path) {
+        match root.find(&mut path, &mut Trace::new()) {
             Ok(Found::File(file)) => format!("{} {}", file.length, file.media_type.0),
             Ok(Found::Directory(_)) => "directory".into(),
             Ok(Found::DirectoryWithoutSlash) => "add a slash".into(),

@@ -1,44 +1,71 @@
 //! Conditional requests (RFC 9110 section 13): whether the client already has what it asks for.
 
-use httpdate::parse_http_date;
-use std::fmt;
+use arrayvec::ArrayString;
+use httpdate::{HttpDate, parse_http_date};
+use std::fmt::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How long after a change a file may change again without its time of change telling. File systems keep times in steps
 /// of up to a second.
 const GRAIN: Duration = Duration::from_secs(1);
 
-/// What identifies a state of a file: an entity tag (RFC 9110 section 8.8.3) and the time of its last change.
+/// What identifies a state of a file: an entity tag (RFC 9110 section 8.8.3) and the time of its last change. Both are
+/// written out once, so that a request that names one is answered by comparing bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validators {
-    length: u64,
     modified: SystemTime,
     is_weak: bool,
-    /// Tells representations of the same file apart, such as its compressed ones.
-    variant: &'static str,
+    /// What stands between the quotes of the tag.
+    opaque: ArrayString<MAX_TAG>,
+    /// What Last-Modified says.
+    date: Option<ArrayString<29>>,
 }
+
+/// The most bytes the opaque part of a tag of ours takes: two numbers, a sign and a variant.
+const MAX_TAG: usize = 64;
 
 impl Validators {
     /// Those of a file of this length that was last changed at `modified`, asked for at `now`. `variant` tells apart
-    /// representations that are not the file itself; at most four ASCII letters.
+    /// representations that are not the file itself, such as its compressed ones; at most four ASCII letters.
     pub fn new(
         length: u64,
         modified: SystemTime,
         now: SystemTime,
         variant: &'static str,
     ) -> Validators {
+        let settled = modified.checked_add(GRAIN);
+        // Not in the future (RFC 9110 section 8.8.2.1).
+        let modified = modified.min(now);
+        let mut opaque = ArrayString::new();
+        // Before the epoch, the distance with a sign that no other has.
+        let (sign, since) = match modified.duration_since(UNIX_EPOCH) {
+            Ok(since) => ("", since),
+            Err(error) => ("-", error.duration()),
+        };
+        let since = since.as_nanos();
+        write!(opaque, "{sign}{since:x}-{length:x}{variant}").expect("it is shorter than that");
+        let date = has_http_date(modified).then(|| {
+            let mut date = ArrayString::new();
+            let written = write!(date, "{}", HttpDate::from(modified));
+            written.expect("an HTTP date is 29 bytes long");
+            date
+        });
         Validators {
-            length,
-            // Not in the future (RFC 9110 section 8.8.2.1).
-            modified: modified.min(now),
-            is_weak: now < modified + GRAIN,
-            variant,
+            modified,
+            is_weak: settled.is_none_or(|settled| now < settled),
+            opaque,
+            date,
         }
     }
 
-    /// The time of the last change.
-    pub fn modified(&self) -> SystemTime {
-        self.modified
+    /// What stands between the quotes of the tag: letters, digits and dashes.
+    pub fn opaque(&self) -> &str {
+        &self.opaque
+    }
+
+    /// The time of the last change as a date, if HTTP's format can say it.
+    pub fn date(&self) -> Option<&str> {
+        self.date.as_deref()
     }
 
     /// True if `tag`, a quoted string perhaps with `W/` before it, names this state by the strong comparison
@@ -53,10 +80,7 @@ impl Validators {
         let inside = tag
             .strip_prefix(b"\"")
             .and_then(|tag| tag.strip_suffix(b"\""));
-        inside.is_some_and(|inside| {
-            let mut own = [0; MAX_TAG];
-            inside == write_into(&mut own, &Opaque(self))
-        })
+        inside == Some(self.opaque.as_bytes())
     }
 
     /// True if `value` of If-Range, a tag or a date, names exactly this state (RFC 9110 section 13.1.5).
@@ -67,46 +91,29 @@ impl Validators {
         // A date is strong only if the file could not have changed twice within its second.
         !self.is_weak && date(value) == Some(whole_second(self.modified))
     }
+
+    /// True if it has not been changed after `value`, a date. `None` if that is no date.
+    fn is_unmodified_since(&self, value: &[u8]) -> Option<bool> {
+        // Nearly always it is the very date that we gave.
+        if self.date.is_some_and(|date| date.as_bytes() == value) {
+            return Some(true);
+        }
+        Some(whole_second(self.modified) <= date(value)?)
+    }
 }
 
 /// The entity tag, as the ETag field has it.
 impl fmt::Display for Validators {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let weak = if self.is_weak { "W/" } else { "" };
-        write!(f, "{weak}\"{}\"", Opaque(self))
+        write!(f, "{weak}\"{}\"", self.opaque)
     }
 }
 
-/// What stands between the quotes of a tag.
-struct Opaque<'a>(&'a Validators);
-
-impl fmt::Display for Opaque<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Validators {
-            length,
-            modified,
-            variant,
-            ..
-        } = self.0;
-        // Before the epoch, the distance with a sign that no other has.
-        let (sign, since) = match modified.duration_since(UNIX_EPOCH) {
-            Ok(since) => ("", since),
-            Err(error) => ("-", error.duration()),
-        };
-        write!(f, "{sign}{:x}-{length:x}{variant}", since.as_nanos())
-    }
-}
-
-/// The most bytes the opaque part of a tag of ours takes: two numbers, a sign and a variant.
-const MAX_TAG: usize = 64;
-
-fn write_into<'a>(buffer: &'a mut [u8; MAX_TAG], text: &impl fmt::Display) -> &'a [u8] {
-    use std::io::Write;
-    let mut rest = &mut buffer[..];
-    // What did not fit is no tag of ours.
-    let _ = write!(rest, "{text}");
-    let left = rest.len();
-    &buffer[..MAX_TAG - left]
+/// HTTP's date format has no years before the epoch or after 9999, and `HttpDate` panics for them.
+fn has_http_date(time: SystemTime) -> bool {
+    time.duration_since(UNIX_EPOCH)
+        .is_ok_and(|since| since < Duration::from_secs(253_402_300_800))
 }
 
 /// The fields of a request that make it conditional.
@@ -140,12 +147,12 @@ impl Conditions<'_> {
     pub fn verdict(&self, file: &Validators) -> Verdict {
         let holds = match (self.if_match, self.if_unmodified_since) {
             (Some(tags), _) => any_tag(tags, |tag| file.matches_strongly(tag)),
-            (None, Some(since)) => date(since).is_none_or(|d| whole_second(file.modified) <= d),
+            (None, Some(since)) => file.is_unmodified_since(since).unwrap_or(true),
             (None, None) => true,
         };
         let has_it = match (self.if_none_match, self.if_modified_since) {
             (Some(tags), _) => any_tag(tags, |tag| file.matches_weakly(tag)),
-            (None, Some(since)) => date(since).is_some_and(|d| whole_second(file.modified) <= d),
+            (None, Some(since)) => file.is_unmodified_since(since).unwrap_or(false),
             (None, None) => false,
         };
         match (holds, has_it) {
@@ -234,9 +241,16 @@ mod tests {
         let young = Validators::new(16, at(100), at(100), "br");
         assert_eq!(young.to_string(), "W/\"174876e800-10br\"");
         let from_the_future = Validators::new(16, at(200), at(100), "");
-        assert_eq!(from_the_future.modified(), at(100));
+        assert_eq!(
+            from_the_future.date(),
+            Some("Thu, 01 Jan 1970 00:01:40 GMT")
+        );
         let before = Validators::new(u64::MAX, at(0) - Duration::from_nanos(1), at(100), "");
         assert_eq!(before.to_string(), "\"-1-ffffffffffffffff\"");
+        assert_eq!(before.date(), None, "which HTTP cannot say");
+        let end = at(0) + Duration::from_secs(i64::MAX as u64);
+        let last = Validators::new(u64::MAX, end, end, "zstd");
+        assert_eq!(last.date(), None);
     }
 
     const BEFORE: &str = "Sun, 06 Nov 1994 08:49:36 GMT";

@@ -1,15 +1,13 @@
 //! Response heads (RFC 9112 section 4): a status line and the fields that go with it, written in one pass.
 
 use super::{Status, Stretch, Validators};
-use httpdate::HttpDate;
 use std::io::{self, Write};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The most bytes a head can take, its location and the configured fields aside.
 pub const HEAD_ROOM: usize = 1024;
 
-/// What the Server field says.
-const SERVER: &str = concat!("Server: evserve/", env!("CARGO_PKG_VERSION"), "\r\n");
+/// What comes between the status line and the date.
+const SERVER_DATE: &str = concat!("Server: evserve/", env!("CARGO_PKG_VERSION"), "\r\nDate: ");
 
 /// Everything that varies in the head of a response.
 #[derive(Clone, Copy, Debug)]
@@ -31,8 +29,6 @@ pub struct ResponseHead<'a> {
     pub content_range: Option<(Option<Stretch>, u64)>,
     /// Requests for parts are understood (RFC 9110 section 14.3).
     pub accept_ranges: bool,
-    /// Which state of the file this is.
-    pub validators: Option<&'a Validators>,
     /// The answer would be another one with another Accept-Encoding or Accept (RFC 9110 section 12.5.5).
     pub vary: Option<&'a str>,
     /// Where the client is sent to, percent-encoded.
@@ -41,8 +37,8 @@ pub struct ResponseHead<'a> {
     pub allow: Option<&'a str>,
     /// What to say about the connection: nothing where the request's version has the same default.
     pub connection: Option<&'a str>,
-    /// Whole lines to add.
-    pub more: [&'a str; 2],
+    /// Whole lines to add, such as those of [`FileLines`].
+    pub more: &'a [u8],
 }
 
 impl<'a> ResponseHead<'a> {
@@ -57,12 +53,11 @@ impl<'a> ResponseHead<'a> {
             content_encoding: None,
             content_range: None,
             accept_ranges: false,
-            validators: None,
             vary: None,
             location: None,
             allow: None,
             connection: None,
-            more: [""; 2],
+            more: b"",
         }
     }
 
@@ -72,31 +67,19 @@ impl<'a> ResponseHead<'a> {
     /// Those of `to`; none if it has room for [`HEAD_ROOM`] bytes, the location and the lines to add.
     pub fn write(&self, to: &mut impl Write) -> io::Result<()> {
         to.write_all(self.status.line().as_bytes())?;
-        to.write_all(SERVER.as_bytes())?;
-        field(to, "Date: ", self.date)?;
+        to.write_all(SERVER_DATE.as_bytes())?;
+        field(to, "", self.date)?;
         if let Some(location) = self.location {
             field(to, "Location: ", location)?;
         }
         if let Some(allow) = self.allow {
             field(to, "Allow: ", allow.as_bytes())?;
         }
-        if let Some(validators) = self.validators {
-            if has_http_date(&validators.modified()) {
-                let date = HttpDate::from(validators.modified());
-                write!(to, "Last-Modified: {date}\r\n")?;
-            }
-            write!(to, "ETag: {validators}\r\n")?;
-        }
-        if self.accept_ranges {
-            to.write_all(b"Accept-Ranges: bytes\r\n")?;
-        }
         if let Some(vary) = self.vary {
             field(to, "Vary: ", vary.as_bytes())?;
         }
-        for lines in self.more {
-            to.write_all(lines.as_bytes())?;
-        }
         self.write_content_fields(to)?;
+        to.write_all(self.more)?;
         if let Some(connection) = self.connection {
             field(to, "Connection: ", connection.as_bytes())?;
         }
@@ -104,6 +87,9 @@ impl<'a> ResponseHead<'a> {
     }
 
     fn write_content_fields(&self, to: &mut impl Write) -> io::Result<()> {
+        if self.accept_ranges {
+            to.write_all(b"Accept-Ranges: bytes\r\n")?;
+        }
         if let Some(boundary) = self.boundary {
             to.write_all(b"Content-Type: multipart/byteranges; boundary=")?;
             field(to, "", boundary.as_bytes())?;
@@ -142,15 +128,62 @@ fn field(to: &mut impl Write, name: &str, value: &[u8]) -> io::Result<()> {
     to.write_all(b"\r\n")
 }
 
-/// HTTP's date format has no years before the epoch or after 9999, and `HttpDate` panics for them.
-fn has_http_date(time: &SystemTime) -> bool {
-    time.duration_since(UNIX_EPOCH)
-        .is_ok_and(|since| since < Duration::from_secs(253_402_300_800))
+/// The lines that are the same in every answer from one state of a file, made once.
+#[derive(Debug)]
+pub struct FileLines {
+    lines: Vec<u8>,
+    /// Where those begin that go with the content.
+    content: usize,
+}
+
+impl FileLines {
+    /// The lines for a representation of a file. `more` are whole lines to add.
+    pub fn new(
+        validators: &Validators,
+        vary: Option<&str>,
+        more: &str,
+        content_type: (&str, &str),
+        content_encoding: Option<&str>,
+        content_length: u64,
+    ) -> FileLines {
+        let mut lines = Vec::new();
+        if let Some(date) = validators.date() {
+            lines.extend_from_slice(format!("Last-Modified: {date}\r\n").as_bytes());
+        }
+        lines.extend_from_slice(format!("ETag: {validators}\r\n").as_bytes());
+        if let Some(vary) = vary {
+            lines.extend_from_slice(format!("Vary: {vary}\r\n").as_bytes());
+        }
+        lines.extend_from_slice(more.as_bytes());
+        let content = lines.len();
+        let head = ResponseHead {
+            accept_ranges: true,
+            content_type: Some(content_type),
+            content_encoding,
+            content_length: Some(content_length),
+            ..ResponseHead::new(Status::OK, &[0; 29])
+        };
+        let written = head.write_content_fields(&mut lines);
+        written.expect("a Vec takes all");
+        lines.shrink_to_fit();
+        FileLines { lines, content }
+    }
+
+    /// Those that say which state it is, for any answer that is about it.
+    pub fn validators(&self) -> &[u8] {
+        &self.lines[..self.content]
+    }
+
+    /// All of them, for an answer with the whole content.
+    pub fn all(&self) -> &[u8] {
+        &self.lines
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::{Duration, UNIX_EPOCH};
 
     const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 
@@ -160,12 +193,8 @@ mod tests {
         String::from_utf8(bytes).expect("text")
     }
 
-    fn validators(second: i64) -> Validators {
-        let distance = Duration::from_secs(second.unsigned_abs());
-        let modified = match second {
-            0.. => UNIX_EPOCH + distance,
-            _ => UNIX_EPOCH - distance,
-        };
+    fn validators(second: u64) -> Validators {
+        let modified = UNIX_EPOCH + Duration::from_secs(second);
         Validators::new(12, modified, modified + Duration::from_secs(9), "br")
     }
 
@@ -177,12 +206,11 @@ mod tests {
             content_encoding: Some("br"),
             content_range: Some((Some(Stretch { first: 3, last: 14 }), 100)),
             accept_ranges: true,
-            validators: Some(&validators(784_111_777)),
             vary: Some("Accept-Encoding"),
             location: Some(b"/a/"),
             allow: Some("GET, HEAD"),
             connection: Some("close"),
-            more: ["X: y\r\n", "Cache-Control: no-cache\r\n"],
+            more: b"X: y\r\nCache-Control: no-cache\r\n",
             ..ResponseHead::new(Status::PARTIAL_CONTENT, DATE)
         };
         let server = format!("Server: evserve/{}", env!("CARGO_PKG_VERSION"));
@@ -192,38 +220,56 @@ mod tests {
             "Date: Sun, 06 Nov 1994 08:49:37 GMT",
             "Location: /a/",
             "Allow: GET, HEAD",
-            "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT",
-            "ETag: \"ae1b97fd3915a00-cbr\"",
-            "Accept-Ranges: bytes",
             "Vary: Accept-Encoding",
-            "X: y",
-            "Cache-Control: no-cache",
+            "Accept-Ranges: bytes",
             "Content-Type: text/plain; charset=utf-8",
             "Content-Encoding: br",
             "Content-Range: bytes 3-14/100",
             "Content-Length: 12",
+            "X: y",
+            "Cache-Control: no-cache",
             "Connection: close",
             "",
             "",
         ];
-        let written = written(&head);
-        let tag = written
-            .lines()
-            .find(|line| line.starts_with("ETag"))
-            .expect("a tag");
-        assert_eq!(written.replace(tag, expected[6]), expected.join("\r\n"));
+        assert_eq!(written(&head), expected.join("\r\n"));
     }
 
     #[test]
-    fn dates_that_http_cannot_say_are_left_out() {
-        for second in [-1, 253_402_300_800] {
-            let validators = validators(second);
-            let head = ResponseHead {
-                validators: Some(&validators),
-                ..ResponseHead::new(Status::OK, DATE)
-            };
-            assert!(!written(&head).contains("Last-Modified"));
-        }
+    fn lines_of_a_file() {
+        let lines = FileLines::new(
+            &validators(784_111_777),
+            Some("Accept-Encoding"),
+            "X: y\r\n",
+            ("text/plain", "; charset=utf-8"),
+            Some("br"),
+            12,
+        );
+        let of_state = [
+            "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT",
+            "ETag: \"ae1b981bc490a00-cbr\"",
+            "Vary: Accept-Encoding",
+            "X: y",
+            "",
+        ];
+        let of_content = [
+            "Accept-Ranges: bytes",
+            "Content-Type: text/plain; charset=utf-8",
+            "Content-Encoding: br",
+            "Content-Length: 12",
+            "",
+        ];
+        let text = |lines: &[u8]| String::from_utf8(lines.to_vec()).expect("text");
+        assert_eq!(text(lines.validators()), of_state.join("\r\n"));
+        assert_eq!(
+            text(lines.all()),
+            text(lines.validators()) + &of_content.join("\r\n")
+        );
+        let before = UNIX_EPOCH - Duration::from_secs(1);
+        let before = Validators::new(12, before, UNIX_EPOCH, "");
+        let lines = FileLines::new(&before, None, "", ("a/b", ""), None, 0);
+        let lines = text(lines.all());
+        assert!(!lines.contains("Last-Modified"), "HTTP cannot say it");
     }
 
     #[test]
@@ -241,12 +287,16 @@ mod tests {
                 most,
             )),
             accept_ranges: true,
-            validators: Some(&validators(253_402_300_799)),
             vary: Some("Accept-Encoding, Accept"),
             location: Some(b""),
             allow: Some("GET, HEAD, OPTIONS"),
             connection: Some("keep-alive"),
             ..ResponseHead::new(Status::HEADER_FIELDS_TOO_LARGE, DATE)
+        };
+        let lines = FileLines::new(&validators(253_402_300_799), None, "", ("", ""), None, most);
+        let head = ResponseHead {
+            more: lines.validators(),
+            ..head
         };
         assert!(written(&head).len() <= HEAD_ROOM);
     }

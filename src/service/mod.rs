@@ -9,12 +9,23 @@ mod http;
 use crate::config::{Config, StartError};
 use crate::session::Session;
 use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 /// Makes the sessions of one service; shared by all threads that serve it.
 pub trait Service: Send + Sync {
     /// A session for a peer that has just connected, with its address if it has one.
     fn session(&self, peer: Option<IpAddr>) -> Box<dyn Session>;
+
+    /// What becomes readable when something that the service remembers may no longer be true. A model that asks for it
+    /// promises to call [`notified`](Service::notified) then, before any of the sessions; the others look by
+    /// themselves.
+    fn notifier(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// The notifier has become readable. Does not wait.
+    fn notified(&self) {}
 
     /// What is served, in a few words for the log.
     fn about(&self) -> String;

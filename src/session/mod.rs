@@ -16,7 +16,7 @@ mod time;
 pub use buffer::{BUFFER_SIZE, Buffer, Pool};
 pub use connection::{Action, Connection, LINGER_BYTES, MIN_PROGRESS};
 pub use counters::Counters;
-pub use output::{Body, Output, Piece};
+pub use output::{Body, Output, Piece, Source};
 pub use time::Time;
 
 /// One conversation with one peer: bytes in, output out.

@@ -3,53 +3,51 @@
 //! It holds a buffer only while there are bytes.
 
 use super::buffer::{BUFFER_SIZE, Buffer, Pool};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-/// Something too large or too shared to be copied into a buffer.
+/// A stretch of something too large or too shared to be copied into a buffer.
 #[derive(Debug)]
-pub enum Body {
-    /// A stretch of an open file, which the model sends without looking at it.
-    File {
-        /// Regular, open for reading; its own position is neither used nor moved.
-        file: Arc<OwnedFd>,
-        /// Where the stretch begins, in bytes.
-        offset: u64,
-        /// How many bytes of it are left to send.
-        left: u64,
-    },
+pub struct Body {
+    source: Source,
+    offset: u64,
+    left: u64,
+}
+
+/// What a body is a stretch of.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// An open regular file, which the model sends without looking at it. Its own position is neither used nor moved.
+    File(Arc<OwnedFd>),
     /// Bytes in memory.
-    Bytes {
-        /// All of them.
-        bytes: Vec<u8>,
-        /// How many of them have been sent.
-        sent: usize,
-    },
+    Bytes(Arc<Vec<u8>>),
 }
 
 impl Body {
-    /// Bytes in memory, none of them sent yet.
+    /// `length` bytes from `offset` on, none of them sent yet. Bytes in memory must have that many.
+    pub fn new(source: Source, offset: u64, length: u64) -> Body {
+        Body {
+            source,
+            offset,
+            left: length,
+        }
+    }
+
+    /// All of these bytes.
     pub fn bytes(bytes: Vec<u8>) -> Body {
-        Body::Bytes { bytes, sent: 0 }
+        let length = bytes.len() as u64;
+        Body::new(Source::Bytes(Arc::new(bytes)), 0, length)
     }
 
     /// How many bytes are left to send.
     pub fn left(&self) -> u64 {
-        match self {
-            Body::File { left, .. } => *left,
-            Body::Bytes { bytes, sent } => (bytes.len() - sent) as u64,
-        }
+        self.left
     }
 
     fn consume(&mut self, count: usize) {
-        assert!(count as u64 <= self.left(), "sent more than there was");
-        match self {
-            Body::File { offset, left, .. } => {
-                *offset += count as u64;
-                *left -= count as u64;
-            }
-            Body::Bytes { sent, .. } => *sent += count,
-        }
+        assert!(count as u64 <= self.left, "sent more than there was");
+        self.offset += count as u64;
+        self.left -= count as u64;
     }
 }
 
@@ -68,7 +66,7 @@ pub enum Piece<'a> {
     /// A stretch of a file.
     File {
         /// The open file.
-        file: BorrowedFd<'a>,
+        file: &'a Arc<OwnedFd>,
         /// Where the stretch begins, in bytes.
         offset: u64,
         /// Its length in bytes, never 0.
@@ -102,20 +100,26 @@ impl Output {
     /// The next piece to send. Empty bytes if there is nothing.
     pub fn front(&self) -> Piece<'_> {
         let bytes = self.bytes();
+        let piece = |then, more| Piece::Bytes { bytes, then, more };
         match &self.body {
-            Some(Body::File { file, offset, left }) if bytes.is_empty() => Piece::File {
-                file: file.as_fd(),
-                offset: *offset,
-                count: *left,
-            },
-            body => Piece::Bytes {
-                bytes,
-                then: match body {
-                    Some(Body::Bytes { bytes, sent }) => &bytes[*sent..],
-                    _ => &[],
+            None => piece(&[], false),
+            Some(Body {
+                source: Source::File(file),
+                offset,
+                left,
+            }) => match bytes {
+                [] => Piece::File {
+                    file,
+                    offset: *offset,
+                    count: *left,
                 },
-                more: matches!(body, Some(Body::File { .. })),
+                _ => piece(&[], true),
             },
+            Some(Body {
+                source: Source::Bytes(all),
+                offset,
+                left,
+            }) => piece(&all[*offset as usize..(offset + left) as usize], false),
         }
     }
 
@@ -196,11 +200,8 @@ mod tests {
         let mut pool = Pool::new();
         let mut output = Output::default();
         output.put(b"head", &mut pool);
-        output.put_body(Body::File {
-            file: Arc::new(tempfile::tempfile().expect("a file").into()),
-            offset: 7,
-            left: 3,
-        });
+        let file = Arc::new(tempfile::tempfile().expect("a file").into());
+        output.put_body(Body::new(Source::File(file), 7, 3));
         assert!(matches!(
             output.front(),
             Piece::Bytes {

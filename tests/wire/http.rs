@@ -426,7 +426,11 @@ fn a_reader_that_has_stopped_is_given_up() {
     let file = std::fs::File::create(root.path().join("huge")).expect("made");
     file.set_len(1 << 30).expect("sparse");
     on_every_model(|model| {
-        let evserve = Evserve::http(model, root.path(), &["--send-timeout", "200ms"]);
+        let evserve = Evserve::http(
+            model,
+            root.path(),
+            &["--send-timeout", "200ms", "--cache-files", "0"],
+        );
         let mut client = evserve.connect();
         client.send(get("/huge"));
         assert_eq!(client.head().status, 200);

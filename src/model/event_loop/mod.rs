@@ -15,6 +15,7 @@ use super::{Serving, Share, Signals};
 use crate::config;
 use crate::observe::LogFile;
 use crate::poller::{Poller, Ready};
+use crate::service::Service;
 use crate::session::{BUFFER_SIZE, Counters, Worker};
 use accepting::Door;
 use entry::{Entry, Stop};
@@ -22,6 +23,7 @@ use slab::Slab;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread::Builder;
 use std::time::{Duration, Instant};
@@ -35,7 +37,7 @@ const EVENTS: usize = 1024;
 /// How soon lines are written that the access log's reader was too slow for.
 const LOG_PAUSE: Duration = Duration::from_millis(50);
 
-/// The key of the signals; those of the listeners follow, then those of the connections.
+/// The key of the signals; those of the listeners follow, then those of the services, then those of the connections.
 const SIGNALS_KEY: usize = 0;
 
 /// Serves until a signal ends it: one loop on this thread, or one per share on a thread each.
@@ -89,6 +91,8 @@ struct EventLoop<P> {
     clock: Clock,
     signals: Signals,
     doors: Vec<Door>,
+    /// Those that may remember what is no longer true, and are told.
+    services: Vec<Arc<dyn Service>>,
     /// No connection was free; accepting goes on then, or when one closes.
     accept_again: Option<Instant>,
     /// When that was last said.
@@ -111,6 +115,7 @@ struct EventLoop<P> {
     /// What every receive call receives into.
     scratch: Box<[u8]>,
     log: LogFile,
+    first_service_key: usize,
     first_connection_key: usize,
 }
 
@@ -124,13 +129,28 @@ impl<P: Poller> EventLoop<P> {
         let mut poller = P::new(EVENTS)?;
         let signals = share.signals;
         poller.change(signals.as_fd(), SIGNALS_KEY, Ready::NONE, Ready::READABLE)?;
-        let first_connection_key = SIGNALS_KEY + 1 + share.listening.len();
+        let first_service_key = SIGNALS_KEY + 1 + share.listening.len();
+        let mut services: Vec<Arc<dyn Service>> = Vec::new();
+        for listening in &share.listening {
+            let service = &listening.service;
+            if services.iter().any(|known| Arc::ptr_eq(known, service)) {
+                continue;
+            }
+            if let Some(fd) = service.notifier() {
+                let key = first_service_key + services.len();
+                poller.change(fd, key, Ready::NONE, Ready::READABLE)?;
+                services.push(service.clone());
+            }
+        }
+        let first_connection_key = first_service_key + services.len();
         let doors = share.listening.into_iter();
         Ok(EventLoop {
             poller,
             clock,
             signals,
             doors: doors.map(Door::new).collect(),
+            services,
+            first_service_key,
             accept_again: None,
             exhausted_said: None,
             max_connections,
@@ -210,6 +230,8 @@ impl<P: Poller> EventLoop<P> {
                     entry.event = true;
                     enqueue(&mut self.queue, key, entry);
                 }
+            } else if let Some(service) = key.checked_sub(self.first_service_key) {
+                self.services[service].notified();
             } else if let Some(door) = key.checked_sub(SIGNALS_KEY + 1) {
                 if let Some(door) = self.doors.get_mut(door) {
                     door.ready = true;

@@ -1,14 +1,15 @@
 //! An answer, from the decision to its bytes in the output.
 
-use crate::files::OpenFile;
+use super::resource::Chosen;
 use crate::http1::{
-    HEAD_ROOM, Method, Ranges, Request, ResponseHead, Status, Stretch, Validators, Verdict,
-    Version, write_content_range,
+    HEAD_ROOM, Method, Ranges, Request, ResponseHead, Status, Stretch, Verdict, Version,
+    write_content_range,
 };
-use crate::session::{Body, Context};
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
-use std::time::SystemTime;
+use crate::session::{Body, Context, Source};
+
+/// The longest content that is copied behind its head, in bytes, so that other answers can follow it in the same call.
+/// Longer ones are sent from where they are.
+const COPIED: u64 = 8 * 1024;
 
 /// The most bytes that go right behind a head: `404 Not Found` and its kind, or the head of a part.
 const BEHIND_ROOM: usize = 512;
@@ -26,12 +27,11 @@ pub(super) struct Answer {
     pub status: Status,
     /// Where the client is sent to.
     pub location: Option<String>,
-    /// Of the file, if it is one.
-    pub validators: Option<Validators>,
+    /// The file that it is about.
+    file: Option<Chosen>,
     content_type: Option<(&'static str, &'static str)>,
-    content_encoding: Option<&'static str>,
     content_range: Option<(Option<Stretch>, u64)>,
-    /// What the choice depended on.
+    /// What the choice depended on, if the file's own lines do not say it.
     pub vary: Option<&'static str>,
     length: u64,
     content: Content,
@@ -42,18 +42,17 @@ enum Content {
     /// The status in words.
     Phrase,
     Page(Vec<u8>),
-    /// A stretch of a file.
-    File {
-        file: OwnedFd,
-        offset: u64,
-    },
+    /// The file that it is about.
+    Whole,
+    /// A stretch of that or another file.
+    Stretch(Source, u64),
     Parts(Box<Parts>),
 }
 
 /// The parts of a multipart/byteranges body (RFC 9110 section 14.6) that have yet to be sent. They are put out one after
 /// the other, so the body is nowhere in memory.
 pub(super) struct Parts {
-    file: Arc<OwnedFd>,
+    content: Source,
     whole: u64,
     content_type: (&'static str, &'static str),
     boundary: String,
@@ -67,9 +66,8 @@ impl Answer {
         Answer {
             status,
             location: None,
-            validators: None,
+            file: None,
             content_type: Some(("text/plain", "; charset=utf-8")),
-            content_encoding: None,
             content_range: None,
             vary: None,
             length: status.text().len() as u64,
@@ -106,73 +104,77 @@ impl Answer {
     }
 
     /// The same with a file for a body, where it was only the status in words.
-    pub fn with_page(self, found: OpenFile) -> Answer {
+    pub fn with_page(self, file: &Chosen) -> Answer {
         if !matches!(self.content, Content::Phrase) {
             return self;
         }
         Answer {
-            content_type: Some(found.media_type),
-            length: found.length,
-            content: Content::File {
-                file: found.file,
-                offset: 0,
-            },
+            content_type: Some(file.media_type),
+            length: file.length,
+            content: Content::Stretch(file.content.clone(), 0),
             ..self
         }
     }
 
-    /// A file, or what the request's conditions and ranges want of it (RFC 9110 section 13.2.2). A file with a coding
-    /// is the sibling that has it.
-    pub fn file(
-        request: &Request<'_>,
-        found: OpenFile,
-        coding: Option<&'static str>,
-        now: SystemTime,
-    ) -> Answer {
-        let (length, modified) = (found.length, found.modified);
-        let validators = Validators::new(length, modified, now, coding.unwrap_or(""));
-        let verdict = request.conditions.verdict(&validators);
-        let mut answer = match verdict {
-            Verdict::PreconditionFailed => Answer::plain(Status::PRECONDITION_FAILED),
-            Verdict::NotModified => Answer::not_modified(),
-            Verdict::Proceed => Answer::ranges(request, found, &validators),
-        };
-        if !matches!(answer.content, Content::Phrase) {
-            answer.validators = Some(validators);
-            answer.content_encoding = coding.filter(|_| verdict == Verdict::Proceed);
+    /// A file, or what the request's conditions and ranges want of it (RFC 9110 section 13.2.2).
+    pub fn file(request: &Request<'_>, file: Chosen) -> Answer {
+        match request.conditions.verdict(&file.validators) {
+            Verdict::PreconditionFailed => Answer {
+                vary: file.vary(),
+                ..Answer::plain(Status::PRECONDITION_FAILED)
+            },
+            Verdict::NotModified => Answer {
+                file: Some(file),
+                ..Answer::not_modified()
+            },
+            Verdict::Proceed => match request.range {
+                Some(field)
+                    if request.method == Method::Get
+                        && request.conditions.allow_range(&file.validators) =>
+                {
+                    Answer::ranges(field, file)
+                }
+                _ => Answer::whole(file),
+            },
         }
-        answer
     }
 
-    fn ranges(request: &Request<'_>, found: OpenFile, validators: &Validators) -> Answer {
-        let is_get = request.method == Method::Get;
-        let field = request
-            .range
-            .filter(|_| is_get && request.conditions.allow_range(validators));
-        let whole = found.length;
-        match field.map_or(Ranges::Whole, |field| Ranges::parse(field, whole)) {
-            Ranges::Whole => Answer::plain(Status::OK).with_page(found),
+    fn whole(file: Chosen) -> Answer {
+        Answer {
+            content_type: None,
+            length: file.length,
+            content: Content::Whole,
+            file: Some(file),
+            ..Answer::plain(Status::OK)
+        }
+    }
+
+    fn ranges(field: &[u8], file: Chosen) -> Answer {
+        let whole = file.length;
+        let partial = Answer::plain(Status::PARTIAL_CONTENT);
+        match Ranges::parse(field, whole) {
+            Ranges::Whole => Answer::whole(file),
             Ranges::Unsatisfiable => Answer {
                 content_range: Some((None, whole)),
+                vary: file.vary(),
                 ..Answer::plain(Status::RANGE_NOT_SATISFIABLE)
             },
             Ranges::Some(stretches) => match stretches[..] {
                 [only] => Answer {
                     content_range: Some((Some(only), whole)),
                     length: only.length(),
-                    content: Content::File {
-                        file: found.file,
-                        offset: only.first,
-                    },
-                    content_type: Some(found.media_type),
-                    ..Answer::plain(Status::PARTIAL_CONTENT)
+                    content: Content::Stretch(file.content.clone(), only.first),
+                    content_type: Some(file.media_type),
+                    file: Some(file),
+                    ..partial
                 },
                 _ => {
-                    let parts = Parts::new(found, stretches.to_vec(), validators);
+                    let parts = Parts::new(&file, stretches.to_vec());
                     Answer {
                         length: parts.length(),
                         content: Content::Parts(Box::new(parts)),
-                        ..Answer::plain(Status::PARTIAL_CONTENT)
+                        file: Some(file),
+                        ..partial
                     }
                 }
             },
@@ -189,76 +191,96 @@ impl Answer {
         self.length
     }
 
-    /// Writes the head; `more` are lines to add to it. There must be room.
+    /// Writes the head; `more` are lines to add to an answer that is about no file. There must be room.
     pub fn put_head(
         &self,
         version: Option<Version>,
         stays: bool,
-        more: [&str; 2],
+        more: &str,
         cx: &mut Context<'_>,
     ) {
         let date = *cx.worker.time.date();
-        let is_file = self.validators.is_some();
-        let allow = matches!(self.content, Content::Nothing) && self.status == Status::OK;
-        let boundary = match &self.content {
-            Content::Parts(parts) => Some(&*parts.boundary),
+        let connection = match version {
+            _ if !stays => Some("close"),
+            Some(Version::Http10) => Some("keep-alive"),
             _ => None,
         };
+        let ready = match (&self.file, &self.content) {
+            (Some(file), Content::Whole) => Some(file.lines.all()),
+            (Some(file), _) => Some(file.lines.validators()),
+            (None, _) => None,
+        };
         let head = ResponseHead {
-            content_length: (self.status != Status::NOT_MODIFIED).then_some(self.length),
-            content_type: self.content_type,
-            boundary,
-            content_encoding: self.content_encoding,
-            content_range: self.content_range,
-            accept_ranges: is_file && self.status != Status::NOT_MODIFIED,
-            validators: self.validators.as_ref(),
-            vary: self.vary,
-            location: self.location.as_ref().map(String::as_bytes),
-            allow: (allow || self.status == Status::METHOD_NOT_ALLOWED).then_some(ALLOW),
-            connection: match version {
-                _ if !stays => Some("close"),
-                Some(Version::Http10) => Some("keep-alive"),
-                _ => None,
-            },
-            more,
+            more: ready.unwrap_or(more.as_bytes()),
+            connection,
             ..ResponseHead::new(self.status, &date)
         };
-        head.write(cx).expect("its room was asked for");
+        let result = match self.content {
+            Content::Whole => head.write(cx),
+            _ => self.with_fields(head).write(cx),
+        };
+        result.expect("its room was asked for");
+    }
+
+    /// The head with everything that is not ready-made.
+    fn with_fields<'a>(&'a self, head: ResponseHead<'a>) -> ResponseHead<'a> {
+        let is_empty = matches!(self.content, Content::Nothing);
+        let allow =
+            self.status == Status::METHOD_NOT_ALLOWED || (is_empty && self.status == Status::OK);
+        let coding = self.file.as_ref().and_then(|file| file.coding);
+        ResponseHead {
+            content_length: (self.status != Status::NOT_MODIFIED).then_some(self.length),
+            content_type: self.content_type,
+            boundary: match &self.content {
+                Content::Parts(parts) => Some(&*parts.boundary),
+                _ => None,
+            },
+            content_encoding: coding.filter(|_| !is_empty).map(|coding| coding.name),
+            content_range: self.content_range,
+            accept_ranges: self.file.is_some() && !is_empty,
+            vary: self.vary,
+            location: self.location.as_ref().map(String::as_bytes),
+            allow: allow.then_some(ALLOW),
+            ..head
+        }
     }
 
     /// The body: what is to be put behind the head at once, and the parts that follow it.
     pub fn into_body(self, cx: &mut Context<'_>) -> (Option<Body>, Option<Box<Parts>>) {
-        match self.content {
-            _ if self.length == 0 => (None, None),
-            Content::Nothing => (None, None),
+        let (source, offset) = match self.content {
+            _ if self.length == 0 => return (None, None),
+            Content::Nothing => return (None, None),
             Content::Phrase => {
                 cx.put(self.status.text().as_bytes());
-                (None, None)
+                return (None, None);
             }
-            Content::Page(page) => (Some(Body::bytes(page)), None),
-            Content::File { file, offset } => {
-                let body = Body::File {
-                    file: Arc::new(file),
-                    offset,
-                    left: self.length,
-                };
-                (Some(body), None)
-            }
-            Content::Parts(mut parts) => (parts.put_next(cx), Some(parts)),
+            Content::Page(page) => return (Some(Body::bytes(page)), None),
+            Content::Parts(mut parts) => return (parts.put_next(cx), Some(parts)),
+            Content::Whole => match self.file {
+                Some(file) => (file.content.clone(), 0),
+                None => return (None, None),
+            },
+            Content::Stretch(source, offset) => (source, offset),
+        };
+        if let Source::Bytes(all) = &source
+            && self.length <= COPIED
+            && self.length <= cx.room() as u64
+        {
+            cx.put(&all[offset as usize..(offset + self.length) as usize]);
+            return (None, None);
         }
+        (Some(Body::new(source, offset, self.length)), None)
     }
 }
 
 impl Parts {
-    fn new(found: OpenFile, stretches: Vec<Stretch>, validators: &Validators) -> Parts {
-        // A file that holds the text of its own tag between two dashed lines would be odd indeed.
-        let tag = validators.to_string();
-        let tag: String = tag.chars().filter(char::is_ascii_alphanumeric).collect();
+    fn new(file: &Chosen, stretches: Vec<Stretch>) -> Parts {
         Parts {
-            file: Arc::new(found.file),
-            whole: found.length,
-            content_type: found.media_type,
-            boundary: format!("evserve-{tag}"),
+            content: file.content.clone(),
+            whole: file.length,
+            content_type: file.media_type,
+            // A file that holds the text of its own tag between two dashed lines would be odd indeed.
+            boundary: format!("evserve-{}", file.validators.opaque().replace('-', "")),
             left: stretches.into_iter(),
             ended: false,
         }
@@ -296,11 +318,7 @@ impl Parts {
             return None;
         };
         cx.put(&self.part_head(part));
-        Some(Body::File {
-            file: self.file.clone(),
-            offset: part.first,
-            left: part.length(),
-        })
+        Some(Body::new(self.content.clone(), part.first, part.length()))
     }
 
     /// True once all of it has been put out.

@@ -5,6 +5,7 @@
 //! of the connection.
 
 mod answer;
+mod resource;
 mod site;
 
 use super::Service;
@@ -17,6 +18,7 @@ use answer::{Answer, CONTINUE, Parts};
 use site::{Decision, Site};
 use std::io::ErrorKind;
 use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 struct Http(Arc<Site>);
@@ -55,6 +57,14 @@ impl Service for Http {
             parts: None,
             unlogged: None,
         })
+    }
+
+    fn notifier(&self) -> Option<BorrowedFd<'_>> {
+        self.0.cache.notifier(&self.0.root)
+    }
+
+    fn notified(&self) {
+        self.0.cache.notified();
     }
 
     fn about(&self) -> String {
@@ -279,7 +289,7 @@ impl HttpSession {
 
     /// Answers a request that has come as a whole, or begins to make the answer. False if there is no room for it yet.
     fn answer(&mut self, request: &Request<'_>, head: &[u8], cx: &mut Context<'_>) -> bool {
-        let decision = self.site.decide(request, cx.worker.time.wall());
+        let decision = self.site.decide(request, &cx.worker.time);
         match decision {
             Decision::Answer(answer) => {
                 let room = self.site.answer_room + answer.location.as_ref().map_or(0, String::len);
@@ -319,7 +329,7 @@ impl HttpSession {
         line: &[u8],
         cx: &mut Context<'_>,
     ) {
-        let answer = self.site.dress(answer);
+        let answer = self.site.dress(answer, &cx.worker.time);
         let stays = is_read && !cx.worker.closing && request.is_some_and(|r| r.keep_alive);
         let length = match line.starts_with(b"HEAD ") {
             true => 0,
@@ -333,7 +343,7 @@ impl HttpSession {
                 false => Wait::Linger,
             });
         }
-        let more = self.site.more(&answer);
+        let more = &self.site.options.headers;
         answer.put_head(request.map(|r| r.version), stays, more, cx);
         self.state = State::WritingHead;
         cx.worker.counters.requests += 1;

@@ -1,13 +1,17 @@
 //! What a site answers to a request: the only place where `http1` and `files` meet.
 
 use super::answer::{ANSWER_ROOM, Answer};
+use super::resource::{Chosen, Maker, Resource};
 use crate::config::{AccessLog, Config, Http, MAX_HEADERS, StartError};
 use crate::files::{
-    Format, Found, Key, Listing, OpenFile, Order, PathError, Refusal, RelativePath, Root,
+    Cache, CacheLimits, Format, Found, Kept, Key, Listing, OpenFile, Order, PathError, Refusal,
+    RelativePath, Root, Trace,
 };
-use crate::http1::{CODINGS, Method, Request, Status, Verdict, accepted, media_weight};
+use crate::http1::{CODINGS, Method, Request, Status, Verdict, media_weight};
+use crate::session::Time;
+use arrayvec::ArrayVec;
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
-use std::time::SystemTime;
+use std::sync::Arc;
 
 /// What a query has by the leniency of [`crate::http1::Target`] and a Location field may not have.
 const NOT_IN_A_QUERY: &AsciiSet = &CONTROLS.add(b'"').add(b'<').add(b'>').add(b'\\');
@@ -17,10 +21,15 @@ pub(super) struct Site {
     pub root: Root,
     pub options: Http,
     pub access_log: AccessLog,
+    pub cache: Cache<Resource>,
     /// What any answer fits in that has no location.
     pub answer_room: usize,
-    /// The line that `--cache-control` comes to.
-    cache_control: String,
+    /// The lines that options add to the head of an answer from a file.
+    more: String,
+    /// What is served where there is nothing.
+    fallback: Option<Box<RelativePath>>,
+    /// What is served with which status code.
+    error_pages: Vec<(u16, Box<RelativePath>)>,
 }
 
 impl Site {
@@ -29,44 +38,36 @@ impl Site {
         let cache_control = options.cache_control.as_ref();
         let cache_control =
             cache_control.map_or(String::new(), |value| format!("Cache-Control: {value}\r\n"));
-        if options.headers.len() + cache_control.len() > MAX_HEADERS {
+        let more = format!("{}{cache_control}", options.headers);
+        if more.len() > MAX_HEADERS {
             return Err(StartError(
                 "too many fields are to be added to every answer".into(),
             ));
         }
-        let site = Site {
+        let fallback = options.fallback.iter();
+        let fallback = fallback.map(|path| configured_file(path, &root)).next();
+        let pages = options.error_pages.iter();
+        let pages = pages.map(|(code, path)| Ok((*code, configured_file(path, &root)?)));
+        Ok(Site {
+            fallback: fallback.transpose()?,
+            error_pages: pages.collect::<Result<_, _>>()?,
+            cache: Cache::new(CacheLimits {
+                bytes: options.cache_bytes,
+                files: options.cache_files,
+            }),
             root,
             access_log: config.access_log,
-            answer_room: ANSWER_ROOM + options.headers.len() + cache_control.len(),
-            cache_control,
+            answer_room: ANSWER_ROOM + more.len(),
+            more,
             options,
-        };
-        let pages = site.options.error_pages.iter().map(|(_, path)| path);
-        for path in pages.chain(&site.options.fallback) {
-            if site.configured_file(path).is_none() {
-                let root = site.root.path().display();
-                return Err(StartError(format!(
-                    "there is no file {path} in {root} to answer with"
-                )));
-            }
-        }
-        Ok(site)
-    }
-
-    /// The lines that options add to an answer's head.
-    pub fn more(&self, answer: &Answer) -> [&str; 2] {
-        let of_files = match answer.validators {
-            Some(_) => self.cache_control.as_str(),
-            None => "",
-        };
-        [&self.options.headers, of_files]
+        })
     }
 
     /// What to answer. It opens files, and changes nothing.
-    pub fn decide(&self, request: &Request<'_>, now: SystemTime) -> Decision {
+    pub fn decide(&self, request: &Request<'_>, time: &Time) -> Decision {
         let decision = match request.method {
             Method::Options => return Decision::Answer(Answer::options()),
-            Method::Get | Method::Head => self.look_up(request, now),
+            Method::Get | Method::Head => self.look_up(request, time),
             Method::Known | Method::Unknown => Err(Status::METHOD_NOT_ALLOWED),
         };
         decision.unwrap_or_else(|status| Decision::Answer(Answer::plain(status)))
@@ -89,24 +90,46 @@ impl Site {
     }
 
     /// Gives an answer that says only its status the page that is configured for that, if there is one.
-    pub fn dress(&self, answer: Answer) -> Answer {
-        let pages = &self.options.error_pages;
-        let page = pages.iter().find(|(code, _)| *code == answer.status.code());
-        match page.and_then(|(_, path)| self.configured_file(path)) {
-            Some(file) => answer.with_page(file),
+    pub fn dress(&self, answer: Answer, time: &Time) -> Answer {
+        let mut pages = self.error_pages.iter();
+        let page = pages.find(|(code, _)| *code == answer.status.code());
+        match page.and_then(|(_, path)| self.configured(path, time)) {
+            Some(kept) => answer.with_page(&Chosen::plain(kept)),
             None => answer,
         }
     }
 
-    fn look_up(&self, request: &Request<'_>, now: SystemTime) -> Result<Decision, Status> {
-        let mut path = RelativePath::decode(request.target.path).map_err(|error| match error {
+    fn look_up(&self, request: &Request<'_>, time: &Time) -> Result<Decision, Status> {
+        let target = request.target.path;
+        let now = time.now();
+        // What is encoded could be taken for the name of something else.
+        if !target.contains(&b'%')
+            && let Some(kept) = self.cache.get(&self.root, target, now)
+        {
+            return Ok(Decision::Answer(file(request, kept)));
+        }
+        let mut path = RelativePath::decode(target).map_err(|error| match error {
             PathError::Malformed => Status::BAD_REQUEST,
             PathError::NoSuchName => Status::NOT_FOUND,
         })?;
-        let answer = match self.find(&mut path) {
-            Ok(Found::File(file)) => self.file(request, file, &mut path, now),
-            Ok(Found::DirectoryWithoutSlash) => redirect(request, &path),
-            Ok(Found::Directory(_)) if !self.options.listing => return Err(Status::FORBIDDEN),
+        let name = path.name();
+        let is_hidden = !self.options.hidden && path.is_hidden();
+        if is_hidden || self.cache.is_missing(&name, now) {
+            return self.fall_back(request, time);
+        }
+        if *name != *target
+            && let Some(kept) = self.cache.get(&self.root, &name, now)
+        {
+            return Ok(Decision::Answer(file(request, kept)));
+        }
+        let mut trace = Trace::new();
+        match self.root.find(&mut path, &mut trace) {
+            Ok(Found::File(found)) => {
+                let kept = self.remember(&name, found, &mut path, trace, time);
+                Ok(Decision::Answer(file(request, kept)))
+            }
+            Ok(Found::DirectoryWithoutSlash) => Ok(Decision::Answer(redirect(request, &path))),
+            Ok(Found::Directory(_)) if !self.options.listing => Err(Status::FORBIDDEN),
             Ok(Found::Directory(directory)) => {
                 match request.conditions.verdict_without_validators() {
                     Verdict::Proceed => {}
@@ -115,72 +138,71 @@ impl Site {
                 }
                 let order = order(request, self.options.hidden);
                 let listing = Listing::begin(path, directory, order);
-                return listing
+                listing
                     .map(|listing| Decision::List(Box::new(listing)))
-                    .map_err(|_| Status::INTERNAL_SERVER_ERROR);
+                    .map_err(|_| Status::INTERNAL_SERVER_ERROR)
             }
-            Err(Refusal::NotFound) => self.fallback(request, now).ok_or(Status::NOT_FOUND)?,
-            Err(refusal) => return Err(refused(refusal, &path)),
-        };
-        Ok(Decision::Answer(answer))
+            Err(Refusal::NotFound) => {
+                self.cache.put_missing(&name, now);
+                self.fall_back(request, time)
+            }
+            Err(refusal) => Err(refused(refusal, &path)),
+        }
     }
 
-    fn fallback(&self, request: &Request<'_>, now: SystemTime) -> Option<Answer> {
-        let mut path = configured_path(self.options.fallback.as_ref()?)?;
-        match self.root.find(&mut path) {
-            Ok(Found::File(file)) => Some(self.file(request, file, &mut path, now)),
+    fn fall_back(&self, request: &Request<'_>, time: &Time) -> Result<Decision, Status> {
+        let path = self.fallback.as_ref();
+        let kept = path.and_then(|path| self.configured(path, time));
+        let answer = kept.map(|kept| file(request, kept));
+        answer.map(Decision::Answer).ok_or(Status::NOT_FOUND)
+    }
+
+    /// What a path leads to that an option has named. It is remembered under a name that no request has.
+    fn configured(&self, path: &RelativePath, time: &Time) -> Option<Arc<Kept<Resource>>> {
+        let name = path.as_c_str().to_bytes();
+        if let Some(kept) = self.cache.get(&self.root, name, time.now()) {
+            return Some(kept);
+        }
+        let (mut path, mut trace) = (path.clone(), Trace::new());
+        match self.root.find(&mut path, &mut trace) {
+            Ok(Found::File(file)) => Some(self.remember(name, file, &mut path, trace, time)),
             _ => None,
         }
     }
 
-    fn find(&self, path: &mut RelativePath) -> Result<Found, Refusal> {
-        if !self.options.hidden && path.is_hidden() {
-            return Err(Refusal::NotFound);
-        }
-        self.root.find(path)
-    }
-
-    /// The file, or the compressed sibling of it that the client likes best. A sibling that is older than its file is
-    /// the past's.
-    fn file(
+    /// Makes of a file what is sent of it, with its compressed siblings. A sibling that is older than its file is the
+    /// past's.
+    fn remember(
         &self,
-        request: &Request<'_>,
+        name: &[u8],
         file: OpenFile,
         path: &mut RelativePath,
-        now: SystemTime,
-    ) -> Answer {
-        let name = path.as_c_str().to_bytes();
-        let mut codings = CODINGS.iter();
-        if codings.any(|coding| name.ends_with(coding.suffix.as_bytes())) {
-            return Answer::file(request, file, None, now);
-        }
-        let mut sibling = |suffix| {
-            let sibling = self.root.find_sibling(path, suffix);
-            sibling.filter(|sibling| sibling.modified >= file.modified)
-        };
-        let wanted = request.accept_encoding.into_iter().flat_map(accepted);
-        for coding in wanted {
-            if let Some(mut found) = sibling(coding.suffix) {
-                found.media_type = file.media_type;
-                let mut answer = Answer::file(request, found, Some(coding.name), now);
-                answer.vary = Some("Accept-Encoding");
-                return answer;
+        mut trace: Trace,
+        time: &Time,
+    ) -> Arc<Kept<Resource>> {
+        let mut siblings = ArrayVec::new();
+        let is_coded = |suffix: &str| path.as_c_str().to_bytes().ends_with(suffix.as_bytes());
+        if !CODINGS.iter().any(|coding| is_coded(coding.suffix)) {
+            for coding in CODINGS {
+                let sibling = self.root.find_sibling(path, coding.suffix, &mut trace);
+                if let Some(sibling) = sibling.filter(|one| one.modified >= file.modified) {
+                    siblings.push((coding, sibling));
+                }
             }
         }
-        let others = CODINGS
-            .iter()
-            .any(|coding| sibling(coding.suffix).is_some());
-        let mut answer = Answer::file(request, file, None, now);
-        answer.vary = others.then_some("Accept-Encoding");
-        answer
+        let maker = Maker {
+            limits: self.cache.limits(),
+            more: &self.more,
+            now: time.wall(),
+        };
+        let kept = maker.make(file, siblings, trace);
+        self.cache.put(&self.root, name, time.now(), kept)
     }
+}
 
-    fn configured_file(&self, path: &str) -> Option<OpenFile> {
-        match self.root.find(&mut configured_path(path)?) {
-            Ok(Found::File(file)) => Some(file),
-            _ => None,
-        }
-    }
+/// A file, as the request wants it.
+fn file(request: &Request<'_>, kept: Arc<Kept<Resource>>) -> Answer {
+    Answer::file(request, Chosen::new(kept, request.accept_encoding))
 }
 
 /// What is to be done about a request.
@@ -224,11 +246,19 @@ fn preferred_format(accept: &[u8]) -> Format {
     best.unwrap_or(Format::Html)
 }
 
-/// A path as an option has it: relative to the root, not encoded.
-fn configured_path(path: &str) -> Option<RelativePath> {
+/// A path as an option has it, relative to the root and not encoded. There must be a file.
+fn configured_file(text: &str, root: &Root) -> Result<Box<RelativePath>, StartError> {
     const IN_A_NAME: &AsciiSet = &CONTROLS.add(b'%');
-    let encoded = percent_encode(path.as_bytes(), IN_A_NAME);
-    RelativePath::decode(format!("/{encoded}").as_bytes()).ok()
+    let encoded = percent_encode(text.as_bytes(), IN_A_NAME);
+    let path = RelativePath::decode(format!("/{encoded}").as_bytes()).ok();
+    let is_file = |path: &RelativePath| {
+        let found = root.find(&mut path.clone(), &mut Trace::new());
+        matches!(found, Ok(Found::File(_)))
+    };
+    path.filter(is_file).map(Box::new).ok_or_else(|| {
+        let root = root.path().display();
+        StartError(format!("there is no file {text} in {root} to answer with"))
+    })
 }
 
 fn redirect(request: &Request<'_>, path: &RelativePath) -> Answer {

@@ -1,0 +1,539 @@
+//! What is remembered of files, so that the next request for them need not ask the file system.
+//!
+//! Nothing older than the caller's moment is ever handed out. What is remembered holds in three cases: it was looked at
+//! in this very moment (one turn of a loop); or it is watched, no event has come since, and it was looked at within
+//! the last second; or the file system, asked again, says the same. In all other cases it is forgotten.
+//!
+//! This file does not know what is remembered, nor what for.
+
+use super::root::Root;
+use super::trace::Trace;
+use super::watch::{Watch, Watched};
+use indexmap::IndexMap;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long what is watched is believed without a look. Some changes are never told of: a mount in the place of a
+/// directory, a page of a shared mapping.
+const BELIEF: Duration = Duration::from_secs(1);
+
+/// What an entry takes beside its content and its name, in bytes, roughly.
+const OVERHEAD: usize = 1024;
+
+/// How much may be remembered.
+#[derive(Clone, Copy, Debug)]
+pub struct CacheLimits {
+    /// In memory, in bytes.
+    pub bytes: usize,
+    /// Open descriptors.
+    pub files: usize,
+}
+
+/// What is remembered, by name.
+#[derive(Debug)]
+pub struct Cache<T> {
+    limits: CacheLimits,
+    /// Made when it is first needed: a forked process needs one of its own.
+    watch: OnceLock<Option<Watch>>,
+    shelf: Mutex<Shelf<T>>,
+}
+
+/// Something worth remembering, what it holds, and what it depends on.
+#[derive(Debug)]
+pub struct Kept<T> {
+    /// The thing itself.
+    pub value: T,
+    /// What was seen on the way to it.
+    pub trace: Trace,
+    /// How much of the limits its content takes.
+    pub cost: CacheLimits,
+    /// It may change without anything telling, so it holds for one moment only.
+    pub fleeting: bool,
+}
+
+#[derive(Debug)]
+struct Shelf<T> {
+    slots: IndexMap<Box<[u8]>, Slot<T>>,
+    /// The sum of the slots' costs.
+    used: CacheLimits,
+    /// The slot to be looked at next when something must go (the clock algorithm).
+    hand: usize,
+    watched: Watched,
+    /// Somebody else waits for events, and says so when there are any.
+    notified: bool,
+    /// The last moment in which events were taken, if nobody does.
+    taken: Option<Instant>,
+    /// A name that led to nothing in a moment.
+    missing: Option<Instant>,
+    missing_name: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    kept: Arc<Kept<T>>,
+    /// When it was last known to hold.
+    checked: Instant,
+    /// It is watched, and there had been that many events when it was last looked at.
+    watched: Option<u64>,
+    /// A watch would tell of everything that concerns it.
+    can_be_watched: bool,
+    /// It was asked for since the hand last passed.
+    wanted: bool,
+}
+
+impl<T> Cache<T> {
+    /// An empty cache.
+    pub fn new(limits: CacheLimits) -> Cache<T> {
+        Cache {
+            limits,
+            watch: OnceLock::new(),
+            shelf: Mutex::new(Shelf {
+                slots: IndexMap::new(),
+                used: CacheLimits { bytes: 0, files: 0 },
+                hand: 0,
+                watched: Watched::default(),
+                notified: false,
+                taken: None,
+                missing: None,
+                missing_name: Vec::new(),
+            }),
+        }
+    }
+
+    /// What may be remembered at most.
+    pub fn limits(&self) -> CacheLimits {
+        self.limits
+    }
+
+    /// What is remembered under `name`, if it holds at `now`.
+    pub fn get(&self, root: &Root, name: &[u8], now: Instant) -> Option<Arc<Kept<T>>> {
+        let mut shelf = self.shelf();
+        if !shelf.notified && shelf.taken != Some(now) {
+            shelf.taken = Some(now);
+            if let Some(Some(watch)) = self.watch.get() {
+                shelf.take_events(watch);
+            }
+        }
+        let events = shelf.watched.events;
+        let slot = shelf.slots.get_mut(name)?;
+        slot.wanted = true;
+        let believed = slot.watched == Some(events) && now < slot.checked + BELIEF;
+        if slot.checked == now || believed {
+            return Some(slot.kept.clone());
+        }
+        let kept = slot.kept.clone();
+        let can_be_watched = slot.can_be_watched;
+        drop(shelf);
+        let watched = match can_be_watched {
+            true => self.guard(root, &kept),
+            false => None,
+        };
+        let holds = watched.is_some() || (!kept.fleeting && root.confirms(&kept.trace, false));
+        let mut shelf = self.shelf();
+        // Meanwhile another thread may have put something else there.
+        let slot = shelf.slots.get_mut(name);
+        let slot = slot.filter(|slot| Arc::ptr_eq(&slot.kept, &kept));
+        match slot {
+            Some(slot) if watched.is_some() || (holds && kept.cost.files == 0) => {
+                slot.checked = now;
+                slot.watched = watched;
+                slot.can_be_watched = watched.is_some();
+            }
+            Some(_) => shelf.forget(name),
+            None => {}
+        }
+        holds.then_some(kept)
+    }
+
+    /// Remembers what was found under `name` at `now`, if there is room for it. Open files are remembered only if they
+    /// are watched: a file that has been deleted takes its room on the disk for as long as it is open.
+    pub fn put(&self, root: &Root, name: &[u8], now: Instant, mut kept: Kept<T>) -> Arc<Kept<T>> {
+        kept.cost.bytes += OVERHEAD + name.len();
+        let cost = kept.cost;
+        let kept = Arc::new(kept);
+        let mut shelf = self.shelf();
+        shelf.forget(name);
+        if cost.bytes > self.limits.bytes || cost.files > self.limits.files {
+            return kept;
+        }
+        let mut watched = None;
+        if cost.files > 0 {
+            let notified = shelf.notified;
+            drop(shelf);
+            watched = self.guard(root, &kept);
+            if watched.is_none() || !notified {
+                return kept;
+            }
+            shelf = self.shelf();
+        }
+        shelf.make_room(cost, self.limits);
+        shelf.used.bytes += cost.bytes;
+        shelf.used.files += cost.files;
+        let slot = Slot {
+            kept: kept.clone(),
+            checked: now,
+            watched,
+            can_be_watched: true,
+            wanted: false,
+        };
+        shelf.slots.insert(name.into(), slot);
+        kept
+    }
+
+    /// True if `name` led to nothing earlier in this moment.
+    pub fn is_missing(&self, name: &[u8], now: Instant) -> bool {
+        let shelf = self.shelf();
+        shelf.missing == Some(now) && shelf.missing_name == name
+    }
+
+    /// `name` leads to nothing. That is remembered for this moment only.
+    pub fn put_missing(&self, name: &[u8], now: Instant) {
+        let mut shelf = self.shelf();
+        shelf.missing = Some(now);
+        shelf.missing_name.clear();
+        shelf.missing_name.extend_from_slice(name);
+    }
+
+    /// What becomes readable when something may have changed. Whoever asks for it promises to call
+    /// [`notified`](Cache::notified) then, before anything else: the cache will not look for events by itself any more.
+    /// `None` if there will never be any.
+    pub fn notifier(&self, root: &Root) -> Option<BorrowedFd<'_>> {
+        let watch = self.watch(root)?;
+        self.shelf().notified = true;
+        Some(watch.as_fd())
+    }
+
+    /// Takes the events that have come. Without waiting.
+    pub fn notified(&self) {
+        if let Some(Some(watch)) = self.watch.get() {
+            self.shelf().take_events(watch);
+        }
+    }
+
+    /// Watches whatever `kept` depends on, and asks once more. Says how many events there had been before; `None` if it
+    /// cannot be watched, or is not so any more.
+    fn guard(&self, root: &Root, kept: &Kept<T>) -> Option<u64> {
+        if kept.fleeting {
+            return None;
+        }
+        let watch = self.watch(root)?;
+        let mut shelf = self.shelf();
+        let armed = watch.arm(root, &kept.trace, &mut shelf.watched);
+        let events = shelf.watched.events;
+        drop(shelf);
+        (armed && root.confirms(&kept.trace, true)).then_some(events)
+    }
+
+    fn watch(&self, root: &Root) -> Option<&Watch> {
+        self.watch.get_or_init(|| Watch::new(root)).as_ref()
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, Shelf<T>> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Shelf<T> {
+    fn take_events(&mut self, watch: &Watch) {
+        let before = self.watched.events;
+        watch.take_events(&mut self.watched);
+        if self.watched.events > before && self.used.files > 0 {
+            let is_open = |slot: &Slot<T>| slot.kept.cost.files > 0;
+            let open = self.slots.extract_if(.., |_, slot| is_open(slot));
+            let costs: Vec<_> = open.map(|(_, slot)| slot.kept.cost).collect();
+            for cost in costs {
+                self.release(cost);
+            }
+        }
+    }
+
+    fn forget(&mut self, name: &[u8]) {
+        if let Some(slot) = self.slots.swap_remove(name) {
+            self.release(slot.kept.cost);
+        }
+    }
+
+    /// Forgets what has not been asked for of late, until there is room for `cost`.
+    fn make_room(&mut self, cost: CacheLimits, limits: CacheLimits) {
+        while self.used.bytes + cost.bytes > limits.bytes
+            || self.used.files + cost.files > limits.files
+        {
+            if self.hand >= self.slots.len() {
+                self.hand = 0;
+            }
+            let Some((_, slot)) = self.slots.get_index_mut(self.hand) else {
+                return;
+            };
+            if std::mem::take(&mut slot.wanted) {
+                self.hand += 1;
+            } else if let Some((_, slot)) = self.slots.swap_remove_index(self.hand) {
+                self.release(slot.kept.cost);
+            }
+        }
+    }
+
+    fn release(&mut self, cost: CacheLimits) {
+        self.used.bytes -= cost.bytes;
+        self.used.files -= cost.files;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::{Found, RelativePath};
+    use std::fs::{create_dir, hard_link, remove_file, rename, write};
+    use std::os::unix::fs::symlink;
+    use std::path::{Path, PathBuf};
+
+    struct World {
+        directory: tempfile::TempDir,
+        root: Root,
+        cache: Cache<u64>,
+        /// How many descriptors each entry is said to keep.
+        files_each: usize,
+        start: Instant,
+        moments: std::cell::Cell<u32>,
+    }
+
+    impl World {
+        fn new(bytes: usize, files: usize) -> World {
+            let directory = tempfile::tempdir().expect("a directory");
+            create_dir(directory.path().join("root")).expect("made");
+            let path = directory.path().join("root");
+            let root = Root::open(&path, vec!["index".into()]).expect("a root");
+            World {
+                directory,
+                root,
+                cache: Cache::new(CacheLimits { bytes, files }),
+                files_each: 0,
+                start: Instant::now(),
+                moments: 0.into(),
+            }
+        }
+
+        fn path(&self) -> PathBuf {
+            self.directory.path().join("root")
+        }
+
+        /// Another moment, a microsecond later.
+        fn later(&self) -> Instant {
+            self.moments.set(self.moments.get() + 1);
+            self.start + Duration::from_micros(self.moments.get().into())
+        }
+
+        /// What the cache has of `name`, or else what there is, which it then has. True if it had it.
+        fn look(&self, name: &str, now: Instant) -> (Option<u64>, bool) {
+            if let Some(kept) = self.cache.get(&self.root, name.as_bytes(), now) {
+                return (Some(kept.value), true);
+            }
+            let mut trace = Trace::new();
+            let mut path = RelativePath::decode(name.as_bytes()).expect("a path");
+            let Ok(Found::File(file)) = self.root.find(&mut path, &mut trace) else {
+                return (None, false);
+            };
+            self.root.find_sibling(&mut path, ".gz", &mut trace);
+            let kept = Kept {
+                value: file.length,
+                trace,
+                cost: CacheLimits {
+                    bytes: file.length as usize,
+                    files: self.files_each,
+                },
+                fleeting: false,
+            };
+            let kept = self.cache.put(&self.root, name.as_bytes(), now, kept);
+            (Some(kept.value), false)
+        }
+
+        fn is_watched(&self, name: &str) -> bool {
+            let shelf = self.cache.shelf();
+            let slot = shelf.slots.get(name.as_bytes());
+            slot.is_some_and(|slot| slot.watched == Some(shelf.watched.events))
+        }
+    }
+
+    type Change = fn(&Path);
+
+    const CHANGES: &[(&str, Change)] = &[
+        ("rewritten", |at| {
+            write(at.join("d/f"), "other").expect("done");
+        }),
+        ("appended to", |at| {
+            use std::io::Write;
+            let mut file = std::fs::File::options().append(true).open(at.join("d/f"));
+            file.as_mut().expect("open").write_all(b"x").expect("done");
+        }),
+        ("replaced", |at| {
+            write(at.join("new"), "other").expect("done");
+            rename(at.join("new"), at.join("d/f")).expect("done");
+        }),
+        ("removed", |at| remove_file(at.join("d/f")).expect("done")),
+        ("moved away with its directory", |at| {
+            rename(at.join("d"), at.join("e")).expect("done");
+        }),
+        ("moved out of the root behind a link", |at| {
+            rename(at.join("d"), at.join("../d")).expect("done");
+            symlink("../d", at.join("d")).expect("done");
+        }),
+        ("given a sibling", |at| {
+            write(at.join("d/f.gz"), "z").expect("done");
+        }),
+        ("changed through another name", |at| {
+            write(at.join("hard"), "other").expect("done");
+        }),
+        ("touched", |at| {
+            let file = std::fs::File::options().append(true).open(at.join("d/f"));
+            let time = std::time::UNIX_EPOCH;
+            file.expect("open").set_modified(time).expect("done");
+        }),
+    ];
+
+    /// Whether a change is told of or looked for, what was remembered before it is not used after it.
+    #[test]
+    fn nothing_stale() {
+        for (what, change) in CHANGES {
+            for notified in [false, true] {
+                let world = World::new(1 << 20, 9);
+                if notified {
+                    assert!(world.cache.notifier(&world.root).is_some(), "a local disk");
+                }
+                create_dir(world.path().join("d")).expect("made");
+                write(world.path().join("d/f"), "123").expect("written");
+                hard_link(world.path().join("d/f"), world.path().join("hard")).expect("linked");
+                assert_eq!(world.look("/d/f", world.later()), (Some(3), false));
+                for _ in 0..3 {
+                    assert_eq!(world.look("/d/f", world.later()), (Some(3), true), "{what}");
+                }
+                assert!(world.is_watched("/d/f"));
+                change(&world.path());
+                if notified {
+                    world.cache.notified();
+                }
+                let (_, had) = world.look("/d/f", world.later());
+                assert!(!had, "{what}, notified {notified}");
+            }
+        }
+    }
+
+    /// Where nothing would be told, the file system is asked each time.
+    #[test]
+    fn links_are_looked_at() {
+        let world = World::new(1 << 20, 9);
+        write(world.path().join("f"), "123").expect("written");
+        symlink("f", world.path().join("l")).expect("linked");
+        for round in 0..4 {
+            assert_eq!(world.look("/l", world.later()), (Some(3), round > 0));
+        }
+        assert!(!world.is_watched("/l"));
+        write(world.path().join("g"), "1234").expect("written");
+        remove_file(world.path().join("l")).expect("removed");
+        symlink("g", world.path().join("l")).expect("linked");
+        assert_eq!(world.look("/l", world.later()), (Some(4), false));
+    }
+
+    #[test]
+    fn a_moment_is_asked_for_once() {
+        let world = World::new(1 << 20, 9);
+        write(world.path().join("f"), "123").expect("written");
+        let now = world.later();
+        assert_eq!(world.look("/f", now), (Some(3), false));
+        remove_file(world.path().join("f")).expect("removed");
+        assert_eq!(world.look("/f", now), (Some(3), true));
+        assert_eq!(world.look("/f", world.later()), (None, false));
+        assert!(
+            world.cache.shelf().slots.is_empty(),
+            "what is gone is let go"
+        );
+        assert!(!world.cache.is_missing(b"/f", now));
+        world.cache.put_missing(b"/f", now);
+        assert!(world.cache.is_missing(b"/f", now));
+        assert!(!world.cache.is_missing(b"/g", now));
+        assert!(!world.cache.is_missing(b"/f", world.later()));
+    }
+
+    #[test]
+    fn what_is_watched_is_looked_at_once_a_second_all_the_same() {
+        let world = World::new(1 << 20, 9);
+        write(world.path().join("f"), "123").expect("written");
+        for _ in 0..3 {
+            world.look("/f", world.later());
+        }
+        let before = world.cache.shelf().slots[&b"/f"[..]].checked;
+        world.look("/f", before + BELIEF);
+        let after = world.cache.shelf().slots[&b"/f"[..]].checked;
+        assert_eq!(after, before + BELIEF);
+    }
+
+    #[test]
+    fn what_is_not_asked_for_makes_room() {
+        for (bytes, files) in [(4 * (OVERHEAD + 13), 100), (1 << 20, 4)] {
+            let mut world = World::new(bytes, files);
+            world.files_each = 1;
+            assert!(world.cache.notifier(&world.root).is_some());
+            for number in 0..20 {
+                write(world.path().join(number.to_string()), "0123456789").expect("written");
+            }
+            for number in 0..20 {
+                let now = world.later();
+                world.look("/0", now);
+                world.look(&format!("/{number}"), now);
+                let shelf = world.cache.shelf();
+                assert!(shelf.used.bytes <= bytes && shelf.used.files <= files);
+                assert_eq!(shelf.used.files, shelf.slots.len());
+            }
+            assert_eq!(world.cache.shelf().slots.len(), 4);
+            assert!(world.look("/0", world.later()).1, "the one that was");
+            write(world.path().join("large"), vec![0; bytes + 1]).expect("written");
+            if files > 4 {
+                world.look("/large", world.later());
+                assert_eq!(world.cache.shelf().slots.len(), 4, "it would not fit");
+            }
+        }
+    }
+
+    /// A deleted file takes its room on the disk for as long as it is open.
+    #[test]
+    fn open_files_are_let_go_with_the_first_event() {
+        let mut world = World::new(1 << 20, 9);
+        world.files_each = 1;
+        write(world.path().join("f"), "123").expect("written");
+        world.look("/f", world.later());
+        assert_eq!(world.cache.shelf().used.files, 0, "nobody would be told");
+        assert!(world.cache.notifier(&world.root).is_some());
+        world.look("/f", world.later());
+        assert_eq!(world.cache.shelf().used.files, 1);
+        remove_file(world.path().join("f")).expect("removed");
+        world.cache.notified();
+        assert_eq!(world.cache.shelf().used.files, 0);
+        symlink("g", world.path().join("f")).expect("linked");
+        write(world.path().join("g"), "123").expect("written");
+        assert_eq!(world.look("/f", world.later()), (Some(3), false));
+        assert_eq!(world.cache.shelf().used.files, 0, "links cannot be watched");
+    }
+
+    /// Watches are given up before there are too many, and with them what was believed because of them.
+    #[test]
+    fn watches_are_bounded() {
+        let world = World::new(1 << 20, 100);
+        for number in 0..50 {
+            let directory = world.path().join(number.to_string());
+            create_dir(&directory).expect("made");
+            write(directory.join("f"), "1").expect("written");
+        }
+        let mut most = 0;
+        for round in 0..3 {
+            for number in 0..50 {
+                let name = format!("/{number}/f");
+                assert_eq!(world.look(&name, world.later()), (Some(1), round > 0));
+                assert!(round == 0 || world.is_watched(&name));
+                most = most.max(world.cache.shelf().watched.len());
+            }
+        }
+        assert_eq!(most, 63, "the root, 31 directories, and as many files");
+        assert!(!world.is_watched("/0/f"), "it has been given up");
+        write(world.path().join("0/f"), "12").expect("written");
+        assert_eq!(world.look("/0/f", world.later()), (Some(2), false));
+    }
+}

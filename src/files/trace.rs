@@ -1,0 +1,98 @@
+//! What the file system said on the way to an answer.
+//!
+//! An answer from files is a function of what was seen: which names were there, which were not, and in which state. As
+//! long as the file system says the same again, the answer is the same, however it was found.
+
+use super::path::RelativePath;
+use rustix::fs::{FileType, Stat};
+use rustix::io::Errno;
+use std::ffi::{CStr, CString};
+
+/// All that was seen for one answer.
+#[derive(Debug, Default)]
+pub struct Trace(Vec<Fact>);
+
+/// What was seen at one path.
+#[derive(Debug)]
+pub(super) struct Fact {
+    /// Below the root.
+    pub path: CString,
+    pub saw: Saw,
+}
+
+/// What can be seen at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Saw {
+    /// Nothing that can be served, for whatever reason.
+    Nothing,
+    /// A directory. What is in it is seen by looking at that.
+    Directory,
+    /// A file in this state.
+    File(Identity),
+}
+
+/// Which file it is, and in which state: if all of this is the same, so is its content, unless it was changed within
+/// the grain of the file system's clock ([`super::OpenFile::is_young`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    device: u64,
+    inode: u64,
+    length: i64,
+    modified: (i64, u64),
+    /// The time of the last change of anything (ctime), which no program can set.
+    pub changed: (i64, u64),
+}
+
+impl Trace {
+    /// Nothing has been seen yet.
+    pub fn new() -> Trace {
+        Trace::default()
+    }
+
+    /// Adds what was seen at a path; instead of what was seen there just before, if the path is the same.
+    pub(super) fn note(&mut self, path: &RelativePath, saw: Saw) {
+        let path = path.as_c_str();
+        match self.0.last_mut() {
+            Some(last) if *last.path == *path => last.saw = saw,
+            _ => self.0.push(Fact {
+                path: path.into(),
+                saw,
+            }),
+        }
+    }
+
+    pub(super) fn facts(&self) -> &[Fact] {
+        &self.0
+    }
+
+    /// True if `look` sees the same again everywhere.
+    pub(super) fn holds(&self, look: impl Fn(&CStr) -> Result<Stat, Errno>) -> bool {
+        let mut facts = self.0.iter();
+        facts.all(|fact| Saw::of(&look(&fact.path)) == fact.saw)
+    }
+}
+
+impl Saw {
+    pub fn of(stat: &Result<Stat, Errno>) -> Saw {
+        let Ok(stat) = stat else {
+            return Saw::Nothing;
+        };
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => Saw::Directory,
+            FileType::RegularFile => Saw::File(Identity::of(stat)),
+            _ => Saw::Nothing,
+        }
+    }
+}
+
+impl Identity {
+    pub fn of(stat: &Stat) -> Identity {
+        Identity {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            length: stat.st_size,
+            modified: (stat.st_mtime, stat.st_mtime_nsec),
+            changed: (stat.st_ctime, stat.st_ctime_nsec),
+        }
+    }
+}

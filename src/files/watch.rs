@@ -1,0 +1,169 @@
+//! Being told of changes instead of looking for them: inotify(7).
+//!
+//! A watch is set on every directory that leads to what was seen, and on every file that was seen; then the file system
+//! is asked once more. From then on it would say the same until an event comes, whatever that event is. Each watch ends
+//! with its first event, so that a folder in which something changes all the time wakes nobody who is not asked for it.
+
+use super::root::Root;
+use super::trace::{Saw, Trace};
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+use rustix::fs::{FsWord, fstatfs};
+use rustix::io::Errno;
+use std::collections::{BTreeSet, HashSet};
+use std::ffi::{CString, OsStr};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+/// How many watches there may be at once: each keeps an inode, about a kilobyte, in the kernel's memory.
+const MAX_WATCHES: usize = if cfg!(test) { 64 } else { 4096 };
+
+/// File systems on which nothing changes without this kernel's doing, so that inotify tells of everything: ext2 to ext4,
+/// XFS, btrfs, f2fs, ZFS, bcachefs, tmpfs, ramfs (statfs(2)). Others, such as NFS and overlays, are looked at.
+const LOCAL: &[FsWord] = &[
+    0xef53,
+    0x5846_5342,
+    0x9123_683e,
+    0xf2f5_2010,
+    0x2fc1_2fc1,
+    0xca45_1a4e,
+    0x0102_1994,
+    0x8584_58f6,
+];
+
+/// Where changes are told of.
+#[derive(Debug)]
+pub(super) struct Watch {
+    inotify: OwnedFd,
+}
+
+/// What is being watched, and how many events there were.
+#[derive(Debug, Default)]
+pub(super) struct Watched {
+    watches: HashSet<i32>,
+    /// Rises with whatever happens.
+    pub events: u64,
+}
+
+impl Watched {
+    /// How many watches there are.
+    pub fn len(&self) -> usize {
+        self.watches.len()
+    }
+}
+
+impl Watch {
+    /// A watch for what lies below `root`; `None` if there can be none, or if it would not be told of everything.
+    pub fn new(root: &Root) -> Option<Watch> {
+        let kind = fstatfs(root.directory()).ok()?.f_type;
+        if !LOCAL.contains(&kind) {
+            return None;
+        }
+        let flags = CreateFlags::NONBLOCK | CreateFlags::CLOEXEC;
+        Some(Watch {
+            inotify: inotify::init(flags).ok()?,
+        })
+    }
+
+    /// Watches everything that `trace` is about, from the top down: what a name leads to is watched only after the
+    /// directory that holds the name is. False if that cannot be had.
+    pub fn arm(&self, root: &Root, trace: &Trace, watched: &mut Watched) -> bool {
+        let mut directories = BTreeSet::from([&b"."[..]]);
+        let mut files = Vec::new();
+        for fact in trace.facts() {
+            let path = fact.path.to_bytes();
+            let slashes = memchr::memchr_iter(b'/', path);
+            directories.extend(slashes.map(|slash| &path[..slash]));
+            match fact.saw {
+                Saw::Nothing => {}
+                Saw::Directory => {
+                    directories.insert(path);
+                }
+                Saw::File(_) => files.push(path),
+            }
+        }
+        if watched.len() + directories.len() + files.len() > MAX_WATCHES {
+            self.forget_all(watched);
+        }
+        // In this order a directory comes before all below it. `.`, the root, must come before all others.
+        let below = directories.iter().filter(|path| ***path != *b".");
+        let mut all = [&b"."[..]].into_iter().chain(below.copied());
+        all.all(|path| self.add(root, path, in_directory(), watched))
+            && files
+                .iter()
+                .all(|path| self.add(root, path, of_file(), watched))
+    }
+
+    /// Takes the events that have come. Without waiting.
+    pub fn take_events(&self, watched: &mut Watched) {
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut events = Reader::new(&self.inotify, &mut buffer);
+        loop {
+            match events.next() {
+                Ok(event) => {
+                    watched.events += 1;
+                    if event.events().contains(ReadFlags::IGNORED) {
+                        watched.watches.remove(&event.wd());
+                    }
+                }
+                Err(Errno::INTR) => {}
+                // EAGAIN: that was all. The call has no other error that could come up.
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn add(&self, root: &Root, path: &[u8], flags: WatchFlags, watched: &mut Watched) -> bool {
+        let root = root.directory().as_raw_fd();
+        let mut place = format!("/proc/self/fd/{root}/").into_bytes();
+        place.extend_from_slice(path);
+        let Ok(place) = CString::new(place) else {
+            return false;
+        };
+        let flags = flags | WatchFlags::DONT_FOLLOW | WatchFlags::ONESHOT;
+        match inotify::add_watch(&self.inotify, &place, flags) {
+            Ok(watch) => {
+                watched.watches.insert(watch);
+                true
+            }
+            Err(errno) => {
+                let path = OsStr::from_bytes(path);
+                log::debug!("{path:?} cannot be watched, so it is looked at each time: {errno}");
+                false
+            }
+        }
+    }
+
+    fn forget_all(&self, watched: &mut Watched) {
+        watched.events += 1;
+        for watch in watched.watches.drain() {
+            // One that has had its event is gone already.
+            let _ = inotify::remove_watch(&self.inotify, watch);
+        }
+    }
+}
+
+impl AsFd for Watch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inotify.as_fd()
+    }
+}
+
+fn in_directory() -> WatchFlags {
+    WatchFlags::ONLYDIR
+        | WatchFlags::CREATE
+        | WatchFlags::DELETE
+        | WatchFlags::MOVE
+        | WatchFlags::ATTRIB
+        | WatchFlags::DELETE_SELF
+        | WatchFlags::MOVE_SELF
+}
+
+fn of_file() -> WatchFlags {
+    // A shared mapping changes a file without a word until it is closed; hence the last one.
+    WatchFlags::MODIFY
+        | WatchFlags::ATTRIB
+        | WatchFlags::DELETE_SELF
+        | WatchFlags::MOVE_SELF
+        | WatchFlags::CLOSE_WRITE
+}
