@@ -1,0 +1,117 @@
+//! The processor time that a program and its children have used.
+//!
+//! The sum comes from each process's own clock (clock_getcpuclockid(3)), which counts nanoseconds and keeps what ended
+//! threads have used. How it splits into user and system is known only in ticks of, mostly, 10 ms (/proc/PID/stat).
+
+use nix::time::ClockId;
+use nix::unistd::Pid;
+use std::fs::{read_dir, read_to_string};
+use std::io;
+use std::time::Duration;
+
+/// What a clock of ticks says, in which /proc counts (USER_HZ: 100 on every Linux).
+const TICK: Duration = Duration::from_millis(10);
+
+/// What a tree of processes has used since it was started.
+#[derive(Clone, Copy, Default)]
+pub struct CpuTime {
+    total: Duration,
+    user_ticks: u64,
+    system_ticks: u64,
+}
+
+/// What it has used between two readings.
+#[derive(Clone, Copy)]
+pub struct Used {
+    pub total: Duration,
+    /// How much of it was spent in the program and not in the kernel, as far as the kernel knows.
+    pub user_share: f64,
+}
+
+/// One line of /proc/PID/stat, as far as it matters here (proc_pid_stat(5)).
+struct Stat {
+    parent: i32,
+    user_ticks: u64,
+    system_ticks: u64,
+    /// Of children that have ended and been waited for.
+    ended_user_ticks: u64,
+    ended_system_ticks: u64,
+}
+
+impl CpuTime {
+    /// Adds up a process and all that descend from it.
+    ///
+    /// # Errors
+    /// The process is gone.
+    pub fn of_tree(process: u32) -> io::Result<CpuTime> {
+        // A child that ends between the two looks at the list would be counted twice or not at all.
+        let mut members = tree(process);
+        loop {
+            let sum = CpuTime::of(&members);
+            let now = tree(process);
+            if now == members {
+                return sum;
+            }
+            members = now;
+        }
+    }
+
+    fn of(processes: &[u32]) -> io::Result<CpuTime> {
+        let mut sum = CpuTime::default();
+        for process in processes {
+            let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(*process as i32))?;
+            let stat = stat(*process).ok_or(io::ErrorKind::NotFound)?;
+            let ended = stat.ended_user_ticks + stat.ended_system_ticks;
+            sum.total += Duration::from(clock.now()?) + TICK * ended as u32;
+            sum.user_ticks += stat.user_ticks + stat.ended_user_ticks;
+            sum.system_ticks += stat.system_ticks + stat.ended_system_ticks;
+        }
+        Ok(sum)
+    }
+
+    /// What was used after an earlier reading of the same tree.
+    pub fn since(&self, earlier: &CpuTime) -> Used {
+        let user = self.user_ticks.saturating_sub(earlier.user_ticks);
+        let system = self.system_ticks.saturating_sub(earlier.system_ticks);
+        Used {
+            total: self.total.saturating_sub(earlier.total),
+            user_share: user as f64 / (user + system).max(1) as f64,
+        }
+    }
+}
+
+/// A process and all that descend from it, parents first.
+pub fn tree(process: u32) -> Vec<u32> {
+    let all: Vec<(u32, i32)> = read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter_map(|id| Some((id, stat(id)?.parent)))
+        .collect();
+    let mut members = vec![process];
+    let mut next = 0;
+    while let Some(parent) = members.get(next).map(|id| *id as i32) {
+        members.extend(
+            all.iter()
+                .filter(|(_, its)| *its == parent)
+                .map(|(id, _)| *id),
+        );
+        next += 1;
+    }
+    members
+}
+
+fn stat(process: u32) -> Option<Stat> {
+    let line = read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name of the program comes second, in parentheses, and may hold anything.
+    let (_, rest) = line.rsplit_once(") ")?;
+    let fields: Vec<_> = rest.split_whitespace().collect();
+    let ticks = |index: usize| fields.get(index)?.parse().ok();
+    Some(Stat {
+        parent: fields.get(1)?.parse().ok()?,
+        user_ticks: ticks(11)?,
+        system_ticks: ticks(12)?,
+        ended_user_ticks: ticks(13)?,
+        ended_system_ticks: ticks(14)?,
+    })
+}

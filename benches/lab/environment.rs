@@ -1,0 +1,89 @@
+//! The machine, in a few lines: without them figures mean little.
+
+use std::collections::BTreeMap;
+use std::fs::{read_dir, read_to_string};
+use std::process::Command;
+use std::time::SystemTime;
+
+/// What can be said about the machine: what it is about, and what it says.
+pub fn machine() -> Vec<(String, String)> {
+    let load = line("/proc/loadavg");
+    let load = load.split(' ').next().unwrap_or_default();
+    [
+        ("date", today()),
+        ("kernel", line("/proc/sys/kernel/osrelease")),
+        ("processor", processor()),
+        ("mitigations", mitigations()),
+        ("load average at the start", load.to_owned()),
+    ]
+    .map(|(what, text)| (what.to_owned(), text))
+    .to_vec()
+}
+
+fn line(path: &str) -> String {
+    read_to_string(path).unwrap_or_default().trim().to_owned()
+}
+
+fn today() -> String {
+    let now = httpdate::fmt_http_date(SystemTime::now());
+    // `Sun, 06 Nov 1994 08:49:37 GMT`
+    now.get(5..16).unwrap_or_default().to_owned()
+}
+
+fn processor() -> String {
+    let text = line("/proc/cpuinfo");
+    let model = text.lines().find(|line| line.starts_with("model name"));
+    let model = model
+        .and_then(|line| line.split_once(": "))
+        .map_or("unknown", |(_, name)| name);
+    let count = text
+        .lines()
+        .filter(|line| line.starts_with("processor"))
+        .count();
+    let guest = text
+        .lines()
+        .any(|line| line.starts_with("flags") && line.contains(" hypervisor"));
+    let place = if guest { ", a virtual machine" } else { "" };
+    format!("{model}, {count} logical cores{place}")
+}
+
+/// What the kernel does about the processor's weaknesses: it makes system calls dearer, and not for all servers alike.
+fn mitigations() -> String {
+    let mut found = BTreeMap::new();
+    for entry in read_dir("/sys/devices/system/cpu/vulnerabilities")
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let state = read_to_string(entry.path()).unwrap_or_default();
+        if let Some(means) = state.trim().strip_prefix("Mitigation: ") {
+            found.insert(
+                entry.file_name().to_string_lossy().into_owned(),
+                means.to_owned(),
+            );
+        }
+    }
+    let shown: Vec<_> = found
+        .iter()
+        .map(|(name, means)| format!("{name}: {means}"))
+        .collect();
+    if shown.is_empty() {
+        "none".to_owned()
+    } else {
+        shown.join("; ")
+    }
+}
+
+/// What a program says when asked for its version, its first line; `None` if it is not installed.
+pub fn version(program: &str, option: &str) -> Option<String> {
+    let output = Command::new(program).arg(option).output().ok()?;
+    let said = [output.stdout, output.stderr].concat();
+    Some(
+        String::from_utf8_lossy(&said)
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_owned(),
+    )
+}

@@ -1,0 +1,59 @@
+//! Markdown tables, and the place in a page that a benchmark fills.
+
+use super::Outcome;
+use std::fmt::Write;
+use std::fs::{read_to_string, write};
+use std::path::Path;
+
+/// A table with its first column to the left and all others, figures, to the right.
+pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let mut text = format!(
+        "| {} |\n| --- |{}\n",
+        head.join(" | "),
+        " ---: |".repeat(head.len() - 1)
+    );
+    for row in rows {
+        let _ = writeln!(text, "| {} |", row.join(" | "));
+    }
+    text
+}
+
+/// A figure with three digits that mean something; a dash where there is none.
+pub fn figure(value: Option<f64>) -> String {
+    match value {
+        None => "–".to_owned(),
+        Some(value) if value >= 100.0 => thousands(value),
+        Some(value) if value >= 10.0 => format!("{value:.1}"),
+        Some(value) => format!("{value:.2}"),
+    }
+}
+
+fn thousands(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let groups: Vec<_> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .map(String::from_utf8_lossy)
+        .collect();
+    groups.join(",")
+}
+
+/// Puts `text` between the comments `<!-- NAME:begin -->` and `<!-- NAME:end -->` of a page.
+///
+/// # Errors
+/// The page is not there, or does not mark the place.
+pub fn fill(page: &Path, name: &str, text: &str) -> Outcome<()> {
+    let unmarked = || format!("{} has no place for {name}", page.display());
+    let whole = read_to_string(page)?;
+    let (begin, end) = (
+        format!("<!-- {name}:begin -->\n"),
+        format!("<!-- {name}:end -->"),
+    );
+    let (before, rest) = whole.split_once(&begin).ok_or_else(unmarked)?;
+    let (_, after) = rest.split_once(&end).ok_or_else(unmarked)?;
+    Ok(write(
+        page,
+        format!("{before}{begin}\n{text}\n{end}{after}"),
+    )?)
+}

@@ -1,0 +1,137 @@
+//! A server's process, from its start until it is gone.
+
+use super::Outcome;
+use super::cores::spawn_on;
+use super::cpu_time::{CpuTime, tree};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use std::fs::{File, read_to_string};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a server may take until it accepts connections.
+const START_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long it may take to end before it is killed.
+const END_LIMIT: Duration = Duration::from_secs(3);
+
+/// How long its work for clients that have gone may go on before the measurement is closed all the same.
+const SETTLE_LIMIT: Duration = Duration::from_millis(500);
+
+/// A running server. It is ended when this is dropped, also by a panic.
+pub struct Server {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Starts a server on a core and waits until it accepts connections at `address`. What it says goes to `log`.
+    ///
+    /// # Errors
+    /// It could not be started, or ended at once, or does not listen in time; then with the end of what it said.
+    pub fn start(
+        core: usize,
+        command: &mut Command,
+        address: SocketAddr,
+        log: &Path,
+    ) -> Outcome<Server> {
+        let said = File::create(log)?;
+        command
+            .stdin(Stdio::null())
+            .stdout(said.try_clone()?)
+            .stderr(said);
+        let program = command.get_program().to_string_lossy().into_owned();
+        let child =
+            spawn_on(core, command).map_err(|error| format!("cannot start {program}: {error}"))?;
+        // From here on dropping it ends it.
+        let mut server = Server { child, address };
+        let begin = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            let ended = ended_within(&mut server.child, Duration::from_millis(2))?;
+            if ended.is_some() || begin.elapsed() > START_LIMIT {
+                let said = read_to_string(log).unwrap_or_default();
+                let state = ended.map_or("does not listen".to_owned(), |status| {
+                    format!("ended, {status}")
+                });
+                return Err(format!("{program} {state}: {}", said.trim_end()).into());
+            }
+        }
+        Ok(server)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The processor time it has used, with all of its processes and threads, once it has come to rest: closing the
+    /// connections of clients that have just gone is part of serving them.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn cpu_time(&mut self) -> Outcome<CpuTime> {
+        let pause = Duration::from_millis(4);
+        let begin = Instant::now();
+        let mut before = CpuTime::of_tree(self.child.id())?;
+        loop {
+            if let Some(status) = ended_within(&mut self.child, pause)? {
+                return Err(format!("the server has ended, {status}").into());
+            }
+            let now = CpuTime::of_tree(self.child.id())?;
+            // Nothing tells that a process will stay idle; that it has been for a while must do. One in a hundred is
+            // what a server may use up for timers of its own.
+            if now.since(&before).total < pause / 100 || begin.elapsed() > SETTLE_LIMIT {
+                return Ok(now);
+            }
+            before = now;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let processes = tree(self.child.id());
+        let tell = |id: &u32, signal| Pid::from_raw(*id as i32).map(|id| kill_process(id, signal));
+        let _ = tell(&self.child.id(), Signal::TERM);
+        if !matches!(ended_within(&mut self.child, END_LIMIT), Ok(Some(_))) {
+            for id in &processes {
+                let _ = tell(id, Signal::KILL);
+            }
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// Waits for a child's end, but not longer than this.
+///
+/// # Errors
+/// Those of pidfd_open(2), poll(2) and waitpid(2).
+pub fn ended_within(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
+    if let Some(status) = child.try_wait()? {
+        return Ok(Some(status));
+    }
+    let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+    let end = Instant::now() + limit;
+    loop {
+        let left = Timespec::try_from(end.saturating_duration_since(Instant::now()))
+            .map_err(io::Error::other)?;
+        let mut watched = [PollFd::new(&process, PollFlags::IN)];
+        match poll(&mut watched, Some(&left)) {
+            Ok(_) => return child.try_wait(),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// An address at which nobody listens at this moment. Somebody else could take it before the server does; then the
+/// server says so.
+///
+/// # Errors
+/// Those of bind(2).
+pub fn free_address() -> io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
