@@ -1,0 +1,169 @@
+//! evserve beside a stub and the servers that are installed: `cargo bench --bench servers`. With `-- --write` the result
+//! goes into docs/performance.md, which also says how it is made and what it means.
+//!
+//! Each server is started on one core, and wrk on another. Under each workload (`servers/workload.rs`) the servers take
+//! turns, for several rounds, and before and after that each has to answer rightly to the last byte.
+
+#![allow(missing_docs)]
+
+mod lab;
+
+#[path = "servers/check.rs"]
+mod check;
+#[path = "servers/options.rs"]
+mod options;
+#[path = "servers/peers.rs"]
+mod peers;
+#[path = "servers/progress.rs"]
+mod progress;
+#[path = "servers/report.rs"]
+mod report;
+#[path = "servers/stub.rs"]
+mod stub;
+#[path = "servers/trial.rs"]
+mod trial;
+#[path = "servers/workload.rs"]
+mod workload;
+
+use clap::Parser;
+use lab::cores::Cores;
+use lab::root::Root;
+use lab::wrk::Wrk;
+use lab::{Outcome, environment, page};
+use options::Options;
+use peers::PEERS;
+use progress::Progress;
+use std::fs::{File, create_dir_all, write};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use trial::{Bench, Measured, STUB};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match arguments.split_first() {
+        Some((first, rest)) if first == stub::ARGUMENT => stub::run(rest).map(|()| true),
+        _ => compare(&Options::parse()),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(fault) => {
+            eprintln!("servers: {fault}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The whole benchmark; whether nothing failed.
+fn compare(options: &Options) -> Outcome<bool> {
+    if !options.bench {
+        // `cargo test --all-targets` starts benchmarks too, and nobody wants to wait for this one there.
+        println!("this takes minutes: run it with `cargo bench --bench servers`");
+        return Ok(true);
+    }
+    let mut bench = prepare(options)?;
+    let environment = enter_all(&mut bench, options)?;
+    let workloads = options.workloads();
+    let mut progress =
+        Progress::new(workloads.len() * bench.contestants() * options.rounds as usize)?;
+    let folder = folder();
+    create_dir_all(&folder)?;
+    let mut csv = File::create(folder.join("results.csv"))?;
+    writeln!(csv, "{}", report::CSV_HEAD)?;
+    let mut all = Vec::new();
+    for workload in workloads {
+        let measured = bench.measure(workload, &mut progress)?;
+        progress.end();
+        csv.write_all(report::csv(&measured).as_bytes())?;
+        for fault in &measured.faults {
+            eprintln!("servers: {}: {fault}", workload.title);
+        }
+        all.push(measured);
+    }
+    publish(options, &report::markdown(&environment, &all), &all)?;
+    Ok(all.iter().all(|measured| measured.faults.is_empty()))
+}
+
+fn prepare(options: &Options) -> Outcome<Bench> {
+    let names: Vec<_> = [STUB]
+        .into_iter()
+        .chain(PEERS.iter().map(|peer| peer.name))
+        .collect();
+    if let Some(name) = options.unknown_server(&names) {
+        return Err(format!("there is no server `{name}` among {}", names.join(", ")).into());
+    }
+    let cores = Cores::choose()?;
+    let root = Root::make(workload::FILES)?;
+    let wrk = Wrk::find(cores.load, root.beside().to_owned())?;
+    Ok(Bench {
+        cores,
+        root,
+        wrk,
+        servers: Vec::new(),
+        has_stub: options.wants(STUB),
+        rounds: options.rounds,
+        seconds: options.seconds,
+    })
+}
+
+/// Starts all servers that are wanted and installed, and says what is compared, where, and how to get what is missing.
+fn enter_all(bench: &mut Bench, options: &Options) -> Outcome<Vec<(String, String)>> {
+    let mut environment = environment::machine();
+    let mut versions = Vec::new();
+    for peer in PEERS.iter().filter(|peer| options.wants(peer.name)) {
+        match peer.version() {
+            Some(version) => {
+                bench.enter(peer)?;
+                versions.push(version);
+            }
+            None if options.named(peer.name) => {
+                return Err(format!("{} is not installed: {}", peer.name, peer.install).into());
+            }
+            None => eprintln!(
+                "servers: without {}, which is not installed: {}",
+                peer.name, peer.install
+            ),
+        }
+    }
+    versions.extend(bench.wrk.version());
+    environment.push(("programs".to_owned(), versions.join(", ")));
+    let (rounds, seconds) = (options.rounds, options.seconds);
+    environment.push((
+        "rounds".to_owned(),
+        format!("{rounds}, of {seconds} s for each server and workload"),
+    ));
+    Ok(environment)
+}
+
+/// Shows the result and puts it where it belongs.
+fn publish(options: &Options, tables: &str, all: &[Measured]) -> Outcome<()> {
+    println!("{tables}");
+    let chart = report::chart(all)?;
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let place = if options.write {
+        docs.join("performance")
+    } else {
+        folder()
+    };
+    create_dir_all(&place)?;
+    let mut text = tables.to_owned();
+    if let Some(svg) = chart {
+        write(place.join("servers.svg"), svg)?;
+        text = format!(
+            "![CPU time per request in terms of the stub's](performance/servers.svg)\n\n{tables}"
+        );
+    }
+    if options.write {
+        page::fill(&docs.join("performance.md"), "servers", &text)
+    } else {
+        println!("written to {}", place.display());
+        Ok(write(place.join("servers.md"), tables)?)
+    }
+}
+
+/// `target/servers`, wherever the target directory is.
+fn folder() -> PathBuf {
+    let temporary = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    temporary.parent().unwrap_or(temporary).join("servers")
+}

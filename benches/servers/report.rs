@@ -1,0 +1,177 @@
+//! What is said of the measurements: a table for each workload, a line of CSV for each measurement, and a chart.
+
+use super::lab::Outcome;
+use super::lab::chart::Chart;
+use super::lab::page::{figure, table};
+use super::lab::statistics::{greatest, least, median, median_of_ratios};
+use super::peers::EVSERVE;
+use super::trial::{Measured, STUB, Trial};
+use std::fmt::Write;
+use std::time::Duration;
+
+pub const CSV_HEAD: &str = "workload,server,round,requests,bytes,seconds,requests_per_second,cpu_us_per_request,\
+                            user_us_per_request,system_us_per_request,cpu_us_per_mib,p50_us,p99_us";
+
+/// One server's figures under one workload.
+type Row = (&'static str, Vec<Option<Trial>>);
+
+/// The tables of all workloads, and what failed.
+pub fn markdown(environment: &[(String, String)], all: &[Measured]) -> String {
+    let mut text = String::new();
+    for (what, says) in environment {
+        let _ = writeln!(text, "- {what}: {says}");
+    }
+    for measured in all {
+        let _ = write!(
+            text,
+            "\n### {}\n\n{}",
+            measured.workload.title,
+            workload_table(measured)
+        );
+        for left_out in &measured.left_out {
+            let _ = write!(text, "\nWithout {left_out}.\n");
+        }
+        for fault in &measured.faults {
+            let _ = write!(text, "\nFailed: {fault}.\n");
+        }
+    }
+    text
+}
+
+fn workload_table(measured: &Measured) -> String {
+    let mut head = vec![
+        "server",
+        "requests/s, best",
+        "median",
+        "CPU µs/request, best",
+        "median",
+        "of the stub's, best",
+        "median",
+        "evserve's of it, best",
+        "median",
+    ];
+    if measured.workload.is_large() {
+        head.push("CPU µs/MiB, median");
+    }
+    let rows: Vec<_> = measured
+        .rows
+        .iter()
+        .map(|row| table_row(row, measured))
+        .collect();
+    table(&head, &rows)
+}
+
+fn table_row(row: &Row, measured: &Measured) -> Vec<String> {
+    let rate = each(row, |trial| trial.traffic.requests_per_second());
+    let cost = each(row, Trial::cpu_per_request);
+    let of_stub = ratios(Some(row), named(measured, STUB));
+    let of_evserve = match row.0 {
+        EVSERVE => (None, None),
+        _ => ratios(named(measured, EVSERVE), Some(row)),
+    };
+    let mut figures = vec![greatest(&rate), median(&rate), least(&cost), median(&cost)];
+    figures.extend([of_stub.0, of_stub.1, of_evserve.0, of_evserve.1]);
+    if measured.workload.is_large() {
+        figures.push(median(&each(row, Trial::cpu_per_mib)));
+    }
+    let name = row.0.to_owned();
+    [name]
+        .into_iter()
+        .chain(figures.into_iter().map(figure))
+        .collect()
+}
+
+fn named<'a>(measured: &'a Measured, name: &str) -> Option<&'a Row> {
+    measured.rows.iter().find(|(its, _)| *its == name)
+}
+
+fn each(row: &Row, figure: fn(&Trial) -> f64) -> Vec<f64> {
+    row.1.iter().flatten().map(figure).collect()
+}
+
+/// The ratio of two servers' CPU time per request: of their best figures, and the median within rounds.
+fn ratios(above: Option<&Row>, below: Option<&Row>) -> (Option<f64>, Option<f64>) {
+    let (Some(above), Some(below)) = (above, below) else {
+        return (None, None);
+    };
+    let best = |row| least(&each(row, Trial::cpu_per_request));
+    let costs = |row: &Row| {
+        row.1
+            .iter()
+            .map(|trial| trial.as_ref().map(Trial::cpu_per_request))
+            .collect::<Vec<_>>()
+    };
+    let of_best = best(above)
+        .zip(best(below))
+        .map(|(above, below)| above / below);
+    (of_best, median_of_ratios(&costs(above), &costs(below)))
+}
+
+/// Every measurement under a workload, a line each.
+pub fn csv(measured: &Measured) -> String {
+    let mut text = String::new();
+    for (name, trials) in &measured.rows {
+        for (round, trial) in trials.iter().enumerate() {
+            let Some(trial) = trial else { continue };
+            let traffic = &trial.traffic;
+            let cost = trial.cpu_per_request();
+            let user = cost * trial.used.user_share;
+            let _ = writeln!(
+                text,
+                "{},{name},{},{},{},{:.6},{:.1},{cost:.4},{user:.4},{:.4},{:.3},{},{}",
+                measured.workload.name,
+                round + 1,
+                traffic.requests,
+                traffic.bytes,
+                traffic.time.as_secs_f64(),
+                traffic.requests_per_second(),
+                cost - user,
+                trial.cpu_per_mib(),
+                shown(traffic.p50),
+                shown(traffic.p99),
+            );
+        }
+    }
+    text
+}
+
+fn shown(latency: Option<Duration>) -> String {
+    latency.map_or(String::new(), |latency| latency.as_micros().to_string())
+}
+
+/// The CPU time per request of all servers in terms of the stub's; nothing without the stub.
+///
+/// # Errors
+/// Those of drawing.
+pub fn chart(all: &[Measured]) -> Outcome<Option<String>> {
+    let mut series: Vec<&str> = Vec::new();
+    for (name, _) in all.iter().flat_map(|measured| &measured.rows) {
+        if *name != STUB && !series.contains(name) {
+            series.push(name);
+        }
+    }
+    let of_stub =
+        |measured: &Measured, name: &str| ratios(named(measured, name), named(measured, STUB)).1;
+    let groups: Vec<_> = all
+        .iter()
+        .map(|measured| {
+            let values = series.iter().map(|name| of_stub(measured, name)).collect();
+            (measured.workload.title.to_owned(), values)
+        })
+        .collect();
+    if groups
+        .iter()
+        .all(|(_, values): &(_, Vec<_>)| values.iter().flatten().count() == 0)
+    {
+        return Ok(None);
+    }
+    let chart = Chart {
+        title: "CPU time per request",
+        measure: "in terms of the stub's, which is the line at 1; median of the pairs within rounds; less is better; bars are cut at 4",
+        series: &series,
+        groups: &groups,
+        mark: 1.0,
+        limit: 4.0,
+    };
+    chart.svg().map(Some)
+}

@@ -1,0 +1,198 @@
+//! The measurement: under each workload, round after round, every server in turn.
+
+use super::check::{Checked, check};
+use super::lab::Outcome;
+use super::lab::cores::Cores;
+use super::lab::cpu_time::Used;
+use super::lab::root::Root;
+use super::lab::server::{Server, free_address};
+use super::lab::wrk::{Load, Traffic, Wrk};
+use super::peers::{EVSERVE, Peer, Place};
+use super::progress::Progress;
+use super::stub::Constant;
+use super::workload::{Ask, Workload};
+
+pub const STUB: &str = "stub";
+
+/// How long the stub's head is where evserve does not take part.
+const HEAD_BYTES: usize = 250;
+
+/// Everything that a measurement needs.
+pub struct Bench {
+    pub cores: Cores,
+    pub root: Root,
+    pub wrk: Wrk,
+    /// Started once. The stub is not among them: it has one answer, and so is started anew for each workload.
+    pub servers: Vec<(&'static str, Server)>,
+    pub has_stub: bool,
+    pub rounds: u32,
+    pub seconds: u64,
+}
+
+/// One server under one workload for a few seconds.
+#[derive(Clone, Copy)]
+pub struct Trial {
+    pub traffic: Traffic,
+    pub used: Used,
+}
+
+impl Trial {
+    /// The server's processor time, in microseconds.
+    pub fn cpu_per_request(&self) -> f64 {
+        self.used.total.as_secs_f64() * 1e6 / self.traffic.requests as f64
+    }
+
+    /// The same for 1,048,576 bytes.
+    pub fn cpu_per_mib(&self) -> f64 {
+        self.used.total.as_secs_f64() * 1e6 * f64::from(1 << 20) / self.traffic.bytes as f64
+    }
+}
+
+/// All that was measured under one workload.
+pub struct Measured {
+    pub workload: &'static Workload,
+    /// By server, the stub first; what failed in a round is missing.
+    pub rows: Vec<(&'static str, Vec<Option<Trial>>)>,
+    /// Who could not be measured, and why.
+    pub left_out: Vec<String>,
+    /// What went wrong, in sentences.
+    pub faults: Vec<String>,
+}
+
+/// A server that has shown that it answers rightly.
+struct Contestant<'a> {
+    name: &'static str,
+    server: &'a mut Server,
+    checked: Checked,
+    trials: Vec<Option<Trial>>,
+}
+
+impl Bench {
+    /// Starts a server that is to take part.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn enter(&mut self, peer: &Peer) -> Outcome<()> {
+        let (address, root, folder) = (free_address()?, self.root.path(), self.root.beside());
+        let place = Place {
+            address,
+            root: &root,
+            folder,
+        };
+        let log = folder.join(format!("{}.log", peer.name));
+        let server = Server::start(self.cores.server, &mut peer.command(&place)?, address, &log)?;
+        self.servers.push((peer.name, server));
+        Ok(())
+    }
+
+    /// How many take part.
+    pub fn contestants(&self) -> usize {
+        self.servers.len() + usize::from(self.has_stub)
+    }
+
+    /// Measures all servers under one workload. A server whose answers are wrong is left out, and that is said.
+    ///
+    /// # Errors
+    /// The stub does not start, or the user wants to stop.
+    pub fn measure(
+        &mut self,
+        workload: &'static Workload,
+        progress: &mut Progress,
+    ) -> Outcome<Measured> {
+        let (mut left_out, mut faults) = (Vec::new(), Vec::new());
+        let mut stub = if self.has_stub {
+            Some(self.start_stub(workload)?)
+        } else {
+            None
+        };
+        let servers = self
+            .servers
+            .iter_mut()
+            .map(|(name, server)| (*name, server));
+        let all = stub.iter_mut().map(|server| (STUB, server)).chain(servers);
+        let mut field: Vec<Contestant<'_>> = Vec::new();
+        for (name, server) in all {
+            match check(workload, server.address()) {
+                Ok(Checked {
+                    unfit: Some(why), ..
+                }) => left_out.push(format!("{name}: {why}")),
+                Ok(checked) => field.push(Contestant {
+                    name,
+                    server,
+                    checked,
+                    trials: Vec::new(),
+                }),
+                Err(fault) => faults.push(format!("{name}, and so not measured: {fault}")),
+            }
+        }
+        for round in 0..self.rounds {
+            let count = field.len();
+            for turn in 0..count {
+                let contestant = &mut field[(turn + round as usize) % count];
+                progress.next(workload.title, round, contestant.name)?;
+                let trial = contestant.run(workload, &self.wrk, self.seconds);
+                if let Err(fault) = &trial {
+                    faults.push(format!("{}, round {}: {fault}", contestant.name, round + 1));
+                }
+                contestant.trials.push(trial.ok());
+            }
+        }
+        for contestant in &field {
+            if let Err(fault) = check(workload, contestant.server.address()) {
+                faults.push(format!(
+                    "{} answered wrongly afterwards: {fault}",
+                    contestant.name
+                ));
+            }
+        }
+        let rows = field
+            .into_iter()
+            .map(|contestant| (contestant.name, contestant.trials))
+            .collect();
+        Ok(Measured {
+            workload,
+            rows,
+            left_out,
+            faults,
+        })
+    }
+
+    /// Starts a stub whose answers are as long as evserve's.
+    fn start_stub(&self, workload: &Workload) -> Outcome<Server> {
+        let evserve = self.servers.iter().find(|(name, _)| *name == EVSERVE);
+        // If evserve's answers are wrong, that is said when its own turn comes.
+        let model = evserve.and_then(|(_, server)| check(workload, server.address()).ok());
+        let constant = Constant {
+            status: workload.status(),
+            head_bytes: model.map_or(HEAD_BYTES, |checked| checked.head_bytes),
+            body_bytes: workload.body_bytes(),
+            closes: workload.ask == Ask::Closing,
+        };
+        let (address, log) = (free_address()?, self.root.beside().join("stub.log"));
+        Server::start(
+            self.cores.server,
+            &mut constant.command(address)?,
+            address,
+            &log,
+        )
+    }
+}
+
+impl Contestant<'_> {
+    fn run(&mut self, workload: &Workload, wrk: &Wrk, seconds: u64) -> Outcome<Trial> {
+        let before = self.server.cpu_time()?;
+        let traffic = wrk.run(&Load {
+            address: self.server.address(),
+            method: workload.method(),
+            path: &workload.path(),
+            fields: &self.checked.fields,
+            connections: workload.connections,
+            pipelined: workload.pipelined,
+            seconds,
+            status: workload.status(),
+            answer_bytes: self.checked.answer_bytes,
+        })?;
+        let used = self.server.cpu_time()?.since(&before);
+        Ok(Trial { traffic, used })
+    }
+}
