@@ -45,7 +45,7 @@ impl Server {
             });
         }
         for listen in &config.listen {
-            add(config, listen, &mut shares)?;
+            add(config, model, listen, &mut shares)?;
         }
         Ok(Server {
             model,
@@ -78,7 +78,12 @@ impl Server {
 }
 
 /// Gives each share a listener at the address, and a service of its own behind it.
-fn add(config: &Config, listen: &Listen, shares: &mut [Share]) -> Result<(), StartError> {
+fn add(
+    config: &Config,
+    model: &ModelRow,
+    listen: &Listen,
+    shares: &mut [Share],
+) -> Result<(), StartError> {
     let row = service::find(&listen.service)
         .ok_or_else(|| StartError(format!("there is no mode `{}`", listen.service)))?;
     let listeners = Listener::bind_several(&listen.address, shares.len())
@@ -93,6 +98,10 @@ fn add(config: &Config, listen: &Listen, shares: &mut [Share]) -> Result<(), Sta
             };
             let about = service.about();
             log::info!("{}: {about} at {place} (model {})", row.name, config.model);
+        }
+        if model.is_loop && !service.speaks_first() {
+            let result = listener.defer_accept();
+            result.map_err(|error| bind_error(listen, &error))?;
         }
         share.listening.push(Listening { listener, service });
     }
@@ -187,6 +196,7 @@ fn summary(model: &str, counters: &Counters, time: Duration, cpu: Duration) -> [
         receives,
         sends,
         would_blocks,
+        fetches,
         others,
     } = counters;
     let cpu = cpu.as_secs_f64();
@@ -204,7 +214,8 @@ fn summary(model: &str, counters: &Counters, time: Duration, cpu: Duration) -> [
         format!(
             "model {model}: {calls} system calls to wait and on sockets{per_request}: {waits} waits \
              ({events} events, {spurious} spurious), {changes} changes of interest, {accepts} accepts, \
-             {receives} receives, {sends} sends, {others} others; {would_blocks} would have blocked"
+             {receives} receives, {sends} sends, {others} others; {would_blocks} would have blocked; \
+             {fetches} stretches of files were fetched from a disk"
         ),
     ]
 }

@@ -73,10 +73,11 @@ impl RelativePath {
         if path.bytes.is_empty() {
             path.bytes.push(b'.');
         }
-        let fits = path.bytes.try_push(0).is_ok();
-        (possible && fits)
-            .then_some(path)
-            .ok_or(PathError::NoSuchName)
+        possible &= path.bytes.try_push(0).is_ok();
+        match possible {
+            true => Ok(path),
+            false => Err(PathError::NoSuchName),
+        }
     }
 
     /// Appends a slash, if need be, and the decoded segment. False if no file can have that name.

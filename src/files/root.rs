@@ -96,7 +96,10 @@ impl Root {
     /// # Errors
     /// A [`Refusal`]. What lies outside is refused in the same way whether it is there or not.
     pub fn find(&self, path: &mut RelativePath, trace: &mut Trace) -> Result<Found, Refusal> {
-        match (self.kind(path, trace)?, path.names_directory()) {
+        // What is not there at all leaves no trace, and so costs no more than this call.
+        let stat = self.stat(path.as_c_str(), WITHIN)?;
+        trace.note(path, Saw::of(&Ok(stat)));
+        match (kind(&stat)?, path.names_directory()) {
             (FileType::Directory, false) => Ok(Found::DirectoryWithoutSlash),
             (FileType::Directory, true) => self.find_in_directory(path, trace),
             (_, true) => Err(Refusal::NotFound),
@@ -166,10 +169,7 @@ impl Root {
     fn kind(&self, path: &RelativePath, trace: &mut Trace) -> Result<FileType, Refusal> {
         let stat = self.stat(path.as_c_str(), WITHIN);
         trace.note(path, Saw::of(&stat));
-        match FileType::from_raw_mode(stat?.st_mode) {
-            kind @ (FileType::RegularFile | FileType::Directory) => Ok(kind),
-            _ => Err(Refusal::Forbidden),
-        }
+        kind(&stat?)
     }
 
     /// Should another file have taken its place since it was looked at, `NONBLOCK` keeps us from hanging in the open,
@@ -246,6 +246,13 @@ impl OpenFile {
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => pread(&self.file, into, offset),
             result => result,
         }
+    }
+}
+
+fn kind(stat: &Stat) -> Result<FileType, Refusal> {
+    match FileType::from_raw_mode(stat.st_mode) {
+        kind @ (FileType::RegularFile | FileType::Directory) => Ok(kind),
+        _ => Err(Refusal::Forbidden),
     }
 }
 

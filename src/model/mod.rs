@@ -35,6 +35,9 @@ pub struct ModelRow {
     pub about: &'static str,
     /// Which options are its own.
     pub options: &'static [&'static str],
+    /// It waits for many connections at once, so one that says nothing holds up nobody and may come later: see
+    /// [`Listener::defer_accept`]. In the other models such a connection is what they are there to show.
+    pub is_loop: bool,
     /// Serves until a signal ends it; says what was done.
     pub run: fn(Serving) -> io::Result<Counters>,
 }
@@ -45,42 +48,49 @@ pub const MODELS: &[ModelRow] = &[
         name: "blocking",
         about: "One connection at a time, blocking calls: all others wait their turn",
         options: &[],
+        is_loop: false,
         run: blocking::run,
     },
     ModelRow {
         name: "forking",
         about: "A process per connection, blocking calls",
         options: &["max-children"],
+        is_loop: false,
         run: forking::run,
     },
     ModelRow {
         name: "threaded",
         about: "A thread per connection, blocking calls",
         options: &["max-connections"],
+        is_loop: false,
         run: threaded::run,
     },
     ModelRow {
         name: "pool",
         about: "A fixed number of threads, each with one connection at a time, blocking calls",
         options: &["threads"],
+        is_loop: false,
         run: pool::run,
     },
     ModelRow {
         name: "select",
         about: "One thread, select(2): asks about every connection every time; 1,024 descriptors at most",
         options: &["max-connections", "workers"],
+        is_loop: true,
         run: event_loop::run::<poller::Select>,
     },
     ModelRow {
         name: "poll",
         about: "One thread, poll(2): asks about every connection every time",
         options: &["max-connections", "workers"],
+        is_loop: true,
         run: event_loop::run::<poller::Poll>,
     },
     ModelRow {
         name: "epoll",
         about: "One thread, epoll(7) through mio: told once per change, idle connections take no time",
         options: &["max-connections", "workers"],
+        is_loop: true,
         run: event_loop::run::<poller::Epoll>,
     },
 ];

@@ -1,6 +1,8 @@
 //! Listening sockets.
 
 use super::Address;
+use nix::sys::socket::SetSockOpt;
+use nix::{libc, setsockopt_impl, sockopt_impl};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
@@ -16,6 +18,16 @@ const BACKLOG: i32 = 4096;
 /// After how much silence the kernel asks whether the peer is still there (tcp(7), TCP_KEEPIDLE). A protocol that lets
 /// its peers be silent would otherwise keep those that have vanished for ever.
 const KEEPALIVE: Duration = Duration::from_secs(120);
+
+sockopt_impl!(
+    /// TCP_DEFER_ACCEPT (tcp(7)): for how many seconds a connection is kept from the program until its first bytes have
+    /// come.
+    DeferAccept,
+    SetOnly,
+    libc::IPPROTO_TCP,
+    libc::TCP_DEFER_ACCEPT,
+    u32
+);
 
 /// A socket that accepts TCP connections; without waiting for one, unless it is told to.
 #[derive(Debug)]
@@ -71,6 +83,15 @@ impl Listener {
         let address = first.address();
         drop(first);
         (0..count).map(|_| listen(address, true)).collect()
+    }
+
+    /// Leaves a connection to the kernel until its first bytes have come, or a second has passed: then it can be
+    /// received from at once. For protocols in which the client speaks first.
+    ///
+    /// # Errors
+    /// Those of setsockopt(2).
+    pub fn defer_accept(&self) -> io::Result<()> {
+        Ok(DeferAccept.set(&self.socket, &1)?)
     }
 
     /// Lets [`accept`](Listener::accept) wait for a connection.

@@ -17,6 +17,11 @@ pub trait Service: Send + Sync {
     /// A session for a peer that has just connected, with its address if it has one.
     fn session(&self, peer: Option<IpAddr>) -> Box<dyn Session>;
 
+    /// True if a session has something to say before its peer does.
+    fn speaks_first(&self) -> bool {
+        false
+    }
+
     /// What becomes readable when something that the service remembers may no longer be true. A model that asks for it
     /// promises to call [`notified`](Service::notified) then, before any of the sessions; the others look by
     /// themselves.

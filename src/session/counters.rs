@@ -52,6 +52,8 @@ counters! {
     sends
     /// Those of the last three that would have blocked.
     would_blocks
+    /// Stretches of files that a loop had fetched from a disk, so as not to wait for it.
+    fetches
     /// Other calls on sockets: shutdown(2), close(2), setsockopt(2).
     others
 }

@@ -227,6 +227,11 @@ impl Client {
         self.stream.write_all(bytes.as_ref()).expect("sent");
     }
 
+    /// Sends to a server that may be gone.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = self.stream.write_all(bytes.as_ref());
+    }
+
     pub fn shutdown_write(&mut self) {
         self.stream.shutdown(Shutdown::Write).expect("connected");
     }

@@ -142,7 +142,8 @@ fn idle_connections_do_not_hold_up_the_end() {
         let mut fresh = evserve.connect();
         evserve.stop();
         assert_eq!(used.rest(), b"");
-        // Where nobody has accepted it yet, the kernel resets it.
+        // Where nobody has accepted it yet, the kernel resets it; at the latest when it speaks.
+        fresh.try_send("x");
         fresh.is_over();
     });
 }

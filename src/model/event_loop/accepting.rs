@@ -1,7 +1,7 @@
 //! How connections come into the loop, and what happens when there is no room for more.
 
 use super::entry::Entry;
-use super::{EventLoop, SIGNALS_KEY, enqueue};
+use super::{EventLoop, FIRST_DOOR_KEY, enqueue};
 use crate::model::Listening;
 use crate::net::AcceptError;
 use crate::poller::{Poller, Ready};
@@ -46,7 +46,7 @@ impl Door {
 impl<P: Poller> EventLoop<P> {
     /// Tells the poller of the listeners, where that has changed.
     pub(super) fn watch_doors(&mut self) -> io::Result<()> {
-        for (door, key) in self.doors.iter_mut().zip(SIGNALS_KEY + 1..) {
+        for (door, key) in self.doors.iter_mut().zip(FIRST_DOOR_KEY..) {
             let open = P::EDGE || self.accept_again.is_none();
             let wanted = if open { Ready::READABLE } else { Ready::NONE };
             if wanted != door.watched {

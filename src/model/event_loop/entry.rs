@@ -2,10 +2,11 @@
 //!
 //! Readiness is a hint that events set; only what a call returns is a fact, and clears it.
 
+use super::fetching::{STRETCH, is_in_memory};
 use crate::model::send;
 use crate::net;
 use crate::poller::{Poller, Ready};
-use crate::session::{Action, Connection, Worker};
+use crate::session::{Action, Connection, Piece, Worker};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 
@@ -28,6 +29,10 @@ pub(super) struct Entry {
     pub event: bool,
     /// Its wait is over.
     pub expired: bool,
+    /// A stretch of the file that it sends is being fetched from a disk.
+    pub fetching: bool,
+    /// How many bytes of the file that it sends are known to be in memory.
+    pub in_memory: u32,
 }
 
 /// Why a connection does not go on.
@@ -37,6 +42,8 @@ pub(super) enum Stop {
     Blocked,
     /// Others must have their turn first.
     ShareUsed,
+    /// A stretch of a file must be fetched from a disk.
+    NotInMemory,
     /// It is over.
     Closed,
 }
@@ -53,6 +60,8 @@ impl Entry {
             queued: false,
             event: false,
             expired: false,
+            fetching: false,
+            in_memory: 0,
         }
     }
 
@@ -69,7 +78,10 @@ impl Entry {
                 }
                 Action::Close => return Stop::Closed,
                 _ if share == 0 => return Stop::ShareUsed,
-                Action::Send if !self.ready.has(Ready::WRITABLE) => return Stop::Blocked,
+                Action::Send if !self.ready.has(Ready::WRITABLE) || self.fetching => {
+                    return Stop::Blocked;
+                }
+                Action::Send if !self.can_send_now() => return Stop::NotInMemory,
                 Action::Receive(_) if !self.ready.has(Ready::READABLE) => return Stop::Blocked,
                 Action::Send => self.send(share, worker),
                 Action::Receive(_) => self.receive(scratch, worker),
@@ -92,11 +104,40 @@ impl Entry {
         }
     }
 
+    /// True unless a file is to be sent of which the next byte is not in memory. Looks ahead by more than a share, so
+    /// that few calls send less.
+    fn can_send_now(&mut self) -> bool {
+        let Piece::File {
+            file,
+            offset,
+            count,
+        } = self.connection.front()
+        else {
+            return true;
+        };
+        let known = u64::from(self.in_memory);
+        if known < count.min(SHARE as u64) {
+            let stretch = (count - known).min(STRETCH);
+            if is_in_memory(file, offset + known, stretch) {
+                self.in_memory += stretch as u32;
+            }
+        }
+        self.in_memory > 0
+    }
+
     fn send(&mut self, share: usize, worker: &mut Worker) -> Result<usize, Errno> {
         worker.counters.sends += 1;
-        match send(&self.socket, &self.connection.front(), share) {
+        let piece = self.connection.front();
+        let (of_file, share) = match piece {
+            Piece::File { .. } => (true, share.min(self.in_memory as usize)),
+            Piece::Bytes { .. } => (false, share),
+        };
+        match send(&self.socket, &piece, share) {
             Ok(0) => self.connection.abort(),
             Ok(count) => {
+                if of_file {
+                    self.in_memory -= count as u32;
+                }
                 worker.counters.sent += count as u64;
                 self.connection.sent(count, worker);
                 return Ok(count);
@@ -139,6 +180,8 @@ impl Entry {
     pub(super) fn watch<P: Poller>(&self) -> Option<Ready> {
         let wanted = match self.connection.next() {
             _ if P::EDGE => Ready::BOTH,
+            // Nothing that could happen to the socket would help.
+            _ if self.fetching => Ready::NONE,
             Action::Send => Ready::WRITABLE,
             Action::Receive(_) => Ready::READABLE,
             Action::Proceed | Action::ShutdownWrite | Action::Close => Ready::NONE,

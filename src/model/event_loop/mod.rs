@@ -8,6 +8,7 @@
 
 mod accepting;
 mod entry;
+mod fetching;
 
 use super::clock::Clock;
 use super::timeouts::Timeouts;
@@ -16,9 +17,10 @@ use crate::config;
 use crate::observe::LogFile;
 use crate::poller::{Poller, Ready};
 use crate::service::Service;
-use crate::session::{BUFFER_SIZE, Counters, Worker};
+use crate::session::{BUFFER_SIZE, Counters, Piece, Worker};
 use accepting::Door;
 use entry::{Entry, Stop};
+use fetching::{Fetcher, STRETCH};
 use slab::Slab;
 use std::collections::VecDeque;
 use std::io;
@@ -37,8 +39,10 @@ const EVENTS: usize = 1024;
 /// How soon lines are written that the access log's reader was too slow for.
 const LOG_PAUSE: Duration = Duration::from_millis(50);
 
-/// The key of the signals; those of the listeners follow, then those of the services, then those of the connections.
+/// The key of the signals; that of the fetcher, those of the listeners, the services and the connections follow.
 const SIGNALS_KEY: usize = 0;
+const FETCHER_KEY: usize = 1;
+const FIRST_DOOR_KEY: usize = 2;
 
 /// Serves until a signal ends it: one loop on this thread, or one per share on a thread each.
 ///
@@ -90,6 +94,7 @@ struct EventLoop<P> {
     poller: P,
     clock: Clock,
     signals: Signals,
+    fetcher: Fetcher,
     doors: Vec<Door>,
     /// Those that may remember what is no longer true, and are told.
     services: Vec<Arc<dyn Service>>,
@@ -129,7 +134,9 @@ impl<P: Poller> EventLoop<P> {
         let mut poller = P::new(EVENTS)?;
         let signals = share.signals;
         poller.change(signals.as_fd(), SIGNALS_KEY, Ready::NONE, Ready::READABLE)?;
-        let first_service_key = SIGNALS_KEY + 1 + share.listening.len();
+        let fetcher = Fetcher::new()?;
+        poller.change(fetcher.as_fd(), FETCHER_KEY, Ready::NONE, Ready::READABLE)?;
+        let first_service_key = FIRST_DOOR_KEY + share.listening.len();
         let mut services: Vec<Arc<dyn Service>> = Vec::new();
         for listening in &share.listening {
             let service = &listening.service;
@@ -148,6 +155,7 @@ impl<P: Poller> EventLoop<P> {
             poller,
             clock,
             signals,
+            fetcher,
             doors: doors.map(Door::new).collect(),
             services,
             first_service_key,
@@ -232,16 +240,52 @@ impl<P: Poller> EventLoop<P> {
                 }
             } else if let Some(service) = key.checked_sub(self.first_service_key) {
                 self.services[service].notified();
-            } else if let Some(door) = key.checked_sub(SIGNALS_KEY + 1) {
+            } else if let Some(door) = key.checked_sub(FIRST_DOOR_KEY) {
                 if let Some(door) = self.doors.get_mut(door) {
                     door.ready = true;
                 }
+            } else if key == FETCHER_KEY {
+                self.continue_fetched();
             } else {
                 signalled = true;
             }
         }
         self.found = found;
         signalled
+    }
+
+    /// Has the stretch of a file fetched that a connection is to send next.
+    fn fetch(&mut self, key: usize) {
+        let entry = &mut self.entries[key];
+        let Piece::File {
+            file,
+            offset,
+            count,
+        } = entry.connection.front()
+        else {
+            return;
+        };
+        let stretch = count.min(STRETCH);
+        self.worker.counters.fetches += 1;
+        entry.fetching = self.fetcher.fetch(key, file.clone(), offset, stretch);
+        if !entry.fetching {
+            entry.in_memory = stretch as u32;
+            enqueue(&mut self.queue, key, entry);
+        }
+    }
+
+    /// Lets those go on whose stretch of a file has been fetched.
+    fn continue_fetched(&mut self) {
+        for key in self.fetcher.take_done() {
+            if let Some(entry) = self.entries.get_mut(key)
+                && std::mem::take(&mut entry.fetching)
+                && let Piece::File { count, .. } = entry.connection.front()
+            {
+                // Without another look: it might have had to make room again, and so for ever.
+                entry.in_memory = count.min(STRETCH) as u32;
+                enqueue(&mut self.queue, key, entry);
+            }
+        }
     }
 
     /// The first signal begins the end, the second one ends it.
@@ -272,7 +316,7 @@ impl<P: Poller> EventLoop<P> {
         for _ in 0..BACKLOG_TURNS {
             self.accept();
         }
-        for (door, key) in self.doors.drain(..).zip(SIGNALS_KEY + 1..) {
+        for (door, key) in self.doors.drain(..).zip(FIRST_DOOR_KEY..) {
             let fd = door.listening.listener.as_fd();
             if let Err(error) = self.poller.change(fd, key, door.watched, Ready::NONE) {
                 log::warn!("a listener cannot be unwatched: {error}");
@@ -333,6 +377,10 @@ impl<P: Poller> EventLoop<P> {
             self.close(key);
             return;
         }
+        if stop == Stop::NotInMemory {
+            self.fetch(key);
+        }
+        let entry = &mut self.entries[key];
         if stop == Stop::ShareUsed {
             enqueue(&mut self.queue, key, entry);
         } else if let Some(wanted) = entry.watch::<P>() {

@@ -15,11 +15,14 @@ use crate::http1::{Body as RequestBody, BodyReader, HeadEnd, Request, Status, re
 use crate::observe::access_log::{self, Record};
 use crate::session::{Body, Context, Session, Timeout, Wait};
 use answer::{Answer, CONTINUE, Parts};
-use site::{Decision, Site};
+use site::{Decision, Site, Unlogged};
 use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
+
+/// What TCP sends at once, before anything is acknowledged, in bytes (RFC 6928: ten segments), less a head.
+const AT_ONCE: u64 = 12 * 1024;
 
 struct Http(Arc<Site>);
 
@@ -52,9 +55,7 @@ impl Service for Http {
             answered: false,
             blank_line_seen: false,
             last: None,
-            body: None,
-            listing: None,
-            parts: None,
+            work: None,
             unlogged: None,
         })
     }
@@ -104,35 +105,24 @@ struct HttpSession {
     blank_line_seen: bool,
     /// What comes after the last answer, once it is known to be the last.
     last: Option<Wait>,
-    body: Option<Box<Pending>>,
-    listing: Option<Box<Work>>,
-    parts: Option<Box<Parts>>,
+    work: Option<Box<Work>>,
     unlogged: Option<Box<Unlogged>>,
 }
 
-/// A request whose body is on its way. It is answered when that is over: a client may not read before it has sent.
-struct Pending {
-    head: Box<[u8]>,
-    reader: BodyReader,
-}
-
-/// A request whose answer is being made.
-struct Work {
-    head: Box<[u8]>,
-    listing: Box<Listing>,
-}
-
-/// The log line of an answer whose body is on its way: it waits for the number of bytes.
-struct Unlogged {
-    begin: Vec<u8>,
-    end: Vec<u8>,
-    length: u64,
+/// What takes a request longer than a moment.
+enum Work {
+    /// Its body is on its way. It is answered when that is over: a client may not read before it has sent.
+    Body { head: Box<[u8]>, reader: BodyReader },
+    /// Its answer is being made.
+    Listing { head: Box<[u8]>, listing: Listing },
+    /// Its answer goes out in parts.
+    Parts(Parts),
 }
 
 impl Session for HttpSession {
     fn receive(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
-        if let Some(pending) = self.body.take() {
-            return self.read_body(pending, input, cx);
+        if matches!(self.work.as_deref(), Some(Work::Body { .. })) {
+            return self.read_body(input, cx);
         }
         if cx.room() < self.site.answer_room {
             return 0;
@@ -153,35 +143,38 @@ impl Session for HttpSession {
     }
 
     fn sent(&mut self, cx: &mut Context<'_>) {
-        if cx.output.is_empty()
-            && let Some(parts) = &mut self.parts
-            && !parts.is_over()
-        {
-            if let Some(body) = parts.put_next(cx) {
-                cx.put_body(body);
+        if !cx.output.is_empty() {
+            if cx.output.bytes().is_empty() {
+                self.state = State::StreamingFile;
             }
-        } else if cx.output.is_empty() {
-            self.parts = None;
-            self.state = match self.body {
-                Some(_) => State::ReadingBody,
-                None => State::ReadingRequest,
-            };
-            self.log_kept(0, cx);
-        } else if cx.output.bytes().is_empty() {
-            self.state = State::StreamingFile;
+            return;
         }
+        if let Some(Work::Parts(parts)) = self.work.as_deref_mut() {
+            if !parts.is_over() {
+                if let Some(body) = parts.put_next(cx) {
+                    cx.put_body(body);
+                }
+                return;
+            }
+            self.work = None;
+        }
+        self.state = match self.work {
+            Some(_) => State::ReadingBody,
+            None => State::ReadingRequest,
+        };
+        self.log_kept(0, cx);
     }
 
     fn proceed(&mut self, cx: &mut Context<'_>) {
-        let Some(mut work) = self.listing.take() else {
+        let Some(Work::Listing { listing, .. }) = self.work.as_deref_mut() else {
             return;
         };
-        let Some(answer) = self.site.proceed(&mut work.listing) else {
-            self.listing = Some(work);
+        let Some(answer) = self.site.proceed(listing) else {
             return;
         };
-        let line = request_line(&work.head);
-        match Request::parse(&work.head) {
+        let head = self.take_kept_head();
+        let line = request_line(&head);
+        match Request::parse(&head) {
             Ok(request) => self.put(answer, Some(&request), true, line, cx),
             Err(status) => self.refuse(status, line, cx),
         }
@@ -195,18 +188,21 @@ impl Session for HttpSession {
 
     fn closed(&mut self, cx: &mut Context<'_>) {
         let in_output = cx.output.body().map_or(0, Body::left);
-        let in_parts = self.parts.as_ref().map_or(0, |parts| parts.unsent());
+        let in_parts = match self.work.as_deref() {
+            Some(Work::Parts(parts)) => parts.unsent(),
+            _ => 0,
+        };
         self.log_kept(in_output + in_parts, cx);
     }
 
     fn waits_for(&self) -> Wait {
-        match self.last {
-            Some(wait) => wait,
-            None if self.listing.is_some() => Wait::Turn,
-            None if self.body.is_some() => Wait::Bytes(Timeout::Body),
-            None if self.begun => Wait::Bytes(Timeout::Head),
-            None if self.answered => Wait::Bytes(Timeout::Idle),
-            None => Wait::Bytes(Timeout::First),
+        match (self.last, self.work.as_deref()) {
+            (Some(wait), _) => wait,
+            (None, Some(Work::Listing { .. })) => Wait::Turn,
+            (None, Some(Work::Body { .. })) => Wait::Bytes(Timeout::Body),
+            (None, _) if self.begun => Wait::Bytes(Timeout::Head),
+            (None, _) if self.answered => Wait::Bytes(Timeout::Idle),
+            (None, _) => Wait::Bytes(Timeout::First),
         }
     }
 
@@ -245,7 +241,7 @@ impl HttpSession {
                     cx.put(CONTINUE);
                 }
                 self.state = State::ReadingBody;
-                self.body = Some(Box::new(Pending {
+                self.work = Some(Box::new(Work::Body {
                     head: head.into(),
                     reader,
                 }));
@@ -255,36 +251,37 @@ impl HttpSession {
         head.len()
     }
 
-    fn read_body(
-        &mut self,
-        mut pending: Box<Pending>,
-        input: &[u8],
-        cx: &mut Context<'_>,
-    ) -> usize {
+    fn read_body(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
         // The answer must have room when the last byte has been taken.
+        let Some(Work::Body { reader, .. }) = self.work.as_deref_mut() else {
+            return 0;
+        };
         if !cx.output.is_empty() {
-            self.body = Some(pending);
             return 0;
         }
-        let line = request_line(&pending.head);
-        let taken = match pending.reader.take(input) {
-            Ok(taken) => taken,
+        let taken = reader.take(input);
+        if taken.is_ok() && !reader.is_done() {
+            return taken.unwrap_or(0);
+        }
+        let head = self.take_kept_head();
+        match taken.and_then(|taken| Ok((taken, Request::parse(&head)?))) {
+            Ok((taken, request)) => {
+                self.answer(&request, &head, cx);
+                taken
+            }
             Err(status) => {
-                self.refuse(status, line, cx);
-                return input.len();
+                self.refuse(status, request_line(&head), cx);
+                input.len()
             }
-        };
-        if !pending.reader.is_done() {
-            self.body = Some(pending);
-            return taken;
         }
-        match Request::parse(&pending.head) {
-            Ok(request) => {
-                self.answer(&request, &pending.head, cx);
-            }
-            Err(status) => self.refuse(status, line, cx),
+    }
+
+    /// The head of the request that was worked on, which is then no longer.
+    fn take_kept_head(&mut self) -> Box<[u8]> {
+        match self.work.take().map(|work| *work) {
+            Some(Work::Body { head, .. } | Work::Listing { head, .. }) => head,
+            Some(Work::Parts(_)) | None => Box::default(),
         }
-        taken
     }
 
     /// Answers a request that has come as a whole, or begins to make the answer. False if there is no room for it yet.
@@ -302,9 +299,9 @@ impl HttpSession {
             Decision::List(_) if !cx.output.is_empty() => return false,
             Decision::List(listing) => {
                 self.state = State::Listing;
-                self.listing = Some(Box::new(Work {
+                self.work = Some(Box::new(Work::Listing {
                     head: head.into(),
-                    listing,
+                    listing: *listing,
                 }));
             }
         }
@@ -337,8 +334,11 @@ impl HttpSession {
         };
         if !stays {
             // Whatever arrives after we have closed destroys what the client has not read by then. A short answer is
-            // with it before it can say anything more.
-            self.last = Some(match is_read && (length == 0 || answer.is_short()) {
+            // with it before it can say anything more; and whoever asked for the end says nothing more (RFC 9112
+            // section 9.6), at least not while an answer of moderate length is on its way.
+            let asked = request.is_some_and(|r| !r.keep_alive);
+            let is_short = length == 0 || answer.is_short() || (asked && length <= AT_ONCE);
+            self.last = Some(match is_read && is_short {
                 true => Wait::Close,
                 false => Wait::Linger,
             });
@@ -352,7 +352,7 @@ impl HttpSession {
             0 => (None, None),
             _ => answer.into_body(cx),
         };
-        self.parts = parts;
+        self.work = parts.map(|parts| Box::new(Work::Parts(*parts)));
         if self.site.access_log != AccessLog::Off {
             let record = Record {
                 peer: self.peer,
@@ -373,10 +373,12 @@ impl HttpSession {
     fn log(&mut self, record: &Record<'_>, length: u64, unsent: bool, cx: &mut Context<'_>) {
         let format = self.site.access_log;
         if unsent {
-            let (mut begin, mut end) = (Vec::new(), Vec::new());
-            record.begin(&mut begin);
-            record.end(format, &mut end);
-            self.unlogged = Some(Box::new(Unlogged { begin, end, length }));
+            let mut kept = self.site.lines().pop().unwrap_or_default();
+            record.begin(&mut kept.text);
+            kept.begin = kept.text.len();
+            record.end(format, &mut kept.text);
+            kept.length = length;
+            self.unlogged = Some(kept);
         } else {
             record.begin(&mut cx.worker.log);
             access_log::number(length, &mut cx.worker.log);
@@ -386,11 +388,14 @@ impl HttpSession {
 
     /// Writes the line that was kept, if there is one, now that all but `unsent` bytes of the body are out.
     fn log_kept(&mut self, unsent: u64, cx: &mut Context<'_>) {
-        if let Some(kept) = self.unlogged.take() {
+        if let Some(mut kept) = self.unlogged.take() {
             let log = &mut cx.worker.log;
-            log.extend_from_slice(&kept.begin);
+            let (begin, end) = kept.text.split_at(kept.begin);
+            log.extend_from_slice(begin);
             access_log::number(kept.length - unsent, log);
-            log.extend_from_slice(&kept.end);
+            log.extend_from_slice(end);
+            kept.text.clear();
+            self.site.lines().push(kept);
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 /// The longest file that is kept in memory, in bytes. Longer ones are sent by sendfile(2): one more system call costs
 /// less than copying them.
-const IN_MEMORY: u64 = 64 * 1024;
+const IN_MEMORY: u64 = 256 * 1024;
 
 /// A file, and its siblings that have a coding.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use crate::http1::{CODINGS, Method, Request, Status, Verdict, media_weight};
 use crate::session::Time;
 use arrayvec::ArrayVec;
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What a query has by the leniency of [`crate::http1::Target`] and a Location field may not have.
 const NOT_IN_A_QUERY: &AsciiSet = &CONTROLS.add(b'"').add(b'<').add(b'>').add(b'\\');
@@ -30,6 +30,18 @@ pub(super) struct Site {
     fallback: Option<Box<RelativePath>>,
     /// What is served with which status code.
     error_pages: Vec<(u16, Box<RelativePath>)>,
+    lines: Mutex<Vec<Box<Unlogged>>>,
+}
+
+/// The log line of an answer whose body is on its way: it waits for the number of bytes.
+#[derive(Default)]
+pub(super) struct Unlogged {
+    /// The line without that number.
+    pub text: Vec<u8>,
+    /// Where the number belongs.
+    pub begin: usize,
+    /// The number, if all is sent.
+    pub length: u64,
 }
 
 impl Site {
@@ -55,12 +67,18 @@ impl Site {
                 bytes: options.cache_bytes,
                 files: options.cache_files,
             }),
+            lines: Mutex::default(),
             root,
             access_log: config.access_log,
             answer_room: ANSWER_ROOM + more.len(),
             more,
             options,
         })
+    }
+
+    /// Unused lines, kept for the next who needs one.
+    pub fn lines(&self) -> MutexGuard<'_, Vec<Box<Unlogged>>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What to answer. It opens files, and changes nothing.
@@ -103,10 +121,13 @@ impl Site {
         let target = request.target.path;
         let now = time.now();
         // What is encoded could be taken for the name of something else.
-        if !target.contains(&b'%')
-            && let Some(kept) = self.cache.get(&self.root, target, now)
-        {
-            return Ok(Decision::Answer(file(request, kept)));
+        if !target.contains(&b'%') {
+            if let Some(kept) = self.cache.get(&self.root, target, now) {
+                return Ok(Decision::Answer(file(request, kept)));
+            }
+            if self.cache.is_missing(target, now) {
+                return self.fall_back(request, time);
+            }
         }
         let mut path = RelativePath::decode(target).map_err(|error| match error {
             PathError::Malformed => Status::BAD_REQUEST,

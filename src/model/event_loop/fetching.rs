@@ -1,0 +1,129 @@
+//! Files that are not in memory. sendfile(2) waits for the disk, even on a socket that waits for nothing, and with it
+//! would wait all connections of the loop. So before a stretch of a file is sent it is looked whether it is in memory;
+//! what is not is fetched by a thread of its own, which then wakes the loop.
+
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::io::{Errno, IoSliceMut, ReadWriteFlags, pread, preadv2};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::Builder;
+
+/// How much is looked at, fetched and then sent at once, in bytes.
+pub(super) const STRETCH: u64 = 1024 * 1024;
+
+/// How far apart the bytes are that are looked at. What the kernel has read ahead it usually drops together.
+const STEP: u64 = 256 * 1024;
+
+/// True if a stretch of a file can be sent without waiting for a disk, as far as a few samples tell.
+pub(super) fn is_in_memory(file: &OwnedFd, offset: u64, count: u64) -> bool {
+    let last = offset + count - 1;
+    let samples = (offset..last).step_by(STEP as usize).skip(1);
+    samples.chain([last]).all(|sample| {
+        let mut byte = [0];
+        let mut pieces = [IoSliceMut::new(&mut byte)];
+        let result = preadv2(file, &mut pieces, sample, ReadWriteFlags::NOWAIT);
+        // With any other error, sending is what will tell.
+        result != Err(Errno::AGAIN)
+    })
+}
+
+/// A thread that fetches.
+pub(super) struct Fetcher {
+    /// Makes the loop look at what has been fetched.
+    bell: Arc<OwnedFd>,
+    /// Of a thread that has been needed.
+    line: Option<(Sender<Job>, Receiver<usize>)>,
+}
+
+struct Job {
+    /// Whose job it is.
+    key: usize,
+    file: Arc<OwnedFd>,
+    offset: u64,
+    count: u64,
+}
+
+impl Fetcher {
+    /// A fetcher that has not been needed yet, so that there is no thread.
+    ///
+    /// # Errors
+    /// If no descriptor is free.
+    pub fn new() -> io::Result<Fetcher> {
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        Ok(Fetcher {
+            bell: Arc::new(eventfd(0, flags)?),
+            line: None,
+        })
+    }
+
+    /// Begins to fetch a stretch of a file for connection `key`. False if there can be no thread for that.
+    pub fn fetch(&mut self, key: usize, file: Arc<OwnedFd>, offset: u64, count: u64) -> bool {
+        if self.line.is_none() {
+            self.line = self.start();
+        }
+        let job = Job {
+            key,
+            file,
+            offset,
+            count,
+        };
+        self.line
+            .as_ref()
+            .is_some_and(|(jobs, _)| jobs.send(job).is_ok())
+    }
+
+    /// The connections whose stretch has been fetched.
+    pub fn take_done(&mut self) -> Vec<usize> {
+        // It was readable, or nothing is lost.
+        let _ = rustix::io::read(&self.bell, &mut [0; 8]);
+        let line = self.line.iter();
+        line.flat_map(|(_, done)| done.try_iter()).collect()
+    }
+
+    fn start(&self) -> Option<(Sender<Job>, Receiver<usize>)> {
+        let (jobs, next_job) = channel::<Job>();
+        let (finished, done) = channel();
+        let bell = self.bell.clone();
+        let run = move || {
+            let mut scratch = vec![0; STEP as usize];
+            for job in next_job {
+                job.run(&mut scratch);
+                if finished.send(job.key).is_err() {
+                    return;
+                }
+                // The counter cannot overflow, for the loop sets it back.
+                let _ = rustix::io::write(&bell, &1_u64.to_ne_bytes());
+            }
+        };
+        // It ends with the fetcher, when there are no more jobs.
+        let thread = Builder::new().name("fetch".into()).spawn(run);
+        if let Err(error) = &thread {
+            log::warn!("no thread to read from disk with, so all wait for it: {error}");
+        }
+        thread.is_ok().then_some((jobs, done))
+    }
+}
+
+impl Job {
+    /// Reads the stretch, which brings it into memory. A fault shows when it is sent.
+    fn run(&self, scratch: &mut [u8]) {
+        let (mut at, end) = (self.offset, self.offset + self.count);
+        while at < end {
+            let room = scratch.len().min((end - at) as usize);
+            match pread(&self.file, &mut scratch[..room], at) {
+                Ok(0) => return,
+                Ok(count) => at += count as u64,
+                Err(Errno::INTR) => {}
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+impl AsFd for Fetcher {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+}
