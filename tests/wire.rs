@@ -4,6 +4,8 @@
 
 mod common;
 
+#[path = "wire/cache.rs"]
+mod cache;
 #[path = "wire/echo.rs"]
 mod echo;
 #[path = "wire/http.rs"]

@@ -39,23 +39,34 @@ pub struct Connection {
     held: Option<Buffer>,
     waiting: Timeout,
     since: Instant,
-    /// How many bytes were taken or sent since then.
-    progress: u32,
-    /// How many bytes were read and dropped while lingering.
-    dropped: u32,
+    /// How many bytes were taken or sent since then; while lingering, how many were read and dropped.
+    moved: u32,
     /// The peer has closed its side.
     ended: bool,
-    /// The session has been told so.
-    told: bool,
+    stage: Stage,
+    farewell: Farewell,
+}
+
+/// How far a conversation has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Running,
     /// No more input is wanted, whatever the session says.
-    finished: bool,
+    Finished,
+    /// Nothing can be done for the peer any more.
+    Aborted,
+}
+
+/// How it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Farewell {
+    /// As the session says.
+    Open,
     /// Input was left unread when the conversation was over: closing at once could destroy the answer on its way
     /// (RFC 9112 section 9.6).
-    unread: bool,
+    Unread,
     /// Our side has been shut down.
-    shut: bool,
-    /// Nothing can be done for the peer any more.
-    aborted: bool,
+    Shut,
 }
 
 impl Connection {
@@ -67,14 +78,10 @@ impl Connection {
             held: None,
             waiting: Timeout::First,
             since: worker.time.now(),
-            progress: 0,
-            dropped: 0,
+            moved: 0,
             ended: false,
-            told: false,
-            finished: false,
-            unread: false,
-            shut: false,
-            aborted: false,
+            stage: Stage::Running,
+            farewell: Farewell::Open,
         };
         let (session, mut cx) = connection.parts(worker);
         session.open(&mut cx);
@@ -84,7 +91,7 @@ impl Connection {
 
     /// What now?
     pub fn next(&self) -> Action {
-        if self.aborted {
+        if self.stage == Stage::Aborted {
             return Action::Close;
         }
         if !self.output.is_empty() {
@@ -93,16 +100,13 @@ impl Connection {
         match self.wait() {
             Wait::Bytes(timeout) => Action::Receive(timeout),
             Wait::Turn => Action::Proceed,
-            Wait::Close if !self.unread => Action::Close,
-            Wait::Close | Wait::Linger => {
-                if self.ended || self.dropped as usize > LINGER_BYTES {
-                    Action::Close
-                } else if self.shut {
-                    Action::Receive(Timeout::Linger)
-                } else {
-                    Action::ShutdownWrite
-                }
-            }
+            Wait::Close if self.farewell == Farewell::Open => Action::Close,
+            Wait::Close | Wait::Linger => match self.farewell {
+                _ if self.ended => Action::Close,
+                Farewell::Shut if self.moved as usize > LINGER_BYTES => Action::Close,
+                Farewell::Shut => Action::Receive(Timeout::Linger),
+                Farewell::Open | Farewell::Unread => Action::ShutdownWrite,
+            },
         }
     }
 
@@ -138,9 +142,7 @@ impl Connection {
     /// These bytes came from the peer, at most [`room`](Connection::room) of them.
     pub fn received(&mut self, bytes: &[u8], worker: &mut Worker) {
         if !self.wants_bytes() {
-            self.dropped = self
-                .dropped
-                .saturating_add(bytes.len().try_into().unwrap_or(u32::MAX));
+            self.add_moved(bytes.len());
             return;
         }
         let taken = match self.held.take() {
@@ -190,17 +192,18 @@ impl Connection {
 
     /// Our side has been shut down.
     pub fn shut(&mut self) {
-        self.shut = true;
+        self.farewell = Farewell::Shut;
+        self.moved = 0;
     }
 
     /// What it waited for did not come in time.
     pub fn timed_out(&mut self, worker: &mut Worker) {
         match self.waiting {
-            Timeout::Send | Timeout::Linger => self.aborted = true,
+            Timeout::Send | Timeout::Linger => self.abort(),
             timeout => {
                 let (session, mut cx) = self.parts(worker);
                 session.timed_out(timeout, &mut cx);
-                self.finished = true;
+                self.stage = Stage::Finished;
                 self.settle(0, worker);
             }
         }
@@ -208,17 +211,17 @@ impl Connection {
 
     /// True if the peer may still be there and reading when [`Action::Close`] is the answer.
     pub fn can_linger(&self) -> bool {
-        !(self.aborted || self.ended || self.shut)
+        !(self.stage == Stage::Aborted || self.ended || self.farewell == Farewell::Shut)
     }
 
     /// The peer has said more, which nobody wants; but closing now would destroy what it has not read yet.
     pub fn linger(&mut self) {
-        self.unread = true;
+        self.farewell = Farewell::Unread;
     }
 
     /// What was promised to the peer cannot be kept: close without a word.
     pub fn abort(&mut self) {
-        self.aborted = true;
+        self.stage = Stage::Aborted;
     }
 
     /// The conversation is over: the session has its last word, and what was borrowed goes back.
@@ -238,7 +241,7 @@ impl Connection {
     }
 
     fn wait(&self) -> Wait {
-        if self.finished {
+        if self.stage != Stage::Running {
             Wait::Close
         } else {
             self.session.waits_for()
@@ -279,16 +282,17 @@ impl Connection {
     /// Draws the conclusions after anything has happened.
     fn settle(&mut self, moved: usize, worker: &mut Worker) {
         if self.output.is_empty() && self.wants_bytes() {
-            if self.ended && !self.told {
-                self.told = true;
+            if self.ended {
                 let (session, mut cx) = self.parts(worker);
                 session.end_of_input(&mut cx);
             }
             // Either no more will come, or the session will never take what is there.
-            self.finished = self.told || self.room() == 0;
+            if self.ended || self.room() == 0 {
+                self.stage = Stage::Finished;
+            }
         }
         if self.held.is_some() && matches!(self.wait(), Wait::Close | Wait::Linger) {
-            self.unread = true;
+            self.farewell = Farewell::Unread;
             self.drop_held(worker);
         }
         let waiting = match self.next() {
@@ -297,13 +301,17 @@ impl Connection {
             Action::Proceed => Timeout::Forever,
             Action::ShutdownWrite | Action::Close => Timeout::Linger,
         };
-        let moved = u32::try_from(moved).unwrap_or(u32::MAX);
-        self.progress = self.progress.saturating_add(moved);
-        if waiting != self.waiting || self.progress >= MIN_PROGRESS {
+        self.add_moved(moved);
+        if waiting != self.waiting || self.moved >= MIN_PROGRESS {
             self.waiting = waiting;
             self.since = worker.time.now();
-            self.progress = 0;
+            self.moved = 0;
         }
+    }
+
+    fn add_moved(&mut self, count: usize) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.moved = self.moved.saturating_add(count);
     }
 
     fn drop_held(&mut self, worker: &mut Worker) {

@@ -24,7 +24,7 @@ pub fn on_every_model(case: impl Fn(&'static str)) {
 
 /// True for the models that are a readiness loop.
 pub fn is_loop(model: &str) -> bool {
-    evserve::model::find(model).is_some_and(|row| row.options.contains(&"workers"))
+    evserve::model::find(model).is_some_and(|row| row.is_loop)
 }
 
 /// A running evserve. Dropping it kills it.

@@ -373,7 +373,7 @@ impl HttpSession {
     fn log(&mut self, record: &Record<'_>, length: u64, unsent: bool, cx: &mut Context<'_>) {
         let format = self.site.access_log;
         if unsent {
-            let mut kept = self.site.lines().pop().unwrap_or_default();
+            let mut kept = self.site.spare_line();
             record.begin(&mut kept.text);
             kept.begin = kept.text.len();
             record.end(format, &mut kept.text);
@@ -388,14 +388,13 @@ impl HttpSession {
 
     /// Writes the line that was kept, if there is one, now that all but `unsent` bytes of the body are out.
     fn log_kept(&mut self, unsent: u64, cx: &mut Context<'_>) {
-        if let Some(mut kept) = self.unlogged.take() {
+        if let Some(kept) = self.unlogged.take() {
             let log = &mut cx.worker.log;
             let (begin, end) = kept.text.split_at(kept.begin);
             log.extend_from_slice(begin);
             access_log::number(kept.length - unsent, log);
             log.extend_from_slice(end);
-            kept.text.clear();
-            self.site.lines().push(kept);
+            self.site.take_back(kept);
         }
     }
 }

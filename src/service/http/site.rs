@@ -16,6 +16,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// What a query has by the leniency of [`crate::http1::Target`] and a Location field may not have.
 const NOT_IN_A_QUERY: &AsciiSet = &CONTROLS.add(b'"').add(b'<').add(b'>').add(b'\\');
 
+/// How many log lines are kept for the next who needs one, and how long they may be, in bytes.
+const SPARE_LINES: usize = 64;
+const SPARE_LINE: usize = 1024;
+
 /// What all http sessions of a service share.
 pub(super) struct Site {
     pub root: Root,
@@ -30,6 +34,7 @@ pub(super) struct Site {
     fallback: Option<Box<RelativePath>>,
     /// What is served with which status code.
     error_pages: Vec<(u16, Box<RelativePath>)>,
+    /// Log lines that nobody needs at the moment.
     lines: Mutex<Vec<Box<Unlogged>>>,
 }
 
@@ -76,8 +81,22 @@ impl Site {
         })
     }
 
-    /// Unused lines, kept for the next who needs one.
-    pub fn lines(&self) -> MutexGuard<'_, Vec<Box<Unlogged>>> {
+    /// An empty line, one that has been used before if there is any.
+    pub fn spare_line(&self) -> Box<Unlogged> {
+        self.spare_lines().pop().unwrap_or_default()
+    }
+
+    /// Takes a line back that has been written out.
+    pub fn take_back(&self, mut line: Box<Unlogged>) {
+        line.text.clear();
+        line.text.shrink_to(SPARE_LINE);
+        let mut lines = self.spare_lines();
+        if lines.len() < SPARE_LINES {
+            lines.push(line);
+        }
+    }
+
+    fn spare_lines(&self) -> MutexGuard<'_, Vec<Box<Unlogged>>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,0 +1,240 @@
+//! What is remembered of files is never older than the request, and keeps nothing that is gone.
+
+use crate::common::{Client, Evserve, is_loop, number, on_every_model};
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How many changes an ordinary run makes under each model. `EVSERVE_CHANGES=100000` makes more.
+const CHANGES: u64 = 1500;
+
+/// How many of them under the default model.
+const MOST_CHANGES: u64 = 10_000;
+
+/// A file that changes in all the ways that there are, and what a request for it must bring now.
+struct Changing {
+    root: PathBuf,
+    random: fastrand::Rng,
+    count: u64,
+    content: Option<Vec<u8>>,
+    compressed: Option<Vec<u8>>,
+}
+
+impl Changing {
+    fn path(&self) -> PathBuf {
+        self.root.join("d/f.txt")
+    }
+
+    fn new_content(&mut self) -> Vec<u8> {
+        self.count += 1;
+        // Small ones are kept in memory, large ones are kept open.
+        let length = match self.random.u8(..10) {
+            0 => 300_000,
+            1 => 20_000,
+            _ => self.random.usize(8..50),
+        };
+        let mut content = format!("{:08}", self.count).into_bytes();
+        content.resize(length, b'.');
+        content
+    }
+
+    fn change(&mut self) {
+        let path = self.path();
+        let content = self.new_content();
+        match self.random.u8(..9) {
+            0 => fs::write(&path, &content).expect("rewritten in place"),
+            1 | 2 => {
+                let beside = self.root.join("beside");
+                fs::write(&beside, &content).expect("written");
+                fs::rename(&beside, &path).expect("renamed over it");
+            }
+            3 => {
+                if self.content.take().is_some() {
+                    fs::remove_file(&path).expect("removed");
+                }
+                return;
+            }
+            4 => {
+                let Some(old) = &mut self.content else { return };
+                old.truncate(8);
+                let file = File::options().write(true).open(&path).expect("there");
+                return file.set_len(8).expect("truncated");
+            }
+            5 => {
+                let Some(old) = &mut self.content else { return };
+                old.extend_from_slice(b"more");
+                let file = File::options().append(true).open(&path);
+                return file.expect("there").write_all(b"more").expect("appended");
+            }
+            6 => {
+                let (d, e) = (self.root.join("d"), self.root.join("e"));
+                fs::rename(&d, &e).expect("moved");
+                fs::create_dir(&d).expect("made");
+                fs::write(&path, &content).expect("written");
+                fs::remove_dir_all(&e).expect("removed");
+                self.compressed = None;
+            }
+            7 => {
+                let sibling = self.root.join("d/f.txt.gz");
+                if self.compressed.take().is_some() {
+                    return fs::remove_file(sibling).expect("removed");
+                }
+                fs::write(&sibling, &content).expect("written");
+                let future = SystemTime::now() + Duration::from_secs(3600);
+                let file = File::options().append(true).open(sibling).expect("there");
+                file.set_modified(future).expect("touched");
+                self.compressed = Some(content);
+                return;
+            }
+            _ => {
+                let Some(old) = &self.content else { return };
+                // The same length at the same time: only the time of the change can tell.
+                let mut other = old.clone();
+                other[..8].copy_from_slice(&content[..8]);
+                fs::write(&path, &other).expect("rewritten");
+                let file = File::options().append(true).open(&path).expect("there");
+                file.set_modified(UNIX_EPOCH).expect("touched");
+                self.content = Some(other);
+                return;
+            }
+        }
+        self.content = Some(content);
+    }
+
+    /// Asks in one of several ways; every answer must be what is there now.
+    fn check(&mut self, client: &mut Client, what: &str) {
+        let accepts = self.random.bool();
+        let fields = if accepts {
+            "Accept-Encoding: gzip\r\n"
+        } else {
+            ""
+        };
+        let target = if self.random.bool() {
+            "/d/f.txt"
+        } else {
+            "/d//%66.txt"
+        };
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: h\r\n{fields}\r\n"));
+        let answer = client.response();
+        let compressed = self.compressed.as_ref().filter(|_| accepts);
+        match (&self.content, compressed) {
+            (None, _) => assert_eq!(answer.status, 404, "{what}"),
+            (Some(content), compressed) => {
+                let expected = compressed.unwrap_or(content);
+                assert_eq!(answer.status, 200, "{what}");
+                assert!(answer.body == *expected, "{what}: stale");
+                assert_eq!(
+                    answer.field("Vary").is_some(),
+                    self.compressed.is_some(),
+                    "{what}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn no_answer_is_stale() {
+    on_every_model(|model| {
+        let directory = tempfile::tempdir().expect("a directory");
+        fs::create_dir(directory.path().join("d")).expect("made");
+        let evserve = Evserve::http(model, directory.path(), &["--access-log", "off"]);
+        let mut changing = Changing {
+            root: directory.path().into(),
+            random: fastrand::Rng::with_seed(7),
+            count: 0,
+            content: None,
+            compressed: None,
+        };
+        let rounds = match model {
+            "epoll" => MOST_CHANGES,
+            _ => CHANGES,
+        };
+        let mut client = evserve.connect();
+        for round in 0..number("EVSERVE_CHANGES").unwrap_or(rounds) {
+            changing.change();
+            if model == "blocking" || round % 7 == 0 {
+                client = evserve.connect();
+            }
+            changing.check(&mut client, &format!("round {round}"));
+            // What is asked for again is watched from then on, unless it has changed within the last second.
+            if model != "blocking" && round % 50 == 0 {
+                changing.check(&mut client, &format!("round {round}, again"));
+            }
+        }
+        // And now with files that have been at rest for a while, so that they are watched.
+        for round in 0..2 {
+            fs::write(changing.path(), b"settled!").expect("written");
+            changing.content = Some(b"settled!".to_vec());
+            std::thread::sleep(Duration::from_millis(1100));
+            for _ in 0..3 {
+                client = evserve.connect();
+                changing.check(&mut client, &format!("settled {round}"));
+            }
+            changing.change();
+            client = evserve.connect();
+            changing.check(&mut client, &format!("changed after rest {round}"));
+        }
+    });
+}
+
+/// How many descriptors the server has for files of that name.
+fn open_files(evserve: &Evserve, name: &str) -> usize {
+    let links = fs::read_dir(format!("/proc/{}/fd", evserve.id())).expect("it runs");
+    let targets = links.filter_map(|link| fs::read_link(link.ok()?.path()).ok());
+    let has_name = |target: &PathBuf| target.to_string_lossy().contains(name);
+    targets.filter(has_name).count()
+}
+
+/// A deleted file takes its room on the disk for as long as anybody has it open.
+#[test]
+fn a_deleted_file_is_let_go_at_once() {
+    on_every_model(|model| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("large.bin");
+        fs::write(&path, vec![0; 1 << 20]).expect("written");
+        std::thread::sleep(Duration::from_millis(1100));
+        let evserve = Evserve::http(model, directory.path(), &[]);
+        for _ in 0..3 {
+            assert_eq!(evserve.get("/large.bin").body.len(), 1 << 20);
+        }
+        let kept = open_files(&evserve, "large.bin");
+        assert!(
+            kept == usize::from(is_loop(model)) || !is_loop(model),
+            "{model}: {kept}"
+        );
+        fs::remove_file(&path).expect("removed");
+        let end = std::time::Instant::now() + crate::common::PATIENCE;
+        while open_files(&evserve, "large.bin") > 0 {
+            assert!(std::time::Instant::now() < end, "{model} keeps it");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+}
+
+/// What is not in memory is fetched by a thread of its own, and arrives whole.
+#[test]
+fn a_file_that_is_not_in_memory() {
+    use rustix::fs::{Advice, fadvise, fstatfs};
+    const TMPFS: u64 = 0x0102_1994;
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("cold.bin");
+    let content = crate::common::pattern(5_000_000);
+    fs::write(&path, &content).expect("written");
+    let file = File::open(&path).expect("there");
+    if u64::try_from(fstatfs(&file).expect("a file system").f_type) == Ok(TMPFS) {
+        return eprintln!("left out: {} forgets nothing", path.display());
+    }
+    file.sync_all().expect("written out");
+    on_every_model(|model| {
+        if !is_loop(model) {
+            return;
+        }
+        fadvise(&file, 0, None, Advice::DontNeed).expect("advised");
+        let evserve = Evserve::http(model, directory.path(), &[]);
+        assert!(evserve.get("/cold.bin").body == content);
+        let log = evserve.stop().log;
+        assert!(!log.contains("; 0 stretches of files"), "{model}: {log}");
+    });
+}
