@@ -94,9 +94,10 @@ impl Server {
 
     /// In bytes.
     fn private_memory(&self) -> u64 {
+        // Pages that are not dirty are the program's own text, which others may share.
         let of = |id: &u32| {
             let rollup = read_to_string(format!("/proc/{id}/smaps_rollup")).unwrap_or_default();
-            1024 * (figure(&rollup, "Private_Clean:") + figure(&rollup, "Private_Dirty:"))
+            1024 * figure(&rollup, "Private_Dirty:")
         };
         self.processes().iter().map(of).sum()
     }

@@ -226,7 +226,7 @@ impl<'a> Desk<'a> {
     /// How long the connection may wait from now on.
     fn left(&self, connection: &Connection) -> Duration {
         let (kind, since) = connection.waiting();
-        let waited = self.worker.time.now().saturating_duration_since(since);
+        let waited = self.worker.time.moment().since(since);
         timeouts::limit(self.timeouts, kind)
             .map_or(LONGEST, |limit| limit.saturating_sub(waited).min(LONGEST))
     }

@@ -5,20 +5,19 @@
 //! ticks, so that a connection that is busy within a tick is not moved at all.
 
 use crate::config;
-use crate::session::Timeout;
-use std::time::{Duration, Instant};
+use crate::session::{Moment, Timeout};
+use std::time::Duration;
 
 /// How finely time is looked at. A wait lasts up to one tick longer than it should.
-pub const TICK: Duration = Duration::from_millis(TICK_MS as u64);
+pub const TICK: Duration = Duration::from_millis(TICK_MS);
 
-const TICK_MS: u128 = 64;
+const TICK_MS: u64 = 64;
 
 /// No connection.
 const NONE: u32 = u32::MAX;
 
 /// The deadlines of one loop's connections.
 pub struct Timeouts {
-    base: Instant,
     lists: [List; Timeout::COUNT],
     links: Vec<Link>,
 }
@@ -43,7 +42,7 @@ struct Link {
 
 impl Timeouts {
     /// No waits yet.
-    pub fn new(limits: &config::Timeouts, now: Instant) -> Timeouts {
+    pub fn new(limits: &config::Timeouts) -> Timeouts {
         let list = |kind| List {
             limit: limit(limits, kind),
             first: NONE,
@@ -51,7 +50,6 @@ impl Timeouts {
         };
         use Timeout::{Body, First, Forever, Head, Idle, Linger, Send};
         Timeouts {
-            base: now,
             lists: [Head, Body, First, Idle, Forever, Send, Linger].map(list),
             links: Vec::new(),
         }
@@ -59,8 +57,8 @@ impl Timeouts {
 
     /// Connection `key` has been waiting in this way since then, and in no other way any more. Over all connections,
     /// waits of one kind must begin in order.
-    pub fn start(&mut self, key: usize, kind: Timeout, since: Instant) {
-        let tick = self.tick(since);
+    pub fn start(&mut self, key: usize, kind: Timeout, since: Moment) {
+        let tick = tick(since);
         if key >= self.links.len() {
             self.links.resize(key + 1, Link::FREE);
         }
@@ -91,12 +89,12 @@ impl Timeouts {
     }
 
     /// When the next wait is over, if there is any.
-    pub fn next(&self) -> Option<Instant> {
+    pub fn next(&self) -> Option<Moment> {
         self.lists.iter().filter_map(|l| self.deadline(l)).min()
     }
 
     /// A connection whose wait was over by `now`; its wait is stopped.
-    pub fn expired(&mut self, now: Instant) -> Option<usize> {
+    pub fn expired(&mut self, now: Moment) -> Option<usize> {
         let list = self
             .lists
             .iter()
@@ -127,17 +125,17 @@ impl Timeouts {
         };
     }
 
-    fn deadline(&self, list: &List) -> Option<Instant> {
+    fn deadline(&self, list: &List) -> Option<Moment> {
         let first = self.links.get(list.first as usize)?;
-        let since = Duration::from_millis(u64::from(first.tick) * TICK_MS as u64);
-        Some(self.base + since + list.limit?)
+        let since = Duration::from_millis(u64::from(first.tick) * TICK_MS);
+        Some(Moment::default().after(since + list.limit?))
     }
+}
 
-    /// The first tick that is not before `time`.
-    fn tick(&self, time: Instant) -> u32 {
-        let past = time.saturating_duration_since(self.base).as_millis();
-        u32::try_from(past.div_ceil(TICK_MS)).unwrap_or(u32::MAX)
-    }
+/// The first tick that is not before a moment.
+fn tick(moment: Moment) -> u32 {
+    let past = moment.since(Moment::default()).as_nanos() as u64;
+    u32::try_from(past.div_ceil(TICK_MS * 1_000_000)).unwrap_or(u32::MAX)
 }
 
 impl Link {
@@ -165,28 +163,29 @@ pub fn limit(limits: &config::Timeouts, kind: Timeout) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    const SECOND: Duration = Duration::from_secs(1);
+    fn timeouts() -> Timeouts {
+        Timeouts::new(&config::Timeouts::default())
+    }
 
-    fn timeouts() -> (Timeouts, Instant) {
-        let base = Instant::now();
-        (Timeouts::new(&config::Timeouts::default(), base), base)
+    fn at(seconds: f64) -> Moment {
+        Moment::default().after(Duration::from_secs_f64(seconds))
     }
 
     #[test]
     fn waits_expire_in_order_and_not_before_their_time() {
-        let (mut timeouts, base) = timeouts();
-        timeouts.start(0, Timeout::Idle, base);
-        timeouts.start(1, Timeout::Idle, base + SECOND);
-        timeouts.start(2, Timeout::Head, base + SECOND);
-        timeouts.start(3, Timeout::Forever, base);
+        let mut timeouts = timeouts();
+        timeouts.start(0, Timeout::Idle, at(0.0));
+        timeouts.start(1, Timeout::Idle, at(1.0));
+        timeouts.start(2, Timeout::Head, at(1.0));
+        timeouts.start(3, Timeout::Forever, at(0.0));
         assert_eq!(timeouts.oldest(Timeout::Idle), Some(0));
         let head = timeouts.next().expect("a deadline");
-        assert!(head >= base + 11 * SECOND && head < base + 12 * SECOND);
-        assert_eq!(timeouts.expired(base + 11 * SECOND - SECOND / 10), None);
+        assert!(head >= at(11.0) && head < at(12.0));
+        assert_eq!(timeouts.expired(at(10.9)), None);
         assert_eq!(timeouts.expired(head), Some(2));
         assert_eq!(timeouts.expired(head), None);
-        timeouts.start(0, Timeout::Idle, base + 2 * SECOND);
-        let late = base + 100 * SECOND;
+        timeouts.start(0, Timeout::Idle, at(2.0));
+        let late = at(100.0);
         assert_eq!(timeouts.expired(late), Some(1), "0 has moved behind it");
         assert_eq!(timeouts.expired(late), Some(0));
         assert_eq!(timeouts.next(), None, "what may last for ever has no end");
@@ -195,15 +194,15 @@ mod tests {
     #[test]
     fn any_place_in_a_list_can_be_left() {
         for leaving in 0..3 {
-            let (mut timeouts, base) = timeouts();
+            let mut timeouts = timeouts();
             for key in 0..3 {
-                timeouts.start(key, Timeout::Send, base);
+                timeouts.start(key, Timeout::Send, at(0.0));
             }
             timeouts.stop(leaving);
             timeouts.stop(leaving);
-            timeouts.start(7, Timeout::Send, base);
+            timeouts.start(7, Timeout::Send, at(0.0));
             let mut left = Vec::new();
-            while let Some(key) = timeouts.expired(base + 60 * SECOND) {
+            while let Some(key) = timeouts.expired(at(60.0)) {
                 left.push(key);
             }
             let expected: Vec<_> = [0, 1, 2, 7].into_iter().filter(|&k| k != leaving).collect();

@@ -4,8 +4,7 @@
 
 use super::buffer::{BUFFER_SIZE, Buffer};
 use super::output::{Output, Piece};
-use super::{Context, Session, Timeout, Wait, Worker};
-use std::time::Instant;
+use super::{Context, Moment, Session, Timeout, Wait, Worker};
 
 /// How much a connection that is over still reads and drops before it gives up on its peer, in bytes.
 pub const LINGER_BYTES: usize = 1024 * 1024;
@@ -38,7 +37,7 @@ pub struct Connection {
     /// Input that the session has not taken; never an empty buffer.
     held: Option<Buffer>,
     waiting: Timeout,
-    since: Instant,
+    since: Moment,
     /// How many bytes were taken or sent since then; while lingering, how many were read and dropped.
     moved: u32,
     /// The peer has closed its side.
@@ -77,7 +76,7 @@ impl Connection {
             output: Output::default(),
             held: None,
             waiting: Timeout::First,
-            since: worker.time.now(),
+            since: worker.time.moment(),
             moved: 0,
             ended: false,
             stage: Stage::Running,
@@ -121,7 +120,7 @@ impl Connection {
     }
 
     /// What the connection waits for and since when: the model ends the wait after the time it allows for its kind.
-    pub fn waiting(&self) -> (Timeout, Instant) {
+    pub fn waiting(&self) -> (Timeout, Moment) {
         (self.waiting, self.since)
     }
 
@@ -304,7 +303,7 @@ impl Connection {
         self.add_moved(moved);
         if waiting != self.waiting || self.moved >= MIN_PROGRESS {
             self.waiting = waiting;
-            self.since = worker.time.now();
+            self.since = worker.time.moment();
             self.moved = 0;
         }
     }

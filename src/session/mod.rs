@@ -17,7 +17,7 @@ pub use buffer::{BUFFER_SIZE, Buffer, Pool};
 pub use connection::{Action, Connection, LINGER_BYTES, MIN_PROGRESS};
 pub use counters::Counters;
 pub use output::{Body, Output, Piece, Source};
-pub use time::Time;
+pub use time::{Moment, Time};
 
 /// One conversation with one peer: bytes in, output out.
 ///

@@ -7,9 +7,29 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// The last time HTTP's date format can say, the end of the year 9999, in seconds since the epoch.
 const LAST_SECOND: u64 = 253_402_300_799;
 
+/// A moment on the clock of one [`Time`], in nanoseconds since that began: half as large as an [`Instant`], of which
+/// each connection keeps one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// How long before this one the other one was; zero if it was not before.
+    pub fn since(self, earlier: Moment) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The moment so much later.
+    #[must_use]
+    pub fn after(self, time: Duration) -> Moment {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        Moment(self.0.saturating_add(nanos))
+    }
+}
+
 /// A moment, with the texts that many answers of the same second share.
 #[derive(Clone)]
 pub struct Time {
+    began: Instant,
     now: Instant,
     wall: SystemTime,
     second: u64,
@@ -20,6 +40,7 @@ impl Time {
     /// The moment that is `now` on the clock that never jumps and `wall` on the clock that people read.
     pub fn new(now: Instant, wall: SystemTime) -> Time {
         let mut time = Time {
+            began: now,
             now,
             wall,
             second: u64::MAX,
@@ -43,6 +64,11 @@ impl Time {
     /// For intervals and deadlines.
     pub fn now(&self) -> Instant {
         self.now
+    }
+
+    /// The same, as connections keep it.
+    pub fn moment(&self) -> Moment {
+        Moment::default().after(self.now - self.began)
     }
 
     /// For people.

@@ -125,7 +125,7 @@ impl<P: Poller> EventLoop<P> {
 
     /// The waiting connections stay in the backlog; the one that has been idle longest makes room.
     fn pause_accepting(&mut self, why: &str) {
-        let now = self.worker.time.now();
+        let (now, present) = (self.worker.time.now(), self.worker.time.moment());
         self.accept_again = Some(now + EXHAUSTED_PAUSE);
         let said = self
             .exhausted_said
@@ -146,7 +146,7 @@ impl<P: Poller> EventLoop<P> {
             (Timeout::First, FIRST_AGE),
         ] {
             let oldest = self.timeouts.oldest(kind);
-            let waited = |key: &usize| now - self.entries[*key].connection.waiting().1;
+            let waited = |key: &usize| present.since(self.entries[*key].connection.waiting().1);
             if let Some(key) = oldest.filter(|key| waited(key) >= age) {
                 return self.queue_expired(key);
             }

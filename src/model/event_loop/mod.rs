@@ -166,7 +166,7 @@ impl<P: Poller> EventLoop<P> {
             entries: Slab::new(),
             queue: VecDeque::new(),
             closed: Vec::new(),
-            timeouts: Timeouts::new(limits, time.now()),
+            timeouts: Timeouts::new(limits),
             stopping: false,
             drain_time: limits.drain,
             drain_end: None,
@@ -216,11 +216,13 @@ impl<P: Poller> EventLoop<P> {
         if !self.queue.is_empty() || can_accept {
             return Some(Duration::ZERO);
         }
-        let ends = [self.timeouts.next(), self.drain_end, self.accept_again];
         // The clock is as old as the last turn; what has passed since then only makes the wait longer than need be by
         // the length of a turn.
-        let left = |end: Instant| end.saturating_duration_since(self.worker.time.now());
-        let next_end = ends.into_iter().flatten().min().map(left);
+        let time = &self.worker.time;
+        let left = |end: Instant| end.saturating_duration_since(time.now());
+        let next = self.timeouts.next().map(|end| end.since(time.moment()));
+        let ends = [next, self.drain_end.map(left), self.accept_again.map(left)];
+        let next_end = ends.into_iter().flatten().min();
         match self.log.is_behind() {
             true => Some(next_end.map_or(LOG_PAUSE, |end| end.min(LOG_PAUSE))),
             false => next_end,
@@ -335,7 +337,8 @@ impl<P: Poller> EventLoop<P> {
 
     fn expire(&mut self) {
         let now = self.worker.time.now();
-        while let Some(key) = self.timeouts.expired(now) {
+        let present = self.worker.time.moment();
+        while let Some(key) = self.timeouts.expired(present) {
             self.queue_expired(key);
         }
         if self.drain_end.is_some_and(|end| end <= now) {

@@ -1,0 +1,185 @@
+//! What serving costs, in figures that do not depend on the machine's speed: system calls, memory, threads.
+
+#![allow(missing_docs)]
+
+mod common;
+
+use common::{Client, Evserve, is_loop, on_every_model};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+use std::path::Path;
+use std::process::Command;
+
+const GET: &str = "GET /1k.html HTTP/1.1\r\nHost: h\r\n\r\n";
+
+/// A root with a small file that has been at rest for a while, so that it is watched once it has been asked for.
+fn root() -> tempfile::TempDir {
+    let root = tempfile::tempdir().expect("a directory");
+    std::fs::write(root.path().join("1k.html"), vec![b'x'; 1024]).expect("written");
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    root
+}
+
+fn exchange(client: &mut Client) {
+    client.send(GET);
+    let answer = client.response();
+    assert_eq!((answer.status, answer.body.len()), (200, 1024));
+}
+
+/// The figure that stands before ` {what}` in the server's closing words.
+fn figure(log: &str, what: &str) -> u64 {
+    let line = log.lines().find(|line| line.contains("system calls"));
+    let (before, _) = line
+        .and_then(|line| line.split_once(&format!(" {what}")))
+        .expect(log);
+    let digits = before.rsplit(|c: char| !c.is_ascii_digit()).next();
+    digits.and_then(|digits| digits.parse().ok()).expect(log)
+}
+
+/// Two system calls per request, and per turn of a loop one more, however many connections have something to say.
+#[test]
+fn system_calls_of_a_loop() {
+    const CONNECTIONS: u64 = 64;
+    const ROUNDS: u64 = 50;
+    let root = root();
+    on_every_model(|model| {
+        if !is_loop(model) {
+            return;
+        }
+        let evserve = Evserve::http(model, root.path(), &["--access-log", "off"]);
+        let mut clients: Vec<_> = (0..CONNECTIONS).map(|_| evserve.connect()).collect();
+        for _ in 0..ROUNDS {
+            // All of them speak while it cannot listen, so that it finds them all at once.
+            evserve.signal(Signal::STOP);
+            for client in &mut clients {
+                client.send(GET);
+            }
+            evserve.signal(Signal::CONT);
+            for client in &mut clients {
+                assert_eq!(client.response().status, 200);
+            }
+        }
+        let log = evserve.stop().log;
+        let requests = CONNECTIONS * ROUNDS;
+        assert_eq!(figure(&log, "sends"), requests);
+        // A connection is received from once more when it is closed.
+        let receives = figure(&log, "receives");
+        assert!(
+            (requests..=requests + 2 * CONNECTIONS).contains(&receives),
+            "{log}"
+        );
+        let waits = figure(&log, "waits");
+        assert!(
+            waits <= 3 * ROUNDS,
+            "{waits} waits in {ROUNDS} rounds: {log}"
+        );
+        let changes = figure(&log, "changes of interest");
+        assert!(changes <= CONNECTIONS, "{log}");
+    });
+}
+
+/// The same seen from outside, for one connection at a time: nothing is called that is not counted.
+#[test]
+fn system_calls_as_strace_sees_them() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        return eprintln!("left out: there is no strace");
+    }
+    let root = root();
+    for (model, most) in [
+        ("epoll", 3.0),
+        ("poll", 3.0),
+        ("threaded", 3.0),
+        ("pool", 3.0),
+    ] {
+        let counts: Vec<u64> = [1000, 3000]
+            .into_iter()
+            .map(|requests| traced_calls(model, root.path(), requests))
+            .collect();
+        // What starting and stopping costs is the same in both.
+        let per_request = (counts[1] - counts[0]) as f64 / 2000.0;
+        assert!(per_request <= most + 0.05, "{model}: {per_request}");
+        eprintln!("{model}: {per_request} system calls per request");
+    }
+}
+
+/// How many system calls a server makes in its life, in which it answers so many requests.
+fn traced_calls(model: &str, root: &Path, requests: u64) -> u64 {
+    let directory = tempfile::tempdir().expect("a directory");
+    let output = directory.path().join("counts");
+    let mut command = Command::new("strace");
+    command
+        .args(["-f", "-c", "-U", "calls,name", "-o"])
+        .arg(&output);
+    command.arg(env!("CARGO_BIN_EXE_evserve")).arg(root);
+    command.args([
+        "--model",
+        model,
+        "--listen",
+        "127.0.0.1:0",
+        "--access-log",
+        "off",
+    ]);
+    let mut evserve = Evserve::spawn(command, 1);
+    let mut client = evserve.connect();
+    (0..requests).for_each(|_| exchange(&mut client));
+    drop(client);
+    // strace itself hands no signal on.
+    let children = format!("/proc/{0}/task/{0}/children", evserve.id());
+    let child = std::fs::read_to_string(children).expect("it runs");
+    let child = child
+        .trim()
+        .parse()
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
+    rustix::process::kill_process(child.expect("one child"), Signal::TERM).expect("it runs");
+    assert!(evserve.wait().status.success());
+    let counts = std::fs::read_to_string(output).expect("it was written");
+    let total = counts
+        .lines()
+        .find(|line| line.trim_end().ends_with("total"));
+    let total = total.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    total.expect(&counts)
+}
+
+/// What an idle connection takes of the server's own memory, all counted.
+#[test]
+fn memory_of_an_idle_connection() {
+    const CONNECTIONS: usize = 10_000;
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    setrlimit(Resource::Nofile, raised).expect("up to the hard limit");
+    if raised
+        .current
+        .is_some_and(|most| most < CONNECTIONS as u64 + 2000)
+    {
+        return eprintln!("left out: too few descriptors are allowed");
+    }
+    let root = root();
+    let options = ["--access-log", "off", "--idle-timeout", "1h"];
+    let evserve = Evserve::http("epoll", root.path(), &options);
+    let mut clients: Vec<_> = (0..100).map(|_| evserve.connect()).collect();
+    clients.iter_mut().for_each(exchange);
+    let before = private_memory(&evserve);
+    for _ in 0..CONNECTIONS {
+        let mut client = evserve.connect();
+        exchange(&mut client);
+        clients.push(client);
+    }
+    let per_connection = (private_memory(&evserve) - before) / CONNECTIONS as u64;
+    eprintln!("{per_connection} bytes per idle connection");
+    assert!(per_connection <= 200, "{per_connection} bytes");
+    clients.iter_mut().for_each(exchange);
+}
+
+/// In bytes. Pages that are not dirty are the program's own text, which others may share.
+fn private_memory(evserve: &Evserve) -> u64 {
+    let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", evserve.id()));
+    let rollup = rollup.expect("it runs");
+    let private = rollup
+        .lines()
+        .filter(|line| line.starts_with("Private_Dirty:"));
+    let kilobytes = private.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+    1024 * kilobytes.sum::<u64>()
+}
