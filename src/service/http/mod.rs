@@ -114,7 +114,10 @@ enum Work {
     /// Its body is on its way. It is answered when that is over: a client may not read before it has sent.
     Body { head: Box<[u8]>, reader: BodyReader },
     /// Its answer is being made.
-    Listing { head: Box<[u8]>, listing: Listing },
+    Listing {
+        head: Box<[u8]>,
+        listing: Box<Listing>,
+    },
     /// Its answer goes out in parts.
     Parts(Parts),
 }
@@ -301,7 +304,7 @@ impl HttpSession {
                 self.state = State::Listing;
                 self.work = Some(Box::new(Work::Listing {
                     head: head.into(),
-                    listing: *listing,
+                    listing,
                 }));
             }
         }

@@ -35,8 +35,14 @@ pub(super) struct Site {
     /// What is served with which status code.
     error_pages: Vec<(u16, Box<RelativePath>)>,
     /// Log lines that nobody needs at the moment.
-    lines: Mutex<Vec<Box<Unlogged>>>,
+    lines: Mutex<SpareLines>,
 }
+
+#[allow(
+    clippy::vec_box,
+    reason = "what is kept small is the session that holds a box"
+)]
+type SpareLines = Vec<Box<Unlogged>>;
 
 /// The log line of an answer whose body is on its way: it waits for the number of bytes.
 #[derive(Default)]
@@ -96,7 +102,7 @@ impl Site {
         }
     }
 
-    fn spare_lines(&self) -> MutexGuard<'_, Vec<Box<Unlogged>>> {
+    fn spare_lines(&self) -> MutexGuard<'_, SpareLines> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
