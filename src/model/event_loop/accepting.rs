@@ -59,7 +59,20 @@ impl<P: Poller> EventLoop<P> {
     }
 
     /// Accepts what waits, up to a number per listener.
+    ///
+    /// The first request of such a connection may have come after the turn began, and so may a change of which it must
+    /// see the outcome.
     pub(super) fn accept(&mut self) {
+        let before = self.worker.counters.connections;
+        self.accept_waiting();
+        if self.worker.counters.connections > before {
+            for service in &self.services {
+                service.notified();
+            }
+        }
+    }
+
+    fn accept_waiting(&mut self) {
         if self
             .accept_again
             .is_some_and(|time| self.worker.time.now() < time)
