@@ -24,10 +24,15 @@ struct Options {
     #[arg(long = "mode", value_name = "MODE", value_parser = modes())]
     modes: Vec<String>,
 
-    /// Where to listen: HOST:PORT, [IPV6]:PORT, or :PORT for all addresses; port 0 is any free one. May be given more
-    /// than once; with several modes, each address says whose it is [default: 127.0.0.1, http 8080, echo 7007]
+    /// Where to listen: HOST:PORT, [IPV6]:PORT, :PORT for all addresses, or unix:PATH; port 0 is any free one. May be
+    /// given more than once; with several modes, each address says whose it is [default: 127.0.0.1, http 8080, echo
+    /// 7007, daytime 7013]
     #[arg(long, value_name = "[MODE=]ADDR")]
     listen: Vec<String>,
+
+    /// The permissions of sockets in the file system
+    #[arg(long, value_name = "OCTAL", default_value = "0660", value_parser = file_mode)]
+    unix_mode: u32,
 
     /// How to wait for connections
     #[arg(long, value_name = "NAME", default_value_t = Config::default().model, value_parser = models())]
@@ -149,6 +154,7 @@ pub fn parse(
             root: options.root,
             http,
             listen,
+            unix_mode: options.unix_mode,
             model: options.model,
             access_log: options.access_log,
             max_connections: options.max_connections.map(|number| number as usize),
@@ -295,6 +301,13 @@ fn size(text: &str) -> Result<u64, String> {
         .map_err(|_| "expected a size such as 16KiB, 1MiB or 4096".into())
 }
 
+fn file_mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode @ 0..=0o777) => Ok(mode),
+        _ => Err("expected three octal digits, such as 660".into()),
+    }
+}
+
 fn memory_size(text: &str) -> Result<usize, String> {
     usize::try_from(size(text)?).map_err(|_| "there is no such amount of memory".into())
 }
@@ -403,6 +416,10 @@ mod tests {
             ("--listen [::1]:0 --listen :80", "http=[::1]:0 http=:80"),
             ("--mode http --mode http --listen :80", "http=:80"),
             (
+                "--mode daytime --listen unix:/run/d --listen daytime=:13",
+                "daytime=unix:/run/d daytime=:13",
+            ),
+            (
                 "--mode http --mode echo --listen echo=127.0.0.1:0",
                 "echo=127.0.0.1:0 http=127.0.0.1:8080",
             ),
@@ -415,7 +432,10 @@ mod tests {
     #[test]
     fn mistakes_are_answered_with_what_was_expected() {
         let cases = [
-            ("--mode htp", "[possible values: http, echo"),
+            ("--mode htp", "[possible values: http, echo, daytime"),
+            ("--listen unix:", "or unix:PATH"),
+            ("--unix-mode 888", "such as 660"),
+            ("--unix-mode 1777", "such as 660"),
             ("--model kqueue", "[possible values: blocking, forking"),
             (
                 "--workers 2 --model pool",

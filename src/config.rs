@@ -13,6 +13,8 @@ pub struct Config {
     pub http: Http,
     /// Which service is to listen where.
     pub listen: Vec<Listen>,
+    /// Who may connect to sockets in the file system: their files' permissions.
+    pub unix_mode: u32,
     /// The name of a row of [`crate::model::MODELS`].
     pub model: String,
     /// Which lines the access log has.
@@ -36,6 +38,7 @@ impl Default for Config {
             root: ".".into(),
             http: Http::default(),
             listen: Vec::new(),
+            unix_mode: 0o660,
             model: "epoll".into(),
             access_log: AccessLog::Combined,
             max_connections: None,

@@ -2,7 +2,7 @@
 
 use crate::config::{Config, Listen, StartError};
 use crate::model::{self, Limits, Listening, ModelRow, Serving, Share, Signals};
-use crate::net::Listener;
+use crate::net::{Bound, Listener};
 use crate::observe::LogFile;
 use crate::service;
 use crate::session::Counters;
@@ -86,15 +86,17 @@ fn add(
 ) -> Result<(), StartError> {
     let row = service::find(&listen.service)
         .ok_or_else(|| StartError(format!("there is no mode `{}`", listen.service)))?;
-    let listeners = Listener::bind_several(&listen.address, shares.len())
+    let listeners = Listener::bind_several(&listen.address, config.unix_mode, shares.len())
         .map_err(|error| bind_error(listen, &error))?;
     for (index, (share, listener)) in shares.iter_mut().zip(listeners).enumerate() {
         let service = (row.start)(config)?;
         if index == 0 {
-            let address = reachable(listener.address());
-            let place = match service.url_scheme() {
-                Some(scheme) => format!("{scheme}://{address}/"),
-                None => address.to_string(),
+            let place = match (listener.bound(), service.url_scheme()) {
+                (Bound::Tcp(address), Some(scheme)) => {
+                    format!("{scheme}://{}/", reachable(*address))
+                }
+                (Bound::Tcp(address), None) => reachable(*address).to_string(),
+                (bound @ Bound::Unix(_), _) => bound.to_string(),
             };
             let about = service.about();
             log::info!("{}: {about} at {place} (model {})", row.name, config.model);

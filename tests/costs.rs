@@ -167,19 +167,19 @@ fn memory_of_an_idle_connection() {
         exchange(&mut client);
         clients.push(client);
     }
-    let per_connection = (private_memory(&evserve) - before) / CONNECTIONS as u64;
+    let after = private_memory(&evserve);
+    assert!(after > before, "{before} bytes, then {after}");
+    let per_connection = (after - before) / CONNECTIONS as u64;
     eprintln!("{per_connection} bytes per idle connection");
     assert!(per_connection <= 200, "{per_connection} bytes");
     clients.iter_mut().for_each(exchange);
 }
 
-/// In bytes. Pages that are not dirty are the program's own text, which others may share.
+/// In bytes: what is neither the program's file nor shared with anybody.
 fn private_memory(evserve: &Evserve) -> u64 {
     let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", evserve.id()));
     let rollup = rollup.expect("it runs");
-    let private = rollup
-        .lines()
-        .filter(|line| line.starts_with("Private_Dirty:"));
+    let private = rollup.lines().filter(|line| line.starts_with("Pss_Anon:"));
     let kilobytes = private.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
     1024 * kilobytes.sum::<u64>()
 }

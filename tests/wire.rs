@@ -6,6 +6,8 @@ mod common;
 
 #[path = "wire/cache.rs"]
 mod cache;
+#[path = "wire/daytime.rs"]
+mod daytime;
 #[path = "wire/echo.rs"]
 mod echo;
 #[path = "wire/http.rs"]
@@ -16,3 +18,5 @@ mod models;
 mod process;
 #[path = "wire/representation.rs"]
 mod representation;
+#[path = "wire/unix.rs"]
+mod unix;

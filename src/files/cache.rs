@@ -9,6 +9,7 @@
 use super::root::Root;
 use super::trace::Trace;
 use super::watch::{Watch, Watched};
+use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -54,7 +55,8 @@ pub struct Kept<T> {
 
 #[derive(Debug)]
 struct Shelf<T> {
-    slots: IndexMap<Box<[u8]>, Slot<T>>,
+    /// Only files that are there have a place here, so a peer cannot choose names that collide, and a fast hash will do.
+    slots: IndexMap<Box<[u8]>, Slot<T>, RandomState>,
     /// The sum of the slots' costs.
     used: CacheLimits,
     /// The slot to be looked at next when something must go (the clock algorithm).
@@ -89,7 +91,7 @@ impl<T> Cache<T> {
             limits,
             watch: OnceLock::new(),
             shelf: Mutex::new(Shelf {
-                slots: IndexMap::new(),
+                slots: IndexMap::default(),
                 used: CacheLimits { bytes: 0, files: 0 },
                 hand: 0,
                 watched: Watched::default(),

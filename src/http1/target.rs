@@ -46,6 +46,22 @@ impl<'a> Target<'a> {
     }
 }
 
+/// Which bytes a host's name has (RFC 3986 section 3.2.2): looked up, for every request has such a name.
+const IN_NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let (mut byte, others) = (0, b"-._~!$&'()*+,;=%");
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut index = 0;
+    while index < others.len() {
+        table[others[index] as usize] = true;
+        index += 1;
+    }
+    table
+};
+
 /// True for `host`, `host:port`, `[v6]:port` and nothing at all (RFC 9110 section 7.2, RFC 3986 section 3.2), without user
 /// information, which no client may send (RFC 9110 section 4.2.4).
 pub(super) fn is_authority(text: &[u8]) -> bool {
@@ -57,8 +73,7 @@ pub(super) fn is_authority(text: &[u8]) -> bool {
         _ => text.split_at(memchr::memchr(b':', text).unwrap_or(text.len())),
     };
     let is_v6 = text.starts_with(b"[");
-    let in_name = |b: &u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(b);
-    let in_host = |b: &u8| in_name(b) || (is_v6 && *b == b':');
+    let in_host = |b: &u8| IN_NAME[*b as usize] || (is_v6 && *b == b':');
     let is_port = match port {
         [] => true,
         [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),

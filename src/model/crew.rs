@@ -96,7 +96,7 @@ impl Crew {
                 }
                 Err(AcceptError::Broken(error)) => {
                     if !self.stopping.load(SeqCst) {
-                        let address = listening.listener.address();
+                        let address = listening.listener.bound();
                         log::error!("cannot accept on {address}: {error}");
                     }
                     return None;

@@ -2,13 +2,26 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 use std::str::FromStr;
 
-/// A TCP address to listen on.
+/// The longest path of a socket, in bytes (unix(7): 108 with the closing NUL).
+const LONGEST_PATH: usize = 107;
+
+/// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     text: String,
-    candidates: Vec<SocketAddr>,
+    place: Place,
+}
+
+/// What an address stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// TCP; the first of these that works is meant. Never empty.
+    Tcp(Vec<SocketAddr>),
+    /// A stream socket in the file system (unix(7)).
+    Unix(PathBuf),
 }
 
 impl Address {
@@ -17,13 +30,13 @@ impl Address {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Address {
             text: address.to_string(),
-            candidates: vec![address],
+            place: Place::Tcp(vec![address]),
         }
     }
 
-    /// The socket addresses it may stand for; the first that works is meant. Never empty.
-    pub fn candidates(&self) -> &[SocketAddr] {
-        &self.candidates
+    /// What it stands for.
+    pub fn place(&self) -> &Place {
+        &self.place
     }
 }
 
@@ -38,10 +51,25 @@ impl FromStr for Address {
     type Err = String;
 
     /// `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, or `:8080` for all addresses of the machine (IPv6 and IPv4
-    /// where the kernel has both). Port 0 is any free one.
+    /// where the kernel has both). Port 0 is any free one. `unix:/path` is a socket in the file system.
     fn from_str(text: &str) -> Result<Address, String> {
-        let expected =
-            || format!("`{text}` is no address; expected HOST:PORT, [IPV6]:PORT or :PORT");
+        let expected = || {
+            format!("`{text}` is no address; expected HOST:PORT, [IPV6]:PORT, :PORT or unix:PATH")
+        };
+        if let Some(path) = text.strip_prefix("unix:") {
+            if path.is_empty() {
+                return Err(expected());
+            }
+            if path.len() > LONGEST_PATH {
+                return Err(format!(
+                    "`{path}` is too long for a socket: {LONGEST_PATH} bytes are allowed"
+                ));
+            }
+            return Ok(Address {
+                text: text.into(),
+                place: Place::Unix(path.into()),
+            });
+        }
         let (host, port) = text.rsplit_once(':').ok_or_else(expected)?;
         let port: u16 = port.parse().map_err(|_| expected())?;
         let candidates = match host {
@@ -60,7 +88,7 @@ impl FromStr for Address {
         }
         Ok(Address {
             text: text.into(),
-            candidates,
+            place: Place::Tcp(candidates),
         })
     }
 }
@@ -73,9 +101,10 @@ mod tests {
     fn forms() {
         let first = |text: &str| {
             let address: Result<Address, _> = text.parse();
-            address
-                .map(|address| address.candidates()[0].to_string())
-                .ok()
+            match address.ok()?.place() {
+                Place::Tcp(candidates) => Some(candidates[0].to_string()),
+                Place::Unix(path) => Some(path.display().to_string()),
+            }
         };
         let cases = [
             ("127.0.0.1:8080", Some("127.0.0.1:8080")),
@@ -88,6 +117,14 @@ mod tests {
             ("127.0.0.1:65536", None),
             ("[::1:80", None),
             ("", None),
+            ("unix:/run/x.socket", Some("/run/x.socket")),
+            ("unix:x", Some("x")),
+            ("unix:", None),
+            (
+                &format!("unix:/{}", "a".repeat(106)),
+                Some(&*format!("/{}", "a".repeat(106))),
+            ),
+            (&format!("unix:/{}", "a".repeat(107)), None),
         ];
         for (text, expected) in cases {
             assert_eq!(first(text).as_deref(), expected, "{text}");

@@ -1,19 +1,22 @@
 //! Listening sockets.
 
-use super::Address;
+use super::unix::{self, SocketFile};
+use super::{Address, Place};
 use nix::sys::socket::SetSockOpt;
 use nix::{libc, setsockopt_impl, sockopt_impl};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How many connections may wait to be accepted: std's and mio's 128 resets bursts. The kernel caps it at
 /// net.core.somaxconn.
-const BACKLOG: i32 = 4096;
+pub(super) const BACKLOG: i32 = 4096;
 
 /// After how much silence the kernel asks whether the peer is still there (tcp(7), TCP_KEEPIDLE). A protocol that lets
 /// its peers be silent would otherwise keep those that have vanished for ever.
@@ -29,11 +32,31 @@ sockopt_impl!(
     u32
 );
 
-/// A socket that accepts TCP connections; without waiting for one, unless it is told to.
+/// A socket that accepts connections; without waiting for one, unless it is told to.
 #[derive(Debug)]
 pub struct Listener {
     socket: OwnedFd,
-    address: SocketAddr,
+    bound: Bound,
+    /// Removed with the listener.
+    _file: Option<SocketFile>,
+}
+
+/// Where a listener listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// A TCP address, with the port that the kernel chose if that was left to it.
+    Tcp(SocketAddr),
+    /// The path of a stream socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Bound::Tcp(address) => address.fmt(f),
+            Bound::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 /// Why no connection was accepted.
@@ -50,16 +73,27 @@ pub enum AcceptError {
 }
 
 impl Listener {
-    /// Listens on the first of the address's candidates that works.
+    /// Listens at an address: on the first of its candidates that works, or with a socket file that has this mode.
     ///
-    /// Accepted sockets inherit TCP_NODELAY and SO_KEEPALIVE from it, so that no connection costs a call for them.
+    /// Accepted TCP sockets inherit TCP_NODELAY and SO_KEEPALIVE from it, so that no connection costs a call for them.
     ///
     /// # Errors
     /// Those of socket(2), bind(2) and listen(2) for the last candidate tried. Only a kernel or a machine without the
     /// candidate's family moves on to the next one: a port in use is a fault the user must hear of.
-    pub fn bind(address: &Address) -> io::Result<Listener> {
+    pub fn bind(address: &Address, unix_mode: u32) -> io::Result<Listener> {
+        let candidates = match address.place() {
+            Place::Tcp(candidates) => candidates,
+            Place::Unix(path) => {
+                let (socket, file) = unix::listen(path, unix_mode)?;
+                return Ok(Listener {
+                    socket: socket.into(),
+                    bound: Bound::Unix(path.clone()),
+                    _file: Some(file),
+                });
+            }
+        };
         let mut result = Err(io::ErrorKind::AddrNotAvailable.into());
-        for candidate in address.candidates() {
+        for candidate in candidates {
             result = listen(*candidate, false);
             match result.as_ref().err().and_then(io::Error::raw_os_error) {
                 Some(code) if no_such_family(Errno::from_raw_os_error(code)) => {}
@@ -69,20 +103,35 @@ impl Listener {
         result
     }
 
-    /// The same `count` times on one port, among which the kernel spreads the connections (SO_REUSEPORT).
+    /// The same `count` times: several listeners on one port, among which the kernel spreads the connections
+    /// (SO_REUSEPORT), or several hands on the one socket that a path can have.
     ///
     /// # Errors
     /// Those of [`Listener::bind`].
-    pub fn bind_several(address: &Address, count: usize) -> io::Result<Vec<Listener>> {
-        let first = Listener::bind(address)?;
+    pub fn bind_several(
+        address: &Address,
+        unix_mode: u32,
+        count: usize,
+    ) -> io::Result<Vec<Listener>> {
+        let first = Listener::bind(address, unix_mode)?;
         if count == 1 {
             return Ok(vec![first]);
         }
-        // Sockets that share their port would also share it with a stranger's; that the first one got it alone shows
-        // that nobody else has it.
-        let address = first.address();
-        drop(first);
-        (0..count).map(|_| listen(address, true)).collect()
+        if let Bound::Tcp(address) = first.bound {
+            // Sockets that share their port would also share it with a stranger's; that the first one got it alone
+            // shows that nobody else has it.
+            drop(first);
+            return (0..count).map(|_| listen(address, true)).collect();
+        }
+        let mut all = vec![first];
+        for _ in 1..count {
+            all.push(Listener {
+                socket: all[0].socket.try_clone()?,
+                bound: all[0].bound.clone(),
+                _file: None,
+            });
+        }
+        Ok(all)
     }
 
     /// Leaves a connection to the kernel until its first bytes have come, or a second has passed: then it can be
@@ -91,7 +140,11 @@ impl Listener {
     /// # Errors
     /// Those of setsockopt(2).
     pub fn defer_accept(&self) -> io::Result<()> {
-        Ok(DeferAccept.set(&self.socket, &1)?)
+        match self.bound {
+            Bound::Tcp(_) => Ok(DeferAccept.set(&self.socket, &1)?),
+            // There is no such thing; a connection comes when it comes.
+            Bound::Unix(_) => Ok(()),
+        }
     }
 
     /// Lets [`accept`](Listener::accept) wait for a connection.
@@ -102,9 +155,9 @@ impl Listener {
         Ok(rustix::io::ioctl_fionbio(&self.socket, false)?)
     }
 
-    /// Where it listens, with the port the kernel chose if that was left to it.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// Where it listens.
+    pub fn bound(&self) -> &Bound {
+        &self.bound
     }
 
     /// Accepts one connection. Its socket is closed on exec; `flags` say whether it blocks.
@@ -153,7 +206,8 @@ fn listen(address: SocketAddr, share_port: bool) -> io::Result<Listener> {
         .ok_or(io::ErrorKind::Unsupported)?;
     Ok(Listener {
         socket: socket.into(),
-        address,
+        bound: Bound::Tcp(address),
+        _file: None,
     })
 }
 

@@ -5,9 +5,10 @@
 mod address;
 mod listener;
 mod transfer;
+mod unix;
 
-pub use address::Address;
-pub use listener::{AcceptError, Listener};
+pub use address::{Address, Place};
+pub use listener::{AcceptError, Bound, Listener};
 pub use transfer::{
     receive, receive_now, send, send_file, set_receive_timeout, set_send_timeout, shutdown_both,
     shutdown_read, shutdown_write,

@@ -3,6 +3,7 @@
 //! This room sees neither the model that runs a session nor the poller beneath it. Adding a service is one file here
 //! and one row in [`SERVICES`].
 
+mod daytime;
 mod echo;
 mod http;
 
@@ -66,6 +67,12 @@ pub const SERVICES: &[ServiceRow] = &[
         about: "Every byte back to its sender (RFC 862)",
         port: 7007,
         start: echo::start,
+    },
+    ServiceRow {
+        name: "daytime",
+        about: "The date and the time, then the end (RFC 867)",
+        port: 7013,
+        start: daytime::start,
     },
 ];
 

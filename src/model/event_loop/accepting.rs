@@ -109,7 +109,7 @@ impl<P: Poller> EventLoop<P> {
                     Err(AcceptError::Broken(error)) => {
                         log::error!(
                             "cannot accept on {}: {error}",
-                            door.listening.listener.address()
+                            door.listening.listener.bound()
                         );
                         door.ready = false;
                     }

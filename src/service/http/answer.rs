@@ -247,6 +247,12 @@ impl Answer {
 
     /// The body: what is to be put behind the head at once, and the parts that follow it.
     pub fn into_body(self, cx: &mut Context<'_>) -> (Option<Body>, Option<Box<Parts>>) {
+        if let Content::Whole = self.content
+            && let Some(file) = &self.file
+            && put_copy(&file.content, 0, self.length, cx)
+        {
+            return (None, None);
+        }
         let (source, offset) = match self.content {
             _ if self.length == 0 => return (None, None),
             Content::Nothing => return (None, None),
@@ -262,15 +268,23 @@ impl Answer {
             },
             Content::Stretch(source, offset) => (source, offset),
         };
-        if let Source::Bytes(all) = &source
-            && self.length <= COPIED
-            && self.length <= cx.room() as u64
-        {
-            cx.put(&all[offset as usize..(offset + self.length) as usize]);
-            return (None, None);
+        match put_copy(&source, offset, self.length, cx) {
+            true => (None, None),
+            false => (Some(Body::new(source, offset, self.length)), None),
         }
-        (Some(Body::new(source, offset, self.length)), None)
     }
+}
+
+/// Copies a stretch into the output if it is in memory, short, and there is room.
+fn put_copy(source: &Source, offset: u64, length: u64, cx: &mut Context<'_>) -> bool {
+    let Source::Bytes(all) = source else {
+        return false;
+    };
+    let fits = length <= COPIED && length <= cx.room() as u64;
+    if fits {
+        cx.put(&all[offset as usize..(offset + length) as usize]);
+    }
+    fits
 }
 
 impl Parts {

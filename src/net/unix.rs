@@ -1,0 +1,92 @@
+//! Listening sockets in the file system (unix(7)): whom the file belongs to, and when it goes.
+
+use super::listener::BACKLOG;
+use rustix::fs::{FileType, Mode, OFlags, chmod, lstat, open, unlink};
+use rustix::process::{Pid, getpid};
+use socket2::{Domain, SockAddr, Socket, Type};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The file of a listening socket. Dropping this removes it, unless something else has taken its place.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+    /// A forked process has a copy of this, and must leave the file alone.
+    owner: Pid,
+}
+
+/// Makes a socket at `path` and listens, without waiting when it accepts. A file that a server has left behind, so that
+/// nobody answers there, is replaced.
+///
+/// # Errors
+/// Those of bind(2) and listen(2). If somebody answers there it is said who.
+pub(super) fn listen(path: &Path, mode: u32) -> io::Result<(Socket, SocketFile)> {
+    let address = SockAddr::unix(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    match socket.bind(&address) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            remove_stale(path, &address)?;
+            socket.bind(&address)?;
+        }
+        result => result?,
+    }
+    let stat = lstat(path)?;
+    let file = SocketFile {
+        path: path.into(),
+        identity: (stat.st_dev, stat.st_ino),
+        owner: getpid(),
+    };
+    // Nobody can connect before it listens, so nobody slips in before this.
+    chmod(path, Mode::from_raw_mode(mode))?;
+    socket.listen(BACKLOG)?;
+    Ok((socket, file))
+}
+
+fn remove_stale(path: &Path, address: &SockAddr) -> io::Result<()> {
+    if FileType::from_raw_mode(lstat(path)?.st_mode) != FileType::Socket {
+        let text = "there is a file of that name, and it is no socket";
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
+    }
+    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    probe.set_nonblocking(true)?;
+    match probe.connect(address) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(unlink(path)?),
+        Ok(()) => {
+            let who = peer_name(&probe).unwrap_or_else(|| "another program".into());
+            let text = format!("{who} answers there");
+            Err(io::Error::new(io::ErrorKind::AddrInUse, text))
+        }
+        // Somebody has it whose backlog is full, or who speaks in datagrams.
+        Err(error) => Err(io::Error::new(io::ErrorKind::AddrInUse, error)),
+    }
+}
+
+/// The program at the other end, such as `evserve (process 4711)`.
+fn peer_name(socket: &Socket) -> Option<String> {
+    let id = rustix::net::sockopt::socket_peercred(socket).ok()?.pid;
+    let id = id.as_raw_nonzero();
+    let path = format!("/proc/{id}/comm");
+    let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let mut name = [0; 64];
+    let count = rustix::io::read(&file, &mut name).ok()?;
+    let name = String::from_utf8_lossy(&name[..count]);
+    Some(format!("{} (process {id})", name.trim_end()))
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let is_ours = || {
+            let stat = lstat(&self.path).ok();
+            stat.is_some_and(|stat| (stat.st_dev, stat.st_ino) == self.identity)
+        };
+        if getpid() == self.owner
+            && is_ours()
+            && let Err(errno) = unlink(&self.path)
+        {
+            let path = self.path.display();
+            log::warn!("{path} stays behind: {errno}");
+        }
+    }
+}

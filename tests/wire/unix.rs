@@ -1,0 +1,131 @@
+//! Sockets in the file system.
+
+use crate::common::{Evserve, on_every_model, pattern};
+use std::fs;
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::Command;
+
+fn start(model: &str, mode: &str, path: &Path, options: &[&str]) -> Evserve {
+    let listen = format!("unix:{}", path.display());
+    let all = [&["--mode", mode, "--listen", &listen, "docs/site"], options].concat();
+    let mut evserve = Evserve::start(model, 0, &all);
+    evserve.wait_for_log(&format!(" at {listen}"));
+    evserve
+}
+
+/// Says something, and hears everything until the server closes.
+fn converse(path: &Path, said: &[u8]) -> Vec<u8> {
+    let mut stream = UnixStream::connect(path).expect("somebody listens");
+    let mut writer = stream.try_clone().expect("a socket");
+    let mut heard = Vec::new();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            writer.write_all(said).expect("said");
+            writer.shutdown(Shutdown::Write).expect("open");
+        });
+        stream.read_to_end(&mut heard).expect("heard");
+    });
+    heard
+}
+
+#[test]
+fn services_on_a_path() {
+    on_every_model(|model| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("socket");
+        let evserve = start(model, "http", &path, &[]);
+        let get = b"GET /style.css HTTP/1.1\r\nHost: h\r\n\r\n";
+        let heard = converse(&path, get);
+        let file = fs::read("docs/site/style.css").expect("there");
+        assert!(heard.starts_with(b"HTTP/1.1 200 OK\r\n"), "{model}");
+        assert!(heard.ends_with(&file), "{model}");
+        let log = evserve.stop().access_log;
+        assert!(log.starts_with("- - - ["), "{log}");
+
+        let _evserve = start(model, "echo", &path, &[]);
+        let said = pattern(300_000);
+        assert!(converse(&path, &said) == said, "{model}");
+    });
+}
+
+#[test]
+fn the_file_has_its_mode_and_goes_at_the_end() {
+    on_every_model(|model| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("socket");
+        for (options, mode) in [(&[][..], 0o660), (&["--unix-mode", "0600"], 0o600)] {
+            let evserve = start(model, "echo", &path, options);
+            let metadata = fs::symlink_metadata(&path).expect("it is there");
+            assert!(metadata.file_type().is_socket());
+            assert_eq!(metadata.permissions().mode() & 0o777, mode);
+            assert_eq!(converse(&path, b"x"), b"x");
+            evserve.stop();
+            assert!(!path.exists(), "{model} left it behind");
+        }
+        let evserve = start(model, "echo", &path, &[]);
+        fs::remove_file(&path).expect("there");
+        fs::write(&path, "another's").expect("written");
+        evserve.stop();
+        assert_eq!(fs::read(&path).expect("still there"), b"another's");
+    });
+}
+
+#[test]
+fn several_loops_share_a_path() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("socket");
+    let evserve = start("epoll", "echo", &path, &["--workers", "3"]);
+    for _ in 0..100 {
+        assert_eq!(converse(&path, b"x"), b"x");
+    }
+    evserve.stop();
+    assert!(!path.exists());
+}
+
+/// What a server says that cannot start.
+fn refusal(path: &Path) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_evserve"))
+        .args(["--mode", "echo", "--listen"])
+        .arg(format!("unix:{}", path.display()))
+        .output()
+        .expect("it ran");
+    assert_eq!(output.status.code(), Some(1));
+    String::from_utf8(output.stderr).expect("text")
+}
+
+#[test]
+fn who_is_in_the_way_stays() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("socket");
+    let first = start("epoll", "echo", &path, &[]);
+    let before = fs::symlink_metadata(&path).expect("there").ino();
+    let said = refusal(&path);
+    let who = format!("evserve (process {}) answers there", first.id());
+    assert!(said.contains(&who), "{said}");
+    assert_eq!(fs::symlink_metadata(&path).expect("there").ino(), before);
+    assert_eq!(converse(&path, b"x"), b"x");
+    first.stop();
+
+    fs::write(&path, "precious").expect("written");
+    assert!(refusal(&path).contains("it is no socket"));
+    assert_eq!(fs::read(&path).expect("there"), b"precious");
+    let nowhere = directory.path().join("no/socket");
+    assert!(refusal(&nowhere).contains("No such file or directory"));
+}
+
+#[test]
+fn what_a_dead_server_left_is_replaced() {
+    on_every_model(|model| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("socket");
+        drop(UnixListener::bind(&path).expect("bound"));
+        assert!(path.exists(), "a listener of std leaves its file behind");
+        let evserve = start(model, "echo", &path, &[]);
+        assert_eq!(converse(&path, b"x"), b"x");
+        evserve.stop();
+    });
+}
