@@ -1,7 +1,7 @@
 //! The options, as a user writes them, and what they come to.
 
 use crate::config::{AccessLog, Config, Http, Listen, MAX_HEADERS, Timeouts};
-use crate::http1::LARGEST_HEAD;
+use crate::http1::{LARGEST_HEAD, is_own_field};
 use crate::model::{self, MODELS, ModelRow};
 use crate::net::Address;
 use crate::service::{self, SERVICES};
@@ -321,28 +321,12 @@ fn head_size(text: &str) -> Result<usize, String> {
 }
 
 fn header(text: &str) -> Result<String, String> {
-    // These are the server's own to say: two of them, or a wrong one, would break the connection or mislead caches.
-    const OWN: [&str; 13] = [
-        "accept-ranges",
-        "allow",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-range",
-        "content-type",
-        "date",
-        "etag",
-        "last-modified",
-        "location",
-        "transfer-encoding",
-        "vary",
-    ];
     let (name, value) = text.split_once(':').ok_or("expected `Name: value`")?;
     let in_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if name.is_empty() || !name.bytes().all(in_token) {
         return Err(format!("`{name}` is no field name"));
     }
-    if OWN.iter().any(|own| name.eq_ignore_ascii_case(own)) {
+    if is_own_field(name) {
         return Err(format!("{name} is said by the server itself"));
     }
     Ok(format!("{name}: {}", field_value(value.trim())?))

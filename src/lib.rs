@@ -18,6 +18,11 @@
 //!
 //! `docs/architecture.md` walks a request through them.
 
+pub use server::{Handle, Server};
+pub use service::Service;
+pub use service::http::{Handler, Response};
+pub use session::{Context, Session, Timeout, Wait};
+
 pub mod cli;
 pub mod config;
 pub mod files;

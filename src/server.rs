@@ -1,34 +1,125 @@
 //! From a configuration to a running server.
 
-use crate::config::{Config, Listen, StartError};
-use crate::model::{self, Limits, Listening, ModelRow, Serving, Share, Signals};
-use crate::net::{Bound, Listener};
+use crate::config::{AccessLog, Config, StartError};
+use crate::model::{self, Limits, Listening, ModelRow, Serving, Share, SignalSender, Signals};
+use crate::net::{Address, Bound, Listener};
 use crate::observe::LogFile;
-use crate::service;
+use crate::service::{self, Service};
 use crate::session::Counters;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A server that has everything it needs and listens already; connections wait until it [`run`](Server::run)s.
+///
+/// ```
+/// use evserve::service::http::{self, Handler, Response};
+/// use evserve::{config::Config, http1::Request, server::Server, session::Time};
+/// # use std::io::{Read, Write};
+///
+/// struct Hello;
+///
+/// impl Handler for Hello {
+///     fn answer(&self, _: &Request<'_>, _: &Time) -> Response {
+///         Response::text("Hello!\n")
+///     }
+/// }
+///
+/// let server = Server::builder()
+///     .model("threaded")
+///     .listen("127.0.0.1:0", |config| Ok(http::service(Hello, config)))?
+///     .start()?;
+/// let place = server.places()[0].to_string();
+/// let handle = server.handle()?;
+/// let running = std::thread::spawn(move || server.run());
+/// // ... until somebody has had enough:
+/// # let mut client = std::net::TcpStream::connect(place)?;
+/// # client.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+/// # let mut answer = String::new();
+/// # client.read_to_string(&mut answer)?;
+/// # assert!(answer.ends_with("Hello!\n"));
+/// handle.shutdown();
+/// running.join().expect("it ran")?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Server {
     model: &'static ModelRow,
     serving: Serving,
 }
 
-impl Server {
-    /// Makes the services ready and listens. Says at level info what is served, and where.
+/// What a server is to be made of.
+pub struct Builder {
+    config: Config,
+    wanted: Vec<Wanted>,
+}
+
+/// A service that is to listen somewhere.
+struct Wanted {
+    /// What stands before the address where a user writes it, such as `http=`.
+    label: String,
+    address: Address,
+    make: MakeService,
+}
+
+/// Makes a service, once for each loop.
+type MakeService = Box<dyn Fn(&Config) -> Result<Arc<dyn Service>, StartError>>;
+
+/// Ends a server from any thread.
+#[derive(Debug)]
+pub struct Handle(Vec<SignalSender>);
+
+impl Handle {
+    /// The same as SIGTERM: nothing more is accepted, what is under way may end. The second time, all ends at once.
+    pub fn shutdown(&self) {
+        self.0.iter().for_each(SignalSender::send);
+    }
+}
+
+impl Builder {
+    /// Listens at an address with a service, which `make` makes for each loop that `--workers` asks for.
+    ///
+    /// # Errors
+    /// If it is no address.
+    pub fn listen(
+        mut self,
+        address: &str,
+        make: impl Fn(&Config) -> Result<Arc<dyn Service>, StartError> + 'static,
+    ) -> Result<Builder, StartError> {
+        self.wanted.push(Wanted {
+            label: String::new(),
+            address: address.parse().map_err(StartError)?,
+            make: Box::new(make),
+        });
+        Ok(self)
+    }
+
+    /// Chooses a model by its name in [`model::MODELS`].
+    #[must_use]
+    pub fn model(mut self, name: &str) -> Builder {
+        self.config.model = name.into();
+        self
+    }
+
+    /// Chooses everything else, such as limits and timeouts.
+    #[must_use]
+    pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Builder {
+        change(&mut self.config);
+        self
+    }
+
+    /// Makes the services ready and listens. Says at level info what is served, and where. SIGINT and SIGTERM are
+    /// caught from now on.
     ///
     /// # Errors
     /// A sentence about what could not be had.
-    pub fn start(config: &Config) -> Result<Server, StartError> {
+    pub fn start(self) -> Result<Server, StartError> {
         let descriptors = raise_descriptor_limit();
-        let mut config = config.clone();
+        let mut config = self.config;
         config.http.cache_files = cache_files(&config, descriptors);
-        let config = &config;
         let model = model::find(&config.model)
             .ok_or_else(|| StartError(format!("there is no model `{}`", config.model)))?;
         let mut shares = Vec::new();
@@ -44,15 +135,15 @@ impl Server {
                 log,
             });
         }
-        for listen in &config.listen {
-            add(config, model, listen, &mut shares)?;
+        for wanted in &self.wanted {
+            add(&config, model, wanted, &mut shares)?;
         }
         Ok(Server {
             model,
             serving: Serving {
                 shares,
                 limits: Limits {
-                    max_connections: max_connections(config, descriptors),
+                    max_connections: max_connections(&config, descriptors),
                     threads: config.threads,
                     max_children: config.max_children,
                 },
@@ -60,8 +151,58 @@ impl Server {
             },
         })
     }
+}
 
-    /// Serves until SIGINT or SIGTERM ends it. Says at level info what was done.
+impl Server {
+    /// A server of one's own services, with the usual limits.
+    pub fn builder() -> Builder {
+        Builder {
+            config: Config {
+                access_log: AccessLog::Off,
+                ..Config::default()
+            },
+            wanted: Vec::new(),
+        }
+    }
+
+    /// The server that a configuration describes.
+    ///
+    /// # Errors
+    /// Those of [`Builder::start`].
+    pub fn start(config: &Config) -> Result<Server, StartError> {
+        let mut wanted = Vec::new();
+        for listen in &config.listen {
+            let row = service::find(&listen.service)
+                .ok_or_else(|| StartError(format!("there is no mode `{}`", listen.service)))?;
+            wanted.push(Wanted {
+                label: format!("{}=", listen.service),
+                address: listen.address.clone(),
+                make: Box::new(row.start),
+            });
+        }
+        let config = config.clone();
+        Builder { config, wanted }.start()
+    }
+
+    /// Where it listens, in the order in which that was asked for.
+    pub fn places(&self) -> Vec<Bound> {
+        let first = self.serving.shares.first();
+        let listening = first.map_or(&[][..], |share| &share.listening);
+        let bound = listening.iter().map(|one| one.listener.bound().clone());
+        bound.collect()
+    }
+
+    /// What ends it while it runs.
+    ///
+    /// # Errors
+    /// If no descriptor is free.
+    pub fn handle(&self) -> io::Result<Handle> {
+        let shares = self.serving.shares.iter();
+        let senders = shares.map(|share| share.signals.sender());
+        Ok(Handle(senders.collect::<io::Result<_>>()?))
+    }
+
+    /// Serves until SIGINT, SIGTERM or a [`Handle`] ends it. Says at level info what was done.
     ///
     /// # Errors
     /// If the model cannot go on.
@@ -81,15 +222,13 @@ impl Server {
 fn add(
     config: &Config,
     model: &ModelRow,
-    listen: &Listen,
+    wanted: &Wanted,
     shares: &mut [Share],
 ) -> Result<(), StartError> {
-    let row = service::find(&listen.service)
-        .ok_or_else(|| StartError(format!("there is no mode `{}`", listen.service)))?;
-    let listeners = Listener::bind_several(&listen.address, config.unix_mode, shares.len())
-        .map_err(|error| bind_error(listen, &error))?;
+    let listeners = Listener::bind_several(&wanted.address, config.unix_mode, shares.len())
+        .map_err(|error| bind_error(wanted, &error))?;
     for (index, (share, listener)) in shares.iter_mut().zip(listeners).enumerate() {
-        let service = (row.start)(config)?;
+        let service = (wanted.make)(config)?;
         if index == 0 {
             let place = match (listener.bound(), service.url_scheme()) {
                 (Bound::Tcp(address), Some(scheme)) => {
@@ -98,23 +237,23 @@ fn add(
                 (Bound::Tcp(address), None) => reachable(*address).to_string(),
                 (bound @ Bound::Unix(_), _) => bound.to_string(),
             };
-            let about = service.about();
-            log::info!("{}: {about} at {place} (model {})", row.name, config.model);
+            let (name, about) = (service.name(), service.about());
+            log::info!("{name}: {about} at {place} (model {})", config.model);
         }
         if model.is_loop && !service.speaks_first() {
             let result = listener.defer_accept();
-            result.map_err(|error| bind_error(listen, &error))?;
+            result.map_err(|error| bind_error(wanted, &error))?;
         }
         share.listening.push(Listening { listener, service });
     }
     Ok(())
 }
 
-fn bind_error(listen: &Listen, error: &io::Error) -> StartError {
+fn bind_error(wanted: &Wanted, error: &io::Error) -> StartError {
     let hint = match error.kind() {
         io::ErrorKind::AddrInUse => format!(
-            "; stop the program that uses the port, or take any free one with --listen {}=127.0.0.1:0",
-            listen.service
+            "; stop the program that uses it, or take any free port with --listen {}127.0.0.1:0",
+            wanted.label
         ),
         io::ErrorKind::PermissionDenied => {
             "; ports below 1024 need privileges, others do not".into()
@@ -124,7 +263,7 @@ fn bind_error(listen: &Listen, error: &io::Error) -> StartError {
     };
     StartError(format!(
         "cannot listen on {}: {error}{hint}",
-        listen.address
+        wanted.address
     ))
 }
 

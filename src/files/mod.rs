@@ -12,7 +12,7 @@ mod watch;
 pub use cache::{Cache, CacheLimits, Kept};
 pub use listing::{Format, Key, Listing, Order};
 pub use path::{PathError, RelativePath};
-pub use root::{Found, OpenFile, Refusal, Root};
+pub use root::{Found, OpenFile, Refusal, Root, regular_file_length};
 pub use trace::Trace;
 
 use std::path::Path;

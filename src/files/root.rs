@@ -249,6 +249,18 @@ impl OpenFile {
     }
 }
 
+/// The length in bytes of an open regular file.
+///
+/// # Errors
+/// Those of fstat(2), and [`io::ErrorKind::InvalidInput`] if it is no regular file.
+pub fn regular_file_length(file: impl AsFd) -> io::Result<u64> {
+    let stat = fs::fstat(file)?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Ok(u64::try_from(stat.st_size).unwrap_or(0)),
+        _ => Err(io::ErrorKind::InvalidInput.into()),
+    }
+}
+
 fn kind(stat: &Stat) -> Result<FileType, Refusal> {
     match FileType::from_raw_mode(stat.st_mode) {
         kind @ (FileType::RegularFile | FileType::Directory) => Ok(kind),

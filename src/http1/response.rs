@@ -39,6 +39,8 @@ pub struct ResponseHead<'a> {
     pub connection: Option<&'a str>,
     /// Whole lines to add, such as those of [`FileLines`].
     pub more: &'a [u8],
+    /// And these.
+    pub fields: &'a [u8],
 }
 
 impl<'a> ResponseHead<'a> {
@@ -58,6 +60,7 @@ impl<'a> ResponseHead<'a> {
             allow: None,
             connection: None,
             more: b"",
+            fields: b"",
         }
     }
 
@@ -80,6 +83,7 @@ impl<'a> ResponseHead<'a> {
         }
         self.write_content_fields(to)?;
         to.write_all(self.more)?;
+        to.write_all(self.fields)?;
         if let Some(connection) = self.connection {
             field(to, "Connection: ", connection.as_bytes())?;
         }
@@ -178,6 +182,27 @@ impl FileLines {
     pub fn all(&self) -> &[u8] {
         &self.lines
     }
+}
+
+/// True for the fields that are the server's own to say: two of them, or a wrong one, would break the connection or
+/// mislead caches.
+pub fn is_own_field(name: &str) -> bool {
+    const OWN: [&str; 13] = [
+        "accept-ranges",
+        "allow",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-range",
+        "content-type",
+        "date",
+        "etag",
+        "last-modified",
+        "location",
+        "transfer-encoding",
+        "vary",
+    ];
+    OWN.iter().any(|own| name.eq_ignore_ascii_case(own))
 }
 
 #[cfg(test)]

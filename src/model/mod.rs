@@ -14,7 +14,7 @@ mod signals;
 mod threaded;
 mod timeouts;
 
-pub use signals::Signals;
+pub use signals::{SignalSender, Signals};
 
 use crate::config::Timeouts;
 use crate::net::{self, Listener};

@@ -1,6 +1,7 @@
 //! Signals as bytes on a descriptor, so that whoever waits for descriptors need not wait for anything else.
 
 use rustix::io::{Errno, read};
+use rustix::net::SendFlags;
 use signal_hook::SigId;
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
@@ -12,7 +13,20 @@ use std::os::unix::net::UnixStream;
 #[derive(Debug)]
 pub struct Signals {
     receiver: UnixStream,
+    sender: UnixStream,
     actions: Vec<SigId>,
+}
+
+/// Does what a signal does, without one.
+#[derive(Debug)]
+pub struct SignalSender(UnixStream);
+
+impl SignalSender {
+    /// Whoever waits for signals hears one.
+    pub fn send(&self) {
+        // If there is no room, there are signals enough; if nobody listens any more, all is over.
+        let _ = rustix::net::send(&self.0, b"x", SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+    }
 }
 
 impl Signals {
@@ -39,7 +53,19 @@ impl Signals {
         for signal in signals {
             actions.push(pipe::register(*signal, sender.try_clone()?)?);
         }
-        Ok(Signals { receiver, actions })
+        Ok(Signals {
+            receiver,
+            sender,
+            actions,
+        })
+    }
+
+    /// What does the same as one of the signals.
+    ///
+    /// # Errors
+    /// If no descriptor is free.
+    pub fn sender(&self) -> io::Result<SignalSender> {
+        Ok(SignalSender(self.sender.try_clone()?))
     }
 
     /// How many have come since the last call.
@@ -59,6 +85,12 @@ impl Signals {
         for action in &self.actions {
             signal_hook::low_level::unregister(*action);
         }
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        self.ignore();
     }
 }
 

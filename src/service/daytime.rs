@@ -21,6 +21,10 @@ impl Service for Daytime {
         true
     }
 
+    fn name(&self) -> &str {
+        "daytime"
+    }
+
     fn about(&self) -> String {
         "the date and the time".into()
     }

@@ -20,6 +20,10 @@ impl Service for Echo {
         Box::new(Echo)
     }
 
+    fn name(&self) -> &str {
+        "echo"
+    }
+
     fn about(&self) -> String {
         "every byte back".into()
     }

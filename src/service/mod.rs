@@ -5,7 +5,7 @@
 
 mod daytime;
 mod echo;
-mod http;
+pub mod http;
 
 use crate::config::{Config, StartError};
 use crate::session::Session;
@@ -33,8 +33,13 @@ pub trait Service: Send + Sync {
     /// The notifier has become readable. Does not wait.
     fn notified(&self) {}
 
+    /// What it is called, in a word for the log.
+    fn name(&self) -> &str;
+
     /// What is served, in a few words for the log.
-    fn about(&self) -> String;
+    fn about(&self) -> String {
+        "a protocol of its own".into()
+    }
 
     /// The scheme of a URL to it, for services that browsers and curl know.
     fn url_scheme(&self) -> Option<&'static str> {

@@ -55,7 +55,9 @@ pub trait Session: Send {
     fn waits_for(&self) -> Wait;
 
     /// The name of its state, for people.
-    fn state(&self) -> &'static str;
+    fn state(&self) -> &'static str {
+        "open"
+    }
 }
 
 /// What a session waits for once its output is gone.

@@ -6,6 +6,8 @@ use crate::http1::{
     write_content_range,
 };
 use crate::session::{Body, Context, Source};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 /// The longest content that is copied behind its head, in bytes, so that other answers can follow it in the same call.
 /// Longer ones are sent from where they are.
@@ -27,6 +29,8 @@ pub(super) struct Answer {
     pub status: Status,
     /// Where the client is sent to.
     pub location: Option<String>,
+    /// Whole lines to add.
+    pub fields: Vec<u8>,
     /// The file that it is about.
     file: Option<Chosen>,
     content_type: Option<(&'static str, &'static str)>,
@@ -66,6 +70,7 @@ impl Answer {
         Answer {
             status,
             location: None,
+            fields: Vec::new(),
             file: None,
             content_type: Some(("text/plain", "; charset=utf-8")),
             content_range: None,
@@ -83,6 +88,25 @@ impl Answer {
             content: Content::Page(page),
             ..Answer::plain(Status::OK)
         }
+    }
+
+    /// The whole of an open file that has this length.
+    pub fn open_file(
+        file: OwnedFd,
+        length: u64,
+        content_type: (&'static str, &'static str),
+    ) -> Answer {
+        Answer {
+            content_type: Some(content_type),
+            length,
+            content: Content::Stretch(Source::File(Arc::new(file)), 0),
+            ..Answer::plain(Status::OK)
+        }
+    }
+
+    /// How much room its head takes beside what every head takes, in bytes.
+    pub fn extra_room(&self) -> usize {
+        self.location.as_ref().map_or(0, String::len) + self.fields.len()
     }
 
     /// What can be done, and nothing else.
@@ -212,6 +236,7 @@ impl Answer {
         };
         let head = ResponseHead {
             more: ready.unwrap_or(more.as_bytes()),
+            fields: &self.fields,
             connection,
             ..ResponseHead::new(self.status, &date)
         };

@@ -1,403 +1,83 @@
-//! Files over HTTP/1.1.
+//! HTTP/1.1: conversations, and what they are about.
 //!
-//! A session is always in one [`State`]. Answers to pipelined requests are gathered in the output until it is full or
-//! one of them has a body of its own. What to answer is the [`Site`]'s business; here it is said when, and what becomes
-//! of the connection.
+//! A [`Handler`] says what to answer to a request; [`service`] makes of it a service that can be listened with. Static
+//! files are one handler among others.
 
 mod answer;
+mod front;
 mod resource;
+mod response;
+mod session;
 mod site;
 
+pub use response::{Handler, Response};
+
 use super::Service;
-use crate::config::{AccessLog, Config, StartError};
-use crate::files::{Listing, Root};
-use crate::http1::{Body as RequestBody, BodyReader, HeadEnd, Request, Status, request_line};
-use crate::observe::access_log::{self, Record};
-use crate::session::{Body, Context, Session, Timeout, Wait};
-use answer::{Answer, CONTINUE, Parts};
-use site::{Decision, Site, Unlogged};
+use crate::config::{Config, StartError};
+use crate::files::Root;
+use crate::session::Session;
+use front::Front;
+use session::HttpSession;
+use site::Site;
 use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-/// What TCP sends at once, before anything is acknowledged, in bytes (RFC 6928: ten segments), less a head.
-const AT_ONCE: u64 = 12 * 1024;
+struct Http(Arc<Front>);
 
-struct Http(Arc<Site>);
+/// A service whose requests `handler` answers. Of `config`, the limits of requests, the fields to add and the access
+/// log count.
+pub fn service(handler: impl Handler + 'static, config: &Config) -> Arc<dyn Service> {
+    Arc::new(Http(Arc::new(Front::new(Box::new(handler), config))))
+}
 
-pub(super) fn start(config: &Config) -> Result<Arc<dyn Service>, StartError> {
+/// The files of `config`'s root, as its options for http have it.
+///
+/// # Errors
+/// A sentence about what cannot be served.
+pub fn files(config: &Config) -> Result<impl Handler + use<>, StartError> {
     let indexes = config.http.indexes.clone();
     let root = Root::open(&config.root, indexes).map_err(|error| {
         StartError(match error.kind() {
-            ErrorKind::Unsupported => {
-                "this kernel has no openat2(2), which keeps requests inside the \
-                                       root: Linux 5.6 or later is needed"
-                    .into()
-            }
+            ErrorKind::Unsupported => "this kernel has no openat2(2), which keeps requests \
+                                       inside the root: Linux 5.6 or later is needed"
+                .into(),
             _ => format!(
                 "cannot serve {}: {error}; name a directory that can be read",
                 config.root.display()
             ),
         })
     })?;
-    Ok(Arc::new(Http(Arc::new(Site::new(root, config)?))))
+    Site::new(root, config)
+}
+
+pub(super) fn start(config: &Config) -> Result<Arc<dyn Service>, StartError> {
+    Ok(service(files(config)?, config))
 }
 
 impl Service for Http {
     fn session(&self, peer: Option<IpAddr>) -> Box<dyn Session> {
-        Box::new(HttpSession {
-            site: self.0.clone(),
-            peer,
-            state: State::ReadingRequest,
-            head_end: HeadEnd::default(),
-            begun: false,
-            answered: false,
-            blank_line_seen: false,
-            last: None,
-            work: None,
-            unlogged: None,
-        })
+        Box::new(HttpSession::new(self.0.clone(), peer))
     }
 
     fn notifier(&self) -> Option<BorrowedFd<'_>> {
-        self.0.cache.notifier(&self.0.root)
+        self.0.handler.notifier()
     }
 
     fn notified(&self) {
-        self.0.cache.notified();
+        self.0.handler.notified();
+    }
+
+    fn name(&self) -> &str {
+        "http"
     }
 
     fn about(&self) -> String {
-        self.0.root.path().display().to_string()
+        self.0.handler.about()
     }
 
     fn url_scheme(&self) -> Option<&'static str> {
         Some("http")
-    }
-}
-
-/// Where a conversation stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// The last answer is out; a request is awaited or has come in part.
-    ReadingRequest,
-    /// A request's head has come, its body is still coming and is dropped.
-    ReadingBody,
-    /// A directory is being read, and its page made, slice by slice.
-    Listing,
-    /// An answer, or several, wait to be sent; the last one's head is among them.
-    WritingHead,
-    /// The last answer's head is out, its body is not.
-    StreamingFile,
-}
-
-struct HttpSession {
-    site: Arc<Site>,
-    peer: Option<IpAddr>,
-    state: State,
-    head_end: HeadEnd,
-    /// The next request's first byte has come.
-    begun: bool,
-    /// There has been a request.
-    answered: bool,
-    /// The one blank line before a request that RFC 9112 section 2.2 wants overlooked.
-    blank_line_seen: bool,
-    /// What comes after the last answer, once it is known to be the last.
-    last: Option<Wait>,
-    work: Option<Box<Work>>,
-    unlogged: Option<Box<Unlogged>>,
-}
-
-/// What takes a request longer than a moment.
-enum Work {
-    /// Its body is on its way. It is answered when that is over: a client may not read before it has sent.
-    Body { head: Box<[u8]>, reader: BodyReader },
-    /// Its answer is being made.
-    Listing {
-        head: Box<[u8]>,
-        listing: Box<Listing>,
-    },
-    /// Its answer goes out in parts.
-    Parts(Parts),
-}
-
-impl Session for HttpSession {
-    fn receive(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
-        if matches!(self.work.as_deref(), Some(Work::Body { .. })) {
-            return self.read_body(input, cx);
-        }
-        if cx.room() < self.site.answer_room {
-            return 0;
-        }
-        self.begun = true;
-        match self.head_end.find(input, self.site.options.max_head) {
-            Ok(None) => 0,
-            Ok(Some(2)) if !self.blank_line_seen => {
-                self.blank_line_seen = true;
-                2
-            }
-            Ok(Some(length)) => self.take_head(&input[..length], cx),
-            Err(status) => {
-                self.refuse(status, request_line(input), cx);
-                input.len()
-            }
-        }
-    }
-
-    fn sent(&mut self, cx: &mut Context<'_>) {
-        if !cx.output.is_empty() {
-            if cx.output.bytes().is_empty() {
-                self.state = State::StreamingFile;
-            }
-            return;
-        }
-        if let Some(Work::Parts(parts)) = self.work.as_deref_mut() {
-            if !parts.is_over() {
-                if let Some(body) = parts.put_next(cx) {
-                    cx.put_body(body);
-                }
-                return;
-            }
-            self.work = None;
-        }
-        self.state = match self.work {
-            Some(_) => State::ReadingBody,
-            None => State::ReadingRequest,
-        };
-        self.log_kept(0, cx);
-    }
-
-    fn proceed(&mut self, cx: &mut Context<'_>) {
-        let Some(Work::Listing { listing, .. }) = self.work.as_deref_mut() else {
-            return;
-        };
-        let Some(answer) = self.site.proceed(listing) else {
-            return;
-        };
-        let head = self.take_kept_head();
-        let line = request_line(&head);
-        match Request::parse(&head) {
-            Ok(request) => self.put(answer, Some(&request), true, line, cx),
-            Err(status) => self.refuse(status, line, cx),
-        }
-    }
-
-    fn timed_out(&mut self, timeout: Timeout, cx: &mut Context<'_>) {
-        if matches!(timeout, Timeout::Head | Timeout::Body) {
-            self.refuse(Status::REQUEST_TIMEOUT, b"", cx);
-        }
-    }
-
-    fn closed(&mut self, cx: &mut Context<'_>) {
-        let in_output = cx.output.body().map_or(0, Body::left);
-        let in_parts = match self.work.as_deref() {
-            Some(Work::Parts(parts)) => parts.unsent(),
-            _ => 0,
-        };
-        self.log_kept(in_output + in_parts, cx);
-    }
-
-    fn waits_for(&self) -> Wait {
-        match (self.last, self.work.as_deref()) {
-            (Some(wait), _) => wait,
-            (None, Some(Work::Listing { .. })) => Wait::Turn,
-            (None, Some(Work::Body { .. })) => Wait::Bytes(Timeout::Body),
-            (None, _) if self.begun => Wait::Bytes(Timeout::Head),
-            (None, _) if self.answered => Wait::Bytes(Timeout::Idle),
-            (None, _) => Wait::Bytes(Timeout::First),
-        }
-    }
-
-    fn state(&self) -> &'static str {
-        match self.state {
-            State::ReadingRequest => "reading request",
-            State::ReadingBody => "reading body",
-            State::Listing => "listing",
-            State::WritingHead => "writing head",
-            State::StreamingFile => "streaming file",
-        }
-    }
-}
-
-impl HttpSession {
-    /// Answers a complete head, or begins to read the body that follows it. Says how many bytes it took: 0 if there is
-    /// no room for the answer yet.
-    fn take_head(&mut self, head: &[u8], cx: &mut Context<'_>) -> usize {
-        let line = request_line(head);
-        let request = match Request::parse(head) {
-            Ok(request) => request,
-            Err(status) => {
-                self.refuse(status, line, cx);
-                return head.len();
-            }
-        };
-        if request.body == RequestBody::None {
-            return match self.answer(&request, head, cx) {
-                true => head.len(),
-                false => 0,
-            };
-        }
-        match BodyReader::new(request.body, self.site.options.max_body) {
-            Ok(reader) => {
-                if request.expects_continue {
-                    cx.put(CONTINUE);
-                }
-                self.state = State::ReadingBody;
-                self.work = Some(Box::new(Work::Body {
-                    head: head.into(),
-                    reader,
-                }));
-            }
-            Err(status) => self.put(Answer::plain(status), Some(&request), false, line, cx),
-        }
-        head.len()
-    }
-
-    fn read_body(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
-        // The answer must have room when the last byte has been taken.
-        let Some(Work::Body { reader, .. }) = self.work.as_deref_mut() else {
-            return 0;
-        };
-        if !cx.output.is_empty() {
-            return 0;
-        }
-        let taken = reader.take(input);
-        if taken.is_ok() && !reader.is_done() {
-            return taken.unwrap_or(0);
-        }
-        let head = self.take_kept_head();
-        match taken.and_then(|taken| Ok((taken, Request::parse(&head)?))) {
-            Ok((taken, request)) => {
-                self.answer(&request, &head, cx);
-                taken
-            }
-            Err(status) => {
-                self.refuse(status, request_line(&head), cx);
-                input.len()
-            }
-        }
-    }
-
-    /// The head of the request that was worked on, which is then no longer.
-    fn take_kept_head(&mut self) -> Box<[u8]> {
-        match self.work.take().map(|work| *work) {
-            Some(Work::Body { head, .. } | Work::Listing { head, .. }) => head,
-            Some(Work::Parts(_)) | None => Box::default(),
-        }
-    }
-
-    /// Answers a request that has come as a whole, or begins to make the answer. False if there is no room for it yet.
-    fn answer(&mut self, request: &Request<'_>, head: &[u8], cx: &mut Context<'_>) -> bool {
-        let decision = self.site.decide(request, &cx.worker.time);
-        match decision {
-            Decision::Answer(answer) => {
-                let room = self.site.answer_room + answer.location.as_ref().map_or(0, String::len);
-                if cx.room() < room && !cx.output.is_empty() {
-                    return false;
-                }
-                self.put(answer, Some(request), true, request_line(head), cx);
-            }
-            // What was gathered goes out first: the making can take a while.
-            Decision::List(_) if !cx.output.is_empty() => return false,
-            Decision::List(listing) => {
-                self.state = State::Listing;
-                self.work = Some(Box::new(Work::Listing {
-                    head: head.into(),
-                    listing,
-                }));
-            }
-        }
-        self.begun = false;
-        self.answered = true;
-        self.blank_line_seen = false;
-        true
-    }
-
-    /// Answers what cannot be understood. Where the next request begins is then unknown, so there is none.
-    fn refuse(&mut self, status: Status, line: &[u8], cx: &mut Context<'_>) {
-        self.put(Answer::plain(status), None, false, line, cx);
-    }
-
-    /// Puts out an answer. `is_read` says that the request and its body have been read to their end: what comes next is
-    /// another request.
-    fn put(
-        &mut self,
-        answer: Answer,
-        request: Option<&Request<'_>>,
-        is_read: bool,
-        line: &[u8],
-        cx: &mut Context<'_>,
-    ) {
-        let answer = self.site.dress(answer, &cx.worker.time);
-        let stays = is_read && !cx.worker.closing && request.is_some_and(|r| r.keep_alive);
-        let length = match line.starts_with(b"HEAD ") {
-            true => 0,
-            false => answer.length(),
-        };
-        if !stays {
-            // Whatever arrives after we have closed destroys what the client has not read by then. A short answer is
-            // with it before it can say anything more; and whoever asked for the end says nothing more (RFC 9112
-            // section 9.6), at least not while an answer of moderate length is on its way.
-            let asked = request.is_some_and(|r| !r.keep_alive);
-            let is_short = length == 0 || answer.is_short() || (asked && length <= AT_ONCE);
-            self.last = Some(match is_read && is_short {
-                true => Wait::Close,
-                false => Wait::Linger,
-            });
-        }
-        let more = &self.site.options.headers;
-        answer.put_head(request.map(|r| r.version), stays, more, cx);
-        self.state = State::WritingHead;
-        cx.worker.counters.requests += 1;
-        let status = answer.status;
-        let (body, parts) = match length {
-            0 => (None, None),
-            _ => answer.into_body(cx),
-        };
-        self.work = parts.map(|parts| Box::new(Work::Parts(*parts)));
-        if self.site.access_log != AccessLog::Off {
-            let record = Record {
-                peer: self.peer,
-                date: cx.worker.time.log_date(),
-                line,
-                status: status.code(),
-                referer: request.and_then(|r| r.referer),
-                user_agent: request.and_then(|r| r.user_agent),
-            };
-            self.log(&record, length, body.is_some(), cx);
-        }
-        if let Some(body) = body {
-            cx.put_body(body);
-        }
-    }
-
-    /// Writes the line of an answer into the access log, or, if its body has yet to be sent, keeps it until then.
-    fn log(&mut self, record: &Record<'_>, length: u64, unsent: bool, cx: &mut Context<'_>) {
-        let format = self.site.access_log;
-        if unsent {
-            let mut kept = self.site.spare_line();
-            record.begin(&mut kept.text);
-            kept.begin = kept.text.len();
-            record.end(format, &mut kept.text);
-            kept.length = length;
-            self.unlogged = Some(kept);
-        } else {
-            record.begin(&mut cx.worker.log);
-            access_log::number(length, &mut cx.worker.log);
-            record.end(format, &mut cx.worker.log);
-        }
-    }
-
-    /// Writes the line that was kept, if there is one, now that all but `unsent` bytes of the body are out.
-    fn log_kept(&mut self, unsent: u64, cx: &mut Context<'_>) {
-        if let Some(kept) = self.unlogged.take() {
-            let log = &mut cx.worker.log;
-            let (begin, end) = kept.text.split_at(kept.begin);
-            log.extend_from_slice(begin);
-            access_log::number(kept.length - unsent, log);
-            log.extend_from_slice(end);
-            self.site.take_back(kept);
-        }
     }
 }

@@ -1,8 +1,9 @@
-//! What a site answers to a request: the only place where `http1` and `files` meet.
+//! What a folder of files answers to a request: the only place where `http1` and `files` meet.
 
-use super::answer::{ANSWER_ROOM, Answer};
+use super::answer::Answer;
 use super::resource::{Chosen, Maker, Resource};
-use crate::config::{AccessLog, Config, Http, MAX_HEADERS, StartError};
+use super::response::{Handler, Made, Response, Task};
+use crate::config::{Config, Http, MAX_HEADERS, StartError};
 use crate::files::{
     Cache, CacheLimits, Format, Found, Kept, Key, Listing, OpenFile, Order, PathError, Refusal,
     RelativePath, Root, Trace,
@@ -11,48 +12,23 @@ use crate::http1::{CODINGS, Method, Request, Status, Verdict, media_weight};
 use crate::session::Time;
 use arrayvec::ArrayVec;
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 
 /// What a query has by the leniency of [`crate::http1::Target`] and a Location field may not have.
 const NOT_IN_A_QUERY: &AsciiSet = &CONTROLS.add(b'"').add(b'<').add(b'>').add(b'\\');
 
-/// How many log lines are kept for the next who needs one, and how long they may be, in bytes.
-const SPARE_LINES: usize = 64;
-const SPARE_LINE: usize = 1024;
-
-/// What all http sessions of a service share.
+/// A folder of files.
 pub(super) struct Site {
-    pub root: Root,
-    pub options: Http,
-    pub access_log: AccessLog,
-    pub cache: Cache<Resource>,
-    /// What any answer fits in that has no location.
-    pub answer_room: usize,
+    root: Arc<Root>,
+    options: Http,
+    cache: Cache<Resource>,
     /// The lines that options add to the head of an answer from a file.
     more: String,
     /// What is served where there is nothing.
     fallback: Option<Box<RelativePath>>,
     /// What is served with which status code.
     error_pages: Vec<(u16, Box<RelativePath>)>,
-    /// Log lines that nobody needs at the moment.
-    lines: Mutex<SpareLines>,
-}
-
-#[allow(
-    clippy::vec_box,
-    reason = "what is kept small is the session that holds a box"
-)]
-type SpareLines = Vec<Box<Unlogged>>;
-
-/// The log line of an answer whose body is on its way: it waits for the number of bytes.
-#[derive(Default)]
-pub(super) struct Unlogged {
-    /// The line without that number.
-    pub text: Vec<u8>,
-    /// Where the number belongs.
-    pub begin: usize,
-    /// The number, if all is sent.
-    pub length: u64,
 }
 
 impl Site {
@@ -78,62 +54,14 @@ impl Site {
                 bytes: options.cache_bytes,
                 files: options.cache_files,
             }),
-            lines: Mutex::default(),
-            root,
-            access_log: config.access_log,
-            answer_room: ANSWER_ROOM + more.len(),
+            root: Arc::new(root),
             more,
             options,
         })
     }
 
-    /// An empty line, one that has been used before if there is any.
-    pub fn spare_line(&self) -> Box<Unlogged> {
-        self.spare_lines().pop().unwrap_or_default()
-    }
-
-    /// Takes a line back that has been written out.
-    pub fn take_back(&self, mut line: Box<Unlogged>) {
-        line.text.clear();
-        line.text.shrink_to(SPARE_LINE);
-        let mut lines = self.spare_lines();
-        if lines.len() < SPARE_LINES {
-            lines.push(line);
-        }
-    }
-
-    fn spare_lines(&self) -> MutexGuard<'_, SpareLines> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What to answer. It opens files, and changes nothing.
-    pub fn decide(&self, request: &Request<'_>, time: &Time) -> Decision {
-        let decision = match request.method {
-            Method::Options => return Decision::Answer(Answer::options()),
-            Method::Get | Method::Head => self.look_up(request, time),
-            Method::Known | Method::Unknown => Err(Status::METHOD_NOT_ALLOWED),
-        };
-        decision.unwrap_or_else(|status| Decision::Answer(Answer::plain(status)))
-    }
-
-    /// Does a slice of a listing; the answer, once it is complete.
-    pub fn proceed(&self, listing: &mut Listing) -> Option<Answer> {
-        match listing.step(&self.root) {
-            Ok(None) => None,
-            Ok(Some(page)) => {
-                let mut answer = Answer::page(page, listing.format().media_type());
-                answer.vary = Some("Accept");
-                Some(answer)
-            }
-            Err(error) => {
-                log::error!("cannot list a directory: {error}");
-                Some(Answer::plain(Status::INTERNAL_SERVER_ERROR))
-            }
-        }
-    }
-
     /// Gives an answer that says only its status the page that is configured for that, if there is one.
-    pub fn dress(&self, answer: Answer, time: &Time) -> Answer {
+    fn dress(&self, answer: Answer, time: &Time) -> Answer {
         let mut pages = self.error_pages.iter();
         let page = pages.find(|(code, _)| *code == answer.status.code());
         match page.and_then(|(_, path)| self.configured(path, time)) {
@@ -142,13 +70,13 @@ impl Site {
         }
     }
 
-    fn look_up(&self, request: &Request<'_>, time: &Time) -> Result<Decision, Status> {
+    fn look_up(&self, request: &Request<'_>, time: &Time) -> Result<Made, Status> {
         let target = request.target.path;
         let now = time.now();
         // What is encoded could be taken for the name of something else.
         if !target.contains(&b'%') {
             if let Some(kept) = self.cache.get(&self.root, target, now) {
-                return Ok(Decision::Answer(file(request, kept)));
+                return Ok(Made::Answer(file(request, kept)));
             }
             if self.cache.is_missing(target, now) {
                 return self.fall_back(request, time);
@@ -166,27 +94,27 @@ impl Site {
         if *name != *target
             && let Some(kept) = self.cache.get(&self.root, &name, now)
         {
-            return Ok(Decision::Answer(file(request, kept)));
+            return Ok(Made::Answer(file(request, kept)));
         }
         let mut trace = Trace::new();
         match self.root.find(&mut path, &mut trace) {
             Ok(Found::File(found)) => {
                 let kept = self.remember(&name, found, &mut path, trace, time);
-                Ok(Decision::Answer(file(request, kept)))
+                Ok(Made::Answer(file(request, kept)))
             }
-            Ok(Found::DirectoryWithoutSlash) => Ok(Decision::Answer(redirect(request, &path))),
+            Ok(Found::DirectoryWithoutSlash) => Ok(Made::Answer(redirect(request, &path))),
             Ok(Found::Directory(_)) if !self.options.listing => Err(Status::FORBIDDEN),
             Ok(Found::Directory(directory)) => {
                 match request.conditions.verdict_without_validators() {
                     Verdict::Proceed => {}
-                    Verdict::NotModified => return Ok(Decision::Answer(Answer::not_modified())),
+                    Verdict::NotModified => return Ok(Made::Answer(Answer::not_modified())),
                     Verdict::PreconditionFailed => return Err(Status::PRECONDITION_FAILED),
                 }
                 let order = order(request, self.options.hidden);
                 let listing = Listing::begin(path, directory, order);
-                listing
-                    .map(|listing| Decision::List(Box::new(listing)))
-                    .map_err(|_| Status::INTERNAL_SERVER_ERROR)
+                let listing = listing.map_err(|_| Status::INTERNAL_SERVER_ERROR)?;
+                let root = self.root.clone();
+                Ok(Made::Later(Box::new(ListingTask { root, listing })))
             }
             Err(Refusal::NotFound) => {
                 self.cache.put_missing(&name, now);
@@ -196,11 +124,11 @@ impl Site {
         }
     }
 
-    fn fall_back(&self, request: &Request<'_>, time: &Time) -> Result<Decision, Status> {
+    fn fall_back(&self, request: &Request<'_>, time: &Time) -> Result<Made, Status> {
         let path = self.fallback.as_ref();
         let kept = path.and_then(|path| self.configured(path, time));
         let answer = kept.map(|kept| file(request, kept));
-        answer.map(Decision::Answer).ok_or(Status::NOT_FOUND)
+        answer.map(Made::Answer).ok_or(Status::NOT_FOUND)
     }
 
     /// What a path leads to that an option has named. It is remembered under a name that no request has.
@@ -251,12 +179,59 @@ fn file(request: &Request<'_>, kept: Arc<Kept<Resource>>) -> Answer {
     Answer::file(request, Chosen::new(kept, request.accept_encoding))
 }
 
-/// What is to be done about a request.
-pub(super) enum Decision {
-    /// This is the answer.
-    Answer(Answer),
-    /// The answer is yet to be made.
-    List(Box<Listing>),
+impl Handler for Site {
+    /// Opens files, and changes nothing.
+    fn answer(&self, request: &Request<'_>, time: &Time) -> Response {
+        let made = match request.method {
+            Method::Options => Ok(Made::Answer(Answer::options())),
+            Method::Get | Method::Head => self.look_up(request, time),
+            Method::Known | Method::Unknown => Err(Status::METHOD_NOT_ALLOWED),
+        };
+        let made = made.unwrap_or_else(|status| Made::Answer(Answer::plain(status)));
+        Response(match made {
+            Made::Answer(answer) => Made::Answer(self.dress(answer, time)),
+            later @ Made::Later(_) => later,
+        })
+    }
+
+    fn refusal(&self, status: Status, time: &Time) -> Response {
+        Response(Made::Answer(self.dress(Answer::plain(status), time)))
+    }
+
+    fn about(&self) -> String {
+        self.root.path().display().to_string()
+    }
+
+    fn notifier(&self) -> Option<BorrowedFd<'_>> {
+        self.cache.notifier(&self.root)
+    }
+
+    fn notified(&self) {
+        self.cache.notified();
+    }
+}
+
+/// A directory is read, and its page made, slice by slice.
+struct ListingTask {
+    root: Arc<Root>,
+    listing: Listing,
+}
+
+impl Task for ListingTask {
+    fn step(&mut self) -> Option<Answer> {
+        match self.listing.step(&self.root) {
+            Ok(None) => None,
+            Ok(Some(page)) => {
+                let mut answer = Answer::page(page, self.listing.format().media_type());
+                answer.vary = Some("Accept");
+                Some(answer)
+            }
+            Err(error) => {
+                log::error!("cannot list a directory: {error}");
+                Some(Answer::plain(Status::INTERNAL_SERVER_ERROR))
+            }
+        }
+    }
 }
 
 /// How the request wants a directory listed: what its query says (`sort=name|size|time`, `order=asc|desc`,

@@ -1,0 +1,80 @@
+//! A line server: it answers `Your msg = ...` to each line, and ends the conversation at `quit`.
+//!
+//!     cargo run --example lines [ADDRESS [MODEL]]          # 127.0.0.1:7009 and epoll unless said otherwise
+//!     nc 127.0.0.1 7009
+
+use evserve::{Context, Server, Service, Session, Timeout, Wait};
+use std::{env, error::Error, net::IpAddr, sync::Arc};
+
+/// The longest line, in bytes. Without a limit, a peer that never ends its line would fill the memory.
+const LONGEST: usize = 4096;
+
+struct Lines;
+
+struct Conversation {
+    lines: u64,
+    over: bool,
+}
+
+impl Service for Lines {
+    fn session(&self, _: Option<IpAddr>) -> Box<dyn Session> {
+        Box::new(Conversation {
+            lines: 0,
+            over: false,
+        })
+    }
+
+    fn speaks_first(&self) -> bool {
+        true
+    }
+
+    fn name(&self) -> &str {
+        "lines"
+    }
+}
+
+impl Session for Conversation {
+    fn open(&mut self, cx: &mut Context<'_>) {
+        cx.put(b"Say something; quit ends it.\n");
+    }
+
+    fn receive(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
+        let Some(end) = input.iter().position(|byte| *byte == b'\n') else {
+            if input.len() > LONGEST {
+                cx.put(b"That line is too long.\n");
+                self.over = true;
+            }
+            return 0;
+        };
+        let line = input[..end].trim_ascii_end();
+        let answer = [b"Your msg = ", line, b"\n"].concat();
+        if line == b"quit" {
+            cx.put(format!("Goodbye, after {} lines.\n", self.lines).as_bytes());
+            self.over = true;
+        } else if cx.room() < answer.len() {
+            return 0;
+        } else {
+            cx.put(&answer);
+            self.lines += 1;
+        }
+        end + 1
+    }
+
+    fn waits_for(&self) -> Wait {
+        match self.over {
+            true => Wait::Linger,
+            false => Wait::Bytes(Timeout::Idle),
+        }
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let address = env::args().nth(1).unwrap_or("127.0.0.1:7009".into());
+    let model = env::args().nth(2).unwrap_or("epoll".into());
+    let server = Server::builder()
+        .model(&model)
+        .listen(&address, |_| Ok(Arc::new(Lines)))?
+        .start()?;
+    println!("listening at {}", server.places()[0]);
+    Ok(server.run()?)
+}

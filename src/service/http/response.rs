@@ -1,0 +1,132 @@
+//! What a program says to a request: the public face of an answer.
+
+use super::answer::Answer;
+use crate::config::MAX_HEADERS;
+use crate::files::regular_file_length;
+use crate::http1::{Request, Status, is_own_field};
+use crate::session::Time;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+/// Says what to answer to requests; shared by all threads that serve it.
+///
+/// ```
+/// use evserve::http1::{Request, Status};
+/// use evserve::service::http::{Handler, Response};
+/// use evserve::session::Time;
+///
+/// struct Hello;
+///
+/// impl Handler for Hello {
+///     fn answer(&self, request: &Request<'_>, _: &Time) -> Response {
+///         match request.target.path {
+///             b"/" => Response::text("Hello!\n").header("X-Greeting", "yes"),
+///             _ => Response::status(Status::NOT_FOUND),
+///         }
+///     }
+/// }
+/// ```
+pub trait Handler: Send + Sync {
+    /// The answer to a request. Its body, if it had one, has been read and dropped. A HEAD request is answered like a
+    /// GET; the content is left out later. This is called between others' turns, so it must not wait for anything.
+    fn answer(&self, request: &Request<'_>, time: &Time) -> Response;
+
+    /// The answer to what could not be understood, came too slowly or was too long.
+    fn refusal(&self, status: Status, _time: &Time) -> Response {
+        Response::status(status)
+    }
+
+    /// What is served, in a few words for the log.
+    fn about(&self) -> String {
+        "a program's answers".into()
+    }
+
+    /// See [`Service::notifier`](crate::service::Service::notifier).
+    fn notifier(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// See [`Service::notified`](crate::service::Service::notified).
+    fn notified(&self) {}
+}
+
+/// An answer.
+pub struct Response(pub(super) Made);
+
+pub(super) enum Made {
+    Answer(Answer),
+    /// The answer is yet to be made.
+    Later(Box<dyn Task>),
+}
+
+/// An answer that takes longer to make than others should wait.
+pub(super) trait Task: Send {
+    /// Does a slice of the work; the answer, once it is complete.
+    fn step(&mut self) -> Option<Answer>;
+}
+
+impl Response {
+    /// A status in words.
+    pub fn status(status: Status) -> Response {
+        Response(Made::Answer(Answer::plain(status)))
+    }
+
+    /// 200 with bytes of this media type.
+    pub fn bytes(media_type: &'static str, bytes: impl Into<Vec<u8>>) -> Response {
+        let page = Answer::page(bytes.into(), (media_type, ""));
+        Response(Made::Answer(page))
+    }
+
+    /// 200 with plain text.
+    pub fn text(text: impl Into<String>) -> Response {
+        Response::bytes("text/plain; charset=utf-8", text.into())
+    }
+
+    /// 200 with a page.
+    pub fn html(page: impl Into<String>) -> Response {
+        Response::bytes("text/html; charset=utf-8", page.into())
+    }
+
+    /// 200 with the whole of a regular file, which goes out by sendfile(2).
+    ///
+    /// # Errors
+    /// Those of fstat(2), and [`io::ErrorKind::InvalidInput`] if it is no regular file.
+    pub fn file(media_type: &'static str, file: impl Into<OwnedFd>) -> io::Result<Response> {
+        let file = file.into();
+        let length = regular_file_length(&file)?;
+        let answer = Answer::open_file(file, length, (media_type, ""));
+        Ok(Response(Made::Answer(answer)))
+    }
+
+    /// The same with another status.
+    #[must_use]
+    pub fn with_status(mut self, status: Status) -> Response {
+        if let Made::Answer(answer) = &mut self.0 {
+            answer.status = status;
+        }
+        self
+    }
+
+    /// The same with a field more. Controls, which no value can have, become spaces. A field is left out, which is
+    /// logged as an error, if its name is none, if the server itself says it, such as Content-Length, or if there are
+    /// more than 4 KiB of them.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Response {
+        if let Made::Answer(answer) = &mut self.0 {
+            let in_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+            let is_name = !name.is_empty() && name.bytes().all(in_token);
+            let length = answer.fields.len() + name.len() + value.len() + 4;
+            if !is_name || is_own_field(name) || length > MAX_HEADERS {
+                log::error!("the field {name:?} cannot be added to an answer");
+                return self;
+            }
+            let name = name.bytes();
+            let value = value
+                .bytes()
+                .map(|b| if b.is_ascii_control() { b' ' } else { b });
+            let line = name.chain(*b": ").chain(value).chain(*b"\r\n");
+            answer.fields.extend(line);
+        }
+        self
+    }
+}

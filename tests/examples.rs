@@ -1,0 +1,165 @@
+//! The examples, each run as its header says, on every model.
+
+#![allow(missing_docs)]
+
+mod common;
+
+use common::{Client, on_every_model};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Once;
+
+struct Example(Child, SocketAddr);
+
+/// `cargo test --test examples` alone would build none of them.
+fn build() {
+    static BUILT: Once = Once::new();
+    BUILT.call_once(|| {
+        let mut command = Command::new(env!("CARGO"));
+        command.args(["build", "--quiet", "--locked", "--examples"]);
+        if !cfg!(debug_assertions) {
+            command.arg("--release");
+        }
+        assert!(command.status().expect("cargo is there").success());
+    });
+}
+
+impl Example {
+    fn start(name: &str, arguments: &[&str]) -> Example {
+        build();
+        let program = Path::new(env!("CARGO_BIN_EXE_evserve"));
+        let program = program
+            .parent()
+            .expect("a directory")
+            .join("examples")
+            .join(name);
+        let mut child = Command::new(program)
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it has been built");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("piped");
+        BufReader::new(stdout).read_line(&mut line).expect("a line");
+        let address = line.trim().strip_prefix("listening at ").expect(&line);
+        let address = address.parse().expect("an address");
+        Example(child, address)
+    }
+
+    /// Says something, then nothing more, and hears all that comes.
+    fn converse(&self, said: &[u8]) -> String {
+        let client = Client::connect(self.1);
+        let mut stream = client.stream();
+        stream.write_all(said).expect("said");
+        stream.shutdown(Shutdown::Write).expect("open");
+        let mut heard = String::new();
+        stream.read_to_string(&mut heard).expect("text");
+        heard
+    }
+
+    fn stop(mut self) {
+        let id = rustix::process::Pid::from_child(&self.0);
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("it runs");
+        assert!(self.0.wait().expect("it is our child").success());
+    }
+}
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn reverse() {
+    on_every_model(|model| {
+        let example = Example::start("reverse", &["127.0.0.1:0", model]);
+        assert_eq!(example.converse(b"abc\n\n123 x\nrest"), "cba\n\nx 321\n");
+        let long = format!("{}\n", "ab".repeat(10_000));
+        assert_eq!(
+            example.converse(long.repeat(20).as_bytes()),
+            format!("{}\n", "ba".repeat(10_000)).repeat(20)
+        );
+        example.stop();
+    });
+}
+
+#[test]
+fn lines() {
+    on_every_model(|model| {
+        let example = Example::start("lines", &["127.0.0.1:0", model]);
+        let greeting = "Say something; quit ends it.\n";
+        let heard = example.converse(b"a\r\nb c\nquit\nnot heard\n");
+        let expected = "Your msg = a\nYour msg = b c\nGoodbye, after 2 lines.\n";
+        assert_eq!(heard, format!("{greeting}{expected}"), "{model}");
+        let heard = example.converse(&[b'x'; 10_000]);
+        assert_eq!(
+            heard,
+            format!("{greeting}That line is too long.\n"),
+            "{model}"
+        );
+        example.stop();
+    });
+}
+
+#[test]
+fn picture() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("p.png");
+    let picture = common::pattern(700_000);
+    std::fs::write(&path, &picture).expect("written");
+    let path = path.to_str().expect("UTF-8");
+    on_every_model(|model| {
+        let raw = Example::start("picture", &[path, "raw", "127.0.0.1:0", model]);
+        for _ in 0..3 {
+            assert!(Client::connect(raw.1).rest() == picture, "{model}");
+        }
+        raw.stop();
+        let json = Example::start("picture", &[path, "json", "127.0.0.1:0", model]);
+        let text = Client::connect(json.1).rest();
+        let object: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+        assert_eq!(object["name"], "p.png");
+        let encoded = object["picture"].as_str().expect("text");
+        use base64::prelude::{BASE64_STANDARD, Engine};
+        assert!(BASE64_STANDARD.decode(encoded).expect("base64") == picture);
+        json.stop();
+    });
+}
+
+#[test]
+fn hello() {
+    on_every_model(|model| {
+        let example = Example::start("hello", &["127.0.0.1:0", model]);
+        let get = |target: &str| {
+            let mut client = Client::connect(example.1);
+            client.send(format!(
+                "GET {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+            ));
+            let answer = client.response();
+            assert_eq!(client.rest(), b"", "{model}: it closes");
+            answer
+        };
+        let answer = get("/hello?name=<you>");
+        let page = String::from_utf8(answer.body.clone()).expect("text");
+        assert!(page.contains("Hello, you! You are visitor "), "{page}");
+        assert_eq!(answer.field("Cache-Control"), Some("no-store"));
+        assert_eq!(
+            answer.field("Content-Type"),
+            Some("text/html; charset=utf-8")
+        );
+        if !["forking"].contains(&model) {
+            assert_eq!(get("/hello").field("X-Visits"), Some("2"), "{model}");
+        }
+        assert_eq!(get("/teapot").status, 403);
+        let style = std::fs::read("docs/site/style.css").expect("there");
+        assert!(get("/style.css").body == style, "files are beside it");
+        assert_eq!(get("/nothing").status, 404);
+        let mut client = Client::connect(example.1);
+        client.send("nonsense\r\n\r\n");
+        assert_eq!(client.response().status, 400);
+        example.stop();
+    });
+}
