@@ -3,7 +3,7 @@
 use crate::config::{AccessLog, Config, Http, Listen, MAX_HEADERS, Timeouts};
 use crate::http1::{LARGEST_HEAD, is_own_field};
 use crate::model::{self, MODELS, ModelRow};
-use crate::net::Address;
+use crate::net::{Address, Inherited};
 use crate::service::{self, SERVICES};
 use bytesize::ByteSize;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -136,16 +136,17 @@ pub struct Command {
     pub log_level: LevelFilter,
 }
 
-/// Reads the command line.
+/// Reads the command line. Sockets that were `inherited` are listened at too; their names choose the mode.
 ///
 /// # Errors
 /// clap's, for the user: print it and exit with its code (2 for usage, 0 for --help and --version).
 pub fn parse(
     arguments: impl IntoIterator<Item = std::ffi::OsString>,
+    inherited: Vec<Inherited>,
 ) -> Result<Command, clap::Error> {
     let options = Options::try_parse_from(arguments)?;
     let usage = |message| Options::command().error(ErrorKind::ValueValidation, message);
-    let listen = listen(&options.modes, &options.listen).map_err(usage)?;
+    let listen = listen(&options.modes, &options.listen, inherited).map_err(usage)?;
     check_model_options(&options).map_err(usage)?;
     let http = http(&options).map_err(usage)?;
     let default = Config::default();
@@ -235,16 +236,37 @@ fn check_model_options(options: &Options) -> Result<(), String> {
 }
 
 /// Which service listens where: each mode at least once, at its default port unless told otherwise.
-fn listen(modes: &[String], addresses: &[String]) -> Result<Vec<Listen>, String> {
-    let default = [SERVICES[0].name.to_owned()];
-    let given = if modes.is_empty() { &default } else { modes };
+fn listen(
+    given: &[String],
+    addresses: &[String],
+    inherited: Vec<Inherited>,
+) -> Result<Vec<Listen>, String> {
+    let named = inherited.iter().filter_map(|socket| socket.name.as_ref());
+    let named = named.filter(|name| service::find(name).is_some());
     let mut modes: Vec<String> = Vec::new();
-    for mode in given {
+    for mode in given.iter().chain(named) {
         if !modes.contains(mode) {
             modes.push(mode.clone());
         }
     }
+    if modes.is_empty() {
+        modes.push(SERVICES[0].name.to_owned());
+    }
     let mut listen = Vec::new();
+    for Inherited { name, address } in inherited {
+        let service = match (name, &modes[..]) {
+            (Some(name), _) if modes.contains(&name) => name,
+            (_, [mode]) => mode.clone(),
+            (name, _) => {
+                let name = name.unwrap_or("nothing".into());
+                return Err(format!(
+                    "the inherited socket {address} is called {name}, which is none of the modes: {}",
+                    modes.join(", ")
+                ));
+            }
+        };
+        listen.push(Listen { service, address });
+    }
     for text in addresses {
         let (service, address) = match (text.split_once('='), &modes[..]) {
             (Some((mode, address)), _) if modes.iter().any(|m| m == mode) => (mode, address),
@@ -379,7 +401,7 @@ mod tests {
 
     fn parsed(line: &str) -> Result<String, String> {
         let arguments = ["evserve"].into_iter().chain(line.split_whitespace());
-        parse(arguments.map(Into::into))
+        parse(arguments.map(Into::into), Vec::new())
             .map(|command| {
                 let listen = command.config.listen.iter();
                 let listen = listen.map(|l| format!("{}={}", l.service, l.address));

@@ -28,7 +28,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["model", "service", "session", "net", "config", "observe"],
     ),
     ("cli", &["model", "service", "http1", "net", "config"]),
-    ("main", &["cli", "server", "observe"]),
+    ("main", &["cli", "server", "observe", "net"]),
 ];
 
 /// Words, and the only places where they may stand.

@@ -12,6 +12,8 @@ mod daytime;
 mod echo;
 #[path = "wire/http.rs"]
 mod http;
+#[path = "wire/inherited.rs"]
+mod inherited;
 #[path = "wire/models.rs"]
 mod models;
 #[path = "wire/process.rs"]

@@ -1,27 +1,34 @@
 //! Addresses to listen on, as a user writes them.
 
+use super::listener::Bound;
+use socket2::SockRef;
 use std::fmt;
+use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// The longest path of a socket, in bytes (unix(7): 108 with the closing NUL).
 const LONGEST_PATH: usize = 107;
 
 /// An address to listen on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Address {
     text: String,
     place: Place,
 }
 
 /// What an address stands for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Place {
     /// TCP; the first of these that works is meant. Never empty.
     Tcp(Vec<SocketAddr>),
     /// A stream socket in the file system (unix(7)).
     Unix(PathBuf),
+    /// A socket that listens already.
+    Inherited(Arc<OwnedFd>, Bound),
 }
 
 impl Address {
@@ -32,6 +39,22 @@ impl Address {
             text: address.to_string(),
             place: Place::Tcp(vec![address]),
         }
+    }
+
+    /// That of a socket which listens already.
+    ///
+    /// # Errors
+    /// Those of getsockname(2).
+    pub fn inherited(socket: OwnedFd) -> io::Result<Address> {
+        let name = SockRef::from(&socket).local_addr()?;
+        let bound = match (name.as_socket(), name.as_pathname()) {
+            (Some(address), _) => Bound::Tcp(address),
+            (None, path) => Bound::Unix(path.unwrap_or(Path::new("")).into()),
+        };
+        Ok(Address {
+            text: bound.to_string(),
+            place: Place::Inherited(Arc::new(socket), bound),
+        })
     }
 
     /// What it stands for.
@@ -104,6 +127,7 @@ mod tests {
             match address.ok()?.place() {
                 Place::Tcp(candidates) => Some(candidates[0].to_string()),
                 Place::Unix(path) => Some(path.display().to_string()),
+                Place::Inherited(..) => None,
             }
         };
         let cases = [

@@ -83,6 +83,7 @@ impl Listener {
     pub fn bind(address: &Address, unix_mode: u32) -> io::Result<Listener> {
         let candidates = match address.place() {
             Place::Tcp(candidates) => candidates,
+            Place::Inherited(socket, bound) => return take_over(socket, bound),
             Place::Unix(path) => {
                 let (socket, file) = unix::listen(path, unix_mode)?;
                 return Ok(Listener {
@@ -104,7 +105,7 @@ impl Listener {
     }
 
     /// The same `count` times: several listeners on one port, among which the kernel spreads the connections
-    /// (SO_REUSEPORT), or several hands on the one socket that a path can have.
+    /// (SO_REUSEPORT), or several hands on the one socket that there is.
     ///
     /// # Errors
     /// Those of [`Listener::bind`].
@@ -117,7 +118,8 @@ impl Listener {
         if count == 1 {
             return Ok(vec![first]);
         }
-        if let Bound::Tcp(address) = first.bound {
+        if let (Bound::Tcp(address), Place::Tcp(_)) = (&first.bound, address.place()) {
+            let address = *address;
             // Sockets that share their port would also share it with a stranger's; that the first one got it alone
             // shows that nobody else has it.
             drop(first);
@@ -196,8 +198,7 @@ fn listen(address: SocketAddr, share_port: bool) -> io::Result<Listener> {
         // One listener for both families where all addresses are asked for.
         socket.set_only_v6(!address.ip().is_unspecified())?;
     }
-    socket.set_tcp_nodelay(true)?;
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
+    set_inherited_options(&socket)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     let address = socket
@@ -209,6 +210,26 @@ fn listen(address: SocketAddr, share_port: bool) -> io::Result<Listener> {
         bound: Bound::Tcp(address),
         _file: None,
     })
+}
+
+/// A socket that somebody else has made is used as if we had. Its file, if it has one, is not ours to remove.
+fn take_over(socket: &OwnedFd, bound: &Bound) -> io::Result<Listener> {
+    let socket = Socket::from(socket.try_clone()?);
+    socket.set_nonblocking(true)?;
+    if let Bound::Tcp(_) = bound {
+        set_inherited_options(&socket)?;
+    }
+    Ok(Listener {
+        socket: socket.into(),
+        bound: bound.clone(),
+        _file: None,
+    })
+}
+
+/// What accepted sockets inherit, so that no connection costs a call for it.
+fn set_inherited_options(socket: &Socket) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
 }
 
 fn no_such_family(errno: Errno) -> bool {

@@ -3,11 +3,13 @@
 //! This room knows no protocol, and nothing of who waits how.
 
 mod address;
+mod inherited;
 mod listener;
 mod transfer;
 mod unix;
 
 pub use address::{Address, Place};
+pub use inherited::{Inherited, inherited};
 pub use listener::{AcceptError, Bound, Listener};
 pub use transfer::{
     receive, receive_now, send, send_file, set_receive_timeout, set_send_timeout, shutdown_both,

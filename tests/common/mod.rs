@@ -69,8 +69,13 @@ impl Evserve {
     }
 
     pub fn spawn(mut command: Command, addresses: usize) -> Evserve {
+        command.stdin(Stdio::null());
+        Evserve::spawn_with_stdin(command, addresses)
+    }
+
+    /// The same with the standard input that the command has.
+    pub fn spawn_with_stdin(mut command: Command, addresses: usize) -> Evserve {
         let mut child = command
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

@@ -1,0 +1,40 @@
+//! Listening sockets that whoever started the program has made, as systemd does: sd_listen_fds(3).
+
+use super::Address;
+use listenfd::ListenFd;
+use std::io;
+use std::os::fd::OwnedFd;
+
+/// A socket that was there when the program began.
+#[derive(Debug)]
+pub struct Inherited {
+    /// What it is called, if it has a name (`FileDescriptorName=` of a systemd socket unit).
+    pub name: Option<String>,
+    /// Where it listens.
+    pub address: Address,
+}
+
+/// All of them. They can be taken once: the variables that tell of them are removed from the environment.
+///
+/// # Errors
+/// If one of them is no stream socket.
+pub fn inherited() -> io::Result<Vec<Inherited>> {
+    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let mut names = names.split(':');
+    let mut sockets = ListenFd::from_env();
+    (0..sockets.len())
+        .map(|index| {
+            // What systemd calls a socket without a name.
+            let name = names.next().filter(|name| !["", "unknown"].contains(name));
+            let socket = match sockets.take_tcp_listener(index) {
+                Ok(tcp) => tcp.map(OwnedFd::from),
+                Err(_) => sockets.take_unix_listener(index)?.map(OwnedFd::from),
+            };
+            let socket = socket.ok_or(io::ErrorKind::NotFound)?;
+            Ok(Inherited {
+                name: name.map(str::to_owned),
+                address: Address::inherited(socket)?,
+            })
+        })
+        .collect()
+}
