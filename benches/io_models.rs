@@ -26,6 +26,8 @@ mod options;
 mod own;
 #[path = "io_models/pace.rs"]
 mod pace;
+#[path = "io_models/plan.rs"]
+mod plan;
 #[path = "io_models/report.rs"]
 mod report;
 #[path = "io_models/results.rs"]
@@ -36,13 +38,13 @@ use clap::Parser;
 use contestant::Contestant;
 use experiments::Experiment;
 use lab::cores::Cores;
-use lab::progress::Progress;
 use lab::root::Root;
 use lab::wrk::Wrk;
 use lab::{Outcome, environment, page};
 use options::Options;
-use results::{Gap, Record, Results};
-use std::fs::{create_dir_all, write};
+use plan::Plan;
+use results::Results;
+use std::fs::{create_dir_all, rename, write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -89,8 +91,16 @@ fn compare(options: &Options) -> Outcome<bool> {
             .collect(),
         ..Results::default()
     };
-    measure_all(&bench, &contestants, &experiments, &mut results)?;
-    publish(options, &experiments, &results)?;
+    let plan = Plan::make(bench.pace, &contestants, &experiments, &mut results);
+    let ended = plan.carry_out(&bench, &mut results);
+    // What was measured until the user had enough is shown, but is no result to keep.
+    publish(
+        options,
+        options.write && ended.is_ok(),
+        &experiments,
+        &results,
+    )?;
+    ended?;
     Ok(results.faults.is_empty())
 }
 
@@ -124,92 +134,10 @@ fn surroundings(bench: &Bench) -> Vec<(String, String)> {
     all
 }
 
-/// Round after round, so that what changes on the machine meanwhile meets all alike.
-fn measure_all(
-    bench: &Bench,
-    contestants: &[Contestant],
-    experiments: &[&'static Experiment],
-    results: &mut Results,
-) -> Outcome<()> {
-    let pace = bench.pace;
-    let mut plan = Vec::new();
-    for round in 0..pace.rounds {
-        for experiment in experiments {
-            for step in experiment.steps(pace) {
-                let turn = |turn: usize| &contestants[(turn + round as usize) % contestants.len()];
-                plan.extend(
-                    (0..contestants.len()).map(|index| (round, *experiment, *step, turn(index))),
-                );
-            }
-        }
-    }
-    plan.retain(
-        |(_, experiment, step, contestant)| match (experiment.cannot)(contestant, *step) {
-            None => true,
-            Some(why) => {
-                results.leave_gap(gap(experiment, contestant, *step, why));
-                false
-            }
-        },
-    );
-    let seconds: f64 = plan
-        .iter()
-        .map(|(_, experiment, ..)| (experiment.seconds)(pace))
-        .sum();
-    eprintln!(
-        "{} measurements, about {:.0} min",
-        plan.len(),
-        (seconds / 60.0).ceil()
-    );
-    let mut progress = Progress::new(plan.len(), seconds)?;
-    for (round, experiment, step, contestant) in plan {
-        let (name, model) = (experiment.name, &contestant.name);
-        let what = format!("{name} at {step}, round {}: {model}", round + 1);
-        progress.next(&what, (experiment.seconds)(pace))?;
-        match (experiment.measure)(&bench.trial(contestant, step)) {
-            Ok(measurement) => {
-                if let Some(why) = measurement.none {
-                    results.leave_gap(gap(experiment, contestant, step, why));
-                }
-                results
-                    .records
-                    .extend(
-                        measurement
-                            .figures
-                            .into_iter()
-                            .map(|(figure, value)| Record {
-                                experiment: name,
-                                model: model.clone(),
-                                step,
-                                round: round + 1,
-                                figure,
-                                value,
-                            }),
-                    );
-            }
-            Err(fault) => {
-                progress.end();
-                eprintln!("io_models: {what}: {fault}");
-                results.faults.push(format!("{what}: {fault}"));
-            }
-        }
-    }
-    progress.end();
-    Ok(())
-}
-
-fn gap(experiment: &'static Experiment, contestant: &Contestant, step: u64, why: String) -> Gap {
-    Gap {
-        experiment: experiment.name,
-        model: contestant.name.clone(),
-        step,
-        why,
-    }
-}
-
 /// Puts the result where it belongs.
 fn publish(
     options: &Options,
+    to_docs: bool,
     experiments: &[&'static Experiment],
     results: &Results,
 ) -> Outcome<()> {
@@ -217,12 +145,17 @@ fn publish(
     let pictures = report::pictures(results, experiments, pace)?;
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
     let mut places = vec![folder()];
-    if options.write {
+    if to_docs {
         places.push(docs.join("io-models"));
     }
     for place in &places {
         create_dir_all(place)?;
-        write(place.join("results.csv"), results.csv())?;
+        let csv = place.join("results.csv");
+        if csv.is_file() {
+            // Two runs say more than one: what they do not agree on is not known.
+            rename(&csv, place.join("results-before.csv"))?;
+        }
+        write(csv, results.csv())?;
         let json = serde_json::to_string_pretty(&results.json(experiments))?;
         write(place.join("results.json"), json + "\n")?;
         write(
@@ -234,7 +167,7 @@ fn publish(
         }
         println!("written to {}", place.join("report.html").display());
     }
-    if options.write {
+    if to_docs {
         let course = docs.join("io-models.md");
         page::fill(&course, "environment", &report::environment(results))?;
         for experiment in experiments {

@@ -19,6 +19,9 @@ pub const ARGUMENT: &str = "keep-company";
 const SIP_BYTES: usize = 4 * 1024;
 const SIP_PAUSE: Duration = Duration::from_millis(100);
 
+/// How many idle clients come at once.
+const GROUP: usize = 256;
+
 /// The receive buffer that a slow reader asks for, so that the kernel does not read in its place.
 const SLOW_BUFFER_BYTES: usize = 8 * 1024;
 
@@ -78,23 +81,37 @@ pub fn run(arguments: &[String]) -> Outcome<()> {
     Ok(())
 }
 
-/// Those who have had an answer, as many as can be.
+/// Those who have had an answer, as many as can be. They come in groups: where each turn of a server costs the more the
+/// more of them are there, it is not to be paid for each.
 fn idlers(address: SocketAddr, company: &Company) -> (Vec<Client>, Option<String>) {
     let request = format!("HEAD {} HTTP/1.1\r\nHost: {address}\r\n\r\n", company.small);
     let mut idle = Vec::new();
-    let one = || -> Outcome<Client> {
-        let mut client = Client::connect(address)?;
-        client.send(request.as_bytes())?;
-        client.receive(true)?;
-        Ok(client)
-    };
-    for _ in 0..company.idle {
-        match one() {
-            Ok(client) => idle.push(client),
-            Err(fault) => return (idle, Some(fault.to_string())),
+    while idle.len() < company.idle {
+        let count = GROUP.min(company.idle - idle.len());
+        if let Err(fault) = come_together(address, &request, count, &mut idle) {
+            return (idle, Some(fault.to_string()));
         }
     }
     (idle, None)
+}
+
+fn come_together(
+    address: SocketAddr,
+    request: &str,
+    count: usize,
+    idle: &mut Vec<Client>,
+) -> Outcome<()> {
+    let mut group = Vec::new();
+    for _ in 0..count {
+        let mut client = Client::connect(address)?;
+        client.send(request.as_bytes())?;
+        group.push(client);
+    }
+    for mut client in group {
+        client.receive(true)?;
+        idle.push(client);
+    }
+    Ok(())
 }
 
 fn slow_reader(address: SocketAddr, path: &str) -> Outcome<TcpStream> {

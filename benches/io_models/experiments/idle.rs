@@ -12,8 +12,13 @@ const BUSY: usize = 8;
 /// What all busy clients ask for together, in requests a second.
 const RATE: f64 = 2000.0;
 
-pub fn seconds(pace: &Pace) -> f64 {
-    0.3 + 2.0 * generator_seconds(pace)
+pub fn seconds(pace: &Pace, idle: u64) -> f64 {
+    coming_seconds(idle) + 2.0 * generator_seconds(pace, idle)
+}
+
+/// About how long so many idle connections take to come and to go.
+pub fn coming_seconds(idle: u64) -> f64 {
+    0.1 + idle as f64 / 5000.0
 }
 
 pub fn measure(trial: &Trial<'_>) -> Outcome<Measurement> {
