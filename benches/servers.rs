@@ -14,8 +14,6 @@ mod check;
 mod options;
 #[path = "servers/peers.rs"]
 mod peers;
-#[path = "servers/progress.rs"]
-mod progress;
 #[path = "servers/report.rs"]
 mod report;
 #[path = "servers/stub.rs"]
@@ -27,12 +25,12 @@ mod workload;
 
 use clap::Parser;
 use lab::cores::Cores;
+use lab::progress::Progress;
 use lab::root::Root;
 use lab::wrk::Wrk;
 use lab::{Outcome, environment, page};
 use options::Options;
 use peers::PEERS;
-use progress::Progress;
 use std::fs::{File, create_dir_all, write};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -65,8 +63,8 @@ fn compare(options: &Options) -> Outcome<bool> {
     let mut bench = prepare(options)?;
     let environment = enter_all(&mut bench, options)?;
     let workloads = options.workloads();
-    let mut progress =
-        Progress::new(workloads.len() * bench.contestants() * options.rounds as usize)?;
+    let trials = workloads.len() * bench.contestants() * options.rounds as usize;
+    let mut progress = Progress::new(trials, trials as f64)?;
     let folder = folder();
     create_dir_all(&folder)?;
     let mut csv = File::create(folder.join("results.csv"))?;

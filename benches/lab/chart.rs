@@ -20,6 +20,7 @@ const COLOURS: &[RGBColor] = &[
     RGBColor(86, 180, 233),
     RGBColor(213, 94, 0),
     RGBColor(120, 120, 120),
+    RGBColor(0, 0, 0),
 ];
 
 /// What to draw.
@@ -36,7 +37,7 @@ pub struct Chart<'a> {
     pub limit: f64,
 }
 
-type Canvas<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+pub(super) type Canvas<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
 impl Chart<'_> {
     /// # Errors
@@ -112,12 +113,19 @@ impl Chart<'_> {
     }
 }
 
-fn colour(index: usize) -> RGBColor {
+/// The colour of a series.
+pub(super) fn colour(index: usize) -> RGBColor {
     COLOURS[index % COLOURS.len()]
 }
 
 /// Writes at a point which is in the middle of the line's height.
-fn write(canvas: &Canvas<'_>, text: &str, at: (i32, i32), size: i32, side: HPos) -> Outcome<()> {
+pub(super) fn write(
+    canvas: &Canvas<'_>,
+    text: &str,
+    at: (i32, i32),
+    size: i32,
+    side: HPos,
+) -> Outcome<()> {
     let style = TextStyle::from(("sans-serif", size)).pos(Pos::new(side, VPos::Center));
     Ok(canvas.draw(&Text::new(text.to_owned(), at, style))?)
 }

@@ -28,6 +28,16 @@ impl Cores {
     }
 }
 
+/// Lets the calling thread run on this core only.
+///
+/// # Errors
+/// Those of sched_setaffinity(2).
+pub fn stay_on(core: usize) -> io::Result<()> {
+    let mut only = CpuSet::new();
+    only.set(core);
+    Ok(sched_setaffinity(None, &only)?)
+}
+
 /// Starts a program that may run on this core only, as may all that it starts itself.
 ///
 /// A child inherits the affinity of the thread that makes it; so this thread goes there for a moment, which needs no
@@ -37,9 +47,7 @@ impl Cores {
 /// Those of sched_setaffinity(2) and of starting the program.
 pub fn spawn_on(core: usize, command: &mut Command) -> io::Result<Child> {
     let before = sched_getaffinity(None)?;
-    let mut only = CpuSet::new();
-    only.set(core);
-    sched_setaffinity(None, &only)?;
+    stay_on(core)?;
     let child = command.spawn();
     sched_setaffinity(None, &before)?;
     child

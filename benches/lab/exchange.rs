@@ -1,7 +1,7 @@
 //! A plain client: it sends bytes and reads answers to the last byte, so that what a server sends can be compared.
 
 use super::Outcome;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -41,9 +41,17 @@ impl Client {
     /// # Errors
     /// Those of connect(2).
     pub fn connect(address: SocketAddr) -> Outcome<Client> {
-        let stream = TcpStream::connect_timeout(&address, LIMIT)?;
-        stream.set_read_timeout(Some(LIMIT))?;
-        stream.set_write_timeout(Some(LIMIT))?;
+        Client::connect_with(address, LIMIT)
+    }
+
+    /// One that waits for nothing longer than this.
+    ///
+    /// # Errors
+    /// Those of connect(2).
+    pub fn connect_with(address: SocketAddr, limit: Duration) -> Outcome<Client> {
+        let stream = TcpStream::connect_timeout(&address, limit)?;
+        stream.set_read_timeout(Some(limit))?;
+        stream.set_write_timeout(Some(limit))?;
         Ok(Client(BufReader::new(stream)))
     }
 
@@ -87,6 +95,15 @@ impl Client {
             self.0.read_exact(&mut answer.body)?;
         }
         Ok(answer)
+    }
+
+    /// Whether the server has not closed, as far as is known by now.
+    pub fn is_open(&self) -> bool {
+        let stream = self.0.get_ref();
+        let peeked = stream
+            .set_nonblocking(true)
+            .and_then(|()| stream.peek(&mut [0]));
+        matches!(peeked, Err(error) if error.kind() == ErrorKind::WouldBlock)
     }
 
     /// Waits until the server closes.

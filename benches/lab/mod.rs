@@ -10,17 +10,24 @@
 //! - [`root`]: the files that are served
 //! - [`exchange`]: a plain client that reads an answer to the last byte
 //! - [`wrk`]: load, and what the load generator saw
+//! - [`progress`]: what is being measured, and what remains
 //! - [`statistics`]: best, median, and the median of ratios
 //! - [`environment`]: the machine, in a few lines
 //! - [`page`]: Markdown tables, and the place in a page that a benchmark fills
 //! - [`chart`]: bars as SVG
+//! - [`lines`]: lines as SVG
+
+// Each benchmark takes what it needs.
+#![allow(dead_code)]
 
 pub mod chart;
 pub mod cores;
 pub mod cpu_time;
 pub mod environment;
 pub mod exchange;
+pub mod lines;
 pub mod page;
+pub mod progress;
 pub mod root;
 pub mod server;
 pub mod statistics;

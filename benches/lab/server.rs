@@ -62,6 +62,23 @@ impl Server {
         Ok(server)
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it and waits for its end; what it has said is in its log then.
+    ///
+    /// # Errors
+    /// It does not end in time.
+    pub fn end(mut self) -> Outcome<()> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM)?;
+        match ended_within(&mut self.child, END_LIMIT)? {
+            Some(_) => Ok(()),
+            None => Err("the server does not end".into()),
+        }
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -93,6 +110,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return;
+        }
         let processes = tree(self.child.id());
         let tell = |id: &u32, signal| Pid::from_raw(*id as i32).map(|id| kill_process(id, signal));
         let _ = tell(&self.child.id(), Signal::TERM);

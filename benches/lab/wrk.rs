@@ -7,6 +7,7 @@ use std::fmt::Write;
 use std::fs::write;
 use std::io::Read;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -44,7 +45,7 @@ pub struct Load<'a> {
     /// What every answer is to be.
     pub status: u16,
     /// How long every answer is to be on the wire, with its head.
-    pub answer_bytes: usize,
+    pub answer_bytes: RangeInclusive<usize>,
 }
 
 /// What came of it.
@@ -152,10 +153,10 @@ impl Load<'_> {
         // wrk cannot tell a 304 from a 200, but these have different lengths. What was under way at the end is in the
         // bytes and not in the requests.
         let (least, under_way) = (
-            requests * self.answer_bytes as u64,
-            self.connections * self.pipelined,
+            requests * *self.answer_bytes.start() as u64,
+            (self.connections * self.pipelined) as u64,
         );
-        let most = least + (under_way * self.answer_bytes) as u64;
+        let most = (requests + under_way) * *self.answer_bytes.end() as u64;
         if !(least..=most).contains(bytes) {
             return Err(format!(
                 "{requests} answers came as {bytes} bytes, not as {least} to {most}"

@@ -4,11 +4,11 @@ use super::check::{Checked, check};
 use super::lab::Outcome;
 use super::lab::cores::Cores;
 use super::lab::cpu_time::Used;
+use super::lab::progress::Progress;
 use super::lab::root::Root;
 use super::lab::server::{Server, free_address};
 use super::lab::wrk::{Load, Traffic, Wrk};
 use super::peers::{EVSERVE, Peer, Place};
-use super::progress::Progress;
 use super::stub::Constant;
 use super::workload::{Ask, Workload};
 
@@ -129,7 +129,8 @@ impl Bench {
             let count = field.len();
             for turn in 0..count {
                 let contestant = &mut field[(turn + round as usize) % count];
-                progress.next(workload.title, round, contestant.name)?;
+                let (title, name) = (workload.title, contestant.name);
+                progress.next(&format!("{title}, round {}: {name}", round + 1), 1.0)?;
                 let trial = contestant.run(workload, &self.wrk, self.seconds);
                 if let Err(fault) = &trial {
                     faults.push(format!("{}, round {}: {fault}", contestant.name, round + 1));
@@ -190,7 +191,7 @@ impl Contestant<'_> {
             pipelined: workload.pipelined,
             seconds,
             status: workload.status(),
-            answer_bytes: self.checked.answer_bytes,
+            answer_bytes: self.checked.answer_bytes..=self.checked.answer_bytes,
         })?;
         let used = self.server.cpu_time()?.since(&before);
         Ok(Trial { traffic, used })

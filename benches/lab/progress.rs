@@ -1,6 +1,6 @@
 //! Says on the standard error what is being measured and what remains, and hears when the user has had enough.
 
-use super::lab::Outcome;
+use super::Outcome;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag::register;
 use std::io::{IsTerminal, stderr};
@@ -13,16 +13,19 @@ pub struct Progress {
     begin: Instant,
     done: usize,
     total: usize,
+    /// What each measurement is expected to take, in any unit: what the done ones were, and all are.
+    weight_done: f64,
+    weight: f64,
     stop: Arc<AtomicBool>,
 }
 
 impl Progress {
-    /// For so many measurements. From here on SIGINT and SIGTERM end the benchmark after the current one, so that no
+    /// For so many measurements, which together weigh as much as this. From here on SIGINT and SIGTERM end the benchmark after the current one, so that no
     /// server stays behind.
     ///
     /// # Errors
     /// Those of sigaction(2).
-    pub fn new(total: usize) -> Outcome<Progress> {
+    pub fn new(total: usize, weight: f64) -> Outcome<Progress> {
         let stop = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             register(signal, Arc::clone(&stop))?;
@@ -31,27 +34,26 @@ impl Progress {
             begin: Instant::now(),
             done: 0,
             total,
+            weight_done: 0.0,
+            weight,
             stop,
         })
     }
 
-    /// Says that the next measurement begins.
+    /// Says that the next measurement begins, and which one it is; it weighs as much as this.
     ///
     /// # Errors
     /// The user wants to stop.
-    pub fn next(&mut self, workload: &str, round: u32, server: &str) -> Outcome<()> {
+    pub fn next(&mut self, what: &str, weight: f64) -> Outcome<()> {
         if self.stop.load(Ordering::Relaxed) {
             return Err("stopped by a signal".into());
         }
-        let each = self.begin.elapsed().checked_div(self.done as u32);
-        let left = each.map(|each| each * (self.total - self.done.min(self.total)) as u32);
+        let rest = (self.weight - self.weight_done).max(0.0);
+        let left = (self.done > 0).then(|| self.begin.elapsed().mul_f64(rest / self.weight_done));
         self.done += 1;
+        self.weight_done += weight;
         let (done, total) = (self.done, self.total);
-        let line = format!(
-            "[{done}/{total}] {workload}, round {}: {server}{}",
-            round + 1,
-            shown(left)
-        );
+        let line = format!("[{done}/{total}] {what}{}", shown(left));
         if stderr().is_terminal() {
             eprint!("\r\x1b[K{line}");
         } else {

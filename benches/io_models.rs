@@ -1,0 +1,185 @@
+//! The I/O models side by side: `cargo bench --bench io_models`, or with `-- --quick` for a first look. With `-- --write`
+//! the result goes into docs/io-models.md, which also says what it means.
+//!
+//! Each model serves on one core, and load comes from another. Every measurement has a server of its own; the models
+//! take turns at each step of each experiment (`io_models/experiments/mod.rs`), and all of that for several rounds.
+
+#![allow(missing_docs)]
+
+mod lab;
+
+#[path = "io_models/bench.rs"]
+mod bench;
+#[path = "io_models/calls.rs"]
+mod calls;
+#[path = "io_models/company.rs"]
+mod company;
+#[path = "io_models/contestant.rs"]
+mod contestant;
+#[path = "io_models/experiments/mod.rs"]
+mod experiments;
+#[path = "io_models/load/mod.rs"]
+mod load;
+#[path = "io_models/options.rs"]
+mod options;
+#[path = "io_models/own.rs"]
+mod own;
+#[path = "io_models/pace.rs"]
+mod pace;
+#[path = "io_models/plan.rs"]
+mod plan;
+#[path = "io_models/report.rs"]
+mod report;
+#[path = "io_models/results.rs"]
+mod results;
+
+use bench::{Bench, FILES};
+use clap::Parser;
+use contestant::Contestant;
+use experiments::Experiment;
+use lab::cores::Cores;
+use lab::root::Root;
+use lab::wrk::Wrk;
+use lab::{Outcome, environment, page};
+use options::Options;
+use plan::Plan;
+use results::Results;
+use std::fs::{create_dir_all, rename, write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match arguments.split_first() {
+        Some((first, rest)) if first == load::ARGUMENT => load::run(rest).map(|()| true),
+        Some((first, rest)) if first == company::ARGUMENT => company::run(rest).map(|()| true),
+        _ => compare(&Options::parse()),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(fault) => {
+            eprintln!("io_models: {fault}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The whole benchmark; whether nothing failed.
+fn compare(options: &Options) -> Outcome<bool> {
+    if !options.bench {
+        // `cargo test --all-targets` starts benchmarks too, and nobody wants to wait for this one there.
+        println!("this takes minutes: run it with `cargo bench --bench io_models`");
+        return Ok(true);
+    }
+    let contestants = Contestant::chosen(&options.model)?;
+    let cores = Cores::choose()?;
+    let root = Root::make(FILES)?;
+    let wrk = Wrk::find(cores.load, root.beside().to_owned())?;
+    let bench = Bench {
+        cores,
+        root,
+        wrk,
+        pace: options.pace(),
+    };
+    let experiments = options.experiments();
+    let mut results = Results {
+        environment: surroundings(&bench),
+        models: contestants
+            .iter()
+            .map(|one| (one.name.clone(), one.kind))
+            .collect(),
+        ..Results::default()
+    };
+    let plan = Plan::make(bench.pace, &contestants, &experiments, &mut results);
+    let ended = plan.carry_out(&bench, &mut results);
+    // What was measured until the user had enough is shown, but is no result to keep.
+    publish(
+        options,
+        options.write && ended.is_ok(),
+        &experiments,
+        &results,
+    )?;
+    ended?;
+    Ok(results.faults.is_empty())
+}
+
+fn surroundings(bench: &Bench) -> Vec<(String, String)> {
+    let mut all = environment::machine();
+    let perf = environment::version("perf", "--version");
+    let evserve = environment::version(env!("CARGO_BIN_EXE_evserve"), "--version");
+    let programs: Vec<_> = [evserve, bench.wrk.version(), perf]
+        .into_iter()
+        .flatten()
+        .collect();
+    let mut add = |what: &str, says: String| all.push((what.to_owned(), says));
+    add("programs", programs.join(", "));
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let shown = |limit: Option<u64>| limit.map_or("none".to_owned(), |limit| limit.to_string());
+    add(
+        "limit of open files",
+        format!("{}, at most {}", shown(files.current), shown(files.maximum)),
+    );
+    let pace = bench.pace;
+    let (name, rounds, run, seconds) = (
+        pace.name,
+        pace.rounds,
+        pace.run.as_millis(),
+        pace.wrk_seconds,
+    );
+    add(
+        "run",
+        format!("{name}: {rounds} rounds, measurements of {run} ms, by wrk of {seconds} s"),
+    );
+    all
+}
+
+/// Puts the result where it belongs.
+fn publish(
+    options: &Options,
+    to_docs: bool,
+    experiments: &[&'static Experiment],
+    results: &Results,
+) -> Outcome<()> {
+    let pace = options.pace();
+    let pictures = report::pictures(results, experiments, pace)?;
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let mut places = vec![folder()];
+    if to_docs {
+        places.push(docs.join("io-models"));
+    }
+    for place in &places {
+        create_dir_all(place)?;
+        let csv = place.join("results.csv");
+        if csv.is_file() {
+            // Two runs say more than one: what they do not agree on is not known.
+            rename(&csv, place.join("results-before.csv"))?;
+        }
+        write(csv, results.csv())?;
+        let json = serde_json::to_string_pretty(&results.json(experiments))?;
+        write(place.join("results.json"), json + "\n")?;
+        write(
+            place.join("report.html"),
+            report::page(results, experiments, &pictures, pace),
+        )?;
+        for picture in &pictures {
+            write(place.join(picture.file()), &picture.svg)?;
+        }
+        println!("written to {}", place.join("report.html").display());
+    }
+    if to_docs {
+        let course = docs.join("io-models.md");
+        page::fill(&course, "environment", &report::environment(results))?;
+        for experiment in experiments {
+            let shown = report::markdown(results, experiment, &pictures, "io-models", pace);
+            page::fill(&course, experiment.name, &shown)?;
+        }
+    }
+    Ok(())
+}
+
+/// `target/io_models`, wherever the target directory is.
+fn folder() -> PathBuf {
+    let temporary = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    temporary.parent().unwrap_or(temporary).join("io_models")
+}

@@ -1,0 +1,93 @@
+//! What a request takes: processor time, system calls, context switches.
+
+use super::super::bench::{Measurement, Trial, small};
+use super::super::calls::Calls;
+use super::super::contestant::Needs;
+use super::super::lab::Outcome;
+use super::super::lab::cpu_time::{CpuTime, tree};
+use super::super::lab::server::Server;
+use std::fs::{read_dir, read_to_string};
+
+/// Processor time, user and system apart.
+pub fn time(trial: &Trial<'_>) -> Outcome<Measurement> {
+    let server = start(trial)?;
+    let mut load = trial.begin_load(server.address(), small(false), trial.step as usize, None)?;
+    let before = CpuTime::of_tree(server.id())?;
+    let seen = trial.finish_load(&mut load)?;
+    let used = CpuTime::of_tree(server.id())?.since(&before);
+    let each = used.total.as_secs_f64() * 1e6 / seen.answers.max(1) as f64;
+    Ok(Measurement::of(&[
+        ("user_us", each * used.user_share),
+        ("system_us", each * (1.0 - used.user_share)),
+        ("requests_per_s", seen.per_second()),
+    ]))
+}
+
+/// System calls and context switches. Counting calls costs time, so this is apart from [`time`].
+pub fn calls(trial: &Trial<'_>) -> Outcome<Measurement> {
+    let server = start(trial)?;
+    let mut load = trial.begin_load(server.address(), small(false), trial.step as usize, None)?;
+    let before = switches(server.id());
+    let seen = trial.finish_load(&mut load)?;
+    let after = switches(server.id());
+    drop(load);
+    let each = |count: u64| count as f64 / seen.answers.max(1) as f64;
+    let mut figures = vec![("switches", each(after.saturating_sub(before)))];
+    if let Some(calls) = Calls::start(server.id(), trial.beside)? {
+        let seen = trial.load(server.address(), small(false), trial.step as usize, None)?;
+        // perf has counted the warm-up as well.
+        let all = seen.answers + seen.answers_before;
+        figures.extend(
+            calls
+                .end()?
+                .map(|count| ("system_calls", count as f64 / all.max(1) as f64)),
+        );
+    }
+    server.end()?;
+    figures.extend(own_count(&read_to_string(trial.log())?).map(|calls| ("socket_calls", calls)));
+    Ok(Measurement::of(&figures))
+}
+
+fn start(trial: &Trial<'_>) -> Outcome<Server> {
+    let needs = Needs {
+        connections: Some(2 * trial.step + 8),
+        // What the pool has by default.
+        threads: Some(64),
+    };
+    trial.start("http", needs)
+}
+
+/// Of all threads of all processes that there are now.
+fn switches(process: u32) -> u64 {
+    let tasks = |process: &u32| {
+        read_dir(format!("/proc/{process}/task"))
+            .into_iter()
+            .flatten()
+            .flatten()
+    };
+    let of = |text: String| -> u64 {
+        let counts = text.lines().filter(|line| line.contains("ctxt_switches:"));
+        counts
+            .filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
+            .sum()
+    };
+    let all = tree(process);
+    let statuses = all
+        .iter()
+        .flat_map(tasks)
+        .filter_map(|task| read_to_string(task.path().join("status")).ok());
+    statuses.map(of).sum()
+}
+
+/// What the server says at its end: `.. system calls to wait and on sockets, 3.02 per request: ..`.
+fn own_count(log: &str) -> Option<f64> {
+    let line = log
+        .lines()
+        .find(|line| line.contains("system calls to wait"))?;
+    line.split(" per request")
+        .next()?
+        .rsplit(' ')
+        .next()?
+        .parse()
+        .ok()
+}

@@ -1,0 +1,79 @@
+//! What an idle connection takes up: in the server, and in the kernel.
+
+use super::super::bench::{Measurement, Trial};
+use super::super::company::Company;
+use super::super::contestant::Needs;
+use super::super::lab::Outcome;
+use super::super::lab::cpu_time::tree;
+use super::super::lab::server::Server;
+use std::fs::{read_dir, read_to_string};
+use std::thread::sleep;
+use std::time::Duration;
+
+/// Until what was under way has come to rest.
+const REST: Duration = Duration::from_millis(200);
+
+/// What the kernel has allocated for itself, in /proc/meminfo. It is the whole machine's: what others do meanwhile is in
+/// the difference.
+const KERNEL: &[&str] = &["Slab:", "KernelStack:", "PageTables:"];
+
+pub fn measure(trial: &Trial<'_>) -> Outcome<Measurement> {
+    let needs = Needs {
+        connections: Some(trial.step + 8),
+        threads: None,
+    };
+    let server = trial.start("http", needs)?;
+    // What the first request touches is not the connections' cost.
+    let one = Company {
+        idle: 1,
+        ..Company::default()
+    };
+    drop(trial.invite(&server, one)?);
+    sleep(REST);
+    let (private, kernel) = (private_bytes(&server), kernel_bytes());
+    let company = Company {
+        idle: trial.step as usize,
+        ..Company::default()
+    };
+    let company = trial.invite(&server, company)?;
+    if let Some(why) = company.absent {
+        return Ok(Measurement::none(why));
+    }
+    sleep(REST);
+    let each = |after: u64, before: u64| after.saturating_sub(before) as f64 / trial.step as f64;
+    let processes = tree(server.id());
+    Ok(Measurement::of(&[
+        ("private_bytes", each(private_bytes(&server), private)),
+        ("kernel_bytes", each(kernel_bytes(), kernel)),
+        (
+            "threads",
+            processes.iter().map(threads).sum::<usize>() as f64,
+        ),
+        ("processes", processes.len() as f64),
+    ]))
+}
+
+fn threads(process: &u32) -> usize {
+    read_dir(format!("/proc/{process}/task")).map_or(0, Iterator::count)
+}
+
+/// Of all of the server's processes.
+fn private_bytes(server: &Server) -> u64 {
+    // Pages that are not dirty are the program's own text, which others may share.
+    let of = |process: &u32| {
+        let rollup = read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap_or_default();
+        kib(&rollup, "Private_Dirty:") * 1024
+    };
+    tree(server.id()).iter().map(of).sum()
+}
+
+fn kernel_bytes() -> u64 {
+    let text = read_to_string("/proc/meminfo").unwrap_or_default();
+    KERNEL.iter().map(|key| kib(&text, key) * 1024).sum()
+}
+
+fn kib(text: &str, key: &str) -> u64 {
+    let line = text.lines().find(|line| line.starts_with(key));
+    let value = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+    value.unwrap_or(0)
+}

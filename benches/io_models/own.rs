@@ -1,0 +1,82 @@
+//! Processes of this benchmark's own: its program, started again with other arguments on the load's core. They are told
+//! what to do by an argument, speak in lines, and end when their standard input does, so also when the benchmark dies.
+
+use super::lab::Outcome;
+use super::lab::cores::spawn_on;
+use super::lab::server::ended_within;
+use serde::Serialize;
+use std::env::current_exe;
+use std::io::{BufRead, BufReader, Read, stdin};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
+
+/// How long one may take to end.
+const END_LIMIT: Duration = Duration::from_secs(3);
+
+/// One of them. It is ended when this is dropped.
+pub struct OwnProcess {
+    name: &'static str,
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl OwnProcess {
+    /// Starts one. What it has to complain about comes on the standard error.
+    ///
+    /// # Errors
+    /// It could not be started.
+    pub fn start(core: usize, name: &'static str, orders: &impl Serialize) -> Outcome<OwnProcess> {
+        let mut command = Command::new(current_exe()?);
+        command
+            .arg(name)
+            .arg(serde_json::to_string(orders)?)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut child = spawn_on(core, &mut command)?;
+        let said = BufReader::new(child.stdout.take().expect("piped"));
+        let (sender, lines) = channel();
+        // It ends with the process, whose end of the pipe it reads.
+        thread::spawn(move || {
+            let lines = said.lines().map_while(Result::ok);
+            lines
+                .take_while(|line| sender.send(line.clone()).is_ok())
+                .for_each(drop);
+        });
+        Ok(OwnProcess { name, child, lines })
+    }
+
+    /// What it says next.
+    ///
+    /// # Errors
+    /// It says nothing in time, or has ended.
+    pub fn line(&mut self, limit: Duration) -> Outcome<String> {
+        self.lines.recv_timeout(limit).map_err(|_| {
+            let state = match self.child.try_wait() {
+                Ok(Some(status)) => format!("ended, {status}"),
+                _ => "said nothing in time".to_owned(),
+            };
+            format!("{} {state}", self.name).into()
+        })
+    }
+}
+
+impl Drop for OwnProcess {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        if !matches!(ended_within(&mut self.child, END_LIMIT), Ok(Some(_))) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// Waits until the parent has closed the standard input, or is gone.
+///
+/// # Errors
+/// Those of read(2).
+pub fn wait_for_end() -> Outcome<()> {
+    stdin().lock().read_to_end(&mut Vec::new())?;
+    Ok(())
+}
