@@ -15,12 +15,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long what is watched is believed without a look. Some changes are never told of: a mount in the place of a
-/// directory, a page of a shared mapping.
+/// How long what is watched is believed without a look. Some changes are never told of, such as a mount in the place of
+/// a directory.
 const BELIEF: Duration = Duration::from_secs(1);
 
-/// What an entry takes beside its content and its name, in bytes, roughly.
-const OVERHEAD: usize = 1024;
+/// What an entry takes beside what can be counted, in bytes: its place in the table, and what allocations round up to.
+const OVERHEAD: usize = 256;
 
 /// How much may be remembered.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +80,8 @@ struct Slot<T> {
     watched: Option<u64>,
     /// A watch would tell of everything that concerns it.
     can_be_watched: bool,
+    /// How often files had been written to when it was made.
+    writes: u64,
     /// It was asked for since the hand last passed.
     wanted: bool,
 }
@@ -117,12 +119,17 @@ impl<T> Cache<T> {
                 shelf.take_events(watch);
             }
         }
-        let events = shelf.watched.events;
+        let (events, writes) = (shelf.watched.events, shelf.watched.writes);
         let slot = shelf.slots.get_mut(name)?;
         slot.wanted = true;
         let believed = slot.watched == Some(events) && now < slot.checked + BELIEF;
         if slot.checked == now || believed {
             return Some(slot.kept.clone());
+        }
+        if slot.writes != writes {
+            // It may be this one that was written to, and a mapping leaves no other trace.
+            shelf.forget(name);
+            return None;
         }
         let kept = slot.kept.clone();
         let can_be_watched = slot.can_be_watched;
@@ -151,7 +158,8 @@ impl<T> Cache<T> {
     /// Remembers what was found under `name` at `now`, if there is room for it. Open files are remembered only if they
     /// are watched: a file that has been deleted takes its room on the disk for as long as it is open.
     pub fn put(&self, root: &Root, name: &[u8], now: Instant, mut kept: Kept<T>) -> Arc<Kept<T>> {
-        kept.cost.bytes += OVERHEAD + name.len();
+        let own = size_of::<Kept<T>>() + size_of::<Slot<T>>();
+        kept.cost.bytes += OVERHEAD + own + name.len() + kept.trace.size();
         let cost = kept.cost;
         let kept = Arc::new(kept);
         let mut shelf = self.shelf();
@@ -177,6 +185,7 @@ impl<T> Cache<T> {
             checked: now,
             watched,
             can_be_watched: true,
+            writes: shelf.watched.writes,
             wanted: false,
         };
         shelf.slots.insert(name.into(), slot);
@@ -435,6 +444,46 @@ mod tests {
         assert_eq!(world.look("/l", world.later()), (Some(4), false));
     }
 
+    /// What was not there and comes as a link, or is a link to nothing until its target comes.
+    #[test]
+    fn links_that_lead_to_nothing_at_first() {
+        for dangling in [false, true] {
+            let world = World::new(1 << 20, 9);
+            assert!(world.cache.notifier(&world.root).is_some());
+            write(world.path().join("f"), "123").expect("written");
+            if dangling {
+                symlink("z", world.path().join("f.gz")).expect("linked");
+            }
+            for round in 0..4 {
+                assert_eq!(world.look("/f", world.later()), (Some(3), round > 0));
+            }
+            assert_eq!(world.is_watched("/f"), !dangling);
+            write(world.path().join("z"), "compressed").expect("written");
+            if !dangling {
+                symlink("z", world.path().join("f.gz")).expect("linked");
+            }
+            world.cache.notified();
+            assert!(!world.look("/f", world.later()).1, "dangling {dangling}");
+        }
+    }
+
+    /// A shared mapping changes a file without an event, and its times do not tell either; its end does.
+    #[test]
+    fn what_was_open_for_writing_is_made_anew() {
+        let world = World::new(1 << 20, 9);
+        assert!(world.cache.notifier(&world.root).is_some());
+        write(world.path().join("f"), "123").expect("written");
+        let file = std::fs::File::options()
+            .write(true)
+            .open(world.path().join("f"));
+        for round in 0..3 {
+            assert_eq!(world.look("/f", world.later()), (Some(3), round > 0));
+        }
+        drop(file);
+        world.cache.notified();
+        assert!(!world.look("/f", world.later()).1);
+    }
+
     #[test]
     fn a_moment_is_asked_for_once() {
         let world = World::new(1 << 20, 9);
@@ -470,7 +519,8 @@ mod tests {
 
     #[test]
     fn what_is_not_asked_for_makes_room() {
-        for (bytes, files) in [(4 * (OVERHEAD + 13), 100), (1 << 20, 4)] {
+        let each = OVERHEAD + size_of::<Kept<u64>>() + size_of::<Slot<u64>>() + 400;
+        for (bytes, files) in [(4 * each, 100), (1 << 20, 4)] {
             let mut world = World::new(bytes, files);
             world.files_each = 1;
             assert!(world.cache.notifier(&world.root).is_some());

@@ -135,8 +135,14 @@ impl Root {
     /// without symbolic links, and on the root's own mount.
     pub(super) fn confirms(&self, trace: &Trace, plainly: bool) -> bool {
         let plain = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-        let resolve = if plainly { WITHIN | plain } else { WITHIN };
-        trace.holds(|path| self.stat(path, resolve))
+        trace.holds(|path| match plainly {
+            false => Saw::of(&self.stat(path, WITHIN)),
+            // A link or a mount is in the way, and behind it anything can come and go untold.
+            true => match self.stat(path, WITHIN | plain) {
+                Err(Errno::LOOP | Errno::XDEV) => Saw::Unknown,
+                stat => Saw::of(&stat),
+            },
+        })
     }
 
     /// The root itself, which cannot be read through this.

@@ -29,6 +29,8 @@ pub(super) enum Saw {
     Directory,
     /// A file in this state.
     File(Identity),
+    /// It could not be seen what is there; whatever it is, it is not known to be the same as before.
+    Unknown,
 }
 
 /// Which file it is, and in which state: if all of this is the same, so is its content, unless it was changed within
@@ -66,16 +68,33 @@ impl Trace {
     }
 
     /// True if `look` sees the same again everywhere.
-    pub(super) fn holds(&self, look: impl Fn(&CStr) -> Result<Stat, Errno>) -> bool {
+    pub(super) fn holds(&self, look: impl Fn(&CStr) -> Saw) -> bool {
         let mut facts = self.0.iter();
-        facts.all(|fact| Saw::of(&look(&fact.path)) == fact.saw)
+        facts.all(|fact| fact.saw != Saw::Unknown && look(&fact.path) == fact.saw)
+    }
+
+    /// How much memory it takes, in bytes, roughly.
+    pub(super) fn size(&self) -> usize {
+        let paths = self.0.iter().map(|fact| fact.path.count_bytes() + 1);
+        paths.sum::<usize>() + self.0.capacity() * size_of::<Fact>()
     }
 }
 
 impl Saw {
     pub fn of(stat: &Result<Stat, Errno>) -> Saw {
-        let Ok(stat) = stat else {
-            return Saw::Nothing;
+        let stat = match stat {
+            Ok(stat) => stat,
+            Err(
+                Errno::NOENT
+                | Errno::NOTDIR
+                | Errno::NAMETOOLONG
+                | Errno::ACCESS
+                | Errno::PERM
+                | Errno::XDEV
+                | Errno::LOOP,
+            ) => return Saw::Nothing,
+            // No descriptor or memory was free, or the disk is at fault: that will pass.
+            Err(_) => return Saw::Unknown,
         };
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => Saw::Directory,

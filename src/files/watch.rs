@@ -43,6 +43,8 @@ pub(super) struct Watched {
     watches: HashSet<i32>,
     /// Rises with whatever happens.
     pub events: u64,
+    /// Rises when a file was written to, or closed by somebody who could have.
+    pub writes: u64,
 }
 
 impl Watched {
@@ -75,7 +77,7 @@ impl Watch {
             let slashes = memchr::memchr_iter(b'/', path);
             directories.extend(slashes.map(|slash| &path[..slash]));
             match fact.saw {
-                Saw::Nothing => {}
+                Saw::Nothing | Saw::Unknown => {}
                 Saw::Directory => {
                     directories.insert(path);
                 }
@@ -102,6 +104,8 @@ impl Watch {
             match events.next() {
                 Ok(event) => {
                     watched.events += 1;
+                    let written = ReadFlags::MODIFY | ReadFlags::CLOSE_WRITE;
+                    watched.writes += u64::from(event.events().intersects(written));
                     if event.events().contains(ReadFlags::IGNORED) {
                         watched.watches.remove(&event.wd());
                     }
@@ -160,7 +164,7 @@ fn in_directory() -> WatchFlags {
 }
 
 fn of_file() -> WatchFlags {
-    // A shared mapping changes a file without a word until it is closed; hence the last one.
+    // A shared mapping changes a file without a word, and without its times telling; it ends with the last one.
     WatchFlags::MODIFY
         | WatchFlags::ATTRIB
         | WatchFlags::DELETE_SELF

@@ -35,10 +35,10 @@ sockopt_impl!(
 /// A socket that accepts connections; without waiting for one, unless it is told to.
 #[derive(Debug)]
 pub struct Listener {
+    /// Removed with the listener, before it closes: a new server must not find the file of a dead one.
+    _file: Option<SocketFile>,
     socket: OwnedFd,
     bound: Bound,
-    /// Removed with the listener.
-    _file: Option<SocketFile>,
 }
 
 /// Where a listener listens.
@@ -147,6 +147,11 @@ impl Listener {
             // There is no such thing; a connection comes when it comes.
             Bound::Unix(_) => Ok(()),
         }
+    }
+
+    /// True if a connection's first bytes are there when it is accepted, as a rule.
+    pub fn defers(&self) -> bool {
+        matches!(self.bound, Bound::Tcp(_))
     }
 
     /// Lets [`accept`](Listener::accept) wait for a connection.

@@ -1,10 +1,12 @@
 //! Listening sockets in the file system (unix(7)): whom the file belongs to, and when it goes.
 
 use super::listener::BACKLOG;
-use rustix::fs::{FileType, Mode, OFlags, chmod, lstat, open, unlink};
+use rustix::fs::{FileType, FlockOperation, Mode, OFlags};
+use rustix::fs::{chmod, flock, lstat, open, unlink};
 use rustix::process::{Pid, getpid};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// The file of a listening socket. Dropping this removes it, unless something else has taken its place.
@@ -25,6 +27,7 @@ pub(super) fn listen(path: &Path, mode: u32) -> io::Result<(Socket, SocketFile)>
     let address = SockAddr::unix(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
+    let _locked = lock_directory(path);
     match socket.bind(&address) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             remove_stale(path, &address)?;
@@ -42,6 +45,16 @@ pub(super) fn listen(path: &Path, mode: u32) -> io::Result<(Socket, SocketFile)>
     chmod(path, Mode::from_raw_mode(mode))?;
     socket.listen(BACKLOG)?;
     Ok((socket, file))
+}
+
+/// Keeps other servers like this one away from the directory of a path: between its making and its listening, a socket
+/// looks as if a dead server had left it. Where there can be no lock, we go without.
+fn lock_directory(path: &Path) -> Option<OwnedFd> {
+    let directory = path.parent().filter(|parent| *parent != Path::new(""));
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = open(directory.unwrap_or(Path::new(".")), flags, Mode::empty()).ok()?;
+    flock(&directory, FlockOperation::LockExclusive).ok()?;
+    Some(directory)
 }
 
 fn remove_stale(path: &Path, address: &SockAddr) -> io::Result<()> {
@@ -77,12 +90,15 @@ fn peer_name(socket: &Socket) -> Option<String> {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
+        if getpid() != self.owner {
+            return;
+        }
+        let _locked = lock_directory(&self.path);
         let is_ours = || {
             let stat = lstat(&self.path).ok();
             stat.is_some_and(|stat| (stat.st_dev, stat.st_ino) == self.identity)
         };
-        if getpid() == self.owner
-            && is_ours()
+        if is_ours()
             && let Err(errno) = unlink(&self.path)
         {
             let path = self.path.display();

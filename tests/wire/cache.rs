@@ -4,6 +4,7 @@ use crate::common::{Client, Evserve, is_loop, number, on_every_model};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How many changes an ordinary run makes under each model. `EVSERVE_CHANGES=100000` makes more.
@@ -176,6 +177,117 @@ fn no_answer_is_stale() {
             client = evserve.connect();
             changing.check(&mut client, &format!("changed after rest {round}"));
         }
+    });
+}
+
+/// Two directories that can change places, with files that have been at rest, so that they are watched.
+fn places() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().expect("a directory");
+    for name in ["a", "b"] {
+        fs::create_dir(directory.path().join(name)).expect("made");
+        fs::write(directory.path().join(name).join("f"), name).expect("written");
+    }
+    std::thread::sleep(Duration::from_millis(1100));
+    directory
+}
+
+fn swap(root: &std::path::Path) {
+    let (a, b) = (root.join("a"), root.join("b"));
+    let flags = rustix::fs::RenameFlags::EXCHANGE;
+    rustix::fs::renameat_with(rustix::fs::CWD, &a, rustix::fs::CWD, &b, flags).expect("swapped");
+}
+
+const GET: &[u8] = b"GET /a/f HTTP/1.1\r\nHost: h\r\n\r\n";
+
+/// However much a loop has to do meanwhile, a request that was sent after a change sees its outcome.
+#[test]
+fn no_answer_is_stale_while_others_are_busy() {
+    on_every_model(|model| {
+        if !is_loop(model) {
+            return;
+        }
+        let directory = places();
+        let root = directory.path();
+        let evserve = Evserve::http(model, root, &["--access-log", "off"]);
+        let _idle: Vec<_> = (0..900).map(|_| evserve.connect()).collect();
+        let (address, over) = (evserve.address(), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    let mut client = Client::connect(address);
+                    while !over.load(Relaxed) {
+                        client.send(GET.repeat(20));
+                        (0..20).for_each(|_| drop(client.response()));
+                    }
+                });
+            }
+            let mut client = evserve.connect();
+            let mut now = "a";
+            let stale = (0..600).filter(|_| {
+                for _ in 0..3 {
+                    client.send(GET);
+                    client.response();
+                }
+                swap(root);
+                now = if now == "a" { "b" } else { "a" };
+                client.send(GET);
+                client.response().body != now.as_bytes()
+            });
+            let stale = stale.count();
+            over.store(true, Relaxed);
+            assert_eq!(stale, 0, "{model}");
+        });
+    });
+}
+
+/// A connection to a path is accepted before it has said anything, perhaps in the turn in which it does.
+#[test]
+fn no_answer_is_stale_on_a_path() {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+    let directory = places();
+    let sockets = tempfile::tempdir().expect("a directory");
+    let path = sockets.path().join("socket");
+    let listen = format!("unix:{}", path.display());
+    let root = directory.path().to_str().expect("UTF-8");
+    let options = [
+        "--listen",
+        "127.0.0.1:0",
+        "--listen",
+        &listen,
+        "--access-log",
+        "off",
+        root,
+    ];
+    let evserve = Evserve::start("epoll", 1, &options);
+    let (address, over) = (evserve.address(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let mut client = Client::connect(address);
+                while !over.load(Relaxed) {
+                    client.send(GET.repeat(20));
+                    (0..20).for_each(|_| drop(client.response()));
+                }
+            });
+        }
+        let mut now = "a";
+        let stale = (0..1000).filter(|_| {
+            for _ in 0..2 {
+                evserve.get("/a/f");
+            }
+            let mut stream = UnixStream::connect(&path).expect("it listens");
+            swap(directory.path());
+            now = if now == "a" { "b" } else { "a" };
+            let request = b"GET /a/f HTTP/1.0\r\n\r\n";
+            stream.write_all(request).expect("sent");
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).expect("text");
+            !answer.ends_with(now)
+        });
+        let stale = stale.count();
+        over.store(true, Relaxed);
+        assert_eq!(stale, 0);
     });
 }
 

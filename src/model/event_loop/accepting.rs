@@ -1,7 +1,7 @@
 //! How connections come into the loop, and what happens when there is no room for more.
 
 use super::entry::Entry;
-use super::{EventLoop, FIRST_DOOR_KEY, enqueue};
+use super::{EventLoop, FIRST_DOOR_KEY, enqueue, notify};
 use crate::model::Listening;
 use crate::net::AcceptError;
 use crate::poller::{Poller, Ready};
@@ -66,9 +66,8 @@ impl<P: Poller> EventLoop<P> {
         let before = self.worker.counters.connections;
         self.accept_waiting();
         if self.worker.counters.connections > before {
-            for service in &self.services {
-                service.notified();
-            }
+            self.clock.read(&mut self.worker.time);
+            notify(&self.services);
         }
     }
 
@@ -96,7 +95,8 @@ impl<P: Poller> EventLoop<P> {
                         let peer = peer.map(|peer| peer.ip().to_canonical());
                         let session = door.listening.service.session(peer);
                         let connection = Connection::open(session, &mut self.worker);
-                        self.admit(socket, connection);
+                        let late = !door.listening.listener.defers();
+                        self.admit(socket, connection, late);
                     }
                     Err(AcceptError::Gone) => {}
                     Err(AcceptError::WouldBlock) => {
@@ -118,9 +118,9 @@ impl<P: Poller> EventLoop<P> {
         }
     }
 
-    fn admit(&mut self, socket: OwnedFd, connection: Connection) {
+    fn admit(&mut self, socket: OwnedFd, connection: Connection, late: bool) {
         self.worker.counters.connections += 1;
-        let key = self.entries.insert(Entry::new(socket, connection));
+        let key = self.entries.insert(Entry::new(socket, connection, late));
         enqueue(&mut self.queue, key, &mut self.entries[key]);
     }
 

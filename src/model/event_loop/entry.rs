@@ -29,6 +29,8 @@ pub(super) struct Entry {
     pub event: bool,
     /// Its wait is over.
     pub expired: bool,
+    /// What it receives may have been sent after the turn began.
+    pub late: bool,
     /// A stretch of the file that it sends is being fetched from a disk.
     pub fetching: bool,
     /// How many bytes of the file that it sends are known to be in memory.
@@ -49,8 +51,8 @@ pub(super) enum Stop {
 }
 
 impl Entry {
-    /// A connection that has just been accepted.
-    pub(super) fn new(socket: OwnedFd, connection: Connection) -> Entry {
+    /// A connection that has just been accepted. It is `late` unless its first bytes were there before.
+    pub(super) fn new(socket: OwnedFd, connection: Connection, late: bool) -> Entry {
         Entry {
             socket,
             connection,
@@ -60,13 +62,20 @@ impl Entry {
             queued: false,
             event: false,
             expired: false,
+            late,
             fetching: false,
             in_memory: 0,
         }
     }
 
-    /// Does what the connection asks for, as long as its share lasts and nothing would block.
-    pub(super) fn advance(&mut self, worker: &mut Worker, scratch: &mut [u8]) -> Stop {
+    /// Does what the connection asks for, as long as its share lasts and nothing would block. `later` is called before
+    /// the session sees what may have come after the turn began.
+    pub(super) fn advance(
+        &mut self,
+        worker: &mut Worker,
+        scratch: &mut [u8],
+        later: &mut impl FnMut(&mut Worker),
+    ) -> Stop {
         let mut share = SHARE;
         loop {
             let moved = match self.connection.next() {
@@ -84,7 +93,7 @@ impl Entry {
                 Action::Send if !self.can_send_now() => return Stop::NotInMemory,
                 Action::Receive(_) if !self.ready.has(Ready::READABLE) => return Stop::Blocked,
                 Action::Send => self.send(share, worker),
-                Action::Receive(_) => self.receive(scratch, worker),
+                Action::Receive(_) => self.receive(scratch, worker, later),
                 Action::Proceed => {
                     self.connection.proceed(worker);
                     return Stop::ShareUsed;
@@ -151,7 +160,12 @@ impl Entry {
         Ok(0)
     }
 
-    fn receive(&mut self, scratch: &mut [u8], worker: &mut Worker) -> Result<usize, Errno> {
+    fn receive(
+        &mut self,
+        scratch: &mut [u8],
+        worker: &mut Worker,
+        later: &mut impl FnMut(&mut Worker),
+    ) -> Result<usize, Errno> {
         let room = self.connection.room().min(scratch.len());
         worker.counters.receives += 1;
         match net::receive(&self.socket, &mut scratch[..room]) {
@@ -162,6 +176,9 @@ impl Entry {
                 // input is waiting behind it, of which an edge-triggered poller has told already.
                 if count < room && !self.ready.has(Ready::END) {
                     self.ready = self.ready.without(Ready::READABLE);
+                }
+                if self.late {
+                    later(worker);
                 }
                 self.connection.received(&scratch[..count], worker);
                 return Ok(count);

@@ -6,8 +6,8 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::{Errno, IoSliceMut, ReadWriteFlags, pread, preadv2};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Weak};
 use std::thread::Builder;
 
 /// How much is looked at, fetched and then sent at once, in bytes.
@@ -40,7 +40,8 @@ pub(super) struct Fetcher {
 struct Job {
     /// Whose job it is.
     key: usize,
-    file: Arc<OwnedFd>,
+    /// Gone if the connection is, and then nobody needs its content.
+    file: Weak<OwnedFd>,
     offset: u64,
     count: u64,
 }
@@ -59,13 +60,13 @@ impl Fetcher {
     }
 
     /// Begins to fetch a stretch of a file for connection `key`. False if there can be no thread for that.
-    pub fn fetch(&mut self, key: usize, file: Arc<OwnedFd>, offset: u64, count: u64) -> bool {
+    pub fn fetch(&mut self, key: usize, file: &Arc<OwnedFd>, offset: u64, count: u64) -> bool {
         if self.line.is_none() {
             self.line = self.start();
         }
         let job = Job {
             key,
-            file,
+            file: Arc::downgrade(file),
             offset,
             count,
         };
@@ -109,10 +110,13 @@ impl Fetcher {
 impl Job {
     /// Reads the stretch, which brings it into memory. A fault shows when it is sent.
     fn run(&self, scratch: &mut [u8]) {
+        let Some(file) = self.file.upgrade() else {
+            return;
+        };
         let (mut at, end) = (self.offset, self.offset + self.count);
         while at < end {
             let room = scratch.len().min((end - at) as usize);
-            match pread(&self.file, &mut scratch[..room], at) {
+            match pread(&file, &mut scratch[..room], at) {
                 Ok(0) => return,
                 Ok(count) => at += count as u64,
                 Err(Errno::INTR) => {}

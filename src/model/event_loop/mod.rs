@@ -17,7 +17,7 @@ use crate::config;
 use crate::observe::LogFile;
 use crate::poller::{Poller, Ready};
 use crate::service::Service;
-use crate::session::{BUFFER_SIZE, Counters, Piece, Worker};
+use crate::session::{BUFFER_SIZE, Counters, Piece, Timeout, Worker};
 use accepting::Door;
 use entry::{Entry, Stop};
 use fetching::{Fetcher, STRETCH};
@@ -196,6 +196,12 @@ impl<P: Poller> EventLoop<P> {
         self.worker.counters.waits += 1;
         self.worker.counters.events += self.found.len() as u64;
         self.clock.read(&mut self.worker.time);
+        // poll(2) and select(2) look at one descriptor after the other, and may have looked at the notifier before the
+        // change and at a connection after it. epoll(7) keeps the order in which things happened, but brings only so
+        // many at once.
+        if (!P::EDGE && !self.found.is_empty()) || self.found.len() == EVENTS {
+            notify(&self.services);
+        }
         if self.set_bits() {
             self.hear_signals();
         }
@@ -269,7 +275,7 @@ impl<P: Poller> EventLoop<P> {
         };
         let stretch = count.min(STRETCH);
         self.worker.counters.fetches += 1;
-        entry.fetching = self.fetcher.fetch(key, file.clone(), offset, stretch);
+        entry.fetching = self.fetcher.fetch(key, file, offset, stretch);
         if !entry.fetching {
             entry.in_memory = stretch as u32;
             enqueue(&mut self.queue, key, entry);
@@ -368,11 +374,21 @@ impl<P: Poller> EventLoop<P> {
         }
         let waiting = entry.connection.waiting();
         let before = self.worker.counters.transfers();
-        let mut stop = entry.advance(&mut self.worker, &mut self.scratch);
+        // What is received now may have been sent after this turn began, and after a change of which it must see the
+        // outcome; so for this connection it is a moment later. Not so for one that was idle and of which the poller
+        // has told: what it has to say was there before.
+        entry.late |= expired || matches!(waiting.0, Timeout::Head | Timeout::Body);
+        let (clock, services) = (&mut self.clock, &self.services);
+        let mut later = |worker: &mut Worker| {
+            clock.read(&mut worker.time);
+            notify(services);
+        };
+        let mut stop = entry.advance(&mut self.worker, &mut self.scratch, &mut later);
         if expired && stop == Stop::Blocked && entry.connection.waiting() == waiting {
             entry.connection.timed_out(&mut self.worker);
-            stop = entry.advance(&mut self.worker, &mut self.scratch);
+            stop = entry.advance(&mut self.worker, &mut self.scratch, &mut later);
         }
+        entry.late = false;
         let in_vain = self.worker.counters.transfers() == before && stop != Stop::Closed;
         self.worker.counters.spurious += u64::from(std::mem::take(&mut entry.event) && in_vain);
         let idle_at_the_end = stop == Stop::Blocked && self.stopping && entry.connection.is_idle();
@@ -427,6 +443,13 @@ impl<P: Poller> EventLoop<P> {
         for key in self.closed.drain(..) {
             self.entries.remove(key);
         }
+    }
+}
+
+/// Tells the services that what they remember may no longer be true.
+fn notify(services: &[Arc<dyn Service>]) {
+    for service in services {
+        service.notified();
     }
 }
 

@@ -69,6 +69,7 @@ impl Maker<'_> {
             let validators = Validators::new(length, file.modified, self.now, variant);
             let lines = FileLines::new(&validators, vary, self.more, media_type, name, length);
             let content = self.content(file, &mut kept);
+            kept.cost.bytes += lines.all().len();
             kept.value.0.push(Representation {
                 content,
                 length,
