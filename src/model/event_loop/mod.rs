@@ -196,12 +196,6 @@ impl<P: Poller> EventLoop<P> {
         self.worker.counters.waits += 1;
         self.worker.counters.events += self.found.len() as u64;
         self.clock.read(&mut self.worker.time);
-        // poll(2) and select(2) look at one descriptor after the other, and may have looked at the notifier before the
-        // change and at a connection after it. epoll(7) keeps the order in which things happened, but brings only so
-        // many at once.
-        if (!P::EDGE && !self.found.is_empty()) || self.found.len() == EVENTS {
-            notify(&self.services);
-        }
         if self.set_bits() {
             self.hear_signals();
         }
@@ -237,6 +231,12 @@ impl<P: Poller> EventLoop<P> {
 
     /// Lets the events set bits and queue connections. True if there was a signal.
     fn set_bits(&mut self) -> bool {
+        // poll(2) and select(2) look at one descriptor after the other, and may have looked at the notifier before the
+        // change and at a connection after it. epoll(7) keeps the order in which things happened, but brings only so
+        // many at once.
+        if (!P::EDGE && !self.found.is_empty()) || self.found.len() == EVENTS {
+            notify(&self.services);
+        }
         let mut signalled = false;
         let mut found = std::mem::take(&mut self.found);
         for (key, ready) in found.drain(..) {
