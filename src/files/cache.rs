@@ -176,6 +176,7 @@ impl<T> Cache<T> {
                 return kept;
             }
             shelf = self.shelf();
+            shelf.forget(name);
         }
         shelf.make_room(cost, self.limits);
         shelf.used.bytes += cost.bytes;
