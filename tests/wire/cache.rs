@@ -3,6 +3,7 @@
 use crate::common::{Client, Evserve, is_loop, number, on_every_model};
 use std::fs::{self, File};
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -199,6 +200,15 @@ fn swap(root: &std::path::Path) {
 
 const GET: &[u8] = b"GET /a/f HTTP/1.1\r\nHost: h\r\n\r\n";
 
+/// Asks all the time, many requests at once, until it is over.
+fn keep_busy(address: SocketAddr, over: &AtomicBool) {
+    let mut client = Client::connect(address);
+    while !over.load(Relaxed) {
+        client.send(GET.repeat(20));
+        (0..20).for_each(|_| drop(client.response()));
+    }
+}
+
 /// However much a loop has to do meanwhile, a request that was sent after a change sees its outcome.
 #[test]
 fn no_answer_is_stale_while_others_are_busy() {
@@ -212,15 +222,7 @@ fn no_answer_is_stale_while_others_are_busy() {
         let _idle: Vec<_> = (0..900).map(|_| evserve.connect()).collect();
         let (address, over) = (evserve.address(), AtomicBool::new(false));
         std::thread::scope(|scope| {
-            for _ in 0..3 {
-                scope.spawn(|| {
-                    let mut client = Client::connect(address);
-                    while !over.load(Relaxed) {
-                        client.send(GET.repeat(20));
-                        (0..20).for_each(|_| drop(client.response()));
-                    }
-                });
-            }
+            (0..3).for_each(|_| drop(scope.spawn(|| keep_busy(address, &over))));
             let mut client = evserve.connect();
             let mut now = "a";
             let stale = (0..600).filter(|_| {
@@ -262,15 +264,7 @@ fn no_answer_is_stale_on_a_path() {
     let evserve = Evserve::start("epoll", 1, &options);
     let (address, over) = (evserve.address(), AtomicBool::new(false));
     std::thread::scope(|scope| {
-        for _ in 0..3 {
-            scope.spawn(|| {
-                let mut client = Client::connect(address);
-                while !over.load(Relaxed) {
-                    client.send(GET.repeat(20));
-                    (0..20).for_each(|_| drop(client.response()));
-                }
-            });
-        }
+        (0..3).for_each(|_| drop(scope.spawn(|| keep_busy(address, &over))));
         let mut now = "a";
         let stale = (0..1000).filter(|_| {
             for _ in 0..2 {
