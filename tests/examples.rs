@@ -154,6 +154,10 @@ fn hello() {
             assert_eq!(get("/hello").field("X-Visits"), Some("2"), "{model}");
         }
         assert_eq!(get("/teapot").status, 403);
+        let mut client = Client::connect(example.1);
+        client.send("GET /unchanged HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        assert_eq!(client.head().status, 304);
+        assert_eq!(client.rest(), b"", "no content");
         let style = std::fs::read("docs/site/style.css").expect("there");
         assert!(get("/style.css").body == style, "files are beside it");
         assert_eq!(get("/nothing").status, 404);

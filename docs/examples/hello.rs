@@ -20,6 +20,9 @@ impl<Files: Handler> Handler for Hello<Files> {
     fn answer(&self, request: &Request<'_>, time: &Time) -> Response {
         match (request.method, request.target.path) {
             (Method::Get | Method::Head, b"/hello") => self.hello(request),
+            (Method::Get | Method::Head, b"/unchanged") => {
+                Response::text("never sent\n").with_status(Status::NOT_MODIFIED)
+            }
             (Method::Get | Method::Head, b"/teapot") => {
                 Response::text("I am one.\n").with_status(Status::FORBIDDEN)
             }

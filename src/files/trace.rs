@@ -42,7 +42,7 @@ pub(super) struct Identity {
     length: i64,
     modified: (i64, u64),
     /// The time of the last change of anything (ctime), which no program can set.
-    pub changed: (i64, u64),
+    changed: (i64, u64),
 }
 
 impl Trace {

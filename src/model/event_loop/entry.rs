@@ -206,3 +206,14 @@ impl Entry {
         (wanted != self.watched).then_some(wanted)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It is most of what an idle connection takes.
+    #[test]
+    fn an_entry_is_small() {
+        assert!(size_of::<Entry>() <= 120, "{} bytes", size_of::<Entry>());
+    }
+}

@@ -127,6 +127,17 @@ impl Answer {
         }
     }
 
+    /// The same with another status; without its content if that is 304, which has none.
+    pub fn with_status(self, status: Status) -> Answer {
+        match status {
+            Status::NOT_MODIFIED => Answer {
+                fields: self.fields,
+                ..Answer::not_modified()
+            },
+            _ => Answer { status, ..self },
+        }
+    }
+
     /// The same with a file for a body, where it was only the status in words.
     pub fn with_page(self, file: &Chosen) -> Answer {
         if !matches!(self.content, Content::Phrase) {

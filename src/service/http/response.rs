@@ -61,14 +61,14 @@ pub(super) enum Made {
 
 /// An answer that takes longer to make than others should wait.
 pub(super) trait Task: Send {
-    /// Does a slice of the work; the answer, once it is complete.
-    fn step(&mut self) -> Option<Answer>;
+    /// Does a slice of the work; the answer, once it is complete, or the status to refuse with.
+    fn step(&mut self) -> Option<Result<Answer, Status>>;
 }
 
 impl Response {
-    /// A status in words.
+    /// A status in words; nothing but the status if that is 304.
     pub fn status(status: Status) -> Response {
-        Response(Made::Answer(Answer::plain(status)))
+        Response(Made::Answer(Answer::plain(status))).with_status(status)
     }
 
     /// 200 with bytes of this media type.
@@ -98,13 +98,13 @@ impl Response {
         Ok(Response(Made::Answer(answer)))
     }
 
-    /// The same with another status.
+    /// The same with another status; without its content if that is 304, which has none (RFC 9110 section 15.4.5).
     #[must_use]
-    pub fn with_status(mut self, status: Status) -> Response {
-        if let Made::Answer(answer) = &mut self.0 {
-            answer.status = status;
-        }
-        self
+    pub fn with_status(self, status: Status) -> Response {
+        Response(match self.0 {
+            Made::Answer(answer) => Made::Answer(answer.with_status(status)),
+            later @ Made::Later(_) => later,
+        })
     }
 
     /// The same with a field more. Controls, which no value can have, become spaces. A field is left out, which is

@@ -112,9 +112,10 @@ impl Session for HttpSession {
         let Some(Work::Answer { task, .. }) = self.work.as_deref_mut() else {
             return;
         };
-        let Some(answer) = task.step() else {
+        let Some(made) = task.step() else {
             return;
         };
+        let answer = made.unwrap_or_else(|status| self.front.refusal(status, &cx.worker.time));
         let head = self.take_kept_head();
         let line = request_line(&head);
         match Request::parse(&head) {

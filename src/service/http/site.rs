@@ -218,17 +218,17 @@ struct ListingTask {
 }
 
 impl Task for ListingTask {
-    fn step(&mut self) -> Option<Answer> {
+    fn step(&mut self) -> Option<Result<Answer, Status>> {
         match self.listing.step(&self.root) {
             Ok(None) => None,
             Ok(Some(page)) => {
                 let mut answer = Answer::page(page, self.listing.format().media_type());
                 answer.vary = Some("Accept");
-                Some(answer)
+                Some(Ok(answer))
             }
             Err(error) => {
                 log::error!("cannot list a directory: {error}");
-                Some(Answer::plain(Status::INTERNAL_SERVER_ERROR))
+                Some(Err(Status::INTERNAL_SERVER_ERROR))
             }
         }
     }
