@@ -26,7 +26,7 @@ struct Options {
 
     /// Where to listen: HOST:PORT, [IPV6]:PORT, :PORT for all addresses, or unix:PATH; port 0 is any free one. May be
     /// given more than once; with several modes, each address says whose it is [default: 127.0.0.1, http 8080, echo
-    /// 7007, daytime 7013]
+    /// 7007, daytime 7013, chat 7531]
     #[arg(long, value_name = "[MODE=]ADDR")]
     listen: Vec<String>,
 
@@ -438,7 +438,7 @@ mod tests {
     #[test]
     fn mistakes_are_answered_with_what_was_expected() {
         let cases = [
-            ("--mode htp", "[possible values: http, echo, daytime"),
+            ("--mode htp", "[possible values: http, echo, daytime, chat"),
             ("--listen unix:", "or unix:PATH"),
             ("--unix-mode 888", "such as 660"),
             ("--unix-mode 1777", "such as 660"),

@@ -1,7 +1,9 @@
 //! From a configuration to a running server.
 
 use crate::config::{AccessLog, Config, StartError};
-use crate::model::{self, Limits, Listening, ModelRow, Serving, Share, SignalSender, Signals};
+use crate::model::{
+    self, Limits, Listening, MODELS, ModelRow, Serving, Share, SignalSender, Signals,
+};
 use crate::net::{Address, Bound, Listener};
 use crate::observe::LogFile;
 use crate::service::{self, Service};
@@ -54,19 +56,24 @@ pub struct Server {
 /// What a server is to be made of.
 pub struct Builder {
     config: Config,
+    services: Vec<Making>,
     wanted: Vec<Wanted>,
 }
 
-/// A service that is to listen somewhere.
-struct Wanted {
-    /// What stands before the address where a user writes it, such as `http=`.
+/// A service that is to be made.
+struct Making {
+    /// What stands before its addresses where a user writes them, such as `http=`.
     label: String,
-    address: Address,
-    make: MakeService,
+    /// Makes it, once for each loop.
+    make: Box<dyn Fn(&Config) -> Result<Arc<dyn Service>, StartError>>,
 }
 
-/// Makes a service, once for each loop.
-type MakeService = Box<dyn Fn(&Config) -> Result<Arc<dyn Service>, StartError>>;
+/// An address at which a service is to listen.
+struct Wanted {
+    address: Address,
+    /// The service's place in the list of them.
+    service: usize,
+}
 
 /// Ends a server from any thread.
 #[derive(Debug)]
@@ -89,11 +96,13 @@ impl Builder {
         address: &str,
         make: impl Fn(&Config) -> Result<Arc<dyn Service>, StartError> + 'static,
     ) -> Result<Builder, StartError> {
-        self.wanted.push(Wanted {
+        let address = address.parse().map_err(StartError)?;
+        let service = self.services.len();
+        self.services.push(Making {
             label: String::new(),
-            address: address.parse().map_err(StartError)?,
             make: Box::new(make),
         });
+        self.wanted.push(Wanted { address, service });
         Ok(self)
     }
 
@@ -135,8 +144,14 @@ impl Builder {
                 log,
             });
         }
-        for wanted in &self.wanted {
-            add(&config, model, wanted, &mut shares)?;
+        let services = self.services.iter();
+        let services: Vec<_> = services
+            .map(|making| make_for_each(making, &config, model))
+            .collect::<Result<_, _>>()?;
+        for Wanted { address, service } in &self.wanted {
+            let label = &self.services[*service].label;
+            let result = add(&config, model, address, &services[*service], &mut shares);
+            result.map_err(|error| bind_error(label, address, &error))?;
         }
         Ok(Server {
             model,
@@ -161,6 +176,7 @@ impl Server {
                 access_log: AccessLog::Off,
                 ..Config::default()
             },
+            services: Vec::new(),
             wanted: Vec::new(),
         }
     }
@@ -170,18 +186,28 @@ impl Server {
     /// # Errors
     /// Those of [`Builder::start`].
     pub fn start(config: &Config) -> Result<Server, StartError> {
-        let mut wanted = Vec::new();
+        let (mut services, mut wanted) = (Vec::<Making>::new(), Vec::new());
         for listen in &config.listen {
             let row = service::find(&listen.service)
                 .ok_or_else(|| StartError(format!("there is no mode `{}`", listen.service)))?;
+            let label = format!("{}=", listen.service);
+            // All addresses of a mode lead to the same service.
+            let known = services.iter().position(|making| making.label == label);
             wanted.push(Wanted {
-                label: format!("{}=", listen.service),
                 address: listen.address.clone(),
-                make: Box::new(row.start),
+                service: known.unwrap_or(services.len()),
             });
+            if known.is_none() {
+                let make = Box::new(row.start);
+                services.push(Making { label, make });
+            }
         }
-        let config = config.clone();
-        Builder { config, wanted }.start()
+        let builder = Builder {
+            config: config.clone(),
+            services,
+            wanted,
+        };
+        builder.start()
     }
 
     /// Where it listens, in the order in which that was asked for.
@@ -218,17 +244,41 @@ impl Server {
     }
 }
 
-/// Gives each share a listener at the address, and a service of its own behind it.
+/// A service for each loop: one of its own, unless its conversations hear each other.
+fn make_for_each(
+    making: &Making,
+    config: &Config,
+    model: &ModelRow,
+) -> Result<Vec<Arc<dyn Service>>, StartError> {
+    let first = (making.make)(config)?;
+    if !first.is_shared() {
+        let others = (1..config.workers).map(|_| (making.make)(config));
+        return std::iter::once(Ok(first)).chain(others).collect();
+    }
+    if let Some(why) = model.apart {
+        let able = MODELS.iter().filter(|row| row.apart.is_none());
+        let able: Vec<_> = able.map(|row| row.name).collect();
+        return Err(StartError(format!(
+            "{} cannot be served with --model {}: {why}; it can with {}",
+            first.name(),
+            model.name,
+            able.join(", ")
+        )));
+    }
+    Ok(vec![first; config.workers])
+}
+
+/// Gives each share a listener at the address, and its service behind it.
 fn add(
     config: &Config,
     model: &ModelRow,
-    wanted: &Wanted,
+    address: &Address,
+    services: &[Arc<dyn Service>],
     shares: &mut [Share],
-) -> Result<(), StartError> {
-    let listeners = Listener::bind_several(&wanted.address, config.unix_mode, shares.len())
-        .map_err(|error| bind_error(wanted, &error))?;
-    for (index, (share, listener)) in shares.iter_mut().zip(listeners).enumerate() {
-        let service = (wanted.make)(config)?;
+) -> io::Result<()> {
+    let listeners = Listener::bind_several(address, config.unix_mode, shares.len())?;
+    let behind = services.iter().cloned().zip(shares).enumerate();
+    for (listener, (index, (service, share))) in listeners.into_iter().zip(behind) {
         if index == 0 {
             let place = match (listener.bound(), service.url_scheme()) {
                 (Bound::Tcp(address), Some(scheme)) => {
@@ -241,19 +291,17 @@ fn add(
             log::info!("{name}: {about} at {place} (model {})", config.model);
         }
         if model.is_loop && !service.speaks_first() {
-            let result = listener.defer_accept();
-            result.map_err(|error| bind_error(wanted, &error))?;
+            listener.defer_accept()?;
         }
         share.listening.push(Listening { listener, service });
     }
     Ok(())
 }
 
-fn bind_error(wanted: &Wanted, error: &io::Error) -> StartError {
+fn bind_error(label: &str, address: &Address, error: &io::Error) -> StartError {
     let hint = match error.kind() {
         io::ErrorKind::AddrInUse => format!(
-            "; stop the program that uses it, or take any free port with --listen {}127.0.0.1:0",
-            wanted.label
+            "; stop the program that uses it, or take any free port with --listen {label}127.0.0.1:0"
         ),
         io::ErrorKind::PermissionDenied => {
             "; ports below 1024 need privileges, others do not".into()
@@ -261,10 +309,7 @@ fn bind_error(wanted: &Wanted, error: &io::Error) -> StartError {
         io::ErrorKind::AddrNotAvailable => "; this machine has no such address".into(),
         _ => String::new(),
     };
-    StartError(format!(
-        "cannot listen on {}: {error}{hint}",
-        wanted.address
-    ))
+    StartError(format!("cannot listen on {address}: {error}{hint}"))
 }
 
 /// An address that leads to a listener from this machine: nobody can connect to "all addresses".

@@ -6,6 +6,8 @@ mod common;
 
 #[path = "wire/cache.rs"]
 mod cache;
+#[path = "wire/chat.rs"]
+mod chat;
 #[path = "wire/daytime.rs"]
 mod daytime;
 #[path = "wire/echo.rs"]

@@ -3,13 +3,16 @@
 //! The models `blocking`, `threaded`, `pool` and `forking` differ in who runs this and how many do. This file knows
 //! neither them nor the protocols.
 
+use super::bell::Bell;
 use super::clock::Clock;
 use super::{send, timeouts};
 use crate::config::Timeouts;
 use crate::net;
 use crate::observe::LogFile;
 use crate::session::{Action, BUFFER_SIZE, Connection, Session, Worker};
-use rustix::io::Errno;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{Errno, ioctl_fionbio};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,6 +49,10 @@ pub struct Desk<'a> {
     log: &'a Mutex<LogFile>,
     stopping: &'a AtomicBool,
     one_exchange: bool,
+    /// For conversations that others can leave something for.
+    bell: Option<Arc<Bell>>,
+    /// That they have.
+    rung: Vec<usize>,
 }
 
 /// A socket and how long its calls have been told to wait, at most: they are told again only if that is too long by more
@@ -54,6 +61,9 @@ struct Line<'a> {
     socket: &'a OwnedFd,
     receive: Duration,
     send: Duration,
+    /// What else ends a wait. A call waits for one thing only, so with a bell it is poll(2) that waits, and no other
+    /// call does.
+    bell: Option<Arc<Bell>>,
 }
 
 impl<'a> Desk<'a> {
@@ -74,6 +84,8 @@ impl<'a> Desk<'a> {
             log,
             stopping,
             one_exchange,
+            bell: None,
+            rung: Vec::new(),
         }
     }
 
@@ -83,9 +95,14 @@ impl<'a> Desk<'a> {
             socket,
             receive: Duration::MAX,
             send: Duration::MAX,
+            bell: None,
         };
         self.look_up();
         let mut connection = Connection::open(session, &mut self.worker);
+        if let Err(error) = self.hang_bell(&mut line, &connection) {
+            log::warn!("a connection is closed, for it could not hear the others: {error}");
+            connection.abort();
+        }
         while let Some(result) = self.step(&mut line, &mut connection, presence) {
             match result {
                 // What was interrupted or took too long is looked at anew.
@@ -97,6 +114,57 @@ impl<'a> Desk<'a> {
         connection.close(&mut self.worker);
         self.worker.counters.others += 1;
         self.write_log();
+    }
+
+    /// Lets others end the waits of a connection that they can leave something for.
+    fn hang_bell(&mut self, line: &mut Line<'_>, connection: &Connection) -> io::Result<()> {
+        let Some(mailbox) = connection.mailbox() else {
+            return Ok(());
+        };
+        let bell = match &self.bell {
+            Some(bell) => bell.clone(),
+            None => Bell::new()?,
+        };
+        mailbox.wake_by(bell.waker(0));
+        self.bell = Some(bell.clone());
+        ioctl_fionbio(line.socket, true)?;
+        line.bell = Some(bell);
+        Ok(())
+    }
+
+    /// With a bell, waits until the socket is ready or the bell rings, and takes what was left for the connection then.
+    /// False if what was to be done must be looked at anew.
+    fn wait(
+        &mut self,
+        line: &Line<'_>,
+        connection: &mut Connection,
+        readiness: PollFlags,
+        left: Duration,
+    ) -> Result<bool, Errno> {
+        let Some(bell) = &line.bell else {
+            return Ok(true);
+        };
+        let mut watched = [
+            PollFd::new(line.socket, readiness),
+            PollFd::new(bell, PollFlags::IN),
+        ];
+        let mut result = Ok(0);
+        if bell.begin_wait() {
+            self.worker.counters.waits += 1;
+            result = poll(&mut watched, Timespec::try_from(left).ok().as_ref());
+        }
+        let [of_socket, of_bell] = watched.map(|one| !one.revents().is_empty());
+        if of_bell {
+            bell.silence();
+        }
+        bell.end_wait(&mut self.rung);
+        self.look_up();
+        let rung = !self.rung.is_empty();
+        self.rung.clear();
+        if rung {
+            connection.woken(&mut self.worker);
+        }
+        result.map(|_| of_socket && !rung)
     }
 
     /// Does what the connection asks for; `None` if that is to close.
@@ -141,10 +209,13 @@ impl<'a> Desk<'a> {
         connection: &mut Connection,
         left: Duration,
     ) -> Result<(), Errno> {
+        if !self.wait(line, connection, PollFlags::OUT, left)? {
+            return Ok(());
+        }
         // Within one call, sendfile(2) may wait several times for as long as it was told: so it is told less, and what
         // has really passed is seen here.
         let step = left.div_f32(SEND_STEPS).max(timeouts::TICK);
-        if step + timeouts::TICK < line.send {
+        if line.bell.is_none() && step + timeouts::TICK < line.send {
             self.worker.counters.others += 1;
             net::set_send_timeout(line.socket, step)?;
             line.send = step;
@@ -177,7 +248,14 @@ impl<'a> Desk<'a> {
         let idle = connection.is_idle();
         presence.idle.store(idle, SeqCst);
         let last_look = idle && self.stopping.load(SeqCst);
-        if left + timeouts::TICK < line.receive && !last_look {
+        if !last_look {
+            let ready = self.wait(line, connection, PollFlags::IN, left);
+            if ready != Ok(true) {
+                presence.idle.store(false, SeqCst);
+                return ready.map(drop);
+            }
+        }
+        if line.bell.is_none() && left + timeouts::TICK < line.receive && !last_look {
             self.worker.counters.others += 1;
             net::set_receive_timeout(line.socket, left)?;
             line.receive = left;

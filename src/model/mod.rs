@@ -3,6 +3,7 @@
 //! A model runs connections by doing what [`Connection::next`](crate::session::Connection::next) says. It knows neither
 //! the protocols nor their files. Adding a model is one file here and one row in [`MODELS`].
 
+mod bell;
 mod blocking;
 mod clock;
 mod conversation;
@@ -38,6 +39,8 @@ pub struct ModelRow {
     /// It waits for many connections at once, so one that says nothing holds up nobody and may come later: see
     /// [`Listener::defer_accept`]. In the other models such a connection is what they are there to show.
     pub is_loop: bool,
+    /// Why its conversations cannot hear each other, if so: a service in which they do is refused.
+    pub apart: Option<&'static str>,
     /// Serves until a signal ends it; says what was done.
     pub run: fn(Serving) -> io::Result<Counters>,
 }
@@ -49,6 +52,7 @@ pub const MODELS: &[ModelRow] = &[
         about: "One connection at a time, blocking calls: all others wait their turn",
         options: &[],
         is_loop: false,
+        apart: Some("it serves one connection at a time, so there is nobody to talk to"),
         run: blocking::run,
     },
     ModelRow {
@@ -56,6 +60,7 @@ pub const MODELS: &[ModelRow] = &[
         about: "A process per connection, blocking calls",
         options: &["max-children"],
         is_loop: false,
+        apart: Some("each connection has a process of its own, and those share no memory"),
         run: forking::run,
     },
     ModelRow {
@@ -63,6 +68,7 @@ pub const MODELS: &[ModelRow] = &[
         about: "A thread per connection, blocking calls",
         options: &["max-connections"],
         is_loop: false,
+        apart: None,
         run: threaded::run,
     },
     ModelRow {
@@ -70,6 +76,7 @@ pub const MODELS: &[ModelRow] = &[
         about: "A fixed number of threads, each with one connection at a time, blocking calls",
         options: &["threads"],
         is_loop: false,
+        apart: None,
         run: pool::run,
     },
     ModelRow {
@@ -77,6 +84,7 @@ pub const MODELS: &[ModelRow] = &[
         about: "One thread, select(2): asks about every connection every time; 1,024 descriptors at most",
         options: &["max-connections", "workers"],
         is_loop: true,
+        apart: None,
         run: event_loop::run::<poller::Select>,
     },
     ModelRow {
@@ -84,6 +92,7 @@ pub const MODELS: &[ModelRow] = &[
         about: "One thread, poll(2): asks about every connection every time",
         options: &["max-connections", "workers"],
         is_loop: true,
+        apart: None,
         run: event_loop::run::<poller::Poll>,
     },
     ModelRow {
@@ -91,6 +100,7 @@ pub const MODELS: &[ModelRow] = &[
         about: "One thread, epoll(7) through mio: told once per change, idle connections take no time",
         options: &["max-connections", "workers"],
         is_loop: true,
+        apart: None,
         run: event_loop::run::<poller::Epoll>,
     },
 ];

@@ -3,6 +3,7 @@
 //! This room sees neither the model that runs a session nor the poller beneath it. Adding a service is one file here
 //! and one row in [`SERVICES`].
 
+mod chat;
 mod daytime;
 mod echo;
 pub mod http;
@@ -20,6 +21,12 @@ pub trait Service: Send + Sync {
 
     /// True if a session has something to say before its peer does.
     fn speaks_first(&self) -> bool {
+        false
+    }
+
+    /// True if its conversations hear each other: then one service serves all loops, and a model in which they could
+    /// not reach each other refuses it.
+    fn is_shared(&self) -> bool {
         false
     }
 
@@ -78,6 +85,12 @@ pub const SERVICES: &[ServiceRow] = &[
         about: "The date and the time, then the end (RFC 867)",
         port: 7013,
         start: daytime::start,
+    },
+    ServiceRow {
+        name: "chat",
+        about: "Each line to all others who are there",
+        port: 7531,
+        start: chat::start,
     },
 ];
 

@@ -4,7 +4,7 @@
 
 use super::buffer::{BUFFER_SIZE, Buffer};
 use super::output::{Output, Piece};
-use super::{Context, Moment, Session, Timeout, Wait, Worker};
+use super::{Context, Mailbox, Moment, Session, Timeout, Wait, Worker};
 
 /// How much a connection that is over still reads and drops before it gives up on its peer, in bytes.
 pub const LINGER_BYTES: usize = 1024 * 1024;
@@ -133,6 +133,12 @@ impl Connection {
         nothing_begun && self.held.is_none()
     }
 
+    /// The session's mailbox: whoever runs the connection has itself woken by it, and calls
+    /// [`woken`](Connection::woken) then.
+    pub fn mailbox(&self) -> Option<&Mailbox> {
+        self.session.mailbox()
+    }
+
     /// The name of the session's state, for people.
     pub fn state(&self) -> &'static str {
         self.session.state()
@@ -186,6 +192,16 @@ impl Connection {
     pub fn proceed(&mut self, worker: &mut Worker) {
         let (session, mut cx) = self.parts(worker);
         session.proceed(&mut cx);
+        if self.output.is_empty()
+            && let Some(held) = self.held.take()
+        {
+            self.feed_held(held, worker);
+        }
+        self.settle(0, worker);
+    }
+
+    /// Something may lie in the mailbox.
+    pub fn woken(&mut self, worker: &mut Worker) {
         self.settle(0, worker);
     }
 
@@ -225,6 +241,7 @@ impl Connection {
 
     /// The conversation is over: the session has its last word, and what was borrowed goes back.
     pub fn close(&mut self, worker: &mut Worker) {
+        self.stage = Stage::Aborted;
         let (session, mut cx) = self.parts(worker);
         session.closed(&mut cx);
         self.output.clear(&mut worker.pool);
@@ -294,6 +311,7 @@ impl Connection {
             self.farewell = Farewell::Unread;
             self.drop_held(worker);
         }
+        self.take_mail(worker);
         let waiting = match self.next() {
             Action::Send => Timeout::Send,
             Action::Receive(timeout) => timeout,
@@ -305,6 +323,17 @@ impl Connection {
             self.waiting = waiting;
             self.since = worker.time.moment();
             self.moved = 0;
+        }
+    }
+
+    /// Moves what others have left to the output, until the conversation is over. A peer that is too slow for them is
+    /// given up.
+    fn take_mail(&mut self, worker: &mut Worker) {
+        if let Some(mailbox) = self.session.mailbox()
+            && matches!(self.wait(), Wait::Bytes(_) | Wait::Turn)
+            && !mailbox.empty_into(&mut self.output, &mut worker.pool)
+        {
+            self.stage = Stage::Aborted;
         }
     }
 

@@ -10,12 +10,14 @@
 mod buffer;
 mod connection;
 mod counters;
+mod mailbox;
 mod output;
 mod time;
 
 pub use buffer::{BUFFER_SIZE, Buffer, Pool};
 pub use connection::{Action, Connection, LINGER_BYTES, MIN_PROGRESS};
 pub use counters::Counters;
+pub use mailbox::{MAILBOX_SIZE, Mailbox};
 pub use output::{Body, Output, Piece, Source};
 pub use time::{Moment, Time};
 
@@ -53,6 +55,12 @@ pub trait Session: Send {
 
     /// What it waits for once its output is gone.
     fn waits_for(&self) -> Wait;
+
+    /// Where others leave what its peer is to hear from them, if there is such a place. It is sent whenever there is
+    /// room for it among the session's own output; `None` for ever, or the same for ever.
+    fn mailbox(&self) -> Option<&Mailbox> {
+        None
+    }
 
     /// The name of its state, for people.
     fn state(&self) -> &'static str {

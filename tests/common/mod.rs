@@ -22,6 +22,15 @@ pub fn on_every_model(case: impl Fn(&'static str)) {
     }
 }
 
+/// Runs a case on every model in which conversations can hear each other.
+pub fn on_every_shared_model(case: impl Fn(&'static str)) {
+    let rows = evserve::model::MODELS.iter();
+    for row in rows.filter(|row| row.apart.is_none()) {
+        eprintln!("model {}", row.name);
+        case(row.name);
+    }
+}
+
 /// True for the models that are a readiness loop.
 pub fn is_loop(model: &str) -> bool {
     evserve::model::find(model).is_some_and(|row| row.is_loop)
@@ -274,6 +283,18 @@ impl Client {
             self.fill();
         }
         self.pending.drain(..length).collect()
+    }
+
+    /// Reads a line, without its end.
+    pub fn line(&mut self) -> String {
+        let end = loop {
+            if let Some(at) = self.pending.windows(2).position(|w| w == b"\r\n") {
+                break at + 2;
+            }
+            self.fill();
+        };
+        let line: Vec<u8> = self.pending.drain(..end).collect();
+        String::from_utf8(line[..end - 2].to_vec()).expect("a line is UTF-8")
     }
 
     /// Reads until the server closes.

@@ -121,6 +121,9 @@ impl<P: Poller> EventLoop<P> {
     fn admit(&mut self, socket: OwnedFd, connection: Connection, late: bool) {
         self.worker.counters.connections += 1;
         let key = self.entries.insert(Entry::new(socket, connection, late));
+        if let Some(mailbox) = self.entries[key].connection.mailbox() {
+            mailbox.wake_by(self.bell.waker(key));
+        }
         enqueue(&mut self.queue, key, &mut self.entries[key]);
     }
 

@@ -2,12 +2,11 @@
 //! would wait all connections of the loop. So before a stretch of a file is sent it is looked whether it is in memory;
 //! what is not is fetched by a thread of its own, which then wakes the loop.
 
-use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::{Errno, IoSliceMut, ReadWriteFlags, pread, preadv2};
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Weak};
+use std::task::Waker;
 use std::thread::Builder;
 
 /// How much is looked at, fetched and then sent at once, in bytes.
@@ -29,47 +28,43 @@ pub(super) fn is_in_memory(file: &OwnedFd, offset: u64, count: u64) -> bool {
     })
 }
 
-/// A thread that fetches.
+/// A thread that fetches, if it has been needed.
+#[derive(Default)]
 pub(super) struct Fetcher {
-    /// Makes the loop look at what has been fetched.
-    bell: Arc<OwnedFd>,
-    /// Of a thread that has been needed.
     line: Option<(Sender<Job>, Receiver<usize>)>,
 }
 
-struct Job {
+/// A stretch of a file to fetch.
+pub(super) struct Job {
     /// Whose job it is.
     key: usize,
     /// Gone if the connection is, and then nobody needs its content.
     file: Weak<OwnedFd>,
     offset: u64,
     count: u64,
+    /// Makes the loop look at what has been fetched.
+    waker: Waker,
 }
 
-impl Fetcher {
-    /// A fetcher that has not been needed yet, so that there is no thread.
-    ///
-    /// # Errors
-    /// If no descriptor is free.
-    pub fn new() -> io::Result<Fetcher> {
-        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        Ok(Fetcher {
-            bell: Arc::new(eventfd(0, flags)?),
-            line: None,
-        })
-    }
-
-    /// Begins to fetch a stretch of a file for connection `key`. False if there can be no thread for that.
-    pub fn fetch(&mut self, key: usize, file: &Arc<OwnedFd>, offset: u64, count: u64) -> bool {
-        if self.line.is_none() {
-            self.line = self.start();
-        }
-        let job = Job {
+impl Job {
+    /// To fetch a stretch of a file for connection `key`, and then to wake its loop.
+    pub fn new(key: usize, file: &Arc<OwnedFd>, offset: u64, count: u64, waker: Waker) -> Job {
+        Job {
             key,
             file: Arc::downgrade(file),
             offset,
             count,
-        };
+            waker,
+        }
+    }
+}
+
+impl Fetcher {
+    /// Begins a job. False if there can be no thread for it.
+    pub fn fetch(&mut self, job: Job) -> bool {
+        if self.line.is_none() {
+            self.line = start();
+        }
         self.line
             .as_ref()
             .is_some_and(|(jobs, _)| jobs.send(job).is_ok())
@@ -77,34 +72,30 @@ impl Fetcher {
 
     /// The connections whose stretch has been fetched.
     pub fn take_done(&mut self) -> Vec<usize> {
-        // It was readable, or nothing is lost.
-        let _ = rustix::io::read(&self.bell, &mut [0; 8]);
         let line = self.line.iter();
         line.flat_map(|(_, done)| done.try_iter()).collect()
     }
+}
 
-    fn start(&self) -> Option<(Sender<Job>, Receiver<usize>)> {
-        let (jobs, next_job) = channel::<Job>();
-        let (finished, done) = channel();
-        let bell = self.bell.clone();
-        let run = move || {
-            let mut scratch = vec![0; STEP as usize];
-            for job in next_job {
-                job.run(&mut scratch);
-                if finished.send(job.key).is_err() {
-                    return;
-                }
-                // The counter cannot overflow, for the loop sets it back.
-                let _ = rustix::io::write(&bell, &1_u64.to_ne_bytes());
+fn start() -> Option<(Sender<Job>, Receiver<usize>)> {
+    let (jobs, next_job) = channel::<Job>();
+    let (finished, done) = channel();
+    let run = move || {
+        let mut scratch = vec![0; STEP as usize];
+        for job in next_job {
+            job.run(&mut scratch);
+            if finished.send(job.key).is_err() {
+                return;
             }
-        };
-        // It ends with the fetcher, when there are no more jobs.
-        let thread = Builder::new().name("fetch".into()).spawn(run);
-        if let Err(error) = &thread {
-            log::warn!("no thread to read from disk with, so all wait for it: {error}");
+            job.waker.wake();
         }
-        thread.is_ok().then_some((jobs, done))
+    };
+    // It ends with the fetcher, when there are no more jobs.
+    let thread = Builder::new().name("fetch".into()).spawn(run);
+    if let Err(error) = &thread {
+        log::warn!("no thread to read from disk with, so all wait for it: {error}");
     }
+    thread.is_ok().then_some((jobs, done))
 }
 
 impl Job {
@@ -123,11 +114,5 @@ impl Job {
                 Err(_) => return,
             }
         }
-    }
-}
-
-impl AsFd for Fetcher {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.bell.as_fd()
     }
 }

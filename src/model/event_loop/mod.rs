@@ -10,6 +10,7 @@ mod accepting;
 mod entry;
 mod fetching;
 
+use super::bell::Bell;
 use super::clock::Clock;
 use super::timeouts::Timeouts;
 use super::{Serving, Share, Signals};
@@ -20,7 +21,7 @@ use crate::service::Service;
 use crate::session::{BUFFER_SIZE, Counters, Piece, Timeout, Worker};
 use accepting::Door;
 use entry::{Entry, Stop};
-use fetching::{Fetcher, STRETCH};
+use fetching::{Fetcher, Job, STRETCH};
 use slab::Slab;
 use std::collections::VecDeque;
 use std::io;
@@ -39,9 +40,9 @@ const EVENTS: usize = 1024;
 /// How soon lines are written that the access log's reader was too slow for.
 const LOG_PAUSE: Duration = Duration::from_millis(50);
 
-/// The key of the signals; that of the fetcher, those of the listeners, the services and the connections follow.
+/// The key of the signals; that of the bell, those of the listeners, the services and the connections follow.
 const SIGNALS_KEY: usize = 0;
-const FETCHER_KEY: usize = 1;
+const BELL_KEY: usize = 1;
 const FIRST_DOOR_KEY: usize = 2;
 
 /// Serves until a signal ends it: one loop on this thread, or one per share on a thread each.
@@ -94,6 +95,10 @@ struct EventLoop<P> {
     poller: P,
     clock: Clock,
     signals: Signals,
+    /// Rung for connections that have something to do of which no socket tells.
+    bell: Arc<Bell>,
+    /// For whom it was rung.
+    rung: Vec<usize>,
     fetcher: Fetcher,
     doors: Vec<Door>,
     /// Those that may remember what is no longer true, and are told.
@@ -134,8 +139,8 @@ impl<P: Poller> EventLoop<P> {
         let mut poller = P::new(EVENTS)?;
         let signals = share.signals;
         poller.change(signals.as_fd(), SIGNALS_KEY, Ready::NONE, Ready::READABLE)?;
-        let fetcher = Fetcher::new()?;
-        poller.change(fetcher.as_fd(), FETCHER_KEY, Ready::NONE, Ready::READABLE)?;
+        let bell = Bell::new()?;
+        poller.change(bell.as_fd(), BELL_KEY, Ready::NONE, Ready::READABLE)?;
         let first_service_key = FIRST_DOOR_KEY + share.listening.len();
         let mut services: Vec<Arc<dyn Service>> = Vec::new();
         for listening in &share.listening {
@@ -155,7 +160,9 @@ impl<P: Poller> EventLoop<P> {
             poller,
             clock,
             signals,
-            fetcher,
+            bell,
+            rung: Vec::new(),
+            fetcher: Fetcher::default(),
             doors: doors.map(Door::new).collect(),
             services,
             first_service_key,
@@ -191,7 +198,10 @@ impl<P: Poller> EventLoop<P> {
 
     fn turn(&mut self) -> io::Result<()> {
         self.watch_doors()?;
-        let patience = self.patience();
+        let patience = match self.bell.begin_wait() {
+            true => self.patience(),
+            false => Some(Duration::ZERO),
+        };
         self.poller.wait(patience, &mut self.found)?;
         self.worker.counters.waits += 1;
         self.worker.counters.events += self.found.len() as u64;
@@ -199,6 +209,7 @@ impl<P: Poller> EventLoop<P> {
         if self.set_bits() {
             self.hear_signals();
         }
+        self.answer_bell();
         self.accept();
         self.expire();
         for _ in 0..self.queue.len() {
@@ -252,8 +263,8 @@ impl<P: Poller> EventLoop<P> {
                 if let Some(door) = self.doors.get_mut(door) {
                     door.ready = true;
                 }
-            } else if key == FETCHER_KEY {
-                self.continue_fetched();
+            } else if key == BELL_KEY {
+                self.bell.silence();
             } else {
                 signalled = true;
             }
@@ -275,10 +286,27 @@ impl<P: Poller> EventLoop<P> {
         };
         let stretch = count.min(STRETCH);
         self.worker.counters.fetches += 1;
-        entry.fetching = self.fetcher.fetch(key, file, offset, stretch);
+        let job = Job::new(key, file, offset, stretch, self.bell.waker(key));
+        entry.fetching = self.fetcher.fetch(job);
         if !entry.fetching {
             entry.in_memory = stretch as u32;
             enqueue(&mut self.queue, key, entry);
+        }
+    }
+
+    /// Lets those go on for whom the bell was rung.
+    fn answer_bell(&mut self) {
+        self.bell.end_wait(&mut self.rung);
+        if self.rung.is_empty() {
+            return;
+        }
+        self.continue_fetched();
+        for key in self.rung.drain(..) {
+            // It may have closed since then, and be another one now: that does no harm.
+            if let Some(entry) = self.entries.get_mut(key) {
+                entry.connection.woken(&mut self.worker);
+                enqueue(&mut self.queue, key, entry);
+            }
         }
     }
 

@@ -1,0 +1,323 @@
+//! Group chat: who says something is heard by all others.
+
+use crate::common::{Client, Evserve, PATIENCE, number, on_every_model, on_every_shared_model};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{RecvFlags, recv};
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Read, Write};
+use std::process::Command;
+use std::time::Instant;
+
+fn chat(model: &str, options: &[&str]) -> Evserve {
+    let options = [&["--mode", "chat", "--listen", "127.0.0.1:0"], options].concat();
+    Evserve::start(model, 1, &options)
+}
+
+/// Comes in, and takes a name. Others who listen are told of both.
+fn join(evserve: &Evserve, name: &str) -> Client {
+    let mut client = evserve.connect();
+    assert!(client.line().starts_with("* you are guest"));
+    client.send(format!("/nick {name}\n"));
+    assert_eq!(client.line(), format!("* you are now {name}"));
+    client
+}
+
+#[test]
+fn a_conversation() {
+    on_every_shared_model(|model| {
+        let evserve = chat(model, &[]);
+        let mut alice = evserve.connect();
+        let greeting =
+            "* you are guest1; nobody else is here; say /nick NAME, /who, /quit, or anything";
+        assert_eq!(alice.line(), greeting);
+        alice.send("/nick Alice\r\n");
+        assert_eq!(alice.line(), "* you are now Alice");
+        let mut bob = evserve.connect();
+        assert_eq!(alice.line(), "* guest2 joined");
+        assert!(bob.line().starts_with("* you are guest2; Alice is here; "));
+        for (says, hears) in [
+            ("/nick alice", "* somebody is alice already"),
+            ("/nick", "* a name has 1 to 32 letters, digits, - or _"),
+            ("/nick a b", "* a name has 1 to 32 letters, digits, - or _"),
+            (
+                "/nick b\u{202e}b",
+                "* a name has 1 to 32 letters, digits, - or _",
+            ),
+            (
+                &format!("/nick {}", "b".repeat(33)),
+                "* a name has 1 to 32 letters, digits, - or _",
+            ),
+            (
+                "/dance",
+                "* there is no /dance; there are /nick NAME, /who and /quit",
+            ),
+            ("/nick Bøb", "* you are now Bøb"),
+            ("/who", "* Alice is here"),
+        ] {
+            bob.send(format!("{says}\n"));
+            assert_eq!(bob.line(), hears, "{model}: {says}");
+        }
+        assert_eq!(alice.line(), "* guest2 is now Bøb");
+        alice.send("hello, Bøb\r\n\n  \nhow are you?\nI am ");
+        assert_eq!(bob.line(), "Alice: hello, Bøb");
+        assert_eq!(bob.line(), "Alice: how are you?");
+        bob.send(b"f\xffine\x1b[2J\x07\x7f, \xc2\x9bthanks\n");
+        assert_eq!(
+            alice.line(),
+            "Bøb: f\u{fffd}ine[2J, thanks",
+            "nothing that moves a terminal"
+        );
+        alice.send("well\n");
+        assert_eq!(bob.line(), "Alice: I am well", "a line may come in pieces");
+        bob.send("quit\nnobody hears this\n");
+        assert_eq!(bob.line(), "* good bye");
+        assert_eq!(bob.rest(), b"");
+        drop(bob);
+        assert_eq!(alice.line(), "* Bøb left");
+        let mut carol = join(&evserve, "Carol");
+        assert_eq!(alice.line(), "* guest3 joined");
+        assert_eq!(alice.line(), "* guest3 is now Carol");
+        drop(alice);
+        assert_eq!(carol.line(), "* Alice left");
+        carol.send("/who\n/quit\n");
+        assert_eq!(carol.line(), "* nobody else is here");
+        assert_eq!(carol.rest(), b"* good bye\r\n");
+        let ended = evserve.stop();
+        assert!(
+            ended.log.contains("served 4 requests on 3 connections"),
+            "{}",
+            ended.log
+        );
+    });
+}
+
+#[test]
+fn the_longest_line_is_heard_and_a_longer_one_is_not() {
+    on_every_shared_model(|model| {
+        let evserve = chat(model, &[]);
+        let mut alice = join(&evserve, "alice");
+        let mut bob = join(&evserve, "bob");
+        assert_eq!(alice.line(), "* guest2 joined");
+        assert_eq!(alice.line(), "* guest2 is now bob");
+        let longest = "x".repeat(4096);
+        for end in ["\n", "\r\n"] {
+            alice.send(format!("{longest}{end}"));
+            assert_eq!(bob.line(), format!("alice: {longest}"), "{model}");
+            for length in [4097, 100_000] {
+                let longer = "x".repeat(length);
+                alice.send(format!("{longer}{end}/who\n"));
+                assert_eq!(
+                    alice.line(),
+                    "* nobody heard that: a line has 4096 bytes at most"
+                );
+                assert_eq!(alice.line(), "* bob is here");
+            }
+        }
+        // Three bytes for each that is no text.
+        alice.send([vec![0xff; 4096], b"\n".to_vec()].concat());
+        assert_eq!(bob.line(), format!("alice: {}", "\u{fffd}".repeat(4096)));
+    });
+}
+
+/// Who does not read is dropped, and what he says after that is not heard; the others wait for nobody.
+#[test]
+fn who_does_not_read_leaves() {
+    on_every_shared_model(|model| {
+        let evserve = chat(model, &[]);
+        let mut deaf = join(&evserve, "deaf");
+        let mut alice = join(&evserve, "alice");
+        let line = format!("{}\n", "x".repeat(4000));
+        let started = Instant::now();
+        let mut heard = Vec::new();
+        // The kernel takes several megabytes for a peer that does not read, and the mailbox one more.
+        while !heard.ends_with(b"* deaf left: too slow to hear all\r\n") {
+            assert!(started.elapsed() < PATIENCE, "{model}: nobody is dropped");
+            alice.send(&line);
+            let mut buffer = [0; 4096];
+            if let Ok((count, _)) = recv(alice.stream(), &mut buffer, RecvFlags::DONTWAIT) {
+                heard.extend_from_slice(&buffer[..count]);
+            }
+        }
+        let memory = evserve.proc_status("VmHWM");
+        assert!(memory < 40_000, "{model}: {memory} KiB");
+        deaf.try_send("can you hear me?\n");
+        let mut all = Vec::new();
+        // What was on its way when he was dropped may end with a reset.
+        let _ = deaf.stream().read_to_end(&mut all);
+        alice.send("/who\n");
+        assert_eq!(alice.line(), "* nobody else is here");
+    });
+}
+
+/// One who listens, by events: what came, line by line.
+struct Listener {
+    name: String,
+    client: Client,
+    to_say: Vec<u8>,
+    part: Vec<u8>,
+    /// How many lines each of the others has said.
+    heard: BTreeMap<String, u32>,
+}
+
+impl Listener {
+    fn say(&mut self) {
+        match self.client.stream().write(&self.to_say) {
+            Ok(count) => drop(self.to_say.drain(..count)),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        }
+    }
+
+    fn hear(&mut self) {
+        let mut buffer = [0; 65536];
+        match self.client.stream().read(&mut buffer) {
+            Ok(0) => panic!("{} was dropped", self.name),
+            Ok(count) => self.part.extend_from_slice(&buffer[..count]),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        }
+        let end = self.part.iter().rposition(|byte| *byte == b'\n');
+        let whole: Vec<u8> = self.part.drain(..end.map_or(0, |at| at + 1)).collect();
+        for line in String::from_utf8(whole).expect("text").lines() {
+            let Some((name, number)) = line.split_once(": line ") else {
+                assert!(line.starts_with("* "), "{line}");
+                continue;
+            };
+            let heard = self.heard.entry(name.into()).or_default();
+            assert_eq!(number, heard.to_string(), "{} from {name}", self.name);
+            *heard += 1;
+        }
+    }
+}
+
+/// Each member that reads gets each line of each other once, in the order in which it was said.
+#[test]
+fn a_full_room() {
+    let members = number("EVSERVE_MEMBERS").unwrap_or(200) as usize;
+    let lines = 50;
+    let run = |model: &str, options: &[&str]| {
+        let evserve = chat(model, options);
+        // They never read, so they need not be told.
+        let deaf: Vec<_> = (0..5).map(|_| evserve.connect()).collect();
+        let names: Vec<_> = (0..members)
+            .map(|number| format!("member{number}"))
+            .collect();
+        let mut room: Vec<_> = names
+            .iter()
+            .map(|name| {
+                let mut client = evserve.connect();
+                client.line();
+                client.send(format!("/nick {name}\n"));
+                while client.line() != format!("* you are now {name}") {}
+                client.stream().set_nonblocking(true).expect("a socket");
+                let said = (0..lines).map(|number| format!("line {number}\n"));
+                Listener {
+                    name: name.clone(),
+                    client,
+                    to_say: said.collect::<String>().into_bytes(),
+                    part: Vec::new(),
+                    heard: BTreeMap::new(),
+                }
+            })
+            .collect();
+        let mut passing = 0;
+        let mut memory = 0;
+        let all = (members - 1) * lines as usize;
+        let has_all = |one: &Listener| one.heard.values().sum::<u32>() as usize == all;
+        while !room.iter().all(has_all) || passing < 20 {
+            let mut watched: Vec<_> = room
+                .iter()
+                .map(|one| {
+                    let flags = match one.to_say.is_empty() {
+                        true => PollFlags::IN,
+                        false => PollFlags::IN | PollFlags::OUT,
+                    };
+                    PollFd::new(one.client.stream(), flags)
+                })
+                .collect();
+            let patience = Timespec::try_from(PATIENCE).expect("a time");
+            let count = poll(&mut watched, Some(&patience)).expect("events");
+            assert!(count > 0 || passing < 20, "{model}: nothing more comes");
+            let ready: Vec<_> = watched.iter().map(PollFd::revents).collect();
+            for (one, ready) in room.iter_mut().zip(ready) {
+                if ready.contains(PollFlags::OUT) {
+                    one.say();
+                }
+                if ready.contains(PollFlags::IN) {
+                    one.hear();
+                }
+            }
+            if passing < 20 {
+                passing += 1;
+                let mut guest = evserve.connect();
+                assert!(guest.line().starts_with("* you are guest"));
+                if passing % 2 == 0 {
+                    guest.send("/quit\n");
+                    while guest.line() != "* good bye" {}
+                }
+            }
+            memory = memory.max(evserve.proc_status("VmRSS"));
+        }
+        for one in &room {
+            assert_eq!(one.heard.len(), members - 1);
+            assert!(!one.heard.contains_key(&one.name), "nobody hears himself");
+        }
+        eprintln!("{model} {options:?}: {memory} KiB");
+        assert!(memory < 60_000, "{model}: {memory} KiB");
+        drop(deaf);
+        assert!(evserve.stop().status.success());
+    };
+    on_every_shared_model(|model| match model {
+        "pool" => run(model, &["--threads", "300"]),
+        _ => run(model, &[]),
+    });
+    run("epoll", &["--workers", "3"]);
+    run("poll", &["--workers", "2"]);
+}
+
+/// All addresses lead to the same room.
+#[test]
+fn one_room_for_all_addresses() {
+    on_every_shared_model(|model| {
+        let one = [
+            "--mode",
+            "chat",
+            "--listen",
+            "127.0.0.1:0",
+            "--listen",
+            "127.0.0.1:0",
+        ];
+        let evserve = Evserve::start(model, 2, &one);
+        let mut alice = Client::connect(evserve.addresses[0]);
+        alice.line();
+        let mut bob = Client::connect(evserve.addresses[1]);
+        assert!(bob.line().contains("guest1 is here"));
+        bob.send("hello\n");
+        assert_eq!(alice.line(), "* guest2 joined");
+        assert_eq!(alice.line(), "guest2: hello");
+    });
+}
+
+#[test]
+fn where_nobody_could_be_heard_it_is_refused() {
+    on_every_model(|model| {
+        let Some(why) = evserve::model::find(model).and_then(|row| row.apart) else {
+            return;
+        };
+        let output = Command::new(env!("CARGO_BIN_EXE_evserve"))
+            .args([
+                "--mode",
+                "chat",
+                "--listen",
+                "127.0.0.1:0",
+                "--model",
+                model,
+            ])
+            .output()
+            .expect("it ends");
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&output.stderr);
+        let expected = format!(
+            "evserve: chat cannot be served with --model {model}: {why}; it can with threaded, pool, select, poll, epoll\n"
+        );
+        assert_eq!(said, expected);
+    });
+}
