@@ -85,6 +85,11 @@ impl Contestant {
         options
     }
 
+    /// Why its connections cannot hear each other, if that is so.
+    pub fn cannot_share(&self) -> Option<&'static str> {
+        evserve::model::find(self.model)?.apart
+    }
+
     /// Why it cannot keep so many idle connections, if that is so.
     pub fn cannot_keep(&self, connections: u64) -> Option<String> {
         let (limit, why) = match self.model {

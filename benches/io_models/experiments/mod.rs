@@ -3,6 +3,7 @@
 //! An experiment is a row in [`EXPERIMENTS`] (`table.rs`) and a function that makes one measurement. What it shows, and why, is said
 //! in docs/io-models.md, where `<!-- NAME:begin -->` marks the place for its plots.
 
+mod chat;
 mod cost;
 mod echo;
 mod fairness;

@@ -2,7 +2,7 @@
 
 use super::super::contestant::Contestant;
 use super::super::pace::Pace;
-use super::{Experiment, Plot, cost, echo, fairness, generator_seconds, idle, memory, wrk};
+use super::{Experiment, Plot, chat, cost, echo, fairness, generator_seconds, idle, memory, wrk};
 
 fn everybody_can(_: &Contestant, _: u64) -> Option<String> {
     None
@@ -254,5 +254,27 @@ pub const EXPERIMENTS: &[Experiment] = &[
         cannot: everybody_can,
         measure: echo::by_connections,
     },
-    // Chat, the rate of its fan-out against its members, has its place here as soon as there is such a service.
+    Experiment {
+        name: "chat",
+        title: "Chat: what is heard, against members",
+        about: "Up to 8 of the members speak lines of 64 bytes, each of them as soon as all others have heard the last one.",
+        steps_are: "members",
+        quick: &[64],
+        full: &[2, 16, 128, 512],
+        plots: &[
+            plot(
+                "heard_per_s",
+                "Chat",
+                "lines heard by somebody per second; more is better",
+            ),
+            logarithmic(
+                "p99_us",
+                "How soon a line is heard",
+                "99th percentile, µs; less is better",
+            ),
+        ],
+        seconds: |pace, members| generator_seconds(pace, members) + members as f64 / 2000.0,
+        cannot: |contestant, _| contestant.cannot_share().map(str::to_owned),
+        measure: chat::measure,
+    },
 ];

@@ -50,7 +50,7 @@ impl Drive {
         let client = |index| Client::new(Token(index), orders.address);
         Ok(Drive {
             poll: Poll::new()?,
-            script: Script::new(&orders.asks, orders.address),
+            script: Script::new(&orders.asks, orders.address)?,
             clients: (0..orders.clients).map(client).collect(),
             schedule: orders
                 .rate

@@ -10,7 +10,9 @@
 //! - [`client`]: one connection after the other, of one client
 //! - [`schedule`]: when who is to ask
 //! - [`drive`]: the loop, and what it has seen
+//! - [`chat`]: another loop, for what one says and all others hear
 
+mod chat;
 mod client;
 mod drive;
 mod schedule;
@@ -47,6 +49,8 @@ pub struct Orders {
 pub enum Asks {
     /// For these many bytes to come back.
     Echo { bytes: usize },
+    /// For a line to come to all other clients.
+    Chat,
     /// For a file of this length, with `Connection: close` if so wanted.
     Http {
         path: String,
@@ -88,8 +92,10 @@ impl Seen {
 pub fn run(arguments: &[String]) -> Outcome<()> {
     let orders = arguments.first().ok_or("no orders")?;
     let orders: Orders = serde_json::from_str(orders)?;
-    let mut drive = drive::Drive::new(&orders)?;
-    let seen = drive.run()?;
+    let seen = match orders.asks {
+        Asks::Chat => chat::run(&orders)?,
+        Asks::Echo { .. } | Asks::Http { .. } => drive::Drive::new(&orders)?.run()?,
+    };
     say(&serde_json::to_string(&seen)?)?;
     wait_for_end()
 }

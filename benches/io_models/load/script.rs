@@ -1,5 +1,6 @@
 //! What is asked, and what an answer must be, to the last byte. It reads no socket: bytes are handed to it.
 
+use super::super::lab::Outcome;
 use super::super::lab::root::content;
 use super::Asks;
 use memchr::memmem;
@@ -28,8 +29,11 @@ pub struct Answer {
 }
 
 impl Script {
-    pub fn new(asks: &Asks, address: SocketAddr) -> Script {
-        match asks {
+    /// # Errors
+    /// It is no question that has an answer.
+    pub fn new(asks: &Asks, address: SocketAddr) -> Outcome<Script> {
+        Ok(match asks {
+            Asks::Chat => return Err("in a chat nobody answers".into()),
             Asks::Echo { bytes } => Script {
                 question: content(*bytes),
                 body: content(*bytes),
@@ -44,7 +48,7 @@ impl Script {
                     has_head: true,
                 }
             }
-        }
+        })
     }
 
     /// Takes what has come; whether the answer is complete.

@@ -1,0 +1,205 @@
+//! Chat: what a few members say comes to all others. Each of the speakers says its next line when all others have heard
+//! the last one, and every byte that is heard is compared.
+
+use super::super::lab::Outcome;
+use super::{BEGIN, Orders, Seen, say};
+use hdrhistogram::Histogram;
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::time::{Duration, Instant};
+
+/// How many of the members speak, if there are that many.
+const SPEAKERS: usize = 8;
+
+/// How long a line is as it is heard, with its end.
+const LINE_BYTES: usize = 64;
+
+/// How long coming in may take.
+const ENTRY_LIMIT: Duration = Duration::from_secs(10);
+
+/// What is received at once.
+const SCRATCH_BYTES: usize = 128 * 1024;
+
+/// Latencies are kept to three digits, up to ten minutes.
+const GREATEST_NS: u64 = 600_000_000_000;
+
+/// Members who listen, and some who speak too.
+struct Room {
+    members: Vec<Member>,
+    speakers: Vec<Speaker>,
+    latencies: Histogram<u64>,
+    heard: u64,
+    heard_before: u64,
+    begin: Instant,
+}
+
+struct Member {
+    stream: TcpStream,
+    /// The beginning of a line that has not come as a whole.
+    part: Vec<u8>,
+    has_heard: bool,
+}
+
+/// The member of the same place.
+struct Speaker {
+    /// What all others are to hear.
+    line: Vec<u8>,
+    number: u64,
+    since: Instant,
+    /// How many have not.
+    left: usize,
+}
+
+/// Makes load until its time is up.
+///
+/// # Errors
+/// A line that nobody has said, or a member who was dropped.
+pub fn run(orders: &Orders) -> Outcome<Seen> {
+    let mut poll = Poll::new()?;
+    let mut room = Room::enter(orders, &poll)?;
+    let end = room.begin + orders.run;
+    let mut events = Events::with_capacity(1024);
+    let mut scratch = vec![0; SCRATCH_BYTES];
+    for index in 0..room.speakers.len() {
+        room.speak(index)?;
+    }
+    let mut has_begun = false;
+    loop {
+        let now = Instant::now();
+        if now >= end {
+            break;
+        }
+        if now >= room.begin && !has_begun {
+            has_begun = true;
+            say(BEGIN)?;
+        }
+        let change = if has_begun { end } else { room.begin };
+        poll.poll(&mut events, Some(change.saturating_duration_since(now)))?;
+        for event in &events {
+            room.hear(event.token().0, &mut scratch)?;
+        }
+    }
+    let us = |ns: u64| ns as f64 / 1000.0;
+    Ok(Seen {
+        answers: room.heard,
+        answers_before: room.heard_before,
+        clients_answered: room.members.iter().filter(|one| one.has_heard).count(),
+        seconds: orders.run.as_secs_f64(),
+        p50_us: us(room.latencies.value_at_quantile(0.5)),
+        p99_us: us(room.latencies.value_at_quantile(0.99)),
+        greatest_us: us(room.latencies.max()),
+        unanswered: room.speakers.iter().map(|one| one.left as u64).sum(),
+        broken: 0,
+    })
+}
+
+impl Room {
+    /// Lets all members come in and take their names.
+    fn enter(orders: &Orders, poll: &Poll) -> Outcome<Room> {
+        let mut members = Vec::new();
+        for index in 0..orders.clients {
+            let stream = std::net::TcpStream::connect_timeout(&orders.address, ENTRY_LIMIT)?;
+            stream.set_nodelay(true)?;
+            stream.set_read_timeout(Some(ENTRY_LIMIT))?;
+            writeln!(&stream, "/nick m{index}")?;
+            // Nobody speaks yet, so a reader that takes too much takes no line.
+            let mut lines = BufReader::new(&stream).lines();
+            let own = format!("* you are now m{index}");
+            while lines.next().ok_or("the server closed")?? != own {}
+            stream.set_nonblocking(true)?;
+            let mut stream = TcpStream::from_std(stream);
+            poll.registry()
+                .register(&mut stream, Token(index), Interest::READABLE)?;
+            members.push(Member {
+                stream,
+                part: Vec::new(),
+                has_heard: false,
+            });
+        }
+        let now = Instant::now();
+        let speaker = |_| Speaker {
+            line: Vec::new(),
+            number: 0,
+            since: now,
+            left: 0,
+        };
+        Ok(Room {
+            speakers: (0..members.len().min(SPEAKERS)).map(speaker).collect(),
+            members,
+            latencies: Histogram::new_with_bounds(1, GREATEST_NS, 3)?,
+            heard: 0,
+            heard_before: 0,
+            begin: now + orders.warm_up,
+        })
+    }
+
+    fn speak(&mut self, index: usize) -> Outcome<()> {
+        let others = self.members.len() - 1;
+        let speaker = &mut self.speakers[index];
+        speaker.number += 1;
+        speaker.since = Instant::now();
+        speaker.left = others;
+        let mut line = format!("m{index}: {} ", speaker.number);
+        let own = line.len() - line.trim_start_matches(|c| c != ' ').len() + 1;
+        line.extend(std::iter::repeat_n('.', LINE_BYTES - 2 - line.len()));
+        line.push_str("\r\n");
+        speaker.line = line.into_bytes();
+        // One short line always finds room.
+        Ok(self.members[index].stream.write_all(&speaker.line[own..])?)
+    }
+
+    /// Takes what has come for a member.
+    fn hear(&mut self, index: usize, scratch: &mut [u8]) -> Outcome<()> {
+        loop {
+            let member = &mut self.members[index];
+            let count = match member.stream.read(scratch) {
+                Ok(0) => return Err("a member was dropped".into()),
+                Ok(count) => count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error.into()),
+            };
+            let mut part = std::mem::take(&mut member.part);
+            part.extend_from_slice(&scratch[..count]);
+            let mut rest = &part[..];
+            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                let (line, others) = rest.split_at(end + 1);
+                self.take(index, line)?;
+                rest = others;
+            }
+            self.members[index].part = rest.to_vec();
+            if count < scratch.len() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes a line that a member has heard.
+    fn take(&mut self, index: usize, line: &[u8]) -> Outcome<()> {
+        if line.starts_with(b"* ") {
+            return Ok(());
+        }
+        // A speaker's name is `m` and one digit.
+        let place = usize::from(line.get(1).map_or(0, |digit| digit.wrapping_sub(b'0')));
+        let speaker = self.speakers.get_mut(place);
+        let speaker = speaker.filter(|one| one.left > 0 && one.line == line);
+        let Some(speaker) = speaker.filter(|_| place != index) else {
+            let line = String::from_utf8_lossy(line);
+            return Err(format!("nobody said to member {index}: {line}").into());
+        };
+        self.members[index].has_heard = true;
+        let now = Instant::now();
+        if speaker.since >= self.begin {
+            self.heard += 1;
+            self.latencies
+                .saturating_record(now.duration_since(speaker.since).as_nanos() as u64);
+        } else {
+            self.heard_before += 1;
+        }
+        speaker.left -= 1;
+        if speaker.left == 0 {
+            self.speak(place)?;
+        }
+        Ok(())
+    }
+}
