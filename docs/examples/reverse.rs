@@ -3,7 +3,7 @@
 //!     cargo run --example reverse [ADDRESS [MODEL]]        # 127.0.0.1:7008 and epoll unless said otherwise
 //!     nc 127.0.0.1 7008
 
-use evserve::{Context, Server, Service, Session, Timeout, Wait};
+use evserve::{Context, Server, Service, Session};
 use std::{env, error::Error, net::IpAddr, sync::Arc};
 
 struct Reverse;
@@ -28,10 +28,6 @@ impl Session for Reverse {
         let reversed: Vec<u8> = input[..end].iter().rev().chain(b"\n").copied().collect();
         cx.put(&reversed);
         end + 1
-    }
-
-    fn waits_for(&self) -> Wait {
-        Wait::Bytes(Timeout::Idle)
     }
 }
 

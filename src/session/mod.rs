@@ -53,8 +53,11 @@ pub trait Session: Send {
     /// The connection is over; `cx.output` is what was never sent. Nothing put out now goes anywhere.
     fn closed(&mut self, _cx: &mut Context<'_>) {}
 
-    /// What it waits for once its output is gone.
-    fn waits_for(&self) -> Wait;
+    /// What it waits for once its output is gone: for more bytes, as long as an idle connection may stay, unless it says
+    /// otherwise.
+    fn waits_for(&self) -> Wait {
+        Wait::Bytes(Timeout::Idle)
+    }
 
     /// Where others leave what its peer is to hear from them, if there is such a place. It is sent whenever there is
     /// room for it among the session's own output; `None` for ever, or the same for ever.
