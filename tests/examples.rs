@@ -1,4 +1,4 @@
-//! The examples, each run as its header says, on every model.
+//! The examples, each run as its header says, on every model; and what becomes of a program with faults.
 
 #![allow(missing_docs)]
 
@@ -164,6 +164,34 @@ fn hello() {
         let mut client = Client::connect(example.1);
         client.send("nonsense\r\n\r\n");
         assert_eq!(client.response().status, 400);
+        example.stop();
+    });
+}
+
+/// A panic ends the conversation in which it happened. Others do not notice, and the end is the usual one.
+#[test]
+fn a_panic_ends_one_conversation() {
+    on_every_model(|model| {
+        let example = Example::start("faulty", &[model]);
+        let is_alone = model == "blocking";
+        let mut other = (!is_alone).then(|| Client::connect(example.1));
+        for fault in ["panic now", "panic in your turn", "panic at the end"] {
+            let mut client = Client::connect(example.1);
+            client.send(fault);
+            if fault == "panic at the end" {
+                assert_eq!(client.read(fault.len()), fault.as_bytes());
+                client.shutdown_write();
+            }
+            let mut rest = Vec::new();
+            // It may end with a reset.
+            let _ = client.stream().read_to_end(&mut rest);
+            assert!(rest.is_empty() || fault == "panic in your turn", "{model}");
+            let mut alone = is_alone.then(|| Client::connect(example.1));
+            let other = other.as_mut().or(alone.as_mut()).expect("one of both");
+            other.send("hello");
+            assert_eq!(other.read(5), b"hello", "{model}: after {fault}");
+        }
+        drop(other);
         example.stop();
     });
 }

@@ -5,7 +5,7 @@
 
 use super::bell::Bell;
 use super::clock::Clock;
-use super::{send, timeouts};
+use super::{contain, give_up, send, timeouts};
 use crate::config::Timeouts;
 use crate::net;
 use crate::observe::LogFile;
@@ -90,7 +90,12 @@ impl<'a> Desk<'a> {
     }
 
     /// Runs a connection from its beginning to its end.
-    pub fn converse(&mut self, socket: &OwnedFd, session: Box<dyn Session>, presence: &Presence) {
+    pub fn converse(
+        &mut self,
+        socket: &OwnedFd,
+        session: impl FnOnce() -> Box<dyn Session>,
+        presence: &Presence,
+    ) {
         let mut line = Line {
             socket,
             receive: Duration::MAX,
@@ -98,12 +103,25 @@ impl<'a> Desk<'a> {
             bell: None,
         };
         self.look_up();
-        let mut connection = Connection::open(session, &mut self.worker);
-        if let Err(error) = self.hang_bell(&mut line, &connection) {
+        match contain(|| Connection::open(session(), &mut self.worker)) {
+            Some(mut connection) => {
+                if contain(|| self.carry_on(&mut line, &mut connection, presence)).is_none() {
+                    give_up(&mut connection);
+                }
+                contain(|| connection.close(&mut self.worker));
+            }
+            None => log::error!("a session panicked before it had begun"),
+        }
+        self.worker.counters.others += 1;
+        self.write_log();
+    }
+
+    fn carry_on(&mut self, line: &mut Line<'_>, connection: &mut Connection, presence: &Presence) {
+        if let Err(error) = self.hang_bell(line, connection) {
             log::warn!("a connection is closed, for it could not hear the others: {error}");
             connection.abort();
         }
-        while let Some(result) = self.step(&mut line, &mut connection, presence) {
+        while let Some(result) = self.step(line, connection, presence) {
             match result {
                 // What was interrupted or took too long is looked at anew.
                 Ok(()) | Err(Errno::INTR | Errno::AGAIN) => {}
@@ -111,9 +129,6 @@ impl<'a> Desk<'a> {
                 Err(_) => connection.abort(),
             }
         }
-        connection.close(&mut self.worker);
-        self.worker.counters.others += 1;
-        self.write_log();
     }
 
     /// Lets others end the waits of a connection that they can leave something for.

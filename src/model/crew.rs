@@ -116,7 +116,7 @@ impl Crew {
         accepted.seat.key = Some(key);
         desk.worker.counters.accepts += 1;
         desk.worker.counters.connections += 1;
-        let session = listening.service.session(accepted.peer);
+        let session = || listening.service.session(accepted.peer);
         desk.converse(&member.socket, session, &member.presence);
         let counters = std::mem::take(&mut desk.worker.counters);
         self.members().counters.add(&counters);

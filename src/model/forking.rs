@@ -243,7 +243,7 @@ impl Parent {
         presence: &Presence,
     ) {
         let mut desk = Desk::new(&self.timeouts, &self.log, stopping, false);
-        desk.converse(socket, service.session(peer), presence);
+        desk.converse(socket, || service.session(peer), presence);
         // exit(3) drops nothing.
         if let Ok(mut log) = self.log.lock() {
             log.finish();

@@ -22,10 +22,11 @@ use crate::net::{self, Listener};
 use crate::observe::LogFile;
 use crate::poller;
 use crate::service::Service;
-use crate::session::{Counters, Piece};
+use crate::session::{Connection, Counters, Piece};
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// A model that can be chosen with `--model`.
@@ -156,6 +157,19 @@ pub struct Listening {
     pub listener: Listener,
     /// What makes the sessions.
     pub service: Arc<dyn Service>,
+}
+
+/// Runs a part of a conversation. A panic in there is a fault of its protocol: it ends this connection, and concerns no
+/// other one. `None` after that; what the part had borrowed and did not give back is freed and not missed.
+fn contain<T>(part: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(part)).ok()
+}
+
+/// Says that a connection's protocol has panicked, and where it was. Nothing can be done for the peer any more.
+fn give_up(connection: &mut Connection) {
+    let state = contain(|| connection.state()).unwrap_or("in no state at all");
+    log::error!("a session panicked: {state}; its connection is closed, and all others go on");
+    connection.abort();
 }
 
 /// Sends as much of `piece` as the kernel takes, at most `share` bytes of a file, and says how much that was. 0 means

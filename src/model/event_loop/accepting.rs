@@ -2,7 +2,7 @@
 
 use super::entry::Entry;
 use super::{EventLoop, FIRST_DOOR_KEY, enqueue, notify};
-use crate::model::Listening;
+use crate::model::{Listening, contain};
 use crate::net::AcceptError;
 use crate::poller::{Poller, Ready};
 use crate::session::{Connection, Timeout};
@@ -93,10 +93,14 @@ impl<P: Poller> EventLoop<P> {
                     Ok((socket, _)) if cannot_watch::<P>(&socket) => self.refuse(&socket),
                     Ok((socket, peer)) => {
                         let peer = peer.map(|peer| peer.ip().to_canonical());
-                        let session = door.listening.service.session(peer);
-                        let connection = Connection::open(session, &mut self.worker);
+                        let service = &door.listening.service;
+                        let worker = &mut self.worker;
+                        let open = || Connection::open(service.session(peer), worker);
                         let late = !door.listening.listener.defers();
-                        self.admit(socket, connection, late);
+                        match contain(open) {
+                            Some(connection) => self.admit(socket, connection, late),
+                            None => log::error!("a session panicked before it had begun"),
+                        }
                     }
                     Err(AcceptError::Gone) => {}
                     Err(AcceptError::WouldBlock) => {

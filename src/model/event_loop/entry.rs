@@ -27,6 +27,8 @@ pub(super) struct Entry {
     pub queued: bool,
     /// An event has come for it.
     pub event: bool,
+    /// The bell was rung for it.
+    pub woken: bool,
     /// Its wait is over.
     pub expired: bool,
     /// What it receives may have been sent after the turn began.
@@ -61,6 +63,7 @@ impl Entry {
             watched: Ready::NONE,
             queued: false,
             event: false,
+            woken: false,
             expired: false,
             late,
             fetching: false,

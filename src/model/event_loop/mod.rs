@@ -13,7 +13,7 @@ mod fetching;
 use super::bell::Bell;
 use super::clock::Clock;
 use super::timeouts::Timeouts;
-use super::{Serving, Share, Signals};
+use super::{Serving, Share, Signals, contain, give_up};
 use crate::config;
 use crate::observe::LogFile;
 use crate::poller::{Poller, Ready};
@@ -304,7 +304,7 @@ impl<P: Poller> EventLoop<P> {
         for key in self.rung.drain(..) {
             // It may have closed since then, and be another one now: that does no harm.
             if let Some(entry) = self.entries.get_mut(key) {
-                entry.connection.woken(&mut self.worker);
+                entry.woken = true;
                 enqueue(&mut self.queue, key, entry);
             }
         }
@@ -411,11 +411,21 @@ impl<P: Poller> EventLoop<P> {
             clock.read(&mut worker.time);
             notify(services);
         };
-        let mut stop = entry.advance(&mut self.worker, &mut self.scratch, &mut later);
-        if expired && stop == Stop::Blocked && entry.connection.waiting() == waiting {
-            entry.connection.timed_out(&mut self.worker);
-            stop = entry.advance(&mut self.worker, &mut self.scratch, &mut later);
-        }
+        let stop = contain(|| {
+            if std::mem::take(&mut entry.woken) {
+                entry.connection.woken(&mut self.worker);
+            }
+            let stop = entry.advance(&mut self.worker, &mut self.scratch, &mut later);
+            if expired && stop == Stop::Blocked && entry.connection.waiting() == waiting {
+                entry.connection.timed_out(&mut self.worker);
+                return entry.advance(&mut self.worker, &mut self.scratch, &mut later);
+            }
+            stop
+        });
+        let stop = stop.unwrap_or_else(|| {
+            give_up(&mut entry.connection);
+            Stop::Closed
+        });
         entry.late = false;
         let in_vain = self.worker.counters.transfers() == before && stop != Stop::Closed;
         self.worker.counters.spurious += u64::from(std::mem::take(&mut entry.event) && in_vain);
@@ -448,7 +458,7 @@ impl<P: Poller> EventLoop<P> {
     /// The entry stays until the end of the turn, so that its key means nothing else before.
     fn close(&mut self, key: usize) {
         let entry = &mut self.entries[key];
-        entry.connection.close(&mut self.worker);
+        contain(|| entry.connection.close(&mut self.worker));
         self.timeouts.stop(key);
         if !P::EDGE && entry.watched != Ready::NONE {
             let poller_key = self.first_connection_key + key;
