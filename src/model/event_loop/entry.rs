@@ -10,8 +10,19 @@ use crate::session::{Action, Connection, Piece, Worker};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 
-/// How many bytes a connection may move in one turn before the others get theirs.
+/// How many bytes a connection may move in one turn before the others get theirs, at most. What is looked at ahead.
 const SHARE: usize = 256 * 1024;
+
+/// The same at least, however many others there are.
+const LEAST_SHARE: usize = 16 * 1024;
+
+/// How many bytes all connections together may move in one turn, roughly, for those who have just come wait for its end.
+const TURN: usize = 16 * 1024 * 1024;
+
+/// The share of each of so many connections.
+pub(super) fn share(connections: usize) -> usize {
+    (TURN / connections.max(1)).clamp(LEAST_SHARE, SHARE)
+}
 
 /// A connection and what is known of its socket.
 pub(super) struct Entry {
@@ -71,15 +82,15 @@ impl Entry {
         }
     }
 
-    /// Does what the connection asks for, as long as its share lasts and nothing would block. `later` is called before
-    /// the session sees what may have come after the turn began.
+    /// Does what the connection asks for, as long as its share (in bytes) lasts and nothing would block. `later` is
+    /// called before the session sees what may have come after the turn began.
     pub(super) fn advance(
         &mut self,
+        mut share: usize,
         worker: &mut Worker,
         scratch: &mut [u8],
         later: &mut impl FnMut(&mut Worker),
     ) -> Stop {
-        let mut share = SHARE;
         loop {
             let moved = match self.connection.next() {
                 Action::Close

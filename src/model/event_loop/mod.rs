@@ -20,7 +20,7 @@ use crate::poller::{Poller, Ready};
 use crate::service::Service;
 use crate::session::{BUFFER_SIZE, Counters, Piece, Timeout, Worker};
 use accepting::Door;
-use entry::{Entry, Stop};
+use entry::{Entry, Stop, share};
 use fetching::{Fetcher, Job, STRETCH};
 use slab::Slab;
 use std::collections::VecDeque;
@@ -212,9 +212,10 @@ impl<P: Poller> EventLoop<P> {
         self.answer_bell();
         self.accept();
         self.expire();
+        let share = share(self.queue.len());
         for _ in 0..self.queue.len() {
             let key = self.queue.pop_front().expect("it was counted");
-            self.act(key);
+            self.act(key, share);
         }
         self.free_closed();
         self.log.write(&mut self.worker.log);
@@ -391,8 +392,8 @@ impl<P: Poller> EventLoop<P> {
         enqueue(&mut self.queue, key, entry);
     }
 
-    /// Lets a connection do what it can.
-    fn act(&mut self, key: usize) {
+    /// Lets a connection do what it can, up to its share in bytes.
+    fn act(&mut self, key: usize, share: usize) {
         let entry = &mut self.entries[key];
         entry.queued = false;
         let expired = std::mem::take(&mut entry.expired);
@@ -415,10 +416,10 @@ impl<P: Poller> EventLoop<P> {
             if std::mem::take(&mut entry.woken) {
                 entry.connection.woken(&mut self.worker);
             }
-            let stop = entry.advance(&mut self.worker, &mut self.scratch, &mut later);
+            let stop = entry.advance(share, &mut self.worker, &mut self.scratch, &mut later);
             if expired && stop == Stop::Blocked && entry.connection.waiting() == waiting {
                 entry.connection.timed_out(&mut self.worker);
-                return entry.advance(&mut self.worker, &mut self.scratch, &mut later);
+                return entry.advance(share, &mut self.worker, &mut self.scratch, &mut later);
             }
             stop
         });
