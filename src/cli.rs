@@ -24,9 +24,10 @@ struct Options {
     #[arg(long = "mode", value_name = "MODE", value_parser = modes())]
     modes: Vec<String>,
 
-    /// Where to listen: HOST:PORT, [IPV6]:PORT, :PORT for all addresses, or unix:PATH; port 0 is any free one. May be
-    /// given more than once; with several modes, each address says whose it is [default: 127.0.0.1, http 8080, echo
-    /// 7007, daytime 7013, chat 7531]
+    /// Where to listen: HOST:PORT, [IPV6]:PORT, :PORT for all addresses, or unix:PATH; port 0 is any free one. For
+    /// datagrams, which echo and daytime answer: udp:HOST:PORT and so on, or unix-dgram:PATH. May be given more than
+    /// once; with several modes, each address says whose it is [default: 127.0.0.1, http 8080, echo 7007, daytime 7013,
+    /// chat 7531]
     #[arg(long, value_name = "[MODE=]ADDR")]
     listen: Vec<String>,
 
@@ -426,6 +427,10 @@ mod tests {
                 "daytime=unix:/run/d daytime=:13",
             ),
             (
+                "--mode echo --listen udp::7007 --listen echo=unix-dgram:/run/e",
+                "echo=udp::7007 echo=unix-dgram:/run/e",
+            ),
+            (
                 "--mode http --mode echo --listen echo=127.0.0.1:0",
                 "echo=127.0.0.1:0 http=127.0.0.1:8080",
             ),
@@ -439,7 +444,8 @@ mod tests {
     fn mistakes_are_answered_with_what_was_expected() {
         let cases = [
             ("--mode htp", "[possible values: http, echo, daytime, chat"),
-            ("--listen unix:", "or unix:PATH"),
+            ("--listen unix:", "unix:PATH, or for datagrams"),
+            ("--listen udp:", "`udp:` is no address"),
             ("--unix-mode 888", "such as 660"),
             ("--unix-mode 1777", "such as 660"),
             ("--model kqueue", "[possible values: blocking, forking"),

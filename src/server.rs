@@ -1,12 +1,11 @@
 //! From a configuration to a running server.
 
 use crate::config::{AccessLog, Config, StartError};
-use crate::model::{
-    self, Limits, Listening, MODELS, ModelRow, Serving, Share, SignalSender, Signals,
-};
-use crate::net::{Address, Bound, Listener};
+use crate::model::{self, Answering, Limits, Listening, MODELS, ModelRow};
+use crate::model::{Serving, Share, SignalSender, Signals};
+use crate::net::{Address, Bound, DatagramSocket, Listener};
 use crate::observe::LogFile;
-use crate::service::{self, Service};
+use crate::service::{self, Datagrams, Service};
 use crate::session::Counters;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
@@ -51,6 +50,7 @@ use std::time::{Duration, Instant};
 pub struct Server {
     model: &'static ModelRow,
     serving: Serving,
+    places: Vec<Bound>,
 }
 
 /// What a server is to be made of.
@@ -140,6 +140,7 @@ impl Builder {
             })?;
             shares.push(Share {
                 listening: Vec::new(),
+                answering: Vec::new(),
                 signals,
                 log,
             });
@@ -148,13 +149,26 @@ impl Builder {
         let services: Vec<_> = services
             .map(|making| make_for_each(making, &config, model))
             .collect::<Result<_, _>>()?;
+        let mut places = Vec::new();
         for Wanted { address, service } in &self.wanted {
             let label = &self.services[*service].label;
-            let result = add(&config, model, address, &services[*service], &mut shares);
-            result.map_err(|error| bind_error(label, address, &error))?;
+            let services = &services[*service];
+            let result = match address.is_datagram() {
+                true => add_datagrams(
+                    &config,
+                    address,
+                    &answering(services, address)?,
+                    &mut shares,
+                ),
+                false => add(&config, model, address, services, &mut shares),
+            };
+            let bound = result.map_err(|error| bind_error(label, address, &error))?;
+            announce(&config, &*services[0], &bound);
+            places.push(bound);
         }
         Ok(Server {
             model,
+            places,
             serving: Serving {
                 shares,
                 limits: Limits {
@@ -212,10 +226,7 @@ impl Server {
 
     /// Where it listens, in the order in which that was asked for.
     pub fn places(&self) -> Vec<Bound> {
-        let first = self.serving.shares.first();
-        let listening = first.map_or(&[][..], |share| &share.listening);
-        let bound = listening.iter().map(|one| one.listener.bound().clone());
-        bound.collect()
+        self.places.clone()
     }
 
     /// What ends it while it runs.
@@ -268,40 +279,75 @@ fn make_for_each(
     Ok(vec![first; config.workers])
 }
 
-/// Gives each share a listener at the address, and its service behind it.
+/// Gives each share a listener at the address, and its service behind it. Says where that is.
 fn add(
     config: &Config,
     model: &ModelRow,
     address: &Address,
     services: &[Arc<dyn Service>],
     shares: &mut [Share],
-) -> io::Result<()> {
+) -> io::Result<Bound> {
     let listeners = Listener::bind_several(address, config.unix_mode, shares.len())?;
-    let behind = services.iter().cloned().zip(shares).enumerate();
-    for (listener, (index, (service, share))) in listeners.into_iter().zip(behind) {
-        if index == 0 {
-            let place = match (listener.bound(), service.url_scheme()) {
-                (Bound::Tcp(address), Some(scheme)) => {
-                    format!("{scheme}://{}/", reachable(*address))
-                }
-                (Bound::Tcp(address), None) => reachable(*address).to_string(),
-                (bound @ Bound::Unix(_), _) => bound.to_string(),
-            };
-            let (name, about) = (service.name(), service.about());
-            log::info!("{name}: {about} at {place} (model {})", config.model);
-        }
+    let bound = listeners[0].bound().clone();
+    let behind = services.iter().cloned().zip(shares);
+    for (listener, (service, share)) in listeners.into_iter().zip(behind) {
         if model.is_loop && !service.speaks_first() {
             listener.defer_accept()?;
         }
         share.listening.push(Listening { listener, service });
     }
-    Ok(())
+    Ok(bound)
+}
+
+/// What answers the datagrams that come to the address, for each loop.
+fn answering(
+    services: &[Arc<dyn Service>],
+    address: &Address,
+) -> Result<Vec<Arc<dyn Datagrams>>, StartError> {
+    let each = services.iter().map(|service| {
+        service.clone().datagrams().ok_or_else(|| {
+            let name = service.name();
+            StartError(format!(
+                "{name} needs a connection: it cannot be served over {address}"
+            ))
+        })
+    });
+    each.collect()
+}
+
+/// Gives each share a socket that takes datagrams at the address, and what answers them. Says where that is.
+fn add_datagrams(
+    config: &Config,
+    address: &Address,
+    services: &[Arc<dyn Datagrams>],
+    shares: &mut [Share],
+) -> io::Result<Bound> {
+    let sockets = DatagramSocket::bind_several(address, config.unix_mode, shares.len())?;
+    let bound = sockets[0].bound().clone();
+    let behind = services.iter().cloned().zip(shares);
+    for (socket, (service, share)) in sockets.into_iter().zip(behind) {
+        share.answering.push(Answering { socket, service });
+    }
+    Ok(bound)
+}
+
+/// Says what is served, and where.
+fn announce(config: &Config, service: &dyn Service, bound: &Bound) {
+    let place = match (bound, service.url_scheme()) {
+        (Bound::Tcp(address), Some(scheme)) => format!("{scheme}://{}/", reachable(*address)),
+        (Bound::Tcp(address), None) => reachable(*address).to_string(),
+        (Bound::Udp(address), _) => Bound::Udp(reachable(*address)).to_string(),
+        (Bound::Unix(_) | Bound::UnixDatagram(_), _) => bound.to_string(),
+    };
+    let (name, about) = (service.name(), service.about());
+    log::info!("{name}: {about} at {place} (model {})", config.model);
 }
 
 fn bind_error(label: &str, address: &Address, error: &io::Error) -> StartError {
     let hint = match error.kind() {
         io::ErrorKind::AddrInUse => format!(
-            "; stop the program that uses it, or take any free port with --listen {label}127.0.0.1:0"
+            "; stop the program that uses it, or take any free port with --listen {label}{}127.0.0.1:0",
+            if address.is_datagram() { "udp:" } else { "" }
         ),
         io::ErrorKind::PermissionDenied => {
             "; ports below 1024 need privileges, others do not".into()
@@ -367,8 +413,9 @@ fn max_connections(config: &Config, descriptors: usize) -> usize {
     wanted.min(possible)
 }
 
-/// What was done, for people: the first line in a user's terms, the second in the kernel's.
-fn summary(model: &str, counters: &Counters, time: Duration, cpu: Duration) -> [String; 2] {
+/// What was done, for people: the first line in a user's terms, the second in the kernel's; a third one if there were
+/// datagrams.
+fn summary(model: &str, counters: &Counters, time: Duration, cpu: Duration) -> Vec<String> {
     let Counters {
         connections,
         requests,
@@ -384,6 +431,11 @@ fn summary(model: &str, counters: &Counters, time: Duration, cpu: Duration) -> [
         would_blocks,
         fetches,
         others,
+        datagrams,
+        replies,
+        refused,
+        unsent,
+        lost,
     } = counters;
     let cpu = cpu.as_secs_f64();
     let time = time.as_secs_f64();
@@ -392,7 +444,7 @@ fn summary(model: &str, counters: &Counters, time: Duration, cpu: Duration) -> [
         0 => String::new(),
         _ => format!(", {:.2} per request", calls as f64 / *requests as f64),
     };
-    [
+    let mut lines = vec![
         format!(
             "served {requests} requests on {connections} connections in {time:.1} s: \
              {sent} bytes sent, {received} received, {cpu:.3} s of CPU time"
@@ -403,7 +455,14 @@ fn summary(model: &str, counters: &Counters, time: Duration, cpu: Duration) -> [
              {receives} receives, {sends} sends, {others} others; {would_blocks} would have blocked; \
              {fetches} stretches of files were fetched from a disk"
         ),
-    ]
+    ];
+    if datagrams + lost > 0 {
+        lines.push(format!(
+            "answered {replies} of {datagrams} datagrams: {refused} were refused, the replies to {unsent} could not be \
+             sent; the kernel had no room for {lost} more"
+        ));
+    }
+    lines
 }
 
 /// The time spent by this process, all its threads, and its children that have ended.

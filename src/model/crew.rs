@@ -3,13 +3,17 @@
 //! One thread, the overseer, waits for signals; the others serve. A thread that waits in a call is made to return by
 //! shutting down the socket it waits on.
 
+use super::clock::Clock;
 use super::conversation::{Desk, Presence};
-use super::{Listening, Signals};
+use super::pool::small_thread;
+use super::responder::{Responder, SHARE};
+use super::{Answering, Listening, Signals};
 use crate::config::Timeouts;
 use crate::net::{self, AcceptError};
 use crate::observe::LogFile;
-use crate::session::Counters;
+use crate::session::{Counters, Worker};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::io::Errno;
 use rustix::net::SocketFlags;
 use slab::Slab;
 use std::io;
@@ -17,6 +21,7 @@ use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::Scope;
 use std::time::{Duration, Instant};
 
 /// How long a thread does without accepting after descriptors ran out, unless one comes free earlier.
@@ -33,6 +38,8 @@ pub struct Crew {
     left: Condvar,
     /// The same for the overseer, who waits for signals too.
     left_event: OwnedFd,
+    /// Readable once the server is stopping, for those who wait for datagrams too.
+    stop_event: OwnedFd,
     log: Mutex<LogFile>,
 }
 
@@ -72,6 +79,7 @@ impl Crew {
             members: Mutex::default(),
             left: Condvar::new(),
             left_event: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            stop_event: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             log: Mutex::new(log),
         })
     }
@@ -122,6 +130,52 @@ impl Crew {
         self.members().counters.add(&counters);
     }
 
+    /// Starts a thread for each of the sockets that take datagrams. One is enough: no sender keeps it waiting.
+    ///
+    /// # Errors
+    /// If a thread cannot be started.
+    pub fn start_answering<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        all: &'scope [Answering],
+    ) -> io::Result<()> {
+        all.iter().try_for_each(|answering| {
+            let answer = move || self.answer(all, answering);
+            small_thread().spawn_scoped(scope, answer).map(drop)
+        })
+    }
+
+    /// Answers the datagrams that come to one of all those sockets, until the server is stopping.
+    ///
+    /// It waits in poll(2) for the socket and for the end: shutting down the socket would wake it too, but would also
+    /// shut down that of whoever has handed it to us.
+    fn answer(&self, all: &[Answering], answering: &Answering) {
+        let (mut clock, time) = Clock::start();
+        let mut worker = Worker::new(time);
+        let mut responder = Responder::new(all);
+        while !self.stopping.load(SeqCst) {
+            let mut watched = [
+                PollFd::new(&answering.socket, PollFlags::IN),
+                PollFd::new(&self.stop_event, PollFlags::IN),
+            ];
+            worker.counters.waits += 1;
+            match poll(&mut watched, None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => {
+                    Responder::give_up(answering, &errno.into());
+                    break;
+                }
+            }
+            clock.read(&mut worker.time);
+            if let Err(error) = responder.answer(answering, SHARE, &mut worker) {
+                Responder::give_up(answering, &error);
+                break;
+            }
+        }
+        responder.finish(answering, &mut worker);
+        self.members().counters.add(&worker.counters);
+    }
+
     /// Waits for a signal, and then for the others to end; ends them when the time is up or another signal comes.
     ///
     /// # Errors
@@ -153,6 +207,8 @@ impl Crew {
     pub fn stop_accepting(&self, listening: &[Listening]) {
         self.stopping.store(true, SeqCst);
         self.left.notify_all();
+        // An event counts up to more than anybody will ever write.
+        let _ = rustix::io::write(&self.stop_event, &1_u64.to_ne_bytes());
         for listening in listening {
             // A listener that cannot be shut down accepts one more connection, whose thread then sees what is up.
             let _ = net::shutdown_both(&listening.listener);
@@ -221,7 +277,7 @@ impl Crew {
         ];
         let time = time.and_then(|time| Timespec::try_from(time).ok());
         match poll(&mut watched, time.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
         let _ = rustix::io::read(&self.left_event, &mut [0; 8]);

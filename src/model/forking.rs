@@ -5,13 +5,15 @@
 
 #![allow(unsafe_code)]
 
+use super::clock::Clock;
 use super::conversation::{Desk, Presence};
-use super::{Limits, Listening, Serving, Share, Signals};
+use super::responder::{Responder, SHARE};
+use super::{Answering, Limits, Listening, Serving, Share, Signals};
 use crate::config::Timeouts;
 use crate::net::AcceptError;
 use crate::observe::LogFile;
 use crate::service::Service;
-use crate::session::Counters;
+use crate::session::{Counters, Worker};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{ForkResult, fork};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -49,12 +51,19 @@ pub fn run(mut serving: Serving) -> io::Result<Counters> {
         parent.turn()?;
     }
     parent.collect_reports();
-    Ok(parent.counters)
+    let mut counters = parent.worker.counters;
+    counters.add(&parent.counters);
+    Ok(counters)
 }
 
 /// The process that accepts, and waits for the others to end.
 struct Parent {
     listening: Vec<Listening>,
+    /// What it serves itself.
+    answering: Vec<Answering>,
+    responder: Responder,
+    clock: Clock,
+    worker: Worker,
     signals: Signals,
     child_signals: Signals,
     log: Mutex<LogFile>,
@@ -84,8 +93,13 @@ impl Parent {
             SocketFlags::CLOEXEC,
             None,
         )?;
+        let (clock, time) = Clock::start();
         Ok(Parent {
             listening: share.listening,
+            responder: Responder::new(&share.answering),
+            answering: share.answering,
+            clock,
+            worker: Worker::new(time),
             signals: share.signals,
             child_signals: Signals::of_children()?,
             log: Mutex::new(share.log),
@@ -115,9 +129,12 @@ impl Parent {
             self.tell_children();
             return Ok(());
         }
-        for index in ready {
-            if self.may_accept() {
-                self.accept(index);
+        // From the back, for a socket that is of no more use is removed.
+        for index in ready.into_iter().rev() {
+            match index.checked_sub(self.answering.len()) {
+                None => self.answer(index),
+                Some(index) if self.may_accept() => self.accept(index),
+                Some(_) => {}
             }
         }
         self.say_who_waits();
@@ -129,7 +146,8 @@ impl Parent {
         self.end.is_none() && self.children.len() < self.max_children && !paused
     }
 
-    /// Waits for something to do; says which listeners have a connection.
+    /// Waits for something to do; says which sockets have datagrams and, counted on from those, which listeners have a
+    /// connection.
     fn wait(&mut self) -> io::Result<Vec<usize>> {
         let may_accept = self.may_accept();
         let mut watched = vec![
@@ -138,6 +156,8 @@ impl Parent {
             PollFd::new(&self.reports, PollFlags::IN),
         ];
         let others = watched.len();
+        let sockets = self.answering.iter().map(|answering| &answering.socket);
+        watched.extend(sockets.map(|socket| PollFd::new(socket, PollFlags::IN)));
         if may_accept {
             let listeners = self.listening.iter().map(|l| &l.listener);
             watched.extend(listeners.map(|listener| PollFd::new(listener, PollFlags::IN)));
@@ -185,6 +205,18 @@ impl Parent {
         }
     }
 
+    /// Answers datagrams in this process: that takes no waiting, and less time than to make another one.
+    fn answer(&mut self, index: usize) {
+        self.clock.read(&mut self.worker.time);
+        let answering = &self.answering[index];
+        let result = self.responder.answer(answering, SHARE, &mut self.worker);
+        if let Err(error) = result {
+            Responder::give_up(answering, &error);
+            self.responder.finish(answering, &mut self.worker);
+            self.answering.remove(index);
+        }
+    }
+
     fn pause(&mut self, why: &str) {
         log::warn!("{why}");
         self.accept_again = Some(Instant::now() + PAUSE);
@@ -213,6 +245,7 @@ impl Parent {
         match result {
             Ok(ForkResult::Child) => {
                 self.listening.clear();
+                self.answering.clear();
                 self.signals.ignore();
                 self.child_signals.ignore();
                 let (stopping, presence) = (Arc::default(), Presence::default());
@@ -285,6 +318,9 @@ impl Parent {
         }
         log::info!("stopping: {} connections are open", self.children.len());
         self.listening.clear();
+        for answering in self.answering.drain(..) {
+            self.responder.finish(&answering, &mut self.worker);
+        }
         self.end = Some(Instant::now() + self.timeouts.drain);
     }
 

@@ -11,6 +11,7 @@ mod crew;
 mod event_loop;
 mod forking;
 mod pool;
+mod responder;
 mod signals;
 mod threaded;
 mod timeouts;
@@ -18,10 +19,10 @@ mod timeouts;
 pub use signals::{SignalSender, Signals};
 
 use crate::config::Timeouts;
-use crate::net::{self, Listener};
+use crate::net::{self, DatagramSocket, Listener};
 use crate::observe::LogFile;
 use crate::poller;
-use crate::service::Service;
+use crate::service::{Datagrams, Service};
 use crate::session::{Connection, Counters, Piece};
 use rustix::io::Errno;
 use std::io;
@@ -134,6 +135,8 @@ impl Serving {
 pub struct Share {
     /// Where to accept connections, and what to do with them.
     pub listening: Vec<Listening>,
+    /// Where to receive datagrams, and what to answer them.
+    pub answering: Vec<Answering>,
     /// What ends it all.
     pub signals: Signals,
     /// Where the access log goes.
@@ -157,6 +160,14 @@ pub struct Listening {
     pub listener: Listener,
     /// What makes the sessions.
     pub service: Arc<dyn Service>,
+}
+
+/// A socket that takes datagrams and the service that answers them.
+pub struct Answering {
+    /// Where to receive, and to reply.
+    pub socket: DatagramSocket,
+    /// What makes the replies.
+    pub service: Arc<dyn Datagrams>,
 }
 
 /// Runs a part of a conversation. A panic in there is a fault of its protocol: it ends this connection, and concerns no

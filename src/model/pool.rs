@@ -39,6 +39,7 @@ pub(super) fn serve(
 ) -> io::Result<Counters> {
     let Share {
         listening,
+        answering,
         signals,
         log,
     } = serving.only_share()?;
@@ -67,6 +68,7 @@ pub(super) fn serve(
         };
         let all = listening.iter().flat_map(|l| iter::repeat_n(l, threads));
         let started = all.into_iter().try_for_each(start);
+        let started = started.and_then(|()| crew.start_answering(scope, &answering));
         let result = started.and_then(|()| crew.oversee(&signals, &listening));
         crew.stop_accepting(&listening);
         result

@@ -17,6 +17,7 @@ use std::thread;
 pub fn run(mut serving: Serving) -> io::Result<Counters> {
     let Share {
         listening,
+        answering,
         signals,
         log,
     } = serving.only_share()?;
@@ -37,6 +38,7 @@ pub fn run(mut serving: Serving) -> io::Result<Counters> {
             };
             small_thread().spawn_scoped(scope, accept).map(|_| ())
         });
+        let started = started.and_then(|()| crew.start_answering(scope, &answering));
         let result = started.and_then(|()| crew.oversee(&signals, &listening));
         crew.stop_accepting(&listening);
         result

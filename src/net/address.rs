@@ -1,7 +1,7 @@
 //! Addresses to listen on, as a user writes them.
 
 use super::listener::Bound;
-use socket2::SockRef;
+use socket2::{SockRef, Type};
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
@@ -27,7 +27,11 @@ pub enum Place {
     Tcp(Vec<SocketAddr>),
     /// A stream socket in the file system (unix(7)).
     Unix(PathBuf),
-    /// A socket that listens already.
+    /// UDP; the first of these that works is meant. Never empty.
+    Udp(Vec<SocketAddr>),
+    /// A datagram socket in the file system (unix(7)).
+    UnixDatagram(PathBuf),
+    /// A socket that is bound already, and listens if it is one that does.
     Inherited(Arc<OwnedFd>, Bound),
 }
 
@@ -41,15 +45,19 @@ impl Address {
         }
     }
 
-    /// That of a socket which listens already.
+    /// That of a socket which listens already, or which is bound and takes datagrams.
     ///
     /// # Errors
-    /// Those of getsockname(2).
+    /// Those of getsockname(2) and getsockopt(2).
     pub fn inherited(socket: OwnedFd) -> io::Result<Address> {
         let name = SockRef::from(&socket).local_addr()?;
-        let bound = match (name.as_socket(), name.as_pathname()) {
-            (Some(address), _) => Bound::Tcp(address),
-            (None, path) => Bound::Unix(path.unwrap_or(Path::new("")).into()),
+        let is_datagram = SockRef::from(&socket).r#type()? == Type::DGRAM;
+        let path = name.as_pathname().unwrap_or(Path::new(""));
+        let bound = match (name.as_socket(), is_datagram) {
+            (Some(address), false) => Bound::Tcp(address),
+            (Some(address), true) => Bound::Udp(address),
+            (None, false) => Bound::Unix(path.into()),
+            (None, true) => Bound::UnixDatagram(path.into()),
         };
         Ok(Address {
             text: bound.to_string(),
@@ -60,6 +68,15 @@ impl Address {
     /// What it stands for.
     pub fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// True if datagrams come there, and no connections.
+    pub fn is_datagram(&self) -> bool {
+        match &self.place {
+            Place::Udp(_) | Place::UnixDatagram(_) => true,
+            Place::Tcp(_) | Place::Unix(_) => false,
+            Place::Inherited(_, bound) => bound.is_datagram(),
+        }
     }
 }
 
@@ -74,45 +91,60 @@ impl FromStr for Address {
     type Err = String;
 
     /// `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, or `:8080` for all addresses of the machine (IPv6 and IPv4
-    /// where the kernel has both). Port 0 is any free one. `unix:/path` is a socket in the file system.
+    /// where the kernel has both). Port 0 is any free one. `unix:/path` is a socket in the file system. The same with
+    /// `udp:` before it, and `unix-dgram:/path`, are for datagrams.
     fn from_str(text: &str) -> Result<Address, String> {
-        let expected = || {
-            format!("`{text}` is no address; expected HOST:PORT, [IPV6]:PORT, :PORT or unix:PATH")
+        let place = if let Some(address) = text.strip_prefix("udp:") {
+            Place::Udp(candidates(text, address)?)
+        } else if let Some(path) = text.strip_prefix("unix-dgram:") {
+            Place::UnixDatagram(socket_path(text, path)?)
+        } else if let Some(path) = text.strip_prefix("unix:") {
+            Place::Unix(socket_path(text, path)?)
+        } else {
+            Place::Tcp(candidates(text, text)?)
         };
-        if let Some(path) = text.strip_prefix("unix:") {
-            if path.is_empty() {
-                return Err(expected());
-            }
-            if path.len() > LONGEST_PATH {
-                return Err(format!(
-                    "`{path}` is too long for a socket: {LONGEST_PATH} bytes are allowed"
-                ));
-            }
-            return Ok(Address {
-                text: text.into(),
-                place: Place::Unix(path.into()),
-            });
-        }
-        let (host, port) = text.rsplit_once(':').ok_or_else(expected)?;
-        let port: u16 = port.parse().map_err(|_| expected())?;
-        let candidates = match host {
-            "" => vec![
-                (Ipv6Addr::UNSPECIFIED, port).into(),
-                (Ipv4Addr::UNSPECIFIED, port).into(),
-            ],
-            _ if host.starts_with('[') || !host.contains(':') => text
-                .to_socket_addrs()
-                .map_err(|error| format!("cannot resolve `{host}`: {error}"))?
-                .collect(),
-            _ => return Err(expected()),
-        };
-        if candidates.is_empty() {
-            return Err(format!("`{host}` has no address"));
-        }
         Ok(Address {
             text: text.into(),
-            place: Place::Tcp(candidates),
+            place,
         })
+    }
+}
+
+fn expected(text: &str) -> String {
+    format!(
+        "`{text}` is no address; expected HOST:PORT, [IPV6]:PORT, :PORT, unix:PATH, or for datagrams udp:HOST:PORT, \
+         unix-dgram:PATH"
+    )
+}
+
+fn socket_path(text: &str, path: &str) -> Result<PathBuf, String> {
+    match path.len() {
+        0 => Err(expected(text)),
+        1..=LONGEST_PATH => Ok(path.into()),
+        _ => Err(format!(
+            "`{path}` is too long for a socket: {LONGEST_PATH} bytes are allowed"
+        )),
+    }
+}
+
+/// The addresses that `HOST:PORT` may stand for, of which the first that works is meant; `text` is all that was written.
+fn candidates(text: &str, address: &str) -> Result<Vec<SocketAddr>, String> {
+    let (host, port) = address.rsplit_once(':').ok_or_else(|| expected(text))?;
+    let port: u16 = port.parse().map_err(|_| expected(text))?;
+    let candidates: Vec<_> = match host {
+        "" => vec![
+            (Ipv6Addr::UNSPECIFIED, port).into(),
+            (Ipv4Addr::UNSPECIFIED, port).into(),
+        ],
+        _ if host.starts_with('[') || !host.contains(':') => address
+            .to_socket_addrs()
+            .map_err(|error| format!("cannot resolve `{host}`: {error}"))?
+            .collect(),
+        _ => return Err(expected(text)),
+    };
+    match candidates.is_empty() {
+        true => Err(format!("`{host}` has no address")),
+        false => Ok(candidates),
     }
 }
 
@@ -127,6 +159,8 @@ mod tests {
             match address.ok()?.place() {
                 Place::Tcp(candidates) => Some(candidates[0].to_string()),
                 Place::Unix(path) => Some(path.display().to_string()),
+                Place::Udp(candidates) => Some(format!("udp {}", candidates[0])),
+                Place::UnixDatagram(path) => Some(format!("dgram {}", path.display())),
                 Place::Inherited(..) => None,
             }
         };
@@ -149,6 +183,14 @@ mod tests {
                 Some(&*format!("/{}", "a".repeat(106))),
             ),
             (&format!("unix:/{}", "a".repeat(107)), None),
+            ("udp:127.0.0.1:7007", Some("udp 127.0.0.1:7007")),
+            ("udp::7007", Some("udp [::]:7007")),
+            ("udp:[::1]:0", Some("udp [::1]:0")),
+            ("udp:7007", None),
+            ("udp:", None),
+            ("unix-dgram:/run/x", Some("dgram /run/x")),
+            ("unix-dgram:", None),
+            (&format!("unix-dgram:/{}", "a".repeat(107)), None),
         ];
         for (text, expected) in cases {
             assert_eq!(first(text).as_deref(), expected, "{text}");

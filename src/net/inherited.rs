@@ -17,7 +17,7 @@ pub struct Inherited {
 /// All of them. They can be taken once: the variables that tell of them are removed from the environment.
 ///
 /// # Errors
-/// If one of them is no stream socket.
+/// If one of them is neither a listening stream socket nor a datagram socket.
 pub fn inherited() -> io::Result<Vec<Inherited>> {
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
     let mut names = names.split(':');
@@ -26,15 +26,25 @@ pub fn inherited() -> io::Result<Vec<Inherited>> {
         .map(|index| {
             // What systemd calls a socket without a name.
             let name = names.next().filter(|name| !["", "unknown"].contains(name));
-            let socket = match sockets.take_tcp_listener(index) {
-                Ok(tcp) => tcp.map(OwnedFd::from),
-                Err(_) => sockets.take_unix_listener(index)?.map(OwnedFd::from),
-            };
-            let socket = socket.ok_or(io::ErrorKind::NotFound)?;
+            let socket = take(&mut sockets, index)?.ok_or(io::ErrorKind::NotFound)?;
             Ok(Inherited {
                 name: name.map(str::to_owned),
                 address: Address::inherited(socket)?,
             })
         })
         .collect()
+}
+
+/// A socket of whichever kind it is: what is of another kind stays where it is.
+fn take(sockets: &mut ListenFd, index: usize) -> io::Result<Option<OwnedFd>> {
+    if let Ok(socket) = sockets.take_tcp_listener(index) {
+        return Ok(socket.map(OwnedFd::from));
+    }
+    if let Ok(socket) = sockets.take_udp_socket(index) {
+        return Ok(socket.map(OwnedFd::from));
+    }
+    if let Ok(socket) = sockets.take_unix_datagram(index) {
+        return Ok(socket.map(OwnedFd::from));
+    }
+    Ok(sockets.take_unix_listener(index)?.map(OwnedFd::from))
 }

@@ -41,13 +41,24 @@ pub struct Listener {
     bound: Bound,
 }
 
-/// Where a listener listens.
+/// Where a socket listens or takes datagrams.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bound {
     /// A TCP address, with the port that the kernel chose if that was left to it.
     Tcp(SocketAddr),
     /// The path of a stream socket.
     Unix(PathBuf),
+    /// A UDP address, with the port that the kernel chose if that was left to it.
+    Udp(SocketAddr),
+    /// The path of a datagram socket.
+    UnixDatagram(PathBuf),
+}
+
+impl Bound {
+    /// True if datagrams come there, and no connections.
+    pub fn is_datagram(&self) -> bool {
+        matches!(self, Bound::Udp(_) | Bound::UnixDatagram(_))
+    }
 }
 
 impl fmt::Display for Bound {
@@ -55,6 +66,8 @@ impl fmt::Display for Bound {
         match self {
             Bound::Tcp(address) => address.fmt(f),
             Bound::Unix(path) => write!(f, "unix:{}", path.display()),
+            Bound::Udp(address) => write!(f, "udp:{address}"),
+            Bound::UnixDatagram(path) => write!(f, "unix-dgram:{}", path.display()),
         }
     }
 }
@@ -81,27 +94,21 @@ impl Listener {
     /// Those of socket(2), bind(2) and listen(2) for the last candidate tried. Only a kernel or a machine without the
     /// candidate's family moves on to the next one: a port in use is a fault the user must hear of.
     pub fn bind(address: &Address, unix_mode: u32) -> io::Result<Listener> {
-        let candidates = match address.place() {
-            Place::Tcp(candidates) => candidates,
-            Place::Inherited(socket, bound) => return take_over(socket, bound),
+        match address.place() {
+            Place::Tcp(candidates) => first_that_works(candidates, |one| listen(one, false)),
+            Place::Inherited(socket, bound) if !bound.is_datagram() => take_over(socket, bound),
             Place::Unix(path) => {
                 let (socket, file) = unix::listen(path, unix_mode)?;
-                return Ok(Listener {
+                Ok(Listener {
                     socket: socket.into(),
                     bound: Bound::Unix(path.clone()),
                     _file: Some(file),
-                });
+                })
             }
-        };
-        let mut result = Err(io::ErrorKind::AddrNotAvailable.into());
-        for candidate in candidates {
-            result = listen(*candidate, false);
-            match result.as_ref().err().and_then(io::Error::raw_os_error) {
-                Some(code) if no_such_family(Errno::from_raw_os_error(code)) => {}
-                _ => break,
+            Place::Udp(_) | Place::UnixDatagram(_) | Place::Inherited(..) => {
+                Err(io::Error::other("datagrams come there, and no connections"))
             }
         }
-        result
     }
 
     /// The same `count` times: several listeners on one port, among which the kernel spreads the connections
@@ -145,7 +152,7 @@ impl Listener {
         match self.bound {
             Bound::Tcp(_) => Ok(DeferAccept.set(&self.socket, &1)?),
             // There is no such thing; a connection comes when it comes.
-            Bound::Unix(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -237,6 +244,22 @@ fn set_inherited_options(socket: &Socket) -> io::Result<()> {
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
 }
 
+/// What `bind` makes of the first candidate whose family the kernel and the machine have.
+pub(super) fn first_that_works<T>(
+    candidates: &[SocketAddr],
+    bind: impl Fn(SocketAddr) -> io::Result<T>,
+) -> io::Result<T> {
+    let mut result = Err(io::ErrorKind::AddrNotAvailable.into());
+    for candidate in candidates {
+        result = bind(*candidate);
+        match result.as_ref().err().and_then(io::Error::raw_os_error) {
+            Some(code) if no_such_family(Errno::from_raw_os_error(code)) => {}
+            _ => break,
+        }
+    }
+    result
+}
+
 fn no_such_family(errno: Errno) -> bool {
     matches!(
         errno,
@@ -256,5 +279,27 @@ fn classify(errno: Errno) -> AcceptError {
             AcceptError::Broken(errno.into())
         }
         _ => AcceptError::Gone,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kernel without IPv6 says EAFNOSUPPORT, a machine that has it switched off EADDRNOTAVAIL.
+    #[test]
+    fn ipv4_does_where_there_is_no_ipv6() {
+        let candidates = ["[::]:80", "0.0.0.0:80"].map(|text| text.parse().expect("an address"));
+        for (errno, expected) in [
+            (Errno::AFNOSUPPORT, Some(candidates[1])),
+            (Errno::ADDRNOTAVAIL, Some(candidates[1])),
+            (Errno::ADDRINUSE, None),
+        ] {
+            let bind = |one: SocketAddr| match one.is_ipv6() {
+                true => Err(errno.into()),
+                false => Ok(one),
+            };
+            assert_eq!(first_that_works(&candidates, bind).ok(), expected);
+        }
     }
 }

@@ -1,14 +1,17 @@
-//! Sockets: addresses, listeners, and the system calls on connections.
+//! Sockets: addresses, listeners, the system calls on connections, and datagrams.
 //!
 //! This room knows no protocol, and nothing of who waits how.
 
 mod address;
+mod datagram;
+mod holder;
 mod inherited;
 mod listener;
 mod transfer;
 mod unix;
 
 pub use address::{Address, Place};
+pub use datagram::{DatagramSocket, ReceiveError, Sender};
 pub use inherited::{Inherited, inherited};
 pub use listener::{AcceptError, Bound, Listener};
 pub use transfer::{

@@ -1,15 +1,16 @@
-//! Listening sockets in the file system (unix(7)): whom the file belongs to, and when it goes.
+//! Sockets in the file system (unix(7)): whom the file belongs to, and when it goes.
 
+use super::holder;
 use super::listener::BACKLOG;
 use rustix::fs::{FileType, FlockOperation, Mode, OFlags};
-use rustix::fs::{chmod, flock, lstat, open, unlink};
+use rustix::fs::{chmod, fchmod, flock, lstat, open, unlink};
 use rustix::process::{Pid, getpid};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-/// The file of a listening socket. Dropping this removes it, unless something else has taken its place.
+/// The file of a socket that is bound. Dropping this removes it, unless something else has taken its place.
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
@@ -24,13 +25,30 @@ pub(super) struct SocketFile {
 /// # Errors
 /// Those of bind(2) and listen(2). If somebody answers there it is said who.
 pub(super) fn listen(path: &Path, mode: u32) -> io::Result<(Socket, SocketFile)> {
-    let address = SockAddr::unix(path)?;
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
     let _locked = lock_directory(path);
+    let (socket, file) = bind(path, mode, Type::STREAM)?;
+    socket.listen(BACKLOG)?;
+    Ok((socket, file))
+}
+
+/// The same for a socket that takes datagrams.
+///
+/// # Errors
+/// Those of bind(2). If somebody answers there it is said who, if that is known.
+pub(super) fn bind_datagram(path: &Path, mode: u32) -> io::Result<(Socket, SocketFile)> {
+    let _locked = lock_directory(path);
+    bind(path, mode, Type::DGRAM)
+}
+
+fn bind(path: &Path, mode: u32, kind: Type) -> io::Result<(Socket, SocketFile)> {
+    let address = SockAddr::unix(path)?;
+    let socket = Socket::new(Domain::UNIX, kind, None)?;
+    socket.set_nonblocking(true)?;
+    // The file begins with the socket's mode, less the umask: nobody slips in before it has the one that is wanted.
+    fchmod(&socket, Mode::from_raw_mode(mode))?;
     match socket.bind(&address) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            remove_stale(path, &address)?;
+            remove_stale(path, &address, kind)?;
             socket.bind(&address)?;
         }
         result => result?,
@@ -41,9 +59,7 @@ pub(super) fn listen(path: &Path, mode: u32) -> io::Result<(Socket, SocketFile)>
         identity: (stat.st_dev, stat.st_ino),
         owner: getpid(),
     };
-    // Nobody can connect before it listens, so nobody slips in before this.
     chmod(path, Mode::from_raw_mode(mode))?;
-    socket.listen(BACKLOG)?;
     Ok((socket, file))
 }
 
@@ -57,35 +73,35 @@ fn lock_directory(path: &Path) -> Option<OwnedFd> {
     Some(directory)
 }
 
-fn remove_stale(path: &Path, address: &SockAddr) -> io::Result<()> {
+fn remove_stale(path: &Path, address: &SockAddr, kind: Type) -> io::Result<()> {
     if FileType::from_raw_mode(lstat(path)?.st_mode) != FileType::Socket {
         let text = "there is a file of that name, and it is no socket";
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
     }
-    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    let probe = Socket::new(Domain::UNIX, kind, None)?;
     probe.set_nonblocking(true)?;
     match probe.connect(address) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(unlink(path)?),
-        Ok(()) => {
-            let who = peer_name(&probe).unwrap_or_else(|| "another program".into());
-            let text = format!("{who} answers there");
+        // It takes what is sent to it; or somebody has it whose backlog is full, or whose socket is of another kind.
+        result => {
+            let who = match (&result, kind) {
+                (Ok(()), Type::STREAM) => peer_name(&probe),
+                _ => holder::of_path(path),
+            };
+            let who = who.unwrap_or_else(|| "another program".into());
+            let text = match result {
+                Ok(()) => format!("{who} answers there"),
+                Err(error) => format!("{who} has it: {error}"),
+            };
             Err(io::Error::new(io::ErrorKind::AddrInUse, text))
         }
-        // Somebody has it whose backlog is full, or who speaks in datagrams.
-        Err(error) => Err(io::Error::new(io::ErrorKind::AddrInUse, error)),
     }
 }
 
 /// The program at the other end, such as `evserve (process 4711)`.
 fn peer_name(socket: &Socket) -> Option<String> {
     let id = rustix::net::sockopt::socket_peercred(socket).ok()?.pid;
-    let id = id.as_raw_nonzero();
-    let path = format!("/proc/{id}/comm");
-    let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    let mut name = [0; 64];
-    let count = rustix::io::read(&file, &mut name).ok()?;
-    let name = String::from_utf8_lossy(&name[..count]);
-    Some(format!("{} (process {id})", name.trim_end()))
+    holder::program(&id.as_raw_nonzero().to_string())
 }
 
 impl Drop for SocketFile {

@@ -1,8 +1,8 @@
-//! Daytime (RFC 867): the date and the time as a line, then the end, whatever the peer says.
+//! Daytime (RFC 867): the date and the time as a line, then the end, whatever the peer says; the same to every datagram.
 
-use super::Service;
+use super::{Datagrams, Service};
 use crate::config::{Config, StartError};
-use crate::session::{Context, Session, Wait};
+use crate::session::{Context, Session, Time, Wait};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -15,6 +15,10 @@ pub(super) fn start(_: &Config) -> Result<Arc<dyn Service>, StartError> {
 impl Service for Daytime {
     fn session(&self, _peer: Option<IpAddr>) -> Box<dyn Session> {
         Box::new(Daytime)
+    }
+
+    fn datagrams(self: Arc<Self>) -> Option<Arc<dyn Datagrams>> {
+        Some(self)
     }
 
     fn speaks_first(&self) -> bool {
@@ -30,12 +34,24 @@ impl Service for Daytime {
     }
 }
 
+/// RFC 867 leaves the form open; this is HTTP's, in universal time.
+fn line(time: &Time) -> [u8; 31] {
+    let mut line = *b"DDD, DD MMM YYYY HH:MM:SS GMT\r\n";
+    line[..29].copy_from_slice(time.date());
+    line
+}
+
+impl Datagrams for Daytime {
+    fn answer(&self, _datagram: &[u8], time: &Time, reply: &mut Vec<u8>) -> bool {
+        reply.extend_from_slice(&line(time));
+        true
+    }
+}
+
 impl Session for Daytime {
     fn open(&mut self, cx: &mut Context<'_>) {
-        // RFC 867 leaves the form open; this is HTTP's, in universal time.
-        let date = *cx.worker.time.date();
-        cx.put(&date);
-        cx.put(b"\r\n");
+        let line = line(&cx.worker.time);
+        cx.put(&line);
         cx.worker.counters.requests += 1;
     }
 

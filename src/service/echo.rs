@@ -1,11 +1,11 @@
-//! Echo (RFC 862): every byte back, in order.
+//! Echo (RFC 862): every byte back, in order; every datagram back as it was.
 //!
 //! It takes no more than it can put out, and the connection receives nothing while output is pending: a peer that does
 //! not read holds one buffer and no more.
 
-use super::Service;
+use super::{Datagrams, Service};
 use crate::config::{Config, StartError};
-use crate::session::{Context, Session, Timeout, Wait};
+use crate::session::{Context, Session, Time, Timeout, Wait};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -20,12 +20,23 @@ impl Service for Echo {
         Box::new(Echo)
     }
 
+    fn datagrams(self: Arc<Self>) -> Option<Arc<dyn Datagrams>> {
+        Some(self)
+    }
+
     fn name(&self) -> &str {
         "echo"
     }
 
     fn about(&self) -> String {
         "every byte back".into()
+    }
+}
+
+impl Datagrams for Echo {
+    fn answer(&self, datagram: &[u8], _time: &Time, reply: &mut Vec<u8>) -> bool {
+        reply.extend_from_slice(datagram);
+        true
     }
 }
 

@@ -9,7 +9,7 @@ mod echo;
 pub mod http;
 
 use crate::config::{Config, StartError};
-use crate::session::Session;
+use crate::session::{Session, Time};
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -18,6 +18,11 @@ use std::sync::Arc;
 pub trait Service: Send + Sync {
     /// A session for a peer that has just connected, with its address if it has one.
     fn session(&self, peer: Option<IpAddr>) -> Box<dyn Session>;
+
+    /// What answers datagrams, for a protocol that can do without a connection.
+    fn datagrams(self: Arc<Self>) -> Option<Arc<dyn Datagrams>> {
+        None
+    }
 
     /// True if a session has something to say before its peer does.
     fn speaks_first(&self) -> bool {
@@ -53,6 +58,20 @@ pub trait Service: Send + Sync {
         None
     }
 }
+
+/// A protocol in which each datagram is answered by itself, by one datagram at most; shared by all threads that serve
+/// it.
+pub trait Datagrams: Send + Sync {
+    /// Puts the reply to a datagram into `reply`, which is empty. False if there is none; an empty one is one too.
+    ///
+    /// Senders' addresses can be forged, so a reply that is longer than both its datagram and [`SHORT_REPLY`] is not
+    /// sent: it would make one byte of an attacker's into several bytes at somebody else's door.
+    fn answer(&self, datagram: &[u8], time: &Time, reply: &mut Vec<u8>) -> bool;
+}
+
+/// A reply of so many bytes may always be sent; daytime's has 31. With its headers it is less than twice the smallest
+/// frame in which any datagram crosses an Ethernet (64 bytes), so an attacker wins little by having it sent.
+pub const SHORT_REPLY: usize = 64;
 
 /// A service that can be chosen with `--mode`.
 pub struct ServiceRow {

@@ -7,11 +7,13 @@
 //! This file knows neither the poller behind it (it is generic) nor the protocols in front of it.
 
 mod accepting;
+mod answering;
 mod entry;
 mod fetching;
 
 use super::bell::Bell;
 use super::clock::Clock;
+use super::responder::Responder;
 use super::timeouts::Timeouts;
 use super::{Serving, Share, Signals, contain, give_up};
 use crate::config;
@@ -20,6 +22,7 @@ use crate::poller::{Poller, Ready};
 use crate::service::Service;
 use crate::session::{BUFFER_SIZE, Counters, Piece, Timeout, Worker};
 use accepting::Door;
+use answering::Post;
 use entry::{Entry, Stop, share};
 use fetching::{Fetcher, Job, STRETCH};
 use slab::Slab;
@@ -40,7 +43,8 @@ const EVENTS: usize = 1024;
 /// How soon lines are written that the access log's reader was too slow for.
 const LOG_PAUSE: Duration = Duration::from_millis(50);
 
-/// The key of the signals; that of the bell, those of the listeners, the services and the connections follow.
+/// The key of the signals; that of the bell, those of the listeners, the services, the sockets for datagrams and the
+/// connections follow.
 const SIGNALS_KEY: usize = 0;
 const BELL_KEY: usize = 1;
 const FIRST_DOOR_KEY: usize = 2;
@@ -103,6 +107,8 @@ struct EventLoop<P> {
     doors: Vec<Door>,
     /// Those that may remember what is no longer true, and are told.
     services: Vec<Arc<dyn Service>>,
+    posts: Vec<Post>,
+    responder: Responder,
     /// No connection was free; accepting goes on then, or when one closes.
     accept_again: Option<Instant>,
     /// When that was last said.
@@ -126,6 +132,7 @@ struct EventLoop<P> {
     scratch: Box<[u8]>,
     log: LogFile,
     first_service_key: usize,
+    first_post_key: usize,
     first_connection_key: usize,
 }
 
@@ -154,7 +161,13 @@ impl<P: Poller> EventLoop<P> {
                 services.push(service.clone());
             }
         }
-        let first_connection_key = first_service_key + services.len();
+        let first_post_key = first_service_key + services.len();
+        let first_connection_key = first_post_key + share.answering.len();
+        for (answering, key) in share.answering.iter().zip(first_post_key..) {
+            let fd = answering.socket.as_fd();
+            poller.change(fd, key, Ready::NONE, Ready::READABLE)?;
+        }
+        let responder = Responder::new(&share.answering);
         let doors = share.listening.into_iter();
         Ok(EventLoop {
             poller,
@@ -165,7 +178,10 @@ impl<P: Poller> EventLoop<P> {
             fetcher: Fetcher::default(),
             doors: doors.map(Door::new).collect(),
             services,
+            posts: share.answering.into_iter().map(Post::new).collect(),
+            responder,
             first_service_key,
+            first_post_key,
             accept_again: None,
             exhausted_said: None,
             max_connections,
@@ -211,6 +227,7 @@ impl<P: Poller> EventLoop<P> {
         }
         self.answer_bell();
         self.accept();
+        self.answer_datagrams();
         self.expire();
         let share = share(self.queue.len());
         for _ in 0..self.queue.len() {
@@ -225,7 +242,8 @@ impl<P: Poller> EventLoop<P> {
     /// How long the loop may wait: not at all while there is something to do, for ever if nothing has a deadline.
     fn patience(&self) -> Option<Duration> {
         let can_accept = self.accept_again.is_none() && self.doors.iter().any(|door| door.ready);
-        if !self.queue.is_empty() || can_accept {
+        let can_answer = self.posts.iter().any(|post| post.ready);
+        if !self.queue.is_empty() || can_accept || can_answer {
             return Some(Duration::ZERO);
         }
         // The clock is as old as the last turn; what has passed since then only makes the wait longer than need be by
@@ -257,6 +275,10 @@ impl<P: Poller> EventLoop<P> {
                     entry.ready |= ready;
                     entry.event = true;
                     enqueue(&mut self.queue, key, entry);
+                }
+            } else if let Some(post) = key.checked_sub(self.first_post_key) {
+                if let Some(post) = self.posts.get_mut(post) {
+                    post.ready = true;
                 }
             } else if let Some(service) = key.checked_sub(self.first_service_key) {
                 self.services[service].notified();
@@ -359,6 +381,7 @@ impl<P: Poller> EventLoop<P> {
                 log::warn!("a listener cannot be unwatched: {error}");
             }
         }
+        self.stop_answering();
         self.stopping = true;
         self.worker.closing = true;
         self.accept_again = None;

@@ -1,0 +1,134 @@
+//! Answers datagrams, whoever waits for them: the part that all models share.
+//!
+//! A sender's address can be forged, so a reply may hit somebody who never asked. That decides who gets none.
+
+use super::Answering;
+use crate::net::{Bound, ReceiveError, Sender};
+use crate::service::SHORT_REPLY;
+use crate::session::Worker;
+use rustix::io::Errno;
+use std::io;
+
+/// How many datagrams of one socket are answered before others have their turn.
+pub const SHARE: usize = 64;
+
+/// How many datagrams that wait at the end are still answered: what has come has been taken, as far as its sender can
+/// tell, but a flood must not keep the server.
+const LAST_SHARE: usize = 4096;
+
+/// The longest datagram that is answered, in bytes: as long as UDP has them, 65,507 over IPv4 and 65,527 over IPv6. Unix
+/// sockets have longer ones.
+const LONGEST: usize = 65_527;
+
+/// Ports of services that answer whatever comes, and so would answer an answer: echo, daytime, quotation of the day,
+/// character generator, time (RFC 862, 867, 865, 864, 868). Port 0 is nobody's.
+const ANSWERING_PORTS: [u16; 6] = [0, 7, 13, 17, 19, 37];
+
+/// Receives and replies, for the sockets of one thread.
+pub struct Responder {
+    /// The UDP ports of all sockets of the server.
+    own_ports: Vec<u16>,
+    datagram: Box<[u8]>,
+    reply: Vec<u8>,
+}
+
+impl Responder {
+    /// For the thread that has one or all of these sockets, which are all that the server has. Takes up no memory if
+    /// there are none.
+    pub fn new(all: &[Answering]) -> Responder {
+        let port = |one: &Answering| match one.socket.bound() {
+            Bound::Udp(address) => Some(address.port()),
+            _ => None,
+        };
+        let length = if all.is_empty() { 0 } else { LONGEST };
+        Responder {
+            own_ports: all.iter().filter_map(port).collect(),
+            datagram: vec![0; length].into_boxed_slice(),
+            reply: Vec::with_capacity(length),
+        }
+    }
+
+    /// Answers the datagrams that wait at a socket, at most so many. Says if there may be more.
+    ///
+    /// # Errors
+    /// If the socket is of no more use.
+    pub fn answer(
+        &mut self,
+        answering: &Answering,
+        most: usize,
+        worker: &mut Worker,
+    ) -> io::Result<bool> {
+        for _ in 0..most {
+            worker.counters.receives += 1;
+            match answering.socket.receive(&mut self.datagram) {
+                Ok((length, sender)) => {
+                    worker.counters.datagrams += 1;
+                    worker.counters.received += length as u64;
+                    self.reply(answering, length, &sender, worker);
+                }
+                Err(ReceiveError::WouldBlock) => {
+                    worker.counters.would_blocks += 1;
+                    return Ok(false);
+                }
+                Err(ReceiveError::Passing) => {}
+                Err(ReceiveError::Broken(error)) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Answers what still waits at a socket, and counts what was lost in front of it.
+    pub fn finish(&mut self, answering: &Answering, worker: &mut Worker) {
+        // It is the end anyway.
+        let _ = self.answer(answering, LAST_SHARE, worker);
+        worker.counters.lost += answering.socket.lost();
+    }
+
+    /// Tells the operator that a socket is of no more use.
+    pub fn give_up(answering: &Answering, error: &io::Error) {
+        let place = answering.socket.bound();
+        log::error!("no more datagrams are received at {place}: {error}");
+    }
+
+    fn reply(
+        &mut self,
+        answering: &Answering,
+        length: usize,
+        sender: &Sender,
+        worker: &mut Worker,
+    ) {
+        let counters = &mut worker.counters;
+        let datagram = match self.datagram.get(..length) {
+            Some(datagram) if self.may_answer(sender) => datagram,
+            _ => {
+                counters.refused += 1;
+                return;
+            }
+        };
+        self.reply.clear();
+        let is_answered = answering
+            .service
+            .answer(datagram, &worker.time, &mut self.reply);
+        if !is_answered || self.reply.len() > length.max(SHORT_REPLY) {
+            counters.refused += 1;
+            return;
+        }
+        counters.sends += 1;
+        match answering.socket.reply(&self.reply, sender) {
+            Ok(()) => {
+                counters.replies += 1;
+                counters.sent += self.reply.len() as u64;
+            }
+            Err(error) => {
+                counters.unsent += 1;
+                let is_full = error.raw_os_error() == Some(Errno::AGAIN.raw_os_error());
+                counters.would_blocks += u64::from(is_full);
+            }
+        }
+    }
+
+    fn may_answer(&self, sender: &Sender) -> bool {
+        let is_refused = |port| ANSWERING_PORTS.contains(&port) || self.own_ports.contains(&port);
+        sender.has_way_back() && !sender.port().is_some_and(is_refused)
+    }
+}
