@@ -8,6 +8,8 @@ mod common;
 mod cache;
 #[path = "wire/chat.rs"]
 mod chat;
+#[path = "wire/datagrams.rs"]
+mod datagrams;
 #[path = "wire/daytime.rs"]
 mod daytime;
 #[path = "wire/echo.rs"]

@@ -58,7 +58,7 @@ impl Responder {
         most: usize,
         worker: &mut Worker,
     ) -> io::Result<bool> {
-        for _ in 0..most {
+        for number in 0..most {
             worker.counters.receives += 1;
             match answering.socket.receive(&mut self.datagram) {
                 Ok((length, sender)) => {
@@ -68,6 +68,10 @@ impl Responder {
                 }
                 Err(ReceiveError::WouldBlock) => {
                     worker.counters.would_blocks += 1;
+                    // Ready, and nothing there: it might say so for ever.
+                    if number == 0 && answering.socket.is_shut_down() {
+                        return Err(io::Error::other("the socket has been shut down"));
+                    }
                     return Ok(false);
                 }
                 Err(ReceiveError::Passing) => {}

@@ -199,20 +199,20 @@ impl DatagramSocket {
     /// # Errors
     /// [`ReceiveError`].
     pub fn receive(&self, buffer: &mut [u8]) -> Result<(usize, Sender), ReceiveError> {
-        let (length, origin) = match self.bound {
-            Bound::Udp(SocketAddr::V4(_)) => self.receive_udp::<SockaddrIn>(buffer)?,
-            Bound::Udp(SocketAddr::V6(_)) => self.receive_udp::<SockaddrIn6>(buffer)?,
-            _ => self.receive_unix(buffer)?,
-        };
-        match origin {
-            Origin::Unnamed if length == 0 && self.is_shut_down() => Err(ReceiveError::Broken(
-                io::Error::other("somebody has shut the socket down"),
-            )),
-            origin => Ok((length, Sender(origin))),
+        match self.bound {
+            Bound::Udp(SocketAddr::V4(_)) => self.receive_udp::<SockaddrIn>(buffer),
+            Bound::Udp(SocketAddr::V6(_)) => self.receive_udp::<SockaddrIn6>(buffer),
+            _ => self.receive_unix(buffer),
         }
     }
 
-    fn receive_udp<S>(&self, buffer: &mut [u8]) -> Result<(usize, Origin), ReceiveError>
+    /// True if somebody has shut it down (shutdown(2)): it is ready then, and yet there will never be anything again.
+    pub fn is_shut_down(&self) -> bool {
+        let mut watched = [PollFd::new(&self.socket, PollFlags::RDHUP)];
+        poll(&mut watched, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+    }
+
+    fn receive_udp<S>(&self, buffer: &mut [u8]) -> Result<(usize, Sender), ReceiveError>
     where
         S: SockaddrLike + Copy,
         SocketAddr: From<S>,
@@ -233,19 +233,17 @@ impl DatagramSocket {
                 _ => {}
             }
         }
-        // With every datagram comes how it has come; without that, the call has returned for another reason, and there
-        // is no sender.
-        let origin = match (route.ttl.or(route.hop_limit), message.address) {
-            (Some(_), Some(address)) => Origin::Udp {
+        let origin = match message.address {
+            Some(address) => Origin::Udp {
                 address: address.into(),
                 route,
             },
-            _ => Origin::Unnamed,
+            None => Origin::Unnamed,
         };
-        Ok((message.bytes, origin))
+        Ok((message.bytes, Sender(origin)))
     }
 
-    fn receive_unix(&self, buffer: &mut [u8]) -> Result<(usize, Origin), ReceiveError> {
+    fn receive_unix(&self, buffer: &mut [u8]) -> Result<(usize, Sender), ReceiveError> {
         let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
         let (_, length, sender) = recvfrom(&self.socket, buffer, flags)?;
         let sender = sender.and_then(|sender| SocketAddrUnix::try_from(sender).ok());
@@ -253,13 +251,7 @@ impl DatagramSocket {
             Some(address) if !address.is_unnamed() => Origin::Unix(address),
             _ => Origin::Unnamed,
         };
-        Ok((length, origin))
-    }
-
-    /// True if no call will ever find anything there again, and none will wait (shutdown(2)).
-    fn is_shut_down(&self) -> bool {
-        let mut watched = [PollFd::new(&self.socket, PollFlags::RDHUP)];
-        poll(&mut watched, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+        Ok((length, Sender(origin)))
     }
 
     /// Sends one datagram back to where another one came from: from the address to which that came, and with a time to

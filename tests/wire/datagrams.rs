@@ -1,0 +1,735 @@
+//! Datagrams: echo and daytime over UDP and over sockets in the file system.
+//!
+//! That no reply comes is seen by the reply to a later datagram, for one socket answers in the order in which it
+//! receives; and it is counted.
+
+use crate::common::{Client, Ended, Evserve, PATIENCE, on_every_model, pattern};
+use evserve::service::{Datagrams, Service};
+use evserve::session::{Session, Time};
+use nix::sys::socket::{SetSockOpt, sockopt};
+use rustix::process::Signal;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use std::fs;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// The largest datagram that UDP has over IPv4.
+const LARGEST: usize = 65_507;
+
+/// A server of datagrams, and where it is.
+struct Server {
+    evserve: Evserve,
+    addresses: Vec<SocketAddr>,
+}
+
+/// Serves these, such as `echo=udp:127.0.0.1:0`.
+fn start(model: &str, listen: &[&str], options: &[&str]) -> Server {
+    let mut all = Vec::new();
+    for one in listen {
+        let (mode, _) = one.split_once('=').expect("MODE=ADDRESS");
+        all.extend(["--mode", mode, "--listen", one]);
+    }
+    all.extend(options);
+    let mut evserve = Evserve::start(model, 0, &all);
+    let mut addresses = Vec::new();
+    for _ in listen {
+        let line = evserve.wait_for_log(" at ");
+        let (_, place) = line.split_once(" at ").expect("a place");
+        let place = place.split(" (").next().expect("a place");
+        if let Some(address) = place.strip_prefix("udp:") {
+            addresses.push(address.parse().expect("an address"));
+        }
+    }
+    Server { evserve, addresses }
+}
+
+impl Server {
+    fn udp(model: &str) -> Server {
+        start(model, &["echo=udp:127.0.0.1:0"], &[])
+    }
+
+    fn client(&self) -> UdpSocket {
+        client(self.addresses[0])
+    }
+
+    /// Stops it; says how many datagrams it answered, received, refused, could not answer, and lost.
+    fn stop(self) -> [u64; 5] {
+        counts(&self.evserve.stop())
+    }
+}
+
+fn counts(ended: &Ended) -> [u64; 5] {
+    let line = ended.log.lines().find(|line| line.contains(" datagrams: "));
+    let line = line.unwrap_or_else(|| panic!("no datagrams: {}", ended.log));
+    let (_, line) = line.split_once("answered").expect("the summary");
+    let numbers = line.split(|c: char| !c.is_ascii_digit());
+    let numbers: Vec<_> = numbers.filter_map(|part| part.parse().ok()).collect();
+    numbers.try_into().expect("five numbers")
+}
+
+/// A socket on the address's loopback that speaks with nobody else.
+fn client(server: SocketAddr) -> UdpSocket {
+    let own = if server.is_ipv4() {
+        "127.0.0.1:0"
+    } else {
+        "[::1]:0"
+    };
+    let socket = UdpSocket::bind(own).expect("a socket");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    socket.connect(server).expect("an address");
+    socket
+}
+
+fn ask(client: &UdpSocket, datagram: &[u8]) -> Vec<u8> {
+    client.send(datagram).expect("sent");
+    hear(client)
+}
+
+fn hear(client: &UdpSocket) -> Vec<u8> {
+    let mut reply = vec![0; 70_000];
+    let count = client.recv(&mut reply).expect("a reply");
+    reply.truncate(count);
+    reply
+}
+
+/// A client with a name in the file system.
+fn unix_client(directory: &Path, server: &Path) -> UnixDatagram {
+    let own = directory.join(format!("client-{}", fastrand::u64(..)));
+    let socket = UnixDatagram::bind(own).expect("bound");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    socket.connect(server).expect("it is there");
+    socket
+}
+
+fn unix_ask(client: &UnixDatagram, datagram: &[u8]) -> Vec<u8> {
+    client.send(datagram).expect("sent");
+    let mut reply = vec![0; 70_000];
+    let count = client.recv(&mut reply).expect("a reply");
+    reply.truncate(count);
+    reply
+}
+
+fn is_now(line: &[u8]) {
+    let line = std::str::from_utf8(line).expect("text");
+    let date = line.strip_suffix("\r\n").expect(line);
+    let time = httpdate::parse_http_date(date).expect(date);
+    let age = SystemTime::now().duration_since(time).expect("the past");
+    assert!(age < PATIENCE, "{line}");
+}
+
+#[test]
+fn echo_and_daytime_over_udp() {
+    on_every_model(|model| {
+        let listen = ["echo=udp:127.0.0.1:0", "daytime=udp:127.0.0.1:0"];
+        let server = start(model, &listen, &[]);
+        let echo = server.client();
+        let sizes = [0, 1, 2, 1472, 1473, 8192, 32_768, 32_769, LARGEST];
+        for size in sizes {
+            let datagram = pattern(size);
+            assert!(ask(&echo, &datagram) == datagram, "{model}: {size} bytes");
+        }
+        let daytime = client(server.addresses[1]);
+        for datagram in [&b""[..], b"x", &pattern(LARGEST)] {
+            is_now(&ask(&daytime, datagram));
+        }
+        let count = sizes.len() as u64 + 3;
+        assert_eq!(server.stop(), [count, count, 0, 0, 0], "{model}");
+    });
+}
+
+#[test]
+fn echo_and_daytime_on_a_path() {
+    on_every_model(|model| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let paths = ["echo", "daytime"].map(|mode| directory.path().join(mode));
+        let listen = ["echo", "daytime"].map(|mode| {
+            let path = directory.path().join(mode);
+            format!("{mode}=unix-dgram:{}", path.display())
+        });
+        let server = start(model, &listen.each_ref().map(|one| &**one), &[]);
+        let echo = unix_client(directory.path(), &paths[0]);
+        for size in [0, 1, 8192, LARGEST] {
+            let datagram = pattern(size);
+            assert!(unix_ask(&echo, &datagram) == datagram, "{model}: {size}");
+        }
+        // unix(7): a name that is no path.
+        let name = format!("evserve-test-{}", fastrand::u64(..));
+        let name = std::os::unix::net::SocketAddr::from_abstract_name(name).expect("a name");
+        let abstracted = UnixDatagram::bind_addr(&name).expect("bound");
+        abstracted
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a socket");
+        abstracted.connect(&paths[0]).expect("it is there");
+        assert_eq!(unix_ask(&abstracted, b"abstract"), b"abstract");
+        let daytime = unix_client(directory.path(), &paths[1]);
+        is_now(&unix_ask(&daytime, b""));
+        assert_eq!(server.stop(), [6, 6, 0, 0, 0], "{model}");
+        assert!(paths.iter().all(|path| !path.exists()), "{model}");
+    });
+}
+
+#[test]
+fn who_cannot_be_answered_is_not() {
+    on_every_model(|model| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("socket");
+        let listen = format!("echo=unix-dgram:{}", path.display());
+        let server = start(model, &[&listen], &[]);
+        let nameless = UnixDatagram::unbound().expect("a socket");
+        nameless.connect(&path).expect("it is there");
+        for datagram in [&b""[..], b"who am I?"] {
+            nameless.send(datagram).expect("sent");
+        }
+        // Longer than UDP has them, so that the reply would be only a part of it.
+        let client = unix_client(directory.path(), &path);
+        client.send(&pattern(65_528)).expect("sent");
+        assert!(unix_ask(&client, b"next") == b"next", "a part of it");
+        // Whoever has gone meanwhile.
+        let gone = unix_client(directory.path(), &path);
+        let name = gone.local_addr().expect("bound");
+        gone.send(b"bye").expect("sent");
+        drop(gone);
+        fs::remove_file(name.as_pathname().expect("a path")).expect("there");
+        assert_eq!(unix_ask(&client, b"last"), b"last");
+        let [answered, received, refused, unsent, _] = server.stop();
+        assert_eq!((received, refused), (6, 3), "{model}");
+        // Unless its reply was faster than it.
+        assert!(
+            unsent <= 1 && answered == 3 - unsent,
+            "{model}: {answered} {unsent}"
+        );
+    });
+}
+
+/// Ports whose owners would answer the answer, for ever.
+#[test]
+fn no_answer_goes_to_a_port_that_answers() {
+    on_every_model(|model| {
+        let listen = ["echo=udp:127.0.0.1:0", "echo=udp:127.0.0.2:0"];
+        let server = start(model, &listen, &[]);
+        // The address of a server of its own, on another one of the machine's: the port is enough.
+        let own = server.addresses[1].port();
+        let mut refused = 0;
+        for port in [7, 13, 17, 19, 37, own] {
+            let Ok(socket) = UdpSocket::bind(("127.0.0.3", port)) else {
+                eprintln!("left out: nothing can be bound to port {port}");
+                continue;
+            };
+            socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+            socket.send_to(b"x", server.addresses[0]).expect("sent");
+            refused += 1;
+            assert_eq!(ask(&server.client(), b"next"), b"next");
+            socket.set_nonblocking(true).expect("a socket");
+            assert!(
+                socket.recv(&mut [0]).is_err(),
+                "{model}: an answer to {port}"
+            );
+        }
+        assert!(refused > 0, "not even its own");
+        assert_eq!(
+            server.stop(),
+            [refused, 2 * refused, refused, 0, 0],
+            "{model}"
+        );
+    });
+}
+
+/// Somebody forges a datagram that seems to come from one server, and sends it to another one.
+#[test]
+fn two_servers_do_not_answer_each_other_for_ever() {
+    on_every_model(|model| {
+        let (one, other) = (Server::udp(model), Server::udp(model));
+        if !forge(other.addresses[0], one.addresses[0]) {
+            return;
+        }
+        // While these come and go, so do the others.
+        let clients = [one.client(), other.client()];
+        let rounds = 2000;
+        for round in 0..rounds {
+            for client in &clients {
+                assert_eq!(
+                    ask(client, &u32::to_be_bytes(round)),
+                    u32::to_be_bytes(round)
+                );
+            }
+        }
+        let counts = [one.stop(), other.stop()];
+        let received = counts[0][1] + counts[1][1] - 2 * u64::from(rounds);
+        // As many as the forged one had hops to live.
+        assert_eq!(received, 64, "{model}: {counts:?}");
+    });
+}
+
+/// Sends a datagram from an address that is another's. False if this user may not.
+fn forge(from: SocketAddr, to: SocketAddr) -> bool {
+    let Ok(socket) = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::UDP)) else {
+        eprintln!("left out: only root may forge datagrams");
+        return false;
+    };
+    // RFC 768: ports, length, no checksum. The kernel puts the addresses before it.
+    let mut datagram = Vec::new();
+    for number in [from.port(), to.port(), 8 + 4, 0] {
+        datagram.extend(number.to_be_bytes());
+    }
+    datagram.extend(b"ping");
+    socket
+        .bind(&SocketAddr::new(from.ip(), 0).into())
+        .expect("bound");
+    socket.set_ttl_v4(64).expect("a socket");
+    socket.send_to(&datagram, &to.into()).expect("sent");
+    true
+}
+
+/// What makes that end: a reply lives one hop less than what it answers.
+#[test]
+fn a_reply_lives_shorter_than_its_datagram() {
+    on_every_model(|model| {
+        let server = start(model, &["echo=udp::0"], &[]);
+        let port = server.addresses[0].port();
+        let ipv4 = client(SocketAddr::from(([127, 0, 0, 1], port)));
+        let ipv6 = client(format!("[::1]:{port}").parse().expect("an address"));
+        // IP_MINTTL (ip(7)) and IPV6_MINHOPCOUNT: what has fewer hops left is not received.
+        for (client, live) in [(&ipv4, [1, 10, 64]), (&ipv6, [1, 20, 255])] {
+            for hops in live {
+                match client.local_addr().expect("bound").is_ipv4() {
+                    true => SockRef::from(client).set_ttl_v4(hops).expect("a socket"),
+                    false => SockRef::from(client)
+                        .set_unicast_hops_v6(hops)
+                        .expect("a socket"),
+                }
+                client.send(&[hops as u8]).expect("sent");
+                if hops > 1 {
+                    assert_eq!(
+                        received_with_hops(client),
+                        ([hops as u8], hops - 1),
+                        "{model}"
+                    );
+                }
+            }
+        }
+        assert_eq!(server.stop(), [4, 6, 2, 0, 0], "{model}");
+    });
+}
+
+fn received_with_hops(client: &UdpSocket) -> ([u8; 1], u32) {
+    use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg};
+    use std::os::fd::AsRawFd;
+    match client.local_addr().expect("bound").is_ipv4() {
+        true => sockopt::Ipv4RecvTtl.set(client, &true).expect("a socket"),
+        false => sockopt::Ipv6RecvHopLimit
+            .set(client, &true)
+            .expect("a socket"),
+    }
+    let mut bytes = [0];
+    let mut control = nix::cmsg_space!(u64);
+    let mut parts = [std::io::IoSliceMut::new(&mut bytes)];
+    let flags = MsgFlags::empty();
+    let fd = client.as_raw_fd();
+    let message = recvmsg::<SockaddrStorage>(fd, &mut parts, Some(&mut control), flags);
+    let message = message.expect("a reply");
+    let hops = match message.cmsgs().expect("room").next() {
+        Some(ControlMessageOwned::Ipv4Ttl(hops) | ControlMessageOwned::Ipv6HopLimit(hops)) => hops,
+        other => panic!("{other:?}"),
+    };
+    (bytes, hops as u32)
+}
+
+/// A client that is connected hears only what comes from the address that it has sent to.
+#[test]
+fn a_reply_leaves_from_the_address_that_was_asked() {
+    on_every_model(|model| {
+        let server = start(model, &["echo=udp:0.0.0.0:0", "echo=udp::0"], &[]);
+        let ports = [0, 1].map(|index| server.addresses[index].port());
+        for address in ["127.0.0.1", "127.0.0.2", "127.1.2.3", "::1"] {
+            let address: IpAddr = address.parse().expect("an address");
+            for port in &ports[usize::from(address.is_ipv6())..] {
+                let client = client(SocketAddr::new(address, *port));
+                assert_eq!(
+                    ask(&client, b"from there"),
+                    b"from there",
+                    "{model}: {address}"
+                );
+            }
+        }
+        assert_eq!(server.stop(), [7, 7, 0, 0, 0], "{model}");
+    });
+}
+
+/// What is sent to all would be answered by all, to one who may not even have asked.
+#[test]
+fn what_is_sent_to_many_is_not_answered() {
+    let server = start("epoll", &["echo=udp:0.0.0.0:0"], &[]);
+    let port = server.addresses[0].port();
+    let client = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    client.set_broadcast(true).expect("a socket");
+    client.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    client
+        .send_to(b"all", ("127.255.255.255", port))
+        .expect("sent");
+    client.send_to(b"one", ("127.0.0.1", port)).expect("sent");
+    assert_eq!(hear(&client), b"one");
+    assert_eq!(server.stop(), [1, 2, 1, 0, 0]);
+}
+
+/// Fifty clients, each of which sends its next datagram when it has its reply.
+fn load(model: &str, datagrams: usize) {
+    const CLIENTS: usize = 50;
+    let server = Server::udp(model);
+    let bytes = pattern(16_384);
+    let each = datagrams / CLIENTS;
+    std::thread::scope(|scope| {
+        for number in 0..CLIENTS {
+            let (client, bytes) = (server.client(), &bytes);
+            scope.spawn(move || {
+                let mut random = fastrand::Rng::with_seed(number as u64);
+                let mut reply = vec![0; 8193];
+                for _ in 0..each {
+                    let start = random.usize(..8192);
+                    let datagram = &bytes[start..start + random.usize(1..=8192)];
+                    client.send(datagram).expect("sent");
+                    let count = client.recv(&mut reply).expect("a reply");
+                    assert!(reply[..count] == *datagram, "it differs");
+                }
+            });
+        }
+    });
+    let count = (each * CLIENTS) as u64;
+    assert_eq!(server.stop(), [count, count, 0, 0, 0], "{model}");
+}
+
+#[test]
+fn a_hundred_thousand_datagrams_without_a_wrong_byte() {
+    load("epoll", 100_000);
+}
+
+#[test]
+fn many_datagrams_on_every_model() {
+    on_every_model(|model| load(model, 10_000));
+}
+
+/// A full buffer loses datagrams, which is counted, and no more than that.
+#[test]
+fn what_finds_no_room_is_lost_and_counted() {
+    let server = Server::udp("epoll");
+    let client = server.client();
+    server.evserve.signal(Signal::STOP);
+    let datagram = pattern(60_000);
+    for _ in 0..1000 {
+        client.send(&datagram).expect("sent");
+    }
+    server.evserve.signal(Signal::CONT);
+    assert!(hear(&client) == datagram);
+    let [answered, received, refused, unsent, lost] = server.stop();
+    assert!(lost > 0, "all had room");
+    assert_eq!(
+        (received + lost, refused, answered + unsent),
+        (1000, 0, received)
+    );
+}
+
+/// That nobody took what was sent, the kernel says with the next call (ICMP, ECONNREFUSED), on a socket that somebody
+/// has connected. That must neither stop the server nor keep it busy.
+#[test]
+fn what_nobody_took_does_no_harm() {
+    on_every_model(|model| {
+        let gone = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        let place = gone.local_addr().expect("bound");
+        drop(gone);
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("bound");
+        socket.connect(place).expect("an address");
+        let kept = socket.try_clone().expect("a socket");
+        let arguments = ["--mode", "echo", "--model", model];
+        let mut evserve = handed_over(socket.into(), &arguments);
+        evserve.wait_for_log(" at udp:");
+        kept.send(b"is anybody there?").expect("sent");
+        let here = UdpSocket::bind(place).expect("it is free");
+        here.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        let address = kept.local_addr().expect("bound");
+        here.connect(address).expect("an address");
+        assert_eq!(ask(&here, b"here"), b"here", "{model}");
+        assert_eq!(counts(&evserve.stop()), [1, 1, 0, 0, 0], "{model}");
+    });
+}
+
+#[test]
+fn several_loops_share_a_port_and_a_path() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("socket");
+    let unix = format!("echo=unix-dgram:{}", path.display());
+    let server = start(
+        "epoll",
+        &["echo=udp:127.0.0.1:0", &unix],
+        &["--workers", "3"],
+    );
+    for _ in 0..50 {
+        assert_eq!(ask(&server.client(), b"x"), b"x");
+        assert_eq!(unix_ask(&unix_client(directory.path(), &path), b"x"), b"x");
+    }
+    assert_eq!(server.stop(), [100, 100, 0, 0, 0]);
+    assert!(!path.exists());
+}
+
+#[test]
+fn connections_and_datagrams_on_one_server() {
+    on_every_model(|model| {
+        let options = ["--mode", "echo", "--listen", "127.0.0.1:0"];
+        let evserve = Evserve::start(model, 1, &options);
+        let tcp = evserve.address();
+        evserve.stop();
+        let place = format!("udp:{tcp}");
+        let options = [&options[..], &["--listen", &place]].concat();
+        let mut evserve = Evserve::start(model, 1, &options);
+        evserve.wait_for_log(&place);
+        let mut connection = evserve.connect();
+        let datagrams = client(tcp);
+        for _ in 0..100 {
+            connection.send("stream");
+            assert_eq!(connection.read(6), b"stream");
+            assert_eq!(ask(&datagrams, b"datagram"), b"datagram");
+        }
+        // What waits when the end begins is still answered.
+        evserve.signal(Signal::STOP);
+        datagrams.send(b"last").expect("sent");
+        evserve.terminate();
+        evserve.signal(Signal::CONT);
+        assert_eq!(hear(&datagrams), b"last");
+        assert_eq!(connection.rest(), b"");
+        let ended = evserve.wait();
+        assert!(ended.status.success(), "{}", ended.log);
+        assert_eq!(counts(&ended), [101, 101, 0, 0, 0], "{model}");
+    });
+}
+
+/// What a server says that cannot start.
+fn refusal(options: &[&str]) -> String {
+    let mut evserve = Evserve::start("epoll", 0, options);
+    let said = evserve.wait_for_log("evserve: ");
+    assert_eq!(evserve.wait().status.code(), Some(1));
+    said
+}
+
+#[test]
+fn http_says_why_it_takes_no_datagrams() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("socket");
+    for place in [
+        "udp:127.0.0.1:0".into(),
+        format!("unix-dgram:{}", path.display()),
+    ] {
+        let said = refusal(&["--mode", "http", "--listen", &place, "docs"]);
+        let sentence = format!("http needs a connection: it cannot be served over {place}");
+        assert!(said.contains(&sentence), "{said}");
+    }
+    assert!(!path.exists());
+}
+
+#[test]
+fn who_is_in_the_way_is_named_and_stays() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("socket");
+    let unix = format!("unix-dgram:{}", path.display());
+    let first = start(
+        "epoll",
+        &["echo=udp:127.0.0.1:0", &format!("echo={unix}")],
+        &[],
+    );
+    let who = format!("evserve (process {})", first.evserve.id());
+    let udp = format!("udp:{}", first.addresses[0]);
+    let inode = fs::symlink_metadata(&path).expect("there").ino();
+    for (place, expected) in [
+        (&udp, format!("{who} has the port")),
+        (&unix, format!("{who} answers there")),
+        (&format!("unix:{}", path.display()), format!("{who} has it")),
+    ] {
+        for workers in ["1", "2"] {
+            let options = ["--mode", "echo", "--listen", place, "--workers", workers];
+            let said = refusal(&options);
+            assert!(said.contains(&expected), "{said}");
+        }
+    }
+    assert_eq!(fs::symlink_metadata(&path).expect("there").ino(), inode);
+    assert_eq!(ask(&first.client(), b"still"), b"still");
+    let client = unix_client(directory.path(), &path);
+    assert_eq!(unix_ask(&client, b"still"), b"still");
+    first.stop();
+
+    // A listener of connections is in the way too, and a file that is no socket.
+    let listener = UnixListener::bind(&path).expect("bound");
+    let said = refusal(&["--mode", "echo", "--listen", &unix]);
+    assert!(
+        said.contains(&format!("(process {}) has it", std::process::id())),
+        "{said}"
+    );
+    drop(listener);
+    fs::remove_file(&path).expect("there");
+    fs::write(&path, "precious").expect("written");
+    let said = refusal(&["--mode", "echo", "--listen", &unix]);
+    assert!(said.contains("it is no socket"), "{said}");
+    assert_eq!(fs::read(&path).expect("there"), b"precious");
+}
+
+#[test]
+fn the_file_has_its_mode_replaces_a_dead_one_and_goes() {
+    on_every_model(|model| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("socket");
+        let listen = format!("echo=unix-dgram:{}", path.display());
+        for (options, mode) in [(&[][..], 0o660), (&["--unix-mode", "0606"], 0o606)] {
+            drop(UnixDatagram::bind(&path).expect("bound"));
+            assert!(path.exists(), "std leaves the file behind");
+            let server = start(model, &[&listen], options);
+            let metadata = fs::symlink_metadata(&path).expect("it is there");
+            assert!(metadata.file_type().is_socket());
+            assert_eq!(metadata.permissions().mode() & 0o777, mode);
+            let client = unix_client(directory.path(), &path);
+            assert_eq!(unix_ask(&client, b"x"), b"x");
+            server.stop();
+            assert!(!path.exists(), "{model} left it behind");
+        }
+    });
+}
+
+/// evserve with a socket as its descriptor 3.
+fn handed_over(socket: OwnedFd, arguments: &[&str]) -> Evserve {
+    let script = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_evserve")]);
+    command.args(arguments).stdin(socket);
+    Evserve::spawn_with_stdin(command, 0)
+}
+
+#[test]
+fn sockets_that_somebody_else_has_made() {
+    on_every_model(|model| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("socket");
+        let arguments = ["--mode", "echo", "--model", model];
+
+        let socket = UdpSocket::bind("0.0.0.0:0").expect("bound");
+        let port = socket.local_addr().expect("bound").port();
+        let kept = socket.try_clone().expect("a socket");
+        // Nobody shuts down what is not theirs: one server after the other has the same socket.
+        for _ in 0..2 {
+            let socket = kept.try_clone().expect("a socket");
+            let mut evserve = handed_over(socket.into(), &arguments);
+            evserve.wait_for_log(" at udp:");
+            let client = client(SocketAddr::from(([127, 0, 0, 2], port)));
+            assert_eq!(ask(&client, b"handed over"), b"handed over", "{model}");
+            assert_eq!(counts(&evserve.stop()), [1, 1, 0, 0, 0]);
+        }
+
+        let socket = UnixDatagram::bind(&path).expect("bound");
+        let mut evserve = handed_over(socket.into(), &arguments);
+        evserve.wait_for_log(" at unix-dgram:");
+        let client = unix_client(directory.path(), &path);
+        assert_eq!(unix_ask(&client, b"handed over"), b"handed over", "{model}");
+        evserve.stop();
+        assert!(path.exists(), "it is not ours to remove");
+    });
+}
+
+/// Whoever has made a socket can also shut it down: then there is nothing more to wait for.
+#[test]
+fn a_socket_that_is_shut_down_is_given_up() {
+    on_every_model(|model| {
+        let arguments = ["--mode", "echo", "--model", model];
+        let directory = tempfile::tempdir().expect("a directory");
+        let udp: OwnedFd = UdpSocket::bind("127.0.0.1:0").expect("bound").into();
+        let unix = UnixDatagram::bind(directory.path().join("socket")).expect("bound");
+        for socket in [udp, unix.into()] {
+            let kept = Socket::from(socket.try_clone().expect("a socket"));
+            let mut evserve = handed_over(socket, &arguments);
+            evserve.wait_for_log(" at ");
+            // ENOTCONN, but the kernel does it (inet_shutdown).
+            let _ = kept.shutdown(std::net::Shutdown::Both);
+            evserve.wait_for_log("no more datagrams are received");
+            let ended = evserve.stop();
+            assert!(!ended.log.contains("datagrams:"), "{}", ended.log);
+        }
+    });
+}
+
+/// In a network of this thread's own, where IPv6 is switched off.
+#[test]
+fn ipv4_works_without_ipv6() {
+    let may = nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).is_ok();
+    let switch = "/proc/sys/net/ipv6/conf/all/disable_ipv6";
+    let up = || {
+        Command::new("ip")
+            .args(["link", "set", "lo", "up"])
+            .status()
+    };
+    if !may || fs::write(switch, "1").is_err() || !up().is_ok_and(|status| status.success()) {
+        eprintln!("left out: no network of its own");
+        return;
+    }
+    on_every_model(|model| {
+        assert!(UdpSocket::bind("[::1]:0").is_err(), "IPv6 is there");
+        let server = start(model, &["echo=udp::0"], &[]);
+        let port = server.addresses[0].port();
+        let client = client(SocketAddr::from(([127, 0, 0, 1], port)));
+        assert_eq!(ask(&client, b"IPv4"), b"IPv4", "{model}");
+        server.stop();
+        let evserve = Evserve::start(model, 1, &["--mode", "echo", "--listen", ":0"]);
+        let port = evserve.address().port();
+        let mut client = Client::connect(SocketAddr::from(([127, 0, 0, 1], port)));
+        client.send("IPv4");
+        assert_eq!(client.read(4), b"IPv4", "{model}");
+    });
+}
+
+/// A service of one's own, whose replies are twice as long as what it is asked.
+struct Twice;
+
+impl Service for Twice {
+    fn session(&self, _: Option<IpAddr>) -> Box<dyn Session> {
+        unreachable!("there are no connections")
+    }
+
+    fn datagrams(self: Arc<Self>) -> Option<Arc<dyn Datagrams>> {
+        Some(self)
+    }
+
+    fn name(&self) -> &str {
+        "twice"
+    }
+}
+
+impl Datagrams for Twice {
+    fn answer(&self, datagram: &[u8], _: &Time, reply: &mut Vec<u8>) -> bool {
+        reply.extend([datagram, datagram].concat());
+        datagram != b"silence"
+    }
+}
+
+/// Forged datagrams must not make the server send more to their victim than the attacker sends himself.
+#[test]
+fn only_short_replies_are_longer_than_their_datagrams() {
+    on_every_model(|model| {
+        let server = evserve::Server::builder()
+            .model(model)
+            .listen("udp:127.0.0.1:0", |_| Ok(Arc::new(Twice)))
+            .and_then(|builder| builder.start())
+            .expect("it starts");
+        let place = server.places()[0].to_string();
+        let address = place.strip_prefix("udp:").expect("UDP");
+        let handle = server.handle().expect("a handle");
+        let running = std::thread::spawn(move || server.run());
+        let client = client(address.parse().expect("an address"));
+        let longest = "x".repeat(32);
+        for datagram in ["ab", "silence", &"y".repeat(33), &longest] {
+            client.send(datagram.as_bytes()).expect("sent");
+        }
+        assert_eq!(hear(&client), b"abab", "{model}");
+        assert_eq!(hear(&client), longest.repeat(2).as_bytes(), "{model}");
+        handle.shutdown();
+        running.join().expect("no panic").expect("a clean end");
+    });
+}
