@@ -2,7 +2,7 @@
 //!
 //! A sender's address can be forged, so a reply may hit somebody who never asked. That decides who gets none.
 
-use super::Answering;
+use super::{Answering, contain};
 use crate::net::{Bound, ReceiveError, Sender};
 use crate::service::SHORT_REPLY;
 use crate::session::Worker;
@@ -110,9 +110,12 @@ impl Responder {
             }
         };
         self.reply.clear();
-        let is_answered = answering
-            .service
-            .answer(datagram, &worker.time, &mut self.reply);
+        let (service, reply) = (&answering.service, &mut self.reply);
+        let answer = || service.answer(datagram, &worker.time, reply);
+        let is_answered = contain(answer).unwrap_or_else(|| {
+            log::error!("a service panicked; its datagram gets no reply, and all others go on");
+            false
+        });
         if !is_answered || self.reply.len() > length.max(SHORT_REPLY) {
             counters.refused += 1;
             return;

@@ -704,14 +704,16 @@ impl Service for Twice {
 
 impl Datagrams for Twice {
     fn answer(&self, datagram: &[u8], _: &Time, reply: &mut Vec<u8>) -> bool {
+        assert!(datagram != b"panic", "as it was told to");
         reply.extend([datagram, datagram].concat());
         datagram != b"silence"
     }
 }
 
-/// Forged datagrams must not make the server send more to their victim than the attacker sends himself.
+/// Forged datagrams must not make the server send more to their victim than the attacker sends himself. And a fault of
+/// the service concerns one datagram and no other.
 #[test]
-fn only_short_replies_are_longer_than_their_datagrams() {
+fn a_service_of_ones_own_says_no_more_than_it_may() {
     on_every_model(|model| {
         let server = evserve::Server::builder()
             .model(model)
@@ -724,7 +726,7 @@ fn only_short_replies_are_longer_than_their_datagrams() {
         let running = std::thread::spawn(move || server.run());
         let client = client(address.parse().expect("an address"));
         let longest = "x".repeat(32);
-        for datagram in ["ab", "silence", &"y".repeat(33), &longest] {
+        for datagram in ["ab", "silence", "panic", &"y".repeat(33), &longest] {
             client.send(datagram.as_bytes()).expect("sent");
         }
         assert_eq!(hear(&client), b"abab", "{model}");
