@@ -12,7 +12,7 @@ use log::LevelFilter;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Serves static files and small TCP protocols from one readiness loop.
+/// Serves static files and small protocols from one readiness loop.
 #[derive(Parser, Debug)]
 #[command(version, max_term_width = 100)]
 struct Options {

@@ -1,4 +1,4 @@
-//! evserve serves static files and small TCP protocols from one readiness loop.
+//! evserve serves static files and small protocols from one readiness loop.
 //!
 //! The rooms, from the top down; imports point down only, which `tests/rooms.rs` checks:
 //!

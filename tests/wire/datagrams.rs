@@ -345,8 +345,9 @@ fn received_with_hops(client: &UdpSocket) -> ([u8; 1], u32) {
 #[test]
 fn a_reply_leaves_from_the_address_that_was_asked() {
     on_every_model(|model| {
-        let server = start(model, &["echo=udp:0.0.0.0:0", "echo=udp::0"], &[]);
-        let ports = [0, 1].map(|index| server.addresses[index].port());
+        let listen = ["echo=udp:0.0.0.0:0", "echo=udp::0", "echo=udp:[::]:0"];
+        let server = start(model, &listen, &[]);
+        let ports = [0, 1, 2].map(|index| server.addresses[index].port());
         for address in ["127.0.0.1", "127.0.0.2", "127.1.2.3", "::1"] {
             let address: IpAddr = address.parse().expect("an address");
             for port in &ports[usize::from(address.is_ipv6())..] {
@@ -358,7 +359,7 @@ fn a_reply_leaves_from_the_address_that_was_asked() {
                 );
             }
         }
-        assert_eq!(server.stop(), [7, 7, 0, 0, 0], "{model}");
+        assert_eq!(server.stop(), [11, 11, 0, 0, 0], "{model}");
     });
 }
 
@@ -516,16 +517,18 @@ fn refusal(options: &[&str]) -> String {
 }
 
 #[test]
-fn http_says_why_it_takes_no_datagrams() {
+fn who_needs_a_connection_says_so() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("socket");
-    for place in [
-        "udp:127.0.0.1:0".into(),
-        format!("unix-dgram:{}", path.display()),
-    ] {
-        let said = refusal(&["--mode", "http", "--listen", &place, "docs"]);
-        let sentence = format!("http needs a connection: it cannot be served over {place}");
-        assert!(said.contains(&sentence), "{said}");
+    for mode in ["http", "chat"] {
+        for place in [
+            "udp:127.0.0.1:0".into(),
+            format!("unix-dgram:{}", path.display()),
+        ] {
+            let said = refusal(&["--mode", mode, "--listen", &place, "docs"]);
+            let sentence = format!("{mode} needs a connection: it cannot be served over {place}");
+            assert!(said.contains(&sentence), "{said}");
+        }
     }
     assert!(!path.exists());
 }

@@ -87,15 +87,17 @@ fn both_services_at_once_and_one_thread() {
 
 #[test]
 fn all_addresses_means_both_families() {
-    let evserve = Evserve::start("epoll", 1, &["--listen", ":0", "docs"]);
-    let port = evserve.address().port();
-    for address in [format!("127.0.0.1:{port}"), format!("[::1]:{port}")] {
-        let mut client = Client::connect(address.parse().expect("an address"));
-        client.send("GET / HTTP/1.0\r\n\r\n");
-        assert_eq!(client.response().status, 200, "{address}");
+    for listen in [":0", "[::]:0"] {
+        let evserve = Evserve::start("epoll", 1, &["--listen", listen, "docs"]);
+        let port = evserve.address().port();
+        for address in [format!("127.0.0.1:{port}"), format!("[::1]:{port}")] {
+            let mut client = Client::connect(address.parse().expect("an address"));
+            client.send("GET / HTTP/1.0\r\n\r\n");
+            assert_eq!(client.response().status, 200, "{address}");
+        }
+        let log = evserve.stop().access_log;
+        assert!(log.starts_with("127.0.0.1 "), "no mapped address: {log}");
     }
-    let log = evserve.stop().access_log;
-    assert!(log.starts_with("127.0.0.1 "), "no mapped address: {log}");
 }
 
 #[test]
