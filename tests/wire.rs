@@ -14,6 +14,8 @@ mod datagrams;
 mod daytime;
 #[path = "wire/echo.rs"]
 mod echo;
+#[path = "wire/grid.rs"]
+mod grid;
 #[path = "wire/http.rs"]
 mod http;
 #[path = "wire/inherited.rs"]

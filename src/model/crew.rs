@@ -9,7 +9,7 @@ use super::pool::small_thread;
 use super::responder::{Responder, SHARE};
 use super::{Answering, Listening, Signals};
 use crate::config::Timeouts;
-use crate::net::{self, AcceptError};
+use crate::net::{self, AcceptError, Listener};
 use crate::observe::LogFile;
 use crate::session::{Counters, Worker};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
@@ -18,7 +18,7 @@ use rustix::net::SocketFlags;
 use slab::Slab;
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Scope;
@@ -89,9 +89,23 @@ impl Crew {
         Desk::new(&self.timeouts, &self.log, &self.stopping, self.one_exchange)
     }
 
+    /// Lets the accept calls wait, unless somebody else uses the same socket.
+    ///
+    /// # Errors
+    /// Those of fcntl(2).
+    pub fn prepare(&self, listener: &Listener) -> io::Result<()> {
+        match listener.is_inherited() {
+            true => Ok(()),
+            false => listener.set_blocking(),
+        }
+    }
+
     /// Waits for a seat and then for the next connection at a listener. `None` once the server is stopping.
     pub fn accept(&self, listening: &Listening) -> Option<Accepted<'_>> {
         while let Some(seat) = self.take_seat() {
+            if listening.listener.is_inherited() && !self.wait_until_ready(&listening.listener) {
+                return None;
+            }
             match listening.listener.accept(SocketFlags::empty()) {
                 Ok((socket, peer)) => {
                     let peer = peer.map(|peer| peer.ip().to_canonical());
@@ -154,18 +168,8 @@ impl Crew {
         let mut worker = Worker::new(time);
         let mut responder = Responder::new(all);
         while !self.stopping.load(SeqCst) {
-            let mut watched = [
-                PollFd::new(&answering.socket, PollFlags::IN),
-                PollFd::new(&self.stop_event, PollFlags::IN),
-            ];
             worker.counters.waits += 1;
-            match poll(&mut watched, None) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(errno) => {
-                    Responder::give_up(answering, &errno.into());
-                    break;
-                }
-            }
+            self.wait_until_ready(&answering.socket);
             clock.read(&mut worker.time);
             if let Err(error) = responder.answer(answering, SHARE, &mut worker) {
                 Responder::give_up(answering, &error);
@@ -209,7 +213,8 @@ impl Crew {
         self.left.notify_all();
         // An event counts up to more than anybody will ever write.
         let _ = rustix::io::write(&self.stop_event, &1_u64.to_ne_bytes());
-        for listening in listening {
+        let own = listening.iter().filter(|one| !one.listener.is_inherited());
+        for listening in own {
             // A listener that cannot be shut down accepts one more connection, whose thread then sees what is up.
             let _ = net::shutdown_both(&listening.listener);
         }
@@ -267,6 +272,17 @@ impl Crew {
             );
         }
         drop(self.left.wait_timeout(members, EXHAUSTED_PAUSE));
+    }
+
+    /// Waits for a connection or a datagram at a socket that must not be shut down. False once the server is stopping.
+    fn wait_until_ready(&self, socket: &impl AsFd) -> bool {
+        let mut watched = [
+            PollFd::new(socket, PollFlags::IN),
+            PollFd::new(&self.stop_event, PollFlags::IN),
+        ];
+        // What cannot be waited for says so when it is tried.
+        let _ = poll(&mut watched, None);
+        !self.stopping.load(SeqCst)
     }
 
     /// Waits for signals or, while the server is stopping, for somebody to leave; says how many signals there were.

@@ -50,7 +50,7 @@ pub(super) fn serve(
         log,
     )?;
     for listening in &listening {
-        listening.listener.set_blocking()?;
+        crew.prepare(&listening.listener)?;
     }
     thread::scope(|scope| {
         let start = |listening| {

@@ -24,7 +24,7 @@ pub fn run(mut serving: Serving) -> io::Result<Counters> {
     let max_connections = serving.limits.max_connections;
     let crew = &Crew::new(serving.timeouts, max_connections, false, log)?;
     for listening in &listening {
-        listening.listener.set_blocking()?;
+        crew.prepare(&listening.listener)?;
     }
     thread::scope(|scope| {
         let started = listening.iter().try_for_each(|listening| {

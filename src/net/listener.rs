@@ -39,6 +39,7 @@ pub struct Listener {
     _file: Option<SocketFile>,
     socket: OwnedFd,
     bound: Bound,
+    is_inherited: bool,
 }
 
 /// Where a socket listens or takes datagrams.
@@ -102,6 +103,7 @@ impl Listener {
                 Ok(Listener {
                     socket: socket.into(),
                     bound: Bound::Unix(path.clone()),
+                    is_inherited: false,
                     _file: Some(file),
                 })
             }
@@ -137,6 +139,7 @@ impl Listener {
             all.push(Listener {
                 socket: all[0].socket.try_clone()?,
                 bound: all[0].bound.clone(),
+                is_inherited: all[0].is_inherited,
                 _file: None,
             });
         }
@@ -167,6 +170,11 @@ impl Listener {
     /// Those of fcntl(2).
     pub fn set_blocking(&self) -> io::Result<()> {
         Ok(rustix::io::ioctl_fionbio(&self.socket, false)?)
+    }
+
+    /// True if somebody else has made the socket and may go on using it: it must not be shut down, nor be made to wait.
+    pub fn is_inherited(&self) -> bool {
+        self.is_inherited
     }
 
     /// Where it listens.
@@ -220,6 +228,7 @@ fn listen(address: SocketAddr, share_port: bool) -> io::Result<Listener> {
     Ok(Listener {
         socket: socket.into(),
         bound: Bound::Tcp(address),
+        is_inherited: false,
         _file: None,
     })
 }
@@ -234,6 +243,7 @@ fn take_over(socket: &OwnedFd, bound: &Bound) -> io::Result<Listener> {
     Ok(Listener {
         socket: socket.into(),
         bound: bound.clone(),
+        is_inherited: true,
         _file: None,
     })
 }

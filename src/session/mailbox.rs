@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-/// How much may lie in a mailbox, in bytes, each message counted with the bytes that keeping it costs. The messages themselves are shared
-/// with all others who were sent them.
+/// How much may lie in a mailbox, in bytes, each message counted with what keeping it costs (64). The messages themselves
+/// are shared with all others who were sent them.
 pub const MAILBOX_SIZE: usize = 1024 * 1024;
 
 /// What keeping a message costs beside its bytes, in bytes, roughly.

@@ -31,6 +31,21 @@ fn a_port_that_somebody_else_has_opened() {
     });
 }
 
+/// Whoever has opened the port keeps it, and hands it to the next server.
+#[test]
+fn it_outlives_the_server() {
+    on_every_model(|model| {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        for _ in 0..2 {
+            let socket = listener.try_clone().expect("a socket");
+            let arguments = ["--model", model, "docs/site"];
+            let evserve = Evserve::spawn_with_stdin(command(socket, "http", &arguments), 1);
+            assert_eq!(evserve.get("/").status, 200, "{model}");
+            evserve.stop();
+        }
+    });
+}
+
 #[test]
 fn the_name_chooses_the_mode() {
     let directory = tempfile::tempdir().expect("a directory");
