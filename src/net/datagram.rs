@@ -373,16 +373,8 @@ fn bind(address: SocketAddr, share_port: bool) -> io::Result<DatagramSocket> {
         // One socket for both families where all addresses are asked for.
         socket.set_only_v6(!address.ip().is_unspecified())?;
     }
-    socket.bind(&address.into()).map_err(|error| {
-        let in_use = error.kind() == io::ErrorKind::AddrInUse;
-        match in_use
-            .then(|| holder::of_udp_port(address.port()))
-            .flatten()
-        {
-            Some(who) => io::Error::new(error.kind(), format!("{who} has the port: {error}")),
-            None => error,
-        }
-    })?;
+    let bound = socket.bind(&address.into());
+    bound.map_err(|error| holder::say_who(error, Type::DGRAM, address))?;
     let address = socket
         .local_addr()?
         .as_socket()

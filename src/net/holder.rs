@@ -1,79 +1,129 @@
-//! Who has a socket, for the sentence that tells a user whom to stop. What /proc does not say is not known.
+//! Who has an address that is in use, as far as proc(5) tells.
 
-use rustix::fs::{CWD, Dir, Mode, OFlags, open, readlinkat};
-use rustix::io::read;
+use procfs::net::{TcpNetEntry, TcpState, UdpNetEntry};
+use procfs::net::{tcp, tcp6, udp, udp6, unix};
+use procfs::process::{FDTarget, Process, all_processes};
+use socket2::Type;
+use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 
-/// The program that has the socket at a path, such as `evserve (process 4711)`.
-pub(super) fn of_path(path: &Path) -> Option<String> {
-    let path = path.to_str()?;
-    let table = text("/proc/net/unix")?;
-    // Num RefCount Protocol Flags Type St Inode Path
-    let mut fields = table.lines().filter_map(|line| {
-        let mut fields = line.split_whitespace().skip(6);
-        Some((fields.next()?, fields.next()?))
-    });
-    let (inode, _) = fields.find(|(_, bound)| *bound == path)?;
-    of_socket(inode)
+/// Says who keeps a socket of this kind from being bound to `address`, such as `evserve (process 4711)`. Programs of
+/// other users do not show their descriptors; of them only the user is known.
+fn holder(kind: Type, address: SocketAddr) -> Option<String> {
+    let (_, user, inode) = sockets(kind)
+        .into_iter()
+        .find(|(local, ..)| overlap(*local, address))?;
+    let name = of_socket(inode);
+    Some(name.unwrap_or_else(|| format!("a program of user {user}")))
 }
 
-/// The program that has a UDP port, if it is a single socket: the same port of different addresses may belong to
-/// several.
-pub(super) fn of_udp_port(port: u16) -> Option<String> {
-    let tables = ["/proc/net/udp", "/proc/net/udp6"].map(|table| text(table).unwrap_or_default());
-    let suffix = format!(":{port:04X}");
-    // sl local_address rem_address st queues tr retransmits uid timeout inode
-    let mut inodes = tables
-        .iter()
-        .flat_map(|table| table.lines())
-        .filter_map(|line| {
-            let mut fields = line.split_whitespace();
-            fields.nth(1).filter(|local| local.ends_with(&suffix))?;
-            fields.nth(7)
-        });
-    match (inodes.next(), inodes.next()) {
-        (Some(inode), None) => of_socket(inode),
-        _ => None,
+/// The first process that has the socket of this inode open.
+fn of_socket(inode: u64) -> Option<String> {
+    let has_it = |process: &Process| {
+        let mut descriptors = process.fd().into_iter().flatten().flatten();
+        descriptors.any(|fd| matches!(fd.target, FDTarget::Socket(socket) if socket == inode))
+    };
+    let mut processes = all_processes().into_iter().flatten().flatten();
+    name(&processes.find(has_it)?)
+}
+
+/// Adds to an error of bind(2) who has the address, if that is what is wrong and it is known.
+pub(super) fn say_who(error: io::Error, kind: Type, address: SocketAddr) -> io::Error {
+    if error.kind() != io::ErrorKind::AddrInUse {
+        return error;
+    }
+    match holder(kind, address) {
+        Some(who) => io::Error::new(error.kind(), format!("{who} has the port: {error}")),
+        None => error,
     }
 }
 
-/// The process of that id with its name.
-pub(super) fn program(id: &str) -> Option<String> {
-    let name = text(&format!("/proc/{id}/comm"))?;
-    Some(format!("{} (process {id})", name.trim_end()))
+/// The program that has the Unix socket at a path.
+pub(super) fn of_path(path: &Path) -> Option<String> {
+    let mut sockets = unix().ok()?.into_iter();
+    let socket = sockets.find(|socket| socket.path.as_deref() == Some(path))?;
+    of_socket(socket.inode)
 }
 
-/// The first process that has the socket of that number open. Other users' descriptors can be seen by root alone.
-fn of_socket(inode: &str) -> Option<String> {
-    let link = format!("socket:[{inode}]");
-    let has_it = |id: &String| {
-        let directory = format!("/proc/{id}/fd");
-        names(&directory).is_some_and(|descriptors| {
-            descriptors.iter().any(|descriptor| {
-                let path = format!("{directory}/{descriptor}");
-                readlinkat(CWD, path, Vec::new()).is_ok_and(|to| to.to_bytes() == link.as_bytes())
-            })
-        })
-    };
-    let processes = names("/proc")?.into_iter();
-    let mut processes = processes.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
-    program(&processes.find(has_it)?)
+/// The name of a process, with its number.
+pub(super) fn process_name(id: i32) -> Option<String> {
+    name(&Process::new(id).ok()?)
 }
 
-fn names(directory: &str) -> Option<Vec<String>> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let entries = Dir::new(open(directory, flags, Mode::empty()).ok()?).ok()?;
-    let names = entries.filter_map(|entry| Some(entry.ok()?.file_name().to_str().ok()?.to_owned()));
-    Some(names.collect())
+fn name(process: &Process) -> Option<String> {
+    let stat = process.stat().ok()?;
+    Some(format!("{} (process {})", stat.comm, stat.pid))
 }
 
-fn text(path: &str) -> Option<String> {
-    let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    let (mut all, mut part) = (Vec::new(), [0; 4096]);
-    loop {
-        match read(&file, &mut part).ok()? {
-            0 => return Some(String::from_utf8_lossy(&all).into_owned()),
-            count => all.extend_from_slice(&part[..count]),
+/// The sockets that are bound: where, whose, and their inodes. A kernel without IPv6 has fewer tables.
+fn sockets(kind: Type) -> Vec<(SocketAddr, u32, u64)> {
+    let of_tcp = |one: TcpNetEntry| (one.local_address, one.uid, one.inode);
+    let of_udp = |one: UdpNetEntry| (one.local_address, one.uid, one.inode);
+    match kind {
+        Type::DGRAM => {
+            let all = [udp(), udp6()].into_iter().flatten().flatten();
+            all.map(of_udp).collect()
+        }
+        _ => {
+            let all = [tcp(), tcp6()].into_iter().flatten().flatten();
+            // Others who use the port, such as connections, are in nobody's way (SO_REUSEADDR).
+            let listening = all.filter(|one| one.state == TcpState::Listen);
+            listening.map(of_tcp).collect()
+        }
+    }
+}
+
+/// True if sockets with these addresses exclude each other.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let (a, b) = (one.ip().to_canonical(), other.ip().to_canonical());
+    one.port() == other.port() && (a == b || a.is_unspecified() || b.is_unspecified())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use socket2::{Domain, Socket};
+
+    #[test]
+    fn both_kinds_of_ports_have_a_holder() {
+        let own = process_name(std::process::id().cast_signed()).expect("we run");
+        for (kind, address) in [
+            (Type::STREAM, "127.0.0.1:0"),
+            (Type::STREAM, "[::1]:0"),
+            (Type::DGRAM, "127.0.0.1:0"),
+        ] {
+            let address: SocketAddr = address.parse().expect("an address");
+            let socket = Socket::new(Domain::for_address(address), kind, None).expect("a socket");
+            socket.bind(&address.into()).expect("bound");
+            if kind == Type::STREAM {
+                socket.listen(1).expect("it listens");
+            }
+            let bound = socket.local_addr().expect("bound").as_socket();
+            let bound = bound.expect("an address");
+            let all = SocketAddr::from(([0, 0, 0, 0], bound.port()));
+            for wanted in [bound, all] {
+                assert_eq!(holder(kind, wanted).as_ref(), Some(&own), "{wanted}");
+            }
+        }
+    }
+
+    #[test]
+    fn which_addresses_exclude_each_other() {
+        let cases = [
+            ("127.0.0.1:80", "127.0.0.1:80", true),
+            ("127.0.0.1:80", "127.0.0.1:81", false),
+            ("127.0.0.1:80", "127.0.0.2:80", false),
+            ("127.0.0.1:80", "0.0.0.0:80", true),
+            ("127.0.0.1:80", "[::]:80", true),
+            ("127.0.0.1:80", "[::ffff:127.0.0.1]:80", true),
+            ("127.0.0.1:80", "[::1]:80", false),
+        ];
+        for (one, other, expected) in cases {
+            let (a, b) = (one.parse(), other.parse());
+            let (a, b) = (a.expect("an address"), b.expect("an address"));
+            assert_eq!(overlap(a, b), expected, "{one} {other}");
+            assert_eq!(overlap(b, a), expected, "{other} {one}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Listening sockets.
 
+use super::holder::say_who;
 use super::unix::{self, SocketFile};
 use super::{Address, Place};
 use nix::sys::socket::SetSockOpt;
@@ -93,10 +94,13 @@ impl Listener {
     ///
     /// # Errors
     /// Those of socket(2), bind(2) and listen(2) for the last candidate tried. Only a kernel or a machine without the
-    /// candidate's family moves on to the next one: a port in use is a fault the user must hear of.
+    /// candidate's family moves on to the next one: a port in use is a fault the user must hear of. It is said who uses
+    /// it, as far as that is known.
     pub fn bind(address: &Address, unix_mode: u32) -> io::Result<Listener> {
         match address.place() {
-            Place::Tcp(candidates) => first_that_works(candidates, |one| listen(one, false)),
+            Place::Tcp(candidates) => first_that_works(candidates, |one| {
+                listen(one, false).map_err(|error| say_who(error, Type::STREAM, one))
+            }),
             Place::Inherited(socket, bound) if !bound.is_datagram() => take_over(socket, bound),
             Place::Unix(path) => {
                 let (socket, file) = unix::listen(path, unix_mode)?;

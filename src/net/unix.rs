@@ -101,7 +101,7 @@ fn remove_stale(path: &Path, address: &SockAddr, kind: Type) -> io::Result<()> {
 /// The program at the other end, such as `evserve (process 4711)`.
 fn peer_name(socket: &Socket) -> Option<String> {
     let id = rustix::net::sockopt::socket_peercred(socket).ok()?.pid;
-    holder::program(&id.as_raw_nonzero().to_string())
+    holder::process_name(id.as_raw_pid())
 }
 
 impl Drop for SocketFile {

@@ -45,6 +45,30 @@ fn mistakes_end_it_with_a_sentence() {
     }
 }
 
+/// The first one stays as it is, and the second one says who it is.
+#[test]
+fn a_port_in_use_is_said_with_who_uses_it() {
+    for (listen, also) in [
+        ("127.0.0.1:0", "127.0.0.1"),
+        ("127.0.0.1:0", ""),
+        (":0", "127.0.0.1"),
+        ("[::1]:0", "[::1]"),
+    ] {
+        let first = Evserve::start("epoll", 1, &["--mode", "echo", "--listen", listen]);
+        let port = first.address().port();
+        let output = run(&["--mode", "echo", "--listen", &format!("{also}:{port}")]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        let who = format!("evserve (process {}) has the port", first.id());
+        assert!(said.contains(&who), "{said}");
+        assert!(said.contains("--listen echo=127.0.0.1:0"), "{said}");
+        let mut client = first.connect();
+        client.send("x");
+        assert_eq!(client.read(1), b"x");
+        first.stop();
+    }
+}
+
 #[test]
 fn help_lists_the_tables() {
     let output = run(&["--help"]);
