@@ -1,17 +1,17 @@
 //! From a configuration to a running server.
 
+mod report;
+
 use crate::config::{AccessLog, Config, StartError};
 use crate::model::{self, Answering, Limits, Listening, MODELS, ModelRow};
 use crate::model::{Serving, Share, SignalSender, Signals};
 use crate::net::{Address, Bound, DatagramSocket, Listener};
 use crate::observe::LogFile;
 use crate::service::{self, Datagrams, Service};
-use crate::session::Counters;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -163,19 +163,21 @@ impl Builder {
                 false => add(&config, model, address, services, &mut shares),
             };
             let bound = result.map_err(|error| bind_error(label, address, &error))?;
-            announce(&config, &*services[0], &bound);
+            report::say(report::listening(&*services[0], &bound, model.name));
             places.push(bound);
         }
+        let limits = Limits {
+            max_connections: max_connections(&config, descriptors),
+            threads: config.threads,
+            max_children: config.max_children,
+        };
+        report::say([report::limits(model, &limits, descriptors)]);
         Ok(Server {
             model,
             places,
             serving: Serving {
                 shares,
-                limits: Limits {
-                    max_connections: max_connections(&config, descriptors),
-                    threads: config.threads,
-                    max_children: config.max_children,
-                },
+                limits,
                 timeouts: config.timeouts.capped(),
             },
         })
@@ -248,9 +250,12 @@ impl Server {
         let counters = (self.model.run)(self.serving)?;
         // Whoever became this program by exec(2), as `cargo run` does, had used time before.
         let cpu = cpu_time().saturating_sub(cpu_before);
-        for line in summary(self.model.name, &counters, begin.elapsed(), cpu) {
-            log::info!("{line}");
-        }
+        report::say(report::summary(
+            self.model.name,
+            &counters,
+            begin.elapsed(),
+            cpu,
+        ));
         Ok(())
     }
 }
@@ -331,18 +336,6 @@ fn add_datagrams(
     Ok(bound)
 }
 
-/// Says what is served, and where.
-fn announce(config: &Config, service: &dyn Service, bound: &Bound) {
-    let place = match (bound, service.url_scheme()) {
-        (Bound::Tcp(address), Some(scheme)) => format!("{scheme}://{}/", reachable(*address)),
-        (Bound::Tcp(address), None) => reachable(*address).to_string(),
-        (Bound::Udp(address), _) => Bound::Udp(reachable(*address)).to_string(),
-        (Bound::Unix(_) | Bound::UnixDatagram(_), _) => bound.to_string(),
-    };
-    let (name, about) = (service.name(), service.about());
-    log::info!("{name}: {about} at {place} (model {})", config.model);
-}
-
 fn bind_error(label: &str, address: &Address, error: &io::Error) -> StartError {
     let hint = match error.kind() {
         io::ErrorKind::AddrInUse => format!(
@@ -356,16 +349,6 @@ fn bind_error(label: &str, address: &Address, error: &io::Error) -> StartError {
         _ => String::new(),
     };
     StartError(format!("cannot listen on {address}: {error}{hint}"))
-}
-
-/// An address that leads to a listener from this machine: nobody can connect to "all addresses".
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-        _ => {}
-    }
-    address
 }
 
 /// The usual 1,024 descriptors are too few for a thousand connections. The hard limit is what the administrator allows.
@@ -411,58 +394,6 @@ fn max_connections(config: &Config, descriptors: usize) -> usize {
         );
     }
     wanted.min(possible)
-}
-
-/// What was done, for people: the first line in a user's terms, the second in the kernel's; a third one if there were
-/// datagrams.
-fn summary(model: &str, counters: &Counters, time: Duration, cpu: Duration) -> Vec<String> {
-    let Counters {
-        connections,
-        requests,
-        received,
-        sent,
-        waits,
-        events,
-        spurious,
-        changes,
-        accepts,
-        receives,
-        sends,
-        would_blocks,
-        fetches,
-        others,
-        datagrams,
-        replies,
-        refused,
-        unsent,
-        lost,
-    } = counters;
-    let cpu = cpu.as_secs_f64();
-    let time = time.as_secs_f64();
-    let calls = counters.system_calls();
-    let per_request = match requests {
-        0 => String::new(),
-        _ => format!(", {:.2} per request", calls as f64 / *requests as f64),
-    };
-    let mut lines = vec![
-        format!(
-            "served {requests} requests on {connections} connections in {time:.1} s: \
-             {sent} bytes sent, {received} received, {cpu:.3} s of CPU time"
-        ),
-        format!(
-            "model {model}: {calls} system calls to wait and on sockets{per_request}: {waits} waits \
-             ({events} events, {spurious} spurious), {changes} changes of interest, {accepts} accepts, \
-             {receives} receives, {sends} sends, {others} others; {would_blocks} would have blocked; \
-             {fetches} stretches of files were fetched from a disk"
-        ),
-    ];
-    if datagrams + lost > 0 {
-        lines.push(format!(
-            "answered {replies} of {datagrams} datagrams: {refused} were refused, the replies to {unsent} could not be \
-             sent; the kernel had no room for {lost} more"
-        ));
-    }
-    lines
 }
 
 /// The time spent by this process, all its threads, and its children that have ended.

@@ -31,7 +31,7 @@ fn figure(log: &str, what: &str) -> u64 {
     let (before, _) = line
         .and_then(|line| line.split_once(&format!(" {what}")))
         .expect(log);
-    let digits = before.rsplit(|c: char| !c.is_ascii_digit()).next();
+    let digits = before.rsplit(' ').next().map(|n| n.replace(',', ""));
     digits.and_then(|digits| digits.parse().ok()).expect(log)
 }
 

@@ -6,6 +6,7 @@ mod address;
 mod datagram;
 mod holder;
 mod inherited;
+mod interfaces;
 mod listener;
 mod transfer;
 mod unix;
@@ -13,6 +14,7 @@ mod unix;
 pub use address::{Address, Place};
 pub use datagram::{DatagramSocket, ReceiveError, Sender};
 pub use inherited::{Inherited, inherited};
+pub use interfaces::reachable_from_elsewhere;
 pub use listener::{AcceptError, Bound, Listener};
 pub use transfer::{
     receive, receive_now, send, send_file, set_receive_timeout, set_send_timeout, shutdown_both,

@@ -69,6 +69,7 @@ fn counts(ended: &Ended) -> [u64; 5] {
     let line = ended.log.lines().find(|line| line.contains(" datagrams: "));
     let line = line.unwrap_or_else(|| panic!("no datagrams: {}", ended.log));
     let (_, line) = line.split_once("answered").expect("the summary");
+    let line = line.replace(',', "");
     let numbers = line.split(|c: char| !c.is_ascii_digit());
     let numbers: Vec<_> = numbers.filter_map(|part| part.parse().ok()).collect();
     numbers.try_into().expect("five numbers")

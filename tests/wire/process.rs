@@ -2,8 +2,10 @@
 
 use crate::common::{Client, Evserve, on_every_model};
 use rustix::process::Signal;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_evserve"))
@@ -67,6 +69,83 @@ fn a_port_in_use_is_said_with_who_uses_it() {
         assert_eq!(client.read(1), b"x");
         first.stop();
     }
+}
+
+/// Each line that says how to try a service is a command that works.
+#[test]
+fn what_it_says_at_its_start_can_be_tried() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let socket = format!("unix:{}", directory.path().join("socket").display());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_evserve"));
+    command.args(["--mode", "http", "--mode", "echo", "docs/site"]);
+    command.args(["--listen", "http=:0", "--listen", &format!("http={socket}")]);
+    command.args(["--listen", "echo=127.0.0.1:0"]);
+    let mut evserve = Evserve::spawn(command, 0);
+    let mut said = Vec::new();
+    while !said
+        .last()
+        .is_some_and(|line: &String| line.contains("limits: "))
+    {
+        said.push(evserve.wait_for_log("[evserve] "));
+    }
+    let after = |mark: &str| -> Vec<String> {
+        let lines = said.iter().filter_map(|line| line.split_once(mark));
+        lines.map(|(_, rest)| rest.to_owned()).collect()
+    };
+    let tries = after("  try: ");
+    let [curl, wrk, over_unix, nc] = &tries[..] else {
+        panic!("{said:#?}");
+    };
+    assert!(wrk.starts_with("wrk -t1 -c64 -d5s http://[::1]:"), "{wrk}");
+    assert!(nc.starts_with("nc 127.0.0.1 "), "{nc}");
+    for line in [curl, over_unix] {
+        let output = Command::new("sh").args(["-c", line]).output();
+        let heard = output.expect("it ran").stdout;
+        assert!(heard.starts_with(b"HTTP/1.1 200 OK"), "{line}");
+    }
+    let elsewhere = after("  from other machines: http://");
+    for place in elsewhere.iter().flat_map(|line| line.split(" http://")) {
+        let mut client = Client::connect(place.trim_end_matches('/').parse().expect("an address"));
+        client.send("GET / HTTP/1.0\r\n\r\n");
+        assert_eq!(client.response().status, 200, "{place}");
+    }
+    let limits = after("limits: ").remove(0);
+    assert!(
+        limits.contains(" connections, ") && limits.contains(" open files"),
+        "{limits}"
+    );
+}
+
+/// What a program says on its standard error, which is a terminal.
+fn said_on_a_terminal(variable: (&str, &str)) -> String {
+    let terminal = nix::pty::openpty(None, None).expect("a terminal");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_evserve"))
+        .args(["--mode", "echo", "--listen", "127.0.0.1:0"])
+        .env_remove("NO_COLOR")
+        .env(variable.0, variable.1)
+        .stdout(Stdio::null())
+        .stderr(terminal.slave)
+        .spawn()
+        .expect("it starts");
+    let lines = BufReader::new(File::from(terminal.master)).lines();
+    let mut said = String::new();
+    for line in lines.map_while(Result::ok) {
+        said += &line;
+        if line.contains("limits: ") {
+            break;
+        }
+    }
+    child.kill().expect("it runs");
+    child.wait().expect("it is ours");
+    said
+}
+
+#[test]
+fn colours_only_on_a_terminal() {
+    assert!(said_on_a_terminal(("NO_COLOR", "")).contains("\x1b[36mINFO"));
+    assert!(!said_on_a_terminal(("NO_COLOR", "1")).contains('\x1b'));
+    let mut piped = Evserve::echo("epoll", &[]);
+    assert!(!piped.wait_for_log("limits: ").contains('\x1b'));
 }
 
 #[test]
