@@ -51,9 +51,13 @@ struct Options {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     max_children: Option<u32>,
 
-    /// The form of the access log, which goes to the standard output
+    /// The form of the access log
     #[arg(long, value_name = "FORM", default_value = "combined")]
     access_log: AccessLog,
+
+    /// The file to append the access log to, opened anew at SIGHUP [default: the standard output]
+    #[arg(long, value_name = "FILE")]
+    access_log_file: Option<PathBuf>,
 
     /// How much to say on the standard error
     #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = levels())]
@@ -149,6 +153,10 @@ pub fn parse(
     let usage = |message| Options::command().error(ErrorKind::ValueValidation, message);
     let listen = listen(&options.modes, &options.listen, inherited).map_err(usage)?;
     check_model_options(&options).map_err(usage)?;
+    if options.access_log == AccessLog::Off && options.access_log_file.is_some() {
+        let text = "--access-log-file means nothing with --access-log off";
+        return Err(usage(text.into()));
+    }
     let http = http(&options).map_err(usage)?;
     let default = Config::default();
     Ok(Command {
@@ -159,6 +167,7 @@ pub fn parse(
             unix_mode: options.unix_mode,
             model: options.model,
             access_log: options.access_log,
+            access_log_file: options.access_log_file,
             max_connections: options.max_connections.map(|number| number as usize),
             workers: number(options.workers, default.workers),
             threads: number(options.threads, default.threads),
@@ -463,9 +472,10 @@ mod tests {
             ("--idle-timeout 10", "such as 500ms"),
             ("--idle-timeout 0s", "above zero"),
             (
-                "--access-log json",
-                "[possible values: off, common, combined]",
+                "--access-log xml",
+                "[possible values: off, common, combined, timed, json]",
             ),
+            ("--access-log off --access-log-file x", "means nothing"),
             ("--max-head 1MiB", "from 256 to 32768"),
             ("--max-body lots", "such as 16KiB"),
             ("--header X", "expected `Name: value`"),

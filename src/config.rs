@@ -19,6 +19,8 @@ pub struct Config {
     pub model: String,
     /// Which lines the access log has.
     pub access_log: AccessLog,
+    /// The file that it goes to; the standard output if there is none.
+    pub access_log_file: Option<PathBuf>,
     /// How many connections there may be at once; as many as descriptors allow if it is not said.
     pub max_connections: Option<usize>,
     /// How many loops a readiness model runs, each on a thread of its own.
@@ -41,6 +43,7 @@ impl Default for Config {
             unix_mode: 0o660,
             model: "epoll".into(),
             access_log: AccessLog::Combined,
+            access_log_file: None,
             max_connections: None,
             workers: 1,
             threads: 64,
@@ -117,6 +120,17 @@ pub enum AccessLog {
     Common,
     /// The same with the fields Referer and User-Agent
     Combined,
+    /// Combined, and how many microseconds the answer took behind it
+    Timed,
+    /// An object a line, with the time and whether the transfer was aborted
+    Json,
+}
+
+impl AccessLog {
+    /// True if its lines say how long an answer took, for which the clock must be read.
+    pub fn says_time(self) -> bool {
+        matches!(self, AccessLog::Timed | AccessLog::Json)
+    }
 }
 
 /// How long each kind of waiting may last.

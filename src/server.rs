@@ -120,8 +120,8 @@ impl Builder {
         self
     }
 
-    /// Makes the services ready and listens. Says at level info what is served, and where. SIGINT and SIGTERM are
-    /// caught from now on.
+    /// Makes the services ready and listens. Says at level info what is served, and where. SIGINT, SIGTERM and SIGHUP
+    /// are caught from now on.
     ///
     /// # Errors
     /// A sentence about what could not be had.
@@ -135,14 +135,14 @@ impl Builder {
         for _ in 0..config.workers {
             let signals = Signals::catch()
                 .map_err(|error| StartError(format!("cannot catch signals: {error}")))?;
-            let log = LogFile::stdout().map_err(|error| {
-                StartError(format!("cannot write to the standard output: {error}"))
-            })?;
+            let hangups = Signals::catch_hangups()
+                .map_err(|error| StartError(format!("cannot catch signals: {error}")))?;
             shares.push(Share {
                 listening: Vec::new(),
                 answering: Vec::new(),
                 signals,
-                log,
+                hangups,
+                log: access_log(&config)?,
             });
         }
         let services = self.services.iter();
@@ -334,6 +334,15 @@ fn add_datagrams(
         share.answering.push(Answering { socket, service });
     }
     Ok(bound)
+}
+
+/// Opens what takes the access log's lines.
+fn access_log(config: &Config) -> Result<LogFile, StartError> {
+    let (result, name) = match &config.access_log_file {
+        Some(path) => (LogFile::open(path), path.display().to_string()),
+        None => (LogFile::stdout(), "the standard output".into()),
+    };
+    result.map_err(|error| StartError(format!("cannot write the access log to {name}: {error}")))
 }
 
 fn bind_error(label: &str, address: &Address, error: &io::Error) -> StartError {

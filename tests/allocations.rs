@@ -1,4 +1,4 @@
-//! In the steady state a request costs no heap allocation, with the access log on or off.
+//! In the steady state a request costs no heap allocation, whether there is an access log or none.
 
 #![allow(missing_docs)]
 
@@ -93,7 +93,7 @@ fn requests_allocate_nothing() {
         ("416", get("/small", "Range: bytes=5000-\r\n"), 1),
         ("pipelined", get("/small", "").repeat(16), 16),
     ];
-    for access_log in [AccessLog::Off, AccessLog::Combined] {
+    for access_log in [AccessLog::Off, AccessLog::Combined, AccessLog::Json] {
         let http = start(root.path(), access_log);
         let time = Time::new(Instant::now(), SystemTime::now());
         let mut worker = Worker::new(time);

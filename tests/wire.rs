@@ -4,6 +4,8 @@
 
 mod common;
 
+#[path = "wire/access_log.rs"]
+mod access_log;
 #[path = "wire/cache.rs"]
 mod cache;
 #[path = "wire/chat.rs"]

@@ -20,7 +20,7 @@ impl Clock {
             wall,
             next_second: now + until_next_second(wall),
         };
-        (clock, Time::new(now, wall))
+        (clock, Time::new(now, wall).with_clock(Instant::now))
     }
 
     /// Brings `time` up to now.

@@ -7,7 +7,7 @@ use super::clock::Clock;
 use super::conversation::{Desk, Presence};
 use super::pool::small_thread;
 use super::responder::{Responder, SHARE};
-use super::{Answering, Listening, Signals};
+use super::{Answering, Listening, Signals, reopen};
 use crate::config::Timeouts;
 use crate::net::{self, AcceptError, Listener};
 use crate::observe::LogFile;
@@ -180,12 +180,18 @@ impl Crew {
         self.members().counters.add(&worker.counters);
     }
 
-    /// Waits for a signal, and then for the others to end; ends them when the time is up or another signal comes.
+    /// Waits for a signal, and then for the others to end; ends them when the time is up or another signal comes. Has
+    /// the access log's file opened anew meanwhile, when that is asked for.
     ///
     /// # Errors
     /// Those of poll(2).
-    pub fn oversee(&self, signals: &Signals, listening: &[Listening]) -> io::Result<()> {
-        while self.wait_for_signals(signals, None)? == 0 {}
+    pub fn oversee(
+        &self,
+        signals: &Signals,
+        hangups: &Signals,
+        listening: &[Listening],
+    ) -> io::Result<()> {
+        while self.wait_for_signals(signals, hangups, None)? == 0 {}
         self.stop_accepting(listening);
         log::info!(
             "stopping: {} connections are open",
@@ -199,7 +205,7 @@ impl Crew {
         let end = Instant::now() + self.timeouts.drain;
         while !self.members().present.is_empty() {
             let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.wait_for_signals(signals, Some(left))? > 0 {
+            if left.is_zero() || self.wait_for_signals(signals, hangups, Some(left))? > 0 {
                 self.cut_off();
                 break;
             }
@@ -286,9 +292,15 @@ impl Crew {
     }
 
     /// Waits for signals or, while the server is stopping, for somebody to leave; says how many signals there were.
-    fn wait_for_signals(&self, signals: &Signals, time: Option<Duration>) -> io::Result<usize> {
+    fn wait_for_signals(
+        &self,
+        signals: &Signals,
+        hangups: &Signals,
+        time: Option<Duration>,
+    ) -> io::Result<usize> {
         let mut watched = [
             PollFd::new(signals, PollFlags::IN),
+            PollFd::new(hangups, PollFlags::IN),
             PollFd::new(&self.left_event, PollFlags::IN),
         ];
         let time = time.and_then(|time| Timespec::try_from(time).ok());
@@ -297,6 +309,9 @@ impl Crew {
             Err(errno) => return Err(errno.into()),
         }
         let _ = rustix::io::read(&self.left_event, &mut [0; 8]);
+        if hangups.take() > 0 {
+            reopen(&mut self.log.lock().unwrap_or_else(PoisonError::into_inner));
+        }
         Ok(signals.take())
     }
 }

@@ -8,7 +8,7 @@
 use super::clock::Clock;
 use super::conversation::{Desk, Presence};
 use super::responder::{Responder, SHARE};
-use super::{Answering, Limits, Listening, Serving, Share, Signals};
+use super::{Answering, Limits, Listening, Serving, Share, Signals, reopen};
 use crate::config::Timeouts;
 use crate::net::AcceptError;
 use crate::observe::LogFile;
@@ -25,7 +25,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long the parent does without accepting after a resource ran out, and how often it says that connections wait.
@@ -65,8 +65,11 @@ struct Parent {
     clock: Clock,
     worker: Worker,
     signals: Signals,
+    hangups: Signals,
     child_signals: Signals,
     log: Mutex<LogFile>,
+    /// In a child: its log is to be opened anew.
+    reopen: Arc<AtomicBool>,
     max_children: usize,
     timeouts: Timeouts,
     children: Vec<Pid>,
@@ -101,7 +104,9 @@ impl Parent {
             clock,
             worker: Worker::new(time),
             signals: share.signals,
+            hangups: share.hangups,
             child_signals: Signals::of_children()?,
+            reopen: share.log.reopen_flag(),
             log: Mutex::new(share.log),
             max_children: limits.max_children,
             timeouts,
@@ -122,6 +127,7 @@ impl Parent {
         if self.child_signals.take() > 0 {
             self.reap();
         }
+        self.hear_hangups();
         for _ in 0..self.signals.take() {
             self.hear_signal();
         }
@@ -152,6 +158,7 @@ impl Parent {
         let may_accept = self.may_accept();
         let mut watched = vec![
             PollFd::new(&self.signals, PollFlags::IN),
+            PollFd::new(&self.hangups, PollFlags::IN),
             PollFd::new(&self.child_signals, PollFlags::IN),
             PollFd::new(&self.reports, PollFlags::IN),
         ];
@@ -235,6 +242,7 @@ impl Parent {
             Signal::SIGTERM,
             Signal::SIGCHLD,
             Signal::SIGUSR2,
+            Signal::SIGHUP,
         ]);
         held_back.thread_block()?;
         let parent = rustix::process::getpid();
@@ -247,9 +255,11 @@ impl Parent {
                 self.listening.clear();
                 self.answering.clear();
                 self.signals.ignore();
+                self.hangups.ignore();
                 self.child_signals.ignore();
                 let (stopping, presence) = (Arc::default(), Presence::default());
-                let heard = hear_the_parent(&stopping, &presence.cut_off, parent).is_ok();
+                let flags = [&stopping, &presence.cut_off, &self.reopen];
+                let heard = hear_the_parent(flags, parent).is_ok();
                 if heard && held_back.thread_unblock().is_ok() {
                     self.converse(socket, peer, service, &stopping, &presence);
                 }
@@ -310,6 +320,21 @@ impl Parent {
             });
     }
 
+    /// The children have the access log's file open too. Each opens it anew before its next line.
+    fn hear_hangups(&self) {
+        if self.hangups.take() > 0 {
+            self.signal_children(rustix::process::Signal::HUP);
+            reopen(&mut self.log.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
+    fn signal_children(&self, signal: rustix::process::Signal) {
+        for child in &self.children {
+            // One that has ended by itself is reaped in the next turn.
+            let _ = kill_process(*child, signal);
+        }
+    }
+
     /// The first signal begins the end, the second one ends it.
     fn hear_signal(&mut self) {
         if self.end.is_some() {
@@ -337,10 +362,7 @@ impl Parent {
             _ if is_over => CUT_OFF,
             _ => rustix::process::Signal::TERM,
         };
-        for child in &self.children {
-            // One that has ended by itself is reaped in the next turn.
-            let _ = kill_process(*child, signal);
-        }
+        self.signal_children(signal);
     }
 
     /// All processes are in use: those who wait are not told, but the operator is.
@@ -362,15 +384,15 @@ impl Parent {
     }
 }
 
-/// Lets the parent tell a child to stop and to be cut off, and the kernel tell it to stop when the parent is no more: a
-/// server that was started anew must not have its predecessor's children beside it.
+/// Lets the parent tell a child to stop, to be cut off and to open its log anew, and the kernel tell it to stop when the
+/// parent is no more: a server that was started anew must not have its predecessor's children beside it.
 fn hear_the_parent(
-    stopping: &Arc<AtomicBool>,
-    cut_off: &Arc<AtomicBool>,
+    [stopping, cut_off, reopen]: [&Arc<AtomicBool>; 3],
     parent: Pid,
 ) -> io::Result<()> {
-    let term = rustix::process::Signal::TERM;
+    let (term, hup) = (rustix::process::Signal::TERM, rustix::process::Signal::HUP);
     signal_hook::flag::register(term.as_raw(), stopping.clone())?;
+    signal_hook::flag::register(hup.as_raw(), reopen.clone())?;
     signal_hook::flag::register(CUT_OFF.as_raw(), cut_off.clone())?;
     rustix::process::set_parent_process_death_signal(Some(term))?;
     if rustix::process::getppid() != Some(parent) {

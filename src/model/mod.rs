@@ -139,6 +139,8 @@ pub struct Share {
     pub answering: Vec<Answering>,
     /// What ends it all.
     pub signals: Signals,
+    /// What asks for the access log's file to be opened anew.
+    pub hangups: Signals,
     /// Where the access log goes.
     pub log: LogFile,
 }
@@ -181,6 +183,13 @@ fn give_up(connection: &mut Connection) {
     let state = contain(|| connection.state()).unwrap_or("in no state at all");
     log::error!("a session panicked: {state}; its connection is closed, and all others go on");
     connection.abort();
+}
+
+/// Opens the access log's file anew, for SIGHUP has come. A log that is no file stays as it is.
+fn reopen(log: &mut LogFile) {
+    if log.reopen() {
+        log::info!("the access log has been opened anew");
+    }
 }
 
 /// Sends as much of `piece` as the kernel takes, at most `share` bytes of a file, and says how much that was. 0 means

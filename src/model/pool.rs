@@ -41,6 +41,7 @@ pub(super) fn serve(
         listening,
         answering,
         signals,
+        hangups,
         log,
     } = serving.only_share()?;
     let crew = &Crew::new(
@@ -69,7 +70,7 @@ pub(super) fn serve(
         let all = listening.iter().flat_map(|l| iter::repeat_n(l, threads));
         let started = all.into_iter().try_for_each(start);
         let started = started.and_then(|()| crew.start_answering(scope, &answering));
-        let result = started.and_then(|()| crew.oversee(&signals, &listening));
+        let result = started.and_then(|()| crew.oversee(&signals, &hangups, &listening));
         crew.stop_accepting(&listening);
         result
     })?;

@@ -3,13 +3,13 @@
 use rustix::io::{Errno, read};
 use rustix::net::SendFlags;
 use signal_hook::SigId;
-use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
-/// The signals that ask for an end: SIGINT and SIGTERM; if wanted, those that tell of children too.
+/// Signals of one meaning: those that ask for an end, that tell of children, or that ask for a new log file.
 #[derive(Debug)]
 pub struct Signals {
     receiver: UnixStream,
@@ -36,6 +36,14 @@ impl Signals {
     /// If no descriptor is free.
     pub fn catch() -> io::Result<Signals> {
         Signals::catch_each(&[SIGINT, SIGTERM])
+    }
+
+    /// Catches SIGHUP from now on, which would otherwise end the process.
+    ///
+    /// # Errors
+    /// If no descriptor is free.
+    pub fn catch_hangups() -> io::Result<Signals> {
+        Signals::catch_each(&[SIGHUP])
     }
 
     /// Catches SIGCHLD from now on.

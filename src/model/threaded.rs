@@ -19,6 +19,7 @@ pub fn run(mut serving: Serving) -> io::Result<Counters> {
         listening,
         answering,
         signals,
+        hangups,
         log,
     } = serving.only_share()?;
     let max_connections = serving.limits.max_connections;
@@ -39,7 +40,7 @@ pub fn run(mut serving: Serving) -> io::Result<Counters> {
             small_thread().spawn_scoped(scope, accept).map(|_| ())
         });
         let started = started.and_then(|()| crew.start_answering(scope, &answering));
-        let result = started.and_then(|()| crew.oversee(&signals, &listening));
+        let result = started.and_then(|()| crew.oversee(&signals, &hangups, &listening));
         crew.stop_accepting(&listening);
         result
     })?;

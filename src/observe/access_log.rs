@@ -1,18 +1,23 @@
-//! The lines of the access log: one per request, in the Common Log Format or with two more fields.
+//! The lines of the access log: one per request, in the Common Log Format, with two or three more fields, or as JSON.
 //!
-//! This file only makes bytes. When they are written, and where to, is not its business.
+//! This file only makes bytes. When they are written, and where to, is not its business. A line is made in four steps:
+//! its beginning, the number of bytes that were sent, what follows that, and its end; the number and the end are known
+//! last.
 
 use crate::config::AccessLog;
 use std::io::Write;
 use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
 
-/// What is known of a request when it is answered; how many bytes were sent is known only later.
+/// What is known of a request when it is answered.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
     /// Who asked, if it has an address.
     pub peer: Option<IpAddr>,
     /// When, as [`crate::session::Time::log_date`] has it.
     pub date: [u8; 26],
+    /// The same for JSON.
+    pub wall: SystemTime,
     /// The request line, as it came.
     pub line: &'a [u8],
     /// The status code of the answer.
@@ -23,9 +28,22 @@ pub struct Record<'a> {
     pub user_agent: Option<&'a [u8]>,
 }
 
+/// What is known of a request when its answer is out, beside the number of bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome {
+    /// From the moment at which the server saw the request begin to the one at which it had handed over all of the
+    /// answer. One that goes out in one piece counts as handed over when it is ready.
+    pub taken: Duration,
+    /// Not all of it could be sent.
+    pub aborted: bool,
+}
+
 impl Record<'_> {
     /// Appends the line up to the number of bytes. `format` must not be [`AccessLog::Off`].
-    pub fn begin(&self, log: &mut Vec<u8>) {
+    pub fn begin(&self, format: AccessLog, log: &mut Vec<u8>) {
+        if format == AccessLog::Json {
+            return self.begin_json(log);
+        }
         match self.peer {
             Some(peer) => write!(log, "{peer}").expect("a Vec takes all"),
             None => log.push(b'-'),
@@ -39,13 +57,54 @@ impl Record<'_> {
         log.push(b' ');
     }
 
-    /// Appends the rest of the line behind the number of bytes.
-    pub fn end(&self, format: AccessLog, log: &mut Vec<u8>) {
-        if format == AccessLog::Combined {
+    fn begin_json(&self, log: &mut Vec<u8>) {
+        let time = humantime::format_rfc3339_millis(self.wall);
+        write!(log, "{{\"time\":\"{time}\",\"peer\":").expect("a Vec takes all");
+        match self.peer {
+            Some(peer) => write!(log, "\"{peer}\"").expect("a Vec takes all"),
+            None => log.extend_from_slice(b"null"),
+        }
+        // What is no request line has less than three parts, or more in the last one.
+        let mut parts = self.line.splitn(3, |&b| b == b' ');
+        json_field("method", parts.next(), log);
+        json_field("target", parts.next(), log);
+        json_field("version", parts.next(), log);
+        json_field("referer", self.referer, log);
+        json_field("user_agent", self.user_agent, log);
+        log.extend_from_slice(b",\"status\":");
+        number(self.status.into(), log);
+        log.extend_from_slice(b",\"bytes\":");
+    }
+
+    /// Appends what stands between the number of bytes and the end of the line.
+    pub fn go_on(&self, format: AccessLog, log: &mut Vec<u8>) {
+        if matches!(format, AccessLog::Combined | AccessLog::Timed) {
             for value in [self.referer, self.user_agent] {
                 log.extend_from_slice(b" \"");
                 escape(value.unwrap_or(b"-"), log);
                 log.push(b'"');
+            }
+        }
+    }
+}
+
+impl Outcome {
+    /// Appends the end of the line.
+    pub fn end(&self, format: AccessLog, log: &mut Vec<u8>) {
+        let taken = u64::try_from(self.taken.as_micros()).unwrap_or(u64::MAX);
+        match format {
+            AccessLog::Off | AccessLog::Common | AccessLog::Combined => {}
+            AccessLog::Timed => {
+                log.push(b' ');
+                number(taken, log);
+            }
+            AccessLog::Json => {
+                log.extend_from_slice(b",\"microseconds\":");
+                number(taken, log);
+                let aborted: &[u8] = if self.aborted { b"true" } else { b"false" };
+                log.extend_from_slice(b",\"aborted\":");
+                log.extend_from_slice(aborted);
+                log.push(b'}');
             }
         }
         log.push(b'\n');
@@ -72,23 +131,105 @@ fn escape(bytes: &[u8], log: &mut Vec<u8>) {
     }
 }
 
+/// Appends a field of a JSON object that has one already.
+fn json_field(name: &str, value: Option<&[u8]>, log: &mut Vec<u8>) {
+    log.extend_from_slice(b",\"");
+    log.extend_from_slice(name.as_bytes());
+    log.extend_from_slice(b"\":");
+    match value {
+        Some(value) => json_string(value, log),
+        None => log.extend_from_slice(b"null"),
+    }
+}
+
+/// Appends bytes that a peer chose as a string of JSON (RFC 8259 section 7), in which what is no UTF-8 becomes U+FFFD.
+/// All controls are escaped, also those that serde_json lets through: they could reach a terminal.
+fn json_string(bytes: &[u8], log: &mut Vec<u8>) {
+    log.push(b'"');
+    for chunk in bytes.utf8_chunks() {
+        for char in chunk.valid().chars() {
+            match char {
+                '"' | '\\' => log.extend_from_slice(&[b'\\', char as u8]),
+                ' '..='~' => log.push(char as u8),
+                _ if char.is_control() => {
+                    write!(log, "\\u{:04x}", u32::from(char)).expect("a Vec takes all");
+                }
+                _ => log.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
+        }
+        if !chunk.invalid().is_empty() {
+            log.extend_from_slice(b"\\ufffd");
+        }
+    }
+    log.push(b'"');
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::time::UNIX_EPOCH;
 
     fn line(record: &Record<'_>, format: AccessLog) -> String {
         let mut log = Vec::new();
-        record.begin(&mut log);
+        record.begin(format, &mut log);
         number(42, &mut log);
-        record.end(format, &mut log);
-        String::from_utf8(log).expect("ASCII")
+        record.go_on(format, &mut log);
+        let outcome = Outcome {
+            taken: Duration::from_nanos(1_234_567),
+            aborted: true,
+        };
+        outcome.end(format, &mut log);
+        String::from_utf8(log).expect("UTF-8")
     }
 
     #[test]
-    fn both_formats() {
+    fn json() {
+        let record = Record {
+            peer: Some([127, 0, 0, 1].into()),
+            date: *b"06/Nov/1994:08:49:37 +0000",
+            wall: UNIX_EPOCH + Duration::from_millis(784_111_777_042),
+            line: b"GET /\xc3\xa4\xff\" HTTP/1.1",
+            status: 206,
+            referer: None,
+            user_agent: Some(b"\x1b[31m\\\xc2\x9b\x7f\t"),
+        };
+        let expected = concat!(
+            r#"{"time":"1994-11-06T08:49:37.042Z","peer":"127.0.0.1","method":"GET","#,
+            r#""target":"/ä\ufffd\"","version":"HTTP/1.1","referer":null,"#,
+            r#""user_agent":"\u001b[31m\\\u009b\u007f\u0009","status":206,"bytes":42,"#,
+            r#""microseconds":1234,"aborted":true}"#,
+            "\n"
+        );
+        assert_eq!(line(&record, AccessLog::Json), expected);
+        let odd = Record {
+            peer: None,
+            line: b"",
+            ..record
+        };
+        let odd = line(&odd, AccessLog::Json);
+        let expected = r#""peer":null,"method":"","target":null,"version":null,"#;
+        assert!(odd.contains(expected), "{odd}");
+    }
+
+    proptest! {
+        /// Whatever a peer says, a reader of JSON finds it, and finds one line.
+        #[test]
+        fn any_bytes_make_a_string(bytes: Vec<u8>) {
+            let mut log = Vec::new();
+            json_string(&bytes, &mut log);
+            let read: String = serde_json::from_slice(&log).expect("JSON");
+            prop_assert_eq!(read, String::from_utf8_lossy(&bytes));
+            prop_assert!(!log.iter().any(u8::is_ascii_control));
+        }
+    }
+
+    #[test]
+    fn formats_of_lines() {
         let record = Record {
             peer: Some([127, 0, 0, 1].into()),
             date: *b"22/Nov/2026:14:32:00 +0000",
+            wall: UNIX_EPOCH,
             line: b"GET /a HTTP/1.1",
             status: 200,
             referer: None,
@@ -100,6 +241,10 @@ mod tests {
             line(&record, AccessLog::Combined),
             format!("{common} \"-\" \"curl/8\"\n")
         );
+        assert_eq!(
+            line(&record, AccessLog::Timed),
+            format!("{common} \"-\" \"curl/8\" 1234\n")
+        );
     }
 
     #[test]
@@ -107,6 +252,7 @@ mod tests {
         let record = Record {
             peer: None,
             date: *b"22/Nov/2026:14:32:00 +0000",
+            wall: UNIX_EPOCH,
             line: b"GET /\" 200 1\n\x1b[31m\\\xff HTTP/1.1",
             status: 400,
             referer: None,

@@ -5,6 +5,9 @@ use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use rustix::io::{Errno, write};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 /// How many bytes of lines wait for a slow reader before lines are lost.
@@ -17,12 +20,18 @@ const LAST_WAIT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct LogFile {
     file: OwnedFd,
+    /// Where it can be opened anew.
+    path: Option<PathBuf>,
+    /// It is to be opened anew before the next line.
+    reopen: Arc<AtomicBool>,
     /// Whole lines, or the rest of one, that the file has not taken yet.
     pending: Vec<u8>,
     /// The last byte the file took was not the end of a line.
     within_line: bool,
-    /// Lines have been lost, and that has been said.
+    /// Lines are being lost, and that has been said.
     losing: bool,
+    /// How many lines were lost since that was last said.
+    lost: usize,
 }
 
 impl LogFile {
@@ -46,27 +55,74 @@ impl LogFile {
             Some(file) => file,
             None => fd.try_clone_to_owned()?,
         };
-        Ok(LogFile {
+        Ok(LogFile::new(file, None))
+    }
+
+    /// A file to append to. It is made, for its owner and to be read by its group, if it is not there.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub fn open(path: &Path) -> io::Result<LogFile> {
+        Ok(LogFile::new(open_to_append(path)?, Some(path.into())))
+    }
+
+    fn new(file: OwnedFd, path: Option<PathBuf>) -> LogFile {
+        LogFile {
             file,
+            path,
+            reopen: Arc::default(),
             pending: Vec::new(),
             within_line: false,
             losing: false,
-        })
+            lost: 0,
+        }
+    }
+
+    /// Opens the file anew: somebody has moved it away, to be read or compressed. If that cannot be done, which is said,
+    /// lines go where they went. True if it was done; what is no file cannot be opened anew.
+    pub fn reopen(&mut self) -> bool {
+        let Some(path) = &self.path else {
+            return false;
+        };
+        match open_to_append(path) {
+            Ok(file) => {
+                self.flush();
+                self.keep_whole_lines();
+                self.file = file;
+                true
+            }
+            Err(error) => {
+                let path = path.display();
+                log::error!(
+                    "cannot open the access log {path} anew: {error}; lines go where they went"
+                );
+                false
+            }
+        }
+    }
+
+    /// Whoever sets this has the file opened anew before the next line.
+    pub fn reopen_flag(&self) -> Arc<AtomicBool> {
+        self.reopen.clone()
     }
 
     /// Writes out whole lines, and what was pending before them, and empties `lines`.
     ///
     /// What the file does not take now waits for the next call, up to a limit; then new lines are lost, which is said
-    /// once until all is well again. Serving goes on in any case.
+    /// once, and how many they were when all is well again. Serving goes on in any case.
     pub fn write(&mut self, lines: &mut Vec<u8>) {
         if lines.is_empty() && self.pending.is_empty() {
             return;
+        }
+        if self.reopen.load(SeqCst) && self.reopen.swap(false, SeqCst) {
+            self.reopen();
         }
         if self.pending.is_empty() {
             std::mem::swap(&mut self.pending, lines);
         } else if self.pending.len() + lines.len() <= PENDING_BYTES {
             self.pending.append(lines);
         } else {
+            self.lost += count_lines(lines);
             self.say_lost("its reader is too slow");
         }
         self.flush();
@@ -95,6 +151,9 @@ impl LogFile {
             }
             self.flush();
         }
+        self.lost += count_lines(&self.pending);
+        self.pending.clear();
+        self.say_how_many();
     }
 
     fn flush(&mut self) {
@@ -114,15 +173,38 @@ impl LogFile {
             self.pending.drain(..written);
         }
         match error {
-            None => self.losing = false,
+            None => self.say_how_many(),
             Some(Errno::AGAIN) => {}
             Some(errno) => {
                 self.say_lost(&errno.to_string());
                 // The rest of a line that was begun must come before any other.
-                let end = memchr::memchr(b'\n', &self.pending);
-                let rest = end.filter(|_| self.within_line).map_or(0, |end| end + 1);
+                let rest = self.rest_of_line();
+                self.lost += count_lines(&self.pending[rest..]);
                 self.pending.truncate(rest);
             }
+        }
+    }
+
+    /// How much of what is pending is the rest of a line of which the file has the beginning.
+    fn rest_of_line(&self) -> usize {
+        let end = memchr::memchr(b'\n', &self.pending);
+        end.filter(|_| self.within_line).map_or(0, |end| end + 1)
+    }
+
+    /// Gives up the rest of a line whose beginning is in another file.
+    fn keep_whole_lines(&mut self) {
+        let rest = self.rest_of_line();
+        self.lost += count_lines(&self.pending[..rest]);
+        self.pending.drain(..rest);
+        self.within_line = false;
+    }
+
+    fn say_how_many(&mut self) {
+        self.losing = false;
+        match std::mem::take(&mut self.lost) {
+            0 => {}
+            1 => log::warn!("1 line of the access log was lost"),
+            lost => log::warn!("{lost} lines of the access log were lost"),
         }
     }
 
@@ -131,6 +213,17 @@ impl LogFile {
             log::warn!("cannot write the access log: {why}; lines are lost");
         }
     }
+}
+
+fn open_to_append(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
+    // Not blocking, for it may be a FIFO or a terminal.
+    let more = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    Ok(open(path, flags | more, Mode::from_raw_mode(0o640))?)
+}
+
+fn count_lines(text: &[u8]) -> usize {
+    memchr::memchr_iter(b'\n', text).count()
 }
 
 impl Drop for LogFile {
@@ -146,22 +239,19 @@ mod tests {
     use std::io::Read;
 
     fn log_file(file: OwnedFd) -> LogFile {
-        LogFile {
-            file,
-            pending: Vec::new(),
-            within_line: false,
-            losing: false,
-        }
+        LogFile::new(file, None)
     }
 
     #[test]
     fn a_reader_that_stops_loses_whole_lines_and_nothing_waits_for_it() {
+        const LINES: usize = 100_000;
         let (reader, writer) = pipe_with(PipeFlags::NONBLOCK).expect("a pipe");
         let mut log = log_file(writer);
-        for number in 0..100_000 {
+        for number in 0..LINES {
             log.write(&mut format!("line {number} of many\n").into_bytes());
         }
         assert!(log.is_behind() && log.losing);
+        let lost = log.lost;
         let mut got = String::new();
         let mut reader = std::fs::File::from(reader);
         while log.is_behind() {
@@ -171,7 +261,7 @@ mod tests {
             log.write(&mut Vec::new());
         }
         log.write(&mut b"after\n".to_vec());
-        assert!(!log.losing);
+        assert!(!log.losing && log.lost == 0, "it has been said");
         drop(log);
         reader.read_to_string(&mut got).expect("the rest");
         let (last, lines) = got
@@ -181,6 +271,7 @@ mod tests {
             .map(|(l, r)| (*l, r.to_vec()))
             .expect("lines");
         assert_eq!(last, "after");
+        assert_eq!(lines.len() + lost, LINES, "each is there or counted");
         for (number, line) in lines.iter().enumerate() {
             assert_eq!(*line, format!("line {number} of many"));
         }
@@ -195,6 +286,7 @@ mod tests {
         log.file = rustix::fs::open("/dev/full", OFlags::WRONLY, Mode::empty()).expect("opened");
         log.write(&mut b"third\n".to_vec());
         assert_eq!(log.pending, b"rest of it\n", "the disk is full");
+        assert_eq!(log.lost, 2);
         drop(reader);
     }
 }

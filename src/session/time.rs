@@ -34,6 +34,7 @@ pub struct Time {
     wall: SystemTime,
     second: u64,
     date: [u8; 29],
+    clock: Option<fn() -> Instant>,
 }
 
 impl Time {
@@ -45,9 +46,19 @@ impl Time {
             wall,
             second: u64::MAX,
             date: [b' '; 29],
+            clock: None,
         };
         time.set(now, wall);
         time
+    }
+
+    /// The same with a clock for those who must know more exactly.
+    #[must_use]
+    pub fn with_clock(self, clock: fn() -> Instant) -> Time {
+        Time {
+            clock: Some(clock),
+            ..self
+        }
     }
 
     /// Goes on to another moment. The date text is formatted only if the second is another one.
@@ -69,6 +80,12 @@ impl Time {
     /// The same, as connections keep it.
     pub fn moment(&self) -> Moment {
         Moment::default().after(self.now - self.began)
+    }
+
+    /// The moment as the clock has it just now, where there is one. It costs reading the clock.
+    pub fn exact_moment(&self) -> Moment {
+        let now = self.clock.map_or(self.now, |clock| clock());
+        Moment::default().after(now.saturating_duration_since(self.began))
     }
 
     /// For people.

@@ -15,7 +15,7 @@ use super::bell::Bell;
 use super::clock::Clock;
 use super::responder::Responder;
 use super::timeouts::Timeouts;
-use super::{Serving, Share, Signals, contain, give_up};
+use super::{Serving, Share, Signals, contain, give_up, reopen};
 use crate::config;
 use crate::observe::LogFile;
 use crate::poller::{Poller, Ready};
@@ -43,11 +43,12 @@ const EVENTS: usize = 1024;
 /// How soon lines are written that the access log's reader was too slow for.
 const LOG_PAUSE: Duration = Duration::from_millis(50);
 
-/// The key of the signals; that of the bell, those of the listeners, the services, the sockets for datagrams and the
-/// connections follow.
+/// The key of the signals; those of the bell and of hang-ups, of the listeners, the services, the sockets for datagrams and
+/// the connections follow.
 const SIGNALS_KEY: usize = 0;
 const BELL_KEY: usize = 1;
-const FIRST_DOOR_KEY: usize = 2;
+const HANGUPS_KEY: usize = 2;
+const FIRST_DOOR_KEY: usize = 3;
 
 /// Serves until a signal ends it: one loop on this thread, or one per share on a thread each.
 ///
@@ -99,6 +100,7 @@ struct EventLoop<P> {
     poller: P,
     clock: Clock,
     signals: Signals,
+    hangups: Signals,
     /// Rung for connections that have something to do of which no socket tells.
     bell: Arc<Bell>,
     /// For whom it was rung.
@@ -146,6 +148,8 @@ impl<P: Poller> EventLoop<P> {
         let mut poller = P::new(EVENTS)?;
         let signals = share.signals;
         poller.change(signals.as_fd(), SIGNALS_KEY, Ready::NONE, Ready::READABLE)?;
+        let hangups = share.hangups;
+        poller.change(hangups.as_fd(), HANGUPS_KEY, Ready::NONE, Ready::READABLE)?;
         let bell = Bell::new()?;
         poller.change(bell.as_fd(), BELL_KEY, Ready::NONE, Ready::READABLE)?;
         let first_service_key = FIRST_DOOR_KEY + share.listening.len();
@@ -173,6 +177,7 @@ impl<P: Poller> EventLoop<P> {
             poller,
             clock,
             signals,
+            hangups,
             bell,
             rung: Vec::new(),
             fetcher: Fetcher::default(),
@@ -288,6 +293,9 @@ impl<P: Poller> EventLoop<P> {
                 }
             } else if key == BELL_KEY {
                 self.bell.silence();
+            } else if key == HANGUPS_KEY {
+                self.hangups.take();
+                reopen(&mut self.log);
             } else {
                 signalled = true;
             }

@@ -4,8 +4,9 @@ use super::answer::{ANSWER_ROOM, Answer};
 use super::response::{Handler, Made};
 use crate::config::{AccessLog, Config};
 use crate::http1::Status;
-use crate::session::Time;
+use crate::session::{Moment, Time};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// How many log lines are kept for the next who needs one, and how long they may be, in bytes.
 const SPARE_LINES: usize = 64;
@@ -34,12 +35,16 @@ type SpareLines = Vec<Box<Unlogged>>;
 /// The log line of an answer whose body is on its way: it waits for the number of bytes.
 #[derive(Default)]
 pub(super) struct Unlogged {
-    /// The line without that number.
+    /// The line without that number and without its end.
     pub text: Vec<u8>,
     /// Where the number belongs.
     pub begin: usize,
     /// The number, if all is sent.
     pub length: u64,
+    /// How long the request had taken when the line was kept.
+    pub taken: Duration,
+    /// When that was.
+    pub at: Moment,
 }
 
 impl Front {

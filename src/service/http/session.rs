@@ -9,10 +9,11 @@ use super::front::{Front, Unlogged};
 use super::response::{Made, Task};
 use crate::config::AccessLog;
 use crate::http1::{Body as RequestBody, BodyReader, HeadEnd, Request, Status, request_line};
-use crate::observe::access_log::{self, Record};
-use crate::session::{Body, Context, Session, Timeout, Wait};
+use crate::observe::access_log::{self, Outcome, Record};
+use crate::session::{Body, Context, Moment, Session, Timeout, Wait};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What TCP sends at once, before anything is acknowledged, in bytes (RFC 6928: ten segments), less a head.
 const AT_ONCE: u64 = 12 * 1024;
@@ -39,6 +40,9 @@ pub(super) struct HttpSession {
     head_end: HeadEnd,
     /// The next request's first byte has come.
     begun: bool,
+    /// When that was, in microseconds that begin anew after 71 minutes: a connection is to stay small, and no request
+    /// takes as long to come.
+    since: u32,
     /// There has been a request.
     answered: bool,
     /// The one blank line before a request that RFC 9112 section 2.2 wants overlooked.
@@ -70,7 +74,9 @@ impl Session for HttpSession {
         if cx.room() < self.front.answer_room {
             return 0;
         }
-        self.begun = true;
+        if !std::mem::replace(&mut self.begun, true) {
+            self.since = micros(cx.worker.time.moment());
+        }
         match self.head_end.find(input, self.front.max_head) {
             Ok(None) => 0,
             Ok(Some(2)) if !self.blank_line_seen => {
@@ -169,6 +175,7 @@ impl HttpSession {
             state: State::ReadingRequest,
             head_end: HeadEnd::default(),
             begun: false,
+            since: 0,
             answered: false,
             blank_line_seen: false,
             last: None,
@@ -318,6 +325,7 @@ impl HttpSession {
             let record = Record {
                 peer: self.peer,
                 date: cx.worker.time.log_date(),
+                wall: cx.worker.time.wall(),
                 line,
                 status: status.code(),
                 referer: request.and_then(|r| r.referer),
@@ -335,27 +343,53 @@ impl HttpSession {
         let format = self.front.access_log;
         if unsent {
             let mut kept = self.front.spare_line();
-            record.begin(&mut kept.text);
+            record.begin(format, &mut kept.text);
             kept.begin = kept.text.len();
-            record.end(format, &mut kept.text);
+            record.go_on(format, &mut kept.text);
             kept.length = length;
+            kept.at = cx.worker.time.moment();
+            kept.taken = self.taken(kept.at);
             self.unlogged = Some(kept);
         } else {
-            record.begin(&mut cx.worker.log);
+            let time = &cx.worker.time;
+            let outcome = Outcome {
+                taken: match format.says_time() {
+                    true => self.taken(time.exact_moment()),
+                    false => Duration::ZERO,
+                },
+                aborted: false,
+            };
+            record.begin(format, &mut cx.worker.log);
             access_log::number(length, &mut cx.worker.log);
-            record.end(format, &mut cx.worker.log);
+            record.go_on(format, &mut cx.worker.log);
+            outcome.end(format, &mut cx.worker.log);
         }
+    }
+
+    /// How long the request has taken until now.
+    fn taken(&self, now: Moment) -> Duration {
+        Duration::from_micros(micros(now).wrapping_sub(self.since).into())
     }
 
     /// Writes the line that was kept, if there is one, now that all but `unsent` bytes of the body are out.
     fn log_kept(&mut self, unsent: u64, cx: &mut Context<'_>) {
         if let Some(kept) = self.unlogged.take() {
+            let format = self.front.access_log;
+            let outcome = Outcome {
+                taken: kept.taken + cx.worker.time.exact_moment().since(kept.at),
+                aborted: unsent > 0,
+            };
             let log = &mut cx.worker.log;
-            let (begin, end) = kept.text.split_at(kept.begin);
+            let (begin, rest) = kept.text.split_at(kept.begin);
             log.extend_from_slice(begin);
             access_log::number(kept.length - unsent, log);
-            log.extend_from_slice(end);
+            log.extend_from_slice(rest);
+            outcome.end(format, log);
             self.front.take_back(kept);
         }
     }
+}
+
+fn micros(moment: Moment) -> u32 {
+    moment.since(Moment::default()).as_micros() as u32
 }

@@ -1,0 +1,241 @@
+//! The access log: its forms, its file, and what becomes of it when the file is moved away or the disk is full.
+
+use crate::common::{Client, Evserve, PATIENCE, on_every_model};
+use rustix::process::Signal;
+use serde_json::Value;
+use std::fs::{read_to_string, rename, write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+/// Serves docs/site with the log in a file.
+fn start(model: &str, log: &Path, options: &[&str]) -> Evserve {
+    let file = ["--access-log-file", log.to_str().expect("UTF-8")];
+    let root = Path::new("docs/site");
+    Evserve::http(model, root, &[&file[..], options].concat())
+}
+
+fn ask(client: &mut Client, target: &str) {
+    client.send(format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n"));
+    assert_eq!(client.response().status, 404);
+}
+
+#[test]
+fn json_says_what_was_asked_sent_and_aborted() {
+    const LENGTH: u64 = 20_000_000;
+    let root = tempfile::tempdir().expect("a directory");
+    let file = std::fs::File::create(root.path().join("huge")).expect("made");
+    file.set_len(LENGTH).expect("sparse");
+    write(root.path().join("small"), "twelve bytes").expect("written");
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &["--access-log", "json"]);
+        let begin = Instant::now();
+        let mut client = evserve.connect();
+        client
+            .send(b"GET /small HTTP/1.1\r\nHost: h\r\nUser-Agent: \"\xff\\\r\nReferer: r\r\n\r\n");
+        assert_eq!(client.response().status, 200);
+        drop(client);
+        let mut client = evserve.connect();
+        client.send("GET /huge HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        assert_eq!(client.head().status, 200);
+        assert_eq!(client.rest().len() as u64, LENGTH);
+        drop(client);
+        let mut client = evserve.connect();
+        client.send("GET /huge HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert_eq!(client.head().status, 200);
+        drop(client);
+        let log = evserve.stop().access_log;
+        let most = u64::try_from(begin.elapsed().as_micros()).expect("a while");
+        let lines: Vec<Value> = log
+            .lines()
+            .map(|line| serde_json::from_str(line).expect(line))
+            .collect();
+        // Each has a connection of its own, so their order is not certain.
+        let find = |test: &dyn Fn(&Value) -> bool| {
+            let found: Vec<_> = lines.iter().filter(|line| test(line)).collect();
+            assert_eq!(found.len(), 1, "{model}: {log}");
+            found[0].clone()
+        };
+        assert_eq!(lines.len(), 3, "{log}");
+        let small = find(&|line| line["target"] == "/small");
+        assert_eq!(small["method"], "GET");
+        assert_eq!(small["version"], "HTTP/1.1");
+        assert_eq!(small["peer"], "127.0.0.1");
+        assert_eq!(small["user_agent"], "\"\u{fffd}\\");
+        assert_eq!(small["referer"], "r");
+        assert_eq!(
+            (&small["status"], &small["bytes"]),
+            (&200.into(), &12.into())
+        );
+        assert_eq!(small["aborted"], false);
+        let whole = find(&|line| line["target"] == "/huge" && line["aborted"] == false);
+        assert_eq!(whole["bytes"], LENGTH);
+        let part = find(&|line| line["target"] == "/huge" && line["aborted"] == true);
+        assert!(part["bytes"].as_u64() < Some(LENGTH), "{model}: {log}");
+        for line in [&small, &whole, &part] {
+            let taken = line["microseconds"].as_u64().expect("a number");
+            assert!((1..most).contains(&taken), "{model}: {log}");
+        }
+    });
+}
+
+/// The time behind a combined line is all that is new in it.
+#[test]
+fn timed_is_combined_with_a_number_behind_it() {
+    let timed = Evserve::http("epoll", Path::new("docs/site"), &["--access-log", "timed"]);
+    ask(&mut timed.connect(), "/x");
+    let log = timed.stop().access_log;
+    let (combined, taken) = log.trim_end().rsplit_once(' ').expect("fields");
+    assert!(
+        combined.ends_with("\"GET /x HTTP/1.1\" 404 14 \"-\" \"-\""),
+        "{log}"
+    );
+    assert!(taken.parse::<u64>().expect("a number") > 0, "{log}");
+}
+
+#[test]
+fn a_file_is_appended_to_and_only_the_group_may_read_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("log");
+    for lines in 1..=2 {
+        let evserve = start("epoll", &path, &[]);
+        ask(&mut evserve.connect(), "/x");
+        assert_eq!(
+            evserve.stop().access_log,
+            "",
+            "the standard output stays empty"
+        );
+        let log = read_to_string(&path).expect("written");
+        assert_eq!(log.lines().count(), lines, "{log}");
+    }
+    let metadata = path.metadata().expect("there");
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o640);
+    for (place, why) in [
+        (directory.path().join("no/log"), "No such file or directory"),
+        (directory.path().into(), "Is a directory"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_evserve"))
+            .args(["--listen", "127.0.0.1:0", "--access-log-file"])
+            .arg(&place)
+            .output()
+            .expect("it ran");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1));
+        let place = format!("cannot write the access log to {}: {why}", place.display());
+        assert!(said.contains(&place), "{said}");
+    }
+}
+
+/// What has been said before SIGHUP is in the old file, and what is said after it in a new one, also by connections that
+/// were there before.
+#[test]
+fn at_sighup_a_new_file_is_begun() {
+    on_every_model(|model| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (path, old) = (directory.path().join("log"), directory.path().join("old"));
+        let mut evserve = start(model, &path, &["--access-log", "common"]);
+        let mut stays = evserve.connect();
+        ask(&mut stays, "/before");
+        if model == "blocking" {
+            // It ends a conversation with its first answer.
+            stays.rest();
+        }
+        // The answer may come before the line is written.
+        let end = Instant::now() + PATIENCE;
+        while read_to_string(&path).expect("there").is_empty() {
+            assert!(Instant::now() < end, "{model}: no line");
+        }
+        for round in 0..2 {
+            rename(&path, &old).expect("moved");
+            evserve.signal(Signal::HUP);
+            evserve.wait_for_log("the access log has been opened anew");
+            assert_eq!(read_to_string(&path).expect("a new file"), "", "{model}");
+            if model == "blocking" {
+                stays = evserve.connect();
+            }
+            ask(&mut stays, "/after");
+            drop(std::mem::replace(&mut stays, evserve.connect()));
+            ask(&mut stays, "/after");
+            while read_to_string(&path).expect("there").lines().count() < 2 {
+                assert!(Instant::now() < end, "{model}: no lines in round {round}");
+            }
+            let before = read_to_string(&old).expect("there");
+            assert_eq!(before.matches("/before").count(), 1 - round, "{model}");
+            assert_eq!(before.matches("/after").count(), 2 * round, "{model}");
+        }
+        evserve.stop();
+    });
+}
+
+#[test]
+fn sighup_ends_nobody() {
+    on_every_model(|model| {
+        let mut evserve = Evserve::echo(model, &[]);
+        let mut client = evserve.connect();
+        for _ in 0..3 {
+            client.send("before");
+            assert_eq!(client.read(6), b"before");
+            evserve.signal(Signal::HUP);
+            client.send("after");
+            assert_eq!(client.read(5), b"after");
+        }
+        drop(client);
+        evserve.terminate();
+        let ended = evserve.wait();
+        assert!(ended.status.success(), "{model}: {}", ended.log);
+        assert!(!ended.log.contains("anew"), "{}", ended.log);
+    });
+}
+
+/// A file that cannot be opened anew leaves the old one in use.
+#[test]
+fn a_new_file_that_cannot_be_had_changes_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("log");
+    let old = directory.path().join("old");
+    let mut evserve = start("epoll", &path, &[]);
+    rename(&path, &old).expect("moved");
+    std::fs::create_dir(&path).expect("made");
+    evserve.signal(Signal::HUP);
+    evserve.wait_for_log("Is a directory");
+    ask(&mut evserve.connect(), "/x");
+    evserve.stop();
+    assert_eq!(read_to_string(&old).expect("there").lines().count(), 1);
+}
+
+/// On a full disk there is never more than the one line begun; all others are there as a whole, or counted as lost.
+#[test]
+fn a_full_disk_loses_whole_lines_and_they_are_counted() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (path, old) = (directory.path().join("log"), directory.path().join("old"));
+    // The kernel lets no file grow beyond a block, as if the disk were full.
+    let script = format!(
+        "trap '' XFSZ; ulimit -f 1; exec {} --listen 127.0.0.1:0 --access-log common --access-log-file {} docs",
+        env!("CARGO_BIN_EXE_evserve"),
+        path.display()
+    );
+    let mut command = Command::new("bash");
+    command.args(["-c", &script]);
+    let mut evserve = Evserve::spawn(command, 1);
+    let mut client = evserve.connect();
+    for _ in 0..50 {
+        ask(&mut client, "/before");
+    }
+    evserve.wait_for_log("lines are lost");
+    rename(&path, &old).expect("moved");
+    evserve.signal(Signal::HUP);
+    evserve.wait_for_log("the access log has been opened anew");
+    ask(&mut client, "/after");
+    let said = evserve.wait_for_log("lines of the access log were lost");
+    let lost = said.split(' ').find_map(|word| word.parse::<usize>().ok());
+    evserve.stop();
+    let before = read_to_string(&old).expect("there");
+    let whole = before.matches("\"GET /before HTTP/1.1\" 404 14\n").count();
+    assert_eq!(Some(50 - whole), lost, "{said}");
+    assert!(
+        before.len() <= 1024 && before.lines().count() <= whole + 1,
+        "{before}"
+    );
+    assert_eq!(read_to_string(&path).expect("there").lines().count(), 1);
+}
