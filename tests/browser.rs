@@ -147,6 +147,36 @@ fn browser_seeks_in_a_video_element_by_ranges() {
     assert!(parts.count() > 0, "{log}");
 }
 
+/// The policy lets the page's own style in, and not so much as an attribute beside it.
+#[test]
+#[ignore = "needs chromium"]
+fn browser_applies_the_style_and_nothing_else() {
+    let root = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(root.path().join("files")).expect("made");
+    write(root.path().join("files/a.png"), "").expect("written");
+    let page = format!(
+        "<!DOCTYPE html><title>style</title><iframe id=f src=files/></iframe><script>{REPORT}
+        f.onload = async () => {{
+            const page = f.contentDocument, style = element => f.contentWindow.getComputedStyle(element);
+            const table = style(page.querySelector('table')).borderTopLeftRadius;
+            const glyph = page.querySelector('td svg').getBoundingClientRect().width;
+            const all = page.createElement('p');
+            all.setAttribute('style', 'color: red');
+            page.body.append(all);
+            const red = style(all).color == 'rgb(255, 0, 0)';
+            await report(`${{table}} ${{glyph}} ${{red}}`);
+            f.onload = () => report(style(f.contentDocument.querySelector('section')).textAlign);
+            f.src = 'nothing';
+        }};
+        </script>"
+    );
+    write(root.path().join("style.html"), page).expect("written");
+    let evserve = Evserve::http("epoll", root.path(), &[]);
+    let browser = Browser::show(&evserve.url("/style.html"));
+    assert_eq!(browser.report(), "10px 20 false");
+    assert_eq!(browser.report(), "center");
+}
+
 #[test]
 #[ignore = "needs chromium"]
 fn browser_sorts_a_listing_by_size_and_follows_odd_names() {

@@ -1,16 +1,20 @@
 //! A directory as a page, made in slices: nobody else shall wait for a directory of a hundred thousand names.
 
-use super::Root;
+use super::page::{GLYPHS, glyph, page_begin};
 use super::path::{ENCODED, RelativePath};
-use httpdate::HttpDate;
-use maud::{DOCTYPE, PreEscaped, Render, html};
+use super::{Root, media_type};
+use bytesize::ByteSize;
+use maud::{Markup, PreEscaped, html};
 use percent_encoding::percent_encode;
 use rustix::fs::{AtFlags, Dir, FileType, Stat, statat};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How many entries one slice reads or writes: about a millisecond's work.
@@ -190,7 +194,7 @@ impl Listing {
 
     fn finish(&mut self) -> Vec<u8> {
         self.page.extend_from_slice(match self.order.format {
-            Format::Html => b"</tbody></table></body></html>\n",
+            Format::Html => b"</tbody></table></main></body></html>\n",
             Format::Json => b"\n]\n",
             Format::Text => b"",
         });
@@ -201,33 +205,61 @@ impl Listing {
         let names: Vec<_> = self.path.names().map(String::from_utf8_lossy).collect();
         let title = format!("/{}", names.join("/"));
         let page = html! {
-            (DOCTYPE)
-            html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    meta name="color-scheme" content="light dark";
-                    title { "Index of " (title) }
-                    style { (PreEscaped(STYLE)) }
-                }
-                (PreEscaped("<body>"))
-                h1 { "Index of " (title) }
-                @if !names.is_empty() { p { a href="../" { "Parent directory" } } }
-                (PreEscaped("<table><thead>"))
-                tr {
-                    th { (self.sort_link(Key::Name, "Name")) }
-                    th { (self.sort_link(Key::Size, "Size")) }
-                    th { (self.sort_link(Key::Time, "Modified")) }
-                }
-                (PreEscaped("</thead><tbody>"))
+            (page_begin(&format!("Index of {title}")))
+            (PreEscaped(GLYPHS))
+            (Self::breadcrumbs(&names))
+            p { (self.totals()) }
+            (PreEscaped("<table><thead>"))
+            tr {
+                (self.heading(Key::Name, "Name"))
+                (self.heading(Key::Size, "Size"))
+                (self.heading(Key::Time, "Modified (UTC)"))
             }
+            (PreEscaped("</thead><tbody>"))
         };
-        // What is still to come goes before the end of the document.
-        page.into_string().trim_end_matches("</html>").into()
+        page.into_string()
+    }
+
+    /// The way from the root to here. Its links are relative, so that they hold where a proxy has put the root.
+    fn breadcrumbs(names: &[Cow<'_, str>]) -> Markup {
+        let last = names.len().saturating_sub(1);
+        html! {
+            nav {
+                @if names.is_empty() {
+                    (glyph("h")) " Index"
+                } @else {
+                    a href=("../".repeat(names.len())) aria-label="Root" { (glyph("h")) }
+                }
+                @for (index, name) in names.iter().enumerate() {
+                    i { "/" }
+                    @if index == last { (name) } @else {
+                        a href=("../".repeat(last - index)) { (name) }
+                    }
+                }
+            }
+        }
+    }
+
+    fn totals(&self) -> String {
+        let directories = self.entries.iter().filter(|e| e.is_directory).count();
+        let files = self.entries.len() - directories;
+        let bytes = self.entries.iter().map(|e| e.size).sum();
+        let (s, are) = (|n| if n == 1 { "" } else { "s" }, |n| n > 0);
+        match (are(directories), are(files)) {
+            (false, false) => "Nothing is in this folder".into(),
+            (true, false) => format!("{directories} folder{}", s(directories)),
+            (false, true) => format!("{files} file{}, {}", s(files), ByteSize(bytes)),
+            (true, true) => format!(
+                "{directories} folder{}, {files} file{}, {}",
+                s(directories),
+                s(files),
+                ByteSize(bytes)
+            ),
+        }
     }
 
     /// A column's heading: the order it leads to, and a mark where it is the order there is.
-    fn sort_link(&self, key: Key, heading: &str) -> impl Render + use<> {
+    fn heading(&self, key: Key, text: &str) -> Markup {
         let is_current = key == self.order.key;
         let name = match key {
             Key::Name => "name",
@@ -238,19 +270,18 @@ impl Listing {
             true => "desc",
             false => "asc",
         };
-        let mark = match (is_current, self.order.descending) {
-            (false, _) => "",
-            (true, false) => " \u{2191}",
-            (true, true) => " \u{2193}",
+        let (mark, sort) = match (is_current, self.order.descending) {
+            (false, _) => ("", None),
+            (true, false) => (" \u{2191}", Some("ascending")),
+            (true, true) => (" \u{2193}", Some("descending")),
         };
-        html! { a href={ "?sort=" (name) "&order=" (direction) } { (heading) (mark) } }
+        html! {
+            th aria-sort=[sort] {
+                a href={ "?sort=" (name) "&order=" (direction) } { (text) (mark) }
+            }
+        }
     }
 }
-
-const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;max-width:60rem;margin:1rem auto;padding:0 1rem}\
-h1{font-size:1.25rem;overflow-wrap:anywhere}table{width:100%;border-collapse:collapse}th{text-align:left}\
-td{padding:.1rem .5rem .1rem 0;overflow-wrap:anywhere}td+td{white-space:nowrap;overflow-wrap:normal}\
-tr:hover td{background:#8882}a{text-decoration:none}";
 
 impl Entry {
     /// What a request for it would find. Of what it would not find, nothing is said but the name.
@@ -297,15 +328,44 @@ impl Entry {
         format!("{}{}", percent_encode(&self.name, ENCODED), self.slash())
     }
 
+    /// A row, without the end tags that HTML can do without.
     fn html(&self) -> String {
         let row = html! {
-            tr {
-                td { a href=(self.href()) { (self.text()) } }
-                td { @if !self.is_directory { (bytesize::ByteSize(self.size)) } }
-                td { (HttpDate::from(self.modified)) }
-            }
+            (PreEscaped("<tr><td>"))
+            a href=(self.href()) { (glyph(self.glyph())) (self.text()) }
+            (PreEscaped("<td>"))
+            @if !self.is_directory { (ByteSize(self.size)) }
+            (PreEscaped("<td>"))
+            (self.minute())
         };
-        row.into_string()
+        row.into_string() + "\n"
+    }
+
+    /// When it was changed, such as `2026-11-22 14:32`; nothing if that is not known.
+    fn minute(&self) -> String {
+        if self.modified == UNIX_EPOCH {
+            return String::new();
+        }
+        let text = humantime::format_rfc3339_seconds(self.modified).to_string();
+        text[..16].replace('T', " ")
+    }
+
+    /// The drawing that says what kind of thing it is, by its name as its media type is.
+    fn glyph(&self) -> &'static str {
+        if self.is_directory {
+            return "d";
+        }
+        let (media_type, _) = media_type(Path::new(OsStr::from_bytes(&self.name)));
+        let (kind, exact) = media_type.split_once('/').unwrap_or_default();
+        match (kind, exact) {
+            ("image", _) => "i",
+            ("audio" | "video", _) => "m",
+            ("text", "plain" | "markdown" | "csv") | ("application", "pdf") => "t",
+            ("text", _) | ("application", "javascript" | "json" | "xml" | "wasm" | "x-sh") => "c",
+            ("application", "zip" | "gzip" | "zstd" | "x-tar" | "x-gzip") => "z",
+            ("application", "x-bzip2" | "x-xz" | "x-7z-compressed" | "x-rar-compressed") => "z",
+            _ => "f",
+        }
     }
 
     fn shown(&self) -> Shown<'_> {
@@ -330,11 +390,8 @@ const LAST_SECOND: u64 = 253_402_300_799;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::ffi::OsStr;
     use std::fs::{File, create_dir, write};
-    use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::symlink;
-    use std::path::Path;
 
     const BY_NAME: Order = Order {
         format: Format::Html,
@@ -353,6 +410,12 @@ mod tests {
                 return String::from_utf8(page).expect("UTF-8");
             }
         }
+    }
+
+    fn without_glyph(cell: &str) -> String {
+        let (before, rest) = cell.split_once("<svg>").expect("a glyph");
+        let (_, after) = rest.split_once("</svg>").expect("its end");
+        format!("{before}{after}")
     }
 
     #[test]
@@ -382,7 +445,7 @@ mod tests {
         let links: Vec<_> = body.split("<tr><td>").skip(1).collect();
         let links: Vec<_> = links
             .iter()
-            .map(|row| row.split("</td>").next().expect("a cell"))
+            .map(|row| without_glyph(row.split("<td>").next().expect("a cell")))
             .collect();
         let expected = [
             r#"<a href="to%20z/">to z/</a>"#,
@@ -464,5 +527,78 @@ mod tests {
             "{page}"
         );
         assert!(page.contains("2.0 KiB") && !page.contains("../"), "{page}");
+        assert!(page.contains("1 folder, 3 files, 2.0 KiB"), "{page}");
+        assert!(
+            page.contains("aria-sort=\"descending\"><a href=\"?sort=size"),
+            "{page}"
+        );
+    }
+
+    #[test]
+    fn breadcrumbs_lead_upwards() {
+        let all = tempfile::tempdir().expect("a directory");
+        std::fs::create_dir_all(all.path().join("a/<b>/c")).expect("made");
+        let page = made(all.path(), "/a/<b>/c/", BY_NAME);
+        let nav = page.split("<nav>").nth(1).expect("a way");
+        let links: Vec<_> = nav
+            .split("</nav>")
+            .next()
+            .expect("an end")
+            .split("href=")
+            .skip(1)
+            .collect();
+        assert!(
+            links[0].starts_with("\"../../../\" aria-label=\"Root\""),
+            "{nav}"
+        );
+        assert!(links[2].starts_with("\"../../\">a</a>"), "{nav}");
+        assert!(
+            links[3].starts_with("\"../\">&lt;b&gt;</a><i>/</i>c"),
+            "{nav}"
+        );
+        assert_eq!(links.len(), 4);
+        assert!(page.contains("Nothing is in this folder"));
+    }
+
+    #[test]
+    fn a_hundred_entries_are_a_small_page() {
+        let all = tempfile::tempdir().expect("a directory");
+        for number in 0..100 {
+            write(
+                all.path().join(format!("photo-{number:04}.jpeg")),
+                "x".repeat(2000),
+            )
+            .expect("written");
+        }
+        let page = made(all.path(), "/", BY_NAME);
+        assert_eq!(page.matches("<tr><td>").count(), 100);
+        assert!(page.len() < 15 * 1024, "{} bytes", page.len());
+    }
+
+    #[test]
+    fn what_kind_of_thing_it_is() {
+        let cases = [
+            ("a.png", "i"),
+            ("a.webm", "m"),
+            ("a.mp3", "m"),
+            ("a.txt", "t"),
+            ("a.md", "t"),
+            ("a.pdf", "t"),
+            ("a.html", "c"),
+            ("a.css", "c"),
+            ("a.js", "c"),
+            ("a.json", "c"),
+            ("a.rs", "c"),
+            ("a.zip", "z"),
+            ("a.tar", "z"),
+            ("a.gz", "z"),
+            ("a.xz", "z"),
+            ("README", "f"),
+            ("a.bin", "f"),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(Entry::new(name.into(), None).glyph(), expected, "{name}");
+        }
+        assert_eq!(Entry::new("x".into(), None).minute(), "");
     }
 }

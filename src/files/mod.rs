@@ -4,6 +4,7 @@
 
 mod cache;
 mod listing;
+mod page;
 mod path;
 mod root;
 mod trace;
@@ -11,6 +12,7 @@ mod watch;
 
 pub use cache::{Cache, CacheLimits, Kept};
 pub use listing::{Format, Key, Listing, Order};
+pub use page::{PAGE_POLICY, refusal_page};
 pub use path::{PathError, RelativePath};
 pub use root::{Found, OpenFile, Refusal, Root, regular_file_length};
 pub use trace::Trace;

@@ -202,6 +202,65 @@ fn directories_without_their_slash_are_sent_on_and_never_elsewhere() {
     });
 }
 
+/// Browsers get a page, all others the status in words; caches are told that it depends on who asks.
+#[test]
+fn refusals_are_pages_for_those_who_like_pages() {
+    let root = tree();
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &[]);
+        let ask = |method: &str, accept: &str| {
+            let mut client = evserve.connect();
+            client.send(format!("{method} /no HTTP/1.1\r\nHost: h\r\n{accept}\r\n"));
+            client.response()
+        };
+        let browser = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n";
+        let cases = [
+            ("GET", browser, Some("<b>404</b><h1>Not Found</h1>")),
+            (
+                "POST",
+                browser,
+                Some("<b>405</b><h1>Method Not Allowed</h1>"),
+            ),
+            ("GET", "Accept: */*\r\n", None),
+            ("GET", "", None),
+            ("GET", "Accept: text/plain, text/html;q=0.9\r\n", None),
+            ("GET", "Accept: application/json\r\n", None),
+        ];
+        for (method, accept, page) in cases {
+            let answer = ask(method, accept);
+            let body = String::from_utf8_lossy(&answer.body);
+            let policy = answer.field("Content-Security-Policy");
+            assert_eq!(answer.field("Vary"), Some("Accept"), "{accept}");
+            match page {
+                Some(part) => {
+                    assert!(body.contains(part), "{body}");
+                    assert_eq!(
+                        answer.field("Content-Type"),
+                        Some("text/html; charset=utf-8")
+                    );
+                    assert!(
+                        policy.is_some_and(|policy| policy.starts_with("default-src 'none'; "))
+                    );
+                }
+                None => {
+                    assert_eq!((answer.status, &*body), (404, "404 Not Found\n"));
+                    assert_eq!(policy, None);
+                }
+            }
+        }
+        let mut client = evserve.connect();
+        client.send(format!("HEAD /no HTTP/1.1\r\nHost: h\r\n{browser}\r\n"));
+        let (head, get) = (client.head(), ask("GET", browser));
+        assert_eq!(head.field("Content-Length"), get.field("Content-Length"));
+        for (accept, has_policy) in [(browser, true), ("Accept: application/json\r\n", false)] {
+            let mut client = evserve.connect();
+            client.send(format!("GET /list/ HTTP/1.1\r\nHost: h\r\n{accept}\r\n"));
+            let policy = client.response().field("Content-Security-Policy").is_some();
+            assert_eq!(policy, has_policy, "{accept}");
+        }
+    });
+}
+
 #[test]
 fn listings_lead_to_their_entries() {
     let root = tree();
@@ -210,7 +269,8 @@ fn listings_lead_to_their_entries() {
         let page = String::from_utf8(evserve.get("/").body).expect("UTF-8");
         let rows = page.split("<tr><td>").skip(1);
         let names: Vec<&str> = rows
-            .map(|row| row.split(['<', '>']).nth(2).expect("a name"))
+            .map(|row| row.split("</svg>").nth(1).expect("a name"))
+            .map(|name| name.split('<').next().expect("a name"))
             .collect();
         let sorted = [
             "list/",
@@ -229,7 +289,7 @@ fn listings_lead_to_their_entries() {
         assert_eq!(names, sorted);
         let page = String::from_utf8(evserve.get("/list/").body).expect("UTF-8");
         assert!(
-            page.contains(r#"<a href="%3Cb%3E">&lt;b&gt;</a>"#),
+            page.contains(r#"<a href="%3Cb%3E"><svg><use href=#f /></svg>&lt;b&gt;</a>"#),
             "{page}"
         );
     });

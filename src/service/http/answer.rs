@@ -1,9 +1,10 @@
 //! An answer, from the decision to its bytes in the output.
 
 use super::resource::Chosen;
+use crate::files::{Format, PAGE_POLICY, refusal_page};
 use crate::http1::{
     HEAD_ROOM, Method, Ranges, Request, ResponseHead, Status, Stretch, Verdict, Version,
-    write_content_range,
+    media_weight, write_content_range,
 };
 use crate::session::{Body, Context, Source};
 use std::os::fd::OwnedFd;
@@ -18,6 +19,9 @@ const BEHIND_ROOM: usize = 512;
 
 /// What every answer fits in that has no location, the configured fields aside.
 pub(super) const ANSWER_ROOM: usize = HEAD_ROOM + BEHIND_ROOM;
+
+/// A page does not go behind its head, so there is room for its policy.
+const _: () = assert!(PAGE_POLICY.len() <= BEHIND_ROOM);
 
 /// The interim answer to `Expect: 100-continue` (RFC 9110 section 15.2.1).
 pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -147,6 +151,37 @@ impl Answer {
             content_type: Some(file.media_type),
             length: file.length,
             content: Content::Stretch(file.content.clone(), 0),
+            ..self
+        }
+    }
+
+    /// The same for somebody who accepts this: where it is only the status in words, a page for those who like that
+    /// better, as browsers do.
+    pub fn for_reader(mut self, accept: Option<&[u8]>) -> Answer {
+        let is_refusal = matches!(self.content, Content::Phrase) && self.status.code() >= 400;
+        if !is_refusal || self.vary.is_some() {
+            return self;
+        }
+        self.vary = Some("Accept");
+        let likes_pages = |accept: &[u8]| {
+            memchr::memmem::find(accept, b"text/html").is_some()
+                && media_weight(accept, "text/html") > media_weight(accept, "text/plain")
+        };
+        if !accept.is_some_and(likes_pages) {
+            return self;
+        }
+        let (_, phrase) = self
+            .status
+            .text()
+            .trim_end()
+            .split_once(' ')
+            .unwrap_or_default();
+        let page = refusal_page(self.status.code(), phrase);
+        self.fields.extend_from_slice(PAGE_POLICY.as_bytes());
+        Answer {
+            content_type: Some(Format::Html.media_type()),
+            length: page.len() as u64,
+            content: Content::Page(page.into_bytes()),
             ..self
         }
     }

@@ -295,6 +295,10 @@ impl HttpSession {
         line: &[u8],
         cx: &mut Context<'_>,
     ) {
+        let answer = match request {
+            Some(request) => answer.for_reader(request.accept),
+            None => answer,
+        };
         let stays = is_read && !cx.worker.closing && request.is_some_and(|r| r.keep_alive);
         let length = match line.starts_with(b"HEAD ") {
             true => 0,

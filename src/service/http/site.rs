@@ -5,8 +5,8 @@ use super::resource::{Chosen, Maker, Resource};
 use super::response::{Handler, Made, Response, Task};
 use crate::config::{Config, Http, MAX_HEADERS, StartError};
 use crate::files::{
-    Cache, CacheLimits, Format, Found, Kept, Key, Listing, OpenFile, Order, PathError, Refusal,
-    RelativePath, Root, Trace,
+    Cache, CacheLimits, Format, Found, Kept, Key, Listing, OpenFile, Order, PAGE_POLICY, PathError,
+    Refusal, RelativePath, Root, Trace,
 };
 use crate::http1::{CODINGS, Method, Request, Status, Verdict, media_weight};
 use crate::session::Time;
@@ -224,6 +224,9 @@ impl Task for ListingTask {
             Ok(Some(page)) => {
                 let mut answer = Answer::page(page, self.listing.format().media_type());
                 answer.vary = Some("Accept");
+                if self.listing.format() == Format::Html {
+                    answer.fields.extend_from_slice(PAGE_POLICY.as_bytes());
+                }
                 Some(Ok(answer))
             }
             Err(error) => {

@@ -1,0 +1,136 @@
+//! What all pages look like that the server makes itself: listings, and the words of a refusal.
+//!
+//! A page is complete in itself. It has no script and fetches nothing, which its policy holds a browser to.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+/// A line for the head of every answer that has such a page: nothing but this one style sheet may be used, neither
+/// scripts nor anything from elsewhere (Content Security Policy Level 3).
+pub const PAGE_POLICY: &str = "Content-Security-Policy: default-src 'none'; \
+    style-src 'sha256-rwviY6modftdNuO1AqH45fOIno3gv46TgBTDuJVjN3M='; base-uri 'none'; form-action 'none'\r\n";
+
+/// What a page ends with.
+pub const PAGE_END: &str = "</main></body></html>\n";
+
+/// A page up to its content.
+pub fn page_begin(title: &str) -> Markup {
+    html! {
+        (DOCTYPE)
+        (PreEscaped("<html lang=\"en\">"))
+        head {
+            meta charset="utf-8";
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta name="color-scheme" content="light dark";
+            title { (title) }
+            style { (PreEscaped(STYLE)) }
+        }
+        (PreEscaped("<body><main>"))
+    }
+}
+
+/// A page that says how a request was refused.
+pub fn refusal_page(code: u16, phrase: &str) -> String {
+    let what = match code {
+        403 => "This is not for everybody to see.",
+        404 => "There is nothing at this address. Has it moved, or been mistyped?",
+        500.. => "This is not your fault. Trying again in a while may help.",
+        _ => "The server does not do what was asked for.",
+    };
+    let content = html! {
+        (page_begin(&format!("{code} {phrase}")))
+        section {
+            b { (code) }
+            h1 { (phrase) }
+            p { (what) }
+            p { a href="/" { "To the start" } }
+        }
+    };
+    content.into_string() + PAGE_END
+}
+
+/// A drawing of 16 by 16, to be used by its name.
+pub fn glyph(name: &str) -> Markup {
+    PreEscaped(format!("<svg><use href=#{name} /></svg>"))
+}
+
+/// All drawings, not to be seen by themselves: a directory, files of several kinds, and the root.
+pub const GLYPHS: &str = concat!(
+    r#"<svg hidden><symbol id="d" viewBox="0 0 16 16">"#,
+    r#"<path fill="currentColor" fill-opacity=".2" d="M1.5 3h4.6l1.6 2h6.8v8.5h-13z"/></symbol>"#,
+    r#"<symbol id="f" viewBox="0 0 16 16"><path d="M3.5 1.5h6l3 3v10h-9zM9.5 1.5v3h3"/></symbol>"#,
+    r#"<symbol id="t" viewBox="0 0 16 16">"#,
+    r#"<path d="M3.5 1.5h6l3 3v10h-9zM9.5 1.5v3h3M5.8 7.5h4.4M5.8 9.8h4.4M5.8 12h2.6"/></symbol>"#,
+    r#"<symbol id="c" viewBox="0 0 16 16">"#,
+    r#"<path d="M4.8 4.5 1.3 8l3.5 3.5M11.2 4.5 14.7 8l-3.5 3.5M9.2 3 6.8 13"/></symbol>"#,
+    r#"<symbol id="i" viewBox="0 0 16 16">"#,
+    r#"<path d="M1.5 2.5h13v11h-13zM1.5 11.5l4-4 3.4 3.4 2.1-2.1 3.5 3.5M10.6 5.4h.1"/></symbol>"#,
+    r#"<symbol id="m" viewBox="0 0 16 16">"#,
+    r#"<path d="M1.5 2.5h13v11h-13zM6.6 5.6l3.9 2.4-3.9 2.4z"/></symbol>"#,
+    r#"<symbol id="z" viewBox="0 0 16 16">"#,
+    r#"<path d="M1.5 2.5h13v3h-13zM2.5 5.5h11v8h-11zM6.3 8.3h3.4"/></symbol>"#,
+    r#"<symbol id="h" viewBox="0 0 16 16">"#,
+    r#"<path d="M1.6 8 8 2.3 14.4 8M3.5 6.5v7h9v-7"/></symbol></svg>"#
+);
+
+/// The one style sheet. Whoever changes it changes its hash in [`PAGE_POLICY`] too; a test says what that is.
+const STYLE: &str = concat!(
+    ":root{--b:#f5f6f8;--c:#fff;--t:#1b2230;--m:#5d6878;--l:#e4e8ee;--a:#0b5cbf;--h:#f0f5fd}",
+    "@media(prefers-color-scheme:dark){",
+    ":root{--b:#11141a;--c:#191e26;--t:#e3e8f0;--m:#95a1b3;--l:#29303b;--a:#82b8ff;--h:#212935}}",
+    "*{box-sizing:border-box}",
+    "body{margin:0;background:var(--b);color:var(--t);font:15px/1.5 system-ui,sans-serif}",
+    "main{max-width:60rem;margin:0 auto;padding:2rem 1rem}",
+    "h1,nav{font-size:1.25rem;font-weight:600;margin:0;overflow-wrap:anywhere}",
+    "nav i{color:var(--m);font-style:normal;font-weight:400;margin:0 .4em}",
+    "p{color:var(--m);margin:.25rem 0 1rem}",
+    "a{color:var(--a);text-decoration:none}a:hover{text-decoration:underline}",
+    "a:focus-visible{outline:2px solid var(--a);outline-offset:-2px;border-radius:6px}",
+    "nav a:focus-visible,p a:focus-visible{outline-offset:3px}",
+    "table{width:100%;border:1px solid var(--l);border-radius:10px;border-spacing:0;",
+    "background:var(--c);overflow:hidden}",
+    "td,th a{padding:.4rem 1rem}th{padding:0;text-align:left;font-size:.85rem;font-weight:500}",
+    "th a,td a{display:block}th a{color:var(--m)}th[aria-sort] a{color:var(--t);font-weight:600}",
+    "td{border-top:1px solid var(--l)}tr:hover td{background:var(--h)}",
+    "td:first-child{padding:0}td a{position:relative;padding:.4rem 1rem .4rem 2.9rem;",
+    "overflow-wrap:anywhere;color:var(--t)}td a[href$='/']{font-weight:500}",
+    "td+td,th+th{text-align:right;white-space:nowrap}",
+    "td+td{color:var(--m);font-size:.9rem;font-variant-numeric:tabular-nums}",
+    "svg{width:1.25rem;height:1.25rem;fill:none;stroke:currentColor;stroke-width:1.2;",
+    "stroke-linecap:round;stroke-linejoin:round;vertical-align:-.22em;color:var(--m)}",
+    "svg[hidden]{display:none}",
+    "td svg{position:absolute;left:1rem;top:.5rem}nav svg,td a[href$='/'] svg{color:var(--a)}",
+    "section{margin:18vh auto 0;text-align:center}",
+    "b{font-size:5rem;line-height:1;letter-spacing:-.04em;color:var(--a)}",
+    "@media(max-width:38rem){main{padding:1rem .6rem}",
+    "tr{display:grid;grid-template-columns:1fr auto}",
+    "thead tr{grid-template-columns:1fr auto auto}",
+    "td:first-child{grid-column:1/3}td+td{border:0;padding:0 1rem .45rem;text-align:left}",
+    "td:nth-child(2){padding-left:2.9rem}td a{padding-bottom:.05rem}}",
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::prelude::*;
+    use sha2::{Digest, Sha256};
+
+    #[test]
+    fn the_policy_allows_the_style_and_nothing_else() {
+        let hash = BASE64_STANDARD.encode(Sha256::digest(STYLE));
+        let allowed = format!("style-src 'sha256-{hash}';");
+        assert!(PAGE_POLICY.contains(&allowed), "it should say {allowed}");
+        let page = refusal_page(404, "Not Found");
+        assert!(page.contains(&format!("<style>{STYLE}</style>")));
+        for forbidden in ["<script", " style=", " onclick", "src=", "url("] {
+            assert!(!page.contains(forbidden), "{forbidden}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_in_words() {
+        let page = refusal_page(503, "Service <Unavailable>");
+        assert!(page.starts_with("<!DOCTYPE html><html lang=\"en\">"));
+        assert!(page.contains("<b>503</b><h1>Service &lt;Unavailable&gt;</h1>"));
+        assert!(page.ends_with("</html>\n"));
+    }
+}
