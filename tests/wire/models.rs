@@ -320,9 +320,9 @@ fn a_signal_under_load_fails_no_request_that_was_read() {
     on_every_model(|model| {
         let mut evserve = Evserve::http(model, root.path(), &["--access-log", "off"]);
         let (address, id) = (evserve.address(), evserve.id());
+        let answered = &AtomicU64::new(0);
         let ended = thread::scope(|scope| {
-            let answered = &AtomicU64::new(0);
-            let ask = |number| ask_until_it_ends(address, number % 2 == 0, answered);
+            let ask = move |number| ask_until_it_ends(address, number % 2 == 0, answered);
             let clients: Vec<_> = (0..16)
                 .map(|number| scope.spawn(move || ask(number)))
                 .collect();
