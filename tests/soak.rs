@@ -67,8 +67,8 @@ impl Soak {
         if hears {
             options.extend(["--mode", "chat", "--listen", "chat=127.0.0.1:0"]);
         }
-        // The silent ones shall not keep a whole model for long.
-        options.extend(["--idle-timeout", "300ms", "--head-timeout", "300ms"]);
+        // The silent ones shall not keep a whole model for long; but a client must be quicker, on a busy machine too.
+        options.extend(["--idle-timeout", "3s", "--head-timeout", "3s"]);
         options.extend(["--access-log", "off"]);
         options.push(root.path().to_str().expect("UTF-8"));
         let evserve = Evserve::start(model, if hears { 3 } else { 2 }, &options);
@@ -221,7 +221,7 @@ impl<'a> Work<'a> {
 
     fn say_nothing(&mut self) {
         self.silent.push_back(self.http());
-        if self.silent.len() > 4 {
+        if self.silent.len() > 2 {
             self.silent.pop_front();
         }
     }
