@@ -1,6 +1,6 @@
 //! The options, as a user writes them, and what they come to.
 
-use crate::config::{AccessLog, Config, Http, Listen, MAX_HEADERS, Timeouts};
+use crate::config::{AccessLog, Config, Confinement, Http, Listen, MAX_HEADERS, Timeouts};
 use crate::http1::{LARGEST_HEAD, is_own_field};
 use crate::model::{self, MODELS, ModelRow};
 use crate::net::{Address, Inherited};
@@ -34,6 +34,14 @@ struct Options {
     /// The permissions of sockets in the file system
     #[arg(long, value_name = "OCTAL", default_value = "0660", value_parser = file_mode)]
     unix_mode: u32,
+
+    /// Who root becomes once it listens
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+
+    /// Leave the process able to open what its user may: no Landlock
+    #[arg(long)]
+    no_sandbox: bool,
 
     /// How to wait for connections
     #[arg(long, value_name = "NAME", default_value_t = Config::default().model, value_parser = models())]
@@ -133,6 +141,8 @@ struct Options {
 pub struct Command {
     /// What to serve, and how.
     pub config: Config,
+    /// What to give up before serving.
+    pub confinement: Confinement,
     /// How much to say.
     pub log_level: LevelFilter,
 }
@@ -171,6 +181,10 @@ pub fn parse(
                 drain: options.drain_timeout,
                 ..Timeouts::default()
             },
+        },
+        confinement: Confinement {
+            user: options.user,
+            sandbox: !options.no_sandbox,
         },
         log_level: options.log_level,
     })

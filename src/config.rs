@@ -99,6 +99,15 @@ impl Default for Http {
     }
 }
 
+/// What the process gives up before it serves.
+#[derive(Clone, Debug)]
+pub struct Confinement {
+    /// Whom root becomes, once it listens.
+    pub user: Option<String>,
+    /// Whatever is not needed is closed off by the kernel.
+    pub sandbox: bool,
+}
+
 /// A service and an address for it.
 #[derive(Clone, Debug)]
 pub struct Listen {

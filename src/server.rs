@@ -1,9 +1,10 @@
 //! From a configuration to a running server.
 
-use crate::config::{AccessLog, Config, StartError};
+use crate::config::{AccessLog, Config, Confinement, StartError};
+use crate::confine::{self, Account, Needs};
 use crate::model::{self, Answering, Limits, Listening, MODELS, ModelRow};
 use crate::model::{Serving, Share, SignalSender, Signals};
-use crate::net::{Address, Bound, DatagramSocket, Listener};
+use crate::net::{Address, Bound, DatagramSocket, Listener, SocketFile};
 use crate::observe::LogFile;
 use crate::service::{self, Datagrams, Service};
 use crate::session::Counters;
@@ -239,6 +240,47 @@ impl Server {
         Ok(Handle(senders.collect::<io::Result<_>>()?))
     }
 
+    /// Gives up what the process does not need to [`run`](Server::run): root's rights, if a user is named; with a
+    /// sandbox, everything in the file system but what the services read, and TCP connections of its own. Says at level
+    /// info what was given up.
+    ///
+    /// This is for programs that do nothing but serve. It holds for the whole process and for good; nothing else in this
+    /// library does it.
+    ///
+    /// # Errors
+    /// A sentence about what could not be given up, or could not be read any more. Part of it may be gone by then.
+    pub fn confine(&self, confinement: &Confinement) -> Result<(), StartError> {
+        confine::require_single_thread()?;
+        let shares = &self.serving.shares;
+        let listening = || shares.iter().flat_map(|share| &share.listening);
+        let answering = shares.iter().flat_map(|share| &share.answering);
+        let of_listeners = listening().filter_map(|one| one.listener.file());
+        let mut sockets = answering.clone().map(|one| one.socket.bound());
+        let abstract_sockets = sockets.any(|bound| matches!(bound, Bound::UnixDatagram(_)));
+        let of_sockets = answering.filter_map(|one| one.socket.file());
+        let files: Vec<&SocketFile> = of_listeners.chain(of_sockets).collect();
+        let needs = Needs {
+            read_below: listening()
+                .flat_map(|one| one.service.directories())
+                .collect(),
+            remove_in: files.iter().map(|file| file.directory()).collect(),
+            abstract_sockets,
+        };
+        let was_root = confine::is_root();
+        if let Some(name) = &confinement.user {
+            become_user(&Account::find(name)?, &files, &needs)?;
+        }
+        confine::give_up_privileges(was_root)
+            .map_err(|error| StartError(format!("cannot give up privileges: {error}")))?;
+        if confinement.sandbox {
+            confine::sandbox(&needs);
+        } else {
+            log::warn!("no sandbox, as --no-sandbox says: this process can do what its user can");
+        }
+        confine::look_at(&needs)
+            .map_err(|error| StartError(format!("what is served cannot be read: {error}")))
+    }
+
     /// Serves until SIGINT, SIGTERM or a [`Handle`] ends it. Says at level info what was done.
     ///
     /// # Errors
@@ -253,6 +295,25 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// From root to a user, to whom the sockets' files belong from then on: it is the one to remove them.
+fn become_user(
+    account: &Account,
+    files: &[&SocketFile],
+    needs: &Needs<'_>,
+) -> Result<(), StartError> {
+    let Account { name, uid, gid } = account;
+    files
+        .iter()
+        .try_for_each(|file| file.give_to(*uid, *gid))
+        .map_err(|error| StartError(format!("cannot give a socket to {name}: {error}")))?;
+    account
+        .assume()
+        .map_err(|error| StartError(format!("cannot become {name}: {error}")))?;
+    log::info!("runs as {name} (user {uid}, group {gid})");
+    confine::look_at(needs)
+        .map_err(|error| StartError(format!("{name} cannot read what is to be served: {error}")))
 }
 
 /// A service for each loop: one of its own, unless its conversations hear each other.

@@ -8,6 +8,8 @@ mod common;
 mod cache;
 #[path = "wire/chat.rs"]
 mod chat;
+#[path = "wire/confine.rs"]
+mod confine;
 #[path = "wire/datagrams.rs"]
 mod datagrams;
 #[path = "wire/daytime.rs"]
