@@ -71,6 +71,10 @@ struct Options {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_connections: Option<u32>,
 
+    /// How many connections there may be from one address, or from one /64 of IPv6; others are closed at once
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_per_ip: Option<u32>,
+
     /// The longest request head
     #[arg(long, value_name = "SIZE", default_value = "16KiB", value_parser = head_size)]
     max_head: usize,
@@ -170,6 +174,7 @@ pub fn parse(
             model: options.model,
             access_log: options.access_log,
             max_connections: options.max_connections.map(|number| number as usize),
+            max_per_ip: options.max_per_ip.map(|number| number as usize),
             workers: number(options.workers, default.workers),
             threads: number(options.threads, default.threads),
             max_children: number(options.max_children, default.max_children),

@@ -21,6 +21,8 @@ pub struct Config {
     pub access_log: AccessLog,
     /// How many connections there may be at once; as many as descriptors allow if it is not said.
     pub max_connections: Option<usize>,
+    /// How many connections there may be from one IPv4 address or one /64 of IPv6; any number if it is not said.
+    pub max_per_ip: Option<usize>,
     /// How many loops a readiness model runs, each on a thread of its own.
     pub workers: usize,
     /// How many threads the model `pool` has for each address.
@@ -42,6 +44,7 @@ impl Default for Config {
             model: "epoll".into(),
             access_log: AccessLog::Combined,
             max_connections: None,
+            max_per_ip: None,
             workers: 1,
             threads: 64,
             max_children: 40,

@@ -6,7 +6,7 @@ use crate::model::{self, Answering, Limits, Listening, MODELS, ModelRow};
 use crate::model::{Serving, Share, SignalSender, Signals};
 use crate::net::{Address, Bound, DatagramSocket, Listener, SocketFile};
 use crate::observe::LogFile;
-use crate::service::{self, Datagrams, Service};
+use crate::service::{self, Census, Datagrams, Service};
 use crate::session::Counters;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
@@ -146,10 +146,15 @@ impl Builder {
                 log,
             });
         }
-        let services = self.services.iter();
-        let services: Vec<_> = services
-            .map(|making| make_for_each(making, &config, model))
-            .collect::<Result<_, _>>()?;
+        let census = config.max_per_ip.map(Census::new);
+        let mut services = Vec::new();
+        for making in &self.services {
+            let mut each = make_for_each(making, &config, model)?;
+            if let Some(census) = &census {
+                each = each.into_iter().map(|one| census.limit(one)).collect();
+            }
+            services.push(each);
+        }
         let mut places = Vec::new();
         for Wanted { address, service } in &self.wanted {
             let label = &self.services[*service].label;
@@ -479,6 +484,7 @@ fn max_connections(config: &Config, descriptors: usize) -> usize {
 fn summary(model: &str, counters: &Counters, time: Duration, cpu: Duration) -> Vec<String> {
     let Counters {
         connections,
+        turned_away,
         requests,
         received,
         sent,
@@ -501,13 +507,17 @@ fn summary(model: &str, counters: &Counters, time: Duration, cpu: Duration) -> V
     let cpu = cpu.as_secs_f64();
     let time = time.as_secs_f64();
     let calls = counters.system_calls();
+    let turned_away = match turned_away {
+        0 => String::new(),
+        _ => format!(" ({turned_away} of them refused)"),
+    };
     let per_request = match requests {
         0 => String::new(),
         _ => format!(", {:.2} per request", calls as f64 / *requests as f64),
     };
     let mut lines = vec![
         format!(
-            "served {requests} requests on {connections} connections in {time:.1} s: \
+            "served {requests} requests on {connections} connections{turned_away} in {time:.1} s: \
              {sent} bytes sent, {received} received, {cpu:.3} s of CPU time"
         ),
         format!(

@@ -24,6 +24,8 @@ mod http;
 mod inherited;
 #[path = "wire/models.rs"]
 mod models;
+#[path = "wire/per_ip.rs"]
+mod per_ip;
 #[path = "wire/process.rs"]
 mod process;
 #[path = "wire/representation.rs"]

@@ -7,6 +7,10 @@ mod chat;
 mod daytime;
 mod echo;
 pub mod http;
+mod per_address;
+mod refused;
+
+pub use per_address::Census;
 
 use crate::config::{Config, StartError};
 use crate::session::{Session, Time};
