@@ -1,6 +1,6 @@
 //! From a configuration to a running server.
 
-use crate::config::{AccessLog, Config, Confinement, StartError};
+use crate::config::{AccessLog, Config, Confinement, StartError, TrustedProxies};
 use crate::confine::{self, Account, Needs};
 use crate::model::{self, Answering, Limits, Listening, MODELS, ModelRow};
 use crate::model::{Serving, Share, SignalSender, Signals};
@@ -146,14 +146,12 @@ impl Builder {
                 log,
             });
         }
-        let census = config.max_per_ip.map(Census::new);
+        let guards = Guards::new(&config, model)?;
         let mut services = Vec::new();
         for making in &self.services {
-            let mut each = make_for_each(making, &config, model)?;
-            if let Some(census) = &census {
-                each = each.into_iter().map(|one| census.limit(one)).collect();
-            }
-            services.push(each);
+            let each = make_for_each(making, &config, model)?.into_iter();
+            let guarded = each.map(|service| guards.put_before(service));
+            services.push(guarded.collect::<Result<Vec<_>, _>>()?);
         }
         let mut places = Vec::new();
         for Wanted { address, service } in &self.wanted {
@@ -319,6 +317,47 @@ fn become_user(
     log::info!("runs as {name} (user {uid}, group {gid})");
     confine::look_at(needs)
         .map_err(|error| StartError(format!("{name} cannot read what is to be served: {error}")))
+}
+
+/// What stands before every service, where that is asked for.
+struct Guards {
+    census: Option<Arc<Census>>,
+    proxies: Option<Arc<TrustedProxies>>,
+}
+
+impl Guards {
+    fn new(config: &Config, model: &ModelRow) -> Result<Guards, StartError> {
+        if config.max_per_ip.is_some()
+            && config.proxies.is_some()
+            && let Some(why) = model.apart
+        {
+            return Err(StartError(format!(
+                "connections of clients behind a proxy cannot be counted with --model {}: {why}; \
+                 leave out --max-per-ip, or take another model",
+                model.name
+            )));
+        }
+        Ok(Guards {
+            census: config.max_per_ip.map(Census::new),
+            proxies: config.proxies.clone().map(Arc::new),
+        })
+    }
+
+    /// The client is known once its proxy has said who it is, and counted then.
+    fn put_before(&self, mut service: Arc<dyn Service>) -> Result<Arc<dyn Service>, StartError> {
+        if let Some(census) = &self.census {
+            service = census.limit(service);
+        }
+        match &self.proxies {
+            // Whoever connects must be within hearing before it is known who that is.
+            Some(_) if service.is_shared() => Err(StartError(format!(
+                "{} cannot be served with --proxy-protocol",
+                service.name()
+            ))),
+            Some(proxies) => Ok(service::behind(proxies, service)),
+            None => Ok(service),
+        }
+    }
 }
 
 /// A service for each loop: one of its own, unless its conversations hear each other.

@@ -44,6 +44,7 @@ const WORDS: &[(&str, &[&str])] = &[
     ),
     ("SystemTime::now", &["model/clock.rs"]),
     ("landlock::", &["confine/"]),
+    ("ppp::", &["service/proxied.rs"]),
     ("std::fs", &[]),
     ("std::thread", &["model/"]),
     ("TcpStream", &[]),

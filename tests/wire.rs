@@ -28,6 +28,8 @@ mod models;
 mod per_ip;
 #[path = "wire/process.rs"]
 mod process;
+#[path = "wire/proxied.rs"]
+mod proxied;
 #[path = "wire/representation.rs"]
 mod representation;
 #[path = "wire/unix.rs"]

@@ -8,9 +8,11 @@ mod daytime;
 mod echo;
 pub mod http;
 mod per_address;
+mod proxied;
 mod refused;
 
 pub use per_address::Census;
+pub use proxied::behind;
 
 use crate::config::{Config, StartError};
 use crate::session::{Session, Time};
