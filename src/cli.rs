@@ -1,6 +1,8 @@
 //! The options, as a user writes them, and what they come to.
 
-use crate::config::{AccessLog, Config, Http, Listen, MAX_HEADERS, Timeouts};
+use crate::config::{
+    AccessLog, Config, Confinement, Http, Listen, MAX_HEADERS, Timeouts, TrustedProxies,
+};
 use crate::http1::{LARGEST_HEAD, is_own_field};
 use crate::model::{self, MODELS, ModelRow};
 use crate::net::{Address, Inherited};
@@ -8,7 +10,9 @@ use crate::service::{self, SERVICES};
 use bytesize::ByteSize;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{CommandFactory, Parser, error::ErrorKind};
+use ipnet::IpNet;
 use log::LevelFilter;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -34,6 +38,14 @@ struct Options {
     /// The permissions of sockets in the file system
     #[arg(long, value_name = "OCTAL", default_value = "0660", value_parser = file_mode)]
     unix_mode: u32,
+
+    /// Who root becomes once it listens
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+
+    /// Leave the process able to open what its user may: no Landlock
+    #[arg(long)]
+    no_sandbox: bool,
 
     /// How to wait for connections
     #[arg(long, value_name = "NAME", default_value_t = Config::default().model, value_parser = models())]
@@ -66,6 +78,20 @@ struct Options {
     /// How many connections there may be at once; more wait to be accepted [default: what the limit of open files allows]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_connections: Option<u32>,
+
+    /// How many connections there may be from one address, or from one /64 of IPv6; others are closed at once
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_per_ip: Option<u32>,
+
+    /// Connections come from proxies, each with a header that says who the client is: the PROXY protocol, version 1 or 2
+    #[arg(long, requires = "trusted_proxies")]
+    proxy_protocol: bool,
+
+    /// Whose PROXY headers count: an address, a network such as 10.0.0.0/8, or `unix` for whoever may connect to a socket
+    /// in the file system; may be given more than once. Others are closed
+    #[arg(long = "trusted-proxy", id = "trusted_proxies", value_name = "CIDR", requires = "proxy_protocol",
+        value_parser = trusted_proxy)]
+    trusted_proxies: Vec<TrustedProxy>,
 
     /// The longest request head
     #[arg(long, value_name = "SIZE", default_value = "16KiB", value_parser = head_size)]
@@ -132,11 +158,20 @@ struct Options {
     drain_timeout: Duration,
 }
 
+/// One that is trusted with the PROXY protocol.
+#[derive(Clone, Debug)]
+enum TrustedProxy {
+    Network(IpNet),
+    Unix,
+}
+
 /// What the command line asks for.
 #[derive(Debug)]
 pub struct Command {
     /// What to serve, and how.
     pub config: Config,
+    /// What to give up before serving.
+    pub confinement: Confinement,
     /// How much to say.
     pub log_level: LevelFilter,
 }
@@ -169,6 +204,10 @@ pub fn parse(
             access_log: options.access_log,
             access_log_file: options.access_log_file,
             max_connections: options.max_connections.map(|number| number as usize),
+            max_per_ip: options.max_per_ip.map(|number| number as usize),
+            proxies: options
+                .proxy_protocol
+                .then(|| trusted(&options.trusted_proxies)),
             workers: number(options.workers, default.workers),
             threads: number(options.threads, default.threads),
             max_children: number(options.max_children, default.max_children),
@@ -180,6 +219,10 @@ pub fn parse(
                 drain: options.drain_timeout,
                 ..Timeouts::default()
             },
+        },
+        confinement: Confinement {
+            user: options.user,
+            sandbox: !options.no_sandbox,
         },
         log_level: options.log_level,
     })
@@ -388,6 +431,31 @@ fn error_page(text: &str) -> Result<(u16, String), String> {
     }
 }
 
+fn trusted_proxy(text: &str) -> Result<TrustedProxy, String> {
+    if text == "unix" {
+        return Ok(TrustedProxy::Unix);
+    }
+    let network = text.parse::<IpNet>().ok();
+    let network = network.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    let network = network.map(TrustedProxy::Network);
+    network.ok_or_else(|| {
+        "expected an address, a network such as 10.0.0.0/8 or 2001:db8::/32, or unix".into()
+    })
+}
+
+fn trusted(given: &[TrustedProxy]) -> TrustedProxies {
+    let networks = given.iter().filter_map(|proxy| match proxy {
+        TrustedProxy::Network(network) => Some(*network),
+        TrustedProxy::Unix => None,
+    });
+    TrustedProxies {
+        networks: networks.collect(),
+        unix: given
+            .iter()
+            .any(|proxy| matches!(proxy, TrustedProxy::Unix)),
+    }
+}
+
 fn levels() -> impl TypedValueParser<Value = LevelFilter> {
     let names = ["off", "error", "warn", "info", "debug", "trace"];
     PossibleValuesParser::new(names).try_map(|name| name.parse::<LevelFilter>())
@@ -476,6 +544,13 @@ mod tests {
                 "[possible values: off, common, combined, timed, json]",
             ),
             ("--access-log off --access-log-file x", "means nothing"),
+            ("--proxy-protocol", "--trusted-proxy"),
+            ("--trusted-proxy ::1", "--proxy-protocol"),
+            (
+                "--proxy-protocol --trusted-proxy localhost",
+                "a network such as 10.0.0.0/8",
+            ),
+            ("--max-per-ip 0", "is not in 1.."),
             ("--max-head 1MiB", "from 256 to 32768"),
             ("--max-body lots", "such as 16KiB"),
             ("--header X", "expected `Name: value`"),

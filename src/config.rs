@@ -1,6 +1,8 @@
 //! What the server is told to do: checked once, read-only from then on.
 
 use crate::net::Address;
+use ipnet::IpNet;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,6 +25,10 @@ pub struct Config {
     pub access_log_file: Option<PathBuf>,
     /// How many connections there may be at once; as many as descriptors allow if it is not said.
     pub max_connections: Option<usize>,
+    /// How many connections there may be from one IPv4 address or one /64 of IPv6; any number if it is not said.
+    pub max_per_ip: Option<usize>,
+    /// Every connection comes from one of these, which says whose it is in the PROXY protocol; `None` if none does.
+    pub proxies: Option<TrustedProxies>,
     /// How many loops a readiness model runs, each on a thread of its own.
     pub workers: usize,
     /// How many threads the model `pool` has for each address.
@@ -45,6 +51,8 @@ impl Default for Config {
             access_log: AccessLog::Combined,
             access_log_file: None,
             max_connections: None,
+            max_per_ip: None,
+            proxies: None,
             workers: 1,
             threads: 64,
             max_children: 40,
@@ -100,6 +108,34 @@ impl Default for Http {
             cache_files: 1024,
         }
     }
+}
+
+/// Proxies whose word on who their clients are is taken.
+#[derive(Clone, Debug, Default)]
+pub struct TrustedProxies {
+    /// Those with an address in one of these networks.
+    pub networks: Vec<IpNet>,
+    /// Those that connect to a socket in the file system.
+    pub unix: bool,
+}
+
+impl TrustedProxies {
+    /// True if whoever connects from this address is one of them. Without an address it is somebody in the file system.
+    pub fn include(&self, peer: Option<IpAddr>) -> bool {
+        match peer {
+            Some(peer) => self.networks.iter().any(|network| network.contains(&peer)),
+            None => self.unix,
+        }
+    }
+}
+
+/// What the process gives up before it serves.
+#[derive(Clone, Debug)]
+pub struct Confinement {
+    /// Whom root becomes, once it listens.
+    pub user: Option<String>,
+    /// Whatever is not needed is closed off by the kernel.
+    pub sandbox: bool,
 }
 
 /// A service and an address for it.

@@ -13,6 +13,7 @@
 //! | [`http1`] | the grammar of HTTP/1.1; pure |
 //! | [`files`] | the document root |
 //! | [`observe`] | access log |
+//! | [`confine`] | what a process gives up before it serves |
 //! | [`config`] | what the server is told to do |
 //! | [`net`] | sockets |
 //!
@@ -25,6 +26,7 @@ pub use session::{Context, Session, Timeout, Wait};
 
 pub mod cli;
 pub mod config;
+pub mod confine;
 pub mod files;
 pub mod http1;
 pub mod model;

@@ -2,7 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-use evserve::{cli, net, observe, server::Server};
+use evserve::cli::{self, Command};
+use evserve::{net, observe, server::Server};
+use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -13,11 +15,16 @@ fn main() -> ExitCode {
     };
     let command = cli::parse(std::env::args_os(), inherited).unwrap_or_else(|error| error.exit());
     observe::start_operator_log(command.log_level);
-    let result = Server::start(&command.config).map_err(|error| error.to_string());
-    match result.and_then(|server| server.run().map_err(|error| error.to_string())) {
+    match serve(&command) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(message) => fail(&message),
+        Err(error) => fail(&error.to_string()),
     }
+}
+
+fn serve(command: &Command) -> Result<(), Box<dyn Error>> {
+    let server = Server::start(&command.config)?;
+    server.confine(&command.confinement)?;
+    Ok(server.run()?)
 }
 
 fn fail(message: &str) -> ExitCode {

@@ -2,12 +2,13 @@
 
 mod report;
 
-use crate::config::{AccessLog, Config, StartError};
+use crate::config::{AccessLog, Config, Confinement, StartError, TrustedProxies};
+use crate::confine::{self, Account, Needs};
 use crate::model::{self, Answering, Limits, Listening, MODELS, ModelRow};
 use crate::model::{Serving, Share, SignalSender, Signals};
-use crate::net::{Address, Bound, DatagramSocket, Listener};
+use crate::net::{Address, Bound, DatagramSocket, Listener, SocketFile};
 use crate::observe::LogFile;
-use crate::service::{self, Datagrams, Service};
+use crate::service::{self, Census, Datagrams, Service};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -145,10 +146,13 @@ impl Builder {
                 log: access_log(&config)?,
             });
         }
-        let services = self.services.iter();
-        let services: Vec<_> = services
-            .map(|making| make_for_each(making, &config, model))
-            .collect::<Result<_, _>>()?;
+        let guards = Guards::new(&config, model)?;
+        let mut services = Vec::new();
+        for making in &self.services {
+            let each = make_for_each(making, &config, model)?.into_iter();
+            let guarded = each.map(|service| guards.put_before(service));
+            services.push(guarded.collect::<Result<Vec<_>, _>>()?);
+        }
         let mut places = Vec::new();
         for Wanted { address, service } in &self.wanted {
             let label = &self.services[*service].label;
@@ -241,6 +245,51 @@ impl Server {
         Ok(Handle(senders.collect::<io::Result<_>>()?))
     }
 
+    /// Gives up what the process does not need to [`run`](Server::run): root's rights, if a user is named; with a
+    /// sandbox, everything in the file system but what the services read, and TCP connections of its own. Says at level
+    /// info what was given up.
+    ///
+    /// This is for programs that do nothing but serve. It holds for the whole process and for good; nothing else in this
+    /// library does it.
+    ///
+    /// # Errors
+    /// A sentence about what could not be given up, or could not be read any more. Part of it may be gone by then.
+    pub fn confine(&self, confinement: &Confinement) -> Result<(), StartError> {
+        confine::require_single_thread()?;
+        let shares = &self.serving.shares;
+        let listening = || shares.iter().flat_map(|share| &share.listening);
+        let answering = shares.iter().flat_map(|share| &share.answering);
+        let of_listeners = listening().filter_map(|one| one.listener.file());
+        let mut sockets = answering.clone().map(|one| one.socket.bound());
+        let abstract_sockets = sockets.any(|bound| matches!(bound, Bound::UnixDatagram(_)));
+        let of_sockets = answering.filter_map(|one| one.socket.file());
+        let files: Vec<&SocketFile> = of_listeners.chain(of_sockets).collect();
+        let needs = Needs {
+            read_below: listening()
+                .flat_map(|one| one.service.directories())
+                .collect(),
+            remove_in: files.iter().map(|file| file.directory()).collect(),
+            write_in: shares
+                .iter()
+                .filter_map(|one| one.log.directory())
+                .collect(),
+            abstract_sockets,
+        };
+        let was_root = confine::is_root();
+        if let Some(name) = &confinement.user {
+            become_user(&Account::find(name)?, &files, &needs)?;
+        }
+        confine::give_up_privileges(was_root)
+            .map_err(|error| StartError(format!("cannot give up privileges: {error}")))?;
+        if confinement.sandbox {
+            confine::sandbox(&needs);
+        } else {
+            log::warn!("no sandbox, as --no-sandbox says: this process can do what its user can");
+        }
+        confine::look_at(&needs)
+            .map_err(|error| StartError(format!("what is served cannot be read: {error}")))
+    }
+
     /// Serves until SIGINT, SIGTERM or a [`Handle`] ends it. Says at level info what was done.
     ///
     /// # Errors
@@ -257,6 +306,66 @@ impl Server {
             cpu,
         ));
         Ok(())
+    }
+}
+
+/// From root to a user, to whom the sockets' files belong from then on: it is the one to remove them.
+fn become_user(
+    account: &Account,
+    files: &[&SocketFile],
+    needs: &Needs<'_>,
+) -> Result<(), StartError> {
+    let Account { name, uid, gid } = account;
+    files
+        .iter()
+        .try_for_each(|file| file.give_to(*uid, *gid))
+        .map_err(|error| StartError(format!("cannot give a socket to {name}: {error}")))?;
+    account
+        .assume()
+        .map_err(|error| StartError(format!("cannot become {name}: {error}")))?;
+    log::info!("runs as {name} (user {uid}, group {gid})");
+    confine::look_at(needs)
+        .map_err(|error| StartError(format!("{name} cannot read what is to be served: {error}")))
+}
+
+/// What stands before every service, where that is asked for.
+struct Guards {
+    census: Option<Arc<Census>>,
+    proxies: Option<Arc<TrustedProxies>>,
+}
+
+impl Guards {
+    fn new(config: &Config, model: &ModelRow) -> Result<Guards, StartError> {
+        if config.max_per_ip.is_some()
+            && config.proxies.is_some()
+            && let Some(why) = model.apart
+        {
+            return Err(StartError(format!(
+                "connections of clients behind a proxy cannot be counted with --model {}: {why}; \
+                 leave out --max-per-ip, or take another model",
+                model.name
+            )));
+        }
+        Ok(Guards {
+            census: config.max_per_ip.map(Census::new),
+            proxies: config.proxies.clone().map(Arc::new),
+        })
+    }
+
+    /// The client is known once its proxy has said who it is, and counted then.
+    fn put_before(&self, mut service: Arc<dyn Service>) -> Result<Arc<dyn Service>, StartError> {
+        if let Some(census) = &self.census {
+            service = census.limit(service);
+        }
+        match &self.proxies {
+            // Whoever connects must be within hearing before it is known who that is.
+            Some(_) if service.is_shared() => Err(StartError(format!(
+                "{} cannot be served with --proxy-protocol",
+                service.name()
+            ))),
+            Some(proxies) => Ok(service::behind(proxies, service)),
+            None => Ok(service),
+        }
     }
 }
 

@@ -4,38 +4,16 @@
 
 mod common;
 
-use common::{Client, on_every_model};
+use common::{Client, example, on_every_model};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Once;
 
 struct Example(Child, SocketAddr);
 
-/// `cargo test --test examples` alone would build none of them.
-fn build() {
-    static BUILT: Once = Once::new();
-    BUILT.call_once(|| {
-        let mut command = Command::new(env!("CARGO"));
-        command.args(["build", "--quiet", "--locked", "--examples"]);
-        if !cfg!(debug_assertions) {
-            command.arg("--release");
-        }
-        assert!(command.status().expect("cargo is there").success());
-    });
-}
-
 impl Example {
     fn start(name: &str, arguments: &[&str]) -> Example {
-        build();
-        let program = Path::new(env!("CARGO_BIN_EXE_evserve"));
-        let program = program
-            .parent()
-            .expect("a directory")
-            .join("examples")
-            .join(name);
-        let mut child = Command::new(program)
+        let mut child = Command::new(example(name))
             .args(arguments)
             .stdout(Stdio::piped())
             .spawn()

@@ -14,6 +14,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("http1", &[]),
     ("files", &[]),
     ("observe", &["config"]),
+    ("confine", &["config"]),
     (
         "service",
         &["session", "http1", "files", "config", "observe"],
@@ -25,7 +26,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     (
         "server",
-        &["model", "service", "session", "net", "config", "observe"],
+        &[
+            "model", "service", "session", "net", "config", "observe", "confine",
+        ],
     ),
     ("cli", &["model", "service", "http1", "net", "config"]),
     ("main", &["cli", "server", "observe", "net"]),
@@ -40,6 +43,8 @@ const WORDS: &[(&str, &[&str])] = &[
         &["model/", "observe/log_file.rs", "server.rs"],
     ),
     ("SystemTime::now", &["model/clock.rs"]),
+    ("landlock::", &["confine/"]),
+    ("ppp::", &["service/proxied.rs"]),
     ("std::fs", &[]),
     ("std::thread", &["model/"]),
     ("TcpStream", &[]),
@@ -49,6 +54,7 @@ const WORDS: &[(&str, &[&str])] = &[
         "rustix::",
         &[
             "net/",
+            "confine/",
             "files/",
             "model/",
             "observe/",

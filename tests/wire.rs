@@ -10,6 +10,8 @@ mod access_log;
 mod cache;
 #[path = "wire/chat.rs"]
 mod chat;
+#[path = "wire/confine.rs"]
+mod confine;
 #[path = "wire/datagrams.rs"]
 mod datagrams;
 #[path = "wire/daytime.rs"]
@@ -24,8 +26,12 @@ mod http;
 mod inherited;
 #[path = "wire/models.rs"]
 mod models;
+#[path = "wire/per_ip.rs"]
+mod per_ip;
 #[path = "wire/process.rs"]
 mod process;
+#[path = "wire/proxied.rs"]
+mod proxied;
 #[path = "wire/representation.rs"]
 mod representation;
 #[path = "wire/unix.rs"]

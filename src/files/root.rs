@@ -146,7 +146,7 @@ impl Root {
     }
 
     /// The root itself, which cannot be read through this.
-    pub(super) fn directory(&self) -> BorrowedFd<'_> {
+    pub fn directory(&self) -> BorrowedFd<'_> {
         self.directory.as_fd()
     }
 

@@ -8,12 +8,11 @@
 use super::clock::Clock;
 use super::conversation::{Desk, Presence};
 use super::responder::{Responder, SHARE};
-use super::{Answering, Limits, Listening, Serving, Share, Signals, reopen};
+use super::{Answering, Limits, Listening, Serving, Share, Signals, contain, reopen};
 use crate::config::Timeouts;
 use crate::net::AcceptError;
 use crate::observe::LogFile;
-use crate::service::Service;
-use crate::session::{Counters, Worker};
+use crate::session::{Connection, Counters, Session, Wait, Worker};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{ForkResult, fork};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -22,7 +21,6 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::net::{recv, send, socketpair};
 use rustix::process::{Pid, WaitOptions, WaitStatus, kill_process, waitpid};
 use std::io;
-use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -72,7 +70,7 @@ struct Parent {
     reopen: Arc<AtomicBool>,
     max_children: usize,
     timeouts: Timeouts,
-    children: Vec<Pid>,
+    children: Vec<Child>,
     /// What the children did, as they say themselves when they end: one message each.
     reports: OwnedFd,
     /// Their side of it.
@@ -86,6 +84,14 @@ struct Parent {
     end: Option<Instant>,
     /// That has happened.
     is_cut_off: bool,
+}
+
+/// A process that serves a connection.
+struct Child {
+    id: Pid,
+    /// As it was when the process began, which has its own. What it counts for, it counts for as long as that lives.
+    #[allow(dead_code, reason = "it is only kept")]
+    session: Box<dyn Session>,
 }
 
 impl Parent {
@@ -196,10 +202,15 @@ impl Parent {
         match listening.listener.accept(SocketFlags::empty()) {
             Ok((socket, peer)) => {
                 let peer = peer.map(|peer| peer.ip().to_canonical());
-                let service = listening.service.clone();
                 self.counters.connections += 1;
                 self.counters.others += 1;
-                if let Err(errno) = self.fork(&socket, peer, &service) {
+                let Some(session) = contain(|| listening.service.session(peer)) else {
+                    return log::error!("a session panicked before it had begun");
+                };
+                if session.waits_for() == Wait::Abort {
+                    return self.refuse(session);
+                }
+                if let Err(errno) = self.fork(&socket, session) {
                     self.pause(&format!(
                         "a connection is closed, for fork(2) failed: {errno}"
                     ));
@@ -224,18 +235,19 @@ impl Parent {
         }
     }
 
+    /// Whoever is not let in gets no process.
+    fn refuse(&mut self, session: Box<dyn Session>) {
+        self.clock.read(&mut self.worker.time);
+        Connection::open(session, &mut self.worker).close(&mut self.worker);
+    }
+
     fn pause(&mut self, why: &str) {
         log::warn!("{why}");
         self.accept_again = Some(Instant::now() + PAUSE);
     }
 
     /// Starts the process that serves this connection.
-    fn fork(
-        &mut self,
-        socket: &OwnedFd,
-        peer: Option<IpAddr>,
-        service: &Arc<dyn Service>,
-    ) -> nix::Result<()> {
+    fn fork(&mut self, socket: &OwnedFd, session: Box<dyn Session>) -> nix::Result<()> {
         // A signal between fork and the child's own handlers would be told to the parent's.
         let held_back = SigSet::from_iter([
             Signal::SIGINT,
@@ -261,12 +273,13 @@ impl Parent {
                 let flags = [&stopping, &presence.cut_off, &self.reopen];
                 let heard = hear_the_parent(flags, parent).is_ok();
                 if heard && held_back.thread_unblock().is_ok() {
-                    self.converse(socket, peer, service, &stopping, &presence);
+                    self.converse(socket, session, &stopping, &presence);
                 }
                 std::process::exit(0);
             }
             Ok(ForkResult::Parent { child }) => {
-                self.children.extend(Pid::from_raw(child.as_raw()));
+                let id = Pid::from_raw(child.as_raw());
+                self.children.extend(id.map(|id| Child { id, session }));
                 held_back.thread_unblock()
             }
             Err(errno) => {
@@ -280,13 +293,12 @@ impl Parent {
     fn converse(
         &self,
         socket: &OwnedFd,
-        peer: Option<IpAddr>,
-        service: &Arc<dyn Service>,
+        session: Box<dyn Session>,
         stopping: &AtomicBool,
         presence: &Presence,
     ) {
         let mut desk = Desk::new(&self.timeouts, &self.log, stopping, false);
-        desk.converse(socket, || service.session(peer), presence);
+        desk.converse(socket, || session, presence);
         // exit(3) drops nothing.
         if let Ok(mut log) = self.log.lock() {
             log.finish();
@@ -310,10 +322,10 @@ impl Parent {
     /// Lets the children that have ended go: until then the kernel keeps their entries (zombies).
     fn reap(&mut self) {
         self.children
-            .retain(|child| match waitpid(Some(*child), WaitOptions::NOHANG) {
+            .retain(|child| match waitpid(Some(child.id), WaitOptions::NOHANG) {
                 Ok(None) | Err(Errno::INTR) => true,
                 Ok(Some((_, status))) => {
-                    say_if_it_failed(*child, status);
+                    say_if_it_failed(child.id, status);
                     false
                 }
                 Err(_) => false,
@@ -331,7 +343,7 @@ impl Parent {
     fn signal_children(&self, signal: rustix::process::Signal) {
         for child in &self.children {
             // One that has ended by itself is reaped in the next turn.
-            let _ = kill_process(*child, signal);
+            let _ = kill_process(child.id, signal);
         }
     }
 

@@ -52,7 +52,7 @@ sockopt_impl!(
 #[derive(Debug)]
 pub struct DatagramSocket {
     /// Removed with the socket, before it closes.
-    _file: Option<SocketFile>,
+    file: Option<SocketFile>,
     socket: OwnedFd,
     bound: Bound,
     /// How many lost datagrams have been told of, over all hands on the same socket.
@@ -148,7 +148,7 @@ impl DatagramSocket {
                 socket: all[0].socket.try_clone()?,
                 bound: all[0].bound.clone(),
                 told: all[0].told.clone(),
-                _file: None,
+                file: None,
             });
         }
         Ok(all)
@@ -168,7 +168,7 @@ impl DatagramSocket {
             let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
         }
         let socket = DatagramSocket {
-            _file: file,
+            file,
             socket: socket.into(),
             bound,
             told: Arc::default(),
@@ -293,6 +293,13 @@ impl DatagramSocket {
         let fd = self.socket.as_raw_fd();
         sendmsg(fd, &[IoSlice::new(bytes)], &controls, flags, Some(to))?;
         Ok(())
+    }
+}
+
+impl DatagramSocket {
+    /// Its file, if it has made one.
+    pub fn file(&self) -> Option<&SocketFile> {
+        self.file.as_ref()
     }
 }
 

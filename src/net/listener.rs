@@ -37,7 +37,7 @@ sockopt_impl!(
 #[derive(Debug)]
 pub struct Listener {
     /// Removed with the listener, before it closes: a new server must not find the file of a dead one.
-    _file: Option<SocketFile>,
+    file: Option<SocketFile>,
     socket: OwnedFd,
     bound: Bound,
     is_inherited: bool,
@@ -108,7 +108,7 @@ impl Listener {
                     socket: socket.into(),
                     bound: Bound::Unix(path.clone()),
                     is_inherited: false,
-                    _file: Some(file),
+                    file: Some(file),
                 })
             }
             Place::Udp(_) | Place::UnixDatagram(_) | Place::Inherited(..) => {
@@ -144,7 +144,7 @@ impl Listener {
                 socket: all[0].socket.try_clone()?,
                 bound: all[0].bound.clone(),
                 is_inherited: all[0].is_inherited,
-                _file: None,
+                file: None,
             });
         }
         Ok(all)
@@ -184,6 +184,11 @@ impl Listener {
     /// Where it listens.
     pub fn bound(&self) -> &Bound {
         &self.bound
+    }
+
+    /// Its file, if it has made one.
+    pub fn file(&self) -> Option<&SocketFile> {
+        self.file.as_ref()
     }
 
     /// Accepts one connection. Its socket is closed on exec; `flags` say whether it blocks.
@@ -233,7 +238,7 @@ fn listen(address: SocketAddr, share_port: bool) -> io::Result<Listener> {
         socket: socket.into(),
         bound: Bound::Tcp(address),
         is_inherited: false,
-        _file: None,
+        file: None,
     })
 }
 
@@ -248,7 +253,7 @@ fn take_over(socket: &OwnedFd, bound: &Bound) -> io::Result<Listener> {
         socket: socket.into(),
         bound: bound.clone(),
         is_inherited: true,
-        _file: None,
+        file: None,
     })
 }
 

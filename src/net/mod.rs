@@ -20,3 +20,4 @@ pub use transfer::{
     receive, receive_now, send, send_file, set_receive_timeout, set_send_timeout, shutdown_both,
     shutdown_read, shutdown_write,
 };
+pub use unix::SocketFile;

@@ -2,18 +2,25 @@
 
 use super::holder;
 use super::listener::BACKLOG;
-use rustix::fs::{FileType, FlockOperation, Mode, OFlags};
-use rustix::fs::{chmod, fchmod, flock, lstat, open, unlink};
+use rustix::fs::{AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, Stat, Uid};
+use rustix::fs::{
+    chmod, chownat, fchmod, flock, fstat, lstat, open, openat, statat, unlink, unlinkat,
+};
+use rustix::io::Errno;
 use rustix::process::{Pid, getpid};
 use socket2::{Domain, SockAddr, Socket, Type};
+use std::ffi::OsString;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// The file of a socket that is bound. Dropping this removes it, unless something else has taken its place.
 #[derive(Debug)]
-pub(super) struct SocketFile {
+pub struct SocketFile {
     path: PathBuf,
+    /// Where it is. Open from the beginning, for a confined process can open nothing at its end.
+    directory: OwnedFd,
+    name: OsString,
     identity: (u64, u64),
     /// A forked process has a copy of this, and must leave the file alone.
     owner: Pid,
@@ -25,9 +32,9 @@ pub(super) struct SocketFile {
 /// # Errors
 /// Those of bind(2) and listen(2). If somebody answers there it is said who.
 pub(super) fn listen(path: &Path, mode: u32) -> io::Result<(Socket, SocketFile)> {
-    let _locked = lock_directory(path);
     let (socket, file) = bind(path, mode, Type::STREAM)?;
     socket.listen(BACKLOG)?;
+    unlock(&file.directory);
     Ok((socket, file))
 }
 
@@ -36,16 +43,21 @@ pub(super) fn listen(path: &Path, mode: u32) -> io::Result<(Socket, SocketFile)>
 /// # Errors
 /// Those of bind(2). If somebody answers there it is said who, if that is known.
 pub(super) fn bind_datagram(path: &Path, mode: u32) -> io::Result<(Socket, SocketFile)> {
-    let _locked = lock_directory(path);
-    bind(path, mode, Type::DGRAM)
+    let (socket, file) = bind(path, mode, Type::DGRAM)?;
+    unlock(&file.directory);
+    Ok((socket, file))
 }
 
+/// Leaves the directory locked, for it is not over yet.
 fn bind(path: &Path, mode: u32, kind: Type) -> io::Result<(Socket, SocketFile)> {
     let address = SockAddr::unix(path)?;
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let socket = Socket::new(Domain::UNIX, kind, None)?;
     socket.set_nonblocking(true)?;
     // The file begins with the socket's mode, less the umask: nobody slips in before it has the one that is wanted.
     fchmod(&socket, Mode::from_raw_mode(mode))?;
+    let directory = open_directory(path)?;
+    lock(&directory);
     match socket.bind(&address) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             remove_stale(path, &address, kind)?;
@@ -53,24 +65,38 @@ fn bind(path: &Path, mode: u32, kind: Type) -> io::Result<(Socket, SocketFile)> 
         }
         result => result?,
     }
-    let stat = lstat(path)?;
     let file = SocketFile {
-        path: path.into(),
-        identity: (stat.st_dev, stat.st_ino),
+        identity: identity(&lstat(path)?),
         owner: getpid(),
+        name: name.into(),
+        path: path.into(),
+        directory,
     };
     chmod(path, Mode::from_raw_mode(mode))?;
     Ok((socket, file))
 }
 
-/// Keeps other servers like this one away from the directory of a path: between its making and its listening, a socket
-/// looks as if a dead server had left it. Where there can be no lock, we go without.
-fn lock_directory(path: &Path) -> Option<OwnedFd> {
+fn open_directory(path: &Path) -> io::Result<OwnedFd> {
     let directory = path.parent().filter(|parent| *parent != Path::new(""));
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = open(directory.unwrap_or(Path::new(".")), flags, Mode::empty()).ok()?;
-    flock(&directory, FlockOperation::LockExclusive).ok()?;
-    Some(directory)
+    let directory = directory.unwrap_or(Path::new("."));
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    // One that can be written to but not read cannot be locked either.
+    let read = open(directory, flags | OFlags::RDONLY, Mode::empty());
+    Ok(read.or_else(|_| open(directory, flags | OFlags::PATH, Mode::empty()))?)
+}
+
+/// Keeps other servers like this one away from a directory: between its making and its listening, a socket looks as if a
+/// dead server had left it. Where there can be no lock, we go without.
+fn lock(directory: &OwnedFd) {
+    let _ = flock(directory, FlockOperation::LockExclusive);
+}
+
+fn unlock(directory: &OwnedFd) {
+    let _ = flock(directory, FlockOperation::Unlock);
+}
+
+fn identity(stat: &Stat) -> (u64, u64) {
+    (stat.st_dev, stat.st_ino)
 }
 
 fn remove_stale(path: &Path, address: &SockAddr, kind: Type) -> io::Result<()> {
@@ -104,21 +130,48 @@ fn peer_name(socket: &Socket) -> Option<String> {
     holder::process_name(id.as_raw_pid())
 }
 
+impl SocketFile {
+    /// The directory that it is in, and in which it is removed.
+    pub fn directory(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+
+    /// Lets a user and a group own it.
+    ///
+    /// # Errors
+    /// Those of chown(2).
+    pub fn give_to(&self, uid: u32, gid: u32) -> io::Result<()> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = openat(&self.directory, &self.name, flags, Mode::empty())?;
+        // What has taken its place must not be given away.
+        if identity(&fstat(&file)?) == self.identity {
+            let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+            chownat(&file, c"", Some(uid), Some(gid), AtFlags::EMPTY_PATH)?;
+        }
+        Ok(())
+    }
+
+    fn remove(&self) -> Result<(), Errno> {
+        match statat(&self.directory, &self.name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if identity(&stat) == self.identity => {
+                unlinkat(&self.directory, &self.name, AtFlags::empty())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if getpid() != self.owner {
             return;
         }
-        let _locked = lock_directory(&self.path);
-        let is_ours = || {
-            let stat = lstat(&self.path).ok();
-            stat.is_some_and(|stat| (stat.st_dev, stat.st_ino) == self.identity)
-        };
-        if is_ours()
-            && let Err(errno) = unlink(&self.path)
-        {
+        lock(&self.directory);
+        if let Err(errno) = self.remove() {
             let path = self.path.display();
             log::warn!("{path} stays behind: {errno}");
         }
+        // Not left to its closing, since forked processes may have copies for a moment yet.
+        unlock(&self.directory);
     }
 }

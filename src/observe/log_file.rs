@@ -1,10 +1,11 @@
 //! Where access log lines go: written without ever waiting for whoever reads them.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FileType, Mode, OFlags, fstat, open};
+use rustix::fs::{FileType, Mode, OFlags, fstat, open, openat};
 use rustix::io::{Errno, write};
+use std::ffi::OsString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -21,7 +22,7 @@ const LAST_WAIT: Duration = Duration::from_secs(1);
 pub struct LogFile {
     file: OwnedFd,
     /// Where it can be opened anew.
-    path: Option<PathBuf>,
+    place: Option<Place>,
     /// It is to be opened anew before the next line.
     reopen: Arc<AtomicBool>,
     /// Whole lines, or the rest of one, that the file has not taken yet.
@@ -32,6 +33,16 @@ pub struct LogFile {
     losing: bool,
     /// How many lines were lost since that was last said.
     lost: usize,
+}
+
+/// Where a log file is.
+#[derive(Debug)]
+struct Place {
+    /// As the user wrote it.
+    path: PathBuf,
+    /// Open from the beginning: a process that has given up most of its rights may find no way there any more.
+    directory: OwnedFd,
+    name: OsString,
 }
 
 impl LogFile {
@@ -63,13 +74,19 @@ impl LogFile {
     /// # Errors
     /// Those of open(2).
     pub fn open(path: &Path) -> io::Result<LogFile> {
-        Ok(LogFile::new(open_to_append(path)?, Some(path.into())))
+        let place = Place::of(path)?;
+        Ok(LogFile::new(place.open_to_append()?, Some(place)))
     }
 
-    fn new(file: OwnedFd, path: Option<PathBuf>) -> LogFile {
+    /// The directory in which it is, where it is opened anew and made if it is not there.
+    pub fn directory(&self) -> Option<BorrowedFd<'_>> {
+        self.place.as_ref().map(|place| place.directory.as_fd())
+    }
+
+    fn new(file: OwnedFd, place: Option<Place>) -> LogFile {
         LogFile {
             file,
-            path,
+            place,
             reopen: Arc::default(),
             pending: Vec::new(),
             within_line: false,
@@ -81,10 +98,10 @@ impl LogFile {
     /// Opens the file anew: somebody has moved it away, to be read or compressed. If that cannot be done, which is said,
     /// lines go where they went. True if it was done; what is no file cannot be opened anew.
     pub fn reopen(&mut self) -> bool {
-        let Some(path) = &self.path else {
+        let Some(place) = &self.place else {
             return false;
         };
-        match open_to_append(path) {
+        match place.open_to_append() {
             Ok(file) => {
                 self.flush();
                 self.keep_whole_lines();
@@ -92,7 +109,7 @@ impl LogFile {
                 true
             }
             Err(error) => {
-                let path = path.display();
+                let path = place.path.display();
                 log::error!(
                     "cannot open the access log {path} anew: {error}; lines go where they went"
                 );
@@ -215,11 +232,25 @@ impl LogFile {
     }
 }
 
-fn open_to_append(path: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
-    // Not blocking, for it may be a FIFO or a terminal.
-    let more = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    Ok(open(path, flags | more, Mode::from_raw_mode(0o640))?)
+impl Place {
+    fn of(path: &Path) -> io::Result<Place> {
+        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let directory = path.parent().filter(|parent| *parent != Path::new(""));
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Place {
+            directory: open(directory.unwrap_or(Path::new(".")), flags, Mode::empty())?,
+            name: name.into(),
+            path: path.into(),
+        })
+    }
+
+    fn open_to_append(&self) -> io::Result<OwnedFd> {
+        let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
+        // Not blocking, for it may be a FIFO or a terminal.
+        let more = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(0o640);
+        Ok(openat(&self.directory, &self.name, flags | more, mode)?)
+    }
 }
 
 fn count_lines(text: &[u8]) -> usize {

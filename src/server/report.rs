@@ -130,9 +130,13 @@ pub(super) fn summary(
         (counters.others, "others"),
     ]
     .map(|(number, kind)| format!("{} {kind}", grouped(number)));
+    let turned_away = match counters.turned_away {
+        0 => String::new(),
+        number => format!(" ({} of them refused)", grouped(number)),
+    };
     let mut lines = vec![
         format!(
-            "served {} requests on {} connections in {time:.1} s, {} a second",
+            "served {} requests on {} connections{turned_away} in {time:.1} s, {} a second",
             grouped(*requests),
             grouped(*connections),
             grouped(per_second)

@@ -7,6 +7,12 @@ mod chat;
 mod daytime;
 mod echo;
 pub mod http;
+mod per_address;
+mod proxied;
+mod refused;
+
+pub use per_address::Census;
+pub use proxied::behind;
 
 use crate::config::{Config, StartError};
 use crate::session::{Session, Time};
@@ -44,6 +50,12 @@ pub trait Service: Send + Sync {
 
     /// The notifier has become readable. Does not wait.
     fn notified(&self) {}
+
+    /// The directories below which it opens files while it serves: all that a process which
+    /// [confines](crate::server::Server::confine) itself can still read.
+    fn directories(&self) -> Vec<BorrowedFd<'_>> {
+        Vec::new()
+    }
 
     /// What it is called, in a word for the log.
     fn name(&self) -> &str;

@@ -99,6 +99,7 @@ impl Connection {
         match self.wait() {
             Wait::Bytes(timeout) => Action::Receive(timeout),
             Wait::Turn => Action::Proceed,
+            Wait::Abort => Action::Close,
             Wait::Close if self.farewell == Farewell::Open => Action::Close,
             Wait::Close | Wait::Linger => match self.farewell {
                 _ if self.ended => Action::Close,
@@ -227,6 +228,7 @@ impl Connection {
     /// True if the peer may still be there and reading when [`Action::Close`] is the answer.
     pub fn can_linger(&self) -> bool {
         !(self.stage == Stage::Aborted || self.ended || self.farewell == Farewell::Shut)
+            && self.wait() != Wait::Abort
     }
 
     /// The peer has said more, which nobody wants; but closing now would destroy what it has not read yet.

@@ -30,6 +30,8 @@ macro_rules! counters {
 counters! {
     /// Connections accepted.
     connections
+    /// Those of them that were closed at once: whoever made them may have no more, or none.
+    turned_away
     /// Requests answered, for protocols that have requests.
     requests
     /// Bytes received from peers.

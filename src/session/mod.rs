@@ -83,6 +83,8 @@ pub enum Wait {
     /// Nothing, but the peer may still be sending: the answer must reach it before the connection goes away
     /// (RFC 9112 section 9.6).
     Linger,
+    /// Nothing, and the peer is owed nothing: the connection goes away at once, whatever is on its way.
+    Abort,
 }
 
 /// The kinds of waiting that have an end. How long each may last is the model's knowledge, not the session's.

@@ -5,8 +5,9 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Once;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -34,6 +35,22 @@ pub fn on_every_shared_model(case: impl Fn(&'static str)) {
 /// True for the models that are a readiness loop.
 pub fn is_loop(model: &str) -> bool {
     evserve::model::find(model).is_some_and(|row| row.is_loop)
+}
+
+/// The program of an example. `cargo test` with a `--test` would build none of them.
+pub fn example(name: &str) -> PathBuf {
+    static BUILT: Once = Once::new();
+    BUILT.call_once(|| {
+        let mut command = Command::new(env!("CARGO"));
+        command.args(["build", "--quiet", "--locked", "--examples"]);
+        if !cfg!(debug_assertions) {
+            command.arg("--release");
+        }
+        assert!(command.status().expect("cargo is there").success());
+    });
+    let program = Path::new(env!("CARGO_BIN_EXE_evserve"));
+    let directory = program.parent().expect("a directory");
+    directory.join("examples").join(name)
 }
 
 /// A running evserve. Dropping it kills it.

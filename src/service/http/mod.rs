@@ -69,6 +69,10 @@ impl Service for Http {
         self.0.handler.notified();
     }
 
+    fn directories(&self) -> Vec<BorrowedFd<'_>> {
+        self.0.handler.directories()
+    }
+
     fn name(&self) -> &str {
         "http"
     }

@@ -48,6 +48,11 @@ pub trait Handler: Send + Sync {
 
     /// See [`Service::notified`](crate::service::Service::notified).
     fn notified(&self) {}
+
+    /// See [`Service::directories`](crate::service::Service::directories).
+    fn directories(&self) -> Vec<BorrowedFd<'_>> {
+        Vec::new()
+    }
 }
 
 /// An answer.

@@ -209,6 +209,10 @@ impl Handler for Site {
     fn notified(&self) {
         self.cache.notified();
     }
+
+    fn directories(&self) -> Vec<BorrowedFd<'_>> {
+        vec![self.root.directory()]
+    }
 }
 
 /// A directory is read, and its page made, slice by slice.

@@ -1,0 +1,73 @@
+//! The sandbox: Landlock (landlock(7)), which a process needs no privileges for and cannot leave again.
+
+use super::Needs;
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, LandlockStatus, PathBeneath, RestrictionStatus, Ruleset,
+    RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
+};
+
+/// The newest of the kernel's interfaces that this was tried with; of an older kernel less is asked. What later ones can
+/// refuse, such as sending datagrams, services may need.
+const NEWEST: ABI = ABI::V7;
+
+/// Refuses to this thread, and to all that it starts, whatever is not needed. Says what that came to.
+pub(super) fn restrict(needs: &Needs<'_>) -> Result<String, RulesetError> {
+    let read = AccessFs::ReadFile | AccessFs::ReadDir;
+    let readable = needs.read_below.iter().map(|fd| PathBeneath::new(fd, read));
+    let remove = AccessFs::RemoveFile;
+    let removable = needs
+        .remove_in
+        .iter()
+        .map(|fd| PathBeneath::new(fd, remove));
+    let write = AccessFs::WriteFile | AccessFs::MakeReg;
+    let writable = needs.write_in.iter().map(|fd| PathBeneath::new(fd, write));
+    let all = readable.chain(removable).chain(writable);
+    let rules = all.map(Ok::<_, RulesetError>);
+    let scopes = match needs.abstract_sockets {
+        true => Scope::Signal.into(),
+        false => Scope::from_all(NEWEST),
+    };
+    let status = Ruleset::default()
+        .handle_access(AccessFs::from_all(NEWEST))?
+        .handle_access(AccessNet::from_all(NEWEST))?
+        .scope(scopes)?
+        .create()?
+        .add_rules(rules)?
+        .restrict_self()?;
+    Ok(sentence(&status, needs))
+}
+
+fn sentence(status: &RestrictionStatus, needs: &Needs<'_>) -> String {
+    let abi = match status.landlock {
+        LandlockStatus::NotImplemented => {
+            return "no sandbox: this kernel has no Landlock, which came with Linux 5.13".into();
+        }
+        LandlockStatus::NotEnabled => {
+            return "no sandbox: this kernel has Landlock but was told not to use it (lsm=)".into();
+        }
+        LandlockStatus::Available { .. } if status.ruleset == RulesetStatus::NotEnforced => {
+            return "no sandbox: this kernel's Landlock enforces nothing of it".into();
+        }
+        LandlockStatus::Available { effective_abi, .. } => effective_abi,
+    };
+    let read = match needs.read_below.is_empty() {
+        true => "no file can be read or executed",
+        false => "only what is served can be read, nothing executed",
+    };
+    let written = match needs.write_in.is_empty() {
+        true => "nothing written",
+        false => "nothing written but in the log's directory",
+    };
+    let network = match abi < ABI::V4 {
+        true => "",
+        false => "; no TCP connection can be opened",
+    };
+    let others = match abi < ABI::V6 {
+        true => "",
+        false => "; no other process can be signalled",
+    };
+    format!(
+        "sandbox (Landlock ABI {}): {read}, {written}{network}{others}",
+        abi as i32
+    )
+}

@@ -1,0 +1,82 @@
+//! Least privilege: what a process gives up for good before it serves strangers.
+//!
+//! This room knows neither sockets nor protocols. It is handed descriptors of what will still be needed, and the kernel
+//! is told to refuse the rest. All of it holds for the calling thread and those it starts, so it comes before the first
+//! of them; and none of it can be undone, so a library never does it by itself.
+
+mod landlock;
+mod user;
+
+pub use user::{Account, is_root};
+
+use crate::config::StartError;
+use rustix::fs::{Mode, OFlags, openat, stat};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::thread::set_no_new_privs;
+use std::io;
+use std::os::fd::BorrowedFd;
+
+/// What is still done once everything else has been closed off.
+#[derive(Clone, Debug, Default)]
+pub struct Needs<'a> {
+    /// Directories below which files and directories are opened for reading.
+    pub read_below: Vec<BorrowedFd<'a>>,
+    /// Directories in which files are removed.
+    pub remove_in: Vec<BorrowedFd<'a>>,
+    /// Directories in which files are made and written to.
+    pub write_in: Vec<BorrowedFd<'a>>,
+    /// Others' abstract sockets are sent to (unix(7)), as a reply is to whoever sent a datagram from one.
+    pub abstract_sockets: bool,
+}
+
+/// Fails if there is another thread: it would keep what this one gives up.
+///
+/// # Errors
+/// A sentence for whoever wrote the program.
+pub fn require_single_thread() -> Result<(), StartError> {
+    // The directory has a link for each thread besides the two that every directory has. Without a proc(5) nobody knows.
+    match stat(c"/proc/self/task") {
+        Ok(task) if task.st_nlink > 3 => Err(StartError(
+            "a server can be confined only before any thread is started".into(),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// No program that is executed can bring back privileges (PR_SET_NO_NEW_PRIVS), and with `no_core` memory, in which
+/// others' requests and files are, is never written to a file or read by a debugger of the same user.
+///
+/// # Errors
+/// Those of prctl(2) and setrlimit(2).
+pub fn give_up_privileges(no_core: bool) -> io::Result<()> {
+    set_no_new_privs(true)?;
+    if no_core {
+        let none = Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        };
+        setrlimit(Resource::Core, none)?;
+        set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    }
+    Ok(())
+}
+
+/// Closes off everything that is not needed, as far as the kernel can, and says at level info how far that is.
+pub fn sandbox(needs: &Needs<'_>) {
+    match landlock::restrict(needs) {
+        Ok(what) => log::info!("{what}"),
+        Err(error) => log::warn!("no sandbox: {error}"),
+    }
+}
+
+/// Looks whether what must be read can be.
+///
+/// # Errors
+/// Those of open(2).
+pub fn look_at(needs: &Needs<'_>) -> io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    for directory in &needs.read_below {
+        openat(directory, c".", flags, Mode::empty())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! From root to a user who may do less.
+
+use crate::config::StartError;
+use nix::unistd::{Gid, Uid, User, geteuid, getresgid, getresuid};
+use nix::unistd::{initgroups, setresgid, setresuid};
+use std::ffi::CString;
+use std::io;
+
+/// A user of this machine.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// What it is called (passwd(5)).
+    pub name: String,
+    /// Its number.
+    pub uid: u32,
+    /// The number of its group.
+    pub gid: u32,
+}
+
+impl Account {
+    /// Finds whom root can become.
+    ///
+    /// # Errors
+    /// A sentence if there is no such user, if it is root, or if this process is not root's.
+    pub fn find(name: &str) -> Result<Account, StartError> {
+        let user = User::from_name(name)
+            .map_err(|errno| StartError(format!("cannot look up the user {name}: {errno}")))?
+            .ok_or_else(|| StartError(format!("there is no user {name}")))?;
+        if user.uid.is_root() {
+            return Err(StartError(format!(
+                "--user {name} would give up nothing; name a user who is not root"
+            )));
+        }
+        if !is_root() {
+            return Err(StartError(format!(
+                "only root can become {name}; start the program as {name} instead, without --user"
+            )));
+        }
+        Ok(Account {
+            name: user.name,
+            uid: user.uid.as_raw(),
+            gid: user.gid.as_raw(),
+        })
+    }
+
+    /// Becomes that user on all threads: its groups, and its real, effective and saved ids. With them go all
+    /// capabilities (capabilities(7)).
+    ///
+    /// # Errors
+    /// Those of initgroups(3), setresgid(2) and setresuid(2), and EPERM if there is a way back.
+    pub fn assume(&self) -> io::Result<()> {
+        let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
+        let name = CString::new(self.name.as_str())?;
+        // In this order, for whoever is not root any more cannot change groups.
+        initgroups(&name, gid)?;
+        setresgid(gid, gid, gid)?;
+        setresuid(uid, uid, uid)?;
+        let (users, groups) = (getresuid()?, getresgid()?);
+        let ids = [users.real, users.effective, users.saved];
+        let groups = [groups.real, groups.effective, groups.saved];
+        let has_gone = ids == [uid; 3] && groups == [gid; 3];
+        if !has_gone || setresuid(uid, Uid::from_raw(0), uid).is_ok() {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        Ok(())
+    }
+}
+
+/// True if this process may do everything.
+pub fn is_root() -> bool {
+    geteuid().is_root()
+}

@@ -1,0 +1,350 @@
+//! Clients behind a proxy that says who they are: the PROXY protocol, versions 1 and 2 (HAProxy's proxy-protocol.txt).
+//!
+//! A service is wrapped only where that is asked for; where it is not it costs nothing. Its sessions read the header,
+//! which comes before everything else, and only then is there a session of the service, which knows its client.
+
+use super::Service;
+use super::refused::Refusals;
+use crate::config::TrustedProxies;
+use crate::session::{Context, Session, Timeout, Wait};
+use ppp::{v1, v2};
+use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+/// The longest header of version 1, in bytes (section 2.1).
+const LONGEST_TEXT: usize = 107;
+
+/// The longest header of version 2 that is read, in bytes, of 64 KiB that could be said: proxies send some hundred.
+const LONGEST_BINARY: usize = 4096;
+
+/// What is before the length of what follows in version 2, and that length (section 2.2).
+const FIXED: usize = 16;
+
+/// The same service for clients of these proxies. Connections from anybody else are closed.
+pub fn behind(trusted: &Arc<TrustedProxies>, service: Arc<dyn Service>) -> Arc<dyn Service> {
+    Arc::new(Proxied {
+        service,
+        trusted: trusted.clone(),
+        strangers: Arc::default(),
+        malformed: Arc::default(),
+    })
+}
+
+struct Proxied {
+    service: Arc<dyn Service>,
+    trusted: Arc<TrustedProxies>,
+    strangers: Arc<Refusals>,
+    malformed: Arc<Refusals>,
+}
+
+impl Service for Proxied {
+    fn session(&self, peer: Option<IpAddr>) -> Box<dyn Session> {
+        if !self.trusted.include(peer) {
+            let why = format!(
+                "a connection from {} is closed, for it is no --trusted-proxy",
+                shown(peer)
+            );
+            return self.strangers.session(why);
+        }
+        Box::new(Client {
+            service: self.service.clone(),
+            malformed: self.malformed.clone(),
+            proxy: peer,
+            stage: Stage::Header,
+        })
+    }
+
+    fn is_shared(&self) -> bool {
+        self.service.is_shared()
+    }
+
+    fn notifier(&self) -> Option<BorrowedFd<'_>> {
+        self.service.notifier()
+    }
+
+    fn notified(&self) {
+        self.service.notified();
+    }
+
+    fn directories(&self) -> Vec<BorrowedFd<'_>> {
+        self.service.directories()
+    }
+
+    fn name(&self) -> &str {
+        self.service.name()
+    }
+
+    fn about(&self) -> String {
+        self.service.about()
+    }
+
+    fn url_scheme(&self) -> Option<&'static str> {
+        self.service.url_scheme()
+    }
+}
+
+fn shown(peer: Option<IpAddr>) -> String {
+    peer.map_or("a socket in the file system".into(), |peer| {
+        peer.to_string()
+    })
+}
+
+/// A client's conversation, once it is known who that is.
+struct Client {
+    service: Arc<dyn Service>,
+    malformed: Arc<Refusals>,
+    proxy: Option<IpAddr>,
+    stage: Stage,
+}
+
+enum Stage {
+    /// The header is awaited, or has come in part.
+    Header,
+    /// It has come; the rest is the service's.
+    Session(Box<dyn Session>),
+    /// What came was no header.
+    Refused,
+}
+
+impl Client {
+    fn read_header(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
+        match Header::parse(input) {
+            Ok(None) => 0,
+            Ok(Some(header)) => {
+                let client = header.client.map(|client| client.to_canonical());
+                let mut session = self.service.session(client.or(self.proxy));
+                session.open(cx);
+                self.stage = Stage::Session(session);
+                header.length
+            }
+            Err(Malformed) => {
+                let proxy = shown(self.proxy);
+                let why =
+                    format!("a connection from {proxy} is closed, for it has no PROXY header");
+                self.malformed.note(why, cx.worker);
+                self.stage = Stage::Refused;
+                input.len()
+            }
+        }
+    }
+
+    fn session(&mut self) -> Option<&mut dyn Session> {
+        match &mut self.stage {
+            Stage::Session(session) => Some(&mut **session),
+            Stage::Header | Stage::Refused => None,
+        }
+    }
+}
+
+impl Session for Client {
+    fn receive(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
+        match self.session() {
+            Some(session) => session.receive(input, cx),
+            None => self.read_header(input, cx),
+        }
+    }
+
+    fn end_of_input(&mut self, cx: &mut Context<'_>) {
+        if let Some(session) = self.session() {
+            session.end_of_input(cx);
+        }
+    }
+
+    fn sent(&mut self, cx: &mut Context<'_>) {
+        if let Some(session) = self.session() {
+            session.sent(cx);
+        }
+    }
+
+    fn proceed(&mut self, cx: &mut Context<'_>) {
+        if let Some(session) = self.session() {
+            session.proceed(cx);
+        }
+    }
+
+    fn timed_out(&mut self, timeout: Timeout, cx: &mut Context<'_>) {
+        if let Some(session) = self.session() {
+            session.timed_out(timeout, cx);
+        }
+    }
+
+    fn closed(&mut self, cx: &mut Context<'_>) {
+        if let Some(session) = self.session() {
+            session.closed(cx);
+        }
+    }
+
+    fn waits_for(&self) -> Wait {
+        match &self.stage {
+            Stage::Header => Wait::Bytes(Timeout::Head),
+            Stage::Session(session) => session.waits_for(),
+            Stage::Refused => Wait::Abort,
+        }
+    }
+
+    fn state(&self) -> &'static str {
+        match &self.stage {
+            Stage::Header => "reading PROXY header",
+            Stage::Session(session) => session.state(),
+            Stage::Refused => "refused",
+        }
+    }
+}
+
+/// What a header says.
+#[derive(Debug, PartialEq, Eq)]
+struct Header {
+    /// How many bytes it has.
+    length: usize,
+    /// Who is at the other side of the proxy, if it is somebody else and has an address.
+    client: Option<IpAddr>,
+}
+
+/// What came is no header, and nothing that could follow would make it one.
+#[derive(Debug, PartialEq, Eq)]
+struct Malformed;
+
+impl Header {
+    /// Reads the header that `input` begins with; `None` if it has not come to its end yet.
+    fn parse(input: &[u8]) -> Result<Option<Header>, Malformed> {
+        if begins(input, v2::PROTOCOL_PREFIX) {
+            Header::parse_binary(input)
+        } else if begins(input, v1::PROTOCOL_PREFIX.as_bytes()) {
+            Header::parse_text(input)
+        } else {
+            Err(Malformed)
+        }
+    }
+
+    fn parse_text(input: &[u8]) -> Result<Option<Header>, Malformed> {
+        let most = input.len().min(LONGEST_TEXT);
+        let Some(end) = memchr::memchr(b'\n', &input[..most]) else {
+            return match most {
+                LONGEST_TEXT => Err(Malformed),
+                _ => Ok(None),
+            };
+        };
+        let line = &input[..=end];
+        let header = v1::Header::try_from(line).map_err(|_| Malformed)?;
+        if header.header.len() != line.len() {
+            return Err(Malformed);
+        }
+        Ok(Some(Header {
+            length: line.len(),
+            client: match header.addresses {
+                v1::Addresses::Tcp4(ip) => Some(ip.source_address.into()),
+                v1::Addresses::Tcp6(ip) => Some(ip.source_address.into()),
+                v1::Addresses::Unknown => None,
+            },
+        }))
+    }
+
+    fn parse_binary(input: &[u8]) -> Result<Option<Header>, Malformed> {
+        let Some(fixed) = input.first_chunk::<FIXED>() else {
+            return Ok(None);
+        };
+        let length = FIXED + usize::from(u16::from_be_bytes([fixed[14], fixed[15]]));
+        if length > LONGEST_BINARY {
+            return Err(Malformed);
+        }
+        let Some(whole) = input.get(..length) else {
+            return Ok(None);
+        };
+        let header = v2::Header::try_from(whole).map_err(|_| Malformed)?;
+        // A proxy's own connections, such as its health checks, are its own (section 2.2, LOCAL).
+        let is_client = header.command == v2::Command::Proxy;
+        Ok(Some(Header {
+            length,
+            client: match header.addresses {
+                v2::Addresses::IPv4(ip) if is_client => Some(ip.source_address.into()),
+                v2::Addresses::IPv6(ip) if is_client => Some(ip.source_address.into()),
+                _ => None,
+            },
+        }))
+    }
+}
+
+/// True if `input` begins with `prefix`, or could once more of it is there.
+fn begins(input: &[u8], prefix: &[u8]) -> bool {
+    let length = input.len().min(prefix.len());
+    input[..length] == prefix[..length]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A header of version 2 with this command, family, and what follows.
+    fn binary(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(rest.len()).expect("short");
+        let fixed = [command, family];
+        [v2::PROTOCOL_PREFIX, &fixed, &length.to_be_bytes(), rest].concat()
+    }
+
+    const IPV4: [u8; 12] = [192, 0, 2, 7, 10, 0, 0, 1, 1, 2, 0, 80];
+
+    #[test]
+    fn each_header_at_each_split() {
+        let four = Some(IpAddr::from([192, 0, 2, 7]));
+        let six: Option<IpAddr> = "2001:db8::7".parse().ok();
+        let mut ipv6 = [0; 36];
+        ipv6[..4].copy_from_slice(&[0x20, 0x01, 0x0d, 0xb8]);
+        ipv6[15] = 7;
+        let with_extensions = [&IPV4[..], &[4, 0, 3, b'a', b'b', b'c']].concat();
+        let text = |line: &str| format!("{line}\r\n").into_bytes();
+        let longest = format!("PROXY UNKNOWN {}", "f".repeat(91));
+        let cases = [
+            (text("PROXY TCP4 192.0.2.7 10.0.0.1 258 80"), four),
+            (text("PROXY TCP6 2001:db8::7 ::1 1 65535"), six),
+            (text("PROXY UNKNOWN"), None),
+            (text("PROXY UNKNOWN what ever"), None),
+            (text(&longest), None),
+            (binary(0x21, 0x11, &IPV4), four),
+            (binary(0x21, 0x11, &with_extensions), four),
+            (binary(0x21, 0x21, &ipv6), six),
+            (binary(0x20, 0x00, &[]), None),
+            (binary(0x20, 0x11, &IPV4), None),
+            (binary(0x21, 0x00, b"anything"), None),
+            (binary(0x21, 0x31, &[0; 216]), None),
+        ];
+        for (bytes, client) in cases {
+            let length = bytes.len();
+            for end in 0..length {
+                assert_eq!(Header::parse(&bytes[..end]), Ok(None), "{bytes:?} to {end}");
+            }
+            let header = Ok(Some(Header { length, client }));
+            assert_eq!(Header::parse(&bytes), header, "{bytes:?}");
+            let more = [&bytes[..], b"\r\nGET /"].concat();
+            assert_eq!(Header::parse(&more), header, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_header_is_refused_as_soon_as_that_is_certain() {
+        let longer = format!("PROXY UNKNOWN {}", "f".repeat(93));
+        let cases: &[&[u8]] = &[
+            b"G",
+            b"PROXI",
+            b"\r\n\r\nG",
+            b"PROXY\n",
+            b"PROXY TCP4 192.0.2.7 10.0.0.1 1 80\n",
+            b"PROXY TCP4 192.0.2.7 10.0.0.1 1\r\n",
+            b"PROXY TCP4 192.0.2.7 10.0.0.1 1 65536\r\n",
+            b"PROXY TCP4 192.0.2.256 10.0.0.1 1 80\r\n",
+            b"PROXY TCP4 ::1 ::1 1 80\r\n",
+            b"PROXY UDP4 192.0.2.7 10.0.0.1 1 80\r\n",
+            b"PROXY UNKNOWN\r\r\n",
+            longer.as_bytes(),
+            &binary(0x11, 0x11, &IPV4),
+            &binary(0x22, 0x11, &IPV4),
+            &binary(0x21, 0x41, &IPV4),
+            &binary(0x21, 0x11, &IPV4[..11]),
+            &binary(0x21, 0x00, &[0; LONGEST_BINARY])[..FIXED],
+        ];
+        for bytes in cases {
+            let text = String::from_utf8_lossy(bytes);
+            assert_eq!(Header::parse(bytes), Err(Malformed), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Tries to get out of the sandbox, for the test of it: a server of one's own that confines itself as evserve does, and
+//! does at a request what an attacker would who had taken it over.
+//!
+//! escape MODEL WORKERS confined|free ROOT OUTSIDE PROCESS SOCKET
+
+use evserve::config::{Config, Confinement};
+use evserve::http1::Request;
+use evserve::service::http;
+use evserve::session::Time;
+use evserve::{Handler, Response, Server, observe};
+use log::LevelFilter;
+use rustix::process::{Pid, test_kill_process};
+use std::fs::{self, File};
+use std::io;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::BorrowedFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::path::PathBuf;
+use std::process::Command;
+use std::{env, error::Error};
+
+struct Escape<Files> {
+    files: Files,
+    root: PathBuf,
+    /// Where somebody else listens.
+    outside: String,
+    /// The id of a process that is none of the server's.
+    process: i32,
+    /// The name of an abstract socket on which that process listens (unix(7)).
+    socket: String,
+}
+
+impl<Files: Handler> Handler for Escape<Files> {
+    fn answer(&self, request: &Request<'_>, time: &Time) -> Response {
+        match request.target.path {
+            b"/try" => Response::text(self.try_all()),
+            _ => self.files.answer(request, time),
+        }
+    }
+
+    fn directories(&self) -> Vec<BorrowedFd<'_>> {
+        self.files.directories()
+    }
+}
+
+impl<Files> Escape<Files> {
+    fn try_all(&self) -> String {
+        let page = self.root.join("page");
+        let append = || File::options().append(true).open(&page);
+        let victim = Pid::from_raw(self.process).expect("a process");
+        let socket = SocketAddr::from_abstract_name(&self.socket).expect("a name");
+        let outcomes = [
+            ("read what is served", fs::read(&page).map(drop)),
+            ("read a file", File::open("/etc/passwd").map(drop)),
+            ("list a directory", fs::read_dir("/").map(drop)),
+            ("make a file", File::create(self.root.join("new")).map(drop)),
+            ("change a file", append().map(drop)),
+            ("remove a file", fs::remove_file(self.root.join("victim"))),
+            ("execute", Command::new("/bin/true").status().map(drop)),
+            ("connect", TcpStream::connect(&self.outside).map(drop)),
+            ("listen", TcpListener::bind("127.0.0.1:0").map(drop)),
+            ("signal", test_kill_process(victim).map_err(io::Error::from)),
+            ("reach", UnixStream::connect_addr(&socket).map(drop)),
+        ];
+        let lines = outcomes.map(|(what, outcome): (_, io::Result<()>)| match outcome {
+            Ok(()) => format!("{what}: done\n"),
+            Err(error) => format!("{what}: {:?}\n", error.kind()),
+        });
+        lines.concat()
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let [model, workers, how, root, outside, process, socket] = &arguments[..] else {
+        return Err("see the header".into());
+    };
+    observe::start_operator_log(LevelFilter::Info);
+    let (workers, process) = (workers.parse()?, process.parse()?);
+    let (root, outside, socket) = (PathBuf::from(root), outside.clone(), socket.clone());
+    let make = {
+        let root = root.clone();
+        move |config: &Config| {
+            let escape = Escape {
+                files: http::files(config)?,
+                root: root.clone(),
+                outside: outside.clone(),
+                socket: socket.clone(),
+                process,
+            };
+            Ok(http::service(escape, config))
+        }
+    };
+    let server = Server::builder()
+        .configure(|config| (config.root, config.workers) = (root, workers))
+        .model(model)
+        .listen("127.0.0.1:0", make)?
+        .start()?;
+    server.confine(&Confinement {
+        user: None,
+        sandbox: how == "confined",
+    })?;
+    Ok(server.run()?)
+}

@@ -1,0 +1,222 @@
+//! What the process gives up before it serves: tried with the very calls an attacker would make.
+
+use crate::common::{Evserve, example, is_loop, on_every_model};
+use std::fs::{self, Permissions, read_dir, read_to_string, write};
+use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::path::Path;
+use std::process::Command;
+use tempfile::TempDir;
+
+/// The id of the user `nobody`, who owns nothing.
+const NOBODY: u32 = 65534;
+
+/// A root that everybody may read.
+fn tree() -> TempDir {
+    let root = tempfile::tempdir().expect("a directory");
+    fs::set_permissions(root.path(), Permissions::from_mode(0o755)).expect("set");
+    write(root.path().join("page"), "page").expect("written");
+    write(root.path().join("victim"), "").expect("written");
+    write(root.path().join("large"), vec![b'x'; 400_000]).expect("written");
+    root
+}
+
+/// The program that tries to get out, as one of its models and either `confined` or `free`.
+fn escape(model: &str, how: &str, root: &Path, outside: &TcpListener, socket: &str) -> Evserve {
+    let outside = outside.local_addr().expect("bound").to_string();
+    let workers = if is_loop(model) { "2" } else { "1" };
+    let mut command = Command::new(example("escape"));
+    command.args([model, workers, how]).arg(root);
+    command.args([&outside, &std::process::id().to_string(), socket]);
+    Evserve::spawn(command, 1)
+}
+
+/// Something abstract to connect to, and its name.
+fn abstract_listener() -> (UnixListener, String) {
+    let name = format!("evserve-test-{}-{}", std::process::id(), fastrand::u64(..));
+    let address = SocketAddr::from_abstract_name(&name).expect("a name");
+    let listener = UnixListener::bind_addr(&address).expect("bound");
+    (listener, name)
+}
+
+/// The interface of this kernel's Landlock, or why there is none, as the server says it.
+fn landlock(evserve: &mut Evserve) -> Result<u32, String> {
+    let line = evserve.wait_for_log("sandbox");
+    let Some((_, rest)) = line.split_once("Landlock ABI ") else {
+        return Err(line);
+    };
+    let digits = rest.split(')').next().expect("a part");
+    Ok(digits.parse().expect("a number"))
+}
+
+#[test]
+fn nothing_gets_out_of_the_sandbox() {
+    on_every_model(|model| {
+        let (root, outside) = (tree(), TcpListener::bind("127.0.0.1:0").expect("bound"));
+        let (_listener, socket) = abstract_listener();
+        let mut confined = escape(model, "confined", root.path(), &outside, &socket);
+        let abi = match landlock(&mut confined) {
+            Ok(abi) => abi,
+            Err(why) => return eprintln!("not tested: {why}"),
+        };
+        // Several connections, so that each of several loops and threads has had some.
+        for _ in 0..8 {
+            let tried = confined.get("/try").body;
+            let tried = String::from_utf8(tried).expect("text");
+            for line in tried.lines() {
+                let (what, outcome) = line.split_once(": ").expect("an outcome");
+                let since = match what {
+                    "connect" | "listen" => 4,
+                    "signal" | "reach" => 6,
+                    _ => 1,
+                };
+                let expected = match what {
+                    "read what is served" => "done",
+                    _ => "PermissionDenied",
+                };
+                assert!(
+                    outcome == expected || abi < since,
+                    "{model}: {what}: {outcome}"
+                );
+            }
+            assert_eq!(tried.lines().count(), 11, "{tried}");
+        }
+        assert_eq!(confined.get("/page").body, b"page", "it serves on");
+        confined.stop();
+        assert!(!root.path().join("new").exists() && root.path().join("victim").exists());
+
+        let mut free = escape(model, "free", root.path(), &outside, &socket);
+        free.wait_for_log("no sandbox, as --no-sandbox says");
+        let tried = String::from_utf8(free.get("/try").body).expect("text");
+        assert_eq!(tried.matches(": done\n").count(), 11, "{model}: {tried}");
+        free.stop();
+    });
+}
+
+#[test]
+fn everything_that_is_served_is_still_served() {
+    let root = tree();
+    let directory = tempfile::tempdir().expect("a directory");
+    let link = directory.path().join("link");
+    symlink(root.path(), &link).expect("linked");
+    fs::create_dir(root.path().join("sub")).expect("made");
+    on_every_model(|model| {
+        let mut evserve = Evserve::http(model, &link, &[]);
+        evserve.wait_for_log("sandbox");
+        let page = root.path().join("sub/page");
+        write(&page, "before").expect("written");
+        for _ in 0..3 {
+            assert_eq!(evserve.get("/sub/page").body, b"before");
+        }
+        write(&page, "after that").expect("written");
+        assert_eq!(evserve.get("/sub/page").body, b"after that", "{model}");
+        assert_eq!(evserve.get("/large").body.len(), 400_000);
+        let listing = evserve.get("/sub/?format=text").body;
+        assert!(listing.starts_with(b"page"), "{model}");
+    });
+}
+
+#[test]
+fn without_a_sandbox_it_says_so() {
+    let mut evserve = Evserve::http("epoll", tree().path(), &["--no-sandbox"]);
+    let line = evserve.wait_for_log("no sandbox");
+    assert!(line.contains("WARN"), "{line}");
+}
+
+/// A line of /proc/PID/status, without its name.
+fn status(path: &Path, name: &str) -> String {
+    let status = read_to_string(path.join("status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let words = line.expect(name).split_whitespace();
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// What /proc has of all threads of a process and of its children.
+fn tasks(id: u32) -> Vec<std::path::PathBuf> {
+    let processes = read_dir("/proc").expect("proc").filter_map(Result::ok);
+    let is_ours = |path: &Path| {
+        let status = read_to_string(path.join("status")).unwrap_or_default();
+        let lines: Vec<_> = status.lines().collect();
+        lines.contains(&&*format!("Pid:\t{id}")) || lines.contains(&&*format!("PPid:\t{id}"))
+    };
+    let ours = processes.map(|entry| entry.path()).filter(|p| is_ours(p));
+    let tasks = ours.flat_map(|path| read_dir(path.join("task")).expect("it runs"));
+    tasks.map(|task| task.expect("an entry").path()).collect()
+}
+
+#[test]
+fn root_becomes_somebody_else_for_good() {
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("not tested: only root can become another user");
+    }
+    let root = tree();
+    let directory = tempfile::tempdir().expect("a directory");
+    chown(directory.path(), Some(NOBODY), None).expect("root's right");
+    let socket = directory.path().join("socket");
+    let listen = format!("unix:{}", socket.display());
+    on_every_model(|model| {
+        let options = ["--user", "nobody", "--listen", &listen];
+        let mut evserve = Evserve::http(model, root.path(), &options);
+        evserve.wait_for_log("runs as nobody (user 65534, group 65534)");
+        evserve.wait_for_log("sandbox");
+        let mut client = evserve.connect();
+        client.send("GET /page HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert_eq!(client.response().body, b"page");
+        let all = tasks(evserve.id());
+        assert!(!all.is_empty());
+        for task in all {
+            let ids = [NOBODY.to_string(), NOBODY.to_string()].join(" ");
+            let ids = format!("{ids} {ids}");
+            assert_eq!(status(&task, "Uid:"), ids, "{model}");
+            assert_eq!(status(&task, "Gid:"), ids, "{model}");
+            assert_eq!(status(&task, "Groups:"), NOBODY.to_string(), "{model}");
+            assert_eq!(status(&task, "CapPrm:"), "0".repeat(16), "{model}");
+            assert_eq!(status(&task, "NoNewPrivs:"), "1", "{model}");
+        }
+        let limits = read_to_string(format!("/proc/{}/limits", evserve.id())).expect("it runs");
+        let core = limits.lines().find(|line| line.contains("core file size"));
+        let core: Vec<_> = core.expect("a line").split_whitespace().collect();
+        assert_eq!(core[4..6], ["0", "0"], "{model}");
+        drop(client);
+        // What must be opened anew is what this user may read.
+        write(root.path().join("page"), "changed").expect("written");
+        assert_eq!(evserve.get("/page").body, b"changed", "{model}");
+        write(root.path().join("page"), "page").expect("written");
+        assert_eq!(evserve.get("/large").body.len(), 400_000);
+        let owner = fs::symlink_metadata(&socket).expect("there");
+        assert_eq!((owner.uid(), owner.gid()), (NOBODY, NOBODY));
+        UnixStream::connect(&socket).expect("it listens");
+        let log = evserve.stop().log;
+        assert!(!socket.exists(), "{model}: {log}");
+    });
+}
+
+#[test]
+fn whom_it_cannot_become_it_says() {
+    let root = tree();
+    let refusal = |user: &str, root: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_evserve"));
+        command.args(["--listen", "127.0.0.1:0", "--user", user]);
+        command.arg(root);
+        let mut evserve = Evserve::spawn(command, 0);
+        let said = evserve.wait_for_log("evserve: ");
+        assert_eq!(evserve.wait().status.code(), Some(1));
+        said
+    };
+    let said = refusal("no-such-user", root.path());
+    assert!(said.contains("there is no user no-such-user"), "{said}");
+    let said = refusal("root", root.path());
+    assert!(said.contains("would give up nothing"), "{said}");
+    if !rustix::process::geteuid().is_root() {
+        let said = refusal("nobody", root.path());
+        return assert!(said.contains("only root can become nobody"), "{said}");
+    }
+    fs::set_permissions(root.path(), Permissions::from_mode(0o700)).expect("set");
+    let said = refusal("nobody", root.path());
+    assert!(
+        said.contains("nobody cannot read what is to be served"),
+        "{said}"
+    );
+}

@@ -1,0 +1,140 @@
+//! So many connections from one address.
+
+use crate::common::{Evserve, PATIENCE, on_every_model};
+use socket2::{Domain, Socket, Type};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+/// A connection from another address of this machine.
+fn connect_from(source: [u8; 4], address: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let source = SocketAddr::from((source, 0));
+    socket.bind(&source.into()).expect("an own address");
+    socket.connect(&address.into()).expect("it listens");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    socket.into()
+}
+
+/// Whether an echo connection is served; one that is refused is closed.
+fn is_served(stream: &mut TcpStream) -> bool {
+    let gone = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
+    match stream.write_all(b"x").and_then(|()| stream.read(&mut [0])) {
+        Ok(count) => count == 1,
+        Err(error) if gone.contains(&error.kind()) => false,
+        Err(error) => panic!("neither served nor closed: {error}"),
+    }
+}
+
+#[test]
+fn whoever_has_enough_gets_no_more() {
+    on_every_model(|model| {
+        if model == "blocking" {
+            return; // There is never more than one.
+        }
+        let evserve = Evserve::echo(model, &["--max-per-ip", "2"]);
+        let address = evserve.address();
+        let connect = || TcpStream::connect(address).expect("it listens");
+        let start = Instant::now();
+        let (mut first, mut second) = (connect(), connect());
+        assert!(is_served(&mut first) && is_served(&mut second), "{model}");
+        for _ in 0..50 {
+            assert!(!is_served(&mut connect()), "{model}");
+        }
+        let seconds = start.elapsed().as_secs() as usize;
+        let mut other = connect_from([127, 0, 0, 2], address);
+        assert!(
+            is_served(&mut other),
+            "{model}: another address has its own"
+        );
+        assert!(is_served(&mut first), "{model}: who is there stays");
+        drop(first);
+        // When the server sees that, it is one less.
+        let (mut tries, end) = (0, Instant::now() + PATIENCE);
+        while !is_served(&mut connect()) {
+            tries += 1;
+            assert!(Instant::now() < end, "{model}");
+        }
+        drop((second, other));
+        let log = evserve.stop().log;
+        let said = log.matches("a connection from 127.0.0.1 is closed").count();
+        assert!((1..=seconds + 2).contains(&said), "{model}: {log}");
+        let refused = format!(
+            "on {} connections ({} of them refused)",
+            54 + tries,
+            50 + tries
+        );
+        assert!(log.contains(&refused), "{model}: {refused}: {log}");
+    });
+}
+
+/// A connection that the server has closed counts no more when its client sees that.
+#[test]
+fn who_comes_back_after_an_answer_is_let_in() {
+    on_every_model(|model| {
+        // A process is gone a moment after its connection.
+        let limit = if model == "forking" { "20" } else { "1" };
+        let root = std::path::Path::new("docs/site");
+        let evserve = Evserve::http(model, root, &["--max-per-ip", limit]);
+        for _ in 0..20 {
+            let mut client = evserve.connect();
+            client.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+            assert!(client.rest().starts_with(b"HTTP/1.1 200 OK"), "{model}");
+        }
+    });
+}
+
+#[test]
+fn loops_and_addresses_count_together() {
+    let options = ["--workers", "3", "--max-per-ip", "4", "--mode", "echo"];
+    let listen = ["--listen", "127.0.0.1:0"].repeat(2);
+    let evserve = Evserve::start("epoll", 2, &[&options[..], &listen].concat());
+    let all = evserve.addresses.iter().cycle().take(40);
+    let streams = all.map(|address| TcpStream::connect(address).expect("it listens"));
+    let mut streams: Vec<_> = streams.collect();
+    let served = streams.iter_mut().map(is_served).filter(|served| *served);
+    assert_eq!(served.count(), 4);
+}
+
+#[test]
+fn sockets_in_the_file_system_are_exempt() {
+    on_every_model(|model| {
+        if model == "blocking" {
+            return; // There is never more than one.
+        }
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("socket");
+        let listen = format!("unix:{}", path.display());
+        let options = ["--mode", "echo", "--listen", &listen, "--max-per-ip", "1"];
+        let mut evserve = Evserve::start(model, 0, &options);
+        evserve.wait_for_log(" at unix:");
+        let mut streams: Vec<_> = (0..3)
+            .map(|_| UnixStream::connect(&path).expect("it listens"))
+            .collect();
+        for stream in &mut streams {
+            stream.write_all(b"x").expect("sent");
+            stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+            assert_eq!(stream.read(&mut [0]).expect("heard"), 1, "{model}");
+        }
+    });
+}
+
+/// Whoever is refused is gone at once, and does not linger as others do to whom something is owed.
+#[test]
+fn refused_connections_do_not_pile_up() {
+    let evserve = Evserve::echo("epoll", &["--max-per-ip", "1", "--max-connections", "3"]);
+    let mut first = TcpStream::connect(evserve.address()).expect("it listens");
+    assert!(is_served(&mut first));
+    let start = Instant::now();
+    let refused: Vec<_> = (0..30)
+        .map(|_| TcpStream::connect(evserve.address()).expect("it listens"))
+        .collect();
+    for mut stream in refused {
+        assert!(!is_served(&mut stream));
+    }
+    assert!(
+        start.elapsed() < Duration::from_secs(2),
+        "the time to linger"
+    );
+}
