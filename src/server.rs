@@ -269,7 +269,7 @@ impl Server {
                 .flat_map(|one| one.service.directories())
                 .collect(),
             remove_in: files.iter().map(|file| file.directory()).collect(),
-            write_in: shares
+            append_in: shares
                 .iter()
                 .filter_map(|one| one.log.directory())
                 .collect(),

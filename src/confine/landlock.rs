@@ -19,10 +19,15 @@ pub(super) fn restrict(needs: &Needs<'_>) -> Result<String, RulesetError> {
         .remove_in
         .iter()
         .map(|fd| PathBeneath::new(fd, remove));
-    let write = AccessFs::WriteFile | AccessFs::MakeReg;
-    let writable = needs.write_in.iter().map(|fd| PathBeneath::new(fd, write));
-    let all = readable.chain(removable).chain(writable);
-    let rules = all.map(Ok::<_, RulesetError>);
+    let append = AccessFs::WriteFile | AccessFs::MakeReg;
+    let appendable = needs
+        .append_in
+        .iter()
+        .map(|fd| PathBeneath::new(fd, append));
+    let rules = readable
+        .chain(removable)
+        .chain(appendable)
+        .map(Ok::<_, RulesetError>);
     let scopes = match needs.abstract_sockets {
         true => Scope::Signal.into(),
         false => Scope::from_all(NEWEST),
@@ -50,13 +55,13 @@ fn sentence(status: &RestrictionStatus, needs: &Needs<'_>) -> String {
         }
         LandlockStatus::Available { effective_abi, .. } => effective_abi,
     };
-    let read = match needs.read_below.is_empty() {
-        true => "no file can be read or executed",
-        false => "only what is served can be read, nothing executed",
+    let reading = match needs.read_below.is_empty() {
+        true => "no file can be read",
+        false => "only what is served can be read",
     };
-    let written = match needs.write_in.is_empty() {
-        true => "nothing written",
-        false => "nothing written but in the log's directory",
+    let writing = match needs.append_in.is_empty() {
+        true => ", nothing written",
+        false => ", written only where the access log is",
     };
     let network = match abi < ABI::V4 {
         true => "",
@@ -67,7 +72,7 @@ fn sentence(status: &RestrictionStatus, needs: &Needs<'_>) -> String {
         false => "; no other process can be signalled",
     };
     format!(
-        "sandbox (Landlock ABI {}): {read}, {written}{network}{others}",
+        "sandbox (Landlock ABI {}): {reading}{writing}, nothing executed{network}{others}",
         abi as i32
     )
 }

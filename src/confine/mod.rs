@@ -23,8 +23,8 @@ pub struct Needs<'a> {
     pub read_below: Vec<BorrowedFd<'a>>,
     /// Directories in which files are removed.
     pub remove_in: Vec<BorrowedFd<'a>>,
-    /// Directories in which files are made and written to.
-    pub write_in: Vec<BorrowedFd<'a>>,
+    /// Directories in which files are made and appended to.
+    pub append_in: Vec<BorrowedFd<'a>>,
     /// Others' abstract sockets are sent to (unix(7)), as a reply is to whoever sent a datagram from one.
     pub abstract_sockets: bool,
 }

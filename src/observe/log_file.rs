@@ -3,7 +3,6 @@
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, Mode, OFlags, fstat, open, openat};
 use rustix::io::{Errno, write};
-use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -35,14 +34,12 @@ pub struct LogFile {
     lost: usize,
 }
 
-/// Where a log file is.
+/// Where a file is.
 #[derive(Debug)]
 struct Place {
-    /// As the user wrote it.
     path: PathBuf,
-    /// Open from the beginning: a process that has given up most of its rights may find no way there any more.
+    /// Open from the beginning, for a confined process may have no other way there.
     directory: OwnedFd,
-    name: OsString,
 }
 
 impl LogFile {
@@ -74,13 +71,13 @@ impl LogFile {
     /// # Errors
     /// Those of open(2).
     pub fn open(path: &Path) -> io::Result<LogFile> {
-        let place = Place::of(path)?;
+        let parent = path.parent().filter(|parent| *parent != Path::new(""));
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let place = Place {
+            directory: open(parent.unwrap_or(Path::new(".")), flags, Mode::empty())?,
+            path: path.into(),
+        };
         Ok(LogFile::new(place.open_to_append()?, Some(place)))
-    }
-
-    /// The directory in which it is, where it is opened anew and made if it is not there.
-    pub fn directory(&self) -> Option<BorrowedFd<'_>> {
-        self.place.as_ref().map(|place| place.directory.as_fd())
     }
 
     fn new(file: OwnedFd, place: Option<Place>) -> LogFile {
@@ -116,6 +113,11 @@ impl LogFile {
                 false
             }
         }
+    }
+
+    /// The directory in which it is opened anew, made if it is not there.
+    pub fn directory(&self) -> Option<BorrowedFd<'_>> {
+        self.place.as_ref().map(|place| place.directory.as_fd())
     }
 
     /// Whoever sets this has the file opened anew before the next line.
@@ -233,23 +235,13 @@ impl LogFile {
 }
 
 impl Place {
-    fn of(path: &Path) -> io::Result<Place> {
-        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-        let directory = path.parent().filter(|parent| *parent != Path::new(""));
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Place {
-            directory: open(directory.unwrap_or(Path::new(".")), flags, Mode::empty())?,
-            name: name.into(),
-            path: path.into(),
-        })
-    }
-
     fn open_to_append(&self) -> io::Result<OwnedFd> {
+        let name = self.path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
         let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
         // Not blocking, for it may be a FIFO or a terminal.
         let more = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(0o640);
-        Ok(openat(&self.directory, &self.name, flags | more, mode)?)
+        Ok(openat(&self.directory, name, flags | more, mode)?)
     }
 }
 

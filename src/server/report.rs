@@ -121,6 +121,10 @@ pub(super) fn summary(
         sent,
         ..
     } = counters;
+    let turned_away = match counters.turned_away {
+        0 => String::new(),
+        number => format!(" ({} of them refused)", grouped(number)),
+    };
     let calls_of_each_kind = [
         (counters.waits, "waits"),
         (counters.changes, "changes of interest"),
@@ -130,10 +134,6 @@ pub(super) fn summary(
         (counters.others, "others"),
     ]
     .map(|(number, kind)| format!("{} {kind}", grouped(number)));
-    let turned_away = match counters.turned_away {
-        0 => String::new(),
-        number => format!(" ({} of them refused)", grouped(number)),
-    };
     let mut lines = vec![
         format!(
             "served {} requests on {} connections{turned_away} in {time:.1} s, {} a second",

@@ -3,8 +3,8 @@
 //! A service is wrapped only where that is asked for; where it is not it costs nothing. Its sessions read the header,
 //! which comes before everything else, and only then is there a session of the service, which knows its client.
 
-use super::Service;
 use super::refused::Refusals;
+use super::{Datagrams, Service};
 use crate::config::TrustedProxies;
 use crate::session::{Context, Session, Timeout, Wait};
 use ppp::{v1, v2};
@@ -57,6 +57,11 @@ impl Service for Proxied {
 
     fn is_shared(&self) -> bool {
         self.service.is_shared()
+    }
+
+    /// Datagrams have no header, and come from whom they come.
+    fn datagrams(self: Arc<Self>) -> Option<Arc<dyn Datagrams>> {
+        self.service.clone().datagrams()
     }
 
     fn notifier(&self) -> Option<BorrowedFd<'_>> {
