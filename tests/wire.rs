@@ -14,6 +14,8 @@ mod chat;
 mod datagrams;
 #[path = "wire/daytime.rs"]
 mod daytime;
+#[path = "wire/disk.rs"]
+mod disk;
 #[path = "wire/echo.rs"]
 mod echo;
 #[path = "wire/grid.rs"]
