@@ -16,6 +16,8 @@ mod confine;
 mod datagrams;
 #[path = "wire/daytime.rs"]
 mod daytime;
+#[path = "wire/disk.rs"]
+mod disk;
 #[path = "wire/echo.rs"]
 mod echo;
 #[path = "wire/grid.rs"]

@@ -11,9 +11,9 @@ use super::{Answering, Listening, Signals, reopen};
 use crate::config::Timeouts;
 use crate::net::{self, AcceptError, Listener};
 use crate::observe::LogFile;
+use crate::poller::poll;
 use crate::session::{Counters, Worker};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use rustix::io::Errno;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd};
 use rustix::net::SocketFlags;
 use slab::Slab;
 use std::io;
@@ -304,10 +304,7 @@ impl Crew {
             PollFd::new(&self.left_event, PollFlags::IN),
         ];
         let time = time.and_then(|time| Timespec::try_from(time).ok());
-        match poll(&mut watched, time.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
+        poll(&mut watched, time.as_ref())?;
         let _ = rustix::io::read(&self.left_event, &mut [0; 8]);
         if hangups.take() > 0 {
             reopen(&mut self.log.lock().unwrap_or_else(PoisonError::into_inner));

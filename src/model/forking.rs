@@ -12,11 +12,12 @@ use super::{Answering, Limits, Listening, Serving, Share, Signals, contain, reop
 use crate::config::Timeouts;
 use crate::net::AcceptError;
 use crate::observe::LogFile;
+use crate::poller::poll;
 use crate::session::{Connection, Counters, Session, Wait, Worker};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{ForkResult, fork};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::net::{recv, send, socketpair};
 use rustix::process::{Pid, WaitOptions, WaitStatus, kill_process, waitpid};
@@ -182,11 +183,7 @@ impl Parent {
         };
         let time = time.and_then(|time| Timespec::try_from(time).ok());
         self.counters.waits += 1;
-        match poll(&mut watched, time.as_ref()) {
-            Ok(_) => {}
-            Err(Errno::INTR) => return Ok(Vec::new()),
-            Err(errno) => return Err(errno.into()),
-        }
+        poll(&mut watched, time.as_ref())?;
         let ready =
             |(index, entry): (usize, &PollFd<'_>)| (!entry.revents().is_empty()).then_some(index);
         Ok(watched[others..]
@@ -306,13 +303,15 @@ impl Parent {
         let numbers = desk.worker.counters.to_array();
         let report: Vec<u8> = numbers.into_iter().flat_map(u64::to_ne_bytes).collect();
         // Without a parent there is nobody to sum up for.
-        let _ = send(&self.reporting, &report, SendFlags::NOSIGNAL);
+        let _ = retry_on_intr(|| send(&self.reporting, &report, SendFlags::NOSIGNAL));
     }
 
     fn collect_reports(&mut self) {
         let mut report = [0; Counters::COUNT * 8];
         let size = report.len();
-        while recv(&self.reports, &mut report, RecvFlags::DONTWAIT) == Ok((size, size)) {
+        while retry_on_intr(|| recv(&self.reports, &mut report, RecvFlags::DONTWAIT))
+            == Ok((size, size))
+        {
             let (numbers, _) = report.as_chunks::<8>();
             let numbers = std::array::from_fn(|index| u64::from_ne_bytes(numbers[index]));
             self.counters.add(&Counters::from_array(numbers));

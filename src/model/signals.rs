@@ -1,6 +1,6 @@
 //! Signals as bytes on a descriptor, so that whoever waits for descriptors need not wait for anything else.
 
-use rustix::io::{Errno, read};
+use rustix::io::{Errno, read, retry_on_intr};
 use rustix::net::SendFlags;
 use signal_hook::SigId;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
@@ -79,9 +79,10 @@ impl Signals {
     /// How many have come since the last call.
     pub fn take(&self) -> usize {
         let mut bytes = [0; 16];
-        match read(&self.receiver, &mut bytes) {
+        // An edge-triggered poller tells of them once: whoever is interrupted must not leave them.
+        match retry_on_intr(|| read(&self.receiver, &mut bytes)) {
             Ok(count) => count,
-            Err(Errno::AGAIN | Errno::INTR) => 0,
+            Err(Errno::AGAIN) => 0,
             // The other end lives as long as the process; should it ever fail, an end is the safe reading.
             Err(_) => 1,
         }

@@ -11,10 +11,19 @@ pub use epoll::Epoll;
 pub use poll::Poll;
 pub use select::Select;
 
+use rustix::event::{PollFd, Timespec};
+use rustix::io::Errno;
 use std::io;
 use std::ops::{BitOr, BitOrAssign};
 use std::os::fd::{BorrowedFd, RawFd};
 use std::time::Duration;
+
+/// How long a wait that the kernel has no memory for is put off: whoever asked again at once would only be in the way of
+/// those who could give some back.
+const MEMORY_PAUSE: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 10_000_000,
+};
 
 /// A set of things a descriptor is ready for, or that somebody wants to hear of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,7 +92,7 @@ pub trait Poller: Sized {
 
     /// Waits until something is ready or the time is up, rounded up to what the back end can express, and appends what
     /// was found: each key once, with at least one of the things that were wanted of it. No timeout means to wait for
-    /// ever. An interrupting signal ends the wait with nothing found.
+    /// ever. An interrupting signal, or a want of memory, ends the wait with nothing found.
     ///
     /// # Errors
     /// Those of the back end; the poller is of no more use then.
@@ -92,6 +101,27 @@ pub trait Poller: Sized {
         timeout: Option<Duration>,
         found: &mut Vec<(usize, Ready)>,
     ) -> io::Result<()>;
+}
+
+/// poll(2) for whoever looks anew after each wait: one that was interrupted, or for which the kernel had no memory (then
+/// a moment later), has found nothing. Ending all connections for it would give back more than was missing.
+///
+/// # Errors
+/// Those that will not pass.
+pub fn poll(watched: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> Result<usize, Errno> {
+    match rustix::event::poll(watched, timeout) {
+        Err(Errno::INTR) => Ok(0),
+        Err(Errno::NOMEM) => {
+            wait_for_memory();
+            Ok(0)
+        }
+        result => result,
+    }
+}
+
+fn wait_for_memory() {
+    // Without descriptors it is only a sleep, and needs no memory.
+    let _ = rustix::event::poll(&mut [], Some(&MEMORY_PAUSE));
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
 //! poll(2): all descriptors are handed over with every wait, and all are looked at.
 
 use super::watched::keep;
-use super::{Poller, Ready};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use super::{Poller, Ready, poll};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -66,10 +65,7 @@ impl Poller for Poll {
     ) -> io::Result<()> {
         // A time that is too long to be said is as good as for ever.
         let timeout = timeout.and_then(|time| Timespec::try_from(time).ok());
-        let mut left = match poll(&mut self.watched, timeout.as_ref()) {
-            Err(Errno::INTR) => 0,
-            result => result?,
-        };
+        let mut left = poll(&mut self.watched, timeout.as_ref())?;
         for (entry, key) in self.watched.iter().zip(&self.keys) {
             if left == 0 {
                 break;

@@ -1,7 +1,7 @@
 //! select(2): sets of bits, handed over and searched with every wait, and no place in them for large descriptors.
 
 use super::watched::keep;
-use super::{Poller, Ready};
+use super::{Poller, Ready, wait_for_memory};
 use nix::errno::Errno;
 use nix::sys::select::{FdSet, select};
 use nix::sys::time::{TimeVal, TimeValLike};
@@ -81,6 +81,10 @@ impl Poller for Select {
         match select(count, &mut readable, &mut writable, None, &mut timeout) {
             // After an error the sets say nothing.
             Err(Errno::EINTR) => return Ok(()),
+            Err(Errno::ENOMEM) => {
+                wait_for_memory();
+                return Ok(());
+            }
             Ok(0) => return Ok(()),
             result => result?,
         };

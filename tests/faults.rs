@@ -1,0 +1,623 @@
+//! The kernel says no: each system call that serves a connection fails once, at its first time, at its second, and so
+//! on until a whole run goes by without a fault.
+//!
+//! A run is a few clients at once on the real program, one fault somewhere among them, a client after them, and the
+//! end. Whatever fails: nobody gets a wrong byte, at most one client gets less than all, all that come later are served,
+//! nothing is left behind, and the server neither spins nor stops before it is told to. An interrupted call, or one that
+//! would have had to wait, harms nobody at all.
+//!
+//! The ordinary run takes three models and the first few calls of each kind. `EVSERVE_FAULTS=all` takes everything, and
+//! `EVSERVE_FAULTS=write` then writes the table in docs/testing.md. `EVSERVE_FAULT=sendfile` takes one call only.
+
+#![allow(missing_docs)]
+// The tracer puts its errors into registers, and those have other names on other machines.
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+
+mod common;
+#[path = "faults/play.rs"]
+mod play;
+#[path = "faults/starting.rs"]
+mod starting;
+#[path = "faults/table.rs"]
+mod table;
+#[path = "faults/tracer.rs"]
+mod tracer;
+
+use common::{Evserve, PATIENCE, pattern};
+use evserve::model::MODELS;
+use nix::errno::Errno::{self, *};
+use nix::libc;
+use play::{FILES, Fate};
+use std::collections::BTreeMap;
+use std::fs::{read_dir, read_to_string};
+use std::io::Write;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::thread;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tracer::{Arguments, Fault, Tracer};
+
+/// A system call and what it may say, by its man page.
+struct Row {
+    name: &'static str,
+    call: i64,
+    /// What it is called for, if it is called for several things.
+    about: &'static str,
+    counts: fn(&Arguments) -> bool,
+    errors: &'static [Errno],
+    scene: Scene,
+    /// Whatever it says, no client may suffer.
+    spares_all: bool,
+    /// Who hears EAGAIN is told later when to try again. An edge-triggered poller tells that once, when it becomes
+    /// true; said of what is there already it would be a lie, and wait for ever.
+    told_later: bool,
+    late: bool,
+    and: Option<(i64, Errno)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scene {
+    /// Clients of http and echo.
+    Files,
+    /// The same with files that the server remembers and watches.
+    Watched,
+    /// Three who chat.
+    Chat,
+}
+
+const ROW: Row = Row {
+    name: "",
+    call: 0,
+    about: "",
+    counts: |_| true,
+    errors: &[],
+    scene: Scene::Files,
+    spares_all: false,
+    told_later: false,
+    late: false,
+    and: None,
+};
+
+const ROWS: &[Row] = &[
+    Row {
+        name: "accept4",
+        call: libc::SYS_accept4,
+        errors: &[
+            EINTR,
+            EAGAIN,
+            ECONNABORTED,
+            EPROTO,
+            EPERM,
+            EMFILE,
+            ENFILE,
+            ENOBUFS,
+            ENOMEM,
+        ],
+        spares_all: true,
+        told_later: true,
+        ..ROW
+    },
+    Row {
+        name: "epoll_wait",
+        call: libc::SYS_epoll_wait,
+        errors: &[EINTR],
+        spares_all: true,
+        ..ROW
+    },
+    Row {
+        name: "ppoll",
+        call: libc::SYS_ppoll,
+        errors: &[EINTR, ENOMEM],
+        spares_all: true,
+        ..ROW
+    },
+    Row {
+        name: "ppoll",
+        call: libc::SYS_ppoll,
+        about: "in a chat",
+        errors: &[EINTR, ENOMEM],
+        scene: Scene::Chat,
+        spares_all: true,
+        ..ROW
+    },
+    Row {
+        name: "pselect6",
+        call: libc::SYS_pselect6,
+        errors: &[EINTR, ENOMEM],
+        spares_all: true,
+        ..ROW
+    },
+    Row {
+        name: "epoll_ctl",
+        call: libc::SYS_epoll_ctl,
+        errors: &[ENOMEM, ENOSPC],
+        ..ROW
+    },
+    Row {
+        name: "recvfrom",
+        call: libc::SYS_recvfrom,
+        errors: &[EINTR, EAGAIN, ECONNRESET, ENOMEM],
+        told_later: true,
+        ..ROW
+    },
+    Row {
+        name: "recvfrom",
+        call: libc::SYS_recvfrom,
+        about: "in a chat",
+        errors: &[EINTR, EAGAIN, ECONNRESET, ENOMEM],
+        scene: Scene::Chat,
+        told_later: true,
+        ..ROW
+    },
+    Row {
+        name: "sendto",
+        call: libc::SYS_sendto,
+        // Not the one byte that a signal handler sends: nobody else could send it later, and it never waits.
+        counts: |arguments| arguments[2] > 1,
+        errors: &[EINTR, EAGAIN, ECONNRESET, EPIPE, ENOBUFS, ENOMEM],
+        told_later: true,
+        ..ROW
+    },
+    Row {
+        name: "sendmsg",
+        call: libc::SYS_sendmsg,
+        errors: &[EINTR, EAGAIN, ECONNRESET, EPIPE, ENOBUFS, ENOMEM],
+        told_later: true,
+        ..ROW
+    },
+    Row {
+        name: "sendto",
+        call: libc::SYS_sendto,
+        about: "in a chat",
+        counts: |arguments| arguments[2] > 1,
+        errors: &[EINTR, EAGAIN, ECONNRESET, EPIPE, ENOBUFS, ENOMEM],
+        scene: Scene::Chat,
+        told_later: true,
+        ..ROW
+    },
+    Row {
+        name: "sendfile",
+        call: libc::SYS_sendfile,
+        errors: &[EINTR, EAGAIN, ECONNRESET, EPIPE, EIO, ENOMEM],
+        told_later: true,
+        ..ROW
+    },
+    Row {
+        name: "setsockopt",
+        call: libc::SYS_setsockopt,
+        errors: &[ENOMEM],
+        ..ROW
+    },
+    Row {
+        name: "ioctl",
+        call: libc::SYS_ioctl,
+        about: "FIONBIO, in a chat",
+        errors: &[ENOMEM],
+        scene: Scene::Chat,
+        ..ROW
+    },
+    Row {
+        name: "shutdown",
+        call: libc::SYS_shutdown,
+        about: "of a connection's one side",
+        counts: |arguments| arguments[1] == libc::SHUT_WR as u64,
+        errors: &[ENOTCONN],
+        ..ROW
+    },
+    Row {
+        name: "close",
+        call: libc::SYS_close,
+        about: "closes and then says so",
+        errors: &[EINTR, EIO],
+        spares_all: true,
+        late: true,
+        ..ROW
+    },
+    Row {
+        name: "openat2",
+        call: libc::SYS_openat2,
+        errors: &[EINTR, EAGAIN, EMFILE, ENFILE, ENOMEM, EIO],
+        ..ROW
+    },
+    Row {
+        name: "fstat",
+        call: libc::SYS_fstat,
+        errors: &[ENOMEM, EIO],
+        ..ROW
+    },
+    Row {
+        name: "preadv2",
+        call: libc::SYS_preadv2,
+        errors: &[EINTR, EAGAIN, EIO, ENOMEM],
+        ..ROW
+    },
+    Row {
+        name: "pread64",
+        call: libc::SYS_pread64,
+        about: "of what is not in memory",
+        errors: &[EINTR, EIO, ENOMEM],
+        and: Some((libc::SYS_preadv2, EAGAIN)),
+        ..ROW
+    },
+    Row {
+        name: "inotify_add_watch",
+        call: libc::SYS_inotify_add_watch,
+        errors: &[ENOSPC, ENOMEM],
+        scene: Scene::Watched,
+        spares_all: true,
+        ..ROW
+    },
+    Row {
+        name: "read",
+        call: libc::SYS_read,
+        about: "of signals, bells and file events",
+        errors: &[EINTR, EAGAIN],
+        scene: Scene::Watched,
+        told_later: true,
+        ..ROW
+    },
+    Row {
+        name: "read",
+        call: libc::SYS_read,
+        about: "in a chat",
+        errors: &[EINTR, EAGAIN],
+        scene: Scene::Chat,
+        told_later: true,
+        ..ROW
+    },
+    Row {
+        name: "write",
+        call: libc::SYS_write,
+        about: "of the access log",
+        // Not what the standard error is told: the library that prints there panics, which is caught. And not the eight
+        // bytes that ring a bell.
+        counts: |arguments| arguments[0] != 2 && arguments[2] > 8,
+        errors: &[EINTR, EAGAIN, ENOSPC, EIO],
+        spares_all: true,
+        ..ROW
+    },
+    Row {
+        name: "eventfd2",
+        call: libc::SYS_eventfd2,
+        about: "the bell of a chat",
+        errors: &[EMFILE, ENFILE, ENOMEM],
+        scene: Scene::Chat,
+        ..ROW
+    },
+    Row {
+        name: "clone3",
+        call: libc::SYS_clone3,
+        about: "a thread",
+        errors: &[EAGAIN, ENOMEM],
+        ..ROW
+    },
+    Row {
+        name: "clone",
+        call: libc::SYS_clone,
+        about: "a process",
+        errors: &[EAGAIN, ENOMEM],
+        ..ROW
+    },
+    Row {
+        name: "wait4",
+        call: libc::SYS_wait4,
+        errors: &[EINTR],
+        spares_all: true,
+        ..ROW
+    },
+];
+
+impl Row {
+    /// True if a client may get less than all.
+    fn may_spoil(&self, errno: Errno) -> bool {
+        let is_passing = matches!(errno, EINTR | EAGAIN)
+            && ![libc::SYS_clone3, libc::SYS_clone].contains(&self.call);
+        !self.spares_all && !is_passing
+    }
+
+    /// True if the call can say this to a server of this model, and the model can play the scene.
+    fn can_say(&self, errno: Errno, model: &str) -> bool {
+        let is_apart = evserve::model::find(model).is_some_and(|m| m.apart.is_some());
+        !(self.scene == Scene::Chat && is_apart
+            || self.told_later && errno == EAGAIN && model == "epoll")
+    }
+}
+
+/// How many threads the model `pool` has.
+const POOL: usize = 4;
+
+/// A root whose files have been at rest for long enough to be remembered.
+fn root() -> TempDir {
+    let root = tempfile::tempdir().expect("a directory");
+    for length in FILES {
+        let path = root.path().join(length.to_string());
+        std::fs::write(path, pattern(length)).expect("written");
+    }
+    thread::sleep(Duration::from_millis(1100));
+    root
+}
+
+/// Waits for something to become true of the process that no event tells of.
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < end, "not in time: {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// The threads of a process, each with its state and how often it has been given the processor or has left it.
+fn threads(process: u32) -> BTreeMap<String, String> {
+    let tasks = read_dir(format!("/proc/{process}/task")).expect("it runs");
+    tasks
+        .flatten()
+        .filter_map(|task| {
+            let status = read_to_string(task.path().join("status")).ok()?;
+            let wanted = |line: &&str| line.starts_with("State") || line.contains("ctxt_switches");
+            let lines: String = status.lines().filter(wanted).collect();
+            Some((task.file_name().to_string_lossy().into(), lines))
+        })
+        .collect()
+}
+
+/// True if all threads sleep, and none has done anything between two looks. One that spins is never found like this.
+fn is_at_rest(process: u32) -> bool {
+    let before = threads(process);
+    let all_sleep = before
+        .values()
+        .all(|thread| thread.contains("S (sleeping)"));
+    if !all_sleep {
+        return false;
+    }
+    thread::sleep(Duration::from_millis(5));
+    threads(process) == before
+}
+
+fn descriptors(process: u32) -> usize {
+    let all = read_dir(format!("/proc/{process}/fd")).expect("it runs");
+    all.count()
+}
+
+fn children(process: u32) -> String {
+    let path = format!("/proc/{process}/task/{process}/children");
+    read_to_string(path).expect("it runs")
+}
+
+fn has_ended(process: u32) -> bool {
+    let stat = read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ")
+        .is_none_or(|(_, rest)| rest.starts_with('Z'))
+}
+
+fn start(model: &str, scene: Scene, root: &TempDir) -> Evserve {
+    let root = root.path().to_str().expect("UTF-8");
+    let pool = POOL.to_string();
+    let few: &[&str] = match model {
+        "pool" => &["--threads", &pool],
+        _ => &[],
+    };
+    let files = [
+        "--mode",
+        "http",
+        "--mode",
+        "echo",
+        "--listen",
+        "http=127.0.0.1:0",
+        "--listen",
+        "echo=127.0.0.1:0",
+        root,
+    ];
+    let forgetful = ["--cache-bytes", "0", "--cache-files", "0"];
+    let chat = ["--mode", "chat", "--listen", "127.0.0.1:0"];
+    match scene {
+        Scene::Files => Evserve::start(model, 2, &[&files[..], few, &forgetful].concat()),
+        Scene::Watched => Evserve::start(model, 2, &[&files[..], few].concat()),
+        Scene::Chat => Evserve::start(model, 1, &[&chat[..], few].concat()),
+    }
+}
+
+/// All clients of a scene, at once.
+fn play_scene(evserve: &Evserve, scene: Scene) -> Vec<Fate> {
+    if scene == Scene::Chat {
+        return play::chat(evserve.address());
+    }
+    let [http, echo] = evserve.addresses[..] else {
+        panic!("two addresses");
+    };
+    thread::scope(|scope| {
+        let clients = [
+            scope.spawn(move || play::ask_for_everything(http)),
+            scope.spawn(move || play::ask_for_everything(http)),
+            scope.spawn(move || play::echo(echo)),
+        ];
+        let fates = clients.map(|client| client.join());
+        fates
+            .into_iter()
+            .map(|fate| fate.expect("it says why above"))
+            .collect()
+    })
+}
+
+/// One run. `None` if no call failed, else what became of whoever was worst off.
+fn run(model: &str, row: &Row, errno: Errno, nth: usize, root: &TempDir) -> Option<Fate> {
+    let mut evserve = start(model, row.scene, root);
+    let id = evserve.id();
+    until("it is at rest before it all", || is_at_rest(id));
+    let before = descriptors(id);
+    let fault = Fault {
+        call: row.call,
+        counts: row.counts,
+        errno,
+        nth,
+        late: row.late,
+        and: row.and,
+    };
+    let tracer = Tracer::attach(id, fault, false);
+    until("it is at rest again", || is_at_rest(id));
+    tracer.arm();
+
+    let mut fates = play_scene(&evserve, row.scene);
+    let has_struck = tracer.has_struck();
+    let mut later = play_scene(&evserve, row.scene);
+    if has_struck {
+        assert!(
+            later.iter().all(|fate| *fate == Fate::Whole),
+            "later ones: {later:?}"
+        );
+    }
+    fates.append(&mut later);
+    let suffered = fates.iter().filter(|fate| **fate != Fate::Whole).count();
+    assert!(suffered <= usize::from(row.may_spoil(errno)), "{fates:?}");
+
+    until("no process is left", || children(id).is_empty());
+    let kept = before
+        + match row.scene {
+            // One file is so large that it is kept open instead of in memory.
+            Scene::Watched => 1,
+            // A thread keeps its bell.
+            Scene::Chat if model == "pool" => POOL,
+            _ => 0,
+        };
+    until("no descriptor is left", || {
+        (before..=kept).contains(&descriptors(id))
+    });
+    until("it is at rest after it all", || is_at_rest(id));
+
+    evserve.terminate();
+    let told = Instant::now();
+    until("it ends", || has_ended(id));
+    let ended = evserve.wait();
+    let struck = tracer.end();
+    let log = &ended.log;
+    assert!(
+        told.elapsed() < Duration::from_secs(5),
+        "it took its time: {log}"
+    );
+    assert!(ended.status.success(), "{}: {log}", ended.status);
+    assert!(log.contains("stopping: 0 connections are open"), "{log}");
+    assert!(!log.contains("panicked"), "{log}");
+    check_access_log(row, errno, struck, log, &ended.access_log);
+    struck.then(|| fates.into_iter().max().expect("clients"))
+}
+
+/// Each answer has its line, unless the disk took none; no line is broken.
+fn check_access_log(row: &Row, errno: Errno, struck: bool, log: &str, lines: &str) {
+    for line in lines.lines() {
+        assert!(
+            line.starts_with("127.0.0.1 - - [") && line.ends_with('"'),
+            "{line}"
+        );
+    }
+    if errno == EINTR && row.scene != Scene::Chat {
+        let served = log
+            .split("served ")
+            .nth(1)
+            .and_then(|rest| rest.split(' ').next());
+        let served: usize = served
+            .and_then(|count| count.parse().ok())
+            .expect("a figure");
+        // Echo connections count as requests, and have no line.
+        assert!(lines.lines().count() <= served, "{log}\n{lines}");
+    }
+    let is_lost = row.call == libc::SYS_write && matches!(errno, ENOSPC | EIO);
+    assert_eq!(log.contains("lines are lost"), is_lost && struck, "{log}");
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Played {
+    /// How many runs had a fault.
+    runs: usize,
+    worst: Option<Fate>,
+    /// The run that failed, and was the last one.
+    failed: Option<usize>,
+}
+
+/// All runs of one call, error and model: until one is untouched, or up to a number.
+fn play_row(model: &str, row: &Row, errno: Errno, most: usize, root: &TempDir) -> Played {
+    let mut result = Played::default();
+    for nth in 1..=most {
+        let played = std::panic::catch_unwind(|| run(model, row, errno, nth, root));
+        let Ok(fate) = played else {
+            result.failed = Some(nth);
+            break;
+        };
+        if fate.is_none() {
+            break;
+        }
+        result.runs += 1;
+        result.worst = result.worst.max(fate);
+    }
+    result
+}
+
+/// All that is to be played: the row, the error and the model, by their places in the tables.
+fn work(models: &[&'static str], only: Option<&str>) -> Vec<(usize, usize, &'static str)> {
+    let mut work = Vec::new();
+    for (index, row) in ROWS.iter().enumerate() {
+        if only.is_some_and(|only| only != row.name) {
+            continue;
+        }
+        for (error, errno) in row.errors.iter().enumerate() {
+            let can_play = |model: &&&'static str| row.can_say(*errno, model);
+            work.extend(
+                models
+                    .iter()
+                    .filter(can_play)
+                    .map(|model| (index, error, *model)),
+            );
+        }
+    }
+    work
+}
+
+#[test]
+fn whatever_fails_harms_one_connection_at_most() {
+    let wish = std::env::var("EVSERVE_FAULTS").unwrap_or_default();
+    let only = std::env::var("EVSERVE_FAULT").ok();
+    let (models, most) = match &*wish {
+        "all" | "write" => (MODELS.iter().map(|row| row.name).collect(), 1000),
+        "" => (vec!["epoll", "threaded", "forking"], 4),
+        other => panic!("EVSERVE_FAULTS={other}: expected all or write"),
+    };
+    let root = root();
+    let work = work(&models, only.as_deref());
+    let (next, all) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
+    thread::scope(|scope| {
+        // Most of the time goes by with waiting for processes to come and go.
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Some(key) = work.get(next.fetch_add(1, SeqCst)) {
+                    let (row, error, model) = *key;
+                    let (row, errno) = (&ROWS[row], ROWS[row].errors[error]);
+                    let begin = Instant::now();
+                    let played = play_row(model, row, errno, most, &root);
+                    let _ = writeln!(
+                        std::io::stderr(),
+                        "{model}: {} {} says {errno:?} {} times in {:.1} s: {:?}",
+                        row.name,
+                        row.about,
+                        played.runs,
+                        begin.elapsed().as_secs_f32(),
+                        played.worst
+                    );
+                    all.lock().expect("no panic").insert(*key, played);
+                }
+            });
+        }
+    });
+    let all = all.into_inner().expect("no panic");
+    for ((row, error, model), played) in &all {
+        let (row, errno) = (&ROWS[*row], ROWS[*row].errors[*error]);
+        if let Some(nth) = played.failed {
+            eprintln!(
+                "FAILED: {model}: {} {} says {errno:?} at call {nth}",
+                row.name, row.about
+            );
+        }
+    }
+    assert!(all.values().all(|played| played.failed.is_none()));
+    if wish == "write" {
+        table::write(&all);
+    }
+}

@@ -1,0 +1,62 @@
+//! The table in docs/testing.md, made of what was seen.
+
+use crate::play::Fate;
+use crate::{MODELS, Played, ROWS};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/testing.md");
+const BEGIN: &str = "<!-- what follows is written by EVSERVE_FAULTS=write -->\n";
+const END: &str = "<!-- until here -->\n";
+
+/// Writes the table of all runs: by row, error and model.
+pub fn write(all: &BTreeMap<(usize, usize, &str), Played>) {
+    let page = std::fs::read_to_string(PAGE).expect("the page is there");
+    let (before, rest) = page.split_once(BEGIN).expect("it says where");
+    let (_, after) = rest.split_once(END).expect("it says until where");
+    let page = [before, BEGIN, "\n", &table(all), "\n", END, after].concat();
+    std::fs::write(PAGE, page).expect("written");
+}
+
+fn table(all: &BTreeMap<(usize, usize, &str), Played>) -> String {
+    let mut text = "| call | says |".to_owned();
+    for model in MODELS {
+        let _ = write!(text, " {} |", model.name);
+    }
+    text += "\n";
+    text += &"| --- ".repeat(2 + MODELS.len());
+    text += "|\n";
+    for (index, row) in ROWS.iter().enumerate() {
+        // Errors with the same outcome everywhere share a line, in the order in which they come.
+        let mut lines: Vec<(Vec<String>, Vec<&str>)> = Vec::new();
+        for (error, errno) in row.errors.iter().enumerate() {
+            let outcomes: Vec<_> = MODELS
+                .iter()
+                .map(|model| word(all.get(&(index, error, model.name))))
+                .collect();
+            let name = format!("{errno:?}");
+            match lines.iter_mut().find(|(_, others)| *others == outcomes) {
+                Some((names, _)) => names.push(name),
+                None => lines.push((vec![name], outcomes)),
+            }
+        }
+        for (names, outcomes) in lines {
+            let call = format!("`{}` {}", row.name, row.about);
+            let (call, names) = (call.trim_end(), names.join(", "));
+            let _ = writeln!(text, "| {call} | {names} | {} |", outcomes.join(" | "));
+        }
+    }
+    text
+}
+
+fn word(played: Option<&Played>) -> &'static str {
+    match played {
+        None => "",
+        Some(played) => match played.worst {
+            None => "–",
+            Some(Fate::Whole) => "whole",
+            Some(Fate::Refused) => "refused",
+            Some(Fate::CutOff) => "ends",
+        },
+    }
+}

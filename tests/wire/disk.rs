@@ -1,0 +1,107 @@
+//! What happens to a file, or to the root itself, while it is being sent to somebody who does not read yet.
+//!
+//! A file that shrinks to nothing under its reader: see `http.rs`. A log on a full disk: see `process.rs` and
+//! tests/faults.rs.
+
+use crate::common::{Client, Evserve, on_every_model, pattern};
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use tempfile::TempDir;
+
+/// Far more than the kernel takes for a peer that does not read.
+const LENGTH: usize = 20 << 20;
+
+/// Where it is cut off: a page's boundary, and beyond what is on its way. The kernel sends a file's own pages, so what is
+/// overwritten in place, the rest of a page behind the new end included, would arrive overwritten.
+const CUT: usize = 15 << 20;
+
+/// A root in a directory of its own, with a file that is in it for the first time.
+fn world(content: &[u8]) -> TempDir {
+    let world = tempfile::tempdir().expect("a directory");
+    fs::create_dir(world.path().join("root")).expect("made");
+    fs::write(world.path().join("root/large"), content).expect("written");
+    world
+}
+
+/// Somebody who has asked for the file, and has read no more than the answer's head.
+fn slow_reader(evserve: &Evserve) -> Client {
+    let mut client = evserve.connect();
+    client.send("GET /large HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    let head = client.head();
+    assert_eq!(head.field("Content-Length"), Some(&*LENGTH.to_string()));
+    client
+}
+
+#[test]
+fn a_file_that_goes_while_it_is_sent_arrives_whole() {
+    let old = pattern(LENGTH);
+    let replace = |path: &Path| {
+        fs::write(path.with_file_name("new"), b"another").expect("written");
+        fs::rename(path.with_file_name("new"), path).expect("renamed over it");
+    };
+    let remove = |path: &Path| fs::remove_file(path).expect("removed");
+    // Whoever may read everything, as root may, still can; what is open stays open for everybody.
+    let lock = |path: &Path| {
+        fs::set_permissions(path, Permissions::from_mode(0o000)).expect("set");
+    };
+    let changes: [(&dyn Fn(&Path), &[u16]); 3] =
+        [(&replace, &[200]), (&remove, &[404]), (&lock, &[200, 403])];
+    on_every_model(|model| {
+        for (change, statuses) in changes {
+            let world = world(&old);
+            let path = world.path().join("root/large");
+            let evserve = Evserve::http(model, &world.path().join("root"), &[]);
+            let mut client = slow_reader(&evserve);
+            change(&path);
+            assert!(client.rest() == old, "{model}: not what was asked for");
+            let after = evserve.get("/large");
+            assert!(statuses.contains(&after.status), "{model}: {}", after.head);
+            if statuses == [200] {
+                assert_eq!(after.body, b"another", "{model}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_file_that_is_cut_while_it_is_sent_is_never_filled_up() {
+    let old = pattern(LENGTH);
+    on_every_model(|model| {
+        let world = world(&old);
+        let path = world.path().join("root/large");
+        let evserve = Evserve::http(model, &world.path().join("root"), &[]);
+        let mut client = slow_reader(&evserve);
+        let file = File::options().write(true).open(&path).expect("opened");
+        file.set_len(CUT as u64).expect("cut");
+        let got = client.rest();
+        assert!(old[..CUT] == got, "{model}: {} bytes", got.len());
+        assert!(evserve.get("/large").body == old[..CUT], "{model}");
+        let log = evserve.stop().access_log;
+        let ends: Vec<_> = log.lines().map(|line| line.split('"').nth(2)).collect();
+        let both = format!(" 200 {CUT} ");
+        assert_eq!(ends, [Some(&*both), Some(&*both)], "{model}: what was sent");
+    });
+}
+
+#[test]
+fn a_root_that_is_moved_is_still_served() {
+    let old = pattern(LENGTH);
+    on_every_model(|model| {
+        let world = world(&old);
+        let here = |name: &str| world.path().join(name);
+        let evserve = Evserve::http(model, &here("root"), &[]);
+        assert_eq!(evserve.get("/none").status, 404);
+        let mut client = slow_reader(&evserve);
+        fs::rename(here("root"), here("elsewhere")).expect("moved");
+        fs::create_dir(here("root")).expect("made");
+        fs::write(here("root/stranger"), b"of another directory").expect("written");
+        fs::write(here("elsewhere/none"), b"here now").expect("written");
+        assert!(client.rest() == old, "{model}");
+        assert_eq!(evserve.get("/none").body, b"here now", "{model}");
+        assert_eq!(evserve.get("/stranger").status, 404, "{model}");
+        assert!(evserve.get("/large").body == old, "{model}");
+        fs::remove_dir_all(here("elsewhere")).expect("removed");
+        assert_eq!(evserve.get("/large").status, 404, "{model}");
+    });
+}
