@@ -3,7 +3,7 @@
 
 use crate::common::{PATIENCE, pattern};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::thread;
 
 /// The files that are asked for: small, longer than what is copied behind a head, and sent by sendfile(2).
@@ -266,4 +266,36 @@ pub fn chat(address: SocketAddr) -> Vec<Fate> {
         }
     }
     members.into_iter().map(|member| member.fate).collect()
+}
+
+/// Sends datagrams to an echo one after the other, and two that tell it that all before them have had their turn: only
+/// one call fails, so one of the two comes back.
+pub fn datagrams(address: SocketAddr) -> Fate {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    socket.connect(address).expect("an address");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    let said: Vec<_> = (0..5).map(|number| pattern(1000 + number)).collect();
+    let ends: Vec<_> = (10..12).map(pattern).collect();
+    for datagram in said.iter().chain(&ends) {
+        socket.send(datagram).expect("sent");
+    }
+    let mut came = Vec::new();
+    let mut buffer = [0; 2000];
+    loop {
+        let count = socket.recv(&mut buffer).expect("one of the last two");
+        let datagram = buffer[..count].to_vec();
+        if ends.contains(&datagram) {
+            break;
+        }
+        came.push(datagram);
+    }
+    let mut left = said.iter();
+    let in_order = came
+        .iter()
+        .all(|datagram| left.any(|said| said == datagram));
+    assert!(in_order, "other datagrams, or in another order");
+    match came.len() == said.len() {
+        true => Fate::Whole,
+        false => Fate::CutOff,
+    }
 }

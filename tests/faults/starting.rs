@@ -116,7 +116,7 @@ fn start(model: &str, root: &str, fault: Fault) -> Option<bool> {
     loop {
         match lines.recv_timeout(PATIENCE) {
             Ok(line) => {
-                let address = line.split("http://").nth(1).map(|rest| rest.trim_end());
+                let address = line.split(" at http://").nth(1).map(|rest| rest.trim_end());
                 let address = address.and_then(|rest| rest.split('/').next()?.parse().ok());
                 said += &line;
                 said += "\n";

@@ -1,7 +1,8 @@
 //! The table in docs/testing.md, made of what was seen.
 
 use crate::play::Fate;
-use crate::{MODELS, Played, ROWS};
+use crate::rows::{ROWS, Row, Scene};
+use crate::{MODELS, Played};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -32,7 +33,7 @@ fn table(all: &BTreeMap<(usize, usize, &str), Played>) -> String {
         for (error, errno) in row.errors.iter().enumerate() {
             let outcomes: Vec<_> = MODELS
                 .iter()
-                .map(|model| word(all.get(&(index, error, model.name))))
+                .map(|model| word(row, all.get(&(index, error, model.name))))
                 .collect();
             let name = format!("{errno:?}");
             match lines.iter_mut().find(|(_, others)| *others == outcomes) {
@@ -49,13 +50,14 @@ fn table(all: &BTreeMap<(usize, usize, &str), Played>) -> String {
     text
 }
 
-fn word(played: Option<&Played>) -> &'static str {
+fn word(row: &Row, played: Option<&Played>) -> &'static str {
     match played {
         None => "",
         Some(played) => match played.worst {
             None => "–",
             Some(Fate::Whole) => "whole",
             Some(Fate::Refused) => "refused",
+            Some(Fate::CutOff) if row.scene == Scene::Datagrams => "lost",
             Some(Fate::CutOff) => "ends",
         },
     }
