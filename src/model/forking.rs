@@ -17,7 +17,7 @@ use crate::session::{Connection, Counters, Session, Wait, Worker};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{ForkResult, fork};
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::retry_on_intr;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::net::{recv, send, socketpair};
 use rustix::process::{Pid, WaitOptions, WaitStatus, kill_process, waitpid};
@@ -320,15 +320,16 @@ impl Parent {
 
     /// Lets the children that have ended go: until then the kernel keeps their entries (zombies).
     fn reap(&mut self) {
-        self.children
-            .retain(|child| match waitpid(Some(child.id), WaitOptions::NOHANG) {
-                Ok(None) | Err(Errno::INTR) => true,
+        self.children.retain(|child| {
+            match retry_on_intr(|| waitpid(Some(child.id), WaitOptions::NOHANG)) {
+                Ok(None) => true,
                 Ok(Some((_, status))) => {
                     say_if_it_failed(child.id, status);
                     false
                 }
                 Err(_) => false,
-            });
+            }
+        });
     }
 
     /// The children have the access log's file open too. Each opens it anew before its next line.
