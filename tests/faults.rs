@@ -244,8 +244,7 @@ fn check_access_log(row: &Row, errno: Errno, struck: bool, log: &str, lines: &st
         let before = log.split(" requests on ").next().expect("a part");
         let served = before.rsplit("served ").next().expect("a part");
         let served: usize = served.replace(',', "").parse().ok().expect("a figure");
-        // Echo connections count as requests, and have no line.
-        assert!(lines.lines().count() <= served, "{log}\n{lines}");
+        assert_eq!(lines.lines().count(), served, "{log}\n{lines}");
     }
     let is_lost = row.call == libc::SYS_write && matches!(errno, ENOSPC | EIO);
     assert_eq!(log.contains("lines are lost"), is_lost && struck, "{log}");
