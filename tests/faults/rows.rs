@@ -130,7 +130,9 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "sendmsg",
         call: libc::SYS_sendmsg,
+        about: "of a head and what is in memory",
         errors: &[EINTR, EAGAIN, ECONNRESET, EPIPE, ENOBUFS, ENOMEM],
+        scene: Scene::Watched,
         told_later: true,
         ..ROW
     },
