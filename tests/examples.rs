@@ -4,9 +4,9 @@
 
 mod common;
 
-use common::{Client, example, on_every_model};
+use common::{Client, PATIENCE, example, on_every_model};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{Shutdown, SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
 
 struct Example(Child, SocketAddr);
@@ -142,6 +142,28 @@ fn hello() {
         let mut client = Client::connect(example.1);
         client.send("nonsense\r\n\r\n");
         assert_eq!(client.response().status, 400);
+        example.stop();
+    });
+}
+
+/// Forged datagrams must not make the server send more to their victim than the attacker sends himself. And a fault of
+/// the service concerns one datagram and no other.
+#[test]
+fn a_service_of_ones_own_says_no_more_than_it_may() {
+    on_every_model(|model| {
+        let example = Example::start("faulty", &[model, "udp:127.0.0.1:0"]);
+        let client = UdpSocket::bind("127.0.0.1:0").expect("bound");
+        client.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        client.connect(example.1).expect("an address");
+        let longest = "x".repeat(32);
+        for datagram in ["ab", "silence", "panic", &"y".repeat(33), &longest] {
+            client.send(datagram.as_bytes()).expect("sent");
+        }
+        for expected in ["abab", &longest.repeat(2)] {
+            let mut reply = [0; 100];
+            let count = client.recv(&mut reply).expect("a reply");
+            assert_eq!(&reply[..count], expected.as_bytes(), "{model}");
+        }
         example.stop();
     });
 }

@@ -1,5 +1,8 @@
-//! A protocol with faults, for the tests: it echoes, and panics wherever it is asked to.
+//! A protocol with faults, for the tests: it echoes, and panics wherever it is asked to. Its replies to datagrams are
+//! twice as long as those.
 
+use evserve::service::Datagrams;
+use evserve::session::Time;
 use evserve::{Context, Server, Service, Session, Wait};
 use std::{env, error::Error, net::IpAddr, sync::Arc};
 
@@ -16,8 +19,20 @@ impl Service for Faulty {
         Box::new(Conversation::default())
     }
 
+    fn datagrams(self: Arc<Self>) -> Option<Arc<dyn Datagrams>> {
+        Some(self)
+    }
+
     fn name(&self) -> &str {
         "faulty"
+    }
+}
+
+impl Datagrams for Faulty {
+    fn answer(&self, datagram: &[u8], _: &Time, reply: &mut Vec<u8>) -> bool {
+        assert!(datagram != b"panic", "as you wish");
+        reply.extend([datagram, datagram].concat());
+        datagram != b"silence"
     }
 }
 
@@ -54,10 +69,12 @@ impl Session for Conversation {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let model = env::args().nth(1).unwrap_or("epoll".into());
+    let address = env::args().nth(2).unwrap_or("127.0.0.1:0".into());
     let server = Server::builder()
         .model(&model)
-        .listen("127.0.0.1:0", |_| Ok(Arc::new(Faulty)))?
+        .listen(&address, |_| Ok(Arc::new(Faulty)))?
         .start()?;
-    println!("listening at {}", server.places()[0]);
+    let place = server.places()[0].to_string();
+    println!("listening at {}", place.trim_start_matches("udp:"));
     Ok(server.run()?)
 }

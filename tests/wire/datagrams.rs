@@ -4,8 +4,6 @@
 //! receives; and it is counted.
 
 use crate::common::{Client, Ended, Evserve, PATIENCE, on_every_model, pattern};
-use evserve::service::{Datagrams, Service};
-use evserve::session::{Session, Time};
 use nix::sys::socket::{SetSockOpt, sockopt};
 use rustix::process::Signal;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -17,7 +15,6 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 /// The largest datagram that UDP has over IPv4.
@@ -686,56 +683,5 @@ fn ipv4_works_without_ipv6() {
         let mut client = Client::connect(SocketAddr::from(([127, 0, 0, 1], port)));
         client.send("IPv4");
         assert_eq!(client.read(4), b"IPv4", "{model}");
-    });
-}
-
-/// A service of one's own, whose replies are twice as long as what it is asked.
-struct Twice;
-
-impl Service for Twice {
-    fn session(&self, _: Option<IpAddr>) -> Box<dyn Session> {
-        unreachable!("there are no connections")
-    }
-
-    fn datagrams(self: Arc<Self>) -> Option<Arc<dyn Datagrams>> {
-        Some(self)
-    }
-
-    fn name(&self) -> &str {
-        "twice"
-    }
-}
-
-impl Datagrams for Twice {
-    fn answer(&self, datagram: &[u8], _: &Time, reply: &mut Vec<u8>) -> bool {
-        assert!(datagram != b"panic", "as it was told to");
-        reply.extend([datagram, datagram].concat());
-        datagram != b"silence"
-    }
-}
-
-/// Forged datagrams must not make the server send more to their victim than the attacker sends himself. And a fault of
-/// the service concerns one datagram and no other.
-#[test]
-fn a_service_of_ones_own_says_no_more_than_it_may() {
-    on_every_model(|model| {
-        let server = evserve::Server::builder()
-            .model(model)
-            .listen("udp:127.0.0.1:0", |_| Ok(Arc::new(Twice)))
-            .and_then(|builder| builder.start())
-            .expect("it starts");
-        let place = server.places()[0].to_string();
-        let address = place.strip_prefix("udp:").expect("UDP");
-        let handle = server.handle().expect("a handle");
-        let running = std::thread::spawn(move || server.run());
-        let client = client(address.parse().expect("an address"));
-        let longest = "x".repeat(32);
-        for datagram in ["ab", "silence", "panic", &"y".repeat(33), &longest] {
-            client.send(datagram.as_bytes()).expect("sent");
-        }
-        assert_eq!(hear(&client), b"abab", "{model}");
-        assert_eq!(hear(&client), longest.repeat(2).as_bytes(), "{model}");
-        handle.shutdown();
-        running.join().expect("no panic").expect("a clean end");
     });
 }
