@@ -85,6 +85,12 @@ impl Contestant {
         options
     }
 
+    /// Why it cannot have so many busy connections, if that is so.
+    pub fn cannot_watch(&self, connections: u64) -> Option<String> {
+        (self.model == "select" && connections > 1000)
+            .then(|| "select(2) has no place for descriptors from 1,024 on".to_owned())
+    }
+
     /// Why its connections cannot hear each other, if that is so.
     pub fn cannot_share(&self) -> Option<&'static str> {
         evserve::model::find(self.model)?.apart

@@ -46,7 +46,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
             "requests per second; more is better",
         )],
         seconds: wrk_seconds,
-        cannot: everybody_can,
+        cannot: |contestant, connections| contestant.cannot_watch(connections),
         measure: wrk::throughput,
     },
     Experiment {
