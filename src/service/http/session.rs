@@ -10,7 +10,7 @@ use super::response::{Made, Task};
 use crate::config::AccessLog;
 use crate::http1::{Body as RequestBody, BodyReader, HeadEnd, Request, Status, request_line};
 use crate::observe::access_log::{self, Outcome, Record};
-use crate::session::{Body, Context, Moment, Session, Timeout, Wait};
+use crate::session::{Body, Context, Moment, Session, Time, Timeout, Wait};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -355,12 +355,8 @@ impl HttpSession {
             kept.taken = self.taken(kept.at);
             self.unlogged = Some(kept);
         } else {
-            let time = &cx.worker.time;
             let outcome = Outcome {
-                taken: match format.says_time() {
-                    true => self.taken(time.exact_moment()),
-                    false => Duration::ZERO,
-                },
+                taken: self.taken(moment_for(format, &cx.worker.time)),
                 aborted: false,
             };
             record.begin(format, &mut cx.worker.log);
@@ -380,7 +376,7 @@ impl HttpSession {
         if let Some(kept) = self.unlogged.take() {
             let format = self.front.access_log;
             let outcome = Outcome {
-                taken: kept.taken + cx.worker.time.exact_moment().since(kept.at),
+                taken: kept.taken + moment_for(format, &cx.worker.time).since(kept.at),
                 aborted: unsent > 0,
             };
             let log = &mut cx.worker.log;
@@ -391,6 +387,14 @@ impl HttpSession {
             outcome.end(format, log);
             self.front.take_back(kept);
         }
+    }
+}
+
+/// When a line is ended: as a clock has it, which is only read if the line says how long the answer took.
+fn moment_for(format: AccessLog, time: &Time) -> Moment {
+    match format.says_time() {
+        true => time.exact_moment(),
+        false => time.moment(),
     }
 }
 
