@@ -167,7 +167,9 @@ impl Builder {
                 false => add(&config, model, address, services, &mut shares),
             };
             let bound = result.map_err(|error| bind_error(label, address, &error))?;
-            report::say(report::listening(&*services[0], &bound, model.name));
+            let behind_proxy = config.proxies.is_some();
+            let service = &*services[0];
+            report::say(report::listening(service, &bound, model.name, behind_proxy));
             places.push(bound);
         }
         let limits = Limits {

@@ -15,8 +15,13 @@ pub(super) fn say(lines: impl IntoIterator<Item = String>) {
     }
 }
 
-/// What is served where, and how to try it.
-pub(super) fn listening(service: &dyn Service, bound: &Bound, model: &str) -> Vec<String> {
+/// What is served where, and how to try it; behind a proxy that is the proxy's to say.
+pub(super) fn listening(
+    service: &dyn Service,
+    bound: &Bound,
+    model: &str,
+    behind_proxy: bool,
+) -> Vec<String> {
     let (name, about) = (service.name(), service.about());
     let scheme = service.url_scheme();
     let place = |address: SocketAddr| match scheme {
@@ -56,7 +61,9 @@ pub(super) fn listening(service: &dyn Service, bound: &Bound, model: &str) -> Ve
     if !elsewhere.is_empty() {
         lines.push(format!("  from other machines: {}", elsewhere.join(" ")));
     }
-    lines.extend(commands.iter().map(|command| format!("  try: {command}")));
+    if !behind_proxy || bound.is_datagram() {
+        lines.extend(commands.iter().map(|command| format!("  try: {command}")));
+    }
     lines
 }
 

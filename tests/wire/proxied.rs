@@ -23,6 +23,15 @@ fn start(model: &str, mode: &str, options: &[&str]) -> Evserve {
     Evserve::start(model, 1, &[&all[..], &proxy, options].concat())
 }
 
+/// Whoever tried it without the header would be closed.
+#[test]
+fn nothing_is_offered_that_cannot_be_tried() {
+    let options = ["--proxy-protocol", "--trusted-proxy", "127.0.0.1"];
+    let evserve = Evserve::http("epoll", Path::new("docs/site"), &options);
+    let ended = evserve.stop();
+    assert!(!ended.log.contains("try: "), "{}", ended.log);
+}
+
 #[test]
 fn the_log_has_the_client() {
     let cases = [
