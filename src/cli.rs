@@ -35,6 +35,11 @@ struct Options {
     #[arg(long, value_name = "[MODE=]ADDR")]
     listen: Vec<String>,
 
+    /// Where to show the server at work, to people (a page), programs (/status.json, /metrics) and balancers (/healthz):
+    /// PORT of the loopback, or an address as for --listen [default: nowhere]
+    #[arg(long, value_name = "ADDR", value_parser = status_address)]
+    status: Option<Address>,
+
     /// The permissions of sockets in the file system
     #[arg(long, value_name = "OCTAL", default_value = "0660", value_parser = file_mode)]
     unix_mode: u32,
@@ -153,6 +158,11 @@ struct Options {
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = positive)]
     send_timeout: Duration,
 
+    /// For balancers to see at /healthz of the status address that the server will stop, between SIGTERM or SIGINT and
+    /// when it does: as long as they need for that
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration, requires = "status")]
+    drain_delay: Duration,
+
     /// For what is under way at SIGTERM or SIGINT; a second signal ends at once
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     drain_timeout: Duration,
@@ -199,6 +209,7 @@ pub fn parse(
             root: options.root,
             http,
             listen,
+            status: options.status,
             unix_mode: options.unix_mode,
             model: options.model,
             access_log: options.access_log,
@@ -216,6 +227,7 @@ pub fn parse(
                 body: options.body_timeout,
                 idle: options.idle_timeout,
                 send: options.send_timeout,
+                delay: options.drain_delay,
                 drain: options.drain_timeout,
                 ..Timeouts::default()
             },
@@ -374,6 +386,17 @@ fn size(text: &str) -> Result<u64, String> {
     let size: Result<ByteSize, _> = text.parse();
     size.map(|size| size.as_u64())
         .map_err(|_| "expected a size such as 16KiB, 1MiB or 4096".into())
+}
+
+fn status_address(text: &str) -> Result<Address, String> {
+    let address = match text.parse() {
+        Ok(port) => Address::loopback(port),
+        Err(_) => text.parse()?,
+    };
+    match address.is_datagram() {
+        true => Err("the status is shown over connections, not datagrams".into()),
+        false => Ok(address),
+    }
 }
 
 fn file_mode(text: &str) -> Result<u32, String> {

@@ -15,6 +15,8 @@ pub struct Config {
     pub http: Http,
     /// Which service is to listen where.
     pub listen: Vec<Listen>,
+    /// Where the server can be seen at work, if anywhere.
+    pub status: Option<Address>,
     /// Who may connect to sockets in the file system: their files' permissions.
     pub unix_mode: u32,
     /// The name of a row of [`crate::model::MODELS`].
@@ -46,6 +48,7 @@ impl Default for Config {
             root: ".".into(),
             http: Http::default(),
             listen: Vec::new(),
+            status: None,
             unix_mode: 0o660,
             model: "epoll".into(),
             access_log: AccessLog::Combined,
@@ -182,7 +185,9 @@ pub struct Timeouts {
     pub send: Duration,
     /// For the peer to close its side after ours has been closed.
     pub linger: Duration,
-    /// For what is under way when the server is asked to stop.
+    /// For whoever sends clients here to find out that the server is about to stop, once it is asked to.
+    pub delay: Duration,
+    /// For what is under way when it stops.
     pub drain: Duration,
 }
 
@@ -199,6 +204,7 @@ impl Timeouts {
             idle: self.idle.min(LONGEST),
             send: self.send.min(LONGEST),
             linger: self.linger.min(LONGEST),
+            delay: self.delay.min(LONGEST),
             drain: self.drain.min(LONGEST),
         }
     }
@@ -212,6 +218,7 @@ impl Default for Timeouts {
             idle: Duration::from_secs(30),
             send: Duration::from_secs(30),
             linger: Duration::from_secs(2),
+            delay: Duration::ZERO,
             drain: Duration::from_secs(10),
         }
     }

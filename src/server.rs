@@ -7,7 +7,7 @@ use crate::confine::{self, Account, Needs};
 use crate::model::{self, Answering, Limits, Listening, MODELS, ModelRow};
 use crate::model::{Serving, Share, SignalSender, Signals};
 use crate::net::{Address, Bound, DatagramSocket, Listener, SocketFile};
-use crate::observe::LogFile;
+use crate::observe::{About, Board, LogFile};
 use crate::service::{self, Census, Datagrams, Service};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
@@ -144,6 +144,7 @@ impl Builder {
                 signals,
                 hangups,
                 log: access_log(&config)?,
+                board: None,
             });
         }
         let guards = Guards::new(&config, model)?;
@@ -177,6 +178,13 @@ impl Builder {
             threads: config.threads,
             max_children: config.max_children,
         };
+        if let Some(address) = &config.status {
+            let services = services.iter().map(|each| &*each[0]);
+            let about = about(model, &limits, services);
+            let bound = show(&config, model, address, about, &mut shares)
+                .map_err(|error| bind_error("", address, &error))?;
+            places.push(bound);
+        }
         report::say([report::limits(model, &limits, descriptors)]);
         Ok(Server {
             model,
@@ -413,6 +421,48 @@ fn add(
         share.listening.push(Listening { listener, service });
     }
     Ok(bound)
+}
+
+/// Shows the server at work at the address, from its first loop.
+fn show(
+    config: &Config,
+    model: &ModelRow,
+    address: &Address,
+    about: About,
+    shares: &mut [Share],
+) -> io::Result<Bound> {
+    let board = Board::new(about, shares.len(), Instant::now());
+    for share in &mut *shares {
+        share.board = Some(board.clone());
+    }
+    let service = service::status(board, config, address.is_local());
+    let bound = add(
+        config,
+        model,
+        address,
+        std::slice::from_ref(&service),
+        &mut shares[..1],
+    )?;
+    report::say(report::listening(&*service, &bound, model.name, false));
+    Ok(bound)
+}
+
+/// What those who look are told about the server.
+fn about<'a>(
+    model: &ModelRow,
+    limits: &Limits,
+    services: impl Iterator<Item = &'a dyn Service>,
+) -> About {
+    let counts = model.options.contains(&"max-connections");
+    About {
+        model: model.name,
+        waits: model.about,
+        one_by_one: model.apart,
+        max_connections: counts.then_some(limits.max_connections),
+        services: services
+            .map(|service| (service.name().to_owned(), service.steps()))
+            .collect(),
+    }
 }
 
 /// What answers the datagrams that come to the address, for each loop.

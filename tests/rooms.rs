@@ -13,7 +13,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("session", &[]),
     ("http1", &[]),
     ("files", &[]),
-    ("observe", &["config"]),
+    ("observe", &["session", "config"]),
     ("confine", &["config"]),
     (
         "service",

@@ -36,5 +36,7 @@ mod process;
 mod proxied;
 #[path = "wire/representation.rs"]
 mod representation;
+#[path = "wire/status.rs"]
+mod status;
 #[path = "wire/unix.rs"]
 mod unix;

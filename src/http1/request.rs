@@ -59,6 +59,8 @@ pub struct Request<'a> {
     pub version: Version,
     /// What follows the head.
     pub body: Body,
+    /// The Host field.
+    pub host: Option<&'a [u8]>,
     /// True if the client is ready to use the connection again (RFC 9112 section 9.3).
     pub keep_alive: bool,
     /// A final answer is awaited only after an interim one that says to go on (RFC 9110 section 10.1.1).
@@ -109,6 +111,7 @@ impl<'a> Request<'a> {
             target,
             version,
             body: Body::None,
+            host: None,
             keep_alive: version == Version::Http11,
             expects_continue: false,
             conditions: Conditions::default(),
@@ -118,14 +121,16 @@ impl<'a> Request<'a> {
             referer: None,
             user_agent: None,
         };
-        let mut hosts = 0;
         let mut close = false;
         let mut length = None;
         let mut chunked = None;
         for field in fields {
             let value = field.value;
             match Name::of(field.name) {
-                Name::Host if is_authority(value) => hosts += 1,
+                // RFC 9112 section 3.2: never two.
+                Name::Host if request.host.is_none() && is_authority(value) => {
+                    request.host = Some(value);
+                }
                 Name::Host => return Err(Status::BAD_REQUEST),
                 Name::Connection => {
                     for token in list(value) {
@@ -161,8 +166,8 @@ impl<'a> Request<'a> {
                 Name::Other => {}
             }
         }
-        // RFC 9112 section 3.2: exactly one Host in a request of version 1.1, never two.
-        if hosts > 1 || (hosts == 0 && version == Version::Http11) {
+        // RFC 9112 section 3.2: nor none in a request of version 1.1.
+        if request.host.is_none() && version == Version::Http11 {
             return Err(Status::BAD_REQUEST);
         }
         request.keep_alive &= !close;

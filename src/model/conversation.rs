@@ -8,16 +8,16 @@ use super::clock::Clock;
 use super::{contain, give_up, send, timeouts};
 use crate::config::Timeouts;
 use crate::net;
-use crate::observe::LogFile;
+use crate::observe::{LogFile, Readiness};
 use crate::poller::poll;
-use crate::session::{Action, BUFFER_SIZE, Connection, Session, Worker};
+use crate::session::{ACCEPTED, Action, BUFFER_SIZE, Connection, Counters, Session, Steps, Worker};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::{Errno, ioctl_fionbio};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How much of a file one call sends: as much as the pipe holds through which sendfile(2) moves it. For each filling the
 /// call would wait anew.
@@ -31,13 +31,45 @@ const SEND_STEPS: f32 = 4.0;
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
 /// What others tell a conversation, and it tells them, while it waits.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Presence {
     /// It waits for a peer that has nothing under way, so it may be ended. It says so before it looks whether the
     /// server is stopping; who stops the server says that before it looks here: one of the two sees the other.
     pub idle: AtomicBool,
     /// It must end at once.
     pub cut_off: Arc<AtomicBool>,
+    /// How it stands, if somebody may want to see that.
+    pub shown: Option<Mutex<Shown>>,
+}
+
+/// What can be seen of a conversation.
+pub struct Shown {
+    /// When it began.
+    pub since: Instant,
+    /// Where it stands.
+    pub state: &'static str,
+    /// What it waits for.
+    pub waits_for: Readiness,
+    /// Until when, at most.
+    pub until: Instant,
+    /// What was done for it.
+    pub counters: Counters,
+    /// Which steps it took.
+    pub steps: Steps,
+}
+
+impl Shown {
+    /// One that is about to begin.
+    pub fn new(now: Instant) -> Shown {
+        Shown {
+            since: now,
+            state: ACCEPTED,
+            waits_for: Readiness::Nothing,
+            until: now,
+            counters: Counters::default(),
+            steps: Steps::default(),
+        }
+    }
 }
 
 /// What a thread or a process works with that serves one connection at a time.
@@ -49,7 +81,8 @@ pub struct Desk<'a> {
     timeouts: &'a Timeouts,
     log: &'a Mutex<LogFile>,
     stopping: &'a AtomicBool,
-    one_exchange: bool,
+    /// Conversations end with their first answer.
+    one_exchange: &'a AtomicBool,
     /// For conversations that others can leave something for.
     bell: Option<Arc<Bell>>,
     /// That they have.
@@ -68,13 +101,13 @@ struct Line<'a> {
 }
 
 impl<'a> Desk<'a> {
-    /// A desk for the time until `stopping` is set. With `one_exchange` conversations end with their first answer, for
-    /// others wait.
+    /// A desk for the time until `stopping` is set. While `one_exchange` is set, conversations end with their first answer,
+    /// for others wait.
     pub fn new(
         timeouts: &'a Timeouts,
         log: &'a Mutex<LogFile>,
         stopping: &'a AtomicBool,
-        one_exchange: bool,
+        one_exchange: &'a AtomicBool,
     ) -> Desk<'a> {
         let (clock, time) = Clock::start();
         Desk {
@@ -118,10 +151,6 @@ impl<'a> Desk<'a> {
     }
 
     fn carry_on(&mut self, line: &mut Line<'_>, connection: &mut Connection, presence: &Presence) {
-        if let Err(error) = self.hang_bell(line, connection) {
-            log::warn!("a connection is closed, for it could not hear the others: {error}");
-            connection.abort();
-        }
         while let Some(result) = self.step(line, connection, presence) {
             match result {
                 // What was interrupted or took too long is looked at anew.
@@ -132,9 +161,9 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// Lets others end the waits of a connection that they can leave something for.
+    /// Lets others end the waits of a connection, as soon as they can leave something for it.
     fn hang_bell(&mut self, line: &mut Line<'_>, connection: &Connection) -> io::Result<()> {
-        let Some(mailbox) = connection.mailbox() else {
+        let Some(mailbox) = connection.mailbox().filter(|_| line.bell.is_none()) else {
             return Ok(());
         };
         let bell = match &self.bell {
@@ -193,8 +222,16 @@ impl<'a> Desk<'a> {
         if presence.cut_off.load(SeqCst) {
             connection.abort();
         }
+        if let Err(error) = self.hang_bell(line, connection) {
+            log::warn!("a connection is closed, for it could not hear the others: {error}");
+            connection.abort();
+        }
         let left = self.left(connection);
-        Some(match connection.next() {
+        let action = connection.next();
+        if let Some(shown) = &presence.shown {
+            self.show(shown, connection, action, left);
+        }
+        Some(match action {
             Action::Close if connection.can_linger() && self.has_said_more(line) => {
                 connection.linger();
                 Ok(())
@@ -217,6 +254,24 @@ impl<'a> Desk<'a> {
                 net::shutdown_write(line.socket)
             }
         })
+    }
+
+    /// Lets others see what comes next.
+    fn show(
+        &mut self,
+        shown: &Mutex<Shown>,
+        connection: &Connection,
+        action: Action,
+        left: Duration,
+    ) {
+        let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.state = connection.state();
+        shown.waits_for = action.into();
+        shown.until = self.worker.time.now() + left;
+        shown.counters = self.worker.counters;
+        if let Some(steps) = &mut self.worker.steps {
+            steps.move_to(&mut shown.steps);
+        }
     }
 
     fn send(
@@ -314,7 +369,7 @@ impl<'a> Desk<'a> {
     /// What time it is, and whether the server is still to go on.
     fn look_up(&mut self) {
         self.clock.read(&mut self.worker.time);
-        self.worker.closing = self.one_exchange || self.stopping.load(SeqCst);
+        self.worker.closing = self.one_exchange.load(SeqCst) || self.stopping.load(SeqCst);
     }
 
     /// How long the connection may wait from now on.

@@ -3,16 +3,17 @@
 //! One thread, the overseer, waits for signals; the others serve. A thread that waits in a call is made to return by
 //! shutting down the socket it waits on.
 
+use super::bell::Bell;
 use super::clock::Clock;
-use super::conversation::{Desk, Presence};
+use super::conversation::{Desk, Presence, Shown};
 use super::pool::small_thread;
 use super::responder::{Responder, SHARE};
-use super::{Answering, Listening, Signals, reopen};
+use super::{Answering, Listening, Signals, reopen, say_that_we_leave};
 use crate::config::Timeouts;
 use crate::net::{self, AcceptError, Listener};
-use crate::observe::LogFile;
+use crate::observe::{Board, Cell, Doers, LogFile, Poster, View};
 use crate::poller::poll;
-use crate::session::{Counters, Worker};
+use crate::session::{Counters, Steps, Worker};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd};
 use rustix::net::SocketFlags;
 use slab::Slab;
@@ -31,7 +32,8 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_secs(1);
 pub struct Crew {
     timeouts: Timeouts,
     max_connections: usize,
-    one_exchange: bool,
+    /// Conversations end with their first answer.
+    one_exchange: AtomicBool,
     stopping: AtomicBool,
     members: Mutex<Members>,
     /// Somebody has left.
@@ -41,6 +43,7 @@ pub struct Crew {
     /// Readable once the server is stopping, for those who wait for datagrams too.
     stop_event: OwnedFd,
     log: Mutex<LogFile>,
+    board: Option<Arc<Board>>,
 }
 
 #[derive(Default)]
@@ -50,6 +53,7 @@ struct Members {
     present: Slab<Arc<Member>>,
     /// What those who have left had done.
     counters: Counters,
+    steps: Steps,
     exhausted_said: Option<Instant>,
 }
 
@@ -70,23 +74,32 @@ impl Crew {
         max_connections: usize,
         one_exchange: bool,
         log: LogFile,
+        board: Option<Arc<Board>>,
     ) -> io::Result<Crew> {
         Ok(Crew {
             timeouts,
             max_connections,
-            one_exchange,
+            one_exchange: one_exchange.into(),
             stopping: AtomicBool::new(false),
             members: Mutex::default(),
             left: Condvar::new(),
             left_event: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             stop_event: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             log: Mutex::new(log),
+            board,
         })
     }
 
     /// What a thread of the crew works with.
     pub fn desk(&self) -> Desk<'_> {
-        Desk::new(&self.timeouts, &self.log, &self.stopping, self.one_exchange)
+        let mut desk = Desk::new(
+            &self.timeouts,
+            &self.log,
+            &self.stopping,
+            &self.one_exchange,
+        );
+        desk.worker.steps = self.board.as_ref().map(|_| Steps::default());
+        desk
     }
 
     /// Lets the accept calls wait, unless somebody else uses the same socket.
@@ -130,9 +143,13 @@ impl Crew {
 
     /// Serves a connection on the calling thread.
     pub fn serve(&self, desk: &mut Desk<'_>, listening: &Listening, mut accepted: Accepted<'_>) {
+        let shown = || Mutex::new(Shown::new(Instant::now()));
         let member = Arc::new(Member {
             socket: accepted.socket,
-            presence: Presence::default(),
+            presence: Presence {
+                shown: self.board.as_ref().map(|_| shown()),
+                ..Presence::default()
+            },
         });
         let key = self.members().present.insert(member.clone());
         accepted.seat.key = Some(key);
@@ -140,8 +157,17 @@ impl Crew {
         desk.worker.counters.connections += 1;
         let session = || listening.service.session(accepted.peer);
         desk.converse(&member.socket, session, &member.presence);
-        let counters = std::mem::take(&mut desk.worker.counters);
-        self.members().counters.add(&counters);
+        let mut members = self.members();
+        members
+            .counters
+            .add(&std::mem::take(&mut desk.worker.counters));
+        if let Some(mut shown) = member.shown() {
+            shown.counters = Counters::default();
+            shown.steps.move_to(&mut members.steps);
+        }
+        if let Some(steps) = &mut desk.worker.steps {
+            steps.move_to(&mut members.steps);
+        }
     }
 
     /// Starts a thread for each of the sockets that take datagrams. One is enough: no sender keeps it waiting.
@@ -191,7 +217,9 @@ impl Crew {
         hangups: &Signals,
         listening: &[Listening],
     ) -> io::Result<()> {
-        while self.wait_for_signals(signals, hangups, None)? == 0 {}
+        let mut overseer = Overseer::new(self, signals, hangups)?;
+        while overseer.wait(None)? == 0 {}
+        let mut is_over = self.leave(&mut overseer)?;
         self.stop_accepting(listening);
         log::info!(
             "stopping: {} connections are open",
@@ -205,12 +233,35 @@ impl Crew {
         let end = Instant::now() + self.timeouts.drain;
         while !self.members().present.is_empty() {
             let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.wait_for_signals(signals, hangups, Some(left))? > 0 {
+            is_over |= left.is_zero();
+            if is_over || overseer.wait(Some(left))? > 0 {
                 self.cut_off();
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Lets those who send clients here find out that they should not any more. True if another signal has come meanwhile.
+    fn leave(&self, overseer: &mut Overseer<'_>) -> io::Result<bool> {
+        if let Some(board) = &self.board {
+            board.drain();
+        }
+        if self.timeouts.delay.is_zero() {
+            return Ok(false);
+        }
+        say_that_we_leave(self.timeouts.delay);
+        self.one_exchange.store(true, SeqCst);
+        let end = Instant::now() + self.timeouts.delay;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            if overseer.wait(Some(left))? > 0 {
+                return Ok(true);
+            }
+        }
     }
 
     /// Ends the accept calls, now and in future.
@@ -291,25 +342,111 @@ impl Crew {
         !self.stopping.load(SeqCst)
     }
 
-    /// Waits for signals or, while the server is stopping, for somebody to leave; says how many signals there were.
-    fn wait_for_signals(
-        &self,
-        signals: &Signals,
-        hangups: &Signals,
-        time: Option<Duration>,
-    ) -> io::Result<usize> {
-        let mut watched = [
-            PollFd::new(signals, PollFlags::IN),
-            PollFd::new(hangups, PollFlags::IN),
-            PollFd::new(&self.left_event, PollFlags::IN),
-        ];
-        let time = time.and_then(|time| Timespec::try_from(time).ok());
-        poll(&mut watched, time.as_ref())?;
-        let _ = rustix::io::read(&self.left_event, &mut [0; 8]);
-        if hangups.take() > 0 {
-            reopen(&mut self.log.lock().unwrap_or_else(PoisonError::into_inner));
+    /// What can be seen of the threads and their connections.
+    fn view(&self, poster: &Poster, now: Instant) -> View {
+        let members = self.members();
+        let mut view = View {
+            counters: members.counters,
+            steps: members.steps.clone(),
+            doers: Doers {
+                kind: "threads",
+                number: members.seats,
+                busy: members.present.len(),
+            },
+            ..View::default()
+        };
+        let stride = poster.stride(members.present.len());
+        for (key, member) in &members.present {
+            let Some(shown) = member.shown() else {
+                continue;
+            };
+            view.counters.add(&shown.counters);
+            view.steps.add(&shown.steps);
+            view.count(shown.state);
+            if key % stride == 0 {
+                view.cells.push(Cell {
+                    key,
+                    state: shown.state,
+                    waits_for: shown.waits_for,
+                    received: shown.counters.received,
+                    sent: shown.counters.sent,
+                    age: now.saturating_duration_since(shown.since),
+                    left: Some(shown.until.saturating_duration_since(now)),
+                });
+            }
         }
-        Ok(signals.take())
+        view
+    }
+}
+
+impl Member {
+    fn shown(&self) -> Option<MutexGuard<'_, Shown>> {
+        let shown = self.presence.shown.as_ref()?;
+        Some(shown.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The thread that serves nobody: it waits for signals, and puts up what can be seen of the others.
+struct Overseer<'a> {
+    crew: &'a Crew,
+    signals: &'a Signals,
+    hangups: &'a Signals,
+    poster: Option<Poster>,
+    /// Rung when somebody wants to see something.
+    bell: Arc<Bell>,
+    rung: Vec<usize>,
+}
+
+impl<'a> Overseer<'a> {
+    fn new(crew: &'a Crew, signals: &'a Signals, hangups: &'a Signals) -> io::Result<Overseer<'a>> {
+        let bell = Bell::new()?;
+        let board = crew.board.as_ref();
+        Ok(Overseer {
+            crew,
+            signals,
+            hangups,
+            poster: board.map(|board| board.poster(Some(bell.waker(0)))),
+            bell,
+            rung: Vec::new(),
+        })
+    }
+
+    /// Waits for signals, for so long at most, or, while the server is stopping, for somebody to leave; says how many
+    /// signals there were.
+    fn wait(&mut self, time: Option<Duration>) -> io::Result<usize> {
+        let mut watched = [
+            PollFd::new(self.signals, PollFlags::IN),
+            PollFd::new(self.hangups, PollFlags::IN),
+            PollFd::new(&self.crew.left_event, PollFlags::IN),
+            PollFd::new(&self.bell, PollFlags::IN),
+        ];
+        if self.bell.begin_wait() {
+            let poster = self.poster.as_ref();
+            let look = poster.and_then(|poster| poster.patience(Instant::now()));
+            let time = time.into_iter().chain(look).min();
+            let time = time.and_then(|time| Timespec::try_from(time).ok());
+            poll(&mut watched, time.as_ref())?;
+        }
+        if !watched[3].revents().is_empty() {
+            self.bell.silence();
+        }
+        self.bell.end_wait(&mut self.rung);
+        self.rung.clear();
+        let _ = rustix::io::read(&self.crew.left_event, &mut [0; 8]);
+        if self.hangups.take() > 0 {
+            reopen(&mut self.crew.log.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        self.post_if_wanted();
+        Ok(self.signals.take())
+    }
+
+    fn post_if_wanted(&mut self) {
+        if let Some(poster) = &mut self.poster
+            && let Some(look) = poster.wanted(Instant::now())
+        {
+            let view = self.crew.view(poster, Instant::now());
+            poster.post(&look, view, Instant::now());
+        }
     }
 }
 

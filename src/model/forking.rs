@@ -8,10 +8,11 @@
 use super::clock::Clock;
 use super::conversation::{Desk, Presence};
 use super::responder::{Responder, SHARE};
-use super::{Answering, Limits, Listening, Serving, Share, Signals, contain, reopen};
+use super::{Answering, Limits, Listening, Serving, Share, Signals};
+use super::{contain, reopen, say_that_we_leave};
 use crate::config::Timeouts;
 use crate::net::AcceptError;
-use crate::observe::LogFile;
+use crate::observe::{Cell, Doers, LogFile, Poster, Readiness, View};
 use crate::poller::poll;
 use crate::session::{Connection, Counters, Session, Wait, Worker};
 use nix::sys::signal::{SigSet, Signal};
@@ -38,6 +39,9 @@ const CUT_OFF: rustix::process::Signal = rustix::process::Signal::USR2;
 
 /// How often children that shall end are told so: one that was told just before it began to wait would not hear it.
 const REMINDER: Duration = Duration::from_millis(100);
+
+/// All that the parent knows of a connection's state.
+const A_PROCESS: &str = "in a process of its own";
 
 /// Serves until a signal ends it.
 ///
@@ -77,10 +81,13 @@ struct Parent {
     /// Their side of it.
     reporting: OwnedFd,
     counters: Counters,
+    poster: Option<Poster>,
     /// A resource ran out; accepting goes on then.
     accept_again: Option<Instant>,
     /// When it was last said that connections wait.
     said: Option<Instant>,
+    /// A signal has come: answers of new processes say that they are the last, and then the server stops.
+    leave_end: Option<Instant>,
     /// The server is stopping, and what is left then is cut off.
     end: Option<Instant>,
     /// That has happened.
@@ -90,6 +97,7 @@ struct Parent {
 /// A process that serves a connection.
 struct Child {
     id: Pid,
+    began: Instant,
     /// As it was when the process began, which has its own. What it counts for, it counts for as long as that lives.
     #[allow(dead_code, reason = "it is only kept")]
     session: Box<dyn Session>,
@@ -121,8 +129,11 @@ impl Parent {
             reports,
             reporting,
             counters: Counters::default(),
+            // Nobody can ask: a process that could has a copy of what was there when it began.
+            poster: share.board.map(|board| board.poster(None)),
             accept_again: None,
             said: None,
+            leave_end: None,
             end: None,
             is_cut_off: false,
         })
@@ -137,6 +148,9 @@ impl Parent {
         self.hear_hangups();
         for _ in 0..self.signals.take() {
             self.hear_signal();
+        }
+        if self.leave_end.is_some_and(|end| end <= Instant::now()) {
+            self.stop();
         }
         if self.end.is_some() {
             self.tell_children();
@@ -176,10 +190,11 @@ impl Parent {
             let listeners = self.listening.iter().map(|l| &l.listener);
             watched.extend(listeners.map(|listener| PollFd::new(listener, PollFlags::IN)));
         }
-        let time = match self.end {
-            Some(_) => Some(REMINDER),
-            None if may_accept => None,
-            None => Some(PAUSE),
+        let time = match (self.end, self.leave_end) {
+            (Some(_), _) => Some(REMINDER),
+            (None, Some(end)) => Some(end.saturating_duration_since(Instant::now())),
+            (None, None) if may_accept => None,
+            (None, None) => Some(PAUSE),
         };
         let time = time.and_then(|time| Timespec::try_from(time).ok());
         self.counters.waits += 1;
@@ -207,6 +222,7 @@ impl Parent {
                 if session.waits_for() == Wait::Abort {
                     return self.refuse(session);
                 }
+                self.put_up();
                 if let Err(errno) = self.fork(&socket, session) {
                     self.pause(&format!(
                         "a connection is closed, for fork(2) failed: {errno}"
@@ -218,6 +234,38 @@ impl Parent {
                 self.pause(&format!("cannot accept: {error}"));
             }
         }
+    }
+
+    /// Puts up what can be seen: the process that is about to begin may serve somebody who wants to see it.
+    fn put_up(&mut self) {
+        let Some(poster) = &mut self.poster else {
+            return;
+        };
+        let now = Instant::now();
+        let mut view = View {
+            counters: self.counters,
+            doers: Doers {
+                kind: "processes",
+                number: self.children.len(),
+                busy: self.children.len(),
+            },
+            ..View::default()
+        };
+        view.counters.add(&self.worker.counters);
+        for child in &self.children {
+            view.count(A_PROCESS);
+            view.cells.push(Cell {
+                key: child.id.as_raw_pid().unsigned_abs() as usize,
+                state: A_PROCESS,
+                waits_for: Readiness::Nothing,
+                received: 0,
+                sent: 0,
+                age: now.saturating_duration_since(child.began),
+                left: None,
+            });
+        }
+        let look = poster.look(now);
+        poster.post(&look, view, Instant::now());
     }
 
     /// Answers datagrams in this process: that takes no waiting, and less time than to make another one.
@@ -276,7 +324,9 @@ impl Parent {
             }
             Ok(ForkResult::Parent { child }) => {
                 let id = Pid::from_raw(child.as_raw());
-                self.children.extend(id.map(|id| Child { id, session }));
+                let began = Instant::now();
+                let child = |id| Child { id, began, session };
+                self.children.extend(id.map(child));
                 held_back.thread_unblock()
             }
             Err(errno) => {
@@ -294,7 +344,8 @@ impl Parent {
         stopping: &AtomicBool,
         presence: &Presence,
     ) {
-        let mut desk = Desk::new(&self.timeouts, &self.log, stopping, false);
+        let one_exchange = self.leave_end.is_some().into();
+        let mut desk = Desk::new(&self.timeouts, &self.log, stopping, &one_exchange);
         desk.converse(socket, || session, presence);
         // exit(3) drops nothing.
         if let Ok(mut log) = self.log.lock() {
@@ -349,8 +400,28 @@ impl Parent {
 
     /// The first signal begins the end, the second one ends it.
     fn hear_signal(&mut self) {
+        if self.leave_end.is_none() && self.end.is_none() {
+            return self.leave();
+        }
+        self.stop();
+        self.end = Some(Instant::now());
+    }
+
+    /// Lets those who send clients here find out that they should not any more.
+    fn leave(&mut self) {
+        if let Some(poster) = &self.poster {
+            poster.drain();
+        }
+        if self.timeouts.delay.is_zero() {
+            return self.stop();
+        }
+        say_that_we_leave(self.timeouts.delay);
+        self.leave_end = Some(Instant::now() + self.timeouts.delay);
+    }
+
+    fn stop(&mut self) {
+        self.leave_end = None;
         if self.end.is_some() {
-            self.end = Some(Instant::now());
             return;
         }
         log::info!("stopping: {} connections are open", self.children.len());

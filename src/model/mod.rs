@@ -20,7 +20,7 @@ pub use signals::{SignalSender, Signals};
 
 use crate::config::Timeouts;
 use crate::net::{self, DatagramSocket, Listener};
-use crate::observe::LogFile;
+use crate::observe::{Board, LogFile};
 use crate::poller;
 use crate::service::{Datagrams, Service};
 use crate::session::{Connection, Counters, Piece};
@@ -29,6 +29,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A model that can be chosen with `--model`.
 pub struct ModelRow {
@@ -143,6 +144,8 @@ pub struct Share {
     pub hangups: Signals,
     /// Where the access log goes.
     pub log: LogFile,
+    /// Where to put up what can be seen, if somebody may want to.
+    pub board: Option<Arc<Board>>,
 }
 
 /// How much there may be at once.
@@ -183,6 +186,14 @@ fn give_up(connection: &mut Connection) {
     let state = contain(|| connection.state()).unwrap_or("in no state at all");
     log::error!("a session panicked: {state}; its connection is closed, and all others go on");
     connection.abort();
+}
+
+/// Says that the server goes on for a while and then stops.
+fn say_that_we_leave(delay: Duration) {
+    let delay = delay.as_secs_f32();
+    log::info!(
+        "stopping in {delay} s: until then whoever asks for /healthz is told, and others are served"
+    );
 }
 
 /// Opens the access log's file anew, for SIGHUP has come. A log that is no file stays as it is.

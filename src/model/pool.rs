@@ -43,12 +43,14 @@ pub(super) fn serve(
         signals,
         hangups,
         log,
+        board,
     } = serving.only_share()?;
     let crew = &Crew::new(
         serving.timeouts,
         serving.limits.max_connections,
         one_exchange,
         log,
+        board,
     )?;
     for listening in &listening {
         crew.prepare(&listening.listener)?;

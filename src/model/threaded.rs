@@ -21,9 +21,10 @@ pub fn run(mut serving: Serving) -> io::Result<Counters> {
         signals,
         hangups,
         log,
+        board,
     } = serving.only_share()?;
     let max_connections = serving.limits.max_connections;
-    let crew = &Crew::new(serving.timeouts, max_connections, false, log)?;
+    let crew = &Crew::new(serving.timeouts, max_connections, false, log, board)?;
     for listening in &listening {
         crew.prepare(&listening.listener)?;
     }

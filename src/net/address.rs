@@ -70,6 +70,15 @@ impl Address {
         &self.place
     }
 
+    /// True if it is reached over the loopback only.
+    pub fn is_local(&self) -> bool {
+        match &self.place {
+            Place::Tcp(all) | Place::Udp(all) => all.iter().all(|one| one.ip().is_loopback()),
+            Place::Inherited(_, Bound::Tcp(one) | Bound::Udp(one)) => one.ip().is_loopback(),
+            Place::Unix(_) | Place::UnixDatagram(_) | Place::Inherited(..) => false,
+        }
+    }
+
     /// True if datagrams come there, and no connections.
     pub fn is_datagram(&self) -> bool {
         match &self.place {

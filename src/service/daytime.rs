@@ -2,7 +2,7 @@
 
 use super::{Datagrams, Service};
 use crate::config::{Config, StartError};
-use crate::session::{Context, Session, Time, Wait};
+use crate::session::{ACCEPTED, CLOSED, Context, Session, Step, Time, Wait};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -23,6 +23,10 @@ impl Service for Daytime {
 
     fn speaks_first(&self) -> bool {
         true
+    }
+
+    fn steps(&self) -> &'static [Step] {
+        &[(ACCEPTED, "telling the time"), ("telling the time", CLOSED)]
     }
 
     fn name(&self) -> &str {

@@ -5,7 +5,7 @@
 
 use super::{Datagrams, Service};
 use crate::config::{Config, StartError};
-use crate::session::{Context, Session, Time, Timeout, Wait};
+use crate::session::{ACCEPTED, CLOSED, Context, Session, Step, Time, Timeout, Wait};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -22,6 +22,10 @@ impl Service for Echo {
 
     fn datagrams(self: Arc<Self>) -> Option<Arc<dyn Datagrams>> {
         Some(self)
+    }
+
+    fn steps(&self) -> &'static [Step] {
+        &[(ACCEPTED, "echoing"), ("echoing", CLOSED)]
     }
 
     fn name(&self) -> &str {

@@ -10,12 +10,14 @@ pub mod http;
 mod per_address;
 mod proxied;
 mod refused;
+mod status;
 
 pub use per_address::Census;
 pub use proxied::behind;
+pub use status::{diagram, service as status};
 
 use crate::config::{Config, StartError};
-use crate::session::{Session, Time};
+use crate::session::{Session, Step, Time};
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -55,6 +57,11 @@ pub trait Service: Send + Sync {
     /// [confines](crate::server::Server::confine) itself can still read.
     fn directories(&self) -> Vec<BorrowedFd<'_>> {
         Vec::new()
+    }
+
+    /// The steps that its sessions can take from one state to another, beside that any state can end.
+    fn steps(&self) -> &'static [Step] {
+        &[]
     }
 
     /// What it is called, in a word for the log.

@@ -5,7 +5,7 @@
 
 use super::refused::Refusals;
 use super::{Datagrams, Service};
-use crate::session::{Context, Mailbox, Session, Timeout, Wait};
+use crate::session::{Context, Mailbox, Session, Step, Timeout, Wait};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::BorrowedFd;
@@ -126,6 +126,10 @@ impl Service for PerAddress {
 
     fn directories(&self) -> Vec<BorrowedFd<'_>> {
         self.service.directories()
+    }
+
+    fn steps(&self) -> &'static [Step] {
+        self.service.steps()
     }
 
     fn name(&self) -> &str {

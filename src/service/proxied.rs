@@ -6,7 +6,7 @@
 use super::refused::Refusals;
 use super::{Datagrams, Service};
 use crate::config::TrustedProxies;
-use crate::session::{Context, Session, Timeout, Wait};
+use crate::session::{Context, Session, Step, Timeout, Wait};
 use ppp::{v1, v2};
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
@@ -74,6 +74,10 @@ impl Service for Proxied {
 
     fn directories(&self) -> Vec<BorrowedFd<'_>> {
         self.service.directories()
+    }
+
+    fn steps(&self) -> &'static [Step] {
+        self.service.steps()
     }
 
     fn name(&self) -> &str {

@@ -4,6 +4,7 @@
 
 use super::buffer::{BUFFER_SIZE, Buffer};
 use super::output::{Output, Piece};
+use super::steps::{ACCEPTED, CLOSED};
 use super::{Context, Mailbox, Moment, Session, Timeout, Wait, Worker};
 
 /// How much a connection that is over still reads and drops before it gives up on its peer, in bytes.
@@ -82,8 +83,10 @@ impl Connection {
             stage: Stage::Running,
             farewell: Farewell::Open,
         };
-        let (session, mut cx) = connection.parts(worker);
-        session.open(&mut cx);
+        if let Some(steps) = &mut worker.steps {
+            steps.count(ACCEPTED, connection.session.state());
+        }
+        connection.call(worker, |session, cx| session.open(cx));
         connection.settle(0, worker);
         connection
     }
@@ -179,8 +182,7 @@ impl Connection {
     /// The first `count` bytes of what [`front`](Connection::front) began are gone.
     pub fn sent(&mut self, count: usize, worker: &mut Worker) {
         self.output.consume(count, &mut worker.pool);
-        let (session, mut cx) = self.parts(worker);
-        session.sent(&mut cx);
+        self.call(worker, |session, cx| session.sent(cx));
         if self.output.is_empty()
             && let Some(held) = self.held.take()
         {
@@ -191,8 +193,7 @@ impl Connection {
 
     /// Lets the session do a slice of its own work.
     pub fn proceed(&mut self, worker: &mut Worker) {
-        let (session, mut cx) = self.parts(worker);
-        session.proceed(&mut cx);
+        self.call(worker, |session, cx| session.proceed(cx));
         if self.output.is_empty()
             && let Some(held) = self.held.take()
         {
@@ -217,8 +218,7 @@ impl Connection {
         match self.waiting {
             Timeout::Send | Timeout::Linger => self.abort(),
             timeout => {
-                let (session, mut cx) = self.parts(worker);
-                session.timed_out(timeout, &mut cx);
+                self.call(worker, |session, cx| session.timed_out(timeout, cx));
                 self.stage = Stage::Finished;
                 self.settle(0, worker);
             }
@@ -244,18 +244,29 @@ impl Connection {
     /// The conversation is over: the session has its last word, and what was borrowed goes back.
     pub fn close(&mut self, worker: &mut Worker) {
         self.stage = Stage::Aborted;
-        let (session, mut cx) = self.parts(worker);
-        session.closed(&mut cx);
+        self.call(worker, |session, cx| session.closed(cx));
+        if let Some(steps) = &mut worker.steps {
+            steps.count(self.session.state(), CLOSED);
+        }
         self.output.clear(&mut worker.pool);
         self.drop_held(worker);
     }
 
-    fn parts<'a>(&'a mut self, worker: &'a mut Worker) -> (&'a mut dyn Session, Context<'a>) {
-        let cx = Context {
-            output: &mut self.output,
-            worker,
-        };
-        (&mut *self.session, cx)
+    /// Lets the session act. The step that it takes by that is counted, where somebody wants to know.
+    fn call<T>(
+        &mut self,
+        worker: &mut Worker,
+        act: impl FnOnce(&mut dyn Session, &mut Context<'_>) -> T,
+    ) -> T {
+        let before = worker.steps.is_some().then(|| self.session.state());
+        let output = &mut self.output;
+        let result = act(&mut *self.session, &mut Context { output, worker });
+        if let Some(before) = before
+            && let Some(steps) = &mut worker.steps
+        {
+            steps.count(before, self.session.state());
+        }
+        result
     }
 
     fn wait(&self) -> Wait {
@@ -274,8 +285,7 @@ impl Connection {
     fn feed(&mut self, input: &[u8], worker: &mut Worker) -> usize {
         let mut taken = 0;
         while taken < input.len() && self.output.body().is_none() && self.wants_bytes() {
-            let (session, mut cx) = self.parts(worker);
-            let count = session.receive(&input[taken..], &mut cx);
+            let count = self.call(worker, |session, cx| session.receive(&input[taken..], cx));
             if count == 0 {
                 break;
             }
@@ -301,8 +311,7 @@ impl Connection {
     fn settle(&mut self, moved: usize, worker: &mut Worker) {
         if self.output.is_empty() && self.wants_bytes() {
             if self.ended {
-                let (session, mut cx) = self.parts(worker);
-                session.end_of_input(&mut cx);
+                self.call(worker, |session, cx| session.end_of_input(cx));
             }
             // Either no more will come, or the session will never take what is there.
             if self.ended || self.room() == 0 {

@@ -13,6 +13,10 @@ macro_rules! counters {
             /// How many counters there are.
             pub const COUNT: usize = [$(stringify!($name)),*].len();
 
+            /// The name of each and what it counts, in the order of [`Counters::to_array`].
+            pub const ROWS: [(&'static str, &'static str); Counters::COUNT] =
+                [$((stringify!($name), concat!($($doc),+))),*];
+
             /// All of them, in one order.
             pub fn to_array(self) -> [u64; Counters::COUNT] {
                 [$(self.$name),*]

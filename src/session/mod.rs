@@ -12,6 +12,7 @@ mod connection;
 mod counters;
 mod mailbox;
 mod output;
+mod steps;
 mod time;
 
 pub use buffer::{BUFFER_SIZE, Buffer, Pool};
@@ -19,6 +20,7 @@ pub use connection::{Action, Connection, LINGER_BYTES, MIN_PROGRESS};
 pub use counters::Counters;
 pub use mailbox::{MAILBOX_SIZE, Mailbox};
 pub use output::{Body, Output, Piece, Source};
+pub use steps::{ACCEPTED, CLOSED, Step, Steps};
 pub use time::{Moment, Time};
 
 /// One conversation with one peer: bytes in, output out.
@@ -59,8 +61,8 @@ pub trait Session: Send {
         Wait::Bytes(Timeout::Idle)
     }
 
-    /// Where others leave what its peer is to hear from them, if there is such a place. It is sent whenever there is
-    /// room for it among the session's own output; `None` for ever, or the same for ever.
+    /// Where others leave what its peer is to hear from them, once there is such a place. It is sent whenever there is
+    /// room for it among the session's own output. `None` until then, from then on the same for ever.
     fn mailbox(&self) -> Option<&Mailbox> {
         None
     }
@@ -126,6 +128,8 @@ pub struct Worker {
     pub counters: Counters,
     /// Conversations shall end at their next opportunity: the server is shutting down, or others wait for the turn.
     pub closing: bool,
+    /// The steps that sessions took, if somebody wants to know.
+    pub steps: Option<Steps>,
 }
 
 impl Worker {
@@ -137,6 +141,7 @@ impl Worker {
             log: Vec::new(),
             counters: Counters::default(),
             closing: false,
+            steps: None,
         }
     }
 }

@@ -125,8 +125,8 @@ impl<P: Poller> EventLoop<P> {
     fn admit(&mut self, socket: OwnedFd, connection: Connection, late: bool) {
         self.worker.counters.connections += 1;
         let key = self.entries.insert(Entry::new(socket, connection, late));
-        if let Some(mailbox) = self.entries[key].connection.mailbox() {
-            mailbox.wake_by(self.bell.waker(key));
+        if let Some(reporter) = &mut self.reporter {
+            reporter.begin(key, self.worker.time.moment());
         }
         enqueue(&mut self.queue, key, &mut self.entries[key]);
     }
@@ -176,7 +176,7 @@ impl<P: Poller> EventLoop<P> {
     /// There is room again, or the time has come to look.
     pub(super) fn resume_accepting(&mut self) {
         self.accept_again = None;
-        self.worker.closing = self.stopping;
+        self.worker.closing = self.stopping || self.leave_end.is_some();
     }
 }
 

@@ -38,6 +38,8 @@ pub(super) struct Entry {
     pub queued: bool,
     /// An event has come for it.
     pub event: bool,
+    /// Others can ring the bell for it.
+    pub has_bell: bool,
     /// The bell was rung for it.
     pub woken: bool,
     /// Its wait is over.
@@ -74,6 +76,7 @@ impl Entry {
             watched: Ready::NONE,
             queued: false,
             event: false,
+            has_bell: false,
             woken: false,
             expired: false,
             late,

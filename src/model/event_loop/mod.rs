@@ -10,21 +10,23 @@ mod accepting;
 mod answering;
 mod entry;
 mod fetching;
+mod reporting;
 
 use super::bell::Bell;
 use super::clock::Clock;
 use super::responder::Responder;
 use super::timeouts::Timeouts;
-use super::{Serving, Share, Signals, contain, give_up, reopen};
+use super::{Serving, Share, Signals, contain, give_up, reopen, say_that_we_leave};
 use crate::config;
 use crate::observe::LogFile;
 use crate::poller::{Poller, Ready};
 use crate::service::Service;
-use crate::session::{BUFFER_SIZE, Counters, Piece, Timeout, Worker};
+use crate::session::{BUFFER_SIZE, Counters, Piece, Steps, Timeout, Worker};
 use accepting::Door;
 use answering::Post;
 use entry::{Entry, Stop, share};
 use fetching::{Fetcher, Job, STRETCH};
+use reporting::Reporter;
 use slab::Slab;
 use std::collections::VecDeque;
 use std::io;
@@ -42,6 +44,9 @@ const EVENTS: usize = 1024;
 
 /// How soon lines are written that the access log's reader was too slow for.
 const LOG_PAUSE: Duration = Duration::from_millis(50);
+
+/// The bell is rung with this key only to end the wait.
+const NOBODY: usize = usize::MAX;
 
 /// The key of the signals; those of the bell and of hang-ups, of the listeners, the services, the sockets for datagrams and
 /// the connections follow.
@@ -124,11 +129,16 @@ struct EventLoop<P> {
     /// The keys of those that closed in this turn.
     closed: Vec<usize>,
     timeouts: Timeouts,
-    /// A signal has come.
+    /// A signal has come: answers say that they are the last, and after this the server stops.
+    leave_end: Option<Instant>,
+    /// It does.
     stopping: bool,
+    delay: Duration,
     drain_time: Duration,
     drain_end: Option<Instant>,
     worker: Worker,
+    /// Lets the loop be seen, if somebody may want that.
+    reporter: Option<Reporter>,
     found: Vec<(usize, Ready)>,
     /// What every receive call receives into.
     scratch: Box<[u8]>,
@@ -151,6 +161,11 @@ impl<P: Poller> EventLoop<P> {
         let hangups = share.hangups;
         poller.change(hangups.as_fd(), HANGUPS_KEY, Ready::NONE, Ready::READABLE)?;
         let bell = Bell::new()?;
+        let mut worker = Worker::new(time);
+        let reporter = share.board.map(|board| {
+            worker.steps = Some(Steps::default());
+            Reporter::new(board.poster(Some(bell.waker(NOBODY))), *limits)
+        });
         poller.change(bell.as_fd(), BELL_KEY, Ready::NONE, Ready::READABLE)?;
         let first_service_key = FIRST_DOOR_KEY + share.listening.len();
         let mut services: Vec<Arc<dyn Service>> = Vec::new();
@@ -195,10 +210,13 @@ impl<P: Poller> EventLoop<P> {
             queue: VecDeque::new(),
             closed: Vec::new(),
             timeouts: Timeouts::new(limits),
+            leave_end: None,
             stopping: false,
+            delay: limits.delay,
             drain_time: limits.drain,
             drain_end: None,
-            worker: Worker::new(time),
+            worker,
+            reporter,
             found: Vec::with_capacity(EVENTS),
             scratch: vec![0; BUFFER_SIZE].into_boxed_slice(),
             log: share.log,
@@ -219,14 +237,7 @@ impl<P: Poller> EventLoop<P> {
 
     fn turn(&mut self) -> io::Result<()> {
         self.watch_doors()?;
-        let patience = match self.bell.begin_wait() {
-            true => self.patience(),
-            false => Some(Duration::ZERO),
-        };
-        self.poller.wait(patience, &mut self.found)?;
-        self.worker.counters.waits += 1;
-        self.worker.counters.events += self.found.len() as u64;
-        self.clock.read(&mut self.worker.time);
+        self.wait()?;
         if self.set_bits() {
             self.hear_signals();
         }
@@ -234,6 +245,7 @@ impl<P: Poller> EventLoop<P> {
         self.accept();
         self.answer_datagrams();
         self.expire();
+        self.report();
         let share = share(self.queue.len());
         for _ in 0..self.queue.len() {
             let key = self.queue.pop_front().expect("it was counted");
@@ -241,6 +253,23 @@ impl<P: Poller> EventLoop<P> {
         }
         self.free_closed();
         self.log.write(&mut self.worker.log);
+        Ok(())
+    }
+
+    /// Waits for events, and reads the clock.
+    fn wait(&mut self) -> io::Result<()> {
+        let patience = match self.bell.begin_wait() {
+            true => self.patience(),
+            false => Some(Duration::ZERO),
+        };
+        let begin = self.reporter.is_some().then(Instant::now);
+        self.poller.wait(patience, &mut self.found)?;
+        self.worker.counters.waits += 1;
+        self.worker.counters.events += self.found.len() as u64;
+        self.clock.read(&mut self.worker.time);
+        if let (Some(begin), Some(reporter)) = (begin, &mut self.reporter) {
+            reporter.add_wait(self.worker.time.now() - begin);
+        }
         Ok(())
     }
 
@@ -256,7 +285,15 @@ impl<P: Poller> EventLoop<P> {
         let time = &self.worker.time;
         let left = |end: Instant| end.saturating_duration_since(time.now());
         let next = self.timeouts.next().map(|end| end.since(time.moment()));
-        let ends = [next, self.drain_end.map(left), self.accept_again.map(left)];
+        let look = self.reporter.as_ref();
+        let look = look.and_then(|reporter| reporter.patience(time.now()));
+        let ends = [
+            next,
+            self.leave_end.map(left),
+            self.drain_end.map(left),
+            self.accept_again.map(left),
+            look,
+        ];
         let next_end = ends.into_iter().flatten().min();
         match self.log.is_behind() {
             true => Some(next_end.map_or(LOG_PAUSE, |end| end.min(LOG_PAUSE))),
@@ -358,17 +395,34 @@ impl<P: Poller> EventLoop<P> {
     /// The first signal begins the end, the second one ends it.
     fn hear_signals(&mut self) {
         for _ in 0..self.signals.take() {
-            if self.stopping {
-                log::info!("second signal: ending at once");
-                self.drain_end = Some(self.worker.time.now());
-            } else {
-                self.begin_drain();
+            if self.leave_end.take().is_none() && !self.stopping {
+                self.begin_leaving();
+                continue;
             }
+            log::info!("second signal: ending at once");
+            self.begin_drain();
+            self.drain_end = Some(self.worker.time.now());
         }
+    }
+
+    /// Lets those who send clients here find out that they should not any more.
+    fn begin_leaving(&mut self) {
+        if let Some(reporter) = &self.reporter {
+            reporter.drain();
+        }
+        if self.delay.is_zero() {
+            return self.begin_drain();
+        }
+        say_that_we_leave(self.delay);
+        self.leave_end = Some(self.worker.time.now() + self.delay);
+        self.worker.closing = true;
     }
 
     /// Stops accepting; idle connections close as soon as they have been looked at once more.
     fn begin_drain(&mut self) {
+        if self.stopping {
+            return;
+        }
         log::info!("stopping: {} connections are open", self.entries.len());
         if self.refused > 0 {
             log::warn!(
@@ -407,6 +461,10 @@ impl<P: Poller> EventLoop<P> {
         while let Some(key) = self.timeouts.expired(present) {
             self.queue_expired(key);
         }
+        if self.leave_end.is_some_and(|end| end <= now) {
+            self.leave_end = None;
+            self.begin_drain();
+        }
         if self.drain_end.is_some_and(|end| end <= now) {
             self.drain_end = None;
             log::warn!("{} connections were cut off", self.entries.len());
@@ -433,7 +491,7 @@ impl<P: Poller> EventLoop<P> {
             entry.ready |= Ready::BOTH;
         }
         let waiting = entry.connection.waiting();
-        let before = self.worker.counters.transfers();
+        let before = self.worker.counters;
         // What is received now may have been sent after this turn began, and after a change of which it must see the
         // outcome; so for this connection it is a moment later. Not so for one that was idle and of which the poller
         // has told: what it has to say was there before.
@@ -459,7 +517,11 @@ impl<P: Poller> EventLoop<P> {
             Stop::Closed
         });
         entry.late = false;
-        let in_vain = self.worker.counters.transfers() == before && stop != Stop::Closed;
+        if let Some(reporter) = &mut self.reporter {
+            reporter.acted(key, &before, &self.worker.counters);
+        }
+        let moved = self.worker.counters.transfers() > before.transfers();
+        let in_vain = !moved && stop != Stop::Closed;
         self.worker.counters.spurious += u64::from(std::mem::take(&mut entry.event) && in_vain);
         let idle_at_the_end = stop == Stop::Blocked && self.stopping && entry.connection.is_idle();
         if stop == Stop::Closed || idle_at_the_end {
@@ -470,6 +532,12 @@ impl<P: Poller> EventLoop<P> {
             self.fetch(key);
         }
         let entry = &mut self.entries[key];
+        if !entry.has_bell
+            && let Some(mailbox) = entry.connection.mailbox()
+        {
+            entry.has_bell = true;
+            mailbox.wake_by(self.bell.waker(key));
+        }
         if stop == Stop::ShareUsed {
             enqueue(&mut self.queue, key, entry);
         } else if let Some(wanted) = entry.watch::<P>() {

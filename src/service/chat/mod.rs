@@ -7,7 +7,7 @@ mod room;
 
 use super::Service;
 use crate::config::{Config, StartError};
-use crate::session::{Context, Mailbox, Session, Timeout, Wait};
+use crate::session::{ACCEPTED, CLOSED, Context, Mailbox, Session, Step, Timeout, Wait};
 use room::Room;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -45,6 +45,16 @@ impl Service for Chat {
 
     fn is_shared(&self) -> bool {
         true
+    }
+
+    fn steps(&self) -> &'static [Step] {
+        &[
+            (ACCEPTED, "listening"),
+            ("listening", "speaking"),
+            ("speaking", "listening"),
+            ("listening", "leaving"),
+            ("leaving", CLOSED),
+        ]
     }
 
     fn name(&self) -> &str {

@@ -50,6 +50,8 @@ enum Content {
     /// The status in words.
     Phrase,
     Page(Vec<u8>),
+    /// What comes later, until it ends.
+    Endless,
     /// The file that it is about.
     Whole,
     /// A stretch of that or another file.
@@ -90,6 +92,16 @@ impl Answer {
             content_type: Some(content_type),
             length: page.len() as u64,
             content: Content::Page(page),
+            ..Answer::plain(Status::OK)
+        }
+    }
+
+    /// The beginning of an answer of this media type whose content has no length yet: it ends with the connection.
+    pub fn endless(content_type: (&'static str, &'static str)) -> Answer {
+        Answer {
+            content_type: Some(content_type),
+            length: 0,
+            content: Content::Endless,
             ..Answer::plain(Status::OK)
         }
     }
@@ -256,6 +268,11 @@ impl Answer {
         matches!(self.content, Content::Nothing | Content::Phrase)
     }
 
+    /// True if only the end of the connection ends it.
+    pub fn is_endless(&self) -> bool {
+        matches!(self.content, Content::Endless)
+    }
+
     /// The length of the body, in bytes.
     pub fn length(&self) -> u64 {
         self.length
@@ -299,8 +316,9 @@ impl Answer {
         let allow =
             self.status == Status::METHOD_NOT_ALLOWED || (is_empty && self.status == Status::OK);
         let coding = self.file.as_ref().and_then(|file| file.coding);
+        let has_length = self.status != Status::NOT_MODIFIED && !self.is_endless();
         ResponseHead {
-            content_length: (self.status != Status::NOT_MODIFIED).then_some(self.length),
+            content_length: has_length.then_some(self.length),
             content_type: self.content_type,
             boundary: match &self.content {
                 Content::Parts(parts) => Some(&*parts.boundary),
@@ -326,7 +344,7 @@ impl Answer {
         }
         let (source, offset) = match self.content {
             _ if self.length == 0 => return (None, None),
-            Content::Nothing => return (None, None),
+            Content::Nothing | Content::Endless => return (None, None),
             Content::Phrase => {
                 cx.put(self.status.text().as_bytes());
                 return (None, None);

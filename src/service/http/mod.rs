@@ -15,9 +15,9 @@ pub use response::{Handler, Response};
 use super::Service;
 use crate::config::{Config, StartError};
 use crate::files::Root;
-use crate::session::Session;
+use crate::session::{Session, Step};
 use front::Front;
-use session::HttpSession;
+use session::{HttpSession, STEPS};
 use site::Site;
 use std::io::ErrorKind;
 use std::net::IpAddr;
@@ -73,8 +73,12 @@ impl Service for Http {
         self.0.handler.directories()
     }
 
+    fn steps(&self) -> &'static [Step] {
+        STEPS
+    }
+
     fn name(&self) -> &str {
-        "http"
+        self.0.handler.name()
     }
 
     fn about(&self) -> String {

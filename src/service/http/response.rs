@@ -4,9 +4,10 @@ use super::answer::Answer;
 use crate::config::MAX_HEADERS;
 use crate::files::regular_file_length;
 use crate::http1::{Request, Status, is_own_field};
-use crate::session::Time;
+use crate::session::{Mailbox, Time};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 /// Says what to answer to requests; shared by all threads that serve it.
 ///
@@ -36,6 +37,11 @@ pub trait Handler: Send + Sync {
         Response::status(status)
     }
 
+    /// What it is called, in a word for the log.
+    fn name(&self) -> &str {
+        "http"
+    }
+
     /// What is served, in a few words for the log.
     fn about(&self) -> String {
         "a program's answers".into()
@@ -62,6 +68,23 @@ pub(super) enum Made {
     Answer(Answer),
     /// The answer is yet to be made.
     Later(Box<dyn Task>),
+    /// The answer begins, and then it is what others say.
+    Stream(Answer, Begin),
+}
+
+/// Takes the mailbox that a stream's content is to be left in.
+pub(super) type Begin = Box<dyn FnOnce(Arc<Mailbox>)>;
+
+/// An answer that is asked for until it is there.
+struct Asking<F>(F);
+
+impl<F: FnMut() -> Option<Response> + Send> Task for Asking<F> {
+    fn step(&mut self) -> Option<Result<Answer, Status>> {
+        (self.0)().map(|response| match response.0 {
+            Made::Answer(answer) => Ok(answer),
+            Made::Later(_) | Made::Stream(..) => Err(Status::INTERNAL_SERVER_ERROR),
+        })
+    }
 }
 
 /// An answer that takes longer to make than others should wait.
@@ -103,12 +126,40 @@ impl Response {
         Ok(Response(Made::Answer(answer)))
     }
 
+    /// The answer that `step` gives as soon as it gives one. It is called in turn with everything else that is to be
+    /// done, for as long as it takes, and must not wait itself.
+    pub fn later(step: impl FnMut() -> Option<Response> + Send + 'static) -> Response {
+        Response(Made::Later(Box::new(Asking(step))))
+    }
+
+    /// 200 with content of this media type that has no end: whatever is left in a mailbox, which `begin` is given, until
+    /// the client goes or the server stops. Whoever does not read as fast as it comes is dropped when the mailbox is
+    /// full.
+    ///
+    /// ```
+    /// use evserve::service::http::Response;
+    /// # let subscribers = std::sync::Mutex::new(Vec::new());
+    /// # let subscribers = std::sync::Arc::new(subscribers);
+    /// let all = subscribers.clone();
+    /// let response = Response::stream("text/event-stream", move |mailbox| {
+    ///     mailbox.put(&b"data: welcome\n\n".as_slice().into());
+    ///     all.lock().unwrap().push(mailbox);
+    /// });
+    /// ```
+    pub fn stream(
+        media_type: &'static str,
+        begin: impl FnOnce(Arc<Mailbox>) + 'static,
+    ) -> Response {
+        let answer = Answer::endless((media_type, ""));
+        Response(Made::Stream(answer, Box::new(begin)))
+    }
+
     /// The same with another status; without its content if that is 304, which has none (RFC 9110 section 15.4.5).
     #[must_use]
     pub fn with_status(self, status: Status) -> Response {
         Response(match self.0 {
             Made::Answer(answer) => Made::Answer(answer.with_status(status)),
-            later @ Made::Later(_) => later,
+            later @ (Made::Later(_) | Made::Stream(..)) => later,
         })
     }
 
@@ -117,7 +168,7 @@ impl Response {
     /// more than 4 KiB of them.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Response {
-        if let Made::Answer(answer) = &mut self.0 {
+        if let Made::Answer(answer) | Made::Stream(answer, _) = &mut self.0 {
             let in_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
             let is_name = !name.is_empty() && name.bytes().all(in_token);
             let length = answer.fields.len() + name.len() + value.len() + 4;

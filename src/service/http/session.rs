@@ -8,9 +8,12 @@ use super::answer::{Answer, CONTINUE, Parts};
 use super::front::{Front, Unlogged};
 use super::response::{Made, Task};
 use crate::config::AccessLog;
-use crate::http1::{Body as RequestBody, BodyReader, HeadEnd, Request, Status, request_line};
+use crate::http1::{
+    Body as RequestBody, BodyReader, HeadEnd, Method, Request, Status, request_line,
+};
 use crate::observe::access_log::{self, Outcome, Record};
-use crate::session::{Body, Context, Moment, Session, Time, Timeout, Wait};
+use crate::session::{ACCEPTED, CLOSED, Step};
+use crate::session::{Body, Context, Mailbox, Moment, Session, Time, Timeout, Wait};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +34,30 @@ enum State {
     WritingHead,
     /// The last answer's head is out, its body is not.
     StreamingFile,
+    /// The answer has no end of its own: it is what others leave in the mailbox.
+    SendingEvents,
 }
+
+/// The steps that a conversation can take from one state to the next.
+pub(super) const STEPS: &[Step] = &[
+    (ACCEPTED, "reading request"),
+    ("reading request", "reading body"),
+    ("reading request", "making answer"),
+    ("reading request", "writing head"),
+    ("reading request", "closing"),
+    ("reading body", "making answer"),
+    ("reading body", "writing head"),
+    ("making answer", "writing head"),
+    ("writing head", "streaming file"),
+    ("writing head", "sending events"),
+    ("writing head", "keep-alive"),
+    ("writing head", "closing"),
+    ("streaming file", "keep-alive"),
+    ("streaming file", "closing"),
+    ("keep-alive", "reading request"),
+    ("keep-alive", "writing head"),
+    ("closing", CLOSED),
+];
 
 pub(super) struct HttpSession {
     front: Arc<Front>,
@@ -64,12 +90,17 @@ enum Work {
     },
     /// Its answer goes out in parts.
     Parts(Parts),
+    /// Its answer is what others leave here.
+    Stream(Arc<Mailbox>),
 }
 
 impl Session for HttpSession {
     fn receive(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
-        if matches!(self.work.as_deref(), Some(Work::Body { .. })) {
-            return self.read_body(input, cx);
+        match self.work.as_deref() {
+            Some(Work::Body { .. }) => return self.read_body(input, cx),
+            // It has been told that there will be no other answer.
+            Some(Work::Stream(_)) => return input.len(),
+            _ => {}
         }
         if cx.room() < self.front.answer_room {
             return 0;
@@ -107,7 +138,8 @@ impl Session for HttpSession {
             }
             self.work = None;
         }
-        self.state = match self.work {
+        self.state = match self.work.as_deref() {
+            Some(Work::Stream(_)) => State::SendingEvents,
             Some(_) => State::ReadingBody,
             None => State::ReadingRequest,
         };
@@ -150,19 +182,30 @@ impl Session for HttpSession {
             (Some(wait), _) => wait,
             (None, Some(Work::Answer { .. })) => Wait::Turn,
             (None, Some(Work::Body { .. })) => Wait::Bytes(Timeout::Body),
+            (None, Some(Work::Stream(_))) => Wait::Bytes(Timeout::Forever),
             (None, _) if self.begun => Wait::Bytes(Timeout::Head),
             (None, _) if self.answered => Wait::Bytes(Timeout::Idle),
             (None, _) => Wait::Bytes(Timeout::First),
         }
     }
 
+    fn mailbox(&self) -> Option<&Mailbox> {
+        match self.work.as_deref() {
+            Some(Work::Stream(mailbox)) => Some(mailbox),
+            _ => None,
+        }
+    }
+
     fn state(&self) -> &'static str {
         match self.state {
+            State::ReadingRequest if self.last.is_some() => "closing",
+            State::ReadingRequest if self.answered && !self.begun => "keep-alive",
             State::ReadingRequest => "reading request",
             State::ReadingBody => "reading body",
             State::MakingAnswer => "making answer",
             State::WritingHead => "writing head",
             State::StreamingFile => "streaming file",
+            State::SendingEvents => "sending events",
         }
     }
 }
@@ -249,7 +292,7 @@ impl HttpSession {
     fn take_kept_head(&mut self) -> Box<[u8]> {
         match self.work.take().map(|work| *work) {
             Some(Work::Body { head, .. } | Work::Answer { head, .. }) => head,
-            Some(Work::Parts(_)) | None => Box::default(),
+            Some(Work::Parts(_) | Work::Stream(_)) | None => Box::default(),
         }
     }
 
@@ -262,6 +305,20 @@ impl HttpSession {
                     return false;
                 }
                 self.put(answer, Some(request), true, request_line(head), cx);
+            }
+            Made::Stream(answer, begin) => {
+                if cx.room() < self.front.answer_room + answer.extra_room() && !cx.output.is_empty()
+                {
+                    return false;
+                }
+                let is_get = request.method == Method::Get;
+                self.put(answer, Some(request), true, request_line(head), cx);
+                if is_get {
+                    let mailbox = Arc::<Mailbox>::default();
+                    begin(mailbox.clone());
+                    self.work = Some(Box::new(Work::Stream(mailbox)));
+                    self.last = None;
+                }
             }
             // What was gathered goes out first: the making can take a while.
             Made::Later(_) if !cx.output.is_empty() => return false,
@@ -299,7 +356,8 @@ impl HttpSession {
             Some(request) => answer.for_reader(request.accept),
             None => answer,
         };
-        let stays = is_read && !cx.worker.closing && request.is_some_and(|r| r.keep_alive);
+        let ends = !is_read || cx.worker.closing || answer.is_endless();
+        let stays = !ends && request.is_some_and(|r| r.keep_alive);
         let length = match line.starts_with(b"HEAD ") {
             true => 0,
             false => answer.length(),

@@ -190,7 +190,7 @@ impl Handler for Site {
         let made = made.unwrap_or_else(|status| Made::Answer(Answer::plain(status)));
         Response(match made {
             Made::Answer(answer) => Made::Answer(self.dress(answer, time)),
-            later @ Made::Later(_) => later,
+            later @ (Made::Later(_) | Made::Stream(..)) => later,
         })
     }
 

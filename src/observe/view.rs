@@ -1,0 +1,159 @@
+//! What can be seen of a server at a moment: what it has done, and where each of its connections stands.
+
+use crate::session::{Action, Counters, Step, Steps};
+use serde::Serialize;
+use std::time::Duration;
+
+/// How many connections a view shows one by one, at most. All others are still counted among those of their state.
+pub const MOST_CELLS: usize = 400;
+
+/// A view of a server, or of one of its loops.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// How long the server had been there.
+    pub uptime: Duration,
+    /// What was done until then.
+    pub counters: Counters,
+    /// How long the loops have waited, all together.
+    pub waited: Duration,
+    /// How many connections there are in each state.
+    pub states: Vec<(&'static str, usize)>,
+    /// The steps that connections took from state to state.
+    pub steps: Steps,
+    /// Some of the connections, evenly chosen; all, if there are few.
+    pub cells: Vec<Cell>,
+    /// Who does the work.
+    pub doers: Doers,
+}
+
+/// Who does the work: loops, threads or processes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Doers {
+    /// What they are.
+    pub kind: &'static str,
+    /// How many there are.
+    pub number: usize,
+    /// How many of them have a connection.
+    pub busy: usize,
+}
+
+/// A connection.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Cell {
+    /// What it is called: its place in the loop, or its process.
+    pub key: usize,
+    /// The state of its session.
+    pub state: &'static str,
+    /// What it waits for.
+    pub waits_for: Readiness,
+    /// How many bytes have come from it.
+    pub received: u64,
+    /// How many bytes have gone to it.
+    pub sent: u64,
+    /// How long it has been there.
+    #[serde(rename = "age_ms", serialize_with = "milliseconds")]
+    pub age: Duration,
+    /// How long it may go on waiting as it does, if there is an end to that.
+    #[serde(rename = "left_ms", serialize_with = "optional_milliseconds")]
+    pub left: Option<Duration>,
+}
+
+/// What a connection can wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Readiness {
+    /// Bytes from its peer.
+    Read,
+    /// Room for bytes to its peer.
+    Write,
+    /// Nothing outside: it is being served, or will be in a moment.
+    Nothing,
+}
+
+impl From<Action> for Readiness {
+    fn from(action: Action) -> Readiness {
+        match action {
+            Action::Send => Readiness::Write,
+            Action::Receive(_) => Readiness::Read,
+            Action::Proceed | Action::ShutdownWrite | Action::Close => Readiness::Nothing,
+        }
+    }
+}
+
+impl View {
+    /// How many connections there are.
+    pub fn connections(&self) -> usize {
+        self.states.iter().map(|(_, count)| count).sum()
+    }
+
+    /// Counts a connection among those of its state.
+    pub fn count(&mut self, state: &'static str) {
+        self.count_several(state, 1);
+    }
+
+    /// Adds what can be seen of another loop.
+    pub fn add(&mut self, other: &View) {
+        self.uptime = self.uptime.max(other.uptime);
+        self.counters.add(&other.counters);
+        self.waited += other.waited;
+        for (state, count) in &other.states {
+            self.count_several(state, *count);
+        }
+        self.steps.add(&other.steps);
+        self.cells.extend_from_slice(&other.cells);
+        self.doers = Doers {
+            kind: other.doers.kind,
+            number: self.doers.number + other.doers.number,
+            busy: self.doers.busy + other.doers.busy,
+        };
+    }
+
+    fn count_several(&mut self, state: &'static str, count: usize) {
+        match self.states.iter_mut().find(|(known, _)| *known == state) {
+            Some((_, sum)) => *sum += count,
+            None => self.states.push((state, count)),
+        }
+    }
+}
+
+/// All that there is to say about a server, as JSON has it.
+#[derive(Serialize)]
+pub(super) struct Document<'a, C> {
+    pub model: &'a str,
+    pub version: &'a str,
+    pub uptime_ms: u64,
+    pub draining: bool,
+    pub connections: usize,
+    pub max_connections: Option<usize>,
+    pub doers: Doers,
+    pub waited_ms: u64,
+    pub system_calls: u64,
+    pub counters: serde_json::Map<String, serde_json::Value>,
+    pub states: Vec<(&'static str, usize)>,
+    pub steps: Vec<(Step, u64)>,
+    pub cells: C,
+}
+
+/// The counters under their names.
+pub(super) fn named(counters: &Counters) -> serde_json::Map<String, serde_json::Value> {
+    let rows = Counters::ROWS.iter().zip(counters.to_array());
+    rows.map(|((name, _), number)| ((*name).into(), number.into()))
+        .collect()
+}
+
+/// A duration, as a number that JSON's readers have no trouble with.
+pub(super) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn milliseconds<S: serde::Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_u64(millis(*time))
+}
+
+#[allow(clippy::ref_option, reason = "serde passes a field by reference")]
+fn optional_milliseconds<S: serde::Serializer>(
+    time: &Option<Duration>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    time.map(millis).serialize(to)
+}

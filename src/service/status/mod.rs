@@ -1,0 +1,163 @@
+//! The server at work: a page for people, JSON and metrics for programs, and a word for balancers.
+//!
+//! It is one more service on the same loop. What it shows is on the [`Board`], where the model puts it up when somebody
+//! asks.
+
+mod diagram;
+mod metrics;
+mod page;
+
+pub use diagram::diagram;
+
+use super::Service;
+use super::http::{self, Handler, Response};
+use crate::config::{AccessLog, Config};
+use crate::http1::{Method, Request, Status as Code};
+use crate::observe::Board;
+use crate::session::Time;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Makes the service that shows a server. With `is_local` it is reached over the loopback only.
+pub fn service(board: Arc<Board>, config: &Config, is_local: bool) -> Arc<dyn Service> {
+    let mut config = config.clone();
+    // Who looks several times a second is no visitor.
+    config.access_log = AccessLog::Off;
+    config.http.headers = String::new();
+    http::service(Status { board, is_local }, &config)
+}
+
+struct Status {
+    board: Arc<Board>,
+    is_local: bool,
+}
+
+impl Handler for Status {
+    fn answer(&self, request: &Request<'_>, _: &Time) -> Response {
+        if !self.may_see(request.host) {
+            return Response::text(
+                "What this server does is for this machine only: use its address or localhost.\n",
+            )
+            .with_status(Code::FORBIDDEN);
+        }
+        if !matches!(request.method, Method::Get | Method::Head) {
+            return Response::status(Code::METHOD_NOT_ALLOWED);
+        }
+        kept_here(match request.target.path {
+            b"/" => Response::html(page::page(self.board.about())),
+            b"/live.css" => Response::bytes("text/css", page::STYLE),
+            b"/live.js" => Response::bytes("text/javascript", page::SCRIPT),
+            b"/events" => self.events(),
+            b"/status.json" => self.when_asked("application/json", Board::json),
+            b"/metrics" => self.when_asked(metrics::MEDIA_TYPE, metrics::text),
+            b"/healthz" if self.board.is_draining() => {
+                Response::text("draining\n").with_status(Code::SERVICE_UNAVAILABLE)
+            }
+            b"/healthz" => Response::text("ok\n"),
+            _ => Response::status(Code::NOT_FOUND),
+        })
+    }
+
+    fn name(&self) -> &str {
+        "status"
+    }
+
+    fn about(&self) -> String {
+        "a live view, /status.json, /metrics and /healthz".into()
+    }
+}
+
+impl Status {
+    /// A page from elsewhere could reach the loopback under a name of its own (DNS rebinding), and would then count as
+    /// of the same origin. Names that everybody resolves to this machine are no such names, nor are addresses.
+    fn may_see(&self, host: Option<&[u8]>) -> bool {
+        let Some(host) = host.and_then(|host| str::from_utf8(host).ok()) else {
+            return true; // Browsers say it.
+        };
+        let (name, port) = host.rsplit_once(':').unwrap_or((host, ""));
+        let name = match port.bytes().all(|byte| byte.is_ascii_digit()) {
+            true => name,
+            false => host,
+        };
+        let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+        let name = name.to_ascii_lowercase();
+        !self.is_local || is_address || name == "localhost" || name.ends_with(".localhost")
+    }
+
+    /// What is seen from now on; where those who watch are served one by one, what is seen now.
+    fn events(&self) -> Response {
+        const EVENTS: &str = "text/event-stream";
+        if self.board.about().one_by_one.is_some() {
+            return self.when_asked(EVENTS, |board| board.event().to_vec());
+        }
+        let board = self.board.clone();
+        Response::stream(EVENTS, move |mailbox| board.watch(&mailbox))
+    }
+
+    /// The answer as things stand after it was asked for.
+    fn when_asked(&self, media_type: &'static str, say: fn(&Board) -> Vec<u8>) -> Response {
+        let board = self.board.clone();
+        let ticket = board.ask();
+        Response::later(move || {
+            let is_answered = board.is_answered(ticket);
+            is_answered.then(|| kept_here(Response::bytes(media_type, say(&board))))
+        })
+    }
+}
+
+/// Says that nobody is to remember it, nor to use it in pages from elsewhere.
+fn kept_here(response: Response) -> Response {
+    response
+        .header("Cache-Control", "no-store")
+        .header("Content-Security-Policy", page::POLICY)
+        .header("Cross-Origin-Resource-Policy", "same-origin")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::About;
+    use std::time::Instant;
+
+    #[test]
+    fn names_that_anybody_can_make_lead_to_this_machine_are_refused() {
+        let about = About {
+            model: "epoll",
+            waits: "",
+            one_by_one: None,
+            max_connections: None,
+            services: Vec::new(),
+        };
+        let mut status = Status {
+            board: Board::new(about, 1, Instant::now()),
+            is_local: true,
+        };
+        let good = [
+            "127.0.0.1",
+            "127.0.0.1:9000",
+            "[::1]:9000",
+            "[::1]",
+            "localhost:9000",
+            "LocalHost",
+            "a.localhost:1",
+        ];
+        let bad = [
+            "evil.example",
+            "evil.example:9000",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example:1",
+            "x::1",
+        ];
+        for host in good {
+            assert!(status.may_see(Some(host.as_bytes())), "{host}");
+        }
+        for host in bad {
+            assert!(!status.may_see(Some(host.as_bytes())), "{host}");
+        }
+        status.is_local = false;
+        assert!(
+            status.may_see(Some(b"server.example:9000")),
+            "asked for from elsewhere"
+        );
+    }
+}

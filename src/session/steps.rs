@@ -1,0 +1,69 @@
+//! The steps that sessions take from one state to the next, counted for those who want to watch.
+
+/// A step: the names of two different states, as [`Session::state`](super::Session::state) has them.
+pub type Step = (&'static str, &'static str);
+
+/// What a connection is before its session has begun.
+pub const ACCEPTED: &str = "accepted";
+
+/// What it is in the end.
+pub const CLOSED: &str = "closed";
+
+/// How often each step was taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Steps(Vec<(Step, u64)>);
+
+impl Steps {
+    /// Counts a step; none if both states are the same.
+    pub fn count(&mut self, from: &'static str, to: &'static str) {
+        if from != to {
+            self.count_several((from, to), 1);
+        }
+    }
+
+    /// Adds those that another one has counted.
+    pub fn add(&mut self, other: &Steps) {
+        for (step, count) in &other.0 {
+            self.count_several(*step, *count);
+        }
+    }
+
+    /// Moves all to another one.
+    pub fn move_to(&mut self, other: &mut Steps) {
+        for (step, count) in self.0.drain(..) {
+            other.count_several(step, count);
+        }
+    }
+
+    /// Each step that was ever taken, and how often.
+    pub fn iter(&self) -> impl Iterator<Item = (Step, u64)> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// There are few kinds of steps, so that looking at all is the fastest way to find one.
+    fn count_several(&mut self, step: Step, count: u64) {
+        match self.0.iter_mut().find(|(known, _)| *known == step) {
+            Some((_, sum)) => *sum += count,
+            None => self.0.push((step, count)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_counted_and_standing_still_is_none() {
+        let (mut steps, mut sum) = (Steps::default(), Steps::default());
+        steps.count("a", "b");
+        steps.count("b", "b");
+        steps.count("a", "b");
+        sum.count("b", "a");
+        sum.add(&steps);
+        steps.move_to(&mut sum);
+        assert_eq!(steps, Steps::default());
+        let all: Vec<_> = sum.iter().collect();
+        assert_eq!(all, [(("b", "a"), 1), (("a", "b"), 4)]);
+    }
+}

@@ -1,0 +1,279 @@
+//! What can be seen of a server while it works.
+
+use crate::common::{Client, Evserve, PATIENCE, Response, is_loop, on_every_model};
+use serde_json::Value;
+use std::fs::write;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+/// A server of a folder, an echo, and what is seen of both.
+fn start(model: &str, options: &[&str]) -> (Evserve, tempfile::TempDir) {
+    let root = tempfile::tempdir().expect("a directory");
+    write(root.path().join("a.txt"), "hello").expect("a file");
+    let path = root.path().to_str().expect("UTF-8");
+    let modes = ["--mode", "http", "--mode", "echo", "--status", "0", path];
+    let listen = [
+        "--listen",
+        "http=127.0.0.1:0",
+        "--listen",
+        "echo=127.0.0.1:0",
+    ];
+    let evserve = Evserve::start(model, 3, &[&modes[..], &listen, options].concat());
+    (evserve, root)
+}
+
+fn ask(address: SocketAddr, path: &str) -> Response {
+    let mut client = Client::connect(address);
+    client.send(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n"));
+    client.response()
+}
+
+fn json(evserve: &Evserve) -> Value {
+    let response = ask(evserve.addresses[2], "/status.json");
+    assert_eq!(response.status, 200);
+    assert_eq!(response.field("Content-Type"), Some("application/json"));
+    serde_json::from_slice(&response.body).expect("JSON")
+}
+
+fn count(document: &Value, state: &str) -> u64 {
+    let states = document["states"].as_array().expect("a list");
+    let found = states.iter().find(|row| row[0] == state);
+    found.map_or(0, |row| row[1].as_u64().expect("a number"))
+}
+
+#[test]
+fn connections_are_seen_where_they_stand() {
+    on_every_model(|model| {
+        if model == "blocking" {
+            return; // Its one thread has one of these at a time.
+        }
+        let (evserve, _root) = start(model, &[]);
+        let (http, echo) = (evserve.addresses[0], evserve.addresses[1]);
+        let mut silent = Client::connect(http);
+        silent.send("GET /a.txt HT");
+        let mut idle = Client::connect(http);
+        idle.send("GET /a.txt HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert_eq!(idle.response().body, b"hello");
+        let mut talks = Client::connect(echo);
+        talks.send("12345");
+        assert_eq!(talks.read(5), b"12345");
+        let document = json(&evserve);
+        assert_eq!(document["model"], model);
+        assert_eq!(document["draining"], false);
+        let cells = document["cells"].as_array().expect("a list");
+        if model == "forking" {
+            assert_eq!(count(&document, "in a process of its own"), 3);
+            assert_eq!(document["doers"]["kind"], "processes");
+            return;
+        }
+        let kind = if is_loop(model) { "loops" } else { "threads" };
+        assert_eq!(document["doers"]["kind"], kind, "{model}");
+        let find = |state: &str| {
+            let cell = cells.iter().find(|cell| cell["state"] == state);
+            cell.unwrap_or_else(|| panic!("{model}: nobody is {state}: {document:#}"))
+        };
+        for (state, received, sent) in [("reading request", 13, 0), ("echoing", 5, 5)] {
+            let cell = find(state);
+            assert_eq!(cell["waits_for"], "read", "{model}: {cell}");
+            assert_eq!(cell["received"], received, "{model}: {cell}");
+            assert_eq!(cell["sent"], sent, "{model}: {cell}");
+        }
+        assert_eq!(count(&document, "keep-alive"), 1, "{model}: {document:#}");
+        assert!(find("keep-alive")["left_ms"].as_u64().expect("a deadline") <= 30_000);
+        let requests = document["counters"]["requests"].as_u64();
+        assert_eq!(requests, Some(1), "{model}: the look itself is not over");
+        let steps = document["steps"].as_array().expect("a list");
+        let taken = |from: &str, to: &str| {
+            let step = steps
+                .iter()
+                .find(|row| row[0][0] == from && row[0][1] == to);
+            step.map_or(0, |row| row[1].as_u64().expect("a number"))
+        };
+        assert_eq!(taken("reading request", "writing head"), 1, "{model}");
+        assert_eq!(taken("writing head", "keep-alive"), 1, "{model}");
+        assert_eq!(taken("accepted", "echoing"), 1, "{model}");
+        drop((silent, idle, talks));
+    });
+}
+
+#[test]
+fn those_who_watch_hear_how_it_goes_on() {
+    on_every_model(|model| {
+        let (evserve, _root) = start(model, &[]);
+        let mut requests = Vec::new();
+        let mut watcher = None;
+        for round in 1..=3 {
+            for _ in 0..round {
+                assert_eq!(evserve.get("/a.txt").status, 200);
+            }
+            let apart = evserve::model::find(model).expect("a model").apart;
+            let client = watcher.get_or_insert_with(|| {
+                let mut client = Client::connect(evserve.addresses[2]);
+                client.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+                let head = client.head();
+                assert_eq!(head.field("Content-Type"), Some("text/event-stream"));
+                assert_eq!(head.field("Content-Length").is_some(), apart.is_some());
+                client
+            });
+            let end = Instant::now() + PATIENCE;
+            let number = loop {
+                let line = client.line();
+                let Some(data) = line.strip_prefix("data: ") else {
+                    continue;
+                };
+                let event: Value = serde_json::from_str(data).expect("JSON");
+                let number = event["counters"]["requests"].as_u64().expect("a number");
+                // What others have done is heard of sooner or later.
+                if number > requests.last().copied().unwrap_or(0) || apart.is_some() {
+                    break number;
+                }
+                assert!(Instant::now() < end, "{model}");
+            };
+            requests.push(number);
+            if apart.is_some() {
+                watcher = None;
+            }
+        }
+        assert!(requests.is_sorted(), "{model}: {requests:?}");
+        let ended = evserve.stop();
+        assert!(!ended.log.contains("cut off"), "{model}: {}", ended.log);
+        assert!(!ended.access_log.contains("events"), "{model}: no visitor");
+    });
+}
+
+#[test]
+fn several_loops_are_one_server() {
+    let (evserve, _root) = start("epoll", &["--workers", "3"]);
+    let clients: Vec<_> = (0..40)
+        .map(|_| {
+            let mut client = Client::connect(evserve.addresses[0]);
+            client.send("GET /a.txt HTTP/1.1\r\nHost: h\r\n\r\n");
+            assert_eq!(client.response().status, 200);
+            client
+        })
+        .collect();
+    let document = json(&evserve);
+    assert_eq!(count(&document, "keep-alive"), 40);
+    assert_eq!(document["counters"]["requests"], 40);
+    assert_eq!(document["doers"]["number"], 3);
+    drop(clients);
+}
+
+/// However many there are, an event fits in a mailbox; all are counted, some are shown.
+#[test]
+fn of_many_connections_some_are_shown() {
+    let (evserve, _root) = start("epoll", &["--workers", "2"]);
+    let clients: Vec<_> = (0..700)
+        .map(|_| Client::connect(evserve.addresses[1]))
+        .collect();
+    let end = Instant::now() + PATIENCE;
+    let mut client = Client::connect(evserve.addresses[2]);
+    client.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    client.head();
+    loop {
+        let line = client.line();
+        let Some(data) = line.strip_prefix("data: ") else {
+            continue;
+        };
+        assert!(data.len() < 30_000, "{} bytes", data.len());
+        let event: Value = serde_json::from_str(data).expect("JSON");
+        let shown = event["cells"].as_array().expect("a list").len();
+        assert!(shown <= 402, "{shown} are shown");
+        if count(&event, "echoing") == 700 {
+            assert!(shown >= 200, "{shown} are shown");
+            break;
+        }
+        assert!(Instant::now() < end, "{event:#}");
+    }
+    drop(clients);
+}
+
+#[test]
+fn the_page_and_what_it_needs_come_from_here_and_stay_here() {
+    on_every_model(|model| {
+        let (evserve, _root) = start(model, &[]);
+        let status = evserve.addresses[2];
+        for (path, media_type, text) in [
+            ("/", "text/html; charset=utf-8", "evserve at work"),
+            ("/live.js", "text/javascript", "EventSource"),
+            ("/live.css", "text/css", "#cells"),
+            ("/healthz", "text/plain; charset=utf-8", "ok"),
+            (
+                "/metrics",
+                "text/plain; version=0.0.4; charset=utf-8",
+                "evserve_requests_total",
+            ),
+        ] {
+            let response = ask(status, path);
+            assert_eq!(response.status, 200, "{model}: {path}");
+            assert_eq!(response.field("Content-Type"), Some(media_type), "{path}");
+            let body = String::from_utf8_lossy(&response.body);
+            assert!(body.contains(text), "{model}: {path}: {body}");
+            let policy = response.field("Content-Security-Policy").expect("a policy");
+            assert!(policy.starts_with("default-src 'none'"), "{path}");
+            let same = response.field("Cross-Origin-Resource-Policy");
+            assert_eq!(same, Some("same-origin"), "{path}");
+        }
+        assert_eq!(ask(status, "/a.txt").status, 404, "{model}: no files here");
+        let mut client = Client::connect(status);
+        client.send("GET /status.json HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+        assert_eq!(client.response().status, 403, "{model}: a name of theirs");
+        let mut client = Client::connect(status);
+        client.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(client.response().status, 405, "{model}");
+    });
+}
+
+#[test]
+fn metrics_are_in_the_format_of_prometheus() {
+    on_every_model(|model| {
+        let (evserve, _root) = start(model, &[]);
+        assert_eq!(evserve.get("/a.txt").status, 200);
+        let response = ask(evserve.addresses[2], "/metrics");
+        let text = String::from_utf8(response.body).expect("UTF-8");
+        let parsed = openmetrics_parser::prometheus::parse_prometheus(&text);
+        let metrics = parsed.unwrap_or_else(|error| panic!("{model}: {error}\n{text}"));
+        let requests = &metrics.families["evserve_requests_total"];
+        let mut samples = requests.iter_samples();
+        let value = samples.next().expect("a sample").value.clone();
+        let openmetrics_parser::PrometheusValue::Counter(counter) = value else {
+            panic!("{model}: {value:?}");
+        };
+        // Under forking the process that has answered may not have ended yet.
+        assert!(counter.value.as_f64() <= 1.0, "{model}");
+        assert!(metrics.families.len() > 25, "{model}: {text}");
+    });
+}
+
+#[test]
+fn balancers_are_told_before_the_server_stops() {
+    on_every_model(|model| {
+        let (mut evserve, _root) = start(model, &["--drain-delay", "1h"]);
+        assert_eq!(ask(evserve.addresses[2], "/healthz").status, 200, "{model}");
+        evserve.terminate();
+        evserve.wait_for_log("stopping in");
+        let response = ask(evserve.addresses[2], "/healthz");
+        assert_eq!(response.status, 503, "{model}");
+        assert_eq!(response.body, b"draining\n", "{model}");
+        let mut client = evserve.connect();
+        client.send("GET /a.txt HTTP/1.1\r\nHost: h\r\n\r\n");
+        let response = client.response();
+        assert_eq!(response.status, 200, "{model}: it goes on");
+        assert_eq!(response.field("Connection"), Some("close"), "{model}");
+        client.is_over();
+        // The second signal ends it all.
+        evserve.terminate();
+        let ended = evserve.wait();
+        assert!(ended.status.success(), "{model}: {}", ended.log);
+    });
+}
+
+#[test]
+fn the_delay_comes_to_an_end() {
+    on_every_model(|model| {
+        let (evserve, _root) = start(model, &["--drain-delay", "300ms"]);
+        let begin = Instant::now();
+        let ended = evserve.stop();
+        assert!(begin.elapsed().as_millis() >= 300, "{model}: {}", ended.log);
+    });
+}
