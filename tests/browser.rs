@@ -6,8 +6,10 @@
 #![allow(missing_docs)]
 
 mod common;
+#[path = "browser/tab.rs"]
+mod tab;
 
-use common::{Evserve, PATIENCE};
+use common::{Client, Evserve, PATIENCE};
 use std::fs::write;
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -15,6 +17,28 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
+use tab::Tab;
+
+/// How it is started.
+const OPTIONS: &[&str] = &[
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--autoplay-policy=no-user-gesture-required",
+    "--remote-debugging-port=0",
+];
+
+fn program() -> &'static str {
+    match Path::new("/usr/bin/chromium").exists() {
+        true => "chromium",
+        false => "chromium-browser",
+    }
+}
 
 /// A chromium that shows one page. Dropping it ends it.
 struct Browser {
@@ -45,24 +69,8 @@ impl Browser {
             }
         });
         let profile = tempfile::tempdir().expect("a directory");
-        let program = if Path::new("/usr/bin/chromium").exists() {
-            "chromium"
-        } else {
-            "chromium-browser"
-        };
-        let child = Command::new(program)
-            .args([
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-quic",
-                "--disable-background-networking",
-                "--disable-component-update",
-                "--disable-sync",
-                "--no-first-run",
-                "--autoplay-policy=no-user-gesture-required",
-                "--remote-debugging-port=0",
-            ])
+        let child = Command::new(program())
+            .args(OPTIONS)
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .arg(format!("{url}#http://{address}/report/"))
             .stdin(Stdio::null())
@@ -210,4 +218,201 @@ fn browser_sorts_a_listing_by_size_and_follows_odd_names() {
         "by size, the largest first"
     );
     assert_eq!(browser.report(), "200 1");
+}
+
+/// A server whose status is shown, with connections that stand where the test has left them.
+struct Watched {
+    evserve: Evserve,
+    begun: Vec<Client>,
+    _others: Vec<Client>,
+    _root: tempfile::TempDir,
+}
+
+impl Watched {
+    /// 150 that have had an answer, 100 that have begun a request, 50 that talk.
+    fn start(model: &str) -> Watched {
+        let root = tempfile::tempdir().expect("a directory");
+        write(root.path().join("a.txt"), "hello").expect("written");
+        let path = root.path().to_str().expect("UTF-8");
+        let options = "--mode http --listen http=127.0.0.1:0 --mode echo --listen echo=127.0.0.1:0 --status 0 \
+                       --head-timeout 1h --idle-timeout 1h";
+        let mut options: Vec<_> = options.split_whitespace().collect();
+        options.push(path);
+        if model == "pool" {
+            options.extend(["--threads", "300"]);
+        }
+        let evserve = Evserve::start(model, 3, &options);
+        let connect = |address: usize, bytes: &str| {
+            let mut client = Client::connect(evserve.addresses[address]);
+            client.send(bytes);
+            client
+        };
+        let mut others = Vec::new();
+        for _ in 0..150 {
+            let mut client = connect(0, "GET /a.txt HTTP/1.1\r\nHost: h\r\n\r\n");
+            assert_eq!(client.response().body, b"hello");
+            others.push(client);
+        }
+        for _ in 0..50 {
+            let mut client = connect(1, "12345");
+            assert_eq!(client.read(5), b"12345");
+            others.push(client);
+        }
+        let begun = (0..100).map(|_| connect(0, "GET /a.txt HT")).collect();
+        Watched {
+            evserve,
+            begun,
+            _others: others,
+            _root: root,
+        }
+    }
+
+    fn show(&self) -> Tab {
+        Tab::show(&format!("http://{}/", self.evserve.addresses[2]))
+    }
+}
+
+/// True once the page says so many are in that state; the browser has a few connections too.
+fn says(state: &str, count: usize) -> String {
+    format!(
+        "(number => {count} <= number && number < {count} + 8)(Number(
+            document.getElementById('states').innerText.match(/^{state} ([0-9]+)$/m)[1]))"
+    )
+}
+
+#[test]
+#[ignore = "needs chromium"]
+fn browser_shows_connections_moving_through_their_states() {
+    for model in ["epoll", "poll", "threaded", "pool"] {
+        eprintln!("model {model}");
+        let mut watched = Watched::start(model);
+        let mut tab = watched.show();
+        for (state, count) in [
+            ("keep-alive", 150),
+            ("reading request", 100),
+            ("echoing", 50),
+        ] {
+            tab.wait_until(&says(state, count));
+            let cells =
+                format!("document.querySelectorAll('#cells [data-state=\"{state}\"]').length");
+            let shown = tab.value(&cells).as_u64().expect("a number");
+            assert!(shown >= count as u64, "{model}: {shown} {state}");
+        }
+        let step = |from: &str, to: &str| {
+            format!(
+                "document.querySelector('[data-from=\"{from}\"][data-to=\"{to}\"]').textContent"
+            )
+        };
+        let taken = tab.value(&step("reading request", "writing head"));
+        assert!(
+            taken.as_str().is_some_and(|text| text.starts_with("15")),
+            "{model}: {taken}"
+        );
+        // One is chosen, and says what it waits for.
+        tab.value("document.querySelector('#cells [data-state=\"reading request\"]').click()");
+        tab.wait_until(
+            "document.getElementById('chosen').innerText.includes('waits to read; 13 B received')",
+        );
+        // They go on, and that is seen.
+        for client in &mut watched.begun {
+            client.send("TP/1.1\r\nHost: h\r\n\r\n");
+            assert_eq!(client.response().body, b"hello");
+        }
+        tab.wait_until(&says("keep-alive", 250));
+        // A server that was busy for a while, or stopped, is seen again by itself.
+        watched.evserve.signal(rustix::process::Signal::STOP);
+        tab.wait_until("document.getElementById('news').innerText.includes('nothing was heard')");
+        watched.evserve.signal(rustix::process::Signal::CONT);
+        tab.wait_until("document.getElementById('news').innerText.includes('up for')");
+        watched.begun.clear();
+        tab.wait_until(&says("keep-alive", 150));
+        assert_eq!(tab.complaints, Vec::<String>::new(), "{model}");
+    }
+}
+
+/// What cannot be seen is said, and the view is a row of looks.
+#[test]
+#[ignore = "needs chromium"]
+fn browser_shows_what_can_be_seen_of_processes_and_of_one_at_a_time() {
+    for model in ["forking", "blocking"] {
+        eprintln!("model {model}");
+        let root = tempfile::tempdir().expect("a directory");
+        let path = root.path().to_str().expect("UTF-8");
+        let options = ["--listen", "127.0.0.1:0", "--status", "0", path];
+        let evserve = Evserve::start(model, 2, &options);
+        let idle = evserve.connect();
+        let mut tab = Tab::show(&format!("http://{}/", evserve.addresses[1]));
+        tab.wait_until("Number(document.body.dataset.events) >= 3");
+        let note = tab.value("document.querySelector('.note').innerText");
+        let why = evserve::model::find(model).expect("a model").apart;
+        let why = why.expect("a reason");
+        assert!(
+            note.as_str().is_some_and(|note| note.contains(why)),
+            "{note}"
+        );
+        tab.wait_until("document.querySelectorAll('#cells button').length >= 1");
+        assert_eq!(tab.complaints, Vec::<String>::new(), "{model}");
+        drop(idle);
+    }
+}
+
+/// Nothing sticks out at any width, both schemes differ, nothing is complained of. The pictures stay in the build
+/// directory.
+#[test]
+#[ignore = "needs chromium"]
+fn browser_shows_pages_on_a_phone_and_a_desk_by_day_and_night() {
+    let pictures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
+    std::fs::create_dir_all(&pictures).expect("made");
+    let watched = Watched::start("epoll");
+    let mut load = Command::new("wrk")
+        .args(["-t1", "-c64", "-d60s", &watched.evserve.url("/a.txt")])
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("wrk is installed");
+    let files = tempfile::tempdir().expect("a directory");
+    for name in [
+        "a.txt",
+        "photo.jpg",
+        "song.mp3",
+        "page.html",
+        "a-name-that-is-rather-long-for-a-file-on-a-phone.tar.gz",
+    ] {
+        write(files.path().join(name), name.repeat(100)).expect("written");
+    }
+    let listing = Evserve::http("epoll", files.path(), &[]);
+    let pages = [
+        ("live", format!("http://{}/", watched.evserve.addresses[2])),
+        ("listing", listing.url("/")),
+    ];
+    for (name, url) in pages {
+        let mut tab = Tab::show(&url);
+        tab.wait_until("document.readyState == 'complete' && document.body.innerText.length > 20");
+        if name == "live" {
+            tab.wait_until("document.getElementById('turns').innerText != '–'");
+        }
+        for (device, width) in [("phone", 390), ("desk", 1200)] {
+            let mut papers = Vec::new();
+            for scheme in ["light", "dark"] {
+                tab.look_as(width, scheme);
+                let least = format!(
+                    "innerWidth == {width} && matchMedia('(prefers-color-scheme: {scheme})').matches"
+                );
+                tab.wait_until(&least);
+                let widest =
+                    "document.documentElement.scrollWidth - document.documentElement.clientWidth";
+                assert_eq!(
+                    tab.value(widest),
+                    0,
+                    "{name}, {device}: something sticks out"
+                );
+                papers.push(tab.value("getComputedStyle(document.body).backgroundColor"));
+                let file = pictures.join(format!("{name}-{device}-{scheme}.png"));
+                write(&file, tab.screenshot()).expect("written");
+            }
+            assert_ne!(papers[0], papers[1], "{name}: by night as by day");
+        }
+        assert_eq!(tab.complaints, Vec::<String>::new(), "{name}");
+    }
+    let _ = load.kill();
+    let _ = load.wait();
 }

@@ -13,7 +13,8 @@ mod common;
 use common::number;
 use evserve::config::Config;
 use evserve::service::{SERVICES, Service};
-use evserve::session::{Action, BUFFER_SIZE, Body, Connection, Piece, Time, Timeout, Worker};
+use evserve::session::{Action, BUFFER_SIZE, Body, CLOSED, Connection, Piece, Step, Steps};
+use evserve::session::{Time, Timeout, Worker};
 use fastrand::Rng;
 use std::collections::HashMap;
 use std::fs::File;
@@ -23,7 +24,7 @@ use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 
@@ -39,6 +40,8 @@ struct World {
     echo: Arc<dyn Service>,
     start: Instant,
     wall: SystemTime,
+    /// All steps that were taken from state to state.
+    steps: Mutex<Steps>,
 }
 
 impl World {
@@ -68,11 +71,22 @@ impl World {
             _root: root,
             start: Instant::now(),
             wall: UNIX_EPOCH + Duration::from_secs(4_000_000_000),
+            steps: Mutex::default(),
         }
     }
 
     fn worker(&self) -> Worker {
-        Worker::new(Time::new(self.start, self.wall))
+        Worker {
+            steps: Some(Steps::default()),
+            ..Worker::new(Time::new(self.start, self.wall))
+        }
+    }
+
+    /// The steps that both services say their sessions can take, beside that any state can end.
+    fn known_steps(&self) -> Vec<Step> {
+        let services = [&self.http, &self.echo].into_iter();
+        let steps = services.flat_map(|service| service.steps());
+        steps.copied().filter(|(_, to)| *to != CLOSED).collect()
     }
 }
 
@@ -121,7 +135,19 @@ fn http_request(random: &mut Rng) -> String {
         _ => "",
     };
     let blank = if random.u8(..) < 10 { "\r\n" } else { "" };
-    format!("{blank}{method} {path} HTTP/{version}\r\n{host}A: {fill}\r\n{connection}\r\n")
+    let content = "y".repeat(random.usize(1..3000));
+    let length = content.len();
+    let (framing, body) = match random.u8(..) {
+        0..=19 => (format!("Content-Length: {length}\r\n"), content),
+        20..=39 if version == "1.1" => (
+            "Transfer-Encoding: chunked\r\n".into(),
+            format!("{length:x};z\r\n{content}\r\n1\r\n!\r\n0\r\nT: x\r\n\r\n"),
+        ),
+        _ => (String::new(), String::new()),
+    };
+    format!(
+        "{blank}{method} {path} HTTP/{version}\r\n{host}A: {fill}\r\n{connection}{framing}\r\n{body}"
+    )
 }
 
 impl Script {
@@ -414,6 +440,14 @@ fn play(world: &World, seed: u64) {
     let log = String::from_utf8(std::mem::take(&mut worker.log)).expect("ASCII");
     let requests = usize::try_from(worker.counters.requests).expect("few");
     assert_eq!(log.lines().count(), requests, "a line per request");
+    let (known, steps) = (
+        world.known_steps(),
+        worker.steps.expect("they were counted"),
+    );
+    for (step, _) in steps.iter().filter(|((_, to), _)| *to != CLOSED) {
+        assert!(known.contains(&step), "{step:?} is in no table");
+    }
+    world.steps.lock().expect("no panic").add(&steps);
 }
 
 #[test]
@@ -424,6 +458,7 @@ fn every_seed_comes_out_right() {
         None => 0..number("EVSERVE_SEEDS").unwrap_or(SEEDS),
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+    let is_one = seeds.end - seeds.start == 1;
     std::thread::scope(|scope| {
         for first in 0..threads {
             let (world, seeds) = (&world, seeds.clone());
@@ -438,6 +473,12 @@ fn every_seed_comes_out_right() {
             });
         }
     });
+    let taken = world.steps.lock().expect("no panic");
+    for known in world.known_steps() {
+        // Nobody watches a folder of files.
+        let is_taken = taken.iter().any(|(step, _)| step == known) || known.1 == "sending events";
+        assert!(is_one || is_taken, "nobody has taken the step {known:?}");
+    }
 }
 
 /// The scripts reach what they are meant to reach.

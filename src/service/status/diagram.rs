@@ -4,7 +4,7 @@ use crate::session::{CLOSED, Step};
 use maud::{Markup, html};
 
 /// The size of a state's box, and the distance from one to the next, in pixels.
-const BOX: (i32, i32) = (136, 28);
+const BOX: (i32, i32) = (150, 28);
 const PITCH: i32 = 52;
 
 /// The distance from one lane to the next.
