@@ -85,3 +85,24 @@ fn a_changed_line_is_noticed() {
     assert!(!stand_in(&["let a = 2;"], source));
     assert!(!stand_in(&["if a {", "g();"], source));
 }
+
+/// The pictures of the states are drawn from the tables that the simulation holds the sessions to.
+/// `EVSERVE_WRITE=1 cargo test --test docs` draws them anew.
+#[test]
+fn the_states_are_drawn_as_the_code_has_them() {
+    let config = evserve::config::Config::default();
+    for row in evserve::service::SERVICES {
+        if !["http", "chat"].contains(&row.name) {
+            continue;
+        }
+        let service = (row.start)(&config).expect("it starts");
+        let picture = evserve::service::diagram(row.name, service.steps());
+        let picture = picture.replacen("<svg ", "<svg style=\"background:#fff\" ", 1) + "\n";
+        let path = format!("docs/states-{}.svg", row.name);
+        if std::env::var_os("EVSERVE_WRITE").is_some() {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(&path);
+            std::fs::write(path, &picture).expect("written");
+        }
+        assert!(read(&path) == picture, "{path} is not what the code has");
+    }
+}

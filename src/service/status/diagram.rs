@@ -20,10 +20,10 @@ struct Arrow {
 }
 
 /// The states from top to bottom, steps that go on to the right, those that come back to the left. Each step has a text
-/// for its number, with `data-from` and `data-to`; each state one with `data-state`.
+/// for its number, with `data-from` and `data-to`; each state has a group, with `data-state`.
 ///
 /// Any state can end, for a client can go at any time: only steps of the table are drawn.
-pub fn diagram(service: &str, steps: &[Step]) -> Markup {
+pub fn diagram(service: &str, steps: &[Step]) -> String {
     let mut states: Vec<&str> = Vec::new();
     for (from, to) in steps {
         for state in [from, to] {
@@ -39,7 +39,7 @@ pub fn diagram(service: &str, steps: &[Step]) -> Markup {
     let width = left + BOX.0 + widest(&down) * LANE + 12;
     let height = states.len() as i32 * PITCH - (PITCH - BOX.1) + 4;
     let id = format!("arrow-{service}");
-    html! {
+    let picture = html! {
         svg class="diagram" xmlns="http://www.w3.org/2000/svg" viewBox={ "0 0 " (width) " " (height) }
             width=(width) height=(height) role="img" aria-label={ "The states of " (service) } {
             defs {
@@ -60,7 +60,8 @@ pub fn diagram(service: &str, steps: &[Step]) -> Markup {
                 }
             }
         }
-    }
+    };
+    picture.into_string()
 }
 
 /// The arrows down and up, each in the first lane that is free from its beginning to its end: short ones first.
@@ -162,7 +163,7 @@ mod tests {
 
     #[test]
     fn each_state_and_each_step_has_a_place_for_its_number() {
-        let picture = diagram("x", &[("a", "b"), ("b", CLOSED)]).into_string();
+        let picture = diagram("x", &[("a", "b"), ("b", CLOSED)]);
         assert_eq!(picture.matches("data-state=").count(), 3);
         assert_eq!(picture.matches("data-from=").count(), 2);
         assert!(picture.contains(r#"data-from="b" data-to="closed""#));

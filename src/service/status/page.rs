@@ -2,7 +2,7 @@
 
 use super::diagram;
 use crate::observe::About;
-use maud::{DOCTYPE, html};
+use maud::{DOCTYPE, PreEscaped, html};
 
 /// Only the page's own style, script and events (Content Security Policy Level 3), in nobody's frame.
 pub const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
@@ -88,7 +88,7 @@ pub fn page(about: &About) -> String {
                         p { "How many are in each state, and how often each step was taken. Any state can end." }
                         div id="diagrams" {
                             @for (name, steps) in about.services.iter().filter(|(_, steps)| !steps.is_empty()) {
-                                figure { figcaption { (name) } (diagram(name, steps)) }
+                                figure { figcaption { (name) } (PreEscaped(diagram(name, steps))) }
                             }
                         }
                     }
