@@ -39,6 +39,7 @@ struct Ground {
     model: &'static str,
     http: SocketAddr,
     echo: SocketAddr,
+    status: SocketAddr,
     chat: Option<SocketAddr>,
     root: tempfile::TempDir,
     large: Vec<u8>,
@@ -69,14 +70,15 @@ impl Soak {
         }
         // The silent ones shall not keep a whole model for long; but a client must be quicker, on a busy machine too.
         options.extend(["--idle-timeout", "3s", "--head-timeout", "3s"]);
-        options.extend(["--access-log", "off"]);
+        options.extend(["--access-log", "off", "--status", "0"]);
         options.push(root.path().to_str().expect("UTF-8"));
-        let evserve = Evserve::start(model, if hears { 3 } else { 2 }, &options);
+        let evserve = Evserve::start(model, if hears { 4 } else { 3 }, &options);
         let ground = Ground {
             model,
             http: evserve.addresses[0],
             echo: evserve.addresses[1],
-            chat: evserve.addresses.get(2).copied(),
+            status: *evserve.addresses.last().expect("it is shown last"),
+            chat: hears.then(|| evserve.addresses[2]),
             root,
             large,
         };
@@ -134,7 +136,7 @@ impl<'a> Work<'a> {
 
     fn step(&mut self) {
         self.done += 1;
-        match self.random.u32(0..12) {
+        match self.random.u32(0..13) {
             0 => self.get("large", &self.ground.large),
             1 => self.range(),
             2 => self.pipelined(),
@@ -146,6 +148,7 @@ impl<'a> Work<'a> {
             8 => self.echo(),
             9 => self.chat(),
             10 => self.change_a_file(),
+            11 => self.watch(),
             _ => self.get("small", &pattern(SMALL)),
         }
     }
@@ -262,6 +265,24 @@ impl<'a> Work<'a> {
         if self.random.bool() {
             other.send("/quit\n");
             while other.line() != "* good bye" {}
+        }
+    }
+
+    /// A look, or a few events and gone.
+    fn watch(&mut self) {
+        let mut client = Client::connect(self.ground.status);
+        let path = ["/metrics", "/status.json", "/events"][self.random.usize(0..3)];
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        if path != "/events" {
+            assert_eq!(client.response().status, 200);
+            return;
+        }
+        client.head();
+        for _ in 0..self.random.usize(1..4) {
+            while !client.line().starts_with("data: {") {}
+            if evserve::model::find(self.ground.model).is_some_and(|row| row.apart.is_some()) {
+                break;
+            }
         }
     }
 
