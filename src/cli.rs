@@ -84,7 +84,8 @@ struct Options {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_connections: Option<u32>,
 
-    /// How many connections there may be from one address, or from one /64 of IPv6; others are closed at once
+    /// How many connections there may be from one address, or from one /64 of IPv6; over http as
+    /// many again get 503, and all others are closed at once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_per_ip: Option<u32>,
 

@@ -27,6 +27,12 @@ pub trait Service: Send + Sync {
     /// A session for a peer that has just connected, with its address if it has one.
     fn session(&self, peer: Option<IpAddr>) -> Box<dyn Session>;
 
+    /// A session for a peer that has too many connections already: it says so, and that is all. `None` for a protocol
+    /// that has no word for it: the connection is closed at once.
+    fn turn_away(&self, _peer: IpAddr) -> Option<Box<dyn Session>> {
+        None
+    }
+
     /// What answers datagrams, for a protocol that can do without a connection.
     fn datagrams(self: Arc<Self>) -> Option<Arc<dyn Datagrams>> {
         None

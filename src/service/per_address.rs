@@ -1,5 +1,7 @@
 //! So many connections from one address, and no more.
 //!
+//! As many again are told so, where the protocol has a word for it; the others are closed at once.
+//!
 //! A service is wrapped only where there is such a limit; where there is none it costs nothing. Peers without an address,
 //! on sockets in the file system, are not counted: there, permissions say who may connect.
 
@@ -18,8 +20,8 @@ const SUBSCRIBER: u128 = !0 << 64;
 #[derive(Debug)]
 pub struct Census {
     limit: usize,
-    /// Only those that are not zero: no more than there are connections.
-    present: Mutex<HashMap<IpAddr, usize>>,
+    /// Each [`Welcome`] on its own; only those addresses that have any: no more than there are connections.
+    present: Mutex<HashMap<IpAddr, [usize; 2]>>,
     refusals: Arc<Refusals>,
 }
 
@@ -39,18 +41,22 @@ impl Census {
         Arc::new(PerAddress { service, census })
     }
 
-    fn admit(self: &Arc<Census>, peer: IpAddr) -> Option<Seat> {
+    fn admit(self: &Arc<Census>, peer: IpAddr, welcome: Welcome) -> Option<Seat> {
         let network = network(peer);
         let mut present = self.present();
-        let count = present.entry(network).or_default();
+        let count = &mut present.entry(network).or_default()[welcome as usize];
         let census = self.clone();
         (*count < self.limit).then(|| {
             *count += 1;
-            Seat { census, network }
+            Seat {
+                census,
+                network,
+                welcome,
+            }
         })
     }
 
-    fn present(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+    fn present(&self) -> MutexGuard<'_, HashMap<IpAddr, [usize; 2]>> {
         self.present.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -63,18 +69,26 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
+/// What becomes of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Welcome {
+    Served,
+    TurnedAway,
+}
+
 /// One connection of those that are allowed, until it is dropped.
 struct Seat {
     census: Arc<Census>,
     network: IpAddr,
+    welcome: Welcome,
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut present = self.census.present();
-        if let Some(count) = present.get_mut(&self.network) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(counts) = present.get_mut(&self.network) {
+            counts[self.welcome as usize] -= 1;
+            if *counts == [0, 0] {
                 present.remove(&self.network);
             }
         }
@@ -91,16 +105,19 @@ impl Service for PerAddress {
         let Some(peer) = peer else {
             return self.service.session(None);
         };
-        match self.census.admit(peer) {
-            Some(seat) => Box::new(Counted {
-                session: self.service.session(Some(peer)),
-                seat: Some(seat),
-            }),
-            None => self.census.refusals.session(format!(
-                "a connection from {peer} is closed: there are {} from there already; see --max-per-ip",
-                self.census.limit
-            )),
+        let counted = |session, seat| Box::new(Counted { session, seat });
+        if let seat @ Some(_) = self.census.admit(peer, Welcome::Served) {
+            return counted(self.service.session(Some(peer)), seat);
         }
+        if let seat @ Some(_) = self.census.admit(peer, Welcome::TurnedAway)
+            && let Some(session) = self.service.turn_away(peer)
+        {
+            return counted(session, seat);
+        }
+        self.census.refusals.session(format!(
+            "a connection from {peer} is closed: there are {} from there already; see --max-per-ip",
+            self.census.limit
+        ))
     }
 
     fn speaks_first(&self) -> bool {
@@ -153,6 +170,8 @@ struct Counted {
 
 impl Session for Counted {
     fn open(&mut self, cx: &mut Context<'_>) {
+        let welcome = self.seat.as_ref().map(|seat| seat.welcome);
+        cx.worker.counters.turned_away += u64::from(welcome == Some(Welcome::TurnedAway));
         self.session.open(cx);
     }
 
@@ -221,15 +240,20 @@ mod tests {
     fn who_leaves_makes_room_and_nothing_is_kept_of_them() {
         let census = Census::new(2);
         let one = address("192.0.2.1");
-        let first = census.admit(one);
-        let second = census.admit(one);
+        let admit = |peer| census.admit(peer, Welcome::Served);
+        let first = admit(one);
+        let second = admit(one);
         assert!(first.is_some() && second.is_some());
-        assert!(census.admit(one).is_none());
-        let other = census.admit(address("192.0.2.2"));
+        assert!(admit(one).is_none());
+        let other = admit(address("192.0.2.2"));
         assert!(other.is_some());
         drop(first);
-        assert!(census.admit(one).is_some());
+        assert!(admit(one).is_some());
+        let turned_away = [(); 3].map(|()| census.admit(one, Welcome::TurnedAway));
+        assert!(turned_away[1].is_some() && turned_away[2].is_none());
         drop((second, other));
+        assert!(admit(one).is_some(), "who is turned away takes no place");
+        drop(turned_away);
         assert!(census.present().is_empty());
     }
 }

@@ -1,10 +1,11 @@
 //! So many connections from one address.
 
-use crate::common::{Evserve, PATIENCE, on_every_model};
+use crate::common::{Client, Evserve, PATIENCE, Response, on_every_model};
 use socket2::{Domain, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// A connection from another address of this machine.
@@ -69,13 +70,113 @@ fn whoever_has_enough_gets_no_more() {
     });
 }
 
+const REQUEST: &str = "GET /style.css HTTP/1.1\r\nHost: h\r\n\r\n";
+
+/// A server that has as many connections from here as it serves.
+fn full(model: &str) -> (Evserve, [Client; 2]) {
+    let root = Path::new("docs/site");
+    let evserve = Evserve::http(model, root, &["--max-per-ip", "2"]);
+    let served = [(); 2].map(|()| {
+        let mut client = evserve.connect();
+        client.send(REQUEST);
+        assert_eq!(client.response().status, 200, "{model}");
+        client
+    });
+    (evserve, served)
+}
+
+fn says_that_it_is_too_many(response: &Response) {
+    assert_eq!(response.status, 503);
+    assert_eq!(response.body, b"503 Service Unavailable\n");
+    for (name, value) in [
+        ("Retry-After", "1"),
+        ("Connection", "close"),
+        ("Content-Type", "text/plain; charset=utf-8"),
+    ] {
+        assert_eq!(response.field(name), Some(value), "{name}");
+    }
+    assert!(response.field("Date").is_some());
+}
+
+#[test]
+fn over_http_as_many_again_are_told_so() {
+    on_every_model(|model| {
+        if model == "blocking" {
+            return; // There is never more than one.
+        }
+        let (evserve, mut served) = full(model);
+        let mut sender = evserve.connect();
+        // What comes after the answer must not destroy it.
+        sender.send("PUT /style.css HTTP/1.1\r\nHost: h\r\nContent-Length: 500000\r\n\r\n");
+        sender.send(vec![b'x'; 500_000]);
+        says_that_it_is_too_many(&sender.response());
+        assert_eq!(sender.rest(), b"", "{model}");
+        let mut asker = evserve.connect();
+        asker.send(REQUEST.replace("GET", "HEAD"));
+        let head = asker.head();
+        assert_eq!(head.field("Content-Length"), Some("24"), "{model}");
+        assert_eq!(asker.rest(), b"", "{model}: HEAD has no content");
+        // Those who are told stay for a moment; whoever comes meanwhile hears nothing.
+        let mut others: Vec<_> = (0..50)
+            .map(|_| {
+                let mut client = evserve.connect();
+                client.try_send(REQUEST);
+                client
+            })
+            .collect();
+        let mut closed = 0;
+        for client in &mut others {
+            let mut heard = Vec::new();
+            let result = client.stream().read_to_end(&mut heard);
+            match heard.is_empty() {
+                true => closed += 1,
+                false => assert!(heard.starts_with(b"HTTP/1.1 503 "), "{model}: {result:?}"),
+            }
+        }
+        assert!(closed > 0, "{model}");
+        // Who is served goes on, and whoever comes after one has gone takes the place.
+        let [first, second] = &mut served;
+        for client in [&mut *first, second] {
+            client.send(REQUEST);
+            assert_eq!(client.response().status, 200, "{model}");
+        }
+        drop((others, sender, asker, served));
+        let end = Instant::now() + PATIENCE;
+        let is_served = || {
+            let mut client = evserve.connect();
+            client.try_send(REQUEST.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"));
+            let mut heard = Vec::new();
+            let _ = client.stream().read_to_end(&mut heard);
+            heard.starts_with(b"HTTP/1.1 200 ")
+        };
+        while !is_served() {
+            assert!(Instant::now() < end, "{model}");
+        }
+        let ended = evserve.stop();
+        let lines: Vec<_> = ended.access_log.lines().collect();
+        let line = "\"PUT /style.css HTTP/1.1\" 503 24 ";
+        assert!(lines.iter().any(|l| l.contains(line)), "{model}: {lines:?}");
+        assert!(ended.log.contains(" of them refused)"), "{}", ended.log);
+    });
+}
+
+/// Who is turned away and says nothing is not waited for as others are.
+#[test]
+fn silence_is_soon_over_for_whoever_has_too_many() {
+    for model in ["epoll", "threaded"] {
+        let (evserve, _served) = full(model);
+        let mut silent = evserve.connect();
+        assert_eq!(silent.rest(), b"", "{model}");
+    }
+}
+
 /// A connection that the server has closed counts no more when its client sees that.
 #[test]
 fn who_comes_back_after_an_answer_is_let_in() {
     on_every_model(|model| {
         // A process is gone a moment after its connection.
         let limit = if model == "forking" { "20" } else { "1" };
-        let root = std::path::Path::new("docs/site");
+        let root = Path::new("docs/site");
         let evserve = Evserve::http(model, root, &["--max-per-ip", limit]);
         for _ in 0..20 {
             let mut client = evserve.connect();

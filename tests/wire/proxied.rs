@@ -181,6 +181,15 @@ fn clients_are_counted_and_not_their_proxy() {
             log.contains("a connection from 192.0.2.7 is closed"),
             "{log}"
         );
+        let evserve = start(model, "http", &["--max-per-ip", "1"]);
+        let ask = |header: &[u8]| {
+            let mut client = evserve.connect();
+            client.send([header, b"GET /style.css HTTP/1.1\r\nHost: h\r\n\r\n"].concat());
+            (client.response().status, client)
+        };
+        let (first, second, other) = (ask(TEXT), ask(TEXT), ask(BINARY));
+        let statuses = [first.0, second.0, other.0];
+        assert_eq!(statuses, [200, 503, 200], "{model}");
     });
 }
 

@@ -61,6 +61,11 @@ impl Service for Http {
         Box::new(HttpSession::new(self.0.clone(), peer))
     }
 
+    fn turn_away(&self, peer: IpAddr) -> Option<Box<dyn Session>> {
+        let session = HttpSession::turning_away(self.0.clone(), peer);
+        Some(Box::new(session))
+    }
+
     fn notifier(&self) -> Option<BorrowedFd<'_>> {
         self.0.handler.notifier()
     }

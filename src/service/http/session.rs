@@ -21,6 +21,9 @@ use std::time::Duration;
 /// What TCP sends at once, before anything is acknowledged, in bytes (RFC 6928: ten segments), less a head.
 const AT_ONCE: u64 = 12 * 1024;
 
+/// What somebody is told who has too many connections already: one of them may be over in a moment.
+const TRY_AGAIN: &[u8] = b"Retry-After: 1\r\n";
+
 /// Where a conversation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -36,6 +39,9 @@ enum State {
     StreamingFile,
     /// The answer has no end of its own: it is what others leave in the mailbox.
     SendingEvents,
+    /// Whatever is asked for, it cannot be had now. That is not said before something has come: it would be destroyed by
+    /// whatever comes after the end.
+    TurningAway,
 }
 
 /// The steps that a conversation can take from one state to the next.
@@ -61,6 +67,8 @@ pub(super) const STEPS: &[Step] = &[
     ("writing head", "closing"),
     ("streaming file", "closing"),
     ("closing", CLOSED),
+    (ACCEPTED, "turning away"),
+    ("turning away", "writing head"),
 ];
 
 pub(super) struct HttpSession {
@@ -100,6 +108,10 @@ enum Work {
 
 impl Session for HttpSession {
     fn receive(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
+        if self.state == State::TurningAway {
+            self.say_that_it_is_too_many(input, cx);
+            return input.len();
+        }
         match self.work.as_deref() {
             Some(Work::Body { .. }) => return self.read_body(input, cx),
             // It has been told that there will be no other answer.
@@ -183,6 +195,8 @@ impl Session for HttpSession {
 
     fn waits_for(&self) -> Wait {
         match (self.last, self.work.as_deref()) {
+            // A peer that says nothing need not be told.
+            _ if self.state == State::TurningAway => Wait::Bytes(Timeout::Linger),
             (Some(wait), _) => wait,
             (None, Some(Work::Answer { .. })) => Wait::Turn,
             (None, Some(Work::Body { .. })) => Wait::Bytes(Timeout::Body),
@@ -210,6 +224,7 @@ impl Session for HttpSession {
             State::WritingHead => "writing head",
             State::StreamingFile => "streaming file",
             State::SendingEvents => "sending events",
+            State::TurningAway => "turning away",
         }
     }
 }
@@ -228,6 +243,14 @@ impl HttpSession {
             last: None,
             work: None,
             unlogged: None,
+        }
+    }
+
+    /// One with somebody who has too many of them already.
+    pub fn turning_away(front: Arc<Front>, peer: IpAddr) -> HttpSession {
+        HttpSession {
+            state: State::TurningAway,
+            ..HttpSession::new(front, Some(peer))
         }
     }
 
@@ -344,6 +367,15 @@ impl HttpSession {
     fn refuse(&mut self, status: Status, line: &[u8], cx: &mut Context<'_>) {
         let answer = self.front.refusal(status, &cx.worker.time);
         self.put(answer, None, false, line, cx);
+    }
+
+    /// Answers whatever has come, be it a whole request or the beginning of one.
+    fn say_that_it_is_too_many(&mut self, input: &[u8], cx: &mut Context<'_>) {
+        self.since = micros(cx.worker.time.moment());
+        let status = Status::SERVICE_UNAVAILABLE;
+        let mut answer = self.front.refusal(status, &cx.worker.time);
+        answer.fields.extend_from_slice(TRY_AGAIN);
+        self.put(answer, None, false, request_line(input), cx);
     }
 
     /// Puts out an answer. `is_read` says that the request and its body have been read to their end: what comes next is
