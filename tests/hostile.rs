@@ -1,12 +1,17 @@
 //! Whatever bytes a client sends: no panic, no answer from outside the root, nothing kept.
 //!
-//! Requests from `tests/corpus` are mutated and spliced at random, split at random, and fed to http sessions.
+//! Requests from `tests/corpus` are mutated and spliced at random, split at random, and fed to http sessions; so are
+//! lines of a chat (`hostile/chat.rs`) and headers of the PROXY protocol (`hostile/proxied.rs`).
 //! `EVSERVE_REQUESTS=1000000 cargo test --release --test hostile` plays more of them; a failure names its seed, which
 //! `EVSERVE_SEED` repeats. A request that once failed belongs into the corpus.
 
 #![allow(missing_docs)]
 
+#[path = "hostile/chat.rs"]
+mod chat;
 mod common;
+#[path = "hostile/proxied.rs"]
+mod proxied;
 
 use common::number;
 use evserve::config::Config;
@@ -16,7 +21,8 @@ use fastrand::Rng;
 use std::fs::{File, create_dir, read, read_dir, read_to_string, write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, symlink};
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 use tempfile::TempDir;
 
@@ -202,41 +208,62 @@ fn resident_kib() -> u64 {
         .expect("a number")
 }
 
-#[test]
-fn no_bytes_whatever_do_harm() {
-    let (_all, service) = site();
-    let corpus = corpus();
-    let mut worker = Worker::new(Time::new(Instant::now(), SystemTime::now()));
-    let wanted = number("EVSERVE_REQUESTS").unwrap_or(REQUESTS);
+/// Plays what is made from one seed after the other until that comes to as much as is wanted: requests, say, of which
+/// `play` tells how many they were.
+fn for_each_seed(
+    usual: u64,
+    allowed_kib: u64,
+    make: impl Fn(&mut Rng) -> Vec<u8>,
+    mut play: impl FnMut(&[u8], &mut Rng) -> u64,
+) {
+    // One at a time: each looks at the memory of all.
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let wanted = number("EVSERVE_REQUESTS").unwrap_or(usual);
     let first = number("EVSERVE_SEED");
-    let (mut conversations, mut answers, mut settled) = (0, 0, None);
+    let (mut played, mut count, mut settled) = (0, 0, None);
     for seed in first.unwrap_or(0).. {
         let mut random = Rng::with_seed(seed);
-        let parts = random.usize(1..4);
-        let mut input: Vec<u8> = (0..parts)
-            .flat_map(|_| mutated(&corpus, &mut random))
-            .collect();
-        input.truncate(2 * BUFFER_SIZE);
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            play(&*service, &mut worker, &input, &mut random)
-        }));
-        answers += result.unwrap_or_else(|_| {
+        let input = make(&mut random);
+        let result = catch_unwind(AssertUnwindSafe(|| play(&input, &mut random)));
+        count += result.unwrap_or_else(|_| {
             panic!(
                 "seed {seed} failed: repeat it with EVSERVE_SEED={seed}\n{}",
                 input.escape_ascii()
             )
         });
-        worker.log.clear();
-        conversations += 1;
-        if answers > wanted / 10 && settled.is_none() {
+        played += 1;
+        if count > wanted / 10 && settled.is_none() {
             settled = Some(resident_kib());
         }
-        if answers >= wanted || first.is_some() {
+        if count >= wanted || first.is_some() {
             break;
         }
     }
-    assert_eq!(worker.pool.lent(), 0);
     let grown = resident_kib().saturating_sub(settled.unwrap_or(u64::MAX));
-    println!("{answers} requests in {conversations} conversations; memory grew by {grown} KiB");
-    assert!(grown < 2048, "memory grew by {grown} KiB");
+    println!("{count} in {played} seeds; memory grew by {grown} KiB");
+    assert!(grown < allowed_kib, "memory grew by {grown} KiB");
+}
+
+fn new_worker() -> Worker {
+    Worker::new(Time::new(Instant::now(), SystemTime::now()))
+}
+
+#[test]
+fn no_bytes_whatever_do_harm() {
+    let (_all, service) = site();
+    let corpus = corpus();
+    let mut worker = new_worker();
+    let make = |random: &mut Rng| {
+        let parts = random.usize(1..4);
+        let mut input: Vec<u8> = (0..parts).flat_map(|_| mutated(&corpus, random)).collect();
+        input.truncate(2 * BUFFER_SIZE);
+        input
+    };
+    for_each_seed(REQUESTS, 2048, make, |input, random| {
+        let answers = play(&*service, &mut worker, input, random);
+        worker.log.clear();
+        answers
+    });
+    assert_eq!(worker.pool.lent(), 0);
 }

@@ -1,0 +1,208 @@
+//! Whatever the members of a chat say: no panic, and each line is heard whole or not at all.
+
+use crate::{TOKENS, for_each_seed, new_worker};
+use evserve::config::Config;
+use evserve::service::Service;
+use evserve::session::{Action, Connection, Piece, Worker};
+use fastrand::Rng;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// How many lines an ordinary run says.
+const LINES: u64 = 50_000;
+
+/// The longest line, in which each byte may be none of a text's and is heard as a sign of three bytes; the longest name;
+/// and what stands between them.
+const LONGEST: usize = 4096 * 3 + 32 * 4 + 2;
+
+/// What a member is told about the room: a hundred names, and a sentence around them.
+const LONGEST_REPLY: usize = 100 * (32 * 4 + 2) + 200;
+
+/// Parts of lines that mean something, or should not.
+const WORDS: &[&[u8]] = &[
+    b"\r\n",
+    b"\n",
+    b"\r",
+    b"\0",
+    b"\x1b[31m",
+    b"\x7f",
+    b"\x85",
+    b"\xff\xfe",
+    b"\xf0\x9f",
+    b"\xc2\x9b",
+    b"/nick ",
+    b"/nick a\n",
+    b"/nick \xc3\xa9\n",
+    b"/nick guest1\n",
+    b"/who\n",
+    b"/quit\r\n",
+    b"/",
+    b" ",
+    b"*",
+    b": ",
+];
+
+/// What is said, line by line. Most lines say at both ends which they are, and how long.
+fn script(random: &mut Rng) -> Vec<u8> {
+    let mut said = Vec::new();
+    let floods = random.u8(..100) == 0;
+    for number in 0..if floods { 400 } else { random.u16(5..60) } {
+        for _ in 0..random.usize(..8) {
+            match random.u8(..20) {
+                0..8 if !floods => said.extend_from_slice(random.choice(WORDS).expect("some")),
+                8 => said.extend_from_slice(random.choice(TOKENS).expect("some").as_bytes()),
+                9 => said.extend((0..random.usize(..40)).map(|_| random.u8(..))),
+                10 => said.extend(vec![random.u8(..); random.usize(..5000)]),
+                _ => {}
+            }
+        }
+        let filler = match random.u8(..10) {
+            _ if floods => 4000,
+            0 => random.usize(..4200),
+            _ => random.usize(..60),
+        };
+        let end = random.choice(["\n", "\r\n"]).expect("some");
+        let text = "x".repeat(filler);
+        said.extend(format!("<line {number} {filler} {text} {number}>{end}").bytes());
+    }
+    said
+}
+
+struct Member {
+    connection: Connection,
+    /// What is left of the line that it is saying.
+    saying: VecDeque<u8>,
+    heard: Vec<u8>,
+    /// It does not read for now.
+    sleeps: bool,
+}
+
+impl Member {
+    fn join(service: &dyn Service, worker: &mut Worker) -> Member {
+        Member {
+            connection: Connection::open(service.session(None), worker),
+            saying: VecDeque::new(),
+            heard: Vec::new(),
+            sleeps: false,
+        }
+    }
+
+    /// Takes one step. False if there is nothing to do, or the conversation is over.
+    fn act(
+        &mut self,
+        script: &mut VecDeque<Vec<u8>>,
+        worker: &mut Worker,
+        random: &mut Rng,
+    ) -> bool {
+        self.connection.woken(worker);
+        match self.connection.next() {
+            Action::Close => return false,
+            Action::ShutdownWrite => self.connection.shut(),
+            Action::Proceed => self.connection.proceed(worker),
+            Action::Send if self.sleeps => return false,
+            Action::Send => {
+                let Piece::Bytes { bytes, .. } = self.connection.front() else {
+                    panic!("no files are sent in a chat");
+                };
+                let count = random.usize(1..=bytes.len());
+                self.heard.extend_from_slice(&bytes[..count]);
+                self.connection.sent(count, worker);
+            }
+            Action::Receive(_) => {
+                if self.saying.is_empty() {
+                    self.saying.extend(script.pop_front().unwrap_or_default());
+                }
+                let most = self.connection.room().min(self.saying.len());
+                if most == 0 {
+                    return false;
+                }
+                let part: Vec<u8> = self.saying.drain(..random.usize(1..=most)).collect();
+                self.connection.received(&part, worker);
+            }
+        }
+        true
+    }
+
+    /// The conversation is over: what was heard of it?
+    fn leave(mut self, may_be_cut: bool, worker: &mut Worker) {
+        self.connection.close(worker);
+        let heard = String::from_utf8_lossy(&self.heard);
+        let (lines, rest) = heard.rsplit_once("\r\n").unwrap_or(("", &heard));
+        assert!(may_be_cut || rest.is_empty(), "heard in part: {rest:?}");
+        for line in lines.split("\r\n") {
+            check(line);
+        }
+    }
+}
+
+fn check(line: &str) {
+    assert!(!line.chars().any(char::is_control), "{line:?}");
+    if line.starts_with("* ") || line.is_empty() {
+        assert!(line.len() <= LONGEST_REPLY, "{} bytes", line.len());
+        return;
+    }
+    assert!(line.len() <= LONGEST, "{} bytes: {line:?}", line.len());
+    let (name, text) = line.split_once(": ").expect("who says it");
+    assert!((1..=32).contains(&name.chars().count()), "{name:?}");
+    if let Some((_, marked)) = text.rsplit_once("<line ") {
+        let mut words = marked.split(' ');
+        let mut next = || words.next().unwrap_or_default();
+        let (number, length, text, end) = (next(), next(), next(), next());
+        assert_eq!(length, text.len().to_string(), "heard in part: {line:?}");
+        assert_eq!(end, format!("{number}>"), "heard in part: {line:?}");
+    }
+}
+
+/// Lets several say what is in the script, each one line after the other; says how many lines were said.
+fn play(service: &dyn Service, worker: &mut Worker, script: &[u8], random: &mut Rng) -> u64 {
+    let before = worker.counters.requests;
+    let lines = script.split_inclusive(|byte| *byte == b'\n');
+    let mut script: VecDeque<Vec<u8>> = lines.map(<[u8]>::to_vec).collect();
+    let mut members: Vec<_> = (0..random.usize(2..6))
+        .map(|_| Member::join(service, worker))
+        .collect();
+    // Who has slept for too long is dropped, in the midst of a line perhaps.
+    let mut slept = false;
+    while !script.is_empty() {
+        let index = random.usize(..members.len());
+        let member = &mut members[index];
+        if random.u8(..50) == 0 {
+            member.sleeps = !member.sleeps;
+            slept |= member.sleeps;
+        }
+        for _ in 0..random.usize(..20) {
+            if !member.act(&mut script, worker, random) {
+                break;
+            }
+        }
+        if member.connection.next() == Action::Close || random.u8(..200) == 0 {
+            let leaver = std::mem::replace(member, Member::join(service, worker));
+            leaver.leave(true, worker);
+        }
+        // One buffer for what a member says, one for what it hears.
+        assert!(worker.pool.lent() <= 2 * members.len());
+    }
+    // All hear the rest. Each time around, for somebody's end is news for all others.
+    let mut goes_on = true;
+    while std::mem::take(&mut goes_on) {
+        for member in &mut members {
+            member.sleeps = false;
+            goes_on |= member.act(&mut script, worker, random);
+        }
+    }
+    for member in members {
+        member.leave(slept, worker);
+    }
+    assert_eq!(worker.pool.lent(), 0);
+    worker.counters.requests - before
+}
+
+#[test]
+fn nobody_hears_part_of_a_line() {
+    let chat = evserve::service::find("chat").expect("a row");
+    let mut worker = new_worker();
+    for_each_seed(LINES, 16 * 1024, script, |script, random| {
+        let service: Arc<dyn Service> = (chat.start)(&Config::default()).expect("it starts");
+        play(&*service, &mut worker, script, random)
+    });
+}

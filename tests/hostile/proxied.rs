@@ -1,0 +1,146 @@
+//! Whatever comes before a PROXY header's end: no panic, and what comes behind it is the service's, to the last byte.
+
+use crate::{for_each_seed, mutated, new_worker};
+use evserve::config::TrustedProxies;
+use evserve::service::{Service, behind};
+use evserve::session::{Action, Connection, Context, Session, Worker};
+use fastrand::Rng;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex};
+
+/// How many headers an ordinary run reads.
+const HEADERS: u64 = 200_000;
+
+const PROXY: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+
+const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+
+const GOOD: &[&[u8]] = &[
+    b"PROXY TCP4 192.0.2.7 10.0.0.1 258 80\r\n",
+    b"PROXY TCP6 2001:db8::7 ::1 1 65535\r\n",
+    b"PROXY TCP6 ::ffff:192.0.2.7 ::1 1 65535\r\n",
+    b"PROXY UNKNOWN\r\n",
+    b"PROXY UNKNOWN ffff:f...f:ffff ffff:f...f:ffff 65535 65535\r\n",
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x08\x0a\0\0\x01\x01\x02\0\x50",
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x10\xc0\0\x02\x08\x0a\0\0\x01\x01\x02\0\x50\xe0\0\x01x",
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x24\x20\x01\x0d\xb8............................\x01\x02\0\x50",
+    b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
+    b"\r\n\r\n\0\r\nQUIT\n\x21\0\x01\0",
+];
+
+/// What comes behind a header, and could be taken for part of it.
+const REST: &[&[u8]] = &[
+    b"",
+    b"\n",
+    b"GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+    b"PROXY UNKNOWN\r\n",
+    SIGNATURE,
+];
+
+/// A service that keeps what it is told.
+#[derive(Default)]
+struct Keeper(Arc<Mutex<Kept>>);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Kept {
+    /// Who has come.
+    peers: Vec<Option<IpAddr>>,
+    bytes: Vec<u8>,
+}
+
+struct Keeping {
+    kept: Arc<Mutex<Kept>>,
+    /// It takes so many bytes at a time.
+    most: usize,
+}
+
+impl Service for Keeper {
+    fn session(&self, peer: Option<IpAddr>) -> Box<dyn Session> {
+        self.0.lock().expect("no panic").peers.push(peer);
+        let kept = self.0.clone();
+        Box::new(Keeping { kept, most: 5 })
+    }
+
+    fn name(&self) -> &str {
+        "keeper"
+    }
+}
+
+impl Session for Keeping {
+    fn receive(&mut self, input: &[u8], _: &mut Context<'_>) -> usize {
+        let taken = &input[..input.len().min(self.most)];
+        self.kept.lock().expect("no panic").bytes.extend(taken);
+        taken.len()
+    }
+}
+
+/// Says all of `input`, each part as long as `split` says; what the service was told of it.
+fn tell(input: &[u8], mut split: impl FnMut(usize) -> usize, worker: &mut Worker) -> Kept {
+    let trusted = TrustedProxies {
+        networks: vec!["127.0.0.0/8".parse().expect("a network")],
+        unix: false,
+    };
+    let keeper = Arc::new(Keeper::default());
+    let kept = keeper.0.clone();
+    let service = behind(&Arc::new(trusted), keeper);
+    let mut connection = Connection::open(service.session(PROXY), worker);
+    let mut rest = input;
+    loop {
+        match connection.next() {
+            Action::Close => break,
+            Action::ShutdownWrite => connection.shut(),
+            Action::Receive(_) if rest.is_empty() => connection.ended(worker),
+            Action::Receive(_) => {
+                let (now, later) = rest.split_at(split(connection.room().min(rest.len())));
+                rest = later;
+                connection.received(now, worker);
+            }
+            Action::Send | Action::Proceed => panic!("there is nothing to say"),
+        }
+        assert!(worker.pool.lent() <= 1);
+    }
+    connection.close(worker);
+    assert_eq!(worker.pool.lent(), 0);
+    kept.lock().expect("no panic").clone()
+}
+
+/// Where a header ends that was taken for one.
+fn end_of_header(input: &[u8]) -> usize {
+    if input.starts_with(SIGNATURE) {
+        return 16 + usize::from(u16::from_be_bytes([input[14], input[15]]));
+    }
+    assert!(input.starts_with(b"PROXY "), "that is none");
+    let line_end = input.iter().position(|byte| *byte == b'\n');
+    line_end.expect("the end of the line") + 1
+}
+
+#[test]
+fn whatever_comes_behind_a_header_is_the_services() {
+    let good: Vec<_> = GOOD.iter().map(|header| header.to_vec()).collect();
+    let rest: Vec<_> = REST.iter().map(|rest| rest.to_vec()).collect();
+    let mut worker = new_worker();
+    let make = |random: &mut Rng| {
+        let header = match random.bool() {
+            true => random.choice(&good).expect("some").clone(),
+            false => mutated(&good, random),
+        };
+        [header, mutated(&rest, random)].concat()
+    };
+    let mut accepted = 0;
+    for_each_seed(HEADERS, 2048, make, |input, random| {
+        let kept = tell(input, |most| random.usize(1..=most), &mut worker);
+        let at_once = tell(input, |most| most, &mut worker);
+        assert_eq!(kept, at_once, "it depends on where it was split");
+        if kept.peers.is_empty() {
+            assert_eq!(kept.bytes, b"", "nobody is there to take it");
+        } else {
+            let end = end_of_header(input);
+            assert!(end <= 4096, "longer than any header");
+            assert_eq!(kept.bytes, input[end..]);
+            assert_eq!(kept.peers.len(), 1, "one header, one client");
+            accepted += 1;
+        }
+        1
+    });
+    assert!(accepted > 0 || crate::number("EVSERVE_SEED").is_some());
+}
