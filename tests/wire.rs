@@ -36,6 +36,8 @@ mod process;
 mod proxied;
 #[path = "wire/representation.rs"]
 mod representation;
+#[path = "wire/slow.rs"]
+mod slow;
 #[path = "wire/status.rs"]
 mod status;
 #[path = "wire/unix.rs"]

@@ -447,27 +447,6 @@ fn an_answer_survives_the_body_that_nobody_reads() {
 }
 
 #[test]
-fn a_head_that_never_ends_is_given_up_however_busy_its_sender() {
-    let root = tree();
-    on_every_model(|model| {
-        let evserve = Evserve::http(model, root.path(), &["--head-timeout", "300ms"]);
-        let mut client = evserve.connect();
-        let stream = client.stream().try_clone().expect("a socket");
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                use std::io::Write;
-                let _ = (&stream).write_all(b"GET / HTTP/1.1\r\n");
-                while (&stream).write_all(b"A: b\r\n").is_ok() {
-                    thread::sleep(Duration::from_millis(20));
-                }
-            });
-            assert_eq!(client.response().status, 408);
-            assert_eq!(client.rest(), b"");
-        });
-    });
-}
-
-#[test]
 fn an_idle_connection_is_closed_without_a_word() {
     let root = tree();
     on_every_model(|model| {

@@ -3,7 +3,6 @@
 use crate::common::{Evserve, Response, on_every_model, pattern};
 use std::fs::{File, create_dir, write};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, UNIX_EPOCH};
 use tempfile::TempDir;
 
@@ -462,35 +461,5 @@ fn hidden_names_and_options_of_a_site() {
             .status,
             431
         );
-    });
-}
-
-/// A client that takes a byte now and then does not keep its connection for ever.
-#[test]
-fn a_reader_that_dribbles_is_given_up() {
-    let root = tempfile::tempdir().expect("a directory");
-    File::create(root.path().join("huge"))
-        .expect("made")
-        .set_len(1 << 30)
-        .expect("sparse");
-    let mut evserve = Evserve::http(
-        "epoll",
-        root.path(),
-        &["--send-timeout", "500ms", "--drain-timeout", "1h"],
-    );
-    let mut client = evserve.connect();
-    client.send("GET /huge HTTP/1.1\r\nHost: h\r\n\r\n");
-    assert_eq!(client.head().status, 200);
-    // While it stops, nothing but its own deadline ends it.
-    evserve.terminate();
-    let over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !over.load(Relaxed) && client.read(16).len() == 16 {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-        });
-        assert!(evserve.wait().status.success());
-        over.store(true, Relaxed);
     });
 }

@@ -1,0 +1,128 @@
+//! Peers that show signs of life, and nothing more: each is given up, and nobody waits for them.
+
+use crate::common::{Client, Evserve, on_every_model};
+use std::fs::{File, write};
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// How long is waited for anything, by the server.
+const SHORT: &[&str] = &[
+    "--idle-timeout",
+    "300ms",
+    "--head-timeout",
+    "300ms",
+    "--body-timeout",
+    "300ms",
+    "--send-timeout",
+    "500ms",
+    "--drain-timeout",
+    "1h",
+];
+
+/// How often a slow peer says or takes a little.
+const INTERVAL: Duration = Duration::from_millis(20);
+
+/// What a slow sender begins with, what it repeats, and what it gets for an answer in the end.
+const SENDERS: &[(&str, &str, &str)] = &[
+    ("", "", ""),
+    ("GET / HTTP/1.1\r\nA: ", "b", "HTTP/1.1 408 "),
+    ("GET / HTTP/1.1\r\n", "A: b\r\n", "HTTP/1.1 408 "),
+    (
+        "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n",
+        "b",
+        "HTTP/1.1 408 ",
+    ),
+    (
+        "PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "1\r\nb\r\n",
+        "HTTP/1.1 408 ",
+    ),
+];
+
+fn start(model: &str) -> (Evserve, TempDir) {
+    let root = tempfile::tempdir().expect("a directory");
+    write(root.path().join("one"), "1").expect("written");
+    let huge = File::create(root.path().join("huge")).expect("made");
+    huge.set_len(1 << 30).expect("sparse");
+    (Evserve::http(model, root.path(), SHORT), root)
+}
+
+/// Sends a little again and again until the server ends that.
+fn dribble(mut client: Client, (begin, little, answer): (&str, &str, &str)) {
+    client.send(begin);
+    let stream = client.stream().try_clone().expect("a socket");
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Relaxed) && (&stream).write_all(little.as_bytes()).is_ok() {
+                thread::sleep(INTERVAL);
+            }
+        });
+        if !answer.is_empty() {
+            let said = client.response().head;
+            assert!(said.starts_with(answer), "{begin:?}: {said}");
+        }
+        assert_eq!(client.rest(), b"", "{begin:?}");
+        over.store(true, Relaxed);
+    });
+}
+
+#[test]
+fn senders_that_dribble_are_given_up_and_others_do_not_wait() {
+    on_every_model(|model| {
+        let (evserve, _root) = start(model);
+        if model == "blocking" {
+            for sender in SENDERS {
+                dribble(evserve.connect(), *sender);
+            }
+            return;
+        }
+        thread::scope(|scope| {
+            let senders = SENDERS.iter().map(|sender| {
+                let client = evserve.connect();
+                scope.spawn(|| dribble(client, *sender))
+            });
+            let senders: Vec<_> = senders.collect();
+            loop {
+                assert_eq!(evserve.get("/one").body, b"1", "{model}");
+                if senders.iter().all(thread::ScopedJoinHandle::is_finished) {
+                    break;
+                }
+            }
+        });
+    });
+}
+
+#[test]
+fn a_reader_that_dribbles_is_given_up_and_others_do_not_wait() {
+    on_every_model(|model| {
+        let (mut evserve, _root) = start(model);
+        let mut client = evserve.connect();
+        client.send("GET /huge HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert_eq!(client.head().status, 200, "{model}");
+        if model != "blocking" {
+            assert_eq!(evserve.get("/one").body, b"1", "{model}");
+        }
+        // While it stops, nothing but its own deadline ends it.
+        evserve.terminate();
+        let over = AtomicBool::new(false);
+        let ended = thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Relaxed) && client.read(16).len() == 16 {
+                    thread::sleep(INTERVAL);
+                }
+            });
+            let ended = evserve.wait();
+            over.store(true, Relaxed);
+            ended
+        });
+        assert!(ended.status.success(), "{model}: {}", ended.log);
+        let mut lines = ended.access_log.lines();
+        let line = lines.find(|line| line.contains("/huge")).expect("a line");
+        let sent = line.split(' ').nth(9).and_then(|sent| sent.parse().ok());
+        assert!(sent.is_some_and(|sent: u64| sent < 1 << 30), "{line}");
+    });
+}
