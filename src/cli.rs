@@ -80,6 +80,12 @@ struct Options {
     #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = levels())]
     log_level: LevelFilter,
 
+    /// Write down on the standard error what is done for the first N requests, system call by system call. A request counts when
+    /// its answer is out; for protocols without requests, whenever nothing is left to be sent. With forking each process
+    /// counts those that have ended before it began, and its own
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    trace_requests: Option<u32>,
+
     /// How many connections there may be at once; more wait to be accepted [default: what the limit of open files allows]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_connections: Option<u32>,
@@ -185,6 +191,8 @@ pub struct Command {
     pub confinement: Confinement,
     /// How much to say.
     pub log_level: LevelFilter,
+    /// For how many requests to say each system call.
+    pub traced: Option<usize>,
 }
 
 /// Reads the command line. Sockets that were `inherited` are listened at too; their names choose the mode.
@@ -238,6 +246,7 @@ pub fn parse(
             sandbox: !options.no_sandbox,
         },
         log_level: options.log_level,
+        traced: options.trace_requests.map(|number| number as usize),
     })
 }
 

@@ -16,6 +16,7 @@
 //! | [`confine`] | what a process gives up before it serves |
 //! | [`config`] | what the server is told to do |
 //! | [`net`] | sockets |
+//! | [`transcript`] | what the first requests make the program do, call by call |
 //!
 //! `docs/architecture.md` walks a request through them.
 
@@ -36,3 +37,4 @@ pub mod poller;
 pub mod server;
 pub mod service;
 pub mod session;
+pub mod transcript;

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use evserve::cli::{self, Command};
-use evserve::{net, observe, server::Server};
+use evserve::{model, net, observe, server::Server, transcript};
 use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
@@ -24,6 +24,11 @@ fn main() -> ExitCode {
 fn serve(command: &Command) -> Result<(), Box<dyn Error>> {
     let server = Server::start(&command.config)?;
     server.confine(&command.confinement)?;
+    if let Some(requests) = command.traced {
+        let config = &command.config;
+        let is_loop = model::find(&config.model).is_some_and(|row| row.is_loop);
+        transcript::begin(requests, !is_loop || config.workers > 1);
+    }
     Ok(server.run()?)
 }
 

@@ -123,15 +123,7 @@ fn traced_calls(model: &str, root: &Path, requests: u64) -> u64 {
     let mut client = evserve.connect();
     (0..requests).for_each(|_| exchange(&mut client));
     drop(client);
-    // strace itself hands no signal on.
-    let children = format!("/proc/{0}/task/{0}/children", evserve.id());
-    let child = std::fs::read_to_string(children).expect("it runs");
-    let child = child
-        .trim()
-        .parse()
-        .ok()
-        .and_then(rustix::process::Pid::from_raw);
-    rustix::process::kill_process(child.expect("one child"), Signal::TERM).expect("it runs");
+    evserve.terminate_traced();
     assert!(evserve.wait().status.success());
     let counts = std::fs::read_to_string(output).expect("it was written");
     let total = counts

@@ -8,21 +8,30 @@ use std::path::{Path, PathBuf};
 
 /// What each room may import, from the bottom up. A room that is not here may import nothing and be imported by none.
 const ROOMS: &[(&str, &[&str])] = &[
-    ("net", &[]),
+    ("transcript", &[]),
+    ("net", &["transcript"]),
     ("config", &["net"]),
-    ("session", &[]),
+    ("session", &["transcript"]),
     ("http1", &[]),
-    ("files", &[]),
-    ("observe", &["session", "config"]),
+    ("files", &["transcript"]),
+    ("observe", &["session", "config", "transcript"]),
     ("confine", &["config"]),
     (
         "service",
         &["session", "http1", "files", "config", "observe"],
     ),
-    ("poller", &[]),
+    ("poller", &["transcript"]),
     (
         "model",
-        &["service", "poller", "session", "net", "config", "observe"],
+        &[
+            "service",
+            "poller",
+            "session",
+            "net",
+            "config",
+            "observe",
+            "transcript",
+        ],
     ),
     (
         "server",
@@ -31,7 +40,10 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("cli", &["model", "service", "http1", "net", "config"]),
-    ("main", &["cli", "server", "observe", "net"]),
+    (
+        "main",
+        &["cli", "server", "model", "observe", "net", "transcript"],
+    ),
 ];
 
 /// Words, and the only places where they may stand.
@@ -40,7 +52,12 @@ const WORDS: &[(&str, &[&str])] = &[
     ("httparse::", &["http1/request.rs"]),
     (
         "Instant::now",
-        &["model/", "observe/log_file.rs", "server.rs"],
+        &[
+            "model/",
+            "observe/log_file.rs",
+            "server.rs",
+            "transcript.rs",
+        ],
     ),
     ("SystemTime::now", &["model/clock.rs"]),
     ("landlock::", &["confine/"]),
@@ -60,6 +77,7 @@ const WORDS: &[(&str, &[&str])] = &[
             "observe/",
             "poller/",
             "server.rs",
+            "transcript.rs",
         ],
     ),
 ];

@@ -40,5 +40,7 @@ mod representation;
 mod slow;
 #[path = "wire/status.rs"]
 mod status;
+#[path = "wire/trace.rs"]
+mod trace;
 #[path = "wire/unix.rs"]
 mod unix;

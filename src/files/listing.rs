@@ -3,6 +3,7 @@
 use super::page::{GLYPHS, glyph, page_begin};
 use super::path::{ENCODED, RelativePath};
 use super::{Root, media_type};
+use crate::transcript;
 use bytesize::ByteSize;
 use maud::{Markup, PreEscaped, html};
 use percent_encoding::percent_encode;
@@ -147,6 +148,7 @@ impl Listing {
         let Some(reader) = &mut self.reader else {
             return Ok(true);
         };
+        transcript::note(|| format!("up to {SLICE} names: getdents64(2), and fstatat(2) for each"));
         for _ in 0..SLICE {
             let name = match reader.read() {
                 None => return Ok(true),

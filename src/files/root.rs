@@ -2,11 +2,12 @@
 
 use super::path::{PathError, RelativePath};
 use super::trace::{Identity, Saw, Trace};
+use crate::transcript;
 use rustix::fs::{self, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::{Errno, IoSliceMut, ReadWriteFlags, pread, preadv2};
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -183,7 +184,7 @@ impl Root {
     fn open_file(&self, path: &RelativePath, trace: &mut Trace) -> Result<OpenFile, Refusal> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = self.open_beneath(path.as_c_str(), flags, WITHIN)?;
-        let stat = fs::fstat(&file)?;
+        let stat = fstat(&file)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(Refusal::Forbidden);
         }
@@ -198,7 +199,10 @@ impl Root {
     }
 
     fn stat(&self, path: &CStr, resolve: ResolveFlags) -> Result<Stat, Errno> {
-        fs::fstat(self.open_beneath(path, OFlags::PATH, resolve)?)
+        let place = self.open_beneath(path, OFlags::PATH, resolve)?;
+        let stat = fstat(&place);
+        transcript::closes(&place);
+        stat
     }
 
     fn open_beneath(
@@ -210,7 +214,19 @@ impl Root {
         let flags = flags | OFlags::CLOEXEC;
         let mut tries = 0;
         loop {
-            match fs::openat2(&self.directory, path, flags, Mode::empty(), resolve) {
+            let call = transcript::call();
+            let result = fs::openat2(&self.directory, path, flags, Mode::empty(), resolve);
+            let called = || {
+                let kind = if flags.contains(OFlags::PATH) {
+                    ", O_PATH"
+                } else {
+                    ""
+                };
+                let from = self.directory.as_raw_fd();
+                format!("openat2({from}, {path:?}{kind}, below {from} only)")
+            };
+            call.returned(&result, called, |fd| fd.as_raw_fd().to_string());
+            match result {
                 Err(Errno::AGAIN | Errno::INTR) if tries < RENAME_RETRIES => tries += 1,
                 result => return result,
             }
@@ -245,13 +261,25 @@ impl OpenFile {
         (filled == length).then_some(content)
     }
 
+    /// Closes it, for all that was wanted of it is known.
+    pub fn close(self) {
+        transcript::closes(&self.file);
+    }
+
     fn read_now(&self, into: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        let call = transcript::call();
         let mut pieces = [IoSliceMut::new(into)];
-        match preadv2(&self.file, &mut pieces, offset, ReadWriteFlags::NOWAIT) {
+        let result = match preadv2(&self.file, &mut pieces, offset, ReadWriteFlags::NOWAIT) {
             // A file system that cannot say whether it would wait.
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) => pread(&self.file, into, offset),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => pread(&self.file, &mut *into, offset),
             result => result,
-        }
+        };
+        let called = || {
+            let (fd, length) = (self.file.as_raw_fd(), into.len());
+            format!("preadv2({fd}, {length} bytes from {offset} on, RWF_NOWAIT)")
+        };
+        call.returned(&result, called, usize::to_string);
+        result
     }
 }
 
@@ -265,6 +293,18 @@ pub fn regular_file_length(file: impl AsFd) -> io::Result<u64> {
         FileType::RegularFile => Ok(u64::try_from(stat.st_size).unwrap_or(0)),
         _ => Err(io::ErrorKind::InvalidInput.into()),
     }
+}
+
+fn fstat(fd: impl AsFd) -> Result<Stat, Errno> {
+    let call = transcript::call();
+    let result = fs::fstat(&fd);
+    let called = || format!("fstat({})", fd.as_fd().as_raw_fd());
+    let came = |stat: &Stat| {
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        format!("{kind:?}, {} bytes", stat.st_size)
+    };
+    call.returned(&result, called, came);
+    result
 }
 
 fn kind(stat: &Stat) -> Result<FileType, Refusal> {

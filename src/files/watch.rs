@@ -6,6 +6,7 @@
 
 use super::root::Root;
 use super::trace::{Saw, Trace};
+use crate::transcript;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::fs::{FsWord, fstatfs};
 use rustix::io::Errno;
@@ -125,7 +126,11 @@ impl Watch {
             return false;
         };
         let flags = flags | WatchFlags::DONT_FOLLOW | WatchFlags::ONESHOT;
-        match inotify::add_watch(&self.inotify, &place, flags) {
+        let call = transcript::call();
+        let result = inotify::add_watch(&self.inotify, &place, flags);
+        let called = || format!("inotify_add_watch({}, {place:?})", self.inotify.as_raw_fd());
+        call.returned(&result, called, i32::to_string);
+        match result {
             Ok(watch) => {
                 watched.watches.insert(watch);
                 true

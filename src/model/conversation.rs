@@ -11,10 +11,11 @@ use crate::net;
 use crate::observe::{LogFile, Readiness};
 use crate::poller::poll;
 use crate::session::{ACCEPTED, Action, BUFFER_SIZE, Connection, Counters, Session, Steps, Worker};
+use crate::transcript;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::{Errno, ioctl_fionbio};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -332,6 +333,10 @@ impl<'a> Desk<'a> {
             line.receive = left;
         }
         self.worker.counters.receives += 1;
+        if line.bell.is_none() && !last_look {
+            let (fd, left) = (line.socket.as_raw_fd(), Some(left));
+            transcript::waits(|| format!("recv({fd}): {}", transcript::at_most(left)));
+        }
         let room = connection.room().min(self.scratch.len());
         let buffer = &mut self.scratch[..room];
         let result = match last_look {

@@ -14,12 +14,13 @@ use crate::net::{self, AcceptError, Listener};
 use crate::observe::{Board, Cell, Doers, LogFile, Poster, View};
 use crate::poller::poll;
 use crate::session::{Counters, Steps, Worker};
+use crate::transcript;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd};
 use rustix::net::SocketFlags;
 use slab::Slab;
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Scope;
@@ -119,6 +120,8 @@ impl Crew {
             if listening.listener.is_inherited() && !self.wait_until_ready(&listening.listener) {
                 return None;
             }
+            let fd = listening.listener.as_fd().as_raw_fd();
+            transcript::waits(|| format!("accept4({fd}): for as long as it takes"));
             match listening.listener.accept(SocketFlags::empty()) {
                 Ok((socket, peer)) => {
                     let peer = peer.map(|peer| peer.ip().to_canonical());
@@ -155,8 +158,10 @@ impl Crew {
         accepted.seat.key = Some(key);
         desk.worker.counters.accepts += 1;
         desk.worker.counters.connections += 1;
+        transcript::note(|| format!("this thread serves fd {}", member.socket.as_raw_fd()));
         let session = || listening.service.session(accepted.peer);
         desk.converse(&member.socket, session, &member.presence);
+        transcript::closes(&member.socket);
         let mut members = self.members();
         members
             .counters

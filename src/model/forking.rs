@@ -15,6 +15,7 @@ use crate::net::AcceptError;
 use crate::observe::{Cell, Doers, LogFile, Poster, Readiness, View};
 use crate::poller::poll;
 use crate::session::{Connection, Counters, Session, Wait, Worker};
+use crate::transcript;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{ForkResult, fork};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -23,7 +24,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::net::{recv, send, socketpair};
 use rustix::process::{Pid, WaitOptions, WaitStatus, kill_process, waitpid};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -307,6 +308,15 @@ impl Parent {
         // ever. Whoever runs it as a library in a program with threads relies on glibc, which keeps its allocator
         // usable after fork(2), and on `log`'s logger not being in use at this moment.
         let result = unsafe { fork() };
+        if let Ok(ForkResult::Parent { child }) = result {
+            transcript::note(|| {
+                format!(
+                    "fork() = {child}: that process serves fd {}",
+                    socket.as_raw_fd()
+                )
+            });
+            transcript::closes(socket);
+        }
         match result {
             Ok(ForkResult::Child) => {
                 self.listening.clear();
@@ -344,6 +354,7 @@ impl Parent {
         stopping: &AtomicBool,
         presence: &Presence,
     ) {
+        transcript::note(|| format!("a process of its own serves fd {}", socket.as_raw_fd()));
         let one_exchange = self.leave_end.is_some().into();
         let mut desk = Desk::new(&self.timeouts, &self.log, stopping, &one_exchange);
         desk.converse(socket, || session, presence);
@@ -353,6 +364,7 @@ impl Parent {
         }
         let numbers = desk.worker.counters.to_array();
         let report: Vec<u8> = numbers.into_iter().flat_map(u64::to_ne_bytes).collect();
+        transcript::note(|| "exit(0), which closes all that it has".into());
         // Without a parent there is nobody to sum up for.
         let _ = retry_on_intr(|| send(&self.reporting, &report, SendFlags::NOSIGNAL));
     }
@@ -365,7 +377,10 @@ impl Parent {
         {
             let (numbers, _) = report.as_chunks::<8>();
             let numbers = std::array::from_fn(|index| u64::from_ne_bytes(numbers[index]));
-            self.counters.add(&Counters::from_array(numbers));
+            let counters = Counters::from_array(numbers);
+            // Where no requests are counted, a conversation counts for one.
+            transcript::answered(counters.requests.max(1) as usize);
+            self.counters.add(&counters);
         }
     }
 
@@ -375,6 +390,9 @@ impl Parent {
             match retry_on_intr(|| waitpid(Some(child.id), WaitOptions::NOHANG)) {
                 Ok(None) => true,
                 Ok(Some((_, status))) => {
+                    transcript::note(|| {
+                        format!("waitpid({}): it has ended", child.id.as_raw_pid())
+                    });
                     say_if_it_failed(child.id, status);
                     false
                 }

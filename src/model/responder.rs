@@ -6,6 +6,7 @@ use super::{Answering, contain};
 use crate::net::{Bound, ReceiveError, Sender};
 use crate::service::SHORT_REPLY;
 use crate::session::Worker;
+use crate::transcript;
 use rustix::io::Errno;
 use std::io;
 
@@ -64,6 +65,7 @@ impl Responder {
                 Ok((length, sender)) => {
                     worker.counters.datagrams += 1;
                     worker.counters.received += length as u64;
+                    transcript::note(|| format!("recvmsg(2) = {length}: a datagram"));
                     self.reply(answering, length, &sender, worker);
                 }
                 Err(ReceiveError::WouldBlock) => {
@@ -125,6 +127,8 @@ impl Responder {
             Ok(()) => {
                 counters.replies += 1;
                 counters.sent += self.reply.len() as u64;
+                transcript::note(|| format!("sendmsg(2) = {}: its reply", self.reply.len()));
+                transcript::answered(1);
             }
             Err(error) => {
                 counters.unsent += 1;

@@ -3,6 +3,7 @@
 use super::holder::say_who;
 use super::unix::{self, SocketFile};
 use super::{Address, Place};
+use crate::transcript;
 use nix::sys::socket::SetSockOpt;
 use nix::{libc, setsockopt_impl, sockopt_impl};
 use rustix::io::Errno;
@@ -11,7 +12,7 @@ use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -197,10 +198,21 @@ impl Listener {
     /// [`AcceptError`].
     pub fn accept(&self, flags: SocketFlags) -> Result<(OwnedFd, Option<SocketAddr>), AcceptError> {
         loop {
-            match acceptfrom_with(&self.socket, flags | SocketFlags::CLOEXEC) {
-                Ok((socket, peer)) => {
-                    return Ok((socket, peer.and_then(|peer| peer.try_into().ok())));
-                }
+            let call = transcript::call();
+            let result = acceptfrom_with(&self.socket, flags | SocketFlags::CLOEXEC);
+            let result = result.map(|(socket, peer)| {
+                let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+                (socket, peer)
+            });
+            let came = |(socket, peer): &(OwnedFd, Option<SocketAddr>)| {
+                let peer = peer.map_or("somebody".into(), |peer| peer.to_string());
+                let fd = socket.as_raw_fd();
+                format!("{fd}, so fd {fd} is {peer}")
+            };
+            let called = || format!("accept4({})", self.socket.as_raw_fd());
+            call.returned(&result, called, came);
+            match result {
+                Ok(accepted) => return Ok(accepted),
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(classify(errno)),
             }

@@ -1,10 +1,11 @@
 //! The system calls that move bytes on a connection.
 
+use crate::transcript::{self, first_line};
 use rustix::io::{Errno, IoSlice};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 use rustix::net::{recv, sendmsg, shutdown};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 /// Sends as much as the kernel takes of `bytes` and then of `then`, with one call, and says how much that was. With
@@ -15,12 +16,21 @@ use std::time::Duration;
 pub fn send(socket: impl AsFd, bytes: &[u8], then: &[u8], more: bool) -> Result<usize, Errno> {
     let mut flags = SendFlags::NOSIGNAL;
     flags.set(SendFlags::MORE, more);
-    if then.is_empty() {
+    let call = transcript::call();
+    let result = if then.is_empty() {
         rustix::net::send(&socket, bytes, flags)
     } else {
         let both = [IoSlice::new(bytes), IoSlice::new(then)];
         sendmsg(&socket, &both, &mut SendAncillaryBuffer::default(), flags)
-    }
+    };
+    let called = || {
+        let name = if then.is_empty() { "send" } else { "sendmsg" };
+        let more = if more { ", MSG_MORE" } else { "" };
+        let (fd, length) = (number(&socket), bytes.len() + then.len());
+        format!("{name}({fd}, {length} bytes: {}{more})", first_line(bytes))
+    };
+    call.returned(&result, called, usize::to_string);
+    result
 }
 
 /// Sends as much as the kernel takes of `count` bytes of a file from `offset` on, and says how much that was. 0 means
@@ -34,7 +44,14 @@ pub fn send_file(
     mut offset: u64,
     count: usize,
 ) -> Result<usize, Errno> {
-    rustix::fs::sendfile(&socket, &file, Some(&mut offset), count)
+    let (call, from) = (transcript::call(), offset);
+    let result = rustix::fs::sendfile(&socket, &file, Some(&mut offset), count);
+    let called = || {
+        let (to, file) = (number(&socket), number(&file));
+        format!("sendfile({to}, {count} bytes of {file} from {from} on)")
+    };
+    call.returned(&result, called, usize::to_string);
+    result
 }
 
 /// Receives into the front of `buffer` and says how much that was; 0 is the end of input.
@@ -42,7 +59,7 @@ pub fn send_file(
 /// # Errors
 /// Those of recv(2).
 pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> Result<usize, Errno> {
-    recv(&socket, buffer, RecvFlags::empty()).map(|(count, _)| count)
+    receive_with(socket, buffer, RecvFlags::empty())
 }
 
 /// The same on a blocking socket without waiting.
@@ -50,7 +67,19 @@ pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> Result<usize, Errno> {
 /// # Errors
 /// EAGAIN if nothing is there, and those of recv(2).
 pub fn receive_now(socket: impl AsFd, buffer: &mut [u8]) -> Result<usize, Errno> {
-    recv(&socket, buffer, RecvFlags::DONTWAIT).map(|(count, _)| count)
+    receive_with(socket, buffer, RecvFlags::DONTWAIT)
+}
+
+fn receive_with(socket: impl AsFd, buffer: &mut [u8], flags: RecvFlags) -> Result<usize, Errno> {
+    let call = transcript::call();
+    let result = recv(&socket, &mut *buffer, flags).map(|(count, _)| count);
+    let now = [", MSG_DONTWAIT", ""][usize::from(flags.is_empty())];
+    let came = |count: &usize| match *count {
+        0 => "0, the end of input".into(),
+        count => format!("{count} {}", first_line(&buffer[..count])),
+    };
+    call.returned(&result, || format!("recv({}{now})", number(&socket)), came);
+    result
 }
 
 /// Tells the peer that nothing more will come.
@@ -58,7 +87,7 @@ pub fn receive_now(socket: impl AsFd, buffer: &mut [u8]) -> Result<usize, Errno>
 /// # Errors
 /// Those of shutdown(2): ENOTCONN if the peer has reset the connection.
 pub fn shutdown_write(socket: impl AsFd) -> Result<(), Errno> {
-    shutdown(socket, Shutdown::Write)
+    shut_down(socket, Shutdown::Write)
 }
 
 /// Makes whoever waits in a call that receives get what is there, or else the end of input.
@@ -66,7 +95,7 @@ pub fn shutdown_write(socket: impl AsFd) -> Result<(), Errno> {
 /// # Errors
 /// Those of shutdown(2).
 pub fn shutdown_read(socket: impl AsFd) -> Result<(), Errno> {
-    shutdown(socket, Shutdown::Read)
+    shut_down(socket, Shutdown::Read)
 }
 
 /// Makes whoever waits in any call on the socket return.
@@ -74,7 +103,7 @@ pub fn shutdown_read(socket: impl AsFd) -> Result<(), Errno> {
 /// # Errors
 /// Those of shutdown(2).
 pub fn shutdown_both(socket: impl AsFd) -> Result<(), Errno> {
-    shutdown(socket, Shutdown::Both)
+    shut_down(socket, Shutdown::Both)
 }
 
 /// How long a blocking call that receives may take (SO_RCVTIMEO); it then fails with EAGAIN.
@@ -82,7 +111,7 @@ pub fn shutdown_both(socket: impl AsFd) -> Result<(), Errno> {
 /// # Errors
 /// Those of setsockopt(2); `time` must not be zero.
 pub fn set_receive_timeout(socket: impl AsFd, time: Duration) -> Result<(), Errno> {
-    set_socket_timeout(socket, Timeout::Recv, Some(time))
+    set_timeout(socket, Timeout::Recv, time)
 }
 
 /// How long a blocking call that sends may go without the peer taking anything (SO_SNDTIMEO).
@@ -90,5 +119,32 @@ pub fn set_receive_timeout(socket: impl AsFd, time: Duration) -> Result<(), Errn
 /// # Errors
 /// Those of setsockopt(2); `time` must not be zero.
 pub fn set_send_timeout(socket: impl AsFd, time: Duration) -> Result<(), Errno> {
-    set_socket_timeout(socket, Timeout::Send, Some(time))
+    set_timeout(socket, Timeout::Send, time)
+}
+
+fn shut_down(socket: impl AsFd, how: Shutdown) -> Result<(), Errno> {
+    let call = transcript::call();
+    let result = shutdown(&socket, how);
+    let called = || format!("shutdown({}, {how:?})", number(&socket));
+    call.returned(&result, called, |()| "0".into());
+    result
+}
+
+fn set_timeout(socket: impl AsFd, which: Timeout, time: Duration) -> Result<(), Errno> {
+    let call = transcript::call();
+    let result = set_socket_timeout(&socket, which, Some(time));
+    let called = || {
+        let name = match which {
+            Timeout::Recv => "SO_RCVTIMEO",
+            Timeout::Send => "SO_SNDTIMEO",
+        };
+        let time = time.as_secs_f64();
+        format!("setsockopt({}, {name}, {time:.3} s)", number(&socket))
+    };
+    call.returned(&result, called, |()| "0".into());
+    result
+}
+
+fn number(socket: &impl AsFd) -> i32 {
+    socket.as_fd().as_raw_fd()
 }

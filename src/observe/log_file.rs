@@ -1,5 +1,6 @@
 //! Where access log lines go: written without ever waiting for whoever reads them.
 
+use crate::transcript;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, Mode, OFlags, fstat, open, openat};
 use rustix::io::{Errno, write};
@@ -178,7 +179,14 @@ impl LogFile {
     fn flush(&mut self) {
         let mut written = 0;
         let error = loop {
-            match write(&self.file, &self.pending[written..]) {
+            let (call, left) = (transcript::call(), &self.pending[written..]);
+            let result = write(&self.file, left);
+            let called = || {
+                let (fd, length) = (self.file.as_raw_fd(), left.len());
+                format!("write({fd}, {length} bytes for the access log)")
+            };
+            call.returned(&result, called, usize::to_string);
+            match result {
                 Ok(count) => written += count,
                 Err(Errno::INTR) => {}
                 Err(errno) => break Some(errno),

@@ -1,9 +1,11 @@
 //! epoll(7), through mio, which is edge-triggered. The only file that knows mio.
 
 use super::{Poller, Ready};
+use crate::transcript;
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
@@ -15,6 +17,7 @@ pub struct Epoll {
 }
 
 impl Poller for Epoll {
+    const CALL: &'static str = "epoll_wait";
     const EDGE: bool = true;
 
     fn new(capacity: usize) -> io::Result<Epoll> {
@@ -28,12 +31,18 @@ impl Poller for Epoll {
         let fd = fd.as_raw_fd();
         let mut source = SourceFd(&fd);
         let registry = self.poll.registry();
-        match (interest(old), interest(new)) {
+        let call = transcript::call();
+        let result = match (interest(old), interest(new)) {
             (None, None) => Ok(()),
             (None, Some(new)) => registry.register(&mut source, Token(key), new),
             (Some(_), Some(new)) => registry.reregister(&mut source, Token(key), new),
             (Some(_), None) => registry.deregister(&mut source),
-        }
+        };
+        let called = || format!("epoll_ctl(fd {fd}: {old} -> {new}, edge-triggered)");
+        let errno = |error| Errno::from_io_error(error).unwrap_or(Errno::INVAL);
+        let seen = result.as_ref().map_err(errno);
+        call.returned(&seen, called, |_| "0".into());
+        result
     }
 
     fn wait(

@@ -11,11 +11,13 @@ pub use epoll::Epoll;
 pub use poll::Poll;
 pub use select::Select;
 
+use crate::transcript;
 use rustix::event::{PollFd, Timespec};
 use rustix::io::Errno;
+use std::fmt;
 use std::io;
 use std::ops::{BitOr, BitOrAssign};
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 /// How long a wait that the kernel has no memory for is put off: whoever asked again at once would only be in the way of
@@ -68,8 +70,28 @@ impl BitOrAssign for Ready {
     }
 }
 
+/// For people.
+impl fmt::Display for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = [
+            (Ready::READABLE, "readable"),
+            (Ready::WRITABLE, "writable"),
+            (Ready::END, "ending"),
+        ];
+        let has = names.iter().filter(|(one, _)| self.has(*one));
+        let names: Vec<_> = has.map(|(_, name)| *name).collect();
+        match names.is_empty() {
+            true => f.write_str("nothing"),
+            false => f.write_str(&names.join("+")),
+        }
+    }
+}
+
 /// Everything a readiness back end must do.
 pub trait Poller: Sized {
+    /// The system call that waits.
+    const CALL: &'static str;
+
     /// True if it speaks once per change (edge-triggered), false if it repeats itself while the condition lasts.
     const EDGE: bool;
 
@@ -109,6 +131,28 @@ pub trait Poller: Sized {
 /// # Errors
 /// Those that will not pass.
 pub fn poll(watched: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> Result<usize, Errno> {
+    transcript::waits(|| {
+        let time = timeout.and_then(|time| Duration::try_from(*time).ok());
+        format!("poll: {}", transcript::at_most(time))
+    });
+    let call = transcript::call();
+    let result = poll_quietly(watched, timeout);
+    let shown = |one: &PollFd<'_>| format!("{}", one.as_fd().as_raw_fd());
+    let came = |count: &usize| {
+        let ready = watched.iter().filter(|one| !one.revents().is_empty());
+        let ready: Vec<_> = ready.map(shown).collect();
+        format!("{count}: [{}]", ready.join(", "))
+    };
+    let called = || {
+        let all: Vec<_> = watched.iter().map(shown).collect();
+        format!("poll({})", all.join(", "))
+    };
+    call.returned(&result, called, came);
+    result
+}
+
+/// The same for whoever says by himself what he does.
+fn poll_quietly(watched: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> Result<usize, Errno> {
     match rustix::event::poll(watched, timeout) {
         Err(Errno::INTR) => Ok(0),
         Err(Errno::NOMEM) => {

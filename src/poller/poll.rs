@@ -1,10 +1,11 @@
 //! poll(2): all descriptors are handed over with every wait, and all are looked at.
 
 use super::watched::keep;
-use super::{Poller, Ready, poll};
+use super::{Poller, Ready, poll_quietly};
+use crate::transcript;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 /// Not watched.
@@ -21,22 +22,18 @@ pub struct Poll {
 }
 
 impl Poller for Poll {
+    const CALL: &'static str = "poll";
     const EDGE: bool = false;
 
     fn new(_capacity: usize) -> io::Result<Poll> {
         Ok(Poll::default())
     }
 
-    fn change(
-        &mut self,
-        fd: BorrowedFd<'_>,
-        key: usize,
-        _old: Ready,
-        new: Ready,
-    ) -> io::Result<()> {
+    fn change(&mut self, fd: BorrowedFd<'_>, key: usize, old: Ready, new: Ready) -> io::Result<()> {
         if key >= self.places.len() {
             self.places.resize(key + 1, NOWHERE);
         }
+        transcript::note(|| format!("the list for poll: fd {}, {old} -> {new}", fd.as_raw_fd()));
         let entry = PollFd::from_borrowed_fd(keep(fd), flags(new));
         match (self.places[key], new) {
             (NOWHERE, Ready::NONE) => {}
@@ -65,7 +62,7 @@ impl Poller for Poll {
     ) -> io::Result<()> {
         // A time that is too long to be said is as good as for ever.
         let timeout = timeout.and_then(|time| Timespec::try_from(time).ok());
-        let mut left = poll(&mut self.watched, timeout.as_ref())?;
+        let mut left = poll_quietly(&mut self.watched, timeout.as_ref())?;
         for (entry, key) in self.watched.iter().zip(&self.keys) {
             if left == 0 {
                 break;

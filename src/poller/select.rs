@@ -2,6 +2,7 @@
 
 use super::watched::keep;
 use super::{Poller, Ready, wait_for_memory};
+use crate::transcript;
 use nix::errno::Errno;
 use nix::sys::select::{FdSet, select};
 use nix::sys::time::{TimeVal, TimeValLike};
@@ -25,6 +26,7 @@ pub struct Select {
 }
 
 impl Poller for Select {
+    const CALL: &'static str = "select";
     const EDGE: bool = false;
     const FD_LIMIT: Option<RawFd> = Some(FD_SETSIZE);
 
@@ -36,18 +38,13 @@ impl Poller for Select {
         })
     }
 
-    fn change(
-        &mut self,
-        fd: BorrowedFd<'_>,
-        key: usize,
-        _old: Ready,
-        new: Ready,
-    ) -> io::Result<()> {
+    fn change(&mut self, fd: BorrowedFd<'_>, key: usize, old: Ready, new: Ready) -> io::Result<()> {
         if fd.as_raw_fd() >= FD_SETSIZE {
             return Err(io::Error::other(
                 "select(2) has no place for the descriptor",
             ));
         }
+        transcript::note(|| format!("the sets for select: fd {}, {old} -> {new}", fd.as_raw_fd()));
         let fd = keep(fd);
         let place = fd.as_raw_fd() as usize;
         if place >= self.keys.len() {

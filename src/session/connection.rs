@@ -6,6 +6,7 @@ use super::buffer::{BUFFER_SIZE, Buffer};
 use super::output::{Output, Piece};
 use super::steps::{ACCEPTED, CLOSED};
 use super::{Context, Mailbox, Moment, Session, Timeout, Wait, Worker};
+use crate::transcript;
 
 /// How much a connection that is over still reads and drops before it gives up on its peer, in bytes.
 pub const LINGER_BYTES: usize = 1024 * 1024;
@@ -86,6 +87,7 @@ impl Connection {
         if let Some(steps) = &mut worker.steps {
             steps.count(ACCEPTED, connection.session.state());
         }
+        transcript::step(ACCEPTED, connection.session.state());
         connection.call(worker, |session, cx| session.open(cx));
         connection.settle(0, worker);
         connection
@@ -183,6 +185,9 @@ impl Connection {
     pub fn sent(&mut self, count: usize, worker: &mut Worker) {
         self.output.consume(count, &mut worker.pool);
         self.call(worker, |session, cx| session.sent(cx));
+        if transcript::is_on() && self.has_answered() {
+            transcript::answered(1);
+        }
         if self.output.is_empty()
             && let Some(held) = self.held.take()
         {
@@ -248,8 +253,19 @@ impl Connection {
         if let Some(steps) = &mut worker.steps {
             steps.count(self.session.state(), CLOSED);
         }
+        transcript::step(self.session.state(), CLOSED);
         self.output.clear(&mut worker.pool);
         self.drop_held(worker);
+    }
+
+    /// True if everything is out that there was to say, and nothing else has been begun.
+    fn has_answered(&self) -> bool {
+        let wait = self.wait();
+        let is_within = matches!(
+            wait,
+            Wait::Turn | Wait::Bytes(Timeout::Head | Timeout::Body)
+        );
+        self.output.is_empty() && !is_within
     }
 
     /// Lets the session act. The step that it takes by that is counted, where somebody wants to know.
@@ -258,13 +274,16 @@ impl Connection {
         worker: &mut Worker,
         act: impl FnOnce(&mut dyn Session, &mut Context<'_>) -> T,
     ) -> T {
-        let before = worker.steps.is_some().then(|| self.session.state());
+        let is_seen = worker.steps.is_some() || transcript::is_on();
+        let before = is_seen.then(|| self.session.state());
         let output = &mut self.output;
         let result = act(&mut *self.session, &mut Context { output, worker });
-        if let Some(before) = before
-            && let Some(steps) = &mut worker.steps
-        {
-            steps.count(before, self.session.state());
+        if let Some(before) = before {
+            let after = self.session.state();
+            if let Some(steps) = &mut worker.steps {
+                steps.count(before, after);
+            }
+            transcript::step(before, after);
         }
         result
     }

@@ -176,6 +176,16 @@ impl Evserve {
         self.signal(rustix::process::Signal::TERM);
     }
 
+    /// The same where strace runs it, which hands no signal on itself.
+    pub fn terminate_traced(&self) {
+        let children = format!("/proc/{0}/task/{0}/children", self.id());
+        let child = std::fs::read_to_string(children).expect("it runs");
+        let child = child.trim().parse().ok();
+        let child = child.and_then(rustix::process::Pid::from_raw);
+        let term = rustix::process::Signal::TERM;
+        rustix::process::kill_process(child.expect("one child"), term).expect("it runs");
+    }
+
     /// Waits for the end, however it was brought about.
     pub fn wait(&mut self) -> Ended {
         let mut access_log = String::new();

@@ -11,6 +11,7 @@ mod answering;
 mod entry;
 mod fetching;
 mod reporting;
+mod telling;
 
 use super::bell::Bell;
 use super::clock::Clock;
@@ -22,6 +23,7 @@ use crate::observe::LogFile;
 use crate::poller::{Poller, Ready};
 use crate::service::Service;
 use crate::session::{BUFFER_SIZE, Counters, Piece, Steps, Timeout, Worker};
+use crate::transcript;
 use accepting::Door;
 use answering::Post;
 use entry::{Entry, Stop, share};
@@ -35,6 +37,7 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread::Builder;
 use std::time::{Duration, Instant};
+use telling::{tell_stop, tell_turn};
 
 /// How many turns' worth of connections are still taken from the backlog when the server stops.
 const BACKLOG_TURNS: usize = 64;
@@ -263,7 +266,10 @@ impl<P: Poller> EventLoop<P> {
             false => Some(Duration::ZERO),
         };
         let begin = self.reporter.is_some().then(Instant::now);
+        transcript::waits(|| format!("{}: {}", P::CALL, transcript::at_most(patience)));
+        let call = transcript::call();
         self.poller.wait(patience, &mut self.found)?;
+        call.returned(&Ok(()), || P::CALL.into(), |()| self.shown_events());
         self.worker.counters.waits += 1;
         self.worker.counters.events += self.found.len() as u64;
         self.clock.read(&mut self.worker.time);
@@ -505,7 +511,9 @@ impl<P: Poller> EventLoop<P> {
             if std::mem::take(&mut entry.woken) {
                 entry.connection.woken(&mut self.worker);
             }
+            tell_turn(entry);
             let stop = entry.advance(share, &mut self.worker, &mut self.scratch, &mut later);
+            tell_stop(entry, stop);
             if expired && stop == Stop::Blocked && entry.connection.waiting() == waiting {
                 entry.connection.timed_out(&mut self.worker);
                 return entry.advance(share, &mut self.worker, &mut self.scratch, &mut later);
@@ -579,6 +587,7 @@ impl<P: Poller> EventLoop<P> {
         }
         self.worker.counters.others += self.closed.len() as u64;
         for key in self.closed.drain(..) {
+            transcript::closes(&self.entries[key].socket);
             self.entries.remove(key);
         }
     }

@@ -88,6 +88,7 @@ impl Maker<'_> {
         if file.length <= IN_MEMORY && self.limits.bytes > 0 {
             if let Some(content) = file.content_now() {
                 kept.cost.bytes += content.len();
+                file.close();
                 return Source::Bytes(Arc::new(content));
             }
             // Once it has been sent it is in memory, and the next look finds it there.

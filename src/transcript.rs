@@ -1,0 +1,173 @@
+//! What the first requests make the program do, call by call, on the standard error.
+//!
+//! Who makes a system call, or sees a session take a step, says so here. While nobody has asked for it, that costs one
+//! load of a flag: no clock is read and nothing is allocated. This room knows neither who calls nor what for.
+
+use colored::Colorize;
+use rustix::io::Errno;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// How much is shown of what was sent or received, in bytes.
+const SHOWN_BYTES: usize = 60;
+
+/// How long a call has taken that must have waited for something.
+const SLEPT: Duration = Duration::from_micros(100);
+
+static IS_ON: AtomicBool = AtomicBool::new(false);
+/// How many requests are still to be answered.
+static LEFT: AtomicUsize = AtomicUsize::new(0);
+static BEGUN: OnceLock<Begun> = OnceLock::new();
+
+struct Begun {
+    at: Instant,
+    /// Who does what is said too.
+    several: bool,
+}
+
+/// Begins to write down what is done, until that many requests have been answered. If there are `several` threads or
+/// processes, each line has the number of the one whose it is. It begins once in the life of a process.
+pub fn begin(requests: usize, several: bool) {
+    let begun = Begun {
+        at: Instant::now(),
+        several,
+    };
+    if BEGUN.set(begun).is_ok() {
+        LEFT.store(requests, Relaxed);
+        IS_ON.store(true, Relaxed);
+    }
+}
+
+/// True while somebody reads along.
+pub fn is_on() -> bool {
+    IS_ON.load(Relaxed)
+}
+
+/// A system call that is about to be made: when, if it is to be written down.
+#[must_use]
+pub struct Call(Option<Instant>);
+
+/// A system call is about to be made.
+pub fn call() -> Call {
+    Call(is_on().then(Instant::now))
+}
+
+impl Call {
+    /// It has returned: `called` says what it was given, and `came` what it means if it did not fail.
+    pub fn returned<T>(
+        self,
+        result: &Result<T, Errno>,
+        called: impl FnOnce() -> String,
+        came: impl FnOnce(&T) -> String,
+    ) {
+        // One that has waited until all was over comes too late.
+        let Some(begin) = self.0.filter(|_| is_on()) else {
+            return;
+        };
+        let time = begin.elapsed();
+        let result = match result {
+            Ok(value) => came(value),
+            Err(errno) => format!("-1 {}", name(*errno)),
+        };
+        let slept = match time >= SLEPT {
+            true => format!(", slept {:.1} ms", time.as_secs_f64() * 1000.0),
+            false => String::new(),
+        };
+        write(&format!("{} = {result}{}", called(), slept.yellow()));
+    }
+}
+
+/// A descriptor is about to be closed by whoever lets go of it.
+pub fn closes(fd: &impl AsFd) {
+    if is_on() {
+        write(&format!("close({})", fd.as_fd().as_raw_fd()));
+    }
+}
+
+/// A session has gone from one state to another.
+pub fn step(from: &str, to: &str) {
+    if is_on() && from != to {
+        write(&format!("    state: {from} -> {to}").green());
+    }
+}
+
+/// What is worth knowing between the calls.
+pub fn note(text: impl FnOnce() -> String) {
+    if is_on() {
+        write(&format!("    {}", text()).dimmed());
+    }
+}
+
+/// So many requests have been answered.
+pub fn answered(requests: usize) {
+    if is_on() {
+        let _ = LEFT.fetch_update(Relaxed, Relaxed, |left| Some(left.saturating_sub(requests)));
+    }
+}
+
+/// Something is about to wait. If all requests have been answered, this was the last line but one.
+pub fn waits(text: impl FnOnce() -> String) {
+    note(text);
+    if is_on() && LEFT.load(Relaxed) == 0 && IS_ON.swap(false, Relaxed) {
+        write(&"--trace-requests: all are answered, serving goes on untold".bold());
+    }
+}
+
+/// The beginning of what was sent or received, up to the end of its first line.
+pub fn first_line(bytes: &[u8]) -> String {
+    let line = bytes.split(|byte| b"\r\n".contains(byte)).next();
+    let line = line.unwrap_or_default();
+    let shown = &line[..line.len().min(SHOWN_BYTES)];
+    let more = if line.len() > shown.len() { "..." } else { "" };
+    format!("\"{}\"{more}", shown.escape_ascii())
+}
+
+/// How long something may wait, for people.
+pub fn at_most(time: Option<Duration>) -> String {
+    match time {
+        None => "for as long as it takes".into(),
+        Some(Duration::ZERO) => "not at all".into(),
+        Some(time) => format!("for {:.3} s at most", time.as_secs_f64()),
+    }
+}
+
+fn name(errno: Errno) -> String {
+    format!("{:?}", nix::errno::Errno::from_raw(errno.raw_os_error()))
+}
+
+/// In one piece, so that lines do not mix. If nobody can read it, that is no reason to stop.
+fn write(text: &impl Display) {
+    let Some(begun) = BEGUN.get() else {
+        return;
+    };
+    let at = begun.at.elapsed().as_secs_f64() * 1000.0;
+    let who = match begun.several {
+        true => format!("[{}] ", rustix::thread::gettid().as_raw_pid()),
+        false => String::new(),
+    };
+    let line = format!("{at:10.3} {who}{text}\n");
+    let _ = io::stderr().write_all(line.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_of_bytes() {
+        let long = "x".repeat(61);
+        let cut = format!("\"{}\"...", "x".repeat(60));
+        for (bytes, shown) in [
+            ("", "\"\""),
+            ("GET / HTTP/1.1\r\nHost: h", "\"GET / HTTP/1.1\""),
+            ("a\x1b\"\n", "\"a\\x1b\\\"\""),
+            (&long, &cut),
+        ] {
+            assert_eq!(first_line(bytes.as_bytes()), shown);
+        }
+    }
+}

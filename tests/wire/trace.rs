@@ -1,0 +1,189 @@
+//! `--trace-requests`: what is done for the first requests, call by call.
+
+use crate::common::{Client, Evserve, is_loop, on_every_model, on_every_shared_model};
+use std::path::Path;
+use std::process::Command;
+
+const OVER: &str = "all are answered, serving goes on untold";
+
+/// Calls that are told, and what strace calls them.
+const CALLS: &[(&str, &str)] = &[
+    ("send", "sendto"),
+    ("sendfile", "sendfile"),
+    ("openat2", "openat2"),
+    ("fstat", "fstat"),
+    ("preadv2", "preadv2"),
+    ("setsockopt", "setsockopt"),
+    ("close", "close"),
+];
+
+fn root() -> tempfile::TempDir {
+    let root = tempfile::tempdir().expect("a directory");
+    for name in ["first.txt", "second.txt"] {
+        let path = root.path().join(name);
+        std::fs::write(&path, name).expect("written");
+        // Reading them brings them into memory.
+        assert_eq!(std::fs::read(&path).expect("read"), name.as_bytes());
+    }
+    root
+}
+
+fn ask(client: &mut Client, name: &str) {
+    client.send(format!("GET /{name} HTTP/1.1\r\nHost: h\r\n\r\n"));
+    assert_eq!(client.response().status, 200);
+}
+
+/// The parts occur in this order.
+fn has_in_order(log: &str, parts: &[&str]) {
+    let mut rest = log;
+    for part in parts {
+        let found = rest.split_once(part);
+        rest = found
+            .unwrap_or_else(|| panic!("no {part:?} in time: {log}"))
+            .1;
+    }
+}
+
+#[test]
+fn one_request_is_told_and_the_next_is_not() {
+    let root = root();
+    on_every_model(|model| {
+        let mut evserve = Evserve::http(model, root.path(), &["--trace-requests", "1"]);
+        let mut client = evserve.connect();
+        ask(&mut client, "first.txt");
+        if model == "blocking" {
+            // It has closed the connection, so that others get their turn.
+            client = evserve.connect();
+        }
+        evserve.wait_for_log(OVER);
+        ask(&mut client, "second.txt");
+        drop(client);
+        let log = evserve.stop().log;
+        let wait = match model {
+            "epoll" => "epoll_wait = 1: listener fd ",
+            "select" | "poll" => " = 1: listener fd ",
+            "forking" => "poll(",
+            _ => "accept4(",
+        };
+        has_in_order(
+            &log,
+            &[
+                wait,
+                " is 127.0.0.1:",
+                "state: accepted -> reading request",
+                "recv(",
+                "\"GET /first.txt HTTP/1.1\"",
+                "openat2(",
+                "\"first.txt\"",
+                "fstat(",
+                "state: reading request -> writing head",
+                "send(",
+                "\"HTTP/1.1 200 OK\"",
+                "state: ",
+                OVER,
+            ],
+        );
+        assert!(!log.contains("second.txt"), "{log}");
+        assert!(!log.contains('\x1b'), "no colours in a pipe: {log}");
+        if is_loop(model) {
+            let turn = ["turn of fd ", "send(", "must wait before it can receive"];
+            has_in_order(&log, &[&turn[..], &[": for "]].concat());
+        }
+        if model == "forking" {
+            has_in_order(&log, &["fork() = ", " a process of its own "]);
+        }
+    });
+}
+
+/// Without requests an answer is whatever leaves nothing to be sent.
+#[test]
+fn protocols_without_requests_come_to_an_end_too() {
+    on_every_model(|model| {
+        let mut evserve = Evserve::echo(model, &["--trace-requests", "2"]);
+        let mut client = evserve.connect();
+        for word in ["one", "two"] {
+            client.send(word);
+            assert_eq!(client.read(3), word.as_bytes());
+        }
+        evserve.wait_for_log(OVER);
+        client.send("six");
+        assert_eq!(client.read(3), b"six");
+        drop(client);
+        let log = evserve.stop().log;
+        has_in_order(&log, &["3 \"one\"", "3 \"two\"", OVER]);
+        assert!(!log.contains("\"six\""), "{log}");
+    });
+    on_every_shared_model(|model| {
+        let options = ["--mode", "chat", "--listen", "127.0.0.1:0"];
+        let options = [&options[..], &["--trace-requests", "1"]].concat();
+        let mut evserve = Evserve::start(model, 1, &options);
+        let _greeted = evserve.connect().line();
+        evserve.wait_for_log(OVER);
+        evserve.stop();
+    });
+}
+
+/// From the request to its answer, the transcript has the calls that strace sees, all of them and in that order.
+#[test]
+fn it_says_what_strace_sees() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        return eprintln!("left out: there is no strace");
+    }
+    let root = root();
+    for model in ["epoll", "poll", "threaded", "forking"] {
+        let (seen, log) = traced(model, root.path());
+        let told = calls(&log, |row| row.0);
+        assert!(told.contains(&"openat2"), "{model}: {log}");
+        assert_eq!(told, calls(&seen, |row| row.1), "{model}: {log}{seen}");
+    }
+}
+
+/// The calls of a report, from the one that brings the request to the one that sends its answer. `name` says what the
+/// report calls those of a row.
+fn calls(
+    report: &str,
+    name: impl Fn(&(&'static str, &'static str)) -> &'static str,
+) -> Vec<&'static str> {
+    let (_, rest) = report.split_once("\"GET /first.txt").expect(report);
+    let (rest, _) = rest.split_once("\"HTTP/1.1 200 OK").expect(report);
+    let row = |line: &str| {
+        CALLS
+            .iter()
+            .find(|row| line.contains(&format!(" {}(", name(row))))
+    };
+    rest.lines().filter_map(row).map(|row| row.0).collect()
+}
+
+/// What strace and the program itself say of one request.
+fn traced(model: &str, root: &Path) -> (String, String) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let output = directory.path().join("calls");
+    let mut command = Command::new("strace");
+    command.args(["-f", "-o"]).arg(&output);
+    command.arg(env!("CARGO_BIN_EXE_evserve")).arg(root);
+    command.args([
+        "--model",
+        model,
+        "--listen",
+        "127.0.0.1:0",
+        "--access-log",
+        "off",
+    ]);
+    command.args(["--trace-requests", "1"]);
+    let mut evserve = Evserve::spawn(command, 1);
+    let mut client = evserve.connect();
+    ask(&mut client, "first.txt");
+    evserve.wait_for_log(OVER);
+    drop(client);
+    evserve.terminate_traced();
+    let log = evserve.wait().log;
+    let seen = std::fs::read_to_string(output).expect("it was written");
+    // Its own lines are calls too, and in strace's report they would look like those that they are about.
+    let is_own = |line: &&str| line.contains(" write(2, ");
+    (
+        seen.lines()
+            .filter(|line| !is_own(line))
+            .fold(String::new(), |all, line| all + line + "\n"),
+        log,
+    )
+}
