@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 /// How much is shown of what was sent or received, in bytes.
 const SHOWN_BYTES: usize = 60;
 
-/// How long a call has taken that must have waited for something.
-const SLEPT: Duration = Duration::from_micros(100);
+/// From which time on it is said how long a call took: it has waited, or others had the processor.
+const LONG: Duration = Duration::from_micros(100);
 
 static IS_ON: AtomicBool = AtomicBool::new(false);
 /// How many requests are still to be answered.
@@ -73,11 +73,11 @@ impl Call {
             Ok(value) => came(value),
             Err(errno) => format!("-1 {}", name(*errno)),
         };
-        let slept = match time >= SLEPT {
-            true => format!(", slept {:.1} ms", time.as_secs_f64() * 1000.0),
+        let took = match time >= LONG {
+            true => format!(", took {:.1} ms", time.as_secs_f64() * 1000.0),
             false => String::new(),
         };
-        write(&format!("{} = {result}{}", called(), slept.yellow()));
+        write(&format!("{} = {result}{}", called(), took.yellow()));
     }
 }
 
