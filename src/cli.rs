@@ -1,5 +1,7 @@
 //! The options, as a user writes them, and what they come to.
 
+mod printed;
+
 use crate::config::{
     AccessLog, Config, Confinement, Http, Listen, MAX_HEADERS, Timeouts, TrustedProxies,
 };
@@ -8,8 +10,9 @@ use crate::model::{self, MODELS, ModelRow};
 use crate::net::{Address, Inherited};
 use crate::service::{self, SERVICES};
 use bytesize::ByteSize;
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser, ValueHint};
 use clap::{CommandFactory, Parser, error::ErrorKind};
+use clap_complete::Shell;
 use ipnet::IpNet;
 use log::LevelFilter;
 use std::net::IpAddr;
@@ -21,7 +24,7 @@ use std::time::Duration;
 #[command(version, max_term_width = 100)]
 struct Options {
     /// The directory to serve over http
-    #[arg(default_value = ".")]
+    #[arg(default_value = ".", value_hint = ValueHint::DirPath)]
     root: PathBuf,
 
     /// What to serve; may be given more than once [default: http]
@@ -173,6 +176,14 @@ struct Options {
     /// For what is under way at SIGTERM or SIGINT; a second signal ends at once
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     drain_timeout: Duration,
+
+    /// Print what a shell needs to complete these options, and end
+    #[arg(long, value_name = "SHELL", exclusive = true)]
+    completions: Option<Shell>,
+
+    /// Print the page for man(1), and end
+    #[arg(long, exclusive = true)]
+    man: bool,
 }
 
 /// One that is trusted with the PROXY protocol.
@@ -183,6 +194,15 @@ enum TrustedProxy {
 }
 
 /// What the command line asks for.
+#[derive(Debug)]
+pub enum Task {
+    /// To serve until a signal comes.
+    Serve(Box<Command>),
+    /// To print this and end.
+    Print(Vec<u8>),
+}
+
+/// What is to be served.
 #[derive(Debug)]
 pub struct Command {
     /// What to serve, and how.
@@ -202,8 +222,14 @@ pub struct Command {
 pub fn parse(
     arguments: impl IntoIterator<Item = std::ffi::OsString>,
     inherited: Vec<Inherited>,
-) -> Result<Command, clap::Error> {
+) -> Result<Task, clap::Error> {
     let options = Options::try_parse_from(arguments)?;
+    if let Some(shell) = options.completions {
+        return Ok(Task::Print(printed::completions(Options::command(), shell)));
+    }
+    if options.man {
+        return Ok(Task::Print(printed::man_page(Options::command())?));
+    }
     let usage = |message| Options::command().error(ErrorKind::ValueValidation, message);
     let listen = listen(&options.modes, &options.listen, inherited).map_err(usage)?;
     check_model_options(&options).map_err(usage)?;
@@ -213,7 +239,7 @@ pub fn parse(
     }
     let http = http(&options).map_err(usage)?;
     let default = Config::default();
-    Ok(Command {
+    Ok(Task::Serve(Box::new(Command {
         config: Config {
             root: options.root,
             http,
@@ -247,7 +273,7 @@ pub fn parse(
         },
         log_level: options.log_level,
         traced: options.trace_requests.map(|number| number as usize),
-    })
+    })))
 }
 
 fn http(options: &Options) -> Result<Http, String> {
@@ -513,7 +539,10 @@ mod tests {
     fn parsed(line: &str) -> Result<String, String> {
         let arguments = ["evserve"].into_iter().chain(line.split_whitespace());
         parse(arguments.map(Into::into), Vec::new())
-            .map(|command| {
+            .map(|task| {
+                let Task::Serve(command) = task else {
+                    return "prints something".into();
+                };
                 let listen = command.config.listen.iter();
                 let listen = listen.map(|l| format!("{}={}", l.service, l.address));
                 listen.collect::<Vec<_>>().join(" ")
@@ -531,6 +560,8 @@ mod tests {
                 "http=127.0.0.1:8080 echo=127.0.0.1:7007",
             ),
             ("--listen [::1]:0 --listen :80", "http=[::1]:0 http=:80"),
+            ("--man", "prints something"),
+            ("--completions fish", "prints something"),
             ("--mode http --mode http --listen :80", "http=:80"),
             (
                 "--mode daytime --listen unix:/run/d --listen daytime=:13",
@@ -594,6 +625,8 @@ mod tests {
             ("--error-page 200=x", "from 400 to 599"),
             ("--log-level loud", "[possible values: off, error, warn"),
             ("a b", "unexpected argument 'b'"),
+            ("--man --mode echo", "cannot be used with"),
+            ("--completions sh", "[possible values: bash, "),
         ];
         for (line, expected) in cases {
             let error = parsed(line).expect_err(line);

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use evserve::cli::{self, Command};
+use evserve::cli::{self, Command, Task};
 use evserve::{model, net, observe, server::Server, transcript};
 use std::error::Error;
 use std::io::Write;
@@ -13,7 +13,11 @@ fn main() -> ExitCode {
         Ok(inherited) => inherited,
         Err(error) => return fail(&format!("an inherited socket cannot be used: {error}")),
     };
-    let command = cli::parse(std::env::args_os(), inherited).unwrap_or_else(|error| error.exit());
+    let task = cli::parse(std::env::args_os(), inherited).unwrap_or_else(|error| error.exit());
+    let command = match task {
+        Task::Serve(command) => command,
+        Task::Print(text) => return print(&text),
+    };
     observe::start_operator_log(command.log_level);
     match serve(&command) {
         Ok(()) => ExitCode::SUCCESS,
@@ -30,6 +34,13 @@ fn serve(command: &Command) -> Result<(), Box<dyn Error>> {
         transcript::begin(requests, !is_loop || config.workers > 1);
     }
     Ok(server.run()?)
+}
+
+fn print(text: &[u8]) -> ExitCode {
+    match std::io::stdout().write_all(text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&format!("that could not be printed: {error}")),
+    }
 }
 
 fn fail(message: &str) -> ExitCode {

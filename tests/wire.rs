@@ -28,6 +28,8 @@ mod http;
 mod inherited;
 #[path = "wire/models.rs"]
 mod models;
+#[path = "wire/packaging.rs"]
+mod packaging;
 #[path = "wire/per_ip.rs"]
 mod per_ip;
 #[path = "wire/process.rs"]

@@ -1,0 +1,121 @@
+//! What a package is made of: what the program prints of itself, and the files that `Cargo.toml` names for it.
+
+use std::collections::BTreeSet;
+use std::fs::read_to_string;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// What the program prints and ends with success.
+fn printed(arguments: &[&str]) -> String {
+    // Where there is no root to serve, and nothing may be started.
+    let output = Command::new(env!("CARGO_BIN_EXE_evserve"))
+        .args(arguments)
+        .current_dir("/proc")
+        .output()
+        .expect("evserve starts");
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    assert!(output.stderr.is_empty(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// All long options, without their dashes, as --help has them.
+fn options() -> BTreeSet<String> {
+    let help = printed(&["--help"]);
+    let lines = help.lines().map(str::trim_start);
+    let named = lines.filter_map(|line| {
+        let line = line
+            .strip_prefix("-h, ")
+            .or(line.strip_prefix("-V, "))
+            .unwrap_or(line);
+        let name = line
+            .strip_prefix("--")?
+            .split(|c: char| c != '-' && !c.is_alphanumeric());
+        name.map(String::from).next()
+    });
+    let options: BTreeSet<String> = named.collect();
+    assert!(
+        options.len() > 30 && options.contains("help"),
+        "{options:?}"
+    );
+    options
+}
+
+/// What a program says to a text on its standard input; `None` if there is no such program.
+fn judged(program: &str, arguments: &[&str], text: &str) -> Option<String> {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::piped());
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    let mut child = child.ok()?;
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin
+        .write_all(text.as_bytes())
+        .expect("it reads all of it");
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{program}: {said}");
+    Some(said)
+}
+
+#[test]
+fn completions_name_every_option() {
+    // elvish and PowerShell cannot be asked whether they understand a text without running it.
+    for (shell, program, arguments) in [
+        ("bash", "bash", &["-n"][..]),
+        ("zsh", "zsh", &["-n", "/dev/stdin"]),
+        ("fish", "fish", &["--no-execute"]),
+        ("elvish", "", &[]),
+        ("powershell", "", &[]),
+    ] {
+        let text = printed(&["--completions", shell]);
+        for option in options() {
+            assert!(text.contains(&option), "{shell}: no --{option}");
+        }
+        for model in evserve::model::MODELS {
+            let values_are_named = matches!(shell, "bash" | "zsh" | "fish");
+            assert!(!values_are_named || text.contains(model.name), "{shell}");
+        }
+        match judged(program, arguments, &text) {
+            Some(said) => assert_eq!(said, "", "{shell}"),
+            None => eprintln!("not judged: there is no {shell} that could"),
+        }
+    }
+}
+
+#[test]
+fn the_manual_names_every_option() {
+    let page = printed(&["--man"]);
+    assert!(page.contains(".TH evserve 1"), "{page}");
+    for option in options() {
+        let name = format!("\\-\\-{}", option.replace('-', "\\-"));
+        assert!(page.contains(&name), "no --{option}: {page}");
+    }
+    for title in ["SIGNALS", "\"EXIT STATUS\"", "ENVIRONMENT"] {
+        assert!(page.contains(&format!(".SH {title}")), "no {title}: {page}");
+    }
+    match judged("groff", &["-man", "-ww", "-Tutf8"], &page) {
+        Some(said) => assert_eq!(said, ""),
+        None => eprintln!("not judged: there is no groff"),
+    }
+}
+
+/// Whatever goes into the Debian package is there, or made by the script that builds it.
+#[test]
+fn a_package_has_what_it_is_made_of() {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| read_to_string(home.join(path)).expect(path);
+    let manifest = read("Cargo.toml");
+    let (_, assets) = manifest.split_once("\nassets = [\n").expect("assets");
+    let (assets, _) = assets.split_once("\n]\n").expect("an end");
+    let script = read("docs/packaging/build-deb");
+    for line in assets.lines() {
+        let path = line.split('"').nth(1).expect("a path");
+        let is_made = match path.strip_prefix("target/") {
+            Some("release/evserve") => true,
+            Some(made) => script.contains(&made.replace("packaging/", "> \"$made/")),
+            None => home.join(path).is_file(),
+        };
+        assert!(is_made, "{path}");
+    }
+}
