@@ -173,7 +173,11 @@ impl<'a> Desk<'a> {
         };
         mailbox.wake_by(bell.waker(0));
         self.bell = Some(bell.clone());
-        ioctl_fionbio(line.socket, true)?;
+        let call = transcript::call();
+        let result = ioctl_fionbio(line.socket, true);
+        let called = || format!("ioctl({}, FIONBIO, 1)", line.socket.as_raw_fd());
+        call.returned(&result, called, |()| "0".into());
+        result?;
         line.bell = Some(bell);
         Ok(())
     }

@@ -125,7 +125,14 @@ pub fn set_send_timeout(socket: impl AsFd, time: Duration) -> Result<(), Errno> 
 fn shut_down(socket: impl AsFd, how: Shutdown) -> Result<(), Errno> {
     let call = transcript::call();
     let result = shutdown(&socket, how);
-    let called = || format!("shutdown({}, {how:?})", number(&socket));
+    let called = || {
+        let how = match how {
+            Shutdown::Write => "SHUT_WR",
+            Shutdown::Read => "SHUT_RD",
+            Shutdown::Both => "SHUT_RDWR",
+        };
+        format!("shutdown({}, {how})", number(&socket))
+    };
     call.returned(&result, called, |()| "0".into());
     result
 }

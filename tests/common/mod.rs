@@ -343,7 +343,13 @@ impl Client {
 
     fn fill(&mut self) {
         let mut buffer = [0; 65536];
-        let count = self.stream.read(&mut buffer).expect("received in time");
+        let count = loop {
+            match self.stream.read(&mut buffer) {
+                // A call with a time limit is not begun again by the kernel (signal(7)).
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => break result.expect("received in time"),
+            }
+        };
         assert!(
             count > 0,
             "the server closed after {:?}",
