@@ -61,18 +61,18 @@ impl Tab {
             complaints: Vec::new(),
             _profile: profile,
         };
-        let target = tab.call("Target.createTarget", json!({"url": "about:blank"}));
+        let target = tab.call("Target.createTarget", &json!({"url": "about:blank"}));
         let target = json!({"targetId": target["targetId"], "flatten": true});
-        let session = tab.call("Target.attachToTarget", target);
+        let session = tab.call("Target.attachToTarget", &target);
         tab.session = session["sessionId"].as_str().map(String::from);
-        tab.call("Runtime.enable", json!({}));
-        tab.call("Log.enable", json!({}));
-        tab.call("Page.navigate", json!({"url": url}));
+        tab.call("Runtime.enable", &json!({}));
+        tab.call("Log.enable", &json!({}));
+        tab.call("Page.navigate", &json!({"url": url}));
         tab
     }
 
     /// Calls a method and waits for its result.
-    pub fn call(&mut self, method: &str, params: Value) -> Value {
+    pub fn call(&mut self, method: &str, params: &Value) -> Value {
         self.id += 1;
         let mut call = json!({"id": self.id, "method": method, "params": params});
         if let Some(session) = &self.session {
@@ -104,7 +104,7 @@ impl Tab {
     /// The value of an expression in the page.
     pub fn value(&mut self, expression: &str) -> Value {
         let params = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
-        let result = self.call("Runtime.evaluate", params);
+        let result = self.call("Runtime.evaluate", &params);
         assert!(
             result["exceptionDetails"].is_null(),
             "{expression}: {result}"
@@ -132,15 +132,15 @@ impl Tab {
     pub fn look_as(&mut self, width: u32, scheme: &str) {
         let metrics =
             json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600});
-        self.call("Emulation.setDeviceMetricsOverride", metrics);
+        self.call("Emulation.setDeviceMetricsOverride", &metrics);
         let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
-        self.call("Emulation.setEmulatedMedia", json!({"features": features}));
+        self.call("Emulation.setEmulatedMedia", &json!({"features": features}));
     }
 
     /// A picture of all of the page, as PNG.
     pub fn screenshot(&mut self) -> Vec<u8> {
         let params = json!({"format": "png", "captureBeyondViewport": true});
-        let result = self.call("Page.captureScreenshot", params);
+        let result = self.call("Page.captureScreenshot", &params);
         let data = result["data"].as_str().expect("a picture");
         use base64::Engine;
         let engine = base64::engine::general_purpose::STANDARD;

@@ -46,7 +46,9 @@ enum State {
 
 /// The steps that a conversation can take from one state to the next.
 pub(super) const STEPS: &[Step] = &[
+    (ACCEPTED, "turning away"),
     (ACCEPTED, "reading request"),
+    ("turning away", "writing head"),
     ("reading request", "reading body"),
     ("reading request", "making answer"),
     ("reading request", "writing head"),
@@ -67,8 +69,6 @@ pub(super) const STEPS: &[Step] = &[
     ("writing head", "closing"),
     ("streaming file", "closing"),
     ("closing", CLOSED),
-    (ACCEPTED, "turning away"),
-    ("turning away", "writing head"),
 ];
 
 pub(super) struct HttpSession {
