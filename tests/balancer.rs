@@ -32,6 +32,15 @@ impl Drop for Balancer {
     }
 }
 
+/// Lets the clients end when it is dropped, whatever has failed.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
 /// An address that was free a moment ago: whoever is started anew must come back where it was.
 fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -147,6 +156,7 @@ fn no_request_fails_while_servers_are_started_anew() {
     assert_eq!(status_code(front, ONCE), 200);
     let (over, served) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
+        let _over = Over(&over);
         let clients = (0..CLIENTS).map(|index| {
             let request = if index % 2 == 0 { KEPT } else { ONCE };
             let (over, served) = (&over, &served);
@@ -165,7 +175,6 @@ fn no_request_fails_while_servers_are_started_anew() {
                 assert!(!clients.iter().any(thread::ScopedJoinHandle::is_finished));
             }
         }
-        over.store(true, Relaxed);
     });
     println!("{} requests were served", served.load(Relaxed));
 }
