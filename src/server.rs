@@ -1,17 +1,20 @@
 //! From a configuration to a running server.
 
+mod descriptors;
 mod report;
+mod showing;
 
 use crate::config::{AccessLog, Config, Confinement, StartError, TrustedProxies};
 use crate::confine::{self, Account, Needs};
 use crate::model::{self, Answering, Limits, Listening, MODELS, ModelRow};
 use crate::model::{Serving, Share, SignalSender, Signals};
 use crate::net::{Address, Bound, DatagramSocket, Listener, SocketFile};
-use crate::observe::{About, Board, LogFile};
+use crate::observe::LogFile;
 use crate::service::{self, Census, Datagrams, Service};
+use descriptors::{cache_files, max_connections, raise_descriptor_limit};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use showing::{about, show};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -423,48 +426,6 @@ fn add(
     Ok(bound)
 }
 
-/// Shows the server at work at the address, from its first loop.
-fn show(
-    config: &Config,
-    model: &ModelRow,
-    address: &Address,
-    about: About,
-    shares: &mut [Share],
-) -> io::Result<Bound> {
-    let board = Board::new(about, shares.len(), Instant::now());
-    for share in &mut *shares {
-        share.board = Some(board.clone());
-    }
-    let service = service::status(board, config, address.is_local());
-    let bound = add(
-        config,
-        model,
-        address,
-        std::slice::from_ref(&service),
-        &mut shares[..1],
-    )?;
-    report::say(report::listening(&*service, &bound, model.name, false));
-    Ok(bound)
-}
-
-/// What those who look are told about the server.
-fn about<'a>(
-    model: &ModelRow,
-    limits: &Limits,
-    services: impl Iterator<Item = &'a dyn Service>,
-) -> About {
-    let counts = model.options.contains(&"max-connections");
-    About {
-        model: model.name,
-        waits: model.about,
-        one_by_one: model.apart,
-        max_connections: counts.then_some(limits.max_connections),
-        services: services
-            .map(|service| (service.name().to_owned(), service.steps()))
-            .collect(),
-    }
-}
-
 /// What answers the datagrams that come to the address, for each loop.
 fn answering(
     services: &[Arc<dyn Service>],
@@ -519,51 +480,6 @@ fn bind_error(label: &str, address: &Address, error: &io::Error) -> StartError {
         _ => String::new(),
     };
     StartError(format!("cannot listen on {address}: {error}{hint}"))
-}
-
-/// The usual 1,024 descriptors are too few for a thousand connections. The hard limit is what the administrator allows.
-/// Says how many there are.
-fn raise_descriptor_limit() -> usize {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        ..limit
-    };
-    let result = setrlimit(Resource::Nofile, raised);
-    if let Err(errno) = result {
-        log::warn!("the limit of open files cannot be raised: {errno}");
-    }
-    let allowed = if result.is_ok() { raised } else { limit };
-    let descriptors = allowed.current.unwrap_or(u64::MAX);
-    usize::try_from(descriptors).unwrap_or(usize::MAX)
-}
-
-/// The descriptors that the program itself needs: its streams, listeners, root, poller and signals.
-const OWN_DESCRIPTORS: usize = 16;
-
-/// The most descriptors that are kept for files. Few connections send a file of their own at the same moment.
-const FILE_DESCRIPTORS: usize = 1024;
-
-/// How many files each share may keep open: they may not take more than an eighth of the descriptors.
-fn cache_files(config: &Config, descriptors: usize) -> usize {
-    let possible = descriptors / 8 / config.workers.max(1);
-    config.http.cache_files.min(possible)
-}
-
-/// Connections must leave some descriptors to the files they ask for: one each, where there are not that many.
-fn max_connections(config: &Config, descriptors: usize) -> usize {
-    let cached = config.http.cache_files * config.workers;
-    let spare = descriptors.saturating_sub(OWN_DESCRIPTORS + cached);
-    let possible = (spare / 2)
-        .max(spare.saturating_sub(FILE_DESCRIPTORS))
-        .max(1);
-    let wanted = config.max_connections.unwrap_or(possible);
-    if wanted > possible {
-        log::warn!(
-            "{wanted} connections need more than the {descriptors} open files that are allowed: {possible} will do"
-        );
-    }
-    wanted.min(possible)
 }
 
 /// The time spent by this process, all its threads, and its children that have ended.

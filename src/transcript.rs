@@ -43,6 +43,7 @@ pub fn begin(requests: usize, several: bool) {
 }
 
 /// True while somebody reads along.
+#[inline]
 pub fn is_on() -> bool {
     IS_ON.load(Relaxed)
 }
@@ -52,57 +53,81 @@ pub fn is_on() -> bool {
 pub struct Call(Option<Instant>);
 
 /// A system call is about to be made.
+#[inline]
 pub fn call() -> Call {
     Call(is_on().then(Instant::now))
 }
 
 impl Call {
     /// It has returned: `called` says what it was given, and `came` what it means if it did not fail.
+    #[inline]
     pub fn returned<T>(
         self,
         result: &Result<T, Errno>,
         called: impl FnOnce() -> String,
         came: impl FnOnce(&T) -> String,
     ) {
-        // One that has waited until all was over comes too late.
-        let Some(begin) = self.0.filter(|_| is_on()) else {
-            return;
-        };
-        let time = begin.elapsed();
-        let result = match result {
-            Ok(value) => came(value),
-            Err(errno) => format!("-1 {}", name(*errno)),
-        };
-        let took = match time >= LONG {
-            true => format!(", took {:.1} ms", time.as_secs_f64() * 1000.0),
-            false => String::new(),
-        };
-        write(&format!("{} = {result}{}", called(), took.yellow()));
+        if let Some(begin) = self.0 {
+            out_of_the_way(|| write_call(begin, result, called, came));
+        }
     }
 }
 
+/// Keeps what is hardly ever done from being inlined where nobody reads along.
+#[cold]
+#[inline(never)]
+fn out_of_the_way(act: impl FnOnce()) {
+    act();
+}
+
+fn write_call<T>(
+    begin: Instant,
+    result: &Result<T, Errno>,
+    called: impl FnOnce() -> String,
+    came: impl FnOnce(&T) -> String,
+) {
+    let time = begin.elapsed();
+    // One that has waited until all was over comes too late.
+    if !is_on() {
+        return;
+    }
+    let result = match result {
+        Ok(value) => came(value),
+        Err(errno) => format!("-1 {}", name(*errno)),
+    };
+    let took = match time >= LONG {
+        true => format!(", took {:.1} ms", time.as_secs_f64() * 1000.0),
+        false => String::new(),
+    };
+    write(&format!("{} = {result}{}", called(), took.yellow()));
+}
+
 /// A descriptor is about to be closed by whoever lets go of it.
+#[inline]
 pub fn closes(fd: &impl AsFd) {
     if is_on() {
-        write(&format!("close({})", fd.as_fd().as_raw_fd()));
+        out_of_the_way(|| write(&format!("close({})", fd.as_fd().as_raw_fd())));
     }
 }
 
 /// A session has gone from one state to another.
+#[inline]
 pub fn step(from: &str, to: &str) {
     if is_on() && from != to {
-        write(&format!("    state: {from} -> {to}").green());
+        out_of_the_way(|| write(&format!("    state: {from} -> {to}").green()));
     }
 }
 
 /// What is worth knowing between the calls.
+#[inline]
 pub fn note(text: impl FnOnce() -> String) {
     if is_on() {
-        write(&format!("    {}", text()).dimmed());
+        out_of_the_way(|| write(&format!("    {}", text()).dimmed()));
     }
 }
 
 /// So many requests have been answered.
+#[inline]
 pub fn answered(requests: usize) {
     if is_on() {
         let _ = LEFT.fetch_update(Relaxed, Relaxed, |left| Some(left.saturating_sub(requests)));
@@ -110,10 +135,13 @@ pub fn answered(requests: usize) {
 }
 
 /// Something is about to wait. If all requests have been answered, this was the last line but one.
+#[inline]
 pub fn waits(text: impl FnOnce() -> String) {
     note(text);
     if is_on() && LEFT.load(Relaxed) == 0 && IS_ON.swap(false, Relaxed) {
-        write(&"--trace-requests: all are answered, serving goes on untold".bold());
+        out_of_the_way(|| {
+            write(&"--trace-requests: all are answered, serving goes on untold".bold());
+        });
     }
 }
 

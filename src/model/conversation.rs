@@ -51,8 +51,8 @@ pub struct Shown {
     pub state: &'static str,
     /// What it waits for.
     pub waits_for: Readiness,
-    /// Until when, at most.
-    pub until: Instant,
+    /// Until when, if there is an end to that.
+    pub until: Option<Instant>,
     /// What was done for it.
     pub counters: Counters,
     /// Which steps it took.
@@ -66,7 +66,7 @@ impl Shown {
             since: now,
             state: ACCEPTED,
             waits_for: Readiness::Nothing,
-            until: now,
+            until: None,
             counters: Counters::default(),
             steps: Steps::default(),
         }
@@ -272,7 +272,7 @@ impl<'a> Desk<'a> {
         let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
         shown.state = connection.state();
         shown.waits_for = action.into();
-        shown.until = self.worker.time.now() + left;
+        shown.until = (left < LONGEST).then(|| self.worker.time.now() + left);
         shown.counters = self.worker.counters;
         if let Some(steps) = &mut self.worker.steps {
             steps.move_to(&mut shown.steps);
