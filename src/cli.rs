@@ -83,7 +83,7 @@ struct Options {
     #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = levels())]
     log_level: LevelFilter,
 
-    /// Write down on the standard error what is done for the first N requests, system call by system call. A request counts when
+    /// Write down on the standard error what is done for the first N requests, system call by system call; those to the status are among them. A request counts when
     /// its answer is out; for protocols without requests, whenever nothing is left to be sent. With forking each process
     /// counts those that have ended before it began, and its own
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -425,14 +425,14 @@ fn size(text: &str) -> Result<u64, String> {
 }
 
 fn status_address(text: &str) -> Result<Address, String> {
-    let address = match text.parse() {
-        Ok(port) => Address::loopback(port),
-        Err(_) => text.parse()?,
-    };
-    match address.is_datagram() {
-        true => Err("the status is shown over connections, not datagrams".into()),
-        false => Ok(address),
+    let expected =
+        "expected PORT, HOST:PORT, [IPV6]:PORT, :PORT or unix:PATH, with ports up to 65535";
+    if let Ok(port) = text.parse() {
+        return Ok(Address::loopback(port));
     }
+    let address = text.parse::<Address>().ok();
+    let address = address.filter(|address| !address.is_datagram());
+    address.ok_or_else(|| expected.into())
 }
 
 fn file_mode(text: &str) -> Result<u32, String> {
@@ -626,6 +626,9 @@ mod tests {
             ("--log-level loud", "[possible values: off, error, warn"),
             ("a b", "unexpected argument 'b'"),
             ("--man --mode echo", "cannot be used with"),
+            ("--status 99999", "ports up to 65535"),
+            ("--status udp:127.0.0.1:1", "expected PORT"),
+            ("--drain-delay 1s", "--status"),
             ("--completions sh", "[possible values: bash, "),
         ];
         for (line, expected) in cases {

@@ -8,7 +8,7 @@ use crate::config::{AccessLog, Config, Confinement, StartError, TrustedProxies};
 use crate::confine::{self, Account, Needs};
 use crate::model::{self, Answering, Limits, Listening, MODELS, ModelRow};
 use crate::model::{Serving, Share, SignalSender, Signals};
-use crate::net::{Address, Bound, DatagramSocket, Listener, SocketFile};
+use crate::net::{Address, Bound, DatagramSocket, Listener, Place, SocketFile};
 use crate::observe::LogFile;
 use crate::service::{self, Census, Datagrams, Service};
 use descriptors::{cache_files, max_connections, raise_descriptor_limit};
@@ -170,10 +170,16 @@ impl Builder {
                 ),
                 false => add(&config, model, address, services, &mut shares),
             };
-            let bound = result.map_err(|error| bind_error(label, address, &error))?;
+            let bound = result
+                .map_err(|error| bind_error(&format!("--listen {label}"), address, &error))?;
             let behind_proxy = config.proxies.is_some();
             let service = &*services[0];
-            report::say(report::listening(service, &bound, model.name, behind_proxy));
+            report::say(report::listening(
+                service,
+                &bound,
+                model.name,
+                !behind_proxy,
+            ));
             places.push(bound);
         }
         let limits = Limits {
@@ -185,7 +191,7 @@ impl Builder {
             let services = services.iter().map(|each| &*each[0]);
             let about = about(model, &limits, services);
             let bound = show(&config, model, address, about, &mut shares)
-                .map_err(|error| bind_error("", address, &error))?;
+                .map_err(|error| bind_error("--status ", address, &error))?;
             places.push(bound);
         }
         report::say([report::limits(model, &limits, descriptors)]);
@@ -467,12 +473,18 @@ fn access_log(config: &Config) -> Result<LogFile, StartError> {
     result.map_err(|error| StartError(format!("cannot write the access log to {name}: {error}")))
 }
 
-fn bind_error(label: &str, address: &Address, error: &io::Error) -> StartError {
+/// `option` is how the address was given, up to itself.
+fn bind_error(option: &str, address: &Address, error: &io::Error) -> StartError {
+    let free = match address.place() {
+        Place::Unix(_) | Place::UnixDatagram(_) => "take another path".into(),
+        Place::Udp(_) => format!("take any free port with {option}udp:127.0.0.1:0"),
+        Place::Tcp(_) | Place::Inherited(..) => {
+            format!("take any free port with {option}127.0.0.1:0")
+        }
+    };
     let hint = match error.kind() {
-        io::ErrorKind::AddrInUse => format!(
-            "; stop the program that uses it, or take any free port with --listen {label}{}127.0.0.1:0",
-            if address.is_datagram() { "udp:" } else { "" }
-        ),
+        io::ErrorKind::AddrInUse => format!("; stop the program that uses it, or {free}"),
+        io::ErrorKind::NotFound => "; its directory is not there".into(),
         io::ErrorKind::PermissionDenied => {
             "; ports below 1024 need privileges, others do not".into()
         }

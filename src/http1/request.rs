@@ -59,7 +59,7 @@ pub struct Request<'a> {
     pub version: Version,
     /// What follows the head.
     pub body: Body,
-    /// The Host field.
+    /// The host that is meant: that of an absolute-form target, else the Host field's (RFC 9112 section 3.2.2).
     pub host: Option<&'a [u8]>,
     /// True if the client is ready to use the connection again (RFC 9112 section 9.3).
     pub keep_alive: bool,
@@ -170,6 +170,7 @@ impl<'a> Request<'a> {
         if request.host.is_none() && version == Version::Http11 {
             return Err(Status::BAD_REQUEST);
         }
+        request.host = target.authority.or(request.host);
         request.keep_alive &= !close;
         request.body = match (chunked, length) {
             // RFC 9112 section 6.1: both at once is how requests are smuggled, and 1.0 knows no codings.

@@ -8,6 +8,8 @@ pub struct Target<'a> {
     pub path: &'a [u8],
     /// What stands behind the first question mark, if there is one.
     pub query: Option<&'a [u8]>,
+    /// Host and port, of the absolute-form.
+    pub authority: Option<&'a [u8]>,
 }
 
 impl<'a> Target<'a> {
@@ -15,6 +17,7 @@ impl<'a> Target<'a> {
     pub const ROOT: Target<'static> = Target {
         path: b"/",
         query: None,
+        authority: None,
     };
 
     /// Reads an origin-form (`/path?query`) or an absolute-form (`http://host/path?query`), which a server must take
@@ -25,15 +28,16 @@ impl<'a> Target<'a> {
         if target.iter().any(|&b| b <= b' ' || b == 0x7f || b == b'#') {
             return None;
         }
-        let from_path = match target {
-            [b'/', ..] => target,
+        let (authority, from_path) = match target {
+            [b'/', ..] => (None, target),
             _ => {
                 let rest = strip_scheme(target)?;
                 let authority_end = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
                 if authority_end == 0 || !is_authority(&rest[..authority_end]) {
                     return None;
                 }
-                &rest[authority_end..]
+                let (authority, from_path) = rest.split_at(authority_end);
+                (Some(authority), from_path)
             }
         };
         let (path, query) = match memchr::memchr(b'?', from_path) {
@@ -42,7 +46,11 @@ impl<'a> Target<'a> {
         };
         // An absolute URI may have an empty path, which means the root (RFC 9110 section 4.2.3).
         let path = if path.is_empty() { b"/" } else { path };
-        Some(Target { path, query })
+        Some(Target {
+            path,
+            query,
+            authority,
+        })
     }
 }
 
@@ -117,9 +125,13 @@ mod tests {
             ("/a\u{7f}", None),
         ];
         for (target, expected) in cases {
+            let (_, authority) = target.split_once("://").unwrap_or_default();
+            let authority = authority.split(['/', '?']).next();
+            let authority = authority.filter(|authority| !authority.is_empty());
             let expected = expected.map(|(path, query)| Target {
                 path: path.as_bytes(),
                 query: query.map(str::as_bytes),
+                authority: authority.map(str::as_bytes),
             });
             assert_eq!(Target::parse(target.as_bytes()), expected, "{target:?}");
         }

@@ -257,8 +257,8 @@ impl Crew {
         if self.timeouts.delay.is_zero() {
             return Ok(false);
         }
-        say_that_we_leave(self.timeouts.delay);
         self.one_exchange.store(true, SeqCst);
+        say_that_we_leave(self.timeouts.delay);
         let end = Instant::now() + self.timeouts.delay;
         loop {
             let left = end.saturating_duration_since(Instant::now());
@@ -266,6 +266,7 @@ impl Crew {
                 return Ok(false);
             }
             if overseer.wait(Some(left))? > 0 {
+                log::info!("second signal: ending at once");
                 return Ok(true);
             }
         }

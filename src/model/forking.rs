@@ -421,6 +421,7 @@ impl Parent {
         if self.leave_end.is_none() && self.end.is_none() {
             return self.leave();
         }
+        log::info!("second signal: ending at once");
         self.stop();
         self.end = Some(Instant::now());
     }

@@ -8,7 +8,7 @@ use nix::sys::socket::SetSockOpt;
 use nix::{libc, setsockopt_impl, sockopt_impl};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -190,6 +190,14 @@ impl Listener {
     /// Its file, if it has made one.
     pub fn file(&self) -> Option<&SocketFile> {
         self.file.as_ref()
+    }
+
+    /// Has the kernel keep only about so many unsent bytes for each TCP connection that is accepted here.
+    ///
+    /// # Errors
+    /// Those of setsockopt(2).
+    pub fn limit_send_buffers(&self, bytes: usize) -> io::Result<()> {
+        SockRef::from(&self.socket).set_send_buffer_size(bytes)
     }
 
     /// Accepts one connection. Its socket is closed on exec; `flags` say whether it blocks.

@@ -1,8 +1,8 @@
 //! Where the model puts up what can be seen of it, and where those look who want to see.
 //!
 //! Nobody looks most of the time, and then nothing is put up: a loop only compares two numbers in each turn. Whoever
-//! wants to see [asks](Board::ask), or [watches](Board::watch); the loops hear of that by their wakers, and each puts up
-//! its own part.
+//! wants to see [asks](Board::ask) or [watches](Board::watch), and has a mailbox for the answer; the loops hear of that by
+//! their wakers, and each puts up its own part. So nobody waits for them but in the way in which everybody waits.
 
 use super::view::{Cell, Document, MOST_CELLS, View, millis, named};
 use crate::session::{BUFFER_SIZE, Mailbox, Step};
@@ -41,10 +41,20 @@ pub struct Board {
     parts: Mutex<Vec<Part>>,
     /// How many have asked until now.
     asked: AtomicU64,
+    /// Those of them who wait for the answer.
+    askers: Mutex<Vec<Asker>>,
     watchers: Mutex<Vec<Weak<Mailbox>>>,
     /// There are any.
     watched: AtomicBool,
     draining: AtomicBool,
+}
+
+/// One who waits until all loops have put up how things stand.
+struct Asker {
+    /// How many had asked by then.
+    ticket: u64,
+    mailbox: Arc<Mailbox>,
+    say: fn(&Board) -> Vec<u8>,
 }
 
 /// What one loop has put up.
@@ -80,6 +90,7 @@ impl Board {
             loops,
             parts: Mutex::default(),
             asked: AtomicU64::new(0),
+            askers: Mutex::default(),
             watchers: Mutex::default(),
             watched: AtomicBool::new(false),
             draining: AtomicBool::new(false),
@@ -108,20 +119,43 @@ impl Board {
         }
     }
 
-    /// Asks all loops to put up how things stand; the number tells when they [have](Board::is_answered).
-    pub fn ask(&self) -> u64 {
+    /// Asks all loops to put up how things stand. When they have, what `say` makes of that is left in the mailbox, which then
+    /// ends.
+    pub fn ask(&self, mailbox: Arc<Mailbox>, say: fn(&Board) -> Vec<u8>) {
+        let mut askers = self.askers();
         let ticket = self.asked.fetch_add(1, SeqCst) + 1;
+        askers.push(Asker {
+            ticket,
+            mailbox,
+            say,
+        });
+        drop(askers);
         self.wake();
-        ticket
+        self.answer();
     }
 
-    /// True if all loops have put up how things stood after they were asked.
-    pub fn is_answered(&self, ticket: u64) -> bool {
+    /// Answers those who asked before all loops have put up how things stand.
+    fn answer(&self) {
         let parts = self.parts();
-        parts.len() == self.loops && parts.iter().all(|part| part.answered >= ticket)
+        let all_there = parts.len() == self.loops;
+        let answered = parts.iter().map(|part| part.answered).min();
+        drop(parts);
+        let answered = answered.filter(|_| all_there).unwrap_or(0);
+        let mut askers = self.askers();
+        let ready: Vec<_> = askers
+            .extract_if(.., |asker| asker.ticket <= answered)
+            .collect();
+        drop(askers);
+        for Asker { mailbox, say, .. } in ready {
+            for part in say(self).chunks(BUFFER_SIZE) {
+                mailbox.put(&part.into());
+            }
+            mailbox.end();
+        }
     }
 
-    /// Leaves an [event](Board::event) in the mailbox several times a second, as long as somebody has that.
+    /// Leaves an [event](Board::event) in the mailbox several times a second, as long as somebody has that. Whoever does not
+    /// read as fast as that misses some, rather than hear how things once were.
     pub fn watch(&self, mailbox: &Arc<Mailbox>) {
         self.watchers().push(Arc::downgrade(mailbox));
         self.watched.store(true, SeqCst);
@@ -155,7 +189,7 @@ impl Board {
 
     /// The same as an event of a stream (HTML standard, server-sent events), in which a connection is a row of numbers: it
     /// fits in a mailbox.
-    pub fn event(&self) -> Arc<[u8]> {
+    pub fn event(&self) -> Vec<u8> {
         let mut view = self.view();
         loop {
             let cells: Vec<_> = view.cells.iter().map(|cell| row(&view, cell)).collect();
@@ -163,7 +197,7 @@ impl Board {
             event.extend(self.document(&view, cells));
             event.extend(b"\r\n\r\n");
             if event.len() <= BUFFER_SIZE {
-                return event.into();
+                return event;
             }
             view.cells.truncate(view.cells.len() / 2);
         }
@@ -188,13 +222,16 @@ impl Board {
         serde_json::to_vec(&document).expect("there is nothing in it that JSON could not say")
     }
 
-    /// Tells those who watch, as long as they are there and read what they are told.
+    /// Tells those who watch, as long as they are there.
     fn tell(&self) {
         let mut watchers = self.watchers();
         watchers.retain(|mailbox| mailbox.strong_count() > 0);
         if !watchers.is_empty() {
-            let event = self.event();
-            watchers.retain(|mailbox| mailbox.upgrade().is_some_and(|mailbox| mailbox.put(&event)));
+            let event = self.event().into();
+            let mailboxes = watchers.iter().filter_map(Weak::upgrade);
+            for mailbox in mailboxes.filter(|mailbox| mailbox.is_empty()) {
+                mailbox.put(&event);
+            }
         }
         if watchers.is_empty() {
             self.watched.store(false, SeqCst);
@@ -211,6 +248,10 @@ impl Board {
 
     fn parts(&self) -> MutexGuard<'_, Vec<Part>> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn askers(&self) -> MutexGuard<'_, Vec<Asker>> {
+        self.askers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn watchers(&self) -> MutexGuard<'_, Vec<Weak<Mailbox>>> {
@@ -270,6 +311,7 @@ impl Poster {
         part.view = view;
         part.answered = part.answered.max(look.asked);
         drop(parts);
+        self.board.answer();
         if self.part == 0 {
             self.board.tell();
         }
@@ -295,5 +337,7 @@ impl Drop for Poster {
         part.waker = None;
         part.view.states.clear();
         part.view.cells.clear();
+        drop(parts);
+        self.board.answer();
     }
 }

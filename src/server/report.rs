@@ -15,12 +15,12 @@ pub(super) fn say(lines: impl IntoIterator<Item = String>) {
     }
 }
 
-/// What is served where, and how to try it; behind a proxy that is the proxy's to say.
+/// What is served where and, unless that is somebody else's to say, how to try it.
 pub(super) fn listening(
     service: &dyn Service,
     bound: &Bound,
     model: &str,
-    behind_proxy: bool,
+    says_how: bool,
 ) -> Vec<String> {
     let (name, about) = (service.name(), service.about());
     let scheme = service.url_scheme();
@@ -61,7 +61,7 @@ pub(super) fn listening(
     if !elsewhere.is_empty() {
         lines.push(format!("  from other machines: {}", elsewhere.join(" ")));
     }
-    if !behind_proxy || bound.is_datagram() {
+    if says_how || bound.is_datagram() {
         lines.extend(commands.iter().map(|command| format!("  try: {command}")));
     }
     lines

@@ -9,6 +9,10 @@ use crate::service::{self, Service};
 use std::io;
 use std::time::Instant;
 
+/// How much the kernel keeps for one who watches and does not read, in bytes: by itself it would keep megabytes, and what is
+/// read in the end would be how things stood long ago.
+const MOST_UNREAD: usize = 64 * 1024;
+
 /// Shows the server at work at the address, from its first loop.
 pub(super) fn show(
     config: &Config,
@@ -29,6 +33,9 @@ pub(super) fn show(
         std::slice::from_ref(&service),
         &mut shares[..1],
     )?;
+    if let Some(listening) = shares[0].listening.last() {
+        listening.listener.limit_send_buffers(MOST_UNREAD)?;
+    }
     report::say(report::listening(&*service, &bound, model.name, false));
     Ok(bound)
 }
@@ -39,12 +46,14 @@ pub(super) fn about<'a>(
     limits: &Limits,
     services: impl Iterator<Item = &'a dyn Service>,
 ) -> About {
-    let counts = model.options.contains(&"max-connections");
+    let knows = |option| model.options.contains(&option);
+    let thread_each =
+        "a thread has one connection at a time, so whoever watched would keep one from others";
     About {
         model: model.name,
         waits: model.about,
-        one_by_one: model.apart,
-        max_connections: counts.then_some(limits.max_connections),
+        one_by_one: model.apart.or(knows("threads").then_some(thread_each)),
+        max_connections: knows("max-connections").then_some(limits.max_connections),
         services: services
             .map(|service| (service.name().to_owned(), service.steps()))
             .collect(),

@@ -3,6 +3,7 @@
 //! This file does not know who performs what [`Connection::next`] asks for, nor how that one waits.
 
 use super::buffer::{BUFFER_SIZE, Buffer};
+use super::mailbox::Mail;
 use super::output::{Output, Piece};
 use super::steps::{ACCEPTED, CLOSED};
 use super::{Context, Mailbox, Moment, Session, Timeout, Wait, Worker};
@@ -361,9 +362,12 @@ impl Connection {
     fn take_mail(&mut self, worker: &mut Worker) {
         if let Some(mailbox) = self.session.mailbox()
             && matches!(self.wait(), Wait::Bytes(_) | Wait::Turn)
-            && !mailbox.empty_into(&mut self.output, &mut worker.pool)
         {
-            self.stage = Stage::Aborted;
+            match mailbox.empty_into(&mut self.output, &mut worker.pool) {
+                Mail::MayCome => {}
+                Mail::IsOver => self.stage = Stage::Finished,
+                Mail::IsTooMuch => self.stage = Stage::Aborted,
+            }
         }
     }
 

@@ -21,11 +21,23 @@ const OVERHEAD: usize = 64;
 #[derive(Debug, Default)]
 pub struct Mailbox(Mutex<Content>);
 
+/// What is to be expected of a mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mail {
+    /// More.
+    MayCome,
+    /// Nothing, and what there was has been taken.
+    IsOver,
+    /// Nothing: there was no room for it.
+    IsTooMuch,
+}
+
 #[derive(Debug, Default)]
 struct Content {
     messages: VecDeque<Arc<[u8]>>,
     size: usize,
     overflowed: bool,
+    ended: bool,
     waker: Option<Waker>,
 }
 
@@ -44,27 +56,38 @@ impl Mailbox {
             content.size += size;
         }
         // Who has been woken for the first message finds the others.
-        if content.messages.len() <= 1
-            && let Some(waker) = &content.waker
-        {
-            waker.wake_by_ref();
+        if content.messages.len() <= 1 {
+            content.wake();
         }
         !content.overflowed
+    }
+
+    /// True if all that was left has been taken.
+    pub fn is_empty(&self) -> bool {
+        self.content().messages.is_empty()
+    }
+
+    /// Says that there will be no more messages: once those that are there have been sent, the connection ends.
+    pub fn end(&self) {
+        let mut content = self.content();
+        content.ended = true;
+        content.wake();
     }
 
     /// Has this called when there is something in the mailbox, at once if there is already. A model promises to call
     /// [`Connection::woken`](super::Connection::woken) then.
     pub fn wake_by(&self, waker: Waker) {
         let mut content = self.content();
-        if content.overflowed || !content.messages.is_empty() {
-            waker.wake_by_ref();
-        }
+        let has_news = content.overflowed || content.ended || !content.messages.is_empty();
         content.waker = Some(waker);
+        if has_news {
+            content.wake();
+        }
     }
 
     /// Moves to the output what it has room for, whole messages only: what the session puts out itself must not end up
-    /// in the midst of one. False if the mailbox has overflowed.
-    pub(super) fn empty_into(&self, output: &mut Output, pool: &mut Pool) -> bool {
+    /// in the midst of one.
+    pub(super) fn empty_into(&self, output: &mut Output, pool: &mut Pool) -> Mail {
         let mut content = self.content();
         while let Some(message) = content.messages.front() {
             if message.len() > output.room() {
@@ -74,11 +97,23 @@ impl Mailbox {
             content.size -= message.len() + OVERHEAD;
             content.messages.pop_front();
         }
-        !content.overflowed
+        match (content.overflowed, content.ended) {
+            (true, _) => Mail::IsTooMuch,
+            (false, true) if content.messages.is_empty() => Mail::IsOver,
+            (false, _) => Mail::MayCome,
+        }
     }
 
     fn content(&self) -> MutexGuard<'_, Content> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Content {
+    fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
     }
 }
 
@@ -107,14 +142,17 @@ mod tests {
         assert!(mailbox.put(&large));
         assert!(mailbox.put(&b"1234567".as_slice().into()));
         assert_eq!(count.0.load(SeqCst), 1);
-        assert!(mailbox.empty_into(&mut output, &mut pool));
+        assert_eq!(mailbox.empty_into(&mut output, &mut pool), Mail::MayCome);
         assert_eq!(output.bytes().len(), BUFFER_SIZE - 1);
         let sent = output.bytes().len();
         output.consume(sent, &mut pool);
-        assert!(mailbox.empty_into(&mut output, &mut pool));
+        assert_eq!(mailbox.empty_into(&mut output, &mut pool), Mail::MayCome);
         assert_eq!(output.bytes(), b"1234567", "not cut in two");
         assert!(mailbox.put(&b"x".as_slice().into()));
         assert_eq!(count.0.load(SeqCst), 2, "it had been emptied");
+        mailbox.end();
+        assert_eq!(mailbox.empty_into(&mut output, &mut pool), Mail::IsOver);
+        assert_eq!(output.bytes(), b"1234567x", "what was there before the end");
     }
 
     #[test]
@@ -125,6 +163,7 @@ mod tests {
         assert_eq!(count, MAILBOX_SIZE / (1024 + OVERHEAD));
         assert_eq!(Arc::strong_count(&message), 1, "the messages are gone");
         assert!(!mailbox.put(&b"x".as_slice().into()), "never again");
-        assert!(!mailbox.empty_into(&mut Output::default(), &mut Pool::new()));
+        let mail = mailbox.empty_into(&mut Output::default(), &mut Pool::new());
+        assert_eq!(mail, Mail::IsTooMuch);
     }
 }

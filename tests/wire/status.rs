@@ -25,7 +25,12 @@ fn start(model: &str, options: &[&str]) -> (Evserve, tempfile::TempDir) {
 fn ask(address: SocketAddr, path: &str) -> Response {
     let mut client = Client::connect(address);
     client.send(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n"));
-    client.response()
+    let mut response = client.head();
+    response.body = match response.field("Content-Length") {
+        Some(length) => client.read(length.parse().expect("a number")),
+        None => client.rest(),
+    };
+    response
 }
 
 fn json(evserve: &Evserve) -> Value {
@@ -81,7 +86,8 @@ fn connections_are_seen_where_they_stand() {
         assert_eq!(count(&document, "keep-alive"), 1, "{model}: {document:#}");
         assert!(find("keep-alive")["left_ms"].as_u64().expect("a deadline") <= 30_000);
         let requests = document["counters"]["requests"].as_u64();
-        assert_eq!(requests, Some(1), "{model}: the look itself is not over");
+        // The look itself is there, or about to be: with threads, how its own stands may be seen a moment early.
+        assert!(matches!(requests, Some(1 | 2)), "{model}: {requests:?}");
         let steps = document["steps"].as_array().expect("a list");
         let taken = |from: &str, to: &str| {
             let step = steps
@@ -89,7 +95,8 @@ fn connections_are_seen_where_they_stand() {
                 .find(|row| row[0][0] == from && row[0][1] == to);
             step.map_or(0, |row| row[1].as_u64().expect("a number"))
         };
-        assert_eq!(taken("reading request", "writing head"), 1, "{model}");
+        let answered = taken("reading request", "writing head");
+        assert!(matches!(answered, 1 | 2), "{model}: {answered}");
         assert_eq!(taken("writing head", "keep-alive"), 1, "{model}");
         assert_eq!(taken("accepted", "echoing"), 1, "{model}");
         drop((silent, idle, talks));
@@ -106,13 +113,13 @@ fn those_who_watch_hear_how_it_goes_on() {
             for _ in 0..round {
                 assert_eq!(evserve.get("/a.txt").status, 200);
             }
-            let apart = evserve::model::find(model).expect("a model").apart;
+            let one_by_one = ["blocking", "forking", "pool"].contains(&model);
             let client = watcher.get_or_insert_with(|| {
                 let mut client = Client::connect(evserve.addresses[2]);
                 client.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
                 let head = client.head();
                 assert_eq!(head.field("Content-Type"), Some("text/event-stream"));
-                assert_eq!(head.field("Content-Length").is_some(), apart.is_some());
+                assert_eq!(head.field("Connection"), Some("close"), "{model}");
                 client
             });
             let end = Instant::now() + PATIENCE;
@@ -124,13 +131,13 @@ fn those_who_watch_hear_how_it_goes_on() {
                 let event: Value = serde_json::from_str(data).expect("JSON");
                 let number = event["counters"]["requests"].as_u64().expect("a number");
                 // What others have done is heard of sooner or later.
-                if number > requests.last().copied().unwrap_or(0) || apart.is_some() {
+                if number > requests.last().copied().unwrap_or(0) || one_by_one {
                     break number;
                 }
                 assert!(Instant::now() < end, "{model}");
             };
             requests.push(number);
-            if apart.is_some() {
+            if one_by_one {
                 watcher = None;
             }
         }
@@ -154,9 +161,68 @@ fn several_loops_are_one_server() {
         .collect();
     let document = json(&evserve);
     assert_eq!(count(&document, "keep-alive"), 40);
-    assert_eq!(document["counters"]["requests"], 40);
+    assert_eq!(document["counters"]["requests"], 41);
     assert_eq!(document["doers"]["number"], 3);
     drop(clients);
+}
+
+/// Who asks waits for the other loops as one waits for a peer, and not by asking again and again.
+#[test]
+fn asking_several_loops_takes_few_turns() {
+    let (evserve, _root) = start("epoll", &["--workers", "4"]);
+    let mut before = 0;
+    for _ in 0..20 {
+        let waits = json(&evserve)["counters"]["waits"]
+            .as_u64()
+            .expect("a number");
+        // The first answer is that of a server that has just begun.
+        assert!(
+            before == 0 || waits - before < 40,
+            "{} waits",
+            waits - before
+        );
+        before = waits;
+    }
+}
+
+/// One who watches and does not read costs little, and hears how things are once it reads again.
+#[test]
+fn whoever_does_not_read_misses_what_was() {
+    for model in ["epoll", "threaded"] {
+        let (evserve, _root) = start(model, &[]);
+        let mut client = Client::connect(evserve.addresses[2]);
+        client.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let head = client.head();
+        assert_eq!(head.status, 200, "{model}");
+        let _clients: Vec<_> = (0..390)
+            .map(|_| Client::connect(evserve.addresses[1]))
+            .collect();
+        // Somebody else reads meanwhile, until much more has been said than the kernel keeps.
+        let mut other = Client::connect(evserve.addresses[2]);
+        other.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let mut heard = 0;
+        let mut now = 0;
+        while heard < 50 {
+            if let Some(uptime) = uptime(&other.line()) {
+                (heard, now) = (heard + 1, uptime);
+            }
+        }
+        let mut unread = 0;
+        while uptime(&client.line()).is_none_or(|uptime| uptime <= now) {
+            unread += 1;
+        }
+        let unread = unread / LINES;
+        assert!((2..40).contains(&unread), "{model}: {unread} events of 50");
+    }
+}
+
+/// How many lines an event has.
+const LINES: usize = 3;
+
+/// How old the server was, if the line says so.
+fn uptime(line: &str) -> Option<u64> {
+    let event: Value = serde_json::from_str(line.strip_prefix("data: ")?).expect("JSON");
+    event["uptime_ms"].as_u64()
 }
 
 /// However many there are, an event fits in a mailbox; all are counted, some are shown.
@@ -215,12 +281,30 @@ fn the_page_and_what_it_needs_come_from_here_and_stay_here() {
             assert_eq!(same, Some("same-origin"), "{path}");
         }
         assert_eq!(ask(status, "/a.txt").status, 404, "{model}: no files here");
+        for (request, expected) in [
+            (
+                "GET /status.json HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+                403,
+            ),
+            (
+                "GET http://evil.example/status.json HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                403,
+            ),
+            (
+                "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n",
+                405,
+            ),
+            ("OPTIONS /events HTTP/1.1\r\nHost: localhost\r\n\r\n", 200),
+            ("HEAD / HTTP/1.0\r\n\r\n", 200),
+        ] {
+            let mut client = Client::connect(status);
+            client.send(request);
+            assert_eq!(client.head().status, expected, "{model}: {request}");
+        }
         let mut client = Client::connect(status);
-        client.send("GET /status.json HTTP/1.1\r\nHost: evil.example\r\n\r\n");
-        assert_eq!(client.response().status, 403, "{model}: a name of theirs");
-        let mut client = Client::connect(status);
-        client.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
-        assert_eq!(client.response().status, 405, "{model}");
+        client.send("HEAD /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        assert_eq!(client.head().status, 200, "{model}");
+        assert_eq!(client.rest(), b"", "{model}");
     });
 }
 
@@ -239,8 +323,8 @@ fn metrics_are_in_the_format_of_prometheus() {
         let openmetrics_parser::PrometheusValue::Counter(counter) = value else {
             panic!("{model}: {value:?}");
         };
-        // Under forking the process that has answered may not have ended yet.
-        assert!(counter.value.as_f64() <= 1.0, "{model}");
+        // Under forking the process that has answered may not have ended yet; elsewhere the look is among them.
+        assert!(counter.value.as_f64() <= 2.0, "{model}");
         assert!(metrics.families.len() > 25, "{model}: {text}");
     });
 }

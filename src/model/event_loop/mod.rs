@@ -408,7 +408,9 @@ impl<P: Poller> EventLoop<P> {
         }
         if self.drain_end.is_some_and(|end| end <= now) {
             self.drain_end = None;
-            log::warn!("{} connections were cut off", self.entries.len());
+            if !self.entries.is_empty() {
+                log::warn!("{} connections were cut off", self.entries.len());
+            }
             for (key, entry) in &mut self.entries {
                 entry.connection.abort();
                 enqueue(&mut self.queue, key, entry);

@@ -75,18 +75,6 @@ pub(super) enum Made {
 /// Takes the mailbox that a stream's content is to be left in.
 pub(super) type Begin = Box<dyn FnOnce(Arc<Mailbox>)>;
 
-/// An answer that is asked for until it is there.
-struct Asking<F>(F);
-
-impl<F: FnMut() -> Option<Response> + Send> Task for Asking<F> {
-    fn step(&mut self) -> Option<Result<Answer, Status>> {
-        (self.0)().map(|response| match response.0 {
-            Made::Answer(answer) => Ok(answer),
-            Made::Later(_) | Made::Stream(..) => Err(Status::INTERNAL_SERVER_ERROR),
-        })
-    }
-}
-
 /// An answer that takes longer to make than others should wait.
 pub(super) trait Task: Send {
     /// Does a slice of the work; the answer, once it is complete, or the status to refuse with.
@@ -97,6 +85,11 @@ impl Response {
     /// A status in words; nothing but the status if that is 304.
     pub fn status(status: Status) -> Response {
         Response(Made::Answer(Answer::plain(status))).with_status(status)
+    }
+
+    /// What can be done with anything here, for OPTIONS: GET, HEAD and OPTIONS.
+    pub fn options() -> Response {
+        Response(Made::Answer(Answer::options()))
     }
 
     /// 200 with bytes of this media type.
@@ -126,15 +119,9 @@ impl Response {
         Ok(Response(Made::Answer(answer)))
     }
 
-    /// The answer that `step` gives as soon as it gives one. It is called in turn with everything else that is to be
-    /// done, for as long as it takes, and must not wait itself.
-    pub fn later(step: impl FnMut() -> Option<Response> + Send + 'static) -> Response {
-        Response(Made::Later(Box::new(Asking(step))))
-    }
-
-    /// 200 with content of this media type that has no end: whatever is left in a mailbox, which `begin` is given, until
-    /// the client goes or the server stops. Whoever does not read as fast as it comes is dropped when the mailbox is
-    /// full.
+    /// 200 with content of this media type that is yet to come: whatever is left in a mailbox, which `begin` is given,
+    /// until that [ends](Mailbox::end), the client goes or the server stops. The connection ends with it. Whoever does not
+    /// read as fast as it comes is dropped when the mailbox is full.
     ///
     /// ```
     /// use evserve::service::http::Response;

@@ -40,8 +40,10 @@ impl Handler for Status {
             )
             .with_status(Code::FORBIDDEN);
         }
-        if !matches!(request.method, Method::Get | Method::Head) {
-            return Response::status(Code::METHOD_NOT_ALLOWED);
+        match request.method {
+            Method::Get | Method::Head => {}
+            Method::Options => return Response::options(),
+            Method::Known | Method::Unknown => return Response::status(Code::METHOD_NOT_ALLOWED),
         }
         kept_here(match request.target.path {
             b"/" => Response::html(page::page(self.board.about())),
@@ -80,7 +82,7 @@ impl Status {
             false => host,
         };
         let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
-        let name = name.to_ascii_lowercase();
+        let name = name.trim_end_matches('.').to_ascii_lowercase();
         !self.is_local || is_address || name == "localhost" || name.ends_with(".localhost")
     }
 
@@ -88,7 +90,7 @@ impl Status {
     fn events(&self) -> Response {
         const EVENTS: &str = "text/event-stream";
         if self.board.about().one_by_one.is_some() {
-            return self.when_asked(EVENTS, |board| board.event().to_vec());
+            return self.when_asked(EVENTS, Board::event);
         }
         let board = self.board.clone();
         Response::stream(EVENTS, move |mailbox| board.watch(&mailbox))
@@ -97,11 +99,7 @@ impl Status {
     /// The answer as things stand after it was asked for.
     fn when_asked(&self, media_type: &'static str, say: fn(&Board) -> Vec<u8>) -> Response {
         let board = self.board.clone();
-        let ticket = board.ask();
-        Response::later(move || {
-            let is_answered = board.is_answered(ticket);
-            is_answered.then(|| kept_here(Response::bytes(media_type, say(&board))))
-        })
+        Response::stream(media_type, move |mailbox| board.ask(mailbox, say))
     }
 }
 
@@ -139,6 +137,7 @@ mod tests {
             "[::1]",
             "localhost:9000",
             "LocalHost",
+            "localhost.",
             "a.localhost:1",
         ];
         let bad = [
