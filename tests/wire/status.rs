@@ -62,7 +62,22 @@ fn connections_are_seen_where_they_stand() {
         let mut talks = Client::connect(echo);
         talks.send("12345");
         assert_eq!(talks.read(5), b"12345");
-        let document = json(&evserve);
+        // A thread may have sent an answer and not gone on yet.
+        let mut document = json(&evserve);
+        let is_settled = |document: &Value| {
+            let cells = document["cells"].as_array().expect("a list");
+            let settled = |cell: &&Value| cell["state"] == "echoing" && cell["waits_for"] == "read";
+            cells.iter().any(|cell| settled(&cell)) && count(document, "keep-alive") == 1
+        };
+        let (mut looks, end) = (1, Instant::now() + PATIENCE);
+        while model != "forking" && !is_settled(&document) {
+            assert!(
+                !is_loop(model) && Instant::now() < end,
+                "{model}: {document:#}"
+            );
+            document = json(&evserve);
+            looks += 1;
+        }
         assert_eq!(document["model"], model);
         assert_eq!(document["draining"], false);
         let cells = document["cells"].as_array().expect("a list");
@@ -87,7 +102,10 @@ fn connections_are_seen_where_they_stand() {
         assert!(find("keep-alive")["left_ms"].as_u64().expect("a deadline") <= 30_000);
         let requests = document["counters"]["requests"].as_u64();
         // The look itself is there, or about to be: with threads, how its own stands may be seen a moment early.
-        assert!(matches!(requests, Some(1 | 2)), "{model}: {requests:?}");
+        assert!(
+            requests.is_some_and(|count| (1..=1 + looks).contains(&count)),
+            "{model}: {requests:?}"
+        );
         let steps = document["steps"].as_array().expect("a list");
         let taken = |from: &str, to: &str| {
             let step = steps
@@ -96,7 +114,7 @@ fn connections_are_seen_where_they_stand() {
             step.map_or(0, |row| row[1].as_u64().expect("a number"))
         };
         let answered = taken("reading request", "writing head");
-        assert!(matches!(answered, 1 | 2), "{model}: {answered}");
+        assert!((1..=1 + looks).contains(&answered), "{model}: {answered}");
         assert_eq!(taken("writing head", "keep-alive"), 1, "{model}");
         assert_eq!(taken("accepted", "echoing"), 1, "{model}");
         drop((silent, idle, talks));
