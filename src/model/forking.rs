@@ -193,7 +193,7 @@ impl Parent {
         }
         let time = match (self.end, self.leave_end) {
             (Some(_), _) => Some(REMINDER),
-            (None, Some(end)) => Some(end.saturating_duration_since(Instant::now())),
+            (None, Some(end)) => Some(end.saturating_duration_since(Instant::now()).min(PAUSE)),
             (None, None) if may_accept => None,
             (None, None) => Some(PAUSE),
         };

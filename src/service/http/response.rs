@@ -146,7 +146,11 @@ impl Response {
     pub fn with_status(self, status: Status) -> Response {
         Response(match self.0 {
             Made::Answer(answer) => Made::Answer(answer.with_status(status)),
-            later @ (Made::Later(_) | Made::Stream(..)) => later,
+            Made::Stream(answer, _) if status == Status::NOT_MODIFIED => {
+                Made::Answer(answer.with_status(status))
+            }
+            Made::Stream(answer, begin) => Made::Stream(answer.with_status(status), begin),
+            later @ Made::Later(_) => later,
         })
     }
 

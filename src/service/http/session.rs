@@ -338,9 +338,9 @@ impl HttpSession {
                 {
                     return false;
                 }
-                let is_get = request.method == Method::Get;
+                let has_content = request.method != Method::Head;
                 self.put(answer, Some(request), true, request_line(head), cx);
-                if is_get {
+                if has_content {
                     let mailbox = Arc::<Mailbox>::default();
                     begin(mailbox.clone());
                     self.work = Some(Box::new(Work::Stream(mailbox)));

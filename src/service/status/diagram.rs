@@ -105,28 +105,21 @@ fn draw(arrow: &Arrow, left: i32, marker: &str) -> Markup {
         let (x, y) = (left + BOX.0 / 2, top(arrow.from) + BOX.1);
         (format!("M{x} {y}V{}", top(arrow.to)), x + 4, y + 16)
     } else {
-        // Out of the lower half of a box and into the upper half of another.
+        // Out of the lower half of a box and into the upper half of another, with a round corner at each turn.
         let (from, to) = (top(arrow.from) + 20, top(arrow.to) + 8);
-        let edge = if is_down { left + BOX.0 } else { left };
-        let out = if is_down { lane * LANE } else { -lane * LANE };
-        let bend = |begin: i32, end: i32, x: i32| format!("Q{x} {begin} {x} {end}");
-        let step = 10 * (to - from).signum();
+        let (edge, outwards) = if is_down {
+            (left + BOX.0, 1)
+        } else {
+            (left, -1)
+        };
+        let side = edge + outwards * lane * LANE;
+        let (corner, down) = (side - outwards * 10, 10 * (to - from).signum());
         let path = format!(
-            "M{edge} {from}H{}{}V{}{}H{edge}",
-            edge + out - 10 * out.signum(),
-            bend(from, from + step, edge + out),
-            to - step,
-            format_args!(
-                "Q{} {to} {} {to}",
-                edge + out,
-                edge + out - 10 * out.signum()
-            ),
+            "M{edge} {from}H{corner}Q{side} {from} {side} {}V{}Q{side} {to} {corner} {to}H{edge}",
+            from + down,
+            to - down
         );
-        (
-            path,
-            edge + out + if is_down { -4 } else { 4 },
-            i32::midpoint(from, to),
-        )
+        (path, side - outwards * 4, i32::midpoint(from, to))
     };
     let anchor = if lane > 0 && is_down { "end" } else { "start" };
     html! {
