@@ -86,6 +86,15 @@ struct Slot<T> {
     wanted: bool,
 }
 
+/// What memory alone says of a name.
+enum Recall<T> {
+    /// This, which holds.
+    Holds(Arc<Kept<T>>),
+    /// This, if the file system says the same again; and whether it can be watched.
+    AskAgain(Arc<Kept<T>>, bool),
+    Nothing,
+}
+
 impl<T> Cache<T> {
     /// An empty cache.
     pub fn new(limits: CacheLimits) -> Cache<T> {
@@ -112,28 +121,11 @@ impl<T> Cache<T> {
 
     /// What is remembered under `name`, if it holds at `now`.
     pub fn get(&self, root: &Root, name: &[u8], now: Instant) -> Option<Arc<Kept<T>>> {
-        let mut shelf = self.shelf();
-        if !shelf.notified && shelf.taken != Some(now) {
-            shelf.taken = Some(now);
-            if let Some(Some(watch)) = self.watch.get() {
-                shelf.take_events(watch);
-            }
-        }
-        let (events, writes) = (shelf.watched.events, shelf.watched.writes);
-        let slot = shelf.slots.get_mut(name)?;
-        slot.wanted = true;
-        let believed = slot.watched == Some(events) && now < slot.checked + BELIEF;
-        if slot.checked == now || believed {
-            return Some(slot.kept.clone());
-        }
-        if slot.writes != writes {
-            // It may be this one that was written to, and a mapping leaves no other trace.
-            shelf.forget(name);
-            return None;
-        }
-        let kept = slot.kept.clone();
-        let can_be_watched = slot.can_be_watched;
-        drop(shelf);
+        let (kept, can_be_watched) = match self.recall(name, now) {
+            Recall::Holds(kept) => return Some(kept),
+            Recall::Nothing => return None,
+            Recall::AskAgain(kept, can_be_watched) => (kept, can_be_watched),
+        };
         let watched = match can_be_watched {
             true => self.guard(root, &kept),
             false => None,
@@ -143,16 +135,47 @@ impl<T> Cache<T> {
         // Meanwhile another thread may have put something else there.
         let slot = shelf.slots.get_mut(name);
         let slot = slot.filter(|slot| Arc::ptr_eq(&slot.kept, &kept));
-        match slot {
+        let forgotten = match slot {
             Some(slot) if watched.is_some() || (holds && kept.cost.files == 0) => {
                 slot.checked = now;
                 slot.watched = watched;
                 slot.can_be_watched = watched.is_some();
+                None
             }
             Some(_) => shelf.forget(name),
-            None => {}
-        }
+            None => None,
+        };
+        drop(shelf);
+        drop(forgotten);
         holds.then_some(kept)
+    }
+
+    /// What memory alone says of `name`. The file system is not asked, so this waits for nothing.
+    fn recall(&self, name: &[u8], now: Instant) -> Recall<T> {
+        // Freed after the lock is: closing a file can wait.
+        let (_events, _forgotten);
+        let mut shelf = self.shelf();
+        if !shelf.notified && shelf.taken != Some(now) {
+            shelf.taken = Some(now);
+            if let Some(Some(watch)) = self.watch.get() {
+                _events = shelf.take_events(watch);
+            }
+        }
+        let (events, writes) = (shelf.watched.events, shelf.watched.writes);
+        let Some(slot) = shelf.slots.get_mut(name) else {
+            return Recall::Nothing;
+        };
+        slot.wanted = true;
+        let believed = slot.watched == Some(events) && now < slot.checked + BELIEF;
+        if slot.checked == now || believed {
+            return Recall::Holds(slot.kept.clone());
+        }
+        if slot.writes != writes {
+            // It may be this one that was written to, and a mapping leaves no other trace.
+            _forgotten = shelf.forget(name);
+            return Recall::Nothing;
+        }
+        Recall::AskAgain(slot.kept.clone(), slot.can_be_watched)
     }
 
     /// Remembers what was found under `name` at `now`, if there is room for it. Open files are remembered only if they
@@ -162,23 +185,24 @@ impl<T> Cache<T> {
         kept.cost.bytes += OVERHEAD + own + name.len() + kept.trace.size();
         let cost = kept.cost;
         let kept = Arc::new(kept);
-        let mut shelf = self.shelf();
-        shelf.forget(name);
         if cost.bytes > self.limits.bytes || cost.files > self.limits.files {
+            let forgotten = self.shelf().forget(name);
+            drop(forgotten);
             return kept;
         }
         let mut watched = None;
         if cost.files > 0 {
-            let notified = shelf.notified;
-            drop(shelf);
+            let notified = self.shelf().notified;
             watched = self.guard(root, &kept);
             if watched.is_none() || !notified {
+                let forgotten = self.shelf().forget(name);
+                drop(forgotten);
                 return kept;
             }
-            shelf = self.shelf();
-            shelf.forget(name);
         }
-        shelf.make_room(cost, self.limits);
+        let mut shelf = self.shelf();
+        let replaced = shelf.forget(name);
+        let evicted = shelf.make_room(cost, self.limits);
         shelf.used.bytes += cost.bytes;
         shelf.used.files += cost.files;
         let slot = Slot {
@@ -190,6 +214,8 @@ impl<T> Cache<T> {
             wanted: false,
         };
         shelf.slots.insert(name.into(), slot);
+        drop(shelf);
+        drop((replaced, evicted));
         kept
     }
 
@@ -219,22 +245,22 @@ impl<T> Cache<T> {
     /// Takes the events that have come. Without waiting.
     pub fn notified(&self) {
         if let Some(Some(watch)) = self.watch.get() {
-            self.shelf().take_events(watch);
+            let forgotten = self.shelf().take_events(watch);
+            drop(forgotten);
         }
     }
 
     /// Watches whatever `kept` depends on, and asks once more. Says how many events there had been before; `None` if it
-    /// cannot be watched, or is not so any more.
+    /// cannot be watched, or is not so any more. Called without the lock, for both can wait for the file system.
     fn guard(&self, root: &Root, kept: &Kept<T>) -> Option<u64> {
         if kept.fleeting {
             return None;
         }
         let watch = self.watch(root)?;
-        let mut shelf = self.shelf();
-        let armed = watch.arm(root, &kept.trace, &mut shelf.watched);
-        let events = shelf.watched.events;
-        drop(shelf);
-        (armed && root.confirms(&kept.trace, true)).then_some(events)
+        let events = watch.arm(root, &kept.trace, |change| {
+            change(&mut self.shelf().watched);
+        })?;
+        root.confirms(&kept.trace, true).then_some(events)
     }
 
     fn watch(&self, root: &Root) -> Option<&Watch> {
@@ -246,28 +272,35 @@ impl<T> Cache<T> {
     }
 }
 
+/// What these forget is returned, so that it is dropped without the lock: closing a file can wait.
 impl<T> Shelf<T> {
-    fn take_events(&mut self, watch: &Watch) {
+    #[must_use]
+    fn take_events(&mut self, watch: &Watch) -> Vec<Slot<T>> {
         let before = self.watched.events;
         watch.take_events(&mut self.watched);
-        if self.watched.events > before && self.used.files > 0 {
-            let is_open = |slot: &Slot<T>| slot.kept.cost.files > 0;
-            let open = self.slots.extract_if(.., |_, slot| is_open(slot));
-            let costs: Vec<_> = open.map(|(_, slot)| slot.kept.cost).collect();
-            for cost in costs {
-                self.release(cost);
-            }
+        if self.watched.events == before || self.used.files == 0 {
+            return Vec::new();
         }
-    }
-
-    fn forget(&mut self, name: &[u8]) {
-        if let Some(slot) = self.slots.swap_remove(name) {
+        let is_open = |slot: &Slot<T>| slot.kept.cost.files > 0;
+        let open = self.slots.extract_if(.., |_, slot| is_open(slot));
+        let open: Vec<_> = open.map(|(_, slot)| slot).collect();
+        for slot in &open {
             self.release(slot.kept.cost);
         }
+        open
+    }
+
+    #[must_use]
+    fn forget(&mut self, name: &[u8]) -> Option<Slot<T>> {
+        let slot = self.slots.swap_remove(name)?;
+        self.release(slot.kept.cost);
+        Some(slot)
     }
 
     /// Forgets what has not been asked for of late, until there is room for `cost`.
-    fn make_room(&mut self, cost: CacheLimits, limits: CacheLimits) {
+    #[must_use]
+    fn make_room(&mut self, cost: CacheLimits, limits: CacheLimits) -> Vec<Slot<T>> {
+        let mut forgotten = Vec::new();
         while self.used.bytes + cost.bytes > limits.bytes
             || self.used.files + cost.files > limits.files
         {
@@ -275,14 +308,16 @@ impl<T> Shelf<T> {
                 self.hand = 0;
             }
             let Some((_, slot)) = self.slots.get_index_mut(self.hand) else {
-                return;
+                break;
             };
             if std::mem::take(&mut slot.wanted) {
                 self.hand += 1;
             } else if let Some((_, slot)) = self.slots.swap_remove_index(self.hand) {
                 self.release(slot.kept.cost);
+                forgotten.push(slot);
             }
         }
+        forgotten
     }
 
     fn release(&mut self, cost: CacheLimits) {

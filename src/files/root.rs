@@ -3,9 +3,9 @@
 use super::path::{PathError, RelativePath};
 use super::trace::{Identity, Saw, Trace};
 use crate::transcript;
-use rustix::fs::{self, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::fs::{self, FileType, FsWord, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::{Errno, IoSliceMut, ReadWriteFlags, pread, preadv2};
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -21,11 +21,16 @@ const GRAIN: Duration = Duration::from_secs(1);
 /// The kernel itself sees to it that no `..` and no symbolic link leads out, even while others rename directories.
 const WITHIN: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
 
+/// No symbolic link, and no mount but the root's own.
+const PLAIN: ResolveFlags = ResolveFlags::NO_SYMLINKS.union(ResolveFlags::NO_XDEV);
+
 /// The directory that is served.
 #[derive(Debug)]
 pub struct Root {
     directory: OwnedFd,
     path: PathBuf,
+    /// The kind of file system it is on (statfs(2)). Asked once: some answer that question over a network.
+    file_system: FsWord,
     /// What is looked for when a directory is asked for, in this order.
     indexes: Vec<String>,
 }
@@ -78,6 +83,7 @@ impl Root {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = fs::open(path, flags, Mode::empty())?;
         let root = Root {
+            file_system: fs::fstatfs(&directory)?.f_type,
             directory,
             path: path.canonicalize()?,
             indexes,
@@ -135,15 +141,25 @@ impl Root {
     /// True if everything is as `trace` has it. With `plainly` it must also be so that inotify(7) tells of every change:
     /// without symbolic links, and on the root's own mount.
     pub(super) fn confirms(&self, trace: &Trace, plainly: bool) -> bool {
-        let plain = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
         trace.holds(|path| match plainly {
             false => Saw::of(&self.stat(path, WITHIN)),
             // A link or a mount is in the way, and behind it anything can come and go untold.
-            true => match self.stat(path, WITHIN | plain) {
+            true => match self.stat(path, WITHIN | PLAIN) {
                 Err(Errno::LOOP | Errno::XDEV) => Saw::Unknown,
                 stat => Saw::of(&stat),
             },
         })
+    }
+
+    /// The kind of file system that the root is on.
+    pub(super) fn file_system(&self) -> FsWord {
+        self.file_system
+    }
+
+    /// What is at `path` below the root, on the root's own mount and with no link in the way.
+    pub(super) fn plain_place(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
+        let path = CString::new(path).map_err(|_| Errno::INVAL)?;
+        self.open_beneath(&path, OFlags::PATH, WITHIN | PLAIN)
     }
 
     /// The root itself, which cannot be read through this.

@@ -7,11 +7,11 @@
 use super::root::Root;
 use super::trace::{Saw, Trace};
 use crate::transcript;
+use rustix::fs::FsWord;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
-use rustix::fs::{FsWord, fstatfs};
 use rustix::io::Errno;
 use std::collections::{BTreeSet, HashSet};
-use std::ffi::{CString, OsStr};
+use std::ffi::OsStr;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -42,6 +42,8 @@ pub(super) struct Watch {
 #[derive(Debug, Default)]
 pub(super) struct Watched {
     watches: HashSet<i32>,
+    /// How many are being set at the moment.
+    reserved: usize,
     /// Rises with whatever happens.
     pub events: u64,
     /// Rises when a file was written to, or closed by somebody who could have.
@@ -51,15 +53,14 @@ pub(super) struct Watched {
 impl Watched {
     /// How many watches there are.
     pub fn len(&self) -> usize {
-        self.watches.len()
+        self.watches.len() + self.reserved
     }
 }
 
 impl Watch {
     /// A watch for what lies below `root`; `None` if there can be none, or if it would not be told of everything.
     pub fn new(root: &Root) -> Option<Watch> {
-        let kind = fstatfs(root.directory()).ok()?.f_type;
-        if !LOCAL.contains(&kind) {
+        if !LOCAL.contains(&root.file_system()) {
             return None;
         }
         let flags = CreateFlags::NONBLOCK | CreateFlags::CLOEXEC;
@@ -69,8 +70,15 @@ impl Watch {
     }
 
     /// Watches everything that `trace` is about, from the top down: what a name leads to is watched only after the
-    /// directory that holds the name is. False if that cannot be had.
-    pub fn arm(&self, root: &Root, trace: &Trace, watched: &mut Watched) -> bool {
+    /// directory that holds the name is. Says how many events there had been before the first watch was set; `None` if
+    /// not all could be set. `change` lends what is being watched, under a lock that is not held while the file system is
+    /// asked.
+    pub fn arm(
+        &self,
+        root: &Root,
+        trace: &Trace,
+        change: impl Fn(&mut dyn FnMut(&mut Watched)),
+    ) -> Option<u64> {
         let mut directories = BTreeSet::from([&b"."[..]]);
         let mut files = Vec::new();
         for fact in trace.facts() {
@@ -85,16 +93,33 @@ impl Watch {
                 Saw::File(_) => files.push(path),
             }
         }
-        if watched.len() + directories.len() + files.len() > MAX_WATCHES {
-            self.forget_all(watched);
-        }
+        let count = directories.len() + files.len();
+        let mut events = 0;
+        change(&mut |watched| {
+            if watched.len() + count > MAX_WATCHES {
+                self.forget_all(watched);
+            }
+            watched.reserved += count;
+            // What happens from now on makes this another number, whichever thread takes the event.
+            events = watched.events;
+        });
         // In this order a directory comes before all below it. `.`, the root, must come before all others.
         let below = directories.iter().filter(|path| ***path != *b".");
-        let mut all = [&b"."[..]].into_iter().chain(below.copied());
-        all.all(|path| self.add(root, path, in_directory(), watched))
-            && files
-                .iter()
-                .all(|path| self.add(root, path, of_file(), watched))
+        let directories = [&b"."[..]].into_iter().chain(below.copied());
+        let directories = directories.map(|path| (path, in_directory()));
+        let files = files.into_iter().map(|path| (path, of_file()));
+        let mut set = Vec::with_capacity(count);
+        let mut all = directories.chain(files);
+        let armed = all.all(|(path, flags)| {
+            let watch = self.add(root, path, flags);
+            set.extend(watch);
+            watch.is_some()
+        });
+        change(&mut |watched| {
+            watched.reserved -= count;
+            watched.watches.extend(&set);
+        });
+        armed.then_some(events)
     }
 
     /// Takes the events that have come. Without waiting.
@@ -118,29 +143,23 @@ impl Watch {
         }
     }
 
-    fn add(&self, root: &Root, path: &[u8], flags: WatchFlags, watched: &mut Watched) -> bool {
-        let root = root.directory().as_raw_fd();
-        let mut place = format!("/proc/self/fd/{root}/").into_bytes();
-        place.extend_from_slice(path);
-        let Ok(place) = CString::new(place) else {
-            return false;
-        };
-        let flags = flags | WatchFlags::DONT_FOLLOW | WatchFlags::ONESHOT;
+    /// The watch of what is at `path`; `None` if there can be none. What lies on another mount, or behind a link, is not
+    /// even looked at: inotify would not tell of all that happens there, and the look could wait.
+    fn add(&self, root: &Root, path: &[u8], flags: WatchFlags) -> Option<i32> {
+        let place = root.plain_place(path).ok()?;
+        let name = format!("/proc/self/fd/{}", place.as_raw_fd());
+        let flags = flags | WatchFlags::ONESHOT;
         let call = transcript::call();
-        let result = inotify::add_watch(&self.inotify, &place, flags);
-        let called = || format!("inotify_add_watch({}, {place:?})", self.inotify.as_raw_fd());
+        let result = inotify::add_watch(&self.inotify, &*name, flags);
+        let called = || format!("inotify_add_watch({}, {name:?})", self.inotify.as_raw_fd());
         call.returned(&result, called, i32::to_string);
-        match result {
-            Ok(watch) => {
-                watched.watches.insert(watch);
-                true
-            }
-            Err(errno) => {
+        transcript::closes(&place);
+        result
+            .inspect_err(|errno| {
                 let path = OsStr::from_bytes(path);
                 log::debug!("{path:?} cannot be watched, so it is looked at each time: {errno}");
-                false
-            }
-        }
+            })
+            .ok()
     }
 
     fn forget_all(&self, watched: &mut Watched) {
