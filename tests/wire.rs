@@ -36,6 +36,8 @@ mod per_ip;
 mod process;
 #[path = "wire/proxied.rs"]
 mod proxied;
+#[path = "wire/refused_calls.rs"]
+mod refused_calls;
 #[path = "wire/representation.rs"]
 mod representation;
 #[path = "wire/slow.rs"]

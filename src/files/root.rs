@@ -78,7 +78,7 @@ impl Root {
     /// Opens a directory to serve. `indexes` are the names that stand for a directory of theirs, the first first.
     ///
     /// # Errors
-    /// Those of open(2), ENOTDIR among them; ENOSYS if the kernel has no openat2(2), which came with Linux 5.6.
+    /// Those of open(2), ENOTDIR among them; [`io::ErrorKind::Unsupported`] with a sentence if there is no openat2(2).
     pub fn open(path: &Path, indexes: Vec<String>) -> io::Result<Root> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = fs::open(path, flags, Mode::empty())?;
@@ -88,7 +88,8 @@ impl Root {
             path: path.canonicalize()?,
             indexes,
         };
-        root.open_beneath(c".", OFlags::DIRECTORY, WITHIN)?;
+        root.open_beneath(c".", OFlags::DIRECTORY, WITHIN)
+            .map_err(|errno| without_openat2(errno, path))?;
         Ok(root)
     }
 
@@ -297,6 +298,28 @@ impl OpenFile {
         call.returned(&result, called, usize::to_string);
         result
     }
+}
+
+/// What it means that a root cannot be opened by openat2(2). EPERM is not what permissions say: those that do not know
+/// the call are the filters of old container runtimes.
+fn without_openat2(errno: Errno, path: &Path) -> io::Error {
+    let can_be_opened = || {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        fs::open(path, flags, Mode::empty()).is_ok()
+    };
+    let sentence = match errno {
+        Errno::NOSYS => {
+            "there is no openat2(2), which keeps requests inside the root: Linux 5.6 or later is \
+             needed, and no filter (seccomp) that hides the call"
+        }
+        Errno::PERM if can_be_opened() => {
+            "a filter (seccomp) forbids openat2(2), which keeps requests inside the root; allow the \
+             call, or update the container runtime: filters from before Docker 20.10 and \
+             libseccomp 2.5 do not know it"
+        }
+        _ => return errno.into(),
+    };
+    io::Error::new(io::ErrorKind::Unsupported, sentence)
 }
 
 /// The length in bytes of an open regular file.

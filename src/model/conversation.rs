@@ -297,7 +297,7 @@ impl<'a> Desk<'a> {
             line.send = step;
         }
         self.worker.counters.sends += 1;
-        let result = send(line.socket, &connection.front(), SHARE);
+        let result = send(line.socket, &connection.front(), SHARE, &mut self.scratch);
         self.look_up();
         match result {
             Ok(0) => connection.abort(),

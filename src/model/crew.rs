@@ -9,7 +9,8 @@ use super::clock::Clock;
 use super::conversation::{Desk, Presence, Shown};
 use super::pool::small_thread;
 use super::responder::{Responder, SHARE};
-use super::{Answering, Listening, Signals, say_that_we_leave};
+use super::{Answering, Listening, REFUSED_SAID, Signals};
+use super::{say_that_accept_is_refused, say_that_we_leave};
 use crate::config::Timeouts;
 use crate::net::{self, AcceptError, Listener};
 use crate::observe::{Board, LogFile};
@@ -58,6 +59,7 @@ struct Members {
     counters: Counters,
     steps: Steps,
     exhausted_said: Option<Instant>,
+    refused_said: Option<Instant>,
 }
 
 /// A conversation under way.
@@ -134,12 +136,11 @@ impl Crew {
                     drop(seat);
                     self.wait_for_descriptors(&error);
                 }
-                Err(AcceptError::Broken(error)) => {
-                    if !self.stopping.load(SeqCst) {
-                        let address = listening.listener.bound();
-                        log::error!("cannot accept on {address}: {error}");
-                    }
-                    return None;
+                // A listener that was shut down, which is how these calls are ended.
+                Err(AcceptError::Refused(_)) if self.stopping.load(SeqCst) => return None,
+                Err(AcceptError::Refused(error)) => {
+                    drop(seat);
+                    self.wait_after_refusal(listening, &error);
                 }
             }
         }
@@ -337,6 +338,22 @@ impl Crew {
             );
         }
         drop(self.left.wait_timeout(members, EXHAUSTED_PAUSE));
+    }
+
+    /// Does without accepting for a while, for it would be refused again.
+    fn wait_after_refusal(&self, listening: &Listening, error: &io::Error) {
+        let now = Instant::now();
+        let mut members = self.members();
+        let said = members.refused_said;
+        if said.is_none_or(|said| said + REFUSED_SAID <= now) {
+            members.refused_said = Some(now);
+            drop(members);
+            say_that_accept_is_refused(listening, error);
+            members = self.members();
+        }
+        let goes_on = |_: &mut Members| !self.stopping.load(SeqCst);
+        let left = &self.left;
+        drop(left.wait_timeout_while(members, EXHAUSTED_PAUSE, goes_on));
     }
 
     /// Waits for a connection or a datagram at a socket that must not be shut down. False once the server is stopping.

@@ -8,8 +8,8 @@
 use super::clock::Clock;
 use super::conversation::{Desk, Presence};
 use super::responder::{Responder, SHARE};
-use super::{Answering, Limits, Listening, Serving, Share, Signals};
-use super::{contain, reopen, say_that_we_leave};
+use super::{Answering, Limits, Listening, REFUSED_SAID, Serving, Share, Signals};
+use super::{contain, reopen, say_that_accept_is_refused, say_that_we_leave};
 use crate::config::Timeouts;
 use crate::net::AcceptError;
 use crate::observe::{Cell, Doers, LogFile, Poster, Readiness, View};
@@ -87,6 +87,8 @@ struct Parent {
     accept_again: Option<Instant>,
     /// When it was last said that connections wait.
     said: Option<Instant>,
+    /// When it was last logged that accepting is refused.
+    refused_said: Option<Instant>,
     /// A signal has come: answers of new processes say that they are the last, and then the server stops.
     leave_end: Option<Instant>,
     /// The server is stopping, and what is left then is cut off.
@@ -134,6 +136,7 @@ impl Parent {
             poster: share.board.map(|board| board.poster(None)),
             accept_again: None,
             said: None,
+            refused_said: None,
             leave_end: None,
             end: None,
             is_cut_off: false,
@@ -231,8 +234,17 @@ impl Parent {
                 }
             }
             Err(AcceptError::Gone | AcceptError::WouldBlock) => {}
-            Err(AcceptError::Exhausted(error) | AcceptError::Broken(error)) => {
-                self.pause(&format!("cannot accept: {error}"));
+            Err(AcceptError::Exhausted(error)) => self.pause(&format!("cannot accept: {error}")),
+            Err(AcceptError::Refused(error)) => {
+                let now = Instant::now();
+                self.accept_again = Some(now + PAUSE);
+                if self
+                    .refused_said
+                    .is_none_or(|said| now >= said + REFUSED_SAID)
+                {
+                    self.refused_said = Some(now);
+                    say_that_accept_is_refused(listening, &error);
+                }
             }
         }
     }

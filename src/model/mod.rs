@@ -188,6 +188,14 @@ fn give_up(connection: &mut Connection) {
     connection.abort();
 }
 
+/// How often it is logged that accepting is refused, while that lasts: it is tried once a second.
+const REFUSED_SAID: Duration = Duration::from_secs(60);
+
+fn say_that_accept_is_refused(listening: &Listening, error: &std::io::Error) {
+    let place = listening.listener.bound();
+    log::error!("cannot accept connections at {place}: {error}; trying again every second");
+}
+
 /// Says that the server goes on for a while and then stops.
 fn say_that_we_leave(delay: Duration) {
     let delay = delay.as_secs_f32();
@@ -204,8 +212,13 @@ fn reopen(log: &mut LogFile) {
 }
 
 /// Sends as much of `piece` as the kernel takes, at most `share` bytes of a file, and says how much that was. 0 means
-/// that a file has become shorter than was promised.
-fn send(socket: impl AsFd, piece: &Piece<'_>, share: usize) -> Result<usize, Errno> {
+/// that a file has become shorter than was promised. `scratch` holds what sendfile(2) cannot send.
+fn send(
+    socket: impl AsFd,
+    piece: &Piece<'_>,
+    share: usize,
+    scratch: &mut [u8],
+) -> Result<usize, Errno> {
     match piece {
         Piece::Bytes { bytes, then, more } => net::send(socket, bytes, then, *more),
         Piece::File {
@@ -214,7 +227,7 @@ fn send(socket: impl AsFd, piece: &Piece<'_>, share: usize) -> Result<usize, Err
             count,
         } => {
             let count = usize::try_from(*count).unwrap_or(usize::MAX).min(share);
-            net::send_file(socket, file, *offset, count)
+            net::send_file(socket, file, *offset, count, scratch)
         }
     }
 }

@@ -84,8 +84,9 @@ pub enum AcceptError {
     Gone,
     /// No descriptor or memory is free. The connection still waits.
     Exhausted(io::Error),
-    /// The listener is broken.
-    Broken(io::Error),
+    /// This process is not allowed to accept, or the listener is broken: the next call would say the same. Connections
+    /// may still wait.
+    Refused(io::Error),
 }
 
 impl Listener {
@@ -312,12 +313,23 @@ fn classify(errno: Errno) -> AcceptError {
         Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM => {
             AcceptError::Exhausted(errno.into())
         }
-        // A listener that cannot accept at all; everything else is the waiting connection's own trouble, which accept(2)
-        // on Linux hands on as the call's.
-        Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP | Errno::FAULT => {
-            AcceptError::Broken(errno.into())
-        }
-        _ => AcceptError::Gone,
+        // The waiting connection's own trouble, which accept(2) on Linux returns as the call's.
+        Errno::CONNABORTED
+        | Errno::CONNRESET
+        | Errno::PROTO
+        | Errno::NOPROTOOPT
+        | Errno::NETDOWN
+        | Errno::NETUNREACH
+        | Errno::HOSTDOWN
+        | Errno::HOSTUNREACH
+        | Errno::NONET
+        | Errno::TIMEDOUT => AcceptError::Gone,
+        // A filter (seccomp) that does not know accept4(2), or does not allow it.
+        Errno::PERM | Errno::ACCESS | Errno::NOSYS => AcceptError::Refused(io::Error::other(
+            format!("{errno}: a filter, as of a container or a unit, may forbid accept4(2)"),
+        )),
+        // Whatever else is said, asking again at once would only keep a processor busy.
+        _ => AcceptError::Refused(errno.into()),
     }
 }
 
@@ -339,6 +351,27 @@ mod tests {
                 false => Ok(one),
             };
             assert_eq!(first_that_works(&candidates, bind).ok(), expected);
+        }
+    }
+
+    /// Only what concerns one connection is tried again at once.
+    #[test]
+    fn what_cannot_be_accepted() {
+        for (errno, expected) in [
+            (Errno::AGAIN, "WouldBlock"),
+            (Errno::CONNABORTED, "Gone"),
+            (Errno::PROTO, "Gone"),
+            (Errno::MFILE, "Exhausted"),
+            (Errno::NOMEM, "Exhausted"),
+            (Errno::PERM, "Refused"),
+            (Errno::ACCESS, "Refused"),
+            (Errno::NOSYS, "Refused"),
+            (Errno::INVAL, "Refused"),
+            (Errno::BADF, "Refused"),
+            (Errno::IO, "Refused"),
+        ] {
+            let error = format!("{:?}", classify(errno));
+            assert!(error.starts_with(expected), "{errno}: {error}");
         }
     }
 }

@@ -1,11 +1,12 @@
 //! The system calls that move bytes on a connection.
 
 use crate::transcript::{self, first_line};
-use rustix::io::{Errno, IoSlice};
+use rustix::io::{Errno, IoSlice, pread};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 use rustix::net::{recv, sendmsg, shutdown};
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Sends as much as the kernel takes of `bytes` and then of `then`, with one call, and says how much that was. With
@@ -33,22 +34,71 @@ pub fn send(socket: impl AsFd, bytes: &[u8], then: &[u8], more: bool) -> Result<
     result
 }
 
-/// Sends as much as the kernel takes of `count` bytes of a file from `offset` on, and says how much that was. 0 means
+/// Sends as much as the kernel takes of `count` bytes of a file from `offset` on, and returns how much that was. 0 means
 /// that the file ends before that.
 ///
+/// Where sendfile(2) cannot do it, the bytes go through `scratch` instead, at most as many as it holds.
+///
 /// # Errors
-/// Those of sendfile(2). The call knows no flag against SIGPIPE: the process must ignore it, as Rust programs do.
+/// Those of sendfile(2), pread(2) and send(2). sendfile(2) has no flag against SIGPIPE: the process must ignore it, as
+/// Rust programs do.
 pub fn send_file(
     socket: impl AsFd,
     file: impl AsFd,
+    offset: u64,
+    count: usize,
+    scratch: &mut [u8],
+) -> Result<usize, Errno> {
+    if HAS_SENDFILE.load(Relaxed) {
+        match send_from_file(&socket, &file, offset, count) {
+            Err(Errno::NOSYS) => HAS_SENDFILE.store(false, Relaxed),
+            Err(errno) if is_refused(errno) => {}
+            result => return result,
+        }
+    }
+    let room = count.min(scratch.len());
+    let bytes = match read_at(&file, &mut scratch[..room], offset)? {
+        0 => return Ok(0),
+        count => &scratch[..count],
+    };
+    // What the socket does not take is read again: it stays in memory, and nothing is kept between calls.
+    send(socket, bytes, &[], false)
+}
+
+/// False once the kernel, or a filter in front of it, has said that there is no sendfile(2).
+static HAS_SENDFILE: AtomicBool = AtomicBool::new(true);
+
+/// True for what sendfile(2) says where read(2) and write(2) may still do: the file system has no such operation, or a
+/// filter forbids the call. None of these can be said of the socket's state.
+fn is_refused(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM | Errno::ACCESS | Errno::SPIPE
+    )
+}
+
+fn send_from_file(
+    socket: &impl AsFd,
+    file: &impl AsFd,
     mut offset: u64,
     count: usize,
 ) -> Result<usize, Errno> {
     let (call, from) = (transcript::call(), offset);
-    let result = rustix::fs::sendfile(&socket, &file, Some(&mut offset), count);
+    let result = rustix::fs::sendfile(socket, file, Some(&mut offset), count);
     let called = || {
-        let (to, file) = (number(&socket), number(&file));
+        let (to, file) = (number(socket), number(file));
         format!("sendfile({to}, {count} bytes of {file} from {from} on)")
+    };
+    call.returned(&result, called, usize::to_string);
+    result
+}
+
+fn read_at(file: &impl AsFd, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+    let call = transcript::call();
+    let result = pread(file, &mut *buffer, offset);
+    let called = || {
+        let (file, count) = (number(file), buffer.len());
+        format!("pread({file}, {count} bytes from {offset} on)")
     };
     call.returned(&result, called, usize::to_string);
     result

@@ -57,6 +57,7 @@ pub const ROWS: &[Row] = &[
             ECONNABORTED,
             EPROTO,
             EPERM,
+            ENOSYS,
             EMFILE,
             ENFILE,
             ENOBUFS,
@@ -169,6 +170,14 @@ pub const ROWS: &[Row] = &[
         call: libc::SYS_sendfile,
         errors: &[EINTR, EAGAIN, ECONNRESET, EPIPE, EIO, ENOMEM],
         told_later: true,
+        ..ROW
+    },
+    Row {
+        name: "sendfile",
+        call: libc::SYS_sendfile,
+        about: "of a file that it cannot send",
+        errors: &[EINVAL, ENOSYS, EOPNOTSUPP, EPERM, EACCES],
+        spares_all: true,
         ..ROW
     },
     Row {

@@ -65,7 +65,7 @@ const ROWS: &[Row] = &[
         "openat2",
         libc::SYS_openat2,
         all,
-        &[EINTR, EAGAIN, EMFILE, ENFILE, ENOMEM, EIO, ENOSYS],
+        &[EINTR, EAGAIN, EMFILE, ENFILE, ENOMEM, EIO, ENOSYS, EPERM],
     ),
     // Not those of the loader, which opens the libraries.
     (

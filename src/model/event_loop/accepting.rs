@@ -2,14 +2,14 @@
 
 use super::entry::Entry;
 use super::{EventLoop, FIRST_DOOR_KEY, enqueue, notify};
-use crate::model::{Listening, contain};
+use crate::model::{Listening, REFUSED_SAID, contain, say_that_accept_is_refused};
 use crate::net::AcceptError;
 use crate::poller::{Poller, Ready};
 use crate::session::{Connection, Timeout};
 use rustix::net::SocketFlags;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How many connections a listener may accept in one turn, so that a flood does not starve those already there.
 const ACCEPTS: usize = 64;
@@ -31,6 +31,10 @@ pub(super) struct Door {
     pub ready: bool,
     /// What the poller has been told to watch for.
     pub watched: Ready,
+    /// Accepting was refused. It is tried again then.
+    pub refused_until: Option<Instant>,
+    /// When that was last logged.
+    refused_said: Option<Instant>,
 }
 
 impl Door {
@@ -39,6 +43,33 @@ impl Door {
             listening,
             ready: false,
             watched: Ready::NONE,
+            refused_until: None,
+            refused_said: None,
+        }
+    }
+
+    /// True if a connection may wait there, as far as is known.
+    pub(super) fn may_accept(&self) -> bool {
+        self.ready && self.refused_until.is_none()
+    }
+
+    /// Pauses after accept4(2) was refused, for it would be refused again.
+    fn pause(&mut self, error: &io::Error, now: Instant) {
+        self.refused_until = Some(now + EXHAUSTED_PAUSE);
+        if self
+            .refused_said
+            .is_none_or(|said| now >= said + REFUSED_SAID)
+        {
+            self.refused_said = Some(now);
+            say_that_accept_is_refused(&self.listening, error);
+        }
+    }
+
+    /// Looks whether the pause is over.
+    fn resume(&mut self, now: Instant) {
+        if self.refused_until.is_some_and(|until| until <= now) {
+            self.refused_until = None;
+            self.ready = true;
         }
     }
 }
@@ -47,7 +78,8 @@ impl<P: Poller> EventLoop<P> {
     /// Tells the poller of the listeners, where that has changed.
     pub(super) fn watch_doors(&mut self) -> io::Result<()> {
         for (door, key) in self.doors.iter_mut().zip(FIRST_DOOR_KEY..) {
-            let open = P::EDGE || self.accept_again.is_none();
+            let is_paused = self.accept_again.is_some() || door.refused_until.is_some();
+            let open = P::EDGE || !is_paused;
             let wanted = if open { Ready::READABLE } else { Ready::NONE };
             if wanted != door.watched {
                 let fd = door.listening.listener.as_fd();
@@ -79,10 +111,12 @@ impl<P: Poller> EventLoop<P> {
             return;
         }
         self.resume_accepting();
+        let now = self.worker.time.now();
         for index in 0..self.doors.len() {
+            self.doors[index].resume(now);
             for _ in 0..ACCEPTS {
                 let door = &mut self.doors[index];
-                if !door.ready {
+                if !door.may_accept() {
                     break;
                 }
                 if self.entries.len() >= self.max_connections {
@@ -110,13 +144,7 @@ impl<P: Poller> EventLoop<P> {
                     Err(AcceptError::Exhausted(error)) => {
                         return self.pause_accepting(&error.to_string());
                     }
-                    Err(AcceptError::Broken(error)) => {
-                        log::error!(
-                            "cannot accept on {}: {error}",
-                            door.listening.listener.bound()
-                        );
-                        door.ready = false;
-                    }
+                    Err(AcceptError::Refused(error)) => door.pause(&error, now),
                 }
             }
         }

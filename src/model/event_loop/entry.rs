@@ -109,7 +109,7 @@ impl Entry {
                 }
                 Action::Send if !self.can_send_now() => return Stop::NotInMemory,
                 Action::Receive(_) if !self.ready.has(Ready::READABLE) => return Stop::Blocked,
-                Action::Send => self.send(share, worker),
+                Action::Send => self.send(share, worker, scratch),
                 Action::Receive(_) => self.receive(scratch, worker, later),
                 Action::Proceed => {
                     self.connection.proceed(worker);
@@ -151,14 +151,19 @@ impl Entry {
         self.in_memory > 0
     }
 
-    fn send(&mut self, share: usize, worker: &mut Worker) -> Result<usize, Errno> {
+    fn send(
+        &mut self,
+        share: usize,
+        worker: &mut Worker,
+        scratch: &mut [u8],
+    ) -> Result<usize, Errno> {
         worker.counters.sends += 1;
         let piece = self.connection.front();
         let (of_file, share) = match piece {
             Piece::File { .. } => (true, share.min(self.in_memory as usize)),
             Piece::Bytes { .. } => (false, share),
         };
-        match send(&self.socket, &piece, share) {
+        match send(&self.socket, &piece, share, scratch) {
             Ok(0) => self.connection.abort(),
             Ok(count) => {
                 if of_file {

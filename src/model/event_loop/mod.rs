@@ -279,7 +279,7 @@ impl<P: Poller> EventLoop<P> {
 
     /// How long the loop may wait: not at all while there is something to do, for ever if nothing has a deadline.
     fn patience(&self) -> Option<Duration> {
-        let can_accept = self.accept_again.is_none() && self.doors.iter().any(|door| door.ready);
+        let can_accept = self.accept_again.is_none() && self.doors.iter().any(Door::may_accept);
         let can_answer = self.posts.iter().any(|post| post.ready);
         if !self.queue.is_empty() || can_accept || can_answer {
             return Some(Duration::ZERO);
@@ -296,6 +296,11 @@ impl<P: Poller> EventLoop<P> {
             self.leave_end.map(left),
             self.drain_end.map(left),
             self.accept_again.map(left),
+            self.doors
+                .iter()
+                .filter_map(|door| door.refused_until)
+                .min()
+                .map(left),
             look,
         ];
         let next_end = ends.into_iter().flatten().min();

@@ -40,9 +40,7 @@ pub fn files(config: &Config) -> Result<impl Handler + use<>, StartError> {
     let indexes = config.http.indexes.clone();
     let root = Root::open(&config.root, indexes).map_err(|error| {
         StartError(match error.kind() {
-            ErrorKind::Unsupported => "this kernel has no openat2(2), which keeps requests \
-                                       inside the root: Linux 5.6 or later is needed"
-                .into(),
+            ErrorKind::Unsupported => format!("cannot serve {}: {error}", config.root.display()),
             _ => format!(
                 "cannot serve {}: {error}; name a directory that can be read",
                 config.root.display()

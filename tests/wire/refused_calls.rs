@@ -1,0 +1,153 @@
+//! System calls that a kernel, a file system or a filter refuses for good: there is another way, or a pause.
+//!
+//! strace(1) makes them fail. One that fails once and never again: tests/faults.rs.
+
+use crate::common::{Evserve, on_every_model, pattern};
+use std::fs::write;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Too long to be kept in memory, and for the kernel to take at once from a peer's point of view.
+const LENGTH: usize = 3 << 20;
+
+/// A server of `root` for which strace injects a fault; `None` if there is no strace.
+fn start(model: &str, root: &Path, inject: &str) -> Option<Evserve> {
+    if Command::new("strace").arg("-V").output().is_err() {
+        eprintln!("left out: there is no strace");
+        return None;
+    }
+    let mut command = Command::new("strace");
+    let inject = format!("inject={inject}");
+    command
+        .args(["-f", "-qq", "-o", "/dev/null", "-e", &inject])
+        .arg(env!("CARGO_BIN_EXE_evserve"))
+        .args(["--model", model, "--listen", "127.0.0.1:0"])
+        .args((model == "pool").then_some("--threads=1"))
+        .arg(root);
+    Some(Evserve::spawn(command, 1))
+}
+
+#[test]
+fn without_sendfile_files_arrive_whole() {
+    let root = tempfile::tempdir().expect("a directory");
+    let content = pattern(LENGTH);
+    write(root.path().join("large"), &content).expect("written");
+    on_every_model(|model| {
+        // From the first call on, and from the third: what was sent before is not sent again.
+        for fault in [
+            "sendfile:error=EINVAL",
+            "sendfile:error=ENOSYS",
+            "sendfile:error=EOPNOTSUPP:when=3+",
+            "sendfile:error=EPERM",
+            "sendfile:error=EACCES:when=2+2",
+        ] {
+            let Some(mut evserve) = start(model, root.path(), fault) else {
+                return;
+            };
+            let got = evserve.get("/large");
+            assert!(got.body == content, "{fault}: {} bytes", got.body.len());
+            let mut client = evserve.connect();
+            client.send("GET /large HTTP/1.1\r\nHost: h\r\nRange: bytes=1-900000,2000000-\r\n\r\n");
+            let parts = client.response();
+            assert_eq!(parts.status, 206, "{fault}");
+            for part in [&content[1..=900_000], &content[2_000_000..]] {
+                assert!(
+                    parts.body.windows(part.len()).any(|window| window == part),
+                    "{fault}"
+                );
+            }
+            evserve.terminate_traced();
+            assert!(evserve.wait().status.success());
+        }
+    });
+}
+
+/// A file that has become shorter ends the connection; it is never filled up.
+#[test]
+fn without_sendfile_a_file_that_shrinks_ends_the_connection() {
+    let root = tempfile::tempdir().expect("a directory");
+    let path = root.path().join("large");
+    on_every_model(|model| {
+        let content = pattern(20 << 20);
+        write(&path, &content).expect("written");
+        let Some(mut evserve) = start(model, root.path(), "sendfile:error=EINVAL") else {
+            return;
+        };
+        let mut client = evserve.connect();
+        client.send("GET /large HTTP/1.1\r\nHost: h\r\n\r\n");
+        client.head();
+        let file = std::fs::File::options().write(true).open(&path);
+        file.expect("open").set_len(15 << 20).expect("cut");
+        let got = client.rest();
+        assert!(got == content[..15 << 20], "{} bytes", got.len());
+        evserve.terminate_traced();
+        assert!(evserve.wait().status.success());
+    });
+}
+
+/// accept4(2) that is refused would be refused again at once: it is tried once a second, and logged once.
+#[test]
+fn accepting_that_is_refused_pauses() {
+    let root = tempfile::tempdir().expect("a directory");
+    write(root.path().join("a"), "abc").expect("written");
+    on_every_model(|model| {
+        let error = if model == "poll" { "ENOSYS" } else { "EPERM" };
+        let fault = format!("accept4:error={error}:when=1..2");
+        let Some(mut evserve) = start(model, root.path(), &fault) else {
+            return;
+        };
+        let begin = Instant::now();
+        assert_eq!(evserve.get("/a").body, b"abc");
+        // Two pauses of a second, the first of which may have begun a little earlier.
+        let waited = begin.elapsed();
+        assert!(waited > Duration::from_millis(1500), "{waited:?}");
+        evserve.terminate_traced();
+        let ended = evserve.wait();
+        assert!(ended.status.success());
+        let said = ended.log.matches("cannot accept connections at").count();
+        assert_eq!(said, 1, "{}", ended.log);
+    });
+}
+
+/// While it is refused for ever, the server still ends when it is told to.
+#[test]
+fn a_server_that_may_not_accept_ends() {
+    let root = tempfile::tempdir().expect("a directory");
+    on_every_model(|model| {
+        let Some(mut evserve) = start(model, root.path(), "accept4:error=EPERM") else {
+            return;
+        };
+        let _client = evserve.connect();
+        evserve.wait_for_log("cannot accept connections at");
+        evserve.terminate_traced();
+        assert!(evserve.wait().status.success());
+    });
+}
+
+#[test]
+fn without_openat2_it_is_said_why() {
+    let root = tempfile::tempdir().expect("a directory");
+    for (error, expected) in [
+        ("EPERM", "a filter (seccomp) forbids openat2(2)"),
+        ("ENOSYS", "Linux 5.6 or later"),
+        ("EACCES", "name a directory that can be read"),
+    ] {
+        let fault = format!("openat2:error={error}");
+        if Command::new("strace").arg("-V").output().is_err() {
+            return eprintln!("left out: there is no strace");
+        }
+        let output = Command::new("strace")
+            .args(["-f", "-qq", "-o", "/dev/null", "-e"])
+            .arg(format!("inject={fault}"))
+            .arg(env!("CARGO_BIN_EXE_evserve"))
+            .args(["--listen", "127.0.0.1:0"])
+            .arg(root.path())
+            .output()
+            .expect("strace starts");
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(expected), "{said}");
+        assert_eq!(said.contains("name a directory"), error == "EACCES");
+    }
+}
