@@ -1,5 +1,6 @@
 //! The document root, and the only way to open something in it.
 
+use super::links::{self, MAX_LINKS, MAX_NAMES, Tree};
 use super::path::{PathError, RelativePath};
 use super::trace::{Identity, Saw, Trace};
 use crate::transcript;
@@ -8,6 +9,7 @@ use rustix::io::{Errno, IoSliceMut, ReadWriteFlags, pread, preadv2};
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -31,6 +33,8 @@ pub struct Root {
     path: PathBuf,
     /// The kind of file system it is on (statfs(2)). Asked once: some answer that question over a network.
     file_system: FsWord,
+    /// The absolute path by which it was named; its last name, or any other, may be a link.
+    name: PathBuf,
     /// What is looked for when a directory is asked for, in this order.
     indexes: Vec<String>,
 }
@@ -86,6 +90,7 @@ impl Root {
             file_system: fs::fstatfs(&directory)?.f_type,
             directory,
             path: path.canonicalize()?,
+            name: std::path::absolute(path)?,
             indexes,
         };
         root.open_beneath(c".", OFlags::DIRECTORY, WITHIN)
@@ -222,7 +227,38 @@ impl Root {
         stat
     }
 
+    /// Opens what `path` leads to, as long as that lies inside.
     fn open_beneath(
+        &self,
+        path: &CStr,
+        flags: OFlags,
+        resolve: ResolveFlags,
+    ) -> Result<OwnedFd, Errno> {
+        match self.open_as_is(path, flags, resolve) {
+            Err(Errno::XDEV) if resolve == WITHIN => self.open_rewritten(path, flags),
+            result => result,
+        }
+    }
+
+    /// The same for a path with a link that seems to lead out, and may lead inside.
+    fn open_rewritten(&self, path: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let mut names = MAX_NAMES;
+        for _ in 0..MAX_LINKS {
+            match links::rewrite(self, path, &mut names) {
+                Ok(path) => match self.open_as_is(&path, flags, WITHIN) {
+                    // Others have put a link there since.
+                    Err(Errno::XDEV) => {}
+                    result => return result,
+                },
+                Err(Errno::AGAIN) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Err(Errno::XDEV)
+    }
+
+    /// Opens a path beneath the root as the kernel understands it.
+    fn open_as_is(
         &self,
         path: &CStr,
         flags: OFlags,
@@ -249,6 +285,45 @@ impl Root {
             }
         }
     }
+}
+
+impl Tree for Root {
+    fn is_root(&self, path: &[u8]) -> bool {
+        [&self.path, &self.name]
+            .iter()
+            .any(|root| without_slash(root) == path)
+    }
+
+    fn root(&self) -> &[u8] {
+        without_slash(&self.path)
+    }
+
+    fn read_link(&self, path: &CStr) -> Result<Option<CString>, Errno> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW;
+        let resolve = WITHIN | ResolveFlags::NO_SYMLINKS;
+        let place = match self.open_as_is(path, flags, resolve) {
+            // What was no link on the way here has become one.
+            Err(Errno::LOOP) => return Err(Errno::AGAIN),
+            place => place?,
+        };
+        let call = transcript::call();
+        let result = fs::readlinkat(&place, c"", Vec::new());
+        let called = || format!("readlinkat({}, \"\")", place.as_raw_fd());
+        call.returned(&result, called, |target| format!("{target:?}"));
+        transcript::closes(&place);
+        match result {
+            Ok(target) => Ok(Some(target)),
+            // So says the kernel of what is no link.
+            Err(Errno::NOENT | Errno::INVAL) => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
+}
+
+/// The bytes of an absolute path, without a slash at its end: none for `/`.
+fn without_slash(path: &Path) -> &[u8] {
+    let path = path.as_os_str().as_bytes();
+    path.strip_suffix(b"/").unwrap_or(path)
 }
 
 impl OpenFile {
@@ -372,7 +447,10 @@ impl From<Errno> for Refusal {
             Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG => Refusal::NotFound,
             // XDEV is openat2's word for a path that leads out of the root.
             Errno::ACCESS | Errno::PERM | Errno::XDEV | Errno::LOOP => Refusal::Forbidden,
-            Errno::MFILE | Errno::NFILE | Errno::NOMEM => Refusal::Busy(errno.into()),
+            // AGAIN: it was renamed all the time that it was looked for, or somebody has a lease on it (fcntl(2)).
+            Errno::AGAIN | Errno::MFILE | Errno::NFILE | Errno::NOMEM => {
+                Refusal::Busy(errno.into())
+            }
             _ => Refusal::Failed(errno.into()),
         }
     }
@@ -432,10 +510,30 @@ mod tests {
             ("absolute", "/etc/passwd"),
             ("loop", "loop"),
             ("proc", "/proc/self/cwd"),
+            ("parent", "../root/a.txt"),
+            ("site/up", "../../root/site"),
+            ("itself", "../root"),
+            ("beside", "../root-of-another"),
+            ("circle", "../root/circle"),
         ];
         for (name, target) in links {
             symlink(target, within.join(name)).expect("linked");
         }
+        let absolute = [
+            ("in", "a.txt"),
+            ("in-dir", "site"),
+            ("in-gone", "nothing"),
+            ("in-loop", "in-loop"),
+            ("in-out", "out"),
+            ("in-root", ""),
+            ("in-fifo", "fifo"),
+        ];
+        for (name, target) in absolute {
+            symlink(within.join(target), within.join(name)).expect("linked");
+        }
+        create_dir(within.join("indexed")).expect("made");
+        symlink(within.join("a.txt"), within.join("indexed/index.html")).expect("linked");
+        create_dir(all.path().join("root-of-another")).expect("made");
         let fifo = within.join("fifo");
         fs::mknodat(fs::CWD, &fifo, FileType::Fifo, Mode::RUSR, 0).expect("a FIFO");
         let _socket = std::os::unix::net::UnixListener::bind(within.join("socket"));
@@ -460,6 +558,25 @@ mod tests {
             ("/absolute", "Forbidden"),
             ("/loop", "Forbidden"),
             ("/proc", "Forbidden"),
+            ("/parent", "3 application/octet-stream"),
+            ("/site/up", "add a slash"),
+            ("/site/up/index.htm", "2 text/html"),
+            ("/site/up/up/up/", "2 text/html"),
+            ("/itself/a.txt", "3 text/plain"),
+            ("/itself/itself/in", "3 application/octet-stream"),
+            ("/beside", "Forbidden"),
+            ("/circle", "Forbidden"),
+            ("/in", "3 application/octet-stream"),
+            ("/in/", "NotFound"),
+            ("/in-dir", "add a slash"),
+            ("/in-dir/", "2 text/html"),
+            ("/in-dir/none", "NotFound"),
+            ("/in-gone", "NotFound"),
+            ("/in-loop", "Forbidden"),
+            ("/in-out", "Forbidden"),
+            ("/in-root/in-root/a.txt", "3 text/plain"),
+            ("/in-fifo", "Forbidden"),
+            ("/indexed/", "3 text/html"),
             ("/fifo", "Forbidden"),
             ("/socket", "Forbidden"),
             ("/../secret", "Malformed"),
@@ -498,33 +615,94 @@ mod tests {
         });
     }
 
-    /// A directory that swaps places with a link that leads out: whatever the moment, nothing outside is opened.
+    /// The name by which a root is given may be a link, and links inside may say either name.
+    #[test]
+    fn links_may_name_the_root_as_it_was_given() {
+        let all = tempfile::tempdir().expect("a directory");
+        let (within, current) = (all.path().join("r1"), all.path().join("current"));
+        create_dir(&within).expect("made");
+        symlink("r1", &current).expect("linked");
+        write(within.join("a.txt"), "abc").expect("written");
+        symlink(current.join("a.txt"), within.join("given")).expect("linked");
+        symlink(within.join("a.txt"), within.join("real")).expect("linked");
+        symlink("../current/a.txt", within.join("parent")).expect("linked");
+        let root = root(&current);
+        for target in ["/given", "/real", "/parent"] {
+            assert_eq!(shown(&root, target), "3 application/octet-stream");
+        }
+    }
+
+    /// Of an entry that leads out or nowhere, a listing is told nothing.
+    #[test]
+    fn what_an_entry_leads_to() {
+        let all = tempfile::tempdir().expect("a directory");
+        let within = all.path().join("root");
+        create_dir(&within).expect("made");
+        write(within.join("a.txt"), "abc").expect("written");
+        for (target, name) in [
+            ("/etc/passwd", "out"),
+            ("none", "gone"),
+            ("../root/a.txt", "in"),
+        ] {
+            symlink(target, within.join(name)).expect("linked");
+        }
+        symlink(within.join("a.txt"), within.join("absolute")).expect("linked");
+        let root = root(&within);
+        let mut path = RelativePath::decode(b"/").expect("a path");
+        let mut length = |name: &[u8]| root.stat_below(&mut path, name).map(|stat| stat.st_size);
+        for (name, expected) in [
+            (&b"a.txt"[..], Some(3)),
+            (b"in", Some(3)),
+            (b"absolute", Some(3)),
+            (b"out", None),
+            (b"gone", None),
+        ] {
+            assert_eq!(length(name), expected, "{}", name.escape_ascii());
+        }
+    }
+
+    /// A directory that swaps places with a link: whatever the moment, nothing outside is opened.
     #[test]
     fn renames_during_lookup_do_not_lead_out() {
         let all = tempfile::tempdir().expect("a directory");
         let within = all.path().join("root");
-        create_dir(&within).expect("made");
-        create_dir(within.join("d")).expect("made");
-        create_dir(all.path().join("outside")).expect("made");
+        for directory in ["root", "root/d", "outside", "root/e"] {
+            create_dir(all.path().join(directory)).expect("made");
+        }
         write(within.join("d/f"), "in").expect("written");
+        write(within.join("e/f"), "in").expect("written");
         write(all.path().join("outside/f"), "out of the root").expect("written");
-        symlink("../outside", within.join("l")).expect("linked");
+        let links = [
+            "../outside".into(),
+            all.path().join("outside"),
+            "../root/e".into(),
+            within.join("e"),
+            within.join("../outside"),
+        ];
+        for (number, target) in links.iter().enumerate() {
+            symlink(target, within.join(format!("l{number}"))).expect("linked");
+        }
+        symlink(within.join("d"), within.join("to-d")).expect("linked");
         let root = root(&within);
         let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                while !stop.load(Relaxed) {
+                for number in (0..links.len()).cycle() {
                     let flags = fs::RenameFlags::EXCHANGE;
-                    let (d, l) = (within.join("d"), within.join("l"));
+                    let (d, l) = (within.join("d"), within.join(format!("l{number}")));
                     fs::renameat_with(fs::CWD, &d, fs::CWD, &l, flags).expect("swapped");
+                    if stop.load(Relaxed) {
+                        break;
+                    }
                 }
             });
-            for _ in 0..20_000 {
-                let found = shown(&root, "/d/f");
+            let wrong = (0..20_000).find_map(|round| {
+                let found = shown(&root, ["/d/f", "/to-d/f"][round % 2]);
                 let fine = ["2 application/octet-stream", "Forbidden"].contains(&&*found);
-                assert!(fine || found.starts_with("Failed"), "{found}");
-            }
+                (!fine && !found.starts_with("Busy")).then_some(found)
+            });
             stop.store(true, Relaxed);
+            assert_eq!(wrong, None);
         });
     }
 }
