@@ -30,7 +30,7 @@ use lab::root::Root;
 use lab::wrk::Wrk;
 use lab::{Outcome, environment, page};
 use options::Options;
-use peers::PEERS;
+use peers::{BEFORE, PEERS, Peer};
 use std::fs::{File, create_dir_all, write};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -109,13 +109,15 @@ fn prepare(options: &Options) -> Outcome<Bench> {
 fn enter_all(bench: &mut Bench, options: &Options) -> Outcome<Vec<(String, String)>> {
     let mut environment = environment::machine();
     let mut versions = Vec::new();
-    for peer in PEERS.iter().filter(|peer| options.wants(peer.name)) {
+    let before = options.against.as_deref().map(Peer::before);
+    let all = before.iter().chain(PEERS);
+    for peer in all.filter(|peer| options.wants(peer.name)) {
         match peer.version() {
             Some(version) => {
                 bench.enter(peer)?;
                 versions.push(version);
             }
-            None if options.named(peer.name) => {
+            None if options.named(peer.name) || peer.name == BEFORE => {
                 return Err(format!("{} is not installed: {}", peer.name, peer.install).into());
             }
             None => eprintln!(

@@ -1,5 +1,6 @@
 //! What may be said after `cargo bench --bench servers --`.
 
+use super::peers::BEFORE;
 use super::workload::{WORKLOADS, Workload};
 use clap::Parser;
 
@@ -23,6 +24,10 @@ pub struct Options {
     #[arg(long, value_name = "NAME")]
     server: Vec<String>,
 
+    /// Measure this build of evserve too, as `before`: an absolute path
+    #[arg(long, value_name = "PROGRAM")]
+    pub against: Option<String>,
+
     /// Write what comes out into docs/performance.md, and not into target/servers/
     #[arg(long)]
     pub write: bool,
@@ -43,7 +48,7 @@ impl Options {
 
     /// Whether a server is to be measured.
     pub fn wants(&self, server: &str) -> bool {
-        self.server.is_empty() || self.named(server)
+        self.server.is_empty() || self.named(server) || server == BEFORE
     }
 
     /// Whether it was asked for by name, and so must be there.

@@ -28,6 +28,9 @@ pub struct Place<'a> {
 
 pub const EVSERVE: &str = "evserve";
 
+/// Another build of evserve, named on the command line.
+pub const BEFORE: &str = "before";
+
 pub const PEERS: &[Peer] = &[
     Peer {
         name: EVSERVE,
@@ -67,6 +70,18 @@ pub const PEERS: &[Peer] = &[
 ];
 
 impl Peer {
+    /// Another build of evserve, to compare two commits in one run.
+    pub fn before(program: &str) -> Peer {
+        Peer {
+            name: BEFORE,
+            // Made once, and needed until the end.
+            program: program.to_owned().leak(),
+            version: "--version",
+            install: "name a program that exists",
+            configure: evserve,
+        }
+    }
+
     /// Its name and version; `None` if it is not installed.
     pub fn version(&self) -> Option<String> {
         let program = self.find()?;
