@@ -62,12 +62,14 @@ fn connections_are_seen_where_they_stand() {
         let mut talks = Client::connect(echo);
         talks.send("12345");
         assert_eq!(talks.read(5), b"12345");
-        // A thread may have sent an answer and not gone on yet.
+        // A thread may have sent an answer and not gone on yet, or not have received what was sent.
         let mut document = json(&evserve);
         let is_settled = |document: &Value| {
             let cells = document["cells"].as_array().expect("a list");
             let settled = |cell: &&Value| cell["state"] == "echoing" && cell["waits_for"] == "read";
-            cells.iter().any(|cell| settled(&cell)) && count(document, "keep-alive") == 1
+            cells.iter().any(|cell| settled(&cell))
+                && count(document, "keep-alive") == 1
+                && count(document, "reading request") == 1
         };
         let (mut looks, end) = (1, Instant::now() + PATIENCE);
         while model != "forking" && !is_settled(&document) {
