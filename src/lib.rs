@@ -16,6 +16,7 @@
 //! | [`confine`] | what a process gives up before it serves |
 //! | [`config`] | what the server is told to do |
 //! | [`net`] | sockets |
+//! | [`lines`] | lines for readers that may not read |
 //! | [`transcript`] | what the first requests make the program do, call by call |
 //!
 //! `docs/architecture.md` walks a request through them.
@@ -30,6 +31,7 @@ pub mod config;
 pub mod confine;
 pub mod files;
 pub mod http1;
+pub mod lines;
 pub mod model;
 pub mod net;
 pub mod observe;

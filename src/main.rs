@@ -7,6 +7,10 @@ use evserve::{model, net, observe, server::Server, transcript};
 use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// How long the end waits for a slow reader of the operator's log.
+const LAST_WAIT: Duration = Duration::from_millis(250);
 
 fn main() -> ExitCode {
     let inherited = match net::inherited() {
@@ -20,7 +24,10 @@ fn main() -> ExitCode {
     };
     observe::start_operator_log(command.log_level);
     match serve(&command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            observe::finish_operator_log(None, LAST_WAIT);
+            ExitCode::SUCCESS
+        }
         Err(error) => fail(&error.to_string()),
     }
 }
@@ -45,6 +52,6 @@ fn print(text: &[u8]) -> ExitCode {
 
 fn fail(message: &str) -> ExitCode {
     // If nobody can read it, the exit code has to do.
-    let _ = writeln!(std::io::stderr(), "evserve: {message}");
+    observe::finish_operator_log(Some(&format!("evserve: {message}")), LAST_WAIT);
     ExitCode::FAILURE
 }

@@ -3,10 +3,10 @@
 //! Who makes a system call, or sees a session take a step, says so here. While nobody has asked for it, that costs one
 //! load of a flag: no clock is read and nothing is allocated. This room knows neither who calls nor what for.
 
+use crate::lines;
 use colored::Colorize;
 use rustix::io::Errno;
 use std::fmt::Display;
-use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -167,7 +167,7 @@ fn name(errno: Errno) -> String {
     format!("{:?}", nix::errno::Errno::from_raw(errno.raw_os_error()))
 }
 
-/// In one piece, so that lines do not mix. If nobody can read it, that is no reason to stop.
+/// In one piece, so that lines do not mix. Lines that nobody reads are dropped and counted.
 fn write(text: &impl Display) {
     let Some(begun) = BEGUN.get() else {
         return;
@@ -178,7 +178,9 @@ fn write(text: &impl Display) {
         false => String::new(),
     };
     let line = format!("{at:10.3} {who}{text}\n");
-    let _ = io::stderr().write_all(line.as_bytes());
+    lines::write_to_standard_error(line.into(), |lost| {
+        format!("{at:10.3} {who}    {lost} lines were lost: nobody read them\n").into()
+    });
 }
 
 #[cfg(test)]

@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 
 /// What each room may import, from the bottom up. A room that is not here may import nothing and be imported by none.
 const ROOMS: &[(&str, &[&str])] = &[
-    ("transcript", &[]),
+    ("lines", &[]),
+    ("transcript", &["lines"]),
     ("net", &["transcript"]),
     ("config", &["net"]),
     ("session", &["transcript"]),
     ("http1", &[]),
     ("files", &["transcript"]),
-    ("observe", &["session", "config", "transcript"]),
+    ("observe", &["session", "config", "transcript", "lines"]),
     ("confine", &["config"]),
     (
         "service",
@@ -54,13 +55,17 @@ const WORDS: &[(&str, &[&str])] = &[
         "Instant::now",
         &[
             "model/",
-            "observe/log_file.rs",
+            "lines/",
+            "observe/",
             "server.rs",
             "server/",
             "transcript.rs",
         ],
     ),
-    ("SystemTime::now", &["model/clock.rs"]),
+    (
+        "SystemTime::now",
+        &["model/clock.rs", "observe/operator_log.rs"],
+    ),
     ("landlock::", &["confine/"]),
     ("ppp::", &["service/proxied.rs"]),
     ("std::fs", &[]),
@@ -74,6 +79,7 @@ const WORDS: &[(&str, &[&str])] = &[
             "net/",
             "confine/",
             "files/",
+            "lines/",
             "model/",
             "observe/",
             "poller/",

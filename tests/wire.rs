@@ -48,3 +48,5 @@ mod status;
 mod trace;
 #[path = "wire/unix.rs"]
 mod unix;
+#[path = "wire/unread.rs"]
+mod unread;

@@ -8,11 +8,13 @@
 use super::clock::Clock;
 use super::conversation::{Desk, Presence};
 use super::responder::{Responder, SHARE};
-use super::{Answering, Limits, Listening, REFUSED_SAID, Serving, Share, Signals};
+use super::{Answering, LOG_PAUSE, Limits, Listening, REFUSED_SAID, Serving, Share, Signals};
 use super::{contain, reopen, say_that_accept_is_refused, say_that_we_leave};
 use crate::config::Timeouts;
 use crate::net::AcceptError;
 use crate::observe::{Cell, Doers, LogFile, Poster, Readiness, View};
+use crate::observe::{begin_in_child, finish_operator_log};
+use crate::observe::{flush_standard_error, standard_error_is_behind};
 use crate::poller::poll;
 use crate::session::{Connection, Counters, Session, Wait, Worker};
 use crate::transcript;
@@ -34,6 +36,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// How long children that were cut off may take to write their log lines and to report, before they are killed.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How long a child waits for a slow reader of a log: it counts as one of `--max-children` meanwhile.
+const CHILDS_LAST_WAIT: Duration = Duration::from_millis(20);
 
 /// What tells a child that it is cut off.
 const CUT_OFF: rustix::process::Signal = rustix::process::Signal::USR2;
@@ -200,9 +205,14 @@ impl Parent {
             (None, None) if may_accept => None,
             (None, None) => Some(PAUSE),
         };
+        let flush = standard_error_is_behind().then_some(LOG_PAUSE);
+        let time = time.into_iter().chain(flush).min();
         let time = time.and_then(|time| Timespec::try_from(time).ok());
         self.counters.waits += 1;
         poll(&mut watched, time.as_ref())?;
+        if standard_error_is_behind() {
+            flush_standard_error();
+        }
         let ready =
             |(index, entry): (usize, &PollFd<'_>)| (!entry.revents().is_empty()).then_some(index);
         Ok(watched[others..]
@@ -227,7 +237,7 @@ impl Parent {
                     return self.refuse(session);
                 }
                 self.put_up();
-                if let Err(errno) = self.fork(&socket, session) {
+                if let Err(errno) = self.fork(socket, session) {
                     self.pause(&format!(
                         "a connection is closed, for fork(2) failed: {errno}"
                     ));
@@ -305,7 +315,7 @@ impl Parent {
     }
 
     /// Starts the process that serves this connection.
-    fn fork(&mut self, socket: &OwnedFd, session: Box<dyn Session>) -> nix::Result<()> {
+    fn fork(&mut self, socket: OwnedFd, session: Box<dyn Session>) -> nix::Result<()> {
         // A signal between fork and the child's own handlers would be told to the parent's.
         let held_back = SigSet::from_iter([
             Signal::SIGINT,
@@ -327,10 +337,11 @@ impl Parent {
                     socket.as_raw_fd()
                 )
             });
-            transcript::closes(socket);
+            transcript::closes(&socket);
         }
         match result {
             Ok(ForkResult::Child) => {
+                begin_in_child();
                 self.listening.clear();
                 self.answering.clear();
                 self.signals.ignore();
@@ -342,6 +353,7 @@ impl Parent {
                 if heard && held_back.thread_unblock().is_ok() {
                     self.converse(socket, session, &stopping, &presence);
                 }
+                finish_operator_log(None, CHILDS_LAST_WAIT);
                 std::process::exit(0);
             }
             Ok(ForkResult::Parent { child }) => {
@@ -361,7 +373,7 @@ impl Parent {
     /// The child's whole life.
     fn converse(
         &self,
-        socket: &OwnedFd,
+        socket: OwnedFd,
         session: Box<dyn Session>,
         stopping: &AtomicBool,
         presence: &Presence,
@@ -369,10 +381,11 @@ impl Parent {
         transcript::note(|| format!("a process of its own serves fd {}", socket.as_raw_fd()));
         let one_exchange = self.leave_end.is_some().into();
         let mut desk = Desk::new(&self.timeouts, &self.log, stopping, &one_exchange);
-        desk.converse(socket, || session, presence);
+        desk.converse(&socket, || session, presence);
+        drop(socket);
         // exit(3) drops nothing.
         if let Ok(mut log) = self.log.lock() {
-            log.finish();
+            log.finish(CHILDS_LAST_WAIT);
         }
         let numbers = desk.worker.counters.to_array();
         let report: Vec<u8> = numbers.into_iter().flat_map(u64::to_ne_bytes).collect();

@@ -31,6 +31,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How soon lines are written that a log's reader was too slow for.
+const LOG_PAUSE: Duration = Duration::from_millis(50);
+
 /// A model that can be chosen with `--model`.
 pub struct ModelRow {
     /// What it is called.

@@ -8,5 +8,8 @@ mod view;
 
 pub use board::{About, Board, Look, Poster};
 pub use log_file::LogFile;
-pub use operator_log::start_operator_log;
+pub use operator_log::{finish_operator_log, start_operator_log};
+
+/// The standard error, as far as models must know of it.
+pub use crate::lines::{begin_in_child, flush_standard_error, standard_error_is_behind};
 pub use view::{Cell, Doers, Readiness, View};

@@ -1,6 +1,7 @@
 //! A protocol with faults, for the tests: it echoes, and panics wherever it is asked to. Its replies to datagrams are
 //! twice as long as those.
 
+use evserve::observe::start_operator_log;
 use evserve::service::Datagrams;
 use evserve::session::Time;
 use evserve::{Context, Server, Service, Session, Wait};
@@ -68,6 +69,7 @@ impl Session for Conversation {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
+    start_operator_log(log::LevelFilter::Info);
     let model = env::args().nth(1).unwrap_or("epoll".into());
     let address = env::args().nth(2).unwrap_or("127.0.0.1:0".into());
     let server = Server::builder()

@@ -2,8 +2,9 @@
 
 use super::Crew;
 use crate::model::bell::Bell;
-use crate::model::{Signals, reopen};
+use crate::model::{LOG_PAUSE, Signals, reopen};
 use crate::observe::{Cell, Doers, Poster, View};
+use crate::observe::{flush_standard_error, standard_error_is_behind};
 use crate::poller::poll;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use std::io;
@@ -51,7 +52,8 @@ impl<'a> Overseer<'a> {
         if self.bell.begin_wait() {
             let poster = self.poster.as_ref();
             let look = poster.and_then(|poster| poster.patience(Instant::now()));
-            let time = time.into_iter().chain(look).min();
+            let flush = standard_error_is_behind().then_some(LOG_PAUSE);
+            let time = time.into_iter().chain(look).chain(flush).min();
             let time = time.and_then(|time| Timespec::try_from(time).ok());
             poll(&mut watched, time.as_ref())?;
         }
@@ -60,6 +62,9 @@ impl<'a> Overseer<'a> {
         }
         self.bell.end_wait(&mut self.rung);
         self.rung.clear();
+        if standard_error_is_behind() {
+            flush_standard_error();
+        }
         let _ = rustix::io::read(&self.crew.left_event, &mut [0; 8]);
         if self.hangups.take() > 0 {
             reopen(&mut self.crew.log.lock().unwrap_or_else(PoisonError::into_inner));

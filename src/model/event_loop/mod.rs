@@ -18,9 +18,9 @@ use super::bell::Bell;
 use super::clock::Clock;
 use super::responder::Responder;
 use super::timeouts::Timeouts;
-use super::{Serving, Share, Signals, contain, give_up, reopen};
+use super::{LOG_PAUSE, Serving, Share, Signals, contain, give_up, reopen};
 use crate::config;
-use crate::observe::LogFile;
+use crate::observe::{LogFile, flush_standard_error, standard_error_is_behind};
 use crate::poller::{Poller, Ready};
 use crate::service::Service;
 use crate::session::{BUFFER_SIZE, Counters, Piece, Steps, Timeout, Worker};
@@ -42,9 +42,6 @@ use telling::{tell_stop, tell_turn};
 
 /// How many events one wait may bring.
 const EVENTS: usize = 1024;
-
-/// How soon lines are written that the access log's reader was too slow for.
-const LOG_PAUSE: Duration = Duration::from_millis(50);
 
 /// The bell is rung with this key only to end the wait.
 const NOBODY: usize = usize::MAX;
@@ -254,6 +251,9 @@ impl<P: Poller> EventLoop<P> {
         }
         self.free_closed();
         self.log.write(&mut self.worker.log);
+        if standard_error_is_behind() {
+            flush_standard_error();
+        }
         Ok(())
     }
 
@@ -304,7 +304,7 @@ impl<P: Poller> EventLoop<P> {
             look,
         ];
         let next_end = ends.into_iter().flatten().min();
-        match self.log.is_behind() {
+        match self.log.is_behind() || standard_error_is_behind() {
             true => Some(next_end.map_or(LOG_PAUSE, |end| end.min(LOG_PAUSE))),
             false => next_end,
         }

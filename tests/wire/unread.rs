@@ -1,0 +1,264 @@
+//! Output that nobody reads: it holds up neither requests nor the end.
+
+use crate::common::{Client, PATIENCE, on_every_model};
+use nix::sys::termios::{FlowArg, tcflow};
+use rustix::io::{Errno, ioctl_fionbio, read, write};
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// A server whose log says nothing to us: it is found at the path of its socket.
+struct Server {
+    child: Child,
+    path: std::path::PathBuf,
+    _directory: tempfile::TempDir,
+}
+
+impl Server {
+    fn start(model: &str, options: &[&str], stdout: Stdio, stderr: Stdio) -> Server {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("socket");
+        let child = Command::new(env!("CARGO_BIN_EXE_evserve"))
+            .args(["--model", model, "docs/site", "--listen"])
+            .arg(format!("unix:{}", path.display()))
+            .args(options)
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(stderr)
+            .spawn()
+            .expect("it starts");
+        Server {
+            child,
+            path,
+            _directory: directory,
+        }
+    }
+
+    fn connect(&self) -> UnixStream {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match UnixStream::connect(&self.path) {
+                Ok(stream) => {
+                    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+                    return stream;
+                }
+                Err(error) => assert!(Instant::now() < end, "{error}"),
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Requests whose log lines are 4 KB long, each on a connection of its own.
+    fn answers(&self, requests: usize) {
+        let agent = "x".repeat(4000);
+        let request = format!("GET /none HTTP/1.0\r\nUser-Agent: {agent}\r\n\r\n");
+        for _ in 0..requests {
+            let mut stream = self.connect();
+            stream.write_all(request.as_bytes()).expect("sent");
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).expect("answered");
+            assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it runs");
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        wait(&mut self.child)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn copy(fd: &OwnedFd) -> Stdio {
+    fd.try_clone().expect("one more").into()
+}
+
+/// The reader of a pipe that takes nothing more, and its writer, which blocks.
+fn full_pipe() -> (OwnedFd, OwnedFd) {
+    let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
+    fill(&writer);
+    (reader, writer)
+}
+
+fn socket_pair() -> (OwnedFd, OwnedFd) {
+    let (reader, writer) = UnixStream::pair().expect("a pair");
+    (reader.into(), writer.into())
+}
+
+fn full_socket() -> (OwnedFd, OwnedFd) {
+    let (reader, writer) = socket_pair();
+    fill(&writer);
+    (reader, writer)
+}
+
+fn fill(writer: &OwnedFd) {
+    ioctl_fionbio(writer, true).expect("open");
+    for size in [4096, 1] {
+        while write(writer, &[b'x'; 4096][..size]).is_ok() {}
+    }
+    ioctl_fionbio(writer, false).expect("open");
+}
+
+/// As after Ctrl-S.
+fn stopped_terminal() -> (OwnedFd, OwnedFd) {
+    let terminal = nix::pty::openpty(None, None).expect("a terminal");
+    tcflow(&terminal.slave, FlowArg::TCOOFF).expect("stopped");
+    (terminal.master, terminal.slave)
+}
+
+/// A FIFO on the file system, as `2>fifo` in a shell.
+fn full_fifo(directory: &Path) -> (OwnedFd, OwnedFd) {
+    let path = directory.join("fifo");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).expect("made");
+    let open = |options: &mut std::fs::OpenOptions| options.open(&path).expect("opened");
+    let reader = open(std::fs::OpenOptions::new().read(true).write(true)).into();
+    let writer = open(std::fs::OpenOptions::new().write(true)).into();
+    fill(&writer);
+    (reader, writer)
+}
+
+/// Each kind of output, and which of the two goes there. The reader is kept, so that writing would wait.
+fn each_unread_output(mut case: impl FnMut(&str, Stdio, Stdio)) {
+    let fifos = tempfile::tempdir().expect("a directory");
+    let (_reader, pipe) = full_pipe();
+    case("stderr: a full pipe", Stdio::null(), copy(&pipe));
+    let (_reader, pipe) = full_pipe();
+    case("both: one full pipe", copy(&pipe), copy(&pipe));
+    let (_reader, fifo) = full_fifo(fifos.path());
+    case("both: one full FIFO", copy(&fifo), copy(&fifo));
+    let (_reader, socket) = full_socket();
+    case("stderr: a full socket", Stdio::null(), copy(&socket));
+    let (_reader, socket) = socket_pair();
+    case("stdout: a socket", copy(&socket), Stdio::null());
+    let (_reader, socket) = socket_pair();
+    case("both: one socket", copy(&socket), copy(&socket));
+    let (_master, terminal) = stopped_terminal();
+    case("stderr: a stopped terminal", Stdio::null(), copy(&terminal));
+    let (_master, terminal) = stopped_terminal();
+    case("both: a stopped terminal", copy(&terminal), copy(&terminal));
+}
+
+#[test]
+fn output_that_nobody_reads_holds_up_neither_requests_nor_the_end() {
+    on_every_model(|model| {
+        each_unread_output(|name, stdout, stderr| {
+            eprintln!("{name}");
+            let mut server = Server::start(model, &[], stdout, stderr);
+            server.answers(70);
+            server.signal(Signal::HUP);
+            server.answers(1);
+            server.signal(Signal::TERM);
+            let status = server.wait();
+            assert!(status.success(), "{model}, {name}: {status:?}");
+        });
+    });
+}
+
+/// A reader that comes back is told how many lines it has missed.
+#[test]
+fn lost_lines_are_counted_in_the_log() {
+    let (reader, pipe) = full_pipe();
+    let options = ["--trace-requests", "1000000", "--access-log", "off"];
+    let mut server = Server::start("epoll", &options, Stdio::null(), copy(&pipe));
+    drop(pipe);
+    server.answers(2000);
+    let mut log = Vec::new();
+    ioctl_fionbio(&reader, true).expect("open");
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let mut some = [0; 65536];
+        match read(&reader, &mut some) {
+            Ok(0) => break,
+            Ok(count) => log.extend_from_slice(&some[..count]),
+            Err(Errno::AGAIN) => {
+                assert!(Instant::now() < end, "it does not end");
+                let text = String::from_utf8_lossy(&log);
+                if text.contains(" lines were lost: nobody read them\n") {
+                    server.signal(Signal::TERM);
+                }
+                server.answers_if_it_runs();
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(errno) => panic!("{errno}"),
+        }
+    }
+    assert!(server.wait().success());
+    let text = String::from_utf8_lossy(&log);
+    assert!(text.contains("served "), "the summary comes after it");
+}
+
+impl Server {
+    /// One more request, which has something written, unless the server has ended.
+    fn answers_if_it_runs(&self) {
+        if let Ok(mut stream) = UnixStream::connect(&self.path) {
+            let _ = stream.write_all(b"GET /none HTTP/1.0\r\n\r\n");
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+    }
+}
+
+/// A panic's message takes the same way.
+#[test]
+fn panics_are_logged_without_waiting() {
+    on_every_model(|model| {
+        let (_reader, pipe) = full_pipe();
+        let child = Command::new(crate::common::example("faulty"))
+            .arg(model)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(copy(&pipe))
+            .spawn()
+            .expect("it starts");
+        let mut server = Faulty(child);
+        let stdout = server.0.stdout.take().expect("piped");
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).expect("a line");
+        let address = line.trim().rsplit(' ').next().expect("an address");
+        let address = address.parse().expect("an address");
+        for _ in 0..3 {
+            let mut client = Client::connect(address);
+            client.send("panic now");
+            client.is_over();
+        }
+        let mut client = Client::connect(address);
+        client.send("x");
+        assert_eq!(client.read(1), b"x", "{model}");
+        drop(client);
+        kill_process(Pid::from_child(&server.0), Signal::TERM).expect("it runs");
+        assert!(wait(&mut server.0).success(), "{model}");
+    });
+}
+
+/// A program with faults. Dropping it kills it.
+struct Faulty(Child);
+
+impl Drop for Faulty {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn wait(child: &mut Child) -> ExitStatus {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = child.try_wait().expect("it is ours") {
+            return status;
+        }
+        assert!(Instant::now() < end, "it does not end");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
