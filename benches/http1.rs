@@ -5,7 +5,9 @@
 use criterion::{Criterion, Throughput};
 use evserve::config::Config;
 use evserve::files::RelativePath;
-use evserve::http1::{FileLines, HeadEnd, Request, ResponseHead, Status, Validators};
+use evserve::http1::{
+    FileLines, FileVersion, HeadEnd, Request, ResponseHead, Status, TagParts, Validators,
+};
 use evserve::service;
 use evserve::session::{Action, Connection, Piece, Time, Worker};
 use std::hint::black_box;
@@ -45,7 +47,15 @@ fn targets(criterion: &mut Criterion) {
 
 fn response_heads(criterion: &mut Criterion) {
     let now = SystemTime::now();
-    let validators = Validators::new(1024, now - Duration::from_secs(100), now, "");
+    let then = now - Duration::from_secs(100);
+    let version = FileVersion {
+        inode: 1000,
+        length: 1024,
+        modified: then,
+        changed: then,
+        is_young: false,
+    };
+    let validators = Validators::new(&version, TagParts::All, "");
     let lines = FileLines::new(&validators, None, "", ("text/css", ""), None, 1024);
     let date = b"Sun, 06 Nov 1994 08:49:37 GMT";
     let mut group = criterion.benchmark_group("response head");
@@ -57,7 +67,7 @@ fn response_heads(criterion: &mut Criterion) {
     };
     group.bench_function("of a file", |bencher| {
         let head = ResponseHead {
-            more: lines.all(),
+            more: lines.all(true),
             ..ResponseHead::new(Status::OK, date)
         };
         bencher.iter(|| write(black_box(&head)));

@@ -3,7 +3,7 @@
 mod printed;
 
 use crate::config::{
-    AccessLog, Config, Confinement, Http, Listen, MAX_HEADERS, Timeouts, TrustedProxies,
+    AccessLog, Config, Confinement, EntityTag, Http, Listen, MAX_HEADERS, Timeouts, TrustedProxies,
 };
 use crate::http1::{LARGEST_HEAD, is_own_field};
 use crate::model::{self, MODELS, ModelRow};
@@ -123,6 +123,10 @@ struct Options {
     /// The Cache-Control field of files [default: none]
     #[arg(long, value_name = "VALUE", value_parser = field_value)]
     cache_control: Option<String>,
+
+    /// What the entity tag of a file is made of
+    #[arg(long = "etag", value_name = "PARTS", default_value = "full")]
+    entity_tag: EntityTag,
 
     /// A name that stands for a directory of its own; may be given more than once [default: index.html, index.htm]
     #[arg(long = "index", value_name = "NAME", value_parser = file_name)]
@@ -295,6 +299,7 @@ fn http(options: &Options) -> Result<Http, String> {
         max_body: options.max_body,
         headers,
         cache_control: options.cache_control.clone(),
+        entity_tag: options.entity_tag,
         indexes: match options.indexes.is_empty() {
             true => default.indexes,
             false => options.indexes.clone(),

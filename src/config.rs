@@ -75,6 +75,8 @@ pub struct Http {
     pub headers: String,
     /// The value of Cache-Control for files.
     pub cache_control: Option<String>,
+    /// What entity tags of files are made of.
+    pub entity_tag: EntityTag,
     /// The names that stand for a directory of theirs, the first first.
     pub indexes: Vec<String>,
     /// Directories without an index are listed.
@@ -102,6 +104,7 @@ impl Default for Http {
             max_body: 1024 * 1024,
             headers: String::new(),
             cache_control: None,
+            entity_tag: EntityTag::Full,
             indexes: vec!["index.html".into(), "index.htm".into()],
             listing: true,
             fallback: None,
@@ -148,6 +151,15 @@ pub struct Listen {
     pub service: String,
     /// Where to listen.
     pub address: Address,
+}
+
+/// What the entity tag of a file is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum EntityTag {
+    /// Inode, length, and both times of change in nanoseconds: no two versions share a tag
+    Full,
+    /// Length and modification time, always weak: the same on all machines that have copies
+    Mtime,
 }
 
 /// The form of the access log.

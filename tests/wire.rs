@@ -50,3 +50,5 @@ mod trace;
 mod unix;
 #[path = "wire/unread.rs"]
 mod unread;
+#[path = "wire/validators.rs"]
+mod validators;

@@ -16,9 +16,29 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// How often a lookup is tried again that collided with a rename (openat2(2), EAGAIN).
 const RENAME_RETRIES: usize = 64;
 
-/// How long after a change a file may change again without its times telling. File systems keep times in steps of up to
-/// a second.
+/// How long after a change a file may change again without its times telling: far longer than the steps in which the
+/// kernel's clock for files goes on.
 const GRAIN: Duration = Duration::from_secs(1);
+
+/// The same where a time has no fraction of a second: such file systems keep whole seconds, FAT even ones only.
+const COARSE_GRAIN: Duration = Duration::from_secs(2);
+
+/// The same where another machine's clock sets the times. It may differ from ours by less than this.
+const REMOTE_GRAIN: Duration = Duration::from_secs(10);
+
+/// File systems whose times another machine, or a program, sets: NFS, CIFS, SMB, SMB2, 9P, FUSE, Ceph, AFS, Coda
+/// (statfs(2)).
+const REMOTE: &[fs::FsWord] = &[
+    0x6969,
+    0xff53_4d42,
+    0x517b,
+    0xfe53_4d42,
+    0x0102_1997,
+    0x6573_5546,
+    0x00c3_6400,
+    0x5346_414f,
+    0x7375_7245,
+];
 
 /// The kernel itself sees to it that no `..` and no symbolic link leads out, even while others rename directories.
 const WITHIN: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
@@ -57,12 +77,16 @@ pub struct OpenFile {
     pub file: OwnedFd,
     /// The length in bytes.
     pub length: u64,
-    /// When its content was last changed.
+    /// Which file it is on its file system.
+    pub inode: u64,
+    /// When its content was last changed. Programs can set that.
     pub modified: SystemTime,
+    /// When anything about it was last changed (ctime). No program can set that.
+    pub changed: SystemTime,
     /// The media type by its name, and the charset to add.
     pub media_type: (&'static str, &'static str),
-    /// When anything about it was last changed.
-    changed: SystemTime,
+    /// For how long after a change it may change again without its times telling.
+    grain: Duration,
 }
 
 /// Why a path led to nothing that can be served.
@@ -214,9 +238,11 @@ impl Root {
         Ok(OpenFile {
             file,
             length: u64::try_from(stat.st_size).unwrap_or(0),
+            inode: stat.st_ino,
             modified: time(stat.st_mtime, stat.st_mtime_nsec),
-            media_type: super::media_type(path.as_path()),
             changed: time(stat.st_ctime, stat.st_ctime_nsec),
+            media_type: super::media_type(path.as_path()),
+            grain: grain(self.file_system, stat.st_ctime_nsec),
         })
     }
 
@@ -327,10 +353,11 @@ fn without_slash(path: &Path) -> &[u8] {
 }
 
 impl OpenFile {
-    /// True if it was changed so short a time before `now` that it may change again without its times telling.
+    /// True if it was changed so short a time before `now` that it may change again without its times telling. Also as
+    /// long as it was changed after `now`, as it seems when a clock was set back.
     pub fn is_young(&self, now: SystemTime) -> bool {
         self.changed
-            .checked_add(GRAIN)
+            .checked_add(self.grain)
             .is_none_or(|settled| now < settled)
     }
 
@@ -428,6 +455,15 @@ fn kind(stat: &Stat) -> Result<FileType, Refusal> {
     }
 }
 
+/// For how long after a change a file on such a file system may change again without its times telling.
+fn grain(file_system: fs::FsWord, changed_nanos: u64) -> Duration {
+    match changed_nanos {
+        _ if REMOTE.contains(&file_system) => REMOTE_GRAIN,
+        0 => COARSE_GRAIN,
+        _ => GRAIN,
+    }
+}
+
 /// A time of a file, from seconds since the epoch and nanoseconds.
 fn time(second: i64, nanos: u64) -> SystemTime {
     let whole = Duration::from_secs(second.unsigned_abs());
@@ -484,6 +520,39 @@ mod tests {
             Ok(Found::Directory(_)) => "directory".into(),
             Ok(Found::DirectoryWithoutSlash) => "add a slash".into(),
             Err(refusal) => format!("{refusal:?}"),
+        }
+    }
+
+    /// As long as its times may hide a change, a file is young: for as long as its file system's steps take, and where
+    /// a clock seems to have been set back.
+    #[test]
+    fn young_files() {
+        const EXT4: fs::FsWord = 0xef53;
+        const FAT: fs::FsWord = 0x4d44;
+        const NFS: fs::FsWord = 0x6969;
+        let file = |file_system, nanos| OpenFile {
+            file: fs::open("/dev/null", OFlags::RDONLY, Mode::empty()).expect("opened"),
+            length: 0,
+            inode: 1,
+            modified: UNIX_EPOCH,
+            changed: time(1_000_000_000, nanos),
+            media_type: ("", ""),
+            grain: grain(file_system, nanos),
+        };
+        for (file_system, nanos, settled) in [
+            (EXT4, 500_000_000, 1_500),
+            (EXT4, 0, 2_000),
+            (FAT, 0, 2_000),
+            (NFS, 500_000_000, 10_500),
+            (NFS, 0, 10_000),
+        ] {
+            let file = file(file_system, nanos);
+            let at = |millis: i64| {
+                let since = Duration::from_millis((1_000_000_000_000 + millis).unsigned_abs());
+                file.is_young(UNIX_EPOCH + since)
+            };
+            assert!(at(settled - 1) && !at(settled), "{file_system:x} {nanos}");
+            assert!(at(-1000), "changed in the future");
         }
     }
 

@@ -5,54 +5,77 @@ use httpdate::{HttpDate, parse_http_date};
 use std::fmt::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// How long after a change a file may change again without its time of change telling. File systems keep times in steps
-/// of up to a second.
-const GRAIN: Duration = Duration::from_secs(1);
+/// One version of a file, by what the file system says of it: all that can tell it from another one under its name.
+#[derive(Clone, Copy, Debug)]
+pub struct FileVersion {
+    /// Which file it is on its file system. Not on which: device numbers are given anew when a machine starts.
+    pub inode: u64,
+    /// Its length in bytes.
+    pub length: u64,
+    /// When its content was last changed (mtime). Programs set that as they like, to the future too.
+    pub modified: SystemTime,
+    /// When anything about it was last changed (ctime), which no program can set.
+    pub changed: SystemTime,
+    /// It was changed so short a time ago that it may change again without its times telling.
+    pub is_young: bool,
+}
 
-/// What identifies a state of a file: an entity tag (RFC 9110 section 8.8.3) and the time of its last change. Both are
+/// What an entity tag is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TagParts {
+    /// All that tells versions apart. Strong, unless the file is young.
+    All,
+    /// The length and the time of the last change of the content, which copies of a file on several machines share. Two
+    /// versions can have both in common, so such a tag is always weak.
+    LengthAndTime,
+}
+
+/// What identifies a version of a file: an entity tag (RFC 9110 section 8.8.3) and the time of its last change. Both are
 /// written out once, so that a request that names one is answered by comparing bytes.
+///
+/// Neither depends on when it was made. Only whether a tag is weak does, and whether the date can be said yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validators {
+    /// In whole seconds, as a date says it.
     modified: SystemTime,
     is_weak: bool,
+    /// The file was last changed in the second that its date names.
+    has_strong_date: bool,
     /// What stands between the quotes of the tag.
     opaque: ArrayString<MAX_TAG>,
     /// What Last-Modified says.
     date: Option<ArrayString<29>>,
 }
 
-/// The most bytes the opaque part of a tag of ours takes: two numbers, a sign and a variant.
-const MAX_TAG: usize = 64;
+/// The most bytes the opaque part of a tag of ours takes: two numbers of 64 bits, two times with a sign, three dashes and
+/// a variant.
+const MAX_TAG: usize = 96;
 
 impl Validators {
-    /// Those of a file of this length that was last changed at `modified`, asked for at `now`. `variant` tells apart
-    /// representations that are not the file itself, such as its compressed ones; at most four ASCII letters.
-    pub fn new(
-        length: u64,
-        modified: SystemTime,
-        now: SystemTime,
-        variant: &'static str,
-    ) -> Validators {
-        let settled = modified.checked_add(GRAIN);
-        // Not in the future (RFC 9110 section 8.8.2.1).
-        let modified = modified.min(now);
+    /// Those of a version of a file. `variant` tells apart representations that are not the file itself, such as its
+    /// compressed ones; at most four ASCII letters.
+    pub fn new(file: &FileVersion, parts: TagParts, variant: &'static str) -> Validators {
+        let (length, modified) = (file.length, Nanos(file.modified));
         let mut opaque = ArrayString::new();
-        // Before the epoch, the distance with a sign that no other has.
-        let (sign, since) = match modified.duration_since(UNIX_EPOCH) {
-            Ok(since) => ("", since),
-            Err(error) => ("-", error.duration()),
+        let written = match parts {
+            TagParts::All => {
+                let (inode, changed) = (file.inode, Nanos(file.changed));
+                write!(opaque, "{inode:x}-{length:x}-{modified}-{changed}{variant}")
+            }
+            TagParts::LengthAndTime => write!(opaque, "{modified}-{length:x}{variant}"),
         };
-        let since = since.as_nanos();
-        write!(opaque, "{sign}{since:x}-{length:x}{variant}").expect("it is shorter than that");
-        let date = has_http_date(modified).then(|| {
+        written.expect("it is shorter than that");
+        let date = has_http_date(file.modified).then(|| {
             let mut date = ArrayString::new();
-            let written = write!(date, "{}", HttpDate::from(modified));
+            let written = write!(date, "{}", HttpDate::from(file.modified));
             written.expect("an HTTP date is 29 bytes long");
             date
         });
+        let modified = whole_second(file.modified);
         Validators {
             modified,
-            is_weak: settled.is_none_or(|settled| now < settled),
+            is_weak: file.is_young || parts == TagParts::LengthAndTime,
+            has_strong_date: !file.is_young && modified == whole_second(file.changed),
             opaque,
             date,
         }
@@ -63,9 +86,16 @@ impl Validators {
         &self.opaque
     }
 
-    /// The time of the last change as a date, if HTTP's format can say it.
+    /// The time of the last change as a date, if HTTP's format can say it. It is not to be said while
+    /// [`is_dated`](Validators::is_dated) is false.
     pub fn date(&self) -> Option<&str> {
         self.date.as_deref()
+    }
+
+    /// True if there is a date, and it is not later than `now`: no answer may say a date of the future (RFC 9110
+    /// section 8.8.2.1), so as long as it is one, there is none.
+    pub fn is_dated(&self, now: SystemTime) -> bool {
+        self.date.is_some() && self.modified <= now
     }
 
     /// True if `tag`, a quoted string perhaps with `W/` before it, names this state by the strong comparison
@@ -83,22 +113,38 @@ impl Validators {
         inside == Some(self.opaque.as_bytes())
     }
 
-    /// True if `value` of If-Range, a tag or a date, names exactly this state (RFC 9110 section 13.1.5).
-    fn matches_if_range(&self, value: &[u8]) -> bool {
+    /// True if `value` of If-Range, a tag or a date, names exactly this version (RFC 9110 section 13.1.5).
+    fn matches_if_range(&self, value: &[u8], now: SystemTime) -> bool {
         if value.starts_with(b"\"") || value.starts_with(b"W/") {
             return self.matches_strongly(value);
         }
-        // A date is strong only if the file could not have changed twice within its second.
-        !self.is_weak && date(value) == Some(whole_second(self.modified))
+        // A date is strong only if no other version had it (RFC 9110 section 8.8.2.2). That cannot be known of one that
+        // was set: whoever sets it may have set that of the version before to the same.
+        self.has_strong_date && self.is_dated(now) && date(value) == Some(self.modified)
     }
 
-    /// True if it has not been changed after `value`, a date. `None` if that is no date.
-    fn is_unmodified_since(&self, value: &[u8]) -> Option<bool> {
+    /// True if it has not been changed after `value`, a date. `None` if that is no date, or the file has none.
+    fn is_unmodified_since(&self, value: &[u8], now: SystemTime) -> Option<bool> {
+        if !self.is_dated(now) {
+            return None;
+        }
         // Nearly always it is the very date that we gave.
         if self.date.is_some_and(|date| date.as_bytes() == value) {
             return Some(true);
         }
-        Some(whole_second(self.modified) <= date(value)?)
+        Some(self.modified <= date(value)?)
+    }
+}
+
+/// A time as nanoseconds since the epoch, in hexadecimal digits; before it, the distance with a sign.
+struct Nanos(SystemTime);
+
+impl fmt::Display for Nanos {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.duration_since(UNIX_EPOCH) {
+            Ok(since) => write!(f, "{:x}", since.as_nanos()),
+            Err(error) => write!(f, "-{:x}", error.duration().as_nanos()),
+        }
     }
 }
 
@@ -144,15 +190,15 @@ pub enum Verdict {
 
 impl Conditions<'_> {
     /// Weighs the conditions of a GET or HEAD request in the order of RFC 9110 section 13.2.2.
-    pub fn verdict(&self, file: &Validators) -> Verdict {
+    pub fn verdict(&self, file: &Validators, now: SystemTime) -> Verdict {
         let holds = match (self.if_match, self.if_unmodified_since) {
             (Some(tags), _) => any_tag(tags, |tag| file.matches_strongly(tag)),
-            (None, Some(since)) => file.is_unmodified_since(since).unwrap_or(true),
+            (None, Some(since)) => file.is_unmodified_since(since, now).unwrap_or(true),
             (None, None) => true,
         };
         let has_it = match (self.if_none_match, self.if_modified_since) {
             (Some(tags), _) => any_tag(tags, |tag| file.matches_weakly(tag)),
-            (None, Some(since)) => file.is_unmodified_since(since).unwrap_or(false),
+            (None, Some(since)) => file.is_unmodified_since(since, now).unwrap_or(false),
             (None, None) => false,
         };
         match (holds, has_it) {
@@ -173,9 +219,9 @@ impl Conditions<'_> {
     }
 
     /// True if the Range field is to be looked at: there is no If-Range, or it names this state.
-    pub fn allow_range(&self, file: &Validators) -> bool {
+    pub fn allow_range(&self, file: &Validators, now: SystemTime) -> bool {
         self.if_range
-            .is_none_or(|value| file.matches_if_range(value))
+            .is_none_or(|value| file.matches_if_range(value, now))
     }
 }
 
@@ -227,30 +273,150 @@ mod tests {
         UNIX_EPOCH + Duration::from_secs(second)
     }
 
-    /// A file of 16 bytes, changed on Sun, 06 Nov 1994 08:49:37.5 GMT.
-    fn file() -> Validators {
-        let modified = at(784_111_777) + Duration::from_millis(500);
-        Validators::new(16, modified, at(2_000_000_000), "")
+    /// A file of 16 bytes, changed on Sun, 06 Nov 1994 08:49:37.5 GMT, and never since.
+    fn version() -> FileVersion {
+        let time = UNIX_EPOCH + Duration::from_millis(784_111_777_500);
+        FileVersion {
+            inode: 0xabc,
+            length: 16,
+            modified: time,
+            changed: time,
+            is_young: false,
+        }
     }
 
-    const TAG: &str = "\"ae1b981da166f00-10\"";
+    fn file() -> Validators {
+        Validators::new(&version(), TagParts::All, "")
+    }
+
+    fn young() -> Validators {
+        let version = FileVersion {
+            is_young: true,
+            ..version()
+        };
+        Validators::new(&version, TagParts::All, "")
+    }
+
+    /// Long after all of that.
+    fn now() -> SystemTime {
+        at(2_000_000_000)
+    }
+
+    const TAG: &str = "\"abc-10-ae1b981da166f00-ae1b981da166f00\"";
 
     #[test]
     fn tags() {
         assert_eq!(file().to_string(), TAG);
-        let young = Validators::new(16, at(100), at(100), "br");
-        assert_eq!(young.to_string(), "W/\"174876e800-10br\"");
-        let from_the_future = Validators::new(16, at(200), at(100), "");
-        assert_eq!(
-            from_the_future.date(),
-            Some("Thu, 01 Jan 1970 00:01:40 GMT")
-        );
-        let before = Validators::new(u64::MAX, at(0) - Duration::from_nanos(1), at(100), "");
-        assert_eq!(before.to_string(), "\"-1-ffffffffffffffff\"");
-        assert_eq!(before.date(), None, "which HTTP cannot say");
+        let young = FileVersion {
+            is_young: true,
+            ..version()
+        };
+        let tag = |version: &FileVersion, variant| {
+            Validators::new(version, TagParts::All, variant).to_string()
+        };
+        assert_eq!(tag(&young, ""), format!("W/{TAG}"), "the same, but weak");
+        // Whatever is different makes another tag.
+        let second = Duration::from_secs(1);
+        let nano = Duration::from_nanos(1);
+        let mut tags = vec![
+            tag(&version(), ""),
+            tag(&version(), "br"),
+            tag(&version(), "gzip"),
+        ];
+        let mut add = |change: &dyn Fn(&mut FileVersion)| {
+            let mut version = version();
+            change(&mut version);
+            tags.push(tag(&version, ""));
+        };
+        add(&|version| version.inode += 1);
+        add(&|version| version.length += 1);
+        add(&|version| version.modified += nano);
+        add(&|version| version.changed += nano);
+        add(&|version| version.modified += second);
+        add(&|version| version.modified = at(0) - nano);
+        add(&|version| version.modified = at(0) + nano);
+        add(&|version| version.changed = at(0) - nano);
+        let all = tags.len();
+        tags.sort();
+        tags.dedup();
+        assert_eq!(tags.len(), all, "{tags:?}");
         let end = at(0) + Duration::from_secs(i64::MAX as u64);
-        let last = Validators::new(u64::MAX, end, end, "zstd");
-        assert_eq!(last.date(), None);
+        let longest = FileVersion {
+            inode: u64::MAX,
+            length: u64::MAX,
+            modified: end,
+            changed: end,
+            is_young: true,
+        };
+        assert!(tag(&longest, "zstd").len() <= MAX_TAG + 4);
+    }
+
+    #[test]
+    fn tags_of_length_and_time() {
+        let others = FileVersion {
+            inode: 7,
+            changed: at(784_200_000),
+            ..version()
+        };
+        let tags = [version(), others]
+            .map(|version| Validators::new(&version, TagParts::LengthAndTime, "br"));
+        assert_eq!(tags[0].to_string(), "W/\"ae1b981da166f00-10br\"");
+        assert_eq!(tags[0].to_string(), tags[1].to_string());
+        let tag = tags[0].to_string();
+        let strong = tag.trim_start_matches("W/");
+        assert_eq!(verdict(&[("none", &tag)], &tags[1]), Verdict::NotModified);
+        for tag in [&*tag, strong] {
+            assert_eq!(
+                verdict(&[("match", tag)], &tags[1]),
+                Verdict::PreconditionFailed
+            );
+        }
+    }
+
+    #[test]
+    fn dates() {
+        let dated = |modified: SystemTime, now: SystemTime| {
+            let version = FileVersion {
+                modified,
+                ..version()
+            };
+            let file = Validators::new(&version, TagParts::All, "");
+            file.is_dated(now).then(|| file.date().map(str::to_owned))
+        };
+        let same = Some(Some(SAME.to_owned()));
+        assert_eq!(dated(version().modified, now()), same);
+        // In the same second, as a date has it.
+        assert_eq!(dated(version().modified, at(784_111_777)), same);
+        assert_eq!(dated(version().modified, at(784_111_776)), None, "not yet");
+        let before = at(0) - Duration::from_nanos(1);
+        assert_eq!(dated(before, now()), None, "which HTTP cannot say");
+        let end = at(0) + Duration::from_secs(i64::MAX as u64);
+        assert_eq!(dated(end, end), None, "nor that");
+    }
+
+    /// A file from the future has a tag and no date: no condition with a date holds for it, or fails.
+    #[test]
+    fn files_from_the_future() {
+        let version = FileVersion {
+            modified: now() + Duration::from_secs(86_400),
+            ..version()
+        };
+        let file = Validators::new(&version, TagParts::All, "");
+        let date = file.date().expect("a date");
+        assert_eq!(verdict(&[("since", date)], &file), Verdict::Proceed);
+        assert_eq!(verdict(&[("until", SAME)], &file), Verdict::Proceed);
+        let tag = file.to_string();
+        assert_eq!(verdict(&[("none", &tag)], &file), Verdict::NotModified);
+        assert_eq!(verdict(&[("match", &tag)], &file), Verdict::Proceed);
+        let if_range = |value: &str, now| {
+            let conditions = Conditions {
+                if_range: Some(value.as_bytes()),
+                ..Conditions::default()
+            };
+            conditions.allow_range(&file, now)
+        };
+        assert!(if_range(&tag, now()));
+        assert!(!if_range(date, now()));
     }
 
     const BEFORE: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
@@ -269,7 +435,7 @@ mod tests {
                 _ => panic!("{name}"),
             }
         }
-        conditions.verdict(file)
+        conditions.verdict(file, now())
     }
 
     #[test]
@@ -310,7 +476,7 @@ mod tests {
         for (fields, expected) in cases {
             assert_eq!(verdict(fields, &file()), *expected, "{fields:?}");
         }
-        let young = Validators::new(16, at(100), at(100), "");
+        let young = young();
         let tag = young.to_string();
         assert_eq!(verdict(&[("none", &tag)], &young), NotModified);
         assert_eq!(verdict(&[("match", &tag)], &young), PreconditionFailed);
@@ -328,15 +494,25 @@ mod tests {
                 if_range: Some(value.as_bytes()),
                 ..Conditions::default()
             };
-            conditions.allow_range(file)
+            conditions.allow_range(file, now())
         };
-        assert!(Conditions::default().allow_range(&file()));
+        assert!(Conditions::default().allow_range(&file(), now()));
         assert!(allows(TAG, &file()));
         assert!(allows(SAME, &file()));
         for value in [BEFORE, AFTER, "\"x\"", &format!("W/{TAG}"), "", "yesterday"] {
             assert!(!allows(value, &file()), "{value}");
         }
-        let young = Validators::new(16, at(784_111_777), at(784_111_777), "");
-        assert!(!allows(SAME, &young));
+        let young = young();
+        for value in [SAME, &young.to_string(), TAG] {
+            assert!(!allows(value, &young), "{value}");
+        }
+        // Whoever set the time back, as a copy that keeps times does, may have done so before.
+        let set_back = FileVersion {
+            changed: at(784_111_778),
+            ..version()
+        };
+        let set_back = Validators::new(&set_back, TagParts::All, "");
+        assert!(!allows(SAME, &set_back));
+        assert!(allows(&set_back.to_string(), &set_back));
     }
 }

@@ -13,7 +13,7 @@ mod status;
 mod target;
 
 pub use body::BodyReader;
-pub use conditional::{Conditions, Validators, Verdict};
+pub use conditional::{Conditions, FileVersion, TagParts, Validators, Verdict};
 pub use encoding::{CODINGS, Coding, accepted, media_weight};
 pub use head_end::{HeadEnd, LARGEST_HEAD, MAX_TARGET};
 pub use range::{MAX_STRETCHES, Ranges, Stretch};

@@ -136,6 +136,8 @@ fn field(to: &mut impl Write, name: &str, value: &[u8]) -> io::Result<()> {
 #[derive(Debug)]
 pub struct FileLines {
     lines: Vec<u8>,
+    /// Where those begin that are said whatever the time: behind Last-Modified.
+    undated: usize,
     /// Where those begin that go with the content.
     content: usize,
 }
@@ -154,6 +156,7 @@ impl FileLines {
         if let Some(date) = validators.date() {
             lines.extend_from_slice(format!("Last-Modified: {date}\r\n").as_bytes());
         }
+        let undated = lines.len();
         lines.extend_from_slice(format!("ETag: {validators}\r\n").as_bytes());
         if let Some(vary) = vary {
             lines.extend_from_slice(format!("Vary: {vary}\r\n").as_bytes());
@@ -170,17 +173,31 @@ impl FileLines {
         let written = head.write_content_fields(&mut lines);
         written.expect("a Vec takes all");
         lines.shrink_to_fit();
-        FileLines { lines, content }
+        FileLines {
+            lines,
+            undated,
+            content,
+        }
     }
 
-    /// Those that say which state it is, for any answer that is about it.
-    pub fn validators(&self) -> &[u8] {
-        &self.lines[..self.content]
+    /// Those that say which state it is, for any answer that is about it; with its date, if that
+    /// [can be said](Validators::is_dated).
+    pub fn validators(&self, dated: bool) -> &[u8] {
+        &self.lines[self.begin(dated)..self.content]
     }
 
     /// All of them, for an answer with the whole content.
-    pub fn all(&self) -> &[u8] {
-        &self.lines
+    pub fn all(&self, dated: bool) -> &[u8] {
+        &self.lines[self.begin(dated)..]
+    }
+
+    /// How much memory they take, in bytes.
+    pub fn size(&self) -> usize {
+        self.lines.len()
+    }
+
+    fn begin(&self, dated: bool) -> usize {
+        if dated { 0 } else { self.undated }
     }
 }
 
@@ -208,7 +225,8 @@ pub fn is_own_field(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::{Duration, UNIX_EPOCH};
+    use crate::http1::{FileVersion, TagParts};
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
     const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 
@@ -218,9 +236,19 @@ mod tests {
         String::from_utf8(bytes).expect("text")
     }
 
-    fn validators(second: u64) -> Validators {
-        let modified = UNIX_EPOCH + Duration::from_secs(second);
-        Validators::new(12, modified, modified + Duration::from_secs(9), "br")
+    fn validators(modified: SystemTime) -> Validators {
+        let version = FileVersion {
+            inode: u64::MAX,
+            length: 12,
+            modified,
+            changed: UNIX_EPOCH,
+            is_young: false,
+        };
+        Validators::new(&version, TagParts::All, "br")
+    }
+
+    fn at(second: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(second)
     }
 
     #[test]
@@ -263,7 +291,7 @@ mod tests {
     #[test]
     fn lines_of_a_file() {
         let lines = FileLines::new(
-            &validators(784_111_777),
+            &validators(at(784_111_777)),
             Some("Accept-Encoding"),
             "X: y\r\n",
             ("text/plain", "; charset=utf-8"),
@@ -272,7 +300,7 @@ mod tests {
         );
         let of_state = [
             "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT",
-            "ETag: \"ae1b981bc490a00-cbr\"",
+            "ETag: \"ffffffffffffffff-c-ae1b981bc490a00-0br\"",
             "Vary: Accept-Encoding",
             "X: y",
             "",
@@ -285,15 +313,17 @@ mod tests {
             "",
         ];
         let text = |lines: &[u8]| String::from_utf8(lines.to_vec()).expect("text");
-        assert_eq!(text(lines.validators()), of_state.join("\r\n"));
-        assert_eq!(
-            text(lines.all()),
-            text(lines.validators()) + &of_content.join("\r\n")
-        );
+        assert_eq!(text(lines.validators(true)), of_state.join("\r\n"));
+        assert_eq!(text(lines.validators(false)), of_state[1..].join("\r\n"));
+        for dated in [true, false] {
+            assert_eq!(
+                text(lines.all(dated)),
+                text(lines.validators(dated)) + &of_content.join("\r\n")
+            );
+        }
         let before = UNIX_EPOCH - Duration::from_secs(1);
-        let before = Validators::new(12, before, UNIX_EPOCH, "");
-        let lines = FileLines::new(&before, None, "", ("a/b", ""), None, 0);
-        let lines = text(lines.all());
+        let lines = FileLines::new(&validators(before), None, "", ("a/b", ""), None, 0);
+        let lines = text(lines.all(true));
         assert!(!lines.contains("Last-Modified"), "HTTP cannot say it");
     }
 
@@ -318,9 +348,10 @@ mod tests {
             connection: Some("keep-alive"),
             ..ResponseHead::new(Status::HEADER_FIELDS_TOO_LARGE, DATE)
         };
-        let lines = FileLines::new(&validators(253_402_300_799), None, "", ("", ""), None, most);
+        let last = validators(at(253_402_300_799));
+        let lines = FileLines::new(&last, None, "", ("", ""), None, most);
         let head = ResponseHead {
-            more: lines.validators(),
+            more: lines.validators(true),
             ..head
         };
         assert!(written(&head).len() <= HEAD_ROOM);

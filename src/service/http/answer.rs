@@ -9,6 +9,7 @@ use crate::http1::{
 use crate::session::{Body, Context, Source};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// The longest content that is copied behind its head, in bytes, so that other answers can follow it in the same call.
 /// Longer ones are sent from where they are.
@@ -199,8 +200,8 @@ impl Answer {
     }
 
     /// A file, or what the request's conditions and ranges want of it (RFC 9110 section 13.2.2).
-    pub fn file(request: &Request<'_>, file: Chosen) -> Answer {
-        match request.conditions.verdict(&file.validators) {
+    pub fn file(request: &Request<'_>, file: Chosen, now: SystemTime) -> Answer {
+        match request.conditions.verdict(&file.validators, now) {
             Verdict::PreconditionFailed => Answer {
                 vary: file.vary(),
                 ..Answer::plain(Status::PRECONDITION_FAILED)
@@ -212,7 +213,7 @@ impl Answer {
             Verdict::Proceed => match request.range {
                 Some(field)
                     if request.method == Method::Get
-                        && request.conditions.allow_range(&file.validators) =>
+                        && request.conditions.allow_range(&file.validators, now) =>
                 {
                     Answer::ranges(field, file)
                 }
@@ -292,11 +293,13 @@ impl Answer {
             Some(Version::Http10) => Some("keep-alive"),
             _ => None,
         };
-        let ready = match (&self.file, &self.content) {
-            (Some(file), Content::Whole) => Some(file.lines.all()),
-            (Some(file), _) => Some(file.lines.validators()),
-            (None, _) => None,
-        };
+        let ready = self.file.as_ref().map(|file| {
+            let dated = file.validators.is_dated(cx.worker.time.wall());
+            match self.content {
+                Content::Whole => file.lines.all(dated),
+                _ => file.lines.validators(dated),
+            }
+        });
         let head = ResponseHead {
             more: ready.unwrap_or(more.as_bytes()),
             fields: &self.fields,
@@ -382,8 +385,9 @@ impl Parts {
             content: file.content.clone(),
             whole: file.length,
             content_type: file.media_type,
-            // A file that holds the text of its own tag between two dashed lines would be odd indeed.
-            boundary: format!("evserve-{}", file.validators.opaque().replace('-', "")),
+            // A file that holds the text of its own tag between two dashed lines would be odd indeed. No boundary is
+            // longer than 70 characters (RFC 2046 section 5.1.1).
+            boundary: format!("evserve-{:.60}", file.validators.opaque().replace('-', "")),
             left: stretches.into_iter(),
             ended: false,
         }

@@ -1,7 +1,7 @@
 //! What a path leads to, ready to be sent: a file in one state, and its compressed siblings.
 
 use crate::files::{CacheLimits, Kept, OpenFile, Trace};
-use crate::http1::{Coding, FileLines, Validators, accepted};
+use crate::http1::{Coding, FileLines, FileVersion, TagParts, Validators, accepted};
 use crate::session::Source;
 use arrayvec::ArrayVec;
 use std::ops::Deref;
@@ -40,6 +40,8 @@ pub(super) struct Maker<'a> {
     pub limits: CacheLimits,
     /// Lines to add to every answer.
     pub more: &'a str,
+    /// What entity tags are made of.
+    pub tag_parts: TagParts,
     pub now: SystemTime,
 }
 
@@ -66,10 +68,17 @@ impl Maker<'_> {
             let name = coding.map(|coding| coding.name);
             let variant = name.unwrap_or("");
             let length = file.length;
-            let validators = Validators::new(length, file.modified, self.now, variant);
+            let version = FileVersion {
+                inode: file.inode,
+                length,
+                modified: file.modified,
+                changed: file.changed,
+                is_young: file.is_young(self.now),
+            };
+            let validators = Validators::new(&version, self.tag_parts, variant);
             let lines = FileLines::new(&validators, vary, self.more, media_type, name, length);
             let content = self.content(file, &mut kept);
-            kept.cost.bytes += lines.all().len();
+            kept.cost.bytes += lines.size();
             kept.value.0.push(Representation {
                 content,
                 length,

@@ -3,20 +3,25 @@
 use super::answer::Answer;
 use super::resource::{Chosen, Maker, Resource};
 use super::response::{Handler, Made, Response, Task};
-use crate::config::{Config, Http, MAX_HEADERS, StartError};
+use crate::config::{Config, EntityTag, Http, MAX_HEADERS, StartError};
 use crate::files::{
     Cache, CacheLimits, Format, Found, Kept, Key, Listing, OpenFile, Order, PAGE_POLICY, PathError,
     Refusal, RelativePath, Root, Trace,
 };
-use crate::http1::{CODINGS, Method, Request, Status, Verdict, media_weight};
+use crate::http1::{CODINGS, Method, Request, Status, TagParts, Verdict, media_weight};
 use crate::session::Time;
 use arrayvec::ArrayVec;
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a query has by the leniency of [`crate::http1::Target`] and a Location field may not have.
 const NOT_IN_A_QUERY: &AsciiSet = &CONTROLS.add(b'"').add(b'<').add(b'>').add(b'\\');
+
+/// By how much a compressed sibling may seem older than its file and be as new: compressors and copies cut times to
+/// whole seconds, FAT to even ones.
+const SIBLING_STEP: Duration = Duration::from_secs(2);
 
 /// A folder of files.
 pub(super) struct Site {
@@ -76,7 +81,7 @@ impl Site {
         // What is encoded could be taken for the name of something else.
         if !target.contains(&b'%') {
             if let Some(kept) = self.cache.get(&self.root, target, now) {
-                return Ok(Made::Answer(file(request, kept)));
+                return Ok(Made::Answer(file(request, kept, time)));
             }
             if self.cache.is_missing(target, now) {
                 return self.fall_back(request, time);
@@ -94,13 +99,13 @@ impl Site {
         if *name != *target
             && let Some(kept) = self.cache.get(&self.root, &name, now)
         {
-            return Ok(Made::Answer(file(request, kept)));
+            return Ok(Made::Answer(file(request, kept, time)));
         }
         let mut trace = Trace::new();
         match self.root.find(&mut path, &mut trace) {
             Ok(Found::File(found)) => {
                 let kept = self.remember(&name, found, &mut path, trace, time);
-                Ok(Made::Answer(file(request, kept)))
+                Ok(Made::Answer(file(request, kept, time)))
             }
             Ok(Found::DirectoryWithoutSlash) => Ok(Made::Answer(redirect(request, &path))),
             Ok(Found::Directory(_)) if !self.options.listing => Err(Status::FORBIDDEN),
@@ -127,7 +132,7 @@ impl Site {
     fn fall_back(&self, request: &Request<'_>, time: &Time) -> Result<Made, Status> {
         let path = self.fallback.as_ref();
         let kept = path.and_then(|path| self.configured(path, time));
-        let answer = kept.map(|kept| file(request, kept));
+        let answer = kept.map(|kept| file(request, kept, time));
         answer.map(Made::Answer).ok_or(Status::NOT_FOUND)
     }
 
@@ -159,7 +164,7 @@ impl Site {
         if !CODINGS.iter().any(|coding| is_coded(coding.suffix)) {
             for coding in CODINGS {
                 let sibling = self.root.find_sibling(path, coding.suffix, &mut trace);
-                if let Some(sibling) = sibling.filter(|one| one.modified >= file.modified) {
+                if let Some(sibling) = sibling.filter(|one| !is_older(one, &file)) {
                     siblings.push((coding, sibling));
                 }
             }
@@ -167,6 +172,10 @@ impl Site {
         let maker = Maker {
             limits: self.cache.limits(),
             more: &self.more,
+            tag_parts: match self.options.entity_tag {
+                EntityTag::Full => TagParts::All,
+                EntityTag::Mtime => TagParts::LengthAndTime,
+            },
             now: time.wall(),
         };
         let kept = maker.make(file, siblings, trace);
@@ -174,9 +183,16 @@ impl Site {
     }
 }
 
+/// True if the sibling was made from an earlier version of the file, as far as their times tell.
+fn is_older(sibling: &OpenFile, file: &OpenFile) -> bool {
+    let age = file.modified.duration_since(sibling.modified);
+    age.is_ok_and(|age| age >= SIBLING_STEP)
+}
+
 /// A file, as the request wants it.
-fn file(request: &Request<'_>, kept: Arc<Kept<Resource>>) -> Answer {
-    Answer::file(request, Chosen::new(kept, request.accept_encoding))
+fn file(request: &Request<'_>, kept: Arc<Kept<Resource>>, time: &Time) -> Answer {
+    let chosen = Chosen::new(kept, request.accept_encoding);
+    Answer::file(request, chosen, time.wall())
 }
 
 impl Handler for Site {
