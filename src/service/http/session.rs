@@ -78,9 +78,8 @@ pub(super) struct HttpSession {
     head_end: HeadEnd,
     /// The next request's first byte has come.
     begun: bool,
-    /// When that was, in microseconds that begin anew after 71 minutes: a connection is to stay small, and no request
-    /// takes as long to come.
-    since: u32,
+    /// When that was.
+    since: Moment,
     /// There has been a request.
     answered: bool,
     /// The one blank line before a request that RFC 9112 section 2.2 wants overlooked.
@@ -122,7 +121,7 @@ impl Session for HttpSession {
             return 0;
         }
         if !std::mem::replace(&mut self.begun, true) {
-            self.since = micros(cx.worker.time.moment());
+            self.since = cx.worker.time.moment();
         }
         match self.head_end.find(input, self.front.max_head) {
             Ok(None) => 0,
@@ -237,7 +236,7 @@ impl HttpSession {
             state: State::ReadingRequest,
             head_end: HeadEnd::default(),
             begun: false,
-            since: 0,
+            since: Moment::default(),
             answered: false,
             blank_line_seen: false,
             last: None,
@@ -371,7 +370,7 @@ impl HttpSession {
 
     /// Answers whatever has come, be it a whole request or the beginning of one.
     fn say_that_it_is_too_many(&mut self, input: &[u8], cx: &mut Context<'_>) {
-        self.since = micros(cx.worker.time.moment());
+        self.since = cx.worker.time.moment();
         let status = Status::SERVICE_UNAVAILABLE;
         let mut answer = self.front.refusal(status, &cx.worker.time);
         answer.fields.extend_from_slice(TRY_AGAIN);
@@ -462,7 +461,7 @@ impl HttpSession {
 
     /// How long the request has taken until now.
     fn taken(&self, now: Moment) -> Duration {
-        Duration::from_micros(micros(now).wrapping_sub(self.since).into())
+        now.since(self.since)
     }
 
     /// Writes the line that was kept, if there is one, now that all but `unsent` bytes of the body are out.
@@ -492,6 +491,41 @@ fn moment_for(format: AccessLog, time: &Time) -> Moment {
     }
 }
 
-fn micros(moment: Moment) -> u32 {
-    moment.since(Moment::default()).as_micros() as u32
+#[cfg(test)]
+mod tests {
+    use crate::config::{AccessLog, Config};
+    use crate::http1::Request;
+    use crate::service::http::{Handler, Response, service};
+    use crate::session::{Connection, Time, Worker};
+    use std::time::{Duration, Instant, SystemTime};
+
+    struct Empty;
+
+    impl Handler for Empty {
+        fn answer(&self, _: &Request<'_>, _: &Time) -> Response {
+            Response::text("")
+        }
+    }
+
+    #[test]
+    fn a_request_that_takes_hours_is_logged_with_all_of_them() {
+        let config = Config {
+            access_log: AccessLog::Json,
+            ..Config::default()
+        };
+        let service = service(Empty, &config);
+        let (begin, wall) = (Instant::now(), SystemTime::now());
+        for minutes in [0, 71, 72, 24 * 60] {
+            let mut worker = Worker::new(Time::new(begin, wall));
+            let mut connection = Connection::open(service.session(None), &mut worker);
+            connection.received(b"GET / HTTP/1.1\r\n", &mut worker);
+            let taken = Duration::from_secs(minutes * 60) + Duration::from_micros(17);
+            worker.time.set(begin + taken, wall);
+            connection.received(b"Host: h\r\n\r\n", &mut worker);
+            connection.close(&mut worker);
+            let log = String::from_utf8_lossy(&worker.log);
+            let field = format!("\"microseconds\":{},", taken.as_micros());
+            assert!(log.contains(&field), "{log}");
+        }
+    }
 }
