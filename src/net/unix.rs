@@ -8,11 +8,26 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 use rustix::process::{Pid, getpid};
+use rustix::thread::{Timespec, nanosleep};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long the start waits for the lock of a directory. Servers like this one hold it for milliseconds; any user who may
+/// read the directory can hold it without end (flock(2)).
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+
+/// The same for the end.
+const LAST_LOCK_WAIT: Duration = Duration::from_millis(50);
+
+/// How often the lock is tried.
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
+
+/// How long a server without the lock looks twice whether a socket is dead: it may belong to one that is about to listen.
+const SECOND_LOOK: Duration = Duration::from_millis(200);
 
 /// The file of a socket that is bound. Dropping this removes it, unless something else has taken its place.
 #[derive(Debug)]
@@ -57,10 +72,17 @@ fn bind(path: &Path, mode: u32, kind: Type) -> io::Result<(Socket, SocketFile)> 
     // The file begins with the socket's mode, less the umask: nobody slips in before it has the one that is wanted.
     fchmod(&socket, Mode::from_raw_mode(mode))?;
     let directory = open_directory(path)?;
-    lock(&directory);
+    let is_locked = lock(&directory, LOCK_WAIT);
+    if !is_locked {
+        let path = path.parent().unwrap_or(path).display();
+        log::warn!(
+            "another process locks {path} (flock): going on without the lock; do not start a second server for the \
+             same socket now"
+        );
+    }
     match socket.bind(&address) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            remove_stale(path, &address, kind)?;
+            remove_stale(path, &address, kind, is_locked)?;
             socket.bind(&address)?;
         }
         result => result?,
@@ -86,9 +108,24 @@ fn open_directory(path: &Path) -> io::Result<OwnedFd> {
 }
 
 /// Keeps other servers like this one away from a directory: between its making and its listening, a socket looks as if a
-/// dead server had left it. Where there can be no lock, we go without.
-fn lock(directory: &OwnedFd) {
-    let _ = flock(directory, FlockOperation::LockExclusive);
+/// dead server had left it. Where there can be no lock, we go without. False if another process has it and does not give
+/// it back in that time.
+fn lock(directory: &OwnedFd, time: Duration) -> bool {
+    let tries = time.as_millis() / LOCK_PAUSE.as_millis();
+    for _ in 0..tries {
+        match flock(directory, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => sleep(LOCK_PAUSE),
+            _ => return true,
+        }
+    }
+    false
+}
+
+fn sleep(time: Duration) {
+    if let Ok(time) = Timespec::try_from(time) {
+        // Being interrupted is being woken early, which does no harm.
+        let _ = nanosleep(&time);
+    }
 }
 
 fn unlock(directory: &OwnedFd) {
@@ -99,14 +136,20 @@ fn identity(stat: &Stat) -> (u64, u64) {
     (stat.st_dev, stat.st_ino)
 }
 
-fn remove_stale(path: &Path, address: &SockAddr, kind: Type) -> io::Result<()> {
+fn remove_stale(path: &Path, address: &SockAddr, kind: Type, is_locked: bool) -> io::Result<()> {
     if FileType::from_raw_mode(lstat(path)?.st_mode) != FileType::Socket {
         let text = "there is a file of that name, and it is no socket";
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
     }
     let probe = Socket::new(Domain::UNIX, kind, None)?;
     probe.set_nonblocking(true)?;
-    match probe.connect(address) {
+    let refused = |result: &io::Result<()>| matches!(result, Err(error) if error.kind() == io::ErrorKind::ConnectionRefused);
+    let mut result = probe.connect(address);
+    if refused(&result) && !is_locked {
+        sleep(SECOND_LOOK);
+        result = probe.connect(address);
+    }
+    match result {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(unlink(path)?),
         // It takes what is sent to it; or somebody has it whose backlog is full, or whose socket is of another kind.
         result => {
@@ -166,7 +209,7 @@ impl Drop for SocketFile {
         if getpid() != self.owner {
             return;
         }
-        lock(&self.directory);
+        lock(&self.directory, LAST_LOCK_WAIT);
         if let Err(errno) = self.remove() {
             let path = self.path.display();
             log::warn!("{path} stays behind: {errno}");

@@ -1,6 +1,7 @@
 //! Sockets in the file system.
 
 use crate::common::{Evserve, on_every_model, pattern};
+use rustix::fs::{FlockOperation, flock};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -128,4 +129,67 @@ fn what_a_dead_server_left_is_replaced() {
         assert_eq!(converse(&path, b"x"), b"x");
         evserve.stop();
     });
+}
+
+/// As any user can do who may read the directory.
+fn lock(directory: &Path) -> fs::File {
+    let directory = fs::File::open(directory).expect("opened");
+    let exclusive = FlockOperation::NonBlockingLockExclusive;
+    flock(&directory, exclusive).expect("nobody else has it");
+    directory
+}
+
+#[test]
+fn a_lock_on_the_directory_holds_up_neither_start_nor_end() {
+    on_every_model(|model| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("socket");
+        // A dead server's socket is replaced all the same.
+        drop(UnixListener::bind(&path).expect("bound"));
+        let lock = lock(directory.path());
+        let evserve = start(model, "echo", &path, &[]);
+        assert_eq!(converse(&path, b"x"), b"x");
+        let log = evserve.stop().log;
+        assert!(log.contains("locks "), "{log}");
+        assert!(!path.exists(), "{model} left it behind");
+        drop(lock);
+    });
+}
+
+#[test]
+fn sigterm_ends_a_server_that_waits_for_the_lock() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("socket");
+    let _lock = lock(directory.path());
+    for _ in 0..5 {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_evserve"));
+        command.args(["--mode", "echo", "--listen"]);
+        command.arg(format!("unix:{}", path.display()));
+        let mut evserve = Evserve::spawn(command, 0);
+        evserve.terminate();
+        evserve.wait();
+    }
+}
+
+#[test]
+fn of_several_that_start_at_once_one_has_the_socket() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("socket");
+    drop(UnixListener::bind(&path).expect("bound"));
+    let start = |_| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_evserve"));
+        command.args(["--mode", "echo", "--listen"]);
+        command.arg(format!("unix:{}", path.display()));
+        Evserve::spawn(command, 0)
+    };
+    let all: Vec<_> = (0..6).map(start).collect();
+    let mut running = Vec::new();
+    for mut evserve in all {
+        if evserve.wait_for_log("socket").contains(" at unix:") {
+            running.push(evserve);
+        }
+    }
+    assert_eq!(running.len(), 1);
+    assert_eq!(converse(&path, b"x"), b"x");
+    running.remove(0).stop();
 }
