@@ -112,7 +112,8 @@ struct Options {
     #[arg(long, value_name = "SIZE", default_value = "16KiB", value_parser = head_size)]
     max_head: usize,
 
-    /// The longest request body; bodies are read and dropped
+    /// The longest request body; bodies are read and dropped. What chunks have beside their content is bounded with it: in
+    /// all, six bytes for each of these and 4 KiB are read
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = size)]
     max_body: u64,
 

@@ -8,12 +8,21 @@ const MAX_LINE: u32 = 4096;
 /// The most bytes of all trailer fields.
 const MAX_TRAILERS: u32 = 16 * 1024;
 
+/// How many bytes may be read of a chunked body for each byte of content that is allowed. A byte in a chunk of its own
+/// takes six; whoever needs more sends chunk extensions, to keep the server reading.
+const READ_PER_BYTE: u64 = 6;
+
+/// How many bytes may be read besides, however little content is allowed: the size of a chunk, the last chunk, a trailer.
+const READ_AT_LEAST: u64 = 4096;
+
 /// A body on its way, read and dropped.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyReader {
     state: State,
     /// How many bytes of content may still come.
     allowance: u64,
+    /// How many bytes may still be read: content and what delimits it.
+    readable: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +73,8 @@ enum Extension {
 }
 
 impl BodyReader {
-    /// A reader for a body of at most `limit` bytes.
+    /// A reader for a body of at most `limit` bytes of content. What delimits it (sizes and extensions of chunks,
+    /// trailers) is bounded with it: in all, six bytes for each of these and 4 KiB are read.
     ///
     /// # Errors
     /// 413 if the request says already that it is longer.
@@ -78,6 +88,9 @@ impl BodyReader {
         Ok(BodyReader {
             state,
             allowance: limit,
+            readable: limit
+                .saturating_mul(READ_PER_BYTE)
+                .saturating_add(READ_AT_LEAST),
         })
     }
 
@@ -93,7 +106,10 @@ impl BodyReader {
     pub fn take(&mut self, input: &[u8]) -> Result<usize, Status> {
         let mut taken = 0;
         while taken < input.len() && !self.is_done() {
-            taken += self.step(&input[taken..])?;
+            let count = self.step(&input[taken..])?;
+            let left = self.readable.checked_sub(count as u64);
+            self.readable = left.ok_or(Status::CONTENT_TOO_LARGE)?;
+            taken += count;
         }
         Ok(taken)
     }
@@ -290,7 +306,58 @@ mod tests {
         assert_eq!(read(Body::Chunked, extension.as_bytes()), Err(400));
         let trailer = format!("0\r\nA:{}", "x".repeat(5000));
         assert_eq!(read(Body::Chunked, trailer.as_bytes()), Err(431));
+        // All lines together are bounded by themselves, and by what may be read.
         let trailers = format!("0\r\n{}", "A: b\r\n".repeat(5000));
-        assert_eq!(read(Body::Chunked, trailers.as_bytes()), Err(431));
+        assert_eq!(read(Body::Chunked, trailers.as_bytes()), Err(413));
+        let mut reader = BodyReader::new(Body::Chunked, 1 << 20).expect("no length");
+        let status = reader.take(trailers.as_bytes()).map_err(Status::code);
+        assert_eq!(status, Err(431));
+        let zeros = "0".repeat(20);
+        assert_eq!(read(Body::Chunked, zeros.as_bytes()), Err(400));
+    }
+
+    /// A limit bounds all that is read: content, and whatever delimits it.
+    #[test]
+    fn all_that_is_read_is_bounded() {
+        let limit = 1000;
+        let read = |body: &[u8]| {
+            let mut reader = BodyReader::new(Body::Chunked, limit).expect("no length");
+            let read: Result<usize, Status> = body.chunks(700).map(|part| reader.take(part)).sum();
+            match read {
+                Ok(count) if reader.is_done() => Ok(count),
+                Ok(_) => Err(0),
+                Err(status) => Err(status.code()),
+            }
+        };
+        let most = (limit * READ_PER_BYTE + READ_AT_LEAST) as usize;
+        let end = "0\r\n\r\n";
+        // Bytes in chunks of their own are allowed as many as bytes in one chunk.
+        for chunks in [
+            "1\r\nx\r\n".repeat(1000),
+            format!("3e8\r\n{}\r\n", "x".repeat(1000)),
+        ] {
+            let body = chunks + end;
+            assert_eq!(read(body.as_bytes()), Ok(body.len()));
+        }
+        for more in [
+            "1\r\nx\r\n".repeat(1001),
+            "3e8\r\n".to_owned() + &"x".repeat(1000) + "\r\n1\r\nx\r\n",
+        ] {
+            assert_eq!(read(more.as_bytes()), Err(413));
+        }
+        for padded in [
+            format!("1;e={}\r\nx\r\n", "e".repeat(100)),
+            "1;\r\nx\r\n".repeat(9) + "1;eeeeeeeeeeeeeeeeeee\r\nx\r\n",
+            "0000000000000001;e=\"........\"\r\nx\r\n".to_owned(),
+        ] {
+            let body = padded.repeat(2000);
+            assert_eq!(read(body.as_bytes()), Err(413), "{padded:?}");
+            let few = &padded.repeat(most / padded.len());
+            assert!(matches!(read(few.as_bytes()), Err(0 | 413)));
+        }
+        let trailers = format!("0\r\n{}\r\n", "Name: value\r\n".repeat(1000));
+        assert_eq!(read(trailers.as_bytes()), Err(413));
+        let trailers = format!("0\r\n{}\r\n", "Name: value\r\n".repeat(100));
+        assert_eq!(read(trailers.as_bytes()), Ok(trailers.len()));
     }
 }

@@ -308,12 +308,19 @@ fn request_bodies_are_dropped_and_the_next_request_is_answered() {
 #[test]
 fn bodies_that_are_too_long_or_broken() {
     let root = tree();
+    // Little content, and much beside it.
+    let extensions = format!("1;e={}\r\nx\r\n", "e".repeat(1000)).repeat(5);
+    let zeros = "0000000000000001 \t \t \t \t ;e\r\nx\r\n".repeat(200);
+    let trailers = format!("0\r\n{}", "Name: value\r\n".repeat(400));
     on_every_model(|model| {
         let evserve = Evserve::http(model, root.path(), &["--max-body", "10"]);
         for (fields, body, status) in [
             ("Content-Length: 11", "", 413),
             ("Transfer-Encoding: chunked", "b\r\nhello", 413),
             ("Transfer-Encoding: chunked", "6\r\nhello!\r\n5\r\n", 413),
+            ("Transfer-Encoding: chunked", &extensions, 413),
+            ("Transfer-Encoding: chunked", &zeros, 413),
+            ("Transfer-Encoding: chunked", &trailers, 413),
             ("Transfer-Encoding: chunked", "x\r\n", 400),
             ("Transfer-Encoding: chunked", "1\r\nab\r\n", 400),
             ("Transfer-Encoding: gzip", "", 501),
