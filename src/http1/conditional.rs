@@ -1,5 +1,6 @@
 //! Conditional requests (RFC 9110 section 13): whether the client already has what it asks for.
 
+use super::List;
 use arrayvec::ArrayString;
 use httpdate::{HttpDate, parse_http_date};
 use std::fmt::{self, Write};
@@ -166,9 +167,9 @@ fn has_http_date(time: SystemTime) -> bool {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Conditions<'a> {
     /// If-Match.
-    pub if_match: Option<&'a [u8]>,
+    pub if_match: Option<List<'a>>,
     /// If-None-Match.
-    pub if_none_match: Option<&'a [u8]>,
+    pub if_none_match: Option<List<'a>>,
     /// If-Modified-Since.
     pub if_modified_since: Option<&'a [u8]>,
     /// If-Unmodified-Since.
@@ -210,7 +211,7 @@ impl Conditions<'_> {
 
     /// The same for something that has neither a tag nor a date, such as a listing: all that is known is that it exists.
     pub fn verdict_without_validators(&self) -> Verdict {
-        let is_any = |tags: &[u8]| tags == b"*";
+        let is_any = |tags: List<'_>| tags.only_line() == Some(b"*");
         match (self.if_match, self.if_none_match) {
             (Some(tags), _) if !is_any(tags) => Verdict::PreconditionFailed,
             (_, Some(tags)) if is_any(tags) => Verdict::NotModified,
@@ -226,30 +227,34 @@ impl Conditions<'_> {
 }
 
 /// True if the value is `*` or a list in which `test` holds for a tag. A tag may contain commas.
-fn any_tag(value: &[u8], test: impl Fn(&[u8]) -> bool) -> bool {
-    if value == b"*" {
+fn any_tag(value: List<'_>, test: impl Fn(&[u8]) -> bool) -> bool {
+    if value.only_line() == Some(b"*") {
         return true;
     }
-    let mut rest = value;
-    loop {
-        while let [b' ' | b'\t' | b',', after @ ..] = rest {
+    for line in value.lines() {
+        let mut rest = line;
+        loop {
+            while let [b' ' | b'\t' | b',', after @ ..] = rest {
+                rest = after;
+            }
+            let quote = match rest {
+                [] => break,
+                [b'"', ..] => 0,
+                [b'W', b'/', b'"', ..] => 2,
+                // No tag: what stands behind it, in other lines too, can't be trusted either.
+                _ => return false,
+            };
+            let Some(end) = memchr::memchr(b'"', &rest[quote + 1..]) else {
+                return false;
+            };
+            let (tag, after) = rest.split_at(quote + end + 2);
+            if test(tag) {
+                return true;
+            }
             rest = after;
         }
-        let quote = match rest {
-            [b'"', ..] => 0,
-            [b'W', b'/', b'"', ..] => 2,
-            // The end, or no tag: what stands behind it can't be trusted either.
-            _ => return false,
-        };
-        let Some(end) = memchr::memchr(b'"', &rest[quote + 1..]) else {
-            return false;
-        };
-        let (tag, after) = rest.split_at(quote + end + 2);
-        if test(tag) {
-            return true;
-        }
-        rest = after;
     }
+    false
 }
 
 /// A date in any of the three forms of RFC 9110 section 5.6.7; anything else is no condition.
@@ -428,8 +433,8 @@ mod tests {
         for (name, value) in fields {
             let value = Some(value.as_bytes());
             match *name {
-                "match" => conditions.if_match = value,
-                "none" => conditions.if_none_match = value,
+                "match" => conditions.if_match = value.map(List::from),
+                "none" => conditions.if_none_match = value.map(List::from),
                 "since" => conditions.if_modified_since = value,
                 "until" => conditions.if_unmodified_since = value,
                 _ => panic!("{name}"),
@@ -514,5 +519,37 @@ mod tests {
         let set_back = Validators::new(&set_back, TagParts::All, "");
         assert!(!allows(SAME, &set_back));
         assert!(allows(&set_back.to_string(), &set_back));
+    }
+
+    #[test]
+    fn tags_on_several_lines() {
+        for (lines, matches) in [
+            (&[TAG, "\"o\""][..], true),
+            (&["\"o\"", TAG], true),
+            (&["\"a\", \"b\"", "", TAG], true),
+            (&["\"a\"", "\"b\""], false),
+            (&["", ""], false),
+            // What cannot be read ends the list, for the whole field.
+            (&["nonsense", TAG], false),
+            (&["\"open", TAG], false),
+            (&["*", TAG], false),
+            (&[TAG, "*"], true),
+        ] {
+            let lines = lines.iter().map(|line| format!("if-match: {line}\r\n"));
+            let section = lines.collect::<String>() + "\r\n";
+            let list = List::several("If-Match", section.as_bytes());
+            let conditions = |if_match, if_none_match| Conditions {
+                if_match,
+                if_none_match,
+                ..Conditions::default()
+            };
+            let of_match = conditions(Some(list), None).verdict(&file(), now());
+            let of_none = conditions(None, Some(list)).verdict(&file(), now());
+            let expected = match matches {
+                true => (Verdict::Proceed, Verdict::NotModified),
+                false => (Verdict::PreconditionFailed, Verdict::Proceed),
+            };
+            assert_eq!((of_match, of_none), expected, "{section}");
+        }
     }
 }

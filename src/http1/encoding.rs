@@ -1,5 +1,7 @@
 //! What a client prefers of what is there: content codings (RFC 9110 section 12.5.3) and media types (section 12.5.1).
 
+use super::List;
+
 /// A content coding that a file's sibling may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Coding {
@@ -28,7 +30,7 @@ pub const CODINGS: [Coding; 3] = [
 /// The codings that the value of Accept-Encoding accepts at least as gladly as none at all, the most welcome first and
 /// the better first among equals (RFC 9110 section 12.5.3). Whoever names codings and says nothing of `identity` wants
 /// the codings.
-pub fn accepted(value: &[u8]) -> impl Iterator<Item = Coding> {
+pub fn accepted(value: List<'_>) -> impl Iterator<Item = Coding> + use<> {
     let identity = weight(value, "identity").unwrap_or(0);
     let mut rated = CODINGS.map(|coding| {
         let weight = weight(value, coding.name).or_else(|| weight(value, "*"));
@@ -41,7 +43,7 @@ pub fn accepted(value: &[u8]) -> impl Iterator<Item = Coding> {
 
 /// How welcome a media type is, in thousandths, by the value of Accept; 0 if it is not. Of the ranges that contain it,
 /// the narrowest counts.
-pub fn media_weight(value: &[u8], media_type: &str) -> u16 {
+pub fn media_weight(value: List<'_>, media_type: &str) -> u16 {
     let (kind, _) = media_type.split_once('/').unwrap_or((media_type, ""));
     let group = format!("{kind}/*");
     let mut ranges = [media_type, &group, "*/*"].into_iter();
@@ -49,8 +51,8 @@ pub fn media_weight(value: &[u8], media_type: &str) -> u16 {
 }
 
 /// The weight of a coding that is named, in thousandths. What cannot be read is not named.
-fn weight(value: &[u8], name: &str) -> Option<u16> {
-    value.split(|&b| b == b',').find_map(|member| {
+fn weight(value: List<'_>, name: &str) -> Option<u16> {
+    value.members().find_map(|member| {
         let mut parts = member.split(|&b| b == b';').map(<[u8]>::trim_ascii);
         let coding = parts.next()?;
         // RFC 9110 section 8.4.1.3: x-gzip is gzip.
@@ -112,13 +114,14 @@ mod tests {
             ("br;q=x, gzip", "gzip"),
         ];
         for (value, expected) in cases {
-            let names: Vec<_> = accepted(value.as_bytes()).map(|c| c.name).collect();
+            let names: Vec<_> = accepted(value.as_bytes().into()).map(|c| c.name).collect();
             assert_eq!(names.join(" "), expected, "{value}");
         }
     }
 
     #[test]
     fn media_types() {
+        let media_weight = |value: &[u8], media_type| media_weight(value.into(), media_type);
         let browser = b"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
         assert_eq!(media_weight(browser, "text/html"), 1000);
         assert_eq!(media_weight(browser, "application/json"), 800);
@@ -129,5 +132,29 @@ mod tests {
         );
         assert_eq!(media_weight(b"text/*;q=0.3", "text/plain"), 300);
         assert_eq!(media_weight(b"text/plain;q=0, */*", "text/plain"), 0);
+    }
+
+    #[test]
+    fn fields_of_several_lines() {
+        for (lines, expected) in [
+            (&["gzip;q=0", "*"][..], "br zstd"),
+            (&["br", "gzip"], "br gzip"),
+            (&["", "gzip", ""], "gzip"),
+            (&["br;q=0.5", "identity;q=0.6", "gzip"], "gzip"),
+            (&["*;q=0", "gzip;q=0.5"], "gzip"),
+        ] {
+            let lines = lines
+                .iter()
+                .map(|line| format!("Accept-encoding: {line}\r\n"));
+            let section = lines.collect::<String>() + "X: br\r\n\r\n";
+            let list = List::several("accept-encoding", section.as_bytes());
+            let names: Vec<_> = accepted(list).map(|coding| coding.name).collect();
+            assert_eq!(names.join(" "), expected, "{section}");
+        }
+        let section = b"accept: text/plain\r\nAccept: text/html;q=0.5, */*;q=0.1\r\n\r\n";
+        let list = List::several("accept", section);
+        assert_eq!(media_weight(list, "text/plain"), 1000);
+        assert_eq!(media_weight(list, "text/html"), 500);
+        assert_eq!(media_weight(list, "image/png"), 100);
     }
 }

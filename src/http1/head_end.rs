@@ -4,6 +4,7 @@
 //! over with every call. So the end of the head is found here first, each byte looked at once however the head is split.
 
 use super::Status;
+use super::request::has_long_method;
 
 /// The longest request head that can be allowed, in bytes, from the method to the empty line: what one buffer holds.
 pub const LARGEST_HEAD: usize = 32 * 1024;
@@ -27,7 +28,7 @@ impl HeadEnd {
     /// # Errors
     /// 400 for a carriage return or a line feed that stands alone: RFC 9112 section 2.2 would let a server take a lone
     /// line feed for a line end, but then two servers may disagree on where a request ends. 414 and 431 if the head is
-    /// too long.
+    /// too long, 501 if that is so because of its method.
     pub fn find(&mut self, input: &[u8], limit: usize) -> Result<Option<usize>, Status> {
         let limit = limit.min(LARGEST_HEAD);
         let input = &input[..input.len().min(limit)];
@@ -55,7 +56,10 @@ impl HeadEnd {
 
     fn unfinished(&self, input: &[u8], limit: usize) -> Result<Option<usize>, Status> {
         // A method, two spaces and a version fit beside the longest target in a line of this length.
-        if self.line_start == 0 && input.len() > MAX_TARGET + 64 {
+        let is_long = self.line_start == 0 && input.len() > MAX_TARGET + 64;
+        if (is_long || input.len() == limit) && has_long_method(input) {
+            Err(Status::NOT_IMPLEMENTED)
+        } else if is_long {
             Err(Status::URI_TOO_LONG)
         } else if input.len() == limit {
             Err(Status::HEADER_FIELDS_TOO_LARGE)
@@ -109,6 +113,11 @@ mod tests {
         let mut long_target = b"GET /".to_vec();
         long_target.resize(MAX_TARGET + 65, b'a');
         assert_eq!(find(&long_target), Err(Status::URI_TOO_LONG));
+        let mut long_method = b"GET".repeat(3000);
+        assert_eq!(find(&long_method), Err(Status::NOT_IMPLEMENTED));
+        long_method.truncate(400);
+        let status = HeadEnd::default().find(&long_method, 256);
+        assert_eq!(status, Err(Status::NOT_IMPLEMENTED));
         let mut long_fields = b"GET / HTTP/1.1\r\nA: ".to_vec();
         long_fields.resize(MAX_HEAD - 4, b'a');
         assert_eq!(find(&long_fields), Ok(None));

@@ -84,7 +84,7 @@ fn parse(value: &[u8], length: u64) -> Option<ArrayVec<Stretch, MAX_STRETCHES>> 
     any.then_some(found)
 }
 
-/// `None` if it is malformed; `Some(None)` if it lies outside the file.
+/// `None` if it is malformed, or cannot be answered with a part; `Some(None)` if it lies outside the file.
 #[allow(clippy::option_option, reason = "malformed and outside are two things")]
 fn stretch(spec: &[u8], length: u64) -> Option<Option<Stretch>> {
     let dash = memchr::memchr(b'-', spec)?;
@@ -93,6 +93,10 @@ fn stretch(spec: &[u8], length: u64) -> Option<Option<Stretch>> {
     Some(match (first, last) {
         (b"", suffix) => {
             let suffix = number(suffix)?;
+            if length == 0 && suffix > 0 {
+                // It is the whole file (RFC 9110 section 14.1.2), but no Content-Range can say so.
+                return None;
+            }
             let within = end.filter(|_| suffix > 0);
             within.map(|last| Stretch {
                 first: length.saturating_sub(suffix),
@@ -172,7 +176,12 @@ mod tests {
             ("bytes=1000-1001", 1000, "none"),
             ("bytes=-0", 1000, "none"),
             ("bytes=0-", 0, "none"),
-            ("bytes=-5", 0, "none"),
+            ("bytes=0-0", 0, "none"),
+            ("bytes=-0", 0, "none"),
+            ("bytes=-5", 0, "whole"),
+            ("bytes=0-,-5", 0, "whole"),
+            ("bytes=-5,0-", 0, "whole"),
+            ("bytes=-0,0-", 0, "none"),
             (
                 "bytes=5000000000-5000000001",
                 1 << 33,

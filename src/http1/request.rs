@@ -3,6 +3,7 @@
 //! httparse reads the header fields. The request line is read here, so that each fault gets its own status.
 
 use super::head_end::MAX_TARGET;
+use super::list::{List, split};
 use super::target::is_authority;
 use super::{Conditions, Status, Target};
 use httparse::Header;
@@ -67,12 +68,12 @@ pub struct Request<'a> {
     pub expects_continue: bool,
     /// What makes the request conditional.
     pub conditions: Conditions<'a>,
-    /// The Range field.
+    /// The Range field; empty, which is none, if there are several.
     pub range: Option<&'a [u8]>,
     /// The Accept field.
-    pub accept: Option<&'a [u8]>,
+    pub accept: Option<List<'a>>,
     /// The Accept-Encoding field.
-    pub accept_encoding: Option<&'a [u8]>,
+    pub accept_encoding: Option<List<'a>>,
     /// For the access log.
     pub referer: Option<&'a [u8]>,
     /// For the access log.
@@ -88,25 +89,21 @@ impl<'a> Request<'a> {
     pub fn parse(head: &'a [u8]) -> Result<Request<'a>, Status> {
         let line = request_line(head);
         let (method, target, version) = split_request_line(line)?;
-        let fields = head.get(line.len() + 2..).ok_or(Status::BAD_REQUEST)?;
+        let section = head.get(line.len() + 2..).ok_or(Status::BAD_REQUEST)?;
+        let request = Request::without_fields(method, target, version);
         let mut few = [httparse::EMPTY_HEADER; FEW_HEADERS];
-        if let Some(fields) = read_fields(fields, &mut few)? {
-            return Request::from_parts(method, target, version, fields);
+        if let Some(fields) = read_fields(section, &mut few)? {
+            return request.with_fields(fields, section);
         }
         let mut most = [httparse::EMPTY_HEADER; MAX_HEADERS];
-        match read_fields(fields, &mut most)? {
-            Some(fields) => Request::from_parts(method, target, version, fields),
+        match read_fields(section, &mut most)? {
+            Some(fields) => request.with_fields(fields, section),
             None => Err(Status::HEADER_FIELDS_TOO_LARGE),
         }
     }
 
-    fn from_parts(
-        method: Method,
-        target: Target<'a>,
-        version: Version,
-        fields: &[Header<'a>],
-    ) -> Result<Request<'a>, Status> {
-        let mut request = Request {
+    fn without_fields(method: Method, target: Target<'a>, version: Version) -> Request<'a> {
+        Request {
             method,
             target,
             version,
@@ -120,68 +117,133 @@ impl<'a> Request<'a> {
             accept_encoding: None,
             referer: None,
             user_agent: None,
-        };
+        }
+    }
+
+    /// The same with what the fields say, which were read from `section`.
+    fn with_fields(
+        mut self,
+        fields: &[Header<'a>],
+        section: &'a [u8],
+    ) -> Result<Request<'a>, Status> {
+        let mut framing = Framing::default();
         let mut close = false;
-        let mut length = None;
-        let mut chunked = None;
+        let mut expects_more = false;
+        let add = |list: &mut Option<List<'a>>, value: &'a [u8], name| {
+            *list = Some(match list {
+                None => List::from(value),
+                Some(_) => List::several(name, section),
+            });
+        };
         for field in fields {
             let value = field.value;
             match Name::of(field.name) {
                 // RFC 9112 section 3.2: never two.
-                Name::Host if request.host.is_none() && is_authority(value) => {
-                    request.host = Some(value);
-                }
+                Name::Host if self.host.is_none() && is_host(value) => self.host = Some(value),
                 Name::Host => return Err(Status::BAD_REQUEST),
                 Name::Connection => {
-                    for token in list(value) {
+                    for token in split(value) {
                         close |= token.eq_ignore_ascii_case(b"close");
-                        request.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+                        self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
                     }
                 }
-                Name::ContentLength => {
-                    let value = decimal(value).ok_or(Status::BAD_REQUEST)?;
-                    if length.replace(value).is_some_and(|before| before != value) {
-                        return Err(Status::BAD_REQUEST);
+                Name::ContentLength => framing.add_length(value)?,
+                Name::TransferEncoding => framing.add_codings(value),
+                // RFC 9110 section 10.1.1: not in 1.0.
+                Name::Expect if self.version == Version::Http10 => {}
+                Name::Expect => {
+                    for expectation in split(value) {
+                        let is_known = expectation.eq_ignore_ascii_case(b"100-continue");
+                        self.expects_continue |= is_known;
+                        expects_more |= !is_known;
                     }
                 }
-                Name::TransferEncoding => {
-                    let only = chunked.is_none() && value.eq_ignore_ascii_case(b"chunked");
-                    chunked = Some(only);
+                Name::IfMatch => add(&mut self.conditions.if_match, value, "if-match"),
+                Name::IfNoneMatch => {
+                    add(&mut self.conditions.if_none_match, value, "if-none-match");
                 }
-                Name::Expect if version == Version::Http10 => {}
-                Name::Expect if value.eq_ignore_ascii_case(b"100-continue") => {
-                    request.expects_continue = true;
+                Name::IfModifiedSince => once(&mut self.conditions.if_modified_since, value),
+                Name::IfUnmodifiedSince => once(&mut self.conditions.if_unmodified_since, value),
+                Name::IfRange => once(&mut self.conditions.if_range, value),
+                Name::Range => once(&mut self.range, value),
+                Name::Accept => add(&mut self.accept, value, "accept"),
+                Name::AcceptEncoding => {
+                    add(&mut self.accept_encoding, value, "accept-encoding");
                 }
-                Name::Expect => return Err(Status::EXPECTATION_FAILED),
-                Name::IfMatch => request.conditions.if_match = Some(value),
-                Name::IfNoneMatch => request.conditions.if_none_match = Some(value),
-                Name::IfModifiedSince => request.conditions.if_modified_since = Some(value),
-                Name::IfUnmodifiedSince => request.conditions.if_unmodified_since = Some(value),
-                Name::IfRange => request.conditions.if_range = Some(value),
-                Name::Range => request.range = Some(value),
-                Name::Accept => request.accept = Some(value),
-                Name::AcceptEncoding => request.accept_encoding = Some(value),
-                Name::Referer => request.referer = Some(value),
-                Name::UserAgent => request.user_agent = Some(value),
+                Name::Referer => self.referer = Some(value),
+                Name::UserAgent => self.user_agent = Some(value),
                 Name::Other => {}
             }
         }
         // RFC 9112 section 3.2: nor none in a request of version 1.1.
-        if request.host.is_none() && version == Version::Http11 {
+        if self.host.is_none() && self.version == Version::Http11 {
             return Err(Status::BAD_REQUEST);
         }
-        request.host = target.authority.or(request.host);
-        request.keep_alive &= !close;
-        request.body = match (chunked, length) {
+        self.host = self.target.authority.or(self.host);
+        self.keep_alive &= !close;
+        self.body = framing.body(self.version)?;
+        match expects_more {
+            true => Err(Status::EXPECTATION_FAILED),
+            false => Ok(self),
+        }
+    }
+}
+
+/// Takes a field that is no list. If there are several of it, none says anything: their values as one list are neither a
+/// date, nor a tag, nor ranges.
+fn once<'a>(field: &mut Option<&'a [u8]>, value: &'a [u8]) {
+    *field = Some(if field.is_none() { value } else { b"" });
+}
+
+/// True for what the Host field may say: nothing where the target has no authority (RFC 9110 section 7.2).
+fn is_host(value: &[u8]) -> bool {
+    value.is_empty() || is_authority(value)
+}
+
+/// What the fields say of where the body ends (RFC 9112 section 6).
+#[derive(Default)]
+struct Framing {
+    length: Option<u64>,
+    /// There is a Transfer-Encoding field.
+    is_coded: bool,
+    /// How many codings it names, how many of them are `chunked`, and whether the last one is.
+    codings: usize,
+    chunked: usize,
+    ends_chunked: bool,
+}
+
+impl Framing {
+    /// Content-Length may be repeated, but not differ (RFC 9112 section 6.3).
+    fn add_length(&mut self, value: &[u8]) -> Result<(), Status> {
+        let value = decimal(value).ok_or(Status::BAD_REQUEST)?;
+        match self.length.replace(value) {
+            Some(before) if before != value => Err(Status::BAD_REQUEST),
+            _ => Ok(()),
+        }
+    }
+
+    /// A coding with parameters is none that is known, and a comma within one only makes more of those.
+    fn add_codings(&mut self, value: &[u8]) {
+        self.is_coded = true;
+        for coding in split(value) {
+            self.ends_chunked = coding.eq_ignore_ascii_case(b"chunked");
+            self.chunked += usize::from(self.ends_chunked);
+            self.codings += 1;
+        }
+    }
+
+    fn body(&self, version: Version) -> Result<Body, Status> {
+        match self.length {
+            None | Some(0) if !self.is_coded => Ok(Body::None),
+            Some(length) if !self.is_coded => Ok(Body::Length(length)),
             // RFC 9112 section 6.1: both at once is how requests are smuggled, and 1.0 knows no codings.
-            (Some(_), Some(_)) => return Err(Status::BAD_REQUEST),
-            (Some(_), None) if version == Version::Http10 => return Err(Status::BAD_REQUEST),
-            (Some(false), None) => return Err(Status::NOT_IMPLEMENTED),
-            (Some(true), None) => Body::Chunked,
-            (None, None | Some(0)) => Body::None,
-            (None, Some(length)) => Body::Length(length),
-        };
-        Ok(request)
+            Some(_) => Err(Status::BAD_REQUEST),
+            None if version == Version::Http10 => Err(Status::BAD_REQUEST),
+            // RFC 9112 sections 6.3 and 7.1: it comes last, or nobody knows where the body ends; and once.
+            None if !self.ends_chunked || self.chunked > 1 => Err(Status::BAD_REQUEST),
+            None if self.codings > 1 => Err(Status::NOT_IMPLEMENTED),
+            None => Ok(Body::Chunked),
+        }
     }
 }
 
@@ -193,6 +255,9 @@ pub fn request_line(head: &[u8]) -> &[u8] {
 
 fn split_request_line(line: &[u8]) -> Result<(Method, Target<'_>, Version), Status> {
     let bad = Status::BAD_REQUEST;
+    if has_long_method(line) {
+        return Err(Status::NOT_IMPLEMENTED);
+    }
     let method_end = memchr::memchr(b' ', line).ok_or(bad)?;
     let version_start = memchr::memrchr(b' ', line).ok_or(bad)? + 1;
     let method = method(&line[..method_end]).ok_or(bad)?;
@@ -212,12 +277,23 @@ fn split_request_line(line: &[u8]) -> Result<(Method, Target<'_>, Version), Stat
     Ok((method, target, version))
 }
 
+/// The longest method that is known, in bytes.
+const LONGEST_METHOD: usize = b"OPTIONS".len();
+
+/// True if the line begins with a method that is longer than any that is known (RFC 9112 section 3), whether it has an
+/// end or not.
+pub(super) fn has_long_method(line: &[u8]) -> bool {
+    line.get(..=LONGEST_METHOD)
+        .is_some_and(|begin| begin.iter().all(is_token_byte))
+}
+
+fn is_token_byte(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
+}
+
 /// `None` if it is no token (RFC 9110 section 5.6.2).
 fn method(name: &[u8]) -> Option<Method> {
-    let is_token = !name.is_empty()
-        && name
-            .iter()
-            .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b));
+    let is_token = !name.is_empty() && name.iter().all(is_token_byte);
     is_token.then_some(match name {
         b"GET" => Method::Get,
         b"HEAD" => Method::Head,
@@ -291,14 +367,6 @@ names! {
     Expect "expect"
 }
 
-/// The members of a comma-separated list (RFC 9110 section 5.6.1).
-fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value
-        .split(|&b| b == b',')
-        .map(<[u8]>::trim_ascii)
-        .filter(|member| !member.is_empty())
-}
-
 /// A number of digits only; neither sign nor space (RFC 9110 section 8.6).
 fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
@@ -331,7 +399,14 @@ mod tests {
             ("OPTIONS ** HTTP/1.1", 400),
             ("GET http://h:x/ HTTP/1.1", 400),
             ("GET http://a@h/ HTTP/1.1", 400),
+            ("GET http://:80/ HTTP/1.1", 400),
+            ("GET http:/// HTTP/1.1", 400),
             ("BREW / HTTP/1.1", 501),
+            ("PROPFIND / HTTP/1.1", 501),
+            ("A-METHOD-LONGER-THAN-ANY / HTTP/1.1", 501),
+            ("A-METHOD-LONGER-THAN-ANY a HTTP/3.0", 501),
+            ("A-METHOD-WITHOUT-END", 501),
+            ("A/METHOD-LONGER-THAN-ANY / HTTP/1.1", 400),
             ("get / HTTP/1.1", 501),
             ("GET / HTTP/2.0", 505),
             ("GET / HTTP/0.9", 505),
@@ -381,7 +456,25 @@ mod tests {
             ("Host: ::1", 400),
             ("Host: h\u{e9}", 400),
             ("Host: h\r\nExpect: 100-Continue", 200),
+            ("Host: :80", 400),
+            ("Host: %zz", 400),
+            ("Host: a%2Db", 200),
+            ("Host: [zz]", 400),
+            ("Host: [v1.a:b]", 200),
+            ("Host: h\r\nHost: h", 400),
+            ("Host: h\r\nHost:", 400),
+            ("Host:\r\nHost: h", 400),
+            ("Host: h, h", 400),
             ("Host: h\r\nExpect: 200-ok", 417),
+            ("Host: h\r\nExpect: 100-continue, 200-ok", 417),
+            ("Host: h\r\nExpect: 200-ok\r\nExpect: 100-continue", 417),
+            ("Host: h\r\nExpect: 100-continue\r\nExpect: 200-ok", 417),
+            (
+                "Host: h\r\nExpect: 100-continue\r\nExpect: 100-continue",
+                200,
+            ),
+            ("Host: h\r\nExpect:", 200),
+            ("Expect: 200-ok", 400),
             ("A: b", 400),
             ("Host: h\r\nhost: h", 400),
             ("Host : h", 400),
@@ -401,11 +494,6 @@ mod tests {
                 400,
             ),
             ("Host: h\r\nTransfer-Encoding: Chunked", 200),
-            ("Host: h\r\nTransfer-Encoding: gzip, chunked", 501),
-            (
-                "Host: h\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
-                501,
-            ),
             (&format!("{many}Host: h"), 200),
             (&format!("{many}Host: h\r\nOne: more"), 431),
         ];
@@ -436,6 +524,87 @@ mod tests {
             let head = format!("GET / HTTP/{version}\r\nHost: h\r\nConnection: {value}\r\n\r\n");
             let request = Request::parse(head.as_bytes()).expect("a request");
             assert_eq!(request.keep_alive, expected, "{version} {value}");
+        }
+    }
+
+    #[test]
+    fn transfer_codings() {
+        for (lines, expected) in [
+            (&["chunked"][..], 200),
+            (&["CHUNKED"], 200),
+            (&[",chunked ,"], 200),
+            (&["", "chunked"], 200),
+            (&["gzip, chunked"], 501),
+            (&["gzip", "chunked"], 501),
+            (&["gzip, deflate", "br, chunked"], 501),
+            (&["identity, chunked"], 501),
+            (&["gzip"], 400),
+            (&["identity"], 400),
+            (&["chunked, gzip"], 400),
+            (&["chunked", "gzip"], 400),
+            (&["chunked, chunked"], 400),
+            (&["chunked", "chunked"], 400),
+            (&["chunked, gzip, chunked"], 400),
+            (&["chunked;q=1"], 400),
+            (&["gzip;a=\"b, chunked\""], 400),
+            (&["chunked x"], 400),
+            (&["xchunked"], 400),
+            (&[""], 400),
+            (&[","], 400),
+        ] {
+            let codings = lines
+                .iter()
+                .map(|line| format!("Transfer-Encoding: {line}\r\n"));
+            let codings: String = codings.collect();
+            let head = |version| format!("GET / HTTP/{version}\r\nHost: h\r\n{codings}");
+            assert_eq!(
+                status(&format!("{}\r\n", head("1.1"))),
+                expected,
+                "{lines:?}"
+            );
+            assert_eq!(status(&format!("{}\r\n", head("1.0"))), 400, "{lines:?}");
+            for length in [0, 5] {
+                let both = format!("{}Content-Length: {length}\r\n\r\n", head("1.1"));
+                assert_eq!(status(&both), 400, "{lines:?}");
+            }
+        }
+    }
+
+    /// Lines of a list field are one list; several of a field that is none say nothing.
+    #[test]
+    fn fields_on_several_lines() {
+        let read = |fields: &'static str| {
+            let head = format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\n");
+            Request::parse(head.leak().as_bytes()).expect("a request")
+        };
+        let members = |list: Option<List<'_>>| {
+            let list = list.expect("the field");
+            list.members().map(<[u8]>::to_vec).collect::<Vec<_>>()
+        };
+        let request = read(
+            "If-Match: \"a\"\r\nAccept: x/y\r\nIF-MATCH: \"b\"\r\nIf-None-Match: \"c\"\r\n\
+             accept-encoding: br\r\nAccept:z/*\r\nif-none-match: \"d\"\r\nAccept-Encoding: gzip",
+        );
+        let conditions = request.conditions;
+        assert_eq!(members(conditions.if_match), [b"\"a\"", b"\"b\""]);
+        assert_eq!(members(conditions.if_none_match), [b"\"c\"", b"\"d\""]);
+        assert_eq!(members(request.accept), [&b"x/y"[..], b"z/*"]);
+        assert_eq!(members(request.accept_encoding), [&b"br"[..], b"gzip"]);
+        let request = read("Connection: keep-alive\r\nConnection: a, close\r\nConnection: b");
+        assert!(!request.keep_alive);
+        let request = read(
+            "Range: bytes=0-0\r\nRange: bytes=0-0\r\nIf-Range: \"a\"\r\nIf-Range: \"a\"\r\n\
+             If-Modified-Since: x\r\nIf-Modified-Since: x\r\nIf-Modified-Since: x\r\n\
+             If-Unmodified-Since: x\r\nif-unmodified-since: x",
+        );
+        let conditions = request.conditions;
+        for value in [
+            request.range,
+            conditions.if_range,
+            conditions.if_modified_since,
+            conditions.if_unmodified_since,
+        ] {
+            assert_eq!(value, Some(&b""[..]));
         }
     }
 

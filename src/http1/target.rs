@@ -1,5 +1,7 @@
 //! Request targets (RFC 9112 section 3.2): which path and query they name.
 
+use std::net::Ipv6Addr;
+
 /// The part of a request target that a server of files looks at. The path begins with a slash and is still
 /// percent-encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +35,7 @@ impl<'a> Target<'a> {
             _ => {
                 let rest = strip_scheme(target)?;
                 let authority_end = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
-                if authority_end == 0 || !is_authority(&rest[..authority_end]) {
+                if !is_authority(&rest[..authority_end]) {
                     return None;
                 }
                 let (authority, from_path) = rest.split_at(authority_end);
@@ -54,10 +56,11 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Which bytes a host's name has (RFC 3986 section 3.2.2): looked up, for every request has such a name.
+/// Which bytes a host's name has as they are (RFC 3986 section 3.2.2, unreserved and sub-delims): looked up, for every
+/// request has such a name.
 const IN_NAME: [bool; 256] = {
     let mut table = [false; 256];
-    let (mut byte, others) = (0, b"-._~!$&'()*+,;=%");
+    let (mut byte, others) = (0, b"-._~!$&'()*+,;=");
     while byte < 256 {
         table[byte] = (byte as u8).is_ascii_alphanumeric();
         byte += 1;
@@ -70,24 +73,54 @@ const IN_NAME: [bool; 256] = {
     table
 };
 
-/// True for `host`, `host:port`, `[v6]:port` and nothing at all (RFC 9110 section 7.2, RFC 3986 section 3.2), without user
-/// information, which no client may send (RFC 9110 section 4.2.4).
+/// True for `host`, `host:port` and `[ip]:port` (RFC 9110 section 7.2, RFC 3986 section 3.2) with a host that is not empty,
+/// as in no URI of http (RFC 9110 section 4.2.1), and without user information (RFC 9110 section 4.2.4).
 pub(super) fn is_authority(text: &[u8]) -> bool {
-    let (host, port) = match text {
+    let (is_host, port) = match text {
         [b'[', rest @ ..] => match memchr::memchr(b']', rest) {
-            Some(end) => (&rest[..end], &rest[end + 1..]),
+            Some(end) => (is_ip(&rest[..end]), &rest[end + 1..]),
             None => return false,
         },
-        _ => text.split_at(memchr::memchr(b':', text).unwrap_or(text.len())),
+        _ => {
+            let (host, port) = text.split_at(memchr::memchr(b':', text).unwrap_or(text.len()));
+            (!host.is_empty() && is_name(host), port)
+        }
     };
-    let is_v6 = text.starts_with(b"[");
-    let in_host = |b: &u8| IN_NAME[*b as usize] || (is_v6 && *b == b':');
     let is_port = match port {
         [] => true,
         [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
         _ => false,
     };
-    host.iter().all(in_host) && is_port
+    is_host && is_port
+}
+
+/// True for a registered name or an IPv4 address (RFC 3986 section 3.2.2).
+fn is_name(host: &[u8]) -> bool {
+    let mut rest = host;
+    while let Some(at) = rest.iter().position(|&b| !IN_NAME[b as usize]) {
+        let [b'%', high, low, after @ ..] = &rest[at..] else {
+            return false;
+        };
+        if !high.is_ascii_hexdigit() || !low.is_ascii_hexdigit() {
+            return false;
+        }
+        rest = after;
+    }
+    true
+}
+
+/// True for what stands between the brackets of an IP literal: an IPv6 address, or one of a version to come.
+fn is_ip(address: &[u8]) -> bool {
+    let [b'v' | b'V', future @ ..] = address else {
+        return str::from_utf8(address).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok());
+    };
+    let dot = memchr::memchr(b'.', future).unwrap_or(0);
+    let (version, rest) = future.split_at(dot);
+    let in_address = |b: &u8| IN_NAME[*b as usize] || *b == b':';
+    !version.is_empty()
+        && version.iter().all(u8::is_ascii_hexdigit)
+        && rest.len() > 1
+        && rest[1..].iter().all(in_address)
 }
 
 fn strip_scheme(target: &[u8]) -> Option<&[u8]> {
@@ -114,6 +147,14 @@ mod tests {
             ("https://h", Some(("/", None))),
             ("http://h?q", Some(("/", Some("q")))),
             ("http:///p", None),
+            ("http://:80/p", None),
+            ("http://:/p", None),
+            ("http://?q", None),
+            ("http://[]/p", None),
+            ("http://%zz/p", None),
+            ("http://user@h/p", None),
+            ("http://user:80@h/p", None),
+            ("http://[::1]:80/p", Some(("/p", None))),
             ("http://", None),
             ("ftp://h/p", None),
             ("h:80", None),
@@ -134,6 +175,68 @@ mod tests {
                 authority: authority.map(str::as_bytes),
             });
             assert_eq!(Target::parse(target.as_bytes()), expected, "{target:?}");
+        }
+    }
+
+    #[test]
+    fn authorities() {
+        let cases = [
+            ("h", true),
+            ("h:80", true),
+            ("h:", true),
+            ("a-b_c.d~:8080", true),
+            ("192.0.2.1:80", true),
+            ("!$&'()*+,;=", true),
+            ("a%2Db%2d", true),
+            ("%41", true),
+            ("", false),
+            (":80", false),
+            (":", false),
+            ("%", false),
+            ("%4", false),
+            ("%zz", false),
+            ("a%2", false),
+            ("a%2:80", false),
+            ("a%%41", false),
+            ("h:80x", false),
+            ("h:+80", false),
+            ("h:80:80", false),
+            ("::1", false),
+            ("a b", false),
+            ("a/b", false),
+            ("a@b", false),
+            ("a\"b", false),
+            ("a[b]", false),
+            ("h\u{e9}", false),
+            ("[::1]", true),
+            ("[::1]:80", true),
+            ("[::]:", true),
+            ("[2001:db8::192.0.2.1]", true),
+            ("[1:2:3:4:5:6:7:8]", true),
+            ("[::1", false),
+            ("[::1]80", false),
+            ("[::1]:x", false),
+            ("[]", false),
+            ("[zz]", false),
+            ("[::1::]", false),
+            ("[1:2:3:4:5:6:7:8:9]", false),
+            ("[:::]", false),
+            ("[192.0.2.1]", false),
+            ("[fe80::1%25eth0]", false),
+            ("[%3a%3a1]", false),
+            ("[[::1]]", false),
+            ("[v1.a:b]", true),
+            ("[vF.x]:1", true),
+            ("[V12.~]", true),
+            ("[v1.]", false),
+            ("[v.a]", false),
+            ("[v1]", false),
+            ("[vg.a]", false),
+            ("[v1.a%41]", false),
+            ("[v1.a/b]", false),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(is_authority(text.as_bytes()), expected, "{text:?}");
         }
     }
 }

@@ -672,12 +672,19 @@ fn malformed_requests_are_refused() {
         ("GET http://u@h/one HTTP/1.1\r\nHost: h\r\n\r\n", 400),
         ("GET /one HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n", 400),
         ("GET /one HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
+        ("GET /one HTTP/1.1\r\nHost: %zz\r\n\r\n", 400),
+        ("GET /one HTTP/1.1\r\nHost: [::1::]\r\n\r\n", 400),
+        ("GET /one HTTP/1.1\r\nHost: :80\r\n\r\n", 400),
+        ("GET http://:80/one HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+        ("GET http://h/one HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
+        ("LONGER-THAN-ANY /one HTTP/1.1\r\nHost: h\r\n\r\n", 501),
         ("GET /one HTTP/1.0\r\nHost: a/b\r\n\r\n", 400),
         ("GET /one HTTP/2.0\r\nHost: h\r\n\r\n", 505),
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
     ]
     .map(|(request, status)| (request.to_owned(), status))
     .into_iter()
+    .chain([("M".repeat(10_000), 501)])
     .chain(
         [
             (" A: folded", 400),
@@ -692,12 +699,14 @@ fn malformed_requests_are_refused() {
             ("Content-Length: 0x1", 400),
             ("Content-Length: 1\r\nContent-Length: 2", 400),
             ("Content-Length: 1\r\nTransfer-Encoding: chunked", 400),
-            ("Transfer-Encoding: chunked, gzip", 501),
+            ("Transfer-Encoding: chunked, gzip", 400),
             (
                 "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
-                501,
+                400,
             ),
+            ("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked", 501),
             ("Expect: tea", 417),
+            ("Expect: tea\r\nExpect: 100-continue", 417),
             (&many, 431),
         ]
         .map(|(field, status)| (format!("{good}{field}\r\n\r\n"), status)),

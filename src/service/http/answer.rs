@@ -3,7 +3,7 @@
 use super::resource::Chosen;
 use crate::files::{Format, PAGE_POLICY, refusal_page};
 use crate::http1::{
-    HEAD_ROOM, Method, Ranges, Request, ResponseHead, Status, Stretch, Verdict, Version,
+    HEAD_ROOM, List, Method, Ranges, Request, ResponseHead, Status, Stretch, Verdict, Version,
     media_weight, write_content_range,
 };
 use crate::session::{Body, Context, Source};
@@ -170,14 +170,15 @@ impl Answer {
 
     /// The same for somebody who accepts this: where it is only the status in words, a page for those who like that
     /// better, as browsers do.
-    pub fn for_reader(mut self, accept: Option<&[u8]>) -> Answer {
+    pub fn for_reader(mut self, accept: Option<List<'_>>) -> Answer {
         let is_refusal = matches!(self.content, Content::Phrase) && self.status.code() >= 400;
         if !is_refusal || self.vary.is_some() {
             return self;
         }
         self.vary = Some("Accept");
-        let likes_pages = |accept: &[u8]| {
-            memchr::memmem::find(accept, b"text/html").is_some()
+        let likes_pages = |accept: List<'_>| {
+            let mut lines = accept.lines();
+            lines.any(|line| memchr::memmem::find(line, b"text/html").is_some())
                 && media_weight(accept, "text/html") > media_weight(accept, "text/plain")
         };
         if !accept.is_some_and(likes_pages) {

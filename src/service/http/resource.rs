@@ -1,7 +1,7 @@
 //! What a path leads to, ready to be sent: a file in one state, and its compressed siblings.
 
 use crate::files::{CacheLimits, Kept, OpenFile, Trace};
-use crate::http1::{Coding, FileLines, FileVersion, TagParts, Validators, accepted};
+use crate::http1::{Coding, FileLines, FileVersion, List, TagParts, Validators, accepted};
 use crate::session::Source;
 use arrayvec::ArrayVec;
 use std::ops::Deref;
@@ -110,7 +110,7 @@ impl Maker<'_> {
 
 impl Chosen {
     /// The representation that the client likes best, by its Accept-Encoding field.
-    pub fn new(kept: Arc<Kept<Resource>>, accept_encoding: Option<&[u8]>) -> Chosen {
+    pub fn new(kept: Arc<Kept<Resource>>, accept_encoding: Option<List<'_>>) -> Chosen {
         let all = &kept.value.0;
         let index = match accept_encoding {
             Some(field) if all.len() > 1 => accepted(field)

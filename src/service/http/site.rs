@@ -8,7 +8,7 @@ use crate::files::{
     Cache, CacheLimits, Format, Found, Kept, Key, Listing, OpenFile, Order, PAGE_POLICY, PathError,
     Refusal, RelativePath, Root, Trace,
 };
-use crate::http1::{CODINGS, Method, Request, Status, TagParts, Verdict, media_weight};
+use crate::http1::{CODINGS, List, Method, Request, Status, TagParts, Verdict, media_weight};
 use crate::session::Time;
 use arrayvec::ArrayVec;
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
@@ -270,7 +270,7 @@ fn order(request: &Request<'_>, hidden: bool) -> Order {
             Some(b"html") => Format::Html,
             Some(b"json") => Format::Json,
             Some(b"text") => Format::Text,
-            _ => preferred_format(request.accept.unwrap_or(b"*/*")),
+            _ => preferred_format(request.accept.unwrap_or(List::from(&b"*/*"[..]))),
         },
         key: match value(b"sort") {
             Some(b"size") => Key::Size,
@@ -282,7 +282,7 @@ fn order(request: &Request<'_>, hidden: bool) -> Order {
     }
 }
 
-fn preferred_format(accept: &[u8]) -> Format {
+fn preferred_format(accept: List<'_>) -> Format {
     let formats = [Format::Html, Format::Json, Format::Text];
     let weight = |format: &Format| media_weight(accept, format.media_type().0);
     // The last of equals wins in `max_by_key`, and the first format is the one to prefer.
