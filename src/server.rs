@@ -6,7 +6,7 @@ mod showing;
 
 use crate::config::{AccessLog, Config, Confinement, StartError, TrustedProxies};
 use crate::confine::{self, Account, Needs};
-use crate::model::{self, Answering, Limits, Listening, MODELS, ModelRow};
+use crate::model::{self, Answering, Claim, Limits, Listening, MODELS, ModelRow};
 use crate::model::{Serving, Share, SignalSender, Signals};
 use crate::net::{Address, Bound, DatagramSocket, Listener, Place, SocketFile};
 use crate::observe::LogFile;
@@ -427,7 +427,11 @@ fn add(
         if model.is_loop && !service.speaks_first() {
             listener.defer_accept()?;
         }
-        share.listening.push(Listening { listener, service });
+        share.listening.push(Listening {
+            listener,
+            service,
+            claim: Claim::Part,
+        });
     }
     Ok(bound)
 }

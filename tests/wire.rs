@@ -40,6 +40,8 @@ mod proxied;
 mod refused_calls;
 #[path = "wire/representation.rs"]
 mod representation;
+#[path = "wire/shares.rs"]
+mod shares;
 #[path = "wire/slow.rs"]
 mod slow;
 #[path = "wire/status.rs"]

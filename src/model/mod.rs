@@ -10,12 +10,14 @@ mod conversation;
 mod crew;
 mod event_loop;
 mod forking;
+mod permits;
 mod pool;
 mod responder;
 mod signals;
 mod threaded;
 mod timeouts;
 
+pub use permits::Claim;
 pub use signals::{SignalSender, Signals};
 
 use crate::config::Timeouts;
@@ -24,6 +26,7 @@ use crate::observe::{Board, LogFile};
 use crate::poller;
 use crate::service::{Datagrams, Service};
 use crate::session::{Connection, Counters, Piece};
+use permits::Permits;
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::AsFd;
@@ -168,6 +171,8 @@ pub struct Listening {
     pub listener: Listener,
     /// What makes the sessions.
     pub service: Arc<dyn Service>,
+    /// What is reserved for them.
+    pub claim: Claim,
 }
 
 /// A socket that takes datagrams and the service that answers them.
@@ -176,6 +181,23 @@ pub struct Answering {
     pub socket: DatagramSocket,
     /// What makes the replies.
     pub service: Arc<dyn Datagrams>,
+}
+
+/// Permits for so many connections of the services behind these listeners, and the index of each one's service. All
+/// listeners of a service share what is reserved for it.
+fn permits(limit: usize, listening: &[Listening]) -> (Permits, Vec<usize>) {
+    let mut services: Vec<&Listening> = Vec::new();
+    let mut indices = Vec::new();
+    for one in listening {
+        let is_same = |known: &&Listening| Arc::ptr_eq(&known.service, &one.service);
+        let known = services.iter().position(is_same);
+        indices.push(known.unwrap_or(services.len()));
+        if known.is_none() {
+            services.push(one);
+        }
+    }
+    let claims: Vec<_> = services.iter().map(|one| one.claim).collect();
+    (Permits::new(limit, &claims), indices)
 }
 
 /// Runs a part of a conversation. A panic in there is a fault of its protocol: it ends this connection, and concerns no

@@ -104,10 +104,11 @@ impl Timeouts {
         Some(key)
     }
 
-    /// The connection that has waited longest in this way.
-    pub fn oldest(&self, kind: Timeout) -> Option<usize> {
-        let first = self.lists[kind as usize].first;
-        (first != NONE).then_some(first as usize)
+    /// The connections that wait in this way, the one that has waited longest first.
+    pub fn waiting(&self, kind: Timeout) -> impl Iterator<Item = usize> {
+        let key = |key: u32| (key != NONE).then_some(key as usize);
+        let first = key(self.lists[kind as usize].first);
+        std::iter::successors(first, move |one| key(self.links[*one].next))
     }
 
     fn append(&mut self, key: u32, kind: Timeout, tick: u32) {
@@ -178,7 +179,7 @@ mod tests {
         timeouts.start(1, Timeout::Idle, at(1.0));
         timeouts.start(2, Timeout::Head, at(1.0));
         timeouts.start(3, Timeout::Forever, at(0.0));
-        assert_eq!(timeouts.oldest(Timeout::Idle), Some(0));
+        assert!(timeouts.waiting(Timeout::Idle).eq([0, 1]));
         let head = timeouts.next().expect("a deadline");
         assert!(head >= at(11.0) && head < at(12.0));
         assert_eq!(timeouts.expired(at(10.9)), None);

@@ -12,7 +12,7 @@ pub use poll::Poll;
 pub use select::Select;
 
 use crate::transcript;
-use rustix::event::{PollFd, Timespec};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use std::fmt;
 use std::io;
@@ -152,6 +152,16 @@ pub fn poll(watched: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> Result<us
 }
 
 /// The same for whoever says by himself what he does.
+/// True if the descriptor is readable, or if that cannot be found out. Does not wait.
+pub fn is_readable(fd: impl AsFd) -> bool {
+    let call = transcript::call();
+    let mut watched = [PollFd::new(&fd, PollFlags::IN)];
+    let result = rustix::event::poll(&mut watched, Some(&Timespec::default()));
+    let called = || format!("poll([{}], 0)", fd.as_fd().as_raw_fd());
+    call.returned(&result, called, usize::to_string);
+    !matches!(result, Ok(0) | Err(Errno::INTR))
+}
+
 fn poll_quietly(watched: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> Result<usize, Errno> {
     match rustix::event::poll(watched, timeout) {
         Err(Errno::INTR) => Ok(0),

@@ -2,7 +2,7 @@
 
 use super::{add, report};
 use crate::config::Config;
-use crate::model::{Limits, ModelRow, Share};
+use crate::model::{Claim, Limits, ModelRow, Share};
 use crate::net::{Address, Bound};
 use crate::observe::{About, Board};
 use crate::service::{self, Service};
@@ -33,7 +33,8 @@ pub(super) fn show(
         std::slice::from_ref(&service),
         &mut shares[..1],
     )?;
-    if let Some(listening) = shares[0].listening.last() {
+    if let Some(listening) = shares[0].listening.last_mut() {
+        listening.claim = Claim::Few;
         listening.listener.limit_send_buffers(MOST_UNREAD)?;
     }
     report::say(report::listening(&*service, &bound, model.name, false));

@@ -128,6 +128,8 @@ pub struct Worker {
     pub counters: Counters,
     /// Conversations shall end at their next opportunity: the server is shutting down, or others wait for the turn.
     pub closing: bool,
+    /// Others wait for the connection's place: it shall not be held for longer than its answers take.
+    pub crowded: bool,
     /// The steps that sessions took, if somebody wants to know.
     pub steps: Option<Steps>,
 }
@@ -141,6 +143,7 @@ impl Worker {
             log: Vec::new(),
             counters: Counters::default(),
             closing: false,
+            crowded: false,
             steps: None,
         }
     }

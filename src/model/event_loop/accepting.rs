@@ -4,7 +4,7 @@ use super::entry::Entry;
 use super::{EventLoop, FIRST_DOOR_KEY, enqueue, notify};
 use crate::model::{Listening, REFUSED_SAID, contain, say_that_accept_is_refused};
 use crate::net::AcceptError;
-use crate::poller::{Poller, Ready};
+use crate::poller::{Poller, Ready, is_readable};
 use crate::session::{Connection, Timeout};
 use rustix::net::SocketFlags;
 use std::io;
@@ -14,8 +14,14 @@ use std::time::{Duration, Instant};
 /// How many connections a listener may accept in one turn, so that a flood does not starve those already there.
 const ACCEPTS: usize = 64;
 
-/// How long the loop does without accepting after it ran out of connections, unless one comes free earlier.
+/// How long the loop does without accepting after descriptors or memory ran out, unless a connection closes earlier.
 const EXHAUSTED_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often it is said that connections wait.
+const WARNING_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How many connections are looked at in one turn to find one that makes room: a turn must stay short.
+const SCANNED: usize = 256;
 
 /// How long a connection has been idle that may be closed to make room for others: less, and its client's next request
 /// may be on its way.
@@ -27,8 +33,12 @@ const FIRST_AGE: Duration = Duration::from_secs(1);
 /// A listener and what is known of it.
 pub(super) struct Door {
     pub listening: Listening,
+    /// The index of its service among the permits.
+    pub service: usize,
     /// A connection waits, as far as is known.
     pub ready: bool,
+    /// A connection waits for certain, and for a permit.
+    pub waits: bool,
     /// What the poller has been told to watch for.
     pub watched: Ready,
     /// Accepting was refused. It is tried again then.
@@ -38,10 +48,12 @@ pub(super) struct Door {
 }
 
 impl Door {
-    pub(super) fn new(listening: Listening) -> Door {
+    pub(super) fn new(listening: Listening, service: usize) -> Door {
         Door {
             listening,
+            service,
             ready: false,
+            waits: false,
             watched: Ready::NONE,
             refused_until: None,
             refused_said: None,
@@ -75,11 +87,12 @@ impl Door {
 }
 
 impl<P: Poller> EventLoop<P> {
-    /// Tells the poller of the listeners, where that has changed.
+    /// Tells the poller of the listeners, where that has changed. A level-triggered one would report a connection that
+    /// waits for a permit in each turn.
     pub(super) fn watch_doors(&mut self) -> io::Result<()> {
         for (door, key) in self.doors.iter_mut().zip(FIRST_DOOR_KEY..) {
             let is_paused = self.accept_again.is_some() || door.refused_until.is_some();
-            let open = P::EDGE || !is_paused;
+            let open = P::EDGE || !(is_paused || door.waits);
             let wanted = if open { Ready::READABLE } else { Ready::NONE };
             if wanted != door.watched {
                 let fd = door.listening.listener.as_fd();
@@ -88,6 +101,12 @@ impl<P: Poller> EventLoop<P> {
             }
         }
         Ok(())
+    }
+
+    /// True if a connection waits, as far as is known, and may be accepted.
+    pub(super) fn can_accept(&self) -> bool {
+        let can = |door: &Door| door.may_accept() && self.permits.has_free(door.service);
+        self.accept_again.is_none() && self.doors.iter().any(can)
     }
 
     /// Accepts what waits, up to a number per listener.
@@ -110,18 +129,16 @@ impl<P: Poller> EventLoop<P> {
         {
             return;
         }
-        self.resume_accepting();
+        self.accept_again = None;
         let now = self.worker.time.now();
         for index in 0..self.doors.len() {
             self.doors[index].resume(now);
             for _ in 0..ACCEPTS {
                 let door = &mut self.doors[index];
-                if !door.may_accept() {
+                if !door.may_accept() || !self.permits.has_free(door.service) {
                     break;
                 }
-                if self.entries.len() >= self.max_connections {
-                    return self.pause_accepting("there may be no more");
-                }
+                door.waits = false;
                 self.worker.counters.accepts += 1;
                 match door.listening.listener.accept(SocketFlags::NONBLOCK) {
                     Ok((socket, _)) if cannot_watch::<P>(&socket) => self.refuse(&socket),
@@ -131,8 +148,9 @@ impl<P: Poller> EventLoop<P> {
                         let worker = &mut self.worker;
                         let open = || Connection::open(service.session(peer), worker);
                         let late = !door.listening.listener.defers();
+                        let of = door.service;
                         match contain(open) {
-                            Some(connection) => self.admit(socket, connection, late),
+                            Some(connection) => self.admit(socket, connection, late, of),
                             None => log::error!("a session panicked before it had begun"),
                         }
                     }
@@ -150,9 +168,11 @@ impl<P: Poller> EventLoop<P> {
         }
     }
 
-    fn admit(&mut self, socket: OwnedFd, connection: Connection, late: bool) {
+    fn admit(&mut self, socket: OwnedFd, connection: Connection, late: bool, service: usize) {
         self.worker.counters.connections += 1;
-        let key = self.entries.insert(Entry::new(socket, connection, late));
+        self.permits.take(service);
+        let entry = Entry::new(socket, connection, late, service);
+        let key = self.entries.insert(entry);
         if let Some(reporter) = &mut self.reporter {
             reporter.begin(key, self.worker.time.moment());
         }
@@ -171,40 +191,87 @@ impl<P: Poller> EventLoop<P> {
         }
     }
 
-    /// The waiting connections stay in the backlog; the one that has been idle longest makes room.
+    /// The kernel has no descriptor or memory for another connection. Those that wait stay in the backlog.
     fn pause_accepting(&mut self, why: &str) {
-        let (now, present) = (self.worker.time.now(), self.worker.time.moment());
-        self.accept_again = Some(now + EXHAUSTED_PAUSE);
-        let said = self
-            .exhausted_said
-            .filter(|said| now < *said + EXHAUSTED_PAUSE);
-        if said.is_none() {
+        self.accept_again = Some(self.worker.time.now() + EXHAUSTED_PAUSE);
+        self.warn_that_connections_wait(why);
+    }
+
+    fn warn_that_connections_wait(&mut self, why: &str) {
+        let now = self.worker.time.now();
+        let said = self.exhausted_said;
+        if said.is_none_or(|said| said + WARNING_INTERVAL <= now) {
             self.exhausted_said = Some(now);
+            let count = self.entries.len();
             log::warn!(
-                "cannot accept more than {} connections: {why}; others wait until one closes",
-                self.entries.len()
+                "cannot accept more than {count} connections: {why}; others wait until one closes"
             );
         }
-        // Those who come back for more are told to connect anew, so that everybody gets a turn; those who have long
-        // been silent make room at once.
-        self.worker.closing = true;
+    }
+
+    /// Closes idle connections while others wait, one for each listener that has such in each turn. Connections that
+    /// are busy are told to end with their next answer, so that everybody gets a turn.
+    ///
+    /// Where a service has all that it may have, only connections whose permits it can take are concerned.
+    pub(super) fn make_room(&mut self) {
+        self.make_room_again = None;
+        self.crowded.fill(false);
+        if self.accept_again.is_some() {
+            self.crowded.fill(true);
+            return self.close_idle(|_| true);
+        }
+        for index in 0..self.doors.len() {
+            let door = &mut self.doors[index];
+            let service = door.service;
+            if !door.ready || self.permits.has_free(service) {
+                continue;
+            }
+            // All that waited may have been accepted, which nobody has said.
+            door.waits = door.waits || is_readable(&door.listening.listener);
+            door.ready = door.waits;
+            if !door.waits {
+                continue;
+            }
+            self.warn_that_connections_wait("there may be no more");
+            let helps = |from| self.permits.helps(from, service);
+            let helping: Vec<bool> = (0..self.crowded.len()).map(helps).collect();
+            for (crowded, helps) in self.crowded.iter_mut().zip(&helping) {
+                *crowded |= helps;
+            }
+            self.close_idle(|from| helping[from]);
+        }
+    }
+
+    /// Queues the connection that has been idle longest, of the services that may be concerned, for its end.
+    fn close_idle(&mut self, is_concerned: impl Fn(usize) -> bool) {
+        let present = self.worker.time.moment();
         for (kind, age) in [
             (Timeout::Linger, IDLE_AGE),
             (Timeout::Idle, IDLE_AGE),
             (Timeout::First, FIRST_AGE),
         ] {
-            let oldest = self.timeouts.oldest(kind);
+            let can_go = |key: &usize| {
+                let entry = &self.entries[*key];
+                !entry.expired && is_concerned(entry.service.into())
+            };
+            let oldest = self.timeouts.waiting(kind).take(SCANNED).find(can_go);
             let waited = |key: &usize| present.since(self.entries[*key].connection.waiting().1);
             if let Some(key) = oldest.filter(|key| waited(key) >= age) {
                 return self.queue_expired(key);
             }
         }
+        self.make_room_again = Some(self.worker.time.now() + IDLE_AGE);
     }
 
-    /// There is room again, or the time has come to look.
+    /// A connection has closed, so there may be room again.
     pub(super) fn resume_accepting(&mut self) {
         self.accept_again = None;
-        self.worker.closing = self.stopping || self.leave_end.is_some();
+    }
+
+    /// Tells the connections of a service whether they shall end with their next answer, and why.
+    pub(super) fn tell_whether_to_end(&mut self, service: u16) {
+        self.worker.crowded = self.crowded[usize::from(service)];
+        self.worker.closing = self.worker.crowded || self.stopping || self.leave_end.is_some();
     }
 }
 

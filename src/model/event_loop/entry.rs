@@ -50,6 +50,8 @@ pub(super) struct Entry {
     pub fetching: bool,
     /// How many bytes of the file that it sends are known to be in memory.
     pub in_memory: u32,
+    /// The index of its service among the permits.
+    pub service: u16,
 }
 
 /// Why a connection does not go on.
@@ -67,7 +69,12 @@ pub(super) enum Stop {
 
 impl Entry {
     /// A connection that has just been accepted. It is `late` unless its first bytes were there before.
-    pub(super) fn new(socket: OwnedFd, connection: Connection, late: bool) -> Entry {
+    pub(super) fn new(
+        socket: OwnedFd,
+        connection: Connection,
+        late: bool,
+        service: usize,
+    ) -> Entry {
         Entry {
             socket,
             connection,
@@ -82,6 +89,7 @@ impl Entry {
             late,
             fetching: false,
             in_memory: 0,
+            service: u16::try_from(service).expect("there are fewer listeners than ports"),
         }
     }
 

@@ -16,9 +16,10 @@ mod telling;
 
 use super::bell::Bell;
 use super::clock::Clock;
+use super::permits::Permits;
 use super::responder::Responder;
 use super::timeouts::Timeouts;
-use super::{LOG_PAUSE, Serving, Share, Signals, contain, give_up, reopen};
+use super::{LOG_PAUSE, Serving, Share, Signals, contain, give_up, permits, reopen};
 use crate::config;
 use crate::observe::{LogFile, flush_standard_error, standard_error_is_behind};
 use crate::poller::{Poller, Ready};
@@ -114,11 +115,15 @@ struct EventLoop<P> {
     services: Vec<Arc<dyn Service>>,
     posts: Vec<Post>,
     responder: Responder,
-    /// No connection was free; accepting goes on then, or when one closes.
+    /// Descriptors or memory ran out; accepting goes on then, or when a connection closes.
     accept_again: Option<Instant>,
-    /// When that was last said.
+    /// Connections wait, and no idle one could make room for them yet.
+    make_room_again: Option<Instant>,
+    /// When it was last said that connections wait.
     exhausted_said: Option<Instant>,
-    max_connections: usize,
+    permits: Permits,
+    /// For each service: others wait for what its connections hold.
+    crowded: Vec<bool>,
     /// How many connections the poller had no place for.
     refused: u64,
     entries: Slab<Entry>,
@@ -185,7 +190,9 @@ impl<P: Poller> EventLoop<P> {
             poller.change(fd, key, Ready::NONE, Ready::READABLE)?;
         }
         let responder = Responder::new(&share.answering);
-        let doors = share.listening.into_iter();
+        let (permits, services_of_doors) = permits(max_connections, &share.listening);
+        let doors = share.listening.into_iter().zip(services_of_doors);
+        let doors = doors.map(|(listening, service)| Door::new(listening, service));
         Ok(EventLoop {
             poller,
             clock,
@@ -194,15 +201,17 @@ impl<P: Poller> EventLoop<P> {
             bell,
             rung: Vec::new(),
             fetcher: Fetcher::default(),
-            doors: doors.map(Door::new).collect(),
+            doors: doors.collect(),
             services,
             posts: share.answering.into_iter().map(Post::new).collect(),
             responder,
             first_service_key,
             first_post_key,
             accept_again: None,
+            make_room_again: None,
             exhausted_said: None,
-            max_connections,
+            crowded: vec![false; permits.services()],
+            permits,
             refused: 0,
             entries: Slab::new(),
             queue: VecDeque::new(),
@@ -241,6 +250,7 @@ impl<P: Poller> EventLoop<P> {
         }
         self.answer_bell();
         self.accept();
+        self.make_room();
         self.answer_datagrams();
         self.expire();
         self.report();
@@ -279,9 +289,8 @@ impl<P: Poller> EventLoop<P> {
 
     /// How long the loop may wait: not at all while there is something to do, for ever if nothing has a deadline.
     fn patience(&self) -> Option<Duration> {
-        let can_accept = self.accept_again.is_none() && self.doors.iter().any(Door::may_accept);
         let can_answer = self.posts.iter().any(|post| post.ready);
-        if !self.queue.is_empty() || can_accept || can_answer {
+        if !self.queue.is_empty() || self.can_accept() || can_answer {
             return Some(Duration::ZERO);
         }
         // The clock is as old as the last turn; what has passed since then only makes the wait longer than need be by
@@ -301,6 +310,7 @@ impl<P: Poller> EventLoop<P> {
                 .filter_map(|door| door.refused_until)
                 .min()
                 .map(left),
+            self.make_room_again.map(left),
             look,
         ];
         let next_end = ends.into_iter().flatten().min();
@@ -431,6 +441,7 @@ impl<P: Poller> EventLoop<P> {
 
     /// Lets a connection do what it can, up to its share in bytes.
     fn act(&mut self, key: usize, share: usize) {
+        self.tell_whether_to_end(self.entries[key].service);
         let entry = &mut self.entries[key];
         entry.queued = false;
         let expired = std::mem::take(&mut entry.expired);
@@ -529,8 +540,9 @@ impl<P: Poller> EventLoop<P> {
         }
         self.worker.counters.others += self.closed.len() as u64;
         for key in self.closed.drain(..) {
-            transcript::closes(&self.entries[key].socket);
-            self.entries.remove(key);
+            let entry = self.entries.remove(key);
+            transcript::closes(&entry.socket);
+            self.permits.release(entry.service.into());
         }
     }
 }

@@ -32,7 +32,6 @@ impl<P: Poller> EventLoop<P> {
         }
         say_that_we_leave(self.delay);
         self.leave_end = Some(self.worker.time.now() + self.delay);
-        self.worker.closing = true;
     }
 
     /// Stops accepting; idle connections close as soon as they have been looked at once more.
@@ -62,8 +61,8 @@ impl<P: Poller> EventLoop<P> {
         }
         self.stop_answering();
         self.stopping = true;
-        self.worker.closing = true;
         self.accept_again = None;
+        self.make_room_again = None;
         self.drain_end = Some(self.worker.time.now() + self.drain_time);
         for (key, entry) in &mut self.entries {
             // A request may have arrived that no event has told of yet.

@@ -401,7 +401,8 @@ impl HttpSession {
             // Whatever arrives after we have closed destroys what the client has not read by then. A short answer is
             // with it before it can say anything more; and whoever asked for the end says nothing more (RFC 9112
             // section 9.6), at least not while an answer of moderate length is on its way.
-            let asked = request.is_some_and(|r| !r.keep_alive);
+            // While others wait for its place, no client is given the time to send more without having read.
+            let asked = cx.worker.crowded || request.is_some_and(|r| !r.keep_alive);
             let is_short = length == 0 || answer.is_short() || (asked && length <= AT_ONCE);
             self.last = Some(match is_read && is_short {
                 true => Wait::Close,

@@ -1,0 +1,199 @@
+//! How many connections each service may have at once.
+//!
+//! Part of the limit is reserved for each service, and the rest is common. Without that, peers that may be silent
+//! without end (members of a chat, watchers of the status) could take every connection and keep a service that shares
+//! the limit with them out of reach.
+
+/// The largest part of the limit that is reserved for the status: a balancer and a few people.
+const STATUS_RESERVED: usize = 16;
+
+/// The status has at most one of so many connections reserved.
+const STATUS_PART: usize = 8;
+
+/// What a service claims of the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// Half of an equal part.
+    Part,
+    /// Some few, for whatever shows the server itself.
+    Few,
+}
+
+/// The permits of all services, each known by its index. Pure bookkeeping: nothing here waits.
+#[derive(Debug)]
+pub struct Permits {
+    services: Vec<Service>,
+    /// How many may still be taken beyond what is reserved.
+    common: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Service {
+    reserved: usize,
+    taken: usize,
+}
+
+impl Permits {
+    /// Permits for `limit` connections of services with these claims. Where there are not enough for one each, nothing
+    /// is reserved.
+    pub fn new(limit: usize, claims: &[Claim]) -> Permits {
+        let few = (limit / STATUS_PART).clamp(1, STATUS_RESERVED);
+        let count = |claim| claims.iter().filter(|one| **one == claim).count();
+        let parts = count(Claim::Part).max(1);
+        let left = limit.saturating_sub(few * count(Claim::Few));
+        let part = (left / (2 * parts)).max(1);
+        let reserved = |claim: &Claim| match claim {
+            _ if limit < claims.len() => 0,
+            Claim::Few => few,
+            Claim::Part => part,
+        };
+        let services = claims.iter().map(|claim| Service {
+            reserved: reserved(claim),
+            taken: 0,
+        });
+        let services: Vec<_> = services.collect();
+        let reserved: usize = services.iter().map(|service| service.reserved).sum();
+        Permits {
+            common: limit.saturating_sub(reserved),
+            services,
+        }
+    }
+
+    /// True if the service may have one more connection.
+    pub fn has_free(&self, service: usize) -> bool {
+        let Service { reserved, taken } = self.services[service];
+        taken < reserved || self.common > 0
+    }
+
+    /// The service has one more connection. Call this only if [`has_free`](Permits::has_free).
+    pub fn take(&mut self, service: usize) {
+        let service = &mut self.services[service];
+        service.taken += 1;
+        if service.taken > service.reserved {
+            self.common -= 1;
+        }
+    }
+
+    /// A connection of the service has ended.
+    pub fn release(&mut self, service: usize) {
+        let service = &mut self.services[service];
+        if service.taken > service.reserved {
+            self.common += 1;
+        }
+        service.taken -= 1;
+    }
+
+    /// True if a permit released by service `from` could be taken by service `to`.
+    pub fn helps(&self, from: usize, to: usize) -> bool {
+        let Service { reserved, taken } = self.services[from];
+        taken > 0 && (from == to || taken > reserved)
+    }
+
+    /// How many connections a service has.
+    #[cfg(test)]
+    fn taken(&self, service: usize) -> usize {
+        self.services[service].taken
+    }
+
+    /// How many services there are.
+    pub fn services(&self) -> usize {
+        self.services.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Claim::{Few, Part};
+
+    fn reserved(limit: usize, claims: &[Claim]) -> (Vec<usize>, usize) {
+        let permits = Permits::new(limit, claims);
+        let each = permits.services.iter().map(|service| service.reserved);
+        (each.collect(), permits.common)
+    }
+
+    #[test]
+    fn half_is_reserved_in_equal_parts_and_the_rest_is_common() {
+        let cases: &[(usize, &[Claim], &[usize], usize)] = &[
+            (200, &[Part], &[100], 100),
+            (200, &[Part, Part], &[50, 50], 100),
+            (200, &[Part, Part, Few], &[46, 46, 16], 92),
+            (20, &[Part, Few], &[9, 2], 9),
+            (3, &[Part, Part], &[1, 1], 1),
+            (2, &[Part, Few], &[1, 1], 0),
+            (1, &[Part, Few], &[0, 0], 1),
+            (1, &[Part], &[1], 0),
+            (
+                usize::MAX,
+                &[Part, Few],
+                &[(usize::MAX - 16) / 2, 16],
+                usize::MAX / 2 - 7,
+            ),
+        ];
+        for (limit, claims, each, common) in cases {
+            assert_eq!(
+                reserved(*limit, claims),
+                (each.to_vec(), *common),
+                "{limit} {claims:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn nobody_takes_what_is_reserved_for_others() {
+        let mut permits = Permits::new(20, &[Part, Part]);
+        let mut taken = 0;
+        while permits.has_free(0) {
+            permits.take(0);
+            taken += 1;
+        }
+        assert_eq!(taken, 15, "its own five and all that is common");
+        for _ in 0..5 {
+            assert!(permits.has_free(1));
+            assert!(permits.helps(0, 1), "it has more than its own");
+            permits.take(1);
+        }
+        assert!(!permits.has_free(1));
+        assert!(permits.helps(1, 1));
+        assert!(!permits.helps(1, 0), "what it has is its own");
+        permits.release(0);
+        assert!(permits.has_free(0) && permits.has_free(1));
+        permits.take(1);
+        assert!(permits.helps(1, 0));
+        assert!(!permits.has_free(0) && !permits.has_free(1));
+    }
+
+    /// Whatever happens: never more than the limit, and never less than its own for a service that asks for it.
+    #[test]
+    fn any_sequence_keeps_to_the_limit() {
+        let mut random = fastrand::Rng::with_seed(7);
+        for _ in 0..200 {
+            let claims: Vec<_> = (0..random.usize(1..6))
+                .map(|index| if index == 3 { Few } else { Part })
+                .collect();
+            let limit = random.usize(1..100);
+            let mut permits = Permits::new(limit, &claims);
+            for _ in 0..500 {
+                let service = random.usize(..claims.len());
+                if random.bool() && permits.has_free(service) {
+                    permits.take(service);
+                } else if permits.taken(service) > 0 {
+                    permits.release(service);
+                }
+                let taken: usize = (0..claims.len()).map(|one| permits.taken(one)).sum();
+                assert!(taken <= limit, "{taken} of {limit}");
+                let free = |one: &Service| one.taken < one.reserved;
+                let owed = permits.services.iter().enumerate();
+                for (index, _) in owed.filter(|(_, one)| free(one)) {
+                    assert!(permits.has_free(index));
+                }
+                let unused: usize = permits
+                    .services
+                    .iter()
+                    .map(|one| one.reserved.saturating_sub(one.taken))
+                    .sum();
+                assert!(taken + unused <= limit, "what is reserved can be had");
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What each service keeps of the connections, and how those that have had their answer make room.
+
+use crate::common::{Client, Evserve, on_every_model};
+use std::path::Path;
+
+/// Starts http, chat (or echo, where there can be no chat) and the status, with 24 connections for all of them.
+fn start(model: &str) -> Evserve {
+    let shared = evserve::model::find(model).is_some_and(|row| row.apart.is_none());
+    let silent = if shared { "chat" } else { "echo" };
+    let silent_at = format!("{silent}=127.0.0.1:0");
+    let limit = match model {
+        "forking" => "--max-children",
+        "pool" => "--threads",
+        _ => "--max-connections",
+    };
+    let options = [
+        "--mode",
+        "http",
+        "--mode",
+        silent,
+        "--listen",
+        "http=127.0.0.1:0",
+        "--listen",
+        &silent_at,
+        "--status",
+        "127.0.0.1:0",
+        "--idle-timeout",
+        "1h",
+        "--access-log",
+        "off",
+        limit,
+        "24",
+        "docs/site",
+    ];
+    Evserve::start(model, 3, &options)
+}
+
+fn ask(evserve: &Evserve, index: usize, path: &str) -> u16 {
+    let mut client = Client::connect(evserve.addresses[index]);
+    client.send(format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    ));
+    client.head().status
+}
+
+/// The models that serve more than one at a time.
+fn on_every_concurrent_model(case: impl Fn(&'static str)) {
+    on_every_model(|model| {
+        if model != "blocking" {
+            case(model);
+        }
+    });
+}
+
+#[test]
+fn the_silent_of_one_service_keep_no_other_out() {
+    on_every_concurrent_model(|model| {
+        let evserve = start(model);
+        let silent: Vec<_> = (0..40)
+            .map(|_| Client::connect(evserve.addresses[1]))
+            .collect();
+        for _ in 0..3 {
+            assert_eq!(ask(&evserve, 0, "/style.css"), 200, "{model}");
+            assert_eq!(ask(&evserve, 2, "/healthz"), 200, "{model}");
+        }
+        drop(silent);
+    });
+}
+
+#[test]
+fn those_who_watch_the_status_keep_nobody_out() {
+    on_every_concurrent_model(|model| {
+        let evserve = start(model);
+        let watchers: Vec<_> = (0..40)
+            .map(|_| {
+                let mut client = Client::connect(evserve.addresses[2]);
+                client.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+                client
+            })
+            .collect();
+        for _ in 0..3 {
+            assert_eq!(ask(&evserve, 0, "/style.css"), 200, "{model}");
+        }
+        drop(watchers);
+    });
+}
+
+/// Slow heads are let be, for their requests have begun; they hold what http may have, and no more.
+#[test]
+fn slow_heads_do_not_keep_balancers_out() {
+    on_every_concurrent_model(|model| {
+        let evserve = start(model);
+        let slow: Vec<_> = (0..40)
+            .map(|_| {
+                let mut client = evserve.connect();
+                client.send("GET / HTTP/1.1\r\n");
+                client
+            })
+            .collect();
+        for _ in 0..3 {
+            assert_eq!(ask(&evserve, 2, "/healthz"), 200, "{model}");
+        }
+        drop(slow);
+    });
+}
+
+/// Nobody who is silent in a chat leaves it for others.
+#[test]
+fn members_of_a_chat_stay_while_others_wait() {
+    on_every_concurrent_model(|model| {
+        let evserve = start(model);
+        if evserve::model::find(model).is_none_or(|row| row.apart.is_some()) {
+            return;
+        }
+        let mut members: Vec<_> = (0..5)
+            .map(|_| {
+                let mut client = Client::connect(evserve.addresses[1]);
+                client.line();
+                client
+            })
+            .collect();
+        let others: Vec<_> = (0..40)
+            .map(|_| Client::connect(evserve.addresses[1]))
+            .collect();
+        let kept: Vec<_> = (0..30).map(|_| keep_alive(&evserve)).collect();
+        members[0].send("hello\n");
+        for member in &mut members[1..] {
+            while !member.line().ends_with("hello") {}
+        }
+        drop((others, kept));
+    });
+}
+
+/// A client that has had its answer and keeps its socket.
+fn keep_alive(evserve: &Evserve) -> Client {
+    let mut client = evserve.connect();
+    client.send("GET /style.css HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(client.response().status, 200);
+    client
+}
+
+/// Far more than there may be at once, one after the other: each gets its answer although all keep their sockets and
+/// nothing else would end their connections.
+#[test]
+fn those_who_keep_their_sockets_make_room() {
+    on_every_model(|model| {
+        let limit = match model {
+            "blocking" => &[][..],
+            "forking" => &["--max-children", "4"],
+            "pool" => &["--threads", "4"],
+            _ => &["--max-connections", "4"],
+        };
+        let options = [limit, &["--idle-timeout", "1h", "--access-log", "off"]].concat();
+        let evserve = Evserve::http(model, Path::new("docs/site"), &options);
+        let clients: Vec<_> = (0..100).map(|_| keep_alive(&evserve)).collect();
+        drop(clients);
+    });
+}
