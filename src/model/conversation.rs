@@ -5,18 +5,19 @@
 
 use super::bell::Bell;
 use super::clock::Clock;
-use super::{contain, give_up, send, timeouts};
+use super::{IDLE_AGE, contain, give_up, send, timeouts};
 use crate::config::Timeouts;
 use crate::net;
 use crate::observe::{LogFile, Readiness};
 use crate::poller::poll;
-use crate::session::{ACCEPTED, Action, BUFFER_SIZE, Connection, Counters, Session, Steps, Worker};
+use crate::session::{ACCEPTED, Action, BUFFER_SIZE, Connection, Counters, Session, Steps};
+use crate::session::{Timeout, Worker};
 use crate::transcript;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::{Errno, ioctl_fionbio};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,12 +25,22 @@ use std::time::{Duration, Instant};
 /// call would wait anew.
 const SHARE: usize = 64 * 1024;
 
-/// Into how many steps the time for sending is cut.
-const SEND_STEPS: f32 = 4.0;
+/// How long a call that sends may wait inside the kernel. A sendfile(2) waits several times for as long as it was told,
+/// and says only afterwards when the peer took what; a longer wait is one of poll(2), for what is left until the deadline.
+const SEND_STEP: Duration = timeouts::TICK;
 
 /// The longest that a call may wait, whatever it waits for. A call without any limit would be started again by the
 /// kernel after a signal (signal(7)) and not return.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
+
+/// The conversation does not make room for others.
+pub const BUSY: u8 = 0;
+
+/// It waits for a peer that has had its answer: others who wait may have its place.
+pub const SPARE: u8 = 1;
+
+/// The same, and it was already so when it was last looked at.
+pub const SEEN_SPARE: u8 = 2;
 
 /// What others tell a conversation, and it tells them, while it waits.
 #[derive(Default)]
@@ -37,6 +48,8 @@ pub struct Presence {
     /// It waits for a peer that has nothing under way, so it may be ended. It says so before it looks whether the
     /// server is stopping; who stops the server says that before it looks here: one of the two sees the other.
     pub idle: AtomicBool,
+    /// One of [`BUSY`], [`SPARE`] and [`SEEN_SPARE`].
+    pub spare: AtomicU8,
     /// It must end at once.
     pub cut_off: Arc<AtomicBool>,
     /// How it stands, if somebody may want to see that.
@@ -84,18 +97,23 @@ pub struct Desk<'a> {
     stopping: &'a AtomicBool,
     /// Conversations end with their first answer.
     one_exchange: &'a AtomicBool,
+    /// Others wait for what the conversations of this desk hold.
+    crowded: &'a AtomicBool,
     /// For conversations that others can leave something for.
     bell: Option<Arc<Bell>>,
     /// That they have.
     rung: Vec<usize>,
 }
 
-/// A socket and how long its calls have been told to wait, at most: they are told again only if that is too long by more
-/// than a tick, or was too short.
+/// A socket and how long its receiving calls have been told to wait, at most: they are told again only if that is too long
+/// by more than a tick, or was too short.
 struct Line<'a> {
     socket: &'a OwnedFd,
     receive: Duration,
-    send: Duration,
+    /// Its sending calls have been told to wait for [`SEND_STEP`] only.
+    send_is_limited: bool,
+    /// The last of them sent nothing in that time.
+    is_full: bool,
     /// What else ends a wait. A call waits for one thing only, so with a bell it is poll(2) that waits, and no other
     /// call does.
     bell: Option<Arc<Bell>>,
@@ -103,12 +121,13 @@ struct Line<'a> {
 
 impl<'a> Desk<'a> {
     /// A desk for the time until `stopping` is set. While `one_exchange` is set, conversations end with their first answer,
-    /// for others wait.
+    /// for others wait; while `crowded` is, those that have had an answer end soon too.
     pub fn new(
         timeouts: &'a Timeouts,
         log: &'a Mutex<LogFile>,
         stopping: &'a AtomicBool,
         one_exchange: &'a AtomicBool,
+        crowded: &'a AtomicBool,
     ) -> Desk<'a> {
         let (clock, time) = Clock::start();
         Desk {
@@ -119,6 +138,7 @@ impl<'a> Desk<'a> {
             log,
             stopping,
             one_exchange,
+            crowded,
             bell: None,
             rung: Vec::new(),
         }
@@ -134,7 +154,8 @@ impl<'a> Desk<'a> {
         let mut line = Line {
             socket,
             receive: Duration::MAX,
-            send: Duration::MAX,
+            send_is_limited: false,
+            is_full: false,
             bell: None,
         };
         self.look_up();
@@ -183,7 +204,8 @@ impl<'a> Desk<'a> {
     }
 
     /// With a bell, waits until the socket is ready or the bell rings, and takes what was left for the connection then.
-    /// False if what was to be done must be looked at anew.
+    /// False if what was to be done must be looked at anew. True when the time is over, too: what the peer has taken by
+    /// then counts, even if that is too little for the socket to be called ready.
     fn wait(
         &mut self,
         line: &Line<'_>,
@@ -203,8 +225,7 @@ impl<'a> Desk<'a> {
             self.worker.counters.waits += 1;
             result = poll(&mut watched, Timespec::try_from(left).ok().as_ref());
         }
-        let [of_socket, of_bell] = watched.map(|one| !one.revents().is_empty());
-        if of_bell {
+        if !watched[1].revents().is_empty() {
             bell.silence();
         }
         bell.end_wait(&mut self.rung);
@@ -214,7 +235,7 @@ impl<'a> Desk<'a> {
         if rung {
             connection.woken(&mut self.worker);
         }
-        result.map(|_| of_socket && !rung)
+        result.map(|_| !rung)
     }
 
     /// Does what the connection asks for; `None` if that is to close.
@@ -288,13 +309,8 @@ impl<'a> Desk<'a> {
         if !self.wait(line, connection, PollFlags::OUT, left)? {
             return Ok(());
         }
-        // Within one call, sendfile(2) may wait several times for as long as it was told: so it is told less, and what
-        // has really passed is seen here.
-        let step = left.div_f32(SEND_STEPS).max(timeouts::TICK);
-        if line.bell.is_none() && step + timeouts::TICK < line.send {
-            self.worker.counters.others += 1;
-            net::set_send_timeout(line.socket, step)?;
-            line.send = step;
+        if line.bell.is_none() {
+            self.wait_to_send(line, left)?;
         }
         self.worker.counters.sends += 1;
         let result = send(line.socket, &connection.front(), SHARE, &mut self.scratch);
@@ -307,10 +323,26 @@ impl<'a> Desk<'a> {
             }
             Err(errno) => {
                 self.worker.counters.would_blocks += u64::from(errno == Errno::AGAIN);
-                line.send = Duration::MAX;
+                line.is_full = errno == Errno::AGAIN;
             }
         }
         result.map(|_| ())
+    }
+
+    /// Waits until the socket takes something again, if it did not the last time. Returns when the time is over, too: see
+    /// [`wait`](Desk::wait).
+    fn wait_to_send(&mut self, line: &mut Line<'_>, left: Duration) -> Result<(), Errno> {
+        if !line.send_is_limited {
+            self.worker.counters.others += 1;
+            net::set_send_timeout(line.socket, SEND_STEP)?;
+            line.send_is_limited = true;
+        }
+        if std::mem::take(&mut line.is_full) {
+            self.worker.counters.waits += 1;
+            let mut watched = [PollFd::new(line.socket, PollFlags::OUT)];
+            poll(&mut watched, Timespec::try_from(left).ok().as_ref())?;
+        }
+        Ok(())
     }
 
     fn receive(
@@ -323,11 +355,16 @@ impl<'a> Desk<'a> {
         self.write_log();
         let idle = connection.is_idle();
         presence.idle.store(idle, SeqCst);
+        let spare = matches!(connection.waiting().0, Timeout::Idle | Timeout::Linger);
+        presence
+            .spare
+            .store(if spare { SPARE } else { BUSY }, SeqCst);
         let last_look = idle && self.stopping.load(SeqCst);
         if !last_look {
             let ready = self.wait(line, connection, PollFlags::IN, left);
             if ready != Ok(true) {
                 presence.idle.store(false, SeqCst);
+                presence.spare.store(BUSY, SeqCst);
                 return ready.map(drop);
             }
         }
@@ -352,6 +389,7 @@ impl<'a> Desk<'a> {
             },
         };
         presence.idle.store(false, SeqCst);
+        presence.spare.store(BUSY, SeqCst);
         self.look_up();
         match result {
             Ok(0) => connection.ended(&mut self.worker),
@@ -378,14 +416,24 @@ impl<'a> Desk<'a> {
     /// What time it is, and whether the server is still to go on.
     fn look_up(&mut self) {
         self.clock.read(&mut self.worker.time);
-        self.worker.closing = self.one_exchange.load(SeqCst) || self.stopping.load(SeqCst);
+        self.worker.crowded = self.crowded.load(SeqCst);
+        let ends = self.one_exchange.load(SeqCst) || self.stopping.load(SeqCst);
+        self.worker.closing = ends || self.worker.crowded;
     }
 
     /// How long the connection may wait from now on.
     fn left(&self, connection: &Connection) -> Duration {
         let (kind, since) = connection.waiting();
         let waited = self.worker.time.moment().since(since);
+        let makes_room = self.worker.crowded && matches!(kind, Timeout::Idle | Timeout::Linger);
         timeouts::limit(self.timeouts, kind)
+            .map(|limit| {
+                if makes_room {
+                    limit.min(IDLE_AGE)
+                } else {
+                    limit
+                }
+            })
             .map_or(LONGEST, |limit| limit.saturating_sub(waited).min(LONGEST))
     }
 

@@ -3,14 +3,17 @@
 //! One thread, the overseer, waits for signals; the others serve. A thread that waits in a call is made to return by
 //! shutting down the socket it waits on.
 
+mod making_room;
 mod overseer;
 
+use super::bell::Bell;
 use super::clock::Clock;
 use super::conversation::{Desk, Presence, Shown};
+use super::permits::Permits;
 use super::pool::small_thread;
 use super::responder::{Responder, SHARE};
 use super::{Answering, Listening, REFUSED_SAID, Signals};
-use super::{say_that_accept_is_refused, say_that_we_leave};
+use super::{permits, say_that_accept_is_refused, say_that_we_leave};
 use crate::config::Timeouts;
 use crate::net::{self, AcceptError, Listener};
 use crate::observe::{Board, LogFile};
@@ -29,13 +32,32 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
-/// How long a thread does without accepting after descriptors ran out, unless one comes free earlier.
+/// How long a thread does without accepting after descriptors or threads ran out, unless a connection ends earlier.
 const EXHAUSTED_PAUSE: Duration = Duration::from_secs(1);
+
+/// How many threads a model has.
+#[derive(Clone, Copy, Debug)]
+pub enum Threads {
+    /// One for each connection, for so many connections at most, and one that accepts for each listener.
+    PerConnection(usize),
+    /// So many for each listener.
+    PerListener(usize),
+}
 
 /// What the threads of a model share.
 pub struct Crew {
     timeouts: Timeouts,
-    max_connections: usize,
+    threads: Threads,
+    /// How many listeners there are.
+    listeners: usize,
+    /// The index of each listener's service among the permits.
+    services: Vec<usize>,
+    /// For each service: others wait for what its conversations hold.
+    crowded: Vec<AtomicBool>,
+    /// The overseer wants to hear when a permit is waited for, or the last one is taken.
+    is_alert: AtomicBool,
+    /// What it waits for, among others.
+    bell: Arc<Bell>,
     /// Conversations end with their first answer.
     one_exchange: AtomicBool,
     stopping: AtomicBool,
@@ -50,10 +72,11 @@ pub struct Crew {
     board: Option<Arc<Board>>,
 }
 
-#[derive(Default)]
 struct Members {
-    /// Seats that are taken: by conversations, and by threads that wait for one.
-    seats: usize,
+    /// The right to serve, which each conversation has.
+    permits: Permits,
+    /// How many connections of each service have been accepted and wait for a permit.
+    waiting: Vec<usize>,
     present: Slab<Arc<Member>>,
     /// What those who have left had done.
     counters: Counters,
@@ -65,28 +88,50 @@ struct Members {
 /// A conversation under way.
 struct Member {
     socket: OwnedFd,
+    service: usize,
     presence: Presence,
 }
 
 impl Crew {
-    /// A crew that serves at most so many connections at once. With `one_exchange` conversations end with their first
-    /// answer.
+    /// A crew with so many threads. With `one_exchange` conversations end with their first answer.
     ///
     /// # Errors
     /// If no descriptor is free.
     pub fn new(
         timeouts: Timeouts,
-        max_connections: usize,
+        threads: Threads,
+        listening: &[Listening],
         one_exchange: bool,
         log: LogFile,
         board: Option<Arc<Board>>,
     ) -> io::Result<Crew> {
+        let (permits, services) = match threads {
+            Threads::PerConnection(limit) => permits(limit, listening),
+            Threads::PerListener(threads) => {
+                let each = Permits::of_each(threads, listening.len());
+                (each, (0..listening.len()).collect())
+            }
+        };
+        let each = 0..permits.services();
         Ok(Crew {
             timeouts,
-            max_connections,
+            threads,
+            listeners: listening.len(),
+            services,
+            crowded: each.clone().map(|_| AtomicBool::new(false)).collect(),
+            is_alert: AtomicBool::new(true),
+            bell: Bell::new()?,
             one_exchange: one_exchange.into(),
             stopping: AtomicBool::new(false),
-            members: Mutex::default(),
+            members: Mutex::new(Members {
+                permits,
+                waiting: each.map(|_| 0).collect(),
+                present: Slab::new(),
+                counters: Counters::default(),
+                steps: Steps::default(),
+                exhausted_said: None,
+                refused_said: None,
+            }),
             left: Condvar::new(),
             left_event: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             stop_event: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
@@ -95,13 +140,14 @@ impl Crew {
         })
     }
 
-    /// What a thread of the crew works with.
-    pub fn desk(&self) -> Desk<'_> {
+    /// What a thread of the crew works with that serves connections of one listener.
+    pub fn desk(&self, listener: usize) -> Desk<'_> {
         let mut desk = Desk::new(
             &self.timeouts,
             &self.log,
             &self.stopping,
             &self.one_exchange,
+            &self.crowded[self.services[listener]],
         );
         desk.worker.steps = self.board.as_ref().map(|_| Steps::default());
         desk
@@ -118,9 +164,9 @@ impl Crew {
         }
     }
 
-    /// Waits for a seat and then for the next connection at a listener. `None` once the server is stopping.
-    pub fn accept(&self, listening: &Listening) -> Option<Accepted<'_>> {
-        while let Some(seat) = self.take_seat() {
+    /// Waits for the next connection at a listener, and until it may be served. `None` once the server is stopping.
+    pub fn accept(&self, listening: &Listening, listener: usize) -> Option<Accepted<'_>> {
+        while !self.stopping.load(SeqCst) {
             if listening.listener.is_inherited() && !self.wait_until_ready(&listening.listener) {
                 return None;
             }
@@ -129,17 +175,20 @@ impl Crew {
             match listening.listener.accept(SocketFlags::empty()) {
                 Ok((socket, peer)) => {
                     let peer = peer.map(|peer| peer.ip().to_canonical());
-                    return Some(Accepted { socket, peer, seat });
+                    let permit = self.take_permit(self.services[listener])?;
+                    return Some(Accepted {
+                        socket,
+                        peer,
+                        permit,
+                    });
                 }
                 Err(AcceptError::Gone | AcceptError::WouldBlock) => {}
                 Err(AcceptError::Exhausted(error)) => {
-                    drop(seat);
-                    self.wait_for_descriptors(&error);
+                    self.wait_for_resources(&error.to_string());
                 }
                 // A listener that was shut down, which is how these calls are ended.
                 Err(AcceptError::Refused(_)) if self.stopping.load(SeqCst) => return None,
                 Err(AcceptError::Refused(error)) => {
-                    drop(seat);
                     self.wait_after_refusal(listening, &error);
                 }
             }
@@ -152,13 +201,14 @@ impl Crew {
         let shown = || Mutex::new(Shown::new(Instant::now()));
         let member = Arc::new(Member {
             socket: accepted.socket,
+            service: accepted.permit.service,
             presence: Presence {
                 shown: self.board.as_ref().map(|_| shown()),
                 ..Presence::default()
             },
         });
         let key = self.members().present.insert(member.clone());
-        accepted.seat.key = Some(key);
+        accepted.permit.key = Some(key);
         desk.worker.counters.accepts += 1;
         desk.worker.counters.connections += 1;
         transcript::note(|| format!("this thread serves fd {}", member.socket.as_raw_fd()));
@@ -225,7 +275,7 @@ impl Crew {
         hangups: &Signals,
         listening: &[Listening],
     ) -> io::Result<()> {
-        let mut overseer = Overseer::new(self, signals, hangups)?;
+        let mut overseer = Overseer::new(self, signals, hangups, listening);
         while overseer.wait(None)? == 0 {}
         let mut is_over = self.leave(&mut overseer)?;
         self.stop_accepting(listening);
@@ -309,24 +359,39 @@ impl Crew {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until there are fewer connections than there may be. `None` once the server is stopping.
-    fn take_seat(&self) -> Option<Seat<'_>> {
-        let full = |members: &mut Members| {
-            members.seats >= self.max_connections && !self.stopping.load(SeqCst)
-        };
-        let result = self.left.wait_while(self.members(), full);
-        let mut members = result.unwrap_or_else(PoisonError::into_inner);
-        if self.stopping.load(SeqCst) {
+    /// Waits until a connection of this service may be served. `None` if the server is stopping before.
+    fn take_permit(&self, service: usize) -> Option<Permit<'_>> {
+        let mut members = self.members();
+        if !members.permits.has_free(service) {
+            members.waiting[service] += 1;
+            self.alert();
+            let must_wait = |members: &mut Members| {
+                !members.permits.has_free(service) && !self.stopping.load(SeqCst)
+            };
+            let result = self.left.wait_while(members, must_wait);
+            members = result.unwrap_or_else(PoisonError::into_inner);
+            members.waiting[service] -= 1;
+        }
+        if !members.permits.has_free(service) {
             return None;
         }
-        members.seats += 1;
-        Some(Seat {
+        members.permits.take(service);
+        if !members.permits.has_free(service) {
+            self.alert();
+        }
+        Some(Permit {
             crew: self,
+            service,
             key: None,
         })
     }
 
-    fn wait_for_descriptors(&self, error: &io::Error) {
+    /// No thread could be started. Does without accepting for a while.
+    pub fn wait_for_threads(&self, error: &io::Error) {
+        self.wait_for_resources(&format!("no thread can be started: {error}"));
+    }
+
+    fn wait_for_resources(&self, why: &str) {
         let now = Instant::now();
         let mut members = self.members();
         let said = members.exhausted_said;
@@ -334,7 +399,7 @@ impl Crew {
             members.exhausted_said = Some(now);
             let count = members.present.len();
             log::warn!(
-                "cannot accept more than {count} connections: {error}; others wait until one closes"
+                "cannot accept more than {count} connections: {why}; others wait until one closes"
             );
         }
         drop(self.left.wait_timeout(members, EXHAUSTED_PAUSE));
@@ -379,25 +444,27 @@ impl Member {
 pub struct Accepted<'a> {
     socket: OwnedFd,
     peer: Option<IpAddr>,
-    seat: Seat<'a>,
+    permit: Permit<'a>,
 }
 
-/// The right to serve one connection, given back when it is dropped.
-struct Seat<'a> {
+/// The right to serve one connection, released when it is dropped.
+struct Permit<'a> {
     crew: &'a Crew,
-    /// Its place among those present, once there is a connection.
+    service: usize,
+    /// The connection's place among those present, once it is served.
     key: Option<usize>,
 }
 
-impl Drop for Seat<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         let mut members = self.crew.members();
-        members.seats -= 1;
+        members.permits.release(self.service);
         if let Some(key) = self.key {
             members.present.remove(key);
         }
         drop(members);
-        self.crew.left.notify_one();
+        // Those who wait may wait for different services.
+        self.crew.left.notify_all();
         if self.crew.stopping.load(SeqCst) {
             // Nobody can be told if this fails; the overseer looks again by itself when its time is up.
             let _ = rustix::io::write(&self.crew.left_event, &1_u64.to_ne_bytes());

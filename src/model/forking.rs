@@ -7,15 +7,17 @@
 
 use super::clock::Clock;
 use super::conversation::{Desk, Presence};
+use super::permits::Permits;
 use super::responder::{Responder, SHARE};
 use super::{Answering, LOG_PAUSE, Limits, Listening, REFUSED_SAID, Serving, Share, Signals};
-use super::{contain, reopen, say_that_accept_is_refused, say_that_we_leave};
+use super::{IDLE_AGE, contain, permits, reopen};
+use super::{say_that_accept_is_refused, say_that_we_leave};
 use crate::config::Timeouts;
 use crate::net::AcceptError;
 use crate::observe::{Cell, Doers, LogFile, Poster, Readiness, View};
 use crate::observe::{begin_in_child, finish_operator_log};
 use crate::observe::{flush_standard_error, standard_error_is_behind};
-use crate::poller::poll;
+use crate::poller::{is_readable, poll};
 use crate::session::{Connection, Counters, Session, Wait, Worker};
 use crate::transcript;
 use nix::sys::signal::{SigSet, Signal};
@@ -26,7 +28,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::net::{recv, send, socketpair};
 use rustix::process::{Pid, WaitOptions, WaitStatus, kill_process, waitpid};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -42,6 +44,9 @@ const CHILDS_LAST_WAIT: Duration = Duration::from_millis(20);
 
 /// What tells a child that it is cut off.
 const CUT_OFF: rustix::process::Signal = rustix::process::Signal::USR2;
+
+/// What tells a child that others wait for its process.
+const MAKE_ROOM: rustix::process::Signal = rustix::process::Signal::USR1;
 
 /// How often children that shall end are told so: one that was told just before it began to wait would not hear it.
 const REMINDER: Duration = Duration::from_millis(100);
@@ -79,8 +84,17 @@ struct Parent {
     log: Mutex<LogFile>,
     /// In a child: its log is to be opened anew.
     reopen: Arc<AtomicBool>,
+    /// The right to have a process.
+    permits: Permits,
+    /// The index of each listener's service among them.
+    services: Vec<usize>,
     max_children: usize,
+    /// In a child: others wait for its process.
+    crowded: Arc<AtomicBool>,
+    /// Connections wait for a process: when the next children are asked to make room, and how many.
+    next_request: Option<(Instant, usize)>,
     timeouts: Timeouts,
+    /// The oldest first.
     children: Vec<Child>,
     /// What the children did, as they say themselves when they end: one message each.
     reports: OwnedFd,
@@ -105,6 +119,7 @@ struct Parent {
 /// A process that serves a connection.
 struct Child {
     id: Pid,
+    service: usize,
     began: Instant,
     /// As it was when the process began, which has its own. What it counts for, it counts for as long as that lives.
     #[allow(dead_code, reason = "it is only kept")]
@@ -120,7 +135,13 @@ impl Parent {
             None,
         )?;
         let (clock, time) = Clock::start();
+        let (permits, services) = permits(limits.max_children, &share.listening);
         Ok(Parent {
+            permits,
+            services,
+            max_children: limits.max_children,
+            crowded: Arc::default(),
+            next_request: None,
             listening: share.listening,
             responder: Responder::new(&share.answering),
             answering: share.answering,
@@ -131,7 +152,6 @@ impl Parent {
             child_signals: Signals::of_children()?,
             reopen: share.log.reopen_flag(),
             log: Mutex::new(share.log),
-            max_children: limits.max_children,
             timeouts,
             children: Vec::new(),
             reports,
@@ -169,23 +189,26 @@ impl Parent {
         for index in ready.into_iter().rev() {
             match index.checked_sub(self.answering.len()) {
                 None => self.answer(index),
-                Some(index) if self.may_accept() => self.accept(index),
+                Some(index) if self.may_accept(index) => self.accept(index),
                 Some(_) => {}
             }
         }
-        self.say_who_waits();
+        self.make_room();
         Ok(())
     }
 
-    fn may_accept(&self) -> bool {
-        let paused = self.accept_again.is_some_and(|time| Instant::now() < time);
-        self.end.is_none() && self.children.len() < self.max_children && !paused
+    fn is_paused(&self) -> bool {
+        self.accept_again.is_some_and(|time| Instant::now() < time)
+    }
+
+    /// True if a connection of this listener may have a process.
+    fn may_accept(&self, listener: usize) -> bool {
+        !self.is_paused() && self.permits.has_free(self.services[listener])
     }
 
     /// Waits for something to do; says which sockets have datagrams and, counted on from those, which listeners have a
     /// connection.
     fn wait(&mut self) -> io::Result<Vec<usize>> {
-        let may_accept = self.may_accept();
         let mut watched = vec![
             PollFd::new(&self.signals, PollFlags::IN),
             PollFd::new(&self.hangups, PollFlags::IN),
@@ -195,18 +218,29 @@ impl Parent {
         let others = watched.len();
         let sockets = self.answering.iter().map(|answering| &answering.socket);
         watched.extend(sockets.map(|socket| PollFd::new(socket, PollFlags::IN)));
-        if may_accept {
-            let listeners = self.listening.iter().map(|l| &l.listener);
-            watched.extend(listeners.map(|listener| PollFd::new(listener, PollFlags::IN)));
+        let is_paused = self.is_paused();
+        let watches = |listener: usize| {
+            // Once it is known that connections wait for a process, the end of one is waited for.
+            !is_paused && (self.next_request.is_none() || self.may_accept(listener))
+        };
+        for (index, listening) in self.listening.iter().enumerate() {
+            let flags = if watches(index) {
+                PollFlags::IN
+            } else {
+                PollFlags::empty()
+            };
+            watched.push(PollFd::new(&listening.listener, flags));
         }
+        let left = |end: Instant| end.saturating_duration_since(Instant::now());
         let time = match (self.end, self.leave_end) {
             (Some(_), _) => Some(REMINDER),
-            (None, Some(end)) => Some(end.saturating_duration_since(Instant::now()).min(PAUSE)),
-            (None, None) if may_accept => None,
-            (None, None) => Some(PAUSE),
+            (None, Some(end)) => Some(left(end).min(PAUSE)),
+            (None, None) if is_paused => Some(PAUSE),
+            (None, None) => None,
         };
+        let next_request = self.next_request.map(|(time, _)| left(time));
         let flush = standard_error_is_behind().then_some(LOG_PAUSE);
-        let time = time.into_iter().chain(flush).min();
+        let time = [time, next_request, flush].into_iter().flatten().min();
         let time = time.and_then(|time| Timespec::try_from(time).ok());
         self.counters.waits += 1;
         poll(&mut watched, time.as_ref())?;
@@ -237,7 +271,9 @@ impl Parent {
                     return self.refuse(session);
                 }
                 self.put_up();
-                if let Err(errno) = self.fork(socket, session) {
+                let service = self.services[index];
+                self.crowded.store(self.next_request.is_some(), SeqCst);
+                if let Err(errno) = self.fork(socket, session, service) {
                     self.pause(&format!(
                         "a connection is closed, for fork(2) failed: {errno}"
                     ));
@@ -315,12 +351,18 @@ impl Parent {
     }
 
     /// Starts the process that serves this connection.
-    fn fork(&mut self, socket: OwnedFd, session: Box<dyn Session>) -> nix::Result<()> {
+    fn fork(
+        &mut self,
+        socket: OwnedFd,
+        session: Box<dyn Session>,
+        service: usize,
+    ) -> nix::Result<()> {
         // A signal between fork and the child's own handlers would be told to the parent's.
         let held_back = SigSet::from_iter([
             Signal::SIGINT,
             Signal::SIGTERM,
             Signal::SIGCHLD,
+            Signal::SIGUSR1,
             Signal::SIGUSR2,
             Signal::SIGHUP,
         ]);
@@ -348,7 +390,7 @@ impl Parent {
                 self.hangups.ignore();
                 self.child_signals.ignore();
                 let (stopping, presence) = (Arc::default(), Presence::default());
-                let flags = [&stopping, &presence.cut_off, &self.reopen];
+                let flags = [&stopping, &presence.cut_off, &self.reopen, &self.crowded];
                 let heard = hear_the_parent(flags, parent).is_ok();
                 if heard && held_back.thread_unblock().is_ok() {
                     self.converse(socket, session, &stopping, &presence);
@@ -359,8 +401,14 @@ impl Parent {
             Ok(ForkResult::Parent { child }) => {
                 let id = Pid::from_raw(child.as_raw());
                 let began = Instant::now();
-                let child = |id| Child { id, began, session };
+                let child = |id| Child {
+                    id,
+                    service,
+                    began,
+                    session,
+                };
                 self.children.extend(id.map(child));
+                self.permits.take(service);
                 held_back.thread_unblock()
             }
             Err(errno) => {
@@ -380,7 +428,13 @@ impl Parent {
     ) {
         transcript::note(|| format!("a process of its own serves fd {}", socket.as_raw_fd()));
         let one_exchange = self.leave_end.is_some().into();
-        let mut desk = Desk::new(&self.timeouts, &self.log, stopping, &one_exchange);
+        let mut desk = Desk::new(
+            &self.timeouts,
+            &self.log,
+            stopping,
+            &one_exchange,
+            &self.crowded,
+        );
         desk.converse(&socket, || session, presence);
         drop(socket);
         // exit(3) drops nothing.
@@ -411,8 +465,9 @@ impl Parent {
 
     /// Lets the children that have ended go: until then the kernel keeps their entries (zombies).
     fn reap(&mut self) {
+        let permits = &mut self.permits;
         self.children.retain(|child| {
-            match retry_on_intr(|| waitpid(Some(child.id), WaitOptions::NOHANG)) {
+            let is_there = match retry_on_intr(|| waitpid(Some(child.id), WaitOptions::NOHANG)) {
                 Ok(None) => true,
                 Ok(Some((_, status))) => {
                     transcript::note(|| {
@@ -422,7 +477,11 @@ impl Parent {
                     false
                 }
                 Err(_) => false,
+            };
+            if !is_there {
+                permits.release(child.service);
             }
+            is_there
         });
     }
 
@@ -465,6 +524,7 @@ impl Parent {
 
     fn stop(&mut self) {
         self.leave_end = None;
+        self.next_request = None;
         if self.end.is_some() {
             return;
         }
@@ -492,35 +552,62 @@ impl Parent {
         self.signal_children(signal);
     }
 
-    /// All processes are in use: those who wait are not told, but the operator is.
-    fn say_who_waits(&mut self) {
+    /// The services of which connections wait for a process.
+    fn services_that_wait(&self) -> Vec<usize> {
+        let all = self.listening.iter().zip(&self.services);
+        all.filter(|(one, service)| !self.permits.has_free(**service) && is_readable(&one.listener))
+            .map(|(_, service)| *service)
+            .collect()
+    }
+
+    /// Asks the oldest processes, and twice as many each time, to end with their next answer, or at once if they have
+    /// given one, while others wait. The clients that wait are not told, but the operator is.
+    fn make_room(&mut self) {
         let now = Instant::now();
-        let full = self.children.len() >= self.max_children;
-        if !full || self.said.is_some_and(|said| now < said + PAUSE) {
+        if self.next_request.is_some_and(|(time, _)| now < time) {
             return;
         }
-        let listeners = self.listening.iter().map(|l| l.listener.as_fd());
-        let mut watched: Vec<_> = listeners
-            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
-            .collect();
-        if poll(&mut watched, Some(&Timespec::default())).is_ok_and(|waiting| waiting > 0) {
+        let waiting = self.services_that_wait();
+        if waiting.is_empty() {
+            self.next_request = None;
+            return;
+        }
+        let count = self.next_request.map_or(1, |(_, count)| count * 2);
+        self.next_request = Some((now + IDLE_AGE, count.min(self.children.len())));
+        let helps = |child: &&Child| {
+            waiting
+                .iter()
+                .any(|to| self.permits.helps(child.service, *to))
+        };
+        for child in self.children.iter().filter(helps).take(count) {
+            // One that has ended by itself is reaped in the next turn.
+            let _ = kill_process(child.id, MAKE_ROOM);
+        }
+        if self.said.is_none_or(|said| said + PAUSE <= now) {
             self.said = Some(now);
-            let count = self.max_children;
-            log::warn!("connections wait: all {count} processes are in use; see --max-children");
+            let count = self.children.len();
+            let kept = match count < self.max_children {
+                true => "; the others are kept for other services",
+                false => "",
+            };
+            log::warn!(
+                "connections wait: all {count} processes are in use{kept}; see --max-children"
+            );
         }
     }
 }
 
-/// Lets the parent tell a child to stop, to be cut off and to open its log anew, and the kernel tell it to stop when the
+/// Lets the parent tell a child to stop, to be cut off, to open its log anew and to make room for others, and the kernel tell it to stop when the
 /// parent is no more: a server that was started anew must not have its predecessor's children beside it.
 fn hear_the_parent(
-    [stopping, cut_off, reopen]: [&Arc<AtomicBool>; 3],
+    [stopping, cut_off, reopen, crowded]: [&Arc<AtomicBool>; 4],
     parent: Pid,
 ) -> io::Result<()> {
     let (term, hup) = (rustix::process::Signal::TERM, rustix::process::Signal::HUP);
     signal_hook::flag::register(term.as_raw(), stopping.clone())?;
     signal_hook::flag::register(hup.as_raw(), reopen.clone())?;
     signal_hook::flag::register(CUT_OFF.as_raw(), cut_off.clone())?;
+    signal_hook::flag::register(MAKE_ROOM.as_raw(), crowded.clone())?;
     rustix::process::set_parent_process_death_signal(Some(term))?;
     if rustix::process::getppid() != Some(parent) {
         stopping.store(true, SeqCst);

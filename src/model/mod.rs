@@ -37,6 +37,10 @@ use std::time::Duration;
 /// How soon lines are written that a log's reader was too slow for.
 const LOG_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long a connection has waited that may be closed to make room for others: less, and its client's next request may be
+/// on its way.
+const IDLE_AGE: Duration = Duration::from_millis(100);
+
 /// A model that can be chosen with `--model`.
 pub struct ModelRow {
     /// What it is called.

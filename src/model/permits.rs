@@ -59,6 +59,18 @@ impl Permits {
         }
     }
 
+    /// Permits for so many connections of each of so many services, which share nothing.
+    pub fn of_each(limit: usize, services: usize) -> Permits {
+        let service = Service {
+            reserved: limit,
+            taken: 0,
+        };
+        Permits {
+            services: vec![service; services],
+            common: 0,
+        }
+    }
+
     /// True if the service may have one more connection.
     pub fn has_free(&self, service: usize) -> bool {
         let Service { reserved, taken } = self.services[service];

@@ -3,7 +3,7 @@
 //! Nothing is made or destroyed per connection. But a peer holds its thread as long as it is connected, slow or silent
 //! as it may be: once there are as many of those as threads, all others wait.
 
-use super::crew::Crew;
+use super::crew::{Crew, Threads};
 use super::{Serving, Share};
 use crate::session::Counters;
 use std::io;
@@ -45,9 +45,11 @@ pub(super) fn serve(
         log,
         board,
     } = serving.only_share()?;
+    let per_listener = Threads::PerListener(threads);
     let crew = &Crew::new(
         serving.timeouts,
-        serving.limits.max_connections,
+        per_listener,
+        &listening,
         one_exchange,
         log,
         board,
@@ -56,10 +58,10 @@ pub(super) fn serve(
         crew.prepare(&listening.listener)?;
     }
     thread::scope(|scope| {
-        let start = |listening| {
+        let start = |(index, listening)| {
             let serve = move || {
-                let mut desk = crew.desk();
-                while let Some(accepted) = crew.accept(listening) {
+                let mut desk = crew.desk(index);
+                while let Some(accepted) = crew.accept(listening, index) {
                     crew.serve(&mut desk, listening, accepted);
                 }
             };
@@ -69,7 +71,8 @@ pub(super) fn serve(
                 io::Error::other(why)
             })
         };
-        let all = listening.iter().flat_map(|l| iter::repeat_n(l, threads));
+        let all = listening.iter().enumerate();
+        let all = all.flat_map(|one| iter::repeat_n(one, threads));
         let started = all.into_iter().try_for_each(start);
         let started = started.and_then(|()| crew.start_answering(scope, &answering));
         let result = started.and_then(|()| crew.oversee(&signals, &hangups, &listening));

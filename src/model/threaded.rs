@@ -3,7 +3,7 @@
 //! Each connection's waiting is its own thread's, so nobody waits for anybody else; the price is a thread, its stack
 //! and the scheduler's work for each of them.
 
-use super::crew::Crew;
+use super::crew::{Crew, Threads};
 use super::pool::small_thread;
 use super::{Serving, Share};
 use crate::session::Counters;
@@ -24,17 +24,20 @@ pub fn run(mut serving: Serving) -> io::Result<Counters> {
         board,
     } = serving.only_share()?;
     let max_connections = serving.limits.max_connections;
-    let crew = &Crew::new(serving.timeouts, max_connections, false, log, board)?;
+    let threads = Threads::PerConnection(max_connections);
+    let crew = &Crew::new(serving.timeouts, threads, &listening, false, log, board)?;
     for listening in &listening {
         crew.prepare(&listening.listener)?;
     }
     thread::scope(|scope| {
-        let started = listening.iter().try_for_each(|listening| {
+        let all = listening.iter().enumerate();
+        let started = all.into_iter().try_for_each(|(index, listening)| {
             let accept = move || {
-                while let Some(accepted) = crew.accept(listening) {
-                    let serve = move || crew.serve(&mut crew.desk(), listening, accepted);
+                while let Some(accepted) = crew.accept(listening, index) {
+                    let serve = move || crew.serve(&mut crew.desk(index), listening, accepted);
                     if let Err(error) = small_thread().spawn_scoped(scope, serve) {
-                        log::warn!("a connection is closed, for no thread can be had: {error}");
+                        // The connection is closed.
+                        crew.wait_for_threads(&error);
                     }
                 }
             };

@@ -64,7 +64,8 @@ impl Session for Daytime {
     }
 
     fn waits_for(&self) -> Wait {
-        Wait::Close
+        // What the peer says after the end would destroy the line on its way.
+        Wait::Linger
     }
 
     fn state(&self) -> &'static str {

@@ -1,14 +1,15 @@
 //! The thread that serves nobody: it waits for signals, and puts up what can be seen of the others.
 
-use super::Crew;
-use crate::model::bell::Bell;
-use crate::model::{LOG_PAUSE, Signals, reopen};
+use super::making_room::Lookout;
+use super::{Crew, Threads};
+use crate::model::{LOG_PAUSE, Listening, Signals, reopen};
 use crate::observe::{Cell, Doers, Poster, View};
 use crate::observe::{flush_standard_error, standard_error_is_behind};
 use crate::poller::poll;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use std::io;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 /// What it works with.
@@ -16,9 +17,9 @@ pub(super) struct Overseer<'a> {
     crew: &'a Crew,
     signals: &'a Signals,
     hangups: &'a Signals,
+    listening: &'a [Listening],
+    lookout: Lookout,
     poster: Option<Poster>,
-    /// Rung when somebody wants to see something.
-    bell: Arc<Bell>,
     rung: Vec<usize>,
 }
 
@@ -27,40 +28,49 @@ impl<'a> Overseer<'a> {
         crew: &'a Crew,
         signals: &'a Signals,
         hangups: &'a Signals,
-    ) -> io::Result<Overseer<'a>> {
-        let bell = Bell::new()?;
+        listening: &'a [Listening],
+    ) -> Overseer<'a> {
         let board = crew.board.as_ref();
-        Ok(Overseer {
+        Overseer {
             crew,
             signals,
             hangups,
-            poster: board.map(|board| board.poster(Some(bell.waker(0)))),
-            bell,
+            listening,
+            lookout: Lookout::Asleep,
+            poster: board.map(|board| board.poster(Some(crew.bell.waker(0)))),
             rung: Vec::new(),
-        })
+        }
     }
 
     /// Waits for signals, for so long at most, or, while the server is stopping, for somebody to leave; says how many
     /// signals there were.
     pub(super) fn wait(&mut self, time: Option<Duration>) -> io::Result<usize> {
-        let mut watched = [
+        let bell = &self.crew.bell;
+        let mut watched = vec![
             PollFd::new(self.signals, PollFlags::IN),
             PollFd::new(self.hangups, PollFlags::IN),
             PollFd::new(&self.crew.left_event, PollFlags::IN),
-            PollFd::new(&self.bell, PollFlags::IN),
+            PollFd::new(bell, PollFlags::IN),
         ];
-        if self.bell.begin_wait() {
+        let others = watched.len();
+        watched.extend(self.watched_listeners());
+        if bell.begin_wait() {
             let poster = self.poster.as_ref();
-            let look = poster.and_then(|poster| poster.patience(Instant::now()));
+            let now = Instant::now();
+            let look = poster.and_then(|poster| poster.patience(now));
+            let room = self.next_look(now);
             let flush = standard_error_is_behind().then_some(LOG_PAUSE);
-            let time = time.into_iter().chain(look).chain(flush).min();
+            let time = [time, look, room, flush].into_iter().flatten().min();
             let time = time.and_then(|time| Timespec::try_from(time).ok());
             poll(&mut watched, time.as_ref())?;
         }
-        if !watched[3].revents().is_empty() {
-            self.bell.silence();
+        let is_ready = |one: &PollFd<'_>| !one.revents().is_empty();
+        let listener_is_ready = watched[others..].iter().any(is_ready);
+        if is_ready(&watched[3]) {
+            bell.silence();
         }
-        self.bell.end_wait(&mut self.rung);
+        drop(watched);
+        bell.end_wait(&mut self.rung);
         self.rung.clear();
         if standard_error_is_behind() {
             flush_standard_error();
@@ -69,8 +79,41 @@ impl<'a> Overseer<'a> {
         if self.hangups.take() > 0 {
             reopen(&mut self.crew.log.lock().unwrap_or_else(PoisonError::into_inner));
         }
+        self.make_room(listener_is_ready);
         self.post_if_wanted();
         Ok(self.signals.take())
+    }
+
+    /// The listeners at which a connection may come that there is no permit for.
+    fn watched_listeners(&self) -> Vec<PollFd<'a>> {
+        if self.lookout != Lookout::Watching || self.crew.stopping.load(SeqCst) {
+            return Vec::new();
+        }
+        let short: Vec<_> = self.crew.services_without_permits().collect();
+        let all = self.listening.iter().zip(&self.crew.services);
+        let of_short = all.filter(|(_, service)| short.contains(service));
+        of_short
+            .map(|(one, _)| PollFd::new(&one.listener, PollFlags::IN))
+            .collect()
+    }
+
+    /// How long the overseer may wait before it looks again who waits.
+    fn next_look(&self, now: Instant) -> Option<Duration> {
+        match self.lookout {
+            Lookout::Looking(time, _) if !self.crew.stopping.load(SeqCst) => {
+                Some(time.saturating_duration_since(now))
+            }
+            _ => None,
+        }
+    }
+
+    fn make_room(&mut self, listener_is_ready: bool) {
+        let is_alerted = !self.crew.is_alert.load(SeqCst);
+        if self.crew.stopping.load(SeqCst) || !(is_alerted || listener_is_ready) {
+            return;
+        }
+        let lookout = std::mem::replace(&mut self.lookout, Lookout::Asleep);
+        self.lookout = self.crew.make_room(self.listening, lookout, Instant::now());
     }
 
     fn post_if_wanted(&mut self) {
@@ -92,7 +135,10 @@ impl Crew {
             steps: members.steps.clone(),
             doers: Doers {
                 kind: "threads",
-                number: members.seats,
+                number: match self.threads {
+                    Threads::PerConnection(_) => self.listeners + members.present.len(),
+                    Threads::PerListener(threads) => self.listeners * threads,
+                },
                 busy: members.present.len(),
             },
             ..View::default()

@@ -2,7 +2,7 @@
 
 use super::entry::Entry;
 use super::{EventLoop, FIRST_DOOR_KEY, enqueue, notify};
-use crate::model::{Listening, REFUSED_SAID, contain, say_that_accept_is_refused};
+use crate::model::{IDLE_AGE, Listening, REFUSED_SAID, contain, say_that_accept_is_refused};
 use crate::net::AcceptError;
 use crate::poller::{Poller, Ready, is_readable};
 use crate::session::{Connection, Timeout};
@@ -23,11 +23,8 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(1);
 /// How many connections are looked at in one turn to find one that makes room: a turn must stay short.
 const SCANNED: usize = 256;
 
-/// How long a connection has been idle that may be closed to make room for others: less, and its client's next request
-/// may be on its way.
-const IDLE_AGE: Duration = Duration::from_millis(100);
-
-/// The same for one that has never asked for anything.
+/// How long a connection has been silent that may be closed to make room for others, without ever having asked for
+/// anything.
 const FIRST_AGE: Duration = Duration::from_secs(1);
 
 /// A listener and what is known of it.

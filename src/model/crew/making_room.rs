@@ -1,0 +1,118 @@
+//! How conversations that have had their answer make room for those who wait.
+//!
+//! A thread that serves sees nobody but its peer. So it is the overseer who looks, and only once it has been alerted: while
+//! every service has a permit free, it sleeps.
+
+use super::{Crew, Members};
+use crate::model::conversation::{BUSY, SEEN_SPARE, SPARE};
+use crate::model::{IDLE_AGE, Listening};
+use crate::net;
+use crate::poller::is_readable;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Instant;
+
+/// How many conversations may be ended at one look; it begins with one, and doubles as long as others wait.
+const MOST_ENDED: usize = 1024;
+
+/// What the overseer knows of those who wait.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Lookout {
+    /// Every service has a permit free; it is alerted when that changes.
+    Asleep,
+    /// One has none free, and nobody waits: its listeners are watched.
+    Watching,
+    /// It looks again by itself at a time, and then ends up to so many conversations.
+    Looking(Instant, usize),
+}
+
+impl Crew {
+    /// Has the overseer look whether others wait, if it wants to hear of that.
+    pub(super) fn alert(&self) {
+        if self.is_alert.load(SeqCst) && self.is_alert.swap(false, SeqCst) {
+            self.bell.waker(0).wake();
+        }
+    }
+
+    /// Looks who waits, and makes room for them: see [`Lookout`].
+    pub(super) fn make_room(
+        &self,
+        listening: &[Listening],
+        lookout: Lookout,
+        now: Instant,
+    ) -> Lookout {
+        let next = now + IDLE_AGE;
+        let count = match lookout {
+            Lookout::Looking(time, _) if now < time => return lookout,
+            Lookout::Looking(_, count) => count,
+            // Alerted, or a listener is ready. Who is idle now is remembered, and ended if that is still so next time.
+            Lookout::Asleep | Lookout::Watching => 0,
+        };
+        // Said before it looks: whoever changes something later alerts the overseer again.
+        self.is_alert.store(true, SeqCst);
+        let is_short = self.services_without_permits().any(|_| true);
+        let waits = self.services_that_wait(listening);
+        self.mark_crowded(&waits);
+        if waits.contains(&true) {
+            self.is_alert.store(false, SeqCst);
+            self.end_spare(count);
+            return Lookout::Looking(next, (count * 2).clamp(1, MOST_ENDED));
+        }
+        match lookout {
+            _ if !is_short => Lookout::Asleep,
+            Lookout::Looking(..) => Lookout::Watching,
+            // Permits come and go many times a second, and not each time is it worth a look.
+            Lookout::Asleep | Lookout::Watching => {
+                self.is_alert.store(false, SeqCst);
+                Lookout::Looking(next, 0)
+            }
+        }
+    }
+
+    /// The services that may have no more connections.
+    pub(super) fn services_without_permits(&self) -> impl Iterator<Item = usize> {
+        let members = self.members();
+        let all = 0..members.permits.services();
+        let short: Vec<_> = all.filter(|one| !members.permits.has_free(*one)).collect();
+        short.into_iter()
+    }
+
+    /// For each service: connections of it wait, for a permit or (where a thread accepts only once it can serve) to be
+    /// accepted.
+    fn services_that_wait(&self, listening: &[Listening]) -> Vec<bool> {
+        let mut waits: Vec<bool> = self.members().waiting.iter().map(|n| *n > 0).collect();
+        for service in self.services_without_permits() {
+            let of_service = listening.iter().zip(&self.services);
+            let mut listeners = of_service.filter(|(_, of)| **of == service);
+            waits[service] |= listeners.any(|(one, _)| is_readable(&one.listener));
+        }
+        waits
+    }
+
+    /// Conversations that hold what others wait for end with their next answer.
+    fn mark_crowded(&self, waits: &[bool]) {
+        let members = self.members();
+        for (from, crowded) in self.crowded.iter().enumerate() {
+            let helps = |(to, waits): (usize, &bool)| *waits && members.permits.helps(from, to);
+            crowded.store(waits.iter().enumerate().any(helps), SeqCst);
+        }
+    }
+
+    /// Ends up to `count` conversations that had had their answer when they were last looked at, and have waited since then.
+    fn end_spare(&self, mut count: usize) {
+        let members: &Members = &self.members();
+        for (_, member) in &members.present {
+            if !self.crowded[member.service].load(SeqCst) {
+                continue;
+            }
+            let spare = &member.presence.spare;
+            if spare.compare_exchange(SPARE, SEEN_SPARE, SeqCst, SeqCst) == Err(SEEN_SPARE)
+                && count > 0
+                && spare.compare_exchange(SEEN_SPARE, BUSY, SeqCst, SeqCst) == Ok(SEEN_SPARE)
+            {
+                count -= 1;
+                // What has come by now is still answered.
+                let _ = net::shutdown_read(&member.socket);
+            }
+        }
+    }
+}
