@@ -170,7 +170,7 @@ struct Options {
     idle_timeout: Duration,
 
     /// For a peer to take any of what is sent to it
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = positive)]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = positive)]
     send_timeout: Duration,
 
     /// For balancers to see at /healthz of the status address that the server will stop, between SIGTERM or SIGINT and

@@ -228,7 +228,7 @@ impl Default for Timeouts {
             head: Duration::from_secs(10),
             body: Duration::from_secs(30),
             idle: Duration::from_secs(30),
-            send: Duration::from_secs(30),
+            send: Duration::from_secs(60),
             linger: Duration::from_secs(2),
             delay: Duration::ZERO,
             drain: Duration::from_secs(10),

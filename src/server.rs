@@ -11,7 +11,7 @@ use crate::model::{Serving, Share, SignalSender, Signals};
 use crate::net::{Address, Bound, DatagramSocket, Listener, Place, SocketFile};
 use crate::observe::LogFile;
 use crate::service::{self, Census, Datagrams, Service};
-use descriptors::{cache_files, max_connections, raise_descriptor_limit};
+use descriptors::{cache_files, max_connections, raise_descriptor_limit, threads};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use showing::{about, show};
@@ -182,9 +182,13 @@ impl Builder {
             ));
             places.push(bound);
         }
+        let listeners = shares[0].listening.len() + usize::from(config.status.is_some());
         let limits = Limits {
             max_connections: max_connections(&config, descriptors),
-            threads: config.threads,
+            threads: match model.options.contains(&"threads") {
+                true => threads(&config, descriptors, listeners),
+                false => config.threads,
+            },
             max_children: config.max_children,
         };
         if let Some(address) = &config.status {

@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 /// How often those who watch are told, at most.
 const INTERVAL: Duration = Duration::from_millis(200);
 
+/// How many may watch. Each keeps a connection without end, and costs an event of up to 32 KiB five times a second.
+const MOST_WATCHERS: usize = 8;
+
 /// What part of a loop's time goes into putting up what it does: one of so many.
 const COST: u32 = 100;
 
@@ -156,10 +159,19 @@ impl Board {
 
     /// Leaves an [event](Board::event) in the mailbox several times a second, as long as somebody has that. Whoever does not
     /// read as fast as that misses some, rather than hear how things once were.
-    pub fn watch(&self, mailbox: &Arc<Mailbox>) {
-        self.watchers().push(Arc::downgrade(mailbox));
+    ///
+    /// False if there are [`MOST_WATCHERS`] already.
+    pub fn watch(&self, mailbox: &Arc<Mailbox>) -> bool {
+        let mut watchers = self.watchers();
+        watchers.retain(|mailbox| mailbox.strong_count() > 0);
+        if watchers.len() >= MOST_WATCHERS {
+            return false;
+        }
+        watchers.push(Arc::downgrade(mailbox));
+        drop(watchers);
         self.watched.store(true, SeqCst);
         self.wake();
+        true
     }
 
     /// The server is about to stop.

@@ -33,12 +33,17 @@ pub(super) fn cache_files(config: &Config, descriptors: usize) -> usize {
 }
 
 /// Connections must leave some descriptors to the files they ask for: one each, where there are not that many.
-pub(super) fn max_connections(config: &Config, descriptors: usize) -> usize {
+fn most_connections(config: &Config, descriptors: usize) -> usize {
     let cached = config.http.cache_files * config.workers;
     let spare = descriptors.saturating_sub(OWN_DESCRIPTORS + cached);
-    let possible = (spare / 2)
+    (spare / 2)
         .max(spare.saturating_sub(FILE_DESCRIPTORS))
-        .max(1);
+        .max(1)
+}
+
+/// How many connections there may be at once.
+pub(super) fn max_connections(config: &Config, descriptors: usize) -> usize {
+    let possible = most_connections(config, descriptors);
     let wanted = config.max_connections.unwrap_or(possible);
     if wanted > possible {
         log::warn!(
@@ -46,4 +51,16 @@ pub(super) fn max_connections(config: &Config, descriptors: usize) -> usize {
         );
     }
     wanted.min(possible)
+}
+
+/// How many threads of `pool` each of so many listeners may have: each serves a connection, which needs descriptors.
+pub(super) fn threads(config: &Config, descriptors: usize, listeners: usize) -> usize {
+    let possible = (most_connections(config, descriptors) / listeners.max(1)).max(1);
+    if config.threads > possible {
+        log::warn!(
+            "{} threads for each address need more than the {descriptors} open files that are allowed: {possible} will do",
+            config.threads
+        );
+    }
+    config.threads.min(possible)
 }

@@ -13,7 +13,7 @@ use crate::transcript;
 pub const LINGER_BYTES: usize = 1024 * 1024;
 
 /// How many bytes a peer must take, or send of a body, for its time to begin anew, in bytes: one every few seconds would
-/// keep a connection for ever. With the usual 30 s that is a rate of 136 bytes a second.
+/// keep a connection for ever. With the usual 60 s to take them that is a rate of 68 bytes a second.
 pub const MIN_PROGRESS: u32 = 4096;
 
 /// The one question every model asks a connection has these answers. Each is shaped like an operation: a blocking

@@ -93,7 +93,12 @@ impl Status {
             return self.when_asked(EVENTS, Board::event);
         }
         let board = self.board.clone();
-        Response::stream(EVENTS, move |mailbox| board.watch(&mailbox))
+        Response::stream(EVENTS, move |mailbox| {
+            // There are too many: this one is told once, and comes again.
+            if !board.watch(&mailbox) {
+                board.ask(mailbox, Board::event);
+            }
+        })
     }
 
     /// The answer as things stand after it was asked for.
