@@ -28,8 +28,8 @@ pub fn page_begin(title: &str) -> Markup {
     }
 }
 
-/// A page that says how a request was refused.
-pub fn refusal_page(code: u16, phrase: &str) -> String {
+/// A page that says how a request was refused. `to_root` leads from its URL to the root, if that is known.
+pub fn refusal_page(code: u16, phrase: &str, to_root: Option<&str>) -> String {
     let what = match code {
         403 => "This is not for everybody to see.",
         404 => "There is nothing at this address. Has it moved, or been mistyped?",
@@ -42,7 +42,9 @@ pub fn refusal_page(code: u16, phrase: &str) -> String {
             b { (code) }
             h1 { (phrase) }
             p { (what) }
-            p { a href="/" { "To the start" } }
+            @if let Some(to_root) = to_root {
+                p { a href=(to_root) { "To the start" } }
+            }
         }
     };
     content.into_string() + PAGE_END
@@ -119,7 +121,8 @@ mod tests {
         let hash = BASE64_STANDARD.encode(Sha256::digest(STYLE));
         let allowed = format!("style-src 'sha256-{hash}';");
         assert!(PAGE_POLICY.contains(&allowed), "it should say {allowed}");
-        let page = refusal_page(404, "Not Found");
+        let page = refusal_page(404, "Not Found", Some("../"));
+        assert!(page.contains("<a href=\"../\">"));
         assert!(page.contains(&format!("<style>{STYLE}</style>")));
         for forbidden in ["<script", " style=", " onclick", "src=", "url("] {
             assert!(!page.contains(forbidden), "{forbidden}");
@@ -128,7 +131,8 @@ mod tests {
 
     #[test]
     fn a_refusal_in_words() {
-        let page = refusal_page(503, "Service <Unavailable>");
+        let page = refusal_page(503, "Service <Unavailable>", None);
+        assert!(!page.contains("href"));
         assert!(page.starts_with("<!DOCTYPE html><html lang=\"en\">"));
         assert!(page.contains("<b>503</b><h1>Service &lt;Unavailable&gt;</h1>"));
         assert!(page.ends_with("</html>\n"));

@@ -168,15 +168,12 @@ impl RelativePath {
         self.names().enumerate().any(hidden)
     }
 
-    /// The URL path that names this directory: one slash in front, so that it can't be taken for a host, and one at
-    /// the end.
-    pub fn directory_url(&self) -> String {
-        let mut url = String::from("/");
-        for name in self.names() {
-            url.extend(percent_encode(name, ENCODED));
-            url.push('/');
-        }
-        url
+    /// The reference that leads to this directory from its own URL without the closing slash (RFC 3986 section 4.2): its
+    /// last name and that slash. It names no host, and holds behind a proxy that serves the root below a path of its own.
+    /// A colon is encoded, so it names no scheme either.
+    pub fn slash_reference(&self) -> String {
+        let name = self.names().last().unwrap_or(b".");
+        format!("{}/", percent_encode(name, ENCODED))
     }
 
     /// The names it is made of; none for the root.
@@ -305,16 +302,21 @@ mod tests {
     }
 
     #[test]
-    fn urls_of_directories() {
-        let url = |target: &str| {
+    fn references_to_directories() {
+        let reference = |target: &str| {
             RelativePath::decode(target.as_bytes())
                 .expect("a path")
-                .directory_url()
+                .slash_reference()
         };
-        assert_eq!(url("/"), "/");
-        assert_eq!(url("//evil.example"), "/evil.example/");
-        assert_eq!(url("/%5cevil"), "/%5Cevil/");
-        assert_eq!(url("/a b/<x>\"\n"), "/a%20b/%3Cx%3E%22%0A/");
-        assert_eq!(url("/a/../b:c"), "/b%3Ac/");
+        assert_eq!(reference("/a"), "a/");
+        assert_eq!(reference("/a/b"), "b/");
+        assert_eq!(reference("//evil.example"), "evil.example/");
+        assert_eq!(reference("/%5cevil"), "%5Cevil/");
+        assert_eq!(reference("/a b/<x>\"\n"), "%3Cx%3E%22%0A/");
+        assert_eq!(reference("/a/../b:c"), "b%3Ac/");
+        assert_eq!(reference("/http%3a"), "http%3A/");
+        assert_eq!(reference("/%3fq"), "%3Fq/");
+        assert_eq!(reference("/100%25"), "100%25/");
+        assert_eq!(reference("/.well-known"), ".well-known/");
     }
 }

@@ -174,18 +174,26 @@ fn directories_without_their_slash_are_sent_on_and_never_elsewhere() {
     let evil = root.path().join("evil.example");
     create_dir(evil).expect("made");
     create_dir(root.path().join("evil").with_file_name(r"\evil")).expect("made");
+    create_dir(root.path().join("http:evil")).expect("made");
+    create_dir(root.path().join("list/deep")).expect("made");
     on_every_model(|model| {
         let evserve = Evserve::http(model, root.path(), &[]);
         for (target, location) in [
-            ("/list", "/list/"),
-            ("/list?a=1&b=%20?", "/list/?a=1&b=%20?"),
-            ("/list?", "/list/?"),
-            ("//evil.example", "/evil.example/"),
-            ("///evil.example", "/evil.example/"),
-            ("//evil.example/..//list", "/list/"),
-            ("/%5cevil", "/%5Cevil/"),
-            ("/\\evil", "/%5Cevil/"),
-            ("http://other.example/list", "/list/"),
+            ("/list", "list/"),
+            ("/list?a=1&b=%20?", "list/?a=1&b=%20?"),
+            ("/list?", "list/?"),
+            ("/list/deep", "deep/"),
+            ("/list/deep?/x/y", "deep/?/x/y"),
+            ("/list/../list//./deep", "deep/"),
+            ("//evil.example", "evil.example/"),
+            ("///evil.example", "evil.example/"),
+            ("//evil.example/..//list", "list/"),
+            ("/%5cevil", "%5Cevil/"),
+            ("/\\evil", "%5Cevil/"),
+            ("/http:evil", "http%3Aevil/"),
+            ("/http%3aevil", "http%3Aevil/"),
+            ("http://other.example/list", "list/"),
+            ("http://other.example/list/deep?q", "deep/?q"),
         ] {
             let response = evserve.get(target);
             assert_eq!(response.status, 301, "{target}");
@@ -193,11 +201,11 @@ fn directories_without_their_slash_are_sent_on_and_never_elsewhere() {
         }
         let longest = format!("/list?{}", "\u{e9}".repeat(4000));
         let response = evserve.get(&longest);
-        assert_eq!(response.field("Location").map(str::len), Some(7 + 24_000));
+        assert_eq!(response.field("Location").map(str::len), Some(6 + 24_000));
         let field = format!("X: {}", "x".repeat(4000));
         let evserve = Evserve::http(model, root.path(), &["--header", &field]);
         let response = evserve.get(&longest);
-        assert_eq!(response.field("Location").map(str::len), Some(7 + 24_000));
+        assert_eq!(response.field("Location").map(str::len), Some(6 + 24_000));
         assert_eq!(response.field("X").map(str::len), Some(4000));
     });
 }
@@ -226,6 +234,21 @@ fn refusals_are_pages_for_those_who_like_pages() {
             ("GET", "Accept: text/plain, text/html;q=0.9\r\n", None),
             ("GET", "Accept: application/json\r\n", None),
         ];
+        // The way to the root is relative, for a proxy may serve it below a path of its own.
+        let deep = format!("/no{}", "/x".repeat(99));
+        for (path, way) in [
+            ("/no", Some("./")),
+            ("/no/", Some("../")),
+            ("/no/where/at?all=/", Some("../../")),
+            (&deep, None),
+        ] {
+            let mut client = evserve.connect();
+            client.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\n{browser}\r\n"));
+            let page = String::from_utf8(client.response().body).expect("a page");
+            let link = page.split("href=\"").nth(1);
+            let link = link.and_then(|rest| rest.split('"').next());
+            assert_eq!(link, way, "{path}");
+        }
         for (method, accept, page) in cases {
             let answer = ask(method, accept);
             let body = String::from_utf8_lossy(&answer.body);

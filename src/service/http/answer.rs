@@ -15,6 +15,9 @@ use std::time::SystemTime;
 /// Longer ones are sent from where they are.
 const COPIED: u64 = 8 * 1024;
 
+/// How many directories below the root a refusal's page still links to it.
+const FARTHEST_ROOT: usize = 64;
+
 /// The most bytes that go right behind a head: `404 Not Found` and its kind, or the head of a part.
 const BEHIND_ROOM: usize = 512;
 
@@ -168,9 +171,9 @@ impl Answer {
         }
     }
 
-    /// The same for somebody who accepts this: where it is only the status in words, a page for those who like that
+    /// The same for whoever sent this request: where it is only the status in words, a page for clients that like that
     /// better, as browsers do.
-    pub fn for_reader(mut self, accept: Option<List<'_>>) -> Answer {
+    pub fn for_reader(mut self, request: &Request<'_>) -> Answer {
         let is_refusal = matches!(self.content, Content::Phrase) && self.status.code() >= 400;
         if !is_refusal || self.vary.is_some() {
             return self;
@@ -181,7 +184,7 @@ impl Answer {
             lines.any(|line| memchr::memmem::find(line, b"text/html").is_some())
                 && media_weight(accept, "text/html") > media_weight(accept, "text/plain")
         };
-        if !accept.is_some_and(likes_pages) {
+        if !request.accept.is_some_and(likes_pages) {
             return self;
         }
         let (_, phrase) = self
@@ -190,7 +193,8 @@ impl Answer {
             .trim_end()
             .split_once(' ')
             .unwrap_or_default();
-        let page = refusal_page(self.status.code(), phrase);
+        let to_root = way_to_root(request.target.path);
+        let page = refusal_page(self.status.code(), phrase, to_root.as_deref());
         self.fields.extend_from_slice(PAGE_POLICY.as_bytes());
         Answer {
             content_type: Some(Format::Html.media_type()),
@@ -366,6 +370,16 @@ impl Answer {
             false => (Some(Body::new(source, offset, self.length)), None),
         }
     }
+}
+
+/// The relative reference from a request's URL to the root. Behind a proxy that serves it below a path of its own, `/`
+/// would lead elsewhere. None from very far down: a long target would only make the page longer.
+fn way_to_root(path: &[u8]) -> Option<String> {
+    let depth = memchr::memchr_iter(b'/', path).count().saturating_sub(1);
+    (depth <= FARTHEST_ROOT).then(|| match depth {
+        0 => "./".to_owned(),
+        depth => "../".repeat(depth),
+    })
 }
 
 /// Copies a stretch into the output if it is in memory, short, and there is room.

@@ -388,7 +388,7 @@ impl HttpSession {
         cx: &mut Context<'_>,
     ) {
         let answer = match request {
-            Some(request) => answer.for_reader(request.accept),
+            Some(request) => answer.for_reader(request),
             None => answer,
         };
         let ends = !is_read || cx.worker.closing || answer.is_endless();

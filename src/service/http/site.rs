@@ -306,7 +306,7 @@ fn configured_file(text: &str, root: &Root) -> Result<Box<RelativePath>, StartEr
 }
 
 fn redirect(request: &Request<'_>, path: &RelativePath) -> Answer {
-    let mut location = path.directory_url();
+    let mut location = path.slash_reference();
     if let Some(query) = request.target.query {
         location.push('?');
         location.extend(percent_encode(query, NOT_IN_A_QUERY));
