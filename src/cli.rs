@@ -5,7 +5,7 @@ mod printed;
 use crate::config::{
     AccessLog, Config, Confinement, EntityTag, Http, Listen, MAX_HEADERS, Timeouts, TrustedProxies,
 };
-use crate::http1::{LARGEST_HEAD, is_own_field};
+use crate::http1::{LARGEST_HEAD, is_of_connections, is_own_field};
 use crate::model::{self, MODELS, ModelRow};
 use crate::net::{Address, Inherited};
 use crate::service::{self, SERVICES};
@@ -117,7 +117,8 @@ struct Options {
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = size)]
     max_body: u64,
 
-    /// A field to add to every http answer, `Name: value`; may be given more than once
+    /// A field to add to every http answer, `Name: value`; may be given more than once. Server and
+    /// Content-Security-Policy replace evserve's own
     #[arg(long = "header", value_name = "FIELD", value_parser = header)]
     headers: Vec<String>,
 
@@ -282,23 +283,13 @@ pub fn parse(
 }
 
 fn http(options: &Options) -> Result<Http, String> {
-    let headers: String = options
-        .headers
-        .iter()
-        .map(|field| format!("{field}\r\n"))
-        .collect();
-    let cache_control = options.cache_control.as_ref().map_or(0, String::len);
-    if headers.len() + cache_control > MAX_HEADERS - 32 {
-        return Err(
-            "--header and --cache-control add too much to every answer: 4,000 bytes are enough"
-                .into(),
-        );
-    }
+    let (headers, server) = headers(options)?;
     let default = Http::default();
     Ok(Http {
         max_head: options.max_head,
         max_body: options.max_body,
         headers,
+        server,
         cache_control: options.cache_control.clone(),
         entity_tag: options.entity_tag,
         indexes: match options.indexes.is_empty() {
@@ -312,6 +303,37 @@ fn http(options: &Options) -> Result<Http, String> {
         cache_bytes: options.cache_bytes,
         cache_files: options.cache_files as usize,
     })
+}
+
+/// The lines that are added to every answer, and what Server says instead of the program's name.
+fn headers(options: &Options) -> Result<(String, Option<String>), String> {
+    let named = |name: &'static str| {
+        let is_named = move |field: &&String| {
+            let (given, _) = field.split_once(':').unwrap_or_default();
+            given.eq_ignore_ascii_case(name)
+        };
+        options.headers.iter().filter(is_named)
+    };
+    if options.cache_control.is_some() && named("cache-control").next().is_some() {
+        return Err("Cache-Control is given twice: leave out --cache-control, which is for files only, or --header".into());
+    }
+    let mut servers = named("server").map(|field| field.split_once(": ").unwrap_or_default().1);
+    let server = servers.next().map(str::to_owned);
+    if servers.next().is_some() {
+        return Err("--header gives Server twice: an answer has one".into());
+    }
+    let others = options.headers.iter();
+    let others = others.filter(|field| !named("server").any(|server| server == *field));
+    let headers: String = others.map(|field| format!("{field}\r\n")).collect();
+    let rest = options.cache_control.iter().chain(&server);
+    let length = headers.len() + rest.map(String::len).sum::<usize>();
+    match length <= MAX_HEADERS - 32 {
+        true => Ok((headers, server)),
+        false => Err(
+            "--header and --cache-control add too much to every answer: 4,000 bytes are enough"
+                .into(),
+        ),
+    }
 }
 
 fn number(given: Option<u32>, default: usize) -> usize {
@@ -466,8 +488,18 @@ fn header(text: &str) -> Result<String, String> {
     if name.is_empty() || !name.bytes().all(in_token) {
         return Err(format!("`{name}` is no field name"));
     }
-    if is_own_field(name) {
-        return Err(format!("{name} is said by the server itself"));
+    // A name of one's own in the place of the program's misleads nobody.
+    let is_server = name.eq_ignore_ascii_case("server");
+    if is_of_connections(name) {
+        return Err(format!(
+            "{name} is about the connection and no part of an answer; leave it out, the server says what is needed"
+        ));
+    }
+    let is_own = is_own_field(name) || name.eq_ignore_ascii_case("retry-after");
+    if is_own && !is_server {
+        return Err(format!(
+            "{name} is said by the server itself, for each answer as it is; leave it out"
+        ));
     }
     Ok(format!("{name}: {}", field_value(value.trim())?))
 }
@@ -625,6 +657,29 @@ mod tests {
             ("--max-body lots", "such as 16KiB"),
             ("--header X", "expected `Name: value`"),
             ("--header Content-Length:1", "said by the server itself"),
+            ("--header date:x", "said by the server itself"),
+            ("--header VARY:Origin", "said by the server itself"),
+            ("--header ETag:x", "said by the server itself"),
+            ("--header Last-Modified:x", "said by the server itself"),
+            ("--header Accept-Ranges:none", "said by the server itself"),
+            ("--header Location:/", "said by the server itself"),
+            ("--header Allow:GET", "said by the server itself"),
+            ("--header Retry-After:9", "said by the server itself"),
+            ("--header Content-Type:a/b", "said by the server itself"),
+            ("--header Content-Encoding:br", "said by the server itself"),
+            ("--header Content-Range:x", "said by the server itself"),
+            ("--header Connection:close", "about the connection"),
+            ("--header keep-alive:timeout=5", "about the connection"),
+            ("--header Proxy-Connection:close", "about the connection"),
+            ("--header TE:trailers", "about the connection"),
+            ("--header Trailer:X", "about the connection"),
+            ("--header Transfer-Encoding:gzip", "about the connection"),
+            ("--header Upgrade:h2c", "about the connection"),
+            ("--header Server:a --header server:b", "an answer has one"),
+            (
+                "--cache-control no-store --header cache-control:x",
+                "given twice",
+            ),
             ("--header (:1", "no field name"),
             ("--index a/b", "without a path"),
             ("--error-page 404", "STATUS=FILE"),

@@ -73,6 +73,8 @@ pub struct Http {
     pub max_body: u64,
     /// Fields to add to every answer: whole lines of a field section, at most [`MAX_HEADERS`] bytes.
     pub headers: String,
+    /// The value of Server instead of the program's name, if it is to be another; at most [`MAX_HEADERS`] bytes with them.
+    pub server: Option<String>,
     /// The value of Cache-Control for files.
     pub cache_control: Option<String>,
     /// What entity tags of files are made of.
@@ -103,6 +105,7 @@ impl Default for Http {
             max_head: 16 * 1024,
             max_body: 1024 * 1024,
             headers: String::new(),
+            server: None,
             cache_control: None,
             entity_tag: EntityTag::Full,
             indexes: vec!["index.html".into(), "index.htm".into()],

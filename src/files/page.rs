@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn a_refusal_in_words() {
         let page = refusal_page(503, "Service <Unavailable>", None);
-        assert!(!page.contains("href"));
+        assert!(!page.contains("<a "));
         assert!(page.starts_with("<!DOCTYPE html><html lang=\"en\">"));
         assert!(page.contains("<b>503</b><h1>Service &lt;Unavailable&gt;</h1>"));
         assert!(page.ends_with("</html>\n"));

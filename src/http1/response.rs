@@ -3,17 +3,19 @@
 use super::{Status, Stretch, Validators};
 use std::io::{self, Write};
 
-/// The most bytes a head can take, its location and the configured fields aside.
+/// The most bytes a head can take, its location, a name other than [`SERVER`] and the configured fields aside.
 pub const HEAD_ROOM: usize = 1024;
 
-/// What comes between the status line and the date.
-const SERVER_DATE: &str = concat!("Server: evserve/", env!("CARGO_PKG_VERSION"), "\r\nDate: ");
+/// The name of the program, as the Server field has it.
+pub const SERVER: &str = concat!("evserve/", env!("CARGO_PKG_VERSION"));
 
 /// Everything that varies in the head of a response.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseHead<'a> {
     /// What became of the request.
     pub status: Status,
+    /// What the program calls itself (RFC 9110 section 10.2.4).
+    pub server: &'a str,
     /// The date it was answered, as [`crate::session::Time::date`] has it.
     pub date: &'a [u8; 29],
     /// The length in bytes of the body that follows, or that would follow if the request were not HEAD. A response that
@@ -37,6 +39,8 @@ pub struct ResponseHead<'a> {
     pub allow: Option<&'a str>,
     /// What to say about the connection: nothing where the request's version has the same default.
     pub connection: Option<&'a str>,
+    /// A whole line with the policy of a page that the server has made.
+    pub policy: Option<&'a str>,
     /// Whole lines to add, such as those of [`FileLines`].
     pub more: &'a [u8],
     /// And these.
@@ -48,6 +52,7 @@ impl<'a> ResponseHead<'a> {
     pub fn new(status: Status, date: &'a [u8; 29]) -> ResponseHead<'a> {
         ResponseHead {
             status,
+            server: SERVER,
             date,
             content_length: None,
             content_type: None,
@@ -59,6 +64,7 @@ impl<'a> ResponseHead<'a> {
             location: None,
             allow: None,
             connection: None,
+            policy: None,
             more: b"",
             fields: b"",
         }
@@ -70,8 +76,8 @@ impl<'a> ResponseHead<'a> {
     /// Those of `to`; none if it has room for [`HEAD_ROOM`] bytes, the location and the lines to add.
     pub fn write(&self, to: &mut impl Write) -> io::Result<()> {
         to.write_all(self.status.line().as_bytes())?;
-        to.write_all(SERVER_DATE.as_bytes())?;
-        field(to, "", self.date)?;
+        field(to, "Server: ", self.server.as_bytes())?;
+        field(to, "Date: ", self.date)?;
         if let Some(location) = self.location {
             field(to, "Location: ", location)?;
         }
@@ -100,6 +106,9 @@ impl<'a> ResponseHead<'a> {
         } else if let Some((media_type, parameters)) = self.content_type {
             to.write_all(b"Content-Type: ")?;
             field(to, media_type, parameters.as_bytes())?;
+        }
+        if let Some(policy) = self.policy {
+            to.write_all(policy.as_bytes())?;
         }
         if let Some(coding) = self.content_encoding {
             field(to, "Content-Encoding: ", coding.as_bytes())?;
@@ -201,25 +210,50 @@ impl FileLines {
     }
 }
 
-/// True for the fields that are the server's own to say: two of them, or a wrong one, would break the connection or
-/// mislead caches.
+/// The fields that answers have, or may have, from the server itself. Two of them, or a wrong one, would mislead clients
+/// and caches.
+const OWN: &[&str] = &[
+    "accept-ranges",
+    "allow",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "date",
+    "etag",
+    "last-modified",
+    "location",
+    "server",
+    "vary",
+];
+
+/// The fields that concern a connection and not an answer (RFC 9110 section 7.6.1). Wrong ones would break it.
+const OF_CONNECTIONS: &[&str] = &[
+    "connection",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authentication-info",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// True for the fields that are the server's own to say, about an answer or about the connection.
 pub fn is_own_field(name: &str) -> bool {
-    const OWN: [&str; 13] = [
-        "accept-ranges",
-        "allow",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-range",
-        "content-type",
-        "date",
-        "etag",
-        "last-modified",
-        "location",
-        "transfer-encoding",
-        "vary",
-    ];
-    OWN.iter().any(|own| name.eq_ignore_ascii_case(own))
+    is_of_connections(name) || is_one_of(name, OWN)
+}
+
+/// True for the fields that concern a connection and not an answer.
+pub fn is_of_connections(name: &str) -> bool {
+    is_one_of(name, OF_CONNECTIONS)
+}
+
+fn is_one_of(name: &str, names: &[&str]) -> bool {
+    names.iter().any(|one| name.eq_ignore_ascii_case(one))
 }
 
 #[cfg(test)]

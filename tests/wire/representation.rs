@@ -535,3 +535,59 @@ fn hidden_names_and_options_of_a_site() {
         );
     });
 }
+
+/// Whatever is added with --header, no answer has a field twice.
+#[test]
+fn added_fields_double_none() {
+    let root = tree();
+    let policy = "default-src 'self'";
+    let added = [
+        ("server", "mine"),
+        ("Content-Security-Policy", policy),
+        ("Cache-Control", "no-store"),
+        ("X-One", "1"),
+    ];
+    let options = added.map(|(name, value)| format!("--header={name}: {value}"));
+    let mut options: Vec<_> = options.iter().map(String::as_str).collect();
+    options.extend(["--no-listing", "--error-page=403=404.html"]);
+    on_every_model(|model| {
+        for options in [&options[..4], &options[..]] {
+            let evserve = Evserve::http(model, root.path(), options);
+            let browser = "Accept: text/html";
+            for (method, path, fields, statuses) in [
+                ("GET", "/data", &[][..], &[200][..]),
+                ("HEAD", "/app.js", &[], &[200]),
+                ("GET", "/data", &["If-None-Match: *"], &[304]),
+                ("GET", "/data", &["Range: bytes=0-0"], &[206]),
+                ("GET", "/data", &["Range: bytes=0-0,500-500"], &[206]),
+                ("GET", "/data", &["Range: bytes=99999-"], &[416]),
+                ("GET", "/data", &["If-Match: \"x\"", browser], &[412]),
+                ("GET", "/list/", &[browser], &[200, 403]),
+                ("GET", "/list/", &["Accept: application/json"], &[200, 403]),
+                ("GET", "/list", &[], &[301]),
+                ("GET", "/no", &[browser], &[404]),
+                ("GET", "/no", &[], &[404]),
+                ("PUT", "/data", &[browser], &[405]),
+                ("OPTIONS", "/", &[], &[200]),
+                ("GET", "/%", &[browser], &[400]),
+                ("GET", "/", &["Host: h"], &[400]),
+            ] {
+                let answer = ask(&evserve, method, path, fields);
+                assert!(statuses.contains(&answer.status), "{path} {fields:?}");
+                let mut names: Vec<_> = answer
+                    .head
+                    .lines()
+                    .skip(1)
+                    .filter_map(|line| Some(line.split_once(':')?.0.to_lowercase()))
+                    .collect();
+                let all = names.len();
+                names.sort();
+                names.dedup();
+                assert_eq!(names.len(), all, "{path} {fields:?}: {}", answer.head);
+                for (name, value) in added {
+                    assert_eq!(answer.field(name), Some(value), "{path} {fields:?}");
+                }
+            }
+        }
+    });
+}

@@ -1,5 +1,6 @@
 //! An answer, from the decision to its bytes in the output.
 
+use super::front::Front;
 use super::resource::Chosen;
 use crate::files::{Format, PAGE_POLICY, refusal_page};
 use crate::http1::{
@@ -39,6 +40,8 @@ pub(super) struct Answer {
     pub location: Option<String>,
     /// Whole lines to add.
     pub fields: Vec<u8>,
+    /// It is a page that the server has made, and has its policy.
+    pub has_policy: bool,
     /// The file that it is about.
     file: Option<Chosen>,
     content_type: Option<(&'static str, &'static str)>,
@@ -81,6 +84,7 @@ impl Answer {
             status,
             location: None,
             fields: Vec::new(),
+            has_policy: false,
             file: None,
             content_type: Some(("text/plain", "; charset=utf-8")),
             content_range: None,
@@ -126,7 +130,12 @@ impl Answer {
 
     /// How much room its head takes beside what every head takes, in bytes.
     pub fn extra_room(&self) -> usize {
-        self.location.as_ref().map_or(0, String::len) + self.fields.len()
+        let policy = if self.has_policy {
+            PAGE_POLICY.len()
+        } else {
+            0
+        };
+        self.location.as_ref().map_or(0, String::len) + self.fields.len() + policy
     }
 
     /// What can be done, and nothing else.
@@ -195,8 +204,8 @@ impl Answer {
             .unwrap_or_default();
         let to_root = way_to_root(request.target.path);
         let page = refusal_page(self.status.code(), phrase, to_root.as_deref());
-        self.fields.extend_from_slice(PAGE_POLICY.as_bytes());
         Answer {
+            has_policy: true,
             content_type: Some(Format::Html.media_type()),
             length: page.len() as u64,
             content: Content::Page(page.into_bytes()),
@@ -284,12 +293,12 @@ impl Answer {
         self.length
     }
 
-    /// Writes the head; `more` are lines to add to an answer that is about no file. There must be room.
+    /// Writes the head, with what `front` adds to answers. There must be room.
     pub fn put_head(
         &self,
         version: Option<Version>,
         stays: bool,
-        more: &str,
+        front: &Front,
         cx: &mut Context<'_>,
     ) {
         let date = *cx.worker.time.date();
@@ -306,7 +315,9 @@ impl Answer {
             }
         });
         let head = ResponseHead {
-            more: ready.unwrap_or(more.as_bytes()),
+            server: &front.server,
+            more: ready.unwrap_or(front.headers.as_bytes()),
+            policy: (self.has_policy && front.adds_policy).then_some(PAGE_POLICY),
             fields: &self.fields,
             connection,
             ..ResponseHead::new(self.status, &date)

@@ -3,7 +3,7 @@
 use super::answer::{ANSWER_ROOM, Answer};
 use super::response::{Handler, Made};
 use crate::config::{AccessLog, Config};
-use crate::http1::Status;
+use crate::http1::{SERVER, Status};
 use crate::session::{Moment, Time};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,6 +19,10 @@ pub(super) struct Front {
     pub max_body: u64,
     /// The lines to add to answers that bring none of their own.
     pub headers: String,
+    /// What the program calls itself.
+    pub server: String,
+    /// Pages that the server makes have its own Content-Security-Policy: the lines to add have none.
+    pub adds_policy: bool,
     pub access_log: AccessLog,
     /// What any answer fits in that has neither a location nor fields of its own.
     pub answer_room: usize,
@@ -53,12 +57,19 @@ impl Front {
         let cache_control = http.cache_control.as_ref();
         let cache_control =
             cache_control.map_or(0, |value| "Cache-Control: \r\n".len() + value.len());
+        let server = http.server.as_deref().unwrap_or(SERVER);
+        let mut names = http
+            .headers
+            .lines()
+            .filter_map(|line| line.split(':').next());
         Front {
             handler,
             max_head: http.max_head,
             max_body: http.max_body,
-            answer_room: ANSWER_ROOM + http.headers.len() + cache_control,
+            answer_room: ANSWER_ROOM + http.headers.len() + server.len() + cache_control,
             headers: http.headers.clone(),
+            server: server.to_owned(),
+            adds_policy: !names.any(|name| name.eq_ignore_ascii_case("content-security-policy")),
             access_log: config.access_log,
             lines: Mutex::default(),
         }

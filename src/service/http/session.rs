@@ -409,8 +409,7 @@ impl HttpSession {
                 false => Wait::Linger,
             });
         }
-        let more = &self.front.headers;
-        answer.put_head(request.map(|r| r.version), stays, more, cx);
+        answer.put_head(request.map(|r| r.version), stays, &self.front, cx);
         self.state = State::WritingHead;
         cx.worker.counters.requests += 1;
         let status = answer.status;

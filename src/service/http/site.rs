@@ -5,8 +5,8 @@ use super::resource::{Chosen, Maker, Resource};
 use super::response::{Handler, Made, Response, Task};
 use crate::config::{Config, EntityTag, Http, MAX_HEADERS, StartError};
 use crate::files::{
-    Cache, CacheLimits, Format, Found, Kept, Key, Listing, OpenFile, Order, PAGE_POLICY, PathError,
-    Refusal, RelativePath, Root, Trace,
+    Cache, CacheLimits, Format, Found, Kept, Key, Listing, OpenFile, Order, PathError, Refusal,
+    RelativePath, Root, Trace,
 };
 use crate::http1::{CODINGS, List, Method, Request, Status, TagParts, Verdict, media_weight};
 use crate::session::Time;
@@ -244,9 +244,7 @@ impl Task for ListingTask {
             Ok(Some(page)) => {
                 let mut answer = Answer::page(page, self.listing.format().media_type());
                 answer.vary = Some("Accept");
-                if self.listing.format() == Format::Html {
-                    answer.fields.extend_from_slice(PAGE_POLICY.as_bytes());
-                }
+                answer.has_policy = self.listing.format() == Format::Html;
                 Some(Ok(answer))
             }
             Err(error) => {
