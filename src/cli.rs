@@ -179,8 +179,8 @@ struct Options {
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration, requires = "status")]
     drain_delay: Duration,
 
-    /// For what is under way at SIGTERM or SIGINT; a second signal ends at once
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    /// For what is under way at SIGTERM or SIGINT; a second signal ends at once. Container runtimes kill after 10 s
+    #[arg(long, value_name = "TIME", default_value = "8s", value_parser = duration)]
     drain_timeout: Duration,
 
     /// Print what a shell needs to complete these options, and end

@@ -234,7 +234,7 @@ impl Default for Timeouts {
             send: Duration::from_secs(60),
             linger: Duration::from_secs(2),
             delay: Duration::ZERO,
-            drain: Duration::from_secs(10),
+            drain: Duration::from_secs(8),
         }
     }
 }

@@ -4,10 +4,10 @@ mod descriptors;
 mod report;
 mod showing;
 
-use crate::config::{AccessLog, Config, Confinement, StartError, TrustedProxies};
+use crate::config::{AccessLog, Config, Confinement, StartError, Timeouts, TrustedProxies};
 use crate::confine::{self, Account, Needs};
 use crate::model::{self, Answering, Claim, Limits, Listening, MODELS, ModelRow};
-use crate::model::{Serving, Share, SignalSender, Signals};
+use crate::model::{Hangups, Serving, Share, SignalSender, Signals};
 use crate::net::{Address, Bound, DatagramSocket, Listener, Place, SocketFile};
 use crate::observe::LogFile;
 use crate::service::{self, Census, Datagrams, Service};
@@ -137,10 +137,8 @@ impl Builder {
             .ok_or_else(|| StartError(format!("there is no model `{}`", config.model)))?;
         let mut shares = Vec::new();
         for _ in 0..config.workers {
-            let signals = Signals::catch()
-                .map_err(|error| StartError(format!("cannot catch signals: {error}")))?;
-            let hangups = Signals::catch_hangups()
-                .map_err(|error| StartError(format!("cannot catch signals: {error}")))?;
+            let signals = Signals::new().map_err(signal_error)?;
+            let hangups = Hangups::new().map_err(signal_error)?;
             shares.push(Share {
                 listening: Vec::new(),
                 answering: Vec::new(),
@@ -157,7 +155,7 @@ impl Builder {
             let guarded = each.map(|service| guards.put_before(service));
             services.push(guarded.collect::<Result<Vec<_>, _>>()?);
         }
-        let mut places = Vec::new();
+        let (mut places, mut lines) = (Vec::new(), Vec::new());
         for Wanted { address, service } in &self.wanted {
             let label = &self.services[*service].label;
             let services = &services[*service];
@@ -174,7 +172,7 @@ impl Builder {
                 .map_err(|error| bind_error(&format!("--listen {label}"), address, &error))?;
             let behind_proxy = config.proxies.is_some();
             let service = &*services[0];
-            report::say(report::listening(
+            lines.extend(report::listening(
                 service,
                 &bound,
                 model.name,
@@ -194,18 +192,22 @@ impl Builder {
         if let Some(address) = &config.status {
             let services = services.iter().map(|each| &*each[0]);
             let about = about(model, &limits, services);
-            let bound = show(&config, model, address, about, &mut shares)
+            let (bound, more) = show(&config, model, address, about, &mut shares)
                 .map_err(|error| bind_error("--status ", address, &error))?;
             places.push(bound);
+            lines.extend(more);
         }
-        report::say([report::limits(model, &limits, descriptors)]);
+        lines.push(report::limits(model, &limits, descriptors));
+        let timeouts = config.timeouts.capped();
+        catch_signals(&mut shares, &timeouts).map_err(signal_error)?;
+        report::say(lines);
         Ok(Server {
             model,
             places,
             serving: Serving {
                 shares,
                 limits,
-                timeouts: config.timeouts.capped(),
+                timeouts,
             },
         })
     }
@@ -328,8 +330,25 @@ impl Server {
             begin.elapsed(),
             cpu,
         ));
+        model::cancel_alarm();
         Ok(())
     }
+}
+
+/// Until now signals have ended the process at once, whatever it waited for: a file system that does not answer, for
+/// instance. Whoever is told where the server listens may ask it to end.
+fn catch_signals(shares: &mut [Share], timeouts: &Timeouts) -> io::Result<()> {
+    model::limit_end(timeouts.delay.saturating_add(timeouts.drain));
+    for (index, share) in shares.iter_mut().enumerate() {
+        share.signals.catch(index == 0)?;
+        share.hangups.catch()?;
+    }
+    Ok(())
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "map_err passes it so")]
+fn signal_error(error: io::Error) -> StartError {
+    StartError(format!("cannot catch signals: {error}"))
 }
 
 /// From root to a user, to whom the sockets' files belong from then on: it is the one to remove them.

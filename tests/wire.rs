@@ -46,6 +46,8 @@ mod shares;
 mod slow;
 #[path = "wire/status.rs"]
 mod status;
+#[path = "wire/stopping.rs"]
+mod stopping;
 #[path = "wire/trace.rs"]
 mod trace;
 #[path = "wire/unix.rs"]

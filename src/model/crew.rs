@@ -11,13 +11,15 @@ use super::clock::Clock;
 use super::conversation::{Desk, Presence, Shown};
 use super::permits::Permits;
 use super::pool::small_thread;
+use super::process::begin_last_steps;
 use super::responder::{Responder, SHARE};
-use super::{Answering, Listening, REFUSED_SAID, Signals};
+use super::{Answering, Hangups, Listening, REFUSED_SAID, Signals};
 use super::{permits, say_that_accept_is_refused, say_that_we_leave};
 use crate::config::Timeouts;
-use crate::net::{self, AcceptError, Listener};
+use crate::net::{self, AcceptError, Listener, SocketFile};
 use crate::observe::{Board, LogFile};
 use crate::poller::poll;
+use crate::service::Service;
 use crate::session::{Counters, Steps, Worker};
 use crate::transcript;
 use overseer::Overseer;
@@ -29,11 +31,14 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::Scope;
 use std::time::{Duration, Instant};
 
 /// How long a thread does without accepting after descriptors or threads ran out, unless a connection ends earlier.
 const EXHAUSTED_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long the end waits for threads once their connections are over or cut off. Those that hang then, in a call to a
+/// file system or a handler that does not answer, are left behind.
+const LAST_WAIT: Duration = Duration::from_secs(1);
 
 /// How many threads a model has.
 #[derive(Clone, Copy, Debug)]
@@ -77,6 +82,8 @@ struct Members {
     permits: Permits,
     /// How many connections of each service have been accepted and wait for a permit.
     waiting: Vec<usize>,
+    /// How many threads have not ended.
+    running: usize,
     present: Slab<Arc<Member>>,
     /// What those who have left had done.
     counters: Counters,
@@ -126,6 +133,7 @@ impl Crew {
             members: Mutex::new(Members {
                 permits,
                 waiting: each.map(|_| 0).collect(),
+                running: 0,
                 present: Slab::new(),
                 counters: Counters::default(),
                 steps: Steps::default(),
@@ -165,7 +173,7 @@ impl Crew {
     }
 
     /// Waits for the next connection at a listener, and until it may be served. `None` once the server is stopping.
-    pub fn accept(&self, listening: &Listening, listener: usize) -> Option<Accepted<'_>> {
+    pub fn accept(self: &Arc<Self>, listening: &Listening, listener: usize) -> Option<Accepted> {
         while !self.stopping.load(SeqCst) {
             if listening.listener.is_inherited() && !self.wait_until_ready(&listening.listener) {
                 return None;
@@ -197,7 +205,7 @@ impl Crew {
     }
 
     /// Serves a connection on the calling thread.
-    pub fn serve(&self, desk: &mut Desk<'_>, listening: &Listening, mut accepted: Accepted<'_>) {
+    pub fn serve(&self, desk: &mut Desk<'_>, service: &Arc<dyn Service>, mut accepted: Accepted) {
         let shown = || Mutex::new(Shown::new(Instant::now()));
         let member = Arc::new(Member {
             socket: accepted.socket,
@@ -212,7 +220,7 @@ impl Crew {
         desk.worker.counters.accepts += 1;
         desk.worker.counters.connections += 1;
         transcript::note(|| format!("this thread serves fd {}", member.socket.as_raw_fd()));
-        let session = || listening.service.session(accepted.peer);
+        let session = || service.session(accepted.peer);
         desk.converse(&member.socket, session, &member.presence);
         transcript::closes(&member.socket);
         let mut members = self.members();
@@ -232,15 +240,24 @@ impl Crew {
     ///
     /// # Errors
     /// If a thread cannot be started.
-    pub fn start_answering<'scope>(
-        &'scope self,
-        scope: &'scope Scope<'scope, '_>,
-        all: &'scope [Answering],
-    ) -> io::Result<()> {
-        all.iter().try_for_each(|answering| {
-            let answer = move || self.answer(all, answering);
-            small_thread().spawn_scoped(scope, answer).map(drop)
+    pub fn start_answering(self: &Arc<Self>, all: &Arc<[Answering]>) -> io::Result<()> {
+        (0..all.len()).try_for_each(|index| {
+            let all = all.clone();
+            self.start(move |crew| crew.answer(&all, &all[index]))
         })
+    }
+
+    /// Starts a thread, for which [`oversee`](Crew::oversee) waits at the end.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start(
+        self: &Arc<Self>,
+        run: impl FnOnce(&Arc<Crew>) + Send + 'static,
+    ) -> io::Result<()> {
+        self.members().running += 1;
+        let running = Running(self.clone());
+        small_thread().spawn(move || run(&running.0)).map(drop)
     }
 
     /// Answers the datagrams that come to one of all those sockets, until the server is stopping.
@@ -264,20 +281,48 @@ impl Crew {
         self.members().counters.add(&worker.counters);
     }
 
-    /// Waits for a signal, and then for the others to end; ends them when the time is up or another signal comes. Has
-    /// the access log's file opened anew meanwhile, when that is asked for.
+    /// Waits for a signal, once all threads have `started`, and then for them to end; ends them when the time is up or
+    /// another signal comes. Has the access log's file opened anew meanwhile, when that is asked for. Returns what was
+    /// done.
     ///
     /// # Errors
-    /// Those of poll(2).
+    /// Those of starting and of poll(2).
     pub fn oversee(
         &self,
-        signals: &Signals,
-        hangups: &Signals,
+        started: io::Result<()>,
+        (signals, hangups): (&Signals, &Hangups),
         listening: &[Listening],
-    ) -> io::Result<()> {
+        answering: &[Answering],
+    ) -> io::Result<Counters> {
+        let drained = started.and_then(|()| self.wait_for_end(signals, hangups, listening));
+        self.stop_accepting(listening);
+        let end = *drained.as_ref().unwrap_or(&Instant::now());
+        if !self.join_threads(end) {
+            // They hold what would otherwise be dropped now.
+            let listeners = listening.iter().filter_map(|one| one.listener.file());
+            let sockets = answering.iter().filter_map(|one| one.socket.file());
+            listeners.chain(sockets).for_each(SocketFile::remove);
+            if let Ok(mut log) = self.log.try_lock() {
+                log.finish(LAST_WAIT);
+            }
+        }
+        drained.map(|_| self.members().counters)
+    }
+
+    /// Serves until a signal comes, and on until all connections have ended or are cut off. Returns until when threads are
+    /// to be waited for.
+    fn wait_for_end(
+        &self,
+        signals: &Signals,
+        hangups: &Hangups,
+        listening: &[Listening],
+    ) -> io::Result<Instant> {
         let mut overseer = Overseer::new(self, signals, hangups, listening);
-        while overseer.wait(None)? == 0 {}
-        let mut is_over = self.leave(&mut overseer)?;
+        let mut signals = 0;
+        while signals == 0 {
+            signals = overseer.wait(None)?;
+        }
+        let mut is_second = signals > 1 || self.leave(&mut overseer)?;
         self.stop_accepting(listening);
         log::info!(
             "stopping: {} connections are open",
@@ -291,13 +336,29 @@ impl Crew {
         let end = Instant::now() + self.timeouts.drain;
         while !self.members().present.is_empty() {
             let left = end.saturating_duration_since(Instant::now());
-            is_over |= left.is_zero();
-            if is_over || overseer.wait(Some(left))? > 0 {
+            is_second = is_second || (!left.is_zero() && overseer.wait(Some(left))? > 0);
+            if is_second || left.is_zero() {
                 self.cut_off();
-                break;
+                let wait = if is_second { LAST_WAIT / 2 } else { LAST_WAIT };
+                return Ok(Instant::now() + wait);
             }
         }
-        Ok(())
+        Ok(end + LAST_WAIT)
+    }
+
+    /// Waits until that time for all threads to end. False if some have not.
+    fn join_threads(&self, end: Instant) -> bool {
+        let left = end.saturating_duration_since(Instant::now());
+        let wait = self
+            .left
+            .wait_timeout_while(self.members(), left, |members| members.running > 0);
+        let running = wait.unwrap_or_else(PoisonError::into_inner).0.running;
+        if running > 0 {
+            log::error!(
+                "{running} threads hang and are left behind: a file system or a handler does not answer"
+            );
+        }
+        running == 0
     }
 
     /// Lets those who send clients here find out that they should not any more. True if another signal has come meanwhile.
@@ -324,7 +385,7 @@ impl Crew {
     }
 
     /// Ends the accept calls, now and in future.
-    pub fn stop_accepting(&self, listening: &[Listening]) {
+    fn stop_accepting(&self, listening: &[Listening]) {
         self.stopping.store(true, SeqCst);
         self.left.notify_all();
         // An event counts up to more than anybody will ever write.
@@ -336,12 +397,8 @@ impl Crew {
         }
     }
 
-    /// What was done, once all threads have ended.
-    pub fn counters(&self) -> Counters {
-        self.members().counters
-    }
-
     fn cut_off(&self) {
+        begin_last_steps();
         log::warn!("{} connections were cut off", self.members().present.len());
         self.each_member(|member| {
             member.presence.cut_off.store(true, SeqCst);
@@ -360,7 +417,7 @@ impl Crew {
     }
 
     /// Waits until a connection of this service may be served. `None` if the server is stopping before.
-    fn take_permit(&self, service: usize) -> Option<Permit<'_>> {
+    fn take_permit(self: &Arc<Self>, service: usize) -> Option<Permit> {
         let mut members = self.members();
         if !members.permits.has_free(service) {
             members.waiting[service] += 1;
@@ -380,7 +437,7 @@ impl Crew {
             self.alert();
         }
         Some(Permit {
-            crew: self,
+            crew: self.clone(),
             service,
             key: None,
         })
@@ -441,21 +498,31 @@ impl Member {
 }
 
 /// A connection that nobody serves yet.
-pub struct Accepted<'a> {
+pub struct Accepted {
     socket: OwnedFd,
     peer: Option<IpAddr>,
-    permit: Permit<'a>,
+    permit: Permit,
 }
 
 /// The right to serve one connection, released when it is dropped.
-struct Permit<'a> {
-    crew: &'a Crew,
+struct Permit {
+    crew: Arc<Crew>,
     service: usize,
     /// The connection's place among those present, once it is served.
     key: Option<usize>,
 }
 
-impl Drop for Permit<'_> {
+/// A thread that has not ended.
+struct Running(Arc<Crew>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.members().running -= 1;
+        self.0.left.notify_all();
+    }
+}
+
+impl Drop for Permit {
     fn drop(&mut self) {
         let mut members = self.crew.members();
         members.permits.release(self.service);

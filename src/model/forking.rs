@@ -1,15 +1,16 @@
 //! A process per connection.
 //!
 //! What one connection does can hurt no other: each has its own memory. The price is a process for each of them, and
-//! that they cannot speak to each other. One of the few files with `unsafe`.
-
-#![allow(unsafe_code)]
+//! that they cannot speak to each other.
 
 use super::clock::Clock;
 use super::conversation::{Desk, Presence};
 use super::permits::Permits;
+use super::process::{begin_last_steps, fork};
 use super::responder::{Responder, SHARE};
-use super::{Answering, LOG_PAUSE, Limits, Listening, REFUSED_SAID, Serving, Share, Signals};
+use super::{
+    Answering, Hangups, LOG_PAUSE, Limits, Listening, REFUSED_SAID, Serving, Share, Signals,
+};
 use super::{IDLE_AGE, contain, permits, reopen};
 use super::{say_that_accept_is_refused, say_that_we_leave};
 use crate::config::Timeouts;
@@ -21,7 +22,7 @@ use crate::poller::{is_readable, poll};
 use crate::session::{Connection, Counters, Session, Wait, Worker};
 use crate::transcript;
 use nix::sys::signal::{SigSet, Signal};
-use nix::unistd::{ForkResult, fork};
+use nix::unistd::ForkResult;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::retry_on_intr;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
@@ -38,6 +39,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// How long children that were cut off may take to write their log lines and to report, before they are killed.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How long the parent waits for those that were killed: a kernel that waits for a device kills nobody.
+const LAST_WAIT: Duration = Duration::from_millis(500);
 
 /// How long a child waits for a slow reader of a log: it counts as one of `--max-children` meanwhile.
 const CHILDS_LAST_WAIT: Duration = Duration::from_millis(20);
@@ -61,7 +65,7 @@ const A_PROCESS: &str = "in a process of its own";
 pub fn run(mut serving: Serving) -> io::Result<Counters> {
     let share = serving.only_share()?;
     let mut parent = Parent::new(share, serving.limits, serving.timeouts)?;
-    while parent.end.is_none() || !parent.children.is_empty() {
+    while !parent.is_done() {
         parent.turn()?;
     }
     parent.collect_reports();
@@ -79,7 +83,7 @@ struct Parent {
     clock: Clock,
     worker: Worker,
     signals: Signals,
-    hangups: Signals,
+    hangups: Hangups,
     child_signals: Signals,
     log: Mutex<LogFile>,
     /// In a child: its log is to be opened anew.
@@ -195,6 +199,21 @@ impl Parent {
         }
         self.make_room();
         Ok(())
+    }
+
+    /// True when all children have ended after a signal, or when even SIGKILL has not ended them.
+    fn is_done(&self) -> bool {
+        let Some(end) = self.end else {
+            return false;
+        };
+        let number = self.children.len();
+        let gives_up = end + LAST_WORDS + LAST_WAIT <= Instant::now();
+        if gives_up && number > 0 {
+            log::error!(
+                "{number} processes cannot be ended and are left behind: the kernel waits for a device"
+            );
+        }
+        gives_up || number == 0
     }
 
     fn is_paused(&self) -> bool {
@@ -368,10 +387,7 @@ impl Parent {
         ]);
         held_back.thread_block()?;
         let parent = rustix::process::getpid();
-        // SAFETY: this model starts no threads, so no other thread can hold a lock that the child would find locked for
-        // ever. Whoever runs it as a library in a program with threads relies on glibc, which keeps its allocator
-        // usable after fork(2), and on `log`'s logger not being in use at this moment.
-        let result = unsafe { fork() };
+        let result = fork();
         if let Ok(ForkResult::Parent { child }) = result {
             transcript::note(|| {
                 format!(
@@ -487,7 +503,7 @@ impl Parent {
 
     /// The children have the access log's file open too. Each opens it anew before its next line.
     fn hear_hangups(&self) {
-        if self.hangups.take() > 0 {
+        if self.hangups.take(&self.signals) {
             self.signal_children(rustix::process::Signal::HUP);
             reopen(&mut self.log.lock().unwrap_or_else(PoisonError::into_inner));
         }
@@ -543,6 +559,7 @@ impl Parent {
         if is_over && !self.is_cut_off && !self.children.is_empty() {
             log::warn!("{} connections were cut off", self.children.len());
             self.is_cut_off = true;
+            begin_last_steps();
         }
         let signal = match self.end {
             Some(end) if end + LAST_WORDS <= now => rustix::process::Signal::KILL,

@@ -12,13 +12,15 @@ mod event_loop;
 mod forking;
 mod permits;
 mod pool;
+mod process;
 mod responder;
 mod signals;
 mod threaded;
 mod timeouts;
 
 pub use permits::Claim;
-pub use signals::{SignalSender, Signals};
+pub use process::{cancel_alarm, limit_end};
+pub use signals::{Hangups, SignalSender, Signals};
 
 use crate::config::Timeouts;
 use crate::net::{self, DatagramSocket, Listener};
@@ -151,7 +153,7 @@ pub struct Share {
     /// What ends it all.
     pub signals: Signals,
     /// What asks for the access log's file to be opened anew.
-    pub hangups: Signals,
+    pub hangups: Hangups,
     /// Where the access log goes.
     pub log: LogFile,
     /// Where to put up what can be seen, if somebody may want to.

@@ -4,11 +4,12 @@
 //! as it may be: once there are as many of those as threads, all others wait.
 
 use super::crew::{Crew, Threads};
-use super::{Serving, Share};
+use super::{Listening, Serving, Share};
 use crate::session::Counters;
 use std::io;
 use std::iter;
-use std::thread::{self, Builder};
+use std::sync::Arc;
+use std::thread::Builder;
 
 /// The stack of a thread that serves connections, in bytes. The deepest call, which answers a request of the longest
 /// kind, needs less than half of it; only pages that were touched take up memory.
@@ -46,38 +47,34 @@ pub(super) fn serve(
         board,
     } = serving.only_share()?;
     let per_listener = Threads::PerListener(threads);
-    let crew = &Crew::new(
+    let crew = Arc::new(Crew::new(
         serving.timeouts,
         per_listener,
         &listening,
         one_exchange,
         log,
         board,
-    )?;
+    )?);
     for listening in &listening {
         crew.prepare(&listening.listener)?;
     }
-    thread::scope(|scope| {
-        let start = |(index, listening)| {
-            let serve = move || {
-                let mut desk = crew.desk(index);
-                while let Some(accepted) = crew.accept(listening, index) {
-                    crew.serve(&mut desk, listening, accepted);
-                }
-            };
-            let started = small_thread().spawn_scoped(scope, serve);
-            started.map(drop).map_err(|error| {
-                let why = format!("cannot start {threads} threads: {error}; see --threads");
-                io::Error::other(why)
-            })
-        };
-        let all = listening.iter().enumerate();
-        let all = all.flat_map(|one| iter::repeat_n(one, threads));
-        let started = all.into_iter().try_for_each(start);
-        let started = started.and_then(|()| crew.start_answering(scope, &answering));
-        let result = started.and_then(|()| crew.oversee(&signals, &hangups, &listening));
-        crew.stop_accepting(&listening);
-        result
-    })?;
-    Ok(crew.counters())
+    let (listening, answering) = (Arc::<[Listening]>::from(listening), Arc::from(answering));
+    let each = (0..listening.len()).flat_map(|index| iter::repeat_n(index, threads));
+    let started = each.into_iter().try_for_each(|index| {
+        let listening = listening.clone();
+        let started = crew.start(move |crew| serve_one_by_one(crew, &listening[index], index));
+        started.map_err(|error| {
+            let why = format!("cannot start {threads} threads: {error}; see --threads");
+            io::Error::other(why)
+        })
+    });
+    let started = started.and_then(|()| crew.start_answering(&answering));
+    crew.oversee(started, (&signals, &hangups), &listening, &answering)
+}
+
+fn serve_one_by_one(crew: &Arc<Crew>, listening: &Listening, index: usize) {
+    let mut desk = crew.desk(index);
+    while let Some(accepted) = crew.accept(listening, index) {
+        crew.serve(&mut desk, &listening.service, accepted);
+    }
 }

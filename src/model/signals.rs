@@ -1,15 +1,20 @@
 //! Signals as bytes on a descriptor, so that whoever waits for descriptors need not wait for anything else.
 
+use super::process::set_alarm_at;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, read, retry_on_intr};
 use rustix::net::SendFlags;
+use rustix::process::getsid;
+use rustix::termios::tcgetsid;
 use signal_hook::SigId;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-/// Signals of one meaning: those that ask for an end, that tell of children, or that ask for a new log file.
+/// Signals of one meaning: those that ask for an end, that tell of children, or that report a hang-up.
 #[derive(Debug)]
 pub struct Signals {
     receiver: UnixStream,
@@ -30,20 +35,33 @@ impl SignalSender {
 }
 
 impl Signals {
-    /// Catches SIGINT and SIGTERM from now on.
+    /// A place to hear signals at, to which none come yet.
     ///
     /// # Errors
     /// If no descriptor is free.
-    pub fn catch() -> io::Result<Signals> {
-        Signals::catch_each(&[SIGINT, SIGTERM])
+    pub fn new() -> io::Result<Signals> {
+        let (receiver, sender) = UnixStream::pair()?;
+        receiver.set_nonblocking(true)?;
+        Ok(Signals {
+            receiver,
+            sender,
+            actions: Vec::new(),
+        })
     }
 
-    /// Catches SIGHUP from now on, which would otherwise end the process.
+    /// Catches SIGINT and SIGTERM from now on. With `set_alarm` they also limit the time until the process ends, see
+    /// [`limit_end`](super::limit_end): one of all who hear them says so.
     ///
     /// # Errors
     /// If no descriptor is free.
-    pub fn catch_hangups() -> io::Result<Signals> {
-        Signals::catch_each(&[SIGHUP])
+    pub fn catch(&mut self, set_alarm: bool) -> io::Result<()> {
+        for signal in [SIGINT, SIGTERM] {
+            if set_alarm {
+                self.actions.push(set_alarm_at(signal)?);
+            }
+            self.catch_one(signal)?;
+        }
+        Ok(())
     }
 
     /// Catches SIGCHLD from now on.
@@ -51,21 +69,15 @@ impl Signals {
     /// # Errors
     /// If no descriptor is free.
     pub(super) fn of_children() -> io::Result<Signals> {
-        Signals::catch_each(&[SIGCHLD])
+        let mut signals = Signals::new()?;
+        signals.catch_one(SIGCHLD)?;
+        Ok(signals)
     }
 
-    fn catch_each(signals: &[i32]) -> io::Result<Signals> {
-        let (receiver, sender) = UnixStream::pair()?;
-        receiver.set_nonblocking(true)?;
-        let mut actions = Vec::new();
-        for signal in signals {
-            actions.push(pipe::register(*signal, sender.try_clone()?)?);
-        }
-        Ok(Signals {
-            receiver,
-            sender,
-            actions,
-        })
+    fn catch_one(&mut self, signal: i32) -> io::Result<()> {
+        let sender = self.sender.try_clone()?;
+        self.actions.push(pipe::register(signal, sender)?);
+        Ok(())
     }
 
     /// What does the same as one of the signals.
@@ -108,4 +120,73 @@ impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.receiver.as_fd()
     }
+}
+
+/// SIGHUP. It asks for the access log's file to be opened anew; or else it says that the terminal has gone, and then the
+/// server ends as any program does that was started there.
+#[derive(Debug)]
+pub struct Hangups {
+    signals: Signals,
+    /// The standard error is the terminal that controls this process.
+    has_terminal: bool,
+    /// The end has been asked for.
+    has_ended: AtomicBool,
+}
+
+impl Hangups {
+    /// A place to hear SIGHUP at, which still ends the process.
+    ///
+    /// # Errors
+    /// If no descriptor is free.
+    pub fn new() -> io::Result<Hangups> {
+        Ok(Hangups {
+            signals: Signals::new()?,
+            // Not so with setsid(1), nohup(1) and under a supervisor. A terminal that has gone says nothing, so it is
+            // asked now.
+            has_terminal: tcgetsid(io::stderr()).is_ok_and(|session| getsid(None) == Ok(session)),
+            has_ended: AtomicBool::new(false),
+        })
+    }
+
+    /// Catches SIGHUP from now on.
+    ///
+    /// # Errors
+    /// If no descriptor is free.
+    pub fn catch(&mut self) -> io::Result<()> {
+        self.signals.catch_one(SIGHUP)
+    }
+
+    /// Takes those that have come. True if the access log's file is to be opened anew. If the terminal has gone, has
+    /// `signals` report an end instead, once.
+    pub fn take(&self, signals: &Signals) -> bool {
+        if self.signals.take() == 0 {
+            return false;
+        }
+        if !self.has_terminal || !has_hung_up(io::stderr()) {
+            return true;
+        }
+        if !self.has_ended.swap(true, SeqCst)
+            && let Ok(sender) = signals.sender()
+        {
+            sender.send();
+        }
+        false
+    }
+
+    /// See [`Signals::ignore`].
+    pub(super) fn ignore(&self) {
+        self.signals.ignore();
+    }
+}
+
+impl AsFd for Hangups {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.signals.as_fd()
+    }
+}
+
+fn has_hung_up(terminal: impl AsFd) -> bool {
+    let mut watched = [PollFd::new(&terminal, PollFlags::empty())];
+    let result = poll(&mut watched, Some(&Timespec::default()));
+    result.is_ok() && watched[0].revents().contains(PollFlags::HUP)
 }

@@ -4,11 +4,10 @@
 //! and the scheduler's work for each of them.
 
 use super::crew::{Crew, Threads};
-use super::pool::small_thread;
-use super::{Serving, Share};
+use super::{Listening, Serving, Share};
 use crate::session::Counters;
 use std::io;
-use std::thread;
+use std::sync::Arc;
 
 /// Serves until a signal ends it.
 ///
@@ -25,28 +24,28 @@ pub fn run(mut serving: Serving) -> io::Result<Counters> {
     } = serving.only_share()?;
     let max_connections = serving.limits.max_connections;
     let threads = Threads::PerConnection(max_connections);
-    let crew = &Crew::new(serving.timeouts, threads, &listening, false, log, board)?;
+    let crew = Crew::new(serving.timeouts, threads, &listening, false, log, board)?;
+    let crew = Arc::new(crew);
     for listening in &listening {
         crew.prepare(&listening.listener)?;
     }
-    thread::scope(|scope| {
-        let all = listening.iter().enumerate();
-        let started = all.into_iter().try_for_each(|(index, listening)| {
-            let accept = move || {
-                while let Some(accepted) = crew.accept(listening, index) {
-                    let serve = move || crew.serve(&mut crew.desk(index), listening, accepted);
-                    if let Err(error) = small_thread().spawn_scoped(scope, serve) {
-                        // The connection is closed.
-                        crew.wait_for_threads(&error);
-                    }
-                }
-            };
-            small_thread().spawn_scoped(scope, accept).map(|_| ())
-        });
-        let started = started.and_then(|()| crew.start_answering(scope, &answering));
-        let result = started.and_then(|()| crew.oversee(&signals, &hangups, &listening));
-        crew.stop_accepting(&listening);
-        result
-    })?;
-    Ok(crew.counters())
+    let (listening, answering) = (Arc::<[_]>::from(listening), Arc::from(answering));
+    let started = (0..listening.len()).try_for_each(|index| {
+        let listening = listening.clone();
+        crew.start(move |crew| accept_all(crew, &listening[index], index))
+    });
+    let started = started.and_then(|()| crew.start_answering(&answering));
+    crew.oversee(started, (&signals, &hangups), &listening, &answering)
+}
+
+/// Starts a thread for each connection at a listener.
+fn accept_all(crew: &Arc<Crew>, listening: &Listening, index: usize) {
+    while let Some(accepted) = crew.accept(listening, index) {
+        let service = listening.service.clone();
+        let serve = move |crew: &Arc<Crew>| crew.serve(&mut crew.desk(index), &service, accepted);
+        if let Err(error) = crew.start(serve) {
+            // The connection is closed.
+            crew.wait_for_threads(&error);
+        }
+    }
 }

@@ -194,7 +194,18 @@ impl SocketFile {
         Ok(())
     }
 
-    fn remove(&self) -> Result<(), Errno> {
+    /// Removes it, unless something else has taken its place.
+    pub fn remove(&self) {
+        lock(&self.directory, LAST_LOCK_WAIT);
+        if let Err(errno) = self.unlink() {
+            let path = self.path.display();
+            log::warn!("{path} stays behind: {errno}");
+        }
+        // Not left to its closing, since forked processes may have copies for a moment yet.
+        unlock(&self.directory);
+    }
+
+    fn unlink(&self) -> Result<(), Errno> {
         match statat(&self.directory, &self.name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) if identity(&stat) == self.identity => {
                 unlinkat(&self.directory, &self.name, AtFlags::empty())
@@ -206,15 +217,8 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if getpid() != self.owner {
-            return;
+        if getpid() == self.owner {
+            self.remove();
         }
-        lock(&self.directory, LAST_LOCK_WAIT);
-        if let Err(errno) = self.remove() {
-            let path = self.path.display();
-            log::warn!("{path} stays behind: {errno}");
-        }
-        // Not left to its closing, since forked processes may have copies for a moment yet.
-        unlock(&self.directory);
     }
 }

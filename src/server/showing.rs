@@ -13,14 +13,14 @@ use std::time::Instant;
 /// read in the end would be how things stood long ago.
 const MOST_UNREAD: usize = 64 * 1024;
 
-/// Shows the server at work at the address, from its first loop.
+/// Shows the server at work at the address, from its first loop. Returns where that is and what is logged of it.
 pub(super) fn show(
     config: &Config,
     model: &ModelRow,
     address: &Address,
     about: About,
     shares: &mut [Share],
-) -> io::Result<Bound> {
+) -> io::Result<(Bound, Vec<String>)> {
     let board = Board::new(about, shares.len(), Instant::now());
     for share in &mut *shares {
         share.board = Some(board.clone());
@@ -37,8 +37,8 @@ pub(super) fn show(
         listening.claim = Claim::Few;
         listening.listener.limit_send_buffers(MOST_UNREAD)?;
     }
-    report::say(report::listening(&*service, &bound, model.name, false));
-    Ok(bound)
+    let lines = report::listening(&*service, &bound, model.name, false);
+    Ok((bound, lines))
 }
 
 /// What those who look are told about the server.

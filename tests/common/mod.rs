@@ -5,6 +5,8 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Once;
@@ -375,4 +377,81 @@ pub fn number(variable: &str) -> Option<u64> {
             .parse()
             .unwrap_or_else(|_| panic!("{variable} must be a number")),
     )
+}
+
+/// The program with faults. Dropping it kills it.
+pub struct Faulty {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Faulty {
+    /// Starts it with a model and, if wanted, an address, a number of workers and seconds to drain.
+    pub fn start(arguments: &[&str], stderr: Stdio) -> Faulty {
+        let mut child = Command::new(example("faulty"))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(stderr)
+            .spawn()
+            .expect("it starts");
+        let stdout = child.stdout.take().expect("piped");
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).expect("a line");
+        let address = line.trim().rsplit(' ').next().expect("an address");
+        let address = address.parse().expect("an address");
+        Faulty { child, address }
+    }
+
+    pub fn connect(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, signal).expect("it runs");
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("it is ours").is_some()
+    }
+
+    pub fn wait(&mut self) -> ExitStatus {
+        wait_for_end(&mut self.child)
+    }
+}
+
+impl Drop for Faulty {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until a child has ended by itself.
+pub fn wait_for_end(child: &mut Child) -> ExitStatus {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = child.try_wait().expect("it is ours") {
+            return status;
+        }
+        assert!(Instant::now() < end, "it does not end");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Both sides of a new terminal, of which no other program gets a copy: it closes when we close it.
+pub fn terminal() -> (OwnedFd, OwnedFd) {
+    use nix::fcntl::OFlag;
+    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let master = nix::pty::posix_openpt(flags).expect("a terminal");
+    nix::pty::grantpt(&master).expect("ours");
+    nix::pty::unlockpt(&master).expect("ours");
+    let name = nix::pty::ptsname_r(&master).expect("a name");
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).write(true);
+    options.custom_flags(OFlag::O_NOCTTY.bits());
+    let slave = options.open(name).expect("opened");
+    let master = master.as_fd().try_clone_to_owned().expect("one more");
+    (master, slave.into())
 }

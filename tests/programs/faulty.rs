@@ -1,11 +1,11 @@
-//! A protocol with faults, for the tests: it echoes, and panics wherever it is asked to. Its replies to datagrams are
+//! A protocol with faults, for the tests: it echoes, and panics or hangs wherever it is asked to. Its replies to datagrams are
 //! twice as long as those.
 
 use evserve::observe::start_operator_log;
 use evserve::service::Datagrams;
 use evserve::session::Time;
 use evserve::{Context, Server, Service, Session, Wait};
-use std::{env, error::Error, net::IpAddr, sync::Arc};
+use std::{env, error::Error, net::IpAddr, sync::Arc, time::Duration};
 
 struct Faulty;
 
@@ -41,6 +41,9 @@ impl Session for Conversation {
     fn receive(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
         match input {
             b"panic now" => panic!("as you wish"),
+            b"hang" => loop {
+                std::thread::park();
+            },
             b"panic in your turn" => self.to_proceed = true,
             b"panic at the end" => self.to_end = true,
             _ => {}
@@ -72,8 +75,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     start_operator_log(log::LevelFilter::Info);
     let model = env::args().nth(1).unwrap_or("epoll".into());
     let address = env::args().nth(2).unwrap_or("127.0.0.1:0".into());
+    let workers = env::args().nth(3).map_or(Ok(1), |number| number.parse())?;
+    let drain = env::args().nth(4).map_or(Ok(1), |number| number.parse())?;
     let server = Server::builder()
         .model(&model)
+        .configure(|config| {
+            config.timeouts.drain = Duration::from_secs(drain);
+            config.workers = workers;
+        })
         .listen(&address, |_| Ok(Arc::new(Faulty)))?
         .start()?;
     let place = server.places()[0].to_string();

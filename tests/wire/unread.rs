@@ -1,10 +1,11 @@
 //! Output that nobody reads: it holds up neither requests nor the end.
 
-use crate::common::{Client, PATIENCE, on_every_model};
+use crate::common::{Faulty, PATIENCE, on_every_model, wait_for_end};
 use nix::sys::termios::{FlowArg, tcflow};
 use rustix::io::{Errno, ioctl_fionbio, read, write};
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, kill_process};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -20,10 +21,14 @@ struct Server {
 
 impl Server {
     fn start(model: &str, options: &[&str], stdout: Stdio, stderr: Stdio) -> Server {
+        Server::serve(model, "docs/site", options, stdout, stderr)
+    }
+
+    fn serve(model: &str, root: &str, options: &[&str], stdout: Stdio, stderr: Stdio) -> Server {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("socket");
         let child = Command::new(env!("CARGO_BIN_EXE_evserve"))
-            .args(["--model", model, "docs/site", "--listen"])
+            .args(["--model", model, root, "--listen"])
             .arg(format!("unix:{}", path.display()))
             .args(options)
             .stdin(Stdio::null())
@@ -70,7 +75,7 @@ impl Server {
     }
 
     fn wait(&mut self) -> ExitStatus {
-        wait(&mut self.child)
+        wait_for_end(&mut self.child)
     }
 }
 
@@ -87,7 +92,7 @@ fn copy(fd: &OwnedFd) -> Stdio {
 
 /// The reader of a pipe that takes nothing more, and its writer, which blocks.
 fn full_pipe() -> (OwnedFd, OwnedFd) {
-    let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).expect("a pipe");
     fill(&writer);
     (reader, writer)
 }
@@ -113,9 +118,9 @@ fn fill(writer: &OwnedFd) {
 
 /// As after Ctrl-S.
 fn stopped_terminal() -> (OwnedFd, OwnedFd) {
-    let terminal = nix::pty::openpty(None, None).expect("a terminal");
-    tcflow(&terminal.slave, FlowArg::TCOOFF).expect("stopped");
-    (terminal.master, terminal.slave)
+    let (master, slave) = crate::common::terminal();
+    tcflow(&slave, FlowArg::TCOOFF).expect("stopped");
+    (master, slave)
 }
 
 /// A FIFO on the file system, as `2>fifo` in a shell.
@@ -161,6 +166,35 @@ fn output_that_nobody_reads_holds_up_neither_requests_nor_the_end() {
             server.signal(Signal::HUP);
             server.answers(1);
             server.signal(Signal::TERM);
+            let status = server.wait();
+            assert!(status.success(), "{model}, {name}: {status:?}");
+        });
+    });
+}
+
+/// A connection that does not end by itself, and an end that is asked for again and again.
+#[test]
+fn output_that_nobody_reads_does_not_hold_up_a_second_signal() {
+    on_every_model(|model| {
+        let root = tempfile::tempdir().expect("a directory");
+        let file = std::fs::File::create(root.path().join("huge")).expect("made");
+        file.set_len(1 << 30).expect("sparse");
+        let root = root.path().to_str().expect("UTF-8");
+        each_unread_output(|name, stdout, stderr| {
+            eprintln!("{name}");
+            let options = ["--drain-timeout", "1h", "--trace-requests", "9999"];
+            let mut server = Server::serve(model, root, &options, stdout, stderr);
+            let mut stuck = server.connect();
+            stuck
+                .write_all(b"GET /huge HTTP/1.0\r\n\r\n")
+                .expect("sent");
+            stuck.read_exact(&mut [0; 9]).expect("answered");
+            let end = Instant::now() + PATIENCE;
+            while server.child.try_wait().expect("ours").is_none() {
+                assert!(Instant::now() < end, "{model}, {name}: it does not end");
+                server.signal(Signal::TERM);
+                std::thread::sleep(Duration::from_millis(20));
+            }
             let status = server.wait();
             assert!(status.success(), "{model}, {name}: {status:?}");
         });
@@ -215,50 +249,17 @@ impl Server {
 fn panics_are_logged_without_waiting() {
     on_every_model(|model| {
         let (_reader, pipe) = full_pipe();
-        let child = Command::new(crate::common::example("faulty"))
-            .arg(model)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(copy(&pipe))
-            .spawn()
-            .expect("it starts");
-        let mut server = Faulty(child);
-        let stdout = server.0.stdout.take().expect("piped");
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line).expect("a line");
-        let address = line.trim().rsplit(' ').next().expect("an address");
-        let address = address.parse().expect("an address");
+        let mut server = Faulty::start(&[model], copy(&pipe));
         for _ in 0..3 {
-            let mut client = Client::connect(address);
+            let mut client = server.connect();
             client.send("panic now");
             client.is_over();
         }
-        let mut client = Client::connect(address);
+        let mut client = server.connect();
         client.send("x");
         assert_eq!(client.read(1), b"x", "{model}");
         drop(client);
-        kill_process(Pid::from_child(&server.0), Signal::TERM).expect("it runs");
-        assert!(wait(&mut server.0).success(), "{model}");
+        server.signal(Signal::TERM);
+        assert!(server.wait().success(), "{model}");
     });
-}
-
-/// A program with faults. Dropping it kills it.
-struct Faulty(Child);
-
-impl Drop for Faulty {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn wait(child: &mut Child) -> ExitStatus {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        if let Some(status) = child.try_wait().expect("it is ours") {
-            return status;
-        }
-        assert!(Instant::now() < end, "it does not end");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }

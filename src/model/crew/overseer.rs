@@ -2,7 +2,7 @@
 
 use super::making_room::Lookout;
 use super::{Crew, Threads};
-use crate::model::{LOG_PAUSE, Listening, Signals, reopen};
+use crate::model::{Hangups, LOG_PAUSE, Listening, Signals, reopen};
 use crate::observe::{Cell, Doers, Poster, View};
 use crate::observe::{flush_standard_error, standard_error_is_behind};
 use crate::poller::poll;
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 pub(super) struct Overseer<'a> {
     crew: &'a Crew,
     signals: &'a Signals,
-    hangups: &'a Signals,
+    hangups: &'a Hangups,
     listening: &'a [Listening],
     lookout: Lookout,
     poster: Option<Poster>,
@@ -27,7 +27,7 @@ impl<'a> Overseer<'a> {
     pub(super) fn new(
         crew: &'a Crew,
         signals: &'a Signals,
-        hangups: &'a Signals,
+        hangups: &'a Hangups,
         listening: &'a [Listening],
     ) -> Overseer<'a> {
         let board = crew.board.as_ref();
@@ -76,7 +76,7 @@ impl<'a> Overseer<'a> {
             flush_standard_error();
         }
         let _ = rustix::io::read(&self.crew.left_event, &mut [0; 8]);
-        if self.hangups.take() > 0 {
+        if self.hangups.take(self.signals) {
             reopen(&mut self.crew.log.lock().unwrap_or_else(PoisonError::into_inner));
         }
         self.make_room(listener_is_ready);

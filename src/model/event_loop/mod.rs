@@ -17,9 +17,10 @@ mod telling;
 use super::bell::Bell;
 use super::clock::Clock;
 use super::permits::Permits;
+use super::process::begin_last_steps;
 use super::responder::Responder;
 use super::timeouts::Timeouts;
-use super::{LOG_PAUSE, Serving, Share, Signals, contain, give_up, permits, reopen};
+use super::{Hangups, LOG_PAUSE, Serving, Share, Signals, contain, give_up, permits, reopen};
 use crate::config;
 use crate::observe::{LogFile, flush_standard_error, standard_error_is_behind};
 use crate::poller::{Poller, Ready};
@@ -41,6 +42,9 @@ use std::thread::Builder;
 use std::time::{Duration, Instant};
 use telling::{tell_stop, tell_turn};
 
+/// How long the end waits for a worker after its connections were cut off.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
 /// How many events one wait may bring.
 const EVENTS: usize = 1024;
 
@@ -58,53 +62,62 @@ const FIRST_DOOR_KEY: usize = 3;
 ///
 /// # Errors
 /// Those of making the poller and of waiting, after which no loop can go on.
-pub fn run<P: Poller>(serving: Serving) -> io::Result<Counters> {
+pub fn run<P: Poller + 'static>(serving: Serving) -> io::Result<Counters> {
     let max_connections = serving
         .limits
         .max_connections
         .div_ceil(serving.shares.len().max(1));
     let (timeouts, shares) = (serving.timeouts, serving.shares);
-    let run_one = |share| EventLoop::<P>::new(share, max_connections, &timeouts)?.run();
+    let run_one = move |share| EventLoop::<P>::new(share, max_connections, &timeouts)?.run();
     let mut shares = shares.into_iter();
     let first = shares.next();
-    std::thread::scope(|scope| {
-        let mut others = Vec::new();
-        let mut gates = Vec::new();
-        for share in shares {
-            // No loop begins before all have their thread: those that had begun could not be stopped.
-            let (gate, opened) = channel::<()>();
-            let run = move || match opened.recv() {
-                Ok(()) => run_one(share),
-                Err(_) => Ok(Counters::default()),
-            };
-            let thread = Builder::new().spawn_scoped(scope, run).map_err(|error| {
-                io::Error::other(format!(
-                    "cannot start a thread for a worker: {error}; see --workers"
-                ))
-            })?;
-            others.push(thread);
-            gates.push(gate);
+    let (done, results) = channel();
+    let mut gates = Vec::new();
+    for share in shares {
+        // No loop begins before all have their thread: those that had begun could not be stopped.
+        let (gate, opened) = channel::<()>();
+        let done = done.clone();
+        let run = move || {
+            if opened.recv().is_ok() {
+                let panicked = || Err(io::Error::other("a worker panicked"));
+                let result = contain(|| run_one(share)).unwrap_or_else(panicked);
+                // The first loop may have given up waiting.
+                let _ = done.send(result);
+            }
+        };
+        Builder::new().spawn(run).map_err(|error| {
+            io::Error::other(format!(
+                "cannot start a thread for a worker: {error}; see --workers"
+            ))
+        })?;
+        gates.push(gate);
+    }
+    drop(done);
+    for gate in &gates {
+        // It waits for nothing else, so it is there.
+        let _ = gate.send(());
+    }
+    let mut sum = first.map_or(Ok(Counters::default()), run_one)?;
+    // All have heard the signal by themselves. One that hangs is left behind.
+    let end = Instant::now() + timeouts.delay + timeouts.drain + LAST_WAIT;
+    for ended in 0..gates.len() {
+        match results.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            Ok(counters) => sum.add(&counters?),
+            Err(_) => {
+                let number = gates.len() - ended;
+                log::error!("{number} workers hang and are left behind: a handler does not answer");
+                break;
+            }
         }
-        for gate in gates {
-            // It waits for nothing else, so it is there.
-            let _ = gate.send(());
-        }
-        let mut sum = first.map_or(Ok(Counters::default()), run_one)?;
-        for other in others {
-            let counters = other
-                .join()
-                .map_err(|_| io::Error::other("a worker panicked"))?;
-            sum.add(&counters?);
-        }
-        Ok(sum)
-    })
+    }
+    Ok(sum)
 }
 
 struct EventLoop<P> {
     poller: P,
     clock: Clock,
     signals: Signals,
-    hangups: Signals,
+    hangups: Hangups,
     /// Rung for connections that have something to do of which no socket tells.
     bell: Arc<Bell>,
     /// For whom it was rung.
@@ -350,8 +363,9 @@ impl<P: Poller> EventLoop<P> {
             } else if key == BELL_KEY {
                 self.bell.silence();
             } else if key == HANGUPS_KEY {
-                self.hangups.take();
-                reopen(&mut self.log);
+                if self.hangups.take(&self.signals) {
+                    reopen(&mut self.log);
+                }
             } else {
                 signalled = true;
             }
@@ -423,6 +437,7 @@ impl<P: Poller> EventLoop<P> {
         }
         if self.drain_end.is_some_and(|end| end <= now) {
             self.drain_end = None;
+            begin_last_steps();
             if !self.entries.is_empty() {
                 log::warn!("{} connections were cut off", self.entries.len());
             }
