@@ -146,6 +146,7 @@ fn play(service: &dyn Service, worker: &mut Worker, input: &[u8], random: &mut R
             Action::Close => break,
             Action::ShutdownWrite => connection.shut(),
             Action::Proceed => connection.proceed(worker),
+            Action::Pause => panic!("http waits for no other connections"),
             Action::Receive(_) if said == input.len() => connection.ended(worker),
             Action::Receive(_) => {
                 let most = connection.room().min(input.len() - said);

@@ -341,6 +341,7 @@ impl Peer {
             }
             Action::Receive(_) => self.speak(worker, random),
             Action::Proceed => self.connection.proceed(worker),
+            Action::Pause => panic!("these sessions wait for no others"),
             Action::ShutdownWrite => self.connection.shut(),
             Action::Close => {
                 let fate = if self.timed_out {

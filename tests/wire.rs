@@ -10,6 +10,8 @@ mod access_log;
 mod cache;
 #[path = "wire/chat.rs"]
 mod chat;
+#[path = "wire/chat_floods.rs"]
+mod chat_floods;
 #[path = "wire/confine.rs"]
 mod confine;
 #[path = "wire/datagrams.rs"]

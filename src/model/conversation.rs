@@ -205,7 +205,8 @@ impl<'a> Desk<'a> {
 
     /// With a bell, waits until the socket is ready or the bell rings, and takes what was left for the connection then.
     /// False if what was to be done must be looked at anew. True when the time is over, too: what the peer has taken by
-    /// then counts, even if that is too little for the socket to be called ready.
+    /// then counts, even if that is too little for the socket to be called ready. Without readiness it waits for the bell
+    /// alone.
     fn wait(
         &mut self,
         line: &Line<'_>,
@@ -220,10 +221,12 @@ impl<'a> Desk<'a> {
             PollFd::new(line.socket, readiness),
             PollFd::new(bell, PollFlags::IN),
         ];
+        let first = usize::from(readiness.is_empty());
         let mut result = Ok(0);
         if bell.begin_wait() {
             self.worker.counters.waits += 1;
-            result = poll(&mut watched, Timespec::try_from(left).ok().as_ref());
+            let left = Timespec::try_from(left).ok();
+            result = poll(&mut watched[first..], left.as_ref());
         }
         if !watched[1].revents().is_empty() {
             bell.silence();
@@ -236,6 +239,22 @@ impl<'a> Desk<'a> {
             connection.woken(&mut self.worker);
         }
         result.map(|_| !rung)
+    }
+
+    /// Waits for other connections. The socket is not watched: a peer that is gone would end every wait at once.
+    fn pause(
+        &mut self,
+        line: &Line<'_>,
+        connection: &mut Connection,
+        left: Duration,
+    ) -> Result<(), Errno> {
+        self.write_log();
+        if line.bell.is_none() {
+            std::thread::sleep(left);
+            self.look_up();
+        }
+        self.wait(line, connection, PollFlags::empty(), left)
+            .map(|_| ())
     }
 
     /// Does what the connection asks for; `None` if that is to close.
@@ -269,6 +288,7 @@ impl<'a> Desk<'a> {
             }
             Action::Send => self.send(line, connection, left),
             Action::Receive(_) => self.receive(line, connection, left, presence),
+            Action::Pause => self.pause(line, connection, left),
             Action::Proceed => {
                 connection.proceed(&mut self.worker);
                 self.look_up();

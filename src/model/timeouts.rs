@@ -13,6 +13,10 @@ pub const TICK: Duration = Duration::from_millis(TICK_MS);
 
 const TICK_MS: u64 = 64;
 
+/// How long a session pauses before it looks again whether it may go on, unless it is woken before. Less would cost more
+/// than it brings where thousands pause; more would let the rate suffer that they are guaranteed together.
+const PAUSE: Duration = TICK;
+
 /// No connection.
 const NONE: u32 = u32::MAX;
 
@@ -48,9 +52,9 @@ impl Timeouts {
             first: NONE,
             last: NONE,
         };
-        use Timeout::{Body, First, Forever, Head, Idle, Linger, Send};
+        use Timeout::{Body, First, Forever, Head, Idle, Linger, Pause, Send};
         Timeouts {
-            lists: [Head, Body, First, Idle, Forever, Send, Linger].map(list),
+            lists: [Head, Body, First, Idle, Forever, Send, Linger, Pause].map(list),
             links: Vec::new(),
         }
     }
@@ -157,6 +161,7 @@ pub fn limit(limits: &config::Timeouts, kind: Timeout) -> Option<Duration> {
         Timeout::Forever => None,
         Timeout::Send => Some(limits.send),
         Timeout::Linger => Some(limits.linger),
+        Timeout::Pause => Some(PAUSE),
     }
 }
 

@@ -66,7 +66,7 @@ pub enum Readiness {
     Read,
     /// Room for bytes to its peer.
     Write,
-    /// Nothing outside: it is being served, or will be in a moment.
+    /// Nothing of its peer: it is being served or will be in a moment, or it waits for other connections.
     Nothing,
 }
 
@@ -75,7 +75,9 @@ impl From<Action> for Readiness {
         match action {
             Action::Send => Readiness::Write,
             Action::Receive(_) => Readiness::Read,
-            Action::Proceed | Action::ShutdownWrite | Action::Close => Readiness::Nothing,
+            Action::Proceed | Action::Pause | Action::ShutdownWrite | Action::Close => {
+                Readiness::Nothing
+            }
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use super::refused::Refusals;
 use super::{Datagrams, Service};
-use crate::session::{Context, Mailbox, Session, Step, Timeout, Wait};
+use crate::session::{Context, Inbox, Session, Step, Timeout, Wait};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::BorrowedFd;
@@ -205,7 +205,7 @@ impl Session for Counted {
         self.session.waits_for()
     }
 
-    fn mailbox(&self) -> Option<&Mailbox> {
+    fn mailbox(&self) -> Option<&dyn Inbox> {
         self.session.mailbox()
     }
 

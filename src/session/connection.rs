@@ -6,7 +6,7 @@ use super::buffer::{BUFFER_SIZE, Buffer};
 use super::mailbox::Mail;
 use super::output::{Output, Piece};
 use super::steps::{ACCEPTED, CLOSED};
-use super::{Context, Mailbox, Moment, Session, Timeout, Wait, Worker};
+use super::{Context, Inbox, Moment, Session, Timeout, Wait, Worker};
 use crate::transcript;
 
 /// How much a connection that is over still reads and drops before it gives up on its peer, in bytes.
@@ -27,6 +27,9 @@ pub enum Action {
     Receive(Timeout),
     /// Call [`Connection::proceed`], when others have had their turn.
     Proceed,
+    /// Do nothing until the session's inbox wakes it, then call [`Connection::woken`]; or until the time for
+    /// [`Timeout::Pause`] is over, then call [`Connection::timed_out`].
+    Pause,
     /// Tell the peer that nothing more will come, then tell [`Connection::shut`].
     ShutdownWrite,
     /// Call [`Connection::close`] and drop the socket.
@@ -105,6 +108,7 @@ impl Connection {
         match self.wait() {
             Wait::Bytes(timeout) => Action::Receive(timeout),
             Wait::Turn => Action::Proceed,
+            Wait::Pause => Action::Pause,
             Wait::Abort => Action::Close,
             Wait::Close if self.farewell == Farewell::Open => Action::Close,
             Wait::Close | Wait::Linger => match self.farewell {
@@ -142,7 +146,7 @@ impl Connection {
 
     /// The session's mailbox: whoever runs the connection has itself woken by it, and calls
     /// [`woken`](Connection::woken) then.
-    pub fn mailbox(&self) -> Option<&Mailbox> {
+    pub fn mailbox(&self) -> Option<&dyn Inbox> {
         self.session.mailbox()
     }
 
@@ -189,6 +193,12 @@ impl Connection {
         if transcript::is_on() && self.has_answered() {
             transcript::answered(1);
         }
+        // Before the next input: a peer that says much must not get ahead of one that says little.
+        self.take_mail(worker);
+        // It may have been woken while there was something to send.
+        if self.next() == Action::Pause {
+            self.call(worker, |session, cx| session.proceed(cx));
+        }
         if self.output.is_empty()
             && let Some(held) = self.held.take()
         {
@@ -208,9 +218,12 @@ impl Connection {
         self.settle(0, worker);
     }
 
-    /// Something may lie in the mailbox.
+    /// Something may lie in the mailbox, or a pause may be over.
     pub fn woken(&mut self, worker: &mut Worker) {
-        self.settle(0, worker);
+        match self.next() {
+            Action::Pause => self.proceed(worker),
+            _ => self.settle(0, worker),
+        }
     }
 
     /// Our side has been shut down.
@@ -223,6 +236,10 @@ impl Connection {
     pub fn timed_out(&mut self, worker: &mut Worker) {
         match self.waiting {
             Timeout::Send | Timeout::Linger => self.abort(),
+            Timeout::Pause => {
+                self.since = worker.time.moment();
+                self.proceed(worker);
+            }
             timeout => {
                 self.call(worker, |session, cx| session.timed_out(timeout, cx));
                 self.stage = Stage::Finished;
@@ -264,7 +281,7 @@ impl Connection {
         let wait = self.wait();
         let is_within = matches!(
             wait,
-            Wait::Turn | Wait::Bytes(Timeout::Head | Timeout::Body)
+            Wait::Turn | Wait::Pause | Wait::Bytes(Timeout::Head | Timeout::Body)
         );
         self.output.is_empty() && !is_within
     }
@@ -347,6 +364,7 @@ impl Connection {
             Action::Send => Timeout::Send,
             Action::Receive(timeout) => timeout,
             Action::Proceed => Timeout::Forever,
+            Action::Pause => Timeout::Pause,
             Action::ShutdownWrite | Action::Close => Timeout::Linger,
         };
         self.add_moved(moved);
@@ -361,9 +379,10 @@ impl Connection {
     /// given up.
     fn take_mail(&mut self, worker: &mut Worker) {
         if let Some(mailbox) = self.session.mailbox()
-            && matches!(self.wait(), Wait::Bytes(_) | Wait::Turn)
+            && matches!(self.wait(), Wait::Bytes(_) | Wait::Turn | Wait::Pause)
         {
-            match mailbox.empty_into(&mut self.output, &mut worker.pool) {
+            let output = &mut self.output;
+            match mailbox.take(&mut Context { output, worker }) {
                 Mail::MayCome => {}
                 Mail::IsOver => self.stage = Stage::Finished,
                 Mail::IsTooMuch => self.stage = Stage::Aborted,

@@ -1,7 +1,7 @@
 //! What others leave for a connection, until it has room for it among its output.
 
-use super::buffer::{BUFFER_SIZE, Pool};
-use super::output::Output;
+use super::Context;
+use super::buffer::BUFFER_SIZE;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -21,9 +21,20 @@ const OVERHEAD: usize = 64;
 #[derive(Debug, Default)]
 pub struct Mailbox(Mutex<Content>);
 
-/// What is to be expected of a mailbox.
+/// Messages for one connection, wherever they are kept. A connection takes them out as its peer reads.
+pub trait Inbox {
+    /// Registers what is woken when there is a message, at once if there is one already. A model promises to call
+    /// [`Connection::woken`](super::Connection::woken) then.
+    fn wake_by(&self, waker: Waker);
+
+    /// Puts out the messages that there is room for, whole ones only: what the session puts out itself must not end up
+    /// in the midst of one.
+    fn take(&self, cx: &mut Context<'_>) -> Mail;
+}
+
+/// What is to be expected of an inbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mail {
+pub enum Mail {
     /// More.
     MayCome,
     /// Nothing, and what there was has been taken.
@@ -74,9 +85,13 @@ impl Mailbox {
         content.wake();
     }
 
-    /// Has this called when there is something in the mailbox, at once if there is already. A model promises to call
-    /// [`Connection::woken`](super::Connection::woken) then.
-    pub fn wake_by(&self, waker: Waker) {
+    fn content(&self) -> MutexGuard<'_, Content> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inbox for Mailbox {
+    fn wake_by(&self, waker: Waker) {
         let mut content = self.content();
         let has_news = content.overflowed || content.ended || !content.messages.is_empty();
         content.waker = Some(waker);
@@ -85,15 +100,13 @@ impl Mailbox {
         }
     }
 
-    /// Moves to the output what it has room for, whole messages only: what the session puts out itself must not end up
-    /// in the midst of one.
-    pub(super) fn empty_into(&self, output: &mut Output, pool: &mut Pool) -> Mail {
+    fn take(&self, cx: &mut Context<'_>) -> Mail {
         let mut content = self.content();
         while let Some(message) = content.messages.front() {
-            if message.len() > output.room() {
+            if message.len() > cx.room() {
                 break;
             }
-            output.put(message, pool);
+            cx.put(message);
             content.size -= message.len() + OVERHEAD;
             content.messages.pop_front();
         }
@@ -102,10 +115,6 @@ impl Mailbox {
             (false, true) if content.messages.is_empty() => Mail::IsOver,
             (false, _) => Mail::MayCome,
         }
-    }
-
-    fn content(&self) -> MutexGuard<'_, Content> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -120,8 +129,10 @@ impl Content {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::{Output, Time, Worker};
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
     use std::task::Wake;
+    use std::time::{Instant, SystemTime};
 
     struct Count(AtomicUsize);
 
@@ -131,9 +142,17 @@ mod tests {
         }
     }
 
+    fn worker() -> Worker {
+        Worker::new(Time::new(Instant::now(), SystemTime::now()))
+    }
+
+    fn take(mailbox: &Mailbox, output: &mut Output, worker: &mut Worker) -> Mail {
+        mailbox.take(&mut Context { output, worker })
+    }
+
     #[test]
     fn who_waits_is_woken_once_for_many_messages_and_gets_whole_ones_in_order() {
-        let (mailbox, mut output, mut pool) = (Mailbox::default(), Output::default(), Pool::new());
+        let (mailbox, mut output, mut worker) = (Mailbox::default(), Output::default(), worker());
         let count = Arc::new(Count(AtomicUsize::new(0)));
         assert!(mailbox.put(&b"before ".as_slice().into()));
         mailbox.wake_by(count.clone().into());
@@ -142,16 +161,16 @@ mod tests {
         assert!(mailbox.put(&large));
         assert!(mailbox.put(&b"1234567".as_slice().into()));
         assert_eq!(count.0.load(SeqCst), 1);
-        assert_eq!(mailbox.empty_into(&mut output, &mut pool), Mail::MayCome);
+        assert_eq!(take(&mailbox, &mut output, &mut worker), Mail::MayCome);
         assert_eq!(output.bytes().len(), BUFFER_SIZE - 1);
         let sent = output.bytes().len();
-        output.consume(sent, &mut pool);
-        assert_eq!(mailbox.empty_into(&mut output, &mut pool), Mail::MayCome);
+        output.consume(sent, &mut worker.pool);
+        assert_eq!(take(&mailbox, &mut output, &mut worker), Mail::MayCome);
         assert_eq!(output.bytes(), b"1234567", "not cut in two");
         assert!(mailbox.put(&b"x".as_slice().into()));
         assert_eq!(count.0.load(SeqCst), 2, "it had been emptied");
         mailbox.end();
-        assert_eq!(mailbox.empty_into(&mut output, &mut pool), Mail::IsOver);
+        assert_eq!(take(&mailbox, &mut output, &mut worker), Mail::IsOver);
         assert_eq!(output.bytes(), b"1234567x", "what was there before the end");
     }
 
@@ -163,7 +182,7 @@ mod tests {
         assert_eq!(count, MAILBOX_SIZE / (1024 + OVERHEAD));
         assert_eq!(Arc::strong_count(&message), 1, "the messages are gone");
         assert!(!mailbox.put(&b"x".as_slice().into()), "never again");
-        let mail = mailbox.empty_into(&mut Output::default(), &mut Pool::new());
+        let mail = take(&mailbox, &mut Output::default(), &mut worker());
         assert_eq!(mail, Mail::IsTooMuch);
     }
 }

@@ -18,7 +18,7 @@ mod time;
 pub use buffer::{BUFFER_SIZE, Buffer, Pool};
 pub use connection::{Action, Connection, LINGER_BYTES, MIN_PROGRESS};
 pub use counters::Counters;
-pub use mailbox::{MAILBOX_SIZE, Mailbox};
+pub use mailbox::{Inbox, MAILBOX_SIZE, Mail, Mailbox};
 pub use output::{Body, Output, Piece, Source};
 pub use steps::{ACCEPTED, CLOSED, Step, Steps};
 pub use time::{Moment, Time};
@@ -46,7 +46,8 @@ pub trait Session: Send {
     /// protocol with endless or piecewise output does.
     fn sent(&mut self, _cx: &mut Context<'_>) {}
 
-    /// Does a slice of its own work: called again and again while it [waits for its turn](Wait::Turn).
+    /// Does a slice of its own work: called again and again while it [waits for its turn](Wait::Turn), and from time to
+    /// time while it [pauses](Wait::Pause).
     fn proceed(&mut self, _cx: &mut Context<'_>) {}
 
     /// What it waited for did not come in time. What it puts out now is still sent; then the connection closes.
@@ -63,7 +64,7 @@ pub trait Session: Send {
 
     /// Where others leave what its peer is to hear from them, once there is such a place. It is sent whenever there is
     /// room for it among the session's own output. `None` until then, from then on the same for ever.
-    fn mailbox(&self) -> Option<&Mailbox> {
+    fn mailbox(&self) -> Option<&dyn Inbox> {
         None
     }
 
@@ -80,6 +81,10 @@ pub enum Wait {
     Bytes(Timeout),
     /// Only its turn: it has work of its own, which it does in slices so that others get theirs.
     Turn,
+    /// Other sessions of its service, which it must not get ahead of. It receives nothing meanwhile, so its peer is
+    /// slowed down. It is asked to [proceed](Session::proceed) when its [inbox](Inbox) wakes it, and otherwise after the
+    /// time for [`Timeout::Pause`]. Messages from its inbox are sent meanwhile.
+    Pause,
     /// Nothing: the conversation is over.
     Close,
     /// Nothing, but the peer may still be sending: the answer must reach it before the connection goes away
@@ -109,11 +114,13 @@ pub enum Timeout {
     Send,
     /// For the peer to see that the conversation is over.
     Linger,
+    /// For other sessions. When it is over, nothing ends: the session looks again.
+    Pause,
 }
 
 impl Timeout {
     /// How many kinds there are: the length of a table that is indexed by `kind as usize`.
-    pub const COUNT: usize = 7;
+    pub const COUNT: usize = 8;
 }
 
 /// What all sessions of one thread share, and the model that runs them with it.

@@ -7,6 +7,7 @@ use evserve::session::{Action, Connection, Piece, Worker};
 use fastrand::Rng;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How many lines an ordinary run says.
 const LINES: u64 = 50_000;
@@ -17,6 +18,9 @@ const LONGEST: usize = 4096 * 3 + 32 * 4 + 2;
 
 /// What a member is told about the room: a hundred names, and a sentence around them.
 const LONGEST_REPLY: usize = 100 * (32 * 4 + 2) + 200;
+
+/// How much time passes while somebody pauses.
+const PAUSE: Duration = Duration::from_millis(64);
 
 /// Parts of lines that mean something, or should not.
 const WORDS: &[&[u8]] = &[
@@ -34,6 +38,9 @@ const WORDS: &[&[u8]] = &[
     b"/nick a\n",
     b"/nick \xc3\xa9\n",
     b"/nick guest1\n",
+    "/nick guest\u{202e}1\n".as_bytes(),
+    "\u{200b}\u{200d}\u{fe0f}".as_bytes(),
+    "\u{2067}\u{e0041}\u{2028}".as_bytes(),
     b"/who\n",
     b"/quit\r\n",
     b"/",
@@ -99,6 +106,11 @@ impl Member {
             Action::Close => return false,
             Action::ShutdownWrite => self.connection.shut(),
             Action::Proceed => self.connection.proceed(worker),
+            Action::Pause => {
+                let (now, wall) = (worker.time.now() + PAUSE, worker.time.wall() + PAUSE);
+                worker.time.set(now, wall);
+                self.connection.timed_out(worker);
+            }
             Action::Send if self.sleeps => return false,
             Action::Send => {
                 let Piece::Bytes { bytes, .. } = self.connection.front() else {
@@ -136,7 +148,13 @@ impl Member {
 }
 
 fn check(line: &str) {
-    assert!(!line.chars().any(char::is_control), "{line:?}");
+    let hidden = |c: char| {
+        let c = u32::from(c);
+        let bidirectional =
+            matches!(c, 0x61c | 0x200e..=0x200f | 0x2028..=0x202e | 0x2066..=0x2069);
+        bidirectional || matches!(c, 0..=0x1f | 0x7f..=0x9f | 0x200b | 0xfeff | 0xe0000..=0xe0fff)
+    };
+    assert!(!line.chars().any(hidden), "{line:?}");
     if line.starts_with("* ") || line.is_empty() {
         assert!(line.len() <= LONGEST_REPLY, "{} bytes", line.len());
         return;

@@ -103,7 +103,7 @@ fn the_longest_line_is_heard_and_a_longer_one_is_not() {
         for end in ["\n", "\r\n"] {
             alice.send(format!("{longest}{end}"));
             assert_eq!(bob.line(), format!("alice: {longest}"), "{model}");
-            for length in [4097, 100_000] {
+            for length in [4097, 60_000] {
                 let longer = "x".repeat(length);
                 alice.send(format!("{longer}{end}/who\n"));
                 assert_eq!(
@@ -116,6 +116,109 @@ fn the_longest_line_is_heard_and_a_longer_one_is_not() {
         // Three bytes for each that is no text.
         alice.send([vec![0xff; 4096], b"\n".to_vec()].concat());
         assert_eq!(bob.line(), format!("alice: {}", "\u{fffd}".repeat(4096)));
+    });
+}
+
+/// A line has an end, or its peer is told and closed, whatever the bytes are.
+#[test]
+fn bytes_without_end() {
+    on_every_shared_model(|model| {
+        let evserve = chat(model, &[]);
+        let mut alice = join(&evserve, "alice");
+        let farewell = "* good bye: 65536 bytes came without the end of a line";
+        for (number, bytes) in [
+            vec![b'x'; 1_000_000],
+            vec![0; 100_000],
+            b"/nick ".repeat(20_000),
+            // What telnet(1) negotiates with: IAC WILL ECHO, IAC DO SUPPRESS-GO-AHEAD (RFC 854).
+            b"\xff\xfb\x01\xff\xfd\x03".repeat(20_000),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let mut endless = evserve.connect();
+            assert!(endless.line().starts_with("* you are guest"));
+            endless.try_send(bytes);
+            assert_eq!(endless.line(), farewell, "{model}");
+            let name = format!("guest{}", number + 2);
+            assert_eq!(alice.line(), format!("* {name} joined"));
+            assert_eq!(alice.line(), format!("* {name} left"));
+        }
+        alice.send("/who\n");
+        assert_eq!(alice.line(), "* nobody else is here");
+        // Bytes that come one by one are bounded too, and so is what is kept of them: a line's length.
+        let mut slow = evserve.connect();
+        slow.line();
+        for _ in 0..16 {
+            slow.send([b'y'; 4096]);
+        }
+        slow.send("/who\nz");
+        assert_eq!(
+            slow.line(),
+            "* nobody heard that: a line has 4096 bytes at most"
+        );
+        slow.send("\n/who\n");
+        assert_eq!(slow.line(), "* alice is here");
+    });
+}
+
+/// Nothing that cannot be seen, that turns text around or that moves a terminal; no name that could be taken for another
+/// member's. The tables are beside the code (`src/service/chat/text.rs`).
+#[test]
+fn what_cannot_be_seen_is_not_said() {
+    on_every_shared_model(|model| {
+        let evserve = chat(model, &[]);
+        let mut alice = join(&evserve, "alice");
+        let mut bob = evserve.connect();
+        bob.line();
+        assert_eq!(alice.line(), "* guest2 joined");
+        let rule = "* a name has 1 to 32 letters, digits, - or _";
+        let alike = |name| format!("* {name} looks like the name of somebody who is here");
+        for (name, answer) in [
+            ("ali\u{200b}ce", rule.to_owned()),
+            ("ali\u{200d}ce", rule.to_owned()),
+            ("alice\u{202e}", rule.to_owned()),
+            ("alice\u{3164}", rule.to_owned()),
+            ("\u{feff}alice", rule.to_owned()),
+            ("alice\u{7}", rule.to_owned()),
+            ("alice\u{e0041}", rule.to_owned()),
+            ("alice\u{a0}x", rule.to_owned()),
+            ("alice\u{2028}x", rule.to_owned()),
+            ("alice ", "* somebody is alice already".to_owned()),
+            ("ALICE", "* somebody is ALICE already".to_owned()),
+            ("\u{430}lice", alike("\u{430}lice")),
+            ("aIice", alike("aIice")),
+            ("bob", "* you are now bob".to_owned()),
+            ("Bob", "* you are now Bob".to_owned()),
+        ] {
+            bob.send(format!("/nick {name}\n"));
+            assert_eq!(bob.line(), answer, "{model}: {name:?}");
+        }
+        assert_eq!(alice.line(), "* guest2 is now bob");
+        assert_eq!(alice.line(), "* bob is now Bob");
+        bob.send("\u{200b}\u{202e}\n");
+        for (line, expected) in [
+            ("abc\u{202e}def\u{2066}\u{200f}", "abcdef"),
+            ("\u{1b}]0;title\u{7}\u{9b}31m\u{85}x", "]0;title31mx"),
+            ("a\u{2028}* carol joined\u{2029}b", "a* carol joinedb"),
+            (
+                "می\u{200c}خواهم \u{1f469}\u{200d}\u{1f680}",
+                "می\u{200c}خواهم \u{1f469}\u{200d}\u{1f680}",
+            ),
+            ("\u{feff}x\u{e0041}\u{e007f}", "x"),
+        ] {
+            bob.send(format!("{line}\n"));
+            assert_eq!(
+                alice.line(),
+                format!("Bob: {expected}"),
+                "{model}: {line:?}"
+            );
+        }
+        bob.send("/\u{202e}\u{1b}dance\n");
+        assert_eq!(
+            bob.line(),
+            "* there is no /dance; there are /nick NAME, /who and /quit"
+        );
     });
 }
 

@@ -119,6 +119,7 @@ impl Entry {
                 Action::Receive(_) if !self.ready.has(Ready::READABLE) => return Stop::Blocked,
                 Action::Send => self.send(share, worker, scratch),
                 Action::Receive(_) => self.receive(scratch, worker, later),
+                Action::Pause => return Stop::Blocked,
                 Action::Proceed => {
                     self.connection.proceed(worker);
                     return Stop::ShareUsed;
@@ -231,7 +232,7 @@ impl Entry {
             _ if self.fetching => Ready::NONE,
             Action::Send => Ready::WRITABLE,
             Action::Receive(_) => Ready::READABLE,
-            Action::Proceed | Action::ShutdownWrite | Action::Close => Ready::NONE,
+            Action::Proceed | Action::Pause | Action::ShutdownWrite | Action::Close => Ready::NONE,
         };
         (wanted != self.watched).then_some(wanted)
     }

@@ -460,11 +460,11 @@ impl<P: Poller> EventLoop<P> {
         let entry = &mut self.entries[key];
         entry.queued = false;
         let expired = std::mem::take(&mut entry.expired);
-        if expired {
+        let waiting = entry.connection.waiting();
+        if expired && waiting.0 != Timeout::Pause {
             // What came in time but has not been looked at yet still counts.
             entry.ready |= Ready::BOTH;
         }
-        let waiting = entry.connection.waiting();
         let before = self.worker.counters;
         // What is received now may have been sent after this turn began, and after a change of which it must see the
         // outcome; so for this connection it is a moment later. Not so for one that was idle and of which the poller

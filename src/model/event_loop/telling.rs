@@ -54,6 +54,7 @@ pub(super) fn tell_turn(entry: &Entry) {
 pub(super) fn tell_stop(entry: &Entry, stop: Stop) {
     let why = || match (stop, entry.connection.next()) {
         (Stop::Blocked, Action::Send) => "must wait before it can send",
+        (Stop::Blocked, Action::Pause) => "must wait for other connections",
         (Stop::Blocked, _) => "must wait before it can receive",
         (Stop::ShareUsed, _) => "goes on when others have had their turn",
         (Stop::NotInMemory, _) => "must wait for a thread that reads its file",

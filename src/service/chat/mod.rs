@@ -1,19 +1,28 @@
 //! A group chat by lines: each goes to all others who are there.
 //!
-//! A line that begins with a slash is a command. What others say lies in the member's mailbox until the peer reads it;
-//! one that does not read leaves when that is full, and nobody ever waits for it.
+//! A line that begins with a slash is a command. The room keeps what was said until all members have heard it. A member
+//! that speaks faster than others read waits for them; one that does not read leaves when it is too far behind.
 
+mod backlog;
 mod room;
+mod text;
 
 use super::Service;
 use crate::config::{Config, StartError};
-use crate::session::{ACCEPTED, CLOSED, Context, Mailbox, Session, Step, Timeout, Wait};
-use room::Room;
+use crate::session::{ACCEPTED, CLOSED, Context, Inbox, Mail, Session, Step, Timeout, Wait};
+use memchr::memchr;
+use room::{Renamed, Room};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::task::Waker;
+use text::{is_invisible, visible};
 
 /// The longest line, in bytes, without its end.
 const LONGEST_LINE: usize = 4096;
+
+/// How much of a line without an end is received and dropped before its connection is closed, in bytes: a peer that sends
+/// no line ends is no member, and would cost without end.
+const LONGEST_ENDLESS: usize = 64 * 1024;
 
 /// The longest name, in characters.
 const LONGEST_NAME: usize = 32;
@@ -31,11 +40,12 @@ pub(super) fn start(_: &Config) -> Result<Arc<dyn Service>, StartError> {
 impl Service for Chat {
     fn session(&self, _peer: Option<IpAddr>) -> Box<dyn Session> {
         Box::new(Member {
-            room: self.0.clone(),
-            mailbox: Arc::default(),
-            id: 0,
-            state: State::Listening,
-            is_too_long: false,
+            seat: Seat {
+                room: self.0.clone(),
+                id: 0,
+            },
+            state: State::Arriving,
+            dropped: 0,
         })
     }
 
@@ -50,8 +60,12 @@ impl Service for Chat {
     fn steps(&self) -> &'static [Step] {
         &[
             (ACCEPTED, "listening"),
+            (ACCEPTED, "arriving"),
+            ("arriving", "listening"),
             ("listening", "speaking"),
             ("speaking", "listening"),
+            ("listening", "waiting"),
+            ("waiting", "listening"),
             ("listening", "leaving"),
             ("leaving", CLOSED),
         ]
@@ -68,77 +82,87 @@ impl Service for Chat {
 
 /// One who is there.
 struct Member {
-    room: Arc<Room>,
-    mailbox: Arc<Mailbox>,
-    /// The number in the room.
-    id: u64,
+    seat: Seat,
     state: State,
-    /// The line that comes is too long: its beginning has been dropped already.
-    is_too_long: bool,
+    /// How much has been dropped of the line that comes, for it is too long.
+    dropped: usize,
+}
+
+/// A member's place in the room.
+struct Seat {
+    room: Arc<Room>,
+    /// Its number in there, from its beginning on.
+    id: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
+    /// The others cannot be told yet that it is there.
+    Arriving,
     /// For others, and for the next line.
     Listening,
-    /// A line has been said. The others hear it before the next one: who says many at once must not fill their
-    /// mailboxes faster than they can be emptied.
+    /// All others have been told something. They hear it before the next line is looked at, as far as they read.
     HasSpoken,
+    /// The next line is for all others, and some of them are too far behind to be told more.
+    Waiting,
     /// It is over.
     Leaving,
+    /// It is over, while the peer may still be sending.
+    Refused,
 }
 
 impl Session for Member {
     fn open(&mut self, cx: &mut Context<'_>) {
-        let (id, name) = self.room.join(self.mailbox.clone());
-        self.id = id;
-        let who = self.room.names(id);
-        reply(
-            cx,
-            &format!("you are {name}; {who}; say /nick NAME, /who, /quit, or anything"),
-        );
+        self.seat.id = self.seat.room.enter();
+        self.arrive(cx);
     }
 
     fn receive(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
         if cx.room() < ROOM_TO_ANSWER {
             return 0;
         }
-        let Some(end) = input.iter().position(|byte| *byte == b'\n') else {
-            // One more, for the line may end with a carriage return.
-            self.is_too_long |= input.len() > LONGEST_LINE + 1;
-            return if self.is_too_long { input.len() } else { 0 };
+        let Some(end) = memchr(b'\n', input) else {
+            return self.take_part(input, cx);
         };
         let line = input[..end].strip_suffix(b"\r").unwrap_or(&input[..end]);
-        if std::mem::take(&mut self.is_too_long) || line.len() > LONGEST_LINE {
+        if std::mem::take(&mut self.dropped) > 0 || line.len() > LONGEST_LINE {
             reply(
                 cx,
                 &format!("nobody heard that: a line has {LONGEST_LINE} bytes at most"),
             );
         } else {
-            let line = String::from_utf8_lossy(line);
-            let line: String = line.chars().filter(|c| !c.is_control()).collect();
-            self.hear(line.trim_end(), cx);
+            self.hear(&String::from_utf8_lossy(line), cx);
         }
-        end + 1
+        match self.state {
+            // It is looked at again then.
+            State::Waiting => 0,
+            _ => end + 1,
+        }
     }
 
-    fn proceed(&mut self, _cx: &mut Context<'_>) {
-        self.state = State::Listening;
+    fn proceed(&mut self, cx: &mut Context<'_>) {
+        match self.state {
+            State::Arriving => self.arrive(cx),
+            State::Waiting if !self.seat.may_go_on(cx) => {}
+            _ => self.state = State::Listening,
+        }
     }
 
     fn closed(&mut self, _cx: &mut Context<'_>) {
-        self.room.leave(self.id);
+        self.seat.room.leave(self.seat.id);
     }
 
-    fn mailbox(&self) -> Option<&Mailbox> {
-        Some(&self.mailbox)
+    fn mailbox(&self) -> Option<&dyn Inbox> {
+        Some(&self.seat)
     }
 
     fn waits_for(&self) -> Wait {
         match self.state {
             State::Listening => Wait::Bytes(Timeout::Forever),
             State::HasSpoken => Wait::Turn,
+            State::Arriving | State::Waiting => Wait::Pause,
             State::Leaving => Wait::Close,
+            State::Refused => Wait::Linger,
         }
     }
 
@@ -146,47 +170,110 @@ impl Session for Member {
         match self.state {
             State::Listening => "listening",
             State::HasSpoken => "speaking",
-            State::Leaving => "leaving",
+            State::Arriving => "arriving",
+            State::Waiting => "waiting",
+            State::Leaving | State::Refused => "leaving",
         }
     }
 }
 
 impl Member {
-    /// Takes a line from the peer.
+    /// Tells the others of the newcomer, and the newcomer of the others, as soon as they can be told.
+    fn arrive(&mut self, cx: &mut Context<'_>) {
+        let Seat { room, id } = &self.seat;
+        if let Some(name) = room.arrive(*id, cx.worker.time.now()) {
+            let who = room.names(*id);
+            let text = format!("you are {name}; {who}; say /nick NAME, /who, /quit, or anything");
+            reply(cx, &text);
+            self.state = State::Listening;
+        }
+    }
+
+    /// Takes a part of a line that has no end yet. Of one that is too long nothing is kept.
+    fn take_part(&mut self, part: &[u8], cx: &mut Context<'_>) -> usize {
+        // One more, for the line may end with a carriage return.
+        if self.dropped == 0 && part.len() <= LONGEST_LINE + 1 {
+            return 0;
+        }
+        self.dropped += part.len();
+        if self.dropped > LONGEST_ENDLESS {
+            self.seat.room.leave(self.seat.id);
+            let text = format!("good bye: {LONGEST_ENDLESS} bytes came without the end of a line");
+            reply(cx, &text);
+            self.state = State::Refused;
+        }
+        part.len()
+    }
+
+    /// Takes a line from the peer, unless it is for all others and has to wait.
     fn hear(&mut self, line: &str, cx: &mut Context<'_>) {
+        // Not of what cannot be seen: a name with that in it is refused.
         let (command, rest) = line.split_once(' ').unwrap_or((line, ""));
+        if command == "/nick" {
+            return self.take_name(rest.trim(), cx);
+        }
+        let line = visible(line);
+        let line = line.trim_end();
+        let command = line.split(' ').next().unwrap_or_default();
         match command {
-            "" if rest.is_empty() => {}
-            "/quit" | "quit" if rest.is_empty() => {
+            _ if line.is_empty() => {}
+            "/quit" | "quit" if command == line => {
                 // Before the farewell: who has read that finds the room without him.
-                self.room.leave(self.id);
+                self.seat.room.leave(self.seat.id);
                 reply(cx, "good bye");
                 self.state = State::Leaving;
             }
-            "/who" => reply(cx, &self.room.names(self.id)),
-            "/nick" => self.take_name(rest.trim(), cx),
+            "/who" => reply(cx, &self.seat.room.names(self.seat.id)),
             _ if command.starts_with('/') => reply(
                 cx,
                 &format!("there is no {command:.32}; there are /nick NAME, /who and /quit"),
             ),
             _ => {
-                self.room.say(self.id, line);
-                cx.worker.counters.requests += 1;
-                self.state = State::HasSpoken;
+                let Seat { room, id } = &self.seat;
+                self.state = match room.say(*id, line, cx.worker.time.now()) {
+                    true => State::HasSpoken,
+                    false => State::Waiting,
+                };
+                cx.worker.counters.requests += u64::from(self.state == State::HasSpoken);
             }
         }
     }
 
     fn take_name(&mut self, name: &str, cx: &mut Context<'_>) {
-        let fits = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
+        let fits = |c: char| (c.is_alphanumeric() && !is_invisible(c)) || matches!(c, '-' | '_');
         if name.is_empty() || !name.chars().all(fits) || name.chars().count() > LONGEST_NAME {
             let rule = format!("a name has 1 to {LONGEST_NAME} letters, digits, - or _");
-            reply(cx, &rule);
-        } else if self.room.rename(self.id, name) {
-            reply(cx, &format!("you are now {name}"));
-        } else {
-            reply(cx, &format!("somebody is {name} already"));
+            return reply(cx, &rule);
         }
+        let Seat { room, id } = &self.seat;
+        match room.rename(*id, name, cx.worker.time.now()) {
+            Renamed::Done => {
+                reply(cx, &format!("you are now {name}"));
+                self.state = State::HasSpoken;
+            }
+            Renamed::Taken => reply(cx, &format!("somebody is {name} already")),
+            Renamed::Alike => {
+                let text = format!("{name} looks like the name of somebody who is here");
+                reply(cx, &text);
+            }
+            Renamed::Wait => self.state = State::Waiting,
+        }
+    }
+}
+
+impl Seat {
+    fn may_go_on(&self, cx: &Context<'_>) -> bool {
+        self.room.may_go_on(self.id, cx.worker.time.now())
+    }
+}
+
+impl Inbox for Seat {
+    fn wake_by(&self, waker: Waker) {
+        self.room.wake_by(self.id, waker);
+    }
+
+    fn take(&self, cx: &mut Context<'_>) -> Mail {
+        self.room.take(self.id, cx)
     }
 }
 

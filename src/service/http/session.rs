@@ -13,7 +13,7 @@ use crate::http1::{
 };
 use crate::observe::access_log::{self, Outcome, Record};
 use crate::session::{ACCEPTED, CLOSED, Step};
-use crate::session::{Body, Context, Mailbox, Moment, Session, Time, Timeout, Wait};
+use crate::session::{Body, Context, Inbox, Mailbox, Moment, Session, Time, Timeout, Wait};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -206,9 +206,9 @@ impl Session for HttpSession {
         }
     }
 
-    fn mailbox(&self) -> Option<&Mailbox> {
+    fn mailbox(&self) -> Option<&dyn Inbox> {
         match self.work.as_deref() {
-            Some(Work::Stream(mailbox)) => Some(mailbox),
+            Some(Work::Stream(mailbox)) => Some(&**mailbox),
             _ => None,
         }
     }

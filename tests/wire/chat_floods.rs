@@ -1,0 +1,277 @@
+//! A chat that some members flood: those who read stay and hear the others, and nothing grows without end.
+
+use crate::common::{Evserve, PATIENCE, on_every_shared_model};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use socket2::{Domain, SockRef, Socket, Type};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::{Scope, scope};
+use std::time::Duration;
+
+/// What a reader's kernel keeps for it, in bytes: little, so that what it is behind lies in the server.
+const RECEIVE_BUFFER: usize = 32 * 1024;
+
+/// How much each reader hears of a flood that it hears, in bytes: more than a room keeps.
+const FLOOD: u64 = 3 * 1024 * 1024;
+
+/// How often a member says something amid a flood, and how many hear it.
+const MARKERS: u32 = 10;
+const READERS: usize = 3;
+
+/// How many members may be dropped in the test of those who do not read.
+const DEAF: usize = 40;
+
+fn chat(model: &str, options: &[&str]) -> Evserve {
+    let options = [&["--mode", "chat", "--listen", "127.0.0.1:0"], options].concat();
+    Evserve::start(model, 1, &options)
+}
+
+/// Runs a case on every model in which members hear each other, and on two loops.
+fn on_every_room(case: impl Fn(&Evserve, &str)) {
+    on_every_shared_model(|model| case(&chat(model, &[]), model));
+    case(
+        &chat("epoll", &["--workers", "2"]),
+        "epoll with two workers",
+    );
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
+    socket
+        .set_recv_buffer_size(RECEIVE_BUFFER)
+        .expect("a socket");
+    socket.connect(&address.into()).expect("evserve listens");
+    socket.set_tcp_nodelay(true).expect("a socket");
+    let stream = TcpStream::from(socket);
+    stream.set_write_timeout(Some(PATIENCE)).expect("a socket");
+    stream
+}
+
+/// A member that reads all the time.
+struct Reader {
+    stream: TcpStream,
+    heard: Arc<AtomicU64>,
+    /// The lines with `marker` in them, and those that tell of members that were too slow. Over when the server closes.
+    lines: Receiver<String>,
+}
+
+impl Reader {
+    fn start<'scope>(scope: &'scope Scope<'scope, '_>, address: SocketAddr) -> Reader {
+        let stream = connect(address);
+        let mut reads = stream.try_clone().expect("a socket");
+        // Then it hears all that comes.
+        reads.read_exact(&mut [0; 16]).expect("greeted");
+        let (sender, lines) = channel();
+        let heard = Arc::new(AtomicU64::new(0));
+        let counter = heard.clone();
+        scope.spawn(move || {
+            let (mut buffer, mut part) = (vec![0; 65536], Vec::new());
+            while let Ok(count @ 1..) = reads.read(&mut buffer) {
+                counter.fetch_add(count as u64, SeqCst);
+                part.extend_from_slice(&buffer[..count]);
+                let end = part.iter().rposition(|byte| *byte == b'\n');
+                let whole: Vec<u8> = part.drain(..end.map_or(0, |at| at + 1)).collect();
+                for line in String::from_utf8(whole).expect("text").lines() {
+                    if line.contains("marker") || line.contains("too slow") {
+                        let _ = sender.send(line.to_owned());
+                    }
+                }
+            }
+        });
+        Reader {
+            stream,
+            heard,
+            lines,
+        }
+    }
+
+    fn say(&mut self, line: &str) {
+        self.stream
+            .write_all(line.as_bytes())
+            .expect("it is still there");
+    }
+
+    /// Waits for a line with this in it.
+    fn wait_for(&self, text: &str, about: &str) {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) if line.contains(text) => return,
+                Ok(line) => assert!(line.contains("marker"), "{about}: {line}"),
+                Err(error) => panic!("{about}: a reader has not heard {text:?}: {error}"),
+            }
+        }
+    }
+}
+
+/// However a test ends, its threads do too.
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+}
+
+/// Stops the flooders when it goes.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
+/// Says the same without end as fast as it can, and reads what there is, until it is stopped.
+fn flood(address: SocketAddr, said: &[u8], stopped: &AtomicBool) {
+    let mut stream = connect(address);
+    stream.set_nonblocking(true).expect("a socket");
+    let mut place = 0;
+    let mut buffer = vec![0; 65536];
+    let patience = Timespec::try_from(Duration::from_millis(100)).expect("a time");
+    while !stopped.load(SeqCst) {
+        let mut watched = [PollFd::new(&stream, PollFlags::IN | PollFlags::OUT)];
+        poll(&mut watched, Some(&patience)).expect("events");
+        match stream.read(&mut buffer) {
+            Ok(0) => panic!("a member that reads was dropped"),
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        }
+        match stream.write(&said[place..]) {
+            Ok(count) => place = (place + count) % said.len(),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        }
+    }
+}
+
+/// Comes, sometimes says something, and goes, without end.
+fn come_and_go(address: SocketAddr, _: &[u8], stopped: &AtomicBool) {
+    for number in 0_u64.. {
+        if stopped.load(SeqCst) {
+            return;
+        }
+        let mut stream = connect(address);
+        if number % 3 != 0 {
+            // Others have been told of it once it is greeted, which may have to wait.
+            let pause = Some(Duration::from_millis(100));
+            stream.set_read_timeout(pause).expect("a socket");
+            let _ = stream.read(&mut [0; 64]);
+        }
+        if number % 3 == 2 {
+            let _ = stream.write_all(b"hello\n");
+        }
+        // No connection is to stay behind in TIME_WAIT: there are only so many ports.
+        let reset = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+        reset.expect("a socket");
+    }
+}
+
+type Flood = fn(SocketAddr, &[u8], &AtomicBool);
+
+/// While so many flood a room, each with what `says` says of its number, one member says something now and then, and the
+/// readers hear it.
+fn amid(flooders: u8, flood: Flood, says: impl Fn(u8) -> Vec<u8>, least: u64) {
+    on_every_room(|evserve, about| {
+        let (address, stopped) = (evserve.address(), AtomicBool::new(false));
+        scope(|scope| {
+            let _stop = Stop(&stopped);
+            let mut readers: Vec<_> = (0..READERS + 1)
+                .map(|_| Reader::start(scope, address))
+                .collect();
+            let mut speaker = readers.pop().expect("one more");
+            speaker.say("marker of the beginning\n");
+            readers
+                .iter()
+                .for_each(|one| one.wait_for("beginning", about));
+            for number in 0..flooders {
+                let (said, stopped) = (says(number), &stopped);
+                scope.spawn(move || flood(address, &said, stopped));
+            }
+            let enough = |one: &Reader| one.heard.load(SeqCst) >= least;
+            let mut said = 0;
+            while said < MARKERS || !readers.iter().all(enough) {
+                speaker.say(&format!("marker {said}.\n"));
+                let marker = format!("marker {said}.");
+                readers.iter().for_each(|one| one.wait_for(&marker, about));
+                said += 1;
+            }
+        });
+        let memory = evserve.proc_status("VmHWM");
+        assert!(memory < 60_000, "{about}: {memory} KiB");
+    });
+}
+
+#[test]
+fn renames() {
+    let says = |number| {
+        let names = [b'x', b'y'].map(|c| format!("/nick flooder{number}{}\n", char::from(c)));
+        names.concat().repeat(200).into_bytes()
+    };
+    amid(5, flood, says, FLOOD);
+}
+
+#[test]
+fn lines() {
+    amid(10, flood, |_| b"it is me again\n".repeat(500), FLOOD);
+}
+
+#[test]
+fn lines_of_one_byte() {
+    amid(10, flood, |_| b"x\n".repeat(5000), FLOOD / 3);
+}
+
+#[test]
+fn the_longest_lines() {
+    let says = |_| [vec![b'x'; 4096], b"\r\n".to_vec()].concat().repeat(8);
+    amid(10, flood, says, 3 * FLOOD);
+}
+
+#[test]
+fn commands_and_empty_lines() {
+    let says = |number| {
+        let some =
+            format!("/who\n\n\r\n \n/nick flooder{number}\n/nick a b\n/dance\n/nick f{number}\n\n");
+        some.repeat(100).into_bytes()
+    };
+    amid(6, flood, says, FLOOD / 8);
+    amid(6, flood, |_| b"\n".repeat(5000), 0);
+}
+
+#[test]
+fn connections() {
+    amid(6, come_and_go, |_| Vec::new(), 64 * 1024);
+}
+
+/// Members that do not read are dropped, all of them, and hold up nobody without end. What a room keeps for them does not
+/// grow with their number.
+#[test]
+fn members_that_do_not_read() {
+    on_every_room(|evserve, about| {
+        let (address, stopped) = (evserve.address(), AtomicBool::new(false));
+        scope(|scope| {
+            let _stop = Stop(&stopped);
+            let mut reader = Reader::start(scope, address);
+            reader.say("/nick reader\n");
+            let deaf: Vec<_> = (0..DEAF).map(|_| connect(address)).collect();
+            for mut one in &deaf {
+                // Then it is known to be there.
+                one.read_exact(&mut [0; 16]).expect("greeted");
+            }
+            let line = b"a line of some length that everybody has to hear, again and again\n";
+            for _ in 0..3 {
+                let (said, stopped) = (line.repeat(200), &stopped);
+                scope.spawn(move || flood(address, &said, stopped));
+            }
+            let mut dropped = 0;
+            while dropped < DEAF {
+                let line = reader.lines.recv_timeout(PATIENCE);
+                let line =
+                    line.unwrap_or_else(|error| panic!("{about}: {dropped} dropped, {error}"));
+                assert!(!line.contains("reader"), "{about}: {line}");
+                dropped += line.matches("guest").count();
+            }
+        });
+        let memory = evserve.proc_status("VmHWM");
+        assert!(memory < 40_000, "{about}: {memory} KiB");
+    });
+}
