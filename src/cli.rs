@@ -3,7 +3,8 @@
 mod printed;
 
 use crate::config::{
-    AccessLog, Config, Confinement, EntityTag, Http, Listen, MAX_HEADERS, Timeouts, TrustedProxies,
+    AccessLog, Config, Confinement, EntityTag, Http, Listen, MAX_HEADERS, Sandbox, Timeouts,
+    TrustedProxies,
 };
 use crate::http1::{LARGEST_HEAD, is_of_connections, is_own_field};
 use crate::model::{self, MODELS, ModelRow};
@@ -51,8 +52,12 @@ struct Options {
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
 
-    /// Leave the process able to open what its user may: no Landlock
-    #[arg(long)]
+    /// What Landlock lets the process read
+    #[arg(long, value_name = "HOW", value_enum, default_value_t)]
+    sandbox: Sandbox,
+
+    /// The same as --sandbox off
+    #[arg(long, conflicts_with = "sandbox")]
     no_sandbox: bool,
 
     /// How to wait for connections
@@ -275,7 +280,10 @@ pub fn parse(
         },
         confinement: Confinement {
             user: options.user,
-            sandbox: !options.no_sandbox,
+            sandbox: match options.no_sandbox {
+                true => Sandbox::Off,
+                false => options.sandbox,
+            },
         },
         log_level: options.log_level,
         traced: options.trace_requests.map(|number| number as usize),

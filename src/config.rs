@@ -144,7 +144,20 @@ pub struct Confinement {
     /// Whom root becomes, once it listens.
     pub user: Option<String>,
     /// Whatever is not needed is closed off by the kernel.
-    pub sandbox: bool,
+    pub sandbox: Sandbox,
+}
+
+/// What Landlock lets the process read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Sandbox {
+    /// What is served and what may take its place: the directory that holds the root's name, and those that its links
+    /// lead to; like strict where one of these is /, a home or writable by everybody
+    #[default]
+    Follow,
+    /// What is served, and not what takes its place: that needs a new start
+    Strict,
+    /// Whatever the user may: no Landlock
+    Off,
 }
 
 /// A service and an address for it.

@@ -4,8 +4,10 @@ mod descriptors;
 mod report;
 mod showing;
 
-use crate::config::{AccessLog, Config, Confinement, StartError, Timeouts, TrustedProxies};
-use crate::confine::{self, Account, Needs};
+use crate::config::{
+    AccessLog, Config, Confinement, Sandbox, StartError, Timeouts, TrustedProxies,
+};
+use crate::confine::{self, Account, Holder, Needs};
 use crate::model::{self, Answering, Claim, Limits, Listening, MODELS, ModelRow};
 use crate::model::{Hangups, Serving, Share, SignalSender, Signals};
 use crate::net::{Address, Bound, DatagramSocket, Listener, Place, SocketFile};
@@ -16,6 +18,8 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use showing::{about, show};
 use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -190,9 +194,9 @@ impl Builder {
             max_children: config.max_children,
         };
         if let Some(address) = &config.status {
-            let services = services.iter().map(|each| &*each[0]);
-            let about = about(model, &limits, services);
-            let (bound, more) = show(&config, model, address, about, &mut shares)
+            let firsts: Vec<_> = services.iter().map(|each| each[0].clone()).collect();
+            let about = about(model, &limits, firsts.iter().map(|one| &**one));
+            let (bound, more) = show(&config, model, address, about, firsts, &mut shares)
                 .map_err(|error| bind_error("--status ", address, &error))?;
             places.push(bound);
             lines.extend(more);
@@ -289,9 +293,24 @@ impl Server {
         let abstract_sockets = sockets.any(|bound| matches!(bound, Bound::UnixDatagram(_)));
         let of_sockets = answering.filter_map(|one| one.socket.file());
         let files: Vec<&SocketFile> = of_listeners.chain(of_sockets).collect();
+        let mut roots: Vec<_> = listening()
+            .flat_map(|one| one.service.directories())
+            .collect();
+        roots.sort();
+        roots.dedup();
+        let holders = match confinement.sandbox {
+            Sandbox::Follow => roots.iter().flat_map(|root| holders(root)).collect(),
+            Sandbox::Strict | Sandbox::Off => Vec::new(),
+        };
+        let opened = roots.iter().map(|root| confine::open_directory(root));
+        let opened: Vec<_> = opened
+            .collect::<io::Result<_>>()
+            .map_err(|error| StartError(format!("what is served cannot be opened: {error}")))?;
         let needs = Needs {
-            read_below: listening()
-                .flat_map(|one| one.service.directories())
+            read_below: opened.iter().map(AsFd::as_fd).collect(),
+            follow_in: holders
+                .iter()
+                .map(|one| (one.directory.as_fd(), &*one.path))
                 .collect(),
             remove_in: files.iter().map(|file| file.directory()).collect(),
             append_in: shares
@@ -306,10 +325,13 @@ impl Server {
         }
         confine::give_up_privileges(was_root)
             .map_err(|error| StartError(format!("cannot give up privileges: {error}")))?;
-        if confinement.sandbox {
-            confine::sandbox(&needs);
-        } else {
-            log::warn!("no sandbox, as --no-sandbox says: this process can do what its user can");
+        match confinement.sandbox {
+            Sandbox::Follow | Sandbox::Strict => confine::sandbox(&needs),
+            Sandbox::Off => {
+                log::warn!(
+                    "no sandbox, as --sandbox off says: this process can do what its user can"
+                );
+            }
         }
         confine::look_at(&needs)
             .map_err(|error| StartError(format!("what is served cannot be read: {error}")))
@@ -349,6 +371,19 @@ fn catch_signals(shares: &mut [Share], timeouts: &Timeouts) -> io::Result<()> {
 #[allow(clippy::needless_pass_by_value, reason = "map_err passes it so")]
 fn signal_error(error: io::Error) -> StartError {
     StartError(format!("cannot catch signals: {error}"))
+}
+
+/// The directories that the process must be let into to follow this name; none where that would be too much, which is
+/// logged.
+fn holders(root: &Path) -> Vec<Holder> {
+    confine::holders(root).unwrap_or_else(|why| {
+        let root = root.display();
+        log::info!(
+            "the sandbox is strict: {why}. If another directory takes the place of {root}, requests get 503 until the \
+             server is started again; see --sandbox"
+        );
+        Vec::new()
+    })
 }
 
 /// From root to a user, to whom the sockets' files belong from then on: it is the one to remove them.

@@ -42,6 +42,8 @@ mod proxied;
 mod refused_calls;
 #[path = "wire/representation.rs"]
 mod representation;
+#[path = "wire/root.rs"]
+mod root;
 #[path = "wire/shares.rs"]
 mod shares;
 #[path = "wire/slow.rs"]

@@ -13,7 +13,9 @@ const NEWEST: ABI = ABI::V7;
 /// Refuses to this thread, and to all that it starts, whatever is not needed. Says what that came to.
 pub(super) fn restrict(needs: &Needs<'_>) -> Result<String, RulesetError> {
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
-    let readable = needs.read_below.iter().map(|fd| PathBeneath::new(fd, read));
+    let followed = needs.follow_in.iter().map(|(fd, _)| fd);
+    let readable = needs.read_below.iter().chain(followed);
+    let readable = readable.map(|fd| PathBeneath::new(fd, read));
     let remove = AccessFs::RemoveFile;
     let removable = needs
         .remove_in
@@ -55,9 +57,18 @@ fn sentence(status: &RestrictionStatus, needs: &Needs<'_>) -> String {
         }
         LandlockStatus::Available { effective_abi, .. } => effective_abi,
     };
-    let reading = match needs.read_below.is_empty() {
-        true => "no file can be read",
-        false => "only what is served can be read",
+    let followed = needs
+        .follow_in
+        .iter()
+        .map(|(_, path)| path.display().to_string());
+    let followed: Vec<_> = followed.collect();
+    let reading = match (needs.read_below.is_empty(), followed.is_empty()) {
+        (true, _) => "no file can be read".into(),
+        (false, true) => "only what is served can be read".into(),
+        (false, false) => format!(
+            "only what is served, and what may take its place in {}, can be read",
+            followed.join(" and ")
+        ),
     };
     let writing = match needs.append_in.is_empty() {
         true => ", nothing written",

@@ -4,23 +4,29 @@
 //! is told to refuse the rest. All of it holds for the calling thread and those it starts, so it comes before the first
 //! of them; and none of it can be undone, so a library never does it by itself.
 
+mod holders;
 mod landlock;
 mod user;
 
+pub use holders::{Holder, holders};
 pub use user::{Account, is_root};
 
 use crate::config::StartError;
-use rustix::fs::{Mode, OFlags, openat, stat};
+use rustix::fs::{Mode, OFlags, open, openat, stat};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use rustix::thread::set_no_new_privs;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
 
 /// What is still done once everything else has been closed off.
 #[derive(Clone, Debug, Default)]
 pub struct Needs<'a> {
     /// Directories below which files and directories are opened for reading.
     pub read_below: Vec<BorrowedFd<'a>>,
+    /// Directories that hold what may take the place of those, and are read below as well, as far as the user may; with
+    /// their paths.
+    pub follow_in: Vec<(BorrowedFd<'a>, &'a Path)>,
     /// Directories in which files are removed.
     pub remove_in: Vec<BorrowedFd<'a>>,
     /// Directories in which files are made and appended to.
@@ -67,6 +73,15 @@ pub fn sandbox(needs: &Needs<'_>) {
         Ok(what) => log::info!("{what}"),
         Err(error) => log::warn!("no sandbox: {error}"),
     }
+}
+
+/// Opens a directory by its absolute name, to be let into.
+///
+/// # Errors
+/// Those of open(2).
+pub fn open_directory(name: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(open(name, flags, Mode::empty())?)
 }
 
 /// Looks whether what must be read can be.

@@ -55,6 +55,8 @@ pub struct Kept<T> {
 
 #[derive(Debug)]
 struct Shelf<T> {
+    /// The root that all of it was found in ([`Root::id`]).
+    root: Option<u64>,
     /// Only files that are there have a place here, so a peer cannot choose names that collide, and a fast hash will do.
     slots: IndexMap<Box<[u8]>, Slot<T>, RandomState>,
     /// The sum of the slots' costs.
@@ -102,6 +104,7 @@ impl<T> Cache<T> {
             limits,
             watch: OnceLock::new(),
             shelf: Mutex::new(Shelf {
+                root: None,
                 slots: IndexMap::default(),
                 used: CacheLimits { bytes: 0, files: 0 },
                 hand: 0,
@@ -119,9 +122,25 @@ impl<T> Cache<T> {
         self.limits
     }
 
-    /// What is remembered under `name`, if it holds at `now`.
+    /// Forgets everything. From now on only what is found in this root is remembered; without a root, nothing.
+    pub fn begin(&self, root: Option<&Root>) {
+        let mut shelf = self.shelf();
+        shelf.root = root.map(Root::id);
+        shelf.missing = None;
+        shelf.hand = 0;
+        shelf.used = CacheLimits { bytes: 0, files: 0 };
+        let slots = std::mem::take(&mut shelf.slots);
+        if let Some(Some(watch)) = self.watch.get() {
+            watch.forget_all(&mut shelf.watched);
+        }
+        // Closing files can wait.
+        drop(shelf);
+        drop(slots);
+    }
+
+    /// What is remembered under `name`, if it was found in this root and holds at `now`.
     pub fn get(&self, root: &Root, name: &[u8], now: Instant) -> Option<Arc<Kept<T>>> {
-        let (kept, can_be_watched) = match self.recall(name, now) {
+        let (kept, can_be_watched) = match self.recall(root, name, now) {
             Recall::Holds(kept) => return Some(kept),
             Recall::Nothing => return None,
             Recall::AskAgain(kept, can_be_watched) => (kept, can_be_watched),
@@ -151,7 +170,7 @@ impl<T> Cache<T> {
     }
 
     /// What memory alone says of `name`. The file system is not asked, so this waits for nothing.
-    fn recall(&self, name: &[u8], now: Instant) -> Recall<T> {
+    fn recall(&self, root: &Root, name: &[u8], now: Instant) -> Recall<T> {
         // Freed after the lock is: closing a file can wait.
         let (_events, _forgotten);
         let mut shelf = self.shelf();
@@ -160,6 +179,9 @@ impl<T> Cache<T> {
             if let Some(Some(watch)) = self.watch.get() {
                 _events = shelf.take_events(watch);
             }
+        }
+        if shelf.root != Some(root.id()) {
+            return Recall::Nothing;
         }
         let (events, writes) = (shelf.watched.events, shelf.watched.writes);
         let Some(slot) = shelf.slots.get_mut(name) else {
@@ -201,6 +223,9 @@ impl<T> Cache<T> {
             }
         }
         let mut shelf = self.shelf();
+        if shelf.root != Some(root.id()) {
+            return kept;
+        }
         let replaced = shelf.forget(name);
         let evicted = shelf.make_room(cost, self.limits);
         shelf.used.bytes += cost.bytes;
@@ -256,7 +281,7 @@ impl<T> Cache<T> {
         if kept.fleeting {
             return None;
         }
-        let watch = self.watch(root)?;
+        let watch = self.watch(root).filter(|_| Watch::tells_of_all(root))?;
         let events = watch.arm(root, &kept.trace, |change| {
             change(&mut self.shelf().watched);
         })?;
@@ -350,10 +375,12 @@ mod tests {
             create_dir(directory.path().join("root")).expect("made");
             let path = directory.path().join("root");
             let root = Root::open(&path, vec!["index".into()]).expect("a root");
+            let cache = Cache::new(CacheLimits { bytes, files });
+            cache.begin(Some(&root));
             World {
                 directory,
                 root,
-                cache: Cache::new(CacheLimits { bytes, files }),
+                cache,
                 files_each: 0,
                 start: Instant::now(),
                 moments: 0.into(),

@@ -5,6 +5,7 @@
 mod cache;
 mod links;
 mod listing;
+mod named_root;
 mod page;
 mod path;
 mod root;
@@ -13,6 +14,7 @@ mod watch;
 
 pub use cache::{Cache, CacheLimits, Kept};
 pub use listing::{Format, Key, Listing, Order};
+pub use named_root::{Led, NamedRoot};
 pub use page::{PAGE_POLICY, refusal_page};
 pub use path::{PathError, RelativePath};
 pub use root::{Found, OpenFile, Refusal, Root, regular_file_length};

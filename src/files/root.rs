@@ -4,13 +4,14 @@ use super::links::{self, MAX_LINKS, MAX_NAMES, Tree};
 use super::path::{PathError, RelativePath};
 use super::trace::{Identity, Saw, Trace};
 use crate::transcript;
-use rustix::fs::{self, FileType, FsWord, Mode, OFlags, ResolveFlags, Stat};
+use rustix::fs::{self, Access, AtFlags, FileType, FsWord, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::{Errno, IoSliceMut, ReadWriteFlags, pread, preadv2};
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How often a lookup is tried again that collided with a rename (openat2(2), EAGAIN).
@@ -46,9 +47,16 @@ const WITHIN: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICL
 /// No symbolic link, and no mount but the root's own.
 const PLAIN: ResolveFlags = ResolveFlags::NO_SYMLINKS.union(ResolveFlags::NO_XDEV);
 
+/// How many roots were opened in this process.
+static OPENED: AtomicU64 = AtomicU64::new(0);
+
 /// The directory that is served.
 #[derive(Debug)]
 pub struct Root {
+    /// No other root of this process has it.
+    id: u64,
+    /// Its device and inode.
+    inode: (u64, u64),
     directory: OwnedFd,
     path: PathBuf,
     /// The kind of file system it is on (statfs(2)). Asked once: some answer that question over a network.
@@ -110,7 +118,10 @@ impl Root {
     pub fn open(path: &Path, indexes: Vec<String>) -> io::Result<Root> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = fs::open(path, flags, Mode::empty())?;
+        let stat = fs::fstat(&directory)?;
         let root = Root {
+            id: OPENED.fetch_add(1, Relaxed),
+            inode: (stat.st_dev, stat.st_ino),
             file_system: fs::fstatfs(&directory)?.f_type,
             directory,
             path: path.canonicalize()?,
@@ -120,6 +131,34 @@ impl Root {
         root.open_beneath(c".", OFlags::DIRECTORY, WITHIN)
             .map_err(|errno| without_openat2(errno, path))?;
         Ok(root)
+    }
+
+    /// What tells it from all other roots that this process has opened.
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Its path, device and inode.
+    pub(super) fn place(&self) -> (PathBuf, u64, u64) {
+        (self.path.clone(), self.inode.0, self.inode.1)
+    }
+
+    /// True if its name still leads to it, and it can be read.
+    pub(super) fn is_in_place(&self) -> bool {
+        transcript::note(|| {
+            let name = self.name.display();
+            format!("where {name} leads, once a second: newfstatat, faccessat2, readlinkat")
+        });
+        let access = Access::READ_OK | Access::EXEC_OK;
+        let is_there = fs::stat(&self.name)
+            .is_ok_and(|stat| (stat.st_dev, stat.st_ino) == self.inode)
+            && fs::accessat(fs::CWD, &self.name, access, AtFlags::EACCESS).is_ok();
+        // It may have been moved and be reached by another link. Without a proc(5) nobody knows.
+        let here = format!("/proc/self/fd/{}", self.directory.as_raw_fd());
+        is_there
+            && fs::readlink(here, Vec::new()).map_or(true, |path| {
+                path.to_bytes() == self.path.as_os_str().as_bytes()
+            })
     }
 
     /// Where it is, for people: an absolute path at the time it was opened.

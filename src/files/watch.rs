@@ -60,13 +60,18 @@ impl Watched {
 impl Watch {
     /// A watch for what lies below `root`; `None` if there can be none, or if it would not be told of everything.
     pub fn new(root: &Root) -> Option<Watch> {
-        if !LOCAL.contains(&root.file_system()) {
+        if !Watch::tells_of_all(root) {
             return None;
         }
         let flags = CreateFlags::NONBLOCK | CreateFlags::CLOEXEC;
         Some(Watch {
             inotify: inotify::init(flags).ok()?,
         })
+    }
+
+    /// True if it would be told of everything that happens in this root.
+    pub fn tells_of_all(root: &Root) -> bool {
+        LOCAL.contains(&root.file_system())
     }
 
     /// Watches everything that `trace` is about, from the top down: what a name leads to is watched only after the
@@ -162,7 +167,8 @@ impl Watch {
             .ok()
     }
 
-    fn forget_all(&self, watched: &mut Watched) {
+    /// Ends all watches. That counts as an event.
+    pub fn forget_all(&self, watched: &mut Watched) {
         watched.events += 1;
         for watch in watched.watches.drain() {
             // One that has had its event is gone already.

@@ -189,6 +189,7 @@ impl Parent {
             self.tell_children();
             return Ok(());
         }
+        self.look_after_services();
         // From the back, for a socket that is of no more use is removed.
         for index in ready.into_iter().rev() {
             match index.checked_sub(self.answering.len()) {
@@ -254,7 +255,7 @@ impl Parent {
         let time = match (self.end, self.leave_end) {
             (Some(_), _) => Some(REMINDER),
             (None, Some(end)) => Some(left(end).min(PAUSE)),
-            (None, None) if is_paused => Some(PAUSE),
+            (None, None) if is_paused || !self.children.is_empty() => Some(PAUSE),
             (None, None) => None,
         };
         let next_request = self.next_request.map(|(time, _)| left(time));
@@ -311,6 +312,15 @@ impl Parent {
                     say_that_accept_is_refused(listening, &error);
                 }
             }
+        }
+    }
+
+    /// Lets the services see what has changed, once a second while there are children: what they see is logged by this
+    /// process, and new children begin with it.
+    fn look_after_services(&mut self) {
+        self.clock.read(&mut self.worker.time);
+        for listening in &self.listening {
+            contain(|| listening.service.is_ready(&self.worker.time));
         }
     }
 

@@ -7,6 +7,7 @@ use crate::net::{Address, Bound};
 use crate::observe::{About, Board};
 use crate::service::{self, Service};
 use std::io;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// How much the kernel keeps for one who watches and does not read, in bytes: by itself it would keep megabytes, and what is
@@ -19,13 +20,14 @@ pub(super) fn show(
     model: &ModelRow,
     address: &Address,
     about: About,
+    services: Vec<Arc<dyn Service>>,
     shares: &mut [Share],
 ) -> io::Result<(Bound, Vec<String>)> {
     let board = Board::new(about, shares.len(), Instant::now());
     for share in &mut *shares {
         share.board = Some(board.clone());
     }
-    let service = service::status(board, config, address.is_local());
+    let service = service::status(board, services, config, address.is_local());
     let bound = add(
         config,
         model,

@@ -20,6 +20,7 @@ use crate::config::{Config, StartError};
 use crate::session::{Session, Step, Time};
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Makes the sessions of one service; shared by all threads that serve it.
@@ -59,10 +60,15 @@ pub trait Service: Send + Sync {
     /// The notifier has become readable. Does not wait.
     fn notified(&self) {}
 
-    /// The directories below which it opens files while it serves: all that a process which
-    /// [confines](crate::server::Server::confine) itself can still read.
-    fn directories(&self) -> Vec<BorrowedFd<'_>> {
+    /// The directories below which it opens files while it serves, by their absolute names: with what may take their
+    /// places, all that a process which [confines](crate::server::Server::confine) itself can still read.
+    fn directories(&self) -> Vec<PathBuf> {
         Vec::new()
+    }
+
+    /// False while it can serve nobody, such as files of a directory that is gone. The status then tells balancers so.
+    fn is_ready(&self, _time: &Time) -> bool {
+        true
     }
 
     /// The steps that its sessions can take from one state to another, beside that any state can end.

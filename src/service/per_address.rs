@@ -7,10 +7,11 @@
 
 use super::refused::Refusals;
 use super::{Datagrams, Service};
-use crate::session::{Context, Inbox, Session, Step, Timeout, Wait};
+use crate::session::{Context, Inbox, Session, Step, Time, Timeout, Wait};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What one subscriber has of IPv6 (RFC 6177): any address in there is as easy to come by as the next.
@@ -141,8 +142,12 @@ impl Service for PerAddress {
         self.service.notified();
     }
 
-    fn directories(&self) -> Vec<BorrowedFd<'_>> {
+    fn directories(&self) -> Vec<PathBuf> {
         self.service.directories()
+    }
+
+    fn is_ready(&self, time: &Time) -> bool {
+        self.service.is_ready(time)
     }
 
     fn steps(&self) -> &'static [Step] {

@@ -6,10 +6,11 @@
 use super::refused::Refusals;
 use super::{Datagrams, Service};
 use crate::config::TrustedProxies;
-use crate::session::{Context, Session, Step, Timeout, Wait};
+use crate::session::{Context, Session, Step, Time, Timeout, Wait};
 use ppp::{v1, v2};
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The longest header of version 1, in bytes (section 2.1).
@@ -72,8 +73,12 @@ impl Service for Proxied {
         self.service.notified();
     }
 
-    fn directories(&self) -> Vec<BorrowedFd<'_>> {
+    fn directories(&self) -> Vec<PathBuf> {
         self.service.directories()
+    }
+
+    fn is_ready(&self, time: &Time) -> bool {
+        self.service.is_ready(time)
     }
 
     fn steps(&self) -> &'static [Step] {

@@ -3,7 +3,7 @@
 //!
 //! escape MODEL WORKERS confined|free ROOT OUTSIDE PROCESS SOCKET
 
-use evserve::config::{Config, Confinement};
+use evserve::config::{Config, Confinement, Sandbox};
 use evserve::http1::Request;
 use evserve::service::http;
 use evserve::session::Time;
@@ -13,7 +13,6 @@ use rustix::process::{Pid, test_kill_process};
 use std::fs::{self, File};
 use std::io;
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::BorrowedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
 use std::path::PathBuf;
@@ -39,7 +38,7 @@ impl<Files: Handler> Handler for Escape<Files> {
         }
     }
 
-    fn directories(&self) -> Vec<BorrowedFd<'_>> {
+    fn directories(&self) -> Vec<PathBuf> {
         self.files.directories()
     }
 }
@@ -99,7 +98,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         .start()?;
     server.confine(&Confinement {
         user: None,
-        sandbox: how == "confined",
+        sandbox: match how.as_str() {
+            "confined" => Sandbox::Strict,
+            _ => Sandbox::Off,
+        },
     })?;
     Ok(server.run()?)
 }

@@ -88,7 +88,7 @@ fn nothing_gets_out_of_the_sandbox() {
         assert!(!root.path().join("new").exists() && root.path().join("victim").exists());
 
         let mut free = escape(model, "free", root.path(), &outside, &socket);
-        free.wait_for_log("no sandbox, as --no-sandbox says");
+        free.wait_for_log("no sandbox, as --sandbox off says");
         let tried = String::from_utf8(free.get("/try").body).expect("text");
         assert_eq!(tried.matches(": done\n").count(), 11, "{model}: {tried}");
         free.stop();
@@ -120,7 +120,8 @@ fn everything_that_is_served_is_still_served() {
 
 #[test]
 fn without_a_sandbox_it_says_so() {
-    let mut evserve = Evserve::http("epoll", tree().path(), &["--no-sandbox"]);
+    let root = tree();
+    let mut evserve = Evserve::http("epoll", root.path(), &["--no-sandbox"]);
     let line = evserve.wait_for_log("no sandbox");
     assert!(line.contains("WARN"), "{line}");
 }

@@ -199,7 +199,7 @@ fn traced(model: &str, root: &Path) -> (String, String) {
     let log = evserve.wait().log;
     let seen = std::fs::read_to_string(output).expect("it was written");
     // Its own lines are calls too, and in strace's report they would look like those that they are about.
-    let is_own = |line: &&str| line.contains(" write(2, ");
+    let is_own = |line: &&str| line.contains(" write(");
     (
         seen.lines()
             .filter(|line| !is_own(line))

@@ -14,14 +14,15 @@ pub use response::{Handler, Response};
 
 use super::Service;
 use crate::config::{Config, StartError};
-use crate::files::Root;
-use crate::session::{Session, Step};
+use crate::files::NamedRoot;
+use crate::session::{Session, Step, Time};
 use front::Front;
 use session::{HttpSession, STEPS};
 use site::Site;
 use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 struct Http(Arc<Front>);
@@ -38,7 +39,7 @@ pub fn service(handler: impl Handler + 'static, config: &Config) -> Arc<dyn Serv
 /// A sentence about what cannot be served.
 pub fn files(config: &Config) -> Result<impl Handler + use<>, StartError> {
     let indexes = config.http.indexes.clone();
-    let root = Root::open(&config.root, indexes).map_err(|error| {
+    let root = NamedRoot::open(&config.root, indexes).map_err(|error| {
         StartError(match error.kind() {
             ErrorKind::Unsupported => format!("cannot serve {}: {error}", config.root.display()),
             _ => format!(
@@ -72,8 +73,12 @@ impl Service for Http {
         self.0.handler.notified();
     }
 
-    fn directories(&self) -> Vec<BorrowedFd<'_>> {
+    fn directories(&self) -> Vec<PathBuf> {
         self.0.handler.directories()
+    }
+
+    fn is_ready(&self, time: &Time) -> bool {
+        self.0.handler.is_ready(time)
     }
 
     fn steps(&self) -> &'static [Step] {

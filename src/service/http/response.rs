@@ -7,6 +7,7 @@ use crate::http1::{Request, Status, is_own_field};
 use crate::session::{Mailbox, Time};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Says what to answer to requests; shared by all threads that serve it.
@@ -56,8 +57,13 @@ pub trait Handler: Send + Sync {
     fn notified(&self) {}
 
     /// See [`Service::directories`](crate::service::Service::directories).
-    fn directories(&self) -> Vec<BorrowedFd<'_>> {
+    fn directories(&self) -> Vec<PathBuf> {
         Vec::new()
+    }
+
+    /// See [`Service::is_ready`](crate::service::Service::is_ready).
+    fn is_ready(&self, _time: &Time) -> bool {
+        true
     }
 }
 

@@ -5,14 +5,15 @@ use super::resource::{Chosen, Maker, Resource};
 use super::response::{Handler, Made, Response, Task};
 use crate::config::{Config, EntityTag, Http, MAX_HEADERS, StartError};
 use crate::files::{
-    Cache, CacheLimits, Format, Found, Kept, Key, Listing, OpenFile, Order, PathError, Refusal,
-    RelativePath, Root, Trace,
+    Cache, CacheLimits, Format, Found, Kept, Key, Led, Listing, NamedRoot, OpenFile, Order,
+    PathError, Refusal, RelativePath, Root, Trace,
 };
 use crate::http1::{CODINGS, List, Method, Request, Status, TagParts, Verdict, media_weight};
 use crate::session::Time;
 use arrayvec::ArrayVec;
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ const SIBLING_STEP: Duration = Duration::from_secs(2);
 
 /// A folder of files.
 pub(super) struct Site {
-    root: Arc<Root>,
+    root: NamedRoot,
     options: Http,
     cache: Cache<Resource>,
     /// The lines that options add to the head of an answer from a file.
@@ -37,7 +38,7 @@ pub(super) struct Site {
 }
 
 impl Site {
-    pub fn new(root: Root, config: &Config) -> Result<Site, StartError> {
+    pub fn new(named: NamedRoot, config: &Config) -> Result<Site, StartError> {
         let options = config.http.clone();
         let cache_control = options.cache_control.as_ref();
         let cache_control =
@@ -48,6 +49,14 @@ impl Site {
                 "too many fields are to be added to every answer".into(),
             ));
         }
+        let cache = Cache::new(CacheLimits {
+            bytes: options.cache_bytes,
+            files: options.cache_files,
+        });
+        let name = named.name().display();
+        let gone = || StartError(format!("cannot serve {name}: it is gone"));
+        let root = named.last_known().ok_or_else(gone)?;
+        cache.begin(Some(&root));
         let fallback = options.fallback.iter();
         let fallback = fallback.map(|path| configured_file(path, &root)).next();
         let pages = options.error_pages.iter();
@@ -55,36 +64,54 @@ impl Site {
         Ok(Site {
             fallback: fallback.transpose()?,
             error_pages: pages.collect::<Result<_, _>>()?,
-            cache: Cache::new(CacheLimits {
-                bytes: options.cache_bytes,
-                files: options.cache_files,
-            }),
-            root: Arc::new(root),
+            cache,
+            root: named,
             more,
             options,
         })
     }
 
+    /// The directory that is served at the moment. What is remembered is of this one.
+    fn root(&self, time: &Time) -> Option<Arc<Root>> {
+        match self.root.follow(time.now()) {
+            Led::Same(root) => Some(root),
+            Led::Other(root) => {
+                self.cache.begin(Some(&root));
+                Some(root)
+            }
+            Led::Nowhere(true) => {
+                self.cache.begin(None);
+                None
+            }
+            Led::Nowhere(false) => None,
+        }
+    }
+
     /// Gives an answer that says only its status the page that is configured for that, if there is one.
-    fn dress(&self, answer: Answer, time: &Time) -> Answer {
+    fn dress(&self, root: &Root, answer: Answer, time: &Time) -> Answer {
         let mut pages = self.error_pages.iter();
         let page = pages.find(|(code, _)| *code == answer.status.code());
-        match page.and_then(|(_, path)| self.configured(path, time)) {
+        match page.and_then(|(_, path)| self.configured(root, path, time)) {
             Some(kept) => answer.with_page(&Chosen::plain(kept)),
             None => answer,
         }
     }
 
-    fn look_up(&self, request: &Request<'_>, time: &Time) -> Result<Made, Status> {
+    fn look_up(
+        &self,
+        root: &Arc<Root>,
+        request: &Request<'_>,
+        time: &Time,
+    ) -> Result<Made, Status> {
         let target = request.target.path;
         let now = time.now();
         // What is encoded could be taken for the name of something else.
         if !target.contains(&b'%') {
-            if let Some(kept) = self.cache.get(&self.root, target, now) {
+            if let Some(kept) = self.cache.get(root, target, now) {
                 return Ok(Made::Answer(file(request, kept, time)));
             }
             if self.cache.is_missing(target, now) {
-                return self.fall_back(request, time);
+                return self.fall_back(root, request, time);
             }
         }
         let mut path = RelativePath::decode(target).map_err(|error| match error {
@@ -94,17 +121,17 @@ impl Site {
         let name = path.name();
         let is_hidden = !self.options.hidden && path.is_hidden();
         if is_hidden || self.cache.is_missing(&name, now) {
-            return self.fall_back(request, time);
+            return self.fall_back(root, request, time);
         }
         if *name != *target
-            && let Some(kept) = self.cache.get(&self.root, &name, now)
+            && let Some(kept) = self.cache.get(root, &name, now)
         {
             return Ok(Made::Answer(file(request, kept, time)));
         }
         let mut trace = Trace::new();
-        match self.root.find(&mut path, &mut trace) {
+        match root.find(&mut path, &mut trace) {
             Ok(Found::File(found)) => {
-                let kept = self.remember(&name, found, &mut path, trace, time);
+                let kept = self.remember(root, &name, found, &mut path, trace, time);
                 Ok(Made::Answer(file(request, kept, time)))
             }
             Ok(Found::DirectoryWithoutSlash) => Ok(Made::Answer(redirect(request, &path))),
@@ -118,33 +145,38 @@ impl Site {
                 let order = order(request, self.options.hidden);
                 let listing = Listing::begin(path, directory, order);
                 let listing = listing.map_err(|_| Status::INTERNAL_SERVER_ERROR)?;
-                let root = self.root.clone();
+                let root = root.clone();
                 Ok(Made::Later(Box::new(ListingTask { root, listing })))
             }
             Err(Refusal::NotFound) => {
                 self.cache.put_missing(&name, now);
-                self.fall_back(request, time)
+                self.fall_back(root, request, time)
             }
             Err(refusal) => Err(refused(refusal, &path)),
         }
     }
 
-    fn fall_back(&self, request: &Request<'_>, time: &Time) -> Result<Made, Status> {
+    fn fall_back(&self, root: &Root, request: &Request<'_>, time: &Time) -> Result<Made, Status> {
         let path = self.fallback.as_ref();
-        let kept = path.and_then(|path| self.configured(path, time));
+        let kept = path.and_then(|path| self.configured(root, path, time));
         let answer = kept.map(|kept| file(request, kept, time));
         answer.map(Made::Answer).ok_or(Status::NOT_FOUND)
     }
 
     /// What a path leads to that an option has named. It is remembered under a name that no request has.
-    fn configured(&self, path: &RelativePath, time: &Time) -> Option<Arc<Kept<Resource>>> {
+    fn configured(
+        &self,
+        root: &Root,
+        path: &RelativePath,
+        time: &Time,
+    ) -> Option<Arc<Kept<Resource>>> {
         let name = path.as_c_str().to_bytes();
-        if let Some(kept) = self.cache.get(&self.root, name, time.now()) {
+        if let Some(kept) = self.cache.get(root, name, time.now()) {
             return Some(kept);
         }
         let (mut path, mut trace) = (path.clone(), Trace::new());
-        match self.root.find(&mut path, &mut trace) {
-            Ok(Found::File(file)) => Some(self.remember(name, file, &mut path, trace, time)),
+        match root.find(&mut path, &mut trace) {
+            Ok(Found::File(file)) => Some(self.remember(root, name, file, &mut path, trace, time)),
             _ => None,
         }
     }
@@ -153,6 +185,7 @@ impl Site {
     /// past's.
     fn remember(
         &self,
+        root: &Root,
         name: &[u8],
         file: OpenFile,
         path: &mut RelativePath,
@@ -163,7 +196,7 @@ impl Site {
         let is_coded = |suffix: &str| path.as_c_str().to_bytes().ends_with(suffix.as_bytes());
         if !CODINGS.iter().any(|coding| is_coded(coding.suffix)) {
             for coding in CODINGS {
-                let sibling = self.root.find_sibling(path, coding.suffix, &mut trace);
+                let sibling = root.find_sibling(path, coding.suffix, &mut trace);
                 if let Some(sibling) = sibling.filter(|one| !is_older(one, &file)) {
                     siblings.push((coding, sibling));
                 }
@@ -179,7 +212,7 @@ impl Site {
             now: time.wall(),
         };
         let kept = maker.make(file, siblings, trace);
-        self.cache.put(&self.root, name, time.now(), kept)
+        self.cache.put(root, name, time.now(), kept)
     }
 }
 
@@ -198,36 +231,50 @@ fn file(request: &Request<'_>, kept: Arc<Kept<Resource>>, time: &Time) -> Answer
 impl Handler for Site {
     /// Opens files, and changes nothing.
     fn answer(&self, request: &Request<'_>, time: &Time) -> Response {
+        let Some(root) = self.root(time) else {
+            let answer = Answer::plain(Status::SERVICE_UNAVAILABLE);
+            return Response(Made::Answer(answer));
+        };
         let made = match request.method {
             Method::Options => Ok(Made::Answer(Answer::options())),
-            Method::Get | Method::Head => self.look_up(request, time),
+            Method::Get | Method::Head => self.look_up(&root, request, time),
             Method::Known | Method::Unknown => Err(Status::METHOD_NOT_ALLOWED),
         };
         let made = made.unwrap_or_else(|status| Made::Answer(Answer::plain(status)));
         Response(match made {
-            Made::Answer(answer) => Made::Answer(self.dress(answer, time)),
+            Made::Answer(answer) => Made::Answer(self.dress(&root, answer, time)),
             later @ (Made::Later(_) | Made::Stream(..)) => later,
         })
     }
 
     fn refusal(&self, status: Status, time: &Time) -> Response {
-        Response(Made::Answer(self.dress(Answer::plain(status), time)))
+        let answer = Answer::plain(status);
+        Response(Made::Answer(match self.root(time) {
+            Some(root) => self.dress(&root, answer, time),
+            None => answer,
+        }))
     }
 
     fn about(&self) -> String {
-        self.root.path().display().to_string()
+        let root = self.root.last_known();
+        let path = root.as_deref().map_or(self.root.name(), Root::path);
+        path.display().to_string()
     }
 
     fn notifier(&self) -> Option<BorrowedFd<'_>> {
-        self.cache.notifier(&self.root)
+        self.cache.notifier(&*self.root.last_known()?)
     }
 
     fn notified(&self) {
         self.cache.notified();
     }
 
-    fn directories(&self) -> Vec<BorrowedFd<'_>> {
-        vec![self.root.directory()]
+    fn directories(&self) -> Vec<PathBuf> {
+        vec![self.root.name().to_owned()]
+    }
+
+    fn is_ready(&self, time: &Time) -> bool {
+        self.root(time).is_some()
     }
 }
 

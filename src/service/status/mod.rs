@@ -18,22 +18,33 @@ use crate::session::Time;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// Makes the service that shows a server. With `is_local` it is reached over the loopback only.
-pub fn service(board: Arc<Board>, config: &Config, is_local: bool) -> Arc<dyn Service> {
+/// Makes the service that shows a server, and says whether its `services` are ready. With `is_local` it is reached over the loopback only.
+pub fn service(
+    board: Arc<Board>,
+    services: Vec<Arc<dyn Service>>,
+    config: &Config,
+    is_local: bool,
+) -> Arc<dyn Service> {
     let mut config = config.clone();
     // Who looks several times a second is no visitor.
     config.access_log = AccessLog::Off;
     config.http.headers = String::new();
-    http::service(Status { board, is_local }, &config)
+    let status = Status {
+        board,
+        services,
+        is_local,
+    };
+    http::service(status, &config)
 }
 
 struct Status {
     board: Arc<Board>,
+    services: Vec<Arc<dyn Service>>,
     is_local: bool,
 }
 
 impl Handler for Status {
-    fn answer(&self, request: &Request<'_>, _: &Time) -> Response {
+    fn answer(&self, request: &Request<'_>, time: &Time) -> Response {
         if !self.may_see(request.host) {
             return Response::text(
                 "What this server does is for this machine only: use its address or localhost.\n",
@@ -54,6 +65,9 @@ impl Handler for Status {
             b"/metrics" => self.when_asked(metrics::MEDIA_TYPE, metrics::text),
             b"/healthz" if self.board.is_draining() => {
                 Response::text("draining\n").with_status(Code::SERVICE_UNAVAILABLE)
+            }
+            b"/healthz" if !self.services.iter().all(|one| one.is_ready(time)) => {
+                Response::text("not ready\n").with_status(Code::SERVICE_UNAVAILABLE)
             }
             b"/healthz" => Response::text("ok\n"),
             _ => Response::status(Code::NOT_FOUND),
@@ -133,6 +147,7 @@ mod tests {
         };
         let mut status = Status {
             board: Board::new(about, 1, Instant::now()),
+            services: Vec::new(),
             is_local: true,
         };
         let good = [

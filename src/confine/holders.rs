@@ -1,0 +1,248 @@
+//! Where a name can come to mean something else: the directories that hold it, and the links that it leads through.
+//!
+//! A process that is to notice what takes the place of a directory or a file must be let into these as well. That is
+//! more than it needs at the moment, so it is not done where it would open up too much.
+
+use rustix::fs::{CWD, Mode, OFlags, RawMode, fstat, open, readlinkat};
+use rustix::io::{Errno, read};
+use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+/// The most links on one way, as in the kernel (path_resolution(7)).
+const MAX_LINKS: usize = 40;
+
+/// The longest list of users that is read, in bytes: it is read whole before the server starts.
+const MAX_PASSWD: usize = 4 << 20;
+
+/// A directory that holds a name.
+#[derive(Debug)]
+pub struct Holder {
+    /// Where it is, for people.
+    pub path: PathBuf,
+    /// It cannot be read through this.
+    pub directory: OwnedFd,
+}
+
+/// The directories that hold an absolute name, and those that hold what its links lead to, all the way to what is no
+/// link.
+///
+/// # Errors
+/// A sentence about the one that nobody should be let into: `/`, a home or what homes are in, or a directory that
+/// everybody can write to. A link in the middle of the name that such a directory holds, as `/var/run` is one, is no
+/// reason to fail: that directory is left out.
+pub fn holders(name: &Path) -> Result<Vec<Holder>, String> {
+    let walked =
+        walk(name).map_err(|errno| format!("{} cannot be followed: {errno}", name.display()))?;
+    let homes = homes();
+    let mut holders: Vec<Holder> = Vec::new();
+    for (path, is_last) in walked {
+        if holders.iter().any(|known| known.path == path) {
+            continue;
+        }
+        match look_at(&path, &homes) {
+            Ok(directory) => holders.push(Holder { path, directory }),
+            Err(why) if is_last => return Err(why),
+            Err(_) => {}
+        }
+    }
+    Ok(holders)
+}
+
+/// The directories, by paths without links, and whether it is the last name of the way that each holds.
+fn walk(name: &Path) -> Result<Vec<(PathBuf, bool)>, Errno> {
+    // The next name is at the end, and with each whether a name or a link's target ends with it.
+    let mut rest = reversed(name);
+    let mut here = PathBuf::from("/");
+    let mut found = Vec::new();
+    let mut links = 0;
+    while let Some((name, is_end)) = rest.pop() {
+        if name == ".." {
+            here.pop();
+            continue;
+        }
+        let place = here.join(&name);
+        let target = match readlinkat(CWD, &place, Vec::new()) {
+            Ok(target) => Some(target),
+            Err(Errno::INVAL) => None,
+            Err(errno) => return Err(errno),
+        };
+        if target.is_some() || is_end {
+            found.push((here.clone(), rest.is_empty()));
+        }
+        let Some(target) = target else {
+            here = place;
+            continue;
+        };
+        links += 1;
+        if links > MAX_LINKS {
+            return Err(Errno::LOOP);
+        }
+        let target = Path::new(OsStr::from_bytes(target.to_bytes()));
+        if target.is_absolute() {
+            here = "/".into();
+        }
+        rest.extend(reversed(target));
+    }
+    Ok(found)
+}
+
+fn reversed(path: &Path) -> Vec<(OsString, bool)> {
+    let names = path.components().rev().filter_map(|name| match name {
+        Component::Normal(name) => Some(name.into()),
+        Component::ParentDir => Some("..".into()),
+        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+    });
+    let mut is_end = true;
+    names
+        .map(|name| (name, std::mem::take(&mut is_end)))
+        .collect()
+}
+
+/// The directory, open, unless nobody should be let into it.
+fn look_at(path: &Path, homes: &[PathBuf]) -> Result<OwnedFd, String> {
+    const WRITABLE_BY_ALL: RawMode = 0o002;
+    let shown = path.display();
+    if path == Path::new("/") {
+        return Err("/ holds it, and with it everything".into());
+    }
+    if homes.iter().any(|home| home == path) {
+        return Err(format!("{shown}, which holds it, is a home"));
+    }
+    if homes.iter().any(|home| home.starts_with(path)) {
+        return Err(format!("{shown}, which holds it, holds homes too"));
+    }
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = open(path, flags, Mode::empty()).and_then(|fd| Ok((fstat(&fd)?, fd)));
+    let (stat, directory) = opened.map_err(|errno| format!("{shown} cannot be opened: {errno}"))?;
+    match stat.st_mode & WRITABLE_BY_ALL {
+        0 => Ok(directory),
+        _ => Err(format!("everybody can write to {shown}, which holds it")),
+    }
+}
+
+/// The homes of this machine's users, of those who can log in, and of whoever has started this; by paths without links.
+fn homes() -> Vec<PathBuf> {
+    let passwd = read_passwd().unwrap_or_default();
+    let of_users = passwd.split(|&byte| byte == b'\n').filter_map(home_of_user);
+    let own = std::env::var_os("HOME").map(PathBuf::from);
+    let all = of_users.chain(own).filter(|home| home.is_absolute());
+    all.filter_map(|home| home.canonicalize().ok())
+        .filter(|home| home != Path::new("/"))
+        .collect()
+}
+
+/// The home in a line of passwd(5), if its user can log in. Services have no home but what they serve.
+fn home_of_user(line: &[u8]) -> Option<PathBuf> {
+    let mut fields = line.split(|&byte| byte == b':').skip(5);
+    let (home, shell) = (fields.next()?, fields.next()?);
+    let no_shell = [&b"nologin"[..], b"false", b"sync"];
+    let can_log_in = !no_shell.iter().any(|name| shell.ends_with(name));
+    can_log_in.then(|| OsStr::from_bytes(home).into())
+}
+
+fn read_passwd() -> Result<Vec<u8>, Errno> {
+    let file = open(
+        "/etc/passwd",
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    let mut all = Vec::new();
+    let mut buffer = [0; 4096];
+    while all.len() < MAX_PASSWD {
+        match read(&file, &mut buffer)? {
+            0 => break,
+            count => all.extend_from_slice(&buffer[..count]),
+        }
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{Permissions, create_dir, set_permissions};
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    #[test]
+    fn directories_that_hold_a_name_and_its_links() {
+        let all = tempfile::tempdir().expect("a directory");
+        let at = all.path().canonicalize().expect("there");
+        for directory in [
+            "a",
+            "a/b",
+            "c",
+            "c/root",
+            "open",
+            "open/root",
+            "home",
+            "home/root",
+        ] {
+            create_dir(at.join(directory)).expect("made");
+        }
+        set_permissions(at.join("open"), Permissions::from_mode(0o1777)).expect("set");
+        let links = [
+            ("a/b/current", "../../c/root".into()),
+            ("absolute", at.join("a/b/current")),
+            ("c/to-b", at.join("a/b")),
+            ("open/link", at.join("c/root")),
+            ("to-open", at.join("open/root")),
+            ("open/middle", at.join("a")),
+            ("loop", at.join("loop")),
+        ];
+        for (name, target) in &links {
+            symlink(target, at.join(name)).expect("linked");
+        }
+        let cases: [(&str, &[&str]); 5] = [
+            ("c/root", &["c"]),
+            ("a/b/current", &["a/b", "c"]),
+            ("absolute", &["", "a/b", "c"]),
+            ("c/to-b/../b/current", &["c", "a", "a/b"]),
+            ("open/middle/b", &["", "a"]),
+        ];
+        for (name, expected) in cases {
+            let holders = holders(&at.join(name)).expect(name);
+            let paths: Vec<PathBuf> = holders.into_iter().map(|one| one.path).collect();
+            let expected: Vec<_> = expected.iter().map(|path| at.join(path)).collect();
+            assert_eq!(paths, expected, "{name}");
+        }
+        for (name, why) in [
+            ("open/root", "everybody can write to"),
+            ("open/link", "everybody can write to"),
+            ("to-open", "everybody can write to"),
+            ("loop", "cannot be followed"),
+            ("none/root", "cannot be followed"),
+        ] {
+            let error = holders(&at.join(name)).expect_err(name);
+            assert!(error.contains(why), "{name}: {error}");
+        }
+        let error = holders(Path::new("/usr")).expect_err("too much");
+        assert!(error.starts_with("/ holds it"), "{error}");
+    }
+
+    #[test]
+    fn nobody_is_let_into_homes() {
+        let all = tempfile::tempdir().expect("a directory");
+        let at = all.path().canonicalize().expect("there");
+        create_dir(at.join("user")).expect("made");
+        let homes = [at.join("user")];
+        let fails = |path: &Path| look_at(path, &homes).expect_err("too much");
+        assert!(fails(&at.join("user")).ends_with("is a home"));
+        assert!(fails(&at).ends_with("holds homes too"));
+        create_dir(at.join("user/site")).expect("made");
+        look_at(&at.join("user/site"), &homes).expect("fit");
+        let cases: [(&[u8], Option<&str>); 4] = [
+            (b"u:x:1000:1000:,,,:/home/u:/bin/bash", Some("/home/u")),
+            (
+                b"www-data:x:33:33:www-data:/var/www:/usr/sbin/nologin",
+                None,
+            ),
+            (b"x:x:1:1::/x:/bin/false", None),
+            (b"# a comment", None),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(home_of_user(line), expected.map(PathBuf::from));
+        }
+    }
+}

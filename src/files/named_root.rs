@@ -1,0 +1,280 @@
+//! The root by its name: which directory that is at the moment.
+//!
+//! A deploy switches the link that is the root's name, a build removes the directory and makes it again, somebody mounts
+//! something over it. An open directory shows none of that, so the name is looked at, at most once a second and only when
+//! a request comes. While it leads to nothing that can be read there is no root.
+
+use super::root::Root;
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::io::Errno;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long the name is believed to lead where it led. It costs three system calls to look.
+const BELIEF: Duration = Duration::from_secs(1);
+
+/// Where each name led when that was last logged, by the name; `None` for nowhere. Several loops follow one name, and
+/// one line is enough.
+static LOGGED: Mutex<BTreeMap<PathBuf, Option<Place>>> = Mutex::new(BTreeMap::new());
+
+/// A directory in its place: its path, its device and its inode.
+type Place = (PathBuf, u64, u64);
+
+/// A directory that is served, by its name.
+#[derive(Debug)]
+pub struct NamedRoot {
+    name: PathBuf,
+    indexes: Vec<String>,
+    /// The process that logs. Those that are forked off see the same as it does.
+    process: u32,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    root: Option<Arc<Root>>,
+    /// Until then it is believed.
+    until: Option<Instant>,
+}
+
+/// Where a name leads.
+#[derive(Debug)]
+pub enum Led {
+    /// To the directory to which it led before.
+    Same(Arc<Root>),
+    /// To another one, from now on.
+    Other(Arc<Root>),
+    /// Nowhere. True if that was not so before.
+    Nowhere(bool),
+}
+
+impl NamedRoot {
+    /// Opens the directory that has this name. A relative name is meant from where the process is now.
+    ///
+    /// # Errors
+    /// Those of [`Root::open`].
+    pub fn open(path: &Path, indexes: Vec<String>) -> io::Result<NamedRoot> {
+        let name = std::path::absolute(path)?;
+        let root = Root::open(&name, indexes.clone())?;
+        logged().insert(name.clone(), Some(root.place()));
+        Ok(NamedRoot {
+            name,
+            indexes,
+            process: std::process::id(),
+            state: Mutex::new(State {
+                root: Some(Arc::new(root)),
+                until: None,
+            }),
+        })
+    }
+
+    /// The absolute name.
+    pub fn name(&self) -> &Path {
+        &self.name
+    }
+
+    /// The directory to which it led when that was last looked at.
+    pub fn last_known(&self) -> Option<Arc<Root>> {
+        self.state().root.clone()
+    }
+
+    /// Where the name leads at `now`, or led within the second before. Looks if that is not known, opens what is new, and logs
+    /// what has changed. Other threads go on meanwhile with what was known.
+    pub fn follow(&self, now: Instant) -> Led {
+        let mut state = self.state();
+        if state.until.is_some_and(|until| now < until) {
+            return match &state.root {
+                Some(root) => Led::Same(root.clone()),
+                None => Led::Nowhere(false),
+            };
+        }
+        state.until = Some(now + BELIEF);
+        let before = state.root.clone();
+        drop(state);
+        if let Some(root) = before.as_ref().filter(|root| root.is_in_place()) {
+            return Led::Same(root.clone());
+        }
+        let opened = Root::open(&self.name, self.indexes.clone());
+        let led = match (opened, before) {
+            (Ok(root), Some(before)) if root.place() == before.place() => Led::Same(before),
+            (Ok(root), _) => {
+                self.log_place(&root);
+                Led::Other(Arc::new(root))
+            }
+            // That there is no descriptor or memory to spare, say, is no news of the root.
+            (Err(error), Some(before)) if !says_where_it_leads(&error) => Led::Same(before),
+            (Err(error), before) => {
+                self.log_loss(&error);
+                Led::Nowhere(before.is_some())
+            }
+        };
+        self.state().root = match &led {
+            Led::Same(root) | Led::Other(root) => Some(root.clone()),
+            Led::Nowhere(_) => None,
+        };
+        led
+    }
+
+    fn log_place(&self, root: &Root) {
+        let (name, path) = (self.name.display(), root.path().display());
+        match self.log_once(Some(root)) {
+            None => {}
+            Some(None) => log::info!("{name} can be served again: it is {path} now"),
+            Some(Some((before, ..))) if before == *root.path() => {
+                log::info!("{name} is another directory now, which is served from now on");
+            }
+            Some(Some(_)) => log::info!("{name} leads to {path} now, which is served from now on"),
+        }
+    }
+
+    fn log_loss(&self, error: &io::Error) {
+        if self.log_once(None).is_none() {
+            return;
+        }
+        let name = self.name.display();
+        let may_be_read = || {
+            let access = Access::READ_OK | Access::EXEC_OK;
+            accessat(CWD, &self.name, access, AtFlags::EACCESS).is_ok()
+        };
+        match error.kind() {
+            io::ErrorKind::PermissionDenied if may_be_read() => log::warn!(
+                "{name} is another directory now, which the sandbox keeps this process from reading: all requests \
+                 get 503. Start the program again to serve it, or see --sandbox"
+            ),
+            _ => log::warn!(
+                "{name} cannot be served any more: {error}; all requests get 503 until it can be"
+            ),
+        }
+    }
+
+    /// Notes where the name leads. What was last logged of it, if that is something else and this process logs.
+    fn log_once(&self, root: Option<&Root>) -> Option<Option<Place>> {
+        if std::process::id() != self.process {
+            return None;
+        }
+        let place = root.map(Root::place);
+        let before = logged().insert(self.name.clone(), place.clone());
+        before.filter(|before| *before != place)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn logged() -> MutexGuard<'static, BTreeMap<PathBuf, Option<Place>>> {
+    LOGGED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// True if the error means that there is nothing that can be served by this name, for anybody, or for this process.
+fn says_where_it_leads(error: &io::Error) -> bool {
+    const NOWHERE: &[Errno] = &[
+        Errno::NOENT,
+        Errno::NOTDIR,
+        Errno::LOOP,
+        Errno::NAMETOOLONG,
+        Errno::ACCESS,
+        Errno::PERM,
+        // What was mounted there has failed.
+        Errno::STALE,
+        Errno::NOTCONN,
+        Errno::NODEV,
+        Errno::NXIO,
+    ];
+    error
+        .raw_os_error()
+        .is_some_and(|code| NOWHERE.contains(&Errno::from_raw_os_error(code)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{create_dir, remove_dir, rename};
+    use std::os::unix::fs::symlink;
+
+    /// What `led` says, as text: the last name of the directory.
+    fn shown(led: &Led) -> String {
+        let last = |root: &Root| root.path().file_name().map(|name| name.to_owned());
+        match led {
+            Led::Same(root) => format!("same {:?}", last(root).expect("a name")),
+            Led::Other(root) => format!("other {:?}", last(root).expect("a name")),
+            Led::Nowhere(new) => format!("nowhere, new: {new}"),
+        }
+    }
+
+    #[test]
+    fn a_name_is_followed_within_a_second() {
+        type Change = fn(&Path);
+        let changes: [(&str, Change, &str); 9] = [
+            ("nothing", |_| {}, "same \"r1\""),
+            (
+                "the link is switched",
+                |at| {
+                    symlink("r2", at.join("a/new")).expect("linked");
+                    rename(at.join("a/new"), at.join("a/current")).expect("switched");
+                },
+                "other \"r2\"",
+            ),
+            (
+                "what it leads to is gone",
+                |at| remove_dir(at.join("a/r2")).expect("removed"),
+                "nowhere, new: true",
+            ),
+            ("nothing", |_| {}, "nowhere, new: false"),
+            (
+                "it is made again",
+                |at| create_dir(at.join("a/r2")).expect("made"),
+                "other \"r2\"",
+            ),
+            (
+                "it is replaced by another of the same name",
+                |at| {
+                    rename(at.join("a/r2"), at.join("a/old")).expect("moved");
+                    create_dir(at.join("a/r2")).expect("made");
+                },
+                "other \"r2\"",
+            ),
+            (
+                "the same directory has another path",
+                |at| {
+                    rename(at.join("a/r2"), at.join("a/r3")).expect("moved");
+                    symlink("r3", at.join("a/r2")).expect("linked");
+                },
+                "other \"r3\"",
+            ),
+            (
+                "a parent is renamed",
+                |at| rename(at.join("a"), at.join("b")).expect("moved"),
+                "nowhere, new: true",
+            ),
+            (
+                "and is there again",
+                |at| rename(at.join("b"), at.join("a")).expect("moved"),
+                "other \"r3\"",
+            ),
+        ];
+        let all = tempfile::tempdir().expect("a directory");
+        for directory in ["a", "a/r1", "a/r2"] {
+            create_dir(all.path().join(directory)).expect("made");
+        }
+        symlink("r1", all.path().join("a/current")).expect("linked");
+        let root = NamedRoot::open(&all.path().join("a/current"), Vec::new()).expect("a root");
+        let mut now = Instant::now();
+        root.follow(now);
+        for (what, change, expected) in changes {
+            let before = root.follow(now);
+            change(all.path());
+            now += BELIEF - Duration::from_millis(1);
+            match (root.follow(now), before) {
+                (Led::Same(now), Led::Same(before)) => assert!(Arc::ptr_eq(&now, &before)),
+                (Led::Nowhere(false), Led::Nowhere(false)) => {}
+                (now, before) => panic!("{what}: {} after {}", shown(&now), shown(&before)),
+            }
+            now += Duration::from_millis(1);
+            assert_eq!(shown(&root.follow(now)), expected, "{what}");
+        }
+    }
+}

@@ -1,0 +1,531 @@
+//! The directory that is served is the one that has the root's name, and links lead wherever their text says, inside.
+
+use crate::common::{Client, Evserve, Response, is_loop, on_every_model};
+use std::fs::{self, create_dir, remove_dir_all, rename, write};
+use std::net::SocketAddr;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// Two directories, and a link to the first of them.
+fn releases() -> TempDir {
+    let world = tempfile::tempdir().expect("a directory");
+    for (release, text) in [("r1", "one"), ("r2", "two")] {
+        create_dir(world.path().join(release)).expect("made");
+        write(world.path().join(release).join("v"), text).expect("written");
+        write(
+            world.path().join(release).join("large"),
+            text.repeat(100_000),
+        )
+        .expect("written");
+        write(
+            world.path().join(release).join("404.html"),
+            format!("none in {text}"),
+        )
+        .expect("written");
+    }
+    symlink("r1", world.path().join("current")).expect("linked");
+    world
+}
+
+fn switch(link: &Path, target: &str) {
+    let new = link.with_file_name("new");
+    symlink(target, &new).expect("linked");
+    rename(&new, link).expect("switched");
+}
+
+/// A client that keeps its connection for as long as the server lets it.
+pub struct Asker {
+    address: SocketAddr,
+    client: Option<Client>,
+}
+
+impl Asker {
+    pub fn new(address: SocketAddr) -> Asker {
+        let client = None;
+        Asker { address, client }
+    }
+
+    pub fn ask(&mut self, target: &str) -> Response {
+        let address = self.address;
+        let client = self.client.get_or_insert_with(|| Client::connect(address));
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        let answer = client.response();
+        if answer.field("Connection") == Some("close") {
+            self.client = None;
+        }
+        answer
+    }
+
+    /// Asks until the answer is the one that is wanted. A second is enough, but this machine may be slow.
+    pub fn wait_for(&mut self, target: &str, status: u16, body: &str) {
+        let end = Instant::now() + crate::common::PATIENCE;
+        loop {
+            let answer = self.ask(target);
+            if answer.status == status && (status != 200 || answer.body == body.as_bytes()) {
+                return;
+            }
+            assert!(Instant::now() < end, "{target} is still {}", answer.head);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// Several for each loop, who have asked for something already; one alone where they are served one after the other.
+fn askers(evserve: &Evserve, model: &str) -> Vec<Asker> {
+    let count = if model == "blocking" { 1 } else { 6 };
+    let mut askers: Vec<_> = (0..count).map(|_| Asker::new(evserve.address())).collect();
+    for asker in &mut askers {
+        for target in ["/v", "/large", "/none"] {
+            asker.ask(target);
+        }
+    }
+    askers
+}
+
+fn options(model: &str) -> Vec<&'static str> {
+    let mut options = vec!["--error-page", "404=404.html", "--fallback", "v"];
+    if is_loop(model) {
+        options.extend(["--workers", "3"]);
+    }
+    options
+}
+
+#[test]
+fn a_link_that_is_switched_is_followed() {
+    on_every_model(|model| {
+        let world = releases();
+        let link = world.path().join("current");
+        let mut evserve = Evserve::http(model, &link, &options(model));
+        let mut askers = askers(&evserve, model);
+        switch(&link, "r2");
+        for asker in &mut askers {
+            asker.wait_for("/v", 200, "two");
+            asker.wait_for("/none", 200, "two");
+            asker.wait_for("/large", 200, &"two".repeat(100_000));
+        }
+        evserve.wait_for_log("r2 now, which is served from now on");
+        remove_dir_all(world.path().join("r1")).expect("removed");
+        for asker in &mut askers {
+            asker.wait_for("/v", 200, "two");
+        }
+        // What changes in the new one is noticed as ever.
+        write(world.path().join("r2/v"), "two and more").expect("written");
+        for asker in &mut askers {
+            assert_eq!(asker.ask("/v").body, b"two and more", "{model}");
+        }
+        drop(askers);
+        let log = evserve.stop().log;
+        assert_eq!(log.matches("from now on").count(), 1, "{model}: {log}");
+        assert!(!log.contains("WARN"), "{model}: {log}");
+    });
+}
+
+#[test]
+fn without_a_root_there_is_nothing_but_503() {
+    type Change = fn(&Path);
+    let changes: [(&str, Change, Change); 4] = [
+        (
+            "removed and made again",
+            |at| remove_dir_all(at.join("site")).expect("removed"),
+            |at| {
+                create_dir(at.join("site")).expect("made");
+                write(at.join("site/v"), "again").expect("written");
+            },
+        ),
+        (
+            "moved with its parent",
+            |at| {
+                write(at.join("site/v"), "again").expect("written");
+                rename(at, at.with_file_name("moved")).expect("moved");
+            },
+            |at| rename(at.with_file_name("moved"), at).expect("moved back"),
+        ),
+        (
+            "a link that leads nowhere",
+            |at| {
+                rename(at.join("site"), at.join("old")).expect("moved");
+                symlink("nowhere", at.join("site")).expect("linked");
+            },
+            |at| {
+                rename(at.join("old"), at.join("nowhere")).expect("moved");
+                write(at.join("nowhere/v"), "again").expect("written");
+            },
+        ),
+        (
+            "a file",
+            |at| {
+                remove_dir_all(at.join("site")).expect("removed");
+                write(at.join("site"), "no directory").expect("written");
+            },
+            |at| {
+                fs::remove_file(at.join("site")).expect("removed");
+                create_dir(at.join("site")).expect("made");
+                write(at.join("site/v"), "again").expect("written");
+            },
+        ),
+    ];
+    on_every_model(|model| {
+        for (what, lose, restore) in changes {
+            let world = tempfile::tempdir().expect("a directory");
+            let parent = world.path().join("parent");
+            fs::create_dir_all(parent.join("site")).expect("made");
+            for name in ["v", "large", "404.html"] {
+                write(parent.join("site").join(name), "as it was").expect("written");
+            }
+            let root = parent.join("site");
+            let mut all = vec!["--status", "127.0.0.1:0", "--listen", "127.0.0.1:0"];
+            all.push(root.to_str().expect("UTF-8"));
+            all.extend(options(model));
+            let mut evserve = Evserve::start(model, 2, &all);
+            let status = evserve.addresses[1];
+            let health = |code| Asker::new(status).wait_for("/healthz", code, "ok\n");
+            let mut askers = askers(&evserve, model);
+            health(200);
+            lose(&parent);
+            health(503);
+            for asker in &mut askers {
+                asker.wait_for("/v", 503, "");
+                for target in ["/v", "/large", "/none", "/", "/404.html", "//%"] {
+                    let answer = asker.ask(target);
+                    assert!(answer.status >= 400, "{model}, {what}: {target}");
+                    assert!(
+                        !answer.body.starts_with(b"as it"),
+                        "{model}, {what}: {target}"
+                    );
+                }
+            }
+            evserve.wait_for_log("cannot be served any more");
+            restore(&parent);
+            for asker in &mut askers {
+                asker.wait_for("/v", 200, "again");
+            }
+            evserve.wait_for_log("can be served again");
+            health(200);
+            drop(askers);
+            let log = evserve.stop().log;
+            assert_eq!(log.matches(" WARN ").count(), 1, "{model}, {what}: {log}");
+            assert_eq!(
+                log.matches("served again").count(),
+                1,
+                "{model}, {what}: {log}"
+            );
+        }
+    });
+}
+
+/// A root that is reached by a link, with links inside that name it in every way.
+fn linked() -> TempDir {
+    let world = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| world.path().join(name);
+    for directory in ["site", "site/real", "site/other", "site/sub", "outside"] {
+        create_dir(at(directory)).expect("made");
+    }
+    write(at("site/real/v"), "real").expect("written");
+    write(at("site/other/v"), "other").expect("written");
+    write(at("outside/v"), "outside").expect("written");
+    symlink("site", at("current")).expect("linked");
+    let links = [
+        ("absolute", at("site/real")),
+        ("given", at("current/real")),
+        ("parent", "../site/real".into()),
+        ("sub/parent", "../../current/real".into()),
+        ("index.html", at("site/real/v")),
+        ("404.html", "../current/other/v".into()),
+        ("out", at("outside")),
+        ("gone", at("nothing")),
+        ("nowhere", at("site/nothing")),
+        ("circle", at("site/circle")),
+    ];
+    for (name, target) in links {
+        symlink(target, at("site").join(name)).expect("linked");
+    }
+    world
+}
+
+#[test]
+fn links_that_lead_inside_are_followed() {
+    on_every_model(|model| {
+        let world = linked();
+        let options = ["--error-page", "403=404.html", "--sandbox", "strict"];
+        let evserve = Evserve::http(model, &world.path().join("current"), &options);
+        let mut asker = Asker::new(evserve.address());
+        for target in ["/absolute/v", "/given/v", "/parent/v", "/sub/parent/v", "/"] {
+            for _ in 0..3 {
+                let answer = asker.ask(target);
+                assert_eq!(
+                    (answer.status, &*answer.body),
+                    (200, &b"real"[..]),
+                    "{target}"
+                );
+            }
+        }
+        let listing = asker.ask("/absolute/?format=text");
+        assert_eq!(listing.body, b"v\n", "{model}");
+        // Whether something is there cannot be told.
+        let refused = asker.ask("/out/v");
+        assert_eq!(
+            (refused.status, &*refused.body),
+            (403, &b"other"[..]),
+            "{model}"
+        );
+        for target in ["/out/none", "/out", "/gone", "/gone/v", "/circle"] {
+            let answer = asker.ask(target);
+            assert_eq!(
+                (answer.status, &answer.body),
+                (403, &refused.body),
+                "{target}"
+            );
+        }
+        assert_eq!(asker.ask("/nowhere").status, 404, "{model}");
+        assert!(
+            evserve
+                .stop()
+                .log
+                .lines()
+                .all(|line| !line.contains("ERROR"))
+        );
+    });
+}
+
+#[test]
+fn a_fallback_may_be_such_a_link() {
+    let world = linked();
+    let options = ["--fallback", "sub/parent/v", "--index", "none"];
+    let evserve = Evserve::http("epoll", &world.path().join("current"), &options);
+    assert_eq!(evserve.get("/no-such-file").body, b"real");
+    let options = ["--error-page", "404=absolute/v"];
+    let evserve = Evserve::http("epoll", &world.path().join("site"), &options);
+    assert_eq!(evserve.get("/no-such-file").body, b"real");
+}
+
+/// Whatever changes on the way of such a link, the next request sees it.
+#[test]
+fn no_answer_through_such_links_is_stale() {
+    type Change = fn(&Path);
+    let changes: [(&str, Change, u16, &str); 7] = [
+        (
+            "another target",
+            |at| {
+                switch(
+                    &at.join("absolute"),
+                    at.join("other").to_str().expect("UTF-8"),
+                );
+            },
+            200,
+            "other",
+        ),
+        (
+            "one that leads out",
+            |at| switch(&at.join("absolute"), "../outside"),
+            403,
+            "",
+        ),
+        (
+            "one that leads inside again",
+            |at| switch(&at.join("absolute"), "../site/real"),
+            200,
+            "real",
+        ),
+        (
+            "another content",
+            |at| write(at.join("real/v"), "more").expect("written"),
+            200,
+            "more",
+        ),
+        (
+            "no file",
+            |at| fs::remove_file(at.join("real/v")).expect("removed"),
+            404,
+            "",
+        ),
+        (
+            "a directory",
+            |at| {
+                fs::remove_file(at.join("absolute")).expect("removed");
+                rename(at.join("other"), at.join("absolute")).expect("moved");
+            },
+            200,
+            "other",
+        ),
+        (
+            "a link in the place of the target",
+            |at| {
+                rename(at.join("absolute"), at.join("kept")).expect("moved");
+                symlink(at.join("sub"), at.join("absolute")).expect("linked");
+                fs::remove_file(at.join("sub/parent")).expect("removed");
+                fs::remove_dir(at.join("sub")).expect("removed");
+                symlink(at.join("kept"), at.join("sub")).expect("linked");
+            },
+            200,
+            "other",
+        ),
+    ];
+    on_every_model(|model| {
+        let world = linked();
+        let site = world.path().join("site");
+        // What has been at rest is remembered for longer.
+        std::thread::sleep(Duration::from_millis(1100));
+        let evserve = Evserve::http(model, &site, &["--access-log", "off"]);
+        let mut asker = Asker::new(evserve.address());
+        for (what, change, status, body) in changes {
+            for _ in 0..3 {
+                asker.ask("/absolute/v");
+            }
+            change(&site);
+            let answer = asker.ask("/absolute/v");
+            assert_eq!(answer.status, status, "{model}, {what}");
+            assert!(
+                status != 200 || answer.body == body.as_bytes(),
+                "{model}, {what}: stale"
+            );
+        }
+    });
+}
+
+/// The kernel's Landlock is there. Without it there is no sandbox to test.
+fn is_confined(evserve: &mut Evserve) -> bool {
+    let line = evserve.wait_for_log("sandbox (");
+    line.contains("Landlock ABI")
+}
+
+#[test]
+fn the_sandbox_lets_through_what_may_take_the_place_of_the_root() {
+    on_every_model(|model| {
+        let world = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| world.path().join(name);
+        for (directory, text) in [("r/1", "one"), ("r/2", "two"), ("elsewhere/3", "three")] {
+            fs::create_dir_all(at(directory)).expect("made");
+            write(at(directory).join("v"), text).expect("written");
+            write(at(directory).join("404.html"), text).expect("written");
+        }
+        create_dir(at("names")).expect("made");
+        let link = at("names/current");
+        symlink("../r/1", &link).expect("linked");
+        let mut evserve = Evserve::http(model, &link, &options(model));
+        let line = evserve.wait_for_log("sandbox");
+        if !line.contains("Landlock ABI") {
+            return eprintln!("not tested: {line}");
+        }
+        let [names, releases] = ["names", "r"].map(|name| at(name).display().to_string());
+        assert!(
+            line.contains(&format!("{names} and {releases}, can be read")),
+            "{line}"
+        );
+        let mut askers = askers(&evserve, model);
+        switch(&link, "../r/2");
+        askers
+            .iter_mut()
+            .for_each(|asker| asker.wait_for("/v", 200, "two"));
+        switch(&link, "../elsewhere/3");
+        askers
+            .iter_mut()
+            .for_each(|asker| asker.wait_for("/v", 503, ""));
+        evserve.wait_for_log("which the sandbox keeps this process from reading");
+        switch(&link, "../r/1");
+        askers
+            .iter_mut()
+            .for_each(|asker| asker.wait_for("/v", 200, "one"));
+        rename(at("r/1"), at("r/old")).expect("moved");
+        fs::create_dir_all(at("r/1")).expect("made");
+        write(at("r/1/v"), "new").expect("written");
+        askers
+            .iter_mut()
+            .for_each(|asker| asker.wait_for("/v", 200, "new"));
+    });
+}
+
+#[test]
+fn a_strict_sandbox_keeps_to_one_directory() {
+    on_every_model(|model| {
+        let world = releases();
+        let mut all = options(model);
+        all.extend(["--sandbox", "strict"]);
+        let link = world.path().join("current");
+        let mut evserve = Evserve::http(model, &link, &all);
+        if !is_confined(&mut evserve) {
+            return eprintln!("not tested");
+        }
+        let mut askers = askers(&evserve, model);
+        switch(&link, "r2");
+        askers
+            .iter_mut()
+            .for_each(|asker| asker.wait_for("/v", 503, ""));
+        evserve.wait_for_log("which the sandbox keeps this process from reading");
+        switch(&link, "r1");
+        askers
+            .iter_mut()
+            .for_each(|asker| asker.wait_for("/v", 200, "one"));
+        drop(askers);
+        let log = evserve.stop().log;
+        assert_eq!(log.matches(" WARN ").count(), 1, "{model}: {log}");
+    });
+}
+
+#[test]
+fn a_sandbox_that_would_let_in_too_much_is_strict() {
+    let world = tempfile::tempdir().expect("a directory");
+    let (open, home) = (world.path().join("open"), world.path().join("home"));
+    for root in [open.join("site"), home.join("site")] {
+        fs::create_dir_all(&root).expect("made");
+        write(root.join("v"), "text").expect("written");
+    }
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o1777)).expect("set");
+    for (root, why) in [(&open, "everybody can write to"), (&home, "is a home")] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_evserve"));
+        command
+            .args(["--listen", "127.0.0.1:0"])
+            .arg(root.join("site"));
+        command.env("HOME", &home);
+        let mut evserve = Evserve::spawn(command, 1);
+        let line = evserve.wait_for_log("the sandbox is strict: ");
+        assert!(line.contains(why), "{line}");
+        if !is_confined(&mut evserve) {
+            return eprintln!("not tested any further");
+        }
+        let mut asker = Asker::new(evserve.address());
+        asker.wait_for("/v", 200, "text");
+        rename(root.join("site"), root.join("old")).expect("moved");
+        create_dir(root.join("site")).expect("made");
+        asker.wait_for("/v", 503, "");
+    }
+}
+
+/// Without a sandbox, wherever a link leads.
+#[test]
+fn without_a_sandbox_the_root_is_followed_everywhere() {
+    let world = releases();
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    write(elsewhere.path().join("v"), "elsewhere").expect("written");
+    let link = world.path().join("current");
+    for off in [&["--sandbox", "off"][..], &["--no-sandbox"]] {
+        let evserve = Evserve::http("epoll", &link, off);
+        let mut asker = Asker::new(evserve.address());
+        switch(&link, elsewhere.path().to_str().expect("UTF-8"));
+        asker.wait_for("/v", 200, "elsewhere");
+        switch(&link, "r1");
+        asker.wait_for("/v", 200, "one");
+    }
+}
+
+/// Whoever may read everything, as root may, can still read it.
+#[test]
+fn a_root_that_may_not_be_read_any_more() {
+    if rustix::process::geteuid().is_root() {
+        let world = releases();
+        let at = |name: &str| world.path().join(name);
+        for name in ["", "r1"] {
+            fs::set_permissions(at(name), fs::Permissions::from_mode(0o755)).expect("set");
+        }
+        let mut evserve = Evserve::http("epoll", &at("r1"), &["--user", "nobody"]);
+        let mut asker = Asker::new(evserve.address());
+        asker.wait_for("/v", 200, "one");
+        fs::set_permissions(at("r1"), fs::Permissions::from_mode(0o700)).expect("set");
+        asker.wait_for("/v", 503, "");
+        evserve.wait_for_log("cannot be served any more: Permission denied");
+        fs::set_permissions(at("r1"), fs::Permissions::from_mode(0o755)).expect("set");
+        asker.wait_for("/v", 200, "one");
+    }
+}
