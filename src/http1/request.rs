@@ -255,10 +255,10 @@ pub fn request_line(head: &[u8]) -> &[u8] {
 
 fn split_request_line(line: &[u8]) -> Result<(Method, Target<'_>, Version), Status> {
     let bad = Status::BAD_REQUEST;
+    let method_end = memchr::memchr(b' ', line).ok_or(bad)?;
     if has_long_method(line) {
         return Err(Status::NOT_IMPLEMENTED);
     }
-    let method_end = memchr::memchr(b' ', line).ok_or(bad)?;
     let version_start = memchr::memrchr(b' ', line).ok_or(bad)? + 1;
     let method = method(&line[..method_end]).ok_or(bad)?;
     let version = version(&line[version_start..])?;
@@ -405,7 +405,7 @@ mod tests {
             ("PROPFIND / HTTP/1.1", 501),
             ("A-METHOD-LONGER-THAN-ANY / HTTP/1.1", 501),
             ("A-METHOD-LONGER-THAN-ANY a HTTP/3.0", 501),
-            ("A-METHOD-WITHOUT-END", 501),
+            ("A-METHOD-WITHOUT-END", 400),
             ("A/METHOD-LONGER-THAN-ANY / HTTP/1.1", 400),
             ("get / HTTP/1.1", 501),
             ("GET / HTTP/2.0", 505),
