@@ -1,19 +1,23 @@
 //! From a configuration to a running server.
 
+mod cgroup;
 mod descriptors;
+mod limits;
 mod report;
 mod showing;
+mod tasks;
 
 use crate::config::{
     AccessLog, Config, Confinement, Sandbox, StartError, Timeouts, TrustedProxies,
 };
 use crate::confine::{self, Account, Holder, Needs};
-use crate::model::{self, Answering, Claim, Limits, Listening, MODELS, ModelRow};
+use crate::model::{self, Answering, Claim, Listening, MODELS, ModelRow};
 use crate::model::{Hangups, Serving, Share, SignalSender, Signals};
 use crate::net::{Address, Bound, DatagramSocket, Listener, Place, SocketFile};
 use crate::observe::LogFile;
 use crate::service::{self, Census, Datagrams, Service};
-use descriptors::{cache_files, max_connections, raise_descriptor_limit, threads};
+use descriptors::{cache_files, raise_descriptor_limit};
+use limits::limits;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use showing::{about, show};
@@ -184,15 +188,9 @@ impl Builder {
             ));
             places.push(bound);
         }
-        let listeners = shares[0].listening.len() + usize::from(config.status.is_some());
-        let limits = Limits {
-            max_connections: max_connections(&config, descriptors),
-            threads: match model.options.contains(&"threads") {
-                true => threads(&config, descriptors, listeners),
-                false => config.threads,
-            },
-            max_children: config.max_children,
-        };
+        let sockets = shares[0].listening.len() + shares[0].answering.len();
+        let listeners = sockets + usize::from(config.status.is_some());
+        let (limits, set_by) = limits(&config, model, descriptors, listeners);
         if let Some(address) = &config.status {
             let firsts: Vec<_> = services.iter().map(|each| each[0].clone()).collect();
             let about = about(model, &limits, firsts.iter().map(|one| &**one));
@@ -201,7 +199,7 @@ impl Builder {
             places.push(bound);
             lines.extend(more);
         }
-        lines.push(report::limits(model, &limits, descriptors));
+        lines.push(report::limits(model, &limits, set_by, descriptors));
         let timeouts = config.timeouts.capped();
         catch_signals(&mut shares, &timeouts).map_err(signal_error)?;
         report::say(lines);

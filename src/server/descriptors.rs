@@ -20,7 +20,7 @@ pub(super) fn raise_descriptor_limit() -> usize {
     usize::try_from(descriptors).unwrap_or(usize::MAX)
 }
 
-/// The descriptors that the program itself needs: its streams, listeners, root, poller and signals.
+/// The descriptors that each worker needs for itself: its root, log, poller and signals, and one worker's the streams.
 const OWN_DESCRIPTORS: usize = 16;
 
 /// The most descriptors that are kept for files. Few connections send a file of their own at the same moment.
@@ -32,35 +32,12 @@ pub(super) fn cache_files(config: &Config, descriptors: usize) -> usize {
     config.http.cache_files.min(possible)
 }
 
-/// Connections must leave some descriptors to the files they ask for: one each, where there are not that many.
-fn most_connections(config: &Config, descriptors: usize) -> usize {
-    let cached = config.http.cache_files * config.workers;
-    let spare = descriptors.saturating_sub(OWN_DESCRIPTORS + cached);
+/// How many connections there may be, with so many listeners for each worker. They must leave some descriptors to the files
+/// they ask for: one each, where there are not that many.
+pub(super) fn most_connections(config: &Config, descriptors: usize, listeners: usize) -> usize {
+    let of_worker = OWN_DESCRIPTORS + listeners + config.http.cache_files;
+    let spare = descriptors.saturating_sub(of_worker * config.workers.max(1));
     (spare / 2)
         .max(spare.saturating_sub(FILE_DESCRIPTORS))
         .max(1)
-}
-
-/// How many connections there may be at once.
-pub(super) fn max_connections(config: &Config, descriptors: usize) -> usize {
-    let possible = most_connections(config, descriptors);
-    let wanted = config.max_connections.unwrap_or(possible);
-    if wanted > possible {
-        log::warn!(
-            "{wanted} connections need more than the {descriptors} open files that are allowed: {possible} will do"
-        );
-    }
-    wanted.min(possible)
-}
-
-/// How many threads of `pool` each of so many listeners may have: each serves a connection, which needs descriptors.
-pub(super) fn threads(config: &Config, descriptors: usize, listeners: usize) -> usize {
-    let possible = (most_connections(config, descriptors) / listeners.max(1)).max(1);
-    if config.threads > possible {
-        log::warn!(
-            "{} threads for each address need more than the {descriptors} open files that are allowed: {possible} will do",
-            config.threads
-        );
-    }
-    config.threads.min(possible)
 }

@@ -1,5 +1,6 @@
 //! What the operator is told when a server starts and when it has ended. This file only makes lines.
 
+use super::tasks::Source;
 use crate::model::{Limits, ModelRow};
 use crate::net::{Bound, reachable_from_elsewhere};
 use crate::service::Service;
@@ -88,8 +89,13 @@ fn from_here(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// How much there may be at once, in the terms of the model.
-pub(super) fn limits(model: &ModelRow, limits: &Limits, descriptors: usize) -> String {
+/// How much there may be at once, in the terms of the model, and what sets that limit if it is not the user.
+pub(super) fn limits(
+    model: &ModelRow,
+    limits: &Limits,
+    set_by: Option<Source>,
+    descriptors: usize,
+) -> String {
     let knows = |option| model.options.contains(&option);
     let most = if knows("max-connections") {
         format!("{} connections", grouped(limits.max_connections as u64))
@@ -101,7 +107,11 @@ pub(super) fn limits(model: &ModelRow, limits: &Limits, descriptors: usize) -> S
         "one connection after the other".into()
     };
     let files = grouped(descriptors as u64);
-    format!("limits: {most}, {files} open files; Ctrl-C stops it")
+    let by = match set_by {
+        None | Some(Source::OpenFiles) => String::new(),
+        Some(source) => format!(" ({source} allows no more)"),
+    };
+    format!("limits: {most}{by}, {files} open files; Ctrl-C stops it")
 }
 
 /// What was done: first in a user's terms, then in the kernel's.

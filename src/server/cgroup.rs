@@ -1,0 +1,82 @@
+//! What the control groups of this process allow (cgroups(7)), version 1 and 2.
+
+use procfs::process::{MountInfo, Process};
+use rustix::fs::{Mode, OFlags, open};
+use std::path::{Component, Path, PathBuf};
+
+/// The directories of the groups that a controller has this process in: its own group and all above it, as far as they
+/// can be seen. A limit holds in each of them.
+pub(super) fn directories(controller: &str) -> Vec<PathBuf> {
+    let Ok(process) = Process::myself() else {
+        return Vec::new();
+    };
+    let (Ok(groups), Ok(mounts)) = (process.cgroups(), process.mountinfo()) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for mount in &mounts {
+        let group = groups.0.iter().find(|group| match group.hierarchy {
+            0 => mount.fs_type == "cgroup2",
+            _ => is_of(mount, controller) && group.controllers.iter().any(|c| c == controller),
+        });
+        if let Some(group) = group {
+            found.extend(upwards(&group.pathname, &mount.root, &mount.mount_point));
+        }
+    }
+    found
+}
+
+fn is_of(mount: &MountInfo, controller: &str) -> bool {
+    mount.fs_type == "cgroup" && mount.super_options.contains_key(controller)
+}
+
+/// A group's directory and those above it. What is mounted at `mount_point` is the group `root` with all below it; a group
+/// elsewhere, which a container can be in, cannot be seen.
+fn upwards(group: &str, root: &str, mount_point: &Path) -> Vec<PathBuf> {
+    let below = Path::new(group).strip_prefix(root).unwrap_or(Path::new(""));
+    let is_name = |part| matches!(part, Component::Normal(_));
+    let directory = match below.components().all(is_name) {
+        true => mount_point.join(below),
+        false => mount_point.to_owned(),
+    };
+    let all = directory.ancestors();
+    all.take_while(|one| one.starts_with(mount_point))
+        .map(Path::to_owned)
+        .collect()
+}
+
+/// The number that a file of a group holds. `None` for `max`, and where there is no such file.
+pub(super) fn number(directory: &Path, file: &str) -> Option<u64> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = open(directory.join(file), flags, Mode::empty()).ok()?;
+    let mut text = [0; 32];
+    let length = rustix::io::read(&file, &mut text).ok()?;
+    str::from_utf8(&text[..length]).ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_and_all_above_it() {
+        let cases: &[(&str, &str, &[&str])] = &[
+            ("/", "/", &["/c"]),
+            ("/a/b", "/", &["/c/a/b", "/c/a", "/c"]),
+            // A container that sees only its own group, with and without a namespace.
+            ("/docker/x", "/docker/x", &["/c"]),
+            ("/docker/x/y", "/docker/x", &["/c/y", "/c"]),
+            ("/docker/x", "/docker/y", &["/c"]),
+            ("/../..", "/", &["/c"]),
+            ("/../other", "/", &["/c"]),
+        ];
+        for (group, root, expected) in cases {
+            let expected: Vec<_> = expected.iter().map(PathBuf::from).collect();
+            assert_eq!(
+                upwards(group, root, Path::new("/c")),
+                expected,
+                "{group} in {root}"
+            );
+        }
+    }
+}

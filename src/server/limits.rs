@@ -1,0 +1,107 @@
+//! How many connections, threads and processes there may be: what was asked for, as far as the system allows it.
+
+use super::descriptors::most_connections;
+use super::tasks::{self, Kind, Limit, Source};
+use crate::config::Config;
+use crate::model::{Limits, ModelRow};
+
+/// The limits of a model, and what sets the one that it knows if that is not the user's wish. `listeners` is how many there
+/// are for each worker.
+pub(super) fn limits(
+    config: &Config,
+    model: &ModelRow,
+    descriptors: usize,
+    listeners: usize,
+) -> (Limits, Option<Source>) {
+    let knows = |option| model.options.contains(&option);
+    let files = Limit {
+        number: most_connections(config, descriptors, listeners),
+        by: Source::OpenFiles,
+    };
+    let mut limits = Limits {
+        max_connections: files.number,
+        threads: config.threads,
+        max_children: config.max_children,
+    };
+    let mut set_by = None;
+    if knows("max-connections") {
+        let threads = (!model.is_loop).then(|| tasks::limit(Kind::Thread, listeners));
+        let most = files.or_less(threads.flatten());
+        let wanted = config.max_connections;
+        (limits.max_connections, set_by) = within(wanted, "connections", most);
+    } else if knows("threads") {
+        let most = files.or_less(tasks::limit(Kind::Thread, listeners));
+        let most = most.for_each_of(listeners);
+        let what = "threads for each address";
+        (limits.threads, set_by) = within(Some(config.threads), what, most);
+    } else if knows("max-children")
+        && let Some(most) = tasks::limit(Kind::Process, listeners)
+    {
+        (limits.max_children, set_by) = within(Some(config.max_children), "processes", most);
+    }
+    (limits, set_by)
+}
+
+/// As many as are wanted, or as many as there may be at most; and what sets that limit, if it is reached.
+fn within(wanted: Option<usize>, what: &str, most: Limit) -> (usize, Option<Source>) {
+    let Limit { number, by } = most;
+    match wanted {
+        Some(wanted) if wanted <= number => (wanted, None),
+        Some(wanted) => {
+            log::warn!("{wanted} {what} are more than {by} allows: {number} will do");
+            (number, Some(by))
+        }
+        None => (number, Some(by)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wish_is_granted_as_far_as_the_system_allows() {
+        let most = Limit {
+            number: 100,
+            by: Source::Maps,
+        };
+        let cases = [
+            (None, (100, Some(Source::Maps))),
+            (Some(99), (99, None)),
+            (Some(100), (100, None)),
+            (Some(101), (100, Some(Source::Maps))),
+        ];
+        for (wanted, expected) in cases {
+            assert_eq!(within(wanted, "threads", most), expected);
+        }
+    }
+
+    /// A few descriptors are shared among everything that needs some.
+    #[test]
+    fn descriptors_limit_loops_and_threads() {
+        let config = |model: &str, workers| Config {
+            model: model.into(),
+            workers,
+            ..Config::default()
+        };
+        let cases = [
+            ("epoll", 1, 1, 11),
+            ("epoll", 2, 1, 3),
+            ("epoll", 1, 11, 6),
+            ("threaded", 1, 1, 11),
+            ("pool", 1, 2, 5),
+            ("pool", 1, 30, 1),
+        ];
+        for (model, workers, listeners, expected) in cases {
+            let row = crate::model::find(model).expect("a model");
+            let mut config = config(model, workers);
+            config.http.cache_files = 0;
+            let (limits, _) = limits(&config, row, 40, listeners);
+            let number = match model {
+                "pool" => limits.threads,
+                _ => limits.max_connections,
+            };
+            assert_eq!(number, expected, "{model} {workers} {listeners}");
+        }
+    }
+}

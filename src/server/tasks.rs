@@ -1,0 +1,239 @@
+//! How many threads or processes may be started: the least of all limits that apply.
+//!
+//! A thread that the kernel refuses to start costs one connection. One that is started and then gets no memory map costs the
+//! process: it ends while it sets up its signal stack. So the limits are found out before, with something to spare.
+
+use super::cgroup;
+use procfs::process::{Process, all_processes};
+use procfs::sys::{kernel, vm};
+use procfs::{Current, LoadAverage};
+use rustix::process::{Resource, getrlimit};
+use std::fmt;
+
+/// How many memory maps a thread takes: its stack, its signal stack, and a guard for each.
+const MAPS_PER_THREAD: u64 = 4;
+
+/// Maps that are left for everything else: files, large buffers, arenas of the allocator.
+const SPARE_MAPS: u64 = 4096;
+
+/// Threads that are left for everything else than connections and listeners.
+const SPARE_TASKS: u64 = 16;
+
+/// What connections are served by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Thread,
+    Process,
+}
+
+/// What sets a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    OpenFiles,
+    User,
+    Threads,
+    Ids,
+    Group,
+    Maps,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Source::OpenFiles => "the limit of open files (ulimit -n)",
+            Source::User => "the limit of processes (ulimit -u)",
+            Source::Threads => "kernel.threads-max",
+            Source::Ids => "kernel.pid_max",
+            Source::Group => "pids.max of the control group",
+            Source::Maps => "vm.max_map_count",
+        })
+    }
+}
+
+/// The most that may be had of something, and why no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limit {
+    pub number: usize,
+    pub by: Source,
+}
+
+impl Limit {
+    /// The same for each of so many.
+    pub fn for_each_of(self, parts: usize) -> Limit {
+        Limit {
+            number: (self.number / parts.max(1)).max(1),
+            ..self
+        }
+    }
+
+    /// The lower one of two.
+    pub fn or_less(self, other: Option<Limit>) -> Limit {
+        match other {
+            Some(other) if other.number < self.number => other,
+            _ => self,
+        }
+    }
+}
+
+/// What the kernel says, as far as it does.
+#[derive(Clone, Copy, Debug, Default)]
+struct Allowed {
+    /// For this user: the limit, and how many there are.
+    user: Option<(u64, u64)>,
+    threads_max: Option<u64>,
+    pid_max: Option<u64>,
+    /// Threads of the whole machine.
+    running: u64,
+    /// What is left in the control group with the least.
+    group: Option<u64>,
+    max_map_count: Option<u64>,
+    /// Maps of this process.
+    maps: u64,
+}
+
+/// How many threads or processes for connections may be started beside one for each listener. `None` if nothing limits
+/// them.
+pub(super) fn limit(kind: Kind, listeners: usize) -> Option<Limit> {
+    least(kind, listeners as u64, &Allowed::find_out())
+}
+
+fn least(kind: Kind, listeners: u64, allowed: &Allowed) -> Option<Limit> {
+    // Not all that is left on the machine: somebody must be able to log in.
+    let of_machine = |most: u64| most.saturating_sub(allowed.running) / 4 * 3;
+    let maps = allowed.max_map_count.filter(|_| kind == Kind::Thread);
+    let of_maps = |most: u64| {
+        let spare = SPARE_MAPS.min(most / 4);
+        most.saturating_sub(allowed.maps + spare) / MAPS_PER_THREAD
+    };
+    let all = [
+        (
+            Source::User,
+            allowed.user.map(|(most, are)| most.saturating_sub(are)),
+        ),
+        (Source::Threads, allowed.threads_max.map(of_machine)),
+        (Source::Ids, allowed.pid_max.map(of_machine)),
+        (Source::Group, allowed.group),
+        (Source::Maps, maps.map(of_maps)),
+    ];
+    let limits = all.into_iter().filter_map(|(by, number)| {
+        let own = SPARE_TASKS + listeners;
+        let number = usize::try_from(number?.saturating_sub(own).max(1));
+        Some(Limit {
+            number: number.unwrap_or(usize::MAX),
+            by,
+        })
+    });
+    limits.min_by_key(|limit| limit.number)
+}
+
+impl Allowed {
+    fn find_out() -> Allowed {
+        let in_group = |directory: &std::path::PathBuf| {
+            let most = cgroup::number(directory, "pids.max")?;
+            Some(most.saturating_sub(cgroup::number(directory, "pids.current")?))
+        };
+        let maps = Process::myself().and_then(|process| process.maps());
+        Allowed {
+            user: of_user(),
+            threads_max: kernel::threads_max().ok().map(u64::from),
+            pid_max: kernel::pid_max().ok().and_then(|most| most.try_into().ok()),
+            running: LoadAverage::current().map_or(0, |average| average.max.into()),
+            group: cgroup::directories("pids")
+                .iter()
+                .filter_map(in_group)
+                .min(),
+            max_map_count: vm::max_map_count().ok(),
+            maps: maps.map_or(0, |maps| maps.len() as u64),
+        }
+    }
+}
+
+/// The user's limit and how many threads there are. Root has none (setrlimit(2)).
+fn of_user() -> Option<(u64, u64)> {
+    let user = rustix::process::getuid();
+    let limit = getrlimit(Resource::Nproc).current?;
+    if user.is_root() {
+        return None;
+    }
+    let all = all_processes().ok()?.flatten();
+    let own = all.filter(|process| process.uid().is_ok_and(|uid| uid == user.as_raw()));
+    let threads = own.filter_map(|process| u64::try_from(process.stat().ok()?.num_threads).ok());
+    Some((limit, threads.sum()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_limit_counts_and_has_a_name() {
+        let machine = Allowed {
+            user: None,
+            threads_max: Some(192_730),
+            pid_max: Some(32_768),
+            running: 768,
+            group: None,
+            max_map_count: Some(65_530),
+            maps: 130,
+        };
+        let with = |change: fn(&mut Allowed)| {
+            let mut allowed = machine;
+            change(&mut allowed);
+            allowed
+        };
+        let cases = [
+            (Kind::Thread, machine, 15_308, Source::Maps),
+            (Kind::Process, machine, 23_982, Source::Ids),
+            (
+                Kind::Thread,
+                with(|a| a.user = Some((1000, 300))),
+                682,
+                Source::User,
+            ),
+            (
+                Kind::Process,
+                with(|a| a.user = Some((1000, 300))),
+                682,
+                Source::User,
+            ),
+            (
+                Kind::Process,
+                with(|a| a.group = Some(50)),
+                32,
+                Source::Group,
+            ),
+            // There is always one, whatever comes of it.
+            (Kind::Process, with(|a| a.group = Some(3)), 1, Source::Group),
+            (
+                Kind::Thread,
+                with(|a| a.user = Some((100, 300))),
+                1,
+                Source::User,
+            ),
+            (
+                Kind::Thread,
+                with(|a| a.threads_max = Some(1768)),
+                732,
+                Source::Threads,
+            ),
+            (
+                Kind::Thread,
+                with(|a| a.max_map_count = Some(4096)),
+                717,
+                Source::Maps,
+            ),
+        ];
+        for (kind, allowed, number, by) in cases {
+            let limit = Limit { number, by };
+            assert_eq!(least(kind, 2, &allowed), Some(limit), "{allowed:?}");
+        }
+        assert_eq!(least(Kind::Thread, 1, &Allowed::default()), None);
+    }
+
+    #[test]
+    fn this_machine_says_something() {
+        let allowed = Allowed::find_out();
+        assert!(allowed.running > 0 && allowed.maps > 10, "{allowed:?}");
+        assert!(limit(Kind::Thread, 1).is_some_and(|limit| limit.number >= 1));
+    }
+}
