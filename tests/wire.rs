@@ -28,6 +28,8 @@ mod grid;
 mod http;
 #[path = "wire/inherited.rs"]
 mod inherited;
+#[path = "wire/limits.rs"]
+mod limits;
 #[path = "wire/models.rs"]
 mod models;
 #[path = "wire/packaging.rs"]

@@ -1,0 +1,219 @@
+//! Threads and processes are bounded by what the system allows, and a server that gets none lives on.
+
+use crate::common::{Client, Evserve, PATIENCE, on_every_model};
+use std::fs::{create_dir, read_to_string, remove_dir, write};
+use std::io::Write;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+/// A user that has no other processes.
+const USER: &str = "61234";
+
+const GET: &str = "GET /style.css HTTP/1.1\r\nHost: h\r\n\r\n";
+
+fn command(script: &str) -> Command {
+    let program = env!("CARGO_BIN_EXE_evserve");
+    let rest = "--listen 127.0.0.1:0 --idle-timeout 1h --access-log off docs/site";
+    let mut command = Command::new("bash");
+    command.args(["-c", &format!("{script} {program} {rest} --model \"$0\"")]);
+    command
+}
+
+/// Runs the program as a user whose threads are limited. `None` if this is not root.
+fn as_limited_user(model: &str, threads: usize) -> Option<Evserve> {
+    if !rustix::process::getuid().is_root() {
+        eprintln!("left out: another user can only be had as root");
+        return None;
+    }
+    let script =
+        format!("ulimit -u {threads}; exec setpriv --reuid {USER} --regid {USER} --clear-groups");
+    let mut command = command(&script);
+    command.arg(model);
+    Some(Evserve::spawn(command, 1))
+}
+
+/// A control group for pids, removed in the end.
+struct Group(PathBuf);
+
+impl Group {
+    fn new(name: &str, most: usize) -> Option<Group> {
+        for parent in ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"] {
+            let directory =
+                Path::new(parent).join(format!("evserve-{name}-{}", std::process::id()));
+            if create_dir(&directory).is_err() {
+                continue;
+            }
+            let group = Group(directory);
+            if write(group.0.join("pids.max"), most.to_string()).is_ok() {
+                return Some(group);
+            }
+        }
+        eprintln!("left out: no control group for pids can be made");
+        None
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // It is busy until its last process has been waited for.
+        let end = Instant::now() + PATIENCE;
+        while remove_dir(&self.0).is_err() && Instant::now() < end {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// All are answered although they are more than there may be threads or processes, and all keep their sockets.
+fn serve_many(evserve: &Evserve) {
+    let clients: Vec<_> = (0..60)
+        .map(|_| {
+            let mut client = evserve.connect();
+            client.send(GET);
+            client
+        })
+        .collect();
+    for mut client in clients {
+        assert_eq!(client.response().status, 200);
+    }
+}
+
+#[test]
+fn the_limit_of_a_user_is_kept() {
+    for model in ["threaded", "pool", "forking"] {
+        let Some(mut evserve) = as_limited_user(model, 48) else {
+            return;
+        };
+        let line = evserve.wait_for_log("limits: ");
+        assert!(
+            line.contains("(the limit of processes (ulimit -u) allows no more)"),
+            "{line}"
+        );
+        serve_many(&evserve);
+        let log = evserve.stop().log;
+        assert!(!log.contains("can be started"), "{model}: {log}");
+        assert!(!log.contains("fork(2) failed"), "{model}: {log}");
+    }
+}
+
+#[test]
+fn the_limit_of_a_control_group_is_kept() {
+    for model in ["threaded", "pool", "forking"] {
+        let Some(group) = Group::new(model, 40) else {
+            return;
+        };
+        let procs = group.0.join("cgroup.procs");
+        let mut command = command(&format!("echo $$ > {}; exec", procs.display()));
+        command.arg(model);
+        let mut evserve = Evserve::spawn(command, 1);
+        let line = evserve.wait_for_log("limits: ");
+        assert!(
+            line.contains("(pids.max of the control group allows no more)"),
+            "{line}"
+        );
+        serve_many(&evserve);
+        let log = evserve.stop().log;
+        assert!(!log.contains("can be started"), "{model}: {log}");
+        assert!(!log.contains("fork(2) failed"), "{model}: {log}");
+        drop(group);
+    }
+}
+
+/// Nobody can know what others will take. A connection that no thread or process can be had for is closed, and the server
+/// goes on when there are some again.
+#[test]
+fn without_threads_the_server_lives() {
+    for model in ["threaded", "forking"] {
+        let Some(mut evserve) = as_limited_user(model, 100) else {
+            return;
+        };
+        assert_eq!(evserve.get("/style.css").status, 200, "{model}");
+        let limit = |most: &str| {
+            let id = evserve.id().to_string();
+            // Who may do that is the same user, and not root everywhere.
+            let status = Command::new("setpriv")
+                .args(["--reuid", USER, "--regid", USER, "--clear-groups"])
+                .args(["prlimit", "--pid", &id, &format!("--nproc={most}")])
+                .status();
+            assert!(status.expect("util-linux is there").success());
+        };
+        limit("1:100");
+        let mut closed = evserve.connect();
+        closed.try_send(GET);
+        closed.is_over();
+        limit("100:100");
+        assert_eq!(evserve.get("/style.css").status, 200, "{model}: afterwards");
+        evserve.wait_for_log("Resource temporarily unavailable");
+        assert!(evserve.stop().status.success());
+    }
+}
+
+/// The figure that the limit is made of.
+#[test]
+fn a_thread_takes_four_memory_maps_at_most() {
+    let evserve = Evserve::http("threaded", Path::new("docs/site"), &["--access-log", "off"]);
+    let maps = || {
+        let maps = read_to_string(format!("/proc/{}/maps", evserve.id()));
+        maps.expect("it runs").lines().count()
+    };
+    let serve = || -> Client {
+        let mut client = evserve.connect();
+        client.send(GET);
+        assert_eq!(client.response().status, 200);
+        client
+    };
+    // Until each of the allocator's arenas is there.
+    let mut clients: Vec<_> = (0..300).map(|_| serve()).collect();
+    let before = maps();
+    clients.extend((0..200).map(|_| serve()));
+    let each = (maps() - before) as f64 / 200.0;
+    // An arena that was full takes one more now and then.
+    assert!(each <= 4.1, "{each} maps for a thread");
+}
+
+/// What the access log's line says of a file of which only a part was sent.
+#[test]
+fn whoever_stops_reading_is_given_up_after_the_same_time_everywhere() {
+    let root = tempfile::tempdir().expect("a directory");
+    let huge = std::fs::File::create(root.path().join("huge")).expect("made");
+    huge.set_len(1 << 30).expect("sparse");
+    on_every_model(|model| {
+        let options = ["--send-timeout", "700ms", "--trace-requests", "1"];
+        let evserve = Evserve::http(model, root.path(), &options);
+        let mut client = evserve.connect();
+        client.send("GET /huge HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert_eq!(client.head().status, 200, "{model}");
+        let stream: &TcpStream = client.stream();
+        // It is told nothing before it reads: that it was given up is seen when writing to it fails.
+        let end = Instant::now() + PATIENCE;
+        while { stream }.write_all(b"x").is_ok() {
+            assert!(Instant::now() < end, "{model}: not given up");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        let ended = evserve.stop();
+        let line = ended.access_log.lines().find(|line| line.contains("/huge"));
+        let sent = line.and_then(|line| line.split(' ').nth(9)?.parse().ok());
+        assert!(
+            sent.is_some_and(|sent: u64| sent < 1 << 30),
+            "{model}: {line:?}"
+        );
+        // After the last byte has gone, one wait is all, and it is no longer than it may be.
+        let sends = ended
+            .log
+            .lines()
+            .skip_while(|line| !line.contains("sendfile("));
+        let sends: Vec<_> = sends.collect();
+        let is_sent = |line: &&str| {
+            let result = line
+                .rsplit(" = ")
+                .next()
+                .and_then(|n| n.parse::<u64>().ok());
+            line.contains("sendfile(") && result.is_some_and(|count| count >= 4096)
+        };
+        let last = sends.iter().rposition(is_sent).expect("something was sent");
+        let refused = |line: &&&str| line.contains("sendfile(") && line.contains("EAGAIN");
+        let refused = sends[last..].iter().filter(refused).count();
+        assert!((1..=3).contains(&refused), "{model}: {:#?}", &sends[last..]);
+    });
+}
