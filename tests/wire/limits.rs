@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-/// A user that has no other processes.
-const USER: &str = "61234";
+/// A user that has no other processes, one for each test.
+fn user(test: u32) -> String {
+    (60_000 + (std::process::id() + test) % 4000).to_string()
+}
 
 const GET: &str = "GET /style.css HTTP/1.1\r\nHost: h\r\n\r\n";
 
@@ -22,13 +24,13 @@ fn command(script: &str) -> Command {
 }
 
 /// Runs the program as a user whose threads are limited. `None` if this is not root.
-fn as_limited_user(model: &str, threads: usize) -> Option<Evserve> {
+fn as_limited_user(model: &str, user: &str, threads: usize) -> Option<Evserve> {
     if !rustix::process::getuid().is_root() {
         eprintln!("left out: another user can only be had as root");
         return None;
     }
     let script =
-        format!("ulimit -u {threads}; exec setpriv --reuid {USER} --regid {USER} --clear-groups");
+        format!("ulimit -u {threads}; exec setpriv --reuid {user} --regid {user} --clear-groups");
     let mut command = command(&script);
     command.arg(model);
     Some(Evserve::spawn(command, 1))
@@ -82,7 +84,7 @@ fn serve_many(evserve: &Evserve) {
 #[test]
 fn the_limit_of_a_user_is_kept() {
     for model in ["threaded", "pool", "forking"] {
-        let Some(mut evserve) = as_limited_user(model, 48) else {
+        let Some(mut evserve) = as_limited_user(model, &user(1), 48) else {
             return;
         };
         let line = evserve.wait_for_log("limits: ");
@@ -125,7 +127,8 @@ fn the_limit_of_a_control_group_is_kept() {
 #[test]
 fn without_threads_the_server_lives() {
     for model in ["threaded", "forking"] {
-        let Some(mut evserve) = as_limited_user(model, 100) else {
+        let user = user(2);
+        let Some(mut evserve) = as_limited_user(model, &user, 100) else {
             return;
         };
         assert_eq!(evserve.get("/style.css").status, 200, "{model}");
@@ -133,7 +136,7 @@ fn without_threads_the_server_lives() {
             let id = evserve.id().to_string();
             // Who may do that is the same user, and not root everywhere.
             let status = Command::new("setpriv")
-                .args(["--reuid", USER, "--regid", USER, "--clear-groups"])
+                .args(["--reuid", &user, "--regid", &user, "--clear-groups"])
                 .args(["prlimit", "--pid", &id, &format!("--nproc={most}")])
                 .status();
             assert!(status.expect("util-linux is there").success());
@@ -144,7 +147,10 @@ fn without_threads_the_server_lives() {
         closed.is_over();
         limit("100:100");
         assert_eq!(evserve.get("/style.css").status, 200, "{model}: afterwards");
-        evserve.wait_for_log("Resource temporarily unavailable");
+        evserve.wait_for_log(match model {
+            "forking" => "a connection is closed, for fork(2) failed: EAGAIN",
+            _ => "no thread can be started: Resource temporarily unavailable",
+        });
         assert!(evserve.stop().status.success());
     }
 }
