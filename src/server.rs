@@ -14,7 +14,7 @@ use crate::confine::{self, Account, Holder, Needs};
 use crate::model::{self, Answering, Claim, Listening, MODELS, ModelRow};
 use crate::model::{Hangups, Serving, Share, SignalSender, Signals};
 use crate::net::{Address, Bound, DatagramSocket, Listener, Place, SocketFile};
-use crate::observe::LogFile;
+use crate::observe::{self, LogFile};
 use crate::service::{self, Census, Datagrams, Service};
 use descriptors::{cache_files, raise_descriptor_limit};
 use limits::limits;
@@ -350,6 +350,7 @@ impl Server {
             begin.elapsed(),
             cpu,
         ));
+        observe::log_left_out();
         model::cancel_alarm();
         Ok(())
     }

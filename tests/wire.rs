@@ -62,3 +62,5 @@ mod unix;
 mod unread;
 #[path = "wire/validators.rs"]
 mod validators;
+#[path = "wire/warnings.rs"]
+mod warnings;

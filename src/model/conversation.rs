@@ -8,7 +8,7 @@ use super::clock::Clock;
 use super::{IDLE_AGE, contain, give_up, send, timeouts};
 use crate::config::Timeouts;
 use crate::net;
-use crate::observe::{LogFile, Readiness};
+use crate::observe::{LogFile, Readiness, throttled};
 use crate::poller::poll;
 use crate::session::{ACCEPTED, Action, BUFFER_SIZE, Connection, Counters, Session, Steps};
 use crate::session::{Timeout, Worker};
@@ -166,7 +166,7 @@ impl<'a> Desk<'a> {
                 }
                 contain(|| connection.close(&mut self.worker));
             }
-            None => log::error!("a session panicked before it had begun"),
+            None => throttled!(Error, "a session panicked before it had begun"),
         }
         self.worker.counters.others += 1;
         self.write_log();
@@ -268,7 +268,10 @@ impl<'a> Desk<'a> {
             connection.abort();
         }
         if let Err(error) = self.hang_bell(line, connection) {
-            log::warn!("a connection is closed, for it could not hear the others: {error}");
+            throttled!(
+                Warn,
+                "a connection is closed, for it could not hear the others: {error}"
+            );
             connection.abort();
         }
         let left = self.left(connection);

@@ -13,11 +13,11 @@ use super::permits::Permits;
 use super::pool::small_thread;
 use super::process::begin_last_steps;
 use super::responder::{Responder, SHARE};
-use super::{Answering, Hangups, Listening, REFUSED_SAID, Signals};
+use super::{Answering, Hangups, Listening, Signals};
 use super::{permits, say_that_accept_is_refused, say_that_we_leave};
 use crate::config::Timeouts;
 use crate::net::{self, AcceptError, Listener, SocketFile};
-use crate::observe::{Board, LogFile};
+use crate::observe::{Board, LogFile, throttled};
 use crate::poller::poll;
 use crate::service::Service;
 use crate::session::{Counters, Steps, Worker};
@@ -88,8 +88,6 @@ struct Members {
     /// What those who have left had done.
     counters: Counters,
     steps: Steps,
-    exhausted_said: Option<Instant>,
-    refused_said: Option<Instant>,
 }
 
 /// A conversation under way.
@@ -137,8 +135,6 @@ impl Crew {
                 present: Slab::new(),
                 counters: Counters::default(),
                 steps: Steps::default(),
-                exhausted_said: None,
-                refused_said: None,
             }),
             left: Condvar::new(),
             left_event: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
@@ -449,32 +445,20 @@ impl Crew {
     }
 
     fn wait_for_resources(&self, why: &str) {
-        let now = Instant::now();
-        let mut members = self.members();
-        let said = members.exhausted_said;
-        if said.is_none_or(|said| said + EXHAUSTED_PAUSE <= now) {
-            members.exhausted_said = Some(now);
-            let count = members.present.len();
-            log::warn!(
-                "cannot accept more than {count} connections: {why}; others wait until one closes"
-            );
-        }
+        let members = self.members();
+        let count = members.present.len();
+        throttled!(
+            Warn,
+            "cannot accept more than {count} connections: {why}; others wait until one closes"
+        );
         drop(self.left.wait_timeout(members, EXHAUSTED_PAUSE));
     }
 
     /// Does without accepting for a while, for it would be refused again.
     fn wait_after_refusal(&self, listening: &Listening, error: &io::Error) {
-        let now = Instant::now();
-        let mut members = self.members();
-        let said = members.refused_said;
-        if said.is_none_or(|said| said + REFUSED_SAID <= now) {
-            members.refused_said = Some(now);
-            drop(members);
-            say_that_accept_is_refused(listening, error);
-            members = self.members();
-        }
+        say_that_accept_is_refused(listening, error);
         let goes_on = |_: &mut Members| !self.stopping.load(SeqCst);
-        let left = &self.left;
+        let (left, members) = (&self.left, self.members());
         drop(left.wait_timeout_while(members, EXHAUSTED_PAUSE, goes_on));
     }
 

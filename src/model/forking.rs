@@ -8,15 +8,13 @@ use super::conversation::{Desk, Presence};
 use super::permits::Permits;
 use super::process::{begin_last_steps, fork};
 use super::responder::{Responder, SHARE};
-use super::{
-    Answering, Hangups, LOG_PAUSE, Limits, Listening, REFUSED_SAID, Serving, Share, Signals,
-};
+use super::{Answering, Hangups, LOG_PAUSE, Limits, Listening, Serving, Share, Signals};
 use super::{IDLE_AGE, contain, permits, reopen};
 use super::{say_that_accept_is_refused, say_that_we_leave};
 use crate::config::Timeouts;
 use crate::net::AcceptError;
 use crate::observe::{Cell, Doers, LogFile, Poster, Readiness, View};
-use crate::observe::{begin_in_child, finish_operator_log};
+use crate::observe::{begin_in_child, finish_operator_log, share_throttles, throttled};
 use crate::observe::{flush_standard_error, standard_error_is_behind};
 use crate::poller::{is_readable, poll};
 use crate::session::{Connection, Counters, Session, Wait, Worker};
@@ -64,6 +62,7 @@ const A_PROCESS: &str = "in a process of its own";
 /// Those of making the parent's sockets and of waiting.
 pub fn run(mut serving: Serving) -> io::Result<Counters> {
     let share = serving.only_share()?;
+    share_throttles();
     let mut parent = Parent::new(share, serving.limits, serving.timeouts)?;
     while !parent.is_done() {
         parent.turn()?;
@@ -108,10 +107,6 @@ struct Parent {
     poster: Option<Poster>,
     /// A resource ran out; accepting goes on then.
     accept_again: Option<Instant>,
-    /// When it was last said that connections wait.
-    said: Option<Instant>,
-    /// When it was last logged that accepting is refused.
-    refused_said: Option<Instant>,
     /// A signal has come: answers of new processes say that they are the last, and then the server stops.
     leave_end: Option<Instant>,
     /// The server is stopping, and what is left then is cut off.
@@ -164,8 +159,6 @@ impl Parent {
             // Nobody can ask: a process that could has a copy of what was there when it began.
             poster: share.board.map(|board| board.poster(None)),
             accept_again: None,
-            said: None,
-            refused_said: None,
             leave_end: None,
             end: None,
             is_cut_off: false,
@@ -285,7 +278,7 @@ impl Parent {
                 self.counters.connections += 1;
                 self.counters.others += 1;
                 let Some(session) = contain(|| listening.service.session(peer)) else {
-                    return log::error!("a session panicked before it had begun");
+                    return throttled!(Error, "a session panicked before it had begun");
                 };
                 if session.waits_for() == Wait::Abort {
                     return self.refuse(session);
@@ -302,15 +295,8 @@ impl Parent {
             Err(AcceptError::Gone | AcceptError::WouldBlock) => {}
             Err(AcceptError::Exhausted(error)) => self.pause(&format!("cannot accept: {error}")),
             Err(AcceptError::Refused(error)) => {
-                let now = Instant::now();
-                self.accept_again = Some(now + PAUSE);
-                if self
-                    .refused_said
-                    .is_none_or(|said| now >= said + REFUSED_SAID)
-                {
-                    self.refused_said = Some(now);
-                    say_that_accept_is_refused(listening, &error);
-                }
+                self.accept_again = Some(Instant::now() + PAUSE);
+                say_that_accept_is_refused(listening, &error);
             }
         }
     }
@@ -375,7 +361,7 @@ impl Parent {
     }
 
     fn pause(&mut self, why: &str) {
-        log::warn!("{why}");
+        throttled!(Warn, "{why}");
         self.accept_again = Some(Instant::now() + PAUSE);
     }
 
@@ -610,17 +596,15 @@ impl Parent {
             // One that has ended by itself is reaped in the next turn.
             let _ = kill_process(child.id, MAKE_ROOM);
         }
-        if self.said.is_none_or(|said| said + PAUSE <= now) {
-            self.said = Some(now);
-            let count = self.children.len();
-            let kept = match count < self.max_children {
-                true => "; the others are kept for other services",
-                false => "",
-            };
-            log::warn!(
-                "connections wait: all {count} processes are in use{kept}; see --max-children"
-            );
-        }
+        let count = self.children.len();
+        let kept = match count < self.max_children {
+            true => "; the others are kept for other services",
+            false => "",
+        };
+        throttled!(
+            Warn,
+            "connections wait: all {count} processes are in use{kept}; see --max-children"
+        );
     }
 }
 
@@ -645,6 +629,9 @@ fn hear_the_parent(
 fn say_if_it_failed(child: Pid, status: WaitStatus) {
     if status.exit_status() != Some(0) {
         let child = child.as_raw_pid();
-        log::warn!("process {child} ended before its connection: {status:?}");
+        throttled!(
+            Warn,
+            "process {child} ended before its connection: {status:?}"
+        );
     }
 }

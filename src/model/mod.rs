@@ -24,7 +24,7 @@ pub use signals::{Hangups, SignalSender, Signals};
 
 use crate::config::Timeouts;
 use crate::net::{self, DatagramSocket, Listener};
-use crate::observe::{Board, LogFile};
+use crate::observe::{Board, LogFile, throttled};
 use crate::poller;
 use crate::service::{Datagrams, Service};
 use crate::session::{Connection, Counters, Piece};
@@ -215,7 +215,10 @@ fn contain<T>(part: impl FnOnce() -> T) -> Option<T> {
 /// Says that a connection's protocol has panicked, and where it was. Nothing can be done for the peer any more.
 fn give_up(connection: &mut Connection) {
     let state = contain(|| connection.state()).unwrap_or("in no state at all");
-    log::error!("a session panicked: {state}; its connection is closed, and all others go on");
+    throttled!(
+        Error,
+        "a session panicked: {state}; its connection is closed, and all others go on"
+    );
     connection.abort();
 }
 
@@ -224,7 +227,11 @@ const REFUSED_SAID: Duration = Duration::from_secs(60);
 
 fn say_that_accept_is_refused(listening: &Listening, error: &std::io::Error) {
     let place = listening.listener.bound();
-    log::error!("cannot accept connections at {place}: {error}; trying again every second");
+    throttled!(
+        every REFUSED_SAID,
+        Error,
+        "cannot accept connections at {place}: {error}; trying again every second"
+    );
 }
 
 /// Says that the server goes on for a while and then stops.

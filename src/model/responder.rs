@@ -4,6 +4,7 @@
 
 use super::{Answering, contain};
 use crate::net::{Bound, ReceiveError, Sender};
+use crate::observe::throttled;
 use crate::service::SHORT_REPLY;
 use crate::session::Worker;
 use crate::transcript;
@@ -115,7 +116,10 @@ impl Responder {
         let (service, reply) = (&answering.service, &mut self.reply);
         let answer = || service.answer(datagram, &worker.time, reply);
         let is_answered = contain(answer).unwrap_or_else(|| {
-            log::error!("a service panicked; its datagram gets no reply, and all others go on");
+            throttled!(
+                Error,
+                "a service panicked; its datagram gets no reply, and all others go on"
+            );
             false
         });
         if !is_answered || self.reply.len() > length.max(SHORT_REPLY) {

@@ -4,6 +4,7 @@ pub mod access_log;
 mod board;
 mod log_file;
 mod operator_log;
+mod throttle;
 mod view;
 
 pub use board::{About, Board, Look, Poster};
@@ -12,4 +13,6 @@ pub use operator_log::{finish_operator_log, start_operator_log};
 
 /// The standard error, as far as models must know of it.
 pub use crate::lines::{begin_in_child, flush_standard_error, standard_error_is_behind};
+pub(crate) use throttle::throttled;
+pub use throttle::{PAUSE, Throttle, log_left_out, share_throttles};
 pub use view::{Cell, Doers, Readiness, View};

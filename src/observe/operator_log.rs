@@ -3,6 +3,7 @@
 //! simple_logger decides which levels are said. It prints with `eprintln!`, though, which waits for a reader and panics
 //! without one. So the line is made here and written by [`lines`](crate::lines), which drops and counts what nobody reads.
 
+use super::throttled;
 use crate::lines;
 use colored::Colorize;
 use log::{Level, LevelFilter, Log, Metadata, Record};
@@ -96,5 +97,8 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
         BacktraceStatus::Captured => format!("\n{backtrace}"),
         _ => String::new(),
     };
-    log::error!("thread {name} panicked at {place}: {message}{backtrace}");
+    throttled!(
+        Error,
+        "thread {name} panicked at {place}: {message}{backtrace}"
+    );
 }

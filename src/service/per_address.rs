@@ -32,7 +32,7 @@ impl Census {
         Arc::new(Census {
             limit,
             present: Mutex::default(),
-            refusals: Arc::default(),
+            refusals: Refusals::new("too many from one address"),
         })
     }
 

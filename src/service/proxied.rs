@@ -27,8 +27,8 @@ pub fn behind(trusted: &Arc<TrustedProxies>, service: Arc<dyn Service>) -> Arc<d
     Arc::new(Proxied {
         service,
         trusted: trusted.clone(),
-        strangers: Arc::default(),
-        malformed: Arc::default(),
+        strangers: Refusals::new("proxies that are not trusted"),
+        malformed: Refusals::new("malformed PROXY headers"),
     })
 }
 

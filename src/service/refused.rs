@@ -1,20 +1,20 @@
 //! Connections that are closed at once, without a word to the peer.
 
+use crate::observe::{PAUSE, Throttle};
 use crate::session::{Context, Session, Wait, Worker};
 use std::fmt::Display;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
-
-/// How often it is said that connections are refused: whoever makes many must not fill the log.
-const PAUSE: Duration = Duration::from_secs(1);
+use std::sync::Arc;
 
 /// Those that were refused for one kind of reason.
-#[derive(Debug, Default)]
-pub(super) struct Refusals {
-    said: Mutex<Option<Instant>>,
-}
+#[derive(Debug)]
+pub(super) struct Refusals(Throttle);
 
 impl Refusals {
+    /// The name of the reason tells it from others.
+    pub fn new(reason: &str) -> Arc<Refusals> {
+        Arc::new(Refusals(Throttle::new(reason, PAUSE)))
+    }
+
     /// A session that ends before it begins.
     pub fn session(self: &Arc<Self>, why: String) -> Box<dyn Session> {
         let refusals = self.clone();
@@ -24,12 +24,7 @@ impl Refusals {
     /// Counts one, and says why unless that was done a moment ago.
     pub fn note(&self, why: impl Display, worker: &mut Worker) {
         worker.counters.turned_away += 1;
-        let now = worker.time.now();
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.is_none_or(|said| now >= said + PAUSE) {
-            *said = Some(now);
-            log::warn!("{why}");
-        }
+        self.0.log(log::Level::Warn, module_path!(), why);
     }
 }
 

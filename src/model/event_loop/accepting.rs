@@ -2,8 +2,9 @@
 
 use super::entry::Entry;
 use super::{EventLoop, FIRST_DOOR_KEY, enqueue, notify};
-use crate::model::{IDLE_AGE, Listening, REFUSED_SAID, contain, say_that_accept_is_refused};
+use crate::model::{IDLE_AGE, Listening, contain, say_that_accept_is_refused};
 use crate::net::AcceptError;
+use crate::observe::throttled;
 use crate::poller::{Poller, Ready, is_readable};
 use crate::session::{Connection, Timeout};
 use rustix::net::SocketFlags;
@@ -40,8 +41,6 @@ pub(super) struct Door {
     pub watched: Ready,
     /// Accepting was refused. It is tried again then.
     pub refused_until: Option<Instant>,
-    /// When that was last logged.
-    refused_said: Option<Instant>,
 }
 
 impl Door {
@@ -53,7 +52,6 @@ impl Door {
             waits: false,
             watched: Ready::NONE,
             refused_until: None,
-            refused_said: None,
         }
     }
 
@@ -65,13 +63,7 @@ impl Door {
     /// Pauses after accept4(2) was refused, for it would be refused again.
     fn pause(&mut self, error: &io::Error, now: Instant) {
         self.refused_until = Some(now + EXHAUSTED_PAUSE);
-        if self
-            .refused_said
-            .is_none_or(|said| now >= said + REFUSED_SAID)
-        {
-            self.refused_said = Some(now);
-            say_that_accept_is_refused(&self.listening, error);
-        }
+        say_that_accept_is_refused(&self.listening, error);
     }
 
     /// Looks whether the pause is over.
@@ -148,7 +140,7 @@ impl<P: Poller> EventLoop<P> {
                         let of = door.service;
                         match contain(open) {
                             Some(connection) => self.admit(socket, connection, late, of),
-                            None => log::error!("a session panicked before it had begun"),
+                            None => throttled!(Error, "a session panicked before it had begun"),
                         }
                     }
                     Err(AcceptError::Gone) => {}
@@ -195,15 +187,12 @@ impl<P: Poller> EventLoop<P> {
     }
 
     fn warn_that_connections_wait(&mut self, why: &str) {
-        let now = self.worker.time.now();
-        let said = self.exhausted_said;
-        if said.is_none_or(|said| said + WARNING_INTERVAL <= now) {
-            self.exhausted_said = Some(now);
-            let count = self.entries.len();
-            log::warn!(
-                "cannot accept more than {count} connections: {why}; others wait until one closes"
-            );
-        }
+        let count = self.entries.len();
+        throttled!(
+            every WARNING_INTERVAL,
+            Warn,
+            "cannot accept more than {count} connections: {why}; others wait until one closes"
+        );
     }
 
     /// Closes idle connections while others wait, one for each listener that has such in each turn. Connections that

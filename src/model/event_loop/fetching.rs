@@ -2,6 +2,7 @@
 //! would wait all connections of the loop. So before a stretch of a file is sent it is looked whether it is in memory;
 //! what is not is fetched by a thread of its own, which then wakes the loop.
 
+use crate::observe::throttled;
 use rustix::io::{Errno, IoSliceMut, ReadWriteFlags, pread, preadv2};
 use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -93,7 +94,10 @@ fn start() -> Option<(Sender<Job>, Receiver<usize>)> {
     // It ends with the fetcher, when there are no more jobs.
     let thread = Builder::new().name("fetch".into()).spawn(run);
     if let Err(error) = &thread {
-        log::warn!("no thread to read from disk with, so all wait for it: {error}");
+        throttled!(
+            Warn,
+            "no thread to read from disk with, so all wait for it: {error}"
+        );
     }
     thread.is_ok().then_some((jobs, done))
 }

@@ -22,7 +22,7 @@ use super::responder::Responder;
 use super::timeouts::Timeouts;
 use super::{Hangups, LOG_PAUSE, Serving, Share, Signals, contain, give_up, permits, reopen};
 use crate::config;
-use crate::observe::{LogFile, flush_standard_error, standard_error_is_behind};
+use crate::observe::{LogFile, flush_standard_error, standard_error_is_behind, throttled};
 use crate::poller::{Poller, Ready};
 use crate::service::Service;
 use crate::session::{BUFFER_SIZE, Counters, Piece, Steps, Timeout, Worker};
@@ -133,7 +133,6 @@ struct EventLoop<P> {
     /// Connections wait, and no idle one could make room for them yet.
     make_room_again: Option<Instant>,
     /// When it was last said that connections wait.
-    exhausted_said: Option<Instant>,
     permits: Permits,
     /// For each service: others wait for what its connections hold.
     crowded: Vec<bool>,
@@ -222,7 +221,6 @@ impl<P: Poller> EventLoop<P> {
             first_post_key,
             accept_again: None,
             make_room_again: None,
-            exhausted_said: None,
             crowded: vec![false; permits.services()],
             permits,
             refused: 0,
@@ -520,7 +518,10 @@ impl<P: Poller> EventLoop<P> {
             let poller_key = self.first_connection_key + key;
             let fd = entry.socket.as_fd();
             if let Err(error) = self.poller.change(fd, poller_key, entry.watched, wanted) {
-                log::warn!("a connection cannot be watched, so it is closed: {error}");
+                throttled!(
+                    Warn,
+                    "a connection cannot be watched, so it is closed: {error}"
+                );
                 self.close(key);
                 return;
             }
@@ -543,7 +544,7 @@ impl<P: Poller> EventLoop<P> {
                 .poller
                 .change(fd, poller_key, entry.watched, Ready::NONE)
             {
-                log::error!("a closed connection is still watched: {error}");
+                throttled!(Error, "a closed connection is still watched: {error}");
             }
         }
         self.closed.push(key);

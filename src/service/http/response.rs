@@ -4,6 +4,7 @@ use super::answer::Answer;
 use crate::config::MAX_HEADERS;
 use crate::files::regular_file_length;
 use crate::http1::{Request, Status, is_own_field};
+use crate::observe::throttled;
 use crate::session::{Mailbox, Time};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -170,7 +171,7 @@ impl Response {
             let is_name = !name.is_empty() && name.bytes().all(in_token);
             let length = answer.fields.len() + name.len() + value.len() + 4;
             if !is_name || is_own_field(name) || length > MAX_HEADERS {
-                log::error!("the field {name:?} cannot be added to an answer");
+                throttled!(Error, "the field {name:?} cannot be added to an answer");
                 return self;
             }
             let name = name.bytes();

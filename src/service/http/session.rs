@@ -12,6 +12,7 @@ use crate::http1::{
     Body as RequestBody, BodyReader, HeadEnd, Method, Request, Status, request_line,
 };
 use crate::observe::access_log::{self, Outcome, Record};
+use crate::observe::throttled;
 use crate::session::{ACCEPTED, CLOSED, Step};
 use crate::session::{Body, Context, Inbox, Mailbox, Moment, Session, Time, Timeout, Wait};
 use std::net::IpAddr;
@@ -124,12 +125,20 @@ impl Session for HttpSession {
             self.since = cx.worker.time.moment();
         }
         match self.head_end.find(input, self.front.max_head) {
+            Ok(None) if is_tls(input) => {
+                self.refuse_tls(input, cx);
+                input.len()
+            }
             Ok(None) => 0,
             Ok(Some(2)) if !self.blank_line_seen => {
                 self.blank_line_seen = true;
                 2
             }
             Ok(Some(length)) => self.take_head(&input[..length], cx),
+            Err(_) if is_tls(input) => {
+                self.refuse_tls(input, cx);
+                input.len()
+            }
             Err(status) => {
                 self.refuse(status, request_line(input), cx);
                 input.len()
@@ -368,6 +377,15 @@ impl HttpSession {
         self.put(answer, None, false, line, cx);
     }
 
+    /// A TLS client would wait for a ServerHello until its head is overdue, and its user see nothing but that.
+    fn refuse_tls(&mut self, input: &[u8], cx: &mut Context<'_>) {
+        throttled!(
+            Warn,
+            "a TLS client connected to a plain http port: its URL must begin with http://, or a proxy must end TLS"
+        );
+        self.refuse(Status::BAD_REQUEST, request_line(input), cx);
+    }
+
     /// Answers whatever has come, be it a whole request or the beginning of one.
     fn say_that_it_is_too_many(&mut self, input: &[u8], cx: &mut Context<'_>) {
         self.since = cx.worker.time.moment();
@@ -481,6 +499,11 @@ impl HttpSession {
             self.front.take_back(kept);
         }
     }
+}
+
+/// True if it begins as a TLS handshake does (RFC 8446 section 5.1): a record of type 22 of a version 3.x.
+fn is_tls(input: &[u8]) -> bool {
+    input.starts_with(&[0x16, 0x03])
 }
 
 /// When a line is ended: as a clock has it, which is only read if the line says how long the answer took.

@@ -9,6 +9,7 @@ use crate::files::{
     PathError, Refusal, RelativePath, Root, Trace,
 };
 use crate::http1::{CODINGS, List, Method, Request, Status, TagParts, Verdict, media_weight};
+use crate::observe::throttled;
 use crate::session::Time;
 use arrayvec::ArrayVec;
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
@@ -295,7 +296,7 @@ impl Task for ListingTask {
                 Some(Ok(answer))
             }
             Err(error) => {
-                log::error!("cannot list a directory: {error}");
+                throttled!(Error, "cannot list a directory: {error}");
                 Some(Err(Status::INTERNAL_SERVER_ERROR))
             }
         }
@@ -370,7 +371,7 @@ fn refused(refusal: Refusal, path: &RelativePath) -> Status {
             Status::SERVICE_UNAVAILABLE
         }
         Refusal::Failed(error) => {
-            log::error!("cannot open {:?}: {error}", path.as_path());
+            throttled!(Error, "cannot open {:?}: {error}", path.as_path());
             Status::INTERNAL_SERVER_ERROR
         }
     }

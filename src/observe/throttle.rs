@@ -1,0 +1,204 @@
+//! Warnings that strangers can cause: each kind is logged at most once in a while, with how many were left out.
+
+use log::Level;
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::io::{pread, pwrite};
+use rustix::time::{ClockId, clock_gettime};
+use std::fmt::Display;
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+/// How often a kind is logged unless it says otherwise: a client can cause thousands a second, and each line takes disk
+/// space, or pushes out of the journal what others have logged.
+pub const PAUSE: Duration = Duration::from_secs(1);
+
+/// How many kinds child processes tell apart. Two with the same place share their pauses.
+const PLACES: usize = 1024;
+
+/// What processes that were forked share, since each has its own memory: a [`State`] for each place.
+static SHARED: OnceLock<OwnedFd> = OnceLock::new();
+
+/// How many were left out of the log and are not in a count there, in this process.
+static LEFT_OUT: Mutex<u64> = Mutex::new(0);
+
+/// A kind of message.
+#[derive(Debug)]
+pub struct Throttle {
+    pause: Duration,
+    place: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct State {
+    /// From when on the next one is logged, in nanoseconds of the monotonic clock.
+    next: u64,
+    /// How many were left out since the last one.
+    left_out: u64,
+}
+
+impl Throttle {
+    /// A kind of message that is logged once in each `pause`. Its name tells it from others.
+    pub const fn new(name: &str, pause: Duration) -> Throttle {
+        // FNV-1a.
+        let (mut hash, mut at) = (0xcbf2_9ce4_8422_2325_u64, 0);
+        while at < name.len() {
+            hash = (hash ^ name.as_bytes()[at] as u64).wrapping_mul(0x0100_0000_01b3);
+            at += 1;
+        }
+        Throttle {
+            pause,
+            place: (hash % PLACES as u64) as usize,
+            state: Mutex::new(State {
+                next: 0,
+                left_out: 0,
+            }),
+        }
+    }
+
+    /// Logs a message of this kind, unless one was logged a moment ago.
+    pub fn log(&self, level: Level, target: &str, message: impl Display) {
+        if level > log::max_level() {
+            return;
+        }
+        let now = clock_gettime(ClockId::Monotonic);
+        let now = Duration::try_from(now).unwrap_or_default().as_nanos() as u64;
+        match self.admit(now) {
+            None => {}
+            Some(0) => log::log!(target: target, level, "{message}"),
+            Some(left_out) => log::log!(
+                target: target, level, "{message} ({left_out} more of this kind were not logged)"
+            ),
+        }
+    }
+
+    /// How many were left out since the last one, if one is to be logged now.
+    fn admit(&self, now: u64) -> Option<u64> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let shared = SHARED.get();
+        if let Some(shared) = shared {
+            *state = State::read(shared, self.place);
+        }
+        let admitted = state.admit(now, self.pause);
+        match shared {
+            Some(shared) => state.write(shared, self.place),
+            None => match admitted {
+                Some(left_out) => *left_out_here() -= left_out,
+                None => *left_out_here() += 1,
+            },
+        }
+        admitted
+    }
+}
+
+impl State {
+    fn admit(&mut self, now: u64, pause: Duration) -> Option<u64> {
+        if now < self.next {
+            self.left_out += 1;
+            return None;
+        }
+        self.next = now + pause.as_nanos() as u64;
+        Some(std::mem::take(&mut self.left_out))
+    }
+
+    /// Two processes that do this at the same moment may both log a line; that does no harm.
+    fn read(shared: &OwnedFd, place: usize) -> State {
+        let mut bytes = [0; 16];
+        match pread(shared, &mut bytes, 16 * place as u64) {
+            Ok(16) => {
+                let (numbers, _) = bytes.as_chunks::<8>();
+                State {
+                    next: u64::from_ne_bytes(numbers[0]),
+                    left_out: u64::from_ne_bytes(numbers[1]),
+                }
+            }
+            _ => State::default(),
+        }
+    }
+
+    fn write(self, shared: &OwnedFd, place: usize) {
+        let numbers = [self.next, self.left_out].map(u64::to_ne_bytes);
+        // Memory that cannot be had costs a few more lines.
+        let _ = pwrite(shared, numbers.as_flattened(), 16 * place as u64);
+    }
+}
+
+fn left_out_here() -> std::sync::MutexGuard<'static, u64> {
+    LEFT_OUT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Shares pauses and counts with the processes that will be forked. Call this before.
+pub fn share_throttles() {
+    if let Ok(memory) = memfd_create(c"throttles", MemfdFlags::CLOEXEC) {
+        // A second server in the same process shares them with the first.
+        let _ = SHARED.set(memory);
+    }
+}
+
+/// Logs how many messages were left out whose count is in no line yet. Call this at the end.
+pub fn log_left_out() {
+    let shared = SHARED.get().map_or(0, |shared| {
+        (0..PLACES)
+            .map(|place| State::read(shared, place).left_out)
+            .sum()
+    });
+    match std::mem::take(&mut *left_out_here()) + shared {
+        0 => {}
+        left_out => log::warn!("{left_out} more warnings were not logged: they came too often"),
+    }
+}
+
+/// Logs a message that strangers can cause again and again: `throttled!(Warn, "text {value}")`, or with a pause of its
+/// own `throttled!(every PAUSE, Warn, "text")`.
+macro_rules! throttled {
+    (every $pause:expr, $level:ident, $($message:tt)+) => {{
+        static THROTTLE: $crate::observe::Throttle =
+            $crate::observe::Throttle::new(concat!(file!(), ":", line!()), $pause);
+        THROTTLE.log(log::Level::$level, module_path!(), format_args!($($message)+));
+    }};
+    ($level:ident, $($message:tt)+) => {
+        $crate::observe::throttled!(every $crate::observe::PAUSE, $level, $($message)+)
+    };
+}
+
+pub(crate) use throttled;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn one_in_each_pause_and_how_many_were_left_out() {
+        let mut state = State::default();
+        let admit = |state: &mut State, now: u64| state.admit(now, PAUSE);
+        assert_eq!(admit(&mut state, 5 * SECOND), Some(0));
+        for _ in 0..3 {
+            assert_eq!(admit(&mut state, 6 * SECOND - 1), None);
+        }
+        assert_eq!(admit(&mut state, 6 * SECOND), Some(3));
+        assert_eq!(admit(&mut state, 7 * SECOND), Some(0));
+    }
+
+    #[test]
+    fn processes_share_what_they_have_left_out() {
+        let shared = memfd_create(c"test", MemfdFlags::CLOEXEC).expect("memory");
+        assert_eq!(State::read(&shared, 7), State::default());
+        let state = State {
+            next: 3,
+            left_out: 4,
+        };
+        state.write(&shared, 7);
+        assert_eq!(State::read(&shared, 7), state);
+        assert_eq!(State::read(&shared, 6), State::default());
+        assert_eq!(State::read(&shared, 8), State::default());
+    }
+
+    #[test]
+    fn kinds_have_places_of_their_own() {
+        let places = ["a.rs:1", "a.rs:2", "b.rs:1"].map(|name| Throttle::new(name, PAUSE).place);
+        assert!(places[0] != places[1] && places[1] != places[2] && places[0] != places[2]);
+    }
+}
