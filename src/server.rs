@@ -2,6 +2,7 @@
 
 mod cgroup;
 mod descriptors;
+mod directories;
 mod limits;
 mod report;
 mod showing;
@@ -10,20 +11,20 @@ mod tasks;
 use crate::config::{
     AccessLog, Config, Confinement, Sandbox, StartError, Timeouts, TrustedProxies,
 };
-use crate::confine::{self, Account, Holder, Needs};
+use crate::confine::{self, Account, Needs};
 use crate::model::{self, Answering, Claim, Listening, MODELS, ModelRow};
 use crate::model::{Hangups, Serving, Share, SignalSender, Signals};
 use crate::net::{Address, Bound, DatagramSocket, Listener, Place, SocketFile};
 use crate::observe::{self, LogFile};
 use crate::service::{self, Census, Datagrams, Service};
 use descriptors::{cache_files, raise_descriptor_limit};
+use directories::{holders, log_directories};
 use limits::limits;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use showing::{about, show};
 use std::io;
 use std::os::fd::AsFd;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -300,6 +301,9 @@ impl Server {
             Sandbox::Follow => roots.iter().flat_map(|root| holders(root)).collect(),
             Sandbox::Strict | Sandbox::Off => Vec::new(),
         };
+        let log = shares.first().and_then(|share| share.log.path());
+        let logs = log.map(|path| log_directories(path, confinement.sandbox));
+        let logs = logs.unwrap_or_default();
         let opened = roots.iter().map(|root| confine::open_directory(root));
         let opened: Vec<_> = opened
             .collect::<io::Result<_>>()
@@ -311,10 +315,7 @@ impl Server {
                 .map(|one| (one.directory.as_fd(), &*one.path))
                 .collect(),
             remove_in: files.iter().map(|file| file.directory()).collect(),
-            append_in: shares
-                .iter()
-                .filter_map(|one| one.log.directory())
-                .collect(),
+            append_in: logs.iter().map(|one| one.directory.as_fd()).collect(),
             abstract_sockets,
         };
         let was_root = confine::is_root();
@@ -370,19 +371,6 @@ fn catch_signals(shares: &mut [Share], timeouts: &Timeouts) -> io::Result<()> {
 #[allow(clippy::needless_pass_by_value, reason = "map_err passes it so")]
 fn signal_error(error: io::Error) -> StartError {
     StartError(format!("cannot catch signals: {error}"))
-}
-
-/// The directories that the process must be let into to follow this name; none where that would be too much, which is
-/// logged.
-fn holders(root: &Path) -> Vec<Holder> {
-    confine::holders(root).unwrap_or_else(|why| {
-        let root = root.display();
-        log::info!(
-            "the sandbox is strict: {why}. If another directory takes the place of {root}, requests get 503 until the \
-             server is started again; see --sandbox"
-        );
-        Vec::new()
-    })
 }
 
 /// From root to a user, to whom the sockets' files belong from then on: it is the one to remove them.

@@ -50,6 +50,21 @@ pub fn holders(name: &Path) -> Result<Vec<Holder>, String> {
     Ok(holders)
 }
 
+/// The directories in which a file is made when this absolute name is opened, as its links are now: the one that holds the
+/// name, and those that hold what the links at its end lead to. Nobody asks whether others should be let into them.
+///
+/// # Errors
+/// Those of readlink(2) and open(2).
+pub fn directories_of_file(name: &Path) -> Result<Vec<Holder>, Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let of_file = walk(name)?.into_iter().filter(|(_, is_last)| *is_last);
+    let opened = of_file.map(|(path, _)| {
+        let directory = open(&path, flags, Mode::empty())?;
+        Ok(Holder { path, directory })
+    });
+    opened.collect()
+}
+
 /// The directories, by paths without links, and whether it is the last name of the way that each holds.
 fn walk(name: &Path) -> Result<Vec<(PathBuf, bool)>, Errno> {
     // The next name is at the end, and with each whether a name or a link's target ends with it.

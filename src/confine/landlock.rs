@@ -72,7 +72,7 @@ fn sentence(status: &RestrictionStatus, needs: &Needs<'_>) -> String {
     };
     let writing = match needs.append_in.is_empty() {
         true => ", nothing written",
-        false => ", written only where the access log is",
+        false => ", written only where the access log is or may come to be",
     };
     let network = match abi < ABI::V4 {
         true => "",

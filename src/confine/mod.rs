@@ -8,7 +8,7 @@ mod holders;
 mod landlock;
 mod user;
 
-pub use holders::{Holder, holders};
+pub use holders::{Holder, directories_of_file, holders};
 pub use user::{Account, is_root};
 
 use crate::config::StartError;

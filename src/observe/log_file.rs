@@ -1,11 +1,12 @@
 //! Where access log lines go, and how their file is opened anew.
 
+use super::throttled;
 use crate::lines::LineWriter;
 use crate::transcript;
-use rustix::fs::{Mode, OFlags, open, openat};
+use rustix::fs::{Mode, OFlags, open, openat, stat};
 use rustix::io::Errno;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -29,8 +30,9 @@ pub struct LogFile {
 /// Where a file is.
 #[derive(Debug)]
 struct Place {
+    /// As it was configured, links and all; absolute.
     path: PathBuf,
-    /// Open from the beginning, for a confined process may have no other way there.
+    /// The directory that held it at the start, for a process that has become a user who does not get there by name.
     directory: OwnedFd,
 }
 
@@ -49,11 +51,11 @@ impl LogFile {
     /// # Errors
     /// Those of open(2).
     pub fn open(path: &Path) -> io::Result<LogFile> {
-        let parent = path.parent().filter(|parent| *parent != Path::new(""));
+        let path = std::path::absolute(path)?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let place = Place {
-            directory: open(parent.unwrap_or(Path::new(".")), flags, Mode::empty())?,
-            path: path.into(),
+            directory: open(path.parent().unwrap_or(&path), flags, Mode::empty())?,
+            path,
         };
         let writer = LineWriter::own(place.open_to_append()?);
         Ok(LogFile::new(writer, Some(place)))
@@ -80,19 +82,26 @@ impl LogFile {
                 self.writer.replace(file);
                 true
             }
-            Err(error) => {
+            Err(errno) => {
                 let path = place.path.display();
-                log::error!(
-                    "cannot open the access log {path} anew: {error}; lines go where they went"
+                let hint = match errno {
+                    Errno::ACCESS => {
+                        " (a directory that was replaced may lie outside the sandbox: see --sandbox)"
+                    }
+                    _ => "",
+                };
+                throttled!(
+                    Error,
+                    "cannot open the access log {path} anew: {errno}{hint}; lines go on into the old file"
                 );
                 false
             }
         }
     }
 
-    /// The directory in which it is opened anew, made if it is not there.
-    pub fn directory(&self) -> Option<BorrowedFd<'_>> {
-        self.place.as_ref().map(|place| place.directory.as_fd())
+    /// Where it is opened anew, made if it is not there: its absolute name.
+    pub fn path(&self) -> Option<&Path> {
+        self.place.as_ref().map(|place| &*place.path)
     }
 
     /// Whoever sets this has the file opened anew before the next line.
@@ -158,13 +167,19 @@ impl LogFile {
 }
 
 impl Place {
-    fn open_to_append(&self) -> io::Result<OwnedFd> {
-        let name = self.path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
+    /// Opens what has the name now, links followed, or makes it.
+    fn open_to_append(&self) -> Result<OwnedFd, Errno> {
+        let name = self.path.file_name().ok_or(Errno::ISDIR)?;
         let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
         // Not blocking, for it may be a FIFO or a terminal.
         let more = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(0o640);
-        Ok(openat(&self.directory, name, flags | more, mode)?)
+        let parent = self.path.parent().unwrap_or(&self.path);
+        // The sandbox hides no directory, so this is about what the user may.
+        match stat(parent) {
+            Err(Errno::ACCESS) => openat(&self.directory, name, flags | more, mode),
+            _ => open(&self.path, flags | more, mode),
+        }
     }
 }
 

@@ -3,11 +3,11 @@
 use crate::common::{Client, Evserve, PATIENCE, on_every_model};
 use rustix::process::Signal;
 use serde_json::Value;
-use std::fs::{read_to_string, rename, write};
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{Permissions, create_dir, read_to_string, rename, write};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Serves docs/site with the log in a file.
 fn start(model: &str, log: &Path, options: &[&str]) -> Evserve {
@@ -238,4 +238,138 @@ fn a_full_disk_loses_whole_lines_and_they_are_counted() {
         "{before}"
     );
     assert_eq!(read_to_string(&path).expect("there").lines().count(), 1);
+}
+
+/// A directory that only its owner can write to, below one of its own.
+fn own_directory() -> (tempfile::TempDir, std::path::PathBuf) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let own = directory.path().join("own");
+    create_dir(&own).expect("made");
+    (directory, own)
+}
+
+fn wait_for_lines(path: &Path, text: &str, count: usize) {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let log = read_to_string(path).unwrap_or_default();
+        if log.matches(text).count() == count {
+            return;
+        }
+        assert!(Instant::now() < end, "{path:?}: {log}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Rotates in some way and asks again; what is asked then must be in `new`, and what was asked before in `old`.
+fn rotates(model: &str, log: &Path, [old, new]: [&Path; 2], rotate: impl Fn()) {
+    let mut evserve = start(model, log, &["--access-log", "common"]);
+    ask(&mut evserve.connect(), "/before");
+    wait_for_lines(log, "/before", 1);
+    rotate();
+    evserve.signal(Signal::HUP);
+    evserve.wait_for_log("the access log has been opened anew");
+    ask(&mut evserve.connect(), "/after");
+    let log = evserve.stop().log;
+    assert!(!log.contains("ERROR"), "{model}: {log}");
+    wait_for_lines(old, "/before", 1);
+    wait_for_lines(new, "/after", 1);
+}
+
+#[test]
+fn a_log_behind_links_is_opened_anew_where_they_lead() {
+    on_every_model(|model| {
+        for is_absolute in [false, true] {
+            let (_keep, own) = own_directory();
+            for name in ["a", "b", "c"] {
+                create_dir(own.join(name)).expect("made");
+            }
+            let target = |name: &str| match is_absolute {
+                true => own.join(name),
+                false => Path::new("..").join(name),
+            };
+            symlink(target("b/log"), own.join("a/log")).expect("linked");
+            symlink(target("c/real"), own.join("b/log")).expect("linked");
+            let (real, old) = (own.join("c/real"), own.join("c/real.1"));
+            rotates(model, &own.join("a/log"), [&old, &real], || {
+                rename(&real, &old).expect("moved");
+            });
+        }
+    });
+}
+
+#[test]
+fn a_log_whose_directory_is_made_again_is_opened_there() {
+    on_every_model(|model| {
+        let (_keep, own) = own_directory();
+        let (logs, moved) = (own.join("logs"), own.join("logs.old"));
+        create_dir(&logs).expect("made");
+        let [old, new] = [moved.join("log"), logs.join("log")];
+        rotates(model, &new, [&old, &new], || {
+            rename(&logs, &moved).expect("moved");
+            create_dir(&logs).expect("made again");
+        });
+    });
+}
+
+#[test]
+fn a_log_whose_directory_is_a_link_that_is_switched_is_opened_there() {
+    on_every_model(|model| {
+        let (_keep, own) = own_directory();
+        create_dir(own.join("1")).expect("made");
+        create_dir(own.join("2")).expect("made");
+        symlink("1", own.join("current")).expect("linked");
+        let [old, new] = [own.join("1/log"), own.join("2/log")];
+        rotates(model, &own.join("current/log"), [&old, &new], || {
+            symlink("2", own.join("next")).expect("linked");
+            rename(own.join("next"), own.join("current")).expect("switched");
+        });
+    });
+}
+
+/// A directory that the sandbox does not cover costs no line, and the log says what is up.
+#[test]
+fn a_log_that_the_sandbox_hides_goes_on_into_the_old_file() {
+    on_every_model(|model| {
+        for (mode, options) in [(0o777, &[][..]), (0o755, &["--sandbox", "strict"])] {
+            let (_keep, own) = own_directory();
+            std::fs::set_permissions(&own, Permissions::from_mode(mode)).expect("set");
+            let (logs, moved) = (own.join("logs"), own.join("logs.old"));
+            create_dir(&logs).expect("made");
+            let mut evserve = start(model, &logs.join("log"), options);
+            if !evserve.wait_for_log("sandbox").contains("(Landlock ABI") {
+                return eprintln!("not tested: no Landlock");
+            }
+            rename(&logs, &moved).expect("moved");
+            create_dir(&logs).expect("made again");
+            evserve.signal(Signal::HUP);
+            evserve.wait_for_log("lines go on into the old file");
+            ask(&mut evserve.connect(), "/after");
+            let said = evserve.stop().log;
+            assert_eq!(
+                said.matches("lines go on into the old file").count(),
+                1,
+                "{said}"
+            );
+            let announced = said.contains("is replaced, the access log needs a new start");
+            assert_eq!(announced, mode == 0o777, "{said}");
+            wait_for_lines(&moved.join("log"), "/after", 1);
+        }
+    });
+}
+
+#[test]
+fn a_relative_name_is_opened_anew() {
+    let (_keep, own) = own_directory();
+    create_dir(own.join("logs")).expect("made");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_evserve"));
+    command.args(["--listen", "127.0.0.1:0", "--access-log-file", "logs/log"]);
+    command.current_dir(&own);
+    let mut evserve = Evserve::spawn(command, 1);
+    rename(own.join("logs"), own.join("old")).expect("moved");
+    create_dir(own.join("logs")).expect("made again");
+    evserve.signal(Signal::HUP);
+    evserve.wait_for_log("the access log has been opened anew");
+    ask(&mut evserve.connect(), "/after");
+    evserve.stop();
+    wait_for_lines(&own.join("logs/log"), "/after", 1);
 }

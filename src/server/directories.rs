@@ -1,0 +1,44 @@
+//! The directories that a confined process must be let into beside what it serves.
+
+use crate::config::Sandbox;
+use crate::confine::{self, Holder};
+use std::path::{Path, PathBuf};
+
+/// The directories in which the access log is opened anew, as far as its links and directories stay what they are; and to
+/// follow them, those that hold these, unless that would be too much, which is logged.
+pub(super) fn log_directories(path: &Path, sandbox: Sandbox) -> Vec<Holder> {
+    let shown = path.display();
+    let mut all = confine::directories_of_file(path).unwrap_or_else(|errno| {
+        log::warn!("the access log {shown} cannot be opened anew: {errno}");
+        Vec::new()
+    });
+    if sandbox == Sandbox::Follow {
+        let mut names: Vec<PathBuf> = all.iter().map(|one| one.path.clone()).collect();
+        names.extend(path.parent().map(Path::to_owned));
+        names.sort();
+        names.dedup();
+        for name in names {
+            match confine::holders(&name) {
+                Ok(more) => all.extend(more),
+                Err(why) => log::info!(
+                    "if {} is replaced, the access log needs a new start: {why}",
+                    name.display()
+                ),
+            }
+        }
+    }
+    all
+}
+
+/// The directories that the process must be let into to follow this name; none where that would be too much, which is
+/// logged.
+pub(super) fn holders(root: &Path) -> Vec<Holder> {
+    confine::holders(root).unwrap_or_else(|why| {
+        let root = root.display();
+        log::info!(
+            "the sandbox is strict: {why}. If another directory takes the place of {root}, requests get 503 until the \
+             server is started again; see --sandbox"
+        );
+        Vec::new()
+    })
+}
