@@ -32,7 +32,8 @@ struct Options {
     #[arg(long = "mode", value_name = "MODE", value_parser = modes())]
     modes: Vec<String>,
 
-    /// Where to listen: HOST:PORT, [IPV6]:PORT, :PORT for all addresses, or unix:PATH; port 0 is any free one. For
+    /// Where to listen: HOST:PORT (at all addresses of a name), [IPV6]:PORT, [IPV6%INTERFACE]:PORT, :PORT for all
+    /// addresses, or unix:PATH; port 0 is any free one. For
     /// datagrams, which echo and daytime answer: udp:HOST:PORT and so on, or unix-dgram:PATH. May be given more than
     /// once; with several modes, each address says whose it is [default: 127.0.0.1, http 8080, echo 7007, daytime 7013,
     /// chat 7531]
@@ -466,9 +467,12 @@ fn status_address(text: &str) -> Result<Address, String> {
     if let Ok(port) = text.parse() {
         return Ok(Address::loopback(port));
     }
-    let address = text.parse::<Address>().ok();
-    let address = address.filter(|address| !address.is_datagram());
-    address.ok_or_else(|| expected.into())
+    match text.parse::<Address>() {
+        Ok(address) if !address.is_datagram() => Ok(address),
+        // What is wrong with an interface or a name is worth saying.
+        Err(error) if !error.contains("expected") => Err(error),
+        _ => Err(expected.into()),
+    }
 }
 
 fn file_mode(text: &str) -> Result<u32, String> {
@@ -633,6 +637,12 @@ mod tests {
             ("--mode htp", "[possible values: http, echo, daytime, chat"),
             ("--listen unix:", "unix:PATH, or for datagrams"),
             ("--listen udp:", "`udp:` is no address"),
+            ("--listen [fe80::1]:80", "of which interface"),
+            ("--listen [fe80::1%none0]:80", "there are lo"),
+            (
+                "--status [fe80::1%none0]:80",
+                "`none0` is no network interface",
+            ),
             ("--unix-mode 888", "such as 660"),
             ("--unix-mode 1777", "such as 660"),
             ("--model kqueue", "[possible values: blocking, forking"),

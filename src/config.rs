@@ -1,7 +1,7 @@
 //! What the server is told to do: checked once, read-only from then on.
 
 use crate::net::Address;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -132,11 +132,33 @@ impl TrustedProxies {
     /// True if whoever connects from this address is one of them. Without an address it is somebody in the file system.
     pub fn include(&self, peer: Option<IpAddr>) -> bool {
         match peer {
-            Some(peer) => self.networks.iter().any(|network| network.contains(&peer)),
+            Some(peer) => {
+                let peer = peer.to_canonical();
+                let mut networks = self.networks.iter().map(canonical);
+                networks.any(|network| network.contains(&peer))
+            }
             None => self.unix,
         }
     }
 }
+
+/// The same network; one of IPv4 addresses that are written as addresses of IPv6 (RFC 4291 section 2.5.5.2) as one of
+/// IPv4, which is how all peers' addresses are written.
+fn canonical(network: &IpNet) -> IpNet {
+    let IpAddr::V4(address) = network.network().to_canonical() else {
+        return *network;
+    };
+    let mapped = network.prefix_len().checked_sub(MAPPED_PREFIX);
+    let length = match network {
+        IpNet::V4(network) => Some(network.prefix_len()),
+        IpNet::V6(_) => mapped,
+    };
+    let network_v4 = length.and_then(|length| Ipv4Net::new(address, length).ok());
+    network_v4.map_or(*network, IpNet::V4)
+}
+
+/// How many bits all IPv4 addresses have in common that are written as addresses of IPv6.
+const MAPPED_PREFIX: u8 = 96;
 
 /// What the process gives up before it serves.
 #[derive(Clone, Debug)]
@@ -263,3 +285,40 @@ impl std::fmt::Display for StartError {
 }
 
 impl std::error::Error for StartError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whom_a_network_includes() {
+        let cases = [
+            ("127.0.0.1/32", "127.0.0.1", true),
+            ("127.0.0.1/32", "::ffff:127.0.0.1", true),
+            ("10.0.0.0/8", "10.1.2.3", true),
+            ("10.0.0.0/8", "11.1.2.3", false),
+            ("::ffff:127.0.0.1/128", "127.0.0.1", true),
+            ("::ffff:127.0.0.1/128", "127.0.0.2", false),
+            ("::ffff:10.0.0.0/104", "10.200.1.1", true),
+            ("::ffff:10.0.0.0/104", "11.0.0.1", false),
+            ("::ffff:10.9.9.9/104", "10.200.1.1", true),
+            ("::ffff:0:0/96", "192.0.2.1", true),
+            ("::ffff:0:0/96", "::1", false),
+            ("::1/128", "::1", true),
+            ("2001:db8::/32", "2001:db8::7", true),
+            ("2001:db8::/32", "192.0.2.1", false),
+            ("::/0", "2001:db8::7", true),
+            ("::/0", "192.0.2.1", false),
+            ("0.0.0.0/0", "192.0.2.1", true),
+            ("0.0.0.0/0", "::1", false),
+        ];
+        for (network, peer, expected) in cases {
+            let trusted = TrustedProxies {
+                networks: vec![network.parse().expect("a network")],
+                unix: false,
+            };
+            let peer: IpAddr = peer.parse().expect("an address");
+            assert_eq!(trusted.include(Some(peer)), expected, "{network} {peer}");
+        }
+    }
+}

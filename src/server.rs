@@ -14,7 +14,7 @@ use crate::config::{
 use crate::confine::{self, Account, Needs};
 use crate::model::{self, Answering, Claim, Listening, MODELS, ModelRow};
 use crate::model::{Hangups, Serving, Share, SignalSender, Signals};
-use crate::net::{Address, Bound, DatagramSocket, Listener, Place, SocketFile};
+use crate::net::{self, Address, Bound, DatagramSocket, Listener, Place, Request, SocketFile};
 use crate::observe::{self, LogFile};
 use crate::service::{self, Census, Datagrams, Service};
 use descriptors::{cache_files, raise_descriptor_limit};
@@ -138,7 +138,8 @@ impl Builder {
     ///
     /// # Errors
     /// A sentence about what could not be had.
-    pub fn start(self) -> Result<Server, StartError> {
+    pub fn start(mut self) -> Result<Server, StartError> {
+        let mut lines = self.reconcile_addresses()?;
         let descriptors = raise_descriptor_limit();
         let mut config = self.config;
         config.http.cache_files = cache_files(&config, descriptors);
@@ -164,7 +165,7 @@ impl Builder {
             let guarded = each.map(|service| guards.put_before(service));
             services.push(guarded.collect::<Result<Vec<_>, _>>()?);
         }
-        let (mut places, mut lines) = (Vec::new(), Vec::new());
+        let mut places = Vec::new();
         for Wanted { address, service } in &self.wanted {
             let label = &self.services[*service].label;
             let services = &services[*service];
@@ -177,17 +178,15 @@ impl Builder {
                 ),
                 false => add(&config, model, address, services, &mut shares),
             };
-            let bound = result
+            let all = result
                 .map_err(|error| bind_error(&format!("--listen {label}"), address, &error))?;
             let behind_proxy = config.proxies.is_some();
             let service = &*services[0];
-            lines.extend(report::listening(
-                service,
-                &bound,
-                model.name,
-                !behind_proxy,
-            ));
-            places.push(bound);
+            for bound in all {
+                let says_how = !behind_proxy;
+                lines.extend(report::listening(service, &bound, model.name, says_how));
+                places.push(bound.0);
+            }
         }
         let sockets = shares[0].listening.len() + shares[0].answering.len();
         let listeners = sockets + usize::from(config.status.is_some());
@@ -195,9 +194,9 @@ impl Builder {
         if let Some(address) = &config.status {
             let firsts: Vec<_> = services.iter().map(|each| each[0].clone()).collect();
             let about = about(model, &limits, firsts.iter().map(|one| &**one));
-            let (bound, more) = show(&config, model, address, about, firsts, &mut shares)
+            let (all, more) = show(&config, model, address, about, firsts, &mut shares)
                 .map_err(|error| bind_error("--status ", address, &error))?;
-            places.push(bound);
+            places.extend(all);
             lines.extend(more);
         }
         lines.push(report::limits(model, &limits, set_by, descriptors));
@@ -213,6 +212,23 @@ impl Builder {
                 timeouts,
             },
         })
+    }
+
+    /// Makes the addresses fit together that were asked for. Returns what was changed, in sentences.
+    fn reconcile_addresses(&mut self) -> Result<Vec<String>, StartError> {
+        let services = &self.services;
+        let wanted = self.wanted.iter_mut().map(|one| Request {
+            option: format!("--listen {}{}", services[one.service].label, one.address),
+            service: one.service,
+            address: &mut one.address,
+        });
+        let status = self.config.status.iter_mut().map(|address| Request {
+            option: format!("--status {address}"),
+            service: usize::MAX,
+            address,
+        });
+        let mut requests: Vec<_> = wanted.chain(status).collect();
+        net::reconcile(&mut requests).map_err(StartError)
     }
 }
 
@@ -258,7 +274,8 @@ impl Server {
         builder.start()
     }
 
-    /// Where it listens, in the order in which that was asked for.
+    /// Where it listens, in the order in which that was asked for. An address can be several places, as `localhost` is;
+    /// one that another address of the same service covers is none.
     pub fn places(&self) -> Vec<Bound> {
         self.places.clone()
     }
@@ -457,28 +474,31 @@ fn make_for_each(
     Ok(vec![first; config.workers])
 }
 
-/// Gives each share a listener at the address, and its service behind it. Says where that is.
+/// Gives each share a listener at each place of the address, and its service behind it. Returns where they are, and
+/// whether that is for IPv6 alone.
 fn add(
     config: &Config,
     model: &ModelRow,
     address: &Address,
     services: &[Arc<dyn Service>],
     shares: &mut [Share],
-) -> io::Result<Bound> {
-    let listeners = Listener::bind_several(address, config.unix_mode, shares.len())?;
-    let bound = listeners[0].bound().clone();
-    let behind = services.iter().cloned().zip(shares);
-    for (listener, (service, share)) in listeners.into_iter().zip(behind) {
-        if model.is_loop && !service.speaks_first() {
-            listener.defer_accept()?;
+) -> io::Result<Vec<(Bound, bool)>> {
+    let mut all = Vec::new();
+    for listeners in Listener::bind_several(address, config.unix_mode, shares.len())? {
+        all.push((listeners[0].bound().clone(), listeners[0].is_only_v6()));
+        let behind = services.iter().cloned().zip(&mut *shares);
+        for (listener, (service, share)) in listeners.into_iter().zip(behind) {
+            if model.is_loop && !service.speaks_first() {
+                listener.defer_accept()?;
+            }
+            share.listening.push(Listening {
+                listener,
+                service,
+                claim: Claim::Part,
+            });
         }
-        share.listening.push(Listening {
-            listener,
-            service,
-            claim: Claim::Part,
-        });
     }
-    Ok(bound)
+    Ok(all)
 }
 
 /// What answers the datagrams that come to the address, for each loop.
@@ -497,20 +517,23 @@ fn answering(
     each.collect()
 }
 
-/// Gives each share a socket that takes datagrams at the address, and what answers them. Says where that is.
+/// Gives each share a socket that takes datagrams at each place of the address, and what answers them. Returns the same
+/// as [`add`].
 fn add_datagrams(
     config: &Config,
     address: &Address,
     services: &[Arc<dyn Datagrams>],
     shares: &mut [Share],
-) -> io::Result<Bound> {
-    let sockets = DatagramSocket::bind_several(address, config.unix_mode, shares.len())?;
-    let bound = sockets[0].bound().clone();
-    let behind = services.iter().cloned().zip(shares);
-    for (socket, (service, share)) in sockets.into_iter().zip(behind) {
-        share.answering.push(Answering { socket, service });
+) -> io::Result<Vec<(Bound, bool)>> {
+    let mut all = Vec::new();
+    for sockets in DatagramSocket::bind_several(address, config.unix_mode, shares.len())? {
+        all.push((sockets[0].bound().clone(), sockets[0].is_only_v6()));
+        let behind = services.iter().cloned().zip(&mut *shares);
+        for (socket, (service, share)) in sockets.into_iter().zip(behind) {
+            share.answering.push(Answering { socket, service });
+        }
     }
-    Ok(bound)
+    Ok(all)
 }
 
 /// Opens what takes the access log's lines.
@@ -527,7 +550,7 @@ fn bind_error(option: &str, address: &Address, error: &io::Error) -> StartError 
     let free = match address.place() {
         Place::Unix(_) | Place::UnixDatagram(_) => "take another path".into(),
         Place::Udp(_) => format!("take any free port with {option}udp:127.0.0.1:0"),
-        Place::Tcp(_) | Place::Inherited(..) => {
+        Place::Tcp(_) | Place::Inherited(..) | Place::Covered => {
             format!("take any free port with {option}127.0.0.1:0")
         }
     };

@@ -6,6 +6,8 @@ mod common;
 
 #[path = "wire/access_log.rs"]
 mod access_log;
+#[path = "wire/addresses.rs"]
+mod addresses;
 #[path = "wire/cache.rs"]
 mod cache;
 #[path = "wire/chat.rs"]

@@ -1,10 +1,12 @@
 //! Addresses to listen on, as a user writes them.
 
+use super::endpoint::Endpoint;
+use super::interfaces;
 use super::listener::Bound;
 use socket2::{SockRef, Type};
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -23,16 +25,18 @@ pub struct Address {
 /// What an address stands for.
 #[derive(Clone, Debug)]
 pub enum Place {
-    /// TCP; the first of these that works is meant. Never empty.
-    Tcp(Vec<SocketAddr>),
+    /// TCP, at each of these. Never empty.
+    Tcp(Vec<Endpoint>),
     /// A stream socket in the file system (unix(7)).
     Unix(PathBuf),
-    /// UDP; the first of these that works is meant. Never empty.
-    Udp(Vec<SocketAddr>),
+    /// UDP, at each of these. Never empty.
+    Udp(Vec<Endpoint>),
     /// A datagram socket in the file system (unix(7)).
     UnixDatagram(PathBuf),
     /// A socket that is bound already, and listens if it is one that does.
     Inherited(Arc<OwnedFd>, Bound),
+    /// Nowhere: another address of the same service covers it.
+    Covered,
 }
 
 impl Address {
@@ -41,7 +45,7 @@ impl Address {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Address {
             text: address.to_string(),
-            place: Place::Tcp(vec![address]),
+            place: Place::Tcp(vec![Endpoint::of(address)]),
         }
     }
 
@@ -73,17 +77,36 @@ impl Address {
     /// True if it is reached over the loopback only.
     pub fn is_local(&self) -> bool {
         match &self.place {
-            Place::Tcp(all) | Place::Udp(all) => all.iter().all(|one| one.ip().is_loopback()),
-            Place::Inherited(_, Bound::Tcp(one) | Bound::Udp(one)) => one.ip().is_loopback(),
-            Place::Unix(_) | Place::UnixDatagram(_) | Place::Inherited(..) => false,
+            Place::Tcp(all) | Place::Udp(all) => {
+                all.iter().all(|one| one.address().ip().is_loopback())
+            }
+            Place::Inherited(_, Bound::Tcp(one) | Bound::Udp(one)) => {
+                one.ip().to_canonical().is_loopback()
+            }
+            Place::Unix(_) | Place::UnixDatagram(_) | Place::Inherited(..) | Place::Covered => {
+                false
+            }
         }
+    }
+
+    /// Where its sockets are bound, if it is not in the file system and nobody else has bound it.
+    pub(super) fn endpoints_mut(&mut self) -> Option<&mut Vec<Endpoint>> {
+        match &mut self.place {
+            Place::Tcp(all) | Place::Udp(all) => Some(all),
+            _ => None,
+        }
+    }
+
+    /// Binds nothing here: another address covers it.
+    pub(super) fn leave_to_another(&mut self) {
+        self.place = Place::Covered;
     }
 
     /// True if datagrams come there, and no connections.
     pub fn is_datagram(&self) -> bool {
         match &self.place {
             Place::Udp(_) | Place::UnixDatagram(_) => true,
-            Place::Tcp(_) | Place::Unix(_) => false,
+            Place::Tcp(_) | Place::Unix(_) | Place::Covered => false,
             Place::Inherited(_, bound) => bound.is_datagram(),
         }
     }
@@ -99,18 +122,18 @@ impl fmt::Display for Address {
 impl FromStr for Address {
     type Err = String;
 
-    /// `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, or `:8080` for all addresses of the machine (IPv6 and IPv4
-    /// where the kernel has both). Port 0 is any free one. `unix:/path` is a socket in the file system. The same with
+    /// `127.0.0.1:8080`, `[::1]:8080`, `[fe80::1%eth0]:8080`, `localhost:8080` for all addresses of a name, or `:8080`
+    /// for all addresses of the machine (IPv6 and IPv4 where the kernel has both). Port 0 is any free one. `unix:/path` is a socket in the file system. The same with
     /// `udp:` before it, and `unix-dgram:/path`, are for datagrams.
     fn from_str(text: &str) -> Result<Address, String> {
         let place = if let Some(address) = text.strip_prefix("udp:") {
-            Place::Udp(candidates(text, address)?)
+            Place::Udp(endpoints(text, address)?)
         } else if let Some(path) = text.strip_prefix("unix-dgram:") {
             Place::UnixDatagram(socket_path(text, path)?)
         } else if let Some(path) = text.strip_prefix("unix:") {
             Place::Unix(socket_path(text, path)?)
         } else {
-            Place::Tcp(candidates(text, text)?)
+            Place::Tcp(endpoints(text, text)?)
         };
         Ok(Address {
             text: text.into(),
@@ -136,46 +159,106 @@ fn socket_path(text: &str, path: &str) -> Result<PathBuf, String> {
     }
 }
 
-/// The addresses that `HOST:PORT` may stand for, of which the first that works is meant; `text` is all that was written.
-fn candidates(text: &str, address: &str) -> Result<Vec<SocketAddr>, String> {
+/// What `HOST:PORT` stands for; `text` is all that was written.
+fn endpoints(text: &str, address: &str) -> Result<Vec<Endpoint>, String> {
     let (host, port) = address.rsplit_once(':').ok_or_else(|| expected(text))?;
     let port: u16 = port.parse().map_err(|_| expected(text))?;
-    let candidates: Vec<_> = match host {
-        "" => vec![
-            (Ipv6Addr::UNSPECIFIED, port).into(),
-            (Ipv4Addr::UNSPECIFIED, port).into(),
-        ],
-        _ if host.starts_with('[') || !host.contains(':') => address
-            .to_socket_addrs()
-            .map_err(|error| format!("cannot resolve `{host}`: {error}"))?
-            .collect(),
-        _ => return Err(expected(text)),
-    };
-    match candidates.is_empty() {
-        true => Err(format!("`{host}` has no address")),
-        false => Ok(candidates),
+    if host.is_empty() {
+        return Ok(vec![Endpoint::everywhere(port)]);
     }
+    let addresses: Vec<SocketAddr> = if let Some(literal) = host.strip_prefix('[') {
+        let literal = literal.strip_suffix(']').ok_or_else(|| expected(text))?;
+        vec![ipv6(text, literal, port)?.into()]
+    } else if host.contains(':') {
+        return Err(expected(text));
+    } else if is_localhost(host) {
+        // This name never means another machine, and both of its addresses, whatever a resolver knows of it
+        // (RFC 6761 section 6.3).
+        let both = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        both.map(|ip| SocketAddr::new(ip, port)).into()
+    } else {
+        let all = (host, port).to_socket_addrs();
+        all.map_err(|error| format!("cannot resolve `{host}`: {error}"))?
+            .collect()
+    };
+    let mut all: Vec<Endpoint> = Vec::new();
+    for endpoint in addresses.into_iter().map(Endpoint::of) {
+        if !all.contains(&endpoint) {
+            all.push(endpoint);
+        }
+    }
+    match all.is_empty() {
+        true => Err(format!("`{host}` has no address")),
+        false => Ok(all),
+    }
+}
+
+fn is_localhost(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    host.eq_ignore_ascii_case("localhost")
+}
+
+/// The address that stands in brackets: one of a link has its interface behind a percent sign (RFC 4007 section 11).
+fn ipv6(text: &str, literal: &str, port: u16) -> Result<SocketAddrV6, String> {
+    let (ip, zone) = match literal.split_once('%') {
+        Some((ip, zone)) => (ip, Some(zone)),
+        None => (literal, None),
+    };
+    let ip: Ipv6Addr = ip.parse().map_err(|_| expected(text))?;
+    let index = zone.map(interfaces::index).transpose()?;
+    let scope = match (ip.is_unicast_link_local(), index) {
+        (true, Some(index)) => index,
+        (true, None) => {
+            return Err(format!(
+                "`{text}` is an address of a link; say of which interface, such as [{ip}%eth0]:{port}"
+            ));
+        }
+        // Without a meaning there.
+        (false, _) => 0,
+    };
+    Ok(SocketAddrV6::new(ip, port, 0, scope))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn joined(all: &[Endpoint]) -> String {
+        let all: Vec<_> = all.iter().map(|one| one.address().to_string()).collect();
+        all.join(" ")
+    }
+
     #[test]
     fn forms() {
         let first = |text: &str| {
             let address: Result<Address, _> = text.parse();
             match address.ok()?.place() {
-                Place::Tcp(candidates) => Some(candidates[0].to_string()),
+                Place::Tcp(all) => Some(joined(all)),
                 Place::Unix(path) => Some(path.display().to_string()),
-                Place::Udp(candidates) => Some(format!("udp {}", candidates[0])),
+                Place::Udp(all) => Some(format!("udp {}", joined(all))),
                 Place::UnixDatagram(path) => Some(format!("dgram {}", path.display())),
-                Place::Inherited(..) => None,
+                Place::Inherited(..) | Place::Covered => None,
             }
         };
         let cases = [
             ("127.0.0.1:8080", Some("127.0.0.1:8080")),
             ("[::1]:0", Some("[::1]:0")),
+            ("localhost:80", Some("127.0.0.1:80 [::1]:80")),
+            ("LocalHost.:0", Some("127.0.0.1:0 [::1]:0")),
+            ("udp:localhost:80", Some("udp 127.0.0.1:80 [::1]:80")),
+            ("[::ffff:127.0.0.1]:80", Some("127.0.0.1:80")),
+            ("[::1%lo]:80", Some("[::1]:80")),
+            ("[fe80::1%lo]:80", Some("[fe80::1%1]:80")),
+            ("[fe80::1%1]:80", Some("[fe80::1%1]:80")),
+            ("[fe80::1]:80", None),
+            ("[fe80::1%]:80", None),
+            ("[fe80::1%nothing0]:80", None),
+            ("[fe80::1%4294967295]:80", None),
+            ("[fe80::1%25lo]:80", None),
+            ("[localhost]:80", None),
+            ("[127.0.0.1]:80", None),
+            ("[]:80", None),
+            ("[::1]x:80", None),
             (":80", Some("[::]:80")),
             ("8080", None),
             ("127.0.0.1", None),

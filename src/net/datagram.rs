@@ -1,7 +1,8 @@
 //! Sockets that take datagrams, and the way back to those who sent them.
 
+use super::endpoint::{Candidate, bind_each};
 use super::holder;
-use super::listener::{Bound, first_that_works};
+use super::listener::Bound;
 use super::unix::{self, SocketFile};
 use super::{Address, Place};
 use nix::sys::socket::sockopt::{
@@ -15,7 +16,7 @@ use nix::{getsockopt_impl, libc, sockopt_impl};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketAddrUnix, recvfrom, sendto};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -96,52 +97,38 @@ pub enum ReceiveError {
 }
 
 impl DatagramSocket {
-    /// Takes the datagrams that come to an address: to the first of its candidates that works, or to a socket file that
-    /// has this mode.
+    /// Takes the datagrams that come to an address: to each of its endpoints, or to a socket file that has this mode. Each
+    /// of them `count` times: several sockets on one port, among which the kernel spreads the senders (SO_REUSEPORT), or
+    /// several hands on the one socket that there is.
     ///
     /// # Errors
-    /// Those of socket(2) and bind(2) for the last candidate tried. Only a kernel or a machine without the candidate's
-    /// family moves on to the next one.
-    pub fn bind(address: &Address, unix_mode: u32) -> io::Result<DatagramSocket> {
-        match address.place() {
-            Place::Udp(candidates) => first_that_works(candidates, |one| bind(one, false)),
+    /// Those of socket(2) and bind(2). Endpoints that this kernel or machine does not have are left out, unless it has
+    /// none of them.
+    pub fn bind_several(
+        address: &Address,
+        unix_mode: u32,
+        count: usize,
+    ) -> io::Result<Vec<Vec<DatagramSocket>>> {
+        let first = match address.place() {
+            Place::Udp(endpoints) => {
+                return bind_each(endpoints, |one| bind_several(one, count));
+            }
+            Place::Covered => return Ok(Vec::new()),
             Place::UnixDatagram(path) => {
                 let (socket, file) = unix::bind_datagram(path, unix_mode)?;
-                DatagramSocket::new(socket, Bound::UnixDatagram(path.clone()), Some(file))
+                DatagramSocket::new(socket, Bound::UnixDatagram(path.clone()), Some(file))?
             }
             Place::Inherited(socket, bound) if bound.is_datagram() => {
                 // Whoever made it keeps it, and its file; all that is changed is what is told of each datagram.
                 let socket = Socket::from(socket.try_clone()?);
                 socket.set_nonblocking(true)?;
-                DatagramSocket::new(socket, bound.clone(), None)
+                DatagramSocket::new(socket, bound.clone(), None)?
             }
             Place::Tcp(_) | Place::Unix(_) | Place::Inherited(..) => {
-                Err(io::Error::other("connections come there, and no datagrams"))
+                let text = "connections come there, and no datagrams";
+                return Err(io::Error::other(text));
             }
-        }
-    }
-
-    /// The same `count` times: several sockets on one port, among which the kernel spreads the senders (SO_REUSEPORT),
-    /// or several hands on the one socket that there is.
-    ///
-    /// # Errors
-    /// Those of [`DatagramSocket::bind`].
-    pub fn bind_several(
-        address: &Address,
-        unix_mode: u32,
-        count: usize,
-    ) -> io::Result<Vec<DatagramSocket>> {
-        let first = DatagramSocket::bind(address, unix_mode)?;
-        if count == 1 {
-            return Ok(vec![first]);
-        }
-        if let (Bound::Udp(address), Place::Udp(_)) = (&first.bound, address.place()) {
-            let address = *address;
-            // Sockets that share their port would also share it with a stranger's; that the first one got it alone
-            // shows that nobody else has it.
-            drop(first);
-            return (0..count).map(|_| bind(address, true)).collect();
-        }
+        };
         let mut all = vec![first];
         for _ in 1..count {
             all.push(DatagramSocket {
@@ -151,7 +138,12 @@ impl DatagramSocket {
                 file: None,
             });
         }
-        Ok(all)
+        Ok(vec![all])
+    }
+
+    /// True if it hears IPv6 alone, though at all addresses.
+    pub fn is_only_v6(&self) -> bool {
+        SockRef::from(&self.socket).only_v6().unwrap_or(false)
     }
 
     fn new(socket: Socket, bound: Bound, file: Option<SocketFile>) -> io::Result<DatagramSocket> {
@@ -370,15 +362,35 @@ impl Route {
     }
 }
 
-fn bind(address: SocketAddr, share_port: bool) -> io::Result<DatagramSocket> {
+/// Binds to a candidate, and returns the address that it has got.
+fn bind_several(
+    candidate: Candidate,
+    count: usize,
+) -> io::Result<(SocketAddr, Vec<DatagramSocket>)> {
+    let (address, first) = bind(candidate, false)?;
+    if count == 1 {
+        return Ok((address, vec![first]));
+    }
+    // Sockets that share their port would also share it with a stranger's; that the first one got it alone shows that
+    // nobody else has it.
+    drop(first);
+    let candidate = Candidate {
+        address,
+        ..candidate
+    };
+    let all = (0..count).map(|_| Ok(bind(candidate, true)?.1));
+    Ok((address, all.collect::<io::Result<_>>()?))
+}
+
+fn bind(candidate: Candidate, share_port: bool) -> io::Result<(SocketAddr, DatagramSocket)> {
+    let Candidate { address, only_v6 } = candidate;
     let domain = Domain::for_address(address);
     let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     // SO_REUSEADDR would let two programs have the same port, and one of them hear nothing (socket(7)).
     socket.set_reuse_port(share_port)?;
     if address.is_ipv6() {
-        // One socket for both families where all addresses are asked for.
-        socket.set_only_v6(!address.ip().is_unspecified())?;
+        socket.set_only_v6(only_v6)?;
     }
     let bound = socket.bind(&address.into());
     bound.map_err(|error| holder::say_who(error, Type::DGRAM, address))?;
@@ -386,7 +398,8 @@ fn bind(address: SocketAddr, share_port: bool) -> io::Result<DatagramSocket> {
         .local_addr()?
         .as_socket()
         .ok_or(io::ErrorKind::Unsupported)?;
-    DatagramSocket::new(socket, Bound::Udp(address), None)
+    let socket = DatagramSocket::new(socket, Bound::Udp(address), None)?;
+    Ok((address, socket))
 }
 
 fn errno(errno: nix::Error) -> Errno {

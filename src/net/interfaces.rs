@@ -1,12 +1,12 @@
 //! The addresses by which other machines know this one.
 
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
-use nix::net::if_::InterfaceFlags;
+use nix::net::if_::{InterfaceFlags, if_indextoname, if_nameindex};
 use std::net::{IpAddr, SocketAddr};
 
-/// Where a listener on all addresses can be reached from other machines, as its interfaces stand now. Nothing for one
-/// that listens on a single address.
-pub fn reachable_from_elsewhere(bound: SocketAddr) -> Vec<SocketAddr> {
+/// Where a listener on all addresses can be reached from other machines, as its interfaces stand now; with `only_v6` it
+/// leaves IPv4 to others. Nothing for one that listens on a single address.
+pub fn reachable_from_elsewhere(bound: SocketAddr, only_v6: bool) -> Vec<SocketAddr> {
     if !bound.ip().is_unspecified() {
         return Vec::new();
     }
@@ -14,8 +14,10 @@ pub fn reachable_from_elsewhere(bound: SocketAddr) -> Vec<SocketAddr> {
         .into_iter()
         .flatten()
         .filter_map(|one| usable(&one));
-    // One that listens on all IPv6 addresses has those of IPv4 too; the reverse does not hold.
-    let all = all.filter(|ip| bound.is_ipv6() || ip.is_ipv4());
+    let all = all.filter(|ip| match ip {
+        IpAddr::V4(_) => bound.is_ipv4() || !only_v6,
+        IpAddr::V6(_) => bound.is_ipv6(),
+    });
     let mut all: Vec<_> = all.map(|ip| (ip, bound.port()).into()).collect();
     all.sort_unstable();
     all.dedup();
@@ -36,4 +38,38 @@ fn usable(interface: &InterfaceAddress) -> Option<IpAddr> {
         IpAddr::V6(v6) => v6.is_unicast_link_local(),
     };
     (is_up && !ip.is_loopback() && !is_of_a_link).then_some(ip)
+}
+
+/// The number of the interface that a user means by its name or number.
+///
+/// # Errors
+/// A sentence with the names that there are.
+pub(super) fn index(zone: &str) -> Result<u32, String> {
+    let interfaces = if_nameindex().map_err(|errno| format!("no interfaces: {errno}"))?;
+    let mut names = Vec::new();
+    for interface in &interfaces {
+        let name = interface.name().to_string_lossy();
+        if name == zone || zone.parse() == Ok(interface.index()) {
+            return Ok(interface.index());
+        }
+        names.push(name);
+    }
+    let names = names.join(", ");
+    Err(format!(
+        "`{zone}` is no network interface of this machine; there are {names}"
+    ))
+}
+
+/// An address with the name of its interface behind this mark, if it has one: `[fe80::1%eth0]:80`.
+pub fn with_zone(address: SocketAddr, mark: &str) -> String {
+    let SocketAddr::V6(v6) = address else {
+        return address.to_string();
+    };
+    if v6.scope_id() == 0 {
+        return address.to_string();
+    }
+    let name = if_indextoname(v6.scope_id()).ok();
+    let name = name.and_then(|name| name.into_string().ok());
+    let name = name.unwrap_or_else(|| v6.scope_id().to_string());
+    format!("[{}{mark}{name}]:{}", v6.ip(), v6.port())
 }

@@ -1,6 +1,8 @@
 //! Listening sockets.
 
+use super::endpoint::{Candidate, bind_each};
 use super::holder::say_who;
+use super::interfaces::with_zone;
 use super::unix::{self, SocketFile};
 use super::{Address, Place};
 use crate::transcript;
@@ -67,9 +69,9 @@ impl Bound {
 impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Bound::Tcp(address) => address.fmt(f),
+            Bound::Tcp(address) => f.write_str(&with_zone(*address, "%")),
             Bound::Unix(path) => write!(f, "unix:{}", path.display()),
-            Bound::Udp(address) => write!(f, "udp:{address}"),
+            Bound::Udp(address) => write!(f, "udp:{}", with_zone(*address, "%")),
             Bound::UnixDatagram(path) => write!(f, "unix-dgram:{}", path.display()),
         }
     }
@@ -90,56 +92,40 @@ pub enum AcceptError {
 }
 
 impl Listener {
-    /// Listens at an address: on the first of its candidates that works, or with a socket file that has this mode.
+    /// Listens at an address: at each of its endpoints, or with a socket file that has this mode. Each of them `count`
+    /// times: several listeners on one port, among which the kernel spreads the connections (SO_REUSEPORT), or several
+    /// hands on the one socket that there is.
     ///
     /// Accepted TCP sockets inherit TCP_NODELAY and SO_KEEPALIVE from it, so that no connection costs a call for them.
     ///
     /// # Errors
-    /// Those of socket(2), bind(2) and listen(2) for the last candidate tried. Only a kernel or a machine without the
-    /// candidate's family moves on to the next one: a port in use is a fault the user must hear of. It is said who uses
-    /// it, as far as that is known.
-    pub fn bind(address: &Address, unix_mode: u32) -> io::Result<Listener> {
-        match address.place() {
-            Place::Tcp(candidates) => first_that_works(candidates, |one| {
-                listen(one, false).map_err(|error| say_who(error, Type::STREAM, one))
-            }),
-            Place::Inherited(socket, bound) if !bound.is_datagram() => take_over(socket, bound),
-            Place::Unix(path) => {
-                let (socket, file) = unix::listen(path, unix_mode)?;
-                Ok(Listener {
-                    socket: socket.into(),
-                    bound: Bound::Unix(path.clone()),
-                    is_inherited: false,
-                    file: Some(file),
-                })
-            }
-            Place::Udp(_) | Place::UnixDatagram(_) | Place::Inherited(..) => {
-                Err(io::Error::other("datagrams come there, and no connections"))
-            }
-        }
-    }
-
-    /// The same `count` times: several listeners on one port, among which the kernel spreads the connections
-    /// (SO_REUSEPORT), or several hands on the one socket that there is.
-    ///
-    /// # Errors
-    /// Those of [`Listener::bind`].
+    /// Those of socket(2), bind(2) and listen(2). It is said who has a port that is in use, as far as that is known.
+    /// Endpoints that this kernel or machine does not have are left out, unless it has none of them.
     pub fn bind_several(
         address: &Address,
         unix_mode: u32,
         count: usize,
-    ) -> io::Result<Vec<Listener>> {
-        let first = Listener::bind(address, unix_mode)?;
-        if count == 1 {
-            return Ok(vec![first]);
-        }
-        if let (Bound::Tcp(address), Place::Tcp(_)) = (&first.bound, address.place()) {
-            let address = *address;
-            // Sockets that share their port would also share it with a stranger's; that the first one got it alone
-            // shows that nobody else has it.
-            drop(first);
-            return (0..count).map(|_| listen(address, true)).collect();
-        }
+    ) -> io::Result<Vec<Vec<Listener>>> {
+        let first = match address.place() {
+            Place::Tcp(endpoints) => {
+                return bind_each(endpoints, |one| listen_several(one, count));
+            }
+            Place::Covered => return Ok(Vec::new()),
+            Place::Inherited(socket, bound) if !bound.is_datagram() => take_over(socket, bound)?,
+            Place::Unix(path) => {
+                let (socket, file) = unix::listen(path, unix_mode)?;
+                Listener {
+                    socket: socket.into(),
+                    bound: Bound::Unix(path.clone()),
+                    is_inherited: false,
+                    file: Some(file),
+                }
+            }
+            Place::Udp(_) | Place::UnixDatagram(_) | Place::Inherited(..) => {
+                let text = "datagrams come there, and no connections";
+                return Err(io::Error::other(text));
+            }
+        };
         let mut all = vec![first];
         for _ in 1..count {
             all.push(Listener {
@@ -149,7 +135,12 @@ impl Listener {
                 file: None,
             });
         }
-        Ok(all)
+        Ok(vec![all])
+    }
+
+    /// True if it hears IPv6 alone, though at all addresses.
+    pub fn is_only_v6(&self) -> bool {
+        SockRef::from(&self.socket).only_v6().unwrap_or(false)
     }
 
     /// Leaves a connection to the kernel until its first bytes have come, or a second has passed: then it can be
@@ -235,7 +226,26 @@ impl AsFd for Listener {
     }
 }
 
-fn listen(address: SocketAddr, share_port: bool) -> io::Result<Listener> {
+/// Listens at a candidate, and returns the address that it has got.
+fn listen_several(candidate: Candidate, count: usize) -> io::Result<(SocketAddr, Vec<Listener>)> {
+    let (address, first) = listen(candidate, false)
+        .map_err(|error| say_who(error, Type::STREAM, candidate.address))?;
+    if count == 1 {
+        return Ok((address, vec![first]));
+    }
+    // Sockets that share their port would also share it with a stranger's; that the first one got it alone shows that
+    // nobody else has it.
+    drop(first);
+    let candidate = Candidate {
+        address,
+        ..candidate
+    };
+    let all = (0..count).map(|_| Ok(listen(candidate, true)?.1));
+    Ok((address, all.collect::<io::Result<_>>()?))
+}
+
+fn listen(candidate: Candidate, share_port: bool) -> io::Result<(SocketAddr, Listener)> {
+    let Candidate { address, only_v6 } = candidate;
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -245,8 +255,7 @@ fn listen(address: SocketAddr, share_port: bool) -> io::Result<Listener> {
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(share_port)?;
     if address.is_ipv6() {
-        // One listener for both families where all addresses are asked for.
-        socket.set_only_v6(!address.ip().is_unspecified())?;
+        socket.set_only_v6(only_v6)?;
     }
     set_inherited_options(&socket)?;
     socket.bind(&address.into())?;
@@ -255,12 +264,13 @@ fn listen(address: SocketAddr, share_port: bool) -> io::Result<Listener> {
         .local_addr()?
         .as_socket()
         .ok_or(io::ErrorKind::Unsupported)?;
-    Ok(Listener {
+    let listener = Listener {
         socket: socket.into(),
         bound: Bound::Tcp(address),
         is_inherited: false,
         file: None,
-    })
+    };
+    Ok((address, listener))
 }
 
 /// A socket that somebody else has made is used as if we had. Its file, if it has one, is not ours to remove.
@@ -282,29 +292,6 @@ fn take_over(socket: &OwnedFd, bound: &Bound) -> io::Result<Listener> {
 fn set_inherited_options(socket: &Socket) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
-}
-
-/// What `bind` makes of the first candidate whose family the kernel and the machine have.
-pub(super) fn first_that_works<T>(
-    candidates: &[SocketAddr],
-    bind: impl Fn(SocketAddr) -> io::Result<T>,
-) -> io::Result<T> {
-    let mut result = Err(io::ErrorKind::AddrNotAvailable.into());
-    for candidate in candidates {
-        result = bind(*candidate);
-        match result.as_ref().err().and_then(io::Error::raw_os_error) {
-            Some(code) if no_such_family(Errno::from_raw_os_error(code)) => {}
-            _ => break,
-        }
-    }
-    result
-}
-
-fn no_such_family(errno: Errno) -> bool {
-    matches!(
-        errno,
-        Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL | Errno::PROTONOSUPPORT
-    )
 }
 
 fn classify(errno: Errno) -> AcceptError {
@@ -336,23 +323,6 @@ fn classify(errno: Errno) -> AcceptError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A kernel without IPv6 says EAFNOSUPPORT, a machine that has it switched off EADDRNOTAVAIL.
-    #[test]
-    fn ipv4_does_where_there_is_no_ipv6() {
-        let candidates = ["[::]:80", "0.0.0.0:80"].map(|text| text.parse().expect("an address"));
-        for (errno, expected) in [
-            (Errno::AFNOSUPPORT, Some(candidates[1])),
-            (Errno::ADDRNOTAVAIL, Some(candidates[1])),
-            (Errno::ADDRINUSE, None),
-        ] {
-            let bind = |one: SocketAddr| match one.is_ipv6() {
-                true => Err(errno.into()),
-                false => Ok(one),
-            };
-            assert_eq!(first_that_works(&candidates, bind).ok(), expected);
-        }
-    }
 
     /// Only what concerns one connection is tried again at once.
     #[test]

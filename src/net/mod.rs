@@ -4,18 +4,22 @@
 
 mod address;
 mod datagram;
+mod endpoint;
 mod holder;
 mod inherited;
 mod interfaces;
 mod listener;
+mod overlap;
 mod transfer;
 mod unix;
 
 pub use address::{Address, Place};
 pub use datagram::{DatagramSocket, ReceiveError, Sender};
+pub use endpoint::Endpoint;
 pub use inherited::{Inherited, inherited};
-pub use interfaces::reachable_from_elsewhere;
+pub use interfaces::{reachable_from_elsewhere, with_zone};
 pub use listener::{AcceptError, Bound, Listener};
+pub use overlap::{Request, reconcile};
 pub use transfer::{
     receive, receive_now, send, send_file, set_receive_timeout, set_send_timeout, shutdown_both,
     shutdown_read, shutdown_write,

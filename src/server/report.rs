@@ -2,7 +2,7 @@
 
 use super::tasks::Source;
 use crate::model::{Limits, ModelRow};
-use crate::net::{Bound, reachable_from_elsewhere};
+use crate::net::{Bound, reachable_from_elsewhere, with_zone};
 use crate::service::Service;
 use crate::session::Counters;
 use bytesize::ByteSize;
@@ -16,31 +16,33 @@ pub(super) fn say(lines: impl IntoIterator<Item = String>) {
     }
 }
 
-/// What is served where and, unless that is somebody else's to say, how to try it.
+/// What is served where and, unless that is somebody else's to say, how to try it. With `only_v6`, IPv4 does not lead
+/// there.
 pub(super) fn listening(
     service: &dyn Service,
-    bound: &Bound,
+    (bound, only_v6): &(Bound, bool),
     model: &str,
     says_how: bool,
 ) -> Vec<String> {
     let (name, about) = (service.name(), service.about());
     let scheme = service.url_scheme();
     let place = |address: SocketAddr| match scheme {
-        Some(scheme) => format!("{scheme}://{address}/"),
-        None => address.to_string(),
+        // In a URL the percent sign is written as such (RFC 6874 section 2).
+        Some(scheme) => format!("{scheme}://{}/", with_zone(address, "%25")),
+        None => with_zone(address, "%"),
     };
     let (here, elsewhere, commands) = match bound {
         Bound::Tcp(address) => {
             let near = from_here(*address);
-            let others = reachable_from_elsewhere(*address);
+            let others = reachable_from_elsewhere(*address, *only_v6);
             let others: Vec<_> = others.into_iter().map(place).collect();
             (place(near), others, commands(near, scheme))
         }
         Bound::Udp(address) => {
             let near = from_here(*address);
-            let others = reachable_from_elsewhere(*address).into_iter();
+            let others = reachable_from_elsewhere(*address, *only_v6).into_iter();
             let others = others.map(|address| Bound::Udp(address).to_string());
-            let commands = vec![format!("nc -u {} {}", near.ip(), near.port())];
+            let commands = vec![format!("nc -u {}", host_and_port(near))];
             (Bound::Udp(near).to_string(), others.collect(), commands)
         }
         Bound::Unix(path) => {
@@ -72,11 +74,21 @@ pub(super) fn listening(
 fn commands(address: SocketAddr, scheme: Option<&str>) -> Vec<String> {
     match scheme {
         Some(scheme) => vec![
-            format!("curl -i {scheme}://{address}/"),
-            format!("wrk -t1 -c64 -d5s {scheme}://{address}/"),
+            format!("curl -i {scheme}://{}/", with_zone(address, "%25")),
+            format!(
+                "wrk -t1 -c64 -d5s {scheme}://{}/",
+                with_zone(address, "%25")
+            ),
         ],
-        None => vec![format!("nc {} {}", address.ip(), address.port())],
+        None => vec![format!("nc {}", host_and_port(address))],
     }
+}
+
+/// As nc(1) takes it: an address without brackets.
+fn host_and_port(address: SocketAddr) -> String {
+    let shown = with_zone(address, "%");
+    let (host, port) = shown.rsplit_once(':').unwrap_or((&shown, ""));
+    format!("{} {port}", host.trim_matches(['[', ']']))
 }
 
 /// An address that leads to a listener from this machine: nobody can connect to "all addresses".

@@ -22,25 +22,29 @@ pub(super) fn show(
     about: About,
     services: Vec<Arc<dyn Service>>,
     shares: &mut [Share],
-) -> io::Result<(Bound, Vec<String>)> {
+) -> io::Result<(Vec<Bound>, Vec<String>)> {
     let board = Board::new(about, shares.len(), Instant::now());
     for share in &mut *shares {
         share.board = Some(board.clone());
     }
     let service = service::status(board, services, config, address.is_local());
-    let bound = add(
+    let before = shares[0].listening.len();
+    let all = add(
         config,
         model,
         address,
         std::slice::from_ref(&service),
         &mut shares[..1],
     )?;
-    if let Some(listening) = shares[0].listening.last_mut() {
+    for listening in &mut shares[0].listening[before..] {
         listening.claim = Claim::Few;
         listening.listener.limit_send_buffers(MOST_UNREAD)?;
     }
-    let lines = report::listening(&*service, &bound, model.name, false);
-    Ok((bound, lines))
+    let lines = all
+        .iter()
+        .flat_map(|bound| report::listening(&*service, bound, model.name, false));
+    let lines = lines.collect();
+    Ok((all.into_iter().map(|(bound, _)| bound).collect(), lines))
 }
 
 /// What those who look are told about the server.

@@ -1,0 +1,345 @@
+//! Addresses that were asked for together: which exclude each other, and which cover each other.
+
+use super::endpoint::Endpoint;
+use super::listener::Bound;
+use super::{Address, Place};
+use std::path::{Path, PathBuf};
+
+/// An address that a service is to have.
+pub struct Request<'a> {
+    /// How it was asked for, such as `--listen http=:80`.
+    pub option: String,
+    /// Which service it is for.
+    pub service: usize,
+    /// The address. What another one of the same service covers is taken out of it.
+    pub address: &'a mut Address,
+}
+
+/// Makes the addresses fit together: what is covered by another address of the same service is left to that, and `[::]`
+/// leaves IPv4 to the others where one of them has its port. Returns what was changed, in sentences.
+///
+/// # Errors
+/// A sentence about two that cannot be had together: they would belong to two services.
+pub fn reconcile(requests: &mut [Request<'_>]) -> Result<Vec<String>, String> {
+    let mut notes = Vec::new();
+    for later in 1..requests.len() {
+        for earlier in 0..later {
+            let (before, after) = requests.split_at_mut(later);
+            settle(&mut before[earlier], &mut after[0], &mut notes)?;
+        }
+    }
+    let of_ipv4: Vec<_> = requests
+        .iter()
+        .flat_map(|request| endpoints(request.address).map(|one| (request.is_datagram(), one)))
+        .map(|(is_datagram, endpoint)| (is_datagram, endpoint.address()))
+        .filter(|(_, address)| address.is_ipv4() && address.port() != 0)
+        .map(|(is_datagram, address)| (is_datagram, address.port()))
+        .collect();
+    for request in requests {
+        let is_datagram = request.is_datagram();
+        let own = request.address.endpoints_mut().into_iter().flatten();
+        for endpoint in own.filter(|one| one.is_dual()) {
+            if of_ipv4.contains(&(is_datagram, endpoint.address().port())) {
+                endpoint.restrict_to_own_family();
+            }
+        }
+    }
+    Ok(notes)
+}
+
+impl Request<'_> {
+    fn is_datagram(&self) -> bool {
+        self.address.is_datagram()
+    }
+
+    fn is_inherited(&self) -> bool {
+        matches!(self.address.place(), Place::Inherited(..))
+    }
+}
+
+/// Makes two addresses fit together.
+fn settle(
+    one: &mut Request<'_>,
+    other: &mut Request<'_>,
+    notes: &mut Vec<String>,
+) -> Result<(), String> {
+    if let (Some(a), Some(b)) = (path(one.address), path(other.address))
+        && a == b
+    {
+        // A file is one socket, which takes either connections or datagrams.
+        if one.service != other.service || one.is_datagram() != other.is_datagram() {
+            let (a, b) = (&one.option, &other.option);
+            return Err(format!(
+                "{a} and {b} are the same file; give one of them another path"
+            ));
+        }
+        if !other.is_inherited() {
+            notes.push(format!("{} is given twice", other.option));
+            other.address.leave_to_another();
+        }
+    }
+    if one.is_datagram() != other.is_datagram() {
+        return Ok(());
+    }
+    let of_one: Vec<_> = endpoints(one.address).collect();
+    let of_other: Vec<_> = endpoints(other.address).collect();
+    let overlap = |a: &Endpoint| of_other.iter().any(|b| a.covers(b) || b.covers(a));
+    if !of_one.iter().any(overlap) {
+        return Ok(());
+    }
+    if one.service != other.service {
+        return Err(format!(
+            "{} and {} overlap, and what comes there can go to one of them only; give one of them another port",
+            one.option, other.option
+        ));
+    }
+    take_out(other, &one.option, &of_one, notes);
+    let left: Vec<_> = endpoints(other.address).collect();
+    take_out(one, &other.option, &left, notes);
+    Ok(())
+}
+
+/// Takes out what is covered by those of another address.
+fn take_out(covered: &mut Request<'_>, by: &str, others: &[Endpoint], notes: &mut Vec<String>) {
+    let Some(own) = covered.address.endpoints_mut() else {
+        return;
+    };
+    let before = own.len();
+    own.retain(|one| !others.iter().any(|other| other.covers(one)));
+    if own.len() == before {
+        return;
+    }
+    let what = if own.is_empty() { "" } else { "part of " };
+    let note = match covered.option == by {
+        true => format!("{by} is given twice"),
+        false => format!("{what}{} is covered by {by}", covered.option),
+    };
+    notes.push(note);
+    if own.is_empty() {
+        covered.address.leave_to_another();
+    }
+}
+
+fn endpoints(address: &Address) -> impl Iterator<Item = Endpoint> {
+    let inherited = match address.place() {
+        Place::Inherited(_, Bound::Tcp(address) | Bound::Udp(address)) => {
+            let mut endpoint = Endpoint::of(*address);
+            // It hears what its maker wants it to.
+            endpoint.restrict_to_own_family();
+            Some(endpoint)
+        }
+        _ => None,
+    };
+    let all = match address.place() {
+        Place::Tcp(all) | Place::Udp(all) => &all[..],
+        _ => &[],
+    };
+    all.iter().copied().chain(inherited)
+}
+
+/// The path of a socket in the file system, the same for all ways to write it.
+fn path(address: &Address) -> Option<PathBuf> {
+    let path = match address.place() {
+        Place::Unix(path) | Place::UnixDatagram(path) => path,
+        Place::Inherited(_, Bound::Unix(path) | Bound::UnixDatagram(path)) => path,
+        _ => return None,
+    };
+    let name = path.file_name()?;
+    let directory = path.parent().filter(|parent| *parent != Path::new(""));
+    let directory = directory.unwrap_or(Path::new("."));
+    let directory = directory.canonicalize().unwrap_or(directory.into());
+    Some(directory.join(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What two services come to: `a ADDRESS`, `b ADDRESS`.
+    fn reconciled(asked: &[&str]) -> Result<(Vec<String>, Vec<String>), String> {
+        let mut addresses: Vec<_> = asked
+            .iter()
+            .map(|text| text[2..].parse::<Address>().expect("an address"))
+            .collect();
+        let mut requests: Vec<_> = asked
+            .iter()
+            .zip(&mut addresses)
+            .map(|(text, address)| Request {
+                option: (*text).into(),
+                service: usize::from(text.as_bytes()[0]),
+                address,
+            })
+            .collect();
+        let notes = reconcile(&mut requests)?;
+        let all = addresses.iter().map(|address| match address.place() {
+            Place::Unix(path) | Place::UnixDatagram(path) => path.display().to_string(),
+            Place::Covered => "-".into(),
+            _ => {
+                let all = endpoints(address).map(|one| {
+                    let dual = if one.is_dual() { " dual" } else { "" };
+                    format!("{}{dual}", one.address())
+                });
+                all.collect::<Vec<_>>().join(" and ")
+            }
+        });
+        Ok((all.collect(), notes))
+    }
+
+    #[test]
+    fn what_fits_together() {
+        type Case = (
+            &'static [&'static str],
+            &'static [&'static str],
+            &'static [&'static str],
+        );
+        let cases: &[Case] = &[
+            (&["a [::]:80"], &["[::]:80 dual"], &[]),
+            (
+                &["a 0.0.0.0:80", "a [::]:80"],
+                &["0.0.0.0:80", "[::]:80"],
+                &[],
+            ),
+            (
+                &["a [::]:80", "a 0.0.0.0:80"],
+                &["[::]:80", "0.0.0.0:80"],
+                &[],
+            ),
+            (
+                &["a [::]:80", "b 0.0.0.0:80"],
+                &["[::]:80", "0.0.0.0:80"],
+                &[],
+            ),
+            (
+                &["a [::]:80", "a 127.0.0.1:80"],
+                &["[::]:80", "127.0.0.1:80"],
+                &[],
+            ),
+            (
+                &["a [::]:80", "a [::ffff:127.0.0.1]:80"],
+                &["[::]:80", "127.0.0.1:80"],
+                &[],
+            ),
+            (
+                &["a [::]:80", "a 0.0.0.0:81"],
+                &["[::]:80 dual", "0.0.0.0:81"],
+                &[],
+            ),
+            (
+                &["a [::]:80", "a udp:0.0.0.0:80"],
+                &["[::]:80 dual", "0.0.0.0:80"],
+                &[],
+            ),
+            (
+                &["a udp:[::]:80", "a udp:0.0.0.0:80"],
+                &["[::]:80", "0.0.0.0:80"],
+                &[],
+            ),
+            (
+                &["a [::]:0", "a 0.0.0.0:0"],
+                &["[::]:0 dual", "0.0.0.0:0"],
+                &[],
+            ),
+            (
+                &["a 127.0.0.1:0", "b 127.0.0.1:0"],
+                &["127.0.0.1:0", "127.0.0.1:0"],
+                &[],
+            ),
+            (
+                &["a 127.0.0.1:80", "b udp:127.0.0.1:80"],
+                &["127.0.0.1:80", "127.0.0.1:80"],
+                &[],
+            ),
+            (
+                &["a 127.0.0.1:80", "a :80"],
+                &["-", "[::]:80"],
+                &["a 127.0.0.1:80 is covered by a :80"],
+            ),
+            (
+                &["a :80", "a [::]:80", "a 0.0.0.0:80"],
+                &["[::]:80", "-", "-"],
+                &[
+                    "a [::]:80 is covered by a :80",
+                    "a 0.0.0.0:80 is covered by a :80",
+                ],
+            ),
+            (
+                &["a 127.0.0.1:80", "a 127.0.0.1:80", "a 127.0.0.1:80"],
+                &["127.0.0.1:80", "-", "-"],
+                &[
+                    "a 127.0.0.1:80 is given twice",
+                    "a 127.0.0.1:80 is given twice",
+                ],
+            ),
+            (
+                &["a localhost:80", "a 127.0.0.1:80"],
+                &["127.0.0.1:80 and [::1]:80", "-"],
+                &["a 127.0.0.1:80 is covered by a localhost:80"],
+            ),
+            (
+                &["a localhost:80", "a 0.0.0.0:80"],
+                &["[::1]:80", "0.0.0.0:80"],
+                &["part of a localhost:80 is covered by a 0.0.0.0:80"],
+            ),
+            (
+                &["a localhost:80", "a [::]:80", "a 0.0.0.0:80"],
+                &["-", "[::]:80", "0.0.0.0:80"],
+                &[
+                    "part of a localhost:80 is covered by a [::]:80",
+                    "a localhost:80 is covered by a 0.0.0.0:80",
+                ],
+            ),
+            (
+                &["a localhost:80", "a [::]:80"],
+                &["127.0.0.1:80", "[::]:80"],
+                &["part of a localhost:80 is covered by a [::]:80"],
+            ),
+            (
+                &["a unix:/run/x", "a unix:/run/y"],
+                &["/run/x", "/run/y"],
+                &[],
+            ),
+            (
+                &["a unix:/usr/x", "a unix:/usr/bin/../x", "a unix:/usr/./x"],
+                &["/usr/x", "-", "-"],
+                &[
+                    "a unix:/usr/bin/../x is given twice",
+                    "a unix:/usr/./x is given twice",
+                ],
+            ),
+            (
+                &["a unix:x", "a unix:./x"],
+                &["x", "-"],
+                &["a unix:./x is given twice"],
+            ),
+        ];
+        for (asked, expected, notes) in cases {
+            let (all, said) = reconciled(asked).expect("they fit");
+            assert_eq!(all, *expected, "{asked:?}");
+            assert_eq!(said, *notes, "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn what_does_not() {
+        let cases: &[&[&str]] = &[
+            &["a 127.0.0.1:80", "b 127.0.0.1:80"],
+            &["a 127.0.0.1:80", "b :80"],
+            &["a :80", "b [::1]:80"],
+            &["a 0.0.0.0:80", "b 127.0.0.1:80"],
+            &["a [::]:80", "b [::1]:80"],
+            &["a [::]:80", "b [::]:80"],
+            &["a localhost:80", "b [::1]:80"],
+            &["a 127.0.0.1:80", "b [::ffff:127.0.0.1]:80"],
+            &["a udp::80", "b udp:127.0.0.1:80"],
+            &["a unix:/run/x", "b unix:/run/x"],
+            &["a unix:/run/x", "a unix-dgram:/run/x"],
+        ];
+        for asked in cases {
+            let error = reconciled(asked).expect_err("they do not fit");
+            assert!(
+                error.starts_with(&format!("{} and {} ", asked[0], asked[1])),
+                "{error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! Addresses to listen on: both families, names, interfaces, and what was asked for together.
+
+use crate::common::{Client, Evserve, on_every_model};
+use nix::ifaddrs::getifaddrs;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, UdpSocket};
+use std::process::{Command, Output};
+
+const ECHO: [&str; 2] = ["--mode", "echo"];
+
+fn has_ipv6() -> bool {
+    let has = TcpListener::bind("[::1]:0").is_ok();
+    if !has {
+        eprintln!("skipped: there is no IPv6 here");
+    }
+    has
+}
+
+/// A port that is free at all addresses.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("[::]:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+fn start(model: &str, addresses: usize, listen: &[String], options: &[&str]) -> Evserve {
+    let listen = listen.iter().flat_map(|one| ["--listen", one]);
+    let all: Vec<_> = ECHO.into_iter().chain(listen).collect();
+    Evserve::start(model, addresses, &[&all, options].concat())
+}
+
+fn is_answered(address: impl Into<SocketAddr>, about: &str) {
+    let mut client = Client::connect(address.into());
+    client.send("hello");
+    assert_eq!(client.read(5), b"hello", "{about}");
+}
+
+fn is_answered_with_both(port: u16, about: &str) {
+    is_answered((Ipv4Addr::LOCALHOST, port), about);
+    is_answered((Ipv6Addr::LOCALHOST, port), about);
+}
+
+/// Alone `[::]` hears IPv4 too, and beside an IPv4 listener of its port it leaves that to it.
+#[test]
+fn both_families_of_a_port() {
+    if !has_ipv6() {
+        return;
+    }
+    on_every_model(|model| {
+        for listen in [
+            &["0.0.0.0:", "[::]:"][..],
+            &["[::]:", "0.0.0.0:"],
+            &["127.0.0.1:", "[::]:"],
+            &["[::]:", "127.0.0.1:"],
+            &["0.0.0.0:", "[::1]:"],
+            &["[::]:"],
+            &[":"],
+        ] {
+            let port = free_port();
+            let all: Vec<_> = listen.iter().map(|one| format!("{one}{port}")).collect();
+            let evserve = start(model, all.len(), &all, &[]);
+            is_answered_with_both(port, &format!("{model} {listen:?}"));
+            drop(evserve);
+        }
+    });
+    for listen in [&["0.0.0.0:", "[::]:"][..], &["[::]:"]] {
+        let port = free_port();
+        let all: Vec<_> = listen.iter().map(|one| format!("{one}{port}")).collect();
+        let _evserve = start("epoll", all.len(), &all, &["--workers", "2"]);
+        for _ in 0..8 {
+            is_answered_with_both(port, "two workers");
+        }
+    }
+}
+
+/// Each family can belong to another mode.
+#[test]
+fn a_port_of_two_modes() {
+    if !has_ipv6() {
+        return;
+    }
+    on_every_model(|model| {
+        let port = free_port();
+        let (http, echo) = (format!("http=[::]:{port}"), format!("echo=0.0.0.0:{port}"));
+        let all = ["--mode", "http", "--mode", "echo", "--listen", &http];
+        let _evserve = Evserve::start(model, 2, &[&all[..], &["--listen", &echo]].concat());
+        is_answered((Ipv4Addr::LOCALHOST, port), model);
+        let mut client = Client::connect((Ipv6Addr::LOCALHOST, port).into());
+        client.send("GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert_eq!(client.response().status, 404, "{model}");
+    });
+}
+
+#[test]
+fn datagrams_of_both_families() {
+    if !has_ipv6() {
+        return;
+    }
+    let ask = |address: SocketAddr, about: &str| {
+        let own = SocketAddr::new(address.ip(), 0);
+        let socket = UdpSocket::bind(own).expect("a port");
+        socket
+            .set_read_timeout(Some(crate::common::PATIENCE))
+            .expect("a socket");
+        socket.send_to(b"hello", address).expect("sent");
+        let mut buffer = [0; 16];
+        let (count, from) = socket.recv_from(&mut buffer).expect("a reply");
+        assert_eq!(
+            (&buffer[..count], from),
+            (&b"hello"[..], address),
+            "{about}"
+        );
+    };
+    let run = |model: &str, listen: &[&str], options: &[&str]| {
+        let port = free_port();
+        let all: Vec<_> = listen
+            .iter()
+            .map(|one| format!("udp:{one}{port}"))
+            .collect();
+        let mut evserve = start(model, 0, &all, options);
+        for _ in listen {
+            evserve.wait_for_log(" at udp:");
+        }
+        ask((Ipv4Addr::LOCALHOST, port).into(), model);
+        ask((Ipv6Addr::LOCALHOST, port).into(), model);
+    };
+    on_every_model(|model| {
+        run(model, &["0.0.0.0:", "[::]:"], &[]);
+        run(model, &["[::]:", "127.0.0.1:"], &[]);
+        run(model, &["[::]:"], &[]);
+    });
+    run("poll", &["0.0.0.0:", "[::]:"], &["--workers", "3"]);
+    let mut evserve = start("epoll", 0, &["udp:localhost:0".into()], &[]);
+    for family in ["127.0.0.1", "[::1]"] {
+        let line = evserve.wait_for_log(&format!(" at udp:{family}:"));
+        let place = line.split("udp:").nth(1).expect("an address");
+        let place = place.split(' ').next().expect("an address");
+        ask(place.parse().expect("an address"), family);
+    }
+}
+
+/// A name is all of its addresses, at the same port.
+#[test]
+fn localhost_is_two_addresses() {
+    if !has_ipv6() {
+        return;
+    }
+    let check = |model: &str, name: &str, options: &[&str]| {
+        let evserve = start(model, 2, &[format!("{name}:0")], options);
+        let [v4, v6] = evserve.addresses[..] else {
+            panic!("two addresses")
+        };
+        assert_eq!(v4, (Ipv4Addr::LOCALHOST, v4.port()).into());
+        assert_eq!(v6, (Ipv6Addr::LOCALHOST, v4.port()).into(), "one port");
+        is_answered_with_both(v4.port(), model);
+    };
+    on_every_model(|model| check(model, "localhost", &[]));
+    check("epoll", "LOCALHOST.", &["--workers", "2"]);
+    // The status too, and its page can be asked for by both.
+    let all = ["--mode", "echo", "--listen", "127.0.0.1:0"];
+    let status = ["--status", "localhost:0"];
+    let evserve = Evserve::start("epoll", 3, &[&all[..], &status].concat());
+    for address in &evserve.addresses[1..] {
+        let mut client = Client::connect(*address);
+        client.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        assert_eq!(client.response().status, 200);
+    }
+}
+
+/// An address of a link means nothing without its interface, which is in the log's URL as RFC 6874 has it.
+#[test]
+fn an_address_of_a_link() {
+    let all = getifaddrs().expect("interfaces");
+    let of_link = all.filter_map(|one| {
+        let address = *one.address?.as_sockaddr_in6()?;
+        let is_of_link = address.ip().is_unicast_link_local();
+        is_of_link.then_some((one.interface_name, address))
+    });
+    let Some((interface, address)) = of_link.into_iter().next() else {
+        eprintln!("skipped: no interface has an address of its link");
+        return;
+    };
+    let (ip, index) = (address.ip(), address.scope_id());
+    for zone in [interface.clone(), index.to_string()] {
+        let listen = format!("[{ip}%{zone}]:0");
+        let mut evserve = start("epoll", 0, &[listen], &[]);
+        let line = evserve.wait_for_log(" at [");
+        let shown = format!(" at [{ip}%{interface}]:");
+        assert!(line.contains(&shown), "{line}");
+        let port = line.split(&shown).nth(1).expect("a port");
+        let port = port.split(' ').next().expect("a port");
+        let port: u16 = port.parse().expect("a port");
+        is_answered(SocketAddrV6::new(ip, port, 0, index), &zone);
+        let hint = evserve.wait_for_log("try: ");
+        assert!(
+            hint.ends_with(&format!("nc {ip}%{interface} {port}")),
+            "{hint}"
+        );
+    }
+    let listen = format!("[{ip}%{interface}]:0");
+    let mut evserve = Evserve::start("poll", 0, &["--listen", &listen, "docs/site"]);
+    evserve.wait_for_log(&format!(" at http://[{ip}%25{interface}]:"));
+}
+
+fn run(arguments: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_evserve"))
+        .args(arguments.split(' '))
+        .output()
+        .expect("evserve starts")
+}
+
+/// What cannot be had together is said before anything listens, with both options.
+#[test]
+fn addresses_of_two_services() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("socket");
+    let path = path.display();
+    let port = free_port();
+    let both = "--mode http --mode echo";
+    let overlap =
+        "overlap, and what comes there can go to one of them only; give one of them another port";
+    for (arguments, expected) in [
+        (
+            format!("{both} --listen http=127.0.0.1:{port} --listen echo=:{port}"),
+            format!("--listen http=127.0.0.1:{port} and --listen echo=:{port} {overlap}"),
+        ),
+        (
+            format!("{both} --listen http=localhost:{port} --listen echo=127.0.0.1:{port}"),
+            format!("--listen http=localhost:{port} and --listen echo=127.0.0.1:{port} {overlap}"),
+        ),
+        (
+            format!("--listen 127.0.0.1:{port} --status {port}"),
+            format!("--listen http=127.0.0.1:{port} and --status 127.0.0.1:{port} {overlap}"),
+        ),
+        (
+            format!("{both} --listen http=unix:{path} --listen echo=unix:{path}"),
+            format!(
+                "--listen http=unix:{path} and --listen echo=unix:{path} are the same file; give one of them another path"
+            ),
+        ),
+    ] {
+        let output = run(&arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments}: {said}");
+        assert_eq!(said, format!("evserve: {expected}\n"));
+    }
+    for (listen, expected) in [
+        (
+            "[fe80::1]:8080",
+            "is an address of a link; say of which interface",
+        ),
+        (
+            "[fe80::1%nothing0]:8080",
+            "`nothing0` is no network interface of this machine; there are lo",
+        ),
+    ] {
+        let output = run(&format!("--listen {listen}"));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{listen}: {said}");
+        assert!(said.contains(expected), "{listen}: {said}");
+    }
+}
+
+/// What the same service has twice it has once, and says so.
+#[test]
+fn addresses_that_cover_each_other() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("socket").display().to_string();
+    on_every_model(|model| {
+        let port = free_port();
+        let mut evserve = start(
+            model,
+            0,
+            &[
+                format!("127.0.0.1:{port}"),
+                format!(":{port}"),
+                format!("127.0.0.1:{port}"),
+                format!("udp:127.0.0.1:{port}"),
+                format!("unix:{path}"),
+                format!("unix:{path}"),
+            ],
+            &[],
+        );
+        let covered = format!("--listen echo=127.0.0.1:{port} is covered by --listen echo=:{port}");
+        let twice = format!("--listen echo=unix:{path} is given twice");
+        evserve.wait_for_log(&format!(" at unix:{path}"));
+        is_answered((Ipv4Addr::LOCALHOST, port), model);
+        let log = evserve.stop().log;
+        assert_eq!(log.matches(&covered).count(), 2, "{model}: {log}");
+        assert_eq!(log.matches(&twice).count(), 1, "{model}: {log}");
+    });
+}
+
+/// A client's address is one of IPv4 whichever socket it came to.
+#[test]
+fn ipv4_behind_a_socket_of_both_families() {
+    if !has_ipv6() {
+        return;
+    }
+    const REQUEST: &str = "GET /style.css HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    on_every_model(|model| {
+        let site = ["--listen", "[::]:0", "docs/site"];
+        let evserve = Evserve::start(model, 1, &[&site[..], &["--max-per-ip", "9"]].concat());
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, evserve.address().port()));
+        let mut client = Client::connect(address);
+        client.send(REQUEST);
+        client.rest();
+        let log = evserve.stop().access_log;
+        assert!(log.starts_with("127.0.0.1 - - ["), "{model}: {log}");
+        for trusted in ["::ffff:127.0.0.1", "::ffff:127.0.0.0/104", "127.0.0.0/8"] {
+            let proxy = ["--proxy-protocol", "--trusted-proxy", trusted];
+            let evserve = Evserve::start(model, 1, &[&site[..], &proxy].concat());
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, evserve.address().port()));
+            let mut client = Client::connect(address);
+            client.send("PROXY TCP6 ::ffff:192.0.2.7 ::1 258 80\r\n");
+            client.send(REQUEST);
+            assert!(
+                client.rest().starts_with(b"HTTP/1.1 200 "),
+                "{model}: {trusted}"
+            );
+            let log = evserve.stop().access_log;
+            assert!(log.starts_with("192.0.2.7 - - ["), "{model}: {log}");
+        }
+    });
+}
