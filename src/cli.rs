@@ -3,8 +3,8 @@
 mod printed;
 
 use crate::config::{
-    AccessLog, Config, Confinement, EntityTag, Http, Listen, MAX_HEADERS, Sandbox, Timeouts,
-    TrustedProxies,
+    AccessLog, Config, Confinement, EntityTag, Http, LEAST_LISTING_BYTES, Listen, MAX_HEADERS,
+    Sandbox, Timeouts, TrustedProxies,
 };
 use crate::http1::{LARGEST_HEAD, is_of_connections, is_own_field};
 use crate::model::{self, MODELS, ModelRow};
@@ -164,6 +164,11 @@ struct Options {
     #[arg(long, value_name = "N", default_value_t = 1024)]
     cache_files: u32,
 
+    /// Memory for all directory listings together; --workers divides it among its loops. A directory with too many entries for
+    /// it gets 507, and one for which there is no room at the moment 503
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = listing_size)]
+    listing_bytes: usize,
+
     /// For a request head, from its first byte
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = positive)]
     head_timeout: Duration,
@@ -311,6 +316,7 @@ fn http(options: &Options) -> Result<Http, String> {
         hidden: options.hidden,
         cache_bytes: options.cache_bytes,
         cache_files: options.cache_files as usize,
+        listing_bytes: options.listing_bytes,
     })
 }
 
@@ -484,6 +490,13 @@ fn file_mode(text: &str) -> Result<u32, String> {
 
 fn memory_size(text: &str) -> Result<usize, String> {
     usize::try_from(size(text)?).map_err(|_| "there is no such amount of memory".into())
+}
+
+fn listing_size(text: &str) -> Result<usize, String> {
+    match memory_size(text)? {
+        size if size >= LEAST_LISTING_BYTES => Ok(size),
+        _ => Err("expected at least 64KiB: less would do for hardly any directory".into()),
+    }
 }
 
 fn head_size(text: &str) -> Result<usize, String> {
@@ -673,6 +686,8 @@ mod tests {
             ("--max-per-ip 0", "is not in 1.."),
             ("--max-head 1MiB", "from 256 to 32768"),
             ("--max-body lots", "such as 16KiB"),
+            ("--listing-bytes lots", "such as 16KiB"),
+            ("--listing-bytes 65535", "at least 64KiB"),
             ("--header X", "expected `Name: value`"),
             ("--header Content-Length:1", "said by the server itself"),
             ("--header date:x", "said by the server itself"),

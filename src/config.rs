@@ -93,11 +93,16 @@ pub struct Http {
     pub cache_bytes: usize,
     /// How many files are kept open.
     pub cache_files: usize,
+    /// How much memory all listings may take together, in bytes, at least [`LEAST_LISTING_BYTES`].
+    pub listing_bytes: usize,
 }
 
 /// The most bytes that `headers` and `cache_control` may add to an answer's head: with the longest location behind them
 /// it must fit in one buffer.
 pub const MAX_HEADERS: usize = 4 * 1024;
+
+/// Less memory for listings, in bytes, would do for hardly any directory.
+pub const LEAST_LISTING_BYTES: usize = 64 * 1024;
 
 impl Default for Http {
     fn default() -> Http {
@@ -115,6 +120,7 @@ impl Default for Http {
             hidden: false,
             cache_bytes: 64 * 1024 * 1024,
             cache_files: 1024,
+            listing_bytes: 64 * 1024 * 1024,
         }
     }
 }

@@ -143,6 +143,13 @@ impl Builder {
         let descriptors = raise_descriptor_limit();
         let mut config = self.config;
         config.http.cache_files = cache_files(&config, descriptors);
+        // All loops, and all processes, share what listings may take.
+        let sharers = config.workers.max(if config.model == "forking" {
+            config.max_children
+        } else {
+            1
+        });
+        config.http.listing_bytes /= sharers;
         let model = model::find(&config.model)
             .ok_or_else(|| StartError(format!("there is no model `{}`", config.model)))?;
         let mut shares = Vec::new();

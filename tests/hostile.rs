@@ -16,7 +16,7 @@ mod proxied;
 use common::number;
 use evserve::config::Config;
 use evserve::service::Service;
-use evserve::session::{Action, BUFFER_SIZE, Connection, Piece, Time, Worker};
+use evserve::session::{Action, BUFFER_SIZE, Connection, Piece, Time, WORK_PER_TURN, Worker};
 use fastrand::Rng;
 use std::fs::{File, create_dir, read, read_dir, read_to_string, write};
 use std::os::fd::AsFd;
@@ -145,7 +145,10 @@ fn play(service: &dyn Service, worker: &mut Worker, input: &[u8], random: &mut R
         match connection.next() {
             Action::Close => break,
             Action::ShutdownWrite => connection.shut(),
-            Action::Proceed => connection.proceed(worker),
+            Action::Proceed => {
+                worker.work = WORK_PER_TURN;
+                connection.proceed(worker);
+            }
             Action::Pause => panic!("http waits for no other connections"),
             Action::Receive(_) if said == input.len() => connection.ended(worker),
             Action::Receive(_) => {

@@ -14,7 +14,7 @@ use common::number;
 use evserve::config::Config;
 use evserve::service::{SERVICES, Service};
 use evserve::session::{Action, BUFFER_SIZE, Body, CLOSED, Connection, Piece, Step, Steps};
-use evserve::session::{Time, Timeout, Worker};
+use evserve::session::{Time, Timeout, WORK_PER_TURN, Worker};
 use fastrand::Rng;
 use std::collections::HashMap;
 use std::fs::File;
@@ -245,7 +245,10 @@ fn undisturbed(world: &World, request: &str, closing: bool) -> (Vec<u8>, bool) {
                 heard.extend_from_slice(&piece);
                 connection.sent(piece.len(), &mut worker);
             }
-            Action::Proceed => connection.proceed(&mut worker),
+            Action::Proceed => {
+                worker.work = WORK_PER_TURN;
+                connection.proceed(&mut worker);
+            }
             action => return (heard, !matches!(action, Action::Receive(Timeout::Idle))),
         }
     }
@@ -340,7 +343,10 @@ impl Peer {
                 self.connection.sent(count, worker);
             }
             Action::Receive(_) => self.speak(worker, random),
-            Action::Proceed => self.connection.proceed(worker),
+            Action::Proceed => {
+                worker.work = random.usize(1..=64);
+                self.connection.proceed(worker);
+            }
             Action::Pause => panic!("these sessions wait for no others"),
             Action::ShutdownWrite => self.connection.shut(),
             Action::Close => {
@@ -497,6 +503,7 @@ fn the_scripts_are_worth_playing() {
     connection.received(b"GET /list/ HTTP/1.1\r\nHost: h\r\n\r\n", &mut worker);
     let mut slices = 0;
     while connection.next() == Action::Proceed {
+        worker.work = WORK_PER_TURN / 4;
         connection.proceed(&mut worker);
         slices += 1;
     }

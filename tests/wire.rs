@@ -32,6 +32,8 @@ mod http;
 mod inherited;
 #[path = "wire/limits.rs"]
 mod limits;
+#[path = "wire/listings.rs"]
+mod listings;
 #[path = "wire/models.rs"]
 mod models;
 #[path = "wire/packaging.rs"]

@@ -1,25 +1,40 @@
-//! A directory as a page, made in slices: nobody else shall wait for a directory of a hundred thousand names.
+//! A directory as a page: read, sorted and written in slices, for nobody else shall wait for a directory of a hundred
+//! thousand names.
+//!
+//! All who ask for a directory at the same time share its entries (`listing/folder.rs`), which are packed
+//! (`listing/entries.rs`) and bounded together (`listing/memory.rs`). The page itself is nowhere: each client has its rows
+//! written piece by piece, as it reads them. Its length is known before, for each row is written once to be measured.
+
+mod entries;
+mod folder;
+mod memory;
+mod rows;
+mod sorting;
+
+pub use folder::ListingError;
+pub use memory::Memory;
 
 use super::page::{GLYPHS, glyph, page_begin};
-use super::path::{ENCODED, RelativePath};
-use super::{Root, media_type};
-use crate::transcript;
+use super::{RelativePath, Root};
 use bytesize::ByteSize;
+use entries::Entries;
+use folder::{BYTES_PER_UNIT, Folder, Identity, unreadable};
 use maud::{Markup, PreEscaped, html};
-use percent_encoding::percent_encode;
-use rustix::fs::{AtFlags, Dir, FileType, Stat, statat};
-use serde::Serialize;
+use rows::{end, visible, write_row};
+use sorting::position;
 use std::borrow::Cow;
-use std::cmp::Ordering;
-use std::ffi::OsStr;
-use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// How many entries one slice reads or writes: about a millisecond's work.
-const SLICE: usize = 500;
+/// How much of a page is written at a time, in bytes, give or take a row.
+const PIECE: usize = 32 * 1024;
+
+/// How many directories may be under way at once. Each has a descriptor until it is read, which files need too. Most are
+/// read within one slice, so only large ones add up.
+const MAX_AT_WORK: usize = 256;
+
+/// How many slashes too many a target may have for the links upwards to hold.
+const MAX_EXTRA_SLASHES: usize = 16;
 
 /// What a listing looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,154 +78,186 @@ pub struct Order {
     pub key: Key,
     /// The largest first.
     pub descending: bool,
-    /// Names that begin with a dot are in it.
-    pub hidden: bool,
 }
 
-/// A listing on its way: [`step`](Listing::step) until there is a page.
+/// All listings of a service: those that are under way, and the memory they share.
+#[derive(Debug)]
+pub struct Listings {
+    memory: Arc<Memory>,
+    /// Names that begin with a dot are in them.
+    hidden: bool,
+    /// The directories that are not read yet. A lock for moments: nothing is asked of a file system under it.
+    at_work: Mutex<Vec<Weak<Folder>>>,
+}
+
+/// A listing on its way to one client: [`step`](Listing::step) until it is ready, then take its pieces.
 pub struct Listing {
-    path: RelativePath,
-    directory: OwnedFd,
+    folder: Arc<Folder>,
     order: Order,
-    /// `None` once all has been read.
-    reader: Option<Dir>,
-    entries: Vec<Entry>,
-    /// How many entries are in the page.
+    /// How the client sees the directory.
+    place: Place,
+    /// What stands before the rows, once it is ready.
+    head: Vec<u8>,
+    /// How many rows are written.
     written: usize,
-    page: Vec<u8>,
+    /// How many bytes are not.
+    left: u64,
 }
 
-struct Entry {
-    name: Vec<u8>,
-    is_directory: bool,
-    size: u64,
-    modified: SystemTime,
+/// Where a client sees a directory.
+struct Place {
+    /// The names that lead there from the root.
+    names: Vec<Vec<u8>>,
+    /// How many directories to go up, to the root and to each of the names: more than there are names if the target has
+    /// a slash too many somewhere.
+    ups: Vec<usize>,
 }
 
-/// An entry, as JSON has it.
-#[derive(Serialize)]
-struct Shown<'a> {
-    name: Cow<'a, str>,
-    /// The name as a relative link, which also says names that are no UTF-8.
-    href: String,
-    r#type: &'static str,
-    size: u64,
-    /// In seconds since the epoch.
-    modified: u64,
-}
+impl Listings {
+    /// Listings that share this memory.
+    pub fn new(memory: Memory, hidden: bool) -> Listings {
+        Listings {
+            memory: Arc::new(memory),
+            hidden,
+            at_work: Mutex::default(),
+        }
+    }
 
-impl Listing {
-    /// Begins to list the directory at `path`, open for reading.
+    /// Begins to list the directory at `path`, open for reading, which a client has asked for with this target.
+    ///
+    /// Those who ask for a directory before the first of its entries is read share it. Once it is being read, they share
+    /// what is read after that: so each sees all changes that were made before it asked.
     ///
     /// # Errors
-    /// If it cannot be read.
-    pub fn begin(path: RelativePath, directory: OwnedFd, order: Order) -> io::Result<Listing> {
+    /// If it cannot be read, or too much is under way.
+    pub fn begin(
+        &self,
+        root: Arc<Root>,
+        path: RelativePath,
+        target: &[u8],
+        directory: OwnedFd,
+        order: Order,
+    ) -> Result<Listing, ListingError> {
+        let stat = rustix::fs::fstat(&directory).map_err(unreadable)?;
+        let place = Place::new(&path, target);
+        let folder = self.folder((stat.st_dev, stat.st_ino), root, path, directory)?;
         Ok(Listing {
-            path,
+            folder,
             order,
-            reader: Some(Dir::read_from(&directory)?),
-            directory,
-            entries: Vec::new(),
+            place,
+            head: Vec::new(),
             written: 0,
-            page: Vec::new(),
+            left: 0,
         })
     }
 
+    /// The directory, to be read for this client too.
+    fn folder(
+        &self,
+        identity: Identity,
+        root: Arc<Root>,
+        path: RelativePath,
+        directory: OwnedFd,
+    ) -> Result<Arc<Folder>, ListingError> {
+        let mut at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut before = Weak::new();
+        let mut shared = None;
+        at_work.retain(|weak| {
+            let folder = weak.upgrade().filter(|folder| folder.is_at_work());
+            match &folder {
+                Some(folder) if folder.identity != identity => {}
+                Some(folder) if !Arc::ptr_eq(&folder.root, &root) => {}
+                Some(folder) if folder.can_be_shared() => shared = Some(folder.clone()),
+                Some(_) => before = weak.clone(),
+                None => {}
+            }
+            folder.is_some()
+        });
+        if let Some(folder) = shared {
+            return Ok(folder);
+        }
+        if at_work.len() >= MAX_AT_WORK {
+            return Err(ListingError::Busy);
+        }
+        let memory = self.memory.clone();
+        let folder = Folder::new(identity, root, path, directory, self.hidden, before, memory)?;
+        let folder = Arc::new(folder);
+        at_work.push(Arc::downgrade(&folder));
+        Ok(folder)
+    }
+}
+
+impl Listing {
     /// What it will look like.
     pub fn format(&self) -> Format {
         self.order.format
     }
 
-    /// Does a slice of the work. The page, once it is complete.
+    /// Does at most so much of the work, which is taken off `work`, in units of about one look at a file, which is one or
+    /// two microseconds. True once it is ready.
     ///
     /// # Errors
-    /// Those of reading a directory.
-    pub fn step(&mut self, root: &Root) -> io::Result<Option<Vec<u8>>> {
-        if self.reader.is_some() {
-            if self.read(root)? {
-                self.reader = None;
-                let order = self.order;
-                self.entries.sort_unstable_by(|a, b| a.compare(b, order));
-                self.write_head();
-            }
-            return Ok(None);
+    /// If it cannot be made.
+    pub fn step(&mut self, work: &mut usize) -> Result<bool, ListingError> {
+        let (key, format) = (self.order.key, self.order.format);
+        if !self.folder.step(key, format, work)? {
+            return Ok(false);
         }
-        let slice = self.written..self.entries.len().min(self.written + SLICE);
-        self.written = slice.end;
-        for index in slice {
-            self.write_entry(index);
-        }
-        Ok((self.written == self.entries.len()).then(|| self.finish()))
-    }
-
-    /// True once there is no more to read.
-    fn read(&mut self, root: &Root) -> io::Result<bool> {
-        let Some(reader) = &mut self.reader else {
-            return Ok(true);
+        self.head = match format {
+            Format::Html => self.html_head().into_bytes(),
+            Format::Json => b"[".to_vec(),
+            Format::Text => Vec::new(),
         };
-        transcript::note(|| format!("up to {SLICE} names: getdents64(2), and fstatat(2) for each"));
-        for _ in 0..SLICE {
-            let name = match reader.read() {
-                None => return Ok(true),
-                Some(entry) => entry?.file_name().to_bytes().to_vec(),
-            };
-            if matches!(&name[..], b"." | b"..") || (name[0] == b'.' && !self.order.hidden) {
-                continue;
-            }
-            let stat = match statat(&self.directory, &*name, AtFlags::SYMLINK_NOFOLLOW) {
-                // What it leads to counts, and only what lies inside.
-                Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink => {
-                    root.stat_below(&mut self.path, &name)
-                }
-                stat => stat.ok(),
-            };
-            self.entries.push(Entry::new(name, stat.as_ref()));
-        }
-        Ok(false)
+        let rows = self.folder.length(format).unwrap_or(0);
+        self.left = (self.head.len() + end(format).len()) as u64 + rows;
+        Ok(true)
     }
 
-    fn write_head(&mut self) {
-        match self.order.format {
-            Format::Html => self.page = self.html_head().into_bytes(),
-            Format::Json => self.page.push(b'['),
-            Format::Text => {}
-        }
+    /// How many bytes have not been written yet, once it is ready.
+    pub fn left(&self) -> u64 {
+        self.left
     }
 
-    fn write_entry(&mut self, index: usize) {
-        let entry = &self.entries[index];
-        match self.order.format {
-            Format::Html => self.page.extend_from_slice(entry.html().as_bytes()),
-            Format::Json => {
-                let separator: &[u8] = if index == 0 { b"\n" } else { b",\n" };
-                self.page.extend_from_slice(separator);
-                let written = serde_json::to_writer(&mut self.page, &entry.shown());
-                written.expect("a Vec takes all, and the entry has no odd keys");
-            }
-            Format::Text => {
-                self.page.extend_from_slice(entry.text().as_bytes());
-                self.page.push(b'\n');
-            }
+    /// Writes the next piece; empty if there is none. What that costs is taken off `work`.
+    pub fn write_piece(&mut self, work: &mut usize) -> Vec<u8> {
+        if self.left == 0 {
+            return Vec::new();
         }
-    }
-
-    fn finish(&mut self) -> Vec<u8> {
-        self.page.extend_from_slice(match self.order.format {
-            Format::Html => b"</tbody></table></main></body></html>\n",
-            Format::Json => b"\n]\n",
-            Format::Text => b"",
-        });
-        std::mem::take(&mut self.page)
+        let mut piece = std::mem::take(&mut self.head);
+        let Order {
+            format,
+            key,
+            descending,
+        } = self.order;
+        let entries = self.folder.entries();
+        let places = self.folder.order(key).map_or(&[][..], Vec::as_slice);
+        while self.written < places.len() && piece.len() < PIECE {
+            let (count, directories) = (places.len(), entries.directories);
+            let index = position(self.written, count, directories, descending);
+            write_row(
+                format,
+                entries.at(places[index]),
+                self.written == 0,
+                &mut piece,
+            );
+            self.written += 1;
+        }
+        if self.written == places.len() {
+            piece.extend_from_slice(end(format));
+        }
+        *work = work.saturating_sub(piece.len() / BYTES_PER_UNIT + 1);
+        self.left -= piece.len() as u64;
+        piece
     }
 
     fn html_head(&self) -> String {
-        let names: Vec<_> = self.path.names().map(String::from_utf8_lossy).collect();
+        let names: Vec<_> = self.place.names.iter().map(|name| visible(name)).collect();
         let title = format!("/{}", names.join("/"));
         let page = html! {
             (page_begin(&format!("Index of {title}")))
             (PreEscaped(GLYPHS))
-            (Self::breadcrumbs(&names))
-            p { (self.totals()) }
+            (self.place.breadcrumbs(&names))
+            p { (totals(self.folder.entries())) }
             (PreEscaped("<table><thead>"))
             tr {
                 (self.heading(Key::Name, "Name"))
@@ -220,44 +267,6 @@ impl Listing {
             (PreEscaped("</thead><tbody>"))
         };
         page.into_string()
-    }
-
-    /// The way from the root to here. Its links are relative, so that they hold where a proxy has put the root.
-    fn breadcrumbs(names: &[Cow<'_, str>]) -> Markup {
-        let last = names.len().saturating_sub(1);
-        html! {
-            nav {
-                @if names.is_empty() {
-                    (glyph("h")) " Index"
-                } @else {
-                    a href=("../".repeat(names.len())) aria-label="Root" { (glyph("h")) }
-                }
-                @for (index, name) in names.iter().enumerate() {
-                    i { "/" }
-                    @if index == last { (name) } @else {
-                        a href=("../".repeat(last - index)) { (name) }
-                    }
-                }
-            }
-        }
-    }
-
-    fn totals(&self) -> String {
-        let directories = self.entries.iter().filter(|e| e.is_directory).count();
-        let files = self.entries.len() - directories;
-        let bytes = self.entries.iter().map(|e| e.size).sum();
-        let (s, are) = (|n| if n == 1 { "" } else { "s" }, |n| n > 0);
-        match (are(directories), are(files)) {
-            (false, false) => "Nothing is in this folder".into(),
-            (true, false) => format!("{directories} folder{}", s(directories)),
-            (false, true) => format!("{files} file{}, {}", s(files), ByteSize(bytes)),
-            (true, true) => format!(
-                "{directories} folder{}, {files} file{}, {}",
-                s(directories),
-                s(files),
-                ByteSize(bytes)
-            ),
-        }
     }
 
     /// A column's heading: the order it leads to, and a mark where it is the order there is.
@@ -285,133 +294,145 @@ impl Listing {
     }
 }
 
-impl Entry {
-    /// What a request for it would find. Of what it would not find, nothing is said but the name.
-    fn new(name: Vec<u8>, stat: Option<&Stat>) -> Entry {
-        let is_directory =
-            stat.is_some_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::Directory);
-        let size = stat
-            .filter(|_| !is_directory)
-            .map_or(0, |stat| stat.st_size);
-        let seconds = stat.map_or(0, |stat| stat.st_mtime);
-        let seconds = u64::try_from(seconds).unwrap_or(0).min(LAST_SECOND);
-        Entry {
-            name,
-            is_directory,
-            size: u64::try_from(size).unwrap_or(0),
-            modified: UNIX_EPOCH + Duration::from_secs(seconds),
+fn totals(entries: &Entries) -> String {
+    let Entries {
+        count,
+        directories,
+        bytes,
+        ..
+    } = entries;
+    let (directories, files, bytes) = (*directories, count - directories, ByteSize(*bytes));
+    let s = |number| if number == 1 { "" } else { "s" };
+    match (directories > 0, files > 0) {
+        (false, false) => "Nothing is in this folder".into(),
+        (true, false) => format!("{directories} folder{}", s(directories)),
+        (false, true) => format!("{files} file{}, {bytes}", s(files)),
+        (true, true) => format!(
+            "{directories} folder{}, {files} file{}, {bytes}",
+            s(directories),
+            s(files)
+        ),
+    }
+}
+
+impl Place {
+    fn new(path: &RelativePath, target: &[u8]) -> Place {
+        let names: Vec<_> = path.names().map(<[u8]>::to_vec).collect();
+        let segments = target.split(|&b| b == b'/').skip(1);
+        let segments: Vec<_> = segments.collect();
+        let depth = segments.len().saturating_sub(1);
+        let full = segments.iter().enumerate().filter(|(_, s)| !s.is_empty());
+        let mut ups = vec![depth];
+        ups.extend(full.map(|(index, _)| depth.saturating_sub(index + 1)));
+        if ups.len() != names.len() + 1 || depth > names.len() + MAX_EXTRA_SLASHES {
+            // Dots are among them, which clients resolve before they send a target; or so many slashes that the page
+            // would be large by the way back alone.
+            ups = (0..=names.len()).rev().collect();
         }
+        Place { names, ups }
     }
 
-    fn compare(&self, other: &Entry, order: Order) -> Ordering {
-        let by_key = match order.key {
-            Key::Name => Ordering::Equal,
-            Key::Size => self.size.cmp(&other.size),
-            Key::Time => self.modified.cmp(&other.modified),
-        };
-        let ordering = by_key.then_with(|| self.name.cmp(&other.name));
-        let ordering = if order.descending {
-            ordering.reverse()
-        } else {
-            ordering
-        };
-        other.is_directory.cmp(&self.is_directory).then(ordering)
-    }
-
-    fn slash(&self) -> &'static str {
-        if self.is_directory { "/" } else { "" }
-    }
-
-    fn text(&self) -> String {
-        format!("{}{}", String::from_utf8_lossy(&self.name), self.slash())
-    }
-
-    fn href(&self) -> String {
-        format!("{}{}", percent_encode(&self.name, ENCODED), self.slash())
-    }
-
-    /// A row, without the end tags that HTML can do without.
-    fn html(&self) -> String {
-        let row = html! {
-            (PreEscaped("<tr><td>"))
-            a href=(self.href()) { (glyph(self.glyph())) (self.text()) }
-            (PreEscaped("<td>"))
-            @if !self.is_directory { (ByteSize(self.size)) }
-            (PreEscaped("<td>"))
-            (self.minute())
-        };
-        row.into_string() + "\n"
-    }
-
-    /// When it was changed, such as `2026-11-22 14:32`; nothing if that is not known.
-    fn minute(&self) -> String {
-        if self.modified == UNIX_EPOCH {
-            return String::new();
-        }
-        let text = humantime::format_rfc3339_seconds(self.modified).to_string();
-        text[..16].replace('T', " ")
-    }
-
-    /// The drawing that says what kind of thing it is, by its name as its media type is.
-    fn glyph(&self) -> &'static str {
-        if self.is_directory {
-            return "d";
-        }
-        let (media_type, _) = media_type(Path::new(OsStr::from_bytes(&self.name)));
-        let (kind, exact) = media_type.split_once('/').unwrap_or_default();
-        match (kind, exact) {
-            ("image", _) => "i",
-            ("audio" | "video", _) => "m",
-            ("text", "plain" | "markdown" | "csv") | ("application", "pdf") => "t",
-            ("text", _) | ("application", "javascript" | "json" | "xml" | "wasm" | "x-sh") => "c",
-            ("application", "zip" | "gzip" | "zstd" | "x-tar" | "x-gzip") => "z",
-            ("application", "x-bzip2" | "x-xz" | "x-7z-compressed" | "x-rar-compressed") => "z",
-            _ => "f",
-        }
-    }
-
-    fn shown(&self) -> Shown<'_> {
-        let since = self.modified.duration_since(UNIX_EPOCH);
-        Shown {
-            name: String::from_utf8_lossy(&self.name),
-            href: self.href(),
-            r#type: if self.is_directory {
-                "directory"
-            } else {
-                "file"
-            },
-            size: self.size,
-            modified: since.map_or(0, |since| since.as_secs()),
+    /// The way from the root to here. Its links are relative, so that they hold where a proxy has put the root.
+    fn breadcrumbs(&self, names: &[Cow<'_, str>]) -> Markup {
+        let last = names.len().saturating_sub(1);
+        let up = |index: usize| "../".repeat(self.ups[index]);
+        html! {
+            nav {
+                @if names.is_empty() {
+                    (glyph("h")) " Index"
+                } @else {
+                    a href=(up(0)) aria-label="Root" { (glyph("h")) }
+                }
+                @for (index, name) in names.iter().enumerate() {
+                    i { "/" }
+                    @if index == last { (name) } @else {
+                        a href=(up(index + 1)) { (name) }
+                    }
+                }
+            }
         }
     }
 }
 
-/// The last second that HTTP's date format can say.
-const LAST_SECOND: u64 = 253_402_300_799;
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::OsStr;
     use std::fs::{File, create_dir, write};
+    use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::symlink;
+    use std::path::Path;
 
     const BY_NAME: Order = Order {
         format: Format::Html,
         key: Key::Name,
         descending: false,
-        hidden: true,
     };
 
-    fn made(all: &Path, target: &str, order: Order) -> String {
-        let root = Root::open(all, Vec::new()).expect("a root");
-        let path = RelativePath::decode(target.as_bytes()).expect("a path");
-        let directory = File::open(all.join(path.as_path())).expect("opened");
-        let mut listing = Listing::begin(path, directory.into(), order).expect("begun");
-        loop {
-            if let Some(page) = listing.step(&root).expect("a step") {
-                return String::from_utf8(page).expect("UTF-8");
+    /// What takes memory and steps.
+    struct World {
+        root: Arc<Root>,
+        listings: Listings,
+    }
+
+    impl World {
+        fn new(all: &Path, hidden: bool, limit: usize) -> World {
+            World {
+                root: Arc::new(Root::open(all, Vec::new()).expect("a root")),
+                listings: Listings::new(Memory::new(limit), hidden),
             }
         }
+
+        fn begin(&self, target: &str, order: Order) -> Result<Listing, ListingError> {
+            let path = RelativePath::decode(target.as_bytes()).expect("a path");
+            let directory = File::open(self.root.path().join(path.as_path())).expect("opened");
+            let target = target.as_bytes();
+            self.listings
+                .begin(self.root.clone(), path, target, directory.into(), order)
+        }
+
+        /// How many slices of so much work it takes until it is ready.
+        fn ready(&self, listing: &mut Listing, at_once: usize) -> Result<usize, ListingError> {
+            let mut slices = 1;
+            while !listing.step(&mut at_once.clone())? {
+                slices += 1;
+            }
+            Ok(slices)
+        }
+
+        fn page(&self, listing: &mut Listing) -> String {
+            self.ready(listing, 100).expect("ready");
+            written(listing)
+        }
+    }
+
+    /// The pieces of a listing that is ready.
+    fn written(listing: &mut Listing) -> String {
+        let (mut page, length) = (Vec::new(), listing.left());
+        loop {
+            let piece = listing.write_piece(&mut 100);
+            if piece.is_empty() {
+                break;
+            }
+            assert!(piece.len() < PIECE + 4096, "{} bytes at once", piece.len());
+            page.extend(piece);
+        }
+        assert_eq!(page.len() as u64, length, "it is as long as was said");
+        String::from_utf8(page).expect("UTF-8")
+    }
+
+    fn listed(all: &Path, target: &str, order: Order, hidden: bool) -> String {
+        let world = World::new(all, hidden, 1 << 20);
+        let mut listing = world.begin(target, order).expect("begun");
+        let page = world.page(&mut listing);
+        assert!(world.listings.memory.used() > 0);
+        drop(listing);
+        assert_eq!(world.listings.memory.used(), 0);
+        page
+    }
+
+    fn made(all: &Path, target: &str, order: Order) -> String {
+        listed(all, target, order, true)
     }
 
     fn without_glyph(cell: &str) -> String {
@@ -439,7 +460,7 @@ mod tests {
             write(directory.join(OsStr::from_bytes(name)), "").expect("written");
         }
         create_dir(directory.join("z")).expect("made");
-        for (target, name) in [("../<i>/z", "to z"), ("/", "out")] {
+        for (target, name) in [("../<i>/z", "to z"), ("/", "out"), ("gone", "to nothing")] {
             symlink(target, directory.join(name)).expect("linked");
         }
         let page = made(all.path(), "/<i>/", BY_NAME);
@@ -457,22 +478,14 @@ mod tests {
             r#"<a href="%3Cscript%3E%22%27%26">&lt;script&gt;&quot;'&amp;</a>"#,
             r#"<a href="a%20b">a b</a>"#,
             r#"<a href="b.txt">b.txt</a>"#,
-            "<a href=\"new%0Aline\">new\nline</a>",
-            r#"<a href="out">out</a>"#,
+            r#"<a href="new%0Aline">new\x0aline</a>"#,
             r#"<a href="x%3Ay">x:y</a>"#,
-            "<a href=\"%FF\">\u{fffd}</a>",
+            r#"<a href="%FF">\xff</a>"#,
         ];
         assert_eq!(links, expected);
         assert!(page.contains("<title>Index of /&lt;i&gt;</title>"));
         assert!(page.ends_with("</html>\n") && page.matches("</html>").count() == 1);
-        let without = made(
-            all.path(),
-            "/<i>/",
-            Order {
-                hidden: false,
-                ..BY_NAME
-            },
-        );
+        let without = listed(all.path(), "/<i>/", BY_NAME, false);
         assert!(!without.contains(".dot"));
         let text = made(
             all.path(),
@@ -496,7 +509,6 @@ mod tests {
             format: Format::Json,
             key,
             descending,
-            hidden: false,
         };
         let names = |order| {
             let json = made(all.path(), "/", order);
@@ -577,30 +589,182 @@ mod tests {
         assert!(page.len() < 15 * 1024, "{} bytes", page.len());
     }
 
+    /// Behind a proxy that strips a prefix, `/` is not the root: no link says it. A slash too many is one directory more
+    /// to a client.
     #[test]
-    fn what_kind_of_thing_it_is() {
+    fn links_upwards_are_relative_to_the_target() {
+        let all = tempfile::tempdir().expect("a directory");
+        std::fs::create_dir_all(all.path().join("a/b")).expect("made");
         let cases = [
-            ("a.png", "i"),
-            ("a.webm", "m"),
-            ("a.mp3", "m"),
-            ("a.txt", "t"),
-            ("a.md", "t"),
-            ("a.pdf", "t"),
-            ("a.html", "c"),
-            ("a.css", "c"),
-            ("a.js", "c"),
-            ("a.json", "c"),
-            ("a.rs", "c"),
-            ("a.zip", "z"),
-            ("a.tar", "z"),
-            ("a.gz", "z"),
-            ("a.xz", "z"),
-            ("README", "f"),
-            ("a.bin", "f"),
+            ("/a/b/", "../../ ../"),
+            ("//a/b/", "../../../ ../"),
+            ("/a//b/", "../../../ ../../"),
+            ("/a/b//", "../../../ ../../"),
+            ("/a/./b/", "../../ ../"),
+            ("/%61/b/", "../../ ../"),
+            ("/a/b//////////////////////", "../../ ../"),
+            ("/", ""),
+            ("//", ""),
         ];
-        for (name, expected) in cases {
-            assert_eq!(Entry::new(name.into(), None).glyph(), expected, "{name}");
+        for (target, expected) in cases {
+            let page = made(all.path(), target, BY_NAME);
+            let nav = page.split("<nav>").nth(1).expect("a way");
+            let nav = nav.split("</nav>").next().expect("an end");
+            let links = nav.split("<a href=\"").skip(1);
+            let links: Vec<_> = links.filter_map(|link| link.split('"').next()).collect();
+            assert_eq!(links.join(" "), expected, "{target}");
+            assert!(!page.contains("href=\"/"), "{page}");
         }
-        assert_eq!(Entry::new("x".into(), None).minute(), "");
+    }
+
+    fn directory_of(entries: usize) -> tempfile::TempDir {
+        let all = tempfile::tempdir().expect("a directory");
+        for number in 0..entries {
+            write(all.path().join(format!("file-{number:05}")), "").expect("written");
+        }
+        all
+    }
+
+    /// However large a directory is, no slice is, and none of the steps towards a page is left out.
+    #[test]
+    fn all_of_it_is_done_in_slices() {
+        const ENTRIES: usize = 3000;
+        let all = directory_of(ENTRIES);
+        let world = World::new(all.path(), false, 1 << 20);
+        let mut listing = world.begin("/", BY_NAME).expect("begun");
+        let slices = world.ready(&mut listing, 10).expect("ready");
+        // A unit for each entry to be read, an eighth for its place in a run, a sixteenth each time it is merged (three
+        // times), and a quarter or so for its row.
+        let least = (ENTRIES + ENTRIES / 8 + ENTRIES * 3 / 16 + ENTRIES / 5) / 10;
+        assert!((least / 2..2 * least).contains(&slices), "{slices} slices");
+        assert_eq!(written(&mut listing).matches("<tr><td>").count(), ENTRIES);
+    }
+
+    /// Those who ask before it is read share it; those who ask meanwhile share what is read after that.
+    #[test]
+    fn a_directory_is_read_once_for_all_who_ask_at_once() {
+        let all = directory_of(1000);
+        let world = World::new(all.path(), false, 1 << 20);
+        let by_size = Order {
+            format: Format::Json,
+            key: Key::Size,
+            descending: true,
+        };
+        let begin = |order| world.begin("/", order).expect("begun");
+        let (mut first, mut same, mut other) = (begin(BY_NAME), begin(BY_NAME), begin(by_size));
+        let alone = world.listings.memory.used();
+        assert!(Arc::ptr_eq(&first.folder, &same.folder));
+        assert!(Arc::ptr_eq(&first.folder, &other.folder));
+        assert!(!first.step(&mut 10).expect("a step"));
+        write(all.path().join("file-00000"), "changed").expect("written");
+        write(all.path().join("new"), "new").expect("written");
+        let (mut late, mut later) = (begin(BY_NAME), begin(by_size));
+        assert!(!Arc::ptr_eq(&first.folder, &late.folder));
+        assert!(Arc::ptr_eq(&late.folder, &later.folder));
+        // The late one works for the first until that is read, and not on its own before.
+        let mut slices = 0;
+        while first.folder.is_at_work() {
+            assert!(late.folder.can_be_shared());
+            assert!(!late.step(&mut 10).expect("a step"));
+            slices += 1;
+        }
+        assert!(
+            (80..120).contains(&slices),
+            "{slices} slices for 990 entries"
+        );
+        let pages = [&mut first, &mut same, &mut other, &mut late, &mut later];
+        let pages = pages.map(|listing| world.page(listing));
+        assert_eq!(pages[0], pages[1]);
+        assert!(pages[3].contains(">new</a><td>3 B<td>"));
+        assert!(pages[3].contains(">file-00000</a><td>7 B<td>"));
+        assert!(pages[4].starts_with("[\n{\"name\":\"file-00000\""));
+        drop((first, same, other));
+        assert!(world.listings.memory.used() > alone);
+        // What has been read is read anew for whoever asks then.
+        let next = begin(BY_NAME);
+        assert!(!Arc::ptr_eq(&next.folder, &late.folder));
+        drop((next, late, later));
+        assert_eq!(world.listings.memory.used(), 0);
+    }
+
+    /// Whoever does the work may go at any time: those who are left go on with it.
+    #[test]
+    fn a_listing_does_not_need_those_who_have_left() {
+        let all = directory_of(500);
+        let world = World::new(all.path(), false, 1 << 20);
+        let begin = || world.begin("/", BY_NAME).expect("begun");
+        let (mut first, mut same) = (begin(), begin());
+        first.step(&mut 10).expect("a step");
+        let mut late = begin();
+        late.step(&mut 10).expect("a step");
+        drop(first);
+        let mut latest = begin();
+        assert!(Arc::ptr_eq(&latest.folder, &late.folder));
+        assert_eq!(world.page(&mut latest).matches("<tr><td>").count(), 500);
+        assert_eq!(world.page(&mut same).matches("<tr><td>").count(), 500);
+        drop((same, late, latest));
+        let mut left = begin();
+        left.step(&mut 10).expect("a step");
+        let mut alone = begin();
+        drop(left);
+        assert_eq!(world.page(&mut alone).matches("<tr><td>").count(), 500);
+    }
+
+    #[test]
+    fn without_memory_it_is_said_why() {
+        let all = directory_of(3000);
+        create_dir(all.path().join("sub")).expect("made");
+        let world = World::new(all.path(), false, 64 * 1024);
+        let mut large = world.begin("/", BY_NAME).expect("begun");
+        assert_eq!(world.ready(&mut large, 100), Err(ListingError::TooLarge));
+        assert_eq!(world.ready(&mut large, 100), Err(ListingError::TooLarge));
+        drop(large);
+        assert_eq!(world.listings.memory.used(), 0);
+        // Enough for one at a time.
+        let world = World::new(all.path(), false, 200 * 1024);
+        let mut first = world.begin("/", BY_NAME).expect("begun");
+        world.ready(&mut first, 100).expect("ready");
+        let mut second = world.begin("/", BY_NAME).expect("begun");
+        assert_eq!(world.ready(&mut second, 100), Err(ListingError::Busy));
+        drop(second);
+        let mut small = world.begin("/sub/", BY_NAME).expect("begun");
+        assert!(world.page(&mut small).contains("Nothing is in this folder"));
+        assert_eq!(written(&mut first).matches("<tr><td>").count(), 3001);
+        drop((first, small));
+        assert_eq!(world.listings.memory.used(), 0);
+    }
+
+    #[test]
+    fn only_so_many_directories_are_open_at_once() {
+        let all = tempfile::tempdir().expect("a directory");
+        for number in 0..=MAX_AT_WORK {
+            create_dir(all.path().join(number.to_string())).expect("made");
+        }
+        let world = World::new(all.path(), false, 64 << 20);
+        let begin = |number| world.begin(&format!("/{number}/"), BY_NAME);
+        let mut listings: Vec<_> = (0..MAX_AT_WORK).map(|n| begin(n).expect("begun")).collect();
+        assert_eq!(begin(MAX_AT_WORK).err(), Some(ListingError::Busy));
+        let mut same = begin(7).expect("shared");
+        world.ready(&mut same, 100).expect("ready");
+        assert!(begin(MAX_AT_WORK).is_ok(), "one has been read and closed");
+        listings.clear();
+        assert!(begin(MAX_AT_WORK).is_ok());
+    }
+
+    #[test]
+    fn sparse_files_add_up() {
+        let all = tempfile::tempdir().expect("a directory");
+        let mut length = 0;
+        for name in ["a", "b", "c"] {
+            let file = File::create(all.path().join(name)).expect("made");
+            let lengths = [i64::MAX as u64, 1 << 62, 1 << 50, 1 << 43];
+            let longest = lengths
+                .into_iter()
+                .find(|length| file.set_len(*length).is_ok());
+            length = longest.expect("a sparse file");
+        }
+        let page = made(all.path(), "/", BY_NAME);
+        let sum = ByteSize(length.saturating_mul(3));
+        assert!(page.contains(&format!("<p>3 files, {sum}</p>")), "{page}");
     }
 }

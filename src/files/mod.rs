@@ -13,7 +13,7 @@ mod trace;
 mod watch;
 
 pub use cache::{Cache, CacheLimits, Kept};
-pub use listing::{Format, Key, Listing, Order};
+pub use listing::{Format, Key, Listing, ListingError, Listings, Memory, Order};
 pub use named_root::{Led, NamedRoot};
 pub use page::{PAGE_POLICY, refusal_page};
 pub use path::{PathError, RelativePath};

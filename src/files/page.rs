@@ -33,6 +33,7 @@ pub fn refusal_page(code: u16, phrase: &str, to_root: Option<&str>) -> String {
     let what = match code {
         403 => "This is not for everybody to see.",
         404 => "There is nothing at this address. Has it moved, or been mistyped?",
+        507 => "This folder has too many entries to be listed.",
         500.. => "This is not your fault. Trying again in a while may help.",
         _ => "The server does not do what was asked for.",
     };
@@ -53,6 +54,13 @@ pub fn refusal_page(code: u16, phrase: &str, to_root: Option<&str>) -> String {
 /// A drawing of 16 by 16, to be used by its name.
 pub fn glyph(name: &str) -> Markup {
     PreEscaped(format!("<svg><use href=#{name} /></svg>"))
+}
+
+/// The same, appended to a page.
+pub fn write_glyph(name: &str, page: &mut Vec<u8>) {
+    for part in ["<svg><use href=#", name, " /></svg>"] {
+        page.extend_from_slice(part.as_bytes());
+    }
 }
 
 /// All drawings, not to be seen by themselves: a directory, files of several kinds, and the root.

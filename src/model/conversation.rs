@@ -11,7 +11,7 @@ use crate::net;
 use crate::observe::{LogFile, Readiness, throttled};
 use crate::poller::poll;
 use crate::session::{ACCEPTED, Action, BUFFER_SIZE, Connection, Counters, Session, Steps};
-use crate::session::{Timeout, Worker};
+use crate::session::{Timeout, WORK_PER_TURN, Worker};
 use crate::transcript;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::{Errno, ioctl_fionbio};
@@ -293,8 +293,7 @@ impl<'a> Desk<'a> {
             Action::Receive(_) => self.receive(line, connection, left, presence),
             Action::Pause => self.pause(line, connection, left),
             Action::Proceed => {
-                connection.proceed(&mut self.worker);
-                self.look_up();
+                self.proceed(line, connection);
                 Ok(())
             }
             Action::ShutdownWrite => {
@@ -303,6 +302,17 @@ impl<'a> Desk<'a> {
                 net::shutdown_write(line.socket)
             }
         })
+    }
+
+    /// Lets the session do its next slice of work, if anybody can still have what comes of it.
+    fn proceed(&mut self, line: &Line<'_>, connection: &mut Connection) {
+        self.worker.counters.others += 1;
+        if net::is_gone(line.socket) {
+            return connection.abort();
+        }
+        self.worker.work = WORK_PER_TURN;
+        connection.proceed(&mut self.worker);
+        self.look_up();
     }
 
     /// Lets others see what comes next.

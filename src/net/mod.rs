@@ -21,7 +21,7 @@ pub use interfaces::{reachable_from_elsewhere, with_zone};
 pub use listener::{AcceptError, Bound, Listener};
 pub use overlap::{Request, reconcile};
 pub use transfer::{
-    receive, receive_now, send, send_file, set_receive_timeout, set_send_timeout, shutdown_both,
-    shutdown_read, shutdown_write,
+    is_gone, receive, receive_now, send, send_file, set_receive_timeout, set_send_timeout,
+    shutdown_both, shutdown_read, shutdown_write,
 };
 pub use unix::SocketFile;

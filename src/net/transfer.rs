@@ -1,6 +1,7 @@
 //! The system calls that move bytes on a connection.
 
 use crate::transcript::{self, first_line};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, IoSlice, pread};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
@@ -130,6 +131,18 @@ fn receive_with(socket: impl AsFd, buffer: &mut [u8], flags: RecvFlags) -> Resul
     };
     call.returned(&result, || format!("recv({}{now})", number(&socket)), came);
     result
+}
+
+/// True if the peer has reset the connection, or neither sends nor receives any more: nothing can reach it. A TCP peer
+/// that has closed only counts once it has answered something with a reset; until then it may just be done with sending.
+pub fn is_gone(socket: impl AsFd) -> bool {
+    let mut watched = [PollFd::new(&socket, PollFlags::empty())];
+    let call = transcript::call();
+    let result = poll(&mut watched, Some(&Timespec::default()));
+    let events = watched[0].revents();
+    let called = || format!("poll({}, not at all)", number(&socket));
+    call.returned(&result, called, usize::to_string);
+    events.intersects(PollFlags::HUP | PollFlags::ERR)
 }
 
 /// Tells the peer that nothing more will come.

@@ -47,7 +47,7 @@ pub trait Session: Send {
     fn sent(&mut self, _cx: &mut Context<'_>) {}
 
     /// Does a slice of its own work: called again and again while it [waits for its turn](Wait::Turn), and from time to
-    /// time while it [pauses](Wait::Pause).
+    /// time while it [pauses](Wait::Pause). It does no more than [`Worker::work`] allows, and takes off what it does.
     fn proceed(&mut self, _cx: &mut Context<'_>) {}
 
     /// What it waited for did not come in time. What it puts out now is still sent; then the connection closes.
@@ -123,6 +123,10 @@ impl Timeout {
     pub const COUNT: usize = 8;
 }
 
+/// How much work of their own all sessions together may do before the others have their turn, in units of one or two
+/// microseconds, such as a look at a file: about a millisecond, so that nobody waits longer for many than for one.
+pub const WORK_PER_TURN: usize = 512;
+
 /// What all sessions of one thread share, and the model that runs them with it.
 pub struct Worker {
     /// The time, as the model last read it.
@@ -137,6 +141,8 @@ pub struct Worker {
     pub closing: bool,
     /// Others wait for the connection's place: it shall not be held for longer than its answers take.
     pub crowded: bool,
+    /// How much of [`WORK_PER_TURN`] is left. The model sets it at the beginning of each turn.
+    pub work: usize,
     /// The steps that sessions took, if somebody wants to know.
     pub steps: Option<Steps>,
 }
@@ -151,6 +157,7 @@ impl Worker {
             counters: Counters::default(),
             closing: false,
             crowded: false,
+            work: WORK_PER_TURN,
             steps: None,
         }
     }

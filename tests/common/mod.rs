@@ -234,6 +234,17 @@ pub struct Client {
     pending: Vec<u8>,
 }
 
+impl From<TcpStream> for Client {
+    fn from(stream: TcpStream) -> Client {
+        stream.set_nodelay(true).expect("a socket");
+        for set in [TcpStream::set_read_timeout, TcpStream::set_write_timeout] {
+            set(&stream, Some(PATIENCE)).expect("a socket");
+        }
+        let pending = Vec::new();
+        Client { stream, pending }
+    }
+}
+
 /// An HTTP response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
@@ -253,13 +264,7 @@ impl Response {
 
 impl Client {
     pub fn connect(address: SocketAddr) -> Client {
-        let stream = TcpStream::connect(address).expect("evserve listens");
-        stream.set_nodelay(true).expect("a socket");
-        for set in [TcpStream::set_read_timeout, TcpStream::set_write_timeout] {
-            set(&stream, Some(PATIENCE)).expect("a socket");
-        }
-        let pending = Vec::new();
-        Client { stream, pending }
+        Client::from(TcpStream::connect(address).expect("evserve listens"))
     }
 
     pub fn stream(&self) -> &TcpStream {

@@ -159,7 +159,12 @@ fn head_gets_the_head_that_get_gets() {
             let without = exchange(&evserve, get(path).replace("GET", "HEAD").as_bytes());
             let dateless = |response: &Response| {
                 let lines = response.head.lines();
-                let lines: Vec<_> = lines.filter(|l| !l.starts_with("Date")).collect();
+                // The length of a listing is known when it has been made, which HEAD is not worth.
+                let is_left_out = |line: &str| {
+                    line.starts_with("Date")
+                        || (path == "/list/" && line.starts_with("Content-Length"))
+                };
+                let lines: Vec<_> = lines.filter(|line| !is_left_out(line)).collect();
                 lines.join("\n")
             };
             assert_eq!(dateless(&without), dateless(&with_body), "{path}");
@@ -302,7 +307,6 @@ fn listings_lead_to_their_entries() {
             "a b%#?é",
             "a.txt",
             "empty",
-            "escape",
             "large",
             "link",
             "one",
@@ -641,12 +645,12 @@ fn costly_requests_take_turns() {
     for model in ["select", "poll", "epoll"] {
         let evserve = Evserve::http(model, root.path(), &["--access-log", "off"]);
         let mut greedy = evserve.connect();
-        greedy.send("HEAD /big/ HTTP/1.1\r\nHost: h\r\n\r\n".repeat(100));
+        greedy.send("GET /big/?format=text HTTP/1.1\r\nHost: h\r\n\r\n".repeat(100));
         assert_eq!(greedy.head().status, 200);
         assert_eq!(evserve.get("/one").body, b"1");
         let stream = greedy.stream();
         stream.set_nonblocking(true).expect("a socket");
-        let mut answers = vec![0; 100_000];
+        let mut answers = vec![0; 100_000_000];
         let count = std::io::Read::read(&mut &*stream, &mut answers).unwrap_or(0);
         let heads = answers[..count]
             .windows(8)

@@ -61,6 +61,8 @@ pub(super) enum Stop {
     Blocked,
     /// Others must have their turn first.
     ShareUsed,
+    /// The work of this turn is done by others, whom it goes before in the next.
+    WorkIsDone,
     /// A stretch of a file must be fetched from a disk.
     NotInMemory,
     /// It is over.
@@ -102,6 +104,7 @@ impl Entry {
         scratch: &mut [u8],
         later: &mut impl FnMut(&mut Worker),
     ) -> Stop {
+        let mut worked = false;
         loop {
             let moved = match self.connection.next() {
                 Action::Close
@@ -120,9 +123,12 @@ impl Entry {
                 Action::Send => self.send(share, worker, scratch),
                 Action::Receive(_) => self.receive(scratch, worker, later),
                 Action::Pause => return Stop::Blocked,
+                Action::Proceed if worker.work == 0 && worked => return Stop::ShareUsed,
+                Action::Proceed if worker.work == 0 => return Stop::WorkIsDone,
                 Action::Proceed => {
-                    self.connection.proceed(worker);
-                    return Stop::ShareUsed;
+                    self.proceed(worker);
+                    worked = true;
+                    Ok(0)
                 }
                 Action::ShutdownWrite => {
                     worker.counters.others += 1;
@@ -136,6 +142,15 @@ impl Entry {
                 // The peer is gone, and with it whoever could be told.
                 Err(_) => return Stop::Closed,
             }
+        }
+    }
+
+    /// Lets the session do a slice of work, if anybody can still have what comes of it.
+    fn proceed(&mut self, worker: &mut Worker) {
+        worker.counters.others += 1;
+        match net::is_gone(&self.socket) {
+            true => self.connection.abort(),
+            false => self.connection.proceed(worker),
         }
     }
 

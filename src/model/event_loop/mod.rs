@@ -25,7 +25,7 @@ use crate::config;
 use crate::observe::{LogFile, flush_standard_error, standard_error_is_behind, throttled};
 use crate::poller::{Poller, Ready};
 use crate::service::Service;
-use crate::session::{BUFFER_SIZE, Counters, Piece, Steps, Timeout, Worker};
+use crate::session::{BUFFER_SIZE, Counters, Piece, Steps, Timeout, WORK_PER_TURN, Worker};
 use crate::transcript;
 use accepting::Door;
 use answering::Post;
@@ -141,6 +141,8 @@ struct EventLoop<P> {
     entries: Slab<Entry>,
     /// The keys of the connections that have something to do, each once.
     queue: VecDeque<usize>,
+    /// The keys of those that have had all they get in this turn: they come behind those that have had nothing.
+    served: Vec<usize>,
     /// The keys of those that closed in this turn.
     closed: Vec<usize>,
     timeouts: Timeouts,
@@ -226,6 +228,7 @@ impl<P: Poller> EventLoop<P> {
             refused: 0,
             entries: Slab::new(),
             queue: VecDeque::new(),
+            served: Vec::new(),
             closed: Vec::new(),
             timeouts: Timeouts::new(limits),
             leave_end: None,
@@ -266,10 +269,12 @@ impl<P: Poller> EventLoop<P> {
         self.expire();
         self.report();
         let share = share(self.queue.len());
+        self.worker.work = WORK_PER_TURN;
         for _ in 0..self.queue.len() {
             let key = self.queue.pop_front().expect("it was counted");
             self.act(key, share);
         }
+        self.queue.extend(self.served.drain(..));
         self.free_closed();
         self.log.write(&mut self.worker.log);
         if standard_error_is_behind() {
@@ -513,6 +518,9 @@ impl<P: Poller> EventLoop<P> {
             mailbox.wake_by(self.bell.waker(key));
         }
         if stop == Stop::ShareUsed {
+            entry.queued = true;
+            self.served.push(key);
+        } else if stop == Stop::WorkIsDone {
             enqueue(&mut self.queue, key, entry);
         } else if let Some(wanted) = entry.watch::<P>() {
             let poller_key = self.first_connection_key + key;

@@ -57,6 +57,7 @@ pub(super) fn tell_stop(entry: &Entry, stop: Stop) {
         (Stop::Blocked, Action::Pause) => "must wait for other connections",
         (Stop::Blocked, _) => "must wait before it can receive",
         (Stop::ShareUsed, _) => "goes on when others have had their turn",
+        (Stop::WorkIsDone, _) => "works when others have had their turn",
         (Stop::NotInMemory, _) => "must wait for a thread that reads its file",
         (Stop::Closed, _) => "is over",
     };

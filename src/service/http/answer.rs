@@ -57,6 +57,10 @@ enum Content {
     /// The status in words.
     Phrase,
     Page(Vec<u8>),
+    /// A page that is made in pieces.
+    Pieces(Box<dyn Pieces>),
+    /// A page that would be made for another method than HEAD; its length is not known.
+    Unmade,
     /// What comes later, until it ends.
     Endless,
     /// The file that it is about.
@@ -64,6 +68,23 @@ enum Content {
     /// A stretch of that or another file.
     Stretch(Source, u64),
     Parts(Box<Parts>),
+}
+
+/// A body that is made piece by piece, each when the one before is out.
+pub(super) trait Pieces: Send {
+    /// How many bytes have not been made yet.
+    fn left(&self) -> u64;
+
+    /// Makes the next piece; empty if there is none. What that costs is taken off `work`.
+    fn next(&mut self, work: &mut usize) -> Vec<u8>;
+}
+
+/// What follows the first part of a body.
+pub(super) enum Rest {
+    /// Parts of a file.
+    Parts(Box<Parts>),
+    /// What is yet to be made.
+    Pieces(Box<dyn Pieces>),
 }
 
 /// The parts of a multipart/byteranges body (RFC 9110 section 14.6) that have yet to be sent. They are put out one after
@@ -100,6 +121,26 @@ impl Answer {
             content_type: Some(content_type),
             length: page.len() as u64,
             content: Content::Page(page),
+            ..Answer::plain(Status::OK)
+        }
+    }
+
+    /// The same, made in pieces.
+    pub fn pieces(pieces: Box<dyn Pieces>, content_type: (&'static str, &'static str)) -> Answer {
+        Answer {
+            content_type: Some(content_type),
+            length: pieces.left(),
+            content: Content::Pieces(pieces),
+            ..Answer::plain(Status::OK)
+        }
+    }
+
+    /// The head of an answer whose body is not worth making, for HEAD: without a length (RFC 9110 section 8.6).
+    pub fn unmade(content_type: (&'static str, &'static str)) -> Answer {
+        Answer {
+            content_type: Some(content_type),
+            length: 0,
+            content: Content::Unmade,
             ..Answer::plain(Status::OK)
         }
     }
@@ -335,7 +376,8 @@ impl Answer {
         let allow =
             self.status == Status::METHOD_NOT_ALLOWED || (is_empty && self.status == Status::OK);
         let coding = self.file.as_ref().and_then(|file| file.coding);
-        let has_length = self.status != Status::NOT_MODIFIED && !self.is_endless();
+        let is_unknown = matches!(self.content, Content::Unmade | Content::Endless);
+        let has_length = self.status != Status::NOT_MODIFIED && !is_unknown;
         ResponseHead {
             content_length: has_length.then_some(self.length),
             content_type: self.content_type,
@@ -354,7 +396,7 @@ impl Answer {
     }
 
     /// The body: what is to be put behind the head at once, and the parts that follow it.
-    pub fn into_body(self, cx: &mut Context<'_>) -> (Option<Body>, Option<Box<Parts>>) {
+    pub fn into_body(self, cx: &mut Context<'_>) -> (Option<Body>, Option<Rest>) {
         if let Content::Whole = self.content
             && let Some(file) = &self.file
             && put_copy(&file.content, 0, self.length, cx)
@@ -363,13 +405,18 @@ impl Answer {
         }
         let (source, offset) = match self.content {
             _ if self.length == 0 => return (None, None),
-            Content::Nothing | Content::Endless => return (None, None),
+            Content::Nothing | Content::Endless | Content::Unmade => return (None, None),
             Content::Phrase => {
                 cx.put(self.status.text().as_bytes());
                 return (None, None);
             }
             Content::Page(page) => return (Some(Body::bytes(page)), None),
-            Content::Parts(mut parts) => return (parts.put_next(cx), Some(parts)),
+            Content::Pieces(mut pieces) => {
+                let first = Body::bytes(pieces.next(&mut cx.worker.work));
+                let rest = (pieces.left() > 0).then(|| Rest::Pieces(pieces));
+                return (Some(first), rest);
+            }
+            Content::Parts(mut parts) => return (parts.put_next(cx), Some(Rest::Parts(parts))),
             Content::Whole => match self.file {
                 Some(file) => (file.content.clone(), 0),
                 None => return (None, None),

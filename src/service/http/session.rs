@@ -4,7 +4,7 @@
 //! them has a body of its own. What to answer is the [`Handler`](super::Handler)'s business; here it is said when, and
 //! what becomes of the connection.
 
-use super::answer::{Answer, CONTINUE, Parts};
+use super::answer::{Answer, CONTINUE, Parts, Pieces, Rest};
 use super::front::{Front, Unlogged};
 use super::response::{Made, Task};
 use crate::config::AccessLog;
@@ -102,6 +102,8 @@ enum Work {
     },
     /// Its answer goes out in parts.
     Parts(Parts),
+    /// Its answer goes out in pieces, each made when the one before is out.
+    Pieces(Box<dyn Pieces>),
     /// Its answer is what others leave here.
     Stream(Arc<Mailbox>),
 }
@@ -163,6 +165,10 @@ impl Session for HttpSession {
             self.work = None;
         }
         self.state = match self.work.as_deref() {
+            Some(Work::Pieces(_)) => {
+                self.state = State::StreamingFile;
+                return;
+            }
             Some(Work::Stream(_)) => State::SendingEvents,
             Some(_) => State::ReadingBody,
             None => State::ReadingRequest,
@@ -171,13 +177,28 @@ impl Session for HttpSession {
     }
 
     fn proceed(&mut self, cx: &mut Context<'_>) {
-        let Some(Work::Answer { task, .. }) = self.work.as_deref_mut() else {
+        let made = match self.work.as_deref_mut() {
+            Some(Work::Answer { task, .. }) => task.step(cx.worker),
+            Some(Work::Pieces(pieces)) => {
+                let piece = pieces.next(&mut cx.worker.work);
+                if pieces.left() == 0 {
+                    self.work = None;
+                }
+                cx.put_body(Body::bytes(piece));
+                return;
+            }
+            _ => None,
+        };
+        let Some(made) = made else {
             return;
         };
-        let Some(made) = task.step() else {
-            return;
-        };
-        let answer = made.unwrap_or_else(|status| self.front.refusal(status, &cx.worker.time));
+        let answer = made.unwrap_or_else(|status| {
+            let mut answer = self.front.refusal(status, &cx.worker.time);
+            if status == Status::SERVICE_UNAVAILABLE {
+                answer.fields.extend_from_slice(TRY_AGAIN);
+            }
+            answer
+        });
         let head = self.take_kept_head();
         let line = request_line(&head);
         match Request::parse(&head) {
@@ -196,6 +217,7 @@ impl Session for HttpSession {
         let in_output = cx.output.body().map_or(0, Body::left);
         let in_parts = match self.work.as_deref() {
             Some(Work::Parts(parts)) => parts.unsent(),
+            Some(Work::Pieces(pieces)) => pieces.left(),
             _ => 0,
         };
         self.log_kept(in_output + in_parts, cx);
@@ -205,6 +227,7 @@ impl Session for HttpSession {
         match (self.last, self.work.as_deref()) {
             // A peer that says nothing need not be told.
             _ if self.state == State::TurningAway => Wait::Bytes(Timeout::Linger),
+            (_, Some(Work::Pieces(_))) => Wait::Turn,
             (Some(wait), _) => wait,
             (None, Some(Work::Answer { .. })) => Wait::Turn,
             (None, Some(Work::Body { .. })) => Wait::Bytes(Timeout::Body),
@@ -327,7 +350,7 @@ impl HttpSession {
     fn take_kept_head(&mut self) -> Box<[u8]> {
         match self.work.take().map(|work| *work) {
             Some(Work::Body { head, .. } | Work::Answer { head, .. }) => head,
-            Some(Work::Parts(_) | Work::Stream(_)) | None => Box::default(),
+            Some(Work::Parts(_) | Work::Pieces(_) | Work::Stream(_)) | None => Box::default(),
         }
     }
 
@@ -431,11 +454,16 @@ impl HttpSession {
         self.state = State::WritingHead;
         cx.worker.counters.requests += 1;
         let status = answer.status;
-        let (body, parts) = match length {
+        let (body, rest) = match length {
             0 => (None, None),
             _ => answer.into_body(cx),
         };
-        self.work = parts.map(|parts| Box::new(Work::Parts(*parts)));
+        self.work = rest.map(|rest| {
+            Box::new(match rest {
+                Rest::Parts(parts) => Work::Parts(*parts),
+                Rest::Pieces(pieces) => Work::Pieces(pieces),
+            })
+        });
         if self.front.access_log != AccessLog::Off {
             let record = Record {
                 peer: self.peer,

@@ -1,16 +1,16 @@
 //! What a folder of files answers to a request: the only place where `http1` and `files` meet.
 
-use super::answer::Answer;
+use super::answer::{Answer, Pieces};
 use super::resource::{Chosen, Maker, Resource};
 use super::response::{Handler, Made, Response, Task};
 use crate::config::{Config, EntityTag, Http, MAX_HEADERS, StartError};
 use crate::files::{
-    Cache, CacheLimits, Format, Found, Kept, Key, Led, Listing, NamedRoot, OpenFile, Order,
-    PathError, Refusal, RelativePath, Root, Trace,
+    Cache, CacheLimits, Format, Found, Kept, Key, Led, Listing, ListingError, Listings, Memory,
+    NamedRoot, OpenFile, Order, PathError, Refusal, RelativePath, Root, Trace,
 };
 use crate::http1::{CODINGS, List, Method, Request, Status, TagParts, Verdict, media_weight};
 use crate::observe::throttled;
-use crate::session::Time;
+use crate::session::{Time, Worker};
 use arrayvec::ArrayVec;
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use std::os::fd::BorrowedFd;
@@ -30,6 +30,7 @@ pub(super) struct Site {
     root: NamedRoot,
     options: Http,
     cache: Cache<Resource>,
+    listings: Listings,
     /// The lines that options add to the head of an answer from a file.
     more: String,
     /// What is served where there is nothing.
@@ -66,6 +67,7 @@ impl Site {
             fallback: fallback.transpose()?,
             error_pages: pages.collect::<Result<_, _>>()?,
             cache,
+            listings: Listings::new(Memory::new(options.listing_bytes), options.hidden),
             root: named,
             more,
             options,
@@ -143,11 +145,16 @@ impl Site {
                     Verdict::NotModified => return Ok(Made::Answer(Answer::not_modified())),
                     Verdict::PreconditionFailed => return Err(Status::PRECONDITION_FAILED),
                 }
-                let order = order(request, self.options.hidden);
-                let listing = Listing::begin(path, directory, order);
-                let listing = listing.map_err(|_| Status::INTERNAL_SERVER_ERROR)?;
-                let root = root.clone();
-                Ok(Made::Later(Box::new(ListingTask { root, listing })))
+                let order = order(request);
+                if request.method == Method::Head {
+                    return Ok(Made::Answer(listed(Answer::unmade, order.format)));
+                }
+                let listing = self
+                    .listings
+                    .begin(root.clone(), path, target, directory, order);
+                Ok(Made::Later(Box::new(ListingTask {
+                    listing: Some(listing),
+                })))
             }
             Err(Refusal::NotFound) => {
                 self.cache.put_missing(&name, now);
@@ -281,31 +288,83 @@ impl Handler for Site {
 
 /// A directory is read, and its page made, slice by slice.
 struct ListingTask {
-    root: Arc<Root>,
-    listing: Listing,
+    /// There is one until the answer is there.
+    listing: Option<Result<Listing, ListingError>>,
 }
 
 impl Task for ListingTask {
-    fn step(&mut self) -> Option<Result<Answer, Status>> {
-        match self.listing.step(&self.root) {
-            Ok(None) => None,
-            Ok(Some(page)) => {
-                let mut answer = Answer::page(page, self.listing.format().media_type());
-                answer.vary = Some("Accept");
-                answer.has_policy = self.listing.format() == Format::Html;
-                Some(Ok(answer))
+    fn step(&mut self, worker: &mut Worker) -> Option<Result<Answer, Status>> {
+        let ready = match &mut self.listing {
+            Some(Ok(listing)) => listing.step(&mut worker.work),
+            Some(Err(error)) => Err(*error),
+            None => return None,
+        };
+        match ready {
+            Ok(false) => None,
+            Ok(true) => {
+                let listing = self.listing.take()?.ok()?;
+                let format = listing.format();
+                let pieces = |media_type| Answer::pieces(Box::new(listing), media_type);
+                Some(Ok(listed(pieces, format)))
             }
             Err(error) => {
-                throttled!(Error, "cannot list a directory: {error}");
-                Some(Err(Status::INTERNAL_SERVER_ERROR))
+                self.listing = None;
+                Some(Err(refused_listing(error)))
             }
         }
     }
 }
 
+/// How often it is logged that there is no memory for a listing: the same clients may ask all day.
+const LOG_PAUSE: Duration = Duration::from_secs(60);
+
+/// The status to refuse a listing with.
+fn refused_listing(error: ListingError) -> Status {
+    match error {
+        ListingError::Unreadable(kind) => {
+            throttled!(Error, "cannot list a directory: {kind}");
+            Status::INTERNAL_SERVER_ERROR
+        }
+        ListingError::TooLarge => {
+            throttled!(
+                every LOG_PAUSE,
+                Warn,
+                "cannot list a directory: it has too many entries for --listing-bytes"
+            );
+            Status::INSUFFICIENT_STORAGE
+        }
+        ListingError::Busy => {
+            throttled!(
+                every LOG_PAUSE,
+                Warn,
+                "cannot list a directory now: other listings take all of --listing-bytes"
+            );
+            Status::SERVICE_UNAVAILABLE
+        }
+    }
+}
+
+impl Pieces for Listing {
+    fn left(&self) -> u64 {
+        Listing::left(self)
+    }
+
+    fn next(&mut self, work: &mut usize) -> Vec<u8> {
+        self.write_piece(work)
+    }
+}
+
+/// The answer that `make` makes of a media type, with what belongs to a listing in this format.
+fn listed(make: impl FnOnce((&'static str, &'static str)) -> Answer, format: Format) -> Answer {
+    let mut answer = make(format.media_type());
+    answer.vary = Some("Accept");
+    answer.has_policy = format == Format::Html;
+    answer
+}
+
 /// How the request wants a directory listed: what its query says (`sort=name|size|time`, `order=asc|desc`,
 /// `format=html|json|text`), else what its Accept field likes best.
-fn order(request: &Request<'_>, hidden: bool) -> Order {
+fn order(request: &Request<'_>) -> Order {
     let query = request.target.query.unwrap_or_default();
     let value = |name: &[u8]| {
         let mut pairs = query.split(|&b| b == b'&');
@@ -324,7 +383,6 @@ fn order(request: &Request<'_>, hidden: bool) -> Order {
             _ => Key::Name,
         },
         descending: value(b"order") == Some(b"desc"),
-        hidden,
     }
 }
 

@@ -1,0 +1,198 @@
+//! The entries of a directory, packed: 18 bytes each, and the name.
+//!
+//! A `String` per name would take three times as much, and freeing 200,000 of them takes longer than others should wait.
+
+use super::memory::{Reservation, Shortage};
+use rustix::fs::{FileType, Stat};
+
+/// How large a chunk of entries is, in bytes: a place within it has 16 bits.
+const CHUNK: usize = 64 * 1024;
+
+/// The same for the first one, since most directories are small.
+const FIRST_CHUNK: usize = 4 * 1024;
+
+/// How many chunks there can be: the number of one has 16 bits.
+const MAX_CHUNKS: usize = 1 << 16;
+
+/// What stands before each name: the size, the time of the last change, and the name's length with a bit for directories.
+const HEADER: usize = 18;
+const DIRECTORY: u16 = 1 << 15;
+
+/// The last second that HTTP's date format can say.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+/// Where an entry is among the [`Entries`].
+pub(super) type Place = u32;
+
+/// All entries, in the order in which they were read.
+#[derive(Debug, Default)]
+pub(super) struct Entries {
+    chunks: Vec<Vec<u8>>,
+    /// How many there are.
+    pub count: usize,
+    /// How many of them are directories.
+    pub directories: usize,
+    /// The sum of the files' sizes in bytes, at most `u64::MAX`: sparse files can have more.
+    pub bytes: u64,
+}
+
+/// One entry, as a request for it would find it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry<'a> {
+    pub name: &'a [u8],
+    pub is_directory: bool,
+    /// In bytes; 0 for a directory.
+    pub size: u64,
+    /// In seconds since the epoch; 0 if that is not known.
+    pub modified: u64,
+}
+
+impl<'a> Entry<'a> {
+    /// An entry with that name. Without `stat`, nothing but the name is known.
+    pub fn new(name: &'a [u8], stat: Option<&Stat>) -> Entry<'a> {
+        let is_directory =
+            stat.is_some_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::Directory);
+        let size = stat.filter(|_| !is_directory).map_or(0, |s| s.st_size);
+        let seconds = stat.map_or(0, |stat| stat.st_mtime);
+        Entry {
+            name,
+            is_directory,
+            size: u64::try_from(size).unwrap_or(0),
+            modified: u64::try_from(seconds).unwrap_or(0).min(LAST_SECOND),
+        }
+    }
+}
+
+impl Entries {
+    /// Adds an entry.
+    ///
+    /// # Errors
+    /// If there is no memory left for it.
+    pub fn push(&mut self, entry: Entry<'_>, reservation: &Reservation) -> Result<(), Shortage> {
+        let length = HEADER + entry.name.len();
+        let last = self.chunks.len().checked_sub(1);
+        if last.is_none_or(|index| self.chunks[index].len() + length > chunk_size(index)) {
+            if self.chunks.len() == MAX_CHUNKS {
+                return Err(Shortage::TooLarge);
+            }
+            let size = chunk_size(self.chunks.len());
+            reservation.grow(size)?;
+            self.chunks.push(Vec::with_capacity(size));
+        }
+        let kind = if entry.is_directory { DIRECTORY } else { 0 };
+        let name_length = entry.name.len() as u16 | kind;
+        let chunk = self.chunks.last_mut().expect("one was just added");
+        chunk.extend_from_slice(&entry.size.to_ne_bytes());
+        chunk.extend_from_slice(&entry.modified.to_ne_bytes());
+        chunk.extend_from_slice(&name_length.to_ne_bytes());
+        chunk.extend_from_slice(entry.name);
+        self.count += 1;
+        self.directories += usize::from(entry.is_directory);
+        self.bytes = self.bytes.saturating_add(entry.size);
+        Ok(())
+    }
+
+    /// The entry at a place that [`next`](Entries::next) has given.
+    pub fn at(&self, place: Place) -> Entry<'_> {
+        let chunk = &self.chunks[(place >> 16) as usize];
+        let (header, rest) = chunk[(place & 0xffff) as usize..].split_at(HEADER);
+        let number = |from: usize| {
+            u64::from_ne_bytes(header[from..from + 8].try_into().expect("eight bytes"))
+        };
+        let name_length = u16::from_ne_bytes(header[16..].try_into().expect("two bytes"));
+        Entry {
+            name: &rest[..usize::from(name_length & !DIRECTORY)],
+            is_directory: name_length & DIRECTORY != 0,
+            size: number(0),
+            modified: number(8),
+        }
+    }
+
+    /// The first entry at or behind `cursor`, which is then moved behind that one. Begin with 0.
+    pub fn next(&self, cursor: &mut Place) -> Option<(Place, Entry<'_>)> {
+        let mut index = (*cursor >> 16) as usize;
+        let mut offset = (*cursor & 0xffff) as usize;
+        if offset >= self.chunks.get(index)?.len() {
+            (index, offset) = (index + 1, 0);
+            self.chunks.get(index)?;
+        }
+        let place = (index << 16 | offset) as Place;
+        let entry = self.at(place);
+        let end = offset + HEADER + entry.name.len();
+        // A chunk that is filled to its last byte ends where the next one begins.
+        *cursor = ((index << 16) + end).try_into().unwrap_or(Place::MAX);
+        Some((place, entry))
+    }
+}
+
+fn chunk_size(index: usize) -> usize {
+    if index == 0 { FIRST_CHUNK } else { CHUNK }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::memory::Memory;
+    use super::*;
+    use std::sync::Arc;
+
+    /// Sparse files can be larger together than any number of 64 bits.
+    #[test]
+    fn sizes_add_up_to_what_can_be_said() {
+        let reservation = Reservation::new(Arc::new(Memory::new(1 << 20)));
+        let mut entries = Entries::default();
+        for name in [&b"a"[..], b"b", b"c"] {
+            let size = i64::MAX as u64;
+            let entry = Entry {
+                size,
+                ..Entry::new(name, None)
+            };
+            entries.push(entry, &reservation).expect("room");
+        }
+        assert_eq!((entries.count, entries.bytes), (3, u64::MAX));
+    }
+
+    #[test]
+    fn what_was_pushed_is_found_again() {
+        let memory = Arc::new(Memory::new(16 << 20));
+        let reservation = Reservation::new(memory.clone());
+        let mut entries = Entries::default();
+        let name = |number: usize| vec![b'n'; 1 + number % 255];
+        for number in 0..5000 {
+            let name = name(number);
+            let entry = Entry {
+                name: &name,
+                is_directory: number % 7 == 0,
+                size: number as u64,
+                modified: LAST_SECOND - number as u64,
+            };
+            entries.push(entry, &reservation).expect("room");
+        }
+        let (mut cursor, mut number) = (0, 0);
+        while let Some((place, entry)) = entries.next(&mut cursor) {
+            let expected = Entry {
+                name: &name(number),
+                is_directory: number % 7 == 0,
+                size: number as u64,
+                modified: LAST_SECOND - number as u64,
+            };
+            assert_eq!((entry, entries.at(place)), (expected, expected), "{number}");
+            number += 1;
+        }
+        assert_eq!((number, entries.directories), (5000, 715));
+        assert!(memory.used() < 5000 * (HEADER + 128) + 2 * CHUNK);
+    }
+
+    #[test]
+    fn without_memory_nothing_is_added() {
+        let memory = Arc::new(Memory::new(FIRST_CHUNK + CHUNK));
+        let reservation = Reservation::new(memory);
+        let mut entries = Entries::default();
+        let result = loop {
+            if let Err(shortage) = entries.push(Entry::new(b"a name", None), &reservation) {
+                break shortage;
+            }
+        };
+        assert_eq!(result, Shortage::TooLarge);
+        assert_eq!(entries.count, FIRST_CHUNK / 24 + CHUNK / 24);
+    }
+}

@@ -1,0 +1,310 @@
+//! A directory that is read once for all who ask for it at the same time.
+//!
+//! Whoever needs it further does the next slice of the work, so it gets done as long as anybody needs it, and no longer.
+//! Under threads they wait for each other at its lock, which nobody takes who does not ask for this very directory.
+
+use super::entries::{Entries, Entry, Place};
+use super::memory::{Memory, Reservation, Shortage};
+use super::rows::write_row;
+use super::sorting::Sorting;
+use super::{Format, Key};
+use crate::files::{RelativePath, Root};
+use crate::transcript;
+use rustix::fs::{AtFlags, Dir, FileType, statat};
+use rustix::io::Errno;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+/// What a folder takes beside its entries and their order, in bytes: itself, its path, and what the kernel's answers are
+/// read into.
+const OVERHEAD: usize = 8 * 1024;
+
+/// How many bytes of rows are written for one unit of work.
+pub(super) const BYTES_PER_UNIT: usize = 512;
+
+/// How many units of work a link costs, which is followed.
+const LINK_UNITS: usize = 4;
+
+/// Why a directory cannot be listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListingError {
+    /// It has too many entries for the memory that listings may take.
+    TooLarge,
+    /// Other listings need the memory, or the descriptors, at the moment.
+    Busy,
+    /// It cannot be read.
+    Unreadable(io::ErrorKind),
+}
+
+/// The numbers that tell a directory from all others: of the device and of the inode.
+pub(super) type Identity = (u64, u64);
+
+/// A directory's entries, and what was made of them so far.
+#[derive(Debug)]
+pub(super) struct Folder {
+    pub identity: Identity,
+    /// Links are followed below it.
+    pub root: Arc<Root>,
+    /// The first entry may have been read: it is too late for others to share it, who may have changed something before
+    /// they asked.
+    has_begun: AtomicBool,
+    /// There is nothing more to read, or it cannot be read.
+    is_over: AtomicBool,
+    /// The same directory as it was read before, if it still is: this one begins when that is over, and can be shared
+    /// until then.
+    before: Weak<Folder>,
+    reservation: Reservation,
+    work: Mutex<Work>,
+    entries: OnceLock<Entries>,
+    /// The places of the entries in ascending order, by [`Key`].
+    orders: [OnceLock<Vec<Place>>; 3],
+    /// The length of all rows in bytes, by [`Format`].
+    lengths: [OnceLock<u64>; 3],
+}
+
+/// What is being done.
+#[derive(Debug, Default)]
+struct Work {
+    reading: Option<Reading>,
+    failure: Option<ListingError>,
+    sorting: [Option<Sorting>; 3],
+    measuring: [Measuring; 3],
+}
+
+#[derive(Debug)]
+struct Reading {
+    directory: Dir,
+    path: RelativePath,
+    hidden: bool,
+    entries: Entries,
+}
+
+#[derive(Debug, Default)]
+struct Measuring {
+    cursor: Place,
+    length: u64,
+    scratch: Vec<u8>,
+}
+
+impl Folder {
+    /// A directory that has yet to be read.
+    ///
+    /// # Errors
+    /// If there is no memory left for it.
+    pub fn new(
+        identity: Identity,
+        root: Arc<Root>,
+        path: RelativePath,
+        directory: OwnedFd,
+        hidden: bool,
+        before: Weak<Folder>,
+        memory: Arc<Memory>,
+    ) -> Result<Folder, ListingError> {
+        let reservation = Reservation::new(memory);
+        reservation.grow(OVERHEAD)?;
+        let reading = Reading {
+            directory: Dir::new(directory).map_err(unreadable)?,
+            path,
+            hidden,
+            entries: Entries::default(),
+        };
+        Ok(Folder {
+            identity,
+            root,
+            has_begun: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
+            before,
+            reservation,
+            work: Mutex::new(Work {
+                reading: Some(reading),
+                ..Work::default()
+            }),
+            entries: OnceLock::new(),
+            orders: Default::default(),
+            lengths: Default::default(),
+        })
+    }
+
+    /// True if whoever asks now may have what will be read.
+    pub fn can_be_shared(&self) -> bool {
+        !self.has_begun.load(SeqCst)
+    }
+
+    /// True until all has been read.
+    pub fn is_at_work(&self) -> bool {
+        !self.is_over.load(SeqCst)
+    }
+
+    /// All entries. Call this once a [`step`](Folder::step) has brought them.
+    pub fn entries(&self) -> &Entries {
+        self.entries.get().expect("all have been read")
+    }
+
+    /// The places of all entries in ascending order, if they are known.
+    pub fn order(&self, key: Key) -> Option<&Vec<Place>> {
+        self.orders[key as usize].get()
+    }
+
+    /// The length of all rows in bytes, if it is known.
+    pub fn length(&self, format: Format) -> Option<u64> {
+        self.lengths[format as usize].get().copied()
+    }
+
+    /// Does at most so much of the work for a page in this order and format. True once nothing is left to do.
+    ///
+    /// # Errors
+    /// If there will be no page.
+    pub fn step(&self, key: Key, format: Format, work: &mut usize) -> Result<bool, ListingError> {
+        while *work > 0 {
+            match self.entries.get() {
+                None => self.read(work)?,
+                Some(entries) if self.order(key).is_none() => self.sort(entries, key, work)?,
+                Some(entries) if self.length(format).is_none() => {
+                    self.measure(entries, format, work);
+                }
+                Some(_) => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+
+    fn read(&self, work: &mut usize) -> Result<(), ListingError> {
+        if let Some(before) = self.before.upgrade()
+            && before.is_at_work()
+        {
+            // Why that one fails is for those to hear who wait for it.
+            let _ = before.read(work);
+            return Ok(());
+        }
+        let mut state = self.lock();
+        if let Some(failure) = state.failure {
+            return Err(failure);
+        }
+        let Some(reading) = &mut state.reading else {
+            return Ok(());
+        };
+        self.has_begun.store(true, SeqCst);
+        let result = reading.step(&self.root, &self.reservation, work);
+        if result == Ok(false) {
+            return Ok(());
+        }
+        let reading = state.reading.take();
+        match (&result, reading) {
+            (Ok(_), Some(reading)) => self.entries.set(reading.entries).expect("it was not set"),
+            (Err(failure), _) => state.failure = Some(*failure),
+            (Ok(_), None) => {}
+        }
+        self.is_over.store(true, SeqCst);
+        result.map(drop)
+    }
+
+    fn sort(&self, entries: &Entries, key: Key, work: &mut usize) -> Result<(), ListingError> {
+        let mut state = self.lock();
+        let (order, sorting) = (&self.orders[key as usize], &mut state.sorting[key as usize]);
+        if order.get().is_some() {
+            return Ok(());
+        }
+        let under_way = match sorting {
+            Some(sorting) => sorting,
+            None => sorting.insert(Sorting::begin(key, entries, &self.reservation)?),
+        };
+        if let Some(places) = under_way.step(entries, &self.reservation, work) {
+            *sorting = None;
+            order.set(places).expect("it was not set");
+        }
+        Ok(())
+    }
+
+    fn measure(&self, entries: &Entries, format: Format, work: &mut usize) {
+        let mut state = self.lock();
+        let length = &self.lengths[format as usize];
+        if length.get().is_none()
+            && let Some(sum) = state.measuring[format as usize].step(entries, format, work)
+        {
+            state.measuring[format as usize] = Measuring::default();
+            length.set(sum).expect("it was not set");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reading {
+    /// True once there is no more to read.
+    fn step(
+        &mut self,
+        root: &Root,
+        reservation: &Reservation,
+        work: &mut usize,
+    ) -> Result<bool, ListingError> {
+        transcript::note(|| format!("up to {work} names: getdents64(2), and fstatat(2) for each"));
+        while *work > 0 {
+            *work -= 1;
+            let entry = match self.directory.read() {
+                None => return Ok(true),
+                Some(entry) => entry.map_err(unreadable)?,
+            };
+            let name = entry.file_name().to_bytes();
+            if matches!(name, b"." | b"..") || (name[0] == b'.' && !self.hidden) {
+                continue;
+            }
+            let directory = self.directory.fd().map_err(unreadable)?;
+            let stat = match statat(directory, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
+                // What it leads to counts, and only what lies inside.
+                Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink => {
+                    *work = work.saturating_sub(LINK_UNITS);
+                    match root.stat_below(&mut self.path, name) {
+                        None => continue,
+                        stat => stat,
+                    }
+                }
+                // It was there a moment ago.
+                Err(Errno::NOENT) => continue,
+                stat => stat.ok(),
+            };
+            let entry = Entry::new(name, stat.as_ref());
+            self.entries.push(entry, reservation)?;
+        }
+        Ok(false)
+    }
+}
+
+impl Measuring {
+    fn step(&mut self, entries: &Entries, format: Format, work: &mut usize) -> Option<u64> {
+        while *work > 0 {
+            // The order does not matter, so long as exactly one is the first.
+            self.scratch.clear();
+            while self.scratch.len() < BYTES_PER_UNIT {
+                let is_first = self.cursor == 0;
+                let Some((_, entry)) = entries.next(&mut self.cursor) else {
+                    return Some(self.length + self.scratch.len() as u64);
+                };
+                write_row(format, entry, is_first, &mut self.scratch);
+            }
+            self.length += self.scratch.len() as u64;
+            *work = work.saturating_sub(self.scratch.len() / BYTES_PER_UNIT);
+        }
+        None
+    }
+}
+
+impl From<Shortage> for ListingError {
+    fn from(shortage: Shortage) -> ListingError {
+        match shortage {
+            Shortage::TooLarge => ListingError::TooLarge,
+            Shortage::Busy => ListingError::Busy,
+        }
+    }
+}
+
+pub(super) fn unreadable(error: impl Into<io::Error>) -> ListingError {
+    let error = error.into();
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => ListingError::Busy,
+        _ => ListingError::Unreadable(error.kind()),
+    }
+}

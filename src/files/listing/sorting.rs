@@ -1,0 +1,226 @@
+//! Sorting in slices: runs of a few hundred entries, which are then merged two by two.
+
+use super::Key;
+use super::entries::{Entries, Entry, Place};
+use super::memory::{Reservation, Shortage};
+use std::cmp::Ordering;
+
+/// How many entries are sorted at once, which cannot be interrupted: a tenth of a millisecond.
+const RUN: usize = 512;
+
+/// How many entries are put in their place for one unit of work, while runs are sorted and while they are merged.
+const SORTED_PER_UNIT: usize = 8;
+const MERGED_PER_UNIT: usize = 16;
+
+/// A sort on its way: [`step`](Sorting::step) until it is done.
+#[derive(Debug)]
+pub(super) struct Sorting {
+    key: Key,
+    /// What is sorted: in runs of `width`, once all places are in it.
+    places: Vec<Place>,
+    /// Where the places have been taken from.
+    cursor: Place,
+    /// How long the sorted runs are; 0 until they are.
+    width: usize,
+    /// Runs that are merged so far; as long as `places` at the end of each round.
+    merged: Vec<Place>,
+    /// How many of the left and of the right run of the current pair are merged.
+    taken: (usize, usize),
+}
+
+impl Sorting {
+    /// Begins to sort the entries, directories first.
+    ///
+    /// # Errors
+    /// If there is no memory left for it.
+    pub fn begin(
+        key: Key,
+        entries: &Entries,
+        reservation: &Reservation,
+    ) -> Result<Sorting, Shortage> {
+        reservation.grow(2 * size_of::<Place>() * entries.count)?;
+        Ok(Sorting {
+            key,
+            places: Vec::with_capacity(entries.count),
+            cursor: 0,
+            width: 0,
+            merged: Vec::with_capacity(entries.count),
+            taken: (0, 0),
+        })
+    }
+
+    /// Does at most so much work. The places in their order, once it is known.
+    pub fn step(
+        &mut self,
+        entries: &Entries,
+        reservation: &Reservation,
+        work: &mut usize,
+    ) -> Option<Vec<Place>> {
+        while *work > 0 {
+            if self.width == 0 {
+                if !self.sort_run(entries) {
+                    self.width = RUN;
+                }
+                *work = work.saturating_sub(RUN / SORTED_PER_UNIT);
+            } else if self.width < self.places.len() {
+                (0..MERGED_PER_UNIT).for_each(|_| self.merge_one(entries));
+                *work -= 1;
+            } else {
+                drop(std::mem::take(&mut self.merged));
+                reservation.shrink(size_of::<Place>() * entries.count);
+                return Some(std::mem::take(&mut self.places));
+            }
+        }
+        None
+    }
+
+    /// Takes the places of a few more entries and sorts them. False if there are no more.
+    fn sort_run(&mut self, entries: &Entries) -> bool {
+        let begin = self.places.len();
+        while self.places.len() < begin + RUN
+            && let Some((place, _)) = entries.next(&mut self.cursor)
+        {
+            self.places.push(place);
+        }
+        let key = self.key;
+        let compare = |a: &Place, b: &Place| compare(entries.at(*a), entries.at(*b), key);
+        self.places[begin..].sort_unstable_by(compare);
+        self.places.len() == begin + RUN
+    }
+
+    /// Moves one place from the current pair of runs; does nothing once all is one run.
+    fn merge_one(&mut self, entries: &Entries) {
+        let count = self.places.len();
+        if self.width >= count {
+            return;
+        }
+        let (from_left, from_right) = self.taken;
+        let begin = self.merged.len() - from_left - from_right;
+        let middle = (begin + self.width).min(count);
+        let end = (middle + self.width).min(count);
+        let (left, right) = (begin + from_left, middle + from_right);
+        let is_left_next = match (left < middle, right < end) {
+            (true, true) => {
+                let [left, right] = [left, right].map(|at| entries.at(self.places[at]));
+                compare(left, right, self.key) != Ordering::Greater
+            }
+            (is_left, _) => is_left,
+        };
+        let (next, taken) = match is_left_next {
+            true => (left, (from_left + 1, from_right)),
+            false => (right, (from_left, from_right + 1)),
+        };
+        self.merged.push(self.places[next]);
+        self.taken = taken;
+        if self.merged.len() == end {
+            self.taken = (0, 0);
+        }
+        if self.merged.len() == count {
+            std::mem::swap(&mut self.places, &mut self.merged);
+            self.merged.clear();
+            self.width *= 2;
+        }
+    }
+}
+
+/// Which of two entries comes first in ascending order. No two are equal, for names are not.
+fn compare(a: Entry<'_>, b: Entry<'_>, key: Key) -> Ordering {
+    let by_key = match key {
+        Key::Name => Ordering::Equal,
+        Key::Size => a.size.cmp(&b.size),
+        Key::Time => a.modified.cmp(&b.modified),
+    };
+    let directories_first = b.is_directory.cmp(&a.is_directory);
+    directories_first
+        .then(by_key)
+        .then_with(|| a.name.cmp(b.name))
+}
+
+/// Which of `count` entries in ascending order, the first `directories` of which are directories, stands at `index` in
+/// the order that is wanted: directories come first in descending order too.
+pub(super) fn position(index: usize, count: usize, directories: usize, descending: bool) -> usize {
+    match (descending, index < directories) {
+        (false, _) => index,
+        (true, true) => directories - 1 - index,
+        (true, false) => count - 1 - (index - directories),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::memory::Memory;
+    use super::*;
+    use std::sync::Arc;
+
+    fn sorted(count: usize, key: Key, work_at_once: usize) -> (Vec<String>, Vec<String>) {
+        let memory = Arc::new(Memory::new(64 << 20));
+        let reservation = Reservation::new(memory.clone());
+        let mut entries = Entries::default();
+        let mut random = fastrand::Rng::with_seed(count as u64);
+        for number in 0..count {
+            let name = format!("{:06}-{number}", random.u32(..1_000_000));
+            let entry = Entry {
+                name: name.as_bytes(),
+                is_directory: random.u8(..10) == 0,
+                size: random.u64(..50),
+                modified: random.u64(..1000),
+            };
+            entries.push(entry, &reservation).expect("room");
+        }
+        let before = memory.used();
+        let mut sorting = Sorting::begin(key, &entries, &reservation).expect("room");
+        let places = loop {
+            let mut work = work_at_once;
+            if let Some(places) = sorting.step(&entries, &reservation, &mut work) {
+                break places;
+            }
+        };
+        assert_eq!(
+            memory.used(),
+            before + 4 * count,
+            "the spare half is returned"
+        );
+        let text = |entry: Entry<'_>| {
+            let key = match key {
+                Key::Name => 0,
+                Key::Size => entry.size,
+                Key::Time => entry.modified,
+            };
+            let name = String::from_utf8_lossy(entry.name);
+            format!("{} {key:04} {name}", u8::from(!entry.is_directory))
+        };
+        let all: Vec<_> = places
+            .iter()
+            .map(|&place| text(entries.at(place)))
+            .collect();
+        let mut expected = all.clone();
+        expected.sort_unstable();
+        (all, expected)
+    }
+
+    #[test]
+    fn any_number_is_sorted_in_any_slices() {
+        for count in [0, 1, 2, 511, 512, 513, 1024, 1537, 5000] {
+            for key in [Key::Name, Key::Size, Key::Time] {
+                for work_at_once in [1, 7, 512] {
+                    let (all, expected) = sorted(count, key, work_at_once);
+                    assert_eq!(all.len(), count);
+                    assert!(
+                        all == expected,
+                        "{count} by {key:?}, {work_at_once} at once"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn descending_order_has_directories_first_too() {
+        let order = |descending| -> Vec<_> {
+            let place = |index| position(index, 5, 2, descending);
+            (0..5).map(place).collect()
+        };
+        assert_eq!(order(false), [0, 1, 2, 3, 4]);
+        assert_eq!(order(true), [1, 0, 4, 3, 2]);
+    }
+}

@@ -1,0 +1,257 @@
+//! Listings: what is shown in them, what they may cost, and whom they are made for.
+
+use crate::common::{Client, Evserve, on_every_model};
+use rustix::process::Signal;
+use socket2::{Domain, SockRef, Socket, Type};
+use std::ffi::OsStr;
+use std::fs::{create_dir, write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// Names that a terminal would obey, that turn text around, that nobody sees, that are no UTF-8, or that mean something
+/// in a URL or in a page.
+const NAMES: &[&[u8]] = &[
+    b"\x1b[31mred",
+    b"\xc2\x9b31m",
+    b"new\nline",
+    b"\x7f",
+    b"\x01",
+    "\u{202e}txt.exe".as_bytes(),
+    "zero\u{200b}width".as_bytes(),
+    "\u{2066}isolated".as_bytes(),
+    b"\xff\xfe",
+    b"half\xe2\x80",
+    b"a:b",
+    b"?x",
+    b"#y",
+    b" ",
+    b"%41",
+    b"\"",
+    b"\\",
+    b"\\x41",
+    b"<b>&amp;",
+    "plain \u{e9}\u{1f600}".as_bytes(),
+];
+
+fn odd_names() -> TempDir {
+    let root = tempfile::tempdir().expect("a directory");
+    for (index, name) in NAMES.iter().enumerate() {
+        let path = root.path().join(OsStr::from_bytes(name));
+        write(path, index.to_string()).expect("written");
+    }
+    symlink("gone", root.path().join("to nothing")).expect("linked");
+    symlink("/etc", root.path().join("out")).expect("linked");
+    symlink("../../../../etc/passwd", root.path().join("further out")).expect("linked");
+    symlink("a:b", root.path().join("to a:b")).expect("linked");
+    root
+}
+
+/// A directory of so many empty files, each with a name of so many bytes.
+fn fill(directory: &Path, files: usize, length: usize) {
+    for number in 0..files {
+        write(directory.join(format!("{number:0length$}")), "").expect("written");
+    }
+}
+
+#[test]
+fn names_are_escaped_and_links_lead_to_them() {
+    let root = odd_names();
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &[]);
+        for format in ["text", "json", "html"] {
+            let page = evserve.get(&format!("/?format={format}")).body;
+            let page = String::from_utf8(page).expect("UTF-8");
+            let odd = |c: char| c.is_control() && c != '\n';
+            let turns = ['\u{202e}', '\u{200b}', '\u{2066}'];
+            assert!(!page.contains(|c| odd(c) || turns.contains(&c)), "{page:?}");
+        }
+        let text = evserve.get("/?format=text").body;
+        assert_eq!(
+            text.iter().filter(|b| **b == b'\n').count(),
+            NAMES.len() + 1
+        );
+        let json = evserve.get("/?format=json").body;
+        let entries: Vec<serde_json::Value> = serde_json::from_slice(&json).expect("JSON");
+        assert_eq!(entries.len(), NAMES.len() + 1);
+        for entry in entries {
+            let name = entry["name"].as_str().expect("a name");
+            let href = entry["href"].as_str().expect("a link");
+            let number = evserve.get(&format!("/{href}")).body;
+            let number: usize = String::from_utf8_lossy(&number).parse().expect(name);
+            let is_it = String::from_utf8_lossy(NAMES[number]) == name || name == "to a:b";
+            assert!(is_it, "{name:?} is {number}");
+        }
+    });
+}
+
+/// Nothing is read for HEAD; its head is that of GET, but for the length.
+#[test]
+fn head_of_a_listing_costs_nothing() {
+    let root = tempfile::tempdir().expect("a directory");
+    fill(root.path(), 100, 10);
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &["--trace-requests", "1000"]);
+        let mut client = evserve.connect();
+        client.send("HEAD / HTTP/1.1\r\nHost: h\r\nAccept: text/html\r\n\r\n");
+        let head = client.head();
+        assert_eq!((head.status, head.field("Content-Length")), (200, None));
+        assert_eq!(head.field("Content-Type"), Some("text/html; charset=utf-8"));
+        assert_eq!(head.field("Vary"), Some("Accept"));
+        assert!(head.field("Content-Security-Policy").is_some());
+        if head.field("Connection").is_none() {
+            client.send("HEAD /?format=json HTTP/1.0\r\n\r\n");
+            let head = client.head();
+            assert_eq!(head.field("Content-Type"), Some("application/json"));
+            assert_eq!(client.rest(), b"");
+        }
+        assert!(!evserve.stop().log.contains("getdents64"));
+    });
+}
+
+#[test]
+fn a_client_that_is_done_with_sending_gets_its_listing() {
+    let root = tempfile::tempdir().expect("a directory");
+    fill(root.path(), 5000, 60);
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &[]);
+        for format in ["text", "json", "html"] {
+            let mut client = evserve.connect();
+            client.send(format!("GET /?format={format} HTTP/1.0\r\n\r\n"));
+            client.shutdown_write();
+            let page = client.response().body;
+            let rows = page
+                .windows(60)
+                .filter(|w| w.iter().all(u8::is_ascii_digit));
+            assert!(rows.count() >= 5000, "{format}");
+            assert_eq!(client.rest(), b"");
+        }
+    });
+}
+
+/// Clients that have reset their connections before anybody looked: no name is read for them.
+#[test]
+fn nothing_is_read_for_clients_that_have_left() {
+    let root = tempfile::tempdir().expect("a directory");
+    fill(root.path(), 2000, 10);
+    create_dir(root.path().join("sub")).expect("made");
+    write(root.path().join("sub/one"), "1").expect("written");
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &["--trace-requests", "100000"]);
+        evserve.signal(Signal::STOP);
+        for _ in 0..20 {
+            let mut client = evserve.connect();
+            client.send("GET / HTTP/1.0\r\n\r\n");
+            let socket = SockRef::from(client.stream());
+            socket.set_linger(Some(Duration::ZERO)).expect("a socket");
+        }
+        evserve.signal(Signal::CONT);
+        assert_eq!(evserve.get("/sub/one").body, b"1");
+        let log = evserve.stop().log;
+        assert_eq!(log.matches("getdents64").count(), 0, "{model}: {log}");
+    });
+}
+
+/// A client that takes hardly anything at a time.
+fn slow_reader(evserve: &Evserve, request: &str) -> Client {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("a socket");
+    let address = evserve.address().into();
+    socket.connect(&address).expect("it listens");
+    let mut client = Client::from(std::net::TcpStream::from(socket));
+    client.send(request);
+    client
+}
+
+/// The memory of listings is bounded: who comes when others have it is told to come again, and what would not fit alone
+/// is said to be too large.
+#[test]
+fn listings_have_only_so_much_memory() {
+    let root = tempfile::tempdir().expect("a directory");
+    let large = root.path().join("large");
+    create_dir(&large).expect("made");
+    fill(&large, 10_000, 250);
+    create_dir(root.path().join("small")).expect("made");
+    fill(&root.path().join("small"), 10, 10);
+    const GET: &str = "GET /large/ HTTP/1.1\r\nHost: h\r\nAccept: text/html\r\n\r\n";
+    on_every_model(|model| {
+        let options = ["--listing-bytes", "1MiB"];
+        let evserve = Evserve::http(model, root.path(), &options);
+        for _ in 0..3 {
+            let mut client = evserve.connect();
+            client.send(GET);
+            let answer = client.response();
+            assert_eq!((answer.status, answer.field("Retry-After")), (507, None));
+            let page = String::from_utf8(answer.body).expect("UTF-8");
+            assert!(page.contains("too many entries"), "{page}");
+            assert_eq!(evserve.get("/large/?format=text").status, 507);
+            assert_eq!(evserve.get("/small/?format=text").status, 200);
+        }
+        let log = evserve.stop().log;
+        assert_eq!(log.matches("--listing-bytes").count(), 1, "{log}");
+        // It can serve nobody beside the slow one.
+        if matches!(model, "blocking" | "forking") {
+            return;
+        }
+        let evserve = Evserve::http(model, root.path(), &["--listing-bytes", "4MiB"]);
+        let mut slow = slow_reader(&evserve, GET);
+        assert_eq!(slow.head().status, 200);
+        let mut client = evserve.connect();
+        client.send(GET);
+        let answer = client.response();
+        assert_eq!(
+            (answer.status, answer.field("Retry-After")),
+            (503, Some("1"))
+        );
+        assert_eq!(evserve.get("/small/?format=text").status, 200);
+        drop((slow, client));
+        let is_there = |_: &i32| evserve.get("/large/?format=text").status == 200;
+        assert!((0..1000).any(|n| is_there(&n)), "the memory is free again");
+    });
+}
+
+/// Whether they read or not, fifty clients of a large directory take no more than its entries and a piece each.
+#[test]
+fn clients_of_one_directory_share_it() {
+    const CLIENTS: usize = 50;
+    let root = tempfile::tempdir().expect("a directory");
+    fill(root.path(), 20_000, 60);
+    on_every_model(|model| {
+        // One process or thread serves one after the other; each process has its own memory.
+        if matches!(model, "blocking" | "forking") {
+            return;
+        }
+        let evserve = Evserve::http(
+            model,
+            root.path(),
+            &["--threads", "64"][..2 * usize::from(model == "pool")],
+        );
+        evserve.get("/?format=text");
+        let before = evserve.proc_status("VmHWM");
+        let orders = [
+            "sort=name",
+            "sort=size",
+            "sort=time&order=desc",
+            "format=json",
+        ];
+        let mut clients: Vec<_> = (0..CLIENTS)
+            .map(|n| {
+                let target = orders[n % orders.len()];
+                slow_reader(
+                    &evserve,
+                    &format!("GET /?{target} HTTP/1.1\r\nHost: h\r\n\r\n"),
+                )
+            })
+            .collect();
+        for client in &mut clients {
+            assert_eq!(client.head().status, 200);
+        }
+        let grown = evserve.proc_status("VmHWM") - before;
+        // Two versions of the directory at most, with three orders each: 2 * 20,000 * (78 + 3 * 4) bytes are 3.6 MB.
+        assert!(grown < 16 * 1024, "{model}: {grown} KiB");
+        let mut last = clients.pop().expect("a client");
+        assert!(last.read(2 << 20).len() == 2 << 20, "they get on");
+    });
+}
