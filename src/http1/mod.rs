@@ -20,7 +20,7 @@ pub use head_end::{HeadEnd, LARGEST_HEAD, MAX_TARGET};
 pub use list::List;
 pub use range::{MAX_STRETCHES, Ranges, Stretch};
 pub use request::{Body, MAX_HEADERS, Method, Request, Version, request_line};
-pub use response::{FileLines, HEAD_ROOM, ResponseHead, SERVER};
+pub use response::{FileLines, HEAD_ROOM, ResponseHead, SERVER, before_date};
 pub use response::{is_of_connections, is_own_field, write_content_range};
 pub use status::Status;
 pub use target::Target;

@@ -256,11 +256,11 @@ pub fn request_line(head: &[u8]) -> &[u8] {
 fn split_request_line(line: &[u8]) -> Result<(Method, Target<'_>, Version), Status> {
     let bad = Status::BAD_REQUEST;
     let method_end = memchr::memchr(b' ', line).ok_or(bad)?;
-    if has_long_method(line) {
+    let method = method(&line[..method_end]).ok_or(bad)?;
+    if method == Method::Unknown && has_long_method(line) {
         return Err(Status::NOT_IMPLEMENTED);
     }
     let version_start = memchr::memrchr(b' ', line).ok_or(bad)? + 1;
-    let method = method(&line[..method_end]).ok_or(bad)?;
     let version = version(&line[version_start..])?;
     let text = line.get(method_end + 1..version_start - 1).ok_or(bad)?;
     if text.len() > MAX_TARGET {
@@ -293,13 +293,14 @@ fn is_token_byte(byte: &u8) -> bool {
 
 /// `None` if it is no token (RFC 9110 section 5.6.2).
 fn method(name: &[u8]) -> Option<Method> {
-    let is_token = !name.is_empty() && name.iter().all(is_token_byte);
-    is_token.then_some(match name {
+    let is_token = || !name.is_empty() && name.iter().all(is_token_byte);
+    Some(match name {
         b"GET" => Method::Get,
         b"HEAD" => Method::Head,
         b"OPTIONS" => Method::Options,
         b"POST" | b"PUT" | b"DELETE" | b"CONNECT" | b"TRACE" | b"PATCH" => Method::Known,
-        _ => Method::Unknown,
+        _ if is_token() => Method::Unknown,
+        _ => return None,
     })
 }
 

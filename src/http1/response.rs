@@ -9,13 +9,22 @@ pub const HEAD_ROOM: usize = 1024;
 /// The name of the program, as the Server field has it.
 pub const SERVER: &str = concat!("evserve/", env!("CARGO_PKG_VERSION"));
 
+/// What stands between the status line and the date: [`before_date`] of [`SERVER`].
+const BEFORE_DATE: &str = concat!("Server: evserve/", env!("CARGO_PKG_VERSION"), "\r\nDate: ");
+
+/// What stands between the status line and the date, for a program that calls itself `server`.
+pub fn before_date(server: &str) -> String {
+    format!("Server: {server}\r\nDate: ")
+}
+
 /// Everything that varies in the head of a response.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseHead<'a> {
     /// What became of the request.
     pub status: Status,
-    /// What the program calls itself (RFC 9110 section 10.2.4).
-    pub server: &'a str,
+    /// What the program calls itself (RFC 9110 section 10.2.4), in the form of [`before_date`]: made once, written in
+    /// one piece.
+    pub before_date: &'a str,
     /// The date it was answered, as [`crate::session::Time::date`] has it.
     pub date: &'a [u8; 29],
     /// The length in bytes of the body that follows, or that would follow if the request were not HEAD. A response that
@@ -52,7 +61,7 @@ impl<'a> ResponseHead<'a> {
     pub fn new(status: Status, date: &'a [u8; 29]) -> ResponseHead<'a> {
         ResponseHead {
             status,
-            server: SERVER,
+            before_date: BEFORE_DATE,
             date,
             content_length: None,
             content_type: None,
@@ -76,8 +85,8 @@ impl<'a> ResponseHead<'a> {
     /// Those of `to`; none if it has room for [`HEAD_ROOM`] bytes, the location and the lines to add.
     pub fn write(&self, to: &mut impl Write) -> io::Result<()> {
         to.write_all(self.status.line().as_bytes())?;
-        field(to, "Server: ", self.server.as_bytes())?;
-        field(to, "Date: ", self.date)?;
+        to.write_all(self.before_date.as_bytes())?;
+        field(to, "", self.date)?;
         if let Some(location) = self.location {
             field(to, "Location: ", location)?;
         }

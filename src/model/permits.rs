@@ -77,6 +77,11 @@ impl Permits {
         taken < reserved || self.common > 0
     }
 
+    /// True if every service may have one more connection.
+    pub fn has_common(&self) -> bool {
+        self.common > 0
+    }
+
     /// The service has one more connection. Call this only if [`has_free`](Permits::has_free).
     pub fn take(&mut self, service: usize) {
         let service = &mut self.services[service];

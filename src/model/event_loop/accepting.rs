@@ -201,6 +201,14 @@ impl<P: Poller> EventLoop<P> {
     /// Where a service has all that it may have, only connections whose permits it can take are concerned.
     pub(super) fn make_room(&mut self) {
         self.make_room_again = None;
+        if self.accept_again.is_none() && self.permits.has_common() {
+            // As nearly always: no service has all that it may have.
+            if std::mem::take(&mut self.is_crowded) {
+                self.crowded.fill(false);
+            }
+            return;
+        }
+        self.is_crowded = true;
         self.crowded.fill(false);
         if self.accept_again.is_some() {
             self.crowded.fill(true);

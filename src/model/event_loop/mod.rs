@@ -136,6 +136,8 @@ struct EventLoop<P> {
     permits: Permits,
     /// For each service: others wait for what its connections hold.
     crowded: Vec<bool>,
+    /// One of these may be true.
+    is_crowded: bool,
     /// How many connections the poller had no place for.
     refused: u64,
     entries: Slab<Entry>,
@@ -224,6 +226,7 @@ impl<P: Poller> EventLoop<P> {
             accept_again: None,
             make_room_again: None,
             crowded: vec![false; permits.services()],
+            is_crowded: false,
             permits,
             refused: 0,
             entries: Slab::new(),

@@ -356,7 +356,7 @@ impl Answer {
             }
         });
         let head = ResponseHead {
-            server: &front.server,
+            before_date: &front.before_date,
             more: ready.unwrap_or(front.headers.as_bytes()),
             policy: (self.has_policy && front.adds_policy).then_some(PAGE_POLICY),
             fields: &self.fields,

@@ -3,7 +3,7 @@
 use super::answer::{ANSWER_ROOM, Answer};
 use super::response::{Handler, Made};
 use crate::config::{AccessLog, Config};
-use crate::http1::{SERVER, Status};
+use crate::http1::{SERVER, Status, before_date};
 use crate::session::{Moment, Time};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,8 +19,8 @@ pub(super) struct Front {
     pub max_body: u64,
     /// The lines to add to answers that bring none of their own.
     pub headers: String,
-    /// What the program calls itself.
-    pub server: String,
+    /// What the program calls itself, as [`before_date`] writes it.
+    pub before_date: String,
     /// Pages that the server makes have its own Content-Security-Policy: the lines to add have none.
     pub adds_policy: bool,
     pub access_log: AccessLog,
@@ -68,7 +68,7 @@ impl Front {
             max_body: http.max_body,
             answer_room: ANSWER_ROOM + http.headers.len() + server.len() + cache_control,
             headers: http.headers.clone(),
-            server: server.to_owned(),
+            before_date: before_date(server),
             adds_policy: !names.any(|name| name.eq_ignore_ascii_case("content-security-policy")),
             access_log: config.access_log,
             lines: Mutex::default(),
