@@ -3,6 +3,7 @@
 //! This room knows neither sockets nor HTTP. What it opens it opens through the root's descriptor and beneath it.
 
 mod cache;
+mod generated;
 mod links;
 mod listing;
 mod named_root;

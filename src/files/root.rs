@@ -1,5 +1,6 @@
 //! The document root, and the only way to open something in it.
 
+use super::generated;
 use super::links::{self, MAX_LINKS, MAX_NAMES, Tree};
 use super::path::{PathError, RelativePath};
 use super::trace::{Identity, Saw, Trace};
@@ -95,6 +96,8 @@ pub struct OpenFile {
     pub media_type: (&'static str, &'static str),
     /// For how long after a change it may change again without its times telling.
     grain: Duration,
+    /// What it said when it was opened, if that is made as it is read. Its times then say nothing.
+    pub generated: Option<Vec<u8>>,
 }
 
 /// Why a path led to nothing that can be served.
@@ -274,14 +277,28 @@ impl Root {
             return Err(Refusal::Forbidden);
         }
         trace.note(path, Saw::File(Identity::of(&stat)));
+        let generated = match self.is_generated(&file, &stat) {
+            true => Some(generated::content(&file)?),
+            false => None,
+        };
+        let length = generated.as_ref().map(|content| content.len() as u64);
         Ok(OpenFile {
             file,
-            length: u64::try_from(stat.st_size).unwrap_or(0),
+            length: length.unwrap_or(u64::try_from(stat.st_size).unwrap_or(0)),
             inode: stat.st_ino,
             modified: time(stat.st_mtime, stat.st_mtime_nsec),
             changed: time(stat.st_ctime, stat.st_ctime_nsec),
             media_type: super::media_type(path.as_path()),
             grain: grain(self.file_system, stat.st_ctime_nsec),
+            generated,
+        })
+    }
+
+    /// Asks the file system only if that is not the root's own.
+    fn is_generated(&self, file: &OwnedFd, stat: &Stat) -> bool {
+        generated::is_generated(match stat.st_dev == self.inode.0 {
+            true => self.file_system,
+            false => fs::fstatfs(file).map_or(self.file_system, |answer| answer.f_type),
         })
     }
 
@@ -577,6 +594,7 @@ mod tests {
             changed: time(1_000_000_000, nanos),
             media_type: ("", ""),
             grain: grain(file_system, nanos),
+            generated: None,
         };
         for (file_system, nanos, settled) in [
             (EXT4, 500_000_000, 1_500),

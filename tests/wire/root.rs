@@ -2,10 +2,11 @@
 
 use crate::common::{Client, Evserve, Response, is_loop, on_every_model};
 use std::fs::{self, create_dir, remove_dir_all, rename, write};
+use std::io::Read;
 use std::net::SocketAddr;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -528,4 +529,93 @@ fn a_root_that_may_not_be_read_any_more() {
         fs::set_permissions(at("r1"), fs::Permissions::from_mode(0o755)).expect("set");
         asker.wait_for("/v", 200, "one");
     }
+}
+
+/// Files of procfs and sysfs say other lengths than they have.
+#[test]
+fn what_is_made_as_it_is_read_arrives_whole() {
+    on_every_model(|model| {
+        for (root, target) in [
+            ("/proc/sys/kernel", "/ostype"),
+            ("/proc/sys/kernel", "/random/boot_id"),
+            ("/sys/kernel", "/mm/transparent_hugepage/enabled"),
+            ("/proc", "/version"),
+        ] {
+            let Ok(expected) = fs::read(format!("{root}{target}")) else {
+                eprintln!("left out: there is no {root}{target}");
+                continue;
+            };
+            let evserve = Evserve::http(model, Path::new(root), &["--sandbox", "strict"]);
+            let mut asker = Asker::new(evserve.address());
+            for _ in 0..2 {
+                let answer = asker.ask(target);
+                assert_eq!(answer.status, 200, "{model}: {target}");
+                assert!(answer.body == expected, "{model}: {target}");
+            }
+            let mut client = evserve.connect();
+            client.send(format!(
+                "GET {target} HTTP/1.1\r\nHost: h\r\nRange: bytes=1-3\r\nConnection: close\r\n\r\n"
+            ));
+            let answer = client.response();
+            assert_eq!((answer.status, &*answer.body), (206, &expected[1..4]));
+            assert!(client.rest().is_empty(), "{model}: nothing behind it");
+        }
+    });
+}
+
+/// Each answer says what there is then, whatever a client has already.
+#[test]
+fn what_is_made_as_it_is_read_is_read_for_each_request() {
+    let evserve = Evserve::http("epoll", Path::new("/proc/sys/kernel/random"), &[]);
+    let mut client = evserve.connect();
+    client.send("GET /uuid HTTP/1.1\r\nHost: h\r\n\r\n");
+    let first = client.response();
+    assert_eq!(first.body.len(), 37, "{}", first.head);
+    let tag = first.field("ETag").expect("a tag");
+    assert!(tag.starts_with("W/"), "{tag}");
+    client.send(format!(
+        "GET /uuid HTTP/1.1\r\nHost: h\r\nIf-None-Match: {tag}\r\n\r\n"
+    ));
+    let second = client.response();
+    assert_eq!((second.status, second.body.len()), (200, 37));
+    assert_ne!(first.body, second.body);
+}
+
+/// Somebody has a lease on a file: it can be had once that is over, and nobody waits for that.
+#[test]
+fn a_file_under_a_lease_is_not_waited_for() {
+    const LEASE: &str = "import fcntl, signal, sys\n\
+        signal.signal(signal.SIGIO, signal.SIG_IGN)\n\
+        file = open(sys.argv[1], 'r+')\n\
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)\n\
+        print('held', flush=True)\n\
+        sys.stdin.read()\n";
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("leased");
+    on_every_model(|model| {
+        write(&path, "free again").expect("written");
+        let mut holder = Command::new("python3");
+        holder.args(["-c", LEASE]).arg(&path);
+        let holder = holder.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let Ok(mut holder) = holder else {
+            return eprintln!("left out: there is no python3");
+        };
+        let mut said = [0; 4];
+        let held = holder.stdout.take().expect("piped").read_exact(&mut said);
+        if held.is_err() {
+            return eprintln!("left out: a lease cannot be had here");
+        }
+        let mut evserve = Evserve::http(model, directory.path(), &[]);
+        let mut asker = Asker::new(evserve.address());
+        for _ in 0..20 {
+            assert_eq!(asker.ask("/leased").status, 503, "{model}");
+        }
+        evserve.wait_for_log("leased");
+        drop(holder.stdin.take());
+        holder.wait().expect("it ends");
+        asker.wait_for("/leased", 200, "free again");
+        let log = evserve.stop().log;
+        let lines = log.lines().filter(|line| line.contains("\"leased\""));
+        assert!((1..20).contains(&lines.count()), "{model}: {log}");
+    });
 }

@@ -71,9 +71,9 @@ impl Maker<'_> {
             let version = FileVersion {
                 inode: file.inode,
                 length,
-                modified: file.modified,
-                changed: file.changed,
-                is_young: file.is_young(self.now),
+                modified: file.generated.as_ref().map_or(file.modified, |_| self.now),
+                changed: file.generated.as_ref().map_or(file.changed, |_| self.now),
+                is_young: file.generated.is_some() || file.is_young(self.now),
             };
             let validators = Validators::new(&version, self.tag_parts, variant);
             let lines = FileLines::new(&validators, vary, self.more, media_type, name, length);
@@ -92,7 +92,14 @@ impl Maker<'_> {
     }
 
     /// The content of a small file, if it need not be waited for; else the file.
-    fn content(&self, file: OpenFile, kept: &mut Kept<Resource>) -> Source {
+    fn content(&self, mut file: OpenFile, kept: &mut Kept<Resource>) -> Source {
+        if let Some(content) = file.generated.take() {
+            // The next moment it may say something else.
+            kept.fleeting = true;
+            kept.cost.bytes += content.len();
+            file.close();
+            return Source::Bytes(Arc::new(content));
+        }
         kept.fleeting |= file.is_young(self.now);
         if file.length <= IN_MEMORY && self.limits.bytes > 0 {
             if let Some(content) = file.content_now() {
