@@ -600,9 +600,9 @@ fn a_file_under_a_lease_is_not_waited_for() {
         let Ok(mut holder) = holder else {
             return eprintln!("left out: there is no python3");
         };
-        let mut said = [0; 4];
-        let held = holder.stdout.take().expect("piped").read_exact(&mut said);
-        if held.is_err() {
+        let mut said = [0; 5];
+        let stdout = holder.stdout.as_mut().expect("piped");
+        if stdout.read_exact(&mut said).is_err() {
             return eprintln!("left out: a lease cannot be had here");
         }
         let mut evserve = Evserve::http(model, directory.path(), &[]);

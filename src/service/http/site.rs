@@ -13,6 +13,7 @@ use crate::observe::throttled;
 use crate::session::{Time, Worker};
 use arrayvec::ArrayVec;
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
+use std::io::ErrorKind;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,6 +25,9 @@ const NOT_IN_A_QUERY: &AsciiSet = &CONTROLS.add(b'"').add(b'<').add(b'>').add(b'
 /// By how much a compressed sibling may seem older than its file and be as new: compressors and copies cut times to
 /// whole seconds, FAT to even ones.
 const SIBLING_STEP: Duration = Duration::from_secs(2);
+
+/// How often it is logged that a file cannot be opened for the moment: each client that asks for it would cause a line.
+const LEASE_PAUSE: Duration = Duration::from_secs(60);
 
 /// A folder of files.
 pub(super) struct Site {
@@ -424,6 +428,15 @@ fn refused(refusal: Refusal, path: &RelativePath) -> Status {
     match refusal {
         Refusal::NotFound => Status::NOT_FOUND,
         Refusal::Forbidden => Status::FORBIDDEN,
+        Refusal::Busy(error) if error.kind() == ErrorKind::WouldBlock => {
+            let path = path.as_path();
+            throttled!(
+                every LEASE_PAUSE,
+                Warn,
+                "{path:?} cannot be opened now: another program has a lease on it (fcntl(2)), or renames what leads there"
+            );
+            Status::SERVICE_UNAVAILABLE
+        }
         Refusal::Busy(error) => {
             log::debug!("cannot open {:?}: {error}", path.as_path());
             Status::SERVICE_UNAVAILABLE
