@@ -1,7 +1,8 @@
 //! Whatever bytes a client sends: no panic, no answer from outside the root, nothing kept.
 //!
 //! Requests from `tests/corpus` are mutated and spliced at random, split at random, and fed to http sessions; so are
-//! lines of a chat (`hostile/chat.rs`) and headers of the PROXY protocol (`hostile/proxied.rs`).
+//! lines of a chat (`hostile/chat.rs`) and headers of the PROXY protocol (`hostile/proxied.rs`). `hostile/renames.rs` asks
+//! the real program for what changes places meanwhile.
 //! `EVSERVE_REQUESTS=1000000 cargo test --release --test hostile` plays more of them; a failure names its seed, which
 //! `EVSERVE_SEED` repeats. A request that once failed belongs into the corpus.
 
@@ -12,6 +13,8 @@ mod chat;
 mod common;
 #[path = "hostile/proxied.rs"]
 mod proxied;
+#[path = "hostile/renames.rs"]
+mod renames;
 
 use common::number;
 use evserve::config::Config;
