@@ -5,7 +5,7 @@ use crate::config::MAX_HEADERS;
 use crate::files::regular_file_length;
 use crate::http1::{Request, Status, is_own_field};
 use crate::observe::throttled;
-use crate::session::{Mailbox, Time, Worker};
+use crate::session::{Mailbox, Time};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -84,9 +84,9 @@ pub(super) type Begin = Box<dyn FnOnce(Arc<Mailbox>)>;
 
 /// An answer that takes longer to make than others should wait.
 pub(super) trait Task: Send {
-    /// Does a slice of the work, no more than the worker allows; the answer, once it is there, or the status to refuse
-    /// with. It is not called again after that.
-    fn step(&mut self, worker: &mut Worker) -> Option<Result<Answer, Status>>;
+    /// Does at most so much work, which is taken off; the answer, once it is there, or the status to refuse with. It is not
+    /// called again after that.
+    fn step(&mut self, work: &mut usize) -> Option<Result<Answer, Status>>;
 }
 
 impl Response {

@@ -178,7 +178,7 @@ impl Session for HttpSession {
 
     fn proceed(&mut self, cx: &mut Context<'_>) {
         let made = match self.work.as_deref_mut() {
-            Some(Work::Answer { task, .. }) => task.step(cx.worker),
+            Some(Work::Answer { task, .. }) => task.step(&mut cx.worker.work),
             Some(Work::Pieces(pieces)) => {
                 let piece = pieces.next(&mut cx.worker.work);
                 if pieces.left() == 0 {

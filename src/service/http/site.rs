@@ -10,7 +10,7 @@ use crate::files::{
 };
 use crate::http1::{CODINGS, List, Method, Request, Status, TagParts, Verdict, media_weight};
 use crate::observe::throttled;
-use crate::session::{Time, Worker};
+use crate::session::Time;
 use arrayvec::ArrayVec;
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use std::io::ErrorKind;
@@ -297,9 +297,9 @@ struct ListingTask {
 }
 
 impl Task for ListingTask {
-    fn step(&mut self, worker: &mut Worker) -> Option<Result<Answer, Status>> {
+    fn step(&mut self, work: &mut usize) -> Option<Result<Answer, Status>> {
         let ready = match &mut self.listing {
-            Some(Ok(listing)) => listing.step(&mut worker.work),
+            Some(Ok(listing)) => listing.step(work),
             Some(Err(error)) => Err(*error),
             None => return None,
         };
