@@ -197,7 +197,8 @@ impl Builder {
         }
         let sockets = shares[0].listening.len() + shares[0].answering.len();
         let listeners = sockets + usize::from(config.status.is_some());
-        let (limits, set_by) = limits(&config, model, descriptors, listeners);
+        let is_shared = services.iter().any(|each| each[0].is_shared());
+        let (limits, set_by) = limits(&config, model, descriptors, listeners, is_shared);
         if let Some(address) = &config.status {
             let firsts: Vec<_> = services.iter().map(|each| each[0].clone()).collect();
             let about = about(model, &limits, firsts.iter().map(|one| &**one));

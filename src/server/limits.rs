@@ -6,18 +6,22 @@ use crate::config::Config;
 use crate::model::{Limits, ModelRow};
 
 /// The limits of a model, and what sets the one that it knows if that is not the user's wish. `listeners` is how many there
-/// are for each worker.
+/// are for each worker; `is_shared` says that connections of a service hear each other.
 pub(super) fn limits(
     config: &Config,
     model: &ModelRow,
     descriptors: usize,
     listeners: usize,
+    is_shared: bool,
 ) -> (Limits, Option<Source>) {
     let knows = |option| model.options.contains(&option);
     let files = Limit {
         number: most_connections(config, descriptors, listeners),
         by: Source::OpenFiles,
     };
+    // A thread that waits for other connections, too, has a descriptor for that.
+    let for_each = if is_shared && !model.is_loop { 2 } else { 1 };
+    let files = files.for_each_of(for_each);
     let mut limits = Limits {
         max_connections: files.number,
         threads: config.threads,
@@ -96,12 +100,21 @@ mod tests {
             let row = crate::model::find(model).expect("a model");
             let mut config = config(model, workers);
             config.http.cache_files = 0;
-            let (limits, _) = limits(&config, row, 40, listeners);
+            let (limits, _) = limits(&config, row, 40, listeners, false);
             let number = match model {
                 "pool" => limits.threads,
                 _ => limits.max_connections,
             };
             assert_eq!(number, expected, "{model} {workers} {listeners}");
+        }
+        for (model, expected) in [("epoll", 10_000), ("threaded", 5_000)] {
+            let row = crate::model::find(model).expect("a model");
+            let mut config = config(model, 1);
+            config.http.cache_files = 0;
+            config.max_connections = Some(10_000);
+            let descriptors = 10_000 + 16 + 1 + 1024;
+            let (limits, _) = limits(&config, row, descriptors, 1, true);
+            assert!(limits.max_connections <= expected, "{model} with a chat");
         }
     }
 }

@@ -261,4 +261,21 @@ mod tests {
         drop(turned_away);
         assert!(census.present().is_empty());
     }
+
+    /// A million subscribers, one after the other, leave nothing behind; those who are there at once take an entry each.
+    #[test]
+    fn addresses_are_kept_only_while_they_have_connections() {
+        let census = Census::new(1);
+        let subscriber = |number: u64| Ipv6Addr::from_bits(u128::from(number) << 64).into();
+        let present: Vec<_> = (0..100)
+            .map(|number| census.admit(subscriber(number), Welcome::Served))
+            .collect();
+        for number in 100..1_000_000 {
+            assert!(census.admit(subscriber(number), Welcome::Served).is_some());
+        }
+        assert_eq!(census.present().len(), 100);
+        assert!(census.present().capacity() < 1000);
+        drop(present);
+        assert!(census.present().is_empty());
+    }
 }

@@ -331,6 +331,20 @@ impl Client {
         String::from_utf8(line[..end - 2].to_vec()).expect("a line is UTF-8")
     }
 
+    /// Reads a line, unless the server closes before it has come.
+    pub fn try_line(&mut self) -> Option<String> {
+        let mut buffer = [0; 65536];
+        while !self.pending.windows(2).any(|w| w == b"\r\n") {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return None,
+                Ok(count) => self.pending.extend_from_slice(&buffer[..count]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        Some(self.line())
+    }
+
     /// Reads until the server closes.
     pub fn rest(&mut self) -> Vec<u8> {
         let mut rest = std::mem::take(&mut self.pending);

@@ -23,3 +23,28 @@ fn a_line_and_the_end() {
         assert!(evserve.stop().status.success());
     });
 }
+
+/// What a client says after the server has closed destroys what it has not read (RFC 9112 section 9.6 has it for HTTP). So
+/// the server says that it is done and waits for the client, whether something has come or not.
+#[test]
+fn the_end_is_said_before_the_connection_is_closed() {
+    on_every_model(|model| {
+        let options = ["--mode", "daytime", "--listen", "127.0.0.1:0"];
+        let evserve = Evserve::start(
+            model,
+            1,
+            &[&options[..], &["--trace-requests", "9"]].concat(),
+        );
+        let mut client = evserve.connect();
+        assert!(client.rest().ends_with(b" GMT\r\n"), "{model}");
+        for _ in 0..3 {
+            client.send([b'x'; 5000]);
+        }
+        drop(client);
+        let log = evserve.stop().log;
+        assert!(log.contains("SHUT_WR"), "{model}: {log}");
+        // Nothing that came was left unread.
+        let received = log.split("received ").nth(1).expect(&log);
+        assert!(received.starts_with("14.6 KiB"), "{model}: {received}");
+    });
+}

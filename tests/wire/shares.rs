@@ -3,6 +3,19 @@
 use crate::common::{Client, Evserve, on_every_model};
 use std::path::Path;
 
+const OPTIONS: &[&str] = &[
+    "--mode",
+    "http",
+    "--listen",
+    "http=127.0.0.1:0",
+    "--status",
+    "127.0.0.1:0",
+    "--idle-timeout",
+    "1h",
+    "--access-log",
+    "off",
+];
+
 /// Starts http, chat (or echo, where there can be no chat) and the status, with 24 connections for all of them.
 fn start(model: &str) -> Evserve {
     let shared = evserve::model::find(model).is_some_and(|row| row.apart.is_none());
@@ -13,25 +26,16 @@ fn start(model: &str) -> Evserve {
         "pool" => "--threads",
         _ => "--max-connections",
     };
-    let options = [
-        "--mode",
-        "http",
+    let mut options = OPTIONS.to_vec();
+    options.extend([
         "--mode",
         silent,
         "--listen",
-        "http=127.0.0.1:0",
-        "--listen",
         &silent_at,
-        "--status",
-        "127.0.0.1:0",
-        "--idle-timeout",
-        "1h",
-        "--access-log",
-        "off",
         limit,
         "24",
         "docs/site",
-    ];
+    ]);
     Evserve::start(model, 3, &options)
 }
 
@@ -155,4 +159,72 @@ fn those_who_keep_their_sockets_make_room() {
         let clients: Vec<_> = (0..100).map(|_| keep_alive(&evserve)).collect();
         drop(clients);
     });
+}
+
+/// Each loop has its part of the connections, and of what is reserved.
+#[test]
+fn loops_keep_shares_each_for_itself() {
+    for model in ["select", "poll", "epoll"] {
+        let mut options = OPTIONS.to_vec();
+        options.extend([
+            "--max-connections",
+            "48",
+            "--workers",
+            "3",
+            "--mode",
+            "chat",
+        ]);
+        options.extend(["--listen", "chat=127.0.0.1:0", "docs/site"]);
+        let evserve = Evserve::start(model, 3, &options);
+        let silent: Vec<_> = (0..150)
+            .map(|_| Client::connect(evserve.addresses[1]))
+            .collect();
+        for _ in 0..20 {
+            assert_eq!(ask(&evserve, 0, "/style.css"), 200, "{model}");
+            assert_eq!(ask(&evserve, 2, "/healthz"), 200, "{model}");
+        }
+        drop(silent);
+    }
+}
+
+/// Each watcher keeps a connection without end, so those beyond the first few are told once.
+#[test]
+fn few_may_watch_and_the_others_come_again() {
+    for model in ["epoll", "threaded"] {
+        let mut options = OPTIONS.to_vec();
+        options.extend([
+            "--mode",
+            "echo",
+            "--listen",
+            "echo=127.0.0.1:0",
+            "docs/site",
+        ]);
+        let evserve = Evserve::start(model, 3, &options);
+        let watch = || {
+            let mut client = Client::connect(evserve.addresses[2]);
+            client.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            assert_eq!(client.head().status, 200, "{model}");
+            while !client.line().starts_with("data: ") {}
+            client
+        };
+        let mut watchers: Vec<_> = (0..8).map(|_| watch()).collect();
+        for _ in 0..5 {
+            // It ends.
+            watch().rest();
+        }
+        for watcher in &mut watchers {
+            while !watcher.line().starts_with("data: ") {}
+        }
+        drop(watchers);
+        // When the server sees that, others may watch.
+        let end = std::time::Instant::now() + crate::common::PATIENCE;
+        loop {
+            let mut client = watch();
+            client.line();
+            if client.try_line().is_some() {
+                break;
+            }
+            assert!(std::time::Instant::now() < end, "{model}");
+        }
+    }
 }

@@ -161,7 +161,7 @@ impl Session for Member {
             State::Listening => Wait::Bytes(Timeout::Forever),
             State::HasSpoken => Wait::Turn,
             State::Arriving | State::Waiting => Wait::Pause,
-            State::Leaving => Wait::Close,
+            State::Leaving => Wait::Linger,
             State::Refused => Wait::Linger,
         }
     }
