@@ -80,7 +80,7 @@ pub(super) struct HttpSession {
     /// The next request's first byte has come.
     begun: bool,
     /// When that was.
-    since: Moment,
+    since: ShortMoment,
     /// There has been a request.
     answered: bool,
     /// The one blank line before a request that RFC 9112 section 2.2 wants overlooked.
@@ -124,7 +124,7 @@ impl Session for HttpSession {
             return 0;
         }
         if !std::mem::replace(&mut self.begun, true) {
-            self.since = cx.worker.time.moment();
+            self.since = ShortMoment::at(cx.worker.time.moment());
         }
         match self.head_end.find(input, self.front.max_head) {
             Ok(None) if is_tls(input) => {
@@ -268,7 +268,7 @@ impl HttpSession {
             state: State::ReadingRequest,
             head_end: HeadEnd::default(),
             begun: false,
-            since: Moment::default(),
+            since: ShortMoment::default(),
             answered: false,
             blank_line_seen: false,
             last: None,
@@ -411,7 +411,7 @@ impl HttpSession {
 
     /// Answers whatever has come, be it a whole request or the beginning of one.
     fn say_that_it_is_too_many(&mut self, input: &[u8], cx: &mut Context<'_>) {
-        self.since = cx.worker.time.moment();
+        self.since = ShortMoment::at(cx.worker.time.moment());
         let status = Status::SERVICE_UNAVAILABLE;
         let mut answer = self.front.refusal(status, &cx.worker.time);
         answer.fields.extend_from_slice(TRY_AGAIN);
@@ -507,7 +507,7 @@ impl HttpSession {
 
     /// How long the request has taken until now.
     fn taken(&self, now: Moment) -> Duration {
-        now.since(self.since)
+        self.since.until(now)
     }
 
     /// Writes the line that was kept, if there is one, now that all but `unsent` bytes of the body are out.
@@ -542,6 +542,29 @@ fn moment_for(format: AccessLog, time: &Time) -> Moment {
     }
 }
 
+/// A moment in microseconds, in five bytes: with eight, a session would take the next larger of the allocator's blocks. It
+/// begins again after twelve days, and no request takes as long to come.
+#[derive(Clone, Copy, Default)]
+struct ShortMoment([u8; 5]);
+
+impl ShortMoment {
+    fn at(moment: Moment) -> ShortMoment {
+        let bytes = micros(moment).to_le_bytes();
+        ShortMoment([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4]])
+    }
+
+    /// How much later `now` is.
+    fn until(self, now: Moment) -> Duration {
+        let [a, b, c, d, e] = self.0;
+        let since = u64::from_le_bytes([a, b, c, d, e, 0, 0, 0]);
+        Duration::from_micros(micros(now).wrapping_sub(since) & 0xff_ffff_ffff)
+    }
+}
+
+fn micros(moment: Moment) -> u64 {
+    moment.since(Moment::default()).as_micros() as u64
+}
+
 #[cfg(test)]
 mod tests {
     use crate::config::{AccessLog, Config};
@@ -558,6 +581,13 @@ mod tests {
         }
     }
 
+    /// It is a large part of what an idle connection takes.
+    #[test]
+    fn a_session_is_small() {
+        let size = size_of::<super::HttpSession>();
+        assert!(size <= 56, "{size} bytes");
+    }
+
     #[test]
     fn a_request_that_takes_hours_is_logged_with_all_of_them() {
         let config = Config {
@@ -566,7 +596,7 @@ mod tests {
         };
         let service = service(Empty, &config);
         let (begin, wall) = (Instant::now(), SystemTime::now());
-        for minutes in [0, 71, 72, 24 * 60] {
+        for minutes in [0, 71, 72, 24 * 60, 12 * 24 * 60] {
             let mut worker = Worker::new(Time::new(begin, wall));
             let mut connection = Connection::open(service.session(None), &mut worker);
             connection.received(b"GET / HTTP/1.1\r\n", &mut worker);
