@@ -317,6 +317,7 @@ fn http(options: &Options) -> Result<Http, String> {
         cache_bytes: options.cache_bytes,
         cache_files: options.cache_files as usize,
         listing_bytes: options.listing_bytes,
+        ..default
     })
 }
 

@@ -95,6 +95,8 @@ pub struct Http {
     pub cache_files: usize,
     /// How much memory all listings may take together, in bytes, at least [`LEAST_LISTING_BYTES`].
     pub listing_bytes: usize,
+    /// How many processes share that memory; the server sets it.
+    pub listing_processes: usize,
 }
 
 /// The most bytes that `headers` and `cache_control` may add to an answer's head: with the longest location behind them
@@ -121,6 +123,7 @@ impl Default for Http {
             cache_bytes: 64 * 1024 * 1024,
             cache_files: 1024,
             listing_bytes: 64 * 1024 * 1024,
+            listing_processes: 1,
         }
     }
 }

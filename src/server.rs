@@ -143,15 +143,13 @@ impl Builder {
         let descriptors = raise_descriptor_limit();
         let mut config = self.config;
         config.http.cache_files = cache_files(&config, descriptors);
-        // All loops, and all processes, share what listings may take.
-        let sharers = config.workers.max(if config.model == "forking" {
-            config.max_children
-        } else {
-            1
-        });
-        config.http.listing_bytes /= sharers;
         let model = model::find(&config.model)
             .ok_or_else(|| StartError(format!("there is no model `{}`", config.model)))?;
+        // Loops divide what listings may take, and processes share it.
+        config.http.listing_bytes /= config.workers.max(1);
+        if model.options.contains(&"max-children") {
+            config.http.listing_processes = config.max_children;
+        }
         let mut shares = Vec::new();
         for _ in 0..config.workers {
             let signals = Signals::new().map_err(signal_error)?;

@@ -1,7 +1,14 @@
 //! The memory that all listings may take together.
+//!
+//! Processes share no memory to count in. There, most of the budget is cut into units, one for each byte of a file that
+//! holds nothing, and a process has those that it has locked (fcntl(2)). The kernel unlocks them however it ends.
 
-use std::sync::Arc;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+use rustix::fs::{MemfdFlags, memfd_create};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Up to this size, in bytes, a listing may use the whole budget; a larger one leaves [`SPARE_PART`] of it. So clients
 /// that read large listings slowly cannot keep others from listing ordinary directories.
@@ -10,11 +17,29 @@ const SMALL: usize = 128 * 1024;
 /// The part of the budget that large listings leave to small ones: an eighth.
 const SPARE_PART: usize = 8;
 
+/// Into how many units the budget is cut that processes share, and the least that a unit is, in bytes.
+const UNITS: usize = 1024;
+const LEAST_UNIT: usize = 8 * 1024;
+
 /// A budget in bytes, shared by all listings of one service.
 #[derive(Debug)]
 pub struct Memory {
     limit: usize,
     used: AtomicUsize,
+    /// What other processes may have too, beside the limit, which is then for this one alone.
+    units: Option<Units>,
+}
+
+/// The part of a budget that processes share.
+#[derive(Debug)]
+struct Units {
+    file: OwnedFd,
+    /// How large one is, in bytes.
+    size: usize,
+    /// How many there are.
+    count: usize,
+    /// The numbers of those that this process has.
+    held: Mutex<Vec<usize>>,
 }
 
 /// Why there is no more memory for a listing.
@@ -39,6 +64,28 @@ impl Memory {
         Memory {
             limit,
             used: AtomicUsize::new(0),
+            units: None,
+        }
+    }
+
+    /// The same for so many processes together, which are yet to be forked. Each has a part of its own that the others
+    /// cannot take.
+    pub fn of_processes(limit: usize, processes: usize) -> Memory {
+        let own = limit / SPARE_PART / processes.max(1);
+        let shared = limit - limit / SPARE_PART;
+        let size = (shared / UNITS).max(LEAST_UNIT);
+        match memfd_create(c"listings", MemfdFlags::CLOEXEC) {
+            Ok(file) => Memory {
+                limit: own,
+                used: AtomicUsize::new(0),
+                units: Some(Units {
+                    file,
+                    size,
+                    count: shared / size,
+                    held: Mutex::default(),
+                }),
+            },
+            Err(_) => Memory::new(limit / processes.max(1)),
         }
     }
 
@@ -51,6 +98,9 @@ impl Memory {
     /// Reserves `bytes` for a listing that has `own` already.
     fn take(&self, own: usize, bytes: usize) -> Result<(), Shortage> {
         let total = own.saturating_add(bytes);
+        if let Some(units) = &self.units {
+            return self.take_units(units, total, bytes);
+        }
         let most = match total <= SMALL {
             true => self.limit,
             false => self.limit - self.limit / SPARE_PART,
@@ -61,6 +111,68 @@ impl Memory {
         let fits = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= most);
         let taken = self.used.fetch_update(Relaxed, Relaxed, fits);
         taken.map(drop).map_err(|_| Shortage::Busy)
+    }
+}
+
+impl Memory {
+    fn take_units(&self, units: &Units, total: usize, bytes: usize) -> Result<(), Shortage> {
+        if total > self.limit + units.count * units.size {
+            return Err(Shortage::TooLarge);
+        }
+        let used = self.used.load(Relaxed).saturating_add(bytes);
+        let needed = used.saturating_sub(self.limit).div_ceil(units.size);
+        if !units.hold(needed) {
+            return Err(Shortage::Busy);
+        }
+        self.used.fetch_add(bytes, Relaxed);
+        Ok(())
+    }
+
+    fn release(&self, bytes: usize) {
+        let used = self.used.fetch_sub(bytes, Relaxed) - bytes;
+        if let Some(units) = &self.units {
+            units.keep(used.saturating_sub(self.limit).div_ceil(units.size));
+        }
+    }
+}
+
+impl Units {
+    /// Has at least so many units. False if others have them.
+    fn hold(&self, needed: usize) -> bool {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut number = 0;
+        while held.len() < needed {
+            if number == self.count {
+                return false;
+            }
+            if !held.contains(&number) && self.set(number, libc::F_WRLCK) {
+                held.push(number);
+            }
+            number += 1;
+        }
+        true
+    }
+
+    /// Gives all but so many units back.
+    fn keep(&self, needed: usize) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        while held.len() > needed {
+            if let Some(number) = held.pop() {
+                self.set(number, libc::F_UNLCK);
+            }
+        }
+    }
+
+    /// Locks or unlocks one; does not wait.
+    fn set(&self, number: usize, kind: libc::c_int) -> bool {
+        let lock = libc::flock {
+            l_type: kind as libc::c_short,
+            l_whence: libc::SEEK_SET as libc::c_short,
+            l_start: number as libc::off_t,
+            l_len: 1,
+            l_pid: 0,
+        };
+        fcntl(&self.file, FcntlArg::F_SETLK(&lock)).is_ok()
     }
 }
 
@@ -83,13 +195,13 @@ impl Reservation {
     /// Returns so many bytes of what was reserved. Call this after freeing them.
     pub fn shrink(&self, bytes: usize) {
         self.bytes.fetch_sub(bytes, Relaxed);
-        self.memory.used.fetch_sub(bytes, Relaxed);
+        self.memory.release(bytes);
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.memory.used.fetch_sub(*self.bytes.get_mut(), Relaxed);
+        self.memory.release(*self.bytes.get_mut());
     }
 }
 
@@ -119,6 +231,37 @@ mod tests {
         assert_eq!(second.grow(1), Ok(()));
         drop((large, second));
         assert_eq!(memory.used(), 0);
+    }
+
+    /// The locks of a process do not exclude itself, so only a fork shows what others cannot have: see
+    /// `tests/wire/listings.rs`.
+    #[test]
+    fn a_process_has_its_part_and_units_for_the_rest() {
+        let memory = Arc::new(Memory::of_processes(64 << 20, 40));
+        let (own, units) = (memory.limit, memory.units.as_ref().expect("a memfd"));
+        assert!(40 * own + units.count * units.size <= 64 << 20);
+        assert!(40 * own + units.count * units.size > 63 << 20);
+        let held = || units.held.lock().expect("no panic").len();
+        let listing = Reservation::new(memory.clone());
+        assert_eq!((listing.grow(own), held()), (Ok(()), 0));
+        assert_eq!((listing.grow(1), held()), (Ok(()), 1));
+        assert_eq!((listing.grow(10 * units.size), held()), (Ok(()), 11));
+        assert_eq!(
+            listing.grow(units.count * units.size),
+            Err(Shortage::TooLarge)
+        );
+        let second = Reservation::new(memory.clone());
+        assert_eq!(
+            second.grow(units.count * units.size - 1),
+            Err(Shortage::Busy)
+        );
+        listing.shrink(10 * units.size);
+        drop(second);
+        assert_eq!(held(), 1);
+        drop(listing);
+        assert_eq!((held(), memory.used()), (0, 0));
+        let least = Memory::of_processes(64 * 1024, 10_000);
+        assert_eq!(least.units.expect("a memfd").count, 7);
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl Site {
             fallback: fallback.transpose()?,
             error_pages: pages.collect::<Result<_, _>>()?,
             cache,
-            listings: Listings::new(Memory::new(options.listing_bytes), options.hidden),
+            listings: Listings::new(listing_memory(&options), options.hidden),
             root: named,
             more,
             options,
@@ -225,6 +225,13 @@ impl Site {
         };
         let kept = maker.make(file, siblings, trace);
         self.cache.put(root, name, time.now(), kept)
+    }
+}
+
+fn listing_memory(options: &Http) -> Memory {
+    match options.listing_processes {
+        0 | 1 => Memory::new(options.listing_bytes),
+        processes => Memory::of_processes(options.listing_bytes, processes),
     }
 }
 
