@@ -5,7 +5,7 @@ use std::fs::{self, create_dir, remove_dir_all, rename, write};
 use std::io::Read;
 use std::net::SocketAddr;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -617,5 +617,45 @@ fn a_file_under_a_lease_is_not_waited_for() {
         let log = evserve.stop().log;
         let lines = log.lines().filter(|line| line.contains("\"leased\""));
         assert!((1..20).contains(&lines.count()), "{model}: {log}");
+    });
+}
+
+/// Something that is mounted, until this is dropped.
+struct Mount(PathBuf);
+
+impl Mount {
+    fn new(at: &Path) -> Option<Mount> {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "none"]).arg(at);
+        let done = mount.stderr(Stdio::null()).status();
+        done.is_ok_and(|status| status.success())
+            .then(|| Mount(at.into()))
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn what_is_mounted_over_the_root_is_served() {
+    on_every_model(|model| {
+        let world = releases();
+        let root = world.path().join("r1");
+        let evserve = Evserve::http(model, &root, &options(model));
+        let mut askers = askers(&evserve, model);
+        let Some(mount) = Mount::new(&root) else {
+            return eprintln!("left out: nothing can be mounted here");
+        };
+        write(root.join("v"), "mounted").expect("written");
+        for asker in &mut askers {
+            asker.wait_for("/v", 200, "mounted");
+        }
+        drop(mount);
+        for asker in &mut askers {
+            asker.wait_for("/v", 200, "one");
+        }
     });
 }
