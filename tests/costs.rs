@@ -5,6 +5,7 @@
 mod common;
 
 use common::{Client, Evserve, is_loop, on_every_model};
+use evserve::session::WORK_PER_TURN;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use std::path::Path;
 use std::process::Command;
@@ -74,6 +75,42 @@ fn system_calls_of_a_loop() {
         );
         let changes = figure(&log, "changes of interest");
         assert!(changes <= CONNECTIONS, "{log}");
+    });
+}
+
+/// However many directories are listed at once, a turn has only so much work for all of them: there are as many turns as
+/// one after the other would take, in each of which everybody else is served.
+#[test]
+fn listings_share_the_work_of_a_turn() {
+    const DIRECTORIES: usize = 8;
+    const ENTRIES: usize = 1500;
+    let root = tempfile::tempdir().expect("a directory");
+    for directory in 0..DIRECTORIES {
+        let directory = root.path().join(directory.to_string());
+        std::fs::create_dir(&directory).expect("made");
+        for entry in 0..ENTRIES {
+            std::fs::write(directory.join(entry.to_string()), "").expect("written");
+        }
+    }
+    on_every_model(|model| {
+        if !is_loop(model) {
+            return;
+        }
+        let evserve = Evserve::http(model, root.path(), &["--access-log", "off"]);
+        let mut clients: Vec<_> = (0..DIRECTORIES).map(|_| evserve.connect()).collect();
+        evserve.signal(Signal::STOP);
+        for (number, client) in clients.iter_mut().enumerate() {
+            client.send(format!("GET /{number}/?format=text HTTP/1.0\r\n\r\n"));
+        }
+        evserve.signal(Signal::CONT);
+        for client in &mut clients {
+            let lines = client.response().body;
+            assert_eq!(lines.iter().filter(|b| **b == b'\n').count(), ENTRIES);
+        }
+        let waits = figure(&evserve.stop().log, "waits");
+        // Each entry is a unit of work at least.
+        let turns = (DIRECTORIES * ENTRIES / WORK_PER_TURN) as u64;
+        assert!(waits >= turns, "{model}: {waits} waits, not {turns}");
     });
 }
 
