@@ -24,6 +24,8 @@ mod daytime;
 mod disk;
 #[path = "wire/echo.rs"]
 mod echo;
+#[path = "wire/floods.rs"]
+mod floods;
 #[path = "wire/grid.rs"]
 mod grid;
 #[path = "wire/http.rs"]

@@ -1,0 +1,118 @@
+//! Peers that come in numbers: what they may take of a turn and of the connections is bounded, and others are served beside
+//! them.
+
+use crate::common::{Client, Evserve, on_every_model};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+
+/// Runs a case while each of these threads repeats what it does.
+fn amid<T>(count: usize, repeats: impl Fn() + Sync, case: impl FnOnce() -> T) -> T {
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..count {
+            scope.spawn(|| {
+                while !over.load(Relaxed) {
+                    repeats();
+                }
+            });
+        }
+        let result = case();
+        over.store(true, Relaxed);
+        result
+    })
+}
+
+#[test]
+fn a_flood_of_datagrams_leaves_turns_to_connections() {
+    on_every_model(|model| {
+        let options = ["--mode", "echo", "--listen", "127.0.0.1:0"];
+        let mut evserve = Evserve::start(
+            model,
+            1,
+            &[&options[..], &["--listen", "udp:127.0.0.1:0"]].concat(),
+        );
+        let line = evserve.wait_for_log(" at udp:");
+        let place = line
+            .split("udp:")
+            .nth(1)
+            .and_then(|rest| rest.split(' ').next());
+        let place: SocketAddr = place.and_then(|place| place.parse().ok()).expect(&line);
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("bound");
+        // Nobody reads the replies: those that find no room are lost.
+        let flood = || drop(socket.send_to(&[b'x'; 1000], place));
+        amid(2, flood, || {
+            let mut client = evserve.connect();
+            for number in 0..200_u32 {
+                client.send(number.to_be_bytes());
+                assert_eq!(client.read(4), number.to_be_bytes(), "{model}");
+            }
+        });
+        assert!(evserve.stop().status.success(), "{model}");
+    });
+}
+
+#[test]
+fn a_flood_of_connections_leaves_turns_to_those_that_are_there() {
+    on_every_model(|model| {
+        if model == "blocking" {
+            return; // There is never more than one.
+        }
+        let evserve = Evserve::echo(model, &[]);
+        let address = evserve.address();
+        let mut client = evserve.connect();
+        client.send("first");
+        client.read(5);
+        // A connection may be refused while the backlog is full of those that have gone.
+        let flood = || drop(TcpStream::connect(address));
+        amid(2, flood, || {
+            for number in 0..200_u32 {
+                client.send(number.to_be_bytes());
+                assert_eq!(client.read(4), number.to_be_bytes(), "{model}");
+            }
+        });
+    });
+}
+
+/// Clients that hold every connection with a head, or a PROXY header, that never ends: each is given up after its time, and
+/// whoever waits gets its turn.
+#[test]
+fn heads_that_never_end_hold_connections_for_their_time_only() {
+    let proxied: &[&str] = &["--proxy-protocol", "--trusted-proxy", "127.0.0.1"];
+    let cases = [
+        (&[][..], "GET / HTTP/1.1\r\nA: ", ""),
+        (
+            proxied,
+            "PROXY TCP4 192.0.2.7 ",
+            "PROXY TCP4 192.0.2.7 192.0.2.8 1 2\r\n",
+        ),
+        (proxied, "", "PROXY UNKNOWN\r\n"),
+    ];
+    for (more, begin, header) in cases {
+        on_every_model(|model| {
+            let limit: &[&str] = match model {
+                "blocking" => &[],
+                "forking" => &["--max-children", "4"],
+                "pool" => &["--threads", "4"],
+                _ => &["--max-connections", "4"],
+            };
+            let short = ["--head-timeout", "200ms", "--access-log", "off"];
+            let options = [&short[..], limit, more].concat();
+            let evserve = Evserve::http(model, Path::new("docs/site"), &options);
+            let slow: Vec<_> = (0..12)
+                .map(|_| {
+                    let mut client = evserve.connect();
+                    client.try_send(begin);
+                    client
+                })
+                .collect();
+            let mut client: Client = evserve.connect();
+            client.send(format!(
+                "{header}GET /style.css HTTP/1.1\r\nHost: h\r\n\r\n"
+            ));
+            assert_eq!(client.response().status, 200, "{model}: {begin:?}");
+            drop(slow);
+        });
+    }
+}
