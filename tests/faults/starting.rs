@@ -65,7 +65,7 @@ const ROWS: &[Row] = &[
         "openat2",
         libc::SYS_openat2,
         all,
-        &[EINTR, EAGAIN, EMFILE, ENFILE, ENOMEM, EIO, ENOSYS, EPERM],
+        &[EINTR, EAGAIN, EMFILE, ENFILE, ENOMEM, EIO, ENOSYS],
     ),
     // Not those of the loader, which opens the libraries.
     (
