@@ -146,7 +146,7 @@ impl Builder {
         let model = model::find(&config.model)
             .ok_or_else(|| StartError(format!("there is no model `{}`", config.model)))?;
         // Loops divide what listings may take, and processes share it.
-        config.http.listing_bytes /= config.workers.max(1);
+        config.http.listing_bytes = listing_bytes(&config, tasks::memory());
         if model.options.contains(&"max-children") {
             config.http.listing_processes = config.max_children;
         }
@@ -456,6 +456,14 @@ impl Guards {
     }
 }
 
+/// How much each loop's listings may take: all together no more than a quarter of the memory that there is, for in a
+/// container of 64 MiB the default would be all of it.
+fn listing_bytes(config: &Config, memory: Option<u64>) -> usize {
+    let quarter = memory.map_or(u64::MAX, |memory| memory / 4);
+    let quarter = usize::try_from(quarter).unwrap_or(usize::MAX);
+    config.http.listing_bytes.min(quarter) / config.workers.max(1)
+}
+
 /// A service for each loop: one of its own, unless its conversations hear each other.
 fn make_for_each(
     making: &Making,
@@ -579,4 +587,28 @@ fn cpu_time() -> Duration {
     let times = times.flat_map(|usage| [usage.user_time(), usage.system_time()]);
     let micros: i64 = times.map(|time| time.num_microseconds()).sum();
     Duration::from_micros(micros.unsigned_abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listings_take_a_part_of_the_memory_that_there_is() {
+        const MIB: usize = 1024 * 1024;
+        let cases = [
+            (1, None, 64 * MIB),
+            (1, Some(16 << 30), 64 * MIB),
+            (4, Some(16 << 30), 16 * MIB),
+            (1, Some(64 << 20), 16 * MIB),
+            (2, Some(64 << 20), 8 * MIB),
+        ];
+        for (workers, memory, expected) in cases {
+            let config = Config {
+                workers,
+                ..Config::default()
+            };
+            assert_eq!(listing_bytes(&config, memory), expected, "{memory:?}");
+        }
+    }
 }

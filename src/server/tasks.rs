@@ -166,7 +166,7 @@ impl Allowed {
 }
 
 /// The memory that there is, in bytes: version 1 and 2 of control groups have different names for it.
-fn memory() -> Option<u64> {
+pub(super) fn memory() -> Option<u64> {
     let groups = cgroup::directories("memory");
     let each = |name| {
         groups
