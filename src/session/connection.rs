@@ -193,11 +193,13 @@ impl Connection {
         if transcript::is_on() && self.has_answered() {
             transcript::answered(1);
         }
-        // Before the next input: a peer that says much must not get ahead of one that says little.
-        self.take_mail(worker);
-        // It may have been woken while there was something to send.
-        if self.next() == Action::Pause {
-            self.call(worker, |session, cx| session.proceed(cx));
+        if self.session.mailbox().is_some() {
+            // Before the next input: a peer that says much must not get ahead of one that says little.
+            self.take_mail(worker);
+            // It may have been woken while there was something to send.
+            if self.next() == Action::Pause {
+                self.call(worker, |session, cx| session.proceed(cx));
+            }
         }
         if self.output.is_empty()
             && let Some(held) = self.held.take()

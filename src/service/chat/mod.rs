@@ -12,6 +12,7 @@ use crate::config::{Config, StartError};
 use crate::session::{ACCEPTED, CLOSED, Context, Inbox, Mail, Session, Step, Timeout, Wait};
 use memchr::memchr;
 use room::{Renamed, Room};
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Waker;
@@ -23,6 +24,11 @@ const LONGEST_LINE: usize = 4096;
 /// How much of a line without an end is received and dropped before its connection is closed, in bytes: a peer that sends
 /// no line ends is no member, and would cost without end.
 const LONGEST_ENDLESS: usize = 64 * 1024;
+
+/// How much a member hears in one go, in bytes, before it is listened to for a moment. One whose line is slower than the
+/// others speak never has heard all there is; it could never say anything, for nothing is received while there is
+/// something to send.
+const HEARD_AT_ONCE: usize = 256 * 1024;
 
 /// The longest name, in characters.
 const LONGEST_NAME: usize = 32;
@@ -43,6 +49,7 @@ impl Service for Chat {
             seat: Seat {
                 room: self.0.clone(),
                 id: 0,
+                heard: Cell::new(0),
             },
             state: State::Arriving,
             dropped: 0,
@@ -93,6 +100,8 @@ struct Seat {
     room: Arc<Room>,
     /// Its number in there, from its beginning on.
     id: u64,
+    /// How many bytes it has heard without a chance to speak.
+    heard: Cell<usize>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -118,6 +127,7 @@ impl Session for Member {
     }
 
     fn receive(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
+        self.seat.heard.set(0);
         if cx.room() < ROOM_TO_ANSWER {
             return 0;
         }
@@ -141,6 +151,7 @@ impl Session for Member {
     }
 
     fn proceed(&mut self, cx: &mut Context<'_>) {
+        self.seat.heard.set(0);
         match self.state {
             State::Arriving => self.arrive(cx),
             State::Waiting if !self.seat.may_go_on(cx) => {}
@@ -158,6 +169,8 @@ impl Session for Member {
 
     fn waits_for(&self) -> Wait {
         match self.state {
+            // For a moment: it has not heard all.
+            State::Listening if self.seat.has_heard_much() => Wait::Bytes(Timeout::Pause),
             State::Listening => Wait::Bytes(Timeout::Forever),
             State::HasSpoken => Wait::Turn,
             State::Arriving | State::Waiting => Wait::Pause,
@@ -180,7 +193,7 @@ impl Session for Member {
 impl Member {
     /// Tells the others of the newcomer, and the newcomer of the others, as soon as they can be told.
     fn arrive(&mut self, cx: &mut Context<'_>) {
-        let Seat { room, id } = &self.seat;
+        let Seat { room, id, .. } = &self.seat;
         if let Some(name) = room.arrive(*id, cx.worker.time.now()) {
             let who = room.names(*id);
             let text = format!("you are {name}; {who}; say /nick NAME, /who, /quit, or anything");
@@ -229,7 +242,7 @@ impl Member {
                 &format!("there is no {command:.32}; there are /nick NAME, /who and /quit"),
             ),
             _ => {
-                let Seat { room, id } = &self.seat;
+                let Seat { room, id, .. } = &self.seat;
                 self.state = match room.say(*id, line, cx.worker.time.now()) {
                     true => State::HasSpoken,
                     false => State::Waiting,
@@ -245,7 +258,7 @@ impl Member {
             let rule = format!("a name has 1 to {LONGEST_NAME} letters, digits, - or _");
             return reply(cx, &rule);
         }
-        let Seat { room, id } = &self.seat;
+        let Seat { room, id, .. } = &self.seat;
         match room.rename(*id, name, cx.worker.time.now()) {
             Renamed::Done => {
                 reply(cx, &format!("you are now {name}"));
@@ -265,6 +278,10 @@ impl Seat {
     fn may_go_on(&self, cx: &Context<'_>) -> bool {
         self.room.may_go_on(self.id, cx.worker.time.now())
     }
+
+    fn has_heard_much(&self) -> bool {
+        self.heard.get() >= HEARD_AT_ONCE
+    }
 }
 
 impl Inbox for Seat {
@@ -273,7 +290,13 @@ impl Inbox for Seat {
     }
 
     fn take(&self, cx: &mut Context<'_>) -> Mail {
-        self.room.take(self.id, cx)
+        if self.has_heard_much() {
+            return Mail::MayCome;
+        }
+        let mut heard = self.heard.get();
+        let mail = self.room.take(self.id, &mut heard, cx);
+        self.heard.set(heard);
+        mail
     }
 }
 
@@ -282,4 +305,65 @@ fn reply(cx: &mut Context<'_>, text: &str) {
     cx.put(b"* ");
     cx.put(text.as_bytes());
     cx.put(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::{Action, Connection, Piece, Time, Worker};
+    use std::time::{Duration, Instant, SystemTime};
+
+    fn send(connection: &mut Connection, most: usize, worker: &mut Worker) -> Vec<u8> {
+        let Piece::Bytes { bytes, .. } = connection.front() else {
+            panic!("no files are sent in a chat")
+        };
+        let part = bytes[..most.min(bytes.len())].to_vec();
+        connection.sent(part.len(), worker);
+        part
+    }
+
+    /// A member whose line is slower than another speaks never has heard all, and is heard all the same.
+    #[test]
+    fn a_slow_line_does_not_silence() {
+        let mut worker = Worker::new(Time::new(Instant::now(), SystemTime::now()));
+        let service = start(&Config::default()).expect("it starts");
+        let mut join = || Connection::open(service.session(None), &mut worker);
+        let (mut slow, mut fast) = (join(), join());
+        let line = [vec![b'x'; 4000], b"\n".to_vec()].concat();
+        let (mut said, mut heard) = (false, Vec::new());
+        for _ in 0..10_000 {
+            // The fast one says what it may, and reads.
+            for _ in 0..4 {
+                match fast.next() {
+                    Action::Send => heard.extend(send(&mut fast, usize::MAX, &mut worker)),
+                    Action::Receive(_) => fast.received(&line, &mut worker),
+                    Action::Proceed => fast.proceed(&mut worker),
+                    Action::Pause => fast.timed_out(&mut worker),
+                    action => panic!("{action:?}"),
+                }
+            }
+            slow.woken(&mut worker);
+            match slow.next() {
+                Action::Send => drop(send(&mut slow, 6000, &mut worker)),
+                Action::Receive(_) if !said => {
+                    slow.received(b"may I say something?\n", &mut worker);
+                    said = true;
+                }
+                Action::Receive(timeout) => {
+                    assert_eq!(timeout, Timeout::Pause, "it has not heard all");
+                    slow.timed_out(&mut worker);
+                }
+                Action::Pause => slow.timed_out(&mut worker),
+                Action::Proceed => slow.proceed(&mut worker),
+                action => panic!("{action:?}"),
+            }
+            let (now, wall) = (worker.time.now(), worker.time.wall());
+            let moment = Duration::from_millis(64);
+            worker.time.set(now + moment, wall + moment);
+            fast.woken(&mut worker);
+        }
+        let heard = String::from_utf8(heard).expect("text");
+        assert!(heard.contains("guest1: may I say something?"), "{said}");
+        assert!(!heard.contains("guest1 left"));
+    }
 }

@@ -39,6 +39,8 @@ pub(super) struct Room(Mutex<State>);
 #[derive(Default)]
 struct State {
     members: BTreeMap<u64, Member>,
+    /// How many of them the others know of.
+    announced: usize,
     /// The members by the shapes of their names.
     names: HashMap<String, u64>,
     /// How many have ever come: the last one's number, which nobody else ever has.
@@ -126,6 +128,7 @@ impl Room {
         state.announce(id, news);
         let place = state.backlog.end();
         state.take_name(id, &name);
+        state.announced += 1;
         if let Some(member) = state.members.get_mut(&id) {
             member.is_announced = true;
             member.place = place;
@@ -189,9 +192,9 @@ impl Room {
         state.behind == 0 || member.is_none_or(|member| member.has_permit)
     }
 
-    /// Puts out what a member has not heard yet, as far as there is room. One that is not in the room has missed
-    /// something.
-    pub fn take(&self, id: u64, cx: &mut Context<'_>) -> Mail {
+    /// Puts out what a member has not heard yet, as far as there is room, and adds to `heard` how much that was in bytes; 0
+    /// is left in it once the member has heard all. One that is not in the room has missed something.
+    pub fn take(&self, id: u64, heard: &mut usize, cx: &mut Context<'_>) -> Mail {
         let state = &mut *self.state();
         let Some(member) = state.members.get_mut(&id) else {
             return Mail::IsTooMuch;
@@ -200,14 +203,19 @@ impl Room {
             return Mail::MayCome;
         }
         let was_behind = member.is_behind(&state.backlog);
+        let mut count = 0;
         while let Some(message) = state.backlog.at(member.place) {
             if message.from != id {
                 if message.text.len() > cx.room() {
                     break;
                 }
-                cx.put(&message.text);
+                count += cx.put(&message.text);
             }
             member.place = message.end();
+        }
+        *heard += count;
+        if member.place == state.backlog.end() {
+            *heard = 0;
         }
         if was_behind && !member.is_behind(&state.backlog) {
             state.has_caught_up();
@@ -233,12 +241,14 @@ impl Room {
     pub fn names(&self, id: u64) -> String {
         let state = self.state();
         let others = state.members.iter().filter(|(other, _)| **other != id);
-        let mut names = others
+        let names = others
             .map(|(_, member)| member)
             .filter(|member| member.is_announced)
             .map(|member| member.name.as_str());
-        let listed: Vec<_> = names.by_ref().take(NAMES_LISTED).collect();
-        let more = names.count();
+        let listed: Vec<_> = names.take(NAMES_LISTED).collect();
+        let own = state.members.get(&id).filter(|own| own.is_announced);
+        // Not counted one by one: any member may ask again and again.
+        let more = state.announced - usize::from(own.is_some()) - listed.len();
         let text = listed.join(", ");
         match (listed.len(), more) {
             (0, _) => "nobody else is here".into(),
@@ -289,6 +299,9 @@ impl State {
             return true;
         };
         if std::mem::take(&mut member.has_permit) || self.behind == 0 {
+            if let Some(ticket) = member.ticket.take() {
+                self.queue.remove(&ticket);
+            }
             return true;
         }
         if self.queue.is_empty() && self.allowance > 0 {
@@ -313,7 +326,8 @@ impl State {
             self.allowance = self.allowance.saturating_add(gained).min(BURST);
             self.allowed_until = Some(now);
         }
-        while self.allowance > 0
+        while self.behind > 0
+            && self.allowance > 0
             && let Some((_, (id, cost))) = self.queue.pop_first()
         {
             self.allowance -= cost.cast_signed();
@@ -390,6 +404,7 @@ impl State {
             self.queue.remove(&ticket);
         }
         if member.is_announced {
+            self.announced -= 1;
             for shape in shapes(&member.name) {
                 self.names.remove(&shape);
             }
@@ -411,14 +426,11 @@ impl State {
         }
     }
 
-    /// Nobody is behind: all who wait are to try again.
-    fn release(&mut self) {
-        for (id, _) in std::mem::take(&mut self.queue).into_values() {
-            if let Some(member) = self.members.get_mut(&id) {
-                member.ticket = None;
-                member.wake();
-            }
-        }
+    /// Nobody is behind: all who wait are to try again. They keep their places, for others may be faster.
+    fn release(&self) {
+        let waiting = self.queue.values();
+        let waiting = waiting.filter_map(|(id, _)| self.members.get(id));
+        waiting.for_each(Member::wake);
     }
 }
 

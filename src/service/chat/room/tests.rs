@@ -37,7 +37,7 @@ impl World {
         // There is only so much room.
         let filler = BUFFER_SIZE - bytes.min(BUFFER_SIZE);
         cx.put(&vec![0; filler]);
-        let mail = self.room.take(id, &mut cx);
+        let mail = self.room.take(id, &mut 0, &mut cx);
         let heard = String::from_utf8(output.bytes()[filler..].to_vec());
         (mail == Mail::MayCome).then(|| heard.expect("text"))
     }
@@ -142,6 +142,33 @@ fn those_who_wait_take_turns() {
     }
     assert!(said <= flooders.len() + 1, "{said} lines came before");
     assert!(world.room.say(quiet, "at last", world.now));
+}
+
+#[test]
+fn one_that_waits_keeps_its_place_while_others_are_faster() {
+    let mut world = World::new();
+    let (reader, flooder, quiet) = (world.join(), world.join(), world.join());
+    world.flood(flooder, "it is me again and again");
+    assert!(
+        !world.room.say(quiet, "at last", world.now),
+        "it has to wait"
+    );
+    for _ in 0..10 {
+        while !world
+            .hear(reader, BUFFER_SIZE)
+            .expect("it reads")
+            .is_empty()
+        {}
+        while !world.hear(quiet, BUFFER_SIZE).expect("it reads").is_empty() {}
+        assert_eq!(world.behind(), 0, "it could say it now");
+        world.flood(flooder, "it is me again and again");
+        world.now += STEP;
+        if world.room.may_go_on(quiet, world.now) {
+            assert!(world.room.say(quiet, "at last", world.now));
+            return;
+        }
+    }
+    panic!("it could never say it");
 }
 
 #[test]
