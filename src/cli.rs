@@ -185,6 +185,10 @@ struct Options {
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = positive)]
     send_timeout: Duration,
 
+    /// For a file system that another process or machine answers for (FUSE, NFS, SMB), in the loops: then 503
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = positive)]
+    file_timeout: Duration,
+
     /// For balancers to see at /healthz of the status address that the server will stop, between SIGTERM or SIGINT and
     /// when it does: as long as they need for that
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration, requires = "status")]
@@ -279,6 +283,7 @@ pub fn parse(
                 body: options.body_timeout,
                 idle: options.idle_timeout,
                 send: options.send_timeout,
+                files: options.file_timeout,
                 delay: options.drain_delay,
                 drain: options.drain_timeout,
                 ..Timeouts::default()

@@ -242,6 +242,8 @@ pub struct Timeouts {
     pub idle: Duration,
     /// For the peer to take any of what is sent to it.
     pub send: Duration,
+    /// For a file system that is answered by another process or machine, such as FUSE, NFS or SMB, in a loop.
+    pub files: Duration,
     /// For the peer to close its side after ours has been closed.
     pub linger: Duration,
     /// For whoever sends clients here to find out that the server is about to stop, once it is asked to.
@@ -262,6 +264,7 @@ impl Timeouts {
             body: self.body.min(LONGEST),
             idle: self.idle.min(LONGEST),
             send: self.send.min(LONGEST),
+            files: self.files.min(LONGEST),
             linger: self.linger.min(LONGEST),
             delay: self.delay.min(LONGEST),
             drain: self.drain.min(LONGEST),
@@ -276,6 +279,7 @@ impl Default for Timeouts {
             body: Duration::from_secs(30),
             idle: Duration::from_secs(30),
             send: Duration::from_secs(60),
+            files: Duration::from_secs(30),
             linger: Duration::from_secs(2),
             delay: Duration::ZERO,
             drain: Duration::from_secs(8),

@@ -17,6 +17,7 @@
 //! | [`config`] | what the server is told to do |
 //! | [`net`] | sockets |
 //! | [`lines`] | lines for readers that may not read |
+//! | [`offload`] | threads that may wait for a file system |
 //! | [`transcript`] | what the first requests make the program do, call by call |
 //!
 //! `docs/architecture.md` walks a request through them.
@@ -35,6 +36,7 @@ pub mod lines;
 pub mod model;
 pub mod net;
 pub mod observe;
+pub mod offload;
 pub mod poller;
 pub mod server;
 pub mod service;

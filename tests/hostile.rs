@@ -153,6 +153,11 @@ fn play(service: &dyn Service, worker: &mut Worker, input: &[u8], random: &mut R
                 connection.proceed(worker);
             }
             Action::Pause => panic!("http waits for no other connections"),
+            Action::Run => {
+                (connection.take_job().expect("it was announced").work)();
+                connection.woken(worker);
+            }
+            Action::Await => panic!("its job has been done"),
             Action::Receive(_) if said == input.len() => connection.ended(worker),
             Action::Receive(_) => {
                 let most = connection.room().min(input.len() - said);

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 const ROOMS: &[(&str, &[&str])] = &[
     ("lines", &[]),
     ("transcript", &["lines"]),
+    ("offload", &[]),
     ("net", &["transcript"]),
     ("config", &["net"]),
     ("session", &["transcript"]),
@@ -19,7 +20,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("confine", &["config"]),
     (
         "service",
-        &["session", "http1", "files", "config", "observe"],
+        &["session", "http1", "files", "config", "observe", "offload"],
     ),
     ("poller", &["transcript"]),
     (
@@ -31,6 +32,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "net",
             "config",
             "observe",
+            "offload",
             "transcript",
         ],
     ),
@@ -69,7 +71,10 @@ const WORDS: &[(&str, &[&str])] = &[
     ("landlock::", &["confine/"]),
     ("ppp::", &["service/proxied.rs"]),
     ("std::fs", &[]),
-    ("std::thread", &["observe/operator_log.rs", "model/"]),
+    (
+        "std::thread",
+        &["observe/operator_log.rs", "model/", "offload.rs"],
+    ),
     ("TcpStream", &[]),
     ("TcpListener", &[]),
     ("socket2::", &["net/"]),

@@ -28,6 +28,8 @@ mod echo;
 mod floods;
 #[path = "wire/grid.rs"]
 mod grid;
+#[path = "wire/hanging.rs"]
+mod hanging;
 #[path = "wire/http.rs"]
 mod http;
 #[path = "wire/inherited.rs"]

@@ -6,7 +6,6 @@
 use base64::prelude::{BASE64_STANDARD, Engine};
 use evserve::session::{Body, Source};
 use evserve::{Context, Server, Service, Session, Wait};
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::{env, error::Error, fs::File, net::IpAddr, sync::Arc};
 
@@ -21,7 +20,7 @@ impl Picture {
     fn raw(path: &Path) -> Result<Picture, Box<dyn Error>> {
         let file = File::open(path)?;
         let length = file.metadata()?.len();
-        let source = Source::File(Arc::new(OwnedFd::from(file)));
+        let source = Source::file(file);
         Ok(Picture { source, length })
     }
 

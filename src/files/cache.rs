@@ -6,7 +6,8 @@
 //!
 //! This file does not know what is remembered, nor what for.
 
-use super::root::Root;
+use super::mounts::Mounts;
+use super::root::{Refusal, Root};
 use super::trace::Trace;
 use super::watch::{Watch, Watched};
 use foldhash::fast::RandomState;
@@ -138,11 +139,23 @@ impl<T> Cache<T> {
         drop(slots);
     }
 
-    /// What is remembered under `name`, if it was found in this root and holds at `now`.
-    pub fn get(&self, root: &Root, name: &[u8], now: Instant) -> Option<Arc<Kept<T>>> {
+    /// What is remembered under `name`, if it was found in this root and holds at `now`. To find that out, only these mounts are looked at.
+    ///
+    /// # Errors
+    /// [`Refusal::Outside`] if it depends on others.
+    pub fn get(
+        &self,
+        root: &Root,
+        name: &[u8],
+        now: Instant,
+        mounts: Mounts,
+    ) -> Result<Option<Arc<Kept<T>>>, Refusal> {
         let (kept, can_be_watched) = match self.recall(root, name, now) {
-            Recall::Holds(kept) => return Some(kept),
-            Recall::Nothing => return None,
+            Recall::Holds(kept) => return Ok(Some(kept)),
+            Recall::Nothing => return Ok(None),
+            Recall::AskAgain(kept, _) if mounts == Mounts::Own && kept.is_elsewhere() => {
+                return Err(Refusal::Outside);
+            }
             Recall::AskAgain(kept, can_be_watched) => (kept, can_be_watched),
         };
         let watched = match can_be_watched {
@@ -166,7 +179,7 @@ impl<T> Cache<T> {
         };
         drop(shelf);
         drop(forgotten);
-        holds.then_some(kept)
+        Ok(holds.then_some(kept))
     }
 
     /// What memory alone says of `name`. The file system is not asked, so this waits for nothing.
@@ -207,7 +220,8 @@ impl<T> Cache<T> {
         kept.cost.bytes += OVERHEAD + own + name.len() + kept.trace.size();
         let cost = kept.cost;
         let kept = Arc::new(kept);
-        if cost.bytes > self.limits.bytes || cost.files > self.limits.files {
+        let is_too_much = cost.bytes > self.limits.bytes || cost.files > self.limits.files;
+        if is_too_much || (cost.files > 0 && kept.is_elsewhere()) {
             let forgotten = self.shelf().forget(name);
             drop(forgotten);
             return kept;
@@ -234,7 +248,7 @@ impl<T> Cache<T> {
             kept: kept.clone(),
             checked: now,
             watched,
-            can_be_watched: true,
+            can_be_watched: !kept.is_elsewhere(),
             writes: shelf.watched.writes,
             wanted: false,
         };
@@ -294,6 +308,13 @@ impl<T> Cache<T> {
 
     fn shelf(&self) -> MutexGuard<'_, Shelf<T>> {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Kept<T> {
+    /// True if it may depend on another mount than the root's own, where nothing can be watched.
+    fn is_elsewhere(&self) -> bool {
+        self.trace.mounts() == Mounts::All
     }
 }
 
@@ -399,15 +420,19 @@ mod tests {
 
         /// What the cache has of `name`, or else what there is, which it then has. True if it had it.
         fn look(&self, name: &str, now: Instant) -> (Option<u64>, bool) {
-            if let Some(kept) = self.cache.get(&self.root, name.as_bytes(), now) {
+            let kept = self
+                .cache
+                .get(&self.root, name.as_bytes(), now, Mounts::Own);
+            if let Some(kept) = kept.expect("all is on one mount") {
                 return (Some(kept.value), true);
             }
-            let mut trace = Trace::new();
+            let mut trace = Trace::new(Mounts::Own);
             let mut path = RelativePath::decode(name.as_bytes()).expect("a path");
             let Ok(Found::File(file)) = self.root.find(&mut path, &mut trace) else {
                 return (None, false);
             };
-            self.root.find_sibling(&mut path, ".gz", &mut trace);
+            let sibling = self.root.find_sibling(&mut path, ".gz", &mut trace);
+            sibling.expect("all is on one mount");
             let kept = Kept {
                 value: file.length,
                 trace,

@@ -126,7 +126,8 @@ impl Listings {
     /// Begins to list the directory at `path`, open for reading, which a client has asked for with this target.
     ///
     /// Those who ask for a directory before the first of its entries is read share it. Once it is being read, they share
-    /// what is read after that: so each sees all changes that were made before it asked.
+    /// what is read after that: so each sees all changes that were made before it asked. `mount` is a number for the mount
+    /// that it is on, if that can hang.
     ///
     /// # Errors
     /// If it cannot be read, or too much is under way.
@@ -136,11 +137,15 @@ impl Listings {
         path: RelativePath,
         target: &[u8],
         directory: OwnedFd,
+        mount: Option<u64>,
         order: Order,
     ) -> Result<Listing, ListingError> {
         let stat = rustix::fs::fstat(&directory).map_err(unreadable)?;
         let place = Place::new(&path, target);
         let folder = self.folder((stat.st_dev, stat.st_ino), root, path, directory)?;
+        if let Some(mount) = mount {
+            folder.may_hang(mount);
+        }
         Ok(Listing {
             folder,
             order,
@@ -188,6 +193,11 @@ impl Listings {
 }
 
 impl Listing {
+    /// A number for the mount that the next step may wait for, if it can hang.
+    pub fn mount(&self) -> Option<u64> {
+        self.folder.mount()
+    }
+
     /// What it will look like.
     pub fn format(&self) -> Format {
         self.order.format
@@ -387,8 +397,14 @@ mod tests {
             let path = RelativePath::decode(target.as_bytes()).expect("a path");
             let directory = File::open(self.root.path().join(path.as_path())).expect("opened");
             let target = target.as_bytes();
-            self.listings
-                .begin(self.root.clone(), path, target, directory.into(), order)
+            self.listings.begin(
+                self.root.clone(),
+                path,
+                target,
+                directory.into(),
+                None,
+                order,
+            )
         }
 
         /// How many slices of so much work it takes until it is ready.

@@ -6,6 +6,7 @@ mod cache;
 mod generated;
 mod links;
 mod listing;
+mod mounts;
 mod named_root;
 mod page;
 mod path;
@@ -15,6 +16,7 @@ mod watch;
 
 pub use cache::{Cache, CacheLimits, Kept};
 pub use listing::{Format, Key, Listing, ListingError, Listings, Memory, Order};
+pub use mounts::{Mounts, remote_mount};
 pub use named_root::{Led, NamedRoot};
 pub use page::{PAGE_POLICY, refusal_page};
 pub use path::{PathError, RelativePath};

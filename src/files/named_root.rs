@@ -4,7 +4,8 @@
 //! something over it. An open directory shows none of that, so the name is looked at, at most once a second and only when
 //! a request comes. While it leads to nothing that can be read there is no root.
 
-use super::root::Root;
+use super::mounts::Mounts;
+use super::root::{Refusal, Root};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
@@ -38,6 +39,8 @@ struct State {
     root: Option<Arc<Root>>,
     /// Until then it is believed.
     until: Option<Instant>,
+    /// A thread looks at the moment. The others go on with what was known: that one may wait for a file system.
+    is_looked_at: bool,
 }
 
 /// Where a name leads.
@@ -67,6 +70,7 @@ impl NamedRoot {
             state: Mutex::new(State {
                 root: Some(Arc::new(root)),
                 until: None,
+                is_looked_at: false,
             }),
         })
     }
@@ -83,22 +87,45 @@ impl NamedRoot {
 
     /// Where the name leads at `now`, or led within the second before. Looks if that is not known, opens what is new, and logs
     /// what has changed. Other threads go on meanwhile with what was known.
-    pub fn follow(&self, now: Instant) -> Led {
+    ///
+    /// # Errors
+    /// [`Refusal::Outside`] if that cannot be known without waiting for other mounts than these.
+    pub fn follow(&self, now: Instant, mounts: Mounts) -> Result<Led, Refusal> {
         let mut state = self.state();
-        if state.until.is_some_and(|until| now < until) {
-            return match &state.root {
+        if state.is_looked_at || state.until.is_some_and(|until| now < until) {
+            return Ok(match &state.root {
                 Some(root) => Led::Same(root.clone()),
                 None => Led::Nowhere(false),
-            };
+            });
+        }
+        let before = state.root.clone();
+        if mounts == Mounts::Own {
+            // The kernel's memory is enough, as a rule.
+            let root = before.filter(|root| root.is_known_to_be_in_place());
+            let root = root.ok_or(Refusal::Outside)?;
+            state.until = Some(now + BELIEF);
+            return Ok(Led::Same(root));
         }
         state.until = Some(now + BELIEF);
-        let before = state.root.clone();
+        state.is_looked_at = true;
         drop(state);
+        let led = self.look(before);
+        let mut state = self.state();
+        state.is_looked_at = false;
+        state.root = match &led {
+            Led::Same(root) | Led::Other(root) => Some(root.clone()),
+            Led::Nowhere(_) => None,
+        };
+        Ok(led)
+    }
+
+    /// Where the name leads now, if it led there before.
+    fn look(&self, before: Option<Arc<Root>>) -> Led {
         if let Some(root) = before.as_ref().filter(|root| root.is_in_place()) {
             return Led::Same(root.clone());
         }
         let opened = Root::open(&self.name, self.indexes.clone());
-        let led = match (opened, before) {
+        match (opened, before) {
             (Ok(root), Some(before)) if root.place() == before.place() => Led::Same(before),
             (Ok(root), _) => {
                 self.log_place(&root);
@@ -110,12 +137,7 @@ impl NamedRoot {
                 self.log_loss(&error);
                 Led::Nowhere(before.is_some())
             }
-        };
-        self.state().root = match &led {
-            Led::Same(root) | Led::Other(root) => Some(root.clone()),
-            Led::Nowhere(_) => None,
-        };
-        led
+        }
     }
 
     fn log_place(&self, root: &Root) {
@@ -205,6 +227,13 @@ mod tests {
         }
     }
 
+    /// On this mount all is known to the kernel, or can be looked at.
+    fn follow(root: &NamedRoot, now: Instant) -> Led {
+        let led = root.follow(now, Mounts::Own);
+        led.or_else(|_| root.follow(now, Mounts::All))
+            .expect("all mounts may be looked at")
+    }
+
     #[test]
     fn a_name_is_followed_within_a_second() {
         type Change = fn(&Path);
@@ -263,18 +292,18 @@ mod tests {
         symlink("r1", all.path().join("a/current")).expect("linked");
         let root = NamedRoot::open(&all.path().join("a/current"), Vec::new()).expect("a root");
         let mut now = Instant::now();
-        root.follow(now);
+        follow(&root, now);
         for (what, change, expected) in changes {
-            let before = root.follow(now);
+            let before = follow(&root, now);
             change(all.path());
             now += BELIEF - Duration::from_millis(1);
-            match (root.follow(now), before) {
+            match (follow(&root, now), before) {
                 (Led::Same(now), Led::Same(before)) => assert!(Arc::ptr_eq(&now, &before)),
                 (Led::Nowhere(false), Led::Nowhere(false)) => {}
                 (now, before) => panic!("{what}: {} after {}", shown(&now), shown(&before)),
             }
             now += Duration::from_millis(1);
-            assert_eq!(shown(&root.follow(now)), expected, "{what}");
+            assert_eq!(shown(&follow(&root, now)), expected, "{what}");
         }
     }
 }

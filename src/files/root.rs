@@ -2,10 +2,13 @@
 
 use super::generated;
 use super::links::{self, MAX_LINKS, MAX_NAMES, Tree};
+use super::mounts::{Mounts, can_hang, remote_mount};
 use super::path::{PathError, RelativePath};
 use super::trace::{Identity, Saw, Trace};
 use crate::transcript;
-use rustix::fs::{self, Access, AtFlags, FileType, FsWord, Mode, OFlags, ResolveFlags, Stat};
+use rustix::fs::{
+    self, Access, AtFlags, FileType, FsWord, Mode, OFlags, ResolveFlags, Stat, StatxFlags,
+};
 use rustix::io::{Errno, IoSliceMut, ReadWriteFlags, pread, preadv2};
 use std::ffi::{CStr, CString};
 use std::io;
@@ -50,6 +53,13 @@ const PLAIN: ResolveFlags = ResolveFlags::NO_SYMLINKS.union(ResolveFlags::NO_XDE
 
 /// How many roots were opened in this process.
 static OPENED: AtomicU64 = AtomicU64::new(0);
+
+/// How many names of a path are looked at to find out which mount it leads to.
+const MOUNT_DEPTH: usize = 64;
+
+fn within(mounts: Mounts) -> ResolveFlags {
+    WITHIN | mounts.flags()
+}
 
 /// The directory that is served.
 #[derive(Debug)]
@@ -98,6 +108,8 @@ pub struct OpenFile {
     grain: Duration,
     /// What it said when it was opened, if that is made as it is read. Its times then say nothing.
     pub generated: Option<Vec<u8>>,
+    /// A number for the mount that it is on, if that can hang.
+    pub mount: Option<u64>,
 }
 
 /// Why a path led to nothing that can be served.
@@ -107,6 +119,8 @@ pub enum Refusal {
     NotFound,
     /// It may not be read, leads out of the root, or is neither a file nor a directory.
     Forbidden,
+    /// It leads out of the mounts that may be looked at. Whether it also leads out of the root is then not known.
+    Outside,
     /// The process or the system has no descriptor or memory to spare at the moment.
     Busy(io::Error),
     /// Anything else: the disk's fault, or ours.
@@ -156,12 +170,38 @@ impl Root {
         let is_there = fs::stat(&self.name)
             .is_ok_and(|stat| (stat.st_dev, stat.st_ino) == self.inode)
             && fs::accessat(fs::CWD, &self.name, access, AtFlags::EACCESS).is_ok();
-        // It may have been moved and be reached by another link. Without a proc(5) nobody knows.
+        is_there && self.has_its_path()
+    }
+
+    /// The same if that can be said without waiting for any file system. False if not, which is rare: the kernel must have
+    /// the whole way in memory (RESOLVE_CACHED, Linux 5.12), and the root's own file system must be one that cannot hang.
+    pub(super) fn is_known_to_be_in_place(&self) -> bool {
+        transcript::note(|| {
+            let name = self.name.display();
+            format!("where {name} leads, once a second: openat2, statx, faccessat2, readlinkat")
+        });
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let cached = ResolveFlags::CACHED;
+        let place = fs::openat2(fs::CWD, &self.name, flags, Mode::empty(), cached);
+        !self.can_hang() && place.is_ok_and(|place| self.is_at(&place)) && self.has_its_path()
+    }
+
+    /// True if this is the same directory, and can be read. Of another one no more is asked: that could wait.
+    fn is_at(&self, place: &OwnedFd) -> bool {
+        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+        let access = Access::READ_OK | Access::EXEC_OK;
+        fs::statx(place, c"", flags, StatxFlags::INO).is_ok_and(|stat| {
+            let device = fs::makedev(stat.stx_dev_major, stat.stx_dev_minor);
+            (device, stat.stx_ino) == self.inode
+        }) && fs::accessat(place, c"", access, AtFlags::EACCESS | AtFlags::EMPTY_PATH).is_ok()
+    }
+
+    /// True unless it was moved, and is reached by another link. Without a proc(5) nobody knows.
+    fn has_its_path(&self) -> bool {
         let here = format!("/proc/self/fd/{}", self.directory.as_raw_fd());
-        is_there
-            && fs::readlink(here, Vec::new()).map_or(true, |path| {
-                path.to_bytes() == self.path.as_os_str().as_bytes()
-            })
+        fs::readlink(here, Vec::new()).map_or(true, |path| {
+            path.to_bytes() == self.path.as_os_str().as_bytes()
+        })
     }
 
     /// Where it is, for people: an absolute path at the time it was opened.
@@ -170,13 +210,20 @@ impl Root {
     }
 
     /// Finds what `path` leads to and opens it. Where that is an index, `path` is its path from then on. What is seen on
-    /// the way goes into `trace`.
+    /// the way goes into `trace`, and only the mounts that it names are looked at.
     ///
     /// # Errors
     /// A [`Refusal`]. What lies outside is refused in the same way whether it is there or not.
     pub fn find(&self, path: &mut RelativePath, trace: &mut Trace) -> Result<Found, Refusal> {
+        match self.look(path, trace) {
+            Err(Refusal::Outside) if trace.mounts() == Mounts::All => Err(Refusal::Forbidden),
+            result => result,
+        }
+    }
+
+    fn look(&self, path: &mut RelativePath, trace: &mut Trace) -> Result<Found, Refusal> {
         // What is not there at all leaves no trace, and so costs no more than this call.
-        let stat = self.stat(path.as_c_str(), WITHIN)?;
+        let stat = self.stat(path.as_c_str(), within(trace.mounts()))?;
         trace.note(path, Saw::of(&Ok(stat)));
         match (kind(&stat)?, path.names_directory()) {
             (FileType::Directory, false) => Ok(Found::DirectoryWithoutSlash),
@@ -187,39 +234,85 @@ impl Root {
     }
 
     /// Opens the regular file that has `suffix` behind its name, if there is one.
+    ///
+    /// # Errors
+    /// [`Refusal::Outside`] if it cannot be known because it is on another mount.
     pub fn find_sibling(
         &self,
         path: &mut RelativePath,
         suffix: &str,
         trace: &mut Trace,
-    ) -> Option<OpenFile> {
-        let before = path.append(suffix.as_bytes()).ok()?;
-        let is_there = self
-            .kind(path, trace)
-            .is_ok_and(|kind| kind == FileType::RegularFile);
-        let sibling = is_there.then(|| self.open_file(path, trace).ok()).flatten();
+    ) -> Result<Option<OpenFile>, Refusal> {
+        let Ok(before) = path.append(suffix.as_bytes()) else {
+            return Ok(None);
+        };
+        let sibling = match self.kind(path, trace) {
+            Ok(FileType::RegularFile) => self.open_file(path, trace).map(Some),
+            Ok(_) => Ok(None),
+            Err(refusal) => Err(refusal),
+        };
         path.truncate(before);
-        sibling
+        match sibling {
+            Err(Refusal::Outside) if trace.mounts() == Mounts::Own => Err(Refusal::Outside),
+            Err(_) => Ok(None),
+            sibling => sibling,
+        }
     }
 
     /// What `name` in the directory at `path` leads to, as long as that lies inside.
-    pub(super) fn stat_below(&self, path: &mut RelativePath, name: &[u8]) -> Option<Stat> {
-        let before = path.append(&[b"/", name].concat()).ok()?;
-        let stat = self.stat(path.as_c_str(), WITHIN);
+    pub(super) fn stat_below(
+        &self,
+        path: &mut RelativePath,
+        name: &[u8],
+        mounts: Mounts,
+    ) -> Result<Stat, Errno> {
+        let before = path.append(&[b"/", name].concat());
+        let before = before.map_err(|_| Errno::NAMETOOLONG)?;
+        let stat = self.stat(path.as_c_str(), within(mounts));
         path.truncate(before);
-        stat.ok()
+        stat
     }
 
     /// True if everything is as `trace` has it. With `plainly` it must also be so that inotify(7) tells of every change:
     /// without symbolic links, and on the root's own mount.
     pub(super) fn confirms(&self, trace: &Trace, plainly: bool) -> bool {
         trace.holds(|path| match plainly {
-            false => Saw::of(&self.stat(path, WITHIN)),
+            false => match self.stat(path, within(trace.mounts())) {
+                Err(Errno::XDEV) if trace.mounts() == Mounts::Own => Saw::Unknown,
+                stat => Saw::of(&stat),
+            },
             // A link or a mount is in the way, and behind it anything can come and go untold.
             true => match self.stat(path, WITHIN | PLAIN) {
                 Err(Errno::LOOP | Errno::XDEV) => Saw::Unknown,
                 stat => Saw::of(&stat),
             },
+        })
+    }
+
+    /// True if a look-up that stays on the root's own mount can hang.
+    pub fn can_hang(&self) -> bool {
+        can_hang(self.file_system)
+    }
+
+    /// A number for the mount that `path` leads to, as far as can be said without looking at any but the root's own.
+    pub fn mount_of(&self, path: &RelativePath) -> u64 {
+        if self.can_hang() {
+            return 0;
+        }
+        let path = path.as_c_str().to_bytes();
+        let ends = memchr::memchr_iter(b'/', path).chain([path.len()]);
+        let is_outside = |end: &usize| {
+            let part = CString::new(&path[..*end]).unwrap_or_default();
+            let resolve = within(Mounts::Own);
+            matches!(
+                self.open_as_is(&part, OFlags::PATH, resolve),
+                Err(Errno::XDEV)
+            )
+        };
+        let end = ends.take(MOUNT_DEPTH).find(is_outside);
+        let mount = &path[..end.unwrap_or(0)];
+        mount.iter().fold(0, |sum: u64, b| {
+            sum.wrapping_mul(257).wrapping_add(u64::from(*b) + 1)
         })
     }
 
@@ -255,14 +348,14 @@ impl Root {
             }
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        let directory = self.open_beneath(path.as_c_str(), flags, WITHIN)?;
+        let directory = self.open_beneath(path.as_c_str(), flags, within(trace.mounts()))?;
         Ok(Found::Directory(directory))
     }
 
     /// Looks before anything is opened: opening a FIFO would wake whoever writes to it, and opening a device can set
     /// off anything. Only regular files and directories pass.
     fn kind(&self, path: &RelativePath, trace: &mut Trace) -> Result<FileType, Refusal> {
-        let stat = self.stat(path.as_c_str(), WITHIN);
+        let stat = self.stat(path.as_c_str(), within(trace.mounts()));
         trace.note(path, Saw::of(&stat));
         kind(&stat?)
     }
@@ -271,7 +364,11 @@ impl Root {
     /// and what is asked of the descriptor afterwards is what counts.
     fn open_file(&self, path: &RelativePath, trace: &mut Trace) -> Result<OpenFile, Refusal> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = self.open_beneath(path.as_c_str(), flags, WITHIN)?;
+        let file = self.open_beneath(path.as_c_str(), flags, within(trace.mounts()))?;
+        let mount = match trace.mounts() {
+            Mounts::Own => None,
+            Mounts::All => remote_mount(&file),
+        };
         let stat = fstat(&file)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(Refusal::Forbidden);
@@ -287,6 +384,7 @@ impl Root {
             length: length.unwrap_or(u64::try_from(stat.st_size).unwrap_or(0)),
             inode: stat.st_ino,
             modified: time(stat.st_mtime, stat.st_mtime_nsec),
+            mount,
             changed: time(stat.st_ctime, stat.st_ctime_nsec),
             media_type: super::media_type(path.as_path()),
             grain: grain(self.file_system, stat.st_ctime_nsec),
@@ -317,19 +415,26 @@ impl Root {
         resolve: ResolveFlags,
     ) -> Result<OwnedFd, Errno> {
         match self.open_as_is(path, flags, resolve) {
-            Err(Errno::XDEV) if resolve == WITHIN => self.open_rewritten(path, flags),
+            Err(Errno::XDEV) if !resolve.contains(ResolveFlags::NO_SYMLINKS) => {
+                self.open_rewritten(path, flags, resolve)
+            }
             result => result,
         }
     }
 
     /// The same for a path with a link that seems to lead out, and may lead inside.
-    fn open_rewritten(&self, path: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
-        let mut names = MAX_NAMES;
+    fn open_rewritten(
+        &self,
+        path: &CStr,
+        flags: OFlags,
+        resolve: ResolveFlags,
+    ) -> Result<OwnedFd, Errno> {
+        let (mut names, links) = (MAX_NAMES, Links(self, resolve));
         for _ in 0..MAX_LINKS {
-            match links::rewrite(self, path, &mut names) {
-                Ok(path) => match self.open_as_is(&path, flags, WITHIN) {
-                    // Others have put a link there since.
-                    Err(Errno::XDEV) => {}
+            match links::rewrite(&links, path, &mut names) {
+                Ok(path) => match self.open_as_is(&path, flags, resolve) {
+                    // Others have put a link there since; or it is on another mount, and stays there.
+                    Err(Errno::XDEV) if resolve == WITHIN => {}
                     result => return result,
                 },
                 Err(Errno::AGAIN) => {}
@@ -369,21 +474,24 @@ impl Root {
     }
 }
 
-impl Tree for Root {
+/// The links below a root, looked up under these conditions.
+struct Links<'a>(&'a Root, ResolveFlags);
+
+impl Tree for Links<'_> {
     fn is_root(&self, path: &[u8]) -> bool {
-        [&self.path, &self.name]
+        [&self.0.path, &self.0.name]
             .iter()
             .any(|root| without_slash(root) == path)
     }
 
     fn root(&self) -> &[u8] {
-        without_slash(&self.path)
+        without_slash(&self.0.path)
     }
 
     fn read_link(&self, path: &CStr) -> Result<Option<CString>, Errno> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW;
-        let resolve = WITHIN | ResolveFlags::NO_SYMLINKS;
-        let place = match self.open_as_is(path, flags, resolve) {
+        let resolve = self.1 | ResolveFlags::NO_SYMLINKS;
+        let place = match self.0.open_as_is(path, flags, resolve) {
             // What was no link on the way here has become one.
             Err(Errno::LOOP) => return Err(Errno::AGAIN),
             place => place?,
@@ -538,7 +646,8 @@ impl From<Errno> for Refusal {
         match errno {
             Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG => Refusal::NotFound,
             // XDEV is openat2's word for a path that leads out of the root.
-            Errno::ACCESS | Errno::PERM | Errno::XDEV | Errno::LOOP => Refusal::Forbidden,
+            Errno::XDEV => Refusal::Outside,
+            Errno::ACCESS | Errno::PERM | Errno::LOOP => Refusal::Forbidden,
             // AGAIN: it was renamed all the time that it was looked for, or somebody has a lease on it (fcntl(2)).
             Errno::AGAIN | Errno::MFILE | Errno::NFILE | Errno::NOMEM => {
                 Refusal::Busy(errno.into())
@@ -571,7 +680,7 @@ mod tests {
             Ok(path) => path,
             Err(error) => return format!("{error:?}"),
         };
-        match root.find(&mut path, &mut Trace::new()) {
+        match root.find(&mut path, &mut Trace::new(Mounts::All)) {
             Ok(Found::File(file)) => format!("{} {}", file.length, file.media_type.0),
             Ok(Found::Directory(_)) => "directory".into(),
             Ok(Found::DirectoryWithoutSlash) => "add a slash".into(),
@@ -589,6 +698,7 @@ mod tests {
         let file = |file_system, nanos| OpenFile {
             file: fs::open("/dev/null", OFlags::RDONLY, Mode::empty()).expect("opened"),
             length: 0,
+            mount: None,
             inode: 1,
             modified: UNIX_EPOCH,
             changed: time(1_000_000_000, nanos),
@@ -775,7 +885,11 @@ mod tests {
         symlink(within.join("a.txt"), within.join("absolute")).expect("linked");
         let root = root(&within);
         let mut path = RelativePath::decode(b"/").expect("a path");
-        let mut length = |name: &[u8]| root.stat_below(&mut path, name).map(|stat| stat.st_size);
+        let mut length = |name: &[u8]| {
+            root.stat_below(&mut path, name, Mounts::All)
+                .ok()
+                .map(|stat| stat.st_size)
+        };
         for (name, expected) in [
             (&b"a.txt"[..], Some(3)),
             (b"in", Some(3)),

@@ -3,14 +3,18 @@
 //! An answer from files is a function of what was seen: which names were there, which were not, and in which state. As
 //! long as the file system says the same again, the answer is the same, however it was found.
 
+use super::mounts::Mounts;
 use super::path::RelativePath;
 use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 use std::ffi::{CStr, CString};
 
 /// All that was seen for one answer.
-#[derive(Debug, Default)]
-pub struct Trace(Vec<Fact>);
+#[derive(Debug)]
+pub struct Trace {
+    facts: Vec<Fact>,
+    mounts: Mounts,
+}
 
 /// What was seen at one path.
 #[derive(Debug)]
@@ -46,17 +50,25 @@ pub(super) struct Identity {
 }
 
 impl Trace {
-    /// Nothing has been seen yet.
-    pub fn new() -> Trace {
-        Trace::default()
+    /// Nothing has been seen yet, and these mounts are those that may be looked at.
+    pub fn new(mounts: Mounts) -> Trace {
+        Trace {
+            facts: Vec::new(),
+            mounts,
+        }
+    }
+
+    /// Which mounts may be looked at.
+    pub fn mounts(&self) -> Mounts {
+        self.mounts
     }
 
     /// Adds what was seen at a path; instead of what was seen there just before, if the path is the same.
     pub(super) fn note(&mut self, path: &RelativePath, saw: Saw) {
         let path = path.as_c_str();
-        match self.0.last_mut() {
+        match self.facts.last_mut() {
             Some(last) if *last.path == *path => last.saw = saw,
-            _ => self.0.push(Fact {
+            _ => self.facts.push(Fact {
                 path: path.into(),
                 saw,
             }),
@@ -64,19 +76,19 @@ impl Trace {
     }
 
     pub(super) fn facts(&self) -> &[Fact] {
-        &self.0
+        &self.facts
     }
 
     /// True if `look` sees the same again everywhere.
     pub(super) fn holds(&self, look: impl Fn(&CStr) -> Saw) -> bool {
-        let mut facts = self.0.iter();
+        let mut facts = self.facts.iter();
         facts.all(|fact| fact.saw != Saw::Unknown && look(&fact.path) == fact.saw)
     }
 
     /// How much memory it takes, in bytes, roughly.
     pub(super) fn size(&self) -> usize {
-        let paths = self.0.iter().map(|fact| fact.path.count_bytes() + 1);
-        paths.sum::<usize>() + self.0.capacity() * size_of::<Fact>()
+        let paths = self.facts.iter().map(|fact| fact.path.count_bytes() + 1);
+        paths.sum::<usize>() + self.facts.capacity() * size_of::<Fact>()
     }
 }
 

@@ -296,6 +296,16 @@ impl<'a> Desk<'a> {
                 self.proceed(line, connection);
                 Ok(())
             }
+            Action::Run => {
+                if let Some(job) = connection.take_job() {
+                    (job.work)();
+                }
+                self.look_up();
+                connection.woken(&mut self.worker);
+                Ok(())
+            }
+            // Its job has been done, above, and has left nothing.
+            Action::Await => return None,
             Action::ShutdownWrite => {
                 self.worker.counters.others += 1;
                 connection.shut();

@@ -52,9 +52,9 @@ impl Timeouts {
             first: NONE,
             last: NONE,
         };
-        use Timeout::{Body, First, Forever, Head, Idle, Linger, Pause, Send};
+        use Timeout::{Body, Files, First, Forever, Head, Idle, Linger, Pause, Send};
         Timeouts {
-            lists: [Head, Body, First, Idle, Forever, Send, Linger, Pause].map(list),
+            lists: [Head, Body, First, Idle, Forever, Send, Linger, Pause, Files].map(list),
             links: Vec::new(),
         }
     }
@@ -162,6 +162,7 @@ pub fn limit(limits: &config::Timeouts, kind: Timeout) -> Option<Duration> {
         Timeout::Send => Some(limits.send),
         Timeout::Linger => Some(limits.linger),
         Timeout::Pause => Some(PAUSE),
+        Timeout::Files => Some(limits.files),
     }
 }
 

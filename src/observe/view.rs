@@ -75,9 +75,12 @@ impl From<Action> for Readiness {
         match action {
             Action::Send => Readiness::Write,
             Action::Receive(_) => Readiness::Read,
-            Action::Proceed | Action::Pause | Action::ShutdownWrite | Action::Close => {
-                Readiness::Nothing
-            }
+            Action::Proceed
+            | Action::Pause
+            | Action::Run
+            | Action::Await
+            | Action::ShutdownWrite
+            | Action::Close => Readiness::Nothing,
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use super::refused::Refusals;
 use super::{Datagrams, Service};
-use crate::session::{Context, Inbox, Session, Step, Time, Timeout, Wait};
+use crate::session::{Context, Inbox, Job, Session, Step, Time, Timeout, Wait};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::BorrowedFd;
@@ -194,6 +194,10 @@ impl Session for Counted {
 
     fn proceed(&mut self, cx: &mut Context<'_>) {
         self.session.proceed(cx);
+    }
+
+    fn job(&mut self) -> Option<Job> {
+        self.session.job()
     }
 
     fn timed_out(&mut self, timeout: Timeout, cx: &mut Context<'_>) {

@@ -6,7 +6,7 @@
 use super::refused::Refusals;
 use super::{Datagrams, Service};
 use crate::config::TrustedProxies;
-use crate::session::{Context, Session, Step, Time, Timeout, Wait};
+use crate::session::{Context, Job, Session, Step, Time, Timeout, Wait};
 use ppp::{v1, v2};
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
@@ -175,6 +175,10 @@ impl Session for Client {
         if let Some(session) = self.session() {
             session.proceed(cx);
         }
+    }
+
+    fn job(&mut self) -> Option<Job> {
+        self.session().and_then(|session| session.job())
     }
 
     fn timed_out(&mut self, timeout: Timeout, cx: &mut Context<'_>) {

@@ -6,7 +6,7 @@ use super::buffer::{BUFFER_SIZE, Buffer};
 use super::mailbox::Mail;
 use super::output::{Output, Piece};
 use super::steps::{ACCEPTED, CLOSED};
-use super::{Context, Inbox, Moment, Session, Timeout, Wait, Worker};
+use super::{Context, Inbox, Job, Moment, Session, Timeout, Wait, Worker};
 use crate::transcript;
 
 /// How much a connection that is over still reads and drops before it gives up on its peer, in bytes.
@@ -30,6 +30,11 @@ pub enum Action {
     /// Do nothing until the session's inbox wakes it, then call [`Connection::woken`]; or until the time for
     /// [`Timeout::Pause`] is over, then call [`Connection::timed_out`].
     Pause,
+    /// Take the [job](Connection::take_job), do its work or have it done, and call [`Connection::woken`] when it is done. A
+    /// blocking model does it at once; a loop must not, for it may wait as long as it likes.
+    Run,
+    /// Nothing, until the job that was taken is done.
+    Await,
     /// Tell the peer that nothing more will come, then tell [`Connection::shut`].
     ShutdownWrite,
     /// Call [`Connection::close`] and drop the socket.
@@ -109,6 +114,8 @@ impl Connection {
             Wait::Bytes(timeout) => Action::Receive(timeout),
             Wait::Turn => Action::Proceed,
             Wait::Pause => Action::Pause,
+            Wait::Job => Action::Run,
+            Wait::Result => Action::Await,
             Wait::Abort => Action::Close,
             Wait::Close if self.farewell == Farewell::Open => Action::Close,
             Wait::Close | Wait::Linger => match self.farewell {
@@ -209,6 +216,11 @@ impl Connection {
         self.settle(count, worker);
     }
 
+    /// What is to be done for [`Action::Run`]; `None` if it has been taken.
+    pub fn take_job(&mut self) -> Option<Job> {
+        self.session.job()
+    }
+
     /// Lets the session do a slice of its own work.
     pub fn proceed(&mut self, worker: &mut Worker) {
         self.call(worker, |session, cx| session.proceed(cx));
@@ -220,10 +232,10 @@ impl Connection {
         self.settle(0, worker);
     }
 
-    /// Something may lie in the mailbox, or a pause may be over.
+    /// Something may lie in the mailbox, its job may be done, or a pause may be over.
     pub fn woken(&mut self, worker: &mut Worker) {
         match self.next() {
-            Action::Pause => self.proceed(worker),
+            Action::Pause | Action::Await => self.proceed(worker),
             _ => self.settle(0, worker),
         }
     }
@@ -283,7 +295,11 @@ impl Connection {
         let wait = self.wait();
         let is_within = matches!(
             wait,
-            Wait::Turn | Wait::Pause | Wait::Bytes(Timeout::Head | Timeout::Body)
+            Wait::Turn
+                | Wait::Pause
+                | Wait::Job
+                | Wait::Result
+                | Wait::Bytes(Timeout::Head | Timeout::Body)
         );
         self.output.is_empty() && !is_within
     }
@@ -367,6 +383,7 @@ impl Connection {
             Action::Receive(timeout) => timeout,
             Action::Proceed => Timeout::Forever,
             Action::Pause => Timeout::Pause,
+            Action::Run | Action::Await => Timeout::Files,
             Action::ShutdownWrite | Action::Close => Timeout::Linger,
         };
         self.add_moved(moved);

@@ -10,6 +10,7 @@
 mod buffer;
 mod connection;
 mod counters;
+mod file;
 mod mailbox;
 mod output;
 mod steps;
@@ -18,6 +19,7 @@ mod time;
 pub use buffer::{BUFFER_SIZE, Buffer, Pool};
 pub use connection::{Action, Connection, LINGER_BYTES, MIN_PROGRESS};
 pub use counters::Counters;
+pub use file::{File, Job};
 pub use mailbox::{Inbox, MAILBOX_SIZE, Mail, Mailbox};
 pub use output::{Body, Output, Piece, Source};
 pub use steps::{ACCEPTED, CLOSED, Step, Steps};
@@ -47,8 +49,14 @@ pub trait Session: Send {
     fn sent(&mut self, _cx: &mut Context<'_>) {}
 
     /// Does a slice of its own work: called again and again while it [waits for its turn](Wait::Turn), and from time to
-    /// time while it [pauses](Wait::Pause). It does no more than [`Worker::work`] allows, and takes off what it does.
+    /// time while it [pauses](Wait::Pause) or [waits for its job](Wait::Result). It does no more than [`Worker::work`] allows, and takes off what it does.
     fn proceed(&mut self, _cx: &mut Context<'_>) {}
+
+    /// What may wait for a file system, while it [waits for that](Wait::Job): taken once. The model has it done where it
+    /// holds up nobody else, and then lets it [proceed](Session::proceed).
+    fn job(&mut self) -> Option<Job> {
+        None
+    }
 
     /// What it waited for did not come in time. What it puts out now is still sent; then the connection closes.
     fn timed_out(&mut self, _timeout: Timeout, _cx: &mut Context<'_>) {}
@@ -79,6 +87,10 @@ pub trait Session: Send {
 pub enum Wait {
     /// More bytes from the peer, for as long as this timeout allows.
     Bytes(Timeout),
+    /// A [job](Session::job), which it has ready for the model.
+    Job,
+    /// The job that the model has taken.
+    Result,
     /// Only its turn: it has work of its own, which it does in slices so that others get theirs.
     Turn,
     /// Other sessions of its service, which it must not get ahead of. It receives nothing meanwhile, so its peer is
@@ -116,11 +128,13 @@ pub enum Timeout {
     Linger,
     /// For other sessions. When it is over, nothing ends: the session looks again.
     Pause,
+    /// For a file system that is answered by another process or machine.
+    Files,
 }
 
 impl Timeout {
     /// How many kinds there are: the length of a table that is indexed by `kind as usize`.
-    pub const COUNT: usize = 8;
+    pub const COUNT: usize = 9;
 }
 
 /// How much work of their own all sessions together may do before the others have their turn, in units of one or two

@@ -3,6 +3,7 @@
 //! It holds a buffer only while there are bytes.
 
 use super::buffer::{BUFFER_SIZE, Buffer, Pool};
+use super::file::File;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -18,9 +19,16 @@ pub struct Body {
 #[derive(Clone, Debug)]
 pub enum Source {
     /// An open regular file, which the model sends without looking at it. Its own position is neither used nor moved.
-    File(Arc<OwnedFd>),
+    File(Arc<File>),
     /// Bytes in memory.
     Bytes(Arc<Vec<u8>>),
+}
+
+impl Source {
+    /// An open regular file, on a file system that answers by itself.
+    pub fn file(file: impl Into<OwnedFd>) -> Source {
+        Source::File(Arc::new(File::local(file)))
+    }
 }
 
 impl Body {
@@ -66,7 +74,7 @@ pub enum Piece<'a> {
     /// A stretch of a file.
     File {
         /// The open file.
-        file: &'a Arc<OwnedFd>,
+        file: &'a Arc<File>,
         /// Where the stretch begins, in bytes.
         offset: u64,
         /// Its length in bytes, never 0.
@@ -200,8 +208,8 @@ mod tests {
         let mut pool = Pool::new();
         let mut output = Output::default();
         output.put(b"head", &mut pool);
-        let file = Arc::new(tempfile::tempfile().expect("a file").into());
-        output.put_body(Body::new(Source::File(file), 7, 3));
+        let file = Source::file(tempfile::tempfile().expect("a file"));
+        output.put_body(Body::new(file, 7, 3));
         assert!(matches!(
             output.front(),
             Piece::Bytes {

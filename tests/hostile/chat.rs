@@ -111,6 +111,7 @@ impl Member {
                 worker.time.set(now, wall);
                 self.connection.timed_out(worker);
             }
+            Action::Run | Action::Await => panic!("a chat asks nothing of a file system"),
             Action::Send if self.sleeps => return false,
             Action::Send => {
                 let Piece::Bytes { bytes, .. } = self.connection.front() else {

@@ -95,7 +95,9 @@ fn tell(input: &[u8], mut split: impl FnMut(usize) -> usize, worker: &mut Worker
                 rest = later;
                 connection.received(now, worker);
             }
-            Action::Send | Action::Proceed | Action::Pause => panic!("there is nothing to say"),
+            Action::Send | Action::Pause | Action::Proceed | Action::Run | Action::Await => {
+                panic!("there is nothing to say")
+            }
         }
         assert!(worker.pool.lent() <= 1);
     }

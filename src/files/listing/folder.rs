@@ -8,12 +8,15 @@ use super::memory::{Memory, Reservation, Shortage};
 use super::rows::write_row;
 use super::sorting::Sorting;
 use super::{Format, Key};
-use crate::files::{RelativePath, Root};
+use crate::files::{Mounts, RelativePath, Root};
 use crate::transcript;
-use rustix::fs::{AtFlags, Dir, FileType, statat};
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat2, statat,
+};
 use rustix::io::Errno;
+use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
@@ -56,6 +59,8 @@ pub(super) struct Folder {
     /// until then.
     before: Weak<Folder>,
     reservation: Reservation,
+    /// A number for the mount that it is on, or that is in it, if that can hang.
+    mount: OnceLock<u64>,
     work: Mutex<Work>,
     entries: OnceLock<Entries>,
     /// The places of the entries in ascending order, by [`Key`].
@@ -78,6 +83,8 @@ struct Reading {
     directory: Dir,
     path: RelativePath,
     hidden: bool,
+    /// What is seen of the last entry was not known without looking at other mounts. It has yet to be looked at.
+    elsewhere: Option<CString>,
     entries: Entries,
 }
 
@@ -108,6 +115,7 @@ impl Folder {
             directory: Dir::new(directory).map_err(unreadable)?,
             path,
             hidden,
+            elsewhere: None,
             entries: Entries::default(),
         };
         Ok(Folder {
@@ -117,6 +125,7 @@ impl Folder {
             is_over: AtomicBool::new(false),
             before,
             reservation,
+            mount: OnceLock::new(),
             work: Mutex::new(Work {
                 reading: Some(reading),
                 ..Work::default()
@@ -125,6 +134,18 @@ impl Folder {
             orders: Default::default(),
             lengths: Default::default(),
         })
+    }
+
+    /// From now on it is read only where one may wait for this mount.
+    pub fn may_hang(&self, mount: u64) {
+        self.mount.get_or_init(|| mount);
+    }
+
+    /// A number for the mount that the next step may wait for, if it can hang.
+    pub fn mount(&self) -> Option<u64> {
+        let before = || self.before.upgrade()?.mount();
+        let own = self.mount.get().copied();
+        own.filter(|_| self.is_at_work()).or_else(before)
     }
 
     /// True if whoever asks now may have what will be read.
@@ -186,7 +207,14 @@ impl Folder {
             return Ok(());
         };
         self.has_begun.store(true, SeqCst);
-        let result = reading.step(&self.root, &self.reservation, work);
+        let mounts = match self.mount.get() {
+            None => Mounts::Own,
+            Some(_) => Mounts::All,
+        };
+        let result = reading.step(&self.root, mounts, &self.reservation, work);
+        if reading.elsewhere.is_some() {
+            self.may_hang(0);
+        }
         if result == Ok(false) {
             return Ok(());
         }
@@ -238,39 +266,91 @@ impl Reading {
     fn step(
         &mut self,
         root: &Root,
+        mounts: Mounts,
         reservation: &Reservation,
         work: &mut usize,
     ) -> Result<bool, ListingError> {
         transcript::note(|| format!("up to {work} names: getdents64(2), and fstatat(2) for each"));
         while *work > 0 {
             *work -= 1;
-            let entry = match self.directory.read() {
-                None => return Ok(true),
-                Some(entry) => entry.map_err(unreadable)?,
+            let (name, kind) = match self.elsewhere.take() {
+                Some(name) => (name, FileType::Unknown),
+                None => match self.directory.read() {
+                    None => return Ok(true),
+                    Some(entry) => {
+                        let entry = entry.map_err(unreadable)?;
+                        (entry.file_name().to_owned(), entry.file_type())
+                    }
+                },
             };
-            let name = entry.file_name().to_bytes();
-            if matches!(name, b"." | b"..") || (name[0] == b'.' && !self.hidden) {
+            let bytes = name.to_bytes();
+            if matches!(bytes, b"." | b"..") || (bytes[0] == b'.' && !self.hidden) {
                 continue;
             }
-            let directory = self.directory.fd().map_err(unreadable)?;
-            let stat = match statat(directory, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
+            let stat = match self.look(root, &name, kind, mounts) {
+                Err(Errno::XDEV) if mounts == Mounts::Own => {
+                    self.elsewhere = Some(name);
+                    return Ok(false);
+                }
                 // What it leads to counts, and only what lies inside.
-                Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink => {
+                Ok(Seen::Link(stat)) => {
                     *work = work.saturating_sub(LINK_UNITS);
-                    match root.stat_below(&mut self.path, name) {
+                    match stat {
                         None => continue,
                         stat => stat,
                     }
                 }
+                Ok(Seen::Entry(stat)) => Some(stat),
                 // It was there a moment ago.
                 Err(Errno::NOENT) => continue,
-                stat => stat.ok(),
+                Err(_) => None,
             };
-            let entry = Entry::new(name, stat.as_ref());
+            let entry = Entry::new(name.to_bytes(), stat.as_ref());
             self.entries.push(entry, reservation)?;
         }
         Ok(false)
     }
+
+    /// What is at a name of the directory. `kind` is what the directory says of it.
+    ///
+    /// # Errors
+    /// [`Errno::XDEV`] if another mount is there, or behind a link, that may not be looked at.
+    fn look(
+        &mut self,
+        root: &Root,
+        name: &CStr,
+        kind: FileType,
+        mounts: Mounts,
+    ) -> Result<Seen, Errno> {
+        let directory = self.directory.fd()?;
+        let stat = match (mounts, kind) {
+            (Mounts::Own, FileType::Directory | FileType::Unknown) => {
+                stat_on_mount(directory, name)?
+            }
+            _ => statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?,
+        };
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
+            return Ok(Seen::Entry(stat));
+        }
+        match root.stat_below(&mut self.path, name.to_bytes(), mounts) {
+            Err(Errno::XDEV) if mounts == Mounts::Own => Err(Errno::XDEV),
+            stat => Ok(Seen::Link(stat.ok())),
+        }
+    }
+}
+
+/// What is at a name.
+enum Seen {
+    Entry(Stat),
+    /// A link, and what it leads to if that lies inside.
+    Link(Option<Stat>),
+}
+
+/// What is at a name, unless another mount is: that one could hang.
+fn stat_on_mount(directory: BorrowedFd<'_>, name: &CStr) -> Result<Stat, Errno> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV;
+    fstat(openat2(directory, name, flags, Mode::empty(), resolve)?)
 }
 
 impl Measuring {

@@ -65,6 +65,10 @@ pub(super) enum Stop {
     WorkIsDone,
     /// A stretch of a file must be fetched from a disk.
     NotInMemory,
+    /// Its file is on a file system that can hang, so a thread must send it.
+    MayHang,
+    /// It has a job that may wait for a file system.
+    HasJob,
     /// It is over.
     Closed,
 }
@@ -118,6 +122,7 @@ impl Entry {
                 Action::Send if !self.ready.has(Ready::WRITABLE) || self.fetching => {
                     return Stop::Blocked;
                 }
+                Action::Send if self.may_hang() => return Stop::MayHang,
                 Action::Send if !self.can_send_now() => return Stop::NotInMemory,
                 Action::Receive(_) if !self.ready.has(Ready::READABLE) => return Stop::Blocked,
                 Action::Send => self.send(share, worker, scratch),
@@ -130,6 +135,10 @@ impl Entry {
                     worked = true;
                     Ok(0)
                 }
+                Action::Run => return Stop::HasJob,
+                // An event may tell that the client has left.
+                Action::Await if self.event && net::is_gone(&self.socket) => return Stop::Closed,
+                Action::Await => return Stop::Blocked,
                 Action::ShutdownWrite => {
                     worker.counters.others += 1;
                     self.connection.shut();
@@ -152,6 +161,11 @@ impl Entry {
             true => self.connection.abort(),
             false => self.connection.proceed(worker),
         }
+    }
+
+    /// True if what is to be sent is a file that the loop must not touch.
+    fn may_hang(&self) -> bool {
+        matches!(self.connection.front(), Piece::File { file, .. } if file.mount().is_some())
     }
 
     /// True unless a file is to be sent of which the next byte is not in memory. Looks ahead by more than a share, so
@@ -247,7 +261,12 @@ impl Entry {
             _ if self.fetching => Ready::NONE,
             Action::Send => Ready::WRITABLE,
             Action::Receive(_) => Ready::READABLE,
-            Action::Proceed | Action::Pause | Action::ShutdownWrite | Action::Close => Ready::NONE,
+            Action::Proceed
+            | Action::Pause
+            | Action::Run
+            | Action::Await
+            | Action::ShutdownWrite
+            | Action::Close => Ready::NONE,
         };
         (wanted != self.watched).then_some(wanted)
     }

@@ -3,8 +3,8 @@
 //! what is not is fetched by a thread of its own, which then wakes the loop.
 
 use crate::observe::throttled;
+use crate::session::File;
 use rustix::io::{Errno, IoSliceMut, ReadWriteFlags, pread, preadv2};
-use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Weak};
 use std::task::Waker;
@@ -17,7 +17,7 @@ pub(super) const STRETCH: u64 = 1024 * 1024;
 const STEP: u64 = 256 * 1024;
 
 /// True if a stretch of a file can be sent without waiting for a disk, as far as a few samples tell.
-pub(super) fn is_in_memory(file: &OwnedFd, offset: u64, count: u64) -> bool {
+pub(super) fn is_in_memory(file: &File, offset: u64, count: u64) -> bool {
     let last = offset + count - 1;
     let samples = (offset..last).step_by(STEP as usize).skip(1);
     samples.chain([last]).all(|sample| {
@@ -40,7 +40,7 @@ pub(super) struct Job {
     /// Whose job it is.
     key: usize,
     /// Gone if the connection is, and then nobody needs its content.
-    file: Weak<OwnedFd>,
+    file: Weak<File>,
     offset: u64,
     count: u64,
     /// Makes the loop look at what has been fetched.
@@ -49,7 +49,7 @@ pub(super) struct Job {
 
 impl Job {
     /// To fetch a stretch of a file for connection `key`, and then to wake its loop.
-    pub fn new(key: usize, file: &Arc<OwnedFd>, offset: u64, count: u64, waker: Waker) -> Job {
+    pub fn new(key: usize, file: &Arc<File>, offset: u64, count: u64, waker: Waker) -> Job {
         Job {
             key,
             file: Arc::downgrade(file),

@@ -10,6 +10,7 @@ mod accepting;
 mod answering;
 mod entry;
 mod fetching;
+mod remote;
 mod reporting;
 mod stopping;
 mod telling;
@@ -31,9 +32,10 @@ use accepting::Door;
 use answering::Post;
 use entry::{Entry, Stop, share};
 use fetching::{Fetcher, Job, STRETCH};
+use remote::Receipt;
 use reporting::Reporter;
 use slab::Slab;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -123,6 +125,8 @@ struct EventLoop<P> {
     /// For whom it was rung.
     rung: Vec<usize>,
     fetcher: Fetcher,
+    /// Calls under way that send a file, by the key of their connection.
+    receipts: HashMap<usize, Receipt>,
     doors: Vec<Door>,
     /// Those that may remember what is no longer true, and are told.
     services: Vec<Arc<dyn Service>>,
@@ -217,6 +221,7 @@ impl<P: Poller> EventLoop<P> {
             bell,
             rung: Vec::new(),
             fetcher: Fetcher::default(),
+            receipts: HashMap::new(),
             doors: doors.collect(),
             services,
             posts: share.answering.into_iter().map(Post::new).collect(),
@@ -408,13 +413,16 @@ impl<P: Poller> EventLoop<P> {
             return;
         }
         self.continue_fetched();
-        for key in self.rung.drain(..) {
+        let mut rung = std::mem::take(&mut self.rung);
+        for key in rung.drain(..) {
+            self.take_receipt(key);
             // It may have closed since then, and be another one now: that does no harm.
             if let Some(entry) = self.entries.get_mut(key) {
                 entry.woken = true;
                 enqueue(&mut self.queue, key, entry);
             }
         }
+        self.rung = rung;
     }
 
     /// Lets those go on whose stretch of a file has been fetched.
@@ -510,8 +518,11 @@ impl<P: Poller> EventLoop<P> {
             self.close(key);
             return;
         }
-        if stop == Stop::NotInMemory {
-            self.fetch(key);
+        match stop {
+            Stop::NotInMemory => self.fetch(key),
+            Stop::HasJob => self.run_job(key),
+            Stop::MayHang => self.send_remote(key),
+            Stop::Blocked | Stop::ShareUsed | Stop::WorkIsDone | Stop::Closed => {}
         }
         let entry = &mut self.entries[key];
         if !entry.has_bell
@@ -545,6 +556,7 @@ impl<P: Poller> EventLoop<P> {
 
     /// The entry stays until the end of the turn, so that its key means nothing else before.
     fn close(&mut self, key: usize) {
+        self.drop_receipt(key);
         let entry = &mut self.entries[key];
         contain(|| entry.connection.close(&mut self.worker));
         self.timeouts.stop(key);

@@ -55,10 +55,13 @@ pub(super) fn tell_stop(entry: &Entry, stop: Stop) {
     let why = || match (stop, entry.connection.next()) {
         (Stop::Blocked, Action::Send) => "must wait before it can send",
         (Stop::Blocked, Action::Pause) => "must wait for other connections",
+        (Stop::Blocked, Action::Await) => "must wait for a thread that asks a file system",
         (Stop::Blocked, _) => "must wait before it can receive",
         (Stop::ShareUsed, _) => "goes on when others have had their turn",
         (Stop::WorkIsDone, _) => "works when others have had their turn",
         (Stop::NotInMemory, _) => "must wait for a thread that reads its file",
+        (Stop::HasJob, _) => "has a thread ask a file system",
+        (Stop::MayHang, _) => "has a thread send its file",
         (Stop::Closed, _) => "is over",
     };
     transcript::note(|| format!("fd {} {}", entry.socket.as_raw_fd(), why()));

@@ -9,7 +9,6 @@ use crate::http1::{
 };
 use crate::session::{Body, Context, Source};
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 /// The longest content that is copied behind its head, in bytes, so that other answers can follow it in the same call.
@@ -164,7 +163,7 @@ impl Answer {
         Answer {
             content_type: Some(content_type),
             length,
-            content: Content::Stretch(Source::File(Arc::new(file)), 0),
+            content: Content::Stretch(Source::file(file), 0),
             ..Answer::plain(Status::OK)
         }
     }

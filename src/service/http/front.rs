@@ -80,7 +80,7 @@ impl Front {
         match self.handler.refusal(status, time).0 {
             Made::Answer(answer) => answer,
             // Whoever refuses does not begin to work.
-            Made::Later(_) | Made::Stream(..) => Answer::plain(status),
+            Made::Later(_) | Made::Elsewhere(_) | Made::Stream(..) => Answer::plain(status),
         }
     }
 

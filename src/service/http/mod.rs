@@ -18,7 +18,7 @@ use crate::files::NamedRoot;
 use crate::session::{Session, Step, Time};
 use front::Front;
 use session::{HttpSession, STEPS};
-use site::Site;
+use site::Files;
 use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
@@ -48,7 +48,7 @@ pub fn files(config: &Config) -> Result<impl Handler + use<>, StartError> {
             ),
         })
     })?;
-    Site::new(root, config)
+    Files::new(root, config)
 }
 
 pub(super) fn start(config: &Config) -> Result<Arc<dyn Service>, StartError> {

@@ -2,7 +2,8 @@
 
 use crate::files::{CacheLimits, Kept, OpenFile, Trace};
 use crate::http1::{Coding, FileLines, FileVersion, List, TagParts, Validators, accepted};
-use crate::session::Source;
+use crate::offload;
+use crate::session::{File, Source};
 use arrayvec::ArrayVec;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -111,7 +112,11 @@ impl Maker<'_> {
             kept.fleeting = true;
         }
         kept.cost.files += 1;
-        Source::File(Arc::new(file.file))
+        let file = match file.mount {
+            None => File::local(file.file),
+            Some(mount) => File::remote(file.file, mount, offload::close),
+        };
+        Source::File(Arc::new(file))
     }
 }
 

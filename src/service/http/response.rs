@@ -75,15 +75,28 @@ pub(super) enum Made {
     Answer(Answer),
     /// The answer is yet to be made.
     Later(Box<dyn Task>),
+    /// What the answer is can be known only where one may wait for a file system.
+    Elsewhere(LookUp),
     /// The answer begins, and then it is what others say.
     Stream(Answer, Begin),
 }
 
 /// Takes the mailbox that a stream's content is to be left in.
-pub(super) type Begin = Box<dyn FnOnce(Arc<Mailbox>)>;
+pub(super) type Begin = Box<dyn FnOnce(Arc<Mailbox>) + Send>;
+
+/// A look-up that may wait for a file system.
+pub(super) struct LookUp {
+    /// A number for the mount that it may wait for.
+    pub mount: u64,
+    /// Looks up the same request once more.
+    pub look: Box<dyn FnOnce(&Request<'_>, &Time) -> Made + Send>,
+}
 
 /// An answer that takes longer to make than others should wait.
 pub(super) trait Task: Send {
+    /// A number for the mount that the next step may wait for, if it can hang: then it must be done where one may wait.
+    fn mount(&self) -> Option<u64>;
+
     /// Does at most so much work, which is taken off; the answer, once it is there, or the status to refuse with. It is not
     /// called again after that.
     fn step(&mut self, work: &mut usize) -> Option<Result<Answer, Status>>;
@@ -143,7 +156,7 @@ impl Response {
     /// ```
     pub fn stream(
         media_type: &'static str,
-        begin: impl FnOnce(Arc<Mailbox>) + 'static,
+        begin: impl FnOnce(Arc<Mailbox>) + Send + 'static,
     ) -> Response {
         let answer = Answer::endless((media_type, ""));
         Response(Made::Stream(answer, Box::new(begin)))
@@ -158,7 +171,7 @@ impl Response {
                 Made::Answer(answer.with_status(status))
             }
             Made::Stream(answer, begin) => Made::Stream(answer.with_status(status), begin),
-            later @ Made::Later(_) => later,
+            later @ (Made::Later(_) | Made::Elsewhere(_)) => later,
         })
     }
 

@@ -6,17 +6,17 @@
 
 use super::answer::{Answer, CONTINUE, Parts, Pieces, Rest};
 use super::front::{Front, Unlogged};
-use super::response::{Made, Task};
+use super::response::{LookUp, Made, Task};
 use crate::config::AccessLog;
 use crate::http1::{
     Body as RequestBody, BodyReader, HeadEnd, Method, Request, Status, request_line,
 };
 use crate::observe::access_log::{self, Outcome, Record};
 use crate::observe::throttled;
-use crate::session::{ACCEPTED, CLOSED, Step};
-use crate::session::{Body, Context, Inbox, Mailbox, Moment, Session, Time, Timeout, Wait};
+use crate::session::{ACCEPTED, CLOSED, Step, WORK_PER_TURN};
+use crate::session::{Body, Context, Inbox, Job, Mailbox, Moment, Session, Time, Timeout, Wait};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// What TCP sends at once, before anything is acknowledged, in bytes (RFC 6928: ten segments), less a head.
@@ -32,6 +32,8 @@ enum State {
     ReadingRequest,
     /// A request's head has come, its body is still coming and is dropped.
     ReadingBody,
+    /// What a request is about is looked up where one may wait for a file system.
+    LookingUp,
     /// An answer is being made slice by slice, as that of a directory's listing is.
     MakingAnswer,
     /// An answer, or several, wait to be sent; the last one's head is among them.
@@ -50,10 +52,14 @@ pub(super) const STEPS: &[Step] = &[
     (ACCEPTED, "turning away"),
     (ACCEPTED, "reading request"),
     ("reading request", "reading body"),
+    ("reading request", "looking up"),
     ("reading request", "making answer"),
     ("reading request", "writing head"),
+    ("reading body", "looking up"),
     ("reading body", "making answer"),
     ("reading body", "writing head"),
+    ("looking up", "making answer"),
+    ("looking up", "writing head"),
     ("making answer", "writing head"),
     ("turning away", "writing head"),
     ("writing head", "streaming file"),
@@ -65,6 +71,7 @@ pub(super) const STEPS: &[Step] = &[
     ("writing head", "reading body"),
     ("keep-alive", "reading request"),
     ("keep-alive", "reading body"),
+    ("keep-alive", "looking up"),
     ("keep-alive", "making answer"),
     ("keep-alive", "writing head"),
     ("writing head", "closing"),
@@ -94,11 +101,17 @@ pub(super) struct HttpSession {
 /// What takes a request longer than a moment.
 enum Work {
     /// Its body is on its way. It is answered when that is over: a client may not read before it has sent.
-    Body { head: Box<[u8]>, reader: BodyReader },
+    Body { head: Arc<[u8]>, reader: BodyReader },
     /// Its answer is being made.
     Answer {
-        head: Box<[u8]>,
+        head: Arc<[u8]>,
         task: Box<dyn Task>,
+    },
+    /// Something is done for it where one may wait for a file system. The job is there until the model takes it.
+    Elsewhere {
+        head: Arc<[u8]>,
+        job: Option<Job>,
+        finding: Finding,
     },
     /// Its answer goes out in parts.
     Parts(Parts),
@@ -106,6 +119,17 @@ enum Work {
     Pieces(Box<dyn Pieces>),
     /// Its answer is what others leave here.
     Stream(Arc<Mailbox>),
+}
+
+/// Where a job leaves what it has found out. Nobody needs that if the session has dropped its side.
+type Finding = Arc<Mutex<Option<Done>>>;
+
+/// What a job has found out.
+enum Done {
+    /// What to answer.
+    LookedUp(Made),
+    /// A step of a task, and what came of it.
+    Step(Box<dyn Task>, Option<Result<Answer, Status>>),
 }
 
 impl Session for HttpSession {
@@ -177,39 +201,44 @@ impl Session for HttpSession {
     }
 
     fn proceed(&mut self, cx: &mut Context<'_>) {
-        let made = match self.work.as_deref_mut() {
-            Some(Work::Answer { task, .. }) => task.step(&mut cx.worker.work),
+        let work = &mut cx.worker.work;
+        match self.work.as_deref_mut() {
+            Some(Work::Elsewhere { .. }) => self.take_finding(cx),
             Some(Work::Pieces(pieces)) => {
-                let piece = pieces.next(&mut cx.worker.work);
+                let piece = pieces.next(work);
                 if pieces.left() == 0 {
                     self.work = None;
                 }
                 cx.put_body(Body::bytes(piece));
-                return;
             }
+            Some(Work::Answer { task, .. }) => {
+                let made = task.step(work);
+                if made.is_none() && task.mount().is_none() {
+                    return;
+                }
+                if let Some(Work::Answer { head, task }) = self.work.take().map(|work| *work) {
+                    self.stepped(head, task, made, cx);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn job(&mut self) -> Option<Job> {
+        match self.work.as_deref_mut() {
+            Some(Work::Elsewhere { job, .. }) => job.take(),
             _ => None,
-        };
-        let Some(made) = made else {
-            return;
-        };
-        let answer = made.unwrap_or_else(|status| {
-            let mut answer = self.front.refusal(status, &cx.worker.time);
-            if status == Status::SERVICE_UNAVAILABLE {
-                answer.fields.extend_from_slice(TRY_AGAIN);
-            }
-            answer
-        });
-        let head = self.take_kept_head();
-        let line = request_line(&head);
-        match Request::parse(&head) {
-            Ok(request) => self.put(answer, Some(&request), true, line, cx),
-            Err(status) => self.refuse(status, line, cx),
         }
     }
 
     fn timed_out(&mut self, timeout: Timeout, cx: &mut Context<'_>) {
-        if matches!(timeout, Timeout::Head | Timeout::Body) {
-            self.refuse(Status::REQUEST_TIMEOUT, b"", cx);
+        match timeout {
+            Timeout::Head | Timeout::Body => self.refuse(Status::REQUEST_TIMEOUT, b"", cx),
+            Timeout::Files => {
+                let head = self.take_kept_head();
+                self.refuse(Status::SERVICE_UNAVAILABLE, request_line(&head), cx);
+            }
+            _ => {}
         }
     }
 
@@ -230,6 +259,8 @@ impl Session for HttpSession {
             (_, Some(Work::Pieces(_))) => Wait::Turn,
             (Some(wait), _) => wait,
             (None, Some(Work::Answer { .. })) => Wait::Turn,
+            (None, Some(Work::Elsewhere { job: Some(_), .. })) => Wait::Job,
+            (None, Some(Work::Elsewhere { job: None, .. })) => Wait::Result,
             (None, Some(Work::Body { .. })) => Wait::Bytes(Timeout::Body),
             (None, Some(Work::Stream(_))) => Wait::Bytes(Timeout::Forever),
             (None, _) if self.begun => Wait::Bytes(Timeout::Head),
@@ -251,6 +282,7 @@ impl Session for HttpSession {
             State::ReadingRequest if self.answered && !self.begun => "keep-alive",
             State::ReadingRequest => "reading request",
             State::ReadingBody => "reading body",
+            State::LookingUp => "looking up",
             State::MakingAnswer => "making answer",
             State::WritingHead => "writing head",
             State::StreamingFile => "streaming file",
@@ -347,16 +379,30 @@ impl HttpSession {
     }
 
     /// The head of the request that was worked on, which is then no longer.
-    fn take_kept_head(&mut self) -> Box<[u8]> {
+    fn take_kept_head(&mut self) -> Arc<[u8]> {
         match self.work.take().map(|work| *work) {
-            Some(Work::Body { head, .. } | Work::Answer { head, .. }) => head,
-            Some(Work::Parts(_) | Work::Pieces(_) | Work::Stream(_)) | None => Box::default(),
+            Some(
+                Work::Body { head, .. } | Work::Answer { head, .. } | Work::Elsewhere { head, .. },
+            ) => head,
+            Some(Work::Parts(_) | Work::Pieces(_) | Work::Stream(_)) | None => Arc::default(),
         }
     }
 
     /// Answers a request that has come as a whole, or begins to make the answer. False if there is no room for it yet.
     fn answer(&mut self, request: &Request<'_>, head: &[u8], cx: &mut Context<'_>) -> bool {
-        match self.front.handler.answer(request, &cx.worker.time).0 {
+        let made = self.front.handler.answer(request, &cx.worker.time).0;
+        self.take_up(made, request, head, cx)
+    }
+
+    /// The same once it is known what to answer.
+    fn take_up(
+        &mut self,
+        made: Made,
+        request: &Request<'_>,
+        head: &[u8],
+        cx: &mut Context<'_>,
+    ) -> bool {
+        match made {
             Made::Answer(answer) => {
                 let room = self.front.answer_room + answer.extra_room();
                 if cx.room() < room && !cx.output.is_empty() {
@@ -379,19 +425,103 @@ impl HttpSession {
                 }
             }
             // What was gathered goes out first: the making can take a while.
-            Made::Later(_) if !cx.output.is_empty() => return false,
-            Made::Later(task) => {
-                self.state = State::MakingAnswer;
-                self.work = Some(Box::new(Work::Answer {
-                    head: head.into(),
-                    task,
-                }));
-            }
+            Made::Later(_) | Made::Elsewhere(_) if !cx.output.is_empty() => return false,
+            Made::Later(task) => self.go_on_with(head.into(), task),
+            Made::Elsewhere(look_up) => self.look_up(head.into(), look_up, &cx.worker.time),
         }
         self.begun = false;
         self.answered = true;
         self.blank_line_seen = false;
         true
+    }
+
+    /// Goes on with what a job has found out, if it has.
+    fn take_finding(&mut self, cx: &mut Context<'_>) {
+        let Some(Work::Elsewhere { finding, .. }) = self.work.as_deref() else {
+            return;
+        };
+        let Some(done) = lock(finding).take() else {
+            return;
+        };
+        let head = self.take_kept_head();
+        match (done, Request::parse(&head)) {
+            (Done::LookedUp(made), Ok(request)) => {
+                self.take_up(made, &request, &head, cx);
+            }
+            (Done::Step(task, made), Ok(_)) => self.stepped(head, task, made, cx),
+            (_, Err(status)) => self.refuse(status, request_line(&head), cx),
+        }
+    }
+
+    /// Has a request looked up where one may wait.
+    fn look_up(&mut self, head: Arc<[u8]>, look_up: LookUp, time: &Time) {
+        self.state = State::LookingUp;
+        let (of_job, time) = (head.clone(), time.clone());
+        self.have_done(head, look_up.mount, move || {
+            let made = match Request::parse(&of_job) {
+                Ok(request) => (look_up.look)(&request, &time),
+                Err(status) => Made::Answer(Answer::plain(status)),
+            };
+            Done::LookedUp(made)
+        });
+    }
+
+    /// Goes on making an answer.
+    fn go_on_with(&mut self, head: Arc<[u8]>, mut task: Box<dyn Task>) {
+        self.state = State::MakingAnswer;
+        match task.mount() {
+            None => self.work = Some(Box::new(Work::Answer { head, task })),
+            Some(mount) => self.have_done(head, mount, move || {
+                let made = task.step(&mut WORK_PER_TURN.clone());
+                Done::Step(task, made)
+            }),
+        }
+    }
+
+    fn have_done(
+        &mut self,
+        head: Arc<[u8]>,
+        mount: u64,
+        work: impl FnOnce() -> Done + Send + 'static,
+    ) {
+        let finding = Finding::default();
+        let of_job = finding.clone();
+        let work = Box::new(move || {
+            if Arc::strong_count(&of_job) > 1 {
+                let done = work();
+                *lock(&of_job) = Some(done);
+            }
+        });
+        self.work = Some(Box::new(Work::Elsewhere {
+            head,
+            job: Some(Job { mount, work }),
+            finding,
+        }));
+    }
+
+    /// A task has done a step: its answer goes out, or it goes on.
+    fn stepped(
+        &mut self,
+        head: Arc<[u8]>,
+        task: Box<dyn Task>,
+        made: Option<Result<Answer, Status>>,
+        cx: &mut Context<'_>,
+    ) {
+        let Some(made) = made else {
+            return self.go_on_with(head, task);
+        };
+        let answer = made.unwrap_or_else(|status| {
+            let mut answer = self.front.refusal(status, &cx.worker.time);
+            if status == Status::SERVICE_UNAVAILABLE {
+                answer.fields.extend_from_slice(TRY_AGAIN);
+            }
+            answer
+        });
+        let line = request_line(&head);
+        match Request::parse(&head) {
+            Ok(request) => self.put(answer, Some(&request), true, line, cx),
+            Err(status) => self.refuse(status, line, cx),
+        }
     }
 
     /// Answers what cannot be understood. Where the next request begins is then unknown, so there is none.
@@ -527,6 +657,10 @@ impl HttpSession {
             self.front.take_back(kept);
         }
     }
+}
+
+fn lock(finding: &Finding) -> MutexGuard<'_, Option<Done>> {
+    finding.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// True if it begins as a TLS handshake does (RFC 8446 section 5.1): a record of type 22 of a version 3.x.

@@ -2,11 +2,12 @@
 
 use super::answer::{Answer, Pieces};
 use super::resource::{Chosen, Maker, Resource};
-use super::response::{Handler, Made, Response, Task};
+use super::response::{Handler, LookUp, Made, Response, Task};
 use crate::config::{Config, EntityTag, Http, MAX_HEADERS, StartError};
 use crate::files::{
     Cache, CacheLimits, Format, Found, Kept, Key, Led, Listing, ListingError, Listings, Memory,
-    NamedRoot, OpenFile, Order, PathError, Refusal, RelativePath, Root, Trace,
+    Mounts, NamedRoot, OpenFile, Order, PathError, Refusal, RelativePath, Root, Trace,
+    remote_mount,
 };
 use crate::http1::{CODINGS, List, Method, Request, Status, TagParts, Verdict, media_weight};
 use crate::observe::throttled;
@@ -29,8 +30,12 @@ const SIBLING_STEP: Duration = Duration::from_secs(2);
 /// How often it is logged that a file cannot be opened for the moment: each client that asks for it would cause a line.
 const LEASE_PAUSE: Duration = Duration::from_secs(60);
 
+/// A folder of files, as a handler. What depends on other mounts than the root's own, or on a root that can hang, is looked
+/// up where one may wait.
+pub(super) struct Files(Arc<Site>);
+
 /// A folder of files.
-pub(super) struct Site {
+struct Site {
     root: NamedRoot,
     options: Http,
     cache: Cache<Resource>,
@@ -43,8 +48,57 @@ pub(super) struct Site {
     error_pages: Vec<(u16, Box<RelativePath>)>,
 }
 
+/// Where a look-up is made, when, and how far it may go.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    root: &'a Arc<Root>,
+    time: &'a Time,
+    mounts: Mounts,
+}
+
+/// Why there is no answer yet.
+enum Unmade {
+    Refused(Status),
+    /// It depends on other mounts than those that may be looked at.
+    Outside,
+}
+
+/// Of the cache and of what has been found, there is no other refusal.
+impl From<Refusal> for Unmade {
+    fn from(_: Refusal) -> Unmade {
+        Unmade::Outside
+    }
+}
+
+impl From<Status> for Unmade {
+    fn from(status: Status) -> Unmade {
+        Unmade::Refused(status)
+    }
+}
+
+impl Files {
+    pub fn new(named: NamedRoot, config: &Config) -> Result<Files, StartError> {
+        Ok(Files(Arc::new(Site::new(named, config)?)))
+    }
+
+    /// The same look-up, on all mounts.
+    fn look_up(&self, request: &Request<'_>) -> LookUp {
+        let path = RelativePath::decode(request.target.path);
+        let root = self.0.root.last_known();
+        let mount = path.ok().zip(root).map(|(path, root)| root.mount_of(&path));
+        let site = self.0.clone();
+        LookUp {
+            mount: mount.unwrap_or_default(),
+            look: Box::new(move |request, time| {
+                let made = site.answer(request, time, Mounts::All);
+                made.unwrap_or_else(|_| Made::Answer(Answer::plain(Status::FORBIDDEN)))
+            }),
+        }
+    }
+}
+
 impl Site {
-    pub fn new(named: NamedRoot, config: &Config) -> Result<Site, StartError> {
+    fn new(named: NamedRoot, config: &Config) -> Result<Site, StartError> {
         let options = config.http.clone();
         let cache_control = options.cache_control.as_ref();
         let cache_control =
@@ -79,8 +133,8 @@ impl Site {
     }
 
     /// The directory that is served at the moment. What is remembered is of this one.
-    fn root(&self, time: &Time) -> Option<Arc<Root>> {
-        match self.root.follow(time.now()) {
+    fn root(&self, time: &Time, mounts: Mounts) -> Result<Option<Arc<Root>>, Refusal> {
+        Ok(match self.root.follow(time.now(), mounts)? {
             Led::Same(root) => Some(root),
             Led::Other(root) => {
                 self.cache.begin(Some(&root));
@@ -91,34 +145,62 @@ impl Site {
                 None
             }
             Led::Nowhere(false) => None,
-        }
+        })
+    }
+
+    /// The answer to a request.
+    ///
+    /// # Errors
+    /// [`Refusal::Outside`] if it depends on other mounts than these.
+    fn answer(&self, request: &Request<'_>, time: &Time, mounts: Mounts) -> Result<Made, Refusal> {
+        let Some(root) = self.root(time, mounts)? else {
+            let answer = Answer::plain(Status::SERVICE_UNAVAILABLE);
+            return Ok(Made::Answer(answer));
+        };
+        let at = At {
+            root: &root,
+            time,
+            mounts,
+        };
+        let made = match request.method {
+            Method::Options => Ok(Made::Answer(Answer::options())),
+            Method::Get | Method::Head => self.look_up(request, at),
+            Method::Known | Method::Unknown => Err(Status::METHOD_NOT_ALLOWED.into()),
+        };
+        let answer = match made {
+            Ok(Made::Answer(answer)) => answer,
+            Ok(later) => return Ok(later),
+            Err(Unmade::Refused(status)) => Answer::plain(status),
+            Err(Unmade::Outside) => return Err(Refusal::Outside),
+        };
+        self.dress(answer, at).map(Made::Answer)
     }
 
     /// Gives an answer that says only its status the page that is configured for that, if there is one.
-    fn dress(&self, root: &Root, answer: Answer, time: &Time) -> Answer {
+    fn dress(&self, answer: Answer, at: At<'_>) -> Result<Answer, Refusal> {
         let mut pages = self.error_pages.iter();
-        let page = pages.find(|(code, _)| *code == answer.status.code());
-        match page.and_then(|(_, path)| self.configured(root, path, time)) {
+        let Some((_, path)) = pages.find(|(code, _)| *code == answer.status.code()) else {
+            return Ok(answer);
+        };
+        Ok(match self.configured(path, at)? {
             Some(kept) => answer.with_page(&Chosen::plain(kept)),
             None => answer,
-        }
+        })
     }
 
-    fn look_up(
-        &self,
-        root: &Arc<Root>,
-        request: &Request<'_>,
-        time: &Time,
-    ) -> Result<Made, Status> {
+    fn look_up(&self, request: &Request<'_>, at: At<'_>) -> Result<Made, Unmade> {
+        if at.mounts == Mounts::Own && at.root.can_hang() {
+            return Err(Unmade::Outside);
+        }
         let target = request.target.path;
-        let now = time.now();
+        let now = at.time.now();
         // What is encoded could be taken for the name of something else.
         if !target.contains(&b'%') {
-            if let Some(kept) = self.cache.get(root, target, now) {
-                return Ok(Made::Answer(file(request, kept, time)));
+            if let Some(kept) = self.cache.get(at.root, target, now, at.mounts)? {
+                return Ok(Made::Answer(file(request, kept, at.time)));
             }
             if self.cache.is_missing(target, now) {
-                return self.fall_back(root, request, time);
+                return self.fall_back(request, at);
             }
         }
         let mut path = RelativePath::decode(target).map_err(|error| match error {
@@ -128,68 +210,79 @@ impl Site {
         let name = path.name();
         let is_hidden = !self.options.hidden && path.is_hidden();
         if is_hidden || self.cache.is_missing(&name, now) {
-            return self.fall_back(root, request, time);
+            return self.fall_back(request, at);
         }
         if *name != *target
-            && let Some(kept) = self.cache.get(root, &name, now)
+            && let Some(kept) = self.cache.get(at.root, &name, now, at.mounts)?
         {
-            return Ok(Made::Answer(file(request, kept, time)));
+            return Ok(Made::Answer(file(request, kept, at.time)));
         }
-        let mut trace = Trace::new();
-        match root.find(&mut path, &mut trace) {
+        let mut trace = Trace::new(at.mounts);
+        match at.root.find(&mut path, &mut trace) {
             Ok(Found::File(found)) => {
-                let kept = self.remember(root, &name, found, &mut path, trace, time);
-                Ok(Made::Answer(file(request, kept, time)))
+                let kept = self.remember(&name, found, &mut path, trace, at)?;
+                Ok(Made::Answer(file(request, kept, at.time)))
             }
             Ok(Found::DirectoryWithoutSlash) => Ok(Made::Answer(redirect(request, &path))),
-            Ok(Found::Directory(_)) if !self.options.listing => Err(Status::FORBIDDEN),
+            Ok(Found::Directory(_)) if !self.options.listing => Err(Status::FORBIDDEN.into()),
             Ok(Found::Directory(directory)) => {
                 match request.conditions.verdict_without_validators() {
                     Verdict::Proceed => {}
                     Verdict::NotModified => return Ok(Made::Answer(Answer::not_modified())),
-                    Verdict::PreconditionFailed => return Err(Status::PRECONDITION_FAILED),
+                    Verdict::PreconditionFailed => return Err(Status::PRECONDITION_FAILED.into()),
                 }
+                let mount = match at.mounts {
+                    Mounts::Own => None,
+                    Mounts::All => remote_mount(&directory),
+                };
                 let order = order(request);
                 if request.method == Method::Head {
                     return Ok(Made::Answer(listed(Answer::unmade, order.format)));
                 }
+                let root = at.root.clone();
                 let listing = self
                     .listings
-                    .begin(root.clone(), path, target, directory, order);
+                    .begin(root, path, target, directory, mount, order);
                 Ok(Made::Later(Box::new(ListingTask {
                     listing: Some(listing),
                 })))
             }
             Err(Refusal::NotFound) => {
                 self.cache.put_missing(&name, now);
-                self.fall_back(root, request, time)
+                self.fall_back(request, at)
             }
-            Err(refusal) => Err(refused(refusal, &path)),
+            Err(Refusal::Outside) => Err(Unmade::Outside),
+            Err(refusal) => Err(refused(refusal, &path).into()),
         }
     }
 
-    fn fall_back(&self, root: &Root, request: &Request<'_>, time: &Time) -> Result<Made, Status> {
-        let path = self.fallback.as_ref();
-        let kept = path.and_then(|path| self.configured(root, path, time));
-        let answer = kept.map(|kept| file(request, kept, time));
-        answer.map(Made::Answer).ok_or(Status::NOT_FOUND)
+    fn fall_back(&self, request: &Request<'_>, at: At<'_>) -> Result<Made, Unmade> {
+        let kept = match &self.fallback {
+            Some(path) => self.configured(path, at)?,
+            None => None,
+        };
+        let answer = kept.map(|kept| file(request, kept, at.time));
+        Ok(answer.map(Made::Answer).ok_or(Status::NOT_FOUND)?)
     }
 
     /// What a path leads to that an option has named. It is remembered under a name that no request has.
     fn configured(
         &self,
-        root: &Root,
         path: &RelativePath,
-        time: &Time,
-    ) -> Option<Arc<Kept<Resource>>> {
-        let name = path.as_c_str().to_bytes();
-        if let Some(kept) = self.cache.get(root, name, time.now()) {
-            return Some(kept);
+        at: At<'_>,
+    ) -> Result<Option<Arc<Kept<Resource>>>, Refusal> {
+        if at.mounts == Mounts::Own && at.root.can_hang() {
+            return Err(Refusal::Outside);
         }
-        let (mut path, mut trace) = (path.clone(), Trace::new());
-        match root.find(&mut path, &mut trace) {
-            Ok(Found::File(file)) => Some(self.remember(root, name, file, &mut path, trace, time)),
-            _ => None,
+        let name = path.as_c_str().to_bytes();
+        if let Some(kept) = self.cache.get(at.root, name, at.time.now(), at.mounts)? {
+            return Ok(Some(kept));
+        }
+        let (mut path, mut trace) = (path.clone(), Trace::new(at.mounts));
+        match at.root.find(&mut path, &mut trace) {
+            Ok(Found::File(file)) => self.remember(name, file, &mut path, trace, at).map(Some),
+            Err(Refusal::Outside) => Err(Refusal::Outside),
+            Ok(_) | Err(_) => Ok(None),
         }
     }
 
@@ -197,18 +290,17 @@ impl Site {
     /// past's.
     fn remember(
         &self,
-        root: &Root,
         name: &[u8],
         file: OpenFile,
         path: &mut RelativePath,
         mut trace: Trace,
-        time: &Time,
-    ) -> Arc<Kept<Resource>> {
+        at: At<'_>,
+    ) -> Result<Arc<Kept<Resource>>, Refusal> {
         let mut siblings = ArrayVec::new();
         let is_coded = |suffix: &str| path.as_c_str().to_bytes().ends_with(suffix.as_bytes());
         if !CODINGS.iter().any(|coding| is_coded(coding.suffix)) {
             for coding in CODINGS {
-                let sibling = root.find_sibling(path, coding.suffix, &mut trace);
+                let sibling = at.root.find_sibling(path, coding.suffix, &mut trace)?;
                 if let Some(sibling) = sibling.filter(|one| !is_older(one, &file)) {
                     siblings.push((coding, sibling));
                 }
@@ -221,10 +313,10 @@ impl Site {
                 EntityTag::Full => TagParts::All,
                 EntityTag::Mtime => TagParts::LengthAndTime,
             },
-            now: time.wall(),
+            now: at.time.wall(),
         };
         let kept = maker.make(file, siblings, trace);
-        self.cache.put(root, name, time.now(), kept)
+        Ok(self.cache.put(at.root, name, at.time.now(), kept))
     }
 }
 
@@ -247,53 +339,54 @@ fn file(request: &Request<'_>, kept: Arc<Kept<Resource>>, time: &Time) -> Answer
     Answer::file(request, chosen, time.wall())
 }
 
-impl Handler for Site {
+impl Handler for Files {
     /// Opens files, and changes nothing.
     fn answer(&self, request: &Request<'_>, time: &Time) -> Response {
-        let Some(root) = self.root(time) else {
-            let answer = Answer::plain(Status::SERVICE_UNAVAILABLE);
-            return Response(Made::Answer(answer));
-        };
-        let made = match request.method {
-            Method::Options => Ok(Made::Answer(Answer::options())),
-            Method::Get | Method::Head => self.look_up(&root, request, time),
-            Method::Known | Method::Unknown => Err(Status::METHOD_NOT_ALLOWED),
-        };
-        let made = made.unwrap_or_else(|status| Made::Answer(Answer::plain(status)));
-        Response(match made {
-            Made::Answer(answer) => Made::Answer(self.dress(&root, answer, time)),
-            later @ (Made::Later(_) | Made::Stream(..)) => later,
-        })
+        let made = self.0.answer(request, time, Mounts::Own);
+        Response(made.unwrap_or_else(|_| Made::Elsewhere(self.look_up(request))))
     }
 
+    /// A page that is on another mount is done without: there may be no request that could wait for it.
     fn refusal(&self, status: Status, time: &Time) -> Response {
-        let answer = Answer::plain(status);
-        Response(Made::Answer(match self.root(time) {
-            Some(root) => self.dress(&root, answer, time),
-            None => answer,
-        }))
+        let mounts = Mounts::Own;
+        let answer = match self.0.root(time, mounts) {
+            Ok(Some(root)) => {
+                let at = At {
+                    root: &root,
+                    time,
+                    mounts,
+                };
+                self.0.dress(Answer::plain(status), at).ok()
+            }
+            Ok(None) | Err(_) => None,
+        };
+        let answer = answer.unwrap_or_else(|| Answer::plain(status));
+        Response(Made::Answer(answer))
     }
 
     fn about(&self) -> String {
-        let root = self.root.last_known();
-        let path = root.as_deref().map_or(self.root.name(), Root::path);
+        let root = self.0.root.last_known();
+        let path = root.as_deref().map_or(self.0.root.name(), Root::path);
         path.display().to_string()
     }
 
     fn notifier(&self) -> Option<BorrowedFd<'_>> {
-        self.cache.notifier(&*self.root.last_known()?)
+        self.0.cache.notifier(&*self.0.root.last_known()?)
     }
 
     fn notified(&self) {
-        self.cache.notified();
+        self.0.cache.notified();
     }
 
     fn directories(&self) -> Vec<PathBuf> {
-        vec![self.root.name().to_owned()]
+        vec![self.0.root.name().to_owned()]
     }
 
     fn is_ready(&self, time: &Time) -> bool {
-        self.root(time).is_some()
+        match self.0.root(time, Mounts::Own) {
+            Ok(root) => root.is_some(),
+            Err(_) => self.0.root.last_known().is_some(),
+        }
     }
 }
 
@@ -304,6 +397,10 @@ struct ListingTask {
 }
 
 impl Task for ListingTask {
+    fn mount(&self) -> Option<u64> {
+        self.listing.as_ref()?.as_ref().ok()?.mount()
+    }
+
     fn step(&mut self, work: &mut usize) -> Option<Result<Answer, Status>> {
         let ready = match &mut self.listing {
             Some(Ok(listing)) => listing.step(work),
@@ -411,7 +508,7 @@ fn configured_file(text: &str, root: &Root) -> Result<Box<RelativePath>, StartEr
     let encoded = percent_encode(text.as_bytes(), IN_A_NAME);
     let path = RelativePath::decode(format!("/{encoded}").as_bytes()).ok();
     let is_file = |path: &RelativePath| {
-        let found = root.find(&mut path.clone(), &mut Trace::new());
+        let found = root.find(&mut path.clone(), &mut Trace::new(Mounts::All));
         matches!(found, Ok(Found::File(_)))
     };
     path.filter(is_file).map(Box::new).ok_or_else(|| {
@@ -434,7 +531,7 @@ fn redirect(request: &Request<'_>, path: &RelativePath) -> Answer {
 fn refused(refusal: Refusal, path: &RelativePath) -> Status {
     match refusal {
         Refusal::NotFound => Status::NOT_FOUND,
-        Refusal::Forbidden => Status::FORBIDDEN,
+        Refusal::Forbidden | Refusal::Outside => Status::FORBIDDEN,
         Refusal::Busy(error) if error.kind() == ErrorKind::WouldBlock => {
             let path = path.as_path();
             throttled!(

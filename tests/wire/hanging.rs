@@ -1,0 +1,313 @@
+//! A file system that hangs: it is mounted by FUSE, and the process that answers for it is stopped.
+//!
+//! Needs /dev/fuse and python3-fusepy, which `tests/run` sees to, so `cargo test` ignores these tests.
+
+use crate::common::{Client, Evserve, Response, is_loop, on_every_model, pattern};
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// More than is kept in memory, and more than one call sends.
+const BIG: usize = 1_500_000;
+
+/// A root with a file of its own, and a mount below it that can be made to hang.
+struct World {
+    directory: tempfile::TempDir,
+    /// Its end unmounts; the program also sees to that by itself, whatever becomes of this process.
+    mirror: Child,
+    answering: Pid,
+}
+
+impl World {
+    /// With the mount at `at`, below a directory with `root` in it.
+    fn new(at: &str) -> World {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| directory.path().join(name);
+        for name in [at, "mirrored/folder"] {
+            std::fs::create_dir_all(path(name)).expect("made");
+        }
+        if at != "root" {
+            std::fs::write(path("root/local"), "local").expect("written");
+        }
+        for (name, length) in [("small", 1000), ("big", BIG), ("folder/one", 1)] {
+            std::fs::write(path("mirrored").join(name), pattern(length)).expect("written");
+        }
+        let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/programs/mirror.py");
+        let mut mirror = Command::new("/usr/bin/python3")
+            .arg(program)
+            .args([path("mirrored"), path(at)])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("python3 is there");
+        let mut line = String::new();
+        let stdout = mirror.stdout.take().expect("piped");
+        let said = BufReader::new(stdout).read_line(&mut line);
+        let id = said.ok().and_then(|_| line.trim().parse().ok());
+        World {
+            directory,
+            mirror,
+            answering: id.and_then(Pid::from_raw).expect(
+                "FUSE can be mounted: /dev/fuse is there, and python3-fusepy (docker run --device \
+                 /dev/fuse --cap-add SYS_ADMIN)",
+            ),
+        }
+    }
+
+    fn root(&self) -> PathBuf {
+        self.directory.path().join("root")
+    }
+
+    fn hang(&self) {
+        kill_process(self.answering, Signal::STOP).expect("it runs");
+    }
+
+    fn go_on(&self) {
+        kill_process(self.answering, Signal::CONT).expect("it runs");
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        drop(self.mirror.stdin.take());
+        let _ = self.mirror.wait();
+    }
+}
+
+fn serve(model: &str, root: &Path, options: &[&str]) -> Evserve {
+    let always = ["--drain-timeout", "300ms", "--access-log", "off"];
+    Evserve::http(model, root, &[&always, options].concat())
+}
+
+/// A client that has asked for something and waits.
+fn asking(evserve: &Evserve, path: &str) -> Client {
+    let mut client = evserve.connect();
+    client.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n"));
+    client
+}
+
+/// Nothing has come for a client.
+fn has_nothing(client: &Client) -> bool {
+    let mut stream = client.stream();
+    stream.set_nonblocking(true).expect("a socket");
+    let result = stream.read(&mut [0]);
+    stream.set_nonblocking(false).expect("a socket");
+    result.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+}
+
+const ON_THE_MOUNT: [&str; 5] = [
+    "/remote/small",
+    "/remote/big",
+    "/remote/",
+    "/remote/folder/",
+    "/remote/none",
+];
+
+fn is_right(path: &str, answer: &Response) {
+    match path {
+        "/remote/small" => assert_eq!(answer.body, pattern(1000)),
+        "/remote/big" => assert!(answer.body == pattern(BIG), "{}", answer.head),
+        "/remote/none" => assert_eq!(answer.status, 404),
+        "/remote/folder/" => assert!(String::from_utf8_lossy(&answer.body).contains("one")),
+        _ => assert!(String::from_utf8_lossy(&answer.body).contains("small")),
+    }
+}
+
+#[test]
+#[ignore = "needs FUSE"]
+fn only_those_wait_who_ask_for_its_files() {
+    on_every_model(|model| {
+        let world = World::new("root/remote");
+        let options = ["--threads", "16"];
+        let options = if model == "pool" { &options[..] } else { &[] };
+        let evserve = serve(model, &world.root(), options);
+        for _ in 0..2 {
+            for path in ON_THE_MOUNT {
+                is_right(path, &evserve.get(path));
+            }
+            assert_eq!(evserve.get("/local").body, b"local");
+            let range = "GET /remote/big HTTP/1.1\r\nHost: h\r\nRange: bytes=9-19,1000000-\r\n\r\n";
+            let mut client = evserve.connect();
+            client.send(range);
+            assert_eq!(client.response().status, 206);
+        }
+        if model == "blocking" {
+            return;
+        }
+        world.hang();
+        let mut asking: Vec<_> = ON_THE_MOUNT
+            .iter()
+            .chain(&ON_THE_MOUNT)
+            .map(|path| (*path, asking(&evserve, path)))
+            .collect();
+        let mut client = evserve.connect();
+        for _ in 0..50 {
+            assert_eq!(evserve.get("/local").body, b"local", "{model}");
+            client.send("GET /local HTTP/1.1\r\nHost: h\r\n\r\n");
+            assert_eq!(client.response().body, b"local", "{model}");
+            assert_eq!(evserve.get("/none").status, 404, "{model}");
+        }
+        assert!(asking.iter().all(|(_, client)| has_nothing(client)));
+        world.go_on();
+        for (path, client) in &mut asking {
+            is_right(path, &client.response());
+        }
+    });
+}
+
+/// A listing of the root looks at the mount too.
+#[test]
+#[ignore = "needs FUSE"]
+fn only_those_wait_who_list_the_directory_that_it_is_in() {
+    on_every_model(|model| {
+        if model == "blocking" {
+            return;
+        }
+        let world = World::new("root/remote");
+        let evserve = serve(model, &world.root(), &[]);
+        world.hang();
+        let mut listing = asking(&evserve, "/");
+        for _ in 0..50 {
+            assert_eq!(evserve.get("/local").body, b"local", "{model}");
+        }
+        world.go_on();
+        let page = String::from_utf8(listing.response().body).expect("a page");
+        assert!(page.contains("remote") && page.contains("local"), "{page}");
+    });
+}
+
+#[test]
+#[ignore = "needs FUSE"]
+fn a_root_that_hangs_holds_up_no_other_service() {
+    on_every_model(|model| {
+        if ["blocking", "forking"].contains(&model) {
+            return;
+        }
+        let world = World::new("root");
+        let root = world.root();
+        let root = root.to_str().expect("a path in UTF-8");
+        let listen = "--mode http --listen http=127.0.0.1:0 --mode echo --listen echo=127.0.0.1:0";
+        let listen: Vec<_> = listen.split(' ').collect();
+        let evserve = Evserve::start(model, 2, &[&listen[..], &[root]].concat());
+        assert_eq!(evserve.get("/small").body, pattern(1000));
+        assert!(evserve.get("/big").body == pattern(BIG));
+        world.hang();
+        let mut asking = [asking(&evserve, "/small"), asking(&evserve, "/big")];
+        for _ in 0..20 {
+            let mut echo = Client::connect(evserve.addresses[1]);
+            echo.send("hello");
+            assert_eq!(echo.read(5), b"hello", "{model}");
+        }
+        world.go_on();
+        assert_eq!(asking[0].response().body, pattern(1000));
+        assert!(asking[1].response().body == pattern(BIG));
+    });
+}
+
+/// The answer has begun, and its file hangs then.
+#[test]
+#[ignore = "needs FUSE"]
+fn a_file_that_hangs_on_its_way_holds_up_no_other() {
+    on_every_model(|model| {
+        if model == "blocking" {
+            return;
+        }
+        let world = World::new("root/remote");
+        let huge = world.directory.path().join("mirrored/huge");
+        let length = 64 << 20;
+        let file = std::fs::File::create(&huge).expect("made");
+        file.set_len(length).expect("long");
+        let evserve = serve(model, &world.root(), &[]);
+        let mut clients: Vec<_> = (0..8).map(|_| asking(&evserve, "/remote/huge")).collect();
+        for client in &mut clients {
+            assert_eq!(client.head().status, 200);
+            client.read(1 << 20);
+        }
+        world.hang();
+        // Each takes what has been read already, and wants more.
+        let mut stuck = asking(&evserve, "/remote/huge");
+        for _ in 0..20 {
+            assert_eq!(evserve.get("/local").body, b"local", "{model}");
+        }
+        drop(clients.split_off(4));
+        world.go_on();
+        for client in &mut clients {
+            client.read((length as usize) - (1 << 20));
+        }
+        assert_eq!(stuck.head().status, 200);
+    });
+}
+
+/// However it hangs, the server ends in its time: once the drain time is over, and at once with a second signal.
+#[test]
+#[ignore = "needs FUSE"]
+fn the_server_ends_while_it_hangs() {
+    on_every_model(|model| {
+        for signals in [1, 2] {
+            let world = World::new("root/remote");
+            let drain = if signals == 1 { "300ms" } else { "1h" };
+            let options = ["--drain-timeout", drain, "--access-log", "off"];
+            let mut evserve = Evserve::http(model, &world.root(), &options);
+            for path in ON_THE_MOUNT {
+                is_right(path, &evserve.get(path));
+            }
+            world.hang();
+            let _asking: Vec<_> = ON_THE_MOUNT
+                .iter()
+                .map(|path| asking(&evserve, path))
+                .collect();
+            if model != "blocking" {
+                assert_eq!(evserve.get("/local").body, b"local", "{model}");
+            }
+            for number in 0..signals {
+                if number > 0 {
+                    evserve.wait_for_log("stopping");
+                }
+                evserve.terminate();
+            }
+            let ended = evserve.wait();
+            assert!(ended.status.success(), "{model}: {}", ended.log);
+        }
+    });
+}
+
+/// In a loop nobody waits for long, and not too many at once.
+#[test]
+#[ignore = "needs FUSE"]
+fn who_waits_for_it_is_told_so_in_the_end() {
+    on_every_model(|model| {
+        if !is_loop(model) {
+            return;
+        }
+        let world = World::new("root/remote");
+        let evserve = serve(model, &world.root(), &["--file-timeout", "2s"]);
+        is_right("/remote/small", &evserve.get("/remote/small"));
+        let descriptors = || {
+            let all = std::fs::read_dir(format!("/proc/{}/fd", evserve.id()));
+            all.expect("it runs").count()
+        };
+        let before = descriptors();
+        world.hang();
+        let mut asking: Vec<_> = (0..300)
+            .map(|_| asking(&evserve, "/remote/small"))
+            .collect();
+        drop(asking.split_off(290));
+        assert_eq!(evserve.get("/local").body, b"local");
+        for client in &mut asking {
+            assert_eq!(client.response().status, 503, "{model}");
+            client.is_over();
+        }
+        world.go_on();
+        // It is told so for as long as many wait before it.
+        while evserve.get("/remote/small").status == 503 {}
+        is_right("/remote/small", &evserve.get("/remote/small"));
+        is_right("/remote/big", &evserve.get("/remote/big"));
+        drop(asking);
+        // Closing is done by others, in its own time.
+        while descriptors() > before {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    });
+}
