@@ -156,9 +156,10 @@ struct Options {
     #[arg(long)]
     hidden: bool,
 
-    /// How much of small files to keep in memory; each loop of --workers has as much
-    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = memory_size)]
-    cache_bytes: usize,
+    /// How much of small files to keep in memory; each loop of --workers has as much [default: 64MiB, or less where an
+    /// eighth of the memory, divided among the loops or processes, is less]
+    #[arg(long, value_name = "SIZE", value_parser = memory_size)]
+    cache_bytes: Option<usize>,
 
     /// How many larger files to keep open; each loop of --workers has as many
     #[arg(long, value_name = "N", default_value_t = 1024)]

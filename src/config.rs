@@ -89,12 +89,15 @@ pub struct Http {
     pub error_pages: Vec<(u16, String)>,
     /// Names that begin with a dot are served like any other.
     pub hidden: bool,
-    /// How much of files is kept in memory, in bytes.
-    pub cache_bytes: usize,
+    /// How much of files is kept in memory, in bytes, by each loop. The server sets it if this is `None`: to
+    /// [`DEFAULT_MEMORY`], or less where there is little memory.
+    pub cache_bytes: Option<usize>,
     /// How many files are kept open.
     pub cache_files: usize,
     /// How much memory all listings may take together, in bytes, at least [`LEAST_LISTING_BYTES`].
     pub listing_bytes: usize,
+    /// How many files and directories each loop may watch for changes. The server sets it, to [`MAX_WATCHES`] at most.
+    pub watches: usize,
     /// How many processes share that memory; the server sets it.
     pub listing_processes: usize,
 }
@@ -102,6 +105,12 @@ pub struct Http {
 /// The most bytes that `headers` and `cache_control` may add to an answer's head: with the longest location behind them
 /// it must fit in one buffer.
 pub const MAX_HEADERS: usize = 4 * 1024;
+
+/// How much memory files take by default, for each loop, and listings take, in bytes.
+pub const DEFAULT_MEMORY: usize = 64 * 1024 * 1024;
+
+/// The most watches of a loop: each keeps an inode, about a kilobyte, in the kernel's memory.
+pub const MAX_WATCHES: usize = 4096;
 
 /// Less memory for listings, in bytes, would do for hardly any directory.
 pub const LEAST_LISTING_BYTES: usize = 64 * 1024;
@@ -120,10 +129,11 @@ impl Default for Http {
             fallback: None,
             error_pages: Vec::new(),
             hidden: false,
-            cache_bytes: 64 * 1024 * 1024,
+            cache_bytes: None,
             cache_files: 1024,
-            listing_bytes: 64 * 1024 * 1024,
+            listing_bytes: DEFAULT_MEMORY,
             listing_processes: 1,
+            watches: MAX_WATCHES,
         }
     }
 }

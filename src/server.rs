@@ -1,5 +1,6 @@
 //! From a configuration to a running server.
 
+mod budgets;
 mod cgroup;
 mod descriptors;
 mod directories;
@@ -145,6 +146,7 @@ impl Builder {
         config.http.cache_files = cache_files(&config, descriptors);
         let model = model::find(&config.model)
             .ok_or_else(|| StartError(format!("there is no model `{}`", config.model)))?;
+        lines.extend(budgets::set(&mut config, model));
         // Loops divide what listings may take, and processes share it.
         config.http.listing_bytes = listing_bytes(&config, tasks::memory());
         if model.options.contains(&"max-children") {

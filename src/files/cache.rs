@@ -36,6 +36,8 @@ pub struct CacheLimits {
 #[derive(Debug)]
 pub struct Cache<T> {
     limits: CacheLimits,
+    /// How many files and directories may be watched.
+    watches: usize,
     /// Made when it is first needed: a forked process needs one of its own.
     watch: OnceLock<Option<Watch>>,
     shelf: Mutex<Shelf<T>>,
@@ -99,10 +101,11 @@ enum Recall<T> {
 }
 
 impl<T> Cache<T> {
-    /// An empty cache.
-    pub fn new(limits: CacheLimits) -> Cache<T> {
+    /// An empty cache that sets at most so many watches. What it cannot watch it looks at each time.
+    pub fn new(limits: CacheLimits, watches: usize) -> Cache<T> {
         Cache {
             limits,
+            watches,
             watch: OnceLock::new(),
             shelf: Mutex::new(Shelf {
                 root: None,
@@ -303,7 +306,9 @@ impl<T> Cache<T> {
     }
 
     fn watch(&self, root: &Root) -> Option<&Watch> {
-        self.watch.get_or_init(|| Watch::new(root)).as_ref()
+        self.watch
+            .get_or_init(|| Watch::new(root, self.watches))
+            .as_ref()
     }
 
     fn shelf(&self) -> MutexGuard<'_, Shelf<T>> {
@@ -396,7 +401,7 @@ mod tests {
             create_dir(directory.path().join("root")).expect("made");
             let path = directory.path().join("root");
             let root = Root::open(&path, vec!["index".into()]).expect("a root");
-            let cache = Cache::new(CacheLimits { bytes, files });
+            let cache = Cache::new(CacheLimits { bytes, files }, 64);
             cache.begin(Some(&root));
             World {
                 directory,

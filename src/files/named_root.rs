@@ -306,4 +306,16 @@ mod tests {
             assert_eq!(shown(&follow(&root, now)), expected, "{what}");
         }
     }
+
+    /// A loop has to wait for nothing to know that nothing has changed.
+    #[test]
+    fn the_kernel_knows_by_heart_what_has_not_changed() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let root = NamedRoot::open(directory.path(), Vec::new()).expect("a root");
+        for second in 0..3 {
+            let now = Instant::now() + BELIEF * second;
+            let led = root.follow(now, Mounts::Own);
+            assert!(matches!(led, Ok(Led::Same(_))), "{led:?}");
+        }
+    }
 }

@@ -178,7 +178,7 @@ impl Root {
     pub(super) fn is_known_to_be_in_place(&self) -> bool {
         transcript::note(|| {
             let name = self.name.display();
-            format!("where {name} leads, once a second: openat2, statx, faccessat2, readlinkat")
+            format!("where {name} leads, once a second: openat2, statx, openat, readlinkat")
         });
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let cached = ResolveFlags::CACHED;
@@ -189,11 +189,12 @@ impl Root {
     /// True if this is the same directory, and can be read. Of another one no more is asked: that could wait.
     fn is_at(&self, place: &OwnedFd) -> bool {
         let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-        let access = Access::READ_OK | Access::EXEC_OK;
-        fs::statx(place, c"", flags, StatxFlags::INO).is_ok_and(|stat| {
+        let is_same = fs::statx(place, c"", flags, StatxFlags::INO).is_ok_and(|stat| {
             let device = fs::makedev(stat.stx_dev_major, stat.stx_dev_minor);
             (device, stat.stx_ino) == self.inode
-        }) && fs::accessat(place, c"", access, AtFlags::EACCESS | AtFlags::EMPTY_PATH).is_ok()
+        });
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        is_same && fs::openat(place, c".", flags, Mode::empty()).is_ok()
     }
 
     /// True unless it was moved, and is reached by another link. Without a proc(5) nobody knows.

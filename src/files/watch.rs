@@ -16,9 +16,6 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-/// How many watches there may be at once: each keeps an inode, about a kilobyte, in the kernel's memory.
-const MAX_WATCHES: usize = if cfg!(test) { 64 } else { 4096 };
-
 /// File systems on which nothing changes without this kernel's doing, so that inotify tells of everything: ext2 to ext4,
 /// XFS, btrfs, f2fs, ZFS, bcachefs, tmpfs, ramfs (statfs(2)). Others, such as NFS and overlays, are looked at.
 const LOCAL: &[FsWord] = &[
@@ -36,6 +33,8 @@ const LOCAL: &[FsWord] = &[
 #[derive(Debug)]
 pub(super) struct Watch {
     inotify: OwnedFd,
+    /// How many watches there may be at once: each keeps an inode, about a kilobyte, in the kernel's memory.
+    most: usize,
 }
 
 /// What is being watched, and how many events there were.
@@ -58,14 +57,16 @@ impl Watched {
 }
 
 impl Watch {
-    /// A watch for what lies below `root`; `None` if there can be none, or if it would not be told of everything.
-    pub fn new(root: &Root) -> Option<Watch> {
-        if !Watch::tells_of_all(root) {
+    /// At most so many watches on what lies below `root`; `None` if there can be none, or if it would not be told of
+    /// everything.
+    pub fn new(root: &Root, most: usize) -> Option<Watch> {
+        if most == 0 || !Watch::tells_of_all(root) {
             return None;
         }
         let flags = CreateFlags::NONBLOCK | CreateFlags::CLOEXEC;
         Some(Watch {
             inotify: inotify::init(flags).ok()?,
+            most,
         })
     }
 
@@ -99,9 +100,12 @@ impl Watch {
             }
         }
         let count = directories.len() + files.len();
+        if count > self.most {
+            return None;
+        }
         let mut events = 0;
         change(&mut |watched| {
-            if watched.len() + count > MAX_WATCHES {
+            if watched.len() + count > self.most {
                 self.forget_all(watched);
             }
             watched.reserved += count;

@@ -178,9 +178,16 @@ impl Folder {
     /// # Errors
     /// If there will be no page.
     pub fn step(&self, key: Key, format: Format, work: &mut usize) -> Result<bool, ListingError> {
+        let before = self.mount();
         while *work > 0 {
             match self.entries.get() {
-                None => self.read(work)?,
+                None => {
+                    self.read(work)?;
+                    // From here on it may have to be done by somebody else.
+                    if self.mount() != before {
+                        return Ok(false);
+                    }
+                }
                 Some(entries) if self.order(key).is_none() => self.sort(entries, key, work)?,
                 Some(entries) if self.length(format).is_none() => {
                     self.measure(entries, format, work);

@@ -3,7 +3,7 @@
 use super::answer::{Answer, Pieces};
 use super::resource::{Chosen, Maker, Resource};
 use super::response::{Handler, LookUp, Made, Response, Task};
-use crate::config::{Config, EntityTag, Http, MAX_HEADERS, StartError};
+use crate::config::{Config, DEFAULT_MEMORY, EntityTag, Http, MAX_HEADERS, StartError};
 use crate::files::{
     Cache, CacheLimits, Format, Found, Kept, Key, Led, Listing, ListingError, Listings, Memory,
     Mounts, NamedRoot, OpenFile, Order, PathError, Refusal, RelativePath, Root, Trace,
@@ -109,10 +109,11 @@ impl Site {
                 "too many fields are to be added to every answer".into(),
             ));
         }
-        let cache = Cache::new(CacheLimits {
-            bytes: options.cache_bytes,
+        let limits = CacheLimits {
+            bytes: options.cache_bytes.unwrap_or(DEFAULT_MEMORY),
             files: options.cache_files,
-        });
+        };
+        let cache = Cache::new(limits, options.watches);
         let name = named.name().display();
         let gone = || StartError(format!("cannot serve {name}: it is gone"));
         let root = named.last_known().ok_or_else(gone)?;

@@ -1,0 +1,169 @@
+//! What the program may take of memory and of the kernel's watches, unless it is told.
+//!
+//! A control group ends a process that takes more memory than it allows, and watches belong to all programs of a user.
+
+use super::cgroup::number;
+use super::tasks::memory;
+use crate::config::{Config, DEFAULT_MEMORY, MAX_WATCHES};
+use crate::model::ModelRow;
+use bytesize::ByteSize;
+use rustix::process::{Resource, getrlimit};
+use std::path::Path;
+
+/// The part of the memory that files may take by default.
+const PART_OF_MEMORY: u64 = 8;
+
+/// The part of the user's watches that all loops together may take.
+const PART_OF_WATCHES: u64 = 8;
+
+/// The part of the user's inotify instances that they may take: each needs one.
+const PART_OF_INSTANCES: u64 = 4;
+
+/// What there is, before any of it is divided.
+struct Available {
+    /// In bytes.
+    memory: Option<u64>,
+    watches: Option<u64>,
+    instances: Option<u64>,
+}
+
+/// Sets what the user has left open, and how many watches each loop has. Returns lines for the log about what is less than
+/// usual.
+pub(super) fn set(config: &mut Config, model: &ModelRow) -> Vec<String> {
+    let limits = [Resource::As, Resource::Data];
+    let limits = limits.into_iter().filter_map(|one| getrlimit(one).current);
+    let inotify = |file| number(Path::new("/proc/sys/fs/inotify"), file);
+    let available = Available {
+        memory: limits.chain(memory()).min(),
+        watches: inotify("max_user_watches"),
+        instances: inotify("max_user_instances"),
+    };
+    divide(config, model, &available)
+}
+
+fn divide(config: &mut Config, model: &ModelRow, available: &Available) -> Vec<String> {
+    let mut lines = Vec::new();
+    let is_forking = model.options.contains(&"max-children");
+    // Each loop, or process, has a cache of its own.
+    let workers = match is_forking {
+        true => config.max_children.max(1),
+        false => config.workers.max(1),
+    };
+    let http = &mut config.http;
+    if http.cache_bytes.is_none() {
+        let part = available
+            .memory
+            .map_or(u64::MAX, |all| all / PART_OF_MEMORY);
+        let part = usize::try_from(part).unwrap_or(usize::MAX) / workers;
+        if part < DEFAULT_MEMORY {
+            let memory = ByteSize(available.memory.unwrap_or(0));
+            lines.push(format!(
+                "of {memory} of memory, files take up to {} in each {} (--cache-bytes)",
+                ByteSize(part as u64),
+                if is_forking { "process" } else { "loop" }
+            ));
+        }
+        http.cache_bytes = Some(part.min(DEFAULT_MEMORY));
+    }
+    http.watches = match is_forking {
+        // A process ends with its connection, before a watch is worth setting.
+        true => 0,
+        false => watches(available, workers),
+    };
+    if !is_forking && http.watches < MAX_WATCHES {
+        lines.push(format!(
+            "each loop is told of changes of up to {} files and directories, and looks at others each time: \
+             fs.inotify.max_user_watches and max_user_instances allow no more",
+            http.watches
+        ));
+    }
+    lines
+}
+
+/// How many watches each of so many loops may set.
+fn watches(available: &Available, loops: usize) -> usize {
+    let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let instances = available.instances.map(|all| all / PART_OF_INSTANCES);
+    if instances.is_some_and(|instances| count(instances) < loops) {
+        return 0;
+    }
+    let watches = available.watches.map(|all| all / PART_OF_WATCHES);
+    let each = watches.map_or(MAX_WATCHES, |all| count(all) / loops);
+    each.min(MAX_WATCHES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::find;
+
+    const MIB: u64 = 1024 * 1024;
+
+    fn divided(model: &str, workers: usize, memory: u64, watches: u64) -> (Config, Vec<String>) {
+        let mut config = Config {
+            workers,
+            ..Config::default()
+        };
+        let available = Available {
+            memory: Some(memory),
+            watches: Some(watches),
+            instances: Some(128),
+        };
+        let model = find(model).expect("a model");
+        let lines = divide(&mut config, model, &available);
+        (config, lines)
+    }
+
+    #[test]
+    fn memory_is_divided() {
+        for (model, workers, memory, cache) in [
+            ("epoll", 1, 1 << 40, 64 * MIB),
+            ("epoll", 1, 64 * MIB, 8 * MIB),
+            ("epoll", 4, 64 * MIB, 2 * MIB),
+            ("epoll", 4, 1 << 40, 64 * MIB),
+            ("threaded", 1, 256 * MIB, 32 * MIB),
+            ("forking", 1, 320 * MIB, MIB),
+            ("epoll", 1, 1, 0),
+        ] {
+            let (config, lines) = divided(model, workers, memory, 1 << 20);
+            let expected = Some(cache as usize);
+            let is = config.http.cache_bytes;
+            assert_eq!(is, expected, "{model}, {workers}, {memory}");
+            assert_eq!(lines.is_empty(), cache == 64 * MIB, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_user_wants_stays() {
+        let mut config = Config::default();
+        config.http.cache_bytes = Some(1 << 30);
+        let available = Available {
+            memory: Some(64 * MIB),
+            watches: None,
+            instances: None,
+        };
+        let lines = divide(&mut config, find("epoll").expect("a model"), &available);
+        assert_eq!(config.http.cache_bytes, Some(1 << 30));
+        assert_eq!(config.http.watches, MAX_WATCHES);
+        assert_eq!(lines, [""; 0]);
+    }
+
+    #[test]
+    fn watches_are_divided() {
+        for (model, workers, all, expected) in [
+            ("epoll", 1, 1 << 20, 4096),
+            ("epoll", 1, 8192, 1024),
+            ("epoll", 4, 8192, 256),
+            ("epoll", 32, 1 << 20, 4096),
+            // Each needs one of 128 instances.
+            ("epoll", 33, 1 << 20, 0),
+            ("threaded", 1, 7, 0),
+            ("forking", 1, 1 << 20, 0),
+        ] {
+            let (config, lines) = divided(model, workers, 1 << 40, all);
+            assert_eq!(config.http.watches, expected, "{model}, {workers}, {all}");
+            let is_said = expected < MAX_WATCHES && model != "forking";
+            assert_eq!(lines.len(), usize::from(is_said), "{lines:?}");
+        }
+    }
+}
