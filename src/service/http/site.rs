@@ -11,6 +11,7 @@ use crate::files::{
 };
 use crate::http1::{CODINGS, List, Method, Request, Status, TagParts, Verdict, media_weight};
 use crate::observe::throttled;
+use crate::offload;
 use crate::session::Time;
 use arrayvec::ArrayVec;
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
@@ -18,6 +19,7 @@ use std::io::ErrorKind;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 /// What a query has by the leniency of [`crate::http1::Target`] and a Location field may not have.
@@ -37,6 +39,8 @@ pub(super) struct Files(Arc<Site>);
 /// A folder of files.
 struct Site {
     root: NamedRoot,
+    /// A loop has asked for the [notifier](Handler::notifier).
+    is_in_loop: AtomicBool,
     options: Http,
     cache: Cache<Resource>,
     listings: Listings,
@@ -128,6 +132,7 @@ impl Site {
             cache,
             listings: Listings::new(listing_memory(&options), options.hidden),
             root: named,
+            is_in_loop: AtomicBool::new(false),
             more,
             options,
         })
@@ -372,6 +377,7 @@ impl Handler for Files {
     }
 
     fn notifier(&self) -> Option<BorrowedFd<'_>> {
+        self.0.is_in_loop.store(true, Relaxed);
         self.0.cache.notifier(&*self.0.root.last_known()?)
     }
 
@@ -386,7 +392,13 @@ impl Handler for Files {
     fn is_ready(&self, time: &Time) -> bool {
         match self.0.root(time, Mounts::Own) {
             Ok(root) => root.is_some(),
-            Err(_) => self.0.root.last_known().is_some(),
+            // A loop does not wait: the next question gets the answer.
+            Err(_) if self.0.is_in_loop.load(Relaxed) => {
+                let (site, time) = (self.0.clone(), time.clone());
+                offload::run(0, Box::new(move || drop(site.root(&time, Mounts::All))));
+                self.0.root.last_known().is_some()
+            }
+            Err(_) => matches!(self.0.root(time, Mounts::All), Ok(Some(_))),
         }
     }
 }
