@@ -13,6 +13,8 @@ pub const TICK: Duration = Duration::from_millis(TICK_MS);
 
 const TICK_MS: u64 = 64;
 
+const TICK_NS: u64 = TICK_MS * 1_000_000;
+
 /// How long a session pauses before it looks again whether it may go on, unless it is woken before. Less would cost more
 /// than it brings where thousands pause; more would let the rate suffer that they are guaranteed together.
 const PAUSE: Duration = TICK;
@@ -29,8 +31,9 @@ pub struct Timeouts {
 /// The waits of one kind.
 #[derive(Clone, Copy)]
 struct List {
-    /// How long they may last; without it they are not kept at all.
-    limit: Option<Duration>,
+    /// How long they may last, in nanoseconds; without it they are not kept at all. A number, for the deadlines of all
+    /// lists are compared in each turn.
+    limit_ns: Option<u64>,
     first: u32,
     last: u32,
 }
@@ -48,7 +51,7 @@ impl Timeouts {
     /// No waits yet.
     pub fn new(limits: &config::Timeouts) -> Timeouts {
         let list = |kind| List {
-            limit: limit(limits, kind),
+            limit_ns: limit(limits, kind).map(nanos),
             first: NONE,
             last: NONE,
         };
@@ -71,7 +74,7 @@ impl Timeouts {
             return;
         }
         self.stop(key);
-        if self.lists[kind as usize].limit.is_some() {
+        if self.lists[kind as usize].limit_ns.is_some() {
             self.append(key as u32, kind, tick);
         }
     }
@@ -132,15 +135,18 @@ impl Timeouts {
 
     fn deadline(&self, list: &List) -> Option<Moment> {
         let first = self.links.get(list.first as usize)?;
-        let since = Duration::from_millis(u64::from(first.tick) * TICK_MS);
-        Some(Moment::default().after(since + list.limit?))
+        let since = u64::from(first.tick) * TICK_NS;
+        Some(Moment::from_nanos(since.saturating_add(list.limit_ns?)))
     }
 }
 
 /// The first tick that is not before a moment.
 fn tick(moment: Moment) -> u32 {
-    let past = moment.since(Moment::default()).as_nanos() as u64;
-    u32::try_from(past.div_ceil(TICK_MS * 1_000_000)).unwrap_or(u32::MAX)
+    u32::try_from(moment.as_nanos().div_ceil(TICK_NS)).unwrap_or(u32::MAX)
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Link {

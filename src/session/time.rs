@@ -13,6 +13,16 @@ const LAST_SECOND: u64 = 253_402_300_799;
 pub struct Moment(u64);
 
 impl Moment {
+    /// The moment so many nanoseconds after the clock's beginning.
+    pub fn from_nanos(nanos: u64) -> Moment {
+        Moment(nanos)
+    }
+
+    /// How many nanoseconds after the clock's beginning it is.
+    pub fn as_nanos(self) -> u64 {
+        self.0
+    }
+
     /// How long before this one the other one was; zero if it was not before.
     pub fn since(self, earlier: Moment) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
@@ -31,6 +41,7 @@ impl Moment {
 pub struct Time {
     began: Instant,
     now: Instant,
+    moment: Moment,
     wall: SystemTime,
     second: u64,
     date: [u8; 29],
@@ -43,6 +54,7 @@ impl Time {
         let mut time = Time {
             began: now,
             now,
+            moment: Moment::default(),
             wall,
             second: u64::MAX,
             date: [b' '; 29],
@@ -64,6 +76,7 @@ impl Time {
     /// Goes on to another moment. The date text is formatted only if the second is another one.
     pub fn set(&mut self, now: Instant, wall: SystemTime) {
         self.now = now;
+        self.moment = Moment::default().after(now - self.began);
         self.wall = wall;
         let second = seconds(wall).min(LAST_SECOND);
         if second != self.second {
@@ -79,7 +92,7 @@ impl Time {
 
     /// The same, as connections keep it.
     pub fn moment(&self) -> Moment {
-        Moment::default().after(self.now - self.began)
+        self.moment
     }
 
     /// The moment as the clock has it just now, where there is one. It costs reading the clock.
