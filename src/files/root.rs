@@ -176,14 +176,24 @@ impl Root {
     /// The same if that can be said without waiting for any file system. False if not, which is rare: the kernel must have
     /// the whole way in memory (RESOLVE_CACHED, Linux 5.12), and the root's own file system must be one that cannot hang.
     pub(super) fn is_known_to_be_in_place(&self) -> bool {
-        transcript::note(|| {
-            let name = self.name.display();
-            format!("where {name} leads, once a second: openat2, statx, openat, readlinkat")
-        });
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let cached = ResolveFlags::CACHED;
-        let place = fs::openat2(fs::CWD, &self.name, flags, Mode::empty(), cached);
-        !self.can_hang() && place.is_ok_and(|place| self.is_at(&place)) && self.has_its_path()
+        let call = transcript::call();
+        let place = fs::openat2(
+            fs::CWD,
+            &self.name,
+            flags,
+            Mode::empty(),
+            ResolveFlags::CACHED,
+        );
+        let called = || format!("openat2({:?}, O_PATH, if in memory)", self.name);
+        call.returned(&place, called, |fd| fd.as_raw_fd().to_string());
+        let Ok(place) = place else {
+            return false;
+        };
+        transcript::note(|| "is it the root? once a second: statx, openat, readlinkat".into());
+        let is_there = !self.can_hang() && self.is_at(&place) && self.has_its_path();
+        transcript::closes(&place);
+        is_there
     }
 
     /// True if this is the same directory, and can be read. Of another one no more is asked: that could wait.
@@ -194,7 +204,11 @@ impl Root {
             (device, stat.stx_ino) == self.inode
         });
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        is_same && fs::openat(place, c".", flags, Mode::empty()).is_ok()
+        let can_be_read = || {
+            let directory = fs::openat(place, c".", flags, Mode::empty());
+            directory.inspect(transcript::closes).is_ok()
+        };
+        is_same && can_be_read()
     }
 
     /// True unless it was moved, and is reached by another link. Without a proc(5) nobody knows.
