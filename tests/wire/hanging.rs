@@ -60,6 +60,28 @@ impl World {
         self.directory.path().join("root")
     }
 
+    /// Waits until the server has closed its files there. What closes one when the file system hangs cannot even be
+    /// killed (`fuse_flush` in the kernel).
+    fn settle(&self, evserve: &Evserve) {
+        let is_there = |path: PathBuf| {
+            let file = std::fs::read_link(path).unwrap_or_default();
+            file.to_string_lossy().contains("/remote/")
+        };
+        let has_open = || {
+            let all = std::fs::read_dir(format!("/proc/{}/fd", evserve.id()));
+            all.expect("it runs")
+                .flatten()
+                .any(|fd| is_there(fd.path()))
+        };
+        while has_open() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        // They are answered in order, so those who close have been by then.
+        for _ in 0..10 {
+            std::fs::metadata(self.root().join("remote/small")).expect("it is there");
+        }
+    }
+
     fn hang(&self) {
         kill_process(self.answering, Signal::STOP).expect("it runs");
     }
@@ -253,6 +275,7 @@ fn the_server_ends_while_it_hangs() {
             for path in ON_THE_MOUNT {
                 is_right(path, &evserve.get(path));
             }
+            world.settle(&evserve);
             world.hang();
             let _asking: Vec<_> = ON_THE_MOUNT
                 .iter()
