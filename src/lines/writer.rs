@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 const PENDING_BYTES: usize = 1024 * 1024;
 
 /// How much is written to a terminal at once if it can only be asked whether it takes anything, in bytes. With room for
-/// anything, a terminal has room for 256.
+/// anything, a terminal has room for 256, but only for one piece: see [`terminal_piece`].
 const TERMINAL_BYTES: usize = 128;
 
 /// Writes lines to a file, pipe, socket or terminal without waiting for whoever reads them.
@@ -39,9 +39,10 @@ enum Method {
     Write,
     /// It is a socket: MSG_DONTWAIT.
     Send,
-    /// Others share the description, so it must not become O_NONBLOCK. Asks poll(2) first and writes at most so many
-    /// bytes, for which there is room then. Only another process that fills that room in between could make it wait.
-    Poll(usize),
+    /// Others share the description, so it must not become O_NONBLOCK. Asks poll(2) first and writes no more than there
+    /// is room for then: the function says how many bytes that is. Only another process that fills that room in between
+    /// could make it wait.
+    Poll(fn(&[u8]) -> usize),
 }
 
 impl LineWriter {
@@ -73,12 +74,11 @@ impl LineWriter {
     }
 
     fn polled(fd: OwnedFd, kind: FileType) -> io::Result<LineWriter> {
-        let most = match kind {
-            // Ready means that there is room for a whole page (pipe(7)).
-            FileType::Fifo => PIPE_BUF,
-            _ => TERMINAL_BYTES,
+        let piece = match kind {
+            FileType::Fifo => pipe_piece,
+            _ => terminal_piece,
         };
-        Ok(LineWriter::new(fd, Method::Poll(most)))
+        Ok(LineWriter::new(fd, Method::Poll(piece)))
     }
 
     fn new(fd: OwnedFd, method: Method) -> LineWriter {
@@ -146,11 +146,11 @@ impl LineWriter {
                 let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
                 send(&self.fd, bytes, flags)
             }
-            Method::Poll(most) => {
+            Method::Poll(piece) => {
                 let mut watched = [PollFd::new(&self.fd, PollFlags::OUT)];
                 match poll(&mut watched, Some(&Timespec::default()))? {
                     0 => Err(Errno::AGAIN),
-                    _ => write(&self.fd, &bytes[..bytes.len().min(most)]),
+                    _ => write(&self.fd, &bytes[..piece(bytes)]),
                 }
             }
         }
@@ -222,6 +222,19 @@ impl AsFd for LineWriter {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// A pipe that is ready has room for a whole page (pipe(7)).
+fn pipe_piece(bytes: &[u8]) -> usize {
+    bytes.len().min(PIPE_BUF)
+}
+
+/// The terminal's driver takes what it must process (a line feed becomes two characters) by itself, and the text up to
+/// there by itself. After either it may have no room any more, and then the rest of the same write(2) waits.
+fn terminal_piece(bytes: &[u8]) -> usize {
+    let most = &bytes[..bytes.len().min(TERMINAL_BYTES)];
+    let processed = most.iter().position(|byte| b"\n\r\t\x08".contains(byte));
+    processed.map_or(most.len(), |position| position.max(1))
 }
 
 fn count_lines(text: &[u8]) -> usize {
