@@ -94,7 +94,7 @@ impl LineWriter {
     /// Appends whole lines to what is to be written, and empties `lines`. False if there is no room for them: they are
     /// dropped and counted.
     pub fn push(&mut self, lines: &mut Vec<u8>) -> bool {
-        let fits = self.pending.len() + lines.len() <= PENDING_BYTES;
+        let fits = self.pending.is_empty() || self.pending.len() + lines.len() <= PENDING_BYTES;
         if self.pending.is_empty() {
             std::mem::swap(&mut self.pending, lines);
         } else if fits {
@@ -103,7 +103,7 @@ impl LineWriter {
             self.lost += count_lines(lines);
             lines.clear();
         }
-        fits || lines.is_empty()
+        fits
     }
 
     /// Writes what can be written now; says how many bytes that was.
