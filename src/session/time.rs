@@ -2,6 +2,7 @@
 
 use httpdate::HttpDate;
 use std::fmt::Write;
+use std::ops::Range;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The last time HTTP's date format can say, the end of the year 9999, in seconds since the epoch.
@@ -43,7 +44,8 @@ pub struct Time {
     now: Instant,
     moment: Moment,
     wall: SystemTime,
-    second: u64,
+    /// The second that `date` names.
+    second: Range<SystemTime>,
     date: [u8; 29],
     clock: Option<fn() -> Instant>,
 }
@@ -56,7 +58,7 @@ impl Time {
             now,
             moment: Moment::default(),
             wall,
-            second: u64::MAX,
+            second: wall..wall,
             date: [b' '; 29],
             clock: None,
         };
@@ -78,9 +80,10 @@ impl Time {
         self.now = now;
         self.moment = Moment::default().after(now - self.began);
         self.wall = wall;
-        let second = seconds(wall).min(LAST_SECOND);
-        if second != self.second {
-            self.second = second;
+        if !self.second.contains(&wall) {
+            let second = seconds(wall).min(LAST_SECOND);
+            let begin = UNIX_EPOCH + Duration::from_secs(second);
+            self.second = begin..begin + Duration::from_secs(1);
             self.date = imf_fixdate(second);
         }
     }

@@ -282,9 +282,7 @@ impl<P: Poller> EventLoop<P> {
             let key = self.queue.pop_front().expect("it was counted");
             self.act(key, share);
         }
-        if !self.served.is_empty() {
-            self.queue.extend(self.served.drain(..));
-        }
+        self.queue.extend(self.served.drain(..));
         self.free_closed();
         self.log.write(&mut self.worker.log);
         if standard_error_is_behind() {
