@@ -1,4 +1,4 @@
-//! What the pages quote from the source is still there, word for word.
+//! What the pages quote from the source is still there, word for word, and so are the tests that they name.
 
 #![allow(missing_docs)]
 
@@ -84,6 +84,56 @@ fn a_changed_line_is_noticed() {
     ));
     assert!(!stand_in(&["let a = 2;"], source));
     assert!(!stand_in(&["if a {", "g();"], source));
+}
+
+/// The sources below `folder`, by their paths.
+fn sources(folder: &Path, found: &mut Vec<(String, String)>) {
+    for entry in std::fs::read_dir(folder).expect("it is there") {
+        let path = entry.expect("an entry").path();
+        match path.extension() {
+            None if path.is_dir() => sources(&path, found),
+            Some(extension) if extension == "rs" => {
+                let text = read_to_string(&path).expect("text");
+                found.push((path.to_str().expect("text").to_owned(), text));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Each row of the table of what outsiders can spend names a test, or a file of them, that exists.
+#[test]
+fn bounds_are_held_by_tests_that_exist() {
+    let mut all = Vec::new();
+    for folder in ["src", "tests"] {
+        sources(
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join(folder),
+            &mut all,
+        );
+    }
+    let page = read("docs/operations.md");
+    let (_, table) = page
+        .split_once("## What an outsider can spend\n")
+        .expect("the table");
+    let (table, _) = table.split_once("\n## ").expect("its end");
+    let rows: Vec<_> = table
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .skip(2)
+        .collect();
+    assert!(rows.len() > 30, "a row for each resource");
+    for row in rows {
+        let tests = row.rsplit('|').nth(1).expect("the last column");
+        let names: Vec<_> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "{row}");
+        for name in names {
+            let last = name.rsplit([' ', ':']).next().expect("a part");
+            let (function, file) = (format!("fn {last}"), format!("/{last}.rs"));
+            let exists =
+                |(path, text): &(String, String)| path.ends_with(&file) || text.contains(&function);
+            assert!(all.iter().any(exists), "there is no test {name}");
+        }
+    }
 }
 
 /// The pictures of the states are drawn from the tables that the simulation holds the sessions to.
