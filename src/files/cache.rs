@@ -60,6 +60,8 @@ pub struct Kept<T> {
 struct Shelf<T> {
     /// The root that all of it was found in ([`Root::id`]).
     root: Option<u64>,
+    /// Until then its name is believed to lead there.
+    believed_until: Option<Instant>,
     /// Only files that are there have a place here, so a peer cannot choose names that collide, and a fast hash will do.
     slots: IndexMap<Box<[u8]>, Slot<T>, RandomState>,
     /// The sum of the slots' costs.
@@ -109,6 +111,7 @@ impl<T> Cache<T> {
             watch: OnceLock::new(),
             shelf: Mutex::new(Shelf {
                 root: None,
+                believed_until: None,
                 slots: IndexMap::default(),
                 used: CacheLimits { bytes: 0, files: 0 },
                 hand: 0,
@@ -130,6 +133,7 @@ impl<T> Cache<T> {
     pub fn begin(&self, root: Option<&Root>) {
         let mut shelf = self.shelf();
         shelf.root = root.map(Root::id);
+        shelf.believed_until = None;
         shelf.missing = None;
         shelf.hand = 0;
         shelf.used = CacheLimits { bytes: 0, files: 0 };
@@ -140,6 +144,24 @@ impl<T> Cache<T> {
         // Closing files can wait.
         drop(shelf);
         drop(slots);
+    }
+
+    /// Until then the root's name leads to this root, as far as is known: see [`believed`](Cache::believed).
+    pub fn believe(&self, root: &Root, until: Option<Instant>) {
+        let mut shelf = self.shelf();
+        // Meanwhile another thread may have begun with another root.
+        if shelf.root == Some(root.id()) {
+            shelf.believed_until = until;
+        }
+    }
+
+    /// What is remembered under `name` of the root that is believed in at `now`, if memory alone says that it holds. Nothing
+    /// is waited for, and no root is needed.
+    pub fn believed(&self, name: &[u8], now: Instant) -> Option<Arc<Kept<T>>> {
+        match self.recall(None, name, now) {
+            Recall::Holds(kept) => Some(kept),
+            Recall::AskAgain(..) | Recall::Nothing => None,
+        }
     }
 
     /// What is remembered under `name`, if it was found in this root and holds at `now`. To find that out, only these mounts are looked at.
@@ -153,7 +175,7 @@ impl<T> Cache<T> {
         now: Instant,
         mounts: Mounts,
     ) -> Result<Option<Arc<Kept<T>>>, Refusal> {
-        let (kept, can_be_watched) = match self.recall(root, name, now) {
+        let (kept, can_be_watched) = match self.recall(Some(root), name, now) {
             Recall::Holds(kept) => return Ok(Some(kept)),
             Recall::Nothing => return Ok(None),
             Recall::AskAgain(kept, _) if mounts == Mounts::Own && kept.is_elsewhere() => {
@@ -185,8 +207,9 @@ impl<T> Cache<T> {
         Ok(holds.then_some(kept))
     }
 
-    /// What memory alone says of `name`. The file system is not asked, so this waits for nothing.
-    fn recall(&self, root: &Root, name: &[u8], now: Instant) -> Recall<T> {
+    /// What memory alone says of `name` in this root, or in the one that is believed in. The file system is not asked, so
+    /// this waits for nothing.
+    fn recall(&self, root: Option<&Root>, name: &[u8], now: Instant) -> Recall<T> {
         // Freed after the lock is: closing a file can wait.
         let (_events, _forgotten);
         let mut shelf = self.shelf();
@@ -196,7 +219,11 @@ impl<T> Cache<T> {
                 _events = shelf.take_events(watch);
             }
         }
-        if shelf.root != Some(root.id()) {
+        let is_of_root = match root {
+            Some(root) => shelf.root == Some(root.id()),
+            None => shelf.believed_until.is_some_and(|until| now < until),
+        };
+        if !is_of_root {
             return Recall::Nothing;
         }
         let (events, writes) = (shelf.watched.events, shelf.watched.writes);

@@ -85,6 +85,11 @@ impl NamedRoot {
         self.state().root.clone()
     }
 
+    /// Until when the name is believed to lead where it led when that was last looked at.
+    pub fn believed_until(&self) -> Option<Instant> {
+        self.state().until
+    }
+
     /// Where the name leads at `now`, or led within the second before. Looks if that is not known, opens what is new, and logs
     /// what has changed. Other threads go on meanwhile with what was known.
     ///

@@ -140,18 +140,34 @@ impl Site {
 
     /// The directory that is served at the moment. What is remembered is of this one.
     fn root(&self, time: &Time, mounts: Mounts) -> Result<Option<Arc<Root>>, Refusal> {
-        Ok(match self.root.follow(time.now(), mounts)? {
-            Led::Same(root) => Some(root),
+        let root = match self.root.follow(time.now(), mounts)? {
+            Led::Same(root) => root,
             Led::Other(root) => {
                 self.cache.begin(Some(&root));
-                Some(root)
+                root
             }
             Led::Nowhere(true) => {
                 self.cache.begin(None);
-                None
+                return Ok(None);
             }
-            Led::Nowhere(false) => None,
-        })
+            Led::Nowhere(false) => return Ok(None),
+        };
+        self.cache.believe(&root, self.root.believed_until());
+        Ok(Some(root))
+    }
+
+    /// The answer with a file that is remembered, where memory alone says that it holds.
+    fn remembered(&self, request: &Request<'_>, time: &Time) -> Option<Answer> {
+        let target = request.target.path;
+        let asks_for_file = matches!(request.method, Method::Get | Method::Head);
+        // What is encoded could be taken for the name of something else.
+        if !asks_for_file || target.contains(&b'%') {
+            return None;
+        }
+        let kept = self.cache.believed(target, time.now())?;
+        let answer = file(request, kept, time);
+        // What is refused may have a page of its own.
+        (answer.status.code() < 400).then_some(answer)
     }
 
     /// The answer to a request.
@@ -159,6 +175,9 @@ impl Site {
     /// # Errors
     /// [`Refusal::Outside`] if it depends on other mounts than these.
     fn answer(&self, request: &Request<'_>, time: &Time, mounts: Mounts) -> Result<Made, Refusal> {
+        if let Some(answer) = self.remembered(request, time) {
+            return Ok(Made::Answer(answer));
+        }
         let Some(root) = self.root(time, mounts)? else {
             let answer = Answer::plain(Status::SERVICE_UNAVAILABLE);
             return Ok(Made::Answer(answer));
