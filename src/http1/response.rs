@@ -343,7 +343,7 @@ mod tests {
         );
         let of_state = [
             "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT",
-            "ETag: \"ffffffffffffffff-c-ae1b981bc490a00-0br\"",
+            "ETag: \"ffffffffffffffff-c-ae1b981bc490a00--ae1b981bc490a00br\"",
             "Vary: Accept-Encoding",
             "X: y",
             "",
