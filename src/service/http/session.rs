@@ -395,6 +395,7 @@ impl HttpSession {
     }
 
     /// The same once it is known what to answer.
+    #[inline]
     fn take_up(
         &mut self,
         made: Made,
