@@ -160,7 +160,7 @@ impl Board {
     /// Leaves an [event](Board::event) in the mailbox several times a second, as long as somebody has that. Whoever does not
     /// read as fast as that misses some, rather than hear how things once were.
     ///
-    /// False if there are [`MOST_WATCHERS`] already.
+    /// False if there are as many as may watch already.
     pub fn watch(&self, mailbox: &Arc<Mailbox>) -> bool {
         let mut watchers = self.watchers();
         watchers.retain(|mailbox| mailbox.strong_count() > 0);
