@@ -282,13 +282,20 @@ impl<P: Poller> EventLoop<P> {
             let key = self.queue.pop_front().expect("it was counted");
             self.act(key, share);
         }
-        self.queue.extend(self.served.drain(..));
+        self.queue_served();
         self.free_closed();
         self.log.write(&mut self.worker.log);
         if standard_error_is_behind() {
             flush_standard_error();
         }
         Ok(())
+    }
+
+    /// Queues the connections that have worked in this turn behind those that have not. There are none, as a rule.
+    fn queue_served(&mut self) {
+        if !self.served.is_empty() {
+            self.queue.extend(self.served.drain(..));
+        }
     }
 
     /// Waits for events, and reads the clock.
