@@ -31,20 +31,6 @@ const COARSE_GRAIN: Duration = Duration::from_secs(2);
 /// The same where another machine's clock sets the times. It may differ from ours by less than this.
 const REMOTE_GRAIN: Duration = Duration::from_secs(10);
 
-/// File systems whose times another machine, or a program, sets: NFS, CIFS, SMB, SMB2, 9P, FUSE, Ceph, AFS, Coda
-/// (statfs(2)).
-const REMOTE: &[fs::FsWord] = &[
-    0x6969,
-    0xff53_4d42,
-    0x517b,
-    0xfe53_4d42,
-    0x0102_1997,
-    0x6573_5546,
-    0x00c3_6400,
-    0x5346_414f,
-    0x7375_7245,
-];
-
 /// The kernel itself sees to it that no `..` and no symbolic link leads out, even while others rename directories.
 const WITHIN: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
 
@@ -402,7 +388,7 @@ impl Root {
             mount,
             changed: time(stat.st_ctime, stat.st_ctime_nsec),
             media_type: super::media_type(path.as_path()),
-            grain: grain(self.file_system, stat.st_ctime_nsec),
+            grain: grain(mount.is_some() || self.can_hang(), stat.st_ctime_nsec),
             generated,
         })
     }
@@ -634,10 +620,11 @@ fn kind(stat: &Stat) -> Result<FileType, Refusal> {
     }
 }
 
-/// For how long after a change a file on such a file system may change again without its times telling.
-fn grain(file_system: fs::FsWord, changed_nanos: u64) -> Duration {
+/// For how long after a change a file may change again without its times telling. A file system that can hang is one whose
+/// times another machine, or a program, sets.
+fn grain(is_remote: bool, changed_nanos: u64) -> Duration {
     match changed_nanos {
-        _ if REMOTE.contains(&file_system) => REMOTE_GRAIN,
+        _ if is_remote => REMOTE_GRAIN,
         0 => COARSE_GRAIN,
         _ => GRAIN,
     }
@@ -718,7 +705,7 @@ mod tests {
             modified: UNIX_EPOCH,
             changed: time(1_000_000_000, nanos),
             media_type: ("", ""),
-            grain: grain(file_system, nanos),
+            grain: grain(can_hang(file_system), nanos),
             generated: None,
         };
         for (file_system, nanos, settled) in [

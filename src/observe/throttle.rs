@@ -84,7 +84,11 @@ impl Throttle {
         match shared {
             Some(shared) => state.write(shared, self.place),
             None => match admitted {
-                Some(left_out) => *left_out_here() -= left_out,
+                Some(left_out) => {
+                    let mut here = left_out_here();
+                    // Its count may have been logged before, by `log_left_out`.
+                    *here = here.saturating_sub(left_out);
+                }
                 None => *left_out_here() += 1,
             },
         }
@@ -180,6 +184,16 @@ mod tests {
         }
         assert_eq!(admit(&mut state, 6 * SECOND), Some(3));
         assert_eq!(admit(&mut state, 7 * SECOND), Some(0));
+    }
+
+    /// A library may log after one of its servers has ended.
+    #[test]
+    fn counts_go_on_after_they_were_logged() {
+        let throttle = Throttle::new("test", PAUSE);
+        assert_eq!(throttle.admit(0), Some(0));
+        assert_eq!(throttle.admit(1), None);
+        log_left_out();
+        assert_eq!(throttle.admit(SECOND), Some(1));
     }
 
     #[test]

@@ -18,9 +18,6 @@ const ACCEPTS: usize = 64;
 /// How long the loop does without accepting after descriptors or memory ran out, unless a connection closes earlier.
 const EXHAUSTED_PAUSE: Duration = Duration::from_secs(1);
 
-/// How often it is said that connections wait.
-const WARNING_INTERVAL: Duration = Duration::from_secs(1);
-
 /// How many connections are looked at in one turn to find one that makes room: a turn must stay short.
 const SCANNED: usize = 256;
 
@@ -189,7 +186,6 @@ impl<P: Poller> EventLoop<P> {
     fn warn_that_connections_wait(&mut self, why: &str) {
         let count = self.entries.len();
         throttled!(
-            every WARNING_INTERVAL,
             Warn,
             "cannot accept more than {count} connections: {why}; others wait until one closes"
         );
