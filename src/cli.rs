@@ -81,7 +81,7 @@ struct Options {
     #[arg(long, value_name = "FORM", default_value = "combined")]
     access_log: AccessLog,
 
-    /// The file to append the access log to, opened anew at SIGHUP [default: the standard output]
+    /// The file to append the access log to, reopened at SIGHUP [default: the standard output]
     #[arg(long, value_name = "FILE")]
     access_log_file: Option<PathBuf>,
 

@@ -30,7 +30,7 @@ const STACK: usize = 256 * 1024;
 /// What is to be done.
 pub type Work = Box<dyn FnOnce() + Send>;
 
-/// What waits, and who is at work.
+/// The work that waits, and the threads.
 struct Queues {
     mounts: VecDeque<Queue>,
     threads: usize,

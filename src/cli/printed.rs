@@ -18,7 +18,7 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
                 "Nothing more is accepted, what is idle is closed, and the rest may finish within --drain-timeout; \
                  before that, --drain-delay passes. The second one ends it at once.",
             ),
-            ("SIGHUP", "The file of the access log is opened anew."),
+            ("SIGHUP", "The file of the access log is reopened."),
         ],
     ),
     (

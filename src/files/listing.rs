@@ -696,7 +696,7 @@ mod tests {
         assert!(pages[4].starts_with("[\n{\"name\":\"file-00000\""));
         drop((first, same, other));
         assert!(world.listings.memory.used() > alone);
-        // What has been read is read anew for whoever asks then.
+        // A client that asks then has the directory read again.
         let next = begin(BY_NAME);
         assert!(!Arc::ptr_eq(&next.folder, &late.folder));
         drop((next, late, later));

@@ -129,7 +129,7 @@ impl Validators {
             return self.matches_strongly(value);
         }
         // A date is strong only if no other version had it (RFC 9110 section 8.8.2.2). That cannot be known of one that
-        // was set: whoever sets it may have set that of the version before to the same.
+        // was set: the same may have been set for the version before.
         self.has_strong_date && self.is_dated(now) && date(value) == Some(self.modified)
     }
 

@@ -16,7 +16,7 @@ const PENDING_BYTES: usize = 1024 * 1024;
 /// anything, a terminal has room for 256, but only for one piece: see [`terminal_piece`].
 const TERMINAL_BYTES: usize = 128;
 
-/// Writes lines to a file, pipe, socket or terminal without waiting for whoever reads them.
+/// Writes lines to a file, pipe, socket or terminal without waiting for the reader.
 ///
 /// What is not taken at once waits in memory. Beyond 1 MiB whole lines are dropped and counted. A line that was begun
 /// is ended before another one begins.

@@ -278,7 +278,7 @@ impl Crew {
     }
 
     /// Waits for a signal, once all threads have `started`, and then for them to end; ends them when the time is up or
-    /// another signal comes. Has the access log's file opened anew meanwhile, when that is asked for. Returns what was
+    /// another signal comes. Has the access log's file reopened meanwhile, when that is asked for. Returns what was
     /// done.
     ///
     /// # Errors

@@ -85,7 +85,7 @@ struct Parent {
     hangups: Hangups,
     child_signals: Signals,
     log: Mutex<LogFile>,
-    /// In a child: its log is to be opened anew.
+    /// In a child: its log is to be reopened.
     reopen: Arc<AtomicBool>,
     /// The right to have a process.
     permits: Permits,

@@ -152,7 +152,7 @@ pub struct Share {
     pub answering: Vec<Answering>,
     /// What ends it all.
     pub signals: Signals,
-    /// What asks for the access log's file to be opened anew.
+    /// What asks for the access log's file to be reopened.
     pub hangups: Hangups,
     /// Where the access log goes.
     pub log: LogFile,
@@ -245,7 +245,7 @@ fn say_that_we_leave(delay: Duration) {
 /// Opens the access log's file anew, for SIGHUP has come. A log that is no file stays as it is.
 fn reopen(log: &mut LogFile) {
     if log.reopen() {
-        log::info!("the access log has been opened anew");
+        log::info!("the access log has been reopened");
     }
 }
 

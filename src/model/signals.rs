@@ -122,7 +122,7 @@ impl AsFd for Signals {
     }
 }
 
-/// SIGHUP. It asks for the access log's file to be opened anew; or else it says that the terminal has gone, and then the
+/// SIGHUP. It asks for the access log's file to be reopened; or else it says that the terminal has gone, and then the
 /// server ends as any program does that was started there.
 #[derive(Debug)]
 pub struct Hangups {
@@ -156,7 +156,7 @@ impl Hangups {
         self.signals.catch_one(SIGHUP)
     }
 
-    /// Takes those that have come. True if the access log's file is to be opened anew. If the terminal has gone, has
+    /// Takes those that have come. True if the access log's file is to be reopened. If the terminal has gone, has
     /// `signals` report an end instead, once.
     pub fn take(&self, signals: &Signals) -> bool {
         if self.signals.take() == 0 {

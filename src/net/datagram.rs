@@ -1,6 +1,6 @@
 //! Sockets that take datagrams, and the way back to those who sent them.
 
-use super::endpoint::{Candidate, bind_each};
+use super::endpoint::{Candidate, bind_each, bind_several};
 use super::holder;
 use super::listener::Bound;
 use super::unix::{self, SocketFile};
@@ -111,7 +111,7 @@ impl DatagramSocket {
     ) -> io::Result<Vec<Vec<DatagramSocket>>> {
         let first = match address.place() {
             Place::Udp(endpoints) => {
-                return bind_each(endpoints, |one| bind_several(one, count));
+                return bind_each(endpoints, |one| bind_several(one, count, bind));
             }
             Place::Covered => return Ok(Vec::new()),
             Place::UnixDatagram(path) => {
@@ -360,26 +360,6 @@ impl Route {
         }
         Some(back)
     }
-}
-
-/// Binds to a candidate, and returns the address that it has got.
-fn bind_several(
-    candidate: Candidate,
-    count: usize,
-) -> io::Result<(SocketAddr, Vec<DatagramSocket>)> {
-    let (address, first) = bind(candidate, false)?;
-    if count == 1 {
-        return Ok((address, vec![first]));
-    }
-    // Sockets that share their port would also share it with a stranger's; that the first one got it alone shows that
-    // nobody else has it.
-    drop(first);
-    let candidate = Candidate {
-        address,
-        ..candidate
-    };
-    let all = (0..count).map(|_| Ok(bind(candidate, true)?.1));
-    Ok((address, all.collect::<io::Result<_>>()?))
 }
 
 fn bind(candidate: Candidate, share_port: bool) -> io::Result<(SocketAddr, DatagramSocket)> {

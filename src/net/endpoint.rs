@@ -118,6 +118,28 @@ impl Endpoint {
     }
 }
 
+/// Binds `count` sockets to a candidate by `bind`, and returns the address that they have got. With `true` it must let
+/// sockets share their port, which several of them need.
+pub(super) fn bind_several<T>(
+    candidate: Candidate,
+    count: usize,
+    bind: impl Fn(Candidate, bool) -> io::Result<(SocketAddr, T)>,
+) -> io::Result<(SocketAddr, Vec<T>)> {
+    let (address, first) = bind(candidate, false)?;
+    if count == 1 {
+        return Ok((address, vec![first]));
+    }
+    // Sockets that share their port would also share it with a stranger's; that the first one got it alone shows that
+    // nobody else has it.
+    drop(first);
+    let candidate = Candidate {
+        address,
+        ..candidate
+    };
+    let all = (0..count).map(|_| Ok(bind(candidate, true)?.1));
+    Ok((address, all.collect::<io::Result<_>>()?))
+}
+
 /// Makes a socket for each of the endpoints of one address, all with the same port. `bind` also returns the address that
 /// its socket has got. Endpoints that this kernel or machine does not have are left out, unless it has none of them.
 ///

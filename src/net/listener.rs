@@ -1,6 +1,6 @@
 //! Listening sockets.
 
-use super::endpoint::{Candidate, bind_each};
+use super::endpoint::{Candidate, bind_each, bind_several};
 use super::holder::say_who;
 use super::interfaces::with_zone;
 use super::unix::{self, SocketFile};
@@ -108,7 +108,7 @@ impl Listener {
     ) -> io::Result<Vec<Vec<Listener>>> {
         let first = match address.place() {
             Place::Tcp(endpoints) => {
-                return bind_each(endpoints, |one| listen_several(one, count));
+                return bind_each(endpoints, |one| bind_several(one, count, listen_or_say_who));
             }
             Place::Covered => return Ok(Vec::new()),
             Place::Inherited(socket, bound) if !bound.is_datagram() => take_over(socket, bound)?,
@@ -226,22 +226,9 @@ impl AsFd for Listener {
     }
 }
 
-/// Listens at a candidate, and returns the address that it has got.
-fn listen_several(candidate: Candidate, count: usize) -> io::Result<(SocketAddr, Vec<Listener>)> {
-    let (address, first) = listen(candidate, false)
-        .map_err(|error| say_who(error, Type::STREAM, candidate.address))?;
-    if count == 1 {
-        return Ok((address, vec![first]));
-    }
-    // Sockets that share their port would also share it with a stranger's; that the first one got it alone shows that
-    // nobody else has it.
-    drop(first);
-    let candidate = Candidate {
-        address,
-        ..candidate
-    };
-    let all = (0..count).map(|_| Ok(listen(candidate, true)?.1));
-    Ok((address, all.collect::<io::Result<_>>()?))
+/// The same as [`listen`]; the error says which program has a port that is in use.
+fn listen_or_say_who(candidate: Candidate, share_port: bool) -> io::Result<(SocketAddr, Listener)> {
+    listen(candidate, share_port).map_err(|error| say_who(error, Type::STREAM, candidate.address))
 }
 
 fn listen(candidate: Candidate, share_port: bool) -> io::Result<(SocketAddr, Listener)> {

@@ -1,4 +1,4 @@
-//! Where access log lines go, and how their file is opened anew.
+//! Where access log lines go, and how their file is reopened.
 
 use super::throttled;
 use crate::lines::LineWriter;
@@ -19,9 +19,9 @@ const LAST_WAIT: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct LogFile {
     writer: LineWriter,
-    /// Where it can be opened anew.
+    /// Where it can be reopened.
     place: Option<Place>,
-    /// It is to be opened anew before the next line.
+    /// It is to be reopened before the next line.
     reopen: Arc<AtomicBool>,
     /// Lines are being lost, and that has been logged.
     losing: bool,
@@ -71,7 +71,7 @@ impl LogFile {
     }
 
     /// Opens the file anew: somebody has moved it away, to be read or compressed. If that cannot be done, which is said,
-    /// lines go where they went. True if it was done; what is no file cannot be opened anew.
+    /// lines go where they went. True if it was done; what is no file cannot be reopened.
     pub fn reopen(&mut self) -> bool {
         let Some(place) = &self.place else {
             return false;
@@ -99,12 +99,12 @@ impl LogFile {
         }
     }
 
-    /// Where it is opened anew, made if it is not there: its absolute name.
+    /// Its absolute name, by which it is reopened; it is made if it is not there.
     pub fn path(&self) -> Option<&Path> {
         self.place.as_ref().map(|place| &*place.path)
     }
 
-    /// Whoever sets this has the file opened anew before the next line.
+    /// Whoever sets this has the file reopened before the next line.
     pub fn reopen_flag(&self) -> Arc<AtomicBool> {
         self.reopen.clone()
     }

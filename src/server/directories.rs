@@ -4,12 +4,12 @@ use crate::config::Sandbox;
 use crate::confine::{self, Holder};
 use std::path::{Path, PathBuf};
 
-/// The directories in which the access log is opened anew, as far as its links and directories stay what they are; and to
+/// The directories in which the access log is reopened, as far as its links and directories stay what they are; and to
 /// follow them, those that hold these, unless that would be too much, which is logged.
 pub(super) fn log_directories(path: &Path, sandbox: Sandbox) -> Vec<Holder> {
     let shown = path.display();
     let mut all = confine::directories_of_file(path).unwrap_or_else(|errno| {
-        log::warn!("the access log {shown} cannot be opened anew: {errno}");
+        log::warn!("the access log {shown} cannot be reopened: {errno}");
         Vec::new()
     });
     if sandbox == Sandbox::Follow {

@@ -149,7 +149,7 @@ fn at_sighup_a_new_file_is_begun() {
         for round in 0..2 {
             rename(&path, &old).expect("moved");
             evserve.signal(Signal::HUP);
-            evserve.wait_for_log("the access log has been opened anew");
+            evserve.wait_for_log("the access log has been reopened");
             assert_eq!(read_to_string(&path).expect("a new file"), "", "{model}");
             if model == "blocking" {
                 stays = evserve.connect();
@@ -188,7 +188,7 @@ fn sighup_ends_nobody() {
     });
 }
 
-/// A file that cannot be opened anew leaves the old one in use.
+/// A file that cannot be reopened leaves the old one in use.
 #[test]
 fn a_new_file_that_cannot_be_had_changes_nothing() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -225,7 +225,7 @@ fn a_full_disk_loses_whole_lines_and_they_are_counted() {
     evserve.wait_for_log("lines are lost");
     rename(&path, &old).expect("moved");
     evserve.signal(Signal::HUP);
-    evserve.wait_for_log("the access log has been opened anew");
+    evserve.wait_for_log("the access log has been reopened");
     ask(&mut client, "/after");
     let said = evserve.wait_for_log("lines of the access log were lost");
     let lost = said.split(' ').find_map(|word| word.parse::<usize>().ok());
@@ -267,7 +267,7 @@ fn rotates(model: &str, log: &Path, [old, new]: [&Path; 2], rotate: impl Fn()) {
     wait_for_lines(log, "/before", 1);
     rotate();
     evserve.signal(Signal::HUP);
-    evserve.wait_for_log("the access log has been opened anew");
+    evserve.wait_for_log("the access log has been reopened");
     ask(&mut evserve.connect(), "/after");
     let log = evserve.stop().log;
     assert!(!log.contains("ERROR"), "{model}: {log}");
@@ -368,7 +368,7 @@ fn a_relative_name_is_opened_anew() {
     rename(own.join("logs"), own.join("old")).expect("moved");
     create_dir(own.join("logs")).expect("made again");
     evserve.signal(Signal::HUP);
-    evserve.wait_for_log("the access log has been opened anew");
+    evserve.wait_for_log("the access log has been reopened");
     ask(&mut evserve.connect(), "/after");
     evserve.stop();
     wait_for_lines(&own.join("logs/log"), "/after", 1);

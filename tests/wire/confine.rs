@@ -181,7 +181,7 @@ fn root_becomes_somebody_else_for_good() {
         let core: Vec<_> = core.expect("a line").split_whitespace().collect();
         assert_eq!(core[4..6], ["0", "0"], "{model}");
         drop(client);
-        // What must be opened anew is what this user may read.
+        // What must be reopened is what this user may read.
         write(root.path().join("page"), "changed").expect("written");
         assert_eq!(evserve.get("/page").body, b"changed", "{model}");
         write(root.path().join("page"), "page").expect("written");

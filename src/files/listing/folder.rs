@@ -1,6 +1,7 @@
-//! A directory that is read once for all who ask for it at the same time.
+//! A directory that is read once for all clients that ask for it at the same time.
 //!
-//! Whoever needs it further does the next slice of the work, so it gets done as long as anybody needs it, and no longer.
+//! Each listing that still needs it does the next slice of the work. So work goes on as long as a client needs it, and no
+//! longer.
 //! Under threads they wait for each other at its lock, which nobody takes who does not ask for this very directory.
 
 use super::entries::{Entries, Entry, Place};
@@ -148,7 +149,7 @@ impl Folder {
         own.filter(|_| self.is_at_work()).or_else(before)
     }
 
-    /// True if whoever asks now may have what will be read.
+    /// True if a client that asks now may have what will be read.
     pub fn can_be_shared(&self) -> bool {
         !self.has_begun.load(SeqCst)
     }

@@ -220,7 +220,7 @@ impl Answer {
         }
     }
 
-    /// The same for whoever sent this request: where it is only the status in words, a page for clients that like that
+    /// The same for the client that sent this request: where it is only the status in words, a page for clients that like that
     /// better, as browsers do.
     pub fn for_reader(mut self, request: &Request<'_>) -> Answer {
         let is_refusal = matches!(self.content, Content::Phrase) && self.status.code() >= 400;
