@@ -6,9 +6,9 @@
 //!
 //! This file does not know what is remembered, nor what for.
 
+use super::dependencies::Dependencies;
 use super::mounts::Mounts;
 use super::root::{Refusal, Root};
-use super::trace::Trace;
 use super::watch::{Watch, Watched};
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
@@ -49,7 +49,7 @@ pub struct Kept<T> {
     /// The thing itself.
     pub value: T,
     /// What was seen on the way to it.
-    pub trace: Trace,
+    pub dependencies: Dependencies,
     /// How much of the limits its content takes.
     pub cost: CacheLimits,
     /// It may change without anything telling, so it holds for one moment only.
@@ -187,7 +187,8 @@ impl<T> Cache<T> {
             true => self.guard(root, &kept),
             false => None,
         };
-        let holds = watched.is_some() || (!kept.fleeting && root.confirms(&kept.trace, false));
+        let holds =
+            watched.is_some() || (!kept.fleeting && root.confirms(&kept.dependencies, false));
         let mut shelf = self.shelf();
         // Meanwhile another thread may have put something else there.
         let slot = shelf.slots.get_mut(name);
@@ -247,7 +248,7 @@ impl<T> Cache<T> {
     /// are watched: a file that has been deleted takes its room on the disk for as long as it is open.
     pub fn put(&self, root: &Root, name: &[u8], now: Instant, mut kept: Kept<T>) -> Arc<Kept<T>> {
         let own = size_of::<Kept<T>>() + size_of::<Slot<T>>();
-        kept.cost.bytes += OVERHEAD + own + name.len() + kept.trace.size();
+        kept.cost.bytes += OVERHEAD + own + name.len() + kept.dependencies.size();
         let cost = kept.cost;
         let kept = Arc::new(kept);
         let is_too_much = cost.bytes > self.limits.bytes || cost.files > self.limits.files;
@@ -326,10 +327,10 @@ impl<T> Cache<T> {
             return None;
         }
         let watch = self.watch(root).filter(|_| Watch::tells_of_all(root))?;
-        let events = watch.arm(root, &kept.trace, |change| {
+        let events = watch.arm(root, &kept.dependencies, |change| {
             change(&mut self.shelf().watched);
         })?;
-        root.confirms(&kept.trace, true).then_some(events)
+        root.confirms(&kept.dependencies, true).then_some(events)
     }
 
     fn watch(&self, root: &Root) -> Option<&Watch> {
@@ -346,7 +347,7 @@ impl<T> Cache<T> {
 impl<T> Kept<T> {
     /// True if it may depend on another mount than the root's own, where nothing can be watched.
     fn is_elsewhere(&self) -> bool {
-        self.trace.mounts() == Mounts::All
+        self.dependencies.mounts() == Mounts::All
     }
 }
 
@@ -458,16 +459,16 @@ mod tests {
             if let Some(kept) = kept.expect("all is on one mount") {
                 return (Some(kept.value), true);
             }
-            let mut trace = Trace::new(Mounts::Own);
+            let mut dependencies = Dependencies::new(Mounts::Own);
             let mut path = RelativePath::decode(name.as_bytes()).expect("a path");
-            let Ok(Found::File(file)) = self.root.find(&mut path, &mut trace) else {
+            let Ok(Found::File(file)) = self.root.find(&mut path, &mut dependencies) else {
                 return (None, false);
             };
-            let sibling = self.root.find_sibling(&mut path, ".gz", &mut trace);
+            let sibling = self.root.find_sibling(&mut path, ".gz", &mut dependencies);
             sibling.expect("all is on one mount");
             let kept = Kept {
                 value: file.length,
-                trace,
+                dependencies,
                 cost: CacheLimits {
                     bytes: file.length as usize,
                     files: self.files_each,

@@ -3,6 +3,7 @@
 //! This room knows neither sockets nor HTTP. What it opens it opens through the root's descriptor and beneath it.
 
 mod cache;
+mod dependencies;
 mod generated;
 mod links;
 mod listing;
@@ -11,17 +12,16 @@ mod named_root;
 mod page;
 mod path;
 mod root;
-mod trace;
 mod watch;
 
 pub use cache::{Cache, CacheLimits, Kept};
+pub use dependencies::Dependencies;
 pub use listing::{Format, Key, Listing, ListingError, Listings, Memory, Order};
 pub use mounts::{Mounts, remote_mount};
 pub use named_root::{Led, NamedRoot};
 pub use page::{PAGE_POLICY, refusal_page};
 pub use path::{PathError, RelativePath};
 pub use root::{Found, OpenFile, Refusal, Root, regular_file_length};
-pub use trace::Trace;
 
 use std::path::Path;
 

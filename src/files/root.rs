@@ -1,10 +1,10 @@
 //! The document root, and the only way to open something in it.
 
+use super::dependencies::{Dependencies, Identity, Observed};
 use super::generated;
 use super::links::{self, MAX_LINKS, MAX_NAMES, Tree};
 use super::mounts::{Mounts, can_hang, remote_mount};
 use super::path::{PathError, RelativePath};
-use super::trace::{Identity, Saw, Trace};
 use crate::transcript;
 use rustix::fs::{
     self, Access, AtFlags, FileType, FsWord, Mode, OFlags, ResolveFlags, Stat, StatxFlags,
@@ -211,26 +211,36 @@ impl Root {
     }
 
     /// Finds what `path` leads to and opens it. Where that is an index, `path` is its path from then on. What is seen on
-    /// the way goes into `trace`, and only the mounts that it names are looked at.
+    /// the way goes into `dependencies`, and only the mounts that it names are looked at.
     ///
     /// # Errors
     /// A [`Refusal`]. What lies outside is refused in the same way whether it is there or not.
-    pub fn find(&self, path: &mut RelativePath, trace: &mut Trace) -> Result<Found, Refusal> {
-        match self.look(path, trace) {
-            Err(Refusal::Outside) if trace.mounts() == Mounts::All => Err(Refusal::Forbidden),
+    pub fn find(
+        &self,
+        path: &mut RelativePath,
+        dependencies: &mut Dependencies,
+    ) -> Result<Found, Refusal> {
+        match self.look(path, dependencies) {
+            Err(Refusal::Outside) if dependencies.mounts() == Mounts::All => {
+                Err(Refusal::Forbidden)
+            }
             result => result,
         }
     }
 
-    fn look(&self, path: &mut RelativePath, trace: &mut Trace) -> Result<Found, Refusal> {
+    fn look(
+        &self,
+        path: &mut RelativePath,
+        dependencies: &mut Dependencies,
+    ) -> Result<Found, Refusal> {
         // What is not there at all leaves no trace, and so costs no more than this call.
-        let stat = self.stat(path.as_c_str(), within(trace.mounts()))?;
-        trace.note(path, Saw::of(&Ok(stat)));
+        let stat = self.stat(path.as_c_str(), within(dependencies.mounts()))?;
+        dependencies.add(path, Observed::of(&Ok(stat)));
         match (kind(&stat)?, path.names_directory()) {
             (FileType::Directory, false) => Ok(Found::DirectoryWithoutSlash),
-            (FileType::Directory, true) => self.find_in_directory(path, trace),
+            (FileType::Directory, true) => self.find_in_directory(path, dependencies),
             (_, true) => Err(Refusal::NotFound),
-            (_, false) => Ok(Found::File(self.open_file(path, trace)?)),
+            (_, false) => Ok(Found::File(self.open_file(path, dependencies)?)),
         }
     }
 
@@ -242,19 +252,19 @@ impl Root {
         &self,
         path: &mut RelativePath,
         suffix: &str,
-        trace: &mut Trace,
+        dependencies: &mut Dependencies,
     ) -> Result<Option<OpenFile>, Refusal> {
         let Ok(before) = path.append(suffix.as_bytes()) else {
             return Ok(None);
         };
-        let sibling = match self.kind(path, trace) {
-            Ok(FileType::RegularFile) => self.open_file(path, trace).map(Some),
+        let sibling = match self.kind(path, dependencies) {
+            Ok(FileType::RegularFile) => self.open_file(path, dependencies).map(Some),
             Ok(_) => Ok(None),
             Err(refusal) => Err(refusal),
         };
         path.truncate(before);
         match sibling {
-            Err(Refusal::Outside) if trace.mounts() == Mounts::Own => Err(Refusal::Outside),
+            Err(Refusal::Outside) if dependencies.mounts() == Mounts::Own => Err(Refusal::Outside),
             Err(_) => Ok(None),
             sibling => sibling,
         }
@@ -274,18 +284,18 @@ impl Root {
         stat
     }
 
-    /// True if everything is as `trace` has it. With `plainly` it must also be so that inotify(7) tells of every change:
+    /// True if everything is as `dependencies` has it. With `plainly` it must also be so that inotify(7) tells of every change:
     /// without symbolic links, and on the root's own mount.
-    pub(super) fn confirms(&self, trace: &Trace, plainly: bool) -> bool {
-        trace.holds(|path| match plainly {
-            false => match self.stat(path, within(trace.mounts())) {
-                Err(Errno::XDEV) if trace.mounts() == Mounts::Own => Saw::Unknown,
-                stat => Saw::of(&stat),
+    pub(super) fn confirms(&self, dependencies: &Dependencies, plainly: bool) -> bool {
+        dependencies.holds(|path| match plainly {
+            false => match self.stat(path, within(dependencies.mounts())) {
+                Err(Errno::XDEV) if dependencies.mounts() == Mounts::Own => Observed::Unknown,
+                stat => Observed::of(&stat),
             },
             // A link or a mount is in the way, and behind it anything can come and go untold.
             true => match self.stat(path, WITHIN | PLAIN) {
-                Err(Errno::LOOP | Errno::XDEV) => Saw::Unknown,
-                stat => Saw::of(&stat),
+                Err(Errno::LOOP | Errno::XDEV) => Observed::Unknown,
+                stat => Observed::of(&stat),
             },
         })
     }
@@ -336,37 +346,47 @@ impl Root {
     fn find_in_directory(
         &self,
         path: &mut RelativePath,
-        trace: &mut Trace,
+        dependencies: &mut Dependencies,
     ) -> Result<Found, Refusal> {
         for name in &self.indexes {
             let Ok(before) = path.append(format!("/{name}").as_bytes()) else {
                 continue;
             };
-            match self.kind(path, trace) {
-                Ok(FileType::RegularFile) => return Ok(Found::File(self.open_file(path, trace)?)),
+            match self.kind(path, dependencies) {
+                Ok(FileType::RegularFile) => {
+                    return Ok(Found::File(self.open_file(path, dependencies)?));
+                }
                 Ok(_) | Err(Refusal::NotFound) => path.truncate(before),
                 Err(refusal) => return Err(refusal),
             }
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        let directory = self.open_beneath(path.as_c_str(), flags, within(trace.mounts()))?;
+        let directory = self.open_beneath(path.as_c_str(), flags, within(dependencies.mounts()))?;
         Ok(Found::Directory(directory))
     }
 
     /// Looks before anything is opened: opening a FIFO would wake whoever writes to it, and opening a device can set
     /// off anything. Only regular files and directories pass.
-    fn kind(&self, path: &RelativePath, trace: &mut Trace) -> Result<FileType, Refusal> {
-        let stat = self.stat(path.as_c_str(), within(trace.mounts()));
-        trace.note(path, Saw::of(&stat));
+    fn kind(
+        &self,
+        path: &RelativePath,
+        dependencies: &mut Dependencies,
+    ) -> Result<FileType, Refusal> {
+        let stat = self.stat(path.as_c_str(), within(dependencies.mounts()));
+        dependencies.add(path, Observed::of(&stat));
         kind(&stat?)
     }
 
     /// Should another file have taken its place since it was looked at, `NONBLOCK` keeps us from hanging in the open,
     /// and what is asked of the descriptor afterwards is what counts.
-    fn open_file(&self, path: &RelativePath, trace: &mut Trace) -> Result<OpenFile, Refusal> {
+    fn open_file(
+        &self,
+        path: &RelativePath,
+        dependencies: &mut Dependencies,
+    ) -> Result<OpenFile, Refusal> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = self.open_beneath(path.as_c_str(), flags, within(trace.mounts()))?;
-        let mount = match trace.mounts() {
+        let file = self.open_beneath(path.as_c_str(), flags, within(dependencies.mounts()))?;
+        let mount = match dependencies.mounts() {
             Mounts::Own => None,
             Mounts::All => remote_mount(&file),
         };
@@ -374,7 +394,7 @@ impl Root {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(Refusal::Forbidden);
         }
-        trace.note(path, Saw::File(Identity::of(&stat)));
+        dependencies.add(path, Observed::File(Identity::of(&stat)));
         let generated = match self.is_generated(&file, &stat) {
             true => Some(generated::content(&file)?),
             false => None,
@@ -682,7 +702,7 @@ mod tests {
             Ok(path) => path,
             Err(error) => return format!("{error:?}"),
         };
-        match root.find(&mut path, &mut Trace::new(Mounts::All)) {
+        match root.find(&mut path, &mut Dependencies::new(Mounts::All)) {
             Ok(Found::File(file)) => format!("{} {}", file.length, file.media_type.0),
             Ok(Found::Directory(_)) => "directory".into(),
             Ok(Found::DirectoryWithoutSlash) => "add a slash".into(),

@@ -4,8 +4,8 @@
 //! is asked once more. From then on it would say the same until an event comes, whatever that event is. Each watch ends
 //! with its first event, so that a folder in which something changes all the time wakes nobody who is not asked for it.
 
+use super::dependencies::{Dependencies, Observed};
 use super::root::Root;
-use super::trace::{Saw, Trace};
 use crate::transcript;
 use rustix::fs::FsWord;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
@@ -75,28 +75,28 @@ impl Watch {
         LOCAL.contains(&root.file_system())
     }
 
-    /// Watches everything that `trace` is about, from the top down: what a name leads to is watched only after the
+    /// Watches everything that `dependencies` is about, from the top down: what a name leads to is watched only after the
     /// directory that holds the name is. Says how many events there had been before the first watch was set; `None` if
     /// not all could be set. `change` lends what is being watched, under a lock that is not held while the file system is
     /// asked.
     pub fn arm(
         &self,
         root: &Root,
-        trace: &Trace,
+        dependencies: &Dependencies,
         change: impl Fn(&mut dyn FnMut(&mut Watched)),
     ) -> Option<u64> {
         let mut directories = BTreeSet::from([&b"."[..]]);
         let mut files = Vec::new();
-        for fact in trace.facts() {
-            let path = fact.path.to_bytes();
+        for dependency in dependencies.iter() {
+            let path = dependency.path.to_bytes();
             let slashes = memchr::memchr_iter(b'/', path);
             directories.extend(slashes.map(|slash| &path[..slash]));
-            match fact.saw {
-                Saw::Nothing | Saw::Unknown => {}
-                Saw::Directory => {
+            match dependency.observed {
+                Observed::Nothing | Observed::Unknown => {}
+                Observed::Directory => {
                     directories.insert(path);
                 }
-                Saw::File(_) => files.push(path),
+                Observed::File(_) => files.push(path),
             }
         }
         let count = directories.len() + files.len();

@@ -1,6 +1,6 @@
 //! What a path leads to, ready to be sent: a file in one state, and its compressed siblings.
 
-use crate::files::{CacheLimits, Kept, OpenFile, Trace};
+use crate::files::{CacheLimits, Dependencies, Kept, OpenFile};
 use crate::http1::{Coding, FileLines, FileVersion, List, TagParts, Validators, accepted};
 use crate::offload;
 use crate::session::{File, Source};
@@ -52,13 +52,13 @@ impl Maker<'_> {
         &self,
         file: OpenFile,
         siblings: ArrayVec<(Coding, OpenFile), 3>,
-        trace: Trace,
+        dependencies: Dependencies,
     ) -> Kept<Resource> {
         let media_type = file.media_type;
         let vary = vary(siblings.len());
         let mut kept = Kept {
             value: Resource(ArrayVec::new()),
-            trace,
+            dependencies,
             cost: CacheLimits { bytes: 0, files: 0 },
             fleeting: false,
         };

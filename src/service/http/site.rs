@@ -5,8 +5,8 @@ use super::resource::{Chosen, Maker, Resource};
 use super::response::{Handler, LookUp, Made, Response, Task};
 use crate::config::{Config, DEFAULT_MEMORY, EntityTag, Http, MAX_HEADERS, StartError};
 use crate::files::{
-    Cache, CacheLimits, Format, Found, Kept, Key, Led, Listing, ListingError, Listings, Memory,
-    Mounts, NamedRoot, OpenFile, Order, PathError, Refusal, RelativePath, Root, Trace,
+    Cache, CacheLimits, Dependencies, Format, Found, Kept, Key, Led, Listing, ListingError,
+    Listings, Memory, Mounts, NamedRoot, OpenFile, Order, PathError, Refusal, RelativePath, Root,
     remote_mount,
 };
 use crate::http1::{CODINGS, List, Method, Request, Status, TagParts, Verdict, media_weight};
@@ -240,10 +240,10 @@ impl Site {
         {
             return Ok(Made::Answer(file(request, kept, at.time)));
         }
-        let mut trace = Trace::new(at.mounts);
-        match at.root.find(&mut path, &mut trace) {
+        let mut dependencies = Dependencies::new(at.mounts);
+        match at.root.find(&mut path, &mut dependencies) {
             Ok(Found::File(found)) => {
-                let kept = self.remember(&name, found, &mut path, trace, at)?;
+                let kept = self.remember(&name, found, &mut path, dependencies, at)?;
                 Ok(Made::Answer(file(request, kept, at.time)))
             }
             Ok(Found::DirectoryWithoutSlash) => Ok(Made::Answer(redirect(request, &path))),
@@ -301,9 +301,11 @@ impl Site {
         if let Some(kept) = self.cache.get(at.root, name, at.time.now(), at.mounts)? {
             return Ok(Some(kept));
         }
-        let (mut path, mut trace) = (path.clone(), Trace::new(at.mounts));
-        match at.root.find(&mut path, &mut trace) {
-            Ok(Found::File(file)) => self.remember(name, file, &mut path, trace, at).map(Some),
+        let (mut path, mut dependencies) = (path.clone(), Dependencies::new(at.mounts));
+        match at.root.find(&mut path, &mut dependencies) {
+            Ok(Found::File(file)) => self
+                .remember(name, file, &mut path, dependencies, at)
+                .map(Some),
             Err(Refusal::Outside) => Err(Refusal::Outside),
             Ok(_) | Err(_) => Ok(None),
         }
@@ -316,14 +318,16 @@ impl Site {
         name: &[u8],
         file: OpenFile,
         path: &mut RelativePath,
-        mut trace: Trace,
+        mut dependencies: Dependencies,
         at: At<'_>,
     ) -> Result<Arc<Kept<Resource>>, Refusal> {
         let mut siblings = ArrayVec::new();
         let is_coded = |suffix: &str| path.as_c_str().to_bytes().ends_with(suffix.as_bytes());
         if !CODINGS.iter().any(|coding| is_coded(coding.suffix)) {
             for coding in CODINGS {
-                let sibling = at.root.find_sibling(path, coding.suffix, &mut trace)?;
+                let sibling = at
+                    .root
+                    .find_sibling(path, coding.suffix, &mut dependencies)?;
                 if let Some(sibling) = sibling.filter(|one| !is_older(one, &file)) {
                     siblings.push((coding, sibling));
                 }
@@ -338,7 +342,7 @@ impl Site {
             },
             now: at.time.wall(),
         };
-        let kept = maker.make(file, siblings, trace);
+        let kept = maker.make(file, siblings, dependencies);
         Ok(self.cache.put(at.root, name, at.time.now(), kept))
     }
 }
@@ -541,7 +545,7 @@ fn configured_file(text: &str, root: &Root) -> Result<Box<RelativePath>, StartEr
     let encoded = percent_encode(text.as_bytes(), IN_A_NAME);
     let path = RelativePath::decode(format!("/{encoded}").as_bytes()).ok();
     let is_file = |path: &RelativePath| {
-        let found = root.find(&mut path.clone(), &mut Trace::new(Mounts::All));
+        let found = root.find(&mut path.clone(), &mut Dependencies::new(Mounts::All));
         matches!(found, Ok(Found::File(_)))
     };
     path.filter(is_file).map(Box::new).ok_or_else(|| {

@@ -1,7 +1,7 @@
-//! What the file system said on the way to an answer.
+//! What an answer depends on: everything that was observed in the file system on the way to it.
 //!
-//! An answer from files is a function of what was seen: which names were there, which were not, and in which state. As
-//! long as the file system says the same again, the answer is the same, however it was found.
+//! An answer from files is a function of what was observed: which names were there, which were not, and in which state.
+//! As long as the file system shows the same again, the answer is the same, however it was found.
 
 use super::mounts::Mounts;
 use super::path::RelativePath;
@@ -9,24 +9,24 @@ use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 use std::ffi::{CStr, CString};
 
-/// All that was seen for one answer.
+/// Everything that was observed for one answer.
 #[derive(Debug)]
-pub struct Trace {
-    facts: Vec<Fact>,
+pub struct Dependencies {
+    all: Vec<Dependency>,
     mounts: Mounts,
 }
 
-/// What was seen at one path.
+/// What was observed at one path.
 #[derive(Debug)]
-pub(super) struct Fact {
+pub(super) struct Dependency {
     /// Below the root.
     pub path: CString,
-    pub saw: Saw,
+    pub observed: Observed,
 }
 
-/// What can be seen at a path.
+/// What can be observed at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Saw {
+pub(super) enum Observed {
     /// Nothing that can be served, for whatever reason.
     Nothing,
     /// A directory. What is in it is seen by looking at that.
@@ -49,11 +49,11 @@ pub(super) struct Identity {
     changed: (i64, u64),
 }
 
-impl Trace {
-    /// Nothing has been seen yet, and these mounts are those that may be looked at.
-    pub fn new(mounts: Mounts) -> Trace {
-        Trace {
-            facts: Vec::new(),
+impl Dependencies {
+    /// Nothing has been observed yet, and these mounts are those that may be looked at.
+    pub fn new(mounts: Mounts) -> Dependencies {
+        Dependencies {
+            all: Vec::new(),
             mounts,
         }
     }
@@ -63,37 +63,39 @@ impl Trace {
         self.mounts
     }
 
-    /// Adds what was seen at a path; instead of what was seen there just before, if the path is the same.
-    pub(super) fn note(&mut self, path: &RelativePath, saw: Saw) {
+    /// Adds what was observed at a path. It replaces what was added just before, if the path is the same.
+    pub(super) fn add(&mut self, path: &RelativePath, observed: Observed) {
         let path = path.as_c_str();
-        match self.facts.last_mut() {
-            Some(last) if *last.path == *path => last.saw = saw,
-            _ => self.facts.push(Fact {
+        match self.all.last_mut() {
+            Some(last) if *last.path == *path => last.observed = observed,
+            _ => self.all.push(Dependency {
                 path: path.into(),
-                saw,
+                observed,
             }),
         }
     }
 
-    pub(super) fn facts(&self) -> &[Fact] {
-        &self.facts
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Dependency> {
+        self.all.iter()
     }
 
-    /// True if `look` sees the same again everywhere.
-    pub(super) fn holds(&self, look: impl Fn(&CStr) -> Saw) -> bool {
-        let mut facts = self.facts.iter();
-        facts.all(|fact| fact.saw != Saw::Unknown && look(&fact.path) == fact.saw)
+    /// True if `look` observes the same again everywhere.
+    pub(super) fn holds(&self, look: impl Fn(&CStr) -> Observed) -> bool {
+        self.iter().all(|dependency| {
+            let observed = dependency.observed;
+            observed != Observed::Unknown && look(&dependency.path) == observed
+        })
     }
 
     /// How much memory it takes, in bytes, roughly.
     pub(super) fn size(&self) -> usize {
-        let paths = self.facts.iter().map(|fact| fact.path.count_bytes() + 1);
-        paths.sum::<usize>() + self.facts.capacity() * size_of::<Fact>()
+        let paths = self.iter().map(|one| one.path.count_bytes() + 1);
+        paths.sum::<usize>() + self.all.capacity() * size_of::<Dependency>()
     }
 }
 
-impl Saw {
-    pub fn of(stat: &Result<Stat, Errno>) -> Saw {
+impl Observed {
+    pub fn of(stat: &Result<Stat, Errno>) -> Observed {
         let stat = match stat {
             Ok(stat) => stat,
             Err(
@@ -104,14 +106,14 @@ impl Saw {
                 | Errno::PERM
                 | Errno::XDEV
                 | Errno::LOOP,
-            ) => return Saw::Nothing,
+            ) => return Observed::Nothing,
             // No descriptor or memory was free, or the disk is at fault: that will pass.
-            Err(_) => return Saw::Unknown,
+            Err(_) => return Observed::Unknown,
         };
         match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => Saw::Directory,
-            FileType::RegularFile => Saw::File(Identity::of(stat)),
-            _ => Saw::Nothing,
+            FileType::Directory => Observed::Directory,
+            FileType::RegularFile => Observed::File(Identity::of(stat)),
+            _ => Observed::Nothing,
         }
     }
 }
