@@ -18,7 +18,7 @@
 //! | [`net`] | sockets |
 //! | [`lines`] | lines for readers that may not read |
 //! | [`offload`] | threads that may wait for a file system |
-//! | [`transcript`] | what the first requests make the program do, call by call |
+//! | [`trace`] | what the first requests make the program do, call by call |
 //!
 //! `docs/architecture.md` walks a request through them.
 
@@ -41,4 +41,4 @@ pub mod poller;
 pub mod server;
 pub mod service;
 pub mod session;
-pub mod transcript;
+pub mod trace;

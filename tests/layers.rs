@@ -9,31 +9,24 @@ use std::path::{Path, PathBuf};
 /// What each room may import, from the bottom up. A room that is not here may import nothing and be imported by none.
 const ROOMS: &[(&str, &[&str])] = &[
     ("lines", &[]),
-    ("transcript", &["lines"]),
+    ("trace", &["lines"]),
     ("offload", &[]),
-    ("net", &["transcript"]),
+    ("net", &["trace"]),
     ("config", &["net"]),
-    ("session", &["transcript"]),
+    ("session", &["trace"]),
     ("http1", &[]),
-    ("files", &["transcript"]),
-    ("observe", &["session", "config", "transcript", "lines"]),
+    ("files", &["trace"]),
+    ("observe", &["session", "config", "trace", "lines"]),
     ("confine", &["config"]),
     (
         "service",
         &["session", "http1", "files", "config", "observe", "offload"],
     ),
-    ("poller", &["transcript"]),
+    ("poller", &["trace"]),
     (
         "model",
         &[
-            "service",
-            "poller",
-            "session",
-            "net",
-            "config",
-            "observe",
-            "offload",
-            "transcript",
+            "service", "poller", "session", "net", "config", "observe", "offload", "trace",
         ],
     ),
     (
@@ -45,7 +38,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("cli", &["model", "service", "http1", "net", "config"]),
     (
         "main",
-        &["cli", "server", "model", "observe", "net", "transcript"],
+        &["cli", "server", "model", "observe", "net", "trace"],
     ),
 ];
 
@@ -61,7 +54,7 @@ const WORDS: &[(&str, &[&str])] = &[
             "observe/",
             "server.rs",
             "server/",
-            "transcript.rs",
+            "trace.rs",
         ],
     ),
     (
@@ -90,7 +83,7 @@ const WORDS: &[(&str, &[&str])] = &[
             "poller/",
             "server.rs",
             "server/",
-            "transcript.rs",
+            "trace.rs",
         ],
     ),
 ];

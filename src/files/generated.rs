@@ -1,6 +1,6 @@
 //! Files that the kernel makes as they are read, as in procfs and sysfs: their lengths say nothing of what comes.
 
-use crate::transcript;
+use crate::trace;
 use rustix::fs::FsWord;
 use rustix::io::{Errno, read};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -42,7 +42,7 @@ pub(super) fn content(file: &OwnedFd) -> Result<Vec<u8>, Errno> {
     while content.len() < MOST {
         let filled = content.len();
         content.resize(MOST.min(filled + PIECE), 0);
-        let call = transcript::call();
+        let call = trace::call();
         let result = read(file, &mut content[filled..]);
         let called = || format!("read({})", file.as_raw_fd());
         call.returned(&result, called, usize::to_string);

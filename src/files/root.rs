@@ -5,7 +5,7 @@ use super::generated;
 use super::links::{self, MAX_LINKS, MAX_NAMES, Tree};
 use super::mounts::{Mounts, can_hang, remote_mount};
 use super::path::{PathError, RelativePath};
-use crate::transcript;
+use crate::trace;
 use rustix::fs::{
     self, Access, AtFlags, FileType, FsWord, Mode, OFlags, ResolveFlags, Stat, StatxFlags,
 };
@@ -148,7 +148,7 @@ impl Root {
 
     /// True if its name still leads to it, and it can be read.
     pub(super) fn is_in_place(&self) -> bool {
-        transcript::note(|| {
+        trace::note(|| {
             let name = self.name.display();
             format!("where {name} leads, once a second: newfstatat, faccessat2, readlinkat")
         });
@@ -163,7 +163,7 @@ impl Root {
     /// the whole way in memory (RESOLVE_CACHED, Linux 5.12), and the root's own file system must be one that cannot hang.
     pub(super) fn is_known_to_be_in_place(&self) -> bool {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let call = transcript::call();
+        let call = trace::call();
         let place = fs::openat2(
             fs::CWD,
             &self.name,
@@ -176,9 +176,9 @@ impl Root {
         let Ok(place) = place else {
             return false;
         };
-        transcript::note(|| "is it the root? once a second: statx, openat, readlinkat".into());
+        trace::note(|| "is it the root? once a second: statx, openat, readlinkat".into());
         let is_there = !self.can_hang() && self.is_at(&place) && self.has_its_path();
-        transcript::closes(&place);
+        trace::closes(&place);
         is_there
     }
 
@@ -192,7 +192,7 @@ impl Root {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let can_be_read = || {
             let directory = fs::openat(place, c".", flags, Mode::empty());
-            directory.inspect(transcript::closes).is_ok()
+            directory.inspect(trace::closes).is_ok()
         };
         is_same && can_be_read()
     }
@@ -424,7 +424,7 @@ impl Root {
     fn stat(&self, path: &CStr, resolve: ResolveFlags) -> Result<Stat, Errno> {
         let place = self.open_beneath(path, OFlags::PATH, resolve)?;
         let stat = fstat(&place);
-        transcript::closes(&place);
+        trace::closes(&place);
         stat
     }
 
@@ -475,7 +475,7 @@ impl Root {
         let flags = flags | OFlags::CLOEXEC;
         let mut tries = 0;
         loop {
-            let call = transcript::call();
+            let call = trace::call();
             let result = fs::openat2(&self.directory, path, flags, Mode::empty(), resolve);
             let called = || {
                 let kind = if flags.contains(OFlags::PATH) {
@@ -517,11 +517,11 @@ impl Tree for Links<'_> {
             Err(Errno::LOOP) => return Err(Errno::AGAIN),
             place => place?,
         };
-        let call = transcript::call();
+        let call = trace::call();
         let result = fs::readlinkat(&place, c"", Vec::new());
         let called = || format!("readlinkat({}, \"\")", place.as_raw_fd());
         call.returned(&result, called, |target| format!("{target:?}"));
-        transcript::closes(&place);
+        trace::closes(&place);
         match result {
             Ok(target) => Ok(Some(target)),
             // So says the kernel of what is no link.
@@ -567,11 +567,11 @@ impl OpenFile {
 
     /// Closes it, for all that was wanted of it is known.
     pub fn close(self) {
-        transcript::closes(&self.file);
+        trace::closes(&self.file);
     }
 
     fn read_now(&self, into: &mut [u8], offset: u64) -> Result<usize, Errno> {
-        let call = transcript::call();
+        let call = trace::call();
         let mut pieces = [IoSliceMut::new(into)];
         let result = match preadv2(&self.file, &mut pieces, offset, ReadWriteFlags::NOWAIT) {
             // A file system that cannot say whether it would wait.
@@ -622,7 +622,7 @@ pub fn regular_file_length(file: impl AsFd) -> io::Result<u64> {
 }
 
 fn fstat(fd: impl AsFd) -> Result<Stat, Errno> {
-    let call = transcript::call();
+    let call = trace::call();
     let result = fs::fstat(&fd);
     let called = || format!("fstat({})", fd.as_fd().as_raw_fd());
     let came = |stat: &Stat| {

@@ -6,7 +6,7 @@
 
 use super::dependencies::{Dependencies, Observed};
 use super::root::Root;
-use crate::transcript;
+use crate::trace;
 use rustix::fs::FsWord;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
@@ -158,11 +158,11 @@ impl Watch {
         let place = root.plain_place(path).ok()?;
         let name = format!("/proc/self/fd/{}", place.as_raw_fd());
         let flags = flags | WatchFlags::ONESHOT;
-        let call = transcript::call();
+        let call = trace::call();
         let result = inotify::add_watch(&self.inotify, &*name, flags);
         let called = || format!("inotify_add_watch({}, {name:?})", self.inotify.as_raw_fd());
         call.returned(&result, called, i32::to_string);
-        transcript::closes(&place);
+        trace::closes(&place);
         result
             .inspect_err(|errno| {
                 let path = OsStr::from_bytes(path);

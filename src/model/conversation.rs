@@ -12,7 +12,7 @@ use crate::observe::{LogFile, Readiness, throttled};
 use crate::poller::poll;
 use crate::session::{ACCEPTED, Action, BUFFER_SIZE, Connection, Counters, Session, Steps};
 use crate::session::{Timeout, WORK_PER_TURN, Worker};
-use crate::transcript;
+use crate::trace;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::{Errno, ioctl_fionbio};
 use std::io;
@@ -194,7 +194,7 @@ impl<'a> Desk<'a> {
         };
         mailbox.wake_by(bell.waker(0));
         self.bell = Some(bell.clone());
-        let call = transcript::call();
+        let call = trace::call();
         let result = ioctl_fionbio(line.socket, true);
         let called = || format!("ioctl({}, FIONBIO, 1)", line.socket.as_raw_fd());
         call.returned(&result, called, |()| "0".into());
@@ -419,7 +419,7 @@ impl<'a> Desk<'a> {
         self.worker.counters.receives += 1;
         if line.bell.is_none() && !last_look {
             let (fd, left) = (line.socket.as_raw_fd(), Some(left));
-            transcript::waits(|| format!("recv({fd}): {}", transcript::at_most(left)));
+            trace::waits(|| format!("recv({fd}): {}", trace::at_most(left)));
         }
         let room = connection.room().min(self.scratch.len());
         let buffer = &mut self.scratch[..room];

@@ -21,7 +21,7 @@ use crate::observe::{Board, LogFile, throttled};
 use crate::poller::poll;
 use crate::service::Service;
 use crate::session::{Counters, Steps, Worker};
-use crate::transcript;
+use crate::trace;
 use overseer::Overseer;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd};
 use rustix::net::SocketFlags;
@@ -175,7 +175,7 @@ impl Crew {
                 return None;
             }
             let fd = listening.listener.as_fd().as_raw_fd();
-            transcript::waits(|| format!("accept4({fd}): for as long as it takes"));
+            trace::waits(|| format!("accept4({fd}): for as long as it takes"));
             match listening.listener.accept(SocketFlags::empty()) {
                 Ok((socket, peer)) => {
                     let peer = peer.map(|peer| peer.ip().to_canonical());
@@ -215,10 +215,10 @@ impl Crew {
         accepted.permit.key = Some(key);
         desk.worker.counters.accepts += 1;
         desk.worker.counters.connections += 1;
-        transcript::note(|| format!("this thread serves fd {}", member.socket.as_raw_fd()));
+        trace::note(|| format!("this thread serves fd {}", member.socket.as_raw_fd()));
         let session = || service.session(accepted.peer);
         desk.converse(&member.socket, session, &member.presence);
-        transcript::closes(&member.socket);
+        trace::closes(&member.socket);
         let mut members = self.members();
         members
             .counters

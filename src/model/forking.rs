@@ -18,7 +18,7 @@ use crate::observe::{begin_in_child, finish_operator_log, share_throttles, throt
 use crate::observe::{flush_standard_error, standard_error_is_behind};
 use crate::poller::{is_readable, poll};
 use crate::session::{Connection, Counters, Session, Wait, Worker};
-use crate::transcript;
+use crate::trace;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::ForkResult;
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -385,13 +385,13 @@ impl Parent {
         let parent = rustix::process::getpid();
         let result = fork();
         if let Ok(ForkResult::Parent { child }) = result {
-            transcript::note(|| {
+            trace::note(|| {
                 format!(
                     "fork() = {child}: that process serves fd {}",
                     socket.as_raw_fd()
                 )
             });
-            transcript::closes(&socket);
+            trace::closes(&socket);
         }
         match result {
             Ok(ForkResult::Child) => {
@@ -438,7 +438,7 @@ impl Parent {
         stopping: &AtomicBool,
         presence: &Presence,
     ) {
-        transcript::note(|| format!("a process of its own serves fd {}", socket.as_raw_fd()));
+        trace::note(|| format!("a process of its own serves fd {}", socket.as_raw_fd()));
         let one_exchange = self.leave_end.is_some().into();
         let mut desk = Desk::new(
             &self.timeouts,
@@ -455,7 +455,7 @@ impl Parent {
         }
         let numbers = desk.worker.counters.to_array();
         let report: Vec<u8> = numbers.into_iter().flat_map(u64::to_ne_bytes).collect();
-        transcript::note(|| "exit(0), which closes all that it has".into());
+        trace::note(|| "exit(0), which closes all that it has".into());
         // Without a parent there is nobody to sum up for.
         let _ = retry_on_intr(|| send(&self.reporting, &report, SendFlags::NOSIGNAL));
     }
@@ -470,7 +470,7 @@ impl Parent {
             let numbers = std::array::from_fn(|index| u64::from_ne_bytes(numbers[index]));
             let counters = Counters::from_array(numbers);
             // Where no requests are counted, a conversation counts for one.
-            transcript::answered(counters.requests.max(1) as usize);
+            trace::answered(counters.requests.max(1) as usize);
             self.counters.add(&counters);
         }
     }
@@ -482,9 +482,7 @@ impl Parent {
             let is_there = match retry_on_intr(|| waitpid(Some(child.id), WaitOptions::NOHANG)) {
                 Ok(None) => true,
                 Ok(Some((_, status))) => {
-                    transcript::note(|| {
-                        format!("waitpid({}): it has ended", child.id.as_raw_pid())
-                    });
+                    trace::note(|| format!("waitpid({}): it has ended", child.id.as_raw_pid()));
                     say_if_it_failed(child.id, status);
                     false
                 }

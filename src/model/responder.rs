@@ -7,7 +7,7 @@ use crate::net::{Bound, ReceiveError, Sender};
 use crate::observe::throttled;
 use crate::service::SHORT_REPLY;
 use crate::session::Worker;
-use crate::transcript;
+use crate::trace;
 use rustix::io::Errno;
 use std::io;
 
@@ -66,7 +66,7 @@ impl Responder {
                 Ok((length, sender)) => {
                     worker.counters.datagrams += 1;
                     worker.counters.received += length as u64;
-                    transcript::note(|| format!("recvmsg(2) = {length}: a datagram"));
+                    trace::note(|| format!("recvmsg(2) = {length}: a datagram"));
                     self.reply(answering, length, &sender, worker);
                 }
                 Err(ReceiveError::WouldBlock) => {
@@ -131,8 +131,8 @@ impl Responder {
             Ok(()) => {
                 counters.replies += 1;
                 counters.sent += self.reply.len() as u64;
-                transcript::note(|| format!("sendmsg(2) = {}: its reply", self.reply.len()));
-                transcript::answered(1);
+                trace::note(|| format!("sendmsg(2) = {}: its reply", self.reply.len()));
+                trace::answered(1);
             }
             Err(error) => {
                 counters.unsent += 1;

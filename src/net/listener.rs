@@ -5,7 +5,7 @@ use super::holder::say_who;
 use super::interfaces::with_zone;
 use super::unix::{self, SocketFile};
 use super::{Address, Place};
-use crate::transcript;
+use crate::trace;
 use nix::sys::socket::SetSockOpt;
 use nix::{libc, setsockopt_impl, sockopt_impl};
 use rustix::io::Errno;
@@ -198,7 +198,7 @@ impl Listener {
     /// [`AcceptError`].
     pub fn accept(&self, flags: SocketFlags) -> Result<(OwnedFd, Option<SocketAddr>), AcceptError> {
         loop {
-            let call = transcript::call();
+            let call = trace::call();
             let result = acceptfrom_with(&self.socket, flags | SocketFlags::CLOEXEC);
             let result = result.map(|(socket, peer)| {
                 let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());

@@ -1,6 +1,6 @@
 //! The system calls that move bytes on a connection.
 
-use crate::transcript::{self, first_line};
+use crate::trace::{self, first_line};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, IoSlice, pread};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -18,7 +18,7 @@ use std::time::Duration;
 pub fn send(socket: impl AsFd, bytes: &[u8], then: &[u8], more: bool) -> Result<usize, Errno> {
     let mut flags = SendFlags::NOSIGNAL;
     flags.set(SendFlags::MORE, more);
-    let call = transcript::call();
+    let call = trace::call();
     let result = if then.is_empty() {
         rustix::net::send(&socket, bytes, flags)
     } else {
@@ -84,7 +84,7 @@ fn send_from_file(
     mut offset: u64,
     count: usize,
 ) -> Result<usize, Errno> {
-    let (call, from) = (transcript::call(), offset);
+    let (call, from) = (trace::call(), offset);
     let result = rustix::fs::sendfile(socket, file, Some(&mut offset), count);
     let called = || {
         let (to, file) = (number(socket), number(file));
@@ -95,7 +95,7 @@ fn send_from_file(
 }
 
 fn read_at(file: &impl AsFd, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
-    let call = transcript::call();
+    let call = trace::call();
     let result = pread(file, &mut *buffer, offset);
     let called = || {
         let (file, count) = (number(file), buffer.len());
@@ -122,7 +122,7 @@ pub fn receive_now(socket: impl AsFd, buffer: &mut [u8]) -> Result<usize, Errno>
 }
 
 fn receive_with(socket: impl AsFd, buffer: &mut [u8], flags: RecvFlags) -> Result<usize, Errno> {
-    let call = transcript::call();
+    let call = trace::call();
     let result = recv(&socket, &mut *buffer, flags).map(|(count, _)| count);
     let now = [", MSG_DONTWAIT", ""][usize::from(flags.is_empty())];
     let came = |count: &usize| match *count {
@@ -137,7 +137,7 @@ fn receive_with(socket: impl AsFd, buffer: &mut [u8], flags: RecvFlags) -> Resul
 /// that has closed only counts once it has answered something with a reset; until then it may just be done with sending.
 pub fn is_gone(socket: impl AsFd) -> bool {
     let mut watched = [PollFd::new(&socket, PollFlags::empty())];
-    let call = transcript::call();
+    let call = trace::call();
     let result = poll(&mut watched, Some(&Timespec::default()));
     let events = watched[0].revents();
     let called = || format!("poll({}, not at all)", number(&socket));
@@ -186,7 +186,7 @@ pub fn set_send_timeout(socket: impl AsFd, time: Duration) -> Result<(), Errno> 
 }
 
 fn shut_down(socket: impl AsFd, how: Shutdown) -> Result<(), Errno> {
-    let call = transcript::call();
+    let call = trace::call();
     let result = shutdown(&socket, how);
     let called = || {
         let how = match how {
@@ -201,7 +201,7 @@ fn shut_down(socket: impl AsFd, how: Shutdown) -> Result<(), Errno> {
 }
 
 fn set_timeout(socket: impl AsFd, which: Timeout, time: Duration) -> Result<(), Errno> {
-    let call = transcript::call();
+    let call = trace::call();
     let result = set_socket_timeout(&socket, which, Some(time));
     let called = || {
         let name = match which {

@@ -2,7 +2,7 @@
 
 use super::throttled;
 use crate::lines::LineWriter;
-use crate::transcript;
+use crate::trace;
 use rustix::fs::{Mode, OFlags, open, openat, stat};
 use rustix::io::Errno;
 use std::io;
@@ -138,7 +138,7 @@ impl LogFile {
     }
 
     fn flush(&mut self) {
-        let call = transcript::call();
+        let call = trace::call();
         let (fd, length) = (self.writer.as_fd().as_raw_fd(), self.writer.pending_bytes());
         let result = self.writer.flush();
         let called = || format!("write({fd}, {length} bytes for the access log)");

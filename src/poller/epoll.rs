@@ -1,7 +1,7 @@
 //! epoll(7), through mio, which is edge-triggered. The only file that knows mio.
 
 use super::{Poller, Ready};
-use crate::transcript;
+use crate::trace;
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
@@ -31,7 +31,7 @@ impl Poller for Epoll {
         let fd = fd.as_raw_fd();
         let mut source = SourceFd(&fd);
         let registry = self.poll.registry();
-        let call = transcript::call();
+        let call = trace::call();
         let result = match (interest(old), interest(new)) {
             (None, None) => Ok(()),
             (None, Some(new)) => registry.register(&mut source, Token(key), new),

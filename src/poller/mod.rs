@@ -11,7 +11,7 @@ pub use epoll::Epoll;
 pub use poll::Poll;
 pub use select::Select;
 
-use crate::transcript;
+use crate::trace;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use std::fmt;
@@ -131,11 +131,11 @@ pub trait Poller: Sized {
 /// # Errors
 /// Those that will not pass.
 pub fn poll(watched: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> Result<usize, Errno> {
-    transcript::waits(|| {
+    trace::waits(|| {
         let time = timeout.and_then(|time| Duration::try_from(*time).ok());
-        format!("poll: {}", transcript::at_most(time))
+        format!("poll: {}", trace::at_most(time))
     });
-    let call = transcript::call();
+    let call = trace::call();
     let result = poll_quietly(watched, timeout);
     let shown = |one: &PollFd<'_>| format!("{}", one.as_fd().as_raw_fd());
     let came = |count: &usize| {
@@ -154,7 +154,7 @@ pub fn poll(watched: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> Result<us
 /// The same for whoever says by himself what he does.
 /// True if the descriptor is readable, or if that cannot be found out. Does not wait.
 pub fn is_readable(fd: impl AsFd) -> bool {
-    let call = transcript::call();
+    let call = trace::call();
     let mut watched = [PollFd::new(&fd, PollFlags::IN)];
     let result = rustix::event::poll(&mut watched, Some(&Timespec::default()));
     let called = || format!("poll([{}], 0)", fd.as_fd().as_raw_fd());

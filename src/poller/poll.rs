@@ -2,7 +2,7 @@
 
 use super::watched::keep;
 use super::{Poller, Ready, poll_quietly};
-use crate::transcript;
+use crate::trace;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -33,7 +33,7 @@ impl Poller for Poll {
         if key >= self.places.len() {
             self.places.resize(key + 1, NOWHERE);
         }
-        transcript::note(|| format!("the list for poll: fd {}, {old} -> {new}", fd.as_raw_fd()));
+        trace::note(|| format!("the list for poll: fd {}, {old} -> {new}", fd.as_raw_fd()));
         let entry = PollFd::from_borrowed_fd(keep(fd), flags(new));
         match (self.places[key], new) {
             (NOWHERE, Ready::NONE) => {}

@@ -2,7 +2,7 @@
 
 use super::watched::keep;
 use super::{Poller, Ready, wait_for_memory};
-use crate::transcript;
+use crate::trace;
 use nix::errno::Errno;
 use nix::sys::select::{FdSet, select};
 use nix::sys::time::{TimeVal, TimeValLike};
@@ -44,7 +44,7 @@ impl Poller for Select {
                 "select(2) has no place for the descriptor",
             ));
         }
-        transcript::note(|| format!("the sets for select: fd {}, {old} -> {new}", fd.as_raw_fd()));
+        trace::note(|| format!("the sets for select: fd {}, {old} -> {new}", fd.as_raw_fd()));
         let fd = keep(fd);
         let place = fd.as_raw_fd() as usize;
         if place >= self.keys.len() {

@@ -7,7 +7,7 @@ use super::mailbox::Mail;
 use super::output::{Output, Piece};
 use super::steps::{ACCEPTED, CLOSED};
 use super::{Context, Inbox, Job, Moment, Session, Timeout, Wait, Worker};
-use crate::transcript;
+use crate::trace;
 
 /// How much a connection that is over still reads and drops before it gives up on its peer, in bytes.
 pub const LINGER_BYTES: usize = 1024 * 1024;
@@ -96,7 +96,7 @@ impl Connection {
         if let Some(steps) = &mut worker.steps {
             steps.count(ACCEPTED, connection.session.state());
         }
-        transcript::step(ACCEPTED, connection.session.state());
+        trace::step(ACCEPTED, connection.session.state());
         connection.call(worker, |session, cx| session.open(cx));
         connection.settle(0, worker);
         connection
@@ -197,8 +197,8 @@ impl Connection {
     pub fn sent(&mut self, count: usize, worker: &mut Worker) {
         self.output.consume(count, &mut worker.pool);
         self.call(worker, |session, cx| session.sent(cx));
-        if transcript::is_on() && self.has_answered() {
-            transcript::answered(1);
+        if trace::is_on() && self.has_answered() {
+            trace::answered(1);
         }
         if self.session.mailbox().is_some() {
             // Before the next input: a peer that says much must not get ahead of one that says little.
@@ -285,7 +285,7 @@ impl Connection {
         if let Some(steps) = &mut worker.steps {
             steps.count(self.session.state(), CLOSED);
         }
-        transcript::step(self.session.state(), CLOSED);
+        trace::step(self.session.state(), CLOSED);
         self.output.clear(&mut worker.pool);
         self.drop_held(worker);
     }
@@ -310,7 +310,7 @@ impl Connection {
         worker: &mut Worker,
         act: impl FnOnce(&mut dyn Session, &mut Context<'_>) -> T,
     ) -> T {
-        let is_seen = worker.steps.is_some() || transcript::is_on();
+        let is_seen = worker.steps.is_some() || trace::is_on();
         let before = is_seen.then(|| self.session.state());
         let output = &mut self.output;
         let result = act(&mut *self.session, &mut Context { output, worker });
@@ -319,7 +319,7 @@ impl Connection {
             if let Some(steps) = &mut worker.steps {
                 steps.count(before, after);
             }
-            transcript::step(before, after);
+            trace::step(before, after);
         }
         result
     }

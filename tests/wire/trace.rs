@@ -128,7 +128,7 @@ fn protocols_without_requests_come_to_an_end_too() {
     });
 }
 
-/// From the request to its answer, the transcript has the calls that strace sees, all of them and in that order.
+/// From the request to its answer, the trace has the calls that strace sees, all of them and in that order.
 #[test]
 fn it_says_what_strace_sees() {
     if Command::new("strace").arg("-V").output().is_err() {

@@ -10,7 +10,7 @@ use super::rows::write_row;
 use super::sorting::Sorting;
 use super::{Format, Key};
 use crate::files::{Mounts, RelativePath, Root};
-use crate::transcript;
+use crate::trace;
 use rustix::fs::{
     AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat2, statat,
 };
@@ -278,7 +278,7 @@ impl Reading {
         reservation: &Reservation,
         work: &mut usize,
     ) -> Result<bool, ListingError> {
-        transcript::note(|| format!("up to {work} names: getdents64(2), and fstatat(2) for each"));
+        trace::note(|| format!("up to {work} names: getdents64(2), and fstatat(2) for each"));
         while *work > 0 {
             *work -= 1;
             let (name, kind) = match self.elsewhere.take() {

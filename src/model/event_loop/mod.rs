@@ -27,7 +27,7 @@ use crate::observe::{LogFile, flush_standard_error, standard_error_is_behind, th
 use crate::poller::{Poller, Ready};
 use crate::service::Service;
 use crate::session::{BUFFER_SIZE, Counters, Piece, Steps, Timeout, WORK_PER_TURN, Worker};
-use crate::transcript;
+use crate::trace;
 use accepting::Door;
 use answering::Post;
 use entry::{Entry, Stop, share};
@@ -305,8 +305,8 @@ impl<P: Poller> EventLoop<P> {
             false => Some(Duration::ZERO),
         };
         let begin = self.reporter.is_some().then(Instant::now);
-        transcript::waits(|| format!("{}: {}", P::CALL, transcript::at_most(patience)));
-        let call = transcript::call();
+        trace::waits(|| format!("{}: {}", P::CALL, trace::at_most(patience)));
+        let call = trace::call();
         self.poller.wait(patience, &mut self.found)?;
         call.returned(&Ok(()), || P::CALL.into(), |()| self.shown_events());
         self.worker.counters.waits += 1;
@@ -587,7 +587,7 @@ impl<P: Poller> EventLoop<P> {
         self.worker.counters.others += self.closed.len() as u64;
         for key in self.closed.drain(..) {
             let entry = self.entries.remove(key);
-            transcript::closes(&entry.socket);
+            trace::closes(&entry.socket);
             self.permits.release(entry.service.into());
         }
     }

@@ -4,7 +4,7 @@ use super::entry::{Entry, Stop};
 use super::{BELL_KEY, EventLoop, FIRST_DOOR_KEY, HANGUPS_KEY, SIGNALS_KEY};
 use crate::poller::Poller;
 use crate::session::Action;
-use crate::transcript;
+use crate::trace;
 use std::os::fd::{AsFd, AsRawFd};
 
 impl<P: Poller> EventLoop<P> {
@@ -47,7 +47,7 @@ impl<P: Poller> EventLoop<P> {
 /// A connection acts.
 pub(super) fn tell_turn(entry: &Entry) {
     let fd = entry.socket.as_raw_fd();
-    transcript::note(|| format!("turn of fd {fd}: {}", entry.connection.state()));
+    trace::note(|| format!("turn of fd {fd}: {}", entry.connection.state()));
 }
 
 /// It has acted.
@@ -64,5 +64,5 @@ pub(super) fn tell_stop(entry: &Entry, stop: Stop) {
         (Stop::MayHang, _) => "has a thread send its file",
         (Stop::Closed, _) => "is over",
     };
-    transcript::note(|| format!("fd {} {}", entry.socket.as_raw_fd(), why()));
+    trace::note(|| format!("fd {} {}", entry.socket.as_raw_fd(), why()));
 }
