@@ -6,7 +6,7 @@ use criterion::{Criterion, Throughput};
 use evserve::config::Config;
 use evserve::files::RelativePath;
 use evserve::http1::{
-    FileLines, FileVersion, HeadEnd, Request, ResponseHead, Status, TagParts, Validators,
+    FileLines, FileVersion, HeadEnd, Request, ResponseHead, StatusCode, TagParts, Validators,
 };
 use evserve::service;
 use evserve::session::{Action, Connection, Piece, Time, Worker};
@@ -68,7 +68,7 @@ fn response_heads(criterion: &mut Criterion) {
     group.bench_function("of a file", |bencher| {
         let head = ResponseHead {
             more: lines.all(true),
-            ..ResponseHead::new(Status::OK, date)
+            ..ResponseHead::new(StatusCode::OK, date)
         };
         bencher.iter(|| write(black_box(&head)));
     });
@@ -76,7 +76,7 @@ fn response_heads(criterion: &mut Criterion) {
         let head = ResponseHead {
             content_length: Some(14),
             content_type: Some(("text/plain", "; charset=utf-8")),
-            ..ResponseHead::new(Status::NOT_FOUND, date)
+            ..ResponseHead::new(StatusCode::NOT_FOUND, date)
         };
         bencher.iter(|| write(black_box(&head)));
     });

@@ -3,7 +3,7 @@
 #![allow(missing_docs)]
 
 use evserve::files::RelativePath;
-use evserve::http1::{Body, BodyReader, HeadEnd, Ranges, Request, Target, accepted};
+use evserve::http1::{BodyReader, HeadEnd, Ranges, Request, RequestBody, Target, accepted};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -79,12 +79,12 @@ proptest! {
     #[test]
     fn a_body_ends_in_the_same_place_however_it_is_split(input in "([0-9a-f]{1,2}(;x)?|[a-z]{0,12}|\r|\n|\r\n|0\r\n\r\n){0,12}", step in 1_usize..9) {
         let read = |step: usize| {
-            let mut reader = BodyReader::new(Body::Chunked, 1000)?;
+            let mut reader = BodyReader::new(RequestBody::Chunked, 1000)?;
             let mut taken = 0;
             for part in input.as_bytes().chunks(step) {
                 taken += reader.take(part)?;
             }
-            Ok::<_, evserve::http1::Status>((taken, reader.is_done()))
+            Ok::<_, evserve::http1::StatusCode>((taken, reader.is_done()))
         };
         prop_assert_eq!(read(step), read(usize::MAX));
     }

@@ -3,7 +3,7 @@
 //!     cargo run --example hello [ADDRESS [MODEL]]          # 127.0.0.1:8081 and epoll unless said otherwise
 //!     curl -i 'http://127.0.0.1:8081/hello?name=you'
 
-use evserve::http1::{Method, Request, Status};
+use evserve::http1::{Method, Request, StatusCode};
 use evserve::service::http;
 use evserve::session::Time;
 use evserve::{Handler, Response, Server, config::Config};
@@ -21,10 +21,10 @@ impl<Files: Handler> Handler for Hello<Files> {
         match (request.method, request.target.path) {
             (Method::Get | Method::Head, b"/hello") => self.hello(request),
             (Method::Get | Method::Head, b"/unchanged") => {
-                Response::text("never sent\n").with_status(Status::NOT_MODIFIED)
+                Response::text("never sent\n").with_status(StatusCode::NOT_MODIFIED)
             }
             (Method::Get | Method::Head, b"/teapot") => {
-                Response::text("I am one.\n").with_status(Status::FORBIDDEN)
+                Response::text("I am one.\n").with_status(StatusCode::FORBIDDEN)
             }
             _ => self.files.answer(request, time),
         }

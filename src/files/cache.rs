@@ -45,7 +45,7 @@ pub struct Cache<T> {
 
 /// Something worth remembering, what it holds, and what it depends on.
 #[derive(Debug)]
-pub struct Kept<T> {
+pub struct CacheEntry<T> {
     /// The thing itself.
     pub value: T,
     /// What was seen on the way to it.
@@ -80,7 +80,7 @@ struct Shelf<T> {
 
 #[derive(Debug)]
 struct Slot<T> {
-    kept: Arc<Kept<T>>,
+    entry: Arc<CacheEntry<T>>,
     /// When it was last known to hold.
     checked: Instant,
     /// It is watched, and there had been that many events when it was last looked at.
@@ -96,9 +96,9 @@ struct Slot<T> {
 /// What memory alone says of a name.
 enum Recall<T> {
     /// This, which holds.
-    Holds(Arc<Kept<T>>),
+    Holds(Arc<CacheEntry<T>>),
     /// This, if the file system says the same again; and whether it can be watched.
-    AskAgain(Arc<Kept<T>>, bool),
+    AskAgain(Arc<CacheEntry<T>>, bool),
     Nothing,
 }
 
@@ -157,9 +157,9 @@ impl<T> Cache<T> {
 
     /// What is remembered under `name` of the root that is believed in at `now`, if memory alone says that it holds. Nothing
     /// is waited for, and no root is needed.
-    pub fn believed(&self, name: &[u8], now: Instant) -> Option<Arc<Kept<T>>> {
+    pub fn believed(&self, name: &[u8], now: Instant) -> Option<Arc<CacheEntry<T>>> {
         match self.recall(None, name, now) {
-            Recall::Holds(kept) => Some(kept),
+            Recall::Holds(entry) => Some(entry),
             Recall::AskAgain(..) | Recall::Nothing => None,
         }
     }
@@ -174,27 +174,27 @@ impl<T> Cache<T> {
         name: &[u8],
         now: Instant,
         mounts: Mounts,
-    ) -> Result<Option<Arc<Kept<T>>>, Refusal> {
-        let (kept, can_be_watched) = match self.recall(Some(root), name, now) {
-            Recall::Holds(kept) => return Ok(Some(kept)),
+    ) -> Result<Option<Arc<CacheEntry<T>>>, Refusal> {
+        let (entry, can_be_watched) = match self.recall(Some(root), name, now) {
+            Recall::Holds(entry) => return Ok(Some(entry)),
             Recall::Nothing => return Ok(None),
-            Recall::AskAgain(kept, _) if mounts == Mounts::Own && kept.is_elsewhere() => {
+            Recall::AskAgain(entry, _) if mounts == Mounts::Own && entry.is_elsewhere() => {
                 return Err(Refusal::Outside);
             }
-            Recall::AskAgain(kept, can_be_watched) => (kept, can_be_watched),
+            Recall::AskAgain(entry, can_be_watched) => (entry, can_be_watched),
         };
         let watched = match can_be_watched {
-            true => self.guard(root, &kept),
+            true => self.guard(root, &entry),
             false => None,
         };
         let holds =
-            watched.is_some() || (!kept.fleeting && root.confirms(&kept.dependencies, false));
+            watched.is_some() || (!entry.fleeting && root.confirms(&entry.dependencies, false));
         let mut shelf = self.shelf();
         // Meanwhile another thread may have put something else there.
         let slot = shelf.slots.get_mut(name);
-        let slot = slot.filter(|slot| Arc::ptr_eq(&slot.kept, &kept));
+        let slot = slot.filter(|slot| Arc::ptr_eq(&slot.entry, &entry));
         let forgotten = match slot {
-            Some(slot) if watched.is_some() || (holds && kept.cost.files == 0) => {
+            Some(slot) if watched.is_some() || (holds && entry.cost.files == 0) => {
                 slot.checked = now;
                 slot.watched = watched;
                 slot.can_be_watched = watched.is_some();
@@ -205,7 +205,7 @@ impl<T> Cache<T> {
         };
         drop(shelf);
         drop(forgotten);
-        Ok(holds.then_some(kept))
+        Ok(holds.then_some(entry))
     }
 
     /// What memory alone says of `name` in this root, or in the one that is believed in. The file system is not asked, so
@@ -234,59 +234,65 @@ impl<T> Cache<T> {
         slot.wanted = true;
         let believed = slot.watched == Some(events) && now < slot.checked + BELIEF;
         if slot.checked == now || believed {
-            return Recall::Holds(slot.kept.clone());
+            return Recall::Holds(slot.entry.clone());
         }
         if slot.writes != writes {
             // It may be this one that was written to, and a mapping leaves no other trace.
             _forgotten = shelf.forget(name);
             return Recall::Nothing;
         }
-        Recall::AskAgain(slot.kept.clone(), slot.can_be_watched)
+        Recall::AskAgain(slot.entry.clone(), slot.can_be_watched)
     }
 
     /// Remembers what was found under `name` at `now`, if there is room for it. Open files are remembered only if they
     /// are watched: a file that has been deleted takes its room on the disk for as long as it is open.
-    pub fn put(&self, root: &Root, name: &[u8], now: Instant, mut kept: Kept<T>) -> Arc<Kept<T>> {
-        let own = size_of::<Kept<T>>() + size_of::<Slot<T>>();
-        kept.cost.bytes += OVERHEAD + own + name.len() + kept.dependencies.size();
-        let cost = kept.cost;
-        let kept = Arc::new(kept);
+    pub fn put(
+        &self,
+        root: &Root,
+        name: &[u8],
+        now: Instant,
+        mut entry: CacheEntry<T>,
+    ) -> Arc<CacheEntry<T>> {
+        let own = size_of::<CacheEntry<T>>() + size_of::<Slot<T>>();
+        entry.cost.bytes += OVERHEAD + own + name.len() + entry.dependencies.size();
+        let cost = entry.cost;
+        let entry = Arc::new(entry);
         let is_too_much = cost.bytes > self.limits.bytes || cost.files > self.limits.files;
-        if is_too_much || (cost.files > 0 && kept.is_elsewhere()) {
+        if is_too_much || (cost.files > 0 && entry.is_elsewhere()) {
             let forgotten = self.shelf().forget(name);
             drop(forgotten);
-            return kept;
+            return entry;
         }
         let mut watched = None;
         if cost.files > 0 {
             let notified = self.shelf().notified;
-            watched = self.guard(root, &kept);
+            watched = self.guard(root, &entry);
             if watched.is_none() || !notified {
                 let forgotten = self.shelf().forget(name);
                 drop(forgotten);
-                return kept;
+                return entry;
             }
         }
         let mut shelf = self.shelf();
         if shelf.root != Some(root.id()) {
-            return kept;
+            return entry;
         }
         let replaced = shelf.forget(name);
         let evicted = shelf.make_room(cost, self.limits);
         shelf.used.bytes += cost.bytes;
         shelf.used.files += cost.files;
         let slot = Slot {
-            kept: kept.clone(),
+            entry: entry.clone(),
             checked: now,
             watched,
-            can_be_watched: !kept.is_elsewhere(),
+            can_be_watched: !entry.is_elsewhere(),
             writes: shelf.watched.writes,
             wanted: false,
         };
         shelf.slots.insert(name.into(), slot);
         drop(shelf);
         drop((replaced, evicted));
-        kept
+        entry
     }
 
     /// True if `name` led to nothing earlier in this moment.
@@ -320,17 +326,17 @@ impl<T> Cache<T> {
         }
     }
 
-    /// Watches whatever `kept` depends on, and asks once more. Says how many events there had been before; `None` if it
+    /// Watches whatever `entry` depends on, and asks once more. Says how many events there had been before; `None` if it
     /// cannot be watched, or is not so any more. Called without the lock, for both can wait for the file system.
-    fn guard(&self, root: &Root, kept: &Kept<T>) -> Option<u64> {
-        if kept.fleeting {
+    fn guard(&self, root: &Root, entry: &CacheEntry<T>) -> Option<u64> {
+        if entry.fleeting {
             return None;
         }
         let watch = self.watch(root).filter(|_| Watch::tells_of_all(root))?;
-        let events = watch.arm(root, &kept.dependencies, |change| {
+        let events = watch.arm(root, &entry.dependencies, |change| {
             change(&mut self.shelf().watched);
         })?;
-        root.confirms(&kept.dependencies, true).then_some(events)
+        root.confirms(&entry.dependencies, true).then_some(events)
     }
 
     fn watch(&self, root: &Root) -> Option<&Watch> {
@@ -344,7 +350,7 @@ impl<T> Cache<T> {
     }
 }
 
-impl<T> Kept<T> {
+impl<T> CacheEntry<T> {
     /// True if it may depend on another mount than the root's own, where nothing can be watched.
     fn is_elsewhere(&self) -> bool {
         self.dependencies.mounts() == Mounts::All
@@ -360,11 +366,11 @@ impl<T> Shelf<T> {
         if self.watched.events == before || self.used.files == 0 {
             return Vec::new();
         }
-        let is_open = |slot: &Slot<T>| slot.kept.cost.files > 0;
+        let is_open = |slot: &Slot<T>| slot.entry.cost.files > 0;
         let open = self.slots.extract_if(.., |_, slot| is_open(slot));
         let open: Vec<_> = open.map(|(_, slot)| slot).collect();
         for slot in &open {
-            self.release(slot.kept.cost);
+            self.release(slot.entry.cost);
         }
         open
     }
@@ -372,7 +378,7 @@ impl<T> Shelf<T> {
     #[must_use]
     fn forget(&mut self, name: &[u8]) -> Option<Slot<T>> {
         let slot = self.slots.swap_remove(name)?;
-        self.release(slot.kept.cost);
+        self.release(slot.entry.cost);
         Some(slot)
     }
 
@@ -392,7 +398,7 @@ impl<T> Shelf<T> {
             if std::mem::take(&mut slot.wanted) {
                 self.hand += 1;
             } else if let Some((_, slot)) = self.slots.swap_remove_index(self.hand) {
-                self.release(slot.kept.cost);
+                self.release(slot.entry.cost);
                 forgotten.push(slot);
             }
         }
@@ -453,11 +459,11 @@ mod tests {
 
         /// What the cache has of `name`, or else what there is, which it then has. True if it had it.
         fn look(&self, name: &str, now: Instant) -> (Option<u64>, bool) {
-            let kept = self
+            let entry = self
                 .cache
                 .get(&self.root, name.as_bytes(), now, Mounts::Own);
-            if let Some(kept) = kept.expect("all is on one mount") {
-                return (Some(kept.value), true);
+            if let Some(entry) = entry.expect("all is on one mount") {
+                return (Some(entry.value), true);
             }
             let mut dependencies = Dependencies::new(Mounts::Own);
             let mut path = RelativePath::decode(name.as_bytes()).expect("a path");
@@ -466,7 +472,7 @@ mod tests {
             };
             let sibling = self.root.find_sibling(&mut path, ".gz", &mut dependencies);
             sibling.expect("all is on one mount");
-            let kept = Kept {
+            let entry = CacheEntry {
                 value: file.length,
                 dependencies,
                 cost: CacheLimits {
@@ -475,8 +481,8 @@ mod tests {
                 },
                 fleeting: false,
             };
-            let kept = self.cache.put(&self.root, name.as_bytes(), now, kept);
-            (Some(kept.value), false)
+            let entry = self.cache.put(&self.root, name.as_bytes(), now, entry);
+            (Some(entry.value), false)
         }
 
         fn is_watched(&self, name: &str) -> bool {
@@ -640,7 +646,7 @@ mod tests {
 
     #[test]
     fn what_is_not_asked_for_makes_room() {
-        let each = OVERHEAD + size_of::<Kept<u64>>() + size_of::<Slot<u64>>() + 400;
+        let each = OVERHEAD + size_of::<CacheEntry<u64>>() + size_of::<Slot<u64>>() + 400;
         for (bytes, files) in [(4 * each, 100), (1 << 20, 4)] {
             let mut world = World::new(bytes, files);
             world.files_each = 1;

@@ -14,7 +14,7 @@ mod path;
 mod root;
 mod watch;
 
-pub use cache::{Cache, CacheLimits, Kept};
+pub use cache::{Cache, CacheEntry, CacheLimits};
 pub use dependencies::Dependencies;
 pub use listing::{Format, Key, Listing, ListingError, Listings, Memory, Order};
 pub use mounts::{Mounts, remote_mount};

@@ -1,6 +1,6 @@
 //! Request bodies (RFC 9112 sections 6 and 7): where one ends. Its content is of no interest to a server of files.
 
-use super::{Body, Status};
+use super::{RequestBody, StatusCode};
 
 /// The longest line of a chunked body, in bytes: a size with its extensions, or a trailer field.
 const MAX_LINE: u32 = 4096;
@@ -78,12 +78,12 @@ impl BodyReader {
     ///
     /// # Errors
     /// 413 if the request says already that it is longer.
-    pub fn new(body: Body, limit: u64) -> Result<BodyReader, Status> {
+    pub fn new(body: RequestBody, limit: u64) -> Result<BodyReader, StatusCode> {
         let state = match body {
-            Body::None => State::Done,
-            Body::Length(left) if left > limit => return Err(Status::CONTENT_TOO_LARGE),
-            Body::Length(left) => State::Content { left },
-            Body::Chunked => NEXT_CHUNK,
+            RequestBody::None => State::Done,
+            RequestBody::Length(left) if left > limit => return Err(StatusCode::CONTENT_TOO_LARGE),
+            RequestBody::Length(left) => State::Content { left },
+            RequestBody::Chunked => NEXT_CHUNK,
         };
         Ok(BodyReader {
             state,
@@ -103,19 +103,19 @@ impl BodyReader {
     ///
     /// # Errors
     /// 400 if the chunks are malformed, 413 if there is more than allowed.
-    pub fn take(&mut self, input: &[u8]) -> Result<usize, Status> {
+    pub fn take(&mut self, input: &[u8]) -> Result<usize, StatusCode> {
         let mut taken = 0;
         while taken < input.len() && !self.is_done() {
             let count = self.step(&input[taken..])?;
             let left = self.readable.checked_sub(count as u64);
-            self.readable = left.ok_or(Status::CONTENT_TOO_LARGE)?;
+            self.readable = left.ok_or(StatusCode::CONTENT_TOO_LARGE)?;
             taken += count;
         }
         Ok(taken)
     }
 
     /// Takes at least one byte of `input`, which is not empty.
-    fn step(&mut self, input: &[u8]) -> Result<usize, Status> {
+    fn step(&mut self, input: &[u8]) -> Result<usize, StatusCode> {
         let byte = input[0];
         let skip = |left: u64| input.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         self.state = match self.state {
@@ -137,7 +137,7 @@ impl BodyReader {
                 extension,
             } => {
                 if length == MAX_LINE {
-                    return Err(Status::BAD_REQUEST);
+                    return Err(StatusCode::BAD_REQUEST);
                 }
                 let length = length + 1;
                 let size = |so_far, digits, extension| State::Size {
@@ -150,7 +150,7 @@ impl BodyReader {
                     (Extension::None, _, Some(digit)) if digits < 16 => {
                         size(so_far << 4 | u64::from(digit), digits + 1, extension)
                     }
-                    _ if digits == 0 => return Err(Status::BAD_REQUEST),
+                    _ if digits == 0 => return Err(StatusCode::BAD_REQUEST),
                     (Extension::None | Extension::Some, b'\r', _) => {
                         State::SizeEnd { size: so_far }
                     }
@@ -161,7 +161,7 @@ impl BodyReader {
                     | (Extension::Some, b'\t' | b' '..=b'~' | 0x80.., _) => {
                         size(so_far, digits, Extension::Some)
                     }
-                    _ => return Err(Status::BAD_REQUEST),
+                    _ => return Err(StatusCode::BAD_REQUEST),
                 }
             }
             State::SizeEnd { size } => match (byte, size) {
@@ -172,16 +172,16 @@ impl BodyReader {
                 },
                 (b'\n', _) => {
                     let left = self.allowance.checked_sub(size);
-                    self.allowance = left.ok_or(Status::CONTENT_TOO_LARGE)?;
+                    self.allowance = left.ok_or(StatusCode::CONTENT_TOO_LARGE)?;
                     State::Chunk { left: size }
                 }
-                _ => return Err(Status::BAD_REQUEST),
+                _ => return Err(StatusCode::BAD_REQUEST),
             },
             State::ChunkEnd if byte == b'\r' => State::ChunkEndFeed,
             State::ChunkEndFeed if byte == b'\n' => NEXT_CHUNK,
             State::Trailer { line, total, named } => match byte {
                 _ if line == MAX_LINE || total == MAX_TRAILERS => {
-                    return Err(Status::HEADER_FIELDS_TOO_LARGE);
+                    return Err(StatusCode::HEADER_FIELDS_TOO_LARGE);
                 }
                 b'\r' if named || line == 0 => State::TrailerFeed { line, total },
                 b'\t' | b' '..=b'~' | 0x80.. if named || in_name(byte, line) => State::Trailer {
@@ -189,7 +189,7 @@ impl BodyReader {
                     total: total + 1,
                     named: named || byte == b':',
                 },
-                _ => return Err(Status::BAD_REQUEST),
+                _ => return Err(StatusCode::BAD_REQUEST),
             },
             State::TrailerFeed { line, total } => match (byte, line) {
                 (b'\n', 0) => State::Done,
@@ -198,9 +198,9 @@ impl BodyReader {
                     total,
                     named: false,
                 },
-                _ => return Err(Status::BAD_REQUEST),
+                _ => return Err(StatusCode::BAD_REQUEST),
             },
-            State::ChunkEnd | State::ChunkEndFeed => return Err(Status::BAD_REQUEST),
+            State::ChunkEnd | State::ChunkEndFeed => return Err(StatusCode::BAD_REQUEST),
             State::Done => return Ok(0),
         };
         Ok(1)
@@ -225,29 +225,29 @@ mod tests {
     use super::*;
 
     /// How many bytes the body takes, `None` while it is incomplete; the same at every split.
-    fn read(body: Body, input: &[u8]) -> Result<Option<usize>, u16> {
+    fn read(body: RequestBody, input: &[u8]) -> Result<Option<usize>, u16> {
         let at_once = read_in_steps(body, input, input.len().max(1));
         assert_eq!(read_in_steps(body, input, 1), at_once, "byte by byte");
         assert_eq!(read_in_steps(body, input, 3), at_once, "in threes");
         at_once
     }
 
-    fn read_in_steps(body: Body, input: &[u8], step: usize) -> Result<Option<usize>, u16> {
-        let mut reader = BodyReader::new(body, 100).map_err(Status::code)?;
+    fn read_in_steps(body: RequestBody, input: &[u8], step: usize) -> Result<Option<usize>, u16> {
+        let mut reader = BodyReader::new(body, 100).map_err(StatusCode::code)?;
         let mut taken = 0;
         for part in input.chunks(step) {
-            taken += reader.take(part).map_err(Status::code)?;
+            taken += reader.take(part).map_err(StatusCode::code)?;
         }
         Ok(reader.is_done().then_some(taken))
     }
 
     #[test]
     fn lengths() {
-        assert_eq!(read(Body::None, b"GET"), Ok(Some(0)));
-        assert_eq!(read(Body::Length(3), b"abcGET"), Ok(Some(3)));
-        assert_eq!(read(Body::Length(3), b"ab"), Ok(None));
-        assert_eq!(read(Body::Length(100), &[b'x'; 101]), Ok(Some(100)));
-        assert_eq!(read(Body::Length(101), b""), Err(413));
+        assert_eq!(read(RequestBody::None, b"GET"), Ok(Some(0)));
+        assert_eq!(read(RequestBody::Length(3), b"abcGET"), Ok(Some(3)));
+        assert_eq!(read(RequestBody::Length(3), b"ab"), Ok(None));
+        assert_eq!(read(RequestBody::Length(100), &[b'x'; 101]), Ok(Some(100)));
+        assert_eq!(read(RequestBody::Length(101), b""), Err(413));
     }
 
     #[test]
@@ -291,29 +291,29 @@ mod tests {
         ];
         for (input, expected) in cases {
             assert_eq!(
-                read(Body::Chunked, input.as_bytes()),
+                read(RequestBody::Chunked, input.as_bytes()),
                 *expected,
                 "{input:?}"
             );
         }
         let sums_up = format!("60\r\n{}\r\n5\r\n", "x".repeat(0x60));
-        assert_eq!(read(Body::Chunked, sums_up.as_bytes()), Err(413));
+        assert_eq!(read(RequestBody::Chunked, sums_up.as_bytes()), Err(413));
     }
 
     #[test]
     fn endless_lines() {
         let extension = format!("1;{}", "x".repeat(5000));
-        assert_eq!(read(Body::Chunked, extension.as_bytes()), Err(400));
+        assert_eq!(read(RequestBody::Chunked, extension.as_bytes()), Err(400));
         let trailer = format!("0\r\nA:{}", "x".repeat(5000));
-        assert_eq!(read(Body::Chunked, trailer.as_bytes()), Err(431));
+        assert_eq!(read(RequestBody::Chunked, trailer.as_bytes()), Err(431));
         // All lines together are bounded by themselves, and by what may be read.
         let trailers = format!("0\r\n{}", "A: b\r\n".repeat(5000));
-        assert_eq!(read(Body::Chunked, trailers.as_bytes()), Err(413));
-        let mut reader = BodyReader::new(Body::Chunked, 1 << 20).expect("no length");
-        let status = reader.take(trailers.as_bytes()).map_err(Status::code);
+        assert_eq!(read(RequestBody::Chunked, trailers.as_bytes()), Err(413));
+        let mut reader = BodyReader::new(RequestBody::Chunked, 1 << 20).expect("no length");
+        let status = reader.take(trailers.as_bytes()).map_err(StatusCode::code);
         assert_eq!(status, Err(431));
         let zeros = "0".repeat(20);
-        assert_eq!(read(Body::Chunked, zeros.as_bytes()), Err(400));
+        assert_eq!(read(RequestBody::Chunked, zeros.as_bytes()), Err(400));
     }
 
     /// A limit bounds all that is read: content, and whatever delimits it.
@@ -321,8 +321,9 @@ mod tests {
     fn all_that_is_read_is_bounded() {
         let limit = 1000;
         let read = |body: &[u8]| {
-            let mut reader = BodyReader::new(Body::Chunked, limit).expect("no length");
-            let read: Result<usize, Status> = body.chunks(700).map(|part| reader.take(part)).sum();
+            let mut reader = BodyReader::new(RequestBody::Chunked, limit).expect("no length");
+            let read: Result<usize, StatusCode> =
+                body.chunks(700).map(|part| reader.take(part)).sum();
             match read {
                 Ok(count) if reader.is_done() => Ok(count),
                 Ok(_) => Err(0),

@@ -3,7 +3,7 @@
 //! httparse takes more than RFC 9112 allows (bare line feeds, any number of blank lines before the request) and starts
 //! over with every call. So the end of the head is found here first, each byte looked at once however the head is split.
 
-use super::Status;
+use super::StatusCode;
 use super::request::has_long_method;
 
 /// The longest request head that can be allowed, in bytes, from the method to the empty line: what one buffer holds.
@@ -29,7 +29,7 @@ impl HeadEnd {
     /// 400 for a carriage return or a line feed that stands alone: RFC 9112 section 2.2 would let a server take a lone
     /// line feed for a line end, but then two servers may disagree on where a request ends. 414 and 431 if the head is
     /// too long, 501 if that is so because of its method.
-    pub fn find(&mut self, input: &[u8], limit: usize) -> Result<Option<usize>, Status> {
+    pub fn find(&mut self, input: &[u8], limit: usize) -> Result<Option<usize>, StatusCode> {
         let limit = limit.min(LARGEST_HEAD);
         let input = &input[..input.len().min(limit)];
         let mut at = self.scanned as usize;
@@ -41,7 +41,7 @@ impl HeadEnd {
                     self.scanned = end as u16;
                     return self.unfinished(input, limit);
                 }
-                _ => return Err(Status::BAD_REQUEST),
+                _ => return Err(StatusCode::BAD_REQUEST),
             }
             at = end + 2;
             if end == self.line_start as usize {
@@ -54,15 +54,15 @@ impl HeadEnd {
         self.unfinished(input, limit)
     }
 
-    fn unfinished(&self, input: &[u8], limit: usize) -> Result<Option<usize>, Status> {
+    fn unfinished(&self, input: &[u8], limit: usize) -> Result<Option<usize>, StatusCode> {
         // A method, two spaces and a version fit beside the longest target in a line of this length.
         let is_long = self.line_start == 0 && input.len() > MAX_TARGET + 64;
         if (is_long || input.len() == limit) && has_long_method(input) {
-            Err(Status::NOT_IMPLEMENTED)
+            Err(StatusCode::NOT_IMPLEMENTED)
         } else if is_long {
-            Err(Status::URI_TOO_LONG)
+            Err(StatusCode::URI_TOO_LONG)
         } else if input.len() == limit {
-            Err(Status::HEADER_FIELDS_TOO_LARGE)
+            Err(StatusCode::HEADER_FIELDS_TOO_LARGE)
         } else {
             Ok(None)
         }
@@ -75,13 +75,13 @@ mod tests {
 
     const MAX_HEAD: usize = 16 * 1024;
 
-    fn find(input: &[u8]) -> Result<Option<usize>, Status> {
+    fn find(input: &[u8]) -> Result<Option<usize>, StatusCode> {
         HeadEnd::default().find(input, MAX_HEAD)
     }
 
     #[test]
     fn ends_of_heads() {
-        let cases: &[(&[u8], Result<Option<usize>, Status>)] = &[
+        let cases: &[(&[u8], Result<Option<usize>, StatusCode>)] = &[
             (b"GET / HTTP/1.1\r\n\r\n", Ok(Some(18))),
             (b"GET / HTTP/1.1\r\n\r\nGET", Ok(Some(18))),
             (b"GET / HTTP/1.1\r\nA: b\r\n\r\n", Ok(Some(24))),
@@ -89,11 +89,17 @@ mod tests {
             (b"GET / HTTP/1.1\r\n\r", Ok(None)),
             (b"\r\n", Ok(Some(2))),
             (b"\r", Ok(None)),
-            (b"\n", Err(Status::BAD_REQUEST)),
-            (b"GET / HTTP/1.1\n\n", Err(Status::BAD_REQUEST)),
-            (b"GET / HTTP/1.1\r\r\n", Err(Status::BAD_REQUEST)),
-            (b"GET / HTTP/1.1\r\nA: b\n\r\n", Err(Status::BAD_REQUEST)),
-            (b"GET / HTTP/1.1\r\nA: \rb\r\n", Err(Status::BAD_REQUEST)),
+            (b"\n", Err(StatusCode::BAD_REQUEST)),
+            (b"GET / HTTP/1.1\n\n", Err(StatusCode::BAD_REQUEST)),
+            (b"GET / HTTP/1.1\r\r\n", Err(StatusCode::BAD_REQUEST)),
+            (
+                b"GET / HTTP/1.1\r\nA: b\n\r\n",
+                Err(StatusCode::BAD_REQUEST),
+            ),
+            (
+                b"GET / HTTP/1.1\r\nA: \rb\r\n",
+                Err(StatusCode::BAD_REQUEST),
+            ),
         ];
         for (input, expected) in cases {
             let shown = String::from_utf8_lossy(input);
@@ -112,18 +118,18 @@ mod tests {
     fn heads_that_are_too_long() {
         let mut long_target = b"GET /".to_vec();
         long_target.resize(MAX_TARGET + 65, b'a');
-        assert_eq!(find(&long_target), Err(Status::URI_TOO_LONG));
+        assert_eq!(find(&long_target), Err(StatusCode::URI_TOO_LONG));
         let mut long_method = b"GET".repeat(3000);
-        assert_eq!(find(&long_method), Err(Status::NOT_IMPLEMENTED));
+        assert_eq!(find(&long_method), Err(StatusCode::NOT_IMPLEMENTED));
         long_method.truncate(400);
         let status = HeadEnd::default().find(&long_method, 256);
-        assert_eq!(status, Err(Status::NOT_IMPLEMENTED));
+        assert_eq!(status, Err(StatusCode::NOT_IMPLEMENTED));
         let mut long_fields = b"GET / HTTP/1.1\r\nA: ".to_vec();
         long_fields.resize(MAX_HEAD - 4, b'a');
         assert_eq!(find(&long_fields), Ok(None));
         long_fields.extend_from_slice(b"\r\n\r\n");
         assert_eq!(find(&long_fields), Ok(Some(MAX_HEAD)));
         long_fields.insert(20, b'a');
-        assert_eq!(find(&long_fields), Err(Status::HEADER_FIELDS_TOO_LARGE));
+        assert_eq!(find(&long_fields), Err(StatusCode::HEADER_FIELDS_TOO_LARGE));
     }
 }

@@ -2,23 +2,23 @@
 
 use arrayvec::ArrayVec;
 
-/// The most stretches that are sent in one answer. A request for more, after those that touch have been joined, gets
+/// The most ranges that are sent in one answer. A request for more, after those that touch have been joined, gets
 /// the whole file: RFC 9110 section 14.2 warns of clients that ask for many small ones.
-pub const MAX_STRETCHES: usize = 64;
+pub const MAX_RANGES: usize = 64;
 
-/// Stretches closer to each other than this are joined: a part's own head takes about as many bytes.
+/// Ranges closer to each other than this are joined: a part's own head takes about as many bytes.
 const JOIN_GAP: u64 = 80;
 
-/// A stretch of a file: `first..=last`, in bytes.
+/// A range of a file: `first..=last`, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stretch {
+pub struct ByteRange {
     /// The first byte.
     pub first: u64,
     /// The last byte, not before the first.
     pub last: u64,
 }
 
-impl Stretch {
+impl ByteRange {
     /// Its length in bytes.
     pub fn length(&self) -> u64 {
         self.last - self.first + 1
@@ -34,10 +34,10 @@ impl Stretch {
 pub enum Ranges {
     /// Nothing: send the whole file.
     Whole,
-    /// 416: none of the stretches lies in the file.
+    /// 416: none of the ranges lies in the file.
     Unsatisfiable,
     /// These, in the order in which they were asked for. One or more.
-    Some(ArrayVec<Stretch, MAX_STRETCHES>),
+    Some(ArrayVec<ByteRange, MAX_RANGES>),
 }
 
 impl Ranges {
@@ -46,47 +46,47 @@ impl Ranges {
     pub fn parse(value: &[u8], length: u64) -> Ranges {
         match parse(value, length) {
             None => Ranges::Whole,
-            Some(stretches) if stretches.is_empty() => Ranges::Unsatisfiable,
-            Some(stretches) => Ranges::Some(stretches),
+            Some(ranges) if ranges.is_empty() => Ranges::Unsatisfiable,
+            Some(ranges) => Ranges::Some(ranges),
         }
     }
 }
 
-fn parse(value: &[u8], length: u64) -> Option<ArrayVec<Stretch, MAX_STRETCHES>> {
+fn parse(value: &[u8], length: u64) -> Option<ArrayVec<ByteRange, MAX_RANGES>> {
     let (unit, list) = value.split_at_checked(6)?;
     if !unit.eq_ignore_ascii_case(b"bytes=") {
         return None;
     }
-    let mut found: ArrayVec<Stretch, MAX_STRETCHES> = ArrayVec::new();
+    let mut found: ArrayVec<ByteRange, MAX_RANGES> = ArrayVec::new();
     let mut any = false;
     for spec in list.split(|&b| b == b',').map(<[u8]>::trim_ascii) {
         if spec.is_empty() {
             continue;
         }
         any = true;
-        let Some(stretch) = stretch(spec, length)? else {
+        let Some(range) = range(spec, length)? else {
             continue;
         };
-        match found.iter_mut().find(|other| are_near(other, &stretch)) {
+        match found.iter_mut().find(|other| are_near(other, &range)) {
             Some(other) => {
-                other.first = other.first.min(stretch.first);
-                other.last = other.last.max(stretch.last);
+                other.first = other.first.min(range.first);
+                other.last = other.last.max(range.last);
             }
-            None => found.try_push(stretch).ok()?,
+            None => found.try_push(range).ok()?,
         }
     }
     // What was joined may have come near to others.
     while let Some((kept, joined)) = near_pair(&found) {
-        let stretch = found.remove(joined);
-        found[kept].first = found[kept].first.min(stretch.first);
-        found[kept].last = found[kept].last.max(stretch.last);
+        let range = found.remove(joined);
+        found[kept].first = found[kept].first.min(range.first);
+        found[kept].last = found[kept].last.max(range.last);
     }
     any.then_some(found)
 }
 
 /// `None` if it is malformed, or cannot be answered with a part; `Some(None)` if it lies outside the file.
 #[allow(clippy::option_option, reason = "malformed and outside are two things")]
-fn stretch(spec: &[u8], length: u64) -> Option<Option<Stretch>> {
+fn range(spec: &[u8], length: u64) -> Option<Option<ByteRange>> {
     let dash = memchr::memchr(b'-', spec)?;
     let (first, last) = (&spec[..dash], &spec[dash + 1..]);
     let end = length.checked_sub(1);
@@ -98,7 +98,7 @@ fn stretch(spec: &[u8], length: u64) -> Option<Option<Stretch>> {
                 return None;
             }
             let within = end.filter(|_| suffix > 0);
-            within.map(|last| Stretch {
+            within.map(|last| ByteRange {
                 first: length.saturating_sub(suffix),
                 last,
             })
@@ -106,14 +106,14 @@ fn stretch(spec: &[u8], length: u64) -> Option<Option<Stretch>> {
         (first, b"") => {
             let first = number(first)?;
             end.filter(|&end| first <= end)
-                .map(|last| Stretch { first, last })
+                .map(|last| ByteRange { first, last })
         }
         (first, last) => {
             let (first, last) = (number(first)?, number(last)?);
             if last < first {
                 return None;
             }
-            end.filter(|&end| first <= end).map(|end| Stretch {
+            end.filter(|&end| first <= end).map(|end| ByteRange {
                 first,
                 last: last.min(end),
             })
@@ -132,7 +132,7 @@ fn number(digits: &[u8]) -> Option<u64> {
     Some(value.unwrap_or(u64::MAX))
 }
 
-fn are_near(one: &Stretch, other: &Stretch) -> bool {
+fn are_near(one: &ByteRange, other: &ByteRange) -> bool {
     let (lower, upper) = match one.first <= other.first {
         true => (one, other),
         false => (other, one),
@@ -140,7 +140,7 @@ fn are_near(one: &Stretch, other: &Stretch) -> bool {
     upper.first <= lower.last.saturating_add(JOIN_GAP)
 }
 
-fn near_pair(found: &[Stretch]) -> Option<(usize, usize)> {
+fn near_pair(found: &[ByteRange]) -> Option<(usize, usize)> {
     let pairs = (0..found.len()).flat_map(|a| (a + 1..found.len()).map(move |b| (a, b)));
     pairs
         .into_iter()

@@ -5,11 +5,11 @@
 use super::head_end::MAX_TARGET;
 use super::list::{List, split};
 use super::target::is_authority;
-use super::{Conditions, Status, Target};
+use super::{Conditions, StatusCode, Target};
 use httparse::Header;
 
 /// The most header fields in one head; more are refused with 431.
-pub const MAX_HEADERS: usize = 100;
+pub const MAX_FIELDS: usize = 100;
 
 /// How many fields are made room for at first: more than a browser sends, at a sixth of the cost of the most.
 const FEW_HEADERS: usize = 16;
@@ -40,7 +40,7 @@ pub enum Version {
 
 /// How a request's body is delimited (RFC 9112 section 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Body {
+pub enum RequestBody {
     /// There is none.
     None,
     /// That many bytes, more than 0.
@@ -59,7 +59,7 @@ pub struct Request<'a> {
     /// In which version.
     pub version: Version,
     /// What follows the head.
-    pub body: Body,
+    pub body: RequestBody,
     /// The host that is meant: that of an absolute-form target, else the Host field's (RFC 9112 section 3.2.2).
     pub host: Option<&'a [u8]>,
     /// True if the client is ready to use the connection again (RFC 9112 section 9.3).
@@ -86,10 +86,10 @@ impl<'a> Request<'a> {
     /// # Errors
     /// The status to refuse it with. The connection cannot be used again then, since what follows may not be what it
     /// seems.
-    pub fn parse(head: &'a [u8]) -> Result<Request<'a>, Status> {
+    pub fn parse(head: &'a [u8]) -> Result<Request<'a>, StatusCode> {
         let line = request_line(head);
         let (method, target, version) = split_request_line(line)?;
-        let section = head.get(line.len() + 2..).ok_or(Status::BAD_REQUEST)?;
+        let section = head.get(line.len() + 2..).ok_or(StatusCode::BAD_REQUEST)?;
         // Made where it is returned: moving it would cost every request more than a field does.
         let mut result = Ok(Request::without_fields(method, target, version));
         if let Ok(request) = &mut result {
@@ -107,7 +107,7 @@ impl<'a> Request<'a> {
             method,
             target,
             version,
-            body: Body::None,
+            body: RequestBody::None,
             host: None,
             keep_alive: version == Version::Http11,
             expects_continue: false,
@@ -121,16 +121,16 @@ impl<'a> Request<'a> {
     }
 
     #[cold]
-    fn take_many_fields(&mut self, section: &'a [u8]) -> Result<(), Status> {
-        let mut most = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    fn take_many_fields(&mut self, section: &'a [u8]) -> Result<(), StatusCode> {
+        let mut most = [httparse::EMPTY_HEADER; MAX_FIELDS];
         match read_fields(section, &mut most)? {
             Some(fields) => self.take_fields(fields, section),
-            None => Err(Status::HEADER_FIELDS_TOO_LARGE),
+            None => Err(StatusCode::HEADER_FIELDS_TOO_LARGE),
         }
     }
 
     /// Takes what the fields say, which were read from `section`.
-    fn take_fields(&mut self, fields: &[Header<'a>], section: &'a [u8]) -> Result<(), Status> {
+    fn take_fields(&mut self, fields: &[Header<'a>], section: &'a [u8]) -> Result<(), StatusCode> {
         let mut framing = Framing::default();
         let mut close = false;
         let mut expects_more = false;
@@ -145,7 +145,7 @@ impl<'a> Request<'a> {
             match Name::of(field.name) {
                 // RFC 9112 section 3.2: never two.
                 Name::Host if self.host.is_none() && is_host(value) => self.host = Some(value),
-                Name::Host => return Err(Status::BAD_REQUEST),
+                Name::Host => return Err(StatusCode::BAD_REQUEST),
                 Name::Connection => {
                     for token in split(value) {
                         close |= token.eq_ignore_ascii_case(b"close");
@@ -182,13 +182,13 @@ impl<'a> Request<'a> {
         }
         // RFC 9112 section 3.2: nor none in a request of version 1.1.
         if self.host.is_none() && self.version == Version::Http11 {
-            return Err(Status::BAD_REQUEST);
+            return Err(StatusCode::BAD_REQUEST);
         }
         self.host = self.target.authority.or(self.host);
         self.keep_alive &= !close;
         self.body = framing.body(self.version)?;
         match expects_more {
-            true => Err(Status::EXPECTATION_FAILED),
+            true => Err(StatusCode::EXPECTATION_FAILED),
             false => Ok(()),
         }
     }
@@ -219,10 +219,10 @@ struct Framing {
 
 impl Framing {
     /// Content-Length may be repeated, but not differ (RFC 9112 section 6.3).
-    fn add_length(&mut self, value: &[u8]) -> Result<(), Status> {
-        let value = decimal(value).ok_or(Status::BAD_REQUEST)?;
+    fn add_length(&mut self, value: &[u8]) -> Result<(), StatusCode> {
+        let value = decimal(value).ok_or(StatusCode::BAD_REQUEST)?;
         match self.length.replace(value) {
-            Some(before) if before != value => Err(Status::BAD_REQUEST),
+            Some(before) if before != value => Err(StatusCode::BAD_REQUEST),
             _ => Ok(()),
         }
     }
@@ -237,17 +237,17 @@ impl Framing {
         }
     }
 
-    fn body(&self, version: Version) -> Result<Body, Status> {
+    fn body(&self, version: Version) -> Result<RequestBody, StatusCode> {
         match self.length {
-            None | Some(0) if !self.is_coded => Ok(Body::None),
-            Some(length) if !self.is_coded => Ok(Body::Length(length)),
+            None | Some(0) if !self.is_coded => Ok(RequestBody::None),
+            Some(length) if !self.is_coded => Ok(RequestBody::Length(length)),
             // RFC 9112 section 6.1: both at once is how requests are smuggled, and 1.0 knows no codings.
-            Some(_) => Err(Status::BAD_REQUEST),
-            None if version == Version::Http10 => Err(Status::BAD_REQUEST),
+            Some(_) => Err(StatusCode::BAD_REQUEST),
+            None if version == Version::Http10 => Err(StatusCode::BAD_REQUEST),
             // RFC 9112 sections 6.3 and 7.1: it comes last, or nobody knows where the body ends; and once.
-            None if !self.ends_chunked || self.chunked > 1 => Err(Status::BAD_REQUEST),
-            None if self.codings > 1 => Err(Status::NOT_IMPLEMENTED),
-            None => Ok(Body::Chunked),
+            None if !self.ends_chunked || self.chunked > 1 => Err(StatusCode::BAD_REQUEST),
+            None if self.codings > 1 => Err(StatusCode::NOT_IMPLEMENTED),
+            None => Ok(RequestBody::Chunked),
         }
     }
 }
@@ -258,21 +258,21 @@ pub fn request_line(head: &[u8]) -> &[u8] {
     &head[..end]
 }
 
-fn split_request_line(line: &[u8]) -> Result<(Method, Target<'_>, Version), Status> {
-    let bad = Status::BAD_REQUEST;
+fn split_request_line(line: &[u8]) -> Result<(Method, Target<'_>, Version), StatusCode> {
+    let bad = StatusCode::BAD_REQUEST;
     let method_end = memchr::memchr(b' ', line).ok_or(bad)?;
     let method = method(&line[..method_end]).ok_or(bad)?;
     if method == Method::Unknown && has_long_method(line) {
-        return Err(Status::NOT_IMPLEMENTED);
+        return Err(StatusCode::NOT_IMPLEMENTED);
     }
     let version_start = memchr::memrchr(b' ', line).ok_or(bad)? + 1;
     let version = version(&line[version_start..])?;
     let text = line.get(method_end + 1..version_start - 1).ok_or(bad)?;
     if text.len() > MAX_TARGET {
-        return Err(Status::URI_TOO_LONG);
+        return Err(StatusCode::URI_TOO_LONG);
     }
     let target = match (method, text) {
-        (Method::Unknown, _) => return Err(Status::NOT_IMPLEMENTED),
+        (Method::Unknown, _) => return Err(StatusCode::NOT_IMPLEMENTED),
         // The asterisk-form is for OPTIONS alone, the authority-form for CONNECT, which is refused whatever its target
         // (RFC 9112 section 3.2).
         (Method::Options, b"*") => Target::ROOT,
@@ -309,7 +309,7 @@ fn method(name: &[u8]) -> Option<Method> {
     })
 }
 
-fn version(text: &[u8]) -> Result<Version, Status> {
+fn version(text: &[u8]) -> Result<Version, StatusCode> {
     match text {
         b"HTTP/1.1" => Ok(Version::Http11),
         b"HTTP/1.0" => Ok(Version::Http10),
@@ -317,9 +317,9 @@ fn version(text: &[u8]) -> Result<Version, Status> {
         [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
             if major.is_ascii_digit() && minor.is_ascii_digit() =>
         {
-            Err(Status::VERSION_NOT_SUPPORTED)
+            Err(StatusCode::VERSION_NOT_SUPPORTED)
         }
-        _ => Err(Status::BAD_REQUEST),
+        _ => Err(StatusCode::BAD_REQUEST),
     }
 }
 
@@ -327,11 +327,11 @@ fn version(text: &[u8]) -> Result<Version, Status> {
 fn read_fields<'h, 'a>(
     fields: &'a [u8],
     room: &'h mut [Header<'a>],
-) -> Result<Option<&'h [Header<'a>]>, Status> {
+) -> Result<Option<&'h [Header<'a>]>, StatusCode> {
     match httparse::parse_headers(fields, room) {
         Ok(httparse::Status::Complete((_, fields))) => Ok(Some(fields)),
         Err(httparse::Error::TooManyHeaders) => Ok(None),
-        _ => Err(Status::BAD_REQUEST),
+        _ => Err(StatusCode::BAD_REQUEST),
     }
 }
 
@@ -386,7 +386,7 @@ mod tests {
     use super::*;
 
     fn status(head: &str) -> u16 {
-        Request::parse(head.as_bytes()).map_or_else(Status::code, |_| 200)
+        Request::parse(head.as_bytes()).map_or_else(StatusCode::code, |_| 200)
     }
 
     #[test]
@@ -445,7 +445,7 @@ mod tests {
 
     #[test]
     fn fields() {
-        let many = "A: b\r\n".repeat(MAX_HEADERS - 1);
+        let many = "A: b\r\n".repeat(MAX_FIELDS - 1);
         let cases = [
             ("Host: h", 200),
             ("Host:", 200),
@@ -622,9 +622,15 @@ mod tests {
                 .map(|request| request.body)
                 .ok()
         };
-        assert_eq!(body(""), Some(Body::None));
-        assert_eq!(body("Content-Length: 0\r\n"), Some(Body::None));
-        assert_eq!(body("Content-Length: 007\r\n"), Some(Body::Length(7)));
-        assert_eq!(body("Transfer-Encoding: chunked\r\n"), Some(Body::Chunked));
+        assert_eq!(body(""), Some(RequestBody::None));
+        assert_eq!(body("Content-Length: 0\r\n"), Some(RequestBody::None));
+        assert_eq!(
+            body("Content-Length: 007\r\n"),
+            Some(RequestBody::Length(7))
+        );
+        assert_eq!(
+            body("Transfer-Encoding: chunked\r\n"),
+            Some(RequestBody::Chunked)
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Response heads (RFC 9112 section 4): a status line and the fields that go with it, written in one pass.
 
-use super::{Status, Stretch, Validators};
+use super::{ByteRange, StatusCode, Validators};
 use std::io::{self, Write};
 
 /// The most bytes a head can take, its location, a name other than [`SERVER`] and the configured fields aside.
@@ -21,7 +21,7 @@ pub fn before_date(server: &str) -> String {
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseHead<'a> {
     /// What became of the request.
-    pub status: Status,
+    pub status: StatusCode,
     /// What the program calls itself (RFC 9110 section 10.2.4), in the form of [`before_date`]: made once, written in
     /// one piece.
     pub before_date: &'a str,
@@ -37,7 +37,7 @@ pub struct ResponseHead<'a> {
     /// The coding of the body (RFC 9110 section 8.4).
     pub content_encoding: Option<&'a str>,
     /// Which part of the whole, and how long that is; no part if none could be sent (RFC 9110 section 14.4).
-    pub content_range: Option<(Option<Stretch>, u64)>,
+    pub content_range: Option<(Option<ByteRange>, u64)>,
     /// Requests for parts are understood (RFC 9110 section 14.3).
     pub accept_ranges: bool,
     /// The answer would be another one with another Accept-Encoding or Accept (RFC 9110 section 12.5.5).
@@ -58,7 +58,7 @@ pub struct ResponseHead<'a> {
 
 impl<'a> ResponseHead<'a> {
     /// A head that says only what became of the request, and when.
-    pub fn new(status: Status, date: &'a [u8; 29]) -> ResponseHead<'a> {
+    pub fn new(status: StatusCode, date: &'a [u8; 29]) -> ResponseHead<'a> {
         ResponseHead {
             status,
             before_date: BEFORE_DATE,
@@ -139,8 +139,8 @@ impl<'a> ResponseHead<'a> {
 ///
 /// # Errors
 /// Those of `to`.
-pub fn write_content_range(to: &mut impl Write, part: Stretch, whole: u64) -> io::Result<()> {
-    let Stretch { first, last } = part;
+pub fn write_content_range(to: &mut impl Write, part: ByteRange, whole: u64) -> io::Result<()> {
+    let ByteRange { first, last } = part;
     write!(to, "Content-Range: bytes {first}-{last}/{whole}\r\n")
 }
 
@@ -186,7 +186,7 @@ impl FileLines {
             content_type: Some(content_type),
             content_encoding,
             content_length: Some(content_length),
-            ..ResponseHead::new(Status::OK, &[0; 29])
+            ..ResponseHead::new(StatusCode::OK, &[0; 29])
         };
         let written = head.write_content_fields(&mut lines);
         written.expect("a Vec takes all");
@@ -300,14 +300,14 @@ mod tests {
             content_length: Some(12),
             content_type: Some(("text/plain", "; charset=utf-8")),
             content_encoding: Some("br"),
-            content_range: Some((Some(Stretch { first: 3, last: 14 }), 100)),
+            content_range: Some((Some(ByteRange { first: 3, last: 14 }), 100)),
             accept_ranges: true,
             vary: Some("Accept-Encoding"),
             location: Some(b"/a/"),
             allow: Some("GET, HEAD"),
             connection: Some("close"),
             more: b"X: y\r\nCache-Control: no-cache\r\n",
-            ..ResponseHead::new(Status::PARTIAL_CONTENT, DATE)
+            ..ResponseHead::new(StatusCode::PARTIAL_CONTENT, DATE)
         };
         let server = format!("Server: evserve/{}", env!("CARGO_PKG_VERSION"));
         let expected = [
@@ -378,7 +378,7 @@ mod tests {
             content_type: Some((&"x".repeat(128), "; charset=utf-8")),
             content_encoding: Some("zstd"),
             content_range: Some((
-                Some(Stretch {
+                Some(ByteRange {
                     first: most,
                     last: most,
                 }),
@@ -389,7 +389,7 @@ mod tests {
             location: Some(b""),
             allow: Some("GET, HEAD, OPTIONS"),
             connection: Some("keep-alive"),
-            ..ResponseHead::new(Status::HEADER_FIELDS_TOO_LARGE, DATE)
+            ..ResponseHead::new(StatusCode::HEADER_FIELDS_TOO_LARGE, DATE)
         };
         let last = validators(at(253_402_300_799));
         let lines = FileLines::new(&last, None, "", ("", ""), None, most);

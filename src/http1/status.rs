@@ -2,14 +2,14 @@
 
 /// A status code that this server sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Status(u16);
+pub struct StatusCode(u16);
 
 /// Each status with its name here, its code and its reason phrase: one row each.
 macro_rules! statuses {
     ($($name:ident $code:literal $reason:literal)*) => {
-        impl Status {
+        impl StatusCode {
             $(#[doc = concat!($code, " ", $reason)]
-            pub const $name: Status = Status($code);)*
+            pub const $name: StatusCode = StatusCode($code);)*
 
             /// `404 Not Found` with a newline: a body that says what happened.
             pub fn text(self) -> &'static str {
@@ -53,7 +53,7 @@ statuses! {
     INSUFFICIENT_STORAGE 507 "Insufficient Storage"
 }
 
-impl Status {
+impl StatusCode {
     /// The code.
     pub fn code(self) -> u16 {
         self.0

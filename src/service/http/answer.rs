@@ -1,11 +1,11 @@
 //! An answer, from the decision to its bytes in the output.
 
-use super::front::Front;
+use super::context::HttpContext;
 use super::resource::Chosen;
 use crate::files::{Format, PAGE_POLICY, refusal_page};
 use crate::http1::{
-    HEAD_ROOM, List, Method, Ranges, Request, ResponseHead, Status, Stretch, Verdict, Version,
-    media_weight, write_content_range,
+    ByteRange, HEAD_ROOM, List, Method, Ranges, Request, ResponseHead, StatusCode, Verdict,
+    Version, media_weight, write_content_range,
 };
 use crate::session::{Body, Context, Source};
 use std::os::fd::OwnedFd;
@@ -34,7 +34,7 @@ const ALLOW: &str = "GET, HEAD, OPTIONS";
 
 /// An answer, decided but not written.
 pub(super) struct Answer {
-    pub status: Status,
+    pub status: StatusCode,
     /// Where the client is sent to.
     pub location: Option<String>,
     /// Whole lines to add.
@@ -44,7 +44,7 @@ pub(super) struct Answer {
     /// The file that it is about.
     file: Option<Chosen>,
     content_type: Option<(&'static str, &'static str)>,
-    content_range: Option<(Option<Stretch>, u64)>,
+    content_range: Option<(Option<ByteRange>, u64)>,
     /// What the choice depended on, if the file's own lines do not say it.
     pub vary: Option<&'static str>,
     length: u64,
@@ -65,7 +65,7 @@ enum Content {
     /// The file that it is about.
     Whole,
     /// A stretch of that or another file.
-    Stretch(Source, u64),
+    ByteRange(Source, u64),
     Parts(Box<Parts>),
 }
 
@@ -93,13 +93,13 @@ pub(super) struct Parts {
     whole: u64,
     content_type: (&'static str, &'static str),
     boundary: String,
-    left: std::vec::IntoIter<Stretch>,
+    left: std::vec::IntoIter<ByteRange>,
     ended: bool,
 }
 
 impl Answer {
     /// A status in words.
-    pub fn plain(status: Status) -> Answer {
+    pub fn plain(status: StatusCode) -> Answer {
         Answer {
             status,
             location: None,
@@ -120,7 +120,7 @@ impl Answer {
             content_type: Some(content_type),
             length: page.len() as u64,
             content: Content::Page(page),
-            ..Answer::plain(Status::OK)
+            ..Answer::plain(StatusCode::OK)
         }
     }
 
@@ -130,7 +130,7 @@ impl Answer {
             content_type: Some(content_type),
             length: pieces.left(),
             content: Content::Pieces(pieces),
-            ..Answer::plain(Status::OK)
+            ..Answer::plain(StatusCode::OK)
         }
     }
 
@@ -140,7 +140,7 @@ impl Answer {
             content_type: Some(content_type),
             length: 0,
             content: Content::Unmade,
-            ..Answer::plain(Status::OK)
+            ..Answer::plain(StatusCode::OK)
         }
     }
 
@@ -150,7 +150,7 @@ impl Answer {
             content_type: Some(content_type),
             length: 0,
             content: Content::Endless,
-            ..Answer::plain(Status::OK)
+            ..Answer::plain(StatusCode::OK)
         }
     }
 
@@ -163,8 +163,8 @@ impl Answer {
         Answer {
             content_type: Some(content_type),
             length,
-            content: Content::Stretch(Source::file(file), 0),
-            ..Answer::plain(Status::OK)
+            content: Content::ByteRange(Source::file(file), 0),
+            ..Answer::plain(StatusCode::OK)
         }
     }
 
@@ -184,22 +184,22 @@ impl Answer {
             content_type: None,
             length: 0,
             content: Content::Nothing,
-            ..Answer::plain(Status::OK)
+            ..Answer::plain(StatusCode::OK)
         }
     }
 
     /// The client has it already.
     pub fn not_modified() -> Answer {
         Answer {
-            status: Status::NOT_MODIFIED,
+            status: StatusCode::NOT_MODIFIED,
             ..Answer::options()
         }
     }
 
     /// The same with another status; without its content if that is 304, which has none.
-    pub fn with_status(self, status: Status) -> Answer {
+    pub fn with_status(self, status: StatusCode) -> Answer {
         match status {
-            Status::NOT_MODIFIED => Answer {
+            StatusCode::NOT_MODIFIED => Answer {
                 fields: self.fields,
                 ..Answer::not_modified()
             },
@@ -215,7 +215,7 @@ impl Answer {
         Answer {
             content_type: Some(file.media_type),
             length: file.length,
-            content: Content::Stretch(file.content.clone(), 0),
+            content: Content::ByteRange(file.content.clone(), 0),
             ..self
         }
     }
@@ -258,7 +258,7 @@ impl Answer {
         match request.conditions.verdict(&file.validators, now) {
             Verdict::PreconditionFailed => Answer {
                 vary: file.vary(),
-                ..Answer::plain(Status::PRECONDITION_FAILED)
+                ..Answer::plain(StatusCode::PRECONDITION_FAILED)
             },
             Verdict::NotModified => Answer {
                 file: Some(file),
@@ -282,31 +282,31 @@ impl Answer {
             length: file.length,
             content: Content::Whole,
             file: Some(file),
-            ..Answer::plain(Status::OK)
+            ..Answer::plain(StatusCode::OK)
         }
     }
 
     fn ranges(field: &[u8], file: Chosen) -> Answer {
         let whole = file.length;
-        let partial = Answer::plain(Status::PARTIAL_CONTENT);
+        let partial = Answer::plain(StatusCode::PARTIAL_CONTENT);
         match Ranges::parse(field, whole) {
             Ranges::Whole => Answer::whole(file),
             Ranges::Unsatisfiable => Answer {
                 content_range: Some((None, whole)),
                 vary: file.vary(),
-                ..Answer::plain(Status::RANGE_NOT_SATISFIABLE)
+                ..Answer::plain(StatusCode::RANGE_NOT_SATISFIABLE)
             },
-            Ranges::Some(stretches) => match stretches[..] {
+            Ranges::Some(ranges) => match ranges[..] {
                 [only] => Answer {
                     content_range: Some((Some(only), whole)),
                     length: only.length(),
-                    content: Content::Stretch(file.content.clone(), only.first),
+                    content: Content::ByteRange(file.content.clone(), only.first),
                     content_type: Some(file.media_type),
                     file: Some(file),
                     ..partial
                 },
                 _ => {
-                    let parts = Parts::new(&file, stretches.to_vec());
+                    let parts = Parts::new(&file, ranges.to_vec());
                     Answer {
                         length: parts.length(),
                         content: Content::Parts(Box::new(parts)),
@@ -333,12 +333,12 @@ impl Answer {
         self.length
     }
 
-    /// Writes the head, with what `front` adds to answers. There must be room.
+    /// Writes the head, with what `context` adds to answers. There must be room.
     pub fn put_head(
         &self,
         version: Option<Version>,
         stays: bool,
-        front: &Front,
+        context: &HttpContext,
         cx: &mut Context<'_>,
     ) {
         let date = *cx.worker.time.date();
@@ -355,9 +355,9 @@ impl Answer {
             }
         });
         let head = ResponseHead {
-            before_date: &front.before_date,
-            more: ready.unwrap_or(front.headers.as_bytes()),
-            policy: (self.has_policy && front.adds_policy).then_some(PAGE_POLICY),
+            before_date: &context.before_date,
+            more: ready.unwrap_or(context.headers.as_bytes()),
+            policy: (self.has_policy && context.adds_policy).then_some(PAGE_POLICY),
             fields: &self.fields,
             connection,
             ..ResponseHead::new(self.status, &date)
@@ -372,11 +372,11 @@ impl Answer {
     /// The head with everything that is not ready-made.
     fn with_fields<'a>(&'a self, head: ResponseHead<'a>) -> ResponseHead<'a> {
         let is_empty = matches!(self.content, Content::Nothing);
-        let allow =
-            self.status == Status::METHOD_NOT_ALLOWED || (is_empty && self.status == Status::OK);
+        let allow = self.status == StatusCode::METHOD_NOT_ALLOWED
+            || (is_empty && self.status == StatusCode::OK);
         let coding = self.file.as_ref().and_then(|file| file.coding);
         let is_unknown = matches!(self.content, Content::Unmade | Content::Endless);
-        let has_length = self.status != Status::NOT_MODIFIED && !is_unknown;
+        let has_length = self.status != StatusCode::NOT_MODIFIED && !is_unknown;
         ResponseHead {
             content_length: has_length.then_some(self.length),
             content_type: self.content_type,
@@ -420,7 +420,7 @@ impl Answer {
                 Some(file) => (file.content.clone(), 0),
                 None => return (None, None),
             },
-            Content::Stretch(source, offset) => (source, offset),
+            Content::ByteRange(source, offset) => (source, offset),
         };
         match put_copy(&source, offset, self.length, cx) {
             true => (None, None),
@@ -452,7 +452,7 @@ fn put_copy(source: &Source, offset: u64, length: u64, cx: &mut Context<'_>) -> 
 }
 
 impl Parts {
-    fn new(file: &Chosen, stretches: Vec<Stretch>) -> Parts {
+    fn new(file: &Chosen, ranges: Vec<ByteRange>) -> Parts {
         Parts {
             content: file.content.clone(),
             whole: file.length,
@@ -460,18 +460,18 @@ impl Parts {
             // A file that holds the text of its own tag between two dashed lines would be odd indeed. No boundary is
             // longer than 70 characters (RFC 2046 section 5.1.1).
             boundary: format!("evserve-{:.60}", file.validators.opaque().replace('-', "")),
-            left: stretches.into_iter(),
+            left: ranges.into_iter(),
             ended: false,
         }
     }
 
     /// The length of the whole body, in bytes.
     fn length(&self) -> u64 {
-        let head = |part: &Stretch| self.part_head(*part).len() as u64 + part.length();
+        let head = |part: &ByteRange| self.part_head(*part).len() as u64 + part.length();
         self.left.as_slice().iter().map(head).sum::<u64>() + self.end().len() as u64
     }
 
-    fn part_head(&self, part: Stretch) -> Vec<u8> {
+    fn part_head(&self, part: ByteRange) -> Vec<u8> {
         let (media_type, parameters) = self.content_type;
         let mut head = format!(
             "\r\n--{}\r\nContent-Type: {media_type}{parameters}\r\n",

@@ -4,7 +4,7 @@
 //! files are one handler among others.
 
 mod answer;
-mod front;
+mod context;
 mod resource;
 mod response;
 mod session;
@@ -16,7 +16,7 @@ use super::Service;
 use crate::config::{Config, StartError};
 use crate::files::NamedRoot;
 use crate::session::{Session, Step, Time};
-use front::Front;
+use context::HttpContext;
 use session::{HttpSession, STEPS};
 use site::Files;
 use std::io::ErrorKind;
@@ -25,12 +25,12 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-struct Http(Arc<Front>);
+struct Http(Arc<HttpContext>);
 
 /// A service whose requests `handler` answers. Of `config`, the limits of requests, the fields to add and the access
 /// log count.
 pub fn service(handler: impl Handler + 'static, config: &Config) -> Arc<dyn Service> {
-    Arc::new(Http(Arc::new(Front::new(Box::new(handler), config))))
+    Arc::new(Http(Arc::new(HttpContext::new(Box::new(handler), config))))
 }
 
 /// The files of `config`'s root, as its options for http have it.

@@ -1,6 +1,6 @@
 //! What a path leads to, ready to be sent: a file in one state, and its compressed siblings.
 
-use crate::files::{CacheLimits, Dependencies, Kept, OpenFile};
+use crate::files::{CacheEntry, CacheLimits, Dependencies, OpenFile};
 use crate::http1::{Coding, FileLines, FileVersion, List, TagParts, Validators, accepted};
 use crate::offload;
 use crate::session::{File, Source};
@@ -31,7 +31,7 @@ pub(super) struct Representation {
 /// A representation that was chosen.
 #[derive(Debug)]
 pub(super) struct Chosen {
-    kept: Arc<Kept<Resource>>,
+    kept: Arc<CacheEntry<Resource>>,
     index: usize,
 }
 
@@ -53,10 +53,10 @@ impl Maker<'_> {
         file: OpenFile,
         siblings: ArrayVec<(Coding, OpenFile), 3>,
         dependencies: Dependencies,
-    ) -> Kept<Resource> {
+    ) -> CacheEntry<Resource> {
         let media_type = file.media_type;
         let vary = vary(siblings.len());
-        let mut kept = Kept {
+        let mut kept = CacheEntry {
             value: Resource(ArrayVec::new()),
             dependencies,
             cost: CacheLimits { bytes: 0, files: 0 },
@@ -93,7 +93,7 @@ impl Maker<'_> {
     }
 
     /// The content of a small file, if it need not be waited for; else the file.
-    fn content(&self, mut file: OpenFile, kept: &mut Kept<Resource>) -> Source {
+    fn content(&self, mut file: OpenFile, kept: &mut CacheEntry<Resource>) -> Source {
         if let Some(content) = file.generated.take() {
             // The next moment it may say something else.
             kept.fleeting = true;
@@ -122,7 +122,7 @@ impl Maker<'_> {
 
 impl Chosen {
     /// The representation that the client likes best, by its Accept-Encoding field.
-    pub fn new(kept: Arc<Kept<Resource>>, accept_encoding: Option<List<'_>>) -> Chosen {
+    pub fn new(kept: Arc<CacheEntry<Resource>>, accept_encoding: Option<List<'_>>) -> Chosen {
         let all = &kept.value.0;
         let index = match accept_encoding {
             Some(field) if all.len() > 1 => accepted(field)
@@ -141,7 +141,7 @@ impl Chosen {
     }
 
     /// The file itself.
-    pub fn plain(kept: Arc<Kept<Resource>>) -> Chosen {
+    pub fn plain(kept: Arc<CacheEntry<Resource>>) -> Chosen {
         Chosen { kept, index: 0 }
     }
 }

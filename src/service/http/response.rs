@@ -3,7 +3,7 @@
 use super::answer::Answer;
 use crate::config::MAX_HEADERS;
 use crate::files::regular_file_length;
-use crate::http1::{Request, Status, is_own_field};
+use crate::http1::{Request, StatusCode, is_own_field};
 use crate::observe::throttled;
 use crate::session::{Mailbox, Time};
 use std::io;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// Says what to answer to requests; shared by all threads that serve it.
 ///
 /// ```
-/// use evserve::http1::{Request, Status};
+/// use evserve::http1::{Request, StatusCode};
 /// use evserve::service::http::{Handler, Response};
 /// use evserve::session::Time;
 ///
@@ -24,7 +24,7 @@ use std::sync::Arc;
 ///     fn answer(&self, request: &Request<'_>, _: &Time) -> Response {
 ///         match request.target.path {
 ///             b"/" => Response::text("Hello!\n").header("X-Greeting", "yes"),
-///             _ => Response::status(Status::NOT_FOUND),
+///             _ => Response::status(StatusCode::NOT_FOUND),
 ///         }
 ///     }
 /// }
@@ -35,7 +35,7 @@ pub trait Handler: Send + Sync {
     fn answer(&self, request: &Request<'_>, time: &Time) -> Response;
 
     /// The answer to what could not be understood, came too slowly or was too long.
-    fn refusal(&self, status: Status, _time: &Time) -> Response {
+    fn refusal(&self, status: StatusCode, _time: &Time) -> Response {
         Response::status(status)
     }
 
@@ -69,27 +69,27 @@ pub trait Handler: Send + Sync {
 }
 
 /// An answer.
-pub struct Response(pub(super) Made);
+pub struct Response(pub(super) Outcome);
 
-pub(super) enum Made {
+pub(super) enum Outcome {
     Answer(Answer),
     /// The answer is yet to be made.
     Later(Box<dyn Task>),
     /// What the answer is can be known only where one may wait for a file system.
     Elsewhere(LookUp),
     /// The answer begins, and then it is what others say.
-    Stream(Answer, Begin),
+    Stream(Answer, StreamStart),
 }
 
 /// Takes the mailbox that a stream's content is to be left in.
-pub(super) type Begin = Box<dyn FnOnce(Arc<Mailbox>) + Send>;
+pub(super) type StreamStart = Box<dyn FnOnce(Arc<Mailbox>) + Send>;
 
 /// A look-up that may wait for a file system.
 pub(super) struct LookUp {
     /// A number for the mount that it may wait for.
     pub mount: u64,
     /// Looks up the same request once more.
-    pub look: Box<dyn FnOnce(&Request<'_>, &Time) -> Made + Send>,
+    pub look: Box<dyn FnOnce(&Request<'_>, &Time) -> Outcome + Send>,
 }
 
 /// An answer that takes longer to make than others should wait.
@@ -99,24 +99,24 @@ pub(super) trait Task: Send {
 
     /// Does at most so much work, which is taken off; the answer, once it is there, or the status to refuse with. It is not
     /// called again after that.
-    fn step(&mut self, work: &mut usize) -> Option<Result<Answer, Status>>;
+    fn step(&mut self, work: &mut usize) -> Option<Result<Answer, StatusCode>>;
 }
 
 impl Response {
     /// A status in words; nothing but the status if that is 304.
-    pub fn status(status: Status) -> Response {
-        Response(Made::Answer(Answer::plain(status))).with_status(status)
+    pub fn status(status: StatusCode) -> Response {
+        Response(Outcome::Answer(Answer::plain(status))).with_status(status)
     }
 
     /// What can be done with anything here, for OPTIONS: GET, HEAD and OPTIONS.
     pub fn options() -> Response {
-        Response(Made::Answer(Answer::options()))
+        Response(Outcome::Answer(Answer::options()))
     }
 
     /// 200 with bytes of this media type.
     pub fn bytes(media_type: &'static str, bytes: impl Into<Vec<u8>>) -> Response {
         let page = Answer::page(bytes.into(), (media_type, ""));
-        Response(Made::Answer(page))
+        Response(Outcome::Answer(page))
     }
 
     /// 200 with plain text.
@@ -137,7 +137,7 @@ impl Response {
         let file = file.into();
         let length = regular_file_length(&file)?;
         let answer = Answer::open_file(file, length, (media_type, ""));
-        Ok(Response(Made::Answer(answer)))
+        Ok(Response(Outcome::Answer(answer)))
     }
 
     /// 200 with content of this media type that is yet to come: whatever is left in a mailbox, which `begin` is given,
@@ -159,19 +159,19 @@ impl Response {
         begin: impl FnOnce(Arc<Mailbox>) + Send + 'static,
     ) -> Response {
         let answer = Answer::endless((media_type, ""));
-        Response(Made::Stream(answer, Box::new(begin)))
+        Response(Outcome::Stream(answer, Box::new(begin)))
     }
 
     /// The same with another status; without its content if that is 304, which has none (RFC 9110 section 15.4.5).
     #[must_use]
-    pub fn with_status(self, status: Status) -> Response {
+    pub fn with_status(self, status: StatusCode) -> Response {
         Response(match self.0 {
-            Made::Answer(answer) => Made::Answer(answer.with_status(status)),
-            Made::Stream(answer, _) if status == Status::NOT_MODIFIED => {
-                Made::Answer(answer.with_status(status))
+            Outcome::Answer(answer) => Outcome::Answer(answer.with_status(status)),
+            Outcome::Stream(answer, _) if status == StatusCode::NOT_MODIFIED => {
+                Outcome::Answer(answer.with_status(status))
             }
-            Made::Stream(answer, begin) => Made::Stream(answer.with_status(status), begin),
-            later @ (Made::Later(_) | Made::Elsewhere(_)) => later,
+            Outcome::Stream(answer, begin) => Outcome::Stream(answer.with_status(status), begin),
+            later @ (Outcome::Later(_) | Outcome::Elsewhere(_)) => later,
         })
     }
 
@@ -180,7 +180,7 @@ impl Response {
     /// more than 4 KiB of them.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Response {
-        if let Made::Answer(answer) | Made::Stream(answer, _) = &mut self.0 {
+        if let Outcome::Answer(answer) | Outcome::Stream(answer, _) = &mut self.0 {
             let in_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
             let is_name = !name.is_empty() && name.bytes().all(in_token);
             let length = answer.fields.len() + name.len() + value.len() + 4;

@@ -5,13 +5,11 @@
 //! what becomes of the connection.
 
 use super::answer::{Answer, CONTINUE, Parts, Pieces, Rest};
-use super::front::{Front, Unlogged};
-use super::response::{LookUp, Made, Task};
+use super::context::{HttpContext, Unlogged};
+use super::response::{LookUp, Outcome, Task};
 use crate::config::AccessLog;
-use crate::http1::{
-    Body as RequestBody, BodyReader, HeadEnd, Method, Request, Status, request_line,
-};
-use crate::observe::access_log::{self, Outcome, Record};
+use crate::http1::{BodyReader, HeadEnd, Method, Request, RequestBody, StatusCode, request_line};
+use crate::observe::access_log::{self, Outcome as LogEnd, Record};
 use crate::observe::throttled;
 use crate::session::{ACCEPTED, CLOSED, Step, WORK_PER_TURN};
 use crate::session::{Body, Context, Inbox, Job, Mailbox, Moment, Session, Time, Timeout, Wait};
@@ -80,7 +78,7 @@ pub(super) const STEPS: &[Step] = &[
 ];
 
 pub(super) struct HttpSession {
-    front: Arc<Front>,
+    context: Arc<HttpContext>,
     peer: Option<IpAddr>,
     state: State,
     head_end: HeadEnd,
@@ -127,9 +125,9 @@ type Finding = Arc<Mutex<Option<Done>>>;
 /// What a job has found out.
 enum Done {
     /// What to answer.
-    LookedUp(Made),
+    LookedUp(Outcome),
     /// A step of a task, and what came of it.
-    Step(Box<dyn Task>, Option<Result<Answer, Status>>),
+    Step(Box<dyn Task>, Option<Result<Answer, StatusCode>>),
 }
 
 impl Session for HttpSession {
@@ -144,13 +142,13 @@ impl Session for HttpSession {
             Some(Work::Stream(_)) => return input.len(),
             _ => {}
         }
-        if cx.room() < self.front.answer_room {
+        if cx.room() < self.context.answer_room {
             return 0;
         }
         if !std::mem::replace(&mut self.begun, true) {
             self.since = ShortMoment::at(cx.worker.time.moment());
         }
-        match self.head_end.find(input, self.front.max_head) {
+        match self.head_end.find(input, self.context.max_head) {
             Ok(None) if is_tls(input) => {
                 self.refuse_tls(input, cx);
                 input.len()
@@ -233,10 +231,10 @@ impl Session for HttpSession {
 
     fn timed_out(&mut self, timeout: Timeout, cx: &mut Context<'_>) {
         match timeout {
-            Timeout::Head | Timeout::Body => self.refuse(Status::REQUEST_TIMEOUT, b"", cx),
+            Timeout::Head | Timeout::Body => self.refuse(StatusCode::REQUEST_TIMEOUT, b"", cx),
             Timeout::Files => {
                 let head = self.take_kept_head();
-                self.refuse(Status::SERVICE_UNAVAILABLE, request_line(&head), cx);
+                self.refuse(StatusCode::SERVICE_UNAVAILABLE, request_line(&head), cx);
             }
             _ => {}
         }
@@ -293,9 +291,9 @@ impl Session for HttpSession {
 }
 
 impl HttpSession {
-    pub fn new(front: Arc<Front>, peer: Option<IpAddr>) -> HttpSession {
+    pub fn new(context: Arc<HttpContext>, peer: Option<IpAddr>) -> HttpSession {
         HttpSession {
-            front,
+            context,
             peer,
             state: State::ReadingRequest,
             head_end: HeadEnd::default(),
@@ -310,10 +308,10 @@ impl HttpSession {
     }
 
     /// One with somebody who has too many of them already.
-    pub fn turning_away(front: Arc<Front>, peer: IpAddr) -> HttpSession {
+    pub fn turning_away(context: Arc<HttpContext>, peer: IpAddr) -> HttpSession {
         HttpSession {
             state: State::TurningAway,
-            ..HttpSession::new(front, Some(peer))
+            ..HttpSession::new(context, Some(peer))
         }
     }
 
@@ -334,7 +332,7 @@ impl HttpSession {
                 false => 0,
             };
         }
-        match BodyReader::new(request.body, self.front.max_body) {
+        match BodyReader::new(request.body, self.context.max_body) {
             Ok(reader) => {
                 if request.expects_continue {
                     cx.put(CONTINUE);
@@ -346,7 +344,7 @@ impl HttpSession {
                 }));
             }
             Err(status) => {
-                let answer = self.front.refusal(status, &cx.worker.time);
+                let answer = self.context.refusal(status, &cx.worker.time);
                 self.put(answer, Some(&request), false, line, cx);
             }
         }
@@ -390,7 +388,7 @@ impl HttpSession {
 
     /// Answers a request that has come as a whole, or begins to make the answer. False if there is no room for it yet.
     fn answer(&mut self, request: &Request<'_>, head: &[u8], cx: &mut Context<'_>) -> bool {
-        let made = self.front.handler.answer(request, &cx.worker.time).0;
+        let made = self.context.handler.answer(request, &cx.worker.time).0;
         self.take_up(made, request, head, cx)
     }
 
@@ -398,21 +396,22 @@ impl HttpSession {
     #[inline]
     fn take_up(
         &mut self,
-        made: Made,
+        made: Outcome,
         request: &Request<'_>,
         head: &[u8],
         cx: &mut Context<'_>,
     ) -> bool {
         match made {
-            Made::Answer(answer) => {
-                let room = self.front.answer_room + answer.extra_room();
+            Outcome::Answer(answer) => {
+                let room = self.context.answer_room + answer.extra_room();
                 if cx.room() < room && !cx.output.is_empty() {
                     return false;
                 }
                 self.put(answer, Some(request), true, request_line(head), cx);
             }
-            Made::Stream(answer, begin) => {
-                if cx.room() < self.front.answer_room + answer.extra_room() && !cx.output.is_empty()
+            Outcome::Stream(answer, begin) => {
+                if cx.room() < self.context.answer_room + answer.extra_room()
+                    && !cx.output.is_empty()
                 {
                     return false;
                 }
@@ -426,9 +425,9 @@ impl HttpSession {
                 }
             }
             // What was gathered goes out first: the making can take a while.
-            Made::Later(_) | Made::Elsewhere(_) if !cx.output.is_empty() => return false,
-            Made::Later(task) => self.go_on_with(head.into(), task),
-            Made::Elsewhere(look_up) => self.look_up(head.into(), look_up, &cx.worker.time),
+            Outcome::Later(_) | Outcome::Elsewhere(_) if !cx.output.is_empty() => return false,
+            Outcome::Later(task) => self.go_on_with(head.into(), task),
+            Outcome::Elsewhere(look_up) => self.look_up(head.into(), look_up, &cx.worker.time),
         }
         self.begun = false;
         self.answered = true;
@@ -461,7 +460,7 @@ impl HttpSession {
         self.have_done(head, look_up.mount, move || {
             let made = match Request::parse(&of_job) {
                 Ok(request) => (look_up.look)(&request, &time),
-                Err(status) => Made::Answer(Answer::plain(status)),
+                Err(status) => Outcome::Answer(Answer::plain(status)),
             };
             Done::LookedUp(made)
         });
@@ -505,15 +504,15 @@ impl HttpSession {
         &mut self,
         head: Arc<[u8]>,
         task: Box<dyn Task>,
-        made: Option<Result<Answer, Status>>,
+        made: Option<Result<Answer, StatusCode>>,
         cx: &mut Context<'_>,
     ) {
         let Some(made) = made else {
             return self.go_on_with(head, task);
         };
         let answer = made.unwrap_or_else(|status| {
-            let mut answer = self.front.refusal(status, &cx.worker.time);
-            if status == Status::SERVICE_UNAVAILABLE {
+            let mut answer = self.context.refusal(status, &cx.worker.time);
+            if status == StatusCode::SERVICE_UNAVAILABLE {
                 answer.fields.extend_from_slice(TRY_AGAIN);
             }
             answer
@@ -526,8 +525,8 @@ impl HttpSession {
     }
 
     /// Answers what cannot be understood. Where the next request begins is then unknown, so there is none.
-    fn refuse(&mut self, status: Status, line: &[u8], cx: &mut Context<'_>) {
-        let answer = self.front.refusal(status, &cx.worker.time);
+    fn refuse(&mut self, status: StatusCode, line: &[u8], cx: &mut Context<'_>) {
+        let answer = self.context.refusal(status, &cx.worker.time);
         self.put(answer, None, false, line, cx);
     }
 
@@ -537,14 +536,14 @@ impl HttpSession {
             Warn,
             "a TLS client connected to a plain http port: its URL must begin with http://, or a proxy must end TLS"
         );
-        self.refuse(Status::BAD_REQUEST, request_line(input), cx);
+        self.refuse(StatusCode::BAD_REQUEST, request_line(input), cx);
     }
 
     /// Answers whatever has come, be it a whole request or the beginning of one.
     fn say_that_it_is_too_many(&mut self, input: &[u8], cx: &mut Context<'_>) {
         self.since = ShortMoment::at(cx.worker.time.moment());
-        let status = Status::SERVICE_UNAVAILABLE;
-        let mut answer = self.front.refusal(status, &cx.worker.time);
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let mut answer = self.context.refusal(status, &cx.worker.time);
         answer.fields.extend_from_slice(TRY_AGAIN);
         self.put(answer, None, false, request_line(input), cx);
     }
@@ -581,7 +580,7 @@ impl HttpSession {
                 false => Wait::Linger,
             });
         }
-        answer.put_head(request.map(|r| r.version), stays, &self.front, cx);
+        answer.put_head(request.map(|r| r.version), stays, &self.context, cx);
         self.state = State::WritingHead;
         cx.worker.counters.requests += 1;
         let status = answer.status;
@@ -595,7 +594,7 @@ impl HttpSession {
                 Rest::Pieces(pieces) => Work::Pieces(pieces),
             })
         });
-        if self.front.access_log != AccessLog::Off {
+        if self.context.access_log != AccessLog::Off {
             let record = Record {
                 peer: self.peer,
                 date: cx.worker.time.log_date(),
@@ -614,9 +613,9 @@ impl HttpSession {
 
     /// Writes the line of an answer into the access log, or, if its body has yet to be sent, keeps it until then.
     fn log(&mut self, record: &Record<'_>, length: u64, unsent: bool, cx: &mut Context<'_>) {
-        let format = self.front.access_log;
+        let format = self.context.access_log;
         if unsent {
-            let mut kept = self.front.spare_line();
+            let mut kept = self.context.spare_line();
             record.begin(format, &mut kept.text);
             kept.begin = kept.text.len();
             record.go_on(format, &mut kept.text);
@@ -625,7 +624,7 @@ impl HttpSession {
             kept.taken = self.taken(kept.at);
             self.unlogged = Some(kept);
         } else {
-            let outcome = Outcome {
+            let outcome = LogEnd {
                 taken: self.taken(moment_for(format, &cx.worker.time)),
                 aborted: false,
             };
@@ -644,8 +643,8 @@ impl HttpSession {
     /// Writes the line that was kept, if there is one, now that all but `unsent` bytes of the body are out.
     fn log_kept(&mut self, unsent: u64, cx: &mut Context<'_>) {
         if let Some(kept) = self.unlogged.take() {
-            let format = self.front.access_log;
-            let outcome = Outcome {
+            let format = self.context.access_log;
+            let outcome = LogEnd {
                 taken: kept.taken + moment_for(format, &cx.worker.time).since(kept.at),
                 aborted: unsent > 0,
             };
@@ -655,7 +654,7 @@ impl HttpSession {
             access_log::number(kept.length - unsent, log);
             log.extend_from_slice(rest);
             outcome.end(format, log);
-            self.front.take_back(kept);
+            self.context.take_back(kept);
         }
     }
 }

@@ -2,14 +2,14 @@
 
 use super::answer::{Answer, Pieces};
 use super::resource::{Chosen, Maker, Resource};
-use super::response::{Handler, LookUp, Made, Response, Task};
+use super::response::{Handler, LookUp, Outcome, Response, Task};
 use crate::config::{Config, DEFAULT_MEMORY, EntityTag, Http, MAX_HEADERS, StartError};
 use crate::files::{
-    Cache, CacheLimits, Dependencies, Format, Found, Kept, Key, Led, Listing, ListingError,
+    Cache, CacheEntry, CacheLimits, Dependencies, Format, Found, Key, Led, Listing, ListingError,
     Listings, Memory, Mounts, NamedRoot, OpenFile, Order, PathError, Refusal, RelativePath, Root,
     remote_mount,
 };
-use crate::http1::{CODINGS, List, Method, Request, Status, TagParts, Verdict, media_weight};
+use crate::http1::{CODINGS, List, Method, Request, StatusCode, TagParts, Verdict, media_weight};
 use crate::observe::throttled;
 use crate::offload;
 use crate::session::Time;
@@ -62,7 +62,7 @@ struct At<'a> {
 
 /// Why there is no answer yet.
 enum Unmade {
-    Refused(Status),
+    Refused(StatusCode),
     /// It depends on other mounts than those that may be looked at.
     Outside,
 }
@@ -74,8 +74,8 @@ impl From<Refusal> for Unmade {
     }
 }
 
-impl From<Status> for Unmade {
-    fn from(status: Status) -> Unmade {
+impl From<StatusCode> for Unmade {
+    fn from(status: StatusCode) -> Unmade {
         Unmade::Refused(status)
     }
 }
@@ -95,7 +95,7 @@ impl Files {
             mount: mount.unwrap_or_default(),
             look: Box::new(move |request, time| {
                 let made = site.answer(request, time, Mounts::All);
-                made.unwrap_or_else(|_| Made::Answer(Answer::plain(Status::FORBIDDEN)))
+                made.unwrap_or_else(|_| Outcome::Answer(Answer::plain(StatusCode::FORBIDDEN)))
             }),
         }
     }
@@ -175,10 +175,15 @@ impl Site {
     ///
     /// # Errors
     /// [`Refusal::Outside`] if it depends on other mounts than these.
-    fn answer(&self, request: &Request<'_>, time: &Time, mounts: Mounts) -> Result<Made, Refusal> {
+    fn answer(
+        &self,
+        request: &Request<'_>,
+        time: &Time,
+        mounts: Mounts,
+    ) -> Result<Outcome, Refusal> {
         let Some(root) = self.root(time, mounts)? else {
-            let answer = Answer::plain(Status::SERVICE_UNAVAILABLE);
-            return Ok(Made::Answer(answer));
+            let answer = Answer::plain(StatusCode::SERVICE_UNAVAILABLE);
+            return Ok(Outcome::Answer(answer));
         };
         let at = At {
             root: &root,
@@ -186,21 +191,21 @@ impl Site {
             mounts,
         };
         let made = match request.method {
-            Method::Options => Ok(Made::Answer(Answer::options())),
+            Method::Options => Ok(Outcome::Answer(Answer::options())),
             Method::Get | Method::Head => self.look_up(request, at),
-            Method::Known | Method::Unknown => Err(Status::METHOD_NOT_ALLOWED.into()),
+            Method::Known | Method::Unknown => Err(StatusCode::METHOD_NOT_ALLOWED.into()),
         };
         let answer = match made {
-            Ok(Made::Answer(answer)) => answer,
+            Ok(Outcome::Answer(answer)) => answer,
             Ok(later) => return Ok(later),
             Err(Unmade::Refused(status)) => Answer::plain(status),
             Err(Unmade::Outside) => return Err(Refusal::Outside),
         };
-        self.dress(answer, at).map(Made::Answer)
+        self.with_error_page(answer, at).map(Outcome::Answer)
     }
 
     /// Gives an answer that says only its status the page that is configured for that, if there is one.
-    fn dress(&self, answer: Answer, at: At<'_>) -> Result<Answer, Refusal> {
+    fn with_error_page(&self, answer: Answer, at: At<'_>) -> Result<Answer, Refusal> {
         let mut pages = self.error_pages.iter();
         let Some((_, path)) = pages.find(|(code, _)| *code == answer.status.code()) else {
             return Ok(answer);
@@ -211,7 +216,7 @@ impl Site {
         })
     }
 
-    fn look_up(&self, request: &Request<'_>, at: At<'_>) -> Result<Made, Unmade> {
+    fn look_up(&self, request: &Request<'_>, at: At<'_>) -> Result<Outcome, Unmade> {
         if at.mounts == Mounts::Own && at.root.can_hang() {
             return Err(Unmade::Outside);
         }
@@ -220,15 +225,15 @@ impl Site {
         // What is encoded could be taken for the name of something else.
         if !target.contains(&b'%') {
             if let Some(kept) = self.cache.get(at.root, target, now, at.mounts)? {
-                return Ok(Made::Answer(file(request, kept, at.time)));
+                return Ok(Outcome::Answer(file(request, kept, at.time)));
             }
             if self.cache.is_missing(target, now) {
                 return self.fall_back(request, at);
             }
         }
         let mut path = RelativePath::decode(target).map_err(|error| match error {
-            PathError::Malformed => Status::BAD_REQUEST,
-            PathError::NoSuchName => Status::NOT_FOUND,
+            PathError::Malformed => StatusCode::BAD_REQUEST,
+            PathError::NoSuchName => StatusCode::NOT_FOUND,
         })?;
         let name = path.name();
         let is_hidden = !self.options.hidden && path.is_hidden();
@@ -238,21 +243,23 @@ impl Site {
         if *name != *target
             && let Some(kept) = self.cache.get(at.root, &name, now, at.mounts)?
         {
-            return Ok(Made::Answer(file(request, kept, at.time)));
+            return Ok(Outcome::Answer(file(request, kept, at.time)));
         }
         let mut dependencies = Dependencies::new(at.mounts);
         match at.root.find(&mut path, &mut dependencies) {
             Ok(Found::File(found)) => {
                 let kept = self.remember(&name, found, &mut path, dependencies, at)?;
-                Ok(Made::Answer(file(request, kept, at.time)))
+                Ok(Outcome::Answer(file(request, kept, at.time)))
             }
-            Ok(Found::DirectoryWithoutSlash) => Ok(Made::Answer(redirect(request, &path))),
-            Ok(Found::Directory(_)) if !self.options.listing => Err(Status::FORBIDDEN.into()),
+            Ok(Found::DirectoryWithoutSlash) => Ok(Outcome::Answer(redirect(request, &path))),
+            Ok(Found::Directory(_)) if !self.options.listing => Err(StatusCode::FORBIDDEN.into()),
             Ok(Found::Directory(directory)) => {
                 match request.conditions.verdict_without_validators() {
                     Verdict::Proceed => {}
-                    Verdict::NotModified => return Ok(Made::Answer(Answer::not_modified())),
-                    Verdict::PreconditionFailed => return Err(Status::PRECONDITION_FAILED.into()),
+                    Verdict::NotModified => return Ok(Outcome::Answer(Answer::not_modified())),
+                    Verdict::PreconditionFailed => {
+                        return Err(StatusCode::PRECONDITION_FAILED.into());
+                    }
                 }
                 let mount = match at.mounts {
                     Mounts::Own => None,
@@ -260,13 +267,13 @@ impl Site {
                 };
                 let order = order(request);
                 if request.method == Method::Head {
-                    return Ok(Made::Answer(listed(Answer::unmade, order.format)));
+                    return Ok(Outcome::Answer(listed(Answer::unmade, order.format)));
                 }
                 let root = at.root.clone();
                 let listing = self
                     .listings
                     .begin(root, path, target, directory, mount, order);
-                Ok(Made::Later(Box::new(ListingTask {
+                Ok(Outcome::Later(Box::new(ListingTask {
                     listing: Some(listing),
                 })))
             }
@@ -279,13 +286,13 @@ impl Site {
         }
     }
 
-    fn fall_back(&self, request: &Request<'_>, at: At<'_>) -> Result<Made, Unmade> {
+    fn fall_back(&self, request: &Request<'_>, at: At<'_>) -> Result<Outcome, Unmade> {
         let kept = match &self.fallback {
             Some(path) => self.configured(path, at)?,
             None => None,
         };
         let answer = kept.map(|kept| file(request, kept, at.time));
-        Ok(answer.map(Made::Answer).ok_or(Status::NOT_FOUND)?)
+        Ok(answer.map(Outcome::Answer).ok_or(StatusCode::NOT_FOUND)?)
     }
 
     /// What a path leads to that an option has named. It is remembered under a name that no request has.
@@ -293,7 +300,7 @@ impl Site {
         &self,
         path: &RelativePath,
         at: At<'_>,
-    ) -> Result<Option<Arc<Kept<Resource>>>, Refusal> {
+    ) -> Result<Option<Arc<CacheEntry<Resource>>>, Refusal> {
         if at.mounts == Mounts::Own && at.root.can_hang() {
             return Err(Refusal::Outside);
         }
@@ -320,7 +327,7 @@ impl Site {
         path: &mut RelativePath,
         mut dependencies: Dependencies,
         at: At<'_>,
-    ) -> Result<Arc<Kept<Resource>>, Refusal> {
+    ) -> Result<Arc<CacheEntry<Resource>>, Refusal> {
         let mut siblings = ArrayVec::new();
         let is_coded = |suffix: &str| path.as_c_str().to_bytes().ends_with(suffix.as_bytes());
         if !CODINGS.iter().any(|coding| is_coded(coding.suffix)) {
@@ -361,7 +368,7 @@ fn is_older(sibling: &OpenFile, file: &OpenFile) -> bool {
 }
 
 /// A file, as the request wants it.
-fn file(request: &Request<'_>, kept: Arc<Kept<Resource>>, time: &Time) -> Answer {
+fn file(request: &Request<'_>, kept: Arc<CacheEntry<Resource>>, time: &Time) -> Answer {
     let chosen = Chosen::new(kept, request.accept_encoding);
     Answer::file(request, chosen, time.wall())
 }
@@ -370,14 +377,14 @@ impl Handler for Files {
     /// Opens files, and changes nothing.
     fn answer(&self, request: &Request<'_>, time: &Time) -> Response {
         if let Some(answer) = self.0.remembered(request, time) {
-            return Response(Made::Answer(answer));
+            return Response(Outcome::Answer(answer));
         }
         let made = self.0.answer(request, time, Mounts::Own);
-        Response(made.unwrap_or_else(|_| Made::Elsewhere(self.look_up(request))))
+        Response(made.unwrap_or_else(|_| Outcome::Elsewhere(self.look_up(request))))
     }
 
     /// A page that is on another mount is done without: there may be no request that could wait for it.
-    fn refusal(&self, status: Status, time: &Time) -> Response {
+    fn refusal(&self, status: StatusCode, time: &Time) -> Response {
         let mounts = Mounts::Own;
         let answer = match self.0.root(time, mounts) {
             Ok(Some(root)) => {
@@ -386,12 +393,12 @@ impl Handler for Files {
                     time,
                     mounts,
                 };
-                self.0.dress(Answer::plain(status), at).ok()
+                self.0.with_error_page(Answer::plain(status), at).ok()
             }
             Ok(None) | Err(_) => None,
         };
         let answer = answer.unwrap_or_else(|| Answer::plain(status));
-        Response(Made::Answer(answer))
+        Response(Outcome::Answer(answer))
     }
 
     fn about(&self) -> String {
@@ -438,7 +445,7 @@ impl Task for ListingTask {
         self.listing.as_ref()?.as_ref().ok()?.mount()
     }
 
-    fn step(&mut self, work: &mut usize) -> Option<Result<Answer, Status>> {
+    fn step(&mut self, work: &mut usize) -> Option<Result<Answer, StatusCode>> {
         let ready = match &mut self.listing {
             Some(Ok(listing)) => listing.step(work),
             Some(Err(error)) => Err(*error),
@@ -464,11 +471,11 @@ impl Task for ListingTask {
 const LOG_PAUSE: Duration = Duration::from_secs(60);
 
 /// The status to refuse a listing with.
-fn refused_listing(error: ListingError) -> Status {
+fn refused_listing(error: ListingError) -> StatusCode {
     match error {
         ListingError::Unreadable(kind) => {
             throttled!(Error, "cannot list a directory: {kind}");
-            Status::INTERNAL_SERVER_ERROR
+            StatusCode::INTERNAL_SERVER_ERROR
         }
         ListingError::TooLarge => {
             throttled!(
@@ -476,7 +483,7 @@ fn refused_listing(error: ListingError) -> Status {
                 Warn,
                 "cannot list a directory: it has too many entries for --listing-bytes"
             );
-            Status::INSUFFICIENT_STORAGE
+            StatusCode::INSUFFICIENT_STORAGE
         }
         ListingError::Busy => {
             throttled!(
@@ -484,7 +491,7 @@ fn refused_listing(error: ListingError) -> Status {
                 Warn,
                 "cannot list a directory now: other listings take all of --listing-bytes"
             );
-            Status::SERVICE_UNAVAILABLE
+            StatusCode::SERVICE_UNAVAILABLE
         }
     }
 }
@@ -560,15 +567,15 @@ fn redirect(request: &Request<'_>, path: &RelativePath) -> Answer {
         location.push('?');
         location.extend(percent_encode(query, NOT_IN_A_QUERY));
     }
-    let mut answer = Answer::plain(Status::MOVED_PERMANENTLY);
+    let mut answer = Answer::plain(StatusCode::MOVED_PERMANENTLY);
     answer.location = Some(location);
     answer
 }
 
-fn refused(refusal: Refusal, path: &RelativePath) -> Status {
+fn refused(refusal: Refusal, path: &RelativePath) -> StatusCode {
     match refusal {
-        Refusal::NotFound => Status::NOT_FOUND,
-        Refusal::Forbidden | Refusal::Outside => Status::FORBIDDEN,
+        Refusal::NotFound => StatusCode::NOT_FOUND,
+        Refusal::Forbidden | Refusal::Outside => StatusCode::FORBIDDEN,
         Refusal::Busy(error) if error.kind() == ErrorKind::WouldBlock => {
             let path = path.as_path();
             throttled!(
@@ -576,15 +583,15 @@ fn refused(refusal: Refusal, path: &RelativePath) -> Status {
                 Warn,
                 "{path:?} cannot be opened now: another program has a lease on it (fcntl(2)), or renames what leads there"
             );
-            Status::SERVICE_UNAVAILABLE
+            StatusCode::SERVICE_UNAVAILABLE
         }
         Refusal::Busy(error) => {
             log::debug!("cannot open {:?}: {error}", path.as_path());
-            Status::SERVICE_UNAVAILABLE
+            StatusCode::SERVICE_UNAVAILABLE
         }
         Refusal::Failed(error) => {
             throttled!(Error, "cannot open {:?}: {error}", path.as_path());
-            Status::INTERNAL_SERVER_ERROR
+            StatusCode::INTERNAL_SERVER_ERROR
         }
     }
 }

@@ -12,7 +12,7 @@ pub use diagram::diagram;
 use super::Service;
 use super::http::{self, Handler, Response};
 use crate::config::{AccessLog, Config};
-use crate::http1::{Method, Request, Status as Code};
+use crate::http1::{Method, Request, StatusCode};
 use crate::observe::Board;
 use crate::session::Time;
 use std::net::IpAddr;
@@ -49,12 +49,14 @@ impl Handler for Status {
             return Response::text(
                 "What this server does is for this machine only: use its address or localhost.\n",
             )
-            .with_status(Code::FORBIDDEN);
+            .with_status(StatusCode::FORBIDDEN);
         }
         match request.method {
             Method::Get | Method::Head => {}
             Method::Options => return Response::options(),
-            Method::Known | Method::Unknown => return Response::status(Code::METHOD_NOT_ALLOWED),
+            Method::Known | Method::Unknown => {
+                return Response::status(StatusCode::METHOD_NOT_ALLOWED);
+            }
         }
         kept_here(match request.target.path {
             b"/" => Response::html(page::page(self.board.about())),
@@ -64,13 +66,13 @@ impl Handler for Status {
             b"/status.json" => self.when_asked("application/json", Board::json),
             b"/metrics" => self.when_asked(metrics::MEDIA_TYPE, metrics::text),
             b"/healthz" if self.board.is_draining() => {
-                Response::text("draining\n").with_status(Code::SERVICE_UNAVAILABLE)
+                Response::text("draining\n").with_status(StatusCode::SERVICE_UNAVAILABLE)
             }
             b"/healthz" if !self.services.iter().all(|one| one.is_ready(time)) => {
-                Response::text("not ready\n").with_status(Code::SERVICE_UNAVAILABLE)
+                Response::text("not ready\n").with_status(StatusCode::SERVICE_UNAVAILABLE)
             }
             b"/healthz" => Response::text("ok\n"),
-            _ => Response::status(Code::NOT_FOUND),
+            _ => Response::status(StatusCode::NOT_FOUND),
         })
     }
 

@@ -1,9 +1,9 @@
 //! What all sessions of one http service share, whatever they are about.
 
 use super::answer::{ANSWER_ROOM, Answer};
-use super::response::{Handler, Made};
+use super::response::{Handler, Outcome};
 use crate::config::{AccessLog, Config};
-use crate::http1::{SERVER, Status, before_date};
+use crate::http1::{SERVER, StatusCode, before_date};
 use crate::session::{Moment, Time};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,7 +13,7 @@ const SPARE_LINES: usize = 64;
 const SPARE_LINE: usize = 1024;
 
 /// A handler, and what its conversations must keep to.
-pub(super) struct Front {
+pub(super) struct HttpContext {
     pub handler: Box<dyn Handler>,
     pub max_head: usize,
     pub max_body: u64,
@@ -51,8 +51,8 @@ pub(super) struct Unlogged {
     pub at: Moment,
 }
 
-impl Front {
-    pub fn new(handler: Box<dyn Handler>, config: &Config) -> Front {
+impl HttpContext {
+    pub fn new(handler: Box<dyn Handler>, config: &Config) -> HttpContext {
         let http = &config.http;
         let cache_control = http.cache_control.as_ref();
         let cache_control =
@@ -62,7 +62,7 @@ impl Front {
             .headers
             .lines()
             .filter_map(|line| line.split(':').next());
-        Front {
+        HttpContext {
             handler,
             max_head: http.max_head,
             max_body: http.max_body,
@@ -76,11 +76,13 @@ impl Front {
     }
 
     /// The answer to a request that is refused before anybody has looked what it is about.
-    pub fn refusal(&self, status: Status, time: &Time) -> Answer {
+    pub fn refusal(&self, status: StatusCode, time: &Time) -> Answer {
         match self.handler.refusal(status, time).0 {
-            Made::Answer(answer) => answer,
+            Outcome::Answer(answer) => answer,
             // Whoever refuses does not begin to work.
-            Made::Later(_) | Made::Elsewhere(_) | Made::Stream(..) => Answer::plain(status),
+            Outcome::Later(_) | Outcome::Elsewhere(_) | Outcome::Stream(..) => {
+                Answer::plain(status)
+            }
         }
     }
 
