@@ -162,7 +162,7 @@ impl Builder {
                 signals,
                 hangups,
                 log: access_log(&config)?,
-                board: None,
+                hub: None,
             });
         }
         let guards = Guards::new(&config, model)?;

@@ -17,7 +17,7 @@ use super::{Answering, Hangups, Listening, Signals};
 use super::{permits, say_that_accept_is_refused, say_that_we_leave};
 use crate::config::Timeouts;
 use crate::net::{self, AcceptError, Listener, SocketFile};
-use crate::observe::{Board, LogFile, throttled};
+use crate::observe::{LogFile, StatusHub, throttled};
 use crate::poller::poll;
 use crate::service::Service;
 use crate::session::{Counters, Steps, Worker};
@@ -74,7 +74,7 @@ pub struct Crew {
     /// Readable once the server is stopping, for those who wait for datagrams too.
     stop_event: OwnedFd,
     log: Mutex<LogFile>,
-    board: Option<Arc<Board>>,
+    hub: Option<Arc<StatusHub>>,
 }
 
 struct Members {
@@ -108,7 +108,7 @@ impl Crew {
         listening: &[Listening],
         one_exchange: bool,
         log: LogFile,
-        board: Option<Arc<Board>>,
+        hub: Option<Arc<StatusHub>>,
     ) -> io::Result<Crew> {
         let (permits, services) = match threads {
             Threads::PerConnection(limit) => permits(limit, listening),
@@ -140,7 +140,7 @@ impl Crew {
             left_event: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             stop_event: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             log: Mutex::new(log),
-            board,
+            hub,
         })
     }
 
@@ -153,7 +153,7 @@ impl Crew {
             &self.one_exchange,
             &self.crowded[self.services[listener]],
         );
-        desk.worker.steps = self.board.as_ref().map(|_| Steps::default());
+        desk.worker.steps = self.hub.as_ref().map(|_| Steps::default());
         desk
     }
 
@@ -207,7 +207,7 @@ impl Crew {
             socket: accepted.socket,
             service: accepted.permit.service,
             presence: Presence {
-                shown: self.board.as_ref().map(|_| shown()),
+                shown: self.hub.as_ref().map(|_| shown()),
                 ..Presence::default()
             },
         });
@@ -359,8 +359,8 @@ impl Crew {
 
     /// Lets those who send clients here find out that they should not any more. True if another signal has come meanwhile.
     fn leave(&self, overseer: &mut Overseer<'_>) -> io::Result<bool> {
-        if let Some(board) = &self.board {
-            board.drain();
+        if let Some(hub) = &self.hub {
+            hub.drain();
         }
         if self.timeouts.delay.is_zero() {
             return Ok(false);

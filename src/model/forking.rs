@@ -13,7 +13,7 @@ use super::{IDLE_AGE, contain, permits, reopen};
 use super::{say_that_accept_is_refused, say_that_we_leave};
 use crate::config::Timeouts;
 use crate::net::AcceptError;
-use crate::observe::{Cell, Doers, LogFile, Poster, Readiness, View};
+use crate::observe::{ConnectionRow, Executors, LogFile, Publisher, Readiness, Snapshot};
 use crate::observe::{begin_in_child, finish_operator_log, share_throttles, throttled};
 use crate::observe::{flush_standard_error, standard_error_is_behind};
 use crate::poller::{is_readable, poll};
@@ -104,7 +104,7 @@ struct Parent {
     /// Their side of it.
     reporting: OwnedFd,
     counters: Counters,
-    poster: Option<Poster>,
+    publisher: Option<Publisher>,
     /// A resource ran out; accepting goes on then.
     accept_again: Option<Instant>,
     /// A signal has come: answers of new processes say that they are the last, and then the server stops.
@@ -157,7 +157,7 @@ impl Parent {
             reporting,
             counters: Counters::default(),
             // Nobody can ask: a process that could has a copy of what was there when it began.
-            poster: share.board.map(|board| board.poster(None)),
+            publisher: share.hub.map(|hub| hub.publisher(None)),
             accept_again: None,
             leave_end: None,
             end: None,
@@ -312,23 +312,23 @@ impl Parent {
 
     /// Puts up what can be seen: the process that is about to begin may serve somebody who wants to see it.
     fn put_up(&mut self) {
-        let Some(poster) = &mut self.poster else {
+        let Some(publisher) = &mut self.publisher else {
             return;
         };
         let now = Instant::now();
-        let mut view = View {
+        let mut snapshot = Snapshot {
             counters: self.counters,
-            doers: Doers {
+            executors: Executors {
                 kind: "processes",
                 number: self.children.len(),
                 busy: self.children.len(),
             },
-            ..View::default()
+            ..Snapshot::default()
         };
-        view.counters.add(&self.worker.counters);
+        snapshot.counters.add(&self.worker.counters);
         for child in &self.children {
-            view.count(A_PROCESS);
-            view.cells.push(Cell {
+            snapshot.count(A_PROCESS);
+            snapshot.rows.push(ConnectionRow {
                 key: child.id.as_raw_pid().unsigned_abs() as usize,
                 state: A_PROCESS,
                 waits_for: Readiness::Nothing,
@@ -338,8 +338,8 @@ impl Parent {
                 left: None,
             });
         }
-        let look = poster.look(now);
-        poster.post(&look, view, Instant::now());
+        let start = publisher.begin(now);
+        publisher.publish(&start, snapshot, Instant::now());
     }
 
     /// Answers datagrams in this process: that takes no waiting, and less time than to make another one.
@@ -522,8 +522,8 @@ impl Parent {
 
     /// Lets those who send clients here find out that they should not any more.
     fn leave(&mut self) {
-        if let Some(poster) = &self.poster {
-            poster.drain();
+        if let Some(publisher) = &self.publisher {
+            publisher.drain();
         }
         if self.timeouts.delay.is_zero() {
             return self.stop();

@@ -24,7 +24,7 @@ pub use signals::{Hangups, SignalSender, Signals};
 
 use crate::config::Timeouts;
 use crate::net::{self, DatagramSocket, Listener};
-use crate::observe::{Board, LogFile, throttled};
+use crate::observe::{LogFile, StatusHub, throttled};
 use crate::poller;
 use crate::service::{Datagrams, Service};
 use crate::session::{Connection, Counters, Piece};
@@ -157,7 +157,7 @@ pub struct Share {
     /// Where the access log goes.
     pub log: LogFile,
     /// Where to put up what can be seen, if somebody may want to.
-    pub board: Option<Arc<Board>>,
+    pub hub: Option<Arc<StatusHub>>,
 }
 
 /// How much there may be at once.

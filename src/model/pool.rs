@@ -44,7 +44,7 @@ pub(super) fn serve(
         signals,
         hangups,
         log,
-        board,
+        hub,
     } = serving.only_share()?;
     let per_listener = Threads::PerListener(threads);
     let crew = Arc::new(Crew::new(
@@ -53,7 +53,7 @@ pub(super) fn serve(
         &listening,
         one_exchange,
         log,
-        board,
+        hub,
     )?);
     for listening in &listening {
         crew.prepare(&listening.listener)?;

@@ -20,11 +20,11 @@ pub fn run(mut serving: Serving) -> io::Result<Counters> {
         signals,
         hangups,
         log,
-        board,
+        hub,
     } = serving.only_share()?;
     let max_connections = serving.limits.max_connections;
     let threads = Threads::PerConnection(max_connections);
-    let crew = Crew::new(serving.timeouts, threads, &listening, false, log, board)?;
+    let crew = Crew::new(serving.timeouts, threads, &listening, false, log, hub)?;
     let crew = Arc::new(crew);
     for listening in &listening {
         crew.prepare(&listening.listener)?;

@@ -1,18 +1,18 @@
 //! What the server tells about itself while it works.
 
 pub mod access_log;
-mod board;
 mod log_file;
 mod operator_log;
+mod snapshot;
+mod status_hub;
 mod throttle;
-mod view;
 
-pub use board::{About, Board, Look, Poster};
 pub use log_file::LogFile;
 pub use operator_log::{finish_operator_log, start_operator_log};
+pub use status_hub::{About, Publisher, SnapshotStart, StatusHub};
 
 /// The standard error, as far as models must know of it.
 pub use crate::lines::{begin_in_child, flush_standard_error, standard_error_is_behind};
+pub use snapshot::{ConnectionRow, Executors, Readiness, Snapshot};
 pub(crate) use throttle::throttled;
 pub use throttle::{PAUSE, Throttle, log_left_out, share_throttles};
-pub use view::{Cell, Doers, Readiness, View};

@@ -4,7 +4,7 @@ use super::{add, report};
 use crate::config::Config;
 use crate::model::{Claim, Limits, ModelRow, Share};
 use crate::net::{Address, Bound};
-use crate::observe::{About, Board};
+use crate::observe::{About, StatusHub};
 use crate::service::{self, Service};
 use std::io;
 use std::sync::Arc;
@@ -23,11 +23,11 @@ pub(super) fn show(
     services: Vec<Arc<dyn Service>>,
     shares: &mut [Share],
 ) -> io::Result<(Vec<Bound>, Vec<String>)> {
-    let board = Board::new(about, shares.len(), Instant::now());
+    let hub = StatusHub::new(about, shares.len(), Instant::now());
     for share in &mut *shares {
-        share.board = Some(board.clone());
+        share.hub = Some(hub.clone());
     }
-    let service = service::status(board, services, config, address.is_local());
+    let service = service::status(hub, services, config, address.is_local());
     let before = shares[0].listening.len();
     let all = add(
         config,

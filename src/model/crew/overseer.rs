@@ -3,7 +3,7 @@
 use super::making_room::Lookout;
 use super::{Crew, Threads};
 use crate::model::{Hangups, LOG_PAUSE, Listening, Signals, reopen};
-use crate::observe::{Cell, Doers, Poster, View};
+use crate::observe::{ConnectionRow, Executors, Publisher, Snapshot};
 use crate::observe::{flush_standard_error, standard_error_is_behind};
 use crate::poller::poll;
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -19,7 +19,7 @@ pub(super) struct Overseer<'a> {
     hangups: &'a Hangups,
     listening: &'a [Listening],
     lookout: Lookout,
-    poster: Option<Poster>,
+    publisher: Option<Publisher>,
     rung: Vec<usize>,
 }
 
@@ -30,14 +30,14 @@ impl<'a> Overseer<'a> {
         hangups: &'a Hangups,
         listening: &'a [Listening],
     ) -> Overseer<'a> {
-        let board = crew.board.as_ref();
+        let hub = crew.hub.as_ref();
         Overseer {
             crew,
             signals,
             hangups,
             listening,
             lookout: Lookout::Asleep,
-            poster: board.map(|board| board.poster(Some(crew.bell.waker(0)))),
+            publisher: hub.map(|hub| hub.publisher(Some(crew.bell.waker(0)))),
             rung: Vec::new(),
         }
     }
@@ -55,9 +55,9 @@ impl<'a> Overseer<'a> {
         let others = watched.len();
         watched.extend(self.watched_listeners());
         if bell.begin_wait() {
-            let poster = self.poster.as_ref();
+            let publisher = self.publisher.as_ref();
             let now = Instant::now();
-            let look = poster.and_then(|poster| poster.patience(now));
+            let look = publisher.and_then(|publisher| publisher.patience(now));
             let room = self.next_look(now);
             let flush = standard_error_is_behind().then_some(LOG_PAUSE);
             let time = [time, look, room, flush].into_iter().flatten().min();
@@ -117,23 +117,23 @@ impl<'a> Overseer<'a> {
     }
 
     fn post_if_wanted(&mut self) {
-        if let Some(poster) = &mut self.poster
-            && let Some(look) = poster.wanted(Instant::now())
+        if let Some(publisher) = &mut self.publisher
+            && let Some(start) = publisher.wanted(Instant::now())
         {
-            let view = self.crew.view(poster, Instant::now());
-            poster.post(&look, view, Instant::now());
+            let snapshot = self.crew.snapshot(publisher, Instant::now());
+            publisher.publish(&start, snapshot, Instant::now());
         }
     }
 }
 
 impl Crew {
     /// What can be seen of the threads and their connections.
-    fn view(&self, poster: &Poster, now: Instant) -> View {
+    fn snapshot(&self, publisher: &Publisher, now: Instant) -> Snapshot {
         let members = self.members();
-        let mut view = View {
+        let mut snapshot = Snapshot {
             counters: members.counters,
             steps: members.steps.clone(),
-            doers: Doers {
+            executors: Executors {
                 kind: "threads",
                 number: match self.threads {
                     Threads::PerConnection(_) => self.listeners + members.present.len(),
@@ -141,18 +141,18 @@ impl Crew {
                 },
                 busy: members.present.len(),
             },
-            ..View::default()
+            ..Snapshot::default()
         };
-        let stride = poster.stride(members.present.len());
+        let stride = publisher.stride(members.present.len());
         for (key, member) in &members.present {
             let Some(shown) = member.shown() else {
                 continue;
             };
-            view.counters.add(&shown.counters);
-            view.steps.add(&shown.steps);
-            view.count(shown.state);
+            snapshot.counters.add(&shown.counters);
+            snapshot.steps.add(&shown.steps);
+            snapshot.count(shown.state);
             if key % stride == 0 {
-                view.cells.push(Cell {
+                snapshot.rows.push(ConnectionRow {
                     key,
                     state: shown.state,
                     waits_for: shown.waits_for,
@@ -163,6 +163,6 @@ impl Crew {
                 });
             }
         }
-        view
+        snapshot
     }
 }

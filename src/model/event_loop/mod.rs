@@ -185,9 +185,9 @@ impl<P: Poller> EventLoop<P> {
         poller.change(hangups.as_fd(), HANGUPS_KEY, Ready::NONE, Ready::READABLE)?;
         let bell = Bell::new()?;
         let mut worker = Worker::new(time);
-        let reporter = share.board.map(|board| {
+        let reporter = share.hub.map(|hub| {
             worker.steps = Some(Steps::default());
-            Reporter::new(board.poster(Some(bell.waker(NOBODY))), *limits)
+            Reporter::new(hub.publisher(Some(bell.waker(NOBODY))), *limits)
         });
         poller.change(bell.as_fd(), BELL_KEY, Ready::NONE, Ready::READABLE)?;
         let first_service_key = FIRST_DOOR_KEY + share.listening.len();

@@ -4,14 +4,14 @@ use super::EventLoop;
 use super::entry::Entry;
 use crate::config;
 use crate::model::timeouts;
-use crate::observe::{Cell, Doers, Poster, Readiness, View};
+use crate::observe::{ConnectionRow, Executors, Publisher, Readiness, Snapshot};
 use crate::poller::Poller;
 use crate::session::{Counters, Moment};
 use std::time::{Duration, Instant};
 
-/// The loop's side of the board.
+/// The loop's side of the hub.
 pub(super) struct Reporter {
-    poster: Poster,
+    publisher: Publisher,
     limits: config::Timeouts,
     waited: Duration,
     /// What each connection has done, under its key.
@@ -27,9 +27,9 @@ struct Deeds {
 }
 
 impl Reporter {
-    pub(super) fn new(poster: Poster, limits: config::Timeouts) -> Reporter {
+    pub(super) fn new(publisher: Publisher, limits: config::Timeouts) -> Reporter {
         Reporter {
-            poster,
+            publisher,
             limits,
             waited: Duration::ZERO,
             deeds: Vec::new(),
@@ -38,7 +38,7 @@ impl Reporter {
 
     /// How long the loop may wait.
     pub(super) fn patience(&self, now: Instant) -> Option<Duration> {
-        self.poster.patience(now)
+        self.publisher.patience(now)
     }
 
     /// The loop has waited.
@@ -64,16 +64,16 @@ impl Reporter {
         deeds.sent += after.sent - before.sent;
     }
 
-    /// See [`Poster::drain`].
+    /// See [`Publisher::drain`].
     pub(super) fn drain(&self) {
-        self.poster.drain();
+        self.publisher.drain();
     }
 
-    fn cell(&self, key: usize, entry: &Entry, now: Moment) -> Cell {
+    fn row(&self, key: usize, entry: &Entry, now: Moment) -> ConnectionRow {
         let deeds = &self.deeds[key];
         let (kind, since) = entry.connection.waiting();
         let limit = timeouts::limit(&self.limits, kind);
-        Cell {
+        ConnectionRow {
             key,
             state: entry.connection.state(),
             waits_for: match entry.queued || entry.fetching {
@@ -94,34 +94,36 @@ impl<P: Poller> EventLoop<P> {
         let Some(mut reporter) = self.reporter.take() else {
             return;
         };
-        if let Some(look) = reporter.poster.wanted(self.worker.time.now()) {
-            let view = self.view(&reporter);
+        if let Some(start) = reporter.publisher.wanted(self.worker.time.now()) {
+            let snapshot = self.snapshot(&reporter);
             self.clock.read(&mut self.worker.time);
-            reporter.poster.post(&look, view, self.worker.time.now());
+            reporter
+                .publisher
+                .publish(&start, snapshot, self.worker.time.now());
         }
         self.reporter = Some(reporter);
     }
 
-    fn view(&self, reporter: &Reporter) -> View {
-        let mut view = View {
+    fn snapshot(&self, reporter: &Reporter) -> Snapshot {
+        let mut snapshot = Snapshot {
             counters: self.worker.counters,
             waited: reporter.waited,
             steps: self.worker.steps.clone().unwrap_or_default(),
-            doers: Doers {
+            executors: Executors {
                 kind: "loops",
                 number: 1,
                 busy: usize::from(!self.entries.is_empty()),
             },
-            ..View::default()
+            ..Snapshot::default()
         };
-        let stride = reporter.poster.stride(self.entries.len());
+        let stride = reporter.publisher.stride(self.entries.len());
         let present = self.worker.time.moment();
         for (key, entry) in &self.entries {
-            view.count(entry.connection.state());
+            snapshot.count(entry.connection.state());
             if key % stride == 0 {
-                view.cells.push(reporter.cell(key, entry, present));
+                snapshot.rows.push(reporter.row(key, entry, present));
             }
         }
-        view
+        snapshot
     }
 }

@@ -1,6 +1,6 @@
 //! What is seen of the server in the text format of Prometheus (exposition format 0.0.4).
 
-use crate::observe::Board;
+use crate::observe::StatusHub;
 use crate::session::Counters;
 use std::fmt::Display;
 
@@ -8,30 +8,36 @@ use std::fmt::Display;
 pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// All metrics.
-pub fn text(board: &Board) -> Vec<u8> {
-    let (view, about) = (board.view(), board.about());
+pub fn text(hub: &StatusHub) -> Vec<u8> {
+    let (snapshot, about) = (hub.snapshot(), hub.about());
     let mut text = Text::default();
     text.begin("build_info", "gauge", "The server, and how it waits.");
     let version = env!("CARGO_PKG_VERSION");
     text.sample(&[("version", version), ("model", about.model)], 1);
     text.begin("uptime_seconds", "gauge", "How long it has been there.");
-    text.sample(&[], view.uptime.as_secs_f64());
+    text.sample(&[], snapshot.uptime.as_secs_f64());
     text.begin("draining", "gauge", "1 if it is about to stop.");
-    text.sample(&[], u8::from(board.is_draining()));
+    text.sample(&[], u8::from(hub.is_draining()));
     text.begin("doers", "gauge", "Loops, threads or processes that serve.");
-    text.sample(&[("kind", view.doers.kind)], view.doers.number);
+    text.sample(
+        &[("kind", snapshot.executors.kind)],
+        snapshot.executors.number,
+    );
     text.begin(
         "busy_doers",
         "gauge",
         "Those of them that have a connection.",
     );
-    text.sample(&[("kind", view.doers.kind)], view.doers.busy);
+    text.sample(
+        &[("kind", snapshot.executors.kind)],
+        snapshot.executors.busy,
+    );
     text.begin(
         "open_connections",
         "gauge",
         "Connections, by the state of their session.",
     );
-    for (state, count) in &view.states {
+    for (state, count) in &snapshot.states {
         text.sample(&[("state", state)], count);
     }
     if let Some(most) = about.max_connections {
@@ -47,7 +53,7 @@ pub fn text(board: &Board) -> Vec<u8> {
         "counter",
         "Steps of sessions from one state to another.",
     );
-    for ((from, to), count) in view.steps.iter() {
+    for ((from, to), count) in snapshot.steps.iter() {
         text.sample(&[("from", from), ("to", to)], count);
     }
     text.begin(
@@ -55,14 +61,14 @@ pub fn text(board: &Board) -> Vec<u8> {
         "counter",
         "How long the loops have waited.",
     );
-    text.sample(&[], view.waited.as_secs_f64());
+    text.sample(&[], snapshot.waited.as_secs_f64());
     text.begin(
         "system_calls_total",
         "counter",
         "System calls to wait and on sockets.",
     );
-    text.sample(&[], view.counters.system_calls());
-    for ((name, help), number) in Counters::ROWS.iter().zip(view.counters.to_array()) {
+    text.sample(&[], snapshot.counters.system_calls());
+    for ((name, help), number) in Counters::ROWS.iter().zip(snapshot.counters.to_array()) {
         text.begin(&format!("{name}_total"), "counter", help.trim());
         text.sample(&[], number);
     }

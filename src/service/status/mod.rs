@@ -1,6 +1,6 @@
 //! The server at work: a page for people, JSON and metrics for programs, and a word for balancers.
 //!
-//! It is one more service on the same loop. What it shows is on the [`Board`], where the model puts it up when somebody
+//! It is one more service on the same loop. What it shows is on the [`StatusHub`], where the model puts it up when somebody
 //! asks.
 
 mod diagram;
@@ -13,14 +13,14 @@ use super::Service;
 use super::http::{self, Handler, Response};
 use crate::config::{AccessLog, Config};
 use crate::http1::{Method, Request, StatusCode};
-use crate::observe::Board;
+use crate::observe::StatusHub;
 use crate::session::Time;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Makes the service that shows a server, and says whether its `services` are ready. With `is_local` it is reached over the loopback only.
 pub fn service(
-    board: Arc<Board>,
+    hub: Arc<StatusHub>,
     services: Vec<Arc<dyn Service>>,
     config: &Config,
     is_local: bool,
@@ -30,7 +30,7 @@ pub fn service(
     config.access_log = AccessLog::Off;
     config.http.headers = String::new();
     let status = Status {
-        board,
+        hub,
         services,
         is_local,
     };
@@ -38,7 +38,7 @@ pub fn service(
 }
 
 struct Status {
-    board: Arc<Board>,
+    hub: Arc<StatusHub>,
     services: Vec<Arc<dyn Service>>,
     is_local: bool,
 }
@@ -59,13 +59,13 @@ impl Handler for Status {
             }
         }
         kept_here(match request.target.path {
-            b"/" => Response::html(page::page(self.board.about())),
+            b"/" => Response::html(page::page(self.hub.about())),
             b"/live.css" => Response::bytes("text/css", page::STYLE),
             b"/live.js" => Response::bytes("text/javascript", page::SCRIPT),
             b"/events" => self.events(),
-            b"/status.json" => self.when_asked("application/json", Board::json),
+            b"/status.json" => self.when_asked("application/json", StatusHub::json),
             b"/metrics" => self.when_asked(metrics::MEDIA_TYPE, metrics::text),
-            b"/healthz" if self.board.is_draining() => {
+            b"/healthz" if self.hub.is_draining() => {
                 Response::text("draining\n").with_status(StatusCode::SERVICE_UNAVAILABLE)
             }
             b"/healthz" if !self.services.iter().all(|one| one.is_ready(time)) => {
@@ -81,7 +81,7 @@ impl Handler for Status {
     }
 
     fn about(&self) -> String {
-        "a live view, /status.json, /metrics and /healthz".into()
+        "a live snapshot, /status.json, /metrics and /healthz".into()
     }
 }
 
@@ -105,22 +105,22 @@ impl Status {
     /// What is seen from now on; where those who watch are served one by one, what is seen now.
     fn events(&self) -> Response {
         const EVENTS: &str = "text/event-stream";
-        if self.board.about().one_by_one.is_some() {
-            return self.when_asked(EVENTS, Board::event);
+        if self.hub.about().one_by_one.is_some() {
+            return self.when_asked(EVENTS, StatusHub::event);
         }
-        let board = self.board.clone();
+        let hub = self.hub.clone();
         Response::stream(EVENTS, move |mailbox| {
             // There are too many: this one is told once, and comes again.
-            if !board.watch(&mailbox) {
-                board.ask(mailbox, Board::event);
+            if !hub.watch(&mailbox) {
+                hub.ask(mailbox, StatusHub::event);
             }
         })
     }
 
     /// The answer as things stand after it was asked for.
-    fn when_asked(&self, media_type: &'static str, say: fn(&Board) -> Vec<u8>) -> Response {
-        let board = self.board.clone();
-        Response::stream(media_type, move |mailbox| board.ask(mailbox, say))
+    fn when_asked(&self, media_type: &'static str, say: fn(&StatusHub) -> Vec<u8>) -> Response {
+        let hub = self.hub.clone();
+        Response::stream(media_type, move |mailbox| hub.ask(mailbox, say))
     }
 }
 
@@ -148,7 +148,7 @@ mod tests {
             services: Vec::new(),
         };
         let mut status = Status {
-            board: Board::new(about, 1, Instant::now()),
+            hub: StatusHub::new(about, 1, Instant::now()),
             services: Vec::new(),
             is_local: true,
         };

@@ -1,35 +1,35 @@
-//! What can be seen of a server at a moment: what it has done, and where each of its connections stands.
+//! A server at one moment: what it has done, and where each of its connections stands.
 
 use crate::session::{Action, Counters, Step, Steps};
 use serde::Serialize;
 use std::time::Duration;
 
-/// How many connections a view shows one by one, at most. All others are still counted among those of their state.
-pub const MOST_CELLS: usize = 400;
+/// The most connections that a snapshot lists one by one. The others are only counted, by state.
+pub const MAX_ROWS: usize = 400;
 
-/// A view of a server, or of one of its loops.
+/// A server at one moment, or one of its loops.
 #[derive(Clone, Debug, Default)]
-pub struct View {
-    /// How long the server had been there.
+pub struct Snapshot {
+    /// How long the server had been running.
     pub uptime: Duration,
-    /// What was done until then.
+    /// What it had done.
     pub counters: Counters,
-    /// How long the loops have waited, all together.
+    /// How long its loops had waited, added up.
     pub waited: Duration,
     /// How many connections there are in each state.
     pub states: Vec<(&'static str, usize)>,
     /// The steps that connections took from state to state.
     pub steps: Steps,
     /// Some of the connections, evenly chosen; all, if there are few.
-    pub cells: Vec<Cell>,
-    /// Who does the work.
-    pub doers: Doers,
+    pub rows: Vec<ConnectionRow>,
+    /// What does the work.
+    pub executors: Executors,
 }
 
-/// Who does the work: loops, threads or processes.
+/// What does the work: loops, threads or processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Doers {
-    /// What they are.
+pub struct Executors {
+    /// Which of these.
     pub kind: &'static str,
     /// How many there are.
     pub number: usize,
@@ -39,8 +39,8 @@ pub struct Doers {
 
 /// A connection.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct Cell {
-    /// What it is called: its place in the loop, or its process.
+pub struct ConnectionRow {
+    /// Its name: its key in the loop, or the number of its process.
     pub key: usize,
     /// The state of its session.
     pub state: &'static str,
@@ -85,7 +85,7 @@ impl From<Action> for Readiness {
     }
 }
 
-impl View {
+impl Snapshot {
     /// How many connections there are.
     pub fn connections(&self) -> usize {
         self.states.iter().map(|(_, count)| count).sum()
@@ -96,8 +96,8 @@ impl View {
         self.count_several(state, 1);
     }
 
-    /// Adds what can be seen of another loop.
-    pub fn add(&mut self, other: &View) {
+    /// Adds another loop's snapshot.
+    pub fn add(&mut self, other: &Snapshot) {
         self.uptime = self.uptime.max(other.uptime);
         self.counters.add(&other.counters);
         self.waited += other.waited;
@@ -105,11 +105,11 @@ impl View {
             self.count_several(state, *count);
         }
         self.steps.add(&other.steps);
-        self.cells.extend_from_slice(&other.cells);
-        self.doers = Doers {
-            kind: other.doers.kind,
-            number: self.doers.number + other.doers.number,
-            busy: self.doers.busy + other.doers.busy,
+        self.rows.extend_from_slice(&other.rows);
+        self.executors = Executors {
+            kind: other.executors.kind,
+            number: self.executors.number + other.executors.number,
+            busy: self.executors.busy + other.executors.busy,
         };
     }
 
@@ -121,22 +121,24 @@ impl View {
     }
 }
 
-/// All that there is to say about a server, as JSON has it.
+/// A snapshot as a JSON object.
 #[derive(Serialize)]
-pub(super) struct Document<'a, C> {
+pub(super) struct Document<'a, R> {
     pub model: &'a str,
     pub version: &'a str,
     pub uptime_ms: u64,
     pub draining: bool,
     pub connections: usize,
     pub max_connections: Option<usize>,
-    pub doers: Doers,
+    #[serde(rename = "doers")]
+    pub executors: Executors,
     pub waited_ms: u64,
     pub system_calls: u64,
     pub counters: serde_json::Map<String, serde_json::Value>,
     pub states: Vec<(&'static str, usize)>,
     pub steps: Vec<(Step, u64)>,
-    pub cells: C,
+    #[serde(rename = "cells")]
+    pub rows: R,
 }
 
 /// The counters under their names.

@@ -1,0 +1,363 @@
+//! Where the loops publish snapshots of themselves, and where those are read.
+//!
+//! A loop publishes only when asked: until then it compares two numbers in each turn. A reader [asks](StatusHub::ask)
+//! once or [watches](StatusHub::watch), and passes a mailbox for the answer. That wakes the loops, and each publishes its
+//! own part. Nothing here blocks: the answer wakes the reader's connection as any mail does.
+
+use super::snapshot::{ConnectionRow, Document, MAX_ROWS, Snapshot, millis, named};
+use crate::session::{BUFFER_SIZE, Mailbox, Step};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+/// The shortest time between two events for the watchers.
+const INTERVAL: Duration = Duration::from_millis(200);
+
+/// The most watchers. Each holds a connection without end, and costs an event of up to 32 KiB five times a second.
+const MAX_WATCHERS: usize = 8;
+
+/// A loop spends at most one part in so many of its time on snapshots.
+const COST: u32 = 100;
+
+/// What a server is: the part of its status that does not change.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// The name of its model.
+    pub model: &'static str,
+    /// How it waits, in a sentence.
+    pub waits: &'static str,
+    /// Why watchers are served one after the other, if so: each gets one event, and asks again.
+    pub one_by_one: Option<&'static str>,
+    /// The most connections at once, if the model has such a limit.
+    pub max_connections: Option<usize>,
+    /// The name of each service, and the steps that its sessions can take.
+    pub services: Vec<(String, &'static [Step])>,
+}
+
+/// The snapshots of all loops, and who waits for them.
+pub struct StatusHub {
+    about: About,
+    began: Instant,
+    /// How many loops will publish.
+    loops: usize,
+    parts: Mutex<Vec<Part>>,
+    /// How many queries there have been.
+    asked: AtomicU64,
+    /// Those not answered yet.
+    queries: Mutex<Vec<Query>>,
+    watchers: Mutex<Vec<Weak<Mailbox>>>,
+    /// There are watchers.
+    watched: AtomicBool,
+    draining: AtomicBool,
+}
+
+/// Waits until all loops have published.
+struct Query {
+    /// Its number, counted from 1.
+    ticket: u64,
+    mailbox: Arc<Mailbox>,
+    format: fn(&StatusHub) -> Vec<u8>,
+}
+
+/// What one loop has published.
+#[derive(Default)]
+struct Part {
+    snapshot: Snapshot,
+    /// The last query that it answers.
+    answered: u64,
+    /// Wakes the loop.
+    waker: Option<Waker>,
+}
+
+/// A loop's side of the hub: publishes its snapshots.
+pub struct Publisher {
+    hub: Arc<StatusHub>,
+    part: usize,
+    answered: u64,
+    next: Option<Instant>,
+}
+
+/// When a loop began a snapshot, and the last query that it answers.
+pub struct SnapshotStart {
+    asked: u64,
+    begin: Instant,
+}
+
+impl StatusHub {
+    /// A hub for so many loops, none of which has published yet.
+    pub fn new(about: About, loops: usize, now: Instant) -> Arc<StatusHub> {
+        Arc::new(StatusHub {
+            about,
+            began: now,
+            loops,
+            parts: Mutex::default(),
+            asked: AtomicU64::new(0),
+            queries: Mutex::default(),
+            watchers: Mutex::default(),
+            watched: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+        })
+    }
+
+    /// What does not change.
+    pub fn about(&self) -> &About {
+        &self.about
+    }
+
+    /// The publisher of one loop. A query wakes the loop by `waker`; without one the loop cannot be asked, and publishes
+    /// by itself.
+    pub fn publisher(self: &Arc<StatusHub>, waker: Option<Waker>) -> Publisher {
+        let mut parts = self.parts();
+        parts.push(Part {
+            answered: if waker.is_some() { 0 } else { u64::MAX },
+            waker,
+            ..Part::default()
+        });
+        Publisher {
+            hub: self.clone(),
+            part: parts.len() - 1,
+            answered: 0,
+            next: None,
+        }
+    }
+
+    /// Asks all loops to publish. When they have, the mailbox gets what `format` makes of it, and ends.
+    pub fn ask(&self, mailbox: Arc<Mailbox>, format: fn(&StatusHub) -> Vec<u8>) {
+        let mut queries = self.queries();
+        let ticket = self.asked.fetch_add(1, SeqCst) + 1;
+        queries.push(Query {
+            ticket,
+            mailbox,
+            format,
+        });
+        drop(queries);
+        self.wake();
+        self.answer();
+    }
+
+    /// Answers the queries that came before the last snapshot of each loop.
+    fn answer(&self) {
+        let parts = self.parts();
+        let all_there = parts.len() == self.loops;
+        let answered = parts.iter().map(|part| part.answered).min();
+        drop(parts);
+        let answered = answered.filter(|_| all_there).unwrap_or(0);
+        let mut queries = self.queries();
+        let ready: Vec<_> = queries
+            .extract_if(.., |query| query.ticket <= answered)
+            .collect();
+        drop(queries);
+        for Query {
+            mailbox, format, ..
+        } in ready
+        {
+            for part in format(self).chunks(BUFFER_SIZE) {
+                mailbox.put(&part.into());
+            }
+            mailbox.end();
+        }
+    }
+
+    /// Puts an [event](StatusHub::event) into the mailbox several times a second, as long as the mailbox exists. A slow
+    /// reader misses events, and does not get old ones.
+    ///
+    /// False if there are as many watchers as there may be.
+    pub fn watch(&self, mailbox: &Arc<Mailbox>) -> bool {
+        let mut watchers = self.watchers();
+        watchers.retain(|mailbox| mailbox.strong_count() > 0);
+        if watchers.len() >= MAX_WATCHERS {
+            return false;
+        }
+        watchers.push(Arc::downgrade(mailbox));
+        drop(watchers);
+        self.watched.store(true, SeqCst);
+        self.wake();
+        true
+    }
+
+    /// The server is about to stop.
+    pub fn drain(&self) {
+        self.draining.store(true, SeqCst);
+    }
+
+    /// True after [`drain`](StatusHub::drain).
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(SeqCst)
+    }
+
+    /// What was published last, added up.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut sum = Snapshot::default();
+        for part in &*self.parts() {
+            sum.add(&part.snapshot);
+        }
+        sum
+    }
+
+    /// The same as JSON, with a name for each value.
+    pub fn json(&self) -> Vec<u8> {
+        let snapshot = self.snapshot();
+        self.document(&snapshot, &snapshot.rows)
+    }
+
+    /// The same as a server-sent event (HTML standard), with a connection as a row of numbers. It fits in a mailbox.
+    pub fn event(&self) -> Vec<u8> {
+        let mut snapshot = self.snapshot();
+        loop {
+            let rows: Vec<_> = snapshot
+                .rows
+                .iter()
+                .map(|row| numbers(&snapshot, row))
+                .collect();
+            let mut event = b"retry: 300\r\ndata: ".to_vec();
+            event.extend(self.document(&snapshot, rows));
+            event.extend(b"\r\n\r\n");
+            if event.len() <= BUFFER_SIZE {
+                return event;
+            }
+            snapshot.rows.truncate(snapshot.rows.len() / 2);
+        }
+    }
+
+    fn document<R: serde::Serialize>(&self, snapshot: &Snapshot, rows: R) -> Vec<u8> {
+        let document = Document {
+            model: self.about.model,
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_ms: millis(snapshot.uptime),
+            draining: self.is_draining(),
+            connections: snapshot.connections(),
+            max_connections: self.about.max_connections,
+            executors: snapshot.executors,
+            waited_ms: millis(snapshot.waited),
+            system_calls: snapshot.counters.system_calls(),
+            counters: named(&snapshot.counters),
+            states: snapshot.states.clone(),
+            steps: snapshot.steps.iter().collect(),
+            rows,
+        };
+        serde_json::to_vec(&document).expect("all of it has a form in JSON")
+    }
+
+    /// Sends an event to each watcher that has read the last one.
+    fn tell(&self) {
+        let mut watchers = self.watchers();
+        watchers.retain(|mailbox| mailbox.strong_count() > 0);
+        if !watchers.is_empty() {
+            let event = self.event().into();
+            let mailboxes = watchers.iter().filter_map(Weak::upgrade);
+            for mailbox in mailboxes.filter(|mailbox| mailbox.is_empty()) {
+                mailbox.put(&event);
+            }
+        }
+        if watchers.is_empty() {
+            self.watched.store(false, SeqCst);
+        }
+    }
+
+    fn wake(&self) {
+        for part in &*self.parts() {
+            if let Some(waker) = &part.waker {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
+    fn parts(&self) -> MutexGuard<'_, Vec<Part>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn queries(&self) -> MutexGuard<'_, Vec<Query>> {
+        self.queries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn watchers(&self) -> MutexGuard<'_, Vec<Weak<Mailbox>>> {
+        self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection as a row of numbers.
+fn numbers(
+    snapshot: &Snapshot,
+    row: &ConnectionRow,
+) -> (usize, usize, u8, u64, u64, u64, Option<u64>) {
+    let mut states = snapshot.states.iter();
+    let state = states.position(|(state, _)| *state == row.state);
+    (
+        row.key,
+        state.unwrap_or(usize::MAX),
+        row.waits_for as u8,
+        row.received,
+        row.sent,
+        millis(row.age),
+        row.left.map(millis),
+    )
+}
+
+impl Publisher {
+    /// How long the loop may wait before it must publish; without end if nothing asks or watches.
+    pub fn patience(&self, now: Instant) -> Option<Duration> {
+        let hub = &self.hub;
+        if hub.asked.load(SeqCst) != self.answered {
+            return Some(Duration::ZERO);
+        }
+        let watched = hub.watched.load(SeqCst);
+        let left = |next: Instant| next.saturating_duration_since(now);
+        watched.then(|| self.next.map_or(Duration::ZERO, left))
+    }
+
+    /// Begins a snapshot if one is due.
+    pub fn wanted(&self, now: Instant) -> Option<SnapshotStart> {
+        let is_wanted = self.patience(now).is_some_and(|left| left.is_zero());
+        is_wanted.then(|| self.begin(now))
+    }
+
+    /// Begins a snapshot: queries that come later are not answered by it.
+    pub fn begin(&self, now: Instant) -> SnapshotStart {
+        SnapshotStart {
+            asked: self.hub.asked.load(SeqCst),
+            begin: now,
+        }
+    }
+
+    /// Publishes a snapshot that was complete at `end`.
+    pub fn publish(&mut self, start: &SnapshotStart, mut snapshot: Snapshot, end: Instant) {
+        let cost = end.saturating_duration_since(start.begin);
+        self.next = Some(end + INTERVAL.max(cost * COST));
+        self.answered = start.asked;
+        snapshot.uptime = end.saturating_duration_since(self.hub.began);
+        let mut parts = self.hub.parts();
+        let part = &mut parts[self.part];
+        part.snapshot = snapshot;
+        part.answered = part.answered.max(start.asked);
+        drop(parts);
+        self.hub.answer();
+        if self.part == 0 {
+            self.hub.tell();
+        }
+    }
+
+    /// A snapshot lists one of so many connections.
+    pub fn stride(&self, connections: usize) -> usize {
+        (connections * self.hub.loops).div_ceil(MAX_ROWS).max(1)
+    }
+
+    /// See [`StatusHub::drain`].
+    pub fn drain(&self) {
+        self.hub.drain();
+    }
+}
+
+impl Drop for Publisher {
+    /// Queries do not wait for a loop that has ended.
+    fn drop(&mut self) {
+        let mut parts = self.hub.parts();
+        let part = &mut parts[self.part];
+        part.answered = u64::MAX;
+        part.waker = None;
+        part.snapshot.states.clear();
+        part.snapshot.rows.clear();
+        drop(parts);
+        self.hub.answer();
+    }
+}
