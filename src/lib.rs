@@ -1,6 +1,6 @@
 //! evserve serves static files and small protocols from one readiness loop.
 //!
-//! The rooms, from the top down; imports point down only, which `tests/layers.rs` checks:
+//! The rooms, from the top down; imports point down only, which `tests/layers/imports.rs` checks:
 //!
 //! | room | what it knows |
 //! | --- | --- |

@@ -1,7 +1,7 @@
 //! What happens to a file, or to the root itself, while it is being sent to somebody who does not read yet.
 //!
 //! A file that shrinks to nothing under its reader: see `http.rs`. A log on a full disk: see `process.rs` and
-//! tests/faults.rs.
+//! tests/faults.
 
 use super::root::Asker;
 use crate::common::{Client, Evserve, on_every_model, pattern};

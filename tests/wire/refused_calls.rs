@@ -1,6 +1,6 @@
 //! System calls that a kernel, a file system or a filter refuses for good: there is another way, or a pause.
 //!
-//! strace(1) makes them fail. One that fails once and never again: tests/faults.rs.
+//! strace(1) makes them fail. One that fails once and never again: tests/faults.
 
 use crate::common::{Evserve, on_every_model, pattern};
 use std::fs::write;

@@ -1,6 +1,6 @@
 //! Whatever the members of a chat say: no panic, and each line is heard whole or not at all.
 
-use crate::{TOKENS, for_each_seed, new_worker};
+use super::{TOKENS, for_each_seed, new_worker};
 use evserve::config::Config;
 use evserve::service::Service;
 use evserve::session::{Action, Connection, Piece, Worker};
@@ -220,7 +220,7 @@ fn play(service: &dyn Service, worker: &mut Worker, script: &[u8], random: &mut 
 fn nobody_hears_part_of_a_line() {
     let chat = evserve::service::find("chat").expect("a row");
     let mut worker = new_worker();
-    for_each_seed(LINES, 16 * 1024, script, |script, random| {
+    for_each_seed(LINES, 256, script, |script, random| {
         let service: Arc<dyn Service> = (chat.start)(&Config::default()).expect("it starts");
         play(&*service, &mut worker, script, random)
     });

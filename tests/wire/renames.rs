@@ -3,7 +3,6 @@
 //! The real program, with and without its sandbox. What lies outside has a content, a name and a length that nothing
 //! inside has.
 
-use super::SECRET;
 use crate::common::{Client, Evserve, number};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs::{create_dir_all, rename, write};
@@ -14,6 +13,9 @@ use tempfile::TempDir;
 
 /// How many requests an ordinary run sends. `EVSERVE_REQUESTS=1000000` sends more.
 const REQUESTS: u64 = 20_000;
+
+/// What stands in every file outside the root, and nowhere inside.
+const SECRET: &[u8] = b"NOBODY MAY SEE THIS";
 
 /// How many are sent at once.
 const BATCH: usize = 40;

@@ -2,11 +2,7 @@
 //!
 //! `EVSERVE_RESTARTS=5` restarts each more often. The configuration is the one in docs/operations.md.
 
-#![allow(missing_docs)]
-
-mod common;
-
-use common::{Client, Evserve, PATIENCE, number};
+use crate::common::{Client, Evserve, PATIENCE, number};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};

@@ -1,7 +1,5 @@
 //! The walls of the house: which room may import which, and what each must not know.
 
-#![allow(missing_docs)]
-
 use std::collections::BTreeSet;
 use std::fs::{read_dir, read_to_string};
 use std::path::{Path, PathBuf};

@@ -1,10 +1,6 @@
 //! What serving costs, in figures that do not depend on the machine's speed: system calls, memory, threads.
 
-#![allow(missing_docs)]
-
-mod common;
-
-use common::{Client, Evserve, is_loop, on_every_model};
+use crate::common::{Client, Evserve, is_loop, on_every_model};
 use evserve::session::WORK_PER_TURN;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use std::path::Path;

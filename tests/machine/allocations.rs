@@ -1,7 +1,5 @@
 //! In the steady state a request costs no heap allocation, whether there is an access log or none.
 
-#![allow(missing_docs)]
-
 use evserve::config::{AccessLog, Config};
 use evserve::service::{SERVICES, Service};
 use evserve::session::{Action, Connection, Piece, Time, Worker};

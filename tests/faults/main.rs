@@ -13,16 +13,12 @@
 // The tracer puts its errors into registers, and those have other names on other machines.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
+#[path = "../common/mod.rs"]
 mod common;
-#[path = "faults/play.rs"]
 mod play;
-#[path = "faults/rows.rs"]
 mod rows;
-#[path = "faults/starting.rs"]
 mod starting;
-#[path = "faults/table.rs"]
 mod table;
-#[path = "faults/tracer.rs"]
 mod tracer;
 
 use common::{Evserve, PATIENCE, pattern};

@@ -3,13 +3,9 @@
 //! A page of the test's own drives what is tested and reports to a listener of the test, so that each step is an event
 //! and nothing is guessed from the time that has passed.
 
-#![allow(missing_docs)]
-
-mod common;
-#[path = "browser/tab.rs"]
 mod tab;
 
-use common::{Client, Evserve, PATIENCE};
+use crate::common::{Client, Evserve, PATIENCE};
 use std::fs::write;
 use std::io::{Read, Write};
 use std::net::TcpListener;

@@ -1,11 +1,7 @@
 //! Mixed load with faults for as long as one likes, on every model at once: nothing may be answered wrongly, and memory
 //! and descriptors stay as they are. `tests/soak --minutes N` runs it; the ordinary run is a short one.
 
-#![allow(missing_docs)]
-
-mod common;
-
-use common::{Client, Evserve, PATIENCE, number, pattern};
+use crate::common::{Client, Evserve, PATIENCE, number, pattern};
 use evserve::model::MODELS;
 use socket2::SockRef;
 use std::collections::VecDeque;

@@ -1,11 +1,7 @@
 //! Real clients against the real program, and loads too heavy for every run. `tests/run` installs what they need and
 //! runs them all.
 
-#![allow(missing_docs)]
-
-mod common;
-
-use common::{Client, Evserve, on_every_model, pattern};
+use crate::common::{Client, Evserve, on_every_model, pattern};
 use percent_encoding::percent_decode_str;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

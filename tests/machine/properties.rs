@@ -1,7 +1,5 @@
 //! What holds for any input at all.
 
-#![allow(missing_docs)]
-
 use evserve::files::RelativePath;
 use evserve::http1::{BodyReader, HeadEnd, Ranges, Request, RequestBody, Target, accepted};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};

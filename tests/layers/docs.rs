@@ -1,7 +1,5 @@
 //! What the pages quote from the source is still there, word for word, and so are the tests that they name.
 
-#![allow(missing_docs)]
-
 use std::fs::read_to_string;
 use std::path::Path;
 
@@ -137,7 +135,7 @@ fn bounds_are_held_by_tests_that_exist() {
 }
 
 /// The pictures of the states are drawn from the tables that the simulation holds the sessions to.
-/// `EVSERVE_WRITE=1 cargo test --test docs` draws them anew.
+/// `EVSERVE_WRITE=1 cargo test --test layers docs` draws them anew.
 #[test]
 fn the_states_are_drawn_as_the_code_has_them() {
     let config = evserve::config::Config::default();

@@ -1,10 +1,6 @@
 //! The examples, each run as its header says, on every model; and what becomes of a program with faults.
 
-#![allow(missing_docs)]
-
-mod common;
-
-use common::{Client, PATIENCE, example, on_every_model};
+use crate::common::{Client, PATIENCE, example, on_every_model};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
@@ -87,7 +83,7 @@ fn lines() {
 fn picture() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("p.png");
-    let picture = common::pattern(700_000);
+    let picture = crate::common::pattern(700_000);
     std::fs::write(&path, &picture).expect("written");
     let path = path.to_str().expect("UTF-8");
     on_every_model(|model| {

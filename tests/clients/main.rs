@@ -1,0 +1,9 @@
+//! Other programs speak to the real one: curl, wrk, chromium, HAProxy. `tests/run` installs them.
+
+#![allow(missing_docs)]
+
+mod balancer;
+mod browser;
+mod command_line;
+#[path = "../common/mod.rs"]
+mod common;

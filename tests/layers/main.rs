@@ -1,0 +1,6 @@
+//! What stands in the sources and in the documentation about them.
+
+#![allow(missing_docs)]
+
+mod docs;
+mod imports;

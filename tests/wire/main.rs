@@ -1,0 +1,43 @@
+//! Bytes in, bytes out: the real program, on every row of the table of models.
+
+#![allow(missing_docs)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod access_log;
+mod addresses;
+mod cache;
+mod chat;
+mod chat_floods;
+mod confine;
+mod datagrams;
+mod daytime;
+mod disk;
+mod echo;
+mod examples;
+mod floods;
+mod grid;
+mod hanging;
+mod http;
+mod inherited;
+mod limits;
+mod listings;
+mod models;
+mod packaging;
+mod per_ip;
+mod process;
+mod proxied;
+mod refused_calls;
+mod renames;
+mod representation;
+mod root;
+mod shares;
+mod slow;
+mod status;
+mod stopping;
+mod trace;
+mod unix;
+mod unread;
+mod validators;
+mod warnings;
