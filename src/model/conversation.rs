@@ -3,8 +3,8 @@
 //! The models `blocking`, `threaded`, `pool` and `forking` differ in who runs this and how many do. This file knows
 //! neither them nor the protocols.
 
-use super::bell::Bell;
 use super::clock::Clock;
+use super::wake_queue::WakeQueue;
 use super::{IDLE_AGE, contain, give_up, send, timeouts};
 use crate::config::Timeouts;
 use crate::net;
@@ -100,9 +100,9 @@ pub struct Desk<'a> {
     /// Others wait for what the conversations of this desk hold.
     crowded: &'a AtomicBool,
     /// For conversations that others can leave something for.
-    bell: Option<Arc<Bell>>,
+    wake_queue: Option<Arc<WakeQueue>>,
     /// That they have.
-    rung: Vec<usize>,
+    woken: Vec<usize>,
 }
 
 /// A socket and how long its receiving calls have been told to wait, at most: they are told again only if that is too long
@@ -114,9 +114,9 @@ struct Line<'a> {
     send_is_limited: bool,
     /// The last of them sent nothing in that time.
     is_full: bool,
-    /// What else ends a wait. A call waits for one thing only, so with a bell it is poll(2) that waits, and no other
+    /// What else ends a wait. A call waits for one thing only, so with a wake queue it is poll(2) that waits, and no other
     /// call does.
-    bell: Option<Arc<Bell>>,
+    wake_queue: Option<Arc<WakeQueue>>,
 }
 
 impl<'a> Desk<'a> {
@@ -139,8 +139,8 @@ impl<'a> Desk<'a> {
             stopping,
             one_exchange,
             crowded,
-            bell: None,
-            rung: Vec::new(),
+            wake_queue: None,
+            woken: Vec::new(),
         }
     }
 
@@ -156,7 +156,7 @@ impl<'a> Desk<'a> {
             receive: Duration::MAX,
             send_is_limited: false,
             is_full: false,
-            bell: None,
+            wake_queue: None,
         };
         self.look_up();
         match contain(|| Connection::open(session(), &mut self.worker)) {
@@ -184,28 +184,28 @@ impl<'a> Desk<'a> {
     }
 
     /// Lets others end the waits of a connection, as soon as they can leave something for it.
-    fn hang_bell(&mut self, line: &mut Line<'_>, connection: &Connection) -> io::Result<()> {
-        let Some(mailbox) = connection.mailbox().filter(|_| line.bell.is_none()) else {
+    fn register_waker(&mut self, line: &mut Line<'_>, connection: &Connection) -> io::Result<()> {
+        let Some(mailbox) = connection.mailbox().filter(|_| line.wake_queue.is_none()) else {
             return Ok(());
         };
-        let bell = match &self.bell {
-            Some(bell) => bell.clone(),
-            None => Bell::new()?,
+        let wake_queue = match &self.wake_queue {
+            Some(wake_queue) => wake_queue.clone(),
+            None => WakeQueue::new()?,
         };
-        mailbox.wake_by(bell.waker(0));
-        self.bell = Some(bell.clone());
+        mailbox.wake_by(wake_queue.waker(0));
+        self.wake_queue = Some(wake_queue.clone());
         let call = trace::call();
         let result = ioctl_fionbio(line.socket, true);
         let called = || format!("ioctl({}, FIONBIO, 1)", line.socket.as_raw_fd());
         call.returned(&result, called, |()| "0".into());
         result?;
-        line.bell = Some(bell);
+        line.wake_queue = Some(wake_queue);
         Ok(())
     }
 
-    /// With a bell, waits until the socket is ready or the bell rings, and takes what was left for the connection then.
+    /// With a wake queue, waits until the socket is ready or the connection is woken, and then takes what was left for it.
     /// False if what was to be done must be looked at anew. True when the time is over, too: what the peer has taken by
-    /// then counts, even if that is too little for the socket to be called ready. Without readiness it waits for the bell
+    /// then counts, even if that is too little for the socket to be called ready. Without readiness it waits for the wakes
     /// alone.
     fn wait(
         &mut self,
@@ -214,31 +214,31 @@ impl<'a> Desk<'a> {
         readiness: PollFlags,
         left: Duration,
     ) -> Result<bool, Errno> {
-        let Some(bell) = &line.bell else {
+        let Some(wake_queue) = &line.wake_queue else {
             return Ok(true);
         };
         let mut watched = [
             PollFd::new(line.socket, readiness),
-            PollFd::new(bell, PollFlags::IN),
+            PollFd::new(wake_queue, PollFlags::IN),
         ];
         let first = usize::from(readiness.is_empty());
         let mut result = Ok(0);
-        if bell.begin_wait() {
+        if wake_queue.prepare_to_wait() {
             self.worker.counters.waits += 1;
             let left = Timespec::try_from(left).ok();
             result = poll(&mut watched[first..], left.as_ref());
         }
         if !watched[1].revents().is_empty() {
-            bell.silence();
+            wake_queue.clear();
         }
-        bell.end_wait(&mut self.rung);
+        wake_queue.take_woken(&mut self.woken);
         self.look_up();
-        let rung = !self.rung.is_empty();
-        self.rung.clear();
-        if rung {
+        let woken = !self.woken.is_empty();
+        self.woken.clear();
+        if woken {
             connection.woken(&mut self.worker);
         }
-        result.map(|_| !rung)
+        result.map(|_| !woken)
     }
 
     /// Waits for other connections. The socket is not watched: a peer that is gone would end every wait at once.
@@ -249,7 +249,7 @@ impl<'a> Desk<'a> {
         left: Duration,
     ) -> Result<(), Errno> {
         self.write_log();
-        if line.bell.is_none() {
+        if line.wake_queue.is_none() {
             std::thread::sleep(left);
             self.look_up();
         }
@@ -267,7 +267,7 @@ impl<'a> Desk<'a> {
         if presence.cut_off.load(SeqCst) {
             connection.abort();
         }
-        if let Err(error) = self.hang_bell(line, connection) {
+        if let Err(error) = self.register_waker(line, connection) {
             throttled!(
                 Warn,
                 "a connection is closed, for it could not hear the others: {error}"
@@ -352,7 +352,7 @@ impl<'a> Desk<'a> {
         if !self.wait(line, connection, PollFlags::OUT, left)? {
             return Ok(());
         }
-        if line.bell.is_none() {
+        if line.wake_queue.is_none() {
             self.wait_to_send(line, left)?;
         }
         self.worker.counters.sends += 1;
@@ -411,13 +411,13 @@ impl<'a> Desk<'a> {
                 return ready.map(drop);
             }
         }
-        if line.bell.is_none() && left + timeouts::TICK < line.receive && !last_look {
+        if line.wake_queue.is_none() && left + timeouts::TICK < line.receive && !last_look {
             self.worker.counters.others += 1;
             net::set_receive_timeout(line.socket, left)?;
             line.receive = left;
         }
         self.worker.counters.receives += 1;
-        if line.bell.is_none() && !last_look {
+        if line.wake_queue.is_none() && !last_look {
             let (fd, left) = (line.socket.as_raw_fd(), Some(left));
             trace::waits(|| format!("recv({fd}): {}", trace::at_most(left)));
         }

@@ -6,13 +6,13 @@
 mod making_room;
 mod overseer;
 
-use super::bell::Bell;
 use super::clock::Clock;
 use super::conversation::{Desk, Presence, Shown};
 use super::permits::Permits;
 use super::pool::small_thread;
 use super::process::begin_last_steps;
 use super::responder::{Responder, SHARE};
+use super::wake_queue::WakeQueue;
 use super::{Answering, Hangups, Listening, Signals};
 use super::{permits, say_that_accept_is_refused, say_that_we_leave};
 use crate::config::Timeouts;
@@ -62,7 +62,7 @@ pub struct Crew {
     /// The overseer wants to hear when a permit is waited for, or the last one is taken.
     is_alert: AtomicBool,
     /// What it waits for, among others.
-    bell: Arc<Bell>,
+    wake_queue: Arc<WakeQueue>,
     /// Conversations end with their first answer.
     one_exchange: AtomicBool,
     stopping: AtomicBool,
@@ -125,7 +125,7 @@ impl Crew {
             services,
             crowded: each.clone().map(|_| AtomicBool::new(false)).collect(),
             is_alert: AtomicBool::new(true),
-            bell: Bell::new()?,
+            wake_queue: WakeQueue::new()?,
             one_exchange: one_exchange.into(),
             stopping: AtomicBool::new(false),
             members: Mutex::new(Members {

@@ -3,7 +3,6 @@
 //! A model runs connections by doing what [`Connection::next`](crate::session::Connection::next) says. It knows neither
 //! the protocols nor their files. Adding a model is one file here and one row in [`MODELS`].
 
-mod bell;
 mod blocking;
 mod clock;
 mod conversation;
@@ -17,6 +16,7 @@ mod responder;
 mod signals;
 mod threaded;
 mod timeouts;
+mod wake_queue;
 
 pub use permits::Claim;
 pub use process::{cancel_alarm, limit_end};

@@ -202,7 +202,7 @@ fn run(model: &str, row: &Row, errno: Errno, nth: usize, root: &TempDir) -> Opti
         + match row.scene {
             // One file is so large that it is kept open instead of in memory.
             Scene::Watched => 1,
-            // A thread keeps its bell.
+            // A thread keeps its wake queue.
             Scene::Chat if model == "pool" => POOL,
             _ => 0,
         };

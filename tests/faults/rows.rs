@@ -248,7 +248,7 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "read",
         call: libc::SYS_read,
-        about: "of signals, bells and file events",
+        about: "of signals, wakes and file events",
         errors: &[EINTR, EAGAIN],
         scene: Scene::Watched,
         told_later: true,
@@ -268,7 +268,7 @@ pub const ROWS: &[Row] = &[
         call: libc::SYS_write,
         about: "of the access log",
         // Not what the standard error is told: the library that prints there panics, which is caught. And not the eight
-        // bytes that ring a bell.
+        // bytes that wake a thread.
         counts: |arguments| arguments[0] != 2 && arguments[2] > 8,
         errors: &[EINTR, EAGAIN, ENOSPC, EIO],
         spares_all: true,
@@ -277,7 +277,7 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "eventfd2",
         call: libc::SYS_eventfd2,
-        about: "the bell of a chat",
+        about: "the wake queue of a chat",
         errors: &[EMFILE, ENFILE, ENOMEM],
         scene: Scene::Chat,
         ..ROW

@@ -29,7 +29,7 @@ impl Crew {
     /// Has the overseer look whether others wait, if it wants to hear of that.
     pub(super) fn alert(&self) {
         if self.is_alert.load(SeqCst) && self.is_alert.swap(false, SeqCst) {
-            self.bell.waker(0).wake();
+            self.wake_queue.waker(0).wake();
         }
     }
 

@@ -20,7 +20,7 @@ pub(super) struct Overseer<'a> {
     listening: &'a [Listening],
     lookout: Lookout,
     publisher: Option<Publisher>,
-    rung: Vec<usize>,
+    woken: Vec<usize>,
 }
 
 impl<'a> Overseer<'a> {
@@ -37,24 +37,24 @@ impl<'a> Overseer<'a> {
             hangups,
             listening,
             lookout: Lookout::Asleep,
-            publisher: hub.map(|hub| hub.publisher(Some(crew.bell.waker(0)))),
-            rung: Vec::new(),
+            publisher: hub.map(|hub| hub.publisher(Some(crew.wake_queue.waker(0)))),
+            woken: Vec::new(),
         }
     }
 
     /// Waits for signals, for so long at most, or, while the server is stopping, for somebody to leave; says how many
     /// signals there were.
     pub(super) fn wait(&mut self, time: Option<Duration>) -> io::Result<usize> {
-        let bell = &self.crew.bell;
+        let wake_queue = &self.crew.wake_queue;
         let mut watched = vec![
             PollFd::new(self.signals, PollFlags::IN),
             PollFd::new(self.hangups, PollFlags::IN),
             PollFd::new(&self.crew.left_event, PollFlags::IN),
-            PollFd::new(bell, PollFlags::IN),
+            PollFd::new(wake_queue, PollFlags::IN),
         ];
         let others = watched.len();
         watched.extend(self.watched_listeners());
-        if bell.begin_wait() {
+        if wake_queue.prepare_to_wait() {
             let publisher = self.publisher.as_ref();
             let now = Instant::now();
             let look = publisher.and_then(|publisher| publisher.patience(now));
@@ -67,11 +67,11 @@ impl<'a> Overseer<'a> {
         let is_ready = |one: &PollFd<'_>| !one.revents().is_empty();
         let listener_is_ready = watched[others..].iter().any(is_ready);
         if is_ready(&watched[3]) {
-            bell.silence();
+            wake_queue.clear();
         }
         drop(watched);
-        bell.end_wait(&mut self.rung);
-        self.rung.clear();
+        wake_queue.take_woken(&mut self.woken);
+        self.woken.clear();
         if standard_error_is_behind() {
             flush_standard_error();
         }

@@ -2,7 +2,7 @@
 //!
 //! Readiness is a hint that events set; only what a call returns is a fact, and clears it.
 
-use super::fetching::{STRETCH, is_in_memory};
+use super::readahead::{STRETCH, is_in_memory};
 use crate::model::send;
 use crate::net;
 use crate::poller::{Poller, Ready};
@@ -38,9 +38,9 @@ pub(super) struct Entry {
     pub queued: bool,
     /// An event has come for it.
     pub event: bool,
-    /// Others can ring the bell for it.
-    pub has_bell: bool,
-    /// The bell was rung for it.
+    /// Others can wake it.
+    pub has_waker: bool,
+    /// It was woken.
     pub woken: bool,
     /// Its wait is over.
     pub expired: bool,
@@ -89,7 +89,7 @@ impl Entry {
             watched: Ready::NONE,
             queued: false,
             event: false,
-            has_bell: false,
+            has_waker: false,
             woken: false,
             expired: false,
             late,

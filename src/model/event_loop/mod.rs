@@ -6,21 +6,21 @@
 //!
 //! This file knows neither the poller behind it (it is generic) nor the protocols in front of it.
 
-mod accepting;
-mod answering;
+mod datagrams;
 mod entry;
-mod fetching;
+mod listeners;
+mod readahead;
 mod remote;
-mod reporting;
-mod stopping;
+mod shutdown;
+mod status;
 mod telling;
 
-use super::bell::Bell;
 use super::clock::Clock;
 use super::permits::Permits;
 use super::process::begin_last_steps;
 use super::responder::Responder;
 use super::timeouts::Timeouts;
+use super::wake_queue::WakeQueue;
 use super::{Hangups, LOG_PAUSE, Serving, Share, Signals, contain, give_up, permits, reopen};
 use crate::config;
 use crate::observe::{LogFile, flush_standard_error, standard_error_is_behind, throttled};
@@ -28,13 +28,13 @@ use crate::poller::{Poller, Ready};
 use crate::service::Service;
 use crate::session::{BUFFER_SIZE, Counters, Piece, Steps, Timeout, WORK_PER_TURN, Worker};
 use crate::trace;
-use accepting::Door;
-use answering::Post;
+use datagrams::Post;
 use entry::{Entry, Stop, share};
-use fetching::{Fetcher, Job, STRETCH};
+use listeners::Door;
+use readahead::{Fetcher, Job, STRETCH};
 use remote::Receipt;
-use reporting::Reporter;
 use slab::Slab;
+use status::Reporter;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::AsFd;
@@ -50,13 +50,13 @@ const LAST_WAIT: Duration = Duration::from_secs(1);
 /// How many events one wait may bring.
 const EVENTS: usize = 1024;
 
-/// The bell is rung with this key only to end the wait.
+/// Wakes the loop for no connection.
 const NOBODY: usize = usize::MAX;
 
-/// The key of the signals; those of the bell and of hang-ups, of the listeners, the services, the sockets for datagrams and
+/// The key of the signals; those of the wake queue and of hang-ups, of the listeners, the services, the sockets for datagrams and
 /// the connections follow.
 const SIGNALS_KEY: usize = 0;
-const BELL_KEY: usize = 1;
+const WAKE_KEY: usize = 1;
 const HANGUPS_KEY: usize = 2;
 const FIRST_DOOR_KEY: usize = 3;
 
@@ -120,10 +120,10 @@ struct EventLoop<P> {
     clock: Clock,
     signals: Signals,
     hangups: Hangups,
-    /// Rung for connections that have something to do of which no socket tells.
-    bell: Arc<Bell>,
-    /// For whom it was rung.
-    rung: Vec<usize>,
+    /// Wakes the loop for work that no socket event announces.
+    wake_queue: Arc<WakeQueue>,
+    /// The keys that were queued there.
+    woken: Vec<usize>,
     fetcher: Fetcher,
     /// Calls under way that send a file, by the key of their connection.
     receipts: HashMap<usize, Receipt>,
@@ -183,13 +183,13 @@ impl<P: Poller> EventLoop<P> {
         poller.change(signals.as_fd(), SIGNALS_KEY, Ready::NONE, Ready::READABLE)?;
         let hangups = share.hangups;
         poller.change(hangups.as_fd(), HANGUPS_KEY, Ready::NONE, Ready::READABLE)?;
-        let bell = Bell::new()?;
+        let wake_queue = WakeQueue::new()?;
         let mut worker = Worker::new(time);
         let reporter = share.hub.map(|hub| {
             worker.steps = Some(Steps::default());
-            Reporter::new(hub.publisher(Some(bell.waker(NOBODY))), *limits)
+            Reporter::new(hub.publisher(Some(wake_queue.waker(NOBODY))), *limits)
         });
-        poller.change(bell.as_fd(), BELL_KEY, Ready::NONE, Ready::READABLE)?;
+        poller.change(wake_queue.as_fd(), WAKE_KEY, Ready::NONE, Ready::READABLE)?;
         let first_service_key = FIRST_DOOR_KEY + share.listening.len();
         let mut services: Vec<Arc<dyn Service>> = Vec::new();
         for listening in &share.listening {
@@ -218,8 +218,8 @@ impl<P: Poller> EventLoop<P> {
             clock,
             signals,
             hangups,
-            bell,
-            rung: Vec::new(),
+            wake_queue,
+            woken: Vec::new(),
             fetcher: Fetcher::default(),
             receipts: HashMap::new(),
             doors: doors.collect(),
@@ -270,7 +270,7 @@ impl<P: Poller> EventLoop<P> {
         if self.set_bits() {
             self.hear_signals();
         }
-        self.answer_bell();
+        self.queue_woken();
         self.accept();
         self.make_room();
         self.answer_datagrams();
@@ -300,7 +300,7 @@ impl<P: Poller> EventLoop<P> {
 
     /// Waits for events, and reads the clock.
     fn wait(&mut self) -> io::Result<()> {
-        let patience = match self.bell.begin_wait() {
+        let patience = match self.wake_queue.prepare_to_wait() {
             true => self.patience(),
             false => Some(Duration::ZERO),
         };
@@ -378,8 +378,8 @@ impl<P: Poller> EventLoop<P> {
                 if let Some(door) = self.doors.get_mut(door) {
                     door.ready = true;
                 }
-            } else if key == BELL_KEY {
-                self.bell.silence();
+            } else if key == WAKE_KEY {
+                self.wake_queue.clear();
             } else if key == HANGUPS_KEY {
                 if self.hangups.take(&self.signals) {
                     reopen(&mut self.log);
@@ -405,7 +405,7 @@ impl<P: Poller> EventLoop<P> {
         };
         let stretch = count.min(STRETCH);
         self.worker.counters.fetches += 1;
-        let job = Job::new(key, file, offset, stretch, self.bell.waker(key));
+        let job = Job::new(key, file, offset, stretch, self.wake_queue.waker(key));
         entry.fetching = self.fetcher.fetch(job);
         if !entry.fetching {
             entry.in_memory = stretch as u32;
@@ -413,15 +413,15 @@ impl<P: Poller> EventLoop<P> {
         }
     }
 
-    /// Lets those go on for whom the bell was rung.
-    fn answer_bell(&mut self) {
-        self.bell.end_wait(&mut self.rung);
-        if self.rung.is_empty() {
+    /// Queues the connections that were woken.
+    fn queue_woken(&mut self) {
+        self.wake_queue.take_woken(&mut self.woken);
+        if self.woken.is_empty() {
             return;
         }
         self.continue_fetched();
-        let mut rung = std::mem::take(&mut self.rung);
-        for key in rung.drain(..) {
+        let mut woken = std::mem::take(&mut self.woken);
+        for key in woken.drain(..) {
             self.take_receipt(key);
             // It may have closed since then, and be another one now: that does no harm.
             if let Some(entry) = self.entries.get_mut(key) {
@@ -429,7 +429,7 @@ impl<P: Poller> EventLoop<P> {
                 enqueue(&mut self.queue, key, entry);
             }
         }
-        self.rung = rung;
+        self.woken = woken;
     }
 
     /// Lets those go on whose stretch of a file has been fetched.
@@ -532,11 +532,11 @@ impl<P: Poller> EventLoop<P> {
             Stop::Blocked | Stop::ShareUsed | Stop::WorkIsDone | Stop::Closed => {}
         }
         let entry = &mut self.entries[key];
-        if !entry.has_bell
+        if !entry.has_waker
             && let Some(mailbox) = entry.connection.mailbox()
         {
-            entry.has_bell = true;
-            mailbox.wake_by(self.bell.waker(key));
+            entry.has_waker = true;
+            mailbox.wake_by(self.wake_queue.waker(key));
         }
         if stop == Stop::ShareUsed {
             entry.queued = true;

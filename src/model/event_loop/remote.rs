@@ -23,7 +23,7 @@ impl<P: Poller> EventLoop<P> {
         let Some(job) = contain(|| entry.connection.take_job()).flatten() else {
             return;
         };
-        let waker = self.bell.waker(key);
+        let waker = self.wake_queue.waker(key);
         let (mount, work) = (job.mount, job.work);
         let work = move || {
             contain(work);
@@ -47,7 +47,7 @@ impl<P: Poller> EventLoop<P> {
         else {
             return;
         };
-        let (file, waker) = (file.clone(), self.bell.waker(key));
+        let (file, waker) = (file.clone(), self.wake_queue.waker(key));
         let receipt = Receipt::default();
         let of_call = receipt.clone();
         let mount = file.mount().unwrap_or_default();

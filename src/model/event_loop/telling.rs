@@ -1,7 +1,7 @@
 //! What a loop does, for those who read along.
 
 use super::entry::{Entry, Stop};
-use super::{BELL_KEY, EventLoop, FIRST_DOOR_KEY, HANGUPS_KEY, SIGNALS_KEY};
+use super::{EventLoop, FIRST_DOOR_KEY, HANGUPS_KEY, SIGNALS_KEY, WAKE_KEY};
 use crate::poller::Poller;
 use crate::session::Action;
 use crate::trace;
@@ -31,7 +31,7 @@ impl<P: Poller> EventLoop<P> {
         }
         match key {
             SIGNALS_KEY => "signals".into(),
-            BELL_KEY => "bell".into(),
+            WAKE_KEY => "wake queue".into(),
             HANGUPS_KEY => "SIGHUP".into(),
             _ if key >= self.first_post_key => "datagrams".into(),
             _ if key >= self.first_service_key => "file changes".into(),
