@@ -16,6 +16,7 @@
 //! | [`confine`] | what a process gives up before it serves |
 //! | [`config`] | what the server is told to do |
 //! | [`net`] | sockets |
+//! | [`sys`] | the system calls, each in one place |
 //! | [`lines`] | lines for readers that may not read |
 //! | [`offload`] | threads that may wait for a file system |
 //! | [`trace`] | what the first requests make the program do, call by call |
@@ -41,4 +42,5 @@ pub mod poller;
 pub mod server;
 pub mod service;
 pub mod session;
+pub mod sys;
 pub mod trace;

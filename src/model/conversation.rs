@@ -7,11 +7,10 @@ use super::clock::Clock;
 use super::wake_queue::WakeQueue;
 use super::{IDLE_AGE, contain, give_up, send, timeouts};
 use crate::config::Timeouts;
-use crate::net;
 use crate::observe::{LogFile, Readiness, throttled};
-use crate::poller::poll;
 use crate::session::{ACCEPTED, Action, BUFFER_SIZE, Connection, Counters, Session, Steps};
 use crate::session::{Timeout, WORK_PER_TURN, Worker};
+use crate::sys::{self, poll};
 use crate::trace;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::{Errno, ioctl_fionbio};
@@ -309,7 +308,7 @@ impl<'a> Desk<'a> {
             Action::ShutdownWrite => {
                 self.worker.counters.others += 1;
                 connection.shut();
-                net::shutdown_write(line.socket)
+                sys::shutdown_write(line.socket)
             }
         })
     }
@@ -317,7 +316,7 @@ impl<'a> Desk<'a> {
     /// Lets the session do its next slice of work, if anybody can still have what comes of it.
     fn proceed(&mut self, line: &Line<'_>, connection: &mut Connection) {
         self.worker.counters.others += 1;
-        if net::is_gone(line.socket) {
+        if sys::is_gone(line.socket) {
             return connection.abort();
         }
         self.worker.work = WORK_PER_TURN;
@@ -377,7 +376,7 @@ impl<'a> Desk<'a> {
     fn wait_to_send(&mut self, line: &mut Line<'_>, left: Duration) -> Result<(), Errno> {
         if !line.send_is_limited {
             self.worker.counters.others += 1;
-            net::set_send_timeout(line.socket, SEND_STEP)?;
+            sys::set_send_timeout(line.socket, SEND_STEP)?;
             line.send_is_limited = true;
         }
         if std::mem::take(&mut line.is_full) {
@@ -413,7 +412,7 @@ impl<'a> Desk<'a> {
         }
         if line.wake_queue.is_none() && left + timeouts::TICK < line.receive && !last_look {
             self.worker.counters.others += 1;
-            net::set_receive_timeout(line.socket, left)?;
+            sys::set_receive_timeout(line.socket, left)?;
             line.receive = left;
         }
         self.worker.counters.receives += 1;
@@ -424,9 +423,9 @@ impl<'a> Desk<'a> {
         let room = connection.room().min(self.scratch.len());
         let buffer = &mut self.scratch[..room];
         let result = match last_look {
-            false => net::receive(line.socket, buffer),
+            false => sys::receive(line.socket, buffer),
             // Whatever an idle peer has said until now is still answered; silence is its end.
-            true => match net::receive_now(line.socket, buffer) {
+            true => match sys::receive_now(line.socket, buffer) {
                 Err(Errno::AGAIN) => Ok(0),
                 result => result,
             },
@@ -451,7 +450,7 @@ impl<'a> Desk<'a> {
     /// True if the peer has sent something that has not been received.
     fn has_said_more(&mut self, line: &Line<'_>) -> bool {
         self.worker.counters.receives += 1;
-        let result = net::receive_now(line.socket, &mut self.scratch);
+        let result = sys::receive_now(line.socket, &mut self.scratch);
         self.worker.counters.would_blocks += u64::from(result == Err(Errno::AGAIN));
         result.is_ok_and(|count| count > 0)
     }

@@ -16,11 +16,11 @@ use super::wake_queue::WakeQueue;
 use super::{Answering, Hangups, Listening, Signals};
 use super::{permits, say_that_accept_is_refused, say_that_we_leave};
 use crate::config::Timeouts;
-use crate::net::{self, AcceptError, Listener, SocketFile};
+use crate::net::{AcceptError, Listener, SocketFile};
 use crate::observe::{LogFile, StatusHub, throttled};
-use crate::poller::poll;
 use crate::service::Service;
 use crate::session::{Counters, Steps, Worker};
+use crate::sys::{self, poll};
 use crate::trace;
 use overseer::Overseer;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd};
@@ -326,7 +326,7 @@ impl Crew {
         );
         self.each_member(|member| {
             if member.presence.idle.load(SeqCst) {
-                let _ = net::shutdown_read(&member.socket);
+                let _ = sys::shutdown_read(&member.socket);
             }
         });
         let end = Instant::now() + self.timeouts.drain;
@@ -389,7 +389,7 @@ impl Crew {
         let own = listening.iter().filter(|one| !one.listener.is_inherited());
         for listening in own {
             // A listener that cannot be shut down accepts one more connection, whose thread then sees what is up.
-            let _ = net::shutdown_both(&listening.listener);
+            let _ = sys::shutdown_both(&listening.listener);
         }
     }
 
@@ -398,7 +398,7 @@ impl Crew {
         log::warn!("{} connections were cut off", self.members().present.len());
         self.each_member(|member| {
             member.presence.cut_off.store(true, SeqCst);
-            let _ = net::shutdown_both(&member.socket);
+            let _ = sys::shutdown_both(&member.socket);
         });
     }
 

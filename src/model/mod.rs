@@ -23,11 +23,12 @@ pub use process::{cancel_alarm, limit_end};
 pub use signals::{Hangups, SignalSender, Signals};
 
 use crate::config::Timeouts;
-use crate::net::{self, DatagramSocket, Listener};
+use crate::net::{DatagramSocket, Listener};
 use crate::observe::{LogFile, StatusHub, throttled};
 use crate::poller;
 use crate::service::{Datagrams, Service};
 use crate::session::{Connection, Counters, Piece};
+use crate::sys;
 use permits::Permits;
 use rustix::io::Errno;
 use std::io;
@@ -258,14 +259,14 @@ fn send(
     scratch: &mut [u8],
 ) -> Result<usize, Errno> {
     match piece {
-        Piece::Bytes { bytes, then, more } => net::send(socket, bytes, then, *more),
+        Piece::Bytes { bytes, then, more } => sys::send(socket, bytes, then, *more),
         Piece::File {
             file,
             offset,
             count,
         } => {
             let count = usize::try_from(*count).unwrap_or(usize::MAX).min(share);
-            net::send_file(socket, file, *offset, count, scratch)
+            sys::send_file(socket, file, *offset, count, scratch)
         }
     }
 }

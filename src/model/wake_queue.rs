@@ -98,7 +98,7 @@ impl Wake for KeyWaker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::poller::is_readable;
+    use crate::sys::is_readable;
 
     #[test]
     fn a_key_queued_before_the_wait_forbids_it() {

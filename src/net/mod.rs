@@ -1,4 +1,4 @@
-//! Sockets: addresses, listeners, the system calls on connections, and datagrams.
+//! Sockets: addresses, listeners, and datagrams.
 //!
 //! This room knows no protocol, and nothing of who waits how.
 
@@ -10,7 +10,6 @@ mod inherited;
 mod interfaces;
 mod listener;
 mod overlap;
-mod transfer;
 mod unix;
 
 pub use address::{Address, Place};
@@ -20,8 +19,4 @@ pub use inherited::{Inherited, inherited};
 pub use interfaces::{reachable_from_elsewhere, with_zone};
 pub use listener::{AcceptError, Bound, Listener};
 pub use overlap::{Request, reconcile};
-pub use transfer::{
-    is_gone, receive, receive_now, send, send_file, set_receive_timeout, set_send_timeout,
-    shutdown_both, shutdown_read, shutdown_write,
-};
 pub use unix::SocketFile;

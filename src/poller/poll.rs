@@ -1,7 +1,8 @@
 //! poll(2): all descriptors are handed over with every wait, and all are looked at.
 
 use super::watched::keep;
-use super::{Poller, Ready, poll_quietly};
+use super::{Poller, Ready};
+use crate::sys::poll_quietly;
 use crate::trace;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use std::io;

@@ -1,7 +1,8 @@
 //! select(2): sets of bits, handed over and searched with every wait, and no place in them for large descriptors.
 
 use super::watched::keep;
-use super::{Poller, Ready, wait_for_memory};
+use super::{Poller, Ready};
+use crate::sys::wait_for_memory;
 use crate::trace;
 use nix::errno::Errno;
 use nix::sys::select::{FdSet, select};

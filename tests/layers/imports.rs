@@ -9,7 +9,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("lines", &[]),
     ("trace", &["lines"]),
     ("offload", &[]),
-    ("net", &["trace"]),
+    ("sys", &["trace"]),
+    ("net", &["sys", "trace"]),
     ("config", &["net"]),
     ("session", &["trace"]),
     ("http1", &[]),
@@ -20,11 +21,11 @@ const ROOMS: &[(&str, &[&str])] = &[
         "service",
         &["session", "http1", "files", "config", "observe", "offload"],
     ),
-    ("poller", &["trace"]),
+    ("poller", &["sys", "trace"]),
     (
         "model",
         &[
-            "service", "poller", "session", "net", "config", "observe", "offload", "trace",
+            "service", "poller", "session", "net", "config", "observe", "offload", "sys", "trace",
         ],
     ),
     (
@@ -81,6 +82,7 @@ const WORDS: &[(&str, &[&str])] = &[
             "poller/",
             "server.rs",
             "server/",
+            "sys/",
             "trace.rs",
         ],
     ),

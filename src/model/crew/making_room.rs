@@ -6,8 +6,7 @@
 use super::{Crew, Members};
 use crate::model::conversation::{BUSY, SEEN_SPARE, SPARE};
 use crate::model::{IDLE_AGE, Listening};
-use crate::net;
-use crate::poller::is_readable;
+use crate::sys::{self, is_readable};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Instant;
 
@@ -111,7 +110,7 @@ impl Crew {
             {
                 count -= 1;
                 // What has come by now is still answered.
-                let _ = net::shutdown_read(&member.socket);
+                let _ = sys::shutdown_read(&member.socket);
             }
         }
     }

@@ -5,7 +5,7 @@ use super::{Crew, Threads};
 use crate::model::{Hangups, LOG_PAUSE, Listening, Signals, reopen};
 use crate::observe::{ConnectionRow, Executors, Publisher, Snapshot};
 use crate::observe::{flush_standard_error, standard_error_is_behind};
-use crate::poller::poll;
+use crate::sys::poll;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use std::io;
 use std::sync::PoisonError;

@@ -4,9 +4,9 @@
 
 use super::readahead::{STRETCH, is_in_memory};
 use crate::model::send;
-use crate::net;
 use crate::poller::{Poller, Ready};
 use crate::session::{Action, Connection, Piece, Worker};
+use crate::sys;
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 
@@ -137,12 +137,12 @@ impl Entry {
                 }
                 Action::Run => return Stop::HasJob,
                 // An event may tell that the client has left.
-                Action::Await if self.event && net::is_gone(&self.socket) => return Stop::Closed,
+                Action::Await if self.event && sys::is_gone(&self.socket) => return Stop::Closed,
                 Action::Await => return Stop::Blocked,
                 Action::ShutdownWrite => {
                     worker.counters.others += 1;
                     self.connection.shut();
-                    net::shutdown_write(&self.socket).map(|()| 0)
+                    sys::shutdown_write(&self.socket).map(|()| 0)
                 }
             };
             match moved {
@@ -157,7 +157,7 @@ impl Entry {
     /// Lets the session do a slice of work, if anybody can still have what comes of it.
     fn proceed(&mut self, worker: &mut Worker) {
         worker.counters.others += 1;
-        match net::is_gone(&self.socket) {
+        match sys::is_gone(&self.socket) {
             true => self.connection.abort(),
             false => self.connection.proceed(worker),
         }
@@ -228,7 +228,7 @@ impl Entry {
     ) -> Result<usize, Errno> {
         let room = self.connection.room().min(scratch.len());
         worker.counters.receives += 1;
-        match net::receive(&self.socket, &mut scratch[..room]) {
+        match sys::receive(&self.socket, &mut scratch[..room]) {
             Ok(0) => self.connection.ended(worker),
             Ok(count) => {
                 worker.counters.received += count as u64;

@@ -3,10 +3,10 @@
 
 use super::{EventLoop, enqueue};
 use crate::model::{contain, send};
-use crate::net;
 use crate::offload;
 use crate::poller::{Poller, Ready};
 use crate::session::{BUFFER_SIZE, Piece};
+use crate::sys;
 use rustix::io::Errno;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -106,7 +106,7 @@ impl<P: Poller> EventLoop<P> {
     pub(super) fn drop_receipt(&mut self, key: usize) {
         if self.receipts.remove(&key).is_some() {
             // It may be closed already, by the peer.
-            let _ = net::shutdown_both(&self.entries[key].socket);
+            let _ = sys::shutdown_both(&self.entries[key].socket);
         }
     }
 }
