@@ -25,7 +25,7 @@
 
 pub use server::{Handle, Server};
 pub use service::Service;
-pub use service::http::{Handler, Response};
+pub use service::http::{Fallback, Handler, Pages, Response};
 pub use session::{Context, Session, Timeout, Wait};
 
 pub mod cli;

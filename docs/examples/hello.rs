@@ -1,37 +1,38 @@
-//! Pages made by a program: a handler written by hand, with a field of its own and files beside it.
+//! Pages made by a program, with fields of their own, and a folder of files behind them.
 //!
 //!     cargo run --example hello [ADDRESS [MODEL]]          # 127.0.0.1:8081 and epoll unless said otherwise
 //!     curl -i 'http://127.0.0.1:8081/hello?name=you'
 
+use evserve::config::{Config, Confinement, Sandbox};
 use evserve::http1::{Method, Request, StatusCode};
 use evserve::service::http;
 use evserve::session::Time;
-use evserve::{Handler, Response, Server, config::Config};
+use evserve::{Fallback, Pages, Response, Server};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::{env, error::Error};
 
-struct Hello<Files> {
+#[derive(Default)]
+struct Hello {
     visits: AtomicU64,
-    /// Everything else is looked for there: static files are a handler like any other.
-    files: Files,
 }
 
-impl<Files: Handler> Handler for Hello<Files> {
-    fn answer(&self, request: &Request<'_>, time: &Time) -> Response {
-        match (request.method, request.target.path) {
-            (Method::Get | Method::Head, b"/hello") => self.hello(request),
-            (Method::Get | Method::Head, b"/unchanged") => {
-                Response::text("never sent\n").with_status(StatusCode::NOT_MODIFIED)
+impl Pages for Hello {
+    fn page(&self, request: &Request<'_>, _: &Time) -> Option<Response> {
+        if !matches!(request.method, Method::Get | Method::Head) {
+            return None;
+        }
+        match request.target.path {
+            b"/hello" => Some(self.hello(request)),
+            b"/unchanged" => {
+                Some(Response::text("never sent\n").with_status(StatusCode::NOT_MODIFIED))
             }
-            (Method::Get | Method::Head, b"/teapot") => {
-                Response::text("I am one.\n").with_status(StatusCode::FORBIDDEN)
-            }
-            _ => self.files.answer(request, time),
+            b"/teapot" => Some(Response::text("I am one.\n").with_status(StatusCode::FORBIDDEN)),
+            _ => None,
         }
     }
 }
 
-impl<Files> Hello<Files> {
+impl Hello {
     fn hello(&self, request: &Request<'_>) -> Response {
         let visits = self.visits.fetch_add(1, Relaxed) + 1;
         let query = String::from_utf8_lossy(request.target.query.unwrap_or_default());
@@ -50,17 +51,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     let address = env::args().nth(1).unwrap_or("127.0.0.1:8081".into());
     let model = env::args().nth(2).unwrap_or("epoll".into());
     let make = |config: &Config| {
-        let hello = Hello {
-            visits: AtomicU64::new(0),
-            files: http::files(config)?,
-        };
-        Ok(http::service(hello, config))
+        // Everything else is looked for among the files.
+        let handler = Fallback::new(Hello::default(), http::files(config)?);
+        Ok(http::service(handler, config))
     };
     let server = Server::builder()
-        .configure(|config| config.root = "docs/site".into())
+        .configure(|config| {
+            config.root = "docs/site".into();
+            config.http.error_pages = [400, 404].map(|code| (code, "error.html".into())).into();
+        })
         .model(&model)
         .listen(&address, make)?
         .start()?;
+    server.confine(&Confinement {
+        user: None,
+        sandbox: Sandbox::Follow,
+    })?;
     println!("listening at {}", server.places()[0]);
     Ok(server.run()?)
 }

@@ -7,7 +7,7 @@ use evserve::config::{Config, Confinement, Sandbox};
 use evserve::http1::Request;
 use evserve::service::http;
 use evserve::session::Time;
-use evserve::{Handler, Response, Server, observe};
+use evserve::{Fallback, Pages, Response, Server, observe};
 use log::LevelFilter;
 use rustix::process::{Pid, test_kill_process};
 use std::fs::{self, File};
@@ -19,8 +19,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::{env, error::Error};
 
-struct Escape<Files> {
-    files: Files,
+struct Escape {
     root: PathBuf,
     /// Where somebody else listens.
     outside: String,
@@ -30,20 +29,13 @@ struct Escape<Files> {
     socket: String,
 }
 
-impl<Files: Handler> Handler for Escape<Files> {
-    fn answer(&self, request: &Request<'_>, time: &Time) -> Response {
-        match request.target.path {
-            b"/try" => Response::text(self.try_all()),
-            _ => self.files.answer(request, time),
-        }
-    }
-
-    fn directories(&self) -> Vec<PathBuf> {
-        self.files.directories()
+impl Pages for Escape {
+    fn page(&self, request: &Request<'_>, _: &Time) -> Option<Response> {
+        (request.target.path == b"/try").then(|| Response::text(self.try_all()))
     }
 }
 
-impl<Files> Escape<Files> {
+impl Escape {
     fn try_all(&self) -> String {
         let page = self.root.join("page");
         let append = || File::options().append(true).open(&page);
@@ -82,13 +74,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         let root = root.clone();
         move |config: &Config| {
             let escape = Escape {
-                files: http::files(config)?,
                 root: root.clone(),
                 outside: outside.clone(),
                 socket: socket.clone(),
                 process,
             };
-            Ok(http::service(escape, config))
+            let handler = Fallback::new(escape, http::files(config)?);
+            Ok(http::service(handler, config))
         }
     };
     let server = Server::builder()

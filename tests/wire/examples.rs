@@ -142,6 +142,68 @@ fn hello() {
     });
 }
 
+/// What cannot be understood is answered with the page that is configured for that, as the files do it.
+#[test]
+fn hello_has_error_pages() {
+    let page = std::fs::read("docs/site/error.html").expect("there");
+    on_every_model(|model| {
+        let example = Example::start("hello", &["127.0.0.1:0", model]);
+        for (request, status) in [
+            ("nonsense\r\n\r\n", 400),
+            ("GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n", 404),
+        ] {
+            let mut client = Client::connect(example.1);
+            client.send(request);
+            let answer = client.response();
+            assert_eq!(answer.status, status, "{model}");
+            assert!(answer.body == page, "{model}: {request:?}");
+        }
+        example.stop();
+    });
+}
+
+/// Its sandbox leaves open what its files need.
+#[test]
+fn hello_serves_files_from_its_sandbox() {
+    let style = std::fs::read("docs/site/style.css").expect("there");
+    on_every_model(|model| {
+        let example = Example::start("hello", &["127.0.0.1:0", model]);
+        let mut client = Client::connect(example.1);
+        client.send("GET /style.css HTTP/1.1\r\nHost: h\r\n\r\n");
+        let answer = client.response();
+        assert_eq!(answer.status, 200, "{model}");
+        assert!(answer.body == style, "{model}");
+        drop(client);
+        example.stop();
+    });
+}
+
+/// The loop is told when a file may have changed, and so does not look for that at each request.
+#[test]
+fn hello_is_told_of_changed_files() {
+    const REQUESTS: u64 = 50;
+    let example = Example::start("hello", &["127.0.0.1:0", "epoll"]);
+    let mut client = Client::connect(example.1);
+    let mut get = || {
+        client.send("GET /style.css HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert_eq!(client.response().status, 200);
+    };
+    // Calls such as read(2), among which those for a socket are not (proc_pid_io(5)).
+    let reads = || {
+        let path = format!("/proc/{}/io", example.0.id());
+        let text = std::fs::read_to_string(path).expect("it runs");
+        let number = text.lines().find_map(|line| line.strip_prefix("syscr: "));
+        number.expect("a line").parse::<u64>().expect("a number")
+    };
+    (0..3).for_each(|_| get());
+    let before = reads();
+    (0..REQUESTS).for_each(|_| get());
+    let during = reads() - before;
+    assert!(during < REQUESTS / 2, "{during} reads");
+    drop(client);
+    example.stop();
+}
+
 /// Forged datagrams must not make the server send more to their victim than the attacker sends himself. And a fault of
 /// the service concerns one datagram and no other.
 #[test]

@@ -5,11 +5,13 @@
 
 mod answer;
 mod context;
+mod fallback;
 mod resource;
 mod response;
 mod session;
 mod site;
 
+pub use fallback::{Fallback, Pages};
 pub use response::{Handler, Response};
 
 use super::Service;

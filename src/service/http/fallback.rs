@@ -1,0 +1,108 @@
+//! Pages of a program, with a handler behind them.
+
+use super::response::{Handler, Response};
+use crate::http1::{Request, StatusCode};
+use crate::session::Time;
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+
+/// Answers some requests and leaves the others to a handler: the first half of a [`Fallback`]. A closure is one.
+pub trait Pages: Send + Sync {
+    /// The answer to a request, as [`Handler::answer`] makes it; `None` leaves the request to the handler behind.
+    fn page(&self, request: &Request<'_>, time: &Time) -> Option<Response>;
+}
+
+impl<F> Pages for F
+where
+    F: Fn(&Request<'_>, &Time) -> Option<Response> + Send + Sync,
+{
+    fn page(&self, request: &Request<'_>, time: &Time) -> Option<Response> {
+        self(request, time)
+    }
+}
+
+/// A handler with pages before it. What the pages do not answer is the handler's, and so is everything that is not a
+/// request: error pages, notices of changed files, directories, readiness, names.
+///
+/// ```
+/// use evserve::config::Config;
+/// use evserve::http1::Request;
+/// use evserve::service::http::{self, Fallback, Response};
+/// use evserve::session::Time;
+///
+/// # let config = Config::default();
+/// let hello = |request: &Request<'_>, _: &Time| match request.target.path {
+///     b"/hello" => Some(Response::text("Hello!\n")),
+///     _ => None,
+/// };
+/// let service = http::service(Fallback::new(hello, http::files(&config)?), &config);
+/// # Ok::<(), evserve::config::StartError>(())
+/// ```
+pub struct Fallback<P, H> {
+    pages: P,
+    handler: H,
+}
+
+impl<P: Pages, H: Handler> Fallback<P, H> {
+    /// `pages` are asked first, and `handler` where they have no answer.
+    pub fn new(pages: P, handler: H) -> Fallback<P, H> {
+        Fallback { pages, handler }
+    }
+}
+
+impl<P: Pages, H: Handler> Handler for Fallback<P, H> {
+    fn answer(&self, request: &Request<'_>, time: &Time) -> Response {
+        let page = self.pages.page(request, time);
+        page.unwrap_or_else(|| self.handler.answer(request, time))
+    }
+
+    fn refusal(&self, status: StatusCode, time: &Time) -> Response {
+        self.handler.refusal(status, time)
+    }
+
+    fn name(&self) -> &str {
+        self.handler.name()
+    }
+
+    fn about(&self) -> String {
+        self.handler.about()
+    }
+
+    fn notifier(&self) -> Option<BorrowedFd<'_>> {
+        self.handler.notifier()
+    }
+
+    fn notified(&self) {
+        self.handler.notified();
+    }
+
+    fn directories(&self) -> Vec<PathBuf> {
+        self.handler.directories()
+    }
+
+    fn is_ready(&self, time: &Time) -> bool {
+        self.handler.is_ready(time)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// The names of the methods in the block that begins so.
+    fn methods<'a>(source: &'a str, begin: &str) -> Vec<&'a str> {
+        let (_, block) = source.split_once(begin).expect("the block");
+        let (block, _) = block.split_once("\n}\n").expect("its end");
+        let names = block.split("\n    fn ").skip(1);
+        names
+            .map(|rest| rest.split('(').next().expect("a name"))
+            .collect()
+    }
+
+    /// A method of [`Handler`](super::Handler) that has a default would be forgotten without a word.
+    #[test]
+    fn everything_that_a_handler_can_say_is_asked_of_the_one_behind() {
+        let all = methods(include_str!("response.rs"), "pub trait Handler");
+        let here = methods(include_str!("fallback.rs"), "Handler for Fallback<P, H> {");
+        assert!(all.contains(&"answer") && all.contains(&"directories"));
+        assert_eq!(here, all);
+    }
+}
