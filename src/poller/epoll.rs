@@ -18,7 +18,10 @@ pub struct Epoll {
 
 impl Poller for Epoll {
     const CALL: &'static str = "epoll_wait";
-    const EDGE: bool = true;
+    const EDGE_TRIGGERED: bool = true;
+    const IN_ORDER: bool = true;
+    const CHANGE_IS_CALL: bool = true;
+    const FORGETS_CLOSED: bool = true;
 
     fn new(capacity: usize) -> io::Result<Epoll> {
         Ok(Epoll {

@@ -82,8 +82,19 @@ pub trait Poller: Sized {
     /// The system call that waits.
     const CALL: &'static str;
 
-    /// True if it speaks once per change (edge-triggered), false if it repeats itself while the condition lasts.
-    const EDGE: bool;
+    /// True if it reports a condition once, when it begins (edge-triggered); false if it repeats the report while the
+    /// condition lasts.
+    const EDGE_TRIGGERED: bool;
+
+    /// True if what one wait reports is in the order in which it happened. False if descriptors are looked at one after the
+    /// other: what happens meanwhile may be missed at the first and seen at the last.
+    const IN_ORDER: bool;
+
+    /// True if each [`change`](Poller::change) is a system call of its own.
+    const CHANGE_IS_CALL: bool;
+
+    /// True if closing a descriptor ends its watch. If not, it must be changed to [`Ready::NONE`] before it is closed.
+    const FORGETS_CLOSED: bool;
 
     /// Descriptors from this one on cannot be watched.
     const FD_LIMIT: Option<RawFd> = None;
@@ -95,8 +106,7 @@ pub trait Poller: Sized {
     fn new(capacity: usize) -> io::Result<Self>;
 
     /// Changes what is wanted of a descriptor from `old` to `new`. [`Ready::NONE`] means that it is not watched at all,
-    /// not even for errors. A descriptor that has been watched for anything must be changed to nothing before it is
-    /// closed, unless [`Poller::EDGE`].
+    /// not even for errors. See [`Poller::FORGETS_CLOSED`] for a descriptor that closes.
     ///
     /// # Errors
     /// Those of the back end. The descriptor is then watched as before.
@@ -149,7 +159,7 @@ mod tests {
 
         (&pairs[1].1).write_all(b"x").expect("sent");
         assert_eq!(wait(&mut poller, LONG), [(1, Ready::READABLE)]);
-        let again = if P::EDGE {
+        let again = if P::EDGE_TRIGGERED {
             vec![]
         } else {
             vec![(1, Ready::READABLE)]

@@ -24,7 +24,10 @@ pub struct Poll {
 
 impl Poller for Poll {
     const CALL: &'static str = "poll";
-    const EDGE: bool = false;
+    const EDGE_TRIGGERED: bool = false;
+    const IN_ORDER: bool = false;
+    const CHANGE_IS_CALL: bool = false;
+    const FORGETS_CLOSED: bool = false;
 
     fn new(_capacity: usize) -> io::Result<Poll> {
         Ok(Poll::default())

@@ -28,7 +28,10 @@ pub struct Select {
 
 impl Poller for Select {
     const CALL: &'static str = "select";
-    const EDGE: bool = false;
+    const EDGE_TRIGGERED: bool = false;
+    const IN_ORDER: bool = false;
+    const CHANGE_IS_CALL: bool = false;
+    const FORGETS_CLOSED: bool = false;
     const FD_LIMIT: Option<RawFd> = Some(FD_SETSIZE);
 
     fn new(_capacity: usize) -> io::Result<Select> {

@@ -256,7 +256,7 @@ impl Entry {
     /// is told once, of both directions, and never again.
     pub(super) fn watch<P: Poller>(&self) -> Option<Ready> {
         let wanted = match self.connection.next() {
-            _ if P::EDGE => Ready::BOTH,
+            _ if P::EDGE_TRIGGERED => Ready::BOTH,
             // Nothing that could happen to the socket would help.
             _ if self.fetching => Ready::NONE,
             Action::Send => Ready::WRITABLE,

@@ -79,7 +79,7 @@ impl<P: Poller> EventLoop<P> {
     pub(super) fn watch_doors(&mut self) -> io::Result<()> {
         for (door, key) in self.doors.iter_mut().zip(FIRST_DOOR_KEY..) {
             let is_paused = self.accept_again.is_some() || door.refused_until.is_some();
-            let open = P::EDGE || !(is_paused || door.waits);
+            let open = P::EDGE_TRIGGERED || !(is_paused || door.waits);
             let wanted = if open { Ready::READABLE } else { Ready::NONE };
             if wanted != door.watched {
                 let fd = door.listening.listener.as_fd();

@@ -356,7 +356,7 @@ impl<P: Poller> EventLoop<P> {
         // poll(2) and select(2) look at one descriptor after the other, and may have looked at the notifier before the
         // change and at a connection after it. epoll(7) keeps the order in which things happened, but brings only so
         // many at once.
-        if (!P::EDGE && !self.found.is_empty()) || self.found.len() == EVENTS {
+        if (!P::IN_ORDER && !self.found.is_empty()) || self.found.len() == EVENTS {
             notify(&self.services);
         }
         let mut signalled = false;
@@ -555,7 +555,7 @@ impl<P: Poller> EventLoop<P> {
                 return;
             }
             entry.watched = wanted;
-            self.worker.counters.changes += u64::from(P::EDGE);
+            self.worker.counters.changes += u64::from(P::CHANGE_IS_CALL);
         }
         let (kind, since) = entry.connection.waiting();
         self.timeouts.start(key, kind, since);
@@ -567,7 +567,7 @@ impl<P: Poller> EventLoop<P> {
         let entry = &mut self.entries[key];
         contain(|| entry.connection.close(&mut self.worker));
         self.timeouts.stop(key);
-        if !P::EDGE && entry.watched != Ready::NONE {
+        if !P::FORGETS_CLOSED && entry.watched != Ready::NONE {
             let poller_key = self.first_connection_key + key;
             let fd = entry.socket.as_fd();
             if let Err(error) = self
