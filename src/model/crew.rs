@@ -14,7 +14,7 @@ use super::process::begin_last_steps;
 use super::responder::{Responder, SHARE};
 use super::wake_queue::WakeQueue;
 use super::{Answering, Hangups, Listening, Signals};
-use super::{permits, say_that_accept_is_refused, say_that_we_leave};
+use super::{permits, say_that_accept_is_refused};
 use crate::config::Timeouts;
 use crate::net::{AcceptError, Listener, SocketFile};
 use crate::observe::{LogFile, StatusHub, throttled};
@@ -36,9 +36,8 @@ use std::time::{Duration, Instant};
 /// How long a thread does without accepting after descriptors or threads ran out, unless a connection ends earlier.
 const EXHAUSTED_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long the end waits for threads once their connections are over or cut off. Those that hang then, in a call to a
-/// file system or a handler that does not answer, are left behind.
-const LAST_WAIT: Duration = Duration::from_secs(1);
+/// How long the end waits for a slow reader of the access log where threads are left behind.
+const LAST_WAIT: Duration = Duration::from_millis(500);
 
 /// How many threads a model has.
 #[derive(Clone, Copy, Debug)]
@@ -290,10 +289,14 @@ impl Crew {
         listening: &[Listening],
         answering: &[Answering],
     ) -> io::Result<Counters> {
-        let drained = started.and_then(|()| self.wait_for_end(signals, hangups, listening));
+        let mut overseer = Overseer::new(self, signals, hangups, listening);
+        let ended = started.and_then(|()| overseer.run());
         self.stop_accepting(listening);
-        let end = *drained.as_ref().unwrap_or(&Instant::now());
-        if !self.join_threads(end) {
+        let running = self.members().running;
+        if running > 0 {
+            log::error!(
+                "{running} threads hang and are left behind: a file system or a handler does not answer"
+            );
             // They hold what would otherwise be dropped now.
             let listeners = listening.iter().filter_map(|one| one.listener.file());
             let sockets = answering.iter().filter_map(|one| one.socket.file());
@@ -302,82 +305,7 @@ impl Crew {
                 log.finish(LAST_WAIT);
             }
         }
-        drained.map(|_| self.members().counters)
-    }
-
-    /// Serves until a signal comes, and on until all connections have ended or are cut off. Returns until when threads are
-    /// to be waited for.
-    fn wait_for_end(
-        &self,
-        signals: &Signals,
-        hangups: &Hangups,
-        listening: &[Listening],
-    ) -> io::Result<Instant> {
-        let mut overseer = Overseer::new(self, signals, hangups, listening);
-        let mut signals = 0;
-        while signals == 0 {
-            signals = overseer.wait(None)?;
-        }
-        let mut is_second = signals > 1 || self.leave(&mut overseer)?;
-        self.stop_accepting(listening);
-        log::info!(
-            "stopping: {} connections are open",
-            self.members().present.len()
-        );
-        self.each_member(|member| {
-            if member.presence.idle.load(SeqCst) {
-                let _ = sys::shutdown_read(&member.socket);
-            }
-        });
-        let end = Instant::now() + self.timeouts.drain;
-        while !self.members().present.is_empty() {
-            let left = end.saturating_duration_since(Instant::now());
-            is_second = is_second || (!left.is_zero() && overseer.wait(Some(left))? > 0);
-            if is_second || left.is_zero() {
-                self.cut_off();
-                let wait = if is_second { LAST_WAIT / 2 } else { LAST_WAIT };
-                return Ok(Instant::now() + wait);
-            }
-        }
-        Ok(end + LAST_WAIT)
-    }
-
-    /// Waits until that time for all threads to end. False if some have not.
-    fn join_threads(&self, end: Instant) -> bool {
-        let left = end.saturating_duration_since(Instant::now());
-        let wait = self
-            .left
-            .wait_timeout_while(self.members(), left, |members| members.running > 0);
-        let running = wait.unwrap_or_else(PoisonError::into_inner).0.running;
-        if running > 0 {
-            log::error!(
-                "{running} threads hang and are left behind: a file system or a handler does not answer"
-            );
-        }
-        running == 0
-    }
-
-    /// Lets those who send clients here find out that they should not any more. True if another signal has come meanwhile.
-    fn leave(&self, overseer: &mut Overseer<'_>) -> io::Result<bool> {
-        if let Some(hub) = &self.hub {
-            hub.drain();
-        }
-        if self.timeouts.delay.is_zero() {
-            return Ok(false);
-        }
-        self.one_exchange.store(true, SeqCst);
-        say_that_we_leave(self.timeouts.delay);
-        let end = Instant::now() + self.timeouts.delay;
-        loop {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(false);
-            }
-            if overseer.wait(Some(left))? > 0 {
-                log::info!("second signal: ending at once");
-                return Ok(true);
-            }
-        }
+        ended.map(|()| self.members().counters)
     }
 
     /// Ends the accept calls, now and in future.
@@ -393,13 +321,30 @@ impl Crew {
         }
     }
 
+    /// Ends those who wait for a peer that has nothing under way.
+    fn end_idle(&self) {
+        self.each_member(|member| {
+            if member.presence.idle.load(SeqCst) {
+                let _ = sys::shutdown_read(&member.socket);
+            }
+        });
+    }
+
     fn cut_off(&self) {
         begin_last_steps();
-        log::warn!("{} connections were cut off", self.members().present.len());
         self.each_member(|member| {
             member.presence.cut_off.store(true, SeqCst);
             let _ = sys::shutdown_both(&member.socket);
         });
+    }
+
+    fn tell_that_one_has_left(&self) {
+        // Those who wait may wait for different services.
+        self.left.notify_all();
+        if self.stopping.load(SeqCst) {
+            // Nobody can be told if this fails; the overseer looks again by itself when its time is up.
+            let _ = rustix::io::write(&self.left_event, &1_u64.to_ne_bytes());
+        }
     }
 
     fn each_member(&self, see: impl Fn(&Member)) {
@@ -502,7 +447,7 @@ struct Running(Arc<Crew>);
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.members().running -= 1;
-        self.0.left.notify_all();
+        self.0.tell_that_one_has_left();
     }
 }
 
@@ -514,11 +459,6 @@ impl Drop for Permit {
             members.present.remove(key);
         }
         drop(members);
-        // Those who wait may wait for different services.
-        self.crew.left.notify_all();
-        if self.crew.stopping.load(SeqCst) {
-            // Nobody can be told if this fails; the overseer looks again by itself when its time is up.
-            let _ = rustix::io::write(&self.crew.left_event, &1_u64.to_ne_bytes());
-        }
+        self.crew.tell_that_one_has_left();
     }
 }

@@ -8,9 +8,10 @@ use super::conversation::{Desk, Presence};
 use super::permits::Permits;
 use super::process::{begin_last_steps, fork};
 use super::responder::{Responder, SHARE};
+use super::say_that_accept_is_refused;
+use super::shutdown::{Shutdown, Step};
 use super::{Answering, Hangups, LOG_PAUSE, Limits, Listening, Serving, Share, Signals};
 use super::{IDLE_AGE, contain, permits, reopen};
-use super::{say_that_accept_is_refused, say_that_we_leave};
 use crate::config::Timeouts;
 use crate::net::AcceptError;
 use crate::observe::{ConnectionRow, Executors, LogFile, Publisher, Readiness, Snapshot};
@@ -35,12 +36,6 @@ use std::time::{Duration, Instant};
 /// How long the parent does without accepting after a resource ran out, and how often it says that connections wait.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How long children that were cut off may take to write their log lines and to report, before they are killed.
-const LAST_WORDS: Duration = Duration::from_secs(1);
-
-/// How long the parent waits for those that were killed: a kernel that waits for a device kills nobody.
-const LAST_WAIT: Duration = Duration::from_millis(500);
-
 /// How long a child waits for a slow reader of a log: it counts as one of `--max-children` meanwhile.
 const CHILDS_LAST_WAIT: Duration = Duration::from_millis(20);
 
@@ -64,8 +59,14 @@ pub fn run(mut serving: Serving) -> io::Result<Counters> {
     let share = serving.only_share()?;
     share_throttles();
     let mut parent = Parent::new(share, serving.limits, serving.timeouts)?;
-    while !parent.is_done() {
+    while !parent.shutdown.is_over(parent.children.len()) {
         parent.turn()?;
+    }
+    if !parent.children.is_empty() {
+        let number = parent.children.len();
+        log::error!(
+            "{number} processes cannot be ended and are left behind: the kernel waits for a device"
+        );
     }
     parent.collect_reports();
     let mut counters = parent.worker.counters;
@@ -107,12 +108,7 @@ struct Parent {
     publisher: Option<Publisher>,
     /// A resource ran out; accepting goes on then.
     accept_again: Option<Instant>,
-    /// A signal has come: answers of new processes say that they are the last, and then the server stops.
-    leave_end: Option<Instant>,
-    /// The server is stopping, and what is left then is cut off.
-    end: Option<Instant>,
-    /// That has happened.
-    is_cut_off: bool,
+    shutdown: Shutdown,
 }
 
 /// A process that serves a connection.
@@ -151,6 +147,7 @@ impl Parent {
             child_signals: Signals::of_children()?,
             reopen: share.log.reopen_flag(),
             log: Mutex::new(share.log),
+            shutdown: Shutdown::new(&timeouts),
             timeouts,
             children: Vec::new(),
             reports,
@@ -159,9 +156,6 @@ impl Parent {
             // Nobody can ask: a process that could has a copy of what was there when it began.
             publisher: share.hub.map(|hub| hub.publisher(None)),
             accept_again: None,
-            leave_end: None,
-            end: None,
-            is_cut_off: false,
         })
     }
 
@@ -173,12 +167,10 @@ impl Parent {
         }
         self.hear_hangups();
         for _ in 0..self.signals.take() {
-            self.hear_signal();
+            self.shutdown.signal(Instant::now());
         }
-        if self.leave_end.is_some_and(|end| end <= Instant::now()) {
-            self.stop();
-        }
-        if self.end.is_some() {
+        self.shut_down();
+        if self.shutdown.is_stopping() {
             self.tell_children();
             return Ok(());
         }
@@ -193,21 +185,6 @@ impl Parent {
         }
         self.make_room();
         Ok(())
-    }
-
-    /// True when all children have ended after a signal, or when even SIGKILL has not ended them.
-    fn is_done(&self) -> bool {
-        let Some(end) = self.end else {
-            return false;
-        };
-        let number = self.children.len();
-        let gives_up = end + LAST_WORDS + LAST_WAIT <= Instant::now();
-        if gives_up && number > 0 {
-            log::error!(
-                "{number} processes cannot be ended and are left behind: the kernel waits for a device"
-            );
-        }
-        gives_up || number == 0
     }
 
     fn is_paused(&self) -> bool {
@@ -245,15 +222,17 @@ impl Parent {
             watched.push(PollFd::new(&listening.listener, flags));
         }
         let left = |end: Instant| end.saturating_duration_since(Instant::now());
-        let time = match (self.end, self.leave_end) {
-            (Some(_), _) => Some(REMINDER),
-            (None, Some(end)) => Some(left(end).min(PAUSE)),
-            (None, None) if is_paused || !self.children.is_empty() => Some(PAUSE),
-            (None, None) => None,
+        let time = match self.shutdown.is_stopping() {
+            true => Some(REMINDER),
+            false => (is_paused || !self.children.is_empty()).then_some(PAUSE),
         };
+        let step = self.shutdown.deadline().map(left);
         let next_request = self.next_request.map(|(time, _)| left(time));
         let flush = standard_error_is_behind().then_some(LOG_PAUSE);
-        let time = [time, next_request, flush].into_iter().flatten().min();
+        let time = [time, step, next_request, flush]
+            .into_iter()
+            .flatten()
+            .min();
         let time = time.and_then(|time| Timespec::try_from(time).ok());
         self.counters.waits += 1;
         poll(&mut watched, time.as_ref())?;
@@ -439,7 +418,7 @@ impl Parent {
         presence: &Presence,
     ) {
         trace::note(|| format!("a process of its own serves fd {}", socket.as_raw_fd()));
-        let one_exchange = self.leave_end.is_some().into();
+        let one_exchange = self.shutdown.is_announced().into();
         let mut desk = Desk::new(
             &self.timeouts,
             &self.log,
@@ -510,57 +489,34 @@ impl Parent {
         }
     }
 
-    /// The first signal begins the end, the second one ends it.
-    fn hear_signal(&mut self) {
-        if self.leave_end.is_none() && self.end.is_none() {
-            return self.leave();
+    /// Takes the steps to the end that are due.
+    fn shut_down(&mut self) {
+        while let Some(step) = self.shutdown.step(Instant::now(), self.children.len()) {
+            match step {
+                Step::Announce => self.publisher.iter().for_each(Publisher::drain),
+                Step::Stop => self.stop(),
+                Step::CutOff => begin_last_steps(),
+                // They are told so in each turn.
+                Step::Kill | Step::GiveUp => {}
+            }
         }
-        log::info!("second signal: ending at once");
-        self.stop();
-        self.end = Some(Instant::now());
-    }
-
-    /// Lets those who send clients here find out that they should not any more.
-    fn leave(&mut self) {
-        if let Some(publisher) = &self.publisher {
-            publisher.drain();
-        }
-        if self.timeouts.delay.is_zero() {
-            return self.stop();
-        }
-        say_that_we_leave(self.timeouts.delay);
-        self.leave_end = Some(Instant::now() + self.timeouts.delay);
     }
 
     fn stop(&mut self) {
-        self.leave_end = None;
         self.next_request = None;
-        if self.end.is_some() {
-            return;
-        }
-        log::info!("stopping: {} connections are open", self.children.len());
         self.listening.clear();
         for answering in self.answering.drain(..) {
             self.responder.finish(&answering, &mut self.worker);
         }
-        self.end = Some(Instant::now() + self.timeouts.drain);
     }
 
     /// Children are asked to end, then cut off, and killed only if they do not hear that either.
-    fn tell_children(&mut self) {
-        let now = Instant::now();
-        let is_over = self.end.is_some_and(|end| end <= now);
-        if is_over && !self.is_cut_off && !self.children.is_empty() {
-            log::warn!("{} connections were cut off", self.children.len());
-            self.is_cut_off = true;
-            begin_last_steps();
-        }
-        let signal = match self.end {
-            Some(end) if end + LAST_WORDS <= now => rustix::process::Signal::KILL,
-            _ if is_over => CUT_OFF,
+    fn tell_children(&self) {
+        self.signal_children(match self.shutdown.reached() {
+            Some(Step::Kill | Step::GiveUp) => rustix::process::Signal::KILL,
+            Some(Step::CutOff) => CUT_OFF,
             _ => rustix::process::Signal::TERM,
-        };
-        self.signal_children(signal);
+        });
     }
 
     /// The services of which connections wait for a process.

@@ -13,6 +13,7 @@ mod permits;
 mod pool;
 mod process;
 mod responder;
+mod shutdown;
 mod signals;
 mod threaded;
 mod timeouts;

@@ -2,6 +2,7 @@
 
 use super::making_room::Lookout;
 use super::{Crew, Threads};
+use crate::model::shutdown::{Shutdown, Step};
 use crate::model::{Hangups, LOG_PAUSE, Listening, Signals, reopen};
 use crate::observe::{ConnectionRow, Executors, Publisher, Snapshot};
 use crate::observe::{flush_standard_error, standard_error_is_behind};
@@ -18,6 +19,7 @@ pub(super) struct Overseer<'a> {
     signals: &'a Signals,
     hangups: &'a Hangups,
     listening: &'a [Listening],
+    shutdown: Shutdown,
     lookout: Lookout,
     publisher: Option<Publisher>,
     woken: Vec<usize>,
@@ -36,15 +38,44 @@ impl<'a> Overseer<'a> {
             signals,
             hangups,
             listening,
+            shutdown: Shutdown::new(&crew.timeouts),
             lookout: Lookout::Asleep,
             publisher: hub.map(|hub| hub.publisher(Some(crew.wake_queue.waker(0)))),
             woken: Vec::new(),
         }
     }
 
+    /// Serves until a signal comes, and on until all threads have ended or are to be left behind.
+    pub(super) fn run(&mut self) -> io::Result<()> {
+        let crew = self.crew;
+        while !self.shutdown.is_over(crew.members().running) {
+            let due = self.shutdown.deadline();
+            let left = due.map(|due| due.saturating_duration_since(Instant::now()));
+            for _ in 0..self.wait(left)? {
+                self.shutdown.signal(Instant::now());
+            }
+            let open = || crew.members().present.len();
+            while let Some(step) = self.shutdown.step(Instant::now(), open()) {
+                match step {
+                    Step::Announce => {
+                        crew.one_exchange.store(true, SeqCst);
+                        crew.hub.iter().for_each(|hub| hub.drain());
+                    }
+                    Step::Stop => {
+                        crew.stop_accepting(self.listening);
+                        crew.end_idle();
+                    }
+                    Step::CutOff => crew.cut_off(),
+                    Step::Kill | Step::GiveUp => return Ok(()),
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Waits for signals, for so long at most, or, while the server is stopping, for somebody to leave; says how many
     /// signals there were.
-    pub(super) fn wait(&mut self, time: Option<Duration>) -> io::Result<usize> {
+    fn wait(&mut self, time: Option<Duration>) -> io::Result<usize> {
         let wake_queue = &self.crew.wake_queue;
         let mut watched = vec![
             PollFd::new(self.signals, PollFlags::IN),
