@@ -6,7 +6,7 @@ use crate::config::{
     AccessLog, Config, Confinement, EntityTag, Http, LEAST_LISTING_BYTES, Listen, MAX_HEADERS,
     Sandbox, Timeouts, TrustedProxies,
 };
-use crate::http1::{LARGEST_HEAD, is_of_connections, is_own_field};
+use crate::http1::{LARGEST_HEAD, is_of_connections, is_own_field, is_token};
 use crate::model::{self, MODELS, ModelRow};
 use crate::net::{Address, Inherited};
 use crate::service::{self, SERVICES};
@@ -516,8 +516,7 @@ fn head_size(text: &str) -> Result<usize, String> {
 
 fn header(text: &str) -> Result<String, String> {
     let (name, value) = text.split_once(':').ok_or("expected `Name: value`")?;
-    let in_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    if name.is_empty() || !name.bytes().all(in_token) {
+    if !is_token(name.as_bytes()) {
         return Err(format!("`{name}` is no field name"));
     }
     // A name of one's own in the place of the program's misleads nobody.

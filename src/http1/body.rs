@@ -1,5 +1,6 @@
 //! Request bodies (RFC 9112 sections 6 and 7): where one ends. Its content is of no interest to a server of files.
 
+use super::lexical::is_token_byte;
 use super::{RequestBody, StatusCode};
 
 /// The longest line of a chunked body, in bytes: a size with its extensions, or a trailer field.
@@ -209,8 +210,7 @@ impl BodyReader {
 
 /// True for what may stand in a trailer field's name, and for the colon behind it.
 fn in_name(byte: u8, before: u32) -> bool {
-    let in_token = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    in_token || (byte == b':' && before > 0)
+    is_token_byte(&byte) || (byte == b':' && before > 0)
 }
 
 const NEXT_CHUNK: State = State::Size {

@@ -1,6 +1,7 @@
 //! What a client prefers of what is there: content codings (RFC 9110 section 12.5.3) and media types (section 12.5.1).
 
 use super::List;
+use super::lexical::decimal;
 
 /// A content coding that a file's sibling may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,13 +75,12 @@ fn thousandths(text: &[u8]) -> Option<u16> {
         [b'.', fraction @ ..] if fraction.len() <= 3 => fraction,
         _ => return None,
     };
-    if !fraction.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let digits = fraction.iter().chain(b"000").take(3);
-    let below = digits.fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
+    let below = match fraction {
+        [] => 0,
+        _ => decimal(fraction).ok()? * 10_u64.pow(3 - fraction.len() as u32),
+    };
     match (whole, below) {
-        (b'0', below) => Some(below),
+        (b'0', below) => Some(below as u16),
         (b'1', 0) => Some(1000),
         _ => None,
     }

@@ -1,5 +1,6 @@
 //! Range requests (RFC 9110 section 14): which bytes of a file a client wants.
 
+use super::lexical::{NoNumber, decimal};
 use arrayvec::ArrayVec;
 
 /// The most ranges that are sent in one answer. A request for more, after those that touch have been joined, gets
@@ -121,15 +122,13 @@ fn range(spec: &[u8], length: u64) -> Option<Option<ByteRange>> {
     })
 }
 
-/// Digits only. A number that is too large is as good as the largest.
+/// A number that is too large is as good as the largest.
 fn number(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
+    match decimal(digits) {
+        Ok(value) => Some(value),
+        Err(NoNumber::TooLarge) => Some(u64::MAX),
+        Err(NoNumber::Malformed) => None,
     }
-    let value = digits.iter().try_fold(0_u64, |value, digit| {
-        value.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
-    });
-    Some(value.unwrap_or(u64::MAX))
 }
 
 fn are_near(one: &ByteRange, other: &ByteRange) -> bool {

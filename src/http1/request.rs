@@ -3,6 +3,7 @@
 //! httparse reads the header fields. The request line is read here, so that each fault gets its own status.
 
 use super::head_end::MAX_TARGET;
+use super::lexical::{decimal, is_token, is_token_byte};
 use super::list::{List, split};
 use super::target::is_authority;
 use super::{Conditions, StatusCode, Target};
@@ -220,7 +221,7 @@ struct Framing {
 impl Framing {
     /// Content-Length may be repeated, but not differ (RFC 9112 section 6.3).
     fn add_length(&mut self, value: &[u8]) -> Result<(), StatusCode> {
-        let value = decimal(value).ok_or(StatusCode::BAD_REQUEST)?;
+        let value = decimal(value).map_err(|_| StatusCode::BAD_REQUEST)?;
         match self.length.replace(value) {
             Some(before) if before != value => Err(StatusCode::BAD_REQUEST),
             _ => Ok(()),
@@ -292,19 +293,14 @@ pub(super) fn has_long_method(line: &[u8]) -> bool {
         .is_some_and(|begin| begin.iter().all(is_token_byte))
 }
 
-fn is_token_byte(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
-}
-
 /// `None` if it is no token (RFC 9110 section 5.6.2).
 fn method(name: &[u8]) -> Option<Method> {
-    let is_token = || !name.is_empty() && name.iter().all(is_token_byte);
     Some(match name {
         b"GET" => Method::Get,
         b"HEAD" => Method::Head,
         b"OPTIONS" => Method::Options,
         b"POST" | b"PUT" | b"DELETE" | b"CONNECT" | b"TRACE" | b"PATCH" => Method::Known,
-        _ if is_token() => Method::Unknown,
+        _ if is_token(name) => Method::Unknown,
         _ => return None,
     })
 }
@@ -371,14 +367,6 @@ names! {
     ContentLength "content-length"
     TransferEncoding "transfer-encoding"
     Expect "expect"
-}
-
-/// A number of digits only; neither sign nor space (RFC 9110 section 8.6).
-fn decimal(text: &[u8]) -> Option<u64> {
-    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    str::from_utf8(text).ok()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::answer::Answer;
 use crate::config::MAX_HEADERS;
 use crate::files::regular_file_length;
-use crate::http1::{Request, StatusCode, is_own_field};
+use crate::http1::{Request, StatusCode, is_own_field, is_token};
 use crate::observe::throttled;
 use crate::session::{Mailbox, Time};
 use std::io;
@@ -181,10 +181,8 @@ impl Response {
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Response {
         if let Outcome::Answer(answer) | Outcome::Stream(answer, _) = &mut self.0 {
-            let in_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-            let is_name = !name.is_empty() && name.bytes().all(in_token);
             let length = answer.fields.len() + name.len() + value.len() + 4;
-            if !is_name || is_own_field(name) || length > MAX_HEADERS {
+            if !is_token(name.as_bytes()) || is_own_field(name) || length > MAX_HEADERS {
                 throttled!(Error, "the field {name:?} cannot be added to an answer");
                 return self;
             }

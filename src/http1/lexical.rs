@@ -1,0 +1,59 @@
+//! What several fields are made of: tokens and decimal numbers.
+
+/// True for a token (RFC 9110 section 5.6.2), such as the name of a field or of a method.
+pub fn is_token(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(is_token_byte)
+}
+
+pub(super) fn is_token_byte(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
+}
+
+/// Why text is no number of 64 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoNumber {
+    Malformed,
+    TooLarge,
+}
+
+/// The number that text of digits only says; neither sign nor space (RFC 9110 section 8.6).
+pub(super) fn decimal(text: &[u8]) -> Result<u64, NoNumber> {
+    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
+        return Err(NoNumber::Malformed);
+    }
+    let value = text.iter().try_fold(0_u64, |value, digit| {
+        value.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
+    });
+    value.ok_or(NoNumber::TooLarge)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_digits_only() {
+        let cases = [
+            ("0", Ok(0)),
+            ("007", Ok(7)),
+            ("18446744073709551615", Ok(u64::MAX)),
+            ("18446744073709551616", Err(NoNumber::TooLarge)),
+            ("99999999999999999999999", Err(NoNumber::TooLarge)),
+            ("", Err(NoNumber::Malformed)),
+            ("+1", Err(NoNumber::Malformed)),
+            (" 1", Err(NoNumber::Malformed)),
+            ("1a", Err(NoNumber::Malformed)),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(decimal(text.as_bytes()), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn tokens() {
+        for (text, expected) in [("X-Name", true), ("!~", true), ("", false), ("a b", false)] {
+            assert_eq!(is_token(text.as_bytes()), expected, "{text:?}");
+        }
+        assert!(!is_token(b"a:") && !is_token("ä".as_bytes()));
+    }
+}
