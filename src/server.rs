@@ -17,7 +17,7 @@ use crate::model::{self, Answering, Claim, Listening, MODELS, ModelRow};
 use crate::model::{Hangups, Serving, Share, SignalSender, Signals};
 use crate::net::{self, Address, Bound, DatagramSocket, Listener, Place, Request, SocketFile};
 use crate::observe::{self, LogFile};
-use crate::service::{self, Census, Datagrams, Service};
+use crate::service::{self, Census, Service};
 use descriptors::{cache_files, raise_descriptor_limit};
 use directories::{holders, log_directories};
 use limits::limits;
@@ -177,12 +177,10 @@ impl Builder {
             let label = &self.services[*service].label;
             let services = &services[*service];
             let result = match address.is_datagram() {
-                true => add_datagrams(
-                    &config,
-                    address,
-                    &answering(services, address)?,
-                    &mut shares,
-                ),
+                true => {
+                    require_datagrams(&*services[0], address)?;
+                    add_datagrams(&config, address, services, &mut shares)
+                }
                 false => add(&config, model, address, services, &mut shares),
             };
             let all = result
@@ -517,20 +515,15 @@ fn add(
     Ok(all)
 }
 
-/// What answers the datagrams that come to the address, for each loop.
-fn answering(
-    services: &[Arc<dyn Service>],
-    address: &Address,
-) -> Result<Vec<Arc<dyn Datagrams>>, StartError> {
-    let each = services.iter().map(|service| {
-        service.clone().datagrams().ok_or_else(|| {
-            let name = service.name();
-            StartError(format!(
-                "{name} needs a connection: it cannot be served over {address}"
-            ))
-        })
-    });
-    each.collect()
+/// Refuses an address for datagrams where the service has no answer to them.
+fn require_datagrams(service: &dyn Service, address: &Address) -> Result<(), StartError> {
+    match service.datagrams() {
+        Some(_) => Ok(()),
+        None => Err(StartError(format!(
+            "{} needs a connection: it cannot be served over {address}",
+            service.name()
+        ))),
+    }
 }
 
 /// Gives each share a socket that takes datagrams at each place of the address, and what answers them. Returns the same
@@ -538,7 +531,7 @@ fn answering(
 fn add_datagrams(
     config: &Config,
     address: &Address,
-    services: &[Arc<dyn Datagrams>],
+    services: &[Arc<dyn Service>],
     shares: &mut [Share],
 ) -> io::Result<Vec<(Bound, bool)>> {
     let mut all = Vec::new();

@@ -27,7 +27,7 @@ use crate::config::Timeouts;
 use crate::net::{DatagramSocket, Listener};
 use crate::observe::{LogFile, StatusHub, throttled};
 use crate::poller;
-use crate::service::{Datagrams, Service};
+use crate::service::Service;
 use crate::session::{Connection, Counters, Piece};
 use crate::sys;
 use permits::Permits;
@@ -187,8 +187,8 @@ pub struct Listening {
 pub struct Answering {
     /// Where to receive, and to reply.
     pub socket: DatagramSocket,
-    /// What makes the replies.
-    pub service: Arc<dyn Datagrams>,
+    /// What makes the replies: it [answers datagrams](Service::datagrams).
+    pub service: Arc<dyn Service>,
 }
 
 /// Permits for so many connections of the services behind these listeners, and the index of each one's service. All

@@ -114,7 +114,10 @@ impl Responder {
         };
         self.reply.clear();
         let (service, reply) = (&answering.service, &mut self.reply);
-        let answer = || service.answer(datagram, &worker.time, reply);
+        let answer = || {
+            let datagrams = service.datagrams();
+            datagrams.is_some_and(|one| one.answer(datagram, &worker.time, reply))
+        };
         let is_answered = contain(answer).unwrap_or_else(|| {
             throttled!(
                 Error,

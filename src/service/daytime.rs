@@ -17,7 +17,7 @@ impl Service for Daytime {
         Box::new(Daytime)
     }
 
-    fn datagrams(self: Arc<Self>) -> Option<Arc<dyn Datagrams>> {
+    fn datagrams(&self) -> Option<&dyn Datagrams> {
         Some(self)
     }
 

@@ -20,7 +20,7 @@ impl Service for Echo {
         Box::new(Echo)
     }
 
-    fn datagrams(self: Arc<Self>) -> Option<Arc<dyn Datagrams>> {
+    fn datagrams(&self) -> Option<&dyn Datagrams> {
         Some(self)
     }
 

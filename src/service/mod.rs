@@ -35,7 +35,7 @@ pub trait Service: Send + Sync {
     }
 
     /// What answers datagrams, for a protocol that can do without a connection.
-    fn datagrams(self: Arc<Self>) -> Option<Arc<dyn Datagrams>> {
+    fn datagrams(&self) -> Option<&dyn Datagrams> {
         None
     }
 

@@ -130,8 +130,8 @@ impl Service for PerAddress {
     }
 
     /// Datagrams are no connections.
-    fn datagrams(self: Arc<Self>) -> Option<Arc<dyn Datagrams>> {
-        self.service.clone().datagrams()
+    fn datagrams(&self) -> Option<&dyn Datagrams> {
+        self.service.datagrams()
     }
 
     fn notifier(&self) -> Option<BorrowedFd<'_>> {

@@ -61,8 +61,8 @@ impl Service for Proxied {
     }
 
     /// Datagrams have no header, and come from whom they come.
-    fn datagrams(self: Arc<Self>) -> Option<Arc<dyn Datagrams>> {
-        self.service.clone().datagrams()
+    fn datagrams(&self) -> Option<&dyn Datagrams> {
+        self.service.datagrams()
     }
 
     fn notifier(&self) -> Option<BorrowedFd<'_>> {
