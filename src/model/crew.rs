@@ -8,13 +8,14 @@ mod overseer;
 
 use super::clock::Clock;
 use super::conversation::{Desk, Presence, Shown};
+use super::listeners::warn_that_accept_is_refused;
+use super::permits;
 use super::permits::Permits;
 use super::pool::small_thread;
 use super::process::begin_last_steps;
 use super::responder::{Responder, SHARE};
 use super::wake_queue::WakeQueue;
 use super::{Answering, Hangups, Listening, Signals};
-use super::{permits, say_that_accept_is_refused};
 use crate::config::Timeouts;
 use crate::net::{AcceptError, Listener, SocketFile};
 use crate::observe::{LogFile, StatusHub, throttled};
@@ -401,7 +402,7 @@ impl Crew {
 
     /// Does without accepting for a while, for it would be refused again.
     fn wait_after_refusal(&self, listening: &Listening, error: &io::Error) {
-        say_that_accept_is_refused(listening, error);
+        warn_that_accept_is_refused(listening.listener.bound(), error);
         let goes_on = |_: &mut Members| !self.stopping.load(SeqCst);
         let (left, members) = (&self.left, self.members());
         drop(left.wait_timeout_while(members, EXHAUSTED_PAUSE, goes_on));

@@ -5,10 +5,10 @@
 
 use super::clock::Clock;
 use super::conversation::{Desk, Presence};
+use super::listeners::warn_that_accept_is_refused;
 use super::permits::Permits;
 use super::process::{begin_last_steps, fork};
 use super::responder::{Responder, SHARE};
-use super::say_that_accept_is_refused;
 use super::shutdown::{Shutdown, Step};
 use super::{Answering, Hangups, LOG_PAUSE, Limits, Listening, Serving, Share, Signals};
 use super::{IDLE_AGE, contain, permits, reopen};
@@ -275,7 +275,7 @@ impl Parent {
             Err(AcceptError::Exhausted(error)) => self.pause(&format!("cannot accept: {error}")),
             Err(AcceptError::Refused(error)) => {
                 self.accept_again = Some(Instant::now() + PAUSE);
-                say_that_accept_is_refused(listening, &error);
+                warn_that_accept_is_refused(listening.listener.bound(), &error);
             }
         }
     }

@@ -9,6 +9,7 @@ mod conversation;
 mod crew;
 mod event_loop;
 mod forking;
+mod listeners;
 mod permits;
 mod pool;
 mod process;
@@ -222,18 +223,6 @@ fn give_up(connection: &mut Connection) {
         "a session panicked: {state}; its connection is closed, and all others go on"
     );
     connection.abort();
-}
-
-/// How often it is logged that accepting is refused, while that lasts: it is tried once a second.
-const REFUSED_SAID: Duration = Duration::from_secs(60);
-
-fn say_that_accept_is_refused(listening: &Listening, error: &std::io::Error) {
-    let place = listening.listener.bound();
-    throttled!(
-        every REFUSED_SAID,
-        Error,
-        "cannot accept connections at {place}: {error}; trying again every second"
-    );
 }
 
 /// Says that the server goes on for a while and then stops.

@@ -112,6 +112,11 @@ impl Permits {
         self.services[service].taken
     }
 
+    /// How many connections all services have.
+    pub fn taken_by_all(&self) -> usize {
+        self.services.iter().map(|service| service.taken).sum()
+    }
+
     /// How many services there are.
     pub fn services(&self) -> usize {
         self.services.len()

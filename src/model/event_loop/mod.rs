@@ -16,12 +16,12 @@ mod status;
 mod telling;
 
 use super::clock::Clock;
-use super::permits::Permits;
+use super::listeners::Listeners;
 use super::process::begin_last_steps;
 use super::responder::Responder;
 use super::timeouts::Timeouts;
 use super::wake_queue::WakeQueue;
-use super::{Hangups, LOG_PAUSE, Serving, Share, Signals, contain, give_up, permits, reopen};
+use super::{Hangups, LOG_PAUSE, Serving, Share, Signals, contain, give_up, reopen};
 use crate::config;
 use crate::observe::{LogFile, flush_standard_error, standard_error_is_behind, throttled};
 use crate::poller::{Poller, Ready};
@@ -30,7 +30,7 @@ use crate::session::{BUFFER_SIZE, Counters, Piece, Steps, Timeout, WORK_PER_TURN
 use crate::trace;
 use datagrams::Post;
 use entry::{Entry, Stop, share};
-use listeners::Door;
+use listeners::WatchedListener;
 use readahead::{Fetcher, Job, STRETCH};
 use remote::Receipt;
 use slab::Slab;
@@ -58,7 +58,7 @@ const NOBODY: usize = usize::MAX;
 const SIGNALS_KEY: usize = 0;
 const WAKE_KEY: usize = 1;
 const HANGUPS_KEY: usize = 2;
-const FIRST_DOOR_KEY: usize = 3;
+const FIRST_LISTENER_KEY: usize = 3;
 
 /// Serves until a signal ends it: one loop on this thread, or one per share on a thread each.
 ///
@@ -127,23 +127,12 @@ struct EventLoop<P> {
     fetcher: Fetcher,
     /// Calls under way that send a file, by the key of their connection.
     receipts: HashMap<usize, Receipt>,
-    doors: Vec<Door>,
+    listening: Vec<WatchedListener>,
+    listeners: Listeners,
     /// Those that may remember what is no longer true, and are told.
     services: Vec<Arc<dyn Service>>,
     posts: Vec<Post>,
     responder: Responder,
-    /// Descriptors or memory ran out; accepting goes on then, or when a connection closes.
-    accept_again: Option<Instant>,
-    /// Connections wait, and no idle one could make room for them yet.
-    make_room_again: Option<Instant>,
-    /// When it was last said that connections wait.
-    permits: Permits,
-    /// For each service: others wait for what its connections hold.
-    crowded: Vec<bool>,
-    /// One of these may be true.
-    is_crowded: bool,
-    /// How many connections the poller had no place for.
-    refused: u64,
     entries: Slab<Entry>,
     /// The keys of the connections that have something to do, each once.
     queue: VecDeque<usize>,
@@ -190,7 +179,7 @@ impl<P: Poller> EventLoop<P> {
             Reporter::new(hub.publisher(Some(wake_queue.waker(NOBODY))), *limits)
         });
         poller.change(wake_queue.as_fd(), WAKE_KEY, Ready::NONE, Ready::READABLE)?;
-        let first_service_key = FIRST_DOOR_KEY + share.listening.len();
+        let first_service_key = FIRST_LISTENER_KEY + share.listening.len();
         let mut services: Vec<Arc<dyn Service>> = Vec::new();
         for listening in &share.listening {
             let service = &listening.service;
@@ -210,9 +199,8 @@ impl<P: Poller> EventLoop<P> {
             poller.change(fd, key, Ready::NONE, Ready::READABLE)?;
         }
         let responder = Responder::new(&share.answering);
-        let (permits, services_of_doors) = permits(max_connections, &share.listening);
-        let doors = share.listening.into_iter().zip(services_of_doors);
-        let doors = doors.map(|(listening, service)| Door::new(listening, service));
+        let listeners = Listeners::new(max_connections, &share.listening);
+        let listening = share.listening.into_iter().map(WatchedListener::new);
         Ok(EventLoop {
             poller,
             clock,
@@ -222,18 +210,13 @@ impl<P: Poller> EventLoop<P> {
             woken: Vec::new(),
             fetcher: Fetcher::default(),
             receipts: HashMap::new(),
-            doors: doors.collect(),
+            listening: listening.collect(),
+            listeners,
             services,
             posts: share.answering.into_iter().map(Post::new).collect(),
             responder,
             first_service_key,
             first_post_key,
-            accept_again: None,
-            make_room_again: None,
-            crowded: vec![false; permits.services()],
-            is_crowded: false,
-            permits,
-            refused: 0,
             entries: Slab::new(),
             queue: VecDeque::new(),
             served: Vec::new(),
@@ -265,7 +248,7 @@ impl<P: Poller> EventLoop<P> {
     }
 
     fn turn(&mut self) -> io::Result<()> {
-        self.watch_doors()?;
+        self.watch_listeners()?;
         self.wait()?;
         if self.set_bits() {
             self.hear_signals();
@@ -321,7 +304,7 @@ impl<P: Poller> EventLoop<P> {
     /// How long the loop may wait: not at all while there is something to do, for ever if nothing has a deadline.
     fn patience(&self) -> Option<Duration> {
         let can_answer = self.posts.iter().any(|post| post.ready);
-        if !self.queue.is_empty() || self.can_accept() || can_answer {
+        if !self.queue.is_empty() || self.listeners.can_accept() || can_answer {
             return Some(Duration::ZERO);
         }
         // The clock is as old as the last turn; what has passed since then only makes the wait longer than need be by
@@ -335,13 +318,7 @@ impl<P: Poller> EventLoop<P> {
             next,
             self.leave_end.map(left),
             self.drain_end.map(left),
-            self.accept_again.map(left),
-            self.doors
-                .iter()
-                .filter_map(|door| door.refused_until)
-                .min()
-                .map(left),
-            self.make_room_again.map(left),
+            self.listeners.deadline().map(left),
             look,
         ];
         let next_end = ends.into_iter().flatten().min();
@@ -374,10 +351,8 @@ impl<P: Poller> EventLoop<P> {
                 }
             } else if let Some(service) = key.checked_sub(self.first_service_key) {
                 self.services[service].notified();
-            } else if let Some(door) = key.checked_sub(FIRST_DOOR_KEY) {
-                if let Some(door) = self.doors.get_mut(door) {
-                    door.ready = true;
-                }
+            } else if let Some(listener) = key.checked_sub(FIRST_LISTENER_KEY) {
+                self.listeners.set_ready(listener);
             } else if key == WAKE_KEY {
                 self.wake_queue.clear();
             } else if key == HANGUPS_KEY {
@@ -581,14 +556,11 @@ impl<P: Poller> EventLoop<P> {
     }
 
     fn free_closed(&mut self) {
-        if !self.closed.is_empty() {
-            self.resume_accepting();
-        }
         self.worker.counters.others += self.closed.len() as u64;
         for key in self.closed.drain(..) {
             let entry = self.entries.remove(key);
             trace::closes(&entry.socket);
-            self.permits.release(entry.service.into());
+            self.listeners.release(entry.service.into());
         }
     }
 }

@@ -1,9 +1,8 @@
 //! How the loop comes to its end: first it says so, then it stops accepting, then it has no connections any more.
 
-use super::{EventLoop, FIRST_DOOR_KEY, enqueue};
+use super::{EventLoop, enqueue};
 use crate::model::say_that_we_leave;
 use crate::poller::{Poller, Ready};
-use std::os::fd::AsFd;
 
 /// How many turns' worth of connections are still taken from the backlog when the server stops.
 const BACKLOG_TURNS: usize = 64;
@@ -40,29 +39,14 @@ impl<P: Poller> EventLoop<P> {
             return;
         }
         log::info!("stopping: {} connections are open", self.entries.len());
-        if self.refused > 0 {
-            log::warn!(
-                "{} connections were closed for want of a place",
-                self.refused
-            );
-        }
         // Who is in the backlog has been accepted as far as it can tell.
-        for door in &mut self.doors {
-            door.ready = true;
-        }
+        self.listeners.set_all_ready();
         for _ in 0..BACKLOG_TURNS {
             self.accept();
         }
-        for (door, key) in self.doors.drain(..).zip(FIRST_DOOR_KEY..) {
-            let fd = door.listening.listener.as_fd();
-            if let Err(error) = self.poller.change(fd, key, door.watched, Ready::NONE) {
-                log::warn!("a listener cannot be unwatched: {error}");
-            }
-        }
+        self.stop_listening();
         self.stop_answering();
         self.stopping = true;
-        self.accept_again = None;
-        self.make_room_again = None;
         self.drain_end = Some(self.worker.time.now() + self.drain_time);
         for (key, entry) in &mut self.entries {
             // A request may have arrived that no event has told of yet.

@@ -1,7 +1,7 @@
 //! What a loop does, for those who read along.
 
 use super::entry::{Entry, Stop};
-use super::{EventLoop, FIRST_DOOR_KEY, HANGUPS_KEY, SIGNALS_KEY, WAKE_KEY};
+use super::{EventLoop, FIRST_LISTENER_KEY, HANGUPS_KEY, SIGNALS_KEY, WAKE_KEY};
 use crate::poller::Poller;
 use crate::session::Action;
 use crate::trace;
@@ -36,8 +36,8 @@ impl<P: Poller> EventLoop<P> {
             _ if key >= self.first_post_key => "datagrams".into(),
             _ if key >= self.first_service_key => "file changes".into(),
             _ => {
-                let door = self.doors.get(key - FIRST_DOOR_KEY);
-                let fd = door.map(|door| number(&door.listening.listener));
+                let slot = self.listening.get(key - FIRST_LISTENER_KEY);
+                let fd = slot.map(|slot| number(&slot.fd()));
                 format!("listener fd {}", fd.unwrap_or(-1))
             }
         }

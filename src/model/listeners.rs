@@ -1,0 +1,393 @@
+//! Which listeners are accepted from, when accepting pauses, and whose connections make room when there may be no more.
+//!
+//! Pure bookkeeping: time is an argument, and the model accepts and closes. Listeners and services are known by their
+//! indices.
+
+use super::permits::Permits;
+use super::{Listening, permits};
+use crate::observe::throttled;
+use std::fmt::Display;
+use std::io;
+use std::os::fd::RawFd;
+use std::time::{Duration, Instant};
+
+/// How long accepting pauses after it failed. Where descriptors, memory or threads ran out, the end of a connection ends
+/// the pause.
+pub const PAUSE: Duration = Duration::from_secs(1);
+
+/// How often it is logged that accepting is refused: it is tried once a second.
+const REFUSED_LOG_PAUSE: Duration = Duration::from_secs(60);
+
+/// The listeners of a loop, a group of threads or a parent of processes.
+pub struct Listeners {
+    slots: Vec<ListenerSlot>,
+    permits: Permits,
+    /// For each service: connections wait for what its connections hold. Empty while none wait.
+    crowded: Vec<bool>,
+    /// Descriptors, memory or threads ran out: accepting pauses until then, or until a connection closes.
+    exhausted_until: Option<Instant>,
+    /// No connection could make room yet: look again then.
+    room_again: Option<Instant>,
+    /// How many connections were closed because the poller had no place for their descriptors.
+    unwatchable: u64,
+}
+
+/// A listener.
+#[derive(Clone, Copy, Debug, Default)]
+struct ListenerSlot {
+    /// The index of its service.
+    service: usize,
+    /// A connection may wait there.
+    ready: bool,
+    /// A connection waits there for a permit.
+    waits: bool,
+    /// accept4(2) was refused: this listener pauses until then.
+    refused_until: Option<Instant>,
+}
+
+/// What connections wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortage {
+    /// Descriptors or memory: the end of any connection helps.
+    Resources,
+    /// A permit of this service.
+    Permits(usize),
+}
+
+impl Listeners {
+    /// Listeners whose services share `limit` connections: see [`Permits`]. All listeners of a service share what is
+    /// reserved for it.
+    pub fn new(limit: usize, listening: &[Listening]) -> Listeners {
+        let (permits, services) = permits(limit, listening);
+        Listeners::with(permits, services)
+    }
+
+    fn with(permits: Permits, services: Vec<usize>) -> Listeners {
+        let slot = |service| ListenerSlot {
+            service,
+            ..ListenerSlot::default()
+        };
+        Listeners {
+            slots: services.into_iter().map(slot).collect(),
+            permits,
+            crowded: Vec::new(),
+            exhausted_until: None,
+            room_again: None,
+            unwatchable: 0,
+        }
+    }
+
+    /// The permits of the services.
+    pub fn permits(&mut self) -> &mut Permits {
+        &mut self.permits
+    }
+
+    /// The index of a listener's service.
+    pub fn service(&self, listener: usize) -> usize {
+        self.slots[listener].service
+    }
+
+    /// Connections may wait at a listener. Accepting is tried until [`would_block`](Listeners::would_block).
+    pub fn set_ready(&mut self, listener: usize) {
+        if let Some(slot) = self.slots.get_mut(listener) {
+            slot.ready = true;
+        }
+    }
+
+    /// Connections may wait at all listeners.
+    pub fn set_all_ready(&mut self) {
+        self.slots.iter_mut().for_each(|slot| slot.ready = true);
+    }
+
+    /// None waits at a listener.
+    pub fn would_block(&mut self, listener: usize) {
+        self.slots[listener].ready = false;
+    }
+
+    /// True if a connection may wait at a listener and may be accepted.
+    pub fn may_accept(&self, listener: usize) -> bool {
+        let slot = &self.slots[listener];
+        slot.ready
+            && slot.refused_until.is_none()
+            && self.exhausted_until.is_none()
+            && self.permits.has_free(slot.service)
+    }
+
+    /// True if that is so for any listener.
+    pub fn can_accept(&self) -> bool {
+        (0..self.slots.len()).any(|listener| self.may_accept(listener))
+    }
+
+    /// The same as [`may_accept`](Listeners::may_accept). The model accepts now, so it is unknown again whether a
+    /// connection waits for a permit.
+    pub fn begin_accept(&mut self, listener: usize) -> bool {
+        let may_accept = self.may_accept(listener);
+        self.slots[listener].waits &= !may_accept;
+        may_accept
+    }
+
+    /// True if a readiness event of a listener would be of use: accepting does not pause, and no connection is known to
+    /// wait for a permit. A level-triggered poller would report such a connection in each turn.
+    pub fn is_watched(&self, listener: usize) -> bool {
+        let slot = &self.slots[listener];
+        self.exhausted_until.is_none() && slot.refused_until.is_none() && !slot.waits
+    }
+
+    /// Descriptors, memory or threads ran out: no listener is accepted from for a while. Connections wait in the backlog.
+    pub fn exhausted(&mut self, why: impl Display, now: Instant) {
+        self.exhausted_until = Some(now + PAUSE);
+        self.warn_that_connections_wait(why);
+    }
+
+    /// accept4(2) was refused at this listener, and would be refused again: it pauses.
+    pub fn refused(
+        &mut self,
+        listener: usize,
+        place: impl Display,
+        error: &io::Error,
+        now: Instant,
+    ) {
+        self.slots[listener].refused_until = Some(now + PAUSE);
+        warn_that_accept_is_refused(place, error);
+    }
+
+    /// The poller has no place for this descriptor, so its connection is closed. Logged once.
+    pub fn unwatchable(&mut self, fd: RawFd) {
+        self.unwatchable += 1;
+        if self.unwatchable == 1 {
+            log::warn!(
+                "a connection is closed, for this model cannot watch descriptor {fd}: there are too many; others are \
+                 served; --model poll or epoll has no such limit"
+            );
+        }
+    }
+
+    /// Logs that connections wait.
+    pub fn warn_that_connections_wait(&self, why: impl Display) {
+        let count = self.permits.taken_by_all();
+        throttled!(
+            Warn,
+            "cannot accept more than {count} connections: {why}; others wait until one closes"
+        );
+    }
+
+    /// A connection of a service has closed: its permit is free, and so are its descriptor and memory.
+    pub fn release(&mut self, service: usize) {
+        self.permits.release(service);
+        self.exhausted_until = None;
+    }
+
+    /// Ends the pauses that are over.
+    pub fn resume(&mut self, now: Instant) {
+        let is_over = |until: &mut Instant| *until <= now;
+        self.exhausted_until.take_if(is_over);
+        for slot in &mut self.slots {
+            slot.ready |= slot.refused_until.take_if(is_over).is_some();
+        }
+    }
+
+    /// When to look again, although no event may have come: see [`resume`](Listeners::resume) and
+    /// [`shortages`](Listeners::shortages).
+    pub fn deadline(&self) -> Option<Instant> {
+        let refused = self.slots.iter().filter_map(|slot| slot.refused_until);
+        let others = [self.exhausted_until, self.room_again];
+        refused.chain(others.into_iter().flatten()).min()
+    }
+
+    /// What connections wait for, once for each listener where they do. Services whose connections hold that are
+    /// [crowded](Listeners::is_crowded) from now on. `waits` is asked for each listener that may not accept: does a
+    /// connection wait there? It is told if that is known already.
+    pub fn shortages(&mut self, waits: impl Fn(usize, bool) -> bool) -> Vec<Shortage> {
+        self.room_again = None;
+        self.crowded.clear();
+        if self.exhausted_until.is_some() {
+            self.crowded.resize(self.permits.services(), true);
+            return vec![Shortage::Resources];
+        }
+        if self.permits.has_common() {
+            // As nearly always.
+            return Vec::new();
+        }
+        let mut shortages = Vec::new();
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            if !slot.ready || self.permits.has_free(slot.service) {
+                continue;
+            }
+            // All that waited may have left or have been accepted by others, which no event tells.
+            slot.waits = waits(index, slot.waits);
+            slot.ready = slot.waits;
+            if slot.waits {
+                shortages.push(Shortage::Permits(slot.service));
+            }
+        }
+        if !shortages.is_empty() {
+            let all = 0..self.permits.services();
+            let holds = |from| shortages.iter().any(|to| self.helps(from, *to));
+            self.crowded = all.map(holds).collect();
+        }
+        shortages
+    }
+
+    /// No connection could make room yet. Look for [shortages](Listeners::shortages) again at that time.
+    pub fn look_again(&mut self, at: Instant) {
+        self.room_again = Some(at);
+    }
+
+    /// True if the end of a connection of service `from` helps against a shortage.
+    pub fn helps(&self, from: usize, shortage: Shortage) -> bool {
+        match shortage {
+            Shortage::Resources => true,
+            Shortage::Permits(to) => self.permits.helps(from, to),
+        }
+    }
+
+    /// True if connections wait for what the connections of a service hold: those end with their next answer.
+    pub fn is_crowded(&self, service: usize) -> bool {
+        self.crowded.get(service).is_some_and(|crowded| *crowded)
+    }
+
+    /// Forgets all listeners: the server is stopping. The permits stay.
+    pub fn clear(&mut self) {
+        if self.unwatchable > 0 {
+            let count = self.unwatchable;
+            log::warn!("{count} connections were closed for want of a place");
+        }
+        self.slots.clear();
+        self.exhausted_until = None;
+        self.room_again = None;
+    }
+}
+
+/// Logs that accept4(2) is refused at an address.
+pub fn warn_that_accept_is_refused(place: impl Display, error: &io::Error) {
+    throttled!(
+        every REFUSED_LOG_PAUSE,
+        Error,
+        "cannot accept connections at {place}: {error}; trying again every second"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Two services with three connections in common and one each of their own; the first has two listeners.
+    fn listeners() -> Listeners {
+        use super::super::Claim::Part;
+        let mut listeners = Listeners::with(Permits::new(4, &[Part, Part]), vec![0, 0, 1]);
+        listeners.set_all_ready();
+        listeners
+    }
+
+    fn accept(listeners: &mut Listeners, listener: usize) {
+        assert!(listeners.begin_accept(listener));
+        let service = listeners.service(listener);
+        listeners.permits().take(service);
+    }
+
+    #[test]
+    fn a_listener_is_accepted_from_until_it_would_block() {
+        let mut listeners = listeners();
+        assert!((0..3).all(|one| listeners.may_accept(one)));
+        listeners.would_block(0);
+        assert!(!listeners.may_accept(0) && listeners.may_accept(1) && listeners.can_accept());
+        listeners.would_block(1);
+        listeners.would_block(2);
+        assert!(!listeners.can_accept());
+        listeners.set_ready(0);
+        listeners.set_ready(99);
+        assert!(listeners.may_accept(0));
+    }
+
+    #[test]
+    fn exhaustion_pauses_all_until_a_connection_closes_or_the_time_is_over() {
+        let (mut listeners, start) = (listeners(), Instant::now());
+        accept(&mut listeners, 0);
+        for closes in [false, true] {
+            listeners.exhausted("a test", start);
+            assert!(!listeners.can_accept() && !listeners.is_watched(2));
+            assert_eq!(listeners.deadline(), Some(start + PAUSE));
+            listeners.resume(start + PAUSE - MS);
+            assert!(!listeners.can_accept());
+            match closes {
+                true => listeners.release(0),
+                false => listeners.resume(start + PAUSE),
+            }
+            assert!(listeners.can_accept() && listeners.is_watched(2));
+            assert_eq!(listeners.deadline(), None);
+        }
+    }
+
+    #[test]
+    fn a_refusal_pauses_one_listener() {
+        let (mut listeners, start) = (listeners(), Instant::now());
+        let error = io::Error::other("a test");
+        listeners.refused(1, "a place", &error, start);
+        assert!(listeners.may_accept(0) && !listeners.may_accept(1) && !listeners.is_watched(1));
+        listeners.would_block(1);
+        listeners.resume(start + PAUSE);
+        assert!(listeners.may_accept(1), "no event need come for it");
+    }
+
+    #[test]
+    fn nobody_makes_room_while_every_service_may_have_more() {
+        let mut listeners = listeners();
+        accept(&mut listeners, 0);
+        accept(&mut listeners, 0);
+        let none = listeners.shortages(|_, _| unreachable!("there is room"));
+        assert_eq!(none, []);
+        assert!(!listeners.is_crowded(0));
+    }
+
+    #[test]
+    fn those_make_room_who_hold_what_others_wait_for() {
+        let mut listeners = listeners();
+        (0..3).for_each(|_| accept(&mut listeners, 0));
+        assert!(!listeners.may_accept(1) && listeners.may_accept(2));
+        let mut found = listeners.shortages(|one, is_known| one == 1 && !is_known);
+        assert_eq!(
+            found,
+            [Shortage::Permits(0)],
+            "nobody waits at the other one"
+        );
+        assert!(listeners.is_crowded(0) && !listeners.is_crowded(1));
+        assert!(!listeners.is_watched(1), "that one waits is known");
+        accept(&mut listeners, 2);
+        found = listeners.shortages(|_, is_known| is_known);
+        assert_eq!(found, [Shortage::Permits(0)]);
+        assert!(!listeners.is_crowded(1), "what it has is its own");
+        listeners.set_ready(2);
+        found = listeners.shortages(|_, _| true);
+        assert_eq!(found, [Shortage::Permits(0), Shortage::Permits(1)]);
+        assert!(listeners.is_crowded(0) && listeners.is_crowded(1));
+        listeners.release(0);
+        assert!(listeners.begin_accept(1) && listeners.is_watched(1));
+    }
+
+    #[test]
+    fn everybody_makes_room_when_resources_ran_out() {
+        let (mut listeners, now) = (listeners(), Instant::now());
+        listeners.exhausted("a test", now);
+        assert_eq!(listeners.shortages(|_, _| false), [Shortage::Resources]);
+        assert!(listeners.is_crowded(0) && listeners.is_crowded(1));
+        listeners.look_again(now + MS);
+        assert_eq!(listeners.deadline(), Some(now + MS));
+        listeners.resume(now + PAUSE);
+        assert_eq!(listeners.shortages(|_, _| false), []);
+        assert_eq!(listeners.deadline(), None);
+        assert!(!listeners.is_crowded(0));
+    }
+
+    #[test]
+    fn without_listeners_there_is_nothing_to_wait_for() {
+        let (mut listeners, now) = (listeners(), Instant::now());
+        accept(&mut listeners, 2);
+        listeners.exhausted("a test", now);
+        listeners.clear();
+        assert!(!listeners.can_accept());
+        assert_eq!(listeners.deadline(), None);
+        listeners.release(1);
+    }
+}
