@@ -381,3 +381,45 @@ fn the_delay_comes_to_an_end() {
         assert!(begin.elapsed().as_millis() >= 300, "{model}: {}", ended.log);
     });
 }
+
+/// The options of http are for the files: a limit that is too small for a browser must not hide the status, nor does a
+/// field that the files need belong to it.
+#[test]
+fn options_of_http_do_not_reach_the_status() {
+    let options = [
+        "--header",
+        "Server: files",
+        "--header",
+        "X-Files: yes",
+        "--max-head",
+        "256",
+        "--max-body",
+        "1",
+        "--error-page",
+        "404=a.txt",
+    ];
+    let (evserve, _root) = start("epoll", &options);
+    let (files, status) = (evserve.addresses[0], evserve.addresses[2]);
+    let long = format!("X: {}\r\n", "x".repeat(1000));
+    let ask_both = |request: &str, expected: [u16; 2]| {
+        [(files, expected[0]), (status, expected[1])].map(|(address, code)| {
+            let mut client = Client::connect(address);
+            client.send(request);
+            let response = client.response();
+            assert_eq!(response.status, code, "{request}: {}", response.head);
+            response
+        })
+    };
+    let get = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\n{long}\r\n");
+    ask_both(&get, [431, 200]);
+    let post = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nxy";
+    ask_both(post, [413, 405]);
+    let none = "GET /none HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let [of_files, of_status] = ask_both(none, [404, 404]);
+    assert_eq!(of_files.field("Server"), Some("files"));
+    assert_eq!(of_files.field("X-Files"), Some("yes"));
+    assert_eq!(of_files.body, b"hello");
+    assert_ne!(of_status.field("Server"), Some("files"));
+    assert_eq!(of_status.field("X-Files"), None);
+    assert_ne!(of_status.body, b"hello");
+}

@@ -11,24 +11,28 @@ pub use diagram::diagram;
 
 use super::Service;
 use super::http::{self, Handler, Response};
-use crate::config::{AccessLog, Config};
+use crate::config::{AccessLog, Config, Http};
 use crate::http1::{Method, Request, StatusCode};
 use crate::observe::StatusHub;
 use crate::session::Time;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// Makes the service that shows a server, and says whether its `services` are ready. With `is_local` it is reached over the loopback only.
+/// Makes the service that shows a server, and whether its `services` are ready. With `is_local` it is reached over the
+/// loopback only. None of `config`'s options for http are its own.
 pub fn service(
     hub: Arc<StatusHub>,
     services: Vec<Arc<dyn Service>>,
     config: &Config,
     is_local: bool,
 ) -> Arc<dyn Service> {
-    let mut config = config.clone();
-    // Who looks several times a second is no visitor.
-    config.access_log = AccessLog::Off;
-    config.http.headers = String::new();
+    let config = Config {
+        // A page that asks several times a second is no visitor.
+        access_log: AccessLog::Off,
+        // The options of http are for the files.
+        http: Http::default(),
+        ..config.clone()
+    };
     let status = Status {
         hub,
         services,
