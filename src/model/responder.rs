@@ -104,30 +104,34 @@ impl Responder {
         sender: &Sender,
         worker: &mut Worker,
     ) {
-        let counters = &mut worker.counters;
-        let datagram = match self.datagram.get(..length) {
-            Some(datagram) if self.may_answer(sender) => datagram,
-            _ => {
-                counters.refused += 1;
-                return;
-            }
-        };
         self.reply.clear();
+        let counters = &mut worker.counters;
+        let Some(datagram) = self.datagram.get(..length) else {
+            // It is not all here.
+            counters.refused += 1;
+            return;
+        };
         let (service, reply) = (&answering.service, &mut self.reply);
         let answer = || {
             let datagrams = service.datagrams();
             datagrams.is_some_and(|one| one.answer(datagram, &worker.time, reply))
         };
-        let is_answered = contain(answer).unwrap_or_else(|| {
-            throttled!(
-                Error,
-                "a service panicked; its datagram gets no reply, and all others go on"
-            );
-            false
-        });
-        if !is_answered || self.reply.len() > length.max(SHORT_REPLY) {
-            counters.refused += 1;
-            return;
+        match contain(answer) {
+            // The protocol has no reply to it.
+            Some(false) => return,
+            Some(true) if self.may_reply(length, sender) => {}
+            Some(true) => {
+                counters.refused += 1;
+                return;
+            }
+            None => {
+                counters.refused += 1;
+                throttled!(
+                    Error,
+                    "a service panicked; its datagram gets no reply, and all others go on"
+                );
+                return;
+            }
         }
         counters.sends += 1;
         match answering.socket.reply(&self.reply, sender) {
@@ -145,8 +149,76 @@ impl Responder {
         }
     }
 
-    fn may_answer(&self, sender: &Sender) -> bool {
+    /// True if the reply may be sent to the sender of a datagram of this length.
+    fn may_reply(&self, length: usize, sender: &Sender) -> bool {
         let is_refused = |port| ANSWERING_PORTS.contains(&port) || self.own_ports.contains(&port);
-        sender.has_way_back() && !sender.port().is_some_and(is_refused)
+        self.reply.len() <= length.max(SHORT_REPLY)
+            && sender.has_way_back()
+            && !sender.port().is_some_and(is_refused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::DatagramSocket;
+    use crate::service::{Datagrams, Service};
+    use crate::session::{Session, Time};
+    use std::net::{IpAddr, UdpSocket};
+    use std::sync::Arc;
+    use std::time::{Instant, SystemTime};
+
+    struct Picky;
+
+    impl Service for Picky {
+        fn session(&self, _peer: Option<IpAddr>) -> Box<dyn Session> {
+            unreachable!("there are no connections")
+        }
+
+        fn datagrams(&self) -> Option<&dyn Datagrams> {
+            Some(self)
+        }
+
+        fn name(&self) -> &str {
+            "picky"
+        }
+    }
+
+    impl Datagrams for Picky {
+        fn answer(&self, datagram: &[u8], _time: &Time, reply: &mut Vec<u8>) -> bool {
+            assert!(datagram != b"panic", "as you wish");
+            reply.extend(datagram.repeat(100));
+            reply.truncate(if datagram == b"long" { 65 } else { 64 });
+            datagram != b"silence"
+        }
+    }
+
+    #[test]
+    fn only_what_may_not_be_answered_is_refused() {
+        let address = "udp:127.0.0.1:0".parse().expect("an address");
+        let mut sockets = DatagramSocket::bind_several(&address, 0, 1).expect("bound");
+        let answering = Answering {
+            socket: sockets.remove(0).remove(0),
+            service: Arc::new(Picky),
+        };
+        let Bound::Udp(place) = *answering.socket.bound() else {
+            panic!("it is UDP")
+        };
+        let client = UdpSocket::bind("127.0.0.1:0").expect("bound");
+        let datagrams = ["short", "silence", "long", "panic"];
+        for datagram in datagrams {
+            client.send_to(datagram.as_bytes(), place).expect("sent");
+        }
+        let mut worker = Worker::new(Time::new(Instant::now(), SystemTime::now()));
+        let mut responder = Responder::new(std::slice::from_ref(&answering));
+        let result = responder.answer(&answering, datagrams.len(), &mut worker);
+        assert!(result.expect("it can be received"), "there may be more");
+        let counters = &worker.counters;
+        let counted = (counters.datagrams, counters.replies, counters.refused);
+        assert_eq!(
+            counted,
+            (4, 1, 2),
+            "refused are those that are long or panic"
+        );
     }
 }
