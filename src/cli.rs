@@ -7,7 +7,7 @@ use crate::config::{
     Sandbox, Timeouts, TrustedProxies,
 };
 use crate::http1::{LARGEST_HEAD, is_of_connections, is_own_field, is_token};
-use crate::model::{self, MODELS, ModelRow};
+use crate::model::{self, MODELS};
 use crate::net::{Address, Inherited};
 use crate::service::{self, SERVICES};
 use bytesize::ByteSize;
@@ -32,12 +32,7 @@ struct Options {
     #[arg(long = "mode", value_name = "MODE", value_parser = modes())]
     modes: Vec<String>,
 
-    /// Where to listen: HOST:PORT (at all addresses of a name), [IPV6]:PORT, [IPV6%INTERFACE]:PORT, :PORT for all
-    /// addresses, or unix:PATH; port 0 is any free one. For
-    /// datagrams, which echo and daytime answer: udp:HOST:PORT and so on, or unix-dgram:PATH. May be given more than
-    /// once; with several modes, each address says whose it is [default: 127.0.0.1, http 8080, echo 7007, daytime 7013,
-    /// chat 7531]
-    #[arg(long, value_name = "[MODE=]ADDR")]
+    #[arg(long, value_name = "[MODE=]ADDR", help = listen_help())]
     listen: Vec<String>,
 
     /// Where to show the server at work, to people (a page), programs (/status.json, /metrics) and balancers (/healthz):
@@ -65,16 +60,16 @@ struct Options {
     #[arg(long, value_name = "NAME", default_value_t = Config::default().model, value_parser = models())]
     model: String,
 
-    /// How many loops to run, each on a thread of its own, for select, poll and epoll [default: 1]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    #[arg(long, value_name = "N", help = help_for("workers", "How many loops to run, each on a thread of its own", Config::default().workers),
+        value_parser = clap::value_parser!(u32).range(1..=256))]
     workers: Option<u32>,
 
-    /// How many threads the model pool has for each address [default: 64]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", help = help_for("threads", "How many threads serve each address", Config::default().threads),
+        value_parser = clap::value_parser!(u32).range(1..=10_000))]
     threads: Option<u32>,
 
-    /// How many processes the model forking may have at once [default: 40]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", help = help_for("max-children", "How many processes there may be at once", Config::default().max_children),
+        value_parser = clap::value_parser!(u32).range(1..=10_000))]
     max_children: Option<u32>,
 
     /// The form of the access log
@@ -370,16 +365,13 @@ fn check_model_options(options: &Options) -> Result<(), String> {
         ("threads", options.threads.is_some()),
         ("max-children", options.max_children.is_some()),
     ];
-    let knows = |row: &ModelRow, option: &str| row.options.contains(&option);
     let model = model::find(&options.model).ok_or_else(|| format!("no model {}", options.model))?;
     for (option, _) in given.into_iter().filter(|(_, is_given)| *is_given) {
-        if !knows(model, option) {
-            let rows = MODELS.iter().filter(|row| knows(row, option));
-            let names: Vec<_> = rows.map(|row| row.name).collect();
+        if !model.options.contains(&option) {
             return Err(format!(
                 "--{option} means nothing to --model {}; it is for {}",
                 model.name,
-                names.join(", ")
+                models_with(option)
             ));
         }
     }
@@ -450,6 +442,33 @@ fn listen(
         }
     }
     Ok(listen)
+}
+
+/// The names of the models that have this option.
+fn models_with(option: &str) -> String {
+    let rows = MODELS.iter().filter(|row| row.options.contains(&option));
+    rows.map(|row| row.name).collect::<Vec<_>>().join(", ")
+}
+
+fn help_for(option: &str, about: &str, default: usize) -> String {
+    format!("{about}, for {} [default: {default}]", models_with(option))
+}
+
+fn listen_help() -> String {
+    let answering = SERVICES.iter().filter(|row| row.datagram.is_some());
+    let answering: Vec<_> = answering.map(|row| row.name).collect();
+    let ports = SERVICES
+        .iter()
+        .map(|row| format!("{} {}", row.name, row.port));
+    let ports: Vec<_> = ports.collect();
+    format!(
+        "Where to listen: HOST:PORT (at all addresses of a name), [IPV6]:PORT, [IPV6%INTERFACE]:PORT, :PORT for all \
+         addresses, or unix:PATH; port 0 is any free one. For datagrams, which {} take: udp:HOST:PORT and so on, or \
+         unix-dgram:PATH. May be given more than once; with several modes, each address says whose it is [default: \
+         127.0.0.1, {}]",
+        answering.join(", "),
+        ports.join(", ")
+    )
 }
 
 fn modes() -> PossibleValuesParser {

@@ -1,6 +1,6 @@
 //! The protocols, each a [`Session`].
 //!
-//! This room sees neither the model that runs a session nor the poller beneath it. Adding a service is one file here
+//! This module sees neither the model that runs a session nor the poller beneath it. Adding a service is one file here
 //! and one row in [`SERVICES`].
 
 mod chat;
@@ -93,7 +93,8 @@ pub trait Service: Send + Sync {
 /// A protocol in which each datagram is answered by itself, by one datagram at most; shared by all threads that serve
 /// it.
 pub trait Datagrams: Send + Sync {
-    /// Puts the reply to a datagram into `reply`, which is empty. False if there is none; an empty one is one too.
+    /// Puts the reply to a datagram into `reply`, which is empty. False if the protocol has no reply to it; an empty reply
+    /// is one too.
     ///
     /// Senders' addresses can be forged, so a reply that is longer than both its datagram and [`SHORT_REPLY`] is not
     /// sent: it would make one byte of an attacker's into several bytes at somebody else's door.
@@ -104,16 +105,40 @@ pub trait Datagrams: Send + Sync {
 /// frame in which any datagram crosses an Ethernet (64 bytes), so an attacker wins little by having it sent.
 pub const SHORT_REPLY: usize = 64;
 
-/// A service that can be chosen with `--mode`.
+/// A service that can be chosen with `--mode`: what it is, for --help, the tables in the documentation, and tests.
 pub struct ServiceRow {
-    /// What it is called.
+    /// Its name.
     pub name: &'static str,
-    /// What it does, in a sentence for --help.
+    /// What it does, in a sentence.
     pub about: &'static str,
-    /// Where it listens unless told otherwise.
+    /// The port of 127.0.0.1 at which it listens by default.
     pub port: u16,
+    /// What a client hears over a connection, as an example.
+    pub connection: Example,
+    /// What a client hears to a datagram, as an example; `None` if the service needs a connection. Agrees with
+    /// [`Service::datagrams`].
+    pub datagram: Option<Example>,
     /// Makes it ready to serve.
     pub start: fn(&Config) -> Result<Arc<dyn Service>, StartError>,
+}
+
+/// What a client says to a service, and what it hears.
+pub struct Example {
+    /// What the client sends: then it ends its side of a connection, or this is the datagram.
+    pub request: &'static str,
+    /// What comes back.
+    pub reply: Reply,
+}
+
+/// What comes back to an [`Example`].
+#[derive(Clone, Copy, Debug)]
+pub enum Reply {
+    /// Text with this beginning and this end, and then the end of the connection. A datagram is one such text.
+    Text(&'static str, &'static str),
+    /// Text with this beginning, and no end: the client closes the connection.
+    Endless(&'static str),
+    /// Nothing: the connection ends when the client has ended its side; a datagram has no reply.
+    Nothing,
 }
 
 /// All services.
@@ -122,24 +147,50 @@ pub const SERVICES: &[ServiceRow] = &[
         name: "http",
         about: "Static files of ROOT over HTTP/1.1",
         port: 8080,
+        connection: Example {
+            request: "GET /index.html HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+            reply: Reply::Text("HTTP/1.1 200 OK\r\n", "</html>\n"),
+        },
+        datagram: None,
         start: http::start,
     },
     ServiceRow {
         name: "echo",
         about: "Every byte back to its sender (RFC 862)",
         port: 7007,
+        connection: Example {
+            request: "there and back",
+            reply: Reply::Text("there and", " back"),
+        },
+        datagram: Some(Example {
+            request: "there and back",
+            reply: Reply::Text("there and", " back"),
+        }),
         start: echo::start,
     },
     ServiceRow {
         name: "daytime",
         about: "The date and the time, then the end (RFC 867)",
         port: 7013,
+        connection: Example {
+            request: "",
+            reply: Reply::Text("", " GMT\r\n"),
+        },
+        datagram: Some(Example {
+            request: "",
+            reply: Reply::Text("", " GMT\r\n"),
+        }),
         start: daytime::start,
     },
     ServiceRow {
         name: "chat",
         about: "Each line to all others who are there",
         port: 7531,
+        connection: Example {
+            request: "/quit\n",
+            reply: Reply::Text("* you are guest1; ", "* good bye\r\n"),
+        },
+        datagram: None,
         start: chat::start,
     },
 ];
@@ -147,4 +198,19 @@ pub const SERVICES: &[ServiceRow] = &[
 /// The row of that name.
 pub fn find(name: &str) -> Option<&'static ServiceRow> {
     SERVICES.iter().find(|row| row.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_say_what_services_do() {
+        for row in SERVICES {
+            let service = (row.start)(&Config::default()).expect(row.name);
+            assert_eq!(service.name(), row.name);
+            let answers = service.datagrams().is_some();
+            assert_eq!(answers, row.datagram.is_some(), "{}", row.name);
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! receives; and it is counted.
 
 use crate::common::{Client, Ended, Evserve, PATIENCE, on_every_model, pattern};
+use evserve::service::SERVICES;
 use nix::sys::socket::{SetSockOpt, sockopt};
 use rustix::process::Signal;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -518,7 +519,8 @@ fn refusal(options: &[&str]) -> String {
 fn who_needs_a_connection_says_so() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("socket");
-    for mode in ["http", "chat"] {
+    let rows = SERVICES.iter().filter(|row| row.datagram.is_none());
+    for mode in rows.map(|row| row.name) {
         for place in [
             "udp:127.0.0.1:0".into(),
             format!("unix-dgram:{}", path.display()),
