@@ -100,7 +100,7 @@ fn requests(criterion: &mut Criterion) {
     // As a loop does, so that nothing is looked at while nothing changes.
     assert!(http.notifier().is_some(), "changes are told of here");
     let mut worker = Worker::new(Time::new(Instant::now(), SystemTime::now()));
-    let mut connection = Connection::open(http.session(None), &mut worker);
+    let mut connection = Connection::open(http.session(None), 0, &mut worker);
     let mut exchange = |input: &[u8]| {
         connection.received(input, &mut worker);
         while connection.next() == Action::Send {

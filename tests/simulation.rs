@@ -239,8 +239,8 @@ fn is_timeout(heard: &[u8]) -> bool {
 /// What one request brings when nothing comes in between, and whether the server wants no other.
 fn undisturbed(world: &World, request: &str, closing: bool) -> (Vec<u8>, bool) {
     let mut worker = world.worker();
-    worker.closing = closing;
-    let mut connection = Connection::open(world.http.session(None), &mut worker);
+    worker.stopping = closing;
+    let mut connection = Connection::open(world.http.session(None), 0, &mut worker);
     let mut heard = Vec::new();
     connection.received(request.as_bytes(), &mut worker);
     loop {
@@ -258,7 +258,12 @@ fn undisturbed(world: &World, request: &str, closing: bool) -> (Vec<u8>, bool) {
                 (connection.take_job().expect("it was announced").work)();
                 connection.woken(&mut worker);
             }
-            action => return (heard, !matches!(action, Action::Receive(Timeout::Idle))),
+            action => {
+                let stays = action == Action::Receive && connection.waiting().0 == Timeout::Idle;
+                connection.close(&mut worker);
+                connection.release(&mut worker);
+                return (heard, !stays);
+            }
         }
     }
 }
@@ -315,7 +320,7 @@ impl Peer {
         };
         let peer = Some([127, 0, 0, 1].into());
         Peer {
-            connection: Connection::open(service.session(peer), worker),
+            connection: Connection::open(service.session(peer), 0, worker),
             goes_at: (random.u8(..) < 30).then(|| random.usize(..script.input.len() * 2 + 10)),
             script,
             job: None,
@@ -332,7 +337,7 @@ impl Peer {
         let action = self.connection.next();
         assert_eq!(action, self.connection.next(), "asking changes nothing");
         assert!(
-            !self.ended || !matches!(action, Action::Receive(_)),
+            !self.ended || action != Action::Receive,
             "nothing more can come"
         );
         if self
@@ -341,9 +346,9 @@ impl Peer {
         {
             return self.end(Fate::CutOff, worker);
         }
-        if random.u8(..) < 2 && matches!(action, Action::Send | Action::Receive(_)) {
+        if random.u8(..) < 2 && matches!(action, Action::Send | Action::Receive) {
             self.timed_out = true;
-            return self.connection.timed_out(worker);
+            return self.connection.expired(worker);
         }
         match action {
             _ if random.u8(..) < 60 => {} // It would block.
@@ -354,18 +359,18 @@ impl Peer {
                 self.heard.extend_from_slice(&piece[..count]);
                 self.connection.sent(count, worker);
             }
-            Action::Receive(_) => self.speak(worker, random),
+            Action::Receive => self.speak(worker, random),
             Action::Proceed => {
                 worker.work = random.usize(1..=64);
                 self.connection.proceed(worker);
             }
-            Action::Pause => panic!("these sessions wait for no others"),
+            Action::Load => panic!("no call was refused"),
             Action::Run => {
                 self.job = self.connection.take_job();
                 assert!(self.job.is_some(), "it was announced");
-                assert_eq!(self.connection.next(), Action::Await);
+                assert_eq!(self.connection.next(), Action::Wait);
             }
-            Action::Await => {
+            Action::Wait => {
                 // It may be woken for nothing.
                 if random.bool()
                     && let Some(job) = self.job.take()
@@ -375,7 +380,7 @@ impl Peer {
                 self.connection.woken(worker);
             }
             Action::ShutdownWrite => self.connection.shut(),
-            Action::Close => {
+            Action::Close { .. } => {
                 let fate = if self.timed_out {
                     Fate::CutOff
                 } else {
@@ -395,8 +400,8 @@ impl Peer {
             let count = split(random, left.len().min(room));
             self.said += count;
             self.connection.received(&left[..count], worker);
-        } else if worker.closing && self.connection.is_idle() {
-            self.end(Fate::Closed, worker);
+        } else if self.connection.deadline(worker) == Some(worker.time.moment()) {
+            self.connection.expired(worker);
         } else if random.bool() {
             self.ended = true;
             self.connection.ended(worker);
@@ -446,7 +451,7 @@ fn play(world: &World, seed: u64) {
     let stops_at = (random.u8(..) < 60).then(|| random.usize(..400));
     let mut now = world.start;
     for step in 0..STEPS {
-        worker.closing |= stops_at.is_some_and(|at| step >= at);
+        worker.stopping |= stops_at.is_some_and(|at| step >= at);
         now += Duration::from_millis(random.u64(..3));
         worker.time.set(now, world.wall);
         let open: Vec<_> = peers
@@ -466,8 +471,9 @@ fn play(world: &World, seed: u64) {
             "at most input and output each"
         );
     }
-    for peer in &peers {
-        peer.check(worker.closing);
+    for peer in peers {
+        peer.check(worker.stopping);
+        peer.connection.release(&mut worker);
     }
     assert_eq!(worker.pool.lent(), 0, "every buffer came back");
     let log = String::from_utf8(std::mem::take(&mut worker.log)).expect("ASCII");
@@ -527,7 +533,7 @@ fn every_seed_comes_out_right() {
 fn the_scripts_are_worth_playing() {
     let world = World::new();
     let mut worker = world.worker();
-    let mut connection = Connection::open(world.http.session(None), &mut worker);
+    let mut connection = Connection::open(world.http.session(None), 0, &mut worker);
     connection.received(b"GET /list/ HTTP/1.1\r\nHost: h\r\n\r\n", &mut worker);
     let mut slices = 0;
     while connection.next() == Action::Proceed {
@@ -546,6 +552,7 @@ fn the_scripts_are_worth_playing() {
     let left = Body::bytes(then.to_vec()).left();
     assert!(left > BUFFER_SIZE as u64);
     connection.close(&mut worker);
+    connection.release(&mut worker);
     let (answer, _) = undisturbed(&world, "GET /100k HTTP/1.1\r\nHost: h\r\n\r\n", false);
     assert!(answer.len() > 3 * BUFFER_SIZE, "a file that fits no buffer");
 }

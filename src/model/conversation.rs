@@ -5,11 +5,11 @@
 
 use super::clock::Clock;
 use super::wake_queue::WakeQueue;
-use super::{IDLE_AGE, contain, give_up, send, timeouts};
+use super::{contain, give_up, load, send, timeouts, worker};
 use crate::config::Timeouts;
 use crate::observe::{LogFile, Readiness, throttled};
-use crate::session::{ACCEPTED, Action, BUFFER_SIZE, Connection, Counters, Session, Steps};
-use crate::session::{Timeout, WORK_PER_TURN, Worker};
+use crate::session::{ACCEPTED, Action, BUFFER_SIZE, Connection, Counters, Start, Steps};
+use crate::session::{Timeout, WORK_PER_TURN, Wakers, Worker};
 use crate::sys::{self, poll};
 use crate::trace;
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -17,7 +17,8 @@ use rustix::io::{Errno, ioctl_fionbio};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 /// How much of a file one call sends: as much as the pipe holds through which sendfile(2) moves it. For each filling the
@@ -91,17 +92,43 @@ pub struct Desk<'a> {
     pub worker: Worker,
     clock: Clock,
     scratch: Box<[u8]>,
-    timeouts: &'a Timeouts,
     log: &'a Mutex<LogFile>,
     stopping: &'a AtomicBool,
     /// Conversations end with their first answer.
     one_exchange: &'a AtomicBool,
     /// Others wait for what the conversations of this desk hold.
     crowded: &'a AtomicBool,
-    /// For conversations that others can leave something for.
-    wake_queue: Option<Arc<WakeQueue>>,
-    /// That they have.
+    wakers: Arc<LazyQueue>,
+    /// Its keys, once they are taken.
     woken: Vec<usize>,
+}
+
+/// The wake queue of a desk, for conversations that others can leave something for. There is none before one asks for it:
+/// it takes a descriptor.
+#[derive(Default)]
+struct LazyQueue {
+    queue: OnceLock<Arc<WakeQueue>>,
+    /// The conversation that is under way has asked for it.
+    is_wanted: AtomicBool,
+}
+
+impl Wakers for Arc<LazyQueue> {
+    fn waker(&self, key: usize) -> io::Result<Waker> {
+        let queue = match self.queue.get() {
+            Some(queue) => queue.clone(),
+            None => {
+                let queue = WakeQueue::new().inspect_err(|error| {
+                    throttled!(
+                        Warn,
+                        "a connection is closed, for nothing could wake it: {error}"
+                    );
+                })?;
+                self.queue.get_or_init(|| queue).clone()
+            }
+        };
+        self.is_wanted.store(true, SeqCst);
+        Ok(queue.waker(key))
+    }
 }
 
 /// A socket and how long its receiving calls have been told to wait, at most: they are told again only if that is too long
@@ -129,16 +156,16 @@ impl<'a> Desk<'a> {
         crowded: &'a AtomicBool,
     ) -> Desk<'a> {
         let (clock, time) = Clock::start();
+        let wakers = Arc::<LazyQueue>::default();
         Desk {
-            worker: Worker::new(time),
+            worker: worker(time, timeouts, Some(Box::new(wakers.clone()))),
             clock,
             scratch: vec![0; BUFFER_SIZE].into_boxed_slice(),
-            timeouts,
             log,
             stopping,
             one_exchange,
             crowded,
-            wake_queue: None,
+            wakers,
             woken: Vec::new(),
         }
     }
@@ -147,7 +174,7 @@ impl<'a> Desk<'a> {
     pub fn converse(
         &mut self,
         socket: &OwnedFd,
-        session: impl FnOnce() -> Box<dyn Session>,
+        start: impl FnOnce() -> Start,
         presence: &Presence,
     ) {
         let mut line = Line {
@@ -157,13 +184,15 @@ impl<'a> Desk<'a> {
             is_full: false,
             wake_queue: None,
         };
+        self.wakers.is_wanted.store(false, SeqCst);
         self.look_up();
-        match contain(|| Connection::open(session(), &mut self.worker)) {
+        match contain(|| Connection::open(start(), 0, &mut self.worker)) {
             Some(mut connection) => {
                 if contain(|| self.carry_on(&mut line, &mut connection, presence)).is_none() {
                     give_up(&mut connection);
                 }
                 contain(|| connection.close(&mut self.worker));
+                connection.release(&mut self.worker);
             }
             None => throttled!(Error, "a session panicked before it had begun"),
         }
@@ -183,16 +212,13 @@ impl<'a> Desk<'a> {
     }
 
     /// Lets others end the waits of a connection, as soon as they can leave something for it.
-    fn register_waker(&mut self, line: &mut Line<'_>, connection: &Connection) -> io::Result<()> {
-        let Some(mailbox) = connection.mailbox().filter(|_| line.wake_queue.is_none()) else {
+    fn register_waker(&mut self, line: &mut Line<'_>) -> io::Result<()> {
+        if line.wake_queue.is_some() || !self.wakers.is_wanted.load(SeqCst) {
+            return Ok(());
+        }
+        let Some(wake_queue) = self.wakers.queue.get().cloned() else {
             return Ok(());
         };
-        let wake_queue = match &self.wake_queue {
-            Some(wake_queue) => wake_queue.clone(),
-            None => WakeQueue::new()?,
-        };
-        mailbox.wake_by(wake_queue.waker(0));
-        self.wake_queue = Some(wake_queue.clone());
         let call = trace::call();
         let result = ioctl_fionbio(line.socket, true);
         let called = || format!("ioctl({}, FIONBIO, 1)", line.socket.as_raw_fd());
@@ -266,7 +292,7 @@ impl<'a> Desk<'a> {
         if presence.cut_off.load(SeqCst) {
             connection.abort();
         }
-        if let Err(error) = self.register_waker(line, connection) {
+        if let Err(error) = self.register_waker(line) {
             throttled!(
                 Warn,
                 "a connection is closed, for it could not hear the others: {error}"
@@ -279,18 +305,19 @@ impl<'a> Desk<'a> {
             self.show(shown, connection, action, left);
         }
         Some(match action {
-            Action::Close if connection.can_linger() && self.has_said_more(line) => {
-                connection.linger();
+            Action::Close { if_unread: true } if self.has_said_more(line) => {
+                connection.unread();
                 Ok(())
             }
-            Action::Close => return None,
+            Action::Close { .. } => return None,
+            Action::Receive => self.receive(line, connection, left, presence),
             _ if left.is_zero() => {
-                connection.timed_out(&mut self.worker);
+                connection.expired(&mut self.worker);
                 Ok(())
             }
             Action::Send => self.send(line, connection, left),
-            Action::Receive(_) => self.receive(line, connection, left, presence),
-            Action::Pause => self.pause(line, connection, left),
+            Action::Load => self.load(connection),
+            Action::Wait => self.pause(line, connection, left),
             Action::Proceed => {
                 self.proceed(line, connection);
                 Ok(())
@@ -303,8 +330,6 @@ impl<'a> Desk<'a> {
                 connection.woken(&mut self.worker);
                 Ok(())
             }
-            // Its job has been done, above, and has left nothing.
-            Action::Await => return None,
             Action::ShutdownWrite => {
                 self.worker.counters.others += 1;
                 connection.shut();
@@ -355,10 +380,13 @@ impl<'a> Desk<'a> {
             self.wait_to_send(line, left)?;
         }
         self.worker.counters.sends += 1;
-        let result = send(line.socket, &connection.front(), SHARE, &mut self.scratch);
+        let result = send(line.socket, &connection.front(), SHARE);
         self.look_up();
         match result {
-            Ok(0) => connection.abort(),
+            Err(sys::SENDFILE_REFUSED) => {
+                connection.send_refused(&mut self.worker);
+                return Ok(());
+            }
             Ok(count) => {
                 self.worker.counters.sent += count as u64;
                 connection.sent(count, &mut self.worker);
@@ -369,6 +397,13 @@ impl<'a> Desk<'a> {
             }
         }
         result.map(|_| ())
+    }
+
+    fn load(&mut self, connection: &mut Connection) -> Result<(), Errno> {
+        let count = load(&connection.front(), &mut self.scratch)?;
+        self.look_up();
+        connection.loaded(&self.scratch[..count], &mut self.worker);
+        Ok(())
     }
 
     /// Waits until the socket takes something again, if it did not the last time. Returns when the time is over, too: see
@@ -401,7 +436,10 @@ impl<'a> Desk<'a> {
         presence
             .spare
             .store(if spare { SPARE } else { BUSY }, SeqCst);
-        let last_look = idle && self.stopping.load(SeqCst);
+        // Said before it looks: whoever stops the server says that before it looks who is idle.
+        self.worker.stopping = self.stopping.load(SeqCst);
+        let left = left.min(self.left(connection));
+        let last_look = left.is_zero();
         if !last_look {
             let ready = self.wait(line, connection, PollFlags::IN, left);
             if ready != Ok(true) {
@@ -424,17 +462,18 @@ impl<'a> Desk<'a> {
         let buffer = &mut self.scratch[..room];
         let result = match last_look {
             false => sys::receive(line.socket, buffer),
-            // Whatever an idle peer has said until now is still answered; silence is its end.
-            true => match sys::receive_now(line.socket, buffer) {
-                Err(Errno::AGAIN) => Ok(0),
-                result => result,
-            },
+            // Whatever the peer has said until now is still answered.
+            true => sys::receive_now(line.socket, buffer),
         };
         presence.idle.store(false, SeqCst);
         presence.spare.store(BUSY, SeqCst);
         self.look_up();
         match result {
             Ok(0) => connection.ended(&mut self.worker),
+            Err(Errno::AGAIN) if last_look => {
+                self.worker.counters.would_blocks += 1;
+                connection.expired(&mut self.worker);
+            }
             Ok(count) => {
                 self.worker.counters.received += count as u64;
                 connection.received(&self.scratch[..count], &mut self.worker);
@@ -459,24 +498,15 @@ impl<'a> Desk<'a> {
     fn look_up(&mut self) {
         self.clock.read(&mut self.worker.time);
         self.worker.crowded = self.crowded.load(SeqCst);
-        let ends = self.one_exchange.load(SeqCst) || self.stopping.load(SeqCst);
-        self.worker.closing = ends || self.worker.crowded;
+        self.worker.one_exchange = self.one_exchange.load(SeqCst);
+        self.worker.stopping = self.stopping.load(SeqCst);
     }
 
     /// How long the connection may wait from now on.
     fn left(&self, connection: &Connection) -> Duration {
-        let (kind, since) = connection.waiting();
-        let waited = self.worker.time.moment().since(since);
-        let makes_room = self.worker.crowded && matches!(kind, Timeout::Idle | Timeout::Linger);
-        timeouts::limit(self.timeouts, kind)
-            .map(|limit| {
-                if makes_room {
-                    limit.min(IDLE_AGE)
-                } else {
-                    limit
-                }
-            })
-            .map_or(LONGEST, |limit| limit.saturating_sub(waited).min(LONGEST))
+        let now = self.worker.time.moment();
+        let end = connection.deadline(&self.worker);
+        end.map_or(LONGEST, |end| end.since(now).min(LONGEST))
     }
 
     fn write_log(&mut self) {

@@ -15,12 +15,13 @@ use super::pool::small_thread;
 use super::process::begin_last_steps;
 use super::responder::{Responder, SHARE};
 use super::wake_queue::WakeQueue;
+use super::worker;
 use super::{Answering, Hangups, Listening, Signals};
 use crate::config::Timeouts;
 use crate::net::{AcceptError, Listener, SocketFile};
 use crate::observe::{LogFile, StatusHub, throttled};
 use crate::service::Service;
-use crate::session::{Counters, Steps, Worker};
+use crate::session::{Counters, Steps};
 use crate::sys::{self, poll};
 use crate::trace;
 use overseer::Overseer;
@@ -216,7 +217,7 @@ impl Crew {
         desk.worker.counters.accepts += 1;
         desk.worker.counters.connections += 1;
         trace::note(|| format!("this thread serves fd {}", member.socket.as_raw_fd()));
-        let session = || service.session(accepted.peer);
+        let session = || service.session(accepted.peer).into();
         desk.converse(&member.socket, session, &member.presence);
         trace::closes(&member.socket);
         let mut members = self.members();
@@ -262,7 +263,7 @@ impl Crew {
     /// shut down that of whoever has handed it to us.
     fn answer(&self, all: &[Answering], answering: &Answering) {
         let (mut clock, time) = Clock::start();
-        let mut worker = Worker::new(time);
+        let mut worker = worker(time, &self.timeouts, None);
         let mut responder = Responder::new(all);
         while !self.stopping.load(SeqCst) {
             worker.counters.waits += 1;

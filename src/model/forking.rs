@@ -11,13 +11,13 @@ use super::process::{begin_last_steps, fork};
 use super::responder::{Responder, SHARE};
 use super::shutdown::{Shutdown, Step};
 use super::{Answering, Hangups, LOG_PAUSE, Limits, Listening, Serving, Share, Signals};
-use super::{IDLE_AGE, contain, permits, reopen};
+use super::{contain, permits, reopen, worker};
 use crate::config::Timeouts;
 use crate::net::AcceptError;
 use crate::observe::{ConnectionRow, Executors, LogFile, Publisher, Readiness, Snapshot};
 use crate::observe::{begin_in_child, finish_operator_log, share_throttles, throttled};
 use crate::observe::{flush_standard_error, standard_error_is_behind};
-use crate::session::{Connection, Counters, Session, Wait, Worker};
+use crate::session::{Connection, Counters, IDLE_AGE, Session, Wait, Worker};
 use crate::sys::{is_readable, poll};
 use crate::trace;
 use nix::sys::signal::{SigSet, Signal};
@@ -141,7 +141,7 @@ impl Parent {
             responder: Responder::new(&share.answering),
             answering: share.answering,
             clock,
-            worker: Worker::new(time),
+            worker: worker(time, &timeouts, None),
             signals: share.signals,
             hangups: share.hangups,
             child_signals: Signals::of_children()?,
@@ -336,7 +336,9 @@ impl Parent {
     /// Whoever is not let in gets no process.
     fn refuse(&mut self, session: Box<dyn Session>) {
         self.clock.read(&mut self.worker.time);
-        Connection::open(session, &mut self.worker).close(&mut self.worker);
+        let mut connection = Connection::open(session, 0, &mut self.worker);
+        connection.close(&mut self.worker);
+        connection.release(&mut self.worker);
     }
 
     fn pause(&mut self, why: &str) {
@@ -426,7 +428,7 @@ impl Parent {
             &one_exchange,
             &self.crowded,
         );
-        desk.converse(&socket, || session, presence);
+        desk.converse(&socket, || session.into(), presence);
         drop(socket);
         // exit(3) drops nothing.
         if let Ok(mut log) = self.log.lock() {

@@ -29,8 +29,8 @@ use crate::net::{DatagramSocket, Listener};
 use crate::observe::{LogFile, StatusHub, throttled};
 use crate::poller;
 use crate::service::Service;
-use crate::session::{Connection, Counters, Piece};
-use crate::sys;
+use crate::session::{Connection, Counters, Piece, Time, Trace, Wakers, Worker};
+use crate::{sys, trace};
 use permits::Permits;
 use rustix::io::Errno;
 use std::io;
@@ -41,10 +41,6 @@ use std::time::Duration;
 
 /// How soon lines are written that a log's reader was too slow for.
 const LOG_PAUSE: Duration = Duration::from_millis(50);
-
-/// How long a connection has waited that may be closed to make room for others: less, and its client's next request may be
-/// on its way.
-const IDLE_AGE: Duration = Duration::from_millis(100);
 
 /// A model that can be chosen with `--model`.
 pub struct ModelRow {
@@ -240,14 +236,26 @@ fn reopen(log: &mut LogFile) {
     }
 }
 
+/// A worker for connections with these limits. Its sessions are traced, if anything is.
+fn worker(time: Time, limits: &Timeouts, wakers: Option<Box<dyn Wakers>>) -> Worker {
+    static TRACE: Trace = Trace {
+        step: |from, to| trace::step(from, to),
+        answered: || trace::answered(1),
+    };
+    Worker {
+        limits: timeouts::limits(limits),
+        wakers,
+        trace: trace::is_on().then_some(&TRACE),
+        ..Worker::new(time)
+    }
+}
+
 /// Sends as much of `piece` as the kernel takes, at most `share` bytes of a file, and says how much that was. 0 means
-/// that a file has become shorter than was promised. `scratch` holds what sendfile(2) cannot send.
-fn send(
-    socket: impl AsFd,
-    piece: &Piece<'_>,
-    share: usize,
-    scratch: &mut [u8],
-) -> Result<usize, Errno> {
+/// that a file has become shorter than was promised.
+///
+/// # Errors
+/// Those of send(2), and [`sys::SENDFILE_REFUSED`].
+fn send(socket: impl AsFd, piece: &Piece<'_>, share: usize) -> Result<usize, Errno> {
     match piece {
         Piece::Bytes { bytes, then, more } => sys::send(socket, bytes, then, *more),
         Piece::File {
@@ -256,7 +264,26 @@ fn send(
             count,
         } => {
             let count = usize::try_from(*count).unwrap_or(usize::MAX).min(share);
-            sys::send_file(socket, file, *offset, count, scratch)
+            sys::send_file(socket, file, *offset, count)
+        }
+    }
+}
+
+/// Reads as much of a stretch of a file as `buffer` holds, and says how much that was; 0 if the file ends before.
+///
+/// # Errors
+/// Those of pread(2).
+fn load(piece: &Piece<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
+    match piece {
+        Piece::Bytes { .. } => Ok(0),
+        Piece::File {
+            file,
+            offset,
+            count,
+        } => {
+            let count = usize::try_from(*count).unwrap_or(usize::MAX);
+            let room = count.min(buffer.len());
+            sys::read_at(file, &mut buffer[..room], *offset)
         }
     }
 }

@@ -5,7 +5,8 @@
 //! ticks, so that a connection that is busy within a tick is not moved at all.
 
 use crate::config;
-use crate::session::{Moment, Timeout};
+use crate::session::{Limits, Moment, Timeout};
+use enum_map::{EnumMap, enum_map};
 use std::time::Duration;
 
 /// How finely time is looked at. A wait lasts up to one tick longer than it should.
@@ -24,7 +25,7 @@ const NONE: u32 = u32::MAX;
 
 /// The deadlines of one loop's connections.
 pub struct Timeouts {
-    lists: [List; Timeout::COUNT],
+    lists: EnumMap<Timeout, List>,
     links: Vec<Link>,
 }
 
@@ -49,15 +50,13 @@ struct Link {
 
 impl Timeouts {
     /// No waits yet.
-    pub fn new(limits: &config::Timeouts) -> Timeouts {
-        let list = |kind| List {
-            limit_ns: limit(limits, kind).map(nanos),
-            first: NONE,
-            last: NONE,
-        };
-        use Timeout::{Body, Files, First, Forever, Head, Idle, Linger, Pause, Send};
+    pub fn new(limits: &Limits) -> Timeouts {
         Timeouts {
-            lists: [Head, Body, First, Idle, Forever, Send, Linger, Pause, Files].map(list),
+            lists: limits.map(|_, limit| List {
+                limit_ns: limit.map(nanos),
+                first: NONE,
+                last: NONE,
+            }),
             links: Vec::new(),
         }
     }
@@ -74,7 +73,7 @@ impl Timeouts {
             return;
         }
         self.stop(key);
-        if self.lists[kind as usize].limit_ns.is_some() {
+        if self.lists[kind].limit_ns.is_some() {
             self.append(key as u32, kind, tick);
         }
     }
@@ -83,7 +82,7 @@ impl Timeouts {
     pub fn stop(&mut self, key: usize) {
         let link = self.links.get(key).copied().unwrap_or(Link::FREE);
         let Some(kind) = link.kind else { return };
-        let list = &mut self.lists[kind as usize];
+        let list = &mut self.lists[kind];
         match link.previous {
             NONE => list.first = link.next,
             previous => self.links[previous as usize].next = link.next,
@@ -97,14 +96,14 @@ impl Timeouts {
 
     /// When the next wait is over, if there is any.
     pub fn next(&self) -> Option<Moment> {
-        self.lists.iter().filter_map(|l| self.deadline(l)).min()
+        self.lists.values().filter_map(|l| self.deadline(l)).min()
     }
 
     /// A connection whose wait was over by `now`; its wait is stopped.
     pub fn expired(&mut self, now: Moment) -> Option<usize> {
         let list = self
             .lists
-            .iter()
+            .values()
             .find(|list| self.deadline(list).is_some_and(|end| end <= now))?;
         let key = list.first as usize;
         self.stop(key);
@@ -114,12 +113,12 @@ impl Timeouts {
     /// The connections that wait in this way, the one that has waited longest first.
     pub fn waiting(&self, kind: Timeout) -> impl Iterator<Item = usize> {
         let key = |key: u32| (key != NONE).then_some(key as usize);
-        let first = key(self.lists[kind as usize].first);
+        let first = key(self.lists[kind].first);
         std::iter::successors(first, move |one| key(self.links[*one].next))
     }
 
     fn append(&mut self, key: u32, kind: Timeout, tick: u32) {
-        let list = &mut self.lists[kind as usize];
+        let list = &mut self.lists[kind];
         let previous = std::mem::replace(&mut list.last, key);
         match previous {
             NONE => list.first = key,
@@ -158,17 +157,17 @@ impl Link {
     };
 }
 
-/// How long a wait of this kind may last.
-pub fn limit(limits: &config::Timeouts, kind: Timeout) -> Option<Duration> {
-    match kind {
-        Timeout::Head => Some(limits.head),
-        Timeout::Body => Some(limits.body),
-        Timeout::First | Timeout::Idle => Some(limits.idle),
+/// How long a wait of each kind may last.
+pub fn limits(config: &config::Timeouts) -> Limits {
+    enum_map! {
+        Timeout::Head => Some(config.head),
+        Timeout::Body => Some(config.body),
+        Timeout::First | Timeout::Idle => Some(config.idle),
         Timeout::Forever => None,
-        Timeout::Send => Some(limits.send),
-        Timeout::Linger => Some(limits.linger),
+        Timeout::Send => Some(config.send),
+        Timeout::Linger => Some(config.linger),
         Timeout::Pause => Some(PAUSE),
-        Timeout::Files => Some(limits.files),
+        Timeout::Files => Some(config.files),
     }
 }
 
@@ -177,7 +176,7 @@ mod tests {
     use super::*;
 
     fn timeouts() -> Timeouts {
-        Timeouts::new(&config::Timeouts::default())
+        Timeouts::new(&limits(&config::Timeouts::default()))
     }
 
     fn at(seconds: f64) -> Moment {

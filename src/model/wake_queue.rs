@@ -4,6 +4,7 @@
 //! Waking is free while the thread runs. While it waits, the first wake costs one write(2) to an eventfd; later ones
 //! cost nothing.
 
+use crate::session::Wakers;
 use rustix::event::{EventfdFlags, eventfd};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -72,6 +73,12 @@ impl WakeQueue {
 
     fn keys(&self) -> MutexGuard<'_, Vec<usize>> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Wakers for Arc<WakeQueue> {
+    fn waker(&self, key: usize) -> io::Result<Waker> {
+        Ok(WakeQueue::waker(self, key))
     }
 }
 

@@ -74,13 +74,13 @@ impl From<Action> for Readiness {
     fn from(action: Action) -> Readiness {
         match action {
             Action::Send => Readiness::Write,
-            Action::Receive(_) => Readiness::Read,
+            Action::Receive => Readiness::Read,
             Action::Proceed
-            | Action::Pause
+            | Action::Load
             | Action::Run
-            | Action::Await
+            | Action::Wait
             | Action::ShutdownWrite
-            | Action::Close => Readiness::Nothing,
+            | Action::Close { .. } => Readiness::Nothing,
         }
     }
 }

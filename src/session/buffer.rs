@@ -9,63 +9,76 @@ pub const BUFFER_SIZE: usize = 32 * 1024;
 /// How many buffers a pool keeps for the next borrower (2 MiB); what comes back beyond that is freed.
 const KEPT: usize = 64;
 
-type Bytes = Box<[u8; BUFFER_SIZE]>;
+/// How many bytes of a block say which part of it is filled. They stand in there, and not in [`Buffer`], so that an idle
+/// connection takes less memory.
+const HEADER: usize = 8;
 
-/// A lent buffer: bytes are appended at its back and consumed from its front.
+type Block = Box<[u8; HEADER + BUFFER_SIZE]>;
+
+/// A lent buffer: bytes are appended at its back and consumed from its front. They stay where they are in memory until they
+/// are consumed, or [`compact`](Buffer::compact) is called.
 #[derive(Debug)]
-pub struct Buffer {
-    bytes: Bytes,
-    start: u32,
-    end: u32,
-}
+pub struct Buffer(Block);
 
 impl Buffer {
     /// The bytes appended and not yet consumed.
     pub fn filled(&self) -> &[u8] {
-        &self.bytes[self.start as usize..self.end as usize]
+        let (start, end) = self.bounds();
+        &self.0[HEADER + start..HEADER + end]
     }
 
     /// True if there are none.
     pub fn is_empty(&self) -> bool {
-        self.start == self.end
+        let (start, end) = self.bounds();
+        start == end
     }
 
     /// How many bytes can be appended without moving any.
     pub fn room(&self) -> usize {
-        BUFFER_SIZE - self.end as usize
+        BUFFER_SIZE - self.bounds().1
     }
 
     /// Appends as much as there is room for and says how much that was.
     pub fn append(&mut self, bytes: &[u8]) -> usize {
-        let taken = bytes.len().min(self.room());
-        let end = self.end as usize;
-        self.bytes[end..end + taken].copy_from_slice(&bytes[..taken]);
-        self.end += taken as u32;
+        let (start, end) = self.bounds();
+        let taken = bytes.len().min(BUFFER_SIZE - end);
+        self.0[HEADER + end..HEADER + end + taken].copy_from_slice(&bytes[..taken]);
+        self.set_bounds(start, end + taken);
         taken
     }
 
     /// Drops the first `count` bytes.
     pub fn consume(&mut self, count: usize) {
-        assert!(count <= self.filled().len(), "consumed more than there was");
-        self.start += count as u32;
+        let (start, end) = self.bounds();
+        assert!(count <= end - start, "consumed more than there was");
+        self.set_bounds(start + count, end);
     }
 
     /// Moves what is filled to the front, so that all free room is behind it.
     pub fn compact(&mut self) {
-        if self.start == 0 {
-            return;
+        let (start, end) = self.bounds();
+        if start > 0 {
+            self.0.copy_within(HEADER + start..HEADER + end, HEADER);
+            self.set_bounds(0, end - start);
         }
-        self.bytes
-            .copy_within(self.start as usize..self.end as usize, 0);
-        self.end -= self.start;
-        self.start = 0;
+    }
+
+    fn bounds(&self) -> (usize, usize) {
+        let [a, b, c, d, e, f, g, h, ..] = *self.0;
+        let number = |bytes| u32::from_ne_bytes(bytes) as usize;
+        (number([a, b, c, d]), number([e, f, g, h]))
+    }
+
+    fn set_bounds(&mut self, start: usize, end: usize) {
+        self.0[..4].copy_from_slice(&(start as u32).to_ne_bytes());
+        self.0[4..HEADER].copy_from_slice(&(end as u32).to_ne_bytes());
     }
 }
 
 /// Lends buffers to one thread's connections.
 #[derive(Default)]
 pub struct Pool {
-    free: Vec<Bytes>,
+    free: Vec<Block>,
     lent: usize,
 }
 
@@ -78,22 +91,24 @@ impl Pool {
     /// An empty buffer.
     pub fn lend(&mut self) -> Buffer {
         self.lent += 1;
-        let bytes = self.free.pop().unwrap_or_else(|| {
-            let zeroed = vec![0; BUFFER_SIZE].into_boxed_slice();
+        let block = self.free.pop().unwrap_or_else(|| {
+            let zeroed = vec![0; HEADER + BUFFER_SIZE].into_boxed_slice();
             zeroed.try_into().expect("it was made with that length")
         });
-        Buffer {
-            bytes,
-            start: 0,
-            end: 0,
-        }
+        let mut buffer = Buffer(block);
+        buffer.set_bounds(0, 0);
+        buffer
     }
 
-    /// Takes a buffer back.
-    pub fn take_back(&mut self, buffer: Buffer) {
+    /// Takes a buffer back. No operation may still read from it: with debug assertions its content is destroyed, so that
+    /// such a one is found.
+    pub fn take_back(&mut self, mut buffer: Buffer) {
+        if cfg!(debug_assertions) {
+            buffer.0.fill(0xa5);
+        }
         self.lent -= 1;
         if self.free.len() < KEPT {
-            self.free.push(buffer.bytes);
+            self.free.push(buffer.0);
         }
     }
 

@@ -6,39 +6,57 @@ use super::buffer::{BUFFER_SIZE, Buffer};
 use super::mailbox::Mail;
 use super::output::{Output, Piece};
 use super::steps::{ACCEPTED, CLOSED};
-use super::{Context, Inbox, Job, Moment, Session, Timeout, Wait, Worker};
-use crate::trace;
+use super::{Context, IDLE_AGE, Job, Moment, Permit, Session, Start, Timeout, Wait, Worker};
 
 /// How much a connection that is over still reads and drops before it gives up on its peer, in bytes.
 pub const LINGER_BYTES: usize = 1024 * 1024;
 
-/// How many bytes a peer must take, or send of a body, for its time to begin anew, in bytes: one every few seconds would
-/// keep a connection for ever. With the usual 60 s to take them that is a rate of 68 bytes a second.
+/// How many bytes a peer must take, or send of a body, for its time to begin again, in bytes: one every few seconds would
+/// keep a connection without end. With the usual 60 s to take them that is a rate of 68 bytes a second.
 pub const MIN_PROGRESS: u32 = 4096;
 
-/// The one question every model asks a connection has these answers. Each is shaped like an operation: a blocking
-/// model performs it, a readiness model tries it and waits if it would block, a completion model submits it.
+/// What the model is to do next. This is all that a model needs to know of a connection, together with one
+/// [deadline](Connection::deadline).
+///
+/// Each action is an operation and not an event: a blocking model performs it, a readiness model tries it and waits if it
+/// would block, a completion model submits it. After each event the model asks [`Connection::next`] again.
+///
+/// - An operation that fails for good: [`Connection::abort`]. One that was interrupted or would block: ask again.
+/// - The deadline has passed: try once more without waiting, for what came in time still counts. If that would block, call
+///   [`Connection::expired`].
+/// - Whatever the action, the connection's [waker](super::Wakers) may be woken: call [`Connection::woken`] soon then. While
+///   an operation is under way it may go on.
+/// - An operation that is under way may end after other events, and after [`Connection::close`]: say what it brought all
+///   the same. What it reads from stays in its place until then; see [`Connection::release`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Send [`Connection::front`], then tell [`Connection::sent`].
+    /// Send [`Connection::front`], or as much of its beginning as the socket takes, then call [`Connection::sent`] with how
+    /// much that was; 0 if a file ended before it should. If the file cannot be sent as one, as where sendfile(2) is
+    /// refused, call [`Connection::send_refused`].
     Send,
-    /// Receive at most [`Connection::room`] bytes, then tell [`Connection::received`], or [`Connection::ended`] if the
+    /// Receive at most [`Connection::room`] bytes, then call [`Connection::received`], or [`Connection::ended`] if the
     /// peer has closed its side.
-    Receive(Timeout),
-    /// Call [`Connection::proceed`], when others have had their turn.
+    Receive,
+    /// [`Connection::front`] is a stretch of a file. Read its beginning into memory, then call [`Connection::loaded`]. This
+    /// may wait for a disk, or for another machine if [`File::mount`](super::File::mount) says so.
+    Load,
+    /// Call [`Connection::proceed`] when the others have had their turn. If the peer is gone, nobody needs the work: a
+    /// model that can tell calls [`Connection::abort`] instead.
     Proceed,
-    /// Do nothing until the session's inbox wakes it, then call [`Connection::woken`]; or until the time for
-    /// [`Timeout::Pause`] is over, then call [`Connection::timed_out`].
-    Pause,
-    /// Take the [job](Connection::take_job), do its work or have it done, and call [`Connection::woken`] when it is done. A
-    /// blocking model does it at once; a loop must not, for it may wait as long as it likes.
+    /// Take the [job](Connection::take_job), do its work or have it done, and call [`Connection::woken`] when it is done.
+    /// It may wait as long as it likes, so a loop has it done by a thread.
     Run,
-    /// Nothing, until the job that was taken is done.
-    Await,
-    /// Tell the peer that nothing more will come, then tell [`Connection::shut`].
+    /// Do nothing until the waker is woken, the job that was taken is done, or the deadline passes.
+    Wait,
+    /// Tell the peer that nothing more will come (shutdown(2)), then call [`Connection::shut`].
     ShutdownWrite,
-    /// Call [`Connection::close`] and drop the socket.
-    Close,
+    /// Call [`Connection::close`], close the socket, and [`Connection::release`] when no operation is under way. But
+    /// if something unread waits at the socket and `if_unread` is true, closing would destroy what the peer has not read
+    /// yet (RFC 9112 section 9.6): call [`Connection::unread`] instead.
+    Close {
+        /// Unread input would matter.
+        if_unread: bool,
+    },
 }
 
 /// A session and its loose ends.
@@ -47,29 +65,37 @@ pub struct Connection {
     output: Output,
     /// Input that the session has not taken; never an empty buffer.
     held: Option<Buffer>,
-    waiting: Timeout,
+    /// Boxed, for hardly any connection has one.
+    permit: Option<Box<Permit>>,
     since: Moment,
     /// How many bytes were taken or sent since then; while lingering, how many were read and dropped.
-    moved: u32,
+    progress_bytes: u32,
+    /// What its waker wakes.
+    key: u32,
+    waiting: Timeout,
     /// The peer has closed its side.
     ended: bool,
-    stage: Stage,
-    farewell: Farewell,
+    phase: Phase,
+    close_step: CloseStep,
+    /// The session's mailbox has the connection's waker.
+    has_waker: bool,
 }
 
 /// How far a conversation has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum Phase {
     Running,
     /// No more input is wanted, whatever the session says.
     Finished,
     /// Nothing can be done for the peer any more.
     Aborted,
+    /// The session has been told that it is over.
+    Closed,
 }
 
 /// How it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Farewell {
+enum CloseStep {
     /// As the session says.
     Open,
     /// Input was left unread when the conversation was over: closing at once could destroy the answer on its way
@@ -80,54 +106,84 @@ enum Farewell {
 }
 
 impl Connection {
-    /// Begins a conversation.
-    pub fn open(session: Box<dyn Session>, worker: &mut Worker) -> Connection {
+    /// Begins a conversation. Its waker wakes `key`, which must fit 32 bits.
+    pub fn open(start: impl Into<Start>, key: usize, worker: &mut Worker) -> Connection {
+        let Start { session, permit } = start.into();
         let mut connection = Connection {
             session,
             output: Output::default(),
             held: None,
-            waiting: Timeout::First,
+            permit: permit.map(Box::new),
             since: worker.time.moment(),
-            moved: 0,
+            progress_bytes: 0,
+            key: u32::try_from(key).expect("there are fewer connections than 2^32"),
+            waiting: Timeout::First,
             ended: false,
-            stage: Stage::Running,
-            farewell: Farewell::Open,
+            phase: Phase::Running,
+            close_step: CloseStep::Open,
+            has_waker: false,
         };
-        if let Some(steps) = &mut worker.steps {
-            steps.count(ACCEPTED, connection.session.state());
-        }
-        trace::step(ACCEPTED, connection.session.state());
-        connection.call(worker, |session, cx| session.open(cx));
-        connection.settle(0, worker);
+        worker.step(ACCEPTED, connection.session.state());
+        connection.invoke(worker, |session, cx| session.open(cx));
+        connection.after_event(0, worker);
         connection
     }
 
-    /// What now?
+    /// What now? Asking changes nothing.
     pub fn next(&self) -> Action {
-        if self.stage == Stage::Aborted {
-            return Action::Close;
+        self.next_and_timeout().0
+    }
+
+    /// What now, and what kind of wait that is.
+    fn next_and_timeout(&self) -> (Action, Timeout) {
+        let close = |if_unread| (Action::Close { if_unread }, Timeout::Linger);
+        if matches!(self.phase, Phase::Aborted | Phase::Closed) {
+            return close(false);
+        }
+        if self.output.must_load() {
+            return (Action::Load, Timeout::Files);
         }
         if !self.output.is_empty() {
-            return Action::Send;
+            return (Action::Send, Timeout::Send);
         }
         match self.wait() {
-            Wait::Bytes(timeout) => Action::Receive(timeout),
-            Wait::Turn => Action::Proceed,
-            Wait::Pause => Action::Pause,
-            Wait::Job => Action::Run,
-            Wait::Result => Action::Await,
-            Wait::Abort => Action::Close,
-            Wait::Close if self.farewell == Farewell::Open => Action::Close,
-            Wait::Close | Wait::Linger => match self.farewell {
-                _ if self.ended => Action::Close,
-                Farewell::Shut if self.moved as usize > LINGER_BYTES => Action::Close,
-                Farewell::Shut => Action::Receive(Timeout::Linger),
-                Farewell::Open | Farewell::Unread => Action::ShutdownWrite,
+            Wait::Bytes(timeout) => (Action::Receive, timeout),
+            Wait::Turn => (Action::Proceed, Timeout::Forever),
+            Wait::Pause => (Action::Wait, Timeout::Pause),
+            Wait::Job => (Action::Run, Timeout::Files),
+            Wait::Result => (Action::Wait, Timeout::Files),
+            Wait::Abort | Wait::Successor => close(false),
+            Wait::Close if self.close_step == CloseStep::Open => close(!self.ended),
+            Wait::Close | Wait::Linger => match self.close_step {
+                _ if self.ended => close(false),
+                CloseStep::Shut if self.progress_bytes as usize > LINGER_BYTES => close(false),
+                CloseStep::Shut => (Action::Receive, Timeout::Linger),
+                CloseStep::Open | CloseStep::Unread => (Action::ShutdownWrite, Timeout::Linger),
             },
         }
     }
 
-    /// What to send for [`Action::Send`].
+    /// Until when the model may wait for what [`next`](Connection::next) asks for; without end if there is none. It changes
+    /// only by an event, and by what the model says in `worker`: while that is stopping, an idle connection has no time
+    /// left.
+    pub fn deadline(&self, worker: &Worker) -> Option<Moment> {
+        if worker.stopping && self.is_idle() {
+            return Some(worker.time.moment());
+        }
+        let limit = worker.limits[self.waiting]?;
+        let makes_room = worker.crowded && matches!(self.waiting, Timeout::Idle | Timeout::Linger);
+        Some(self.since.after(match makes_room {
+            true => limit.min(IDLE_AGE),
+            false => limit,
+        }))
+    }
+
+    /// The kind of the wait and when it began, for models that keep deadlines in lists of equal length, and for people.
+    pub fn waiting(&self) -> (Timeout, Moment) {
+        (self.waiting, self.since)
+    }
+
+    /// What to send for [`Action::Send`], or to read for [`Action::Load`].
     pub fn front(&self) -> Piece<'_> {
         self.output.front()
     }
@@ -137,24 +193,13 @@ impl Connection {
         self.held.as_ref().map_or(BUFFER_SIZE, Buffer::room)
     }
 
-    /// What the connection waits for and since when: the model ends the wait after the time it allows for its kind.
-    pub fn waiting(&self) -> (Timeout, Moment) {
-        (self.waiting, self.since)
-    }
-
-    /// True if closing now would lose nothing, unless the peer is just about to speak.
+    /// True if closing now would lose nothing, unless the peer is just about to speak: others may have its place.
     pub fn is_idle(&self) -> bool {
-        let nothing_begun = matches!(
-            self.next(),
-            Action::Receive(Timeout::First | Timeout::Idle | Timeout::Forever)
+        let is_between = matches!(
+            self.wait(),
+            Wait::Bytes(Timeout::First | Timeout::Idle | Timeout::Forever)
         );
-        nothing_begun && self.held.is_none()
-    }
-
-    /// The session's mailbox: whoever runs the connection has itself woken by it, and calls
-    /// [`woken`](Connection::woken) then.
-    pub fn mailbox(&self) -> Option<&dyn Inbox> {
-        self.session.mailbox()
+        is_between && self.output.is_empty() && self.held.is_none()
     }
 
     /// The name of the session's state, for people.
@@ -162,10 +207,14 @@ impl Connection {
         self.session.state()
     }
 
-    /// These bytes came from the peer, at most [`room`](Connection::room) of them.
+    /// These bytes came from the peer.
+    ///
+    /// # Panics
+    /// If there are more than [`room`](Connection::room).
     pub fn received(&mut self, bytes: &[u8], worker: &mut Worker) {
+        assert!(bytes.len() <= self.room(), "received more than was asked");
         if !self.wants_bytes() {
-            self.add_moved(bytes.len());
+            self.add_progress(bytes.len());
             return;
         }
         let taken = match self.held.take() {
@@ -179,41 +228,70 @@ impl Connection {
                 taken
             }
             Some(mut held) => {
-                let appended = held.append(bytes);
-                debug_assert_eq!(appended, bytes.len(), "received more than there was room");
+                held.append(bytes);
                 self.feed_held(held, worker)
             }
         };
-        self.settle(taken, worker);
+        self.after_event(taken, worker);
     }
 
     /// The peer has closed its side.
     pub fn ended(&mut self, worker: &mut Worker) {
         self.ended = true;
-        self.settle(0, worker);
+        self.after_event(0, worker);
     }
 
-    /// The first `count` bytes of what [`front`](Connection::front) began are gone.
+    /// The first `count` bytes of what [`front`](Connection::front) began are gone. 0 means that a file has become shorter
+    /// than was promised to the peer.
+    ///
+    /// # Panics
+    /// If that is more than there was.
     pub fn sent(&mut self, count: usize, worker: &mut Worker) {
+        if self.phase == Phase::Closed {
+            return;
+        }
+        if count == 0 {
+            return self.abort();
+        }
         self.output.consume(count, &mut worker.pool);
-        self.call(worker, |session, cx| session.sent(cx));
-        if trace::is_on() && self.has_answered() {
-            trace::answered(1);
+        self.invoke(worker, |session, cx| session.sent(cx));
+        if let Some(trace) = worker.trace
+            && self.has_answered()
+        {
+            (trace.answered)();
         }
         if self.session.mailbox().is_some() {
             // Before the next input: a peer that says much must not get ahead of one that says little.
             self.take_mail(worker);
             // It may have been woken while there was something to send.
-            if self.next() == Action::Pause {
-                self.call(worker, |session, cx| session.proceed(cx));
+            if self.output.is_empty() && self.wait() == Wait::Pause {
+                self.invoke(worker, |session, cx| session.proceed(cx));
             }
         }
-        if self.output.is_empty()
-            && let Some(held) = self.held.take()
-        {
-            self.feed_held(held, worker);
+        self.feed_held_if_free(worker);
+        self.after_event(count, worker);
+    }
+
+    /// The file cannot be sent as one, so it will be [loaded](Action::Load).
+    pub fn send_refused(&mut self, worker: &mut Worker) {
+        self.output.load_file();
+        self.after_event(0, worker);
+    }
+
+    /// The first bytes of the stretch of a file that [`front`](Connection::front) was. None mean that the file has become
+    /// shorter than was promised to the peer.
+    ///
+    /// # Panics
+    /// If nothing was to be loaded, or not as much.
+    pub fn loaded(&mut self, bytes: &[u8], worker: &mut Worker) {
+        if matches!(self.phase, Phase::Aborted | Phase::Closed) {
+            return;
         }
-        self.settle(count, worker);
+        if bytes.is_empty() {
+            return self.abort();
+        }
+        self.output.put_loaded(bytes, &mut worker.pool);
+        self.after_event(0, worker);
     }
 
     /// What is to be done for [`Action::Run`]; `None` if it has been taken.
@@ -223,78 +301,87 @@ impl Connection {
 
     /// Lets the session do a slice of its own work.
     pub fn proceed(&mut self, worker: &mut Worker) {
-        self.call(worker, |session, cx| session.proceed(cx));
-        if self.output.is_empty()
-            && let Some(held) = self.held.take()
-        {
-            self.feed_held(held, worker);
+        if self.phase == Phase::Closed {
+            return;
         }
-        self.settle(0, worker);
+        self.invoke(worker, |session, cx| session.proceed(cx));
+        self.feed_held_if_free(worker);
+        self.after_event(0, worker);
     }
 
-    /// Something may lie in the mailbox, its job may be done, or a pause may be over.
+    /// The waker was woken, or the job is done. It does no harm to call this without a reason.
     pub fn woken(&mut self, worker: &mut Worker) {
         match self.next() {
-            Action::Pause | Action::Await => self.proceed(worker),
-            _ => self.settle(0, worker),
+            Action::Wait => self.proceed(worker),
+            _ => self.after_event(0, worker),
         }
     }
 
     /// Our side has been shut down.
     pub fn shut(&mut self) {
-        self.farewell = Farewell::Shut;
-        self.moved = 0;
+        self.close_step = CloseStep::Shut;
+        self.progress_bytes = 0;
     }
 
-    /// What it waited for did not come in time.
-    pub fn timed_out(&mut self, worker: &mut Worker) {
+    /// The deadline has passed, and another try has brought nothing.
+    pub fn expired(&mut self, worker: &mut Worker) {
         match self.waiting {
+            _ if self.phase == Phase::Closed => {}
             Timeout::Send | Timeout::Linger => self.abort(),
+            Timeout::Files if self.output.must_load() => self.abort(),
             Timeout::Pause => {
                 self.since = worker.time.moment();
                 self.proceed(worker);
             }
             timeout => {
-                self.call(worker, |session, cx| session.timed_out(timeout, cx));
-                self.stage = Stage::Finished;
-                self.settle(0, worker);
+                self.invoke(worker, |session, cx| session.timed_out(timeout, cx));
+                if self.phase == Phase::Running {
+                    self.phase = Phase::Finished;
+                }
+                self.after_event(0, worker);
             }
         }
     }
 
-    /// True if the peer may still be there and reading when [`Action::Close`] is the answer.
-    pub fn can_linger(&self) -> bool {
-        !(self.stage == Stage::Aborted || self.ended || self.farewell == Farewell::Shut)
-            && self.wait() != Wait::Abort
+    /// Something unread waits at the socket of a connection that is to [close](Action::Close).
+    pub fn unread(&mut self) {
+        self.close_step = CloseStep::Unread;
     }
 
-    /// The peer has said more, which nobody wants; but closing now would destroy what it has not read yet.
-    pub fn linger(&mut self) {
-        self.farewell = Farewell::Unread;
-    }
-
-    /// What was promised to the peer cannot be kept: close without a word.
+    /// An operation has failed, or nothing can reach the peer any more: close without a word.
     pub fn abort(&mut self) {
-        self.stage = Stage::Aborted;
+        if self.phase != Phase::Closed {
+            self.phase = Phase::Aborted;
+        }
     }
 
-    /// The conversation is over: the session has its last word, and what was borrowed goes back.
+    /// The first phase of the end: the session has its last word, and the permit is released. Whatever else happens has no
+    /// effect from now on. Buffers stay as they are.
     pub fn close(&mut self, worker: &mut Worker) {
-        self.stage = Stage::Aborted;
-        self.call(worker, |session, cx| session.closed(cx));
-        if let Some(steps) = &mut worker.steps {
-            steps.count(self.session.state(), CLOSED);
+        if self.phase == Phase::Closed {
+            return;
         }
-        trace::step(self.session.state(), CLOSED);
+        self.phase = Phase::Closed;
+        self.invoke(worker, |session, cx| session.closed(cx));
+        worker.step(self.session.state(), CLOSED);
+        // Before the socket closes: a client that sees that may come again at once.
+        self.permit = None;
+    }
+
+    /// The second phase of the end: no operation is under way any more, and the buffers go back to the pool.
+    ///
+    /// # Panics
+    /// If the connection is not closed.
+    pub fn release(mut self, worker: &mut Worker) {
+        assert_eq!(self.phase, Phase::Closed, "the session must know");
         self.output.clear(&mut worker.pool);
         self.drop_held(worker);
     }
 
     /// True if everything is out that there was to say, and nothing else has been begun.
     fn has_answered(&self) -> bool {
-        let wait = self.wait();
         let is_within = matches!(
-            wait,
+            self.wait(),
             Wait::Turn
                 | Wait::Pause
                 | Wait::Job
@@ -304,31 +391,25 @@ impl Connection {
         self.output.is_empty() && !is_within
     }
 
-    /// Lets the session act. The step that it takes by that is counted, where somebody wants to know.
-    fn call<T>(
+    /// Lets the session act. The step that it takes by that is counted, where that is wanted.
+    fn invoke<T>(
         &mut self,
         worker: &mut Worker,
         act: impl FnOnce(&mut dyn Session, &mut Context<'_>) -> T,
     ) -> T {
-        let is_seen = worker.steps.is_some() || trace::is_on();
-        let before = is_seen.then(|| self.session.state());
+        let before = worker.wants_steps().then(|| self.session.state());
         let output = &mut self.output;
         let result = act(&mut *self.session, &mut Context { output, worker });
         if let Some(before) = before {
-            let after = self.session.state();
-            if let Some(steps) = &mut worker.steps {
-                steps.count(before, after);
-            }
-            trace::step(before, after);
+            worker.step(before, self.session.state());
         }
         result
     }
 
     fn wait(&self) -> Wait {
-        if self.stage != Stage::Running {
-            Wait::Close
-        } else {
-            self.session.waits_for()
+        match self.phase {
+            Phase::Running => self.session.waits_for(),
+            Phase::Finished | Phase::Aborted | Phase::Closed => Wait::Close,
         }
     }
 
@@ -340,7 +421,7 @@ impl Connection {
     fn feed(&mut self, input: &[u8], worker: &mut Worker) -> usize {
         let mut taken = 0;
         while taken < input.len() && self.output.body().is_none() && self.wants_bytes() {
-            let count = self.call(worker, |session, cx| session.receive(&input[taken..], cx));
+            let count = self.invoke(worker, |session, cx| session.receive(&input[taken..], cx));
             if count == 0 {
                 break;
             }
@@ -362,56 +443,102 @@ impl Connection {
         taken
     }
 
+    fn feed_held_if_free(&mut self, worker: &mut Worker) {
+        if self.output.is_empty()
+            && let Some(held) = self.held.take()
+        {
+            self.feed_held(held, worker);
+        }
+    }
+
     /// Draws the conclusions after anything has happened.
-    fn settle(&mut self, moved: usize, worker: &mut Worker) {
-        if self.output.is_empty() && self.wants_bytes() {
+    fn after_event(&mut self, progress: usize, worker: &mut Worker) {
+        if self.phase == Phase::Closed {
+            return;
+        }
+        let mut wait = self.wait();
+        while wait == Wait::Successor {
+            self.hand_over(worker);
+            wait = self.wait();
+        }
+        if self.output.is_empty() && matches!(wait, Wait::Bytes(_)) {
             if self.ended {
-                self.call(worker, |session, cx| session.end_of_input(cx));
+                self.invoke(worker, |session, cx| session.end_of_input(cx));
             }
             // Either no more will come, or the session will never take what is there.
             if self.ended || self.room() == 0 {
-                self.stage = Stage::Finished;
+                self.phase = Phase::Finished;
             }
+            wait = self.wait();
         }
-        if self.held.is_some() && matches!(self.wait(), Wait::Close | Wait::Linger) {
-            self.farewell = Farewell::Unread;
+        if self.held.is_some() && matches!(wait, Wait::Close | Wait::Linger) {
+            self.close_step = CloseStep::Unread;
             self.drop_held(worker);
         }
         self.take_mail(worker);
-        let waiting = match self.next() {
-            Action::Send => Timeout::Send,
-            Action::Receive(timeout) => timeout,
-            Action::Proceed => Timeout::Forever,
-            Action::Pause => Timeout::Pause,
-            Action::Run | Action::Await => Timeout::Files,
-            Action::ShutdownWrite | Action::Close => Timeout::Linger,
-        };
-        self.add_moved(moved);
-        if waiting != self.waiting || self.moved >= MIN_PROGRESS {
+        let (_, waiting) = self.next_and_timeout();
+        self.add_progress(progress);
+        if waiting != self.waiting || self.progress_bytes >= MIN_PROGRESS {
             self.waiting = waiting;
             self.since = worker.time.moment();
-            self.moved = 0;
+            self.progress_bytes = 0;
+        }
+    }
+
+    /// Goes on with the session that comes after this one, and with the input that this one has left.
+    fn hand_over(&mut self, worker: &mut Worker) {
+        let before = self.session.state();
+        let Some(Start { session, permit }) = self.session.successor() else {
+            self.phase = Phase::Aborted;
+            return;
+        };
+        self.session = session;
+        self.permit = permit.map(Box::new);
+        self.has_waker = false;
+        worker.step(before, self.session.state());
+        self.invoke(worker, |session, cx| session.open(cx));
+        if let Some(held) = self.held.take() {
+            self.feed_held(held, worker);
         }
     }
 
     /// Moves what others have left to the output, until the conversation is over. A peer that is too slow for them is
-    /// given up.
+    /// given up, as is one that nothing could be woken for.
     fn take_mail(&mut self, worker: &mut Worker) {
-        if let Some(mailbox) = self.session.mailbox()
-            && matches!(self.wait(), Wait::Bytes(_) | Wait::Turn | Wait::Pause)
-        {
+        let Some(mailbox) = self.session.mailbox() else {
+            return;
+        };
+        if !self.has_waker {
+            let waker = worker
+                .wakers
+                .as_ref()
+                .map(|one| one.waker(self.key as usize));
+            match waker.transpose() {
+                Ok(waker) => {
+                    if let Some(waker) = waker {
+                        mailbox.wake_by(waker);
+                    }
+                    self.has_waker = true;
+                }
+                Err(_) => {
+                    self.phase = Phase::Aborted;
+                    return;
+                }
+            }
+        }
+        if matches!(self.wait(), Wait::Bytes(_) | Wait::Turn | Wait::Pause) {
             let output = &mut self.output;
             match mailbox.take(&mut Context { output, worker }) {
                 Mail::MayCome => {}
-                Mail::IsOver => self.stage = Stage::Finished,
-                Mail::IsTooMuch => self.stage = Stage::Aborted,
+                Mail::IsOver => self.phase = Phase::Finished,
+                Mail::IsTooMuch => self.phase = Phase::Aborted,
             }
         }
     }
 
-    fn add_moved(&mut self, count: usize) {
+    fn add_progress(&mut self, count: usize) {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
-        self.moved = self.moved.saturating_add(count);
+        self.progress_bytes = self.progress_bytes.saturating_add(count);
     }
 
     fn drop_held(&mut self, worker: &mut Worker) {

@@ -4,8 +4,8 @@
 //! loose ends: input not yet taken, output not yet sent. Every I/O model keeps one connection per peer, asks it
 //! [`Connection::next`] ("what now?") and does what it answers.
 //!
-//! This room is pure: it opens no socket and no file, reads no clock, starts no thread. Time and memory are arguments,
-//! so that a model without a kernel can drive the very same code (`tests/simulation.rs`).
+//! This module is pure: it opens no socket and no file, reads no clock, starts no thread and writes nothing. Time, memory
+//! and limits are arguments, so that a model without a kernel can drive the very same code (`tests/simulation.rs`).
 
 mod buffer;
 mod connection;
@@ -13,8 +13,10 @@ mod counters;
 mod file;
 mod mailbox;
 mod output;
+mod start;
 mod steps;
 mod time;
+mod worker;
 
 pub use buffer::{BUFFER_SIZE, Buffer, Pool};
 pub use connection::{Action, Connection, LINGER_BYTES, MIN_PROGRESS};
@@ -22,8 +24,12 @@ pub use counters::Counters;
 pub use file::{File, Job};
 pub use mailbox::{Inbox, MAILBOX_SIZE, Mail, Mailbox};
 pub use output::{Body, Output, Piece, Source};
-pub use steps::{ACCEPTED, CLOSED, Step, Steps};
+pub use start::{Permit, Start};
+pub use steps::{ACCEPTED, CLOSED, Step, Steps, Trace};
 pub use time::{Moment, Time};
+pub use worker::{IDLE_AGE, Limits, WORK_PER_TURN, Wakers, Worker};
+
+use enum_map::Enum;
 
 /// One conversation with one peer: bytes in, output out.
 ///
@@ -76,6 +82,12 @@ pub trait Session: Send {
         None
     }
 
+    /// What the conversation goes on as, once it [waits for that](Wait::Successor): taken once, for this session then ends
+    /// without a [`closed`](Session::closed). The other one is opened, and has what this one has not taken of the input.
+    fn successor(&mut self) -> Option<Start> {
+        None
+    }
+
     /// The name of its state, for people.
     fn state(&self) -> &'static str {
         "open"
@@ -97,6 +109,8 @@ pub enum Wait {
     /// slowed down. It is asked to [proceed](Session::proceed) when its [inbox](Inbox) wakes it, and otherwise after the
     /// time for [`Timeout::Pause`]. Messages from its inbox are sent meanwhile.
     Pause,
+    /// Its [successor](Session::successor).
+    Successor,
     /// Nothing: the conversation is over.
     Close,
     /// Nothing, but the peer may still be sending: the answer must reach it before the connection goes away
@@ -106,11 +120,11 @@ pub enum Wait {
     Abort,
 }
 
-/// The kinds of waiting that have an end. How long each may last is the model's knowledge, not the session's.
+/// The kinds of waiting that have an end. How long each may last is said in [`Worker::limits`].
 ///
-/// A wait begins anew when its kind changes, and when [`MIN_PROGRESS`] bytes have been taken or sent since it began;
+/// A wait begins again when its kind changes, and when [`MIN_PROGRESS`] bytes have been taken or sent since it began;
 /// bytes that merely arrive do not extend it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 pub enum Timeout {
     /// For the rest of something begun, such as a request head.
     Head,
@@ -130,51 +144,6 @@ pub enum Timeout {
     Pause,
     /// For a file system that is answered by another process or machine.
     Files,
-}
-
-impl Timeout {
-    /// How many kinds there are: the length of a table that is indexed by `kind as usize`.
-    pub const COUNT: usize = 9;
-}
-
-/// How much work of their own all sessions together may do before the others have their turn, in units of one or two
-/// microseconds, such as a look at a file: about a millisecond, so that nobody waits longer for many than for one.
-pub const WORK_PER_TURN: usize = 512;
-
-/// What all sessions of one thread share, and the model that runs them with it.
-pub struct Worker {
-    /// The time, as the model last read it.
-    pub time: Time,
-    /// Buffers to lend.
-    pub pool: Pool,
-    /// Finished lines for the access log; the model writes them out and empties this.
-    pub log: Vec<u8>,
-    /// What was done so far.
-    pub counters: Counters,
-    /// Conversations shall end at their next opportunity: the server is shutting down, or others wait for the turn.
-    pub closing: bool,
-    /// Others wait for the connection's place: it shall not be held for longer than its answers take.
-    pub crowded: bool,
-    /// How much of [`WORK_PER_TURN`] is left. The model sets it at the beginning of each turn.
-    pub work: usize,
-    /// The steps that sessions took, if somebody wants to know.
-    pub steps: Option<Steps>,
-}
-
-impl Worker {
-    /// A worker that starts at `time` with an empty pool.
-    pub fn new(time: Time) -> Worker {
-        Worker {
-            time,
-            pool: Pool::new(),
-            log: Vec::new(),
-            counters: Counters::default(),
-            closing: false,
-            crowded: false,
-            work: WORK_PER_TURN,
-            steps: None,
-        }
-    }
 }
 
 /// What a session may use while it is being called.

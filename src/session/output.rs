@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// A stretch of something too large or too shared to be copied into a buffer.
 #[derive(Debug)]
 pub struct Body {
-    source: Source,
+    part: Part,
     offset: u64,
     left: u64,
 }
@@ -24,6 +24,17 @@ pub enum Source {
     Bytes(Arc<Vec<u8>>),
 }
 
+/// What a body is a part of, and how it is sent.
+#[derive(Debug)]
+enum Part {
+    /// From where it is.
+    InPlace(Source),
+    /// It must be loaded: a file that cannot be sent as one.
+    Unloaded(Arc<File>),
+    /// Its beginning is in the output's buffer.
+    Loaded(Arc<File>),
+}
+
 impl Source {
     /// An open regular file, on a file system that answers by itself.
     pub fn file(file: impl Into<OwnedFd>) -> Source {
@@ -35,7 +46,7 @@ impl Body {
     /// `length` bytes from `offset` on, none of them sent yet. Bytes in memory must have that many.
     pub fn new(source: Source, offset: u64, length: u64) -> Body {
         Body {
-            source,
+            part: Part::InPlace(source),
             offset,
             left: length,
         }
@@ -85,6 +96,7 @@ pub enum Piece<'a> {
 /// Bytes, then at most one body, in the order they are to be sent.
 #[derive(Debug, Default)]
 pub struct Output {
+    /// The bytes before the body. Once those are gone, the beginning of the body if that was loaded.
     buffer: Option<Buffer>,
     body: Option<Body>,
 }
@@ -97,7 +109,10 @@ impl Output {
 
     /// The bytes before the body that are not sent yet.
     pub fn bytes(&self) -> &[u8] {
-        self.buffer.as_ref().map_or(&[], Buffer::filled)
+        match &self.buffer {
+            Some(buffer) if !self.is_loaded() => buffer.filled(),
+            _ => &[],
+        }
     }
 
     /// The body, as long as any of it is left.
@@ -105,30 +120,68 @@ impl Output {
         self.body.as_ref()
     }
 
-    /// The next piece to send. Empty bytes if there is nothing.
+    /// The next piece to send, or to load if it [must be](Output::must_load). Empty bytes if there is nothing.
     pub fn front(&self) -> Piece<'_> {
-        let bytes = self.bytes();
+        let bytes = self.buffer.as_ref().map_or(&[][..], Buffer::filled);
         let piece = |then, more| Piece::Bytes { bytes, then, more };
-        match &self.body {
-            None => piece(&[], false),
-            Some(Body {
-                source: Source::File(file),
+        let Some(body) = &self.body else {
+            return piece(&[], false);
+        };
+        let offset = body.offset;
+        match &body.part {
+            Part::InPlace(Source::Bytes(all)) => {
+                piece(&all[offset as usize..(offset + body.left) as usize], false)
+            }
+            Part::Loaded(_) => piece(&[], false),
+            _ if !bytes.is_empty() => piece(&[], true),
+            Part::InPlace(Source::File(file)) => Piece::File {
+                file,
                 offset,
-                left,
-            }) => match bytes {
-                [] => Piece::File {
-                    file,
-                    offset: *offset,
-                    count: *left,
-                },
-                _ => piece(&[], true),
+                count: body.left,
             },
-            Some(Body {
-                source: Source::Bytes(all),
+            Part::Unloaded(file) => Piece::File {
+                file,
                 offset,
-                left,
-            }) => piece(&all[*offset as usize..(offset + left) as usize], false),
+                count: body.left.min(BUFFER_SIZE as u64),
+            },
         }
+    }
+
+    /// True if the next piece is a stretch of a file that must be in memory before it can be sent.
+    pub fn must_load(&self) -> bool {
+        let is_unloaded = |body: &Body| matches!(body.part, Part::Unloaded(_));
+        self.buffer.is_none() && self.body.as_ref().is_some_and(is_unloaded)
+    }
+
+    /// What is left of the file cannot be sent as one: it is loaded piece by piece.
+    pub(super) fn load_file(&mut self) {
+        if let Some(body) = &mut self.body
+            && let Part::InPlace(Source::File(file)) = &body.part
+        {
+            body.part = Part::Unloaded(file.clone());
+        }
+    }
+
+    /// The next bytes of the file that must be loaded.
+    pub(super) fn put_loaded(&mut self, bytes: &[u8], pool: &mut Pool) {
+        let room = BUFFER_SIZE as u64;
+        match &mut self.body {
+            Some(body) if self.buffer.is_none() && bytes.len() as u64 <= body.left.min(room) => {
+                let Part::Unloaded(file) = &body.part else {
+                    panic!("nothing was to be loaded");
+                };
+                body.part = Part::Loaded(file.clone());
+            }
+            _ => panic!("loaded more than was asked"),
+        }
+        let mut buffer = pool.lend();
+        buffer.append(bytes);
+        self.buffer = Some(buffer);
+    }
+
+    fn is_loaded(&self) -> bool {
+        let is_loaded = |body: &Body| matches!(body.part, Part::Loaded(_));
+        self.body.as_ref().is_some_and(is_loaded)
     }
 
     pub(super) fn room(&self) -> usize {
@@ -158,7 +211,10 @@ impl Output {
         if let Some(mut buffer) = self.buffer.take() {
             let from_buffer = rest.min(buffer.filled().len());
             buffer.consume(from_buffer);
-            rest -= from_buffer;
+            match self.is_loaded() {
+                true => assert_eq!(from_buffer, count, "sent more than there was"),
+                false => rest -= from_buffer,
+            }
             if buffer.is_empty() {
                 pool.take_back(buffer);
             } else {
@@ -168,8 +224,12 @@ impl Output {
         if rest > 0 {
             let body = self.body.as_mut().expect("sent more than there was");
             body.consume(rest);
-            if body.left() == 0 {
-                self.body = None;
+            match &body.part {
+                _ if body.left == 0 => self.body = None,
+                Part::Loaded(file) if self.buffer.is_none() => {
+                    body.part = Part::Unloaded(file.clone());
+                }
+                _ => {}
             }
         }
     }
@@ -201,6 +261,41 @@ mod tests {
         assert_eq!((bytes, then, more), (&b""[..], &b"dy"[..], false));
         output.consume(2, &mut pool);
         assert!(output.is_empty());
+    }
+
+    /// The body is what is left to send, whatever of it has been loaded.
+    #[test]
+    fn a_file_that_cannot_be_sent_is_loaded_piece_by_piece() {
+        let mut pool = Pool::new();
+        let mut output = Output::default();
+        output.put(b"head", &mut pool);
+        let length = BUFFER_SIZE as u64 + 3;
+        let file = Source::file(tempfile::tempfile().expect("a file"));
+        output.put_body(Body::new(file, 7, length));
+        output.load_file();
+        assert!(!output.must_load(), "the head goes first");
+        output.consume(4, &mut pool);
+        assert!(output.must_load());
+        let Piece::File { offset, count, .. } = output.front() else {
+            panic!("{output:?}")
+        };
+        assert_eq!((offset, count), (7, BUFFER_SIZE as u64), "what fits");
+        output.put_loaded(b"abc", &mut pool);
+        let Piece::Bytes { bytes, then, more } = output.front() else {
+            panic!("{output:?}")
+        };
+        assert_eq!((bytes, then, more), (&b"abc"[..], &b""[..], false));
+        assert_eq!(output.bytes(), b"", "they belong to the body");
+        output.consume(2, &mut pool);
+        assert!(!output.must_load(), "one is left in memory");
+        assert_eq!(output.body().map(Body::left), Some(length - 2));
+        output.consume(1, &mut pool);
+        assert!(output.must_load());
+        assert!(matches!(output.front(), Piece::File { offset: 10, .. }));
+        output.put_loaded(&[b'x'; BUFFER_SIZE], &mut pool);
+        output.consume(BUFFER_SIZE, &mut pool);
+        assert!(output.is_empty());
+        assert_eq!(pool.lent(), 0);
     }
 
     #[test]

@@ -11,6 +11,15 @@ pub const ACCEPTED: &str = "accepted";
 /// What it is in the end.
 pub const CLOSED: &str = "closed";
 
+/// What is called while conversations are traced.
+#[derive(Debug)]
+pub struct Trace {
+    /// A session has gone from one state to another, or stayed in it.
+    pub step: fn(&'static str, &'static str),
+    /// A request has been answered.
+    pub answered: fn(),
+}
+
 /// How often each step was taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Steps(Vec<(Step, u64)>);

@@ -7,7 +7,7 @@ mod stream;
 mod wait;
 
 pub use stream::{
-    is_gone, receive, receive_now, send, send_file, set_receive_timeout, set_send_timeout,
-    shutdown_both, shutdown_read, shutdown_write,
+    SENDFILE_REFUSED, is_gone, read_at, receive, receive_now, send, send_file, set_receive_timeout,
+    set_send_timeout, shutdown_both, shutdown_read, shutdown_write,
 };
 pub use wait::{is_readable, poll, poll_quietly, wait_for_memory};

@@ -38,33 +38,30 @@ pub fn send(socket: impl AsFd, bytes: &[u8], then: &[u8], more: bool) -> Result<
 /// Sends as much as the kernel takes of `count` bytes of a file from `offset` on, and returns how much that was. 0 means
 /// that the file ends before that.
 ///
-/// Where sendfile(2) cannot do it, the bytes go through `scratch` instead, at most as many as it holds.
-///
 /// # Errors
-/// Those of sendfile(2), pread(2) and send(2). sendfile(2) has no flag against SIGPIPE: the process must ignore it, as
-/// Rust programs do.
+/// [`SENDFILE_REFUSED`] where sendfile(2) cannot do it but pread(2) and send(2) may; otherwise those of sendfile(2). That
+/// has no flag against SIGPIPE: the process must ignore it, as Rust programs do.
 pub fn send_file(
     socket: impl AsFd,
     file: impl AsFd,
     offset: u64,
     count: usize,
-    scratch: &mut [u8],
 ) -> Result<usize, Errno> {
-    if HAS_SENDFILE.load(Relaxed) {
-        match send_from_file(&socket, &file, offset, count) {
-            Err(Errno::NOSYS) => HAS_SENDFILE.store(false, Relaxed),
-            Err(errno) if is_refused(errno) => {}
-            result => return result,
-        }
+    if !HAS_SENDFILE.load(Relaxed) {
+        return Err(SENDFILE_REFUSED);
     }
-    let room = count.min(scratch.len());
-    let bytes = match read_at(&file, &mut scratch[..room], offset)? {
-        0 => return Ok(0),
-        count => &scratch[..count],
-    };
-    // What the socket does not take is read again: it stays in memory, and nothing is kept between calls.
-    send(socket, bytes, &[], false)
+    match send_from_file(&socket, &file, offset, count) {
+        Err(Errno::NOSYS) => {
+            HAS_SENDFILE.store(false, Relaxed);
+            Err(SENDFILE_REFUSED)
+        }
+        Err(errno) if is_refused(errno) => Err(SENDFILE_REFUSED),
+        result => result,
+    }
 }
+
+/// A file system, a kernel or a filter does not do sendfile(2). send(2) says this of no socket for connections.
+pub const SENDFILE_REFUSED: Errno = Errno::OPNOTSUPP;
 
 /// False once the kernel, or a filter in front of it, has said that there is no sendfile(2).
 static HAS_SENDFILE: AtomicBool = AtomicBool::new(true);
@@ -74,7 +71,7 @@ static HAS_SENDFILE: AtomicBool = AtomicBool::new(true);
 fn is_refused(errno: Errno) -> bool {
     matches!(
         errno,
-        Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM | Errno::ACCESS | Errno::SPIPE
+        Errno::INVAL | Errno::OPNOTSUPP | Errno::PERM | Errno::ACCESS | Errno::SPIPE
     )
 }
 
@@ -94,7 +91,11 @@ fn send_from_file(
     result
 }
 
-fn read_at(file: &impl AsFd, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+/// Reads from `offset` on into the front of `buffer` and says how much that was; 0 at the end of the file.
+///
+/// # Errors
+/// Those of pread(2).
+pub fn read_at(file: &impl AsFd, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
     let call = trace::call();
     let result = pread(file, &mut *buffer, offset);
     let called = || {

@@ -133,25 +133,27 @@ fn mutated(corpus: &[Vec<u8>], random: &mut Rng) -> Vec<u8> {
 /// Plays one conversation to its end; says how many answers it brought.
 fn play(service: &dyn Service, worker: &mut Worker, input: &[u8], random: &mut Rng) -> u64 {
     let before = worker.counters.requests;
-    let mut connection = Connection::open(service.session(None), worker);
+    let mut connection = Connection::open(service.session(None), 0, worker);
     let mut said = 0;
     let mut heard = Vec::new();
     for _ in 0..100_000 {
         match connection.next() {
-            Action::Close => break,
+            Action::Close { .. } => break,
             Action::ShutdownWrite => connection.shut(),
             Action::Proceed => {
                 worker.work = WORK_PER_TURN;
                 connection.proceed(worker);
             }
-            Action::Pause => panic!("http waits for no other connections"),
+            Action::Load => panic!("no call was refused"),
             Action::Run => {
                 (connection.take_job().expect("it was announced").work)();
                 connection.woken(worker);
             }
-            Action::Await => panic!("its job has been done"),
-            Action::Receive(_) if said == input.len() => connection.ended(worker),
-            Action::Receive(_) => {
+            Action::Wait => {
+                panic!("http waits for no other connections, and its job has been done")
+            }
+            Action::Receive if said == input.len() => connection.ended(worker),
+            Action::Receive => {
                 let most = connection.room().min(input.len() - said);
                 let count = if random.bool() {
                     most
@@ -188,8 +190,10 @@ fn play(service: &dyn Service, worker: &mut Worker, input: &[u8], random: &mut R
         }
         assert!(worker.pool.lent() <= 2, "one for input, one for output");
     }
-    assert_eq!(connection.next(), Action::Close, "it never came to an end");
+    let is_over = matches!(connection.next(), Action::Close { .. });
+    assert!(is_over, "it never came to an end");
     connection.close(worker);
+    connection.release(worker);
     assert!(
         heard.is_empty() || heard.starts_with(b"HTTP/1.1 "),
         "that is no answer"

@@ -4,8 +4,9 @@
 //! every service has a permit free, it sleeps.
 
 use super::{Crew, Members};
+use crate::model::Listening;
 use crate::model::conversation::{BUSY, SEEN_SPARE, SPARE};
-use crate::model::{IDLE_AGE, Listening};
+use crate::session::IDLE_AGE;
 use crate::sys::{self, is_readable};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Instant;

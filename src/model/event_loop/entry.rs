@@ -3,9 +3,9 @@
 //! Readiness is a hint that events set; only what a call returns is a fact, and clears it.
 
 use super::readahead::{STRETCH, is_in_memory};
-use crate::model::send;
+use crate::model::{load, send};
 use crate::poller::{Poller, Ready};
-use crate::session::{Action, Connection, Piece, Worker};
+use crate::session::{Action, Connection, Piece, Timeout, Worker};
 use crate::sys;
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
@@ -38,9 +38,7 @@ pub(super) struct Entry {
     pub queued: bool,
     /// An event has come for it.
     pub event: bool,
-    /// Others can wake it.
-    pub has_waker: bool,
-    /// It was woken.
+    /// The wake_queue was woken for it.
     pub woken: bool,
     /// Its wait is over.
     pub expired: bool,
@@ -89,7 +87,6 @@ impl Entry {
             watched: Ready::NONE,
             queued: false,
             event: false,
-            has_waker: false,
             woken: false,
             expired: false,
             late,
@@ -111,23 +108,22 @@ impl Entry {
         let mut worked = false;
         loop {
             let moved = match self.connection.next() {
-                Action::Close
-                    if self.ready.has(Ready::READABLE) && self.connection.can_linger() =>
-                {
-                    self.connection.linger();
+                Action::Close { if_unread: true } if self.ready.has(Ready::READABLE) => {
+                    self.connection.unread();
                     Ok(0)
                 }
-                Action::Close => return Stop::Closed,
+                Action::Close { .. } => return Stop::Closed,
                 _ if share == 0 => return Stop::ShareUsed,
                 Action::Send if !self.ready.has(Ready::WRITABLE) || self.fetching => {
                     return Stop::Blocked;
                 }
-                Action::Send if self.may_hang() => return Stop::MayHang,
-                Action::Send if !self.can_send_now() => return Stop::NotInMemory,
-                Action::Receive(_) if !self.ready.has(Ready::READABLE) => return Stop::Blocked,
-                Action::Send => self.send(share, worker, scratch),
-                Action::Receive(_) => self.receive(scratch, worker, later),
-                Action::Pause => return Stop::Blocked,
+                Action::Load if self.fetching => return Stop::Blocked,
+                Action::Send | Action::Load if self.may_hang() => return Stop::MayHang,
+                Action::Send | Action::Load if !self.can_send_now() => return Stop::NotInMemory,
+                Action::Receive if !self.ready.has(Ready::READABLE) => return Stop::Blocked,
+                Action::Send => self.send(share, worker),
+                Action::Load => self.load(worker, scratch),
+                Action::Receive => self.receive(scratch, worker, later),
                 Action::Proceed if worker.work == 0 && worked => return Stop::ShareUsed,
                 Action::Proceed if worker.work == 0 => return Stop::WorkIsDone,
                 Action::Proceed => {
@@ -136,9 +132,9 @@ impl Entry {
                     Ok(0)
                 }
                 Action::Run => return Stop::HasJob,
-                // An event may tell that the client has left.
-                Action::Await if self.event && sys::is_gone(&self.socket) => return Stop::Closed,
-                Action::Await => return Stop::Blocked,
+                // An event may tell that the client has left, and then nobody needs what a job finds out.
+                Action::Wait if self.may_have_left() => return Stop::Closed,
+                Action::Wait => return Stop::Blocked,
                 Action::ShutdownWrite => {
                     worker.counters.others += 1;
                     self.connection.shut();
@@ -189,20 +185,27 @@ impl Entry {
         self.in_memory > 0
     }
 
-    fn send(
-        &mut self,
-        share: usize,
-        worker: &mut Worker,
-        scratch: &mut [u8],
-    ) -> Result<usize, Errno> {
+    /// True if an event has told that the client of a connection that waits for a job has left.
+    fn may_have_left(&self) -> bool {
+        self.event && self.connection.waiting().0 == Timeout::Files && sys::is_gone(&self.socket)
+    }
+
+    /// Loads the beginning of a stretch of a file that is in memory.
+    fn load(&mut self, worker: &mut Worker, scratch: &mut [u8]) -> Result<usize, Errno> {
+        let count = load(&self.connection.front(), scratch)?;
+        self.in_memory = self.in_memory.saturating_sub(count as u32);
+        self.connection.loaded(&scratch[..count], worker);
+        Ok(0)
+    }
+
+    fn send(&mut self, share: usize, worker: &mut Worker) -> Result<usize, Errno> {
         worker.counters.sends += 1;
         let piece = self.connection.front();
         let (of_file, share) = match piece {
             Piece::File { .. } => (true, share.min(self.in_memory as usize)),
             Piece::Bytes { .. } => (false, share),
         };
-        match send(&self.socket, &piece, share, scratch) {
-            Ok(0) => self.connection.abort(),
+        match send(&self.socket, &piece, share) {
             Ok(count) => {
                 if of_file {
                     self.in_memory -= count as u32;
@@ -215,6 +218,7 @@ impl Entry {
                 worker.counters.would_blocks += 1;
                 self.ready = self.ready.without(Ready::WRITABLE);
             }
+            Err(sys::SENDFILE_REFUSED) if of_file => self.connection.send_refused(worker),
             Err(errno) => return Err(errno),
         }
         Ok(0)
@@ -260,13 +264,13 @@ impl Entry {
             // Nothing that could happen to the socket would help.
             _ if self.fetching => Ready::NONE,
             Action::Send => Ready::WRITABLE,
-            Action::Receive(_) => Ready::READABLE,
-            Action::Proceed
-            | Action::Pause
+            Action::Receive => Ready::READABLE,
+            Action::Load
+            | Action::Proceed
             | Action::Run
-            | Action::Await
+            | Action::Wait
             | Action::ShutdownWrite
-            | Action::Close => Ready::NONE,
+            | Action::Close { .. } => Ready::NONE,
         };
         (wanted != self.watched).then_some(wanted)
     }

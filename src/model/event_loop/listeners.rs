@@ -3,11 +3,11 @@
 use super::entry::Entry;
 use super::{EventLoop, FIRST_LISTENER_KEY, enqueue, notify};
 use crate::model::listeners::Shortage;
-use crate::model::{IDLE_AGE, Listening, contain};
+use crate::model::{Listening, contain};
 use crate::net::AcceptError;
 use crate::observe::throttled;
 use crate::poller::{Poller, Ready};
-use crate::session::{Connection, Timeout};
+use crate::session::{Connection, IDLE_AGE, Timeout};
 use crate::sys::is_readable;
 use rustix::net::SocketFlags;
 use std::io;
@@ -91,8 +91,8 @@ impl<P: Poller> EventLoop<P> {
             }
             Ok((socket, peer)) => {
                 let peer = peer.map(|peer| peer.ip().to_canonical());
-                let worker = &mut self.worker;
-                let open = || Connection::open(listening.service.session(peer), worker);
+                let (worker, key) = (&mut self.worker, self.entries.vacant_key());
+                let open = || Connection::open(listening.service.session(peer), key, worker);
                 match contain(open) {
                     Some(connection) => self.admit(index, socket, connection),
                     None => throttled!(Error, "a session panicked before it had begun"),
@@ -177,7 +177,8 @@ impl<P: Poller> EventLoop<P> {
     /// Tells the connections of a service whether they shall end with their next answer, and why.
     pub(super) fn tell_whether_to_end(&mut self, service: u16) {
         self.worker.crowded = self.listeners.is_crowded(service.into());
-        self.worker.closing = self.worker.crowded || self.stopping || self.leave_end.is_some();
+        self.worker.stopping = self.stopping;
+        self.worker.one_exchange = self.leave_end.is_some();
     }
 }
 

@@ -21,7 +21,7 @@ use super::process::begin_last_steps;
 use super::responder::Responder;
 use super::timeouts::Timeouts;
 use super::wake_queue::WakeQueue;
-use super::{Hangups, LOG_PAUSE, Serving, Share, Signals, contain, give_up, reopen};
+use super::{Hangups, LOG_PAUSE, Serving, Share, Signals, contain, give_up, reopen, worker};
 use crate::config;
 use crate::observe::{LogFile, flush_standard_error, standard_error_is_behind, throttled};
 use crate::poller::{Poller, Ready};
@@ -173,10 +173,10 @@ impl<P: Poller> EventLoop<P> {
         let hangups = share.hangups;
         poller.change(hangups.as_fd(), HANGUPS_KEY, Ready::NONE, Ready::READABLE)?;
         let wake_queue = WakeQueue::new()?;
-        let mut worker = Worker::new(time);
+        let mut worker = worker(time, limits, Some(Box::new(wake_queue.clone())));
         let reporter = share.hub.map(|hub| {
             worker.steps = Some(Steps::default());
-            Reporter::new(hub.publisher(Some(wake_queue.waker(NOBODY))), *limits)
+            Reporter::new(hub.publisher(Some(wake_queue.waker(NOBODY))))
         });
         poller.change(wake_queue.as_fd(), WAKE_KEY, Ready::NONE, Ready::READABLE)?;
         let first_service_key = FIRST_LISTENER_KEY + share.listening.len();
@@ -221,7 +221,7 @@ impl<P: Poller> EventLoop<P> {
             queue: VecDeque::new(),
             served: Vec::new(),
             closed: Vec::new(),
-            timeouts: Timeouts::new(limits),
+            timeouts: Timeouts::new(&worker.limits),
             leave_end: None,
             stopping: false,
             delay: limits.delay,
@@ -478,8 +478,10 @@ impl<P: Poller> EventLoop<P> {
             tell_turn(entry);
             let stop = entry.advance(share, &mut self.worker, &mut self.scratch, &mut later);
             tell_stop(entry, stop);
-            if expired && stop == Stop::Blocked && entry.connection.waiting() == waiting {
-                entry.connection.timed_out(&mut self.worker);
+            let is_over = expired && entry.connection.waiting() == waiting;
+            let must_end = self.worker.stopping && entry.connection.is_idle();
+            if stop == Stop::Blocked && (is_over || must_end) {
+                entry.connection.expired(&mut self.worker);
                 return entry.advance(share, &mut self.worker, &mut self.scratch, &mut later);
             }
             stop
@@ -495,8 +497,7 @@ impl<P: Poller> EventLoop<P> {
         let moved = self.worker.counters.transfers() > before.transfers();
         let in_vain = !moved && stop != Stop::Closed;
         self.worker.counters.spurious += u64::from(std::mem::take(&mut entry.event) && in_vain);
-        let idle_at_the_end = stop == Stop::Blocked && self.stopping && entry.connection.is_idle();
-        if stop == Stop::Closed || idle_at_the_end {
+        if stop == Stop::Closed {
             self.close(key);
             return;
         }
@@ -507,12 +508,6 @@ impl<P: Poller> EventLoop<P> {
             Stop::Blocked | Stop::ShareUsed | Stop::WorkIsDone | Stop::Closed => {}
         }
         let entry = &mut self.entries[key];
-        if !entry.has_waker
-            && let Some(mailbox) = entry.connection.mailbox()
-        {
-            entry.has_waker = true;
-            mailbox.wake_by(self.wake_queue.waker(key));
-        }
         if stop == Stop::ShareUsed {
             entry.queued = true;
             self.served.push(key);
@@ -561,6 +556,7 @@ impl<P: Poller> EventLoop<P> {
             let entry = self.entries.remove(key);
             trace::closes(&entry.socket);
             self.listeners.release(entry.service.into());
+            entry.connection.release(&mut self.worker);
         }
     }
 }

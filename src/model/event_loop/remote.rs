@@ -2,10 +2,10 @@
 //! ([`offload`]), which wake it.
 
 use super::{EventLoop, enqueue};
-use crate::model::{contain, send};
+use crate::model::{contain, load, send};
 use crate::offload;
 use crate::poller::{Poller, Ready};
-use crate::session::{BUFFER_SIZE, Piece};
+use crate::session::{Action, BUFFER_SIZE, Piece};
 use crate::sys;
 use rustix::io::Errno;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,8 +13,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// How much of a file one call sends, in bytes.
 const SHARE: usize = 256 * 1024;
 
-/// What became of a call that sends, once it is over. Nobody needs the call if the loop has dropped its side.
-pub(super) type Receipt = Arc<Mutex<Option<Result<usize, Errno>>>>;
+/// What became of a call that sends or loads, once it is over. Nobody needs the call if the loop has dropped its side.
+pub(super) type Receipt = Arc<Mutex<Option<Result<Done, Errno>>>>;
+
+/// What a call has done.
+pub(super) enum Done {
+    /// So many bytes were sent.
+    Sent(usize),
+    /// These bytes were loaded.
+    Loaded(Vec<u8>),
+}
 
 impl<P: Poller> EventLoop<P> {
     /// Has a connection's job done. Where too much waits already, the connection is told at once that it took too long.
@@ -30,12 +38,12 @@ impl<P: Poller> EventLoop<P> {
             waker.wake();
         };
         if !offload::run(mount, Box::new(work)) {
-            contain(|| entry.connection.timed_out(&mut self.worker));
+            contain(|| entry.connection.expired(&mut self.worker));
             enqueue(&mut self.queue, key, entry);
         }
     }
 
-    /// Has the next stretch of a connection's file sent. The thread has a descriptor of its own for the socket: the
+    /// Has the next stretch of a connection's file sent or loaded. The thread has a descriptor of its own for the socket: the
     /// connection may end before the call does.
     pub(super) fn send_remote(&mut self, key: usize) {
         let entry = &mut self.entries[key];
@@ -51,6 +59,7 @@ impl<P: Poller> EventLoop<P> {
         let receipt = Receipt::default();
         let of_call = receipt.clone();
         let mount = file.mount().unwrap_or_default();
+        let loads = entry.connection.next() == Action::Load;
         let begun = entry.socket.try_clone().is_ok_and(|socket| {
             let work = move || {
                 if Arc::strong_count(&of_call) > 1 {
@@ -59,8 +68,16 @@ impl<P: Poller> EventLoop<P> {
                         offset,
                         count,
                     };
-                    let mut scratch = vec![0; BUFFER_SIZE];
-                    let result = send(&socket, &piece, SHARE, &mut scratch);
+                    let result = match loads {
+                        true => {
+                            let mut bytes = vec![0; BUFFER_SIZE];
+                            load(&piece, &mut bytes).map(|count| {
+                                bytes.truncate(count);
+                                Done::Loaded(bytes)
+                            })
+                        }
+                        false => send(&socket, &piece, SHARE).map(Done::Sent),
+                    };
                     *lock(&of_call) = Some(result);
                 }
                 waker.wake();
@@ -69,10 +86,12 @@ impl<P: Poller> EventLoop<P> {
         });
         if begun {
             entry.fetching = true;
-            // An event that comes from now on may be newer than what the call finds out.
-            entry.ready = entry.ready.without(Ready::WRITABLE);
             self.receipts.insert(key, receipt);
-            self.worker.counters.sends += 1;
+            if !loads {
+                // An event that comes from now on may be newer than what the call finds out.
+                entry.ready = entry.ready.without(Ready::WRITABLE);
+                self.worker.counters.sends += 1;
+            }
         } else {
             entry.connection.abort();
             enqueue(&mut self.queue, key, entry);
@@ -89,15 +108,21 @@ impl<P: Poller> EventLoop<P> {
         let entry = &mut self.entries[key];
         entry.fetching = false;
         match result {
-            Ok(count) if count > 0 => {
+            Ok(Done::Loaded(bytes)) => {
+                contain(|| entry.connection.loaded(&bytes, &mut self.worker));
+            }
+            Ok(Done::Sent(count)) => {
                 entry.ready |= Ready::WRITABLE;
                 self.worker.counters.sent += count as u64;
                 contain(|| entry.connection.sent(count, &mut self.worker));
             }
             Err(Errno::AGAIN) => self.worker.counters.would_blocks += 1,
             Err(Errno::INTR) => entry.ready |= Ready::WRITABLE,
-            // The file has become shorter than was promised, or the peer is gone.
-            Ok(_) | Err(_) => entry.connection.abort(),
+            Err(sys::SENDFILE_REFUSED) => {
+                entry.ready |= Ready::WRITABLE;
+                contain(|| entry.connection.send_refused(&mut self.worker));
+            }
+            Err(_) => entry.connection.abort(),
         }
         enqueue(&mut self.queue, key, entry);
     }
@@ -111,6 +136,6 @@ impl<P: Poller> EventLoop<P> {
     }
 }
 
-fn lock(receipt: &Receipt) -> std::sync::MutexGuard<'_, Option<Result<usize, Errno>>> {
+fn lock(receipt: &Receipt) -> std::sync::MutexGuard<'_, Option<Result<Done, Errno>>> {
     receipt.lock().unwrap_or_else(PoisonError::into_inner)
 }

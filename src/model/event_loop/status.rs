@@ -2,17 +2,14 @@
 
 use super::EventLoop;
 use super::entry::Entry;
-use crate::config;
-use crate::model::timeouts;
 use crate::observe::{ConnectionRow, Executors, Publisher, Readiness, Snapshot};
 use crate::poller::Poller;
-use crate::session::{Counters, Moment};
+use crate::session::{Counters, Moment, Worker};
 use std::time::{Duration, Instant};
 
 /// The loop's side of the hub.
 pub(super) struct Reporter {
     publisher: Publisher,
-    limits: config::Timeouts,
     waited: Duration,
     /// What each connection has done, under its key.
     deeds: Vec<Deeds>,
@@ -27,10 +24,9 @@ struct Deeds {
 }
 
 impl Reporter {
-    pub(super) fn new(publisher: Publisher, limits: config::Timeouts) -> Reporter {
+    pub(super) fn new(publisher: Publisher) -> Reporter {
         Reporter {
             publisher,
-            limits,
             waited: Duration::ZERO,
             deeds: Vec::new(),
         }
@@ -69,10 +65,9 @@ impl Reporter {
         self.publisher.drain();
     }
 
-    fn row(&self, key: usize, entry: &Entry, now: Moment) -> ConnectionRow {
+    fn row(&self, key: usize, entry: &Entry, worker: &Worker) -> ConnectionRow {
+        let now = worker.time.moment();
         let deeds = &self.deeds[key];
-        let (kind, since) = entry.connection.waiting();
-        let limit = timeouts::limit(&self.limits, kind);
         ConnectionRow {
             key,
             state: entry.connection.state(),
@@ -83,7 +78,7 @@ impl Reporter {
             received: deeds.received,
             sent: deeds.sent,
             age: now.since(deeds.since),
-            left: limit.map(|limit| limit.saturating_sub(now.since(since))),
+            left: entry.connection.deadline(worker).map(|end| end.since(now)),
         }
     }
 }
@@ -117,11 +112,10 @@ impl<P: Poller> EventLoop<P> {
             ..Snapshot::default()
         };
         let stride = reporter.publisher.stride(self.entries.len());
-        let present = self.worker.time.moment();
         for (key, entry) in &self.entries {
             snapshot.count(entry.connection.state());
             if key % stride == 0 {
-                snapshot.rows.push(reporter.row(key, entry, present));
+                snapshot.rows.push(reporter.row(key, entry, &self.worker));
             }
         }
         snapshot

@@ -3,7 +3,7 @@
 use super::entry::{Entry, Stop};
 use super::{EventLoop, FIRST_LISTENER_KEY, HANGUPS_KEY, SIGNALS_KEY, WAKE_KEY};
 use crate::poller::Poller;
-use crate::session::Action;
+use crate::session::{Action, Timeout};
 use crate::trace;
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -54,8 +54,10 @@ pub(super) fn tell_turn(entry: &Entry) {
 pub(super) fn tell_stop(entry: &Entry, stop: Stop) {
     let why = || match (stop, entry.connection.next()) {
         (Stop::Blocked, Action::Send) => "must wait before it can send",
-        (Stop::Blocked, Action::Pause) => "must wait for other connections",
-        (Stop::Blocked, Action::Await) => "must wait for a thread that asks a file system",
+        (Stop::Blocked, Action::Wait) if entry.connection.waiting().0 == Timeout::Pause => {
+            "must wait for other connections"
+        }
+        (Stop::Blocked, Action::Wait) => "must wait for a thread that asks a file system",
         (Stop::Blocked, _) => "must wait before it can receive",
         (Stop::ShareUsed, _) => "goes on when others have had their turn",
         (Stop::WorkIsDone, _) => "works when others have had their turn",

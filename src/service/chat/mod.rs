@@ -327,7 +327,7 @@ mod tests {
     fn a_slow_line_does_not_silence() {
         let mut worker = Worker::new(Time::new(Instant::now(), SystemTime::now()));
         let service = start(&Config::default()).expect("it starts");
-        let mut join = || Connection::open(service.session(None), &mut worker);
+        let mut join = || Connection::open(service.session(None), 0, &mut worker);
         let (mut slow, mut fast) = (join(), join());
         let line = [vec![b'x'; 4000], b"\n".to_vec()].concat();
         let (mut said, mut heard) = (false, Vec::new());
@@ -336,24 +336,24 @@ mod tests {
             for _ in 0..4 {
                 match fast.next() {
                     Action::Send => heard.extend(send(&mut fast, usize::MAX, &mut worker)),
-                    Action::Receive(_) => fast.received(&line, &mut worker),
+                    Action::Receive => fast.received(&line, &mut worker),
                     Action::Proceed => fast.proceed(&mut worker),
-                    Action::Pause => fast.timed_out(&mut worker),
+                    Action::Wait => fast.expired(&mut worker),
                     action => panic!("{action:?}"),
                 }
             }
             slow.woken(&mut worker);
             match slow.next() {
                 Action::Send => drop(send(&mut slow, 6000, &mut worker)),
-                Action::Receive(_) if !said => {
+                Action::Receive if !said => {
                     slow.received(b"may I say something?\n", &mut worker);
                     said = true;
                 }
-                Action::Receive(timeout) => {
-                    assert_eq!(timeout, Timeout::Pause, "it has not heard all");
-                    slow.timed_out(&mut worker);
+                Action::Receive => {
+                    assert_eq!(slow.waiting().0, Timeout::Pause, "it has not heard all");
+                    slow.expired(&mut worker);
                 }
-                Action::Pause => slow.timed_out(&mut worker),
+                Action::Wait => slow.expired(&mut worker),
                 Action::Proceed => slow.proceed(&mut worker),
                 action => panic!("{action:?}"),
             }

@@ -562,7 +562,7 @@ impl HttpSession {
             Some(request) => answer.for_reader(request),
             None => answer,
         };
-        let ends = !is_read || cx.worker.closing || answer.is_endless();
+        let ends = !is_read || cx.worker.wants_last_answers() || answer.is_endless();
         let stays = !ends && request.is_some_and(|r| r.keep_alive);
         let length = match line.starts_with(b"HEAD ") {
             true => 0,
@@ -732,7 +732,7 @@ mod tests {
         let (begin, wall) = (Instant::now(), SystemTime::now());
         for minutes in [0, 71, 72, 24 * 60, 12 * 24 * 60] {
             let mut worker = Worker::new(Time::new(begin, wall));
-            let mut connection = Connection::open(service.session(None), &mut worker);
+            let mut connection = Connection::open(service.session(None), 0, &mut worker);
             connection.received(b"GET / HTTP/1.1\r\n", &mut worker);
             let taken = Duration::from_secs(minutes * 60) + Duration::from_micros(17);
             worker.time.set(begin + taken, wall);

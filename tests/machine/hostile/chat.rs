@@ -87,7 +87,7 @@ struct Member {
 impl Member {
     fn join(service: &dyn Service, worker: &mut Worker) -> Member {
         Member {
-            connection: Connection::open(service.session(None), worker),
+            connection: Connection::open(service.session(None), 0, worker),
             saying: VecDeque::new(),
             heard: Vec::new(),
             sleeps: false,
@@ -103,15 +103,15 @@ impl Member {
     ) -> bool {
         self.connection.woken(worker);
         match self.connection.next() {
-            Action::Close => return false,
+            Action::Close { .. } => return false,
             Action::ShutdownWrite => self.connection.shut(),
             Action::Proceed => self.connection.proceed(worker),
-            Action::Pause => {
+            Action::Wait => {
                 let (now, wall) = (worker.time.now() + PAUSE, worker.time.wall() + PAUSE);
                 worker.time.set(now, wall);
-                self.connection.timed_out(worker);
+                self.connection.expired(worker);
             }
-            Action::Run | Action::Await => panic!("a chat asks nothing of a file system"),
+            Action::Run | Action::Load => panic!("a chat asks nothing of a file system"),
             Action::Send if self.sleeps => return false,
             Action::Send => {
                 let Piece::Bytes { bytes, .. } = self.connection.front() else {
@@ -121,7 +121,7 @@ impl Member {
                 self.heard.extend_from_slice(&bytes[..count]);
                 self.connection.sent(count, worker);
             }
-            Action::Receive(_) => {
+            Action::Receive => {
                 if self.saying.is_empty() {
                     self.saying.extend(script.pop_front().unwrap_or_default());
                 }
@@ -139,6 +139,7 @@ impl Member {
     /// The conversation is over: what was heard of it?
     fn leave(mut self, may_be_cut: bool, worker: &mut Worker) {
         self.connection.close(worker);
+        self.connection.release(worker);
         let heard = String::from_utf8_lossy(&self.heard);
         let (lines, rest) = heard.rsplit_once("\r\n").unwrap_or(("", &heard));
         assert!(may_be_cut || rest.is_empty(), "heard in part: {rest:?}");
@@ -194,7 +195,7 @@ fn play(service: &dyn Service, worker: &mut Worker, script: &[u8], random: &mut 
                 break;
             }
         }
-        if member.connection.next() == Action::Close || random.u8(..200) == 0 {
+        if matches!(member.connection.next(), Action::Close { .. }) || random.u8(..200) == 0 {
             let leaver = std::mem::replace(member, Member::join(service, worker));
             leaver.leave(true, worker);
         }

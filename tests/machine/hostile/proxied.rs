@@ -83,25 +83,26 @@ fn tell(input: &[u8], mut split: impl FnMut(usize) -> usize, worker: &mut Worker
     let keeper = Arc::new(Keeper::default());
     let kept = keeper.0.clone();
     let service = behind(&Arc::new(trusted), keeper);
-    let mut connection = Connection::open(service.session(PROXY), worker);
+    let mut connection = Connection::open(service.session(PROXY), 0, worker);
     let mut rest = input;
     loop {
         match connection.next() {
-            Action::Close => break,
+            Action::Close { .. } => break,
             Action::ShutdownWrite => connection.shut(),
-            Action::Receive(_) if rest.is_empty() => connection.ended(worker),
-            Action::Receive(_) => {
+            Action::Receive if rest.is_empty() => connection.ended(worker),
+            Action::Receive => {
                 let (now, later) = rest.split_at(split(connection.room().min(rest.len())));
                 rest = later;
                 connection.received(now, worker);
             }
-            Action::Send | Action::Pause | Action::Proceed | Action::Run | Action::Await => {
+            Action::Send | Action::Load | Action::Wait | Action::Proceed | Action::Run => {
                 panic!("there is nothing to say")
             }
         }
         assert!(worker.pool.lent() <= 1);
     }
     connection.close(worker);
+    connection.release(worker);
     assert_eq!(worker.pool.lent(), 0);
     kept.lock().expect("no panic").clone()
 }

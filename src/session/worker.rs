@@ -1,0 +1,95 @@
+//! What all sessions of one thread share, and the model that runs them with it.
+
+use super::{Counters, Pool, Steps, Time, Timeout, Trace};
+use enum_map::EnumMap;
+use std::io;
+use std::task::Waker;
+use std::time::Duration;
+
+/// How much work of their own all sessions together may do before the others have their turn, in units of one or two
+/// microseconds, such as a look at a file: about a millisecond, so that nobody waits longer for many than for one.
+pub const WORK_PER_TURN: usize = 512;
+
+/// How long an idle connection has waited that may be closed to make room for others: less, and its client's next request
+/// may be on its way.
+pub const IDLE_AGE: Duration = Duration::from_millis(100);
+
+/// How long each kind of wait may last; without end if it has no limit.
+pub type Limits = EnumMap<Timeout, Option<Duration>>;
+
+/// Makes the wakers of connections.
+pub trait Wakers: Send {
+    /// What wakes the model for the connection of this key, from any thread and without waiting. The model then calls
+    /// [`Connection::woken`](super::Connection::woken). A key may be woken after its connection has ended.
+    ///
+    /// # Errors
+    /// If there can be none, for example as no descriptor is free. The connection is then closed.
+    fn waker(&self, key: usize) -> io::Result<Waker>;
+}
+
+/// What all sessions of one thread share, and the model that runs them with it.
+pub struct Worker {
+    /// The time, as the model last read it.
+    pub time: Time,
+    /// How long each kind of wait may last.
+    pub limits: Limits,
+    /// What wakes connections for which others leave something. Without it nothing is left for them by others.
+    pub wakers: Option<Box<dyn Wakers>>,
+    /// Buffers to lend.
+    pub pool: Pool,
+    /// Finished lines for the access log; the model writes them out and empties this.
+    pub log: Vec<u8>,
+    /// What was done so far.
+    pub counters: Counters,
+    /// The server is stopping: conversations end at their next opportunity, and idle ones at once.
+    pub stopping: bool,
+    /// Conversations end with their first answer, for others wait for their turn. Those that have no end of their own go
+    /// on.
+    pub one_exchange: bool,
+    /// Others wait for the connection's place: it shall not be held for longer than its answers take.
+    pub crowded: bool,
+    /// How much of [`WORK_PER_TURN`] is left. The model sets it at the beginning of each turn.
+    pub work: usize,
+    /// The steps that sessions took, if they are to be counted.
+    pub steps: Option<Steps>,
+    /// What is called for each step, if they are to be traced.
+    pub trace: Option<&'static Trace>,
+}
+
+impl Worker {
+    /// A worker that starts at `time` with an empty pool, without limits and without wakers.
+    pub fn new(time: Time) -> Worker {
+        Worker {
+            time,
+            limits: Limits::default(),
+            wakers: None,
+            pool: Pool::new(),
+            log: Vec::new(),
+            counters: Counters::default(),
+            stopping: false,
+            one_exchange: false,
+            crowded: false,
+            work: WORK_PER_TURN,
+            steps: None,
+            trace: None,
+        }
+    }
+
+    /// True if the answer that is given now is to be the connection's last.
+    pub fn wants_last_answers(&self) -> bool {
+        self.stopping || self.one_exchange || self.crowded
+    }
+
+    pub(super) fn wants_steps(&self) -> bool {
+        self.steps.is_some() || self.trace.is_some()
+    }
+
+    pub(super) fn step(&mut self, from: &'static str, to: &'static str) {
+        if let Some(steps) = &mut self.steps {
+            steps.count(from, to);
+        }
+        if let Some(trace) = self.trace {
+            (trace.step)(from, to);
+        }
+    }
+}
