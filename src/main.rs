@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use evserve::cli::{self, Command, Task};
-use evserve::{model, net, observe, server::Server, trace};
+use evserve::{model, net, observe, server::Server};
 use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
@@ -38,7 +38,7 @@ fn serve(command: &Command) -> Result<(), Box<dyn Error>> {
     if let Some(requests) = command.traced {
         let config = &command.config;
         let is_loop = model::find(&config.model).is_some_and(|row| row.is_loop);
-        trace::begin(requests, !is_loop || config.workers > 1);
+        observe::begin_trace(requests, !is_loop || config.workers > 1);
     }
     Ok(server.run()?)
 }

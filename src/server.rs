@@ -18,16 +18,15 @@ use crate::model::{Hangups, Serving, Share, SignalSender, Signals};
 use crate::net::{self, Address, Bound, DatagramSocket, Listener, Place, Request, SocketFile};
 use crate::observe::{self, LogFile};
 use crate::service::{self, Census, Service};
+use crate::sys;
 use descriptors::{cache_files, raise_descriptor_limit};
 use directories::{holders, log_directories};
 use limits::limits;
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike;
 use showing::{about, show};
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// A server that has everything it needs and listens already; connections wait until it [`run`](Server::run)s.
 ///
@@ -364,10 +363,10 @@ impl Server {
     /// # Errors
     /// If the model cannot go on.
     pub fn run(self) -> io::Result<()> {
-        let (begin, cpu_before) = (Instant::now(), cpu_time());
+        let (begin, cpu_before) = (Instant::now(), sys::cpu_time());
         let counters = (self.model.run)(self.serving)?;
         // Whoever became this program by exec(2), as `cargo run` does, had used time before.
-        let cpu = cpu_time().saturating_sub(cpu_before);
+        let cpu = sys::cpu_time().saturating_sub(cpu_before);
         report::say(report::summary(
             self.model.name,
             &counters,
@@ -573,15 +572,6 @@ fn bind_error(option: &str, address: &Address, error: &io::Error) -> StartError 
         _ => String::new(),
     };
     StartError(format!("cannot listen on {address}: {error}{hint}"))
-}
-
-/// The time spent by this process, all its threads, and its children that have ended.
-fn cpu_time() -> Duration {
-    let both = [UsageWho::RUSAGE_SELF, UsageWho::RUSAGE_CHILDREN];
-    let times = both.into_iter().filter_map(|who| getrusage(who).ok());
-    let times = times.flat_map(|usage| [usage.user_time(), usage.system_time()]);
-    let micros: i64 = times.map(|time| time.num_microseconds()).sum();
-    Duration::from_micros(micros.unsigned_abs())
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! What the first requests make the program do, call by call, on the standard error.
+//! What the first requests make the program do, call by call.
 //!
-//! Who makes a system call, or sees a session take a step, says so here. While nobody has asked for it, that costs one
-//! load of a flag: no clock is read and nothing is allocated. This room knows neither who calls nor what for.
+//! System calls and the steps of sessions are noted here. While no trace has been asked for, a note costs one load of a
+//! flag: no clock is read and nothing is allocated. This module knows neither who calls, nor what for, nor where the
+//! lines go.
 
-use crate::lines;
 use colored::Colorize;
 use rustix::io::Errno;
 use std::fmt::Display;
@@ -25,17 +25,21 @@ static BEGUN: OnceLock<Begun> = OnceLock::new();
 
 struct Begun {
     at: Instant,
-    /// Who does what is said too.
-    several: bool,
+    sink: Sink,
 }
 
-/// Begins to write down what is done, until that many requests have been answered. If there are `several` threads or
-/// processes, each line has the number of the one whose it is. It begins once in the life of a process.
-pub fn begin(requests: usize, several: bool) {
-    let begun = Begun {
-        at: Instant::now(),
-        several,
-    };
+/// Where the lines of the trace go.
+pub struct Sink {
+    /// Writes a line without waiting. Where lines before it were lost, the function makes the line that says how many.
+    pub write: fn(Vec<u8>, &dyn Fn(usize) -> Vec<u8>),
+    /// The number of the thread, with which each line begins if several threads or processes write.
+    pub thread: Option<fn() -> i32>,
+}
+
+/// Begins the trace, which ends once that many requests have been answered. It begins once in the life of a process.
+pub fn begin(requests: usize, sink: Sink) {
+    let at = Instant::now();
+    let begun = Begun { at, sink };
     if BEGUN.set(begun).is_ok() {
         LEFT.store(requests, Relaxed);
         IS_ON.store(true, Relaxed);
@@ -173,12 +177,12 @@ fn write(text: &impl Display) {
         return;
     };
     let at = begun.at.elapsed().as_secs_f64() * 1000.0;
-    let who = match begun.several {
-        true => format!("[{}] ", rustix::thread::gettid().as_raw_pid()),
-        false => String::new(),
+    let who = match begun.sink.thread {
+        Some(number) => format!("[{}] ", number()),
+        None => String::new(),
     };
     let line = format!("{at:10.3} {who}{text}\n");
-    lines::write_to_standard_error(line.into(), |lost| {
+    (begun.sink.write)(line.into(), &|lost| {
         format!("{at:10.3} {who}    {lost} lines were lost: nobody read them\n").into()
     });
 }

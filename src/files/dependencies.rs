@@ -5,8 +5,7 @@
 
 use super::mounts::Mounts;
 use super::path::RelativePath;
-use rustix::fs::{FileType, Stat};
-use rustix::io::Errno;
+use crate::sys::{Errno, FileType, Stat};
 use std::ffi::{CStr, CString};
 
 /// Everything that was observed for one answer.

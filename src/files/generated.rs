@@ -1,9 +1,7 @@
 //! Files that the kernel makes as they are read, as in procfs and sysfs: their lengths say nothing of what comes.
 
-use crate::trace;
-use rustix::fs::FsWord;
-use rustix::io::{Errno, read};
-use std::os::fd::{AsRawFd, OwnedFd};
+use crate::sys::{self, Errno, FsWord};
+use std::os::fd::OwnedFd;
 
 /// The most that is read of such a file, in bytes. Some have no end, and all of it is read in one go into memory.
 pub(super) const MOST: usize = 1 << 20;
@@ -42,10 +40,7 @@ pub(super) fn content(file: &OwnedFd) -> Result<Vec<u8>, Errno> {
     while content.len() < MOST {
         let filled = content.len();
         content.resize(MOST.min(filled + PIECE), 0);
-        let call = trace::call();
-        let result = read(file, &mut content[filled..]);
-        let called = || format!("read({})", file.as_raw_fd());
-        call.returned(&result, called, usize::to_string);
+        let result = sys::read(file, &mut content[filled..]);
         content.truncate(filled + result.unwrap_or(0));
         match result {
             Ok(0) | Err(Errno::AGAIN) => break,

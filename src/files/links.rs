@@ -6,7 +6,7 @@
 //! wrong, but not lead out. What lies outside is only compared as text: it is never looked at, so nobody learns whether
 //! it is there.
 
-use rustix::io::Errno;
+use crate::sys::Errno;
 use std::ffi::{CStr, CString};
 
 /// The most links on one way, as in the kernel (path_resolution(7)): links may lead in a circle.

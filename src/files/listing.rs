@@ -140,7 +140,7 @@ impl Listings {
         mount: Option<u64>,
         order: Order,
     ) -> Result<Listing, ListingError> {
-        let stat = rustix::fs::fstat(&directory).map_err(unreadable)?;
+        let stat = crate::sys::untraced::fstat(&directory).map_err(unreadable)?;
         let place = Place::new(&path, target);
         let folder = self.folder((stat.st_dev, stat.st_ino), root, path, directory)?;
         if let Some(mount) = mount {

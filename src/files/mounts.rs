@@ -1,6 +1,7 @@
 //! File systems that can hang, and which of the mounts below a root a look-up may enter.
 
-use rustix::fs::{self, FsWord, ResolveFlags};
+use crate::sys::untraced::{fstat, fstatfs};
+use crate::sys::{FsWord, ResolveFlags};
 use std::os::fd::AsFd;
 
 /// File systems that another process or machine answers for, late or never (statfs(2)): FUSE and virtiofs, NFS, SMB,
@@ -55,7 +56,7 @@ pub(super) fn can_hang(file_system: FsWord) -> bool {
 
 /// A number for the mount that a file or directory is on, if that can hang. To ask that can hang too.
 pub fn remote_mount(file: impl AsFd) -> Option<u64> {
-    let is_remote = fs::fstatfs(&file).is_ok_and(|answer| can_hang(answer.f_type));
-    let device = || fs::fstat(&file).map_or(0, |stat| stat.st_dev);
+    let is_remote = fstatfs(&file).is_ok_and(|answer| can_hang(answer.f_type));
+    let device = || fstat(&file).map_or(0, |stat| stat.st_dev);
     is_remote.then(device)
 }

@@ -6,8 +6,8 @@
 
 use super::mounts::Mounts;
 use super::root::{Refusal, Root};
-use rustix::fs::{Access, AtFlags, CWD, accessat};
-use rustix::io::Errno;
+use crate::sys::untraced::accessat;
+use crate::sys::{Access, AtFlags, CWD, Errno};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -5,11 +5,12 @@ use super::generated;
 use super::links::{self, MAX_LINKS, MAX_NAMES, Tree};
 use super::mounts::{Mounts, can_hang, remote_mount};
 use super::path::{PathError, RelativePath};
-use crate::trace;
-use rustix::fs::{
-    self, Access, AtFlags, FileType, FsWord, Mode, OFlags, ResolveFlags, Stat, StatxFlags,
+use crate::sys::untraced::{accessat, fstatfs, makedev, open, openat, readlink, stat, statx};
+use crate::sys::{
+    self, Access, AtFlags, CWD, Errno, FileType, FsWord, Mode, OFlags, ResolveFlags, Stat,
+    StatxFlags, fstat, open_beneath, untraced,
 };
-use rustix::io::{Errno, IoSliceMut, ReadWriteFlags, pread, preadv2};
+use crate::trace;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -120,12 +121,12 @@ impl Root {
     /// Those of open(2), ENOTDIR among them; [`io::ErrorKind::Unsupported`] with a sentence if there is no openat2(2).
     pub fn open(path: &Path, indexes: Vec<String>) -> io::Result<Root> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = fs::open(path, flags, Mode::empty())?;
-        let stat = fs::fstat(&directory)?;
+        let directory = open(path, flags, Mode::empty())?;
+        let stat = untraced::fstat(&directory)?;
         let root = Root {
             id: OPENED.fetch_add(1, Relaxed),
             inode: (stat.st_dev, stat.st_ino),
-            file_system: fs::fstatfs(&directory)?.f_type,
+            file_system: fstatfs(&directory)?.f_type,
             directory,
             path: path.canonicalize()?,
             name: std::path::absolute(path)?,
@@ -153,46 +154,34 @@ impl Root {
             format!("where {name} leads, once a second: newfstatat, faccessat2, readlinkat")
         });
         let access = Access::READ_OK | Access::EXEC_OK;
-        let is_there = fs::stat(&self.name)
-            .is_ok_and(|stat| (stat.st_dev, stat.st_ino) == self.inode)
-            && fs::accessat(fs::CWD, &self.name, access, AtFlags::EACCESS).is_ok();
+        let is_there = stat(&self.name).is_ok_and(|stat| (stat.st_dev, stat.st_ino) == self.inode)
+            && accessat(CWD, &self.name, access, AtFlags::EACCESS).is_ok();
         is_there && self.has_its_path()
     }
 
     /// The same if that can be said without waiting for any file system. False if not, which is rare: the kernel must have
     /// the whole way in memory (RESOLVE_CACHED, Linux 5.12), and the root's own file system must be one that cannot hang.
     pub(super) fn is_known_to_be_in_place(&self) -> bool {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let call = trace::call();
-        let place = fs::openat2(
-            fs::CWD,
-            &self.name,
-            flags,
-            Mode::empty(),
-            ResolveFlags::CACHED,
-        );
-        let called = || format!("openat2({:?}, O_PATH, if in memory)", self.name);
-        call.returned(&place, called, |fd| fd.as_raw_fd().to_string());
-        let Ok(place) = place else {
+        let Ok(place) = sys::open_if_in_memory(&self.name) else {
             return false;
         };
         trace::note(|| "is it the root? once a second: statx, openat, readlinkat".into());
         let is_there = !self.can_hang() && self.is_at(&place) && self.has_its_path();
-        trace::closes(&place);
+        sys::close(place);
         is_there
     }
 
     /// True if this is the same directory, and can be read. Of another one no more is asked: that could wait.
     fn is_at(&self, place: &OwnedFd) -> bool {
         let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-        let is_same = fs::statx(place, c"", flags, StatxFlags::INO).is_ok_and(|stat| {
-            let device = fs::makedev(stat.stx_dev_major, stat.stx_dev_minor);
+        let is_same = statx(place, c"", flags, StatxFlags::INO).is_ok_and(|stat| {
+            let device = makedev(stat.stx_dev_major, stat.stx_dev_minor);
             (device, stat.stx_ino) == self.inode
         });
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let can_be_read = || {
-            let directory = fs::openat(place, c".", flags, Mode::empty());
-            directory.inspect(trace::closes).is_ok()
+            let directory = openat(place, c".", flags, Mode::empty());
+            directory.map(sys::close).is_ok()
         };
         is_same && can_be_read()
     }
@@ -200,7 +189,7 @@ impl Root {
     /// True unless it was moved, and is reached by another link. Without a proc(5) nobody knows.
     fn has_its_path(&self) -> bool {
         let here = format!("/proc/self/fd/{}", self.directory.as_raw_fd());
-        fs::readlink(here, Vec::new()).map_or(true, |path| {
+        readlink(here, Vec::new()).map_or(true, |path| {
             path.to_bytes() == self.path.as_os_str().as_bytes()
         })
     }
@@ -417,14 +406,14 @@ impl Root {
     fn is_generated(&self, file: &OwnedFd, stat: &Stat) -> bool {
         generated::is_generated(match stat.st_dev == self.inode.0 {
             true => self.file_system,
-            false => fs::fstatfs(file).map_or(self.file_system, |answer| answer.f_type),
+            false => fstatfs(file).map_or(self.file_system, |answer| answer.f_type),
         })
     }
 
     fn stat(&self, path: &CStr, resolve: ResolveFlags) -> Result<Stat, Errno> {
         let place = self.open_beneath(path, OFlags::PATH, resolve)?;
         let stat = fstat(&place);
-        trace::closes(&place);
+        sys::close(place);
         stat
     }
 
@@ -472,22 +461,9 @@ impl Root {
         flags: OFlags,
         resolve: ResolveFlags,
     ) -> Result<OwnedFd, Errno> {
-        let flags = flags | OFlags::CLOEXEC;
         let mut tries = 0;
         loop {
-            let call = trace::call();
-            let result = fs::openat2(&self.directory, path, flags, Mode::empty(), resolve);
-            let called = || {
-                let kind = if flags.contains(OFlags::PATH) {
-                    ", O_PATH"
-                } else {
-                    ""
-                };
-                let from = self.directory.as_raw_fd();
-                format!("openat2({from}, {path:?}{kind}, below {from} only)")
-            };
-            call.returned(&result, called, |fd| fd.as_raw_fd().to_string());
-            match result {
+            match open_beneath(&self.directory, path, flags, resolve) {
                 Err(Errno::AGAIN | Errno::INTR) if tries < RENAME_RETRIES => tries += 1,
                 result => return result,
             }
@@ -517,11 +493,8 @@ impl Tree for Links<'_> {
             Err(Errno::LOOP) => return Err(Errno::AGAIN),
             place => place?,
         };
-        let call = trace::call();
-        let result = fs::readlinkat(&place, c"", Vec::new());
-        let called = || format!("readlinkat({}, \"\")", place.as_raw_fd());
-        call.returned(&result, called, |target| format!("{target:?}"));
-        trace::closes(&place);
+        let result = sys::read_link(&place);
+        sys::close(place);
         match result {
             Ok(target) => Ok(Some(target)),
             // So says the kernel of what is no link.
@@ -554,7 +527,7 @@ impl OpenFile {
         let mut content = vec![0; length.checked_add(1)?];
         let mut filled = 0;
         loop {
-            match self.read_now(&mut content[filled..], filled as u64) {
+            match sys::read_now(&self.file, &mut content[filled..], filled as u64) {
                 Ok(0) => break,
                 Ok(count) => filled += count,
                 Err(Errno::INTR) => {}
@@ -567,23 +540,7 @@ impl OpenFile {
 
     /// Closes it, for all that was wanted of it is known.
     pub fn close(self) {
-        trace::closes(&self.file);
-    }
-
-    fn read_now(&self, into: &mut [u8], offset: u64) -> Result<usize, Errno> {
-        let call = trace::call();
-        let mut pieces = [IoSliceMut::new(into)];
-        let result = match preadv2(&self.file, &mut pieces, offset, ReadWriteFlags::NOWAIT) {
-            // A file system that cannot say whether it would wait.
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) => pread(&self.file, &mut *into, offset),
-            result => result,
-        };
-        let called = || {
-            let (fd, length) = (self.file.as_raw_fd(), into.len());
-            format!("preadv2({fd}, {length} bytes from {offset} on, RWF_NOWAIT)")
-        };
-        call.returned(&result, called, usize::to_string);
-        result
+        sys::close(self.file);
     }
 }
 
@@ -592,7 +549,7 @@ impl OpenFile {
 fn without_openat2(errno: Errno, path: &Path) -> io::Error {
     let can_be_opened = || {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        fs::open(path, flags, Mode::empty()).is_ok()
+        open(path, flags, Mode::empty()).is_ok()
     };
     let sentence = match errno {
         Errno::NOSYS => {
@@ -614,23 +571,11 @@ fn without_openat2(errno: Errno, path: &Path) -> io::Error {
 /// # Errors
 /// Those of fstat(2), and [`io::ErrorKind::InvalidInput`] if it is no regular file.
 pub fn regular_file_length(file: impl AsFd) -> io::Result<u64> {
-    let stat = fs::fstat(file)?;
+    let stat = untraced::fstat(file)?;
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => Ok(u64::try_from(stat.st_size).unwrap_or(0)),
         _ => Err(io::ErrorKind::InvalidInput.into()),
     }
-}
-
-fn fstat(fd: impl AsFd) -> Result<Stat, Errno> {
-    let call = trace::call();
-    let result = fs::fstat(&fd);
-    let called = || format!("fstat({})", fd.as_fd().as_raw_fd());
-    let came = |stat: &Stat| {
-        let kind = FileType::from_raw_mode(stat.st_mode);
-        format!("{kind:?}, {} bytes", stat.st_size)
-    };
-    call.returned(&result, called, came);
-    result
 }
 
 fn kind(stat: &Stat) -> Result<FileType, Refusal> {
@@ -688,6 +633,7 @@ impl From<PathError> for Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::fs;
     use std::fs::{Permissions, create_dir, set_permissions, write};
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -718,7 +664,7 @@ mod tests {
         const FAT: fs::FsWord = 0x4d44;
         const NFS: fs::FsWord = 0x6969;
         let file = |file_system, nanos| OpenFile {
-            file: fs::open("/dev/null", OFlags::RDONLY, Mode::empty()).expect("opened"),
+            file: open("/dev/null", OFlags::RDONLY, Mode::empty()).expect("opened"),
             length: 0,
             mount: None,
             inode: 1,

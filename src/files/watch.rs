@@ -6,10 +6,8 @@
 
 use super::dependencies::{Dependencies, Observed};
 use super::root::Root;
-use crate::trace;
-use rustix::fs::FsWord;
-use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
-use rustix::io::Errno;
+use crate::sys::untraced::{inotify_init, inotify_rm_watch};
+use crate::sys::{self, CreateFlags, Errno, FsWord, ReadFlags, WatchFlags, WatchReader};
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsStr;
 use std::mem::MaybeUninit;
@@ -65,7 +63,7 @@ impl Watch {
         }
         let flags = CreateFlags::NONBLOCK | CreateFlags::CLOEXEC;
         Some(Watch {
-            inotify: inotify::init(flags).ok()?,
+            inotify: inotify_init(flags).ok()?,
             most,
         })
     }
@@ -134,7 +132,7 @@ impl Watch {
     /// Takes the events that have come. Without waiting.
     pub fn take_events(&self, watched: &mut Watched) {
         let mut buffer = [MaybeUninit::uninit(); 4096];
-        let mut events = Reader::new(&self.inotify, &mut buffer);
+        let mut events = WatchReader::new(&self.inotify, &mut buffer);
         loop {
             match events.next() {
                 Ok(event) => {
@@ -158,11 +156,8 @@ impl Watch {
         let place = root.plain_place(path).ok()?;
         let name = format!("/proc/self/fd/{}", place.as_raw_fd());
         let flags = flags | WatchFlags::ONESHOT;
-        let call = trace::call();
-        let result = inotify::add_watch(&self.inotify, &*name, flags);
-        let called = || format!("inotify_add_watch({}, {name:?})", self.inotify.as_raw_fd());
-        call.returned(&result, called, i32::to_string);
-        trace::closes(&place);
+        let result = sys::add_watch(&self.inotify, &name, flags);
+        sys::close(place);
         result
             .inspect_err(|errno| {
                 let path = OsStr::from_bytes(path);
@@ -176,7 +171,7 @@ impl Watch {
         watched.events += 1;
         for watch in watched.watches.drain() {
             // One that has had its event is gone already.
-            let _ = inotify::remove_watch(&self.inotify, watch);
+            let _ = inotify_rm_watch(&self.inotify, watch);
         }
     }
 }

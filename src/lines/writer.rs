@@ -1,10 +1,9 @@
 //! A descriptor that takes lines, and those that it has not taken yet.
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FileType, Mode, OFlags, fstat, open};
-use rustix::io::{Errno, write};
-use rustix::net::{SendFlags, send};
-use rustix::pipe::PIPE_BUF;
+use crate::sys::untraced::{fstat, open, ready_now, send, write};
+use crate::sys::{
+    Errno, FileType, Mode, OFlags, PIPE_BUF, PollFd, PollFlags, SendFlags, poll_quietly,
+};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -146,13 +145,10 @@ impl LineWriter {
                 let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
                 send(&self.fd, bytes, flags)
             }
-            Method::Poll(piece) => {
-                let mut watched = [PollFd::new(&self.fd, PollFlags::OUT)];
-                match poll(&mut watched, Some(&Timespec::default()))? {
-                    0 => Err(Errno::AGAIN),
-                    _ => write(&self.fd, &bytes[..piece(bytes)]),
-                }
-            }
+            Method::Poll(piece) => match ready_now(&self.fd, PollFlags::OUT)?.is_empty() {
+                true => Err(Errno::AGAIN),
+                false => write(&self.fd, &bytes[..piece(bytes)]),
+            },
         }
     }
 
@@ -176,12 +172,12 @@ impl LineWriter {
         let end = Instant::now() + time;
         while self.is_behind() {
             let left = end.saturating_duration_since(Instant::now());
-            let time = Timespec::try_from(left).unwrap_or_default();
             let mut watched = [PollFd::new(&self.fd, PollFlags::OUT)];
-            match poll(&mut watched, Some(&time)) {
-                Err(Errno::INTR) => continue,
-                Ok(1..) if !left.is_zero() => {}
-                _ => break,
+            match poll_quietly(&mut watched, Some(left)) {
+                _ if left.is_zero() => break,
+                Ok(0) => continue,
+                Ok(_) => {}
+                Err(_) => break,
             }
             if self.flush().is_err_and(|errno| errno != Errno::AGAIN) {
                 break;

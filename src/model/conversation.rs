@@ -12,7 +12,7 @@ use crate::session::{ACCEPTED, Action, BUFFER_SIZE, Connection, Counters, Start,
 use crate::session::{Timeout, WORK_PER_TURN, Wakers, Worker};
 use crate::sys::{self, poll};
 use crate::trace;
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::event::{PollFd, PollFlags};
 use rustix::io::{Errno, ioctl_fionbio};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -250,8 +250,7 @@ impl<'a> Desk<'a> {
         let mut result = Ok(0);
         if wake_queue.prepare_to_wait() {
             self.worker.counters.waits += 1;
-            let left = Timespec::try_from(left).ok();
-            result = poll(&mut watched[first..], left.as_ref());
+            result = poll(&mut watched[first..], Some(left));
         }
         if !watched[1].revents().is_empty() {
             wake_queue.clear();
@@ -417,7 +416,7 @@ impl<'a> Desk<'a> {
         if std::mem::take(&mut line.is_full) {
             self.worker.counters.waits += 1;
             let mut watched = [PollFd::new(line.socket, PollFlags::OUT)];
-            poll(&mut watched, Timespec::try_from(left).ok().as_ref())?;
+            poll(&mut watched, Some(left))?;
         }
         Ok(())
     }

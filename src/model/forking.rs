@@ -22,7 +22,7 @@ use crate::sys::{is_readable, poll};
 use crate::trace;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::ForkResult;
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::event::{PollFd, PollFlags};
 use rustix::io::retry_on_intr;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::net::{recv, send, socketpair};
@@ -233,9 +233,8 @@ impl Parent {
             .into_iter()
             .flatten()
             .min();
-        let time = time.and_then(|time| Timespec::try_from(time).ok());
         self.counters.waits += 1;
-        poll(&mut watched, time.as_ref())?;
+        poll(&mut watched, time)?;
         if standard_error_is_behind() {
             flush_standard_error();
         }

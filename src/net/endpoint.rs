@@ -1,6 +1,6 @@
 //! What an address comes to: one socket, or several with the same port.
 
-use rustix::io::Errno;
+use crate::sys::Errno;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

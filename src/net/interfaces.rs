@@ -1,7 +1,7 @@
 //! The addresses by which other machines know this one.
 
-use nix::ifaddrs::{InterfaceAddress, getifaddrs};
-use nix::net::if_::{InterfaceFlags, if_indextoname, if_nameindex};
+use crate::sys::untraced::{getifaddrs, if_indextoname, if_nameindex};
+use crate::sys::{InterfaceAddress, InterfaceFlags};
 use std::net::{IpAddr, SocketAddr};
 
 /// Where a listener on all addresses can be reached from other machines, as its interfaces stand now; with `only_v6` it

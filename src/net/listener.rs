@@ -5,16 +5,12 @@ use super::holder::say_who;
 use super::interfaces::with_zone;
 use super::unix::{self, SocketFile};
 use super::{Address, Place};
-use crate::trace;
-use nix::sys::socket::SetSockOpt;
-use nix::{libc, setsockopt_impl, sockopt_impl};
-use rustix::io::Errno;
-use rustix::net::{SocketFlags, acceptfrom_with};
+use crate::sys::{self, Errno, SocketFlags};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,16 +21,6 @@ pub(super) const BACKLOG: i32 = 4096;
 /// After how much silence the kernel asks whether the peer is still there (tcp(7), TCP_KEEPIDLE). A protocol that lets
 /// its peers be silent would otherwise keep those that have vanished for ever.
 const KEEPALIVE: Duration = Duration::from_secs(120);
-
-sockopt_impl!(
-    /// TCP_DEFER_ACCEPT (tcp(7)): for how many seconds a connection is kept from the program until its first bytes have
-    /// come.
-    DeferAccept,
-    SetOnly,
-    libc::IPPROTO_TCP,
-    libc::TCP_DEFER_ACCEPT,
-    u32
-);
 
 /// A socket that accepts connections; without waiting for one, unless it is told to.
 #[derive(Debug)]
@@ -150,7 +136,7 @@ impl Listener {
     /// Those of setsockopt(2).
     pub fn defer_accept(&self) -> io::Result<()> {
         match self.bound {
-            Bound::Tcp(_) => Ok(DeferAccept.set(&self.socket, &1)?),
+            Bound::Tcp(_) => Ok(sys::set_defer_accept(&self.socket)?),
             // There is no such thing; a connection comes when it comes.
             _ => Ok(()),
         }
@@ -166,7 +152,7 @@ impl Listener {
     /// # Errors
     /// Those of fcntl(2).
     pub fn set_blocking(&self) -> io::Result<()> {
-        Ok(rustix::io::ioctl_fionbio(&self.socket, false)?)
+        Ok(sys::untraced::ioctl_fionbio(&self.socket, false)?)
     }
 
     /// True if somebody else has made the socket and may go on using it: it must not be shut down, nor be made to wait.
@@ -198,20 +184,7 @@ impl Listener {
     /// [`AcceptError`].
     pub fn accept(&self, flags: SocketFlags) -> Result<(OwnedFd, Option<SocketAddr>), AcceptError> {
         loop {
-            let call = trace::call();
-            let result = acceptfrom_with(&self.socket, flags | SocketFlags::CLOEXEC);
-            let result = result.map(|(socket, peer)| {
-                let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
-                (socket, peer)
-            });
-            let came = |(socket, peer): &(OwnedFd, Option<SocketAddr>)| {
-                let peer = peer.map_or("somebody".into(), |peer| peer.to_string());
-                let fd = socket.as_raw_fd();
-                format!("{fd}, so fd {fd} is {peer}")
-            };
-            let called = || format!("accept4({})", self.socket.as_raw_fd());
-            call.returned(&result, called, came);
-            match result {
+            match sys::accept(&self.socket, flags) {
                 Ok(accepted) => return Ok(accepted),
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(classify(errno)),

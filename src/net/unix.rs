@@ -2,13 +2,12 @@
 
 use super::holder;
 use super::listener::BACKLOG;
-use rustix::fs::{AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, Stat, Uid};
-use rustix::fs::{
+use crate::sys::untraced::{
     chmod, chownat, fchmod, flock, fstat, lstat, open, openat, statat, unlink, unlinkat,
 };
-use rustix::io::Errno;
-use rustix::process::{Pid, getpid};
-use rustix::thread::{Timespec, nanosleep};
+use crate::sys::{
+    AtFlags, Errno, FileType, FlockOperation, Gid, Mode, OFlags, Stat, Uid, peer_process, sleep,
+};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::ffi::OsString;
 use std::io;
@@ -38,7 +37,7 @@ pub struct SocketFile {
     name: OsString,
     identity: (u64, u64),
     /// A forked process has a copy of this, and must leave the file alone.
-    owner: Pid,
+    owner: u32,
 }
 
 /// Makes a socket at `path` and listens, without waiting when it accepts. A file that a server has left behind, so that
@@ -89,7 +88,7 @@ fn bind(path: &Path, mode: u32, kind: Type) -> io::Result<(Socket, SocketFile)> 
     }
     let file = SocketFile {
         identity: identity(&lstat(path)?),
-        owner: getpid(),
+        owner: std::process::id(),
         name: name.into(),
         path: path.into(),
         directory,
@@ -119,13 +118,6 @@ fn lock(directory: &OwnedFd, time: Duration) -> bool {
         }
     }
     false
-}
-
-fn sleep(time: Duration) {
-    if let Ok(time) = Timespec::try_from(time) {
-        // Being interrupted is being woken early, which does no harm.
-        let _ = nanosleep(&time);
-    }
 }
 
 fn unlock(directory: &OwnedFd) {
@@ -169,8 +161,7 @@ fn remove_stale(path: &Path, address: &SockAddr, kind: Type, is_locked: bool) ->
 
 /// The program at the other end, such as `evserve (process 4711)`.
 fn peer_name(socket: &Socket) -> Option<String> {
-    let id = rustix::net::sockopt::socket_peercred(socket).ok()?.pid;
-    holder::process_name(id.as_raw_pid())
+    holder::process_name(peer_process(socket).ok()?)
 }
 
 impl SocketFile {
@@ -217,7 +208,7 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if getpid() == self.owner {
+        if std::process::id() == self.owner {
             self.remove();
         }
     }

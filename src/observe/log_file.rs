@@ -2,9 +2,9 @@
 
 use super::throttled;
 use crate::lines::LineWriter;
+use crate::sys::untraced::{open, openat, stat};
+use crate::sys::{Errno, Mode, OFlags};
 use crate::trace;
-use rustix::fs::{Mode, OFlags, open, openat, stat};
-use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};

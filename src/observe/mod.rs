@@ -8,7 +8,7 @@ mod status_hub;
 mod throttle;
 
 pub use log_file::LogFile;
-pub use operator_log::{finish_operator_log, start_operator_log};
+pub use operator_log::{begin_trace, finish_operator_log, start_operator_log};
 pub use status_hub::{About, Publisher, SnapshotStart, StatusHub};
 
 /// The standard error, as far as models must know of it.

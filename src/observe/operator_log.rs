@@ -4,7 +4,8 @@
 //! without one. So the line is made here and written by [`lines`](crate::lines), which drops and counts what nobody reads.
 
 use super::throttled;
-use crate::lines;
+use crate::trace::{self, Sink};
+use crate::{lines, sys};
 use colored::Colorize;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use simple_logger::SimpleLogger;
@@ -27,6 +28,16 @@ pub fn start_operator_log(level: LevelFilter) {
         log::set_max_level(level);
         std::panic::set_hook(Box::new(log_panic));
     }
+}
+
+/// Begins the trace of the first `requests` on the standard error. If there are `several` threads or processes, each line
+/// begins with the number of its thread.
+pub fn begin_trace(requests: usize, several: bool) {
+    let sink = Sink {
+        write: |line, lost| lines::write_to_standard_error(line, lost),
+        thread: several.then_some(sys::thread_id),
+    };
+    trace::begin(requests, sink);
 }
 
 /// Writes a last sentence, and waits for a slow reader of the log, for so long at most. Call this before the process

@@ -1,9 +1,8 @@
 //! Warnings that strangers can cause: each kind is logged at most once in a while, with how many were left out.
 
+use crate::sys::MemfdFlags;
+use crate::sys::untraced::{memfd_create, monotonic_time, pread, pwrite};
 use log::Level;
-use rustix::fs::{MemfdFlags, memfd_create};
-use rustix::io::{pread, pwrite};
-use rustix::time::{ClockId, clock_gettime};
 use std::fmt::Display;
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -62,9 +61,7 @@ impl Throttle {
         if level > log::max_level() {
             return;
         }
-        let now = clock_gettime(ClockId::Monotonic);
-        let now = Duration::try_from(now).unwrap_or_default().as_nanos() as u64;
-        match self.admit(now) {
+        match self.admit(monotonic_time().as_nanos() as u64) {
             None => {}
             Some(0) => log::log!(target: target, level, "{message}"),
             Some(left_out) => log::log!(

@@ -1,11 +1,11 @@
 //! epoll(7), through mio, which is edge-triggered. The only file that knows mio.
 
 use super::{Poller, Ready};
+use crate::sys::Errno;
 use crate::trace;
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;

@@ -2,9 +2,8 @@
 
 use super::watched::keep;
 use super::{Poller, Ready};
-use crate::sys::poll_quietly;
+use crate::sys::{PollFd, PollFlags, poll_quietly};
 use crate::trace;
-use rustix::event::{PollFd, PollFlags, Timespec};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
@@ -64,9 +63,7 @@ impl Poller for Poll {
         timeout: Option<Duration>,
         found: &mut Vec<(usize, Ready)>,
     ) -> io::Result<()> {
-        // A time that is too long to be said is as good as for ever.
-        let timeout = timeout.and_then(|time| Timespec::try_from(time).ok());
-        let mut left = poll_quietly(&mut self.watched, timeout.as_ref())?;
+        let mut left = poll_quietly(&mut self.watched, timeout)?;
         for (entry, key) in self.watched.iter().zip(&self.keys) {
             if left == 0 {
                 break;

@@ -2,20 +2,14 @@
 
 use super::watched::keep;
 use super::{Poller, Ready};
-use crate::sys::wait_for_memory;
+use crate::sys::{self, FdSet, select};
 use crate::trace;
-use nix::errno::Errno;
-use nix::sys::select::{FdSet, select};
-use nix::sys::time::{TimeVal, TimeValLike};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 /// A set has room for descriptors below this one; a larger one would be a bit in somebody else's memory.
-const FD_SETSIZE: RawFd = nix::libc::FD_SETSIZE as RawFd;
-
-/// The longest wait, in microseconds: a day. Who waits longer is woken for nothing and waits again.
-const LONGEST_US: i64 = 24 * 60 * 60 * 1_000_000;
+const FD_SETSIZE: RawFd = sys::FD_SETSIZE as RawFd;
 
 /// A poller that repeats itself while a condition lasts, whose cost grows with the largest descriptor, and which cannot
 /// watch descriptors from 1,024 on.
@@ -77,18 +71,10 @@ impl Poller for Select {
         found: &mut Vec<(usize, Ready)>,
     ) -> io::Result<()> {
         let (mut readable, mut writable) = (self.readable, self.writable);
-        let mut timeout = timeout.map(time_val);
-        let count = self.keys.len() as RawFd;
-        match select(count, &mut readable, &mut writable, None, &mut timeout) {
-            // After an error the sets say nothing.
-            Err(Errno::EINTR) => return Ok(()),
-            Err(Errno::ENOMEM) => {
-                wait_for_memory();
-                return Ok(());
-            }
-            Ok(0) => return Ok(()),
-            result => result?,
-        };
+        let limit = self.keys.len() as RawFd;
+        if select(limit, &mut readable, &mut writable, timeout)? == 0 {
+            return Ok(());
+        }
         for (fd, key) in self.keys.iter().flatten() {
             let mut ready = Ready::NONE;
             if readable.contains(*fd) {
@@ -102,25 +88,5 @@ impl Poller for Select {
             }
         }
         Ok(())
-    }
-}
-
-/// Rounded up: a wait that is cut short by the part of a microsecond would be repeated until it has passed.
-fn time_val(time: Duration) -> TimeVal {
-    let microseconds = i64::try_from(time.as_nanos().div_ceil(1000)).unwrap_or(LONGEST_US);
-    TimeVal::microseconds(microseconds.min(LONGEST_US))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_rounded_up() {
-        for (nanos, microseconds) in [(0, 0), (1, 1), (1000, 1), (1001, 2)] {
-            let rounded = time_val(Duration::from_nanos(nanos));
-            assert_eq!(rounded.num_microseconds(), microseconds);
-        }
-        assert_eq!(time_val(Duration::MAX).num_microseconds(), LONGEST_US);
     }
 }

@@ -6,8 +6,9 @@ use super::cgroup::number;
 use super::tasks::memory;
 use crate::config::{Config, DEFAULT_MEMORY, MAX_WATCHES};
 use crate::model::ModelRow;
+use crate::sys::Resource;
+use crate::sys::untraced::getrlimit;
 use bytesize::ByteSize;
-use rustix::process::{Resource, getrlimit};
 use std::path::Path;
 
 /// The part of the memory that files may take by default.

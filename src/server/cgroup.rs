@@ -1,7 +1,8 @@
 //! What the control groups of this process allow (cgroups(7)), version 1 and 2.
 
+use crate::sys::untraced::{open, read};
+use crate::sys::{Mode, OFlags};
 use procfs::process::{MountInfo, Process};
-use rustix::fs::{Mode, OFlags, open};
 use std::path::{Component, Path, PathBuf};
 
 /// The directories of the groups that a controller has this process in: its own group and all above it, as far as they
@@ -50,7 +51,7 @@ pub(super) fn number(directory: &Path, file: &str) -> Option<u64> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let file = open(directory.join(file), flags, Mode::empty()).ok()?;
     let mut text = [0; 32];
-    let length = rustix::io::read(&file, &mut text).ok()?;
+    let length = read(&file, &mut text).ok()?;
     str::from_utf8(&text[..length]).ok()?.trim().parse().ok()
 }
 

@@ -1,7 +1,8 @@
 //! How many files may be open, and how many connections that allows.
 
 use crate::config::Config;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use crate::sys::untraced::{getrlimit, setrlimit};
+use crate::sys::{Resource, Rlimit};
 
 /// The usual 1,024 descriptors are too few for a thousand connections. The hard limit is what the administrator allows.
 /// Says how many there are.

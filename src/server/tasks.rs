@@ -4,10 +4,11 @@
 //! process: it ends while it sets up its signal stack. So the limits are found out before, with something to spare.
 
 use super::cgroup;
+use crate::sys::Resource;
+use crate::sys::untraced::{getrlimit, getuid};
 use procfs::process::{Process, all_processes};
 use procfs::sys::{kernel, vm};
 use procfs::{Current, LoadAverage, Meminfo};
-use rustix::process::{Resource, getrlimit};
 use std::fmt;
 
 /// How many memory maps a thread takes: its stack, its signal stack, and a guard for each.
@@ -180,7 +181,7 @@ pub(super) fn memory() -> Option<u64> {
 
 /// The user's limit and how many threads there are. Root has none (setrlimit(2)).
 fn of_user() -> Option<(u64, u64)> {
-    let user = rustix::process::getuid();
+    let user = getuid();
     let limit = getrlimit(Resource::Nproc).current?;
     if user.is_root() {
         return None;

@@ -1,13 +1,45 @@
 //! The system calls that the server makes, each in one place.
 //!
-//! A function is thin: it names the call, says what its result means, and has the call appear in the trace
-//! ([`crate::trace`]). This module knows neither who calls nor what for.
+//! A function is thin: it makes one call, says what its result means, and has the call appear in the trace
+//! ([`crate::trace`]). Calls that the trace does not show are in [`untraced`]. Of other libraries, mio makes the calls of
+//! epoll(7), socket2 those that set up sockets, landlock those of the sandbox, and signal-hook sigaction(2).
+//!
+//! This module knows neither who calls nor what for.
 
+mod datagram;
+mod event;
+mod file;
+mod process;
 mod stream;
+pub mod untraced;
 mod wait;
 
-pub use stream::{
-    SENDFILE_REFUSED, is_gone, read_at, receive, receive_now, send, send_file, set_receive_timeout,
-    set_send_timeout, shutdown_both, shutdown_read, shutdown_write,
+pub use datagram::{
+    Route, lost_datagrams, receive_udp, receive_unix, report_routes, send_udp, send_unix,
 };
-pub use wait::{is_readable, poll, poll_quietly, wait_for_memory};
+pub use event::Event;
+pub use file::{
+    add_watch, close, fstat, is_in_memory, lock_byte, open_beneath, open_if_in_memory, read,
+    read_at, read_link, read_now,
+};
+pub use nix::ifaddrs::InterfaceAddress;
+pub use nix::libc::FD_SETSIZE;
+pub use nix::net::if_::InterfaceFlags;
+pub use nix::sys::select::FdSet;
+pub use process::{cpu_time, thread_id};
+pub use rustix::event::{PollFd, PollFlags};
+pub use rustix::fs::inotify::{CreateFlags, ReadFlags, Reader as WatchReader, WatchFlags};
+pub use rustix::fs::{
+    Access, AtFlags, CWD, Dir, FileType, FlockOperation, FsWord, Gid, MemfdFlags, Mode, OFlags,
+    ResolveFlags, Stat, StatxFlags, Uid,
+};
+pub use rustix::io::Errno;
+pub use rustix::net::{SendFlags, SocketAddrUnix, SocketFlags};
+pub use rustix::pipe::PIPE_BUF;
+pub use rustix::process::{Resource, Rlimit};
+pub use stream::{
+    SENDFILE_REFUSED, accept, is_gone, peer_process, receive, receive_now, send, send_file,
+    set_defer_accept, set_nonblocking, set_receive_timeout, set_send_timeout, shutdown_both,
+    shutdown_read, shutdown_write,
+};
+pub use wait::{is_readable, poll, poll_quietly, select, sleep};

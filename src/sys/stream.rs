@@ -1,14 +1,84 @@
 //! The system calls that move bytes on a connection.
 
+use super::untraced::ready_now;
 use crate::trace::{self, first_line};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::{Errno, IoSlice, pread};
+use nix::sys::socket::SetSockOpt;
+use nix::{libc, setsockopt_impl, sockopt_impl};
+use rustix::event::PollFlags;
+use rustix::io::{Errno, IoSlice, ioctl_fionbio};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
-use rustix::net::{recv, sendmsg, shutdown};
-use std::os::fd::{AsFd, AsRawFd};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags};
+use rustix::net::{acceptfrom_with, recv, sendmsg, shutdown};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
+
+sockopt_impl!(
+    /// TCP_DEFER_ACCEPT (tcp(7)).
+    DeferAccept,
+    SetOnly,
+    libc::IPPROTO_TCP,
+    libc::TCP_DEFER_ACCEPT,
+    u32
+);
+
+/// accept4(2): a connection and the address of its peer, if that is one of IP. It is closed on exec; `flags` say whether
+/// it blocks.
+///
+/// # Errors
+/// Those of accept4(2), which also reports what befell the waiting connection.
+pub fn accept(
+    listener: impl AsFd,
+    flags: SocketFlags,
+) -> Result<(OwnedFd, Option<SocketAddr>), Errno> {
+    let call = trace::call();
+    let result = acceptfrom_with(&listener, flags | SocketFlags::CLOEXEC);
+    let result = result.map(|(socket, peer)| {
+        let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+        (socket, peer)
+    });
+    let came = |(socket, peer): &(OwnedFd, Option<SocketAddr>)| {
+        let peer = peer.map_or("somebody".into(), |peer| peer.to_string());
+        let fd = socket.as_raw_fd();
+        format!("{fd}, so fd {fd} is {peer}")
+    };
+    call.returned(&result, || format!("accept4({})", number(&listener)), came);
+    result
+}
+
+/// TCP_DEFER_ACCEPT (tcp(7)): the kernel keeps each connection to itself until its first bytes have come, or for a second.
+///
+/// # Errors
+/// Those of setsockopt(2).
+pub fn set_defer_accept(listener: impl AsFd) -> Result<(), Errno> {
+    let set = DeferAccept.set(&listener, &1);
+    set.map_err(|errno| Errno::from_raw_os_error(errno as i32))
+}
+
+/// FIONBIO (ioctl(2)): whether calls on the socket wait.
+///
+/// # Errors
+/// Those of ioctl(2).
+pub fn set_nonblocking(socket: impl AsFd, nonblocking: bool) -> Result<(), Errno> {
+    let call = trace::call();
+    let result = ioctl_fionbio(&socket, nonblocking);
+    let called = || {
+        let (fd, value) = (number(&socket), u8::from(nonblocking));
+        format!("ioctl({fd}, FIONBIO, {value})")
+    };
+    call.returned(&result, called, |()| "0".into());
+    result
+}
+
+/// The process at the other end of a Unix socket (SO_PEERCRED, unix(7)).
+///
+/// # Errors
+/// Those of getsockopt(2).
+pub fn peer_process(socket: impl AsFd) -> Result<i32, Errno> {
+    let peer = rustix::net::sockopt::socket_peercred(&socket)?;
+    Ok(peer.pid.as_raw_pid())
+}
 
 /// Sends as much as the kernel takes of `bytes` and then of `then`, with one call, and says how much that was. With
 /// `more` the kernel may wait with a last packet that is not full (MSG_MORE).
@@ -91,21 +161,6 @@ fn send_from_file(
     result
 }
 
-/// Reads from `offset` on into the front of `buffer` and says how much that was; 0 at the end of the file.
-///
-/// # Errors
-/// Those of pread(2).
-pub fn read_at(file: &impl AsFd, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
-    let call = trace::call();
-    let result = pread(file, &mut *buffer, offset);
-    let called = || {
-        let (file, count) = (number(file), buffer.len());
-        format!("pread({file}, {count} bytes from {offset} on)")
-    };
-    call.returned(&result, called, usize::to_string);
-    result
-}
-
 /// Receives into the front of `buffer` and says how much that was; 0 is the end of input.
 ///
 /// # Errors
@@ -137,13 +192,13 @@ fn receive_with(socket: impl AsFd, buffer: &mut [u8], flags: RecvFlags) -> Resul
 /// True if the peer has reset the connection, or neither sends nor receives any more: nothing can reach it. A TCP peer
 /// that has closed only counts once it has answered something with a reset; until then it may just be done with sending.
 pub fn is_gone(socket: impl AsFd) -> bool {
-    let mut watched = [PollFd::new(&socket, PollFlags::empty())];
     let call = trace::call();
-    let result = poll(&mut watched, Some(&Timespec::default()));
-    let events = watched[0].revents();
+    let result = ready_now(&socket, PollFlags::empty());
     let called = || format!("poll({}, not at all)", number(&socket));
-    call.returned(&result, called, usize::to_string);
-    events.intersects(PollFlags::HUP | PollFlags::ERR)
+    call.returned(&result, called, |ready| {
+        u8::from(!ready.is_empty()).to_string()
+    });
+    result.is_ok_and(|ready| ready.intersects(PollFlags::HUP | PollFlags::ERR))
 }
 
 /// Tells the peer that nothing more will come.

@@ -1,28 +1,30 @@
 //! Waiting for descriptors.
 
+use super::untraced::ready_now;
 use crate::trace;
+use nix::sys::select::FdSet;
+use nix::sys::time::{TimeVal, TimeValLike};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::Duration;
 
 /// How long a wait that the kernel has no memory for is put off: whoever asked again at once would only be in the way of
 /// those who could give some back.
-const MEMORY_PAUSE: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 10_000_000,
-};
+const MEMORY_PAUSE: Duration = Duration::from_millis(10);
+
+/// The longest wait of select(2), in microseconds: a day. A longer one ends for nothing and is repeated.
+const LONGEST_US: i64 = 24 * 60 * 60 * 1_000_000;
 
 /// poll(2) for whoever looks anew after each wait: one that was interrupted, or for which the kernel had no memory (then
 /// a moment later), has found nothing. Ending all connections for it would give back more than was missing.
 ///
 /// # Errors
 /// Those that will not pass.
-pub fn poll(watched: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> Result<usize, Errno> {
-    trace::waits(|| {
-        let time = timeout.and_then(|time| Duration::try_from(*time).ok());
-        format!("poll: {}", trace::at_most(time))
-    });
+///
+/// A timeout that is too long for the kernel is none.
+pub fn poll(watched: &mut [PollFd<'_>], timeout: Option<Duration>) -> Result<usize, Errno> {
+    trace::waits(|| format!("poll: {}", trace::at_most(timeout)));
     let call = trace::call();
     let result = poll_quietly(watched, timeout);
     let shown = |one: &PollFd<'_>| format!("{}", one.as_fd().as_raw_fd());
@@ -42,33 +44,77 @@ pub fn poll(watched: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> Result<us
 /// True if the descriptor is readable, or if that cannot be found out. Does not wait.
 pub fn is_readable(fd: impl AsFd) -> bool {
     let call = trace::call();
-    let mut watched = [PollFd::new(&fd, PollFlags::IN)];
-    let result = rustix::event::poll(&mut watched, Some(&Timespec::default()));
+    let result = ready_now(&fd, PollFlags::IN);
     let called = || format!("poll([{}], 0)", fd.as_fd().as_raw_fd());
-    call.returned(&result, called, usize::to_string);
-    !matches!(result, Ok(0) | Err(Errno::INTR))
+    call.returned(&result, called, |ready| {
+        u8::from(!ready.is_empty()).to_string()
+    });
+    match result {
+        Ok(ready) => !ready.is_empty(),
+        Err(errno) => errno != Errno::INTR,
+    }
 }
 
 /// The same for a caller that writes the trace itself.
 ///
 /// # Errors
 /// Those that will not pass.
-pub fn poll_quietly(
-    watched: &mut [PollFd<'_>],
-    timeout: Option<&Timespec>,
+pub fn poll_quietly(watched: &mut [PollFd<'_>], timeout: Option<Duration>) -> Result<usize, Errno> {
+    let timeout = timeout.and_then(|time| Timespec::try_from(time).ok());
+    unless_passing(rustix::event::poll(watched, timeout.as_ref()))
+}
+
+/// select(2): leaves in the sets what is ready of the descriptors below `limit`, and says how many those are. What passes
+/// is no error, as with [`poll`]; the sets say nothing where 0 are ready. The timeout is rounded up to microseconds: a wait
+/// that is cut short by the part of one would be repeated until it has passed.
+///
+/// # Errors
+/// Those that will not pass.
+pub fn select<'fd>(
+    limit: RawFd,
+    readable: &mut FdSet<'fd>,
+    writable: &mut FdSet<'fd>,
+    timeout: Option<Duration>,
 ) -> Result<usize, Errno> {
-    match rustix::event::poll(watched, timeout) {
+    let mut timeout = timeout.map(time_val);
+    let result = nix::sys::select::select(limit, readable, writable, None, &mut timeout);
+    let result = result.map(|count| usize::try_from(count).unwrap_or(0));
+    unless_passing(result.map_err(|errno| Errno::from_raw_os_error(errno as i32)))
+}
+
+fn time_val(time: Duration) -> TimeVal {
+    let microseconds = i64::try_from(time.as_nanos().div_ceil(1000)).unwrap_or(LONGEST_US);
+    TimeVal::microseconds(microseconds.min(LONGEST_US))
+}
+
+fn unless_passing(result: Result<usize, Errno>) -> Result<usize, Errno> {
+    match result {
         Err(Errno::INTR) => Ok(0),
         Err(Errno::NOMEM) => {
-            wait_for_memory();
+            // Without descriptors it is only a sleep, and needs no memory.
+            sleep(MEMORY_PAUSE);
             Ok(0)
         }
         result => result,
     }
 }
 
-/// Waits for a moment in which others may give memory back.
-pub fn wait_for_memory() {
-    // Without descriptors it is only a sleep, and needs no memory.
-    let _ = rustix::event::poll(&mut [], Some(&MEMORY_PAUSE));
+/// Waits for so long, or until a signal comes (poll(2) without descriptors).
+pub fn sleep(time: Duration) {
+    let time = Timespec::try_from(time).ok();
+    let _ = rustix::event::poll(&mut [], time.as_ref());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_rounded_up() {
+        for (nanos, microseconds) in [(0, 0), (1, 1), (1000, 1), (1001, 2)] {
+            let rounded = time_val(Duration::from_nanos(nanos));
+            assert_eq!(rounded.num_microseconds(), microseconds);
+        }
+        assert_eq!(time_val(Duration::MAX).num_microseconds(), LONGEST_US);
+    }
 }

@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 
 /// What each room may import, from the bottom up. A room that is not here may import nothing and be imported by none.
 const ROOMS: &[(&str, &[&str])] = &[
-    ("lines", &[]),
-    ("trace", &["lines"]),
-    ("offload", &[]),
+    ("trace", &[]),
     ("sys", &["trace"]),
-    ("net", &["sys", "trace"]),
+    ("lines", &["sys"]),
+    ("offload", &[]),
+    ("net", &["sys"]),
     ("config", &["net"]),
     ("session", &["trace"]),
     ("http1", &[]),
-    ("files", &["trace"]),
-    ("observe", &["session", "config", "trace", "lines"]),
+    ("files", &["sys", "trace"]),
+    ("observe", &["session", "config", "lines", "sys", "trace"]),
     ("confine", &["config"]),
     (
         "service",
@@ -31,14 +31,11 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "model", "service", "session", "net", "config", "observe", "confine",
+            "model", "service", "session", "net", "config", "observe", "confine", "sys",
         ],
     ),
     ("cli", &["model", "service", "http1", "net", "config"]),
-    (
-        "main",
-        &["cli", "server", "model", "observe", "net", "trace"],
-    ),
+    ("main", &["cli", "server", "model", "observe", "net"]),
 ];
 
 /// Words, and the only places where they may stand.

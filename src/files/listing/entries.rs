@@ -3,7 +3,7 @@
 //! A `String` per name would take three times as much, and freeing 200,000 of them takes longer than others should wait.
 
 use super::memory::{Reservation, Shortage};
-use rustix::fs::{FileType, Stat};
+use crate::sys::{FileType, Stat};
 
 /// How large a chunk of entries is, in bytes: a place within it has 16 bits.
 const CHUNK: usize = 64 * 1024;

@@ -10,11 +10,9 @@ use super::rows::write_row;
 use super::sorting::Sorting;
 use super::{Format, Key};
 use crate::files::{Mounts, RelativePath, Root};
+use crate::sys::untraced::{fstat, openat2, statat};
+use crate::sys::{AtFlags, Dir, Errno, FileType, Mode, OFlags, ResolveFlags, Stat};
 use crate::trace;
-use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat2, statat,
-};
-use rustix::io::Errno;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};

@@ -3,9 +3,8 @@
 //! Processes share no memory to count in. There, most of the budget is cut into units, one for each byte of a file that
 //! holds nothing, and a process has those that it has locked (fcntl(2)). The kernel unlocks them however it ends.
 
-use nix::fcntl::{FcntlArg, fcntl};
-use nix::libc;
-use rustix::fs::{MemfdFlags, memfd_create};
+use crate::sys::untraced::memfd_create;
+use crate::sys::{MemfdFlags, lock_byte};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -145,7 +144,7 @@ impl Units {
             if number == self.count {
                 return false;
             }
-            if !held.contains(&number) && self.set(number, libc::F_WRLCK) {
+            if !held.contains(&number) && lock_byte(&self.file, number, true) {
                 held.push(number);
             }
             number += 1;
@@ -158,21 +157,9 @@ impl Units {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         while held.len() > needed {
             if let Some(number) = held.pop() {
-                self.set(number, libc::F_UNLCK);
+                lock_byte(&self.file, number, false);
             }
         }
-    }
-
-    /// Locks or unlocks one; does not wait.
-    fn set(&self, number: usize, kind: libc::c_int) -> bool {
-        let lock = libc::flock {
-            l_type: kind as libc::c_short,
-            l_whence: libc::SEEK_SET as libc::c_short,
-            l_start: number as libc::off_t,
-            l_len: 1,
-            l_pid: 0,
-        };
-        fcntl(&self.file, FcntlArg::F_SETLK(&lock)).is_ok()
     }
 }
 

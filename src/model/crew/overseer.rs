@@ -7,7 +7,7 @@ use crate::model::{Hangups, LOG_PAUSE, Listening, Signals, reopen};
 use crate::observe::{ConnectionRow, Executors, Publisher, Snapshot};
 use crate::observe::{flush_standard_error, standard_error_is_behind};
 use crate::sys::poll;
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::event::{PollFd, PollFlags};
 use std::io;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering::SeqCst;
@@ -92,8 +92,7 @@ impl<'a> Overseer<'a> {
             let room = self.next_look(now);
             let flush = standard_error_is_behind().then_some(LOG_PAUSE);
             let time = [time, look, room, flush].into_iter().flatten().min();
-            let time = time.and_then(|time| Timespec::try_from(time).ok());
-            poll(&mut watched, time.as_ref())?;
+            poll(&mut watched, time)?;
         }
         let is_ready = |one: &PollFd<'_>| !one.revents().is_empty();
         let listener_is_ready = watched[others..].iter().any(is_ready);

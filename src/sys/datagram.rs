@@ -1,0 +1,179 @@
+//! The system calls on sockets that take datagrams. None of them waits.
+
+use nix::libc;
+use nix::sys::socket::sockopt::{
+    Ipv4PacketInfo, Ipv4RecvTtl, Ipv6RecvHopLimit, Ipv6RecvPacketInfo,
+};
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, GetSockOpt, MsgFlags, SetSockOpt, SockaddrIn, SockaddrIn6,
+    SockaddrLike, cmsg_space, recvmsg, sendmsg,
+};
+use nix::{getsockopt_impl, sockopt_impl};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, SocketAddrUnix, recvfrom, sendto};
+use std::io::{IoSlice, IoSliceMut};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd};
+
+/// Room for what comes beside a datagram, in bytes. It is more than [`report_routes`] asks for: another program that made
+/// an inherited socket may have asked for more.
+const CONTROL_SIZE: usize = 256;
+const _: () = assert!(
+    CONTROL_SIZE >= 2 * (cmsg_space::<libc::in6_pktinfo>() + cmsg_space::<libc::c_int>()),
+    "addresses and hop limits of both families"
+);
+
+/// Control messages must be aligned as the kernel's headers are (cmsg(3)).
+#[repr(align(8))]
+struct Control([u8; CONTROL_SIZE]);
+
+sockopt_impl!(
+    /// SO_MEMINFO: what a socket's buffers hold, and as the last of these numbers how many datagrams it had no room
+    /// for (linux/sock_diag.h, SK_MEMINFO_DROPS).
+    MemoryInfo,
+    GetOnly,
+    libc::SOL_SOCKET,
+    libc::SO_MEMINFO,
+    [u32; 9]
+);
+
+/// Which way a datagram has come, or is to go (ip(7), ipv6(7)).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Route {
+    /// IP_PKTINFO: the interface and the address to which it came.
+    pub ipv4: Option<libc::in_pktinfo>,
+    /// IPV6_PKTINFO: the same.
+    pub ipv6: Option<libc::in6_pktinfo>,
+    /// IP_TTL: how many hops it may still go.
+    pub ttl: Option<i32>,
+    /// IPV6_HOPLIMIT: the same.
+    pub hop_limit: Option<i32>,
+}
+
+/// setsockopt(2): the kernel reports the [`Route`] of each datagram from now on.
+///
+/// # Errors
+/// Those of setsockopt(2).
+pub fn report_routes(socket: impl AsFd, is_ipv6: bool) -> Result<(), Errno> {
+    Ipv4PacketInfo.set(&socket, &true).map_err(errno)?;
+    Ipv4RecvTtl.set(&socket, &true).map_err(errno)?;
+    if is_ipv6 {
+        Ipv6RecvPacketInfo.set(&socket, &true).map_err(errno)?;
+        Ipv6RecvHopLimit.set(&socket, &true).map_err(errno)?;
+    }
+    Ok(())
+}
+
+/// How many datagrams the socket had no room for since it was made, modulo 2^32.
+///
+/// # Errors
+/// Those of getsockopt(2).
+pub fn lost_datagrams(socket: impl AsFd) -> Result<u32, Errno> {
+    let numbers = MemoryInfo.get(&socket).map_err(errno)?;
+    Ok(numbers[numbers.len() - 1])
+}
+
+/// recvmsg(2) on a UDP socket: how long the datagram was, which may be more than the buffer holds, its sender and its way.
+///
+/// # Errors
+/// EAGAIN if none waits, and those of recvmsg(2).
+pub fn receive_udp(
+    socket: impl AsFd,
+    is_ipv6: bool,
+    buffer: &mut [u8],
+) -> Result<(usize, Option<SocketAddr>, Route), Errno> {
+    match is_ipv6 {
+        false => receive_udp_from::<SockaddrIn>(&socket, buffer),
+        true => receive_udp_from::<SockaddrIn6>(&socket, buffer),
+    }
+}
+
+fn receive_udp_from<S>(
+    socket: &impl AsFd,
+    buffer: &mut [u8],
+) -> Result<(usize, Option<SocketAddr>, Route), Errno>
+where
+    S: SockaddrLike + Copy,
+    SocketAddr: From<S>,
+{
+    let mut control = Control([0; CONTROL_SIZE]);
+    let mut parts = [IoSliceMut::new(buffer)];
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
+    let fd = socket.as_fd().as_raw_fd();
+    let message = recvmsg::<S>(fd, &mut parts, Some(&mut control.0), flags).map_err(errno)?;
+    let mut route = Route::default();
+    // If they did not fit there is no way back; the datagram counts all the same.
+    for control in message.cmsgs().into_iter().flatten() {
+        match control {
+            ControlMessageOwned::Ipv4PacketInfo(info) => route.ipv4 = Some(info),
+            ControlMessageOwned::Ipv6PacketInfo(info) => route.ipv6 = Some(info),
+            ControlMessageOwned::Ipv4Ttl(ttl) => route.ttl = Some(ttl),
+            ControlMessageOwned::Ipv6HopLimit(limit) => route.hop_limit = Some(limit),
+            _ => {}
+        }
+    }
+    let sender = message.address.map(SocketAddr::from);
+    Ok((message.bytes, sender, route))
+}
+
+/// recvfrom(2) on a Unix socket: how long the datagram was, which may be more than the buffer holds, and its sender.
+///
+/// # Errors
+/// EAGAIN if none waits, and those of recvfrom(2).
+pub fn receive_unix(
+    socket: impl AsFd,
+    buffer: &mut [u8],
+) -> Result<(usize, Option<SocketAddrUnix>), Errno> {
+    let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
+    let (_, length, sender) = recvfrom(&socket, buffer, flags)?;
+    let sender = sender.and_then(|sender| SocketAddrUnix::try_from(sender).ok());
+    Ok((length, sender))
+}
+
+/// sendmsg(2) on a UDP socket: the datagram goes that way.
+///
+/// # Errors
+/// EAGAIN if there is no room for it, and those of sendmsg(2).
+pub fn send_udp(
+    socket: impl AsFd,
+    bytes: &[u8],
+    route: &Route,
+    to: SocketAddr,
+) -> Result<(), Errno> {
+    match to {
+        SocketAddr::V4(to) => send_udp_to(&socket, bytes, route, &SockaddrIn::from(to)),
+        SocketAddr::V6(to) => send_udp_to(&socket, bytes, route, &SockaddrIn6::from(to)),
+    }
+}
+
+fn send_udp_to(
+    socket: &impl AsFd,
+    bytes: &[u8],
+    route: &Route,
+    to: &impl SockaddrLike,
+) -> Result<(), Errno> {
+    let controls = [
+        route.ipv4.as_ref().map(ControlMessage::Ipv4PacketInfo),
+        route.ipv6.as_ref().map(ControlMessage::Ipv6PacketInfo),
+        route.ttl.as_ref().map(ControlMessage::Ipv4Ttl),
+        route.hop_limit.as_ref().map(ControlMessage::Ipv6HopLimit),
+    ];
+    let controls: arrayvec::ArrayVec<_, 4> = controls.into_iter().flatten().collect();
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    let fd = socket.as_fd().as_raw_fd();
+    let sent = sendmsg(fd, &[IoSlice::new(bytes)], &controls, flags, Some(to));
+    sent.map(drop).map_err(errno)
+}
+
+/// sendto(2) on a Unix socket.
+///
+/// # Errors
+/// EAGAIN if there is no room for it, and those of sendto(2).
+pub fn send_unix(socket: impl AsFd, bytes: &[u8], to: &SocketAddrUnix) -> Result<(), Errno> {
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    sendto(&socket, bytes, flags, to).map(drop)
+}
+
+fn errno(errno: nix::Error) -> Errno {
+    Errno::from_raw_os_error(errno as i32)
+}

@@ -1,0 +1,167 @@
+//! The system calls on files that are made for a request.
+
+use crate::trace;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+use rustix::fs::inotify::{self, WatchFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::io::{Errno, IoSliceMut, ReadWriteFlags, pread, preadv2};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+
+/// openat2(2): what `path` leads to from `directory`, under the conditions `resolve`. It is closed on exec.
+///
+/// # Errors
+/// Those of openat2(2).
+pub fn open_beneath(
+    directory: impl AsFd,
+    path: &CStr,
+    flags: OFlags,
+    resolve: ResolveFlags,
+) -> Result<OwnedFd, Errno> {
+    let flags = flags | OFlags::CLOEXEC;
+    let call = trace::call();
+    let result = rustix::fs::openat2(&directory, path, flags, Mode::empty(), resolve);
+    let called = || {
+        let kind = match flags.contains(OFlags::PATH) {
+            true => ", O_PATH",
+            false => "",
+        };
+        let from = number(&directory);
+        format!("openat2({from}, {path:?}{kind}, below {from} only)")
+    };
+    call.returned(&result, called, |fd| fd.as_raw_fd().to_string());
+    result
+}
+
+/// openat2(2) with RESOLVE_CACHED: the directory that `path` leads to, as a place only (O_PATH).
+///
+/// # Errors
+/// EAGAIN if the kernel does not have the whole way in memory, and those of openat2(2).
+pub fn open_if_in_memory(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let call = trace::call();
+    let result = rustix::fs::openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED);
+    let called = || format!("openat2({path:?}, O_PATH, if in memory)");
+    call.returned(&result, called, |fd| fd.as_raw_fd().to_string());
+    result
+}
+
+/// fstat(2).
+///
+/// # Errors
+/// Those of fstat(2).
+pub fn fstat(fd: impl AsFd) -> Result<Stat, Errno> {
+    let call = trace::call();
+    let result = rustix::fs::fstat(&fd);
+    let came = |stat: &Stat| {
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        format!("{kind:?}, {} bytes", stat.st_size)
+    };
+    call.returned(&result, || format!("fstat({})", number(&fd)), came);
+    result
+}
+
+/// readlinkat(2): what the symbolic link leads to that was opened as a place (O_PATH).
+///
+/// # Errors
+/// ENOENT if it is no link, and those of readlinkat(2).
+pub fn read_link(link: impl AsFd) -> Result<CString, Errno> {
+    let call = trace::call();
+    let result = rustix::fs::readlinkat(&link, c"", Vec::new());
+    let called = || format!("readlinkat({}, \"\")", number(&link));
+    call.returned(&result, called, |target| format!("{target:?}"));
+    result
+}
+
+/// read(2).
+///
+/// # Errors
+/// Those of read(2).
+pub fn read(file: impl AsFd, into: &mut [u8]) -> Result<usize, Errno> {
+    let call = trace::call();
+    let result = rustix::io::read(&file, into);
+    let called = || format!("read({})", number(&file));
+    call.returned(&result, called, usize::to_string);
+    result
+}
+
+/// pread(2).
+///
+/// # Errors
+/// Those of pread(2).
+pub fn read_at(file: impl AsFd, into: &mut [u8], offset: u64) -> Result<usize, Errno> {
+    let call = trace::call();
+    let result = pread(&file, &mut *into, offset);
+    let called = || {
+        let (file, count) = (number(&file), into.len());
+        format!("pread({file}, {count} bytes from {offset} on)")
+    };
+    call.returned(&result, called, usize::to_string);
+    result
+}
+
+/// preadv2(2) with RWF_NOWAIT: does not wait for a disk. It is pread(2) on file systems that cannot say whether they would
+/// wait.
+///
+/// # Errors
+/// EAGAIN if it would wait, and those of preadv2(2).
+pub fn read_now(file: impl AsFd, into: &mut [u8], offset: u64) -> Result<usize, Errno> {
+    let call = trace::call();
+    let mut pieces = [IoSliceMut::new(into)];
+    let result = match preadv2(&file, &mut pieces, offset, ReadWriteFlags::NOWAIT) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => pread(&file, &mut *into, offset),
+        result => result,
+    };
+    let called = || {
+        let (fd, length) = (number(&file), into.len());
+        format!("preadv2({fd}, {length} bytes from {offset} on, RWF_NOWAIT)")
+    };
+    call.returned(&result, called, usize::to_string);
+    result
+}
+
+/// True if the byte at `offset` can be had without waiting for a disk, or if that cannot be found out (preadv2(2) with
+/// RWF_NOWAIT). Not traced: a stretch of a file is looked at in several places.
+pub fn is_in_memory(file: impl AsFd, offset: u64) -> bool {
+    let mut byte = [0];
+    let mut pieces = [IoSliceMut::new(&mut byte)];
+    preadv2(&file, &mut pieces, offset, ReadWriteFlags::NOWAIT) != Err(Errno::AGAIN)
+}
+
+/// inotify_add_watch(2).
+///
+/// # Errors
+/// Those of inotify_add_watch(2).
+pub fn add_watch(inotify: impl AsFd, path: &str, flags: WatchFlags) -> Result<i32, Errno> {
+    let call = trace::call();
+    let result = inotify::add_watch(&inotify, path, flags);
+    let called = || format!("inotify_add_watch({}, {path:?})", number(&inotify));
+    call.returned(&result, called, i32::to_string);
+    result
+}
+
+/// close(2), shown in the trace.
+pub fn close(fd: OwnedFd) {
+    trace::closes(&fd);
+    drop(fd);
+}
+
+/// Locks one byte of a file for this process, or unlocks it, without waiting (fcntl(2), F_SETLK). False if another
+/// process has locked it.
+pub fn lock_byte(file: impl AsFd, offset: usize, locked: bool) -> bool {
+    let kind = if locked { libc::F_WRLCK } else { libc::F_UNLCK };
+    let lock = libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: offset as libc::off_t,
+        l_len: 1,
+        l_pid: 0,
+    };
+    fcntl(file, FcntlArg::F_SETLK(&lock)).is_ok()
+}
+
+fn number(fd: &impl AsFd) -> i32 {
+    fd.as_fd().as_raw_fd()
+}
