@@ -24,9 +24,8 @@ mod tracer;
 use common::{Evserve, PATIENCE, pattern};
 use evserve::model::MODELS;
 use nix::errno::Errno::{self, *};
-use nix::libc;
 use play::{FILES, Fate};
-use rows::{ROWS, Row, Scene};
+use rows::{ROWS, Row, Scene, WRITE};
 use std::collections::BTreeMap;
 use std::fs::{read_dir, read_to_string};
 use std::io::Write;
@@ -173,7 +172,7 @@ fn run(model: &str, row: &Row, errno: Errno, nth: usize, root: &TempDir) -> Opti
     until("it is at rest before it all", || is_at_rest(id));
     let before = descriptors(id);
     let fault = Fault {
-        call: row.call,
+        calls: row.calls,
         counts: row.counts,
         errno,
         nth,
@@ -242,7 +241,7 @@ fn check_access_log(row: &Row, errno: Errno, struck: bool, log: &str, lines: &st
         let served: usize = served.replace(',', "").parse().expect("a figure");
         assert_eq!(lines.lines().count(), served, "{log}\n{lines}");
     }
-    let is_lost = row.call == libc::SYS_write && matches!(errno, ENOSPC | EIO);
+    let is_lost = row.calls == WRITE && matches!(errno, ENOSPC | EIO);
     assert_eq!(log.contains("lines are lost"), is_lost && struck, "{log}");
 }
 
@@ -339,6 +338,16 @@ fn whatever_fails_harms_one_connection_at_most() {
         }
     }
     assert!(all.values().all(|played| played.failed.is_none()));
+    if !wish.is_empty() && only.is_none() {
+        for (index, row) in ROWS.iter().enumerate() {
+            let mut played = all.iter().filter(|((of, ..), _)| *of == index);
+            let (name, about) = (row.name, row.about);
+            assert!(
+                played.any(|(_, played)| played.runs > 0),
+                "no model calls {name} {about}"
+            );
+        }
+    }
     if wish == "write" && only.is_none() {
         table::write(&all);
     }

@@ -4,10 +4,30 @@ use crate::tracer::Arguments;
 use nix::errno::Errno::{self, *};
 use nix::libc;
 
-/// A system call and what it may say, by its man page.
+/// System calls that do the same: which of them is made is up to a libc or a crate.
+pub type Kind = &'static [i64];
+
+pub const ACCEPT: Kind = &[libc::SYS_accept, libc::SYS_accept4];
+pub const CLONE_PROCESS: Kind = &[libc::SYS_clone, libc::SYS_fork, libc::SYS_vfork];
+pub const CLONE_THREAD: Kind = &[libc::SYS_clone3];
+pub const EPOLL_CREATE: Kind = &[libc::SYS_epoll_create, libc::SYS_epoll_create1];
+pub const EPOLL_WAIT: Kind = &[
+    libc::SYS_epoll_wait,
+    libc::SYS_epoll_pwait,
+    libc::SYS_epoll_pwait2,
+];
+pub const EVENTFD: Kind = &[libc::SYS_eventfd, libc::SYS_eventfd2];
+pub const INOTIFY_INIT: Kind = &[libc::SYS_inotify_init, libc::SYS_inotify_init1];
+pub const POLL: Kind = &[libc::SYS_poll, libc::SYS_ppoll];
+pub const PREADV: Kind = &[libc::SYS_preadv, libc::SYS_preadv2];
+pub const SELECT: Kind = &[libc::SYS_select, libc::SYS_pselect6];
+pub const WAIT: Kind = &[libc::SYS_wait4, libc::SYS_waitid];
+pub const WRITE: Kind = &[libc::SYS_write];
+
+/// A kind of system call and what it may say, by its man page.
 pub struct Row {
     pub name: &'static str,
-    pub call: i64,
+    pub calls: Kind,
     /// What it is called for, if it is called for several things.
     pub about: &'static str,
     pub counts: fn(&Arguments) -> bool,
@@ -19,7 +39,7 @@ pub struct Row {
     /// true; said of what is there already it would be a lie, and wait for ever.
     pub told_later: bool,
     pub late: bool,
-    pub and: Option<(i64, Errno)>,
+    pub and: Option<(Kind, Errno)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,7 +56,7 @@ pub enum Scene {
 
 const ROW: Row = Row {
     name: "",
-    call: 0,
+    calls: &[],
     about: "",
     counts: |_| true,
     errors: &[],
@@ -49,8 +69,8 @@ const ROW: Row = Row {
 
 pub const ROWS: &[Row] = &[
     Row {
-        name: "accept4",
-        call: libc::SYS_accept4,
+        name: "accept",
+        calls: ACCEPT,
         errors: &[
             EINTR,
             EAGAIN,
@@ -69,21 +89,21 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "epoll_wait",
-        call: libc::SYS_epoll_wait,
+        calls: EPOLL_WAIT,
         errors: &[EINTR],
         spares_all: true,
         ..ROW
     },
     Row {
-        name: "ppoll",
-        call: libc::SYS_ppoll,
+        name: "poll",
+        calls: POLL,
         errors: &[EINTR, ENOMEM],
         spares_all: true,
         ..ROW
     },
     Row {
-        name: "ppoll",
-        call: libc::SYS_ppoll,
+        name: "poll",
+        calls: POLL,
         about: "in a chat",
         errors: &[EINTR, ENOMEM],
         scene: Scene::Chat,
@@ -91,28 +111,28 @@ pub const ROWS: &[Row] = &[
         ..ROW
     },
     Row {
-        name: "pselect6",
-        call: libc::SYS_pselect6,
+        name: "select",
+        calls: SELECT,
         errors: &[EINTR, ENOMEM],
         spares_all: true,
         ..ROW
     },
     Row {
         name: "epoll_ctl",
-        call: libc::SYS_epoll_ctl,
+        calls: &[libc::SYS_epoll_ctl],
         errors: &[ENOMEM, ENOSPC],
         ..ROW
     },
     Row {
         name: "recvfrom",
-        call: libc::SYS_recvfrom,
+        calls: &[libc::SYS_recvfrom],
         errors: &[EINTR, EAGAIN, ECONNRESET, ENOMEM],
         told_later: true,
         ..ROW
     },
     Row {
         name: "recvfrom",
-        call: libc::SYS_recvfrom,
+        calls: &[libc::SYS_recvfrom],
         about: "in a chat",
         errors: &[EINTR, EAGAIN, ECONNRESET, ENOMEM],
         scene: Scene::Chat,
@@ -121,7 +141,7 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "sendto",
-        call: libc::SYS_sendto,
+        calls: &[libc::SYS_sendto],
         // Not the one byte that a signal handler sends: nobody else could send it later, and it never waits.
         counts: |arguments| arguments[2] > 1,
         errors: &[EINTR, EAGAIN, ECONNRESET, EPIPE, ENOBUFS, ENOMEM],
@@ -130,7 +150,7 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "sendmsg",
-        call: libc::SYS_sendmsg,
+        calls: &[libc::SYS_sendmsg],
         about: "of a head and what is in memory",
         errors: &[EINTR, EAGAIN, ECONNRESET, EPIPE, ENOBUFS, ENOMEM],
         scene: Scene::Watched,
@@ -139,7 +159,7 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "sendto",
-        call: libc::SYS_sendto,
+        calls: &[libc::SYS_sendto],
         about: "in a chat",
         counts: |arguments| arguments[2] > 1,
         errors: &[EINTR, EAGAIN, ECONNRESET, EPIPE, ENOBUFS, ENOMEM],
@@ -149,7 +169,7 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "recvmsg",
-        call: libc::SYS_recvmsg,
+        calls: &[libc::SYS_recvmsg],
         about: "of a datagram",
         errors: &[EINTR, EAGAIN, ECONNREFUSED, ENOMEM],
         scene: Scene::Datagrams,
@@ -159,7 +179,7 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "sendmsg",
-        call: libc::SYS_sendmsg,
+        calls: &[libc::SYS_sendmsg],
         about: "of a datagram",
         errors: &[EAGAIN, ECONNREFUSED, EPERM, ENOBUFS, ENOMEM],
         scene: Scene::Datagrams,
@@ -167,14 +187,14 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "sendfile",
-        call: libc::SYS_sendfile,
+        calls: &[libc::SYS_sendfile],
         errors: &[EINTR, EAGAIN, ECONNRESET, EPIPE, EIO, ENOMEM],
         told_later: true,
         ..ROW
     },
     Row {
         name: "sendfile",
-        call: libc::SYS_sendfile,
+        calls: &[libc::SYS_sendfile],
         about: "of a file that it cannot send",
         errors: &[EINVAL, ENOSYS, EOPNOTSUPP, EPERM, EACCES],
         spares_all: true,
@@ -182,13 +202,13 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "setsockopt",
-        call: libc::SYS_setsockopt,
+        calls: &[libc::SYS_setsockopt],
         errors: &[ENOMEM],
         ..ROW
     },
     Row {
         name: "ioctl",
-        call: libc::SYS_ioctl,
+        calls: &[libc::SYS_ioctl],
         about: "FIONBIO, in a chat",
         errors: &[ENOMEM],
         scene: Scene::Chat,
@@ -196,7 +216,7 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "shutdown",
-        call: libc::SYS_shutdown,
+        calls: &[libc::SYS_shutdown],
         about: "of a connection's one side",
         counts: |arguments| arguments[1] == libc::SHUT_WR as u64,
         errors: &[ENOTCONN],
@@ -204,7 +224,7 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "close",
-        call: libc::SYS_close,
+        calls: &[libc::SYS_close],
         about: "closes and then says so",
         errors: &[EINTR, EIO],
         spares_all: true,
@@ -213,33 +233,33 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "openat2",
-        call: libc::SYS_openat2,
+        calls: &[libc::SYS_openat2],
         errors: &[EINTR, EAGAIN, EMFILE, ENFILE, ENOMEM, EIO],
         ..ROW
     },
     Row {
         name: "fstat",
-        call: libc::SYS_fstat,
+        calls: &[libc::SYS_fstat],
         errors: &[ENOMEM, EIO],
         ..ROW
     },
     Row {
-        name: "preadv2",
-        call: libc::SYS_preadv2,
+        name: "preadv",
+        calls: PREADV,
         errors: &[EINTR, EAGAIN, EIO, ENOMEM],
         ..ROW
     },
     Row {
         name: "pread64",
-        call: libc::SYS_pread64,
+        calls: &[libc::SYS_pread64],
         about: "of what is not in memory",
         errors: &[EINTR, EIO, ENOMEM],
-        and: Some((libc::SYS_preadv2, EAGAIN)),
+        and: Some((PREADV, EAGAIN)),
         ..ROW
     },
     Row {
         name: "inotify_add_watch",
-        call: libc::SYS_inotify_add_watch,
+        calls: &[libc::SYS_inotify_add_watch],
         errors: &[ENOSPC, ENOMEM],
         scene: Scene::Watched,
         spares_all: true,
@@ -247,7 +267,7 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "read",
-        call: libc::SYS_read,
+        calls: &[libc::SYS_read],
         about: "of signals, wakes and file events",
         errors: &[EINTR, EAGAIN],
         scene: Scene::Watched,
@@ -256,7 +276,7 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "read",
-        call: libc::SYS_read,
+        calls: &[libc::SYS_read],
         about: "in a chat",
         errors: &[EINTR, EAGAIN],
         scene: Scene::Chat,
@@ -265,7 +285,7 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "write",
-        call: libc::SYS_write,
+        calls: WRITE,
         about: "of the access log",
         // Not what the standard error is told: the library that prints there panics, which is caught. And not the eight
         // bytes that wake a thread.
@@ -275,30 +295,32 @@ pub const ROWS: &[Row] = &[
         ..ROW
     },
     Row {
-        name: "eventfd2",
-        call: libc::SYS_eventfd2,
+        name: "eventfd",
+        calls: EVENTFD,
         about: "the wake queue of a chat",
         errors: &[EMFILE, ENFILE, ENOMEM],
         scene: Scene::Chat,
         ..ROW
     },
     Row {
-        name: "clone3",
-        call: libc::SYS_clone3,
+        name: "clone",
+        calls: CLONE_THREAD,
         about: "a thread",
         errors: &[EAGAIN, ENOMEM],
         ..ROW
     },
     Row {
         name: "clone",
-        call: libc::SYS_clone,
+        calls: CLONE_PROCESS,
         about: "a process",
+        // An old libc makes threads by it.
+        counts: |arguments| arguments[0] & libc::CLONE_THREAD as u64 == 0,
         errors: &[EAGAIN, ENOMEM],
         ..ROW
     },
     Row {
-        name: "wait4",
-        call: libc::SYS_wait4,
+        name: "wait",
+        calls: WAIT,
         errors: &[EINTR],
         spares_all: true,
         ..ROW
@@ -313,7 +335,7 @@ impl Row {
             // Said of a process or a thread it means that there can be none now; and no datagram waits.
             EAGAIN => {
                 self.scene != Scene::Datagrams
-                    && ![libc::SYS_clone3, libc::SYS_clone].contains(&self.call)
+                    && ![CLONE_THREAD, CLONE_PROCESS].contains(&self.calls)
             }
             _ => false,
         };

@@ -2,6 +2,7 @@
 
 use crate::common::{PATIENCE, pattern};
 use crate::play::{self, Fate};
+use crate::rows::{CLONE_THREAD, EPOLL_CREATE, EVENTFD, INOTIFY_INIT, Kind};
 use crate::tracer::{Arguments, Fault, Tracer};
 use crate::{has_ended, until};
 use nix::errno::Errno::{self, *};
@@ -13,8 +14,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 
-/// A call, which of them count, and what it may say.
-type Row = (&'static str, i64, fn(&Arguments) -> bool, &'static [Errno]);
+/// A kind of call, which of them count, and what it may say.
+type Row = (&'static str, Kind, fn(&Arguments) -> bool, &'static [Errno]);
 
 fn all(_: &Arguments) -> bool {
     true
@@ -23,66 +24,56 @@ fn all(_: &Arguments) -> bool {
 const ROWS: &[Row] = &[
     (
         "socket",
-        libc::SYS_socket,
+        &[libc::SYS_socket],
         all,
         &[EMFILE, ENFILE, ENOBUFS, ENOMEM, EACCES],
     ),
-    ("bind", libc::SYS_bind, all, &[EADDRINUSE, EACCES, ENOMEM]),
-    ("listen", libc::SYS_listen, all, &[EADDRINUSE]),
+    (
+        "bind",
+        &[libc::SYS_bind],
+        all,
+        &[EADDRINUSE, EACCES, ENOMEM],
+    ),
+    ("listen", &[libc::SYS_listen], all, &[EADDRINUSE]),
     (
         "setsockopt",
-        libc::SYS_setsockopt,
+        &[libc::SYS_setsockopt],
         all,
         &[ENOMEM, ENOPROTOOPT],
     ),
-    ("getsockname", libc::SYS_getsockname, all, &[ENOBUFS]),
+    ("getsockname", &[libc::SYS_getsockname], all, &[ENOBUFS]),
     (
         "socketpair",
-        libc::SYS_socketpair,
+        &[libc::SYS_socketpair],
         all,
         &[EMFILE, ENFILE, ENOMEM],
     ),
-    (
-        "eventfd2",
-        libc::SYS_eventfd2,
-        all,
-        &[EMFILE, ENFILE, ENOMEM],
-    ),
-    (
-        "epoll_create1",
-        libc::SYS_epoll_create1,
-        all,
-        &[EMFILE, ENFILE, ENOMEM],
-    ),
-    ("epoll_ctl", libc::SYS_epoll_ctl, all, &[ENOMEM, ENOSPC]),
-    (
-        "inotify_init1",
-        libc::SYS_inotify_init1,
-        all,
-        &[EMFILE, ENFILE, ENOMEM],
-    ),
+    ("eventfd", EVENTFD, all, &[EMFILE, ENFILE, ENOMEM]),
+    ("epoll_create", EPOLL_CREATE, all, &[EMFILE, ENFILE, ENOMEM]),
+    ("epoll_ctl", &[libc::SYS_epoll_ctl], all, &[ENOMEM, ENOSPC]),
+    ("inotify_init", INOTIFY_INIT, all, &[EMFILE, ENFILE, ENOMEM]),
     (
         "openat2",
-        libc::SYS_openat2,
+        &[libc::SYS_openat2],
         all,
         &[EINTR, EAGAIN, EMFILE, ENFILE, ENOMEM, EIO, ENOSYS],
     ),
     // Not those of the loader, which opens the libraries.
     (
         "openat",
-        libc::SYS_openat,
+        &[libc::SYS_openat],
         |a| a[2] & libc::O_PATH as u64 != 0,
         &[EMFILE, ENFILE, ENOMEM, EIO],
     ),
-    ("fstatfs", libc::SYS_fstatfs, all, &[EINTR, EIO, ENOSYS]),
+    ("fstatfs", &[libc::SYS_fstatfs], all, &[EINTR, EIO, ENOSYS]),
     (
         "fcntl",
-        libc::SYS_fcntl,
+        &[libc::SYS_fcntl],
         |a| a[1] == libc::F_DUPFD_CLOEXEC as u64,
         &[EMFILE],
     ),
-    ("prlimit64", libc::SYS_prlimit64, |a| a[2] != 0, &[EPERM]),
-    ("clone3", libc::SYS_clone3, all, &[EAGAIN, ENOMEM]),
+    ("prlimit64", &[libc::SYS_prlimit64], |a| a[2] != 0, &[EPERM]),
+    ("clone", CLONE_THREAD, all, &[EAGAIN, ENOMEM]),
 ];
 
 /// The server in the place of a shell that waits until it is traced.
@@ -166,11 +157,11 @@ fn what_fails_at_the_start_is_said_or_survived() {
     }
     let root = root.path().to_str().expect("UTF-8");
     for model in ["epoll", "threaded", "forking"] {
-        for (name, call, counts, errors) in ROWS {
+        for (name, calls, counts, errors) in ROWS {
             for errno in *errors {
                 for nth in 1..=2 {
                     let fault = Fault {
-                        call: *call,
+                        calls,
                         counts: *counts,
                         errno: *errno,
                         nth,

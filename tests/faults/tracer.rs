@@ -22,7 +22,8 @@ pub type Arguments = [u64; 6];
 /// Which call is to fail, and how.
 #[derive(Clone, Copy)]
 pub struct Fault {
-    pub call: i64,
+    /// The system calls that count as one.
+    pub calls: &'static [i64],
     /// Which of these calls are counted.
     pub counts: fn(&Arguments) -> bool,
     pub errno: Errno,
@@ -31,7 +32,7 @@ pub struct Fault {
     /// The call does its work, and only then says that it has failed.
     pub late: bool,
     /// Another call that always fails, so that the first one is made at all.
-    pub and: Option<(i64, Errno)>,
+    pub and: Option<(&'static [i64], Errno)>,
 }
 
 /// Traces a process, its threads and its children to their ends.
@@ -179,14 +180,14 @@ impl Work {
         if !self.shared.armed.load(SeqCst) {
             return None;
         }
-        if call == fault.call && (fault.counts)(arguments) {
+        if fault.calls.contains(&call) && (fault.counts)(arguments) {
             self.count += 1;
             if self.count == fault.nth {
                 self.shared.struck.store(true, SeqCst);
                 return Some((fault.errno, fault.late));
             }
         }
-        let (_, errno) = fault.and.filter(|(other, _)| *other == call)?;
+        let (_, errno) = fault.and.filter(|(others, _)| others.contains(&call))?;
         Some((errno, false))
     }
 }
