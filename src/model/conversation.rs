@@ -10,10 +10,8 @@ use crate::config::Timeouts;
 use crate::observe::{LogFile, Readiness, throttled};
 use crate::session::{ACCEPTED, Action, BUFFER_SIZE, Connection, Counters, Start, Steps};
 use crate::session::{Timeout, WORK_PER_TURN, Wakers, Worker};
-use crate::sys::{self, poll};
+use crate::sys::{self, Errno, PollFd, PollFlags, poll};
 use crate::trace;
-use rustix::event::{PollFd, PollFlags};
-use rustix::io::{Errno, ioctl_fionbio};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::SeqCst};
@@ -219,11 +217,7 @@ impl<'a> Desk<'a> {
         let Some(wake_queue) = self.wakers.queue.get().cloned() else {
             return Ok(());
         };
-        let call = trace::call();
-        let result = ioctl_fionbio(line.socket, true);
-        let called = || format!("ioctl({}, FIONBIO, 1)", line.socket.as_raw_fd());
-        call.returned(&result, called, |()| "0".into());
-        result?;
+        sys::set_nonblocking(line.socket, true)?;
         line.wake_queue = Some(wake_queue);
         Ok(())
     }

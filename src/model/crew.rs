@@ -22,11 +22,9 @@ use crate::net::{AcceptError, Listener, SocketFile};
 use crate::observe::{LogFile, StatusHub, throttled};
 use crate::service::Service;
 use crate::session::{Counters, Steps};
-use crate::sys::{self, poll};
+use crate::sys::{self, Event, PollFd, PollFlags, SocketFlags, poll};
 use crate::trace;
 use overseer::Overseer;
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd};
-use rustix::net::SocketFlags;
 use slab::Slab;
 use std::io;
 use std::net::IpAddr;
@@ -71,9 +69,9 @@ pub struct Crew {
     /// Somebody has left.
     left: Condvar,
     /// The same for the overseer, who waits for signals too.
-    left_event: OwnedFd,
+    left_event: Event,
     /// Readable once the server is stopping, for those who wait for datagrams too.
-    stop_event: OwnedFd,
+    stop_event: Event,
     log: Mutex<LogFile>,
     hub: Option<Arc<StatusHub>>,
 }
@@ -138,8 +136,8 @@ impl Crew {
                 steps: Steps::default(),
             }),
             left: Condvar::new(),
-            left_event: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
-            stop_event: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            left_event: Event::new()?,
+            stop_event: Event::new()?,
             log: Mutex::new(log),
             hub,
         })
@@ -315,7 +313,7 @@ impl Crew {
         self.stopping.store(true, SeqCst);
         self.left.notify_all();
         // An event counts up to more than anybody will ever write.
-        let _ = rustix::io::write(&self.stop_event, &1_u64.to_ne_bytes());
+        self.stop_event.set();
         let own = listening.iter().filter(|one| !one.listener.is_inherited());
         for listening in own {
             // A listener that cannot be shut down accepts one more connection, whose thread then sees what is up.
@@ -345,7 +343,7 @@ impl Crew {
         self.left.notify_all();
         if self.stopping.load(SeqCst) {
             // Nobody can be told if this fails; the overseer looks again by itself when its time is up.
-            let _ = rustix::io::write(&self.left_event, &1_u64.to_ne_bytes());
+            self.left_event.set();
         }
     }
 

@@ -18,15 +18,12 @@ use crate::observe::{ConnectionRow, Executors, LogFile, Publisher, Readiness, Sn
 use crate::observe::{begin_in_child, finish_operator_log, share_throttles, throttled};
 use crate::observe::{flush_standard_error, standard_error_is_behind};
 use crate::session::{Connection, Counters, IDLE_AGE, Session, Wait, Worker};
-use crate::sys::{is_readable, poll};
+use crate::sys::untraced::{getpid, getppid, recv, send, set_parent_process_death_signal};
+use crate::sys::{
+    self, Errno, Pid, PollFd, PollFlags, RecvFlags, SendFlags, Signal, SocketFlags, WaitStatus,
+    is_readable, poll, retry_on_intr,
+};
 use crate::trace;
-use nix::sys::signal::{SigSet, Signal};
-use nix::unistd::ForkResult;
-use rustix::event::{PollFd, PollFlags};
-use rustix::io::retry_on_intr;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
-use rustix::net::{recv, send, socketpair};
-use rustix::process::{Pid, WaitOptions, WaitStatus, kill_process, waitpid};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -40,10 +37,20 @@ const PAUSE: Duration = Duration::from_secs(1);
 const CHILDS_LAST_WAIT: Duration = Duration::from_millis(20);
 
 /// What tells a child that it is cut off.
-const CUT_OFF: rustix::process::Signal = rustix::process::Signal::USR2;
+const CUT_OFF: Signal = Signal::USR2;
+
+/// A signal between fork(2) and the child's own handlers would be reported to the parent's.
+const HELD_BACK: [Signal; 6] = [
+    Signal::INT,
+    Signal::TERM,
+    Signal::CHILD,
+    Signal::USR1,
+    Signal::USR2,
+    Signal::HUP,
+];
 
 /// What tells a child that others wait for its process.
-const MAKE_ROOM: rustix::process::Signal = rustix::process::Signal::USR1;
+const MAKE_ROOM: Signal = Signal::USR1;
 
 /// How often children that shall end are told so: one that was told just before it began to wait would not hear it.
 const REMINDER: Duration = Duration::from_millis(100);
@@ -123,12 +130,7 @@ struct Child {
 
 impl Parent {
     fn new(share: Share, limits: Limits, timeouts: Timeouts) -> io::Result<Parent> {
-        let (reports, reporting) = socketpair(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            SocketFlags::CLOEXEC,
-            None,
-        )?;
+        let (reports, reporting) = sys::message_pair()?;
         let (clock, time) = Clock::start();
         let (permits, services) = permits(limits.max_children, &share.listening);
         Ok(Parent {
@@ -351,30 +353,19 @@ impl Parent {
         socket: OwnedFd,
         session: Box<dyn Session>,
         service: usize,
-    ) -> nix::Result<()> {
-        // A signal between fork and the child's own handlers would be told to the parent's.
-        let held_back = SigSet::from_iter([
-            Signal::SIGINT,
-            Signal::SIGTERM,
-            Signal::SIGCHLD,
-            Signal::SIGUSR1,
-            Signal::SIGUSR2,
-            Signal::SIGHUP,
-        ]);
-        held_back.thread_block()?;
-        let parent = rustix::process::getpid();
+    ) -> Result<(), Errno> {
+        sys::block_signals(&HELD_BACK)?;
+        let parent = getpid();
         let result = fork();
-        if let Ok(ForkResult::Parent { child }) = result {
+        if let Ok(Some(child)) = result {
             trace::note(|| {
-                format!(
-                    "fork() = {child}: that process serves fd {}",
-                    socket.as_raw_fd()
-                )
+                let (child, fd) = (child.as_raw_pid(), socket.as_raw_fd());
+                format!("fork() = {child}: that process serves fd {fd}")
             });
             trace::closes(&socket);
         }
         match result {
-            Ok(ForkResult::Child) => {
+            Ok(None) => {
                 begin_in_child();
                 self.listening.clear();
                 self.answering.clear();
@@ -384,27 +375,24 @@ impl Parent {
                 let (stopping, presence) = (Arc::default(), Presence::default());
                 let flags = [&stopping, &presence.cut_off, &self.reopen, &self.crowded];
                 let heard = hear_the_parent(flags, parent).is_ok();
-                if heard && held_back.thread_unblock().is_ok() {
+                if heard && sys::unblock_signals(&HELD_BACK).is_ok() {
                     self.converse(socket, session, &stopping, &presence);
                 }
                 finish_operator_log(None, CHILDS_LAST_WAIT);
                 std::process::exit(0);
             }
-            Ok(ForkResult::Parent { child }) => {
-                let id = Pid::from_raw(child.as_raw());
-                let began = Instant::now();
-                let child = |id| Child {
+            Ok(Some(id)) => {
+                self.children.push(Child {
                     id,
                     service,
-                    began,
+                    began: Instant::now(),
                     session,
-                };
-                self.children.extend(id.map(child));
+                });
                 self.permits.take(service);
-                held_back.thread_unblock()
+                sys::unblock_signals(&HELD_BACK)
             }
             Err(errno) => {
-                held_back.thread_unblock()?;
+                sys::unblock_signals(&HELD_BACK)?;
                 Err(errno)
             }
         }
@@ -459,10 +447,9 @@ impl Parent {
     fn reap(&mut self) {
         let permits = &mut self.permits;
         self.children.retain(|child| {
-            let is_there = match retry_on_intr(|| waitpid(Some(child.id), WaitOptions::NOHANG)) {
+            let is_there = match sys::reap(child.id) {
                 Ok(None) => true,
-                Ok(Some((_, status))) => {
-                    trace::note(|| format!("waitpid({}): it has ended", child.id.as_raw_pid()));
+                Ok(Some(status)) => {
                     say_if_it_failed(child.id, status);
                     false
                 }
@@ -478,15 +465,15 @@ impl Parent {
     /// The children have the access log's file open too. Each opens it anew before its next line.
     fn hear_hangups(&self) {
         if self.hangups.take(&self.signals) {
-            self.signal_children(rustix::process::Signal::HUP);
+            self.signal_children(Signal::HUP);
             reopen(&mut self.log.lock().unwrap_or_else(PoisonError::into_inner));
         }
     }
 
-    fn signal_children(&self, signal: rustix::process::Signal) {
+    fn signal_children(&self, signal: Signal) {
         for child in &self.children {
             // One that has ended by itself is reaped in the next turn.
-            let _ = kill_process(child.id, signal);
+            let _ = sys::kill(child.id, signal);
         }
     }
 
@@ -514,9 +501,9 @@ impl Parent {
     /// Children are asked to end, then cut off, and killed only if they do not hear that either.
     fn tell_children(&self) {
         self.signal_children(match self.shutdown.reached() {
-            Some(Step::Kill | Step::GiveUp) => rustix::process::Signal::KILL,
+            Some(Step::Kill | Step::GiveUp) => Signal::KILL,
             Some(Step::CutOff) => CUT_OFF,
-            _ => rustix::process::Signal::TERM,
+            _ => Signal::TERM,
         });
     }
 
@@ -549,7 +536,7 @@ impl Parent {
         };
         for child in self.children.iter().filter(helps).take(count) {
             // One that has ended by itself is reaped in the next turn.
-            let _ = kill_process(child.id, MAKE_ROOM);
+            let _ = sys::kill(child.id, MAKE_ROOM);
         }
         let count = self.children.len();
         let kept = match count < self.max_children {
@@ -569,13 +556,13 @@ fn hear_the_parent(
     [stopping, cut_off, reopen, crowded]: [&Arc<AtomicBool>; 4],
     parent: Pid,
 ) -> io::Result<()> {
-    let (term, hup) = (rustix::process::Signal::TERM, rustix::process::Signal::HUP);
+    let (term, hup) = (Signal::TERM, Signal::HUP);
     signal_hook::flag::register(term.as_raw(), stopping.clone())?;
     signal_hook::flag::register(hup.as_raw(), reopen.clone())?;
     signal_hook::flag::register(CUT_OFF.as_raw(), cut_off.clone())?;
     signal_hook::flag::register(MAKE_ROOM.as_raw(), crowded.clone())?;
-    rustix::process::set_parent_process_death_signal(Some(term))?;
-    if rustix::process::getppid() != Some(parent) {
+    set_parent_process_death_signal(Some(term))?;
+    if getppid() != Some(parent) {
         stopping.store(true, SeqCst);
     }
     Ok(())

@@ -7,6 +7,7 @@
 
 #![allow(unsafe_code)]
 
+use crate::sys::{Errno, Pid};
 use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use nix::unistd::{ForkResult, alarm};
 use signal_hook::SigId;
@@ -71,10 +72,17 @@ pub fn cancel_alarm() {
     }
 }
 
-/// fork(2), for a process that has only one thread.
-pub(super) fn fork() -> nix::Result<ForkResult> {
+/// fork(2), for a process that has only one thread: the child's number in the parent, and `None` in the child.
+///
+/// # Errors
+/// Those of fork(2).
+pub(super) fn fork() -> Result<Option<Pid>, Errno> {
     // SAFETY: the model `forking` starts no threads, so no other thread can hold a lock that the child would find locked
     // for ever. Whoever runs it as a library in a program with threads relies on glibc, which keeps its allocator usable
     // after fork(2), and on `log`'s logger not being in use at this moment.
-    unsafe { nix::unistd::fork() }
+    match unsafe { nix::unistd::fork() } {
+        Ok(ForkResult::Parent { child }) => Ok(Pid::from_raw(child.as_raw())),
+        Ok(ForkResult::Child) => Ok(None),
+        Err(errno) => Err(Errno::from_raw_os_error(errno as i32)),
+    }
 }

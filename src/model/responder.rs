@@ -7,8 +7,8 @@ use crate::net::{Bound, ReceiveError, Sender};
 use crate::observe::throttled;
 use crate::service::SHORT_REPLY;
 use crate::session::Worker;
+use crate::sys::Errno;
 use crate::trace;
-use rustix::io::Errno;
 use std::io;
 
 /// How many datagrams of one socket are answered before others have their turn.
@@ -66,7 +66,6 @@ impl Responder {
                 Ok((length, sender)) => {
                     worker.counters.datagrams += 1;
                     worker.counters.received += length as u64;
-                    trace::note(|| format!("recvmsg(2) = {length}: a datagram"));
                     self.reply(answering, length, &sender, worker);
                 }
                 Err(ReceiveError::WouldBlock) => {
@@ -138,7 +137,6 @@ impl Responder {
             Ok(()) => {
                 counters.replies += 1;
                 counters.sent += self.reply.len() as u64;
-                trace::note(|| format!("sendmsg(2) = {}: its reply", self.reply.len()));
                 trace::answered(1);
             }
             Err(error) => {

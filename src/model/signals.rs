@@ -1,11 +1,8 @@
 //! Signals as bytes on a descriptor, so that whoever waits for descriptors need not wait for anything else.
 
 use super::process::set_alarm_at;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::{Errno, read, retry_on_intr};
-use rustix::net::SendFlags;
-use rustix::process::getsid;
-use rustix::termios::tcgetsid;
+use crate::sys::untraced::{read, ready_now, send};
+use crate::sys::{Errno, PollFlags, SendFlags, controls_this_process, retry_on_intr};
 use signal_hook::SigId;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
@@ -30,7 +27,7 @@ impl SignalSender {
     /// Whoever waits for signals hears one.
     pub fn send(&self) {
         // If there is no room, there are signals enough; if nobody listens any more, all is over.
-        let _ = rustix::net::send(&self.0, b"x", SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+        let _ = send(&self.0, b"x", SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
     }
 }
 
@@ -143,7 +140,7 @@ impl Hangups {
             signals: Signals::new()?,
             // Not so with setsid(1), nohup(1) and under a supervisor. A terminal that has gone says nothing, so it is
             // asked now.
-            has_terminal: tcgetsid(io::stderr()).is_ok_and(|session| getsid(None) == Ok(session)),
+            has_terminal: controls_this_process(io::stderr()),
             has_ended: AtomicBool::new(false),
         })
     }
@@ -186,7 +183,6 @@ impl AsFd for Hangups {
 }
 
 fn has_hung_up(terminal: impl AsFd) -> bool {
-    let mut watched = [PollFd::new(&terminal, PollFlags::empty())];
-    let result = poll(&mut watched, Some(&Timespec::default()));
-    result.is_ok() && watched[0].revents().contains(PollFlags::HUP)
+    let now = ready_now(&terminal, PollFlags::empty());
+    now.is_ok_and(|now| now.contains(PollFlags::HUP))
 }

@@ -5,9 +5,9 @@
 //! cost nothing.
 
 use crate::session::Wakers;
-use rustix::event::{EventfdFlags, eventfd};
+use crate::sys::Event;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
@@ -18,7 +18,7 @@ pub(super) struct WakeQueue {
     keys: Mutex<Vec<usize>>,
     /// The thread waits, or is about to. The first waker clears this, and writes to the eventfd.
     waiting: AtomicBool,
-    event: OwnedFd,
+    event: Event,
 }
 
 /// Queues one key.
@@ -33,11 +33,10 @@ impl WakeQueue {
     /// # Errors
     /// If no descriptor is free.
     pub fn new() -> io::Result<Arc<WakeQueue>> {
-        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
         Ok(Arc::new(WakeQueue {
             keys: Mutex::default(),
             waiting: AtomicBool::new(false),
-            event: eventfd(0, flags)?,
+            event: Event::new()?,
         }))
     }
 
@@ -60,8 +59,7 @@ impl WakeQueue {
 
     /// Resets the eventfd. Call this when it has become readable.
     pub fn clear(&self) {
-        // It was readable, or nothing is lost.
-        let _ = rustix::io::read(&self.event, &mut [0; 8]);
+        self.event.clear();
     }
 
     /// Call this after waiting. Appends the queued keys to `keys`. A waker may still be about to write to the eventfd;
@@ -96,8 +94,7 @@ impl Wake for KeyWaker {
     fn wake_by_ref(self: &Arc<Self>) {
         self.queue.keys().push(self.key);
         if self.queue.waiting.swap(false, SeqCst) {
-            // The counter cannot overflow: each wait adds one at most, and ends with resetting it.
-            let _ = rustix::io::write(&self.queue.event, &1_u64.to_ne_bytes());
+            self.queue.event.set();
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The system calls on sockets that take datagrams. None of them waits.
 
+use crate::trace;
 use nix::libc;
 use nix::sys::socket::sockopt::{
     Ipv4PacketInfo, Ipv4RecvTtl, Ipv6RecvHopLimit, Ipv6RecvPacketInfo,
@@ -82,10 +83,14 @@ pub fn receive_udp(
     is_ipv6: bool,
     buffer: &mut [u8],
 ) -> Result<(usize, Option<SocketAddr>, Route), Errno> {
-    match is_ipv6 {
+    let call = trace::call();
+    let result = match is_ipv6 {
         false => receive_udp_from::<SockaddrIn>(&socket, buffer),
         true => receive_udp_from::<SockaddrIn6>(&socket, buffer),
-    }
+    };
+    let called = || format!("recvmsg({})", socket.as_fd().as_raw_fd());
+    call.returned(&result, called, |(length, ..)| a_datagram(*length));
+    result
 }
 
 fn receive_udp_from<S>(
@@ -125,7 +130,11 @@ pub fn receive_unix(
     buffer: &mut [u8],
 ) -> Result<(usize, Option<SocketAddrUnix>), Errno> {
     let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
-    let (_, length, sender) = recvfrom(&socket, buffer, flags)?;
+    let call = trace::call();
+    let result = recvfrom(&socket, buffer, flags);
+    let called = || format!("recvfrom({})", socket.as_fd().as_raw_fd());
+    call.returned(&result, called, |(_, length, _)| a_datagram(*length));
+    let (_, length, sender) = result?;
     let sender = sender.and_then(|sender| SocketAddrUnix::try_from(sender).ok());
     Ok((length, sender))
 }
@@ -140,10 +149,20 @@ pub fn send_udp(
     route: &Route,
     to: SocketAddr,
 ) -> Result<(), Errno> {
-    match to {
+    let call = trace::call();
+    let result = match to {
         SocketAddr::V4(to) => send_udp_to(&socket, bytes, route, &SockaddrIn::from(to)),
         SocketAddr::V6(to) => send_udp_to(&socket, bytes, route, &SockaddrIn6::from(to)),
-    }
+    };
+    let called = || {
+        format!(
+            "sendmsg({}, {} bytes)",
+            socket.as_fd().as_raw_fd(),
+            bytes.len()
+        )
+    };
+    call.returned(&result, called, usize::to_string);
+    result.map(drop)
 }
 
 fn send_udp_to(
@@ -151,7 +170,7 @@ fn send_udp_to(
     bytes: &[u8],
     route: &Route,
     to: &impl SockaddrLike,
-) -> Result<(), Errno> {
+) -> Result<usize, Errno> {
     let controls = [
         route.ipv4.as_ref().map(ControlMessage::Ipv4PacketInfo),
         route.ipv6.as_ref().map(ControlMessage::Ipv6PacketInfo),
@@ -162,7 +181,7 @@ fn send_udp_to(
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
     let fd = socket.as_fd().as_raw_fd();
     let sent = sendmsg(fd, &[IoSlice::new(bytes)], &controls, flags, Some(to));
-    sent.map(drop).map_err(errno)
+    sent.map_err(errno)
 }
 
 /// sendto(2) on a Unix socket.
@@ -171,7 +190,21 @@ fn send_udp_to(
 /// EAGAIN if there is no room for it, and those of sendto(2).
 pub fn send_unix(socket: impl AsFd, bytes: &[u8], to: &SocketAddrUnix) -> Result<(), Errno> {
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    sendto(&socket, bytes, flags, to).map(drop)
+    let call = trace::call();
+    let result = sendto(&socket, bytes, flags, to);
+    let called = || {
+        format!(
+            "sendto({}, {} bytes)",
+            socket.as_fd().as_raw_fd(),
+            bytes.len()
+        )
+    };
+    call.returned(&result, called, usize::to_string);
+    result.map(drop)
+}
+
+fn a_datagram(length: usize) -> String {
+    format!("{length}: a datagram")
 }
 
 fn errno(errno: nix::Error) -> Errno {

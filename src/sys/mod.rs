@@ -26,17 +26,20 @@ pub use nix::ifaddrs::InterfaceAddress;
 pub use nix::libc::FD_SETSIZE;
 pub use nix::net::if_::InterfaceFlags;
 pub use nix::sys::select::FdSet;
-pub use process::{cpu_time, thread_id};
+pub use process::{
+    block_signals, controls_this_process, cpu_time, kill, message_pair, reap, thread_id,
+    unblock_signals,
+};
 pub use rustix::event::{PollFd, PollFlags};
 pub use rustix::fs::inotify::{CreateFlags, ReadFlags, Reader as WatchReader, WatchFlags};
 pub use rustix::fs::{
     Access, AtFlags, CWD, Dir, FileType, FlockOperation, FsWord, Gid, MemfdFlags, Mode, OFlags,
     ResolveFlags, Stat, StatxFlags, Uid,
 };
-pub use rustix::io::Errno;
-pub use rustix::net::{SendFlags, SocketAddrUnix, SocketFlags};
+pub use rustix::io::{Errno, retry_on_intr};
+pub use rustix::net::{RecvFlags, SendFlags, SocketAddrUnix, SocketFlags};
 pub use rustix::pipe::PIPE_BUF;
-pub use rustix::process::{Resource, Rlimit};
+pub use rustix::process::{Pid, Resource, Rlimit, Signal, WaitStatus};
 pub use stream::{
     SENDFILE_REFUSED, accept, is_gone, peer_process, receive, receive_now, send, send_file,
     set_defer_accept, set_nonblocking, set_receive_timeout, set_send_timeout, shutdown_both,

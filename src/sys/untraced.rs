@@ -9,8 +9,10 @@ pub use rustix::fs::{
     readlink, stat, statat, statx, unlink, unlinkat,
 };
 pub use rustix::io::{ioctl_fionbio, pread, pwrite, read, write};
-pub use rustix::net::send;
-pub use rustix::process::{getrlimit, getuid, setrlimit};
+pub use rustix::net::{recv, send};
+pub use rustix::process::{
+    getpid, getppid, getrlimit, getuid, set_parent_process_death_signal, setrlimit,
+};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;

@@ -6,8 +6,7 @@ use crate::model::shutdown::{Shutdown, Step};
 use crate::model::{Hangups, LOG_PAUSE, Listening, Signals, reopen};
 use crate::observe::{ConnectionRow, Executors, Publisher, Snapshot};
 use crate::observe::{flush_standard_error, standard_error_is_behind};
-use crate::sys::poll;
-use rustix::event::{PollFd, PollFlags};
+use crate::sys::{PollFd, PollFlags, poll};
 use std::io;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering::SeqCst;
@@ -105,7 +104,7 @@ impl<'a> Overseer<'a> {
         if standard_error_is_behind() {
             flush_standard_error();
         }
-        let _ = rustix::io::read(&self.crew.left_event, &mut [0; 8]);
+        self.crew.left_event.clear();
         if self.hangups.take(self.signals) {
             reopen(&mut self.crew.log.lock().unwrap_or_else(PoisonError::into_inner));
         }

@@ -6,8 +6,7 @@ use super::readahead::{STRETCH, is_in_memory};
 use crate::model::{load, send};
 use crate::poller::{Poller, Ready};
 use crate::session::{Action, Connection, Piece, Timeout, Worker};
-use crate::sys;
-use rustix::io::Errno;
+use crate::sys::{self, Errno};
 use std::os::fd::OwnedFd;
 
 /// How many bytes a connection may move in one turn before the others get theirs, at most. What is looked at ahead.

@@ -4,7 +4,8 @@
 
 use crate::observe::throttled;
 use crate::session::File;
-use rustix::io::{Errno, IoSliceMut, ReadWriteFlags, pread, preadv2};
+use crate::sys::untraced::pread;
+use crate::sys::{self, Errno};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Weak};
 use std::task::Waker;
@@ -20,13 +21,9 @@ const STEP: u64 = 256 * 1024;
 pub(super) fn is_in_memory(file: &File, offset: u64, count: u64) -> bool {
     let last = offset + count - 1;
     let samples = (offset..last).step_by(STEP as usize).skip(1);
-    samples.chain([last]).all(|sample| {
-        let mut byte = [0];
-        let mut pieces = [IoSliceMut::new(&mut byte)];
-        let result = preadv2(file, &mut pieces, sample, ReadWriteFlags::NOWAIT);
-        // With any other error, sending is what will tell.
-        result != Err(Errno::AGAIN)
-    })
+    samples
+        .chain([last])
+        .all(|sample| sys::is_in_memory(file, sample))
 }
 
 /// A thread that fetches, if it has been needed.

@@ -6,8 +6,7 @@ use crate::model::{contain, load, send};
 use crate::offload;
 use crate::poller::{Poller, Ready};
 use crate::session::{Action, BUFFER_SIZE, Piece};
-use crate::sys;
-use rustix::io::Errno;
+use crate::sys::{self, Errno};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How much of a file one call sends, in bytes.
