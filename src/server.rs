@@ -9,15 +9,13 @@ mod report;
 mod showing;
 mod tasks;
 
-use crate::config::{
-    AccessLog, Config, Confinement, Sandbox, StartError, Timeouts, TrustedProxies,
-};
+use crate::config::{AccessLog, Config, Confinement, Sandbox, StartError, Timeouts};
 use crate::confine::{self, Account, Needs};
 use crate::model::{self, Answering, Claim, Listening, MODELS, ModelRow};
 use crate::model::{Hangups, Serving, Share, SignalSender, Signals};
 use crate::net::{self, Address, Bound, DatagramSocket, Listener, Place, Request, SocketFile};
 use crate::observe::{self, LogFile};
-use crate::service::{self, Census, Service};
+use crate::service::{self, Admission, Service};
 use crate::sys;
 use descriptors::{cache_files, raise_descriptor_limit};
 use directories::{holders, log_directories};
@@ -164,12 +162,12 @@ impl Builder {
                 hub: None,
             });
         }
-        let guards = Guards::new(&config, model)?;
+        let admission = Admission::new(&config);
         let mut services = Vec::new();
         for making in &self.services {
-            let each = make_for_each(making, &config, model)?.into_iter();
-            let guarded = each.map(|service| guards.put_before(service));
-            services.push(guarded.collect::<Result<Vec<_>, _>>()?);
+            let each = make_for_each(making, &config, model)?;
+            require_known_clients(&config, model, &*each[0])?;
+            services.push(each);
         }
         let mut places = Vec::new();
         for Wanted { address, service } in &self.wanted {
@@ -180,7 +178,7 @@ impl Builder {
                     require_datagrams(&*services[0], address)?;
                     add_datagrams(&config, address, services, &mut shares)
                 }
-                false => add(&config, model, address, services, &mut shares),
+                false => add(&config, model, address, services, &admission, &mut shares),
             };
             let all = result
                 .map_err(|error| bind_error(&format!("--listen {label}"), address, &error))?;
@@ -414,44 +412,31 @@ fn become_user(
         .map_err(|error| StartError(format!("{name} cannot read what is to be served: {error}")))
 }
 
-/// What stands before every service, where that is asked for.
-struct Guards {
-    census: Option<Arc<Census>>,
-    proxies: Option<Arc<TrustedProxies>>,
-}
-
-impl Guards {
-    fn new(config: &Config, model: &ModelRow) -> Result<Guards, StartError> {
-        if config.max_per_ip.is_some()
-            && config.proxies.is_some()
-            && let Some(why) = model.apart
-        {
-            return Err(StartError(format!(
-                "connections of clients behind a proxy cannot be counted with --model {}: {why}; \
-                 leave out --max-per-ip, or take another model",
-                model.name
-            )));
-        }
-        Ok(Guards {
-            census: config.max_per_ip.map(Census::new),
-            proxies: config.proxies.clone().map(Arc::new),
-        })
+/// Refuses a service, or a model, for which it is known too late who the clients of a proxy are.
+fn require_known_clients(
+    config: &Config,
+    model: &ModelRow,
+    service: &dyn Service,
+) -> Result<(), StartError> {
+    if config.proxies.is_none() {
+        return Ok(());
     }
-
-    /// The client is known once its proxy has said who it is, and counted then.
-    fn put_before(&self, mut service: Arc<dyn Service>) -> Result<Arc<dyn Service>, StartError> {
-        if let Some(census) = &self.census {
-            service = census.limit(service);
-        }
-        match &self.proxies {
-            // Whoever connects must be within hearing before it is known who that is.
-            Some(_) if service.is_shared() => Err(StartError(format!(
-                "{} cannot be served with --proxy-protocol",
-                service.name()
-            ))),
-            Some(proxies) => Ok(service::behind(proxies, service)),
-            None => Ok(service),
-        }
+    if config.max_per_ip.is_some()
+        && let Some(why) = model.apart
+    {
+        return Err(StartError(format!(
+            "connections of clients behind a proxy cannot be counted with --model {}: {why}; \
+             leave out --max-per-ip, or take another model",
+            model.name
+        )));
+    }
+    match service.is_shared() {
+        // Its sessions hear each other from the moment at which they connect.
+        true => Err(StartError(format!(
+            "{} cannot be served with --proxy-protocol",
+            service.name()
+        ))),
+        false => Ok(()),
     }
 }
 
@@ -494,6 +479,7 @@ fn add(
     model: &ModelRow,
     address: &Address,
     services: &[Arc<dyn Service>],
+    admission: &Admission,
     shares: &mut [Share],
 ) -> io::Result<Vec<(Bound, bool)>> {
     let mut all = Vec::new();
@@ -501,12 +487,13 @@ fn add(
         all.push((listeners[0].bound().clone(), listeners[0].is_only_v6()));
         let behind = services.iter().cloned().zip(&mut *shares);
         for (listener, (service, share)) in listeners.into_iter().zip(behind) {
-            if model.is_loop && !service.speaks_first() {
+            if model.is_loop && (admission.expects_header() || !service.speaks_first()) {
                 listener.defer_accept()?;
             }
             share.listening.push(Listening {
                 listener,
                 service,
+                admission: admission.clone(),
                 claim: Claim::Part,
             });
         }

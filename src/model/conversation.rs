@@ -5,7 +5,7 @@
 
 use super::clock::Clock;
 use super::wake_queue::WakeQueue;
-use super::{contain, give_up, load, send, timeouts, worker};
+use super::{contain, contain_start, give_up, load, send, timeouts, worker};
 use crate::config::Timeouts;
 use crate::observe::{LogFile, Readiness, throttled};
 use crate::session::{ACCEPTED, Action, BUFFER_SIZE, Connection, Counters, Start, Steps};
@@ -169,12 +169,7 @@ impl<'a> Desk<'a> {
     }
 
     /// Runs a connection from its beginning to its end.
-    pub fn converse(
-        &mut self,
-        socket: &OwnedFd,
-        start: impl FnOnce() -> Start,
-        presence: &Presence,
-    ) {
+    pub fn converse(&mut self, socket: &OwnedFd, start: Start, presence: &Presence) {
         let mut line = Line {
             socket,
             receive: Duration::MAX,
@@ -184,15 +179,13 @@ impl<'a> Desk<'a> {
         };
         self.wakers.is_wanted.store(false, SeqCst);
         self.look_up();
-        match contain(|| Connection::open(start(), 0, &mut self.worker)) {
-            Some(mut connection) => {
-                if contain(|| self.carry_on(&mut line, &mut connection, presence)).is_none() {
-                    give_up(&mut connection);
-                }
-                contain(|| connection.close(&mut self.worker));
-                connection.release(&mut self.worker);
+        let open = || Some(Connection::open(start, 0, &mut self.worker));
+        if let Some(mut connection) = contain_start(open) {
+            if contain(|| self.carry_on(&mut line, &mut connection, presence)).is_none() {
+                give_up(&mut connection);
             }
-            None => throttled!(Error, "a session panicked before it had begun"),
+            contain(|| connection.close(&mut self.worker));
+            connection.release(&mut self.worker);
         }
         self.worker.counters.others += 1;
         self.write_log();

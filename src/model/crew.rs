@@ -20,14 +20,12 @@ use super::{Answering, Hangups, Listening, Signals};
 use crate::config::Timeouts;
 use crate::net::{AcceptError, Listener, SocketFile};
 use crate::observe::{LogFile, StatusHub, throttled};
-use crate::service::Service;
-use crate::session::{Counters, Steps};
+use crate::session::{Counters, Start, Steps};
 use crate::sys::{self, Event, PollFd, PollFlags, SocketFlags, poll};
 use crate::trace;
 use overseer::Overseer;
 use slab::Slab;
 use std::io;
-use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -179,11 +177,22 @@ impl Crew {
                 Ok((socket, peer)) => {
                     let peer = peer.map(|peer| peer.ip().to_canonical());
                     let permit = self.take_permit(self.services[listener])?;
-                    return Some(Accepted {
-                        socket,
-                        peer,
-                        permit,
-                    });
+                    let mut counters = Counters {
+                        accepts: 1,
+                        connections: 1,
+                        ..Counters::default()
+                    };
+                    if let Some(start) = listening.admit(peer, &mut counters) {
+                        return Some(Accepted {
+                            socket,
+                            start,
+                            permit,
+                            counters,
+                        });
+                    }
+                    trace::closes(&socket);
+                    counters.others += 1;
+                    self.members().counters.add(&counters);
                 }
                 Err(AcceptError::Gone | AcceptError::WouldBlock) => {}
                 Err(AcceptError::Exhausted(error)) => {
@@ -200,7 +209,7 @@ impl Crew {
     }
 
     /// Serves a connection on the calling thread.
-    pub fn serve(&self, desk: &mut Desk<'_>, service: &Arc<dyn Service>, mut accepted: Accepted) {
+    pub fn serve(&self, desk: &mut Desk<'_>, mut accepted: Accepted) {
         let shown = || Mutex::new(Shown::new(Instant::now()));
         let member = Arc::new(Member {
             socket: accepted.socket,
@@ -212,11 +221,9 @@ impl Crew {
         });
         let key = self.members().present.insert(member.clone());
         accepted.permit.key = Some(key);
-        desk.worker.counters.accepts += 1;
-        desk.worker.counters.connections += 1;
+        desk.worker.counters.add(&accepted.counters);
         trace::note(|| format!("this thread serves fd {}", member.socket.as_raw_fd()));
-        let session = || service.session(accepted.peer).into();
-        desk.converse(&member.socket, session, &member.presence);
+        desk.converse(&member.socket, accepted.start, &member.presence);
         trace::closes(&member.socket);
         let mut members = self.members();
         members
@@ -429,8 +436,10 @@ impl Member {
 /// A connection that nobody serves yet.
 pub struct Accepted {
     socket: OwnedFd,
-    peer: Option<IpAddr>,
+    start: Start,
     permit: Permit,
+    /// What was done for it.
+    counters: Counters,
 }
 
 /// The right to serve one connection, released when it is dropped.

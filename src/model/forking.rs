@@ -17,7 +17,7 @@ use crate::net::AcceptError;
 use crate::observe::{ConnectionRow, Executors, LogFile, Publisher, Readiness, Snapshot};
 use crate::observe::{begin_in_child, finish_operator_log, share_throttles, throttled};
 use crate::observe::{flush_standard_error, standard_error_is_behind};
-use crate::session::{Connection, Counters, IDLE_AGE, Session, Wait, Worker};
+use crate::session::{Counters, IDLE_AGE, Start, Worker};
 use crate::sys::untraced::{getpid, getppid, recv, send, set_parent_process_death_signal};
 use crate::sys::{
     self, Errno, Pid, PollFd, PollFlags, RecvFlags, SendFlags, Signal, SocketFlags, WaitStatus,
@@ -123,9 +123,9 @@ struct Child {
     id: Pid,
     service: usize,
     began: Instant,
-    /// As it was when the process began, which has its own. What it counts for, it counts for as long as that lives.
+    /// As it was when the process began, which has its own. Its permit is held here for as long as that lives.
     #[allow(dead_code, reason = "it is only kept")]
-    session: Box<dyn Session>,
+    start: Start,
 }
 
 impl Parent {
@@ -257,16 +257,13 @@ impl Parent {
                 let peer = peer.map(|peer| peer.ip().to_canonical());
                 self.counters.connections += 1;
                 self.counters.others += 1;
-                let Some(session) = contain(|| listening.service.session(peer)) else {
-                    return throttled!(Error, "a session panicked before it had begun");
+                let Some(start) = listening.admit(peer, &mut self.counters) else {
+                    return trace::closes(&socket);
                 };
-                if session.waits_for() == Wait::Abort {
-                    return self.refuse(session);
-                }
                 self.put_up();
                 let service = self.services[index];
                 self.crowded.store(self.next_request.is_some(), SeqCst);
-                if let Err(errno) = self.fork(socket, session, service) {
+                if let Err(errno) = self.fork(socket, start, service) {
                     self.pause(&format!(
                         "a connection is closed, for fork(2) failed: {errno}"
                     ));
@@ -334,26 +331,13 @@ impl Parent {
         }
     }
 
-    /// Whoever is not let in gets no process.
-    fn refuse(&mut self, session: Box<dyn Session>) {
-        self.clock.read(&mut self.worker.time);
-        let mut connection = Connection::open(session, 0, &mut self.worker);
-        connection.close(&mut self.worker);
-        connection.release(&mut self.worker);
-    }
-
     fn pause(&mut self, why: &str) {
         throttled!(Warn, "{why}");
         self.accept_again = Some(Instant::now() + PAUSE);
     }
 
     /// Starts the process that serves this connection.
-    fn fork(
-        &mut self,
-        socket: OwnedFd,
-        session: Box<dyn Session>,
-        service: usize,
-    ) -> Result<(), Errno> {
+    fn fork(&mut self, socket: OwnedFd, start: Start, service: usize) -> Result<(), Errno> {
         sys::block_signals(&HELD_BACK)?;
         let parent = getpid();
         let result = fork();
@@ -376,7 +360,7 @@ impl Parent {
                 let flags = [&stopping, &presence.cut_off, &self.reopen, &self.crowded];
                 let heard = hear_the_parent(flags, parent).is_ok();
                 if heard && sys::unblock_signals(&HELD_BACK).is_ok() {
-                    self.converse(socket, session, &stopping, &presence);
+                    self.converse(socket, start, &stopping, &presence);
                 }
                 finish_operator_log(None, CHILDS_LAST_WAIT);
                 std::process::exit(0);
@@ -386,7 +370,7 @@ impl Parent {
                     id,
                     service,
                     began: Instant::now(),
-                    session,
+                    start,
                 });
                 self.permits.take(service);
                 sys::unblock_signals(&HELD_BACK)
@@ -399,13 +383,7 @@ impl Parent {
     }
 
     /// The child's whole life.
-    fn converse(
-        &self,
-        socket: OwnedFd,
-        session: Box<dyn Session>,
-        stopping: &AtomicBool,
-        presence: &Presence,
-    ) {
+    fn converse(&self, socket: OwnedFd, start: Start, stopping: &AtomicBool, presence: &Presence) {
         trace::note(|| format!("a process of its own serves fd {}", socket.as_raw_fd()));
         let one_exchange = self.shutdown.is_announced().into();
         let mut desk = Desk::new(
@@ -415,7 +393,7 @@ impl Parent {
             &one_exchange,
             &self.crowded,
         );
-        desk.converse(&socket, || session.into(), presence);
+        desk.converse(&socket, start, presence);
         drop(socket);
         // exit(3) drops nothing.
         if let Ok(mut log) = self.log.lock() {

@@ -28,12 +28,13 @@ use crate::config::Timeouts;
 use crate::net::{DatagramSocket, Listener};
 use crate::observe::{LogFile, StatusHub, throttled};
 use crate::poller;
-use crate::service::Service;
-use crate::session::{Connection, Counters, Piece, Time, Trace, Wakers, Worker};
+use crate::service::{Admission, Service};
+use crate::session::{Connection, Counters, Piece, Start, Time, Trace, Wakers, Worker};
 use crate::sys::{self, Errno};
 use crate::trace;
 use permits::Permits;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -176,8 +177,17 @@ pub struct Listening {
     pub listener: Listener,
     /// What makes the sessions.
     pub service: Arc<dyn Service>,
+    /// What a connection passes before its session.
+    pub admission: Admission,
     /// What is reserved for them.
     pub claim: Claim,
+}
+
+impl Listening {
+    /// The session that begins with an accepted connection. `None` if there is none: the socket is to be dropped at once.
+    fn admit(&self, peer: Option<IpAddr>, counters: &mut Counters) -> Option<Start> {
+        contain_start(|| self.admission.admit(&self.service, peer, counters))
+    }
 }
 
 /// A socket that takes datagrams and the service that answers them.
@@ -209,6 +219,14 @@ fn permits(limit: usize, listening: &[Listening]) -> (Permits, Vec<usize>) {
 /// other one. `None` after that; what the part had borrowed and did not give back is freed and not missed.
 fn contain<T>(part: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(part)).ok()
+}
+
+/// Runs what comes before a conversation. A panic in there ends it before it has begun.
+fn contain_start<T>(part: impl FnOnce() -> Option<T>) -> Option<T> {
+    contain(part).unwrap_or_else(|| {
+        throttled!(Error, "a session panicked before it had begun");
+        None
+    })
 }
 
 /// Says that a connection's protocol has panicked, and where it was. Nothing can be done for the peer any more.

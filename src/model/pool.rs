@@ -75,6 +75,6 @@ pub(super) fn serve(
 fn serve_one_by_one(crew: &Arc<Crew>, listening: &Listening, index: usize) {
     let mut desk = crew.desk(index);
     while let Some(accepted) = crew.accept(listening, index) {
-        crew.serve(&mut desk, &listening.service, accepted);
+        crew.serve(&mut desk, accepted);
     }
 }

@@ -41,8 +41,7 @@ pub fn run(mut serving: Serving) -> io::Result<Counters> {
 /// Starts a thread for each connection at a listener.
 fn accept_all(crew: &Arc<Crew>, listening: &Listening, index: usize) {
     while let Some(accepted) = crew.accept(listening, index) {
-        let service = listening.service.clone();
-        let serve = move |crew: &Arc<Crew>| crew.serve(&mut crew.desk(index), &service, accepted);
+        let serve = move |crew: &Arc<Crew>| crew.serve(&mut crew.desk(index), accepted);
         if let Err(error) = crew.start(serve) {
             // The connection is closed.
             crew.wait_for_threads(&error);

@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::model::{Claim, Limits, ModelRow, Share};
 use crate::net::{Address, Bound};
 use crate::observe::{About, StatusHub};
-use crate::service::{self, Service};
+use crate::service::{self, Admission, Service};
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -34,6 +34,7 @@ pub(super) fn show(
         model,
         address,
         std::slice::from_ref(&service),
+        &Admission::default(),
         &mut shares[..1],
     )?;
     for listening in &mut shares[0].listening[before..] {

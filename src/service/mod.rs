@@ -3,17 +3,16 @@
 //! This module sees neither the model that runs a session nor the poller beneath it. Adding a service is one file here
 //! and one row in [`SERVICES`].
 
+mod admission;
 mod chat;
 mod daytime;
 mod echo;
 pub mod http;
-mod per_address;
-mod proxied;
-mod refused;
+mod per_ip;
+mod proxy_header;
 mod status;
 
-pub use per_address::Census;
-pub use proxied::behind;
+pub use admission::Admission;
 pub use status::{diagram, service as status};
 
 use crate::config::{Config, StartError};

@@ -58,7 +58,7 @@ const WORDS: &[(&str, &[&str])] = &[
         &["model/clock.rs", "observe/operator_log.rs"],
     ),
     ("landlock::", &["confine/"]),
-    ("ppp::", &["service/proxied.rs"]),
+    ("ppp::", &["service/proxy_header.rs"]),
     ("std::fs", &[]),
     (
         "std::thread",

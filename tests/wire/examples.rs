@@ -204,6 +204,24 @@ fn hello_is_told_of_changed_files() {
     example.stop();
 }
 
+/// What others leave for a session comes out of it behind a proxy too.
+#[test]
+fn a_streamed_answer_behind_a_proxy() {
+    on_every_model(|model| {
+        let example = Example::start("streamed", &[model]);
+        for header in [
+            "PROXY TCP4 192.0.2.7 10.0.0.1 258 80\r\n",
+            "PROXY UNKNOWN\r\n",
+        ] {
+            let mut client = Client::connect(example.1);
+            client.send(format!("{header}GET / HTTP/1.1\r\nHost: h\r\n\r\n"));
+            let answer = String::from_utf8(client.rest()).expect("text");
+            assert!(answer.ends_with("\r\n\r\n3\n2\n1\n"), "{model}: {answer}");
+        }
+        example.stop();
+    });
+}
+
 /// Forged datagrams must not make the server send more to their victim than the attacker sends himself. And a fault of
 /// the service concerns one datagram and no other.
 #[test]

@@ -3,12 +3,12 @@
 use super::entry::Entry;
 use super::{EventLoop, FIRST_LISTENER_KEY, enqueue, notify};
 use crate::model::listeners::Shortage;
-use crate::model::{Listening, contain};
+use crate::model::{Listening, contain_start};
 use crate::net::AcceptError;
-use crate::observe::throttled;
 use crate::poller::{Poller, Ready};
 use crate::session::{Connection, IDLE_AGE, Timeout};
 use crate::sys::{SocketFlags, is_readable};
+use crate::trace;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -91,10 +91,14 @@ impl<P: Poller> EventLoop<P> {
             Ok((socket, peer)) => {
                 let peer = peer.map(|peer| peer.ip().to_canonical());
                 let (worker, key) = (&mut self.worker, self.entries.vacant_key());
-                let open = || Connection::open(listening.service.session(peer), key, worker);
-                match contain(open) {
-                    Some(connection) => self.admit(index, socket, connection),
-                    None => throttled!(Error, "a session panicked before it had begun"),
+                worker.counters.connections += 1;
+                let start = listening.admit(peer, &mut worker.counters);
+                match contain_start(|| Some(Connection::open(start?, key, worker))) {
+                    Some(connection) => self.insert(index, socket, connection),
+                    None => {
+                        trace::closes(&socket);
+                        self.worker.counters.others += 1;
+                    }
                 }
             }
             Err(AcceptError::Gone) => {}
@@ -110,8 +114,7 @@ impl<P: Poller> EventLoop<P> {
         }
     }
 
-    fn admit(&mut self, listener: usize, socket: OwnedFd, connection: Connection) {
-        self.worker.counters.connections += 1;
+    fn insert(&mut self, listener: usize, socket: OwnedFd, connection: Connection) {
         let service = self.listeners.service(listener);
         self.listeners.permits().take(service);
         let late = !self.listening[listener].listening.listener.defers();

@@ -1,7 +1,7 @@
 //! HTTP/1.1: conversations, and what they are about.
 //!
 //! A [`Handler`] says what to answer to a request; [`service`] makes of it a service that can be listened with. Static
-//! files are one handler among others.
+//! files are one handler among others; a [`Fallback`] puts pages of a program before it.
 
 mod answer;
 mod context;

@@ -1,8 +1,8 @@
 //! Whatever comes before a PROXY header's end: no panic, and what comes behind it is the service's, to the last byte.
 
 use super::{for_each_seed, mutated, new_worker};
-use evserve::config::TrustedProxies;
-use evserve::service::{Service, behind};
+use evserve::config::{Config, TrustedProxies};
+use evserve::service::{Admission, Service};
 use evserve::session::{Action, Connection, Context, Session, Worker};
 use fastrand::Rng;
 use std::net::{IpAddr, Ipv4Addr};
@@ -75,15 +75,17 @@ impl Session for Keeping {
 }
 
 /// Says all of `input`, each part as long as `split` says; what the service was told of it.
-fn tell(input: &[u8], mut split: impl FnMut(usize) -> usize, worker: &mut Worker) -> Kept {
-    let trusted = TrustedProxies {
-        networks: vec!["127.0.0.0/8".parse().expect("a network")],
-        unix: false,
-    };
-    let keeper = Arc::new(Keeper::default());
+fn tell(
+    input: &[u8],
+    admission: &Admission,
+    mut split: impl FnMut(usize) -> usize,
+    worker: &mut Worker,
+) -> Kept {
+    let keeper = Keeper::default();
     let kept = keeper.0.clone();
-    let service = behind(&Arc::new(trusted), keeper);
-    let mut connection = Connection::open(service.session(PROXY), 0, worker);
+    let service: Arc<dyn Service> = Arc::new(keeper);
+    let start = admission.admit(&service, PROXY, &mut worker.counters);
+    let mut connection = Connection::open(start.expect("it is trusted"), 0, worker);
     let mut rest = input;
     loop {
         match connection.next() {
@@ -122,6 +124,13 @@ fn whatever_comes_behind_a_header_is_the_services() {
     let good: Vec<_> = GOOD.iter().map(|header| header.to_vec()).collect();
     let rest: Vec<_> = REST.iter().map(|rest| rest.to_vec()).collect();
     let mut worker = new_worker();
+    let admission = Admission::new(&Config {
+        proxies: Some(TrustedProxies {
+            networks: vec!["127.0.0.0/8".parse().expect("a network")],
+            unix: false,
+        }),
+        ..Config::default()
+    });
     let make = |random: &mut Rng| {
         let header = match random.bool() {
             true => random.choice(&good).expect("some").clone(),
@@ -131,8 +140,13 @@ fn whatever_comes_behind_a_header_is_the_services() {
     };
     let mut accepted = 0;
     for_each_seed(HEADERS, 64, make, |input, random| {
-        let kept = tell(input, |most| random.usize(1..=most), &mut worker);
-        let at_once = tell(input, |most| most, &mut worker);
+        let kept = tell(
+            input,
+            &admission,
+            |most| random.usize(1..=most),
+            &mut worker,
+        );
+        let at_once = tell(input, &admission, |most| most, &mut worker);
         assert_eq!(kept, at_once, "it depends on where it was split");
         if kept.peers.is_empty() {
             assert_eq!(kept.bytes, b"", "nobody is there to take it");

@@ -1,16 +1,12 @@
-//! Clients behind a proxy that says who they are: the PROXY protocol, versions 1 and 2 (HAProxy's proxy-protocol.txt).
-//!
-//! A service is wrapped only where that is asked for; where it is not it costs nothing. Its sessions read the header,
-//! which comes before everything else, and only then is there a session of the service, which knows its client.
+//! The header of a proxy that says who its client is: the PROXY protocol, versions 1 and 2 (HAProxy's
+//! proxy-protocol.txt). It comes before everything else.
 
-use super::refused::Refusals;
-use super::{Datagrams, Service};
-use crate::config::TrustedProxies;
-use crate::session::{Context, Job, Session, Step, Time, Timeout, Wait};
+use super::Service;
+use super::admission::{Admission, shown};
+use crate::observe::throttled;
+use crate::session::{Context, Session, Start, Timeout, Wait};
 use ppp::{v1, v2};
 use std::net::IpAddr;
-use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The longest header of version 1, in bytes (section 2.1).
@@ -22,190 +18,88 @@ const LONGEST_BINARY: usize = 4096;
 /// What is before the length of what follows in version 2, and that length (section 2.2).
 const FIXED: usize = 16;
 
-/// The same service for clients of these proxies. Connections from anybody else are closed.
-pub fn behind(trusted: &Arc<TrustedProxies>, service: Arc<dyn Service>) -> Arc<dyn Service> {
-    Arc::new(Proxied {
-        service,
-        trusted: trusted.clone(),
-        strangers: Refusals::new("proxies that are not trusted"),
-        malformed: Refusals::new("malformed PROXY headers"),
-    })
-}
-
-struct Proxied {
+/// Reads the header. Then the client is known, and the conversation goes on with what [`Admission`] has for it.
+pub(super) struct HeaderSession {
+    admission: Admission,
     service: Arc<dyn Service>,
-    trusted: Arc<TrustedProxies>,
-    strangers: Arc<Refusals>,
-    malformed: Arc<Refusals>,
-}
-
-impl Service for Proxied {
-    fn session(&self, peer: Option<IpAddr>) -> Box<dyn Session> {
-        if !self.trusted.include(peer) {
-            let why = format!(
-                "a connection from {} is closed, for it is no --trusted-proxy",
-                shown(peer)
-            );
-            return self.strangers.session(why);
-        }
-        Box::new(Client {
-            service: self.service.clone(),
-            malformed: self.malformed.clone(),
-            proxy: peer,
-            stage: Stage::Header,
-        })
-    }
-
-    fn is_shared(&self) -> bool {
-        self.service.is_shared()
-    }
-
-    /// Datagrams have no header, and come from whom they come.
-    fn datagrams(&self) -> Option<&dyn Datagrams> {
-        self.service.datagrams()
-    }
-
-    fn notifier(&self) -> Option<BorrowedFd<'_>> {
-        self.service.notifier()
-    }
-
-    fn notified(&self) {
-        self.service.notified();
-    }
-
-    fn directories(&self) -> Vec<PathBuf> {
-        self.service.directories()
-    }
-
-    fn is_ready(&self, time: &Time) -> bool {
-        self.service.is_ready(time)
-    }
-
-    fn steps(&self) -> &'static [Step] {
-        self.service.steps()
-    }
-
-    fn name(&self) -> &str {
-        self.service.name()
-    }
-
-    fn about(&self) -> String {
-        self.service.about()
-    }
-
-    fn url_scheme(&self) -> Option<&'static str> {
-        self.service.url_scheme()
-    }
-}
-
-fn shown(peer: Option<IpAddr>) -> String {
-    peer.map_or("a socket in the file system".into(), |peer| {
-        peer.to_string()
-    })
-}
-
-/// A client's conversation, once it is known who that is.
-struct Client {
-    service: Arc<dyn Service>,
-    malformed: Arc<Refusals>,
     proxy: Option<IpAddr>,
-    stage: Stage,
+    state: State,
 }
 
-enum Stage {
+enum State {
     /// The header is awaited, or has come in part.
-    Header,
-    /// It has come; the rest is the service's.
-    Session(Box<dyn Session>),
-    /// What came was no header.
+    Reading,
+    /// It has come, and this is what begins; `None` once that was taken.
+    Read(Option<Start>),
+    /// What came was no header, or its client is refused.
     Refused,
 }
 
-impl Client {
-    fn read_header(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
+impl HeaderSession {
+    /// One with a proxy that is trusted.
+    pub fn new(
+        admission: Admission,
+        service: Arc<dyn Service>,
+        proxy: Option<IpAddr>,
+    ) -> HeaderSession {
+        HeaderSession {
+            admission,
+            service,
+            proxy,
+            state: State::Reading,
+        }
+    }
+}
+
+impl Session for HeaderSession {
+    fn receive(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
+        let counters = &mut cx.worker.counters;
         match Header::parse(input) {
             Ok(None) => 0,
             Ok(Some(header)) => {
                 let client = header.client.map(|client| client.to_canonical());
-                let mut session = self.service.session(client.or(self.proxy));
-                session.open(cx);
-                self.stage = Stage::Session(session);
+                let client = client.or(self.proxy);
+                let start = self
+                    .admission
+                    .admit_client(&*self.service, client, counters);
+                self.state = match start {
+                    Some(_) => State::Read(start),
+                    None => State::Refused,
+                };
                 header.length
             }
             Err(Malformed) => {
+                counters.turned_away += 1;
                 let proxy = shown(self.proxy);
-                let why =
-                    format!("a connection from {proxy} is closed, for it has no PROXY header");
-                self.malformed.note(why, cx.worker);
-                self.stage = Stage::Refused;
+                throttled!(
+                    Warn,
+                    "a connection from {proxy} is closed, for it has no PROXY header"
+                );
+                self.state = State::Refused;
                 input.len()
             }
         }
     }
 
-    fn session(&mut self) -> Option<&mut dyn Session> {
-        match &mut self.stage {
-            Stage::Session(session) => Some(&mut **session),
-            Stage::Header | Stage::Refused => None,
-        }
-    }
-}
-
-impl Session for Client {
-    fn receive(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
-        match self.session() {
-            Some(session) => session.receive(input, cx),
-            None => self.read_header(input, cx),
-        }
-    }
-
-    fn end_of_input(&mut self, cx: &mut Context<'_>) {
-        if let Some(session) = self.session() {
-            session.end_of_input(cx);
-        }
-    }
-
-    fn sent(&mut self, cx: &mut Context<'_>) {
-        if let Some(session) = self.session() {
-            session.sent(cx);
-        }
-    }
-
-    fn proceed(&mut self, cx: &mut Context<'_>) {
-        if let Some(session) = self.session() {
-            session.proceed(cx);
-        }
-    }
-
-    fn job(&mut self) -> Option<Job> {
-        self.session().and_then(|session| session.job())
-    }
-
-    fn timed_out(&mut self, timeout: Timeout, cx: &mut Context<'_>) {
-        if let Some(session) = self.session() {
-            session.timed_out(timeout, cx);
-        }
-    }
-
-    fn closed(&mut self, cx: &mut Context<'_>) {
-        if let Some(session) = self.session() {
-            session.closed(cx);
-        }
-    }
-
     fn waits_for(&self) -> Wait {
-        match &self.stage {
-            Stage::Header => Wait::Bytes(Timeout::Head),
-            Stage::Session(session) => session.waits_for(),
-            Stage::Refused => Wait::Abort,
+        match self.state {
+            State::Reading => Wait::Bytes(Timeout::Head),
+            State::Read(_) => Wait::Successor,
+            State::Refused => Wait::Abort,
+        }
+    }
+
+    fn successor(&mut self) -> Option<Start> {
+        match &mut self.state {
+            State::Read(start) => start.take(),
+            State::Reading | State::Refused => None,
         }
     }
 
     fn state(&self) -> &'static str {
-        match &self.stage {
-            Stage::Header => "reading PROXY header",
-            Stage::Session(session) => session.state(),
-            Stage::Refused => "refused",
+        match self.state {
+            State::Reading | State::Read(_) => "reading PROXY header",
+            State::Refused => "refused",
         }
     }
 }

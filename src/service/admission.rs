@@ -1,0 +1,195 @@
+//! What an accepted connection passes before its service has a session for it: `--trusted-proxy` and `--max-per-ip`.
+//!
+//! Where neither is asked for, every connection is admitted, and nothing is looked up or locked.
+
+use super::Service;
+use super::per_ip::{PerIpLimiter, Treatment};
+use super::proxy_header::HeaderSession;
+use crate::config::{Config, TrustedProxies};
+use crate::observe::throttled;
+use crate::session::{Counters, Permit, Start};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Decides what begins with an accepted connection. Clones share what they count.
+#[derive(Clone, Default)]
+pub struct Admission {
+    limiter: Option<Arc<PerIpLimiter>>,
+    proxies: Option<Arc<TrustedProxies>>,
+}
+
+impl Admission {
+    /// What a configuration asks for.
+    pub fn new(config: &Config) -> Admission {
+        Admission {
+            limiter: config.max_per_ip.map(PerIpLimiter::new),
+            proxies: config.proxies.clone().map(Arc::new),
+        }
+    }
+
+    /// True if connections begin with a PROXY header: then the client speaks first under every protocol.
+    pub fn expects_header(&self) -> bool {
+        self.proxies.is_some()
+    }
+
+    /// The session that begins with a connection from `peer`, which has no address on a socket in the file system. `None`
+    /// if the connection is refused: it is to be dropped at once. That has been counted and logged.
+    pub fn admit(
+        &self,
+        service: &Arc<dyn Service>,
+        peer: Option<IpAddr>,
+        counters: &mut Counters,
+    ) -> Option<Start> {
+        match &self.proxies {
+            None => self.admit_client(&**service, peer, counters),
+            Some(trusted) if trusted.include(peer) => {
+                let session = HeaderSession::new(self.clone(), service.clone(), peer);
+                Some(Start {
+                    session: Box::new(session),
+                    permit: None,
+                })
+            }
+            Some(_) => {
+                counters.turned_away += 1;
+                let peer = shown(peer);
+                throttled!(
+                    Warn,
+                    "a connection from {peer} is closed, for it is no --trusted-proxy"
+                );
+                None
+            }
+        }
+    }
+
+    /// The same once it is known who the client is.
+    ///
+    /// As many clients of an address as are served are told that they are too many, where the protocol has a word for
+    /// that. The others are refused. Those without an address are not counted: permissions say who may connect to a
+    /// socket in the file system.
+    pub(super) fn admit_client(
+        &self,
+        service: &dyn Service,
+        client: Option<IpAddr>,
+        counters: &mut Counters,
+    ) -> Option<Start> {
+        let (Some(limiter), Some(address)) = (&self.limiter, client) else {
+            return Some(service.session(client).into());
+        };
+        if let Some(place) = limiter.take(address, Treatment::Served) {
+            let session = service.session(client);
+            let permit = Some(Permit::new(place));
+            return Some(Start { session, permit });
+        }
+        counters.turned_away += 1;
+        if let Some(place) = limiter.take(address, Treatment::TurnedAway)
+            && let Some(session) = service.turn_away(address)
+        {
+            let permit = Some(Permit::new(place));
+            return Some(Start { session, permit });
+        }
+        let limit = limiter.limit();
+        throttled!(
+            Warn,
+            "a connection from {address} is closed: there are {limit} from there already; see --max-per-ip"
+        );
+        None
+    }
+}
+
+/// A peer as it is logged.
+pub(super) fn shown(peer: Option<IpAddr>) -> String {
+    peer.map_or("a socket in the file system".into(), |peer| {
+        peer.to_string()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::{Action, Connection, Context, Session, Time, Worker};
+    use std::time::{Instant, SystemTime};
+
+    const PROXY: [u8; 4] = [127, 0, 0, 1];
+    const HEADER: &[u8] = b"PROXY TCP4 192.0.2.7 10.0.0.1 258 80\r\n";
+
+    /// A protocol that has a word for clients that are too many.
+    struct Polite;
+
+    impl Service for Polite {
+        fn session(&self, _: Option<IpAddr>) -> Box<dyn Session> {
+            Box::new(Being("served"))
+        }
+
+        fn turn_away(&self, _: IpAddr) -> Option<Box<dyn Session>> {
+            Some(Box::new(Being("turned away")))
+        }
+
+        fn name(&self) -> &str {
+            "polite"
+        }
+    }
+
+    struct Being(&'static str);
+
+    impl Session for Being {
+        fn receive(&mut self, input: &[u8], _: &mut Context<'_>) -> usize {
+            input.len()
+        }
+
+        fn state(&self) -> &'static str {
+            self.0
+        }
+    }
+
+    #[test]
+    fn clients_are_served_then_turned_away_then_refused() {
+        let admission = Admission::new(&Config {
+            max_per_ip: Some(1),
+            ..Config::default()
+        });
+        let service: Arc<dyn Service> = Arc::new(Polite);
+        let mut counters = Counters::default();
+        let mut admit = |peer| admission.admit(&service, peer, &mut counters);
+        let state = |start: &Option<Start>| start.as_ref().map(|start| start.session.state());
+        let peer = Some(IpAddr::from([192, 0, 2, 7]));
+        let all = [(); 3].map(|()| admit(peer));
+        let expected = [Some("served"), Some("turned away"), None];
+        assert_eq!(all.each_ref().map(state), expected);
+        drop(all);
+        assert_eq!(state(&admit(peer)), Some("served"), "places are free again");
+        let on_a_path = [(); 3].map(|()| admit(None));
+        assert!(on_a_path.iter().all(|start| state(start) == Some("served")));
+        assert_eq!(counters.turned_away, 2);
+    }
+
+    #[test]
+    fn clients_behind_a_proxy_are_counted_until_their_connections_close() {
+        let admission = Admission::new(&Config {
+            max_per_ip: Some(1),
+            proxies: Some(TrustedProxies {
+                networks: vec!["127.0.0.1/32".parse().expect("a network")],
+                unix: false,
+            }),
+            ..Config::default()
+        });
+        let service: Arc<dyn Service> = Arc::new(Polite);
+        let mut worker = Worker::new(Time::new(Instant::now(), SystemTime::now()));
+        let open = |worker: &mut Worker| {
+            let start = admission.admit(&service, Some(PROXY.into()), &mut worker.counters);
+            let mut connection = Connection::open(start.expect("it is trusted"), 0, worker);
+            assert_eq!(connection.state(), "reading PROXY header");
+            connection.received(HEADER, worker);
+            connection
+        };
+        let mut all = [(); 3].map(|()| open(&mut worker));
+        let states = all.each_ref().map(Connection::state);
+        assert_eq!(states, ["served", "turned away", "refused"]);
+        assert_eq!(all[2].next(), Action::Close { if_unread: false });
+        all[0].close(&mut worker);
+        assert_eq!(open(&mut worker).state(), "served");
+        let stranger = Some(IpAddr::from([192, 0, 2, 7]));
+        let refused = admission.admit(&service, stranger, &mut worker.counters);
+        assert!(refused.is_none());
+        assert_eq!(worker.counters.turned_away, 3);
+    }
+}
