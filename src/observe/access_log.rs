@@ -1,20 +1,18 @@
 //! The lines of the access log: one per request, in the Common Log Format, with two or three more fields, or as JSON.
 //!
-//! This file only makes bytes. When they are written, and where to, is not its business. A line is made in four steps:
-//! its beginning, the number of bytes that were sent, what follows that, and its end; the number and the end are known
-//! last.
+//! This file only makes bytes. When they are written, and where to, is not its business.
 
 use crate::config::AccessLog;
 use std::io::Write;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-/// What is known of a request when it is answered.
+/// What a line says of a request and its answer, how long that took aside.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
-    /// Who asked, if it has an address.
+    /// The client, if it has an address.
     pub peer: Option<IpAddr>,
-    /// When, as [`crate::session::Time::log_date`] has it.
+    /// When it was answered, as [`crate::session::Time::log_date`] has it.
     pub date: [u8; 26],
     /// The same for JSON.
     pub wall: SystemTime,
@@ -26,23 +24,21 @@ pub struct Record<'a> {
     pub referer: Option<&'a [u8]>,
     /// The User-Agent field.
     pub user_agent: Option<&'a [u8]>,
-}
-
-/// What is known of a request when its answer is out, beside the number of bytes.
-#[derive(Clone, Copy, Debug)]
-pub struct Outcome {
-    /// From the moment at which the server saw the request begin to the one at which it had handed over all of the
-    /// answer. One that goes out in one piece counts as handed over when it is ready.
-    pub taken: Duration,
-    /// Not all of it could be sent.
+    /// How many bytes of content were sent.
+    pub bytes: u64,
+    /// Not all of the content could be sent.
     pub aborted: bool,
 }
 
 impl Record<'_> {
-    /// Appends the line up to the number of bytes. `format` must not be [`AccessLog::Off`].
-    pub fn begin(&self, format: AccessLog, log: &mut Vec<u8>) {
+    /// Appends the line. `format` must not be [`AccessLog::Off`].
+    ///
+    /// `taken` is the time from the moment at which the server saw the request begin to the one at which it had handed
+    /// over all of the answer. An answer that goes out in one piece counts as handed over when it is ready.
+    pub fn write(&self, format: AccessLog, taken: Duration, log: &mut Vec<u8>) {
+        let taken = u64::try_from(taken.as_micros()).unwrap_or(u64::MAX);
         if format == AccessLog::Json {
-            return self.begin_json(log);
+            return self.write_json(taken, log);
         }
         match self.peer {
             Some(peer) => write!(log, "{peer}").expect("a Vec takes all"),
@@ -55,9 +51,22 @@ impl Record<'_> {
         log.extend_from_slice(b"\" ");
         number(self.status.into(), log);
         log.push(b' ');
+        number(self.bytes, log);
+        if matches!(format, AccessLog::Combined | AccessLog::Timed) {
+            for value in [self.referer, self.user_agent] {
+                log.extend_from_slice(b" \"");
+                escape(value.unwrap_or(b"-"), log);
+                log.push(b'"');
+            }
+        }
+        if format == AccessLog::Timed {
+            log.push(b' ');
+            number(taken, log);
+        }
+        log.push(b'\n');
     }
 
-    fn begin_json(&self, log: &mut Vec<u8>) {
+    fn write_json(&self, taken: u64, log: &mut Vec<u8>) {
         let time = humantime::format_rfc3339_millis(self.wall);
         write!(log, "{{\"time\":\"{time}\",\"peer\":").expect("a Vec takes all");
         match self.peer {
@@ -74,45 +83,18 @@ impl Record<'_> {
         log.extend_from_slice(b",\"status\":");
         number(self.status.into(), log);
         log.extend_from_slice(b",\"bytes\":");
-    }
-
-    /// Appends what stands between the number of bytes and the end of the line.
-    pub fn go_on(&self, format: AccessLog, log: &mut Vec<u8>) {
-        if matches!(format, AccessLog::Combined | AccessLog::Timed) {
-            for value in [self.referer, self.user_agent] {
-                log.extend_from_slice(b" \"");
-                escape(value.unwrap_or(b"-"), log);
-                log.push(b'"');
-            }
-        }
-    }
-}
-
-impl Outcome {
-    /// Appends the end of the line.
-    pub fn end(&self, format: AccessLog, log: &mut Vec<u8>) {
-        let taken = u64::try_from(self.taken.as_micros()).unwrap_or(u64::MAX);
-        match format {
-            AccessLog::Off | AccessLog::Common | AccessLog::Combined => {}
-            AccessLog::Timed => {
-                log.push(b' ');
-                number(taken, log);
-            }
-            AccessLog::Json => {
-                log.extend_from_slice(b",\"microseconds\":");
-                number(taken, log);
-                let aborted: &[u8] = if self.aborted { b"true" } else { b"false" };
-                log.extend_from_slice(b",\"aborted\":");
-                log.extend_from_slice(aborted);
-                log.push(b'}');
-            }
-        }
-        log.push(b'\n');
+        number(self.bytes, log);
+        log.extend_from_slice(b",\"microseconds\":");
+        number(taken, log);
+        let aborted: &[u8] = if self.aborted { b"true" } else { b"false" };
+        log.extend_from_slice(b",\"aborted\":");
+        log.extend_from_slice(aborted);
+        log.extend_from_slice(b"}\n");
     }
 }
 
 /// Appends a number in decimal digits.
-pub fn number(number: u64, log: &mut Vec<u8>) {
+fn number(number: u64, log: &mut Vec<u8>) {
     log.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
@@ -172,14 +154,7 @@ mod tests {
 
     fn line(record: &Record<'_>, format: AccessLog) -> String {
         let mut log = Vec::new();
-        record.begin(format, &mut log);
-        number(42, &mut log);
-        record.go_on(format, &mut log);
-        let outcome = Outcome {
-            taken: Duration::from_nanos(1_234_567),
-            aborted: true,
-        };
-        outcome.end(format, &mut log);
+        record.write(format, Duration::from_nanos(1_234_567), &mut log);
         String::from_utf8(log).expect("UTF-8")
     }
 
@@ -193,6 +168,8 @@ mod tests {
             status: 206,
             referer: None,
             user_agent: Some(b"\x1b[31m\\\xc2\x9b\x7f\t"),
+            bytes: 42,
+            aborted: true,
         };
         let expected = concat!(
             r#"{"time":"1994-11-06T08:49:37.042Z","peer":"127.0.0.1","method":"GET","#,
@@ -234,6 +211,8 @@ mod tests {
             status: 200,
             referer: None,
             user_agent: Some(b"curl/8"),
+            bytes: 42,
+            aborted: false,
         };
         let common = r#"127.0.0.1 - - [22/Nov/2026:14:32:00 +0000] "GET /a HTTP/1.1" 200 42"#;
         assert_eq!(line(&record, AccessLog::Common), format!("{common}\n"));
@@ -257,6 +236,8 @@ mod tests {
             status: 400,
             referer: None,
             user_agent: None,
+            bytes: 42,
+            aborted: false,
         };
         assert_eq!(
             line(&record, AccessLog::Common),

@@ -1,6 +1,7 @@
 //! Pages of a program, with a handler behind them.
 
-use super::response::{Handler, Response};
+use super::handler::Handler;
+use super::response::Response;
 use crate::http1::{Request, StatusCode};
 use crate::session::Time;
 use std::os::fd::BorrowedFd;
@@ -100,7 +101,7 @@ mod tests {
     /// A method of [`Handler`](super::Handler) that has a default would be forgotten without a word.
     #[test]
     fn everything_that_a_handler_can_say_is_asked_of_the_one_behind() {
-        let all = methods(include_str!("response.rs"), "pub trait Handler");
+        let all = methods(include_str!("handler.rs"), "pub trait Handler");
         let here = methods(include_str!("fallback.rs"), "Handler for Fallback<P, H> {");
         assert!(all.contains(&"answer") && all.contains(&"directories"));
         assert_eq!(here, all);

@@ -3,24 +3,34 @@
 //! A [`Handler`] says what to answer to a request; [`service`] makes of it a service that can be listened with. Static
 //! files are one handler among others; a [`Fallback`] puts pages of a program before it.
 
-mod answer;
+mod body;
 mod context;
 mod fallback;
-mod resource;
+mod fields;
+mod handler;
+mod head;
+mod listing;
+mod log_line;
+mod offloaded;
+mod refusal;
+mod representation;
 mod response;
 mod session;
 mod site;
+mod state;
 
 pub use fallback::{Fallback, Pages};
-pub use response::{Handler, Response};
+pub use handler::Handler;
+pub use response::Response;
 
 use super::Service;
 use crate::config::{Config, StartError};
 use crate::files::NamedRoot;
 use crate::session::{Session, Step, Time};
 use context::HttpContext;
-use session::{HttpSession, STEPS};
+use session::HttpSession;
 use site::Files;
+use state::STEPS;
 use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;

@@ -1,122 +1,65 @@
-//! What a program says to a request: the public face of an answer.
+//! What is answered to a request, from the decision to the content that it has.
 
-use super::answer::Answer;
+use super::body::{Content, Parts, Pieces};
+use super::handler::{Deferred, LookUp, Task};
+use super::refusal;
+use super::representation::Representation;
 use crate::config::MAX_HEADERS;
 use crate::files::regular_file_length;
-use crate::http1::{Request, StatusCode, is_own_field, is_token};
+use crate::http1::{Method, Ranges, Request, StatusCode, Verdict, is_own_field, is_token};
 use crate::observe::throttled;
-use crate::session::{Mailbox, Time};
+use crate::session::{Mailbox, Source, Time};
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-/// Says what to answer to requests; shared by all threads that serve it.
-///
-/// ```
-/// use evserve::http1::{Request, StatusCode};
-/// use evserve::service::http::{Handler, Response};
-/// use evserve::session::Time;
-///
-/// struct Hello;
-///
-/// impl Handler for Hello {
-///     fn answer(&self, request: &Request<'_>, _: &Time) -> Response {
-///         match request.target.path {
-///             b"/" => Response::text("Hello!\n").header("X-Greeting", "yes"),
-///             _ => Response::status(StatusCode::NOT_FOUND),
-///         }
-///     }
-/// }
-/// ```
-pub trait Handler: Send + Sync {
-    /// The answer to a request. Its body, if it had one, has been read and dropped. A HEAD request is answered like a
-    /// GET; the content is left out later. This is called between others' turns, so it must not wait for anything.
-    fn answer(&self, request: &Request<'_>, time: &Time) -> Response;
-
-    /// The answer to what could not be understood, came too slowly or was too long.
-    fn refusal(&self, status: StatusCode, _time: &Time) -> Response {
-        Response::status(status)
-    }
-
-    /// What it is called, in a word for the log.
-    fn name(&self) -> &str {
-        "http"
-    }
-
-    /// What is served, in a few words for the log.
-    fn about(&self) -> String {
-        "a program's answers".into()
-    }
-
-    /// See [`Service::notifier`](crate::service::Service::notifier).
-    fn notifier(&self) -> Option<BorrowedFd<'_>> {
-        None
-    }
-
-    /// See [`Service::notified`](crate::service::Service::notified).
-    fn notified(&self) {}
-
-    /// See [`Service::directories`](crate::service::Service::directories).
-    fn directories(&self) -> Vec<PathBuf> {
-        Vec::new()
-    }
-
-    /// See [`Service::is_ready`](crate::service::Service::is_ready).
-    fn is_ready(&self, _time: &Time) -> bool {
-        true
-    }
-}
-
 /// An answer.
-pub struct Response(pub(super) Outcome);
-
-pub(super) enum Outcome {
-    Answer(Answer),
-    /// The answer is yet to be made.
-    Later(Box<dyn Task>),
-    /// What the answer is can be known only where one may wait for a file system.
-    Elsewhere(LookUp),
-    /// The answer begins, and then it is what others say.
-    Stream(Answer, StreamStart),
+pub struct Response {
+    pub(super) status: StatusCode,
+    /// Where the client is sent to.
+    pub(super) location: Option<String>,
+    /// Whole lines to add.
+    pub(super) fields: Vec<u8>,
+    /// It is a page that the server has made, and has its policy.
+    pub(super) has_policy: bool,
+    /// The file that it is about.
+    pub(super) file: Option<Arc<Representation>>,
+    pub(super) content_type: Option<MediaType>,
+    /// The length of the file of which none of the wanted ranges exists.
+    pub(super) unsatisfied: Option<u64>,
+    /// What the choice depended on, if the file's own lines do not say it.
+    pub(super) vary: Option<&'static str>,
+    /// The length of the content in bytes.
+    pub(super) length: u64,
+    pub(super) content: Content,
 }
+
+/// A media type and its parameters.
+pub(super) type MediaType = (&'static str, &'static str);
 
 /// Takes the mailbox that a stream's content is to be left in.
 pub(super) type StreamStart = Box<dyn FnOnce(Arc<Mailbox>) + Send>;
 
-/// A look-up that may wait for a file system.
-pub(super) struct LookUp {
-    /// A number for the mount that it may wait for.
-    pub mount: u64,
-    /// Looks up the same request once more.
-    pub look: Box<dyn FnOnce(&Request<'_>, &Time) -> Outcome + Send>,
-}
-
-/// An answer that takes longer to make than others should wait.
-pub(super) trait Task: Send {
-    /// A number for the mount that the next step may wait for, if it can hang: then it must be done where one may wait.
-    fn mount(&self) -> Option<u64>;
-
-    /// Does at most so much work, which is taken off; the answer, once it is there, or the status to refuse with. It is not
-    /// called again after that.
-    fn step(&mut self, work: &mut usize) -> Option<Result<Answer, StatusCode>>;
-}
-
 impl Response {
     /// A status in words; nothing but the status if that is 304.
     pub fn status(status: StatusCode) -> Response {
-        Response(Outcome::Answer(Answer::plain(status))).with_status(status)
+        Response::phrase(status).with_status(status)
     }
 
     /// What can be done with anything here, for OPTIONS: GET, HEAD and OPTIONS.
     pub fn options() -> Response {
-        Response(Outcome::Answer(Answer::options()))
+        Response {
+            content_type: None,
+            length: 0,
+            content: Content::Nothing,
+            ..Response::phrase(StatusCode::OK)
+        }
     }
 
     /// 200 with bytes of this media type.
     pub fn bytes(media_type: &'static str, bytes: impl Into<Vec<u8>>) -> Response {
-        let page = Answer::page(bytes.into(), (media_type, ""));
-        Response(Outcome::Answer(page))
+        let bytes = bytes.into();
+        Response::of_type((media_type, ""), bytes.len() as u64, Content::Page(bytes))
     }
 
     /// 200 with plain text.
@@ -136,13 +79,13 @@ impl Response {
     pub fn file(media_type: &'static str, file: impl Into<OwnedFd>) -> io::Result<Response> {
         let file = file.into();
         let length = regular_file_length(&file)?;
-        let answer = Answer::open_file(file, length, (media_type, ""));
-        Ok(Response(Outcome::Answer(answer)))
+        let content = Content::All(Source::file(file));
+        Ok(Response::of_type((media_type, ""), length, content))
     }
 
     /// 200 with content of this media type that is yet to come: whatever is left in a mailbox, which `begin` is given,
-    /// until that [ends](Mailbox::end), the client goes or the server stops. The connection ends with it. Whoever does not
-    /// read as fast as it comes is dropped when the mailbox is full.
+    /// until that [ends](Mailbox::end), the client goes or the server stops. The connection ends with it. A client that
+    /// does not read as fast as it comes is dropped when the mailbox is full.
     ///
     /// ```
     /// use evserve::service::http::Response;
@@ -158,21 +101,20 @@ impl Response {
         media_type: &'static str,
         begin: impl FnOnce(Arc<Mailbox>) + Send + 'static,
     ) -> Response {
-        let answer = Answer::endless((media_type, ""));
-        Response(Outcome::Stream(answer, Box::new(begin)))
+        Response::of_type((media_type, ""), 0, Content::Stream(Box::new(begin)))
     }
 
     /// The same with another status; without its content if that is 304, which has none (RFC 9110 section 15.4.5).
     #[must_use]
     pub fn with_status(self, status: StatusCode) -> Response {
-        Response(match self.0 {
-            Outcome::Answer(answer) => Outcome::Answer(answer.with_status(status)),
-            Outcome::Stream(answer, _) if status == StatusCode::NOT_MODIFIED => {
-                Outcome::Answer(answer.with_status(status))
-            }
-            Outcome::Stream(answer, begin) => Outcome::Stream(answer.with_status(status), begin),
-            later @ (Outcome::Later(_) | Outcome::Elsewhere(_)) => later,
-        })
+        match status {
+            _ if !self.is_complete() => self,
+            StatusCode::NOT_MODIFIED => Response {
+                fields: self.fields,
+                ..Response::not_modified()
+            },
+            _ => Response { status, ..self },
+        }
     }
 
     /// The same with a field more. Controls, which no value can have, become spaces. A field is left out, which is
@@ -180,19 +122,206 @@ impl Response {
     /// more than 4 KiB of them.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Response {
-        if let Outcome::Answer(answer) | Outcome::Stream(answer, _) = &mut self.0 {
-            let length = answer.fields.len() + name.len() + value.len() + 4;
-            if !is_token(name.as_bytes()) || is_own_field(name) || length > MAX_HEADERS {
-                throttled!(Error, "the field {name:?} cannot be added to an answer");
-                return self;
-            }
-            let name = name.bytes();
-            let value = value
-                .bytes()
-                .map(|b| if b.is_ascii_control() { b' ' } else { b });
-            let line = name.chain(*b": ").chain(value).chain(*b"\r\n");
-            answer.fields.extend(line);
+        if !self.is_complete() {
+            return self;
         }
+        let length = self.fields.len() + name.len() + value.len() + 4;
+        if !is_token(name.as_bytes()) || is_own_field(name) || length > MAX_HEADERS {
+            throttled!(Error, "the field {name:?} cannot be added to an answer");
+            return self;
+        }
+        let value = value
+            .bytes()
+            .map(|b| if b.is_ascii_control() { b' ' } else { b });
+        let line = name.bytes().chain(*b": ").chain(value).chain(*b"\r\n");
+        self.fields.extend(line);
         self
+    }
+}
+
+impl Response {
+    /// A status in words.
+    pub(super) fn phrase(status: StatusCode) -> Response {
+        Response {
+            status,
+            location: None,
+            fields: Vec::new(),
+            has_policy: false,
+            file: None,
+            content_type: Some(("text/plain", "; charset=utf-8")),
+            unsatisfied: None,
+            vary: None,
+            length: status.text().len() as u64,
+            content: Content::Phrase,
+        }
+    }
+
+    fn of_type(media_type: MediaType, length: u64, content: Content) -> Response {
+        Response {
+            content_type: Some(media_type),
+            length,
+            content,
+            ..Response::phrase(StatusCode::OK)
+        }
+    }
+
+    /// 200 with a page that is made in pieces.
+    pub(super) fn pieces(pieces: Box<dyn Pieces>, media_type: MediaType) -> Response {
+        Response::of_type(media_type, pieces.left(), Content::Pieces(pieces))
+    }
+
+    /// The head of an answer whose body is not worth making, for HEAD: without a length (RFC 9110 section 8.6).
+    pub(super) fn unmade(media_type: MediaType) -> Response {
+        Response::of_type(media_type, 0, Content::Unmade)
+    }
+
+    /// The client has it already.
+    pub(super) fn not_modified() -> Response {
+        Response {
+            status: StatusCode::NOT_MODIFIED,
+            ..Response::options()
+        }
+    }
+
+    /// The answer that a task makes.
+    pub(super) fn task(task: Box<dyn Task>) -> Response {
+        Response::deferred(Deferred::Task(task))
+    }
+
+    /// The answer that a look-up finds.
+    pub(super) fn look_up(look_up: LookUp) -> Response {
+        Response::deferred(Deferred::LookUp(look_up))
+    }
+
+    fn deferred(deferred: Deferred) -> Response {
+        Response {
+            content: Content::Deferred(deferred),
+            ..Response::options()
+        }
+    }
+
+    /// A file, or what the request's conditions and ranges want of it (RFC 9110 section 13.2.2).
+    pub(super) fn of_file(
+        request: &Request<'_>,
+        file: Arc<Representation>,
+        time: &Time,
+    ) -> Response {
+        let now = time.wall();
+        match request.conditions.verdict(&file.validators, now) {
+            Verdict::PreconditionFailed => Response {
+                vary: file.vary,
+                ..Response::phrase(StatusCode::PRECONDITION_FAILED)
+            },
+            Verdict::NotModified => Response {
+                file: Some(file),
+                ..Response::not_modified()
+            },
+            Verdict::Proceed => match request.range {
+                Some(field)
+                    if request.method == Method::Get
+                        && request.conditions.allow_range(&file.validators, now) =>
+                {
+                    Response::ranges(field, file)
+                }
+                _ => Response::whole(file),
+            },
+        }
+    }
+
+    fn whole(file: Arc<Representation>) -> Response {
+        Response {
+            content_type: None,
+            length: file.length,
+            content: Content::Whole,
+            file: Some(file),
+            ..Response::phrase(StatusCode::OK)
+        }
+    }
+
+    fn ranges(field: &[u8], file: Arc<Representation>) -> Response {
+        let partial = Response::phrase(StatusCode::PARTIAL_CONTENT);
+        match Ranges::parse(field, file.length) {
+            Ranges::Whole => Response::whole(file),
+            Ranges::Unsatisfiable => Response {
+                unsatisfied: Some(file.length),
+                vary: file.vary,
+                ..Response::phrase(StatusCode::RANGE_NOT_SATISFIABLE)
+            },
+            Ranges::Some(ranges) => match ranges[..] {
+                [only] => Response {
+                    length: only.length(),
+                    content: Content::Range(only),
+                    content_type: Some(file.media_type),
+                    file: Some(file),
+                    ..partial
+                },
+                _ => {
+                    let parts = Parts::new(&file, ranges.to_vec());
+                    Response {
+                        length: parts.left(),
+                        content: Content::Parts(Box::new(parts)),
+                        file: Some(file),
+                        ..partial
+                    }
+                }
+            },
+        }
+    }
+
+    /// The same with a file for a body, where it was only the status in words.
+    pub(super) fn with_page(self, file: &Representation) -> Response {
+        if !matches!(self.content, Content::Phrase) {
+            return self;
+        }
+        Response {
+            content_type: Some(file.media_type),
+            length: file.length,
+            content: Content::All(file.content.clone()),
+            ..self
+        }
+    }
+
+    /// The same for the client that sent this request: where it is only the status in words, a page for clients that like
+    /// that better, as browsers do.
+    pub(super) fn for_client(self, request: &Request<'_>) -> Response {
+        let is_refusal = matches!(self.content, Content::Phrase) && self.status.code() >= 400;
+        if !is_refusal || self.vary.is_some() {
+            return self;
+        }
+        let response = Response {
+            vary: Some("Accept"),
+            ..self
+        };
+        match refusal::page(response.status, request) {
+            Some(page) => Response {
+                has_policy: true,
+                content_type: Some(refusal::MEDIA_TYPE),
+                length: page.len() as u64,
+                content: Content::Page(page),
+                ..response
+            },
+            None => response,
+        }
+    }
+
+    /// The same with a whole line more.
+    pub(super) fn with_line(mut self, line: &[u8]) -> Response {
+        self.fields.extend_from_slice(line);
+        self
+    }
+
+    /// False if it has yet to be made or found.
+    pub(super) fn is_complete(&self) -> bool {
+        !matches!(self.content, Content::Deferred(_))
+    }
+
+    /// True if it is with the client before the client can say anything more.
+    pub(super) fn is_short(&self) -> bool {
+        matches!(self.content, Content::Nothing | Content::Phrase)
+    }
+
+    /// True if only the end of the connection ends it.
+    pub(super) fn is_endless(&self) -> bool {
+        matches!(self.content, Content::Stream(_))
     }
 }

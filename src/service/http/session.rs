@@ -4,218 +4,111 @@
 //! them has a body of its own. What to answer is the [`Handler`](super::Handler)'s business; here it is said when, and
 //! what becomes of the connection.
 
-use super::answer::{Answer, CONTINUE, Parts, Pieces, Rest};
-use super::context::{HttpContext, Unlogged};
-use super::response::{LookUp, Outcome, Task};
-use crate::config::AccessLog;
-use crate::http1::{BodyReader, HeadEnd, Method, Request, RequestBody, StatusCode, request_line};
-use crate::observe::access_log::{self, Outcome as LogEnd, Record};
+use super::body::{Content, Rest};
+use super::context::HttpContext;
+use super::handler::{Deferred, Task};
+use super::head::CONTINUE;
+use super::offloaded::{JobResult, Offloaded};
+use super::response::Response;
+use super::state::{KeptRequest, Making, Next, Sending, State, UnreadBody};
+use crate::http1::{BodyReader, Request, RequestBody, StatusCode, request_line};
+use crate::observe::access_log::Record;
 use crate::observe::throttled;
-use crate::session::{ACCEPTED, CLOSED, Step, WORK_PER_TURN};
-use crate::session::{Body, Context, Inbox, Job, Mailbox, Moment, Session, Time, Timeout, Wait};
+use crate::session::{
+    Body, Context, Inbox, Job, Mailbox, Moment, Session, Time, Timeout, Wait, Worker,
+};
+use std::mem::take;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 /// What TCP sends at once, before anything is acknowledged, in bytes (RFC 6928: ten segments), less a head.
 const AT_ONCE: u64 = 12 * 1024;
 
-/// What somebody is told who has too many connections already: one of them may be over in a moment.
+/// Added where trying again in a moment may help.
 const TRY_AGAIN: &[u8] = b"Retry-After: 1\r\n";
-
-/// Where a conversation stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// The last answer is out; a request is awaited or has come in part.
-    ReadingRequest,
-    /// A request's head has come, its body is still coming and is dropped.
-    ReadingBody,
-    /// What a request is about is looked up where one may wait for a file system.
-    LookingUp,
-    /// An answer is being made slice by slice, as that of a directory's listing is.
-    MakingAnswer,
-    /// An answer, or several, wait to be sent; the last one's head is among them.
-    WritingHead,
-    /// The last answer's head is out, its body is not.
-    StreamingFile,
-    /// The answer has no end of its own: it is what others leave in the mailbox.
-    SendingEvents,
-    /// Whatever is asked for, it cannot be had now. That is not said before something has come: it would be destroyed by
-    /// whatever comes after the end.
-    TurningAway,
-}
-
-/// The steps that a conversation can take from one state to the next.
-pub(super) const STEPS: &[Step] = &[
-    (ACCEPTED, "turning away"),
-    (ACCEPTED, "reading request"),
-    ("reading request", "reading body"),
-    ("reading request", "looking up"),
-    ("reading request", "making answer"),
-    ("reading request", "writing head"),
-    ("reading body", "looking up"),
-    ("reading body", "making answer"),
-    ("reading body", "writing head"),
-    ("looking up", "making answer"),
-    ("looking up", "writing head"),
-    ("making answer", "writing head"),
-    ("turning away", "writing head"),
-    ("writing head", "streaming file"),
-    ("writing head", "sending events"),
-    ("writing head", "keep-alive"),
-    ("streaming file", "keep-alive"),
-    // What comes next had begun to come before.
-    ("writing head", "reading request"),
-    ("writing head", "reading body"),
-    ("keep-alive", "reading request"),
-    ("keep-alive", "reading body"),
-    ("keep-alive", "looking up"),
-    ("keep-alive", "making answer"),
-    ("keep-alive", "writing head"),
-    ("writing head", "closing"),
-    ("streaming file", "closing"),
-    ("closing", CLOSED),
-];
 
 pub(super) struct HttpSession {
     context: Arc<HttpContext>,
     peer: Option<IpAddr>,
     state: State,
-    head_end: HeadEnd,
-    /// The next request's first byte has come.
-    begun: bool,
-    /// When that was.
-    since: ShortMoment,
-    /// There has been a request.
-    answered: bool,
-    /// The one blank line before a request that RFC 9112 section 2.2 wants overlooked.
-    blank_line_seen: bool,
-    /// What comes after the last answer, once it is known to be the last.
-    last: Option<Wait>,
-    work: Option<Box<Work>>,
-    unlogged: Option<Box<Unlogged>>,
 }
 
-/// What takes a request longer than a moment.
-enum Work {
-    /// Its body is on its way. It is answered when that is over: a client may not read before it has sent.
-    Body { head: Arc<[u8]>, reader: BodyReader },
-    /// Its answer is being made.
-    Answer {
-        head: Arc<[u8]>,
-        task: Box<dyn Task>,
-    },
-    /// Something is done for it where one may wait for a file system. The job is there until the model takes it.
-    Elsewhere {
-        head: Arc<[u8]>,
-        job: Option<Job>,
-        finding: Finding,
-    },
-    /// Its answer goes out in parts.
-    Parts(Parts),
-    /// Its answer goes out in pieces, each made when the one before is out.
-    Pieces(Box<dyn Pieces>),
-    /// Its answer is what others leave here.
-    Stream(Arc<Mailbox>),
-}
-
-/// Where a job leaves what it has found out. Nobody needs that if the session has dropped its side.
-type Finding = Arc<Mutex<Option<Done>>>;
-
-/// What a job has found out.
-enum Done {
-    /// What to answer.
-    LookedUp(Outcome),
-    /// A step of a task, and what came of it.
-    Step(Box<dyn Task>, Option<Result<Answer, StatusCode>>),
+/// What is answered: a request, or what came in the place of one.
+struct Asked<'a> {
+    /// None if it could not be understood.
+    request: Option<&'a Request<'a>>,
+    /// Its head, or as much of it as has come.
+    head: &'a [u8],
+    /// When its first byte came.
+    since: Moment,
+    /// It and its body have been read to their end: what comes next is another request.
+    is_read: bool,
 }
 
 impl Session for HttpSession {
     fn receive(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
-        if self.state == State::TurningAway {
-            self.say_that_it_is_too_many(input, cx);
-            return input.len();
-        }
-        match self.work.as_deref() {
-            Some(Work::Body { .. }) => return self.read_body(input, cx),
+        match &self.state {
+            State::Reading(_) | State::WritingHead(Next::Request(_)) => self.read_head(input, cx),
+            State::ReadingBody(_) => self.read_body(input, cx),
+            State::TurningAway => {
+                self.turn_away(input, cx);
+                input.len()
+            }
             // It has been told that there will be no other answer.
-            Some(Work::Stream(_)) => return input.len(),
-            _ => {}
-        }
-        if cx.room() < self.context.answer_room {
-            return 0;
-        }
-        if !std::mem::replace(&mut self.begun, true) {
-            self.since = ShortMoment::at(cx.worker.time.moment());
-        }
-        match self.head_end.find(input, self.context.max_head) {
-            Ok(None) if is_tls(input) => {
-                self.refuse_tls(input, cx);
-                input.len()
-            }
-            Ok(None) => 0,
-            Ok(Some(2)) if !self.blank_line_seen => {
-                self.blank_line_seen = true;
-                2
-            }
-            Ok(Some(length)) => self.take_head(&input[..length], cx),
-            Err(_) if is_tls(input) => {
-                self.refuse_tls(input, cx);
-                input.len()
-            }
-            Err(status) => {
-                self.refuse(status, request_line(input), cx);
-                input.len()
-            }
+            State::SendingEvents(_) | State::WritingHead(_) => input.len(),
+            _ => 0,
         }
     }
 
     fn sent(&mut self, cx: &mut Context<'_>) {
+        if let State::Sending(sending) = &mut self.state {
+            sending.is_head_out |= cx.output.bytes().is_empty();
+        }
         if !cx.output.is_empty() {
-            if cx.output.bytes().is_empty() {
-                self.state = State::StreamingFile;
-            }
             return;
         }
-        if let Some(Work::Parts(parts)) = self.work.as_deref_mut() {
-            if !parts.is_over() {
-                if let Some(body) = parts.put_next(cx) {
-                    cx.put_body(body);
+        match &mut self.state {
+            State::WritingHead(_) => {
+                if let State::WritingHead(next) = take(&mut self.state) {
+                    self.state = next.into();
                 }
-                return;
             }
-            self.work = None;
+            State::Sending(sending) => match sending.rest.as_deref_mut() {
+                Some(Rest::Parts(parts)) if !parts.is_over() => {
+                    if let Some(body) = parts.put_next(cx) {
+                        cx.put_body(body);
+                    }
+                }
+                // `proceed` makes the next one.
+                Some(Rest::Pieces(_)) => {}
+                Some(Rest::Parts(_)) | None => self.end_answer(cx),
+            },
+            _ => {}
         }
-        self.state = match self.work.as_deref() {
-            Some(Work::Pieces(_)) => {
-                self.state = State::StreamingFile;
-                return;
-            }
-            Some(Work::Stream(_)) => State::SendingEvents,
-            Some(_) => State::ReadingBody,
-            None => State::ReadingRequest,
-        };
-        self.log_kept(0, cx);
     }
 
     fn proceed(&mut self, cx: &mut Context<'_>) {
-        let work = &mut cx.worker.work;
-        match self.work.as_deref_mut() {
-            Some(Work::Elsewhere { .. }) => self.take_finding(cx),
-            Some(Work::Pieces(pieces)) => {
-                let piece = pieces.next(work);
-                if pieces.left() == 0 {
-                    self.work = None;
+        match &mut self.state {
+            State::LookingUp(offloaded) | State::MakingElsewhere(offloaded) => {
+                if let Some(result) = offloaded.take_result() {
+                    self.take_result(result, cx);
                 }
-                cx.put_body(Body::bytes(piece));
             }
-            Some(Work::Answer { task, .. }) => {
-                let made = task.step(work);
-                if made.is_none() && task.mount().is_none() {
-                    return;
+            State::MakingAnswer(making) => {
+                let made = making.task.step(&mut cx.worker.work);
+                if (made.is_some() || making.task.mount().is_some())
+                    && let State::MakingAnswer(making) = take(&mut self.state)
+                {
+                    self.stepped(making.request, making.task, made, cx);
                 }
-                if let Some(Work::Answer { head, task }) = self.work.take().map(|work| *work) {
-                    self.stepped(head, task, made, cx);
+            }
+            State::Sending(sending) => {
+                if let Some(Rest::Pieces(pieces)) = sending.rest.as_deref_mut() {
+                    let piece = pieces.next(&mut cx.worker.work);
+                    if pieces.left() == 0 {
+                        sending.rest = None;
+                    }
+                    cx.put_body(Body::bytes(piece));
                 }
             }
             _ => {}
@@ -223,70 +116,58 @@ impl Session for HttpSession {
     }
 
     fn job(&mut self) -> Option<Job> {
-        match self.work.as_deref_mut() {
-            Some(Work::Elsewhere { job, .. }) => job.take(),
+        match &mut self.state {
+            State::LookingUp(offloaded) | State::MakingElsewhere(offloaded) => offloaded.job.take(),
             _ => None,
         }
     }
 
     fn timed_out(&mut self, timeout: Timeout, cx: &mut Context<'_>) {
-        match timeout {
-            Timeout::Head | Timeout::Body => self.refuse(StatusCode::REQUEST_TIMEOUT, b"", cx),
-            Timeout::Files => {
-                let head = self.take_kept_head();
-                self.refuse(StatusCode::SERVICE_UNAVAILABLE, request_line(&head), cx);
+        let now = cx.worker.time.moment();
+        match (timeout, take(&mut self.state)) {
+            (Timeout::Head, State::Reading(mut reading)) => {
+                let since = reading.begin(now);
+                self.refuse(StatusCode::REQUEST_TIMEOUT, b"", since, cx);
             }
-            _ => {}
+            (Timeout::Body, State::ReadingBody(body)) => {
+                let since = body.request.since;
+                self.refuse(StatusCode::REQUEST_TIMEOUT, b"", since, cx);
+            }
+            (Timeout::Files, State::LookingUp(offloaded) | State::MakingElsewhere(offloaded)) => {
+                let KeptRequest { head, since } = offloaded.request;
+                self.refuse(StatusCode::SERVICE_UNAVAILABLE, &head, since, cx);
+            }
+            (_, state) => self.state = state,
         }
     }
 
     fn closed(&mut self, cx: &mut Context<'_>) {
-        let in_output = cx.output.body().map_or(0, Body::left);
-        let in_parts = match self.work.as_deref() {
-            Some(Work::Parts(parts)) => parts.unsent(),
-            Some(Work::Pieces(pieces)) => pieces.left(),
-            _ => 0,
-        };
-        self.log_kept(in_output + in_parts, cx);
-    }
-
-    fn waits_for(&self) -> Wait {
-        match (self.last, self.work.as_deref()) {
-            // A peer that says nothing need not be told.
-            _ if self.state == State::TurningAway => Wait::Bytes(Timeout::Linger),
-            (_, Some(Work::Pieces(_))) => Wait::Turn,
-            (Some(wait), _) => wait,
-            (None, Some(Work::Answer { .. })) => Wait::Turn,
-            (None, Some(Work::Elsewhere { job: Some(_), .. })) => Wait::Job,
-            (None, Some(Work::Elsewhere { job: None, .. })) => Wait::Result,
-            (None, Some(Work::Body { .. })) => Wait::Bytes(Timeout::Body),
-            (None, Some(Work::Stream(_))) => Wait::Bytes(Timeout::Forever),
-            (None, _) if self.begun => Wait::Bytes(Timeout::Head),
-            (None, _) if self.answered => Wait::Bytes(Timeout::Idle),
-            (None, _) => Wait::Bytes(Timeout::First),
+        if let State::Sending(sending) = &mut self.state
+            && let Some(record) = sending.record.take()
+        {
+            let in_output = cx.output.body().map_or(0, Body::left);
+            let unsent = in_output + sending.rest.as_deref().map_or(0, Rest::left);
+            self.context
+                .log
+                .write_kept(record, self.peer, unsent, cx.worker);
         }
     }
 
+    fn waits_for(&self) -> Wait {
+        self.state.waits_for()
+    }
+
     fn mailbox(&self) -> Option<&dyn Inbox> {
-        match self.work.as_deref() {
-            Some(Work::Stream(mailbox)) => Some(&**mailbox),
+        match &self.state {
+            State::SendingEvents(mailbox) | State::WritingHead(Next::Events(mailbox)) => {
+                Some(&**mailbox)
+            }
             _ => None,
         }
     }
 
     fn state(&self) -> &'static str {
-        match self.state {
-            State::ReadingRequest if self.last.is_some() => "closing",
-            State::ReadingRequest if self.answered && !self.begun => "keep-alive",
-            State::ReadingRequest => "reading request",
-            State::ReadingBody => "reading body",
-            State::LookingUp => "looking up",
-            State::MakingAnswer => "making answer",
-            State::WritingHead => "writing head",
-            State::StreamingFile => "streaming file",
-            State::SendingEvents => "sending events",
-            State::TurningAway => "turning away",
-        }
+        self.state.name()
     }
 }
 
@@ -295,19 +176,11 @@ impl HttpSession {
         HttpSession {
             context,
             peer,
-            state: State::ReadingRequest,
-            head_end: HeadEnd::default(),
-            begun: false,
-            since: ShortMoment::default(),
-            answered: false,
-            blank_line_seen: false,
-            last: None,
-            work: None,
-            unlogged: None,
+            state: State::default(),
         }
     }
 
-    /// One with somebody who has too many of them already.
+    /// One with a client that has too many of them already.
     pub fn turning_away(context: Arc<HttpContext>, peer: IpAddr) -> HttpSession {
         HttpSession {
             state: State::TurningAway,
@@ -315,19 +188,48 @@ impl HttpSession {
         }
     }
 
+    /// Looks for the end of a head, and answers it.
+    fn read_head(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
+        let (State::Reading(reading) | State::WritingHead(Next::Request(reading))) =
+            &mut self.state
+        else {
+            return 0;
+        };
+        if cx.room() < self.context.answer_room {
+            return 0;
+        }
+        let since = reading.begin(cx.worker.time.moment());
+        match reading.head_end.find(input, self.context.max_head) {
+            Ok(Some(2)) if !reading.blank_line_seen => {
+                reading.blank_line_seen = true;
+                2
+            }
+            Ok(Some(length)) => self.take_head(&input[..length], since, cx),
+            Ok(None) | Err(_) if is_tls(input) => {
+                self.refuse_tls(input, since, cx);
+                input.len()
+            }
+            Ok(None) => 0,
+            Err(status) => {
+                self.refuse(status, input, since, cx);
+                input.len()
+            }
+        }
+    }
+
     /// Answers a complete head, or begins to read the body that follows it. Says how many bytes it took: 0 if there is
     /// no room for the answer yet.
-    fn take_head(&mut self, head: &[u8], cx: &mut Context<'_>) -> usize {
-        let line = request_line(head);
+    fn take_head(&mut self, head: &[u8], since: Moment, cx: &mut Context<'_>) -> usize {
         let request = match Request::parse(head) {
             Ok(request) => request,
             Err(status) => {
-                self.refuse(status, line, cx);
+                self.refuse(status, head, since, cx);
                 return head.len();
             }
         };
         if request.body == RequestBody::None {
-            return match self.answer(&request, head, cx) {
+            let response = self.context.handler.answer(&request, &cx.worker.time);
+            return match self.answer(response, &request, head, since, cx) {
                 true => head.len(),
                 false => 0,
             };
@@ -337,366 +239,287 @@ impl HttpSession {
                 if request.expects_continue {
                     cx.put(CONTINUE);
                 }
-                self.state = State::ReadingBody;
-                self.work = Some(Box::new(Work::Body {
+                let request = KeptRequest {
                     head: head.into(),
-                    reader,
-                }));
+                    since,
+                };
+                self.state = State::ReadingBody(Box::new(UnreadBody { request, reader }));
             }
             Err(status) => {
-                let answer = self.context.refusal(status, &cx.worker.time);
-                self.put(answer, Some(&request), false, line, cx);
+                let response = self.context.refusal(status, &cx.worker.time);
+                let asked = Asked {
+                    request: Some(&request),
+                    head,
+                    since,
+                    is_read: false,
+                };
+                self.put(response, &asked, cx);
             }
         }
         head.len()
     }
 
     fn read_body(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
-        // The answer must have room when the last byte has been taken.
-        let Some(Work::Body { reader, .. }) = self.work.as_deref_mut() else {
+        let State::ReadingBody(body) = &mut self.state else {
             return 0;
         };
+        // The answer must have room when the last byte has been taken.
         if !cx.output.is_empty() {
             return 0;
         }
-        let taken = reader.take(input);
-        if taken.is_ok() && !reader.is_done() {
-            return taken.unwrap_or(0);
-        }
-        let head = self.take_kept_head();
-        match taken.and_then(|taken| Ok((taken, Request::parse(&head)?))) {
-            Ok((taken, request)) => {
-                self.answer(&request, &head, cx);
+        let taken = match body.reader.take(input) {
+            Ok(taken) if !body.reader.is_done() => return taken,
+            taken => taken,
+        };
+        let State::ReadingBody(body) = take(&mut self.state) else {
+            return 0;
+        };
+        match taken {
+            Ok(taken) => {
+                self.resume(&body.request, None, cx);
                 taken
             }
             Err(status) => {
-                self.refuse(status, request_line(&head), cx);
+                let KeptRequest { head, since } = body.request;
+                self.refuse(status, &head, since, cx);
                 input.len()
             }
         }
     }
 
-    /// The head of the request that was worked on, which is then no longer.
-    fn take_kept_head(&mut self) -> Arc<[u8]> {
-        match self.work.take().map(|work| *work) {
-            Some(
-                Work::Body { head, .. } | Work::Answer { head, .. } | Work::Elsewhere { head, .. },
-            ) => head,
-            Some(Work::Parts(_) | Work::Pieces(_) | Work::Stream(_)) | None => Arc::default(),
-        }
-    }
-
     /// Answers a request that has come as a whole, or begins to make the answer. False if there is no room for it yet.
-    fn answer(&mut self, request: &Request<'_>, head: &[u8], cx: &mut Context<'_>) -> bool {
-        let made = self.context.handler.answer(request, &cx.worker.time).0;
-        self.take_up(made, request, head, cx)
-    }
-
-    /// The same once it is known what to answer.
     #[inline]
-    fn take_up(
+    fn answer(
         &mut self,
-        made: Outcome,
+        response: Response,
         request: &Request<'_>,
         head: &[u8],
+        since: Moment,
         cx: &mut Context<'_>,
     ) -> bool {
-        match made {
-            Outcome::Answer(answer) => {
-                let room = self.context.answer_room + answer.extra_room();
-                if cx.room() < room && !cx.output.is_empty() {
+        let is_first = cx.output.is_empty();
+        match response {
+            Response {
+                content: Content::Deferred(deferred),
+                ..
+            } => {
+                // What was gathered goes out first: the making can take a while.
+                if is_first {
+                    let head = head.into();
+                    self.defer(KeptRequest { head, since }, deferred, &cx.worker.time);
+                }
+                is_first
+            }
+            response => {
+                let room = self.context.answer_room + response.extra_room();
+                if cx.room() < room && !is_first {
                     return false;
                 }
-                self.put(answer, Some(request), true, request_line(head), cx);
+                let asked = Asked {
+                    request: Some(request),
+                    head,
+                    since,
+                    is_read: true,
+                };
+                self.put(response, &asked, cx);
+                true
             }
-            Outcome::Stream(answer, begin) => {
-                if cx.room() < self.context.answer_room + answer.extra_room()
-                    && !cx.output.is_empty()
-                {
-                    return false;
-                }
-                let has_content = request.method != Method::Head;
-                self.put(answer, Some(request), true, request_line(head), cx);
-                if has_content {
-                    let mailbox = Arc::<Mailbox>::default();
-                    begin(mailbox.clone());
-                    self.work = Some(Box::new(Work::Stream(mailbox)));
-                    self.last = None;
-                }
-            }
-            // What was gathered goes out first: the making can take a while.
-            Outcome::Later(_) | Outcome::Elsewhere(_) if !cx.output.is_empty() => return false,
-            Outcome::Later(task) => self.go_on_with(head.into(), task),
-            Outcome::Elsewhere(look_up) => self.look_up(head.into(), look_up, &cx.worker.time),
-        }
-        self.begun = false;
-        self.answered = true;
-        self.blank_line_seen = false;
-        true
-    }
-
-    /// Goes on with what a job has found out, if it has.
-    fn take_finding(&mut self, cx: &mut Context<'_>) {
-        let Some(Work::Elsewhere { finding, .. }) = self.work.as_deref() else {
-            return;
-        };
-        let Some(done) = lock(finding).take() else {
-            return;
-        };
-        let head = self.take_kept_head();
-        match (done, Request::parse(&head)) {
-            (Done::LookedUp(made), Ok(request)) => {
-                self.take_up(made, &request, &head, cx);
-            }
-            (Done::Step(task, made), Ok(_)) => self.stepped(head, task, made, cx),
-            (_, Err(status)) => self.refuse(status, request_line(&head), cx),
         }
     }
 
-    /// Has a request looked up where one may wait.
-    fn look_up(&mut self, head: Arc<[u8]>, look_up: LookUp, time: &Time) {
-        self.state = State::LookingUp;
-        let (of_job, time) = (head.clone(), time.clone());
-        self.have_done(head, look_up.mount, move || {
-            let made = match Request::parse(&of_job) {
-                Ok(request) => (look_up.look)(&request, &time),
-                Err(status) => Outcome::Answer(Answer::plain(status)),
-            };
-            Done::LookedUp(made)
-        });
+    /// Answers a request whose head was kept. The handler is asked if there is no response yet.
+    fn resume(&mut self, kept: &KeptRequest, response: Option<Response>, cx: &mut Context<'_>) {
+        let KeptRequest { head, since } = kept;
+        match Request::parse(head) {
+            Ok(request) => {
+                let ask = || self.context.handler.answer(&request, &cx.worker.time);
+                let response = response.unwrap_or_else(ask);
+                self.answer(response, &request, head, *since, cx);
+            }
+            Err(status) => self.refuse(status, head, *since, cx),
+        }
+    }
+
+    /// Begins to find an answer or to make it.
+    fn defer(&mut self, request: KeptRequest, deferred: Deferred, time: &Time) {
+        match deferred {
+            Deferred::Task(task) => self.make(request, task),
+            Deferred::LookUp(look_up) => {
+                let offloaded = Offloaded::look_up(request, look_up, time);
+                self.state = State::LookingUp(Box::new(offloaded));
+            }
+        }
     }
 
     /// Goes on making an answer.
-    fn go_on_with(&mut self, head: Arc<[u8]>, mut task: Box<dyn Task>) {
-        self.state = State::MakingAnswer;
-        match task.mount() {
-            None => self.work = Some(Box::new(Work::Answer { head, task })),
-            Some(mount) => self.have_done(head, mount, move || {
-                let made = task.step(&mut WORK_PER_TURN.clone());
-                Done::Step(task, made)
-            }),
-        }
+    fn make(&mut self, request: KeptRequest, task: Box<dyn Task>) {
+        self.state = match task.mount() {
+            None => State::MakingAnswer(Box::new(Making { request, task })),
+            Some(mount) => {
+                let offloaded = Offloaded::step(request, task, mount);
+                State::MakingElsewhere(Box::new(offloaded))
+            }
+        };
     }
 
-    fn have_done(
-        &mut self,
-        head: Arc<[u8]>,
-        mount: u64,
-        work: impl FnOnce() -> Done + Send + 'static,
-    ) {
-        let finding = Finding::default();
-        let of_job = finding.clone();
-        let work = Box::new(move || {
-            if Arc::strong_count(&of_job) > 1 {
-                let done = work();
-                *lock(&of_job) = Some(done);
-            }
-        });
-        self.work = Some(Box::new(Work::Elsewhere {
-            head,
-            job: Some(Job { mount, work }),
-            finding,
-        }));
+    /// Goes on with what a job has brought about.
+    fn take_result(&mut self, result: JobResult, cx: &mut Context<'_>) {
+        let (State::LookingUp(offloaded) | State::MakingElsewhere(offloaded)) =
+            take(&mut self.state)
+        else {
+            return;
+        };
+        match result {
+            JobResult::Found(response) => self.resume(&offloaded.request, Some(response), cx),
+            JobResult::Step(task, made) => self.stepped(offloaded.request, task, made, cx),
+        }
     }
 
     /// A task has done a step: its answer goes out, or it goes on.
     fn stepped(
         &mut self,
-        head: Arc<[u8]>,
+        request: KeptRequest,
         task: Box<dyn Task>,
-        made: Option<Result<Answer, StatusCode>>,
+        made: Option<Result<Response, StatusCode>>,
         cx: &mut Context<'_>,
     ) {
         let Some(made) = made else {
-            return self.go_on_with(head, task);
+            return self.make(request, task);
         };
-        let answer = made.unwrap_or_else(|status| {
-            let mut answer = self.context.refusal(status, &cx.worker.time);
-            if status == StatusCode::SERVICE_UNAVAILABLE {
-                answer.fields.extend_from_slice(TRY_AGAIN);
+        let response = made.unwrap_or_else(|status| {
+            let refusal = self.context.refusal(status, &cx.worker.time);
+            match status {
+                StatusCode::SERVICE_UNAVAILABLE => refusal.with_line(TRY_AGAIN),
+                _ => refusal,
             }
-            answer
         });
-        let line = request_line(&head);
-        match Request::parse(&head) {
-            Ok(request) => self.put(answer, Some(&request), true, line, cx),
-            Err(status) => self.refuse(status, line, cx),
-        }
+        self.resume(&request, Some(response), cx);
     }
 
     /// Answers what cannot be understood. Where the next request begins is then unknown, so there is none.
-    fn refuse(&mut self, status: StatusCode, line: &[u8], cx: &mut Context<'_>) {
-        let answer = self.context.refusal(status, &cx.worker.time);
-        self.put(answer, None, false, line, cx);
+    fn refuse(&mut self, status: StatusCode, head: &[u8], since: Moment, cx: &mut Context<'_>) {
+        let response = self.context.refusal(status, &cx.worker.time);
+        self.put(response, &Asked::unclear(head, since), cx);
     }
 
     /// A TLS client would wait for a ServerHello until its head is overdue, and its user see nothing but that.
-    fn refuse_tls(&mut self, input: &[u8], cx: &mut Context<'_>) {
+    fn refuse_tls(&mut self, input: &[u8], since: Moment, cx: &mut Context<'_>) {
         throttled!(
             Warn,
             "a TLS client connected to a plain http port: its URL must begin with http://, or a proxy must end TLS"
         );
-        self.refuse(StatusCode::BAD_REQUEST, request_line(input), cx);
+        self.refuse(StatusCode::BAD_REQUEST, input, since, cx);
     }
 
     /// Answers whatever has come, be it a whole request or the beginning of one.
-    fn say_that_it_is_too_many(&mut self, input: &[u8], cx: &mut Context<'_>) {
-        self.since = ShortMoment::at(cx.worker.time.moment());
-        let status = StatusCode::SERVICE_UNAVAILABLE;
-        let mut answer = self.context.refusal(status, &cx.worker.time);
-        answer.fields.extend_from_slice(TRY_AGAIN);
-        self.put(answer, None, false, request_line(input), cx);
+    fn turn_away(&mut self, input: &[u8], cx: &mut Context<'_>) {
+        let time = &cx.worker.time;
+        let asked = Asked::unclear(input, time.moment());
+        let response = self.context.refusal(StatusCode::SERVICE_UNAVAILABLE, time);
+        self.put(response.with_line(TRY_AGAIN), &asked, cx);
     }
 
-    /// Puts out an answer. `is_read` says that the request and its body have been read to their end: what comes next is
-    /// another request.
-    fn put(
-        &mut self,
-        answer: Answer,
-        request: Option<&Request<'_>>,
-        is_read: bool,
-        line: &[u8],
-        cx: &mut Context<'_>,
-    ) {
-        let answer = match request {
-            Some(request) => answer.for_reader(request),
-            None => answer,
+    /// Puts out an answer.
+    fn put(&mut self, response: Response, asked: &Asked<'_>, cx: &mut Context<'_>) {
+        let response = match asked.request {
+            Some(request) => response.for_client(request),
+            None => response,
         };
-        let ends = !is_read || cx.worker.wants_last_answers() || answer.is_endless();
-        let stays = !ends && request.is_some_and(|r| r.keep_alive);
-        let length = match line.starts_with(b"HEAD ") {
-            true => 0,
-            false => answer.length(),
-        };
-        if !stays {
-            // Whatever arrives after we have closed destroys what the client has not read by then. A short answer is
-            // with it before it can say anything more; and whoever asked for the end says nothing more (RFC 9112
-            // section 9.6), at least not while an answer of moderate length is on its way.
-            // While others wait for its place, no client is given the time to send more without having read.
-            let asked = cx.worker.crowded || request.is_some_and(|r| !r.keep_alive);
-            let is_short = length == 0 || answer.is_short() || (asked && length <= AT_ONCE);
-            self.last = Some(match is_read && is_short {
-                true => Wait::Close,
-                false => Wait::Linger,
-            });
-        }
-        answer.put_head(request.map(|r| r.version), stays, &self.context, cx);
-        self.state = State::WritingHead;
+        let is_head = asked.head.starts_with(b"HEAD ");
+        let bytes = if is_head { 0 } else { response.length };
+        let end = asked.end(&response, bytes, cx.worker);
+        let version = asked.request.map(|request| request.version);
+        response.put_head(version, end.is_none(), &self.context.fields, cx);
         cx.worker.counters.requests += 1;
-        let status = answer.status;
-        let (body, rest) = match length {
-            0 => (None, None),
-            _ => answer.into_body(cx),
-        };
-        self.work = rest.map(|rest| {
-            Box::new(match rest {
-                Rest::Parts(parts) => Work::Parts(*parts),
-                Rest::Pieces(pieces) => Work::Pieces(pieces),
-            })
+        let log = &self.context.log;
+        let record = (!log.is_off()).then(|| Record {
+            peer: self.peer,
+            date: cx.worker.time.log_date(),
+            wall: cx.worker.time.wall(),
+            line: request_line(asked.head),
+            status: response.status.code(),
+            referer: asked.request.and_then(|request| request.referer),
+            user_agent: asked.request.and_then(|request| request.user_agent),
+            bytes,
+            aborted: false,
         });
-        if self.context.access_log != AccessLog::Off {
-            let record = Record {
-                peer: self.peer,
-                date: cx.worker.time.log_date(),
-                wall: cx.worker.time.wall(),
-                line,
-                status: status.code(),
-                referer: request.and_then(|r| r.referer),
-                user_agent: request.and_then(|r| r.user_agent),
-            };
-            self.log(&record, length, body.is_some(), cx);
-        }
-        if let Some(body) = body {
-            cx.put_body(body);
-        }
+        let mut next = Next::after_answer(end);
+        let (body, rest) = match response {
+            _ if is_head => (None, None),
+            Response {
+                content: Content::Stream(start),
+                ..
+            } => {
+                let mailbox = Arc::<Mailbox>::default();
+                start(mailbox.clone());
+                next = Next::Events(mailbox);
+                (None, None)
+            }
+            response => response.put_content(cx),
+        };
+        self.state = match body {
+            Some(body) => {
+                cx.put_body(body);
+                State::Sending(Sending {
+                    rest,
+                    record: record.map(|record| log.keep(&record, asked.since)),
+                    is_head_out: false,
+                    end,
+                })
+            }
+            None => {
+                if let Some(record) = record {
+                    log.write(&record, asked.since, cx.worker);
+                }
+                State::WritingHead(next)
+            }
+        };
     }
 
-    /// Writes the line of an answer into the access log, or, if its body has yet to be sent, keeps it until then.
-    fn log(&mut self, record: &Record<'_>, length: u64, unsent: bool, cx: &mut Context<'_>) {
-        let format = self.context.access_log;
-        if unsent {
-            let mut kept = self.context.spare_line();
-            record.begin(format, &mut kept.text);
-            kept.begin = kept.text.len();
-            record.go_on(format, &mut kept.text);
-            kept.length = length;
-            kept.at = cx.worker.time.moment();
-            kept.taken = self.taken(kept.at);
-            self.unlogged = Some(kept);
-        } else {
-            let outcome = LogEnd {
-                taken: self.taken(moment_for(format, &cx.worker.time)),
-                aborted: false,
-            };
-            record.begin(format, &mut cx.worker.log);
-            access_log::number(length, &mut cx.worker.log);
-            record.go_on(format, &mut cx.worker.log);
-            outcome.end(format, &mut cx.worker.log);
-        }
-    }
-
-    /// How long the request has taken until now.
-    fn taken(&self, now: Moment) -> Duration {
-        self.since.until(now)
-    }
-
-    /// Writes the line that was kept, if there is one, now that all but `unsent` bytes of the body are out.
-    fn log_kept(&mut self, unsent: u64, cx: &mut Context<'_>) {
-        if let Some(kept) = self.unlogged.take() {
-            let format = self.context.access_log;
-            let outcome = LogEnd {
-                taken: kept.taken + moment_for(format, &cx.worker.time).since(kept.at),
-                aborted: unsent > 0,
-            };
-            let log = &mut cx.worker.log;
-            let (begin, rest) = kept.text.split_at(kept.begin);
-            log.extend_from_slice(begin);
-            access_log::number(kept.length - unsent, log);
-            log.extend_from_slice(rest);
-            outcome.end(format, log);
-            self.context.take_back(kept);
+    /// The last byte of an answer is out.
+    fn end_answer(&mut self, cx: &mut Context<'_>) {
+        if let State::Sending(sending) = take(&mut self.state) {
+            if let Some(record) = sending.record {
+                self.context.log.write_kept(record, self.peer, 0, cx.worker);
+            }
+            self.state = Next::after_answer(sending.end).into();
         }
     }
 }
 
-fn lock(finding: &Finding) -> MutexGuard<'_, Option<Done>> {
-    finding.lock().unwrap_or_else(PoisonError::into_inner)
+impl<'a> Asked<'a> {
+    /// What could not be understood.
+    fn unclear(head: &'a [u8], since: Moment) -> Asked<'a> {
+        Asked {
+            request: None,
+            head,
+            since,
+            is_read: false,
+        }
+    }
+
+    /// How the conversation ends behind this answer, of which so many bytes are sent. `None` if it goes on.
+    fn end(&self, response: &Response, bytes: u64, worker: &Worker) -> Option<Wait> {
+        let keep_alive = self.request.is_some_and(|request| request.keep_alive);
+        if keep_alive && self.is_read && !worker.wants_last_answers() && !response.is_endless() {
+            return None;
+        }
+        // Whatever arrives after we have closed destroys what the client has not read by then. A short answer is with it
+        // before it can say anything more; and a client that asked for the end says nothing more (RFC 9112 section 9.6),
+        // at least not while an answer of moderate length is on its way.
+        // While others wait for its place, no client is given the time to send more without having read.
+        let is_last = worker.crowded || (self.request.is_some() && !keep_alive);
+        let is_short = bytes == 0 || response.is_short() || (is_last && bytes <= AT_ONCE);
+        Some(match self.is_read && is_short {
+            true => Wait::Close,
+            false => Wait::Linger,
+        })
+    }
 }
 
 /// True if it begins as a TLS handshake does (RFC 8446 section 5.1): a record of type 22 of a version 3.x.
 fn is_tls(input: &[u8]) -> bool {
     input.starts_with(&[0x16, 0x03])
-}
-
-/// When a line is ended: as a clock has it, which is only read if the line says how long the answer took.
-fn moment_for(format: AccessLog, time: &Time) -> Moment {
-    match format.says_time() {
-        true => time.exact_moment(),
-        false => time.moment(),
-    }
-}
-
-/// A moment in microseconds, in five bytes: with eight, a session would take the next larger of the allocator's blocks. It
-/// begins again after twelve days, and no request takes as long to come.
-#[derive(Clone, Copy, Default)]
-struct ShortMoment([u8; 5]);
-
-impl ShortMoment {
-    fn at(moment: Moment) -> ShortMoment {
-        let bytes = micros(moment).to_le_bytes();
-        ShortMoment([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4]])
-    }
-
-    /// How much later `now` is.
-    fn until(self, now: Moment) -> Duration {
-        let [a, b, c, d, e] = self.0;
-        let since = u64::from_le_bytes([a, b, c, d, e, 0, 0, 0]);
-        Duration::from_micros(micros(now).wrapping_sub(since) & 0xff_ffff_ffff)
-    }
-}
-
-fn micros(moment: Moment) -> u64 {
-    moment.since(Moment::default()).as_micros() as u64
 }
 
 #[cfg(test)]

@@ -1,15 +1,16 @@
 //! What a folder of files answers to a request: the only place where `http1` and `files` meet.
 
-use super::answer::{Answer, Pieces};
-use super::resource::{Chosen, Maker, Resource};
-use super::response::{Handler, LookUp, Outcome, Response, Task};
-use crate::config::{Config, DEFAULT_MEMORY, EntityTag, Http, MAX_HEADERS, StartError};
+use super::fields::Fields;
+use super::handler::{Handler, LookUp};
+use super::listing;
+use super::representation::{Maker, Representations, choose};
+use super::response::Response;
+use crate::config::{Config, DEFAULT_MEMORY, EntityTag, Http, StartError};
 use crate::files::{
-    Cache, CacheEntry, CacheLimits, Dependencies, Format, Found, Key, Led, Listing, ListingError,
-    Listings, Memory, Mounts, NamedRoot, OpenFile, Order, PathError, Refusal, RelativePath, Root,
-    remote_mount,
+    Cache, CacheEntry, CacheLimits, Dependencies, Found, Led, Listings, Memory, Mounts, NamedRoot,
+    OpenFile, PathError, Refusal, RelativePath, Root,
 };
-use crate::http1::{CODINGS, List, Method, Request, StatusCode, TagParts, Verdict, media_weight};
+use crate::http1::{CODINGS, Method, Request, StatusCode, TagParts};
 use crate::observe::throttled;
 use crate::offload;
 use crate::session::Time;
@@ -42,10 +43,10 @@ struct Site {
     /// A loop has asked for the [notifier](Handler::notifier).
     is_in_loop: AtomicBool,
     options: Http,
-    cache: Cache<Resource>,
+    cache: Cache<Representations>,
     listings: Listings,
     /// The lines that options add to the head of an answer from a file.
-    more: String,
+    fields: String,
     /// What is served where there is nothing.
     fallback: Option<Box<RelativePath>>,
     /// What is served with which status code.
@@ -54,10 +55,10 @@ struct Site {
 
 /// Where a look-up is made, when, and how far it may go.
 #[derive(Clone, Copy)]
-struct At<'a> {
-    root: &'a Arc<Root>,
-    time: &'a Time,
-    mounts: Mounts,
+pub(super) struct At<'a> {
+    pub root: &'a Arc<Root>,
+    pub time: &'a Time,
+    pub mounts: Mounts,
 }
 
 /// Why there is no answer yet.
@@ -95,7 +96,7 @@ impl Files {
             mount: mount.unwrap_or_default(),
             look: Box::new(move |request, time| {
                 let made = site.answer(request, time, Mounts::All);
-                made.unwrap_or_else(|_| Outcome::Answer(Answer::plain(StatusCode::FORBIDDEN)))
+                made.unwrap_or_else(|_| Response::phrase(StatusCode::FORBIDDEN))
             }),
         }
     }
@@ -104,15 +105,6 @@ impl Files {
 impl Site {
     fn new(named: NamedRoot, config: &Config) -> Result<Site, StartError> {
         let options = config.http.clone();
-        let cache_control = options.cache_control.as_ref();
-        let cache_control =
-            cache_control.map_or(String::new(), |value| format!("Cache-Control: {value}\r\n"));
-        let more = format!("{}{cache_control}", options.headers);
-        if more.len() > MAX_HEADERS {
-            return Err(StartError(
-                "too many fields are to be added to every answer".into(),
-            ));
-        }
         let limits = CacheLimits {
             bytes: options.cache_bytes.unwrap_or(DEFAULT_MEMORY),
             files: options.cache_files,
@@ -133,7 +125,7 @@ impl Site {
             listings: Listings::new(listing_memory(&options), options.hidden),
             root: named,
             is_in_loop: AtomicBool::new(false),
-            more,
+            fields: Fields::for_files(&options)?,
             options,
         })
     }
@@ -158,17 +150,17 @@ impl Site {
 
     /// The answer with a file that is remembered, where memory alone says that it holds. Nearly all requests end here.
     #[inline]
-    fn remembered(&self, request: &Request<'_>, time: &Time) -> Option<Answer> {
+    fn remembered(&self, request: &Request<'_>, time: &Time) -> Option<Response> {
         let target = request.target.path;
         let asks_for_file = matches!(request.method, Method::Get | Method::Head);
         // What is encoded could be taken for the name of something else.
         if !asks_for_file || target.contains(&b'%') {
             return None;
         }
-        let kept = self.cache.believed(target, time.now())?;
-        let answer = file(request, kept, time);
+        let entry = self.cache.believed(target, time.now())?;
+        let response = file(request, &entry, time);
         // What is refused may have a page of its own.
-        (answer.status.code() < 400).then_some(answer)
+        (response.status.code() < 400).then_some(response)
     }
 
     /// The answer to a request.
@@ -180,43 +172,41 @@ impl Site {
         request: &Request<'_>,
         time: &Time,
         mounts: Mounts,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Response, Refusal> {
         let Some(root) = self.root(time, mounts)? else {
-            let answer = Answer::plain(StatusCode::SERVICE_UNAVAILABLE);
-            return Ok(Outcome::Answer(answer));
+            return Ok(Response::phrase(StatusCode::SERVICE_UNAVAILABLE));
         };
         let at = At {
             root: &root,
             time,
             mounts,
         };
-        let made = match request.method {
-            Method::Options => Ok(Outcome::Answer(Answer::options())),
+        let response = match request.method {
+            Method::Options => Ok(Response::options()),
             Method::Get | Method::Head => self.look_up(request, at),
             Method::Known | Method::Unknown => Err(StatusCode::METHOD_NOT_ALLOWED.into()),
         };
-        let answer = match made {
-            Ok(Outcome::Answer(answer)) => answer,
-            Ok(later) => return Ok(later),
-            Err(Unmade::Refused(status)) => Answer::plain(status),
+        let response = match response {
+            Ok(response) => response,
+            Err(Unmade::Refused(status)) => Response::phrase(status),
             Err(Unmade::Outside) => return Err(Refusal::Outside),
         };
-        self.with_error_page(answer, at).map(Outcome::Answer)
+        self.with_error_page(response, at)
     }
 
     /// Gives an answer that says only its status the page that is configured for that, if there is one.
-    fn with_error_page(&self, answer: Answer, at: At<'_>) -> Result<Answer, Refusal> {
+    fn with_error_page(&self, response: Response, at: At<'_>) -> Result<Response, Refusal> {
         let mut pages = self.error_pages.iter();
-        let Some((_, path)) = pages.find(|(code, _)| *code == answer.status.code()) else {
-            return Ok(answer);
+        let Some((_, path)) = pages.find(|(code, _)| *code == response.status.code()) else {
+            return Ok(response);
         };
         Ok(match self.configured(path, at)? {
-            Some(kept) => answer.with_page(&Chosen::plain(kept)),
-            None => answer,
+            Some(entry) => response.with_page(&entry.value[0]),
+            None => response,
         })
     }
 
-    fn look_up(&self, request: &Request<'_>, at: At<'_>) -> Result<Outcome, Unmade> {
+    fn look_up(&self, request: &Request<'_>, at: At<'_>) -> Result<Response, Unmade> {
         if at.mounts == Mounts::Own && at.root.can_hang() {
             return Err(Unmade::Outside);
         }
@@ -224,8 +214,8 @@ impl Site {
         let now = at.time.now();
         // What is encoded could be taken for the name of something else.
         if !target.contains(&b'%') {
-            if let Some(kept) = self.cache.get(at.root, target, now, at.mounts)? {
-                return Ok(Outcome::Answer(file(request, kept, at.time)));
+            if let Some(entry) = self.cache.get(at.root, target, now, at.mounts)? {
+                return Ok(file(request, &entry, at.time));
             }
             if self.cache.is_missing(target, now) {
                 return self.fall_back(request, at);
@@ -241,42 +231,25 @@ impl Site {
             return self.fall_back(request, at);
         }
         if *name != *target
-            && let Some(kept) = self.cache.get(at.root, &name, now, at.mounts)?
+            && let Some(entry) = self.cache.get(at.root, &name, now, at.mounts)?
         {
-            return Ok(Outcome::Answer(file(request, kept, at.time)));
+            return Ok(file(request, &entry, at.time));
         }
         let mut dependencies = Dependencies::new(at.mounts);
         match at.root.find(&mut path, &mut dependencies) {
             Ok(Found::File(found)) => {
-                let kept = self.remember(&name, found, &mut path, dependencies, at)?;
-                Ok(Outcome::Answer(file(request, kept, at.time)))
+                let entry = self.remember(&name, found, &mut path, dependencies, at)?;
+                Ok(file(request, &entry, at.time))
             }
-            Ok(Found::DirectoryWithoutSlash) => Ok(Outcome::Answer(redirect(request, &path))),
+            Ok(Found::DirectoryWithoutSlash) => Ok(redirect(request, &path)),
             Ok(Found::Directory(_)) if !self.options.listing => Err(StatusCode::FORBIDDEN.into()),
-            Ok(Found::Directory(directory)) => {
-                match request.conditions.verdict_without_validators() {
-                    Verdict::Proceed => {}
-                    Verdict::NotModified => return Ok(Outcome::Answer(Answer::not_modified())),
-                    Verdict::PreconditionFailed => {
-                        return Err(StatusCode::PRECONDITION_FAILED.into());
-                    }
-                }
-                let mount = match at.mounts {
-                    Mounts::Own => None,
-                    Mounts::All => remote_mount(&directory),
-                };
-                let order = order(request);
-                if request.method == Method::Head {
-                    return Ok(Outcome::Answer(listed(Answer::unmade, order.format)));
-                }
-                let root = at.root.clone();
-                let listing = self
-                    .listings
-                    .begin(root, path, target, directory, mount, order);
-                Ok(Outcome::Later(Box::new(ListingTask {
-                    listing: Some(listing),
-                })))
-            }
+            Ok(Found::Directory(directory)) => Ok(listing::answer(
+                &self.listings,
+                request,
+                path,
+                directory,
+                at,
+            )?),
             Err(Refusal::NotFound) => {
                 self.cache.put_missing(&name, now);
                 self.fall_back(request, at)
@@ -286,13 +259,13 @@ impl Site {
         }
     }
 
-    fn fall_back(&self, request: &Request<'_>, at: At<'_>) -> Result<Outcome, Unmade> {
-        let kept = match &self.fallback {
+    fn fall_back(&self, request: &Request<'_>, at: At<'_>) -> Result<Response, Unmade> {
+        let entry = match &self.fallback {
             Some(path) => self.configured(path, at)?,
             None => None,
         };
-        let answer = kept.map(|kept| file(request, kept, at.time));
-        Ok(answer.map(Outcome::Answer).ok_or(StatusCode::NOT_FOUND)?)
+        let entry = entry.ok_or(StatusCode::NOT_FOUND)?;
+        Ok(file(request, &entry, at.time))
     }
 
     /// What a path leads to that an option has named. It is remembered under a name that no request has.
@@ -300,13 +273,13 @@ impl Site {
         &self,
         path: &RelativePath,
         at: At<'_>,
-    ) -> Result<Option<Arc<CacheEntry<Resource>>>, Refusal> {
+    ) -> Result<Option<Arc<CacheEntry<Representations>>>, Refusal> {
         if at.mounts == Mounts::Own && at.root.can_hang() {
             return Err(Refusal::Outside);
         }
         let name = path.as_c_str().to_bytes();
-        if let Some(kept) = self.cache.get(at.root, name, at.time.now(), at.mounts)? {
-            return Ok(Some(kept));
+        if let Some(entry) = self.cache.get(at.root, name, at.time.now(), at.mounts)? {
+            return Ok(Some(entry));
         }
         let (mut path, mut dependencies) = (path.clone(), Dependencies::new(at.mounts));
         match at.root.find(&mut path, &mut dependencies) {
@@ -327,7 +300,7 @@ impl Site {
         path: &mut RelativePath,
         mut dependencies: Dependencies,
         at: At<'_>,
-    ) -> Result<Arc<CacheEntry<Resource>>, Refusal> {
+    ) -> Result<Arc<CacheEntry<Representations>>, Refusal> {
         let mut siblings = ArrayVec::new();
         let is_coded = |suffix: &str| path.as_c_str().to_bytes().ends_with(suffix.as_bytes());
         if !CODINGS.iter().any(|coding| is_coded(coding.suffix)) {
@@ -342,15 +315,15 @@ impl Site {
         }
         let maker = Maker {
             limits: self.cache.limits(),
-            more: &self.more,
+            more: &self.fields,
             tag_parts: match self.options.entity_tag {
                 EntityTag::Full => TagParts::All,
                 EntityTag::Mtime => TagParts::LengthAndTime,
             },
             now: at.time.wall(),
         };
-        let kept = maker.make(file, siblings, dependencies);
-        Ok(self.cache.put(at.root, name, at.time.now(), kept))
+        let entry = maker.make(file, siblings, dependencies);
+        Ok(self.cache.put(at.root, name, at.time.now(), entry))
     }
 }
 
@@ -368,37 +341,36 @@ fn is_older(sibling: &OpenFile, file: &OpenFile) -> bool {
 }
 
 /// A file, as the request wants it.
-fn file(request: &Request<'_>, kept: Arc<CacheEntry<Resource>>, time: &Time) -> Answer {
-    let chosen = Chosen::new(kept, request.accept_encoding);
-    Answer::file(request, chosen, time.wall())
+fn file(request: &Request<'_>, entry: &CacheEntry<Representations>, time: &Time) -> Response {
+    let chosen = choose(&entry.value, request.accept_encoding);
+    Response::of_file(request, chosen, time)
 }
 
 impl Handler for Files {
     /// Opens files, and changes nothing.
     fn answer(&self, request: &Request<'_>, time: &Time) -> Response {
-        if let Some(answer) = self.0.remembered(request, time) {
-            return Response(Outcome::Answer(answer));
+        if let Some(response) = self.0.remembered(request, time) {
+            return response;
         }
-        let made = self.0.answer(request, time, Mounts::Own);
-        Response(made.unwrap_or_else(|_| Outcome::Elsewhere(self.look_up(request))))
+        let response = self.0.answer(request, time, Mounts::Own);
+        response.unwrap_or_else(|_| Response::look_up(self.look_up(request)))
     }
 
     /// A page that is on another mount is done without: there may be no request that could wait for it.
     fn refusal(&self, status: StatusCode, time: &Time) -> Response {
         let mounts = Mounts::Own;
-        let answer = match self.0.root(time, mounts) {
+        let response = match self.0.root(time, mounts) {
             Ok(Some(root)) => {
                 let at = At {
                     root: &root,
                     time,
                     mounts,
                 };
-                self.0.with_error_page(Answer::plain(status), at).ok()
+                self.0.with_error_page(Response::phrase(status), at).ok()
             }
             Ok(None) | Err(_) => None,
         };
-        let answer = answer.unwrap_or_else(|| Answer::plain(status));
-        Response(Outcome::Answer(answer))
+        response.unwrap_or_else(|| Response::phrase(status))
     }
 
     fn about(&self) -> String {
@@ -434,118 +406,6 @@ impl Handler for Files {
     }
 }
 
-/// A directory is read, and its page made, slice by slice.
-struct ListingTask {
-    /// There is one until the answer is there.
-    listing: Option<Result<Listing, ListingError>>,
-}
-
-impl Task for ListingTask {
-    fn mount(&self) -> Option<u64> {
-        self.listing.as_ref()?.as_ref().ok()?.mount()
-    }
-
-    fn step(&mut self, work: &mut usize) -> Option<Result<Answer, StatusCode>> {
-        let ready = match &mut self.listing {
-            Some(Ok(listing)) => listing.step(work),
-            Some(Err(error)) => Err(*error),
-            None => return None,
-        };
-        match ready {
-            Ok(false) => None,
-            Ok(true) => {
-                let listing = self.listing.take()?.ok()?;
-                let format = listing.format();
-                let pieces = |media_type| Answer::pieces(Box::new(listing), media_type);
-                Some(Ok(listed(pieces, format)))
-            }
-            Err(error) => {
-                self.listing = None;
-                Some(Err(refused_listing(error)))
-            }
-        }
-    }
-}
-
-/// How often it is logged that there is no memory for a listing: the same clients may ask all day.
-const LOG_PAUSE: Duration = Duration::from_secs(60);
-
-/// The status to refuse a listing with.
-fn refused_listing(error: ListingError) -> StatusCode {
-    match error {
-        ListingError::Unreadable(kind) => {
-            throttled!(Error, "cannot list a directory: {kind}");
-            StatusCode::INTERNAL_SERVER_ERROR
-        }
-        ListingError::TooLarge => {
-            throttled!(
-                every LOG_PAUSE,
-                Warn,
-                "cannot list a directory: it has too many entries for --listing-bytes"
-            );
-            StatusCode::INSUFFICIENT_STORAGE
-        }
-        ListingError::Busy => {
-            throttled!(
-                every LOG_PAUSE,
-                Warn,
-                "cannot list a directory now: other listings take all of --listing-bytes"
-            );
-            StatusCode::SERVICE_UNAVAILABLE
-        }
-    }
-}
-
-impl Pieces for Listing {
-    fn left(&self) -> u64 {
-        Listing::left(self)
-    }
-
-    fn next(&mut self, work: &mut usize) -> Vec<u8> {
-        self.write_piece(work)
-    }
-}
-
-/// The answer that `make` makes of a media type, with what belongs to a listing in this format.
-fn listed(make: impl FnOnce((&'static str, &'static str)) -> Answer, format: Format) -> Answer {
-    let mut answer = make(format.media_type());
-    answer.vary = Some("Accept");
-    answer.has_policy = format == Format::Html;
-    answer
-}
-
-/// How the request wants a directory listed: what its query says (`sort=name|size|time`, `order=asc|desc`,
-/// `format=html|json|text`), else what its Accept field likes best.
-fn order(request: &Request<'_>) -> Order {
-    let query = request.target.query.unwrap_or_default();
-    let value = |name: &[u8]| {
-        let mut pairs = query.split(|&b| b == b'&');
-        pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="))
-    };
-    Order {
-        format: match value(b"format") {
-            Some(b"html") => Format::Html,
-            Some(b"json") => Format::Json,
-            Some(b"text") => Format::Text,
-            _ => preferred_format(request.accept.unwrap_or(List::from(&b"*/*"[..]))),
-        },
-        key: match value(b"sort") {
-            Some(b"size") => Key::Size,
-            Some(b"time") => Key::Time,
-            _ => Key::Name,
-        },
-        descending: value(b"order") == Some(b"desc"),
-    }
-}
-
-fn preferred_format(accept: List<'_>) -> Format {
-    let formats = [Format::Html, Format::Json, Format::Text];
-    let weight = |format: &Format| media_weight(accept, format.media_type().0);
-    // The last of equals wins in `max_by_key`, and the first format is the one to prefer.
-    let best = formats.into_iter().rev().max_by_key(weight);
-    best.unwrap_or(Format::Html)
-}
-
 /// A path as an option has it, relative to the root and not encoded. There must be a file.
 fn configured_file(text: &str, root: &Root) -> Result<Box<RelativePath>, StartError> {
     const IN_A_NAME: &AsciiSet = &CONTROLS.add(b'%');
@@ -561,15 +421,16 @@ fn configured_file(text: &str, root: &Root) -> Result<Box<RelativePath>, StartEr
     })
 }
 
-fn redirect(request: &Request<'_>, path: &RelativePath) -> Answer {
+fn redirect(request: &Request<'_>, path: &RelativePath) -> Response {
     let mut location = path.slash_reference();
     if let Some(query) = request.target.query {
         location.push('?');
         location.extend(percent_encode(query, NOT_IN_A_QUERY));
     }
-    let mut answer = Answer::plain(StatusCode::MOVED_PERMANENTLY);
-    answer.location = Some(location);
-    answer
+    Response {
+        location: Some(location),
+        ..Response::phrase(StatusCode::MOVED_PERMANENTLY)
+    }
 }
 
 fn refused(refusal: Refusal, path: &RelativePath) -> StatusCode {

@@ -1,0 +1,60 @@
+//! The fields that the configuration adds to answers, written out once.
+
+use crate::config::{Http, MAX_HEADERS, StartError};
+use crate::files::PAGE_POLICY;
+use crate::http1::{SERVER, before_date};
+
+/// Whole lines for the heads of answers.
+pub(super) struct Fields {
+    /// What the program calls itself, as [`before_date`] writes it.
+    pub before_date: String,
+    /// For every answer.
+    pub all: String,
+    /// The same, and Cache-Control: for answers from files.
+    pub files: String,
+    /// For pages that the server makes; empty where the configuration has a policy for all answers.
+    pub policy: &'static str,
+    /// How many more bytes they take in the longest head than the program's own name.
+    pub room: usize,
+}
+
+impl Fields {
+    /// Those of the options for http.
+    pub fn new(http: &Http) -> Fields {
+        let server = http.server.as_deref().unwrap_or(SERVER);
+        let mut files = http.headers.clone();
+        if let Some(value) = &http.cache_control {
+            files += &format!("Cache-Control: {value}\r\n");
+        }
+        let names = http
+            .headers
+            .lines()
+            .filter_map(|line| line.split(':').next());
+        let mut policies =
+            names.filter(|name| name.eq_ignore_ascii_case("content-security-policy"));
+        Fields {
+            before_date: before_date(server),
+            room: files.len() + server.len(),
+            policy: match policies.next() {
+                Some(_) => "",
+                None => PAGE_POLICY,
+            },
+            all: http.headers.clone(),
+            files,
+        }
+    }
+
+    /// The lines for answers from files.
+    ///
+    /// # Errors
+    /// There are too many of them for an answer's head.
+    pub fn for_files(http: &Http) -> Result<String, StartError> {
+        let lines = Fields::new(http).files;
+        match lines.len() <= MAX_HEADERS {
+            true => Ok(lines),
+            false => Err(StartError(
+                "too many fields are to be added to every answer".into(),
+            )),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! How the head of an answer is written.
+
+use super::body::Content;
+use super::fields::Fields;
+use super::response::Response;
+use crate::files::PAGE_POLICY;
+use crate::http1::{HEAD_ROOM, ResponseHead, StatusCode, Version};
+use crate::session::Context;
+
+/// The most bytes that go right behind a head: `404 Not Found` and its kind, or the head of a part.
+const BEHIND_ROOM: usize = 512;
+
+/// What every answer fits in that has no location, the configured fields aside.
+pub(super) const HEAD_AND_PHRASE: usize = HEAD_ROOM + BEHIND_ROOM;
+
+/// A page does not go behind its head, so there is room for its policy.
+const _: () = assert!(PAGE_POLICY.len() <= BEHIND_ROOM);
+
+/// The interim answer to `Expect: 100-continue` (RFC 9110 section 15.2.1).
+pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+const ALLOW: &str = "GET, HEAD, OPTIONS";
+
+impl Response {
+    /// How much room its head takes beside what every head takes, in bytes.
+    pub(super) fn extra_room(&self) -> usize {
+        let policy = if self.has_policy {
+            PAGE_POLICY.len()
+        } else {
+            0
+        };
+        self.location.as_ref().map_or(0, String::len) + self.fields.len() + policy
+    }
+
+    /// Writes the head. There must be room.
+    pub(super) fn put_head(
+        &self,
+        version: Option<Version>,
+        stays: bool,
+        fields: &Fields,
+        cx: &mut Context<'_>,
+    ) {
+        let date = *cx.worker.time.date();
+        let connection = match version {
+            _ if !stays => Some("close"),
+            Some(Version::Http10) => Some("keep-alive"),
+            _ => None,
+        };
+        let ready = self.file.as_ref().map(|file| {
+            let dated = file.validators.is_dated(cx.worker.time.wall());
+            match self.content {
+                Content::Whole => file.lines.all(dated),
+                _ => file.lines.validators(dated),
+            }
+        });
+        let head = ResponseHead {
+            before_date: &fields.before_date,
+            more: ready.unwrap_or(fields.all.as_bytes()),
+            policy: self.has_policy.then_some(fields.policy),
+            fields: &self.fields,
+            connection,
+            ..ResponseHead::new(self.status, &date)
+        };
+        let result = match self.content {
+            Content::Whole => head.write(cx),
+            _ => self.with_fields(head).write(cx),
+        };
+        result.expect("its room was asked for");
+    }
+
+    /// The head with everything that is not ready-made.
+    fn with_fields<'a>(&'a self, head: ResponseHead<'a>) -> ResponseHead<'a> {
+        let is_empty = matches!(self.content, Content::Nothing);
+        let allow = self.status == StatusCode::METHOD_NOT_ALLOWED
+            || (is_empty && self.status == StatusCode::OK);
+        let coding = self.file.as_ref().and_then(|file| file.coding);
+        let is_unknown = matches!(self.content, Content::Unmade | Content::Stream(_));
+        let has_length = self.status != StatusCode::NOT_MODIFIED && !is_unknown;
+        ResponseHead {
+            content_length: has_length.then_some(self.length),
+            content_type: self.content_type,
+            boundary: match &self.content {
+                Content::Parts(parts) => Some(parts.boundary()),
+                _ => None,
+            },
+            content_encoding: coding.filter(|_| !is_empty).map(|coding| coding.name),
+            content_range: match (&self.content, &self.file) {
+                (Content::Range(range), Some(file)) => Some((Some(*range), file.length)),
+                _ => self.unsatisfied.map(|whole| (None, whole)),
+            },
+            accept_ranges: self.file.is_some() && !is_empty,
+            vary: self.vary,
+            location: self.location.as_ref().map(String::as_bytes),
+            allow: allow.then_some(ALLOW),
+            ..head
+        }
+    }
+}

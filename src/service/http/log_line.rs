@@ -1,0 +1,133 @@
+//! The access log's lines: each is written when its answer ends.
+
+use crate::config::AccessLog;
+use crate::observe::access_log::Record;
+use crate::session::{Moment, Time, Worker};
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+/// How many records are kept for the next answers that need one, and how long their texts may be, in bytes.
+const SPARE_RECORDS: usize = 64;
+const SPARE_TEXT: usize = 1024;
+
+/// Writes the lines, and keeps what they say while answers are on their way.
+pub(super) struct LineWriter {
+    format: AccessLog,
+    /// Records that nothing needs at the moment: keeping one allocates nothing.
+    spare: Mutex<SpareRecords>,
+}
+
+#[allow(
+    clippy::vec_box,
+    reason = "a session is small because it holds a box of them"
+)]
+type SpareRecords = Vec<Box<KeptRecord>>;
+
+/// A record of an answer that is on its way.
+pub(super) struct KeptRecord {
+    /// The request line, and behind it the two fields.
+    text: Vec<u8>,
+    line: usize,
+    referer: Option<usize>,
+    has_user_agent: bool,
+    date: [u8; 26],
+    wall: SystemTime,
+    status: u16,
+    bytes: u64,
+    since: Moment,
+}
+
+impl LineWriter {
+    pub fn new(format: AccessLog) -> LineWriter {
+        LineWriter {
+            format,
+            spare: Mutex::default(),
+        }
+    }
+
+    pub fn is_off(&self) -> bool {
+        self.format == AccessLog::Off
+    }
+
+    /// Writes the line of an answer that has just ended.
+    pub fn write(&self, record: &Record<'_>, since: Moment, worker: &mut Worker) {
+        let taken = self.moment(&worker.time).since(since);
+        record.write(self.format, taken, &mut worker.log);
+    }
+
+    /// Keeps a record until its answer ends.
+    pub fn keep(&self, record: &Record<'_>, since: Moment) -> Box<KeptRecord> {
+        let mut spare = self.spare().pop();
+        let text = spare.as_mut().map(|spare| std::mem::take(&mut spare.text));
+        let mut text = text.unwrap_or_default();
+        text.extend_from_slice(record.line);
+        text.extend_from_slice(record.referer.unwrap_or_default());
+        text.extend_from_slice(record.user_agent.unwrap_or_default());
+        let kept = KeptRecord {
+            text,
+            line: record.line.len(),
+            referer: record.referer.map(<[u8]>::len),
+            has_user_agent: record.user_agent.is_some(),
+            date: record.date,
+            wall: record.wall,
+            status: record.status,
+            bytes: record.bytes,
+            since,
+        };
+        match spare {
+            Some(mut spare) => {
+                *spare = kept;
+                spare
+            }
+            None => Box::new(kept),
+        }
+    }
+
+    /// Writes the line of an answer that has just ended, of which so many bytes were not sent.
+    pub fn write_kept(
+        &self,
+        mut kept: Box<KeptRecord>,
+        peer: Option<IpAddr>,
+        unsent: u64,
+        worker: &mut Worker,
+    ) {
+        self.write(&kept.record(peer, unsent), kept.since, worker);
+        kept.text.clear();
+        kept.text.shrink_to(SPARE_TEXT);
+        let mut spare = self.spare();
+        if spare.len() < SPARE_RECORDS {
+            spare.push(kept);
+        }
+    }
+
+    /// When an answer ends: as a clock has it, which is only read if the line says how long the answer took.
+    fn moment(&self, time: &Time) -> Moment {
+        match self.format.says_time() {
+            true => time.exact_moment(),
+            false => time.moment(),
+        }
+    }
+
+    fn spare(&self) -> MutexGuard<'_, SpareRecords> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl KeptRecord {
+    fn record(&self, peer: Option<IpAddr>, unsent: u64) -> Record<'_> {
+        let (line, fields) = self.text.split_at(self.line);
+        let (referer, user_agent) = fields.split_at(self.referer.unwrap_or(0));
+        Record {
+            peer,
+            date: self.date,
+            wall: self.wall,
+            line,
+            status: self.status,
+            referer: self.referer.and(Some(referer)),
+            user_agent: self.has_user_agent.then_some(user_agent),
+            bytes: self.bytes - unsent,
+            aborted: unsent > 0,
+        }
+    }
+}

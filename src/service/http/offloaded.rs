@@ -1,0 +1,84 @@
+//! What is done for a request where it may wait for a file system.
+
+use super::handler::{LookUp, Task};
+use super::response::Response;
+use super::state::KeptRequest;
+use crate::http1::{Request, StatusCode};
+use crate::session::{Job, Time, WORK_PER_TURN, Wait};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A job for a request, with the request.
+pub(super) struct Offloaded {
+    pub request: KeptRequest,
+    /// It is here until the model takes it.
+    pub job: Option<Job>,
+    /// Where the job leaves its result. Nothing needs that once the session has dropped its side.
+    result: Slot,
+}
+
+type Slot = Arc<Mutex<Option<JobResult>>>;
+
+/// What a job has brought about.
+pub(super) enum JobResult {
+    /// What to answer.
+    Found(Response),
+    /// A step of a task, and what came of it.
+    Step(Box<dyn Task>, Option<Result<Response, StatusCode>>),
+}
+
+impl Offloaded {
+    /// Has the request looked up.
+    pub fn look_up(request: KeptRequest, look_up: LookUp, time: &Time) -> Offloaded {
+        let (head, time) = (request.head.clone(), time.clone());
+        Offloaded::new(request, look_up.mount, move || {
+            JobResult::Found(match Request::parse(&head) {
+                Ok(request) => (look_up.look)(&request, &time),
+                Err(status) => Response::phrase(status),
+            })
+        })
+    }
+
+    /// Has the next step of a task done.
+    pub fn step(request: KeptRequest, mut task: Box<dyn Task>, mount: u64) -> Offloaded {
+        Offloaded::new(request, mount, move || {
+            let made = task.step(&mut WORK_PER_TURN.clone());
+            JobResult::Step(task, made)
+        })
+    }
+
+    fn new(
+        request: KeptRequest,
+        mount: u64,
+        work: impl FnOnce() -> JobResult + Send + 'static,
+    ) -> Offloaded {
+        let result = Slot::default();
+        let of_job = result.clone();
+        let work = Box::new(move || {
+            if Arc::strong_count(&of_job) > 1 {
+                let done = work();
+                *lock(&of_job) = Some(done);
+            }
+        });
+        Offloaded {
+            request,
+            job: Some(Job { mount, work }),
+            result,
+        }
+    }
+
+    /// The result, once it is there.
+    pub fn take_result(&self) -> Option<JobResult> {
+        lock(&self.result).take()
+    }
+
+    pub fn waits_for(&self) -> Wait {
+        match self.job {
+            Some(_) => Wait::Job,
+            None => Wait::Result,
+        }
+    }
+}
+
+fn lock(slot: &Slot) -> MutexGuard<'_, Option<JobResult>> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
+}

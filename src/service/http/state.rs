@@ -1,0 +1,254 @@
+//! The states of a conversation: what each holds, what it waits for, what it is called, and which can follow it.
+
+use super::body::Rest;
+use super::handler::Task;
+use super::log_line::KeptRecord;
+use super::offloaded::Offloaded;
+use crate::http1::{BodyReader, HeadEnd};
+use crate::session::{ACCEPTED, CLOSED, Mailbox, Moment, Step, Timeout, Wait};
+use std::sync::Arc;
+
+/// Where a conversation stands.
+pub(super) enum State {
+    /// Whatever is asked for, it cannot be had now. That is not said before something has come: it would be destroyed by
+    /// whatever comes after the end.
+    TurningAway,
+    /// A request is awaited or has come in part.
+    Reading(Reading),
+    /// A request's head has come. Its body is read and dropped before the answer: a client may not read before it has
+    /// sent.
+    ReadingBody(Box<UnreadBody>),
+    /// What a request is about is looked up where one may wait for a file system.
+    LookingUp(Box<Offloaded>),
+    /// An answer is made slice by slice, as that of a directory's listing is.
+    MakingAnswer(Box<Making>),
+    /// The same, where one may wait for a file system.
+    MakingElsewhere(Box<Offloaded>),
+    /// Answers wait to be sent, as a whole; then it goes on so.
+    WritingHead(Next),
+    /// Answers wait to be sent, and the last one's body is not all in the output's bytes.
+    Sending(Sending),
+    /// The answer has no end of its own: it is what others leave in the mailbox.
+    SendingEvents(Arc<Mailbox>),
+    /// The last answer is out.
+    Closing(Wait),
+}
+
+/// How a conversation goes on when its answers are out.
+pub(super) enum Next {
+    /// With another request, which may have begun to come.
+    Request(Reading),
+    /// With what is left in the mailbox.
+    Events(Arc<Mailbox>),
+    /// Not at all; this is how it ends.
+    End(Wait),
+}
+
+/// What has come of a request's head.
+#[derive(Default)]
+pub(super) struct Reading {
+    pub head_end: HeadEnd,
+    /// The one blank line before a request that RFC 9112 section 2.2 wants overlooked.
+    pub blank_line_seen: bool,
+    progress: Progress,
+}
+
+#[derive(Clone, Copy, Default)]
+enum Progress {
+    /// There has been no request.
+    #[default]
+    First,
+    /// The last request has been answered.
+    Idle,
+    /// The request's first byte came then.
+    Begun(ShortMoment),
+}
+
+/// A request that is answered later. Its head is parsed again then: that costs only requests that take their time.
+pub(super) struct KeptRequest {
+    pub head: Arc<[u8]>,
+    /// When its first byte came.
+    pub since: Moment,
+}
+
+pub(super) struct UnreadBody {
+    pub request: KeptRequest,
+    pub reader: BodyReader,
+}
+
+pub(super) struct Making {
+    pub request: KeptRequest,
+    pub task: Box<dyn Task>,
+}
+
+/// An answer whose body is on its way.
+pub(super) struct Sending {
+    /// What follows the body that is in the output.
+    pub rest: Option<Box<Rest>>,
+    /// The access log's line, unless there is no log.
+    pub record: Option<Box<KeptRecord>>,
+    /// The head is out.
+    pub is_head_out: bool,
+    /// How the conversation ends after it; else it goes on with another request.
+    pub end: Option<Wait>,
+}
+
+const READING_REQUEST: &str = "reading request";
+const KEEP_ALIVE: &str = "keep-alive";
+const TURNING_AWAY: &str = "turning away";
+const READING_BODY: &str = "reading body";
+const LOOKING_UP: &str = "looking up";
+const MAKING_ANSWER: &str = "making answer";
+const WRITING_HEAD: &str = "writing head";
+const STREAMING_FILE: &str = "streaming file";
+const SENDING_EVENTS: &str = "sending events";
+const CLOSING: &str = "closing";
+
+/// Writes out which states can follow which.
+macro_rules! steps {
+    ($($from:ident => $($to:ident)+;)*) => { &[$($(($from, $to),)+)*] };
+}
+
+/// The steps that a conversation can take from one state to the next.
+pub(super) const STEPS: &[Step] = steps! {
+    ACCEPTED => TURNING_AWAY READING_REQUEST;
+    READING_REQUEST => READING_BODY LOOKING_UP MAKING_ANSWER WRITING_HEAD;
+    READING_BODY => LOOKING_UP MAKING_ANSWER WRITING_HEAD;
+    LOOKING_UP => MAKING_ANSWER WRITING_HEAD;
+    MAKING_ANSWER => WRITING_HEAD;
+    TURNING_AWAY => WRITING_HEAD;
+    WRITING_HEAD => STREAMING_FILE SENDING_EVENTS KEEP_ALIVE;
+    STREAMING_FILE => KEEP_ALIVE;
+    // What comes next had begun to come before.
+    WRITING_HEAD => READING_REQUEST READING_BODY;
+    KEEP_ALIVE => READING_REQUEST READING_BODY LOOKING_UP MAKING_ANSWER WRITING_HEAD;
+    WRITING_HEAD => CLOSING;
+    STREAMING_FILE => CLOSING;
+    CLOSING => CLOSED;
+};
+
+impl State {
+    /// What it is called, for people.
+    pub fn name(&self) -> &'static str {
+        match self {
+            State::TurningAway => TURNING_AWAY,
+            State::Reading(Reading {
+                progress: Progress::Idle,
+                ..
+            }) => KEEP_ALIVE,
+            State::Reading(_) => READING_REQUEST,
+            State::ReadingBody(_) => READING_BODY,
+            State::LookingUp(_) => LOOKING_UP,
+            State::MakingAnswer(_) | State::MakingElsewhere(_) => MAKING_ANSWER,
+            State::Sending(sending) if sending.is_head_out => STREAMING_FILE,
+            State::WritingHead(_) | State::Sending(_) => WRITING_HEAD,
+            State::SendingEvents(_) => SENDING_EVENTS,
+            State::Closing(_) => CLOSING,
+        }
+    }
+
+    /// What it waits for once its output is gone.
+    pub fn waits_for(&self) -> Wait {
+        match self {
+            // A peer that says nothing need not be told.
+            State::TurningAway => Wait::Bytes(Timeout::Linger),
+            State::Reading(reading) | State::WritingHead(Next::Request(reading)) => {
+                reading.waits_for()
+            }
+            State::ReadingBody(_) => Wait::Bytes(Timeout::Body),
+            State::LookingUp(offloaded) | State::MakingElsewhere(offloaded) => {
+                offloaded.waits_for()
+            }
+            State::MakingAnswer(_) => Wait::Turn,
+            State::Sending(sending) => sending.waits_for(),
+            State::SendingEvents(_) | State::WritingHead(Next::Events(_)) => {
+                Wait::Bytes(Timeout::Forever)
+            }
+            State::Closing(wait) | State::WritingHead(Next::End(wait)) => *wait,
+        }
+    }
+}
+
+impl Default for State {
+    fn default() -> State {
+        State::Reading(Reading::default())
+    }
+}
+
+impl From<Next> for State {
+    fn from(next: Next) -> State {
+        match next {
+            Next::Request(reading) => State::Reading(reading),
+            Next::Events(mailbox) => State::SendingEvents(mailbox),
+            Next::End(wait) => State::Closing(wait),
+        }
+    }
+}
+
+impl Next {
+    /// With this end, or with another request.
+    pub fn after_answer(end: Option<Wait>) -> Next {
+        match end {
+            Some(wait) => Next::End(wait),
+            None => Next::Request(Reading {
+                progress: Progress::Idle,
+                ..Reading::default()
+            }),
+        }
+    }
+}
+
+impl Reading {
+    /// When the request began: `now`, if this is its beginning.
+    pub fn begin(&mut self, now: Moment) -> Moment {
+        match self.progress {
+            Progress::Begun(since) => since.before(now),
+            Progress::First | Progress::Idle => {
+                self.progress = Progress::Begun(ShortMoment::at(now));
+                now
+            }
+        }
+    }
+
+    fn waits_for(&self) -> Wait {
+        Wait::Bytes(match self.progress {
+            Progress::First => Timeout::First,
+            Progress::Idle => Timeout::Idle,
+            Progress::Begun(_) => Timeout::Head,
+        })
+    }
+}
+
+impl Sending {
+    fn waits_for(&self) -> Wait {
+        match (self.rest.as_deref(), self.end) {
+            (Some(Rest::Pieces(_)), _) => Wait::Turn,
+            (_, Some(wait)) => wait,
+            (_, None) => Wait::Bytes(Timeout::Idle),
+        }
+    }
+}
+
+/// A moment in microseconds, in five bytes: with eight, a session would take the next larger of the allocator's blocks. It
+/// begins again after twelve days, and no request takes as long to come.
+#[derive(Clone, Copy)]
+struct ShortMoment([u8; 5]);
+
+impl ShortMoment {
+    fn at(moment: Moment) -> ShortMoment {
+        let [a, b, c, d, e, ..] = micros(moment).to_le_bytes();
+        ShortMoment([a, b, c, d, e])
+    }
+
+    /// The last such moment before `now`.
+    fn before(self, now: Moment) -> Moment {
+        let [a, b, c, d, e] = self.0;
+        let since = u64::from_le_bytes([a, b, c, d, e, 0, 0, 0]);
+        let ago = micros(now).wrapping_sub(since) & 0xff_ffff_ffff;
+        Moment::from_nanos(1000 * (micros(now) - ago))
+    }
+}
+
+fn micros(moment: Moment) -> u64 {
+    moment.as_nanos() / 1000
+}
