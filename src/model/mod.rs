@@ -239,14 +239,6 @@ fn give_up(connection: &mut Connection) {
     connection.abort();
 }
 
-/// Says that the server goes on for a while and then stops.
-fn say_that_we_leave(delay: Duration) {
-    let delay = delay.as_secs_f32();
-    log::info!(
-        "stopping in {delay} s: until then whoever asks for /healthz is told, and others are served"
-    );
-}
-
 /// Opens the access log's file anew, for SIGHUP has come. A log that is no file stays as it is.
 fn reopen(log: &mut LogFile) {
     if log.reopen() {

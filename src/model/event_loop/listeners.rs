@@ -179,8 +179,8 @@ impl<P: Poller> EventLoop<P> {
     /// Tells the connections of a service whether they shall end with their next answer, and why.
     pub(super) fn tell_whether_to_end(&mut self, service: u16) {
         self.worker.crowded = self.listeners.is_crowded(service.into());
-        self.worker.stopping = self.stopping;
-        self.worker.one_exchange = self.leave_end.is_some();
+        self.worker.stopping = self.shutdown.is_stopping();
+        self.worker.one_exchange = self.shutdown.is_announced();
     }
 }
 

@@ -17,8 +17,8 @@ mod telling;
 
 use super::clock::Clock;
 use super::listeners::Listeners;
-use super::process::begin_last_steps;
 use super::responder::Responder;
+use super::shutdown::Shutdown;
 use super::timeouts::Timeouts;
 use super::wake_queue::WakeQueue;
 use super::{Hangups, LOG_PAUSE, Serving, Share, Signals, contain, give_up, reopen, worker};
@@ -141,13 +141,7 @@ struct EventLoop<P> {
     /// The keys of those that closed in this turn.
     closed: Vec<usize>,
     timeouts: Timeouts,
-    /// A signal has come: answers say that they are the last, and after this the server stops.
-    leave_end: Option<Instant>,
-    /// It does.
-    stopping: bool,
-    delay: Duration,
-    drain_time: Duration,
-    drain_end: Option<Instant>,
+    shutdown: Shutdown,
     worker: Worker,
     /// Lets the loop be seen, if somebody may want that.
     reporter: Option<Reporter>,
@@ -222,11 +216,7 @@ impl<P: Poller> EventLoop<P> {
             served: Vec::new(),
             closed: Vec::new(),
             timeouts: Timeouts::new(&worker.limits),
-            leave_end: None,
-            stopping: false,
-            delay: limits.delay,
-            drain_time: limits.drain,
-            drain_end: None,
+            shutdown: Shutdown::new(limits),
             worker,
             reporter,
             found: Vec::with_capacity(EVENTS),
@@ -244,15 +234,14 @@ impl<P: Poller> EventLoop<P> {
     }
 
     fn is_done(&self) -> bool {
-        self.stopping && self.entries.is_empty()
+        self.shutdown.is_over(self.entries.len())
     }
 
     fn turn(&mut self) -> io::Result<()> {
         self.watch_listeners()?;
         self.wait()?;
-        if self.set_bits() {
-            self.hear_signals();
-        }
+        self.set_bits();
+        self.shut_down();
         self.queue_woken();
         self.accept();
         self.make_room();
@@ -316,8 +305,7 @@ impl<P: Poller> EventLoop<P> {
         let look = look.and_then(|reporter| reporter.patience(time.now()));
         let ends = [
             next,
-            self.leave_end.map(left),
-            self.drain_end.map(left),
+            self.shutdown.deadline().map(left),
             self.listeners.deadline().map(left),
             look,
         ];
@@ -328,15 +316,14 @@ impl<P: Poller> EventLoop<P> {
         }
     }
 
-    /// Lets the events set bits and queue connections. True if there was a signal.
-    fn set_bits(&mut self) -> bool {
+    /// Lets the events set bits and queue connections.
+    fn set_bits(&mut self) {
         // poll(2) and select(2) look at one descriptor after the other, and may have looked at the notifier before the
         // change and at a connection after it. epoll(7) keeps the order in which things happened, but brings only so
         // many at once.
         if (!P::IN_ORDER && !self.found.is_empty()) || self.found.len() == EVENTS {
             notify(&self.services);
         }
-        let mut signalled = false;
         let mut found = std::mem::take(&mut self.found);
         for (key, ready) in found.drain(..) {
             if let Some(key) = key.checked_sub(self.first_connection_key) {
@@ -360,11 +347,12 @@ impl<P: Poller> EventLoop<P> {
                     reopen(&mut self.log);
                 }
             } else {
-                signalled = true;
+                for _ in 0..self.signals.take() {
+                    self.shutdown.signal(self.worker.time.now());
+                }
             }
         }
         self.found = found;
-        signalled
     }
 
     /// Has the stretch of a file fetched that a connection is to send next.
@@ -422,25 +410,9 @@ impl<P: Poller> EventLoop<P> {
     }
 
     fn expire(&mut self) {
-        let now = self.worker.time.now();
         let present = self.worker.time.moment();
         while let Some(key) = self.timeouts.expired(present) {
             self.queue_expired(key);
-        }
-        if self.leave_end.is_some_and(|end| end <= now) {
-            self.leave_end = None;
-            self.begin_drain();
-        }
-        if self.drain_end.is_some_and(|end| end <= now) {
-            self.drain_end = None;
-            begin_last_steps();
-            if !self.entries.is_empty() {
-                log::warn!("{} connections were cut off", self.entries.len());
-            }
-            for (key, entry) in &mut self.entries {
-                entry.connection.abort();
-                enqueue(&mut self.queue, key, entry);
-            }
         }
     }
 
