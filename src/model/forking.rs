@@ -10,11 +10,12 @@ use super::permits::Permits;
 use super::process::{begin_last_steps, fork};
 use super::responder::{Responder, SHARE};
 use super::shutdown::{Shutdown, Step};
+use super::status::Status;
 use super::{Answering, Hangups, LOG_PAUSE, Limits, Listening, Serving, Share, Signals};
 use super::{contain, permits, reopen, worker};
 use crate::config::Timeouts;
 use crate::net::AcceptError;
-use crate::observe::{ConnectionRow, Executors, LogFile, Publisher, Readiness, Snapshot};
+use crate::observe::{ConnectionRow, LogFile, Readiness};
 use crate::observe::{begin_in_child, finish_operator_log, share_throttles, throttled};
 use crate::observe::{flush_standard_error, standard_error_is_behind};
 use crate::session::{Counters, IDLE_AGE, Start, Worker};
@@ -112,7 +113,7 @@ struct Parent {
     /// Their side of it.
     reporting: OwnedFd,
     counters: Counters,
-    publisher: Option<Publisher>,
+    status: Option<Status>,
     /// A resource ran out; accepting goes on then.
     accept_again: Option<Instant>,
     shutdown: Shutdown,
@@ -156,7 +157,7 @@ impl Parent {
             reporting,
             counters: Counters::default(),
             // Nobody can ask: a process that could has a copy of what was there when it began.
-            publisher: share.hub.map(|hub| hub.publisher(None)),
+            status: share.hub.map(|hub| Status::new(hub.publisher(None))),
             accept_again: None,
         })
     }
@@ -289,24 +290,18 @@ impl Parent {
 
     /// Puts up what can be seen: the process that is about to begin may serve somebody who wants to see it.
     fn put_up(&mut self) {
-        let Some(publisher) = &mut self.publisher else {
+        let Some(status) = &mut self.status else {
             return;
         };
-        let now = Instant::now();
-        let mut snapshot = Snapshot {
-            counters: self.counters,
-            executors: Executors {
-                kind: "processes",
-                number: self.children.len(),
-                busy: self.children.len(),
-            },
-            ..Snapshot::default()
-        };
-        snapshot.counters.add(&self.worker.counters);
+        let (now, children) = (Instant::now(), self.children.len());
+        let mut draft = status.begin(children, now);
+        draft.set_executors("processes", children, children);
+        draft.add(&self.counters, None);
+        draft.add(&self.worker.counters, None);
         for child in &self.children {
-            snapshot.count(A_PROCESS);
-            snapshot.rows.push(ConnectionRow {
-                key: child.id.as_raw_pid().unsigned_abs() as usize,
+            let key = child.id.as_raw_pid().unsigned_abs() as usize;
+            draft.connection(key, A_PROCESS, || ConnectionRow {
+                key,
                 state: A_PROCESS,
                 waits_for: Readiness::Nothing,
                 received: 0,
@@ -315,8 +310,7 @@ impl Parent {
                 left: None,
             });
         }
-        let start = publisher.begin(now);
-        publisher.publish(&start, snapshot, Instant::now());
+        status.publish(draft, Instant::now());
     }
 
     /// Answers datagrams in this process: that takes no waiting, and less time than to make another one.
@@ -459,7 +453,7 @@ impl Parent {
     fn shut_down(&mut self) {
         while let Some(step) = self.shutdown.step(Instant::now(), self.children.len()) {
             match step {
-                Step::Announce => self.publisher.iter().for_each(Publisher::drain),
+                Step::Announce => self.status.iter().for_each(Status::drain),
                 Step::Stop => self.stop(),
                 Step::CutOff => begin_last_steps(),
                 // They are told so in each turn.

@@ -16,6 +16,7 @@ mod process;
 mod responder;
 mod shutdown;
 mod signals;
+mod status;
 mod threaded;
 mod timeouts;
 mod wake_queue;

@@ -3,8 +3,9 @@
 use super::making_room::Lookout;
 use super::{Crew, Threads};
 use crate::model::shutdown::{Shutdown, Step};
+use crate::model::status::{Draft, Status};
 use crate::model::{Hangups, LOG_PAUSE, Listening, Signals, reopen};
-use crate::observe::{ConnectionRow, Executors, Publisher, Snapshot};
+use crate::observe::ConnectionRow;
 use crate::observe::{flush_standard_error, standard_error_is_behind};
 use crate::sys::{PollFd, PollFlags, poll};
 use std::io;
@@ -20,7 +21,7 @@ pub(super) struct Overseer<'a> {
     listening: &'a [Listening],
     shutdown: Shutdown,
     lookout: Lookout,
-    publisher: Option<Publisher>,
+    status: Option<Status>,
     woken: Vec<usize>,
 }
 
@@ -39,7 +40,7 @@ impl<'a> Overseer<'a> {
             listening,
             shutdown: Shutdown::new(&crew.timeouts),
             lookout: Lookout::Asleep,
-            publisher: hub.map(|hub| hub.publisher(Some(crew.wake_queue.waker(0)))),
+            status: hub.map(|hub| Status::new(hub.publisher(Some(crew.wake_queue.waker(0))))),
             woken: Vec::new(),
         }
     }
@@ -85,9 +86,9 @@ impl<'a> Overseer<'a> {
         let others = watched.len();
         watched.extend(self.watched_listeners());
         if wake_queue.prepare_to_wait() {
-            let publisher = self.publisher.as_ref();
             let now = Instant::now();
-            let look = publisher.and_then(|publisher| publisher.patience(now));
+            let status = self.status.as_ref();
+            let look = status.and_then(|status| status.patience(now));
             let room = self.next_look(now);
             let flush = standard_error_is_behind().then_some(LOG_PAUSE);
             let time = [time, look, room, flush].into_iter().flatten().min();
@@ -146,52 +147,42 @@ impl<'a> Overseer<'a> {
     }
 
     fn post_if_wanted(&mut self) {
-        if let Some(publisher) = &mut self.publisher
-            && let Some(start) = publisher.wanted(Instant::now())
-        {
-            let snapshot = self.crew.snapshot(publisher, Instant::now());
-            publisher.publish(&start, snapshot, Instant::now());
+        let Some(status) = &mut self.status else {
+            return;
+        };
+        let (now, connections) = (Instant::now(), self.crew.members().present.len());
+        if let Some(mut draft) = status.begin_if_due(connections, now) {
+            self.crew.show(&mut draft, now);
+            status.publish(draft, Instant::now());
         }
     }
 }
 
 impl Crew {
-    /// What can be seen of the threads and their connections.
-    fn snapshot(&self, publisher: &Publisher, now: Instant) -> Snapshot {
+    /// Puts the threads and their connections into a snapshot.
+    fn show(&self, draft: &mut Draft, now: Instant) {
         let members = self.members();
-        let mut snapshot = Snapshot {
-            counters: members.counters,
-            steps: members.steps.clone(),
-            executors: Executors {
-                kind: "threads",
-                number: match self.threads {
-                    Threads::PerConnection(_) => self.listeners + members.present.len(),
-                    Threads::PerListener(threads) => self.listeners * threads,
-                },
-                busy: members.present.len(),
-            },
-            ..Snapshot::default()
+        let busy = members.present.len();
+        let threads = match self.threads {
+            Threads::PerConnection(_) => self.listeners + busy,
+            Threads::PerListener(threads) => self.listeners * threads,
         };
-        let stride = publisher.stride(members.present.len());
+        draft.set_executors("threads", threads, busy);
+        draft.add(&members.counters, Some(&members.steps));
         for (key, member) in &members.present {
             let Some(shown) = member.shown() else {
                 continue;
             };
-            snapshot.counters.add(&shown.counters);
-            snapshot.steps.add(&shown.steps);
-            snapshot.count(shown.state);
-            if key % stride == 0 {
-                snapshot.rows.push(ConnectionRow {
-                    key,
-                    state: shown.state,
-                    waits_for: shown.waits_for,
-                    received: shown.counters.received,
-                    sent: shown.counters.sent,
-                    age: now.saturating_duration_since(shown.since),
-                    left: shown.until.map(|end| end.saturating_duration_since(now)),
-                });
-            }
+            draft.add(&shown.counters, Some(&shown.steps));
+            draft.connection(key, shown.state, || ConnectionRow {
+                key,
+                state: shown.state,
+                waits_for: shown.waits_for,
+                received: shown.counters.received,
+                sent: shown.counters.sent,
+                age: now.saturating_duration_since(shown.since),
+                left: shown.until.map(|end| end.saturating_duration_since(now)),
+            });
         }
-        snapshot
     }
 }
