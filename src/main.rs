@@ -37,7 +37,7 @@ fn serve(command: &Command) -> Result<(), Box<dyn Error>> {
     server.confine(&command.confinement)?;
     if let Some(requests) = command.traced {
         let config = &command.config;
-        let is_loop = model::find(&config.model).is_some_and(|row| row.is_loop);
+        let is_loop = model::find(&config.model).is_some_and(|row| row.is_loop());
         observe::begin_trace(requests, !is_loop || config.workers > 1);
     }
     Ok(server.run()?)

@@ -11,7 +11,7 @@ mod tasks;
 
 use crate::config::{AccessLog, Config, Confinement, Sandbox, StartError, Timeouts};
 use crate::confine::{self, Account, Needs};
-use crate::model::{self, Answering, Claim, Listening, MODELS, ModelRow};
+use crate::model::{self, Answering, Claim, Executor, Listening, MODELS, ModelRow};
 use crate::model::{Hangups, Serving, Share, SignalSender, Signals};
 use crate::net::{self, Address, Bound, DatagramSocket, Listener, Place, Request, SocketFile};
 use crate::observe::{self, LogFile};
@@ -146,7 +146,7 @@ impl Builder {
         lines.extend(budgets::set(&mut config, model));
         // Loops divide what listings may take, and processes share it.
         config.http.listing_bytes = listing_bytes(&config, tasks::memory());
-        if model.options.contains(&"max-children") {
+        if model.executor == Executor::Process {
             config.http.listing_processes = config.max_children;
         }
         let mut shares = Vec::new();
@@ -487,7 +487,7 @@ fn add(
         all.push((listeners[0].bound().clone(), listeners[0].is_only_v6()));
         let behind = services.iter().cloned().zip(&mut *shares);
         for (listener, (service, share)) in listeners.into_iter().zip(behind) {
-            if model.is_loop && (admission.expects_header() || !service.speaks_first()) {
+            if model.is_loop() && (admission.expects_header() || !service.speaks_first()) {
                 listener.defer_accept()?;
             }
             share.listening.push(Listening {

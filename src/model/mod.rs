@@ -28,7 +28,7 @@ pub use signals::{Hangups, SignalSender, Signals};
 use crate::config::Timeouts;
 use crate::net::{DatagramSocket, Listener};
 use crate::observe::{LogFile, StatusHub, throttled};
-use crate::poller;
+use crate::poller::{self, Poller};
 use crate::service::{Admission, Service};
 use crate::session::{Connection, Counters, Piece, Start, Time, Trace, Wakers, Worker};
 use crate::sys::{self, Errno};
@@ -36,7 +36,7 @@ use crate::trace;
 use permits::Permits;
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,14 +52,50 @@ pub struct ModelRow {
     pub about: &'static str,
     /// Which options are its own.
     pub options: &'static [&'static str],
-    /// It waits for many connections at once, so one that says nothing holds up nobody and may come later: see
-    /// [`Listener::defer_accept`]. In the other models such a connection is what they are there to show.
-    pub is_loop: bool,
+    /// What runs its connections.
+    pub executor: Executor,
+    /// The option that says how many connections it serves at a time. Without one it serves one after the other.
+    pub limited_by: Option<&'static str>,
+    /// It cannot watch descriptors from this number on.
+    pub fd_limit: Option<RawFd>,
+    /// The system call in which it waits for connections, as traces name it.
+    pub waits_in: &'static str,
     /// Why its conversations cannot hear each other, if so: a service in which they do is refused.
     pub apart: Option<&'static str>,
+    /// Why its places are scarce, if so: a stream that has no end of its own ends with its first event.
+    pub scarce: Option<&'static str>,
     /// Serves until a signal ends it; says what was done.
     pub run: fn(Serving) -> io::Result<Counters>,
 }
+
+/// What runs connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Executor {
+    /// A thread that waits for all of its connections at once, so one that says nothing holds up nobody and may come
+    /// later: see [`Listener::defer_accept`]. With the other executors such a connection is what they are there to show.
+    Loop,
+    /// A thread that waits for one connection.
+    Thread,
+    /// A process of the connection's own.
+    Process,
+}
+
+impl ModelRow {
+    /// It is an event loop.
+    pub fn is_loop(&self) -> bool {
+        self.executor == Executor::Loop
+    }
+
+    /// All connections wait for the one that it serves.
+    pub fn serves_one_at_a_time(&self) -> bool {
+        self.limited_by.is_none()
+    }
+}
+
+const ONE_AT_A_TIME: &str = "it serves one connection at a time, so there is nobody to talk to";
+const OWN_PROCESS: &str = "each connection has a process of its own, and those share no memory";
+const OWN_THREAD: &str =
+    "a thread has one connection at a time, so whoever watched would keep one from others";
 
 /// All models.
 pub const MODELS: &[ModelRow] = &[
@@ -67,56 +103,84 @@ pub const MODELS: &[ModelRow] = &[
         name: "blocking",
         about: "One connection at a time, blocking calls: all others wait their turn",
         options: &[],
-        is_loop: false,
-        apart: Some("it serves one connection at a time, so there is nobody to talk to"),
+        executor: Executor::Thread,
+        limited_by: None,
+        fd_limit: None,
+        waits_in: "accept4",
+        apart: Some(ONE_AT_A_TIME),
+        scarce: Some(ONE_AT_A_TIME),
         run: blocking::run,
     },
     ModelRow {
         name: "forking",
         about: "A process per connection, blocking calls",
         options: &["max-children"],
-        is_loop: false,
-        apart: Some("each connection has a process of its own, and those share no memory"),
+        executor: Executor::Process,
+        limited_by: Some("max-children"),
+        fd_limit: None,
+        waits_in: "poll",
+        apart: Some(OWN_PROCESS),
+        scarce: Some(OWN_PROCESS),
         run: forking::run,
     },
     ModelRow {
         name: "threaded",
         about: "A thread per connection, blocking calls",
         options: &["max-connections"],
-        is_loop: false,
+        executor: Executor::Thread,
+        limited_by: Some("max-connections"),
+        fd_limit: None,
+        waits_in: "accept4",
         apart: None,
+        scarce: None,
         run: threaded::run,
     },
     ModelRow {
         name: "pool",
         about: "A fixed number of threads, each with one connection at a time, blocking calls",
         options: &["threads"],
-        is_loop: false,
+        executor: Executor::Thread,
+        limited_by: Some("threads"),
+        fd_limit: None,
+        waits_in: "accept4",
         apart: None,
+        scarce: Some(OWN_THREAD),
         run: pool::run,
     },
     ModelRow {
         name: "select",
         about: "One thread, select(2): asks about every connection every time; 1,024 descriptors at most",
         options: &["max-connections", "workers"],
-        is_loop: true,
+        executor: Executor::Loop,
+        limited_by: Some("max-connections"),
+        fd_limit: poller::Select::FD_LIMIT,
+        waits_in: poller::Select::CALL,
         apart: None,
+        scarce: None,
         run: event_loop::run::<poller::Select>,
     },
     ModelRow {
         name: "poll",
         about: "One thread, poll(2): asks about every connection every time",
         options: &["max-connections", "workers"],
-        is_loop: true,
+        executor: Executor::Loop,
+        limited_by: Some("max-connections"),
+        fd_limit: None,
+        waits_in: poller::Poll::CALL,
         apart: None,
+        scarce: None,
         run: event_loop::run::<poller::Poll>,
     },
     ModelRow {
         name: "epoll",
         about: "One thread, epoll(7) through mio: told once per change, idle connections take no time",
         options: &["max-connections", "workers"],
-        is_loop: true,
+        executor: Executor::Loop,
+        limited_by: Some("max-connections"),
+        fd_limit: None,
+        waits_in: poller::Epoll::CALL,
         apart: None,
+        scarce: None,
         run: event_loop::run::<poller::Epoll>,
     },
 ];

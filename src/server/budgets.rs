@@ -5,7 +5,7 @@
 use super::cgroup::number;
 use super::tasks::memory;
 use crate::config::{Config, DEFAULT_MEMORY, MAX_WATCHES};
-use crate::model::ModelRow;
+use crate::model::{Executor, ModelRow};
 use crate::sys::Resource;
 use crate::sys::untraced::getrlimit;
 use bytesize::ByteSize;
@@ -44,7 +44,7 @@ pub(super) fn set(config: &mut Config, model: &ModelRow) -> Vec<String> {
 
 fn divide(config: &mut Config, model: &ModelRow, available: &Available) -> Vec<String> {
     let mut lines = Vec::new();
-    let is_forking = model.options.contains(&"max-children");
+    let is_forking = model.executor == Executor::Process;
     // Each loop, or process, has a cache of its own.
     let workers = match is_forking {
         true => config.max_children.max(1),

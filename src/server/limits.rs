@@ -20,7 +20,7 @@ pub(super) fn limits(
         by: Source::OpenFiles,
     };
     // A thread that waits for other connections, too, has a descriptor for that.
-    let for_each = if is_shared && !model.is_loop { 2 } else { 1 };
+    let for_each = if is_shared && !model.is_loop() { 2 } else { 1 };
     let files = files.for_each_of(for_each);
     let mut limits = Limits {
         max_connections: files.number,
@@ -29,7 +29,7 @@ pub(super) fn limits(
     };
     let mut set_by = None;
     if knows("max-connections") {
-        let threads = (!model.is_loop).then(|| tasks::limit(Kind::Thread, listeners));
+        let threads = (!model.is_loop()).then(|| tasks::limit(Kind::Thread, listeners));
         let most = files.or_less(threads.flatten());
         let wanted = config.max_connections;
         (limits.max_connections, set_by) = within(wanted, "connections", most);

@@ -55,12 +55,10 @@ pub(super) fn about<'a>(
     services: impl Iterator<Item = &'a dyn Service>,
 ) -> About {
     let knows = |option| model.options.contains(&option);
-    let thread_each =
-        "a thread has one connection at a time, so whoever watched would keep one from others";
     About {
         model: model.name,
         waits: model.about,
-        one_by_one: model.apart.or(knows("threads").then_some(thread_each)),
+        one_by_one: model.scarce,
         max_connections: knows("max-connections").then_some(limits.max_connections),
         services: services
             .map(|service| (service.name().to_owned(), service.steps()))
