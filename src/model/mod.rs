@@ -36,7 +36,7 @@ use crate::trace;
 use permits::Permits;
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, RawFd};
+use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,10 +56,10 @@ pub struct ModelRow {
     pub executor: Executor,
     /// The option that says how many connections it serves at a time. Without one it serves one after the other.
     pub limited_by: Option<&'static str>,
-    /// It cannot watch descriptors from this number on.
-    pub fd_limit: Option<RawFd>,
     /// The system call in which it waits for connections, as traces name it.
     pub waits_in: &'static str,
+    /// What its poller says of itself, if it has one.
+    pub poller: Option<poller::Properties>,
     /// Why its conversations cannot hear each other, if so: a service in which they do is refused.
     pub apart: Option<&'static str>,
     /// Why its places are scarce, if so: a stream that has no end of its own ends with its first event.
@@ -105,8 +105,8 @@ pub const MODELS: &[ModelRow] = &[
         options: &[],
         executor: Executor::Thread,
         limited_by: None,
-        fd_limit: None,
         waits_in: "accept4",
+        poller: None,
         apart: Some(ONE_AT_A_TIME),
         scarce: Some(ONE_AT_A_TIME),
         run: blocking::run,
@@ -117,8 +117,8 @@ pub const MODELS: &[ModelRow] = &[
         options: &["max-children"],
         executor: Executor::Process,
         limited_by: Some("max-children"),
-        fd_limit: None,
         waits_in: "poll",
+        poller: None,
         apart: Some(OWN_PROCESS),
         scarce: Some(OWN_PROCESS),
         run: forking::run,
@@ -129,8 +129,8 @@ pub const MODELS: &[ModelRow] = &[
         options: &["max-connections"],
         executor: Executor::Thread,
         limited_by: Some("max-connections"),
-        fd_limit: None,
         waits_in: "accept4",
+        poller: None,
         apart: None,
         scarce: None,
         run: threaded::run,
@@ -141,8 +141,8 @@ pub const MODELS: &[ModelRow] = &[
         options: &["threads"],
         executor: Executor::Thread,
         limited_by: Some("threads"),
-        fd_limit: None,
         waits_in: "accept4",
+        poller: None,
         apart: None,
         scarce: Some(OWN_THREAD),
         run: pool::run,
@@ -153,8 +153,8 @@ pub const MODELS: &[ModelRow] = &[
         options: &["max-connections", "workers"],
         executor: Executor::Loop,
         limited_by: Some("max-connections"),
-        fd_limit: poller::Select::FD_LIMIT,
         waits_in: poller::Select::CALL,
+        poller: Some(poller::Properties::of::<poller::Select>()),
         apart: None,
         scarce: None,
         run: event_loop::run::<poller::Select>,
@@ -165,8 +165,8 @@ pub const MODELS: &[ModelRow] = &[
         options: &["max-connections", "workers"],
         executor: Executor::Loop,
         limited_by: Some("max-connections"),
-        fd_limit: None,
         waits_in: poller::Poll::CALL,
+        poller: Some(poller::Properties::of::<poller::Poll>()),
         apart: None,
         scarce: None,
         run: event_loop::run::<poller::Poll>,
@@ -177,8 +177,8 @@ pub const MODELS: &[ModelRow] = &[
         options: &["max-connections", "workers"],
         executor: Executor::Loop,
         limited_by: Some("max-connections"),
-        fd_limit: None,
         waits_in: poller::Epoll::CALL,
+        poller: Some(poller::Properties::of::<poller::Epoll>()),
         apart: None,
         scarce: None,
         run: event_loop::run::<poller::Epoll>,

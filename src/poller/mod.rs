@@ -125,6 +125,28 @@ pub trait Poller: Sized {
     ) -> io::Result<()>;
 }
 
+/// What a poller says of itself, for those who do not know its type.
+#[derive(Clone, Copy, Debug)]
+pub struct Properties {
+    /// [`Poller::EDGE_TRIGGERED`]
+    pub edge_triggered: bool,
+    /// [`Poller::IN_ORDER`]
+    pub in_order: bool,
+    /// [`Poller::FD_LIMIT`]
+    pub fd_limit: Option<RawFd>,
+}
+
+impl Properties {
+    /// Those of a poller.
+    pub const fn of<P: Poller>() -> Properties {
+        Properties {
+            edge_triggered: P::EDGE_TRIGGERED,
+            in_order: P::IN_ORDER,
+            fd_limit: P::FD_LIMIT,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     //! What the trait promises, of each poller.

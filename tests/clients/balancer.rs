@@ -59,7 +59,7 @@ fn start(at: SocketAddr, status: SocketAddr) -> Evserve {
         "off",
         "docs/site",
     ];
-    Evserve::start("epoll", 2, &options)
+    Evserve::start("epoll", &options)
 }
 
 /// The configuration in the documentation, with other addresses.

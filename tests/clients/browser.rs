@@ -5,7 +5,9 @@
 
 mod tab;
 
-use crate::common::{Client, Evserve, PATIENCE};
+use crate::common::{
+    Client, Evserve, PATIENCE, limited_to, on_every_apart_model, on_every_shared_model, row,
+};
 use std::fs::write;
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -234,10 +236,9 @@ impl Watched {
                        --head-timeout 1h --idle-timeout 1h";
         let mut options: Vec<_> = options.split_whitespace().collect();
         options.push(path);
-        if model == "pool" {
-            options.extend(["--threads", "300"]);
-        }
-        let evserve = Evserve::start(model, 3, &options);
+        let room = limited_to(model, 400);
+        options.extend(room.iter().map(String::as_str));
+        let evserve = Evserve::start(model, &options);
         let connect = |address: usize, bytes: &str| {
             let mut client = Client::connect(evserve.addresses[address]);
             client.send(bytes);
@@ -279,8 +280,7 @@ fn says(state: &str, count: usize) -> String {
 #[test]
 #[ignore = "needs chromium"]
 fn browser_shows_connections_moving_through_their_states() {
-    for model in ["epoll", "poll", "threaded", "pool"] {
-        eprintln!("model {model}");
+    on_every_shared_model(|model| {
         let mut watched = Watched::start(model);
         let mut tab = watched.show();
         for (state, count) in [
@@ -323,24 +323,23 @@ fn browser_shows_connections_moving_through_their_states() {
         watched.begun.clear();
         tab.wait_until(&says("keep-alive", 150));
         assert_eq!(tab.complaints, Vec::<String>::new(), "{model}");
-    }
+    });
 }
 
 /// What cannot be seen is said, and the view is a row of looks.
 #[test]
 #[ignore = "needs chromium"]
 fn browser_shows_what_can_be_seen_of_processes_and_of_one_at_a_time() {
-    for model in ["forking", "blocking"] {
-        eprintln!("model {model}");
+    on_every_apart_model(|model| {
         let root = tempfile::tempdir().expect("a directory");
         let path = root.path().to_str().expect("UTF-8");
         let options = ["--listen", "127.0.0.1:0", "--status", "0", path];
-        let evserve = Evserve::start(model, 2, &options);
+        let evserve = Evserve::start(model, &options);
         let idle = evserve.connect();
         let mut tab = Tab::show(&format!("http://{}/", evserve.addresses[1]));
         tab.wait_until("Number(document.body.dataset.events) >= 3");
         let note = tab.value("document.querySelector('.note').innerText");
-        let why = evserve::model::find(model).expect("a model").apart;
+        let why = row(model).apart;
         let why = why.expect("a reason");
         assert!(
             note.as_str().is_some_and(|note| note.contains(why)),
@@ -349,7 +348,7 @@ fn browser_shows_what_can_be_seen_of_processes_and_of_one_at_a_time() {
         tab.wait_until("document.querySelectorAll('#cells button').length >= 1");
         assert_eq!(tab.complaints, Vec::<String>::new(), "{model}");
         drop(idle);
-    }
+    });
 }
 
 /// Nothing sticks out at any width, both schemes differ, nothing is complained of. The pictures stay in the build

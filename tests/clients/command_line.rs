@@ -1,7 +1,7 @@
 //! Real clients against the real program, and loads too heavy for every run. `tests/run` installs what they need and
 //! runs them all.
 
-use crate::common::{Client, Evserve, on_every_model, pattern};
+use crate::common::{Client, Evserve, on_every_model, pattern, row};
 use percent_encoding::percent_decode_str;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -263,9 +263,9 @@ fn wrk_finds_no_errors() {
 fn wrk_finds_no_errors_under_any_model() {
     on_every_model(|model| {
         let evserve = Evserve::http(model, Path::new("docs/site"), &["--access-log", "off"]);
-        let options = match model {
-            "blocking" | "forking" => &["-d1s", "-c8", "-H", "Connection: close"][..],
-            _ => &["-d1s", "-c64"],
+        let options = match row(model).apart {
+            Some(_) => &["-d1s", "-c8", "-H", "Connection: close"][..],
+            None => &["-d1s", "-c64"],
         };
         println!("{model}\n{}", wrk(&evserve, "/style.css", options));
         evserve.stop();

@@ -123,11 +123,11 @@ fn start(model: &str, scene: Scene, root: &TempDir) -> Evserve {
     let forgetful = ["--cache-bytes", "0", "--cache-files", "0"];
     let chat = ["--mode", "chat", "--listen", "127.0.0.1:0"];
     match scene {
-        Scene::Files => Evserve::start(model, 2, &[&files[..], few, &forgetful].concat()),
-        Scene::Watched => Evserve::start(model, 2, &[&files[..], few].concat()),
+        Scene::Files => Evserve::start(model, &[&files[..], few, &forgetful].concat()),
+        Scene::Watched => Evserve::start(model, &[&files[..], few].concat()),
         Scene::Datagrams => {
             let listen = ["--mode", "echo", "--listen", "udp:127.0.0.1:0"];
-            let mut evserve = Evserve::start(model, 0, &[&listen[..], few].concat());
+            let mut evserve = Evserve::start(model, &[&listen[..], few].concat());
             let line = evserve.wait_for_log(" at udp:");
             let place = line
                 .split(" at udp:")
@@ -137,7 +137,7 @@ fn start(model: &str, scene: Scene, root: &TempDir) -> Evserve {
             evserve.addresses.push(address.expect("an address"));
             evserve
         }
-        Scene::Chat => Evserve::start(model, 1, &[&chat[..], few].concat()),
+        Scene::Chat => Evserve::start(model, &[&chat[..], few].concat()),
     }
 }
 

@@ -1,8 +1,9 @@
 //! What serving costs, in figures that do not depend on the machine's speed: system calls, memory, threads.
 
-use crate::common::{Client, Evserve, is_loop, on_every_model};
+use crate::common::{Client, Evserve, Program, on_every_concurrent_model, on_every_loop, row};
 use evserve::session::WORK_PER_TURN;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
@@ -38,10 +39,7 @@ fn system_calls_of_a_loop() {
     const CONNECTIONS: u64 = 64;
     const ROUNDS: u64 = 50;
     let root = root();
-    on_every_model(|model| {
-        if !is_loop(model) {
-            return;
-        }
+    on_every_loop(|model| {
         let evserve = Evserve::http(model, root.path(), &["--access-log", "off"]);
         let mut clients: Vec<_> = (0..CONNECTIONS).map(|_| evserve.connect()).collect();
         for _ in 0..ROUNDS {
@@ -88,10 +86,7 @@ fn listings_share_the_work_of_a_turn() {
             std::fs::write(directory.join(entry.to_string()), "").expect("written");
         }
     }
-    on_every_model(|model| {
-        if !is_loop(model) {
-            return;
-        }
+    on_every_loop(|model| {
         let evserve = Evserve::http(model, root.path(), &["--access-log", "off"]);
         let mut clients: Vec<_> = (0..DIRECTORIES).map(|_| evserve.connect()).collect();
         evserve.signal(Signal::STOP);
@@ -117,13 +112,10 @@ fn system_calls_as_strace_sees_them() {
         return eprintln!("left out: there is no strace");
     }
     let root = root();
-    for (model, most) in [
-        ("epoll", 3.0),
-        // It must look for events by itself.
-        ("poll", 4.0),
-        ("threaded", 3.0),
-        ("pool", 3.0),
-    ] {
+    on_every_concurrent_model(|model| {
+        // One that sees events in the order in which they happened need not look for those of files by itself.
+        let looks = row(model).poller.is_some_and(|poller| !poller.in_order);
+        let most = if looks { 4.0 } else { 3.0 };
         let counts: Vec<u64> = [1000, 3000]
             .into_iter()
             .map(|requests| traced_calls(model, root.path(), requests))
@@ -132,27 +124,18 @@ fn system_calls_as_strace_sees_them() {
         let per_request = (counts[1] - counts[0]) as f64 / 2000.0;
         assert!(per_request <= most + 0.05, "{model}: {per_request}");
         eprintln!("{model}: {per_request} system calls per request");
-    }
+    });
 }
 
 /// How many system calls a server makes in its life, in which it answers so many requests.
 fn traced_calls(model: &str, root: &Path, requests: u64) -> u64 {
     let directory = tempfile::tempdir().expect("a directory");
     let output = directory.path().join("counts");
-    let mut command = Command::new("strace");
-    command
-        .args(["-f", "-c", "-U", "calls,name", "-o"])
-        .arg(&output);
-    command.arg(env!("CARGO_BIN_EXE_evserve")).arg(root);
-    command.args([
-        "--model",
-        model,
-        "--listen",
-        "127.0.0.1:0",
-        "--access-log",
-        "off",
-    ]);
-    let mut evserve = Evserve::spawn(command, 1);
+    let program = Program::model(model, "--listen 127.0.0.1:0 --access-log off").arg(root);
+    let strace = ["strace", "-f", "-c", "-U", "calls,name", "-o"].map(OsStr::new);
+    let mut evserve = program
+        .through(strace.into_iter().chain([output.as_os_str()]))
+        .start();
     let mut client = evserve.connect();
     (0..requests).for_each(|_| exchange(&mut client));
     drop(client);

@@ -1,7 +1,9 @@
 //! Mixed load with faults for as long as one likes, on every model at once: nothing may be answered wrongly, and memory
 //! and descriptors stay as they are. `tests/soak --minutes N` runs it; the ordinary run is a short one.
 
-use crate::common::{Client, Evserve, PATIENCE, number, pattern};
+use crate::common::{
+    Client, Evserve, PATIENCE, number, of_threads, pattern, row, serves_one_at_a_time,
+};
 use evserve::model::MODELS;
 use socket2::SockRef;
 use std::collections::VecDeque;
@@ -61,7 +63,7 @@ impl Soak {
         let large = pattern(LARGE);
         write(root.path().join("small"), pattern(SMALL)).expect("written");
         write(root.path().join("large"), &large).expect("written");
-        let hears = evserve::model::find(model).is_some_and(|row| row.apart.is_none());
+        let hears = row(model).apart.is_none();
         let mut options = vec!["--mode", "http", "--listen", "http=127.0.0.1:0"];
         options.extend(["--mode", "echo", "--listen", "echo=127.0.0.1:0"]);
         if hears {
@@ -70,12 +72,11 @@ impl Soak {
         // The silent ones shall not keep a whole model for long; but a client must be quicker, on a busy machine too.
         options.extend(["--idle-timeout", "3s", "--head-timeout", "3s"]);
         options.extend(["--access-log", "off", "--status", "0"]);
-        if model == "pool" {
-            // Few enough for each to have had all kinds of connections soon: a thread keeps what it has needed once.
-            options.extend(["--threads", "12"]);
-        }
+        // A thread keeps what it has needed once: few enough for each to have had all kinds of connections soon.
+        let few = of_threads(model, 12);
+        options.extend(few.iter().map(String::as_str));
         options.push(root.path().to_str().expect("UTF-8"));
-        let evserve = Evserve::start(model, if hears { 4 } else { 3 }, &options);
+        let evserve = Evserve::start(model, &options);
         let ground = Ground {
             model,
             http: evserve.addresses[0],
@@ -184,7 +185,7 @@ impl<'a> Work<'a> {
 
     /// The model that serves one at a time ends with the first answer.
     fn pipelined(&mut self) {
-        let count = if self.ground.model == "blocking" {
+        let count = if serves_one_at_a_time(self.ground.model) {
             1
         } else {
             8
@@ -289,7 +290,7 @@ impl<'a> Work<'a> {
         for _ in 0..self.random.usize(1..4) {
             while !client.line().starts_with("data: {") {}
             // There the others who watch get their turn.
-            if ["blocking", "forking", "pool"].contains(&self.ground.model) {
+            if row(self.ground.model).scarce.is_some() {
                 break;
             }
         }

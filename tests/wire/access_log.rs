@@ -1,12 +1,11 @@
 //! The access log: its forms, its file, and what becomes of it when the file is moved away or the disk is full.
 
-use crate::common::{Client, Evserve, PATIENCE, on_every_model};
+use crate::common::{Client, Evserve, PATIENCE, Program, on_every_model, serves_one_at_a_time};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::fs::{Permissions, create_dir, read_to_string, rename, write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Serves docs/site with the log in a file.
@@ -115,13 +114,8 @@ fn a_file_is_appended_to_and_only_the_group_may_read_it() {
         (directory.path().join("no/log"), "No such file or directory"),
         (directory.path().into(), "Is a directory"),
     ] {
-        let output = Command::new(env!("CARGO_BIN_EXE_evserve"))
-            .args(["--listen", "127.0.0.1:0", "--access-log-file"])
-            .arg(&place)
-            .output()
-            .expect("it ran");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1));
+        let program = Program::evserve("--listen 127.0.0.1:0 --access-log-file").arg(&place);
+        let said = program.fails(1);
         let place = format!("cannot write the access log to {}: {why}", place.display());
         assert!(said.contains(&place), "{said}");
     }
@@ -137,7 +131,7 @@ fn at_sighup_a_new_file_is_begun() {
         let mut evserve = start(model, &path, &["--access-log", "common"]);
         let mut stays = evserve.connect();
         ask(&mut stays, "/before");
-        if model == "blocking" {
+        if serves_one_at_a_time(model) {
             // It ends a conversation with its first answer.
             stays.rest();
         }
@@ -151,7 +145,7 @@ fn at_sighup_a_new_file_is_begun() {
             evserve.signal(Signal::HUP);
             evserve.wait_for_log("the access log has been reopened");
             assert_eq!(read_to_string(&path).expect("a new file"), "", "{model}");
-            if model == "blocking" {
+            if serves_one_at_a_time(model) {
                 stays = evserve.connect();
             }
             ask(&mut stays, "/after");
@@ -210,14 +204,10 @@ fn a_full_disk_loses_whole_lines_and_they_are_counted() {
     let directory = tempfile::tempdir().expect("a directory");
     let (path, old) = (directory.path().join("log"), directory.path().join("old"));
     // The kernel lets no file grow beyond a block, as if the disk were full.
-    let script = format!(
-        "trap '' XFSZ; ulimit -f 1; exec {} --listen 127.0.0.1:0 --access-log common --access-log-file {} docs",
-        env!("CARGO_BIN_EXE_evserve"),
-        path.display()
-    );
-    let mut command = Command::new("bash");
-    command.args(["-c", &script]);
-    let mut evserve = Evserve::spawn(command, 1);
+    let options = "--listen 127.0.0.1:0 --access-log common docs --access-log-file";
+    let program = Program::evserve(options).arg(&path);
+    let script = "trap '' XFSZ; ulimit -f 1; exec \"$@\"";
+    let mut evserve = program.in_shell(script).start();
     let mut client = evserve.connect();
     for _ in 0..50 {
         ask(&mut client, "/before");
@@ -361,10 +351,8 @@ fn a_log_that_the_sandbox_hides_goes_on_into_the_old_file() {
 fn a_relative_name_is_opened_anew() {
     let (_keep, own) = own_directory();
     create_dir(own.join("logs")).expect("made");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_evserve"));
-    command.args(["--listen", "127.0.0.1:0", "--access-log-file", "logs/log"]);
-    command.current_dir(&own);
-    let mut evserve = Evserve::spawn(command, 1);
+    let program = Program::evserve("--listen 127.0.0.1:0 --access-log-file logs/log");
+    let mut evserve = program.current_dir(&own).start();
     rename(own.join("logs"), own.join("old")).expect("moved");
     create_dir(own.join("logs")).expect("made again");
     evserve.signal(Signal::HUP);

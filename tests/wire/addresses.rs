@@ -1,9 +1,8 @@
 //! Addresses to listen on: both families, names, interfaces, and what was asked for together.
 
-use crate::common::{Client, Evserve, on_every_model};
+use crate::common::{Client, Evserve, Program, on_every_model};
 use nix::ifaddrs::getifaddrs;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, UdpSocket};
-use std::process::{Command, Output};
 
 const ECHO: [&str; 2] = ["--mode", "echo"];
 
@@ -21,10 +20,10 @@ fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
-fn start(model: &str, addresses: usize, listen: &[String], options: &[&str]) -> Evserve {
+fn start(model: &str, listen: &[String], options: &[&str]) -> Evserve {
     let listen = listen.iter().flat_map(|one| ["--listen", one]);
     let all: Vec<_> = ECHO.into_iter().chain(listen).collect();
-    Evserve::start(model, addresses, &[&all, options].concat())
+    Evserve::start(model, &[&all, options].concat())
 }
 
 fn is_answered(address: impl Into<SocketAddr>, about: &str) {
@@ -56,7 +55,7 @@ fn both_families_of_a_port() {
         ] {
             let port = free_port();
             let all: Vec<_> = listen.iter().map(|one| format!("{one}{port}")).collect();
-            let evserve = start(model, all.len(), &all, &[]);
+            let evserve = start(model, &all, &[]);
             is_answered_with_both(port, &format!("{model} {listen:?}"));
             drop(evserve);
         }
@@ -64,7 +63,7 @@ fn both_families_of_a_port() {
     for listen in [&["0.0.0.0:", "[::]:"][..], &["[::]:"]] {
         let port = free_port();
         let all: Vec<_> = listen.iter().map(|one| format!("{one}{port}")).collect();
-        let _evserve = start("epoll", all.len(), &all, &["--workers", "2"]);
+        let _evserve = start("epoll", &all, &["--workers", "2"]);
         for _ in 0..8 {
             is_answered_with_both(port, "two workers");
         }
@@ -81,7 +80,7 @@ fn a_port_of_two_modes() {
         let port = free_port();
         let (http, echo) = (format!("http=[::]:{port}"), format!("echo=0.0.0.0:{port}"));
         let all = ["--mode", "http", "--mode", "echo", "--listen", &http];
-        let _evserve = Evserve::start(model, 2, &[&all[..], &["--listen", &echo]].concat());
+        let _evserve = Evserve::start(model, &[&all[..], &["--listen", &echo]].concat());
         is_answered((Ipv4Addr::LOCALHOST, port), model);
         let mut client = Client::connect((Ipv6Addr::LOCALHOST, port).into());
         client.send("GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -115,7 +114,7 @@ fn datagrams_of_both_families() {
             .iter()
             .map(|one| format!("udp:{one}{port}"))
             .collect();
-        let mut evserve = start(model, 0, &all, options);
+        let mut evserve = start(model, &all, options);
         for _ in listen {
             evserve.wait_for_log(" at udp:");
         }
@@ -128,7 +127,7 @@ fn datagrams_of_both_families() {
         run(model, &["[::]:"], &[]);
     });
     run("poll", &["0.0.0.0:", "[::]:"], &["--workers", "3"]);
-    let mut evserve = start("epoll", 0, &["udp:localhost:0".into()], &[]);
+    let mut evserve = start("epoll", &["udp:localhost:0".into()], &[]);
     for family in ["127.0.0.1", "[::1]"] {
         let line = evserve.wait_for_log(&format!(" at udp:{family}:"));
         let place = line.split("udp:").nth(1).expect("an address");
@@ -144,7 +143,7 @@ fn localhost_is_two_addresses() {
         return;
     }
     let check = |model: &str, name: &str, options: &[&str]| {
-        let evserve = start(model, 2, &[format!("{name}:0")], options);
+        let evserve = start(model, &[format!("{name}:0")], options);
         let [v4, v6] = evserve.addresses[..] else {
             panic!("two addresses")
         };
@@ -157,7 +156,7 @@ fn localhost_is_two_addresses() {
     // The status too, and its page can be asked for by both.
     let all = ["--mode", "echo", "--listen", "127.0.0.1:0"];
     let status = ["--status", "localhost:0"];
-    let evserve = Evserve::start("epoll", 3, &[&all[..], &status].concat());
+    let evserve = Evserve::start("epoll", &[&all[..], &status].concat());
     for address in &evserve.addresses[1..] {
         let mut client = Client::connect(*address);
         client.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -181,7 +180,7 @@ fn an_address_of_a_link() {
     let (ip, index) = (address.ip(), address.scope_id());
     for zone in [interface.clone(), index.to_string()] {
         let listen = format!("[{ip}%{zone}]:0");
-        let mut evserve = start("epoll", 0, &[listen], &[]);
+        let mut evserve = start("epoll", &[listen], &[]);
         let line = evserve.wait_for_log(" at [");
         let shown = format!(" at [{ip}%{interface}]:");
         assert!(line.contains(&shown), "{line}");
@@ -196,15 +195,8 @@ fn an_address_of_a_link() {
         );
     }
     let listen = format!("[{ip}%{interface}]:0");
-    let mut evserve = Evserve::start("poll", 0, &["--listen", &listen, "docs/site"]);
+    let mut evserve = Evserve::start("poll", &["--listen", &listen, "docs/site"]);
     evserve.wait_for_log(&format!(" at http://[{ip}%25{interface}]:"));
-}
-
-fn run(arguments: &str) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_evserve"))
-        .args(arguments.split(' '))
-        .output()
-        .expect("evserve starts")
 }
 
 /// What cannot be had together is said before anything listens, with both options.
@@ -237,9 +229,7 @@ fn addresses_of_two_services() {
             ),
         ),
     ] {
-        let output = run(&arguments);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{arguments}: {said}");
+        let said = Program::evserve(&arguments).fails(1);
         assert_eq!(said, format!("evserve: {expected}\n"));
     }
     for (listen, expected) in [
@@ -252,9 +242,7 @@ fn addresses_of_two_services() {
             "`nothing0` is no network interface of this machine; there are lo",
         ),
     ] {
-        let output = run(&format!("--listen {listen}"));
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{listen}: {said}");
+        let said = Program::evserve(&format!("--listen {listen}")).fails(2);
         assert!(said.contains(expected), "{listen}: {said}");
     }
 }
@@ -268,7 +256,6 @@ fn addresses_that_cover_each_other() {
         let port = free_port();
         let mut evserve = start(
             model,
-            0,
             &[
                 format!("127.0.0.1:{port}"),
                 format!(":{port}"),
@@ -298,7 +285,7 @@ fn ipv4_behind_a_socket_of_both_families() {
     const REQUEST: &str = "GET /style.css HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
     on_every_model(|model| {
         let site = ["--listen", "[::]:0", "docs/site"];
-        let evserve = Evserve::start(model, 1, &[&site[..], &["--max-per-ip", "9"]].concat());
+        let evserve = Evserve::start(model, &[&site[..], &["--max-per-ip", "9"]].concat());
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, evserve.address().port()));
         let mut client = Client::connect(address);
         client.send(REQUEST);
@@ -307,7 +294,7 @@ fn ipv4_behind_a_socket_of_both_families() {
         assert!(log.starts_with("127.0.0.1 - - ["), "{model}: {log}");
         for trusted in ["::ffff:127.0.0.1", "::ffff:127.0.0.0/104", "127.0.0.0/8"] {
             let proxy = ["--proxy-protocol", "--trusted-proxy", trusted];
-            let evserve = Evserve::start(model, 1, &[&site[..], &proxy].concat());
+            let evserve = Evserve::start(model, &[&site[..], &proxy].concat());
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, evserve.address().port()));
             let mut client = Client::connect(address);
             client.send("PROXY TCP6 ::ffff:192.0.2.7 ::1 258 80\r\n");

@@ -1,6 +1,8 @@
 //! What is remembered of files is never older than the request, and keeps nothing that is gone.
 
-use crate::common::{Client, Evserve, is_loop, number, on_every_model};
+use crate::common::{
+    Client, Evserve, is_loop, number, on_every_loop, on_every_model, serves_one_at_a_time,
+};
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::SocketAddr;
@@ -149,19 +151,17 @@ fn no_answer_is_stale() {
             content: None,
             compressed: None,
         };
-        let rounds = match model {
-            "epoll" => MOST_CHANGES,
-            _ => CHANGES,
-        };
+        let is_default = model == evserve::config::Config::default().model;
+        let rounds = if is_default { MOST_CHANGES } else { CHANGES };
         let mut client = evserve.connect();
         for round in 0..number("EVSERVE_CHANGES").unwrap_or(rounds) {
             changing.change();
-            if model == "blocking" || round % 7 == 0 {
+            if serves_one_at_a_time(model) || round % 7 == 0 {
                 client = evserve.connect();
             }
             changing.check(&mut client, &format!("round {round}"));
             // What is asked for again is watched from then on, unless it has changed within the last second.
-            if model != "blocking" && round % 50 == 0 {
+            if !serves_one_at_a_time(model) && round % 50 == 0 {
                 changing.check(&mut client, &format!("round {round}, again"));
             }
         }
@@ -212,10 +212,7 @@ fn keep_busy(address: SocketAddr, over: &AtomicBool) {
 /// However much a loop has to do meanwhile, a request that was sent after a change sees its outcome.
 #[test]
 fn no_answer_is_stale_while_others_are_busy() {
-    on_every_model(|model| {
-        if !is_loop(model) {
-            return;
-        }
+    on_every_loop(|model| {
         let directory = places();
         let root = directory.path();
         let evserve = Evserve::http(model, root, &["--access-log", "off"]);
@@ -261,7 +258,7 @@ fn no_answer_is_stale_on_a_path() {
         "off",
         root,
     ];
-    let evserve = Evserve::start("epoll", 1, &options);
+    let evserve = Evserve::start("epoll", &options);
     let (address, over) = (evserve.address(), AtomicBool::new(false));
     std::thread::scope(|scope| {
         (0..3).for_each(|_| drop(scope.spawn(|| keep_busy(address, &over))));
@@ -333,10 +330,7 @@ fn a_file_that_is_not_in_memory() {
         return eprintln!("left out: {} forgets nothing", path.display());
     }
     file.sync_all().expect("written out");
-    on_every_model(|model| {
-        if !is_loop(model) {
-            return;
-        }
+    on_every_loop(|model| {
         fadvise(&file, 0, None, Advice::DontNeed).expect("advised");
         let evserve = Evserve::http(model, directory.path(), &[]);
         assert!(evserve.get("/cold.bin").body == content);

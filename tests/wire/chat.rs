@@ -1,16 +1,18 @@
 //! Group chat: who says something is heard by all others.
 
-use crate::common::{Client, Evserve, PATIENCE, number, on_every_model, on_every_shared_model};
+use crate::common::{
+    Client, Evserve, PATIENCE, Program, limited_to, number, on_every_model, on_every_shared_model,
+    row,
+};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, recv};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
-use std::process::Command;
 use std::time::Instant;
 
 fn chat(model: &str, options: &[&str]) -> Evserve {
     let options = [&["--mode", "chat", "--listen", "127.0.0.1:0"], options].concat();
-    Evserve::start(model, 1, &options)
+    Evserve::start(model, &options)
 }
 
 /// Comes in, and takes a name. Others who listen are told of both.
@@ -368,9 +370,9 @@ fn a_full_room() {
         drop(deaf);
         assert!(evserve.stop().status.success());
     };
-    on_every_shared_model(|model| match model {
-        "pool" => run(model, &["--threads", "300"]),
-        _ => run(model, &[]),
+    on_every_shared_model(|model| {
+        let room = limited_to(model, 300.max(members + 50));
+        run(model, &room.iter().map(String::as_str).collect::<Vec<_>>());
     });
     run("epoll", &["--workers", "3"]);
     run("poll", &["--workers", "2"]);
@@ -388,7 +390,7 @@ fn one_room_for_all_addresses() {
             "--listen",
             "127.0.0.1:0",
         ];
-        let evserve = Evserve::start(model, 2, &one);
+        let evserve = Evserve::start(model, &one);
         let mut alice = Client::connect(evserve.addresses[0]);
         alice.line();
         let mut bob = Client::connect(evserve.addresses[1]);
@@ -402,22 +404,10 @@ fn one_room_for_all_addresses() {
 #[test]
 fn where_nobody_could_be_heard_it_is_refused() {
     on_every_model(|model| {
-        let Some(why) = evserve::model::find(model).and_then(|row| row.apart) else {
+        let Some(why) = row(model).apart else {
             return;
         };
-        let output = Command::new(env!("CARGO_BIN_EXE_evserve"))
-            .args([
-                "--mode",
-                "chat",
-                "--listen",
-                "127.0.0.1:0",
-                "--model",
-                model,
-            ])
-            .output()
-            .expect("it ends");
-        assert_eq!(output.status.code(), Some(1));
-        let said = String::from_utf8_lossy(&output.stderr);
+        let said = Program::model(model, "--mode chat --listen 127.0.0.1:0").fails(1);
         let expected = format!(
             "evserve: chat cannot be served with --model {model}: {why}; it can with threaded, pool, select, poll, epoll\n"
         );

@@ -33,7 +33,7 @@ const DEAF: usize = 40;
 
 fn chat(model: &str, options: &[&str]) -> Evserve {
     let options = [&["--mode", "chat", "--listen", "127.0.0.1:0"], options].concat();
-    Evserve::start(model, 1, &options)
+    Evserve::start(model, &options)
 }
 
 /// Runs a case on every model in which members hear each other, and on two loops.

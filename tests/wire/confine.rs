@@ -1,13 +1,12 @@
 //! What the process gives up before it serves: tried with the very calls an attacker would make.
 
-use crate::common::{Evserve, example, is_loop, on_every_model};
+use crate::common::{Evserve, Program, is_loop, on_every_model};
 use std::fs::{self, Permissions, read_dir, read_to_string, write};
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::Path;
-use std::process::Command;
 use tempfile::TempDir;
 
 /// The id of the user `nobody`, who owns nothing.
@@ -27,10 +26,11 @@ fn tree() -> TempDir {
 fn escape(model: &str, how: &str, root: &Path, outside: &TcpListener, socket: &str) -> Evserve {
     let outside = outside.local_addr().expect("bound").to_string();
     let workers = if is_loop(model) { "2" } else { "1" };
-    let mut command = Command::new(example("escape"));
-    command.args([model, workers, how]).arg(root);
-    command.args([&outside, &std::process::id().to_string(), socket]);
-    Evserve::spawn(command, 1)
+    let program = Program::example("escape")
+        .args([model, workers, how])
+        .arg(root);
+    let ours = std::process::id().to_string();
+    program.args([&outside, &ours, socket]).start()
 }
 
 /// Something abstract to connect to, and its name.
@@ -198,13 +198,8 @@ fn root_becomes_somebody_else_for_good() {
 fn whom_it_cannot_become_it_says() {
     let root = tree();
     let refusal = |user: &str, root: &Path| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_evserve"));
-        command.args(["--listen", "127.0.0.1:0", "--user", user]);
-        command.arg(root);
-        let mut evserve = Evserve::spawn(command, 0);
-        let said = evserve.wait_for_log("evserve: ");
-        assert_eq!(evserve.wait().status.code(), Some(1));
-        said
+        let program = Program::evserve("--listen 127.0.0.1:0 --user").arg(user);
+        program.arg(root).fails(1)
     };
     let said = refusal("no-such-user", root.path());
     assert!(said.contains("there is no user no-such-user"), "{said}");

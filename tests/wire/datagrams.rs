@@ -3,7 +3,7 @@
 //! That no reply comes is seen by the reply to a later datagram, for one socket answers in the order in which it
 //! receives; and it is counted.
 
-use crate::common::{Client, Ended, Evserve, PATIENCE, on_every_model, pattern};
+use crate::common::{Client, Ended, Evserve, PATIENCE, Program, on_every_model, pattern};
 use evserve::service::SERVICES;
 use nix::sys::socket::{SetSockOpt, sockopt};
 use rustix::process::Signal;
@@ -35,16 +35,8 @@ fn start(model: &str, listen: &[&str], options: &[&str]) -> Server {
         all.extend(["--mode", mode, "--listen", one]);
     }
     all.extend(options);
-    let mut evserve = Evserve::start(model, 0, &all);
-    let mut addresses = Vec::new();
-    for _ in listen {
-        let line = evserve.wait_for_log(" at ");
-        let (_, place) = line.split_once(" at ").expect("a place");
-        let place = place.split(" (").next().expect("a place");
-        if let Some(address) = place.strip_prefix("udp:") {
-            addresses.push(address.parse().expect("an address"));
-        }
-    }
+    let evserve = Evserve::start(model, &all);
+    let addresses = evserve.udp.clone();
     Server { evserve, addresses }
 }
 
@@ -480,13 +472,12 @@ fn several_loops_share_a_port_and_a_path() {
 fn connections_and_datagrams_on_one_server() {
     on_every_model(|model| {
         let options = ["--mode", "echo", "--listen", "127.0.0.1:0"];
-        let evserve = Evserve::start(model, 1, &options);
+        let evserve = Evserve::start(model, &options);
         let tcp = evserve.address();
         evserve.stop();
         let place = format!("udp:{tcp}");
         let options = [&options[..], &["--listen", &place]].concat();
-        let mut evserve = Evserve::start(model, 1, &options);
-        evserve.wait_for_log(&place);
+        let mut evserve = Evserve::start(model, &options);
         let mut connection = evserve.connect();
         let datagrams = client(tcp);
         for _ in 0..100 {
@@ -509,10 +500,7 @@ fn connections_and_datagrams_on_one_server() {
 
 /// What a server says that cannot start.
 fn refusal(options: &[&str]) -> String {
-    let mut evserve = Evserve::start("epoll", 0, options);
-    let said = evserve.wait_for_log("evserve: ");
-    assert_eq!(evserve.wait().status.code(), Some(1));
-    said
+    Program::evserve("").args(options).fails(1)
 }
 
 #[test]
@@ -601,11 +589,10 @@ fn the_file_has_its_mode_replaces_a_dead_one_and_goes() {
 
 /// evserve with a socket as its descriptor 3.
 fn handed_over(socket: OwnedFd, arguments: &[&str]) -> Evserve {
-    let script = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\"";
-    let mut command = Command::new("sh");
-    command.args(["-c", script, env!("CARGO_BIN_EXE_evserve")]);
-    command.args(arguments).stdin(socket);
-    Evserve::spawn_with_stdin(command, 0)
+    Program::evserve("")
+        .args(arguments)
+        .inherits(socket)
+        .start()
 }
 
 #[test]
@@ -621,16 +608,14 @@ fn sockets_that_somebody_else_has_made() {
         // Nobody shuts down what is not theirs: one server after the other has the same socket.
         for _ in 0..2 {
             let socket = kept.try_clone().expect("a socket");
-            let mut evserve = handed_over(socket.into(), &arguments);
-            evserve.wait_for_log(" at udp:");
+            let evserve = handed_over(socket.into(), &arguments);
             let client = client(SocketAddr::from(([127, 0, 0, 2], port)));
             assert_eq!(ask(&client, b"handed over"), b"handed over", "{model}");
             assert_eq!(counts(&evserve.stop()), [1, 1, 0, 0, 0]);
         }
 
         let socket = UnixDatagram::bind(&path).expect("bound");
-        let mut evserve = handed_over(socket.into(), &arguments);
-        evserve.wait_for_log(" at unix-dgram:");
+        let evserve = handed_over(socket.into(), &arguments);
         let client = unix_client(directory.path(), &path);
         assert_eq!(unix_ask(&client, b"handed over"), b"handed over", "{model}");
         evserve.stop();
@@ -649,7 +634,6 @@ fn a_socket_that_is_shut_down_is_given_up() {
         for socket in [udp, unix.into()] {
             let kept = Socket::from(socket.try_clone().expect("a socket"));
             let mut evserve = handed_over(socket, &arguments);
-            evserve.wait_for_log(" at ");
             // ENOTCONN, but the kernel does it (inet_shutdown).
             let _ = kept.shutdown(std::net::Shutdown::Both);
             evserve.wait_for_log("no more datagrams are received");
@@ -680,7 +664,7 @@ fn ipv4_works_without_ipv6() {
         let client = client(SocketAddr::from(([127, 0, 0, 1], port)));
         assert_eq!(ask(&client, b"IPv4"), b"IPv4", "{model}");
         server.stop();
-        let evserve = Evserve::start(model, 1, &["--mode", "echo", "--listen", ":0"]);
+        let evserve = Evserve::start(model, &["--mode", "echo", "--listen", ":0"]);
         let port = evserve.address().port();
         let mut client = Client::connect(SocketAddr::from(([127, 0, 0, 1], port)));
         client.send("IPv4");

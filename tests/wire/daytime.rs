@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 fn a_line_and_the_end() {
     on_every_model(|model| {
         let options = ["--mode", "daytime", "--listen", "127.0.0.1:0"];
-        let evserve = Evserve::start(model, 1, &options);
+        let evserve = Evserve::start(model, &options);
         for says_something in [false, true] {
             let mut client = evserve.connect();
             if says_something {
@@ -30,11 +30,7 @@ fn a_line_and_the_end() {
 fn the_end_is_said_before_the_connection_is_closed() {
     on_every_model(|model| {
         let options = ["--mode", "daytime", "--listen", "127.0.0.1:0"];
-        let evserve = Evserve::start(
-            model,
-            1,
-            &[&options[..], &["--trace-requests", "9"]].concat(),
-        );
+        let evserve = Evserve::start(model, &[&options[..], &["--trace-requests", "9"]].concat());
         let mut client = evserve.connect();
         assert!(client.rest().ends_with(b" GMT\r\n"), "{model}");
         for _ in 0..3 {

@@ -4,7 +4,7 @@
 //! tests/faults.
 
 use super::root::Asker;
-use crate::common::{Client, Evserve, on_every_model, pattern};
+use crate::common::{Client, Evserve, on_every_model, pattern, serves_one_at_a_time};
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -97,7 +97,7 @@ fn what_is_under_way_when_the_root_is_replaced_arrives_whole() {
         fs::create_dir(here("root")).expect("made");
         fs::write(here("root/large"), b"of another directory").expect("written");
         let mut other = Asker::new(evserve.address());
-        if model != "blocking" {
+        if !serves_one_at_a_time(model) {
             other.wait_for("/large", 200, "of another directory");
         }
         fs::remove_dir_all(here("elsewhere")).expect("removed");

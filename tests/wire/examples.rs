@@ -1,60 +1,36 @@
 //! The examples, each run as its header says, on every model; and what becomes of a program with faults.
 
-use crate::common::{Client, PATIENCE, example, on_every_model};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, UdpSocket};
-use std::process::{Child, Command, Stdio};
+use crate::common::{
+    Client, Evserve, PATIENCE, Program, on_every_model, row, serves_one_at_a_time,
+};
+use evserve::model::Executor;
+use std::io::{Read, Write};
+use std::net::{Shutdown, UdpSocket};
 
-struct Example(Child, SocketAddr);
-
-impl Example {
-    fn start(name: &str, arguments: &[&str]) -> Example {
-        let mut child = Command::new(example(name))
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("it has been built");
-        let mut line = String::new();
-        let stdout = child.stdout.take().expect("piped");
-        BufReader::new(stdout).read_line(&mut line).expect("a line");
-        let address = line.trim().strip_prefix("listening at ").expect(&line);
-        let address = address.parse().expect("an address");
-        Example(child, address)
-    }
-
-    /// Says something, then nothing more, and hears all that comes.
-    fn converse(&self, said: &[u8]) -> String {
-        let client = Client::connect(self.1);
-        let mut stream = client.stream();
-        stream.write_all(said).expect("said");
-        stream.shutdown(Shutdown::Write).expect("open");
-        let mut heard = String::new();
-        stream.read_to_string(&mut heard).expect("text");
-        heard
-    }
-
-    fn stop(mut self) {
-        let id = rustix::process::Pid::from_child(&self.0);
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("it runs");
-        assert!(self.0.wait().expect("it is our child").success());
-    }
+/// Says something, then nothing more, and hears all that comes.
+fn converse(example: &Evserve, said: &[u8]) -> String {
+    let client = example.connect();
+    let mut stream = client.stream();
+    stream.write_all(said).expect("said");
+    stream.shutdown(Shutdown::Write).expect("open");
+    let mut heard = String::new();
+    stream.read_to_string(&mut heard).expect("text");
+    heard
 }
 
-impl Drop for Example {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+fn start(name: &str, arguments: &[&str]) -> Evserve {
+    let program = Program::example(name).args(arguments);
+    program.start()
 }
 
 #[test]
 fn reverse() {
     on_every_model(|model| {
-        let example = Example::start("reverse", &["127.0.0.1:0", model]);
-        assert_eq!(example.converse(b"abc\n\n123 x\nrest"), "cba\n\nx 321\n");
+        let example = start("reverse", &["127.0.0.1:0", model]);
+        assert_eq!(converse(&example, b"abc\n\n123 x\nrest"), "cba\n\nx 321\n");
         let long = format!("{}\n", "ab".repeat(10_000));
         assert_eq!(
-            example.converse(long.repeat(20).as_bytes()),
+            converse(&example, long.repeat(20).as_bytes()),
             format!("{}\n", "ba".repeat(10_000)).repeat(20)
         );
         example.stop();
@@ -64,12 +40,12 @@ fn reverse() {
 #[test]
 fn lines() {
     on_every_model(|model| {
-        let example = Example::start("lines", &["127.0.0.1:0", model]);
+        let example = start("lines", &["127.0.0.1:0", model]);
         let greeting = "Say something; quit ends it.\n";
-        let heard = example.converse(b"a\r\nb c\nquit\nnot heard\n");
+        let heard = converse(&example, b"a\r\nb c\nquit\nnot heard\n");
         let expected = "Your msg = a\nYour msg = b c\nGoodbye, after 2 lines.\n";
         assert_eq!(heard, format!("{greeting}{expected}"), "{model}");
-        let heard = example.converse(&[b'x'; 10_000]);
+        let heard = converse(&example, &[b'x'; 10_000]);
         assert_eq!(
             heard,
             format!("{greeting}That line is too long.\n"),
@@ -87,13 +63,13 @@ fn picture() {
     std::fs::write(&path, &picture).expect("written");
     let path = path.to_str().expect("UTF-8");
     on_every_model(|model| {
-        let raw = Example::start("picture", &[path, "raw", "127.0.0.1:0", model]);
+        let raw = start("picture", &[path, "raw", "127.0.0.1:0", model]);
         for _ in 0..3 {
-            assert!(Client::connect(raw.1).rest() == picture, "{model}");
+            assert!(Client::connect(raw.address()).rest() == picture, "{model}");
         }
         raw.stop();
-        let json = Example::start("picture", &[path, "json", "127.0.0.1:0", model]);
-        let text = Client::connect(json.1).rest();
+        let json = start("picture", &[path, "json", "127.0.0.1:0", model]);
+        let text = Client::connect(json.address()).rest();
         let object: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
         assert_eq!(object["name"], "p.png");
         let encoded = object["picture"].as_str().expect("text");
@@ -106,9 +82,9 @@ fn picture() {
 #[test]
 fn hello() {
     on_every_model(|model| {
-        let example = Example::start("hello", &["127.0.0.1:0", model]);
+        let example = start("hello", &["127.0.0.1:0", model]);
         let get = |target: &str| {
-            let mut client = Client::connect(example.1);
+            let mut client = Client::connect(example.address());
             client.send(format!(
                 "GET {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
             ));
@@ -124,18 +100,18 @@ fn hello() {
             answer.field("Content-Type"),
             Some("text/html; charset=utf-8")
         );
-        if !["forking"].contains(&model) {
+        if row(model).executor != Executor::Process {
             assert_eq!(get("/hello").field("X-Visits"), Some("2"), "{model}");
         }
         assert_eq!(get("/teapot").status, 403);
-        let mut client = Client::connect(example.1);
+        let mut client = Client::connect(example.address());
         client.send("GET /unchanged HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
         assert_eq!(client.head().status, 304);
         assert_eq!(client.rest(), b"", "no content");
         let style = std::fs::read("docs/site/style.css").expect("there");
         assert!(get("/style.css").body == style, "files are beside it");
         assert_eq!(get("/nothing").status, 404);
-        let mut client = Client::connect(example.1);
+        let mut client = Client::connect(example.address());
         client.send("nonsense\r\n\r\n");
         assert_eq!(client.response().status, 400);
         example.stop();
@@ -147,12 +123,12 @@ fn hello() {
 fn hello_has_error_pages() {
     let page = std::fs::read("docs/site/error.html").expect("there");
     on_every_model(|model| {
-        let example = Example::start("hello", &["127.0.0.1:0", model]);
+        let example = start("hello", &["127.0.0.1:0", model]);
         for (request, status) in [
             ("nonsense\r\n\r\n", 400),
             ("GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n", 404),
         ] {
-            let mut client = Client::connect(example.1);
+            let mut client = Client::connect(example.address());
             client.send(request);
             let answer = client.response();
             assert_eq!(answer.status, status, "{model}");
@@ -167,8 +143,8 @@ fn hello_has_error_pages() {
 fn hello_serves_files_from_its_sandbox() {
     let style = std::fs::read("docs/site/style.css").expect("there");
     on_every_model(|model| {
-        let example = Example::start("hello", &["127.0.0.1:0", model]);
-        let mut client = Client::connect(example.1);
+        let example = start("hello", &["127.0.0.1:0", model]);
+        let mut client = Client::connect(example.address());
         client.send("GET /style.css HTTP/1.1\r\nHost: h\r\n\r\n");
         let answer = client.response();
         assert_eq!(answer.status, 200, "{model}");
@@ -182,15 +158,15 @@ fn hello_serves_files_from_its_sandbox() {
 #[test]
 fn hello_is_told_of_changed_files() {
     const REQUESTS: u64 = 50;
-    let example = Example::start("hello", &["127.0.0.1:0", "epoll"]);
-    let mut client = Client::connect(example.1);
+    let example = start("hello", &["127.0.0.1:0", "epoll"]);
+    let mut client = Client::connect(example.address());
     let mut get = || {
         client.send("GET /style.css HTTP/1.1\r\nHost: h\r\n\r\n");
         assert_eq!(client.response().status, 200);
     };
     // Calls such as read(2), among which those for a socket are not (proc_pid_io(5)).
     let reads = || {
-        let path = format!("/proc/{}/io", example.0.id());
+        let path = format!("/proc/{}/io", example.id());
         let text = std::fs::read_to_string(path).expect("it runs");
         let number = text.lines().find_map(|line| line.strip_prefix("syscr: "));
         number.expect("a line").parse::<u64>().expect("a number")
@@ -227,10 +203,10 @@ fn a_streamed_answer_behind_a_proxy() {
 #[test]
 fn a_service_of_ones_own_says_no_more_than_it_may() {
     on_every_model(|model| {
-        let example = Example::start("faulty", &[model, "udp:127.0.0.1:0"]);
+        let example = start("faulty", &[model, "udp:127.0.0.1:0"]);
         let client = UdpSocket::bind("127.0.0.1:0").expect("bound");
         client.set_read_timeout(Some(PATIENCE)).expect("a socket");
-        client.connect(example.1).expect("an address");
+        client.connect(example.address()).expect("an address");
         let longest = "x".repeat(32);
         for datagram in ["ab", "silence", "panic", &"y".repeat(33), &longest] {
             client.send(datagram.as_bytes()).expect("sent");
@@ -248,11 +224,11 @@ fn a_service_of_ones_own_says_no_more_than_it_may() {
 #[test]
 fn a_panic_ends_one_conversation() {
     on_every_model(|model| {
-        let example = Example::start("faulty", &[model]);
-        let is_alone = model == "blocking";
-        let mut other = (!is_alone).then(|| Client::connect(example.1));
+        let example = start("faulty", &[model]);
+        let is_alone = serves_one_at_a_time(model);
+        let mut other = (!is_alone).then(|| Client::connect(example.address()));
         for fault in ["panic now", "panic in your turn", "panic at the end"] {
-            let mut client = Client::connect(example.1);
+            let mut client = Client::connect(example.address());
             client.send(fault);
             if fault == "panic at the end" {
                 assert_eq!(client.read(fault.len()), fault.as_bytes());
@@ -262,7 +238,7 @@ fn a_panic_ends_one_conversation() {
             // It may end with a reset.
             let _ = client.stream().read_to_end(&mut rest);
             assert!(rest.is_empty() || fault == "panic in your turn", "{model}");
-            let mut alone = is_alone.then(|| Client::connect(example.1));
+            let mut alone = is_alone.then(|| Client::connect(example.address()));
             let other = other.as_mut().or(alone.as_mut()).expect("one of both");
             other.send("hello");
             assert_eq!(other.read(5), b"hello", "{model}: after {fault}");

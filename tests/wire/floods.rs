@@ -1,9 +1,10 @@
 //! Peers that come in numbers: what they may take of a turn and of the connections is bounded, and others are served beside
 //! them.
 
-use crate::common::{Client, Evserve, on_every_model};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
-use std::path::Path;
+use crate::common::{
+    Client, Evserve, Program, limited_to, on_every_concurrent_model, on_every_model,
+};
+use std::net::{TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 
@@ -27,18 +28,8 @@ fn amid<T>(count: usize, repeats: impl Fn() + Sync, case: impl FnOnce() -> T) ->
 #[test]
 fn a_flood_of_datagrams_leaves_turns_to_connections() {
     on_every_model(|model| {
-        let options = ["--mode", "echo", "--listen", "127.0.0.1:0"];
-        let mut evserve = Evserve::start(
-            model,
-            1,
-            &[&options[..], &["--listen", "udp:127.0.0.1:0"]].concat(),
-        );
-        let line = evserve.wait_for_log(" at udp:");
-        let place = line
-            .split("udp:")
-            .nth(1)
-            .and_then(|rest| rest.split(' ').next());
-        let place: SocketAddr = place.and_then(|place| place.parse().ok()).expect(&line);
+        let evserve = Evserve::echo(model, &["--listen", "udp:127.0.0.1:0"]);
+        let place = evserve.udp[0];
         let socket = UdpSocket::bind("127.0.0.1:0").expect("bound");
         // Nobody reads the replies: those that find no room are lost.
         let flood = || drop(socket.send_to(&[b'x'; 1000], place));
@@ -55,10 +46,7 @@ fn a_flood_of_datagrams_leaves_turns_to_connections() {
 
 #[test]
 fn a_flood_of_connections_leaves_turns_to_those_that_are_there() {
-    on_every_model(|model| {
-        if model == "blocking" {
-            return; // There is never more than one.
-        }
+    on_every_concurrent_model(|model| {
         let evserve = Evserve::echo(model, &[]);
         let address = evserve.address();
         let mut client = evserve.connect();
@@ -91,15 +79,9 @@ fn heads_that_never_end_hold_connections_for_their_time_only() {
     ];
     for (more, begin, header) in cases {
         on_every_model(|model| {
-            let limit: &[&str] = match model {
-                "blocking" => &[],
-                "forking" => &["--max-children", "4"],
-                "pool" => &["--threads", "4"],
-                _ => &["--max-connections", "4"],
-            };
-            let short = ["--head-timeout", "200ms", "--access-log", "off"];
-            let options = [&short[..], limit, more].concat();
-            let evserve = Evserve::http(model, Path::new("docs/site"), &options);
+            let options = "--listen 127.0.0.1:0 --head-timeout 200ms --access-log off docs/site";
+            let program = Program::model(model, options).args(limited_to(model, 4));
+            let evserve = program.args(more).start();
             let slow: Vec<_> = (0..12)
                 .map(|_| {
                     let mut client = evserve.connect();

@@ -1,6 +1,6 @@
 //! Each service over each transport on each model: it works, or it is said why not.
 
-use crate::common::{Evserve, PATIENCE};
+use crate::common::{Evserve, PATIENCE, Program};
 use evserve::config::Config;
 use evserve::model::{MODELS, ModelRow};
 use evserve::service::{Example, Reply, SERVICES, ServiceRow};
@@ -8,7 +8,6 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
-use std::process::Command;
 
 const TRANSPORTS: [&str; 4] = ["tcp", "unix", "udp", "unix-dgram"];
 
@@ -126,17 +125,11 @@ fn is_served(row: &ServiceRow, transport: &str, model: &ModelRow) -> bool {
     };
     let options = ["--mode", row.name, "--listen", &address, "docs/site"];
     if let Some(why) = why_not(row, transport, model, &address) {
-        let output = Command::new(env!("CARGO_BIN_EXE_evserve"))
-            .args(["--model", model.name])
-            .args(options)
-            .output()
-            .expect("it ends");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{said}");
+        let said = Program::model(model.name, "").args(options).fails(1);
         assert!(said.ends_with(&format!("evserve: {why}\n")), "{said}");
         return false;
     }
-    let mut evserve = Evserve::start(model.name, 0, &options);
+    let mut evserve = Evserve::start(model.name, &options);
     let line = evserve.wait_for_log(" at ");
     let place = line.split(" at ").nth(1).expect("a place");
     let place = place.split(" (").next().expect("a place");

@@ -2,7 +2,10 @@
 //!
 //! Needs /dev/fuse and python3-fusepy, which `tests/run` sees to, so `cargo test` ignores these tests.
 
-use crate::common::{Client, Evserve, Response, is_loop, on_every_model, pattern};
+use crate::common::{
+    Client, Evserve, Response, limited_to, on_every_concurrent_model, on_every_loop,
+    on_every_model, pattern, row, serves_one_at_a_time,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -142,9 +145,10 @@ fn is_right(path: &str, answer: &Response) {
 fn only_those_wait_who_ask_for_its_files() {
     on_every_model(|model| {
         let world = World::new("root/remote");
-        let options = ["--threads", "16"];
-        let options = if model == "pool" { &options[..] } else { &[] };
-        let evserve = serve(model, &world.root(), options);
+        // Twice as many as ask for what hangs.
+        let room = limited_to(model, 64);
+        let room: Vec<_> = room.iter().map(String::as_str).collect();
+        let evserve = serve(model, &world.root(), &room);
         for _ in 0..2 {
             for path in ON_THE_MOUNT {
                 is_right(path, &evserve.get(path));
@@ -155,7 +159,7 @@ fn only_those_wait_who_ask_for_its_files() {
             client.send(range);
             assert_eq!(client.response().status, 206);
         }
-        if model == "blocking" {
+        if serves_one_at_a_time(model) {
             return;
         }
         world.hang();
@@ -183,10 +187,7 @@ fn only_those_wait_who_ask_for_its_files() {
 #[test]
 #[ignore = "needs FUSE"]
 fn only_those_wait_who_list_the_directory_that_it_is_in() {
-    on_every_model(|model| {
-        if model == "blocking" {
-            return;
-        }
+    on_every_concurrent_model(|model| {
         let world = World::new("root/remote");
         let evserve = serve(model, &world.root(), &[]);
         world.hang();
@@ -204,7 +205,7 @@ fn only_those_wait_who_list_the_directory_that_it_is_in() {
 #[ignore = "needs FUSE"]
 fn a_root_that_hangs_holds_up_no_other_service() {
     on_every_model(|model| {
-        if ["blocking", "forking"].contains(&model) {
+        if row(model).apart.is_some() {
             return;
         }
         let world = World::new("root");
@@ -212,7 +213,7 @@ fn a_root_that_hangs_holds_up_no_other_service() {
         let root = root.to_str().expect("a path in UTF-8");
         let listen = "--mode http --listen http=127.0.0.1:0 --mode echo --listen echo=127.0.0.1:0";
         let listen: Vec<_> = listen.split(' ').collect();
-        let evserve = Evserve::start(model, 2, &[&listen[..], &[root]].concat());
+        let evserve = Evserve::start(model, &[&listen[..], &[root]].concat());
         assert_eq!(evserve.get("/small").body, pattern(1000));
         assert!(evserve.get("/big").body == pattern(BIG));
         world.hang();
@@ -232,10 +233,7 @@ fn a_root_that_hangs_holds_up_no_other_service() {
 #[test]
 #[ignore = "needs FUSE"]
 fn a_file_that_hangs_on_its_way_holds_up_no_other() {
-    on_every_model(|model| {
-        if model == "blocking" {
-            return;
-        }
+    on_every_concurrent_model(|model| {
         let world = World::new("root/remote");
         let huge = world.directory.path().join("mirrored/huge");
         let length = 64 << 20;
@@ -281,7 +279,7 @@ fn the_server_ends_while_it_hangs() {
                 .iter()
                 .map(|path| asking(&evserve, path))
                 .collect();
-            if model != "blocking" {
+            if !serves_one_at_a_time(model) {
                 assert_eq!(evserve.get("/local").body, b"local", "{model}");
             }
             for number in 0..signals {
@@ -300,10 +298,7 @@ fn the_server_ends_while_it_hangs() {
 #[test]
 #[ignore = "needs FUSE"]
 fn who_waits_for_it_is_told_so_in_the_end() {
-    on_every_model(|model| {
-        if !is_loop(model) {
-            return;
-        }
+    on_every_loop(|model| {
         let world = World::new("root/remote");
         let evserve = serve(model, &world.root(), &["--file-timeout", "2s"]);
         is_right("/remote/small", &evserve.get("/remote/small"));

@@ -1,6 +1,8 @@
 //! HTTP/1.1, as a client that writes bytes by hand sees it.
 
-use crate::common::{Client, Evserve, Response, on_every_model, pattern};
+use crate::common::{
+    Client, Evserve, Response, on_every_concurrent_model, on_every_loop, on_every_model, pattern,
+};
 use std::fs::{create_dir, write};
 use std::os::unix::fs::symlink;
 use std::thread;
@@ -417,10 +419,7 @@ fn many_more_pipelined_requests_than_any_buffer_holds() {
 #[test]
 fn who_keeps_the_connection() {
     let root = tree();
-    on_every_model(|model| {
-        if model == "blocking" {
-            return; // Others wait, so it never keeps one.
-        }
+    on_every_concurrent_model(|model| {
         let evserve = Evserve::http(model, root.path(), &[]);
         let field = |request: &str| {
             let mut client = evserve.connect();
@@ -642,7 +641,7 @@ fn costly_requests_take_turns() {
         write(root.path().join(format!("big/{number}")), "").expect("written");
     }
     write(root.path().join("one"), "1").expect("written");
-    for model in ["select", "poll", "epoll"] {
+    on_every_loop(|model| {
         let evserve = Evserve::http(model, root.path(), &["--access-log", "off"]);
         let mut greedy = evserve.connect();
         greedy.send("GET /big/?format=text HTTP/1.1\r\nHost: h\r\n\r\n".repeat(100));
@@ -657,14 +656,14 @@ fn costly_requests_take_turns() {
             .filter(|w| w == b"HTTP/1.1")
             .count();
         assert!(heads < 90, "{heads} answers came before the other client's");
-    }
+    });
 }
 
 /// A request that was there in time is answered, even if nobody looked until its deadline had passed.
 #[test]
 fn a_deadline_does_not_beat_what_came_in_time() {
     let root = tree();
-    for model in ["select", "poll", "epoll"] {
+    on_every_loop(|model| {
         let evserve = Evserve::http(model, root.path(), &["--idle-timeout", "700ms"]);
         let mut client = evserve.connect();
         client.send("GET /one HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -674,7 +673,7 @@ fn a_deadline_does_not_beat_what_came_in_time() {
         thread::sleep(Duration::from_millis(1000));
         evserve.signal(rustix::process::Signal::CONT);
         assert_eq!(client.response().body, b"1");
-    }
+    });
 }
 
 /// What httparse would take, and what nobody should: each is refused, and the connection closed.

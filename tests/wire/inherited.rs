@@ -1,21 +1,15 @@
 //! Sockets that were there before the program, as systemd hands them over (sd_listen_fds(3)).
 
-use crate::common::{Client, Evserve, on_every_model};
+use crate::common::{Client, Program, on_every_model};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::process::{Command, Stdio};
 
 /// evserve with a socket as its descriptor 3, which has that name.
-fn command(socket: impl Into<OwnedFd>, name: &str, arguments: &[&str]) -> Command {
-    // Only the new process itself knows its own id, so a shell becomes it.
-    let script = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\"";
-    let mut command = Command::new("sh");
-    command.args(["-c", script, env!("CARGO_BIN_EXE_evserve")]);
-    command.args(arguments).stdin(Stdio::from(socket.into()));
-    command.env("LISTEN_FDNAMES", name);
-    command
+fn program(socket: impl Into<OwnedFd>, name: &str, arguments: &[&str]) -> Program {
+    let program = Program::evserve("").args(arguments);
+    program.inherits(socket).env("LISTEN_FDNAMES", name)
 }
 
 #[test]
@@ -24,7 +18,7 @@ fn a_port_that_somebody_else_has_opened() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
         let address = listener.local_addr().expect("bound");
         let arguments = ["--model", model, "docs/site"];
-        let evserve = Evserve::spawn_with_stdin(command(listener, "http", &arguments), 1);
+        let evserve = program(listener, "http", &arguments).start();
         assert_eq!(evserve.address(), address, "nowhere else");
         assert_eq!(evserve.get("/").status, 200);
         evserve.stop();
@@ -39,7 +33,7 @@ fn it_outlives_the_server() {
         for _ in 0..2 {
             let socket = listener.try_clone().expect("a socket");
             let arguments = ["--model", model, "docs/site"];
-            let evserve = Evserve::spawn_with_stdin(command(socket, "http", &arguments), 1);
+            let evserve = program(socket, "http", &arguments).start();
             assert_eq!(evserve.get("/").status, 200, "{model}");
             evserve.stop();
         }
@@ -51,7 +45,7 @@ fn the_name_chooses_the_mode() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("socket");
     let listener = UnixListener::bind(&path).expect("bound");
-    let evserve = Evserve::spawn_with_stdin(command(listener, "echo", &[]), 0);
+    let evserve = program(listener, "echo", &[]).start();
     let mut stream = UnixStream::connect(&path).expect("it listens");
     stream.write_all(b"back").expect("said");
     stream.shutdown(Shutdown::Write).expect("open");
@@ -67,7 +61,7 @@ fn several_loops_share_it() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
     let address = listener.local_addr().expect("bound");
     let arguments = ["--mode", "daytime", "--workers", "2"];
-    let evserve = Evserve::spawn_with_stdin(command(listener, "", &arguments), 1);
+    let evserve = program(listener, "", &arguments).start();
     for _ in 0..50 {
         assert!(Client::connect(address).rest().ends_with(b" GMT\r\n"));
     }
@@ -78,12 +72,12 @@ fn several_loops_share_it() {
 fn what_cannot_be_used_is_said() {
     let socket = |name: &str, arguments: &[&str]| {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-        command(listener, name, arguments)
+        program(listener, name, arguments)
     };
     let file = std::fs::File::open("Cargo.toml").expect("there");
     let modes = ["--mode", "http", "--mode", "echo"];
     let cases = [
-        (command(file, "http", &[]), 1, "cannot be used"),
+        (program(file, "http", &[]), 1, "cannot be used"),
         (
             socket("other", &modes),
             2,
@@ -91,10 +85,8 @@ fn what_cannot_be_used_is_said() {
         ),
         (socket("", &modes), 2, "is called nothing"),
     ];
-    for (mut command, code, expected) in cases {
-        let output = command.output().expect("it ran");
-        let said = String::from_utf8(output.stderr).expect("text");
-        assert_eq!(output.status.code(), Some(code), "{said}");
+    for (program, code, expected) in cases {
+        let said = program.fails(code);
         assert!(said.contains(expected), "{said}");
     }
 }

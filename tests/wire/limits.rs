@@ -1,6 +1,9 @@
 //! Threads and processes are bounded by what the system allows, and a server that gets none lives on.
 
-use crate::common::{Client, Evserve, PATIENCE, on_every_model};
+use crate::common::{
+    Client, Evserve, PATIENCE, Program, on_every_model, on_every_model_of_tasks, row,
+};
+use evserve::model::Executor;
 use std::fs::{create_dir, read_to_string, remove_dir, write};
 use std::io::Write;
 use std::net::TcpStream;
@@ -15,12 +18,9 @@ fn user(test: u32) -> String {
 
 const GET: &str = "GET /style.css HTTP/1.1\r\nHost: h\r\n\r\n";
 
-fn command(script: &str) -> Command {
-    let program = env!("CARGO_BIN_EXE_evserve");
-    let rest = "--listen 127.0.0.1:0 --idle-timeout 1h --access-log off docs/site";
-    let mut command = Command::new("bash");
-    command.args(["-c", &format!("{script} {program} {rest} --model \"$0\"")]);
-    command
+fn program(model: &str) -> Program {
+    let options = "--listen 127.0.0.1:0 --idle-timeout 1h --access-log off docs/site";
+    Program::model(model, options)
 }
 
 /// Runs the program as a user whose threads are limited. `None` if this is not root.
@@ -29,11 +29,9 @@ fn as_limited_user(model: &str, user: &str, threads: usize) -> Option<Evserve> {
         eprintln!("left out: another user can only be had as root");
         return None;
     }
-    let script =
-        format!("ulimit -u {threads}; exec setpriv --reuid {user} --regid {user} --clear-groups");
-    let mut command = command(&script);
-    command.arg(model);
-    Some(Evserve::spawn(command, 1))
+    let become_user = format!("setpriv --reuid {user} --regid {user} --clear-groups");
+    let script = format!("ulimit -u {threads}; exec {become_user} \"$@\"");
+    Some(program(model).in_shell(&script).start())
 }
 
 /// A control group for pids, removed in the end.
@@ -83,7 +81,7 @@ fn serve_many(evserve: &Evserve) {
 
 #[test]
 fn the_limit_of_a_user_is_kept() {
-    for model in ["threaded", "pool", "forking"] {
+    on_every_model_of_tasks(|model| {
         let Some(mut evserve) = as_limited_user(model, &user(1), 48) else {
             return;
         };
@@ -96,19 +94,18 @@ fn the_limit_of_a_user_is_kept() {
         let log = evserve.stop().log;
         assert!(!log.contains("can be started"), "{model}: {log}");
         assert!(!log.contains("fork(2) failed"), "{model}: {log}");
-    }
+    });
 }
 
 #[test]
 fn the_limit_of_a_control_group_is_kept() {
-    for model in ["threaded", "pool", "forking"] {
+    on_every_model_of_tasks(|model| {
         let Some(group) = Group::new(model, 40) else {
             return;
         };
         let procs = group.0.join("cgroup.procs");
-        let mut command = command(&format!("echo $$ > {}; exec", procs.display()));
-        command.arg(model);
-        let mut evserve = Evserve::spawn(command, 1);
+        let script = format!("echo $$ > {}; exec \"$@\"", procs.display());
+        let mut evserve = program(model).in_shell(&script).start();
         let line = evserve.wait_for_log("limits: ");
         assert!(
             line.contains("(pids.max of the control group allows no more)"),
@@ -119,14 +116,18 @@ fn the_limit_of_a_control_group_is_kept() {
         assert!(!log.contains("can be started"), "{model}: {log}");
         assert!(!log.contains("fork(2) failed"), "{model}: {log}");
         drop(group);
-    }
+    });
 }
 
 /// Nobody can know what others will take. A connection that no thread or process can be had for is closed, and the server
 /// goes on when there are some again.
 #[test]
 fn without_threads_the_server_lives() {
-    for model in ["threaded", "forking"] {
+    on_every_model_of_tasks(|model| {
+        // The threads of a pool are there from the start.
+        if row(model).limited_by == Some("threads") {
+            return;
+        }
         let user = user(2);
         let Some(mut evserve) = as_limited_user(model, &user, 100) else {
             return;
@@ -147,12 +148,12 @@ fn without_threads_the_server_lives() {
         closed.is_over();
         limit("100:100");
         assert_eq!(evserve.get("/style.css").status, 200, "{model}: afterwards");
-        evserve.wait_for_log(match model {
-            "forking" => "a connection is closed, for fork(2) failed: EAGAIN",
+        evserve.wait_for_log(match row(model).executor {
+            Executor::Process => "a connection is closed, for fork(2) failed: EAGAIN",
             _ => "no thread can be started: Resource temporarily unavailable",
         });
         assert!(evserve.stop().status.success());
-    }
+    });
 }
 
 /// The figure that the limit is made of.

@@ -1,6 +1,9 @@
 //! Listings: what is shown in them, what they may cost, and whom they are made for.
 
-use crate::common::{Client, Evserve, on_every_model};
+use crate::common::{
+    Client, Evserve, Program, limited_to, on_every_model, on_every_shared_model,
+    serves_one_at_a_time,
+};
 use rustix::process::Signal;
 use socket2::{Domain, SockRef, Socket, Type};
 use std::ffi::OsStr;
@@ -192,7 +195,7 @@ fn listings_have_only_so_much_memory() {
         let log = evserve.stop().log;
         assert_eq!(log.matches("--listing-bytes").count(), 1, "{log}");
         // It can serve nobody beside the slow one.
-        if model == "blocking" {
+        if serves_one_at_a_time(model) {
             return;
         }
         let evserve = Evserve::http(model, root.path(), &["--listing-bytes", "4MiB"]);
@@ -218,16 +221,10 @@ fn clients_of_one_directory_share_it() {
     const CLIENTS: usize = 50;
     let root = tempfile::tempdir().expect("a directory");
     fill(root.path(), 20_000, 60);
-    on_every_model(|model| {
-        // One process or thread serves one after the other; each process has its own memory.
-        if matches!(model, "blocking" | "forking") {
-            return;
-        }
-        let evserve = Evserve::http(
-            model,
-            root.path(),
-            &["--threads", "64"][..2 * usize::from(model == "pool")],
-        );
+    // In the others one thread serves one after the other, or each process has its own memory.
+    on_every_shared_model(|model| {
+        let program = Program::model(model, "--listen 127.0.0.1:0").arg(root.path());
+        let evserve = program.args(limited_to(model, 64)).start();
         evserve.get("/?format=text");
         let before = evserve.proc_status("VmHWM");
         let orders = [

@@ -1,6 +1,10 @@
 //! What all models have in common, and what tells them apart.
 
-use crate::common::{Client, Evserve, PATIENCE, Response, is_loop, on_every_model, pattern};
+use crate::common::{
+    Client, Evserve, PATIENCE, Program, Response, limited_to, on_every_concurrent_model,
+    on_every_loop, on_every_model, pattern, row, serves_one_at_a_time,
+};
+use evserve::model::Executor;
 use std::fs::{read_dir, read_to_string, write};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -135,7 +139,12 @@ fn one_silent_client_freezes_only_the_blocking_model() {
         let silent = evserve.connect();
         assert_eq!(evserve.get("/1").status, 200);
         let frozen = start.elapsed() >= Duration::from_millis(1400);
-        assert_eq!(frozen, model == "blocking", "after {:?}", start.elapsed());
+        assert_eq!(
+            frozen,
+            serves_one_at_a_time(model),
+            "after {:?}",
+            start.elapsed()
+        );
         drop(silent);
     });
 }
@@ -250,16 +259,14 @@ fn a_slow_reader_of_a_large_file_holds_up_nobody() {
     let root = tree();
     let large = std::fs::File::create(root.path().join("large")).expect("made");
     large.set_len(100 << 20).expect("sparse");
-    on_every_model(|model| {
-        if model == "blocking" {
-            return; // It holds up everybody: that is its lesson.
-        }
-        let mut options = vec!["--access-log", "off"];
-        if model == "forking" {
-            // One each: while others wait for a process, connections end with their next answer.
-            options.extend(["--max-children", "60"]);
-        }
-        let evserve = Evserve::http(model, root.path(), &options);
+    on_every_concurrent_model(|model| {
+        // One each: while others wait for a process, connections end with their next answer.
+        let few = match row(model).executor {
+            Executor::Process => limited_to(model, 60),
+            _ => Vec::new(),
+        };
+        let program = Program::model(model, "--listen 127.0.0.1:0 --access-log off");
+        let evserve = program.args(few).arg(root.path()).start();
         let mut slow = evserve.connect();
         slow.send("GET /large HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
         assert_eq!(slow.head().status, 200);
@@ -361,10 +368,7 @@ fn a_signal_under_load_fails_no_request_that_was_read() {
 #[test]
 fn workers_share_a_port_and_keep_strangers_out() {
     let root = tree();
-    on_every_model(|model| {
-        if !is_loop(model) {
-            return;
-        }
+    on_every_loop(|model| {
         let mut evserve = Evserve::http(model, root.path(), &["--workers", "3"]);
         for _ in 0..60 {
             assert_eq!(evserve.get("/1").body, pattern(1));
@@ -372,12 +376,8 @@ fn workers_share_a_port_and_keep_strangers_out() {
         let tasks = read_dir(format!("/proc/{}/task", evserve.id())).expect("it runs");
         assert_eq!(tasks.count(), 3);
         let address = evserve.address().to_string();
-        let second = std::process::Command::new(env!("CARGO_BIN_EXE_evserve"))
-            .args(["--model", model, "--workers", "2", "--listen", &address])
-            .output()
-            .expect("evserve starts");
-        assert_eq!(second.status.code(), Some(1));
-        assert!(String::from_utf8_lossy(&second.stderr).contains("in use"));
+        let second = Program::model(model, "--workers 2 --listen").arg(address);
+        assert!(second.fails(1).contains("in use"));
         evserve.terminate();
         let ended = evserve.wait();
         assert!(
@@ -415,9 +415,9 @@ fn the_summary_counts_what_was_done() {
             .next()
             .and_then(|figure| figure.parse().ok());
         let per_request: f64 = per_request.expect(line);
-        let (least, most) = match model {
-            "blocking" => (3.0, 9.1), // A connection per request.
-            model if is_loop(model) => (3.0, 3.1),
+        let (least, most) = match row(model).executor {
+            _ if serves_one_at_a_time(model) => (3.0, 9.1), // A connection per request.
+            Executor::Loop => (3.0, 3.1),
             _ => (2.0, 2.1),
         };
         assert!((least..=most).contains(&per_request), "{line}");
@@ -442,7 +442,7 @@ fn who_has_nothing_to_do_does_nothing() {
         assert_eq!(evserve.get("/1").status, 200);
         let idle: Vec<_> = (0..20).map(|_| evserve.connect()).collect();
         // Whatever those have set off is over when others have been served; blocking serves the first of them for ever.
-        if model != "blocking" {
+        if !serves_one_at_a_time(model) {
             assert_eq!(evserve.get("/1").status, 200);
         }
         let before = ticks(evserve.id());

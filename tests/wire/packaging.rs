@@ -1,5 +1,6 @@
 //! What a package is made of: what the program prints of itself, and the files that `Cargo.toml` names for it.
 
+use crate::common::Program;
 use std::collections::BTreeSet;
 use std::fs::read_to_string;
 use std::io::Write;
@@ -9,11 +10,8 @@ use std::process::{Command, Stdio};
 /// What the program prints and ends with success.
 fn printed(arguments: &[&str]) -> String {
     // Where there is no root to serve, and nothing may be started.
-    let output = Command::new(env!("CARGO_BIN_EXE_evserve"))
-        .args(arguments)
-        .current_dir("/proc")
-        .output()
-        .expect("evserve starts");
+    let program = Program::evserve("").args(arguments);
+    let output = program.current_dir("/proc").output();
     assert!(output.status.success(), "{arguments:?}: {output:?}");
     assert!(output.stderr.is_empty(), "{arguments:?}: {output:?}");
     String::from_utf8(output.stdout).expect("UTF-8")

@@ -1,6 +1,10 @@
 //! So many connections from one address.
 
-use crate::common::{Client, Evserve, PATIENCE, Response, on_every_model};
+use crate::common::{
+    Client, Evserve, PATIENCE, Response, on_each_kind, on_every_concurrent_model, on_every_model,
+    row,
+};
+use evserve::model::Executor;
 use socket2::{Domain, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -30,10 +34,7 @@ fn is_served(stream: &mut TcpStream) -> bool {
 
 #[test]
 fn whoever_has_enough_gets_no_more() {
-    on_every_model(|model| {
-        if model == "blocking" {
-            return; // There is never more than one.
-        }
+    on_every_concurrent_model(|model| {
         let evserve = Evserve::echo(model, &["--max-per-ip", "2"]);
         let address = evserve.address();
         let connect = || TcpStream::connect(address).expect("it listens");
@@ -100,10 +101,7 @@ fn says_that_it_is_too_many(response: &Response) {
 
 #[test]
 fn over_http_as_many_again_are_told_so() {
-    on_every_model(|model| {
-        if model == "blocking" {
-            return; // There is never more than one.
-        }
+    on_every_concurrent_model(|model| {
         let (evserve, mut served) = full(model);
         let mut sender = evserve.connect();
         // What comes after the answer must not destroy it.
@@ -163,11 +161,11 @@ fn over_http_as_many_again_are_told_so() {
 /// Who is turned away and says nothing is not waited for as others are.
 #[test]
 fn silence_is_soon_over_for_whoever_has_too_many() {
-    for model in ["epoll", "threaded"] {
+    on_each_kind(|model| {
         let (evserve, _served) = full(model);
         let mut silent = evserve.connect();
         assert_eq!(silent.rest(), b"", "{model}");
-    }
+    });
 }
 
 /// A connection that the server has closed counts no more when its client sees that.
@@ -175,7 +173,10 @@ fn silence_is_soon_over_for_whoever_has_too_many() {
 fn who_comes_back_after_an_answer_is_let_in() {
     on_every_model(|model| {
         // A process is gone a moment after its connection.
-        let limit = if model == "forking" { "20" } else { "1" };
+        let limit = match row(model).executor {
+            Executor::Process => "20",
+            _ => "1",
+        };
         let root = Path::new("docs/site");
         let evserve = Evserve::http(model, root, &["--max-per-ip", limit]);
         for _ in 0..20 {
@@ -190,7 +191,7 @@ fn who_comes_back_after_an_answer_is_let_in() {
 fn loops_and_addresses_count_together() {
     let options = ["--workers", "3", "--max-per-ip", "4", "--mode", "echo"];
     let listen = ["--listen", "127.0.0.1:0"].repeat(2);
-    let evserve = Evserve::start("epoll", 2, &[&options[..], &listen].concat());
+    let evserve = Evserve::start("epoll", &[&options[..], &listen].concat());
     let all = evserve.addresses.iter().cycle().take(40);
     let streams = all.map(|address| TcpStream::connect(address).expect("it listens"));
     let mut streams: Vec<_> = streams.collect();
@@ -200,16 +201,12 @@ fn loops_and_addresses_count_together() {
 
 #[test]
 fn sockets_in_the_file_system_are_exempt() {
-    on_every_model(|model| {
-        if model == "blocking" {
-            return; // There is never more than one.
-        }
+    on_every_concurrent_model(|model| {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("socket");
         let listen = format!("unix:{}", path.display());
         let options = ["--mode", "echo", "--listen", &listen, "--max-per-ip", "1"];
-        let mut evserve = Evserve::start(model, 0, &options);
-        evserve.wait_for_log(" at unix:");
+        let _evserve = Evserve::start(model, &options);
         let mut streams: Vec<_> = (0..3)
             .map(|_| UnixStream::connect(&path).expect("it listens"))
             .collect();

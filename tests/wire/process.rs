@@ -1,18 +1,11 @@
 //! The program as its user meets it: start, options, signals, end.
 
-use crate::common::{Client, Evserve, on_every_model};
+use crate::common::{Client, Evserve, Program, on_every_loop, on_every_model};
 use rustix::process::Signal;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Command, Output, Stdio};
-
-fn run(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_evserve"))
-        .args(arguments)
-        .output()
-        .expect("evserve starts")
-}
+use std::process::Command;
 
 #[test]
 fn mistakes_end_it_with_a_sentence() {
@@ -38,9 +31,7 @@ fn mistakes_end_it_with_a_sentence() {
         ),
     ];
     for (arguments, code, expected) in cases {
-        let output = run(arguments);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(*code), "{arguments:?}: {said}");
+        let said = Program::evserve("").args(*arguments).fails(*code);
         for part in *expected {
             assert!(said.contains(part), "{arguments:?}: {said}");
         }
@@ -56,11 +47,9 @@ fn a_port_in_use_is_said_with_who_uses_it() {
         (":0", "127.0.0.1"),
         ("[::1]:0", "[::1]"),
     ] {
-        let first = Evserve::start("epoll", 1, &["--mode", "echo", "--listen", listen]);
+        let first = Evserve::start("epoll", &["--mode", "echo", "--listen", listen]);
         let port = first.address().port();
-        let output = run(&["--mode", "echo", "--listen", &format!("{also}:{port}")]);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{said}");
+        let said = Program::evserve(&format!("--mode echo --listen {also}:{port}")).fails(1);
         let who = format!("evserve (process {}) has the port", first.id());
         assert!(said.contains(&who), "{said}");
         assert!(said.contains("--listen echo=127.0.0.1:0"), "{said}");
@@ -76,18 +65,15 @@ fn a_port_in_use_is_said_with_who_uses_it() {
 fn what_it_says_at_its_start_can_be_tried() {
     let directory = tempfile::tempdir().expect("a directory");
     let socket = format!("unix:{}", directory.path().join("socket").display());
-    let mut command = Command::new(env!("CARGO_BIN_EXE_evserve"));
-    command.args(["--mode", "http", "--mode", "echo", "docs/site"]);
-    command.args(["--listen", "http=:0", "--listen", &format!("http={socket}")]);
-    command.args(["--listen", "echo=127.0.0.1:0"]);
-    let mut evserve = Evserve::spawn(command, 0);
-    let mut said = Vec::new();
-    while !said
-        .last()
-        .is_some_and(|line: &String| line.contains("limits: "))
-    {
-        said.push(evserve.wait_for_log("[evserve] "));
-    }
+    let both = Program::evserve("--mode http --mode echo docs/site --listen http=:0");
+    let listen = [
+        "--listen",
+        &format!("http={socket}"),
+        "--listen",
+        "echo=127.0.0.1:0",
+    ];
+    let evserve = both.args(listen).start();
+    let said = evserve.started_with();
     let after = |mark: &str| -> Vec<String> {
         let lines = said.iter().filter_map(|line| line.split_once(mark));
         lines.map(|(_, rest)| rest.to_owned()).collect()
@@ -117,16 +103,10 @@ fn what_it_says_at_its_start_can_be_tried() {
 }
 
 /// What a program says on its standard error, which is a terminal.
-fn said_on_a_terminal(variable: (&str, &str)) -> String {
+fn said_on_a_terminal(no_color: &str) -> String {
     let terminal = nix::pty::openpty(None, None).expect("a terminal");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_evserve"))
-        .args(["--mode", "echo", "--listen", "127.0.0.1:0"])
-        .env_remove("NO_COLOR")
-        .env(variable.0, variable.1)
-        .stdout(Stdio::null())
-        .stderr(terminal.slave)
-        .spawn()
-        .expect("it starts");
+    let program = Program::evserve("--mode echo --listen 127.0.0.1:0").env("NO_COLOR", no_color);
+    let _evserve = program.stderr(terminal.slave).spawn();
     let lines = BufReader::new(File::from(terminal.master)).lines();
     let mut said = String::new();
     for line in lines.map_while(Result::ok) {
@@ -135,22 +115,20 @@ fn said_on_a_terminal(variable: (&str, &str)) -> String {
             break;
         }
     }
-    child.kill().expect("it runs");
-    child.wait().expect("it is ours");
     said
 }
 
 #[test]
 fn colours_only_on_a_terminal() {
-    assert!(said_on_a_terminal(("NO_COLOR", "")).contains("\x1b[36mINFO"));
-    assert!(!said_on_a_terminal(("NO_COLOR", "1")).contains('\x1b'));
+    assert!(said_on_a_terminal("").contains("\x1b[36mINFO"));
+    assert!(!said_on_a_terminal("1").contains('\x1b'));
     let mut piped = Evserve::echo("epoll", &[]);
     assert!(!piped.wait_for_log("limits: ").contains('\x1b'));
 }
 
 #[test]
 fn help_lists_the_tables() {
-    let output = run(&["--help"]);
+    let output = Program::evserve("--help").output();
     let help = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0));
     for row in evserve::model::MODELS {
@@ -159,20 +137,20 @@ fn help_lists_the_tables() {
     for row in evserve::service::SERVICES {
         assert!(help.contains(row.name), "{help}");
     }
-    assert!(run(&["--version"]).stdout.starts_with(b"evserve "));
+    assert!(
+        Program::evserve("--version")
+            .output()
+            .stdout
+            .starts_with(b"evserve ")
+    );
 }
 
 #[test]
 fn both_services_at_once_and_one_thread() {
-    let options = ["--mode", "http", "--mode", "echo", "docs"];
-    let listen = [
-        "--listen",
-        "http=127.0.0.1:0",
-        "--listen",
-        "echo=127.0.0.1:0",
-    ];
-    let more = ["--listen", "echo=[::1]:0"];
-    let evserve = Evserve::start("epoll", 3, &[&options[..], &listen, &more].concat());
+    let both = Program::evserve("--mode http --mode echo docs --listen http=127.0.0.1:0");
+    let evserve = both
+        .options("--listen echo=127.0.0.1:0 --listen echo=[::1]:0")
+        .start();
     let mut echo: Vec<_> = evserve.addresses[1..]
         .iter()
         .map(|address| Client::connect(*address))
@@ -191,7 +169,7 @@ fn both_services_at_once_and_one_thread() {
 #[test]
 fn all_addresses_means_both_families() {
     for listen in [":0", "[::]:0"] {
-        let evserve = Evserve::start("epoll", 1, &["--listen", listen, "docs"]);
+        let evserve = Evserve::start("epoll", &["--listen", listen, "docs"]);
         let port = evserve.address().port();
         for address in [format!("127.0.0.1:{port}"), format!("[::1]:{port}")] {
             let mut client = Client::connect(address.parse().expect("an address"));
@@ -235,12 +213,8 @@ fn a_signal_closes_the_idle_and_lets_the_busy_finish() {
 #[test]
 fn idle_connections_do_not_hold_up_the_end() {
     on_every_model(|model| {
-        let options = ["--drain-timeout", "1h", "--idle-timeout", "1h", "docs"];
-        let evserve = Evserve::start(
-            model,
-            1,
-            &[&["--listen", "127.0.0.1:0"][..], &options].concat(),
-        );
+        let options = "--drain-timeout 1h --idle-timeout 1h --listen 127.0.0.1:0 docs";
+        let evserve = Program::model(model, options).start();
         let mut used = evserve.connect();
         used.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
         used.response();
@@ -281,13 +255,8 @@ fn the_drain_time_and_a_second_signal_end_what_does_not_end_by_itself() {
 #[test]
 fn out_of_descriptors_everybody_is_served_in_the_end() {
     on_every_model(|model| {
-        let script = format!(
-            "ulimit -n 40; exec {} --model {model} --listen 127.0.0.1:0 --access-log off docs",
-            env!("CARGO_BIN_EXE_evserve")
-        );
-        let mut command = Command::new("bash");
-        command.args(["-c", &script]);
-        let evserve = Evserve::spawn(command, 1);
+        let program = Program::model(model, "--listen 127.0.0.1:0 --access-log off docs");
+        let evserve = program.in_shell("ulimit -n 40; exec \"$@\"").start();
         let mut clients: Vec<_> = (0..100).map(|_| evserve.connect()).collect();
         for client in &mut clients {
             client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -302,16 +271,9 @@ fn out_of_descriptors_everybody_is_served_in_the_end() {
 /// nobody who would tell it to.
 #[test]
 fn the_silent_make_room_for_those_who_wait() {
-    for model in ["select", "poll", "epoll"] {
-        let options = [
-            "--max-connections",
-            "5",
-            "--idle-timeout",
-            "1h",
-            "--listen",
-            "127.0.0.1:0",
-        ];
-        let evserve = Evserve::start(model, 1, &[&options[..], &["docs"]].concat());
+    on_every_loop(|model| {
+        let options = "--max-connections 5 --idle-timeout 1h --listen 127.0.0.1:0 docs";
+        let evserve = Program::model(model, options).start();
         let mut served: Vec<_> = (0..3).map(|_| evserve.connect()).collect();
         for client in &mut served {
             client.send("GET /x HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -322,22 +284,15 @@ fn the_silent_make_room_for_those_who_wait() {
             assert_eq!(evserve.get("/x").status, 404);
         }
         drop((served, silent));
-    }
+    });
 }
 
 /// At the limit everybody is told to connect anew, so that nobody's request is lost and everybody gets a turn.
 #[test]
 fn the_busy_lose_no_request_to_those_who_wait() {
-    for model in ["select", "poll", "epoll"] {
-        let options = [
-            "--max-connections",
-            "4",
-            "--access-log",
-            "off",
-            "--listen",
-            "127.0.0.1:0",
-        ];
-        let evserve = Evserve::start(model, 1, &[&options[..], &["docs"]].concat());
+    on_every_loop(|model| {
+        let options = "--max-connections 4 --access-log off --listen 127.0.0.1:0 docs";
+        let evserve = Program::model(model, options).start();
         let address = evserve.address();
         std::thread::scope(|scope| {
             for _ in 0..8 {
@@ -354,7 +309,7 @@ fn the_busy_lose_no_request_to_those_who_wait() {
                 });
             }
         });
-    }
+    });
 }
 
 /// A log that nobody reads, or that can't be written, is no reason to stop.
@@ -364,24 +319,28 @@ fn serving_does_not_depend_on_its_logs() {
     let request = format!("GET /x HTTP/1.1\r\nHost: h\r\nUser-Agent: {agent}\r\n\r\n");
     on_every_model(|model| {
         // The pipe that takes the access log is read only at the end.
-        let evserve = Evserve::start(model, 1, &["--listen", "127.0.0.1:0", "docs"]);
+        let evserve = Evserve::start(model, &["--listen", "127.0.0.1:0", "docs"]);
         for _ in 0..100 {
             let mut client = evserve.connect();
             client.send(&request);
             assert_eq!(client.response().status, 404);
         }
         evserve.stop();
-        let mut command = Command::new("bash");
-        let program = env!("CARGO_BIN_EXE_evserve");
-        let script = format!(
-            "{program} --model {model} --listen 127.0.0.1:0 docs >/dev/full 2> >(head -n1 >&2) & \
-             server=$!; trap 'kill $server' TERM; wait $server; wait $server"
-        );
-        command.args(["-c", &script]);
-        let mut evserve = Evserve::spawn(command, 1);
+        let script = "\"$@\" >/dev/full 2> >(head -n1 >&2) & \
+                      server=$!; trap 'kill $server' TERM; wait $server; wait $server";
+        let program = Program::model(model, "--listen 127.0.0.1:0 docs");
+        let mut evserve = program.in_shell(script).spawn();
+        let line = evserve.wait_for_log(" at http://");
+        let address = line
+            .split("http://")
+            .nth(1)
+            .and_then(|rest| rest.split('/').next());
+        let address = address.expect(&line).parse().expect("an address");
         for _ in 0..5 {
+            let mut client = Client::connect(address);
+            client.send("GET /x HTTP/1.1\r\nHost: h\r\n\r\n");
             assert_eq!(
-                evserve.get("/x").status,
+                client.response().status,
                 404,
                 "nobody reads its standard error"
             );

@@ -1,12 +1,11 @@
 //! The PROXY protocol: who the client behind a proxy is.
 
-use crate::common::{Client, Evserve, on_every_model};
+use crate::common::{Client, Evserve, Program, on_every_model, row};
 use socket2::{Domain, Socket, Type};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::Command;
 
 const REQUEST: &[u8] = b"GET /style.css HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
 const TEXT: &[u8] = b"PROXY TCP4 192.0.2.7 10.0.0.1 258 80\r\n";
@@ -20,7 +19,7 @@ const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 fn start(model: &str, mode: &str, options: &[&str]) -> Evserve {
     let all = ["--mode", mode, "--listen", "127.0.0.1:0", "docs/site"];
     let proxy = ["--proxy-protocol", "--trusted-proxy", "127.0.0.1"];
-    Evserve::start(model, 1, &[&all[..], &proxy, options].concat())
+    Evserve::start(model, &[&all[..], &proxy, options].concat())
 }
 
 /// Whoever tried it without the header would be closed.
@@ -143,8 +142,7 @@ fn sockets_in_the_file_system_are_trusted_if_that_is_said() {
             let listen = format!("unix:{}", path.display());
             let options = ["--listen", &listen, "--proxy-protocol", "docs/site"];
             let more = ["--trusted-proxy", trusted];
-            let mut evserve = Evserve::start(model, 0, &[&options[..], &more].concat());
-            evserve.wait_for_log(" at unix:");
+            let evserve = Evserve::start(model, &[&options[..], &more].concat());
             let mut stream = UnixStream::connect(&path).expect("it listens");
             let _ = stream.write_all(&[TEXT, REQUEST].concat());
             let _ = stream.shutdown(Shutdown::Write);
@@ -159,7 +157,7 @@ fn sockets_in_the_file_system_are_trusted_if_that_is_said() {
 #[test]
 fn clients_are_counted_and_not_their_proxy() {
     on_every_model(|model| {
-        if ["blocking", "forking"].contains(&model) {
+        if row(model).apart.is_some() {
             return; // One at a time; and processes that share nothing.
         }
         let evserve = start(model, "echo", &["--max-per-ip", "1"]);
@@ -196,18 +194,8 @@ fn clients_are_counted_and_not_their_proxy() {
 #[test]
 fn what_cannot_be_had_is_said() {
     let refusal = |options: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_evserve"));
-        command.args(["--proxy-protocol", "--trusted-proxy", "::1"]);
-        let mut evserve = Evserve::spawn(
-            {
-                command.args(options);
-                command
-            },
-            0,
-        );
-        let said = evserve.wait_for_log("evserve: ");
-        assert_eq!(evserve.wait().status.code(), Some(1));
-        said
+        let program = Program::evserve("--proxy-protocol --trusted-proxy ::1");
+        program.args(options).fails(1)
     };
     assert!(Path::new("docs/site").exists());
     let said = refusal(&["--mode", "chat", "--listen", "127.0.0.1:0"]);

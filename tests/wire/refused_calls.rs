@@ -2,7 +2,7 @@
 //!
 //! strace(1) makes them fail. One that fails once and never again: tests/faults.
 
-use crate::common::{Evserve, on_every_model, pattern};
+use crate::common::{Evserve, Program, of_threads, on_every_model, pattern};
 use std::fs::write;
 use std::path::Path;
 use std::process::Command;
@@ -17,15 +17,18 @@ fn start(model: &str, root: &Path, inject: &str) -> Option<Evserve> {
         eprintln!("left out: there is no strace");
         return None;
     }
-    let mut command = Command::new("strace");
-    let inject = format!("inject={inject}");
-    command
-        .args(["-f", "-qq", "-o", "/dev/null", "-e", &inject])
-        .arg(env!("CARGO_BIN_EXE_evserve"))
-        .args(["--model", model, "--listen", "127.0.0.1:0"])
-        .args((model == "pool").then_some("--threads=1"))
+    // strace counts the calls of each thread by itself.
+    let one = of_threads(model, 1);
+    let program = Program::model(model, "--listen 127.0.0.1:0")
+        .args(one)
         .arg(root);
-    Some(Evserve::spawn(command, 1))
+    Some(program.through(injecting(inject)).start())
+}
+
+/// strace(1), which makes calls fail.
+fn injecting(fault: &str) -> [String; 7] {
+    let inject = format!("inject={fault}");
+    ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &inject].map(String::from)
 }
 
 #[test]
@@ -92,7 +95,8 @@ fn accepting_that_is_refused_pauses() {
     let root = tempfile::tempdir().expect("a directory");
     write(root.path().join("a"), "abc").expect("written");
     on_every_model(|model| {
-        let error = if model == "poll" { "ENOSYS" } else { "EPERM" };
+        let default = evserve::config::Config::default().model;
+        let error = if model == default { "ENOSYS" } else { "EPERM" };
         let fault = format!("accept4:error={error}:when=1..2");
         let Some(mut evserve) = start(model, root.path(), &fault) else {
             return;
@@ -137,16 +141,8 @@ fn without_openat2_it_is_said_why() {
         if Command::new("strace").arg("-V").output().is_err() {
             return eprintln!("left out: there is no strace");
         }
-        let output = Command::new("strace")
-            .args(["-f", "-qq", "-o", "/dev/null", "-e"])
-            .arg(format!("inject={fault}"))
-            .arg(env!("CARGO_BIN_EXE_evserve"))
-            .args(["--listen", "127.0.0.1:0"])
-            .arg(root.path())
-            .output()
-            .expect("strace starts");
-        assert_eq!(output.status.code(), Some(1), "{error}");
-        let said = String::from_utf8_lossy(&output.stderr);
+        let program = Program::evserve("--listen 127.0.0.1:0").arg(root.path());
+        let said = program.through(injecting(&fault)).fails(1);
         assert!(said.contains(expected), "{said}");
         assert_eq!(said.contains("name a directory"), error == "EACCES");
     }

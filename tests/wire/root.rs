@@ -1,6 +1,8 @@
 //! The directory that is served is the one that has the root's name, and links lead wherever their text says, inside.
 
-use crate::common::{Client, Evserve, Response, is_loop, on_every_model};
+use crate::common::{
+    Client, Evserve, Program, Response, is_loop, on_every_model, serves_one_at_a_time,
+};
 use std::fs::{self, create_dir, remove_dir_all, rename, write};
 use std::io::Read;
 use std::net::SocketAddr;
@@ -76,7 +78,7 @@ impl Asker {
 
 /// Several for each loop, who have asked for something already; one alone where they are served one after the other.
 fn askers(evserve: &Evserve, model: &str) -> Vec<Asker> {
-    let count = if model == "blocking" { 1 } else { 6 };
+    let count = if serves_one_at_a_time(model) { 1 } else { 6 };
     let mut askers: Vec<_> = (0..count).map(|_| Asker::new(evserve.address())).collect();
     for asker in &mut askers {
         for target in ["/v", "/large", "/none"] {
@@ -180,7 +182,7 @@ fn without_a_root_there_is_nothing_but_503() {
             let mut all = vec!["--status", "127.0.0.1:0", "--listen", "127.0.0.1:0"];
             all.push(root.to_str().expect("UTF-8"));
             all.extend(options(model));
-            let mut evserve = Evserve::start(model, 2, &all);
+            let mut evserve = Evserve::start(model, &all);
             let status = evserve.addresses[1];
             let health = |code| Asker::new(status).wait_for("/healthz", code, "ok\n");
             let mut askers = askers(&evserve, model);
@@ -475,12 +477,8 @@ fn a_sandbox_that_would_let_in_too_much_is_strict() {
     }
     fs::set_permissions(&open, fs::Permissions::from_mode(0o1777)).expect("set");
     for (root, why) in [(&open, "everybody can write to"), (&home, "is a home")] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_evserve"));
-        command
-            .args(["--listen", "127.0.0.1:0"])
-            .arg(root.join("site"));
-        command.env("HOME", &home);
-        let mut evserve = Evserve::spawn(command, 1);
+        let program = Program::evserve("--listen 127.0.0.1:0").arg(root.join("site"));
+        let mut evserve = program.env("HOME", &home).start();
         let line = evserve.wait_for_log("the sandbox is strict: ");
         assert!(line.contains(why), "{line}");
         if !is_confined(&mut evserve) {

@@ -1,42 +1,22 @@
 //! What each service keeps of the connections, and how those that have had their answer make room.
 
-use crate::common::{Client, Evserve, on_every_model};
-use std::path::Path;
+use crate::common::{
+    Client, Evserve, Program, limited_to, on_every_concurrent_model, on_every_loop, on_every_model,
+    row,
+};
 
-const OPTIONS: &[&str] = &[
-    "--mode",
-    "http",
-    "--listen",
-    "http=127.0.0.1:0",
-    "--status",
-    "127.0.0.1:0",
-    "--idle-timeout",
-    "1h",
-    "--access-log",
-    "off",
-];
+const OPTIONS: &str =
+    "--mode http --listen http=127.0.0.1:0 --status 127.0.0.1:0 --idle-timeout 1h --access-log off";
 
 /// Starts http, chat (or echo, where there can be no chat) and the status, with 24 connections for all of them.
 fn start(model: &str) -> Evserve {
-    let shared = evserve::model::find(model).is_some_and(|row| row.apart.is_none());
+    let shared = row(model).apart.is_none();
     let silent = if shared { "chat" } else { "echo" };
     let silent_at = format!("{silent}=127.0.0.1:0");
-    let limit = match model {
-        "forking" => "--max-children",
-        "pool" => "--threads",
-        _ => "--max-connections",
-    };
-    let mut options = OPTIONS.to_vec();
-    options.extend([
-        "--mode",
-        silent,
-        "--listen",
-        &silent_at,
-        limit,
-        "24",
-        "docs/site",
-    ]);
-    Evserve::start(model, 3, &options)
+    let program = Program::model(model, OPTIONS).args(limited_to(model, 24));
+    program
+        .args(["--mode", silent, "--listen", &silent_at, "docs/site"])
+        .start()
 }
 
 fn ask(evserve: &Evserve, index: usize, path: &str) -> u16 {
@@ -45,15 +25,6 @@ fn ask(evserve: &Evserve, index: usize, path: &str) -> u16 {
         "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     ));
     client.head().status
-}
-
-/// The models that serve more than one at a time.
-fn on_every_concurrent_model(case: impl Fn(&'static str)) {
-    on_every_model(|model| {
-        if model != "blocking" {
-            case(model);
-        }
-    });
 }
 
 #[test]
@@ -113,7 +84,7 @@ fn slow_heads_do_not_keep_balancers_out() {
 fn members_of_a_chat_stay_while_others_wait() {
     on_every_concurrent_model(|model| {
         let evserve = start(model);
-        if evserve::model::find(model).is_none_or(|row| row.apart.is_some()) {
+        if row(model).apart.is_some() {
             return;
         }
         let mut members: Vec<_> = (0..5)
@@ -148,14 +119,9 @@ fn keep_alive(evserve: &Evserve) -> Client {
 #[test]
 fn those_who_keep_their_sockets_make_room() {
     on_every_model(|model| {
-        let limit = match model {
-            "blocking" => &[][..],
-            "forking" => &["--max-children", "4"],
-            "pool" => &["--threads", "4"],
-            _ => &["--max-connections", "4"],
-        };
-        let options = [limit, &["--idle-timeout", "1h", "--access-log", "off"]].concat();
-        let evserve = Evserve::http(model, Path::new("docs/site"), &options);
+        let options = "--listen 127.0.0.1:0 --idle-timeout 1h --access-log off docs/site";
+        let program = Program::model(model, options).args(limited_to(model, 4));
+        let evserve = program.start();
         let clients: Vec<_> = (0..100).map(|_| keep_alive(&evserve)).collect();
         drop(clients);
     });
@@ -164,18 +130,10 @@ fn those_who_keep_their_sockets_make_room() {
 /// Each loop has its part of the connections, and of what is reserved.
 #[test]
 fn loops_keep_shares_each_for_itself() {
-    for model in ["select", "poll", "epoll"] {
-        let mut options = OPTIONS.to_vec();
-        options.extend([
-            "--max-connections",
-            "48",
-            "--workers",
-            "3",
-            "--mode",
-            "chat",
-        ]);
-        options.extend(["--listen", "chat=127.0.0.1:0", "docs/site"]);
-        let evserve = Evserve::start(model, 3, &options);
+    on_every_loop(|model| {
+        let options =
+            "--max-connections 48 --workers 3 --mode chat --listen chat=127.0.0.1:0 docs/site";
+        let evserve = Program::model(model, OPTIONS).options(options).start();
         let silent: Vec<_> = (0..150)
             .map(|_| Client::connect(evserve.addresses[1]))
             .collect();
@@ -184,22 +142,15 @@ fn loops_keep_shares_each_for_itself() {
             assert_eq!(ask(&evserve, 2, "/healthz"), 200, "{model}");
         }
         drop(silent);
-    }
+    });
 }
 
 /// Each watcher keeps a connection without end, so those beyond the first few are told once.
 #[test]
 fn few_may_watch_and_the_others_come_again() {
     for model in ["epoll", "threaded"] {
-        let mut options = OPTIONS.to_vec();
-        options.extend([
-            "--mode",
-            "echo",
-            "--listen",
-            "echo=127.0.0.1:0",
-            "docs/site",
-        ]);
-        let evserve = Evserve::start(model, 3, &options);
+        let options = "--mode echo --listen echo=127.0.0.1:0 docs/site";
+        let evserve = Program::model(model, OPTIONS).options(options).start();
         let watch = || {
             let mut client = Client::connect(evserve.addresses[2]);
             client.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");

@@ -1,6 +1,6 @@
 //! Peers that show signs of life, and nothing more: each is given up, and nobody waits for them.
 
-use crate::common::{Client, Evserve, on_every_model};
+use crate::common::{Client, Evserve, on_every_model, serves_one_at_a_time};
 use std::fs::{File, write};
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -74,7 +74,7 @@ fn dribble(mut client: Client, (begin, little, answer): (&str, &str, &str)) {
 fn senders_that_dribble_are_given_up_and_others_do_not_wait() {
     on_every_model(|model| {
         let (evserve, _root) = start(model);
-        if model == "blocking" {
+        if serves_one_at_a_time(model) {
             for sender in SENDERS {
                 dribble(evserve.connect(), *sender);
             }
@@ -103,7 +103,7 @@ fn a_reader_that_dribbles_is_given_up_and_others_do_not_wait() {
         let mut client = evserve.connect();
         client.send("GET /huge HTTP/1.1\r\nHost: h\r\n\r\n");
         assert_eq!(client.head().status, 200, "{model}");
-        if model != "blocking" {
+        if !serves_one_at_a_time(model) {
             assert_eq!(evserve.get("/one").body, b"1", "{model}");
         }
         // While it stops, nothing but its own deadline ends it.

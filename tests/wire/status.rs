@@ -1,6 +1,10 @@
 //! What can be seen of a server while it works.
 
-use crate::common::{Client, Evserve, PATIENCE, Response, is_loop, on_every_model};
+use crate::common::{
+    Client, Evserve, PATIENCE, Response, is_loop, on_each_kind, on_every_concurrent_model,
+    on_every_model, row,
+};
+use evserve::model::Executor;
 use serde_json::Value;
 use std::fs::write;
 use std::net::SocketAddr;
@@ -18,7 +22,7 @@ fn start(model: &str, options: &[&str]) -> (Evserve, tempfile::TempDir) {
         "--listen",
         "echo=127.0.0.1:0",
     ];
-    let evserve = Evserve::start(model, 3, &[&modes[..], &listen, options].concat());
+    let evserve = Evserve::start(model, &[&modes[..], &listen, options].concat());
     (evserve, root)
 }
 
@@ -48,10 +52,7 @@ fn count(document: &Value, state: &str) -> u64 {
 
 #[test]
 fn connections_are_seen_where_they_stand() {
-    on_every_model(|model| {
-        if model == "blocking" {
-            return; // Its one thread has one of these at a time.
-        }
+    on_every_concurrent_model(|model| {
         let (evserve, _root) = start(model, &[]);
         let (http, echo) = (evserve.addresses[0], evserve.addresses[1]);
         let mut silent = Client::connect(http);
@@ -72,7 +73,7 @@ fn connections_are_seen_where_they_stand() {
                 && count(document, "reading request") == 1
         };
         let (mut looks, end) = (1, Instant::now() + PATIENCE);
-        while model != "forking" && !is_settled(&document) {
+        while row(model).executor != Executor::Process && !is_settled(&document) {
             assert!(
                 !is_loop(model) && Instant::now() < end,
                 "{model}: {document:#}"
@@ -83,7 +84,7 @@ fn connections_are_seen_where_they_stand() {
         assert_eq!(document["model"], model);
         assert_eq!(document["draining"], false);
         let cells = document["cells"].as_array().expect("a list");
-        if model == "forking" {
+        if row(model).executor == Executor::Process {
             assert_eq!(count(&document, "in a process of its own"), 3);
             assert_eq!(document["doers"]["kind"], "processes");
             return;
@@ -133,7 +134,7 @@ fn those_who_watch_hear_how_it_goes_on() {
             for _ in 0..round {
                 assert_eq!(evserve.get("/a.txt").status, 200);
             }
-            let one_by_one = ["blocking", "forking", "pool"].contains(&model);
+            let one_by_one = row(model).scarce.is_some();
             let client = watcher.get_or_insert_with(|| {
                 let mut client = Client::connect(evserve.addresses[2]);
                 client.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -208,7 +209,10 @@ fn asking_several_loops_takes_few_turns() {
 /// One who watches and does not read costs little, and hears how things are once it reads again.
 #[test]
 fn whoever_does_not_read_misses_what_was() {
-    for model in ["epoll", "threaded"] {
+    on_each_kind(|model| {
+        if row(model).scarce.is_some() {
+            return;
+        }
         let (evserve, _root) = start(model, &[]);
         let mut client = Client::connect(evserve.addresses[2]);
         client.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -233,7 +237,7 @@ fn whoever_does_not_read_misses_what_was() {
         }
         let unread = unread / LINES;
         assert!((2..40).contains(&unread), "{model}: {unread} events of 50");
-    }
+    });
 }
 
 /// How many lines an event has.

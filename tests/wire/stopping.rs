@@ -1,10 +1,15 @@
 //! The end, whatever hangs: a handler that does not answer, a terminal that has gone.
 
-use crate::common::{Faulty, on_every_model, wait_for_end};
+use crate::common::{Evserve, Program, on_every_loop, on_every_model, serves_one_at_a_time};
 use rustix::process::Signal;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{ExitStatus, Stdio};
+
+fn faulty(arguments: &[&str]) -> Evserve {
+    let program = Program::example("faulty").args(arguments);
+    program.stderr(Stdio::null()).start()
+}
 
 /// The handler's thread is left behind, its process is killed; a loop on the only thread ends with SIGALRM.
 fn has_ended(model: &str, status: ExitStatus) {
@@ -19,25 +24,25 @@ fn has_ended(model: &str, status: ExitStatus) {
 #[test]
 fn a_handler_that_hangs_does_not_hold_up_the_end() {
     on_every_model(|model| {
-        let mut server = Faulty::start(&[model], Stdio::null());
+        let mut server = faulty(&[model]);
         let mut client = server.connect();
         client.send("hang");
         // Unless it is the only thread or process that hangs, others are served.
-        if !crate::common::is_loop(model) && model != "blocking" {
+        if !crate::common::is_loop(model) && !serves_one_at_a_time(model) {
             let mut other = server.connect();
             other.send("x");
             assert_eq!(other.read(1), b"x", "{model}");
         }
         server.signal(Signal::TERM);
-        has_ended(model, server.wait());
+        has_ended(model, server.status());
     });
 }
 
 #[test]
 fn a_worker_that_hangs_does_not_hold_up_the_end() {
-    for model in ["select", "poll", "epoll"] {
+    on_every_loop(|model| {
         for hanging in 1..=3 {
-            let mut server = Faulty::start(&[model, "127.0.0.1:0", "3"], Stdio::null());
+            let mut server = faulty(&[model, "127.0.0.1:0", "3"]);
             let clients: Vec<_> = (0..hanging)
                 .map(|_| {
                     let mut client = server.connect();
@@ -46,17 +51,17 @@ fn a_worker_that_hangs_does_not_hold_up_the_end() {
                 })
                 .collect();
             server.signal(Signal::TERM);
-            has_ended(model, server.wait());
+            has_ended(model, server.status());
             drop(clients);
         }
-    }
+    });
 }
 
 /// A second signal ends it without waiting for the drain time, here an hour.
 #[test]
 fn a_second_signal_ends_what_hangs() {
     on_every_model(|model| {
-        let mut server = Faulty::start(&[model, "127.0.0.1:0", "1", "3600"], Stdio::null());
+        let mut server = faulty(&[model, "127.0.0.1:0", "1", "3600"]);
         let mut client = server.connect();
         client.send("hang");
         let mut signals = 0;
@@ -66,41 +71,33 @@ fn a_second_signal_ends_what_hangs() {
             assert!(signals < 600, "{model} does not end");
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
-        let status = server.wait();
+        let status = server.status();
         let by_alarm = status.signal() == Some(Signal::ALARM.as_raw());
         assert!(status.success() || by_alarm, "{model}: {status:?}");
     });
 }
 
 /// Starts a server that leads a session of its own, on a terminal, and returns the terminal's other side.
-fn on_a_terminal(model: &str, stderr_too: bool) -> (std::fs::File, std::process::Child) {
+fn on_a_terminal(model: &str, stderr_too: bool) -> (std::fs::File, Evserve) {
     let (master, slave) = crate::common::terminal();
-    let stderr = match stderr_too {
-        true => slave.try_clone().expect("one more").into(),
-        false => Stdio::piped(),
+    let program = Program::model(model, "--mode echo --listen 127.0.0.1:0");
+    let program = program
+        .through(["setsid", "--ctty", "--wait"])
+        .stdout(Stdio::null());
+    let evserve = match stderr_too {
+        true => {
+            let stderr = slave.try_clone().expect("one more");
+            program.stdin(slave).stderr(stderr).spawn()
+        }
+        false => program.stdin(slave).start(),
     };
-    let child = Command::new("setsid")
-        .args(["--ctty", "--wait", env!("CARGO_BIN_EXE_evserve")])
-        .args([
-            "--model",
-            model,
-            "--mode",
-            "echo",
-            "--listen",
-            "127.0.0.1:0",
-        ])
-        .stdin(slave)
-        .stdout(Stdio::null())
-        .stderr(stderr)
-        .spawn()
-        .expect("it starts");
-    (master.into(), child)
+    (master.into(), evserve)
 }
 
 #[test]
 fn a_terminal_that_closes_ends_its_server() {
     on_every_model(|model| {
-        let (master, mut child) = on_a_terminal(model, true);
+        let (master, mut evserve) = on_a_terminal(model, true);
         let mut lines = BufReader::new(master);
         let mut line = String::new();
         while !line.contains("limits: ") {
@@ -108,7 +105,7 @@ fn a_terminal_that_closes_ends_its_server() {
             lines.read_line(&mut line).expect("a line");
         }
         drop(lines);
-        let status = wait_for_end(&mut child);
+        let status = evserve.status();
         assert!(status.success(), "{model}: {status:?}");
     });
 }
@@ -117,24 +114,13 @@ fn a_terminal_that_closes_ends_its_server() {
 #[test]
 fn a_terminal_that_closes_does_not_end_a_server_that_logs_elsewhere() {
     on_every_model(|model| {
-        let (master, mut child) = on_a_terminal(model, false);
-        let mut lines = BufReader::new(child.stderr.take().expect("piped"));
-        let mut log = String::new();
-        while !log.contains("limits: ") {
-            lines.read_line(&mut log).expect("a line");
-        }
-        let address = log.lines().find_map(|line| line.split(" at ").nth(1));
-        let address = address.and_then(|rest| rest.split(" (").next());
-        let address = address.expect(&log).parse().expect("an address");
+        let (master, evserve) = on_a_terminal(model, false);
         drop(master);
-        let mut client = crate::common::Client::connect(address);
+        let mut client = evserve.connect();
         client.send("x");
         assert_eq!(client.read(1), b"x", "{model}");
         drop(client);
-        let id = rustix::process::Pid::from_child(&child);
-        rustix::process::kill_process(id, Signal::TERM).expect("it runs");
-        assert!(wait_for_end(&mut child).success(), "{model}");
-        lines.read_to_string(&mut log).expect("text");
+        let log = evserve.stop().log;
         assert!(log.contains("served "), "{log}");
     });
 }
@@ -142,7 +128,7 @@ fn a_terminal_that_closes_does_not_end_a_server_that_logs_elsewhere() {
 /// SIGHUP from somebody else means a new log file, on a terminal too.
 #[test]
 fn sighup_ends_nobody_whose_terminal_is_there() {
-    let (mut master, mut child) = on_a_terminal("epoll", true);
+    let (mut master, mut evserve) = on_a_terminal("epoll", true);
     let mut heard = String::new();
     let mut some = [0; 4096];
     let mut hear_until = |text: &str| {
@@ -152,9 +138,8 @@ fn sighup_ends_nobody_whose_terminal_is_there() {
         }
     };
     hear_until("limits: ");
-    let id = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(id, Signal::HUP).expect("it runs");
-    rustix::process::kill_process(id, Signal::TERM).expect("it runs");
+    evserve.signal(Signal::HUP);
+    evserve.terminate();
     hear_until("served ");
-    assert!(wait_for_end(&mut child).success());
+    assert!(evserve.status().success());
 }

@@ -1,6 +1,11 @@
 //! `--trace-requests`: what is done for the first requests, call by call.
 
-use crate::common::{Client, Evserve, is_loop, on_every_model, on_every_shared_model};
+use crate::common::{
+    Client, Evserve, Program, is_loop, on_each_kind, on_every_model, on_every_shared_model, row,
+    serves_one_at_a_time,
+};
+use evserve::model::Executor;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
@@ -53,7 +58,7 @@ fn one_request_is_told_and_the_next_is_not() {
         let mut evserve = Evserve::http(model, root.path(), &["--trace-requests", "1"]);
         let mut client = evserve.connect();
         ask(&mut client, "first.txt");
-        if model == "blocking" {
+        if serves_one_at_a_time(model) {
             // It has closed the connection, so that others get their turn.
             client = evserve.connect();
         }
@@ -61,16 +66,15 @@ fn one_request_is_told_and_the_next_is_not() {
         ask(&mut client, "second.txt");
         drop(client);
         let log = evserve.stop().log;
-        let wait = match model {
-            "epoll" => "epoll_wait = 1: listener fd ",
-            "select" | "poll" => " = 1: listener fd ",
-            "forking" => "poll(",
-            _ => "accept4(",
+        let row = row(model);
+        let wait = match row.poller {
+            Some(_) => format!("{} = 1: listener fd ", row.waits_in),
+            None => format!("{}(", row.waits_in),
         };
         has_in_order(
             &log,
             &[
-                wait,
+                &wait,
                 " is 127.0.0.1:",
                 "state: accepted -> reading request",
                 "recv(",
@@ -91,7 +95,7 @@ fn one_request_is_told_and_the_next_is_not() {
             let turn = ["turn of fd ", "send(", "must wait before it can receive"];
             has_in_order(&log, &[&turn[..], &[": for "]].concat());
         }
-        if model == "forking" {
+        if row.executor == Executor::Process {
             // The two of them write as they come.
             for line in ["fork() = ", " a process of its own "] {
                 has_in_order(&log, &[line]);
@@ -121,7 +125,7 @@ fn protocols_without_requests_come_to_an_end_too() {
     on_every_shared_model(|model| {
         let options = ["--mode", "chat", "--listen", "127.0.0.1:0"];
         let options = [&options[..], &["--trace-requests", "1"]].concat();
-        let mut evserve = Evserve::start(model, 1, &options);
+        let mut evserve = Evserve::start(model, &options);
         let _greeted = evserve.connect().line();
         evserve.wait_for_log(OVER);
         evserve.stop();
@@ -135,12 +139,12 @@ fn it_says_what_strace_sees() {
         return eprintln!("left out: there is no strace");
     }
     let root = root();
-    for model in ["epoll", "poll", "threaded", "forking"] {
+    on_each_kind(|model| {
         let (seen, log) = traced(model, root.path());
         let told = calls(&log, |row| row.0);
         assert!(told.contains(&"openat2"), "{model}: {log}");
         assert_eq!(told, calls(&seen, |row| row.1), "{model}: {log}{seen}");
-    }
+    });
 }
 
 /// The calls of a report, from the one that brings the request to the one that sends its answer, as far as they are of
@@ -178,19 +182,12 @@ fn calls(report: &str, name: impl Fn(&Row) -> &'static str) -> Vec<&'static str>
 fn traced(model: &str, root: &Path) -> (String, String) {
     let directory = tempfile::tempdir().expect("a directory");
     let output = directory.path().join("calls");
-    let mut command = Command::new("strace");
-    command.args(["-f", "-o"]).arg(&output);
-    command.arg(env!("CARGO_BIN_EXE_evserve")).arg(root);
-    command.args([
-        "--model",
-        model,
-        "--listen",
-        "127.0.0.1:0",
-        "--access-log",
-        "off",
-    ]);
-    command.args(["--trace-requests", "1"]);
-    let mut evserve = Evserve::spawn(command, 1);
+    let options = "--listen 127.0.0.1:0 --access-log off --trace-requests 1";
+    let program = Program::model(model, options).arg(root);
+    let strace = ["strace", "-f", "-o"].map(OsStr::new);
+    let mut evserve = program
+        .through(strace.into_iter().chain([output.as_os_str()]))
+        .start();
     let mut client = evserve.connect();
     ask(&mut client, "first.txt");
     evserve.wait_for_log(OVER);

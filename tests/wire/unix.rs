@@ -1,6 +1,6 @@
 //! Sockets in the file system.
 
-use crate::common::{Evserve, on_every_model, pattern};
+use crate::common::{Evserve, Program, on_every_model, pattern};
 use rustix::fs::{FlockOperation, flock};
 use std::fs;
 use std::io::{Read, Write};
@@ -8,14 +8,11 @@ use std::net::Shutdown;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::process::Command;
 
 fn start(model: &str, mode: &str, path: &Path, options: &[&str]) -> Evserve {
     let listen = format!("unix:{}", path.display());
     let all = [&["--mode", mode, "--listen", &listen, "docs/site"], options].concat();
-    let mut evserve = Evserve::start(model, 0, &all);
-    evserve.wait_for_log(&format!(" at {listen}"));
-    evserve
+    Evserve::start(model, &all)
 }
 
 /// Says something, and hears everything until the server closes.
@@ -87,15 +84,14 @@ fn several_loops_share_a_path() {
     assert!(!path.exists());
 }
 
+/// An echo at a path.
+fn echo(path: &Path) -> Program {
+    Program::evserve("--mode echo --listen").arg(format!("unix:{}", path.display()))
+}
+
 /// What a server says that cannot start.
 fn refusal(path: &Path) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_evserve"))
-        .args(["--mode", "echo", "--listen"])
-        .arg(format!("unix:{}", path.display()))
-        .output()
-        .expect("it ran");
-    assert_eq!(output.status.code(), Some(1));
-    String::from_utf8(output.stderr).expect("text")
+    echo(path).fails(1)
 }
 
 #[test]
@@ -162,10 +158,7 @@ fn sigterm_ends_a_server_that_waits_for_the_lock() {
     let path = directory.path().join("socket");
     let _lock = lock(directory.path());
     for _ in 0..5 {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_evserve"));
-        command.args(["--mode", "echo", "--listen"]);
-        command.arg(format!("unix:{}", path.display()));
-        let mut evserve = Evserve::spawn(command, 0);
+        let mut evserve = echo(&path).spawn();
         evserve.terminate();
         evserve.wait();
     }
@@ -176,13 +169,7 @@ fn of_several_that_start_at_once_one_has_the_socket() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("socket");
     drop(UnixListener::bind(&path).expect("bound"));
-    let start = |_| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_evserve"));
-        command.args(["--mode", "echo", "--listen"]);
-        command.arg(format!("unix:{}", path.display()));
-        Evserve::spawn(command, 0)
-    };
-    let all: Vec<_> = (0..6).map(start).collect();
+    let all: Vec<_> = (0..6).map(|_| echo(&path).spawn()).collect();
     let mut running = Vec::new();
     for mut evserve in all {
         if evserve.wait_for_log("socket").contains(" at unix:") {

@@ -1,20 +1,20 @@
 //! Output that nobody reads: it holds up neither requests nor the end.
 
-use crate::common::{Faulty, PATIENCE, on_every_model, wait_for_end};
+use crate::common::{Evserve, PATIENCE, Program, on_every_model};
 use nix::sys::termios::{FlowArg, tcflow};
 use rustix::io::{Errno, ioctl_fionbio, read, write};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 /// A server whose log says nothing to us: it is found at the path of its socket.
 struct Server {
-    child: Child,
+    evserve: Evserve,
     path: std::path::PathBuf,
     _directory: tempfile::TempDir,
 }
@@ -27,17 +27,10 @@ impl Server {
     fn serve(model: &str, root: &str, options: &[&str], stdout: Stdio, stderr: Stdio) -> Server {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("socket");
-        let child = Command::new(env!("CARGO_BIN_EXE_evserve"))
-            .args(["--model", model, root, "--listen"])
-            .arg(format!("unix:{}", path.display()))
-            .args(options)
-            .stdin(Stdio::null())
-            .stdout(stdout)
-            .stderr(stderr)
-            .spawn()
-            .expect("it starts");
+        let listen = format!("unix:{}", path.display());
+        let program = Program::model(model, "--listen").args([&listen, root]);
         Server {
-            child,
+            evserve: program.args(options).stdout(stdout).stderr(stderr).spawn(),
             path,
             _directory: directory,
         }
@@ -68,21 +61,6 @@ impl Server {
             stream.read_to_string(&mut answer).expect("answered");
             assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
         }
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).expect("it runs");
-    }
-
-    fn wait(&mut self) -> ExitStatus {
-        wait_for_end(&mut self.child)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -163,10 +141,10 @@ fn output_that_nobody_reads_holds_up_neither_requests_nor_the_end() {
             eprintln!("{name}");
             let mut server = Server::start(model, &[], stdout, stderr);
             server.answers(70);
-            server.signal(Signal::HUP);
+            server.evserve.signal(Signal::HUP);
             server.answers(1);
-            server.signal(Signal::TERM);
-            let status = server.wait();
+            server.evserve.signal(Signal::TERM);
+            let status = server.evserve.status();
             assert!(status.success(), "{model}, {name}: {status:?}");
         });
     });
@@ -190,12 +168,12 @@ fn output_that_nobody_reads_does_not_hold_up_a_second_signal() {
                 .expect("sent");
             stuck.read_exact(&mut [0; 9]).expect("answered");
             let end = Instant::now() + PATIENCE;
-            while server.child.try_wait().expect("ours").is_none() {
+            while !server.evserve.has_ended() {
                 assert!(Instant::now() < end, "{model}, {name}: it does not end");
-                server.signal(Signal::TERM);
+                server.evserve.signal(Signal::TERM);
                 std::thread::sleep(Duration::from_millis(20));
             }
-            let status = server.wait();
+            let status = server.evserve.status();
             assert!(status.success(), "{model}, {name}: {status:?}");
         });
     });
@@ -221,7 +199,7 @@ fn lost_lines_are_counted_in_the_log() {
                 assert!(Instant::now() < end, "it does not end");
                 let text = String::from_utf8_lossy(&log);
                 if text.contains(" lines were lost: nobody read them\n") {
-                    server.signal(Signal::TERM);
+                    server.evserve.signal(Signal::TERM);
                 }
                 server.answers_if_it_runs();
                 std::thread::sleep(Duration::from_millis(5));
@@ -229,7 +207,7 @@ fn lost_lines_are_counted_in_the_log() {
             Err(errno) => panic!("{errno}"),
         }
     }
-    assert!(server.wait().success());
+    assert!(server.evserve.status().success());
     let text = String::from_utf8_lossy(&log);
     assert!(text.contains("served "), "the summary comes after it");
 }
@@ -249,7 +227,10 @@ impl Server {
 fn panics_are_logged_without_waiting() {
     on_every_model(|model| {
         let (_reader, pipe) = full_pipe();
-        let mut server = Faulty::start(&[model], copy(&pipe));
+        let mut server = Program::example("faulty")
+            .arg(model)
+            .stderr(copy(&pipe))
+            .start();
         for _ in 0..3 {
             let mut client = server.connect();
             client.send("panic now");
@@ -260,6 +241,6 @@ fn panics_are_logged_without_waiting() {
         assert_eq!(client.read(1), b"x", "{model}");
         drop(client);
         server.signal(Signal::TERM);
-        assert!(server.wait().success(), "{model}");
+        assert!(server.status().success(), "{model}");
     });
 }

@@ -1,6 +1,6 @@
 //! Warnings that clients can cause: each kind once a second at most, and all of them counted.
 
-use crate::common::{Evserve, Faulty, on_every_model};
+use crate::common::{Evserve, Program, on_every_model};
 use rustix::process::Signal;
 use std::path::Path;
 use std::process::Stdio;
@@ -18,7 +18,7 @@ fn panics_are_logged_once_a_second_and_all_are_counted() {
     on_every_model(|model| {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let stderr = Stdio::from(file.reopen().expect("once more"));
-        let mut server = Faulty::start(&[model], stderr);
+        let mut server = Program::example("faulty").arg(model).stderr(stderr).start();
         let begin = Instant::now();
         for _ in 0..PANICS {
             let mut client = server.connect();
@@ -27,7 +27,7 @@ fn panics_are_logged_once_a_second_and_all_are_counted() {
         }
         let seconds = begin.elapsed().as_secs() as usize;
         server.signal(Signal::TERM);
-        assert!(server.wait().success(), "{model}");
+        assert!(server.status().success(), "{model}");
         let log = std::fs::read_to_string(file.path()).expect("text");
         let mut counted = 0;
         for kind in ["panicked at ", "a session panicked: being faulty"] {

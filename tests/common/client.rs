@@ -1,0 +1,158 @@
+//! A client that says bytes and expects bytes.
+
+use super::PATIENCE;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+
+/// A TCP connection to evserve.
+pub struct Client {
+    stream: TcpStream,
+    /// Received and not yet consumed.
+    pending: Vec<u8>,
+}
+
+impl From<TcpStream> for Client {
+    fn from(stream: TcpStream) -> Client {
+        stream.set_nodelay(true).expect("a socket");
+        for set in [TcpStream::set_read_timeout, TcpStream::set_write_timeout] {
+            set(&stream, Some(PATIENCE)).expect("a socket");
+        }
+        let pending = Vec::new();
+        Client { stream, pending }
+    }
+}
+
+/// An HTTP response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (key, value) = line.split_once(": ")?;
+            key.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+}
+
+impl Client {
+    pub fn connect(address: SocketAddr) -> Client {
+        Client::from(TcpStream::connect(address).expect("evserve listens"))
+    }
+
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).expect("sent");
+    }
+
+    /// Sends to a server that may be gone.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = self.stream.write_all(bytes.as_ref());
+    }
+
+    pub fn shutdown_write(&mut self) {
+        self.stream.shutdown(Shutdown::Write).expect("connected");
+    }
+
+    /// Reads the next response: to its length, or without a body for a response to HEAD.
+    pub fn response(&mut self) -> Response {
+        let head = self.head();
+        let length = head
+            .field("Content-Length")
+            .expect("a length")
+            .parse()
+            .expect("a number");
+        let body = self.read(length);
+        Response { body, ..head }
+    }
+
+    /// Reads the head of the next response.
+    pub fn head(&mut self) -> Response {
+        let end = loop {
+            if let Some(at) = self.pending.windows(4).position(|w| w == b"\r\n\r\n") {
+                break at + 4;
+            }
+            self.fill();
+        };
+        let head: Vec<u8> = self.pending.drain(..end).collect();
+        let head = String::from_utf8(head).expect("a head is ASCII");
+        let status = head[9..12].parse().expect("a status line");
+        let body = Vec::new();
+        Response { status, head, body }
+    }
+
+    /// Reads exactly that many bytes.
+    pub fn read(&mut self, length: usize) -> Vec<u8> {
+        while self.pending.len() < length {
+            self.fill();
+        }
+        self.pending.drain(..length).collect()
+    }
+
+    /// Reads a line, without its end.
+    pub fn line(&mut self) -> String {
+        let end = loop {
+            if let Some(at) = self.pending.windows(2).position(|w| w == b"\r\n") {
+                break at + 2;
+            }
+            self.fill();
+        };
+        let line: Vec<u8> = self.pending.drain(..end).collect();
+        String::from_utf8(line[..end - 2].to_vec()).expect("a line is UTF-8")
+    }
+
+    /// Reads a line, unless the server closes before it has come.
+    pub fn try_line(&mut self) -> Option<String> {
+        let mut buffer = [0; 65536];
+        while !self.pending.windows(2).any(|w| w == b"\r\n") {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return None,
+                Ok(count) => self.pending.extend_from_slice(&buffer[..count]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        Some(self.line())
+    }
+
+    /// Reads until the server closes.
+    pub fn rest(&mut self) -> Vec<u8> {
+        let mut rest = std::mem::take(&mut self.pending);
+        self.stream.read_to_end(&mut rest).expect("a clean end");
+        rest
+    }
+
+    /// Waits until the server has closed or reset the connection.
+    pub fn is_over(&mut self) {
+        let count = self.stream.read(&mut [0]);
+        let reset = |error: &std::io::Error| error.kind() == ErrorKind::ConnectionReset;
+        assert!(
+            matches!(&count, Ok(0)) || count.as_ref().is_err_and(reset),
+            "{count:?}"
+        );
+    }
+
+    fn fill(&mut self) {
+        let mut buffer = [0; 65536];
+        let count = loop {
+            match self.stream.read(&mut buffer) {
+                // A call with a time limit is not begun again by the kernel (signal(7)).
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => break result.expect("received in time"),
+            }
+        };
+        assert!(
+            count > 0,
+            "the server closed after {:?}",
+            String::from_utf8_lossy(&self.pending)
+        );
+        self.pending.extend_from_slice(&buffer[..count]);
+    }
+}

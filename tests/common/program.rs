@@ -1,0 +1,383 @@
+//! The real program, or an example, as a child process.
+
+use super::{Client, PATIENCE, Response, wait_for_end};
+use rustix::process::{Pid, Signal, kill_process};
+use std::ffi::{OsStr, OsString};
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::sync::Once;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Instant;
+
+/// What evserve logs last before it serves.
+const READY: &str = "limits: ";
+
+/// How a program is to be started, directly or by another one.
+pub struct Program {
+    /// What starts it, the program and its arguments.
+    words: Vec<OsString>,
+    /// It says on its standard output where it listens, as the examples do.
+    is_example: bool,
+    /// All but the words.
+    settings: Command,
+    stdin: Option<Stdio>,
+    stdout: Option<Stdio>,
+    stderr: Option<Stdio>,
+}
+
+impl Program {
+    fn new(program: impl Into<OsString>, is_example: bool) -> Program {
+        Program {
+            words: vec![program.into()],
+            is_example,
+            settings: Command::new(""),
+            stdin: None,
+            stdout: None,
+            stderr: None,
+        }
+    }
+
+    /// evserve with options, which have no spaces in them.
+    pub fn evserve(options: &str) -> Program {
+        Program::new(env!("CARGO_BIN_EXE_evserve"), false).options(options)
+    }
+
+    /// evserve under a model, with options.
+    pub fn model(model: &str, options: &str) -> Program {
+        Program::evserve("--model").args([model]).options(options)
+    }
+
+    /// The program of an example.
+    pub fn example(name: &str) -> Program {
+        Program::new(example(name), true)
+    }
+
+    /// More options, which have no spaces in them.
+    pub fn options(self, options: &str) -> Program {
+        self.args(options.split_whitespace())
+    }
+
+    /// More arguments.
+    pub fn args(mut self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Program {
+        let arguments = arguments.into_iter();
+        self.words
+            .extend(arguments.map(|argument| argument.as_ref().into()));
+        self
+    }
+
+    /// One more argument.
+    pub fn arg(self, argument: impl AsRef<OsStr>) -> Program {
+        self.args([argument])
+    }
+
+    /// Has another program start it, which takes its words as the last ones of its own.
+    pub fn through(mut self, words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Program {
+        let words = words.into_iter().map(|word| word.as_ref().into());
+        self.words.splice(0..0, words);
+        self
+    }
+
+    /// The same with a shell's script, which runs it as `"$@"`.
+    pub fn in_shell(self, script: &str) -> Program {
+        self.through(["bash", "-c", script, "bash"])
+    }
+
+    /// Hands it a socket as its descriptor 3, as systemd does (sd_listen_fds(3)).
+    pub fn inherits(self, socket: impl Into<OwnedFd>) -> Program {
+        // Only the new process itself knows its own id, so a shell becomes it.
+        let script = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"";
+        self.in_shell(script).stdin(socket.into())
+    }
+
+    /// Sets a variable of its environment.
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Program {
+        self.settings.env(name, value);
+        self
+    }
+
+    /// Where it is started.
+    pub fn current_dir(mut self, directory: impl AsRef<Path>) -> Program {
+        self.settings.current_dir(directory);
+        self
+    }
+
+    pub fn stdin(mut self, stdin: impl Into<Stdio>) -> Program {
+        self.stdin = Some(stdin.into());
+        self
+    }
+
+    pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Program {
+        self.stdout = Some(stdout.into());
+        self
+    }
+
+    pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Program {
+        self.stderr = Some(stderr.into());
+        self
+    }
+
+    /// As a command; its input is empty, and what it puts out goes into pipes, unless otherwise said.
+    fn command(self) -> Command {
+        let mut command = Command::new(&self.words[0]);
+        command.args(&self.words[1..]);
+        for (name, value) in self.settings.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        if let Some(directory) = self.settings.get_current_dir() {
+            command.current_dir(directory);
+        }
+        command.stdin(self.stdin.unwrap_or_else(Stdio::null));
+        command.stdout(self.stdout.unwrap_or_else(Stdio::piped));
+        command.stderr(self.stderr.unwrap_or_else(Stdio::piped));
+        command
+    }
+
+    /// Runs it to its end.
+    pub fn output(self) -> Output {
+        self.command().output().expect("it starts")
+    }
+
+    /// Runs it to its end, which is to have that status; returns what it says on its standard error.
+    pub fn fails(self, code: i32) -> String {
+        let words = self.words.clone();
+        let output = self.output();
+        let said = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {said}");
+        said
+    }
+
+    /// Starts it and waits until it has said that it serves, which it does on a pipe.
+    pub fn start(self) -> Evserve {
+        let is_example = self.is_example;
+        let mut evserve = self.spawn();
+        match is_example {
+            true => evserve.read_address(),
+            false => evserve.wait_until_ready(),
+        }
+        evserve
+    }
+
+    /// Starts it.
+    pub fn spawn(self) -> Evserve {
+        let mut child = self.command().spawn().expect("it starts");
+        let (sender, log) = channel();
+        if let Some(stderr) = child.stderr.take() {
+            thread::spawn(move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    let _ = sender.send(line);
+                }
+            });
+        }
+        Evserve {
+            stdout: child.stdout.take().map(BufReader::new),
+            child,
+            log,
+            seen: Vec::new(),
+            looked_at: 0,
+            addresses: Vec::new(),
+            udp: Vec::new(),
+        }
+    }
+}
+
+/// Where the program of an example is. `cargo test` with a `--test` would build none of them.
+fn example(name: &str) -> PathBuf {
+    static BUILT: Once = Once::new();
+    BUILT.call_once(|| {
+        let mut command = Command::new(env!("CARGO"));
+        command.args(["build", "--quiet", "--locked", "--examples"]);
+        if !cfg!(debug_assertions) {
+            command.arg("--release");
+        }
+        assert!(command.status().expect("cargo is there").success());
+    });
+    let program = Path::new(env!("CARGO_BIN_EXE_evserve"));
+    let directory = program.parent().expect("a directory");
+    directory.join("examples").join(name)
+}
+
+/// A running evserve, or an example. Dropping it kills it.
+pub struct Evserve {
+    child: Child,
+    stdout: Option<BufReader<ChildStdout>>,
+    /// Lines of the operator's log that have not been received.
+    log: Receiver<String>,
+    seen: Vec<String>,
+    /// How many of those [`Evserve::wait_for_log`] has gone past.
+    looked_at: usize,
+    /// Where it listens for TCP, in the order in which it says so.
+    pub addresses: Vec<SocketAddr>,
+    /// The same for UDP.
+    pub udp: Vec<SocketAddr>,
+}
+
+/// What a stopped evserve leaves behind.
+pub struct Ended {
+    pub status: ExitStatus,
+    pub log: String,
+    pub access_log: String,
+}
+
+impl Evserve {
+    /// Serves `root` over http on a free port.
+    pub fn http(model: &str, root: &Path, options: &[&str]) -> Evserve {
+        let program = Program::model(model, "--mode http --listen 127.0.0.1:0");
+        program.arg(root).args(options).start()
+    }
+
+    /// Serves echo on a free port.
+    pub fn echo(model: &str, options: &[&str]) -> Evserve {
+        let program = Program::model(model, "--mode echo --listen 127.0.0.1:0");
+        program.args(options).start()
+    }
+
+    /// Starts evserve under a model and waits until it serves.
+    pub fn start(model: &str, options: &[&str]) -> Evserve {
+        Program::model(model, "").args(options).start()
+    }
+
+    fn wait_until_ready(&mut self) {
+        self.wait_for_log(READY);
+        self.looked_at = 0;
+        let places = self
+            .seen
+            .iter()
+            .filter_map(|line| line.split(" at ").nth(1));
+        for place in places.filter_map(|place| place.split(" (").next()) {
+            if let Some(udp) = place.strip_prefix("udp:") {
+                self.udp.extend(udp.parse::<SocketAddr>());
+            } else {
+                let tcp = place.trim_start_matches("http://").trim_end_matches('/');
+                self.addresses.extend(tcp.parse::<SocketAddr>());
+            }
+        }
+    }
+
+    fn read_address(&mut self) {
+        let mut line = String::new();
+        let stdout = self.stdout.as_mut().expect("piped");
+        stdout.read_line(&mut line).expect("a line");
+        let address = line.trim().rsplit(' ').next().expect("an address");
+        self.addresses = vec![address.parse().expect("an address")];
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.addresses[0]
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address())
+    }
+
+    pub fn connect(&self) -> Client {
+        Client::connect(self.address())
+    }
+
+    /// One request on a connection of its own.
+    pub fn get(&self, path: &str) -> Response {
+        let mut client = self.connect();
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n"));
+        client.response()
+    }
+
+    /// What it logged before it served.
+    pub fn started_with(&self) -> &[String] {
+        let is_last = |line: &String| line.contains(READY);
+        let end = self.seen.iter().position(is_last).expect("it serves");
+        &self.seen[..=end]
+    }
+
+    /// Waits for a line of the operator's log that contains `text`, behind the one that was waited for last.
+    pub fn wait_for_log(&mut self, text: &str) -> String {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if self.looked_at == self.seen.len() {
+                let left = end.saturating_duration_since(Instant::now());
+                let line = self.log.recv_timeout(left).unwrap_or_else(|error| {
+                    panic!("no line with {text:?} ({error}); it said {:#?}", self.seen)
+                });
+                self.seen.push(line);
+            }
+            let line = &self.seen[self.looked_at];
+            self.looked_at += 1;
+            if line.contains(text) {
+                return line.clone();
+            }
+        }
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it runs");
+    }
+
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// The same where strace runs it, which hands no signal on itself.
+    pub fn terminate_traced(&self) {
+        let children = format!("/proc/{0}/task/{0}/children", self.id());
+        let child = std::fs::read_to_string(children).expect("it runs");
+        let child = child.trim().parse().ok().and_then(Pid::from_raw);
+        kill_process(child.expect("one child"), Signal::TERM).expect("it runs");
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("it is ours").is_some()
+    }
+
+    /// Waits until it has ended by itself, and for nothing that it puts out.
+    pub fn status(&mut self) -> ExitStatus {
+        wait_for_end(&mut self.child)
+    }
+
+    /// Waits for the end, however it was brought about.
+    pub fn wait(&mut self) -> Ended {
+        let mut access_log = String::new();
+        if let Some(mut stdout) = self.stdout.take() {
+            stdout.read_to_string(&mut access_log).expect("text");
+        }
+        let status = self.child.wait().expect("it is our child");
+        self.seen.extend(self.log.iter());
+        Ended {
+            status,
+            log: self.seen.join("\n"),
+            access_log,
+        }
+    }
+
+    /// Asks for a graceful end and waits for it.
+    pub fn stop(mut self) -> Ended {
+        self.terminate();
+        let ended = self.wait();
+        assert!(ended.status.success(), "{}", ended.log);
+        ended
+    }
+
+    /// A figure from /proc/PID/status, in its own unit.
+    pub fn proc_status(&self, key: &str) -> u64 {
+        let path = format!("/proc/{}/status", self.id());
+        let status = std::fs::read_to_string(path).expect("it runs");
+        let line = status.lines().find(|line| line.starts_with(key));
+        let value = line.and_then(|line| line.split_whitespace().nth(1));
+        value.and_then(|v| v.parse().ok()).expect("a number")
+    }
+}
+
+impl Drop for Evserve {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
