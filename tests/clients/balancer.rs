@@ -2,7 +2,7 @@
 //!
 //! `EVSERVE_RESTARTS=5` restarts each more often. The configuration is the one in docs/operations.md.
 
-use crate::common::{Client, Evserve, PATIENCE, number};
+use crate::common::{Client, Evserve, PATIENCE, is_missing, number};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -127,6 +127,9 @@ fn ask(front: SocketAddr, request: &str, over: &AtomicBool, served: &AtomicU64) 
 #[test]
 #[ignore = "needs haproxy: tests/run"]
 fn no_request_fails_while_servers_are_started_anew() {
+    if is_missing("haproxy") {
+        return;
+    }
     let front = free_address();
     let stats = free_address();
     let addresses = [(); 2].map(|()| (free_address(), free_address()));

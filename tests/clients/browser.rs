@@ -6,7 +6,8 @@
 mod tab;
 
 use crate::common::{
-    Client, Evserve, PATIENCE, limited_to, on_every_apart_model, on_every_shared_model, row,
+    Client, Evserve, PATIENCE, is_missing, limited_to, on_every_apart_model, on_every_shared_model,
+    row,
 };
 use std::fs::write;
 use std::io::{Read, Write};
@@ -14,6 +15,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use tab::Tab;
 
@@ -32,10 +34,18 @@ const OPTIONS: &[&str] = &[
 ];
 
 fn program() -> &'static str {
-    match Path::new("/usr/bin/chromium").exists() {
-        true => "chromium",
-        false => "chromium-browser",
+    let is_there = |name: &str| Path::new("/usr/bin").join(name).exists();
+    match !is_there("chromium") && is_there("chromium-browser") {
+        true => "chromium-browser",
+        false => "chromium",
     }
+}
+
+/// One test at a time: a browser takes a whole processor. `None` if there is no browser.
+fn alone() -> Option<MutexGuard<'static, ()>> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let is_missing = is_missing(program());
+    (!is_missing).then(|| ALONE.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// A chromium that shows one page. Dropping it ends it.
@@ -132,6 +142,9 @@ fn wav() -> Vec<u8> {
 #[test]
 #[ignore = "needs chromium"]
 fn browser_seeks_in_a_video_element_by_ranges() {
+    let Some(_alone) = alone() else {
+        return;
+    };
     let root = tempfile::tempdir().expect("a directory");
     write(root.path().join("clip.wav"), wav()).expect("written");
     let page = format!(
@@ -157,6 +170,9 @@ fn browser_seeks_in_a_video_element_by_ranges() {
 #[test]
 #[ignore = "needs chromium"]
 fn browser_applies_the_style_and_nothing_else() {
+    let Some(_alone) = alone() else {
+        return;
+    };
     let root = tempfile::tempdir().expect("a directory");
     std::fs::create_dir(root.path().join("files")).expect("made");
     write(root.path().join("files/a.png"), "").expect("written");
@@ -186,6 +202,9 @@ fn browser_applies_the_style_and_nothing_else() {
 #[test]
 #[ignore = "needs chromium"]
 fn browser_sorts_a_listing_by_size_and_follows_odd_names() {
+    let Some(_alone) = alone() else {
+        return;
+    };
     let root = tempfile::tempdir().expect("a directory");
     std::fs::create_dir(root.path().join("files")).expect("made");
     for (name, size) in [("b", 3), ("a", 20), ("c & \"<d>\" #1 100%?", 1)] {
@@ -280,6 +299,9 @@ fn says(state: &str, count: usize) -> String {
 #[test]
 #[ignore = "needs chromium"]
 fn browser_shows_connections_moving_through_their_states() {
+    let Some(_alone) = alone() else {
+        return;
+    };
     on_every_shared_model(|model| {
         let mut watched = Watched::start(model);
         let mut tab = watched.show();
@@ -330,6 +352,9 @@ fn browser_shows_connections_moving_through_their_states() {
 #[test]
 #[ignore = "needs chromium"]
 fn browser_shows_what_can_be_seen_of_processes_and_of_one_at_a_time() {
+    let Some(_alone) = alone() else {
+        return;
+    };
     on_every_apart_model(|model| {
         let root = tempfile::tempdir().expect("a directory");
         let path = root.path().to_str().expect("UTF-8");
@@ -356,6 +381,9 @@ fn browser_shows_what_can_be_seen_of_processes_and_of_one_at_a_time() {
 #[test]
 #[ignore = "needs chromium"]
 fn browser_shows_pages_on_a_phone_and_a_desk_by_day_and_night() {
+    let Some(_alone) = alone() else {
+        return;
+    };
     let pictures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
     std::fs::create_dir_all(&pictures).expect("made");
     let watched = Watched::start("epoll");

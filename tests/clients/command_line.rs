@@ -1,7 +1,7 @@
 //! Real clients against the real program, and loads too heavy for every run. `tests/run` installs what they need and
 //! runs them all.
 
-use crate::common::{Client, Evserve, on_every_model, pattern, row};
+use crate::common::{Client, Evserve, is_missing, on_every_model, pattern, row};
 use percent_encoding::percent_decode_str;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -59,6 +59,9 @@ fn fetched_is_the_same(url: &str, file: &Path) -> bool {
 #[test]
 #[ignore = "needs curl and 110 MB in /tmp"]
 fn curl_fetches_everything_through_the_listings_own_links() {
+    if is_missing("curl") {
+        return;
+    }
     let root = tempfile::tempdir().expect("a directory");
     let mut names: Vec<OsString> = Vec::new();
     for (name, length) in [
@@ -129,6 +132,9 @@ fn curl_fetches_everything_through_the_listings_own_links() {
 #[test]
 #[ignore = "needs curl"]
 fn curl_resumes_takes_parts_and_asks_what_has_changed() {
+    if is_missing("curl") {
+        return;
+    }
     let root = tempfile::tempdir().expect("a directory");
     let here = |name: &str| root.path().join(name);
     let bytes = pattern(1 << 20);
@@ -242,6 +248,9 @@ fn wrk(evserve: &Evserve, path: &str, options: &[&str]) -> String {
 #[test]
 #[ignore = "needs wrk"]
 fn wrk_finds_no_errors() {
+    if is_missing("wrk") {
+        return;
+    }
     let root = tempfile::tempdir().expect("a directory");
     std::fs::write(root.path().join("1k"), pattern(1024)).expect("written");
     let script = root.path().join("pipeline.lua");
@@ -261,6 +270,9 @@ fn wrk_finds_no_errors() {
 #[test]
 #[ignore = "needs wrk"]
 fn wrk_finds_no_errors_under_any_model() {
+    if is_missing("wrk") {
+        return;
+    }
     on_every_model(|model| {
         let evserve = Evserve::http(model, Path::new("docs/site"), &["--access-log", "off"]);
         let options = match row(model).apart {

@@ -8,10 +8,12 @@
 #![allow(missing_docs)]
 
 mod client;
+mod left_out;
 mod models;
 mod program;
 
 pub use client::{Client, Response};
+pub use left_out::{is_missing, is_not_root, left_out};
 pub use models::*;
 pub use program::{Ended, Evserve, Program};
 

@@ -1,11 +1,12 @@
 //! What serving costs, in figures that do not depend on the machine's speed: system calls, memory, threads.
 
-use crate::common::{Client, Evserve, Program, on_every_concurrent_model, on_every_loop, row};
+use crate::common::{
+    Client, Evserve, Program, is_missing, left_out, on_every_concurrent_model, on_every_loop, row,
+};
 use evserve::session::WORK_PER_TURN;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use std::ffi::OsStr;
 use std::path::Path;
-use std::process::Command;
 
 const GET: &str = "GET /1k.html HTTP/1.1\r\nHost: h\r\n\r\n";
 
@@ -108,8 +109,8 @@ fn listings_share_the_work_of_a_turn() {
 /// The same seen from outside, for one connection at a time: nothing is called that is not counted.
 #[test]
 fn system_calls_as_strace_sees_them() {
-    if Command::new("strace").arg("-V").output().is_err() {
-        return eprintln!("left out: there is no strace");
+    if is_missing("strace") {
+        return;
     }
     let root = root();
     on_every_concurrent_model(|model| {
@@ -163,7 +164,7 @@ fn memory_of_an_idle_connection() {
         .current
         .is_some_and(|most| most < CONNECTIONS as u64 + 2000)
     {
-        return eprintln!("left out: too few descriptors are allowed");
+        return left_out("descriptors", "the hard limit of open files is too low");
     }
     let root = root();
     let options = ["--access-log", "off", "--idle-timeout", "1h"];

@@ -1,6 +1,6 @@
 //! Addresses to listen on: both families, names, interfaces, and what was asked for together.
 
-use crate::common::{Client, Evserve, Program, on_every_model};
+use crate::common::{Client, Evserve, Program, left_out, on_every_model};
 use nix::ifaddrs::getifaddrs;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, UdpSocket};
 
@@ -9,7 +9,7 @@ const ECHO: [&str; 2] = ["--mode", "echo"];
 fn has_ipv6() -> bool {
     let has = TcpListener::bind("[::1]:0").is_ok();
     if !has {
-        eprintln!("skipped: there is no IPv6 here");
+        left_out("ipv6", "nothing can be bound to [::1]");
     }
     has
 }
@@ -174,8 +174,7 @@ fn an_address_of_a_link() {
         is_of_link.then_some((one.interface_name, address))
     });
     let Some((interface, address)) = of_link.into_iter().next() else {
-        eprintln!("skipped: no interface has an address of its link");
-        return;
+        return left_out("link-local", "no interface has an address of its link");
     };
     let (ip, index) = (address.ip(), address.scope_id());
     for zone in [interface.clone(), index.to_string()] {

@@ -1,7 +1,7 @@
 //! What is remembered of files is never older than the request, and keeps nothing that is gone.
 
 use crate::common::{
-    Client, Evserve, is_loop, number, on_every_loop, on_every_model, serves_one_at_a_time,
+    Client, Evserve, is_loop, left_out, number, on_every_loop, on_every_model, serves_one_at_a_time,
 };
 use std::fs::{self, File};
 use std::io::Write;
@@ -327,7 +327,10 @@ fn a_file_that_is_not_in_memory() {
     fs::write(&path, &content).expect("written");
     let file = File::open(&path).expect("there");
     if u64::try_from(fstatfs(&file).expect("a file system").f_type) == Ok(TMPFS) {
-        return eprintln!("left out: {} forgets nothing", path.display());
+        return left_out(
+            "disk",
+            "temporary files are in memory, which forgets nothing",
+        );
     }
     file.sync_all().expect("written out");
     on_every_loop(|model| {

@@ -3,8 +3,8 @@
 //! Needs /dev/fuse and python3-fusepy, which `tests/run` sees to, so `cargo test` ignores these tests.
 
 use crate::common::{
-    Client, Evserve, Response, limited_to, on_every_concurrent_model, on_every_loop,
-    on_every_model, pattern, row, serves_one_at_a_time,
+    Client, Evserve, Response, is_missing, left_out, limited_to, on_every_concurrent_model,
+    on_every_loop, on_every_model, pattern, row, serves_one_at_a_time,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, ErrorKind, Read};
@@ -21,6 +21,25 @@ struct World {
     /// Its end unmounts; the program also sees to that by itself, whatever becomes of this process.
     mirror: Child,
     answering: Pid,
+}
+
+/// True if no directory can be mirrored here; then that is left out.
+fn is_without_fuse() -> bool {
+    if !Path::new("/dev/fuse").exists() {
+        left_out(
+            "fuse",
+            "there is no /dev/fuse (docker run --device /dev/fuse --cap-add SYS_ADMIN)",
+        );
+        return true;
+    }
+    let import = Command::new("/usr/bin/python3")
+        .args(["-c", "import fusepy"])
+        .output();
+    let has_fusepy = import.is_ok_and(|output| output.status.success());
+    if !has_fusepy {
+        left_out("fusepy", "python3-fusepy is not installed");
+    }
+    !has_fusepy || is_missing("fusermount")
 }
 
 impl World {
@@ -143,6 +162,9 @@ fn is_right(path: &str, answer: &Response) {
 #[test]
 #[ignore = "needs FUSE"]
 fn only_those_wait_who_ask_for_its_files() {
+    if is_without_fuse() {
+        return;
+    }
     on_every_model(|model| {
         let world = World::new("root/remote");
         // Twice as many as ask for what hangs.
@@ -187,6 +209,9 @@ fn only_those_wait_who_ask_for_its_files() {
 #[test]
 #[ignore = "needs FUSE"]
 fn only_those_wait_who_list_the_directory_that_it_is_in() {
+    if is_without_fuse() {
+        return;
+    }
     on_every_concurrent_model(|model| {
         let world = World::new("root/remote");
         let evserve = serve(model, &world.root(), &[]);
@@ -204,6 +229,9 @@ fn only_those_wait_who_list_the_directory_that_it_is_in() {
 #[test]
 #[ignore = "needs FUSE"]
 fn a_root_that_hangs_holds_up_no_other_service() {
+    if is_without_fuse() {
+        return;
+    }
     on_every_model(|model| {
         if row(model).apart.is_some() {
             return;
@@ -233,6 +261,9 @@ fn a_root_that_hangs_holds_up_no_other_service() {
 #[test]
 #[ignore = "needs FUSE"]
 fn a_file_that_hangs_on_its_way_holds_up_no_other() {
+    if is_without_fuse() {
+        return;
+    }
     on_every_concurrent_model(|model| {
         let world = World::new("root/remote");
         let huge = world.directory.path().join("mirrored/huge");
@@ -264,6 +295,9 @@ fn a_file_that_hangs_on_its_way_holds_up_no_other() {
 #[test]
 #[ignore = "needs FUSE"]
 fn the_server_ends_while_it_hangs() {
+    if is_without_fuse() {
+        return;
+    }
     on_every_model(|model| {
         for signals in [1, 2] {
             let world = World::new("root/remote");
@@ -298,6 +332,9 @@ fn the_server_ends_while_it_hangs() {
 #[test]
 #[ignore = "needs FUSE"]
 fn who_waits_for_it_is_told_so_in_the_end() {
+    if is_without_fuse() {
+        return;
+    }
     on_every_loop(|model| {
         let world = World::new("root/remote");
         let evserve = serve(model, &world.root(), &["--file-timeout", "2s"]);

@@ -1,7 +1,8 @@
 //! Threads and processes are bounded by what the system allows, and a server that gets none lives on.
 
 use crate::common::{
-    Client, Evserve, PATIENCE, Program, on_every_model, on_every_model_of_tasks, row,
+    Client, Evserve, PATIENCE, Program, is_not_root, left_out, on_every_model,
+    on_every_model_of_tasks, row,
 };
 use evserve::model::Executor;
 use std::fs::{create_dir, read_to_string, remove_dir, write};
@@ -25,8 +26,7 @@ fn program(model: &str) -> Program {
 
 /// Runs the program as a user whose threads are limited. `None` if this is not root.
 fn as_limited_user(model: &str, user: &str, threads: usize) -> Option<Evserve> {
-    if !rustix::process::getuid().is_root() {
-        eprintln!("left out: another user can only be had as root");
+    if is_not_root() {
         return None;
     }
     let become_user = format!("setpriv --reuid {user} --regid {user} --clear-groups");
@@ -50,7 +50,7 @@ impl Group {
                 return Some(group);
             }
         }
-        eprintln!("left out: no control group for pids can be made");
+        left_out("cgroup", "no control group for pids can be made");
         None
     }
 }

@@ -2,10 +2,9 @@
 //!
 //! strace(1) makes them fail. One that fails once and never again: tests/faults.
 
-use crate::common::{Evserve, Program, of_threads, on_every_model, pattern};
+use crate::common::{Evserve, Program, is_missing, of_threads, on_every_model, pattern};
 use std::fs::write;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Too long to be kept in memory, and for the kernel to take at once from a peer's point of view.
@@ -13,8 +12,7 @@ const LENGTH: usize = 3 << 20;
 
 /// A server of `root` for which strace injects a fault; `None` if there is no strace.
 fn start(model: &str, root: &Path, inject: &str) -> Option<Evserve> {
-    if Command::new("strace").arg("-V").output().is_err() {
-        eprintln!("left out: there is no strace");
+    if is_missing("strace") {
         return None;
     }
     // strace counts the calls of each thread by itself.
@@ -138,8 +136,8 @@ fn without_openat2_it_is_said_why() {
         ("EACCES", "name a directory that can be read"),
     ] {
         let fault = format!("openat2:error={error}");
-        if Command::new("strace").arg("-V").output().is_err() {
-            return eprintln!("left out: there is no strace");
+        if is_missing("strace") {
+            return;
         }
         let program = Program::evserve("--listen 127.0.0.1:0").arg(root.path());
         let said = program.through(injecting(&fault)).fails(1);

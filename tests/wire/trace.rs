@@ -1,13 +1,12 @@
 //! `--trace-requests`: what is done for the first requests, call by call.
 
 use crate::common::{
-    Client, Evserve, Program, is_loop, on_each_kind, on_every_model, on_every_shared_model, row,
-    serves_one_at_a_time,
+    Client, Evserve, Program, is_loop, is_missing, on_each_kind, on_every_model,
+    on_every_shared_model, row, serves_one_at_a_time,
 };
 use evserve::model::Executor;
 use std::ffi::OsStr;
 use std::path::Path;
-use std::process::Command;
 
 const OVER: &str = "all are answered, serving goes on untold";
 
@@ -135,8 +134,8 @@ fn protocols_without_requests_come_to_an_end_too() {
 /// From the request to its answer, the trace has the calls that strace sees, all of them and in that order.
 #[test]
 fn it_says_what_strace_sees() {
-    if Command::new("strace").arg("-V").output().is_err() {
-        return eprintln!("left out: there is no strace");
+    if is_missing("strace") {
+        return;
     }
     let root = root();
     on_each_kind(|model| {
