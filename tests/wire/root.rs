@@ -607,6 +607,7 @@ fn a_file_under_a_lease_is_not_waited_for() {
         let mut said = [0; 5];
         let stdout = holder.stdout.as_mut().expect("piped");
         if stdout.read_exact(&mut said).is_err() {
+            holder.wait().expect("it ends");
             return left_out("lease", "the file system grants none");
         }
         let mut evserve = Evserve::http(model, directory.path(), &[]);
