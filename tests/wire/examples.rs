@@ -184,12 +184,12 @@ fn hello_is_told_of_changed_files() {
 #[test]
 fn a_streamed_answer_behind_a_proxy() {
     on_every_model(|model| {
-        let example = Example::start("streamed", &[model]);
+        let example = start("streamed", &[model]);
         for header in [
             "PROXY TCP4 192.0.2.7 10.0.0.1 258 80\r\n",
             "PROXY UNKNOWN\r\n",
         ] {
-            let mut client = Client::connect(example.1);
+            let mut client = Client::connect(example.address());
             client.send(format!("{header}GET / HTTP/1.1\r\nHost: h\r\n\r\n"));
             let answer = String::from_utf8(client.rest()).expect("text");
             assert!(answer.ends_with("\r\n\r\n3\n2\n1\n"), "{model}: {answer}");
