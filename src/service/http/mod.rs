@@ -3,6 +3,7 @@
 //! A [`Handler`] says what to answer to a request; [`service`] makes of it a service that can be listened with. Static
 //! files are one handler among others; a [`Fallback`] puts pages of a program before it.
 
+mod answer;
 mod body;
 mod context;
 mod fallback;
