@@ -1,7 +1,8 @@
 //! Who waits, and how.
 //!
 //! A model runs connections by doing what [`Connection::next`](crate::session::Connection::next) says. It knows neither
-//! the protocols nor their files. Adding a model is one file here and one row in [`MODELS`].
+//! the protocols nor their files. Adding a model is one file here, or in [`poller`],
+//! and one row in [`MODELS`].
 
 mod blocking;
 mod clock;
@@ -81,6 +82,22 @@ pub enum Executor {
 }
 
 impl ModelRow {
+    /// An event loop over this poller.
+    const fn of_loop<P: Poller + 'static>(name: &'static str, about: &'static str) -> ModelRow {
+        ModelRow {
+            name,
+            about,
+            options: &["max-connections", "workers"],
+            executor: Executor::Loop,
+            limited_by: Some("max-connections"),
+            waits_in: P::CALL,
+            poller: Some(poller::Properties::of::<P>()),
+            apart: None,
+            scarce: None,
+            run: event_loop::run::<P>,
+        }
+    }
+
     /// It is an event loop.
     pub fn is_loop(&self) -> bool {
         self.executor == Executor::Loop
@@ -147,42 +164,18 @@ pub const MODELS: &[ModelRow] = &[
         scarce: Some(OWN_THREAD),
         run: pool::run,
     },
-    ModelRow {
-        name: "select",
-        about: "One thread, select(2): asks about every connection every time; 1,024 descriptors at most",
-        options: &["max-connections", "workers"],
-        executor: Executor::Loop,
-        limited_by: Some("max-connections"),
-        waits_in: poller::Select::CALL,
-        poller: Some(poller::Properties::of::<poller::Select>()),
-        apart: None,
-        scarce: None,
-        run: event_loop::run::<poller::Select>,
-    },
-    ModelRow {
-        name: "poll",
-        about: "One thread, poll(2): asks about every connection every time",
-        options: &["max-connections", "workers"],
-        executor: Executor::Loop,
-        limited_by: Some("max-connections"),
-        waits_in: poller::Poll::CALL,
-        poller: Some(poller::Properties::of::<poller::Poll>()),
-        apart: None,
-        scarce: None,
-        run: event_loop::run::<poller::Poll>,
-    },
-    ModelRow {
-        name: "epoll",
-        about: "One thread, epoll(7) through mio: told once per change, idle connections take no time",
-        options: &["max-connections", "workers"],
-        executor: Executor::Loop,
-        limited_by: Some("max-connections"),
-        waits_in: poller::Epoll::CALL,
-        poller: Some(poller::Properties::of::<poller::Epoll>()),
-        apart: None,
-        scarce: None,
-        run: event_loop::run::<poller::Epoll>,
-    },
+    ModelRow::of_loop::<poller::Select>(
+        "select",
+        "One thread, select(2): asks about every connection every time; 1,024 descriptors at most",
+    ),
+    ModelRow::of_loop::<poller::Poll>(
+        "poll",
+        "One thread, poll(2): asks about every connection every time",
+    ),
+    ModelRow::of_loop::<poller::Epoll>(
+        "epoll",
+        "One thread, epoll(7) through mio: told once per change, idle connections take no time",
+    ),
 ];
 
 /// The row of that name.
