@@ -37,6 +37,8 @@ pub struct Shutdown {
     reached: Option<Step>,
     /// When the next one is due.
     due: Option<Instant>,
+    /// The delay has begun, which is logged once the status says so too.
+    is_unlogged: bool,
 }
 
 impl Shutdown {
@@ -47,6 +49,7 @@ impl Shutdown {
             drain: timeouts.drain,
             reached: None,
             due: None,
+            is_unlogged: false,
         }
     }
 
@@ -65,6 +68,12 @@ impl Shutdown {
 
     /// The next step, if it is due: ask until there is none. So many connections are `open`.
     pub fn step(&mut self, now: Instant, open: usize) -> Option<Step> {
+        if std::mem::take(&mut self.is_unlogged) {
+            let delay = self.delay.as_secs_f32();
+            log::info!(
+                "stopping in {delay} s: /healthz says so, and clients are served until then"
+            );
+        }
         self.due.filter(|due| *due <= now)?;
         let (step, time) = match self.reached {
             None => (Step::Announce, Some(self.delay)),
@@ -74,12 +83,7 @@ impl Shutdown {
             Some(Step::Kill | Step::GiveUp) => (Step::GiveUp, None),
         };
         match step {
-            Step::Announce if !self.delay.is_zero() => {
-                let delay = self.delay.as_secs_f32();
-                log::info!(
-                    "stopping in {delay} s: /healthz says so, and clients are served until then"
-                );
-            }
+            Step::Announce => self.is_unlogged = !self.delay.is_zero(),
             Step::Stop => log::info!("stopping: {open} connections are open"),
             Step::CutOff if open > 0 => log::warn!("{open} connections were cut off"),
             _ => {}
