@@ -2,7 +2,7 @@
 //!
 //! The rooms, from the top down; imports point down only, which `tests/layers/imports.rs` checks:
 //!
-//! | room | what it knows |
+//! | module | what it knows |
 //! | --- | --- |
 //! | [`cli`] | the options, as a user writes them |
 //! | [`server`] | how a [`config::Config`] becomes listeners, services and a running model |

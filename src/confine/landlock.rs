@@ -1,10 +1,27 @@
 //! The sandbox: Landlock (landlock(7)), which a process needs no privileges for and cannot leave again.
 
-use super::Needs;
 use landlock::{
     ABI, Access, AccessFs, AccessNet, LandlockStatus, PathBeneath, RestrictionStatus, Ruleset,
     RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
+/// What is still done once everything else has been closed off.
+#[derive(Clone, Debug, Default)]
+pub struct Needs<'a> {
+    /// Directories below which files and directories are opened for reading.
+    pub read_below: Vec<BorrowedFd<'a>>,
+    /// Directories that hold what may take the place of those, and are read below as well, as far as the user may; with
+    /// their paths.
+    pub follow_in: Vec<(BorrowedFd<'a>, &'a Path)>,
+    /// Directories in which files are removed.
+    pub remove_in: Vec<BorrowedFd<'a>>,
+    /// Directories in which files are made and appended to.
+    pub append_in: Vec<BorrowedFd<'a>>,
+    /// Others' abstract sockets are sent to (unix(7)), as a reply is to whoever sent a datagram from one.
+    pub abstract_sockets: bool,
+}
 
 /// The newest of the kernel's interfaces that this was tried with; of an older kernel less is asked. What later ones can
 /// refuse, such as sending datagrams, services may need.

@@ -9,6 +9,7 @@ mod landlock;
 mod user;
 
 pub use holders::{Holder, directories_of_file, holders};
+pub use landlock::Needs;
 pub use user::{Account, is_root};
 
 use crate::config::StartError;
@@ -16,24 +17,8 @@ use rustix::fs::{Mode, OFlags, open, openat, stat};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use rustix::thread::set_no_new_privs;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
-
-/// What is still done once everything else has been closed off.
-#[derive(Clone, Debug, Default)]
-pub struct Needs<'a> {
-    /// Directories below which files and directories are opened for reading.
-    pub read_below: Vec<BorrowedFd<'a>>,
-    /// Directories that hold what may take the place of those, and are read below as well, as far as the user may; with
-    /// their paths.
-    pub follow_in: Vec<(BorrowedFd<'a>, &'a Path)>,
-    /// Directories in which files are removed.
-    pub remove_in: Vec<BorrowedFd<'a>>,
-    /// Directories in which files are made and appended to.
-    pub append_in: Vec<BorrowedFd<'a>>,
-    /// Others' abstract sockets are sent to (unix(7)), as a reply is to whoever sent a datagram from one.
-    pub abstract_sockets: bool,
-}
 
 /// Fails if there is another thread: it would keep what this one gives up.
 ///

@@ -8,11 +8,13 @@
 mod entries;
 mod folder;
 mod memory;
+mod order;
 mod rows;
 mod sorting;
 
 pub use folder::ListingError;
 pub use memory::Memory;
+pub use order::{Format, Key, Order};
 
 use super::page::{GLYPHS, glyph, page_begin};
 use super::{RelativePath, Root};
@@ -35,50 +37,6 @@ const MAX_AT_WORK: usize = 256;
 
 /// How many slashes too many a target may have for the links upwards to hold.
 const MAX_EXTRA_SLASHES: usize = 16;
-
-/// What a listing looks like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// For people.
-    Html,
-    /// For programs: an array of objects.
-    Json,
-    /// A name per line.
-    Text,
-}
-
-impl Format {
-    /// The media type, and its parameters.
-    pub fn media_type(self) -> (&'static str, &'static str) {
-        match self {
-            Format::Html => ("text/html", "; charset=utf-8"),
-            Format::Json => ("application/json", ""),
-            Format::Text => ("text/plain", "; charset=utf-8"),
-        }
-    }
-}
-
-/// What a listing is sorted by. Directories come first in any case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Key {
-    /// The bytes of the name.
-    Name,
-    /// The length.
-    Size,
-    /// The time of the last change.
-    Time,
-}
-
-/// How a listing is to be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Order {
-    /// What it looks like.
-    pub format: Format,
-    /// What it is sorted by.
-    pub key: Key,
-    /// The largest first.
-    pub descending: bool,
-}
 
 /// All listings of a service: those that are under way, and the memory they share.
 #[derive(Debug)]

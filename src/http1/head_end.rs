@@ -4,7 +4,7 @@
 //! over with every call. So the end of the head is found here first, each byte looked at once however the head is split.
 
 use super::StatusCode;
-use super::request::has_long_method;
+use super::lexical::is_token_byte;
 
 /// The longest request head that can be allowed, in bytes, from the method to the empty line: what one buffer holds.
 pub const LARGEST_HEAD: usize = 32 * 1024;
@@ -67,6 +67,16 @@ impl HeadEnd {
             Ok(None)
         }
     }
+}
+
+/// The longest method that is known, in bytes.
+const LONGEST_METHOD: usize = b"OPTIONS".len();
+
+/// True if the line begins with a method that is longer than any that is known (RFC 9112 section 3), whether it has an
+/// end or not.
+pub(super) fn has_long_method(line: &[u8]) -> bool {
+    line.get(..=LONGEST_METHOD)
+        .is_some_and(|begin| begin.iter().all(is_token_byte))
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 //!
 //! httparse reads the header fields. The request line is read here, so that each fault gets its own status.
 
-use super::head_end::MAX_TARGET;
-use super::lexical::{decimal, is_token, is_token_byte};
+use super::head_end::{MAX_TARGET, has_long_method};
+use super::lexical::{decimal, is_token};
 use super::list::{List, split};
 use super::target::is_authority;
 use super::{Conditions, StatusCode, Target};
@@ -281,16 +281,6 @@ fn split_request_line(line: &[u8]) -> Result<(Method, Target<'_>, Version), Stat
         _ => Target::parse(text).ok_or(bad)?,
     };
     Ok((method, target, version))
-}
-
-/// The longest method that is known, in bytes.
-const LONGEST_METHOD: usize = b"OPTIONS".len();
-
-/// True if the line begins with a method that is longer than any that is known (RFC 9112 section 3), whether it has an
-/// end or not.
-pub(super) fn has_long_method(line: &[u8]) -> bool {
-    line.get(..=LONGEST_METHOD)
-        .is_some_and(|begin| begin.iter().all(is_token_byte))
 }
 
 /// `None` if it is no token (RFC 9110 section 5.6.2).

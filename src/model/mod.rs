@@ -11,39 +11,35 @@ mod crew;
 mod event_loop;
 mod forking;
 mod listeners;
+mod logs;
+mod panics;
 mod permits;
 mod pool;
 mod process;
 mod responder;
+mod serving;
 mod shutdown;
 mod signals;
 mod status;
 mod threaded;
 mod timeouts;
+mod transfer;
 mod wake_queue;
+mod worker;
 
 pub use permits::Claim;
 pub use process::{cancel_alarm, limit_end};
+pub use serving::{Answering, Limits, Listening, Serving, Share};
 pub use signals::{Hangups, SignalSender, Signals};
 
-use crate::config::Timeouts;
-use crate::net::{DatagramSocket, Listener};
-use crate::observe::{LogFile, StatusHub, throttled};
 use crate::poller::{self, Poller};
-use crate::service::{Admission, Service};
-use crate::session::{Connection, Counters, Piece, Start, Time, Trace, Wakers, Worker};
-use crate::sys::{self, Errno};
-use crate::trace;
-use permits::Permits;
+use crate::session::Counters;
+use logs::{LOG_PAUSE, reopen};
+use panics::{contain, contain_start, give_up};
+use serving::permits;
 use std::io;
-use std::net::IpAddr;
-use std::os::fd::AsFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::time::Duration;
-
-/// How soon lines are written that a log's reader was too slow for.
-const LOG_PAUSE: Duration = Duration::from_millis(50);
+use transfer::{load, send};
+use worker::worker;
 
 /// A model that can be chosen with `--model`.
 pub struct ModelRow {
@@ -181,177 +177,4 @@ pub const MODELS: &[ModelRow] = &[
 /// The row of that name.
 pub fn find(name: &str) -> Option<&'static ModelRow> {
     MODELS.iter().find(|row| row.name == name)
-}
-
-/// All that a model is given.
-pub struct Serving {
-    /// What each worker serves: one entry per loop that `--workers` asks for, else one entry.
-    pub shares: Vec<Share>,
-    /// How much there may be at once.
-    pub limits: Limits,
-    /// How long things may take.
-    pub timeouts: Timeouts,
-}
-
-impl Serving {
-    /// The one share there is for a model that has no workers.
-    fn only_share(&mut self) -> io::Result<Share> {
-        self.shares
-            .pop()
-            .ok_or_else(|| io::Error::other("there is nothing to serve"))
-    }
-}
-
-/// What one worker is given, and shares with no other.
-pub struct Share {
-    /// Where to accept connections, and what to do with them.
-    pub listening: Vec<Listening>,
-    /// Where to receive datagrams, and what to answer them.
-    pub answering: Vec<Answering>,
-    /// What ends it all.
-    pub signals: Signals,
-    /// What asks for the access log's file to be reopened.
-    pub hangups: Hangups,
-    /// Where the access log goes.
-    pub log: LogFile,
-    /// Where to put up what can be seen, if somebody may want to.
-    pub hub: Option<Arc<StatusHub>>,
-}
-
-/// How much there may be at once.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Connections, over all workers.
-    pub max_connections: usize,
-    /// Threads of the model `pool`, for each listener.
-    pub threads: usize,
-    /// Processes of the model `forking`.
-    pub max_children: usize,
-}
-
-/// A listener and the service behind it.
-pub struct Listening {
-    /// Where to accept.
-    pub listener: Listener,
-    /// What makes the sessions.
-    pub service: Arc<dyn Service>,
-    /// What a connection passes before its session.
-    pub admission: Admission,
-    /// What is reserved for them.
-    pub claim: Claim,
-}
-
-impl Listening {
-    /// The session that begins with an accepted connection. `None` if there is none: the socket is to be dropped at once.
-    fn admit(&self, peer: Option<IpAddr>, counters: &mut Counters) -> Option<Start> {
-        contain_start(|| self.admission.admit(&self.service, peer, counters))
-    }
-}
-
-/// A socket that takes datagrams and the service that answers them.
-pub struct Answering {
-    /// Where to receive, and to reply.
-    pub socket: DatagramSocket,
-    /// What makes the replies: it [answers datagrams](Service::datagrams).
-    pub service: Arc<dyn Service>,
-}
-
-/// Permits for so many connections of the services behind these listeners, and the index of each one's service. All
-/// listeners of a service share what is reserved for it.
-fn permits(limit: usize, listening: &[Listening]) -> (Permits, Vec<usize>) {
-    let mut services: Vec<&Listening> = Vec::new();
-    let mut indices = Vec::new();
-    for one in listening {
-        let is_same = |known: &&Listening| Arc::ptr_eq(&known.service, &one.service);
-        let known = services.iter().position(is_same);
-        indices.push(known.unwrap_or(services.len()));
-        if known.is_none() {
-            services.push(one);
-        }
-    }
-    let claims: Vec<_> = services.iter().map(|one| one.claim).collect();
-    (Permits::new(limit, &claims), indices)
-}
-
-/// Runs a part of a conversation. A panic in there is a fault of its protocol: it ends this connection, and concerns no
-/// other one. `None` after that; what the part had borrowed and did not give back is freed and not missed.
-fn contain<T>(part: impl FnOnce() -> T) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(part)).ok()
-}
-
-/// Runs what comes before a conversation. A panic in there ends it before it has begun.
-fn contain_start<T>(part: impl FnOnce() -> Option<T>) -> Option<T> {
-    contain(part).unwrap_or_else(|| {
-        throttled!(Error, "a session panicked before it had begun");
-        None
-    })
-}
-
-/// Says that a connection's protocol has panicked, and where it was. Nothing can be done for the peer any more.
-fn give_up(connection: &mut Connection) {
-    let state = contain(|| connection.state()).unwrap_or("in no state at all");
-    throttled!(
-        Error,
-        "a session panicked: {state}; its connection is closed, and all others go on"
-    );
-    connection.abort();
-}
-
-/// Opens the access log's file anew, for SIGHUP has come. A log that is no file stays as it is.
-fn reopen(log: &mut LogFile) {
-    if log.reopen() {
-        log::info!("the access log has been reopened");
-    }
-}
-
-/// A worker for connections with these limits. Its sessions are traced, if anything is.
-fn worker(time: Time, limits: &Timeouts, wakers: Option<Box<dyn Wakers>>) -> Worker {
-    static TRACE: Trace = Trace {
-        step: |from, to| trace::step(from, to),
-        answered: || trace::answered(1),
-    };
-    Worker {
-        limits: timeouts::limits(limits),
-        wakers,
-        trace: trace::is_on().then_some(&TRACE),
-        ..Worker::new(time)
-    }
-}
-
-/// Sends as much of `piece` as the kernel takes, at most `share` bytes of a file, and says how much that was. 0 means
-/// that a file has become shorter than was promised.
-///
-/// # Errors
-/// Those of send(2), and [`sys::SENDFILE_REFUSED`].
-fn send(socket: impl AsFd, piece: &Piece<'_>, share: usize) -> Result<usize, Errno> {
-    match piece {
-        Piece::Bytes { bytes, then, more } => sys::send(socket, bytes, then, *more),
-        Piece::File {
-            file,
-            offset,
-            count,
-        } => {
-            let count = usize::try_from(*count).unwrap_or(usize::MAX).min(share);
-            sys::send_file(socket, file, *offset, count)
-        }
-    }
-}
-
-/// Reads as much of a stretch of a file as `buffer` holds, and says how much that was; 0 if the file ends before.
-///
-/// # Errors
-/// Those of pread(2).
-fn load(piece: &Piece<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
-    match piece {
-        Piece::Bytes { .. } => Ok(0),
-        Piece::File {
-            file,
-            offset,
-            count,
-        } => {
-            let count = usize::try_from(*count).unwrap_or(usize::MAX);
-            let room = count.min(buffer.len());
-            sys::read_at(file, &mut buffer[..room], *offset)
-        }
-    }
 }

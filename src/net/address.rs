@@ -1,8 +1,8 @@
 //! Addresses to listen on, as a user writes them.
 
+use super::bound::Bound;
 use super::endpoint::Endpoint;
 use super::interfaces;
-use super::listener::Bound;
 use socket2::{SockRef, Type};
 use std::fmt;
 use std::io;

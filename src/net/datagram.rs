@@ -1,8 +1,8 @@
 //! Sockets that take datagrams, and the way back to those who sent them.
 
+use super::bound::Bound;
 use super::endpoint::{Candidate, bind_each, bind_several};
 use super::holder;
-use super::listener::Bound;
 use super::unix::{self, SocketFile};
 use super::{Address, Place};
 use crate::sys::{self, Errno, PollFlags, Route, SocketAddrUnix};

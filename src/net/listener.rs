@@ -1,22 +1,16 @@
 //! Listening sockets.
 
+use super::bound::{BACKLOG, Bound};
 use super::endpoint::{Candidate, bind_each, bind_several};
 use super::holder::say_who;
-use super::interfaces::with_zone;
 use super::unix::{self, SocketFile};
 use super::{Address, Place};
 use crate::sys::{self, Errno, SocketFlags};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
 use std::time::Duration;
-
-/// How many connections may wait to be accepted: std's and mio's 128 resets bursts. The kernel caps it at
-/// net.core.somaxconn.
-pub(super) const BACKLOG: i32 = 4096;
 
 /// After how much silence the kernel asks whether the peer is still there (tcp(7), TCP_KEEPIDLE). A protocol that lets
 /// its peers be silent would otherwise keep those that have vanished for ever.
@@ -30,37 +24,6 @@ pub struct Listener {
     socket: OwnedFd,
     bound: Bound,
     is_inherited: bool,
-}
-
-/// Where a socket listens or takes datagrams.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Bound {
-    /// A TCP address, with the port that the kernel chose if that was left to it.
-    Tcp(SocketAddr),
-    /// The path of a stream socket.
-    Unix(PathBuf),
-    /// A UDP address, with the port that the kernel chose if that was left to it.
-    Udp(SocketAddr),
-    /// The path of a datagram socket.
-    UnixDatagram(PathBuf),
-}
-
-impl Bound {
-    /// True if datagrams come there, and no connections.
-    pub fn is_datagram(&self) -> bool {
-        matches!(self, Bound::Udp(_) | Bound::UnixDatagram(_))
-    }
-}
-
-impl fmt::Display for Bound {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Bound::Tcp(address) => f.write_str(&with_zone(*address, "%")),
-            Bound::Unix(path) => write!(f, "unix:{}", path.display()),
-            Bound::Udp(address) => write!(f, "udp:{}", with_zone(*address, "%")),
-            Bound::UnixDatagram(path) => write!(f, "unix-dgram:{}", path.display()),
-        }
-    }
 }
 
 /// Why no connection was accepted.

@@ -3,6 +3,7 @@
 //! This room knows no protocol, and nothing of who waits how.
 
 mod address;
+mod bound;
 mod datagram;
 mod endpoint;
 mod holder;
@@ -13,10 +14,11 @@ mod overlap;
 mod unix;
 
 pub use address::{Address, Place};
+pub use bound::Bound;
 pub use datagram::{DatagramSocket, ReceiveError, Sender};
 pub use endpoint::Endpoint;
 pub use inherited::{Inherited, inherited};
 pub use interfaces::{reachable_from_elsewhere, with_zone};
-pub use listener::{AcceptError, Bound, Listener};
+pub use listener::{AcceptError, Listener};
 pub use overlap::{Request, reconcile};
 pub use unix::SocketFile;

@@ -1,7 +1,7 @@
 //! Addresses that were asked for together: which exclude each other, and which cover each other.
 
+use super::bound::Bound;
 use super::endpoint::Endpoint;
-use super::listener::Bound;
 use super::{Address, Place};
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! Sockets in the file system (unix(7)): whom the file belongs to, and when it goes.
 
+use super::bound::BACKLOG;
 use super::holder;
-use super::listener::BACKLOG;
 use crate::sys::untraced::{
     chmod, chownat, fchmod, flock, fstat, lstat, open, openat, statat, unlink, unlinkat,
 };

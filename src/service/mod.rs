@@ -1,4 +1,4 @@
-//! The protocols, each a [`Session`].
+//! The protocols, each a [`Session`](crate::session::Session).
 //!
 //! This module sees neither the model that runs a session nor the poller beneath it. Adding a service is one file here
 //! and one row in [`SERVICES`].
@@ -9,100 +9,16 @@ mod daytime;
 mod echo;
 pub mod http;
 mod per_ip;
+mod protocol;
 mod proxy_header;
 mod status;
 
 pub use admission::Admission;
+pub use protocol::{Datagrams, SHORT_REPLY, Service};
 pub use status::{diagram, service as status};
 
 use crate::config::{Config, StartError};
-use crate::session::{Session, Step, Time};
-use std::net::IpAddr;
-use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
 use std::sync::Arc;
-
-/// Makes the sessions of one service; shared by all threads that serve it.
-pub trait Service: Send + Sync {
-    /// A session for a peer that has just connected, with its address if it has one.
-    fn session(&self, peer: Option<IpAddr>) -> Box<dyn Session>;
-
-    /// A session for a peer that has too many connections already: it says so, and that is all. `None` for a protocol
-    /// that has no word for it: the connection is closed at once.
-    fn turn_away(&self, _peer: IpAddr) -> Option<Box<dyn Session>> {
-        None
-    }
-
-    /// What answers datagrams, for a protocol that can do without a connection.
-    fn datagrams(&self) -> Option<&dyn Datagrams> {
-        None
-    }
-
-    /// True if a session has something to say before its peer does.
-    fn speaks_first(&self) -> bool {
-        false
-    }
-
-    /// True if its conversations hear each other: then one service serves all loops, and a model in which they could
-    /// not reach each other refuses it.
-    fn is_shared(&self) -> bool {
-        false
-    }
-
-    /// What becomes readable when something that the service remembers may no longer be true. A model that asks for it
-    /// promises to call [`notified`](Service::notified) then, before any of the sessions; the others look by
-    /// themselves.
-    fn notifier(&self) -> Option<BorrowedFd<'_>> {
-        None
-    }
-
-    /// The notifier has become readable. Does not wait.
-    fn notified(&self) {}
-
-    /// The directories below which it opens files while it serves, by their absolute names: with what may take their
-    /// places, all that a process which [confines](crate::server::Server::confine) itself can still read.
-    fn directories(&self) -> Vec<PathBuf> {
-        Vec::new()
-    }
-
-    /// False while it can serve nobody, such as files of a directory that is gone. The status then tells balancers so.
-    fn is_ready(&self, _time: &Time) -> bool {
-        true
-    }
-
-    /// The steps that its sessions can take from one state to another, beside that any state can end.
-    fn steps(&self) -> &'static [Step] {
-        &[]
-    }
-
-    /// What it is called, in a word for the log.
-    fn name(&self) -> &str;
-
-    /// What is served, in a few words for the log.
-    fn about(&self) -> String {
-        "a protocol of its own".into()
-    }
-
-    /// The scheme of a URL to it, for services that browsers and curl know.
-    fn url_scheme(&self) -> Option<&'static str> {
-        None
-    }
-}
-
-/// A protocol in which each datagram is answered by itself, by one datagram at most; shared by all threads that serve
-/// it.
-pub trait Datagrams: Send + Sync {
-    /// Puts the reply to a datagram into `reply`, which is empty. False if the protocol has no reply to it; an empty reply
-    /// is one too.
-    ///
-    /// Senders' addresses can be forged, so a reply that is longer than both its datagram and [`SHORT_REPLY`] is not
-    /// sent: it would make one byte of an attacker's into several bytes at somebody else's door.
-    fn answer(&self, datagram: &[u8], time: &Time, reply: &mut Vec<u8>) -> bool;
-}
-
-/// A reply of so many bytes may always be sent; daytime's has 31. With its headers it is less than twice the smallest
-/// frame in which any datagram crosses an Ethernet (64 bytes), so an attacker wins little by having it sent.
-pub const SHORT_REPLY: usize = 64;
 
 /// A service that can be chosen with `--mode`: what it is, for --help, the tables in the documentation, and tests.
 pub struct ServiceRow {

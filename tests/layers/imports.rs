@@ -1,11 +1,12 @@
-//! The walls of the house: which room may import which, and what each must not know.
+//! The layers: which module may import which, and what each must not name. Within a module, no files import each other.
 
-use std::collections::BTreeSet;
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{read_dir, read_to_string};
 use std::path::{Path, PathBuf};
 
-/// What each room may import, from the bottom up. A room that is not here may import nothing and be imported by none.
-const ROOMS: &[(&str, &[&str])] = &[
+/// The modules from the bottom up, and what each may import. A module must be here.
+const LAYERS: &[(&str, &[&str])] = &[
     ("trace", &[]),
     ("sys", &["trace"]),
     ("lines", &["sys"]),
@@ -38,10 +39,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("main", &["cli", "server", "model", "observe", "net"]),
 ];
 
-/// Words, and the only places where they may stand.
+/// The only places where a path may begin with this, or a single name may occur.
 const WORDS: &[(&str, &[&str])] = &[
-    ("mio::", &["poller/epoll.rs"]),
-    ("httparse::", &["http1/request.rs"]),
+    ("mio", &["poller/epoll.rs"]),
+    ("httparse", &["http1/request.rs"]),
     (
         "Instant::now",
         &[
@@ -57,8 +58,8 @@ const WORDS: &[(&str, &[&str])] = &[
         "SystemTime::now",
         &["model/clock.rs", "observe/operator_log.rs"],
     ),
-    ("landlock::", &["confine/"]),
-    ("ppp::", &["service/proxy_header.rs"]),
+    ("landlock", &["confine/"]),
+    ("ppp", &["service/proxy_header.rs"]),
     ("std::fs", &[]),
     (
         "std::thread",
@@ -66,121 +67,389 @@ const WORDS: &[(&str, &[&str])] = &[
     ),
     ("TcpStream", &[]),
     ("TcpListener", &[]),
-    ("socket2::", &["net/"]),
+    ("socket2", &["net/"]),
     // The trace names errors.
-    ("rustix::", &["sys/", "confine/", "trace.rs"]),
+    ("rustix", &["sys/", "confine/", "trace.rs"]),
     // fork(2) and signal handlers need `unsafe`.
-    (
-        "nix::",
-        &["sys/", "confine/", "model/process.rs", "trace.rs"],
-    ),
+    ("nix", &["sys/", "confine/", "model/process.rs", "trace.rs"]),
 ];
 
-/// The program text of a file, without its tests and its comments.
-fn code(path: &Path) -> String {
-    let text = read_to_string(path).expect("a source file");
-    let program = text.split("#[cfg(test)]").next().expect("a part");
-    let lines = program
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("//"));
-    lines.collect::<Vec<_>>().join("\n")
+/// Modules whose files may import the file above them, which imports them: they are methods of its one type.
+const PARTS: &[&str] = &["model::crew", "model::event_loop"];
+
+/// Files that need another one of their module that needs them in turn, and why that is still so. Best none.
+const CIRCLES: &[(&str, &str)] = &[
+    ("model::crew", "model::pool"),
+    ("server::showing", "server"),
+    ("service::http::answer", "service::http::session"),
+    ("service::http::body", "service::http::handler"),
+    ("service::http::body", "service::http::response"),
+    ("service::http::listing", "service::http::site"),
+    ("service::http::offloaded", "service::http::state"),
+    ("service::http::refusal", "service::http::response"),
+    ("service::http::response", "service::http::handler"),
+    ("service::proxy_header", "service::admission"),
+];
+
+/// Names one after the other, as in `crate::net::Listener`.
+type Names = Vec<String>;
+
+/// What is read of a source file; its tests are left out.
+#[derive(Default)]
+struct Source {
+    /// Below `src`.
+    file: String,
+    /// Such as `["net", "listener"]`.
+    module: Names,
+    /// What it brings into its scope, by the name there, and whether it only hands it on (`pub use`).
+    uses: Vec<(String, Names, bool)>,
+    /// All other paths, those of a single name among them.
+    paths: Vec<Names>,
 }
 
-fn sources(directory: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
+impl Source {
+    fn read(src: &Path, path: &Path) -> Source {
+        let file = path.strip_prefix(src).expect("below src");
+        let module = file.with_extension("");
+        let module = module
+            .iter()
+            .map(|name| name.to_str().expect("UTF-8").to_owned());
+        let tokens = read_to_string(path).expect("a source file").parse();
+        let mut source = Source {
+            file: file.to_str().expect("UTF-8").to_owned(),
+            module: module.filter(|name| name != "mod").collect(),
+            ..Source::default()
+        };
+        let tokens = tokens.unwrap_or_else(|error| panic!("{}: {error}", source.file));
+        source.walk(tokens);
+        source
+    }
+
+    fn walk(&mut self, tokens: TokenStream) {
+        let tokens: Vec<_> = tokens.into_iter().collect();
+        let mut at = 0;
+        let mut is_public = false;
+        while at < tokens.len() {
+            match &tokens[at] {
+                TokenTree::Punct(mark) if mark.as_char() == '#' && is_test(tokens.get(at + 1)) => {
+                    at = end_of_item(&tokens, at + 2);
+                    continue;
+                }
+                TokenTree::Ident(word) if word == "pub" => is_public = true,
+                TokenTree::Ident(word) if word == "use" => {
+                    let end = end_of_statement(&tokens, at);
+                    self.add_uses(&[], &tokens[at + 1..end], is_public);
+                    (at, is_public) = (end, false);
+                }
+                TokenTree::Ident(_) => {
+                    let (names, next) = path(&tokens, at);
+                    self.paths.push(names);
+                    (at, is_public) = (next, false);
+                    continue;
+                }
+                // It may be `pub(super)`.
+                TokenTree::Group(group)
+                    if is_public && group.delimiter() == Delimiter::Parenthesis => {}
+                TokenTree::Group(group) => self.walk(group.stream()),
+                TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+            }
+            at += 1;
+        }
+    }
+
+    /// Adds what a tree of `use` brings into scope.
+    fn add_uses(&mut self, before: &[String], tree: &[TokenTree], is_public: bool) {
+        for part in tree
+            .split(|token| is_mark(token, ','))
+            .filter(|part| !part.is_empty())
+        {
+            let (names, next) = path(part, 0);
+            let mut all = [before, &names].concat();
+            match &part[next..] {
+                [.., TokenTree::Group(group)] => {
+                    let inside: Vec<_> = group.stream().into_iter().collect();
+                    self.add_uses(&all, &inside, is_public);
+                }
+                rest => {
+                    let alias = match rest {
+                        [TokenTree::Ident(word), TokenTree::Ident(alias)] if word == "as" => {
+                            Some(alias.to_string())
+                        }
+                        _ => None,
+                    };
+                    if all.len() > 1 && all.last().is_some_and(|last| last == "self") {
+                        all.pop();
+                    }
+                    let name = alias.or_else(|| all.last().cloned());
+                    self.uses.extend(name.map(|name| (name, all, is_public)));
+                }
+            }
+        }
+    }
+
+    /// All paths that it names.
+    fn all_paths(&self) -> impl Iterator<Item = &Names> {
+        let used = self.uses.iter().map(|(_, names, _)| names);
+        used.chain(&self.paths)
+    }
+}
+
+fn is_mark(token: &TokenTree, mark: char) -> bool {
+    matches!(token, TokenTree::Punct(punct) if punct.as_char() == mark)
+}
+
+fn is_test(token: Option<&TokenTree>) -> bool {
+    token.is_some_and(|token| token.to_string().replace(' ', "") == "[cfg(test)]")
+}
+
+/// Behind the item that begins here: its body in braces, or its semicolon.
+fn end_of_item(tokens: &[TokenTree], from: usize) -> usize {
+    let is_end = |token: &TokenTree| match token {
+        TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
+        token => is_mark(token, ';'),
+    };
+    let end = tokens[from..].iter().position(is_end);
+    end.map_or(tokens.len(), |end| from + end + 1)
+}
+
+fn end_of_statement(tokens: &[TokenTree], from: usize) -> usize {
+    let end = tokens[from..].iter().position(|token| is_mark(token, ';'));
+    end.map_or(tokens.len(), |end| from + end)
+}
+
+/// The names of a path that begins here, and where it ends.
+fn path(tokens: &[TokenTree], from: usize) -> (Names, usize) {
+    let (mut names, mut at) = (Names::new(), from);
+    while let Some(TokenTree::Ident(name)) = tokens.get(at) {
+        names.push(name.to_string());
+        at += 1;
+        match tokens.get(at..at + 2) {
+            Some([one, other]) if is_mark(one, ':') && is_mark(other, ':') => at += 2,
+            _ => break,
+        }
+    }
+    (names, at)
+}
+
+fn find(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in read_dir(directory).expect("a directory") {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
-            found.extend(sources(&path));
-        } else if path.file_name().is_some_and(|name| name != "tests.rs") {
+            find(&path, found);
+        } else if path.extension().is_some_and(|end| end == "rs") && !path.ends_with("tests.rs") {
             found.push(path);
         }
     }
-    found
 }
 
-fn each_source(mut see: impl FnMut(&str, &str)) {
+fn sources() -> Vec<Source> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    for path in sources(&src) {
-        let name = path.strip_prefix(&src).expect("below src");
-        see(name.to_str().expect("UTF-8"), &code(&path));
-    }
+    let mut files = Vec::new();
+    find(&src, &mut files);
+    let all = files.iter().map(|path| Source::read(&src, path));
+    all.filter(|source| source.file != "lib.rs").collect()
 }
 
-fn is_word(text: &str) -> bool {
-    !text.starts_with(|c: char| c.is_alphanumeric() || c == '_')
+/// Which file each path means.
+struct Map {
+    modules: BTreeSet<Names>,
+    /// By a module and a name in its scope, what that name means.
+    scope: BTreeMap<(Names, String), Names>,
 }
 
-/// The rooms that a file's code names behind `crate::` (the program says `evserve::`), in braces too.
-fn imports(code: &str) -> BTreeSet<String> {
-    let mut imports = BTreeSet::new();
-    let paths = code.split("crate::").chain(code.split("evserve::"));
-    for after in paths.filter(|part| !part.is_empty()).skip(1) {
-        let list = match after.strip_prefix('{') {
-            Some(list) => list.split_once("};").map_or(list, |(inside, _)| inside),
-            None => after
-                .split(|c: char| !c.is_alphanumeric() && c != '_')
-                .next()
-                .expect("a part"),
+impl Map {
+    fn new(sources: &[Source]) -> Map {
+        let mut map = Map {
+            modules: sources.iter().map(|source| source.module.clone()).collect(),
+            scope: BTreeMap::new(),
         };
-        let names = list
-            .split(',')
-            .map(|name| name.trim().split(':').next().expect("a part"));
-        imports.extend(
-            names
-                .map(String::from)
-                .filter(|name| ROOMS.iter().any(|(room, _)| room == name)),
-        );
+        for source in sources {
+            for (name, names, _) in &source.uses {
+                if let Some(names) = map.absolute(&source.module, names) {
+                    map.scope
+                        .insert((source.module.clone(), name.clone()), names);
+                }
+            }
+        }
+        map
     }
-    imports
+
+    /// The same path from the crate's root on. `None` if it leads to another crate, or is a name of the file's own.
+    fn absolute(&self, module: &[String], names: &[String]) -> Option<Names> {
+        let (first, rest) = names.split_first()?;
+        match first.as_str() {
+            "crate" | "evserve" => Some(rest.to_vec()),
+            "self" => Some([module, rest].concat()),
+            "super" => {
+                let (_, above) = module.split_last()?;
+                match rest.first() {
+                    Some(name) if name == "super" => self.absolute(above, rest),
+                    _ => Some([above, rest].concat()),
+                }
+            }
+            _ => {
+                let child = [module, std::slice::from_ref(first)].concat();
+                let is_child = self.modules.contains(&child) && !rest.is_empty();
+                is_child.then(|| [module, names].concat())
+            }
+        }
+    }
+
+    /// The file in which something is defined: what is only handed on is looked for where it comes from.
+    fn file(&self, names: &[String], steps: usize) -> Option<&Names> {
+        let lengths = (1..=names.len()).rev();
+        let module = lengths
+            .filter_map(|length| self.modules.get(&names[..length]))
+            .next()?;
+        let meant = names.get(module.len());
+        let meant = meant.and_then(|name| self.scope.get(&(module.clone(), name.clone())));
+        match meant {
+            Some(meant) if steps > 0 => {
+                let behind = &names[module.len() + 1..];
+                self.file(&[meant, behind].concat(), steps - 1)
+            }
+            _ => Some(module),
+        }
+    }
+
+    /// The files that a file needs, and of what it needs them.
+    fn needs<'a>(&'a self, source: &'a Source) -> BTreeMap<&'a Names, &'a Names> {
+        let private = source.uses.iter().filter(|(_, _, is_public)| !is_public);
+        let paths = private.map(|(_, names, _)| names);
+        let paths = paths.chain(source.paths.iter().filter(|names| names.len() > 1));
+        let file = |names: &'a Names| {
+            let absolute = self.absolute(&source.module, names)?;
+            Some((self.file(&absolute, 4)?, names))
+        };
+        let needs = paths.filter_map(file);
+        needs.filter(|(file, _)| **file != source.module).collect()
+    }
 }
 
 #[test]
 fn imports_point_down() {
-    let mut rooms = BTreeSet::new();
-    each_source(|name, code| {
-        let room = name.split(['/', '.']).next().expect("a part");
-        if room == "lib" {
-            return;
+    let sources = sources();
+    let known: BTreeSet<_> = LAYERS.iter().map(|(module, _)| *module).collect();
+    let there: BTreeSet<_> = sources.iter().map(|source| &*source.module[0]).collect();
+    assert_eq!(there, known, "the modules and the plan of them");
+    for source in &sources {
+        let module = &*source.module[0];
+        let plan = LAYERS.iter().find(|(known, _)| *known == module);
+        let (_, allowed) = plan.expect("planned");
+        for names in source.all_paths() {
+            if let [first, import, ..] = &names[..]
+                && (first == "crate" || first == "evserve")
+                && known.contains(&**import)
+            {
+                let is_allowed = import == module || allowed.contains(&&**import);
+                assert!(is_allowed, "{} must not import {import}", source.file);
+            }
         }
-        rooms.insert(room.to_owned());
-        let allowed = ROOMS.iter().find(|(known, _)| *known == room);
-        let (_, allowed) = allowed.unwrap_or_else(|| panic!("{room} is in no plan"));
-        for import in imports(code) {
-            assert!(
-                import == room || allowed.contains(&&*import),
-                "{name} must not import {import}"
-            );
-        }
-    });
-    let planned: BTreeSet<_> = ROOMS.iter().map(|(room, _)| (*room).to_owned()).collect();
-    assert_eq!(rooms, planned, "the plan and the house differ");
+    }
 }
 
-/// The plan itself has no circle: a room imports only rooms that stand before it.
+/// A module imports only modules that stand before it in the plan.
 #[test]
 fn the_plan_points_down() {
-    for (index, (room, allowed)) in ROOMS.iter().enumerate() {
+    for (index, (module, allowed)) in LAYERS.iter().enumerate() {
         for import in *allowed {
-            let below = ROOMS[..index].iter().any(|(known, _)| known == import);
-            assert!(below, "{room} imports {import}, which is not below it");
+            let is_below = LAYERS[..index].iter().any(|(known, _)| known == import);
+            assert!(is_below, "{module} imports {import}, which is not below it");
         }
     }
 }
 
 #[test]
-fn nobody_knows_what_it_must_not_know() {
-    each_source(|name, code| {
-        for (word, places) in WORDS {
-            let allowed = places.iter().any(|place| name.starts_with(place));
-            let used = code.match_indices(word).any(|(at, _)| {
-                (word.ends_with("::") || is_word(&code[at + word.len()..]))
-                    && code[..at]
-                        .chars()
-                        .next_back()
-                        .is_none_or(|c| is_word(&c.to_string()))
-            });
-            assert!(allowed || !used, "{name} must not know {word}");
+fn no_files_of_a_module_import_each_other() {
+    let sources = sources();
+    let map = Map::new(&sources);
+    let is_part = |from: &Names, to: &Names| {
+        from.len() == to.len() + 1 && from.starts_with(to) && PARTS.contains(&&*to.join("::"))
+    };
+    let mut needs: BTreeMap<&Names, BTreeMap<&Names, &Names>> = BTreeMap::new();
+    for source in &sources {
+        let mut own = map.needs(source);
+        own.retain(|file, _| {
+            let pair = (&*source.module.join("::"), &*file.join("::"));
+            file[0] == source.module[0]
+                && !is_part(&source.module, file)
+                && !CIRCLES.contains(&pair)
+        });
+        needs.insert(&source.module, own);
+    }
+    // What needs nothing that is left is in no circle.
+    while let Some(free) = needs.keys().copied().find(|file| {
+        let mut own = needs[*file].keys();
+        own.all(|other| !needs.contains_key(*other))
+    }) {
+        needs.remove(free);
+    }
+    // Nor is what nothing that is left needs.
+    while let Some(free) = needs.keys().copied().find(|file| {
+        let mut all = needs.values();
+        all.all(|own| !own.contains_key(*file))
+    }) {
+        needs.remove(free);
+    }
+    let mut circle = String::new();
+    for (file, own) in &needs {
+        for (other, names) in own.iter().filter(|(other, _)| needs.contains_key(*other)) {
+            let (file, other) = (file.join("::"), other.join("::"));
+            circle += &format!("\n{file} needs {other} ({})", names.join("::"));
         }
+    }
+    assert!(
+        circle.is_empty(),
+        "files of one module import each other:{circle}"
+    );
+}
+
+#[test]
+fn no_module_names_what_it_must_not_know() {
+    for source in sources() {
+        for (word, places) in WORDS {
+            let word: Vec<_> = word.split("::").collect();
+            let is_used = source.all_paths().any(|names| match word[..] {
+                [name] if name.starts_with(char::is_uppercase) => {
+                    names.iter().any(|one| one == name)
+                }
+                [name] => names.len() > 1 && names[0] == name,
+                _ => names.windows(word.len()).any(|window| window == word),
+            });
+            let is_allowed = places.iter().any(|place| source.file.starts_with(place));
+            let word = word.join("::");
+            assert!(
+                is_allowed || !is_used,
+                "{} must not name {word}",
+                source.file
+            );
+        }
+    }
+}
+
+/// What stands behind a test module is read, and the test module is not.
+#[test]
+fn only_tests_are_left_out() {
+    let text = "use crate::{a::{self, B as C}, d}; #[cfg(test)] mod tests { use crate::e; } \
+                #[cfg(test)] pub fn f() -> g::H {} pub(super) use self::i::J; fn k() { l::m!(n::o) }";
+    let mut source = Source::default();
+    source.walk(text.parse().expect("Rust"));
+    let shown = |names: &Names| names.join("::");
+    let mut uses = source.uses.iter().map(|(name, names, is_public)| {
+        format!(
+            "{name} = {}{}",
+            shown(names),
+            if *is_public { ", handed on" } else { "" }
+        )
     });
+    let uses: Vec<_> = uses.by_ref().collect();
+    let expected = [
+        "a = crate::a",
+        "C = crate::a::B",
+        "d = crate::d",
+        "J = self::i::J, handed on",
+    ];
+    assert_eq!(uses, expected);
+    let paths: Vec<_> = source.paths.iter().map(shown).collect();
+    assert_eq!(paths, ["fn", "k", "l::m", "n::o"]);
 }

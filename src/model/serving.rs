@@ -1,0 +1,103 @@
+//! What a model is given: where to listen, what to serve there, how much of it at once, and for how long.
+
+use super::panics::contain_start;
+use super::permits::{Claim, Permits};
+use super::signals::{Hangups, Signals};
+use crate::config::Timeouts;
+use crate::net::{DatagramSocket, Listener};
+use crate::observe::{LogFile, StatusHub};
+use crate::service::{Admission, Service};
+use crate::session::{Counters, Start};
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// All that a model is given.
+pub struct Serving {
+    /// What each worker serves: one entry per loop that `--workers` asks for, else one entry.
+    pub shares: Vec<Share>,
+    /// How much there may be at once.
+    pub limits: Limits,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+}
+
+impl Serving {
+    /// The one share there is for a model that has no workers.
+    pub(super) fn only_share(&mut self) -> io::Result<Share> {
+        self.shares
+            .pop()
+            .ok_or_else(|| io::Error::other("there is nothing to serve"))
+    }
+}
+
+/// What one worker is given, and shares with no other.
+pub struct Share {
+    /// Where to accept connections, and what to do with them.
+    pub listening: Vec<Listening>,
+    /// Where to receive datagrams, and what to answer them.
+    pub answering: Vec<Answering>,
+    /// What ends it all.
+    pub signals: Signals,
+    /// What asks for the access log's file to be reopened.
+    pub hangups: Hangups,
+    /// Where the access log goes.
+    pub log: LogFile,
+    /// Where to put up what can be seen, if somebody may want to.
+    pub hub: Option<Arc<StatusHub>>,
+}
+
+/// How much there may be at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections, over all workers.
+    pub max_connections: usize,
+    /// Threads of the model `pool`, for each listener.
+    pub threads: usize,
+    /// Processes of the model `forking`.
+    pub max_children: usize,
+}
+
+/// A listener and the service behind it.
+pub struct Listening {
+    /// Where to accept.
+    pub listener: Listener,
+    /// What makes the sessions.
+    pub service: Arc<dyn Service>,
+    /// What a connection passes before its session.
+    pub admission: Admission,
+    /// What is reserved for them.
+    pub claim: Claim,
+}
+
+impl Listening {
+    /// The session that begins with an accepted connection. `None` if there is none: the socket is to be dropped at once.
+    pub(super) fn admit(&self, peer: Option<IpAddr>, counters: &mut Counters) -> Option<Start> {
+        contain_start(|| self.admission.admit(&self.service, peer, counters))
+    }
+}
+
+/// A socket that takes datagrams and the service that answers them.
+pub struct Answering {
+    /// Where to receive, and to reply.
+    pub socket: DatagramSocket,
+    /// What makes the replies: it [answers datagrams](Service::datagrams).
+    pub service: Arc<dyn Service>,
+}
+
+/// Permits for so many connections of the services behind these listeners, and the index of each one's service. All
+/// listeners of a service share what is reserved for it.
+pub(super) fn permits(limit: usize, listening: &[Listening]) -> (Permits, Vec<usize>) {
+    let mut services: Vec<&Listening> = Vec::new();
+    let mut indices = Vec::new();
+    for one in listening {
+        let is_same = |known: &&Listening| Arc::ptr_eq(&known.service, &one.service);
+        let known = services.iter().position(is_same);
+        indices.push(known.unwrap_or(services.len()));
+        if known.is_none() {
+            services.push(one);
+        }
+    }
+    let claims: Vec<_> = services.iter().map(|one| one.claim).collect();
+    (Permits::new(limit, &claims), indices)
+}
