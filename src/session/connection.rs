@@ -214,16 +214,13 @@ impl Connection {
     pub fn received(&mut self, bytes: &[u8], worker: &mut Worker) {
         assert!(bytes.len() <= self.room(), "received more than was asked");
         if !self.wants_bytes() {
-            self.add_progress(bytes.len());
-            return;
+            return self.received_early(bytes, worker);
         }
         let taken = match self.held.take() {
             None => {
                 let taken = self.feed(bytes, worker);
                 if taken < bytes.len() {
-                    let mut held = worker.pool.lend();
-                    held.append(&bytes[taken..]);
-                    self.held = Some(held);
+                    self.hold(&bytes[taken..], worker);
                 }
                 taken
             }
@@ -428,6 +425,22 @@ impl Connection {
             taken += count;
         }
         taken
+    }
+
+    /// Keeps what a call brought that was under way when the session began to wait for something else. Once it is over,
+    /// input is only counted.
+    fn received_early(&mut self, bytes: &[u8], worker: &mut Worker) {
+        match self.wait() {
+            _ if bytes.is_empty() => {}
+            Wait::Close | Wait::Linger | Wait::Abort => self.add_progress(bytes.len()),
+            _ => self.hold(bytes, worker),
+        }
+    }
+
+    /// Keeps input until the session takes it.
+    fn hold(&mut self, bytes: &[u8], worker: &mut Worker) {
+        let held = self.held.get_or_insert_with(|| worker.pool.lend());
+        held.append(bytes);
     }
 
     /// The same with input that was held; what is left of it is held again.

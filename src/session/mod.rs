@@ -5,7 +5,7 @@
 //! [`Connection::next`] ("what now?") and does what it answers.
 //!
 //! This module is pure: it opens no socket and no file, reads no clock, starts no thread and writes nothing. Time, memory
-//! and limits are arguments, so that a model without a kernel can drive the very same code (`tests/simulation.rs`).
+//! and limits are arguments, so that a model without a kernel can drive the very same code (`tests/simulation`).
 
 mod buffer;
 mod connection;

@@ -1,0 +1,486 @@
+//! One connection, and what a model does for it: a readiness model tries each operation at once, a completion model has
+//! it under way for a while.
+
+use super::mixed::Places;
+use super::script::Script;
+use super::world::{read, whole};
+use evserve::session::{Action, BUFFER_SIZE, Connection, File, Job, Piece, Start, Timeout, Worker};
+use fastrand::Rng;
+use std::sync::Arc;
+
+/// How a peer's conversation came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Open,
+    /// The server closed.
+    Closed,
+    /// Something else cut it off.
+    CutOff,
+}
+
+/// How a model performs operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    Readiness,
+    Completion,
+}
+
+pub struct Line {
+    script: Script,
+    /// `None` once its buffers were given back.
+    connection: Option<Connection>,
+    style: Style,
+    under_way: Vec<Operation>,
+    places: Places,
+    /// sendfile(2) is refused from the call of this number on.
+    refused_from: Option<usize>,
+    stretches_sent: usize,
+    said: usize,
+    ended: bool,
+    /// The peer knows that it will hear nothing more.
+    shut: bool,
+    /// The peer goes away after so many bytes either way, if it does.
+    leaves_at: Option<usize>,
+    /// Something has happened, or may, that ends it early.
+    pub may_be_cut_off: bool,
+    heard: Vec<u8>,
+    pub fate: Fate,
+}
+
+enum Operation {
+    Send(Lent),
+    Receive(usize),
+    Load(Arc<File>, u64, usize),
+    Run(Job),
+    ShutdownWrite,
+}
+
+/// What the kernel reads from until an operation has ended.
+#[derive(Debug, PartialEq)]
+enum Lent {
+    /// Where it is and what is there.
+    Bytes([(usize, Vec<u8>); 2]),
+    File(Arc<FileStretch>),
+}
+
+#[derive(Debug)]
+struct FileStretch(Arc<File>, u64, usize);
+
+impl PartialEq for FileStretch {
+    fn eq(&self, other: &FileStretch) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) && (self.1, self.2) == (other.1, other.2)
+    }
+}
+
+impl Lent {
+    fn new(piece: &Piece<'_>) -> Lent {
+        match piece {
+            Piece::Bytes { bytes, then, .. } => {
+                Lent::Bytes([bytes, then].map(|all| (all.as_ptr() as usize, all.to_vec())))
+            }
+            Piece::File {
+                file,
+                offset,
+                count,
+            } => {
+                let count = usize::try_from(*count).expect("small");
+                Lent::File(Arc::new(FileStretch((*file).clone(), *offset, count)))
+            }
+        }
+    }
+
+    /// Fails if the connection has touched, moved or given back what an operation reads from. More may have come behind
+    /// it.
+    fn check(&self, now: &Piece<'_>) {
+        match (self, Lent::new(now)) {
+            (Lent::Bytes(before), Lent::Bytes(now)) => {
+                let [(at, bytes), (then_at, then)] = before;
+                assert_eq!(*at, now[0].0, "bytes were moved while they were sent");
+                let same = now[0].1.starts_with(bytes) && now[1].1.starts_with(then);
+                assert!(same, "bytes were changed while they were sent");
+                let is_apart =
+                    then.is_empty() || (bytes.len(), *then_at) == (now[0].1.len(), now[1].0);
+                assert!(is_apart, "bytes came in between");
+            }
+            (before, now) => assert_eq!(*before, now, "a file was exchanged"),
+        }
+    }
+
+    fn all(&self) -> Vec<u8> {
+        match self {
+            Lent::Bytes([(_, bytes), (_, then)]) => [&bytes[..], then].concat(),
+            Lent::File(stretch) => read(&stretch.0, stretch.1, stretch.2),
+        }
+    }
+}
+
+impl Line {
+    pub fn new(
+        start: impl Into<Start>,
+        script: Script,
+        key: usize,
+        places: &Places,
+        worker: &mut Worker,
+        random: &mut Rng,
+    ) -> Line {
+        let mut start = start.into();
+        if start.permit.is_none() {
+            start.permit = Some(places.permit());
+        }
+        Line {
+            connection: Some(Connection::open(start, key, worker)),
+            style: [Style::Readiness, Style::Completion][random.usize(..2)],
+            under_way: Vec::new(),
+            places: places.clone(),
+            refused_from: random.bool().then(|| random.usize(..3)),
+            stretches_sent: 0,
+            leaves_at: (random.u8(..) < 30).then(|| random.usize(..script.input.len() * 2 + 10)),
+            script,
+            said: 0,
+            ended: false,
+            shut: false,
+            may_be_cut_off: false,
+            heard: Vec::new(),
+            fate: Fate::Open,
+        }
+    }
+
+    fn connection(&mut self) -> &mut Connection {
+        self.connection.as_mut().expect("it is there")
+    }
+
+    /// True once nothing is left of it.
+    pub fn is_released(&self) -> bool {
+        self.connection.is_none()
+    }
+
+    /// When something is to happen without an event.
+    pub fn deadline(&self, worker: &Worker) -> Option<evserve::session::Moment> {
+        self.connection.as_ref()?.deadline(worker)
+    }
+
+    /// Its waker was woken, perhaps after its end.
+    pub fn woken(&mut self, worker: &mut Worker) {
+        if let Some(connection) = &mut self.connection {
+            connection.woken(worker);
+        }
+    }
+
+    /// One thing happens: what the connection asks for, the end of what is under way, or what prevents it.
+    pub fn step(&mut self, worker: &mut Worker, random: &mut Rng) {
+        if self.fate != Fate::Open {
+            return self.finish(worker, random);
+        }
+        let action = self.connection().next();
+        assert_eq!(action, self.connection().next(), "asking changes nothing");
+        assert!(
+            !self.ended || action != Action::Receive,
+            "nothing more can come"
+        );
+        assert!(self.connection().room() <= BUFFER_SIZE);
+        if self
+            .leaves_at
+            .is_some_and(|at| self.said + self.heard.len() >= at)
+        {
+            return self.abort(worker);
+        }
+        let is_late = |deadline| deadline <= worker.time.moment();
+        let late = self.deadline(worker).is_some_and(is_late);
+        match random.u8(..) {
+            0..=5 => self.connection().woken(worker), // For nothing.
+            6..=125 if !self.under_way.is_empty() => {
+                let index = random.usize(..self.under_way.len());
+                self.complete(index, late, worker, random);
+            }
+            _ => self.act(action, late, worker, random),
+        }
+    }
+
+    fn act(&mut self, action: Action, late: bool, worker: &mut Worker, random: &mut Rng) {
+        match action {
+            Action::Proceed => {
+                worker.work = random.usize(..=64);
+                self.connection().proceed(worker);
+            }
+            Action::Wait if late => self.expire(worker),
+            Action::Wait => {}
+            Action::Close { if_unread } => self.close(if_unread, worker, random),
+            Action::Send | Action::Receive | Action::Load | Action::Run | Action::ShutdownWrite => {
+                self.operate(action, late, worker, random);
+            }
+        }
+    }
+
+    /// Has an operation done, unless it is under way.
+    fn operate(&mut self, action: Action, late: bool, worker: &mut Worker, random: &mut Rng) {
+        if let Some(index) = self.under_way.iter().position(|one| one.is(action)) {
+            if late {
+                // It is cancelled, unless it ends just now.
+                self.complete(index, late, worker, random);
+            }
+            return;
+        }
+        if random.u8(..) < 60 && self.style == Style::Readiness {
+            // It would block.
+            if late {
+                self.expire(worker);
+            }
+            return;
+        }
+        let operation = match action {
+            Action::Send => Operation::Send(Lent::new(&self.connection().front())),
+            Action::Receive => Operation::Receive(self.connection().room()),
+            Action::Load => {
+                let Piece::File {
+                    file,
+                    offset,
+                    count,
+                } = self.connection().front()
+                else {
+                    panic!("no stretch of a file is to be loaded")
+                };
+                let count = usize::try_from(count).expect("small");
+                assert!(count <= BUFFER_SIZE, "it fits a buffer");
+                Operation::Load(file.clone(), offset, count)
+            }
+            Action::Run => Operation::Run(self.connection().take_job().expect("it was announced")),
+            _ => Operation::ShutdownWrite,
+        };
+        self.under_way.push(operation);
+        if self.style == Style::Readiness && !matches!(action, Action::Run) {
+            self.complete(self.under_way.len() - 1, late, worker, random);
+        }
+    }
+
+    /// An operation ends, with something or nothing.
+    fn complete(&mut self, index: usize, late: bool, worker: &mut Worker, random: &mut Rng) {
+        let operation = self.under_way.swap_remove(index);
+        if let Operation::Send(lent) = &operation {
+            lent.check(&self.connection().front());
+        }
+        let is_asked_for = self.fate == Fate::Open && operation.is(self.connection().next());
+        let is_cancelled = self.style == Style::Completion && late && random.bool();
+        if is_cancelled && is_asked_for && !matches!(operation, Operation::Run(_)) {
+            return self.expire(worker);
+        }
+        match operation {
+            Operation::Send(lent) => self.send(&lent, worker, random),
+            Operation::Receive(room) => self.receive(room, late, worker, random),
+            Operation::Load(file, offset, count) => {
+                let all = read(&file, offset, count);
+                let count = split(random, all.len());
+                self.connection().loaded(&all[..count], worker);
+            }
+            Operation::Run(job) => {
+                (job.work)();
+                self.connection().woken(worker);
+            }
+            Operation::ShutdownWrite => {
+                self.shut = true;
+                self.connection().shut();
+            }
+        }
+    }
+
+    fn send(&mut self, lent: &Lent, worker: &mut Worker, random: &mut Rng) {
+        if let Lent::File(_) = lent {
+            if self
+                .refused_from
+                .is_some_and(|from| self.stretches_sent >= from)
+            {
+                self.connection().send_refused(worker);
+                if self.fate == Fate::Open {
+                    let next = self.connection().next();
+                    let is_over = matches!(next, Action::Close { if_unread: false });
+                    assert!(next == Action::Load || is_over, "{next:?}");
+                }
+                return;
+            }
+            self.stretches_sent += 1;
+        }
+        let all = lent.all();
+        let count = split(random, all.len());
+        self.heard.extend_from_slice(&all[..count]);
+        self.connection().sent(count, worker);
+    }
+
+    /// The peer may have said more, or that it says no more, or nothing.
+    fn receive(&mut self, room: usize, late: bool, worker: &mut Worker, random: &mut Rng) {
+        assert!(room > 0, "it asked for bytes it has no room for");
+        let left = &self.script.input[self.said..];
+        if !left.is_empty() {
+            let count = split(random, left.len().min(room));
+            let bytes = left[..count].to_vec();
+            self.said += count;
+            self.connection().received(&bytes, worker);
+        } else if self.ended {
+            // It was submitted before the end came.
+        } else if random.bool() && (self.shut || self.script.may_leave(&self.heard)) {
+            self.ended = true;
+            self.connection().ended(worker);
+        } else if self.fate == Fate::Open && late && self.connection().next() == Action::Receive {
+            self.expire(worker);
+        } else if self.style == Style::Completion {
+            self.under_way.push(Operation::Receive(room));
+        }
+    }
+
+    fn expire(&mut self, worker: &mut Worker) {
+        let connection = self.connection();
+        let is_end = connection.waiting().0 != Timeout::Pause;
+        let is_hurried = worker.stopping && connection.is_idle();
+        connection.expired(worker);
+        self.may_be_cut_off |= is_end && !is_hurried;
+    }
+
+    fn abort(&mut self, worker: &mut Worker) {
+        self.may_be_cut_off = true;
+        self.connection().abort();
+        let next = self.connection().next();
+        assert_eq!(next, Action::Close { if_unread: false });
+        self.end(worker);
+    }
+
+    fn close(&mut self, if_unread: bool, worker: &mut Worker, random: &mut Rng) {
+        let is_receive = |one: &Operation| matches!(one, Operation::Receive(_));
+        if if_unread && let Some(index) = self.under_way.iter().position(is_receive) {
+            // Nothing must come in between the look for unread input and the end.
+            self.under_way.swap_remove(index);
+        }
+        if if_unread && self.said < self.script.input.len() && random.bool() {
+            self.connection().unread();
+            let next = self.connection().next();
+            assert_eq!(next, Action::ShutdownWrite, "unread input matters");
+            return;
+        }
+        self.end(worker);
+    }
+
+    fn end(&mut self, worker: &mut Worker) {
+        self.fate = match self.may_be_cut_off {
+            true => Fate::CutOff,
+            false => Fate::Closed,
+        };
+        self.script.leave(self.ended && !self.may_be_cut_off);
+        self.connection().close(worker);
+        assert!(
+            self.places.are_free(),
+            "its permit is released when it closes"
+        );
+        let next = self.connection().next();
+        assert_eq!(next, Action::Close { if_unread: false });
+    }
+
+    /// After its end, whatever happens has no effect; when no operation is under way its buffers go back.
+    fn finish(&mut self, worker: &mut Worker, random: &mut Rng) {
+        let before = (worker.pool.lent(), worker.counters);
+        match random.u8(..) {
+            0..=19 => self.connection().woken(worker),
+            20..=29 => self.connection().expired(worker),
+            30..=39 => self.connection().abort(),
+            40..=49 => self.connection().proceed(worker),
+            50..=59 => self.connection().unread(),
+            60..=69 => self.connection().ended(worker),
+            70..=79 => self.connection().close(worker),
+            _ if self.under_way.is_empty() => {
+                self.connection.take().expect("once").release(worker);
+                return;
+            }
+            _ => {
+                let index = random.usize(..self.under_way.len());
+                if let Operation::Receive(_) = self.under_way[index]
+                    && self.said == self.script.input.len()
+                {
+                    self.under_way.swap_remove(index);
+                } else {
+                    let heard = self.heard.len();
+                    self.complete(index, false, worker, random);
+                    // Nobody is there to hear what was sent late.
+                    self.heard.truncate(heard);
+                }
+            }
+        }
+        let after = (worker.pool.lent(), worker.counters);
+        assert_eq!(before, after, "an event after the end had an effect");
+    }
+
+    pub fn check(&self, hurried: bool) {
+        let all_said = self.said == self.script.input.len();
+        let fine = match self.fate {
+            Fate::Open => {
+                let connection = self
+                    .connection
+                    .as_ref()
+                    .map(|one| (one.next(), one.state()));
+                panic!(
+                    "it never ended: {:?}, {connection:?}, {} under way, said {} of {}",
+                    self.style,
+                    self.under_way.len(),
+                    self.said,
+                    self.script.input.len()
+                )
+            }
+            Fate::Closed => self.script.may_end_with(&self.heard, hurried, all_said),
+            Fate::CutOff => self.script.may_begin_with(&self.heard),
+        };
+        assert!(
+            fine,
+            "{:?} having said {} of {}\n{}\nheard {}\n{}",
+            self.fate,
+            self.said,
+            self.script.input.len(),
+            String::from_utf8_lossy(&self.script.input),
+            self.heard.len(),
+            String::from_utf8_lossy(&self.heard[self.heard.len().saturating_sub(600)..])
+        );
+    }
+}
+
+impl Operation {
+    fn is(&self, action: Action) -> bool {
+        matches!(
+            (self, action),
+            (Operation::Send(_), Action::Send)
+                | (Operation::Receive(_), Action::Receive)
+                | (Operation::Load(..), Action::Load)
+                | (Operation::Run(_), Action::Run)
+                | (Operation::ShutdownWrite, Action::ShutdownWrite)
+        )
+    }
+}
+
+/// Often one byte, often all, else anything between.
+fn split(random: &mut Rng, length: usize) -> usize {
+    match random.u8(..) {
+        _ if length == 0 => 0,
+        0..=39 => 1,
+        40..=149 => length,
+        _ => random.usize(1..=length),
+    }
+}
+
+/// The checker of what is lent does its work.
+mod checker {
+    use super::*;
+    use std::panic::catch_unwind;
+
+    fn piece(bytes: &[u8]) -> Piece<'_> {
+        Piece::Bytes {
+            bytes,
+            then: &[],
+            more: false,
+        }
+    }
+
+    #[test]
+    fn what_is_lent_must_stay() {
+        let buffer = b"abcabc".to_vec();
+        let lent = Lent::new(&piece(&buffer[..3]));
+        lent.check(&piece(&buffer)); // More behind it is fine.
+        let moved = b"abc".to_vec();
+        for now in [&moved[..], &buffer[3..], &buffer[..2], &[]] {
+            assert!(catch_unwind(|| lent.check(&piece(now))).is_err(), "{now:?}");
+        }
+        assert_eq!(whole(&piece(&buffer)), buffer);
+    }
+}

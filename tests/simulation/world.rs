@@ -1,0 +1,228 @@
+//! What is served: files, a program's streams, echo, a chat, and a protocol that does everything.
+
+use super::mixed::{self, Stretches};
+use evserve::config::{Config, StartError, TrustedProxies};
+use evserve::http1::Request;
+use evserve::service::http::{self, Handler, Response};
+use evserve::service::{Admission, SERVICES, Service};
+use evserve::session::{ACCEPTED, Counters, Start, Steps, Time, Timeout, WORK_PER_TURN, Worker};
+use evserve::session::{Action, BUFFER_SIZE, CLOSED, Connection, File, Mailbox, Piece, Step};
+use fastrand::Rng;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileExt, symlink};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tempfile::TempDir;
+
+/// What a stream consists of.
+pub const MESSAGES: [&str; 3] = ["data: one\n\n", "data: two\n\n", "data: three\n\n"];
+
+pub struct World {
+    _root: TempDir,
+    config: Config,
+    pub http: Arc<dyn Service>,
+    pub echo: Arc<dyn Service>,
+    /// Reads the header of a proxy.
+    proxied: Admission,
+    pub stretches: Arc<Stretches>,
+    pub start: Instant,
+    pub wall: SystemTime,
+    /// All steps that were taken from state to state.
+    pub steps: Mutex<Steps>,
+}
+
+const FILES: [(&str, usize); 4] = [("0", 0), ("1", 1), ("1k", 1024), ("100k", 100_000)];
+
+impl World {
+    pub fn new() -> World {
+        let root = tempfile::tempdir().expect("a directory");
+        let mut random = Rng::with_seed(1);
+        for (name, length) in FILES {
+            let mut bytes = vec![0; length];
+            random.fill(&mut bytes);
+            write(&root.path().join(name), &bytes);
+        }
+        // Whether these lead out or to another mount is found out by a job.
+        for name in ["out", "1k.gz"] {
+            symlink("/nowhere", root.path().join(name)).expect("linked");
+        }
+        std::fs::create_dir(root.path().join("list")).expect("made");
+        for number in 0..600 {
+            write(&root.path().join(format!("list/{number}")), b"");
+        }
+        let config = Config {
+            root: root.path().into(),
+            proxies: Some(TrustedProxies {
+                networks: Vec::new(),
+                unix: true,
+            }),
+            ..Config::default()
+        };
+        let path = root.path().join("100k");
+        World {
+            http: start("http", &config).expect("starts"),
+            echo: start("echo", &config).expect("starts"),
+            proxied: Admission::new(&config),
+            stretches: Arc::new(Stretches {
+                content: std::fs::read(&path).expect("there"),
+                file: Arc::new(File::local(std::fs::File::open(&path).expect("there"))),
+            }),
+            config,
+            _root: root,
+            start: Instant::now(),
+            wall: UNIX_EPOCH + Duration::from_secs(4_000_000_000),
+            steps: Mutex::default(),
+        }
+    }
+
+    pub fn worker(&self) -> Worker {
+        Worker {
+            steps: Some(Steps::default()),
+            ..Worker::new(Time::new(self.start, self.wall))
+        }
+    }
+
+    /// What begins with a connection behind a proxy.
+    pub fn behind_proxy(&self) -> Start {
+        let mut counters = Counters::default();
+        let start = self.proxied.admit(&self.http, None, &mut counters);
+        start.expect("the proxy is trusted")
+    }
+
+    /// A room that nobody else is in.
+    pub fn chat(&self) -> Arc<dyn Service> {
+        start("chat", &self.config).expect("starts")
+    }
+
+    /// A program whose streams leave their mailboxes in there.
+    pub fn streams(&self, begun: &Arc<Mutex<Vec<Arc<Mailbox>>>>) -> Arc<dyn Service> {
+        http::service(Streams(begun.clone()), &self.config)
+    }
+
+    /// The steps that sessions can take according to their services, beside that any state can end.
+    pub fn known_steps(&self) -> Vec<Step> {
+        let chat = self.chat();
+        let services = [&self.http, &self.echo, &chat].into_iter();
+        let steps = services.flat_map(|service| service.steps().to_vec());
+        let header = "reading PROXY header";
+        let steps = steps.chain([(ACCEPTED, header), (header, "reading request")]);
+        let steps = steps.chain(mixed::STEPS.iter().copied());
+        steps.filter(|(_, to)| *to != CLOSED).collect()
+    }
+}
+
+fn start(name: &str, config: &Config) -> Result<Arc<dyn Service>, StartError> {
+    let row = SERVICES.iter().find(|row| row.name == name);
+    (row.expect("a row").start)(config)
+}
+
+fn write(path: &Path, bytes: &[u8]) {
+    let mut file = std::fs::File::create(path).expect("made");
+    file.write_all(bytes).expect("written");
+}
+
+struct Streams(Arc<Mutex<Vec<Arc<Mailbox>>>>);
+
+impl Handler for Streams {
+    fn answer(&self, _: &Request<'_>, _: &Time) -> Response {
+        let begun = self.0.clone();
+        Response::stream("text/event-stream", move |mailbox| {
+            begun.lock().expect("no panic").push(mailbox);
+        })
+    }
+}
+
+/// What one request brings when nothing comes in between, and whether the server wants no other.
+pub fn undisturbed(
+    world: &World,
+    service: &Arc<dyn Service>,
+    request: &str,
+    closing: bool,
+) -> (Vec<u8>, bool) {
+    let mut worker = world.worker();
+    worker.stopping = closing;
+    let mut connection = Connection::open(service.session(None), 0, &mut worker);
+    let mut heard = Vec::new();
+    connection.received(request.as_bytes(), &mut worker);
+    loop {
+        match connection.next() {
+            Action::Send => {
+                let piece = whole(&connection.front());
+                heard.extend_from_slice(&piece);
+                connection.sent(piece.len(), &mut worker);
+            }
+            Action::Proceed => {
+                worker.work = WORK_PER_TURN;
+                connection.proceed(&mut worker);
+            }
+            Action::Run => {
+                (connection.take_job().expect("it was announced").work)();
+                connection.woken(&mut worker);
+            }
+            action => {
+                let stays = action == Action::Receive && connection.waiting().0 == Timeout::Idle;
+                connection.close(&mut worker);
+                connection.release(&mut worker);
+                return (heard, !stays);
+            }
+        }
+    }
+}
+
+/// The bytes of a piece, whatever it is made of, as far as they are there.
+pub fn whole(piece: &Piece<'_>) -> Vec<u8> {
+    match piece {
+        Piece::Bytes { bytes, then, .. } => [*bytes, *then].concat(),
+        Piece::File {
+            file,
+            offset,
+            count,
+        } => read(file, *offset, usize::try_from(*count).expect("small")),
+    }
+}
+
+/// What there is of a stretch of a file.
+pub fn read(file: &File, offset: u64, count: usize) -> Vec<u8> {
+    let file = std::fs::File::from(file.as_fd().try_clone_to_owned().expect("a descriptor"));
+    let mut bytes = vec![0; count];
+    let mut filled = 0;
+    while filled < count {
+        let at = offset + filled as u64;
+        match file.read_at(&mut bytes[filled..], at).expect("a file") {
+            0 => break,
+            more => filled += more,
+        }
+    }
+    bytes.truncate(filled);
+    bytes
+}
+
+/// The scripts reach what they are meant to reach.
+#[test]
+fn the_scripts_are_worth_playing() {
+    let world = World::new();
+    let mut worker = world.worker();
+    let mut connection = Connection::open(world.http.session(None), 0, &mut worker);
+    connection.received(b"GET /list/ HTTP/1.1\r\nHost: h\r\n\r\n", &mut worker);
+    let mut slices = 0;
+    while connection.next() == Action::Proceed {
+        worker.work = WORK_PER_TURN / 4;
+        connection.proceed(&mut worker);
+        slices += 1;
+    }
+    assert!(slices > 3, "a listing that takes several turns");
+    let Piece::Bytes { then, .. } = connection.front() else {
+        panic!("a page")
+    };
+    assert!(
+        then.len() > BUFFER_SIZE,
+        "a body in memory that fits no buffer"
+    );
+    connection.close(&mut worker);
+    connection.release(&mut worker);
+    let request = "GET /100k HTTP/1.1\r\nHost: h\r\n\r\n";
+    let (answer, _) = undisturbed(&world, &world.http, request, false);
+    assert!(answer.len() > 3 * BUFFER_SIZE, "a file that fits no buffer");
+}
