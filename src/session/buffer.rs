@@ -47,6 +47,16 @@ impl Buffer {
         taken
     }
 
+    /// Appends what `write` writes into the free room.
+    pub fn append_with<T>(&mut self, write: impl FnOnce(&mut &mut [u8]) -> T) -> T {
+        let (start, end) = self.bounds();
+        let mut free = &mut self.0[HEADER + end..];
+        let result = write(&mut free);
+        let left = free.len();
+        self.set_bounds(start, BUFFER_SIZE - left);
+        result
+    }
+
     /// Drops the first `count` bytes.
     pub fn consume(&mut self, count: usize) {
         let (start, end) = self.bounds();

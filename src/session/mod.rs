@@ -165,19 +165,13 @@ impl Context<'_> {
         self.output.put(bytes, &mut self.worker.pool)
     }
 
+    /// Appends what `write` writes, for code that formats into a writer: one of [`room`](Context::room) bytes.
+    pub fn put_with<T>(&mut self, write: impl FnOnce(&mut &mut [u8]) -> T) -> T {
+        self.output.put_with(&mut self.worker.pool, write)
+    }
+
     /// Puts a body behind the bytes. There is at most one until it has been sent.
     pub fn put_body(&mut self, body: Body) {
         self.output.put_body(body);
-    }
-}
-
-/// The same as [`Context::put`], for code that formats into a writer.
-impl std::io::Write for Context<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        Ok(self.put(bytes))
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
     }
 }

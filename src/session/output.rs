@@ -199,6 +199,22 @@ impl Output {
         self.buffer.get_or_insert_with(|| pool.lend()).append(bytes)
     }
 
+    pub(super) fn put_with<T>(
+        &mut self,
+        pool: &mut Pool,
+        write: impl FnOnce(&mut &mut [u8]) -> T,
+    ) -> T {
+        if self.body.is_some() {
+            return write(&mut &mut [][..]);
+        }
+        let buffer = self.buffer.get_or_insert_with(|| pool.lend());
+        let result = buffer.append_with(write);
+        if buffer.is_empty() {
+            self.clear(pool);
+        }
+        result
+    }
+
     pub(super) fn put_body(&mut self, body: Body) {
         assert!(self.body.is_none(), "there is at most one body at a time");
         if body.left() > 0 {
@@ -296,6 +312,28 @@ mod tests {
         output.consume(BUFFER_SIZE, &mut pool);
         assert!(output.is_empty());
         assert_eq!(pool.lent(), 0);
+    }
+
+    #[test]
+    fn a_writer_has_the_room_that_is_left() {
+        use std::io::Write;
+        let mut pool = Pool::new();
+        let mut output = Output::default();
+        output.put_with(&mut pool, |_| ());
+        assert!(output.is_empty() && pool.lent() == 0, "no bytes, no buffer");
+        output.put(b"some, ", &mut pool);
+        let written = output.put_with(&mut pool, |to| write!(to, "{} more", 17));
+        assert!(written.is_ok());
+        assert_eq!(output.bytes(), b"some, 17 more");
+        let too_many = [b'x'; BUFFER_SIZE];
+        assert!(
+            output
+                .put_with(&mut pool, |to| to.write_all(&too_many))
+                .is_err()
+        );
+        output.put_body(Body::bytes(b"body".to_vec()));
+        let behind = output.put_with(&mut pool, |to| to.write_all(b"late"));
+        assert!(behind.is_err(), "nothing behind a body");
     }
 
     #[test]

@@ -61,10 +61,11 @@ impl Response {
             connection,
             ..ResponseHead::new(self.status, &date)
         };
-        let result = match self.content {
-            Content::Whole => head.write(cx),
-            _ => self.with_fields(head).write(cx),
+        let head = match self.content {
+            Content::Whole => head,
+            _ => self.with_fields(head),
         };
+        let result = cx.put_with(|to| head.write(to));
         result.expect("its room was asked for");
     }
 
