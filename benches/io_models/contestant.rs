@@ -1,7 +1,7 @@
 //! Who is compared: each row of `MODELS`, and the loop of the last one on two threads.
 
 use super::lab::Outcome;
-use evserve::model::MODELS;
+use evserve::model::{Executor, MODELS, ModelRow, find};
 
 /// Two loops on two threads; here both of them on the server's one core.
 const WORKERS: u32 = 2;
@@ -29,7 +29,7 @@ pub struct Needs {
 impl Contestant {
     /// All that can be compared.
     pub fn all() -> Vec<Contestant> {
-        let row = |(kind, model): (usize, &'static evserve::model::ModelRow)| Contestant {
+        let row = |(kind, model): (usize, &'static ModelRow)| Contestant {
             name: model.name.to_owned(),
             model: model.name,
             kind,
@@ -68,6 +68,10 @@ impl Contestant {
         Ok(all.into_iter().filter(wanted).collect())
     }
 
+    fn row(&self) -> &'static ModelRow {
+        find(self.model).expect("it is made of a row")
+    }
+
     /// Which options make it able to do that.
     pub fn options(&self, needs: Needs) -> Vec<String> {
         let mut options = vec!["--model".to_owned(), self.model.to_owned()];
@@ -76,37 +80,46 @@ impl Contestant {
         if let Some(workers) = self.workers {
             say("--workers", workers.into());
         }
-        match (self.model, needs.connections, needs.threads) {
-            ("forking", Some(connections), _) => say("--max-children", connections),
-            ("pool", _, Some(threads)) => say("--threads", threads),
-            ("pool", Some(connections), _) => say("--threads", connections),
-            _ => {}
+        // As many connections as are there may well be had anyway.
+        let limit = self
+            .row()
+            .limited_by
+            .filter(|option| *option != "max-connections");
+        let threads = needs.threads.filter(|_| limit == Some("threads"));
+        if let (Some(option), Some(most)) = (limit, threads.or(needs.connections)) {
+            say(&format!("--{option}"), most);
         }
         options
     }
 
     /// Why it cannot have so many busy connections, if that is so.
     pub fn cannot_watch(&self, connections: u64) -> Option<String> {
-        (self.model == "select" && connections > 1000)
-            .then(|| "select(2) has no place for descriptors from 1,024 on".to_owned())
+        let limit = self.row().poller?.fd_limit?;
+        // It has some more of its own.
+        let most = u64::try_from(limit).unwrap_or(0).saturating_sub(24);
+        (connections > most).then(|| {
+            format!(
+                "{}(2) has no place for descriptors from {limit} on",
+                self.model
+            )
+        })
     }
 
     /// Why its connections cannot hear each other, if that is so.
     pub fn cannot_share(&self) -> Option<&'static str> {
-        evserve::model::find(self.model)?.apart
+        self.row().apart
     }
 
     /// Why it cannot keep so many idle connections, if that is so.
     pub fn cannot_keep(&self, connections: u64) -> Option<String> {
-        let (limit, why) = match self.model {
-            "blocking" => (
+        let (limit, why) = match self.row().executor {
+            _ if self.row().serves_one_at_a_time() => (
                 0,
                 "it closes a connection after its first answer, so there are no idle ones",
             ),
-            "forking" => (500, "a process for each: more than 500 are not tried"),
-            "threaded" | "pool" => (4000, "a thread for each: more than 4,000 are not tried"),
-            "select" => (1000, "select(2) has no place for descriptors from 1,024 on"),
-            _ => return None,
+            Executor::Process => (500, "a process for each: more than 500 are not tried"),
+            Executor::Thread => (4000, "a thread for each: more than 4,000 are not tried"),
+            Executor::Loop => return self.cannot_watch(connections),
         };
         (connections > limit).then(|| why.to_owned())
     }

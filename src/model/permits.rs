@@ -106,12 +106,6 @@ impl Permits {
         taken > 0 && (from == to || taken > reserved)
     }
 
-    /// How many connections a service has.
-    #[cfg(test)]
-    fn taken(&self, service: usize) -> usize {
-        self.services[service].taken
-    }
-
     /// How many connections all services have.
     pub fn taken_by_all(&self) -> usize {
         self.services.iter().map(|service| service.taken).sum()
@@ -127,6 +121,13 @@ impl Permits {
 mod tests {
     use super::*;
     use Claim::{Few, Part};
+
+    impl Permits {
+        /// How many connections a service has.
+        fn taken(&self, service: usize) -> usize {
+            self.services[service].taken
+        }
+    }
 
     fn reserved(limit: usize, claims: &[Claim]) -> (Vec<usize>, usize) {
         let permits = Permits::new(limit, claims);

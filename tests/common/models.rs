@@ -58,17 +58,18 @@ pub fn on_every_model_of_tasks(case: impl Fn(&'static str)) {
 
 /// One model of each kind, where all would take too long: the default one, and for each other executor the first that
 /// serves more than one connection at a time.
+pub fn is_of_its_kind(row: &ModelRow) -> bool {
+    let default = self::row(&Config::default().model);
+    let concurrent = MODELS.iter().filter(|row| !row.serves_one_at_a_time());
+    let mut alike = concurrent.filter(|other| other.executor == row.executor);
+    match row.executor == default.executor {
+        true => row.name == default.name,
+        false => alike.next().is_some_and(|first| first.name == row.name),
+    }
+}
+
 pub fn on_each_kind(case: impl Fn(&'static str)) {
-    let default = row(&Config::default().model);
-    on_each(
-        |row| {
-            let same = |other: &&ModelRow| other.executor == row.executor;
-            let concurrent = MODELS.iter().filter(|row| !row.serves_one_at_a_time());
-            let first = concurrent.clone().find(same).map(|first| first.name);
-            row.name == default.name || row.executor != default.executor && first == Some(row.name)
-        },
-        case,
-    );
+    on_each(is_of_its_kind, case);
 }
 
 /// The options by which a model serves that many connections at a time.

@@ -3,13 +3,13 @@
 use super::{Client, PATIENCE, Response, wait_for_end};
 use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::{OsStr, OsString};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::Once;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Instant;
 
@@ -296,6 +296,24 @@ impl Evserve {
         let is_last = |line: &String| line.contains(READY);
         let end = self.seen.iter().position(is_last).expect("it serves");
         &self.seen[..=end]
+    }
+
+    /// Gives it bytes on its standard input, which is a pipe, and ends that.
+    pub fn hear(&mut self, bytes: &[u8]) {
+        let mut stdin = self.child.stdin.take().expect("piped, and heard once");
+        stdin.write_all(bytes).expect("it reads");
+    }
+
+    /// The next line of the operator's log, or `None` at its end.
+    pub fn next_line(&mut self) -> Option<String> {
+        match self.log.recv_timeout(PATIENCE) {
+            Ok(line) => {
+                self.seen.push(line.clone());
+                Some(line)
+            }
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("it hangs; it said {:#?}", self.seen),
+        }
     }
 
     /// Waits for a line of the operator's log that contains `text`, behind the one that was waited for last.

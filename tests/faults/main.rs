@@ -21,7 +21,7 @@ mod starting;
 mod table;
 mod tracer;
 
-use common::{Evserve, PATIENCE, pattern};
+use common::{Evserve, PATIENCE, Program, is_of_its_kind, of_threads, pattern};
 use evserve::model::MODELS;
 use nix::errno::Errno::{self, *};
 use play::{FILES, Fate};
@@ -104,48 +104,22 @@ fn has_ended(process: u32) -> bool {
 
 fn start(model: &str, scene: Scene, root: &TempDir) -> Evserve {
     let root = root.path().to_str().expect("UTF-8");
-    let pool = POOL.to_string();
-    let few: &[&str] = match model {
-        "pool" => &["--threads", &pool],
-        _ => &[],
+    let files = "--mode http --mode echo --listen http=127.0.0.1:0 --listen echo=127.0.0.1:0";
+    let files = || Program::model(model, files).arg(root);
+    let program = match scene {
+        Scene::Files => files().options("--cache-bytes 0 --cache-files 0"),
+        Scene::Watched => files(),
+        Scene::Datagrams => Program::model(model, "--mode echo --listen udp:127.0.0.1:0"),
+        Scene::Chat => Program::model(model, "--mode chat --listen 127.0.0.1:0"),
     };
-    let files = [
-        "--mode",
-        "http",
-        "--mode",
-        "echo",
-        "--listen",
-        "http=127.0.0.1:0",
-        "--listen",
-        "echo=127.0.0.1:0",
-        root,
-    ];
-    let forgetful = ["--cache-bytes", "0", "--cache-files", "0"];
-    let chat = ["--mode", "chat", "--listen", "127.0.0.1:0"];
-    match scene {
-        Scene::Files => Evserve::start(model, &[&files[..], few, &forgetful].concat()),
-        Scene::Watched => Evserve::start(model, &[&files[..], few].concat()),
-        Scene::Datagrams => {
-            let listen = ["--mode", "echo", "--listen", "udp:127.0.0.1:0"];
-            let mut evserve = Evserve::start(model, &[&listen[..], few].concat());
-            let line = evserve.wait_for_log(" at udp:");
-            let place = line
-                .split(" at udp:")
-                .nth(1)
-                .and_then(|rest| rest.split(' ').next());
-            let address = place.expect("an address").parse();
-            evserve.addresses.push(address.expect("an address"));
-            evserve
-        }
-        Scene::Chat => Evserve::start(model, &[&chat[..], few].concat()),
-    }
+    program.args(of_threads(model, POOL)).start()
 }
 
 /// All clients of a scene, at once.
 fn play_scene(evserve: &Evserve, scene: Scene) -> Vec<Fate> {
     match scene {
         Scene::Chat => return play::chat(evserve.address()),
-        Scene::Datagrams => return vec![play::datagrams(evserve.address())],
+        Scene::Datagrams => return vec![play::datagrams(evserve.udp[0])],
         Scene::Files | Scene::Watched => {}
     }
     let [http, echo] = evserve.addresses[..] else {
@@ -202,7 +176,7 @@ fn run(model: &str, row: &Row, errno: Errno, nth: usize, root: &TempDir) -> Opti
             // One file is so large that it is kept open instead of in memory.
             Scene::Watched => 1,
             // A thread keeps its wake queue.
-            Scene::Chat if model == "pool" => POOL,
+            Scene::Chat if common::row(model).limited_by == Some("threads") => POOL,
             _ => 0,
         };
     until("no descriptor is left", || {
@@ -296,12 +270,13 @@ fn work(models: &[&'static str], only: Option<&str>) -> Vec<(usize, usize, &'sta
 fn whatever_fails_harms_one_connection_at_most() {
     let wish = std::env::var("EVSERVE_FAULTS").unwrap_or_default();
     let only = std::env::var("EVSERVE_FAULT").ok();
-    let (models, most) = match &*wish {
-        "all" | "write" => (MODELS.iter().map(|row| row.name).collect(), 1000),
-        "" => (vec!["epoll", "threaded", "forking"], 4),
+    let (rows, most): (Vec<_>, _) = match &*wish {
+        "all" | "write" => (MODELS.iter().collect(), 1000),
+        "" => (MODELS.iter().filter(|row| is_of_its_kind(row)).collect(), 4),
         other => panic!("EVSERVE_FAULTS={other}: expected all or write"),
     };
     let root = root();
+    let models: Vec<_> = rows.into_iter().map(|row| row.name).collect();
     let work = work(&models, only.as_deref());
     let (next, all) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
     thread::scope(|scope| {

@@ -1,5 +1,6 @@
 //! Which calls are made to fail, and what they may say.
 
+use crate::common::row;
 use crate::tracer::Arguments;
 use nix::errno::Errno::{self, *};
 use nix::libc;
@@ -344,8 +345,9 @@ impl Row {
 
     /// True if the call can say this to a server of this model, and the model can play the scene.
     pub fn can_say(&self, errno: Errno, model: &str) -> bool {
-        let is_apart = evserve::model::find(model).is_some_and(|m| m.apart.is_some());
-        !(self.scene == Scene::Chat && is_apart
-            || self.told_later && errno == EAGAIN && model == "epoll")
+        let model = row(model);
+        let tells_once = model.poller.is_some_and(|poller| poller.edge_triggered);
+        !(self.scene == Scene::Chat && model.apart.is_some()
+            || self.told_later && errno == EAGAIN && tells_once)
     }
 }

@@ -1,18 +1,14 @@
 //! A call that fails while the server starts: it says so in a sentence and ends with 1, or it does without.
 
-use crate::common::{PATIENCE, pattern};
+use crate::common::{Ended, Program, on_each_kind, pattern};
 use crate::play::{self, Fate};
 use crate::rows::{CLONE_THREAD, EPOLL_CREATE, EVENTFD, INOTIFY_INIT, Kind};
 use crate::tracer::{Arguments, Fault, Tracer};
 use crate::{has_ended, until};
 use nix::errno::Errno::{self, *};
 use nix::libc;
-use rustix::process::{Pid, Signal, kill_process};
-use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::thread;
+use std::process::Stdio;
 
 /// A kind of call, which of them count, and what it may say.
 type Row = (&'static str, Kind, fn(&Arguments) -> bool, &'static [Errno]);
@@ -76,66 +72,38 @@ const ROWS: &[Row] = &[
     ("clone", CLONE_THREAD, all, &[EAGAIN, ENOMEM]),
 ];
 
-/// The server in the place of a shell that waits until it is traced.
-fn start_in_a_shell(model: &str, root: &str) -> Child {
-    Command::new("sh")
-        .args(["-c", "read go; exec \"$@\"", "sh"])
-        .arg(env!("CARGO_BIN_EXE_evserve"))
-        .args(["--model", model, "--listen", "127.0.0.1:0", root])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("a shell starts")
-}
-
 /// One start. `None` if no call failed, else whether it serves all the same.
 fn start(model: &str, root: &str, fault: Fault) -> Option<bool> {
-    let mut child = start_in_a_shell(model, root);
-    let tracer = Tracer::attach(child.id(), fault, true);
-    let mut stdin = child.stdin.take().expect("piped");
-    stdin.write_all(b"go\n").expect("it reads");
-    let (sender, lines) = channel();
-    let stderr = BufReader::new(child.stderr.take().expect("piped"));
-    thread::spawn(move || {
-        for line in stderr.lines().map_while(Result::ok) {
-            let _ = sender.send(line);
-        }
-    });
-    let mut said = String::new();
+    let program = Program::model(model, "--listen 127.0.0.1:0").arg(root);
+    // A shell in its place waits until it is traced.
+    let program = program.in_shell("read go; exec \"$@\"");
+    let mut evserve = program.stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
+    let tracer = Tracer::attach(evserve.id(), fault, true);
+    evserve.hear(b"go\n");
     let mut serves = false;
-    loop {
-        match lines.recv_timeout(PATIENCE) {
-            Ok(line) => {
-                let address = line.split(" at http://").nth(1).map(|rest| rest.trim_end());
-                let address = address.and_then(|rest| rest.split('/').next()?.parse().ok());
-                said += &line;
-                said += "\n";
-                if let Some(address) = address {
-                    serves = is_served(address);
-                    if serves {
-                        let id = Pid::from_child(&child);
-                        kill_process(id, Signal::TERM).expect("it runs");
-                    }
-                }
+    while let Some(line) = evserve.next_line() {
+        let address = line.split(" at http://").nth(1).map(|rest| rest.trim_end());
+        let address = address.and_then(|rest| rest.split('/').next()?.parse().ok());
+        if let Some(address) = address {
+            serves = is_served(address);
+            if serves {
+                evserve.terminate();
             }
-            Err(RecvTimeoutError::Disconnected) => break,
-            Err(RecvTimeoutError::Timeout) => panic!("it hangs: {said}"),
         }
     }
-    until("it ends", || has_ended(child.id()));
-    let status = child.wait().expect("it is our child");
+    until("it ends", || has_ended(evserve.id()));
+    let Ended { status, log, .. } = evserve.wait();
     let struck = tracer.end();
-    assert!(!said.contains("panicked"), "{said}");
+    assert!(!log.contains("panicked"), "{log}");
     if serves {
-        assert_eq!(status.code(), Some(0), "{said}");
+        assert_eq!(status.code(), Some(0), "{log}");
     } else {
-        assert!(struck, "{said}");
-        assert_eq!(status.code(), Some(1), "{said}");
-        let sentence = said.lines().last().unwrap_or_default();
+        assert!(struck, "{log}");
+        assert_eq!(status.code(), Some(1), "{log}");
+        let sentence = log.lines().last().unwrap_or_default();
         assert!(
             sentence.starts_with("evserve: ") && sentence.len() > 30,
-            "{said}"
+            "{log}"
         );
     }
     struck.then_some(serves)
@@ -156,7 +124,7 @@ fn what_fails_at_the_start_is_said_or_survived() {
         std::fs::write(path, pattern(length)).expect("written");
     }
     let root = root.path().to_str().expect("UTF-8");
-    for model in ["epoll", "threaded", "forking"] {
+    on_each_kind(|model| {
         for (name, calls, counts, errors) in ROWS {
             for errno in *errors {
                 for nth in 1..=2 {
@@ -175,5 +143,5 @@ fn what_fails_at_the_start_is_said_or_survived() {
                 }
             }
         }
-    }
+    });
 }

@@ -88,12 +88,6 @@ impl Memory {
         }
     }
 
-    /// How much is reserved at the moment, in bytes.
-    #[cfg(test)]
-    pub fn used(&self) -> usize {
-        self.used.load(Relaxed)
-    }
-
     /// Reserves `bytes` for a listing that has `own` already.
     fn take(&self, own: usize, bytes: usize) -> Result<(), Shortage> {
         let total = own.saturating_add(bytes);
@@ -195,6 +189,13 @@ impl Drop for Reservation {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Memory {
+        /// How much is reserved at the moment, in bytes.
+        pub fn used(&self) -> usize {
+            self.used.load(Relaxed)
+        }
+    }
 
     #[test]
     fn large_listings_leave_a_part_to_small_ones() {
