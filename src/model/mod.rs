@@ -6,8 +6,7 @@
 
 mod blocking;
 mod clock;
-mod conversation;
-mod crew;
+mod connection_control;
 mod event_loop;
 mod forking;
 mod listeners;
@@ -17,11 +16,14 @@ mod permits;
 mod pool;
 mod process;
 mod responder;
+mod runner;
 mod serving;
 mod shutdown;
 mod signals;
 mod status;
+mod thread_group;
 mod threaded;
+mod timed_socket;
 mod timeouts;
 mod transfer;
 mod wake_queue;
@@ -122,7 +124,7 @@ pub const MODELS: &[ModelRow] = &[
         poller: None,
         apart: Some(ONE_AT_A_TIME),
         scarce: Some(ONE_AT_A_TIME),
-        run: blocking::run,
+        run: |serving| pool::serve(serving, 1, true),
     },
     ModelRow {
         name: "forking",

@@ -3,22 +3,12 @@
 //! Nothing is made or destroyed per connection. But a peer holds its thread as long as it is connected, slow or silent
 //! as it may be: once there are as many of those as threads, all others wait.
 
-use super::crew::{Crew, Threads};
-use super::{Listening, Serving, Share};
+use super::Serving;
+use super::thread_group::{ThreadGroup, Threads};
 use crate::session::Counters;
 use std::io;
 use std::iter;
 use std::sync::Arc;
-use std::thread::Builder;
-
-/// The stack of a thread that serves connections, in bytes. The deepest call, which answers a request of the longest
-/// kind, needs less than half of it; only pages that were touched take up memory.
-const STACK_SIZE: usize = 128 * 1024;
-
-/// A thread that serves connections, yet to be started.
-pub(super) fn small_thread() -> Builder {
-    Builder::new().stack_size(STACK_SIZE)
-}
 
 /// Serves until a signal ends it, with as many threads for each listener as the limits say.
 ///
@@ -33,48 +23,23 @@ pub fn run(serving: Serving) -> io::Result<Counters> {
 ///
 /// # Errors
 /// If a thread cannot be started.
-pub(super) fn serve(
-    mut serving: Serving,
-    threads: usize,
-    one_exchange: bool,
-) -> io::Result<Counters> {
-    let Share {
-        listening,
-        answering,
-        signals,
-        hangups,
-        log,
-        hub,
-    } = serving.only_share()?;
+pub(super) fn serve(serving: Serving, threads: usize, one_exchange: bool) -> io::Result<Counters> {
     let per_listener = Threads::PerListener(threads);
-    let crew = Arc::new(Crew::new(
-        serving.timeouts,
-        per_listener,
-        &listening,
-        one_exchange,
-        log,
-        hub,
-    )?);
-    for listening in &listening {
-        crew.prepare(&listening.listener)?;
-    }
-    let (listening, answering) = (Arc::<[Listening]>::from(listening), Arc::from(answering));
-    let each = (0..listening.len()).flat_map(|index| iter::repeat_n(index, threads));
-    let started = each.into_iter().try_for_each(|index| {
-        let listening = listening.clone();
-        let started = crew.start(move |crew| serve_one_by_one(crew, &listening[index], index));
-        started.map_err(|error| {
-            let why = format!("cannot start {threads} threads: {error}; see --threads");
-            io::Error::other(why)
+    ThreadGroup::serve(serving, per_listener, one_exchange, |group| {
+        let each = (0..group.listeners()).flat_map(|listener| iter::repeat_n(listener, threads));
+        each.into_iter().try_for_each(|listener| {
+            let started = group.start(move |group| serve_one_by_one(group, listener));
+            started.map_err(|error| {
+                let why = format!("cannot start {threads} threads: {error}; see --threads");
+                io::Error::other(why)
+            })
         })
-    });
-    let started = started.and_then(|()| crew.start_answering(&answering));
-    crew.oversee(started, (&signals, &hangups), &listening, &answering)
+    })
 }
 
-fn serve_one_by_one(crew: &Arc<Crew>, listening: &Listening, index: usize) {
-    let mut desk = crew.desk(index);
-    while let Some(accepted) = crew.accept(listening, index) {
-        crew.serve(&mut desk, accepted);
+fn serve_one_by_one(group: &Arc<ThreadGroup>, listener: usize) {
+    let mut runner = group.runner(listener);
+    while let Some(accepted) = group.accept(listener) {
+        group.serve_connection(&mut runner, accepted);
     }
 }

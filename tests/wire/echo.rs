@@ -3,6 +3,7 @@
 use crate::common::{Evserve, on_every_model, pattern};
 use std::io::Write;
 use std::thread;
+use std::time::Duration;
 
 #[test]
 fn every_byte_comes_back_in_order() {
@@ -21,6 +22,32 @@ fn every_byte_comes_back_in_order() {
         client.shutdown_write();
         assert_eq!(client.rest(), b"last", "what was sent before the end");
     });
+}
+
+/// Its first answer need not be its last, whoever waits meanwhile: silence and more are part of the protocol.
+#[test]
+fn a_conversation_goes_on_while_others_wait_for_their_turn() {
+    for (model, options) in [("blocking", &[] as &[&str]), ("pool", &["--threads", "1"])] {
+        let mut evserve = Evserve::echo(model, options);
+        let mut first = evserve.connect();
+        first.send("first");
+        assert_eq!(first.read(5), b"first", "{model}");
+        let mut next = evserve.connect();
+        next.send("next");
+        for _ in 0..3 {
+            // As long as it takes to make room for others, and more.
+            thread::sleep(Duration::from_millis(200));
+            first.send("again");
+            assert_eq!(first.read(5), b"again", "{model}");
+        }
+        drop(first);
+        assert_eq!(next.read(4), b"next", "{model}");
+        // It ends with the server, and does not hold up its end.
+        evserve.terminate();
+        assert_eq!(next.rest(), b"", "{model}");
+        let ended = evserve.wait();
+        assert!(!ended.log.contains("cut off"), "{model}: {}", ended.log);
+    }
 }
 
 #[test]

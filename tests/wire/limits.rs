@@ -149,7 +149,7 @@ fn without_threads_the_server_lives() {
         limit("100:100");
         assert_eq!(evserve.get("/style.css").status, 200, "{model}: afterwards");
         evserve.wait_for_log(match row(model).executor {
-            Executor::Process => "a connection is closed, for fork(2) failed: EAGAIN",
+            Executor::Process => "fork(2) failed: Resource temporarily unavailable",
             _ => "no thread can be started: Resource temporarily unavailable",
         });
         assert!(evserve.stop().status.success());

@@ -1,32 +1,30 @@
-//! How conversations that have had their answer make room for those who wait.
+//! How connections that have had their answer make room for those that wait.
 //!
-//! A thread that serves sees nobody but its peer. So it is the overseer who looks, and only once it has been alerted: while
-//! every service has a permit free, it sleeps.
+//! A thread that serves sees nobody but its peer. So it is the supervisor who looks, and only once it has been alerted:
+//! while every service has a permit free, it sleeps.
 
-use super::{Crew, Members};
-use crate::model::Listening;
-use crate::model::conversation::{BUSY, SEEN_SPARE, SPARE};
+use super::ThreadGroup;
 use crate::session::IDLE_AGE;
 use crate::sys::{self, is_readable};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Instant;
 
-/// How many conversations may be ended at one look; it begins with one, and doubles as long as others wait.
+/// How many connections may be ended at one look; it begins with one, and doubles as long as others wait.
 const MOST_ENDED: usize = 1024;
 
-/// What the overseer knows of those who wait.
+/// What the supervisor knows of those who wait.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Lookout {
     /// Every service has a permit free; it is alerted when that changes.
     Asleep,
     /// One has none free, and nobody waits: its listeners are watched.
     Watching,
-    /// It looks again by itself at a time, and then ends up to so many conversations.
+    /// It looks again by itself at a time, and then ends up to so many connections.
     Looking(Instant, usize),
 }
 
-impl Crew {
-    /// Has the overseer look whether others wait, if it wants to hear of that.
+impl ThreadGroup {
+    /// Has the supervisor look whether others wait, if it wants to hear of that.
     pub(super) fn alert(&self) {
         if self.is_alert.load(SeqCst) && self.is_alert.swap(false, SeqCst) {
             self.wake_queue.waker(0).wake();
@@ -34,12 +32,7 @@ impl Crew {
     }
 
     /// Looks who waits, and makes room for them: see [`Lookout`].
-    pub(super) fn make_room(
-        &self,
-        listening: &[Listening],
-        lookout: Lookout,
-        now: Instant,
-    ) -> Lookout {
+    pub(super) fn make_room(&self, lookout: Lookout, now: Instant) -> Lookout {
         let next = now + IDLE_AGE;
         let count = match lookout {
             Lookout::Looking(time, _) if now < time => return lookout,
@@ -47,10 +40,10 @@ impl Crew {
             // Alerted, or a listener is ready. Who is idle now is remembered, and ended if that is still so next time.
             Lookout::Asleep | Lookout::Watching => 0,
         };
-        // Said before it looks: whoever changes something later alerts the overseer again.
+        // Said before it looks: whoever changes something later alerts the supervisor again.
         self.is_alert.store(true, SeqCst);
         let is_short = self.services_without_permits().any(|_| true);
-        let waits = self.services_that_wait(listening);
+        let waits = self.services_that_wait();
         self.mark_crowded(&waits);
         if waits.contains(&true) {
             self.is_alert.store(false, SeqCst);
@@ -70,48 +63,42 @@ impl Crew {
 
     /// The services that may have no more connections.
     pub(super) fn services_without_permits(&self) -> impl Iterator<Item = usize> {
-        let members = self.members();
-        let all = 0..members.permits.services();
-        let short: Vec<_> = all.filter(|one| !members.permits.has_free(*one)).collect();
+        let state = self.state.lock();
+        let all = 0..state.permits.services();
+        let short: Vec<_> = all.filter(|one| !state.permits.has_free(*one)).collect();
         short.into_iter()
     }
 
     /// For each service: connections of it wait, for a permit or (where a thread accepts only once it can serve) to be
     /// accepted.
-    fn services_that_wait(&self, listening: &[Listening]) -> Vec<bool> {
-        let mut waits: Vec<bool> = self.members().waiting.iter().map(|n| *n > 0).collect();
+    fn services_that_wait(&self) -> Vec<bool> {
+        let mut waits: Vec<bool> = self.state.lock().waiting.iter().map(|n| *n > 0).collect();
         for service in self.services_without_permits() {
-            let of_service = listening.iter().zip(&self.services);
+            let of_service = self.listening.iter().zip(&self.services);
             let mut listeners = of_service.filter(|(_, of)| **of == service);
             waits[service] |= listeners.any(|(one, _)| is_readable(&one.listener));
         }
         waits
     }
 
-    /// Conversations that hold what others wait for end with their next answer.
+    /// Connections that hold what others wait for end with their next answer.
     fn mark_crowded(&self, waits: &[bool]) {
-        let members = self.members();
+        let state = self.state.lock();
         for (from, crowded) in self.crowded.iter().enumerate() {
-            let helps = |(to, waits): (usize, &bool)| *waits && members.permits.helps(from, to);
+            let helps = |(to, waits): (usize, &bool)| *waits && state.permits.helps(from, to);
             crowded.store(waits.iter().enumerate().any(helps), SeqCst);
         }
     }
 
-    /// Ends up to `count` conversations that had had their answer when they were last looked at, and have waited since then.
+    /// Ends up to `count` connections that had had their answer when they were last looked at, and have waited since
+    /// then.
     fn end_spare(&self, mut count: usize) {
-        let members: &Members = &self.members();
-        for (_, member) in &members.present {
-            if !self.crowded[member.service].load(SeqCst) {
-                continue;
-            }
-            let spare = &member.presence.spare;
-            if spare.compare_exchange(SPARE, SEEN_SPARE, SeqCst, SeqCst) == Err(SEEN_SPARE)
-                && count > 0
-                && spare.compare_exchange(SEEN_SPARE, BUSY, SeqCst, SeqCst) == Ok(SEEN_SPARE)
-            {
+        for (_, active) in &self.state.lock().connections {
+            let is_crowded = self.crowded[active.service].load(SeqCst);
+            if is_crowded && active.control.take_spare(count > 0) {
                 count -= 1;
                 // What has come by now is still answered.
-                let _ = sys::shutdown_read(&member.socket);
+                let _ = sys::shutdown_read(&active.socket);
             }
         }
     }

@@ -1,0 +1,61 @@
+//! A process that serves one connection and then ends.
+
+use super::messages::{self, Flags, Reports, catch};
+use crate::config::Timeouts;
+use crate::model::blocking;
+use crate::model::connection_control::{ConnectionControl, Requests};
+use crate::model::runner::Runner;
+use crate::observe::{LogFile, begin_in_child, finish_operator_log};
+use crate::session::Start;
+use crate::sys::Pid;
+use crate::trace;
+use parking_lot::Mutex;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+/// How long a child waits for a slow reader of a log: it counts as one of `--max-children` meanwhile.
+const LAST_WAIT: Duration = Duration::from_millis(20);
+
+/// What a child has from its parent.
+pub struct Inheritance {
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// Where its log lines go.
+    pub log: Arc<Mutex<LogFile>>,
+    /// The log's file is to be reopened.
+    pub reopen: Arc<AtomicBool>,
+    /// What is asked of its connection.
+    pub requests: Requests,
+}
+
+/// Serves a connection in a process that has just begun, and ends it. Its signals are [held back](messages::hold_back).
+pub fn serve(
+    inheritance: &Inheritance,
+    reports: &Reports,
+    parent: Pid,
+    (socket, start): (OwnedFd, Start),
+) -> ! {
+    begin_in_child();
+    let control = ConnectionControl::default();
+    let requests = &inheritance.requests;
+    let flags = Flags {
+        stopping: &requests.stopping,
+        cut_off: &control.cut_off,
+        crowded: &requests.crowded,
+        reopen: &inheritance.reopen,
+    };
+    if catch(&flags, parent).is_ok() && messages::let_through().is_ok() {
+        trace::note(|| format!("a process of its own serves fd {}", socket.as_raw_fd()));
+        let mut runner = Runner::new(&inheritance.timeouts, &inheritance.log, requests);
+        blocking::serve(&mut runner, &socket, start, &control);
+        drop(socket);
+        // exit(3) drops nothing.
+        inheritance.log.lock().finish(LAST_WAIT);
+        trace::note(|| "exit(0), which closes all that it has".into());
+        reports.send(&runner.worker.counters);
+    }
+    finish_operator_log(None, LAST_WAIT);
+    std::process::exit(0)
+}

@@ -1,0 +1,367 @@
+//! A process per connection.
+//!
+//! What one connection does can hurt no other: each has its own memory. The price is a process for each of them, and
+//! that they cannot speak to each other.
+
+mod child;
+mod children;
+mod messages;
+
+use super::clock::Clock;
+use super::connection_control::Requests;
+use super::listeners::{Listeners, Shortage};
+use super::process::{begin_last_steps, fork};
+use super::responder::{Responder, SHARE};
+use super::shutdown::{Shutdown, Step};
+use super::status::Status;
+use super::{Answering, Hangups, LOG_PAUSE, Limits, Listening, Serving, Share, Signals};
+use super::{contain, reopen, worker};
+use crate::config::Timeouts;
+use crate::net::AcceptError;
+use crate::observe::{flush_standard_error, standard_error_is_behind};
+use crate::observe::{share_throttles, throttled};
+use crate::session::{Counters, IDLE_AGE, Start, Worker};
+use crate::sys::untraced::getpid;
+use crate::sys::{Errno, PollFd, PollFlags, Signal, SocketFlags, is_readable, poll};
+use crate::trace;
+use child::Inheritance;
+use children::Children;
+use parking_lot::Mutex;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::{Duration, Instant};
+
+/// How often the parent looks after its services while it has children.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often children that shall end are told so: one that was told just before it began to wait would not hear it.
+const REMINDER: Duration = Duration::from_millis(100);
+
+/// Serves until a signal ends it.
+///
+/// # Errors
+/// Those of making the parent's sockets and of waiting.
+pub fn run(mut serving: Serving) -> io::Result<Counters> {
+    let share = serving.only_share()?;
+    share_throttles();
+    let mut parent = Parent::new(share, serving.limits, serving.timeouts)?;
+    while !parent.shutdown.is_over(parent.children.len()) {
+        parent.turn()?;
+    }
+    if !parent.children.is_empty() {
+        let number = parent.children.len();
+        log::error!(
+            "{number} processes cannot be ended and are left behind: the kernel waits for a device"
+        );
+    }
+    parent.children.collect_reports();
+    let mut counters = parent.worker.counters;
+    counters.add(&parent.children.counters);
+    Ok(counters)
+}
+
+/// The process that accepts, and waits for the others to end.
+struct Parent {
+    listening: Vec<Listening>,
+    listeners: Listeners,
+    max_children: usize,
+    /// Sockets that take datagrams, which it answers itself.
+    answering: Vec<Answering>,
+    responder: Responder,
+    clock: Clock,
+    worker: Worker,
+    signals: Signals,
+    hangups: Hangups,
+    children: Children,
+    /// Connections wait for a process: when the next children are asked to make room, and how many.
+    next_request: Option<(Instant, usize)>,
+    inheritance: Inheritance,
+    status: Option<Status>,
+    shutdown: Shutdown,
+}
+
+impl Parent {
+    fn new(share: Share, limits: Limits, timeouts: Timeouts) -> io::Result<Parent> {
+        let (clock, time) = Clock::start();
+        Ok(Parent {
+            listeners: Listeners::new(limits.max_children, &share.listening),
+            listening: share.listening,
+            max_children: limits.max_children,
+            responder: Responder::new(&share.answering),
+            answering: share.answering,
+            clock,
+            worker: worker(time, &timeouts, None),
+            signals: share.signals,
+            hangups: share.hangups,
+            children: Children::new()?,
+            next_request: None,
+            // Nobody can ask: a process that could has a copy of what was there when it began.
+            status: share.hub.map(|hub| Status::new(hub.publisher(None))),
+            shutdown: Shutdown::new(&timeouts),
+            inheritance: Inheritance {
+                timeouts,
+                reopen: share.log.reopen_flag(),
+                log: Arc::new(Mutex::new(share.log)),
+                requests: Requests::default(),
+            },
+        })
+    }
+
+    fn turn(&mut self) -> io::Result<()> {
+        let readable = self.wait()?;
+        self.children.collect_reports();
+        self.children
+            .reap(|service| self.listeners.release(service));
+        self.reopen_log();
+        for _ in 0..self.signals.take() {
+            self.shutdown.signal(Instant::now());
+        }
+        self.shut_down();
+        if self.shutdown.is_stopping() {
+            self.tell_children();
+            return Ok(());
+        }
+        self.look_after_services();
+        // From the back, for a socket that is of no more use is removed.
+        for index in readable.into_iter().rev() {
+            self.answer(index);
+        }
+        self.listeners.resume(Instant::now());
+        for index in 0..self.listening.len() {
+            if self.listeners.begin_accept(index) {
+                self.accept(index);
+            }
+        }
+        self.make_room();
+        Ok(())
+    }
+
+    /// Waits for something to do. Sets the listeners ready at which connections wait, and returns which sockets have
+    /// datagrams.
+    fn wait(&mut self) -> io::Result<Vec<usize>> {
+        let mut watched = vec![
+            PollFd::new(&self.signals, PollFlags::IN),
+            PollFd::new(&self.hangups, PollFlags::IN),
+            PollFd::new(&self.children.ended, PollFlags::IN),
+            PollFd::new(&self.children.reports, PollFlags::IN),
+        ];
+        let first_socket = watched.len();
+        let sockets = self.answering.iter().map(|answering| &answering.socket);
+        watched.extend(sockets.map(|socket| PollFd::new(socket, PollFlags::IN)));
+        let first_listener = watched.len();
+        for (index, listening) in self.listening.iter().enumerate() {
+            let flags = match self.listeners.is_watched(index) {
+                true => PollFlags::IN,
+                false => PollFlags::empty(),
+            };
+            watched.push(PollFd::new(&listening.listener, flags));
+        }
+        self.worker.counters.waits += 1;
+        poll(&mut watched, self.patience())?;
+        let is_ready = |index: &usize| !watched[*index].revents().is_empty();
+        let readable = (first_socket..first_listener).filter(is_ready);
+        let readable = readable.map(|index| index - first_socket).collect();
+        for index in (first_listener..watched.len()).filter(is_ready) {
+            self.listeners.set_ready(index - first_listener);
+        }
+        if standard_error_is_behind() {
+            flush_standard_error();
+        }
+        Ok(readable)
+    }
+
+    /// How long it may wait; without end if nothing has a time.
+    fn patience(&self) -> Option<Duration> {
+        let now = Instant::now();
+        let deadlines = [
+            self.shutdown.deadline(),
+            self.listeners.deadline(),
+            self.next_request.map(|(time, _)| time),
+        ];
+        let deadlines = deadlines.into_iter().flatten();
+        let pause = match self.shutdown.is_stopping() {
+            true => Some(REMINDER),
+            false => (!self.children.is_empty()).then_some(LOOK_PAUSE),
+        };
+        let flush = standard_error_is_behind().then_some(LOG_PAUSE);
+        let left = deadlines.map(|end| end.saturating_duration_since(now));
+        left.chain(pause).chain(flush).min()
+    }
+
+    fn accept(&mut self, index: usize) {
+        // Without another accept4(2): if more connections wait, poll(2) says so again.
+        self.listeners.would_block(index);
+        let (listening, now) = (&self.listening[index], Instant::now());
+        self.worker.counters.accepts += 1;
+        match listening.listener.accept(SocketFlags::empty()) {
+            Ok((socket, peer)) => {
+                let peer = peer.map(|peer| peer.ip().to_canonical());
+                self.worker.counters.connections += 1;
+                self.worker.counters.others += 1;
+                match listening.admit(peer, &mut self.worker.counters) {
+                    Some(start) => self.serve(index, socket, start),
+                    None => trace::closes(&socket),
+                }
+            }
+            Err(AcceptError::Gone | AcceptError::WouldBlock) => {}
+            Err(AcceptError::Exhausted(error)) => self.listeners.exhausted(&error, now),
+            Err(AcceptError::Refused(error)) => {
+                let place = listening.listener.bound();
+                self.listeners.refused(index, place, &error, now);
+            }
+        }
+    }
+
+    /// Starts a process that serves a connection.
+    fn serve(&mut self, listener: usize, socket: OwnedFd, start: Start) {
+        self.publish();
+        let service = self.listeners.service(listener);
+        let requests = &self.inheritance.requests;
+        let is_crowded = self.listeners.is_crowded(service);
+        requests.crowded.store(is_crowded, SeqCst);
+        let is_announced = self.shutdown.is_announced();
+        requests.one_exchange.store(is_announced, SeqCst);
+        if let Err(errno) = self.fork(service, socket, start) {
+            let why = format!("fork(2) failed: {errno}, and a connection is closed");
+            self.listeners.exhausted(why, Instant::now());
+        }
+    }
+
+    fn fork(&mut self, service: usize, socket: OwnedFd, start: Start) -> Result<(), Errno> {
+        messages::hold_back()?;
+        let parent = getpid();
+        match fork() {
+            Ok(None) => {
+                self.give_up_what_is_the_parents();
+                let reports = &self.children.reports;
+                child::serve(&self.inheritance, reports, parent, (socket, start))
+            }
+            Ok(Some(child)) => {
+                let (id, fd) = (child.as_raw_pid(), socket.as_raw_fd());
+                trace::note(|| format!("fork() = {id}: that process serves fd {fd}"));
+                trace::closes(&socket);
+                self.children.add(child, service, start);
+                self.listeners.permits().take(service);
+                messages::let_through()
+            }
+            Err(errno) => {
+                messages::let_through()?;
+                Err(errno)
+            }
+        }
+    }
+
+    /// In a child: what it must neither accept nor catch.
+    fn give_up_what_is_the_parents(&mut self) {
+        self.listening.clear();
+        self.answering.clear();
+        self.signals.ignore();
+        self.hangups.ignore();
+        self.children.ended.ignore();
+    }
+
+    /// Lets the services see what has changed, once a second while there are children: what they see is logged by this
+    /// process, and new children begin with it.
+    fn look_after_services(&mut self) {
+        self.clock.read(&mut self.worker.time);
+        for listening in &self.listening {
+            contain(|| listening.service.is_ready(&self.worker.time));
+        }
+    }
+
+    /// Publishes what can be seen: the process that is about to begin may serve somebody who wants to see it.
+    fn publish(&mut self) {
+        if let Some(status) = &mut self.status {
+            let now = Instant::now();
+            let mut draft = status.begin(self.children.len(), now);
+            draft.add(&self.worker.counters, None);
+            self.children.show(&mut draft, now);
+            status.publish(draft, Instant::now());
+        }
+    }
+
+    /// Answers datagrams in this process: that takes no waiting, and less time than to make another one.
+    fn answer(&mut self, index: usize) {
+        self.clock.read(&mut self.worker.time);
+        let answering = &self.answering[index];
+        let result = self.responder.answer(answering, SHARE, &mut self.worker);
+        if let Err(error) = result {
+            Responder::give_up(answering, &error);
+            self.responder.finish(answering, &mut self.worker);
+            self.answering.remove(index);
+        }
+    }
+
+    /// The children have the access log's file open too. Each reopens it before its next line.
+    fn reopen_log(&self) {
+        if self.hangups.take(&self.signals) {
+            self.children.signal(messages::REOPEN);
+            reopen(&mut self.inheritance.log.lock());
+        }
+    }
+
+    /// Takes the steps to the end that are due.
+    fn shut_down(&mut self) {
+        while let Some(step) = self.shutdown.step(Instant::now(), self.children.len()) {
+            match step {
+                Step::Announce => self.status.iter().for_each(Status::drain),
+                Step::Stop => self.stop(),
+                Step::CutOff => begin_last_steps(),
+                // They are told so in each turn.
+                Step::Kill | Step::GiveUp => {}
+            }
+        }
+    }
+
+    fn stop(&mut self) {
+        self.next_request = None;
+        self.listening.clear();
+        self.listeners.clear();
+        for answering in self.answering.drain(..) {
+            self.responder.finish(&answering, &mut self.worker);
+        }
+    }
+
+    /// Children are asked to end, then cut off, and killed only if they do not hear that either.
+    fn tell_children(&self) {
+        self.children.signal(match self.shutdown.reached() {
+            Some(Step::Kill | Step::GiveUp) => Signal::KILL,
+            Some(Step::CutOff) => messages::CUT_OFF,
+            _ => messages::STOP,
+        });
+    }
+
+    /// Asks the oldest processes, and twice as many each time, to end with their next answer, or at once if they have
+    /// given one, while others wait. The clients that wait are not told, but the operator is.
+    fn make_room(&mut self) {
+        let now = Instant::now();
+        if self.next_request.is_some_and(|(time, _)| now < time) {
+            return;
+        }
+        let waits = |index: usize, _| is_readable(&self.listening[index].listener);
+        let mut shortages = self.listeners.shortages(waits);
+        // Accepting pauses then.
+        shortages.retain(|shortage| *shortage != Shortage::Resources);
+        if shortages.is_empty() {
+            self.next_request = None;
+            return;
+        }
+        let number = self.children.len();
+        let count = self.next_request.map_or(1, |(_, count)| count * 2);
+        let count = count.min(number);
+        self.next_request = Some((now + IDLE_AGE, count));
+        let helps = |from| shortages.iter().any(|to| self.listeners.helps(from, *to));
+        let asks = messages::MAKE_ROOM;
+        self.children.signal_oldest(asks, count, helps);
+        let kept = match number < self.max_children {
+            true => "; the others are kept for other services",
+            false => "",
+        };
+        throttled!(
+            Warn,
+            "connections wait: all {number} processes are in use{kept}; see --max-children"
+        );
+    }
+}

@@ -1,0 +1,175 @@
+//! What a thread or a process works with that serves one connection at a time: a clock, a buffer, and what its sessions
+//! share.
+
+use super::clock::Clock;
+use super::connection_control::{ConnectionControl, Requests};
+use super::timed_socket::{LazyWakeQueue, TimedSocket};
+use super::{load, worker};
+use crate::config::Timeouts;
+use crate::observe::LogFile;
+use crate::session::{BUFFER_SIZE, Connection, Job, Piece, WORK_PER_TURN, Worker};
+use crate::sys::Errno;
+use parking_lot::Mutex;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+/// The longest that a call may wait, whatever it waits for. A call without any limit would be started again by the
+/// kernel after a signal (signal(7)) and not return.
+const LONGEST: Duration = Duration::from_secs(60 * 60);
+
+/// What a thread or a process works with that serves one connection at a time.
+pub struct Runner {
+    /// What its sessions share.
+    pub worker: Worker,
+    /// What was received or loaded last.
+    pub buffer: Box<[u8]>,
+    clock: Clock,
+    log: Arc<Mutex<LogFile>>,
+    requests: Requests,
+    wakers: LazyWakeQueue,
+}
+
+impl Runner {
+    /// A runner for connections of which that is requested.
+    pub fn new(timeouts: &Timeouts, log: &Arc<Mutex<LogFile>>, requests: &Requests) -> Runner {
+        let (clock, time) = Clock::start();
+        let wakers = LazyWakeQueue::default();
+        Runner {
+            worker: worker(time, timeouts, Some(Box::new(wakers.clone()))),
+            buffer: vec![0; BUFFER_SIZE].into_boxed_slice(),
+            clock,
+            log: log.clone(),
+            requests: requests.clone(),
+            wakers,
+        }
+    }
+
+    /// The socket of a connection that begins now.
+    pub fn begin<'a>(&mut self, socket: &'a OwnedFd) -> TimedSocket<'a> {
+        self.refresh();
+        TimedSocket::new(socket, &self.wakers)
+    }
+
+    /// The connection has ended.
+    pub fn end(&mut self) {
+        // close(2), by the caller.
+        self.worker.counters.others += 1;
+        self.write_log();
+    }
+
+    /// Does what is asked of the connection, and lets others see what it does next. Returns for how long it may wait.
+    pub fn begin_step(
+        &mut self,
+        connection: &mut Connection,
+        control: &ConnectionControl,
+    ) -> Duration {
+        if control.cut_off.load(SeqCst) {
+            connection.abort();
+        }
+        control.begin_wait(connection);
+        self.read_requests();
+        let deadline = connection.deadline(&self.worker);
+        let left = deadline.map(|end| end.since(self.worker.time.moment()));
+        control.show(connection, left, &mut self.worker);
+        left.map_or(LONGEST, |left| left.min(LONGEST))
+    }
+
+    /// See [`TimedSocket::receive`]: at most `room` bytes, into the front of the buffer.
+    pub fn receive(
+        &mut self,
+        socket: &mut TimedSocket<'_>,
+        room: usize,
+        left: Duration,
+    ) -> Result<usize, Errno> {
+        self.write_log();
+        let room = room.min(self.buffer.len());
+        let counters = &mut self.worker.counters;
+        let result = socket.receive(&mut self.buffer[..room], left, counters);
+        counters.received += result.map_or(0, |count| count as u64);
+        self.end_call(result)
+    }
+
+    /// See [`TimedSocket::send`].
+    pub fn send(
+        &mut self,
+        socket: &mut TimedSocket<'_>,
+        piece: &Piece<'_>,
+        left: Duration,
+    ) -> Result<usize, Errno> {
+        let counters = &mut self.worker.counters;
+        let result = socket.send(piece, left, counters);
+        counters.sent += result.map_or(0, |count| count as u64);
+        self.end_call(result)
+    }
+
+    /// See [`TimedSocket::wait`].
+    pub fn wait(&mut self, socket: &mut TimedSocket<'_>, left: Duration) -> Result<(), Errno> {
+        self.write_log();
+        let result = socket.wait(left, &mut self.worker.counters);
+        self.refresh();
+        result
+    }
+
+    /// Reads the beginning of a piece of a file into the buffer; returns how much.
+    pub fn load(&mut self, piece: &Piece<'_>) -> Result<usize, Errno> {
+        let result = load(piece, &mut self.buffer);
+        self.refresh();
+        result
+    }
+
+    /// Does a job where it is, however long that takes.
+    pub fn run_job(&mut self, job: Option<Job>) {
+        if let Some(job) = job {
+            (job.work)();
+        }
+        self.refresh();
+    }
+
+    /// Begins a turn of a session with work of its own, which never has to wait for others.
+    pub fn begin_turn(&mut self) -> &mut Worker {
+        self.refresh();
+        self.worker.work = WORK_PER_TURN;
+        &mut self.worker
+    }
+
+    /// See [`TimedSocket::is_gone`].
+    pub fn is_gone(&mut self, socket: &TimedSocket<'_>) -> bool {
+        socket.is_gone(&mut self.worker.counters)
+    }
+
+    /// See [`TimedSocket::has_unread_input`].
+    pub fn has_unread_input(&mut self, socket: &TimedSocket<'_>) -> bool {
+        socket.has_unread_input(&mut self.buffer, &mut self.worker.counters)
+    }
+
+    /// See [`TimedSocket::shutdown_write`].
+    pub fn shutdown_write(&mut self, socket: &TimedSocket<'_>) -> Result<(), Errno> {
+        socket.shutdown_write(&mut self.worker.counters)
+    }
+
+    fn end_call(&mut self, result: Result<usize, Errno>) -> Result<usize, Errno> {
+        self.worker.counters.would_blocks += u64::from(result == Err(Errno::AGAIN));
+        self.refresh();
+        result
+    }
+
+    /// What time it is, and what is requested by now.
+    fn refresh(&mut self) {
+        self.clock.read(&mut self.worker.time);
+        self.read_requests();
+    }
+
+    fn read_requests(&mut self) {
+        self.worker.crowded = self.requests.crowded.load(SeqCst);
+        self.worker.one_exchange = self.requests.one_exchange.load(SeqCst);
+        self.worker.stopping = self.requests.stopping.load(SeqCst);
+    }
+
+    fn write_log(&mut self) {
+        if !self.worker.log.is_empty() {
+            self.log.lock().write(&mut self.worker.log);
+        }
+    }
+}

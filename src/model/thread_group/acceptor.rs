@@ -1,0 +1,160 @@
+//! How threads accept: each waits for a connection, and then until it may be served.
+
+use super::{GroupState, ThreadGroup};
+use crate::model::Listening;
+use crate::model::listeners::warn_that_accept_is_refused;
+use crate::net::AcceptError;
+use crate::observe::throttled;
+use crate::session::{Counters, Start};
+use crate::sys::SocketFlags;
+use crate::trace;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a thread does without accepting after descriptors or threads ran out, unless a connection ends earlier.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A connection that nobody serves yet.
+pub struct Accepted {
+    pub(super) socket: OwnedFd,
+    pub(super) start: Start,
+    pub(super) permit: Permit,
+    /// What was done for it.
+    pub(super) counters: Counters,
+}
+
+/// The right to serve one connection, released when it is dropped.
+pub(super) struct Permit {
+    group: Arc<ThreadGroup>,
+    pub(super) service: usize,
+    /// The connection's place among the active ones, once it is served.
+    pub(super) key: Option<usize>,
+}
+
+impl ThreadGroup {
+    /// Lets the accept calls wait, unless somebody else uses the same socket.
+    pub(super) fn let_accept_wait(&self) -> io::Result<()> {
+        let all = self.listening.iter().map(|one| &one.listener);
+        all.filter(|one| !one.is_inherited())
+            .try_for_each(|one| one.set_blocking())
+    }
+
+    /// Waits for the next connection at a listener, and until it may be served. `None` once the server is stopping.
+    pub fn accept(self: &Arc<Self>, listener: usize) -> Option<Accepted> {
+        let listening = &self.listening[listener];
+        while !self.is_stopping() {
+            if listening.listener.is_inherited() && !self.wait_until_ready(&listening.listener) {
+                return None;
+            }
+            let fd = listening.listener.as_fd().as_raw_fd();
+            trace::waits(|| format!("accept4({fd}): for as long as it takes"));
+            match listening.listener.accept(SocketFlags::empty()) {
+                Ok((socket, peer)) => {
+                    let permit = self.take_permit(self.services[listener])?;
+                    let accepted = self.admit(listening, socket, peer, permit);
+                    if accepted.is_some() {
+                        return accepted;
+                    }
+                }
+                Err(AcceptError::Gone | AcceptError::WouldBlock) => {}
+                Err(AcceptError::Exhausted(error)) => self.wait_for_resources(&error.to_string()),
+                // A listener that was shut down, which is how these calls are ended.
+                Err(AcceptError::Refused(_)) if self.is_stopping() => return None,
+                Err(AcceptError::Refused(error)) => self.wait_after_refusal(listening, &error),
+            }
+        }
+        None
+    }
+
+    /// The connection with the session that begins with it, if there is one.
+    fn admit(
+        &self,
+        listening: &Listening,
+        socket: OwnedFd,
+        peer: Option<SocketAddr>,
+        permit: Permit,
+    ) -> Option<Accepted> {
+        let peer = peer.map(|peer| peer.ip().to_canonical());
+        let mut counters = Counters {
+            accepts: 1,
+            connections: 1,
+            ..Counters::default()
+        };
+        let start = listening.admit(peer, &mut counters);
+        if start.is_none() {
+            trace::closes(&socket);
+            counters.others += 1;
+            self.state.lock().counters.add(&counters);
+        }
+        start.map(|start| Accepted {
+            socket,
+            start,
+            permit,
+            counters,
+        })
+    }
+
+    /// No thread could be started. Does without accepting for a while.
+    pub fn wait_for_threads(&self, error: &io::Error) {
+        self.wait_for_resources(&format!("no thread can be started: {error}"));
+    }
+
+    /// Does without accepting for a while, or until a connection ends.
+    fn wait_for_resources(&self, why: &str) {
+        let mut state = self.state.lock();
+        let count = state.connections.len();
+        throttled!(
+            Warn,
+            "cannot accept more than {count} connections: {why}; others wait until one closes"
+        );
+        self.departed.wait_for(&mut state, PAUSE);
+    }
+
+    /// Does without accepting for a while, for it would be refused again.
+    fn wait_after_refusal(&self, listening: &Listening, error: &io::Error) {
+        warn_that_accept_is_refused(listening.listener.bound(), error);
+        let goes_on = |_: &mut GroupState| !self.is_stopping();
+        let mut state = self.state.lock();
+        self.departed.wait_while_for(&mut state, goes_on, PAUSE);
+    }
+
+    /// Waits until a connection of this service may be served. `None` if the server is stopping before.
+    fn take_permit(self: &Arc<Self>, service: usize) -> Option<Permit> {
+        let mut state = self.state.lock();
+        if !state.permits.has_free(service) {
+            state.waiting[service] += 1;
+            self.alert();
+            let must_wait =
+                |state: &mut GroupState| !state.permits.has_free(service) && !self.is_stopping();
+            self.departed.wait_while(&mut state, must_wait);
+            state.waiting[service] -= 1;
+        }
+        if !state.permits.has_free(service) {
+            return None;
+        }
+        state.permits.take(service);
+        if !state.permits.has_free(service) {
+            self.alert();
+        }
+        Some(Permit {
+            group: self.clone(),
+            service,
+            key: None,
+        })
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut state = self.group.state.lock();
+        state.permits.release(self.service);
+        let active = self.key.map(|key| state.connections.remove(key));
+        drop(state);
+        // Its socket closes now.
+        drop(active);
+        self.group.notify_departed();
+    }
+}

@@ -1,0 +1,326 @@
+//! Threads that serve one connection at a time each.
+//!
+//! One thread, the supervisor, waits for signals; the others serve. A thread that waits in a call is made to return by
+//! shutting down the socket it waits on.
+
+mod acceptor;
+mod shortage;
+mod supervisor;
+
+pub use acceptor::Accepted;
+
+use super::blocking;
+use super::clock::Clock;
+use super::connection_control::{ConnectionControl, Requests};
+use super::permits::Permits;
+use super::process::begin_last_steps;
+use super::responder::{Responder, SHARE};
+use super::runner::Runner;
+use super::wake_queue::WakeQueue;
+use super::{Answering, Listening, Serving, Share, permits, worker};
+use crate::config::Timeouts;
+use crate::net::SocketFile;
+use crate::observe::{LogFile, StatusHub};
+use crate::session::{Counters, Steps};
+use crate::sys::{self, Event, PollFd, PollFlags};
+use crate::trace;
+use parking_lot::{Condvar, Mutex};
+use slab::Slab;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::thread::Builder;
+use std::time::{Duration, Instant};
+use supervisor::Supervisor;
+
+/// The stack of a thread that serves connections, in bytes. The deepest call, which answers a request of the longest
+/// kind, needs less than half of it; only pages that were touched take up memory.
+const STACK_SIZE: usize = 128 * 1024;
+
+/// How long the end waits for a slow reader of the access log where threads are left behind.
+const LAST_WAIT: Duration = Duration::from_millis(500);
+
+/// How many threads a model has.
+#[derive(Clone, Copy, Debug)]
+pub enum Threads {
+    /// One for each connection, for so many connections at most, and one that accepts for each listener.
+    PerConnection(usize),
+    /// So many for each listener.
+    PerListener(usize),
+}
+
+/// What the threads of a model share.
+pub struct ThreadGroup {
+    listening: Vec<Listening>,
+    answering: Vec<Answering>,
+    timeouts: Timeouts,
+    threads: Threads,
+    /// The index of each listener's service among the permits.
+    services: Vec<usize>,
+    requests: Requests,
+    /// For each service: others wait for what its connections hold.
+    crowded: Vec<Arc<AtomicBool>>,
+    /// The supervisor is to be woken when a permit is waited for, or the last one is taken.
+    is_alert: AtomicBool,
+    /// What it waits for, among others.
+    wake_queue: Arc<WakeQueue>,
+    state: Mutex<GroupState>,
+    /// A connection or a thread has ended.
+    departed: Condvar,
+    /// Readable once the server is stopping, for threads that wait in poll(2).
+    stop_event: Event,
+    log: Arc<Mutex<LogFile>>,
+    hub: Option<Arc<StatusHub>>,
+}
+
+/// What they share under a lock.
+struct GroupState {
+    /// The right to serve, which each connection has.
+    permits: Permits,
+    /// How many connections of each service have been accepted and wait for a permit.
+    waiting: Vec<usize>,
+    /// How many threads have not ended.
+    running: usize,
+    connections: Slab<Arc<ActiveConnection>>,
+    /// What was done for those that have ended.
+    counters: Counters,
+    steps: Steps,
+}
+
+/// A connection that a thread serves.
+struct ActiveConnection {
+    socket: OwnedFd,
+    service: usize,
+    control: ConnectionControl,
+}
+
+/// A thread that has not ended.
+struct RunningThread(Arc<ThreadGroup>);
+
+impl ThreadGroup {
+    /// Serves until a signal ends it, with the threads that `start` starts. With `one_exchange` conversations end with
+    /// their first answer. Returns what was done.
+    ///
+    /// # Errors
+    /// Those of starting threads and of poll(2).
+    pub fn serve(
+        mut serving: Serving,
+        threads: Threads,
+        one_exchange: bool,
+        start: impl FnOnce(&Arc<ThreadGroup>) -> io::Result<()>,
+    ) -> io::Result<Counters> {
+        let Share {
+            listening,
+            answering,
+            signals,
+            hangups,
+            log,
+            hub,
+        } = serving.only_share()?;
+        let (permits, services) = match threads {
+            Threads::PerConnection(limit) => permits(limit, &listening),
+            Threads::PerListener(threads) => {
+                let each = Permits::of_each(threads, listening.len());
+                (each, (0..listening.len()).collect())
+            }
+        };
+        let each = 0..permits.services();
+        let group = Arc::new(ThreadGroup {
+            listening,
+            answering,
+            timeouts: serving.timeouts,
+            threads,
+            services,
+            requests: Requests {
+                one_exchange: Arc::new(one_exchange.into()),
+                ..Requests::default()
+            },
+            crowded: each.clone().map(|_| Arc::default()).collect(),
+            is_alert: AtomicBool::new(true),
+            wake_queue: WakeQueue::new()?,
+            state: Mutex::new(GroupState {
+                permits,
+                waiting: each.map(|_| 0).collect(),
+                running: 0,
+                connections: Slab::new(),
+                counters: Counters::default(),
+                steps: Steps::default(),
+            }),
+            departed: Condvar::new(),
+            stop_event: Event::new()?,
+            log: Arc::new(Mutex::new(log)),
+            hub,
+        });
+        group.let_accept_wait()?;
+        let mut supervisor = Supervisor::new(&group, &signals, &hangups);
+        let ended = start(&group)
+            .and_then(|()| group.start_responders())
+            .and_then(|()| supervisor.run());
+        group.stop_accepting();
+        group.leave_behind();
+        ended.map(|()| group.state.lock().counters)
+    }
+
+    /// How many listeners there are.
+    pub fn listeners(&self) -> usize {
+        self.listening.len()
+    }
+
+    /// What a thread works with that serves connections of one listener.
+    pub fn runner(&self, listener: usize) -> Runner {
+        let requests = Requests {
+            crowded: self.crowded[self.services[listener]].clone(),
+            ..self.requests.clone()
+        };
+        let mut runner = Runner::new(&self.timeouts, &self.log, &requests);
+        runner.worker.steps = self.hub.as_ref().map(|_| Steps::default());
+        runner
+    }
+
+    /// Serves a connection on the calling thread.
+    pub fn serve_connection(&self, runner: &mut Runner, mut accepted: Accepted) {
+        let active = Arc::new(ActiveConnection {
+            socket: accepted.socket,
+            service: accepted.permit.service,
+            control: match self.hub {
+                Some(_) => ConnectionControl::with_snapshot(Instant::now()),
+                None => ConnectionControl::default(),
+            },
+        });
+        let key = self.state.lock().connections.insert(active.clone());
+        accepted.permit.key = Some(key);
+        runner.worker.counters.add(&accepted.counters);
+        trace::note(|| format!("this thread serves fd {}", active.socket.as_raw_fd()));
+        blocking::serve(runner, &active.socket, accepted.start, &active.control);
+        trace::closes(&active.socket);
+        let mut state = self.state.lock();
+        let counters = std::mem::take(&mut runner.worker.counters);
+        state.counters.add(&counters);
+        if let Some(snapshot) = &active.control.snapshot {
+            let mut snapshot = snapshot.lock();
+            snapshot.counters = Counters::default();
+            snapshot.steps.move_to(&mut state.steps);
+        }
+        if let Some(steps) = &mut runner.worker.steps {
+            steps.move_to(&mut state.steps);
+        }
+    }
+
+    /// Starts a thread, whose end the supervisor waits for.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start(
+        self: &Arc<Self>,
+        run: impl FnOnce(&Arc<ThreadGroup>) + Send + 'static,
+    ) -> io::Result<()> {
+        self.state.lock().running += 1;
+        let running = RunningThread(self.clone());
+        let thread = Builder::new().stack_size(STACK_SIZE);
+        thread.spawn(move || run(&running.0)).map(drop)
+    }
+
+    /// Starts a thread for each of the sockets that take datagrams. One is enough: no sender keeps it waiting.
+    fn start_responders(self: &Arc<Self>) -> io::Result<()> {
+        (0..self.answering.len())
+            .try_for_each(|index| self.start(move |group| group.answer(&group.answering[index])))
+    }
+
+    /// Answers the datagrams that come to a socket, until the server is stopping.
+    ///
+    /// It waits in poll(2) for the socket and for the end: shutting down the socket would wake it too, but would also
+    /// shut down that of whoever has handed it to us.
+    fn answer(&self, answering: &Answering) {
+        let (mut clock, time) = Clock::start();
+        let mut worker = worker(time, &self.timeouts, None);
+        let mut responder = Responder::new(&self.answering);
+        while !self.is_stopping() {
+            worker.counters.waits += 1;
+            self.wait_until_ready(&answering.socket);
+            clock.read(&mut worker.time);
+            if let Err(error) = responder.answer(answering, SHARE, &mut worker) {
+                Responder::give_up(answering, &error);
+                break;
+            }
+        }
+        responder.finish(answering, &mut worker);
+        self.state.lock().counters.add(&worker.counters);
+    }
+
+    /// Waits for a connection or a datagram at a socket that must not be shut down. False once the server is stopping.
+    fn wait_until_ready(&self, socket: &impl AsFd) -> bool {
+        let mut watched = [
+            PollFd::new(socket, PollFlags::IN),
+            PollFd::new(&self.stop_event, PollFlags::IN),
+        ];
+        // What cannot be waited for says so when it is tried.
+        let _ = sys::poll(&mut watched, None);
+        !self.is_stopping()
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.requests.stopping.load(SeqCst)
+    }
+
+    /// Ends the accept calls, now and in future.
+    fn stop_accepting(&self) {
+        self.requests.stopping.store(true, SeqCst);
+        self.departed.notify_all();
+        self.stop_event.set();
+        let all = self.listening.iter().map(|one| &one.listener);
+        for listener in all.filter(|one| !one.is_inherited()) {
+            // A listener that cannot be shut down accepts one more connection, whose thread then sees what is up.
+            let _ = sys::shutdown_both(listener);
+        }
+    }
+
+    /// Ends the connections whose peers have nothing under way. What has come by now is still answered.
+    fn end_idle(&self) {
+        for (_, active) in &self.state.lock().connections {
+            if active.control.is_idle() {
+                let _ = sys::shutdown_read(&active.socket);
+            }
+        }
+    }
+
+    fn cut_off(&self) {
+        begin_last_steps();
+        for (_, active) in &self.state.lock().connections {
+            active.control.cut_off.store(true, SeqCst);
+            let _ = sys::shutdown_both(&active.socket);
+        }
+    }
+
+    /// Leaves behind the threads that have not ended. They hold what would otherwise be dropped now.
+    fn leave_behind(&self) {
+        let running = self.state.lock().running;
+        if running > 0 {
+            log::error!(
+                "{running} threads hang and are left behind: a file system or a handler does not answer"
+            );
+            if let Some(mut log) = self.log.try_lock() {
+                log.finish(LAST_WAIT);
+            }
+        }
+        // One that has just ended may be about to drop its part of the group.
+        let listeners = self.listening.iter().filter_map(|one| one.listener.file());
+        let sockets = self.answering.iter().filter_map(|one| one.socket.file());
+        listeners.chain(sockets).for_each(SocketFile::remove);
+    }
+
+    fn notify_departed(&self) {
+        // Those who wait may wait for different services.
+        self.departed.notify_all();
+        if self.is_stopping() {
+            self.wake_queue.waker(0).wake();
+        }
+    }
+}
+
+impl Drop for RunningThread {
+    fn drop(&mut self) {
+        self.0.state.lock().running -= 1;
+        self.0.notify_departed();
+    }
+}

@@ -1,0 +1,244 @@
+//! A socket on which no call waits for longer than it may.
+//!
+//! A call waits for one thing only. So once a connection can be woken by others, its socket no longer blocks, and poll(2)
+//! waits for both.
+
+use super::wake_queue::WakeQueue;
+use super::{send, timeouts};
+use crate::observe::throttled;
+use crate::session::{Counters, Piece, Wakers};
+use crate::sys::{self, Errno, PollFd, PollFlags};
+use crate::trace;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
+use std::task::Waker;
+use std::time::Duration;
+
+/// How much of a file one call sends: as much as the pipe holds through which sendfile(2) moves it. For each filling the
+/// call would wait again.
+const SHARE: usize = 64 * 1024;
+
+/// How long a call that sends may wait inside the kernel. A sendfile(2) waits several times for as long as it was told,
+/// and says only afterwards when the peer took what; a longer wait is one of poll(2), for what is left until the deadline.
+const SEND_STEP: Duration = timeouts::TICK;
+
+/// A socket, and how long its calls have been told to wait.
+pub struct TimedSocket<'a> {
+    socket: &'a OwnedFd,
+    /// Its receiving calls wait for so long at most. They are told again only if that is too long by more than a tick, or
+    /// was too short.
+    receive_timeout: Duration,
+    /// Its sending calls have been told to wait for [`SEND_STEP`] only.
+    send_is_limited: bool,
+    /// The last of them sent nothing in that time.
+    is_full: bool,
+    wakers: LazyWakeQueue,
+    /// What else ends a wait, once the connection has asked for a waker.
+    wake_queue: Option<Arc<WakeQueue>>,
+    woken: Vec<usize>,
+}
+
+/// The wake queue of a thread, made when the first connection asks for it, for it takes a descriptor.
+#[derive(Clone, Default)]
+pub struct LazyWakeQueue(Arc<Wanted>);
+
+#[derive(Default)]
+struct Wanted {
+    queue: OnceLock<Arc<WakeQueue>>,
+    /// The connection that is being served has asked for it.
+    is_wanted: AtomicBool,
+}
+
+impl Wakers for LazyWakeQueue {
+    fn waker(&self, key: usize) -> io::Result<Waker> {
+        let Wanted { queue, is_wanted } = &*self.0;
+        let queue = match queue.get() {
+            Some(queue) => queue,
+            None => {
+                let new = WakeQueue::new().inspect_err(warn_that_nothing_wakes)?;
+                queue.get_or_init(|| new)
+            }
+        };
+        is_wanted.store(true, SeqCst);
+        Ok(queue.waker(key))
+    }
+}
+
+fn warn_that_nothing_wakes(error: &io::Error) {
+    throttled!(
+        Warn,
+        "a connection is closed, for nothing could wake it: {error}"
+    );
+}
+
+impl<'a> TimedSocket<'a> {
+    /// The socket of a connection that is about to begin, which may ask for its waker here.
+    pub fn new(socket: &'a OwnedFd, wakers: &LazyWakeQueue) -> TimedSocket<'a> {
+        wakers.0.is_wanted.store(false, SeqCst);
+        TimedSocket {
+            socket,
+            receive_timeout: Duration::MAX,
+            send_is_limited: false,
+            is_full: false,
+            wakers: wakers.clone(),
+            wake_queue: None,
+            woken: Vec::new(),
+        }
+    }
+
+    /// Receives into the front of `buffer`; returns how much.
+    ///
+    /// # Errors
+    /// EAGAIN when the time is over, EINTR when the connection was woken, and those of recv(2).
+    pub fn receive(
+        &mut self,
+        buffer: &mut [u8],
+        left: Duration,
+        counters: &mut Counters,
+    ) -> Result<usize, Errno> {
+        if left.is_zero() {
+            counters.receives += 1;
+            return sys::receive_now(self.socket, buffer);
+        }
+        if self.wait_for(PollFlags::IN, left, counters)? {
+            counters.receives += 1;
+            return sys::receive(self.socket, buffer);
+        }
+        if left + timeouts::TICK < self.receive_timeout {
+            counters.others += 1;
+            sys::set_receive_timeout(self.socket, left)?;
+            self.receive_timeout = left;
+        }
+        counters.receives += 1;
+        let fd = self.socket.as_raw_fd();
+        trace::waits(|| format!("recv({fd}): {}", trace::at_most(Some(left))));
+        let result = sys::receive(self.socket, buffer);
+        if result.is_err() {
+            self.receive_timeout = Duration::MAX;
+        }
+        result
+    }
+
+    /// Sends what it can of a piece; returns how much.
+    ///
+    /// # Errors
+    /// EAGAIN when a tick or the time is over, EINTR when the connection was woken, and those of [`send`].
+    pub fn send(
+        &mut self,
+        piece: &Piece<'_>,
+        left: Duration,
+        counters: &mut Counters,
+    ) -> Result<usize, Errno> {
+        if !self.wait_for(PollFlags::OUT, left, counters)? {
+            self.wait_to_send(left, counters)?;
+        }
+        counters.sends += 1;
+        let result = send(self.socket, piece, SHARE);
+        self.is_full = result == Err(Errno::AGAIN);
+        result
+    }
+
+    /// Waits until the socket takes something again, if it did not the last time. Returns when the time is over, too: what
+    /// the peer has taken by then counts, even if that is too little for the socket to be called ready.
+    fn wait_to_send(&mut self, left: Duration, counters: &mut Counters) -> Result<(), Errno> {
+        if !self.send_is_limited {
+            counters.others += 1;
+            sys::set_send_timeout(self.socket, SEND_STEP)?;
+            self.send_is_limited = true;
+        }
+        if std::mem::take(&mut self.is_full) || left.is_zero() {
+            counters.waits += 1;
+            let mut watched = [PollFd::new(self.socket, PollFlags::OUT)];
+            let ready = sys::poll(&mut watched, Some(left))?;
+            if left.is_zero() && ready == 0 {
+                return Err(Errno::AGAIN);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for a wake, or without a wake queue for the time. The socket is not watched: a peer that is gone would end
+    /// every wait at once.
+    ///
+    /// # Errors
+    /// EAGAIN when the time is over, and EINTR when the connection was woken.
+    pub fn wait(&mut self, left: Duration, counters: &mut Counters) -> Result<(), Errno> {
+        if !self.wait_for(PollFlags::empty(), left, counters)? {
+            std::thread::sleep(left);
+        }
+        Err(Errno::AGAIN)
+    }
+
+    /// With a wake queue, waits until the socket is ready, the time is over or the connection is woken (EINTR). Without
+    /// one it does nothing and returns false.
+    fn wait_for(
+        &mut self,
+        readiness: PollFlags,
+        left: Duration,
+        counters: &mut Counters,
+    ) -> Result<bool, Errno> {
+        self.stop_blocking_if_wanted()?;
+        let Some(queue) = &self.wake_queue else {
+            return Ok(false);
+        };
+        let mut watched = [
+            PollFd::new(queue, PollFlags::IN),
+            PollFd::new(self.socket, readiness),
+        ];
+        let number = if readiness.is_empty() { 1 } else { 2 };
+        let mut result = Ok(0);
+        if queue.prepare_to_wait() {
+            counters.waits += 1;
+            result = sys::poll(&mut watched[..number], Some(left));
+        }
+        if !watched[0].revents().is_empty() {
+            queue.clear();
+        }
+        queue.take_woken(&mut self.woken);
+        let is_woken = !self.woken.is_empty();
+        self.woken.clear();
+        match is_woken {
+            true => Err(Errno::INTR),
+            false => result.map(|_| true),
+        }
+    }
+
+    /// Has poll(2) wait from now on if the connection has asked for a waker.
+    fn stop_blocking_if_wanted(&mut self) -> Result<(), Errno> {
+        if self.wake_queue.is_some() || !self.wakers.0.is_wanted.load(SeqCst) {
+            return Ok(());
+        }
+        if let Err(errno) = sys::set_nonblocking(self.socket, true) {
+            warn_that_nothing_wakes(&errno.into());
+            // Whatever the error: another try would not help.
+            return Err(Errno::IO);
+        }
+        self.wake_queue = self.wakers.0.queue.get().cloned();
+        Ok(())
+    }
+
+    /// True if the peer has sent something that has not been received, of which a part is dropped into `buffer`.
+    pub fn has_unread_input(&self, buffer: &mut [u8], counters: &mut Counters) -> bool {
+        counters.receives += 1;
+        let result = sys::receive_now(self.socket, buffer);
+        counters.would_blocks += u64::from(result == Err(Errno::AGAIN));
+        result.is_ok_and(|count| count > 0)
+    }
+
+    /// True if nothing can reach the peer any more: see [`sys::is_gone`].
+    pub fn is_gone(&self, counters: &mut Counters) -> bool {
+        counters.others += 1;
+        sys::is_gone(self.socket)
+    }
+
+    /// Tells the peer that nothing more will come.
+    ///
+    /// # Errors
+    /// Those of shutdown(2).
+    pub fn shutdown_write(&self, counters: &mut Counters) -> Result<(), Errno> {
+        counters.others += 1;
+        sys::shutdown_write(self.socket)
+    }
+}
