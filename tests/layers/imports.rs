@@ -80,13 +80,6 @@ const PARTS: &[&str] = &["model::event_loop", "model::thread_group"];
 /// Files that need another one of their module that needs them in turn, and why that is still so. Best none.
 const CIRCLES: &[(&str, &str)] = &[
     ("server::showing", "server"),
-    ("service::http::answer", "service::http::session"),
-    ("service::http::body", "service::http::handler"),
-    ("service::http::body", "service::http::response"),
-    ("service::http::listing", "service::http::site"),
-    ("service::http::offloaded", "service::http::state"),
-    ("service::http::refusal", "service::http::response"),
-    ("service::http::response", "service::http::handler"),
     ("service::proxy_header", "service::admission"),
 ];
 

@@ -1,24 +1,21 @@
 //! How a request's answer goes out, and what becomes of the connection.
 
-use super::body::Content;
-use super::response::Response;
-use super::session::HttpSession;
+use super::context::HttpContext;
+use super::response::{Content, Response};
 use super::state::{Next, Sending, State};
-use crate::http1::{Request, StatusCode, request_line};
+use crate::http1::{Request, request_line};
 use crate::observe::access_log::Record;
-use crate::observe::throttled;
 use crate::session::{Context, Mailbox, Moment, Wait, Worker};
-use std::mem::take;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What TCP sends at once, before anything is acknowledged, in bytes (RFC 6928: ten segments), less a head.
 const AT_ONCE: u64 = 12 * 1024;
 
-/// Added where trying again in a moment may help.
-pub(super) const TRY_AGAIN: &[u8] = b"Retry-After: 1\r\n";
-
 /// What is answered: a request, or what came in the place of one.
 pub(super) struct Asked<'a> {
+    /// The client, if it has an address.
+    pub peer: Option<IpAddr>,
     /// None if it could not be understood.
     pub request: Option<&'a Request<'a>>,
     /// Its head, or as much of it as has come.
@@ -29,38 +26,9 @@ pub(super) struct Asked<'a> {
     pub is_read: bool,
 }
 
-impl HttpSession {
-    /// Answers what cannot be understood. Where the next request begins is then unknown, so there is none.
-    pub(super) fn refuse(
-        &mut self,
-        status: StatusCode,
-        head: &[u8],
-        since: Moment,
-        cx: &mut Context<'_>,
-    ) {
-        let response = self.context.refusal(status, &cx.worker.time);
-        self.put(response, &Asked::unclear(head, since), cx);
-    }
-
-    /// A TLS client would wait for a ServerHello until its head is overdue, and its user see nothing but that.
-    pub(super) fn refuse_tls(&mut self, input: &[u8], since: Moment, cx: &mut Context<'_>) {
-        throttled!(
-            Warn,
-            "a TLS client connected to a plain http port: its URL must begin with http://, or a proxy must end TLS"
-        );
-        self.refuse(StatusCode::BAD_REQUEST, input, since, cx);
-    }
-
-    /// Answers whatever has come, be it a whole request or the beginning of one.
-    pub(super) fn turn_away(&mut self, input: &[u8], cx: &mut Context<'_>) {
-        let time = &cx.worker.time;
-        let asked = Asked::unclear(input, time.moment());
-        let response = self.context.refusal(StatusCode::SERVICE_UNAVAILABLE, time);
-        self.put(response.with_line(TRY_AGAIN), &asked, cx);
-    }
-
-    /// Puts out an answer.
-    pub(super) fn put(&mut self, response: Response, asked: &Asked<'_>, cx: &mut Context<'_>) {
+impl HttpContext {
+    /// Puts out an answer. The conversation is in this state then.
+    pub(super) fn put(&self, response: Response, asked: &Asked<'_>, cx: &mut Context<'_>) -> State {
         let response = match asked.request {
             Some(request) => response.for_client(request),
             None => response,
@@ -69,11 +37,10 @@ impl HttpSession {
         let bytes = if is_head { 0 } else { response.length };
         let end = asked.end(&response, bytes, cx.worker);
         let version = asked.request.map(|request| request.version);
-        response.put_head(version, end.is_none(), &self.context.fields, cx);
+        response.put_head(version, end.is_none(), &self.fields, cx);
         cx.worker.counters.requests += 1;
-        let log = &self.context.log;
-        let record = (!log.is_off()).then(|| Record {
-            peer: self.peer,
+        let record = (!self.log.is_off()).then(|| Record {
+            peer: asked.peer,
             date: cx.worker.time.log_date(),
             wall: cx.worker.time.wall(),
             line: request_line(asked.head),
@@ -97,40 +64,31 @@ impl HttpSession {
             }
             response => response.put_content(cx),
         };
-        self.state = match body {
+        match body {
             Some(body) => {
                 cx.put_body(body);
                 State::Sending(Sending {
                     rest,
-                    record: record.map(|record| log.keep(&record, asked.since)),
+                    record: record.map(|record| self.log.keep(&record, asked.since)),
                     is_head_out: false,
                     end,
                 })
             }
             None => {
                 if let Some(record) = record {
-                    log.write(&record, asked.since, cx.worker);
+                    self.log.write(&record, asked.since, cx.worker);
                 }
                 State::WritingHead(next)
             }
-        };
-    }
-
-    /// The last byte of an answer is out.
-    pub(super) fn end_answer(&mut self, cx: &mut Context<'_>) {
-        if let State::Sending(sending) = take(&mut self.state) {
-            if let Some(record) = sending.record {
-                self.context.log.write_kept(record, self.peer, 0, cx.worker);
-            }
-            self.state = Next::after_answer(sending.end).into();
         }
     }
 }
 
 impl<'a> Asked<'a> {
     /// What could not be understood.
-    fn unclear(head: &'a [u8], since: Moment) -> Asked<'a> {
+    pub fn unclear(peer: Option<IpAddr>, head: &'a [u8], since: Moment) -> Asked<'a> {
         Asked {
+            peer,
             request: None,
             head,
             since,

@@ -1,4 +1,4 @@
-//! What answers requests, and the forms in which an answer may take its time.
+//! What answers requests.
 
 use super::response::Response;
 use crate::http1::{Request, StatusCode};
@@ -61,30 +61,4 @@ pub trait Handler: Send + Sync {
     fn is_ready(&self, _time: &Time) -> bool {
         true
     }
-}
-
-/// Why there is no answer yet, and how it comes about.
-pub(super) enum Deferred {
-    /// It is made slice by slice.
-    Task(Box<dyn Task>),
-    /// What the answer is can be known only where one may wait for a file system.
-    LookUp(LookUp),
-}
-
-/// An answer that takes longer to make than others should wait.
-pub(super) trait Task: Send {
-    /// A number for the mount that the next step may wait for, if it can hang: then it must be done where one may wait.
-    fn mount(&self) -> Option<u64>;
-
-    /// Does at most so much work, which is taken off; the answer, once it is there, or the status to refuse with. It is not
-    /// called again after that.
-    fn step(&mut self, work: &mut usize) -> Option<Result<Response, StatusCode>>;
-}
-
-/// A look-up that may wait for a file system.
-pub(super) struct LookUp {
-    /// A number for the mount that it may wait for.
-    pub mount: u64,
-    /// Answers the same request, however long that takes.
-    pub look: Box<dyn FnOnce(&Request<'_>, &Time) -> Response + Send>,
 }

@@ -1,8 +1,7 @@
 //! How the head of an answer is written.
 
-use super::body::Content;
 use super::fields::Fields;
-use super::response::Response;
+use super::response::{Content, Response};
 use crate::files::PAGE_POLICY;
 use crate::http1::{HEAD_ROOM, ResponseHead, StatusCode, Version};
 use crate::session::Context;

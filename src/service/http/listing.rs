@@ -1,15 +1,15 @@
 //! Listings of directories, as responses.
 
-use super::body::Pieces;
-use super::handler::Task;
-use super::response::{MediaType, Response};
-use super::site::At;
+use super::parts::Pieces;
+use super::representation::MediaType;
+use super::response::{Response, Task};
 use crate::files::{
-    Format, Key, Listing, ListingError, Listings, Mounts, Order, RelativePath, remote_mount,
+    Format, Key, Listing, ListingError, Listings, Mounts, Order, RelativePath, Root, remote_mount,
 };
 use crate::http1::{List, Method, Request, StatusCode, Verdict, media_weight};
 use crate::observe::throttled;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How often it is logged that there is no memory for a listing: the same clients may ask all day.
@@ -21,7 +21,8 @@ pub(super) fn answer(
     request: &Request<'_>,
     path: RelativePath,
     directory: OwnedFd,
-    at: At<'_>,
+    root: &Arc<Root>,
+    mounts: Mounts,
 ) -> Result<Response, StatusCode> {
     match request.conditions.verdict_without_validators() {
         Verdict::Proceed => {}
@@ -32,11 +33,11 @@ pub(super) fn answer(
     if request.method == Method::Head {
         return Ok(listed(Response::unmade, order.format));
     }
-    let mount = match at.mounts {
+    let mount = match mounts {
         Mounts::Own => None,
         Mounts::All => remote_mount(&directory),
     };
-    let root = at.root.clone();
+    let root = root.clone();
     let listing = listings.begin(root, path, request.target.path, directory, mount, order);
     Ok(Response::task(Box::new(ListingTask {
         listing: Some(listing),

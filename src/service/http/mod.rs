@@ -4,15 +4,16 @@
 //! files are one handler among others; a [`Fallback`] puts pages of a program before it.
 
 mod answer;
-mod body;
+mod content;
 mod context;
+mod deferred;
 mod fallback;
 mod fields;
 mod handler;
 mod head;
 mod listing;
 mod log_line;
-mod offloaded;
+mod parts;
 mod refusal;
 mod representation;
 mod response;

@@ -1,6 +1,6 @@
 //! Refusals for browsers: a page in place of the status in words.
 
-use super::response::MediaType;
+use super::representation::MediaType;
 use crate::files::refusal_page;
 use crate::http1::{List, Request, StatusCode, media_weight};
 

@@ -12,6 +12,9 @@ use std::time::SystemTime;
 /// less than copying them.
 const IN_MEMORY: u64 = 256 * 1024;
 
+/// A media type and its parameters.
+pub(super) type MediaType = (&'static str, &'static str);
+
 /// A file, and behind it its siblings that have a coding.
 pub(super) type Representations = ArrayVec<Arc<Representation>, 4>;
 
@@ -20,7 +23,7 @@ pub(super) type Representations = ArrayVec<Arc<Representation>, 4>;
 pub(super) struct Representation {
     pub content: Source,
     pub length: u64,
-    pub media_type: (&'static str, &'static str),
+    pub media_type: MediaType,
     pub coding: Option<Coding>,
     pub validators: Validators,
     pub lines: FileLines,

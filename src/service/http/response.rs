@@ -1,12 +1,13 @@
 //! What is answered to a request, from the decision to the content that it has.
 
-use super::body::{Content, Parts, Pieces};
-use super::handler::{Deferred, LookUp, Task};
+use super::parts::{Parts, Pieces};
 use super::refusal;
-use super::representation::Representation;
+use super::representation::{MediaType, Representation};
 use crate::config::MAX_HEADERS;
 use crate::files::regular_file_length;
-use crate::http1::{Method, Ranges, Request, StatusCode, Verdict, is_own_field, is_token};
+use crate::http1::{
+    ByteRange, Method, Ranges, Request, StatusCode, Verdict, is_own_field, is_token,
+};
 use crate::observe::throttled;
 use crate::session::{Mailbox, Source, Time};
 use std::io;
@@ -34,11 +35,58 @@ pub struct Response {
     pub(super) content: Content,
 }
 
-/// A media type and its parameters.
-pub(super) type MediaType = (&'static str, &'static str);
+/// What an answer has behind its head.
+pub(super) enum Content {
+    Nothing,
+    /// The status in words.
+    Phrase,
+    Page(Vec<u8>),
+    /// A page that is made in pieces.
+    Pieces(Box<dyn Pieces>),
+    /// A page that would be made for another method than HEAD; its length is not known.
+    Unmade,
+    /// What comes later, until it ends.
+    Stream(StreamStart),
+    /// The file that the answer is about.
+    Whole,
+    /// A range of that file.
+    Range(ByteRange),
+    /// Several ranges of that file.
+    Parts(Box<Parts>),
+    /// All of a file that the answer is not about.
+    All(Source),
+    /// There is no answer yet.
+    Deferred(Deferred),
+}
 
 /// Takes the mailbox that a stream's content is to be left in.
 pub(super) type StreamStart = Box<dyn FnOnce(Arc<Mailbox>) + Send>;
+
+/// Why there is no answer yet, and how it comes about.
+pub(super) enum Deferred {
+    /// It is made slice by slice.
+    Task(Box<dyn Task>),
+    /// What the answer is can be known only where one may wait for a file system.
+    LookUp(LookUp),
+}
+
+/// An answer that takes longer to make than others should wait.
+pub(super) trait Task: Send {
+    /// A number for the mount that the next step may wait for, if it can hang: then it must be done where one may wait.
+    fn mount(&self) -> Option<u64>;
+
+    /// Does at most so much work, which is taken off; the answer, once it is there, or the status to refuse with. It is not
+    /// called again after that.
+    fn step(&mut self, work: &mut usize) -> Option<Result<Response, StatusCode>>;
+}
+
+/// A look-up that may wait for a file system.
+pub(super) struct LookUp {
+    /// A number for the mount that it may wait for.
+    pub mount: u64,
+    /// Answers the same request, however long that takes.
+    pub look: Box<dyn FnOnce(&Request<'_>, &Time) -> Response + Send>,
+}
 
 impl Response {
     /// A status in words; nothing but the status if that is 304.

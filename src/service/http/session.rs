@@ -4,24 +4,27 @@
 //! them has a body of its own. What to answer is the [`Handler`](super::Handler)'s business; here it is said when, and
 //! what becomes of the connection.
 
-use super::answer::{Asked, TRY_AGAIN};
-use super::body::{Content, Rest};
+use super::answer::Asked;
 use super::context::HttpContext;
-use super::handler::{Deferred, Task};
+use super::deferred::{JobResult, KeptRequest, Making, Offloaded};
 use super::head::CONTINUE;
-use super::offloaded::{JobResult, Offloaded};
-use super::response::Response;
-use super::state::{KeptRequest, Making, Next, State, UnreadBody};
+use super::parts::Rest;
+use super::response::{Content, Deferred, Response, Task};
+use super::state::{Next, State, UnreadBody};
 use crate::http1::{BodyReader, Request, RequestBody, StatusCode};
+use crate::observe::throttled;
 use crate::session::{Body, Context, Inbox, Job, Moment, Session, Time, Timeout, Wait};
 use std::mem::take;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+/// Added where trying again in a moment may help.
+const TRY_AGAIN: &[u8] = b"Retry-After: 1\r\n";
+
 pub(super) struct HttpSession {
-    pub context: Arc<HttpContext>,
-    pub peer: Option<IpAddr>,
-    pub state: State,
+    context: Arc<HttpContext>,
+    peer: Option<IpAddr>,
+    state: State,
 }
 
 impl Session for HttpSession {
@@ -227,12 +230,13 @@ impl HttpSession {
             Err(status) => {
                 let response = self.context.refusal(status, &cx.worker.time);
                 let asked = Asked {
+                    peer: self.peer,
                     request: Some(&request),
                     head,
                     since,
                     is_read: false,
                 };
-                self.put(response, &asked, cx);
+                self.state = self.context.put(response, &asked, cx);
             }
         }
         head.len()
@@ -295,12 +299,13 @@ impl HttpSession {
                     return false;
                 }
                 let asked = Asked {
+                    peer: self.peer,
                     request: Some(request),
                     head,
                     since,
                     is_read: true,
                 };
-                self.put(response, &asked, cx);
+                self.state = self.context.put(response, &asked, cx);
                 true
             }
         }
@@ -373,6 +378,41 @@ impl HttpSession {
             }
         });
         self.resume(&request, Some(response), cx);
+    }
+
+    /// Answers what cannot be understood. Where the next request begins is then unknown, so there is none.
+    fn refuse(&mut self, status: StatusCode, head: &[u8], since: Moment, cx: &mut Context<'_>) {
+        let response = self.context.refusal(status, &cx.worker.time);
+        let asked = Asked::unclear(self.peer, head, since);
+        self.state = self.context.put(response, &asked, cx);
+    }
+
+    /// A TLS client would wait for a ServerHello until its head is overdue, and its user see nothing but that.
+    fn refuse_tls(&mut self, input: &[u8], since: Moment, cx: &mut Context<'_>) {
+        throttled!(
+            Warn,
+            "a TLS client connected to a plain http port: its URL must begin with http://, or a proxy must end TLS"
+        );
+        self.refuse(StatusCode::BAD_REQUEST, input, since, cx);
+    }
+
+    /// Answers whatever has come, be it a whole request or the beginning of one.
+    fn turn_away(&mut self, input: &[u8], cx: &mut Context<'_>) {
+        let time = &cx.worker.time;
+        let asked = Asked::unclear(self.peer, input, time.moment());
+        let response = self.context.refusal(StatusCode::SERVICE_UNAVAILABLE, time);
+        let response = response.with_line(TRY_AGAIN);
+        self.state = self.context.put(response, &asked, cx);
+    }
+
+    /// The last byte of an answer is out.
+    fn end_answer(&mut self, cx: &mut Context<'_>) {
+        if let State::Sending(sending) = take(&mut self.state) {
+            if let Some(record) = sending.record {
+                self.context.log.write_kept(record, self.peer, 0, cx.worker);
+            }
+            self.state = Next::after_answer(sending.end).into();
+        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! What a folder of files answers to a request: the only place where `http1` and `files` meet.
 
 use super::fields::Fields;
-use super::handler::{Handler, LookUp};
+use super::handler::Handler;
 use super::listing;
 use super::representation::{Maker, Representations, choose};
-use super::response::Response;
+use super::response::{LookUp, Response};
 use crate::config::{Config, DEFAULT_MEMORY, EntityTag, Http, StartError};
 use crate::files::{
     Cache, CacheEntry, CacheLimits, Dependencies, Found, Led, Listings, Memory, Mounts, NamedRoot,
@@ -55,10 +55,10 @@ struct Site {
 
 /// Where a look-up is made, when, and how far it may go.
 #[derive(Clone, Copy)]
-pub(super) struct At<'a> {
-    pub root: &'a Arc<Root>,
-    pub time: &'a Time,
-    pub mounts: Mounts,
+struct At<'a> {
+    root: &'a Arc<Root>,
+    time: &'a Time,
+    mounts: Mounts,
 }
 
 /// Why there is no answer yet.
@@ -248,7 +248,8 @@ impl Site {
                 request,
                 path,
                 directory,
-                at,
+                at.root,
+                at.mounts,
             )?),
             Err(Refusal::NotFound) => {
                 self.cache.put_missing(&name, now);

@@ -1,9 +1,8 @@
 //! The states of a conversation: what each holds, what it waits for, what it is called, and which can follow it.
 
-use super::body::Rest;
-use super::handler::Task;
+use super::deferred::{KeptRequest, Making, Offloaded};
 use super::log_line::KeptRecord;
-use super::offloaded::Offloaded;
+use super::parts::Rest;
 use crate::http1::{BodyReader, HeadEnd};
 use crate::session::{ACCEPTED, CLOSED, Mailbox, Moment, Step, Timeout, Wait};
 use std::sync::Arc;
@@ -64,21 +63,10 @@ enum Progress {
     Begun(ShortMoment),
 }
 
-/// A request that is answered later. Its head is parsed again then: that costs only requests that take their time.
-pub(super) struct KeptRequest {
-    pub head: Arc<[u8]>,
-    /// When its first byte came.
-    pub since: Moment,
-}
-
+/// A request whose body is coming.
 pub(super) struct UnreadBody {
     pub request: KeptRequest,
     pub reader: BodyReader,
-}
-
-pub(super) struct Making {
-    pub request: KeptRequest,
-    pub task: Box<dyn Task>,
 }
 
 /// An answer whose body is on its way.

@@ -1,39 +1,8 @@
-//! The content of an answer, and how it gets into the output: a copy behind the head, a body, or one body after the
-//! other.
+//! Bodies that are put out one part after the other, and are nowhere in memory as a whole.
 
-use super::handler::Deferred;
-use super::representation::Representation;
-use super::response::{MediaType, Response, StreamStart};
+use super::representation::{MediaType, Representation};
 use crate::http1::{ByteRange, write_content_range};
 use crate::session::{Body, Context, Source};
-
-/// The longest content that is copied behind its head, in bytes, so that other answers can follow it in the same call.
-/// Longer ones are sent from where they are.
-const COPIED: u64 = 8 * 1024;
-
-/// What an answer has behind its head.
-pub(super) enum Content {
-    Nothing,
-    /// The status in words.
-    Phrase,
-    Page(Vec<u8>),
-    /// A page that is made in pieces.
-    Pieces(Box<dyn Pieces>),
-    /// A page that would be made for another method than HEAD; its length is not known.
-    Unmade,
-    /// What comes later, until it ends.
-    Stream(StreamStart),
-    /// The file that the answer is about.
-    Whole,
-    /// A range of that file.
-    Range(ByteRange),
-    /// Several ranges of that file.
-    Parts(Box<Parts>),
-    /// All of a file that the answer is not about.
-    All(Source),
-    /// There is no answer yet.
-    Deferred(Deferred),
-}
 
 /// A body that is made piece by piece, each when the one before is out.
 pub(super) trait Pieces: Send {
@@ -59,49 +28,6 @@ impl Rest {
             Rest::Parts(parts) => parts.left(),
             Rest::Pieces(pieces) => pieces.left(),
         }
-    }
-}
-
-impl Response {
-    /// Puts out the content, if there is room for a copy of it. Else says what is to be put behind the head at once, and
-    /// what follows that.
-    pub(super) fn put_content(self, cx: &mut Context<'_>) -> (Option<Body>, Option<Box<Rest>>) {
-        if self.length == 0 {
-            return (None, None);
-        }
-        match (self.content, &self.file) {
-            (Content::Whole, Some(file)) => (put_range(&file.content, 0, self.length, cx), None),
-            (Content::Range(range), Some(file)) => {
-                (put_range(&file.content, range.first, self.length, cx), None)
-            }
-            (Content::All(source), _) => (put_range(&source, 0, self.length, cx), None),
-            (Content::Phrase, _) => {
-                cx.put(self.status.text().as_bytes());
-                (None, None)
-            }
-            (Content::Page(page), _) => (Some(Body::bytes(page)), None),
-            (Content::Pieces(mut pieces), _) => {
-                let first = Body::bytes(pieces.next(&mut cx.worker.work));
-                let is_all = pieces.left() == 0;
-                let rest = (!is_all).then(|| Box::new(Rest::Pieces(pieces)));
-                (Some(first), rest)
-            }
-            (Content::Parts(mut parts), _) => {
-                (parts.put_next(cx), Some(Box::new(Rest::Parts(parts))))
-            }
-            _ => (None, None),
-        }
-    }
-}
-
-/// Copies a range into the output if it is in memory, short, and there is room. Else it is a body.
-fn put_range(source: &Source, offset: u64, length: u64, cx: &mut Context<'_>) -> Option<Body> {
-    match source {
-        Source::Bytes(all) if length <= COPIED && length <= cx.room() as u64 => {
-            cx.put(&all[offset as usize..(offset + length) as usize]);
-            None
-        }
-        _ => Some(Body::new(source.clone(), offset, length)),
     }
 }
 

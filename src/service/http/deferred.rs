@@ -1,13 +1,24 @@
-//! What is done for a request where it may wait for a file system.
+//! Requests that are answered later.
 
-use super::handler::{LookUp, Task};
-use super::response::Response;
-use super::state::KeptRequest;
+use super::response::{LookUp, Response, Task};
 use crate::http1::{Request, StatusCode};
-use crate::session::{Job, Time, WORK_PER_TURN, Wait};
+use crate::session::{Job, Moment, Time, WORK_PER_TURN, Wait};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A job for a request, with the request.
+/// A request that is answered later. Its head is parsed again then: that costs only requests that take their time.
+pub(super) struct KeptRequest {
+    pub head: Arc<[u8]>,
+    /// When its first byte came.
+    pub since: Moment,
+}
+
+/// A request whose answer is made slice by slice.
+pub(super) struct Making {
+    pub request: KeptRequest,
+    pub task: Box<dyn Task>,
+}
+
+/// A request for which a job is done where it may wait for a file system.
 pub(super) struct Offloaded {
     pub request: KeptRequest,
     /// It is here until the model takes it.

@@ -1,0 +1,52 @@
+//! How the content of an answer gets into the output: a copy behind the head, or a body.
+
+use super::parts::Rest;
+use super::response::{Content, Response};
+use crate::session::{Body, Context, Source};
+
+/// The longest content that is copied behind its head, in bytes, so that other answers can follow it in the same call.
+/// Longer ones are sent from where they are.
+const COPIED: u64 = 8 * 1024;
+
+impl Response {
+    /// Puts out the content, if there is room for a copy of it. Else says what is to be put behind the head at once, and
+    /// what follows that.
+    pub(super) fn put_content(self, cx: &mut Context<'_>) -> (Option<Body>, Option<Box<Rest>>) {
+        if self.length == 0 {
+            return (None, None);
+        }
+        match (self.content, &self.file) {
+            (Content::Whole, Some(file)) => (put_range(&file.content, 0, self.length, cx), None),
+            (Content::Range(range), Some(file)) => {
+                (put_range(&file.content, range.first, self.length, cx), None)
+            }
+            (Content::All(source), _) => (put_range(&source, 0, self.length, cx), None),
+            (Content::Phrase, _) => {
+                cx.put(self.status.text().as_bytes());
+                (None, None)
+            }
+            (Content::Page(page), _) => (Some(Body::bytes(page)), None),
+            (Content::Pieces(mut pieces), _) => {
+                let first = Body::bytes(pieces.next(&mut cx.worker.work));
+                let is_all = pieces.left() == 0;
+                let rest = (!is_all).then(|| Box::new(Rest::Pieces(pieces)));
+                (Some(first), rest)
+            }
+            (Content::Parts(mut parts), _) => {
+                (parts.put_next(cx), Some(Box::new(Rest::Parts(parts))))
+            }
+            _ => (None, None),
+        }
+    }
+}
+
+/// Copies a range into the output if it is in memory, short, and there is room. Else it is a body.
+fn put_range(source: &Source, offset: u64, length: u64, cx: &mut Context<'_>) -> Option<Body> {
+    match source {
+        Source::Bytes(all) if length <= COPIED && length <= cx.room() as u64 => {
+            cx.put(&all[offset as usize..(offset + length) as usize]);
+            None
+        }
+        _ => Some(Body::new(source.clone(), offset, length)),
+    }
+}
