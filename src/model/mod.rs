@@ -7,6 +7,7 @@
 mod blocking;
 mod clock;
 mod connection_control;
+mod connections;
 mod event_loop;
 mod forking;
 mod listeners;

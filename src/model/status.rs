@@ -1,7 +1,9 @@
 //! What a model publishes for those who look at the server. Without `--status` there is none of this.
 
-use crate::observe::{ConnectionRow, Executors, Publisher, Snapshot, SnapshotStart};
-use crate::session::{Counters, Steps};
+use super::clock::Clock;
+use super::connections::{Connections, Flags, Slot};
+use crate::observe::{ConnectionRow, Executors, Publisher, Readiness, Snapshot, SnapshotStart};
+use crate::session::{Counters, Moment, Steps, Worker};
 use std::time::{Duration, Instant};
 
 /// The side of the [hub](crate::observe::StatusHub) that belongs to a loop, a group of threads or a parent of processes.
@@ -13,6 +15,22 @@ pub struct Draft {
     snapshot: Snapshot,
     /// One of so many connections is listed.
     stride: usize,
+}
+
+/// The status of a loop, with what its connections have done: they are to stay small, so that is kept beside them.
+pub struct LoopStatus {
+    status: Status,
+    waited: Duration,
+    /// By key.
+    transfers: Vec<Transfers>,
+}
+
+/// What a connection has done.
+#[derive(Clone, Copy, Default)]
+struct Transfers {
+    since: Moment,
+    received: u64,
+    sent: u64,
 }
 
 impl Status {
@@ -62,6 +80,11 @@ impl Draft {
         self.snapshot.executors = Executors { kind, number, busy };
     }
 
+    /// How long it has waited.
+    pub fn set_waited(&mut self, waited: Duration) {
+        self.snapshot.waited = waited;
+    }
+
     /// What was done until now.
     pub fn add(&mut self, counters: &Counters, steps: Option<&Steps>) {
         self.snapshot.counters.add(counters);
@@ -80,6 +103,90 @@ impl Draft {
         self.snapshot.count(state);
         if key.is_multiple_of(self.stride) {
             self.snapshot.rows.push(row());
+        }
+    }
+}
+
+impl LoopStatus {
+    /// Of a loop without connections.
+    pub fn new(publisher: Publisher) -> LoopStatus {
+        LoopStatus {
+            status: Status::new(publisher),
+            waited: Duration::ZERO,
+            transfers: Vec::new(),
+        }
+    }
+
+    /// See [`Publisher::patience`].
+    pub fn patience(&self, now: Instant) -> Option<Duration> {
+        self.status.patience(now)
+    }
+
+    /// See [`Status::drain`].
+    pub fn drain(&self) {
+        self.status.drain();
+    }
+
+    /// The loop has waited.
+    pub fn add_wait(&mut self, time: Duration) {
+        self.waited += time;
+    }
+
+    /// A connection begins under this key.
+    pub fn begin(&mut self, key: usize, since: Moment) {
+        if key >= self.transfers.len() {
+            self.transfers.resize(key + 1, Transfers::default());
+        }
+        self.transfers[key] = Transfers {
+            since,
+            ..Transfers::default()
+        };
+    }
+
+    /// So many bytes have been received from its peer, and sent.
+    pub fn add(&mut self, key: usize, received: u64, sent: u64) {
+        let transfers = &mut self.transfers[key];
+        transfers.received += received;
+        transfers.sent += sent;
+    }
+
+    /// Publishes what the loop does, if that is due.
+    pub fn publish_if_due<S>(
+        &mut self,
+        connections: &Connections<S>,
+        worker: &mut Worker,
+        clock: &mut Clock,
+    ) {
+        let begun = self
+            .status
+            .begin_if_due(connections.len(), worker.time.now());
+        let Some(mut draft) = begun else {
+            return;
+        };
+        draft.set_executors("loops", 1, usize::from(!connections.is_empty()));
+        draft.set_waited(self.waited);
+        draft.add(&worker.counters, worker.steps.as_ref());
+        for (key, slot) in connections.iter() {
+            draft.connection(key, slot.connection.state(), || self.row(key, slot, worker));
+        }
+        clock.read(&mut worker.time);
+        self.status.publish(draft, worker.time.now());
+    }
+
+    fn row<S>(&self, key: usize, slot: &Slot<S>, worker: &Worker) -> ConnectionRow {
+        let now = worker.time.moment();
+        let transfers = &self.transfers[key];
+        ConnectionRow {
+            key,
+            state: slot.connection.state(),
+            waits_for: match slot.flags.intersects(Flags::QUEUED | Flags::OFFLOADED) {
+                true => Readiness::Nothing,
+                false => slot.connection.next().into(),
+            },
+            received: transfers.received,
+            sent: transfers.sent,
+            age: now.since(transfers.since),
+            left: slot.connection.deadline(worker).map(|end| end.since(now)),
         }
     }
 }
@@ -145,9 +252,11 @@ mod tests {
         };
         draft.add(&counters, None);
         draft.add(&counters, Some(&Steps::default()));
+        draft.set_waited(Duration::from_secs(3));
         status.publish(draft, now);
         let snapshot = hub.snapshot();
         assert_eq!(snapshot.counters.sends, 4);
+        assert_eq!(snapshot.waited, Duration::from_secs(3));
     }
 
     #[test]
@@ -161,5 +270,45 @@ mod tests {
         assert!(status.begin_if_due(0, now).is_some());
         status.drain();
         assert!(hub.is_draining());
+    }
+
+    #[test]
+    fn a_loop_shows_what_its_connections_have_done() {
+        let (hub, limits) = (hub(), crate::config::Timeouts::default());
+        let mut status = LoopStatus::new(hub.publisher(Some(Waker::noop().clone())));
+        let (mut clock, time) = Clock::start();
+        let mut worker = Worker::new(time);
+        worker.limits = crate::model::timeouts::limits(&limits);
+        let mut connections = Connections::new(&worker.limits);
+        let session: Box<dyn crate::session::Session> = Box::new(Silent);
+        let key = connections.vacant_key();
+        let connection = crate::session::Connection::open(session, key, &mut worker);
+        connections.insert(connection, (), 0);
+        status.begin(key, worker.time.moment());
+        status.add(key, 3, 4);
+        status.add(key, 2, 0);
+        status.publish_if_due(&connections, &mut worker, &mut clock);
+        assert_eq!(hub.snapshot().connections(), 0, "nobody looks");
+        let watcher = Arc::default();
+        assert!(hub.watch(&watcher));
+        for expected in [Readiness::Nothing, Readiness::Read] {
+            status.publish_if_due(&connections, &mut worker, &mut clock);
+            let snapshot = hub.snapshot();
+            let row = snapshot.rows.first().expect("the connection");
+            assert_eq!((row.received, row.sent), (5, 4));
+            assert_eq!(row.waits_for, expected, "it is queued at first");
+            assert!(row.left.is_some_and(|left| left <= limits.idle));
+            connections.begin(key);
+            let later = Instant::now() + Duration::from_secs(60);
+            worker.time.set(later, std::time::SystemTime::UNIX_EPOCH);
+        }
+    }
+
+    struct Silent;
+
+    impl crate::session::Session for Silent {
+        fn receive(&mut self, input: &[u8], _: &mut crate::session::Context<'_>) -> usize {
+            input.len()
+        }
     }
 }

@@ -1,66 +1,92 @@
-//! Datagrams in the loop: each socket is one more thing that gets ready, and takes no place among the connections.
+//! Datagrams in the loop: each socket is one more source, and takes no place among the connections.
 
 use super::EventLoop;
+use super::sources::Source;
 use crate::model::Answering;
 use crate::model::responder::{Responder, SHARE};
 use crate::poller::{Poller, Ready};
 use std::os::fd::AsFd;
 
-/// A socket that takes datagrams and what is known of it.
-pub(super) struct Post {
+/// The sockets for datagrams.
+pub(super) struct Datagrams {
+    slots: Vec<DatagramSlot>,
+    responder: Responder,
+}
+
+/// A socket for datagrams.
+struct DatagramSlot {
     answering: Answering,
-    /// A datagram waits, as far as is known.
-    pub ready: bool,
+    /// A datagram may wait there.
+    ready: bool,
     /// The poller watches it.
     watched: bool,
 }
 
-impl Post {
-    pub(super) fn new(answering: Answering) -> Post {
-        Post {
+impl Datagrams {
+    /// Sockets that the poller watches.
+    pub(super) fn new(answering: Vec<Answering>) -> Datagrams {
+        let responder = Responder::new(&answering);
+        let slot = |answering| DatagramSlot {
             answering,
             ready: false,
             watched: true,
+        };
+        Datagrams {
+            slots: answering.into_iter().map(slot).collect(),
+            responder,
         }
+    }
+
+    /// Datagrams may wait at a socket.
+    pub(super) fn set_ready(&mut self, index: usize) {
+        if let Some(slot) = self.slots.get_mut(index) {
+            slot.ready = true;
+        }
+    }
+
+    /// True if datagrams may wait anywhere.
+    pub(super) fn can_answer(&self) -> bool {
+        self.slots.iter().any(|slot| slot.ready)
     }
 }
 
 impl<P: Poller> EventLoop<P> {
     /// Answers the datagrams that wait, up to a number per socket.
     pub(super) fn answer_datagrams(&mut self) {
-        for index in 0..self.posts.len() {
-            let post = &mut self.posts[index];
-            if !post.ready {
+        for index in 0..self.datagrams.slots.len() {
+            let Datagrams { slots, responder } = &mut self.datagrams;
+            let slot = &mut slots[index];
+            if !slot.ready {
                 continue;
             }
-            let answering = &post.answering;
-            match self.responder.answer(answering, SHARE, &mut self.worker) {
-                Ok(more) => post.ready = more,
+            match responder.answer(&slot.answering, SHARE, &mut self.worker) {
+                Ok(more) => slot.ready = more,
                 Err(error) => {
-                    Responder::give_up(answering, &error);
-                    post.ready = false;
-                    self.unwatch(index);
+                    Responder::give_up(&slot.answering, &error);
+                    slot.ready = false;
+                    self.unwatch_datagrams(index);
                 }
             }
         }
     }
 
-    /// Answers what has come so far, and hears no more.
+    /// Answers what has come so far, and receives no more.
     pub(super) fn stop_answering(&mut self) {
-        for index in 0..self.posts.len() {
-            let answering = &self.posts[index].answering;
-            self.responder.finish(answering, &mut self.worker);
-            self.unwatch(index);
+        for index in 0..self.datagrams.slots.len() {
+            let Datagrams { slots, responder } = &mut self.datagrams;
+            responder.finish(&slots[index].answering, &mut self.worker);
+            self.unwatch_datagrams(index);
         }
-        self.posts.clear();
+        self.datagrams.slots.clear();
     }
 
-    fn unwatch(&mut self, index: usize) {
-        let post = &mut self.posts[index];
-        if !std::mem::take(&mut post.watched) {
+    fn unwatch_datagrams(&mut self, index: usize) {
+        let slot = &mut self.datagrams.slots[index];
+        if !std::mem::take(&mut slot.watched) {
             return;
         }
-        let (fd, key) = (post.answering.socket.as_fd(), self.first_post_key + index);
+        let key = self.sources.keys.key(Source::Datagrams(index));
+        let fd = slot.answering.socket.as_fd();
         let result = self.poller.change(fd, key, Ready::READABLE, Ready::NONE);
         if let Err(error) = result {
             log::warn!("a socket for datagrams cannot be unwatched: {error}");

@@ -3,11 +3,13 @@
 //! Readiness is a hint that events set; only what a call returns is a fact, and clears it.
 
 use super::readahead::{STRETCH, is_in_memory};
+use crate::model::connections::{Flags, Slot};
 use crate::model::{load, send};
 use crate::poller::{Poller, Ready};
 use crate::session::{Action, Connection, Piece, Timeout, Worker};
 use crate::sys::{self, Errno};
-use std::os::fd::OwnedFd;
+use crate::trace;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 /// How many bytes a connection may move in one turn before the others get theirs, at most. What is looked at ahead.
 const SHARE: usize = 256 * 1024;
@@ -23,32 +25,23 @@ pub(super) fn share(connections: usize) -> usize {
     (TURN / connections.max(1)).clamp(LEAST_SHARE, SHARE)
 }
 
-/// A connection and what is known of its socket.
-pub(super) struct Entry {
+/// A connection of this loop.
+pub(super) type Entry = Slot<SocketState>;
+
+/// A socket and what is known of it.
+pub(super) struct SocketState {
     /// Its socket; non-blocking.
     pub socket: OwnedFd,
-    /// What to do with it.
-    pub connection: Connection,
     /// What the socket was last known to be ready for. Only a call that would block clears it, or a short read.
     pub ready: Ready,
     /// What the poller has been told to watch for.
     pub watched: Ready,
-    /// It is in the run queue.
-    pub queued: bool,
     /// An event has come for it.
     pub event: bool,
-    /// The wake_queue was woken for it.
-    pub woken: bool,
-    /// Its wait is over.
-    pub expired: bool,
     /// What it receives may have been sent after the turn began.
     pub late: bool,
-    /// A stretch of the file that it sends is being fetched from a disk.
-    pub fetching: bool,
     /// How many bytes of the file that it sends are known to be in memory.
     pub in_memory: u32,
-    /// The index of its service among the permits.
-    pub service: u16,
 }
 
 /// Why a connection does not go on.
@@ -70,29 +63,52 @@ pub(super) enum Stop {
     Closed,
 }
 
-impl Entry {
-    /// A connection that has just been accepted. It is `late` unless its first bytes were there before.
-    pub(super) fn new(
-        socket: OwnedFd,
-        connection: Connection,
-        late: bool,
-        service: usize,
-    ) -> Entry {
-        Entry {
+impl Stop {
+    /// Why that is, for the trace.
+    fn reason(self, connection: &Connection) -> &'static str {
+        match (self, connection.next()) {
+            (Stop::Blocked, Action::Send) => "must wait before it can send",
+            (Stop::Blocked, Action::Wait) if connection.waiting().0 == Timeout::Pause => {
+                "must wait for other connections"
+            }
+            (Stop::Blocked, Action::Wait) => "must wait for a thread that asks a file system",
+            (Stop::Blocked, _) => "must wait before it can receive",
+            (Stop::ShareUsed, _) => "goes on when others have had their turn",
+            (Stop::WorkIsDone, _) => "works when others have had their turn",
+            (Stop::NotInMemory, _) => "must wait for a thread that reads its file",
+            (Stop::HasJob, _) => "has a thread ask a file system",
+            (Stop::MayHang, _) => "has a thread send its file",
+            (Stop::Closed, _) => "is over",
+        }
+    }
+}
+
+impl SocketState {
+    /// A socket that has just been accepted. It is `late` unless its first bytes were there before.
+    pub(super) fn new(socket: OwnedFd, late: bool) -> SocketState {
+        SocketState {
             socket,
-            connection,
             // Try first, wait second: a client's request often comes with its handshake.
             ready: Ready::BOTH,
             watched: Ready::NONE,
-            queued: false,
             event: false,
-            woken: false,
-            expired: false,
             late,
-            fetching: false,
             in_memory: 0,
-            service: u16::try_from(service).expect("there are fewer listeners than ports"),
         }
+    }
+}
+
+impl Entry {
+    /// Writes to the trace that it acts.
+    pub(super) fn trace_turn(&self) {
+        let fd = self.io.socket.as_raw_fd();
+        trace::note(|| format!("turn of fd {fd}: {}", self.connection.state()));
+    }
+
+    /// Writes to the trace why it stops.
+    pub(super) fn trace_stop(&self, stop: Stop) {
+        let fd = self.io.socket.as_raw_fd();
+        trace::note(|| format!("fd {fd} {}", stop.reason(&self.connection)));
     }
 
     /// Does what the connection asks for, as long as its share (in bytes) lasts and nothing would block. `later` is
@@ -107,19 +123,19 @@ impl Entry {
         let mut worked = false;
         loop {
             let moved = match self.connection.next() {
-                Action::Close { if_unread: true } if self.ready.has(Ready::READABLE) => {
+                Action::Close { if_unread: true } if self.io.ready.has(Ready::READABLE) => {
                     self.connection.unread();
                     Ok(0)
                 }
                 Action::Close { .. } => return Stop::Closed,
                 _ if share == 0 => return Stop::ShareUsed,
-                Action::Send if !self.ready.has(Ready::WRITABLE) || self.fetching => {
+                Action::Send | Action::Load if self.flags.contains(Flags::OFFLOADED) => {
                     return Stop::Blocked;
                 }
-                Action::Load if self.fetching => return Stop::Blocked,
+                Action::Send if !self.io.ready.has(Ready::WRITABLE) => return Stop::Blocked,
                 Action::Send | Action::Load if self.may_hang() => return Stop::MayHang,
                 Action::Send | Action::Load if !self.can_send_now() => return Stop::NotInMemory,
-                Action::Receive if !self.ready.has(Ready::READABLE) => return Stop::Blocked,
+                Action::Receive if !self.io.ready.has(Ready::READABLE) => return Stop::Blocked,
                 Action::Send => self.send(share, worker),
                 Action::Load => self.load(worker, scratch),
                 Action::Receive => self.receive(scratch, worker, later),
@@ -137,7 +153,7 @@ impl Entry {
                 Action::ShutdownWrite => {
                     worker.counters.others += 1;
                     self.connection.shut();
-                    sys::shutdown_write(&self.socket).map(|()| 0)
+                    sys::shutdown_write(&self.io.socket).map(|()| 0)
                 }
             };
             match moved {
@@ -152,7 +168,7 @@ impl Entry {
     /// Lets the session do a slice of work, if anybody can still have what comes of it.
     fn proceed(&mut self, worker: &mut Worker) {
         worker.counters.others += 1;
-        match sys::is_gone(&self.socket) {
+        match sys::is_gone(&self.io.socket) {
             true => self.connection.abort(),
             false => self.connection.proceed(worker),
         }
@@ -174,25 +190,27 @@ impl Entry {
         else {
             return true;
         };
-        let known = u64::from(self.in_memory);
+        let known = u64::from(self.io.in_memory);
         if known < count.min(SHARE as u64) {
             let stretch = (count - known).min(STRETCH);
             if is_in_memory(file, offset + known, stretch) {
-                self.in_memory += stretch as u32;
+                self.io.in_memory += stretch as u32;
             }
         }
-        self.in_memory > 0
+        self.io.in_memory > 0
     }
 
     /// True if an event has told that the client of a connection that waits for a job has left.
     fn may_have_left(&self) -> bool {
-        self.event && self.connection.waiting().0 == Timeout::Files && sys::is_gone(&self.socket)
+        self.io.event
+            && self.connection.waiting().0 == Timeout::Files
+            && sys::is_gone(&self.io.socket)
     }
 
     /// Loads the beginning of a stretch of a file that is in memory.
     fn load(&mut self, worker: &mut Worker, scratch: &mut [u8]) -> Result<usize, Errno> {
         let count = load(&self.connection.front(), scratch)?;
-        self.in_memory = self.in_memory.saturating_sub(count as u32);
+        self.io.in_memory = self.io.in_memory.saturating_sub(count as u32);
         self.connection.loaded(&scratch[..count], worker);
         Ok(0)
     }
@@ -201,13 +219,13 @@ impl Entry {
         worker.counters.sends += 1;
         let piece = self.connection.front();
         let (of_file, share) = match piece {
-            Piece::File { .. } => (true, share.min(self.in_memory as usize)),
+            Piece::File { .. } => (true, share.min(self.io.in_memory as usize)),
             Piece::Bytes { .. } => (false, share),
         };
-        match send(&self.socket, &piece, share) {
+        match send(&self.io.socket, &piece, share) {
             Ok(count) => {
                 if of_file {
-                    self.in_memory -= count as u32;
+                    self.io.in_memory -= count as u32;
                 }
                 worker.counters.sent += count as u64;
                 self.connection.sent(count, worker);
@@ -215,7 +233,7 @@ impl Entry {
             }
             Err(Errno::AGAIN) => {
                 worker.counters.would_blocks += 1;
-                self.ready = self.ready.without(Ready::WRITABLE);
+                self.io.ready = self.io.ready.without(Ready::WRITABLE);
             }
             Err(sys::SENDFILE_REFUSED) if of_file => self.connection.send_refused(worker),
             Err(errno) => return Err(errno),
@@ -231,16 +249,16 @@ impl Entry {
     ) -> Result<usize, Errno> {
         let room = self.connection.room().min(scratch.len());
         worker.counters.receives += 1;
-        match sys::receive(&self.socket, &mut scratch[..room]) {
+        match sys::receive(&self.io.socket, &mut scratch[..room]) {
             Ok(0) => self.connection.ended(worker),
             Ok(count) => {
                 worker.counters.received += count as u64;
                 // A short read has emptied the socket, which spares the call that would say so; unless the end of
                 // input is waiting behind it, of which an edge-triggered poller has told already.
-                if count < room && !self.ready.has(Ready::END) {
-                    self.ready = self.ready.without(Ready::READABLE);
+                if count < room && !self.io.ready.has(Ready::END) {
+                    self.io.ready = self.io.ready.without(Ready::READABLE);
                 }
-                if self.late {
+                if self.io.late {
                     later(worker);
                 }
                 self.connection.received(&scratch[..count], worker);
@@ -248,7 +266,7 @@ impl Entry {
             }
             Err(Errno::AGAIN) => {
                 worker.counters.would_blocks += 1;
-                self.ready = self.ready.without(Ready::READABLE | Ready::END);
+                self.io.ready = self.io.ready.without(Ready::READABLE | Ready::END);
             }
             Err(errno) => return Err(errno),
         }
@@ -261,7 +279,7 @@ impl Entry {
         let wanted = match self.connection.next() {
             _ if P::EDGE_TRIGGERED => Ready::BOTH,
             // Nothing that could happen to the socket would help.
-            _ if self.fetching => Ready::NONE,
+            _ if self.flags.contains(Flags::OFFLOADED) => Ready::NONE,
             Action::Send => Ready::WRITABLE,
             Action::Receive => Ready::READABLE,
             Action::Load
@@ -271,7 +289,7 @@ impl Entry {
             | Action::ShutdownWrite
             | Action::Close { .. } => Ready::NONE,
         };
-        (wanted != self.watched).then_some(wanted)
+        (wanted != self.io.watched).then_some(wanted)
     }
 }
 

@@ -1,27 +1,20 @@
 //! How connections come into the loop, and what happens when there is no room for more.
 
-use super::entry::Entry;
-use super::{EventLoop, FIRST_LISTENER_KEY, enqueue, notify};
+use super::EventLoop;
+use super::entry::SocketState;
+use super::sources::Source;
 use crate::model::listeners::Shortage;
 use crate::model::{Listening, contain_start};
 use crate::net::AcceptError;
 use crate::poller::{Poller, Ready};
-use crate::session::{Connection, IDLE_AGE, Timeout};
+use crate::session::{Connection, IDLE_AGE};
 use crate::sys::{SocketFlags, is_readable};
 use crate::trace;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
 
 /// How many connections a listener may accept in one turn, so that a flood does not starve those already there.
 const ACCEPTS: usize = 64;
-
-/// How many connections are looked at in one turn to find one that makes room: a turn must stay short.
-const SCANNED: usize = 256;
-
-/// How long a connection has been silent that may be closed to make room for others, without ever having asked for
-/// anything.
-const FIRST_AGE: Duration = Duration::from_secs(1);
 
 /// A listener and what the poller watches it for.
 pub(super) struct WatchedListener {
@@ -51,7 +44,7 @@ impl<P: Poller> EventLoop<P> {
                 false => Ready::NONE,
             };
             if wanted != slot.watched {
-                let key = FIRST_LISTENER_KEY + index;
+                let key = self.sources.keys.key(Source::Listener(index));
                 self.poller.change(slot.fd(), key, slot.watched, wanted)?;
                 slot.watched = wanted;
             }
@@ -76,7 +69,7 @@ impl<P: Poller> EventLoop<P> {
         }
         if self.worker.counters.connections > before {
             self.clock.read(&mut self.worker.time);
-            notify(&self.services);
+            self.sources.notify_services();
         }
     }
 
@@ -90,7 +83,7 @@ impl<P: Poller> EventLoop<P> {
             }
             Ok((socket, peer)) => {
                 let peer = peer.map(|peer| peer.ip().to_canonical());
-                let (worker, key) = (&mut self.worker, self.entries.vacant_key());
+                let (worker, key) = (&mut self.worker, self.connections.vacant_key());
                 worker.counters.connections += 1;
                 let start = listening.admit(peer, &mut worker.counters);
                 match contain_start(|| Some(Connection::open(start?, key, worker))) {
@@ -118,12 +111,11 @@ impl<P: Poller> EventLoop<P> {
         let service = self.listeners.service(listener);
         self.listeners.permits().take(service);
         let late = !self.listening[listener].listening.listener.defers();
-        let entry = Entry::new(socket, connection, late, service);
-        let key = self.entries.insert(entry);
-        if let Some(reporter) = &mut self.reporter {
-            reporter.begin(key, self.worker.time.moment());
+        let io = SocketState::new(socket, late);
+        let key = self.connections.insert(connection, io, service);
+        if let Some(status) = &mut self.status {
+            status.begin(key, self.worker.time.moment());
         }
-        enqueue(&mut self.queue, key, &mut self.entries[key]);
     }
 
     /// Closes idle connections while others wait, one for each listener that has such in each turn. Connections that
@@ -144,43 +136,26 @@ impl<P: Poller> EventLoop<P> {
 
     /// Queues the connection that has been idle longest, of those that help, for its end.
     fn close_idle(&mut self, shortage: Shortage) {
+        let helps = |from| self.listeners.helps(from, shortage);
         let present = self.worker.time.moment();
-        for (kind, age) in [
-            (Timeout::Linger, IDLE_AGE),
-            (Timeout::Idle, IDLE_AGE),
-            (Timeout::First, FIRST_AGE),
-        ] {
-            let can_go = |key: &usize| {
-                let entry = &self.entries[*key];
-                !entry.expired && self.listeners.helps(entry.service.into(), shortage)
-            };
-            let oldest = self.timeouts.waiting(kind).take(SCANNED).find(can_go);
-            let waited = |key: &usize| present.since(self.entries[*key].connection.waiting().1);
-            if let Some(key) = oldest.filter(|key| waited(key) >= age) {
-                return self.queue_expired(key);
-            }
+        match self.connections.oldest_idle(present, helps) {
+            Some(key) => self.connections.expire_one(key),
+            None => self.listeners.look_again(self.worker.time.now() + IDLE_AGE),
         }
-        self.listeners.look_again(self.worker.time.now() + IDLE_AGE);
     }
 
     /// Watches the listeners no more, and closes them.
     pub(super) fn stop_listening(&mut self) {
-        for (slot, key) in self.listening.drain(..).zip(FIRST_LISTENER_KEY..) {
-            if let Err(error) = self
+        for (index, slot) in self.listening.drain(..).enumerate() {
+            let key = self.sources.keys.key(Source::Listener(index));
+            let result = self
                 .poller
-                .change(slot.fd(), key, slot.watched, Ready::NONE)
-            {
+                .change(slot.fd(), key, slot.watched, Ready::NONE);
+            if let Err(error) = result {
                 log::warn!("a listener cannot be unwatched: {error}");
             }
         }
         self.listeners.clear();
-    }
-
-    /// Tells the connections of a service whether they shall end with their next answer, and why.
-    pub(super) fn tell_whether_to_end(&mut self, service: u16) {
-        self.worker.crowded = self.listeners.is_crowded(service.into());
-        self.worker.stopping = self.shutdown.is_stopping();
-        self.worker.one_exchange = self.shutdown.is_announced();
     }
 }
 

@@ -2,8 +2,11 @@
 //! would wait all connections of the loop. So before a stretch of a file is sent it is looked whether it is in memory;
 //! what is not is fetched by a thread of its own, which then wakes the loop.
 
+use super::EventLoop;
+use crate::model::connections::Flags;
 use crate::observe::throttled;
-use crate::session::File;
+use crate::poller::Poller;
+use crate::session::{File, Piece};
 use crate::sys::untraced::pread;
 use crate::sys::{self, Errno};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -28,12 +31,12 @@ pub(super) fn is_in_memory(file: &File, offset: u64, count: u64) -> bool {
 
 /// A thread that fetches, if it has been needed.
 #[derive(Default)]
-pub(super) struct Fetcher {
+pub(super) struct Readahead {
     line: Option<(Sender<Job>, Receiver<usize>)>,
 }
 
 /// A stretch of a file to fetch.
-pub(super) struct Job {
+struct Job {
     /// Whose job it is.
     key: usize,
     /// Gone if the connection is, and then nobody needs its content.
@@ -46,7 +49,7 @@ pub(super) struct Job {
 
 impl Job {
     /// To fetch a stretch of a file for connection `key`, and then to wake its loop.
-    pub fn new(key: usize, file: &Arc<File>, offset: u64, count: u64, waker: Waker) -> Job {
+    fn new(key: usize, file: &Arc<File>, offset: u64, count: u64, waker: Waker) -> Job {
         Job {
             key,
             file: Arc::downgrade(file),
@@ -57,9 +60,9 @@ impl Job {
     }
 }
 
-impl Fetcher {
+impl Readahead {
     /// Begins a job. False if there can be no thread for it.
-    pub fn fetch(&mut self, job: Job) -> bool {
+    fn fetch(&mut self, job: Job) -> bool {
         if self.line.is_none() {
             self.line = start();
         }
@@ -69,7 +72,7 @@ impl Fetcher {
     }
 
     /// The connections whose stretch has been fetched.
-    pub fn take_done(&mut self) -> Vec<usize> {
+    fn take_done(&mut self) -> Vec<usize> {
         let line = self.line.iter();
         line.flat_map(|(_, done)| done.try_iter()).collect()
     }
@@ -97,6 +100,46 @@ fn start() -> Option<(Sender<Job>, Receiver<usize>)> {
         );
     }
     thread.is_ok().then_some((jobs, done))
+}
+
+impl<P: Poller> EventLoop<P> {
+    /// Has the stretch of a file read that a connection is to send next.
+    pub(super) fn read_ahead(&mut self, key: usize) {
+        let slot = &mut self.connections[key];
+        let Piece::File {
+            file,
+            offset,
+            count,
+        } = slot.connection.front()
+        else {
+            return;
+        };
+        let stretch = count.min(STRETCH);
+        self.worker.counters.fetches += 1;
+        let waker = self.sources.wake_queue.waker(key);
+        let job = Job::new(key, file, offset, stretch, waker);
+        if self.readahead.fetch(job) {
+            slot.flags.insert(Flags::OFFLOADED);
+        } else {
+            slot.io.in_memory = stretch as u32;
+            self.connections.enqueue(key);
+        }
+    }
+
+    /// Queues the connections whose stretch of a file has been read.
+    pub(super) fn continue_read(&mut self) {
+        for key in self.readahead.take_done() {
+            let Some(slot) = self.connections.enqueue(key) else {
+                continue;
+            };
+            if slot.take(Flags::OFFLOADED)
+                && let Piece::File { count, .. } = slot.connection.front()
+            {
+                // Without another look: it might have had to make room again, and so for ever.
+                slot.io.in_memory = count.min(STRETCH) as u32;
+            }
+        }
+    }
 }
 
 impl Job {

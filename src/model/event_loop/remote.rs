@@ -1,19 +1,24 @@
 //! What may wait for a file system that another process or machine answers for: the loop has it done by threads
 //! ([`offload`]), which wake it.
 
-use super::{EventLoop, enqueue};
+use super::EventLoop;
+use crate::model::connections::Flags;
 use crate::model::{contain, load, send};
 use crate::offload;
 use crate::poller::{Poller, Ready};
 use crate::session::{Action, BUFFER_SIZE, Piece};
 use crate::sys::{self, Errno};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How much of a file one call sends, in bytes.
 const SHARE: usize = 256 * 1024;
 
 /// What became of a call that sends or loads, once it is over. Nobody needs the call if the loop has dropped its side.
-pub(super) type Receipt = Arc<Mutex<Option<Result<Done, Errno>>>>;
+type Receipt = Arc<Mutex<Option<Result<Done, Errno>>>>;
+
+/// Calls that are under way, by the key of their connection.
+pub(super) type Receipts = HashMap<usize, Receipt>;
 
 /// What a call has done.
 pub(super) enum Done {
@@ -26,40 +31,40 @@ pub(super) enum Done {
 impl<P: Poller> EventLoop<P> {
     /// Has a connection's job done. Where too much waits already, the connection is told at once that it took too long.
     pub(super) fn run_job(&mut self, key: usize) {
-        let entry = &mut self.entries[key];
-        let Some(job) = contain(|| entry.connection.take_job()).flatten() else {
+        let slot = &mut self.connections[key];
+        let Some(job) = contain(|| slot.connection.take_job()).flatten() else {
             return;
         };
-        let waker = self.wake_queue.waker(key);
+        let waker = self.sources.wake_queue.waker(key);
         let (mount, work) = (job.mount, job.work);
         let work = move || {
             contain(work);
             waker.wake();
         };
         if !offload::run(mount, Box::new(work)) {
-            contain(|| entry.connection.expired(&mut self.worker));
-            enqueue(&mut self.queue, key, entry);
+            contain(|| slot.connection.expired(&mut self.worker));
+            self.connections.enqueue(key);
         }
     }
 
     /// Has the next stretch of a connection's file sent or loaded. The thread has a descriptor of its own for the socket: the
     /// connection may end before the call does.
     pub(super) fn send_remote(&mut self, key: usize) {
-        let entry = &mut self.entries[key];
+        let slot = &mut self.connections[key];
         let Piece::File {
             file,
             offset,
             count,
-        } = entry.connection.front()
+        } = slot.connection.front()
         else {
             return;
         };
-        let (file, waker) = (file.clone(), self.wake_queue.waker(key));
+        let (file, waker) = (file.clone(), self.sources.wake_queue.waker(key));
         let receipt = Receipt::default();
         let of_call = receipt.clone();
         let mount = file.mount().unwrap_or_default();
-        let loads = entry.connection.next() == Action::Load;
-        let begun = entry.socket.try_clone().is_ok_and(|socket| {
+        let loads = slot.connection.next() == Action::Load;
+        let begun = slot.io.socket.try_clone().is_ok_and(|socket| {
             let work = move || {
                 if Arc::strong_count(&of_call) > 1 {
                     let piece = Piece::File {
@@ -84,16 +89,16 @@ impl<P: Poller> EventLoop<P> {
             offload::run(mount, Box::new(work))
         });
         if begun {
-            entry.fetching = true;
+            slot.flags.insert(Flags::OFFLOADED);
             self.receipts.insert(key, receipt);
             if !loads {
                 // An event that comes from now on may be newer than what the call finds out.
-                entry.ready = entry.ready.without(Ready::WRITABLE);
+                slot.io.ready = slot.io.ready.without(Ready::WRITABLE);
                 self.worker.counters.sends += 1;
             }
         } else {
-            entry.connection.abort();
-            enqueue(&mut self.queue, key, entry);
+            slot.connection.abort();
+            self.connections.enqueue(key);
         }
     }
 
@@ -104,33 +109,33 @@ impl<P: Poller> EventLoop<P> {
             return;
         };
         self.receipts.remove(&key);
-        let entry = &mut self.entries[key];
-        entry.fetching = false;
+        let slot = &mut self.connections[key];
+        slot.flags.remove(Flags::OFFLOADED);
         match result {
             Ok(Done::Loaded(bytes)) => {
-                contain(|| entry.connection.loaded(&bytes, &mut self.worker));
+                contain(|| slot.connection.loaded(&bytes, &mut self.worker));
             }
             Ok(Done::Sent(count)) => {
-                entry.ready |= Ready::WRITABLE;
+                slot.io.ready |= Ready::WRITABLE;
                 self.worker.counters.sent += count as u64;
-                contain(|| entry.connection.sent(count, &mut self.worker));
+                contain(|| slot.connection.sent(count, &mut self.worker));
             }
             Err(Errno::AGAIN) => self.worker.counters.would_blocks += 1,
-            Err(Errno::INTR) => entry.ready |= Ready::WRITABLE,
+            Err(Errno::INTR) => slot.io.ready |= Ready::WRITABLE,
             Err(sys::SENDFILE_REFUSED) => {
-                entry.ready |= Ready::WRITABLE;
-                contain(|| entry.connection.send_refused(&mut self.worker));
+                slot.io.ready |= Ready::WRITABLE;
+                contain(|| slot.connection.send_refused(&mut self.worker));
             }
-            Err(_) => entry.connection.abort(),
+            Err(_) => slot.connection.abort(),
         }
-        enqueue(&mut self.queue, key, entry);
+        self.connections.enqueue(key);
     }
 
     /// A connection closes. Its peer must hear of that even if a call still has the socket.
     pub(super) fn drop_receipt(&mut self, key: usize) {
         if self.receipts.remove(&key).is_some() {
             // It may be closed already, by the peer.
-            let _ = sys::shutdown_both(&self.entries[key].socket);
+            let _ = sys::shutdown_both(&self.connections[key].io.socket);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The steps by which a loop ends: see [`Shutdown`](crate::model::shutdown::Shutdown).
 
-use super::{EventLoop, enqueue};
+use super::EventLoop;
 use crate::model::process::begin_last_steps;
 use crate::model::shutdown::Step;
 use crate::poller::{Poller, Ready};
@@ -12,15 +12,18 @@ impl<P: Poller> EventLoop<P> {
     /// Takes the steps that are due.
     pub(super) fn shut_down(&mut self) {
         let now = self.worker.time.now();
-        while let Some(step) = self.shutdown.step(now, self.entries.len()) {
+        while let Some(step) = self.shutdown.step(now, self.connections.len()) {
             match step {
                 Step::Announce => {
-                    if let Some(reporter) = &self.reporter {
-                        reporter.drain();
-                    }
+                    self.status.iter().for_each(|status| status.drain());
+                    self.worker.one_exchange = true;
                 }
                 Step::Stop => self.stop(),
-                Step::CutOff => self.cut_off(),
+                Step::CutOff => {
+                    begin_last_steps();
+                    let connections = &mut self.connections;
+                    connections.enqueue_all(|slot| slot.connection.abort());
+                }
                 // A loop that still turns has closed what it cut off.
                 Step::Kill | Step::GiveUp => {}
             }
@@ -36,18 +39,9 @@ impl<P: Poller> EventLoop<P> {
         }
         self.stop_listening();
         self.stop_answering();
-        for (key, entry) in &mut self.entries {
-            // A request may have arrived that no event has told of yet.
-            entry.ready |= Ready::READABLE;
-            enqueue(&mut self.queue, key, entry);
-        }
-    }
-
-    fn cut_off(&mut self) {
-        begin_last_steps();
-        for (key, entry) in &mut self.entries {
-            entry.connection.abort();
-            enqueue(&mut self.queue, key, entry);
-        }
+        self.worker.stopping = true;
+        // A request may have arrived that no event has told of yet.
+        let connections = &mut self.connections;
+        connections.enqueue_all(|slot| slot.io.ready |= Ready::READABLE);
     }
 }

@@ -1,0 +1,420 @@
+//! The connections of a loop: which have something to do, until when the others wait, and which have closed.
+//!
+//! This file does not know how the loop waits, nor what it does for a connection.
+
+use super::timeouts::Timeouts;
+use crate::session::{Connection, IDLE_AGE, Limits, Moment, Timeout};
+use bitflags::bitflags;
+use slab::Slab;
+use std::collections::VecDeque;
+use std::ops::{Index, IndexMut};
+use std::time::Duration;
+
+/// How many connections are looked at to find one that makes room: a turn must stay short.
+const SCANNED: usize = 256;
+
+/// How long a connection that has never asked for anything has been silent when it may make room for others.
+const FIRST_AGE: Duration = Duration::from_secs(1);
+
+bitflags! {
+    /// What has happened to a connection.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Flags: u8 {
+        /// It is in the run queue.
+        const QUEUED = 1;
+        /// Its deadline has passed.
+        const EXPIRED = 2;
+        /// Its waker was woken.
+        const WOKEN = 4;
+        /// A thread reads or sends its file.
+        const OFFLOADED = 8;
+    }
+}
+
+/// A connection, and what this loop knows of its socket.
+pub struct Slot<S> {
+    /// What to do with the socket.
+    pub connection: Connection,
+    /// The socket, with what the loop knows of it.
+    pub io: S,
+    /// What has happened.
+    pub flags: Flags,
+    /// The index of its service among the permits.
+    pub service: u16,
+}
+
+/// The connections of a loop, by key. A key means the same connection until the end of the turn in which it closes.
+pub struct Connections<S> {
+    slots: Slab<Slot<S>>,
+    /// Those that have something to do, each once.
+    queue: VecDeque<usize>,
+    /// Those that have had their share of this turn. At its end they queue behind those that have had nothing.
+    served: Vec<usize>,
+    /// Those that have closed in this turn.
+    closed: Vec<usize>,
+    timeouts: Timeouts,
+}
+
+impl<S> Slot<S> {
+    /// Clears a flag, and says if it was set.
+    pub fn take(&mut self, flag: Flags) -> bool {
+        let was_set = self.flags.contains(flag);
+        self.flags.remove(flag);
+        was_set
+    }
+}
+
+impl<S> Connections<S> {
+    /// None yet; they will wait no longer than these limits say.
+    pub fn new(limits: &Limits) -> Connections<S> {
+        Connections {
+            slots: Slab::new(),
+            queue: VecDeque::new(),
+            served: Vec::new(),
+            closed: Vec::new(),
+            timeouts: Timeouts::new(limits),
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// True if there are none.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// The key of the next one.
+    pub fn vacant_key(&self) -> usize {
+        self.slots.vacant_key()
+    }
+
+    /// Adds a connection of a service, and queues it. Returns its key.
+    pub fn insert(&mut self, connection: Connection, io: S, service: usize) -> usize {
+        let key = self.slots.insert(Slot {
+            connection,
+            io,
+            flags: Flags::QUEUED,
+            service: u16::try_from(service).expect("there are fewer listeners than ports"),
+        });
+        self.queue.push_back(key);
+        key
+    }
+
+    /// The connection with this key, if there is one.
+    pub fn get(&self, key: usize) -> Option<&Slot<S>> {
+        self.slots.get(key)
+    }
+
+    /// All, with their keys.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &Slot<S>)> {
+        self.slots.iter()
+    }
+
+    /// Queues a connection, unless it is queued already. `None` if there is none with this key.
+    pub fn enqueue(&mut self, key: usize) -> Option<&mut Slot<S>> {
+        let slot = self.slots.get_mut(key)?;
+        if !slot.flags.contains(Flags::QUEUED) {
+            slot.flags.insert(Flags::QUEUED);
+            self.queue.push_back(key);
+        }
+        Some(slot)
+    }
+
+    /// Queues all, and changes each of them.
+    pub fn enqueue_all(&mut self, change: impl Fn(&mut Slot<S>)) {
+        for (key, slot) in &mut self.slots {
+            change(slot);
+            if !slot.flags.contains(Flags::QUEUED) {
+                slot.flags.insert(Flags::QUEUED);
+                self.queue.push_back(key);
+            }
+        }
+    }
+
+    /// Queues a connection that has had its share of this turn.
+    pub fn enqueue_served(&mut self, key: usize) {
+        self.slots[key].flags.insert(Flags::QUEUED);
+        self.served.push(key);
+    }
+
+    /// How many are queued.
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Takes the first key from the queue.
+    pub fn next(&mut self) -> Option<usize> {
+        self.queue.pop_front()
+    }
+
+    /// The connection whose key was taken from the queue.
+    pub fn begin(&mut self, key: usize) -> &mut Slot<S> {
+        let slot = &mut self.slots[key];
+        slot.flags.remove(Flags::QUEUED);
+        slot
+    }
+
+    /// Ends the turn: those that have had their share are queued, and each one that has closed is removed.
+    pub fn end_turn(&mut self, mut remove: impl FnMut(Slot<S>)) {
+        // There are none, as a rule.
+        if !self.served.is_empty() {
+            self.queue.extend(self.served.drain(..));
+        }
+        for key in self.closed.drain(..) {
+            remove(self.slots.remove(key));
+        }
+    }
+
+    /// Keeps the deadline of what a connection waits for.
+    pub fn start_deadline(&mut self, key: usize) {
+        let (kind, since) = self.slots[key].connection.waiting();
+        self.timeouts.start(key, kind, since);
+    }
+
+    /// The first deadline.
+    pub fn deadline(&self) -> Option<Moment> {
+        self.timeouts.next()
+    }
+
+    /// Queues those whose deadlines have passed.
+    pub fn expire(&mut self, now: Moment) {
+        while let Some(key) = self.timeouts.expired(now) {
+            self.expire_one(key);
+        }
+    }
+
+    /// Queues a connection as if its deadline had passed.
+    pub fn expire_one(&mut self, key: usize) {
+        if let Some(slot) = self.enqueue(key) {
+            slot.flags.insert(Flags::EXPIRED);
+        }
+    }
+
+    /// Queues a connection that was woken. It may have closed since then, and be another one now: that does no harm.
+    pub fn wake(&mut self, key: usize) {
+        if let Some(slot) = self.enqueue(key) {
+            slot.flags.insert(Flags::WOKEN);
+        }
+    }
+
+    /// The connection that makes room for others: the one that has been idle longest and long enough, of those whose
+    /// service helps.
+    pub fn oldest_idle(&self, now: Moment, helps: impl Fn(usize) -> bool) -> Option<usize> {
+        let may_go = |key: &usize| {
+            let slot = &self.slots[*key];
+            !slot.flags.contains(Flags::EXPIRED) && helps(slot.service.into())
+        };
+        let waited = |key: &usize| now.since(self.slots[*key].connection.waiting().1);
+        [
+            (Timeout::Linger, IDLE_AGE),
+            (Timeout::Idle, IDLE_AGE),
+            (Timeout::First, FIRST_AGE),
+        ]
+        .into_iter()
+        .find_map(|(kind, age)| {
+            let oldest = self.timeouts.waiting(kind).take(SCANNED).find(may_go);
+            oldest.filter(|key| waited(key) >= age)
+        })
+    }
+
+    /// A connection has closed, and nothing is under way for it. It is removed at the [end](Connections::end_turn) of the
+    /// turn, so that its key means nothing else before.
+    pub fn close(&mut self, key: usize) {
+        self.timeouts.stop(key);
+        if self.slots[key].flags.contains(Flags::QUEUED) {
+            self.queue.retain(|queued| *queued != key);
+            self.served.retain(|served| *served != key);
+        }
+        self.closed.push(key);
+    }
+}
+
+impl<S> Index<usize> for Connections<S> {
+    type Output = Slot<S>;
+
+    fn index(&self, key: usize) -> &Slot<S> {
+        &self.slots[key]
+    }
+}
+
+impl<S> IndexMut<usize> for Connections<S> {
+    fn index_mut(&mut self, key: usize) -> &mut Slot<S> {
+        &mut self.slots[key]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::model::timeouts;
+    use crate::session::{Context, Session, Time, Wait, Worker};
+    use std::time::{Instant, SystemTime};
+
+    /// Waits as it was told to.
+    struct Waits(Timeout);
+
+    impl Session for Waits {
+        fn receive(&mut self, input: &[u8], _: &mut Context<'_>) -> usize {
+            input.len()
+        }
+
+        fn waits_for(&self) -> Wait {
+            Wait::Bytes(self.0)
+        }
+    }
+
+    struct Test {
+        connections: Connections<()>,
+        worker: Worker,
+        start: Instant,
+    }
+
+    impl Test {
+        fn new() -> Test {
+            let start = Instant::now();
+            Test {
+                connections: Connections::new(&timeouts::limits(&config::Timeouts::default())),
+                worker: Worker::new(Time::new(start, SystemTime::UNIX_EPOCH)),
+                start,
+            }
+        }
+
+        /// Some time has passed since the start.
+        fn set_time(&mut self, seconds: f64) -> Moment {
+            let now = self.start + Duration::from_secs_f64(seconds);
+            self.worker.time.set(now, SystemTime::UNIX_EPOCH);
+            self.worker.time.moment()
+        }
+
+        /// Adds a connection of service 1 that waits from now on.
+        fn add(&mut self, timeout: Timeout) -> usize {
+            let session: Box<dyn Session> = Box::new(Waits(timeout));
+            let key = self.connections.vacant_key();
+            let connection = Connection::open(session, key, &mut self.worker);
+            assert_eq!(self.connections.insert(connection, (), 1), key);
+            self.connections.start_deadline(key);
+            key
+        }
+
+        /// The keys that are queued, which are taken.
+        fn queue(&mut self) -> Vec<usize> {
+            let mut keys = Vec::new();
+            for _ in 0..self.connections.queued() {
+                let key = self.connections.next().expect("it was counted");
+                self.connections.begin(key);
+                keys.push(key);
+            }
+            keys
+        }
+
+        /// Ends the turn; says how many were removed.
+        fn end_turn(&mut self) -> usize {
+            let mut removed = 0;
+            self.connections.end_turn(|_| removed += 1);
+            removed
+        }
+    }
+
+    #[test]
+    fn a_connection_is_queued_once_whatever_happens_to_it() {
+        let mut test = Test::new();
+        let keys = [0, 1].map(|_| test.add(Timeout::Idle));
+        assert_eq!(test.queue(), keys, "new ones are");
+        test.connections.wake(keys[1]);
+        test.connections.expire_one(keys[1]);
+        assert!(test.connections.enqueue(keys[1]).is_some());
+        assert!(test.connections.enqueue(99).is_none());
+        test.connections.wake(99);
+        assert_eq!(test.queue(), [keys[1]]);
+        let slot = &mut test.connections[keys[1]];
+        assert!(slot.take(Flags::WOKEN) && !slot.take(Flags::WOKEN));
+        assert_eq!(slot.flags, Flags::EXPIRED);
+        test.connections
+            .enqueue_all(|slot| slot.flags |= Flags::WOKEN);
+        assert_eq!(test.queue(), keys);
+    }
+
+    #[test]
+    fn those_that_had_their_share_come_behind_the_others() {
+        let mut test = Test::new();
+        let keys = [0, 1, 2].map(|_| test.add(Timeout::Idle));
+        test.queue();
+        test.connections.enqueue_served(keys[0]);
+        test.connections.enqueue(keys[0]);
+        test.connections.enqueue(keys[2]);
+        assert_eq!(test.end_turn(), 0);
+        test.connections.enqueue(keys[1]);
+        assert_eq!(test.queue(), [keys[2], keys[0], keys[1]]);
+    }
+
+    #[test]
+    fn deadlines_queue_connections_and_move_with_what_they_wait_for() {
+        let mut test = Test::new();
+        let head = test.add(Timeout::Head);
+        let forever = test.add(Timeout::Forever);
+        test.queue();
+        let deadline = test.connections.deadline().expect("one of two");
+        let before = test.set_time(1.0);
+        assert!(before < deadline);
+        test.connections.expire(before);
+        assert!(test.queue().is_empty());
+        test.connections.expire(deadline);
+        assert_eq!(test.queue(), [head]);
+        assert!(test.connections[head].take(Flags::EXPIRED));
+        assert_eq!(test.connections[forever].flags, Flags::empty());
+        assert_eq!(test.connections.deadline(), None);
+        test.connections.start_deadline(head);
+        assert_eq!(test.connections.deadline(), Some(deadline));
+        test.connections.close(head);
+        assert_eq!(test.connections.deadline(), None);
+    }
+
+    #[test]
+    fn a_closed_connection_keeps_its_key_until_the_end_of_the_turn() {
+        let mut test = Test::new();
+        let key = test.add(Timeout::Idle);
+        test.connections.close(key);
+        assert!(test.queue().is_empty(), "it was queued");
+        assert!(test.connections.get(key).is_some());
+        assert_ne!(test.connections.vacant_key(), key);
+        assert_eq!(test.end_turn(), 1);
+        assert!(test.connections.is_empty() && test.connections.get(key).is_none());
+        assert_eq!(test.add(Timeout::Idle), key);
+        assert_eq!(test.connections.len(), 1);
+    }
+
+    #[test]
+    fn the_oldest_idle_one_makes_room() {
+        let mut test = Test::new();
+        test.add(Timeout::Head);
+        let first = test.add(Timeout::First);
+        let idle = test.add(Timeout::Idle);
+        let now = test.set_time(0.05);
+        assert_eq!(
+            test.connections.oldest_idle(now, |_| true),
+            None,
+            "too soon"
+        );
+        let younger = test.add(Timeout::Idle);
+        let now = test.set_time(0.2);
+        assert_eq!(test.connections.oldest_idle(now, |from| from == 0), None);
+        for (seconds, expected) in [
+            (0.2, Some(idle)),
+            (0.2, Some(younger)),
+            (0.9, None),
+            (1.1, Some(first)),
+            (1.1, None),
+        ] {
+            let now = test.set_time(seconds);
+            let found = test.connections.oldest_idle(now, |from| from == 1);
+            assert_eq!(found, expected);
+            found
+                .into_iter()
+                .for_each(|key| test.connections.expire_one(key));
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What a loop waits for beside its connections, and the keys by which the poller tells one from the other.
+
+use super::EventLoop;
+use crate::model::wake_queue::WakeQueue;
+use crate::model::{Answering, Hangups, Listening, Signals};
+use crate::poller::{Poller, Ready};
+use crate::service::Service;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+
+/// What the poller watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// Signals that ask for the end.
+    Signals,
+    /// The wake queue.
+    Wakes,
+    /// SIGHUP.
+    Hangups,
+    /// A listener, by index.
+    Listener(usize),
+    /// What tells a service that its files have changed, by index.
+    FileChanges(usize),
+    /// A socket for datagrams, by index.
+    Datagrams(usize),
+    /// A connection, by its key among the [connections](crate::model::connections::Connections).
+    Connection(usize),
+}
+
+/// The key of the first listener; those before it are fixed.
+const FIRST_LISTENER: usize = 3;
+
+/// The first key of each kind. Keys are dense, for a poller may keep a table of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keys {
+    file_changes: usize,
+    datagrams: usize,
+    connections: usize,
+}
+
+impl Keys {
+    fn new(listeners: usize, services: usize, datagrams: usize) -> Keys {
+        let file_changes = FIRST_LISTENER + listeners;
+        Keys {
+            file_changes,
+            datagrams: file_changes + services,
+            connections: file_changes + services + datagrams,
+        }
+    }
+
+    /// The key of a source.
+    pub(super) fn key(self, source: Source) -> usize {
+        match source {
+            Source::Signals => 0,
+            Source::Wakes => 1,
+            Source::Hangups => 2,
+            Source::Listener(index) => FIRST_LISTENER + index,
+            Source::FileChanges(index) => self.file_changes + index,
+            Source::Datagrams(index) => self.datagrams + index,
+            Source::Connection(key) => self.connections + key,
+        }
+    }
+
+    /// The source with this key.
+    pub(super) fn source(self, key: usize) -> Source {
+        match key {
+            _ if key >= self.connections => Source::Connection(key - self.connections),
+            _ if key >= self.datagrams => Source::Datagrams(key - self.datagrams),
+            _ if key >= self.file_changes => Source::FileChanges(key - self.file_changes),
+            0 => Source::Signals,
+            1 => Source::Wakes,
+            2 => Source::Hangups,
+            _ => Source::Listener(key - FIRST_LISTENER),
+        }
+    }
+}
+
+/// What a loop waits for beside sockets.
+pub(super) struct Sources {
+    pub keys: Keys,
+    pub signals: Signals,
+    pub hangups: Hangups,
+    /// Wakes the loop for work that no socket event announces.
+    pub wake_queue: Arc<WakeQueue>,
+    /// The keys that were queued there.
+    pub woken: Vec<usize>,
+    /// Services that cache what may change, each with a descriptor that becomes readable then.
+    pub services: Vec<Arc<dyn Service>>,
+}
+
+impl Sources {
+    pub(super) fn new(
+        signals: Signals,
+        hangups: Hangups,
+        listening: &[Listening],
+        answering: &[Answering],
+    ) -> io::Result<Sources> {
+        let mut services: Vec<Arc<dyn Service>> = Vec::new();
+        for Listening { service, .. } in listening {
+            let is_known = services.iter().any(|known| Arc::ptr_eq(known, service));
+            if !is_known && service.notifier().is_some() {
+                services.push(service.clone());
+            }
+        }
+        Ok(Sources {
+            keys: Keys::new(listening.len(), services.len(), answering.len()),
+            signals,
+            hangups,
+            wake_queue: WakeQueue::new()?,
+            woken: Vec::new(),
+            services,
+        })
+    }
+
+    /// Has the poller watch them. Listeners are watched when they are accepted from, and connections when they wait.
+    pub(super) fn watch<P: Poller>(
+        &self,
+        poller: &mut P,
+        answering: &[Answering],
+    ) -> io::Result<()> {
+        let mut watched = vec![
+            (Source::Signals, self.signals.as_fd()),
+            (Source::Hangups, self.hangups.as_fd()),
+            (Source::Wakes, self.wake_queue.as_fd()),
+        ];
+        for (index, service) in self.services.iter().enumerate() {
+            watched.extend(
+                service
+                    .notifier()
+                    .map(|fd| (Source::FileChanges(index), fd)),
+            );
+        }
+        for (index, answering) in answering.iter().enumerate() {
+            watched.push((Source::Datagrams(index), answering.socket.as_fd()));
+        }
+        watched.into_iter().try_for_each(|(source, fd)| {
+            poller.change(fd, self.keys.key(source), Ready::NONE, Ready::READABLE)
+        })
+    }
+
+    /// Tells the services that what they cache may have changed.
+    pub(super) fn notify_services(&self) {
+        for service in &self.services {
+            service.notified();
+        }
+    }
+}
+
+impl<P: Poller> EventLoop<P> {
+    /// How many events the wait has brought, and of what, for the trace.
+    pub(super) fn shown_events(&self) -> String {
+        let each = self.found.iter();
+        let each = each.map(|(key, ready)| format!("{} {ready}", self.shown_source(*key)));
+        let all: Vec<_> = each.collect();
+        match all.len() {
+            0 => "0".into(),
+            count => format!("{count}: {}", all.join(", ")),
+        }
+    }
+
+    fn shown_source(&self, key: usize) -> String {
+        match self.sources.keys.source(key) {
+            Source::Signals => "signals".into(),
+            Source::Wakes => "wake queue".into(),
+            Source::Hangups => "SIGHUP".into(),
+            Source::FileChanges(_) => "file changes".into(),
+            Source::Datagrams(_) => "datagrams".into(),
+            Source::Listener(index) => {
+                let fd = self.listening.get(index).map(|one| one.fd().as_raw_fd());
+                format!("listener fd {}", fd.unwrap_or(-1))
+            }
+            Source::Connection(key) => match self.connections.get(key) {
+                Some(slot) => format!("fd {}", slot.io.socket.as_raw_fd()),
+                None => "one that has closed".into(),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_of_one_source() {
+        for (listeners, services, datagrams) in [(1, 0, 0), (0, 0, 2), (2, 1, 3)] {
+            let keys = Keys::new(listeners, services, datagrams);
+            let mut sources = vec![Source::Signals, Source::Wakes, Source::Hangups];
+            sources.extend((0..listeners).map(Source::Listener));
+            sources.extend((0..services).map(Source::FileChanges));
+            sources.extend((0..datagrams).map(Source::Datagrams));
+            sources.extend((0..3).map(Source::Connection));
+            for (key, source) in sources.into_iter().enumerate() {
+                assert_eq!(keys.key(source), key);
+                assert_eq!(keys.source(key), source);
+            }
+        }
+    }
+}
