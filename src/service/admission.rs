@@ -4,7 +4,7 @@
 
 use super::Service;
 use super::per_ip::{PerIpLimiter, Treatment};
-use super::proxy_header::HeaderSession;
+use super::proxy_header::{HeaderSession, shown};
 use crate::config::{Config, TrustedProxies};
 use crate::observe::throttled;
 use crate::session::{Counters, Permit, Start};
@@ -43,7 +43,11 @@ impl Admission {
         match &self.proxies {
             None => self.admit_client(&**service, peer, counters),
             Some(trusted) if trusted.include(peer) => {
-                let session = HeaderSession::new(self.clone(), service.clone(), peer);
+                let (admission, service) = (self.clone(), service.clone());
+                let admit = move |client, counters: &mut Counters| {
+                    admission.admit_client(&*service, client, counters)
+                };
+                let session = HeaderSession::new(peer, Box::new(admit));
                 Some(Start {
                     session: Box::new(session),
                     permit: None,
@@ -66,7 +70,7 @@ impl Admission {
     /// As many clients of an address as are served are told that they are too many, where the protocol has a word for
     /// that. The others are refused. Those without an address are not counted: permissions say who may connect to a
     /// socket in the file system.
-    pub(super) fn admit_client(
+    fn admit_client(
         &self,
         service: &dyn Service,
         client: Option<IpAddr>,
@@ -94,13 +98,6 @@ impl Admission {
         );
         None
     }
-}
-
-/// A peer as it is logged.
-pub(super) fn shown(peer: Option<IpAddr>) -> String {
-    peer.map_or("a socket in the file system".into(), |peer| {
-        peer.to_string()
-    })
 }
 
 #[cfg(test)]

@@ -1,13 +1,12 @@
 //! The header of a proxy that says who its client is: the PROXY protocol, versions 1 and 2 (HAProxy's
 //! proxy-protocol.txt). It comes before everything else.
+//!
+//! This file does not know what clients come to.
 
-use super::Service;
-use super::admission::{Admission, shown};
 use crate::observe::throttled;
-use crate::session::{Context, Session, Start, Timeout, Wait};
+use crate::session::{Context, Counters, Session, Start, Timeout, Wait};
 use ppp::{v1, v2};
 use std::net::IpAddr;
-use std::sync::Arc;
 
 /// The longest header of version 1, in bytes (section 2.1).
 const LONGEST_TEXT: usize = 107;
@@ -18,11 +17,14 @@ const LONGEST_BINARY: usize = 4096;
 /// What is before the length of what follows in version 2, and that length (section 2.2).
 const FIXED: usize = 16;
 
-/// Reads the header. Then the client is known, and the conversation goes on with what [`Admission`] has for it.
+/// What begins with a client, once it is known; `None` if it is refused.
+pub(super) type Admit = Box<dyn FnOnce(Option<IpAddr>, &mut Counters) -> Option<Start> + Send>;
+
+/// Reads the header. The conversation goes on with what begins with the client that it names.
 pub(super) struct HeaderSession {
-    admission: Admission,
-    service: Arc<dyn Service>,
     proxy: Option<IpAddr>,
+    /// Taken when the header has come.
+    admit: Option<Admit>,
     state: State,
 }
 
@@ -37,15 +39,10 @@ enum State {
 
 impl HeaderSession {
     /// One with a proxy that is trusted.
-    pub fn new(
-        admission: Admission,
-        service: Arc<dyn Service>,
-        proxy: Option<IpAddr>,
-    ) -> HeaderSession {
+    pub fn new(proxy: Option<IpAddr>, admit: Admit) -> HeaderSession {
         HeaderSession {
-            admission,
-            service,
             proxy,
+            admit: Some(admit),
             state: State::Reading,
         }
     }
@@ -59,9 +56,8 @@ impl Session for HeaderSession {
             Ok(Some(header)) => {
                 let client = header.client.map(|client| client.to_canonical());
                 let client = client.or(self.proxy);
-                let start = self
-                    .admission
-                    .admit_client(&*self.service, client, counters);
+                let admit = self.admit.take();
+                let start = admit.and_then(|admit| admit(client, counters));
                 self.state = match start {
                     Some(_) => State::Read(start),
                     None => State::Refused,
@@ -102,6 +98,13 @@ impl Session for HeaderSession {
             State::Refused => "refused",
         }
     }
+}
+
+/// A peer as it is logged.
+pub(super) fn shown(peer: Option<IpAddr>) -> String {
+    peer.map_or("a socket in the file system".into(), |peer| {
+        peer.to_string()
+    })
 }
 
 /// What a header says.
