@@ -180,7 +180,7 @@ fn canonical(network: &IpNet) -> IpNet {
 const MAPPED_PREFIX: u8 = 96;
 
 /// What the process gives up before it serves.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Confinement {
     /// Whom root becomes, once it listens.
     pub user: Option<String>,
@@ -189,7 +189,8 @@ pub struct Confinement {
 }
 
 /// What Landlock lets the process read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Sandbox {
     /// What is served and what may take its place: the directory that holds the root's name, and those that its links
     /// lead to; like strict where one of these is /, a home or writable by everybody
@@ -211,7 +212,8 @@ pub struct Listen {
 }
 
 /// What the entity tag of a file is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum EntityTag {
     /// Inode, length, and both times of change in nanoseconds: no two versions share a tag
     Full,
@@ -220,7 +222,8 @@ pub enum EntityTag {
 }
 
 /// The form of the access log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum AccessLog {
     /// No access log.
     Off,

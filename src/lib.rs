@@ -28,6 +28,7 @@ pub use service::Service;
 pub use service::http::{Fallback, Handler, Pages, Response};
 pub use session::{Context, Session, Timeout, Wait};
 
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
 pub mod confine;

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use evserve::cli::{self, Command, Task};
-use evserve::{model, net, observe, server::Server};
+use evserve::{model, net, server::Server};
 use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
@@ -22,10 +22,10 @@ fn main() -> ExitCode {
         Task::Serve(command) => command,
         Task::Print(text) => return print(&text),
     };
-    observe::start_operator_log(command.log_level);
+    cli::start_operator_log(command.log_level);
     match serve(&command) {
         Ok(()) => {
-            observe::finish_operator_log(None, LAST_WAIT);
+            cli::finish_operator_log(None, LAST_WAIT);
             ExitCode::SUCCESS
         }
         Err(error) => fail(&error.to_string()),
@@ -38,7 +38,7 @@ fn serve(command: &Command) -> Result<(), Box<dyn Error>> {
     if let Some(requests) = command.traced {
         let config = &command.config;
         let is_loop = model::find(&config.model).is_some_and(|row| row.is_loop());
-        observe::begin_trace(requests, !is_loop || config.workers > 1);
+        cli::begin_trace(requests, !is_loop || config.workers > 1);
     }
     Ok(server.run()?)
 }
@@ -52,6 +52,6 @@ fn print(text: &[u8]) -> ExitCode {
 
 fn fail(message: &str) -> ExitCode {
     // If nobody can read it, the exit code has to do.
-    observe::finish_operator_log(Some(&format!("evserve: {message}")), LAST_WAIT);
+    cli::finish_operator_log(Some(&format!("evserve: {message}")), LAST_WAIT);
     ExitCode::FAILURE
 }

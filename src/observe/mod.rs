@@ -2,17 +2,17 @@
 
 pub mod access_log;
 mod log_file;
-mod operator_log;
 mod snapshot;
 mod status_hub;
 mod throttle;
 
 pub use log_file::LogFile;
-pub use operator_log::{begin_trace, finish_operator_log, start_operator_log};
 pub use status_hub::{About, Publisher, SnapshotStart, StatusHub};
 
 /// The standard error, as far as models must know of it.
-pub use crate::lines::{begin_in_child, flush_standard_error, standard_error_is_behind};
+pub use crate::lines::{
+    begin_in_child, finish_standard_error, flush_standard_error, standard_error_is_behind,
+};
 pub use snapshot::{ConnectionRow, Executors, Readiness, Snapshot};
 pub(crate) use throttle::throttled;
 pub use throttle::{PAUSE, Throttle, log_left_out, share_throttles};

@@ -7,7 +7,7 @@ use evserve::config::{Config, Confinement, Sandbox};
 use evserve::http1::Request;
 use evserve::service::http;
 use evserve::session::Time;
-use evserve::{Fallback, Pages, Response, Server, observe};
+use evserve::{Fallback, Pages, Response, Server, cli};
 use log::LevelFilter;
 use rustix::process::{Pid, test_kill_process};
 use std::fs::{self, File};
@@ -67,7 +67,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [model, workers, how, root, outside, process, socket] = &arguments[..] else {
         return Err("see the header".into());
     };
-    observe::start_operator_log(LevelFilter::Info);
+    cli::start_operator_log(LevelFilter::Info);
     let (workers, process) = (workers.parse()?, process.parse()?);
     let (root, outside, socket) = (PathBuf::from(root), outside.clone(), socket.clone());
     let make = {

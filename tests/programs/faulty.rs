@@ -1,7 +1,7 @@
 //! A protocol with faults, for the tests: it echoes, and panics or hangs wherever it is asked to. Its replies to datagrams are
 //! twice as long as those.
 
-use evserve::observe::start_operator_log;
+use evserve::cli::start_operator_log;
 use evserve::service::Datagrams;
 use evserve::session::Time;
 use evserve::{Context, Server, Service, Session, Wait};

@@ -5,7 +5,7 @@ use crate::config::Timeouts;
 use crate::model::blocking;
 use crate::model::connection_control::{ConnectionControl, Requests};
 use crate::model::runner::Runner;
-use crate::observe::{LogFile, begin_in_child, finish_operator_log};
+use crate::observe::{LogFile, begin_in_child, finish_standard_error};
 use crate::session::Start;
 use crate::sys::Pid;
 use crate::trace;
@@ -56,6 +56,6 @@ pub fn serve(
         trace::note(|| "exit(0), which closes all that it has".into());
         reports.send(&runner.worker.counters);
     }
-    finish_operator_log(None, LAST_WAIT);
+    finish_standard_error(LAST_WAIT);
     std::process::exit(0)
 }

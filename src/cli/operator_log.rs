@@ -3,7 +3,7 @@
 //! simple_logger decides which levels are said. It prints with `eprintln!`, though, which waits for a reader and panics
 //! without one. So the line is made here and written by [`lines`](crate::lines), which drops and counts what nobody reads.
 
-use super::throttled;
+use crate::observe::throttled;
 use crate::trace::{self, Sink};
 use crate::{lines, sys};
 use colored::Colorize;

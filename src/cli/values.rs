@@ -1,0 +1,157 @@
+//! What users write behind options, and the same the other way round for the defaults in --help.
+
+use crate::config::LEAST_LISTING_BYTES;
+use crate::http1::{LARGEST_HEAD, is_of_connections, is_own_field, is_token};
+use crate::net::Address;
+use bytesize::ByteSize;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use ipnet::IpNet;
+use log::LevelFilter;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// One that is trusted with the PROXY protocol.
+#[derive(Clone, Debug)]
+pub(super) enum TrustedProxy {
+    Network(IpNet),
+    Unix,
+}
+
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let size: Result<ByteSize, _> = text.parse();
+    size.map(|size| size.as_u64())
+        .map_err(|_| "expected a size such as 16KiB, 1MiB or 4096".into())
+}
+
+pub(super) fn status_address(text: &str) -> Result<Address, String> {
+    let expected =
+        "expected PORT, HOST:PORT, [IPV6]:PORT, :PORT or unix:PATH, with ports up to 65535";
+    if let Ok(port) = text.parse() {
+        return Ok(Address::loopback(port));
+    }
+    match text.parse::<Address>() {
+        Ok(address) if !address.is_datagram() => Ok(address),
+        // What is wrong with an interface or a name is worth saying.
+        Err(error) if !error.contains("expected") => Err(error),
+        _ => Err(expected.into()),
+    }
+}
+
+pub(super) fn file_mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode @ 0..=0o777) => Ok(mode),
+        _ => Err("expected three octal digits, such as 660".into()),
+    }
+}
+
+pub(super) fn memory_size(text: &str) -> Result<usize, String> {
+    usize::try_from(size(text)?).map_err(|_| "there is no such amount of memory".into())
+}
+
+pub(super) fn listing_size(text: &str) -> Result<usize, String> {
+    match memory_size(text)? {
+        size if size >= LEAST_LISTING_BYTES => Ok(size),
+        _ => Err("expected at least 64KiB: less would do for hardly any directory".into()),
+    }
+}
+
+pub(super) fn head_size(text: &str) -> Result<usize, String> {
+    let size = size(text)?;
+    match usize::try_from(size) {
+        Ok(size) if (256..=LARGEST_HEAD).contains(&size) => Ok(size),
+        _ => Err(format!("expected a size from 256 to {LARGEST_HEAD} bytes")),
+    }
+}
+
+pub(super) fn header(text: &str) -> Result<String, String> {
+    let (name, value) = text.split_once(':').ok_or("expected `Name: value`")?;
+    if !is_token(name.as_bytes()) {
+        return Err(format!("`{name}` is no field name"));
+    }
+    // A name of one's own in the place of the program's misleads nobody.
+    let is_server = name.eq_ignore_ascii_case("server");
+    if is_of_connections(name) {
+        return Err(format!(
+            "{name} is about the connection and no part of an answer; leave it out, the server says what is needed"
+        ));
+    }
+    let is_own = is_own_field(name) || name.eq_ignore_ascii_case("retry-after");
+    if is_own && !is_server {
+        return Err(format!(
+            "{name} is said by the server itself, for each answer as it is; leave it out"
+        ));
+    }
+    Ok(format!("{name}: {}", field_value(value.trim())?))
+}
+
+pub(super) fn field_value(text: &str) -> Result<String, String> {
+    match text.chars().all(|c| c == '\t' || !c.is_control()) {
+        true => Ok(text.into()),
+        false => Err("a field's value is one line".into()),
+    }
+}
+
+pub(super) fn file_name(text: &str) -> Result<String, String> {
+    match text.is_empty() || text.contains(['/', '\0']) || text == "." || text == ".." {
+        true => Err("expected a file's name, without a path".into()),
+        false => Ok(text.into()),
+    }
+}
+
+pub(super) fn error_page(text: &str) -> Result<(u16, String), String> {
+    let (status, file) = text
+        .split_once('=')
+        .ok_or("expected STATUS=FILE, such as 404=404.html")?;
+    match status.parse() {
+        Ok(status @ 400..=599) => Ok((status, file.into())),
+        _ => Err(format!("`{status}` is no status from 400 to 599")),
+    }
+}
+
+pub(super) fn trusted_proxy(text: &str) -> Result<TrustedProxy, String> {
+    if text == "unix" {
+        return Ok(TrustedProxy::Unix);
+    }
+    let network = text.parse::<IpNet>().ok();
+    let network = network.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    let network = network.map(TrustedProxy::Network);
+    network.ok_or_else(|| {
+        "expected an address, a network such as 10.0.0.0/8 or 2001:db8::/32, or unix".into()
+    })
+}
+
+pub(super) fn levels() -> impl TypedValueParser<Value = LevelFilter> {
+    let names = ["off", "error", "warn", "info", "debug", "trace"];
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<LevelFilter>())
+}
+
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; expected a time such as 500ms, 10s or 2m"))
+}
+
+pub(super) fn positive(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("expected a time above zero".into()),
+        time => Ok(time),
+    }
+}
+
+/// A time as it can be written.
+pub(super) fn shown_time(time: Duration) -> String {
+    match time.subsec_millis() {
+        0 => format!("{}s", time.as_secs()),
+        _ => format!("{}ms", time.as_millis()),
+    }
+}
+
+/// A size as it can be written.
+pub(super) fn shown_size(bytes: u64) -> String {
+    let units = [("MiB", 1024 * 1024), ("KiB", 1024)];
+    let unit = units
+        .iter()
+        .find(|(_, unit)| bytes.is_multiple_of(*unit) && bytes > 0);
+    unit.map_or(bytes.to_string(), |(name, unit)| {
+        format!("{}{name}", bytes / unit)
+    })
+}
