@@ -1,6 +1,6 @@
-//! Answers datagrams, whoever waits for them: the part that all models share.
+//! Receives datagrams and sends the replies, for all models.
 //!
-//! A sender's address can be forged, so a reply may hit somebody who never asked. That decides who gets none.
+//! A sender's address can be forged, and then the reply goes to a third party. That decides which replies are not sent.
 
 use super::{Answering, contain};
 use crate::net::{Bound, ReceiveError, Sender};
@@ -11,19 +11,19 @@ use crate::sys::Errno;
 use crate::trace;
 use std::io;
 
-/// How many datagrams of one socket are answered before others have their turn.
-pub const SHARE: usize = 64;
+/// The most datagrams of one socket in a turn.
+pub const DATAGRAMS_PER_TURN: usize = 64;
 
-/// How many datagrams that wait at the end are still answered: what has come has been taken, as far as its sender can
-/// tell, but a flood must not keep the server.
-const LAST_SHARE: usize = 4096;
+/// The most datagrams that are still answered when the server stops. Their senders take them for received, but a flood
+/// must not keep the server.
+const LAST_DATAGRAMS: usize = 4096;
 
-/// The longest datagram that is answered, in bytes: as long as UDP has them, 65,507 over IPv4 and 65,527 over IPv6. Unix
-/// sockets have longer ones.
-const LONGEST: usize = 65_527;
+/// The longest datagram that is answered, in bytes: the longest of UDP, 65,507 over IPv4 and 65,527 over IPv6. Unix sockets
+/// have longer ones.
+const MAX_DATAGRAM: usize = 65_527;
 
-/// Ports of services that answer whatever comes, and so would answer an answer: echo, daytime, quotation of the day,
-/// character generator, time (RFC 862, 867, 865, 864, 868). Port 0 is nobody's.
+/// Ports of services that reply to anything, and so to a reply: echo, daytime, quotation of the day, character generator,
+/// time (RFC 862, 867, 865, 864, 868). No socket has port 0.
 const ANSWERING_PORTS: [u16; 6] = [0, 7, 13, 17, 19, 37];
 
 /// Receives and replies, for the sockets of one thread.
@@ -35,14 +35,13 @@ pub struct Responder {
 }
 
 impl Responder {
-    /// For the thread that has one or all of these sockets, which are all that the server has. Takes up no memory if
-    /// there are none.
+    /// For a thread that serves one or all of the server's sockets. Takes no memory if there are none.
     pub fn new(all: &[Answering]) -> Responder {
         let port = |one: &Answering| match one.socket.bound() {
             Bound::Udp(address) => Some(address.port()),
             _ => None,
         };
-        let length = if all.is_empty() { 0 } else { LONGEST };
+        let length = if all.is_empty() { 0 } else { MAX_DATAGRAM };
         Responder {
             own_ports: all.iter().filter_map(port).collect(),
             datagram: vec![0; length].into_boxed_slice(),
@@ -50,10 +49,10 @@ impl Responder {
         }
     }
 
-    /// Answers the datagrams that wait at a socket, at most so many. Says if there may be more.
+    /// Answers at most so many of the datagrams that wait at a socket. True if more may wait.
     ///
     /// # Errors
-    /// If the socket is of no more use.
+    /// If nothing more can be received there.
     pub fn answer(
         &mut self,
         answering: &Answering,
@@ -70,7 +69,7 @@ impl Responder {
                 }
                 Err(ReceiveError::WouldBlock) => {
                     worker.counters.would_blocks += 1;
-                    // Ready, and nothing there: it might say so for ever.
+                    // A socket that has been shut down is ready without end, and never has a datagram.
                     if number == 0 && answering.socket.is_shut_down() {
                         return Err(io::Error::other("the socket has been shut down"));
                     }
@@ -83,14 +82,14 @@ impl Responder {
         Ok(true)
     }
 
-    /// Answers what still waits at a socket, and counts what was lost in front of it.
+    /// Answers what waits at a socket when the server stops, and counts what the kernel has dropped.
     pub fn finish(&mut self, answering: &Answering, worker: &mut Worker) {
-        // It is the end anyway.
-        let _ = self.answer(answering, LAST_SHARE, worker);
+        // The server stops anyway.
+        let _ = self.answer(answering, LAST_DATAGRAMS, worker);
         worker.counters.lost += answering.socket.lost();
     }
 
-    /// Tells the operator that a socket is of no more use.
+    /// Logs that nothing more can be received at a socket.
     pub fn give_up(answering: &Answering, error: &io::Error) {
         let place = answering.socket.bound();
         log::error!("no more datagrams are received at {place}: {error}");
@@ -106,7 +105,7 @@ impl Responder {
         self.reply.clear();
         let counters = &mut worker.counters;
         let Some(datagram) = self.datagram.get(..length) else {
-            // It is not all here.
+            // It is longer than the buffer.
             counters.refused += 1;
             return;
         };

@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
-/// A poller that speaks once per change, and whose cost does not grow with the number of descriptors.
+/// A poller that reports each change once, and whose cost does not grow with the number of descriptors.
 pub struct Epoll {
     poll: Poll,
     events: Events,

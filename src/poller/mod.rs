@@ -1,6 +1,6 @@
-//! Who says what is ready.
+//! The readiness back ends: what reports that descriptors are ready.
 //!
-//! This room knows descriptors and keys, and neither connections nor protocols.
+//! This module knows descriptors and keys, and neither connections nor protocols.
 
 mod epoll;
 mod poll;
@@ -17,7 +17,7 @@ use std::ops::{BitOr, BitOrAssign};
 use std::os::fd::{BorrowedFd, RawFd};
 use std::time::Duration;
 
-/// A set of things a descriptor is ready for, or that somebody wants to hear of.
+/// What a descriptor is ready for, or what is wanted of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ready(u8);
 
@@ -113,8 +113,8 @@ pub trait Poller: Sized {
     fn change(&mut self, fd: BorrowedFd<'_>, key: usize, old: Ready, new: Ready) -> io::Result<()>;
 
     /// Waits until something is ready or the time is up, rounded up to what the back end can express, and appends what
-    /// was found: each key once, with at least one of the things that were wanted of it. No timeout means to wait for
-    /// ever. An interrupting signal, or a want of memory, ends the wait with nothing found.
+    /// was found: each key once, with at least one of the things that were wanted of it. Without a timeout it waits without
+    /// end. A signal, or a lack of memory, ends the wait with nothing found.
     ///
     /// # Errors
     /// Those of the back end; the poller is of no more use then.

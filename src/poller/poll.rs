@@ -1,4 +1,4 @@
-//! poll(2): all descriptors are handed over with every wait, and all are looked at.
+//! poll(2): all descriptors are passed to the kernel with every wait, and all results are looked at.
 
 use super::watched::keep;
 use super::{Poller, Ready};
@@ -11,7 +11,7 @@ use std::time::Duration;
 /// Not watched.
 const NOWHERE: usize = usize::MAX;
 
-/// A poller that repeats itself while a condition lasts, and whose cost grows with the number of descriptors.
+/// A poller that repeats its report while a condition lasts, and whose cost grows with the number of descriptors.
 #[derive(Default)]
 pub struct Poll {
     watched: Vec<PollFd<'static>>,

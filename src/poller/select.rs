@@ -1,4 +1,4 @@
-//! select(2): sets of bits, handed over and searched with every wait, and no place in them for large descriptors.
+//! select(2): sets of bits, passed to the kernel and searched with every wait. They have no place for large descriptors.
 
 use super::watched::keep;
 use super::{Poller, Ready};
@@ -8,10 +8,10 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
-/// A set has room for descriptors below this one; a larger one would be a bit in somebody else's memory.
+/// A set has room for descriptors below this one; a larger one would be a bit beyond its memory.
 const FD_SETSIZE: RawFd = sys::FD_SETSIZE as RawFd;
 
-/// A poller that repeats itself while a condition lasts, whose cost grows with the largest descriptor, and which cannot
+/// A poller that repeats its report while a condition lasts, whose cost grows with the largest descriptor, and which cannot
 /// watch descriptors from 1,024 on.
 pub struct Select {
     readable: FdSet<'static>,

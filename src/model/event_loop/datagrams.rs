@@ -3,7 +3,7 @@
 use super::EventLoop;
 use super::sources::Source;
 use crate::model::Answering;
-use crate::model::responder::{Responder, SHARE};
+use crate::model::responder::{DATAGRAMS_PER_TURN, Responder};
 use crate::poller::{Poller, Ready};
 use std::os::fd::AsFd;
 
@@ -59,7 +59,7 @@ impl<P: Poller> EventLoop<P> {
             if !slot.ready {
                 continue;
             }
-            match responder.answer(&slot.answering, SHARE, &mut self.worker) {
+            match responder.answer(&slot.answering, DATAGRAMS_PER_TURN, &mut self.worker) {
                 Ok(more) => slot.ready = more,
                 Err(error) => {
                     Responder::give_up(&slot.answering, &error);

@@ -11,7 +11,7 @@ use super::clock::Clock;
 use super::connection_control::Requests;
 use super::listeners::{Listeners, Shortage};
 use super::process::{begin_last_steps, fork};
-use super::responder::{Responder, SHARE};
+use super::responder::{DATAGRAMS_PER_TURN, Responder};
 use super::shutdown::{Shutdown, Step};
 use super::status::Status;
 use super::{Answering, Hangups, LOG_PAUSE, Limits, Listening, Serving, Share, Signals};
@@ -286,7 +286,9 @@ impl Parent {
     fn answer(&mut self, index: usize) {
         self.clock.read(&mut self.worker.time);
         let answering = &self.answering[index];
-        let result = self.responder.answer(answering, SHARE, &mut self.worker);
+        let result = self
+            .responder
+            .answer(answering, DATAGRAMS_PER_TURN, &mut self.worker);
         if let Err(error) = result {
             Responder::give_up(answering, &error);
             self.responder.finish(answering, &mut self.worker);

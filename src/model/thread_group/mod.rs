@@ -14,7 +14,7 @@ use super::clock::Clock;
 use super::connection_control::{ConnectionControl, Requests};
 use super::permits::Permits;
 use super::process::begin_last_steps;
-use super::responder::{Responder, SHARE};
+use super::responder::{DATAGRAMS_PER_TURN, Responder};
 use super::runner::Runner;
 use super::wake_queue::WakeQueue;
 use super::{Answering, Listening, Serving, Share, permits, worker};
@@ -239,7 +239,7 @@ impl ThreadGroup {
             worker.counters.waits += 1;
             self.wait_until_ready(&answering.socket);
             clock.read(&mut worker.time);
-            if let Err(error) = responder.answer(answering, SHARE, &mut worker) {
+            if let Err(error) = responder.answer(answering, DATAGRAMS_PER_TURN, &mut worker) {
                 Responder::give_up(answering, &error);
                 break;
             }
