@@ -62,6 +62,12 @@ impl Listeners {
         Listeners::with(permits, services)
     }
 
+    /// Listeners each of which has `limit` connections of its own.
+    pub fn of_each(limit: usize, listening: &[Listening]) -> Listeners {
+        let number = listening.len();
+        Listeners::with(Permits::of_each(limit, number), (0..number).collect())
+    }
+
     fn with(permits: Permits, services: Vec<usize>) -> Listeners {
         let slot = |service| ListenerSlot {
             service,

@@ -2,9 +2,8 @@
 
 use super::{GroupState, ThreadGroup};
 use crate::model::Listening;
-use crate::model::listeners::warn_that_accept_is_refused;
+use crate::model::listeners::{PAUSE, warn_that_accept_is_refused};
 use crate::net::AcceptError;
-use crate::observe::throttled;
 use crate::session::{Counters, Start};
 use crate::sys::SocketFlags;
 use crate::trace;
@@ -12,10 +11,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// How long a thread does without accepting after descriptors or threads ran out, unless a connection ends earlier.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// A connection that nobody serves yet.
 pub struct Accepted {
@@ -105,11 +100,7 @@ impl ThreadGroup {
     /// Does without accepting for a while, or until a connection ends.
     fn wait_for_resources(&self, why: &str) {
         let mut state = self.state.lock();
-        let count = state.connections.len();
-        throttled!(
-            Warn,
-            "cannot accept more than {count} connections: {why}; others wait until one closes"
-        );
+        state.listeners.warn_that_connections_wait(why);
         self.departed.wait_for(&mut state, PAUSE);
     }
 
@@ -124,19 +115,19 @@ impl ThreadGroup {
     /// Waits until a connection of this service may be served. `None` if the server is stopping before.
     fn take_permit(self: &Arc<Self>, service: usize) -> Option<Permit> {
         let mut state = self.state.lock();
-        if !state.permits.has_free(service) {
+        if !state.has_free(service) {
             state.waiting[service] += 1;
             self.alert();
             let must_wait =
-                |state: &mut GroupState| !state.permits.has_free(service) && !self.is_stopping();
+                |state: &mut GroupState| !state.has_free(service) && !self.is_stopping();
             self.departed.wait_while(&mut state, must_wait);
             state.waiting[service] -= 1;
         }
-        if !state.permits.has_free(service) {
+        if !state.has_free(service) {
             return None;
         }
-        state.permits.take(service);
-        if !state.permits.has_free(service) {
+        state.listeners.permits().take(service);
+        if !state.has_free(service) {
             self.alert();
         }
         Some(Permit {
@@ -147,10 +138,17 @@ impl ThreadGroup {
     }
 }
 
+impl GroupState {
+    /// True if one more connection of a service may be served.
+    pub(super) fn has_free(&mut self, service: usize) -> bool {
+        self.listeners.permits().has_free(service)
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut state = self.group.state.lock();
-        state.permits.release(self.service);
+        state.listeners.release(self.service);
         let active = self.key.map(|key| state.connections.remove(key));
         drop(state);
         // Its socket closes now.

@@ -12,12 +12,12 @@ pub use acceptor::Accepted;
 use super::blocking;
 use super::clock::Clock;
 use super::connection_control::{ConnectionControl, Requests};
-use super::permits::Permits;
+use super::listeners::Listeners;
 use super::process::begin_last_steps;
 use super::responder::{DATAGRAMS_PER_TURN, Responder};
 use super::runner::Runner;
 use super::wake_queue::WakeQueue;
-use super::{Answering, Listening, Serving, Share, permits, worker};
+use super::{Answering, Listening, Serving, Share, worker};
 use crate::config::Timeouts;
 use crate::net::SocketFile;
 use crate::observe::{LogFile, StatusHub};
@@ -56,7 +56,7 @@ pub struct ThreadGroup {
     answering: Vec<Answering>,
     timeouts: Timeouts,
     threads: Threads,
-    /// The index of each listener's service among the permits.
+    /// The index of each listener's service.
     services: Vec<usize>,
     requests: Requests,
     /// For each service: others wait for what its connections hold.
@@ -76,8 +76,8 @@ pub struct ThreadGroup {
 
 /// What they share under a lock.
 struct GroupState {
-    /// The right to serve, which each connection has.
-    permits: Permits,
+    /// Their permits are the right to serve, which each connection has.
+    listeners: Listeners,
     /// How many connections of each service have been accepted and wait for a permit.
     waiting: Vec<usize>,
     /// How many threads have not ended.
@@ -118,30 +118,29 @@ impl ThreadGroup {
             log,
             hub,
         } = serving.only_share()?;
-        let (permits, services) = match threads {
-            Threads::PerConnection(limit) => permits(limit, &listening),
-            Threads::PerListener(threads) => {
-                let each = Permits::of_each(threads, listening.len());
-                (each, (0..listening.len()).collect())
-            }
+        let mut listeners = match threads {
+            Threads::PerConnection(limit) => Listeners::new(limit, &listening),
+            Threads::PerListener(threads) => Listeners::of_each(threads, &listening),
         };
-        let each = 0..permits.services();
+        let services = 0..listeners.permits().services();
         let group = Arc::new(ThreadGroup {
-            listening,
             answering,
             timeouts: serving.timeouts,
             threads,
-            services,
+            services: (0..listening.len())
+                .map(|one| listeners.service(one))
+                .collect(),
+            listening,
             requests: Requests {
                 one_exchange: Arc::new(one_exchange.into()),
                 ..Requests::default()
             },
-            crowded: each.clone().map(|_| Arc::default()).collect(),
+            crowded: services.clone().map(|_| Arc::default()).collect(),
             is_alert: AtomicBool::new(true),
             wake_queue: WakeQueue::new()?,
             state: Mutex::new(GroupState {
-                permits,
-                waiting: each.map(|_| 0).collect(),
+                listeners,
+                waiting: services.map(|_| 0).collect(),
                 running: 0,
                 connections: Slab::new(),
                 counters: Counters::default(),

@@ -3,7 +3,7 @@
 //! A thread that serves sees nobody but its peer. So it is the supervisor who looks, and only once it has been alerted:
 //! while every service has a permit free, it sleeps.
 
-use super::ThreadGroup;
+use super::{GroupState, ThreadGroup};
 use crate::session::IDLE_AGE;
 use crate::sys::{self, is_readable};
 use std::sync::atomic::Ordering::SeqCst;
@@ -42,10 +42,8 @@ impl ThreadGroup {
         };
         // Said before it looks: whoever changes something later alerts the supervisor again.
         self.is_alert.store(true, SeqCst);
-        let is_short = self.services_without_permits().any(|_| true);
-        let waits = self.services_that_wait();
-        self.mark_crowded(&waits);
-        if waits.contains(&true) {
+        let is_short = !self.services_without_permits().is_empty();
+        if self.do_connections_wait() {
             self.is_alert.store(false, SeqCst);
             self.end_spare(count);
             return Lookout::Looking(next, (count * 2).clamp(1, MOST_ENDED));
@@ -62,32 +60,28 @@ impl ThreadGroup {
     }
 
     /// The services that may have no more connections.
-    pub(super) fn services_without_permits(&self) -> impl Iterator<Item = usize> {
-        let state = self.state.lock();
-        let all = 0..state.permits.services();
-        let short: Vec<_> = all.filter(|one| !state.permits.has_free(*one)).collect();
-        short.into_iter()
+    pub(super) fn services_without_permits(&self) -> Vec<usize> {
+        let mut state = self.state.lock();
+        let all = 0..self.crowded.len();
+        all.filter(|one| !state.has_free(*one)).collect()
     }
 
-    /// For each service: connections of it wait, for a permit or (where a thread accepts only once it can serve) to be
-    /// accepted.
-    fn services_that_wait(&self) -> Vec<bool> {
-        let mut waits: Vec<bool> = self.state.lock().waiting.iter().map(|n| *n > 0).collect();
-        for service in self.services_without_permits() {
-            let of_service = self.listening.iter().zip(&self.services);
-            let mut listeners = of_service.filter(|(_, of)| **of == service);
-            waits[service] |= listeners.any(|(one, _)| is_readable(&one.listener));
+    /// True if connections wait, for a permit or (where a thread accepts only once it can serve) to be accepted. The
+    /// connections that hold what these wait for end with their next answer.
+    fn do_connections_wait(&self) -> bool {
+        let mut state = self.state.lock();
+        let GroupState {
+            listeners, waiting, ..
+        } = &mut *state;
+        let waits = |index: usize, _| {
+            waiting[self.services[index]] > 0 || is_readable(&self.listening[index].listener)
+        };
+        listeners.set_all_ready();
+        let shortages = listeners.shortages(waits);
+        for (service, crowded) in self.crowded.iter().enumerate() {
+            crowded.store(listeners.is_crowded(service), SeqCst);
         }
-        waits
-    }
-
-    /// Connections that hold what others wait for end with their next answer.
-    fn mark_crowded(&self, waits: &[bool]) {
-        let state = self.state.lock();
-        for (from, crowded) in self.crowded.iter().enumerate() {
-            let helps = |(to, waits): (usize, &bool)| *waits && state.permits.helps(from, to);
-            crowded.store(waits.iter().enumerate().any(helps), SeqCst);
-        }
+        !shortages.is_empty()
     }
 
     /// Ends up to `count` connections that had had their answer when they were last looked at, and have waited since

@@ -113,7 +113,7 @@ impl<'a> Supervisor<'a> {
         if self.lookout != Lookout::Watching || self.group.is_stopping() {
             return Vec::new();
         }
-        let short: Vec<_> = self.group.services_without_permits().collect();
+        let short = self.group.services_without_permits();
         let all = self.group.listening.iter().zip(&self.group.services);
         let of_short = all.filter(|(_, service)| short.contains(service));
         of_short
