@@ -40,7 +40,7 @@ pub struct Cache<T> {
     watches: usize,
     /// Made when it is first needed: a forked process needs one of its own.
     watch: OnceLock<Option<Watch>>,
-    shelf: Mutex<Shelf<T>>,
+    contents: Mutex<Contents<T>>,
 }
 
 /// Something worth remembering, what it holds, and what it depends on.
@@ -57,7 +57,7 @@ pub struct CacheEntry<T> {
 }
 
 #[derive(Debug)]
-struct Shelf<T> {
+struct Contents<T> {
     /// The root that all of it was found in ([`Root::id`]).
     root: Option<u64>,
     /// Until then its name is believed to lead there.
@@ -109,7 +109,7 @@ impl<T> Cache<T> {
             limits,
             watches,
             watch: OnceLock::new(),
-            shelf: Mutex::new(Shelf {
+            contents: Mutex::new(Contents {
                 root: None,
                 believed_until: None,
                 slots: IndexMap::default(),
@@ -131,27 +131,27 @@ impl<T> Cache<T> {
 
     /// Forgets everything. From now on only what is found in this root is remembered; without a root, nothing.
     pub fn begin(&self, root: Option<&Root>) {
-        let mut shelf = self.shelf();
-        shelf.root = root.map(Root::id);
-        shelf.believed_until = None;
-        shelf.missing = None;
-        shelf.hand = 0;
-        shelf.used = CacheLimits { bytes: 0, files: 0 };
-        let slots = std::mem::take(&mut shelf.slots);
+        let mut contents = self.contents();
+        contents.root = root.map(Root::id);
+        contents.believed_until = None;
+        contents.missing = None;
+        contents.hand = 0;
+        contents.used = CacheLimits { bytes: 0, files: 0 };
+        let slots = std::mem::take(&mut contents.slots);
         if let Some(Some(watch)) = self.watch.get() {
-            watch.forget_all(&mut shelf.watched);
+            watch.forget_all(&mut contents.watched);
         }
         // Closing files can wait.
-        drop(shelf);
+        drop(contents);
         drop(slots);
     }
 
     /// Until then the root's name leads to this root, as far as is known: see [`believed`](Cache::believed).
     pub fn believe(&self, root: &Root, until: Option<Instant>) {
-        let mut shelf = self.shelf();
+        let mut contents = self.contents();
         // Meanwhile another thread may have begun with another root.
-        if shelf.root == Some(root.id()) {
-            shelf.believed_until = until;
+        if contents.root == Some(root.id()) {
+            contents.believed_until = until;
         }
     }
 
@@ -189,9 +189,9 @@ impl<T> Cache<T> {
         };
         let holds =
             watched.is_some() || (!entry.fleeting && root.confirms(&entry.dependencies, false));
-        let mut shelf = self.shelf();
+        let mut contents = self.contents();
         // Meanwhile another thread may have put something else there.
-        let slot = shelf.slots.get_mut(name);
+        let slot = contents.slots.get_mut(name);
         let slot = slot.filter(|slot| Arc::ptr_eq(&slot.entry, &entry));
         let forgotten = match slot {
             Some(slot) if watched.is_some() || (holds && entry.cost.files == 0) => {
@@ -200,10 +200,10 @@ impl<T> Cache<T> {
                 slot.can_be_watched = watched.is_some();
                 None
             }
-            Some(_) => shelf.forget(name),
+            Some(_) => contents.forget(name),
             None => None,
         };
-        drop(shelf);
+        drop(contents);
         drop(forgotten);
         Ok(holds.then_some(entry))
     }
@@ -213,22 +213,22 @@ impl<T> Cache<T> {
     fn recall(&self, root: Option<&Root>, name: &[u8], now: Instant) -> Recall<T> {
         // Freed after the lock is: closing a file can wait.
         let (_events, _forgotten);
-        let mut shelf = self.shelf();
-        if !shelf.notified && shelf.taken != Some(now) {
-            shelf.taken = Some(now);
+        let mut contents = self.contents();
+        if !contents.notified && contents.taken != Some(now) {
+            contents.taken = Some(now);
             if let Some(Some(watch)) = self.watch.get() {
-                _events = shelf.take_events(watch);
+                _events = contents.take_events(watch);
             }
         }
         let is_of_root = match root {
-            Some(root) => shelf.root == Some(root.id()),
-            None => shelf.believed_until.is_some_and(|until| now < until),
+            Some(root) => contents.root == Some(root.id()),
+            None => contents.believed_until.is_some_and(|until| now < until),
         };
         if !is_of_root {
             return Recall::Nothing;
         }
-        let (events, writes) = (shelf.watched.events, shelf.watched.writes);
-        let Some(slot) = shelf.slots.get_mut(name) else {
+        let (events, writes) = (contents.watched.events, contents.watched.writes);
+        let Some(slot) = contents.slots.get_mut(name) else {
             return Recall::Nothing;
         };
         slot.wanted = true;
@@ -238,7 +238,7 @@ impl<T> Cache<T> {
         }
         if slot.writes != writes {
             // It may be this one that was written to, and a mapping leaves no other trace.
-            _forgotten = shelf.forget(name);
+            _forgotten = contents.forget(name);
             return Recall::Nothing;
         }
         Recall::AskAgain(slot.entry.clone(), slot.can_be_watched)
@@ -259,54 +259,54 @@ impl<T> Cache<T> {
         let entry = Arc::new(entry);
         let is_too_much = cost.bytes > self.limits.bytes || cost.files > self.limits.files;
         if is_too_much || (cost.files > 0 && entry.is_elsewhere()) {
-            let forgotten = self.shelf().forget(name);
+            let forgotten = self.contents().forget(name);
             drop(forgotten);
             return entry;
         }
         let mut watched = None;
         if cost.files > 0 {
-            let notified = self.shelf().notified;
+            let notified = self.contents().notified;
             watched = self.guard(root, &entry);
             if watched.is_none() || !notified {
-                let forgotten = self.shelf().forget(name);
+                let forgotten = self.contents().forget(name);
                 drop(forgotten);
                 return entry;
             }
         }
-        let mut shelf = self.shelf();
-        if shelf.root != Some(root.id()) {
+        let mut contents = self.contents();
+        if contents.root != Some(root.id()) {
             return entry;
         }
-        let replaced = shelf.forget(name);
-        let evicted = shelf.make_room(cost, self.limits);
-        shelf.used.bytes += cost.bytes;
-        shelf.used.files += cost.files;
+        let replaced = contents.forget(name);
+        let evicted = contents.make_room(cost, self.limits);
+        contents.used.bytes += cost.bytes;
+        contents.used.files += cost.files;
         let slot = Slot {
             entry: entry.clone(),
             checked: now,
             watched,
             can_be_watched: !entry.is_elsewhere(),
-            writes: shelf.watched.writes,
+            writes: contents.watched.writes,
             wanted: false,
         };
-        shelf.slots.insert(name.into(), slot);
-        drop(shelf);
+        contents.slots.insert(name.into(), slot);
+        drop(contents);
         drop((replaced, evicted));
         entry
     }
 
     /// True if `name` led to nothing earlier in this moment.
     pub fn is_missing(&self, name: &[u8], now: Instant) -> bool {
-        let shelf = self.shelf();
-        shelf.missing == Some(now) && shelf.missing_name == name
+        let contents = self.contents();
+        contents.missing == Some(now) && contents.missing_name == name
     }
 
     /// `name` leads to nothing. That is remembered for this moment only.
     pub fn put_missing(&self, name: &[u8], now: Instant) {
-        let mut shelf = self.shelf();
-        shelf.missing = Some(now);
-        shelf.missing_name.clear();
-        shelf.missing_name.extend_from_slice(name);
+        let mut contents = self.contents();
+        contents.missing = Some(now);
+        contents.missing_name.clear();
+        contents.missing_name.extend_from_slice(name);
     }
 
     /// What becomes readable when something may have changed. Whoever asks for it promises to call
@@ -314,14 +314,14 @@ impl<T> Cache<T> {
     /// `None` if there will never be any.
     pub fn notifier(&self, root: &Root) -> Option<BorrowedFd<'_>> {
         let watch = self.watch(root)?;
-        self.shelf().notified = true;
+        self.contents().notified = true;
         Some(watch.as_fd())
     }
 
     /// Takes the events that have come. Without waiting.
     pub fn notified(&self) {
         if let Some(Some(watch)) = self.watch.get() {
-            let forgotten = self.shelf().take_events(watch);
+            let forgotten = self.contents().take_events(watch);
             drop(forgotten);
         }
     }
@@ -334,7 +334,7 @@ impl<T> Cache<T> {
         }
         let watch = self.watch(root).filter(|_| Watch::tells_of_all(root))?;
         let events = watch.arm(root, &entry.dependencies, |change| {
-            change(&mut self.shelf().watched);
+            change(&mut self.contents().watched);
         })?;
         root.confirms(&entry.dependencies, true).then_some(events)
     }
@@ -345,8 +345,8 @@ impl<T> Cache<T> {
             .as_ref()
     }
 
-    fn shelf(&self) -> MutexGuard<'_, Shelf<T>> {
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    fn contents(&self) -> MutexGuard<'_, Contents<T>> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -358,7 +358,7 @@ impl<T> CacheEntry<T> {
 }
 
 /// What these forget is returned, so that it is dropped without the lock: closing a file can wait.
-impl<T> Shelf<T> {
+impl<T> Contents<T> {
     #[must_use]
     fn take_events(&mut self, watch: &Watch) -> Vec<Slot<T>> {
         let before = self.watched.events;
@@ -486,9 +486,9 @@ mod tests {
         }
 
         fn is_watched(&self, name: &str) -> bool {
-            let shelf = self.cache.shelf();
-            let slot = shelf.slots.get(name.as_bytes());
-            slot.is_some_and(|slot| slot.watched == Some(shelf.watched.events))
+            let contents = self.cache.contents();
+            let slot = contents.slots.get(name.as_bytes());
+            slot.is_some_and(|slot| slot.watched == Some(contents.watched.events))
         }
     }
 
@@ -621,7 +621,7 @@ mod tests {
         assert_eq!(world.look("/f", now), (Some(3), true));
         assert_eq!(world.look("/f", world.later()), (None, false));
         assert!(
-            world.cache.shelf().slots.is_empty(),
+            world.cache.contents().slots.is_empty(),
             "what is gone is let go"
         );
         assert!(!world.cache.is_missing(b"/f", now));
@@ -638,9 +638,9 @@ mod tests {
         for _ in 0..3 {
             world.look("/f", world.later());
         }
-        let before = world.cache.shelf().slots[&b"/f"[..]].checked;
+        let before = world.cache.contents().slots[&b"/f"[..]].checked;
         world.look("/f", before + BELIEF);
-        let after = world.cache.shelf().slots[&b"/f"[..]].checked;
+        let after = world.cache.contents().slots[&b"/f"[..]].checked;
         assert_eq!(after, before + BELIEF);
     }
 
@@ -658,16 +658,16 @@ mod tests {
                 let now = world.later();
                 world.look("/0", now);
                 world.look(&format!("/{number}"), now);
-                let shelf = world.cache.shelf();
-                assert!(shelf.used.bytes <= bytes && shelf.used.files <= files);
-                assert_eq!(shelf.used.files, shelf.slots.len());
+                let contents = world.cache.contents();
+                assert!(contents.used.bytes <= bytes && contents.used.files <= files);
+                assert_eq!(contents.used.files, contents.slots.len());
             }
-            assert_eq!(world.cache.shelf().slots.len(), 4);
+            assert_eq!(world.cache.contents().slots.len(), 4);
             assert!(world.look("/0", world.later()).1, "the one that was");
             write(world.path().join("large"), vec![0; bytes + 1]).expect("written");
             if files > 4 {
                 world.look("/large", world.later());
-                assert_eq!(world.cache.shelf().slots.len(), 4, "it would not fit");
+                assert_eq!(world.cache.contents().slots.len(), 4, "it would not fit");
             }
         }
     }
@@ -679,17 +679,21 @@ mod tests {
         world.files_each = 1;
         write(world.path().join("f"), "123").expect("written");
         world.look("/f", world.later());
-        assert_eq!(world.cache.shelf().used.files, 0, "nobody would be told");
+        assert_eq!(world.cache.contents().used.files, 0, "nobody would be told");
         assert!(world.cache.notifier(&world.root).is_some());
         world.look("/f", world.later());
-        assert_eq!(world.cache.shelf().used.files, 1);
+        assert_eq!(world.cache.contents().used.files, 1);
         remove_file(world.path().join("f")).expect("removed");
         world.cache.notified();
-        assert_eq!(world.cache.shelf().used.files, 0);
+        assert_eq!(world.cache.contents().used.files, 0);
         symlink("g", world.path().join("f")).expect("linked");
         write(world.path().join("g"), "123").expect("written");
         assert_eq!(world.look("/f", world.later()), (Some(3), false));
-        assert_eq!(world.cache.shelf().used.files, 0, "links cannot be watched");
+        assert_eq!(
+            world.cache.contents().used.files,
+            0,
+            "links cannot be watched"
+        );
     }
 
     /// Watches are given up before there are too many, and with them what was believed because of them.
@@ -707,7 +711,7 @@ mod tests {
                 let name = format!("/{number}/f");
                 assert_eq!(world.look(&name, world.later()), (Some(1), round > 0));
                 assert!(round == 0 || world.is_watched(&name));
-                most = most.max(world.cache.shelf().watched.len());
+                most = most.max(world.cache.contents().watched.len());
             }
         }
         assert_eq!(most, 63, "the root, 31 directories, and as many files");

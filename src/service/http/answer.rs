@@ -16,7 +16,7 @@ const AT_ONCE: u64 = 12 * 1024;
 pub(super) struct Asked<'a> {
     /// The client, if it has an address.
     pub peer: Option<IpAddr>,
-    /// None if it could not be understood.
+    /// `None` if it could not be understood.
     pub request: Option<&'a Request<'a>>,
     /// Its head, or as much of it as has come.
     pub head: &'a [u8],
@@ -27,7 +27,7 @@ pub(super) struct Asked<'a> {
 }
 
 impl HttpContext {
-    /// Puts out an answer. The conversation is in this state then.
+    /// Puts out an answer, and returns the state in which the conversation is then.
     pub(super) fn put(&self, response: Response, asked: &Asked<'_>, cx: &mut Context<'_>) -> State {
         let response = match asked.request {
             Some(request) => response.for_client(request),
@@ -96,7 +96,7 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// How the conversation ends behind this answer, of which so many bytes are sent. `None` if it goes on.
+    /// How the conversation ends after this answer, of which so many bytes are sent. `None` if it goes on.
     fn end(&self, response: &Response, bytes: u64, worker: &Worker) -> Option<Wait> {
         let keep_alive = self.request.is_some_and(|request| request.keep_alive);
         if keep_alive && self.is_read && !worker.wants_last_answers() && !response.is_endless() {

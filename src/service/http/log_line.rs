@@ -131,3 +131,41 @@ impl KeptRecord {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn a_kept_record_says_what_was_kept() {
+        let lines = LineWriter::new(AccessLog::Combined);
+        let fields = [None, Some(&b""[..]), Some(&b"field"[..])];
+        for (referer, user_agent) in fields.into_iter().flat_map(|a| fields.map(|b| (a, b))) {
+            let record = Record {
+                peer: Some([127, 0, 0, 1].into()),
+                date: *b"06/Nov/1994:08:49:37 +0000",
+                wall: SystemTime::UNIX_EPOCH,
+                line: b"GET /a HTTP/1.1",
+                status: 206,
+                referer,
+                user_agent,
+                bytes: 17,
+                aborted: false,
+            };
+            let kept = lines.keep(&record, Moment::default());
+            let text = |record: &Record<'_>| format!("{record:?}");
+            assert_eq!(text(&kept.record(record.peer, 0)), text(&record));
+            let part = Record {
+                bytes: 12,
+                aborted: true,
+                ..record
+            };
+            assert_eq!(text(&kept.record(record.peer, 5)), text(&part));
+            let mut worker = Worker::new(Time::new(Instant::now(), record.wall));
+            lines.write_kept(kept, record.peer, 5, &mut worker);
+            assert!(worker.log.ends_with(b"\n"));
+            assert_eq!(lines.spare().len(), 1, "it is used again");
+        }
+    }
+}

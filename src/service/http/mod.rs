@@ -1,7 +1,11 @@
-//! HTTP/1.1: conversations, and what they are about.
+//! HTTP/1.1: conversations, and what answers them.
 //!
-//! A [`Handler`] says what to answer to a request; [`service`] makes of it a service that can be listened with. Static
-//! files are one handler among others; a [`Fallback`] puts pages of a program before it.
+//! A [`Handler`] answers requests; [`service`] makes a service of it. Static files are one handler among others; a
+//! [`Fallback`] puts pages of a program before it.
+//!
+//! A response is three things: what is kept of a file (`Representation`), what is answered to one request
+//! ([`Response`]), and the lines of its head ([`ResponseHead`](crate::http1::ResponseHead); those that the configuration
+//! adds are made once, in `Fields`).
 
 mod answer;
 mod content;

@@ -1,8 +1,8 @@
 //! One conversation over HTTP/1.1.
 //!
-//! It is always in one [`State`]. Answers to pipelined requests are gathered in the output until it is full or one of
-//! them has a body of its own. What to answer is the [`Handler`](super::Handler)'s business; here it is said when, and
-//! what becomes of the connection.
+//! It is always in one [`State`]; what happens takes it to the next. Answers to pipelined requests are gathered in the
+//! output until it is full or one of them has a body of its own. The [`Handler`](super::Handler) decides what to answer,
+//! this file when, and `answer.rs` what becomes of the connection.
 
 use super::answer::Asked;
 use super::context::HttpContext;
@@ -36,7 +36,7 @@ impl Session for HttpSession {
                 self.turn_away(input, cx);
                 input.len()
             }
-            // It has been told that there will be no other answer.
+            // The client knows that there will be no other answer.
             State::SendingEvents(_) | State::WritingHead(_) => input.len(),
             _ => 0,
         }
@@ -162,7 +162,7 @@ impl HttpSession {
         }
     }
 
-    /// One with a client that has too many of them already.
+    /// One with a client that has too many connections already.
     pub fn turning_away(context: Arc<HttpContext>, peer: IpAddr) -> HttpSession {
         HttpSession {
             state: State::TurningAway,
@@ -199,7 +199,7 @@ impl HttpSession {
         }
     }
 
-    /// Answers a complete head, or begins to read the body that follows it. Says how many bytes it took: 0 if there is
+    /// Answers a complete head, or begins to read the body that follows it. Returns how many bytes it took: 0 if there is
     /// no room for the answer yet.
     fn take_head(&mut self, head: &[u8], since: Moment, cx: &mut Context<'_>) -> usize {
         let request = match Request::parse(head) {
@@ -387,7 +387,7 @@ impl HttpSession {
         self.state = self.context.put(response, &asked, cx);
     }
 
-    /// A TLS client would wait for a ServerHello until its head is overdue, and its user see nothing but that.
+    /// Without this answer, a TLS client would wait for a ServerHello until its head is overdue.
     fn refuse_tls(&mut self, input: &[u8], since: Moment, cx: &mut Context<'_>) {
         throttled!(
             Warn,

@@ -9,25 +9,25 @@ use std::sync::Arc;
 
 /// Where a conversation stands.
 pub(super) enum State {
-    /// Whatever is asked for, it cannot be had now. That is not said before something has come: it would be destroyed by
-    /// whatever comes after the end.
+    /// The client has too many connections. The refusal waits for its first bytes: bytes that come after the end would
+    /// destroy it.
     TurningAway,
     /// A request is awaited or has come in part.
     Reading(Reading),
     /// A request's head has come. Its body is read and dropped before the answer: a client may not read before it has
     /// sent.
     ReadingBody(Box<UnreadBody>),
-    /// What a request is about is looked up where one may wait for a file system.
+    /// A job looks up what the request is about, where it may wait for a file system.
     LookingUp(Box<Offloaded>),
-    /// An answer is made slice by slice, as that of a directory's listing is.
+    /// The answer is made slice by slice, as a directory's listing is.
     MakingAnswer(Box<Making>),
-    /// The same, where one may wait for a file system.
+    /// A job makes the next slice, where it may wait for a file system.
     MakingElsewhere(Box<Offloaded>),
-    /// Answers wait to be sent, as a whole; then it goes on so.
+    /// Answers wait to be sent, all of them in the output's bytes.
     WritingHead(Next),
-    /// Answers wait to be sent, and the last one's body is not all in the output's bytes.
+    /// Answers wait to be sent. The last one has a body behind the output's bytes.
     Sending(Sending),
-    /// The answer has no end of its own: it is what others leave in the mailbox.
+    /// The answer has no end of its own: it is whatever is left in the mailbox.
     SendingEvents(Arc<Mailbox>),
     /// The last answer is out.
     Closing(Wait),
@@ -37,9 +37,9 @@ pub(super) enum State {
 pub(super) enum Next {
     /// With another request, which may have begun to come.
     Request(Reading),
-    /// With what is left in the mailbox.
+    /// With whatever is left in the mailbox.
     Events(Arc<Mailbox>),
-    /// Not at all; this is how it ends.
+    /// It ends, in this way.
     End(Wait),
 }
 
@@ -47,11 +47,12 @@ pub(super) enum Next {
 #[derive(Default)]
 pub(super) struct Reading {
     pub head_end: HeadEnd,
-    /// The one blank line before a request that RFC 9112 section 2.2 wants overlooked.
+    /// One blank line before the request has come, which RFC 9112 section 2.2 wants ignored.
     pub blank_line_seen: bool,
     progress: Progress,
 }
 
+/// How far the request has come.
 #[derive(Clone, Copy, Default)]
 enum Progress {
     /// There has been no request.
@@ -77,7 +78,7 @@ pub(super) struct Sending {
     pub record: Option<Box<KeptRecord>>,
     /// The head is out.
     pub is_head_out: bool,
-    /// How the conversation ends after it; else it goes on with another request.
+    /// How the conversation ends after it; `None` if another request may follow.
     pub end: Option<Wait>,
 }
 
@@ -107,7 +108,7 @@ pub(super) const STEPS: &[Step] = steps! {
     TURNING_AWAY => WRITING_HEAD;
     WRITING_HEAD => STREAMING_FILE SENDING_EVENTS KEEP_ALIVE;
     STREAMING_FILE => KEEP_ALIVE;
-    // What comes next had begun to come before.
+    // The next request had begun to come before.
     WRITING_HEAD => READING_REQUEST READING_BODY;
     KEEP_ALIVE => READING_REQUEST READING_BODY LOOKING_UP MAKING_ANSWER WRITING_HEAD;
     WRITING_HEAD => CLOSING;
@@ -138,7 +139,7 @@ impl State {
     /// What it waits for once its output is gone.
     pub fn waits_for(&self) -> Wait {
         match self {
-            // A peer that says nothing need not be told.
+            // A client that sends nothing needs no answer.
             State::TurningAway => Wait::Bytes(Timeout::Linger),
             State::Reading(reading) | State::WritingHead(Next::Request(reading)) => {
                 reading.waits_for()
