@@ -1,8 +1,8 @@
-//! A connection in the loop: it acts until it would block or its share is used up.
+//! A connection in the loop: it acts until it would block or its byte budget is used up.
 //!
 //! Readiness is a hint that events set; only what a call returns is a fact, and clears it.
 
-use super::readahead::{STRETCH, is_in_memory};
+use super::readahead::{READAHEAD, is_in_memory};
 use crate::model::connections::{Flags, Slot};
 use crate::model::{load, send};
 use crate::poller::{Poller, Ready};
@@ -11,18 +11,18 @@ use crate::sys::{self, Errno};
 use crate::trace;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-/// How many bytes a connection may move in one turn before the others get theirs, at most. What is looked at ahead.
-const SHARE: usize = 256 * 1024;
+/// The most bytes that a connection may move in one turn. A file is looked at so far ahead.
+const MAX_BYTES: usize = 256 * 1024;
 
-/// The same at least, however many others there are.
-const LEAST_SHARE: usize = 16 * 1024;
+/// The fewest bytes that a connection may move in one turn, however many others there are.
+const MIN_BYTES: usize = 16 * 1024;
 
-/// How many bytes all connections together may move in one turn, roughly, for those who have just come wait for its end.
-const TURN: usize = 16 * 1024 * 1024;
+/// How many bytes all connections together may move in one turn, roughly: new ones wait for its end.
+const BYTES_PER_TURN: usize = 16 * 1024 * 1024;
 
-/// The share of each of so many connections.
-pub(super) fn share(connections: usize) -> usize {
-    (TURN / connections.max(1)).clamp(LEAST_SHARE, SHARE)
+/// How many bytes each of so many connections may move in one turn.
+pub(super) fn byte_budget(connections: usize) -> usize {
+    (BYTES_PER_TURN / connections.max(1)).clamp(MIN_BYTES, MAX_BYTES)
 }
 
 /// A connection of this loop.
@@ -50,7 +50,7 @@ pub(super) enum Stop {
     /// Nothing more can be done before an event comes.
     Blocked,
     /// Others must have their turn first.
-    ShareUsed,
+    BudgetUsed,
     /// The work of this turn is done by others, whom it goes before in the next.
     WorkIsDone,
     /// A stretch of a file must be fetched from a disk.
@@ -73,7 +73,7 @@ impl Stop {
             }
             (Stop::Blocked, Action::Wait) => "must wait for a thread that asks a file system",
             (Stop::Blocked, _) => "must wait before it can receive",
-            (Stop::ShareUsed, _) => "goes on when others have had their turn",
+            (Stop::BudgetUsed, _) => "goes on when others have had their turn",
             (Stop::WorkIsDone, _) => "works when others have had their turn",
             (Stop::NotInMemory, _) => "must wait for a thread that reads its file",
             (Stop::HasJob, _) => "has a thread ask a file system",
@@ -111,11 +111,11 @@ impl Entry {
         trace::note(|| format!("fd {fd} {}", stop.reason(&self.connection)));
     }
 
-    /// Does what the connection asks for, as long as its share (in bytes) lasts and nothing would block. `later` is
+    /// Does what the connection asks for, as long as its byte budget lasts and nothing would block. `later` is
     /// called before the session sees what may have come after the turn began.
     pub(super) fn advance(
         &mut self,
-        mut share: usize,
+        mut budget: usize,
         worker: &mut Worker,
         scratch: &mut [u8],
         later: &mut impl FnMut(&mut Worker),
@@ -128,7 +128,7 @@ impl Entry {
                     Ok(0)
                 }
                 Action::Close { .. } => return Stop::Closed,
-                _ if share == 0 => return Stop::ShareUsed,
+                _ if budget == 0 => return Stop::BudgetUsed,
                 Action::Send | Action::Load if self.flags.contains(Flags::OFFLOADED) => {
                     return Stop::Blocked;
                 }
@@ -136,10 +136,10 @@ impl Entry {
                 Action::Send | Action::Load if self.may_hang() => return Stop::MayHang,
                 Action::Send | Action::Load if !self.can_send_now() => return Stop::NotInMemory,
                 Action::Receive if !self.io.ready.has(Ready::READABLE) => return Stop::Blocked,
-                Action::Send => self.send(share, worker),
+                Action::Send => self.send(budget, worker),
                 Action::Load => self.load(worker, scratch),
                 Action::Receive => self.receive(scratch, worker, later),
-                Action::Proceed if worker.work == 0 && worked => return Stop::ShareUsed,
+                Action::Proceed if worker.work == 0 && worked => return Stop::BudgetUsed,
                 Action::Proceed if worker.work == 0 => return Stop::WorkIsDone,
                 Action::Proceed => {
                     self.proceed(worker);
@@ -157,7 +157,7 @@ impl Entry {
                 }
             };
             match moved {
-                Ok(count) => share = share.saturating_sub(count),
+                Ok(count) => budget = budget.saturating_sub(count),
                 Err(Errno::INTR) => {}
                 // The peer is gone, and with it whoever could be told.
                 Err(_) => return Stop::Closed,
@@ -179,7 +179,7 @@ impl Entry {
         matches!(self.connection.front(), Piece::File { file, .. } if file.mount().is_some())
     }
 
-    /// True unless a file is to be sent of which the next byte is not in memory. Looks ahead by more than a share, so
+    /// True unless a file is to be sent of which the next byte is not in memory. Looks ahead by more than a budget, so
     /// that few calls send less.
     fn can_send_now(&mut self) -> bool {
         let Piece::File {
@@ -191,8 +191,8 @@ impl Entry {
             return true;
         };
         let known = u64::from(self.io.in_memory);
-        if known < count.min(SHARE as u64) {
-            let stretch = (count - known).min(STRETCH);
+        if known < count.min(MAX_BYTES as u64) {
+            let stretch = (count - known).min(READAHEAD);
             if is_in_memory(file, offset + known, stretch) {
                 self.io.in_memory += stretch as u32;
             }
@@ -215,14 +215,14 @@ impl Entry {
         Ok(0)
     }
 
-    fn send(&mut self, share: usize, worker: &mut Worker) -> Result<usize, Errno> {
+    fn send(&mut self, budget: usize, worker: &mut Worker) -> Result<usize, Errno> {
         worker.counters.sends += 1;
         let piece = self.connection.front();
-        let (of_file, share) = match piece {
-            Piece::File { .. } => (true, share.min(self.io.in_memory as usize)),
-            Piece::Bytes { .. } => (false, share),
+        let (of_file, most) = match piece {
+            Piece::File { .. } => (true, budget.min(self.io.in_memory as usize)),
+            Piece::Bytes { .. } => (false, budget),
         };
-        match send(&self.io.socket, &piece, share) {
+        match send(&self.io.socket, &piece, most) {
             Ok(count) => {
                 if of_file {
                     self.io.in_memory -= count as u32;

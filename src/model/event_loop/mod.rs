@@ -1,7 +1,7 @@
 //! The readiness loop: one thread, all connections.
 //!
 //! A turn: wait; read the clock; let events set bits; accept; queue what has expired; let each queued connection act
-//! until it would block or its share is used up; free what has closed. Events never do the work themselves, so an
+//! until it would block or its byte budget is used up; free what has closed. Events never do the work themselves, so an
 //! event for a connection that closed a moment ago does no harm.
 //!
 //! This file knows neither the poller behind it (it is generic) nor the protocols in front of it.
@@ -26,7 +26,7 @@ use crate::poller::{Poller, Ready};
 use crate::session::{BUFFER_SIZE, Counters, Steps, Timeout, WORK_PER_TURN, Worker};
 use crate::trace;
 use datagrams::Datagrams;
-use entry::{SocketState, Stop, share};
+use entry::{SocketState, Stop, byte_budget};
 use listeners::WatchedListener;
 use readahead::Readahead;
 use remote::Receipts;
@@ -301,27 +301,27 @@ impl<P: Poller> EventLoop<P> {
     /// Lets each connection act that was queued when this began.
     fn serve_queue(&mut self) {
         let queued = self.connections.queued();
-        let share = share(queued);
+        let budget = byte_budget(queued);
         self.worker.work = WORK_PER_TURN;
         for _ in 0..queued {
             if let Some(key) = self.connections.next() {
-                self.act(key, share);
+                self.act(key, budget);
             }
         }
     }
 
-    /// Lets a connection do what it can, up to its share in bytes, and arranges how it goes on.
-    fn act(&mut self, key: usize, share: usize) {
-        let stop = self.advance(key, share);
+    /// Lets a connection do what it can, up to its byte budget, and arranges how it goes on.
+    fn act(&mut self, key: usize, budget: usize) {
+        let stop = self.advance(key, budget);
         match stop {
             Stop::Closed => return self.close(key),
             Stop::NotInMemory => self.read_ahead(key),
             Stop::HasJob => self.run_job(key),
             Stop::MayHang => self.send_remote(key),
-            Stop::Blocked | Stop::ShareUsed | Stop::WorkIsDone => {}
+            Stop::Blocked | Stop::BudgetUsed | Stop::WorkIsDone => {}
         }
         match stop {
-            Stop::ShareUsed => self.connections.enqueue_served(key),
+            Stop::BudgetUsed => self.connections.enqueue_served(key),
             Stop::WorkIsDone => drop(self.connections.enqueue(key)),
             _ => {
                 if let Err(error) = self.watch(key) {
@@ -336,8 +336,8 @@ impl<P: Poller> EventLoop<P> {
         self.connections.start_deadline(key);
     }
 
-    /// Lets a connection do what it can, up to its share in bytes. Says why it stops.
-    fn advance(&mut self, key: usize, share: usize) -> Stop {
+    /// Lets a connection do what it can, up to its byte budget. Says why it stops.
+    fn advance(&mut self, key: usize, budget: usize) -> Stop {
         let slot = self.connections.begin(key);
         self.worker.crowded = self.listeners.is_crowded(slot.service.into());
         let expired = slot.take(Flags::EXPIRED);
@@ -361,13 +361,13 @@ impl<P: Poller> EventLoop<P> {
                 slot.connection.woken(&mut self.worker);
             }
             slot.trace_turn();
-            let stop = slot.advance(share, &mut self.worker, &mut self.scratch, &mut later);
+            let stop = slot.advance(budget, &mut self.worker, &mut self.scratch, &mut later);
             slot.trace_stop(stop);
             let is_over = expired && slot.connection.waiting() == waiting;
             let must_end = self.worker.stopping && slot.connection.is_idle();
             if stop == Stop::Blocked && (is_over || must_end) {
                 slot.connection.expired(&mut self.worker);
-                return slot.advance(share, &mut self.worker, &mut self.scratch, &mut later);
+                return slot.advance(budget, &mut self.worker, &mut self.scratch, &mut later);
             }
             stop
         });

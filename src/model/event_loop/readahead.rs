@@ -15,7 +15,7 @@ use std::task::Waker;
 use std::thread::Builder;
 
 /// How much is looked at, fetched and then sent at once, in bytes.
-pub(super) const STRETCH: u64 = 1024 * 1024;
+pub(super) const READAHEAD: u64 = 1024 * 1024;
 
 /// How far apart the bytes are that are looked at. What the kernel has read ahead it usually drops together.
 const STEP: u64 = 256 * 1024;
@@ -114,7 +114,7 @@ impl<P: Poller> EventLoop<P> {
         else {
             return;
         };
-        let stretch = count.min(STRETCH);
+        let stretch = count.min(READAHEAD);
         self.worker.counters.fetches += 1;
         let waker = self.sources.wake_queue.waker(key);
         let job = Job::new(key, file, offset, stretch, waker);
@@ -136,7 +136,7 @@ impl<P: Poller> EventLoop<P> {
                 && let Piece::File { count, .. } = slot.connection.front()
             {
                 // Without another look: it might have had to make room again, and so for ever.
-                slot.io.in_memory = count.min(STRETCH) as u32;
+                slot.io.in_memory = count.min(READAHEAD) as u32;
             }
         }
     }

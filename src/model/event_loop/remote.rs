@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How much of a file one call sends, in bytes.
-const SHARE: usize = 256 * 1024;
+const SENDFILE_CHUNK: usize = 256 * 1024;
 
 /// What became of a call that sends or loads, once it is over. Nobody needs the call if the loop has dropped its side.
 type Receipt = Arc<Mutex<Option<Result<Done, Errno>>>>;
@@ -80,7 +80,7 @@ impl<P: Poller> EventLoop<P> {
                                 Done::Loaded(bytes)
                             })
                         }
-                        false => send(&socket, &piece, SHARE).map(Done::Sent),
+                        false => send(&socket, &piece, SENDFILE_CHUNK).map(Done::Sent),
                     };
                     *lock(&of_call) = Some(result);
                 }
