@@ -1,6 +1,6 @@
 //! Addresses to listen on: both families, names, interfaces, and what was asked for together.
 
-use crate::common::{Client, Evserve, Program, left_out, on_every_model};
+use crate::common::{Client, Evserve, Program, left_out, on_every_loop, on_every_model};
 use nix::ifaddrs::getifaddrs;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, UdpSocket};
 
@@ -126,7 +126,7 @@ fn datagrams_of_both_families() {
         run(model, &["[::]:", "127.0.0.1:"], &[]);
         run(model, &["[::]:"], &[]);
     });
-    run("poll", &["0.0.0.0:", "[::]:"], &["--workers", "3"]);
+    on_every_loop(|model| run(model, &["0.0.0.0:", "[::]:"], &["--workers", "3"]));
     let mut evserve = start("epoll", &["udp:localhost:0".into()], &[]);
     for family in ["127.0.0.1", "[::1]"] {
         let line = evserve.wait_for_log(&format!(" at udp:{family}:"));

@@ -1,8 +1,8 @@
 //! Group chat: who says something is heard by all others.
 
 use crate::common::{
-    Client, Evserve, PATIENCE, Program, limited_to, number, on_every_model, on_every_shared_model,
-    row,
+    Client, Evserve, PATIENCE, Program, limited_to, number, on_every_loop, on_every_model,
+    on_every_shared_model, row,
 };
 use evserve::model::MODELS;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -375,8 +375,7 @@ fn a_full_room() {
         let room = limited_to(model, 300.max(members + 50));
         run(model, &room.iter().map(String::as_str).collect::<Vec<_>>());
     });
-    run("epoll", &["--workers", "3"]);
-    run("poll", &["--workers", "2"]);
+    on_every_loop(|model| run(model, &["--workers", "3"]));
 }
 
 /// All addresses lead to the same room.

@@ -3,7 +3,7 @@
 //! The real program, with and without its sandbox. What lies outside has a content, a name and a length that nothing
 //! inside has.
 
-use crate::common::{Client, Evserve, number};
+use crate::common::{Client, Evserve, number, on_each_kind};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs::{create_dir_all, rename, write};
 use std::os::unix::fs::symlink;
@@ -143,36 +143,33 @@ fn ask(client: &mut Client, count: u64, random: &mut fastrand::Rng) -> u64 {
 #[test]
 fn renames_during_look_ups_lead_nowhere_else() {
     let all = number("EVSERVE_REQUESTS").unwrap_or(REQUESTS);
-    for (model, sandbox) in [
-        ("epoll", "follow"),
-        ("epoll", "off"),
-        ("threaded", "follow"),
-        ("threaded", "off"),
-    ] {
-        let world = world();
-        let options = ["--access-log", "off", "--sandbox", sandbox];
-        let evserve = Evserve::http(model, &world.path().join("current"), &options);
-        let (over, disturbed) = (AtomicBool::new(false), AtomicU64::new(0));
-        let brought = std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let mut random = fastrand::Rng::with_seed(1);
-                while !over.load(Relaxed) {
-                    disturb(&world.path().join("root"), &mut random);
-                    disturbed.fetch_add(1, Relaxed);
-                }
+    on_each_kind(|model| {
+        for sandbox in ["follow", "off"] {
+            let world = world();
+            let options = ["--access-log", "off", "--sandbox", sandbox];
+            let evserve = Evserve::http(model, &world.path().join("current"), &options);
+            let (over, disturbed) = (AtomicBool::new(false), AtomicU64::new(0));
+            let brought = std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    let mut random = fastrand::Rng::with_seed(1);
+                    while !over.load(Relaxed) {
+                        disturb(&world.path().join("root"), &mut random);
+                        disturbed.fetch_add(1, Relaxed);
+                    }
+                });
+                let asked = std::panic::catch_unwind(|| {
+                    let mut random = fastrand::Rng::with_seed(2);
+                    ask(&mut evserve.connect(), all / 6, &mut random)
+                });
+                over.store(true, Relaxed);
+                asked.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             });
-            let asked = std::panic::catch_unwind(|| {
-                let mut random = fastrand::Rng::with_seed(2);
-                ask(&mut evserve.connect(), all / 4, &mut random)
-            });
-            over.store(true, Relaxed);
-            asked.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        });
-        let disturbed = disturbed.into_inner();
-        println!(
-            "{model}, sandbox {sandbox}: {} requests, {disturbed} renames; {brought} brought a file",
-            all / 4
-        );
-        assert!(brought > 0, "links that lead inside are followed meanwhile");
-    }
+            let disturbed = disturbed.into_inner();
+            println!(
+                "{model}, sandbox {sandbox}: {} requests, {disturbed} renames; {brought} brought a file",
+                all / 6
+            );
+            assert!(brought > 0, "links that lead inside are followed meanwhile");
+        }
+    });
 }
