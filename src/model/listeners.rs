@@ -3,12 +3,13 @@
 //! Pure bookkeeping: time is an argument, and the model accepts and closes. Listeners and services are known by their
 //! indices.
 
+use super::Listening;
 use super::permits::Permits;
-use super::{Listening, permits};
 use crate::observe::throttled;
 use std::fmt::Display;
 use std::io;
 use std::os::fd::RawFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long accepting pauses after it failed. Where descriptors, memory or threads ran out, the end of a connection ends
@@ -58,8 +59,18 @@ impl Listeners {
     /// Listeners whose services share `limit` connections: see [`Permits`]. All listeners of a service share what is
     /// reserved for it.
     pub fn new(limit: usize, listening: &[Listening]) -> Listeners {
-        let (permits, services) = permits(limit, listening);
-        Listeners::with(permits, services)
+        let mut services: Vec<&Listening> = Vec::new();
+        let mut indices = Vec::new();
+        for one in listening {
+            let is_same = |known: &&Listening| Arc::ptr_eq(&known.service, &one.service);
+            let known = services.iter().position(is_same);
+            indices.push(known.unwrap_or(services.len()));
+            if known.is_none() {
+                services.push(one);
+            }
+        }
+        let claims: Vec<_> = services.iter().map(|one| one.claim).collect();
+        Listeners::with(Permits::new(limit, &claims), indices)
     }
 
     /// Listeners each of which has `limit` connections of its own.

@@ -39,7 +39,6 @@ use crate::poller::{self, Poller};
 use crate::session::Counters;
 use logs::{LOG_PAUSE, reopen};
 use panics::{contain, contain_start, give_up};
-use serving::permits;
 use std::io;
 use transfer::{load, send};
 use worker::worker;

@@ -1,7 +1,7 @@
 //! What a model is given: where to listen, what to serve there, how much of it at once, and for how long.
 
 use super::panics::contain_start;
-use super::permits::{Claim, Permits};
+use super::permits::Claim;
 use super::signals::{Hangups, Signals};
 use crate::config::Timeouts;
 use crate::net::{DatagramSocket, Listener};
@@ -83,21 +83,4 @@ pub struct Answering {
     pub socket: DatagramSocket,
     /// What makes the replies: it [answers datagrams](Service::datagrams).
     pub service: Arc<dyn Service>,
-}
-
-/// Permits for so many connections of the services behind these listeners, and the index of each one's service. All
-/// listeners of a service share what is reserved for it.
-pub(super) fn permits(limit: usize, listening: &[Listening]) -> (Permits, Vec<usize>) {
-    let mut services: Vec<&Listening> = Vec::new();
-    let mut indices = Vec::new();
-    for one in listening {
-        let is_same = |known: &&Listening| Arc::ptr_eq(&known.service, &one.service);
-        let known = services.iter().position(is_same);
-        indices.push(known.unwrap_or(services.len()));
-        if known.is_none() {
-            services.push(one);
-        }
-    }
-    let claims: Vec<_> = services.iter().map(|one| one.claim).collect();
-    (Permits::new(limit, &claims), indices)
 }
