@@ -4,6 +4,7 @@
 //!
 //! | module | what it knows |
 //! | --- | --- |
+//! | [`program`] | what a command line comes to, and the exit code |
 //! | [`cli`] | the options, as a user writes them |
 //! | [`server`] | how a [`config::Config`] becomes listeners, services and a running model |
 //! | [`model`] | who waits, and how |
@@ -40,6 +41,8 @@ pub mod net;
 pub mod observe;
 pub mod offload;
 pub mod poller;
+#[cfg(feature = "cli")]
+pub mod program;
 pub mod server;
 pub mod service;
 pub mod session;

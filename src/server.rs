@@ -67,6 +67,8 @@ pub struct Server {
 /// What a server is to be made of.
 pub struct Builder {
     config: Config,
+    /// A model of one's own.
+    model_row: Option<&'static ModelRow>,
     services: Vec<Making>,
     wanted: Vec<Wanted>,
 }
@@ -98,6 +100,35 @@ impl Handle {
 }
 
 impl Builder {
+    /// What a configuration describes.
+    ///
+    /// # Errors
+    /// If it names a service that there is not.
+    pub fn from_config(config: &Config) -> Result<Builder, StartError> {
+        let (mut services, mut wanted) = (Vec::<Making>::new(), Vec::new());
+        for listen in &config.listen {
+            let row = service::find(&listen.service)
+                .ok_or_else(|| StartError(format!("there is no mode `{}`", listen.service)))?;
+            let label = format!("{}=", listen.service);
+            // All addresses of a mode lead to the same service.
+            let known = services.iter().position(|making| making.label == label);
+            wanted.push(Wanted {
+                address: listen.address.clone(),
+                service: known.unwrap_or(services.len()),
+            });
+            if known.is_none() {
+                let make = Box::new(row.start);
+                services.push(Making { label, make });
+            }
+        }
+        Ok(Builder {
+            config: config.clone(),
+            model_row: None,
+            services,
+            wanted,
+        })
+    }
+
     /// Listens at an address with a service, which `make` makes for each loop that `--workers` asks for.
     ///
     /// # Errors
@@ -124,6 +155,13 @@ impl Builder {
         self
     }
 
+    /// Runs a model of one's own, whatever else is chosen.
+    #[must_use]
+    pub fn model_row(mut self, row: &'static ModelRow) -> Builder {
+        self.model_row = Some(row);
+        self
+    }
+
     /// Chooses everything else, such as limits and timeouts.
     #[must_use]
     pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Builder {
@@ -141,7 +179,9 @@ impl Builder {
         let descriptors = raise_descriptor_limit();
         let mut config = self.config;
         config.http.cache_files = cache_files(&config, descriptors);
-        let model = model::find(&config.model)
+        let model = self
+            .model_row
+            .or_else(|| model::find(&config.model))
             .ok_or_else(|| StartError(format!("there is no model `{}`", config.model)))?;
         lines.extend(budgets::set(&mut config, model));
         // Loops divide what listings may take, and processes share it.
@@ -243,6 +283,7 @@ impl Server {
                 access_log: AccessLog::Off,
                 ..Config::default()
             },
+            model_row: None,
             services: Vec::new(),
             wanted: Vec::new(),
         }
@@ -253,28 +294,12 @@ impl Server {
     /// # Errors
     /// Those of [`Builder::start`].
     pub fn start(config: &Config) -> Result<Server, StartError> {
-        let (mut services, mut wanted) = (Vec::<Making>::new(), Vec::new());
-        for listen in &config.listen {
-            let row = service::find(&listen.service)
-                .ok_or_else(|| StartError(format!("there is no mode `{}`", listen.service)))?;
-            let label = format!("{}=", listen.service);
-            // All addresses of a mode lead to the same service.
-            let known = services.iter().position(|making| making.label == label);
-            wanted.push(Wanted {
-                address: listen.address.clone(),
-                service: known.unwrap_or(services.len()),
-            });
-            if known.is_none() {
-                let make = Box::new(row.start);
-                services.push(Making { label, make });
-            }
-        }
-        let builder = Builder {
-            config: config.clone(),
-            services,
-            wanted,
-        };
-        builder.start()
+        Builder::from_config(config)?.start()
+    }
+
+    /// The model that runs it.
+    pub fn model(&self) -> &'static ModelRow {
+        self.model
     }
 
     /// Where it listens, in the order in which that was asked for. An address can be several places, as `localhost` is;

@@ -4,6 +4,7 @@
 //! the protocols nor their files. Adding a model is one file here, or in [`poller`],
 //! and one row in [`MODELS`].
 
+mod acceptor;
 mod blocking;
 mod clock;
 mod connection_control;
@@ -30,17 +31,19 @@ mod transfer;
 mod wake_queue;
 mod worker;
 
+pub use acceptor::{Acceptor, Converse};
 pub use permits::Claim;
 pub use process::{cancel_alarm, limit_end};
 pub use serving::{Answering, Limits, Listening, Serving, Share};
 pub use signals::{Hangups, SignalSender, Signals};
+pub use transfer::{load, send};
+pub use wake_queue::WakeQueue;
 
 use crate::poller::{self, Poller};
 use crate::session::Counters;
 use logs::{LOG_PAUSE, reopen};
 use panics::{contain, contain_start, give_up};
 use std::io;
-use transfer::{load, send};
 use worker::worker;
 
 /// A model that can be chosen with `--model`.
@@ -93,6 +96,25 @@ impl ModelRow {
             apart: None,
             scarce: None,
             run: event_loop::run::<P>,
+        }
+    }
+
+    /// A model of one's own, with a thread for each connection.
+    pub const fn of_threads(
+        name: &'static str,
+        run: fn(Serving) -> io::Result<Counters>,
+    ) -> ModelRow {
+        ModelRow {
+            name,
+            about: "A model of one's own",
+            options: &["max-connections"],
+            executor: Executor::Thread,
+            limited_by: Some("max-connections"),
+            waits_in: "poll",
+            poller: None,
+            apart: None,
+            scarce: None,
+            run,
         }
     }
 

@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 ///
 /// # Errors
 /// Those of send(2), and [`sys::SENDFILE_REFUSED`].
-pub(super) fn send(socket: impl AsFd, piece: &Piece<'_>, share: usize) -> Result<usize, Errno> {
+pub fn send(socket: impl AsFd, piece: &Piece<'_>, share: usize) -> Result<usize, Errno> {
     match piece {
         Piece::Bytes { bytes, then, more } => sys::send(socket, bytes, then, *more),
         Piece::File {
@@ -27,7 +27,7 @@ pub(super) fn send(socket: impl AsFd, piece: &Piece<'_>, share: usize) -> Result
 ///
 /// # Errors
 /// Those of pread(2).
-pub(super) fn load(piece: &Piece<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
+pub fn load(piece: &Piece<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
     match piece {
         Piece::Bytes { .. } => Ok(0),
         Piece::File {

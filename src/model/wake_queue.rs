@@ -14,7 +14,7 @@ use std::task::{Wake, Waker};
 
 /// A queue of keys, and a descriptor that becomes readable when a key is queued while the thread waits.
 #[derive(Debug)]
-pub(super) struct WakeQueue {
+pub struct WakeQueue {
     keys: Mutex<Vec<usize>>,
     /// The thread waits, or is about to. The first waker clears this, and writes to the eventfd.
     waiting: AtomicBool,

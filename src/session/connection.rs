@@ -19,15 +19,18 @@ pub const MIN_PROGRESS: u32 = 4096;
 /// [deadline](Connection::deadline).
 ///
 /// Each action is an operation and not an event: a blocking model performs it, a readiness model tries it and waits if it
-/// would block, a completion model submits it. After each event the model asks [`Connection::next`] again.
+/// would block, a completion model submits it. After each event the model says in [`Worker`] what time it is and whether
+/// the server is stopping, and asks [`Connection::next`] again.
 ///
 /// - An operation that fails for good: [`Connection::abort`]. One that was interrupted or would block: ask again.
 /// - The deadline has passed: try once more without waiting, for what came in time still counts. If that would block, call
-///   [`Connection::expired`].
+///   [`Connection::expired`]. An operation that is under way is cancelled instead; if it has brought something after all,
+///   that is said as ever, and nothing has expired.
 /// - Whatever the action, the connection's [waker](super::Wakers) may be woken: call [`Connection::woken`] soon then. While
-///   an operation is under way it may go on.
+///   an operation is under way it may go on. Several wakes may be one call.
 /// - An operation that is under way may end after other events, and after [`Connection::close`]: say what it brought all
-///   the same. What it reads from stays in its place until then; see [`Connection::release`].
+///   the same. What it reads from stays in its place until then; see [`Connection::release`]. Of each action one operation
+///   at most is under way; a receiving one may be so together with any other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Send [`Connection::front`], or as much of its beginning as the socket takes, then call [`Connection::sent`] with how
@@ -558,5 +561,17 @@ impl Connection {
         if let Some(held) = self.held.take() {
             worker.pool.take_back(held);
         }
+    }
+}
+
+/// A connection that has not been released keeps what its pool has lent.
+#[cfg(debug_assertions)]
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let is_clear = self.held.is_none() && self.output.bytes().is_empty();
+        assert!(
+            is_clear || std::thread::panicking(),
+            "a connection was dropped that had not been released"
+        );
     }
 }

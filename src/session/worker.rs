@@ -1,6 +1,6 @@
 //! What all sessions of one thread share, and the model that runs them with it.
 
-use super::{Counters, Pool, Steps, Time, Timeout, Trace};
+use super::{Counters, Moment, Pool, Steps, Time, Timeout, Trace};
 use enum_map::EnumMap;
 use std::io;
 use std::task::Waker;
@@ -78,6 +78,11 @@ impl Worker {
     /// True if the answer that is given now is to be the connection's last.
     pub fn wants_last_answers(&self) -> bool {
         self.stopping || self.one_exchange || self.crowded
+    }
+
+    /// How much time is left until a [deadline](super::Connection::deadline): zero if it has passed, `None` if there is none.
+    pub fn left(&self, deadline: Option<Moment>) -> Option<Duration> {
+        deadline.map(|end| end.since(self.time.moment()))
     }
 
     pub(super) fn wants_steps(&self) -> bool {

@@ -177,6 +177,11 @@ pub fn receive_now(socket: impl AsFd, buffer: &mut [u8]) -> Result<usize, Errno>
     receive_with(socket, buffer, RecvFlags::DONTWAIT)
 }
 
+/// True if bytes wait that have not been received. It takes one of them away.
+pub fn has_unread(socket: impl AsFd) -> bool {
+    receive_now(socket, &mut [0]).is_ok_and(|count| count > 0)
+}
+
 fn receive_with(socket: impl AsFd, buffer: &mut [u8], flags: RecvFlags) -> Result<usize, Errno> {
     let call = trace::call();
     let result = recv(&socket, &mut *buffer, flags).map(|(count, _)| count);

@@ -19,9 +19,13 @@ pub fn serves_one_at_a_time(model: &str) -> bool {
 }
 
 /// Runs a case on each row of the table of models for which that holds.
+///
+/// A program with a model of its own (`EVSERVE_PROGRAM`) is tested in place of `threaded`, which it is to be as good as.
 fn on_each(holds: impl Fn(&ModelRow) -> bool, case: impl Fn(&'static str)) {
-    let mut rows = MODELS.iter().filter(|row| holds(row)).peekable();
-    assert!(rows.peek().is_some(), "no model is tested");
+    let is_own = std::env::var_os("EVSERVE_PROGRAM").is_some();
+    let here = MODELS.iter().filter(|row| !is_own || row.name == "threaded");
+    let mut rows = here.filter(|row| holds(row)).peekable();
+    assert!(rows.peek().is_some() || is_own, "no model is tested");
     for row in rows {
         eprintln!("model {}", row.name);
         case(row.name);

@@ -43,7 +43,9 @@ impl Program {
 
     /// evserve with options, which have no spaces in them.
     pub fn evserve(options: &str) -> Program {
-        Program::new(env!("CARGO_BIN_EXE_evserve"), false).options(options)
+        let own = std::env::var_os("EVSERVE_PROGRAM");
+        let program = own.unwrap_or(env!("CARGO_BIN_EXE_evserve").into());
+        Program::new(program, false).options(options)
     }
 
     /// evserve under a model, with options.

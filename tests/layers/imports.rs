@@ -41,7 +41,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "model", "service", "http1", "net", "config", "observe", "lines", "sys", "trace",
         ],
     ),
-    ("main", &["cli", "server", "model", "net"]),
+    ("program", &["cli", "server", "model", "net"]),
+    ("main", &["program"]),
 ];
 
 /// The only places where a path may begin with this, or a single name may occur.

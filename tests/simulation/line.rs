@@ -178,10 +178,8 @@ impl Line {
             "nothing more can come"
         );
         assert!(self.connection().room() <= BUFFER_SIZE);
-        if self
-            .leaves_at
-            .is_some_and(|at| self.said + self.heard.len() >= at)
-        {
+        let leaves = |at| self.said + self.heard.len() >= at;
+        if self.leaves_at.is_some_and(leaves) && random.u8(..) < 60 {
             return self.abort(worker);
         }
         let is_late = |deadline| deadline <= worker.time.moment();

@@ -1,0 +1,128 @@
+//! What a model of one's own needs beside [`Connection`](crate::session::Connection): connections, a thread for each, the
+//! time, and a way to wait.
+
+use super::panics::contain;
+use super::serving::Serving;
+use super::wake_queue::WakeQueue;
+use super::worker::worker;
+use crate::config::Timeouts;
+use crate::net::AcceptError;
+use crate::observe::LogFile;
+use crate::session::{Action, Counters, Start, Time, WORK_PER_TURN, Worker};
+use crate::sys::{self, Errno, PollFd, PollFlags, SocketFlags};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+/// How long it does without accepting where that fails.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Runs a connection from its beginning to its end, on a thread of its own. An error has closed it.
+pub type Converse = fn(&Acceptor, OwnedFd, Start) -> io::Result<()>;
+
+/// Accepts connections for a model of one's own, and has a thread for each: see `docs/examples/model.rs`. It receives no
+/// datagrams, shows no status and has no limit but that of descriptors.
+pub struct Acceptor {
+    timeouts: Timeouts,
+    signals: super::Signals,
+    log: Mutex<LogFile>,
+}
+
+impl Acceptor {
+    /// Runs `converse` for each connection until a signal comes, and waits for those under way. The alarm of
+    /// [`limit_end`](super::limit_end) ends what does not end by itself.
+    ///
+    /// # Errors
+    /// Those of poll(2).
+    pub fn serve(mut serving: Serving, converse: Converse) -> io::Result<Counters> {
+        let share = serving.only_share()?;
+        let acceptor = Acceptor {
+            timeouts: serving.timeouts,
+            signals: share.signals,
+            log: Mutex::new(share.log),
+        };
+        let (acceptor, mut counters) = (&acceptor, Counters::default());
+        thread::scope(|scope| {
+            while !acceptor.is_stopping() {
+                let listeners = share.listening.iter().map(|one| &one.listener);
+                let mut watched: Vec<_> = listeners
+                    .map(|one| PollFd::new(one, PollFlags::IN))
+                    .collect();
+                watched.push(PollFd::new(&acceptor.signals, PollFlags::IN));
+                sys::poll(&mut watched, None)?;
+                for one in &share.listening {
+                    match one.listener.accept(SocketFlags::NONBLOCK) {
+                        Ok((socket, peer)) => {
+                            counters.connections += 1;
+                            let peer = peer.map(|peer| peer.ip().to_canonical());
+                            if let Some(start) = one.admit(peer, &mut counters) {
+                                scope.spawn(move || contain(|| converse(acceptor, socket, start)));
+                            }
+                        }
+                        Err(AcceptError::WouldBlock | AcceptError::Gone) => {}
+                        Err(AcceptError::Exhausted(_) | AcceptError::Refused(_)) => {
+                            thread::sleep(PAUSE);
+                        }
+                    }
+                }
+            }
+            Ok(counters)
+        })
+    }
+
+    /// A worker for one connection, which `queue` wakes.
+    pub fn worker(&self, queue: &Arc<WakeQueue>) -> Worker {
+        let time = Time::new(Instant::now(), SystemTime::now());
+        worker(time, &self.timeouts, Some(Box::new(queue.clone())))
+    }
+
+    /// Begins a turn: says in `worker` what time it is, how much work may be done and whether the server is stopping, and
+    /// writes the lines of its access log.
+    pub fn begin_turn(&self, worker: &mut Worker) {
+        worker.time.set(Instant::now(), SystemTime::now());
+        worker.work = WORK_PER_TURN;
+        worker.stopping = self.is_stopping();
+        if !worker.log.is_empty() {
+            let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+            log.write(&mut worker.log);
+        }
+    }
+
+    /// Waits until what `action` does may no longer block, a signal has come, or the time is over. True if the connection
+    /// was woken.
+    ///
+    /// # Errors
+    /// Those of poll(2).
+    pub fn wait(
+        &self,
+        queue: &WakeQueue,
+        socket: &OwnedFd,
+        action: Action,
+        left: Option<Duration>,
+    ) -> Result<bool, Errno> {
+        let mut watched = vec![PollFd::new(queue, PollFlags::IN)];
+        if !self.is_stopping() {
+            watched.push(PollFd::new(&self.signals, PollFlags::IN));
+        }
+        match action {
+            Action::Send => watched.push(PollFd::new(socket, PollFlags::OUT)),
+            Action::Receive => watched.push(PollFd::new(socket, PollFlags::IN)),
+            // A peer that is gone would end every wait at once.
+            _ => {}
+        }
+        if queue.prepare_to_wait() {
+            sys::poll(&mut watched, left)?;
+        }
+        queue.clear();
+        let mut woken = Vec::new();
+        queue.take_woken(&mut woken);
+        Ok(!woken.is_empty())
+    }
+
+    /// True once a signal has come, which nobody takes.
+    fn is_stopping(&self) -> bool {
+        sys::is_readable(&self.signals)
+    }
+}

@@ -1,0 +1,61 @@
+//! The program: options, server, exit code. Usage errors end it with 2, all others with 1.
+
+use crate::cli::{self, Command, Task};
+use crate::model::ModelRow;
+use crate::net;
+use crate::server::Builder;
+use std::error::Error;
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// How long the end waits for a slow reader of the operator's log.
+const LAST_WAIT: Duration = Duration::from_millis(250);
+
+/// Runs it with one of its models, or with a model of one's own, whatever `--model` says.
+pub fn run(own: Option<&'static ModelRow>) -> ExitCode {
+    let inherited = match net::inherited() {
+        Ok(inherited) => inherited,
+        Err(error) => return fail(&format!("an inherited socket cannot be used: {error}")),
+    };
+    let task = cli::parse(std::env::args_os(), inherited).unwrap_or_else(|error| error.exit());
+    let command = match task {
+        Task::Serve(command) => command,
+        Task::Print(text) => return print(&text),
+    };
+    cli::start_operator_log(command.log_level);
+    match serve(&command, own) {
+        Ok(()) => {
+            cli::finish_operator_log(None, LAST_WAIT);
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&error.to_string()),
+    }
+}
+
+fn serve(command: &Command, own: Option<&'static ModelRow>) -> Result<(), Box<dyn Error>> {
+    let builder = Builder::from_config(&command.config)?;
+    let server = match own {
+        Some(row) => builder.model_row(row).start()?,
+        None => builder.start()?,
+    };
+    server.confine(&command.confinement)?;
+    if let Some(requests) = command.traced {
+        let is_alone = server.model().is_loop() && command.config.workers == 1;
+        cli::begin_trace(requests, !is_alone);
+    }
+    Ok(server.run()?)
+}
+
+fn print(text: &[u8]) -> ExitCode {
+    match std::io::stdout().write_all(text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&format!("that could not be printed: {error}")),
+    }
+}
+
+fn fail(message: &str) -> ExitCode {
+    // If nobody can read it, the exit code has to do.
+    cli::finish_operator_log(Some(&format!("evserve: {message}")), LAST_WAIT);
+    ExitCode::FAILURE
+}

@@ -1,0 +1,400 @@
+//! Checks a model: does it keep what the contract between models and connections asks of it? Each case is a protocol that
+//! needs one promise, a client, and what must come of it. Each runs in a process of its own, for a model that breaks a
+//! promise may hang or panic.
+
+use super::sessions::{Kind, Told, content, padding, service, unsendable};
+use evserve::Server;
+use evserve::model::ModelRow;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a client waits for what must come, and for the whole of a case.
+const PATIENCE: Duration = Duration::from_secs(6);
+const CASE: Duration = Duration::from_secs(15);
+
+/// A promise, in the words of the documentation, and what shows whether it is kept.
+pub struct Case {
+    pub name: &'static str,
+    pub promise: &'static str,
+    kind: Kind,
+    client: fn(&mut Stage) -> Result<(), String>,
+}
+
+/// A server with the model, a client, and what the session was told.
+struct Stage {
+    client: TcpStream,
+    told: Arc<Told>,
+    stop: Box<dyn Fn()>,
+    server: thread::JoinHandle<std::io::Result<()>>,
+}
+
+pub const CASES: &[Case] = &[
+    Case {
+        name: "sent",
+        promise: "Send [`Connection::front`], or as much of its beginning as the socket takes, then call \
+                  [`Connection::sent`] with how much that was",
+        kind: Kind::Memory,
+        client: |stage| {
+            stage.say(b"x")?;
+            // Until then the socket has taken what it can, and no more.
+            thread::sleep(Duration::from_millis(200));
+            stage.hear_all(content())
+        },
+    },
+    Case {
+        name: "short file",
+        promise: "0 if a file ended before it should",
+        kind: Kind::ShortFile,
+        client: |stage| {
+            stage.say(b"x")?;
+            stage.hear_all(b"short")
+        },
+    },
+    Case {
+        name: "send_refused",
+        promise: "If the file cannot be sent as one, as where sendfile(2) is refused, call \
+                  [`Connection::send_refused`].",
+        kind: Kind::Unsendable,
+        client: |stage| {
+            stage.say(b"x")?;
+            stage.hear_all(&unsendable())
+        },
+    },
+    Case {
+        name: "room",
+        promise: "Receive at most [`Connection::room`] bytes, then call [`Connection::received`]",
+        kind: Kind::Hold,
+        client: |stage| {
+            stage.say(&content()[..60_000])?;
+            stage.client.shutdown(Shutdown::Write).map_err(text)?;
+            stage.hear_all(b"31000")
+        },
+    },
+    Case {
+        name: "ended",
+        promise: "or [`Connection::ended`] if the peer has closed its side",
+        kind: Kind::Count,
+        client: |stage| {
+            stage.say(b"abc")?;
+            stage.client.shutdown(Shutdown::Write).map_err(text)?;
+            stage.hear_all(b"3")
+        },
+    },
+    Case {
+        name: "work",
+        promise: "The model sets it at the beginning of each turn.",
+        kind: Kind::Turns,
+        client: |stage| {
+            stage.say(b"x")?;
+            stage.hear(b"done")
+        },
+    },
+    Case {
+        name: "job",
+        promise: "do its work or have it done, and call [`Connection::woken`] when it is done.",
+        kind: Kind::Job,
+        client: |stage| {
+            stage.say(b"x")?;
+            stage.hear(b"done")
+        },
+    },
+    Case {
+        name: "woken",
+        promise: "Whatever the action, the connection's [waker](super::Wakers) may be woken: call \
+                  [`Connection::woken`] soon then.",
+        kind: Kind::Mail,
+        client: |stage| {
+            stage.hear(b"hello")?;
+            thread::sleep(Duration::from_millis(200));
+            stage.told.mailbox.put(&b"news".as_slice().into());
+            stage.hear(b"news")
+        },
+    },
+    Case {
+        name: "deadline",
+        promise: "If that would block, call [`Connection::expired`].",
+        kind: Kind::Late,
+        client: |stage| {
+            stage.say(b"x")?;
+            stage.hear_all(b"late")
+        },
+    },
+    Case {
+        name: "last try",
+        promise: "The deadline has passed: try once more without waiting, for what came in time still counts.",
+        kind: Kind::Busy,
+        client: |stage| {
+            stage.say(b"xx")?;
+            stage.hear(b"in time")
+        },
+    },
+    Case {
+        name: "unread",
+        promise: "if something unread waits at the socket and `if_unread` is true, closing would destroy what the \
+                  peer has not read yet (RFC 9112 section 9.6): call [`Connection::unread`] instead.",
+        kind: Kind::Memory,
+        client: |stage| {
+            stage.say(b"x")?;
+            // It is not received any more, for the answer is under way.
+            thread::sleep(Duration::from_millis(200));
+            stage.say(&[b'y'; 1000])?;
+            stage.hear_all(content())
+        },
+    },
+    Case {
+        name: "shut",
+        promise: "Tell the peer that nothing more will come (shutdown(2)), then call [`Connection::shut`].",
+        kind: Kind::Linger,
+        client: |stage| {
+            stage.say(b"x")?;
+            stage.hear_all(b"bye")
+        },
+    },
+    Case {
+        name: "close",
+        promise: "Call [`Connection::close`], close the socket",
+        kind: Kind::Abort,
+        client: |stage| {
+            stage.say(b"x")?;
+            stage.hear_all(b"bye")?;
+            match stage.told.closed.load(SeqCst) {
+                true => Ok(()),
+                false => Err("the socket was closed, and the session had not been told".into()),
+            }
+        },
+    },
+    Case {
+        name: "release",
+        promise: "and [`Connection::release`] when no operation is under way.",
+        kind: Kind::Abort,
+        client: |stage| {
+            stage.say(b"x")?;
+            stage.hear_all(b"bye")?;
+            // A connection that is dropped with buffers of its pool panics, in a debug build.
+            stage.stop_and_wait()
+        },
+    },
+    Case {
+        name: "abort",
+        promise: "An operation that fails for good: [`Connection::abort`].",
+        kind: Kind::Memory,
+        client: |stage| {
+            stage.say(b"x")?;
+            stage.client.read_exact(&mut [0; 100]).map_err(text)?;
+            // What has not been read makes this a reset.
+            stage.client =
+                TcpStream::connect(stage.client.peer_addr().map_err(text)?).map_err(text)?;
+            stage.wait_until(
+                |told| told.closed.load(SeqCst),
+                "the session was never closed",
+            )
+        },
+    },
+    Case {
+        name: "stopping",
+        promise: "The server is stopping: conversations end at their next opportunity, and idle ones at once.",
+        kind: Kind::Count,
+        client: |stage| {
+            stage.wait_until(|told| told.opened.load(SeqCst), "no session was opened")?;
+            stage.stop_and_wait()
+        },
+    },
+];
+
+impl Stage {
+    fn new(model: &'static ModelRow, kind: Kind) -> Result<Stage, String> {
+        let told = Arc::new(Told::default());
+        let shared = told.clone();
+        let server = Server::builder()
+            .configure(|config| {
+                config.timeouts.head = Duration::from_millis(400);
+                config.timeouts.linger = 2 * CASE;
+            })
+            .model_row(model)
+            .listen("127.0.0.1:0", move |_| Ok(service(kind, &shared)))
+            .and_then(evserve::server::Builder::start)
+            .map_err(text)?;
+        let place = server.places()[0].to_string();
+        let handle = server.handle().map_err(text)?;
+        let server = thread::spawn(move || server.run());
+        let client = TcpStream::connect(place).map_err(text)?;
+        client.set_read_timeout(Some(PATIENCE)).map_err(text)?;
+        client.set_write_timeout(Some(PATIENCE)).map_err(text)?;
+        Ok(Stage {
+            client,
+            told,
+            stop: Box::new(move || handle.shutdown()),
+            server,
+        })
+    }
+
+    fn say(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let said = self.client.write_all(bytes);
+        said.map_err(|error| format!("what the client sent was not received: {error}"))
+    }
+
+    /// These bytes come, and perhaps more.
+    fn hear(&mut self, expected: &[u8]) -> Result<(), String> {
+        let mut heard = vec![0; expected.len()];
+        match self.client.read_exact(&mut heard) {
+            Ok(()) if heard == expected => Ok(()),
+            Ok(()) => Err(format!(
+                "{:?} came, not {:?}",
+                shown(&heard),
+                shown(expected)
+            )),
+            Err(error) => Err(format!("{:?} never came: {}", shown(expected), why(&error))),
+        }
+    }
+
+    /// Exactly these bytes come, and then the end.
+    fn hear_all(&mut self, expected: &[u8]) -> Result<(), String> {
+        let mut heard = Vec::new();
+        let ended = self.client.read_to_end(&mut heard);
+        let (count, wanted) = (heard.len(), expected.len());
+        if heard != expected {
+            let end = ended.map_or_else(|error| why(&error), |_| "then the end".into());
+            let beginning = shown(&heard[..count.min(40)]);
+            return Err(format!(
+                "{count} bytes came of {wanted}, {beginning:?}, {end}"
+            ));
+        }
+        match ended {
+            Err(error) if error.kind() != ErrorKind::ConnectionReset => {
+                Err(format!("all came, but never the end: {}", why(&error)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn wait_until(&self, holds: impl Fn(&Told) -> bool, otherwise: &str) -> Result<(), String> {
+        let end = Instant::now() + PATIENCE;
+        while !holds(&self.told) {
+            if Instant::now() > end {
+                return Err(otherwise.into());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    fn stop_and_wait(&self) -> Result<(), String> {
+        (self.stop)();
+        let end = Instant::now() + PATIENCE;
+        while !self.server.is_finished() {
+            if Instant::now() > end {
+                return Err("the server was told to stop, and goes on".into());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+}
+
+fn text(error: impl ToString) -> String {
+    error.to_string()
+}
+
+fn why(error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::WouldBlock => "nothing came for a long time".into(),
+        ErrorKind::UnexpectedEof => "the connection ended".into(),
+        _ => error.to_string(),
+    }
+}
+
+fn shown(bytes: &[u8]) -> String {
+    match bytes.len() {
+        0..=40 => String::from_utf8_lossy(bytes).into(),
+        length => format!("{length} bytes"),
+    }
+}
+
+/// Without arguments, checks all cases; with `--only` and a name, that one; with a name, that one in this process. Says for each promise that is broken
+/// what happened.
+pub fn main(model: &'static ModelRow) -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let (first, only) = (arguments.next(), arguments.next());
+    if let (Some(name), None) = (&first, &only) {
+        let case = CASES.iter().find(|case| case.name == *name);
+        let case = case.expect("a case");
+        return match Stage::new(model, case.kind).and_then(|mut stage| {
+            let result = (case.client)(&mut stage);
+            let panicked = stage.server.is_finished() && stage.server.join().is_err();
+            result.and(if panicked {
+                Err("it panicked".into())
+            } else {
+                Ok(())
+            })
+        }) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(what) => {
+                println!("{what}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    let is_wanted = |case: &&Case| only.as_ref().is_none_or(|only| case.name == only);
+    let cases = CASES.iter().filter(is_wanted);
+    let cases: Vec<_> = cases
+        .map(|case| (case, thread::spawn(|| run(case))))
+        .collect();
+    let (mut broken, all) = (0, cases.len());
+    for (case, thread) in cases {
+        if let Err(what) = thread.join().expect("no panic") {
+            broken += 1;
+            println!(
+                "{}: this promise is broken: \"{}\"\n    {what}",
+                case.name, case.promise
+            );
+        }
+    }
+    println!(
+        "{} of {} promises are kept",
+        CASES.len() - broken,
+        CASES.len()
+    );
+    match broken {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// Runs a case in a process of its own.
+fn run(case: &Case) -> Result<(), String> {
+    let program = std::env::current_exe().map_err(text)?;
+    let mut child = Command::new(program)
+        .arg(case.name)
+        .envs((0..5).map(padding))
+        .env("RUST_BACKTRACE", "0")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(text)?;
+    let end = Instant::now() + CASE;
+    while child.try_wait().map_err(text)?.is_none() && Instant::now() < end {
+        thread::sleep(Duration::from_millis(10));
+    }
+    let _ = child.kill();
+    let output = child.wait_with_output().map_err(text)?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    let mut panics = complaints
+        .lines()
+        .skip_while(|line| !line.contains("panicked at"));
+    let panicked = match (panics.next(), panics.next()) {
+        (Some(_), Some(message)) => format!("; the model panicked: {message}"),
+        _ => String::new(),
+    };
+    match output.status.success() && panicked.is_empty() {
+        true => Ok(()),
+        false if said.is_empty() && panicked.is_empty() => Err("it hangs".into()),
+        false => Err(format!("{}{panicked}", said.trim_end())),
+    }
+}

@@ -1,0 +1,253 @@
+//! Protocols each of which needs one promise of the contract.
+
+use evserve::Service;
+use evserve::session::{Body, Context, File, Inbox, Job, Mailbox, Session, Source, Timeout, Wait};
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// How long what is sent in several calls is, in bytes: more than the buffers of both sockets take.
+const CONTENT: usize = 12 * 1024 * 1024;
+
+/// How the only session of a case behaves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It answers with the content, from memory, and closes.
+    Memory,
+    /// The same with a file that sendfile(2) cannot send.
+    Unsendable,
+    /// It answers with a file that is shorter than it says.
+    ShortFile,
+    /// It takes a little at a time, and only while much is there.
+    Hold,
+    /// It says how many bytes came, in the end.
+    Count,
+    /// It needs several turns.
+    Turns,
+    /// It has something done elsewhere.
+    Job,
+    /// It says what others leave for it.
+    Mail,
+    /// It waits for more, and says so when that does not come.
+    Late,
+    /// Its turn takes longer than its peer has then.
+    Busy,
+    /// It says something; its peer has all the time to see the end.
+    Linger,
+    /// It says something, and ends at once.
+    Abort,
+}
+
+/// What a session was told.
+#[derive(Default)]
+pub struct Told {
+    pub opened: AtomicBool,
+    pub closed: AtomicBool,
+    pub mailbox: Mailbox,
+}
+
+pub fn service(kind: Kind, told: &Arc<Told>) -> Arc<dyn Service> {
+    Arc::new(Cases(kind, told.clone()))
+}
+
+struct Cases(Kind, Arc<Told>);
+
+impl Service for Cases {
+    fn session(&self, _: Option<IpAddr>) -> Box<dyn Session> {
+        Box::new(Case {
+            kind: self.0,
+            told: self.1.clone(),
+            count: 0,
+            turns: 0,
+            work: Work::None,
+            over: None,
+        })
+    }
+
+    fn speaks_first(&self) -> bool {
+        true
+    }
+
+    fn name(&self) -> &str {
+        "a case"
+    }
+}
+
+struct Case {
+    kind: Kind,
+    told: Arc<Told>,
+    count: usize,
+    turns: usize,
+    work: Work,
+    over: Option<Wait>,
+}
+
+enum Work {
+    None,
+    Turns,
+    Job,
+    Result(Arc<AtomicBool>),
+}
+
+impl Session for Case {
+    fn open(&mut self, cx: &mut Context<'_>) {
+        self.told.opened.store(true, SeqCst);
+        match self.kind {
+            Kind::Mail => {
+                cx.put(b"hello");
+            }
+            Kind::Busy => self.work = Work::Turns,
+            _ => {}
+        }
+    }
+
+    fn receive(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
+        let taken = match self.kind {
+            Kind::Hold if input.len() < 30_000 => 0,
+            Kind::Hold => 1000,
+            _ => input.len(),
+        };
+        self.count += taken;
+        match self.kind {
+            Kind::Memory => cx.put_body(Body::bytes(content().to_vec())),
+            Kind::Unsendable => {
+                let file = std::fs::File::open(UNSENDABLE).expect("it can be read");
+                let length = unsendable().len() as u64;
+                cx.put_body(Body::new(Source::file(file), 0, length));
+            }
+            Kind::ShortFile => cx.put_body(Body::new(short_file(), 0, 1000)),
+            Kind::Turns => self.work = Work::Turns,
+            Kind::Job => self.work = Work::Job,
+            Kind::Busy => drop(cx.put(b"in time")),
+            Kind::Linger | Kind::Abort => drop(cx.put(b"bye")),
+            Kind::Hold | Kind::Count | Kind::Mail | Kind::Late => {}
+        }
+        self.over = match self.kind {
+            Kind::Memory | Kind::Unsendable | Kind::ShortFile => Some(Wait::Close),
+            Kind::Linger => Some(Wait::Linger),
+            Kind::Abort => Some(Wait::Abort),
+            _ => None,
+        };
+        taken
+    }
+
+    fn end_of_input(&mut self, cx: &mut Context<'_>) {
+        cx.put(self.count.to_string().as_bytes());
+    }
+
+    fn proceed(&mut self, cx: &mut Context<'_>) {
+        match &self.work {
+            Work::Turns if self.kind == Kind::Busy => {
+                std::thread::sleep(Duration::from_millis(600));
+                self.work = Work::None;
+            }
+            Work::Turns if cx.worker.work > 0 => {
+                cx.worker.work = 0;
+                self.turns += 1;
+                if self.turns == 3 {
+                    cx.put(b"done");
+                    self.work = Work::None;
+                }
+            }
+            Work::Result(done) if done.load(SeqCst) => {
+                cx.put(b"done");
+                self.work = Work::None;
+            }
+            _ => {}
+        }
+    }
+
+    fn job(&mut self) -> Option<Job> {
+        let Work::Job = self.work else {
+            return None;
+        };
+        let done = Arc::new(AtomicBool::new(false));
+        self.work = Work::Result(done.clone());
+        Some(Job {
+            mount: 0,
+            work: Box::new(move || done.store(true, SeqCst)),
+        })
+    }
+
+    fn timed_out(&mut self, timeout: Timeout, cx: &mut Context<'_>) {
+        if timeout == Timeout::Head {
+            cx.put(b"late");
+        }
+    }
+
+    fn closed(&mut self, cx: &mut Context<'_>) {
+        if self.kind == Kind::Abort {
+            // Long enough for a client to see that the socket was closed before.
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        self.told.closed.store(true, SeqCst);
+        // It never goes anywhere, but takes a buffer.
+        cx.put(b"too late");
+    }
+
+    fn waits_for(&self) -> Wait {
+        match (&self.work, self.over) {
+            (Work::Turns, _) => Wait::Turn,
+            (Work::Job, _) => Wait::Job,
+            (Work::Result(_), _) => Wait::Result,
+            (Work::None, Some(wait)) => wait,
+            (Work::None, None) if self.kind == Kind::Busy && self.count == 0 => {
+                Wait::Bytes(Timeout::Head)
+            }
+            (Work::None, None) if self.kind == Kind::Late && self.count > 0 => {
+                Wait::Bytes(Timeout::Head)
+            }
+            (Work::None, None) if self.kind == Kind::Mail => Wait::Bytes(Timeout::Forever),
+            (Work::None, None) => Wait::Bytes(Timeout::Idle),
+        }
+    }
+
+    fn mailbox(&self) -> Option<&dyn Inbox> {
+        (self.kind == Kind::Mail).then_some(&self.told.mailbox)
+    }
+}
+
+/// Bytes that are different at every place.
+pub fn content() -> &'static [u8] {
+    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+    BYTES.get_or_init(|| {
+        let numbers = 0..CONTENT as u32 / 4;
+        numbers
+            .flat_map(|number| (number.wrapping_mul(2_654_435_761)).to_ne_bytes())
+            .collect()
+    })
+}
+
+/// A file that can be read and that sendfile(2) refuses: the environment of this process.
+const UNSENDABLE: &str = "/proc/self/environ";
+
+/// What is in there.
+pub fn unsendable() -> Vec<u8> {
+    std::fs::read(UNSENDABLE).expect("it can be read")
+}
+
+/// What makes it longer than a buffer: as a variable of the environment.
+pub fn padding(number: usize) -> (String, String) {
+    let text = (0..10_000).map(|one| format!("{:09} ", one * (number + 1)));
+    (format!("EVSERVE_PADDING_{number}"), text.collect())
+}
+
+/// A file of five bytes.
+fn short_file() -> Source {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let name = format!(
+        "check-{}-{}",
+        std::process::id(),
+        NUMBER.fetch_add(1, SeqCst)
+    );
+    let path = std::env::temp_dir().join(name);
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).create_new(true).open(&path);
+    let mut file = file.expect("made");
+    std::fs::remove_file(&path).expect("removed");
+    file.write_all(b"short").expect("written");
+    Source::file(file)
+}
