@@ -315,8 +315,8 @@ fn shown(bytes: &[u8]) -> String {
     }
 }
 
-/// Without arguments, checks all cases; with `--only` and a name, that one; with a name, that one in this process. Says for each promise that is broken
-/// what happened.
+/// Without arguments, checks all cases; with `--only` and a name, that one; with a name, that one in this process. Says
+/// for each promise that is broken what happened.
 pub fn main(model: &'static ModelRow) -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let (first, only) = (arguments.next(), arguments.next());
@@ -354,11 +354,7 @@ pub fn main(model: &'static ModelRow) -> ExitCode {
             );
         }
     }
-    println!(
-        "{} of {} promises are kept",
-        CASES.len() - broken,
-        CASES.len()
-    );
+    println!("{} of {all} promises are kept", all - broken);
     match broken {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
