@@ -23,7 +23,9 @@ pub fn serves_one_at_a_time(model: &str) -> bool {
 /// A program with a model of its own (`EVSERVE_PROGRAM`) is tested in place of `threaded`, which it is to be as good as.
 fn on_each(holds: impl Fn(&ModelRow) -> bool, case: impl Fn(&'static str)) {
     let is_own = std::env::var_os("EVSERVE_PROGRAM").is_some();
-    let here = MODELS.iter().filter(|row| !is_own || row.name == "threaded");
+    let here = MODELS
+        .iter()
+        .filter(|row| !is_own || row.name == "threaded");
     let mut rows = here.filter(|row| holds(row)).peekable();
     assert!(rows.peek().is_some() || is_own, "no model is tested");
     for row in rows {
