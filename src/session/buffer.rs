@@ -22,65 +22,80 @@ pub struct Buffer(Block);
 
 impl Buffer {
     /// The bytes appended and not yet consumed.
+    #[inline]
     pub fn filled(&self) -> &[u8] {
-        let (start, end) = self.bounds();
-        &self.0[HEADER + start..HEADER + end]
+        &self.0[HEADER + self.start()..HEADER + self.end()]
     }
 
     /// True if there are none.
+    #[inline]
     pub fn is_empty(&self) -> bool {
-        let (start, end) = self.bounds();
-        start == end
+        self.start() == self.end()
     }
 
     /// How many bytes can be appended without moving any.
+    #[inline]
     pub fn room(&self) -> usize {
-        BUFFER_SIZE - self.bounds().1
+        BUFFER_SIZE - self.end()
     }
 
     /// Appends as much as there is room for and says how much that was.
+    #[inline]
     pub fn append(&mut self, bytes: &[u8]) -> usize {
-        let (start, end) = self.bounds();
+        let end = self.end();
         let taken = bytes.len().min(BUFFER_SIZE - end);
         self.0[HEADER + end..HEADER + end + taken].copy_from_slice(&bytes[..taken]);
-        self.set_bounds(start, end + taken);
+        self.set_end(end + taken);
         taken
     }
 
     /// Appends what `write` writes into the free room.
     pub fn append_with<T>(&mut self, write: impl FnOnce(&mut &mut [u8]) -> T) -> T {
-        let (start, end) = self.bounds();
+        let end = self.end();
         let mut free = &mut self.0[HEADER + end..];
         let result = write(&mut free);
         let left = free.len();
-        self.set_bounds(start, BUFFER_SIZE - left);
+        self.set_end(BUFFER_SIZE - left);
         result
     }
 
     /// Drops the first `count` bytes.
+    #[inline]
     pub fn consume(&mut self, count: usize) {
-        let (start, end) = self.bounds();
-        assert!(count <= end - start, "consumed more than there was");
-        self.set_bounds(start + count, end);
+        let start = self.start();
+        assert!(count <= self.end() - start, "consumed more than there was");
+        self.set_start(start + count);
     }
 
     /// Moves what is filled to the front, so that all free room is behind it.
     pub fn compact(&mut self) {
-        let (start, end) = self.bounds();
+        let (start, end) = (self.start(), self.end());
         if start > 0 {
             self.0.copy_within(HEADER + start..HEADER + end, HEADER);
-            self.set_bounds(0, end - start);
+            self.set_start(0);
+            self.set_end(end - start);
         }
     }
 
-    fn bounds(&self) -> (usize, usize) {
-        let [a, b, c, d, e, f, g, h, ..] = *self.0;
-        let number = |bytes| u32::from_ne_bytes(bytes) as usize;
-        (number([a, b, c, d]), number([e, f, g, h]))
+    #[inline]
+    fn start(&self) -> usize {
+        let [a, b, c, d, ..] = *self.0;
+        u32::from_ne_bytes([a, b, c, d]) as usize
     }
 
-    fn set_bounds(&mut self, start: usize, end: usize) {
+    #[inline]
+    fn end(&self) -> usize {
+        let [_, _, _, _, a, b, c, d, ..] = *self.0;
+        u32::from_ne_bytes([a, b, c, d]) as usize
+    }
+
+    #[inline]
+    fn set_start(&mut self, start: usize) {
         self.0[..4].copy_from_slice(&(start as u32).to_ne_bytes());
+    }
+
+    #[inline]
+    fn set_end(&mut self, end: usize) {
         self.0[4..HEADER].copy_from_slice(&(end as u32).to_ne_bytes());
     }
 }
@@ -106,7 +121,8 @@ impl Pool {
             zeroed.try_into().expect("it was made with that length")
         });
         let mut buffer = Buffer(block);
-        buffer.set_bounds(0, 0);
+        buffer.set_start(0);
+        buffer.set_end(0);
         buffer
     }
 

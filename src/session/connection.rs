@@ -85,7 +85,7 @@ pub struct Connection {
 }
 
 /// How far a conversation has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     Running,
     /// No more input is wanted, whatever the session says.
@@ -134,22 +134,23 @@ impl Connection {
 
     /// What now? Asking changes nothing.
     pub fn next(&self) -> Action {
-        self.next_and_timeout().0
+        self.next_and_timeout(Connection::wait).0
     }
 
-    /// What now, and what kind of wait that is.
-    fn next_and_timeout(&self) -> (Action, Timeout) {
+    /// What now, and what kind of wait that is. `wait` says what the session waits for.
+    #[inline]
+    fn next_and_timeout(&self, wait: impl FnOnce(&Connection) -> Wait) -> (Action, Timeout) {
         let close = |if_unread| (Action::Close { if_unread }, Timeout::Linger);
-        if matches!(self.phase, Phase::Aborted | Phase::Closed) {
+        if self.phase >= Phase::Aborted {
             return close(false);
         }
-        if self.output.must_load() {
-            return (Action::Load, Timeout::Files);
-        }
         if !self.output.is_empty() {
-            return (Action::Send, Timeout::Send);
+            return match self.output.must_load() {
+                true => (Action::Load, Timeout::Files),
+                false => (Action::Send, Timeout::Send),
+            };
         }
-        match self.wait() {
+        match wait(self) {
             Wait::Bytes(timeout) => (Action::Receive, timeout),
             Wait::Turn => (Action::Proceed, Timeout::Forever),
             Wait::Pause => (Action::Wait, Timeout::Pause),
@@ -255,10 +256,8 @@ impl Connection {
         }
         self.output.consume(count, &mut worker.pool);
         self.invoke(worker, |session, cx| session.sent(cx));
-        if let Some(trace) = worker.trace
-            && self.has_answered()
-        {
-            (trace.answered)();
+        if worker.trace.is_some() && self.has_answered() {
+            worker.answered();
         }
         if self.session.mailbox().is_some() {
             // Before the next input: a peer that says much must not get ahead of one that says little.
@@ -284,7 +283,7 @@ impl Connection {
     /// # Panics
     /// If nothing was to be loaded, or not as much.
     pub fn loaded(&mut self, bytes: &[u8], worker: &mut Worker) {
-        if matches!(self.phase, Phase::Aborted | Phase::Closed) {
+        if self.phase >= Phase::Aborted {
             return;
         }
         if bytes.is_empty() {
@@ -406,10 +405,12 @@ impl Connection {
         result
     }
 
+    #[inline]
     fn wait(&self) -> Wait {
-        match self.phase {
-            Phase::Running => self.session.waits_for(),
-            Phase::Finished | Phase::Aborted | Phase::Closed => Wait::Close,
+        if self.phase == Phase::Running {
+            self.session.waits_for()
+        } else {
+            Wait::Close
         }
     }
 
@@ -472,33 +473,44 @@ impl Connection {
         if self.phase == Phase::Closed {
             return;
         }
-        let mut wait = self.wait();
-        while wait == Wait::Successor {
-            self.hand_over(worker);
-            wait = self.wait();
+        let mut wait = None;
+        if self.output.is_empty() {
+            wait = Some(self.wait_without_output(worker));
         }
-        if self.output.is_empty() && matches!(wait, Wait::Bytes(_)) {
-            if self.ended {
-                self.invoke(worker, |session, cx| session.end_of_input(cx));
-            }
-            // Either no more will come, or the session will never take what is there.
-            if self.ended || self.room() == 0 {
-                self.phase = Phase::Finished;
-            }
-            wait = self.wait();
-        }
-        if self.held.is_some() && matches!(wait, Wait::Close | Wait::Linger) {
+        if self.held.is_some() && matches!(self.wait(), Wait::Close | Wait::Linger) {
             self.close_step = CloseStep::Unread;
             self.drop_held(worker);
         }
-        self.take_mail(worker);
-        let (_, waiting) = self.next_and_timeout();
+        if self.session.mailbox().is_some() {
+            self.take_mail(worker);
+            wait = None;
+        }
+        let (_, waiting) = self.next_and_timeout(|it| wait.unwrap_or_else(|| it.wait()));
         self.add_progress(progress);
         if waiting != self.waiting || self.progress_bytes >= MIN_PROGRESS {
             self.waiting = waiting;
             self.since = worker.time.moment();
             self.progress_bytes = 0;
         }
+    }
+
+    /// What the session waits for, now that its output is gone: it may have come to an end by that.
+    fn wait_without_output(&mut self, worker: &mut Worker) -> Wait {
+        let mut wait = self.wait();
+        while matches!(wait, Wait::Successor) && self.output.is_empty() {
+            self.hand_over(worker);
+            wait = self.wait();
+        }
+        // Either no more will come, or the session will never take what is there.
+        let must_finish = (self.ended || self.room() == 0) && self.output.is_empty();
+        if must_finish && matches!(wait, Wait::Bytes(_)) {
+            if self.ended {
+                self.invoke(worker, |session, cx| session.end_of_input(cx));
+            }
+            self.phase = Phase::Finished;
+            wait = Wait::Close;
+        }
+        wait
     }
 
     /// Goes on with the session that comes after this one, and with the input that this one has left.
@@ -520,6 +532,7 @@ impl Connection {
 
     /// Moves what others have left to the output, until the conversation is over. A peer that is too slow for them is
     /// given up, as is one that nothing could be woken for.
+    #[inline(never)]
     fn take_mail(&mut self, worker: &mut Worker) {
         let Some(mailbox) = self.session.mailbox() else {
             return;

@@ -161,6 +161,7 @@ impl Context<'_> {
     }
 
     /// Appends as much of `bytes` as there is room for and says how much that was. A body already set takes all room.
+    #[inline]
     pub fn put(&mut self, bytes: &[u8]) -> usize {
         self.output.put(bytes, &mut self.worker.pool)
     }

@@ -63,6 +63,14 @@ impl Body {
         self.left
     }
 
+    fn piece_of<'a>(&self, file: &'a Arc<File>, count: u64) -> Piece<'a> {
+        Piece::File {
+            file,
+            offset: self.offset,
+            count,
+        }
+    }
+
     fn consume(&mut self, count: usize) {
         assert!(count as u64 <= self.left, "sent more than there was");
         self.offset += count as u64;
@@ -103,6 +111,7 @@ pub struct Output {
 
 impl Output {
     /// True if everything has been sent.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.buffer.is_none() && self.body.is_none()
     }
@@ -121,28 +130,21 @@ impl Output {
     }
 
     /// The next piece to send, or to load if it [must be](Output::must_load). Empty bytes if there is nothing.
+    #[inline]
     pub fn front(&self) -> Piece<'_> {
         let bytes = self.buffer.as_ref().map_or(&[][..], Buffer::filled);
         let piece = |then, more| Piece::Bytes { bytes, then, more };
-        let Some(body) = &self.body else {
-            return piece(&[], false);
-        };
-        let offset = body.offset;
-        match &body.part {
-            Part::InPlace(Source::Bytes(all)) => {
-                piece(&all[offset as usize..(offset + body.left) as usize], false)
-            }
-            Part::Loaded(_) => piece(&[], false),
-            _ if !bytes.is_empty() => piece(&[], true),
-            Part::InPlace(Source::File(file)) => Piece::File {
-                file,
-                offset,
-                count: body.left,
-            },
-            Part::Unloaded(file) => Piece::File {
-                file,
-                offset,
-                count: body.left.min(BUFFER_SIZE as u64),
+        match &self.body {
+            None => piece(&[], false),
+            Some(body) => match &body.part {
+                Part::Loaded(_) => piece(&[], false),
+                Part::InPlace(Source::Bytes(all)) => {
+                    let end = body.offset + body.left;
+                    piece(&all[body.offset as usize..end as usize], false)
+                }
+                _ if !bytes.is_empty() => piece(&[], true),
+                Part::InPlace(Source::File(file)) => body.piece_of(file, body.left),
+                Part::Unloaded(file) => body.piece_of(file, body.left.min(BUFFER_SIZE as u64)),
             },
         }
     }
@@ -192,6 +194,7 @@ impl Output {
         }
     }
 
+    #[inline]
     pub(super) fn put(&mut self, bytes: &[u8], pool: &mut Pool) -> usize {
         if bytes.is_empty() || self.body.is_some() {
             return 0;

@@ -85,10 +85,18 @@ impl Worker {
         deadline.map(|end| end.since(self.time.moment()))
     }
 
+    pub(super) fn answered(&self) {
+        if let Some(trace) = self.trace {
+            (trace.answered)();
+        }
+    }
+
+    #[inline]
     pub(super) fn wants_steps(&self) -> bool {
         self.steps.is_some() || self.trace.is_some()
     }
 
+    #[inline(never)]
     pub(super) fn step(&mut self, from: &'static str, to: &'static str) {
         if let Some(steps) = &mut self.steps {
             steps.count(from, to);

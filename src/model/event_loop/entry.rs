@@ -133,8 +133,12 @@ impl Entry {
                     return Stop::Blocked;
                 }
                 Action::Send if !self.io.ready.has(Ready::WRITABLE) => return Stop::Blocked,
-                Action::Send | Action::Load if self.may_hang() => return Stop::MayHang,
-                Action::Send | Action::Load if !self.can_send_now() => return Stop::NotInMemory,
+                Action::Send | Action::Load if self.sends_file() && self.may_hang() => {
+                    return Stop::MayHang;
+                }
+                Action::Send | Action::Load if self.sends_file() && !self.is_in_memory() => {
+                    return Stop::NotInMemory;
+                }
                 Action::Receive if !self.io.ready.has(Ready::READABLE) => return Stop::Blocked,
                 Action::Send => self.send(budget, worker),
                 Action::Load => self.load(worker, scratch),
@@ -174,6 +178,11 @@ impl Entry {
         }
     }
 
+    #[inline]
+    fn sends_file(&self) -> bool {
+        matches!(self.connection.front(), Piece::File { .. })
+    }
+
     /// True if what is to be sent is a file that the loop must not touch.
     fn may_hang(&self) -> bool {
         matches!(self.connection.front(), Piece::File { file, .. } if file.mount().is_some())
@@ -181,7 +190,7 @@ impl Entry {
 
     /// True unless a file is to be sent of which the next byte is not in memory. Looks ahead by more than a budget, so
     /// that few calls send less.
-    fn can_send_now(&mut self) -> bool {
+    fn is_in_memory(&mut self) -> bool {
         let Piece::File {
             file,
             offset,
@@ -276,8 +285,10 @@ impl Entry {
     /// What the poller should watch the blocked connection for, if that is not what it does. An edge-triggered poller
     /// is told once, of both directions, and never again.
     pub(super) fn watch<P: Poller>(&self) -> Option<Ready> {
+        if P::EDGE_TRIGGERED {
+            return (self.io.watched != Ready::BOTH).then_some(Ready::BOTH);
+        }
         let wanted = match self.connection.next() {
-            _ if P::EDGE_TRIGGERED => Ready::BOTH,
             // Nothing that could happen to the socket would help.
             _ if self.flags.contains(Flags::OFFLOADED) => Ready::NONE,
             Action::Send => Ready::WRITABLE,

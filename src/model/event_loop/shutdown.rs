@@ -10,7 +10,14 @@ const BACKLOG_TURNS: usize = 64;
 
 impl<P: Poller> EventLoop<P> {
     /// Takes the steps that are due.
+    #[inline]
     pub(super) fn shut_down(&mut self) {
+        if self.shutdown.deadline().is_some() {
+            self.take_steps();
+        }
+    }
+
+    fn take_steps(&mut self) {
         let now = self.worker.time.now();
         while let Some(step) = self.shutdown.step(now, self.connections.len()) {
             match step {
