@@ -1,6 +1,7 @@
 //! What a model of one's own needs beside [`Connection`](crate::session::Connection): connections, a thread for each, the
 //! time, and a way to wait.
 
+use super::clock::Clock;
 use super::panics::contain;
 use super::serving::Serving;
 use super::wake_queue::WakeQueue;
@@ -8,13 +9,13 @@ use super::worker::worker;
 use crate::config::Timeouts;
 use crate::net::AcceptError;
 use crate::observe::LogFile;
-use crate::session::{Action, Counters, Start, Time, WORK_PER_TURN, Worker};
+use crate::session::{Action, Counters, Start, WORK_PER_TURN, Worker};
 use crate::sys::{self, Errno, PollFd, PollFlags, SocketFlags};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 /// How long it does without accepting where that fails.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -74,14 +75,14 @@ impl Acceptor {
 
     /// A worker for one connection, which `queue` wakes.
     pub fn worker(&self, queue: &Arc<WakeQueue>) -> Worker {
-        let time = Time::new(Instant::now(), SystemTime::now());
+        let (_, time) = Clock::start();
         worker(time, &self.timeouts, Some(Box::new(queue.clone())))
     }
 
     /// Begins a turn: says in `worker` what time it is, how much work may be done and whether the server is stopping, and
     /// writes the lines of its access log.
     pub fn begin_turn(&self, worker: &mut Worker) {
-        worker.time.set(Instant::now(), SystemTime::now());
+        Clock::start().0.read(&mut worker.time);
         worker.work = WORK_PER_TURN;
         worker.stopping = self.is_stopping();
         if !worker.log.is_empty() {
