@@ -1,5 +1,5 @@
 //! One connection at a time, blocking calls: the loop of the textbook's first server, which `forking`, `threaded` and
-//! `pool` run too. They differ in who runs it, and in how many do.
+//! `pool` run too. They differ in what runs it, and in how many do.
 //!
 //! The model `blocking` runs it on one thread for each listener, so a connection is served to its end before the next one is
 //! accepted. Each ends with its first answer, for others wait; and a client that connects and says nothing, as browsers

@@ -40,7 +40,7 @@ pub fn limit_end(time: Duration) {
 /// # Errors
 /// Those of sigaction(2).
 pub(super) fn set_alarm_at(number: i32) -> io::Result<SigId> {
-    // One who started us may have blocked it.
+    // The program that started this one may have blocked it.
     SigSet::from(Signal::SIGALRM).thread_unblock()?;
     let action = || {
         let seconds = match SIGNALS.fetch_add(1, SeqCst) {
@@ -78,7 +78,7 @@ pub fn cancel_alarm() {
 /// Those of fork(2).
 pub(super) fn fork() -> Result<Option<Pid>, Errno> {
     // SAFETY: the model `forking` starts no threads, so no other thread can hold a lock that the child would find locked
-    // for ever. Whoever runs it as a library in a program with threads relies on glibc, which keeps its allocator usable
+    // forever. A program with threads that runs it as a library relies on glibc, which keeps its allocator usable
     // after fork(2), and on `log`'s logger not being in use at this moment.
     match unsafe { nix::unistd::fork() } {
         Ok(ForkResult::Parent { child }) => Ok(Pid::from_raw(child.as_raw())),

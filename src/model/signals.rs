@@ -1,4 +1,4 @@
-//! Signals as bytes on a descriptor, so that whoever waits for descriptors need not wait for anything else.
+//! Signals as bytes on a descriptor, so that a thread that waits for descriptors need not wait for anything else.
 
 use super::process::set_alarm_at;
 use crate::sys::untraced::{read, ready_now, send};
@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-/// Signals of one meaning: those that ask for an end, that tell of children, or that report a hang-up.
+/// Signals of one meaning: those that ask for an end, that report children, or that report a hang-up.
 #[derive(Debug)]
 pub struct Signals {
     receiver: UnixStream,
@@ -24,7 +24,7 @@ pub struct Signals {
 pub struct SignalSender(UnixStream);
 
 impl SignalSender {
-    /// Whoever waits for signals hears one.
+    /// Reports a signal to the thread that waits for signals.
     pub fn send(&self) {
         // If there is no room, there are signals enough; if nobody listens any more, all is over.
         let _ = send(&self.0, b"x", SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
@@ -32,7 +32,7 @@ impl SignalSender {
 }
 
 impl Signals {
-    /// A place to hear signals at, to which none come yet.
+    /// Reports no signals yet.
     ///
     /// # Errors
     /// If no descriptor is free.
@@ -47,7 +47,7 @@ impl Signals {
     }
 
     /// Catches SIGINT and SIGTERM from now on. With `set_alarm` they also limit the time until the process ends, see
-    /// [`limit_end`](super::limit_end): one of all who hear them says so.
+    /// [`limit_end`](super::limit_end): only one of all that report them sets it.
     ///
     /// # Errors
     /// If no descriptor is free.
@@ -88,7 +88,7 @@ impl Signals {
     /// How many have come since the last call.
     pub fn take(&self) -> usize {
         let mut bytes = [0; 16];
-        // An edge-triggered poller tells of them once: whoever is interrupted must not leave them.
+        // An edge-triggered poller reports them once: an interrupted read must not leave them.
         match retry_on_intr(|| read(&self.receiver, &mut bytes)) {
             Ok(count) => count,
             Err(Errno::AGAIN) => 0,
@@ -97,8 +97,8 @@ impl Signals {
         }
     }
 
-    /// Catches them no more, and ignores them from then on. A child process does this: what it inherits would tell its
-    /// parent of the child's signals.
+    /// Catches them no more, and ignores them from then on. A child process does this: what it inherits would report
+    /// the child's signals to its parent.
     pub(super) fn ignore(&self) {
         for action in &self.actions {
             signal_hook::low_level::unregister(*action);
@@ -131,7 +131,7 @@ pub struct Hangups {
 }
 
 impl Hangups {
-    /// A place to hear SIGHUP at, which still ends the process.
+    /// Reports none yet: SIGHUP still ends the process.
     ///
     /// # Errors
     /// If no descriptor is free.

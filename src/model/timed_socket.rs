@@ -20,17 +20,17 @@ use std::time::Duration;
 /// call would wait again.
 const SHARE: usize = 64 * 1024;
 
-/// How long a call that sends may wait inside the kernel. A sendfile(2) waits several times for as long as it was told,
+/// How long a call that sends may wait inside the kernel. A sendfile(2) waits several times for as long as it was set to,
 /// and says only afterwards when the peer took what; a longer wait is one of poll(2), for what is left until the deadline.
 const SEND_STEP: Duration = timeouts::TICK;
 
-/// A socket, and how long its calls have been told to wait.
+/// A socket, and how long its calls wait.
 pub struct TimedSocket<'a> {
     socket: &'a OwnedFd,
-    /// Its receiving calls wait for so long at most. They are told again only if that is too long by more than a tick, or
+    /// Its receiving calls wait for so long at most. They are set again only if that is too long by more than a tick, or
     /// was too short.
     receive_timeout: Duration,
-    /// Its sending calls have been told to wait for [`SEND_STEP`] only.
+    /// Its sending calls wait for [`SEND_STEP`] only.
     send_is_limited: bool,
     /// The last of them sent nothing in that time.
     is_full: bool,
@@ -233,7 +233,7 @@ impl<'a> TimedSocket<'a> {
         sys::is_gone(self.socket)
     }
 
-    /// Tells the peer that nothing more will come.
+    /// Shuts down our side: nothing more will come.
     ///
     /// # Errors
     /// Those of shutdown(2).

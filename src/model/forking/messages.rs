@@ -1,4 +1,4 @@
-//! What a parent and its child processes tell each other: signals in one direction, and a report in the other.
+//! What passes between a parent and its child processes: signals in one direction, and a report in the other.
 
 use crate::session::Counters;
 use crate::sys::untraced::{getppid, recv, send, set_parent_process_death_signal};
@@ -20,7 +20,7 @@ pub const MAKE_ROOM: Signal = Signal::USR1;
 /// Reopen the access log's file.
 pub const REOPEN: Signal = Signal::HUP;
 
-/// What a child is told sets these.
+/// The parent's signals set these in a child.
 pub struct Flags<'a> {
     /// [`STOP`].
     pub stopping: &'a Arc<AtomicBool>,

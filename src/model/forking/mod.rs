@@ -36,7 +36,7 @@ use std::time::{Duration, Instant};
 /// How often the parent looks after its services while it has children.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
 
-/// How often children that shall end are told so: one that was told just before it began to wait would not hear it.
+/// How often the signal to end is repeated: one that comes just before a child begins to wait is lost.
 const REMINDER: Duration = Duration::from_millis(100);
 
 /// Serves until a signal ends it.
@@ -120,7 +120,7 @@ impl Parent {
         }
         self.shut_down();
         if self.shutdown.is_stopping() {
-            self.tell_children();
+            self.signal_the_end();
             return Ok(());
         }
         self.look_after_services();
@@ -271,7 +271,7 @@ impl Parent {
         }
     }
 
-    /// Publishes what can be seen: the process that is about to begin may serve somebody who wants to see it.
+    /// Publishes what can be seen: the process that is about to begin may serve the status.
     fn publish(&mut self) {
         if let Some(status) = &mut self.status {
             let now = Instant::now();
@@ -311,7 +311,7 @@ impl Parent {
                 Step::Announce => self.status.iter().for_each(Status::drain),
                 Step::Stop => self.stop(),
                 Step::CutOff => begin_last_steps(),
-                // They are told so in each turn.
+                // Each turn sends the signal.
                 Step::Kill | Step::GiveUp => {}
             }
         }
@@ -326,8 +326,8 @@ impl Parent {
         }
     }
 
-    /// Children are asked to end, then cut off, and killed only if they do not hear that either.
-    fn tell_children(&self) {
+    /// Asks the children to end, then cuts them off, and at last kills them.
+    fn signal_the_end(&self) {
         self.children.signal(match self.shutdown.reached() {
             Some(Step::Kill | Step::GiveUp) => Signal::KILL,
             Some(Step::CutOff) => messages::CUT_OFF,
@@ -336,7 +336,7 @@ impl Parent {
     }
 
     /// Asks the oldest processes, and twice as many each time, to end with their next answer, or at once if they have
-    /// given one, while others wait. The clients that wait are not told, but the operator is.
+    /// given one, while others wait. That connections wait is logged.
     fn make_room(&mut self) {
         let now = Instant::now();
         if self.next_request.is_some_and(|(time, _)| now < time) {

@@ -229,7 +229,7 @@ impl ThreadGroup {
     /// Answers the datagrams that come to a socket, until the server is stopping.
     ///
     /// It waits in poll(2) for the socket and for the end: shutting down the socket would wake it too, but would also
-    /// shut down that of whoever has handed it to us.
+    /// shut down the socket of the program that has handed it over.
     fn answer(&self, answering: &Answering) {
         let (mut clock, time) = Clock::start();
         let mut worker = worker(time, &self.timeouts, None);
@@ -253,7 +253,7 @@ impl ThreadGroup {
             PollFd::new(socket, PollFlags::IN),
             PollFd::new(&self.stop_event, PollFlags::IN),
         ];
-        // What cannot be waited for says so when it is tried.
+        // A socket that cannot be waited for fails when it is tried.
         let _ = sys::poll(&mut watched, None);
         !self.is_stopping()
     }
@@ -309,7 +309,7 @@ impl ThreadGroup {
     }
 
     fn notify_departed(&self) {
-        // Those who wait may wait for different services.
+        // Threads may wait for permits of different services.
         self.departed.notify_all();
         if self.is_stopping() {
             self.wake_queue.waker(0).wake();

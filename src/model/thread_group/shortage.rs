@@ -1,7 +1,7 @@
 //! How connections that have had their answer make room for those that wait.
 //!
-//! A thread that serves sees nobody but its peer. So it is the supervisor who looks, and only once it has been alerted:
-//! while every service has a permit free, it sleeps.
+//! A thread that serves sees nobody but its peer. So the supervisor looks for them, once it is alerted: while
+//! every service has a permit free, it sleeps.
 
 use super::{GroupState, ThreadGroup};
 use crate::session::IDLE_AGE;
@@ -12,7 +12,7 @@ use std::time::Instant;
 /// How many connections may be ended at one look; it begins with one, and doubles as long as others wait.
 const MOST_ENDED: usize = 1024;
 
-/// What the supervisor knows of those who wait.
+/// What the supervisor knows of connections that wait.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Lookout {
     /// Every service has a permit free; it is alerted when that changes.
@@ -24,23 +24,23 @@ pub(super) enum Lookout {
 }
 
 impl ThreadGroup {
-    /// Has the supervisor look whether others wait, if it wants to hear of that.
+    /// Has the supervisor look whether connections wait, unless it will look by itself.
     pub(super) fn alert(&self) {
         if self.is_alert.load(SeqCst) && self.is_alert.swap(false, SeqCst) {
             self.wake_queue.waker(0).wake();
         }
     }
 
-    /// Looks who waits, and makes room for them: see [`Lookout`].
+    /// Makes room for connections that wait: see [`Lookout`].
     pub(super) fn make_room(&self, lookout: Lookout, now: Instant) -> Lookout {
         let next = now + IDLE_AGE;
         let count = match lookout {
             Lookout::Looking(time, _) if now < time => return lookout,
             Lookout::Looking(_, count) => count,
-            // Alerted, or a listener is ready. Who is idle now is remembered, and ended if that is still so next time.
+            // Alerted, or a listener is ready. Connections that are idle now end at the next look if they still are.
             Lookout::Asleep | Lookout::Watching => 0,
         };
-        // Said before it looks: whoever changes something later alerts the supervisor again.
+        // Set before it looks: a later change alerts the supervisor again.
         self.is_alert.store(true, SeqCst);
         let is_short = !self.services_without_permits().is_empty();
         if self.do_connections_wait() {

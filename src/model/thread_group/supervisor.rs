@@ -121,7 +121,7 @@ impl<'a> Supervisor<'a> {
             .collect()
     }
 
-    /// How long the supervisor may wait before it looks again who waits.
+    /// How long the supervisor may wait before it looks for connections that wait again.
     fn next_look(&self, now: Instant) -> Option<Duration> {
         match self.lookout {
             Lookout::Looking(time, _) if !self.group.is_stopping() => {
