@@ -93,6 +93,14 @@ fn watches(available: &Available, loops: usize) -> usize {
     each.min(MAX_WATCHES)
 }
 
+/// How much each loop's listings may take: all together no more than a quarter of the memory that there is, for in a
+/// container of 64 MiB the default would be all of it.
+pub(super) fn listing_bytes(config: &Config, memory: Option<u64>) -> usize {
+    let quarter = memory.map_or(u64::MAX, |memory| memory / 4);
+    let quarter = usize::try_from(quarter).unwrap_or(usize::MAX);
+    config.http.listing_bytes.min(quarter) / config.workers.max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,6 +173,25 @@ mod tests {
             assert_eq!(config.http.watches, expected, "{model}, {workers}, {all}");
             let is_said = expected < MAX_WATCHES && model != "forking";
             assert_eq!(lines.len(), usize::from(is_said), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn listings_take_a_part_of_the_memory_that_there_is() {
+        const MIB: usize = 1024 * 1024;
+        let cases = [
+            (1, None, 64 * MIB),
+            (1, Some(16 << 30), 64 * MIB),
+            (4, Some(16 << 30), 16 * MIB),
+            (1, Some(64 << 20), 16 * MIB),
+            (2, Some(64 << 20), 8 * MIB),
+        ];
+        for (workers, memory, expected) in cases {
+            let config = Config {
+                workers,
+                ..Config::default()
+            };
+            assert_eq!(listing_bytes(&config, memory), expected, "{memory:?}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The server as one that can be seen at work.
 
-use super::{add, report};
+use super::binding::add;
+use super::report;
 use crate::config::Config;
 use crate::model::{Claim, Limits, ModelRow, Share};
 use crate::net::{Address, Bound};

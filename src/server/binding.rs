@@ -1,0 +1,101 @@
+//! Sockets at the addresses that were asked for, and the access log's file.
+
+use crate::config::{Config, StartError};
+use crate::model::{Answering, Claim, Listening, ModelRow, Share};
+use crate::net::{Address, Bound, DatagramSocket, Listener, Place};
+use crate::observe::LogFile;
+use crate::service::{Admission, Service};
+use std::io;
+use std::sync::Arc;
+
+/// Gives each share a listener at each place of the address, and its service behind it. Returns where they are, and
+/// whether that is for IPv6 alone.
+pub(super) fn add(
+    config: &Config,
+    model: &ModelRow,
+    address: &Address,
+    services: &[Arc<dyn Service>],
+    admission: &Admission,
+    shares: &mut [Share],
+) -> io::Result<Vec<(Bound, bool)>> {
+    let mut all = Vec::new();
+    for listeners in Listener::bind_several(address, config.unix_mode, shares.len())? {
+        all.push((listeners[0].bound().clone(), listeners[0].is_only_v6()));
+        let behind = services.iter().cloned().zip(&mut *shares);
+        for (listener, (service, share)) in listeners.into_iter().zip(behind) {
+            if model.is_loop() && (admission.expects_header() || !service.speaks_first()) {
+                listener.defer_accept()?;
+            }
+            share.listening.push(Listening {
+                listener,
+                service,
+                admission: admission.clone(),
+                claim: Claim::Part,
+            });
+        }
+    }
+    Ok(all)
+}
+
+/// Refuses an address for datagrams where the service has no answer to them.
+pub(super) fn require_datagrams(
+    service: &dyn Service,
+    address: &Address,
+) -> Result<(), StartError> {
+    match service.datagrams() {
+        Some(_) => Ok(()),
+        None => Err(StartError(format!(
+            "{} needs a connection: it cannot be served over {address}",
+            service.name()
+        ))),
+    }
+}
+
+/// Gives each share a socket that takes datagrams at each place of the address, and what answers them. Returns the same
+/// as [`add`].
+pub(super) fn add_datagrams(
+    config: &Config,
+    address: &Address,
+    services: &[Arc<dyn Service>],
+    shares: &mut [Share],
+) -> io::Result<Vec<(Bound, bool)>> {
+    let mut all = Vec::new();
+    for sockets in DatagramSocket::bind_several(address, config.unix_mode, shares.len())? {
+        all.push((sockets[0].bound().clone(), sockets[0].is_only_v6()));
+        let behind = services.iter().cloned().zip(&mut *shares);
+        for (socket, (service, share)) in sockets.into_iter().zip(behind) {
+            share.answering.push(Answering { socket, service });
+        }
+    }
+    Ok(all)
+}
+
+/// Opens what takes the access log's lines.
+pub(super) fn access_log(config: &Config) -> Result<LogFile, StartError> {
+    let (result, name) = match &config.access_log_file {
+        Some(path) => (LogFile::open(path), path.display().to_string()),
+        None => (LogFile::stdout(), "the standard output".into()),
+    };
+    result.map_err(|error| StartError(format!("cannot write the access log to {name}: {error}")))
+}
+
+/// `option` is how the address was given, up to itself.
+pub(super) fn bind_error(option: &str, address: &Address, error: &io::Error) -> StartError {
+    let free = match address.place() {
+        Place::Unix(_) | Place::UnixDatagram(_) => "take another path".into(),
+        Place::Udp(_) => format!("take any free port with {option}udp:127.0.0.1:0"),
+        Place::Tcp(_) | Place::Inherited(..) | Place::Covered => {
+            format!("take any free port with {option}127.0.0.1:0")
+        }
+    };
+    let hint = match error.kind() {
+        io::ErrorKind::AddrInUse => format!("; stop the program that uses it, or {free}"),
+        io::ErrorKind::NotFound => "; its directory is not there".into(),
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need privileges, others do not".into()
+        }
+        io::ErrorKind::AddrNotAvailable => "; this machine has no such address".into(),
+        _ => String::new(),
+    };
+    StartError(format!("cannot listen on {address}: {error}{hint}"))
+}

@@ -1,0 +1,80 @@
+//! What a server gives up before it serves.
+
+use super::directories::{holders, log_directories};
+use crate::config::{Confinement, Sandbox, StartError};
+use crate::confine::{self, Account, Needs};
+use crate::model::Share;
+use crate::net::{Bound, SocketFile};
+use std::io;
+use std::os::fd::AsFd;
+
+/// See [`Server::confine`](super::Server::confine).
+pub(super) fn confine(shares: &[Share], confinement: &Confinement) -> Result<(), StartError> {
+    confine::require_single_thread()?;
+    let listening = || shares.iter().flat_map(|share| &share.listening);
+    let answering = shares.iter().flat_map(|share| &share.answering);
+    let of_listeners = listening().filter_map(|one| one.listener.file());
+    let mut sockets = answering.clone().map(|one| one.socket.bound());
+    let abstract_sockets = sockets.any(|bound| matches!(bound, Bound::UnixDatagram(_)));
+    let of_sockets = answering.filter_map(|one| one.socket.file());
+    let files: Vec<&SocketFile> = of_listeners.chain(of_sockets).collect();
+    let mut roots: Vec<_> = listening()
+        .flat_map(|one| one.service.directories())
+        .collect();
+    roots.sort();
+    roots.dedup();
+    let holders = match confinement.sandbox {
+        Sandbox::Follow => roots.iter().flat_map(|root| holders(root)).collect(),
+        Sandbox::Strict | Sandbox::Off => Vec::new(),
+    };
+    let log = shares.first().and_then(|share| share.log.path());
+    let logs = log.map(|path| log_directories(path, confinement.sandbox));
+    let logs = logs.unwrap_or_default();
+    let opened = roots.iter().map(|root| confine::open_directory(root));
+    let opened: Vec<_> = opened
+        .collect::<io::Result<_>>()
+        .map_err(|error| StartError(format!("what is served cannot be opened: {error}")))?;
+    let needs = Needs {
+        read_below: opened.iter().map(AsFd::as_fd).collect(),
+        follow_in: holders
+            .iter()
+            .map(|one| (one.directory.as_fd(), &*one.path))
+            .collect(),
+        remove_in: files.iter().map(|file| file.directory()).collect(),
+        append_in: logs.iter().map(|one| one.directory.as_fd()).collect(),
+        abstract_sockets,
+    };
+    let was_root = confine::is_root();
+    if let Some(name) = &confinement.user {
+        become_user(&Account::find(name)?, &files, &needs)?;
+    }
+    confine::give_up_privileges(was_root)
+        .map_err(|error| StartError(format!("cannot give up privileges: {error}")))?;
+    match confinement.sandbox {
+        Sandbox::Follow | Sandbox::Strict => confine::sandbox(&needs),
+        Sandbox::Off => {
+            log::warn!("no sandbox, as --sandbox off says: this process can do what its user can");
+        }
+    }
+    confine::look_at(&needs)
+        .map_err(|error| StartError(format!("what is served cannot be read: {error}")))
+}
+
+/// From root to a user, to whom the sockets' files belong from then on: it is the one to remove them.
+fn become_user(
+    account: &Account,
+    files: &[&SocketFile],
+    needs: &Needs<'_>,
+) -> Result<(), StartError> {
+    let Account { name, uid, gid } = account;
+    files
+        .iter()
+        .try_for_each(|file| file.give_to(*uid, *gid))
+        .map_err(|error| StartError(format!("cannot give a socket to {name}: {error}")))?;
+    account
+        .assume()
+        .map_err(|error| StartError(format!("cannot become {name}: {error}")))?;
+    log::info!("runs as {name} (user {uid}, group {gid})");
+    confine::look_at(needs)
+        .map_err(|error| StartError(format!("{name} cannot read what is to be served: {error}")))
+}

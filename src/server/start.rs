@@ -1,0 +1,252 @@
+//! How a server comes to have everything it needs.
+
+use super::binding::{access_log, add, add_datagrams, bind_error, require_datagrams};
+use super::budgets::{self, listing_bytes};
+use super::descriptors::{cache_files, raise_descriptor_limit};
+use super::limits::limits;
+use super::showing::{about, show};
+use super::{report, tasks};
+use crate::config::{Config, StartError, Timeouts};
+use crate::model::{self, Executor, Hangups, MODELS, ModelRow, Serving, Share, Signals};
+use crate::net::{self, Address, Bound, Request};
+use crate::service::{Admission, Service};
+use std::io;
+use std::sync::Arc;
+
+/// What a server is to be made of.
+pub(super) struct Plan {
+    pub config: Config,
+    /// A model of one's own.
+    pub model_row: Option<&'static ModelRow>,
+    pub services: Vec<Making>,
+    pub wanted: Vec<Wanted>,
+}
+
+/// A service that is to be made.
+pub(super) struct Making {
+    /// What stands before its addresses where a user writes them, such as `http=`.
+    pub label: String,
+    /// Makes it, once for each loop.
+    pub make: Box<dyn Fn(&Config) -> Result<Arc<dyn Service>, StartError>>,
+}
+
+/// An address at which a service is to listen.
+pub(super) struct Wanted {
+    pub address: Address,
+    /// The service's place in the list of them.
+    pub service: usize,
+}
+
+/// A server that listens.
+pub(super) struct Ready {
+    pub model: &'static ModelRow,
+    pub serving: Serving,
+    pub places: Vec<Bound>,
+}
+
+impl Plan {
+    /// See [`Builder::start`](super::Builder::start).
+    pub fn start(mut self) -> Result<Ready, StartError> {
+        let mut lines = self.reconcile_addresses()?;
+        let descriptors = raise_descriptor_limit();
+        let Plan {
+            mut config,
+            model_row,
+            services: makings,
+            wanted,
+        } = self;
+        config.http.cache_files = cache_files(&config, descriptors);
+        let model = model_row
+            .or_else(|| model::find(&config.model))
+            .ok_or_else(|| StartError(format!("there is no model `{}`", config.model)))?;
+        lines.extend(budgets::set(&mut config, model));
+        // Loops divide what listings may take, and processes share it.
+        config.http.listing_bytes = listing_bytes(&config, tasks::memory());
+        if model.executor == Executor::Process {
+            config.http.listing_processes = config.max_children;
+        }
+        let mut shares = make_shares(&config)?;
+        let admission = Admission::new(&config);
+        let services = make_services(&makings, &config, model)?;
+        let mut places = Vec::new();
+        for one in &wanted {
+            let label = &makings[one.service].label;
+            let behind = &services[one.service];
+            let all = bind(
+                &config,
+                model,
+                (one, label),
+                behind,
+                &admission,
+                &mut shares,
+            )?;
+            let says_how = config.proxies.is_none();
+            for bound in all {
+                lines.extend(report::listening(&*behind[0], &bound, model.name, says_how));
+                places.push(bound.0);
+            }
+        }
+        let sockets = shares[0].listening.len() + shares[0].answering.len();
+        let listeners = sockets + usize::from(config.status.is_some());
+        let is_shared = services.iter().any(|each| each[0].is_shared());
+        let (limits, set_by) = limits(&config, model, descriptors, listeners, is_shared);
+        if let Some(address) = &config.status {
+            let firsts: Vec<_> = services.iter().map(|each| each[0].clone()).collect();
+            let about = about(model, &limits, firsts.iter().map(|one| &**one));
+            let (all, more) = show(&config, model, address, about, firsts, &mut shares)
+                .map_err(|error| bind_error("--status ", address, &error))?;
+            places.extend(all);
+            lines.extend(more);
+        }
+        lines.push(report::limits(model, &limits, set_by, descriptors));
+        let timeouts = config.timeouts.capped();
+        catch_signals(&mut shares, &timeouts).map_err(signal_error)?;
+        report::say(lines);
+        Ok(Ready {
+            model,
+            places,
+            serving: Serving {
+                shares,
+                limits,
+                timeouts,
+            },
+        })
+    }
+
+    /// Makes the addresses fit together that were asked for. Returns what was changed, in sentences.
+    fn reconcile_addresses(&mut self) -> Result<Vec<String>, StartError> {
+        let services = &self.services;
+        let wanted = self.wanted.iter_mut().map(|one| Request {
+            option: format!("--listen {}{}", services[one.service].label, one.address),
+            service: one.service,
+            address: &mut one.address,
+        });
+        let status = self.config.status.iter_mut().map(|address| Request {
+            option: format!("--status {address}"),
+            service: usize::MAX,
+            address,
+        });
+        let mut requests: Vec<_> = wanted.chain(status).collect();
+        net::reconcile(&mut requests).map_err(StartError)
+    }
+}
+
+fn make_shares(config: &Config) -> Result<Vec<Share>, StartError> {
+    let mut shares = Vec::new();
+    for _ in 0..config.workers {
+        let signals = Signals::new().map_err(signal_error)?;
+        let hangups = Hangups::new().map_err(signal_error)?;
+        shares.push(Share {
+            listening: Vec::new(),
+            answering: Vec::new(),
+            signals,
+            hangups,
+            log: access_log(config)?,
+            hub: None,
+        });
+    }
+    Ok(shares)
+}
+
+/// Each service once for each loop.
+fn make_services(
+    makings: &[Making],
+    config: &Config,
+    model: &ModelRow,
+) -> Result<Vec<Vec<Arc<dyn Service>>>, StartError> {
+    let make = |making| {
+        let each = make_for_each(making, config, model)?;
+        require_known_clients(config, model, &*each[0])?;
+        Ok(each)
+    };
+    makings.iter().map(make).collect()
+}
+
+/// Gives each share a socket at each place of an address, which was given behind this label. Returns where they are, and
+/// whether that is for IPv6 alone.
+fn bind(
+    config: &Config,
+    model: &ModelRow,
+    (wanted, label): (&Wanted, &str),
+    services: &[Arc<dyn Service>],
+    admission: &Admission,
+    shares: &mut [Share],
+) -> Result<Vec<(Bound, bool)>, StartError> {
+    let address = &wanted.address;
+    let result = match address.is_datagram() {
+        true => {
+            require_datagrams(&*services[0], address)?;
+            add_datagrams(config, address, services, shares)
+        }
+        false => add(config, model, address, services, admission, shares),
+    };
+    result.map_err(|error| bind_error(&format!("--listen {label}"), address, &error))
+}
+
+/// Until now signals have ended the process at once, whatever it waited for: a file system that does not answer, for
+/// instance. Whoever is told where the server listens may ask it to end.
+fn catch_signals(shares: &mut [Share], timeouts: &Timeouts) -> io::Result<()> {
+    model::limit_end(timeouts.delay.saturating_add(timeouts.drain));
+    for (index, share) in shares.iter_mut().enumerate() {
+        share.signals.catch(index == 0)?;
+        share.hangups.catch()?;
+    }
+    Ok(())
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "map_err passes it so")]
+fn signal_error(error: io::Error) -> StartError {
+    StartError(format!("cannot catch signals: {error}"))
+}
+
+/// Refuses a service, or a model, for which it is known too late who the clients of a proxy are.
+fn require_known_clients(
+    config: &Config,
+    model: &ModelRow,
+    service: &dyn Service,
+) -> Result<(), StartError> {
+    if config.proxies.is_none() {
+        return Ok(());
+    }
+    if config.max_per_ip.is_some()
+        && let Some(why) = model.apart
+    {
+        return Err(StartError(format!(
+            "connections of clients behind a proxy cannot be counted with --model {}: {why}; \
+             leave out --max-per-ip, or take another model",
+            model.name
+        )));
+    }
+    match service.is_shared() {
+        // Its sessions hear each other from the moment at which they connect.
+        true => Err(StartError(format!(
+            "{} cannot be served with --proxy-protocol",
+            service.name()
+        ))),
+        false => Ok(()),
+    }
+}
+
+/// A service for each loop: one of its own, unless its conversations hear each other.
+fn make_for_each(
+    making: &Making,
+    config: &Config,
+    model: &ModelRow,
+) -> Result<Vec<Arc<dyn Service>>, StartError> {
+    let first = (making.make)(config)?;
+    if !first.is_shared() {
+        let others = (1..config.workers).map(|_| (making.make)(config));
+        return std::iter::once(Ok(first)).chain(others).collect();
+    }
+    if let Some(why) = model.apart {
+        let able = MODELS.iter().filter(|row| row.apart.is_none());
+        let able: Vec<_> = able.map(|row| row.name).collect();
+        return Err(StartError(format!(
+            "{} cannot be served with --model {}: {why}; it can with {}",
+            first.name(),
+            model.name,
+            able.join(", ")
+        )));
+    }
+    Ok(vec![first; config.workers])
+}
