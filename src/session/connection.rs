@@ -192,6 +192,12 @@ impl Connection {
         self.output.front()
     }
 
+    /// True if that is a stretch of a file.
+    #[inline]
+    pub fn sends_file(&self) -> bool {
+        self.output.is_file_next()
+    }
+
     /// How many bytes [`Action::Receive`] may bring; never 0 when that is the answer.
     pub fn room(&self) -> usize {
         self.held.as_ref().map_or(BUFFER_SIZE, Buffer::room)
@@ -259,7 +265,7 @@ impl Connection {
         if worker.trace.is_some() && self.has_answered() {
             worker.answered();
         }
-        if self.session.mailbox().is_some() {
+        if self.has_waker {
             // Before the next input: a peer that says much must not get ahead of one that says little.
             self.take_mail(worker);
             // It may have been woken while there was something to send.
@@ -494,31 +500,34 @@ impl Connection {
         }
     }
 
-    /// What the session waits for, now that its output is gone: it may have come to an end by that.
+    /// What the session waits for, now that its output is gone.
+    #[inline]
     fn wait_without_output(&mut self, worker: &mut Worker) -> Wait {
-        let mut wait = self.wait();
-        while matches!(wait, Wait::Successor) && self.output.is_empty() {
-            self.hand_over(worker);
-            wait = self.wait();
+        match self.wait() {
+            // Either no more will come, or the session will never take what is there.
+            Wait::Bytes(_) if self.ended || self.room() == 0 => self.finish(worker),
+            Wait::Successor => self.hand_over(worker),
+            wait => wait,
         }
-        // Either no more will come, or the session will never take what is there.
-        let must_finish = (self.ended || self.room() == 0) && self.output.is_empty();
-        if must_finish && matches!(wait, Wait::Bytes(_)) {
-            if self.ended {
-                self.invoke(worker, |session, cx| session.end_of_input(cx));
-            }
-            self.phase = Phase::Finished;
-            wait = Wait::Close;
+    }
+
+    /// The session waits for bytes that cannot come.
+    #[cold]
+    fn finish(&mut self, worker: &mut Worker) -> Wait {
+        if self.ended {
+            self.invoke(worker, |session, cx| session.end_of_input(cx));
         }
-        wait
+        self.phase = Phase::Finished;
+        Wait::Close
     }
 
     /// Goes on with the session that comes after this one, and with the input that this one has left.
-    fn hand_over(&mut self, worker: &mut Worker) {
+    #[cold]
+    fn hand_over(&mut self, worker: &mut Worker) -> Wait {
         let before = self.session.state();
         let Some(Start { session, permit }) = self.session.successor() else {
             self.phase = Phase::Aborted;
-            return;
+            return Wait::Close;
         };
         self.session = session;
         self.permit = permit.map(Box::new);
@@ -527,6 +536,10 @@ impl Connection {
         self.invoke(worker, |session, cx| session.open(cx));
         if let Some(held) = self.held.take() {
             self.feed_held(held, worker);
+        }
+        match self.output.is_empty() {
+            true => self.wait_without_output(worker),
+            false => self.wait(),
         }
     }
 

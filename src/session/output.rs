@@ -149,6 +149,18 @@ impl Output {
         }
     }
 
+    /// True if the next piece is a stretch of a file.
+    #[inline]
+    pub fn is_file_next(&self) -> bool {
+        let is_file = |body: &Body| {
+            matches!(
+                body.part,
+                Part::InPlace(Source::File(_)) | Part::Unloaded(_)
+            )
+        };
+        self.buffer.is_none() && self.body.as_ref().is_some_and(is_file)
+    }
+
     /// True if the next piece is a stretch of a file that must be in memory before it can be sent.
     pub fn must_load(&self) -> bool {
         let is_unloaded = |body: &Body| matches!(body.part, Part::Unloaded(_));

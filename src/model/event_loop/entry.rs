@@ -133,12 +133,9 @@ impl Entry {
                     return Stop::Blocked;
                 }
                 Action::Send if !self.io.ready.has(Ready::WRITABLE) => return Stop::Blocked,
-                Action::Send | Action::Load if self.sends_file() && self.may_hang() => {
-                    return Stop::MayHang;
-                }
-                Action::Send | Action::Load if self.sends_file() && !self.is_in_memory() => {
-                    return Stop::NotInMemory;
-                }
+                Action::Send if !self.connection.sends_file() => self.send(budget, worker),
+                Action::Send | Action::Load if self.may_hang() => return Stop::MayHang,
+                Action::Send | Action::Load if !self.is_in_memory() => return Stop::NotInMemory,
                 Action::Receive if !self.io.ready.has(Ready::READABLE) => return Stop::Blocked,
                 Action::Send => self.send(budget, worker),
                 Action::Load => self.load(worker, scratch),
@@ -176,11 +173,6 @@ impl Entry {
             true => self.connection.abort(),
             false => self.connection.proceed(worker),
         }
-    }
-
-    #[inline]
-    fn sends_file(&self) -> bool {
-        matches!(self.connection.front(), Piece::File { .. })
     }
 
     /// True if what is to be sent is a file that the loop must not touch.
