@@ -1,24 +1,24 @@
 //! evserve serves static files and small protocols from one readiness loop.
 //!
-//! The rooms, from the top down; imports point down only, which `tests/layers/imports.rs` checks:
+//! The modules, from the top down. A module imports only from rows below its own (`tests/layers/imports.rs`):
 //!
 //! | module | what it knows |
 //! | --- | --- |
 //! | [`program`] | what a command line comes to, and the exit code |
 //! | [`cli`] | the options, as a user writes them |
 //! | [`server`] | how a [`config::Config`] becomes listeners, services and a running model |
-//! | [`model`] | who waits, and how |
-//! | [`poller`] | who says what is ready |
+//! | [`model`] | how connections wait and act: event loops, threads, processes |
+//! | [`poller`] | select(2), poll(2) and epoll(7), which report what is ready |
 //! | [`service`] | the protocols, each a [`session::Session`] |
-//! | [`session`] | what a conversation is; pure |
+//! | [`session`] | the state of one connection, and what a model must do for it; pure |
 //! | [`http1`] | the grammar of HTTP/1.1; pure |
 //! | [`files`] | the document root |
-//! | [`observe`] | access log |
+//! | [`observe`] | the access log, the status, limits on repeated log lines |
 //! | [`confine`] | what a process gives up before it serves |
 //! | [`config`] | what the server is told to do |
 //! | [`net`] | sockets |
+//! | [`lines`] | log lines, written without waiting for their reader |
 //! | [`sys`] | the system calls, each in one place |
-//! | [`lines`] | lines for readers that may not read |
 //! | [`offload`] | threads that may wait for a file system |
 //! | [`trace`] | what the first requests make the program do, call by call |
 //!

@@ -55,8 +55,8 @@ fn run(
     }
 }
 
-/// Does what the connection asks for. No call waits for longer than the time that is left, and none waits once that is zero:
-/// EAGAIN then.
+/// Does what the connection asks for. No call on the socket waits longer than `left`, and none waits if `left` is zero:
+/// EAGAIN then. Reading a file and doing a job take as long as they take.
 fn step(
     connection: &mut Connection,
     socket: &mut TimedSocket<'_>,

@@ -1,4 +1,4 @@
-//! The only place that reads the clocks.
+//! The clocks as sessions see them: the only place that sets a worker's [`Time`].
 
 use crate::session::Time;
 use std::time::{Duration, Instant, SystemTime};

@@ -50,8 +50,8 @@ impl ConnectionControl {
     }
 
     /// The connection is about to wait for its peer, if for anything. This comes before the look at
-    /// [`Requests::stopping`], and stopping sets that before the look at [`is_idle`]: one of the two sees the
-    /// other.
+    /// [`Requests::stopping`], and the thread that stops the server sets that before it looks at [`is_idle`]: one of the two
+    /// sees the other.
     ///
     /// [`is_idle`]: ConnectionControl::is_idle
     pub fn begin_wait(&self, connection: &Connection) {

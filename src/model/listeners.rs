@@ -211,9 +211,9 @@ impl Listeners {
         refused.chain(others.into_iter().flatten()).min()
     }
 
-    /// What connections wait for, once for each listener where they do. Services whose connections hold that are
-    /// [crowded](Listeners::is_crowded) from now on. `waits` is asked for each listener that may not accept: does a
-    /// connection wait there? It is told if that is known already.
+    /// Returns one shortage for each listener at which connections wait, and marks each service that could end it as
+    /// [crowded](Listeners::is_crowded). `waits(listener, known)` says whether a connection waits at a listener that has
+    /// no free permit; `known` is true if one did at the last call.
     pub fn shortages(&mut self, waits: impl Fn(usize, bool) -> bool) -> Vec<Shortage> {
         self.room_again = None;
         self.crowded.clear();
@@ -230,7 +230,8 @@ impl Listeners {
             if !slot.ready || self.permits.has_free(slot.service) {
                 continue;
             }
-            // All that waited may have left or have been accepted by others, which no event tells.
+            // No event tells that the waiting connections have left or were accepted elsewhere. A loop assumes that they
+            // still wait until it accepts again; a thread group checks.
             slot.waits = waits(index, slot.waits);
             slot.ready = slot.waits;
             if slot.waits {

@@ -73,8 +73,9 @@ pub struct ModelRow {
 /// What runs connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Executor {
-    /// A thread that waits for all of its connections at once, so one that says nothing holds up nobody and may come
-    /// later: see [`Listener::defer_accept`]. With the other executors such a connection is what they are there to show.
+    /// A thread that waits for all of its connections at once. A silent connection delays no other, so the kernel may
+    /// hold it back until its first bytes: see [`Listener::defer_accept`](crate::net::Listener::defer_accept). The other
+    /// executors do not do that: they are there to show what a silent connection costs.
     Loop,
     /// A thread that waits for one connection.
     Thread,
@@ -132,7 +133,7 @@ impl ModelRow {
 const ONE_AT_A_TIME: &str = "it serves one connection at a time, so there is nobody to talk to";
 const OWN_PROCESS: &str = "each connection has a process of its own, and those share no memory";
 const OWN_THREAD: &str =
-    "a thread has one connection at a time, so whoever watched would keep one from others";
+    "a thread has one connection at a time, so a client that watched would keep it from others";
 
 /// All models.
 pub const MODELS: &[ModelRow] = &[

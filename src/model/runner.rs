@@ -70,8 +70,7 @@ impl Runner {
         }
         control.begin_wait(connection);
         self.read_requests();
-        let deadline = connection.deadline(&self.worker);
-        let left = deadline.map(|end| end.since(self.worker.time.moment()));
+        let left = self.worker.left(connection.deadline(&self.worker));
         control.show(connection, left, &mut self.worker);
         left.map_or(LONGEST, |left| left.min(LONGEST))
     }

@@ -28,7 +28,7 @@ pub enum Step {
     GiveUp,
 }
 
-/// How far a server has come in ending. While none of its connections are left it is over, whatever time it had.
+/// How far a server has come in ending. Once it is stopping, it is over as soon as no connection is left.
 #[derive(Debug)]
 pub struct Shutdown {
     delay: Duration,

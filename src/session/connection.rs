@@ -1,6 +1,6 @@
-//! A session and its loose ends: input it has not taken, output that has not gone, and how it all ends.
+//! A session with its buffered input and output, its deadline and its orderly close.
 //!
-//! This file does not know who performs what [`Connection::next`] asks for, nor how that one waits.
+//! This file does not know which model performs what [`Connection::next`] asks for, nor how that model waits.
 
 use super::buffer::{BUFFER_SIZE, Buffer};
 use super::mailbox::Mail;
@@ -11,16 +11,18 @@ use super::{Context, IDLE_AGE, Job, Moment, Permit, Session, Start, Timeout, Wai
 /// How much a connection that is over still reads and drops before it gives up on its peer, in bytes.
 pub const LINGER_BYTES: usize = 1024 * 1024;
 
-/// How many bytes a peer must take, or send of a body, for its time to begin again, in bytes: one every few seconds would
-/// keep a connection without end. With the usual 60 s to take them that is a rate of 68 bytes a second.
+/// How many bytes must be sent to the peer, or taken from it, for its wait to begin again. If one byte were enough, a peer
+/// could hold a connection without end. With the usual 60 s this demands 68 bytes a second.
 pub const MIN_PROGRESS: u32 = 4096;
 
 /// What the model is to do next. This is all that a model needs to know of a connection, together with one
 /// [deadline](Connection::deadline).
 ///
 /// Each action is an operation and not an event: a blocking model performs it, a readiness model tries it and waits if it
-/// would block, a completion model submits it. After each event the model says in [`Worker`] what time it is and whether
-/// the server is stopping, and asks [`Connection::next`] again.
+/// would block, a completion model submits it. Before it reports what an operation brought, the model updates
+/// [`Worker::time`], [`Worker::stopping`], [`Worker::one_exchange`] and [`Worker::crowded`] (the last for this very
+/// connection). After the report it asks [`Connection::next`] again. It also sets [`Worker::work`] at the beginning of
+/// each turn, and writes out and empties [`Worker::log`].
 ///
 /// - An operation that fails for good: [`Connection::abort`]. One that was interrupted or would block: ask again.
 /// - The deadline has passed: try once more without waiting, for what came in time still counts. If that would block, call
@@ -31,6 +33,9 @@ pub const MIN_PROGRESS: u32 = 4096;
 /// - An operation that is under way may end after other events, and after [`Connection::close`]: say what it brought all
 ///   the same. What it reads from stays in its place until then; see [`Connection::release`]. Of each action one operation
 ///   at most is under way; a receiving one may be so together with any other.
+/// - A session may panic in any call: catch that and call [`Connection::abort`]; all other connections go on.
+/// - Every connection ends with [`Connection::close`] and [`Connection::release`], also after an error: one that is
+///   dropped with buffers that were not released panics in a debug build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Send [`Connection::front`], or as much of its beginning as the socket takes, then call [`Connection::sent`] with how
@@ -62,7 +67,7 @@ pub enum Action {
     },
 }
 
-/// A session and its loose ends.
+/// A session with its buffered input and output.
 pub struct Connection {
     session: Box<dyn Session>,
     output: Output,
@@ -167,9 +172,9 @@ impl Connection {
         }
     }
 
-    /// Until when the model may wait for what [`next`](Connection::next) asks for; without end if there is none. It changes
-    /// only by an event, and by what the model says in `worker`: while that is stopping, an idle connection has no time
-    /// left.
+    /// Until when the model may wait for what [`next`](Connection::next) asks for; `None` means without limit. It changes
+    /// only after a call to this connection, or when [`Worker::stopping`] or [`Worker::crowded`] changes: while the server
+    /// is stopping, an idle connection has no time left.
     pub fn deadline(&self, worker: &Worker) -> Option<Moment> {
         if worker.stopping && self.is_idle() {
             return Some(worker.time.moment());
@@ -182,7 +187,9 @@ impl Connection {
         }))
     }
 
-    /// The kind of the wait and when it began, for models that keep deadlines in lists of equal length, and for people.
+    /// The kind of the wait and when it began, for models that keep one list of connections per kind, and for people.
+    /// [`Worker::stopping`] and [`Worker::crowded`] shorten only the [`deadline`](Connection::deadline): a model that goes
+    /// by this instead must itself end idle connections in time.
     pub fn waiting(&self) -> (Timeout, Moment) {
         (self.waiting, self.since)
     }
@@ -224,7 +231,7 @@ impl Connection {
     pub fn received(&mut self, bytes: &[u8], worker: &mut Worker) {
         assert!(bytes.len() <= self.room(), "received more than was asked");
         if !self.wants_bytes() {
-            return self.received_early(bytes, worker);
+            return self.received_unwanted(bytes, worker);
         }
         let taken = match self.held.take() {
             None => {
@@ -437,9 +444,9 @@ impl Connection {
         taken
     }
 
-    /// Keeps what a call brought that was under way when the session began to wait for something else. Once it is over,
-    /// input is only counted.
-    fn received_early(&mut self, bytes: &[u8], worker: &mut Worker) {
+    /// Takes input that the session does not wait for: counted and dropped once the conversation is over, held until
+    /// then.
+    fn received_unwanted(&mut self, bytes: &[u8], worker: &mut Worker) {
         match self.wait() {
             _ if bytes.is_empty() => {}
             Wait::Close | Wait::Linger | Wait::Abort => self.add_progress(bytes.len()),
@@ -453,7 +460,7 @@ impl Connection {
         held.append(bytes);
     }
 
-    /// The same with input that was held; what is left of it is held again.
+    /// [Feeds](Connection::feed) the session input that was held; holds again what it does not take.
     fn feed_held(&mut self, mut held: Buffer, worker: &mut Worker) -> usize {
         let taken = self.feed(held.filled(), worker);
         held.consume(taken);
@@ -474,14 +481,15 @@ impl Connection {
         }
     }
 
-    /// Draws the conclusions after anything has happened.
+    /// After each call to the session: hands over or finishes if it is due, drops input that comes too late, takes mail,
+    /// and begins a new wait if its kind has changed or enough bytes have moved.
     fn after_event(&mut self, progress: usize, worker: &mut Worker) {
         if self.phase == Phase::Closed {
             return;
         }
         let mut wait = None;
         if self.output.is_empty() {
-            wait = Some(self.wait_without_output(worker));
+            wait = Some(self.settle_without_output(worker));
         }
         if self.held.is_some() && matches!(self.wait(), Wait::Close | Wait::Linger) {
             self.close_step = CloseStep::Unread;
@@ -500,9 +508,10 @@ impl Connection {
         }
     }
 
-    /// What the session waits for, now that its output is gone.
+    /// All output is sent: hands over to a successor, and finishes a session that can get no more input. Returns what it
+    /// then waits for.
     #[inline]
-    fn wait_without_output(&mut self, worker: &mut Worker) -> Wait {
+    fn settle_without_output(&mut self, worker: &mut Worker) -> Wait {
         match self.wait() {
             // Either no more will come, or the session will never take what is there.
             Wait::Bytes(_) if self.ended || self.room() == 0 => self.finish(worker),
@@ -538,7 +547,7 @@ impl Connection {
             self.feed_held(held, worker);
         }
         match self.output.is_empty() {
-            true => self.wait_without_output(worker),
+            true => self.settle_without_output(worker),
             false => self.wait(),
         }
     }

@@ -1,10 +1,11 @@
 //! What a conversation is.
 //!
-//! A [`Session`] is one conversation's place in its protocol and nothing else. A [`Connection`] is a session with its
-//! loose ends: input not yet taken, output not yet sent. Every I/O model keeps one connection per peer, asks it
+//! A [`Session`] is the protocol state of one conversation and nothing else. A [`Connection`] is a session with its
+//! buffers: input not yet taken, output not yet sent. Every I/O model keeps one connection per peer, asks it
 //! [`Connection::next`] ("what now?") and does what it answers.
 //!
-//! This module is pure: it opens no socket and no file, reads no clock, starts no thread and writes nothing. Time, memory
+//! This module is pure: it opens no socket and no file, starts no thread, writes nothing, and reads no clock but one that
+//! the model passes in ([`Time::with_clock`]). Time, memory
 //! and limits are arguments, so that a model without a kernel can drive the very same code (`tests/simulation`).
 
 mod buffer;
@@ -33,8 +34,9 @@ use enum_map::Enum;
 
 /// One conversation with one peer: bytes in, output out.
 ///
-/// The order of calls is: [`open`](Session::open) once; then `receive`, `sent`, `proceed`, `end_of_input` (once) and `timed_out`
-/// in any order; [`closed`](Session::closed) once, last.
+/// The order of calls is: [`open`](Session::open) once; then `receive`, `sent` and `proceed` in any order; then at most one
+/// of `end_of_input` and `timed_out`, after which `receive` is not called again; [`closed`](Session::closed) once, last,
+/// unless a [`successor`](Session::successor) has taken over.
 pub trait Session: Send {
     /// The peer is there. A protocol in which the server speaks first puts its greeting out here.
     fn open(&mut self, _cx: &mut Context<'_>) {}

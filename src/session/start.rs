@@ -7,11 +7,11 @@ use std::any::Any;
 pub struct Start {
     /// The session.
     pub session: Box<dyn Session>,
-    /// A place that is counted, if it takes one.
+    /// The permit that it holds, if its number is limited.
     pub permit: Option<Permit>,
 }
 
-/// A place that is counted: whatever is in there is dropped when the connection closes, before its socket does.
+/// Counts a connection against a limit. It is dropped when the connection closes, before its socket does.
 pub struct Permit(#[allow(dead_code, reason = "it is only kept")] Box<dyn Any + Send>);
 
 impl Permit {

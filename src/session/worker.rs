@@ -6,11 +6,11 @@ use std::io;
 use std::task::Waker;
 use std::time::Duration;
 
-/// How much work of their own all sessions together may do before the others have their turn, in units of one or two
-/// microseconds, such as a look at a file: about a millisecond, so that nobody waits longer for many than for one.
+/// How much work of their own all sessions of a thread together may do in one turn, in units of one or two microseconds,
+/// such as a look at a file: about a millisecond, however many sessions have work.
 pub const WORK_PER_TURN: usize = 512;
 
-/// How long an idle connection has waited that may be closed to make room for others: less, and its client's next request
+/// How long a connection must have been idle before it may be closed to make room: before that, its client's next request
 /// may be on its way.
 pub const IDLE_AGE: Duration = Duration::from_millis(100);
 
@@ -43,8 +43,8 @@ pub struct Worker {
     pub counters: Counters,
     /// The server is stopping: conversations end at their next opportunity, and idle ones at once.
     pub stopping: bool,
-    /// Conversations end with their first answer, for others wait for their turn. Those that have no end of their own go
-    /// on.
+    /// Conversations end with their next answer: the model serves one connection at a time, or the server is about to
+    /// stop. Those that have no end of their own go on.
     pub one_exchange: bool,
     /// Others wait for the connection's place: it shall not be held for longer than its answers take.
     pub crowded: bool,

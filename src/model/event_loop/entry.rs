@@ -11,7 +11,7 @@ use crate::sys::{self, Errno};
 use crate::trace;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-/// The most bytes that a connection may move in one turn. A file is looked at so far ahead.
+/// The most bytes that a connection may move in one turn.
 const MAX_BYTES: usize = 256 * 1024;
 
 /// The fewest bytes that a connection may move in one turn, however many others there are.
@@ -123,6 +123,8 @@ impl Entry {
         let mut worked = false;
         loop {
             let moved = match self.connection.next() {
+                // By the last event. A level-triggered poller does not watch for input while output waits, so input that
+                // came meanwhile is missed: sessions say Close only where the client says nothing more.
                 Action::Close { if_unread: true } if self.io.ready.has(Ready::READABLE) => {
                     self.connection.unread();
                     Ok(0)
@@ -160,7 +162,7 @@ impl Entry {
             match moved {
                 Ok(count) => budget = budget.saturating_sub(count),
                 Err(Errno::INTR) => {}
-                // The peer is gone, and with it whoever could be told.
+                // The peer is gone: there is nothing left to send.
                 Err(_) => return Stop::Closed,
             }
         }
@@ -180,8 +182,8 @@ impl Entry {
         matches!(self.connection.front(), Piece::File { file, .. } if file.mount().is_some())
     }
 
-    /// True unless a file is to be sent of which the next byte is not in memory. Looks ahead by more than a budget, so
-    /// that few calls send less.
+    /// False if the next byte of the file to be sent is not in memory. While less than one full budget is known to be in
+    /// memory, it checks the next [`READAHEAD`] bytes.
     fn is_in_memory(&mut self) -> bool {
         let Piece::File {
             file,

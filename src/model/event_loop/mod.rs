@@ -38,7 +38,7 @@ use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 /// How long the end waits for a worker after its connections were cut off.
-const LAST_WAIT: Duration = Duration::from_secs(1);
+const WORKER_EXIT_WAIT: Duration = Duration::from_secs(1);
 
 /// How many events one wait may bring.
 const EVENTS: usize = 1024;
@@ -87,7 +87,7 @@ pub fn run<P: Poller + 'static>(serving: Serving) -> io::Result<Counters> {
     }
     let mut sum = first.map_or(Ok(Counters::default()), run_one)?;
     // All have heard the signal by themselves. One that hangs is left behind.
-    let end = Instant::now() + timeouts.delay + timeouts.drain + LAST_WAIT;
+    let end = Instant::now() + timeouts.delay + timeouts.drain + WORKER_EXIT_WAIT;
     for ended in 0..gates.len() {
         match results.recv_timeout(end.saturating_duration_since(Instant::now())) {
             Ok(counters) => sum.add(&counters?),
@@ -126,7 +126,7 @@ impl<P: Poller> EventLoop<P> {
     fn new(
         share: Share,
         max_connections: usize,
-        limits: &config::Timeouts,
+        timeouts: &config::Timeouts,
     ) -> io::Result<EventLoop<P>> {
         let Share {
             listening,
@@ -141,7 +141,7 @@ impl<P: Poller> EventLoop<P> {
         sources.watch(&mut poller, &answering)?;
         let wakers = Box::new(sources.wake_queue.clone());
         let (clock, time) = Clock::start();
-        let mut worker = worker(time, limits, Some(wakers));
+        let mut worker = worker(time, timeouts, Some(wakers));
         worker.steps = hub.is_some().then(Steps::default);
         let waker = || sources.wake_queue.waker(NO_CONNECTION);
         let status = hub.map(|hub| LoopStatus::new(hub.publisher(Some(waker()))));
@@ -159,7 +159,7 @@ impl<P: Poller> EventLoop<P> {
             datagrams: Datagrams::new(answering),
             readahead: Readahead::default(),
             receipts: Receipts::default(),
-            shutdown: Shutdown::new(limits),
+            shutdown: Shutdown::new(timeouts),
             status,
             scratch: vec![0; BUFFER_SIZE].into_boxed_slice(),
             log,

@@ -362,6 +362,10 @@ mod tests {
             worker.time.set(now + moment, wall + moment);
             fast.woken(&mut worker);
         }
+        for mut connection in [slow, fast] {
+            connection.close(&mut worker);
+            connection.release(&mut worker);
+        }
         let heard = String::from_utf8(heard).expect("text");
         assert!(heard.contains("guest1: may I say something?"), "{said}");
         assert!(!heard.contains("guest1 left"));

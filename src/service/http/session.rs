@@ -460,6 +460,7 @@ mod tests {
             worker.time.set(begin + taken, wall);
             connection.received(b"Host: h\r\n\r\n", &mut worker);
             connection.close(&mut worker);
+            connection.release(&mut worker);
             let log = String::from_utf8_lossy(&worker.log);
             let field = format!("\"microseconds\":{},", taken.as_micros());
             assert!(log.contains(&field), "{log}");
