@@ -191,17 +191,7 @@ fn listen(
     addresses: &[String],
     inherited: Vec<Inherited>,
 ) -> Result<Vec<Listen>, String> {
-    let named = inherited.iter().filter_map(|socket| socket.name.as_ref());
-    let named = named.filter(|name| service::find(name).is_some());
-    let mut modes: Vec<String> = Vec::new();
-    for mode in given.iter().chain(named) {
-        if !modes.contains(mode) {
-            modes.push(mode.clone());
-        }
-    }
-    if modes.is_empty() {
-        modes.push(SERVICES[0].name.to_owned());
-    }
+    let modes = modes(given, &inherited);
     let mut listen = Vec::new();
     for Inherited { name, address } in inherited {
         let service = match (name, &modes[..]) {
@@ -218,22 +208,7 @@ fn listen(
         listen.push(Listen { service, address });
     }
     for text in addresses {
-        let (service, address) = match (text.split_once('='), &modes[..]) {
-            (Some((mode, address)), _) if modes.iter().any(|m| m == mode) => (mode, address),
-            (Some((mode, _)), _) if service::find(mode).is_some() => {
-                return Err(format!(
-                    "--listen {text} is for a mode that is not served; add --mode {mode}"
-                ));
-            }
-            (Some((mode, _)), _) => return Err(format!("--listen {text}: no mode `{mode}`")),
-            (None, [mode]) => (mode.as_str(), text.as_str()),
-            (None, _) => {
-                return Err(format!(
-                    "--listen {text} does not say for which mode; write for example --listen {}={text}",
-                    modes[0]
-                ));
-            }
-        };
+        let (service, address) = listen_at(text, &modes)?;
         listen.push(Listen {
             service: service.into(),
             address: address.parse::<Address>()?,
@@ -249,6 +224,38 @@ fn listen(
         }
     }
     Ok(listen)
+}
+
+/// The modes that are served, each once: those given, those of inherited sockets, or else the first of all.
+fn modes(given: &[String], inherited: &[Inherited]) -> Vec<String> {
+    let named = inherited.iter().filter_map(|socket| socket.name.as_ref());
+    let named = named.filter(|name| service::find(name).is_some());
+    let mut modes: Vec<String> = Vec::new();
+    for mode in given.iter().chain(named) {
+        if !modes.contains(mode) {
+            modes.push(mode.clone());
+        }
+    }
+    if modes.is_empty() {
+        modes.push(SERVICES[0].name.to_owned());
+    }
+    modes
+}
+
+/// The mode and the address of a `--listen`.
+fn listen_at<'a>(text: &'a str, modes: &'a [String]) -> Result<(&'a str, &'a str), String> {
+    match (text.split_once('='), modes) {
+        (Some((mode, address)), _) if modes.iter().any(|m| m == mode) => Ok((mode, address)),
+        (Some((mode, _)), _) if service::find(mode).is_some() => Err(format!(
+            "--listen {text} is for a mode that is not served; add --mode {mode}"
+        )),
+        (Some((mode, _)), _) => Err(format!("--listen {text}: no mode `{mode}`")),
+        (None, [mode]) => Ok((mode, text)),
+        (None, _) => Err(format!(
+            "--listen {text} does not say for which mode; write for example --listen {}={text}",
+            modes[0]
+        )),
+    }
 }
 
 fn trusted(given: &[TrustedProxy]) -> TrustedProxies {

@@ -8,7 +8,8 @@
 
 use super::dependencies::Dependencies;
 use super::mounts::Mounts;
-use super::root::{Refusal, Root};
+use super::open_file::Refusal;
+use super::root::Root;
 use super::watch::{Watch, Watched};
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;

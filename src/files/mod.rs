@@ -1,6 +1,6 @@
 //! The document root: from the path in a request to an open file that is certain to lie inside.
 //!
-//! This room knows neither sockets nor HTTP. What it opens it opens through the root's descriptor and beneath it.
+//! This module knows neither sockets nor HTTP. What it opens it opens through the root's descriptor and beneath it.
 
 mod cache;
 mod dependencies;
@@ -9,6 +9,7 @@ mod links;
 mod listing;
 mod mounts;
 mod named_root;
+mod open_file;
 mod page;
 mod path;
 mod root;
@@ -19,9 +20,10 @@ pub use dependencies::Dependencies;
 pub use listing::{Format, Key, Listing, ListingError, Listings, Memory, Order};
 pub use mounts::{Mounts, remote_mount};
 pub use named_root::{Led, NamedRoot};
+pub use open_file::{OpenFile, Refusal, regular_file_length};
 pub use page::{PAGE_POLICY, refusal_page};
 pub use path::{PathError, RelativePath};
-pub use root::{Found, OpenFile, Refusal, Root, regular_file_length};
+pub use root::{Found, Root};
 
 use std::path::Path;
 

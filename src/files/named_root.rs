@@ -5,7 +5,8 @@
 //! a request comes. While it leads to nothing that can be read there is no root.
 
 use super::mounts::Mounts;
-use super::root::{Refusal, Root};
+use super::open_file::Refusal;
+use super::root::Root;
 use crate::sys::untraced::accessat;
 use crate::sys::{Access, AtFlags, CWD, Errno};
 use std::collections::BTreeMap;

@@ -4,7 +4,8 @@ use super::dependencies::{Dependencies, Identity, Observed};
 use super::generated;
 use super::links::{self, MAX_LINKS, MAX_NAMES, Tree};
 use super::mounts::{Mounts, can_hang, remote_mount};
-use super::path::{PathError, RelativePath};
+use super::open_file::{OpenFile, Refusal, grain, kind, time};
+use super::path::RelativePath;
 use crate::sys::untraced::{accessat, fstatfs, makedev, open, openat, readlink, stat, statx};
 use crate::sys::{
     self, Access, AtFlags, CWD, Errno, FileType, FsWord, Mode, OFlags, ResolveFlags, Stat,
@@ -17,20 +18,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How often a lookup is tried again that collided with a rename (openat2(2), EAGAIN).
 const RENAME_RETRIES: usize = 64;
-
-/// How long after a change a file may change again without its times telling: far longer than the steps in which the
-/// kernel's clock for files goes on.
-const GRAIN: Duration = Duration::from_secs(1);
-
-/// The same where a time has no fraction of a second: such file systems keep whole seconds, FAT even ones only.
-const COARSE_GRAIN: Duration = Duration::from_secs(2);
-
-/// The same where another machine's clock sets the times. It may differ from ours by less than this.
-const REMOTE_GRAIN: Duration = Duration::from_secs(10);
 
 /// The kernel itself sees to it that no `..` and no symbolic link leads out, even while others rename directories.
 const WITHIN: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
@@ -74,44 +64,6 @@ pub enum Found {
     Directory(OwnedFd),
     /// A directory, named without its closing slash: the client shall add it, or relative links would go astray.
     DirectoryWithoutSlash,
-}
-
-/// A regular file, open for reading, as it was when it was opened.
-#[derive(Debug)]
-pub struct OpenFile {
-    /// The descriptor.
-    pub file: OwnedFd,
-    /// The length in bytes.
-    pub length: u64,
-    /// Which file it is on its file system.
-    pub inode: u64,
-    /// When its content was last changed. Programs can set that.
-    pub modified: SystemTime,
-    /// When anything about it was last changed (ctime). No program can set that.
-    pub changed: SystemTime,
-    /// The media type by its name, and the charset to add.
-    pub media_type: (&'static str, &'static str),
-    /// For how long after a change it may change again without its times telling.
-    grain: Duration,
-    /// What it said when it was opened, if that is made as it is read. Its times then say nothing.
-    pub generated: Option<Vec<u8>>,
-    /// A number for the mount that it is on, if that can hang.
-    pub mount: Option<u64>,
-}
-
-/// Why a path led to nothing that can be served.
-#[derive(Debug)]
-pub enum Refusal {
-    /// There is no such file.
-    NotFound,
-    /// It may not be read, leads out of the root, or is neither a file nor a directory.
-    Forbidden,
-    /// It leads out of the mounts that may be looked at. Whether it also leads out of the root is then not known.
-    Outside,
-    /// The process or the system has no descriptor or memory to spare at the moment.
-    Busy(io::Error),
-    /// Anything else: the disk's fault, or ours.
-    Failed(io::Error),
 }
 
 impl Root {
@@ -510,40 +462,6 @@ fn without_slash(path: &Path) -> &[u8] {
     path.strip_suffix(b"/").unwrap_or(path)
 }
 
-impl OpenFile {
-    /// True if it was changed so short a time before `now` that it may change again without its times telling. Also as
-    /// long as it was changed after `now`, as it seems when a clock was set back.
-    pub fn is_young(&self, now: SystemTime) -> bool {
-        self.changed
-            .checked_add(self.grain)
-            .is_none_or(|settled| now < settled)
-    }
-
-    /// All of its content, if that can be had without waiting for a disk. `None` too if the file is not as long as it
-    /// was when it was opened.
-    pub fn content_now(&self) -> Option<Vec<u8>> {
-        let length = usize::try_from(self.length).ok()?;
-        // One byte more than there should be, to see that there are no more.
-        let mut content = vec![0; length.checked_add(1)?];
-        let mut filled = 0;
-        loop {
-            match sys::read_now(&self.file, &mut content[filled..], filled as u64) {
-                Ok(0) => break,
-                Ok(count) => filled += count,
-                Err(Errno::INTR) => {}
-                Err(_) => return None,
-            }
-        }
-        content.truncate(filled);
-        (filled == length).then_some(content)
-    }
-
-    /// Closes it, for all that was wanted of it is known.
-    pub fn close(self) {
-        sys::close(self.file);
-    }
-}
-
 /// What it means that a root cannot be opened by openat2(2). EPERM is not what permissions say: those that do not know
 /// the call are the filters of old container runtimes.
 fn without_openat2(errno: Errno, path: &Path) -> io::Error {
@@ -566,70 +484,6 @@ fn without_openat2(errno: Errno, path: &Path) -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, sentence)
 }
 
-/// The length in bytes of an open regular file.
-///
-/// # Errors
-/// Those of fstat(2), and [`io::ErrorKind::InvalidInput`] if it is no regular file.
-pub fn regular_file_length(file: impl AsFd) -> io::Result<u64> {
-    let stat = untraced::fstat(file)?;
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => Ok(u64::try_from(stat.st_size).unwrap_or(0)),
-        _ => Err(io::ErrorKind::InvalidInput.into()),
-    }
-}
-
-fn kind(stat: &Stat) -> Result<FileType, Refusal> {
-    match FileType::from_raw_mode(stat.st_mode) {
-        kind @ (FileType::RegularFile | FileType::Directory) => Ok(kind),
-        _ => Err(Refusal::Forbidden),
-    }
-}
-
-/// For how long after a change a file may change again without its times telling. A file system that can hang is one whose
-/// times another machine, or a program, sets.
-fn grain(is_remote: bool, changed_nanos: u64) -> Duration {
-    match changed_nanos {
-        _ if is_remote => REMOTE_GRAIN,
-        0 => COARSE_GRAIN,
-        _ => GRAIN,
-    }
-}
-
-/// A time of a file, from seconds since the epoch and nanoseconds.
-fn time(second: i64, nanos: u64) -> SystemTime {
-    let whole = Duration::from_secs(second.unsigned_abs());
-    let second = if second < 0 {
-        UNIX_EPOCH.checked_sub(whole)
-    } else {
-        UNIX_EPOCH.checked_add(whole)
-    };
-    second
-        .and_then(|time| time.checked_add(Duration::from_nanos(nanos)))
-        .unwrap_or(UNIX_EPOCH)
-}
-
-impl From<Errno> for Refusal {
-    fn from(errno: Errno) -> Refusal {
-        match errno {
-            Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG => Refusal::NotFound,
-            // XDEV is openat2's word for a path that leads out of the root.
-            Errno::XDEV => Refusal::Outside,
-            Errno::ACCESS | Errno::PERM | Errno::LOOP => Refusal::Forbidden,
-            // AGAIN: it was renamed all the time that it was looked for, or somebody has a lease on it (fcntl(2)).
-            Errno::AGAIN | Errno::MFILE | Errno::NFILE | Errno::NOMEM => {
-                Refusal::Busy(errno.into())
-            }
-            _ => Refusal::Failed(errno.into()),
-        }
-    }
-}
-
-impl From<PathError> for Refusal {
-    fn from(_: PathError) -> Refusal {
-        Refusal::NotFound
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -637,6 +491,7 @@ mod tests {
     use std::fs::{Permissions, create_dir, set_permissions, write};
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    use std::time::{Duration, UNIX_EPOCH};
 
     fn root(path: &Path) -> Root {
         let indexes = ["index.html", "index.htm"].map(String::from);

@@ -140,30 +140,7 @@ impl BodyReader {
                 if length == MAX_LINE {
                     return Err(StatusCode::BAD_REQUEST);
                 }
-                let length = length + 1;
-                let size = |so_far, digits, extension| State::Size {
-                    so_far,
-                    digits,
-                    length,
-                    extension,
-                };
-                match (extension, byte, (byte as char).to_digit(16)) {
-                    (Extension::None, _, Some(digit)) if digits < 16 => {
-                        size(so_far << 4 | u64::from(digit), digits + 1, extension)
-                    }
-                    _ if digits == 0 => return Err(StatusCode::BAD_REQUEST),
-                    (Extension::None | Extension::Some, b'\r', _) => {
-                        State::SizeEnd { size: so_far }
-                    }
-                    (Extension::None | Extension::Awaited, b' ' | b'\t', _) => {
-                        size(so_far, digits, Extension::Awaited)
-                    }
-                    (Extension::None | Extension::Awaited, b';', _)
-                    | (Extension::Some, b'\t' | b' '..=b'~' | 0x80.., _) => {
-                        size(so_far, digits, Extension::Some)
-                    }
-                    _ => return Err(StatusCode::BAD_REQUEST),
-                }
+                after_size(byte, so_far, digits, length + 1, extension)?
             }
             State::SizeEnd { size } => match (byte, size) {
                 (b'\n', 0) => State::Trailer {
@@ -180,18 +157,7 @@ impl BodyReader {
             },
             State::ChunkEnd if byte == b'\r' => State::ChunkEndFeed,
             State::ChunkEndFeed if byte == b'\n' => NEXT_CHUNK,
-            State::Trailer { line, total, named } => match byte {
-                _ if line == MAX_LINE || total == MAX_TRAILERS => {
-                    return Err(StatusCode::HEADER_FIELDS_TOO_LARGE);
-                }
-                b'\r' if named || line == 0 => State::TrailerFeed { line, total },
-                b'\t' | b' '..=b'~' | 0x80.. if named || in_name(byte, line) => State::Trailer {
-                    line: line + 1,
-                    total: total + 1,
-                    named: named || byte == b':',
-                },
-                _ => return Err(StatusCode::BAD_REQUEST),
-            },
+            State::Trailer { line, total, named } => after_trailer(byte, line, total, named)?,
             State::TrailerFeed { line, total } => match (byte, line) {
                 (b'\n', 0) => State::Done,
                 (b'\n', _) => State::Trailer {
@@ -206,6 +172,53 @@ impl BodyReader {
         };
         Ok(1)
     }
+}
+
+/// The state after another byte of a chunk's line, which has so many bytes then.
+fn after_size(
+    byte: u8,
+    so_far: u64,
+    digits: u32,
+    length: u32,
+    extension: Extension,
+) -> Result<State, StatusCode> {
+    let size = |so_far, digits, extension| State::Size {
+        so_far,
+        digits,
+        length,
+        extension,
+    };
+    Ok(match (extension, byte, (byte as char).to_digit(16)) {
+        (Extension::None, _, Some(digit)) if digits < 16 => {
+            size(so_far << 4 | u64::from(digit), digits + 1, extension)
+        }
+        _ if digits == 0 => return Err(StatusCode::BAD_REQUEST),
+        (Extension::None | Extension::Some, b'\r', _) => State::SizeEnd { size: so_far },
+        (Extension::None | Extension::Awaited, b' ' | b'\t', _) => {
+            size(so_far, digits, Extension::Awaited)
+        }
+        (Extension::None | Extension::Awaited, b';', _)
+        | (Extension::Some, b'\t' | b' '..=b'~' | 0x80.., _) => {
+            size(so_far, digits, Extension::Some)
+        }
+        _ => return Err(StatusCode::BAD_REQUEST),
+    })
+}
+
+/// The state after another byte of a trailer.
+fn after_trailer(byte: u8, line: u32, total: u32, named: bool) -> Result<State, StatusCode> {
+    Ok(match byte {
+        _ if line == MAX_LINE || total == MAX_TRAILERS => {
+            return Err(StatusCode::HEADER_FIELDS_TOO_LARGE);
+        }
+        b'\r' if named || line == 0 => State::TrailerFeed { line, total },
+        b'\t' | b' '..=b'~' | 0x80.. if named || in_name(byte, line) => State::Trailer {
+            line: line + 1,
+            total: total + 1,
+            named: named || byte == b':',
+        },
+        _ => return Err(StatusCode::BAD_REQUEST),
+    })
 }
 
 /// True for what may stand in a trailer field's name, and for the colon behind it.

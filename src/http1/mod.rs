@@ -1,6 +1,6 @@
 //! The grammar of HTTP/1.1 (RFC 9112): where a request head ends and what it says, and how a response head is written.
 //!
-//! This room is pure, and knows no files: it turns bytes into meanings and meanings into bytes.
+//! This module is pure, and knows no files: it turns bytes into meanings and meanings into bytes.
 
 mod body;
 mod conditional;

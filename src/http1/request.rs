@@ -130,6 +130,16 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// Takes what a Connection field says. True if the connection is to be closed.
+    fn take_connection(&mut self, value: &[u8]) -> bool {
+        let mut close = false;
+        for token in split(value) {
+            close |= token.eq_ignore_ascii_case(b"close");
+            self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+        }
+        close
+    }
+
     /// Takes what the fields say, which were read from `section`.
     fn take_fields(&mut self, fields: &[Header<'a>], section: &'a [u8]) -> Result<(), StatusCode> {
         let mut framing = Framing::default();
@@ -147,12 +157,7 @@ impl<'a> Request<'a> {
                 // RFC 9112 section 3.2: never two.
                 Name::Host if self.host.is_none() && is_host(value) => self.host = Some(value),
                 Name::Host => return Err(StatusCode::BAD_REQUEST),
-                Name::Connection => {
-                    for token in split(value) {
-                        close |= token.eq_ignore_ascii_case(b"close");
-                        self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
-                    }
-                }
+                Name::Connection => close |= self.take_connection(value),
                 Name::ContentLength => framing.add_length(value)?,
                 Name::TransferEncoding => framing.add_codings(value),
                 // RFC 9110 section 10.1.1: not in 1.0.

@@ -17,7 +17,7 @@ pub fn before_date(server: &str) -> String {
     format!("Server: {server}\r\nDate: ")
 }
 
-/// Everything that varies in the head of a response.
+/// Everything that varies in the head of a response. It has more members than other types, for a head has that many fields.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseHead<'a> {
     /// What became of the request.

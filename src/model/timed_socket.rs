@@ -18,7 +18,7 @@ use std::time::Duration;
 
 /// How much of a file one call sends: as much as the pipe holds through which sendfile(2) moves it. For each filling the
 /// call would wait again.
-const SHARE: usize = 64 * 1024;
+const SENDFILE_CHUNK: usize = 64 * 1024;
 
 /// How long a call that sends may wait inside the kernel. A sendfile(2) waits several times for as long as it was set to,
 /// and says only afterwards when the peer took what; a longer wait is one of poll(2), for what is left until the deadline.
@@ -135,7 +135,7 @@ impl<'a> TimedSocket<'a> {
             self.wait_to_send(left, counters)?;
         }
         counters.sends += 1;
-        let result = send(self.socket, piece, SHARE);
+        let result = send(self.socket, piece, SENDFILE_CHUNK);
         self.is_full = result == Err(Errno::AGAIN);
         result
     }

@@ -1,6 +1,6 @@
 //! Sockets: addresses, listeners, and datagrams.
 //!
-//! This room knows no protocol, and nothing of who waits how.
+//! This module knows no protocol, and nothing of how connections wait.
 
 mod address;
 mod bound;

@@ -143,17 +143,7 @@ pub(super) fn summary(
             format!(", {:.2} per request", calls as f64 / requests as f64),
         ),
     };
-    let Counters {
-        connections,
-        requests,
-        received,
-        sent,
-        ..
-    } = counters;
-    let turned_away = match counters.turned_away {
-        0 => String::new(),
-        number => format!(" ({} of them refused)", grouped(number)),
-    };
+    let turned_away = refused(counters);
     let calls_of_each_kind = [
         (counters.waits, "waits"),
         (counters.changes, "changes of interest"),
@@ -166,14 +156,14 @@ pub(super) fn summary(
     let mut lines = vec![
         format!(
             "served {} requests on {} connections{turned_away} in {time:.1} s, {} a second",
-            grouped(*requests),
-            grouped(*connections),
+            grouped(counters.requests),
+            grouped(counters.connections),
             grouped(per_second)
         ),
         format!(
             "sent {}, received {}; {cpu:.3} s of CPU time{cpu_each}",
-            ByteSize(*sent),
-            ByteSize(*received)
+            ByteSize(counters.sent),
+            ByteSize(counters.received)
         ),
         format!(
             "model {model}: {} system calls to wait and on sockets{calls_each}: {}",
@@ -188,8 +178,21 @@ pub(super) fn summary(
             grouped(counters.fetches)
         ),
     ];
-    if counters.datagrams + counters.lost > 0 {
-        lines.push(format!(
+    lines.extend(datagrams(counters));
+    lines
+}
+
+fn refused(counters: &Counters) -> String {
+    match counters.turned_away {
+        0 => String::new(),
+        number => format!(" ({} of them refused)", grouped(number)),
+    }
+}
+
+/// What became of datagrams, if there were any.
+fn datagrams(counters: &Counters) -> Option<String> {
+    (counters.datagrams + counters.lost > 0).then(|| {
+        format!(
             "answered {} of {} datagrams: {} were refused, the replies to {} could not be sent; the kernel had no room \
              for {} more",
             grouped(counters.replies),
@@ -197,9 +200,8 @@ pub(super) fn summary(
             grouped(counters.refused),
             grouped(counters.unsent),
             grouped(counters.lost)
-        ));
-    }
-    lines
+        )
+    })
 }
 
 /// Digits in threes: `1,234,567`.

@@ -60,11 +60,7 @@ impl Plan {
             .or_else(|| model::find(&config.model))
             .ok_or_else(|| StartError(format!("there is no model `{}`", config.model)))?;
         lines.extend(budgets::set(&mut config, model));
-        // Loops divide what listings may take, and processes share it.
-        config.http.listing_bytes = listing_bytes(&config, tasks::memory());
-        if model.executor == Executor::Process {
-            config.http.listing_processes = config.max_children;
-        }
+        divide_listing_bytes(&mut config, model);
         let mut shares = make_shares(&config)?;
         let admission = Admission::new(&config);
         let services = make_services(&makings, &config, model)?;
@@ -72,15 +68,8 @@ impl Plan {
         for one in &wanted {
             let label = &makings[one.service].label;
             let behind = &services[one.service];
-            let all = bind(
-                &config,
-                model,
-                (one, label),
-                behind,
-                &admission,
-                &mut shares,
-            )?;
-            let says_how = config.proxies.is_none();
+            let (of, says_how) = ((one, &**label), config.proxies.is_none());
+            let all = bind(&config, model, of, behind, &admission, &mut shares)?;
             for bound in all {
                 lines.extend(report::listening(&*behind[0], &bound, model.name, says_how));
                 places.push(bound.0);
@@ -249,4 +238,12 @@ fn make_for_each(
         )));
     }
     Ok(vec![first; config.workers])
+}
+
+/// Loops divide what listings may take, and processes share it.
+fn divide_listing_bytes(config: &mut Config, model: &ModelRow) {
+    config.http.listing_bytes = listing_bytes(config, tasks::memory());
+    if model.executor == Executor::Process {
+        config.http.listing_processes = config.max_children;
+    }
 }

@@ -1,6 +1,7 @@
 //! A session with its buffered input and output, its deadline and its orderly close.
 //!
-//! This file does not know which model performs what [`Connection::next`] asks for, nor how that model waits.
+//! This file does not know which model performs what [`Connection::next`] asks for, nor how that model waits. It is longer
+//! than others, since it is one state machine whose events share their conclusions.
 
 use super::buffer::{BUFFER_SIZE, Buffer};
 use super::mailbox::Mail;

@@ -134,6 +134,29 @@ fn bounds_are_held_by_tests_that_exist() {
     }
 }
 
+/// The walk of a request through the code names functions that exist.
+#[test]
+fn the_walk_names_functions_that_exist() {
+    let mut all = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut all);
+    let page = read("docs/architecture.md");
+    let (_, walk) = page
+        .split_once("## One request, by function names\n")
+        .expect("the walk");
+    let (walk, _) = walk.split_once("\n## ").expect("its end");
+    let names = walk.split('`').skip(1).step_by(2);
+    let functions: Vec<_> = names
+        .map(|name| name.rsplit("::").next().unwrap_or(name))
+        .filter(|name| name.starts_with(|c: char| c.is_ascii_lowercase()))
+        .collect();
+    assert!(functions.len() > 30, "from the event to the log's line");
+    for name in functions {
+        let function = format!("fn {name}");
+        let exists = all.iter().any(|(_, text)| text.contains(&function));
+        assert!(exists, "there is no function {name}");
+    }
+}
+
 /// The pictures of the states are drawn from the tables that the simulation holds the sessions to: of each service whose
 /// sessions have more than one state. `EVSERVE_WRITE=1 cargo test --test layers` draws them.
 #[test]
@@ -147,10 +170,15 @@ fn the_states_are_drawn_as_the_code_has_them() {
         let picture = evserve::service::diagram(row.name, service.steps());
         let picture = picture.replacen("<svg ", "<svg style=\"background:#fff\" ", 1) + "\n";
         let path = format!("docs/states-{}.svg", row.name);
-        if std::env::var_os("EVSERVE_WRITE").is_some() {
-            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(&path);
-            std::fs::write(path, &picture).expect("written");
-        }
-        assert!(read(&path) == picture, "{path} is not what the code has");
+        check_picture(&path, &picture);
     }
+}
+
+/// A picture is what the code draws. With `EVSERVE_WRITE` it is written.
+pub fn check_picture(path: &str, picture: &str) {
+    if std::env::var_os("EVSERVE_WRITE").is_some() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        std::fs::write(path, picture).expect("written");
+    }
+    assert!(read(path) == picture, "{path} is not what the code has");
 }

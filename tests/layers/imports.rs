@@ -6,7 +6,7 @@ use std::fs::{read_dir, read_to_string};
 use std::path::{Path, PathBuf};
 
 /// The modules from the bottom up, and what each may import. A module must be here.
-const LAYERS: &[(&str, &[&str])] = &[
+pub const LAYERS: &[(&str, &[&str])] = &[
     ("trace", &[]),
     ("sys", &["trace"]),
     ("lines", &["sys"]),

@@ -4,4 +4,5 @@
 
 mod docs;
 mod imports;
+mod picture;
 mod tables;

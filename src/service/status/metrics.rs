@@ -1,6 +1,6 @@
 //! What is seen of the server in the text format of Prometheus (exposition format 0.0.4).
 
-use crate::observe::StatusHub;
+use crate::observe::{Executors, StatusHub};
 use crate::session::Counters;
 use std::fmt::Display;
 
@@ -18,20 +18,7 @@ pub fn text(hub: &StatusHub) -> Vec<u8> {
     text.sample(&[], snapshot.uptime.as_secs_f64());
     text.begin("draining", "gauge", "1 if it is about to stop.");
     text.sample(&[], u8::from(hub.is_draining()));
-    text.begin("doers", "gauge", "Loops, threads or processes that serve.");
-    text.sample(
-        &[("kind", snapshot.executors.kind)],
-        snapshot.executors.number,
-    );
-    text.begin(
-        "busy_doers",
-        "gauge",
-        "Those of them that have a connection.",
-    );
-    text.sample(
-        &[("kind", snapshot.executors.kind)],
-        snapshot.executors.busy,
-    );
+    text.executors(&snapshot.executors);
     text.begin(
         "open_connections",
         "gauge",
@@ -83,6 +70,17 @@ struct Text {
 }
 
 impl Text {
+    fn executors(&mut self, executors: &Executors) {
+        self.begin("doers", "gauge", "Loops, threads or processes that serve.");
+        self.sample(&[("kind", executors.kind)], executors.number);
+        self.begin(
+            "busy_doers",
+            "gauge",
+            "Those of them that have a connection.",
+        );
+        self.sample(&[("kind", executors.kind)], executors.busy);
+    }
+
     fn begin(&mut self, name: &str, kind: &str, help: &str) {
         self.name = format!("evserve_{name}");
         let (name, help) = (&self.name, escaped(help));
