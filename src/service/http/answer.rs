@@ -28,11 +28,15 @@ pub(super) struct Asked<'a> {
 
 impl HttpContext {
     /// Puts out an answer, and returns the state in which the conversation is then.
-    pub(super) fn put(&self, response: Response, asked: &Asked<'_>, cx: &mut Context<'_>) -> State {
-        let response = match asked.request {
-            Some(request) => response.for_client(request),
-            None => response,
-        };
+    pub(super) fn put(
+        &self,
+        mut response: Response,
+        asked: &Asked<'_>,
+        cx: &mut Context<'_>,
+    ) -> State {
+        if let Some(request) = asked.request {
+            response.fit_client(request);
+        }
         let is_head = asked.head.starts_with(b"HEAD ");
         let bytes = if is_head { 0 } else { response.length };
         let end = asked.end(&response, bytes, cx.worker);
@@ -51,18 +55,15 @@ impl HttpContext {
             aborted: false,
         });
         let mut next = Next::after_answer(end);
-        let (body, rest) = match response {
+        let (body, rest) = match std::mem::replace(&mut response.content, Content::Nothing) {
             _ if is_head => (None, None),
-            Response {
-                content: Content::Stream(start),
-                ..
-            } => {
+            Content::Stream(start) => {
                 let mailbox = Arc::<Mailbox>::default();
                 start(mailbox.clone());
                 next = Next::Events(mailbox);
                 (None, None)
             }
-            response => response.put_content(cx),
+            content => response.put_content(content, cx),
         };
         match body {
             Some(body) => {

@@ -9,13 +9,17 @@ use crate::session::{Body, Context, Source};
 const COPIED: u64 = 8 * 1024;
 
 impl Response {
-    /// Puts out the content, if there is room for a copy of it. Else says what is to be put behind the head at once, and
+    /// Puts out its content, if there is room for a copy of it. Else says what is to be put behind the head at once, and
     /// what follows that.
-    pub(super) fn put_content(self, cx: &mut Context<'_>) -> (Option<Body>, Option<Box<Rest>>) {
+    pub(super) fn put_content(
+        &self,
+        content: Content,
+        cx: &mut Context<'_>,
+    ) -> (Option<Body>, Option<Box<Rest>>) {
         if self.length == 0 {
             return (None, None);
         }
-        match (self.content, &self.file) {
+        match (content, &self.file) {
             (Content::Whole, Some(file)) => (put_range(&file.content, 0, self.length, cx), None),
             (Content::Range(range), Some(file)) => {
                 (put_range(&file.content, range.first, self.length, cx), None)

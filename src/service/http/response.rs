@@ -329,26 +329,19 @@ impl Response {
         }
     }
 
-    /// The same for the client that sent this request: where it is only the status in words, a page for clients that like
-    /// that better, as browsers do.
-    pub(super) fn for_client(self, request: &Request<'_>) -> Response {
+    /// Makes it fit the client that sent this request: where it is only the status in words, it becomes a page for
+    /// clients that like that better, as browsers do.
+    pub(super) fn fit_client(&mut self, request: &Request<'_>) {
         let is_refusal = matches!(self.content, Content::Phrase) && self.status.code() >= 400;
         if !is_refusal || self.vary.is_some() {
-            return self;
+            return;
         }
-        let response = Response {
-            vary: Some("Accept"),
-            ..self
-        };
-        match refusal::page(response.status, request) {
-            Some(page) => Response {
-                has_policy: true,
-                content_type: Some(refusal::MEDIA_TYPE),
-                length: page.len() as u64,
-                content: Content::Page(page),
-                ..response
-            },
-            None => response,
+        self.vary = Some("Accept");
+        if let Some(page) = refusal::page(self.status, request) {
+            self.has_policy = true;
+            self.content_type = Some(refusal::MEDIA_TYPE);
+            self.length = page.len() as u64;
+            self.content = Content::Page(page);
         }
     }
 
