@@ -337,8 +337,23 @@ impl Evserve {
         }
     }
 
+    /// Sends a signal. One that stops the process has stopped all of its threads when this returns.
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("it runs");
+        while signal == Signal::STOP && !self.is_stopped() {
+            std::thread::yield_now();
+        }
+    }
+
+    /// True if no thread of it runs (proc(5), `/proc/pid/task/tid/stat`).
+    fn is_stopped(&self) -> bool {
+        let tasks = format!("/proc/{}/task", self.id());
+        std::fs::read_dir(tasks).expect("it runs").all(|task| {
+            let stat = task.expect("an entry").path().join("stat");
+            let stat = std::fs::read_to_string(stat).unwrap_or_default();
+            let after_name = stat.rsplit_once(") ");
+            after_name.is_none_or(|(_, rest)| rest.starts_with('T'))
+        })
     }
 
     pub fn terminate(&self) {
