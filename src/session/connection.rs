@@ -611,3 +611,86 @@ impl Drop for Connection {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::Time;
+    use std::time::{Instant, SystemTime};
+
+    /// Waits for whatever it is told to.
+    struct Waits(Wait);
+
+    impl Session for Waits {
+        fn receive(&mut self, input: &[u8], _: &mut Context<'_>) -> usize {
+            input.len()
+        }
+
+        fn waits_for(&self) -> Wait {
+            self.0
+        }
+    }
+
+    /// Opens a connection whose session waits for this, lets it act, and ends it.
+    fn with(wait: Wait, act: impl FnOnce(&mut Connection, &mut Worker)) {
+        let mut worker = Worker::new(Time::new(Instant::now(), SystemTime::now()));
+        let session: Box<dyn Session> = Box::new(Waits(wait));
+        let mut connection = Connection::open(session, 0, &mut worker);
+        act(&mut connection, &mut worker);
+        connection.close(&mut worker);
+        connection.release(&mut worker);
+        assert_eq!(worker.pool.lent(), 0);
+    }
+
+    #[test]
+    fn unread_input_matters_unless_the_peer_has_ended() {
+        with(Wait::Close, |connection, worker| {
+            assert_eq!(connection.next(), Action::Close { if_unread: true });
+            connection.ended(worker);
+            assert_eq!(connection.next(), Action::Close { if_unread: false });
+        });
+        with(Wait::Abort, |connection, _| {
+            assert_eq!(connection.next(), Action::Close { if_unread: false });
+        });
+    }
+
+    #[test]
+    fn a_connection_lingers_until_its_peer_ends_or_has_sent_too_much() {
+        assert_eq!(LINGER_BYTES, 1_048_576);
+        with(Wait::Close, |connection, worker| {
+            connection.unread();
+            assert_eq!(connection.next(), Action::ShutdownWrite);
+            connection.shut();
+            let chunk = vec![0; BUFFER_SIZE];
+            for _ in 0..LINGER_BYTES / BUFFER_SIZE {
+                assert_eq!(connection.next(), Action::Receive);
+                connection.received(&chunk, worker);
+            }
+            assert_eq!(connection.next(), Action::Receive, "exactly as much");
+            connection.received(&chunk[..1], worker);
+            assert_eq!(connection.next(), Action::Close { if_unread: false });
+        });
+        with(Wait::Linger, |connection, worker| {
+            assert_eq!(connection.next(), Action::ShutdownWrite);
+            connection.shut();
+            assert_eq!(connection.next(), Action::Receive);
+            connection.ended(worker);
+            assert_eq!(connection.next(), Action::Close { if_unread: false });
+        });
+    }
+
+    #[test]
+    fn a_stopping_server_leaves_idle_connections_no_time() {
+        with(Wait::Bytes(Timeout::Idle), |connection, worker| {
+            assert_eq!(connection.deadline(worker), None, "there are no limits");
+            worker.stopping = true;
+            assert_eq!(connection.deadline(worker), Some(worker.time.moment()));
+            connection.expired(worker);
+            assert_eq!(connection.next(), Action::Close { if_unread: true });
+        });
+        with(Wait::Bytes(Timeout::Head), |connection, worker| {
+            worker.stopping = true;
+            assert_eq!(connection.deadline(worker), None, "a request is coming");
+        });
+    }
+}
