@@ -42,7 +42,7 @@ fn converse(acceptor: &Acceptor, socket: OwnedFd, start: Start) -> io::Result<()
             Ok(()) | Err(Errno::INTR) => {}
             Err(SENDFILE_REFUSED) => connection.send_refused(&mut worker),
             Err(Errno::AGAIN) if left == Some(Duration::ZERO) => connection.expired(&mut worker),
-            Err(Errno::AGAIN) if !acceptor.wait(&queue, &socket, action, left)? => {}
+            Err(Errno::AGAIN) if !acceptor.wait(&queue, &socket, action, left) => {}
             Err(Errno::AGAIN) => connection.woken(&mut worker),
             Err(_) => connection.abort(),
         }

@@ -10,25 +10,28 @@ use crate::config::Timeouts;
 use crate::net::AcceptError;
 use crate::observe::LogFile;
 use crate::session::{Action, Counters, Start, WORK_PER_TURN, Worker};
-use crate::sys::{self, Errno, PollFd, PollFlags, SocketFlags};
+use crate::sys::{self, PollFd, PollFlags, SocketFlags};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// How long it does without accepting where that fails.
+/// How long it does without accepting where that fails or the limit is reached, and how long it waits where poll(2) fails.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Runs a connection from its beginning to its end, on a thread of its own. An error has closed it.
 pub type Converse = fn(&Acceptor, OwnedFd, Start) -> io::Result<()>;
 
 /// Accepts connections for a model of one's own, and has a thread for each: see `docs/examples/model.rs`. It receives no
-/// datagrams, shows no status and has no limit but that of descriptors.
+/// datagrams and shows no status. All services share its limit of connections.
 pub struct Acceptor {
     timeouts: Timeouts,
     signals: super::Signals,
     log: Mutex<LogFile>,
+    /// How many connections are open.
+    open: AtomicUsize,
 }
 
 impl Acceptor {
@@ -43,23 +46,41 @@ impl Acceptor {
             timeouts: serving.timeouts,
             signals: share.signals,
             log: Mutex::new(share.log),
+            open: AtomicUsize::new(0),
         };
+        let most = serving.limits.max_connections;
         let (acceptor, mut counters) = (&acceptor, Counters::default());
         thread::scope(|scope| {
             while !acceptor.is_stopping() {
+                let mut watched = vec![PollFd::new(&acceptor.signals, PollFlags::IN)];
+                if acceptor.open.load(SeqCst) >= most {
+                    // The others wait in the backlog.
+                    sys::poll(&mut watched, Some(PAUSE))?;
+                    continue;
+                }
                 let listeners = share.listening.iter().map(|one| &one.listener);
-                let mut watched: Vec<_> = listeners
-                    .map(|one| PollFd::new(one, PollFlags::IN))
-                    .collect();
-                watched.push(PollFd::new(&acceptor.signals, PollFlags::IN));
+                watched.extend(listeners.map(|one| PollFd::new(one, PollFlags::IN)));
                 sys::poll(&mut watched, None)?;
                 for one in &share.listening {
+                    if acceptor.open.load(SeqCst) >= most {
+                        break;
+                    }
                     match one.listener.accept(SocketFlags::NONBLOCK) {
                         Ok((socket, peer)) => {
                             counters.connections += 1;
                             let peer = peer.map(|peer| peer.ip().to_canonical());
-                            if let Some(start) = one.admit(peer, &mut counters) {
-                                scope.spawn(move || contain(|| converse(acceptor, socket, start)));
+                            let Some(start) = one.admit(peer, &mut counters) else {
+                                continue;
+                            };
+                            acceptor.open.fetch_add(1, SeqCst);
+                            let run = move || {
+                                contain(|| converse(acceptor, socket, start));
+                                acceptor.open.fetch_sub(1, SeqCst);
+                            };
+                            if thread::Builder::new().spawn_scoped(scope, run).is_err() {
+                                // The connection is closed.
+                                acceptor.open.fetch_sub(1, SeqCst);
+                                thread::sleep(PAUSE);
                             }
                         }
                         Err(AcceptError::WouldBlock | AcceptError::Gone) => {}
@@ -91,18 +112,15 @@ impl Acceptor {
         }
     }
 
-    /// Waits until what `action` does may no longer block, a signal has come, or the time is over. True if the connection
-    /// was woken.
-    ///
-    /// # Errors
-    /// Those of poll(2).
+    /// Waits until what `action` does may no longer block, a signal has come, or the time is over; for a moment only where
+    /// poll(2) fails. True if the connection was woken.
     pub fn wait(
         &self,
         queue: &WakeQueue,
         socket: &OwnedFd,
         action: Action,
         left: Option<Duration>,
-    ) -> Result<bool, Errno> {
+    ) -> bool {
         let mut watched = vec![PollFd::new(queue, PollFlags::IN)];
         if !self.is_stopping() {
             watched.push(PollFd::new(&self.signals, PollFlags::IN));
@@ -113,13 +131,13 @@ impl Acceptor {
             // A peer that is gone would end every wait at once.
             _ => {}
         }
-        if queue.prepare_to_wait() {
-            sys::poll(&mut watched, left)?;
+        if queue.prepare_to_wait() && sys::poll(&mut watched, left).is_err() {
+            thread::sleep(PAUSE);
         }
         queue.clear();
         let mut woken = Vec::new();
         queue.take_woken(&mut woken);
-        Ok(!woken.is_empty())
+        !woken.is_empty()
     }
 
     /// True once a signal has come, which nobody takes.

@@ -53,6 +53,11 @@ impl Program {
         Program::evserve("--model").args([model]).options(options)
     }
 
+    /// evserve under the model of `docs/examples/model.rs`, with options.
+    pub fn own_model(options: &str) -> Program {
+        Program::new(example("model"), false).options(options)
+    }
+
     /// The program of an example.
     pub fn example(name: &str) -> Program {
         Program::new(example(name), true)

@@ -247,3 +247,27 @@ fn a_panic_ends_one_conversation() {
         example.stop();
     });
 }
+
+/// A model of one's own keeps to the limit of connections: others wait in the backlog until one closes.
+#[test]
+fn a_model_of_ones_own_has_a_limit() {
+    let options = "--mode echo --listen 127.0.0.1:0 --max-connections 2";
+    let server = Program::own_model(options).start();
+    let speak = |client: &mut Client, text: &str| {
+        client.send(text);
+        assert_eq!(client.read(text.len()), text.as_bytes());
+    };
+    let (mut first, mut second) = (server.connect(), server.connect());
+    speak(&mut first, "one");
+    speak(&mut second, "two");
+    let mut third = server.connect();
+    third.send("three");
+    speak(&mut first, "one again");
+    third.stream().set_nonblocking(true).expect("a socket");
+    let early = third.stream().read(&mut [0; 8]).map_err(|e| e.kind());
+    assert_eq!(early, Err(std::io::ErrorKind::WouldBlock), "it waits");
+    third.stream().set_nonblocking(false).expect("a socket");
+    drop(second);
+    assert_eq!(third.read(5), b"three");
+    server.stop();
+}
