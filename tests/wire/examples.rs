@@ -262,7 +262,10 @@ fn a_model_of_ones_own_has_a_limit() {
     speak(&mut second, "two");
     let mut third = server.connect();
     third.send("three");
-    speak(&mut first, "one again");
+    // Long enough for it to be served, were there no limit.
+    for _ in 0..1000 {
+        speak(&mut first, "one again");
+    }
     third.stream().set_nonblocking(true).expect("a socket");
     let early = third.stream().read(&mut [0; 8]).map_err(|e| e.kind());
     assert_eq!(early, Err(std::io::ErrorKind::WouldBlock), "it waits");
