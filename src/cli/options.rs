@@ -98,7 +98,7 @@ pub(super) struct Options {
     #[arg(long, requires = "trusted_proxies")]
     pub proxy_protocol: bool,
 
-    /// Whose PROXY headers count: an address, a network such as 10.0.0.0/8, or `unix` for whoever may connect to a socket
+    /// Whose PROXY headers count: an address, a network such as 10.0.0.0/8, or `unix` for all that may connect to a socket
     /// in the file system; may be given more than once. Others are closed
     #[arg(long = "trusted-proxy", id = "trusted_proxies", value_name = "CIDR", requires = "proxy_protocol",
         value_parser = trusted_proxy)]
@@ -165,7 +165,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "TIME", default_value = time(|all| all.body), value_parser = positive)]
     pub body_timeout: Duration,
 
-    /// For the first or the next request on an http connection; echo connections may be silent for ever
+    /// For the first or the next request on an http connection; echo connections may stay silent
     #[arg(long, value_name = "TIME", default_value = time(|all| all.idle), value_parser = positive)]
     pub idle_timeout: Duration,
 

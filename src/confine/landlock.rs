@@ -19,7 +19,7 @@ pub struct Needs<'a> {
     pub remove_in: Vec<BorrowedFd<'a>>,
     /// Directories in which files are made and appended to.
     pub append_in: Vec<BorrowedFd<'a>>,
-    /// Others' abstract sockets are sent to (unix(7)), as a reply is to whoever sent a datagram from one.
+    /// Replies may be sent to the abstract sockets of other processes (unix(7)), which had sent a datagram.
     pub abstract_sockets: bool,
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// How soon lines are written that a log's reader was too slow for.
 pub(super) const LOG_PAUSE: Duration = Duration::from_millis(50);
 
-/// Opens the access log's file anew, for SIGHUP has come. A log that is no file stays as it is.
+/// Reopens the access log's file, as SIGHUP asks for. A log that is no file stays as it is.
 pub(super) fn reopen(log: &mut LogFile) {
     if log.reopen() {
         log::info!("the access log has been reopened");

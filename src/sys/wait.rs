@@ -9,15 +9,15 @@ use rustix::io::Errno;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::Duration;
 
-/// How long a wait that the kernel has no memory for is put off: whoever asked again at once would only be in the way of
-/// those who could give some back.
+/// How long a wait is put off for which the kernel has no memory. Asking again at once would only hinder the processes
+/// that could free some.
 const MEMORY_PAUSE: Duration = Duration::from_millis(10);
 
 /// The longest wait of select(2), in microseconds: a day. A longer one ends for nothing and is repeated.
 const LONGEST_US: i64 = 24 * 60 * 60 * 1_000_000;
 
-/// poll(2) for whoever looks anew after each wait: one that was interrupted, or for which the kernel had no memory (then
-/// a moment later), has found nothing. Ending all connections for it would give back more than was missing.
+/// poll(2) for callers that look again after each wait. A wait that was interrupted, or for which the kernel had no memory
+/// (then it returns a moment later), has found nothing. Ending all connections for it would free more than was missing.
 ///
 /// # Errors
 /// Those that will not pass.

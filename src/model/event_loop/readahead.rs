@@ -1,6 +1,6 @@
-//! Files that are not in memory. sendfile(2) waits for the disk, even on a socket that waits for nothing, and with it
-//! would wait all connections of the loop. So before a stretch of a file is sent it is looked whether it is in memory;
-//! what is not is fetched by a thread of its own, which then wakes the loop.
+//! Files that are not in memory. sendfile(2) waits for the disk even on a non-blocking socket, and all connections of the
+//! loop would wait with it. So the loop samples a stretch of a file before it sends it. If it is not in memory, a thread
+//! reads it first and then wakes the loop.
 
 use super::EventLoop;
 use crate::model::connections::Flags;
@@ -17,7 +17,7 @@ use std::thread::Builder;
 /// How much is looked at, fetched and then sent at once, in bytes.
 pub(super) const READAHEAD: u64 = 1024 * 1024;
 
-/// How far apart the bytes are that are looked at. What the kernel has read ahead it usually drops together.
+/// How far apart the sampled bytes are. What the kernel has read ahead it usually drops together.
 const STEP: u64 = 256 * 1024;
 
 /// True if a stretch of a file can be sent without waiting for a disk, as far as a few samples tell.
@@ -135,7 +135,7 @@ impl<P: Poller> EventLoop<P> {
             if slot.take(Flags::OFFLOADED)
                 && let Piece::File { count, .. } = slot.connection.front()
             {
-                // Without another look: it might have had to make room again, and so for ever.
+                // It is not checked again: the stretch may have been evicted already, and would be read without end.
                 slot.io.in_memory = count.min(READAHEAD) as u32;
             }
         }
