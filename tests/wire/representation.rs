@@ -347,7 +347,8 @@ fn request_bodies_are_dropped_and_the_next_request_is_answered() {
             for step in [usize::MAX, 7] {
                 let mut client = evserve.connect();
                 for chunk in request.as_bytes().chunks(step.max(request.len() / 2000)) {
-                    client.send(chunk);
+                    // Where others wait, the connection may close before the next request is all out.
+                    client.try_send(chunk);
                 }
                 let first = client.response();
                 let expected = if request.starts_with("GET") { 200 } else { 405 };
