@@ -160,6 +160,13 @@ fn run(model: &str, row: &Row, errno: Errno, nth: usize, root: &TempDir) -> Opti
     let mut fates = play_scene(&evserve, row.scene);
     let has_struck = tracer.has_struck();
     let mut later = play_scene(&evserve, row.scene);
+    // The kernel may drop a datagram while the machine is busy, also over the loopback. The server's own count of
+    // replies that it could not send is checked below.
+    for _ in 0..3 {
+        if row.scene == Scene::Datagrams && later != [Fate::Whole] {
+            later = play_scene(&evserve, row.scene);
+        }
+    }
     if has_struck {
         assert!(
             later.iter().all(|fate| *fate == Fate::Whole),
@@ -197,6 +204,10 @@ fn run(model: &str, row: &Row, errno: Errno, nth: usize, root: &TempDir) -> Opti
     assert!(ended.status.success(), "{}: {log}", ended.status);
     assert!(log.contains("stopping: 0 connections are open"), "{log}");
     assert!(!log.contains("panicked"), "{log}");
+    if row.scene == Scene::Datagrams {
+        let unsent = ["replies to 0 could", "replies to 1 could"];
+        assert!(unsent.iter().any(|unsent| log.contains(unsent)), "{log}");
+    }
     check_access_log(row, errno, struck, log, &ended.access_log);
     struck.then(|| fates.into_iter().max().expect("clients"))
 }
