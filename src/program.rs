@@ -36,7 +36,7 @@ pub fn run(own: Option<&'static ModelRow>) -> ExitCode {
 fn serve(command: &Command, own: Option<&'static ModelRow>) -> Result<(), Box<dyn Error>> {
     let builder = Builder::from_config(&command.config)?;
     let server = match own {
-        Some(row) => builder.model_row(row).start()?,
+        Some(row) => builder.custom_model(row).start()?,
         None => builder.start()?,
     };
     server.confine(&command.confinement)?;

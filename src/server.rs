@@ -1,6 +1,5 @@
 //! From a configuration to a running server.
 
-mod binding;
 mod budgets;
 mod cgroup;
 mod confinement;
@@ -8,9 +7,10 @@ mod descriptors;
 mod directories;
 mod limits;
 mod report;
-mod showing;
+mod sockets;
 mod start;
-mod tasks;
+mod status;
+mod task_limits;
 
 use crate::config::{AccessLog, Config, Confinement, StartError};
 use crate::model::{ModelRow, SignalSender};
@@ -18,7 +18,7 @@ use crate::net::Bound;
 use crate::observe;
 use crate::service::{self, Service};
 use crate::sys;
-use start::{Making, Plan, Ready, Wanted};
+use start::{BoundServer, ListenSpec, ServerSpec, ServiceSpec};
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -42,7 +42,7 @@ use std::time::Instant;
 ///     .model("threaded")
 ///     .listen("127.0.0.1:0", |config| Ok(http::service(Hello, config)))?
 ///     .start()?;
-/// let place = server.places()[0].to_string();
+/// let place = server.local_addresses()[0].to_string();
 /// let handle = server.handle()?;
 /// let running = std::thread::spawn(move || server.run());
 /// // ... until somebody has had enough:
@@ -55,10 +55,10 @@ use std::time::Instant;
 /// running.join().expect("it ran")?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Server(Ready);
+pub struct Server(BoundServer);
 
 /// What a server is to be made of.
-pub struct Builder(Plan);
+pub struct Builder(ServerSpec);
 
 /// Ends a server from any thread.
 #[derive(Debug)]
@@ -77,27 +77,27 @@ impl Builder {
     /// # Errors
     /// If it names a service that there is not.
     pub fn from_config(config: &Config) -> Result<Builder, StartError> {
-        let (mut services, mut wanted) = (Vec::<Making>::new(), Vec::new());
-        for listen in &config.listen {
-            let row = service::find(&listen.service)
-                .ok_or_else(|| StartError(format!("there is no mode `{}`", listen.service)))?;
-            let label = format!("{}=", listen.service);
+        let (mut services, mut listen) = (Vec::<ServiceSpec>::new(), Vec::new());
+        for one in &config.listen {
+            let row = service::find(&one.service)
+                .ok_or_else(|| StartError(format!("there is no mode `{}`", one.service)))?;
+            let label = format!("{}=", one.service);
             // All addresses of a mode lead to the same service.
-            let known = services.iter().position(|making| making.label == label);
-            wanted.push(Wanted {
-                address: listen.address.clone(),
+            let known = services.iter().position(|spec| spec.label == label);
+            listen.push(ListenSpec {
+                address: one.address.clone(),
                 service: known.unwrap_or(services.len()),
             });
             if known.is_none() {
                 let make = Box::new(row.start);
-                services.push(Making { label, make });
+                services.push(ServiceSpec { label, make });
             }
         }
-        Ok(Builder(Plan {
+        Ok(Builder(ServerSpec {
             config: config.clone(),
-            model_row: None,
+            custom_model: None,
             services,
-            wanted,
+            listen,
         }))
     }
 
@@ -112,11 +112,11 @@ impl Builder {
     ) -> Result<Builder, StartError> {
         let address = address.parse().map_err(StartError)?;
         let service = self.0.services.len();
-        self.0.services.push(Making {
+        self.0.services.push(ServiceSpec {
             label: String::new(),
             make: Box::new(make),
         });
-        self.0.wanted.push(Wanted { address, service });
+        self.0.listen.push(ListenSpec { address, service });
         Ok(self)
     }
 
@@ -129,8 +129,8 @@ impl Builder {
 
     /// Runs a model of one's own, whatever else is chosen.
     #[must_use]
-    pub fn model_row(mut self, row: &'static ModelRow) -> Builder {
-        self.0.model_row = Some(row);
+    pub fn custom_model(mut self, row: &'static ModelRow) -> Builder {
+        self.0.custom_model = Some(row);
         self
     }
 
@@ -154,14 +154,14 @@ impl Builder {
 impl Server {
     /// A server of one's own services, with the usual limits.
     pub fn builder() -> Builder {
-        Builder(Plan {
+        Builder(ServerSpec {
             config: Config {
                 access_log: AccessLog::Off,
                 ..Config::default()
             },
-            model_row: None,
+            custom_model: None,
             services: Vec::new(),
-            wanted: Vec::new(),
+            listen: Vec::new(),
         })
     }
 
@@ -178,10 +178,10 @@ impl Server {
         self.0.model
     }
 
-    /// Where it listens, in the order in which that was asked for. An address can be several places, as `localhost` is;
+    /// Where it listens, in the order in which that was asked for. An address can be several, as `localhost` is;
     /// one that another address of the same service covers is none.
-    pub fn places(&self) -> Vec<Bound> {
-        self.0.places.clone()
+    pub fn local_addresses(&self) -> Vec<Bound> {
+        self.0.addresses.clone()
     }
 
     /// What ends it while it runs.
@@ -213,7 +213,7 @@ impl Server {
     /// If the model cannot go on.
     pub fn run(self) -> io::Result<()> {
         let (begin, cpu_before) = (Instant::now(), sys::cpu_time());
-        let Ready { model, serving, .. } = self.0;
+        let BoundServer { model, serving, .. } = self.0;
         let counters = (model.run)(serving)?;
         // Whoever became this program by exec(2), as `cargo run` does, had used time before.
         let cpu = sys::cpu_time().saturating_sub(cpu_before);

@@ -67,6 +67,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         user: None,
         sandbox: Sandbox::Follow,
     })?;
-    println!("listening at {}", server.places()[0]);
+    println!("listening at {}", server.local_addresses()[0]);
     Ok(server.run()?)
 }

@@ -75,6 +75,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         .model(&model)
         .listen(&address, |_| Ok(Arc::new(Lines)))?
         .start()?;
-    println!("listening at {}", server.places()[0]);
+    println!("listening at {}", server.local_addresses()[0]);
     Ok(server.run()?)
 }

@@ -79,6 +79,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         .model(&model)
         .listen(&address, move |_| Ok(Arc::new(picture.clone())))?
         .start()?;
-    println!("listening at {}", server.places()[0]);
+    println!("listening at {}", server.local_addresses()[0]);
     Ok(server.run()?)
 }

@@ -38,6 +38,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         .model(&model)
         .listen(&address, |_| Ok(Arc::new(Reverse)))?
         .start()?;
-    println!("listening at {}", server.places()[0]);
+    println!("listening at {}", server.local_addresses()[0]);
     Ok(server.run()?)
 }

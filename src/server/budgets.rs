@@ -3,7 +3,7 @@
 //! A control group ends a process that takes more memory than it allows, and watches belong to all programs of a user.
 
 use super::cgroup::number;
-use super::tasks::memory;
+use super::task_limits::memory;
 use crate::config::{Config, DEFAULT_MEMORY, MAX_WATCHES};
 use crate::model::{Executor, ModelRow};
 use crate::sys::Resource;

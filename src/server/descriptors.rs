@@ -35,7 +35,7 @@ pub(super) fn cache_files(config: &Config, descriptors: usize) -> usize {
 
 /// How many connections there may be, with so many listeners for each worker. They must leave some descriptors to the files
 /// they ask for: one each, where there are not that many.
-pub(super) fn most_connections(config: &Config, descriptors: usize, listeners: usize) -> usize {
+pub(super) fn max_connections(config: &Config, descriptors: usize, listeners: usize) -> usize {
     let of_worker = OWN_DESCRIPTORS + listeners + config.http.cache_files;
     let spare = descriptors.saturating_sub(of_worker * config.workers.max(1));
     (spare / 2)

@@ -1,7 +1,7 @@
 //! How many connections, threads and processes there may be: what was asked for, as far as the system allows it.
 
-use super::descriptors::most_connections;
-use super::tasks::{self, Kind, Limit, Source};
+use super::descriptors::max_connections;
+use super::task_limits::{self, Limit, LimitSource, TaskKind};
 use crate::config::Config;
 use crate::model::{Limits, ModelRow};
 
@@ -13,15 +13,15 @@ pub(super) fn limits(
     descriptors: usize,
     listeners: usize,
     is_shared: bool,
-) -> (Limits, Option<Source>) {
+) -> (Limits, Option<LimitSource>) {
     let knows = |option| model.options.contains(&option);
     let files = Limit {
-        number: most_connections(config, descriptors, listeners),
-        by: Source::OpenFiles,
+        number: max_connections(config, descriptors, listeners),
+        by: LimitSource::OpenFiles,
     };
     // A thread that waits for other connections, too, has a descriptor for that.
     let for_each = if is_shared && !model.is_loop() { 2 } else { 1 };
-    let files = files.for_each_of(for_each);
+    let files = files.divided_by(for_each);
     let mut limits = Limits {
         max_connections: files.number,
         threads: config.threads,
@@ -29,17 +29,17 @@ pub(super) fn limits(
     };
     let mut set_by = None;
     if knows("max-connections") {
-        let threads = (!model.is_loop()).then(|| tasks::limit(Kind::Thread, listeners));
-        let most = files.or_less(threads.flatten());
+        let threads = (!model.is_loop()).then(|| task_limits::limit(TaskKind::Thread, listeners));
+        let most = files.or_lower(threads.flatten());
         let wanted = config.max_connections;
         (limits.max_connections, set_by) = within(wanted, "connections", most);
     } else if knows("threads") {
-        let most = files.or_less(tasks::limit(Kind::Thread, listeners));
-        let most = most.for_each_of(listeners);
+        let most = files.or_lower(task_limits::limit(TaskKind::Thread, listeners));
+        let most = most.divided_by(listeners);
         let what = "threads for each address";
         (limits.threads, set_by) = within(Some(config.threads), what, most);
     } else if knows("max-children")
-        && let Some(most) = tasks::limit(Kind::Process, listeners)
+        && let Some(most) = task_limits::limit(TaskKind::Process, listeners)
     {
         (limits.max_children, set_by) = within(Some(config.max_children), "processes", most);
     }
@@ -47,7 +47,7 @@ pub(super) fn limits(
 }
 
 /// As many as are wanted, or as many as there may be at most; and what sets that limit, if it is reached.
-fn within(wanted: Option<usize>, what: &str, most: Limit) -> (usize, Option<Source>) {
+fn within(wanted: Option<usize>, what: &str, most: Limit) -> (usize, Option<LimitSource>) {
     let Limit { number, by } = most;
     match wanted {
         Some(wanted) if wanted <= number => (wanted, None),
@@ -67,13 +67,13 @@ mod tests {
     fn a_wish_is_granted_as_far_as_the_system_allows() {
         let most = Limit {
             number: 100,
-            by: Source::Maps,
+            by: LimitSource::Maps,
         };
         let cases = [
-            (None, (100, Some(Source::Maps))),
+            (None, (100, Some(LimitSource::Maps))),
             (Some(99), (99, None)),
             (Some(100), (100, None)),
-            (Some(101), (100, Some(Source::Maps))),
+            (Some(101), (100, Some(LimitSource::Maps))),
         ];
         for (wanted, expected) in cases {
             assert_eq!(within(wanted, "threads", most), expected);

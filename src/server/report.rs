@@ -1,6 +1,6 @@
 //! What the operator is told when a server starts and when it has ended. This file only makes lines.
 
-use super::tasks::Source;
+use super::task_limits::LimitSource;
 use crate::model::{Limits, ModelRow};
 use crate::net::{Bound, reachable_from_elsewhere, with_zone};
 use crate::service::Service;
@@ -105,7 +105,7 @@ fn from_here(mut address: SocketAddr) -> SocketAddr {
 pub(super) fn limits(
     model: &ModelRow,
     limits: &Limits,
-    set_by: Option<Source>,
+    set_by: Option<LimitSource>,
     descriptors: usize,
 ) -> String {
     let knows = |option| model.options.contains(&option);
@@ -120,7 +120,7 @@ pub(super) fn limits(
     };
     let files = grouped(descriptors as u64);
     let by = match set_by {
-        None | Some(Source::OpenFiles) => String::new(),
+        None | Some(LimitSource::OpenFiles) => String::new(),
         Some(source) => format!(" ({source} allows no more)"),
     };
     format!("limits: {most}{by}, {files} open files; Ctrl-C stops it")

@@ -1,11 +1,11 @@
 //! How a server comes to have everything it needs.
 
-use super::binding::{access_log, add, add_datagrams, bind_error, require_datagrams};
 use super::budgets::{self, listing_bytes};
 use super::descriptors::{cache_files, raise_descriptor_limit};
 use super::limits::limits;
-use super::showing::{about, show};
-use super::{report, tasks};
+use super::sockets::{access_log, bind_datagrams, bind_error, bind_listeners, require_datagrams};
+use super::status::{about, show};
+use super::{report, task_limits};
 use crate::config::{Config, StartError, Timeouts};
 use crate::model::{self, Executor, Hangups, MODELS, ModelRow, Serving, Share, Signals};
 use crate::net::{self, Address, Bound, Request};
@@ -14,16 +14,16 @@ use std::io;
 use std::sync::Arc;
 
 /// What a server is to be made of.
-pub(super) struct Plan {
+pub(super) struct ServerSpec {
     pub config: Config,
     /// A model of one's own.
-    pub model_row: Option<&'static ModelRow>,
-    pub services: Vec<Making>,
-    pub wanted: Vec<Wanted>,
+    pub custom_model: Option<&'static ModelRow>,
+    pub services: Vec<ServiceSpec>,
+    pub listen: Vec<ListenSpec>,
 }
 
 /// A service that is to be made.
-pub(super) struct Making {
+pub(super) struct ServiceSpec {
     /// What stands before its addresses where a user writes them, such as `http=`.
     pub label: String,
     /// Makes it, once for each loop.
@@ -31,48 +31,48 @@ pub(super) struct Making {
 }
 
 /// An address at which a service is to listen.
-pub(super) struct Wanted {
+pub(super) struct ListenSpec {
     pub address: Address,
     /// The service's place in the list of them.
     pub service: usize,
 }
 
 /// A server that listens.
-pub(super) struct Ready {
+pub(super) struct BoundServer {
     pub model: &'static ModelRow,
     pub serving: Serving,
-    pub places: Vec<Bound>,
+    pub addresses: Vec<Bound>,
 }
 
-impl Plan {
+impl ServerSpec {
     /// See [`Builder::start`](super::Builder::start).
-    pub fn start(mut self) -> Result<Ready, StartError> {
+    pub fn start(mut self) -> Result<BoundServer, StartError> {
         let mut lines = self.reconcile_addresses()?;
         let descriptors = raise_descriptor_limit();
-        let Plan {
+        let ServerSpec {
             mut config,
-            model_row,
-            services: makings,
-            wanted,
+            custom_model,
+            services: specs,
+            listen,
         } = self;
         config.http.cache_files = cache_files(&config, descriptors);
-        let model = model_row
+        let model = custom_model
             .or_else(|| model::find(&config.model))
             .ok_or_else(|| StartError(format!("there is no model `{}`", config.model)))?;
         lines.extend(budgets::set(&mut config, model));
         divide_listing_bytes(&mut config, model);
         let mut shares = make_shares(&config)?;
         let admission = Admission::new(&config);
-        let services = make_services(&makings, &config, model)?;
-        let mut places = Vec::new();
-        for one in &wanted {
-            let label = &makings[one.service].label;
+        let services = make_services(&specs, &config, model)?;
+        let mut addresses = Vec::new();
+        for one in &listen {
+            let label = &specs[one.service].label;
             let behind = &services[one.service];
             let (of, says_how) = ((one, &**label), config.proxies.is_none());
             let all = bind(&config, model, of, behind, &admission, &mut shares)?;
             for bound in all {
                 lines.extend(report::listening(&*behind[0], &bound, model.name, says_how));
-                places.push(bound.0);
+                addresses.push(bound.0);
             }
         }
         let sockets = shares[0].listening.len() + shares[0].answering.len();
@@ -84,16 +84,16 @@ impl Plan {
             let about = about(model, &limits, firsts.iter().map(|one| &**one));
             let (all, more) = show(&config, model, address, about, firsts, &mut shares)
                 .map_err(|error| bind_error("--status ", address, &error))?;
-            places.extend(all);
+            addresses.extend(all);
             lines.extend(more);
         }
         lines.push(report::limits(model, &limits, set_by, descriptors));
         let timeouts = config.timeouts.capped();
         catch_signals(&mut shares, &timeouts).map_err(signal_error)?;
         report::say(lines);
-        Ok(Ready {
+        Ok(BoundServer {
             model,
-            places,
+            addresses,
             serving: Serving {
                 shares,
                 limits,
@@ -105,7 +105,7 @@ impl Plan {
     /// Makes the addresses fit together that were asked for. Returns what was changed, in sentences.
     fn reconcile_addresses(&mut self) -> Result<Vec<String>, StartError> {
         let services = &self.services;
-        let wanted = self.wanted.iter_mut().map(|one| Request {
+        let listen = self.listen.iter_mut().map(|one| Request {
             option: format!("--listen {}{}", services[one.service].label, one.address),
             service: one.service,
             address: &mut one.address,
@@ -115,7 +115,7 @@ impl Plan {
             service: usize::MAX,
             address,
         });
-        let mut requests: Vec<_> = wanted.chain(status).collect();
+        let mut requests: Vec<_> = listen.chain(status).collect();
         net::reconcile(&mut requests).map_err(StartError)
     }
 }
@@ -139,16 +139,16 @@ fn make_shares(config: &Config) -> Result<Vec<Share>, StartError> {
 
 /// Each service once for each loop.
 fn make_services(
-    makings: &[Making],
+    specs: &[ServiceSpec],
     config: &Config,
     model: &ModelRow,
 ) -> Result<Vec<Vec<Arc<dyn Service>>>, StartError> {
-    let make = |making| {
-        let each = make_for_each(making, config, model)?;
-        require_known_clients(config, model, &*each[0])?;
+    let make = |spec| {
+        let each = make_per_worker(spec, config, model)?;
+        check_proxy_protocol(config, model, &*each[0])?;
         Ok(each)
     };
-    makings.iter().map(make).collect()
+    specs.iter().map(make).collect()
 }
 
 /// Gives each share a socket at each place of an address, which was given behind this label. Returns where they are, and
@@ -156,18 +156,18 @@ fn make_services(
 fn bind(
     config: &Config,
     model: &ModelRow,
-    (wanted, label): (&Wanted, &str),
+    (listen, label): (&ListenSpec, &str),
     services: &[Arc<dyn Service>],
     admission: &Admission,
     shares: &mut [Share],
 ) -> Result<Vec<(Bound, bool)>, StartError> {
-    let address = &wanted.address;
+    let address = &listen.address;
     let result = match address.is_datagram() {
         true => {
             require_datagrams(&*services[0], address)?;
-            add_datagrams(config, address, services, shares)
+            bind_datagrams(config, address, services, shares)
         }
-        false => add(config, model, address, services, admission, shares),
+        false => bind_listeners(config, model, address, services, admission, shares),
     };
     result.map_err(|error| bind_error(&format!("--listen {label}"), address, &error))
 }
@@ -189,7 +189,7 @@ fn signal_error(error: io::Error) -> StartError {
 }
 
 /// Refuses a service, or a model, for which it is known too late who the clients of a proxy are.
-fn require_known_clients(
+fn check_proxy_protocol(
     config: &Config,
     model: &ModelRow,
     service: &dyn Service,
@@ -217,14 +217,14 @@ fn require_known_clients(
 }
 
 /// A service for each loop: one of its own, unless its conversations hear each other.
-fn make_for_each(
-    making: &Making,
+fn make_per_worker(
+    spec: &ServiceSpec,
     config: &Config,
     model: &ModelRow,
 ) -> Result<Vec<Arc<dyn Service>>, StartError> {
-    let first = (making.make)(config)?;
+    let first = (spec.make)(config)?;
     if !first.is_shared() {
-        let others = (1..config.workers).map(|_| (making.make)(config));
+        let others = (1..config.workers).map(|_| (spec.make)(config));
         return std::iter::once(Ok(first)).chain(others).collect();
     }
     if let Some(why) = model.apart {
@@ -242,7 +242,7 @@ fn make_for_each(
 
 /// Loops divide what listings may take, and processes share it.
 fn divide_listing_bytes(config: &mut Config, model: &ModelRow) {
-    config.http.listing_bytes = listing_bytes(config, tasks::memory());
+    config.http.listing_bytes = listing_bytes(config, task_limits::memory());
     if model.executor == Executor::Process {
         config.http.listing_processes = config.max_children;
     }

@@ -215,11 +215,11 @@ impl Stage {
                 config.timeouts.head = Duration::from_millis(400);
                 config.timeouts.linger = 2 * CASE;
             })
-            .model_row(model)
+            .custom_model(model)
             .listen("127.0.0.1:0", move |_| Ok(service(kind, &shared)))
             .and_then(evserve::server::Builder::start)
             .map_err(text)?;
-        let place = server.places()[0].to_string();
+        let place = server.local_addresses()[0].to_string();
         let handle = server.handle().map_err(text)?;
         let server = thread::spawn(move || server.run());
         let client = TcpStream::connect(place).map_err(text)?;

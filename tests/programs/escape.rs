@@ -95,6 +95,6 @@ fn main() -> Result<(), Box<dyn Error>> {
             _ => Sandbox::Off,
         },
     })?;
-    println!("listening at {}", server.places()[0]);
+    println!("listening at {}", server.local_addresses()[0]);
     Ok(server.run()?)
 }

@@ -85,7 +85,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         })
         .listen(&address, |_| Ok(Arc::new(Faulty)))?
         .start()?;
-    let place = server.places()[0].to_string();
+    let place = server.local_addresses()[0].to_string();
     println!("listening at {}", place.trim_start_matches("udp:"));
     Ok(server.run()?)
 }

@@ -42,6 +42,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         .model(&model)
         .listen("127.0.0.1:0", make)?
         .start()?;
-    println!("listening at {}", server.places()[0]);
+    println!("listening at {}", server.local_addresses()[0]);
     Ok(server.run()?)
 }

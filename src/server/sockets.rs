@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 /// Gives each share a listener at each place of the address, and its service behind it. Returns where they are, and
 /// whether that is for IPv6 alone.
-pub(super) fn add(
+pub(super) fn bind_listeners(
     config: &Config,
     model: &ModelRow,
     address: &Address,
@@ -52,8 +52,8 @@ pub(super) fn require_datagrams(
 }
 
 /// Gives each share a socket that takes datagrams at each place of the address, and what answers them. Returns the same
-/// as [`add`].
-pub(super) fn add_datagrams(
+/// as [`bind_listeners`].
+pub(super) fn bind_datagrams(
     config: &Config,
     address: &Address,
     services: &[Arc<dyn Service>],

@@ -1,7 +1,7 @@
 //! The server as one that can be seen at work.
 
-use super::binding::add;
 use super::report;
+use super::sockets::bind_listeners;
 use crate::config::Config;
 use crate::model::{Claim, Limits, ModelRow, Share};
 use crate::net::{Address, Bound};
@@ -30,7 +30,7 @@ pub(super) fn show(
     }
     let service = service::status(hub, services, config, address.is_local());
     let before = shares[0].listening.len();
-    let all = add(
+    let all = bind_listeners(
         config,
         model,
         address,

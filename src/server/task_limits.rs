@@ -29,14 +29,14 @@ const PROCESS_BYTES: u64 = 288 * 1024;
 
 /// What connections are served by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TaskKind {
     Thread,
     Process,
 }
 
 /// What sets a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub(super) enum LimitSource {
     OpenFiles,
     User,
     Threads,
@@ -46,16 +46,16 @@ pub(super) enum Source {
     Memory,
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for LimitSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Source::OpenFiles => "the limit of open files (ulimit -n)",
-            Source::User => "the limit of processes (ulimit -u)",
-            Source::Threads => "kernel.threads-max",
-            Source::Ids => "kernel.pid_max",
-            Source::Group => "pids.max of the control group",
-            Source::Maps => "vm.max_map_count",
-            Source::Memory => "half of the memory",
+            LimitSource::OpenFiles => "the limit of open files (ulimit -n)",
+            LimitSource::User => "the limit of processes (ulimit -u)",
+            LimitSource::Threads => "kernel.threads-max",
+            LimitSource::Ids => "kernel.pid_max",
+            LimitSource::Group => "pids.max of the control group",
+            LimitSource::Maps => "vm.max_map_count",
+            LimitSource::Memory => "half of the memory",
         })
     }
 }
@@ -64,12 +64,12 @@ impl fmt::Display for Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limit {
     pub number: usize,
-    pub by: Source,
+    pub by: LimitSource,
 }
 
 impl Limit {
     /// The same for each of so many.
-    pub fn for_each_of(self, parts: usize) -> Limit {
+    pub fn divided_by(self, parts: usize) -> Limit {
         Limit {
             number: (self.number / parts.max(1)).max(1),
             ..self
@@ -77,7 +77,7 @@ impl Limit {
     }
 
     /// The lower one of two.
-    pub fn or_less(self, other: Option<Limit>) -> Limit {
+    pub fn or_lower(self, other: Option<Limit>) -> Limit {
         match other {
             Some(other) if other.number < self.number => other,
             _ => self,
@@ -87,7 +87,7 @@ impl Limit {
 
 /// What the kernel says, as far as it does.
 #[derive(Clone, Copy, Debug, Default)]
-struct Allowed {
+struct KernelLimits {
     /// For this user: the limit, and how many there are.
     user: Option<(u64, u64)>,
     threads_max: Option<u64>,
@@ -105,17 +105,17 @@ struct Allowed {
 
 /// How many threads or processes for connections may be started beside one for each listener. `None` if nothing limits
 /// them.
-pub(super) fn limit(kind: Kind, listeners: usize) -> Option<Limit> {
-    least(kind, listeners as u64, &Allowed::find_out())
+pub(super) fn limit(kind: TaskKind, listeners: usize) -> Option<Limit> {
+    least(kind, listeners as u64, &KernelLimits::read())
 }
 
-fn least(kind: Kind, listeners: u64, allowed: &Allowed) -> Option<Limit> {
+fn least(kind: TaskKind, listeners: u64, allowed: &KernelLimits) -> Option<Limit> {
     // Not all that is left on the machine: somebody must be able to log in.
     let of_machine = |most: u64| most.saturating_sub(allowed.running) / 4 * 3;
-    let maps = allowed.max_map_count.filter(|_| kind == Kind::Thread);
+    let maps = allowed.max_map_count.filter(|_| kind == TaskKind::Thread);
     let each = match kind {
-        Kind::Thread => THREAD_BYTES,
-        Kind::Process => PROCESS_BYTES,
+        TaskKind::Thread => THREAD_BYTES,
+        TaskKind::Process => PROCESS_BYTES,
     };
     let of_maps = |most: u64| {
         let spare = SPARE_MAPS.min(most / 4);
@@ -123,14 +123,17 @@ fn least(kind: Kind, listeners: u64, allowed: &Allowed) -> Option<Limit> {
     };
     let all = [
         (
-            Source::User,
+            LimitSource::User,
             allowed.user.map(|(most, are)| most.saturating_sub(are)),
         ),
-        (Source::Threads, allowed.threads_max.map(of_machine)),
-        (Source::Ids, allowed.pid_max.map(of_machine)),
-        (Source::Group, allowed.group),
-        (Source::Maps, maps.map(of_maps)),
-        (Source::Memory, allowed.memory.map(|bytes| bytes / 2 / each)),
+        (LimitSource::Threads, allowed.threads_max.map(of_machine)),
+        (LimitSource::Ids, allowed.pid_max.map(of_machine)),
+        (LimitSource::Group, allowed.group),
+        (LimitSource::Maps, maps.map(of_maps)),
+        (
+            LimitSource::Memory,
+            allowed.memory.map(|bytes| bytes / 2 / each),
+        ),
     ];
     let limits = all.into_iter().filter_map(|(by, number)| {
         let own = SPARE_TASKS + listeners;
@@ -143,14 +146,14 @@ fn least(kind: Kind, listeners: u64, allowed: &Allowed) -> Option<Limit> {
     limits.min_by_key(|limit| limit.number)
 }
 
-impl Allowed {
-    fn find_out() -> Allowed {
+impl KernelLimits {
+    fn read() -> KernelLimits {
         let in_group = |directory: &std::path::PathBuf| {
             let most = cgroup::number(directory, "pids.max")?;
             Some(most.saturating_sub(cgroup::number(directory, "pids.current")?))
         };
         let maps = Process::myself().and_then(|process| process.maps());
-        Allowed {
+        KernelLimits {
             user: of_user(),
             threads_max: kernel::threads_max().ok().map(u64::from),
             pid_max: kernel::pid_max().ok().and_then(|most| most.try_into().ok()),
@@ -198,7 +201,7 @@ mod tests {
 
     #[test]
     fn the_least_limit_counts_and_has_a_name() {
-        let machine = Allowed {
+        let machine = KernelLimits {
             user: None,
             threads_max: Some(192_730),
             pid_max: Some(32_768),
@@ -208,76 +211,81 @@ mod tests {
             maps: 130,
             memory: Some(64 << 30),
         };
-        let with = |change: fn(&mut Allowed)| {
+        let with = |change: fn(&mut KernelLimits)| {
             let mut allowed = machine;
             change(&mut allowed);
             allowed
         };
         let cases = [
-            (Kind::Thread, machine, 15_308, Source::Maps),
-            (Kind::Process, machine, 23_982, Source::Ids),
+            (TaskKind::Thread, machine, 15_308, LimitSource::Maps),
+            (TaskKind::Process, machine, 23_982, LimitSource::Ids),
             (
-                Kind::Thread,
+                TaskKind::Thread,
                 with(|a| a.user = Some((1000, 300))),
                 682,
-                Source::User,
+                LimitSource::User,
             ),
             (
-                Kind::Process,
+                TaskKind::Process,
                 with(|a| a.user = Some((1000, 300))),
                 682,
-                Source::User,
+                LimitSource::User,
             ),
             (
-                Kind::Process,
+                TaskKind::Process,
                 with(|a| a.group = Some(50)),
                 32,
-                Source::Group,
+                LimitSource::Group,
             ),
             // There is always one, whatever comes of it.
-            (Kind::Process, with(|a| a.group = Some(3)), 1, Source::Group),
             (
-                Kind::Thread,
+                TaskKind::Process,
+                with(|a| a.group = Some(3)),
+                1,
+                LimitSource::Group,
+            ),
+            (
+                TaskKind::Thread,
                 with(|a| a.user = Some((100, 300))),
                 1,
-                Source::User,
+                LimitSource::User,
             ),
             (
-                Kind::Thread,
+                TaskKind::Thread,
                 with(|a| a.threads_max = Some(1768)),
                 732,
-                Source::Threads,
+                LimitSource::Threads,
             ),
             (
-                Kind::Thread,
+                TaskKind::Thread,
                 with(|a| a.max_map_count = Some(4096)),
                 717,
-                Source::Maps,
+                LimitSource::Maps,
             ),
             (
-                Kind::Thread,
+                TaskKind::Thread,
                 with(|a| a.memory = Some(64 << 20)),
                 323,
-                Source::Memory,
+                LimitSource::Memory,
             ),
             (
-                Kind::Process,
+                TaskKind::Process,
                 with(|a| a.memory = Some(64 << 20)),
                 95,
-                Source::Memory,
+                LimitSource::Memory,
             ),
         ];
         for (kind, allowed, number, by) in cases {
             let limit = Limit { number, by };
             assert_eq!(least(kind, 2, &allowed), Some(limit), "{allowed:?}");
         }
-        assert_eq!(least(Kind::Thread, 1, &Allowed::default()), None);
+        assert_eq!(least(TaskKind::Thread, 1, &KernelLimits::default()), None);
     }
 
     #[test]
     fn this_machine_says_something() {
-        let allowed = Allowed::find_out();
+        let allowed = KernelLimits::read();
         assert!(allowed.running > 0 && allowed.maps > 10, "{allowed:?}");
-        assert!(limit(Kind::Thread, 1).is_some_and(|limit| limit.number >= 1));
+        assert!(limit(TaskKind::Thread, 1).is_some_and(|limit| limit.number >= 1));
     }
 }
