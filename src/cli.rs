@@ -10,7 +10,7 @@ pub use operator_log::{begin_trace, finish_operator_log, start_operator_log};
 use crate::config::{AccessLog, Config, Confinement, Http, Listen, MAX_HEADERS, Sandbox};
 use crate::config::{Timeouts, TrustedProxies};
 use crate::model;
-use crate::net::{Address, Inherited};
+use crate::net::{Address, InheritedSocket};
 use crate::service::{self, SERVICES};
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use log::LevelFilter;
@@ -45,7 +45,7 @@ pub struct Command {
 /// clap's, for the user: print it and exit with its code (2 for usage, 0 for --help and --version).
 pub fn parse(
     arguments: impl IntoIterator<Item = std::ffi::OsString>,
-    inherited: Vec<Inherited>,
+    inherited: Vec<InheritedSocket>,
 ) -> Result<Task, clap::Error> {
     let options = Options::try_parse_from(arguments)?;
     if let Some(shell) = options.completions {
@@ -189,11 +189,11 @@ fn check_model_options(options: &Options) -> Result<(), String> {
 fn listen(
     given: &[String],
     addresses: &[String],
-    inherited: Vec<Inherited>,
+    inherited: Vec<InheritedSocket>,
 ) -> Result<Vec<Listen>, String> {
     let modes = modes(given, &inherited);
     let mut listen = Vec::new();
-    for Inherited { name, address } in inherited {
+    for InheritedSocket { name, address } in inherited {
         let service = match (name, &modes[..]) {
             (Some(name), _) if modes.contains(&name) => name,
             (_, [mode]) => mode.clone(),
@@ -227,7 +227,7 @@ fn listen(
 }
 
 /// The modes that are served, each once: those given, those of inherited sockets, or else the first of all.
-fn modes(given: &[String], inherited: &[Inherited]) -> Vec<String> {
+fn modes(given: &[String], inherited: &[InheritedSocket]) -> Vec<String> {
     let named = inherited.iter().filter_map(|socket| socket.name.as_ref());
     let named = named.filter(|name| service::find(name).is_some());
     let mut modes: Vec<String> = Vec::new();

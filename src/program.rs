@@ -14,7 +14,7 @@ const LAST_WAIT: Duration = Duration::from_millis(250);
 
 /// Runs it with one of its models, or with a model of one's own, whatever `--model` says.
 pub fn run(own: Option<&'static ModelRow>) -> ExitCode {
-    let inherited = match net::inherited() {
+    let inherited = match net::inherited_sockets() {
         Ok(inherited) => inherited,
         Err(error) => return fail(&format!("an inherited socket cannot be used: {error}")),
     };

@@ -14,7 +14,7 @@ mod task_limits;
 
 use crate::config::{AccessLog, Config, Confinement, StartError};
 use crate::model::{ModelRow, SignalSender};
-use crate::net::Bound;
+use crate::net::BoundAddress;
 use crate::observe;
 use crate::service::{self, Service};
 use crate::sys;
@@ -180,7 +180,7 @@ impl Server {
 
     /// Where it listens, in the order in which that was asked for. An address can be several, as `localhost` is;
     /// one that another address of the same service covers is none.
-    pub fn local_addresses(&self) -> Vec<Bound> {
+    pub fn local_addresses(&self) -> Vec<BoundAddress> {
         self.0.addresses.clone()
     }
 

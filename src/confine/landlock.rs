@@ -9,7 +9,7 @@ use std::path::Path;
 
 /// What is still done once everything else has been closed off.
 #[derive(Clone, Debug, Default)]
-pub struct Needs<'a> {
+pub struct AllowedAccess<'a> {
     /// Directories below which files and directories are opened for reading.
     pub read_below: Vec<BorrowedFd<'a>>,
     /// Directories that hold what may take the place of those, and are read below as well, as far as the user may; with
@@ -28,18 +28,18 @@ pub struct Needs<'a> {
 const NEWEST: ABI = ABI::V7;
 
 /// Refuses to this thread, and to all that it starts, whatever is not needed. Says what that came to.
-pub(super) fn restrict(needs: &Needs<'_>) -> Result<String, RulesetError> {
+pub(super) fn restrict(allowed: &AllowedAccess<'_>) -> Result<String, RulesetError> {
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
-    let followed = needs.follow_in.iter().map(|(fd, _)| fd);
-    let readable = needs.read_below.iter().chain(followed);
+    let followed = allowed.follow_in.iter().map(|(fd, _)| fd);
+    let readable = allowed.read_below.iter().chain(followed);
     let readable = readable.map(|fd| PathBeneath::new(fd, read));
     let remove = AccessFs::RemoveFile;
-    let removable = needs
+    let removable = allowed
         .remove_in
         .iter()
         .map(|fd| PathBeneath::new(fd, remove));
     let append = AccessFs::WriteFile | AccessFs::MakeReg;
-    let appendable = needs
+    let appendable = allowed
         .append_in
         .iter()
         .map(|fd| PathBeneath::new(fd, append));
@@ -47,7 +47,7 @@ pub(super) fn restrict(needs: &Needs<'_>) -> Result<String, RulesetError> {
         .chain(removable)
         .chain(appendable)
         .map(Ok::<_, RulesetError>);
-    let scopes = match needs.abstract_sockets {
+    let scopes = match allowed.abstract_sockets {
         true => Scope::Signal.into(),
         false => Scope::from_all(NEWEST),
     };
@@ -58,10 +58,10 @@ pub(super) fn restrict(needs: &Needs<'_>) -> Result<String, RulesetError> {
         .create()?
         .add_rules(rules)?
         .restrict_self()?;
-    Ok(sentence(&status, needs))
+    Ok(sentence(&status, allowed))
 }
 
-fn sentence(status: &RestrictionStatus, needs: &Needs<'_>) -> String {
+fn sentence(status: &RestrictionStatus, allowed: &AllowedAccess<'_>) -> String {
     let abi = match status.landlock {
         LandlockStatus::NotImplemented => {
             return "no sandbox: this kernel has no Landlock, which came with Linux 5.13".into();
@@ -74,12 +74,12 @@ fn sentence(status: &RestrictionStatus, needs: &Needs<'_>) -> String {
         }
         LandlockStatus::Available { effective_abi, .. } => effective_abi,
     };
-    let followed = needs
+    let followed = allowed
         .follow_in
         .iter()
         .map(|(_, path)| path.display().to_string());
     let followed: Vec<_> = followed.collect();
-    let reading = match (needs.read_below.is_empty(), followed.is_empty()) {
+    let reading = match (allowed.read_below.is_empty(), followed.is_empty()) {
         (true, _) => "no file can be read".into(),
         (false, true) => "only what is served can be read".into(),
         (false, false) => format!(
@@ -87,7 +87,7 @@ fn sentence(status: &RestrictionStatus, needs: &Needs<'_>) -> String {
             followed.join(" and ")
         ),
     };
-    let writing = match needs.append_in.is_empty() {
+    let writing = match allowed.append_in.is_empty() {
         true => ", nothing written",
         false => ", written only where the access log is or may come to be",
     };

@@ -4,12 +4,12 @@
 //! is told to refuse the rest. All of it holds for the calling thread and those it starts, so it comes before the first
 //! of them; and none of it can be undone, so a library never does it by itself.
 
-mod holders;
 mod landlock;
+mod parent_directories;
 mod user;
 
-pub use holders::{Holder, directories_of_file, holders};
-pub use landlock::Needs;
+pub use landlock::AllowedAccess;
+pub use parent_directories::{ParentDirectory, directories_for_file, parent_directories};
 pub use user::{Account, is_root};
 
 use crate::config::StartError;
@@ -53,8 +53,8 @@ pub fn give_up_privileges(no_core: bool) -> io::Result<()> {
 }
 
 /// Closes off everything that is not needed, as far as the kernel can, and says at level info how far that is.
-pub fn sandbox(needs: &Needs<'_>) {
-    match landlock::restrict(needs) {
+pub fn sandbox(allowed: &AllowedAccess<'_>) {
+    match landlock::restrict(allowed) {
         Ok(what) => log::info!("{what}"),
         Err(error) => log::warn!("no sandbox: {error}"),
     }
@@ -73,9 +73,9 @@ pub fn open_directory(name: &Path) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// Those of open(2).
-pub fn look_at(needs: &Needs<'_>) -> io::Result<()> {
+pub fn check_readable(allowed: &AllowedAccess<'_>) -> io::Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    for directory in &needs.read_below {
+    for directory in &allowed.read_below {
         openat(directory, c".", flags, Mode::empty())?;
     }
     Ok(())

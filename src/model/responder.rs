@@ -3,7 +3,7 @@
 //! A sender's address can be forged, and then the reply goes to a third party. That decides which replies are not sent.
 
 use super::{Answering, contain};
-use crate::net::{Bound, ReceiveError, Sender};
+use crate::net::{BoundAddress, DatagramSender, ReceiveError};
 use crate::observe::throttled;
 use crate::service::SHORT_REPLY;
 use crate::session::Worker;
@@ -38,7 +38,7 @@ impl Responder {
     /// For a thread that serves one or all of the server's sockets. Takes no memory if there are none.
     pub fn new(all: &[Answering]) -> Responder {
         let port = |one: &Answering| match one.socket.bound() {
-            Bound::Udp(address) => Some(address.port()),
+            BoundAddress::Udp(address) => Some(address.port()),
             _ => None,
         };
         let length = if all.is_empty() { 0 } else { MAX_DATAGRAM };
@@ -75,7 +75,7 @@ impl Responder {
                     }
                     return Ok(false);
                 }
-                Err(ReceiveError::Passing) => {}
+                Err(ReceiveError::Transient) => {}
                 Err(ReceiveError::Broken(error)) => return Err(error),
             }
         }
@@ -99,7 +99,7 @@ impl Responder {
         &mut self,
         answering: &Answering,
         length: usize,
-        sender: &Sender,
+        sender: &DatagramSender,
         worker: &mut Worker,
     ) {
         self.reply.clear();
@@ -147,10 +147,10 @@ impl Responder {
     }
 
     /// True if the reply may be sent to the sender of a datagram of this length.
-    fn may_reply(&self, length: usize, sender: &Sender) -> bool {
+    fn may_reply(&self, length: usize, sender: &DatagramSender) -> bool {
         let is_refused = |port| ANSWERING_PORTS.contains(&port) || self.own_ports.contains(&port);
         self.reply.len() <= length.max(SHORT_REPLY)
-            && sender.has_way_back()
+            && sender.can_be_answered()
             && !sender.port().is_some_and(is_refused)
     }
 }
@@ -198,7 +198,7 @@ mod tests {
             socket: sockets.remove(0).remove(0),
             service: Arc::new(Picky),
         };
-        let Bound::Udp(place) = *answering.socket.bound() else {
+        let BoundAddress::Udp(place) = *answering.socket.bound() else {
             panic!("it is UDP")
         };
         let client = UdpSocket::bind("127.0.0.1:0").expect("bound");

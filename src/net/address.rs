@@ -1,6 +1,6 @@
 //! Addresses to listen on, as a user writes them.
 
-use super::bound::Bound;
+use super::bound_address::BoundAddress;
 use super::endpoint::Endpoint;
 use super::interfaces;
 use socket2::{SockRef, Type};
@@ -19,12 +19,12 @@ const LONGEST_PATH: usize = 107;
 #[derive(Clone, Debug)]
 pub struct Address {
     text: String,
-    place: Place,
+    kind: AddressKind,
 }
 
 /// What an address stands for.
 #[derive(Clone, Debug)]
-pub enum Place {
+pub enum AddressKind {
     /// TCP, at each of these. Never empty.
     Tcp(Vec<Endpoint>),
     /// A stream socket in the file system (unix(7)).
@@ -34,7 +34,7 @@ pub enum Place {
     /// A datagram socket in the file system (unix(7)).
     UnixDatagram(PathBuf),
     /// A socket that is bound already, and listens if it is one that does.
-    Inherited(Arc<OwnedFd>, Bound),
+    Inherited(Arc<OwnedFd>, BoundAddress),
     /// Nowhere: another address of the same service covers it.
     Covered,
 }
@@ -45,7 +45,7 @@ impl Address {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Address {
             text: address.to_string(),
-            place: Place::Tcp(vec![Endpoint::of(address)]),
+            kind: AddressKind::Tcp(vec![Endpoint::of(address)]),
         }
     }
 
@@ -58,56 +58,57 @@ impl Address {
         let is_datagram = SockRef::from(&socket).r#type()? == Type::DGRAM;
         let path = name.as_pathname().unwrap_or(Path::new(""));
         let bound = match (name.as_socket(), is_datagram) {
-            (Some(address), false) => Bound::Tcp(address),
-            (Some(address), true) => Bound::Udp(address),
-            (None, false) => Bound::Unix(path.into()),
-            (None, true) => Bound::UnixDatagram(path.into()),
+            (Some(address), false) => BoundAddress::Tcp(address),
+            (Some(address), true) => BoundAddress::Udp(address),
+            (None, false) => BoundAddress::Unix(path.into()),
+            (None, true) => BoundAddress::UnixDatagram(path.into()),
         };
         Ok(Address {
             text: bound.to_string(),
-            place: Place::Inherited(Arc::new(socket), bound),
+            kind: AddressKind::Inherited(Arc::new(socket), bound),
         })
     }
 
     /// What it stands for.
-    pub fn place(&self) -> &Place {
-        &self.place
+    pub fn kind(&self) -> &AddressKind {
+        &self.kind
     }
 
     /// True if it is reached over the loopback only.
     pub fn is_local(&self) -> bool {
-        match &self.place {
-            Place::Tcp(all) | Place::Udp(all) => {
+        match &self.kind {
+            AddressKind::Tcp(all) | AddressKind::Udp(all) => {
                 all.iter().all(|one| one.address().ip().is_loopback())
             }
-            Place::Inherited(_, Bound::Tcp(one) | Bound::Udp(one)) => {
+            AddressKind::Inherited(_, BoundAddress::Tcp(one) | BoundAddress::Udp(one)) => {
                 one.ip().to_canonical().is_loopback()
             }
-            Place::Unix(_) | Place::UnixDatagram(_) | Place::Inherited(..) | Place::Covered => {
-                false
-            }
+            AddressKind::Unix(_)
+            | AddressKind::UnixDatagram(_)
+            | AddressKind::Inherited(..)
+            | AddressKind::Covered => false,
         }
     }
 
     /// Where its sockets are bound, if it is not in the file system and nobody else has bound it.
     pub(super) fn endpoints_mut(&mut self) -> Option<&mut Vec<Endpoint>> {
-        match &mut self.place {
-            Place::Tcp(all) | Place::Udp(all) => Some(all),
+        match &mut self.kind {
+            AddressKind::Tcp(all) | AddressKind::Udp(all) => Some(all),
             _ => None,
         }
     }
 
     /// Binds nothing here: another address covers it.
-    pub(super) fn leave_to_another(&mut self) {
-        self.place = Place::Covered;
+    pub(super) fn mark_covered(&mut self) {
+        self.kind = AddressKind::Covered;
     }
 
     /// True if datagrams come there, and no connections.
     pub fn is_datagram(&self) -> bool {
-        match &self.place {
-            Place::Udp(_) | Place::UnixDatagram(_) => true,
-            Place::Tcp(_) | Place::Unix(_) | Place::Covered => false,
-            Place::Inherited(_, bound) => bound.is_datagram(),
+        match &self.kind {
+            AddressKind::Udp(_) | AddressKind::UnixDatagram(_) => true,
+            AddressKind::Tcp(_) | AddressKind::Unix(_) | AddressKind::Covered => false,
+            AddressKind::Inherited(_, bound) => bound.is_datagram(),
         }
     }
 }
@@ -126,18 +127,18 @@ impl FromStr for Address {
     /// for all addresses of the machine (IPv6 and IPv4 where the kernel has both). Port 0 is any free one. `unix:/path` is a socket in the file system. The same with
     /// `udp:` before it, and `unix-dgram:/path`, are for datagrams.
     fn from_str(text: &str) -> Result<Address, String> {
-        let place = if let Some(address) = text.strip_prefix("udp:") {
-            Place::Udp(endpoints(text, address)?)
+        let kind = if let Some(address) = text.strip_prefix("udp:") {
+            AddressKind::Udp(endpoints(text, address)?)
         } else if let Some(path) = text.strip_prefix("unix-dgram:") {
-            Place::UnixDatagram(socket_path(text, path)?)
+            AddressKind::UnixDatagram(socket_path(text, path)?)
         } else if let Some(path) = text.strip_prefix("unix:") {
-            Place::Unix(socket_path(text, path)?)
+            AddressKind::Unix(socket_path(text, path)?)
         } else {
-            Place::Tcp(endpoints(text, text)?)
+            AddressKind::Tcp(endpoints(text, text)?)
         };
         Ok(Address {
             text: text.into(),
-            place,
+            kind,
         })
     }
 }
@@ -164,7 +165,7 @@ fn endpoints(text: &str, address: &str) -> Result<Vec<Endpoint>, String> {
     let (host, port) = address.rsplit_once(':').ok_or_else(|| expected(text))?;
     let port: u16 = port.parse().map_err(|_| expected(text))?;
     if host.is_empty() {
-        return Ok(vec![Endpoint::everywhere(port)]);
+        return Ok(vec![Endpoint::any_address(port)]);
     }
     let addresses: Vec<SocketAddr> = if let Some(literal) = host.strip_prefix('[') {
         let literal = literal.strip_suffix(']').ok_or_else(|| expected(text))?;
@@ -232,12 +233,12 @@ mod tests {
     fn forms() {
         let first = |text: &str| {
             let address: Result<Address, _> = text.parse();
-            match address.ok()?.place() {
-                Place::Tcp(all) => Some(joined(all)),
-                Place::Unix(path) => Some(path.display().to_string()),
-                Place::Udp(all) => Some(format!("udp {}", joined(all))),
-                Place::UnixDatagram(path) => Some(format!("dgram {}", path.display())),
-                Place::Inherited(..) | Place::Covered => None,
+            match address.ok()?.kind() {
+                AddressKind::Tcp(all) => Some(joined(all)),
+                AddressKind::Unix(path) => Some(path.display().to_string()),
+                AddressKind::Udp(all) => Some(format!("udp {}", joined(all))),
+                AddressKind::UnixDatagram(path) => Some(format!("dgram {}", path.display())),
+                AddressKind::Inherited(..) | AddressKind::Covered => None,
             }
         };
         let cases = [

@@ -1,10 +1,10 @@
 //! Sockets that take datagrams, and the way back to those who sent them.
 
-use super::bound::Bound;
-use super::endpoint::{Candidate, bind_each, bind_several};
-use super::holder;
+use super::bound_address::BoundAddress;
+use super::endpoint::{BindAddress, bind_each, bind_several};
+use super::socket_owner;
 use super::unix::{self, SocketFile};
-use super::{Address, Place};
+use super::{Address, AddressKind};
 use crate::sys::{self, Errno, PollFlags, Route, SocketAddrUnix};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io;
@@ -23,14 +23,14 @@ pub struct DatagramSocket {
     /// Removed with the socket, before it closes.
     file: Option<SocketFile>,
     socket: OwnedFd,
-    bound: Bound,
+    bound: BoundAddress,
     /// How many lost datagrams have been told of, over all hands on the same socket.
-    told: Arc<AtomicU32>,
+    reported_lost: Arc<AtomicU32>,
 }
 
 /// Where a datagram came from, and the way back.
 #[derive(Clone, Debug)]
-pub struct Sender(Origin);
+pub struct DatagramSender(Origin);
 
 #[derive(Clone, Debug)]
 enum Origin {
@@ -50,7 +50,7 @@ pub enum ReceiveError {
     WouldBlock,
     /// The kernel tells of something that happened to an earlier one, such as that nobody took it (ICMP). The next call
     /// may bring a datagram.
-    Passing,
+    Transient,
     /// The socket is of no more use.
     Broken(io::Error),
 }
@@ -68,22 +68,22 @@ impl DatagramSocket {
         unix_mode: u32,
         count: usize,
     ) -> io::Result<Vec<Vec<DatagramSocket>>> {
-        let first = match address.place() {
-            Place::Udp(endpoints) => {
+        let first = match address.kind() {
+            AddressKind::Udp(endpoints) => {
                 return bind_each(endpoints, |one| bind_several(one, count, bind));
             }
-            Place::Covered => return Ok(Vec::new()),
-            Place::UnixDatagram(path) => {
+            AddressKind::Covered => return Ok(Vec::new()),
+            AddressKind::UnixDatagram(path) => {
                 let (socket, file) = unix::bind_datagram(path, unix_mode)?;
-                DatagramSocket::new(socket, Bound::UnixDatagram(path.clone()), Some(file))?
+                DatagramSocket::new(socket, BoundAddress::UnixDatagram(path.clone()), Some(file))?
             }
-            Place::Inherited(socket, bound) if bound.is_datagram() => {
+            AddressKind::Inherited(socket, bound) if bound.is_datagram() => {
                 // Whoever made it keeps it, and its file; all that is changed is what is told of each datagram.
                 let socket = Socket::from(socket.try_clone()?);
                 socket.set_nonblocking(true)?;
                 DatagramSocket::new(socket, bound.clone(), None)?
             }
-            Place::Tcp(_) | Place::Unix(_) | Place::Inherited(..) => {
+            AddressKind::Tcp(_) | AddressKind::Unix(_) | AddressKind::Inherited(..) => {
                 let text = "connections come there, and no datagrams";
                 return Err(io::Error::other(text));
             }
@@ -93,7 +93,7 @@ impl DatagramSocket {
             all.push(DatagramSocket {
                 socket: all[0].socket.try_clone()?,
                 bound: all[0].bound.clone(),
-                told: all[0].told.clone(),
+                reported_lost: all[0].reported_lost.clone(),
                 file: None,
             });
         }
@@ -105,8 +105,12 @@ impl DatagramSocket {
         SockRef::from(&self.socket).only_v6().unwrap_or(false)
     }
 
-    fn new(socket: Socket, bound: Bound, file: Option<SocketFile>) -> io::Result<DatagramSocket> {
-        if let Bound::Udp(address) = bound {
+    fn new(
+        socket: Socket,
+        bound: BoundAddress,
+        file: Option<SocketFile>,
+    ) -> io::Result<DatagramSocket> {
+        if let BoundAddress::Udp(address) = bound {
             // A reply leaves from the address to which its datagram came, which a socket for all addresses does not
             // know otherwise, and with a shorter life than that had.
             sys::report_routes(&socket, address.is_ipv6())?;
@@ -117,7 +121,7 @@ impl DatagramSocket {
             file,
             socket: socket.into(),
             bound,
-            told: Arc::default(),
+            reported_lost: Arc::default(),
         };
         // An inherited socket may have lost some before.
         socket.lost();
@@ -125,7 +129,7 @@ impl DatagramSocket {
     }
 
     /// Where it takes datagrams.
-    pub fn bound(&self) -> &Bound {
+    pub fn bound(&self) -> &BoundAddress {
         &self.bound
     }
 
@@ -135,7 +139,7 @@ impl DatagramSocket {
         let Ok(total) = sys::lost_datagrams(&self.socket) else {
             return 0;
         };
-        u64::from(total.wrapping_sub(self.told.swap(total, SeqCst)))
+        u64::from(total.wrapping_sub(self.reported_lost.swap(total, SeqCst)))
     }
 
     /// Receives one datagram into the front of `buffer`. Says how long it was: if that is more than the buffer holds,
@@ -143,18 +147,21 @@ impl DatagramSocket {
     ///
     /// # Errors
     /// [`ReceiveError`].
-    pub fn receive(&self, buffer: &mut [u8]) -> Result<(usize, Sender), ReceiveError> {
-        let Bound::Udp(address) = self.bound else {
+    pub fn receive(&self, buffer: &mut [u8]) -> Result<(usize, DatagramSender), ReceiveError> {
+        let BoundAddress::Udp(address) = self.bound else {
             let (length, sender) = sys::receive_unix(&self.socket, buffer)?;
             let named = sender.filter(|sender| !sender.is_unnamed());
-            return Ok((length, Sender(named.map_or(Origin::Unnamed, Origin::Unix))));
+            return Ok((
+                length,
+                DatagramSender(named.map_or(Origin::Unnamed, Origin::Unix)),
+            ));
         };
         let (length, sender, route) = sys::receive_udp(&self.socket, address.is_ipv6(), buffer)?;
         let origin = match sender {
             Some(address) => Origin::Udp { address, route },
             None => Origin::Unnamed,
         };
-        Ok((length, Sender(origin)))
+        Ok((length, DatagramSender(origin)))
     }
 
     /// True if somebody has shut it down (shutdown(2)): it is ready then, and yet there will never be anything again.
@@ -167,14 +174,14 @@ impl DatagramSocket {
     ///
     /// # Errors
     /// Those of sendmsg(2), such as EAGAIN if there is no room for it; EHOSTUNREACH if there is no
-    /// [way back](Sender::has_way_back).
-    pub fn reply(&self, bytes: &[u8], sender: &Sender) -> io::Result<()> {
+    /// [way back](DatagramSender::can_be_answered).
+    pub fn reply(&self, bytes: &[u8], sender: &DatagramSender) -> io::Result<()> {
         let no_way = || Err(Errno::HOSTUNREACH.into());
         match &sender.0 {
             Origin::Unnamed => no_way(),
             Origin::Unix(address) => Ok(sys::send_unix(&self.socket, bytes, address)?),
-            Origin::Udp { address, route } => match back(route) {
-                Some(back) => Ok(sys::send_udp(&self.socket, bytes, &back, *address)?),
+            Origin::Udp { address, route } => match reply_route(route) {
+                Some(route) => Ok(sys::send_udp(&self.socket, bytes, &route, *address)?),
                 None => no_way(),
             },
         }
@@ -192,7 +199,7 @@ impl AsFd for DatagramSocket {
     }
 }
 
-impl Sender {
+impl DatagramSender {
     /// Its UDP port.
     pub fn port(&self) -> Option<u16> {
         match &self.0 {
@@ -203,9 +210,9 @@ impl Sender {
 
     /// True if a reply could reach it and nobody else: it has a name, and what it sent came to this machine alone and
     /// has a hop left to live.
-    pub fn has_way_back(&self) -> bool {
+    pub fn can_be_answered(&self) -> bool {
         match &self.0 {
-            Origin::Udp { route, .. } => back(route).is_some(),
+            Origin::Udp { route, .. } => reply_route(route).is_some(),
             Origin::Unix(_) => true,
             Origin::Unnamed => false,
         }
@@ -219,7 +226,7 @@ impl Sender {
 ///
 /// What came to many (broadcast, multicast) is not answered, as a broadcast ping is not (RFC 1122 section 3.2.2.6):
 /// each of them would answer, and all to one who may not even have asked.
-fn back(route: &Route) -> Option<Route> {
+fn reply_route(route: &Route) -> Option<Route> {
     let one_less = |left: i32| (left > 1).then(|| left - 1);
     let mut back = Route::default();
     match (route.ttl, route.hop_limit) {
@@ -249,8 +256,8 @@ fn back(route: &Route) -> Option<Route> {
     Some(back)
 }
 
-fn bind(candidate: Candidate, share_port: bool) -> io::Result<(SocketAddr, DatagramSocket)> {
-    let Candidate { address, only_v6 } = candidate;
+fn bind(bind_address: BindAddress, share_port: bool) -> io::Result<(SocketAddr, DatagramSocket)> {
+    let BindAddress { address, only_v6 } = bind_address;
     let domain = Domain::for_address(address);
     let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
@@ -260,12 +267,12 @@ fn bind(candidate: Candidate, share_port: bool) -> io::Result<(SocketAddr, Datag
         socket.set_only_v6(only_v6)?;
     }
     let bound = socket.bind(&address.into());
-    bound.map_err(|error| holder::say_who(error, Type::DGRAM, address))?;
+    bound.map_err(|error| socket_owner::with_owner(error, Type::DGRAM, address))?;
     let address = socket
         .local_addr()?
         .as_socket()
         .ok_or(io::ErrorKind::Unsupported)?;
-    let socket = DatagramSocket::new(socket, Bound::Udp(address), None)?;
+    let socket = DatagramSocket::new(socket, BoundAddress::Udp(address), None)?;
     Ok((address, socket))
 }
 
@@ -277,7 +284,7 @@ impl From<Errno> for ReceiveError {
                 ReceiveError::Broken(errno.into())
             }
             // A signal, a want of memory, or the fate of something sent before, which is told of once.
-            _ => ReceiveError::Passing,
+            _ => ReceiveError::Transient,
         }
     }
 }

@@ -28,7 +28,7 @@ enum Families {
 
 /// An address to bind to, and whether its socket hears IPv6 alone (IPV6_V6ONLY).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Candidate {
+pub(super) struct BindAddress {
     pub address: SocketAddr,
     pub only_v6: bool,
 }
@@ -48,7 +48,7 @@ impl Endpoint {
     }
 
     /// All addresses of the machine.
-    pub(super) fn everywhere(port: u16) -> Endpoint {
+    pub(super) fn any_address(port: u16) -> Endpoint {
         Endpoint {
             address: (Ipv6Addr::UNSPECIFIED, port).into(),
             families: Families::All,
@@ -86,13 +86,13 @@ impl Endpoint {
     }
 
     /// What to try, in this order, where the kernel or the machine does not have the family of the one before.
-    fn candidates(&self) -> impl Iterator<Item = Candidate> {
+    fn bind_addresses(&self) -> impl Iterator<Item = BindAddress> {
         let only_v6 = self.address.is_ipv6() && self.families == Families::Own;
-        let first = Candidate {
+        let first = BindAddress {
             address: self.address,
             only_v6,
         };
-        let second = Candidate {
+        let second = BindAddress {
             address: (Ipv4Addr::UNSPECIFIED, self.address.port()).into(),
             only_v6: false,
         };
@@ -100,11 +100,11 @@ impl Endpoint {
         [first].into_iter().chain(has_second.then_some(second))
     }
 
-    /// What `bind` makes of the first candidate whose family the kernel and the machine have.
-    fn bind<T>(&self, bind: impl Fn(Candidate) -> io::Result<T>) -> io::Result<T> {
+    /// What `bind` makes of the first bind_address whose family the kernel and the machine have.
+    fn bind<T>(&self, bind: impl Fn(BindAddress) -> io::Result<T>) -> io::Result<T> {
         let mut result = Err(io::ErrorKind::AddrNotAvailable.into());
-        for candidate in self.candidates() {
-            result = bind(candidate);
+        for bind_address in self.bind_addresses() {
+            result = bind(bind_address);
             if !result.as_ref().is_err_and(is_missing) {
                 break;
             }
@@ -118,25 +118,25 @@ impl Endpoint {
     }
 }
 
-/// Binds `count` sockets to a candidate by `bind`, and returns the address that they have got. With `true` it must let
+/// Binds `count` sockets to a bind_address by `bind`, and returns the address that they have got. With `true` it must let
 /// sockets share their port, which several of them need.
 pub(super) fn bind_several<T>(
-    candidate: Candidate,
+    bind_address: BindAddress,
     count: usize,
-    bind: impl Fn(Candidate, bool) -> io::Result<(SocketAddr, T)>,
+    bind: impl Fn(BindAddress, bool) -> io::Result<(SocketAddr, T)>,
 ) -> io::Result<(SocketAddr, Vec<T>)> {
-    let (address, first) = bind(candidate, false)?;
+    let (address, first) = bind(bind_address, false)?;
     if count == 1 {
         return Ok((address, vec![first]));
     }
     // Sockets that share their port would also share it with a stranger's; that the first one got it alone shows that
     // nobody else has it.
     drop(first);
-    let candidate = Candidate {
+    let bind_address = BindAddress {
         address,
-        ..candidate
+        ..bind_address
     };
-    let all = (0..count).map(|_| Ok(bind(candidate, true)?.1));
+    let all = (0..count).map(|_| Ok(bind(bind_address, true)?.1));
     Ok((address, all.collect::<io::Result<_>>()?))
 }
 
@@ -147,7 +147,7 @@ pub(super) fn bind_several<T>(
 /// Those of `bind`. A port in use is a fault that the user must hear of, unless the kernel chose it.
 pub(super) fn bind_each<T>(
     endpoints: &[Endpoint],
-    bind: impl Fn(Candidate) -> io::Result<(SocketAddr, T)>,
+    bind: impl Fn(BindAddress) -> io::Result<(SocketAddr, T)>,
 ) -> io::Result<Vec<T>> {
     let port_is_free = endpoints.iter().any(|one| one.address.port() == 0);
     let mut attempts = 1;
@@ -167,7 +167,7 @@ pub(super) fn bind_each<T>(
 
 fn try_each<T>(
     endpoints: &[Endpoint],
-    bind: impl Fn(Candidate) -> io::Result<(SocketAddr, T)>,
+    bind: impl Fn(BindAddress) -> io::Result<(SocketAddr, T)>,
 ) -> io::Result<Vec<T>> {
     let mut all = Vec::new();
     let mut port = None;
@@ -208,7 +208,7 @@ mod tests {
 
     fn endpoint(text: &str) -> Endpoint {
         match text.strip_prefix(':') {
-            Some(port) => Endpoint::everywhere(port.parse().expect("a port")),
+            Some(port) => Endpoint::any_address(port.parse().expect("a port")),
             None => Endpoint::of(text.parse().expect("an address")),
         }
     }
@@ -248,8 +248,8 @@ mod tests {
     fn bound(endpoints: &[&str], refuses: impl Fn(SocketAddr, usize) -> Option<Errno>) -> String {
         let endpoints: Vec<_> = endpoints.iter().map(|text| endpoint(text)).collect();
         let tried = RefCell::new(0);
-        let result = bind_each(&endpoints, |candidate| {
-            let mut address = candidate.address;
+        let result = bind_each(&endpoints, |bind_address| {
+            let mut address = bind_address.address;
             *tried.borrow_mut() += 1;
             let tried = *tried.borrow();
             if let Some(errno) = refuses(address, tried) {
@@ -258,7 +258,7 @@ mod tests {
             if address.port() == 0 {
                 address.set_port(4000 + tried as u16);
             }
-            let only = if candidate.only_v6 { " only" } else { "" };
+            let only = if bind_address.only_v6 { " only" } else { "" };
             Ok((address, format!("{address}{only}")))
         });
         match result {

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 /// Where a listener on all addresses can be reached from other machines, as its interfaces stand now; with `only_v6` it
 /// leaves IPv4 to others. Nothing for one that listens on a single address.
-pub fn reachable_from_elsewhere(bound: SocketAddr, only_v6: bool) -> Vec<SocketAddr> {
+pub fn external_addresses(bound: SocketAddr, only_v6: bool) -> Vec<SocketAddr> {
     if !bound.ip().is_unspecified() {
         return Vec::new();
     }

@@ -1,10 +1,10 @@
 //! Listening sockets.
 
-use super::bound::{BACKLOG, Bound};
-use super::endpoint::{Candidate, bind_each, bind_several};
-use super::holder::say_who;
+use super::bound_address::{BACKLOG, BoundAddress};
+use super::endpoint::{BindAddress, bind_each, bind_several};
+use super::socket_owner::with_owner;
 use super::unix::{self, SocketFile};
-use super::{Address, Place};
+use super::{Address, AddressKind};
 use crate::sys::{self, Errno, SocketFlags};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::io;
@@ -22,7 +22,7 @@ pub struct Listener {
     /// Removed with the listener, before it closes: a new server must not find the file of a dead one.
     file: Option<SocketFile>,
     socket: OwnedFd,
-    bound: Bound,
+    bound: BoundAddress,
     is_inherited: bool,
 }
 
@@ -55,22 +55,26 @@ impl Listener {
         unix_mode: u32,
         count: usize,
     ) -> io::Result<Vec<Vec<Listener>>> {
-        let first = match address.place() {
-            Place::Tcp(endpoints) => {
-                return bind_each(endpoints, |one| bind_several(one, count, listen_or_say_who));
+        let first = match address.kind() {
+            AddressKind::Tcp(endpoints) => {
+                return bind_each(endpoints, |one| {
+                    bind_several(one, count, listen_or_name_owner)
+                });
             }
-            Place::Covered => return Ok(Vec::new()),
-            Place::Inherited(socket, bound) if !bound.is_datagram() => take_over(socket, bound)?,
-            Place::Unix(path) => {
+            AddressKind::Covered => return Ok(Vec::new()),
+            AddressKind::Inherited(socket, bound) if !bound.is_datagram() => {
+                take_over(socket, bound)?
+            }
+            AddressKind::Unix(path) => {
                 let (socket, file) = unix::listen(path, unix_mode)?;
                 Listener {
                     socket: socket.into(),
-                    bound: Bound::Unix(path.clone()),
+                    bound: BoundAddress::Unix(path.clone()),
                     is_inherited: false,
                     file: Some(file),
                 }
             }
-            Place::Udp(_) | Place::UnixDatagram(_) | Place::Inherited(..) => {
+            AddressKind::Udp(_) | AddressKind::UnixDatagram(_) | AddressKind::Inherited(..) => {
                 let text = "datagrams come there, and no connections";
                 return Err(io::Error::other(text));
             }
@@ -99,15 +103,15 @@ impl Listener {
     /// Those of setsockopt(2).
     pub fn defer_accept(&self) -> io::Result<()> {
         match self.bound {
-            Bound::Tcp(_) => Ok(sys::set_defer_accept(&self.socket)?),
+            BoundAddress::Tcp(_) => Ok(sys::set_defer_accept(&self.socket)?),
             // There is no such thing; a connection comes when it comes.
             _ => Ok(()),
         }
     }
 
     /// True if a connection's first bytes are there when it is accepted, as a rule.
-    pub fn defers(&self) -> bool {
-        matches!(self.bound, Bound::Tcp(_))
+    pub fn defers_accept(&self) -> bool {
+        matches!(self.bound, BoundAddress::Tcp(_))
     }
 
     /// Lets [`accept`](Listener::accept) wait for a connection.
@@ -124,7 +128,7 @@ impl Listener {
     }
 
     /// Where it listens.
-    pub fn bound(&self) -> &Bound {
+    pub fn bound(&self) -> &BoundAddress {
         &self.bound
     }
 
@@ -163,12 +167,16 @@ impl AsFd for Listener {
 }
 
 /// The same as [`listen`]; the error says which program has a port that is in use.
-fn listen_or_say_who(candidate: Candidate, share_port: bool) -> io::Result<(SocketAddr, Listener)> {
-    listen(candidate, share_port).map_err(|error| say_who(error, Type::STREAM, candidate.address))
+fn listen_or_name_owner(
+    bind_address: BindAddress,
+    share_port: bool,
+) -> io::Result<(SocketAddr, Listener)> {
+    listen(bind_address, share_port)
+        .map_err(|error| with_owner(error, Type::STREAM, bind_address.address))
 }
 
-fn listen(candidate: Candidate, share_port: bool) -> io::Result<(SocketAddr, Listener)> {
-    let Candidate { address, only_v6 } = candidate;
+fn listen(bind_address: BindAddress, share_port: bool) -> io::Result<(SocketAddr, Listener)> {
+    let BindAddress { address, only_v6 } = bind_address;
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -189,7 +197,7 @@ fn listen(candidate: Candidate, share_port: bool) -> io::Result<(SocketAddr, Lis
         .ok_or(io::ErrorKind::Unsupported)?;
     let listener = Listener {
         socket: socket.into(),
-        bound: Bound::Tcp(address),
+        bound: BoundAddress::Tcp(address),
         is_inherited: false,
         file: None,
     };
@@ -197,10 +205,10 @@ fn listen(candidate: Candidate, share_port: bool) -> io::Result<(SocketAddr, Lis
 }
 
 /// A socket that somebody else has made is used as if we had. Its file, if it has one, is not ours to remove.
-fn take_over(socket: &OwnedFd, bound: &Bound) -> io::Result<Listener> {
+fn take_over(socket: &OwnedFd, bound: &BoundAddress) -> io::Result<Listener> {
     let socket = Socket::from(socket.try_clone()?);
     socket.set_nonblocking(true)?;
-    if let Bound::Tcp(_) = bound {
+    if let BoundAddress::Tcp(_) = bound {
         set_inherited_options(&socket)?;
     }
     Ok(Listener {

@@ -3,22 +3,22 @@
 //! This module knows no protocol, and nothing of how connections wait.
 
 mod address;
-mod bound;
+mod bound_address;
 mod datagram;
 mod endpoint;
-mod holder;
-mod inherited;
+mod inherited_sockets;
 mod interfaces;
 mod listener;
 mod overlap;
+mod socket_owner;
 mod unix;
 
-pub use address::{Address, Place};
-pub use bound::Bound;
-pub use datagram::{DatagramSocket, ReceiveError, Sender};
+pub use address::{Address, AddressKind};
+pub use bound_address::BoundAddress;
+pub use datagram::{DatagramSender, DatagramSocket, ReceiveError};
 pub use endpoint::Endpoint;
-pub use inherited::{Inherited, inherited};
-pub use interfaces::{reachable_from_elsewhere, with_zone};
+pub use inherited_sockets::{InheritedSocket, inherited_sockets};
+pub use interfaces::{external_addresses, with_zone};
 pub use listener::{AcceptError, Listener};
-pub use overlap::{Request, reconcile};
+pub use overlap::{ListenRequest, reconcile};
 pub use unix::SocketFile;

@@ -1,12 +1,12 @@
 //! Addresses that were asked for together: which exclude each other, and which cover each other.
 
-use super::bound::Bound;
+use super::bound_address::BoundAddress;
 use super::endpoint::Endpoint;
-use super::{Address, Place};
+use super::{Address, AddressKind};
 use std::path::{Path, PathBuf};
 
 /// An address that a service is to have.
-pub struct Request<'a> {
+pub struct ListenRequest<'a> {
     /// How it was asked for, such as `--listen http=:80`.
     pub option: String,
     /// Which service it is for.
@@ -20,12 +20,12 @@ pub struct Request<'a> {
 ///
 /// # Errors
 /// A sentence about two that cannot be had together: they would belong to two services.
-pub fn reconcile(requests: &mut [Request<'_>]) -> Result<Vec<String>, String> {
+pub fn reconcile(requests: &mut [ListenRequest<'_>]) -> Result<Vec<String>, String> {
     let mut notes = Vec::new();
     for later in 1..requests.len() {
         for earlier in 0..later {
             let (before, after) = requests.split_at_mut(later);
-            settle(&mut before[earlier], &mut after[0], &mut notes)?;
+            reconcile_pair(&mut before[earlier], &mut after[0], &mut notes)?;
         }
     }
     let of_ipv4: Vec<_> = requests
@@ -47,20 +47,20 @@ pub fn reconcile(requests: &mut [Request<'_>]) -> Result<Vec<String>, String> {
     Ok(notes)
 }
 
-impl Request<'_> {
+impl ListenRequest<'_> {
     fn is_datagram(&self) -> bool {
         self.address.is_datagram()
     }
 
     fn is_inherited(&self) -> bool {
-        matches!(self.address.place(), Place::Inherited(..))
+        matches!(self.address.kind(), AddressKind::Inherited(..))
     }
 }
 
 /// Makes two addresses fit together.
-fn settle(
-    one: &mut Request<'_>,
-    other: &mut Request<'_>,
+fn reconcile_pair(
+    one: &mut ListenRequest<'_>,
+    other: &mut ListenRequest<'_>,
     notes: &mut Vec<String>,
 ) -> Result<(), String> {
     if let (Some(a), Some(b)) = (path(one.address), path(other.address))
@@ -75,7 +75,7 @@ fn settle(
         }
         if !other.is_inherited() {
             notes.push(format!("{} is given twice", other.option));
-            other.address.leave_to_another();
+            other.address.mark_covered();
         }
     }
     if one.is_datagram() != other.is_datagram() {
@@ -93,14 +93,19 @@ fn settle(
             one.option, other.option
         ));
     }
-    take_out(other, &one.option, &of_one, notes);
+    remove_covered(other, &one.option, &of_one, notes);
     let left: Vec<_> = endpoints(other.address).collect();
-    take_out(one, &other.option, &left, notes);
+    remove_covered(one, &other.option, &left, notes);
     Ok(())
 }
 
 /// Takes out what is covered by those of another address.
-fn take_out(covered: &mut Request<'_>, by: &str, others: &[Endpoint], notes: &mut Vec<String>) {
+fn remove_covered(
+    covered: &mut ListenRequest<'_>,
+    by: &str,
+    others: &[Endpoint],
+    notes: &mut Vec<String>,
+) {
     let Some(own) = covered.address.endpoints_mut() else {
         return;
     };
@@ -116,13 +121,13 @@ fn take_out(covered: &mut Request<'_>, by: &str, others: &[Endpoint], notes: &mu
     };
     notes.push(note);
     if own.is_empty() {
-        covered.address.leave_to_another();
+        covered.address.mark_covered();
     }
 }
 
 fn endpoints(address: &Address) -> impl Iterator<Item = Endpoint> {
-    let inherited = match address.place() {
-        Place::Inherited(_, Bound::Tcp(address) | Bound::Udp(address)) => {
+    let inherited = match address.kind() {
+        AddressKind::Inherited(_, BoundAddress::Tcp(address) | BoundAddress::Udp(address)) => {
             let mut endpoint = Endpoint::of(*address);
             // It hears what its maker wants it to.
             endpoint.restrict_to_own_family();
@@ -130,8 +135,8 @@ fn endpoints(address: &Address) -> impl Iterator<Item = Endpoint> {
         }
         _ => None,
     };
-    let all = match address.place() {
-        Place::Tcp(all) | Place::Udp(all) => &all[..],
+    let all = match address.kind() {
+        AddressKind::Tcp(all) | AddressKind::Udp(all) => &all[..],
         _ => &[],
     };
     all.iter().copied().chain(inherited)
@@ -139,9 +144,11 @@ fn endpoints(address: &Address) -> impl Iterator<Item = Endpoint> {
 
 /// The path of a socket in the file system, the same for all ways to write it.
 fn path(address: &Address) -> Option<PathBuf> {
-    let path = match address.place() {
-        Place::Unix(path) | Place::UnixDatagram(path) => path,
-        Place::Inherited(_, Bound::Unix(path) | Bound::UnixDatagram(path)) => path,
+    let path = match address.kind() {
+        AddressKind::Unix(path) | AddressKind::UnixDatagram(path) => path,
+        AddressKind::Inherited(_, BoundAddress::Unix(path) | BoundAddress::UnixDatagram(path)) => {
+            path
+        }
         _ => return None,
     };
     let name = path.file_name()?;
@@ -164,16 +171,16 @@ mod tests {
         let mut requests: Vec<_> = asked
             .iter()
             .zip(&mut addresses)
-            .map(|(text, address)| Request {
+            .map(|(text, address)| ListenRequest {
                 option: (*text).into(),
                 service: usize::from(text.as_bytes()[0]),
                 address,
             })
             .collect();
         let notes = reconcile(&mut requests)?;
-        let all = addresses.iter().map(|address| match address.place() {
-            Place::Unix(path) | Place::UnixDatagram(path) => path.display().to_string(),
-            Place::Covered => "-".into(),
+        let all = addresses.iter().map(|address| match address.kind() {
+            AddressKind::Unix(path) | AddressKind::UnixDatagram(path) => path.display().to_string(),
+            AddressKind::Covered => "-".into(),
             _ => {
                 let all = endpoints(address).map(|one| {
                     let dual = if one.is_dual() { " dual" } else { "" };

@@ -1,7 +1,7 @@
 //! Sockets in the file system (unix(7)): whom the file belongs to, and when it goes.
 
-use super::bound::BACKLOG;
-use super::holder;
+use super::bound_address::BACKLOG;
+use super::socket_owner;
 use crate::sys::untraced::{
     chmod, chownat, fchmod, flock, fstat, lstat, open, openat, statat, unlink, unlinkat,
 };
@@ -26,7 +26,7 @@ const LAST_LOCK_WAIT: Duration = Duration::from_millis(50);
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// How long a server without the lock looks twice whether a socket is dead: it may belong to one that is about to listen.
-const SECOND_LOOK: Duration = Duration::from_millis(200);
+const RECHECK_DELAY: Duration = Duration::from_millis(200);
 
 /// The file of a socket that is bound. Dropping this removes it, unless something else has taken its place.
 #[derive(Debug)]
@@ -138,7 +138,7 @@ fn remove_stale(path: &Path, address: &SockAddr, kind: Type, is_locked: bool) ->
     let refused = |result: &io::Result<()>| matches!(result, Err(error) if error.kind() == io::ErrorKind::ConnectionRefused);
     let mut result = probe.connect(address);
     if refused(&result) && !is_locked {
-        sleep(SECOND_LOOK);
+        sleep(RECHECK_DELAY);
         result = probe.connect(address);
     }
     match result {
@@ -147,7 +147,7 @@ fn remove_stale(path: &Path, address: &SockAddr, kind: Type, is_locked: bool) ->
         result => {
             let who = match (&result, kind) {
                 (Ok(()), Type::STREAM) => peer_name(&probe),
-                _ => holder::of_path(path),
+                _ => socket_owner::owner_of_path(path),
             };
             let who = who.unwrap_or_else(|| "another program".into());
             let text = match result {
@@ -161,7 +161,7 @@ fn remove_stale(path: &Path, address: &SockAddr, kind: Type, is_locked: bool) ->
 
 /// The program at the other end, such as `evserve (process 4711)`.
 fn peer_name(socket: &Socket) -> Option<String> {
-    holder::process_name(peer_process(socket).ok()?)
+    socket_owner::process_name(peer_process(socket).ok()?)
 }
 
 impl SocketFile {
@@ -174,7 +174,7 @@ impl SocketFile {
     ///
     /// # Errors
     /// Those of chown(2).
-    pub fn give_to(&self, uid: u32, gid: u32) -> io::Result<()> {
+    pub fn chown(&self, uid: u32, gid: u32) -> io::Result<()> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = openat(&self.directory, &self.name, flags, Mode::empty())?;
         // What has taken its place must not be given away.

@@ -1,10 +1,10 @@
 //! What a server gives up before it serves.
 
-use super::directories::{holders, log_directories};
+use super::directories::{log_directories, parent_directories};
 use crate::config::{Confinement, Sandbox, StartError};
-use crate::confine::{self, Account, Needs};
+use crate::confine::{self, Account, AllowedAccess};
 use crate::model::Share;
-use crate::net::{Bound, SocketFile};
+use crate::net::{BoundAddress, SocketFile};
 use std::io;
 use std::os::fd::AsFd;
 
@@ -15,7 +15,7 @@ pub(super) fn confine(shares: &[Share], confinement: &Confinement) -> Result<(),
     let answering = shares.iter().flat_map(|share| &share.answering);
     let of_listeners = listening().filter_map(|one| one.listener.file());
     let mut sockets = answering.clone().map(|one| one.socket.bound());
-    let abstract_sockets = sockets.any(|bound| matches!(bound, Bound::UnixDatagram(_)));
+    let abstract_sockets = sockets.any(|bound| matches!(bound, BoundAddress::UnixDatagram(_)));
     let of_sockets = answering.filter_map(|one| one.socket.file());
     let files: Vec<&SocketFile> = of_listeners.chain(of_sockets).collect();
     let mut roots: Vec<_> = listening()
@@ -23,8 +23,11 @@ pub(super) fn confine(shares: &[Share], confinement: &Confinement) -> Result<(),
         .collect();
     roots.sort();
     roots.dedup();
-    let holders = match confinement.sandbox {
-        Sandbox::Follow => roots.iter().flat_map(|root| holders(root)).collect(),
+    let parent_directories = match confinement.sandbox {
+        Sandbox::Follow => roots
+            .iter()
+            .flat_map(|root| parent_directories(root))
+            .collect(),
         Sandbox::Strict | Sandbox::Off => Vec::new(),
     };
     let log = shares.first().and_then(|share| share.log.path());
@@ -34,9 +37,9 @@ pub(super) fn confine(shares: &[Share], confinement: &Confinement) -> Result<(),
     let opened: Vec<_> = opened
         .collect::<io::Result<_>>()
         .map_err(|error| StartError(format!("what is served cannot be opened: {error}")))?;
-    let needs = Needs {
+    let allowed = AllowedAccess {
         read_below: opened.iter().map(AsFd::as_fd).collect(),
-        follow_in: holders
+        follow_in: parent_directories
             .iter()
             .map(|one| (one.directory.as_fd(), &*one.path))
             .collect(),
@@ -46,17 +49,17 @@ pub(super) fn confine(shares: &[Share], confinement: &Confinement) -> Result<(),
     };
     let was_root = confine::is_root();
     if let Some(name) = &confinement.user {
-        become_user(&Account::find(name)?, &files, &needs)?;
+        become_user(&Account::find(name)?, &files, &allowed)?;
     }
     confine::give_up_privileges(was_root)
         .map_err(|error| StartError(format!("cannot give up privileges: {error}")))?;
     match confinement.sandbox {
-        Sandbox::Follow | Sandbox::Strict => confine::sandbox(&needs),
+        Sandbox::Follow | Sandbox::Strict => confine::sandbox(&allowed),
         Sandbox::Off => {
             log::warn!("no sandbox, as --sandbox off says: this process can do what its user can");
         }
     }
-    confine::look_at(&needs)
+    confine::check_readable(&allowed)
         .map_err(|error| StartError(format!("what is served cannot be read: {error}")))
 }
 
@@ -64,17 +67,17 @@ pub(super) fn confine(shares: &[Share], confinement: &Confinement) -> Result<(),
 fn become_user(
     account: &Account,
     files: &[&SocketFile],
-    needs: &Needs<'_>,
+    allowed: &AllowedAccess<'_>,
 ) -> Result<(), StartError> {
     let Account { name, uid, gid } = account;
     files
         .iter()
-        .try_for_each(|file| file.give_to(*uid, *gid))
+        .try_for_each(|file| file.chown(*uid, *gid))
         .map_err(|error| StartError(format!("cannot give a socket to {name}: {error}")))?;
     account
         .assume()
         .map_err(|error| StartError(format!("cannot become {name}: {error}")))?;
     log::info!("runs as {name} (user {uid}, group {gid})");
-    confine::look_at(needs)
+    confine::check_readable(allowed)
         .map_err(|error| StartError(format!("{name} cannot read what is to be served: {error}")))
 }

@@ -1,14 +1,14 @@
 //! The directories that a confined process must be let into beside what it serves.
 
 use crate::config::Sandbox;
-use crate::confine::{self, Holder};
+use crate::confine::{self, ParentDirectory};
 use std::path::{Path, PathBuf};
 
 /// The directories in which the access log is reopened, as far as its links and directories stay what they are; and to
 /// follow them, those that hold these, unless that would be too much, which is logged.
-pub(super) fn log_directories(path: &Path, sandbox: Sandbox) -> Vec<Holder> {
+pub(super) fn log_directories(path: &Path, sandbox: Sandbox) -> Vec<ParentDirectory> {
     let shown = path.display();
-    let mut all = confine::directories_of_file(path).unwrap_or_else(|errno| {
+    let mut all = confine::directories_for_file(path).unwrap_or_else(|errno| {
         log::warn!("the access log {shown} cannot be reopened: {errno}");
         Vec::new()
     });
@@ -18,7 +18,7 @@ pub(super) fn log_directories(path: &Path, sandbox: Sandbox) -> Vec<Holder> {
         names.sort();
         names.dedup();
         for name in names {
-            match confine::holders(&name) {
+            match confine::parent_directories(&name) {
                 Ok(more) => all.extend(more),
                 Err(why) => log::info!(
                     "if {} is replaced, the access log needs a new start: {why}",
@@ -32,8 +32,8 @@ pub(super) fn log_directories(path: &Path, sandbox: Sandbox) -> Vec<Holder> {
 
 /// The directories that the process must be let into to follow this name; none where that would be too much, which is
 /// logged.
-pub(super) fn holders(root: &Path) -> Vec<Holder> {
-    confine::holders(root).unwrap_or_else(|why| {
+pub(super) fn parent_directories(root: &Path) -> Vec<ParentDirectory> {
+    confine::parent_directories(root).unwrap_or_else(|why| {
         let root = root.display();
         log::info!(
             "the sandbox is strict: {why}. If another directory takes the place of {root}, requests get 503 until the \

@@ -2,7 +2,7 @@
 
 use super::task_limits::LimitSource;
 use crate::model::{Limits, ModelRow};
-use crate::net::{Bound, reachable_from_elsewhere, with_zone};
+use crate::net::{BoundAddress, external_addresses, with_zone};
 use crate::service::Service;
 use crate::session::Counters;
 use bytesize::ByteSize;
@@ -20,7 +20,7 @@ pub(super) fn say(lines: impl IntoIterator<Item = String>) {
 /// there.
 pub(super) fn listening(
     service: &dyn Service,
-    (bound, only_v6): &(Bound, bool),
+    (bound, only_v6): &(BoundAddress, bool),
     model: &str,
     says_how: bool,
 ) -> Vec<String> {
@@ -32,20 +32,24 @@ pub(super) fn listening(
         None => with_zone(address, "%"),
     };
     let (here, elsewhere, commands) = match bound {
-        Bound::Tcp(address) => {
+        BoundAddress::Tcp(address) => {
             let near = from_here(*address);
-            let others = reachable_from_elsewhere(*address, *only_v6);
+            let others = external_addresses(*address, *only_v6);
             let others: Vec<_> = others.into_iter().map(place).collect();
             (place(near), others, commands(near, scheme))
         }
-        Bound::Udp(address) => {
+        BoundAddress::Udp(address) => {
             let near = from_here(*address);
-            let others = reachable_from_elsewhere(*address, *only_v6).into_iter();
-            let others = others.map(|address| Bound::Udp(address).to_string());
+            let others = external_addresses(*address, *only_v6).into_iter();
+            let others = others.map(|address| BoundAddress::Udp(address).to_string());
             let commands = vec![format!("nc -u {}", host_and_port(near))];
-            (Bound::Udp(near).to_string(), others.collect(), commands)
+            (
+                BoundAddress::Udp(near).to_string(),
+                others.collect(),
+                commands,
+            )
         }
-        Bound::Unix(path) => {
+        BoundAddress::Unix(path) => {
             let path = path.display();
             let commands = match scheme {
                 Some(scheme) => vec![format!(
@@ -55,7 +59,7 @@ pub(super) fn listening(
             };
             (bound.to_string(), Vec::new(), commands)
         }
-        Bound::UnixDatagram(path) => {
+        BoundAddress::UnixDatagram(path) => {
             let commands = vec![format!("nc -uU {}", path.display())];
             (bound.to_string(), Vec::new(), commands)
         }

@@ -2,7 +2,7 @@
 
 use crate::config::{Config, StartError};
 use crate::model::{Answering, Claim, Listening, ModelRow, Share};
-use crate::net::{Address, Bound, DatagramSocket, Listener, Place};
+use crate::net::{Address, AddressKind, BoundAddress, DatagramSocket, Listener};
 use crate::observe::LogFile;
 use crate::service::{Admission, Service};
 use std::io;
@@ -17,7 +17,7 @@ pub(super) fn bind_listeners(
     services: &[Arc<dyn Service>],
     admission: &Admission,
     shares: &mut [Share],
-) -> io::Result<Vec<(Bound, bool)>> {
+) -> io::Result<Vec<(BoundAddress, bool)>> {
     let mut all = Vec::new();
     for listeners in Listener::bind_several(address, config.unix_mode, shares.len())? {
         all.push((listeners[0].bound().clone(), listeners[0].is_only_v6()));
@@ -58,7 +58,7 @@ pub(super) fn bind_datagrams(
     address: &Address,
     services: &[Arc<dyn Service>],
     shares: &mut [Share],
-) -> io::Result<Vec<(Bound, bool)>> {
+) -> io::Result<Vec<(BoundAddress, bool)>> {
     let mut all = Vec::new();
     for sockets in DatagramSocket::bind_several(address, config.unix_mode, shares.len())? {
         all.push((sockets[0].bound().clone(), sockets[0].is_only_v6()));
@@ -81,10 +81,10 @@ pub(super) fn access_log(config: &Config) -> Result<LogFile, StartError> {
 
 /// `option` is how the address was given, up to itself.
 pub(super) fn bind_error(option: &str, address: &Address, error: &io::Error) -> StartError {
-    let free = match address.place() {
-        Place::Unix(_) | Place::UnixDatagram(_) => "take another path".into(),
-        Place::Udp(_) => format!("take any free port with {option}udp:127.0.0.1:0"),
-        Place::Tcp(_) | Place::Inherited(..) | Place::Covered => {
+    let free = match address.kind() {
+        AddressKind::Unix(_) | AddressKind::UnixDatagram(_) => "take another path".into(),
+        AddressKind::Udp(_) => format!("take any free port with {option}udp:127.0.0.1:0"),
+        AddressKind::Tcp(_) | AddressKind::Inherited(..) | AddressKind::Covered => {
             format!("take any free port with {option}127.0.0.1:0")
         }
     };

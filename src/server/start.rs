@@ -8,7 +8,7 @@ use super::status::{about, show};
 use super::{report, task_limits};
 use crate::config::{Config, StartError, Timeouts};
 use crate::model::{self, Executor, Hangups, MODELS, ModelRow, Serving, Share, Signals};
-use crate::net::{self, Address, Bound, Request};
+use crate::net::{self, Address, BoundAddress, ListenRequest};
 use crate::service::{Admission, Service};
 use std::io;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ pub(super) struct ListenSpec {
 pub(super) struct BoundServer {
     pub model: &'static ModelRow,
     pub serving: Serving,
-    pub addresses: Vec<Bound>,
+    pub addresses: Vec<BoundAddress>,
 }
 
 impl ServerSpec {
@@ -105,12 +105,12 @@ impl ServerSpec {
     /// Makes the addresses fit together that were asked for. Returns what was changed, in sentences.
     fn reconcile_addresses(&mut self) -> Result<Vec<String>, StartError> {
         let services = &self.services;
-        let listen = self.listen.iter_mut().map(|one| Request {
+        let listen = self.listen.iter_mut().map(|one| ListenRequest {
             option: format!("--listen {}{}", services[one.service].label, one.address),
             service: one.service,
             address: &mut one.address,
         });
-        let status = self.config.status.iter_mut().map(|address| Request {
+        let status = self.config.status.iter_mut().map(|address| ListenRequest {
             option: format!("--status {address}"),
             service: usize::MAX,
             address,
@@ -160,7 +160,7 @@ fn bind(
     services: &[Arc<dyn Service>],
     admission: &Admission,
     shares: &mut [Share],
-) -> Result<Vec<(Bound, bool)>, StartError> {
+) -> Result<Vec<(BoundAddress, bool)>, StartError> {
     let address = &listen.address;
     let result = match address.is_datagram() {
         true => {

@@ -4,7 +4,7 @@ use super::report;
 use super::sockets::bind_listeners;
 use crate::config::Config;
 use crate::model::{Claim, Limits, ModelRow, Share};
-use crate::net::{Address, Bound};
+use crate::net::{Address, BoundAddress};
 use crate::observe::{About, StatusHub};
 use crate::service::{self, Admission, Service};
 use std::io;
@@ -23,7 +23,7 @@ pub(super) fn show(
     about: About,
     services: Vec<Arc<dyn Service>>,
     shares: &mut [Share],
-) -> io::Result<(Vec<Bound>, Vec<String>)> {
+) -> io::Result<(Vec<BoundAddress>, Vec<String>)> {
     let hub = StatusHub::new(about, shares.len(), Instant::now());
     for share in &mut *shares {
         share.hub = Some(hub.clone());

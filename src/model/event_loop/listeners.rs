@@ -110,7 +110,7 @@ impl<P: Poller> EventLoop<P> {
     fn insert(&mut self, listener: usize, socket: OwnedFd, connection: Connection) {
         let service = self.listeners.service(listener);
         self.listeners.permits().take(service);
-        let late = !self.listening[listener].listening.listener.defers();
+        let late = !self.listening[listener].listening.listener.defers_accept();
         let io = SocketState::new(socket, late);
         let key = self.connections.insert(connection, io, service);
         if let Some(status) = &mut self.status {

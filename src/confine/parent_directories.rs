@@ -18,7 +18,7 @@ const MAX_PASSWD: usize = 4 << 20;
 
 /// A directory that holds a name.
 #[derive(Debug)]
-pub struct Holder {
+pub struct ParentDirectory {
     /// Where it is, for people.
     pub path: PathBuf,
     /// It cannot be read through this.
@@ -32,22 +32,22 @@ pub struct Holder {
 /// A sentence about the one that nobody should be let into: `/`, a home or what homes are in, or a directory that
 /// everybody can write to. A link in the middle of the name that such a directory holds, as `/var/run` is one, is no
 /// reason to fail: that directory is left out.
-pub fn holders(name: &Path) -> Result<Vec<Holder>, String> {
+pub fn parent_directories(name: &Path) -> Result<Vec<ParentDirectory>, String> {
     let walked =
         walk(name).map_err(|errno| format!("{} cannot be followed: {errno}", name.display()))?;
     let homes = homes();
-    let mut holders: Vec<Holder> = Vec::new();
+    let mut parent_directories: Vec<ParentDirectory> = Vec::new();
     for (path, is_last) in walked {
-        if holders.iter().any(|known| known.path == path) {
+        if parent_directories.iter().any(|known| known.path == path) {
             continue;
         }
-        match look_at(&path, &homes) {
-            Ok(directory) => holders.push(Holder { path, directory }),
+        match open_if_safe(&path, &homes) {
+            Ok(directory) => parent_directories.push(ParentDirectory { path, directory }),
             Err(why) if is_last => return Err(why),
             Err(_) => {}
         }
     }
-    Ok(holders)
+    Ok(parent_directories)
 }
 
 /// The directories in which a file is made when this absolute name is opened, as its links are now: the one that holds the
@@ -55,12 +55,12 @@ pub fn holders(name: &Path) -> Result<Vec<Holder>, String> {
 ///
 /// # Errors
 /// Those of readlink(2) and open(2).
-pub fn directories_of_file(name: &Path) -> Result<Vec<Holder>, Errno> {
+pub fn directories_for_file(name: &Path) -> Result<Vec<ParentDirectory>, Errno> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let of_file = walk(name)?.into_iter().filter(|(_, is_last)| *is_last);
     let opened = of_file.map(|(path, _)| {
         let directory = open(&path, flags, Mode::empty())?;
-        Ok(Holder { path, directory })
+        Ok(ParentDirectory { path, directory })
     });
     opened.collect()
 }
@@ -116,7 +116,7 @@ fn reversed(path: &Path) -> Vec<(OsString, bool)> {
 }
 
 /// The directory, open, unless nobody should be let into it.
-fn look_at(path: &Path, homes: &[PathBuf]) -> Result<OwnedFd, String> {
+fn open_if_safe(path: &Path, homes: &[PathBuf]) -> Result<OwnedFd, String> {
     const WRITABLE_BY_ALL: RawMode = 0o002;
     let shown = path.display();
     if path == Path::new("/") {
@@ -217,8 +217,8 @@ mod tests {
             ("open/middle/b", &["", "a"]),
         ];
         for (name, expected) in cases {
-            let holders = holders(&at.join(name)).expect(name);
-            let paths: Vec<PathBuf> = holders.into_iter().map(|one| one.path).collect();
+            let parent_directories = parent_directories(&at.join(name)).expect(name);
+            let paths: Vec<PathBuf> = parent_directories.into_iter().map(|one| one.path).collect();
             let expected: Vec<_> = expected.iter().map(|path| at.join(path)).collect();
             assert_eq!(paths, expected, "{name}");
         }
@@ -229,10 +229,10 @@ mod tests {
             ("loop", "cannot be followed"),
             ("none/root", "cannot be followed"),
         ] {
-            let error = holders(&at.join(name)).expect_err(name);
+            let error = parent_directories(&at.join(name)).expect_err(name);
             assert!(error.contains(why), "{name}: {error}");
         }
-        let error = holders(Path::new("/usr")).expect_err("too much");
+        let error = parent_directories(Path::new("/usr")).expect_err("too much");
         assert!(error.starts_with("/ holds it"), "{error}");
     }
 
@@ -242,11 +242,11 @@ mod tests {
         let at = all.path().canonicalize().expect("there");
         create_dir(at.join("user")).expect("made");
         let homes = [at.join("user")];
-        let fails = |path: &Path| look_at(path, &homes).expect_err("too much");
+        let fails = |path: &Path| open_if_safe(path, &homes).expect_err("too much");
         assert!(fails(&at.join("user")).ends_with("is a home"));
         assert!(fails(&at).ends_with("holds homes too"));
         create_dir(at.join("user/site")).expect("made");
-        look_at(&at.join("user/site"), &homes).expect("fit");
+        open_if_safe(&at.join("user/site"), &homes).expect("fit");
         let cases: [(&[u8], Option<&str>); 4] = [
             (b"u:x:1000:1000:,,,:/home/u:/bin/bash", Some("/home/u")),
             (

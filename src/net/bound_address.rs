@@ -11,7 +11,7 @@ pub(super) const BACKLOG: i32 = 4096;
 
 /// Where a socket listens or takes datagrams.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Bound {
+pub enum BoundAddress {
     /// A TCP address, with the port that the kernel chose if that was left to it.
     Tcp(SocketAddr),
     /// The path of a stream socket.
@@ -22,20 +22,20 @@ pub enum Bound {
     UnixDatagram(PathBuf),
 }
 
-impl Bound {
+impl BoundAddress {
     /// True if datagrams come there, and no connections.
     pub fn is_datagram(&self) -> bool {
-        matches!(self, Bound::Udp(_) | Bound::UnixDatagram(_))
+        matches!(self, BoundAddress::Udp(_) | BoundAddress::UnixDatagram(_))
     }
 }
 
-impl fmt::Display for Bound {
+impl fmt::Display for BoundAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Bound::Tcp(address) => f.write_str(&with_zone(*address, "%")),
-            Bound::Unix(path) => write!(f, "unix:{}", path.display()),
-            Bound::Udp(address) => write!(f, "udp:{}", with_zone(*address, "%")),
-            Bound::UnixDatagram(path) => write!(f, "unix-dgram:{}", path.display()),
+            BoundAddress::Tcp(address) => f.write_str(&with_zone(*address, "%")),
+            BoundAddress::Unix(path) => write!(f, "unix:{}", path.display()),
+            BoundAddress::Udp(address) => write!(f, "udp:{}", with_zone(*address, "%")),
+            BoundAddress::UnixDatagram(path) => write!(f, "unix-dgram:{}", path.display()),
         }
     }
 }

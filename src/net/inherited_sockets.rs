@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 
 /// A socket that was there when the program began.
 #[derive(Debug)]
-pub struct Inherited {
+pub struct InheritedSocket {
     /// What it is called, if it has a name (`FileDescriptorName=` of a systemd socket unit).
     pub name: Option<String>,
     /// Where it listens.
@@ -18,7 +18,7 @@ pub struct Inherited {
 ///
 /// # Errors
 /// If one of them is neither a listening stream socket nor a datagram socket.
-pub fn inherited() -> io::Result<Vec<Inherited>> {
+pub fn inherited_sockets() -> io::Result<Vec<InheritedSocket>> {
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
     let mut names = names.split(':');
     let mut sockets = ListenFd::from_env();
@@ -27,7 +27,7 @@ pub fn inherited() -> io::Result<Vec<Inherited>> {
             // What systemd calls a socket without a name.
             let name = names.next().filter(|name| !["", "unknown"].contains(name));
             let socket = take(&mut sockets, index)?.ok_or(io::ErrorKind::NotFound)?;
-            Ok(Inherited {
+            Ok(InheritedSocket {
                 name: name.map(str::to_owned),
                 address: Address::inherited(socket)?,
             })

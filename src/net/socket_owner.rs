@@ -10,16 +10,16 @@ use std::path::Path;
 
 /// Says who keeps a socket of this kind from being bound to `address`, such as `evserve (process 4711)`. Programs of
 /// other users do not show their descriptors; of them only the user is known.
-fn holder(kind: Type, address: SocketAddr) -> Option<String> {
+fn owner_of_address(kind: Type, address: SocketAddr) -> Option<String> {
     let (_, user, inode) = sockets(kind)
         .into_iter()
         .find(|(local, ..)| overlap(*local, address))?;
-    let name = of_socket(inode);
+    let name = owner_of_inode(inode);
     Some(name.unwrap_or_else(|| format!("a program of user {user}")))
 }
 
 /// The first process that has the socket of this inode open.
-fn of_socket(inode: u64) -> Option<String> {
+fn owner_of_inode(inode: u64) -> Option<String> {
     let has_it = |process: &Process| {
         let mut descriptors = process.fd().into_iter().flatten().flatten();
         descriptors.any(|fd| matches!(fd.target, FDTarget::Socket(socket) if socket == inode))
@@ -29,21 +29,21 @@ fn of_socket(inode: u64) -> Option<String> {
 }
 
 /// Adds to an error of bind(2) who has the address, if that is what is wrong and it is known.
-pub(super) fn say_who(error: io::Error, kind: Type, address: SocketAddr) -> io::Error {
+pub(super) fn with_owner(error: io::Error, kind: Type, address: SocketAddr) -> io::Error {
     if error.kind() != io::ErrorKind::AddrInUse {
         return error;
     }
-    match holder(kind, address) {
+    match owner_of_address(kind, address) {
         Some(who) => io::Error::new(error.kind(), format!("{who} has the port: {error}")),
         None => error,
     }
 }
 
 /// The program that has the Unix socket at a path.
-pub(super) fn of_path(path: &Path) -> Option<String> {
+pub(super) fn owner_of_path(path: &Path) -> Option<String> {
     let mut sockets = unix().ok()?.into_iter();
     let socket = sockets.find(|socket| socket.path.as_deref() == Some(path))?;
-    of_socket(socket.inode)
+    owner_of_inode(socket.inode)
 }
 
 /// The name of a process, with its number.
@@ -86,7 +86,7 @@ mod tests {
     use socket2::{Domain, Socket};
 
     #[test]
-    fn both_kinds_of_ports_have_a_holder() {
+    fn the_owner_of_a_port_is_found() {
         let own = process_name(std::process::id().cast_signed()).expect("we run");
         for (kind, address) in [
             (Type::STREAM, "127.0.0.1:0"),
@@ -103,7 +103,11 @@ mod tests {
             let bound = bound.expect("an address");
             let all = SocketAddr::from(([0, 0, 0, 0], bound.port()));
             for wanted in [bound, all] {
-                assert_eq!(holder(kind, wanted).as_ref(), Some(&own), "{wanted}");
+                assert_eq!(
+                    owner_of_address(kind, wanted).as_ref(),
+                    Some(&own),
+                    "{wanted}"
+                );
             }
         }
     }
