@@ -1,5 +1,5 @@
 //! The I/O models side by side: `cargo bench --bench io_models`, or with `-- --quick` for a first look. With `-- --write`
-//! the result goes into docs/io-models.md, which also says what it means.
+//! the result goes into docs/io-models/: figures and plots into `results`, tables into the chapters, which say what they mean.
 //!
 //! Each model serves on one core, and load comes from another. Every measurement has a server of its own; the models
 //! take turns at each step of each experiment (`io_models/experiments/mod.rs`), and all of that for several rounds.
@@ -44,7 +44,7 @@ use lab::{Outcome, environment, page};
 use options::Options;
 use plan::Plan;
 use results::Results;
-use std::fs::{create_dir_all, rename, write};
+use std::fs::{create_dir_all, read_dir, read_to_string, rename, write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -146,7 +146,7 @@ fn publish(
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
     let mut places = vec![folder()];
     if to_docs {
-        places.push(docs.join("io-models"));
+        places.push(docs.join("io-models/results"));
     }
     for place in &places {
         create_dir_all(place)?;
@@ -168,14 +168,32 @@ fn publish(
         println!("written to {}", place.join("report.html").display());
     }
     if to_docs {
-        let course = docs.join("io-models.md");
-        page::fill(&course, "environment", &report::environment(results))?;
+        let course = docs.join("io-models");
+        let environment = report::environment(results);
+        page::fill(
+            &chapter(&course, "environment")?,
+            "environment",
+            &environment,
+        )?;
         for experiment in experiments {
-            let shown = report::markdown(results, experiment, &pictures, "io-models", pace);
-            page::fill(&course, experiment.name, &shown)?;
+            let shown = report::markdown(results, experiment, &pictures, "results", pace);
+            page::fill(&chapter(&course, experiment.name)?, experiment.name, &shown)?;
         }
     }
     Ok(())
+}
+
+/// Finds the chapter that marks the place for `name`.
+fn chapter(course: &Path, name: &str) -> Outcome<PathBuf> {
+    let mark = format!("<!-- {name}:begin -->");
+    for entry in read_dir(course)? {
+        let path = entry?.path();
+        let is_page = path.extension().is_some_and(|extension| extension == "md");
+        if is_page && read_to_string(&path)?.contains(&mark) {
+            return Ok(path);
+        }
+    }
+    Err(format!("no chapter in {} has the mark {mark}", course.display()).into())
 }
 
 /// `target/io_models`, wherever the target directory is.

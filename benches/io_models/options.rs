@@ -20,7 +20,7 @@ pub struct Options {
     #[arg(long, value_name = "EXPERIMENT", value_parser = experiment_names())]
     only: Vec<String>,
 
-    /// Write what comes out into docs/ too: tables and plots into io-models.md, all else beside it
+    /// Write the results into docs/io-models too: tables and plots into the chapters, all else into `results`
     #[arg(long, conflicts_with_all = ["model", "only"])]
     pub write: bool,
 

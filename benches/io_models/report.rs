@@ -131,8 +131,8 @@ fn gaps(results: &Results, experiment: &Experiment) -> Vec<String> {
     all.into_iter().map(sentence).collect()
 }
 
-/// What docs/io-models.md shows of an experiment: its pictures, which are beside the page in `folder`, its tables
-/// folded away, and its gaps.
+/// What a chapter of docs/io-models shows of an experiment: its plots, which are in `folder` beside the chapter, its
+/// tables folded away, and its gaps.
 pub fn markdown(
     results: &Results,
     experiment: &Experiment,

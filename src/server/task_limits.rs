@@ -20,7 +20,7 @@ const SPARE_MAPS: u64 = 4096;
 /// Threads that are left for everything else than connections and listeners.
 const SPARE_TASKS: u64 = 16;
 
-/// What a thread with an idle connection takes, its kernel stack and socket included, in bytes: docs/io-models.md has 56 KiB
+/// What a thread with an idle connection takes, its kernel stack and socket included, in bytes: docs/io-models/03-threaded.md has 56 KiB
 /// and 33 KiB.
 const THREAD_BYTES: u64 = 96 * 1024;
 

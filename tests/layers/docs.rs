@@ -1,87 +1,49 @@
-//! What the pages quote from the source is still there, word for word, and so are the tests that they name.
+//! The tests and functions that the pages name exist, and their pictures are as the code draws them.
 
 use std::fs::read_to_string;
 use std::path::Path;
 
-/// A quotation: `<!-- excerpt: FILE: FIRST LINE -->`, and then its lines between fences.
-struct Excerpt<'a> {
-    file: &'a str,
-    first: &'a str,
-    lines: Vec<&'a str>,
-}
-
-const MARK: &str = "<!-- excerpt: ";
-
-fn page() -> String {
-    read("docs/io-models.md")
-}
-
-fn read(path: &str) -> String {
+pub fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn excerpts(page: &str) -> Vec<Excerpt<'_>> {
-    let each = |part| {
-        let (mark, rest): (&str, &str) =
-            str::split_once(part, " -->\n").expect("a mark has an end");
-        let (file, first) = mark.split_once(": ").expect("a file and a first line");
-        let body = rest
-            .trim_start()
-            .strip_prefix("```rust\n")
-            .expect("code behind a mark");
-        let (body, _) = body.split_once("\n```").expect("code has an end");
-        Excerpt {
-            file,
-            first,
-            lines: body.lines().collect(),
+/// Writes a file in one step: other tests read the pages meanwhile.
+pub fn write(path: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    let new = path.with_extension("new");
+    std::fs::write(&new, text).expect("written");
+    std::fs::rename(new, path).expect("renamed");
+}
+
+/// The paths of all pages: those at the top, and those below docs.
+pub fn pages() -> impl Iterator<Item = String> {
+    let mut found = Vec::new();
+    let mut folders = vec![String::from("docs")];
+    let mut look = |folder: &str, folders: &mut Vec<String>| {
+        for entry in
+            std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).expect(folder)
+        {
+            let entry = entry.expect("an entry");
+            let name = entry.file_name().into_string().expect("text");
+            let path = if folder.is_empty() {
+                name
+            } else {
+                format!("{folder}/{name}")
+            };
+            if path.ends_with(".md") {
+                found.push(path);
+            } else if !folder.is_empty() && entry.path().is_dir() {
+                folders.push(path);
+            }
         }
     };
-    page.split(MARK).skip(1).map(each).collect()
-}
-
-/// Whether the lines stand there one after the other, all indented by as much as the first one is.
-fn stand_in(lines: &[&str], source: &str) -> bool {
-    let source: Vec<_> = source.lines().collect();
-    source.windows(lines.len()).any(|window| {
-        let depth = window[0].len() - window[0].trim_start().len();
-        let same = |(theirs, ours): (&&str, &&str)| {
-            theirs.is_empty() && ours.is_empty() || theirs.get(depth..) == Some(ours)
-        };
-        window.iter().zip(lines).all(same)
-    })
-}
-
-#[test]
-fn excerpts_are_still_in_the_source() {
-    let page = page();
-    let excerpts = excerpts(&page);
-    assert!(excerpts.len() >= 8, "a loop for each model");
-    for Excerpt { file, first, lines } in &excerpts {
-        assert_eq!(lines.first(), Some(first), "{file}");
-        assert!(
-            stand_in(lines, &read(file)),
-            "docs/io-models.md quotes {file} as it no longer is, from `{first}` on"
-        );
+    look("", &mut folders);
+    while let Some(folder) = folders.pop() {
+        look(&folder, &mut folders);
     }
-}
-
-#[test]
-fn all_rust_in_the_course_is_quoted() {
-    let page = page();
-    let fences = page.matches("```rust\n").count();
-    assert_eq!(fences, excerpts(&page).len(), "code without a mark");
-}
-
-#[test]
-fn a_changed_line_is_noticed() {
-    let source = "fn f() {\n    let a = 1;\n\n    if a {\n        g();\n    }\n}\n";
-    assert!(stand_in(
-        &["let a = 1;", "", "if a {", "    g();", "}"],
-        source
-    ));
-    assert!(!stand_in(&["let a = 2;"], source));
-    assert!(!stand_in(&["if a {", "g();"], source));
+    found.sort_unstable();
+    found.into_iter()
 }
 
 /// The sources below `folder`, by their paths.
@@ -177,8 +139,7 @@ fn the_states_are_drawn_as_the_code_has_them() {
 /// A picture is what the code draws. With `EVSERVE_WRITE` it is written.
 pub fn check_picture(path: &str, picture: &str) {
     if std::env::var_os("EVSERVE_WRITE").is_some() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-        std::fs::write(path, picture).expect("written");
+        write(path, picture);
     }
     assert!(read(path) == picture, "{path} is not what the code has");
 }

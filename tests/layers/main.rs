@@ -3,6 +3,8 @@
 #![allow(missing_docs)]
 
 mod docs;
+mod excerpts;
 mod imports;
+mod links;
 mod picture;
 mod tables;

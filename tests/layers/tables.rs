@@ -51,7 +51,7 @@ fn tables_are_as_the_rows_have_them() {
         let table = drawn(titles, &rows());
         let expected = [before, &mark, "\n", &table, "\n", END, after].concat();
         if std::env::var_os("EVSERVE_WRITE").is_some() {
-            std::fs::write(&path, &expected).expect("written");
+            super::docs::write(page, &expected);
         } else {
             let how = "EVSERVE_WRITE=1 cargo test --test layers writes it";
             assert!(

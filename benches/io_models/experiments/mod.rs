@@ -1,7 +1,7 @@
 //! The experiments: a table of what is varied and what is drawn, and a file for each way of measuring.
 //!
 //! An experiment is a row in [`EXPERIMENTS`] (`table.rs`) and a function that makes one measurement. What it shows, and why, is said
-//! in docs/io-models.md, where `<!-- NAME:begin -->` marks the place for its plots.
+//! in a chapter of docs/io-models, where `<!-- NAME:begin -->` marks the place for its plots.
 
 mod chat;
 mod cost;
