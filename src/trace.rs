@@ -20,10 +20,10 @@ const LONG: Duration = Duration::from_micros(100);
 
 static IS_ON: AtomicBool = AtomicBool::new(false);
 /// How many requests are still to be answered.
-static LEFT: AtomicUsize = AtomicUsize::new(0);
-static BEGUN: OnceLock<Begun> = OnceLock::new();
+static REQUESTS_LEFT: AtomicUsize = AtomicUsize::new(0);
+static TRACE: OnceLock<Trace> = OnceLock::new();
 
-struct Begun {
+struct Trace {
     at: Instant,
     sink: Sink,
 }
@@ -39,9 +39,9 @@ pub struct Sink {
 /// Begins the trace, which ends once that many requests have been answered. It begins once in the life of a process.
 pub fn begin(requests: usize, sink: Sink) {
     let at = Instant::now();
-    let begun = Begun { at, sink };
-    if BEGUN.set(begun).is_ok() {
-        LEFT.store(requests, Relaxed);
+    let trace = Trace { at, sink };
+    if TRACE.set(trace).is_ok() {
+        REQUESTS_LEFT.store(requests, Relaxed);
         IS_ON.store(true, Relaxed);
     }
 }
@@ -68,11 +68,11 @@ impl Call {
     pub fn returned<T>(
         self,
         result: &Result<T, Errno>,
-        called: impl FnOnce() -> String,
-        came: impl FnOnce(&T) -> String,
+        describe_call: impl FnOnce() -> String,
+        describe_result: impl FnOnce(&T) -> String,
     ) {
         if let Some(begin) = self.0 {
-            out_of_the_way(|| write_call(begin, result, called, came));
+            cold(|| write_call(begin, result, describe_call, describe_result));
         }
     }
 }
@@ -80,15 +80,15 @@ impl Call {
 /// Keeps what is hardly ever done from being inlined where nobody reads along.
 #[cold]
 #[inline(never)]
-fn out_of_the_way(act: impl FnOnce()) {
+fn cold(act: impl FnOnce()) {
     act();
 }
 
 fn write_call<T>(
     begin: Instant,
     result: &Result<T, Errno>,
-    called: impl FnOnce() -> String,
-    came: impl FnOnce(&T) -> String,
+    describe_call: impl FnOnce() -> String,
+    describe_result: impl FnOnce(&T) -> String,
 ) {
     let time = begin.elapsed();
     // One that has waited until all was over comes too late.
@@ -96,29 +96,29 @@ fn write_call<T>(
         return;
     }
     let result = match result {
-        Ok(value) => came(value),
+        Ok(value) => describe_result(value),
         Err(errno) => format!("-1 {}", name(*errno)),
     };
     let took = match time >= LONG {
         true => format!(", took {:.1} ms", time.as_secs_f64() * 1000.0),
         false => String::new(),
     };
-    write(&format!("{} = {result}{}", called(), took.yellow()));
+    write(&format!("{} = {result}{}", describe_call(), took.yellow()));
 }
 
 /// A descriptor is about to be closed by whoever lets go of it.
 #[inline]
-pub fn closes(fd: &impl AsFd) {
+pub fn note_close(fd: &impl AsFd) {
     if is_on() {
-        out_of_the_way(|| write(&format!("close({})", fd.as_fd().as_raw_fd())));
+        cold(|| write(&format!("close({})", fd.as_fd().as_raw_fd())));
     }
 }
 
 /// A session has gone from one state to another.
 #[inline]
-pub fn step(from: &str, to: &str) {
+pub fn note_state(from: &str, to: &str) {
     if is_on() && from != to {
-        out_of_the_way(|| write(&format!("    state: {from} -> {to}").green()));
+        cold(|| write(&format!("    state: {from} -> {to}").green()));
     }
 }
 
@@ -126,24 +126,25 @@ pub fn step(from: &str, to: &str) {
 #[inline]
 pub fn note(text: impl FnOnce() -> String) {
     if is_on() {
-        out_of_the_way(|| write(&format!("    {}", text()).dimmed()));
+        cold(|| write(&format!("    {}", text()).dimmed()));
     }
 }
 
 /// So many requests have been answered.
 #[inline]
-pub fn answered(requests: usize) {
+pub fn count_answered(requests: usize) {
     if is_on() {
-        let _ = LEFT.fetch_update(Relaxed, Relaxed, |left| Some(left.saturating_sub(requests)));
+        let _ = REQUESTS_LEFT
+            .fetch_update(Relaxed, Relaxed, |left| Some(left.saturating_sub(requests)));
     }
 }
 
 /// Something is about to wait. If all requests have been answered, this was the last line but one.
 #[inline]
-pub fn waits(text: impl FnOnce() -> String) {
+pub fn note_wait(text: impl FnOnce() -> String) {
     note(text);
-    if is_on() && LEFT.load(Relaxed) == 0 && IS_ON.swap(false, Relaxed) {
-        out_of_the_way(|| {
+    if is_on() && REQUESTS_LEFT.load(Relaxed) == 0 && IS_ON.swap(false, Relaxed) {
+        cold(|| {
             write(&"--trace-requests: all are answered, serving goes on untold".bold());
         });
     }
@@ -159,7 +160,7 @@ pub fn first_line(bytes: &[u8]) -> String {
 }
 
 /// How long something may wait, for people.
-pub fn at_most(time: Option<Duration>) -> String {
+pub fn wait_limit(time: Option<Duration>) -> String {
     match time {
         None => "for as long as it takes".into(),
         Some(Duration::ZERO) => "not at all".into(),
@@ -173,16 +174,16 @@ fn name(errno: Errno) -> String {
 
 /// In one piece, so that lines do not mix. Lines that nobody reads are dropped and counted.
 fn write(text: &impl Display) {
-    let Some(begun) = BEGUN.get() else {
+    let Some(trace) = TRACE.get() else {
         return;
     };
-    let at = begun.at.elapsed().as_secs_f64() * 1000.0;
-    let who = match begun.sink.thread {
+    let at = trace.at.elapsed().as_secs_f64() * 1000.0;
+    let who = match trace.sink.thread {
         Some(number) => format!("[{}] ", number()),
         None => String::new(),
     };
     let line = format!("{at:10.3} {who}{text}\n");
-    (begun.sink.write)(line.into(), &|lost| {
+    (trace.sink.write)(line.into(), &|lost| {
         format!("{at:10.3} {who}    {lost} lines were lost: nobody read them\n").into()
     });
 }

@@ -44,7 +44,7 @@ pub fn begin_trace(requests: usize, several: bool) {
 /// ends.
 pub fn finish_operator_log(last: Option<&str>, time: Duration) {
     if let Some(last) = last {
-        lines::write_to_standard_error(format!("{last}\n").into(), how_many_were_lost);
+        lines::write_to_standard_error(format!("{last}\n").into(), lost_lines_note);
     }
     lines::finish_standard_error(time);
 }
@@ -61,7 +61,7 @@ impl Log for OperatorLog {
                 target => target,
             };
             let line = line(record.level(), target, record.args());
-            lines::write_to_standard_error(line, how_many_were_lost);
+            lines::write_to_standard_error(line, lost_lines_note);
         }
     }
 
@@ -83,7 +83,7 @@ fn line(level: Level, target: &str, text: impl std::fmt::Display) -> Vec<u8> {
     format!("{time} {level} [{target}] {text}\n").into()
 }
 
-fn how_many_were_lost(lost: usize) -> Vec<u8> {
+fn lost_lines_note(lost: usize) -> Vec<u8> {
     let text = match lost {
         1 => "1 line of this log was lost: nobody read it".into(),
         lost => format!("{lost} lines of this log were lost: nobody read them"),

@@ -7,7 +7,7 @@ mod standard_error;
 mod writer;
 
 pub use standard_error::{
-    begin_in_child, finish_standard_error, flush_standard_error, standard_error_is_behind,
-    write_to_standard_error,
+    discard_pending_standard_error, finish_standard_error, flush_standard_error,
+    standard_error_is_behind, write_to_standard_error,
 };
 pub use writer::LineWriter;

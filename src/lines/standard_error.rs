@@ -16,12 +16,9 @@ fn writer() -> MutexGuard<'static, Option<LineWriter>> {
     writer.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Writes whole lines. Those that nobody reads are dropped; `how_many_were_lost` makes the line that says so, once lines
+/// Writes whole lines. Those that nobody reads are dropped; `lost_lines_note` makes the line that says so, once lines
 /// are taken again.
-pub fn write_to_standard_error(
-    mut lines: Vec<u8>,
-    how_many_were_lost: impl FnOnce(usize) -> Vec<u8>,
-) {
+pub fn write_to_standard_error(mut lines: Vec<u8>, lost_lines_note: impl FnOnce(usize) -> Vec<u8>) {
     let mut writer = writer();
     let Some(writer) = &mut *writer else {
         return;
@@ -32,7 +29,7 @@ pub fn write_to_standard_error(
         match writer.take_lost() {
             0 => {}
             lost => {
-                writer.push(&mut how_many_were_lost(lost));
+                writer.push(&mut lost_lines_note(lost));
             }
         }
     }
@@ -64,7 +61,7 @@ pub fn finish_standard_error(time: Duration) {
 }
 
 /// Leaves the lines that wait to the parent. A child process calls this first.
-pub fn begin_in_child() {
+pub fn discard_pending_standard_error() {
     if let Some(writer) = &mut *writer() {
         writer.forget();
         IS_BEHIND.store(false, Relaxed);

@@ -2,7 +2,7 @@
 
 use crate::sys::untraced::{fstat, open, ready_now, send, write};
 use crate::sys::{
-    Errno, FileType, Mode, OFlags, PIPE_BUF, PollFd, PollFlags, SendFlags, poll_quietly,
+    Errno, FileType, Mode, OFlags, PIPE_BUF, PollFd, PollFlags, SendFlags, poll_untraced,
 };
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -173,7 +173,7 @@ impl LineWriter {
         while self.is_behind() {
             let left = end.saturating_duration_since(Instant::now());
             let mut watched = [PollFd::new(&self.fd, PollFlags::OUT)];
-            match poll_quietly(&mut watched, Some(left)) {
+            match poll_untraced(&mut watched, Some(left)) {
                 _ if left.is_zero() => break,
                 Ok(0) => continue,
                 Ok(_) => {}

@@ -136,7 +136,7 @@ impl Responder {
             Ok(()) => {
                 counters.replies += 1;
                 counters.sent += self.reply.len() as u64;
-                trace::answered(1);
+                trace::count_answered(1);
             }
             Err(error) => {
                 counters.unsent += 1;

@@ -2,7 +2,7 @@
 
 use super::process::set_alarm_at;
 use crate::sys::untraced::{read, ready_now, send};
-use crate::sys::{Errno, PollFlags, SendFlags, controls_this_process, retry_on_intr};
+use crate::sys::{Errno, PollFlags, SendFlags, is_controlling_terminal, retry_on_intr};
 use signal_hook::SigId;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
@@ -140,7 +140,7 @@ impl Hangups {
             signals: Signals::new()?,
             // Not so with setsid(1), nohup(1) and under a supervisor. A terminal that has gone says nothing, so it is
             // asked now.
-            has_terminal: controls_this_process(io::stderr()),
+            has_terminal: is_controlling_terminal(io::stderr()),
             has_ended: AtomicBool::new(false),
         })
     }

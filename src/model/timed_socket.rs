@@ -113,7 +113,7 @@ impl<'a> TimedSocket<'a> {
         }
         counters.receives += 1;
         let fd = self.socket.as_raw_fd();
-        trace::waits(|| format!("recv({fd}): {}", trace::at_most(Some(left))));
+        trace::note_wait(|| format!("recv({fd}): {}", trace::wait_limit(Some(left))));
         let result = sys::receive(self.socket, buffer);
         if result.is_err() {
             self.receive_timeout = Duration::MAX;

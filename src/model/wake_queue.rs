@@ -5,7 +5,7 @@
 //! cost nothing.
 
 use crate::session::Wakers;
-use crate::sys::Event;
+use crate::sys::EventFd;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -18,7 +18,7 @@ pub struct WakeQueue {
     keys: Mutex<Vec<usize>>,
     /// The thread waits, or is about to. The first waker clears this, and writes to the eventfd.
     waiting: AtomicBool,
-    event: Event,
+    event: EventFd,
 }
 
 /// Queues one key.
@@ -36,7 +36,7 @@ impl WakeQueue {
         Ok(Arc::new(WakeQueue {
             keys: Mutex::default(),
             waiting: AtomicBool::new(false),
-            event: Event::new()?,
+            event: EventFd::new()?,
         }))
     }
 

@@ -8,8 +8,8 @@ use crate::trace;
 /// A worker for connections with these limits. Its sessions are traced, if anything is.
 pub(super) fn worker(time: Time, limits: &Timeouts, wakers: Option<Box<dyn Wakers>>) -> Worker {
     static TRACE: Trace = Trace {
-        step: |from, to| trace::step(from, to),
-        answered: || trace::answered(1),
+        step: |from, to| trace::note_state(from, to),
+        answered: || trace::count_answered(1),
     };
     Worker {
         limits: timeouts::limits(limits),

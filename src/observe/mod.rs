@@ -11,7 +11,8 @@ pub use status_hub::{About, Publisher, SnapshotStart, StatusHub};
 
 /// The standard error, as far as models must know of it.
 pub use crate::lines::{
-    begin_in_child, finish_standard_error, flush_standard_error, standard_error_is_behind,
+    discard_pending_standard_error, finish_standard_error, flush_standard_error,
+    standard_error_is_behind,
 };
 pub use snapshot::{ConnectionRow, Executors, Readiness, Snapshot};
 pub(crate) use throttle::throttled;

@@ -2,7 +2,7 @@
 
 use super::watched::keep;
 use super::{Poller, Ready};
-use crate::sys::{PollFd, PollFlags, poll_quietly};
+use crate::sys::{PollFd, PollFlags, poll_untraced};
 use crate::trace;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -63,7 +63,7 @@ impl Poller for Poll {
         timeout: Option<Duration>,
         found: &mut Vec<(usize, Ready)>,
     ) -> io::Result<()> {
-        let mut left = poll_quietly(&mut self.watched, timeout)?;
+        let mut left = poll_untraced(&mut self.watched, timeout)?;
         for (entry, key) in self.watched.iter().zip(&self.keys) {
             if left == 0 {
                 break;

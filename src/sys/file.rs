@@ -144,7 +144,7 @@ pub fn add_watch(inotify: impl AsFd, path: &str, flags: WatchFlags) -> Result<i3
 
 /// close(2), shown in the trace.
 pub fn close(fd: OwnedFd) {
-    trace::closes(&fd);
+    trace::note_close(&fd);
     drop(fd);
 }
 

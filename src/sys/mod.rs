@@ -7,7 +7,7 @@
 //! This module knows neither who calls nor what for.
 
 mod datagram;
-mod event;
+mod eventfd;
 mod file;
 mod process;
 mod stream;
@@ -17,7 +17,7 @@ mod wait;
 pub use datagram::{
     Route, lost_datagrams, receive_udp, receive_unix, report_routes, send_udp, send_unix,
 };
-pub use event::Event;
+pub use eventfd::EventFd;
 pub use file::{
     add_watch, close, fstat, is_in_memory, lock_byte, open_beneath, open_if_in_memory, read,
     read_at, read_link, read_now,
@@ -27,7 +27,7 @@ pub use nix::libc::FD_SETSIZE;
 pub use nix::net::if_::InterfaceFlags;
 pub use nix::sys::select::FdSet;
 pub use process::{
-    block_signals, controls_this_process, cpu_time, kill, message_pair, reap, thread_id,
+    block_signals, cpu_time, is_controlling_terminal, kill, message_pair, reap, thread_id,
     unblock_signals,
 };
 pub use rustix::event::{PollFd, PollFlags};
@@ -45,4 +45,4 @@ pub use stream::{
     send_file, set_defer_accept, set_nonblocking, set_receive_timeout, set_send_timeout,
     shutdown_both, shutdown_read, shutdown_write,
 };
-pub use wait::{is_readable, poll, poll_quietly, select, sleep};
+pub use wait::{is_readable, poll, poll_untraced, select, sleep};

@@ -77,7 +77,7 @@ fn set(signals: &[Signal]) -> SigSet {
 }
 
 /// True if the descriptor is the terminal that controls this process (tcgetsid(3), getsid(2)).
-pub fn controls_this_process(terminal: impl AsFd) -> bool {
+pub fn is_controlling_terminal(terminal: impl AsFd) -> bool {
     tcgetsid(terminal).is_ok_and(|session| getsid(None) == Ok(session))
 }
 

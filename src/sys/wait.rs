@@ -24,9 +24,9 @@ const LONGEST_US: i64 = 24 * 60 * 60 * 1_000_000;
 ///
 /// A timeout that is too long for the kernel is none.
 pub fn poll(watched: &mut [PollFd<'_>], timeout: Option<Duration>) -> Result<usize, Errno> {
-    trace::waits(|| format!("poll: {}", trace::at_most(timeout)));
+    trace::note_wait(|| format!("poll: {}", trace::wait_limit(timeout)));
     let call = trace::call();
-    let result = poll_quietly(watched, timeout);
+    let result = poll_untraced(watched, timeout);
     let shown = |one: &PollFd<'_>| format!("{}", one.as_fd().as_raw_fd());
     let came = |count: &usize| {
         let ready = watched.iter().filter(|one| !one.revents().is_empty());
@@ -59,9 +59,12 @@ pub fn is_readable(fd: impl AsFd) -> bool {
 ///
 /// # Errors
 /// Those that will not pass.
-pub fn poll_quietly(watched: &mut [PollFd<'_>], timeout: Option<Duration>) -> Result<usize, Errno> {
+pub fn poll_untraced(
+    watched: &mut [PollFd<'_>],
+    timeout: Option<Duration>,
+) -> Result<usize, Errno> {
     let timeout = timeout.and_then(|time| Timespec::try_from(time).ok());
-    unless_passing(rustix::event::poll(watched, timeout.as_ref()))
+    ignore_transient(rustix::event::poll(watched, timeout.as_ref()))
 }
 
 /// select(2): leaves in the sets what is ready of the descriptors below `limit`, and says how many those are. What passes
@@ -79,7 +82,7 @@ pub fn select<'fd>(
     let mut timeout = timeout.map(time_val);
     let result = nix::sys::select::select(limit, readable, writable, None, &mut timeout);
     let result = result.map(|count| usize::try_from(count).unwrap_or(0));
-    unless_passing(result.map_err(|errno| Errno::from_raw_os_error(errno as i32)))
+    ignore_transient(result.map_err(|errno| Errno::from_raw_os_error(errno as i32)))
 }
 
 fn time_val(time: Duration) -> TimeVal {
@@ -87,7 +90,7 @@ fn time_val(time: Duration) -> TimeVal {
     TimeVal::microseconds(microseconds.min(LONGEST_US))
 }
 
-fn unless_passing(result: Result<usize, Errno>) -> Result<usize, Errno> {
+fn ignore_transient(result: Result<usize, Errno>) -> Result<usize, Errno> {
     match result {
         Err(Errno::INTR) => Ok(0),
         Err(Errno::NOMEM) => {

@@ -89,7 +89,7 @@ impl<P: Poller> EventLoop<P> {
                 match contain_start(|| Some(Connection::open(start?, key, worker))) {
                     Some(connection) => self.insert(index, socket, connection),
                     None => {
-                        trace::closes(&socket);
+                        trace::note_close(&socket);
                         self.worker.counters.others += 1;
                     }
                 }

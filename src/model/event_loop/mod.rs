@@ -197,7 +197,7 @@ impl<P: Poller> EventLoop<P> {
             false => Some(Duration::ZERO),
         };
         let begin = self.status.is_some().then(Instant::now);
-        trace::waits(|| format!("{}: {}", P::CALL, trace::at_most(patience)));
+        trace::note_wait(|| format!("{}: {}", P::CALL, trace::wait_limit(patience)));
         let call = trace::call();
         self.poller.wait(patience, &mut self.found)?;
         call.returned(&Ok(()), || P::CALL.into(), |()| self.shown_events());
@@ -420,7 +420,7 @@ impl<P: Poller> EventLoop<P> {
         let (worker, listeners) = (&mut self.worker, &mut self.listeners);
         self.connections.end_turn(|slot| {
             worker.counters.others += 1;
-            trace::closes(&slot.io.socket);
+            trace::note_close(&slot.io.socket);
             listeners.release(slot.service.into());
             slot.connection.release(worker);
         });

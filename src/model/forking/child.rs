@@ -5,7 +5,7 @@ use crate::config::Timeouts;
 use crate::model::blocking;
 use crate::model::connection_control::{ConnectionControl, Requests};
 use crate::model::runner::Runner;
-use crate::observe::{LogFile, begin_in_child, finish_standard_error};
+use crate::observe::{LogFile, discard_pending_standard_error, finish_standard_error};
 use crate::session::Start;
 use crate::sys::Pid;
 use crate::trace;
@@ -37,7 +37,7 @@ pub fn serve(
     parent: Pid,
     (socket, start): (OwnedFd, Start),
 ) -> ! {
-    begin_in_child();
+    discard_pending_standard_error();
     let control = ConnectionControl::default();
     let requests = &inheritance.requests;
     let flags = Flags {

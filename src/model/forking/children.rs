@@ -94,7 +94,7 @@ impl Children {
     pub fn collect_reports(&mut self) {
         while let Some(counters) = self.reports.take() {
             // Where no requests are counted, a conversation counts for one.
-            trace::answered(counters.requests.max(1) as usize);
+            trace::count_answered(counters.requests.max(1) as usize);
             self.counters.add(&counters);
         }
     }

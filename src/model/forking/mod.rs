@@ -202,7 +202,7 @@ impl Parent {
                 self.worker.counters.others += 1;
                 match listening.admit(peer, &mut self.worker.counters) {
                     Some(start) => self.serve(index, socket, start),
-                    None => trace::closes(&socket),
+                    None => trace::note_close(&socket),
                 }
             }
             Err(AcceptError::Gone | AcceptError::WouldBlock) => {}
@@ -241,7 +241,7 @@ impl Parent {
             Ok(Some(child)) => {
                 let (id, fd) = (child.as_raw_pid(), socket.as_raw_fd());
                 trace::note(|| format!("fork() = {id}: that process serves fd {fd}"));
-                trace::closes(&socket);
+                trace::note_close(&socket);
                 self.children.add(child, service, start);
                 self.listeners.permits().take(service);
                 messages::let_through()

@@ -45,7 +45,7 @@ impl ThreadGroup {
                 return None;
             }
             let fd = listening.listener.as_fd().as_raw_fd();
-            trace::waits(|| format!("accept4({fd}): for as long as it takes"));
+            trace::note_wait(|| format!("accept4({fd}): for as long as it takes"));
             match listening.listener.accept(SocketFlags::empty()) {
                 Ok((socket, peer)) => {
                     let permit = self.take_permit(self.services[listener])?;
@@ -80,7 +80,7 @@ impl ThreadGroup {
         };
         let start = listening.admit(peer, &mut counters);
         if start.is_none() {
-            trace::closes(&socket);
+            trace::note_close(&socket);
             counters.others += 1;
             self.state.lock().counters.add(&counters);
         }

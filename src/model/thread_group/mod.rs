@@ -22,7 +22,7 @@ use crate::config::Timeouts;
 use crate::net::SocketFile;
 use crate::observe::{LogFile, StatusHub};
 use crate::session::{Counters, Steps};
-use crate::sys::{self, Event, PollFd, PollFlags};
+use crate::sys::{self, EventFd, PollFd, PollFlags};
 use crate::trace;
 use parking_lot::{Condvar, Mutex};
 use slab::Slab;
@@ -69,7 +69,7 @@ pub struct ThreadGroup {
     /// A connection or a thread has ended.
     departed: Condvar,
     /// Readable once the server is stopping, for threads that wait in poll(2).
-    stop_event: Event,
+    stop_event: EventFd,
     log: Arc<Mutex<LogFile>>,
     hub: Option<Arc<StatusHub>>,
 }
@@ -147,7 +147,7 @@ impl ThreadGroup {
                 steps: Steps::default(),
             }),
             departed: Condvar::new(),
-            stop_event: Event::new()?,
+            stop_event: EventFd::new()?,
             log: Arc::new(Mutex::new(log)),
             hub,
         });
@@ -192,7 +192,7 @@ impl ThreadGroup {
         runner.worker.counters.add(&accepted.counters);
         trace::note(|| format!("this thread serves fd {}", active.socket.as_raw_fd()));
         blocking::serve(runner, &active.socket, accepted.start, &active.control);
-        trace::closes(&active.socket);
+        trace::note_close(&active.socket);
         let mut state = self.state.lock();
         let counters = std::mem::take(&mut runner.worker.counters);
         state.counters.add(&counters);

@@ -4,18 +4,18 @@ use rustix::event::{EventfdFlags, eventfd};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Readable from [`set`](Event::set) until [`clear`](Event::clear). Neither of them waits.
+/// Readable from [`set`](EventFd::set) until [`clear`](EventFd::clear). Neither of them waits.
 #[derive(Debug)]
-pub struct Event(OwnedFd);
+pub struct EventFd(OwnedFd);
 
-impl Event {
+impl EventFd {
     /// One that is not set.
     ///
     /// # Errors
     /// If no descriptor is free.
-    pub fn new() -> io::Result<Event> {
+    pub fn new() -> io::Result<EventFd> {
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        Ok(Event(eventfd(0, flags)?))
+        Ok(EventFd(eventfd(0, flags)?))
     }
 
     /// Makes it readable.
@@ -30,7 +30,7 @@ impl Event {
     }
 }
 
-impl AsFd for Event {
+impl AsFd for EventFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
