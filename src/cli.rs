@@ -7,7 +7,9 @@ mod values;
 
 pub use operator_log::{begin_trace, finish_operator_log, start_operator_log};
 
-use crate::config::{AccessLog, Config, Confinement, Http, Listen, MAX_HEADERS, Sandbox};
+use crate::config::{
+    AccessLog, Config, Confinement, HttpConfig, MAX_HEADER_BYTES, Sandbox, ServiceAddress,
+};
 use crate::config::{Timeouts, TrustedProxies};
 use crate::model;
 use crate::net::{Address, InheritedSocket};
@@ -21,14 +23,14 @@ use values::TrustedProxy;
 #[derive(Debug)]
 pub enum Task {
     /// To serve until a signal comes.
-    Serve(Box<Command>),
+    Serve(Box<ServeCommand>),
     /// To print this and end.
     Print(Vec<u8>),
 }
 
 /// What is to be served.
 #[derive(Debug)]
-pub struct Command {
+pub struct ServeCommand {
     /// What to serve, and how.
     pub config: Config,
     /// What to give up before serving.
@@ -36,7 +38,7 @@ pub struct Command {
     /// How much to say.
     pub log_level: LevelFilter,
     /// For how many requests to say each system call.
-    pub traced: Option<usize>,
+    pub traced_requests: Option<usize>,
 }
 
 /// Reads the command line. Sockets that were `inherited` are listened at too; their names choose the mode.
@@ -63,7 +65,7 @@ pub fn parse(
     }
     let http = http(&options).map_err(usage)?;
     let default = Config::default();
-    Ok(Task::Serve(Box::new(Command {
+    Ok(Task::Serve(Box::new(ServeCommand {
         config: Config {
             root: options.root,
             http,
@@ -75,7 +77,7 @@ pub fn parse(
             access_log_file: options.access_log_file,
             max_connections: options.max_connections.map(|number| number as usize),
             max_per_ip: options.max_per_ip.map(|number| number as usize),
-            proxies: options
+            trusted_proxies: options
                 .proxy_protocol
                 .then(|| trusted(&options.trusted_proxies)),
             workers: number(options.workers, default.workers),
@@ -87,7 +89,7 @@ pub fn parse(
                 idle: options.idle_timeout,
                 send: options.send_timeout,
                 files: options.file_timeout,
-                delay: options.drain_delay,
+                drain_delay: options.drain_delay,
                 drain: options.drain_timeout,
                 ..Timeouts::default()
             },
@@ -100,14 +102,14 @@ pub fn parse(
             },
         },
         log_level: options.log_level,
-        traced: options.trace_requests.map(|number| number as usize),
+        traced_requests: options.trace_requests.map(|number| number as usize),
     })))
 }
 
-fn http(options: &Options) -> Result<Http, String> {
+fn http(options: &Options) -> Result<HttpConfig, String> {
     let (headers, server) = headers(options)?;
-    let default = Http::default();
-    Ok(Http {
+    let default = HttpConfig::default();
+    Ok(HttpConfig {
         max_head: options.max_head,
         max_body: options.max_body,
         headers,
@@ -151,7 +153,7 @@ fn headers(options: &Options) -> Result<(String, Option<String>), String> {
     let headers: String = others.map(|field| format!("{field}\r\n")).collect();
     let rest = options.cache_control.iter().chain(&server);
     let length = headers.len() + rest.map(String::len).sum::<usize>();
-    match length <= MAX_HEADERS - 32 {
+    match length <= MAX_HEADER_BYTES - 32 {
         true => Ok((headers, server)),
         false => Err(
             "--header and --cache-control add too much to every answer: 4,000 bytes are enough"
@@ -190,7 +192,7 @@ fn listen(
     given: &[String],
     addresses: &[String],
     inherited: Vec<InheritedSocket>,
-) -> Result<Vec<Listen>, String> {
+) -> Result<Vec<ServiceAddress>, String> {
     let modes = modes(given, &inherited);
     let mut listen = Vec::new();
     for InheritedSocket { name, address } in inherited {
@@ -205,11 +207,11 @@ fn listen(
                 ));
             }
         };
-        listen.push(Listen { service, address });
+        listen.push(ServiceAddress { service, address });
     }
     for text in addresses {
         let (service, address) = listen_at(text, &modes)?;
-        listen.push(Listen {
+        listen.push(ServiceAddress {
             service: service.into(),
             address: address.parse::<Address>()?,
         });
@@ -217,7 +219,7 @@ fn listen(
     for mode in &modes {
         if !listen.iter().any(|listen| listen.service == *mode) {
             let row = service::find(mode).ok_or_else(|| format!("no mode `{mode}`"))?;
-            listen.push(Listen {
+            listen.push(ServiceAddress {
                 service: row.name.into(),
                 address: Address::loopback(row.port),
             });

@@ -12,9 +12,9 @@ pub struct Config {
     /// The directory that http serves.
     pub root: PathBuf,
     /// How http serves it.
-    pub http: Http,
+    pub http: HttpConfig,
     /// Which service is to listen where.
-    pub listen: Vec<Listen>,
+    pub listen: Vec<ServiceAddress>,
     /// Where the server can be seen at work, if anywhere.
     pub status: Option<Address>,
     /// Who may connect to sockets in the file system: their files' permissions.
@@ -30,7 +30,7 @@ pub struct Config {
     /// How many connections there may be from one IPv4 address or one /64 of IPv6; any number if it is not said.
     pub max_per_ip: Option<usize>,
     /// Every connection comes from one of these, which says whose it is in the PROXY protocol; `None` if none does.
-    pub proxies: Option<TrustedProxies>,
+    pub trusted_proxies: Option<TrustedProxies>,
     /// How many loops a readiness model runs, each on a thread of its own.
     pub workers: usize,
     /// How many threads the model `pool` has for each address.
@@ -46,7 +46,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             root: ".".into(),
-            http: Http::default(),
+            http: HttpConfig::default(),
             listen: Vec::new(),
             status: None,
             unix_mode: 0o660,
@@ -55,7 +55,7 @@ impl Default for Config {
             access_log_file: None,
             max_connections: None,
             max_per_ip: None,
-            proxies: None,
+            trusted_proxies: None,
             workers: 1,
             threads: 64,
             max_children: 40,
@@ -66,14 +66,14 @@ impl Default for Config {
 
 /// How files are served over http.
 #[derive(Clone, Debug)]
-pub struct Http {
+pub struct HttpConfig {
     /// The longest request head, in bytes, at most [`crate::http1::LARGEST_HEAD`].
     pub max_head: usize,
     /// The longest request body, in bytes. Bodies are read and dropped.
     pub max_body: u64,
-    /// Fields to add to every answer: whole lines of a field section, at most [`MAX_HEADERS`] bytes.
+    /// Fields to add to every answer: whole lines of a field section, at most [`MAX_HEADER_BYTES`] bytes.
     pub headers: String,
-    /// The value of Server instead of the program's name, if it is to be another; at most [`MAX_HEADERS`] bytes with them.
+    /// The value of Server instead of the program's name, if it is to be another; at most [`MAX_HEADER_BYTES`] bytes with them.
     pub server: Option<String>,
     /// The value of Cache-Control for files.
     pub cache_control: Option<String>,
@@ -90,11 +90,11 @@ pub struct Http {
     /// Names that begin with a dot are served like any other.
     pub hidden: bool,
     /// How much of files is kept in memory, in bytes, by each loop. The server sets it if this is `None`: to
-    /// [`DEFAULT_MEMORY`], or less where there is little memory.
+    /// [`DEFAULT_MEMORY_BYTES`], or less where there is little memory.
     pub cache_bytes: Option<usize>,
     /// How many files are kept open.
     pub cache_files: usize,
-    /// How much memory all listings may take together, in bytes, at least [`LEAST_LISTING_BYTES`].
+    /// How much memory all listings may take together, in bytes, at least [`MIN_LISTING_BYTES`].
     pub listing_bytes: usize,
     /// How many files and directories each loop may watch for changes. The server sets it, to [`MAX_WATCHES`] at most.
     pub watches: usize,
@@ -104,20 +104,20 @@ pub struct Http {
 
 /// The most bytes that `headers` and `cache_control` may add to an answer's head: with the longest location behind them
 /// it must fit in one buffer.
-pub const MAX_HEADERS: usize = 4 * 1024;
+pub const MAX_HEADER_BYTES: usize = 4 * 1024;
 
 /// How much memory files take by default, for each loop, and listings take, in bytes.
-pub const DEFAULT_MEMORY: usize = 64 * 1024 * 1024;
+pub const DEFAULT_MEMORY_BYTES: usize = 64 * 1024 * 1024;
 
 /// The most watches of a loop: each keeps an inode, about a kilobyte, in the kernel's memory.
 pub const MAX_WATCHES: usize = 4096;
 
 /// Less memory for listings, in bytes, would do for hardly any directory.
-pub const LEAST_LISTING_BYTES: usize = 64 * 1024;
+pub const MIN_LISTING_BYTES: usize = 64 * 1024;
 
-impl Default for Http {
-    fn default() -> Http {
-        Http {
+impl Default for HttpConfig {
+    fn default() -> HttpConfig {
+        HttpConfig {
             max_head: 16 * 1024,
             max_body: 1024 * 1024,
             headers: String::new(),
@@ -131,7 +131,7 @@ impl Default for Http {
             hidden: false,
             cache_bytes: None,
             cache_files: 1024,
-            listing_bytes: DEFAULT_MEMORY,
+            listing_bytes: DEFAULT_MEMORY_BYTES,
             listing_processes: 1,
             watches: MAX_WATCHES,
         }
@@ -149,7 +149,7 @@ pub struct TrustedProxies {
 
 impl TrustedProxies {
     /// True if whoever connects from this address is one of them. Without an address it is somebody in the file system.
-    pub fn include(&self, peer: Option<IpAddr>) -> bool {
+    pub fn contains(&self, peer: Option<IpAddr>) -> bool {
         match peer {
             Some(peer) => {
                 let peer = peer.to_canonical();
@@ -204,7 +204,7 @@ pub enum Sandbox {
 
 /// A service and an address for it.
 #[derive(Clone, Debug)]
-pub struct Listen {
+pub struct ServiceAddress {
     /// The name of a row of [`crate::service::SERVICES`].
     pub service: String,
     /// Where to listen.
@@ -239,7 +239,7 @@ pub enum AccessLog {
 
 impl AccessLog {
     /// True if its lines say how long an answer took, for which the clock must be read.
-    pub fn says_time(self) -> bool {
+    pub fn has_duration(self) -> bool {
         matches!(self, AccessLog::Timed | AccessLog::Json)
     }
 }
@@ -260,7 +260,7 @@ pub struct Timeouts {
     /// For the peer to close its side after ours has been closed.
     pub linger: Duration,
     /// For whoever sends clients here to find out that the server is about to stop, once it is asked to.
-    pub delay: Duration,
+    pub drain_delay: Duration,
     /// For what is under way when it stops.
     pub drain: Duration,
 }
@@ -279,7 +279,7 @@ impl Timeouts {
             send: self.send.min(LONGEST),
             files: self.files.min(LONGEST),
             linger: self.linger.min(LONGEST),
-            delay: self.delay.min(LONGEST),
+            drain_delay: self.drain_delay.min(LONGEST),
             drain: self.drain.min(LONGEST),
         }
     }
@@ -294,7 +294,7 @@ impl Default for Timeouts {
             send: Duration::from_secs(60),
             files: Duration::from_secs(30),
             linger: Duration::from_secs(2),
-            delay: Duration::ZERO,
+            drain_delay: Duration::ZERO,
             drain: Duration::from_secs(8),
         }
     }
@@ -344,7 +344,7 @@ mod tests {
                 unix: false,
             };
             let peer: IpAddr = peer.parse().expect("an address");
-            assert_eq!(trusted.include(Some(peer)), expected, "{network} {peer}");
+            assert_eq!(trusted.contains(Some(peer)), expected, "{network} {peer}");
         }
     }
 }

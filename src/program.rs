@@ -1,6 +1,6 @@
 //! The program: options, server, exit code. Usage errors end it with 2, all others with 1.
 
-use crate::cli::{self, Command, Task};
+use crate::cli::{self, ServeCommand, Task};
 use crate::model::ModelRow;
 use crate::net;
 use crate::server::Builder;
@@ -33,14 +33,14 @@ pub fn run(own: Option<&'static ModelRow>) -> ExitCode {
     }
 }
 
-fn serve(command: &Command, own: Option<&'static ModelRow>) -> Result<(), Box<dyn Error>> {
+fn serve(command: &ServeCommand, own: Option<&'static ModelRow>) -> Result<(), Box<dyn Error>> {
     let builder = Builder::from_config(&command.config)?;
     let server = match own {
         Some(row) => builder.custom_model(row).start()?,
         None => builder.start()?,
     };
     server.confine(&command.confinement)?;
-    if let Some(requests) = command.traced {
+    if let Some(requests) = command.traced_requests {
         let is_alone = server.model().is_loop() && command.config.workers == 1;
         cli::begin_trace(requests, !is_alone);
     }

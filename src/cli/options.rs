@@ -5,7 +5,9 @@ use super::values::{
     levels, listing_size, memory_size, positive, shown_size, shown_time, size, status_address,
     trusted_proxy,
 };
-use crate::config::{AccessLog, Config, DEFAULT_MEMORY, EntityTag, Http, Sandbox, Timeouts};
+use crate::config::{
+    AccessLog, Config, DEFAULT_MEMORY_BYTES, EntityTag, HttpConfig, Sandbox, Timeouts,
+};
 use crate::model::MODELS;
 use crate::net::Address;
 use crate::service::SERVICES;
@@ -105,12 +107,12 @@ pub(super) struct Options {
     pub trusted_proxies: Vec<TrustedProxy>,
 
     /// The longest request head
-    #[arg(long, value_name = "SIZE", default_value = shown_size(Http::default().max_head as u64), value_parser = head_size)]
+    #[arg(long, value_name = "SIZE", default_value = shown_size(HttpConfig::default().max_head as u64), value_parser = head_size)]
     pub max_head: usize,
 
     /// The longest request body; bodies are read and dropped. What chunks have beside their content is bounded with it: in
     /// all, six bytes for each of these and 4 KiB are read
-    #[arg(long, value_name = "SIZE", default_value = shown_size(Http::default().max_body), value_parser = size)]
+    #[arg(long, value_name = "SIZE", default_value = shown_size(HttpConfig::default().max_body), value_parser = size)]
     pub max_body: u64,
 
     /// A field to add to every http answer, `Name: value`; may be given more than once. Server and
@@ -123,7 +125,7 @@ pub(super) struct Options {
     pub cache_control: Option<String>,
 
     /// What the entity tag of a file is made of
-    #[arg(long = "etag", value_name = "PARTS", value_enum, default_value_t = Http::default().entity_tag)]
+    #[arg(long = "etag", value_name = "PARTS", value_enum, default_value_t = HttpConfig::default().entity_tag)]
     pub entity_tag: EntityTag,
 
     #[arg(long = "index", value_name = "NAME", value_parser = file_name, help = indexes_help())]
@@ -149,12 +151,12 @@ pub(super) struct Options {
     pub cache_bytes: Option<usize>,
 
     /// How many larger files to keep open; each loop of --workers has as many
-    #[arg(long, value_name = "N", default_value_t = Http::default().cache_files as u32)]
+    #[arg(long, value_name = "N", default_value_t = HttpConfig::default().cache_files as u32)]
     pub cache_files: u32,
 
     /// Memory for all directory listings together; --workers divides it among its loops. A directory with too many entries for
     /// it gets 507, and one for which there is no room at the moment 503
-    #[arg(long, value_name = "SIZE", default_value = shown_size(Http::default().listing_bytes as u64), value_parser = listing_size)]
+    #[arg(long, value_name = "SIZE", default_value = shown_size(HttpConfig::default().listing_bytes as u64), value_parser = listing_size)]
     pub listing_bytes: usize,
 
     /// For a request head, from its first byte
@@ -179,7 +181,7 @@ pub(super) struct Options {
 
     /// For balancers to see at /healthz of the status address that the server will stop, between SIGTERM or SIGINT and
     /// when it does: as long as they need for that
-    #[arg(long, value_name = "TIME", default_value = time(|all| all.delay), value_parser = duration, requires = "status")]
+    #[arg(long, value_name = "TIME", default_value = time(|all| all.drain_delay), value_parser = duration, requires = "status")]
     pub drain_delay: Duration,
 
     /// For what is under way at SIGTERM or SIGINT; a second signal ends at once. Container runtimes kill after 10 s
@@ -244,14 +246,14 @@ fn modes_help() -> String {
 }
 
 fn indexes_help() -> String {
-    let default = Http::default().indexes.join(", ");
+    let default = HttpConfig::default().indexes.join(", ");
     format!(
         "A name that stands for a directory of its own; may be given more than once [default: {default}]"
     )
 }
 
 fn cache_help() -> String {
-    let default = shown_size(DEFAULT_MEMORY as u64);
+    let default = shown_size(DEFAULT_MEMORY_BYTES as u64);
     format!(
         "How much of small files to keep in memory; each loop of --workers has as much [default: {default}, or less \
          where an eighth of the memory, divided among the loops or processes, is less]"

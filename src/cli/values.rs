@@ -1,6 +1,6 @@
 //! What users write behind options, and the same the other way round for the defaults in --help.
 
-use crate::config::LEAST_LISTING_BYTES;
+use crate::config::MIN_LISTING_BYTES;
 use crate::http1::{LARGEST_HEAD, is_of_connections, is_own_field, is_token};
 use crate::net::Address;
 use bytesize::ByteSize;
@@ -50,7 +50,7 @@ pub(super) fn memory_size(text: &str) -> Result<usize, String> {
 
 pub(super) fn listing_size(text: &str) -> Result<usize, String> {
     match memory_size(text)? {
-        size if size >= LEAST_LISTING_BYTES => Ok(size),
+        size if size >= MIN_LISTING_BYTES => Ok(size),
         _ => Err("expected at least 64KiB: less would do for hardly any directory".into()),
     }
 }

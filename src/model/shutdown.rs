@@ -45,7 +45,7 @@ impl Shutdown {
     /// No signal has come.
     pub fn new(timeouts: &Timeouts) -> Shutdown {
         Shutdown {
-            delay: timeouts.delay,
+            delay: timeouts.drain_delay,
             drain: timeouts.drain,
             reached: None,
             due: None,
@@ -128,7 +128,7 @@ mod tests {
     /// One that has so many milliseconds for the delay and for draining, and the time it begins.
     fn shutdown(delay_ms: u32, drain_ms: u32) -> (Shutdown, Instant) {
         let timeouts = Timeouts {
-            delay: MS * delay_ms,
+            drain_delay: MS * delay_ms,
             drain: MS * drain_ms,
             ..Timeouts::default()
         };

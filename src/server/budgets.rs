@@ -4,7 +4,7 @@
 
 use super::cgroup::number;
 use super::task_limits::memory;
-use crate::config::{Config, DEFAULT_MEMORY, MAX_WATCHES};
+use crate::config::{Config, DEFAULT_MEMORY_BYTES, MAX_WATCHES};
 use crate::model::{Executor, ModelRow};
 use crate::sys::Resource;
 use crate::sys::untraced::getrlimit;
@@ -56,7 +56,7 @@ fn divide(config: &mut Config, model: &ModelRow, available: &Available) -> Vec<S
             .memory
             .map_or(u64::MAX, |all| all / PART_OF_MEMORY);
         let part = usize::try_from(part).unwrap_or(usize::MAX) / workers;
-        if part < DEFAULT_MEMORY {
+        if part < DEFAULT_MEMORY_BYTES {
             let memory = ByteSize(available.memory.unwrap_or(0));
             lines.push(format!(
                 "of {memory} of memory, files take up to {} in each {} (--cache-bytes)",
@@ -64,7 +64,7 @@ fn divide(config: &mut Config, model: &ModelRow, available: &Available) -> Vec<S
                 if is_forking { "process" } else { "loop" }
             ));
         }
-        http.cache_bytes = Some(part.min(DEFAULT_MEMORY));
+        http.cache_bytes = Some(part.min(DEFAULT_MEMORY_BYTES));
     }
     http.watches = match is_forking {
         // A process ends with its connection, before a watch is worth setting.

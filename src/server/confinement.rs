@@ -19,7 +19,7 @@ pub(super) fn confine(shares: &[Share], confinement: &Confinement) -> Result<(),
     let of_sockets = answering.filter_map(|one| one.socket.file());
     let files: Vec<&SocketFile> = of_listeners.chain(of_sockets).collect();
     let mut roots: Vec<_> = listening()
-        .flat_map(|one| one.service.directories())
+        .flat_map(|one| one.service.served_paths())
         .collect();
     roots.sort();
     roots.dedup();

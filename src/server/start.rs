@@ -68,7 +68,7 @@ impl ServerSpec {
         for one in &listen {
             let label = &specs[one.service].label;
             let behind = &services[one.service];
-            let (of, says_how) = ((one, &**label), config.proxies.is_none());
+            let (of, says_how) = ((one, &**label), config.trusted_proxies.is_none());
             let all = bind(&config, model, of, behind, &admission, &mut shares)?;
             for bound in all {
                 lines.extend(report::listening(&*behind[0], &bound, model.name, says_how));
@@ -175,7 +175,7 @@ fn bind(
 /// Until now signals have ended the process at once, whatever it waited for: a file system that does not answer, for
 /// instance. Whoever is told where the server listens may ask it to end.
 fn catch_signals(shares: &mut [Share], timeouts: &Timeouts) -> io::Result<()> {
-    model::limit_end(timeouts.delay.saturating_add(timeouts.drain));
+    model::limit_end(timeouts.drain_delay.saturating_add(timeouts.drain));
     for (index, share) in shares.iter_mut().enumerate() {
         share.signals.catch(index == 0)?;
         share.hangups.catch()?;
@@ -194,7 +194,7 @@ fn check_proxy_protocol(
     model: &ModelRow,
     service: &dyn Service,
 ) -> Result<(), StartError> {
-    if config.proxies.is_none() {
+    if config.trusted_proxies.is_none() {
         return Ok(());
     }
     if config.max_per_ip.is_some()

@@ -15,7 +15,7 @@ use std::sync::Arc;
 #[derive(Clone, Default)]
 pub struct Admission {
     limiter: Option<Arc<PerIpLimiter>>,
-    proxies: Option<Arc<TrustedProxies>>,
+    trusted_proxies: Option<Arc<TrustedProxies>>,
 }
 
 impl Admission {
@@ -23,13 +23,13 @@ impl Admission {
     pub fn new(config: &Config) -> Admission {
         Admission {
             limiter: config.max_per_ip.map(PerIpLimiter::new),
-            proxies: config.proxies.clone().map(Arc::new),
+            trusted_proxies: config.trusted_proxies.clone().map(Arc::new),
         }
     }
 
     /// True if connections begin with a PROXY header: then the client speaks first under every protocol.
     pub fn expects_header(&self) -> bool {
-        self.proxies.is_some()
+        self.trusted_proxies.is_some()
     }
 
     /// The session that begins with a connection from `peer`, which has no address on a socket in the file system. `None`
@@ -40,9 +40,9 @@ impl Admission {
         peer: Option<IpAddr>,
         counters: &mut Counters,
     ) -> Option<Start> {
-        match &self.proxies {
+        match &self.trusted_proxies {
             None => self.admit_client(&**service, peer, counters),
-            Some(trusted) if trusted.include(peer) => {
+            Some(trusted) if trusted.contains(peer) => {
                 let (admission, service) = (self.clone(), service.clone());
                 let admit = move |client, counters: &mut Counters| {
                     admission.admit_client(&*service, client, counters)
@@ -163,7 +163,7 @@ mod tests {
     fn clients_behind_a_proxy_are_counted_until_their_connections_close() {
         let admission = Admission::new(&Config {
             max_per_ip: Some(1),
-            proxies: Some(TrustedProxies {
+            trusted_proxies: Some(TrustedProxies {
                 networks: vec!["127.0.0.1/32".parse().expect("a network")],
                 unix: false,
             }),

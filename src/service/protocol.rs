@@ -44,7 +44,7 @@ pub trait Service: Send + Sync {
 
     /// The directories below which it opens files while it serves, by their absolute names: with what may take their
     /// places, all that a process which [confines](crate::server::Server::confine) itself can still read.
-    fn directories(&self) -> Vec<PathBuf> {
+    fn served_paths(&self) -> Vec<PathBuf> {
         Vec::new()
     }
 

@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let make = |config: &Config| Ok(http::service(Countdown, config));
     let server = Server::builder()
         .configure(|config| {
-            config.proxies = Some(TrustedProxies {
+            config.trusted_proxies = Some(TrustedProxies {
                 networks: vec!["127.0.0.1/32".parse().expect("a network")],
                 unix: false,
             });

@@ -54,7 +54,7 @@ impl World {
         }
         let config = Config {
             root: root.path().into(),
-            proxies: Some(TrustedProxies {
+            trusted_proxies: Some(TrustedProxies {
                 networks: Vec::new(),
                 unix: true,
             }),

@@ -87,7 +87,7 @@ pub fn run<P: Poller + 'static>(serving: Serving) -> io::Result<Counters> {
     }
     let mut sum = first.map_or(Ok(Counters::default()), run_one)?;
     // All have heard the signal by themselves. One that hangs is left behind.
-    let end = Instant::now() + timeouts.delay + timeouts.drain + WORKER_EXIT_WAIT;
+    let end = Instant::now() + timeouts.drain_delay + timeouts.drain + WORKER_EXIT_WAIT;
     for ended in 0..gates.len() {
         match results.recv_timeout(end.saturating_duration_since(Instant::now())) {
             Ok(counters) => sum.add(&counters?),

@@ -77,8 +77,8 @@ impl<P: Pages, H: Handler> Handler for Fallback<P, H> {
         self.handler.notified();
     }
 
-    fn directories(&self) -> Vec<PathBuf> {
-        self.handler.directories()
+    fn served_paths(&self) -> Vec<PathBuf> {
+        self.handler.served_paths()
     }
 
     fn is_ready(&self, time: &Time) -> bool {

@@ -1,6 +1,6 @@
 //! The fields that the configuration adds to answers, written out once.
 
-use crate::config::{Http, MAX_HEADERS, StartError};
+use crate::config::{HttpConfig, MAX_HEADER_BYTES, StartError};
 use crate::files::PAGE_POLICY;
 use crate::http1::{SERVER, before_date};
 
@@ -20,7 +20,7 @@ pub(super) struct Fields {
 
 impl Fields {
     /// Those of the options for http.
-    pub fn new(http: &Http) -> Fields {
+    pub fn new(http: &HttpConfig) -> Fields {
         let server = http.server.as_deref().unwrap_or(SERVER);
         let mut files = http.headers.clone();
         if let Some(value) = &http.cache_control {
@@ -48,9 +48,9 @@ impl Fields {
     ///
     /// # Errors
     /// There are too many of them for an answer's head.
-    pub fn for_files(http: &Http) -> Result<String, StartError> {
+    pub fn for_files(http: &HttpConfig) -> Result<String, StartError> {
         let lines = Fields::new(http).files;
-        match lines.len() <= MAX_HEADERS {
+        match lines.len() <= MAX_HEADER_BYTES {
             true => Ok(lines),
             false => Err(StartError(
                 "too many fields are to be added to every answer".into(),

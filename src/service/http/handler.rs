@@ -53,7 +53,7 @@ pub trait Handler: Send + Sync {
     fn notified(&self) {}
 
     /// See [`Service::directories`](crate::service::Service::directories).
-    fn directories(&self) -> Vec<PathBuf> {
+    fn served_paths(&self) -> Vec<PathBuf> {
         Vec::new()
     }
 

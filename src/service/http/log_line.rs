@@ -103,7 +103,7 @@ impl LineWriter {
 
     /// When an answer ends: as a clock has it, which is only read if the line says how long the answer took.
     fn moment(&self, time: &Time) -> Moment {
-        match self.format.says_time() {
+        match self.format.has_duration() {
             true => time.exact_moment(),
             false => time.moment(),
         }

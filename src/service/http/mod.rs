@@ -91,8 +91,8 @@ impl Service for Http {
         self.0.handler.notified();
     }
 
-    fn directories(&self) -> Vec<PathBuf> {
-        self.0.handler.directories()
+    fn served_paths(&self) -> Vec<PathBuf> {
+        self.0.handler.served_paths()
     }
 
     fn is_ready(&self, time: &Time) -> bool {

@@ -3,7 +3,7 @@
 use super::parts::{Parts, Pieces};
 use super::refusal;
 use super::representation::{MediaType, Representation};
-use crate::config::MAX_HEADERS;
+use crate::config::MAX_HEADER_BYTES;
 use crate::files::regular_file_length;
 use crate::http1::{
     ByteRange, Method, Ranges, Request, StatusCode, Verdict, is_own_field, is_token,
@@ -174,7 +174,7 @@ impl Response {
             return self;
         }
         let length = self.fields.len() + name.len() + value.len() + 4;
-        if !is_token(name.as_bytes()) || is_own_field(name) || length > MAX_HEADERS {
+        if !is_token(name.as_bytes()) || is_own_field(name) || length > MAX_HEADER_BYTES {
             throttled!(Error, "the field {name:?} cannot be added to an answer");
             return self;
         }

@@ -5,7 +5,7 @@ use super::handler::Handler;
 use super::listing;
 use super::representation::{Maker, Representations, choose};
 use super::response::{LookUp, Response};
-use crate::config::{Config, DEFAULT_MEMORY, EntityTag, Http, StartError};
+use crate::config::{Config, DEFAULT_MEMORY_BYTES, EntityTag, HttpConfig, StartError};
 use crate::files::{
     Cache, CacheEntry, CacheLimits, Dependencies, Found, Led, Listings, Memory, Mounts, NamedRoot,
     OpenFile, PathError, Refusal, RelativePath, Root,
@@ -42,7 +42,7 @@ struct Site {
     root: NamedRoot,
     /// A loop has asked for the [notifier](Handler::notifier).
     is_in_loop: AtomicBool,
-    options: Http,
+    options: HttpConfig,
     cache: Cache<Representations>,
     listings: Listings,
     /// The lines that options add to the head of an answer from a file.
@@ -106,7 +106,7 @@ impl Site {
     fn new(named: NamedRoot, config: &Config) -> Result<Site, StartError> {
         let options = config.http.clone();
         let limits = CacheLimits {
-            bytes: options.cache_bytes.unwrap_or(DEFAULT_MEMORY),
+            bytes: options.cache_bytes.unwrap_or(DEFAULT_MEMORY_BYTES),
             files: options.cache_files,
         };
         let cache = Cache::new(limits, options.watches);
@@ -328,7 +328,7 @@ impl Site {
     }
 }
 
-fn listing_memory(options: &Http) -> Memory {
+fn listing_memory(options: &HttpConfig) -> Memory {
     match options.listing_processes {
         0 | 1 => Memory::new(options.listing_bytes),
         processes => Memory::of_processes(options.listing_bytes, processes),
@@ -389,7 +389,7 @@ impl Handler for Files {
         self.0.cache.notified();
     }
 
-    fn directories(&self) -> Vec<PathBuf> {
+    fn served_paths(&self) -> Vec<PathBuf> {
         vec![self.0.root.name().to_owned()]
     }
 

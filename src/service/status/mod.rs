@@ -11,7 +11,7 @@ pub use diagram::diagram;
 
 use super::Service;
 use super::http::{self, Handler, Response};
-use crate::config::{AccessLog, Config, Http};
+use crate::config::{AccessLog, Config, HttpConfig};
 use crate::http1::{Method, Request, StatusCode};
 use crate::observe::StatusHub;
 use crate::session::Time;
@@ -30,7 +30,7 @@ pub fn service(
         // A page that asks several times a second is no visitor.
         access_log: AccessLog::Off,
         // The options of http are for the files.
-        http: Http::default(),
+        http: HttpConfig::default(),
         ..config.clone()
     };
     let status = Status {

@@ -125,7 +125,7 @@ fn whatever_comes_behind_a_header_is_the_services() {
     let rest: Vec<_> = REST.iter().map(|rest| rest.to_vec()).collect();
     let mut worker = new_worker();
     let admission = Admission::new(&Config {
-        proxies: Some(TrustedProxies {
+        trusted_proxies: Some(TrustedProxies {
             networks: vec!["127.0.0.0/8".parse().expect("a network")],
             unix: false,
         }),
