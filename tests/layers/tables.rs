@@ -18,12 +18,17 @@ type Table = (
 
 const TABLES: &[Table] = &[
     (
-        "README.md",
+        "docs/usage.md",
         "services",
         &["mode", "what it serves", "default address", "over", "try"],
         services,
     ),
-    ("README.md", "models", &["model", "how it waits"], models),
+    (
+        "docs/usage.md",
+        "models",
+        &["model", "how it waits"],
+        models,
+    ),
     (
         "docs/io-models.md",
         "options that a model does not know",
