@@ -25,8 +25,8 @@
 //! `docs/architecture.md` walks a request through them.
 
 pub use server::{Handle, Server};
-pub use service::Service;
 pub use service::http::{Fallback, Handler, Pages, Response};
+pub use service::{Service, Sharing};
 pub use session::{Context, Session, Timeout, Wait};
 
 #[cfg(feature = "cli")]

@@ -3,7 +3,7 @@
 //!     cargo run --example lines [ADDRESS [MODEL]]          # 127.0.0.1:7009 and epoll unless said otherwise
 //!     nc 127.0.0.1 7009
 
-use evserve::{Context, Server, Service, Session, Timeout, Wait};
+use evserve::{Context, Server, Service, Session, Sharing, Timeout, Wait};
 use std::{env, error::Error, net::IpAddr, sync::Arc};
 
 /// The longest line, in bytes. Without a limit, a peer that never ends its line would fill the memory.
@@ -22,6 +22,10 @@ impl Service for Lines {
             lines: 0,
             over: false,
         })
+    }
+
+    fn sharing(&self) -> Sharing {
+        Sharing::Nothing
     }
 
     fn speaks_first(&self) -> bool {

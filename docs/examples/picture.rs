@@ -5,7 +5,7 @@
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use evserve::session::{Body, Source};
-use evserve::{Context, Server, Service, Session, Wait};
+use evserve::{Context, Server, Service, Session, Sharing, Wait};
 use std::path::Path;
 use std::{env, error::Error, fs::File, net::IpAddr, sync::Arc};
 
@@ -43,6 +43,10 @@ impl Service for Picture {
 
     fn speaks_first(&self) -> bool {
         true
+    }
+
+    fn sharing(&self) -> Sharing {
+        Sharing::Nothing
     }
 
     fn name(&self) -> &str {

@@ -3,7 +3,7 @@
 //!     cargo run --example reverse [ADDRESS [MODEL]]        # 127.0.0.1:7008 and epoll unless said otherwise
 //!     nc 127.0.0.1 7008
 
-use evserve::{Context, Server, Service, Session};
+use evserve::{Context, Server, Service, Session, Sharing};
 use std::{env, error::Error, net::IpAddr, sync::Arc};
 
 struct Reverse;
@@ -11,6 +11,10 @@ struct Reverse;
 impl Service for Reverse {
     fn session(&self, _: Option<IpAddr>) -> Box<dyn Session> {
         Box::new(Reverse)
+    }
+
+    fn sharing(&self) -> Sharing {
+        Sharing::Nothing
     }
 
     fn name(&self) -> &str {

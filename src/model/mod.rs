@@ -40,6 +40,7 @@ pub use transfer::{load, send};
 pub use wake_queue::WakeQueue;
 
 use crate::poller::{self, Poller};
+use crate::service::Sharing;
 use crate::session::Counters;
 use logs::{LOG_PAUSE, reopen};
 use panics::{contain, contain_start, give_up};
@@ -122,6 +123,15 @@ impl ModelRow {
     /// It is an event loop.
     pub fn is_loop(&self) -> bool {
         self.executor == Executor::Loop
+    }
+
+    /// Why it cannot serve a service whose connections share this, if so.
+    pub fn cannot_share(&self, sharing: Sharing) -> Option<&'static str> {
+        match sharing {
+            Sharing::Memory if self.executor != Executor::Process => None,
+            Sharing::Memory | Sharing::Messages => self.apart,
+            Sharing::Nothing => None,
+        }
     }
 
     /// All connections wait for the one that it serves.

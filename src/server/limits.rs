@@ -4,15 +4,17 @@ use super::descriptors::max_connections;
 use super::task_limits::{self, Limit, LimitSource, TaskKind};
 use crate::config::Config;
 use crate::model::{Limits, ModelRow};
+use crate::service::Sharing;
 
 /// The limits of a model, and what sets the one that it knows if that is not the user's wish. `listeners` is how many there
-/// are for each worker; `is_shared` says that connections of a service hear each other.
+/// are for each worker; `sharing` is the most that
+/// the connections of a service share.
 pub(super) fn limits(
     config: &Config,
     model: &ModelRow,
     descriptors: usize,
     listeners: usize,
-    is_shared: bool,
+    sharing: Sharing,
 ) -> (Limits, Option<LimitSource>) {
     let knows = |option| model.options.contains(&option);
     let files = Limit {
@@ -20,7 +22,11 @@ pub(super) fn limits(
         by: LimitSource::OpenFiles,
     };
     // A thread that waits for other connections, too, has a descriptor for that.
-    let for_each = if is_shared && !model.is_loop() { 2 } else { 1 };
+    let for_each = if sharing == Sharing::Messages && !model.is_loop() {
+        2
+    } else {
+        1
+    };
     let files = files.divided_by(for_each);
     let mut limits = Limits {
         max_connections: files.number,
@@ -100,7 +106,7 @@ mod tests {
             let row = crate::model::find(model).expect("a model");
             let mut config = config(model, workers);
             config.http.cache_files = 0;
-            let (limits, _) = limits(&config, row, 40, listeners, false);
+            let (limits, _) = limits(&config, row, 40, listeners, Sharing::Memory);
             let number = match model {
                 "pool" => limits.threads,
                 _ => limits.max_connections,
@@ -113,7 +119,7 @@ mod tests {
             config.http.cache_files = 0;
             config.max_connections = Some(10_000);
             let descriptors = 10_000 + 16 + 1 + 1024;
-            let (limits, _) = limits(&config, row, descriptors, 1, true);
+            let (limits, _) = limits(&config, row, descriptors, 1, Sharing::Messages);
             assert!(limits.max_connections <= expected, "{model} with a chat");
         }
     }

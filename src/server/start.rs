@@ -9,7 +9,7 @@ use super::{report, task_limits};
 use crate::config::{Config, StartError, Timeouts};
 use crate::model::{self, Executor, Hangups, MODELS, ModelRow, Serving, Share, Signals};
 use crate::net::{self, Address, BoundAddress, ListenRequest};
-use crate::service::{Admission, Service};
+use crate::service::{Admission, Service, Sharing};
 use std::io;
 use std::sync::Arc;
 
@@ -77,8 +77,9 @@ impl ServerSpec {
         }
         let sockets = shares[0].listening.len() + shares[0].answering.len();
         let listeners = sockets + usize::from(config.status.is_some());
-        let is_shared = services.iter().any(|each| each[0].is_shared());
-        let (limits, set_by) = limits(&config, model, descriptors, listeners, is_shared);
+        let sharing = services.iter().map(|each| each[0].sharing()).max();
+        let sharing = sharing.unwrap_or(Sharing::Nothing);
+        let (limits, set_by) = limits(&config, model, descriptors, listeners, sharing);
         if let Some(address) = &config.status {
             let firsts: Vec<_> = services.iter().map(|each| each[0].clone()).collect();
             let about = about(model, &limits, firsts.iter().map(|one| &**one));
@@ -206,38 +207,66 @@ fn check_proxy_protocol(
             model.name
         )));
     }
-    match service.is_shared() {
+    match service.sharing() {
         // Its sessions hear each other from the moment at which they connect.
-        true => Err(StartError(format!(
+        Sharing::Messages => Err(StartError(format!(
             "{} cannot be served with --proxy-protocol",
             service.name()
         ))),
-        false => Ok(()),
+        Sharing::Nothing | Sharing::Memory => Ok(()),
     }
 }
 
-/// A service for each loop: one of its own, unless its conversations hear each other.
+/// A service for each loop: one of its own, or one for all if its connections share anything.
 fn make_per_worker(
     spec: &ServiceSpec,
     config: &Config,
     model: &ModelRow,
 ) -> Result<Vec<Arc<dyn Service>>, StartError> {
     let first = (spec.make)(config)?;
-    if !first.is_shared() {
+    let sharing = first.sharing();
+    if sharing == Sharing::Nothing {
         let others = (1..config.workers).map(|_| (spec.make)(config));
         return std::iter::once(Ok(first)).chain(others).collect();
     }
-    if let Some(why) = model.apart {
-        let able = MODELS.iter().filter(|row| row.apart.is_none());
-        let able: Vec<_> = able.map(|row| row.name).collect();
+    require_sharing(model, &*first, sharing)?;
+    if config.workers > 1 && first.notifier().is_some() {
         return Err(StartError(format!(
-            "{} cannot be served with --model {}: {why}; it can with {}",
+            "{} cannot be served by {} loops: its connections share memory, and a change that it watches for is \
+             reported to one loop only; set workers to 1{UNLESS_NOTHING}",
             first.name(),
-            model.name,
-            able.join(", ")
+            config.workers
         )));
     }
     Ok(vec![first; config.workers])
+}
+
+/// What a program can do whose service shares nothing, and does not say so.
+const UNLESS_NOTHING: &str = ", or let its method `sharing` return Sharing::Nothing if that is so";
+
+/// Refuses a service whose connections share more than the model can provide.
+fn require_sharing(
+    model: &ModelRow,
+    service: &dyn Service,
+    sharing: Sharing,
+) -> Result<(), StartError> {
+    let Some(why) = model.cannot_share(sharing) else {
+        return Ok(());
+    };
+    let able = MODELS
+        .iter()
+        .filter(|row| row.cannot_share(sharing).is_none());
+    let able: Vec<_> = able.map(|row| row.name).collect();
+    let unless = match sharing {
+        Sharing::Nothing | Sharing::Messages => "",
+        Sharing::Memory => UNLESS_NOTHING,
+    };
+    Err(StartError(format!(
+        "{} cannot be served with --model {}: {why}; it can with {}{unless}",
+        service.name(),
+        model.name,
+        able.join(", ")
+    )))
 }
 
 /// Loops divide what listings may take, and processes share it.

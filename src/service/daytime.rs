@@ -1,6 +1,6 @@
 //! Daytime (RFC 867): the date and the time as a line, then the end, whatever the peer says; the same to every datagram.
 
-use super::{Datagrams, Service};
+use super::{Datagrams, Service, Sharing};
 use crate::config::{Config, StartError};
 use crate::session::{ACCEPTED, CLOSED, Context, Session, Step, Time, Wait};
 use std::net::IpAddr;
@@ -27,6 +27,10 @@ impl Service for Daytime {
 
     fn steps(&self) -> &'static [Step] {
         &[(ACCEPTED, "telling the time"), ("telling the time", CLOSED)]
+    }
+
+    fn sharing(&self) -> Sharing {
+        Sharing::Nothing
     }
 
     fn name(&self) -> &str {

@@ -3,7 +3,7 @@
 //! It takes no more than it can put out, and the connection receives nothing while output is pending: a peer that does
 //! not read holds one buffer and no more.
 
-use super::{Datagrams, Service};
+use super::{Datagrams, Service, Sharing};
 use crate::config::{Config, StartError};
 use crate::session::{ACCEPTED, CLOSED, Context, Session, Step, Time, Timeout, Wait};
 use std::net::IpAddr;
@@ -26,6 +26,10 @@ impl Service for Echo {
 
     fn steps(&self) -> &'static [Step] {
         &[(ACCEPTED, "echoing"), ("echoing", CLOSED)]
+    }
+
+    fn sharing(&self) -> Sharing {
+        Sharing::Nothing
     }
 
     fn name(&self) -> &str {

@@ -14,7 +14,7 @@ mod proxy_header;
 mod status;
 
 pub use admission::Admission;
-pub use protocol::{Datagrams, SHORT_REPLY, Service};
+pub use protocol::{Datagrams, SHORT_REPLY, Service, Sharing};
 pub use status::{diagram, service as status};
 
 use crate::config::{Config, StartError};

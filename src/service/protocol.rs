@@ -5,6 +5,25 @@ use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
+/// What the connections of a service share, from least to most. Each model asks for less than the next one here:
+///
+/// | model | serves services that share at most |
+/// | --- | --- |
+/// | `forking` | [`Nothing`](Sharing::Nothing): each connection has a process of its own |
+/// | `blocking` | [`Memory`](Sharing::Memory): there is only one connection at a time |
+/// | all others | [`Messages`](Sharing::Messages) |
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sharing {
+    /// No connection changes what another one reads. The server makes one service for each loop of `--workers`.
+    Nothing,
+    /// Connections change memory that others read, such as a counter. Under `forking` each process would change its own
+    /// copy. One service serves all loops, and must not have a [`notifier`](Service::notifier) if there are several.
+    Memory,
+    /// Connections also send to each other: one wakes another by its [`Waker`](std::task::Waker). Under `blocking` the
+    /// others would not run.
+    Messages,
+}
+
 /// Makes the sessions of one service; shared by all threads that serve it.
 pub trait Service: Send + Sync {
     /// A session for a peer that has just connected, with its address if it has one.
@@ -26,10 +45,12 @@ pub trait Service: Send + Sync {
         false
     }
 
-    /// True if its conversations hear each other: then one service serves all loops, and a model in which they could
-    /// not reach each other refuses it.
-    fn is_shared(&self) -> bool {
-        false
+    /// What its connections share. A server does not start where the model cannot provide it: see [`Sharing`].
+    ///
+    /// The default is the safe one: it refuses `forking`. Return [`Sharing::Nothing`] if no connection changes what
+    /// another one reads.
+    fn sharing(&self) -> Sharing {
+        Sharing::Memory
     }
 
     /// What becomes readable when something that the service remembers may no longer be true. A model that asks for it

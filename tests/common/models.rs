@@ -2,6 +2,7 @@
 
 use evserve::config::Config;
 use evserve::model::{MODELS, ModelRow, find};
+use evserve::service::Sharing;
 
 /// The row of a model.
 pub fn row(model: &str) -> &'static ModelRow {
@@ -46,6 +47,11 @@ pub fn on_every_concurrent_model(case: impl Fn(&'static str)) {
 /// The models in which conversations can hear each other.
 pub fn on_every_shared_model(case: impl Fn(&'static str)) {
     on_each(|row| row.apart.is_none(), case);
+}
+
+/// The models whose connections share memory.
+pub fn on_every_model_of_one_memory(case: impl Fn(&'static str)) {
+    on_each(|row| row.cannot_share(Sharing::Memory).is_none(), case);
 }
 
 /// The models in which they cannot.

@@ -3,7 +3,7 @@
 
 use evserve::config::Config;
 use evserve::model::{MODELS, ModelRow};
-use evserve::service::{SERVICES, Service};
+use evserve::service::{SERVICES, Service, ServiceRow};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -129,15 +129,17 @@ fn unknown_options() -> Vec<Vec<String>> {
 }
 
 fn unserved_modes() -> Vec<Vec<String>> {
-    let shared = SERVICES.iter().filter(|row| service(row.start).is_shared());
-    let refused = |mode: &str| {
-        let apart = MODELS.iter().filter(|row| row.apart.is_some());
-        let refused = apart.map(|model| format!("--mode {mode} --model {}", model.name));
+    let refused = |row: &ServiceRow| {
+        let (mode, sharing) = (row.name, service(row.start).sharing());
+        let unable = MODELS
+            .iter()
+            .filter(|model| model.cannot_share(sharing).is_some());
+        let refused = unable.map(|model| format!("--mode {mode} --model {}", model.name));
         refused
             .filter_map(|options| refusal(&options))
             .collect::<Vec<_>>()
     };
-    shared.flat_map(|row| refused(row.name)).collect()
+    SERVICES.iter().flat_map(refused).collect()
 }
 
 /// What the program says to options that it refuses.

@@ -1,6 +1,6 @@
 //! Protocols each of which needs one promise of the contract.
 
-use evserve::Service;
+use evserve::{Service, Sharing};
 use evserve::session::{Body, Context, File, Inbox, Job, Mailbox, Session, Source, Timeout, Wait};
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -69,6 +69,10 @@ impl Service for Cases {
 
     fn speaks_first(&self) -> bool {
         true
+    }
+
+    fn sharing(&self) -> Sharing {
+        Sharing::Nothing
     }
 
     fn name(&self) -> &str {

@@ -4,7 +4,7 @@
 use evserve::cli::start_operator_log;
 use evserve::service::Datagrams;
 use evserve::session::Time;
-use evserve::{Context, Server, Service, Session, Wait};
+use evserve::{Context, Server, Service, Session, Sharing, Wait};
 use std::{env, error::Error, net::IpAddr, sync::Arc, time::Duration};
 
 struct Faulty;
@@ -22,6 +22,10 @@ impl Service for Faulty {
 
     fn datagrams(&self) -> Option<&dyn Datagrams> {
         Some(self)
+    }
+
+    fn sharing(&self) -> Sharing {
+        Sharing::Nothing
     }
 
     fn name(&self) -> &str {

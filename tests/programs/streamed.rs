@@ -7,7 +7,7 @@ use evserve::config::{Config, TrustedProxies};
 use evserve::http1::Request;
 use evserve::service::http;
 use evserve::session::{Mailbox, Time};
-use evserve::{Handler, Response, Server};
+use evserve::{Handler, Response, Server, Sharing};
 use std::sync::Arc;
 use std::{env, error::Error, thread};
 
@@ -18,6 +18,10 @@ impl Handler for Countdown {
         Response::stream("text/plain", |mailbox| {
             thread::spawn(move || count_down(&mailbox));
         })
+    }
+
+    fn sharing(&self) -> Sharing {
+        Sharing::Nothing
     }
 }
 

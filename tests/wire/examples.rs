@@ -1,9 +1,9 @@
 //! The examples, each run as its header says, on every model; and what becomes of a program with faults.
 
 use crate::common::{
-    Client, Evserve, PATIENCE, Program, on_every_model, row, serves_one_at_a_time,
+    Client, Evserve, PATIENCE, Program, on_every_model, on_every_model_of_one_memory,
+    serves_one_at_a_time,
 };
-use evserve::model::Executor;
 use std::io::{Read, Write};
 use std::net::{Shutdown, UdpSocket};
 
@@ -81,7 +81,7 @@ fn picture() {
 
 #[test]
 fn hello() {
-    on_every_model(|model| {
+    on_every_model_of_one_memory(|model| {
         let example = start("hello", &["127.0.0.1:0", model]);
         let get = |target: &str| {
             let mut client = Client::connect(example.address());
@@ -100,9 +100,7 @@ fn hello() {
             answer.field("Content-Type"),
             Some("text/html; charset=utf-8")
         );
-        if row(model).executor != Executor::Process {
-            assert_eq!(get("/hello").field("X-Visits"), Some("2"), "{model}");
-        }
+        assert_eq!(get("/hello").field("X-Visits"), Some("2"), "{model}");
         assert_eq!(get("/teapot").status, 403);
         let mut client = Client::connect(example.address());
         client.send("GET /unchanged HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
@@ -118,11 +116,26 @@ fn hello() {
     });
 }
 
+/// A process for each connection would count its own visitors only.
+#[test]
+fn forking_refuses_a_service_whose_connections_share_memory() {
+    let ended = Program::example("hello")
+        .args(["127.0.0.1:0", "forking"])
+        .fails(1);
+    for part in [
+        "http cannot be served with --model forking",
+        "share no memory",
+        "Sharing::Nothing",
+    ] {
+        assert!(ended.contains(part), "{ended}");
+    }
+}
+
 /// What cannot be understood is answered with the page that is configured for that, as the files do it.
 #[test]
 fn hello_has_error_pages() {
     let page = std::fs::read("docs/site/error.html").expect("there");
-    on_every_model(|model| {
+    on_every_model_of_one_memory(|model| {
         let example = start("hello", &["127.0.0.1:0", model]);
         for (request, status) in [
             ("nonsense\r\n\r\n", 400),
@@ -142,7 +155,7 @@ fn hello_has_error_pages() {
 #[test]
 fn hello_serves_files_from_its_sandbox() {
     let style = std::fs::read("docs/site/style.css").expect("there");
-    on_every_model(|model| {
+    on_every_model_of_one_memory(|model| {
         let example = start("hello", &["127.0.0.1:0", model]);
         let mut client = Client::connect(example.address());
         client.send("GET /style.css HTTP/1.1\r\nHost: h\r\n\r\n");

@@ -3,7 +3,7 @@
 use crate::common::{Evserve, PATIENCE, Program};
 use evserve::config::Config;
 use evserve::model::{MODELS, ModelRow};
-use evserve::service::{Example, Reply, SERVICES, ServiceRow};
+use evserve::service::{Example, Reply, SERVICES, ServiceRow, Sharing};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixStream};
@@ -14,9 +14,12 @@ const TRANSPORTS: [&str; 4] = ["tcp", "unix", "udp", "unix-dgram"];
 /// Why a cell of the grid is empty.
 fn why_not(row: &ServiceRow, transport: &str, model: &ModelRow, address: &str) -> Option<String> {
     let (service, name) = (row.name, model.name);
-    match model.apart {
-        Some(why) if is_shared(row) => {
-            let able = MODELS.iter().filter(|row| row.apart.is_none());
+    let sharing = sharing(row);
+    match model.cannot_share(sharing) {
+        Some(why) => {
+            let able = MODELS
+                .iter()
+                .filter(|row| row.cannot_share(sharing).is_none());
             let able: Vec<_> = able.map(|row| row.name).collect();
             let able = able.join(", ");
             Some(format!(
@@ -34,12 +37,12 @@ fn is_of_datagrams(transport: &str) -> bool {
     ["udp", "unix-dgram"].contains(&transport)
 }
 
-fn is_shared(row: &ServiceRow) -> bool {
+fn sharing(row: &ServiceRow) -> Sharing {
     let config = Config {
         root: "docs/site".into(),
         ..Config::default()
     };
-    (row.start)(&config).expect(row.name).is_shared()
+    (row.start)(&config).expect(row.name).sharing()
 }
 
 /// What comes over a connection: all of it, or of a reply without an end as much as is known of it.

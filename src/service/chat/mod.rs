@@ -7,7 +7,7 @@ mod backlog;
 mod room;
 mod text;
 
-use super::Service;
+use super::{Service, Sharing};
 use crate::config::{Config, StartError};
 use crate::session::{ACCEPTED, CLOSED, Context, Inbox, Mail, Session, Step, Timeout, Wait};
 use memchr::memchr;
@@ -60,8 +60,8 @@ impl Service for Chat {
         true
     }
 
-    fn is_shared(&self) -> bool {
-        true
+    fn sharing(&self) -> Sharing {
+        Sharing::Messages
     }
 
     fn steps(&self) -> &'static [Step] {

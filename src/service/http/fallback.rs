@@ -3,6 +3,7 @@
 use super::handler::Handler;
 use super::response::Response;
 use crate::http1::{Request, StatusCode};
+use crate::service::Sharing;
 use crate::session::Time;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
@@ -11,6 +12,11 @@ use std::path::PathBuf;
 pub trait Pages: Send + Sync {
     /// The answer to a request, as [`Handler::answer`] makes it; `None` leaves the request to the handler behind.
     fn page(&self, request: &Request<'_>, time: &Time) -> Option<Response>;
+
+    /// See [`Handler::sharing`].
+    fn sharing(&self) -> Sharing {
+        Sharing::Memory
+    }
 }
 
 impl<F> Pages for F
@@ -59,6 +65,10 @@ impl<P: Pages, H: Handler> Handler for Fallback<P, H> {
 
     fn refusal(&self, status: StatusCode, time: &Time) -> Response {
         self.handler.refusal(status, time)
+    }
+
+    fn sharing(&self) -> Sharing {
+        self.pages.sharing().max(self.handler.sharing())
     }
 
     fn name(&self) -> &str {

@@ -2,6 +2,7 @@
 
 use super::response::Response;
 use crate::http1::{Request, StatusCode};
+use crate::service::Sharing;
 use crate::session::Time;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
@@ -32,6 +33,12 @@ pub trait Handler: Send + Sync {
     /// The answer to what could not be understood, came too slowly or was too long.
     fn refusal(&self, status: StatusCode, _time: &Time) -> Response {
         Response::status(status)
+    }
+
+    /// What answers to different connections share: see [`Service::sharing`](crate::service::Service::sharing). Return
+    /// [`Sharing::Nothing`] if no answer depends on what an earlier one changed.
+    fn sharing(&self) -> Sharing {
+        Sharing::Memory
     }
 
     /// What it is called, in a word for the log.

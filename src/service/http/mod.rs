@@ -29,7 +29,7 @@ pub use fallback::{Fallback, Pages};
 pub use handler::Handler;
 pub use response::Response;
 
-use super::Service;
+use super::{Service, Sharing};
 use crate::config::{Config, StartError};
 use crate::files::NamedRoot;
 use crate::session::{Session, Step, Time};
@@ -81,6 +81,10 @@ impl Service for Http {
     fn turn_away(&self, peer: IpAddr) -> Option<Box<dyn Session>> {
         let session = HttpSession::turning_away(self.0.clone(), peer);
         Some(Box::new(session))
+    }
+
+    fn sharing(&self) -> Sharing {
+        self.0.handler.sharing()
     }
 
     fn notifier(&self) -> Option<BorrowedFd<'_>> {

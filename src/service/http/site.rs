@@ -13,6 +13,7 @@ use crate::files::{
 use crate::http1::{CODINGS, Method, Request, StatusCode, TagParts};
 use crate::observe::throttled;
 use crate::offload;
+use crate::service::Sharing;
 use crate::session::Time;
 use arrayvec::ArrayVec;
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
@@ -372,6 +373,10 @@ impl Handler for Files {
             Ok(None) | Err(_) => None,
         };
         response.unwrap_or_else(|| Response::phrase(status))
+    }
+
+    fn sharing(&self) -> Sharing {
+        Sharing::Nothing
     }
 
     fn about(&self) -> String {

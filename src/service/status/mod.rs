@@ -9,8 +9,8 @@ mod page;
 
 pub use diagram::diagram;
 
-use super::Service;
 use super::http::{self, Handler, Response};
+use super::{Service, Sharing};
 use crate::config::{AccessLog, Config, HttpConfig};
 use crate::http1::{Method, Request, StatusCode};
 use crate::observe::StatusHub;
@@ -78,6 +78,10 @@ impl Handler for Status {
             b"/healthz" => Response::text("ok\n"),
             _ => Response::status(StatusCode::NOT_FOUND),
         })
+    }
+
+    fn sharing(&self) -> Sharing {
+        Sharing::Nothing
     }
 
     fn name(&self) -> &str {
