@@ -1,26 +1,71 @@
-//! evserve serves static files and small protocols from one readiness loop.
+//! A server for small protocols, HTTP among them, under every classic I/O model.
 //!
-//! The modules, from the top down. A module imports only from rows below its own (`tests/layers/imports.rs`):
+//! The library serves the same sessions from an event loop (select, poll, epoll), from threads, or from processes. The
+//! program `evserve` is a thin shell around it.
 //!
-//! | module | what it knows |
+//! # A server in ten lines
+//!
+//! ```toml
+//! [dependencies]
+//! evserve = { git = "URL of this repository", default-features = false }
+//! ```
+//!
+//! Without its default feature `cli` the library brings neither clap nor a logger.
+//!
+//! ```no_run
+//! use evserve::{Fallback, Response, Server, http1::Request, service::http, session::Time};
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let hello = |request: &Request<'_>, _: &Time| match request.target.path {
+//!         b"/hello" => Some(Response::text("Hello!\n")),
+//!         _ => None, // a file of the document root
+//!     };
+//!     let server = Server::builder()
+//!         .listen("127.0.0.1:8080", move |config| {
+//!             Ok(http::service(Fallback::new(hello, http::files(config)?), config))
+//!         })?
+//!         .start()?;
+//!     Ok(server.run()?)
+//! }
+//! ```
+//!
+//! `.model("threaded")` before `.start()` serves the same from a thread for each connection.
+//!
+//! # Where to go
+//!
+//! | to | see |
 //! | --- | --- |
-//! | [`program`] | what a command line comes to, and the exit code |
-//! | [`cli`] | the options, as a user writes them |
-//! | [`server`] | how a [`config::Config`] becomes listeners, services and a running model |
-//! | [`model`] | how connections wait and act: event loops, threads, processes |
-//! | [`poller`] | select(2), poll(2) and epoll(7), which report what is ready |
+//! | answer HTTP requests | [`Handler`], [`Pages`], [`Response`] |
+//! | write a protocol | [`Session`], which receives bytes and puts out bytes, and [`Service`], which makes sessions |
+//! | know what a model asks of a service | [`Sharing`] |
+//! | choose addresses, limits and timeouts | [`Server::builder`], [`config::Config`] |
+//! | stop a server | [`Server::handle`] |
+//! | write an I/O model | [`session::Action`], then [`model::Acceptor`] |
+//! | run a complete example | `docs/examples` in the repository |
+//!
+//! # Modules
+//!
+//! From the top down. A module imports only from rows below its own (`tests/layers/imports.rs`):
+//!
+//! | module | what is in it |
+//! | --- | --- |
+//! | [`program`] | the program's main function: from the command line to the exit code |
+//! | [`cli`] | the command line's options |
+//! | [`server`] | makes listeners, services and a running model of a [`config::Config`] |
+//! | [`model`] | the I/O models: event loops, threads, processes |
+//! | [`poller`] | select(2), poll(2) and epoll(7): which descriptors are ready |
 //! | [`service`] | the protocols, each a [`session::Session`] |
-//! | [`session`] | the state of one connection, and what a model must do for it; pure |
-//! | [`http1`] | the grammar of HTTP/1.1; pure |
-//! | [`files`] | the document root |
-//! | [`observe`] | the access log, the status, limits on repeated log lines |
-//! | [`confine`] | what a process gives up before it serves |
-//! | [`config`] | what the server is told to do |
-//! | [`net`] | sockets |
-//! | [`lines`] | log lines, written without waiting for their reader |
+//! | [`session`] | the state of one connection and its contract with the model; does no I/O |
+//! | [`http1`] | the grammar of HTTP/1.1; does no I/O |
+//! | [`files`] | the document root, its cache and directory listings |
+//! | [`observe`] | the access log, status and metrics, rate limits for log lines |
+//! | [`confine`] | gives up rights before serving: user, Landlock |
+//! | [`config`] | the configuration |
+//! | [`net`] | sockets and their addresses |
+//! | [`lines`] | writes log lines without ever waiting for their reader |
 //! | [`sys`] | the system calls, each in one place |
-//! | [`offload`] | threads that may wait for a file system |
-//! | [`trace`] | what the first requests make the program do, call by call |
+//! | [`offload`] | threads for work that may wait for a file system |
+//! | [`trace`] | logs the system calls of the first requests |
 //!
 //! `docs/architecture.md` walks a request through them.
 
