@@ -5,6 +5,9 @@
 use crate::config::Timeouts;
 use std::time::{Duration, Instant};
 
+/// How long after the stop it is logged that connections are still open. Idle ones are closed by then.
+const NOTICE_DELAY: Duration = Duration::from_millis(100);
+
 /// How long what was cut off may take to write its log lines and to report what it did.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -39,6 +42,8 @@ pub struct Shutdown {
     due: Option<Instant>,
     /// The delay has begun, which is logged once the status says so too.
     is_unlogged: bool,
+    /// When to log which connections are still waited for.
+    notice: Option<Instant>,
 }
 
 impl Shutdown {
@@ -50,6 +55,7 @@ impl Shutdown {
             reached: None,
             due: None,
             is_unlogged: false,
+            notice: None,
         }
     }
 
@@ -63,7 +69,7 @@ impl Shutdown {
             log::info!("second signal: ending at once");
             (self.delay, self.drain) = (Duration::ZERO, Duration::ZERO);
         }
-        self.due = Some(now);
+        (self.due, self.notice) = (Some(now), None);
     }
 
     /// The next step, if it is due: ask until there is none. So many connections are `open`.
@@ -73,6 +79,16 @@ impl Shutdown {
             log::info!(
                 "stopping in {delay} s: /healthz says so, and clients are served until then"
             );
+        }
+        if self.notice.is_some_and(|notice| notice <= now) {
+            self.notice = None;
+            if open > 0 {
+                log::info!(
+                    "stopping: waiting up to {} s for {}; Ctrl-C again stops at once",
+                    self.drain.as_secs_f32(),
+                    connections(open)
+                );
+            }
         }
         self.due.filter(|due| *due <= now)?;
         let (step, time) = match self.reached {
@@ -84,8 +100,13 @@ impl Shutdown {
         };
         match step {
             Step::Announce => self.is_unlogged = !self.delay.is_zero(),
-            Step::Stop => log::info!("stopping: {open} connections are open"),
-            Step::CutOff if open > 0 => log::warn!("{open} connections were cut off"),
+            Step::Stop if self.drain > NOTICE_DELAY => self.notice = Some(now + NOTICE_DELAY),
+            Step::CutOff => {
+                self.notice = None;
+                if open > 0 {
+                    log::warn!("cut off {}", connections(open));
+                }
+            }
             _ => {}
         }
         self.reached = Some(step);
@@ -95,7 +116,7 @@ impl Shutdown {
 
     /// When to ask for the next step. `None` before the first signal and after the last step.
     pub fn deadline(&self) -> Option<Instant> {
-        self.due
+        self.notice.into_iter().chain(self.due).min()
     }
 
     /// The last step that was taken.
@@ -116,6 +137,14 @@ impl Shutdown {
     /// The server has ended: it is stopping and has nothing left, or gives up what is left.
     pub fn is_over(&self, left: usize) -> bool {
         self.reached == Some(Step::GiveUp) || (self.is_stopping() && left == 0)
+    }
+}
+
+/// Such as `1 connection`.
+fn connections(number: usize) -> String {
+    match number {
+        1 => "1 connection".into(),
+        _ => format!("{number} connections"),
     }
 }
 
@@ -160,6 +189,11 @@ mod tests {
         ];
         for (at, step) in expected {
             let due = start + MS * at;
+            if step == Step::CutOff {
+                let notice = start + MS * 200 + NOTICE_DELAY;
+                assert_eq!(shutdown.deadline(), Some(notice));
+                assert_eq!(steps(&mut shutdown, notice), []);
+            }
             assert_eq!(shutdown.deadline(), Some(due), "{step:?}");
             if at > 0 {
                 assert_eq!(steps(&mut shutdown, due - MS), [], "{step:?}");
@@ -180,6 +214,8 @@ mod tests {
         let (mut shutdown, start) = shutdown(0, 3000);
         shutdown.signal(start);
         assert_eq!(steps(&mut shutdown, start), [Step::Announce, Step::Stop]);
+        assert_eq!(shutdown.deadline(), Some(start + NOTICE_DELAY));
+        assert_eq!(steps(&mut shutdown, start + NOTICE_DELAY), []);
         assert_eq!(shutdown.deadline(), Some(start + MS * 3000));
     }
 
@@ -199,6 +235,7 @@ mod tests {
         assert_eq!(steps(&mut shutdown, start), [Step::Announce]);
         let late = start + MS * 10_000;
         assert_eq!(steps(&mut shutdown, late), [Step::Stop]);
+        assert_eq!(steps(&mut shutdown, late + NOTICE_DELAY), []);
         assert_eq!(shutdown.deadline(), Some(late + MS * 3000));
     }
 
