@@ -126,7 +126,7 @@ fn ask(front: SocketAddr, request: &str, over: &AtomicBool, served: &AtomicU64) 
 
 #[test]
 #[ignore = "needs haproxy: tests/run"]
-fn no_request_fails_while_servers_are_started_anew() {
+fn no_request_fails_while_servers_restart() {
     if is_missing("haproxy") {
         return;
     }

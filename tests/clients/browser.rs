@@ -141,7 +141,7 @@ fn wav() -> Vec<u8> {
 
 #[test]
 #[ignore = "needs chromium"]
-fn browser_seeks_in_a_video_element_by_ranges() {
+fn browser_seeks_in_a_video_with_ranges() {
     let Some(_alone) = alone() else {
         return;
     };
@@ -169,7 +169,7 @@ fn browser_seeks_in_a_video_element_by_ranges() {
 /// The policy lets the page's own style in, and not so much as an attribute beside it.
 #[test]
 #[ignore = "needs chromium"]
-fn browser_applies_the_style_and_nothing_else() {
+fn browser_applies_only_the_style_of_the_page() {
     let Some(_alone) = alone() else {
         return;
     };
@@ -298,7 +298,7 @@ fn says(state: &str, count: usize) -> String {
 
 #[test]
 #[ignore = "needs chromium"]
-fn browser_shows_connections_moving_through_their_states() {
+fn browser_shows_connections_change_state() {
     let Some(_alone) = alone() else {
         return;
     };
@@ -351,7 +351,7 @@ fn browser_shows_connections_moving_through_their_states() {
 /// What cannot be seen is said, and the view is a row of looks.
 #[test]
 #[ignore = "needs chromium"]
-fn browser_shows_what_can_be_seen_of_processes_and_of_one_at_a_time() {
+fn browser_shows_the_limited_status_of_forking_and_blocking() {
     let Some(_alone) = alone() else {
         return;
     };
@@ -380,7 +380,7 @@ fn browser_shows_what_can_be_seen_of_processes_and_of_one_at_a_time() {
 /// directory.
 #[test]
 #[ignore = "needs chromium"]
-fn browser_shows_pages_on_a_phone_and_a_desk_by_day_and_night() {
+fn browser_shows_pages_narrow_and_wide_light_and_dark() {
     let Some(_alone) = alone() else {
         return;
     };

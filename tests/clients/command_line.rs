@@ -58,7 +58,7 @@ fn fetched_is_the_same(url: &str, file: &Path) -> bool {
 
 #[test]
 #[ignore = "needs curl and 110 MB in /tmp"]
-fn curl_fetches_everything_through_the_listings_own_links() {
+fn curl_fetches_every_file_by_following_listings() {
     if is_missing("curl") {
         return;
     }
@@ -131,7 +131,7 @@ fn curl_fetches_everything_through_the_listings_own_links() {
 
 #[test]
 #[ignore = "needs curl"]
-fn curl_resumes_takes_parts_and_asks_what_has_changed() {
+fn curl_resumes_fetches_ranges_and_revalidates() {
     if is_missing("curl") {
         return;
     }
@@ -286,7 +286,7 @@ fn wrk_finds_no_errors_under_any_model() {
 
 #[test]
 #[ignore = "moves 1 GiB beside a thousand connections"]
-fn echo_returns_a_gibibyte_beside_the_idle_and_the_stuck() {
+fn echo_returns_a_gibibyte_beside_idle_and_stuck_clients() {
     let evserve = Evserve::echo("epoll", &[]);
     let _idle: Vec<_> = (0..1000).map(|_| evserve.connect()).collect();
     let stuck: Vec<_> = (0..10).map(|_| evserve.connect()).collect();

@@ -278,7 +278,7 @@ fn work(models: &[&'static str], only: Option<&str>) -> Vec<(usize, usize, &'sta
 }
 
 #[test]
-fn whatever_fails_harms_one_connection_at_most() {
+fn a_failed_system_call_harms_at_most_one_connection() {
     let wish = std::env::var("EVSERVE_FAULTS").unwrap_or_default();
     let only = std::env::var("EVSERVE_FAULT").ok();
     let (rows, most): (Vec<_>, _) = match &*wish {

@@ -117,7 +117,7 @@ fn is_served(address: SocketAddr) -> bool {
 }
 
 #[test]
-fn what_fails_at_the_start_is_said_or_survived() {
+fn a_failure_at_startup_is_reported_or_survived() {
     let root = tempfile::tempdir().expect("a directory");
     for length in play::FILES {
         let path = root.path().join(length.to_string());

@@ -61,9 +61,8 @@ fn sources(folder: &Path, found: &mut Vec<(String, String)>) {
     }
 }
 
-/// Each row of the table of limits names a test, or a file of tests, that exists.
-#[test]
-fn limits_are_held_by_tests_that_exist() {
+/// All sources of the project and its tests.
+fn all_sources() -> Vec<(String, String)> {
     let mut all = Vec::new();
     for folder in ["src", "tests"] {
         sources(
@@ -71,30 +70,81 @@ fn limits_are_held_by_tests_that_exist() {
             &mut all,
         );
     }
-    let page = read("docs/limits.md");
-    let rows: Vec<_> = page
-        .lines()
-        .filter(|line| line.starts_with("| "))
-        .skip(2)
-        .collect();
-    assert!(rows.len() > 35, "a row for each resource");
-    for row in rows {
+    all
+}
+
+/// True if a test has this name. `module::test` names a test, `module` a file of tests; `…` ends the beginning of a name.
+fn exists(name: &str, all: &[(String, String)]) -> bool {
+    let (module, last) = match name.rsplit_once([' ', ':']) {
+        Some((module, last)) => (Some(module.trim_end_matches(':')), last),
+        None => (None, name),
+    };
+    let module = module.and_then(|module| module.rsplit([' ', ':']).next());
+    let is_module = |path: &str, module: &str| {
+        ["", "/mod", "/tests"]
+            .iter()
+            .any(|end| path.ends_with(&format!("/{module}{end}.rs")))
+    };
+    let function = match last.strip_suffix('…') {
+        Some(beginning) => format!("fn {beginning}"),
+        None => format!("fn {last}("),
+    };
+    all.iter().any(|(path, text)| {
+        is_module(path, last)
+            || text.contains(&function) && module.is_none_or(|module| is_module(path, module))
+    })
+}
+
+/// The names between backticks in the last column of a page's tables; those with a slash are paths.
+fn names_of_tests(table: &str) -> Vec<Vec<&str>> {
+    let rows = table.lines().filter(|line| line.starts_with("| "));
+    let rows = rows.filter(|row| !row.starts_with("| ---") && !row.ends_with("| test |"));
+    rows.map(|row| {
         let tests = row.rsplit('|').nth(1).expect("the last column");
-        let names: Vec<_> = tests.split('`').skip(1).step_by(2).collect();
-        assert!(!names.is_empty(), "{row}");
-        for name in names {
-            let last = name.rsplit([' ', ':']).next().expect("a part");
-            let (function, file) = (format!("fn {last}"), format!("/{last}.rs"));
-            let exists =
-                |(path, text): &(String, String)| path.ends_with(&file) || text.contains(&function);
-            assert!(all.iter().any(exists), "there is no test {name}");
+        let names = tests.split('`').skip(1).step_by(2);
+        names.filter(|name| !name.contains('/')).collect()
+    })
+    .collect()
+}
+
+/// The tables of bounds (docs/limits.md) and of HTTP's rules (docs/http.md) name the tests that check them.
+#[test]
+fn tests_named_in_docs_exist() {
+    let all = all_sources();
+    let page = read("docs/limits.md");
+    let bounds = names_of_tests(&page);
+    assert!(bounds.len() > 35, "a row for each resource");
+    assert!(
+        bounds.iter().all(|names| !names.is_empty()),
+        "a bound without a test"
+    );
+    let page = read("docs/http.md");
+    let rules = names_of_tests(&page);
+    assert!(rules.len() > 50, "a row for each rule");
+    let names = bounds.iter().chain(&rules).flatten();
+    let missing: Vec<_> = names.filter(|name| !exists(name, &all)).collect();
+    assert!(
+        missing.is_empty(),
+        "the docs name tests that do not exist: {missing:#?}"
+    );
+}
+
+/// A path below `tests/` that a page mentions exists.
+#[test]
+fn paths_of_tests_named_in_docs_exist() {
+    for page in pages() {
+        for part in read(&page).split('`').skip(1).step_by(2) {
+            let path = part.split_whitespace().next().unwrap_or_default();
+            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+            let exists = !path.starts_with("tests/") || file.exists();
+            assert!(exists, "{page} names {path}");
         }
     }
 }
 
 /// The walk of a request through the code names functions that exist.
 #[test]
-fn the_walk_names_functions_that_exist() {
+fn functions_named_in_the_walk_exist() {
     let mut all = Vec::new();
     sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut all);
     let page = read("docs/architecture.md");
@@ -118,7 +168,7 @@ fn the_walk_names_functions_that_exist() {
 /// The pictures of the states are drawn from the tables that the simulation holds the sessions to: of each service whose
 /// sessions have more than one state. `EVSERVE_WRITE=1 cargo test --test layers` draws them.
 #[test]
-fn the_states_are_drawn_as_the_code_has_them() {
+fn state_diagrams_match_the_code() {
     let config = evserve::config::Config::default();
     for row in evserve::service::SERVICES {
         let service = (row.start)(&config).expect("it starts");

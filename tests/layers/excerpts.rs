@@ -76,7 +76,7 @@ fn excerpt(source: &str, first: &str, last: &str) -> Option<String> {
 }
 
 #[test]
-fn excerpts_are_as_the_sources_have_them() {
+fn quoted_code_matches_the_source() {
     let mut quoted = 0;
     for path in pages() {
         let page = read(&path);
@@ -98,7 +98,7 @@ fn excerpts_are_as_the_sources_have_them() {
 }
 
 #[test]
-fn all_rust_in_the_course_is_quoted() {
+fn all_rust_in_the_course_is_a_marked_quotation() {
     for path in pages().filter(|path| path.starts_with("docs/io-models")) {
         let page = read(&path);
         let (fences, marks) = (page.matches(FENCE).count(), page.matches(MARK).count());
@@ -107,7 +107,7 @@ fn all_rust_in_the_course_is_quoted() {
 }
 
 #[test]
-fn an_excerpt_is_written_again() {
+fn a_changed_excerpt_is_rewritten() {
     let source = "/// About f.\npub fn f(\n    a: u8,\n) {\n    let b = 1;\n\n    if b {\n        g();\n    }\n    h();\n}\n";
     let page = |mark: &str, code: &str| {
         format!("Before.\n\n{MARK}a.rs: {mark} -->\n\n{FENCE}{code}```\n\nAfter.\n")

@@ -348,7 +348,7 @@ fn imports_point_down() {
 
 /// A module imports only modules that stand before it in the plan.
 #[test]
-fn the_plan_points_down() {
+fn the_table_of_layers_points_down() {
     for (index, (module, allowed)) in LAYERS.iter().enumerate() {
         for import in *allowed {
             let is_below = LAYERS[..index].iter().any(|(known, _)| known == import);
@@ -358,7 +358,7 @@ fn the_plan_points_down() {
 }
 
 #[test]
-fn no_files_of_a_module_import_each_other() {
+fn files_of_a_module_have_no_import_cycle() {
     let sources = sources();
     let map = Map::new(&sources);
     let is_part = |from: &Names, to: &Names| {
@@ -398,7 +398,7 @@ fn no_files_of_a_module_import_each_other() {
 }
 
 #[test]
-fn no_module_names_what_it_must_not_know() {
+fn modules_do_not_use_forbidden_names() {
     for source in sources() {
         for (word, places) in WORDS {
             let word: Vec<_> = word.split("::").collect();
@@ -422,7 +422,7 @@ fn no_module_names_what_it_must_not_know() {
 
 /// What stands behind a test module is read, and the test module is not.
 #[test]
-fn only_tests_are_left_out() {
+fn the_scan_skips_only_test_modules() {
     let text = "use crate::{a::{self, B as C}, d}; #[cfg(test)] mod tests { use crate::e; } \
                 #[cfg(test)] pub fn f() -> g::H {} pub(super) use self::i::J; fn k() { l::m!(n::o) }";
     let mut source = Source::default();

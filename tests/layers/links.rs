@@ -64,7 +64,7 @@ fn file(page: &str, target: &str) -> PathBuf {
 }
 
 #[test]
-fn links_lead_somewhere() {
+fn links_in_docs_lead_to_existing_targets() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut broken = Vec::new();
     let mut followed = 0;
@@ -96,7 +96,7 @@ fn links_lead_somewhere() {
 }
 
 #[test]
-fn anchors_are_those_of_github() {
+fn anchors_follow_the_rules_of_github() {
     let page = "# One `fn` at a time, or two?\n## Who waits\n```\n# code\n```\n## Who waits\n";
     let expected = ["one-fn-at-a-time-or-two", "who-waits", "who-waits-1"];
     assert_eq!(anchors(&prose(page)), expected);

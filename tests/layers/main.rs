@@ -1,10 +1,10 @@
-//! What stands in the sources and in the documentation about them.
+//! Checks the sources, and what the documentation says about them.
 
 #![allow(missing_docs)]
 
+mod diagram;
 mod docs;
 mod excerpts;
 mod imports;
 mod links;
-mod picture;
 mod tables;

@@ -46,7 +46,7 @@ const TABLES: &[Table] = &[
 const END: &str = "<!-- end of table -->";
 
 #[test]
-fn tables_are_as_the_rows_have_them() {
+fn tables_in_docs_match_the_rows() {
     for (page, name, titles, rows) in TABLES {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
         let text = std::fs::read_to_string(&path).expect(page);

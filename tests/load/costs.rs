@@ -37,7 +37,7 @@ fn figure(log: &str, what: &str) -> u64 {
 
 /// Two system calls per request, and per turn of a loop one more, however many connections have something to say.
 #[test]
-fn system_calls_of_a_loop() {
+fn a_loop_makes_two_system_calls_per_request() {
     const CONNECTIONS: u64 = 64;
     const ROUNDS: u64 = 50;
     let root = root();
@@ -77,7 +77,7 @@ fn system_calls_of_a_loop() {
 /// However many directories are listed at once, a turn has only so much work for all of them: there are as many turns as
 /// one after the other would take, in each of which everybody else is served.
 #[test]
-fn listings_share_the_work_of_a_turn() {
+fn listings_share_one_budget_per_turn() {
     const DIRECTORIES: usize = 8;
     const ENTRIES: usize = 1500;
     let root = tempfile::tempdir().expect("a directory");
@@ -109,7 +109,7 @@ fn listings_share_the_work_of_a_turn() {
 
 /// The same seen from outside, for one connection at a time: nothing is called that is not counted.
 #[test]
-fn system_calls_as_strace_sees_them() {
+fn strace_sees_no_uncounted_system_call() {
     if is_missing("strace") {
         return;
     }

@@ -307,7 +307,7 @@ impl<'a> Work<'a> {
 }
 
 #[test]
-fn memory_and_descriptors_stay_as_they_are() {
+fn memory_and_descriptors_do_not_grow() {
     let time = match number("EVSERVE_SOAK_MINUTES") {
         Some(minutes) => Duration::from_secs(60 * minutes),
         None => Duration::from_secs(2),

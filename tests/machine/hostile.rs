@@ -247,7 +247,7 @@ fn new_worker() -> Worker {
 }
 
 #[test]
-fn no_bytes_whatever_do_harm() {
+fn arbitrary_bytes_do_no_harm() {
     let (_all, service) = site();
     let corpus = corpus();
     let mut worker = new_worker();

@@ -53,7 +53,7 @@ proptest! {
     }
 
     #[test]
-    fn any_name_can_be_asked_for(name in "[^/\0]{1,40}") {
+    fn any_file_name_can_be_requested(name in "[^/\0]{1,40}") {
         prop_assume!(name != "." && name != "..");
         let target = format!("/{}", percent_encode(name.as_bytes(), NON_ALPHANUMERIC));
         let path = RelativePath::decode(target.as_bytes()).expect("a name");
@@ -61,7 +61,7 @@ proptest! {
     }
 
     #[test]
-    fn a_head_ends_in_the_same_place_however_it_is_split(input in pieces(), cuts in vec(any::<prop::sample::Index>(), 0..8)) {
+    fn splitting_the_input_does_not_move_the_end_of_a_head(input in pieces(), cuts in vec(any::<prop::sample::Index>(), 0..8)) {
         let whole = HeadEnd::default().find(&input, 16_384);
         let mut search = HeadEnd::default();
         let mut ends: Vec<_> = cuts.iter().map(|cut| cut.index(input.len() + 1)).collect();
@@ -75,7 +75,7 @@ proptest! {
     }
 
     #[test]
-    fn a_body_ends_in_the_same_place_however_it_is_split(input in "([0-9a-f]{1,2}(;x)?|[a-z]{0,12}|\r|\n|\r\n|0\r\n\r\n){0,12}", step in 1_usize..9) {
+    fn splitting_the_input_does_not_move_the_end_of_a_body(input in "([0-9a-f]{1,2}(;x)?|[a-z]{0,12}|\r|\n|\r\n|0\r\n\r\n){0,12}", step in 1_usize..9) {
         let read = |step: usize| {
             let mut reader = BodyReader::new(RequestBody::Chunked, 1000)?;
             let mut taken = 0;
@@ -88,7 +88,7 @@ proptest! {
     }
 
     #[test]
-    fn parts_lie_in_the_file_and_apart(field in "bytes=([0-9]{0,4}-[0-9]{0,4},?){0,12}", length in 0_u64..3000) {
+    fn ranges_lie_within_the_file_and_do_not_overlap(field in "bytes=([0-9]{0,4}-[0-9]{0,4},?){0,12}", length in 0_u64..3000) {
         if let Ranges::Some(parts) = Ranges::parse(field.as_bytes(), length) {
             prop_assert!(!parts.is_empty());
             for (index, part) in parts.iter().enumerate() {
@@ -100,7 +100,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_panics(bytes in vec(any::<u8>(), 0..200)) {
+    fn parsers_do_not_panic(bytes in vec(any::<u8>(), 0..200)) {
         let _ = Target::parse(&bytes);
         let _ = Request::parse(&bytes);
         let _ = Ranges::parse(&bytes, 1000);

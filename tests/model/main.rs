@@ -192,7 +192,7 @@ fn absolute(file: &str) -> PathBuf {
 }
 
 #[test]
-fn the_model_keeps_its_promises() {
+fn the_model_keeps_the_contract() {
     let file = std::env::var("EVSERVE_MODEL").unwrap_or(MODEL.into());
     let (said, is_well) = check(&absolute(&file), "checked-model", None);
     // The same as a program of its own, for the tests of the wire.
@@ -209,7 +209,7 @@ fn the_model_keeps_its_promises() {
 
 /// One who makes a mistake is told which promise it breaks.
 #[test]
-fn each_mistake_is_named() {
+fn each_broken_promise_is_named() {
     let model = std::fs::read_to_string(absolute(MODEL)).expect("there");
     let one = |(number, (right, wrong, promise)): (usize, &(&str, &str, &str))| {
         assert_eq!(model.matches(right).count(), 1, "{right}");
@@ -239,7 +239,7 @@ fn each_mistake_is_named() {
 
 /// The checks quote what the documentation says.
 #[test]
-fn promises_are_quoted() {
+fn the_checks_quote_the_contract() {
     let words = |text: &str| {
         text.replace("///", " ")
             .split_whitespace()

@@ -471,7 +471,7 @@ mod checker {
     }
 
     #[test]
-    fn what_is_lent_must_stay() {
+    fn the_check_of_lent_bytes_detects_changes() {
         let buffer = b"abcabc".to_vec();
         let lent = Lent::new(&piece(&buffer[..3]));
         lent.check(&piece(&buffer)); // More behind it is fine.

@@ -255,7 +255,7 @@ fn check(world: &World, worker: &mut Worker, chats: bool) {
 }
 
 #[test]
-fn every_seed_comes_out_right() {
+fn every_seed_passes() {
     let world = World::new();
     let seeds = match number("EVSERVE_SEED") {
         Some(seed) => seed..seed + 1,

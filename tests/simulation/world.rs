@@ -201,7 +201,7 @@ pub fn read(file: &File, offset: u64, count: usize) -> Vec<u8> {
 
 /// The scripts reach what they are meant to reach.
 #[test]
-fn the_scripts_are_worth_playing() {
+fn the_scripts_reach_the_cases_they_are_meant_for() {
     let world = World::new();
     let mut worker = world.worker();
     let mut connection = Connection::open(world.http.session(None), 0, &mut worker);

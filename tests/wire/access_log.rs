@@ -23,7 +23,7 @@ fn ask(client: &mut Client, target: &str) {
 }
 
 #[test]
-fn json_says_what_was_asked_sent_and_aborted() {
+fn json_records_the_request_the_bytes_sent_and_an_abort() {
     const LENGTH: u64 = 20_000_000;
     let root = tempfile::tempdir().expect("a directory");
     let file = std::fs::File::create(root.path().join("huge")).expect("made");
@@ -83,7 +83,7 @@ fn json_says_what_was_asked_sent_and_aborted() {
 
 /// The time behind a combined line is all that is new in it.
 #[test]
-fn timed_is_combined_with_a_number_behind_it() {
+fn timed_adds_the_duration_to_combined() {
     let timed = Evserve::http("epoll", Path::new("docs/site"), &["--access-log", "timed"]);
     ask(&mut timed.connect(), "/x");
     let log = timed.stop().access_log;
@@ -96,7 +96,7 @@ fn timed_is_combined_with_a_number_behind_it() {
 }
 
 #[test]
-fn a_file_is_appended_to_and_only_the_group_may_read_it() {
+fn the_log_file_is_appended_to_and_readable_only_by_its_group() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("log");
     for lines in 1..=2 {
@@ -126,7 +126,7 @@ fn a_file_is_appended_to_and_only_the_group_may_read_it() {
 /// What has been said before SIGHUP is in the old file, and what is said after it in a new one, also by connections that
 /// were there before.
 #[test]
-fn at_sighup_a_new_file_is_begun() {
+fn sighup_starts_a_new_log_file() {
     on_every_model(|model| {
         let directory = tempfile::tempdir().expect("a directory");
         let (path, old) = (directory.path().join("log"), directory.path().join("old"));
@@ -165,7 +165,7 @@ fn at_sighup_a_new_file_is_begun() {
 }
 
 #[test]
-fn sighup_ends_nobody() {
+fn sighup_ends_no_process() {
     on_every_model(|model| {
         let mut evserve = Evserve::echo(model, &[]);
         let mut client = evserve.connect();
@@ -186,7 +186,7 @@ fn sighup_ends_nobody() {
 
 /// A file that cannot be reopened leaves the old one in use.
 #[test]
-fn a_new_file_that_cannot_be_had_changes_nothing() {
+fn a_failed_reopen_keeps_the_old_file() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("log");
     let old = directory.path().join("old");
@@ -202,7 +202,7 @@ fn a_new_file_that_cannot_be_had_changes_nothing() {
 
 /// On a full disk there is never more than the one line begun; all others are there as a whole, or counted as lost.
 #[test]
-fn a_full_disk_loses_whole_lines_and_they_are_counted() {
+fn a_full_disk_loses_only_whole_lines_and_counts_them() {
     let directory = tempfile::tempdir().expect("a directory");
     let (path, old) = (directory.path().join("log"), directory.path().join("old"));
     // The kernel lets no file grow beyond a block, as if the disk were full.
@@ -268,7 +268,7 @@ fn rotates(model: &str, log: &Path, [old, new]: [&Path; 2], rotate: impl Fn()) {
 }
 
 #[test]
-fn a_log_behind_links_is_opened_anew_where_they_lead() {
+fn a_log_behind_links_reopens_where_they_now_point() {
     on_every_model(|model| {
         for is_absolute in [false, true] {
             let (_keep, own) = own_directory();
@@ -290,7 +290,7 @@ fn a_log_behind_links_is_opened_anew_where_they_lead() {
 }
 
 #[test]
-fn a_log_whose_directory_is_made_again_is_opened_there() {
+fn a_log_reopens_in_a_recreated_directory() {
     on_every_model(|model| {
         let (_keep, own) = own_directory();
         let (logs, moved) = (own.join("logs"), own.join("logs.old"));
@@ -304,7 +304,7 @@ fn a_log_whose_directory_is_made_again_is_opened_there() {
 }
 
 #[test]
-fn a_log_whose_directory_is_a_link_that_is_switched_is_opened_there() {
+fn a_log_reopens_in_the_directory_a_switched_link_points_to() {
     on_every_model(|model| {
         let (_keep, own) = own_directory();
         create_dir(own.join("1")).expect("made");
@@ -320,7 +320,7 @@ fn a_log_whose_directory_is_a_link_that_is_switched_is_opened_there() {
 
 /// A directory that the sandbox does not cover costs no line, and the log says what is up.
 #[test]
-fn a_log_that_the_sandbox_hides_goes_on_into_the_old_file() {
+fn a_log_outside_the_sandbox_continues_in_the_old_file() {
     on_every_model(|model| {
         for (mode, options) in [(0o777, &[][..]), (0o755, &["--sandbox", "strict"])] {
             let (_keep, own) = own_directory();
@@ -351,7 +351,7 @@ fn a_log_that_the_sandbox_hides_goes_on_into_the_old_file() {
 }
 
 #[test]
-fn a_relative_name_is_opened_anew() {
+fn a_relative_log_name_is_reopened() {
     let (_keep, own) = own_directory();
     create_dir(own.join("logs")).expect("made");
     let program = Program::evserve("--listen 127.0.0.1:0 --access-log-file logs/log");

@@ -39,7 +39,7 @@ fn is_answered_with_both(port: u16, about: &str) {
 
 /// Alone `[::]` hears IPv4 too, and beside an IPv4 listener of its port it leaves that to it.
 #[test]
-fn both_families_of_a_port() {
+fn an_ipv6_wildcard_takes_ipv4_unless_another_listener_does() {
     if !has_ipv6() {
         return;
     }
@@ -72,7 +72,7 @@ fn both_families_of_a_port() {
 
 /// Each family can belong to another mode.
 #[test]
-fn a_port_of_two_modes() {
+fn each_family_of_a_port_may_serve_another_mode() {
     if !has_ipv6() {
         return;
     }
@@ -89,7 +89,7 @@ fn a_port_of_two_modes() {
 }
 
 #[test]
-fn datagrams_of_both_families() {
+fn datagrams_arrive_over_both_families() {
     if !has_ipv6() {
         return;
     }
@@ -138,7 +138,7 @@ fn datagrams_of_both_families() {
 
 /// A name is all of its addresses, at the same port.
 #[test]
-fn localhost_is_two_addresses() {
+fn localhost_listens_on_both_families() {
     if !has_ipv6() {
         return;
     }
@@ -166,7 +166,7 @@ fn localhost_is_two_addresses() {
 
 /// An address of a link means nothing without its interface, which is in the log's URL as RFC 6874 has it.
 #[test]
-fn an_address_of_a_link() {
+fn a_link_local_address_needs_its_interface() {
     let all = getifaddrs().expect("interfaces");
     let of_link = all.filter_map(|one| {
         let address = *one.address?.as_sockaddr_in6()?;
@@ -200,7 +200,7 @@ fn an_address_of_a_link() {
 
 /// What cannot be had together is said before anything listens, with both options.
 #[test]
-fn addresses_of_two_services() {
+fn conflicting_addresses_are_refused_before_listening() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("socket");
     let path = path.display();
@@ -248,7 +248,7 @@ fn addresses_of_two_services() {
 
 /// What the same service has twice it has once, and says so.
 #[test]
-fn addresses_that_cover_each_other() {
+fn duplicate_addresses_of_a_service_are_merged() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("socket").display().to_string();
     on_every_model(|model| {
@@ -277,7 +277,7 @@ fn addresses_that_cover_each_other() {
 
 /// A client's address is one of IPv4 whichever socket it came to.
 #[test]
-fn ipv4_behind_a_socket_of_both_families() {
+fn ipv4_clients_of_a_dual_stack_socket_have_ipv4_addresses() {
     if !has_ipv6() {
         return;
     }

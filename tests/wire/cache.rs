@@ -139,7 +139,7 @@ impl Changing {
 }
 
 #[test]
-fn no_answer_is_stale() {
+fn no_response_is_stale() {
     on_every_model(|model| {
         let directory = tempfile::tempdir().expect("a directory");
         fs::create_dir(directory.path().join("d")).expect("made");
@@ -211,7 +211,7 @@ fn keep_busy(address: SocketAddr, over: &AtomicBool) {
 
 /// However much a loop has to do meanwhile, a request that was sent after a change sees its outcome.
 #[test]
-fn no_answer_is_stale_while_others_are_busy() {
+fn no_response_is_stale_under_load() {
     on_every_loop(|model| {
         let directory = places();
         let root = directory.path();
@@ -241,7 +241,7 @@ fn no_answer_is_stale_while_others_are_busy() {
 
 /// A connection to a path is accepted before it has said anything, perhaps in the turn in which it does.
 #[test]
-fn no_answer_is_stale_on_a_path() {
+fn no_response_is_stale_over_a_unix_socket() {
     use std::io::Read;
     use std::os::unix::net::UnixStream;
     let directory = places();
@@ -292,7 +292,7 @@ fn open_files(evserve: &Evserve, name: &str) -> usize {
 
 /// A deleted file takes its room on the disk for as long as anybody has it open.
 #[test]
-fn a_deleted_file_is_let_go_at_once() {
+fn a_deleted_file_is_closed_at_once() {
     on_every_model(|model| {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("large.bin");
@@ -318,7 +318,7 @@ fn a_deleted_file_is_let_go_at_once() {
 
 /// What is not in memory is fetched by a thread of its own, and arrives whole.
 #[test]
-fn a_file_that_is_not_in_memory() {
+fn a_file_outside_the_page_cache_is_read_by_a_thread() {
     use rustix::fs::{Advice, fadvise, fstatfs};
     const TMPFS: u64 = 0x0102_1994;
     let directory = tempfile::tempdir().expect("a directory");

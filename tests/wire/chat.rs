@@ -26,7 +26,7 @@ fn join(evserve: &Evserve, name: &str) -> Client {
 }
 
 #[test]
-fn a_conversation() {
+fn members_join_talk_and_leave() {
     on_every_shared_model(|model| {
         let evserve = chat(model, &[]);
         let mut alice = evserve.connect();
@@ -95,7 +95,7 @@ fn a_conversation() {
 }
 
 #[test]
-fn the_longest_line_is_heard_and_a_longer_one_is_not() {
+fn the_longest_line_is_delivered_and_a_longer_one_is_not() {
     on_every_shared_model(|model| {
         let evserve = chat(model, &[]);
         let mut alice = join(&evserve, "alice");
@@ -124,7 +124,7 @@ fn the_longest_line_is_heard_and_a_longer_one_is_not() {
 
 /// A line has an end, or its peer is told and closed, whatever the bytes are.
 #[test]
-fn bytes_without_end() {
+fn a_line_without_end_disconnects_its_sender() {
     on_every_shared_model(|model| {
         let evserve = chat(model, &[]);
         let mut alice = join(&evserve, "alice");
@@ -168,7 +168,7 @@ fn bytes_without_end() {
 /// Nothing that cannot be seen, that turns text around or that moves a terminal; no name that could be taken for another
 /// member's. The tables are beside the code (`src/service/chat/text.rs`).
 #[test]
-fn what_cannot_be_seen_is_not_said() {
+fn invisible_characters_are_not_delivered() {
     on_every_shared_model(|model| {
         let evserve = chat(model, &[]);
         let mut alice = join(&evserve, "alice");
@@ -227,7 +227,7 @@ fn what_cannot_be_seen_is_not_said() {
 
 /// Who does not read is dropped, and what he says after that is not heard; the others wait for nobody.
 #[test]
-fn who_does_not_read_leaves() {
+fn a_member_that_does_not_read_is_dropped() {
     on_every_shared_model(|model| {
         let evserve = chat(model, &[]);
         let mut deaf = join(&evserve, "deaf");
@@ -296,7 +296,7 @@ impl Listener {
 
 /// Each member that reads gets each line of each other once, in the order in which it was said.
 #[test]
-fn a_full_room() {
+fn every_member_gets_every_line_once_and_in_order() {
     let members = number("EVSERVE_MEMBERS").unwrap_or(200) as usize;
     let lines = 50;
     let run = |model: &str, options: &[&str]| {
@@ -380,7 +380,7 @@ fn a_full_room() {
 
 /// All addresses lead to the same room.
 #[test]
-fn one_room_for_all_addresses() {
+fn all_addresses_share_one_room() {
     on_every_shared_model(|model| {
         let one = [
             "--mode",
@@ -402,7 +402,7 @@ fn one_room_for_all_addresses() {
 }
 
 #[test]
-fn where_nobody_could_be_heard_it_is_refused() {
+fn chat_is_refused_by_models_that_cannot_share_it() {
     on_every_model(|model| {
         let Some(why) = row(model).apart else {
             return;

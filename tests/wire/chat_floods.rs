@@ -221,7 +221,7 @@ fn amid(flooders: u8, flood: Flood, says: impl Fn(u8) -> Vec<u8>, least: u64) {
 }
 
 #[test]
-fn renames() {
+fn a_flood_of_renames_starves_no_member() {
     let says = |number| {
         let names = [b'x', b'y'].map(|c| format!("/nick flooder{number}{}\n", char::from(c)));
         names.concat().repeat(200).into_bytes()
@@ -230,23 +230,23 @@ fn renames() {
 }
 
 #[test]
-fn lines() {
+fn a_flood_of_lines_starves_no_member() {
     amid(10, flood, |_| b"it is me again\n".repeat(500), FLOOD);
 }
 
 #[test]
-fn lines_of_one_byte() {
+fn a_flood_of_one_byte_lines_starves_no_member() {
     amid(10, flood, |_| b"x\n".repeat(5000), FLOOD / 3);
 }
 
 #[test]
-fn the_longest_lines() {
+fn a_flood_of_the_longest_lines_starves_no_member() {
     let says = |_| [vec![b'x'; 4096], b"\r\n".to_vec()].concat().repeat(8);
     amid(10, flood, says, 3 * FLOOD);
 }
 
 #[test]
-fn commands_and_empty_lines() {
+fn a_flood_of_commands_and_empty_lines_starves_no_member() {
     let says = |number| {
         let some =
             format!("/who\n\n\r\n \n/nick flooder{number}\n/nick a b\n/dance\n/nick f{number}\n\n");
@@ -257,14 +257,14 @@ fn commands_and_empty_lines() {
 }
 
 #[test]
-fn connections() {
+fn a_flood_of_connections_starves_no_member() {
     amid(6, come_and_go, |_| Vec::new(), 64 * 1024);
 }
 
 /// Members that do not read are dropped, all of them, and hold up nobody without end. What a room keeps for them does not
 /// grow with their number.
 #[test]
-fn members_that_do_not_read() {
+fn members_that_do_not_read_are_dropped() {
     on_every_room(|evserve, about| {
         let (address, stopped) = (evserve.address(), AtomicBool::new(false));
         scope(|scope| {

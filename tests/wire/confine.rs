@@ -52,7 +52,7 @@ fn landlock(evserve: &mut Evserve) -> Result<u32, String> {
 }
 
 #[test]
-fn nothing_gets_out_of_the_sandbox() {
+fn code_in_the_sandbox_cannot_escape() {
     on_every_model(|model| {
         let (root, outside) = (tree(), TcpListener::bind("127.0.0.1:0").expect("bound"));
         let (_listener, socket) = abstract_listener();
@@ -96,7 +96,7 @@ fn nothing_gets_out_of_the_sandbox() {
 }
 
 #[test]
-fn everything_that_is_served_is_still_served() {
+fn the_sandbox_restricts_no_service() {
     let root = tree();
     let directory = tempfile::tempdir().expect("a directory");
     let link = directory.path().join("link");
@@ -119,7 +119,7 @@ fn everything_that_is_served_is_still_served() {
 }
 
 #[test]
-fn without_a_sandbox_it_says_so() {
+fn a_missing_sandbox_is_logged() {
     let root = tree();
     let mut evserve = Evserve::http("epoll", root.path(), &["--no-sandbox"]);
     let line = evserve.wait_for_log("no sandbox");
@@ -148,7 +148,7 @@ fn tasks(id: u32) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
-fn root_becomes_somebody_else_for_good() {
+fn privileges_of_root_are_dropped_for_good() {
     if is_not_root() {
         return;
     }
@@ -195,7 +195,7 @@ fn root_becomes_somebody_else_for_good() {
 }
 
 #[test]
-fn whom_it_cannot_become_it_says() {
+fn an_unusable_user_is_reported() {
     let root = tree();
     let refusal = |user: &str, root: &Path| {
         let program = Program::evserve("--listen 127.0.0.1:0 --user").arg(user);

@@ -136,7 +136,7 @@ fn echo_and_daytime_over_udp() {
 }
 
 #[test]
-fn echo_and_daytime_on_a_path() {
+fn echo_and_daytime_over_unix_datagrams() {
     on_every_model(|model| {
         let directory = tempfile::tempdir().expect("a directory");
         let paths = ["echo", "daytime"].map(|mode| directory.path().join(mode));
@@ -167,7 +167,7 @@ fn echo_and_daytime_on_a_path() {
 }
 
 #[test]
-fn who_cannot_be_answered_is_not() {
+fn senders_without_an_address_get_no_reply() {
     on_every_model(|model| {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("socket");
@@ -201,7 +201,7 @@ fn who_cannot_be_answered_is_not() {
 
 /// Ports whose owners would answer the answer, for ever.
 #[test]
-fn no_answer_goes_to_a_port_that_answers() {
+fn ports_that_would_answer_get_no_reply() {
     on_every_model(|model| {
         let listen = ["echo=udp:127.0.0.1:0", "echo=udp:127.0.0.2:0"];
         let server = start(model, &listen, &[]);
@@ -234,7 +234,7 @@ fn no_answer_goes_to_a_port_that_answers() {
 
 /// Somebody forges a datagram that seems to come from one server, and sends it to another one.
 #[test]
-fn two_servers_do_not_answer_each_other_for_ever() {
+fn two_servers_do_not_answer_each_other_forever() {
     on_every_model(|model| {
         let (one, other) = (Server::udp(model), Server::udp(model));
         if !forge(other.addresses[0], one.addresses[0]) {
@@ -280,7 +280,7 @@ fn forge(from: SocketAddr, to: SocketAddr) -> bool {
 
 /// What makes that end: a reply lives one hop less than what it answers.
 #[test]
-fn a_reply_lives_shorter_than_its_datagram() {
+fn a_reply_has_a_smaller_hop_limit_than_its_datagram() {
     on_every_model(|model| {
         let server = start(model, &["echo=udp::0"], &[]);
         let port = server.addresses[0].port();
@@ -334,7 +334,7 @@ fn received_with_hops(client: &UdpSocket) -> ([u8; 1], u32) {
 
 /// A client that is connected hears only what comes from the address that it has sent to.
 #[test]
-fn a_reply_leaves_from_the_address_that_was_asked() {
+fn a_reply_comes_from_the_address_its_datagram_was_sent_to() {
     on_every_model(|model| {
         let listen = ["echo=udp:0.0.0.0:0", "echo=udp::0", "echo=udp:[::]:0"];
         let server = start(model, &listen, &[]);
@@ -356,7 +356,7 @@ fn a_reply_leaves_from_the_address_that_was_asked() {
 
 /// What is sent to all would be answered by all, to one who may not even have asked.
 #[test]
-fn what_is_sent_to_many_is_not_answered() {
+fn broadcast_and_multicast_get_no_reply() {
     let server = start("epoll", &["echo=udp:0.0.0.0:0"], &[]);
     let port = server.addresses[0].port();
     let client = UdpSocket::bind("127.0.0.1:0").expect("a socket");
@@ -397,18 +397,18 @@ fn load(model: &str, datagrams: usize) {
 }
 
 #[test]
-fn a_hundred_thousand_datagrams_without_a_wrong_byte() {
+fn a_hundred_thousand_datagrams_come_back_intact() {
     load("epoll", 100_000);
 }
 
 #[test]
-fn many_datagrams_on_every_model() {
+fn many_datagrams_come_back_on_every_model() {
     on_every_model(|model| load(model, 10_000));
 }
 
 /// A full buffer loses datagrams, which is counted, and no more than that.
 #[test]
-fn what_finds_no_room_is_lost_and_counted() {
+fn datagrams_lost_to_a_full_buffer_are_counted() {
     let server = Server::udp("epoll");
     let client = server.client();
     server.evserve.signal(Signal::STOP);
@@ -429,7 +429,7 @@ fn what_finds_no_room_is_lost_and_counted() {
 /// That nobody took what was sent, the kernel says with the next call (ICMP, ECONNREFUSED), on a socket that somebody
 /// has connected. That must neither stop the server nor keep it busy.
 #[test]
-fn what_nobody_took_does_no_harm() {
+fn an_unreachable_client_does_no_harm() {
     on_every_model(|model| {
         let gone = UdpSocket::bind("127.0.0.1:0").expect("a socket");
         let place = gone.local_addr().expect("bound");
@@ -469,7 +469,7 @@ fn several_loops_share_a_port_and_a_path() {
 }
 
 #[test]
-fn connections_and_datagrams_on_one_server() {
+fn one_server_takes_connections_and_datagrams() {
     on_every_model(|model| {
         let options = ["--mode", "echo", "--listen", "127.0.0.1:0"];
         let evserve = Evserve::start(model, &options);
@@ -504,7 +504,7 @@ fn refusal(options: &[&str]) -> String {
 }
 
 #[test]
-fn who_needs_a_connection_says_so() {
+fn services_that_need_connections_refuse_datagram_sockets() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("socket");
     let rows = SERVICES.iter().filter(|row| row.datagram.is_none());
@@ -522,7 +522,7 @@ fn who_needs_a_connection_says_so() {
 }
 
 #[test]
-fn who_is_in_the_way_is_named_and_stays() {
+fn a_socket_in_use_is_named_and_left_alone() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("socket");
     let unix = format!("unix-dgram:{}", path.display());
@@ -567,7 +567,7 @@ fn who_is_in_the_way_is_named_and_stays() {
 }
 
 #[test]
-fn the_file_has_its_mode_replaces_a_dead_one_and_goes() {
+fn the_socket_file_has_its_mode_and_is_removed() {
     on_every_model(|model| {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("socket");
@@ -596,7 +596,7 @@ fn handed_over(socket: OwnedFd, arguments: &[&str]) -> Evserve {
 }
 
 #[test]
-fn sockets_that_somebody_else_has_made() {
+fn inherited_sockets_are_served() {
     on_every_model(|model| {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("socket");
@@ -625,7 +625,7 @@ fn sockets_that_somebody_else_has_made() {
 
 /// Whoever has made a socket can also shut it down: then there is nothing more to wait for.
 #[test]
-fn a_socket_that_is_shut_down_is_given_up() {
+fn a_socket_that_is_shut_down_is_dropped() {
     on_every_model(|model| {
         let arguments = ["--mode", "echo", "--model", model];
         let directory = tempfile::tempdir().expect("a directory");

@@ -4,7 +4,7 @@ use crate::common::{Evserve, on_every_model};
 use std::time::{Duration, SystemTime};
 
 #[test]
-fn a_line_and_the_end() {
+fn a_client_gets_one_line_and_the_end() {
     on_every_model(|model| {
         let options = ["--mode", "daytime", "--listen", "127.0.0.1:0"];
         let evserve = Evserve::start(model, &options);
@@ -27,7 +27,7 @@ fn a_line_and_the_end() {
 /// What a client says after the server has closed destroys what it has not read (RFC 9112 section 9.6 has it for HTTP). So
 /// the server says that it is done and waits for the client, whether something has come or not.
 #[test]
-fn the_end_is_said_before_the_connection_is_closed() {
+fn writing_is_shut_down_before_the_connection_is_closed() {
     on_every_model(|model| {
         let options = ["--mode", "daytime", "--listen", "127.0.0.1:0"];
         let evserve = Evserve::start(model, &[&options[..], &["--trace-requests", "9"]].concat());

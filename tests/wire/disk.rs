@@ -35,7 +35,7 @@ fn slow_reader(evserve: &Evserve) -> Client {
 }
 
 #[test]
-fn a_file_that_goes_while_it_is_sent_arrives_whole() {
+fn a_file_removed_during_its_transfer_arrives_whole() {
     let old = pattern(LENGTH);
     let replace = |path: &Path| {
         fs::write(path.with_file_name("new"), b"another").expect("written");
@@ -66,7 +66,7 @@ fn a_file_that_goes_while_it_is_sent_arrives_whole() {
 }
 
 #[test]
-fn a_file_that_is_cut_while_it_is_sent_is_never_filled_up() {
+fn a_file_truncated_during_its_transfer_is_not_padded() {
     let old = pattern(LENGTH);
     on_every_model(|model| {
         let world = world(&old);
@@ -86,7 +86,7 @@ fn a_file_that_is_cut_while_it_is_sent_is_never_filled_up() {
 }
 
 #[test]
-fn what_is_under_way_when_the_root_is_replaced_arrives_whole() {
+fn transfers_survive_the_replacement_of_the_root() {
     let old = pattern(LENGTH);
     on_every_model(|model| {
         let world = world(&old);

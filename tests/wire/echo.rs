@@ -26,7 +26,7 @@ fn every_byte_comes_back_in_order() {
 
 /// Its first answer need not be its last, whoever waits meanwhile: silence and more are part of the protocol.
 #[test]
-fn a_conversation_goes_on_while_others_wait_for_their_turn() {
+fn an_active_connection_stays_open_while_others_wait() {
     for (model, options) in [("blocking", &[] as &[&str]), ("pool", &["--threads", "1"])] {
         let mut evserve = Evserve::echo(model, options);
         let mut first = evserve.connect();
@@ -51,7 +51,7 @@ fn a_conversation_goes_on_while_others_wait_for_their_turn() {
 }
 
 #[test]
-fn many_small_messages() {
+fn many_small_messages_come_back() {
     on_every_model(|model| {
         let evserve = Evserve::echo(model, &[]);
         let mut client = evserve.connect();
@@ -64,7 +64,7 @@ fn many_small_messages() {
 
 /// A peer that writes and never reads is stopped by TCP, not by memory running out.
 #[test]
-fn a_peer_that_does_not_read_is_not_read_from() {
+fn a_client_that_does_not_read_is_not_read_from() {
     on_every_model(|model| {
         let evserve = Evserve::echo(model, &[]);
         let mut client = evserve.connect();

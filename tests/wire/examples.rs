@@ -24,7 +24,7 @@ fn start(name: &str, arguments: &[&str]) -> Evserve {
 }
 
 #[test]
-fn reverse() {
+fn reverse_returns_lines_reversed() {
     on_every_model(|model| {
         let example = start("reverse", &["127.0.0.1:0", model]);
         assert_eq!(converse(&example, b"abc\n\n123 x\nrest"), "cba\n\nx 321\n");
@@ -169,7 +169,7 @@ fn hello_serves_files_from_its_sandbox() {
 
 /// The loop is told when a file may have changed, and so does not look for that at each request.
 #[test]
-fn hello_is_told_of_changed_files() {
+fn hello_is_notified_of_changed_files() {
     const REQUESTS: u64 = 50;
     let example = start("hello", &["127.0.0.1:0", "epoll"]);
     let mut client = Client::connect(example.address());
@@ -195,7 +195,7 @@ fn hello_is_told_of_changed_files() {
 
 /// What others leave for a session comes out of it behind a proxy too.
 #[test]
-fn a_streamed_answer_behind_a_proxy() {
+fn a_streamed_response_arrives_behind_a_proxy() {
     on_every_model(|model| {
         let example = start("streamed", &[model]);
         for header in [
@@ -214,7 +214,7 @@ fn a_streamed_answer_behind_a_proxy() {
 /// Forged datagrams must not make the server send more to their victim than the attacker sends himself. And a fault of
 /// the service concerns one datagram and no other.
 #[test]
-fn a_service_of_ones_own_says_no_more_than_it_may() {
+fn a_custom_service_cannot_amplify_datagrams() {
     on_every_model(|model| {
         let example = start("faulty", &[model, "udp:127.0.0.1:0"]);
         let client = UdpSocket::bind("127.0.0.1:0").expect("bound");
@@ -235,7 +235,7 @@ fn a_service_of_ones_own_says_no_more_than_it_may() {
 
 /// A panic ends the conversation in which it happened. Others do not notice, and the end is the usual one.
 #[test]
-fn a_panic_ends_one_conversation() {
+fn a_panic_ends_one_connection() {
     on_every_model(|model| {
         let example = start("faulty", &[model]);
         let is_alone = serves_one_at_a_time(model);
@@ -263,7 +263,7 @@ fn a_panic_ends_one_conversation() {
 
 /// A model of one's own keeps to the limit of connections: others wait in the backlog until one closes.
 #[test]
-fn a_model_of_ones_own_has_a_limit() {
+fn a_custom_model_keeps_the_limit_of_connections() {
     let options = "--mode echo --listen 127.0.0.1:0 --max-connections 2";
     let server = Program::own_model(options).start();
     let speak = |client: &mut Client, text: &str| {

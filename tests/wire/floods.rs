@@ -26,7 +26,7 @@ fn amid<T>(count: usize, repeats: impl Fn() + Sync, case: impl FnOnce() -> T) ->
 }
 
 #[test]
-fn a_flood_of_datagrams_leaves_turns_to_connections() {
+fn a_flood_of_datagrams_starves_no_connection() {
     on_every_model(|model| {
         let evserve = Evserve::echo(model, &["--listen", "udp:127.0.0.1:0"]);
         let place = evserve.udp[0];
@@ -45,7 +45,7 @@ fn a_flood_of_datagrams_leaves_turns_to_connections() {
 }
 
 #[test]
-fn a_flood_of_connections_leaves_turns_to_those_that_are_there() {
+fn a_flood_of_connections_starves_no_open_one() {
     on_every_concurrent_model(|model| {
         let evserve = Evserve::echo(model, &[]);
         let address = evserve.address();
@@ -66,7 +66,7 @@ fn a_flood_of_connections_leaves_turns_to_those_that_are_there() {
 /// Clients that hold every connection with a head, or a PROXY header, that never ends: each is given up after its time, and
 /// whoever waits gets its turn.
 #[test]
-fn heads_that_never_end_hold_connections_for_their_time_only() {
+fn heads_that_never_end_are_dropped_at_their_deadline() {
     let proxied: &[&str] = &["--proxy-protocol", "--trusted-proxy", "127.0.0.1"];
     let cases = [
         (&[][..], "GET / HTTP/1.1\r\nA: ", ""),

@@ -161,7 +161,7 @@ fn is_right(path: &str, answer: &Response) {
 
 #[test]
 #[ignore = "needs FUSE"]
-fn only_those_wait_who_ask_for_its_files() {
+fn only_requests_for_its_files_wait() {
     if is_without_fuse() {
         return;
     }
@@ -208,7 +208,7 @@ fn only_those_wait_who_ask_for_its_files() {
 /// A listing of the root looks at the mount too.
 #[test]
 #[ignore = "needs FUSE"]
-fn only_those_wait_who_list_the_directory_that_it_is_in() {
+fn only_listings_of_its_parent_wait() {
     if is_without_fuse() {
         return;
     }
@@ -228,7 +228,7 @@ fn only_those_wait_who_list_the_directory_that_it_is_in() {
 
 #[test]
 #[ignore = "needs FUSE"]
-fn a_root_that_hangs_holds_up_no_other_service() {
+fn a_hanging_root_delays_no_other_service() {
     if is_without_fuse() {
         return;
     }
@@ -260,7 +260,7 @@ fn a_root_that_hangs_holds_up_no_other_service() {
 /// The answer has begun, and its file hangs then.
 #[test]
 #[ignore = "needs FUSE"]
-fn a_file_that_hangs_on_its_way_holds_up_no_other() {
+fn a_file_that_hangs_during_its_transfer_delays_no_other() {
     if is_without_fuse() {
         return;
     }
@@ -294,7 +294,7 @@ fn a_file_that_hangs_on_its_way_holds_up_no_other() {
 /// However it hangs, the server ends in its time: once the drain time is over, and at once with a second signal.
 #[test]
 #[ignore = "needs FUSE"]
-fn the_server_ends_while_it_hangs() {
+fn the_server_stops_while_it_hangs() {
     if is_without_fuse() {
         return;
     }
@@ -331,7 +331,7 @@ fn the_server_ends_while_it_hangs() {
 /// In a loop nobody waits for long, and not too many at once.
 #[test]
 #[ignore = "needs FUSE"]
-fn who_waits_for_it_is_told_so_in_the_end() {
+fn requests_that_wait_too_long_get_503() {
     if is_without_fuse() {
         return;
     }

@@ -108,7 +108,7 @@ fn statuses() {
 }
 
 #[test]
-fn heads_say_what_is_sent() {
+fn response_heads_describe_the_body() {
     let root = tree();
     on_every_model(|model| {
         let evserve = Evserve::http(model, root.path(), &[]);
@@ -152,7 +152,7 @@ fn files_of_all_sizes_arrive_whole() {
 }
 
 #[test]
-fn head_gets_the_head_that_get_gets() {
+fn head_returns_the_fields_of_get() {
     let root = tree();
     on_every_model(|model| {
         let evserve = Evserve::http(model, root.path(), &[]);
@@ -176,7 +176,7 @@ fn head_gets_the_head_that_get_gets() {
 }
 
 #[test]
-fn directories_without_their_slash_are_sent_on_and_never_elsewhere() {
+fn directories_redirect_to_their_slash_and_never_off_site() {
     let root = tree();
     let evil = root.path().join("evil.example");
     create_dir(evil).expect("made");
@@ -219,7 +219,7 @@ fn directories_without_their_slash_are_sent_on_and_never_elsewhere() {
 
 /// Browsers get a page, all others the status in words; caches are told that it depends on who asks.
 #[test]
-fn refusals_are_pages_for_those_who_like_pages() {
+fn errors_are_html_for_clients_that_accept_html() {
     let root = tree();
     on_every_model(|model| {
         let evserve = Evserve::http(model, root.path(), &[]);
@@ -292,7 +292,7 @@ fn refusals_are_pages_for_those_who_like_pages() {
 }
 
 #[test]
-fn listings_lead_to_their_entries() {
+fn links_of_a_listing_lead_to_its_entries() {
     let root = tree();
     on_every_model(|model| {
         let evserve = Evserve::http(model, root.path(), &[]);
@@ -364,7 +364,7 @@ fn answers(evserve: &Evserve, requests: &[String], chunks: &[usize]) -> Vec<Resp
 }
 
 #[test]
-fn pipelined_requests_are_answered_in_order_however_they_are_split() {
+fn pipelined_requests_are_answered_in_order_at_every_split() {
     let root = tree();
     let keep = |method: &str, path: &str| format!("{method} {path} HTTP/1.1\r\nHost: h\r\n\r\n");
     let mut requests = Vec::new();
@@ -398,7 +398,7 @@ fn pipelined_requests_are_answered_in_order_however_they_are_split() {
 }
 
 #[test]
-fn many_more_pipelined_requests_than_any_buffer_holds() {
+fn pipelined_requests_may_exceed_every_buffer() {
     let root = tree();
     let request = "GET /photo.jpg HTTP/1.1\r\nHost: h\r\n\r\n";
     let evserve = Evserve::http("epoll", root.path(), &["--access-log", "off"]);
@@ -417,7 +417,7 @@ fn many_more_pipelined_requests_than_any_buffer_holds() {
 }
 
 #[test]
-fn who_keeps_the_connection() {
+fn keep_alive_follows_version_and_connection_field() {
     let root = tree();
     on_every_concurrent_model(|model| {
         let evserve = Evserve::http(model, root.path(), &[]);
@@ -444,7 +444,7 @@ fn who_keeps_the_connection() {
 }
 
 #[test]
-fn a_client_that_has_closed_its_side_still_gets_its_answers() {
+fn a_half_closed_client_gets_its_responses() {
     let root = tree();
     on_every_model(|model| {
         let evserve = Evserve::http(model, root.path(), &[]);
@@ -458,7 +458,7 @@ fn a_client_that_has_closed_its_side_still_gets_its_answers() {
 
 /// A reset would destroy the answer on its way (RFC 9112 section 9.6).
 #[test]
-fn an_answer_survives_the_body_that_nobody_reads() {
+fn a_response_survives_an_unread_request_body() {
     let root = tree();
     on_every_model(|model| {
         let evserve = Evserve::http(model, root.path(), &[]);
@@ -473,7 +473,7 @@ fn an_answer_survives_the_body_that_nobody_reads() {
 }
 
 #[test]
-fn an_idle_connection_is_closed_without_a_word() {
+fn an_idle_connection_is_closed_silently() {
     let root = tree();
     on_every_model(|model| {
         let evserve = Evserve::http(model, root.path(), &["--idle-timeout", "200ms"]);
@@ -486,7 +486,7 @@ fn an_idle_connection_is_closed_without_a_word() {
 }
 
 #[test]
-fn a_reader_that_has_stopped_is_given_up() {
+fn a_client_that_stops_reading_is_dropped() {
     let root = tempfile::tempdir().expect("a directory");
     let file = std::fs::File::create(root.path().join("huge")).expect("made");
     file.set_len(1 << 30).expect("sparse");
@@ -523,7 +523,7 @@ fn a_reader_that_has_stopped_is_given_up() {
 }
 
 #[test]
-fn a_file_that_shrinks_while_it_is_sent_ends_the_connection() {
+fn a_file_that_shrinks_during_its_transfer_ends_the_connection() {
     let root = tempfile::tempdir().expect("a directory");
     let file = std::fs::File::create(root.path().join("f")).expect("made");
     on_every_model(|model| {
@@ -540,7 +540,7 @@ fn a_file_that_shrinks_while_it_is_sent_ends_the_connection() {
 }
 
 #[test]
-fn the_access_log_in_its_forms() {
+fn the_access_log_has_its_formats() {
     let root = tree();
     let request = "GET /a.txt?\"x HTTP/1.1\r\nHost: h\r\nReferer: r\r\nUser-Agent: u\\\r\n\r\n";
     on_every_model(|model| {
@@ -568,7 +568,7 @@ fn the_access_log_in_its_forms() {
 }
 
 #[test]
-fn requests_of_ten_clients_do_not_mix() {
+fn responses_to_ten_clients_do_not_mix() {
     let root = tree();
     on_every_model(|model| {
         let evserve = Evserve::http(model, root.path(), &["--access-log", "off"]);
@@ -598,7 +598,7 @@ fn requests_of_ten_clients_do_not_mix() {
 
 /// What a client says after its last request must not destroy the answer to it.
 #[test]
-fn a_large_last_answer_survives_what_the_client_still_says() {
+fn a_large_last_response_survives_late_input() {
     let root = tree();
     on_every_model(|model| {
         let evserve = Evserve::http(model, root.path(), &[]);
@@ -661,7 +661,7 @@ fn costly_requests_take_turns() {
 
 /// A request that was there in time is answered, even if nobody looked until its deadline had passed.
 #[test]
-fn a_deadline_does_not_beat_what_came_in_time() {
+fn a_request_that_came_in_time_is_answered_after_its_deadline() {
     let root = tree();
     on_every_loop(|model| {
         let evserve = Evserve::http(model, root.path(), &["--idle-timeout", "700ms"]);

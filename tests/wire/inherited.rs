@@ -13,7 +13,7 @@ fn program(socket: impl Into<OwnedFd>, name: &str, arguments: &[&str]) -> Progra
 }
 
 #[test]
-fn a_port_that_somebody_else_has_opened() {
+fn an_inherited_port_is_served() {
     on_every_model(|model| {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
         let address = listener.local_addr().expect("bound");
@@ -27,7 +27,7 @@ fn a_port_that_somebody_else_has_opened() {
 
 /// Whoever has opened the port keeps it, and hands it to the next server.
 #[test]
-fn it_outlives_the_server() {
+fn the_socket_outlives_the_server() {
     on_every_model(|model| {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
         for _ in 0..2 {
@@ -41,7 +41,7 @@ fn it_outlives_the_server() {
 }
 
 #[test]
-fn the_name_chooses_the_mode() {
+fn the_name_of_the_socket_chooses_the_mode() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("socket");
     let listener = UnixListener::bind(&path).expect("bound");
@@ -57,7 +57,7 @@ fn the_name_chooses_the_mode() {
 }
 
 #[test]
-fn several_loops_share_it() {
+fn several_loops_share_the_socket() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
     let address = listener.local_addr().expect("bound");
     let arguments = ["--mode", "daytime", "--workers", "2"];
@@ -69,7 +69,7 @@ fn several_loops_share_it() {
 }
 
 #[test]
-fn what_cannot_be_used_is_said() {
+fn unusable_sockets_are_reported() {
     let socket = |name: &str, arguments: &[&str]| {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
         program(listener, name, arguments)

@@ -80,7 +80,7 @@ fn serve_many(evserve: &Evserve) {
 }
 
 #[test]
-fn the_limit_of_a_user_is_kept() {
+fn the_process_limit_of_the_user_is_kept() {
     on_every_model_of_tasks(|model| {
         let Some(mut evserve) = as_limited_user(model, &user(1), 48) else {
             return;
@@ -98,7 +98,7 @@ fn the_limit_of_a_user_is_kept() {
 }
 
 #[test]
-fn the_limit_of_a_control_group_is_kept() {
+fn the_limit_of_the_cgroup_is_kept() {
     on_every_model_of_tasks(|model| {
         let Some(group) = Group::new(model, 40) else {
             return;
@@ -122,7 +122,7 @@ fn the_limit_of_a_control_group_is_kept() {
 /// Nobody can know what others will take. A connection that no thread or process can be had for is closed, and the server
 /// goes on when there are some again.
 #[test]
-fn without_threads_the_server_lives() {
+fn the_server_survives_a_lack_of_threads() {
     on_every_model_of_tasks(|model| {
         // The threads of a pool are there from the start.
         if row(model).limited_by == Some("threads") {
@@ -158,7 +158,7 @@ fn without_threads_the_server_lives() {
 
 /// The figure that the limit is made of.
 #[test]
-fn a_thread_takes_four_memory_maps_at_most() {
+fn a_thread_uses_at_most_four_memory_maps() {
     let evserve = Evserve::http("threaded", Path::new("docs/site"), &["--access-log", "off"]);
     let maps = || {
         let maps = read_to_string(format!("/proc/{}/maps", evserve.id()));
@@ -181,7 +181,7 @@ fn a_thread_takes_four_memory_maps_at_most() {
 
 /// What the access log's line says of a file of which only a part was sent.
 #[test]
-fn whoever_stops_reading_is_given_up_after_the_same_time_everywhere() {
+fn a_client_that_stops_reading_times_out_alike_on_every_model() {
     let root = tempfile::tempdir().expect("a directory");
     let huge = std::fs::File::create(root.path().join("huge")).expect("made");
     huge.set_len(1 << 30).expect("sparse");

@@ -92,7 +92,7 @@ fn names_are_escaped_and_links_lead_to_them() {
 
 /// Nothing is read for HEAD; its head is that of GET, but for the length.
 #[test]
-fn head_of_a_listing_costs_nothing() {
+fn head_of_a_listing_reads_no_name() {
     let root = tempfile::tempdir().expect("a directory");
     fill(root.path(), 100, 10);
     on_every_model(|model| {
@@ -115,7 +115,7 @@ fn head_of_a_listing_costs_nothing() {
 }
 
 #[test]
-fn a_client_that_is_done_with_sending_gets_its_listing() {
+fn a_half_closed_client_gets_its_listing() {
     let root = tempfile::tempdir().expect("a directory");
     fill(root.path(), 5000, 60);
     on_every_model(|model| {
@@ -136,7 +136,7 @@ fn a_client_that_is_done_with_sending_gets_its_listing() {
 
 /// Clients that have reset their connections before anybody looked: no name is read for them.
 #[test]
-fn nothing_is_read_for_clients_that_have_left() {
+fn no_listing_is_read_for_departed_clients() {
     let root = tempfile::tempdir().expect("a directory");
     fill(root.path(), 2000, 10);
     create_dir(root.path().join("sub")).expect("made");
@@ -171,7 +171,7 @@ fn slow_reader(evserve: &Evserve, request: &str) -> Client {
 /// The memory of listings is bounded: who comes when others have it is told to come again, and what would not fit alone
 /// is said to be too large.
 #[test]
-fn listings_have_only_so_much_memory() {
+fn the_memory_of_listings_is_bounded() {
     let root = tempfile::tempdir().expect("a directory");
     let large = root.path().join("large");
     create_dir(&large).expect("made");
@@ -217,7 +217,7 @@ fn listings_have_only_so_much_memory() {
 
 /// Whether they read or not, fifty clients of a large directory take no more than its entries and a piece each.
 #[test]
-fn clients_of_one_directory_share_it() {
+fn clients_that_list_one_directory_share_its_memory() {
     const CLIENTS: usize = 50;
     let root = tempfile::tempdir().expect("a directory");
     fill(root.path(), 20_000, 60);

@@ -97,7 +97,7 @@ fn converse(address: SocketAddr, requests: &[String], step: usize) -> Vec<Respon
 }
 
 #[test]
-fn the_same_script_gets_the_same_answers() {
+fn every_model_gives_the_same_responses() {
     let root = tree();
     let requests = script();
     let mut first: Option<Vec<Response>> = None;
@@ -131,7 +131,7 @@ fn the_same_script_gets_the_same_answers() {
 
 /// The textbook's lesson: who serves one at a time waits with it.
 #[test]
-fn one_silent_client_freezes_only_the_blocking_model() {
+fn one_silent_client_stops_only_the_blocking_model() {
     let root = tree();
     on_every_model(|model| {
         let evserve = Evserve::http(model, root.path(), &["--idle-timeout", "1500ms"]);
@@ -150,7 +150,7 @@ fn one_silent_client_freezes_only_the_blocking_model() {
 }
 
 #[test]
-fn a_pool_is_stuck_once_the_silent_are_as_many_as_its_threads() {
+fn as_many_silent_clients_as_threads_stop_a_pool() {
     let root = tree();
     let options = ["--threads", "3", "--idle-timeout", "1500ms"];
     for (silent, stuck) in [(2, false), (3, true)] {
@@ -165,7 +165,7 @@ fn a_pool_is_stuck_once_the_silent_are_as_many_as_its_threads() {
 }
 
 #[test]
-fn descriptors_without_a_place_are_refused_and_the_rest_is_served() {
+fn descriptors_beyond_fd_setsize_are_refused() {
     let root = tree();
     on_every_loop(|model| {
         let Some(limit) = row(model).poller.and_then(|poller| poller.fd_limit) else {
@@ -219,7 +219,7 @@ fn children(parent: u32) -> Vec<char> {
 }
 
 #[test]
-fn forking_keeps_to_its_number_of_children_and_loses_no_answer() {
+fn forking_keeps_max_children_and_loses_no_response() {
     let root = tree();
     let mut evserve = Evserve::http("forking", root.path(), &["--access-log", "off"]);
     let address = evserve.address();
@@ -264,7 +264,7 @@ fn forking_keeps_to_its_number_of_children_and_loses_no_answer() {
 }
 
 #[test]
-fn a_slow_reader_of_a_large_file_holds_up_nobody() {
+fn a_slow_reader_of_a_large_file_delays_no_other_client() {
     let root = tree();
     let large = std::fs::File::create(root.path().join("large")).expect("made");
     large.set_len(100 << 20).expect("sparse");
@@ -338,7 +338,7 @@ fn ask_until_it_ends(address: SocketAddr, keep: bool, answered: &AtomicU64) {
 }
 
 #[test]
-fn a_signal_under_load_fails_no_request_that_was_read() {
+fn shutdown_under_load_answers_every_request_that_was_read() {
     let root = tree();
     on_every_model(|model| {
         let mut evserve = Evserve::http(model, root.path(), &["--access-log", "off"]);
@@ -375,7 +375,7 @@ fn a_signal_under_load_fails_no_request_that_was_read() {
 }
 
 #[test]
-fn workers_share_a_port_and_keep_strangers_out() {
+fn workers_share_a_port_with_no_other_process() {
     let root = tree();
     on_every_loop(|model| {
         let mut evserve = Evserve::http(model, root.path(), &["--workers", "3"]);
@@ -400,7 +400,7 @@ fn workers_share_a_port_and_keep_strangers_out() {
 /// Of the calls that are counted, an ordinary keep-alive request costs a receive, a send for the head and one for the
 /// file, and at most one wait.
 #[test]
-fn the_summary_counts_what_was_done() {
+fn the_summary_counts_requests_and_system_calls() {
     let root = tree();
     on_every_model(|model| {
         let evserve = Evserve::http(model, root.path(), &["--access-log", "off"]);
@@ -444,7 +444,7 @@ fn ticks(id: u32) -> u64 {
 }
 
 #[test]
-fn who_has_nothing_to_do_does_nothing() {
+fn an_idle_server_uses_no_cpu() {
     let root = tree();
     on_every_model(|model| {
         let evserve = Evserve::http(model, root.path(), &["--idle-timeout", "1h"]);

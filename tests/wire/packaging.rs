@@ -101,7 +101,7 @@ fn the_manual_names_every_option() {
 
 /// Whatever goes into the Debian package is there, or made by the script that builds it.
 #[test]
-fn a_package_has_what_it_is_made_of() {
+fn every_file_of_the_package_exists() {
     let home = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |path: &str| read_to_string(home.join(path)).expect(path);
     let manifest = read("Cargo.toml");

@@ -33,7 +33,7 @@ fn is_served(stream: &mut TcpStream) -> bool {
 }
 
 #[test]
-fn whoever_has_enough_gets_no_more() {
+fn an_address_at_its_limit_gets_no_more_connections() {
     on_every_concurrent_model(|model| {
         let evserve = Evserve::echo(model, &["--max-per-ip", "2"]);
         let address = evserve.address();
@@ -100,7 +100,7 @@ fn says_that_it_is_too_many(response: &Response) {
 }
 
 #[test]
-fn over_http_as_many_again_are_told_so() {
+fn excess_http_clients_get_503() {
     on_every_concurrent_model(|model| {
         let (evserve, mut served) = full(model);
         let mut sender = evserve.connect();
@@ -160,7 +160,7 @@ fn over_http_as_many_again_are_told_so() {
 
 /// Who is turned away and says nothing is not waited for as others are.
 #[test]
-fn silence_is_soon_over_for_whoever_has_too_many() {
+fn silent_excess_clients_are_closed_soon() {
     on_each_kind(|model| {
         let (evserve, _served) = full(model);
         let mut silent = evserve.connect();
@@ -170,7 +170,7 @@ fn silence_is_soon_over_for_whoever_has_too_many() {
 
 /// A connection that the server has closed counts no more when its client sees that.
 #[test]
-fn who_comes_back_after_an_answer_is_let_in() {
+fn a_closed_connection_no_longer_counts() {
     on_every_model(|model| {
         // A process is gone a moment after its connection.
         let limit = match row(model).executor {
@@ -188,7 +188,7 @@ fn who_comes_back_after_an_answer_is_let_in() {
 }
 
 #[test]
-fn loops_and_addresses_count_together() {
+fn all_loops_and_listeners_count_together() {
     let options = ["--workers", "3", "--max-per-ip", "4", "--mode", "echo"];
     let listen = ["--listen", "127.0.0.1:0"].repeat(2);
     let evserve = Evserve::start("epoll", &[&options[..], &listen].concat());
@@ -200,7 +200,7 @@ fn loops_and_addresses_count_together() {
 }
 
 #[test]
-fn sockets_in_the_file_system_are_exempt() {
+fn unix_sockets_are_exempt() {
     on_every_concurrent_model(|model| {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("socket");

@@ -8,7 +8,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 
 #[test]
-fn mistakes_end_it_with_a_sentence() {
+fn mistaken_options_are_explained() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let taken = taken.local_addr().expect("an address").to_string();
     let cases: &[(&[&str], i32, &[&str])] = &[
@@ -40,7 +40,7 @@ fn mistakes_end_it_with_a_sentence() {
 
 /// The first one stays as it is, and the second one says who it is.
 #[test]
-fn a_port_in_use_is_said_with_who_uses_it() {
+fn a_port_in_use_is_reported_with_its_owner() {
     for (listen, also) in [
         ("127.0.0.1:0", "127.0.0.1"),
         ("127.0.0.1:0", ""),
@@ -62,7 +62,7 @@ fn a_port_in_use_is_said_with_who_uses_it() {
 
 /// Each line that says how to try a service is a command that works.
 #[test]
-fn what_it_says_at_its_start_can_be_tried() {
+fn commands_printed_at_the_start_work() {
     let directory = tempfile::tempdir().expect("a directory");
     let socket = format!("unix:{}", directory.path().join("socket").display());
     let both = Program::evserve("--mode http --mode echo docs/site --listen http=:0");
@@ -127,7 +127,7 @@ fn colours_only_on_a_terminal() {
 }
 
 #[test]
-fn help_lists_the_tables() {
+fn help_lists_models_and_services() {
     let output = Program::evserve("--help").output();
     let help = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0));
@@ -146,7 +146,7 @@ fn help_lists_the_tables() {
 }
 
 #[test]
-fn both_services_at_once_and_one_thread() {
+fn one_thread_runs_two_services() {
     let both = Program::evserve("--mode http --mode echo docs --listen http=127.0.0.1:0");
     let evserve = both
         .options("--listen echo=127.0.0.1:0 --listen echo=[::1]:0")
@@ -167,7 +167,7 @@ fn both_services_at_once_and_one_thread() {
 }
 
 #[test]
-fn all_addresses_means_both_families() {
+fn a_wildcard_listens_on_both_families() {
     for listen in [":0", "[::]:0"] {
         let evserve = Evserve::start("epoll", &["--listen", listen, "docs"]);
         let port = evserve.address().port();
@@ -182,7 +182,7 @@ fn all_addresses_means_both_families() {
 }
 
 #[test]
-fn a_signal_closes_the_idle_and_lets_the_busy_finish() {
+fn sigterm_closes_idle_connections_and_finishes_busy_ones() {
     let root = tempfile::tempdir().expect("a directory");
     let file = std::fs::File::create(root.path().join("huge")).expect("made");
     file.set_len(200_000_000).expect("sparse");
@@ -211,7 +211,7 @@ fn a_signal_closes_the_idle_and_lets_the_busy_finish() {
 }
 
 #[test]
-fn idle_connections_do_not_hold_up_the_end() {
+fn idle_connections_do_not_delay_shutdown() {
     on_every_model(|model| {
         let options = "--drain-timeout 1h --idle-timeout 1h --listen 127.0.0.1:0 docs";
         let evserve = Program::model(model, options).start();
@@ -228,7 +228,7 @@ fn idle_connections_do_not_hold_up_the_end() {
 }
 
 #[test]
-fn the_drain_time_and_a_second_signal_end_what_does_not_end_by_itself() {
+fn the_drain_timeout_and_a_second_signal_end_open_transfers() {
     let root = tempfile::tempdir().expect("a directory");
     let file = std::fs::File::create(root.path().join("huge")).expect("made");
     file.set_len(1 << 30).expect("sparse");
@@ -253,7 +253,7 @@ fn the_drain_time_and_a_second_signal_end_what_does_not_end_by_itself() {
 }
 
 #[test]
-fn out_of_descriptors_everybody_is_served_in_the_end() {
+fn out_of_descriptors_every_client_is_served_eventually() {
     on_every_model(|model| {
         let program = Program::model(model, "--listen 127.0.0.1:0 --access-log off docs");
         let evserve = program.in_shell("ulimit -n 40; exec \"$@\"").start();
@@ -270,7 +270,7 @@ fn out_of_descriptors_everybody_is_served_in_the_end() {
 /// Whoever has had an answer or never asks makes room for those who wait; in a loop, for a thread or a process has
 /// nobody who would tell it to.
 #[test]
-fn the_silent_make_room_for_those_who_wait() {
+fn idle_connections_make_room_for_waiting_clients() {
     on_every_loop(|model| {
         let options = "--max-connections 5 --idle-timeout 1h --listen 127.0.0.1:0 docs";
         let evserve = Program::model(model, options).start();
@@ -289,7 +289,7 @@ fn the_silent_make_room_for_those_who_wait() {
 
 /// At the limit everybody is told to connect anew, so that nobody's request is lost and everybody gets a turn.
 #[test]
-fn the_busy_lose_no_request_to_those_who_wait() {
+fn busy_connections_lose_no_request_at_the_limit() {
     on_every_loop(|model| {
         let options = "--max-connections 4 --access-log off --listen 127.0.0.1:0 docs";
         let evserve = Program::model(model, options).start();
@@ -314,7 +314,7 @@ fn the_busy_lose_no_request_to_those_who_wait() {
 
 /// A log that nobody reads, or that can't be written, is no reason to stop.
 #[test]
-fn serving_does_not_depend_on_its_logs() {
+fn an_unusable_log_does_not_stop_the_server() {
     let agent = "x".repeat(4000);
     let request = format!("GET /x HTTP/1.1\r\nHost: h\r\nUser-Agent: {agent}\r\n\r\n");
     on_every_model(|model| {

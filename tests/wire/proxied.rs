@@ -24,7 +24,7 @@ fn start(model: &str, mode: &str, options: &[&str]) -> Evserve {
 
 /// Whoever tried it without the header would be closed.
 #[test]
-fn nothing_is_offered_that_cannot_be_tried() {
+fn no_command_to_try_is_printed() {
     let options = ["--proxy-protocol", "--trusted-proxy", "127.0.0.1"];
     let evserve = Evserve::http("epoll", Path::new("docs/site"), &options);
     let ended = evserve.stop();
@@ -32,7 +32,7 @@ fn nothing_is_offered_that_cannot_be_tried() {
 }
 
 #[test]
-fn the_log_has_the_client() {
+fn the_access_log_names_the_client() {
     let cases = [
         (TEXT, "192.0.2.7"),
         (TEXT_6, "2001:db8::7"),
@@ -62,7 +62,7 @@ fn the_log_has_the_client() {
 }
 
 #[test]
-fn what_comes_behind_the_header_is_the_services() {
+fn bytes_after_the_header_reach_the_service() {
     on_every_model(|model| {
         let evserve = start(model, "echo", &[]);
         let mut client = evserve.connect();
@@ -78,7 +78,7 @@ fn what_comes_behind_the_header_is_the_services() {
 }
 
 #[test]
-fn whoever_has_no_header_is_closed() {
+fn a_connection_without_a_header_is_closed() {
     let long = [b"PROXY UNKNOWN ", &[b'x'; 200][..]].concat();
     let cases: &[&[u8]] = &[
         REQUEST,
@@ -108,7 +108,7 @@ fn whoever_has_no_header_is_closed() {
 }
 
 #[test]
-fn whoever_is_not_trusted_is_closed() {
+fn an_untrusted_proxy_is_closed() {
     on_every_model(|model| {
         let evserve = start(model, "http", &[]);
         for _ in 0..3 {
@@ -134,7 +134,7 @@ fn whoever_is_not_trusted_is_closed() {
 }
 
 #[test]
-fn sockets_in_the_file_system_are_trusted_if_that_is_said() {
+fn unix_sockets_are_trusted_if_configured() {
     on_every_model(|model| {
         for (trusted, heard) in [("unix", "192.0.2.7"), ("127.0.0.0/8", "")] {
             let directory = tempfile::tempdir().expect("a directory");
@@ -155,7 +155,7 @@ fn sockets_in_the_file_system_are_trusted_if_that_is_said() {
 }
 
 #[test]
-fn clients_are_counted_and_not_their_proxy() {
+fn limits_count_the_clients_not_their_proxy() {
     on_every_model(|model| {
         if row(model).apart.is_some() {
             return; // One at a time; and processes that share nothing.
@@ -192,7 +192,7 @@ fn clients_are_counted_and_not_their_proxy() {
 }
 
 #[test]
-fn what_cannot_be_had_is_said() {
+fn impossible_combinations_are_refused() {
     let refusal = |options: &[&str]| {
         let program = Program::evserve("--proxy-protocol --trusted-proxy ::1");
         program.args(options).fails(1)

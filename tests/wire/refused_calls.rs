@@ -30,7 +30,7 @@ fn injecting(fault: &str) -> [String; 7] {
 }
 
 #[test]
-fn without_sendfile_files_arrive_whole() {
+fn files_arrive_whole_without_sendfile() {
     let root = tempfile::tempdir().expect("a directory");
     let content = pattern(LENGTH);
     write(root.path().join("large"), &content).expect("written");
@@ -66,7 +66,7 @@ fn without_sendfile_files_arrive_whole() {
 
 /// A file that has become shorter ends the connection; it is never filled up.
 #[test]
-fn without_sendfile_a_file_that_shrinks_ends_the_connection() {
+fn a_file_that_shrinks_without_sendfile_ends_the_connection() {
     let root = tempfile::tempdir().expect("a directory");
     let path = root.path().join("large");
     on_every_model(|model| {
@@ -89,7 +89,7 @@ fn without_sendfile_a_file_that_shrinks_ends_the_connection() {
 
 /// accept4(2) that is refused would be refused again at once: it is tried once a second, and logged once.
 #[test]
-fn accepting_that_is_refused_pauses() {
+fn a_refused_accept_is_retried_once_a_second() {
     let root = tempfile::tempdir().expect("a directory");
     write(root.path().join("a"), "abc").expect("written");
     on_every_model(|model| {
@@ -114,7 +114,7 @@ fn accepting_that_is_refused_pauses() {
 
 /// While it is refused for ever, the server still ends when it is told to.
 #[test]
-fn a_server_that_may_not_accept_ends() {
+fn a_server_that_may_not_accept_still_stops() {
     let root = tempfile::tempdir().expect("a directory");
     on_every_model(|model| {
         let Some(mut evserve) = start(model, root.path(), "accept4:error=EPERM") else {
@@ -128,7 +128,7 @@ fn a_server_that_may_not_accept_ends() {
 }
 
 #[test]
-fn without_openat2_it_is_said_why() {
+fn a_missing_openat2_is_explained() {
     let root = tempfile::tempdir().expect("a directory");
     for (error, expected) in [
         ("EPERM", "a filter (seccomp) forbids openat2(2)"),

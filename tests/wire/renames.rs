@@ -141,7 +141,7 @@ fn ask(client: &mut Client, count: u64, random: &mut fastrand::Rng) -> u64 {
 }
 
 #[test]
-fn renames_during_look_ups_lead_nowhere_else() {
+fn renames_during_lookups_do_not_escape_the_root() {
     let all = number("EVSERVE_REQUESTS").unwrap_or(REQUESTS);
     on_each_kind(|model| {
         for sandbox in ["follow", "off"] {

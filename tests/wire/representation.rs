@@ -48,7 +48,7 @@ fn ask(evserve: &Evserve, method: &str, path: &str, fields: &[&str]) -> Response
 }
 
 #[test]
-fn conditions() {
+fn conditional_requests() {
     let root = tree();
     on_every_model(|model| {
         let evserve = Evserve::http(model, root.path(), &["--cache-control", "max-age=60"]);
@@ -88,7 +88,7 @@ fn conditions() {
 
 /// All lines of a list field are one list (RFC 9110 section 5.3); several of a field that is none are none.
 #[test]
-fn fields_on_several_lines() {
+fn repeated_list_fields_are_joined() {
     let root = tree();
     on_every_model(|model| {
         let evserve = Evserve::http(model, root.path(), &[]);
@@ -141,7 +141,7 @@ fn fields_on_several_lines() {
 
 /// A change within the clock's grain may not show, so nobody may be told that nothing has changed beyond doubt.
 #[test]
-fn a_young_file_has_a_weak_tag() {
+fn a_recently_changed_file_has_a_weak_etag() {
     let root = tree();
     on_every_model(|model| {
         let evserve = Evserve::http(model, root.path(), &[]);
@@ -207,7 +207,7 @@ fn single_ranges() {
 }
 
 #[test]
-fn several_ranges_are_parts_of_one_body() {
+fn several_ranges_are_sent_as_multipart() {
     let root = tree();
     let bytes = pattern(10_000);
     on_every_model(|model| {
@@ -247,7 +247,7 @@ fn several_ranges_are_parts_of_one_body() {
 }
 
 #[test]
-fn offsets_beyond_four_gibibytes() {
+fn ranges_beyond_four_gibibytes() {
     let root = tempfile::tempdir().expect("a directory");
     let file = File::create(root.path().join("huge")).expect("made");
     file.set_len(5 << 30).expect("sparse");
@@ -319,7 +319,7 @@ fn compressed_siblings() {
 }
 
 #[test]
-fn request_bodies_are_dropped_and_the_next_request_is_answered() {
+fn request_bodies_are_discarded_and_the_next_request_answered() {
     let root = tree();
     let next = "GET /empty HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
     let post = |fields: &str, body: &str| {
@@ -364,7 +364,7 @@ fn request_bodies_are_dropped_and_the_next_request_is_answered() {
 }
 
 #[test]
-fn bodies_that_are_too_long_or_broken() {
+fn bodies_that_are_too_long_or_malformed_are_refused() {
     let root = tree();
     // Little content, and much beside it.
     let extensions = format!("1;e={}\r\nx\r\n", "e".repeat(1000)).repeat(5);
@@ -403,7 +403,7 @@ fn bodies_that_are_too_long_or_broken() {
 }
 
 #[test]
-fn expectations() {
+fn expect_100_continue() {
     let root = tree();
     on_every_model(|model| {
         let evserve = Evserve::http(model, root.path(), &[]);
@@ -428,7 +428,7 @@ fn expectations() {
 }
 
 #[test]
-fn a_body_that_does_not_come_is_given_up() {
+fn a_body_that_does_not_come_times_out() {
     let root = tree();
     on_every_model(|model| {
         let evserve = Evserve::http(model, root.path(), &["--body-timeout", "200ms"]);
@@ -454,7 +454,7 @@ fn options_method() {
 }
 
 #[test]
-fn hidden_names_and_options_of_a_site() {
+fn hidden_files_and_options_of_a_site() {
     let root = tree();
     on_every_model(|model| {
         let evserve = Evserve::http(model, root.path(), &[]);
@@ -539,7 +539,7 @@ fn hidden_names_and_options_of_a_site() {
 
 /// Whatever is added with --header, no answer has a field twice.
 #[test]
-fn added_fields_double_none() {
+fn added_fields_replace_their_namesakes() {
     let root = tree();
     let policy = "default-src 'self'";
     let added = [

@@ -98,7 +98,7 @@ fn options(model: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn a_link_that_is_switched_is_followed() {
+fn a_switched_link_to_the_root_is_followed() {
     on_every_model(|model| {
         let world = releases();
         let link = world.path().join("current");
@@ -128,7 +128,7 @@ fn a_link_that_is_switched_is_followed() {
 }
 
 #[test]
-fn without_a_root_there_is_nothing_but_503() {
+fn a_missing_root_gives_503() {
     type Change = fn(&Path);
     let changes: [(&str, Change, Change); 4] = [
         (
@@ -250,7 +250,7 @@ fn linked() -> TempDir {
 }
 
 #[test]
-fn links_that_lead_inside_are_followed() {
+fn links_inside_the_root_are_followed() {
     on_every_model(|model| {
         let world = linked();
         let options = ["--error-page", "403=404.html", "--sandbox", "strict"];
@@ -295,7 +295,7 @@ fn links_that_lead_inside_are_followed() {
 }
 
 #[test]
-fn a_fallback_may_be_such_a_link() {
+fn a_fallback_may_be_a_link() {
     let world = linked();
     let options = ["--fallback", "sub/parent/v", "--index", "none"];
     let evserve = Evserve::http("epoll", &world.path().join("current"), &options);
@@ -307,7 +307,7 @@ fn a_fallback_may_be_such_a_link() {
 
 /// Whatever changes on the way of such a link, the next request sees it.
 #[test]
-fn no_answer_through_such_links_is_stale() {
+fn no_response_through_a_link_is_stale() {
     type Change = fn(&Path);
     let changes: [(&str, Change, u16, &str); 7] = [
         (
@@ -400,7 +400,7 @@ fn is_confined(evserve: &mut Evserve) -> bool {
 }
 
 #[test]
-fn the_sandbox_lets_through_what_may_take_the_place_of_the_root() {
+fn the_sandbox_allows_a_replacement_of_the_root() {
     on_every_model(|model| {
         let world = tempfile::tempdir().expect("a directory");
         let at = |name: &str| world.path().join(name);
@@ -446,7 +446,7 @@ fn the_sandbox_lets_through_what_may_take_the_place_of_the_root() {
 }
 
 #[test]
-fn a_strict_sandbox_keeps_to_one_directory() {
+fn a_strict_sandbox_allows_one_directory() {
     on_every_model(|model| {
         let world = releases();
         let mut all = options(model);
@@ -473,7 +473,7 @@ fn a_strict_sandbox_keeps_to_one_directory() {
 }
 
 #[test]
-fn a_sandbox_that_would_let_in_too_much_is_strict() {
+fn a_sandbox_that_would_allow_too_much_is_strict() {
     let world = tempfile::tempdir().expect("a directory");
     let (open, home) = (world.path().join("open"), world.path().join("home"));
     for root in [open.join("site"), home.join("site")] {
@@ -499,7 +499,7 @@ fn a_sandbox_that_would_let_in_too_much_is_strict() {
 
 /// Without a sandbox, wherever a link leads.
 #[test]
-fn without_a_sandbox_the_root_is_followed_everywhere() {
+fn the_root_is_followed_everywhere_without_a_sandbox() {
     let world = releases();
     let elsewhere = tempfile::tempdir().expect("a directory");
     write(elsewhere.path().join("v"), "elsewhere").expect("written");
@@ -516,7 +516,7 @@ fn without_a_sandbox_the_root_is_followed_everywhere() {
 
 /// Whoever may read everything, as root may, can still read it.
 #[test]
-fn a_root_that_may_not_be_read_any_more() {
+fn an_unreadable_root_gives_503() {
     if !is_not_root() {
         let world = releases();
         let at = |name: &str| world.path().join(name);
@@ -536,7 +536,7 @@ fn a_root_that_may_not_be_read_any_more() {
 
 /// Files of procfs and sysfs say other lengths than they have.
 #[test]
-fn what_is_made_as_it_is_read_arrives_whole() {
+fn procfs_files_arrive_whole() {
     on_every_model(|model| {
         for (root, target) in [
             ("/proc/sys/kernel", "/ostype"),
@@ -568,7 +568,7 @@ fn what_is_made_as_it_is_read_arrives_whole() {
 
 /// Each answer says what there is then, whatever a client has already.
 #[test]
-fn what_is_made_as_it_is_read_is_read_for_each_request() {
+fn procfs_files_are_read_for_each_request() {
     let evserve = Evserve::http("epoll", Path::new("/proc/sys/kernel/random"), &[]);
     let mut client = evserve.connect();
     client.send("GET /uuid HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -586,7 +586,7 @@ fn what_is_made_as_it_is_read_is_read_for_each_request() {
 
 /// Somebody has a lease on a file: it can be had once that is over, and nobody waits for that.
 #[test]
-fn a_file_under_a_lease_is_not_waited_for() {
+fn a_leased_file_delays_nothing() {
     const LEASE: &str = "import fcntl, signal, sys\n\
         signal.signal(signal.SIGIO, signal.SIG_IGN)\n\
         file = open(sys.argv[1], 'r+')\n\
@@ -645,7 +645,7 @@ impl Drop for Mount {
 }
 
 #[test]
-fn what_is_mounted_over_the_root_is_served() {
+fn a_mount_over_the_root_is_served() {
     on_every_model(|model| {
         let world = releases();
         let root = world.path().join("r1");

@@ -71,7 +71,7 @@ fn dribble(mut client: Client, (begin, little, answer): (&str, &str, &str)) {
 }
 
 #[test]
-fn senders_that_dribble_are_given_up_and_others_do_not_wait() {
+fn slow_senders_are_dropped_and_delay_no_other() {
     on_every_model(|model| {
         let (evserve, _root) = start(model);
         if serves_one_at_a_time(model) {
@@ -97,7 +97,7 @@ fn senders_that_dribble_are_given_up_and_others_do_not_wait() {
 }
 
 #[test]
-fn a_reader_that_dribbles_is_given_up_and_others_do_not_wait() {
+fn a_slow_reader_is_dropped_and_delays_no_other() {
     on_every_model(|model| {
         let (mut evserve, _root) = start(model);
         let mut client = evserve.connect();

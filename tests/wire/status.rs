@@ -51,7 +51,7 @@ fn count(document: &Value, state: &str) -> u64 {
 }
 
 #[test]
-fn connections_are_seen_where_they_stand() {
+fn connections_are_shown_in_their_states() {
     on_every_concurrent_model(|model| {
         let (evserve, _root) = start(model, &[]);
         let (http, echo) = (evserve.addresses[0], evserve.addresses[1]);
@@ -125,7 +125,7 @@ fn connections_are_seen_where_they_stand() {
 }
 
 #[test]
-fn those_who_watch_hear_how_it_goes_on() {
+fn viewers_receive_updates() {
     on_every_model(|model| {
         let (evserve, _root) = start(model, &[]);
         let mut requests = Vec::new();
@@ -170,7 +170,7 @@ fn those_who_watch_hear_how_it_goes_on() {
 }
 
 #[test]
-fn several_loops_are_one_server() {
+fn several_loops_are_shown_as_one_server() {
     let (evserve, _root) = start("epoll", &["--workers", "3"]);
     let clients: Vec<_> = (0..40)
         .map(|_| {
@@ -189,7 +189,7 @@ fn several_loops_are_one_server() {
 
 /// Who asks waits for the other loops as one waits for a peer, and not by asking again and again.
 #[test]
-fn asking_several_loops_takes_few_turns() {
+fn a_status_of_several_loops_takes_few_turns() {
     let (evserve, _root) = start("epoll", &["--workers", "4"]);
     let mut before = 0;
     for _ in 0..20 {
@@ -208,7 +208,7 @@ fn asking_several_loops_takes_few_turns() {
 
 /// One who watches and does not read costs little, and hears how things are once it reads again.
 #[test]
-fn whoever_does_not_read_misses_what_was() {
+fn a_slow_viewer_skips_updates() {
     on_each_kind(|model| {
         if row(model).scarce.is_some() {
             return;
@@ -251,7 +251,7 @@ fn uptime(line: &str) -> Option<u64> {
 
 /// However many there are, an event fits in a mailbox; all are counted, some are shown.
 #[test]
-fn of_many_connections_some_are_shown() {
+fn a_sample_of_many_connections_is_shown() {
     let (evserve, _root) = start("epoll", &["--workers", "2"]);
     let clients: Vec<_> = (0..700)
         .map(|_| Client::connect(evserve.addresses[1]))
@@ -279,7 +279,7 @@ fn of_many_connections_some_are_shown() {
 }
 
 #[test]
-fn the_page_and_what_it_needs_come_from_here_and_stay_here() {
+fn the_page_loads_nothing_from_elsewhere() {
     on_every_model(|model| {
         let (evserve, _root) = start(model, &[]);
         let status = evserve.addresses[2];
@@ -333,7 +333,7 @@ fn the_page_and_what_it_needs_come_from_here_and_stay_here() {
 }
 
 #[test]
-fn metrics_are_in_the_format_of_prometheus() {
+fn metrics_are_in_the_prometheus_format() {
     on_every_model(|model| {
         let (evserve, _root) = start(model, &[]);
         assert_eq!(evserve.get("/a.txt").status, 200);
@@ -354,7 +354,7 @@ fn metrics_are_in_the_format_of_prometheus() {
 }
 
 #[test]
-fn balancers_are_told_before_the_server_stops() {
+fn health_checks_fail_before_the_server_stops() {
     on_every_model(|model| {
         let (mut evserve, _root) = start(model, &["--drain-delay", "1h"]);
         assert_eq!(ask(evserve.addresses[2], "/healthz").status, 200, "{model}");
@@ -377,7 +377,7 @@ fn balancers_are_told_before_the_server_stops() {
 }
 
 #[test]
-fn the_delay_comes_to_an_end() {
+fn the_drain_delay_ends() {
     on_every_model(|model| {
         let (evserve, _root) = start(model, &["--drain-delay", "300ms"]);
         let begin = Instant::now();
@@ -389,7 +389,7 @@ fn the_delay_comes_to_an_end() {
 /// The options of http are for the files: a limit that is too small for a browser must not hide the status, nor does a
 /// field that the files need belong to it.
 #[test]
-fn options_of_http_do_not_reach_the_status() {
+fn http_options_do_not_affect_the_status_page() {
     let options = [
         "--header",
         "Server: files",

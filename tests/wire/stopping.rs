@@ -22,7 +22,7 @@ fn has_ended(model: &str, status: ExitStatus) {
 }
 
 #[test]
-fn a_handler_that_hangs_does_not_hold_up_the_end() {
+fn a_hanging_handler_does_not_delay_shutdown() {
     on_every_model(|model| {
         let mut server = faulty(&[model]);
         let mut client = server.connect();
@@ -39,7 +39,7 @@ fn a_handler_that_hangs_does_not_hold_up_the_end() {
 }
 
 #[test]
-fn a_worker_that_hangs_does_not_hold_up_the_end() {
+fn a_hanging_worker_does_not_delay_shutdown() {
     on_every_loop(|model| {
         for hanging in 1..=3 {
             let mut server = faulty(&[model, "127.0.0.1:0", "3"]);
@@ -59,7 +59,7 @@ fn a_worker_that_hangs_does_not_hold_up_the_end() {
 
 /// A second signal ends it without waiting for the drain time, here an hour.
 #[test]
-fn a_second_signal_ends_what_hangs() {
+fn a_second_signal_ends_a_hanging_server() {
     on_every_model(|model| {
         let mut server = faulty(&[model, "127.0.0.1:0", "1", "3600"]);
         let mut client = server.connect();
@@ -95,7 +95,7 @@ fn on_a_terminal(model: &str, stderr_too: bool) -> (std::fs::File, Evserve) {
 }
 
 #[test]
-fn a_terminal_that_closes_ends_its_server() {
+fn a_closing_terminal_ends_its_server() {
     on_every_model(|model| {
         let (master, mut evserve) = on_a_terminal(model, true);
         let mut lines = BufReader::new(master);
@@ -112,7 +112,7 @@ fn a_terminal_that_closes_ends_its_server() {
 
 /// With its standard error elsewhere, SIGHUP is what it always is.
 #[test]
-fn a_terminal_that_closes_does_not_end_a_server_that_logs_elsewhere() {
+fn a_closing_terminal_spares_a_server_that_logs_elsewhere() {
     on_every_model(|model| {
         let (master, evserve) = on_a_terminal(model, false);
         drop(master);
@@ -127,7 +127,7 @@ fn a_terminal_that_closes_does_not_end_a_server_that_logs_elsewhere() {
 
 /// SIGHUP from somebody else means a new log file, on a terminal too.
 #[test]
-fn sighup_ends_nobody_whose_terminal_is_there() {
+fn sighup_does_not_end_a_server_on_an_open_terminal() {
     let (mut master, mut evserve) = on_a_terminal("epoll", true);
     let mut heard = String::new();
     let mut some = [0; 4096];

@@ -51,7 +51,7 @@ fn has_in_order(log: &str, parts: &[&str]) {
 }
 
 #[test]
-fn one_request_is_told_and_the_next_is_not() {
+fn as_many_requests_are_traced_as_asked_for() {
     let root = root();
     on_every_model(|model| {
         let mut evserve = Evserve::http(model, root.path(), &["--trace-requests", "1"]);
@@ -105,7 +105,7 @@ fn one_request_is_told_and_the_next_is_not() {
 
 /// Without requests an answer is whatever leaves nothing to be sent.
 #[test]
-fn protocols_without_requests_come_to_an_end_too() {
+fn services_without_requests_are_traced() {
     on_every_model(|model| {
         let mut evserve = Evserve::echo(model, &["--trace-requests", "2"]);
         let mut client = evserve.connect();
@@ -133,7 +133,7 @@ fn protocols_without_requests_come_to_an_end_too() {
 
 /// From the request to its answer, the trace has the calls that strace sees, all of them and in that order.
 #[test]
-fn it_says_what_strace_sees() {
+fn the_trace_matches_strace() {
     if is_missing("strace") {
         return;
     }

@@ -31,7 +31,7 @@ fn converse(path: &Path, said: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn services_on_a_path() {
+fn services_work_on_a_unix_socket() {
     on_every_model(|model| {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("socket");
@@ -51,7 +51,7 @@ fn services_on_a_path() {
 }
 
 #[test]
-fn the_file_has_its_mode_and_goes_at_the_end() {
+fn the_socket_file_has_its_mode_and_is_removed() {
     on_every_model(|model| {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("socket");
@@ -95,7 +95,7 @@ fn refusal(path: &Path) -> String {
 }
 
 #[test]
-fn who_is_in_the_way_stays() {
+fn a_socket_or_file_in_the_way_is_left_alone() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("socket");
     let first = start("epoll", "echo", &path, &[]);
@@ -115,7 +115,7 @@ fn who_is_in_the_way_stays() {
 }
 
 #[test]
-fn what_a_dead_server_left_is_replaced() {
+fn a_stale_socket_is_replaced() {
     on_every_model(|model| {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("socket");
@@ -136,7 +136,7 @@ fn lock(directory: &Path) -> fs::File {
 }
 
 #[test]
-fn a_lock_on_the_directory_holds_up_neither_start_nor_end() {
+fn a_locked_directory_delays_neither_start_nor_end() {
     on_every_model(|model| {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("socket");
@@ -165,7 +165,7 @@ fn sigterm_ends_a_server_that_waits_for_the_lock() {
 }
 
 #[test]
-fn of_several_that_start_at_once_one_has_the_socket() {
+fn one_of_several_concurrent_starts_gets_the_socket() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("socket");
     drop(UnixListener::bind(&path).expect("bound"));

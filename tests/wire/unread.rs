@@ -135,7 +135,7 @@ fn each_unread_output(mut case: impl FnMut(&str, Stdio, Stdio)) {
 }
 
 #[test]
-fn output_that_nobody_reads_holds_up_neither_requests_nor_the_end() {
+fn unread_output_delays_neither_requests_nor_shutdown() {
     on_every_model(|model| {
         each_unread_output(|name, stdout, stderr| {
             eprintln!("{name}");
@@ -152,7 +152,7 @@ fn output_that_nobody_reads_holds_up_neither_requests_nor_the_end() {
 
 /// A connection that does not end by itself, and an end that is asked for again and again.
 #[test]
-fn output_that_nobody_reads_does_not_hold_up_a_second_signal() {
+fn unread_output_does_not_delay_a_second_signal() {
     on_every_model(|model| {
         let root = tempfile::tempdir().expect("a directory");
         let file = std::fs::File::create(root.path().join("huge")).expect("made");
@@ -224,7 +224,7 @@ impl Server {
 
 /// A panic's message takes the same way.
 #[test]
-fn panics_are_logged_without_waiting() {
+fn the_message_of_a_panic_does_not_block() {
     on_every_model(|model| {
         let (_reader, pipe) = full_pipe();
         let mut server = Program::example("faulty")

@@ -53,7 +53,7 @@ pub fn strong_tag(evserve: &Evserve, path: &str) -> String {
 const NO_CACHE: &[&str] = &["--cache-bytes", "0", "--cache-files", "0"];
 
 #[test]
-fn another_file_of_equal_length_and_time_has_another_tag() {
+fn files_of_equal_length_and_time_have_different_etags() {
     on_every_model(|model| {
         for options in [&[][..], NO_CACHE] {
             let root = tempfile::tempdir().expect("a directory");
@@ -96,7 +96,7 @@ fn another_file_of_equal_length_and_time_has_another_tag() {
 
 /// It is the same for every loop, thread, process and model, after a restart too, whatever the time is.
 #[test]
-fn a_file_from_the_future_has_one_tag_and_no_date() {
+fn a_file_from_the_future_has_a_stable_etag_and_no_date() {
     let root = tempfile::tempdir().expect("a directory");
     let tomorrow = SystemTime::now() + Duration::from_secs(86_400);
     file_of(&root.path().join("small"), b"12345", tomorrow);
@@ -134,7 +134,7 @@ fn a_file_from_the_future_has_one_tag_and_no_date() {
 
 /// The date comes with its time, also for what was remembered before.
 #[test]
-fn a_date_that_lay_in_the_future_is_told_when_it_has_come() {
+fn a_future_date_is_sent_once_it_has_passed() {
     let root = tempfile::tempdir().expect("a directory");
     on_every_model(|model| {
         let path = root.path().join("f");
@@ -184,7 +184,7 @@ fn if_range_with_a_date() {
 }
 
 #[test]
-fn a_sibling_is_older_from_two_seconds_on() {
+fn a_sibling_counts_as_older_from_two_seconds_on() {
     let root = tempfile::tempdir().expect("a directory");
     let modified = long_ago() + Duration::from_millis(2_500);
     file_of(&root.path().join("a.css"), b"plain", modified);
@@ -207,7 +207,7 @@ fn a_sibling_is_older_from_two_seconds_on() {
 
 /// For several machines that have copies with the same times.
 #[test]
-fn tags_of_length_and_time_are_shared_by_copies_and_weak() {
+fn etags_of_length_and_time_are_weak_and_equal_for_copies() {
     let roots = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
     for root in &roots {
         file_of(&root.path().join("f"), b"12345", long_ago());

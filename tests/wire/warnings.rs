@@ -47,7 +47,7 @@ fn panics_are_logged_once_a_second_and_all_are_counted() {
 const CLIENT_HELLO: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x55\xa1\x12";
 
 #[test]
-fn a_tls_client_is_refused_at_once_and_the_log_says_so() {
+fn a_tls_client_is_refused_at_once_and_logged() {
     on_every_model(|model| {
         let evserve = Evserve::http(model, Path::new("docs/site"), &[]);
         let begin = Instant::now();
@@ -68,7 +68,7 @@ fn a_tls_client_is_refused_at_once_and_the_log_says_so() {
 
 /// Other bytes that are no request get no such hint.
 #[test]
-fn what_only_resembles_tls_is_no_tls() {
+fn bytes_that_resemble_tls_are_not_reported_as_tls() {
     let evserve = Evserve::http("epoll", Path::new("docs/site"), &[]);
     for bytes in [&b"\x16GET / HTTP/1.1\r\n\r\n"[..], b"\x15\x03\x01\r\n\r\n"] {
         let mut client = evserve.connect();

@@ -218,7 +218,7 @@ fn play(service: &dyn Service, worker: &mut Worker, script: &[u8], random: &mut 
 }
 
 #[test]
-fn nobody_hears_part_of_a_line() {
+fn chat_lines_are_delivered_whole_or_not_at_all() {
     let chat = evserve::service::find("chat").expect("a row");
     let mut worker = new_worker();
     for_each_seed(LINES, 256, script, |script, random| {

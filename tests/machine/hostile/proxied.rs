@@ -120,7 +120,7 @@ fn end_of_header(input: &[u8]) -> usize {
 }
 
 #[test]
-fn whatever_comes_behind_a_header_is_the_services() {
+fn bytes_after_a_proxy_header_reach_the_service() {
     let good: Vec<_> = GOOD.iter().map(|header| header.to_vec()).collect();
     let rest: Vec<_> = REST.iter().map(|rest| rest.to_vec()).collect();
     let mut worker = new_worker();

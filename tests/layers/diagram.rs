@@ -85,6 +85,6 @@ fn picture() -> String {
 }
 
 #[test]
-fn the_modules_are_drawn_as_the_table_has_them() {
+fn the_module_diagram_matches_the_table() {
     check_picture("docs/modules.svg", &picture());
 }

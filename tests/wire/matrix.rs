@@ -159,7 +159,7 @@ fn is_served(row: &ServiceRow, transport: &str, model: &ModelRow) -> bool {
 }
 
 #[test]
-fn each_service_over_each_transport_on_each_model() {
+fn every_service_works_over_every_transport_on_every_model() {
     let mut served = 0;
     for model in MODELS {
         for row in SERVICES {

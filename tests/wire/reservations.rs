@@ -28,7 +28,7 @@ fn ask(evserve: &Evserve, index: usize, path: &str) -> u16 {
 }
 
 #[test]
-fn the_silent_of_one_service_keep_no_other_out() {
+fn silent_clients_of_one_service_block_no_other() {
     on_every_concurrent_model(|model| {
         let evserve = start(model);
         let silent: Vec<_> = (0..40)
@@ -43,7 +43,7 @@ fn the_silent_of_one_service_keep_no_other_out() {
 }
 
 #[test]
-fn those_who_watch_the_status_keep_nobody_out() {
+fn viewers_of_the_status_block_no_service() {
     on_every_concurrent_model(|model| {
         let evserve = start(model);
         let watchers: Vec<_> = (0..40)
@@ -62,7 +62,7 @@ fn those_who_watch_the_status_keep_nobody_out() {
 
 /// Slow heads are let be, for their requests have begun; they hold what http may have, and no more.
 #[test]
-fn slow_heads_do_not_keep_balancers_out() {
+fn slow_heads_block_no_health_check() {
     on_every_concurrent_model(|model| {
         let evserve = start(model);
         let slow: Vec<_> = (0..40)
@@ -81,7 +81,7 @@ fn slow_heads_do_not_keep_balancers_out() {
 
 /// Nobody who is silent in a chat leaves it for others.
 #[test]
-fn members_of_a_chat_stay_while_others_wait() {
+fn chat_members_stay_while_clients_wait() {
     on_every_concurrent_model(|model| {
         let evserve = start(model);
         if row(model).apart.is_some() {
@@ -117,7 +117,7 @@ fn keep_alive(evserve: &Evserve) -> Client {
 /// Far more than there may be at once, one after the other: each gets its answer although all keep their sockets and
 /// nothing else would end their connections.
 #[test]
-fn those_who_keep_their_sockets_make_room() {
+fn kept_alive_connections_make_room_for_waiting_clients() {
     on_every_model(|model| {
         let options = "--listen 127.0.0.1:0 --idle-timeout 1h --access-log off docs/site";
         let program = Program::model(model, options).args(limited_to(model, 4));
@@ -129,7 +129,7 @@ fn those_who_keep_their_sockets_make_room() {
 
 /// Each loop has its part of the connections, and of what is reserved.
 #[test]
-fn loops_keep_shares_each_for_itself() {
+fn each_loop_reserves_connections_of_its_own() {
     on_every_loop(|model| {
         let options =
             "--max-connections 48 --workers 3 --mode chat --listen chat=127.0.0.1:0 docs/site";
@@ -147,7 +147,7 @@ fn loops_keep_shares_each_for_itself() {
 
 /// Each watcher keeps a connection without end, so those beyond the first few are told once.
 #[test]
-fn few_may_watch_and_the_others_come_again() {
+fn excess_viewers_of_the_status_are_told_to_retry() {
     on_each_kind(|model| {
         // There each is told once.
         if row(model).scarce.is_some() {
