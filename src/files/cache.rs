@@ -8,9 +8,9 @@
 
 use super::dependencies::Dependencies;
 use super::mounts::Mounts;
-use super::open_file::Refusal;
+use super::open_file::LookupError;
 use super::root::Root;
-use super::watch::{Watch, Watched};
+use super::watch::{WatchSet, Watcher};
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 /// How long what is watched is believed without a look. Some changes are never told of, such as a mount in the place of
 /// a directory.
-const BELIEF: Duration = Duration::from_secs(1);
+const TRUST_TIME: Duration = Duration::from_secs(1);
 
 /// What an entry takes beside what can be counted, in bytes: its place in the table, and what allocations round up to.
 const OVERHEAD: usize = 256;
@@ -40,7 +40,7 @@ pub struct Cache<T> {
     /// How many files and directories may be watched.
     watches: usize,
     /// Made when it is first needed: a forked process needs one of its own.
-    watch: OnceLock<Option<Watch>>,
+    watcher: OnceLock<Option<Watcher>>,
     contents: Mutex<Contents<T>>,
 }
 
@@ -54,7 +54,7 @@ pub struct CacheEntry<T> {
     /// How much of the limits its content takes.
     pub cost: CacheLimits,
     /// It may change without anything telling, so it holds for one moment only.
-    pub fleeting: bool,
+    pub is_volatile: bool,
 }
 
 #[derive(Debug)]
@@ -62,14 +62,14 @@ struct Contents<T> {
     /// The root that all of it was found in ([`Root::id`]).
     root: Option<u64>,
     /// Until then its name is believed to lead there.
-    believed_until: Option<Instant>,
+    valid_until: Option<Instant>,
     /// Only files that are there have a place here, so a peer cannot choose names that collide, and a fast hash will do.
     slots: IndexMap<Box<[u8]>, Slot<T>, RandomState>,
     /// The sum of the slots' costs.
     used: CacheLimits,
     /// The slot to be looked at next when something must go (the clock algorithm).
     hand: usize,
-    watched: Watched,
+    watched: WatchSet,
     /// Somebody else waits for events, and says so when there are any.
     notified: bool,
     /// The last moment in which events were taken, if nobody does.
@@ -91,16 +91,16 @@ struct Slot<T> {
     /// How often files had been written to when it was made.
     writes: u64,
     /// It was asked for since the hand last passed.
-    wanted: bool,
+    is_referenced: bool,
 }
 
 /// What memory alone says of a name.
-enum Recall<T> {
+enum Freshness<T> {
     /// This, which holds.
-    Holds(Arc<CacheEntry<T>>),
+    Fresh(Arc<CacheEntry<T>>),
     /// This, if the file system says the same again; and whether it can be watched.
-    AskAgain(Arc<CacheEntry<T>>, bool),
-    Nothing,
+    Revalidate(Arc<CacheEntry<T>>, bool),
+    Absent,
 }
 
 impl<T> Cache<T> {
@@ -109,14 +109,14 @@ impl<T> Cache<T> {
         Cache {
             limits,
             watches,
-            watch: OnceLock::new(),
+            watcher: OnceLock::new(),
             contents: Mutex::new(Contents {
                 root: None,
-                believed_until: None,
+                valid_until: None,
                 slots: IndexMap::default(),
                 used: CacheLimits { bytes: 0, files: 0 },
                 hand: 0,
-                watched: Watched::default(),
+                watched: WatchSet::default(),
                 notified: false,
                 taken: None,
                 missing: None,
@@ -131,65 +131,67 @@ impl<T> Cache<T> {
     }
 
     /// Forgets everything. From now on only what is found in this root is remembered; without a root, nothing.
-    pub fn begin(&self, root: Option<&Root>) {
+    pub fn reset(&self, root: Option<&Root>) {
         let mut contents = self.contents();
         contents.root = root.map(Root::id);
-        contents.believed_until = None;
+        contents.valid_until = None;
         contents.missing = None;
         contents.hand = 0;
         contents.used = CacheLimits { bytes: 0, files: 0 };
         let slots = std::mem::take(&mut contents.slots);
-        if let Some(Some(watch)) = self.watch.get() {
-            watch.forget_all(&mut contents.watched);
+        if let Some(Some(watcher)) = self.watcher.get() {
+            watcher.remove_all(&mut contents.watched);
         }
         // Closing files can wait.
         drop(contents);
         drop(slots);
     }
 
-    /// Until then the root's name leads to this root, as far as is known: see [`believed`](Cache::believed).
-    pub fn believe(&self, root: &Root, until: Option<Instant>) {
+    /// Until then the root's name leads to this root, as far as is known: see [`look_up_without_io`](Cache::look_up_without_io).
+    pub fn trust_root(&self, root: &Root, until: Option<Instant>) {
         let mut contents = self.contents();
         // Meanwhile another thread may have begun with another root.
         if contents.root == Some(root.id()) {
-            contents.believed_until = until;
+            contents.valid_until = until;
         }
     }
 
     /// What is remembered under `name` of the root that is believed in at `now`, if memory alone says that it holds. Nothing
     /// is waited for, and no root is needed.
-    pub fn believed(&self, name: &[u8], now: Instant) -> Option<Arc<CacheEntry<T>>> {
-        match self.recall(None, name, now) {
-            Recall::Holds(entry) => Some(entry),
-            Recall::AskAgain(..) | Recall::Nothing => None,
+    pub fn look_up_without_io(&self, name: &[u8], now: Instant) -> Option<Arc<CacheEntry<T>>> {
+        match self.freshness(None, name, now) {
+            Freshness::Fresh(entry) => Some(entry),
+            Freshness::Revalidate(..) | Freshness::Absent => None,
         }
     }
 
     /// What is remembered under `name`, if it was found in this root and holds at `now`. To find that out, only these mounts are looked at.
     ///
     /// # Errors
-    /// [`Refusal::Outside`] if it depends on others.
+    /// [`LookupError::OtherMount`] if it depends on others.
     pub fn get(
         &self,
         root: &Root,
         name: &[u8],
         now: Instant,
         mounts: Mounts,
-    ) -> Result<Option<Arc<CacheEntry<T>>>, Refusal> {
-        let (entry, can_be_watched) = match self.recall(Some(root), name, now) {
-            Recall::Holds(entry) => return Ok(Some(entry)),
-            Recall::Nothing => return Ok(None),
-            Recall::AskAgain(entry, _) if mounts == Mounts::Own && entry.is_elsewhere() => {
-                return Err(Refusal::Outside);
+    ) -> Result<Option<Arc<CacheEntry<T>>>, LookupError> {
+        let (entry, can_be_watched) = match self.freshness(Some(root), name, now) {
+            Freshness::Fresh(entry) => return Ok(Some(entry)),
+            Freshness::Absent => return Ok(None),
+            Freshness::Revalidate(entry, _)
+                if mounts == Mounts::Own && entry.may_be_on_other_mount() =>
+            {
+                return Err(LookupError::OtherMount);
             }
-            Recall::AskAgain(entry, can_be_watched) => (entry, can_be_watched),
+            Freshness::Revalidate(entry, can_be_watched) => (entry, can_be_watched),
         };
         let watched = match can_be_watched {
-            true => self.guard(root, &entry),
+            true => self.watch_and_confirm(root, &entry),
             false => None,
         };
-        let holds =
-            watched.is_some() || (!entry.fleeting && root.confirms(&entry.dependencies, false));
+        let holds = watched.is_some()
+            || (!entry.is_volatile && root.still_matches(&entry.dependencies, false));
         let mut contents = self.contents();
         // Meanwhile another thread may have put something else there.
         let slot = contents.slots.get_mut(name);
@@ -211,38 +213,38 @@ impl<T> Cache<T> {
 
     /// What memory alone says of `name` in this root, or in the one that is believed in. The file system is not asked, so
     /// this waits for nothing.
-    fn recall(&self, root: Option<&Root>, name: &[u8], now: Instant) -> Recall<T> {
+    fn freshness(&self, root: Option<&Root>, name: &[u8], now: Instant) -> Freshness<T> {
         // Freed after the lock is: closing a file can wait.
         let (_events, _forgotten);
         let mut contents = self.contents();
         if !contents.notified && contents.taken != Some(now) {
             contents.taken = Some(now);
-            if let Some(Some(watch)) = self.watch.get() {
-                _events = contents.take_events(watch);
+            if let Some(Some(watcher)) = self.watcher.get() {
+                _events = contents.take_events(watcher);
             }
         }
         let is_of_root = match root {
             Some(root) => contents.root == Some(root.id()),
-            None => contents.believed_until.is_some_and(|until| now < until),
+            None => contents.valid_until.is_some_and(|until| now < until),
         };
         if !is_of_root {
-            return Recall::Nothing;
+            return Freshness::Absent;
         }
         let (events, writes) = (contents.watched.events, contents.watched.writes);
         let Some(slot) = contents.slots.get_mut(name) else {
-            return Recall::Nothing;
+            return Freshness::Absent;
         };
-        slot.wanted = true;
-        let believed = slot.watched == Some(events) && now < slot.checked + BELIEF;
+        slot.is_referenced = true;
+        let believed = slot.watched == Some(events) && now < slot.checked + TRUST_TIME;
         if slot.checked == now || believed {
-            return Recall::Holds(slot.entry.clone());
+            return Freshness::Fresh(slot.entry.clone());
         }
         if slot.writes != writes {
             // It may be this one that was written to, and a mapping leaves no other trace.
             _forgotten = contents.forget(name);
-            return Recall::Nothing;
+            return Freshness::Absent;
         }
-        Recall::AskAgain(slot.entry.clone(), slot.can_be_watched)
+        Freshness::Revalidate(slot.entry.clone(), slot.can_be_watched)
     }
 
     /// Remembers what was found under `name` at `now`, if there is room for it. Open files are remembered only if they
@@ -259,7 +261,7 @@ impl<T> Cache<T> {
         let cost = entry.cost;
         let entry = Arc::new(entry);
         let is_too_much = cost.bytes > self.limits.bytes || cost.files > self.limits.files;
-        if is_too_much || (cost.files > 0 && entry.is_elsewhere()) {
+        if is_too_much || (cost.files > 0 && entry.may_be_on_other_mount()) {
             let forgotten = self.contents().forget(name);
             drop(forgotten);
             return entry;
@@ -267,7 +269,7 @@ impl<T> Cache<T> {
         let mut watched = None;
         if cost.files > 0 {
             let notified = self.contents().notified;
-            watched = self.guard(root, &entry);
+            watched = self.watch_and_confirm(root, &entry);
             if watched.is_none() || !notified {
                 let forgotten = self.contents().forget(name);
                 drop(forgotten);
@@ -286,9 +288,9 @@ impl<T> Cache<T> {
             entry: entry.clone(),
             checked: now,
             watched,
-            can_be_watched: !entry.is_elsewhere(),
+            can_be_watched: !entry.may_be_on_other_mount(),
             writes: contents.watched.writes,
-            wanted: false,
+            is_referenced: false,
         };
         contents.slots.insert(name.into(), slot);
         drop(contents);
@@ -314,35 +316,38 @@ impl<T> Cache<T> {
     /// [`notified`](Cache::notified) then, before anything else: the cache will not look for events by itself any more.
     /// `None` if there will never be any.
     pub fn notifier(&self, root: &Root) -> Option<BorrowedFd<'_>> {
-        let watch = self.watch(root)?;
+        let watcher = self.watcher(root)?;
         self.contents().notified = true;
-        Some(watch.as_fd())
+        Some(watcher.as_fd())
     }
 
     /// Takes the events that have come. Without waiting.
     pub fn notified(&self) {
-        if let Some(Some(watch)) = self.watch.get() {
-            let forgotten = self.contents().take_events(watch);
+        if let Some(Some(watcher)) = self.watcher.get() {
+            let forgotten = self.contents().take_events(watcher);
             drop(forgotten);
         }
     }
 
     /// Watches whatever `entry` depends on, and asks once more. Says how many events there had been before; `None` if it
     /// cannot be watched, or is not so any more. Called without the lock, for both can wait for the file system.
-    fn guard(&self, root: &Root, entry: &CacheEntry<T>) -> Option<u64> {
-        if entry.fleeting {
+    fn watch_and_confirm(&self, root: &Root, entry: &CacheEntry<T>) -> Option<u64> {
+        if entry.is_volatile {
             return None;
         }
-        let watch = self.watch(root).filter(|_| Watch::tells_of_all(root))?;
-        let events = watch.arm(root, &entry.dependencies, |change| {
+        let watcher = self
+            .watcher(root)
+            .filter(|_| Watcher::sees_all_changes(root))?;
+        let events = watcher.watch(root, &entry.dependencies, |change| {
             change(&mut self.contents().watched);
         })?;
-        root.confirms(&entry.dependencies, true).then_some(events)
+        root.still_matches(&entry.dependencies, true)
+            .then_some(events)
     }
 
-    fn watch(&self, root: &Root) -> Option<&Watch> {
-        self.watch
-            .get_or_init(|| Watch::new(root, self.watches))
+    fn watcher(&self, root: &Root) -> Option<&Watcher> {
+        self.watcher
+            .get_or_init(|| Watcher::new(root, self.watches))
             .as_ref()
     }
 
@@ -353,7 +358,7 @@ impl<T> Cache<T> {
 
 impl<T> CacheEntry<T> {
     /// True if it may depend on another mount than the root's own, where nothing can be watched.
-    fn is_elsewhere(&self) -> bool {
+    fn may_be_on_other_mount(&self) -> bool {
         self.dependencies.mounts() == Mounts::All
     }
 }
@@ -361,9 +366,9 @@ impl<T> CacheEntry<T> {
 /// What these forget is returned, so that it is dropped without the lock: closing a file can wait.
 impl<T> Contents<T> {
     #[must_use]
-    fn take_events(&mut self, watch: &Watch) -> Vec<Slot<T>> {
+    fn take_events(&mut self, watcher: &Watcher) -> Vec<Slot<T>> {
         let before = self.watched.events;
-        watch.take_events(&mut self.watched);
+        watcher.take_events(&mut self.watched);
         if self.watched.events == before || self.used.files == 0 {
             return Vec::new();
         }
@@ -396,7 +401,7 @@ impl<T> Contents<T> {
             let Some((_, slot)) = self.slots.get_index_mut(self.hand) else {
                 break;
             };
-            if std::mem::take(&mut slot.wanted) {
+            if std::mem::take(&mut slot.is_referenced) {
                 self.hand += 1;
             } else if let Some((_, slot)) = self.slots.swap_remove_index(self.hand) {
                 self.release(slot.entry.cost);
@@ -415,12 +420,12 @@ impl<T> Contents<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::{Found, RelativePath};
+    use crate::files::{Lookup, RelativePath};
     use std::fs::{create_dir, hard_link, remove_file, rename, write};
     use std::os::unix::fs::symlink;
     use std::path::{Path, PathBuf};
 
-    struct World {
+    struct Fixture {
         directory: tempfile::TempDir,
         root: Root,
         cache: Cache<u64>,
@@ -430,15 +435,15 @@ mod tests {
         moments: std::cell::Cell<u32>,
     }
 
-    impl World {
-        fn new(bytes: usize, files: usize) -> World {
+    impl Fixture {
+        fn new(bytes: usize, files: usize) -> Fixture {
             let directory = tempfile::tempdir().expect("a directory");
             create_dir(directory.path().join("root")).expect("made");
             let path = directory.path().join("root");
             let root = Root::open(&path, vec!["index".into()]).expect("a root");
             let cache = Cache::new(CacheLimits { bytes, files }, 64);
-            cache.begin(Some(&root));
-            World {
+            cache.reset(Some(&root));
+            Fixture {
                 directory,
                 root,
                 cache,
@@ -459,7 +464,7 @@ mod tests {
         }
 
         /// What the cache has of `name`, or else what there is, which it then has. True if it had it.
-        fn look(&self, name: &str, now: Instant) -> (Option<u64>, bool) {
+        fn look_up(&self, name: &str, now: Instant) -> (Option<u64>, bool) {
             let entry = self
                 .cache
                 .get(&self.root, name.as_bytes(), now, Mounts::Own);
@@ -468,7 +473,7 @@ mod tests {
             }
             let mut dependencies = Dependencies::new(Mounts::Own);
             let mut path = RelativePath::decode(name.as_bytes()).expect("a path");
-            let Ok(Found::File(file)) = self.root.find(&mut path, &mut dependencies) else {
+            let Ok(Lookup::File(file)) = self.root.look_up(&mut path, &mut dependencies) else {
                 return (None, false);
             };
             let sibling = self.root.find_sibling(&mut path, ".gz", &mut dependencies);
@@ -480,7 +485,7 @@ mod tests {
                     bytes: file.length as usize,
                     files: self.files_each,
                 },
-                fleeting: false,
+                is_volatile: false,
             };
             let entry = self.cache.put(&self.root, name.as_bytes(), now, entry);
             (Some(entry.value), false)
@@ -534,23 +539,30 @@ mod tests {
     fn nothing_stale() {
         for (what, change) in CHANGES {
             for notified in [false, true] {
-                let world = World::new(1 << 20, 9);
+                let fixture = Fixture::new(1 << 20, 9);
                 if notified {
-                    assert!(world.cache.notifier(&world.root).is_some(), "a local disk");
+                    assert!(
+                        fixture.cache.notifier(&fixture.root).is_some(),
+                        "a local disk"
+                    );
                 }
-                create_dir(world.path().join("d")).expect("made");
-                write(world.path().join("d/f"), "123").expect("written");
-                hard_link(world.path().join("d/f"), world.path().join("hard")).expect("linked");
-                assert_eq!(world.look("/d/f", world.later()), (Some(3), false));
+                create_dir(fixture.path().join("d")).expect("made");
+                write(fixture.path().join("d/f"), "123").expect("written");
+                hard_link(fixture.path().join("d/f"), fixture.path().join("hard")).expect("linked");
+                assert_eq!(fixture.look_up("/d/f", fixture.later()), (Some(3), false));
                 for _ in 0..3 {
-                    assert_eq!(world.look("/d/f", world.later()), (Some(3), true), "{what}");
+                    assert_eq!(
+                        fixture.look_up("/d/f", fixture.later()),
+                        (Some(3), true),
+                        "{what}"
+                    );
                 }
-                assert!(world.is_watched("/d/f"));
-                change(&world.path());
+                assert!(fixture.is_watched("/d/f"));
+                change(&fixture.path());
                 if notified {
-                    world.cache.notified();
+                    fixture.cache.notified();
                 }
-                let (_, had) = world.look("/d/f", world.later());
+                let (_, had) = fixture.look_up("/d/f", fixture.later());
                 assert!(!had, "{what}, notified {notified}");
             }
         }
@@ -559,116 +571,119 @@ mod tests {
     /// Where nothing would be told, the file system is asked each time.
     #[test]
     fn links_are_looked_at() {
-        let world = World::new(1 << 20, 9);
-        write(world.path().join("f"), "123").expect("written");
-        symlink("f", world.path().join("l")).expect("linked");
+        let fixture = Fixture::new(1 << 20, 9);
+        write(fixture.path().join("f"), "123").expect("written");
+        symlink("f", fixture.path().join("l")).expect("linked");
         for round in 0..4 {
-            assert_eq!(world.look("/l", world.later()), (Some(3), round > 0));
+            assert_eq!(fixture.look_up("/l", fixture.later()), (Some(3), round > 0));
         }
-        assert!(!world.is_watched("/l"));
-        write(world.path().join("g"), "1234").expect("written");
-        remove_file(world.path().join("l")).expect("removed");
-        symlink("g", world.path().join("l")).expect("linked");
-        assert_eq!(world.look("/l", world.later()), (Some(4), false));
+        assert!(!fixture.is_watched("/l"));
+        write(fixture.path().join("g"), "1234").expect("written");
+        remove_file(fixture.path().join("l")).expect("removed");
+        symlink("g", fixture.path().join("l")).expect("linked");
+        assert_eq!(fixture.look_up("/l", fixture.later()), (Some(4), false));
     }
 
     /// What was not there and comes as a link, or is a link to nothing until its target comes.
     #[test]
     fn links_that_lead_to_nothing_at_first() {
         for dangling in [false, true] {
-            let world = World::new(1 << 20, 9);
-            assert!(world.cache.notifier(&world.root).is_some());
-            write(world.path().join("f"), "123").expect("written");
+            let fixture = Fixture::new(1 << 20, 9);
+            assert!(fixture.cache.notifier(&fixture.root).is_some());
+            write(fixture.path().join("f"), "123").expect("written");
             if dangling {
-                symlink("z", world.path().join("f.gz")).expect("linked");
+                symlink("z", fixture.path().join("f.gz")).expect("linked");
             }
             for round in 0..4 {
-                assert_eq!(world.look("/f", world.later()), (Some(3), round > 0));
+                assert_eq!(fixture.look_up("/f", fixture.later()), (Some(3), round > 0));
             }
-            assert_eq!(world.is_watched("/f"), !dangling);
-            write(world.path().join("z"), "compressed").expect("written");
+            assert_eq!(fixture.is_watched("/f"), !dangling);
+            write(fixture.path().join("z"), "compressed").expect("written");
             if !dangling {
-                symlink("z", world.path().join("f.gz")).expect("linked");
+                symlink("z", fixture.path().join("f.gz")).expect("linked");
             }
-            world.cache.notified();
-            assert!(!world.look("/f", world.later()).1, "dangling {dangling}");
+            fixture.cache.notified();
+            assert!(
+                !fixture.look_up("/f", fixture.later()).1,
+                "dangling {dangling}"
+            );
         }
     }
 
     /// A shared mapping changes a file without an event, and its times do not tell either; its end does.
     #[test]
     fn what_was_open_for_writing_is_made_anew() {
-        let world = World::new(1 << 20, 9);
-        assert!(world.cache.notifier(&world.root).is_some());
-        write(world.path().join("f"), "123").expect("written");
+        let fixture = Fixture::new(1 << 20, 9);
+        assert!(fixture.cache.notifier(&fixture.root).is_some());
+        write(fixture.path().join("f"), "123").expect("written");
         let file = std::fs::File::options()
             .write(true)
-            .open(world.path().join("f"));
+            .open(fixture.path().join("f"));
         for round in 0..3 {
-            assert_eq!(world.look("/f", world.later()), (Some(3), round > 0));
+            assert_eq!(fixture.look_up("/f", fixture.later()), (Some(3), round > 0));
         }
         drop(file);
-        world.cache.notified();
-        assert!(!world.look("/f", world.later()).1);
+        fixture.cache.notified();
+        assert!(!fixture.look_up("/f", fixture.later()).1);
     }
 
     #[test]
     fn a_moment_is_asked_for_once() {
-        let world = World::new(1 << 20, 9);
-        write(world.path().join("f"), "123").expect("written");
-        let now = world.later();
-        assert_eq!(world.look("/f", now), (Some(3), false));
-        remove_file(world.path().join("f")).expect("removed");
-        assert_eq!(world.look("/f", now), (Some(3), true));
-        assert_eq!(world.look("/f", world.later()), (None, false));
+        let fixture = Fixture::new(1 << 20, 9);
+        write(fixture.path().join("f"), "123").expect("written");
+        let now = fixture.later();
+        assert_eq!(fixture.look_up("/f", now), (Some(3), false));
+        remove_file(fixture.path().join("f")).expect("removed");
+        assert_eq!(fixture.look_up("/f", now), (Some(3), true));
+        assert_eq!(fixture.look_up("/f", fixture.later()), (None, false));
         assert!(
-            world.cache.contents().slots.is_empty(),
+            fixture.cache.contents().slots.is_empty(),
             "what is gone is let go"
         );
-        assert!(!world.cache.is_missing(b"/f", now));
-        world.cache.put_missing(b"/f", now);
-        assert!(world.cache.is_missing(b"/f", now));
-        assert!(!world.cache.is_missing(b"/g", now));
-        assert!(!world.cache.is_missing(b"/f", world.later()));
+        assert!(!fixture.cache.is_missing(b"/f", now));
+        fixture.cache.put_missing(b"/f", now);
+        assert!(fixture.cache.is_missing(b"/f", now));
+        assert!(!fixture.cache.is_missing(b"/g", now));
+        assert!(!fixture.cache.is_missing(b"/f", fixture.later()));
     }
 
     #[test]
     fn what_is_watched_is_looked_at_once_a_second_all_the_same() {
-        let world = World::new(1 << 20, 9);
-        write(world.path().join("f"), "123").expect("written");
+        let fixture = Fixture::new(1 << 20, 9);
+        write(fixture.path().join("f"), "123").expect("written");
         for _ in 0..3 {
-            world.look("/f", world.later());
+            fixture.look_up("/f", fixture.later());
         }
-        let before = world.cache.contents().slots[&b"/f"[..]].checked;
-        world.look("/f", before + BELIEF);
-        let after = world.cache.contents().slots[&b"/f"[..]].checked;
-        assert_eq!(after, before + BELIEF);
+        let before = fixture.cache.contents().slots[&b"/f"[..]].checked;
+        fixture.look_up("/f", before + TRUST_TIME);
+        let after = fixture.cache.contents().slots[&b"/f"[..]].checked;
+        assert_eq!(after, before + TRUST_TIME);
     }
 
     #[test]
     fn what_is_not_asked_for_makes_room() {
         let each = OVERHEAD + size_of::<CacheEntry<u64>>() + size_of::<Slot<u64>>() + 400;
         for (bytes, files) in [(4 * each, 100), (1 << 20, 4)] {
-            let mut world = World::new(bytes, files);
-            world.files_each = 1;
-            assert!(world.cache.notifier(&world.root).is_some());
+            let mut fixture = Fixture::new(bytes, files);
+            fixture.files_each = 1;
+            assert!(fixture.cache.notifier(&fixture.root).is_some());
             for number in 0..20 {
-                write(world.path().join(number.to_string()), "0123456789").expect("written");
+                write(fixture.path().join(number.to_string()), "0123456789").expect("written");
             }
             for number in 0..20 {
-                let now = world.later();
-                world.look("/0", now);
-                world.look(&format!("/{number}"), now);
-                let contents = world.cache.contents();
+                let now = fixture.later();
+                fixture.look_up("/0", now);
+                fixture.look_up(&format!("/{number}"), now);
+                let contents = fixture.cache.contents();
                 assert!(contents.used.bytes <= bytes && contents.used.files <= files);
                 assert_eq!(contents.used.files, contents.slots.len());
             }
-            assert_eq!(world.cache.contents().slots.len(), 4);
-            assert!(world.look("/0", world.later()).1, "the one that was");
-            write(world.path().join("large"), vec![0; bytes + 1]).expect("written");
+            assert_eq!(fixture.cache.contents().slots.len(), 4);
+            assert!(fixture.look_up("/0", fixture.later()).1, "the one that was");
+            write(fixture.path().join("large"), vec![0; bytes + 1]).expect("written");
             if files > 4 {
-                world.look("/large", world.later());
-                assert_eq!(world.cache.contents().slots.len(), 4, "it would not fit");
+                fixture.look_up("/large", fixture.later());
+                assert_eq!(fixture.cache.contents().slots.len(), 4, "it would not fit");
             }
         }
     }
@@ -676,22 +691,26 @@ mod tests {
     /// A deleted file takes its room on the disk for as long as it is open.
     #[test]
     fn open_files_are_let_go_with_the_first_event() {
-        let mut world = World::new(1 << 20, 9);
-        world.files_each = 1;
-        write(world.path().join("f"), "123").expect("written");
-        world.look("/f", world.later());
-        assert_eq!(world.cache.contents().used.files, 0, "nobody would be told");
-        assert!(world.cache.notifier(&world.root).is_some());
-        world.look("/f", world.later());
-        assert_eq!(world.cache.contents().used.files, 1);
-        remove_file(world.path().join("f")).expect("removed");
-        world.cache.notified();
-        assert_eq!(world.cache.contents().used.files, 0);
-        symlink("g", world.path().join("f")).expect("linked");
-        write(world.path().join("g"), "123").expect("written");
-        assert_eq!(world.look("/f", world.later()), (Some(3), false));
+        let mut fixture = Fixture::new(1 << 20, 9);
+        fixture.files_each = 1;
+        write(fixture.path().join("f"), "123").expect("written");
+        fixture.look_up("/f", fixture.later());
         assert_eq!(
-            world.cache.contents().used.files,
+            fixture.cache.contents().used.files,
+            0,
+            "nobody would be told"
+        );
+        assert!(fixture.cache.notifier(&fixture.root).is_some());
+        fixture.look_up("/f", fixture.later());
+        assert_eq!(fixture.cache.contents().used.files, 1);
+        remove_file(fixture.path().join("f")).expect("removed");
+        fixture.cache.notified();
+        assert_eq!(fixture.cache.contents().used.files, 0);
+        symlink("g", fixture.path().join("f")).expect("linked");
+        write(fixture.path().join("g"), "123").expect("written");
+        assert_eq!(fixture.look_up("/f", fixture.later()), (Some(3), false));
+        assert_eq!(
+            fixture.cache.contents().used.files,
             0,
             "links cannot be watched"
         );
@@ -700,9 +719,9 @@ mod tests {
     /// Watches are given up before there are too many, and with them what was believed because of them.
     #[test]
     fn watches_are_bounded() {
-        let world = World::new(1 << 20, 100);
+        let fixture = Fixture::new(1 << 20, 100);
         for number in 0..50 {
-            let directory = world.path().join(number.to_string());
+            let directory = fixture.path().join(number.to_string());
             create_dir(&directory).expect("made");
             write(directory.join("f"), "1").expect("written");
         }
@@ -710,14 +729,17 @@ mod tests {
         for round in 0..3 {
             for number in 0..50 {
                 let name = format!("/{number}/f");
-                assert_eq!(world.look(&name, world.later()), (Some(1), round > 0));
-                assert!(round == 0 || world.is_watched(&name));
-                most = most.max(world.cache.contents().watched.len());
+                assert_eq!(
+                    fixture.look_up(&name, fixture.later()),
+                    (Some(1), round > 0)
+                );
+                assert!(round == 0 || fixture.is_watched(&name));
+                most = most.max(fixture.cache.contents().watched.len());
             }
         }
         assert_eq!(most, 63, "the root, 31 directories, and as many files");
-        assert!(!world.is_watched("/0/f"), "it has been given up");
-        write(world.path().join("0/f"), "12").expect("written");
-        assert_eq!(world.look("/0/f", world.later()), (Some(2), false));
+        assert!(!fixture.is_watched("/0/f"), "it has been given up");
+        write(fixture.path().join("0/f"), "12").expect("written");
+        assert_eq!(fixture.look_up("/0/f", fixture.later()), (Some(2), false));
     }
 }

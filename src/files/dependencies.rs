@@ -20,26 +20,26 @@ pub struct Dependencies {
 pub(super) struct Dependency {
     /// Below the root.
     pub path: CString,
-    pub observed: Observed,
+    pub observed: Observation,
 }
 
 /// What can be observed at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Observed {
+pub(super) enum Observation {
     /// Nothing that can be served, for whatever reason.
     Nothing,
     /// A directory. What is in it is seen by looking at that.
     Directory,
     /// A file in this state.
-    File(Identity),
+    File(FileState),
     /// It could not be seen what is there; whatever it is, it is not known to be the same as before.
     Unknown,
 }
 
 /// Which file it is, and in which state: if all of this is the same, so is its content, unless it was changed within
-/// the grain of the file system's clock ([`super::OpenFile::is_young`]).
+/// the grain of the file system's clock ([`super::OpenFile::is_recently_changed`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Identity {
+pub(super) struct FileState {
     device: u64,
     inode: u64,
     length: i64,
@@ -63,7 +63,7 @@ impl Dependencies {
     }
 
     /// Adds what was observed at a path. It replaces what was added just before, if the path is the same.
-    pub(super) fn add(&mut self, path: &RelativePath, observed: Observed) {
+    pub(super) fn add(&mut self, path: &RelativePath, observed: Observation) {
         let path = path.as_c_str();
         match self.all.last_mut() {
             Some(last) if *last.path == *path => last.observed = observed,
@@ -79,10 +79,10 @@ impl Dependencies {
     }
 
     /// True if `look` observes the same again everywhere.
-    pub(super) fn holds(&self, look: impl Fn(&CStr) -> Observed) -> bool {
+    pub(super) fn holds(&self, look: impl Fn(&CStr) -> Observation) -> bool {
         self.iter().all(|dependency| {
             let observed = dependency.observed;
-            observed != Observed::Unknown && look(&dependency.path) == observed
+            observed != Observation::Unknown && look(&dependency.path) == observed
         })
     }
 
@@ -93,8 +93,8 @@ impl Dependencies {
     }
 }
 
-impl Observed {
-    pub fn of(stat: &Result<Stat, Errno>) -> Observed {
+impl Observation {
+    pub fn of(stat: &Result<Stat, Errno>) -> Observation {
         let stat = match stat {
             Ok(stat) => stat,
             Err(
@@ -105,21 +105,21 @@ impl Observed {
                 | Errno::PERM
                 | Errno::XDEV
                 | Errno::LOOP,
-            ) => return Observed::Nothing,
+            ) => return Observation::Nothing,
             // No descriptor or memory was free, or the disk is at fault: that will pass.
-            Err(_) => return Observed::Unknown,
+            Err(_) => return Observation::Unknown,
         };
         match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => Observed::Directory,
-            FileType::RegularFile => Observed::File(Identity::of(stat)),
-            _ => Observed::Nothing,
+            FileType::Directory => Observation::Directory,
+            FileType::RegularFile => Observation::File(FileState::of(stat)),
+            _ => Observation::Nothing,
         }
     }
 }
 
-impl Identity {
-    pub fn of(stat: &Stat) -> Identity {
-        Identity {
+impl FileState {
+    pub fn of(stat: &Stat) -> FileState {
+        FileState {
             device: stat.st_dev,
             inode: stat.st_ino,
             length: stat.st_size,

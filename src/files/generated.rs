@@ -4,10 +4,10 @@ use crate::sys::{self, Errno, FsWord};
 use std::os::fd::OwnedFd;
 
 /// The most that is read of such a file, in bytes. Some have no end, and all of it is read in one go into memory.
-pub(super) const MOST: usize = 1 << 20;
+pub(super) const MAX_CONTENT: usize = 1 << 20;
 
 /// What one call may bring, in bytes.
-const PIECE: usize = 16 * 1024;
+const READ_SIZE: usize = 16 * 1024;
 
 /// File systems of this kind (statfs(2)): procfs, sysfs, debugfs, tracefs, securityfs, configfs, cgroups of both
 /// versions, SELinux, Smack, pstore and binfmt_misc.
@@ -31,15 +31,15 @@ pub(super) fn is_generated(file_system: FsWord) -> bool {
     GENERATED.contains(&file_system)
 }
 
-/// What the file, which was opened without waiting (O_NONBLOCK), has to say now, up to [`MOST`].
+/// What the file, which was opened without waiting (O_NONBLOCK), has to say now, up to [`MAX_CONTENT`].
 ///
 /// # Errors
 /// Those of read(2), if it has not brought anything before. AGAIN is not one: then the file has nothing to say.
-pub(super) fn content(file: &OwnedFd) -> Result<Vec<u8>, Errno> {
+pub(super) fn read_content(file: &OwnedFd) -> Result<Vec<u8>, Errno> {
     let mut content = Vec::new();
-    while content.len() < MOST {
+    while content.len() < MAX_CONTENT {
         let filled = content.len();
-        content.resize(MOST.min(filled + PIECE), 0);
+        content.resize(MAX_CONTENT.min(filled + READ_SIZE), 0);
         let result = sys::read(file, &mut content[filled..]);
         content.truncate(filled + result.unwrap_or(0));
         match result {

@@ -16,8 +16,8 @@ pub(super) const MAX_LINKS: usize = 40;
 /// multiply the names of a path.
 pub(super) const MAX_NAMES: usize = 1024;
 
-/// What [`rewrite`] needs to know of the root.
-pub(super) trait Tree {
+/// What [`resolve_links`] needs to know of the root.
+pub(super) trait LinkReader {
     /// True if this absolute path, without a slash at its end, is one of the root's own; the empty path is `/`.
     fn is_root(&self, path: &[u8]) -> bool;
 
@@ -29,7 +29,7 @@ pub(super) trait Tree {
 }
 
 /// Where the walk has come to.
-enum Place {
+enum Position {
     /// Below the root, by this path without links; empty at the root itself.
     Inside(Vec<u8>),
     /// Elsewhere, at this absolute path; empty at `/`.
@@ -39,9 +39,13 @@ enum Place {
 /// The path without links to what `path` leads to. `names` is how many names may still be looked at.
 ///
 /// # Errors
-/// XDEV if it leads out, LOOP after too many links or names, and those of `Tree::read_link`.
-pub(super) fn rewrite(tree: &impl Tree, path: &CStr, names: &mut usize) -> Result<CString, Errno> {
-    let mut place = Place::Inside(Vec::new());
+/// XDEV if it leads out, LOOP after too many links or names, and those of `LinkReader::read_link`.
+pub(super) fn resolve_links(
+    reader: &impl LinkReader,
+    path: &CStr,
+    names: &mut usize,
+) -> Result<CString, Errno> {
+    let mut position = Position::Inside(Vec::new());
     // The names that are yet to be walked.
     let mut rest = path.to_bytes().to_vec();
     let mut links = 0;
@@ -50,61 +54,61 @@ pub(super) fn rewrite(tree: &impl Tree, path: &CStr, names: &mut usize) -> Resul
         let name: Vec<u8> = rest.drain(..rest.len().min(end + 1)).take(end).collect();
         match &*name {
             b"" | b"." => {}
-            b".." => place = place.parent(tree),
+            b".." => position = position.parent(reader),
             _ => {
-                place = place.child(tree, &name);
-                let inside = match &place {
+                position = position.child(reader, &name);
+                let inside = match &position {
                     // The root itself, come to from outside, is no link.
-                    Place::Inside(path) if !path.is_empty() => path,
-                    Place::Inside(_) | Place::Outside(_) => continue,
+                    Position::Inside(path) if !path.is_empty() => path,
+                    Position::Inside(_) | Position::Outside(_) => continue,
                 };
                 *names = names.checked_sub(1).ok_or(Errno::LOOP)?;
-                let Some(target) = tree.read_link(&c_string(inside)?)? else {
+                let Some(target) = reader.read_link(&c_string(inside)?)? else {
                     continue;
                 };
                 links += 1;
                 if links > MAX_LINKS {
                     return Err(Errno::LOOP);
                 }
-                place = match target.to_bytes().starts_with(b"/") {
-                    true => Place::outside(tree, Vec::new()),
-                    false => place.parent(tree),
+                position = match target.to_bytes().starts_with(b"/") {
+                    true => Position::outside(reader, Vec::new()),
+                    false => position.parent(reader),
                 };
                 rest = [target.to_bytes(), b"/", &rest].concat();
             }
         }
     }
-    match place {
-        Place::Inside(path) if path.is_empty() => Ok(c".".into()),
-        Place::Inside(path) => c_string(&path),
-        Place::Outside(_) => Err(Errno::XDEV),
+    match position {
+        Position::Inside(path) if path.is_empty() => Ok(c".".into()),
+        Position::Inside(path) => c_string(&path),
+        Position::Outside(_) => Err(Errno::XDEV),
     }
 }
 
-impl Place {
+impl Position {
     /// The place at an absolute path.
-    fn outside(tree: &impl Tree, path: Vec<u8>) -> Place {
-        match tree.is_root(&path) {
-            true => Place::Inside(Vec::new()),
-            false => Place::Outside(path),
+    fn outside(reader: &impl LinkReader, path: Vec<u8>) -> Position {
+        match reader.is_root(&path) {
+            true => Position::Inside(Vec::new()),
+            false => Position::Outside(path),
         }
     }
 
-    fn parent(self, tree: &impl Tree) -> Place {
+    fn parent(self, reader: &impl LinkReader) -> Position {
         match self {
-            Place::Inside(path) if path.is_empty() => {
-                Place::outside(tree, parent(tree.root()).to_vec())
+            Position::Inside(path) if path.is_empty() => {
+                Position::outside(reader, parent(reader.root()).to_vec())
             }
-            Place::Inside(path) => Place::Inside(parent(&path).to_vec()),
-            Place::Outside(path) => Place::outside(tree, parent(&path).to_vec()),
+            Position::Inside(path) => Position::Inside(parent(&path).to_vec()),
+            Position::Outside(path) => Position::outside(reader, parent(&path).to_vec()),
         }
     }
 
-    fn child(self, tree: &impl Tree, name: &[u8]) -> Place {
+    fn child(self, reader: &impl LinkReader, name: &[u8]) -> Position {
         match self {
-            Place::Inside(path) if path.is_empty() => Place::Inside(name.to_vec()),
-            Place::Inside(path) => Place::Inside([&path, &b"/"[..], name].concat()),
-            Place::Outside(path) => Place::outside(tree, [&path, &b"/"[..], name].concat()),
+            Position::Inside(path) if path.is_empty() => Position::Inside(name.to_vec()),
+            Position::Inside(path) => Position::Inside([&path, &b"/"[..], name].concat()),
+            Position::Outside(path) => Position::outside(reader, [&path, &b"/"[..], name].concat()),
         }
     }
 }
@@ -127,7 +131,7 @@ mod tests {
     /// Links by their paths below the root.
     struct Links(HashMap<&'static str, &'static str>, &'static str);
 
-    impl Tree for Links {
+    impl LinkReader for Links {
         fn is_root(&self, path: &[u8]) -> bool {
             path == self.1.as_bytes() || path == b"/srv/current"
         }
@@ -166,7 +170,7 @@ mod tests {
 
     #[test]
     fn links_lead_where_their_text_says() {
-        let tree = Links(LINKS.iter().copied().collect(), "/srv/root");
+        let reader = Links(LINKS.iter().copied().collect(), "/srv/root");
         let cases: &[(&CStr, Result<&str, Errno>)] = &[
             (c".", Ok(".")),
             (c"x/y", Ok("x/y")),
@@ -195,7 +199,7 @@ mod tests {
             (c"out-and-in", Ok("real")),
         ];
         for (path, expected) in cases {
-            let found = rewrite(&tree, path, &mut MAX_NAMES.clone());
+            let found = resolve_links(&reader, path, &mut MAX_NAMES.clone());
             let found = found.map(|path| path.into_string().expect("text"));
             assert_eq!(found.as_deref(), expected.as_ref().copied(), "{path:?}");
         }
@@ -203,18 +207,18 @@ mod tests {
 
     #[test]
     fn all_of_the_file_system_is_a_root_too() {
-        let tree = Links(HashMap::from([("l", "/x/../y"), ("up", "../..")]), "");
-        let found = |path| rewrite(&tree, path, &mut MAX_NAMES.clone()).expect("inside");
+        let reader = Links(HashMap::from([("l", "/x/../y"), ("up", "../..")]), "");
+        let found = |path| resolve_links(&reader, path, &mut MAX_NAMES.clone()).expect("inside");
         assert_eq!(&*found(c"l/v"), c"y/v");
         assert_eq!(&*found(c"up/v"), c"v");
     }
 
     #[test]
     fn the_work_is_bounded() {
-        let tree = Links(HashMap::new(), "/srv/root");
+        let reader = Links(HashMap::new(), "/srv/root");
         let path = CString::new(vec!["d"; MAX_NAMES + 1].join("/")).expect("no NUL");
         let mut names = MAX_NAMES;
-        assert_eq!(rewrite(&tree, &path, &mut names), Err(Errno::LOOP));
+        assert_eq!(resolve_links(&reader, &path, &mut names), Err(Errno::LOOP));
         assert_eq!(names, 0);
     }
 }

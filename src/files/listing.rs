@@ -1,29 +1,29 @@
 //! A directory as a page: read, sorted and written in slices, for nobody else shall wait for a directory of a hundred
 //! thousand names.
 //!
-//! All who ask for a directory at the same time share its entries (`listing/folder.rs`), which are packed
-//! (`listing/entries.rs`) and bounded together (`listing/memory.rs`). The page itself is nowhere: each client has its rows
+//! All who ask for a directory at the same time share its entries (`listing/shared_directory.rs`), which are packed
+//! (`listing/entries.rs`) and bounded together (`listing/budget.rs`). The page itself is nowhere: each client has its rows
 //! written piece by piece, as it reads them. Its length is known before, for each row is written once to be measured.
 
+mod budget;
 mod entries;
-mod folder;
-mod memory;
-mod order;
+mod merge_sort;
+mod options;
 mod rows;
-mod sorting;
+mod shared_directory;
 
-pub use folder::ListingError;
-pub use memory::Memory;
-pub use order::{Format, Key, Order};
+pub use budget::ListingBudget;
+pub use options::{Format, ListingOptions, SortKey};
+pub use shared_directory::ListingError;
 
-use super::page::{GLYPHS, glyph, page_begin};
+use super::page::{ICONS, icon, page_begin};
 use super::{RelativePath, Root};
 use bytesize::ByteSize;
 use entries::Entries;
-use folder::{BYTES_PER_UNIT, Folder, Identity, unreadable};
 use maud::{Markup, PreEscaped, html};
+use merge_sort::position;
 use rows::{end, visible, write_row};
-use sorting::position;
+use shared_directory::{BYTES_PER_UNIT, DirectoryId, SharedDirectory, unreadable};
 use std::borrow::Cow;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -41,19 +41,19 @@ const MAX_EXTRA_SLASHES: usize = 16;
 /// All listings of a service: those that are under way, and the memory they share.
 #[derive(Debug)]
 pub struct Listings {
-    memory: Arc<Memory>,
+    memory: Arc<ListingBudget>,
     /// Names that begin with a dot are in them.
     hidden: bool,
     /// The directories that are not read yet. A lock for moments: nothing is asked of a file system under it.
-    at_work: Mutex<Vec<Weak<Folder>>>,
+    at_work: Mutex<Vec<Weak<SharedDirectory>>>,
 }
 
 /// A listing on its way to one client: [`step`](Listing::step) until it is ready, then take its pieces.
 pub struct Listing {
-    folder: Arc<Folder>,
-    order: Order,
+    folder: Arc<SharedDirectory>,
+    order: ListingOptions,
     /// How the client sees the directory.
-    place: Place,
+    breadcrumbs: Breadcrumbs,
     /// What stands before the rows, once it is ready.
     head: Vec<u8>,
     /// How many rows are written.
@@ -63,7 +63,7 @@ pub struct Listing {
 }
 
 /// Where a client sees a directory.
-struct Place {
+struct Breadcrumbs {
     /// The names that lead there from the root.
     names: Vec<Vec<u8>>,
     /// How many directories to go up, to the root and to each of the names: more than there are names if the target has
@@ -73,7 +73,7 @@ struct Place {
 
 impl Listings {
     /// Listings that share this memory.
-    pub fn new(memory: Memory, hidden: bool) -> Listings {
+    pub fn new(memory: ListingBudget, hidden: bool) -> Listings {
         Listings {
             memory: Arc::new(memory),
             hidden,
@@ -96,10 +96,10 @@ impl Listings {
         target: &[u8],
         directory: OwnedFd,
         mount: Option<u64>,
-        order: Order,
+        order: ListingOptions,
     ) -> Result<Listing, ListingError> {
         let stat = crate::sys::untraced::fstat(&directory).map_err(unreadable)?;
-        let place = Place::new(&path, target);
+        let breadcrumbs = Breadcrumbs::new(&path, target);
         let folder = self.folder((stat.st_dev, stat.st_ino), root, path, directory)?;
         if let Some(mount) = mount {
             folder.may_hang(mount);
@@ -107,7 +107,7 @@ impl Listings {
         Ok(Listing {
             folder,
             order,
-            place,
+            breadcrumbs,
             head: Vec::new(),
             written: 0,
             left: 0,
@@ -117,11 +117,11 @@ impl Listings {
     /// The directory, to be read for this client too.
     fn folder(
         &self,
-        identity: Identity,
+        identity: DirectoryId,
         root: Arc<Root>,
         path: RelativePath,
         directory: OwnedFd,
-    ) -> Result<Arc<Folder>, ListingError> {
+    ) -> Result<Arc<SharedDirectory>, ListingError> {
         let mut at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
         let mut before = Weak::new();
         let mut shared = None;
@@ -143,7 +143,8 @@ impl Listings {
             return Err(ListingError::Busy);
         }
         let memory = self.memory.clone();
-        let folder = Folder::new(identity, root, path, directory, self.hidden, before, memory)?;
+        let folder =
+            SharedDirectory::new(identity, root, path, directory, self.hidden, before, memory)?;
         let folder = Arc::new(folder);
         at_work.push(Arc::downgrade(&folder));
         Ok(folder)
@@ -192,7 +193,7 @@ impl Listing {
             return Vec::new();
         }
         let mut piece = std::mem::take(&mut self.head);
-        let Order {
+        let ListingOptions {
             format,
             key,
             descending,
@@ -219,18 +220,23 @@ impl Listing {
     }
 
     fn html_head(&self) -> String {
-        let names: Vec<_> = self.place.names.iter().map(|name| visible(name)).collect();
+        let names: Vec<_> = self
+            .breadcrumbs
+            .names
+            .iter()
+            .map(|name| visible(name))
+            .collect();
         let title = format!("/{}", names.join("/"));
         let page = html! {
             (page_begin(&format!("Index of {title}")))
-            (PreEscaped(GLYPHS))
-            (self.place.breadcrumbs(&names))
+            (PreEscaped(ICONS))
+            (self.breadcrumbs.html(&names))
             p { (totals(self.folder.entries())) }
             (PreEscaped("<table><thead>"))
             tr {
-                (self.heading(Key::Name, "Name"))
-                (self.heading(Key::Size, "Size"))
-                (self.heading(Key::Time, "Modified (UTC)"))
+                (self.heading(SortKey::Name, "Name"))
+                (self.heading(SortKey::Size, "Size"))
+                (self.heading(SortKey::Time, "Modified (UTC)"))
             }
             (PreEscaped("</thead><tbody>"))
         };
@@ -238,12 +244,12 @@ impl Listing {
     }
 
     /// A column's heading: the order it leads to, and a mark where it is the order there is.
-    fn heading(&self, key: Key, text: &str) -> Markup {
+    fn heading(&self, key: SortKey, text: &str) -> Markup {
         let is_current = key == self.order.key;
         let name = match key {
-            Key::Name => "name",
-            Key::Size => "size",
-            Key::Time => "time",
+            SortKey::Name => "name",
+            SortKey::Size => "size",
+            SortKey::Time => "time",
         };
         let direction = match is_current && !self.order.descending {
             true => "desc",
@@ -283,8 +289,8 @@ fn totals(entries: &Entries) -> String {
     }
 }
 
-impl Place {
-    fn new(path: &RelativePath, target: &[u8]) -> Place {
+impl Breadcrumbs {
+    fn new(path: &RelativePath, target: &[u8]) -> Breadcrumbs {
         let names: Vec<_> = path.names().map(<[u8]>::to_vec).collect();
         let segments = target.split(|&b| b == b'/').skip(1);
         let segments: Vec<_> = segments.collect();
@@ -297,19 +303,19 @@ impl Place {
             // would be large by the way back alone.
             ups = (0..=names.len()).rev().collect();
         }
-        Place { names, ups }
+        Breadcrumbs { names, ups }
     }
 
     /// The way from the root to here. Its links are relative, so that they hold where a proxy has put the root.
-    fn breadcrumbs(&self, names: &[Cow<'_, str>]) -> Markup {
+    fn html(&self, names: &[Cow<'_, str>]) -> Markup {
         let last = names.len().saturating_sub(1);
         let up = |index: usize| "../".repeat(self.ups[index]);
         html! {
             nav {
                 @if names.is_empty() {
-                    (glyph("h")) " Index"
+                    (icon("h")) " Index"
                 } @else {
-                    a href=(up(0)) aria-label="Root" { (glyph("h")) }
+                    a href=(up(0)) aria-label="Root" { (icon("h")) }
                 }
                 @for (index, name) in names.iter().enumerate() {
                     i { "/" }
@@ -331,27 +337,27 @@ mod tests {
     use std::os::unix::fs::symlink;
     use std::path::Path;
 
-    const BY_NAME: Order = Order {
+    const BY_NAME: ListingOptions = ListingOptions {
         format: Format::Html,
-        key: Key::Name,
+        key: SortKey::Name,
         descending: false,
     };
 
     /// What takes memory and steps.
-    struct World {
+    struct Fixture {
         root: Arc<Root>,
         listings: Listings,
     }
 
-    impl World {
-        fn new(all: &Path, hidden: bool, limit: usize) -> World {
-            World {
+    impl Fixture {
+        fn new(all: &Path, hidden: bool, limit: usize) -> Fixture {
+            Fixture {
                 root: Arc::new(Root::open(all, Vec::new()).expect("a root")),
-                listings: Listings::new(Memory::new(limit), hidden),
+                listings: Listings::new(ListingBudget::new(limit), hidden),
             }
         }
 
-        fn begin(&self, target: &str, order: Order) -> Result<Listing, ListingError> {
+        fn begin(&self, target: &str, order: ListingOptions) -> Result<Listing, ListingError> {
             let path = RelativePath::decode(target.as_bytes()).expect("a path");
             let directory = File::open(self.root.path().join(path.as_path())).expect("opened");
             let target = target.as_bytes();
@@ -395,21 +401,21 @@ mod tests {
         String::from_utf8(page).expect("UTF-8")
     }
 
-    fn listed(all: &Path, target: &str, order: Order, hidden: bool) -> String {
-        let world = World::new(all, hidden, 1 << 20);
-        let mut listing = world.begin(target, order).expect("begun");
-        let page = world.page(&mut listing);
-        assert!(world.listings.memory.used() > 0);
+    fn listed(all: &Path, target: &str, order: ListingOptions, hidden: bool) -> String {
+        let fixture = Fixture::new(all, hidden, 1 << 20);
+        let mut listing = fixture.begin(target, order).expect("begun");
+        let page = fixture.page(&mut listing);
+        assert!(fixture.listings.memory.used() > 0);
         drop(listing);
-        assert_eq!(world.listings.memory.used(), 0);
+        assert_eq!(fixture.listings.memory.used(), 0);
         page
     }
 
-    fn made(all: &Path, target: &str, order: Order) -> String {
+    fn made(all: &Path, target: &str, order: ListingOptions) -> String {
         listed(all, target, order, true)
     }
 
-    fn without_glyph(cell: &str) -> String {
+    fn without_icon(cell: &str) -> String {
         let (before, rest) = cell.split_once("<svg>").expect("a glyph");
         let (_, after) = rest.split_once("</svg>").expect("its end");
         format!("{before}{after}")
@@ -442,7 +448,7 @@ mod tests {
         let links: Vec<_> = body.split("<tr><td>").skip(1).collect();
         let links: Vec<_> = links
             .iter()
-            .map(|row| without_glyph(row.split("<td>").next().expect("a cell")))
+            .map(|row| without_icon(row.split("<td>").next().expect("a cell")))
             .collect();
         let expected = [
             r#"<a href="to%20z/">to z/</a>"#,
@@ -464,7 +470,7 @@ mod tests {
         let text = made(
             all.path(),
             "/<i>/",
-            Order {
+            ListingOptions {
                 format: Format::Text,
                 ..BY_NAME
             },
@@ -479,7 +485,7 @@ mod tests {
             write(all.path().join(name), "x".repeat(size)).expect("written");
         }
         create_dir(all.path().join("dir")).expect("made");
-        let order = |key, descending| Order {
+        let order = |key, descending| ListingOptions {
             format: Format::Json,
             key,
             descending,
@@ -492,18 +498,21 @@ mod tests {
                 .map(|entry| entry["name"].as_str().expect("a name").to_owned());
             names.collect::<Vec<_>>().join(" ")
         };
-        assert_eq!(names(order(Key::Name, false)), "dir large same small");
-        assert_eq!(names(order(Key::Name, true)), "dir small same large");
-        assert_eq!(names(order(Key::Size, false)), "dir same small large");
-        assert_eq!(names(order(Key::Size, true)), "dir large small same");
+        assert_eq!(names(order(SortKey::Name, false)), "dir large same small");
+        assert_eq!(names(order(SortKey::Name, true)), "dir small same large");
+        assert_eq!(names(order(SortKey::Size, false)), "dir same small large");
+        assert_eq!(names(order(SortKey::Size, true)), "dir large small same");
         let empty = tempfile::tempdir().expect("a directory");
-        assert_eq!(made(empty.path(), "/", order(Key::Name, false)), "[\n]\n");
+        assert_eq!(
+            made(empty.path(), "/", order(SortKey::Name, false)),
+            "[\n]\n"
+        );
         let page = made(
             all.path(),
             "/",
-            Order {
+            ListingOptions {
                 format: Format::Html,
-                ..order(Key::Size, true)
+                ..order(SortKey::Size, true)
             },
         );
         assert!(
@@ -604,9 +613,9 @@ mod tests {
     fn all_of_it_is_done_in_slices() {
         const ENTRIES: usize = 3000;
         let all = directory_of(ENTRIES);
-        let world = World::new(all.path(), false, 1 << 20);
-        let mut listing = world.begin("/", BY_NAME).expect("begun");
-        let slices = world.ready(&mut listing, 10).expect("ready");
+        let fixture = Fixture::new(all.path(), false, 1 << 20);
+        let mut listing = fixture.begin("/", BY_NAME).expect("begun");
+        let slices = fixture.ready(&mut listing, 10).expect("ready");
         // A unit for each entry to be read, an eighth for its place in a run, a sixteenth each time it is merged (three
         // times), and a quarter or so for its row.
         let least = (ENTRIES + ENTRIES / 8 + ENTRIES * 3 / 16 + ENTRIES / 5) / 10;
@@ -618,15 +627,15 @@ mod tests {
     #[test]
     fn a_directory_is_read_once_for_all_who_ask_at_once() {
         let all = directory_of(1000);
-        let world = World::new(all.path(), false, 1 << 20);
-        let by_size = Order {
+        let fixture = Fixture::new(all.path(), false, 1 << 20);
+        let by_size = ListingOptions {
             format: Format::Json,
-            key: Key::Size,
+            key: SortKey::Size,
             descending: true,
         };
-        let begin = |order| world.begin("/", order).expect("begun");
+        let begin = |order| fixture.begin("/", order).expect("begun");
         let (mut first, mut same, mut other) = (begin(BY_NAME), begin(BY_NAME), begin(by_size));
-        let alone = world.listings.memory.used();
+        let alone = fixture.listings.memory.used();
         assert!(Arc::ptr_eq(&first.folder, &same.folder));
         assert!(Arc::ptr_eq(&first.folder, &other.folder));
         assert!(!first.step(&mut 10).expect("a step"));
@@ -647,26 +656,26 @@ mod tests {
             "{slices} slices for 990 entries"
         );
         let pages = [&mut first, &mut same, &mut other, &mut late, &mut later];
-        let pages = pages.map(|listing| world.page(listing));
+        let pages = pages.map(|listing| fixture.page(listing));
         assert_eq!(pages[0], pages[1]);
         assert!(pages[3].contains(">new</a><td>3 B<td>"));
         assert!(pages[3].contains(">file-00000</a><td>7 B<td>"));
         assert!(pages[4].starts_with("[\n{\"name\":\"file-00000\""));
         drop((first, same, other));
-        assert!(world.listings.memory.used() > alone);
+        assert!(fixture.listings.memory.used() > alone);
         // A client that asks then has the directory read again.
         let next = begin(BY_NAME);
         assert!(!Arc::ptr_eq(&next.folder, &late.folder));
         drop((next, late, later));
-        assert_eq!(world.listings.memory.used(), 0);
+        assert_eq!(fixture.listings.memory.used(), 0);
     }
 
     /// Whoever does the work may go at any time: those who are left go on with it.
     #[test]
     fn a_listing_does_not_need_those_who_have_left() {
         let all = directory_of(500);
-        let world = World::new(all.path(), false, 1 << 20);
-        let begin = || world.begin("/", BY_NAME).expect("begun");
+        let fixture = Fixture::new(all.path(), false, 1 << 20);
+        let begin = || fixture.begin("/", BY_NAME).expect("begun");
         let (mut first, mut same) = (begin(), begin());
         first.step(&mut 10).expect("a step");
         let mut late = begin();
@@ -674,38 +683,42 @@ mod tests {
         drop(first);
         let mut latest = begin();
         assert!(Arc::ptr_eq(&latest.folder, &late.folder));
-        assert_eq!(world.page(&mut latest).matches("<tr><td>").count(), 500);
-        assert_eq!(world.page(&mut same).matches("<tr><td>").count(), 500);
+        assert_eq!(fixture.page(&mut latest).matches("<tr><td>").count(), 500);
+        assert_eq!(fixture.page(&mut same).matches("<tr><td>").count(), 500);
         drop((same, late, latest));
         let mut left = begin();
         left.step(&mut 10).expect("a step");
         let mut alone = begin();
         drop(left);
-        assert_eq!(world.page(&mut alone).matches("<tr><td>").count(), 500);
+        assert_eq!(fixture.page(&mut alone).matches("<tr><td>").count(), 500);
     }
 
     #[test]
     fn without_memory_it_is_said_why() {
         let all = directory_of(3000);
         create_dir(all.path().join("sub")).expect("made");
-        let world = World::new(all.path(), false, 64 * 1024);
-        let mut large = world.begin("/", BY_NAME).expect("begun");
-        assert_eq!(world.ready(&mut large, 100), Err(ListingError::TooLarge));
-        assert_eq!(world.ready(&mut large, 100), Err(ListingError::TooLarge));
+        let fixture = Fixture::new(all.path(), false, 64 * 1024);
+        let mut large = fixture.begin("/", BY_NAME).expect("begun");
+        assert_eq!(fixture.ready(&mut large, 100), Err(ListingError::TooLarge));
+        assert_eq!(fixture.ready(&mut large, 100), Err(ListingError::TooLarge));
         drop(large);
-        assert_eq!(world.listings.memory.used(), 0);
+        assert_eq!(fixture.listings.memory.used(), 0);
         // Enough for one at a time.
-        let world = World::new(all.path(), false, 200 * 1024);
-        let mut first = world.begin("/", BY_NAME).expect("begun");
-        world.ready(&mut first, 100).expect("ready");
-        let mut second = world.begin("/", BY_NAME).expect("begun");
-        assert_eq!(world.ready(&mut second, 100), Err(ListingError::Busy));
+        let fixture = Fixture::new(all.path(), false, 200 * 1024);
+        let mut first = fixture.begin("/", BY_NAME).expect("begun");
+        fixture.ready(&mut first, 100).expect("ready");
+        let mut second = fixture.begin("/", BY_NAME).expect("begun");
+        assert_eq!(fixture.ready(&mut second, 100), Err(ListingError::Busy));
         drop(second);
-        let mut small = world.begin("/sub/", BY_NAME).expect("begun");
-        assert!(world.page(&mut small).contains("Nothing is in this folder"));
+        let mut small = fixture.begin("/sub/", BY_NAME).expect("begun");
+        assert!(
+            fixture
+                .page(&mut small)
+                .contains("Nothing is in this folder")
+        );
         assert_eq!(written(&mut first).matches("<tr><td>").count(), 3001);
         drop((first, small));
-        assert_eq!(world.listings.memory.used(), 0);
+        assert_eq!(fixture.listings.memory.used(), 0);
     }
 
     #[test]
@@ -714,12 +727,12 @@ mod tests {
         for number in 0..=MAX_AT_WORK {
             create_dir(all.path().join(number.to_string())).expect("made");
         }
-        let world = World::new(all.path(), false, 64 << 20);
-        let begin = |number| world.begin(&format!("/{number}/"), BY_NAME);
+        let fixture = Fixture::new(all.path(), false, 64 << 20);
+        let begin = |number| fixture.begin(&format!("/{number}/"), BY_NAME);
         let mut listings: Vec<_> = (0..MAX_AT_WORK).map(|n| begin(n).expect("begun")).collect();
         assert_eq!(begin(MAX_AT_WORK).err(), Some(ListingError::Busy));
         let mut same = begin(7).expect("shared");
-        world.ready(&mut same, 100).expect("ready");
+        fixture.ready(&mut same, 100).expect("ready");
         assert!(begin(MAX_AT_WORK).is_ok(), "one has been read and closed");
         listings.clear();
         assert!(begin(MAX_AT_WORK).is_ok());

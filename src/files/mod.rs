@@ -17,13 +17,15 @@ mod watch;
 
 pub use cache::{Cache, CacheEntry, CacheLimits};
 pub use dependencies::Dependencies;
-pub use listing::{Format, Key, Listing, ListingError, Listings, Memory, Order};
+pub use listing::{
+    Format, Listing, ListingBudget, ListingError, ListingOptions, Listings, SortKey,
+};
 pub use mounts::{Mounts, remote_mount};
-pub use named_root::{Led, NamedRoot};
-pub use open_file::{OpenFile, Refusal, regular_file_length};
-pub use page::{PAGE_POLICY, refusal_page};
+pub use named_root::{NamedRoot, Resolution};
+pub use open_file::{LookupError, OpenFile, regular_file_length};
+pub use page::{PAGE_POLICY, error_page};
 pub use path::{PathError, RelativePath};
-pub use root::{Found, Root};
+pub use root::{Lookup, Root};
 
 use std::path::Path;
 

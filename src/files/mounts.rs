@@ -33,7 +33,7 @@ const CAN_HANG: &[FsWord] = &[
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mounts {
     /// The root's own only. If the root's file system cannot hang, such a look-up cannot either, so a loop may do it. It
-    /// says [`Refusal::Outside`](super::Refusal::Outside) where it would have to enter another mount.
+    /// says [`LookupError::OtherMount`](super::LookupError::OtherMount) where it would have to enter another mount.
     Own,
     /// All of them. The look-up may wait as long as any of them likes.
     All,

@@ -5,7 +5,7 @@
 //! a request comes. While it leads to nothing that can be read there is no root.
 
 use super::mounts::Mounts;
-use super::open_file::Refusal;
+use super::open_file::LookupError;
 use super::root::Root;
 use crate::sys::untraced::accessat;
 use crate::sys::{Access, AtFlags, CWD, Errno};
@@ -16,14 +16,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long the name is believed to lead where it led. It costs four system calls to look, and two to close.
-const BELIEF: Duration = Duration::from_secs(1);
+const TRUST_TIME: Duration = Duration::from_secs(1);
 
 /// Where each name led when that was last logged, by the name; `None` for nowhere. Several loops follow one name, and
 /// one line is enough.
-static LOGGED: Mutex<BTreeMap<PathBuf, Option<Place>>> = Mutex::new(BTreeMap::new());
+static LOGGED: Mutex<BTreeMap<PathBuf, Option<Location>>> = Mutex::new(BTreeMap::new());
 
 /// A directory in its place: its path, its device and its inode.
-type Place = (PathBuf, u64, u64);
+type Location = (PathBuf, u64, u64);
 
 /// A directory that is served, by its name.
 #[derive(Debug)]
@@ -39,20 +39,20 @@ pub struct NamedRoot {
 struct State {
     root: Option<Arc<Root>>,
     /// Until then it is believed.
-    until: Option<Instant>,
+    valid_until: Option<Instant>,
     /// A thread looks at the moment. The others go on with what was known: that one may wait for a file system.
-    is_looked_at: bool,
+    is_being_checked: bool,
 }
 
 /// Where a name leads.
 #[derive(Debug)]
-pub enum Led {
+pub enum Resolution {
     /// To the directory to which it led before.
-    Same(Arc<Root>),
+    Unchanged(Arc<Root>),
     /// To another one, from now on.
-    Other(Arc<Root>),
+    Changed(Arc<Root>),
     /// Nowhere. True if that was not so before.
-    Nowhere(bool),
+    Missing(bool),
 }
 
 impl NamedRoot {
@@ -63,15 +63,15 @@ impl NamedRoot {
     pub fn open(path: &Path, indexes: Vec<String>) -> io::Result<NamedRoot> {
         let name = std::path::absolute(path)?;
         let root = Root::open(&name, indexes.clone())?;
-        logged().insert(name.clone(), Some(root.place()));
+        logged().insert(name.clone(), Some(root.location()));
         Ok(NamedRoot {
             name,
             indexes,
             process: std::process::id(),
             state: Mutex::new(State {
                 root: Some(Arc::new(root)),
-                until: None,
-                is_looked_at: false,
+                valid_until: None,
+                is_being_checked: false,
             }),
         })
     }
@@ -87,66 +87,72 @@ impl NamedRoot {
     }
 
     /// Until when the name is believed to lead where it led when that was last looked at.
-    pub fn believed_until(&self) -> Option<Instant> {
-        self.state().until
+    pub fn valid_until(&self) -> Option<Instant> {
+        self.state().valid_until
     }
 
     /// Where the name leads at `now`, or led within the second before. Looks if that is not known, opens what is new, and logs
     /// what has changed. Other threads go on meanwhile with what was known.
     ///
     /// # Errors
-    /// [`Refusal::Outside`] if that cannot be known without waiting for other mounts than these.
-    pub fn follow(&self, now: Instant, mounts: Mounts) -> Result<Led, Refusal> {
+    /// [`LookupError::OtherMount`] if that cannot be known without waiting for other mounts than these.
+    pub fn resolve(&self, now: Instant, mounts: Mounts) -> Result<Resolution, LookupError> {
         let mut state = self.state();
-        if state.is_looked_at || state.until.is_some_and(|until| now < until) {
+        if state.is_being_checked
+            || state
+                .valid_until
+                .is_some_and(|valid_until| now < valid_until)
+        {
             return Ok(match &state.root {
-                Some(root) => Led::Same(root.clone()),
-                None => Led::Nowhere(false),
+                Some(root) => Resolution::Unchanged(root.clone()),
+                None => Resolution::Missing(false),
             });
         }
         let before = state.root.clone();
         if mounts == Mounts::Own {
             // The kernel's memory is enough, as a rule.
-            let root = before.filter(|root| root.is_known_to_be_in_place());
-            let root = root.ok_or(Refusal::Outside)?;
-            state.until = Some(now + BELIEF);
-            return Ok(Led::Same(root));
+            let root = before.filter(|root| root.is_current_without_io());
+            let root = root.ok_or(LookupError::OtherMount)?;
+            state.valid_until = Some(now + TRUST_TIME);
+            return Ok(Resolution::Unchanged(root));
         }
-        state.until = Some(now + BELIEF);
-        state.is_looked_at = true;
+        state.valid_until = Some(now + TRUST_TIME);
+        state.is_being_checked = true;
         drop(state);
-        let led = self.look(before);
+        let resolution = self.resolve_again(before);
         let mut state = self.state();
-        state.is_looked_at = false;
-        state.root = match &led {
-            Led::Same(root) | Led::Other(root) => Some(root.clone()),
-            Led::Nowhere(_) => None,
+        state.is_being_checked = false;
+        state.root = match &resolution {
+            Resolution::Unchanged(root) | Resolution::Changed(root) => Some(root.clone()),
+            Resolution::Missing(_) => None,
         };
-        Ok(led)
+        Ok(resolution)
     }
 
     /// Where the name leads now, if it led there before.
-    fn look(&self, before: Option<Arc<Root>>) -> Led {
-        if let Some(root) = before.as_ref().filter(|root| root.is_in_place()) {
-            return Led::Same(root.clone());
+    fn resolve_again(&self, before: Option<Arc<Root>>) -> Resolution {
+        if let Some(root) = before.as_ref().filter(|root| root.is_current()) {
+            return Resolution::Unchanged(root.clone());
         }
         let opened = Root::open(&self.name, self.indexes.clone());
         match (opened, before) {
-            (Ok(root), Some(before)) if root.place() == before.place() => Led::Same(before),
+            (Ok(root), Some(before)) if root.location() == before.location() => {
+                Resolution::Unchanged(before)
+            }
             (Ok(root), _) => {
-                self.log_place(&root);
-                Led::Other(Arc::new(root))
+                self.log_change(&root);
+                Resolution::Changed(Arc::new(root))
             }
             // That there is no descriptor or memory to spare, say, is no news of the root.
-            (Err(error), Some(before)) if !says_where_it_leads(&error) => Led::Same(before),
+            (Err(error), Some(before)) if !means_missing(&error) => Resolution::Unchanged(before),
             (Err(error), before) => {
                 self.log_loss(&error);
-                Led::Nowhere(before.is_some())
+                Resolution::Missing(before.is_some())
             }
         }
     }
 
-    fn log_place(&self, root: &Root) {
+    fn log_change(&self, root: &Root) {
         let (name, path) = (self.name.display(), root.path().display());
         match self.log_once(Some(root)) {
             None => {}
@@ -179,13 +185,13 @@ impl NamedRoot {
     }
 
     /// Notes where the name leads. What was last logged of it, if that is something else and this process logs.
-    fn log_once(&self, root: Option<&Root>) -> Option<Option<Place>> {
+    fn log_once(&self, root: Option<&Root>) -> Option<Option<Location>> {
         if std::process::id() != self.process {
             return None;
         }
-        let place = root.map(Root::place);
-        let before = logged().insert(self.name.clone(), place.clone());
-        before.filter(|before| *before != place)
+        let location = root.map(Root::location);
+        let before = logged().insert(self.name.clone(), location.clone());
+        before.filter(|before| *before != location)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -193,12 +199,12 @@ impl NamedRoot {
     }
 }
 
-fn logged() -> MutexGuard<'static, BTreeMap<PathBuf, Option<Place>>> {
+fn logged() -> MutexGuard<'static, BTreeMap<PathBuf, Option<Location>>> {
     LOGGED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// True if the error means that there is nothing that can be served by this name, for anybody, or for this process.
-fn says_where_it_leads(error: &io::Error) -> bool {
+fn means_missing(error: &io::Error) -> bool {
     const NOWHERE: &[Errno] = &[
         Errno::NOENT,
         Errno::NOTDIR,
@@ -224,19 +230,20 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     /// What `led` says, as text: the last name of the directory.
-    fn shown(led: &Led) -> String {
+    fn shown(resolution: &Resolution) -> String {
         let last = |root: &Root| root.path().file_name().map(|name| name.to_owned());
-        match led {
-            Led::Same(root) => format!("same {:?}", last(root).expect("a name")),
-            Led::Other(root) => format!("other {:?}", last(root).expect("a name")),
-            Led::Nowhere(new) => format!("nowhere, new: {new}"),
+        match resolution {
+            Resolution::Unchanged(root) => format!("same {:?}", last(root).expect("a name")),
+            Resolution::Changed(root) => format!("other {:?}", last(root).expect("a name")),
+            Resolution::Missing(new) => format!("nowhere, new: {new}"),
         }
     }
 
     /// On this mount all is known to the kernel, or can be looked at.
-    fn follow(root: &NamedRoot, now: Instant) -> Led {
-        let led = root.follow(now, Mounts::Own);
-        led.or_else(|_| root.follow(now, Mounts::All))
+    fn follow(root: &NamedRoot, now: Instant) -> Resolution {
+        let resolution = root.resolve(now, Mounts::Own);
+        resolution
+            .or_else(|_| root.resolve(now, Mounts::All))
             .expect("all mounts may be looked at")
     }
 
@@ -302,10 +309,12 @@ mod tests {
         for (what, change, expected) in changes {
             let before = follow(&root, now);
             change(all.path());
-            now += BELIEF - Duration::from_millis(1);
+            now += TRUST_TIME - Duration::from_millis(1);
             match (follow(&root, now), before) {
-                (Led::Same(now), Led::Same(before)) => assert!(Arc::ptr_eq(&now, &before)),
-                (Led::Nowhere(false), Led::Nowhere(false)) => {}
+                (Resolution::Unchanged(now), Resolution::Unchanged(before)) => {
+                    assert!(Arc::ptr_eq(&now, &before));
+                }
+                (Resolution::Missing(false), Resolution::Missing(false)) => {}
                 (now, before) => panic!("{what}: {} after {}", shown(&now), shown(&before)),
             }
             now += Duration::from_millis(1);
@@ -319,9 +328,12 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let root = NamedRoot::open(directory.path(), Vec::new()).expect("a root");
         for second in 0..3 {
-            let now = Instant::now() + BELIEF * second;
-            let led = root.follow(now, Mounts::Own);
-            assert!(matches!(led, Ok(Led::Same(_))), "{led:?}");
+            let now = Instant::now() + TRUST_TIME * second;
+            let resolution = root.resolve(now, Mounts::Own);
+            assert!(
+                matches!(resolution, Ok(Resolution::Unchanged(_))),
+                "{resolution:?}"
+            );
         }
     }
 }

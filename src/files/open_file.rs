@@ -8,13 +8,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How long after a change a file may change again without its times telling: far longer than the steps in which the
 /// kernel's clock for files goes on.
-const GRAIN: Duration = Duration::from_secs(1);
+const TIME_STEP: Duration = Duration::from_secs(1);
 
 /// The same where a time has no fraction of a second: such file systems keep whole seconds, FAT even ones only.
-const COARSE_GRAIN: Duration = Duration::from_secs(2);
+const COARSE_TIME_STEP: Duration = Duration::from_secs(2);
 
 /// The same where another machine's clock sets the times. It may differ from ours by less than this.
-const REMOTE_GRAIN: Duration = Duration::from_secs(10);
+const REMOTE_TIME_STEP: Duration = Duration::from_secs(10);
 
 /// A regular file, open for reading, as it was when it was opened.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub struct OpenFile {
     /// The media type by its name, and the charset to add.
     pub media_type: (&'static str, &'static str),
     /// For how long after a change it may change again without its times telling.
-    pub(super) grain: Duration,
+    pub(super) time_step: Duration,
     /// What it said when it was opened, if that is made as it is read. Its times then say nothing.
     pub generated: Option<Vec<u8>>,
     /// A number for the mount that it is on, if that can hang.
@@ -41,13 +41,13 @@ pub struct OpenFile {
 
 /// Why a path led to nothing that can be served.
 #[derive(Debug)]
-pub enum Refusal {
+pub enum LookupError {
     /// There is no such file.
     NotFound,
     /// It may not be read, leads out of the root, or is neither a file nor a directory.
     Forbidden,
     /// It leads out of the mounts that may be looked at. Whether it also leads out of the root is then not known.
-    Outside,
+    OtherMount,
     /// The process or the system has no descriptor or memory to spare at the moment.
     Busy(io::Error),
     /// Anything else: the disk's fault, or ours.
@@ -57,9 +57,9 @@ pub enum Refusal {
 impl OpenFile {
     /// True if it was changed so short a time before `now` that it may change again without its times telling. Also as
     /// long as it was changed after `now`, as it seems when a clock was set back.
-    pub fn is_young(&self, now: SystemTime) -> bool {
+    pub fn is_recently_changed(&self, now: SystemTime) -> bool {
         self.changed
-            .checked_add(self.grain)
+            .checked_add(self.time_step)
             .is_none_or(|settled| now < settled)
     }
 
@@ -100,20 +100,20 @@ pub fn regular_file_length(file: impl AsFd) -> io::Result<u64> {
     }
 }
 
-pub(super) fn kind(stat: &Stat) -> Result<FileType, Refusal> {
+pub(super) fn kind(stat: &Stat) -> Result<FileType, LookupError> {
     match FileType::from_raw_mode(stat.st_mode) {
         kind @ (FileType::RegularFile | FileType::Directory) => Ok(kind),
-        _ => Err(Refusal::Forbidden),
+        _ => Err(LookupError::Forbidden),
     }
 }
 
 /// For how long after a change a file may change again without its times telling. A file system that can hang is one whose
 /// times another machine, or a program, sets.
-pub(super) fn grain(is_remote: bool, changed_nanos: u64) -> Duration {
+pub(super) fn time_step(is_remote: bool, changed_nanos: u64) -> Duration {
     match changed_nanos {
-        _ if is_remote => REMOTE_GRAIN,
-        0 => COARSE_GRAIN,
-        _ => GRAIN,
+        _ if is_remote => REMOTE_TIME_STEP,
+        0 => COARSE_TIME_STEP,
+        _ => TIME_STEP,
     }
 }
 
@@ -130,24 +130,24 @@ pub(super) fn time(second: i64, nanos: u64) -> SystemTime {
         .unwrap_or(UNIX_EPOCH)
 }
 
-impl From<Errno> for Refusal {
-    fn from(errno: Errno) -> Refusal {
+impl From<Errno> for LookupError {
+    fn from(errno: Errno) -> LookupError {
         match errno {
-            Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG => Refusal::NotFound,
+            Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG => LookupError::NotFound,
             // XDEV is openat2's word for a path that leads out of the root.
-            Errno::XDEV => Refusal::Outside,
-            Errno::ACCESS | Errno::PERM | Errno::LOOP => Refusal::Forbidden,
+            Errno::XDEV => LookupError::OtherMount,
+            Errno::ACCESS | Errno::PERM | Errno::LOOP => LookupError::Forbidden,
             // AGAIN: it was renamed all the time that it was looked for, or somebody has a lease on it (fcntl(2)).
             Errno::AGAIN | Errno::MFILE | Errno::NFILE | Errno::NOMEM => {
-                Refusal::Busy(errno.into())
+                LookupError::Busy(errno.into())
             }
-            _ => Refusal::Failed(errno.into()),
+            _ => LookupError::Failed(errno.into()),
         }
     }
 }
 
-impl From<PathError> for Refusal {
-    fn from(_: PathError) -> Refusal {
-        Refusal::NotFound
+impl From<PathError> for LookupError {
+    fn from(_: PathError) -> LookupError {
+        LookupError::NotFound
     }
 }

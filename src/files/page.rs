@@ -29,7 +29,7 @@ pub fn page_begin(title: &str) -> Markup {
 }
 
 /// A page that says how a request was refused. `to_root` leads from its URL to the root, if that is known.
-pub fn refusal_page(code: u16, phrase: &str, to_root: Option<&str>) -> String {
+pub fn error_page(code: u16, phrase: &str, to_root: Option<&str>) -> String {
     let what = match code {
         403 => "This is not for everybody to see.",
         404 => "There is nothing at this address. Has it moved, or been mistyped?",
@@ -52,19 +52,19 @@ pub fn refusal_page(code: u16, phrase: &str, to_root: Option<&str>) -> String {
 }
 
 /// A drawing of 16 by 16, to be used by its name.
-pub fn glyph(name: &str) -> Markup {
+pub fn icon(name: &str) -> Markup {
     PreEscaped(format!("<svg><use href=#{name} /></svg>"))
 }
 
 /// The same, appended to a page.
-pub fn write_glyph(name: &str, page: &mut Vec<u8>) {
+pub fn write_icon(name: &str, page: &mut Vec<u8>) {
     for part in ["<svg><use href=#", name, " /></svg>"] {
         page.extend_from_slice(part.as_bytes());
     }
 }
 
 /// All drawings, not to be seen by themselves: a directory, files of several kinds, and the root.
-pub const GLYPHS: &str = concat!(
+pub const ICONS: &str = concat!(
     r#"<svg hidden><symbol id="d" viewBox="0 0 16 16">"#,
     r#"<path fill="currentColor" fill-opacity=".2" d="M1.5 3h4.6l1.6 2h6.8v8.5h-13z"/></symbol>"#,
     r#"<symbol id="f" viewBox="0 0 16 16"><path d="M3.5 1.5h6l3 3v10h-9zM9.5 1.5v3h3"/></symbol>"#,
@@ -129,7 +129,7 @@ mod tests {
         let hash = BASE64_STANDARD.encode(Sha256::digest(STYLE));
         let allowed = format!("style-src 'sha256-{hash}';");
         assert!(PAGE_POLICY.contains(&allowed), "it should say {allowed}");
-        let page = refusal_page(404, "Not Found", Some("../"));
+        let page = error_page(404, "Not Found", Some("../"));
         assert!(page.contains("<a href=\"../\">"));
         assert!(page.contains(&format!("<style>{STYLE}</style>")));
         for forbidden in ["<script", " style=", " onclick", "src=", "url("] {
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_refusal_in_words() {
-        let page = refusal_page(503, "Service <Unavailable>", None);
+        let page = error_page(503, "Service <Unavailable>", None);
         assert!(!page.contains("<a "));
         assert!(page.starts_with("<!DOCTYPE html><html lang=\"en\">"));
         assert!(page.contains("<b>503</b><h1>Service &lt;Unavailable&gt;</h1>"));

@@ -1,10 +1,10 @@
 //! The document root, and the only way to open something in it.
 
-use super::dependencies::{Dependencies, Identity, Observed};
+use super::dependencies::{Dependencies, FileState, Observation};
 use super::generated;
-use super::links::{self, MAX_LINKS, MAX_NAMES, Tree};
+use super::links::{self, LinkReader, MAX_LINKS, MAX_NAMES};
 use super::mounts::{Mounts, can_hang, remote_mount};
-use super::open_file::{OpenFile, Refusal, grain, kind, time};
+use super::open_file::{LookupError, OpenFile, kind, time, time_step};
 use super::path::RelativePath;
 use crate::sys::untraced::{accessat, fstatfs, makedev, open, openat, readlink, stat, statx};
 use crate::sys::{
@@ -29,7 +29,7 @@ const WITHIN: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICL
 const PLAIN: ResolveFlags = ResolveFlags::NO_SYMLINKS.union(ResolveFlags::NO_XDEV);
 
 /// How many roots were opened in this process.
-static OPENED: AtomicU64 = AtomicU64::new(0);
+static ROOTS_OPENED: AtomicU64 = AtomicU64::new(0);
 
 /// How many names of a path are looked at to find out which mount it leads to.
 const MOUNT_DEPTH: usize = 64;
@@ -57,7 +57,7 @@ pub struct Root {
 
 /// What a path led to.
 #[derive(Debug)]
-pub enum Found {
+pub enum Lookup {
     /// A regular file.
     File(OpenFile),
     /// A directory that has no index, open for reading.
@@ -76,7 +76,7 @@ impl Root {
         let directory = open(path, flags, Mode::empty())?;
         let stat = untraced::fstat(&directory)?;
         let root = Root {
-            id: OPENED.fetch_add(1, Relaxed),
+            id: ROOTS_OPENED.fetch_add(1, Relaxed),
             inode: (stat.st_dev, stat.st_ino),
             file_system: fstatfs(&directory)?.f_type,
             directory,
@@ -95,12 +95,12 @@ impl Root {
     }
 
     /// Its path, device and inode.
-    pub(super) fn place(&self) -> (PathBuf, u64, u64) {
+    pub(super) fn location(&self) -> (PathBuf, u64, u64) {
         (self.path.clone(), self.inode.0, self.inode.1)
     }
 
     /// True if its name still leads to it, and it can be read.
-    pub(super) fn is_in_place(&self) -> bool {
+    pub(super) fn is_current(&self) -> bool {
         trace::note(|| {
             let name = self.name.display();
             format!("where {name} leads, once a second: newfstatat, faccessat2, readlinkat")
@@ -108,23 +108,23 @@ impl Root {
         let access = Access::READ_OK | Access::EXEC_OK;
         let is_there = stat(&self.name).is_ok_and(|stat| (stat.st_dev, stat.st_ino) == self.inode)
             && accessat(CWD, &self.name, access, AtFlags::EACCESS).is_ok();
-        is_there && self.has_its_path()
+        is_there && self.has_same_path()
     }
 
     /// The same if that can be said without waiting for any file system. False if not, which is rare: the kernel must have
     /// the whole way in memory (RESOLVE_CACHED, Linux 5.12), and the root's own file system must be one that cannot hang.
-    pub(super) fn is_known_to_be_in_place(&self) -> bool {
+    pub(super) fn is_current_without_io(&self) -> bool {
         let Ok(place) = sys::open_if_in_memory(&self.name) else {
             return false;
         };
         trace::note(|| "is it the root? once a second: statx, openat, readlinkat".into());
-        let is_there = !self.can_hang() && self.is_at(&place) && self.has_its_path();
+        let is_there = !self.can_hang() && self.is_same_directory(&place) && self.has_same_path();
         sys::close(place);
         is_there
     }
 
     /// True if this is the same directory, and can be read. Of another one no more is asked: that could wait.
-    fn is_at(&self, place: &OwnedFd) -> bool {
+    fn is_same_directory(&self, place: &OwnedFd) -> bool {
         let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
         let is_same = statx(place, c"", flags, StatxFlags::INO).is_ok_and(|stat| {
             let device = makedev(stat.stx_dev_major, stat.stx_dev_minor);
@@ -139,7 +139,7 @@ impl Root {
     }
 
     /// True unless it was moved, and is reached by another link. Without a proc(5) nobody knows.
-    fn has_its_path(&self) -> bool {
+    fn has_same_path(&self) -> bool {
         let here = format!("/proc/self/fd/{}", self.directory.as_raw_fd());
         readlink(here, Vec::new()).map_or(true, |path| {
             path.to_bytes() == self.path.as_os_str().as_bytes()
@@ -155,46 +155,46 @@ impl Root {
     /// the way goes into `dependencies`, and only the mounts that it names are looked at.
     ///
     /// # Errors
-    /// A [`Refusal`]. What lies outside is refused in the same way whether it is there or not.
-    pub fn find(
+    /// A [`LookupError`]. What lies outside is refused in the same way whether it is there or not.
+    pub fn look_up(
         &self,
         path: &mut RelativePath,
         dependencies: &mut Dependencies,
-    ) -> Result<Found, Refusal> {
-        match self.look(path, dependencies) {
-            Err(Refusal::Outside) if dependencies.mounts() == Mounts::All => {
-                Err(Refusal::Forbidden)
+    ) -> Result<Lookup, LookupError> {
+        match self.look_up_in(path, dependencies) {
+            Err(LookupError::OtherMount) if dependencies.mounts() == Mounts::All => {
+                Err(LookupError::Forbidden)
             }
             result => result,
         }
     }
 
-    fn look(
+    fn look_up_in(
         &self,
         path: &mut RelativePath,
         dependencies: &mut Dependencies,
-    ) -> Result<Found, Refusal> {
+    ) -> Result<Lookup, LookupError> {
         // What is not there at all leaves no trace, and so costs no more than this call.
         let stat = self.stat(path.as_c_str(), within(dependencies.mounts()))?;
-        dependencies.add(path, Observed::of(&Ok(stat)));
+        dependencies.add(path, Observation::of(&Ok(stat)));
         match (kind(&stat)?, path.names_directory()) {
-            (FileType::Directory, false) => Ok(Found::DirectoryWithoutSlash),
-            (FileType::Directory, true) => self.find_in_directory(path, dependencies),
-            (_, true) => Err(Refusal::NotFound),
-            (_, false) => Ok(Found::File(self.open_file(path, dependencies)?)),
+            (FileType::Directory, false) => Ok(Lookup::DirectoryWithoutSlash),
+            (FileType::Directory, true) => self.look_up_index(path, dependencies),
+            (_, true) => Err(LookupError::NotFound),
+            (_, false) => Ok(Lookup::File(self.open_file(path, dependencies)?)),
         }
     }
 
     /// Opens the regular file that has `suffix` behind its name, if there is one.
     ///
     /// # Errors
-    /// [`Refusal::Outside`] if it cannot be known because it is on another mount.
+    /// [`LookupError::OtherMount`] if it cannot be known because it is on another mount.
     pub fn find_sibling(
         &self,
         path: &mut RelativePath,
         suffix: &str,
         dependencies: &mut Dependencies,
-    ) -> Result<Option<OpenFile>, Refusal> {
+    ) -> Result<Option<OpenFile>, LookupError> {
         let Ok(before) = path.append(suffix.as_bytes()) else {
             return Ok(None);
         };
@@ -205,7 +205,9 @@ impl Root {
         };
         path.truncate(before);
         match sibling {
-            Err(Refusal::Outside) if dependencies.mounts() == Mounts::Own => Err(Refusal::Outside),
+            Err(LookupError::OtherMount) if dependencies.mounts() == Mounts::Own => {
+                Err(LookupError::OtherMount)
+            }
             Err(_) => Ok(None),
             sibling => sibling,
         }
@@ -227,16 +229,16 @@ impl Root {
 
     /// True if everything is as `dependencies` has it. With `plainly` it must also be so that inotify(7) tells of every change:
     /// without symbolic links, and on the root's own mount.
-    pub(super) fn confirms(&self, dependencies: &Dependencies, plainly: bool) -> bool {
+    pub(super) fn still_matches(&self, dependencies: &Dependencies, plainly: bool) -> bool {
         dependencies.holds(|path| match plainly {
             false => match self.stat(path, within(dependencies.mounts())) {
-                Err(Errno::XDEV) if dependencies.mounts() == Mounts::Own => Observed::Unknown,
-                stat => Observed::of(&stat),
+                Err(Errno::XDEV) if dependencies.mounts() == Mounts::Own => Observation::Unknown,
+                stat => Observation::of(&stat),
             },
             // A link or a mount is in the way, and behind it anything can come and go untold.
             true => match self.stat(path, WITHIN | PLAIN) {
-                Err(Errno::LOOP | Errno::XDEV) => Observed::Unknown,
-                stat => Observed::of(&stat),
+                Err(Errno::LOOP | Errno::XDEV) => Observation::Unknown,
+                stat => Observation::of(&stat),
             },
         })
     }
@@ -274,7 +276,7 @@ impl Root {
     }
 
     /// What is at `path` below the root, on the root's own mount and with no link in the way.
-    pub(super) fn plain_place(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
+    pub(super) fn open_without_links(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
         let path = CString::new(path).map_err(|_| Errno::INVAL)?;
         self.open_beneath(&path, OFlags::PATH, WITHIN | PLAIN)
     }
@@ -284,26 +286,26 @@ impl Root {
         self.directory.as_fd()
     }
 
-    fn find_in_directory(
+    fn look_up_index(
         &self,
         path: &mut RelativePath,
         dependencies: &mut Dependencies,
-    ) -> Result<Found, Refusal> {
+    ) -> Result<Lookup, LookupError> {
         for name in &self.indexes {
             let Ok(before) = path.append(format!("/{name}").as_bytes()) else {
                 continue;
             };
             match self.kind(path, dependencies) {
                 Ok(FileType::RegularFile) => {
-                    return Ok(Found::File(self.open_file(path, dependencies)?));
+                    return Ok(Lookup::File(self.open_file(path, dependencies)?));
                 }
-                Ok(_) | Err(Refusal::NotFound) => path.truncate(before),
+                Ok(_) | Err(LookupError::NotFound) => path.truncate(before),
                 Err(refusal) => return Err(refusal),
             }
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let directory = self.open_beneath(path.as_c_str(), flags, within(dependencies.mounts()))?;
-        Ok(Found::Directory(directory))
+        Ok(Lookup::Directory(directory))
     }
 
     /// Looks before anything is opened: opening a FIFO would wake whoever writes to it, and opening a device can set
@@ -312,9 +314,9 @@ impl Root {
         &self,
         path: &RelativePath,
         dependencies: &mut Dependencies,
-    ) -> Result<FileType, Refusal> {
+    ) -> Result<FileType, LookupError> {
         let stat = self.stat(path.as_c_str(), within(dependencies.mounts()));
-        dependencies.add(path, Observed::of(&stat));
+        dependencies.add(path, Observation::of(&stat));
         kind(&stat?)
     }
 
@@ -324,7 +326,7 @@ impl Root {
         &self,
         path: &RelativePath,
         dependencies: &mut Dependencies,
-    ) -> Result<OpenFile, Refusal> {
+    ) -> Result<OpenFile, LookupError> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = self.open_beneath(path.as_c_str(), flags, within(dependencies.mounts()))?;
         let mount = match dependencies.mounts() {
@@ -333,11 +335,11 @@ impl Root {
         };
         let stat = fstat(&file)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(Refusal::Forbidden);
+            return Err(LookupError::Forbidden);
         }
-        dependencies.add(path, Observed::File(Identity::of(&stat)));
+        dependencies.add(path, Observation::File(FileState::of(&stat)));
         let generated = match self.is_generated(&file, &stat) {
-            true => Some(generated::content(&file)?),
+            true => Some(generated::read_content(&file)?),
             false => None,
         };
         let length = generated.as_ref().map(|content| content.len() as u64);
@@ -349,7 +351,7 @@ impl Root {
             mount,
             changed: time(stat.st_ctime, stat.st_ctime_nsec),
             media_type: super::media_type(path.as_path()),
-            grain: grain(mount.is_some() || self.can_hang(), stat.st_ctime_nsec),
+            time_step: time_step(mount.is_some() || self.can_hang(), stat.st_ctime_nsec),
             generated,
         })
     }
@@ -391,9 +393,9 @@ impl Root {
         flags: OFlags,
         resolve: ResolveFlags,
     ) -> Result<OwnedFd, Errno> {
-        let (mut names, links) = (MAX_NAMES, Links(self, resolve));
+        let (mut names, links) = (MAX_NAMES, RootLinks(self, resolve));
         for _ in 0..MAX_LINKS {
-            match links::rewrite(&links, path, &mut names) {
+            match links::resolve_links(&links, path, &mut names) {
                 Ok(path) => match self.open_as_is(&path, flags, resolve) {
                     // Others have put a link there since; or it is on another mount, and stays there.
                     Err(Errno::XDEV) if resolve == WITHIN => {}
@@ -424,9 +426,9 @@ impl Root {
 }
 
 /// The links below a root, looked up under these conditions.
-struct Links<'a>(&'a Root, ResolveFlags);
+struct RootLinks<'a>(&'a Root, ResolveFlags);
 
-impl Tree for Links<'_> {
+impl LinkReader for RootLinks<'_> {
     fn is_root(&self, path: &[u8]) -> bool {
         [&self.0.path, &self.0.name]
             .iter()
@@ -503,10 +505,10 @@ mod tests {
             Ok(path) => path,
             Err(error) => return format!("{error:?}"),
         };
-        match root.find(&mut path, &mut Dependencies::new(Mounts::All)) {
-            Ok(Found::File(file)) => format!("{} {}", file.length, file.media_type.0),
-            Ok(Found::Directory(_)) => "directory".into(),
-            Ok(Found::DirectoryWithoutSlash) => "add a slash".into(),
+        match root.look_up(&mut path, &mut Dependencies::new(Mounts::All)) {
+            Ok(Lookup::File(file)) => format!("{} {}", file.length, file.media_type.0),
+            Ok(Lookup::Directory(_)) => "directory".into(),
+            Ok(Lookup::DirectoryWithoutSlash) => "add a slash".into(),
             Err(refusal) => format!("{refusal:?}"),
         }
     }
@@ -526,7 +528,7 @@ mod tests {
             modified: UNIX_EPOCH,
             changed: time(1_000_000_000, nanos),
             media_type: ("", ""),
-            grain: grain(can_hang(file_system), nanos),
+            time_step: time_step(can_hang(file_system), nanos),
             generated: None,
         };
         for (file_system, nanos, settled) in [
@@ -539,7 +541,7 @@ mod tests {
             let file = file(file_system, nanos);
             let at = |millis: i64| {
                 let since = Duration::from_millis((1_000_000_000_000 + millis).unsigned_abs());
-                file.is_young(UNIX_EPOCH + since)
+                file.is_recently_changed(UNIX_EPOCH + since)
             };
             assert!(at(settled - 1) && !at(settled), "{file_system:x} {nanos}");
             assert!(at(-1000), "changed in the future");

@@ -4,7 +4,7 @@
 //! is asked once more. From then on it would say the same until an event comes, whatever that event is. Each watch ends
 //! with its first event, so that a folder in which something changes all the time wakes nobody who is not asked for it.
 
-use super::dependencies::{Dependencies, Observed};
+use super::dependencies::{Dependencies, Observation};
 use super::root::Root;
 use crate::sys::untraced::{inotify_init, inotify_rm_watch};
 use crate::sys::{self, CreateFlags, Errno, FsWord, ReadFlags, WatchFlags, WatchReader};
@@ -29,15 +29,15 @@ const LOCAL: &[FsWord] = &[
 
 /// Where changes are told of.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct Watcher {
     inotify: OwnedFd,
     /// How many watches there may be at once: each keeps an inode, about a kilobyte, in the kernel's memory.
-    most: usize,
+    max_watches: usize,
 }
 
 /// What is being watched, and how many events there were.
 #[derive(Debug, Default)]
-pub(super) struct Watched {
+pub(super) struct WatchSet {
     watches: HashSet<i32>,
     /// How many are being set at the moment.
     reserved: usize,
@@ -47,29 +47,29 @@ pub(super) struct Watched {
     pub writes: u64,
 }
 
-impl Watched {
+impl WatchSet {
     /// How many watches there are.
     pub fn len(&self) -> usize {
         self.watches.len() + self.reserved
     }
 }
 
-impl Watch {
+impl Watcher {
     /// At most so many watches on what lies below `root`; `None` if there can be none, or if it would not be told of
     /// everything.
-    pub fn new(root: &Root, most: usize) -> Option<Watch> {
-        if most == 0 || !Watch::tells_of_all(root) {
+    pub fn new(root: &Root, max_watches: usize) -> Option<Watcher> {
+        if max_watches == 0 || !Watcher::sees_all_changes(root) {
             return None;
         }
         let flags = CreateFlags::NONBLOCK | CreateFlags::CLOEXEC;
-        Some(Watch {
+        Some(Watcher {
             inotify: inotify_init(flags).ok()?,
-            most,
+            max_watches,
         })
     }
 
     /// True if it would be told of everything that happens in this root.
-    pub fn tells_of_all(root: &Root) -> bool {
+    pub fn sees_all_changes(root: &Root) -> bool {
         LOCAL.contains(&root.file_system())
     }
 
@@ -77,11 +77,11 @@ impl Watch {
     /// directory that holds the name is. Says how many events there had been before the first watch was set; `None` if
     /// not all could be set. `change` lends what is being watched, under a lock that is not held while the file system is
     /// asked.
-    pub fn arm(
+    pub fn watch(
         &self,
         root: &Root,
         dependencies: &Dependencies,
-        change: impl Fn(&mut dyn FnMut(&mut Watched)),
+        change: impl Fn(&mut dyn FnMut(&mut WatchSet)),
     ) -> Option<u64> {
         let mut directories = BTreeSet::from([&b"."[..]]);
         let mut files = Vec::new();
@@ -90,21 +90,21 @@ impl Watch {
             let slashes = memchr::memchr_iter(b'/', path);
             directories.extend(slashes.map(|slash| &path[..slash]));
             match dependency.observed {
-                Observed::Nothing | Observed::Unknown => {}
-                Observed::Directory => {
+                Observation::Nothing | Observation::Unknown => {}
+                Observation::Directory => {
                     directories.insert(path);
                 }
-                Observed::File(_) => files.push(path),
+                Observation::File(_) => files.push(path),
             }
         }
         let count = directories.len() + files.len();
-        if count > self.most {
+        if count > self.max_watches {
             return None;
         }
         let mut events = 0;
         change(&mut |watched| {
-            if watched.len() + count > self.most {
-                self.forget_all(watched);
+            if watched.len() + count > self.max_watches {
+                self.remove_all(watched);
             }
             watched.reserved += count;
             // What happens from now on makes this another number, whichever thread takes the event.
@@ -113,11 +113,11 @@ impl Watch {
         // In this order a directory comes before all below it. `.`, the root, must come before all others.
         let below = directories.iter().filter(|path| ***path != *b".");
         let directories = [&b"."[..]].into_iter().chain(below.copied());
-        let directories = directories.map(|path| (path, in_directory()));
-        let files = files.into_iter().map(|path| (path, of_file()));
+        let directories = directories.map(|path| (path, directory_flags()));
+        let files = files.into_iter().map(|path| (path, file_flags()));
         let mut set = Vec::with_capacity(count);
         let mut all = directories.chain(files);
-        let armed = all.all(|(path, flags)| {
+        let is_complete = all.all(|(path, flags)| {
             let watch = self.add(root, path, flags);
             set.extend(watch);
             watch.is_some()
@@ -126,11 +126,11 @@ impl Watch {
             watched.reserved -= count;
             watched.watches.extend(&set);
         });
-        armed.then_some(events)
+        is_complete.then_some(events)
     }
 
     /// Takes the events that have come. Without waiting.
-    pub fn take_events(&self, watched: &mut Watched) {
+    pub fn take_events(&self, watched: &mut WatchSet) {
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut events = WatchReader::new(&self.inotify, &mut buffer);
         loop {
@@ -153,7 +153,7 @@ impl Watch {
     /// The watch of what is at `path`; `None` if there can be none. What lies on another mount, or behind a link, is not
     /// even looked at: inotify would not tell of all that happens there, and the look could wait.
     fn add(&self, root: &Root, path: &[u8], flags: WatchFlags) -> Option<i32> {
-        let place = root.plain_place(path).ok()?;
+        let place = root.open_without_links(path).ok()?;
         let name = format!("/proc/self/fd/{}", place.as_raw_fd());
         let flags = flags | WatchFlags::ONESHOT;
         let result = sys::add_watch(&self.inotify, &name, flags);
@@ -167,7 +167,7 @@ impl Watch {
     }
 
     /// Ends all watches. That counts as an event.
-    pub fn forget_all(&self, watched: &mut Watched) {
+    pub fn remove_all(&self, watched: &mut WatchSet) {
         watched.events += 1;
         for watch in watched.watches.drain() {
             // One that has had its event is gone already.
@@ -176,13 +176,13 @@ impl Watch {
     }
 }
 
-impl AsFd for Watch {
+impl AsFd for Watcher {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.inotify.as_fd()
     }
 }
 
-fn in_directory() -> WatchFlags {
+fn directory_flags() -> WatchFlags {
     WatchFlags::ONLYDIR
         | WatchFlags::CREATE
         | WatchFlags::DELETE
@@ -192,7 +192,7 @@ fn in_directory() -> WatchFlags {
         | WatchFlags::MOVE_SELF
 }
 
-fn of_file() -> WatchFlags {
+fn file_flags() -> WatchFlags {
     // A shared mapping changes a file without a word, and without its times telling; it ends with the last one.
     WatchFlags::MODIFY
         | WatchFlags::ATTRIB

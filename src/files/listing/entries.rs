@@ -2,7 +2,7 @@
 //!
 //! A `String` per name would take three times as much, and freeing 200,000 of them takes longer than others should wait.
 
-use super::memory::{Reservation, Shortage};
+use super::budget::{BudgetError, Reservation};
 use crate::sys::{FileType, Stat};
 
 /// How large a chunk of entries is, in bytes: a place within it has 16 bits.
@@ -22,7 +22,7 @@ const DIRECTORY: u16 = 1 << 15;
 const LAST_SECOND: u64 = 253_402_300_799;
 
 /// Where an entry is among the [`Entries`].
-pub(super) type Place = u32;
+pub(super) type EntryOffset = u32;
 
 /// All entries, in the order in which they were read.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ pub(super) struct Entries {
 
 /// One entry, as a request for it would find it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Entry<'a> {
+pub(super) struct DirectoryEntry<'a> {
     pub name: &'a [u8],
     pub is_directory: bool,
     /// In bytes; 0 for a directory.
@@ -47,14 +47,14 @@ pub(super) struct Entry<'a> {
     pub modified: u64,
 }
 
-impl<'a> Entry<'a> {
+impl<'a> DirectoryEntry<'a> {
     /// An entry with that name. Without `stat`, nothing but the name is known.
-    pub fn new(name: &'a [u8], stat: Option<&Stat>) -> Entry<'a> {
+    pub fn new(name: &'a [u8], stat: Option<&Stat>) -> DirectoryEntry<'a> {
         let is_directory =
             stat.is_some_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::Directory);
         let size = stat.filter(|_| !is_directory).map_or(0, |s| s.st_size);
         let seconds = stat.map_or(0, |stat| stat.st_mtime);
-        Entry {
+        DirectoryEntry {
             name,
             is_directory,
             size: u64::try_from(size).unwrap_or(0),
@@ -68,12 +68,16 @@ impl Entries {
     ///
     /// # Errors
     /// If there is no memory left for it.
-    pub fn push(&mut self, entry: Entry<'_>, reservation: &Reservation) -> Result<(), Shortage> {
+    pub fn push(
+        &mut self,
+        entry: DirectoryEntry<'_>,
+        reservation: &Reservation,
+    ) -> Result<(), BudgetError> {
         let length = HEADER + entry.name.len();
         let last = self.chunks.len().checked_sub(1);
         if last.is_none_or(|index| self.chunks[index].len() + length > chunk_size(index)) {
             if self.chunks.len() == MAX_CHUNKS {
-                return Err(Shortage::TooLarge);
+                return Err(BudgetError::TooLarge);
             }
             let size = chunk_size(self.chunks.len());
             reservation.grow(size)?;
@@ -93,14 +97,14 @@ impl Entries {
     }
 
     /// The entry at a place that [`next`](Entries::next) has given.
-    pub fn at(&self, place: Place) -> Entry<'_> {
+    pub fn at(&self, place: EntryOffset) -> DirectoryEntry<'_> {
         let chunk = &self.chunks[(place >> 16) as usize];
         let (header, rest) = chunk[(place & 0xffff) as usize..].split_at(HEADER);
         let number = |from: usize| {
             u64::from_ne_bytes(header[from..from + 8].try_into().expect("eight bytes"))
         };
         let name_length = u16::from_ne_bytes(header[16..].try_into().expect("two bytes"));
-        Entry {
+        DirectoryEntry {
             name: &rest[..usize::from(name_length & !DIRECTORY)],
             is_directory: name_length & DIRECTORY != 0,
             size: number(0),
@@ -109,18 +113,18 @@ impl Entries {
     }
 
     /// The first entry at or behind `cursor`, which is then moved behind that one. Begin with 0.
-    pub fn next(&self, cursor: &mut Place) -> Option<(Place, Entry<'_>)> {
+    pub fn next(&self, cursor: &mut EntryOffset) -> Option<(EntryOffset, DirectoryEntry<'_>)> {
         let mut index = (*cursor >> 16) as usize;
         let mut offset = (*cursor & 0xffff) as usize;
         if offset >= self.chunks.get(index)?.len() {
             (index, offset) = (index + 1, 0);
             self.chunks.get(index)?;
         }
-        let place = (index << 16 | offset) as Place;
+        let place = (index << 16 | offset) as EntryOffset;
         let entry = self.at(place);
         let end = offset + HEADER + entry.name.len();
         // A chunk that is filled to its last byte ends where the next one begins.
-        *cursor = ((index << 16) + end).try_into().unwrap_or(Place::MAX);
+        *cursor = ((index << 16) + end).try_into().unwrap_or(EntryOffset::MAX);
         Some((place, entry))
     }
 }
@@ -131,20 +135,20 @@ fn chunk_size(index: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::memory::Memory;
+    use super::super::budget::ListingBudget;
     use super::*;
     use std::sync::Arc;
 
     /// Sparse files can be larger together than any number of 64 bits.
     #[test]
     fn sizes_add_up_to_what_can_be_said() {
-        let reservation = Reservation::new(Arc::new(Memory::new(1 << 20)));
+        let reservation = Reservation::new(Arc::new(ListingBudget::new(1 << 20)));
         let mut entries = Entries::default();
         for name in [&b"a"[..], b"b", b"c"] {
             let size = i64::MAX as u64;
-            let entry = Entry {
+            let entry = DirectoryEntry {
                 size,
-                ..Entry::new(name, None)
+                ..DirectoryEntry::new(name, None)
             };
             entries.push(entry, &reservation).expect("room");
         }
@@ -153,13 +157,13 @@ mod tests {
 
     #[test]
     fn what_was_pushed_is_found_again() {
-        let memory = Arc::new(Memory::new(16 << 20));
+        let memory = Arc::new(ListingBudget::new(16 << 20));
         let reservation = Reservation::new(memory.clone());
         let mut entries = Entries::default();
         let name = |number: usize| vec![b'n'; 1 + number % 255];
         for number in 0..5000 {
             let name = name(number);
-            let entry = Entry {
+            let entry = DirectoryEntry {
                 name: &name,
                 is_directory: number % 7 == 0,
                 size: number as u64,
@@ -169,7 +173,7 @@ mod tests {
         }
         let (mut cursor, mut number) = (0, 0);
         while let Some((place, entry)) = entries.next(&mut cursor) {
-            let expected = Entry {
+            let expected = DirectoryEntry {
                 name: &name(number),
                 is_directory: number % 7 == 0,
                 size: number as u64,
@@ -184,15 +188,16 @@ mod tests {
 
     #[test]
     fn without_memory_nothing_is_added() {
-        let memory = Arc::new(Memory::new(FIRST_CHUNK + CHUNK));
+        let memory = Arc::new(ListingBudget::new(FIRST_CHUNK + CHUNK));
         let reservation = Reservation::new(memory);
         let mut entries = Entries::default();
         let result = loop {
-            if let Err(shortage) = entries.push(Entry::new(b"a name", None), &reservation) {
+            if let Err(shortage) = entries.push(DirectoryEntry::new(b"a name", None), &reservation)
+            {
                 break shortage;
             }
         };
-        assert_eq!(result, Shortage::TooLarge);
+        assert_eq!(result, BudgetError::TooLarge);
         assert_eq!(entries.count, FIRST_CHUNK / 24 + CHUNK / 24);
     }
 }

@@ -4,9 +4,9 @@
 //! sees. None of that goes out as it is.
 
 use super::Format;
-use super::entries::Entry;
+use super::entries::DirectoryEntry;
 use crate::files::media_type;
-use crate::files::page::write_glyph;
+use crate::files::page::write_icon;
 use crate::files::path::ENCODED;
 use bytesize::ByteSize;
 use percent_encoding::percent_encode;
@@ -21,7 +21,12 @@ use std::time::{Duration, UNIX_EPOCH};
 const INFALLIBLE: &str = "memory takes all that is written";
 
 /// Appends an entry. `is_first` says that none stands before it.
-pub(super) fn write_row(format: Format, entry: Entry<'_>, is_first: bool, page: &mut Vec<u8>) {
+pub(super) fn write_row(
+    format: Format,
+    entry: DirectoryEntry<'_>,
+    is_first: bool,
+    page: &mut Vec<u8>,
+) {
     match format {
         Format::Html => write_html(entry, page),
         Format::Json => {
@@ -99,7 +104,7 @@ fn is_odd(c: char) -> bool {
 
 /// An object. Its `name` is the name, where that is UTF-8, with U+FFFD for what is not; its `href` is always the name, as
 /// a relative link.
-fn write_json(entry: Entry<'_>, page: &mut Vec<u8>) {
+fn write_json(entry: DirectoryEntry<'_>, page: &mut Vec<u8>) {
     page.extend_from_slice(br#"{"name":""#);
     for c in String::from_utf8_lossy(entry.name).chars() {
         match c {
@@ -120,7 +125,7 @@ fn write_json(entry: Entry<'_>, page: &mut Vec<u8>) {
     } else {
         "file"
     };
-    let Entry { size, modified, .. } = entry;
+    let DirectoryEntry { size, modified, .. } = entry;
     let rest = write!(
         page,
         r#"","type":"{kind}","size":{size},"modified":{modified}}}"#
@@ -129,11 +134,11 @@ fn write_json(entry: Entry<'_>, page: &mut Vec<u8>) {
 }
 
 /// A row, without the end tags that HTML can do without.
-fn write_html(entry: Entry<'_>, page: &mut Vec<u8>) {
+fn write_html(entry: DirectoryEntry<'_>, page: &mut Vec<u8>) {
     page.extend_from_slice(b"<tr><td><a href=\"");
     write_href(entry, page);
     page.extend_from_slice(b"\">");
-    write_glyph(glyph(entry), page);
+    write_icon(icon(entry), page);
     for &byte in visible(entry.name).as_bytes() {
         match byte {
             b'&' => page.extend_from_slice(b"&amp;"),
@@ -154,14 +159,14 @@ fn write_html(entry: Entry<'_>, page: &mut Vec<u8>) {
 }
 
 /// The name as a relative link. Nearly all is percent-encoded in it, so it needs no other escaping.
-fn write_href(entry: Entry<'_>, page: &mut Vec<u8>) {
+fn write_href(entry: DirectoryEntry<'_>, page: &mut Vec<u8>) {
     for part in percent_encode(entry.name, ENCODED) {
         page.extend_from_slice(part.as_bytes());
     }
     page.extend_from_slice(slash(entry).as_bytes());
 }
 
-fn slash(entry: Entry<'_>) -> &'static str {
+fn slash(entry: DirectoryEntry<'_>) -> &'static str {
     if entry.is_directory { "/" } else { "" }
 }
 
@@ -178,7 +183,7 @@ fn write_minute(modified: u64, page: &mut Vec<u8>) {
 }
 
 /// The drawing that says what kind of thing it is, by its name as its media type is.
-fn glyph(entry: Entry<'_>) -> &'static str {
+fn icon(entry: DirectoryEntry<'_>) -> &'static str {
     if entry.is_directory {
         return "d";
     }
@@ -201,7 +206,7 @@ mod tests {
 
     fn row(format: Format, name: &[u8]) -> String {
         let mut page = Vec::new();
-        write_row(format, Entry::new(name, None), true, &mut page);
+        write_row(format, DirectoryEntry::new(name, None), true, &mut page);
         String::from_utf8(page).expect("UTF-8")
     }
 
@@ -330,7 +335,7 @@ mod tests {
 
     #[test]
     fn an_entry_in_json() {
-        let entry = Entry {
+        let entry = DirectoryEntry {
             name: "d\u{202e}\u{e0041}".as_bytes(),
             is_directory: true,
             size: 0,
@@ -345,10 +350,10 @@ mod tests {
 
     #[test]
     fn times_and_sizes_of_all_lengths() {
-        let entry = Entry {
+        let entry = DirectoryEntry {
             size: u64::MAX,
             modified: 253_402_300_799,
-            ..Entry::new(b"x", None)
+            ..DirectoryEntry::new(b"x", None)
         };
         let mut page = Vec::new();
         write_row(Format::Html, entry, true, &mut page);
@@ -382,8 +387,8 @@ mod tests {
             ("a.bin", "f"),
         ];
         for (name, expected) in cases {
-            let entry = Entry::new(name.as_bytes(), None);
-            assert_eq!(glyph(entry), expected, "{name}");
+            let entry = DirectoryEntry::new(name.as_bytes(), None);
+            assert_eq!(icon(entry), expected, "{name}");
         }
     }
 }

@@ -4,7 +4,8 @@ use super::parts::Pieces;
 use super::representation::MediaType;
 use super::response::{Response, Task};
 use crate::files::{
-    Format, Key, Listing, ListingError, Listings, Mounts, Order, RelativePath, Root, remote_mount,
+    Format, Listing, ListingError, ListingOptions, Listings, Mounts, RelativePath, Root, SortKey,
+    remote_mount,
 };
 use crate::http1::{List, Method, Request, StatusCode, Verdict, media_weight};
 use crate::observe::throttled;
@@ -124,13 +125,13 @@ fn listed(make: impl FnOnce(MediaType) -> Response, format: Format) -> Response 
 
 /// How the request wants a directory listed: what its query says (`sort=name|size|time`, `order=asc|desc`,
 /// `format=html|json|text`), else what its Accept field likes best.
-fn order(request: &Request<'_>) -> Order {
+fn order(request: &Request<'_>) -> ListingOptions {
     let query = request.target.query.unwrap_or_default();
     let value = |name: &[u8]| {
         let mut pairs = query.split(|&b| b == b'&');
         pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="))
     };
-    Order {
+    ListingOptions {
         format: match value(b"format") {
             Some(b"html") => Format::Html,
             Some(b"json") => Format::Json,
@@ -138,9 +139,9 @@ fn order(request: &Request<'_>) -> Order {
             _ => preferred_format(request.accept.unwrap_or(List::from(&b"*/*"[..]))),
         },
         key: match value(b"sort") {
-            Some(b"size") => Key::Size,
-            Some(b"time") => Key::Time,
-            _ => Key::Name,
+            Some(b"size") => SortKey::Size,
+            Some(b"time") => SortKey::Time,
+            _ => SortKey::Name,
         },
         descending: value(b"order") == Some(b"desc"),
     }

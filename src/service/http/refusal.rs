@@ -1,7 +1,7 @@
 //! Refusals for browsers: a page in place of the status in words.
 
 use super::representation::MediaType;
-use crate::files::refusal_page;
+use crate::files::error_page;
 use crate::http1::{List, Request, StatusCode, media_weight};
 
 /// How many directories below the root a refusal's page still links to it.
@@ -16,7 +16,7 @@ pub(super) fn page(status: StatusCode, request: &Request<'_>) -> Option<Vec<u8>>
     }
     let (_, phrase) = status.text().trim_end().split_once(' ').unwrap_or_default();
     let to_root = way_to_root(request.target.path);
-    Some(refusal_page(status.code(), phrase, to_root.as_deref()).into_bytes())
+    Some(error_page(status.code(), phrase, to_root.as_deref()).into_bytes())
 }
 
 fn prefers_pages(accept: List<'_>) -> bool {

@@ -70,7 +70,7 @@ impl Maker<'_> {
             value: Representations::new(),
             dependencies,
             cost: CacheLimits { bytes: 0, files: 0 },
-            fleeting: false,
+            is_volatile: false,
         };
         let coded = siblings
             .into_iter()
@@ -111,7 +111,7 @@ impl Maker<'_> {
                 file.modified
             },
             changed: if is_generated { self.now } else { file.changed },
-            is_young: is_generated || file.is_young(self.now),
+            is_young: is_generated || file.is_recently_changed(self.now),
         }
     }
 
@@ -119,12 +119,12 @@ impl Maker<'_> {
     fn content(&self, mut file: OpenFile, entry: &mut CacheEntry<Representations>) -> Source {
         if let Some(content) = file.generated.take() {
             // The next moment it may say something else.
-            entry.fleeting = true;
+            entry.is_volatile = true;
             entry.cost.bytes += content.len();
             file.close();
             return Source::Bytes(Arc::new(content));
         }
-        entry.fleeting |= file.is_young(self.now);
+        entry.is_volatile |= file.is_recently_changed(self.now);
         if file.length <= IN_MEMORY && self.limits.bytes > 0 {
             if let Some(content) = file.content_now() {
                 entry.cost.bytes += content.len();
@@ -132,7 +132,7 @@ impl Maker<'_> {
                 return Source::Bytes(Arc::new(content));
             }
             // Once it has been sent it is in memory, and the next look finds it there.
-            entry.fleeting = true;
+            entry.is_volatile = true;
         }
         entry.cost.files += 1;
         let file = match file.mount {

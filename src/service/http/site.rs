@@ -7,8 +7,8 @@ use super::representation::{Maker, Representations, choose};
 use super::response::{LookUp, Response};
 use crate::config::{Config, DEFAULT_MEMORY_BYTES, EntityTag, HttpConfig, StartError};
 use crate::files::{
-    Cache, CacheEntry, CacheLimits, Dependencies, Found, Led, Listings, Memory, Mounts, NamedRoot,
-    OpenFile, PathError, Refusal, RelativePath, Root,
+    Cache, CacheEntry, CacheLimits, Dependencies, ListingBudget, Listings, Lookup, LookupError,
+    Mounts, NamedRoot, OpenFile, PathError, RelativePath, Resolution, Root,
 };
 use crate::http1::{CODINGS, Method, Request, StatusCode, TagParts};
 use crate::observe::throttled;
@@ -70,8 +70,8 @@ enum Unmade {
 }
 
 /// Of the cache and of what has been found, there is no other refusal.
-impl From<Refusal> for Unmade {
-    fn from(_: Refusal) -> Unmade {
+impl From<LookupError> for Unmade {
+    fn from(_: LookupError) -> Unmade {
         Unmade::Outside
     }
 }
@@ -114,7 +114,7 @@ impl Site {
         let name = named.name().display();
         let gone = || StartError(format!("cannot serve {name}: it is gone"));
         let root = named.last_known().ok_or_else(gone)?;
-        cache.begin(Some(&root));
+        cache.reset(Some(&root));
         let fallback = options.fallback.iter();
         let fallback = fallback.map(|path| configured_file(path, &root)).next();
         let pages = options.error_pages.iter();
@@ -123,7 +123,7 @@ impl Site {
             fallback: fallback.transpose()?,
             error_pages: pages.collect::<Result<_, _>>()?,
             cache,
-            listings: Listings::new(listing_memory(&options), options.hidden),
+            listings: Listings::new(listing_budget(&options), options.hidden),
             root: named,
             is_in_loop: AtomicBool::new(false),
             fields: Fields::for_files(&options)?,
@@ -132,20 +132,20 @@ impl Site {
     }
 
     /// The directory that is served at the moment. What is remembered is of this one.
-    fn root(&self, time: &Time, mounts: Mounts) -> Result<Option<Arc<Root>>, Refusal> {
-        let root = match self.root.follow(time.now(), mounts)? {
-            Led::Same(root) => root,
-            Led::Other(root) => {
-                self.cache.begin(Some(&root));
+    fn root(&self, time: &Time, mounts: Mounts) -> Result<Option<Arc<Root>>, LookupError> {
+        let root = match self.root.resolve(time.now(), mounts)? {
+            Resolution::Unchanged(root) => root,
+            Resolution::Changed(root) => {
+                self.cache.reset(Some(&root));
                 root
             }
-            Led::Nowhere(true) => {
-                self.cache.begin(None);
+            Resolution::Missing(true) => {
+                self.cache.reset(None);
                 return Ok(None);
             }
-            Led::Nowhere(false) => return Ok(None),
+            Resolution::Missing(false) => return Ok(None),
         };
-        self.cache.believe(&root, self.root.believed_until());
+        self.cache.trust_root(&root, self.root.valid_until());
         Ok(Some(root))
     }
 
@@ -158,7 +158,7 @@ impl Site {
         if !asks_for_file || target.contains(&b'%') {
             return None;
         }
-        let entry = self.cache.believed(target, time.now())?;
+        let entry = self.cache.look_up_without_io(target, time.now())?;
         let response = file(request, &entry, time);
         // What is refused may have a page of its own.
         (response.status.code() < 400).then_some(response)
@@ -167,13 +167,13 @@ impl Site {
     /// The answer to a request.
     ///
     /// # Errors
-    /// [`Refusal::Outside`] if it depends on other mounts than these.
+    /// [`LookupError::OtherMount`] if it depends on other mounts than these.
     fn answer(
         &self,
         request: &Request<'_>,
         time: &Time,
         mounts: Mounts,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, LookupError> {
         let Some(root) = self.root(time, mounts)? else {
             return Ok(Response::phrase(StatusCode::SERVICE_UNAVAILABLE));
         };
@@ -190,13 +190,13 @@ impl Site {
         let response = match response {
             Ok(response) => response,
             Err(Unmade::Refused(status)) => Response::phrase(status),
-            Err(Unmade::Outside) => return Err(Refusal::Outside),
+            Err(Unmade::Outside) => return Err(LookupError::OtherMount),
         };
         self.with_error_page(response, at)
     }
 
     /// Gives an answer that says only its status the page that is configured for that, if there is one.
-    fn with_error_page(&self, response: Response, at: At<'_>) -> Result<Response, Refusal> {
+    fn with_error_page(&self, response: Response, at: At<'_>) -> Result<Response, LookupError> {
         let mut pages = self.error_pages.iter();
         let Some((_, path)) = pages.find(|(code, _)| *code == response.status.code()) else {
             return Ok(response);
@@ -237,14 +237,14 @@ impl Site {
             return Ok(file(request, &entry, at.time));
         }
         let mut dependencies = Dependencies::new(at.mounts);
-        match at.root.find(&mut path, &mut dependencies) {
-            Ok(Found::File(found)) => {
+        match at.root.look_up(&mut path, &mut dependencies) {
+            Ok(Lookup::File(found)) => {
                 let entry = self.remember(&name, found, &mut path, dependencies, at)?;
                 Ok(file(request, &entry, at.time))
             }
-            Ok(Found::DirectoryWithoutSlash) => Ok(redirect(request, &path)),
-            Ok(Found::Directory(_)) if !self.options.listing => Err(StatusCode::FORBIDDEN.into()),
-            Ok(Found::Directory(directory)) => Ok(listing::answer(
+            Ok(Lookup::DirectoryWithoutSlash) => Ok(redirect(request, &path)),
+            Ok(Lookup::Directory(_)) if !self.options.listing => Err(StatusCode::FORBIDDEN.into()),
+            Ok(Lookup::Directory(directory)) => Ok(listing::answer(
                 &self.listings,
                 request,
                 path,
@@ -252,11 +252,11 @@ impl Site {
                 at.root,
                 at.mounts,
             )?),
-            Err(Refusal::NotFound) => {
+            Err(LookupError::NotFound) => {
                 self.cache.put_missing(&name, now);
                 self.fall_back(request, at)
             }
-            Err(Refusal::Outside) => Err(Unmade::Outside),
+            Err(LookupError::OtherMount) => Err(Unmade::Outside),
             Err(refusal) => Err(refused(refusal, &path).into()),
         }
     }
@@ -275,20 +275,20 @@ impl Site {
         &self,
         path: &RelativePath,
         at: At<'_>,
-    ) -> Result<Option<Arc<CacheEntry<Representations>>>, Refusal> {
+    ) -> Result<Option<Arc<CacheEntry<Representations>>>, LookupError> {
         if at.mounts == Mounts::Own && at.root.can_hang() {
-            return Err(Refusal::Outside);
+            return Err(LookupError::OtherMount);
         }
         let name = path.as_c_str().to_bytes();
         if let Some(entry) = self.cache.get(at.root, name, at.time.now(), at.mounts)? {
             return Ok(Some(entry));
         }
         let (mut path, mut dependencies) = (path.clone(), Dependencies::new(at.mounts));
-        match at.root.find(&mut path, &mut dependencies) {
-            Ok(Found::File(file)) => self
+        match at.root.look_up(&mut path, &mut dependencies) {
+            Ok(Lookup::File(file)) => self
                 .remember(name, file, &mut path, dependencies, at)
                 .map(Some),
-            Err(Refusal::Outside) => Err(Refusal::Outside),
+            Err(LookupError::OtherMount) => Err(LookupError::OtherMount),
             Ok(_) | Err(_) => Ok(None),
         }
     }
@@ -302,7 +302,7 @@ impl Site {
         path: &mut RelativePath,
         mut dependencies: Dependencies,
         at: At<'_>,
-    ) -> Result<Arc<CacheEntry<Representations>>, Refusal> {
+    ) -> Result<Arc<CacheEntry<Representations>>, LookupError> {
         let mut siblings = ArrayVec::new();
         let is_coded = |suffix: &str| path.as_c_str().to_bytes().ends_with(suffix.as_bytes());
         if !CODINGS.iter().any(|coding| is_coded(coding.suffix)) {
@@ -329,10 +329,10 @@ impl Site {
     }
 }
 
-fn listing_memory(options: &HttpConfig) -> Memory {
+fn listing_budget(options: &HttpConfig) -> ListingBudget {
     match options.listing_processes {
-        0 | 1 => Memory::new(options.listing_bytes),
-        processes => Memory::of_processes(options.listing_bytes, processes),
+        0 | 1 => ListingBudget::new(options.listing_bytes),
+        processes => ListingBudget::shared_by_processes(options.listing_bytes, processes),
     }
 }
 
@@ -418,8 +418,8 @@ fn configured_file(text: &str, root: &Root) -> Result<Box<RelativePath>, StartEr
     let encoded = percent_encode(text.as_bytes(), IN_A_NAME);
     let path = RelativePath::decode(format!("/{encoded}").as_bytes()).ok();
     let is_file = |path: &RelativePath| {
-        let found = root.find(&mut path.clone(), &mut Dependencies::new(Mounts::All));
-        matches!(found, Ok(Found::File(_)))
+        let found = root.look_up(&mut path.clone(), &mut Dependencies::new(Mounts::All));
+        matches!(found, Ok(Lookup::File(_)))
     };
     path.filter(is_file).map(Box::new).ok_or_else(|| {
         let root = root.path().display();
@@ -439,11 +439,11 @@ fn redirect(request: &Request<'_>, path: &RelativePath) -> Response {
     }
 }
 
-fn refused(refusal: Refusal, path: &RelativePath) -> StatusCode {
+fn refused(refusal: LookupError, path: &RelativePath) -> StatusCode {
     match refusal {
-        Refusal::NotFound => StatusCode::NOT_FOUND,
-        Refusal::Forbidden | Refusal::Outside => StatusCode::FORBIDDEN,
-        Refusal::Busy(error) if error.kind() == ErrorKind::WouldBlock => {
+        LookupError::NotFound => StatusCode::NOT_FOUND,
+        LookupError::Forbidden | LookupError::OtherMount => StatusCode::FORBIDDEN,
+        LookupError::Busy(error) if error.kind() == ErrorKind::WouldBlock => {
             let path = path.as_path();
             throttled!(
                 every LEASE_PAUSE,
@@ -452,11 +452,11 @@ fn refused(refusal: Refusal, path: &RelativePath) -> StatusCode {
             );
             StatusCode::SERVICE_UNAVAILABLE
         }
-        Refusal::Busy(error) => {
+        LookupError::Busy(error) => {
             log::debug!("cannot open {:?}: {error}", path.as_path());
             StatusCode::SERVICE_UNAVAILABLE
         }
-        Refusal::Failed(error) => {
+        LookupError::Failed(error) => {
             throttled!(Error, "cannot open {:?}: {error}", path.as_path());
             StatusCode::INTERNAL_SERVER_ERROR
         }

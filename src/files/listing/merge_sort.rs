@@ -1,8 +1,8 @@
-//! Sorting in slices: runs of a few hundred entries, which are then merged two by two.
+//! MergeSort in slices: runs of a few hundred entries, which are then merged two by two.
 
-use super::Key;
-use super::entries::{Entries, Entry, Place};
-use super::memory::{Reservation, Shortage};
+use super::SortKey;
+use super::budget::{BudgetError, Reservation};
+use super::entries::{DirectoryEntry, Entries, EntryOffset};
 use std::cmp::Ordering;
 
 /// How many entries are sorted at once, which cannot be interrupted: a tenth of a millisecond.
@@ -12,34 +12,34 @@ const RUN: usize = 512;
 const SORTED_PER_UNIT: usize = 8;
 const MERGED_PER_UNIT: usize = 16;
 
-/// A sort on its way: [`step`](Sorting::step) until it is done.
+/// A sort on its way: [`step`](MergeSort::step) until it is done.
 #[derive(Debug)]
-pub(super) struct Sorting {
-    key: Key,
+pub(super) struct MergeSort {
+    key: SortKey,
     /// What is sorted: in runs of `width`, once all places are in it.
-    places: Vec<Place>,
+    places: Vec<EntryOffset>,
     /// Where the places have been taken from.
-    cursor: Place,
+    cursor: EntryOffset,
     /// How long the sorted runs are; 0 until they are.
     width: usize,
     /// Runs that are merged so far; as long as `places` at the end of each round.
-    merged: Vec<Place>,
+    merged: Vec<EntryOffset>,
     /// How many of the left and of the right run of the current pair are merged.
     taken: (usize, usize),
 }
 
-impl Sorting {
+impl MergeSort {
     /// Begins to sort the entries, directories first.
     ///
     /// # Errors
     /// If there is no memory left for it.
     pub fn begin(
-        key: Key,
+        key: SortKey,
         entries: &Entries,
         reservation: &Reservation,
-    ) -> Result<Sorting, Shortage> {
-        reservation.grow(2 * size_of::<Place>() * entries.count)?;
-        Ok(Sorting {
+    ) -> Result<MergeSort, BudgetError> {
+        reservation.grow(2 * size_of::<EntryOffset>() * entries.count)?;
+        Ok(MergeSort {
             key,
             places: Vec::with_capacity(entries.count),
             cursor: 0,
@@ -55,7 +55,7 @@ impl Sorting {
         entries: &Entries,
         reservation: &Reservation,
         work: &mut usize,
-    ) -> Option<Vec<Place>> {
+    ) -> Option<Vec<EntryOffset>> {
         while *work > 0 {
             if self.width == 0 {
                 if !self.sort_run(entries) {
@@ -67,7 +67,7 @@ impl Sorting {
                 *work -= 1;
             } else {
                 drop(std::mem::take(&mut self.merged));
-                reservation.shrink(size_of::<Place>() * entries.count);
+                reservation.shrink(size_of::<EntryOffset>() * entries.count);
                 return Some(std::mem::take(&mut self.places));
             }
         }
@@ -83,7 +83,8 @@ impl Sorting {
             self.places.push(place);
         }
         let key = self.key;
-        let compare = |a: &Place, b: &Place| compare(entries.at(*a), entries.at(*b), key);
+        let compare =
+            |a: &EntryOffset, b: &EntryOffset| compare(entries.at(*a), entries.at(*b), key);
         self.places[begin..].sort_unstable_by(compare);
         self.places.len() == begin + RUN
     }
@@ -124,11 +125,11 @@ impl Sorting {
 }
 
 /// Which of two entries comes first in ascending order. No two are equal, for names are not.
-fn compare(a: Entry<'_>, b: Entry<'_>, key: Key) -> Ordering {
+fn compare(a: DirectoryEntry<'_>, b: DirectoryEntry<'_>, key: SortKey) -> Ordering {
     let by_key = match key {
-        Key::Name => Ordering::Equal,
-        Key::Size => a.size.cmp(&b.size),
-        Key::Time => a.modified.cmp(&b.modified),
+        SortKey::Name => Ordering::Equal,
+        SortKey::Size => a.size.cmp(&b.size),
+        SortKey::Time => a.modified.cmp(&b.modified),
     };
     let directories_first = b.is_directory.cmp(&a.is_directory);
     directories_first
@@ -148,18 +149,18 @@ pub(super) fn position(index: usize, count: usize, directories: usize, descendin
 
 #[cfg(test)]
 mod tests {
-    use super::super::memory::Memory;
+    use super::super::budget::ListingBudget;
     use super::*;
     use std::sync::Arc;
 
-    fn sorted(count: usize, key: Key, work_at_once: usize) -> (Vec<String>, Vec<String>) {
-        let memory = Arc::new(Memory::new(64 << 20));
+    fn sorted(count: usize, key: SortKey, work_at_once: usize) -> (Vec<String>, Vec<String>) {
+        let memory = Arc::new(ListingBudget::new(64 << 20));
         let reservation = Reservation::new(memory.clone());
         let mut entries = Entries::default();
         let mut random = fastrand::Rng::with_seed(count as u64);
         for number in 0..count {
             let name = format!("{:06}-{number}", random.u32(..1_000_000));
-            let entry = Entry {
+            let entry = DirectoryEntry {
                 name: name.as_bytes(),
                 is_directory: random.u8(..10) == 0,
                 size: random.u64(..50),
@@ -168,7 +169,7 @@ mod tests {
             entries.push(entry, &reservation).expect("room");
         }
         let before = memory.used();
-        let mut sorting = Sorting::begin(key, &entries, &reservation).expect("room");
+        let mut sorting = MergeSort::begin(key, &entries, &reservation).expect("room");
         let places = loop {
             let mut work = work_at_once;
             if let Some(places) = sorting.step(&entries, &reservation, &mut work) {
@@ -180,11 +181,11 @@ mod tests {
             before + 4 * count,
             "the spare half is returned"
         );
-        let text = |entry: Entry<'_>| {
+        let text = |entry: DirectoryEntry<'_>| {
             let key = match key {
-                Key::Name => 0,
-                Key::Size => entry.size,
-                Key::Time => entry.modified,
+                SortKey::Name => 0,
+                SortKey::Size => entry.size,
+                SortKey::Time => entry.modified,
             };
             let name = String::from_utf8_lossy(entry.name);
             format!("{} {key:04} {name}", u8::from(!entry.is_directory))
@@ -201,7 +202,7 @@ mod tests {
     #[test]
     fn any_number_is_sorted_in_any_slices() {
         for count in [0, 1, 2, 511, 512, 513, 1024, 1537, 5000] {
-            for key in [Key::Name, Key::Size, Key::Time] {
+            for key in [SortKey::Name, SortKey::Size, SortKey::Time] {
                 for work_at_once in [1, 7, 512] {
                     let (all, expected) = sorted(count, key, work_at_once);
                     assert_eq!(all.len(), count);

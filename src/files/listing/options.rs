@@ -24,7 +24,7 @@ impl Format {
 
 /// What a listing is sorted by. Directories come first in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Key {
+pub enum SortKey {
     /// The bytes of the name.
     Name,
     /// The length.
@@ -35,11 +35,11 @@ pub enum Key {
 
 /// How a listing is to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Order {
+pub struct ListingOptions {
     /// What it looks like.
     pub format: Format,
     /// What it is sorted by.
-    pub key: Key,
+    pub key: SortKey,
     /// The largest first.
     pub descending: bool,
 }

@@ -22,16 +22,16 @@ const LEAST_UNIT: usize = 8 * 1024;
 
 /// A budget in bytes, shared by all listings of one service.
 #[derive(Debug)]
-pub struct Memory {
+pub struct ListingBudget {
     limit: usize,
     used: AtomicUsize,
     /// What other processes may have too, beside the limit, which is then for this one alone.
-    units: Option<Units>,
+    units: Option<SharedUnits>,
 }
 
 /// The part of a budget that processes share.
 #[derive(Debug)]
-struct Units {
+struct SharedUnits {
     file: OwnedFd,
     /// How large one is, in bytes.
     size: usize,
@@ -43,7 +43,7 @@ struct Units {
 
 /// Why there is no more memory for a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shortage {
+pub(super) enum BudgetError {
     /// This listing does not fit the budget, not even alone.
     TooLarge,
     /// Other listings have the memory at the moment.
@@ -53,14 +53,14 @@ pub(super) enum Shortage {
 /// What one listing has taken of the budget; dropping it returns that.
 #[derive(Debug)]
 pub(super) struct Reservation {
-    memory: Arc<Memory>,
+    memory: Arc<ListingBudget>,
     bytes: AtomicUsize,
 }
 
-impl Memory {
+impl ListingBudget {
     /// A budget of so many bytes.
-    pub fn new(limit: usize) -> Memory {
-        Memory {
+    pub fn new(limit: usize) -> ListingBudget {
+        ListingBudget {
             limit,
             used: AtomicUsize::new(0),
             units: None,
@@ -69,27 +69,27 @@ impl Memory {
 
     /// The same for so many processes together, which are yet to be forked. Each has a part of its own that the others
     /// cannot take.
-    pub fn of_processes(limit: usize, processes: usize) -> Memory {
+    pub fn shared_by_processes(limit: usize, processes: usize) -> ListingBudget {
         let own = limit / SPARE_PART / processes.max(1);
         let shared = limit - limit / SPARE_PART;
         let size = (shared / UNITS).max(LEAST_UNIT);
         match memfd_create(c"listings", MemfdFlags::CLOEXEC) {
-            Ok(file) => Memory {
+            Ok(file) => ListingBudget {
                 limit: own,
                 used: AtomicUsize::new(0),
-                units: Some(Units {
+                units: Some(SharedUnits {
                     file,
                     size,
                     count: shared / size,
                     held: Mutex::default(),
                 }),
             },
-            Err(_) => Memory::new(limit / processes.max(1)),
+            Err(_) => ListingBudget::new(limit / processes.max(1)),
         }
     }
 
     /// Reserves `bytes` for a listing that has `own` already.
-    fn take(&self, own: usize, bytes: usize) -> Result<(), Shortage> {
+    fn take(&self, own: usize, bytes: usize) -> Result<(), BudgetError> {
         let total = own.saturating_add(bytes);
         if let Some(units) = &self.units {
             return self.take_units(units, total, bytes);
@@ -99,23 +99,28 @@ impl Memory {
             false => self.limit - self.limit / SPARE_PART,
         };
         if total > most {
-            return Err(Shortage::TooLarge);
+            return Err(BudgetError::TooLarge);
         }
         let fits = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= most);
         let taken = self.used.fetch_update(Relaxed, Relaxed, fits);
-        taken.map(drop).map_err(|_| Shortage::Busy)
+        taken.map(drop).map_err(|_| BudgetError::Busy)
     }
 }
 
-impl Memory {
-    fn take_units(&self, units: &Units, total: usize, bytes: usize) -> Result<(), Shortage> {
+impl ListingBudget {
+    fn take_units(
+        &self,
+        units: &SharedUnits,
+        total: usize,
+        bytes: usize,
+    ) -> Result<(), BudgetError> {
         if total > self.limit + units.count * units.size {
-            return Err(Shortage::TooLarge);
+            return Err(BudgetError::TooLarge);
         }
         let used = self.used.load(Relaxed).saturating_add(bytes);
         let needed = used.saturating_sub(self.limit).div_ceil(units.size);
         if !units.hold(needed) {
-            return Err(Shortage::Busy);
+            return Err(BudgetError::Busy);
         }
         self.used.fetch_add(bytes, Relaxed);
         Ok(())
@@ -129,7 +134,7 @@ impl Memory {
     }
 }
 
-impl Units {
+impl SharedUnits {
     /// Has at least so many units. False if others have them.
     fn hold(&self, needed: usize) -> bool {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
@@ -159,7 +164,7 @@ impl Units {
 
 impl Reservation {
     /// A reservation of nothing yet.
-    pub fn new(memory: Arc<Memory>) -> Reservation {
+    pub fn new(memory: Arc<ListingBudget>) -> Reservation {
         Reservation {
             memory,
             bytes: AtomicUsize::new(0),
@@ -167,7 +172,7 @@ impl Reservation {
     }
 
     /// Reserves so many bytes more. Call this before allocating them.
-    pub fn grow(&self, bytes: usize) -> Result<(), Shortage> {
+    pub fn grow(&self, bytes: usize) -> Result<(), BudgetError> {
         self.memory.take(self.bytes.load(Relaxed), bytes)?;
         self.bytes.fetch_add(bytes, Relaxed);
         Ok(())
@@ -190,7 +195,7 @@ impl Drop for Reservation {
 mod tests {
     use super::*;
 
-    impl Memory {
+    impl ListingBudget {
         /// How much is reserved at the moment, in bytes.
         pub fn used(&self) -> usize {
             self.used.load(Relaxed)
@@ -199,22 +204,26 @@ mod tests {
 
     #[test]
     fn large_listings_leave_a_part_to_small_ones() {
-        let memory = Arc::new(Memory::new(8 * SMALL));
+        let memory = Arc::new(ListingBudget::new(8 * SMALL));
         let large = Reservation::new(memory.clone());
-        assert_eq!(large.grow(7 * SMALL + 1), Err(Shortage::TooLarge));
+        assert_eq!(large.grow(7 * SMALL + 1), Err(BudgetError::TooLarge));
         assert_eq!(large.grow(4 * SMALL), Ok(()));
         let second = Reservation::new(memory.clone());
-        assert_eq!(second.grow(4 * SMALL), Err(Shortage::Busy));
+        assert_eq!(second.grow(4 * SMALL), Err(BudgetError::Busy));
         assert_eq!(second.grow(3 * SMALL), Ok(()));
-        assert_eq!(second.grow(1), Err(Shortage::Busy));
+        assert_eq!(second.grow(1), Err(BudgetError::Busy));
         let small = Reservation::new(memory.clone());
         assert_eq!(small.grow(SMALL), Ok(()));
         assert_eq!(
             Reservation::new(memory.clone()).grow(1),
-            Err(Shortage::Busy)
+            Err(BudgetError::Busy)
         );
         large.shrink(SMALL);
-        assert_eq!(second.grow(1), Err(Shortage::Busy), "the small one's part");
+        assert_eq!(
+            second.grow(1),
+            Err(BudgetError::Busy),
+            "the small one's part"
+        );
         drop(small);
         assert_eq!(second.grow(1), Ok(()));
         drop((large, second));
@@ -225,7 +234,7 @@ mod tests {
     /// `tests/wire/listings.rs`.
     #[test]
     fn a_process_has_its_part_and_units_for_the_rest() {
-        let memory = Arc::new(Memory::of_processes(64 << 20, 40));
+        let memory = Arc::new(ListingBudget::shared_by_processes(64 << 20, 40));
         let (own, units) = (memory.limit, memory.units.as_ref().expect("a memfd"));
         assert!(40 * own + units.count * units.size <= 64 << 20);
         assert!(40 * own + units.count * units.size > 63 << 20);
@@ -236,29 +245,29 @@ mod tests {
         assert_eq!((listing.grow(10 * units.size), held()), (Ok(()), 11));
         assert_eq!(
             listing.grow(units.count * units.size),
-            Err(Shortage::TooLarge)
+            Err(BudgetError::TooLarge)
         );
         let second = Reservation::new(memory.clone());
         assert_eq!(
             second.grow(units.count * units.size - 1),
-            Err(Shortage::Busy)
+            Err(BudgetError::Busy)
         );
         listing.shrink(10 * units.size);
         drop(second);
         assert_eq!(held(), 1);
         drop(listing);
         assert_eq!((held(), memory.used()), (0, 0));
-        let least = Memory::of_processes(64 * 1024, 10_000);
+        let least = ListingBudget::shared_by_processes(64 * 1024, 10_000);
         assert_eq!(least.units.expect("a memfd").count, 7);
     }
 
     #[test]
     fn a_small_budget_is_one_for_small_listings() {
-        let memory = Arc::new(Memory::new(SMALL / 2));
+        let memory = Arc::new(ListingBudget::new(SMALL / 2));
         let only = Reservation::new(memory);
-        assert_eq!(only.grow(SMALL / 2 + 1), Err(Shortage::TooLarge));
+        assert_eq!(only.grow(SMALL / 2 + 1), Err(BudgetError::TooLarge));
         assert_eq!(only.grow(SMALL / 2), Ok(()));
-        assert_eq!(only.grow(1), Err(Shortage::TooLarge));
-        assert_eq!(only.grow(usize::MAX), Err(Shortage::TooLarge));
+        assert_eq!(only.grow(1), Err(BudgetError::TooLarge));
+        assert_eq!(only.grow(usize::MAX), Err(BudgetError::TooLarge));
     }
 }

@@ -4,11 +4,11 @@
 //! longer.
 //! Under threads they wait for each other at its lock, which nobody takes who does not ask for this very directory.
 
-use super::entries::{Entries, Entry, Place};
-use super::memory::{Memory, Reservation, Shortage};
+use super::budget::{BudgetError, ListingBudget, Reservation};
+use super::entries::{DirectoryEntry, Entries, EntryOffset};
+use super::merge_sort::MergeSort;
 use super::rows::write_row;
-use super::sorting::Sorting;
-use super::{Format, Key};
+use super::{Format, SortKey};
 use crate::files::{Mounts, RelativePath, Root};
 use crate::sys::untraced::{fstat, openat2, statat};
 use crate::sys::{AtFlags, Dir, Errno, FileType, Mode, OFlags, ResolveFlags, Stat};
@@ -41,12 +41,12 @@ pub enum ListingError {
 }
 
 /// The numbers that tell a directory from all others: of the device and of the inode.
-pub(super) type Identity = (u64, u64);
+pub(super) type DirectoryId = (u64, u64);
 
 /// A directory's entries, and what was made of them so far.
 #[derive(Debug)]
-pub(super) struct Folder {
-    pub identity: Identity,
+pub(super) struct SharedDirectory {
+    pub identity: DirectoryId,
     /// Links are followed below it.
     pub root: Arc<Root>,
     /// The first entry may have been read: it is too late for others to share it, who may have changed something before
@@ -56,29 +56,29 @@ pub(super) struct Folder {
     is_over: AtomicBool,
     /// The same directory as it was read before, if it still is: this one begins when that is over, and can be shared
     /// until then.
-    before: Weak<Folder>,
+    before: Weak<SharedDirectory>,
     reservation: Reservation,
     /// A number for the mount that it is on, or that is in it, if that can hang.
     mount: OnceLock<u64>,
-    work: Mutex<Work>,
+    work: Mutex<Progress>,
     entries: OnceLock<Entries>,
-    /// The places of the entries in ascending order, by [`Key`].
-    orders: [OnceLock<Vec<Place>>; 3],
+    /// The places of the entries in ascending order, by [`SortKey`].
+    orders: [OnceLock<Vec<EntryOffset>>; 3],
     /// The length of all rows in bytes, by [`Format`].
     lengths: [OnceLock<u64>; 3],
 }
 
 /// What is being done.
 #[derive(Debug, Default)]
-struct Work {
-    reading: Option<Reading>,
+struct Progress {
+    reading: Option<DirectoryScan>,
     failure: Option<ListingError>,
-    sorting: [Option<Sorting>; 3],
-    measuring: [Measuring; 3],
+    sorting: [Option<MergeSort>; 3],
+    measuring: [LengthCount; 3],
 }
 
 #[derive(Debug)]
-struct Reading {
+struct DirectoryScan {
     directory: Dir,
     path: RelativePath,
     hidden: bool,
@@ -88,36 +88,36 @@ struct Reading {
 }
 
 #[derive(Debug, Default)]
-struct Measuring {
-    cursor: Place,
+struct LengthCount {
+    cursor: EntryOffset,
     length: u64,
     scratch: Vec<u8>,
 }
 
-impl Folder {
+impl SharedDirectory {
     /// A directory that has yet to be read.
     ///
     /// # Errors
     /// If there is no memory left for it.
     pub fn new(
-        identity: Identity,
+        identity: DirectoryId,
         root: Arc<Root>,
         path: RelativePath,
         directory: OwnedFd,
         hidden: bool,
-        before: Weak<Folder>,
-        memory: Arc<Memory>,
-    ) -> Result<Folder, ListingError> {
+        before: Weak<SharedDirectory>,
+        memory: Arc<ListingBudget>,
+    ) -> Result<SharedDirectory, ListingError> {
         let reservation = Reservation::new(memory);
         reservation.grow(OVERHEAD)?;
-        let reading = Reading {
+        let reading = DirectoryScan {
             directory: Dir::new(directory).map_err(unreadable)?,
             path,
             hidden,
             elsewhere: None,
             entries: Entries::default(),
         };
-        Ok(Folder {
+        Ok(SharedDirectory {
             identity,
             root,
             has_begun: AtomicBool::new(false),
@@ -125,9 +125,9 @@ impl Folder {
             before,
             reservation,
             mount: OnceLock::new(),
-            work: Mutex::new(Work {
+            work: Mutex::new(Progress {
                 reading: Some(reading),
-                ..Work::default()
+                ..Progress::default()
             }),
             entries: OnceLock::new(),
             orders: Default::default(),
@@ -157,13 +157,13 @@ impl Folder {
         !self.is_over.load(SeqCst)
     }
 
-    /// All entries. Call this once a [`step`](Folder::step) has brought them.
+    /// All entries. Call this once a [`step`](SharedDirectory::step) has brought them.
     pub fn entries(&self) -> &Entries {
         self.entries.get().expect("all have been read")
     }
 
     /// The places of all entries in ascending order, if they are known.
-    pub fn order(&self, key: Key) -> Option<&Vec<Place>> {
+    pub fn order(&self, key: SortKey) -> Option<&Vec<EntryOffset>> {
         self.orders[key as usize].get()
     }
 
@@ -176,7 +176,12 @@ impl Folder {
     ///
     /// # Errors
     /// If there will be no page.
-    pub fn step(&self, key: Key, format: Format, work: &mut usize) -> Result<bool, ListingError> {
+    pub fn step(
+        &self,
+        key: SortKey,
+        format: Format,
+        work: &mut usize,
+    ) -> Result<bool, ListingError> {
         let before = self.mount();
         while *work > 0 {
             match self.entries.get() {
@@ -234,7 +239,7 @@ impl Folder {
         result.map(drop)
     }
 
-    fn sort(&self, entries: &Entries, key: Key, work: &mut usize) -> Result<(), ListingError> {
+    fn sort(&self, entries: &Entries, key: SortKey, work: &mut usize) -> Result<(), ListingError> {
         let mut state = self.lock();
         let (order, sorting) = (&self.orders[key as usize], &mut state.sorting[key as usize]);
         if order.get().is_some() {
@@ -242,7 +247,7 @@ impl Folder {
         }
         let under_way = match sorting {
             Some(sorting) => sorting,
-            None => sorting.insert(Sorting::begin(key, entries, &self.reservation)?),
+            None => sorting.insert(MergeSort::begin(key, entries, &self.reservation)?),
         };
         if let Some(places) = under_way.step(entries, &self.reservation, work) {
             *sorting = None;
@@ -257,17 +262,17 @@ impl Folder {
         if length.get().is_none()
             && let Some(sum) = state.measuring[format as usize].step(entries, format, work)
         {
-            state.measuring[format as usize] = Measuring::default();
+            state.measuring[format as usize] = LengthCount::default();
             length.set(sum).expect("it was not set");
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Work> {
+    fn lock(&self) -> MutexGuard<'_, Progress> {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Reading {
+impl DirectoryScan {
     /// True once there is no more to read.
     fn step(
         &mut self,
@@ -293,25 +298,25 @@ impl Reading {
             if matches!(bytes, b"." | b"..") || (bytes[0] == b'.' && !self.hidden) {
                 continue;
             }
-            let stat = match self.look(root, &name, kind, mounts) {
+            let stat = match self.look_up_in(root, &name, kind, mounts) {
                 Err(Errno::XDEV) if mounts == Mounts::Own => {
                     self.elsewhere = Some(name);
                     return Ok(false);
                 }
                 // What it leads to counts, and only what lies inside.
-                Ok(Seen::Link(stat)) => {
+                Ok(EntryStat::Link(stat)) => {
                     *work = work.saturating_sub(LINK_UNITS);
                     match stat {
                         None => continue,
                         stat => stat,
                     }
                 }
-                Ok(Seen::Entry(stat)) => Some(stat),
+                Ok(EntryStat::Plain(stat)) => Some(stat),
                 // It was there a moment ago.
                 Err(Errno::NOENT) => continue,
                 Err(_) => None,
             };
-            let entry = Entry::new(name.to_bytes(), stat.as_ref());
+            let entry = DirectoryEntry::new(name.to_bytes(), stat.as_ref());
             self.entries.push(entry, reservation)?;
         }
         Ok(false)
@@ -321,13 +326,13 @@ impl Reading {
     ///
     /// # Errors
     /// [`Errno::XDEV`] if another mount is there, or behind a link, that may not be looked at.
-    fn look(
+    fn look_up_in(
         &mut self,
         root: &Root,
         name: &CStr,
         kind: FileType,
         mounts: Mounts,
-    ) -> Result<Seen, Errno> {
+    ) -> Result<EntryStat, Errno> {
         let directory = self.directory.fd()?;
         let stat = match (mounts, kind) {
             (Mounts::Own, FileType::Directory | FileType::Unknown) => {
@@ -336,18 +341,18 @@ impl Reading {
             _ => statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?,
         };
         if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
-            return Ok(Seen::Entry(stat));
+            return Ok(EntryStat::Plain(stat));
         }
         match root.stat_below(&mut self.path, name.to_bytes(), mounts) {
             Err(Errno::XDEV) if mounts == Mounts::Own => Err(Errno::XDEV),
-            stat => Ok(Seen::Link(stat.ok())),
+            stat => Ok(EntryStat::Link(stat.ok())),
         }
     }
 }
 
 /// What is at a name.
-enum Seen {
-    Entry(Stat),
+enum EntryStat {
+    Plain(Stat),
     /// A link, and what it leads to if that lies inside.
     Link(Option<Stat>),
 }
@@ -359,7 +364,7 @@ fn stat_on_mount(directory: BorrowedFd<'_>, name: &CStr) -> Result<Stat, Errno> 
     fstat(openat2(directory, name, flags, Mode::empty(), resolve)?)
 }
 
-impl Measuring {
+impl LengthCount {
     fn step(&mut self, entries: &Entries, format: Format, work: &mut usize) -> Option<u64> {
         while *work > 0 {
             // The order does not matter, so long as exactly one is the first.
@@ -378,11 +383,11 @@ impl Measuring {
     }
 }
 
-impl From<Shortage> for ListingError {
-    fn from(shortage: Shortage) -> ListingError {
+impl From<BudgetError> for ListingError {
+    fn from(shortage: BudgetError) -> ListingError {
         match shortage {
-            Shortage::TooLarge => ListingError::TooLarge,
-            Shortage::Busy => ListingError::Busy,
+            BudgetError::TooLarge => ListingError::TooLarge,
+            BudgetError::Busy => ListingError::Busy,
         }
     }
 }
