@@ -6,7 +6,7 @@ use criterion::{Criterion, Throughput};
 use evserve::config::Config;
 use evserve::files::RelativePath;
 use evserve::http1::{
-    FileLines, FileVersion, HeadEnd, Request, ResponseHead, StatusCode, TagParts, Validators,
+    FileFields, FileVersion, HeadEnd, Request, ResponseHead, StatusCode, TagParts, Validators,
 };
 use evserve::service;
 use evserve::session::{Action, Connection, Piece, Time, Worker};
@@ -56,7 +56,7 @@ fn response_heads(criterion: &mut Criterion) {
         is_young: false,
     };
     let validators = Validators::new(&version, TagParts::All, "");
-    let lines = FileLines::new(&validators, None, "", ("text/css", ""), None, 1024);
+    let lines = FileFields::new(&validators, None, "", ("text/css", ""), None, 1024);
     let date = b"Sun, 06 Nov 1994 08:49:37 GMT";
     let mut group = criterion.benchmark_group("response head");
     let mut written = Vec::with_capacity(1024);

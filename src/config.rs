@@ -67,7 +67,7 @@ impl Default for Config {
 /// How files are served over http.
 #[derive(Clone, Debug)]
 pub struct HttpConfig {
-    /// The longest request head, in bytes, at most [`crate::http1::LARGEST_HEAD`].
+    /// The longest request head, in bytes, at most [`crate::http1::MAX_HEAD`].
     pub max_head: usize,
     /// The longest request body, in bytes. Bodies are read and dropped.
     pub max_body: u64,

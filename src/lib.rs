@@ -35,7 +35,7 @@
 //!
 //! | to | see |
 //! | --- | --- |
-//! | answer HTTP requests | [`Handler`], [`Pages`], [`Response`] |
+//! | answer HTTP requests | [`Handler`], [`PartialHandler`], [`Response`] |
 //! | write a protocol | [`Session`], which receives bytes and puts out bytes, and [`Service`], which makes sessions |
 //! | know what a model asks of a service | [`Sharing`] |
 //! | choose addresses, limits and timeouts | [`Server::builder`], [`config::Config`] |
@@ -70,7 +70,7 @@
 //! `docs/architecture.md` walks a request through them.
 
 pub use server::{Handle, Server};
-pub use service::http::{Fallback, Handler, Pages, Response};
+pub use service::http::{Fallback, Handler, PartialHandler, Response};
 pub use service::{Service, Sharing};
 pub use session::{Context, Session, Timeout, Wait};
 

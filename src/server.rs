@@ -33,7 +33,7 @@ use std::time::Instant;
 /// struct Hello;
 ///
 /// impl Handler for Hello {
-///     fn answer(&self, _: &Request<'_>, _: &Time) -> Response {
+///     fn respond(&self, _: &Request<'_>, _: &Time) -> Response {
 ///         Response::text("Hello!\n")
 ///     }
 /// }
@@ -218,7 +218,7 @@ impl Server {
         // Whoever became this program by exec(2), as `cargo run` does, had used time before.
         let cpu = sys::cpu_time().saturating_sub(cpu_before);
         report::say(report::summary(model.name, &counters, begin.elapsed(), cpu));
-        observe::log_left_out();
+        observe::log_suppressed();
         crate::model::cancel_alarm();
         Ok(())
     }

@@ -7,7 +7,7 @@ use evserve::config::{Config, Confinement, Sandbox};
 use evserve::http1::{Method, Request, StatusCode};
 use evserve::service::http;
 use evserve::session::Time;
-use evserve::{Fallback, Pages, Response, Server};
+use evserve::{Fallback, PartialHandler, Response, Server};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::{env, error::Error};
 
@@ -16,8 +16,8 @@ struct Hello {
     visits: AtomicU64,
 }
 
-impl Pages for Hello {
-    fn page(&self, request: &Request<'_>, _: &Time) -> Option<Response> {
+impl PartialHandler for Hello {
+    fn try_respond(&self, request: &Request<'_>, _: &Time) -> Option<Response> {
         if !matches!(request.method, Method::Get | Method::Head) {
             return None;
         }

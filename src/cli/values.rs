@@ -1,7 +1,7 @@
 //! What users write behind options, and the same the other way round for the defaults in --help.
 
 use crate::config::MIN_LISTING_BYTES;
-use crate::http1::{LARGEST_HEAD, is_of_connections, is_own_field, is_token};
+use crate::http1::{MAX_HEAD, is_connection_field, is_reserved_field, is_token};
 use crate::net::Address;
 use bytesize::ByteSize;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -58,8 +58,8 @@ pub(super) fn listing_size(text: &str) -> Result<usize, String> {
 pub(super) fn head_size(text: &str) -> Result<usize, String> {
     let size = size(text)?;
     match usize::try_from(size) {
-        Ok(size) if (256..=LARGEST_HEAD).contains(&size) => Ok(size),
-        _ => Err(format!("expected a size from 256 to {LARGEST_HEAD} bytes")),
+        Ok(size) if (256..=MAX_HEAD).contains(&size) => Ok(size),
+        _ => Err(format!("expected a size from 256 to {MAX_HEAD} bytes")),
     }
 }
 
@@ -70,12 +70,12 @@ pub(super) fn header(text: &str) -> Result<String, String> {
     }
     // A name of one's own in the place of the program's misleads nobody.
     let is_server = name.eq_ignore_ascii_case("server");
-    if is_of_connections(name) {
+    if is_connection_field(name) {
         return Err(format!(
             "{name} is about the connection and no part of an answer; leave it out, the server says what is needed"
         ));
     }
-    let is_own = is_own_field(name) || name.eq_ignore_ascii_case("retry-after");
+    let is_own = is_reserved_field(name) || name.eq_ignore_ascii_case("retry-after");
     if is_own && !is_server {
         return Err(format!(
             "{name} is said by the server itself, for each answer as it is; leave it out"

@@ -31,7 +31,7 @@ pub const CODINGS: [Coding; 3] = [
 /// The codings that the value of Accept-Encoding accepts at least as gladly as none at all, the most welcome first and
 /// the better first among equals (RFC 9110 section 12.5.3). Whoever names codings and says nothing of `identity` wants
 /// the codings.
-pub fn accepted(value: List<'_>) -> impl Iterator<Item = Coding> + use<> {
+pub fn accepted_codings(value: List<'_>) -> impl Iterator<Item = Coding> + use<> {
     let identity = weight(value, "identity").unwrap_or(0);
     let mut rated = CODINGS.map(|coding| {
         let weight = weight(value, coding.name).or_else(|| weight(value, "*"));
@@ -114,7 +114,9 @@ mod tests {
             ("br;q=x, gzip", "gzip"),
         ];
         for (value, expected) in cases {
-            let names: Vec<_> = accepted(value.as_bytes().into()).map(|c| c.name).collect();
+            let names: Vec<_> = accepted_codings(value.as_bytes().into())
+                .map(|c| c.name)
+                .collect();
             assert_eq!(names.join(" "), expected, "{value}");
         }
     }
@@ -148,7 +150,7 @@ mod tests {
                 .map(|line| format!("Accept-encoding: {line}\r\n"));
             let section = lines.collect::<String>() + "X: br\r\n\r\n";
             let list = List::several("accept-encoding", section.as_bytes());
-            let names: Vec<_> = accepted(list).map(|coding| coding.name).collect();
+            let names: Vec<_> = accepted_codings(list).map(|coding| coding.name).collect();
             assert_eq!(names.join(" "), expected, "{section}");
         }
         let section = b"accept: text/plain\r\nAccept: text/html;q=0.5, */*;q=0.1\r\n\r\n";

@@ -7,7 +7,7 @@ use super::StatusCode;
 use super::lexical::is_token_byte;
 
 /// The longest request head that can be allowed, in bytes, from the method to the empty line: what one buffer holds.
-pub const LARGEST_HEAD: usize = 32 * 1024;
+pub const MAX_HEAD: usize = 32 * 1024;
 
 /// The longest request target, in bytes. Longer ones are refused with 414 (RFC 9112 section 3 asks for 8,000).
 pub const MAX_TARGET: usize = 8 * 1024;
@@ -30,7 +30,7 @@ impl HeadEnd {
     /// line feed for a line end, but then two servers may disagree on where a request ends. 414 and 431 if the head is
     /// too long, 501 if that is so because of its method.
     pub fn find(&mut self, input: &[u8], limit: usize) -> Result<Option<usize>, StatusCode> {
-        let limit = limit.min(LARGEST_HEAD);
+        let limit = limit.min(MAX_HEAD);
         let input = &input[..input.len().min(limit)];
         let mut at = self.scanned as usize;
         while let Some(found) = memchr::memchr2(b'\r', b'\n', &input[at..]) {

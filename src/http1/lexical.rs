@@ -11,20 +11,20 @@ pub(super) fn is_token_byte(byte: &u8) -> bool {
 
 /// Why text is no number of 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NoNumber {
+pub(super) enum NumberError {
     Malformed,
     TooLarge,
 }
 
 /// The number that text of digits only says; neither sign nor space (RFC 9110 section 8.6).
-pub(super) fn decimal(text: &[u8]) -> Result<u64, NoNumber> {
+pub(super) fn decimal(text: &[u8]) -> Result<u64, NumberError> {
     if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
-        return Err(NoNumber::Malformed);
+        return Err(NumberError::Malformed);
     }
     let value = text.iter().try_fold(0_u64, |value, digit| {
         value.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
     });
-    value.ok_or(NoNumber::TooLarge)
+    value.ok_or(NumberError::TooLarge)
 }
 
 #[cfg(test)]
@@ -37,12 +37,12 @@ mod tests {
             ("0", Ok(0)),
             ("007", Ok(7)),
             ("18446744073709551615", Ok(u64::MAX)),
-            ("18446744073709551616", Err(NoNumber::TooLarge)),
-            ("99999999999999999999999", Err(NoNumber::TooLarge)),
-            ("", Err(NoNumber::Malformed)),
-            ("+1", Err(NoNumber::Malformed)),
-            (" 1", Err(NoNumber::Malformed)),
-            ("1a", Err(NoNumber::Malformed)),
+            ("18446744073709551616", Err(NumberError::TooLarge)),
+            ("99999999999999999999999", Err(NumberError::TooLarge)),
+            ("", Err(NumberError::Malformed)),
+            ("+1", Err(NumberError::Malformed)),
+            (" 1", Err(NumberError::Malformed)),
+            ("1a", Err(NumberError::Malformed)),
         ];
         for (text, expected) in cases {
             assert_eq!(decimal(text.as_bytes()), expected, "{text:?}");

@@ -16,13 +16,13 @@ mod target;
 
 pub use body::BodyReader;
 pub use conditional::{Conditions, FileVersion, TagParts, Validators, Verdict};
-pub use encoding::{CODINGS, Coding, accepted, media_weight};
-pub use head_end::{HeadEnd, LARGEST_HEAD, MAX_TARGET};
+pub use encoding::{CODINGS, Coding, accepted_codings, media_weight};
+pub use head_end::{HeadEnd, MAX_HEAD, MAX_TARGET};
 pub use lexical::is_token;
 pub use list::List;
 pub use range::{ByteRange, MAX_RANGES, Ranges};
 pub use request::{MAX_FIELDS, Method, Request, RequestBody, Version, request_line};
-pub use response::{FileLines, HEAD_ROOM, ResponseHead, SERVER, before_date};
-pub use response::{is_of_connections, is_own_field, write_content_range};
+pub use response::{FileFields, HEAD_ROOM, ResponseHead, SERVER, before_date};
+pub use response::{is_connection_field, is_reserved_field, write_content_range};
 pub use status::StatusCode;
 pub use target::Target;

@@ -1,6 +1,6 @@
 //! Range requests (RFC 9110 section 14): which bytes of a file a client wants.
 
-use super::lexical::{NoNumber, decimal};
+use super::lexical::{NumberError, decimal};
 use arrayvec::ArrayVec;
 
 /// The most ranges that are sent in one answer. A request for more, after those that touch have been joined, gets
@@ -126,8 +126,8 @@ fn range(spec: &[u8], length: u64) -> Option<Option<ByteRange>> {
 fn number(digits: &[u8]) -> Option<u64> {
     match decimal(digits) {
         Ok(value) => Some(value),
-        Err(NoNumber::TooLarge) => Some(u64::MAX),
-        Err(NoNumber::Malformed) => None,
+        Err(NumberError::TooLarge) => Some(u64::MAX),
+        Err(NumberError::Malformed) => None,
     }
 }
 

@@ -13,7 +13,7 @@ use httparse::Header;
 pub const MAX_FIELDS: usize = 100;
 
 /// How many fields are made room for at first: more than a browser sends, at a sixth of the cost of the most.
-const FEW_HEADERS: usize = 16;
+const USUAL_FIELDS: usize = 16;
 
 /// What a request asks for (RFC 9110 section 9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub enum Method {
     /// The head that GET would get.
     Head,
     /// Any other method that RFC 9110 or RFC 5789 defines; files have none of them.
-    Known,
+    Unsupported,
     /// What can be done.
     Options,
     /// Any other token.
@@ -94,7 +94,7 @@ impl<'a> Request<'a> {
         // Made where it is returned: moving it would cost every request more than a field does.
         let mut result = Ok(Request::without_fields(method, target, version));
         if let Ok(request) = &mut result {
-            let mut few = [httparse::EMPTY_HEADER; FEW_HEADERS];
+            let mut few = [httparse::EMPTY_HEADER; USUAL_FIELDS];
             match read_fields(section, &mut few)? {
                 Some(fields) => request.take_fields(fields, section)?,
                 None => request.take_many_fields(section)?,
@@ -282,7 +282,9 @@ fn split_request_line(line: &[u8]) -> Result<(Method, Target<'_>, Version), Stat
         // The asterisk-form is for OPTIONS alone, the authority-form for CONNECT, which is refused whatever its target
         // (RFC 9112 section 3.2).
         (Method::Options, b"*") => Target::ROOT,
-        (Method::Known, _) if line.starts_with(b"CONNECT ") && !text.is_empty() => Target::ROOT,
+        (Method::Unsupported, _) if line.starts_with(b"CONNECT ") && !text.is_empty() => {
+            Target::ROOT
+        }
         _ => Target::parse(text).ok_or(bad)?,
     };
     Ok((method, target, version))
@@ -294,7 +296,7 @@ fn method(name: &[u8]) -> Option<Method> {
         b"GET" => Method::Get,
         b"HEAD" => Method::Head,
         b"OPTIONS" => Method::Options,
-        b"POST" | b"PUT" | b"DELETE" | b"CONNECT" | b"TRACE" | b"PATCH" => Method::Known,
+        b"POST" | b"PUT" | b"DELETE" | b"CONNECT" | b"TRACE" | b"PATCH" => Method::Unsupported,
         _ if is_token(name) => Method::Unknown,
         _ => return None,
     })

@@ -50,7 +50,7 @@ pub struct ResponseHead<'a> {
     pub connection: Option<&'a str>,
     /// A whole line with the policy of a page that the server has made.
     pub policy: Option<&'a str>,
-    /// Whole lines to add, such as those of [`FileLines`].
+    /// Whole lines to add, such as those of [`FileFields`].
     pub more: &'a [u8],
     /// And these.
     pub fields: &'a [u8],
@@ -152,7 +152,7 @@ fn field(to: &mut impl Write, name: &str, value: &[u8]) -> io::Result<()> {
 
 /// The lines that are the same in every answer from one state of a file, made once.
 #[derive(Debug)]
-pub struct FileLines {
+pub struct FileFields {
     lines: Vec<u8>,
     /// Where those begin that are said whatever the time: behind Last-Modified.
     undated: usize,
@@ -160,7 +160,7 @@ pub struct FileLines {
     content: usize,
 }
 
-impl FileLines {
+impl FileFields {
     /// The lines for a representation of a file. `more` are whole lines to add.
     pub fn new(
         validators: &Validators,
@@ -169,7 +169,7 @@ impl FileLines {
         content_type: (&str, &str),
         content_encoding: Option<&str>,
         content_length: u64,
-    ) -> FileLines {
+    ) -> FileFields {
         let mut lines = Vec::new();
         if let Some(date) = validators.date() {
             lines.extend_from_slice(format!("Last-Modified: {date}\r\n").as_bytes());
@@ -191,7 +191,7 @@ impl FileLines {
         let written = head.write_content_fields(&mut lines);
         written.expect("a Vec takes all");
         lines.shrink_to_fit();
-        FileLines {
+        FileFields {
             lines,
             undated,
             content,
@@ -252,12 +252,12 @@ const OF_CONNECTIONS: &[&str] = &[
 ];
 
 /// True for the fields that are the server's own to say, about an answer or about the connection.
-pub fn is_own_field(name: &str) -> bool {
-    is_of_connections(name) || is_one_of(name, OWN)
+pub fn is_reserved_field(name: &str) -> bool {
+    is_connection_field(name) || is_one_of(name, OWN)
 }
 
 /// True for the fields that concern a connection and not an answer.
-pub fn is_of_connections(name: &str) -> bool {
+pub fn is_connection_field(name: &str) -> bool {
     is_one_of(name, OF_CONNECTIONS)
 }
 
@@ -333,7 +333,7 @@ mod tests {
 
     #[test]
     fn lines_of_a_file() {
-        let lines = FileLines::new(
+        let lines = FileFields::new(
             &validators(at(784_111_777)),
             Some("Accept-Encoding"),
             "X: y\r\n",
@@ -365,7 +365,7 @@ mod tests {
             );
         }
         let before = UNIX_EPOCH - Duration::from_secs(1);
-        let lines = FileLines::new(&validators(before), None, "", ("a/b", ""), None, 0);
+        let lines = FileFields::new(&validators(before), None, "", ("a/b", ""), None, 0);
         let lines = text(lines.all(true));
         assert!(!lines.contains("Last-Modified"), "HTTP cannot say it");
     }
@@ -392,7 +392,7 @@ mod tests {
             ..ResponseHead::new(StatusCode::HEADER_FIELDS_TOO_LARGE, DATE)
         };
         let last = validators(at(253_402_300_799));
-        let lines = FileLines::new(&last, None, "", ("", ""), None, most);
+        let lines = FileFields::new(&last, None, "", ("", ""), None, most);
         let head = ResponseHead {
             more: lines.validators(true),
             ..head

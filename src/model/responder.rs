@@ -111,8 +111,8 @@ impl Responder {
         };
         let (service, reply) = (&answering.service, &mut self.reply);
         let answer = || {
-            let datagrams = service.datagrams();
-            datagrams.is_some_and(|one| one.answer(datagram, &worker.time, reply))
+            let datagrams = service.datagram_handler();
+            datagrams.is_some_and(|one| one.reply(datagram, &worker.time, reply))
         };
         match contain(answer) {
             // The protocol has no reply to it.
@@ -159,7 +159,7 @@ impl Responder {
 mod tests {
     use super::*;
     use crate::net::DatagramSocket;
-    use crate::service::{Datagrams, Service};
+    use crate::service::{DatagramHandler, Service};
     use crate::session::{Session, Time};
     use std::net::{IpAddr, UdpSocket};
     use std::sync::Arc;
@@ -172,7 +172,7 @@ mod tests {
             unreachable!("there are no connections")
         }
 
-        fn datagrams(&self) -> Option<&dyn Datagrams> {
+        fn datagram_handler(&self) -> Option<&dyn DatagramHandler> {
             Some(self)
         }
 
@@ -181,8 +181,8 @@ mod tests {
         }
     }
 
-    impl Datagrams for Picky {
-        fn answer(&self, datagram: &[u8], _time: &Time, reply: &mut Vec<u8>) -> bool {
+    impl DatagramHandler for Picky {
+        fn reply(&self, datagram: &[u8], _time: &Time, reply: &mut Vec<u8>) -> bool {
             assert!(datagram != b"panic", "as you wish");
             reply.extend(datagram.repeat(100));
             reply.truncate(if datagram == b"long" { 65 } else { 64 });

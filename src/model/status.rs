@@ -39,9 +39,9 @@ impl Status {
         Status(publisher)
     }
 
-    /// See [`Publisher::patience`].
-    pub fn patience(&self, now: Instant) -> Option<Duration> {
-        self.0.patience(now)
+    /// See [`Publisher::time_until_due`].
+    pub fn time_until_due(&self, now: Instant) -> Option<Duration> {
+        self.0.time_until_due(now)
     }
 
     /// The server is about to stop: see [`StatusHub::drain`](crate::observe::StatusHub::drain).
@@ -51,7 +51,7 @@ impl Status {
 
     /// Begins a snapshot of so many connections, if one is due.
     pub fn begin_if_due(&self, connections: usize, now: Instant) -> Option<Draft> {
-        let start = self.0.wanted(now)?;
+        let start = self.0.begin_if_due(now)?;
         Some(self.draft(connections, start))
     }
 
@@ -64,7 +64,7 @@ impl Status {
         Draft {
             start,
             snapshot: Snapshot::default(),
-            stride: self.0.stride(connections),
+            stride: self.0.row_stride(connections),
         }
     }
 
@@ -117,9 +117,9 @@ impl LoopStatus {
         }
     }
 
-    /// See [`Publisher::patience`].
-    pub fn patience(&self, now: Instant) -> Option<Duration> {
-        self.status.patience(now)
+    /// See [`Publisher::time_until_due`].
+    pub fn time_until_due(&self, now: Instant) -> Option<Duration> {
+        self.status.time_until_due(now)
     }
 
     /// See [`Status::drain`].
@@ -194,15 +194,15 @@ impl LoopStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::{About, Readiness, StatusHub};
+    use crate::observe::{Readiness, ServerInfo, StatusHub};
     use std::sync::Arc;
     use std::task::Waker;
 
     fn hub() -> Arc<StatusHub> {
-        let about = About {
+        let about = ServerInfo {
             model: "a test",
             waits: "not at all",
-            one_by_one: None,
+            why_no_stream: None,
             max_connections: None,
             services: Vec::new(),
         };
@@ -264,7 +264,7 @@ mod tests {
         let (hub, now) = (hub(), Instant::now());
         let status = Status::new(hub.publisher(Some(Waker::noop().clone())));
         assert!(status.begin_if_due(0, now).is_none());
-        assert_eq!(status.patience(now), None);
+        assert_eq!(status.time_until_due(now), None);
         let watcher = Arc::default();
         assert!(hub.watch(&watcher));
         assert!(status.begin_if_due(0, now).is_some());

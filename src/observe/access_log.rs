@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 /// What a line says of a request and its answer, how long that took aside.
 #[derive(Clone, Copy, Debug)]
-pub struct Record<'a> {
+pub struct AccessRecord<'a> {
     /// The client, if it has an address.
     pub peer: Option<IpAddr>,
     /// When it was answered, as [`crate::session::Time::log_date`] has it.
@@ -30,7 +30,7 @@ pub struct Record<'a> {
     pub aborted: bool,
 }
 
-impl Record<'_> {
+impl AccessRecord<'_> {
     /// Appends the line. `format` must not be [`AccessLog::Off`].
     ///
     /// `taken` is the time from the moment at which the server saw the request begin to the one at which it had handed
@@ -152,7 +152,7 @@ mod tests {
     use proptest::prelude::*;
     use std::time::UNIX_EPOCH;
 
-    fn line(record: &Record<'_>, format: AccessLog) -> String {
+    fn line(record: &AccessRecord<'_>, format: AccessLog) -> String {
         let mut log = Vec::new();
         record.write(format, Duration::from_nanos(1_234_567), &mut log);
         String::from_utf8(log).expect("UTF-8")
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn json() {
-        let record = Record {
+        let record = AccessRecord {
             peer: Some([127, 0, 0, 1].into()),
             date: *b"06/Nov/1994:08:49:37 +0000",
             wall: UNIX_EPOCH + Duration::from_millis(784_111_777_042),
@@ -179,7 +179,7 @@ mod tests {
             "\n"
         );
         assert_eq!(line(&record, AccessLog::Json), expected);
-        let odd = Record {
+        let odd = AccessRecord {
             peer: None,
             line: b"",
             ..record
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn formats_of_lines() {
-        let record = Record {
+        let record = AccessRecord {
             peer: Some([127, 0, 0, 1].into()),
             date: *b"22/Nov/2026:14:32:00 +0000",
             wall: UNIX_EPOCH,
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_peer_cannot_forge_lines() {
-        let record = Record {
+        let record = AccessRecord {
             peer: None,
             date: *b"22/Nov/2026:14:32:00 +0000",
             wall: UNIX_EPOCH,

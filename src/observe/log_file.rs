@@ -13,14 +13,14 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 /// How long the end of the server waits for a slow reader.
-const LAST_WAIT: Duration = Duration::from_millis(500);
+const FINAL_WAIT: Duration = Duration::from_millis(500);
 
 /// An open file, pipe, socket or terminal that takes log lines.
 #[derive(Debug)]
 pub struct LogFile {
     writer: LineWriter,
     /// Where it can be reopened.
-    place: Option<Place>,
+    path: Option<LogPath>,
     /// It is to be reopened before the next line.
     reopen: Arc<AtomicBool>,
     /// Lines are being lost, and that has been logged.
@@ -29,7 +29,7 @@ pub struct LogFile {
 
 /// Where a file is.
 #[derive(Debug)]
-struct Place {
+struct LogPath {
     /// As it was configured, links and all; absolute.
     path: PathBuf,
     /// The directory that held it at the start, for a process that has become a user who does not get there by name.
@@ -53,18 +53,18 @@ impl LogFile {
     pub fn open(path: &Path) -> io::Result<LogFile> {
         let path = std::path::absolute(path)?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let place = Place {
+        let path = LogPath {
             directory: open(path.parent().unwrap_or(&path), flags, Mode::empty())?,
             path,
         };
-        let writer = LineWriter::own(place.open_to_append()?);
-        Ok(LogFile::new(writer, Some(place)))
+        let writer = LineWriter::own(path.open_to_append()?);
+        Ok(LogFile::new(writer, Some(path)))
     }
 
-    fn new(writer: LineWriter, place: Option<Place>) -> LogFile {
+    fn new(writer: LineWriter, path: Option<LogPath>) -> LogFile {
         LogFile {
             writer,
-            place,
+            path,
             reopen: Arc::default(),
             losing: false,
         }
@@ -73,17 +73,17 @@ impl LogFile {
     /// Opens the file anew: somebody has moved it away, to be read or compressed. If that cannot be done, which is said,
     /// lines go where they went. True if it was done; what is no file cannot be reopened.
     pub fn reopen(&mut self) -> bool {
-        let Some(place) = &self.place else {
+        let Some(path) = &self.path else {
             return false;
         };
-        match place.open_to_append() {
+        match path.open_to_append() {
             Ok(file) => {
                 self.flush();
                 self.writer.replace(file);
                 true
             }
             Err(errno) => {
-                let path = place.path.display();
+                let path = path.path.display();
                 let hint = match errno {
                     Errno::ACCESS => {
                         " (a directory that was replaced may lie outside the sandbox: see --sandbox)"
@@ -101,7 +101,7 @@ impl LogFile {
 
     /// Its absolute name, by which it is reopened; it is made if it is not there.
     pub fn path(&self) -> Option<&Path> {
-        self.place.as_ref().map(|place| &*place.path)
+        self.path.as_ref().map(|path| &*path.path)
     }
 
     /// Whoever sets this has the file reopened before the next line.
@@ -166,7 +166,7 @@ impl LogFile {
     }
 }
 
-impl Place {
+impl LogPath {
     /// Opens what has the name now, links followed, or makes it.
     fn open_to_append(&self) -> Result<OwnedFd, Errno> {
         let name = self.path.file_name().ok_or(Errno::ISDIR)?;
@@ -185,7 +185,7 @@ impl Place {
 
 impl Drop for LogFile {
     fn drop(&mut self) {
-        self.finish(LAST_WAIT);
+        self.finish(FINAL_WAIT);
     }
 }
 

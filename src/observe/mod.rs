@@ -7,7 +7,7 @@ mod status_hub;
 mod throttle;
 
 pub use log_file::LogFile;
-pub use status_hub::{About, Publisher, SnapshotStart, StatusHub};
+pub use status_hub::{Publisher, ServerInfo, SnapshotStart, StatusHub};
 
 /// The standard error, as far as models must know of it.
 pub use crate::lines::{
@@ -16,4 +16,4 @@ pub use crate::lines::{
 };
 pub use snapshot::{ConnectionRow, Executors, Readiness, Snapshot};
 pub(crate) use throttle::throttled;
-pub use throttle::{PAUSE, Throttle, log_left_out, share_throttles};
+pub use throttle::{LOG_INTERVAL, Throttle, log_suppressed, share_throttles};

@@ -1,6 +1,6 @@
 //! Where the loops publish snapshots of themselves, and where those are read.
 //!
-//! A loop publishes only when asked: until then it compares two numbers in each turn. A reader [asks](StatusHub::ask)
+//! A loop publishes only when asked: until then it compares two numbers in each turn. A reader [asks](StatusHub::query)
 //! once or [watches](StatusHub::watch), and passes a mailbox for the answer. That wakes the loops, and each publishes its
 //! own part. Nothing here blocks: the answer wakes the reader's connection as any mail does.
 
@@ -12,23 +12,23 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 /// The shortest time between two events for the watchers.
-const INTERVAL: Duration = Duration::from_millis(200);
+const EVENT_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The most watchers. Each holds a connection without end, and costs an event of up to 32 KiB five times a second.
 const MAX_WATCHERS: usize = 8;
 
 /// A loop spends at most one part in so many of its time on snapshots.
-const COST: u32 = 100;
+const MAX_TIME_SHARE: u32 = 100;
 
 /// What a server is: the part of its status that does not change.
 #[derive(Clone, Debug)]
-pub struct About {
+pub struct ServerInfo {
     /// The name of its model.
     pub model: &'static str,
     /// How it waits, in a sentence.
     pub waits: &'static str,
     /// Why watchers are served one after the other, if so: each gets one event, and asks again.
-    pub one_by_one: Option<&'static str>,
+    pub why_no_stream: Option<&'static str>,
     /// The most connections at once, if the model has such a limit.
     pub max_connections: Option<usize>,
     /// The name of each service, and the steps that its sessions can take.
@@ -37,13 +37,13 @@ pub struct About {
 
 /// The snapshots of all loops, and who waits for them.
 pub struct StatusHub {
-    about: About,
+    info: ServerInfo,
     began: Instant,
     /// How many loops will publish.
     loops: usize,
     parts: Mutex<Vec<Part>>,
     /// How many queries there have been.
-    asked: AtomicU64,
+    query_count: AtomicU64,
     /// Those not answered yet.
     queries: Mutex<Vec<Query>>,
     watchers: Mutex<Vec<Weak<Mailbox>>>,
@@ -80,19 +80,19 @@ pub struct Publisher {
 
 /// When a loop began a snapshot, and the last query that it answers.
 pub struct SnapshotStart {
-    asked: u64,
+    query_count: u64,
     begin: Instant,
 }
 
 impl StatusHub {
     /// A hub for so many loops, none of which has published yet.
-    pub fn new(about: About, loops: usize, now: Instant) -> Arc<StatusHub> {
+    pub fn new(info: ServerInfo, loops: usize, now: Instant) -> Arc<StatusHub> {
         Arc::new(StatusHub {
-            about,
+            info,
             began: now,
             loops,
             parts: Mutex::default(),
-            asked: AtomicU64::new(0),
+            query_count: AtomicU64::new(0),
             queries: Mutex::default(),
             watchers: Mutex::default(),
             watched: AtomicBool::new(false),
@@ -101,8 +101,8 @@ impl StatusHub {
     }
 
     /// What does not change.
-    pub fn about(&self) -> &About {
-        &self.about
+    pub fn server_info(&self) -> &ServerInfo {
+        &self.info
     }
 
     /// The publisher of one loop. A query wakes the loop by `waker`; without one the loop cannot be asked, and publishes
@@ -123,9 +123,9 @@ impl StatusHub {
     }
 
     /// Asks all loops to publish. When they have, the mailbox gets what `format` makes of it, and ends.
-    pub fn ask(&self, mailbox: Arc<Mailbox>, format: fn(&StatusHub) -> Vec<u8>) {
+    pub fn query(&self, mailbox: Arc<Mailbox>, format: fn(&StatusHub) -> Vec<u8>) {
         let mut queries = self.queries();
-        let ticket = self.asked.fetch_add(1, SeqCst) + 1;
+        let ticket = self.query_count.fetch_add(1, SeqCst) + 1;
         queries.push(Query {
             ticket,
             mailbox,
@@ -133,11 +133,11 @@ impl StatusHub {
         });
         drop(queries);
         self.wake();
-        self.answer();
+        self.answer_queries();
     }
 
     /// Answers the queries that came before the last snapshot of each loop.
-    fn answer(&self) {
+    fn answer_queries(&self) {
         let parts = self.parts();
         let all_there = parts.len() == self.loops;
         let answered = parts.iter().map(|part| part.answered).min();
@@ -222,12 +222,12 @@ impl StatusHub {
 
     fn document<R: serde::Serialize>(&self, snapshot: &Snapshot, rows: R) -> Vec<u8> {
         let document = Document {
-            model: self.about.model,
+            model: self.info.model,
             version: env!("CARGO_PKG_VERSION"),
             uptime_ms: millis(snapshot.uptime),
             draining: self.is_draining(),
             connections: snapshot.connections(),
-            max_connections: self.about.max_connections,
+            max_connections: self.info.max_connections,
             executors: snapshot.executors,
             waited_ms: millis(snapshot.waited),
             system_calls: snapshot.counters.system_calls(),
@@ -240,7 +240,7 @@ impl StatusHub {
     }
 
     /// Sends an event to each watcher that has read the last one.
-    fn tell(&self) {
+    fn send_events(&self) {
         let mut watchers = self.watchers();
         watchers.retain(|mailbox| mailbox.strong_count() > 0);
         if !watchers.is_empty() {
@@ -296,9 +296,9 @@ fn numbers(
 
 impl Publisher {
     /// How long the loop may wait before it must publish; without end if nothing asks or watches.
-    pub fn patience(&self, now: Instant) -> Option<Duration> {
+    pub fn time_until_due(&self, now: Instant) -> Option<Duration> {
         let hub = &self.hub;
-        if hub.asked.load(SeqCst) != self.answered {
+        if hub.query_count.load(SeqCst) != self.answered {
             return Some(Duration::ZERO);
         }
         let watched = hub.watched.load(SeqCst);
@@ -307,15 +307,15 @@ impl Publisher {
     }
 
     /// Begins a snapshot if one is due.
-    pub fn wanted(&self, now: Instant) -> Option<SnapshotStart> {
-        let is_wanted = self.patience(now).is_some_and(|left| left.is_zero());
+    pub fn begin_if_due(&self, now: Instant) -> Option<SnapshotStart> {
+        let is_wanted = self.time_until_due(now).is_some_and(|left| left.is_zero());
         is_wanted.then(|| self.begin(now))
     }
 
     /// Begins a snapshot: queries that come later are not answered by it.
     pub fn begin(&self, now: Instant) -> SnapshotStart {
         SnapshotStart {
-            asked: self.hub.asked.load(SeqCst),
+            query_count: self.hub.query_count.load(SeqCst),
             begin: now,
         }
     }
@@ -323,22 +323,22 @@ impl Publisher {
     /// Publishes a snapshot that was complete at `end`.
     pub fn publish(&mut self, start: &SnapshotStart, mut snapshot: Snapshot, end: Instant) {
         let cost = end.saturating_duration_since(start.begin);
-        self.next = Some(end + INTERVAL.max(cost * COST));
-        self.answered = start.asked;
+        self.next = Some(end + EVENT_INTERVAL.max(cost * MAX_TIME_SHARE));
+        self.answered = start.query_count;
         snapshot.uptime = end.saturating_duration_since(self.hub.began);
         let mut parts = self.hub.parts();
         let part = &mut parts[self.part];
         part.snapshot = snapshot;
-        part.answered = part.answered.max(start.asked);
+        part.answered = part.answered.max(start.query_count);
         drop(parts);
-        self.hub.answer();
+        self.hub.answer_queries();
         if self.part == 0 {
-            self.hub.tell();
+            self.hub.send_events();
         }
     }
 
     /// A snapshot lists one of so many connections.
-    pub fn stride(&self, connections: usize) -> usize {
+    pub fn row_stride(&self, connections: usize) -> usize {
         (connections * self.hub.loops).div_ceil(MAX_ROWS).max(1)
     }
 
@@ -358,6 +358,6 @@ impl Drop for Publisher {
         part.snapshot.states.clear();
         part.snapshot.rows.clear();
         drop(parts);
-        self.hub.answer();
+        self.hub.answer_queries();
     }
 }

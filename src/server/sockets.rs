@@ -42,7 +42,7 @@ pub(super) fn require_datagrams(
     service: &dyn Service,
     address: &Address,
 ) -> Result<(), StartError> {
-    match service.datagrams() {
+    match service.datagram_handler() {
         Some(_) => Ok(()),
         None => Err(StartError(format!(
             "{} needs a connection: it cannot be served over {address}",

@@ -5,7 +5,7 @@ use super::sockets::bind_listeners;
 use crate::config::Config;
 use crate::model::{Claim, Limits, ModelRow, Share};
 use crate::net::{Address, BoundAddress};
-use crate::observe::{About, StatusHub};
+use crate::observe::{ServerInfo, StatusHub};
 use crate::service::{self, Admission, Service};
 use std::io;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub(super) fn show(
     config: &Config,
     model: &ModelRow,
     address: &Address,
-    about: About,
+    about: ServerInfo,
     services: Vec<Arc<dyn Service>>,
     shares: &mut [Share],
 ) -> io::Result<(Vec<BoundAddress>, Vec<String>)> {
@@ -54,12 +54,12 @@ pub(super) fn about<'a>(
     model: &ModelRow,
     limits: &Limits,
     services: impl Iterator<Item = &'a dyn Service>,
-) -> About {
+) -> ServerInfo {
     let knows = |option| model.options.contains(&option);
-    About {
+    ServerInfo {
         model: model.name,
         waits: model.about,
-        one_by_one: model.scarce,
+        why_no_stream: model.scarce,
         max_connections: knows("max-connections").then_some(limits.max_connections),
         services: services
             .map(|service| (service.name().to_owned(), service.steps()))

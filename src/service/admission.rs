@@ -3,8 +3,8 @@
 //! Where neither is asked for, every connection is admitted, and nothing is looked up or locked.
 
 use super::Service;
-use super::per_ip::{PerIpLimiter, Treatment};
-use super::proxy_header::{HeaderSession, shown};
+use super::per_ip::{PerIpLimiter, Quota};
+use super::proxy_header::{ProxyHeaderSession, display_peer};
 use crate::config::{Config, TrustedProxies};
 use crate::observe::throttled;
 use crate::session::{Counters, Permit, Start};
@@ -47,7 +47,7 @@ impl Admission {
                 let admit = move |client, counters: &mut Counters| {
                     admission.admit_client(&*service, client, counters)
                 };
-                let session = HeaderSession::new(peer, Box::new(admit));
+                let session = ProxyHeaderSession::new(peer, Box::new(admit));
                 Some(Start {
                     session: Box::new(session),
                     permit: None,
@@ -55,7 +55,7 @@ impl Admission {
             }
             Some(_) => {
                 counters.turned_away += 1;
-                let peer = shown(peer);
+                let peer = display_peer(peer);
                 throttled!(
                     Warn,
                     "a connection from {peer} is closed, for it is no --trusted-proxy"
@@ -79,16 +79,16 @@ impl Admission {
         let (Some(limiter), Some(address)) = (&self.limiter, client) else {
             return Some(service.session(client).into());
         };
-        if let Some(place) = limiter.take(address, Treatment::Served) {
+        if let Some(permit) = limiter.acquire(address, Quota::Served) {
             let session = service.session(client);
-            let permit = Some(Permit::new(place));
+            let permit = Some(Permit::new(permit));
             return Some(Start { session, permit });
         }
         counters.turned_away += 1;
-        if let Some(place) = limiter.take(address, Treatment::TurnedAway)
+        if let Some(permit) = limiter.acquire(address, Quota::TurnedAway)
             && let Some(session) = service.turn_away(address)
         {
-            let permit = Some(Permit::new(place));
+            let permit = Some(Permit::new(permit));
             return Some(Start { session, permit });
         }
         let limit = limiter.limit();
@@ -110,25 +110,25 @@ mod tests {
     const HEADER: &[u8] = b"PROXY TCP4 192.0.2.7 10.0.0.1 258 80\r\n";
 
     /// A protocol that has a word for clients that are too many.
-    struct Polite;
+    struct RefusingService;
 
-    impl Service for Polite {
+    impl Service for RefusingService {
         fn session(&self, _: Option<IpAddr>) -> Box<dyn Session> {
-            Box::new(Being("served"))
+            Box::new(NamedSession("served"))
         }
 
         fn turn_away(&self, _: IpAddr) -> Option<Box<dyn Session>> {
-            Some(Box::new(Being("turned away")))
+            Some(Box::new(NamedSession("turned away")))
         }
 
         fn name(&self) -> &str {
-            "polite"
+            "refusing"
         }
     }
 
-    struct Being(&'static str);
+    struct NamedSession(&'static str);
 
-    impl Session for Being {
+    impl Session for NamedSession {
         fn receive(&mut self, input: &[u8], _: &mut Context<'_>) -> usize {
             input.len()
         }
@@ -144,7 +144,7 @@ mod tests {
             max_per_ip: Some(1),
             ..Config::default()
         });
-        let service: Arc<dyn Service> = Arc::new(Polite);
+        let service: Arc<dyn Service> = Arc::new(RefusingService);
         let mut counters = Counters::default();
         let mut admit = |peer| admission.admit(&service, peer, &mut counters);
         let state = |start: &Option<Start>| start.as_ref().map(|start| start.session.state());
@@ -169,7 +169,7 @@ mod tests {
             }),
             ..Config::default()
         });
-        let service: Arc<dyn Service> = Arc::new(Polite);
+        let service: Arc<dyn Service> = Arc::new(RefusingService);
         let mut worker = Worker::new(Time::new(Instant::now(), SystemTime::now()));
         let open = |worker: &mut Worker| {
             let start = admission.admit(&service, Some(PROXY.into()), &mut worker.counters);

@@ -1,6 +1,6 @@
 //! Daytime (RFC 867): the date and the time as a line, then the end, whatever the peer says; the same to every datagram.
 
-use super::{Datagrams, Service, Sharing};
+use super::{DatagramHandler, Service, Sharing};
 use crate::config::{Config, StartError};
 use crate::session::{ACCEPTED, CLOSED, Context, Session, Step, Time, Wait};
 use std::net::IpAddr;
@@ -17,7 +17,7 @@ impl Service for Daytime {
         Box::new(Daytime)
     }
 
-    fn datagrams(&self) -> Option<&dyn Datagrams> {
+    fn datagram_handler(&self) -> Option<&dyn DatagramHandler> {
         Some(self)
     }
 
@@ -49,8 +49,8 @@ fn line(time: &Time) -> [u8; 31] {
     line
 }
 
-impl Datagrams for Daytime {
-    fn answer(&self, _datagram: &[u8], time: &Time, reply: &mut Vec<u8>) -> bool {
+impl DatagramHandler for Daytime {
+    fn reply(&self, _datagram: &[u8], time: &Time, reply: &mut Vec<u8>) -> bool {
         reply.extend_from_slice(&line(time));
         true
     }

@@ -3,7 +3,7 @@
 //! It takes no more than it can put out, and the connection receives nothing while output is pending: a peer that does
 //! not read holds one buffer and no more.
 
-use super::{Datagrams, Service, Sharing};
+use super::{DatagramHandler, Service, Sharing};
 use crate::config::{Config, StartError};
 use crate::session::{ACCEPTED, CLOSED, Context, Session, Step, Time, Timeout, Wait};
 use std::net::IpAddr;
@@ -20,7 +20,7 @@ impl Service for Echo {
         Box::new(Echo)
     }
 
-    fn datagrams(&self) -> Option<&dyn Datagrams> {
+    fn datagram_handler(&self) -> Option<&dyn DatagramHandler> {
         Some(self)
     }
 
@@ -41,8 +41,8 @@ impl Service for Echo {
     }
 }
 
-impl Datagrams for Echo {
-    fn answer(&self, datagram: &[u8], _time: &Time, reply: &mut Vec<u8>) -> bool {
+impl DatagramHandler for Echo {
+    fn reply(&self, datagram: &[u8], _time: &Time, reply: &mut Vec<u8>) -> bool {
         reply.extend_from_slice(datagram);
         true
     }

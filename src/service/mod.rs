@@ -14,7 +14,7 @@ mod proxy_header;
 mod status;
 
 pub use admission::Admission;
-pub use protocol::{Datagrams, SHORT_REPLY, Service, Sharing};
+pub use protocol::{DatagramHandler, SHORT_REPLY, Service, Sharing};
 pub use status::{diagram, service as status};
 
 use crate::config::{Config, StartError};
@@ -31,7 +31,7 @@ pub struct ServiceRow {
     /// What a client hears over a connection, as an example.
     pub connection: Example,
     /// What a client hears to a datagram, as an example; `None` if the service needs a connection. Agrees with
-    /// [`Service::datagrams`].
+    /// [`Service::datagram_handler`].
     pub datagram: Option<Example>,
     /// Makes it ready to serve.
     pub start: fn(&Config) -> Result<Arc<dyn Service>, StartError>,
@@ -124,7 +124,7 @@ mod tests {
         for row in SERVICES {
             let service = (row.start)(&Config::default()).expect(row.name);
             assert_eq!(service.name(), row.name);
-            let answers = service.datagrams().is_some();
+            let answers = service.datagram_handler().is_some();
             assert_eq!(answers, row.datagram.is_some(), "{}", row.name);
         }
     }

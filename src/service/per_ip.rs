@@ -5,33 +5,33 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What one subscriber has of IPv6 (RFC 6177): any address in there is as easy to come by as the next.
-const SUBSCRIBER: u128 = !0 << 64;
+const PREFIX_MASK: u128 = !0 << 64;
 
 /// Counts the connections from each address, over all services and loops.
 #[derive(Debug)]
 pub(super) struct PerIpLimiter {
     limit: usize,
-    /// Each [`Treatment`] by itself. Only addresses that have any are kept: no more than there are connections.
+    /// Each [`Quota`] by itself. Only addresses that have any are kept: no more than there are connections.
     present: Mutex<HashMap<IpAddr, [usize; 2]>>,
 }
 
 /// What becomes of a connection that is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Treatment {
+pub(super) enum Quota {
     Served,
     TurnedAway,
 }
 
 /// A connection that is counted, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct PerIpPermit {
     limiter: Arc<PerIpLimiter>,
     network: IpAddr,
-    treatment: Treatment,
+    quota: Quota,
 }
 
 impl PerIpLimiter {
-    /// Allows `limit` connections of each treatment from one IPv4 address, or from one /64 of IPv6.
+    /// Allows `limit` connections of each quota from one IPv4 address, or from one /64 of IPv6.
     pub fn new(limit: usize) -> Arc<PerIpLimiter> {
         Arc::new(PerIpLimiter {
             limit,
@@ -45,18 +45,18 @@ impl PerIpLimiter {
     }
 
     /// A place for a connection from this address, if there is one left.
-    pub fn take(self: &Arc<Self>, address: IpAddr, treatment: Treatment) -> Option<Place> {
+    pub fn acquire(self: &Arc<Self>, address: IpAddr, quota: Quota) -> Option<PerIpPermit> {
         let network = network(address);
         let mut present = self.present();
-        let count = &mut present.entry(network).or_default()[treatment as usize];
+        let count = &mut present.entry(network).or_default()[quota as usize];
         if *count >= self.limit {
             return None;
         }
         *count += 1;
-        Some(Place {
+        Some(PerIpPermit {
             limiter: self.clone(),
             network,
-            treatment,
+            quota,
         })
     }
 
@@ -65,11 +65,11 @@ impl PerIpLimiter {
     }
 }
 
-impl Drop for Place {
+impl Drop for PerIpPermit {
     fn drop(&mut self) {
         let mut present = self.limiter.present();
         if let Some(counts) = present.get_mut(&self.network) {
-            counts[self.treatment as usize] -= 1;
+            counts[self.quota as usize] -= 1;
             if *counts == [0, 0] {
                 present.remove(&self.network);
             }
@@ -81,7 +81,7 @@ impl Drop for Place {
 fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
-        IpAddr::V6(six) => Ipv6Addr::from_bits(six.to_bits() & SUBSCRIBER).into(),
+        IpAddr::V6(six) => Ipv6Addr::from_bits(six.to_bits() & PREFIX_MASK).into(),
     }
 }
 
@@ -111,7 +111,7 @@ mod tests {
     fn a_place_that_is_left_can_be_taken_and_nothing_else_is_kept() {
         let limiter = PerIpLimiter::new(2);
         let one = address("192.0.2.1");
-        let take = |peer| limiter.take(peer, Treatment::Served);
+        let take = |peer| limiter.acquire(peer, Quota::Served);
         let first = take(one);
         let second = take(one);
         assert!(first.is_some() && second.is_some());
@@ -120,7 +120,7 @@ mod tests {
         assert!(other.is_some());
         drop(first);
         assert!(take(one).is_some());
-        let turned_away = [(); 3].map(|()| limiter.take(one, Treatment::TurnedAway));
+        let turned_away = [(); 3].map(|()| limiter.acquire(one, Quota::TurnedAway));
         assert!(turned_away[1].is_some() && turned_away[2].is_none());
         drop((second, other));
         assert!(take(one).is_some(), "being turned away takes no place");
@@ -133,7 +133,7 @@ mod tests {
     fn addresses_are_kept_only_while_they_have_connections() {
         let limiter = PerIpLimiter::new(1);
         let subscriber = |number: u64| Ipv6Addr::from_bits(u128::from(number) << 64).into();
-        let take = |number| limiter.take(subscriber(number), Treatment::Served);
+        let take = |number| limiter.acquire(subscriber(number), Quota::Served);
         let present: Vec<_> = (0..100).map(take).collect();
         for number in 100..1_000_000 {
             assert!(take(number).is_some());

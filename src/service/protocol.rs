@@ -36,7 +36,7 @@ pub trait Service: Send + Sync {
     }
 
     /// What answers datagrams, for a protocol that can do without a connection.
-    fn datagrams(&self) -> Option<&dyn Datagrams> {
+    fn datagram_handler(&self) -> Option<&dyn DatagramHandler> {
         None
     }
 
@@ -95,13 +95,13 @@ pub trait Service: Send + Sync {
 
 /// A protocol in which each datagram is answered by itself, by one datagram at most; shared by all threads that serve
 /// it.
-pub trait Datagrams: Send + Sync {
+pub trait DatagramHandler: Send + Sync {
     /// Puts the reply to a datagram into `reply`, which is empty. False if the protocol has no reply to it; an empty reply
     /// is one too.
     ///
     /// Senders' addresses can be forged, so a reply that is longer than both its datagram and [`SHORT_REPLY`] is not
     /// sent: it would make one byte of an attacker's into several bytes at somebody else's door.
-    fn answer(&self, datagram: &[u8], time: &Time, reply: &mut Vec<u8>) -> bool;
+    fn reply(&self, datagram: &[u8], time: &Time, reply: &mut Vec<u8>) -> bool;
 }
 
 /// A reply of so many bytes may always be sent; daytime's has 31. With its headers it is less than twice the smallest

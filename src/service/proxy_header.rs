@@ -9,22 +9,23 @@ use ppp::{v1, v2};
 use std::net::IpAddr;
 
 /// The longest header of version 1, in bytes (section 2.1).
-const LONGEST_TEXT: usize = 107;
+const MAX_V1_HEADER: usize = 107;
 
 /// The longest header of version 2 that is read, in bytes, of 64 KiB that could be said: proxies send some hundred.
-const LONGEST_BINARY: usize = 4096;
+const MAX_V2_HEADER: usize = 4096;
 
 /// What is before the length of what follows in version 2, and that length (section 2.2).
-const FIXED: usize = 16;
+const FIXED_PART: usize = 16;
 
 /// What begins with a client, once it is known; `None` if it is refused.
-pub(super) type Admit = Box<dyn FnOnce(Option<IpAddr>, &mut Counters) -> Option<Start> + Send>;
+pub(super) type AdmitClient =
+    Box<dyn FnOnce(Option<IpAddr>, &mut Counters) -> Option<Start> + Send>;
 
 /// Reads the header. The conversation goes on with what begins with the client that it names.
-pub(super) struct HeaderSession {
+pub(super) struct ProxyHeaderSession {
     proxy: Option<IpAddr>,
     /// Taken when the header has come.
-    admit: Option<Admit>,
+    admit: Option<AdmitClient>,
     state: State,
 }
 
@@ -37,10 +38,10 @@ enum State {
     Refused,
 }
 
-impl HeaderSession {
+impl ProxyHeaderSession {
     /// One with a proxy that is trusted.
-    pub fn new(proxy: Option<IpAddr>, admit: Admit) -> HeaderSession {
-        HeaderSession {
+    pub fn new(proxy: Option<IpAddr>, admit: AdmitClient) -> ProxyHeaderSession {
+        ProxyHeaderSession {
             proxy,
             admit: Some(admit),
             state: State::Reading,
@@ -48,7 +49,7 @@ impl HeaderSession {
     }
 }
 
-impl Session for HeaderSession {
+impl Session for ProxyHeaderSession {
     fn receive(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
         let counters = &mut cx.worker.counters;
         match Header::parse(input) {
@@ -66,7 +67,7 @@ impl Session for HeaderSession {
             }
             Err(Malformed) => {
                 counters.turned_away += 1;
-                let proxy = shown(self.proxy);
+                let proxy = display_peer(self.proxy);
                 throttled!(
                     Warn,
                     "a connection from {proxy} is closed, for it has no PROXY header"
@@ -101,7 +102,7 @@ impl Session for HeaderSession {
 }
 
 /// A peer as it is logged.
-pub(super) fn shown(peer: Option<IpAddr>) -> String {
+pub(super) fn display_peer(peer: Option<IpAddr>) -> String {
     peer.map_or("a socket in the file system".into(), |peer| {
         peer.to_string()
     })
@@ -123,20 +124,20 @@ struct Malformed;
 impl Header {
     /// Reads the header that `input` begins with; `None` if it has not come to its end yet.
     fn parse(input: &[u8]) -> Result<Option<Header>, Malformed> {
-        if begins(input, v2::PROTOCOL_PREFIX) {
-            Header::parse_binary(input)
-        } else if begins(input, v1::PROTOCOL_PREFIX.as_bytes()) {
-            Header::parse_text(input)
+        if may_begin_with(input, v2::PROTOCOL_PREFIX) {
+            Header::parse_v2(input)
+        } else if may_begin_with(input, v1::PROTOCOL_PREFIX.as_bytes()) {
+            Header::parse_v1(input)
         } else {
             Err(Malformed)
         }
     }
 
-    fn parse_text(input: &[u8]) -> Result<Option<Header>, Malformed> {
-        let most = input.len().min(LONGEST_TEXT);
+    fn parse_v1(input: &[u8]) -> Result<Option<Header>, Malformed> {
+        let most = input.len().min(MAX_V1_HEADER);
         let Some(end) = memchr::memchr(b'\n', &input[..most]) else {
             return match most {
-                LONGEST_TEXT => Err(Malformed),
+                MAX_V1_HEADER => Err(Malformed),
                 _ => Ok(None),
             };
         };
@@ -155,12 +156,12 @@ impl Header {
         }))
     }
 
-    fn parse_binary(input: &[u8]) -> Result<Option<Header>, Malformed> {
-        let Some(fixed) = input.first_chunk::<FIXED>() else {
+    fn parse_v2(input: &[u8]) -> Result<Option<Header>, Malformed> {
+        let Some(fixed) = input.first_chunk::<FIXED_PART>() else {
             return Ok(None);
         };
-        let length = FIXED + usize::from(u16::from_be_bytes([fixed[14], fixed[15]]));
-        if length > LONGEST_BINARY {
+        let length = FIXED_PART + usize::from(u16::from_be_bytes([fixed[14], fixed[15]]));
+        if length > MAX_V2_HEADER {
             return Err(Malformed);
         }
         let Some(whole) = input.get(..length) else {
@@ -181,7 +182,7 @@ impl Header {
 }
 
 /// True if `input` begins with `prefix`, or could once more of it is there.
-fn begins(input: &[u8], prefix: &[u8]) -> bool {
+fn may_begin_with(input: &[u8], prefix: &[u8]) -> bool {
     let length = input.len().min(prefix.len());
     input[..length] == prefix[..length]
 }
@@ -255,7 +256,7 @@ mod tests {
             &binary(0x22, 0x11, &IPV4),
             &binary(0x21, 0x41, &IPV4),
             &binary(0x21, 0x11, &IPV4[..11]),
-            &binary(0x21, 0x00, &[0; LONGEST_BINARY])[..FIXED],
+            &binary(0x21, 0x00, &[0; MAX_V2_HEADER])[..FIXED_PART],
         ];
         for bytes in cases {
             let text = String::from_utf8_lossy(bytes);

@@ -7,7 +7,7 @@ use evserve::config::{Config, Confinement, Sandbox};
 use evserve::http1::Request;
 use evserve::service::http;
 use evserve::session::Time;
-use evserve::{Fallback, Pages, Response, Server, Sharing, cli};
+use evserve::{Fallback, PartialHandler, Response, Server, Sharing, cli};
 use log::LevelFilter;
 use rustix::process::{Pid, test_kill_process};
 use std::fs::{self, File};
@@ -29,8 +29,8 @@ struct Escape {
     socket: String,
 }
 
-impl Pages for Escape {
-    fn page(&self, request: &Request<'_>, _: &Time) -> Option<Response> {
+impl PartialHandler for Escape {
+    fn try_respond(&self, request: &Request<'_>, _: &Time) -> Option<Response> {
         (request.target.path == b"/try").then(|| Response::text(self.try_all()))
     }
 

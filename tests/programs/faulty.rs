@@ -2,7 +2,7 @@
 //! twice as long as those.
 
 use evserve::cli::start_operator_log;
-use evserve::service::Datagrams;
+use evserve::service::DatagramHandler;
 use evserve::session::Time;
 use evserve::{Context, Server, Service, Session, Sharing, Wait};
 use std::{env, error::Error, net::IpAddr, sync::Arc, time::Duration};
@@ -20,7 +20,7 @@ impl Service for Faulty {
         Box::new(Conversation::default())
     }
 
-    fn datagrams(&self) -> Option<&dyn Datagrams> {
+    fn datagram_handler(&self) -> Option<&dyn DatagramHandler> {
         Some(self)
     }
 
@@ -33,8 +33,8 @@ impl Service for Faulty {
     }
 }
 
-impl Datagrams for Faulty {
-    fn answer(&self, datagram: &[u8], _: &Time, reply: &mut Vec<u8>) -> bool {
+impl DatagramHandler for Faulty {
+    fn reply(&self, datagram: &[u8], _: &Time, reply: &mut Vec<u8>) -> bool {
         assert!(datagram != b"panic", "as you wish");
         reply.extend([datagram, datagram].concat());
         datagram != b"silence"

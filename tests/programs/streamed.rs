@@ -14,7 +14,7 @@ use std::{env, error::Error, thread};
 struct Countdown;
 
 impl Handler for Countdown {
-    fn answer(&self, _: &Request<'_>, _: &Time) -> Response {
+    fn respond(&self, _: &Request<'_>, _: &Time) -> Response {
         Response::stream("text/plain", |mailbox| {
             thread::spawn(move || count_down(&mailbox));
         })

@@ -126,7 +126,7 @@ fn write(path: &Path, bytes: &[u8]) {
 struct Streams(Arc<Mutex<Vec<Arc<Mailbox>>>>);
 
 impl Handler for Streams {
-    fn answer(&self, _: &Request<'_>, _: &Time) -> Response {
+    fn respond(&self, _: &Request<'_>, _: &Time) -> Response {
         let begun = self.0.clone();
         Response::stream("text/event-stream", move |mailbox| {
             begun.lock().expect("no panic").push(mailbox);

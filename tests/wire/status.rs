@@ -134,7 +134,7 @@ fn viewers_receive_updates() {
             for _ in 0..round {
                 assert_eq!(evserve.get("/a.txt").status, 200);
             }
-            let one_by_one = row(model).scarce.is_some();
+            let why_no_stream = row(model).scarce.is_some();
             let client = watcher.get_or_insert_with(|| {
                 let mut client = Client::connect(evserve.addresses[2]);
                 client.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -152,13 +152,13 @@ fn viewers_receive_updates() {
                 let event: Value = serde_json::from_str(data).expect("JSON");
                 let number = event["counters"]["requests"].as_u64().expect("a number");
                 // What others have done is heard of sooner or later.
-                if number > requests.last().copied().unwrap_or(0) || one_by_one {
+                if number > requests.last().copied().unwrap_or(0) || why_no_stream {
                     break number;
                 }
                 assert!(Instant::now() < end, "{model}");
             };
             requests.push(number);
-            if one_by_one {
+            if why_no_stream {
                 watcher = None;
             }
         }

@@ -230,7 +230,7 @@ impl<P: Poller> EventLoop<P> {
             self.listeners.deadline().map(left),
             self.status
                 .as_ref()
-                .and_then(|status| status.patience(time.now())),
+                .and_then(|status| status.time_until_due(time.now())),
             is_behind.then_some(LOG_PAUSE),
         ]
         .into_iter()

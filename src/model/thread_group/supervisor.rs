@@ -83,7 +83,7 @@ impl<'a> Supervisor<'a> {
         if wake_queue.prepare_to_wait() {
             let now = Instant::now();
             let status = self.status.as_ref();
-            let look = status.and_then(|status| status.patience(now));
+            let look = status.and_then(|status| status.time_until_due(now));
             let room = self.next_look(now);
             let flush = standard_error_is_behind().then_some(LOG_PAUSE);
             let time = [time, look, room, flush].into_iter().flatten().min();

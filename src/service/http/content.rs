@@ -1,12 +1,12 @@
 //! How the content of an answer gets into the output: a copy behind the head, or a body.
 
-use super::parts::Rest;
+use super::remaining_body::RemainingBody;
 use super::response::{Content, Response};
 use crate::session::{Body, Context, Source};
 
 /// The longest content that is copied behind its head, in bytes, so that other answers can follow it in the same call.
 /// Longer ones are sent from where they are.
-const COPIED: u64 = 8 * 1024;
+const MAX_COPIED: u64 = 8 * 1024;
 
 impl Response {
     /// Puts out its content, if there is room for a copy of it. Else says what is to be put behind the head at once, and
@@ -15,30 +15,33 @@ impl Response {
         &self,
         content: Content,
         cx: &mut Context<'_>,
-    ) -> (Option<Body>, Option<Box<Rest>>) {
+    ) -> (Option<Body>, Option<Box<RemainingBody>>) {
         if self.length == 0 {
             return (None, None);
         }
         match (content, &self.file) {
-            (Content::Whole, Some(file)) => (put_range(&file.content, 0, self.length, cx), None),
+            (Content::WholeFile, Some(file)) => {
+                (put_range(&file.content, 0, self.length, cx), None)
+            }
             (Content::Range(range), Some(file)) => {
                 (put_range(&file.content, range.first, self.length, cx), None)
             }
-            (Content::All(source), _) => (put_range(&source, 0, self.length, cx), None),
-            (Content::Phrase, _) => {
+            (Content::Source(source), _) => (put_range(&source, 0, self.length, cx), None),
+            (Content::StatusText, _) => {
                 cx.put(self.status.text().as_bytes());
                 (None, None)
             }
-            (Content::Page(page), _) => (Some(Body::bytes(page)), None),
-            (Content::Pieces(mut pieces), _) => {
+            (Content::Bytes(page), _) => (Some(Body::bytes(page)), None),
+            (Content::Generated(mut pieces), _) => {
                 let first = Body::bytes(pieces.next(&mut cx.worker.work));
                 let is_all = pieces.left() == 0;
-                let rest = (!is_all).then(|| Box::new(Rest::Pieces(pieces)));
+                let rest = (!is_all).then(|| Box::new(RemainingBody::Generated(pieces)));
                 (Some(first), rest)
             }
-            (Content::Parts(mut parts), _) => {
-                (parts.put_next(cx), Some(Box::new(Rest::Parts(parts))))
-            }
+            (Content::Multipart(mut parts), _) => (
+                parts.put_next(cx),
+                Some(Box::new(RemainingBody::Multipart(parts))),
+            ),
             _ => (None, None),
         }
     }
@@ -47,7 +50,7 @@ impl Response {
 /// Copies a range into the output if it is in memory, short, and there is room. Else it is a body.
 fn put_range(source: &Source, offset: u64, length: u64, cx: &mut Context<'_>) -> Option<Body> {
     match source {
-        Source::Bytes(all) if length <= COPIED && length <= cx.room() as u64 => {
+        Source::Bytes(all) if length <= MAX_COPIED && length <= cx.room() as u64 => {
             cx.put(&all[offset as usize..(offset + length) as usize]);
             None
         }

@@ -1,26 +1,26 @@
 //! Requests that are answered later.
 
-use super::response::{LookUp, Response, Task};
+use super::response::{DeferredLookup, Response, ResponseTask};
 use crate::http1::{Request, StatusCode};
 use crate::session::{Job, Moment, Time, WORK_PER_TURN, Wait};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A request that is answered later. Its head is parsed again then: that costs only requests that take their time.
-pub(super) struct KeptRequest {
+pub(super) struct DeferredRequest {
     pub head: Arc<[u8]>,
     /// When its first byte came.
     pub since: Moment,
 }
 
 /// A request whose answer is made slice by slice.
-pub(super) struct Making {
-    pub request: KeptRequest,
-    pub task: Box<dyn Task>,
+pub(super) struct RunningTask {
+    pub request: DeferredRequest,
+    pub task: Box<dyn ResponseTask>,
 }
 
 /// A request for which a job is done where it may wait for a file system.
-pub(super) struct Offloaded {
-    pub request: KeptRequest,
+pub(super) struct OffloadedRequest {
+    pub request: DeferredRequest,
     /// It is here until the model takes it.
     pub job: Option<Job>,
     /// Where the job leaves its result. Nothing needs that once the session has dropped its side.
@@ -34,34 +34,42 @@ pub(super) enum JobResult {
     /// What to answer.
     Found(Response),
     /// A step of a task, and what came of it.
-    Step(Box<dyn Task>, Option<Result<Response, StatusCode>>),
+    Step(Box<dyn ResponseTask>, Option<Result<Response, StatusCode>>),
 }
 
-impl Offloaded {
+impl OffloadedRequest {
     /// Has the request looked up.
-    pub fn look_up(request: KeptRequest, look_up: LookUp, time: &Time) -> Offloaded {
+    pub fn look_up(
+        request: DeferredRequest,
+        lookup: DeferredLookup,
+        time: &Time,
+    ) -> OffloadedRequest {
         let (head, time) = (request.head.clone(), time.clone());
-        Offloaded::new(request, look_up.mount, move || {
+        OffloadedRequest::new(request, lookup.mount, move || {
             JobResult::Found(match Request::parse(&head) {
-                Ok(request) => (look_up.look)(&request, &time),
-                Err(status) => Response::phrase(status),
+                Ok(request) => (lookup.look)(&request, &time),
+                Err(status) => Response::status_text(status),
             })
         })
     }
 
     /// Has the next step of a task done.
-    pub fn step(request: KeptRequest, mut task: Box<dyn Task>, mount: u64) -> Offloaded {
-        Offloaded::new(request, mount, move || {
+    pub fn step(
+        request: DeferredRequest,
+        mut task: Box<dyn ResponseTask>,
+        mount: u64,
+    ) -> OffloadedRequest {
+        OffloadedRequest::new(request, mount, move || {
             let made = task.step(&mut WORK_PER_TURN.clone());
             JobResult::Step(task, made)
         })
     }
 
     fn new(
-        request: KeptRequest,
+        request: DeferredRequest,
         mount: u64,
         work: impl FnOnce() -> JobResult + Send + 'static,
-    ) -> Offloaded {
+    ) -> OffloadedRequest {
         let result = Slot::default();
         let of_job = result.clone();
         let work = Box::new(move || {
@@ -70,7 +78,7 @@ impl Offloaded {
                 *lock(&of_job) = Some(done);
             }
         });
-        Offloaded {
+        OffloadedRequest {
             request,
             job: Some(Job { mount, work }),
             result,

@@ -9,9 +9,9 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
 /// Answers some requests and leaves the others to a handler: the first half of a [`Fallback`]. A closure is one.
-pub trait Pages: Send + Sync {
-    /// The answer to a request, as [`Handler::answer`] makes it; `None` leaves the request to the handler behind.
-    fn page(&self, request: &Request<'_>, time: &Time) -> Option<Response>;
+pub trait PartialHandler: Send + Sync {
+    /// The answer to a request, as [`Handler::respond`] makes it; `None` leaves the request to the handler behind.
+    fn try_respond(&self, request: &Request<'_>, time: &Time) -> Option<Response>;
 
     /// See [`Handler::sharing`].
     fn sharing(&self) -> Sharing {
@@ -19,11 +19,11 @@ pub trait Pages: Send + Sync {
     }
 }
 
-impl<F> Pages for F
+impl<F> PartialHandler for F
 where
     F: Fn(&Request<'_>, &Time) -> Option<Response> + Send + Sync,
 {
-    fn page(&self, request: &Request<'_>, time: &Time) -> Option<Response> {
+    fn try_respond(&self, request: &Request<'_>, time: &Time) -> Option<Response> {
         self(request, time)
     }
 }
@@ -46,29 +46,29 @@ where
 /// # Ok::<(), evserve::config::StartError>(())
 /// ```
 pub struct Fallback<P, H> {
-    pages: P,
+    first: P,
     handler: H,
 }
 
-impl<P: Pages, H: Handler> Fallback<P, H> {
-    /// `pages` are asked first, and `handler` where they have no answer.
-    pub fn new(pages: P, handler: H) -> Fallback<P, H> {
-        Fallback { pages, handler }
+impl<P: PartialHandler, H: Handler> Fallback<P, H> {
+    /// `first` is asked first, and `handler` where they have no answer.
+    pub fn new(first: P, handler: H) -> Fallback<P, H> {
+        Fallback { first, handler }
     }
 }
 
-impl<P: Pages, H: Handler> Handler for Fallback<P, H> {
-    fn answer(&self, request: &Request<'_>, time: &Time) -> Response {
-        let page = self.pages.page(request, time);
-        page.unwrap_or_else(|| self.handler.answer(request, time))
+impl<P: PartialHandler, H: Handler> Handler for Fallback<P, H> {
+    fn respond(&self, request: &Request<'_>, time: &Time) -> Response {
+        let response = self.first.try_respond(request, time);
+        response.unwrap_or_else(|| self.handler.respond(request, time))
     }
 
-    fn refusal(&self, status: StatusCode, time: &Time) -> Response {
-        self.handler.refusal(status, time)
+    fn error_response(&self, status: StatusCode, time: &Time) -> Response {
+        self.handler.error_response(status, time)
     }
 
     fn sharing(&self) -> Sharing {
-        self.pages.sharing().max(self.handler.sharing())
+        self.first.sharing().max(self.handler.sharing())
     }
 
     fn name(&self) -> &str {
@@ -113,7 +113,7 @@ mod tests {
     fn everything_that_a_handler_can_say_is_asked_of_the_one_behind() {
         let all = methods(include_str!("handler.rs"), "pub trait Handler");
         let here = methods(include_str!("fallback.rs"), "Handler for Fallback<P, H> {");
-        assert!(all.contains(&"answer") && all.contains(&"directories"));
+        assert!(all.contains(&"respond") && all.contains(&"directories"));
         assert_eq!(here, all);
     }
 }

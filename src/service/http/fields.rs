@@ -5,7 +5,7 @@ use crate::files::PAGE_POLICY;
 use crate::http1::{SERVER, before_date};
 
 /// Whole lines for the heads of answers.
-pub(super) struct Fields {
+pub(super) struct ConfiguredFields {
     /// What the program calls itself, as [`before_date`] writes it.
     pub before_date: String,
     /// For every answer.
@@ -18,9 +18,9 @@ pub(super) struct Fields {
     pub room: usize,
 }
 
-impl Fields {
+impl ConfiguredFields {
     /// Those of the options for http.
-    pub fn new(http: &HttpConfig) -> Fields {
+    pub fn new(http: &HttpConfig) -> ConfiguredFields {
         let server = http.server.as_deref().unwrap_or(SERVER);
         let mut files = http.headers.clone();
         if let Some(value) = &http.cache_control {
@@ -32,7 +32,7 @@ impl Fields {
             .filter_map(|line| line.split(':').next());
         let mut policies =
             names.filter(|name| name.eq_ignore_ascii_case("content-security-policy"));
-        Fields {
+        ConfiguredFields {
             before_date: before_date(server),
             room: files.len() + server.len(),
             policy: match policies.next() {
@@ -49,7 +49,7 @@ impl Fields {
     /// # Errors
     /// There are too many of them for an answer's head.
     pub fn for_files(http: &HttpConfig) -> Result<String, StartError> {
-        let lines = Fields::new(http).files;
+        let lines = ConfiguredFields::new(http).files;
         match lines.len() <= MAX_HEADER_BYTES {
             true => Ok(lines),
             false => Err(StartError(

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 /// struct Hello;
 ///
 /// impl Handler for Hello {
-///     fn answer(&self, request: &Request<'_>, _: &Time) -> Response {
+///     fn respond(&self, request: &Request<'_>, _: &Time) -> Response {
 ///         match request.target.path {
 ///             b"/" => Response::text("Hello!\n").header("X-Greeting", "yes"),
 ///             _ => Response::status(StatusCode::NOT_FOUND),
@@ -28,10 +28,10 @@ use std::path::PathBuf;
 pub trait Handler: Send + Sync {
     /// The answer to a request. Its body, if it had one, has been read and dropped. A HEAD request is answered like a
     /// GET; the content is left out later. This is called between others' turns, so it must not wait for anything.
-    fn answer(&self, request: &Request<'_>, time: &Time) -> Response;
+    fn respond(&self, request: &Request<'_>, time: &Time) -> Response;
 
     /// The answer to what could not be understood, came too slowly or was too long.
-    fn refusal(&self, status: StatusCode, _time: &Time) -> Response {
+    fn error_response(&self, status: StatusCode, _time: &Time) -> Response {
         Response::status(status)
     }
 

@@ -1,6 +1,6 @@
 //! How the head of an answer is written.
 
-use super::fields::Fields;
+use super::fields::ConfiguredFields;
 use super::response::{Content, Response};
 use crate::files::PAGE_POLICY;
 use crate::http1::{HEAD_ROOM, ResponseHead, StatusCode, Version};
@@ -10,7 +10,7 @@ use crate::session::Context;
 const BEHIND_ROOM: usize = 512;
 
 /// What every answer fits in that has no location, the configured fields aside.
-pub(super) const HEAD_AND_PHRASE: usize = HEAD_ROOM + BEHIND_ROOM;
+pub(super) const HEAD_AND_STATUS_TEXT: usize = HEAD_ROOM + BEHIND_ROOM;
 
 /// A page does not go behind its head, so there is room for its policy.
 const _: () = assert!(PAGE_POLICY.len() <= BEHIND_ROOM);
@@ -36,7 +36,7 @@ impl Response {
         &self,
         version: Option<Version>,
         stays: bool,
-        fields: &Fields,
+        fields: &ConfiguredFields,
         cx: &mut Context<'_>,
     ) {
         let date = *cx.worker.time.date();
@@ -48,7 +48,7 @@ impl Response {
         let ready = self.file.as_ref().map(|file| {
             let dated = file.validators.is_dated(cx.worker.time.wall());
             match self.content {
-                Content::Whole => file.lines.all(dated),
+                Content::WholeFile => file.lines.all(dated),
                 _ => file.lines.validators(dated),
             }
         });
@@ -61,26 +61,26 @@ impl Response {
             ..ResponseHead::new(self.status, &date)
         };
         let head = match self.content {
-            Content::Whole => head,
+            Content::WholeFile => head,
             _ => self.with_fields(head),
         };
         let result = cx.put_with(|to| head.write(to));
-        result.expect("its room was asked for");
+        result.expect("its room was exchange for");
     }
 
     /// The head with everything that is not ready-made.
     fn with_fields<'a>(&'a self, head: ResponseHead<'a>) -> ResponseHead<'a> {
-        let is_empty = matches!(self.content, Content::Nothing);
+        let is_empty = matches!(self.content, Content::Empty);
         let allow = self.status == StatusCode::METHOD_NOT_ALLOWED
             || (is_empty && self.status == StatusCode::OK);
         let coding = self.file.as_ref().and_then(|file| file.coding);
-        let is_unknown = matches!(self.content, Content::Unmade | Content::Stream(_));
+        let is_unknown = matches!(self.content, Content::Omitted | Content::Stream(_));
         let has_length = self.status != StatusCode::NOT_MODIFIED && !is_unknown;
         ResponseHead {
             content_length: has_length.then_some(self.length),
             content_type: self.content_type,
             boundary: match &self.content {
-                Content::Parts(parts) => Some(parts.boundary()),
+                Content::Multipart(parts) => Some(parts.boundary()),
                 _ => None,
             },
             content_encoding: coding.filter(|_| !is_empty).map(|coding| coding.name),

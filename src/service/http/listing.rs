@@ -1,8 +1,8 @@
 //! Listings of directories, as responses.
 
-use super::parts::Pieces;
+use super::remaining_body::GeneratedBody;
 use super::representation::MediaType;
-use super::response::{Response, Task};
+use super::response::{Response, ResponseTask};
 use crate::files::{
     Format, Listing, ListingError, ListingOptions, Listings, Mounts, RelativePath, Root, SortKey,
     remote_mount,
@@ -32,7 +32,7 @@ pub(super) fn answer(
     }
     let order = order(request);
     if request.method == Method::Head {
-        return Ok(listed(Response::unmade, order.format));
+        return Ok(listed(Response::without_content, order.format));
     }
     let mount = match mounts {
         Mounts::Own => None,
@@ -51,7 +51,7 @@ struct ListingTask {
     listing: Option<Result<Listing, ListingError>>,
 }
 
-impl Task for ListingTask {
+impl ResponseTask for ListingTask {
     fn mount(&self) -> Option<u64> {
         self.listing.as_ref()?.as_ref().ok()?.mount()
     }
@@ -104,7 +104,7 @@ fn refused_listing(error: ListingError) -> StatusCode {
     }
 }
 
-impl Pieces for Listing {
+impl GeneratedBody for Listing {
     fn left(&self) -> u64 {
         Listing::left(self)
     }

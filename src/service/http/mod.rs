@@ -5,27 +5,27 @@
 //!
 //! A response is three things: what is kept of a file (`Representation`), what is answered to one request
 //! ([`Response`]), and the lines of its head ([`ResponseHead`](crate::http1::ResponseHead); those that the configuration
-//! adds are made once, in `Fields`).
+//! adds are made once, in `ConfiguredFields`).
 
-mod answer;
+mod access_log_writer;
 mod content;
 mod context;
 mod deferred;
+mod error_page;
+mod exchange;
 mod fallback;
 mod fields;
 mod handler;
 mod head;
 mod listing;
-mod log_line;
-mod parts;
-mod refusal;
+mod remaining_body;
 mod representation;
 mod response;
 mod session;
 mod site;
 mod state;
 
-pub use fallback::{Fallback, Pages};
+pub use fallback::{Fallback, PartialHandler};
 pub use handler::Handler;
 pub use response::Response;
 
@@ -35,7 +35,7 @@ use crate::files::NamedRoot;
 use crate::session::{Session, Step, Time};
 use context::HttpContext;
 use session::HttpSession;
-use site::Files;
+use site::FileHandler;
 use state::STEPS;
 use std::io::ErrorKind;
 use std::net::IpAddr;
@@ -66,7 +66,7 @@ pub fn files(config: &Config) -> Result<impl Handler + use<>, StartError> {
             ),
         })
     })?;
-    Files::new(root, config)
+    FileHandler::new(root, config)
 }
 
 pub(super) fn start(config: &Config) -> Result<Arc<dyn Service>, StartError> {

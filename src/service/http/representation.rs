@@ -1,7 +1,7 @@
 //! What is kept of a file: one state of it, ready to be sent, and its compressed siblings.
 
 use crate::files::{CacheEntry, CacheLimits, Dependencies, OpenFile};
-use crate::http1::{Coding, FileLines, FileVersion, List, TagParts, Validators, accepted};
+use crate::http1::{Coding, FileFields, FileVersion, List, TagParts, Validators, accepted_codings};
 use crate::offload;
 use crate::session::{File, Source};
 use arrayvec::ArrayVec;
@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 /// The longest file that is kept in memory, in bytes. Longer ones are sent by sendfile(2): one more system call costs
 /// less than copying them.
-const IN_MEMORY: u64 = 256 * 1024;
+const MAX_IN_MEMORY: u64 = 256 * 1024;
 
 /// A media type and its parameters.
 pub(super) type MediaType = (&'static str, &'static str);
@@ -26,7 +26,7 @@ pub(super) struct Representation {
     pub media_type: MediaType,
     pub coding: Option<Coding>,
     pub validators: Validators,
-    pub lines: FileLines,
+    pub lines: FileFields,
     /// What the choice of it depends on.
     pub vary: Option<&'static str>,
 }
@@ -37,16 +37,15 @@ pub(super) fn choose(
     accept_encoding: Option<List<'_>>,
 ) -> Arc<Representation> {
     let coded = match accept_encoding {
-        Some(field) if all.len() > 1 => {
-            accepted(field).find_map(|coding| all.iter().find(|one| one.coding == Some(coding)))
-        }
+        Some(field) if all.len() > 1 => accepted_codings(field)
+            .find_map(|coding| all.iter().find(|one| one.coding == Some(coding))),
         _ => None,
     };
     coded.unwrap_or(&all[0]).clone()
 }
 
 /// What representations are made with.
-pub(super) struct Maker<'a> {
+pub(super) struct RepresentationBuilder<'a> {
     /// How much may be kept.
     pub limits: CacheLimits,
     /// Lines to add to every answer.
@@ -56,7 +55,7 @@ pub(super) struct Maker<'a> {
     pub now: SystemTime,
 }
 
-impl Maker<'_> {
+impl RepresentationBuilder<'_> {
     /// What is kept of a file and its siblings, with what was seen on the way to them.
     pub fn make(
         &self,
@@ -83,7 +82,7 @@ impl Maker<'_> {
                 self.tag_parts,
                 name.unwrap_or_default(),
             );
-            let lines = FileLines::new(&validators, vary, self.more, media_type, name, length);
+            let lines = FileFields::new(&validators, vary, self.more, media_type, name, length);
             let content = self.content(file, &mut entry);
             entry.cost.bytes += size_of::<Representation>() + lines.size();
             entry.value.push(Arc::new(Representation {
@@ -125,7 +124,7 @@ impl Maker<'_> {
             return Source::Bytes(Arc::new(content));
         }
         entry.is_volatile |= file.is_recently_changed(self.now);
-        if file.length <= IN_MEMORY && self.limits.bytes > 0 {
+        if file.length <= MAX_IN_MEMORY && self.limits.bytes > 0 {
             if let Some(content) = file.content_now() {
                 entry.cost.bytes += content.len();
                 file.close();

@@ -1,12 +1,12 @@
 //! What is answered to a request, from the decision to the content that it has.
 
-use super::parts::{Parts, Pieces};
-use super::refusal;
+use super::error_page;
+use super::remaining_body::{GeneratedBody, Multipart};
 use super::representation::{MediaType, Representation};
 use crate::config::MAX_HEADER_BYTES;
 use crate::files::regular_file_length;
 use crate::http1::{
-    ByteRange, Method, Ranges, Request, StatusCode, Verdict, is_own_field, is_token,
+    ByteRange, Method, Ranges, Request, StatusCode, Verdict, is_reserved_field, is_token,
 };
 use crate::observe::throttled;
 use crate::session::{Mailbox, Source, Time};
@@ -37,24 +37,24 @@ pub struct Response {
 
 /// What an answer has behind its head.
 pub(super) enum Content {
-    Nothing,
+    Empty,
     /// The status in words.
-    Phrase,
-    Page(Vec<u8>),
+    StatusText,
+    Bytes(Vec<u8>),
     /// A page that is made in pieces.
-    Pieces(Box<dyn Pieces>),
+    Generated(Box<dyn GeneratedBody>),
     /// A page that would be made for another method than HEAD; its length is not known.
-    Unmade,
+    Omitted,
     /// What comes later, until it ends.
     Stream(StreamStart),
     /// The file that the answer is about.
-    Whole,
+    WholeFile,
     /// A range of that file.
     Range(ByteRange),
     /// Several ranges of that file.
-    Parts(Box<Parts>),
+    Multipart(Box<Multipart>),
     /// All of a file that the answer is not about.
-    All(Source),
+    Source(Source),
     /// There is no answer yet.
     Deferred(Deferred),
 }
@@ -65,13 +65,13 @@ pub(super) type StreamStart = Box<dyn FnOnce(Arc<Mailbox>) + Send>;
 /// Why there is no answer yet, and how it comes about.
 pub(super) enum Deferred {
     /// It is made slice by slice.
-    Task(Box<dyn Task>),
+    Task(Box<dyn ResponseTask>),
     /// What the answer is can be known only where one may wait for a file system.
-    LookUp(LookUp),
+    Lookup(DeferredLookup),
 }
 
 /// An answer that takes longer to make than others should wait.
-pub(super) trait Task: Send {
+pub(super) trait ResponseTask: Send {
     /// A number for the mount that the next step may wait for, if it can hang: then it must be done where one may wait.
     fn mount(&self) -> Option<u64>;
 
@@ -81,7 +81,7 @@ pub(super) trait Task: Send {
 }
 
 /// A look-up that may wait for a file system.
-pub(super) struct LookUp {
+pub(super) struct DeferredLookup {
     /// A number for the mount that it may wait for.
     pub mount: u64,
     /// Answers the same request, however long that takes.
@@ -91,7 +91,7 @@ pub(super) struct LookUp {
 impl Response {
     /// A status in words; nothing but the status if that is 304.
     pub fn status(status: StatusCode) -> Response {
-        Response::phrase(status).with_status(status)
+        Response::status_text(status).with_status(status)
     }
 
     /// What can be done with anything here, for OPTIONS: GET, HEAD and OPTIONS.
@@ -99,15 +99,15 @@ impl Response {
         Response {
             content_type: None,
             length: 0,
-            content: Content::Nothing,
-            ..Response::phrase(StatusCode::OK)
+            content: Content::Empty,
+            ..Response::status_text(StatusCode::OK)
         }
     }
 
     /// 200 with bytes of this media type.
     pub fn bytes(media_type: &'static str, bytes: impl Into<Vec<u8>>) -> Response {
         let bytes = bytes.into();
-        Response::of_type((media_type, ""), bytes.len() as u64, Content::Page(bytes))
+        Response::of_type((media_type, ""), bytes.len() as u64, Content::Bytes(bytes))
     }
 
     /// 200 with plain text.
@@ -127,7 +127,7 @@ impl Response {
     pub fn file(media_type: &'static str, file: impl Into<OwnedFd>) -> io::Result<Response> {
         let file = file.into();
         let length = regular_file_length(&file)?;
-        let content = Content::All(Source::file(file));
+        let content = Content::Source(Source::file(file));
         Ok(Response::of_type((media_type, ""), length, content))
     }
 
@@ -174,7 +174,7 @@ impl Response {
             return self;
         }
         let length = self.fields.len() + name.len() + value.len() + 4;
-        if !is_token(name.as_bytes()) || is_own_field(name) || length > MAX_HEADER_BYTES {
+        if !is_token(name.as_bytes()) || is_reserved_field(name) || length > MAX_HEADER_BYTES {
             throttled!(Error, "the field {name:?} cannot be added to an answer");
             return self;
         }
@@ -189,7 +189,7 @@ impl Response {
 
 impl Response {
     /// A status in words.
-    pub(super) fn phrase(status: StatusCode) -> Response {
+    pub(super) fn status_text(status: StatusCode) -> Response {
         Response {
             status,
             location: None,
@@ -200,7 +200,7 @@ impl Response {
             unsatisfied: None,
             vary: None,
             length: status.text().len() as u64,
-            content: Content::Phrase,
+            content: Content::StatusText,
         }
     }
 
@@ -209,18 +209,18 @@ impl Response {
             content_type: Some(media_type),
             length,
             content,
-            ..Response::phrase(StatusCode::OK)
+            ..Response::status_text(StatusCode::OK)
         }
     }
 
     /// 200 with a page that is made in pieces.
-    pub(super) fn pieces(pieces: Box<dyn Pieces>, media_type: MediaType) -> Response {
-        Response::of_type(media_type, pieces.left(), Content::Pieces(pieces))
+    pub(super) fn pieces(pieces: Box<dyn GeneratedBody>, media_type: MediaType) -> Response {
+        Response::of_type(media_type, pieces.left(), Content::Generated(pieces))
     }
 
     /// The head of an answer whose body is not worth making, for HEAD: without a length (RFC 9110 section 8.6).
-    pub(super) fn unmade(media_type: MediaType) -> Response {
-        Response::of_type(media_type, 0, Content::Unmade)
+    pub(super) fn without_content(media_type: MediaType) -> Response {
+        Response::of_type(media_type, 0, Content::Omitted)
     }
 
     /// The client has it already.
@@ -232,13 +232,13 @@ impl Response {
     }
 
     /// The answer that a task makes.
-    pub(super) fn task(task: Box<dyn Task>) -> Response {
+    pub(super) fn task(task: Box<dyn ResponseTask>) -> Response {
         Response::deferred(Deferred::Task(task))
     }
 
     /// The answer that a look-up finds.
-    pub(super) fn look_up(look_up: LookUp) -> Response {
-        Response::deferred(Deferred::LookUp(look_up))
+    pub(super) fn lookup(lookup: DeferredLookup) -> Response {
+        Response::deferred(Deferred::Lookup(lookup))
     }
 
     fn deferred(deferred: Deferred) -> Response {
@@ -258,7 +258,7 @@ impl Response {
         match request.conditions.verdict(&file.validators, now) {
             Verdict::PreconditionFailed => Response {
                 vary: file.vary,
-                ..Response::phrase(StatusCode::PRECONDITION_FAILED)
+                ..Response::status_text(StatusCode::PRECONDITION_FAILED)
             },
             Verdict::NotModified => Response {
                 file: Some(file),
@@ -280,20 +280,20 @@ impl Response {
         Response {
             content_type: None,
             length: file.length,
-            content: Content::Whole,
+            content: Content::WholeFile,
             file: Some(file),
-            ..Response::phrase(StatusCode::OK)
+            ..Response::status_text(StatusCode::OK)
         }
     }
 
     fn ranges(field: &[u8], file: Arc<Representation>) -> Response {
-        let partial = Response::phrase(StatusCode::PARTIAL_CONTENT);
+        let partial = Response::status_text(StatusCode::PARTIAL_CONTENT);
         match Ranges::parse(field, file.length) {
             Ranges::Whole => Response::whole(file),
             Ranges::Unsatisfiable => Response {
                 unsatisfied: Some(file.length),
                 vary: file.vary,
-                ..Response::phrase(StatusCode::RANGE_NOT_SATISFIABLE)
+                ..Response::status_text(StatusCode::RANGE_NOT_SATISFIABLE)
             },
             Ranges::Some(ranges) => match ranges[..] {
                 [only] => Response {
@@ -304,10 +304,10 @@ impl Response {
                     ..partial
                 },
                 _ => {
-                    let parts = Parts::new(&file, ranges.to_vec());
+                    let parts = Multipart::new(&file, ranges.to_vec());
                     Response {
                         length: parts.left(),
-                        content: Content::Parts(Box::new(parts)),
+                        content: Content::Multipart(Box::new(parts)),
                         file: Some(file),
                         ..partial
                     }
@@ -318,13 +318,13 @@ impl Response {
 
     /// The same with a file for a body, where it was only the status in words.
     pub(super) fn with_page(self, file: &Representation) -> Response {
-        if !matches!(self.content, Content::Phrase) {
+        if !matches!(self.content, Content::StatusText) {
             return self;
         }
         Response {
             content_type: Some(file.media_type),
             length: file.length,
-            content: Content::All(file.content.clone()),
+            content: Content::Source(file.content.clone()),
             ..self
         }
     }
@@ -332,16 +332,16 @@ impl Response {
     /// Makes it fit the client that sent this request: where it is only the status in words, it becomes a page for
     /// clients that like that better, as browsers do.
     pub(super) fn fit_client(&mut self, request: &Request<'_>) {
-        let is_refusal = matches!(self.content, Content::Phrase) && self.status.code() >= 400;
-        if !is_refusal || self.vary.is_some() {
+        let is_error = matches!(self.content, Content::StatusText) && self.status.code() >= 400;
+        if !is_error || self.vary.is_some() {
             return;
         }
         self.vary = Some("Accept");
-        if let Some(page) = refusal::page(self.status, request) {
+        if let Some(page) = error_page::html(self.status, request) {
             self.has_policy = true;
-            self.content_type = Some(refusal::MEDIA_TYPE);
+            self.content_type = Some(error_page::MEDIA_TYPE);
             self.length = page.len() as u64;
-            self.content = Content::Page(page);
+            self.content = Content::Bytes(page);
         }
     }
 
@@ -358,7 +358,7 @@ impl Response {
 
     /// True if it is with the client before the client can say anything more.
     pub(super) fn is_short(&self) -> bool {
-        matches!(self.content, Content::Nothing | Content::Phrase)
+        matches!(self.content, Content::Empty | Content::StatusText)
     }
 
     /// True if only the end of the connection ends it.

@@ -2,14 +2,14 @@
 //!
 //! It is always in one [`State`]; what happens takes it to the next. Answers to pipelined requests are gathered in the
 //! output until it is full or one of them has a body of its own. The [`Handler`](super::Handler) decides what to answer,
-//! this file when, and `answer.rs` what becomes of the connection.
+//! this file when, and `exchange.rs` what becomes of the connection.
 
-use super::answer::Asked;
 use super::context::HttpContext;
-use super::deferred::{JobResult, KeptRequest, Making, Offloaded};
+use super::deferred::{DeferredRequest, JobResult, OffloadedRequest, RunningTask};
+use super::exchange::Exchange;
 use super::head::CONTINUE;
-use super::parts::Rest;
-use super::response::{Content, Deferred, Response, Task};
+use super::remaining_body::RemainingBody;
+use super::response::{Content, Deferred, Response, ResponseTask};
 use super::state::{Next, State, UnreadBody};
 use crate::http1::{BodyReader, Request, RequestBody, StatusCode};
 use crate::observe::throttled;
@@ -56,14 +56,14 @@ impl Session for HttpSession {
                 }
             }
             State::Sending(sending) => match sending.rest.as_deref_mut() {
-                Some(Rest::Parts(parts)) if !parts.is_over() => {
+                Some(RemainingBody::Multipart(parts)) if !parts.is_over() => {
                     if let Some(body) = parts.put_next(cx) {
                         cx.put_body(body);
                     }
                 }
                 // `proceed` makes the next one.
-                Some(Rest::Pieces(_)) => {}
-                Some(Rest::Parts(_)) | None => self.end_answer(cx),
+                Some(RemainingBody::Generated(_)) => {}
+                Some(RemainingBody::Multipart(_)) | None => self.end_response(cx),
             },
             _ => {}
         }
@@ -71,21 +71,21 @@ impl Session for HttpSession {
 
     fn proceed(&mut self, cx: &mut Context<'_>) {
         match &mut self.state {
-            State::LookingUp(offloaded) | State::MakingElsewhere(offloaded) => {
+            State::LookingUp(offloaded) | State::BuildingOffloaded(offloaded) => {
                 if let Some(result) = offloaded.take_result() {
                     self.take_result(result, cx);
                 }
             }
-            State::MakingAnswer(making) => {
+            State::BuildingResponse(making) => {
                 let made = making.task.step(&mut cx.worker.work);
                 if (made.is_some() || making.task.mount().is_some())
-                    && let State::MakingAnswer(making) = take(&mut self.state)
+                    && let State::BuildingResponse(making) = take(&mut self.state)
                 {
-                    self.stepped(making.request, making.task, made, cx);
+                    self.after_step(making.request, making.task, made, cx);
                 }
             }
             State::Sending(sending) => {
-                if let Some(Rest::Pieces(pieces)) = sending.rest.as_deref_mut() {
+                if let Some(RemainingBody::Generated(pieces)) = sending.rest.as_deref_mut() {
                     let piece = pieces.next(&mut cx.worker.work);
                     if pieces.left() == 0 {
                         sending.rest = None;
@@ -99,7 +99,9 @@ impl Session for HttpSession {
 
     fn job(&mut self) -> Option<Job> {
         match &mut self.state {
-            State::LookingUp(offloaded) | State::MakingElsewhere(offloaded) => offloaded.job.take(),
+            State::LookingUp(offloaded) | State::BuildingOffloaded(offloaded) => {
+                offloaded.job.take()
+            }
             _ => None,
         }
     }
@@ -115,8 +117,8 @@ impl Session for HttpSession {
                 let since = body.request.since;
                 self.refuse(StatusCode::REQUEST_TIMEOUT, b"", since, cx);
             }
-            (Timeout::Files, State::LookingUp(offloaded) | State::MakingElsewhere(offloaded)) => {
-                let KeptRequest { head, since } = offloaded.request;
+            (Timeout::Files, State::LookingUp(offloaded) | State::BuildingOffloaded(offloaded)) => {
+                let DeferredRequest { head, since } = offloaded.request;
                 self.refuse(StatusCode::SERVICE_UNAVAILABLE, &head, since, cx);
             }
             (_, state) => self.state = state,
@@ -128,7 +130,7 @@ impl Session for HttpSession {
             && let Some(record) = sending.record.take()
         {
             let in_output = cx.output.body().map_or(0, Body::left);
-            let unsent = in_output + sending.rest.as_deref().map_or(0, Rest::left);
+            let unsent = in_output + sending.rest.as_deref().map_or(0, RemainingBody::left);
             self.context
                 .log
                 .write_kept(record, self.peer, unsent, cx.worker);
@@ -177,7 +179,7 @@ impl HttpSession {
         else {
             return 0;
         };
-        if cx.room() < self.context.answer_room {
+        if cx.room() < self.context.response_room {
             return 0;
         }
         let since = reading.begin(cx.worker.time.moment());
@@ -210,7 +212,7 @@ impl HttpSession {
             }
         };
         if request.body == RequestBody::None {
-            let response = self.context.handler.answer(&request, &cx.worker.time);
+            let response = self.context.handler.respond(&request, &cx.worker.time);
             return match self.answer(response, &request, head, since, cx) {
                 true => head.len(),
                 false => 0,
@@ -221,22 +223,22 @@ impl HttpSession {
                 if request.expects_continue {
                     cx.put(CONTINUE);
                 }
-                let request = KeptRequest {
+                let request = DeferredRequest {
                     head: head.into(),
                     since,
                 };
                 self.state = State::ReadingBody(Box::new(UnreadBody { request, reader }));
             }
             Err(status) => {
-                let response = self.context.refusal(status, &cx.worker.time);
-                let asked = Asked {
+                let response = self.context.error_response(status, &cx.worker.time);
+                let exchange = Exchange {
                     peer: self.peer,
                     request: Some(&request),
                     head,
                     since,
                     is_read: false,
                 };
-                self.state = self.context.put(response, &asked, cx);
+                self.state = self.context.put_response(response, &exchange, cx);
             }
         }
         head.len()
@@ -263,7 +265,7 @@ impl HttpSession {
                 taken
             }
             Err(status) => {
-                let KeptRequest { head, since } = body.request;
+                let DeferredRequest { head, since } = body.request;
                 self.refuse(status, &head, since, cx);
                 input.len()
             }
@@ -289,34 +291,34 @@ impl HttpSession {
                 // What was gathered goes out first: the making can take a while.
                 if is_first {
                     let head = head.into();
-                    self.defer(KeptRequest { head, since }, deferred, &cx.worker.time);
+                    self.defer(DeferredRequest { head, since }, deferred, &cx.worker.time);
                 }
                 is_first
             }
             response => {
-                let room = self.context.answer_room + response.extra_room();
+                let room = self.context.response_room + response.extra_room();
                 if cx.room() < room && !is_first {
                     return false;
                 }
-                let asked = Asked {
+                let exchange = Exchange {
                     peer: self.peer,
                     request: Some(request),
                     head,
                     since,
                     is_read: true,
                 };
-                self.state = self.context.put(response, &asked, cx);
+                self.state = self.context.put_response(response, &exchange, cx);
                 true
             }
         }
     }
 
     /// Answers a request whose head was kept. The handler is asked if there is no response yet.
-    fn resume(&mut self, kept: &KeptRequest, response: Option<Response>, cx: &mut Context<'_>) {
-        let KeptRequest { head, since } = kept;
+    fn resume(&mut self, kept: &DeferredRequest, response: Option<Response>, cx: &mut Context<'_>) {
+        let DeferredRequest { head, since } = kept;
         match Request::parse(head) {
             Ok(request) => {
-                let ask = || self.context.handler.answer(&request, &cx.worker.time);
+                let ask = || self.context.handler.respond(&request, &cx.worker.time);
                 let response = response.unwrap_or_else(ask);
                 self.answer(response, &request, head, *since, cx);
             }
@@ -325,53 +327,53 @@ impl HttpSession {
     }
 
     /// Begins to find an answer or to make it.
-    fn defer(&mut self, request: KeptRequest, deferred: Deferred, time: &Time) {
+    fn defer(&mut self, request: DeferredRequest, deferred: Deferred, time: &Time) {
         match deferred {
-            Deferred::Task(task) => self.make(request, task),
-            Deferred::LookUp(look_up) => {
-                let offloaded = Offloaded::look_up(request, look_up, time);
+            Deferred::Task(task) => self.run_task(request, task),
+            Deferred::Lookup(lookup) => {
+                let offloaded = OffloadedRequest::look_up(request, lookup, time);
                 self.state = State::LookingUp(Box::new(offloaded));
             }
         }
     }
 
     /// Goes on making an answer.
-    fn make(&mut self, request: KeptRequest, task: Box<dyn Task>) {
+    fn run_task(&mut self, request: DeferredRequest, task: Box<dyn ResponseTask>) {
         self.state = match task.mount() {
-            None => State::MakingAnswer(Box::new(Making { request, task })),
+            None => State::BuildingResponse(Box::new(RunningTask { request, task })),
             Some(mount) => {
-                let offloaded = Offloaded::step(request, task, mount);
-                State::MakingElsewhere(Box::new(offloaded))
+                let offloaded = OffloadedRequest::step(request, task, mount);
+                State::BuildingOffloaded(Box::new(offloaded))
             }
         };
     }
 
     /// Goes on with what a job has brought about.
     fn take_result(&mut self, result: JobResult, cx: &mut Context<'_>) {
-        let (State::LookingUp(offloaded) | State::MakingElsewhere(offloaded)) =
+        let (State::LookingUp(offloaded) | State::BuildingOffloaded(offloaded)) =
             take(&mut self.state)
         else {
             return;
         };
         match result {
             JobResult::Found(response) => self.resume(&offloaded.request, Some(response), cx),
-            JobResult::Step(task, made) => self.stepped(offloaded.request, task, made, cx),
+            JobResult::Step(task, made) => self.after_step(offloaded.request, task, made, cx),
         }
     }
 
     /// A task has done a step: its answer goes out, or it goes on.
-    fn stepped(
+    fn after_step(
         &mut self,
-        request: KeptRequest,
-        task: Box<dyn Task>,
+        request: DeferredRequest,
+        task: Box<dyn ResponseTask>,
         made: Option<Result<Response, StatusCode>>,
         cx: &mut Context<'_>,
     ) {
         let Some(made) = made else {
-            return self.make(request, task);
+            return self.run_task(request, task);
         };
         let response = made.unwrap_or_else(|status| {
-            let refusal = self.context.refusal(status, &cx.worker.time);
+            let refusal = self.context.error_response(status, &cx.worker.time);
             match status {
                 StatusCode::SERVICE_UNAVAILABLE => refusal.with_line(TRY_AGAIN),
                 _ => refusal,
@@ -382,9 +384,9 @@ impl HttpSession {
 
     /// Answers what cannot be understood. Where the next request begins is then unknown, so there is none.
     fn refuse(&mut self, status: StatusCode, head: &[u8], since: Moment, cx: &mut Context<'_>) {
-        let response = self.context.refusal(status, &cx.worker.time);
-        let asked = Asked::unclear(self.peer, head, since);
-        self.state = self.context.put(response, &asked, cx);
+        let response = self.context.error_response(status, &cx.worker.time);
+        let exchange = Exchange::unparsed(self.peer, head, since);
+        self.state = self.context.put_response(response, &exchange, cx);
     }
 
     /// Without this answer, a TLS client would wait for a ServerHello until its head is overdue.
@@ -399,19 +401,21 @@ impl HttpSession {
     /// Answers whatever has come, be it a whole request or the beginning of one.
     fn turn_away(&mut self, input: &[u8], cx: &mut Context<'_>) {
         let time = &cx.worker.time;
-        let asked = Asked::unclear(self.peer, input, time.moment());
-        let response = self.context.refusal(StatusCode::SERVICE_UNAVAILABLE, time);
+        let exchange = Exchange::unparsed(self.peer, input, time.moment());
+        let response = self
+            .context
+            .error_response(StatusCode::SERVICE_UNAVAILABLE, time);
         let response = response.with_line(TRY_AGAIN);
-        self.state = self.context.put(response, &asked, cx);
+        self.state = self.context.put_response(response, &exchange, cx);
     }
 
     /// The last byte of an answer is out.
-    fn end_answer(&mut self, cx: &mut Context<'_>) {
+    fn end_response(&mut self, cx: &mut Context<'_>) {
         if let State::Sending(sending) = take(&mut self.state) {
             if let Some(record) = sending.record {
                 self.context.log.write_kept(record, self.peer, 0, cx.worker);
             }
-            self.state = Next::after_answer(sending.end).into();
+            self.state = Next::after_response(sending.end).into();
         }
     }
 }
@@ -432,7 +436,7 @@ mod tests {
     struct Empty;
 
     impl Handler for Empty {
-        fn answer(&self, _: &Request<'_>, _: &Time) -> Response {
+        fn respond(&self, _: &Request<'_>, _: &Time) -> Response {
             Response::text("")
         }
     }

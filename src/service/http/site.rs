@@ -1,10 +1,10 @@
 //! What a folder of files answers to a request: the only place where `http1` and `files` meet.
 
-use super::fields::Fields;
+use super::fields::ConfiguredFields;
 use super::handler::Handler;
 use super::listing;
-use super::representation::{Maker, Representations, choose};
-use super::response::{LookUp, Response};
+use super::representation::{RepresentationBuilder, Representations, choose};
+use super::response::{DeferredLookup, Response};
 use crate::config::{Config, DEFAULT_MEMORY_BYTES, EntityTag, HttpConfig, StartError};
 use crate::files::{
     Cache, CacheEntry, CacheLimits, Dependencies, ListingBudget, Listings, Lookup, LookupError,
@@ -29,14 +29,14 @@ const NOT_IN_A_QUERY: &AsciiSet = &CONTROLS.add(b'"').add(b'<').add(b'>').add(b'
 
 /// By how much a compressed sibling may seem older than its file and be as new: compressors and copies cut times to
 /// whole seconds, FAT to even ones.
-const SIBLING_STEP: Duration = Duration::from_secs(2);
+const SIBLING_TOLERANCE: Duration = Duration::from_secs(2);
 
 /// How often it is logged that a file cannot be opened for the moment: each client that asks for it would cause a line.
-const LEASE_PAUSE: Duration = Duration::from_secs(60);
+const LEASE_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A folder of files, as a handler. What depends on other mounts than the root's own, or on a root that can hang, is looked
 /// up where one may wait.
-pub(super) struct Files(Arc<Site>);
+pub(super) struct FileHandler(Arc<Site>);
 
 /// A folder of files.
 struct Site {
@@ -56,48 +56,48 @@ struct Site {
 
 /// Where a look-up is made, when, and how far it may go.
 #[derive(Clone, Copy)]
-struct At<'a> {
+struct LookupContext<'a> {
     root: &'a Arc<Root>,
     time: &'a Time,
     mounts: Mounts,
 }
 
 /// Why there is no answer yet.
-enum Unmade {
+enum NoResponse {
     Refused(StatusCode),
     /// It depends on other mounts than those that may be looked at.
-    Outside,
+    OtherMount,
 }
 
 /// Of the cache and of what has been found, there is no other refusal.
-impl From<LookupError> for Unmade {
-    fn from(_: LookupError) -> Unmade {
-        Unmade::Outside
+impl From<LookupError> for NoResponse {
+    fn from(_: LookupError) -> NoResponse {
+        NoResponse::OtherMount
     }
 }
 
-impl From<StatusCode> for Unmade {
-    fn from(status: StatusCode) -> Unmade {
-        Unmade::Refused(status)
+impl From<StatusCode> for NoResponse {
+    fn from(status: StatusCode) -> NoResponse {
+        NoResponse::Refused(status)
     }
 }
 
-impl Files {
-    pub fn new(named: NamedRoot, config: &Config) -> Result<Files, StartError> {
-        Ok(Files(Arc::new(Site::new(named, config)?)))
+impl FileHandler {
+    pub fn new(named: NamedRoot, config: &Config) -> Result<FileHandler, StartError> {
+        Ok(FileHandler(Arc::new(Site::new(named, config)?)))
     }
 
     /// The same look-up, on all mounts.
-    fn look_up(&self, request: &Request<'_>) -> LookUp {
+    fn look_up(&self, request: &Request<'_>) -> DeferredLookup {
         let path = RelativePath::decode(request.target.path);
         let root = self.0.root.last_known();
         let mount = path.ok().zip(root).map(|(path, root)| root.mount_of(&path));
         let site = self.0.clone();
-        LookUp {
+        DeferredLookup {
             mount: mount.unwrap_or_default(),
             look: Box::new(move |request, time| {
                 let made = site.answer(request, time, Mounts::All);
-                made.unwrap_or_else(|_| Response::phrase(StatusCode::FORBIDDEN))
+                made.unwrap_or_else(|_| Response::status_text(StatusCode::FORBIDDEN))
             }),
         }
     }
@@ -126,7 +126,7 @@ impl Site {
             listings: Listings::new(listing_budget(&options), options.hidden),
             root: named,
             is_in_loop: AtomicBool::new(false),
-            fields: Fields::for_files(&options)?,
+            fields: ConfiguredFields::for_files(&options)?,
             options,
         })
     }
@@ -151,7 +151,7 @@ impl Site {
 
     /// The answer with a file that is remembered, where memory alone says that it holds. Nearly all requests end here.
     #[inline]
-    fn remembered(&self, request: &Request<'_>, time: &Time) -> Option<Response> {
+    fn cached_response(&self, request: &Request<'_>, time: &Time) -> Option<Response> {
         let target = request.target.path;
         let asks_for_file = matches!(request.method, Method::Get | Method::Head);
         // What is encoded could be taken for the name of something else.
@@ -175,51 +175,59 @@ impl Site {
         mounts: Mounts,
     ) -> Result<Response, LookupError> {
         let Some(root) = self.root(time, mounts)? else {
-            return Ok(Response::phrase(StatusCode::SERVICE_UNAVAILABLE));
+            return Ok(Response::status_text(StatusCode::SERVICE_UNAVAILABLE));
         };
-        let at = At {
+        let cx = LookupContext {
             root: &root,
             time,
             mounts,
         };
         let response = match request.method {
             Method::Options => Ok(Response::options()),
-            Method::Get | Method::Head => self.look_up(request, at),
-            Method::Known | Method::Unknown => Err(StatusCode::METHOD_NOT_ALLOWED.into()),
+            Method::Get | Method::Head => self.look_up(request, cx),
+            Method::Unsupported | Method::Unknown => Err(StatusCode::METHOD_NOT_ALLOWED.into()),
         };
         let response = match response {
             Ok(response) => response,
-            Err(Unmade::Refused(status)) => Response::phrase(status),
-            Err(Unmade::Outside) => return Err(LookupError::OtherMount),
+            Err(NoResponse::Refused(status)) => Response::status_text(status),
+            Err(NoResponse::OtherMount) => return Err(LookupError::OtherMount),
         };
-        self.with_error_page(response, at)
+        self.with_error_page(response, cx)
     }
 
     /// Gives an answer that says only its status the page that is configured for that, if there is one.
-    fn with_error_page(&self, response: Response, at: At<'_>) -> Result<Response, LookupError> {
+    fn with_error_page(
+        &self,
+        response: Response,
+        cx: LookupContext<'_>,
+    ) -> Result<Response, LookupError> {
         let mut pages = self.error_pages.iter();
         let Some((_, path)) = pages.find(|(code, _)| *code == response.status.code()) else {
             return Ok(response);
         };
-        Ok(match self.configured(path, at)? {
+        Ok(match self.cached_configured_file(path, cx)? {
             Some(entry) => response.with_page(&entry.value[0]),
             None => response,
         })
     }
 
-    fn look_up(&self, request: &Request<'_>, at: At<'_>) -> Result<Response, Unmade> {
-        if at.mounts == Mounts::Own && at.root.can_hang() {
-            return Err(Unmade::Outside);
+    fn look_up(
+        &self,
+        request: &Request<'_>,
+        cx: LookupContext<'_>,
+    ) -> Result<Response, NoResponse> {
+        if cx.mounts == Mounts::Own && cx.root.can_hang() {
+            return Err(NoResponse::OtherMount);
         }
         let target = request.target.path;
-        let now = at.time.now();
+        let now = cx.time.now();
         // What is encoded could be taken for the name of something else.
         if !target.contains(&b'%') {
-            if let Some(entry) = self.cache.get(at.root, target, now, at.mounts)? {
-                return Ok(file(request, &entry, at.time));
+            if let Some(entry) = self.cache.get(cx.root, target, now, cx.mounts)? {
+                return Ok(file(request, &entry, cx.time));
             }
             if self.cache.is_missing(target, now) {
-                return self.fall_back(request, at);
+                return self.fall_back(request, cx);
             }
         }
         let mut path = RelativePath::decode(target).map_err(|error| match error {
@@ -229,18 +237,18 @@ impl Site {
         let name = path.name();
         let is_hidden = !self.options.hidden && path.is_hidden();
         if is_hidden || self.cache.is_missing(&name, now) {
-            return self.fall_back(request, at);
+            return self.fall_back(request, cx);
         }
         if *name != *target
-            && let Some(entry) = self.cache.get(at.root, &name, now, at.mounts)?
+            && let Some(entry) = self.cache.get(cx.root, &name, now, cx.mounts)?
         {
-            return Ok(file(request, &entry, at.time));
+            return Ok(file(request, &entry, cx.time));
         }
-        let mut dependencies = Dependencies::new(at.mounts);
-        match at.root.look_up(&mut path, &mut dependencies) {
+        let mut dependencies = Dependencies::new(cx.mounts);
+        match cx.root.look_up(&mut path, &mut dependencies) {
             Ok(Lookup::File(found)) => {
-                let entry = self.remember(&name, found, &mut path, dependencies, at)?;
-                Ok(file(request, &entry, at.time))
+                let entry = self.cache_file(&name, found, &mut path, dependencies, cx)?;
+                Ok(file(request, &entry, cx.time))
             }
             Ok(Lookup::DirectoryWithoutSlash) => Ok(redirect(request, &path)),
             Ok(Lookup::Directory(_)) if !self.options.listing => Err(StatusCode::FORBIDDEN.into()),
@@ -249,44 +257,48 @@ impl Site {
                 request,
                 path,
                 directory,
-                at.root,
-                at.mounts,
+                cx.root,
+                cx.mounts,
             )?),
             Err(LookupError::NotFound) => {
                 self.cache.put_missing(&name, now);
-                self.fall_back(request, at)
+                self.fall_back(request, cx)
             }
-            Err(LookupError::OtherMount) => Err(Unmade::Outside),
-            Err(refusal) => Err(refused(refusal, &path).into()),
+            Err(LookupError::OtherMount) => Err(NoResponse::OtherMount),
+            Err(refusal) => Err(status_of(refusal, &path).into()),
         }
     }
 
-    fn fall_back(&self, request: &Request<'_>, at: At<'_>) -> Result<Response, Unmade> {
+    fn fall_back(
+        &self,
+        request: &Request<'_>,
+        cx: LookupContext<'_>,
+    ) -> Result<Response, NoResponse> {
         let entry = match &self.fallback {
-            Some(path) => self.configured(path, at)?,
+            Some(path) => self.cached_configured_file(path, cx)?,
             None => None,
         };
         let entry = entry.ok_or(StatusCode::NOT_FOUND)?;
-        Ok(file(request, &entry, at.time))
+        Ok(file(request, &entry, cx.time))
     }
 
     /// What a path leads to that an option has named. It is remembered under a name that no request has.
-    fn configured(
+    fn cached_configured_file(
         &self,
         path: &RelativePath,
-        at: At<'_>,
+        cx: LookupContext<'_>,
     ) -> Result<Option<Arc<CacheEntry<Representations>>>, LookupError> {
-        if at.mounts == Mounts::Own && at.root.can_hang() {
+        if cx.mounts == Mounts::Own && cx.root.can_hang() {
             return Err(LookupError::OtherMount);
         }
         let name = path.as_c_str().to_bytes();
-        if let Some(entry) = self.cache.get(at.root, name, at.time.now(), at.mounts)? {
+        if let Some(entry) = self.cache.get(cx.root, name, cx.time.now(), cx.mounts)? {
             return Ok(Some(entry));
         }
-        let (mut path, mut dependencies) = (path.clone(), Dependencies::new(at.mounts));
-        match at.root.look_up(&mut path, &mut dependencies) {
+        let (mut path, mut dependencies) = (path.clone(), Dependencies::new(cx.mounts));
+        match cx.root.look_up(&mut path, &mut dependencies) {
             Ok(Lookup::File(file)) => self
-                .remember(name, file, &mut path, dependencies, at)
+                .cache_file(name, file, &mut path, dependencies, cx)
                 .map(Some),
             Err(LookupError::OtherMount) => Err(LookupError::OtherMount),
             Ok(_) | Err(_) => Ok(None),
@@ -295,19 +307,19 @@ impl Site {
 
     /// Makes of a file what is sent of it, with its compressed siblings. A sibling that is older than its file is the
     /// past's.
-    fn remember(
+    fn cache_file(
         &self,
         name: &[u8],
         file: OpenFile,
         path: &mut RelativePath,
         mut dependencies: Dependencies,
-        at: At<'_>,
+        cx: LookupContext<'_>,
     ) -> Result<Arc<CacheEntry<Representations>>, LookupError> {
         let mut siblings = ArrayVec::new();
         let is_coded = |suffix: &str| path.as_c_str().to_bytes().ends_with(suffix.as_bytes());
         if !CODINGS.iter().any(|coding| is_coded(coding.suffix)) {
             for coding in CODINGS {
-                let sibling = at
+                let sibling = cx
                     .root
                     .find_sibling(path, coding.suffix, &mut dependencies)?;
                 if let Some(sibling) = sibling.filter(|one| !is_older(one, &file)) {
@@ -315,17 +327,17 @@ impl Site {
                 }
             }
         }
-        let maker = Maker {
+        let builder = RepresentationBuilder {
             limits: self.cache.limits(),
             more: &self.fields,
             tag_parts: match self.options.entity_tag {
                 EntityTag::Full => TagParts::All,
                 EntityTag::Mtime => TagParts::LengthAndTime,
             },
-            now: at.time.wall(),
+            now: cx.time.wall(),
         };
-        let entry = maker.make(file, siblings, dependencies);
-        Ok(self.cache.put(at.root, name, at.time.now(), entry))
+        let entry = builder.make(file, siblings, dependencies);
+        Ok(self.cache.put(cx.root, name, cx.time.now(), entry))
     }
 }
 
@@ -339,7 +351,7 @@ fn listing_budget(options: &HttpConfig) -> ListingBudget {
 /// True if the sibling was made from an earlier version of the file, as far as their times tell.
 fn is_older(sibling: &OpenFile, file: &OpenFile) -> bool {
     let age = file.modified.duration_since(sibling.modified);
-    age.is_ok_and(|age| age >= SIBLING_STEP)
+    age.is_ok_and(|age| age >= SIBLING_TOLERANCE)
 }
 
 /// A file, as the request wants it.
@@ -348,31 +360,33 @@ fn file(request: &Request<'_>, entry: &CacheEntry<Representations>, time: &Time)
     Response::of_file(request, chosen, time)
 }
 
-impl Handler for Files {
+impl Handler for FileHandler {
     /// Opens files, and changes nothing.
-    fn answer(&self, request: &Request<'_>, time: &Time) -> Response {
-        if let Some(response) = self.0.remembered(request, time) {
+    fn respond(&self, request: &Request<'_>, time: &Time) -> Response {
+        if let Some(response) = self.0.cached_response(request, time) {
             return response;
         }
         let response = self.0.answer(request, time, Mounts::Own);
-        response.unwrap_or_else(|_| Response::look_up(self.look_up(request)))
+        response.unwrap_or_else(|_| Response::lookup(self.look_up(request)))
     }
 
     /// A page that is on another mount is done without: there may be no request that could wait for it.
-    fn refusal(&self, status: StatusCode, time: &Time) -> Response {
+    fn error_response(&self, status: StatusCode, time: &Time) -> Response {
         let mounts = Mounts::Own;
         let response = match self.0.root(time, mounts) {
             Ok(Some(root)) => {
-                let at = At {
+                let cx = LookupContext {
                     root: &root,
                     time,
                     mounts,
                 };
-                self.0.with_error_page(Response::phrase(status), at).ok()
+                self.0
+                    .with_error_page(Response::status_text(status), cx)
+                    .ok()
             }
             Ok(None) | Err(_) => None,
         };
-        response.unwrap_or_else(|| Response::phrase(status))
+        response.unwrap_or_else(|| Response::status_text(status))
     }
 
     fn sharing(&self) -> Sharing {
@@ -435,18 +449,18 @@ fn redirect(request: &Request<'_>, path: &RelativePath) -> Response {
     }
     Response {
         location: Some(location),
-        ..Response::phrase(StatusCode::MOVED_PERMANENTLY)
+        ..Response::status_text(StatusCode::MOVED_PERMANENTLY)
     }
 }
 
-fn refused(refusal: LookupError, path: &RelativePath) -> StatusCode {
+fn status_of(refusal: LookupError, path: &RelativePath) -> StatusCode {
     match refusal {
         LookupError::NotFound => StatusCode::NOT_FOUND,
         LookupError::Forbidden | LookupError::OtherMount => StatusCode::FORBIDDEN,
         LookupError::Busy(error) if error.kind() == ErrorKind::WouldBlock => {
             let path = path.as_path();
             throttled!(
-                every LEASE_PAUSE,
+                every LEASE_LOG_INTERVAL,
                 Warn,
                 "{path:?} cannot be opened now: another program has a lease on it (fcntl(2)), or renames what leads there"
             );

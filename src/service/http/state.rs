@@ -1,8 +1,8 @@
 //! The states of a conversation: what each holds, what it waits for, what it is called, and which can follow it.
 
-use super::deferred::{KeptRequest, Making, Offloaded};
-use super::log_line::KeptRecord;
-use super::parts::Rest;
+use super::access_log_writer::PendingRecord;
+use super::deferred::{DeferredRequest, OffloadedRequest, RunningTask};
+use super::remaining_body::RemainingBody;
 use crate::http1::{BodyReader, HeadEnd};
 use crate::session::{ACCEPTED, CLOSED, Mailbox, Moment, Step, Timeout, Wait};
 use std::sync::Arc;
@@ -18,11 +18,11 @@ pub(super) enum State {
     /// sent.
     ReadingBody(Box<UnreadBody>),
     /// A job looks up what the request is about, where it may wait for a file system.
-    LookingUp(Box<Offloaded>),
+    LookingUp(Box<OffloadedRequest>),
     /// The answer is made slice by slice, as a directory's listing is.
-    MakingAnswer(Box<Making>),
+    BuildingResponse(Box<RunningTask>),
     /// A job makes the next slice, where it may wait for a file system.
-    MakingElsewhere(Box<Offloaded>),
+    BuildingOffloaded(Box<OffloadedRequest>),
     /// Answers wait to be sent, all of them in the output's bytes.
     WritingHead(Next),
     /// Answers wait to be sent. The last one has a body behind the output's bytes.
@@ -61,21 +61,21 @@ enum Progress {
     /// The last request has been answered.
     Idle,
     /// The request's first byte came then.
-    Begun(ShortMoment),
+    Started(CompactMoment),
 }
 
 /// A request whose body is coming.
 pub(super) struct UnreadBody {
-    pub request: KeptRequest,
+    pub request: DeferredRequest,
     pub reader: BodyReader,
 }
 
 /// An answer whose body is on its way.
 pub(super) struct Sending {
     /// What follows the body that is in the output.
-    pub rest: Option<Box<Rest>>,
+    pub rest: Option<Box<RemainingBody>>,
     /// The access log's line, unless there is no log.
-    pub record: Option<Box<KeptRecord>>,
+    pub record: Option<Box<PendingRecord>>,
     /// The head is out.
     pub is_head_out: bool,
     /// How the conversation ends after it; `None` if another request may follow.
@@ -87,7 +87,7 @@ const KEEP_ALIVE: &str = "keep-alive";
 const TURNING_AWAY: &str = "turning away";
 const READING_BODY: &str = "reading body";
 const LOOKING_UP: &str = "looking up";
-const MAKING_ANSWER: &str = "making answer";
+const BUILDING_RESPONSE: &str = "building response";
 const WRITING_HEAD: &str = "writing head";
 const STREAMING_FILE: &str = "streaming file";
 const SENDING_EVENTS: &str = "sending events";
@@ -101,16 +101,16 @@ macro_rules! steps {
 /// The steps that a conversation can take from one state to the next.
 pub(super) const STEPS: &[Step] = steps! {
     ACCEPTED => TURNING_AWAY READING_REQUEST;
-    READING_REQUEST => READING_BODY LOOKING_UP MAKING_ANSWER WRITING_HEAD;
-    READING_BODY => LOOKING_UP MAKING_ANSWER WRITING_HEAD;
-    LOOKING_UP => MAKING_ANSWER WRITING_HEAD;
-    MAKING_ANSWER => WRITING_HEAD;
+    READING_REQUEST => READING_BODY LOOKING_UP BUILDING_RESPONSE WRITING_HEAD;
+    READING_BODY => LOOKING_UP BUILDING_RESPONSE WRITING_HEAD;
+    LOOKING_UP => BUILDING_RESPONSE WRITING_HEAD;
+    BUILDING_RESPONSE => WRITING_HEAD;
     TURNING_AWAY => WRITING_HEAD;
     WRITING_HEAD => STREAMING_FILE SENDING_EVENTS KEEP_ALIVE;
     STREAMING_FILE => KEEP_ALIVE;
     // The next request had begun to come before.
     WRITING_HEAD => READING_REQUEST READING_BODY;
-    KEEP_ALIVE => READING_REQUEST READING_BODY LOOKING_UP MAKING_ANSWER WRITING_HEAD;
+    KEEP_ALIVE => READING_REQUEST READING_BODY LOOKING_UP BUILDING_RESPONSE WRITING_HEAD;
     WRITING_HEAD => CLOSING;
     STREAMING_FILE => CLOSING;
     CLOSING => CLOSED;
@@ -128,7 +128,7 @@ impl State {
             State::Reading(_) => READING_REQUEST,
             State::ReadingBody(_) => READING_BODY,
             State::LookingUp(_) => LOOKING_UP,
-            State::MakingAnswer(_) | State::MakingElsewhere(_) => MAKING_ANSWER,
+            State::BuildingResponse(_) | State::BuildingOffloaded(_) => BUILDING_RESPONSE,
             State::Sending(sending) if sending.is_head_out => STREAMING_FILE,
             State::WritingHead(_) | State::Sending(_) => WRITING_HEAD,
             State::SendingEvents(_) => SENDING_EVENTS,
@@ -145,10 +145,10 @@ impl State {
                 reading.waits_for()
             }
             State::ReadingBody(_) => Wait::Bytes(Timeout::Body),
-            State::LookingUp(offloaded) | State::MakingElsewhere(offloaded) => {
+            State::LookingUp(offloaded) | State::BuildingOffloaded(offloaded) => {
                 offloaded.waits_for()
             }
-            State::MakingAnswer(_) => Wait::Turn,
+            State::BuildingResponse(_) => Wait::Turn,
             State::Sending(sending) => sending.waits_for(),
             State::SendingEvents(_) | State::WritingHead(Next::Events(_)) => {
                 Wait::Bytes(Timeout::Forever)
@@ -176,7 +176,7 @@ impl From<Next> for State {
 
 impl Next {
     /// With this end, or with another request.
-    pub fn after_answer(end: Option<Wait>) -> Next {
+    pub fn after_response(end: Option<Wait>) -> Next {
         match end {
             Some(wait) => Next::End(wait),
             None => Next::Request(Reading {
@@ -191,9 +191,9 @@ impl Reading {
     /// When the request began: `now`, if this is its beginning.
     pub fn begin(&mut self, now: Moment) -> Moment {
         match self.progress {
-            Progress::Begun(since) => since.before(now),
+            Progress::Started(since) => since.before(now),
             Progress::First | Progress::Idle => {
-                self.progress = Progress::Begun(ShortMoment::at(now));
+                self.progress = Progress::Started(CompactMoment::at(now));
                 now
             }
         }
@@ -203,7 +203,7 @@ impl Reading {
         Wait::Bytes(match self.progress {
             Progress::First => Timeout::First,
             Progress::Idle => Timeout::Idle,
-            Progress::Begun(_) => Timeout::Head,
+            Progress::Started(_) => Timeout::Head,
         })
     }
 }
@@ -211,7 +211,7 @@ impl Reading {
 impl Sending {
     fn waits_for(&self) -> Wait {
         match (self.rest.as_deref(), self.end) {
-            (Some(Rest::Pieces(_)), _) => Wait::Turn,
+            (Some(RemainingBody::Generated(_)), _) => Wait::Turn,
             (_, Some(wait)) => wait,
             (_, None) => Wait::Bytes(Timeout::Idle),
         }
@@ -221,12 +221,12 @@ impl Sending {
 /// A moment in microseconds, in five bytes: with eight, a session would take the next larger of the allocator's blocks. It
 /// begins again after twelve days, and no request takes as long to come.
 #[derive(Clone, Copy)]
-struct ShortMoment([u8; 5]);
+struct CompactMoment([u8; 5]);
 
-impl ShortMoment {
-    fn at(moment: Moment) -> ShortMoment {
+impl CompactMoment {
+    fn at(moment: Moment) -> CompactMoment {
         let [a, b, c, d, e, ..] = micros(moment).to_le_bytes();
-        ShortMoment([a, b, c, d, e])
+        CompactMoment([a, b, c, d, e])
     }
 
     /// The last such moment before `now`.

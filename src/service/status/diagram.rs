@@ -11,7 +11,7 @@ const PITCH: i32 = 52;
 const LANE: i32 = 44;
 
 /// A step with its place.
-struct Arrow {
+struct StepArrow {
     step: Step,
     from: usize,
     to: usize,
@@ -34,7 +34,7 @@ pub fn diagram(service: &str, steps: &[Step]) -> String {
     }
     states.push(CLOSED);
     let (down, up) = arrows(steps, &states);
-    let widest = |arrows: &[Arrow]| arrows.iter().map(|a| a.lane).max().unwrap_or(0) as i32;
+    let widest = |arrows: &[StepArrow]| arrows.iter().map(|a| a.lane).max().unwrap_or(0) as i32;
     let left = widest(&up) * LANE + 12;
     let width = left + BOX.0 + widest(&down) * LANE + 12;
     let height = states.len() as i32 * PITCH - (PITCH - BOX.1) + 4;
@@ -65,13 +65,13 @@ pub fn diagram(service: &str, steps: &[Step]) -> String {
 }
 
 /// The arrows down and up, each in the first lane that is free from its beginning to its end: short ones first.
-fn arrows(steps: &[Step], states: &[&str]) -> (Vec<Arrow>, Vec<Arrow>) {
+fn arrows(steps: &[Step], states: &[&str]) -> (Vec<StepArrow>, Vec<StepArrow>) {
     let place = |name: &str| states.iter().position(|state| *state == name).unwrap_or(0);
     let (mut down, mut up) = (Vec::new(), Vec::new());
     for &step in steps {
         let (from, to) = (place(step.0), place(step.1));
         let side = if from < to { &mut down } else { &mut up };
-        side.push(Arrow {
+        side.push(StepArrow {
             step,
             from,
             to,
@@ -86,7 +86,7 @@ fn arrows(steps: &[Step], states: &[&str]) -> (Vec<Arrow>, Vec<Arrow>) {
             if arrow.to == arrow.from + 1 {
                 continue;
             }
-            let ends = |arrow: &Arrow| (arrow.from.min(arrow.to), arrow.from.max(arrow.to));
+            let ends = |arrow: &StepArrow| (arrow.from.min(arrow.to), arrow.from.max(arrow.to));
             let (begin, end) = ends(arrow);
             let is_free = |lane: &usize| {
                 let mut others = before.iter().filter(|other| other.lane == *lane);
@@ -98,7 +98,7 @@ fn arrows(steps: &[Step], states: &[&str]) -> (Vec<Arrow>, Vec<Arrow>) {
     (down, up)
 }
 
-fn draw(arrow: &Arrow, left: i32, marker: &str) -> Markup {
+fn draw(arrow: &StepArrow, left: i32, marker: &str) -> Markup {
     let (lane, top) = (arrow.lane as i32, |index: usize| 2 + index as i32 * PITCH);
     let is_down = arrow.from < arrow.to;
     let (path, x, y) = if lane == 0 {
@@ -143,7 +143,8 @@ mod tests {
             ("c", "a"),
         ];
         let (down, up) = arrows(&steps, &["a", "b", "c", CLOSED]);
-        let lanes = |side: &[Arrow]| -> Vec<_> { side.iter().map(|a| (a.step, a.lane)).collect() };
+        let lanes =
+            |side: &[StepArrow]| -> Vec<_> { side.iter().map(|a| (a.step, a.lane)).collect() };
         let expected = [
             (("a", "b"), 0),
             (("a", "c"), 1),

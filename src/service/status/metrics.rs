@@ -9,8 +9,8 @@ pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// All metrics.
 pub fn text(hub: &StatusHub) -> Vec<u8> {
-    let (snapshot, about) = (hub.snapshot(), hub.about());
-    let mut text = Text::default();
+    let (snapshot, about) = (hub.snapshot(), hub.server_info());
+    let mut text = MetricsText::default();
     text.begin("build_info", "gauge", "The server, and how it waits.");
     let version = env!("CARGO_PKG_VERSION");
     text.sample(&[("version", version), ("model", about.model)], 1);
@@ -64,12 +64,12 @@ pub fn text(hub: &StatusHub) -> Vec<u8> {
 
 /// Metrics, one after the other, each with its samples behind it.
 #[derive(Default)]
-struct Text {
+struct MetricsText {
     bytes: String,
     name: String,
 }
 
-impl Text {
+impl MetricsText {
     fn executors(&mut self, executors: &Executors) {
         self.begin("doers", "gauge", "Loops, threads or processes that serve.");
         self.sample(&[("kind", executors.kind)], executors.number);

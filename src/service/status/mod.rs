@@ -33,7 +33,7 @@ pub fn service(
         http: HttpConfig::default(),
         ..config.clone()
     };
-    let status = Status {
+    let status = StatusHandler {
         hub,
         services,
         is_local,
@@ -41,15 +41,15 @@ pub fn service(
     http::service(status, &config)
 }
 
-struct Status {
+struct StatusHandler {
     hub: Arc<StatusHub>,
     services: Vec<Arc<dyn Service>>,
     is_local: bool,
 }
 
-impl Handler for Status {
-    fn answer(&self, request: &Request<'_>, time: &Time) -> Response {
-        if !self.may_see(request.host) {
+impl Handler for StatusHandler {
+    fn respond(&self, request: &Request<'_>, time: &Time) -> Response {
+        if !self.is_allowed_host(request.host) {
             return Response::text(
                 "What this server does is for this machine only: use its address or localhost.\n",
             )
@@ -58,17 +58,17 @@ impl Handler for Status {
         match request.method {
             Method::Get | Method::Head => {}
             Method::Options => return Response::options(),
-            Method::Known | Method::Unknown => {
+            Method::Unsupported | Method::Unknown => {
                 return Response::status(StatusCode::METHOD_NOT_ALLOWED);
             }
         }
-        kept_here(match request.target.path {
-            b"/" => Response::html(page::page(self.hub.about())),
+        with_policy(match request.target.path {
+            b"/" => Response::html(page::page(self.hub.server_info())),
             b"/live.css" => Response::bytes("text/css", page::STYLE),
             b"/live.js" => Response::bytes("text/javascript", page::SCRIPT),
             b"/events" => self.events(),
-            b"/status.json" => self.when_asked("application/json", StatusHub::json),
-            b"/metrics" => self.when_asked(metrics::MEDIA_TYPE, metrics::text),
+            b"/status.json" => self.fresh_snapshot("application/json", StatusHub::json),
+            b"/metrics" => self.fresh_snapshot(metrics::MEDIA_TYPE, metrics::text),
             b"/healthz" if self.hub.is_draining() => {
                 Response::text("draining\n").with_status(StatusCode::SERVICE_UNAVAILABLE)
             }
@@ -93,10 +93,10 @@ impl Handler for Status {
     }
 }
 
-impl Status {
+impl StatusHandler {
     /// A page from elsewhere could reach the loopback under a name of its own (DNS rebinding), and would then count as
     /// of the same origin. Names that everybody resolves to this machine are no such names, nor are addresses.
-    fn may_see(&self, host: Option<&[u8]>) -> bool {
+    fn is_allowed_host(&self, host: Option<&[u8]>) -> bool {
         let Some(host) = host.and_then(|host| str::from_utf8(host).ok()) else {
             return true; // Browsers say it.
         };
@@ -113,27 +113,27 @@ impl Status {
     /// What is seen from now on; where those who watch are served one by one, what is seen now.
     fn events(&self) -> Response {
         const EVENTS: &str = "text/event-stream";
-        if self.hub.about().one_by_one.is_some() {
-            return self.when_asked(EVENTS, StatusHub::event);
+        if self.hub.server_info().why_no_stream.is_some() {
+            return self.fresh_snapshot(EVENTS, StatusHub::event);
         }
         let hub = self.hub.clone();
         Response::stream(EVENTS, move |mailbox| {
             // There are too many: this one is told once, and comes again.
             if !hub.watch(&mailbox) {
-                hub.ask(mailbox, StatusHub::event);
+                hub.query(mailbox, StatusHub::event);
             }
         })
     }
 
     /// The answer as things stand after it was asked for.
-    fn when_asked(&self, media_type: &'static str, say: fn(&StatusHub) -> Vec<u8>) -> Response {
+    fn fresh_snapshot(&self, media_type: &'static str, say: fn(&StatusHub) -> Vec<u8>) -> Response {
         let hub = self.hub.clone();
-        Response::stream(media_type, move |mailbox| hub.ask(mailbox, say))
+        Response::stream(media_type, move |mailbox| hub.query(mailbox, say))
     }
 }
 
 /// Says that nobody is to remember it, nor to use it in pages from elsewhere.
-fn kept_here(response: Response) -> Response {
+fn with_policy(response: Response) -> Response {
     response
         .header("Cache-Control", "no-store")
         .header("Content-Security-Policy", page::POLICY)
@@ -143,19 +143,19 @@ fn kept_here(response: Response) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::About;
+    use crate::observe::ServerInfo;
     use std::time::Instant;
 
     #[test]
     fn names_that_anybody_can_make_lead_to_this_machine_are_refused() {
-        let about = About {
+        let about = ServerInfo {
             model: "epoll",
             waits: "",
-            one_by_one: None,
+            why_no_stream: None,
             max_connections: None,
             services: Vec::new(),
         };
-        let mut status = Status {
+        let mut status = StatusHandler {
             hub: StatusHub::new(about, 1, Instant::now()),
             services: Vec::new(),
             is_local: true,
@@ -178,15 +178,15 @@ mod tests {
             "x::1",
         ];
         for host in good {
-            assert!(status.may_see(Some(host.as_bytes())), "{host}");
+            assert!(status.is_allowed_host(Some(host.as_bytes())), "{host}");
         }
         for host in bad {
-            assert!(!status.may_see(Some(host.as_bytes())), "{host}");
+            assert!(!status.is_allowed_host(Some(host.as_bytes())), "{host}");
         }
         status.is_local = false;
         assert!(
-            status.may_see(Some(b"server.example:9000")),
-            "asked for from elsewhere"
+            status.is_allowed_host(Some(b"server.example:9000")),
+            "query_count for from elsewhere"
         );
     }
 }

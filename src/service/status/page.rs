@@ -1,7 +1,7 @@
 //! The page on which the server can be seen at work. What moves on it comes as events, and its script fills it in.
 
 use super::diagram;
-use crate::observe::About;
+use crate::observe::ServerInfo;
 use maud::{DOCTYPE, PreEscaped, html};
 
 /// Only the page's own style, script and events (Content Security Policy Level 3), in nobody's frame.
@@ -49,7 +49,7 @@ const FIGURES: &[(&str, &str, &str)] = &[
 ];
 
 /// The page, before anything has been filled in.
-pub fn page(about: &About) -> String {
+pub fn page(about: &ServerInfo) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -65,7 +65,7 @@ pub fn page(about: &About) -> String {
                 header {
                     h1 { "evserve at work" }
                     p { b { (about.model) } ": " (about.waits) "." }
-                    @if let Some(why) = about.one_by_one {
+                    @if let Some(why) = about.why_no_stream {
                         p class="note" { "This view is a row of looks and no stream, and may show little: " (why) "." }
                     }
                     p id="news" role="status" { "waiting for the first look" }

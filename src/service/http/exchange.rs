@@ -4,16 +4,16 @@ use super::context::HttpContext;
 use super::response::{Content, Response};
 use super::state::{Next, Sending, State};
 use crate::http1::{Request, request_line};
-use crate::observe::access_log::Record;
+use crate::observe::access_log::AccessRecord;
 use crate::session::{Context, Mailbox, Moment, Wait, Worker};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What TCP sends at once, before anything is acknowledged, in bytes (RFC 6928: ten segments), less a head.
-const AT_ONCE: u64 = 12 * 1024;
+const INITIAL_WINDOW: u64 = 12 * 1024;
 
 /// What is answered: a request, or what came in the place of one.
-pub(super) struct Asked<'a> {
+pub(super) struct Exchange<'a> {
     /// The client, if it has an address.
     pub peer: Option<IpAddr>,
     /// `None` if it could not be understood.
@@ -28,34 +28,34 @@ pub(super) struct Asked<'a> {
 
 impl HttpContext {
     /// Puts out an answer, and returns the state in which the conversation is then.
-    pub(super) fn put(
+    pub(super) fn put_response(
         &self,
         mut response: Response,
-        asked: &Asked<'_>,
+        exchange: &Exchange<'_>,
         cx: &mut Context<'_>,
     ) -> State {
-        if let Some(request) = asked.request {
+        if let Some(request) = exchange.request {
             response.fit_client(request);
         }
-        let is_head = asked.head.starts_with(b"HEAD ");
+        let is_head = exchange.head.starts_with(b"HEAD ");
         let bytes = if is_head { 0 } else { response.length };
-        let end = asked.end(&response, bytes, cx.worker);
-        let version = asked.request.map(|request| request.version);
+        let end = exchange.end(&response, bytes, cx.worker);
+        let version = exchange.request.map(|request| request.version);
         response.put_head(version, end.is_none(), &self.fields, cx);
         cx.worker.counters.requests += 1;
-        let record = (!self.log.is_off()).then(|| Record {
-            peer: asked.peer,
+        let record = (!self.log.is_off()).then(|| AccessRecord {
+            peer: exchange.peer,
             date: cx.worker.time.log_date(),
             wall: cx.worker.time.wall(),
-            line: request_line(asked.head),
+            line: request_line(exchange.head),
             status: response.status.code(),
-            referer: asked.request.and_then(|request| request.referer),
-            user_agent: asked.request.and_then(|request| request.user_agent),
+            referer: exchange.request.and_then(|request| request.referer),
+            user_agent: exchange.request.and_then(|request| request.user_agent),
             bytes,
             aborted: false,
         });
-        let mut next = Next::after_answer(end);
-        let (body, rest) = match std::mem::replace(&mut response.content, Content::Nothing) {
+        let mut next = Next::after_response(end);
+        let (body, rest) = match std::mem::replace(&mut response.content, Content::Empty) {
             _ if is_head => (None, None),
             Content::Stream(start) => {
                 let mailbox = Arc::<Mailbox>::default();
@@ -70,14 +70,14 @@ impl HttpContext {
                 cx.put_body(body);
                 State::Sending(Sending {
                     rest,
-                    record: record.map(|record| self.log.keep(&record, asked.since)),
+                    record: record.map(|record| self.log.keep(&record, exchange.since)),
                     is_head_out: false,
                     end,
                 })
             }
             None => {
                 if let Some(record) = record {
-                    self.log.write(&record, asked.since, cx.worker);
+                    self.log.write(&record, exchange.since, cx.worker);
                 }
                 State::WritingHead(next)
             }
@@ -85,10 +85,10 @@ impl HttpContext {
     }
 }
 
-impl<'a> Asked<'a> {
+impl<'a> Exchange<'a> {
     /// What could not be understood.
-    pub fn unclear(peer: Option<IpAddr>, head: &'a [u8], since: Moment) -> Asked<'a> {
-        Asked {
+    pub fn unparsed(peer: Option<IpAddr>, head: &'a [u8], since: Moment) -> Exchange<'a> {
+        Exchange {
             peer,
             request: None,
             head,
@@ -108,7 +108,7 @@ impl<'a> Asked<'a> {
         // at least not while an answer of moderate length is on its way.
         // While others wait for its place, no client is given the time to send more without having read.
         let is_last = worker.crowded || (self.request.is_some() && !keep_alive);
-        let is_short = bytes == 0 || response.is_short() || (is_last && bytes <= AT_ONCE);
+        let is_short = bytes == 0 || response.is_short() || (is_last && bytes <= INITIAL_WINDOW);
         Some(match self.is_read && is_short {
             true => Wait::Close,
             false => Wait::Linger,

@@ -5,17 +5,17 @@ use crate::files::error_page;
 use crate::http1::{List, Request, StatusCode, media_weight};
 
 /// How many directories below the root a refusal's page still links to it.
-const FARTHEST_ROOT: usize = 64;
+const MAX_DEPTH: usize = 64;
 
 pub(super) const MEDIA_TYPE: MediaType = ("text/html", "; charset=utf-8");
 
 /// The page for a client that prefers pages to plain text.
-pub(super) fn page(status: StatusCode, request: &Request<'_>) -> Option<Vec<u8>> {
+pub(super) fn html(status: StatusCode, request: &Request<'_>) -> Option<Vec<u8>> {
     if !request.accept.is_some_and(prefers_pages) {
         return None;
     }
     let (_, phrase) = status.text().trim_end().split_once(' ').unwrap_or_default();
-    let to_root = way_to_root(request.target.path);
+    let to_root = relative_root(request.target.path);
     Some(error_page(status.code(), phrase, to_root.as_deref()).into_bytes())
 }
 
@@ -27,9 +27,9 @@ fn prefers_pages(accept: List<'_>) -> bool {
 
 /// The relative reference from a request's URL to the root. Behind a proxy that serves it below a path of its own, `/`
 /// would lead elsewhere. None from very far down: a long target would only make the page longer.
-fn way_to_root(path: &[u8]) -> Option<String> {
+fn relative_root(path: &[u8]) -> Option<String> {
     let depth = memchr::memchr_iter(b'/', path).count().saturating_sub(1);
-    (depth <= FARTHEST_ROOT).then(|| match depth {
+    (depth <= MAX_DEPTH).then(|| match depth {
         0 => "./".to_owned(),
         depth => "../".repeat(depth),
     })

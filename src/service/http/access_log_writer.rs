@@ -1,7 +1,7 @@
 //! The access log's lines: each is written when its answer ends.
 
 use crate::config::AccessLog;
-use crate::observe::access_log::Record;
+use crate::observe::access_log::AccessRecord;
 use crate::session::{Moment, Time, Worker};
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ const SPARE_RECORDS: usize = 64;
 const SPARE_TEXT: usize = 1024;
 
 /// Writes the lines, and keeps what they say while answers are on their way.
-pub(super) struct LineWriter {
+pub(super) struct AccessLogWriter {
     format: AccessLog,
     /// Records that nothing needs at the moment: keeping one allocates nothing.
     spare: Mutex<SpareRecords>,
@@ -22,10 +22,10 @@ pub(super) struct LineWriter {
     clippy::vec_box,
     reason = "a session is small because it holds a box of them"
 )]
-type SpareRecords = Vec<Box<KeptRecord>>;
+type SpareRecords = Vec<Box<PendingRecord>>;
 
 /// A record of an answer that is on its way.
-pub(super) struct KeptRecord {
+pub(super) struct PendingRecord {
     /// The request line, and behind it the two fields.
     text: Vec<u8>,
     line: usize,
@@ -38,9 +38,9 @@ pub(super) struct KeptRecord {
     since: Moment,
 }
 
-impl LineWriter {
-    pub fn new(format: AccessLog) -> LineWriter {
-        LineWriter {
+impl AccessLogWriter {
+    pub fn new(format: AccessLog) -> AccessLogWriter {
+        AccessLogWriter {
             format,
             spare: Mutex::default(),
         }
@@ -51,20 +51,20 @@ impl LineWriter {
     }
 
     /// Writes the line of an answer that has just ended.
-    pub fn write(&self, record: &Record<'_>, since: Moment, worker: &mut Worker) {
+    pub fn write(&self, record: &AccessRecord<'_>, since: Moment, worker: &mut Worker) {
         let taken = self.moment(&worker.time).since(since);
         record.write(self.format, taken, &mut worker.log);
     }
 
     /// Keeps a record until its answer ends.
-    pub fn keep(&self, record: &Record<'_>, since: Moment) -> Box<KeptRecord> {
+    pub fn keep(&self, record: &AccessRecord<'_>, since: Moment) -> Box<PendingRecord> {
         let mut spare = self.spare().pop();
         let text = spare.as_mut().map(|spare| std::mem::take(&mut spare.text));
         let mut text = text.unwrap_or_default();
         text.extend_from_slice(record.line);
         text.extend_from_slice(record.referer.unwrap_or_default());
         text.extend_from_slice(record.user_agent.unwrap_or_default());
-        let kept = KeptRecord {
+        let kept = PendingRecord {
             text,
             line: record.line.len(),
             referer: record.referer.map(<[u8]>::len),
@@ -87,7 +87,7 @@ impl LineWriter {
     /// Writes the line of an answer that has just ended, of which so many bytes were not sent.
     pub fn write_kept(
         &self,
-        mut kept: Box<KeptRecord>,
+        mut kept: Box<PendingRecord>,
         peer: Option<IpAddr>,
         unsent: u64,
         worker: &mut Worker,
@@ -114,11 +114,11 @@ impl LineWriter {
     }
 }
 
-impl KeptRecord {
-    fn record(&self, peer: Option<IpAddr>, unsent: u64) -> Record<'_> {
+impl PendingRecord {
+    fn record(&self, peer: Option<IpAddr>, unsent: u64) -> AccessRecord<'_> {
         let (line, fields) = self.text.split_at(self.line);
         let (referer, user_agent) = fields.split_at(self.referer.unwrap_or(0));
-        Record {
+        AccessRecord {
             peer,
             date: self.date,
             wall: self.wall,
@@ -139,10 +139,10 @@ mod tests {
 
     #[test]
     fn a_kept_record_says_what_was_kept() {
-        let lines = LineWriter::new(AccessLog::Combined);
+        let lines = AccessLogWriter::new(AccessLog::Combined);
         let fields = [None, Some(&b""[..]), Some(&b"field"[..])];
         for (referer, user_agent) in fields.into_iter().flat_map(|a| fields.map(|b| (a, b))) {
-            let record = Record {
+            let record = AccessRecord {
                 peer: Some([127, 0, 0, 1].into()),
                 date: *b"06/Nov/1994:08:49:37 +0000",
                 wall: SystemTime::UNIX_EPOCH,
@@ -154,9 +154,9 @@ mod tests {
                 aborted: false,
             };
             let kept = lines.keep(&record, Moment::default());
-            let text = |record: &Record<'_>| format!("{record:?}");
+            let text = |record: &AccessRecord<'_>| format!("{record:?}");
             assert_eq!(text(&kept.record(record.peer, 0)), text(&record));
-            let part = Record {
+            let part = AccessRecord {
                 bytes: 12,
                 aborted: true,
                 ..record

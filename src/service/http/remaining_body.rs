@@ -5,7 +5,7 @@ use crate::http1::{ByteRange, write_content_range};
 use crate::session::{Body, Context, Source};
 
 /// A body that is made piece by piece, each when the one before is out.
-pub(super) trait Pieces: Send {
+pub(super) trait GeneratedBody: Send {
     /// How many bytes have not been made yet.
     fn left(&self) -> u64;
 
@@ -14,26 +14,26 @@ pub(super) trait Pieces: Send {
 }
 
 /// What follows the first part of a body.
-pub(super) enum Rest {
+pub(super) enum RemainingBody {
     /// Parts of a file.
-    Parts(Box<Parts>),
+    Multipart(Box<Multipart>),
     /// What is yet to be made.
-    Pieces(Box<dyn Pieces>),
+    Generated(Box<dyn GeneratedBody>),
 }
 
-impl Rest {
+impl RemainingBody {
     /// How many bytes have not been put out yet.
     pub fn left(&self) -> u64 {
         match self {
-            Rest::Parts(parts) => parts.left(),
-            Rest::Pieces(pieces) => pieces.left(),
+            RemainingBody::Multipart(parts) => parts.left(),
+            RemainingBody::Generated(pieces) => pieces.left(),
         }
     }
 }
 
 /// The parts of a multipart/byteranges body (RFC 9110 section 14.6) that have yet to be sent. They are put out one after
 /// the other, so the body is nowhere in memory.
-pub(super) struct Parts {
+pub(super) struct Multipart {
     content: Source,
     whole: u64,
     content_type: MediaType,
@@ -42,9 +42,9 @@ pub(super) struct Parts {
     ended: bool,
 }
 
-impl Parts {
-    pub fn new(file: &Representation, ranges: Vec<ByteRange>) -> Parts {
-        Parts {
+impl Multipart {
+    pub fn new(file: &Representation, ranges: Vec<ByteRange>) -> Multipart {
+        Multipart {
             content: file.content.clone(),
             whole: file.length,
             content_type: file.media_type,
