@@ -8,3 +8,4 @@ mod excerpts;
 mod imports;
 mod links;
 mod tables;
+mod timelines;

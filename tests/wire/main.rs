@@ -11,6 +11,7 @@ mod cache;
 mod chat;
 mod chat_floods;
 mod confine;
+mod course;
 mod datagrams;
 mod daytime;
 mod disk;
