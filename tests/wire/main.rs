@@ -15,6 +15,7 @@ mod course;
 mod datagrams;
 mod daytime;
 mod disk;
+mod documented;
 mod echo;
 mod examples;
 mod floods;
