@@ -14,6 +14,7 @@ mod confine;
 mod course;
 mod datagrams;
 mod daytime;
+mod demos;
 mod disk;
 mod documented;
 mod echo;
