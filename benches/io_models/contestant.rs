@@ -83,7 +83,7 @@ impl Contestant {
         // As many connections as are there may well be had anyway.
         let limit = self
             .row()
-            .limited_by
+            .limit_option
             .filter(|option| *option != "max-connections");
         let threads = needs.threads.filter(|_| limit == Some("threads"));
         if let (Some(option), Some(most)) = (limit, threads.or(needs.connections)) {
@@ -107,7 +107,7 @@ impl Contestant {
 
     /// Why its connections cannot hear each other, if that is so.
     pub fn cannot_share(&self) -> Option<&'static str> {
-        self.row().apart
+        self.row().isolated_because
     }
 
     /// Why it cannot keep so many idle connections, if that is so.

@@ -3,15 +3,15 @@
 #![allow(clippy::unit_arg)]
 
 use evserve::model::{Acceptor, ModelRow, WakeQueue, load, send};
-use evserve::session::{Action, BUFFER_SIZE, Connection, Start};
+use evserve::session::{Action, BUFFER_SIZE, Connection, NewSession};
 use evserve::sys::{Errno, SENDFILE_REFUSED, has_unread, receive, shutdown_write};
 use std::{io, os::fd::OwnedFd, time::Duration};
 
 /// What a program needs to know of it.
 pub static MODEL: ModelRow =
-    ModelRow::of_threads("own", |serving| Acceptor::serve(serving, converse));
+    ModelRow::of_threads("own", |serving| Acceptor::serve(serving, serve_connection));
 
-fn converse(acceptor: &Acceptor, socket: OwnedFd, start: Start) -> io::Result<()> {
+fn serve_connection(acceptor: &Acceptor, socket: OwnedFd, start: NewSession) -> io::Result<()> {
     let (queue, mut scratch) = (WakeQueue::new()?, [0; BUFFER_SIZE]);
     let mut worker = acceptor.worker(&queue);
     let mut connection = Connection::open(start, 0, &mut worker);
@@ -23,7 +23,7 @@ fn converse(acceptor: &Acceptor, socket: OwnedFd, start: Start) -> io::Result<()
             Action::Send => send(&socket, &connection.front(), usize::MAX)
                 .map(|count| connection.sent(count, &mut worker)),
             Action::Receive => match receive(&socket, &mut scratch[..connection.room()]) {
-                Ok(0) => Ok(connection.ended(&mut worker)),
+                Ok(0) => Ok(connection.input_ended(&mut worker)),
                 got => got.map(|count| connection.received(&scratch[..count], &mut worker)),
             },
             Action::Load => load(&connection.front(), &mut scratch)
@@ -34,8 +34,8 @@ fn converse(acceptor: &Acceptor, socket: OwnedFd, start: Start) -> io::Result<()
                 Ok(connection.woken(&mut worker))
             }
             Action::Wait => Err(Errno::AGAIN),
-            Action::ShutdownWrite => shutdown_write(&socket).map(|()| connection.shut()),
-            Action::Close { if_unread: true } if has_unread(&socket) => Ok(connection.unread()),
+            Action::ShutdownWrite => shutdown_write(&socket).map(|()| connection.write_shut_down()),
+            Action::Close { may_linger: true } if has_unread(&socket) => Ok(connection.linger()),
             Action::Close { .. } => break,
         };
         match result {

@@ -4,7 +4,7 @@
 //!     nc 127.0.0.1 7010 > picture.png
 
 use base64::prelude::{BASE64_STANDARD, Engine};
-use evserve::session::{Body, Source};
+use evserve::session::{Body, BodySource};
 use evserve::{Context, Server, Service, Session, Sharing, Wait};
 use std::path::Path;
 use std::{env, error::Error, fs::File, net::IpAddr, sync::Arc};
@@ -12,7 +12,7 @@ use std::{env, error::Error, fs::File, net::IpAddr, sync::Arc};
 /// What everybody gets. It is shared, not copied.
 #[derive(Clone)]
 struct Picture {
-    source: Source,
+    source: BodySource,
     length: u64,
 }
 
@@ -20,7 +20,7 @@ impl Picture {
     fn raw(path: &Path) -> Result<Picture, Box<dyn Error>> {
         let file = File::open(path)?;
         let length = file.metadata()?.len();
-        let source = Source::file(file);
+        let source = BodySource::file(file);
         Ok(Picture { source, length })
     }
 
@@ -31,7 +31,7 @@ impl Picture {
         });
         let text = format!("{object}\n").into_bytes();
         let length = text.len() as u64;
-        let source = Source::Bytes(Arc::new(text));
+        let source = BodySource::Bytes(Arc::new(text));
         Ok(Picture { source, length })
     }
 }

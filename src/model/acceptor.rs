@@ -2,14 +2,14 @@
 //! time, and a way to wait.
 
 use super::clock::Clock;
-use super::panics::contain;
-use super::serving::Serving;
+use super::panics::catch_panic;
+use super::setup::ServerSetup;
 use super::wake_queue::WakeQueue;
 use super::worker::worker;
 use crate::config::Timeouts;
 use crate::net::AcceptError;
 use crate::observe::LogFile;
-use crate::session::{Action, Counters, Start, WORK_PER_TURN, Worker};
+use crate::session::{Action, Counters, NewSession, WORK_PER_TURN, Worker};
 use crate::sys::{self, PollFd, PollFlags, SocketFlags};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -22,7 +22,7 @@ use std::time::Duration;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Runs a connection from its beginning to its end, on a thread of its own. An error has closed it.
-pub type Converse = fn(&Acceptor, OwnedFd, Start) -> io::Result<()>;
+pub type ServeConnection = fn(&Acceptor, OwnedFd, NewSession) -> io::Result<()>;
 
 /// Accepts connections for a model of one's own, and has a thread for each: see `docs/examples/model.rs`. It receives no
 /// datagrams and shows no status. All services share its limit of connections.
@@ -35,13 +35,16 @@ pub struct Acceptor {
 }
 
 impl Acceptor {
-    /// Runs `converse` for each connection until a signal comes, and waits for those under way. The alarm of
-    /// [`limit_end`](super::limit_end) ends what does not end by itself.
+    /// Runs `serve_connection` for each connection until a signal comes, and waits for those under way. The alarm of
+    /// [`limit_shutdown`](super::limit_shutdown) ends what does not end by itself.
     ///
     /// # Errors
     /// Those of poll(2).
-    pub fn serve(mut serving: Serving, converse: Converse) -> io::Result<Counters> {
-        let share = serving.only_share()?;
+    pub fn serve(
+        mut serving: ServerSetup,
+        serve_connection: ServeConnection,
+    ) -> io::Result<Counters> {
+        let share = serving.only_worker()?;
         let acceptor = Acceptor {
             timeouts: serving.timeouts,
             signals: share.signals,
@@ -74,7 +77,7 @@ impl Acceptor {
                             };
                             acceptor.open.fetch_add(1, SeqCst);
                             let run = move || {
-                                contain(|| converse(acceptor, socket, start));
+                                catch_panic(|| serve_connection(acceptor, socket, start));
                                 acceptor.open.fetch_sub(1, SeqCst);
                             };
                             if thread::Builder::new().spawn_scoped(scope, run).is_err() {

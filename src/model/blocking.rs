@@ -8,22 +8,22 @@
 use super::connection_control::ConnectionControl;
 use super::runner::Runner;
 use super::timed_socket::TimedSocket;
-use super::{contain, contain_start, give_up};
-use crate::session::{Action, Connection, Start};
+use super::{abort_after_panic, catch_panic, catch_start_panic};
+use crate::session::{Action, Connection, NewSession};
 use crate::sys::{self, Errno};
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 /// Serves a connection from its beginning to its end. A panic of its session ends it, and nothing else.
-pub fn serve(runner: &mut Runner, socket: &OwnedFd, start: Start, control: &ConnectionControl) {
+pub fn serve(runner: &mut Runner, socket: &OwnedFd, new: NewSession, control: &ConnectionControl) {
     let mut socket = runner.begin(socket);
-    let open = || Some(Connection::open(start, 0, &mut runner.worker));
-    if let Some(mut connection) = contain_start(open) {
-        if contain(|| run(&mut connection, &mut socket, control, runner)).is_none() {
-            give_up(&mut connection);
+    let open = || Some(Connection::open(new, 0, &mut runner.worker));
+    if let Some(mut connection) = catch_start_panic(open) {
+        if catch_panic(|| run(&mut connection, &mut socket, control, runner)).is_none() {
+            abort_after_panic(&mut connection);
         }
-        contain(|| connection.close(&mut runner.worker));
+        catch_panic(|| connection.close(&mut runner.worker));
         connection.release(&mut runner.worker);
     }
     runner.end();
@@ -69,7 +69,7 @@ fn step(
             connection.sent(count, &mut runner.worker);
         }
         Action::Receive => match runner.receive(socket, connection.room(), left)? {
-            0 => connection.ended(&mut runner.worker),
+            0 => connection.input_ended(&mut runner.worker),
             count => connection.received(&runner.buffer[..count], &mut runner.worker),
         },
         Action::Load => {
@@ -85,9 +85,11 @@ fn step(
         Action::Wait => runner.wait(socket, left)?,
         Action::ShutdownWrite => {
             runner.shutdown_write(socket)?;
-            connection.shut();
+            connection.write_shut_down();
         }
-        Action::Close { if_unread: true } if runner.has_unread_input(socket) => connection.unread(),
+        Action::Close { may_linger: true } if runner.has_unread_input(socket) => {
+            connection.linger()
+        }
         Action::Close { .. } => return Ok(ControlFlow::Break(())),
     }
     Ok(ControlFlow::Continue(()))

@@ -1,7 +1,7 @@
 //! What others may ask of a connection that a thread or a process of its own serves, and what they may see of it.
 
 use crate::observe::{ConnectionRow, Readiness};
-use crate::session::{ACCEPTED, Action, Connection, Counters, Steps, Timeout, Worker};
+use crate::session::{ACCEPTED, Action, Connection, Counters, Timeout, Transitions, Worker};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::SeqCst};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// What is asked of all connections of a service.
 #[derive(Clone, Debug, Default)]
-pub struct Requests {
+pub struct SharedFlags {
     /// The server is stopping.
     pub stopping: Arc<AtomicBool>,
     /// Conversations end with their first answer.
@@ -50,7 +50,7 @@ impl ConnectionControl {
     }
 
     /// The connection is about to wait for its peer, if for anything. This comes before the look at
-    /// [`Requests::stopping`], and the thread that stops the server sets that before it looks at [`is_idle`]: one of the two
+    /// [`SharedFlags::stopping`], and the thread that stops the server sets that before it looks at [`is_idle`]: one of the two
     /// sees the other.
     ///
     /// [`is_idle`]: ConnectionControl::is_idle
@@ -92,7 +92,7 @@ impl ConnectionControl {
         snapshot.waits_for = connection.next().into();
         snapshot.until = left.map(|left| worker.time.now() + left);
         snapshot.counters = worker.counters;
-        if let Some(steps) = &mut worker.steps {
+        if let Some(steps) = &mut worker.transitions {
             steps.move_to(&mut snapshot.steps);
         }
     }
@@ -111,7 +111,7 @@ pub struct ConnectionSnapshot {
     /// What was done for it.
     pub counters: Counters,
     /// Which steps it took.
-    pub steps: Steps,
+    pub steps: Transitions,
 }
 
 impl ConnectionSnapshot {
@@ -122,7 +122,7 @@ impl ConnectionSnapshot {
             waits_for: Readiness::Nothing,
             until: None,
             counters: Counters::default(),
-            steps: Steps::default(),
+            steps: Transitions::default(),
         }
     }
 

@@ -2,8 +2,8 @@
 //!
 //! This file does not know how the loop waits, nor what it does for a connection.
 
-use super::timeouts::Timeouts;
-use crate::session::{Connection, IDLE_AGE, Limits, Moment, Timeout};
+use super::timer_queue::TimerQueue;
+use crate::session::{Connection, MIN_IDLE_AGE, Moment, TimeLimits, Timeout};
 use bitflags::bitflags;
 use slab::Slab;
 use std::collections::VecDeque;
@@ -19,7 +19,7 @@ const FIRST_AGE: Duration = Duration::from_secs(1);
 bitflags! {
     /// What has happened to a connection.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub struct Flags: u8 {
+    pub struct SlotFlags: u8 {
         /// It is in the run queue.
         const QUEUED = 1;
         /// Its deadline has passed.
@@ -38,7 +38,7 @@ pub struct Slot<S> {
     /// The socket, with what the loop knows of it.
     pub io: S,
     /// What has happened.
-    pub flags: Flags,
+    pub flags: SlotFlags,
     /// The index of its service among the permits.
     pub service: u16,
 }
@@ -52,12 +52,12 @@ pub struct Connections<S> {
     served: Vec<usize>,
     /// Those that have closed in this turn.
     closed: Vec<usize>,
-    timeouts: Timeouts,
+    timers: TimerQueue,
 }
 
 impl<S> Slot<S> {
     /// Clears a flag, and says if it was set.
-    pub fn take(&mut self, flag: Flags) -> bool {
+    pub fn take(&mut self, flag: SlotFlags) -> bool {
         let was_set = self.flags.contains(flag);
         self.flags.remove(flag);
         was_set
@@ -66,13 +66,13 @@ impl<S> Slot<S> {
 
 impl<S> Connections<S> {
     /// None yet; they will wait no longer than these limits say.
-    pub fn new(limits: &Limits) -> Connections<S> {
+    pub fn new(limits: &TimeLimits) -> Connections<S> {
         Connections {
             slots: Slab::new(),
             queue: VecDeque::new(),
             served: Vec::new(),
             closed: Vec::new(),
-            timeouts: Timeouts::new(limits),
+            timers: TimerQueue::new(limits),
         }
     }
 
@@ -96,7 +96,7 @@ impl<S> Connections<S> {
         let key = self.slots.insert(Slot {
             connection,
             io,
-            flags: Flags::QUEUED,
+            flags: SlotFlags::QUEUED,
             service: u16::try_from(service).expect("there are fewer listeners than ports"),
         });
         self.queue.push_back(key);
@@ -116,8 +116,8 @@ impl<S> Connections<S> {
     /// Queues a connection, unless it is queued already. `None` if there is none with this key.
     pub fn enqueue(&mut self, key: usize) -> Option<&mut Slot<S>> {
         let slot = self.slots.get_mut(key)?;
-        if !slot.flags.contains(Flags::QUEUED) {
-            slot.flags.insert(Flags::QUEUED);
+        if !slot.flags.contains(SlotFlags::QUEUED) {
+            slot.flags.insert(SlotFlags::QUEUED);
             self.queue.push_back(key);
         }
         Some(slot)
@@ -127,8 +127,8 @@ impl<S> Connections<S> {
     pub fn enqueue_all(&mut self, change: impl Fn(&mut Slot<S>)) {
         for (key, slot) in &mut self.slots {
             change(slot);
-            if !slot.flags.contains(Flags::QUEUED) {
-                slot.flags.insert(Flags::QUEUED);
+            if !slot.flags.contains(SlotFlags::QUEUED) {
+                slot.flags.insert(SlotFlags::QUEUED);
                 self.queue.push_back(key);
             }
         }
@@ -136,7 +136,7 @@ impl<S> Connections<S> {
 
     /// Queues a connection that has had its share of this turn.
     pub fn enqueue_served(&mut self, key: usize) {
-        self.slots[key].flags.insert(Flags::QUEUED);
+        self.slots[key].flags.insert(SlotFlags::QUEUED);
         self.served.push(key);
     }
 
@@ -153,7 +153,7 @@ impl<S> Connections<S> {
     /// The connection whose key was taken from the queue.
     pub fn begin(&mut self, key: usize) -> &mut Slot<S> {
         let slot = &mut self.slots[key];
-        slot.flags.remove(Flags::QUEUED);
+        slot.flags.remove(SlotFlags::QUEUED);
         slot
     }
 
@@ -171,17 +171,17 @@ impl<S> Connections<S> {
     /// Keeps the deadline of what a connection waits for.
     pub fn start_deadline(&mut self, key: usize) {
         let (kind, since) = self.slots[key].connection.waiting();
-        self.timeouts.start(key, kind, since);
+        self.timers.start(key, kind, since);
     }
 
     /// The first deadline.
     pub fn deadline(&self) -> Option<Moment> {
-        self.timeouts.next()
+        self.timers.next()
     }
 
     /// Queues those whose deadlines have passed.
     pub fn expire(&mut self, now: Moment) {
-        while let Some(key) = self.timeouts.expired(now) {
+        while let Some(key) = self.timers.expired(now) {
             self.expire_one(key);
         }
     }
@@ -189,14 +189,14 @@ impl<S> Connections<S> {
     /// Queues a connection as if its deadline had passed.
     pub fn expire_one(&mut self, key: usize) {
         if let Some(slot) = self.enqueue(key) {
-            slot.flags.insert(Flags::EXPIRED);
+            slot.flags.insert(SlotFlags::EXPIRED);
         }
     }
 
     /// Queues a connection that was woken. It may have closed since then, and be another one now: that does no harm.
     pub fn wake(&mut self, key: usize) {
         if let Some(slot) = self.enqueue(key) {
-            slot.flags.insert(Flags::WOKEN);
+            slot.flags.insert(SlotFlags::WOKEN);
         }
     }
 
@@ -205,17 +205,17 @@ impl<S> Connections<S> {
     pub fn oldest_idle(&self, now: Moment, helps: impl Fn(usize) -> bool) -> Option<usize> {
         let may_go = |key: &usize| {
             let slot = &self.slots[*key];
-            !slot.flags.contains(Flags::EXPIRED) && helps(slot.service.into())
+            !slot.flags.contains(SlotFlags::EXPIRED) && helps(slot.service.into())
         };
         let waited = |key: &usize| now.since(self.slots[*key].connection.waiting().1);
         [
-            (Timeout::Linger, IDLE_AGE),
-            (Timeout::Idle, IDLE_AGE),
+            (Timeout::Linger, MIN_IDLE_AGE),
+            (Timeout::Idle, MIN_IDLE_AGE),
             (Timeout::First, FIRST_AGE),
         ]
         .into_iter()
         .find_map(|(kind, age)| {
-            let oldest = self.timeouts.waiting(kind).take(SCANNED).find(may_go);
+            let oldest = self.timers.waiting(kind).take(SCANNED).find(may_go);
             oldest.filter(|key| waited(key) >= age)
         })
     }
@@ -223,8 +223,8 @@ impl<S> Connections<S> {
     /// A connection has closed, and nothing is under way for it. It is removed at the [end](Connections::end_turn) of the
     /// turn, so that its key means nothing else before.
     pub fn close(&mut self, key: usize) {
-        self.timeouts.stop(key);
-        if self.slots[key].flags.contains(Flags::QUEUED) {
+        self.timers.stop(key);
+        if self.slots[key].flags.contains(SlotFlags::QUEUED) {
             self.queue.retain(|queued| *queued != key);
             self.served.retain(|served| *served != key);
         }
@@ -250,7 +250,7 @@ impl<S> IndexMut<usize> for Connections<S> {
 mod tests {
     use super::*;
     use crate::config;
-    use crate::model::timeouts;
+    use crate::model::timer_queue;
     use crate::session::{Context, Session, Time, Wait, Worker};
     use std::time::{Instant, SystemTime};
 
@@ -277,7 +277,9 @@ mod tests {
         fn new() -> Test {
             let start = Instant::now();
             Test {
-                connections: Connections::new(&timeouts::limits(&config::Timeouts::default())),
+                connections: Connections::new(&timer_queue::time_limits(
+                    &config::Timeouts::default(),
+                )),
                 worker: Worker::new(Time::new(start, SystemTime::UNIX_EPOCH)),
                 start,
             }
@@ -331,10 +333,10 @@ mod tests {
         test.connections.wake(99);
         assert_eq!(test.queue(), [keys[1]]);
         let slot = &mut test.connections[keys[1]];
-        assert!(slot.take(Flags::WOKEN) && !slot.take(Flags::WOKEN));
-        assert_eq!(slot.flags, Flags::EXPIRED);
+        assert!(slot.take(SlotFlags::WOKEN) && !slot.take(SlotFlags::WOKEN));
+        assert_eq!(slot.flags, SlotFlags::EXPIRED);
         test.connections
-            .enqueue_all(|slot| slot.flags |= Flags::WOKEN);
+            .enqueue_all(|slot| slot.flags |= SlotFlags::WOKEN);
         assert_eq!(test.queue(), keys);
     }
 
@@ -364,8 +366,8 @@ mod tests {
         assert!(test.queue().is_empty());
         test.connections.expire(deadline);
         assert_eq!(test.queue(), [head]);
-        assert!(test.connections[head].take(Flags::EXPIRED));
-        assert_eq!(test.connections[forever].flags, Flags::empty());
+        assert!(test.connections[head].take(SlotFlags::EXPIRED));
+        assert_eq!(test.connections[forever].flags, SlotFlags::empty());
         assert_eq!(test.connections.deadline(), None);
         test.connections.start_deadline(head);
         assert_eq!(test.connections.deadline(), Some(deadline));

@@ -3,7 +3,7 @@
 //! Pure bookkeeping: time is an argument, and the model accepts and closes. Listeners and services are known by their
 //! indices.
 
-use super::Listening;
+use super::StreamEndpoint;
 use super::permits::Permits;
 use crate::observe::throttled;
 use std::fmt::Display;
@@ -58,23 +58,23 @@ pub enum Shortage {
 impl Listeners {
     /// Listeners whose services share `limit` connections: see [`Permits`]. All listeners of a service share what is
     /// reserved for it.
-    pub fn new(limit: usize, listening: &[Listening]) -> Listeners {
-        let mut services: Vec<&Listening> = Vec::new();
+    pub fn new(limit: usize, listening: &[StreamEndpoint]) -> Listeners {
+        let mut services: Vec<&StreamEndpoint> = Vec::new();
         let mut indices = Vec::new();
         for one in listening {
-            let is_same = |known: &&Listening| Arc::ptr_eq(&known.service, &one.service);
+            let is_same = |known: &&StreamEndpoint| Arc::ptr_eq(&known.service, &one.service);
             let known = services.iter().position(is_same);
             indices.push(known.unwrap_or(services.len()));
             if known.is_none() {
                 services.push(one);
             }
         }
-        let claims: Vec<_> = services.iter().map(|one| one.claim).collect();
-        Listeners::with(Permits::new(limit, &claims), indices)
+        let quotas: Vec<_> = services.iter().map(|one| one.quota).collect();
+        Listeners::with(Permits::new(limit, &quotas), indices)
     }
 
     /// Listeners each of which has `limit` connections of its own.
-    pub fn of_each(limit: usize, listening: &[Listening]) -> Listeners {
+    pub fn of_each(limit: usize, listening: &[StreamEndpoint]) -> Listeners {
         let number = listening.len();
         Listeners::with(Permits::of_each(limit, number), (0..number).collect())
     }
@@ -293,8 +293,8 @@ mod tests {
 
     /// Two services with three connections in common and one each of their own; the first has two listeners.
     fn listeners() -> Listeners {
-        use super::super::Claim::Part;
-        let mut listeners = Listeners::with(Permits::new(4, &[Part, Part]), vec![0, 0, 1]);
+        use super::super::Quota::Equal;
+        let mut listeners = Listeners::with(Permits::new(4, &[Equal, Equal]), vec![0, 0, 1]);
         listeners.set_all_ready();
         listeners
     }

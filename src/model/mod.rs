@@ -19,23 +19,23 @@ mod pool;
 mod process;
 mod responder;
 mod runner;
-mod serving;
+mod setup;
 mod shutdown;
 mod signals;
 mod status;
 mod thread_group;
 mod threaded;
 mod timed_socket;
-mod timeouts;
+mod timer_queue;
 mod transfer;
 mod wake_queue;
 mod worker;
 
-pub use acceptor::{Acceptor, Converse};
-pub use permits::Claim;
-pub use process::{cancel_alarm, limit_end};
-pub use serving::{Answering, Limits, Listening, Serving, Share};
-pub use signals::{Hangups, SignalSender, Signals};
+pub use acceptor::{Acceptor, ServeConnection};
+pub use permits::Quota;
+pub use process::{cancel_alarm, limit_shutdown};
+pub use setup::{DatagramEndpoint, Limits, ServerSetup, StreamEndpoint, WorkerParts};
+pub use signals::{HangupSignals, SignalSender, Signals};
 pub use transfer::{load, send};
 pub use wake_queue::WakeQueue;
 
@@ -43,7 +43,7 @@ use crate::poller::{self, Poller};
 use crate::service::Sharing;
 use crate::session::Counters;
 use logs::{LOG_PAUSE, reopen};
-use panics::{contain, contain_start, give_up};
+use panics::{abort_after_panic, catch_panic, catch_start_panic};
 use std::io;
 use worker::worker;
 
@@ -58,17 +58,17 @@ pub struct ModelRow {
     /// What runs its connections.
     pub executor: Executor,
     /// The option that says how many connections it serves at a time. Without one it serves one after the other.
-    pub limited_by: Option<&'static str>,
+    pub limit_option: Option<&'static str>,
     /// The system call in which it waits for connections, as traces name it.
-    pub waits_in: &'static str,
+    pub wait_call: &'static str,
     /// What its poller says of itself, if it has one.
     pub poller: Option<poller::Properties>,
     /// Why its conversations cannot hear each other, if so: a service in which they do is refused.
-    pub apart: Option<&'static str>,
-    /// Why its places are scarce, if so: a stream that has no end of its own ends with its first event.
-    pub scarce: Option<&'static str>,
+    pub isolated_because: Option<&'static str>,
+    /// Why endless streams are not served, if so: a stream that has no end of its own ends with its first event.
+    pub no_streams_because: Option<&'static str>,
     /// Serves until a signal ends it; says what was done.
-    pub run: fn(Serving) -> io::Result<Counters>,
+    pub run: fn(ServerSetup) -> io::Result<Counters>,
 }
 
 /// What runs connections.
@@ -92,11 +92,11 @@ impl ModelRow {
             about,
             options: &["max-connections", "workers"],
             executor: Executor::Loop,
-            limited_by: Some("max-connections"),
-            waits_in: P::CALL,
+            limit_option: Some("max-connections"),
+            wait_call: P::CALL,
             poller: Some(poller::Properties::of::<P>()),
-            apart: None,
-            scarce: None,
+            isolated_because: None,
+            no_streams_because: None,
             run: event_loop::run::<P>,
         }
     }
@@ -104,18 +104,18 @@ impl ModelRow {
     /// A model of one's own, with a thread for each connection.
     pub const fn of_threads(
         name: &'static str,
-        run: fn(Serving) -> io::Result<Counters>,
+        run: fn(ServerSetup) -> io::Result<Counters>,
     ) -> ModelRow {
         ModelRow {
             name,
             about: "A model of one's own",
             options: &["max-connections"],
             executor: Executor::Thread,
-            limited_by: Some("max-connections"),
-            waits_in: "poll",
+            limit_option: Some("max-connections"),
+            wait_call: "poll",
             poller: None,
-            apart: None,
-            scarce: None,
+            isolated_because: None,
+            no_streams_because: None,
             run,
         }
     }
@@ -129,14 +129,14 @@ impl ModelRow {
     pub fn cannot_share(&self, sharing: Sharing) -> Option<&'static str> {
         match sharing {
             Sharing::Memory if self.executor != Executor::Process => None,
-            Sharing::Memory | Sharing::Messages => self.apart,
+            Sharing::Memory | Sharing::Messages => self.isolated_because,
             Sharing::Nothing => None,
         }
     }
 
     /// All connections wait for the one that it serves.
     pub fn serves_one_at_a_time(&self) -> bool {
-        self.limited_by.is_none()
+        self.limit_option.is_none()
     }
 }
 
@@ -152,11 +152,11 @@ pub const MODELS: &[ModelRow] = &[
         about: "One connection at a time, blocking calls: all others wait their turn",
         options: &[],
         executor: Executor::Thread,
-        limited_by: None,
-        waits_in: "accept4",
+        limit_option: None,
+        wait_call: "accept4",
         poller: None,
-        apart: Some(ONE_AT_A_TIME),
-        scarce: Some(ONE_AT_A_TIME),
+        isolated_because: Some(ONE_AT_A_TIME),
+        no_streams_because: Some(ONE_AT_A_TIME),
         run: |serving| pool::serve(serving, 1, true),
     },
     ModelRow {
@@ -164,11 +164,11 @@ pub const MODELS: &[ModelRow] = &[
         about: "A process per connection, blocking calls",
         options: &["max-children"],
         executor: Executor::Process,
-        limited_by: Some("max-children"),
-        waits_in: "poll",
+        limit_option: Some("max-children"),
+        wait_call: "poll",
         poller: None,
-        apart: Some(OWN_PROCESS),
-        scarce: Some(OWN_PROCESS),
+        isolated_because: Some(OWN_PROCESS),
+        no_streams_because: Some(OWN_PROCESS),
         run: forking::run,
     },
     ModelRow {
@@ -176,11 +176,11 @@ pub const MODELS: &[ModelRow] = &[
         about: "A thread per connection, blocking calls",
         options: &["max-connections"],
         executor: Executor::Thread,
-        limited_by: Some("max-connections"),
-        waits_in: "accept4",
+        limit_option: Some("max-connections"),
+        wait_call: "accept4",
         poller: None,
-        apart: None,
-        scarce: None,
+        isolated_because: None,
+        no_streams_because: None,
         run: threaded::run,
     },
     ModelRow {
@@ -188,11 +188,11 @@ pub const MODELS: &[ModelRow] = &[
         about: "A fixed number of threads, each with one connection at a time, blocking calls",
         options: &["threads"],
         executor: Executor::Thread,
-        limited_by: Some("threads"),
-        waits_in: "accept4",
+        limit_option: Some("threads"),
+        wait_call: "accept4",
         poller: None,
-        apart: None,
-        scarce: Some(OWN_THREAD),
+        isolated_because: None,
+        no_streams_because: Some(OWN_THREAD),
         run: pool::run,
     },
     ModelRow::of_loop::<poller::Select>(

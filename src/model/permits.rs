@@ -1,6 +1,6 @@
 //! How many connections each service may have at once.
 //!
-//! Part of the limit is reserved for each service, and the rest is common. Without that, peers that may be silent
+//! Equal of the limit is reserved for each service, and the rest is common. Without that, peers that may be silent
 //! without end (members of a chat, watchers of the status) could take every connection and keep a service that shares
 //! the limit with them out of reach.
 
@@ -10,13 +10,13 @@ const STATUS_RESERVED: usize = 16;
 /// The status has at most one of so many connections reserved.
 const STATUS_PART: usize = 8;
 
-/// What a service claims of the limit.
+/// How much of the limit is reserved for a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Claim {
+pub enum Quota {
     /// Half of an equal part.
-    Part,
+    Equal,
     /// Some few, for whatever shows the server itself.
-    Few,
+    Small,
 }
 
 /// The permits of all services, each known by its index. Pure bookkeeping: nothing here waits.
@@ -34,21 +34,21 @@ struct Service {
 }
 
 impl Permits {
-    /// Permits for `limit` connections of services with these claims. Where there are not enough for one each, nothing
+    /// Permits for `limit` connections of services with these quotas. Where there are not enough for one each, nothing
     /// is reserved.
-    pub fn new(limit: usize, claims: &[Claim]) -> Permits {
+    pub fn new(limit: usize, quotas: &[Quota]) -> Permits {
         let few = (limit / STATUS_PART).clamp(1, STATUS_RESERVED);
-        let count = |claim| claims.iter().filter(|one| **one == claim).count();
-        let parts = count(Claim::Part).max(1);
-        let left = limit.saturating_sub(few * count(Claim::Few));
+        let count = |quota| quotas.iter().filter(|one| **one == quota).count();
+        let parts = count(Quota::Equal).max(1);
+        let left = limit.saturating_sub(few * count(Quota::Small));
         let part = (left / (2 * parts)).max(1);
-        let reserved = |claim: &Claim| match claim {
-            _ if limit < claims.len() => 0,
-            Claim::Few => few,
-            Claim::Part => part,
+        let reserved = |quota: &Quota| match quota {
+            _ if limit < quotas.len() => 0,
+            Quota::Small => few,
+            Quota::Equal => part,
         };
-        let services = claims.iter().map(|claim| Service {
-            reserved: reserved(claim),
+        let services = quotas.iter().map(|quota| Service {
+            reserved: reserved(quota),
             taken: 0,
         });
         let services: Vec<_> = services.collect();
@@ -120,7 +120,7 @@ impl Permits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Claim::{Few, Part};
+    use Quota::{Equal, Small};
 
     impl Permits {
         /// How many connections a service has.
@@ -129,42 +129,42 @@ mod tests {
         }
     }
 
-    fn reserved(limit: usize, claims: &[Claim]) -> (Vec<usize>, usize) {
-        let permits = Permits::new(limit, claims);
+    fn reserved(limit: usize, quotas: &[Quota]) -> (Vec<usize>, usize) {
+        let permits = Permits::new(limit, quotas);
         let each = permits.services.iter().map(|service| service.reserved);
         (each.collect(), permits.common)
     }
 
     #[test]
     fn half_is_reserved_in_equal_parts_and_the_rest_is_common() {
-        let cases: &[(usize, &[Claim], &[usize], usize)] = &[
-            (200, &[Part], &[100], 100),
-            (200, &[Part, Part], &[50, 50], 100),
-            (200, &[Part, Part, Few], &[46, 46, 16], 92),
-            (20, &[Part, Few], &[9, 2], 9),
-            (3, &[Part, Part], &[1, 1], 1),
-            (2, &[Part, Few], &[1, 1], 0),
-            (1, &[Part, Few], &[0, 0], 1),
-            (1, &[Part], &[1], 0),
+        let cases: &[(usize, &[Quota], &[usize], usize)] = &[
+            (200, &[Equal], &[100], 100),
+            (200, &[Equal, Equal], &[50, 50], 100),
+            (200, &[Equal, Equal, Small], &[46, 46, 16], 92),
+            (20, &[Equal, Small], &[9, 2], 9),
+            (3, &[Equal, Equal], &[1, 1], 1),
+            (2, &[Equal, Small], &[1, 1], 0),
+            (1, &[Equal, Small], &[0, 0], 1),
+            (1, &[Equal], &[1], 0),
             (
                 usize::MAX,
-                &[Part, Few],
+                &[Equal, Small],
                 &[(usize::MAX - 16) / 2, 16],
                 usize::MAX / 2 - 7,
             ),
         ];
-        for (limit, claims, each, common) in cases {
+        for (limit, quotas, each, common) in cases {
             assert_eq!(
-                reserved(*limit, claims),
+                reserved(*limit, quotas),
                 (each.to_vec(), *common),
-                "{limit} {claims:?}"
+                "{limit} {quotas:?}"
             );
         }
     }
 
     #[test]
     fn nobody_takes_what_is_reserved_for_others() {
-        let mut permits = Permits::new(20, &[Part, Part]);
+        let mut permits = Permits::new(20, &[Equal, Equal]);
         let mut taken = 0;
         while permits.has_free(0) {
             permits.take(0);
@@ -191,19 +191,19 @@ mod tests {
     fn any_sequence_keeps_to_the_limit() {
         let mut random = fastrand::Rng::with_seed(7);
         for _ in 0..200 {
-            let claims: Vec<_> = (0..random.usize(1..6))
-                .map(|index| if index == 3 { Few } else { Part })
+            let quotas: Vec<_> = (0..random.usize(1..6))
+                .map(|index| if index == 3 { Small } else { Equal })
                 .collect();
             let limit = random.usize(1..100);
-            let mut permits = Permits::new(limit, &claims);
+            let mut permits = Permits::new(limit, &quotas);
             for _ in 0..500 {
-                let service = random.usize(..claims.len());
+                let service = random.usize(..quotas.len());
                 if random.bool() && permits.has_free(service) {
                     permits.take(service);
                 } else if permits.taken(service) > 0 {
                     permits.release(service);
                 }
-                let taken: usize = (0..claims.len()).map(|one| permits.taken(one)).sum();
+                let taken: usize = (0..quotas.len()).map(|one| permits.taken(one)).sum();
                 assert!(taken <= limit, "{taken} of {limit}");
                 let free = |one: &Service| one.taken < one.reserved;
                 let owed = permits.services.iter().enumerate();

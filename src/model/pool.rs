@@ -3,7 +3,7 @@
 //! Nothing is made or destroyed per connection. But a peer holds its thread as long as it is connected, slow or silent
 //! as it may be: once there are as many of those as threads, all others wait.
 
-use super::Serving;
+use super::ServerSetup;
 use super::thread_group::{ThreadGroup, Threads};
 use crate::session::Counters;
 use std::io;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// If a thread cannot be started.
-pub fn run(serving: Serving) -> io::Result<Counters> {
+pub fn run(serving: ServerSetup) -> io::Result<Counters> {
     let threads = serving.limits.threads;
     serve(serving, threads, false)
 }
@@ -23,7 +23,11 @@ pub fn run(serving: Serving) -> io::Result<Counters> {
 ///
 /// # Errors
 /// If a thread cannot be started.
-pub(super) fn serve(serving: Serving, threads: usize, one_exchange: bool) -> io::Result<Counters> {
+pub(super) fn serve(
+    serving: ServerSetup,
+    threads: usize,
+    one_exchange: bool,
+) -> io::Result<Counters> {
     let per_listener = Threads::PerListener(threads);
     ThreadGroup::serve(serving, per_listener, one_exchange, |group| {
         let each = (0..group.listeners()).flat_map(|listener| iter::repeat_n(listener, threads));

@@ -29,7 +29,7 @@ static LIMIT_SECONDS: AtomicU32 = AtomicU32::new(u32::MAX);
 static SIGNALS: AtomicU32 = AtomicU32::new(0);
 
 /// Sets how long a server may go on after the first signal, before the alarm ends it. It has a second more than that.
-pub fn limit_end(time: Duration) {
+pub fn limit_shutdown(time: Duration) {
     let seconds = u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
     LIMIT_SECONDS.store(seconds.saturating_add(2), SeqCst);
     SIGNALS.store(0, SeqCst);

@@ -2,7 +2,7 @@
 //!
 //! A sender's address can be forged, and then the reply goes to a third party. That decides which replies are not sent.
 
-use super::{Answering, contain};
+use super::{DatagramEndpoint, catch_panic};
 use crate::net::{BoundAddress, DatagramSender, ReceiveError};
 use crate::observe::throttled;
 use crate::service::SHORT_REPLY;
@@ -36,8 +36,8 @@ pub struct Responder {
 
 impl Responder {
     /// For a thread that serves one or all of the server's sockets. Takes no memory if there are none.
-    pub fn new(all: &[Answering]) -> Responder {
-        let port = |one: &Answering| match one.socket.bound() {
+    pub fn new(all: &[DatagramEndpoint]) -> Responder {
+        let port = |one: &DatagramEndpoint| match one.socket.bound() {
             BoundAddress::Udp(address) => Some(address.port()),
             _ => None,
         };
@@ -55,7 +55,7 @@ impl Responder {
     /// If nothing more can be received there.
     pub fn answer(
         &mut self,
-        answering: &Answering,
+        answering: &DatagramEndpoint,
         most: usize,
         worker: &mut Worker,
     ) -> io::Result<bool> {
@@ -83,21 +83,21 @@ impl Responder {
     }
 
     /// Answers what waits at a socket when the server stops, and counts what the kernel has dropped.
-    pub fn finish(&mut self, answering: &Answering, worker: &mut Worker) {
+    pub fn finish(&mut self, answering: &DatagramEndpoint, worker: &mut Worker) {
         // The server stops anyway.
         let _ = self.answer(answering, LAST_DATAGRAMS, worker);
         worker.counters.lost += answering.socket.lost();
     }
 
     /// Logs that nothing more can be received at a socket.
-    pub fn give_up(answering: &Answering, error: &io::Error) {
+    pub fn log_broken(answering: &DatagramEndpoint, error: &io::Error) {
         let place = answering.socket.bound();
         log::error!("no more datagrams are received at {place}: {error}");
     }
 
     fn reply(
         &mut self,
-        answering: &Answering,
+        answering: &DatagramEndpoint,
         length: usize,
         sender: &DatagramSender,
         worker: &mut Worker,
@@ -114,7 +114,7 @@ impl Responder {
             let datagrams = service.datagram_handler();
             datagrams.is_some_and(|one| one.reply(datagram, &worker.time, reply))
         };
-        match contain(answer) {
+        match catch_panic(answer) {
             // The protocol has no reply to it.
             Some(false) => return,
             Some(true) if self.may_reply(length, sender) => {}
@@ -194,7 +194,7 @@ mod tests {
     fn only_what_may_not_be_answered_is_refused() {
         let address = "udp:127.0.0.1:0".parse().expect("an address");
         let mut sockets = DatagramSocket::bind_several(&address, 0, 1).expect("bound");
-        let answering = Answering {
+        let answering = DatagramEndpoint {
             socket: sockets.remove(0).remove(0),
             service: Arc::new(Picky),
         };

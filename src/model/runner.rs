@@ -2,7 +2,7 @@
 //! share.
 
 use super::clock::Clock;
-use super::connection_control::{ConnectionControl, Requests};
+use super::connection_control::{ConnectionControl, SharedFlags};
 use super::timed_socket::{LazyWakeQueue, TimedSocket};
 use super::{load, worker};
 use crate::config::Timeouts;
@@ -27,13 +27,13 @@ pub struct Runner {
     pub buffer: Box<[u8]>,
     clock: Clock,
     log: Arc<Mutex<LogFile>>,
-    requests: Requests,
+    requests: SharedFlags,
     wakers: LazyWakeQueue,
 }
 
 impl Runner {
     /// A runner for connections of which that is requested.
-    pub fn new(timeouts: &Timeouts, log: &Arc<Mutex<LogFile>>, requests: &Requests) -> Runner {
+    pub fn new(timeouts: &Timeouts, log: &Arc<Mutex<LogFile>>, requests: &SharedFlags) -> Runner {
         let (clock, time) = Clock::start();
         let wakers = LazyWakeQueue::default();
         Runner {

@@ -47,7 +47,7 @@ impl Signals {
     }
 
     /// Catches SIGINT and SIGTERM from now on. With `set_alarm` they also limit the time until the process ends, see
-    /// [`limit_end`](super::limit_end): only one of all that report them sets it.
+    /// [`limit_shutdown`](super::limit_shutdown): only one of all that report them sets it.
     ///
     /// # Errors
     /// If no descriptor is free.
@@ -122,7 +122,7 @@ impl AsFd for Signals {
 /// SIGHUP. It asks for the access log's file to be reopened; or else it says that the terminal has gone, and then the
 /// server ends as any program does that was started there.
 #[derive(Debug)]
-pub struct Hangups {
+pub struct HangupSignals {
     signals: Signals,
     /// The standard error is the terminal that controls this process.
     has_terminal: bool,
@@ -130,13 +130,13 @@ pub struct Hangups {
     has_ended: AtomicBool,
 }
 
-impl Hangups {
+impl HangupSignals {
     /// Reports none yet: SIGHUP still ends the process.
     ///
     /// # Errors
     /// If no descriptor is free.
-    pub fn new() -> io::Result<Hangups> {
-        Ok(Hangups {
+    pub fn new() -> io::Result<HangupSignals> {
+        Ok(HangupSignals {
             signals: Signals::new()?,
             // Not so with setsid(1), nohup(1) and under a supervisor. A terminal that has gone says nothing, so it is
             // asked now.
@@ -176,7 +176,7 @@ impl Hangups {
     }
 }
 
-impl AsFd for Hangups {
+impl AsFd for HangupSignals {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.signals.as_fd()
     }

@@ -1,16 +1,16 @@
 //! What a model publishes for those who look at the server. Without `--status` there is none of this.
 
 use super::clock::Clock;
-use super::connections::{Connections, Flags, Slot};
+use super::connections::{Connections, Slot, SlotFlags};
 use crate::observe::{ConnectionRow, Executors, Publisher, Readiness, Snapshot, SnapshotStart};
-use crate::session::{Counters, Moment, Steps, Worker};
+use crate::session::{Counters, Moment, Transitions, Worker};
 use std::time::{Duration, Instant};
 
 /// The side of the [hub](crate::observe::StatusHub) that belongs to a loop, a group of threads or a parent of processes.
 pub struct Status(Publisher);
 
 /// A snapshot that is being made: of all connections some are listed, and all are counted.
-pub struct Draft {
+pub struct SnapshotBuilder {
     start: SnapshotStart,
     snapshot: Snapshot,
     /// One of so many connections is listed.
@@ -50,18 +50,18 @@ impl Status {
     }
 
     /// Begins a snapshot of so many connections, if one is due.
-    pub fn begin_if_due(&self, connections: usize, now: Instant) -> Option<Draft> {
+    pub fn begin_if_due(&self, connections: usize, now: Instant) -> Option<SnapshotBuilder> {
         let start = self.0.begin_if_due(now)?;
-        Some(self.draft(connections, start))
+        Some(self.builder(connections, start))
     }
 
     /// Begins a snapshot of so many connections, due or not.
-    pub fn begin(&self, connections: usize, now: Instant) -> Draft {
-        self.draft(connections, self.0.begin(now))
+    pub fn begin(&self, connections: usize, now: Instant) -> SnapshotBuilder {
+        self.builder(connections, self.0.begin(now))
     }
 
-    fn draft(&self, connections: usize, start: SnapshotStart) -> Draft {
-        Draft {
+    fn builder(&self, connections: usize, start: SnapshotStart) -> SnapshotBuilder {
+        SnapshotBuilder {
             start,
             snapshot: Snapshot::default(),
             stride: self.0.row_stride(connections),
@@ -69,12 +69,12 @@ impl Status {
     }
 
     /// Publishes a snapshot that was complete at `end`.
-    pub fn publish(&mut self, draft: Draft, end: Instant) {
-        self.0.publish(&draft.start, draft.snapshot, end);
+    pub fn publish(&mut self, builder: SnapshotBuilder, end: Instant) {
+        self.0.publish(&builder.start, builder.snapshot, end);
     }
 }
 
-impl Draft {
+impl SnapshotBuilder {
     /// What does the work: so many of that kind, of which some have a connection.
     pub fn set_executors(&mut self, kind: &'static str, number: usize, busy: usize) {
         self.snapshot.executors = Executors { kind, number, busy };
@@ -86,7 +86,7 @@ impl Draft {
     }
 
     /// What was done until now.
-    pub fn add(&mut self, counters: &Counters, steps: Option<&Steps>) {
+    pub fn add(&mut self, counters: &Counters, steps: Option<&Transitions>) {
         self.snapshot.counters.add(counters);
         if let Some(steps) = steps {
             self.snapshot.steps.add(steps);
@@ -160,17 +160,17 @@ impl LoopStatus {
         let begun = self
             .status
             .begin_if_due(connections.len(), worker.time.now());
-        let Some(mut draft) = begun else {
+        let Some(mut builder) = begun else {
             return;
         };
-        draft.set_executors("loops", 1, usize::from(!connections.is_empty()));
-        draft.set_waited(self.waited);
-        draft.add(&worker.counters, worker.steps.as_ref());
+        builder.set_executors("loops", 1, usize::from(!connections.is_empty()));
+        builder.set_waited(self.waited);
+        builder.add(&worker.counters, worker.transitions.as_ref());
         for (key, slot) in connections.iter() {
-            draft.connection(key, slot.connection.state(), || self.row(key, slot, worker));
+            builder.connection(key, slot.connection.state(), || self.row(key, slot, worker));
         }
         clock.read(&mut worker.time);
-        self.status.publish(draft, worker.time.now());
+        self.status.publish(builder, worker.time.now());
     }
 
     fn row<S>(&self, key: usize, slot: &Slot<S>, worker: &Worker) -> ConnectionRow {
@@ -179,7 +179,10 @@ impl LoopStatus {
         ConnectionRow {
             key,
             state: slot.connection.state(),
-            waits_for: match slot.flags.intersects(Flags::QUEUED | Flags::OFFLOADED) {
+            waits_for: match slot
+                .flags
+                .intersects(SlotFlags::QUEUED | SlotFlags::OFFLOADED)
+            {
                 true => Readiness::Nothing,
                 false => slot.connection.next().into(),
             },
@@ -226,13 +229,13 @@ mod tests {
         let (hub, now) = (hub(), Instant::now());
         let mut status = Status::new(hub.publisher(None));
         for (connections, listed) in [(3, 3), (1000, 334)] {
-            let mut draft = status.begin(connections, now);
-            draft.set_executors("loops", 1, 1);
+            let mut builder = status.begin(connections, now);
+            builder.set_executors("loops", 1, 1);
             for key in 0..connections {
                 let state = if key == 0 { "first" } else { "open" };
-                draft.connection(key, state, || row(key, state));
+                builder.connection(key, state, || row(key, state));
             }
-            status.publish(draft, now);
+            status.publish(builder, now);
             let snapshot = hub.snapshot();
             assert_eq!(snapshot.connections(), connections);
             assert_eq!(snapshot.states, [("first", 1), ("open", connections - 1)]);
@@ -245,15 +248,15 @@ mod tests {
     fn what_several_have_done_is_added_up() {
         let (hub, now) = (hub(), Instant::now());
         let mut status = Status::new(hub.publisher(None));
-        let mut draft = status.begin(0, now);
+        let mut builder = status.begin(0, now);
         let counters = Counters {
             sends: 2,
             ..Counters::default()
         };
-        draft.add(&counters, None);
-        draft.add(&counters, Some(&Steps::default()));
-        draft.set_waited(Duration::from_secs(3));
-        status.publish(draft, now);
+        builder.add(&counters, None);
+        builder.add(&counters, Some(&Transitions::default()));
+        builder.set_waited(Duration::from_secs(3));
+        status.publish(builder, now);
         let snapshot = hub.snapshot();
         assert_eq!(snapshot.counters.sends, 4);
         assert_eq!(snapshot.waited, Duration::from_secs(3));
@@ -278,8 +281,8 @@ mod tests {
         let mut status = LoopStatus::new(hub.publisher(Some(Waker::noop().clone())));
         let (mut clock, time) = Clock::start();
         let mut worker = Worker::new(time);
-        worker.limits = crate::model::timeouts::limits(&limits);
-        let mut connections = Connections::new(&worker.limits);
+        worker.time_limits = crate::model::timer_queue::time_limits(&limits);
+        let mut connections = Connections::new(&worker.time_limits);
         let session: Box<dyn crate::session::Session> = Box::new(Silent);
         let key = connections.vacant_key();
         let connection = crate::session::Connection::open(session, key, &mut worker);

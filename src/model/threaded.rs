@@ -3,7 +3,7 @@
 //! Each connection's waiting is its own thread's, so nobody waits for anybody else; the price is a thread, its stack
 //! and the scheduler's work for each of them.
 
-use super::Serving;
+use super::ServerSetup;
 use super::thread_group::{ThreadGroup, Threads};
 use crate::session::Counters;
 use std::io;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// If no thread can be started to accept connections.
-pub fn run(serving: Serving) -> io::Result<Counters> {
+pub fn run(serving: ServerSetup) -> io::Result<Counters> {
     let threads = Threads::PerConnection(serving.limits.max_connections);
     ThreadGroup::serve(serving, threads, false, |group| {
         (0..group.listeners())

@@ -4,7 +4,7 @@
 //! waits for both.
 
 use super::wake_queue::WakeQueue;
-use super::{send, timeouts};
+use super::{send, timer_queue};
 use crate::observe::throttled;
 use crate::session::{Counters, Piece, Wakers};
 use crate::sys::{self, Errno, PollFd, PollFlags};
@@ -22,7 +22,7 @@ const SENDFILE_CHUNK: usize = 64 * 1024;
 
 /// How long a call that sends may wait inside the kernel. A sendfile(2) waits several times for as long as it was set to,
 /// and says only afterwards when the peer took what; a longer wait is one of poll(2), for what is left until the deadline.
-const SEND_STEP: Duration = timeouts::TICK;
+const SEND_STEP: Duration = timer_queue::TICK;
 
 /// A socket, and how long its calls wait.
 pub struct TimedSocket<'a> {
@@ -106,7 +106,7 @@ impl<'a> TimedSocket<'a> {
             counters.receives += 1;
             return sys::receive(self.socket, buffer);
         }
-        if left + timeouts::TICK < self.receive_timeout {
+        if left + timer_queue::TICK < self.receive_timeout {
             counters.others += 1;
             sys::set_receive_timeout(self.socket, left)?;
             self.receive_timeout = left;

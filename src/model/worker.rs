@@ -1,18 +1,18 @@
 //! What the connections of one thread share, as a model makes it.
 
-use super::timeouts;
+use super::timer_queue;
 use crate::config::Timeouts;
-use crate::session::{Time, Trace, Wakers, Worker};
+use crate::session::{Time, TraceHooks, Wakers, Worker};
 use crate::trace;
 
 /// A worker for connections with these limits. Its sessions are traced, if anything is.
 pub(super) fn worker(time: Time, limits: &Timeouts, wakers: Option<Box<dyn Wakers>>) -> Worker {
-    static TRACE: Trace = Trace {
-        step: |from, to| trace::note_state(from, to),
+    static TRACE: TraceHooks = TraceHooks {
+        transition: |from, to| trace::note_state(from, to),
         answered: || trace::count_answered(1),
     };
     Worker {
-        limits: timeouts::limits(limits),
+        time_limits: timer_queue::time_limits(limits),
         wakers,
         trace: trace::is_on().then_some(&TRACE),
         ..Worker::new(time)

@@ -1,6 +1,6 @@
 //! A server at one moment: what it has done, and where each of its connections stands.
 
-use crate::session::{Action, Counters, Step, Steps};
+use crate::session::{Action, Counters, Transition, Transitions};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub struct Snapshot {
     /// How many connections there are in each state.
     pub states: Vec<(&'static str, usize)>,
     /// The steps that connections took from state to state.
-    pub steps: Steps,
+    pub steps: Transitions,
     /// Some of the connections, evenly chosen; all, if there are few.
     pub rows: Vec<ConnectionRow>,
     /// What does the work.
@@ -136,7 +136,7 @@ pub(super) struct Document<'a, R> {
     pub system_calls: u64,
     pub counters: serde_json::Map<String, serde_json::Value>,
     pub states: Vec<(&'static str, usize)>,
-    pub steps: Vec<(Step, u64)>,
+    pub steps: Vec<(Transition, u64)>,
     #[serde(rename = "cells")]
     pub rows: R,
 }

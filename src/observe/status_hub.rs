@@ -5,7 +5,7 @@
 //! own part. Nothing here blocks: the answer wakes the reader's connection as any mail does.
 
 use super::snapshot::{ConnectionRow, Document, MAX_ROWS, Snapshot, millis, named};
-use crate::session::{BUFFER_SIZE, Mailbox, Step};
+use crate::session::{BUFFER_SIZE, Mailbox, Transition};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
@@ -32,7 +32,7 @@ pub struct ServerInfo {
     /// The most connections at once, if the model has such a limit.
     pub max_connections: Option<usize>,
     /// The name of each service, and the steps that its sessions can take.
-    pub services: Vec<(String, &'static [Step])>,
+    pub services: Vec<(String, &'static [Transition])>,
 }
 
 /// The snapshots of all loops, and who waits for them.

@@ -1,6 +1,6 @@
 //! epoll(7), through mio, which is edge-triggered. The only file that knows mio.
 
-use super::{Poller, Ready};
+use super::{Poller, ReadySet};
 use crate::sys::Errno;
 use crate::trace;
 use mio::event::Event;
@@ -20,8 +20,8 @@ impl Poller for Epoll {
     const CALL: &'static str = "epoll_wait";
     const EDGE_TRIGGERED: bool = true;
     const IN_ORDER: bool = true;
-    const CHANGE_IS_CALL: bool = true;
-    const FORGETS_CLOSED: bool = true;
+    const CHANGE_IS_SYSCALL: bool = true;
+    const CLOSE_UNWATCHES: bool = true;
 
     fn new(capacity: usize) -> io::Result<Epoll> {
         Ok(Epoll {
@@ -30,7 +30,13 @@ impl Poller for Epoll {
         })
     }
 
-    fn change(&mut self, fd: BorrowedFd<'_>, key: usize, old: Ready, new: Ready) -> io::Result<()> {
+    fn change(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        key: usize,
+        old: ReadySet,
+        new: ReadySet,
+    ) -> io::Result<()> {
         let fd = fd.as_raw_fd();
         let mut source = SourceFd(&fd);
         let registry = self.poll.registry();
@@ -51,7 +57,7 @@ impl Poller for Epoll {
     fn wait(
         &mut self,
         timeout: Option<Duration>,
-        found: &mut Vec<(usize, Ready)>,
+        found: &mut Vec<(usize, ReadySet)>,
     ) -> io::Result<()> {
         match self.poll.poll(&mut self.events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
@@ -63,8 +69,11 @@ impl Poller for Epoll {
     }
 }
 
-fn interest(wanted: Ready) -> Option<Interest> {
-    match (wanted.has(Ready::READABLE), wanted.has(Ready::WRITABLE)) {
+fn interest(wanted: ReadySet) -> Option<Interest> {
+    match (
+        wanted.has(ReadySet::READABLE),
+        wanted.has(ReadySet::WRITABLE),
+    ) {
         (false, false) => None,
         (true, false) => Some(Interest::READABLE),
         (false, true) => Some(Interest::WRITABLE),
@@ -72,17 +81,17 @@ fn interest(wanted: Ready) -> Option<Interest> {
     }
 }
 
-fn ready(event: &Event) -> Ready {
-    let mut ready = Ready::NONE;
+fn ready(event: &Event) -> ReadySet {
+    let mut ready = ReadySet::NONE;
     let end = event.is_read_closed() || event.is_error();
     if end {
-        ready |= Ready::END;
+        ready |= ReadySet::END;
     }
     if event.is_readable() || end {
-        ready |= Ready::READABLE;
+        ready |= ReadySet::READABLE;
     }
     if event.is_writable() || event.is_write_closed() || event.is_error() {
-        ready |= Ready::WRITABLE;
+        ready |= ReadySet::WRITABLE;
     }
     ready
 }

@@ -19,54 +19,54 @@ use std::time::Duration;
 
 /// What a descriptor is ready for, or what is wanted of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ready(u8);
+pub struct ReadySet(u8);
 
-impl Ready {
+impl ReadySet {
     /// Nothing.
-    pub const NONE: Ready = Ready(0);
+    pub const NONE: ReadySet = ReadySet(0);
     /// Receiving or accepting would not block, though it may fail.
-    pub const READABLE: Ready = Ready(1);
+    pub const READABLE: ReadySet = ReadySet(1);
     /// Sending would not block, though it may fail.
-    pub const WRITABLE: Ready = Ready(2);
+    pub const WRITABLE: ReadySet = ReadySet(2);
     /// The peer's last bytes, its end of input or an error are waiting to be read: a short read does not mean that
     /// everything has been read. Reported only, never asked for.
-    pub const END: Ready = Ready(4);
+    pub const END: ReadySet = ReadySet(4);
     /// Both directions.
-    pub const BOTH: Ready = Ready(3);
+    pub const BOTH: ReadySet = ReadySet(3);
 
     /// True if all of `other` is in this set.
-    pub fn has(self, other: Ready) -> bool {
+    pub fn has(self, other: ReadySet) -> bool {
         self.0 & other.0 == other.0
     }
 
     /// The set without `other`.
     #[must_use]
-    pub fn without(self, other: Ready) -> Ready {
-        Ready(self.0 & !other.0)
+    pub fn without(self, other: ReadySet) -> ReadySet {
+        ReadySet(self.0 & !other.0)
     }
 }
 
-impl BitOr for Ready {
-    type Output = Ready;
+impl BitOr for ReadySet {
+    type Output = ReadySet;
 
-    fn bitor(self, other: Ready) -> Ready {
-        Ready(self.0 | other.0)
+    fn bitor(self, other: ReadySet) -> ReadySet {
+        ReadySet(self.0 | other.0)
     }
 }
 
-impl BitOrAssign for Ready {
-    fn bitor_assign(&mut self, other: Ready) {
+impl BitOrAssign for ReadySet {
+    fn bitor_assign(&mut self, other: ReadySet) {
         self.0 |= other.0;
     }
 }
 
 /// For people.
-impl fmt::Display for Ready {
+impl fmt::Display for ReadySet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = [
-            (Ready::READABLE, "readable"),
-            (Ready::WRITABLE, "writable"),
-            (Ready::END, "ending"),
+            (ReadySet::READABLE, "readable"),
+            (ReadySet::WRITABLE, "writable"),
+            (ReadySet::END, "ending"),
         ];
         let has = names.iter().filter(|(one, _)| self.has(*one));
         let names: Vec<_> = has.map(|(_, name)| *name).collect();
@@ -91,10 +91,10 @@ pub trait Poller: Sized {
     const IN_ORDER: bool;
 
     /// True if each [`change`](Poller::change) is a system call of its own.
-    const CHANGE_IS_CALL: bool;
+    const CHANGE_IS_SYSCALL: bool;
 
-    /// True if closing a descriptor ends its watch. If not, it must be changed to [`Ready::NONE`] before it is closed.
-    const FORGETS_CLOSED: bool;
+    /// True if closing a descriptor ends its watch. If not, it must be changed to [`ReadySet::NONE`] before it is closed.
+    const CLOSE_UNWATCHES: bool;
 
     /// Descriptors from this one on cannot be watched.
     const FD_LIMIT: Option<RawFd> = None;
@@ -105,12 +105,18 @@ pub trait Poller: Sized {
     /// Those of making one, such as no free descriptor.
     fn new(capacity: usize) -> io::Result<Self>;
 
-    /// Changes what is wanted of a descriptor from `old` to `new`. [`Ready::NONE`] means that it is not watched at all,
-    /// not even for errors. See [`Poller::FORGETS_CLOSED`] for a descriptor that closes.
+    /// Changes what is wanted of a descriptor from `old` to `new`. [`ReadySet::NONE`] means that it is not watched at all,
+    /// not even for errors. See [`Poller::CLOSE_UNWATCHES`] for a descriptor that closes.
     ///
     /// # Errors
     /// Those of the back end. The descriptor is then watched as before.
-    fn change(&mut self, fd: BorrowedFd<'_>, key: usize, old: Ready, new: Ready) -> io::Result<()>;
+    fn change(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        key: usize,
+        old: ReadySet,
+        new: ReadySet,
+    ) -> io::Result<()>;
 
     /// Waits until something is ready or the time is up, rounded up to what the back end can express, and appends what
     /// was found: each key once, with at least one of the things that were wanted of it. Without a timeout it waits without
@@ -121,7 +127,7 @@ pub trait Poller: Sized {
     fn wait(
         &mut self,
         timeout: Option<Duration>,
-        found: &mut Vec<(usize, Ready)>,
+        found: &mut Vec<(usize, ReadySet)>,
     ) -> io::Result<()>;
 }
 
@@ -158,7 +164,7 @@ mod tests {
 
     const LONG: Option<Duration> = Some(Duration::from_secs(30));
 
-    fn wait<P: Poller>(poller: &mut P, timeout: Option<Duration>) -> Vec<(usize, Ready)> {
+    fn wait<P: Poller>(poller: &mut P, timeout: Option<Duration>) -> Vec<(usize, ReadySet)> {
         let mut found = Vec::new();
         poller.wait(timeout, &mut found).expect("a wait");
         found.sort_unstable_by_key(|(key, _)| *key);
@@ -172,30 +178,30 @@ mod tests {
             .map(|_| UnixStream::pair().expect("a pair"))
             .collect();
         for (key, (ours, _)) in pairs.iter().enumerate() {
-            let none = Ready::NONE;
+            let none = ReadySet::NONE;
             poller
-                .change(ours.as_fd(), key, none, Ready::READABLE)
+                .change(ours.as_fd(), key, none, ReadySet::READABLE)
                 .expect("watched");
         }
         assert_eq!(wait(&mut poller, Some(Duration::from_micros(1))), []);
 
         (&pairs[1].1).write_all(b"x").expect("sent");
-        assert_eq!(wait(&mut poller, LONG), [(1, Ready::READABLE)]);
+        assert_eq!(wait(&mut poller, LONG), [(1, ReadySet::READABLE)]);
         let again = if P::EDGE_TRIGGERED {
             vec![]
         } else {
-            vec![(1, Ready::READABLE)]
+            vec![(1, ReadySet::READABLE)]
         };
         assert_eq!(wait(&mut poller, Some(Duration::ZERO)), again);
         (&pairs[1].0).read_exact(&mut [0]).expect("received");
 
         let fd = pairs[0].0.as_fd();
         poller
-            .change(fd, 0, Ready::READABLE, Ready::WRITABLE)
+            .change(fd, 0, ReadySet::READABLE, ReadySet::WRITABLE)
             .expect("watched");
-        assert_eq!(wait(&mut poller, LONG), [(0, Ready::WRITABLE)]);
+        assert_eq!(wait(&mut poller, LONG), [(0, ReadySet::WRITABLE)]);
         poller
-            .change(fd, 0, Ready::WRITABLE, Ready::NONE)
+            .change(fd, 0, ReadySet::WRITABLE, ReadySet::NONE)
             .expect("not watched");
         (&pairs[0].1).write_all(b"x").expect("sent");
         assert_eq!(
@@ -208,11 +214,11 @@ mod tests {
         drop(theirs);
         let found = wait(&mut poller, LONG);
         assert!(
-            matches!(found[..], [(2, ready)] if ready.has(Ready::READABLE)),
+            matches!(found[..], [(2, ready)] if ready.has(ReadySet::READABLE)),
             "{found:?}"
         );
         poller
-            .change(ours.as_fd(), 2, Ready::READABLE, Ready::NONE)
+            .change(ours.as_fd(), 2, ReadySet::READABLE, ReadySet::NONE)
             .expect("not watched");
         assert_eq!(
             wait(&mut poller, Some(Duration::ZERO)),

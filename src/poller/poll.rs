@@ -1,7 +1,7 @@
 //! poll(2): all descriptors are passed to the kernel with every wait, and all results are looked at.
 
 use super::watched::keep;
-use super::{Poller, Ready};
+use super::{Poller, ReadySet};
 use crate::sys::{PollFd, PollFlags, poll_untraced};
 use crate::trace;
 use std::io;
@@ -25,27 +25,33 @@ impl Poller for Poll {
     const CALL: &'static str = "poll";
     const EDGE_TRIGGERED: bool = false;
     const IN_ORDER: bool = false;
-    const CHANGE_IS_CALL: bool = false;
-    const FORGETS_CLOSED: bool = false;
+    const CHANGE_IS_SYSCALL: bool = false;
+    const CLOSE_UNWATCHES: bool = false;
 
     fn new(_capacity: usize) -> io::Result<Poll> {
         Ok(Poll::default())
     }
 
-    fn change(&mut self, fd: BorrowedFd<'_>, key: usize, old: Ready, new: Ready) -> io::Result<()> {
+    fn change(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        key: usize,
+        old: ReadySet,
+        new: ReadySet,
+    ) -> io::Result<()> {
         if key >= self.places.len() {
             self.places.resize(key + 1, NOWHERE);
         }
         trace::note(|| format!("the list for poll: fd {}, {old} -> {new}", fd.as_raw_fd()));
         let entry = PollFd::from_borrowed_fd(keep(fd), flags(new));
         match (self.places[key], new) {
-            (NOWHERE, Ready::NONE) => {}
+            (NOWHERE, ReadySet::NONE) => {}
             (NOWHERE, _) => {
                 self.places[key] = self.watched.len();
                 self.watched.push(entry);
                 self.keys.push(key);
             }
-            (place, Ready::NONE) => {
+            (place, ReadySet::NONE) => {
                 self.places[key] = NOWHERE;
                 self.watched.swap_remove(place);
                 self.keys.swap_remove(place);
@@ -61,7 +67,7 @@ impl Poller for Poll {
     fn wait(
         &mut self,
         timeout: Option<Duration>,
-        found: &mut Vec<(usize, Ready)>,
+        found: &mut Vec<(usize, ReadySet)>,
     ) -> io::Result<()> {
         let mut left = poll_untraced(&mut self.watched, timeout)?;
         for (entry, key) in self.watched.iter().zip(&self.keys) {
@@ -69,7 +75,7 @@ impl Poller for Poll {
                 break;
             }
             let ready = ready(entry.revents());
-            if ready != Ready::NONE {
+            if ready != ReadySet::NONE {
                 found.push((*key, ready));
                 left -= 1;
             }
@@ -78,28 +84,28 @@ impl Poller for Poll {
     }
 }
 
-fn flags(wanted: Ready) -> PollFlags {
+fn flags(wanted: ReadySet) -> PollFlags {
     let mut flags = PollFlags::empty();
     flags.set(
         PollFlags::IN | PollFlags::RDHUP,
-        wanted.has(Ready::READABLE),
+        wanted.has(ReadySet::READABLE),
     );
-    flags.set(PollFlags::OUT, wanted.has(Ready::WRITABLE));
+    flags.set(PollFlags::OUT, wanted.has(ReadySet::WRITABLE));
     flags
 }
 
-fn ready(found: PollFlags) -> Ready {
+fn ready(found: PollFlags) -> ReadySet {
     let failed = found.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL);
     let end = failed || found.contains(PollFlags::RDHUP);
-    let mut ready = Ready::NONE;
+    let mut ready = ReadySet::NONE;
     if found.contains(PollFlags::IN) || end {
-        ready |= Ready::READABLE;
+        ready |= ReadySet::READABLE;
     }
     if found.contains(PollFlags::OUT) || failed {
-        ready |= Ready::WRITABLE;
+        ready |= ReadySet::WRITABLE;
     }
     if end {
-        ready |= Ready::END;
+        ready |= ReadySet::END;
     }
     ready
 }

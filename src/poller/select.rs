@@ -1,7 +1,7 @@
 //! select(2): sets of bits, passed to the kernel and searched with every wait. They have no place for large descriptors.
 
 use super::watched::keep;
-use super::{Poller, Ready};
+use super::{Poller, ReadySet};
 use crate::sys::{self, FdSet, select};
 use crate::trace;
 use std::io;
@@ -24,8 +24,8 @@ impl Poller for Select {
     const CALL: &'static str = "select";
     const EDGE_TRIGGERED: bool = false;
     const IN_ORDER: bool = false;
-    const CHANGE_IS_CALL: bool = false;
-    const FORGETS_CLOSED: bool = false;
+    const CHANGE_IS_SYSCALL: bool = false;
+    const CLOSE_UNWATCHES: bool = false;
     const FD_LIMIT: Option<RawFd> = Some(FD_SETSIZE);
 
     fn new(_capacity: usize) -> io::Result<Select> {
@@ -36,7 +36,13 @@ impl Poller for Select {
         })
     }
 
-    fn change(&mut self, fd: BorrowedFd<'_>, key: usize, old: Ready, new: Ready) -> io::Result<()> {
+    fn change(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        key: usize,
+        old: ReadySet,
+        new: ReadySet,
+    ) -> io::Result<()> {
         if fd.as_raw_fd() >= FD_SETSIZE {
             return Err(io::Error::other(
                 "select(2) has no place for the descriptor",
@@ -48,13 +54,13 @@ impl Poller for Select {
         if place >= self.keys.len() {
             self.keys.resize(place + 1, None);
         }
-        self.keys[place] = (new != Ready::NONE).then_some((fd, key));
+        self.keys[place] = (new != ReadySet::NONE).then_some((fd, key));
         while self.keys.last().is_some_and(Option::is_none) {
             self.keys.pop();
         }
         for (set, wanted) in [
-            (&mut self.readable, Ready::READABLE),
-            (&mut self.writable, Ready::WRITABLE),
+            (&mut self.readable, ReadySet::READABLE),
+            (&mut self.writable, ReadySet::WRITABLE),
         ] {
             if new.has(wanted) {
                 set.insert(fd);
@@ -68,7 +74,7 @@ impl Poller for Select {
     fn wait(
         &mut self,
         timeout: Option<Duration>,
-        found: &mut Vec<(usize, Ready)>,
+        found: &mut Vec<(usize, ReadySet)>,
     ) -> io::Result<()> {
         let (mut readable, mut writable) = (self.readable, self.writable);
         let limit = self.keys.len() as RawFd;
@@ -76,14 +82,14 @@ impl Poller for Select {
             return Ok(());
         }
         for (fd, key) in self.keys.iter().flatten() {
-            let mut ready = Ready::NONE;
+            let mut ready = ReadySet::NONE;
             if readable.contains(*fd) {
-                ready |= Ready::READABLE;
+                ready |= ReadySet::READABLE;
             }
             if writable.contains(*fd) {
-                ready |= Ready::WRITABLE;
+                ready |= ReadySet::WRITABLE;
             }
-            if ready != Ready::NONE {
+            if ready != ReadySet::NONE {
                 found.push((*key, ready));
             }
         }

@@ -3,13 +3,13 @@
 use super::directories::{log_directories, parent_directories};
 use crate::config::{Confinement, Sandbox, StartError};
 use crate::confine::{self, Account, AllowedAccess};
-use crate::model::Share;
+use crate::model::WorkerParts;
 use crate::net::{BoundAddress, SocketFile};
 use std::io;
 use std::os::fd::AsFd;
 
 /// See [`Server::confine`](super::Server::confine).
-pub(super) fn confine(shares: &[Share], confinement: &Confinement) -> Result<(), StartError> {
+pub(super) fn confine(shares: &[WorkerParts], confinement: &Confinement) -> Result<(), StartError> {
     confine::require_single_thread()?;
     let listening = || shares.iter().flat_map(|share| &share.listening);
     let answering = shares.iter().flat_map(|share| &share.answering);

@@ -1,7 +1,7 @@
 //! Sockets at the addresses that were asked for, and the access log's file.
 
 use crate::config::{Config, StartError};
-use crate::model::{Answering, Claim, Listening, ModelRow, Share};
+use crate::model::{DatagramEndpoint, ModelRow, Quota, StreamEndpoint, WorkerParts};
 use crate::net::{Address, AddressKind, BoundAddress, DatagramSocket, Listener};
 use crate::observe::LogFile;
 use crate::service::{Admission, Service};
@@ -16,7 +16,7 @@ pub(super) fn bind_listeners(
     address: &Address,
     services: &[Arc<dyn Service>],
     admission: &Admission,
-    shares: &mut [Share],
+    shares: &mut [WorkerParts],
 ) -> io::Result<Vec<(BoundAddress, bool)>> {
     let mut all = Vec::new();
     for listeners in Listener::bind_several(address, config.unix_mode, shares.len())? {
@@ -26,11 +26,11 @@ pub(super) fn bind_listeners(
             if model.is_loop() && (admission.expects_header() || !service.speaks_first()) {
                 listener.defer_accept()?;
             }
-            share.listening.push(Listening {
+            share.listening.push(StreamEndpoint {
                 listener,
                 service,
                 admission: admission.clone(),
-                claim: Claim::Part,
+                quota: Quota::Equal,
             });
         }
     }
@@ -57,14 +57,14 @@ pub(super) fn bind_datagrams(
     config: &Config,
     address: &Address,
     services: &[Arc<dyn Service>],
-    shares: &mut [Share],
+    shares: &mut [WorkerParts],
 ) -> io::Result<Vec<(BoundAddress, bool)>> {
     let mut all = Vec::new();
     for sockets in DatagramSocket::bind_several(address, config.unix_mode, shares.len())? {
         all.push((sockets[0].bound().clone(), sockets[0].is_only_v6()));
         let behind = services.iter().cloned().zip(&mut *shares);
         for (socket, (service, share)) in sockets.into_iter().zip(behind) {
-            share.answering.push(Answering { socket, service });
+            share.answering.push(DatagramEndpoint { socket, service });
         }
     }
     Ok(all)

@@ -7,7 +7,9 @@ use super::sockets::{access_log, bind_datagrams, bind_error, bind_listeners, req
 use super::status::{about, show};
 use super::{report, task_limits};
 use crate::config::{Config, StartError, Timeouts};
-use crate::model::{self, Executor, Hangups, MODELS, ModelRow, Serving, Share, Signals};
+use crate::model::{
+    self, Executor, HangupSignals, MODELS, ModelRow, ServerSetup, Signals, WorkerParts,
+};
 use crate::net::{self, Address, BoundAddress, ListenRequest};
 use crate::service::{Admission, Service, Sharing};
 use std::io;
@@ -40,7 +42,7 @@ pub(super) struct ListenSpec {
 /// A server that listens.
 pub(super) struct BoundServer {
     pub model: &'static ModelRow,
-    pub serving: Serving,
+    pub serving: ServerSetup,
     pub addresses: Vec<BoundAddress>,
 }
 
@@ -95,7 +97,7 @@ impl ServerSpec {
         Ok(BoundServer {
             model,
             addresses,
-            serving: Serving {
+            serving: ServerSetup {
                 shares,
                 limits,
                 timeouts,
@@ -121,12 +123,12 @@ impl ServerSpec {
     }
 }
 
-fn make_shares(config: &Config) -> Result<Vec<Share>, StartError> {
+fn make_shares(config: &Config) -> Result<Vec<WorkerParts>, StartError> {
     let mut shares = Vec::new();
     for _ in 0..config.workers {
         let signals = Signals::new().map_err(signal_error)?;
-        let hangups = Hangups::new().map_err(signal_error)?;
-        shares.push(Share {
+        let hangups = HangupSignals::new().map_err(signal_error)?;
+        shares.push(WorkerParts {
             listening: Vec::new(),
             answering: Vec::new(),
             signals,
@@ -160,7 +162,7 @@ fn bind(
     (listen, label): (&ListenSpec, &str),
     services: &[Arc<dyn Service>],
     admission: &Admission,
-    shares: &mut [Share],
+    shares: &mut [WorkerParts],
 ) -> Result<Vec<(BoundAddress, bool)>, StartError> {
     let address = &listen.address;
     let result = match address.is_datagram() {
@@ -175,8 +177,8 @@ fn bind(
 
 /// Until now signals have ended the process at once, whatever it waited for: a file system that does not answer, for
 /// instance. Whoever is told where the server listens may ask it to end.
-fn catch_signals(shares: &mut [Share], timeouts: &Timeouts) -> io::Result<()> {
-    model::limit_end(timeouts.drain_delay.saturating_add(timeouts.drain));
+fn catch_signals(shares: &mut [WorkerParts], timeouts: &Timeouts) -> io::Result<()> {
+    model::limit_shutdown(timeouts.drain_delay.saturating_add(timeouts.drain));
     for (index, share) in shares.iter_mut().enumerate() {
         share.signals.catch(index == 0)?;
         share.hangups.catch()?;
@@ -199,7 +201,7 @@ fn check_proxy_protocol(
         return Ok(());
     }
     if config.max_per_ip.is_some()
-        && let Some(why) = model.apart
+        && let Some(why) = model.isolated_because
     {
         return Err(StartError(format!(
             "connections of clients behind a proxy cannot be counted with --model {}: {why}; \

@@ -3,7 +3,7 @@
 use super::report;
 use super::sockets::bind_listeners;
 use crate::config::Config;
-use crate::model::{Claim, Limits, ModelRow, Share};
+use crate::model::{Limits, ModelRow, Quota, WorkerParts};
 use crate::net::{Address, BoundAddress};
 use crate::observe::{ServerInfo, StatusHub};
 use crate::service::{self, Admission, Service};
@@ -22,7 +22,7 @@ pub(super) fn show(
     address: &Address,
     about: ServerInfo,
     services: Vec<Arc<dyn Service>>,
-    shares: &mut [Share],
+    shares: &mut [WorkerParts],
 ) -> io::Result<(Vec<BoundAddress>, Vec<String>)> {
     let hub = StatusHub::new(about, shares.len(), Instant::now());
     for share in &mut *shares {
@@ -39,7 +39,7 @@ pub(super) fn show(
         &mut shares[..1],
     )?;
     for listening in &mut shares[0].listening[before..] {
-        listening.claim = Claim::Few;
+        listening.quota = Quota::Small;
         listening.listener.limit_send_buffers(MOST_UNREAD)?;
     }
     let lines = all
@@ -59,7 +59,7 @@ pub(super) fn about<'a>(
     ServerInfo {
         model: model.name,
         waits: model.about,
-        why_no_stream: model.scarce,
+        why_no_stream: model.no_streams_because,
         max_connections: knows("max-connections").then_some(limits.max_connections),
         services: services
             .map(|service| (service.name().to_owned(), service.steps()))

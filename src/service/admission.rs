@@ -7,7 +7,7 @@ use super::per_ip::{PerIpLimiter, Quota};
 use super::proxy_header::{ProxyHeaderSession, display_peer};
 use crate::config::{Config, TrustedProxies};
 use crate::observe::throttled;
-use crate::session::{Counters, Permit, Start};
+use crate::session::{Counters, NewSession, Permit};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ impl Admission {
         service: &Arc<dyn Service>,
         peer: Option<IpAddr>,
         counters: &mut Counters,
-    ) -> Option<Start> {
+    ) -> Option<NewSession> {
         match &self.trusted_proxies {
             None => self.admit_client(&**service, peer, counters),
             Some(trusted) if trusted.contains(peer) => {
@@ -48,7 +48,7 @@ impl Admission {
                     admission.admit_client(&*service, client, counters)
                 };
                 let session = ProxyHeaderSession::new(peer, Box::new(admit));
-                Some(Start {
+                Some(NewSession {
                     session: Box::new(session),
                     permit: None,
                 })
@@ -75,21 +75,21 @@ impl Admission {
         service: &dyn Service,
         client: Option<IpAddr>,
         counters: &mut Counters,
-    ) -> Option<Start> {
+    ) -> Option<NewSession> {
         let (Some(limiter), Some(address)) = (&self.limiter, client) else {
             return Some(service.session(client).into());
         };
         if let Some(permit) = limiter.acquire(address, Quota::Served) {
             let session = service.session(client);
             let permit = Some(Permit::new(permit));
-            return Some(Start { session, permit });
+            return Some(NewSession { session, permit });
         }
         counters.turned_away += 1;
         if let Some(permit) = limiter.acquire(address, Quota::TurnedAway)
             && let Some(session) = service.turn_away(address)
         {
             let permit = Some(Permit::new(permit));
-            return Some(Start { session, permit });
+            return Some(NewSession { session, permit });
         }
         let limit = limiter.limit();
         throttled!(
@@ -147,7 +147,7 @@ mod tests {
         let service: Arc<dyn Service> = Arc::new(RefusingService);
         let mut counters = Counters::default();
         let mut admit = |peer| admission.admit(&service, peer, &mut counters);
-        let state = |start: &Option<Start>| start.as_ref().map(|start| start.session.state());
+        let state = |start: &Option<NewSession>| start.as_ref().map(|start| start.session.state());
         let peer = Some(IpAddr::from([192, 0, 2, 7]));
         let all = [(); 3].map(|()| admit(peer));
         let expected = [Some("served"), Some("turned away"), None];
@@ -181,7 +181,7 @@ mod tests {
         let mut all = [(); 3].map(|()| open(&mut worker));
         let states = all.each_ref().map(Connection::state);
         assert_eq!(states, ["served", "turned away", "refused"]);
-        assert_eq!(all[2].next(), Action::Close { if_unread: false });
+        assert_eq!(all[2].next(), Action::Close { may_linger: false });
         all[0].close(&mut worker);
         assert_eq!(open(&mut worker).state(), "served");
         let stranger = Some(IpAddr::from([192, 0, 2, 7]));

@@ -2,7 +2,7 @@
 
 use super::{DatagramHandler, Service, Sharing};
 use crate::config::{Config, StartError};
-use crate::session::{ACCEPTED, CLOSED, Context, Session, Step, Time, Wait};
+use crate::session::{ACCEPTED, CLOSED, Context, Session, Time, Transition, Wait};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ impl Service for Daytime {
         true
     }
 
-    fn steps(&self) -> &'static [Step] {
+    fn steps(&self) -> &'static [Transition] {
         &[(ACCEPTED, "telling the time"), ("telling the time", CLOSED)]
     }
 

@@ -5,7 +5,7 @@
 
 use super::{DatagramHandler, Service, Sharing};
 use crate::config::{Config, StartError};
-use crate::session::{ACCEPTED, CLOSED, Context, Session, Step, Time, Timeout, Wait};
+use crate::session::{ACCEPTED, CLOSED, Context, Session, Time, Timeout, Transition, Wait};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ impl Service for Echo {
         Some(self)
     }
 
-    fn steps(&self) -> &'static [Step] {
+    fn steps(&self) -> &'static [Transition] {
         &[(ACCEPTED, "echoing"), ("echoing", CLOSED)]
     }
 

@@ -1,6 +1,6 @@
 //! What a service is to a server that runs it.
 
-use crate::session::{Session, Step, Time};
+use crate::session::{Session, Time, Transition};
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
@@ -75,7 +75,7 @@ pub trait Service: Send + Sync {
     }
 
     /// The steps that its sessions can take from one state to another, beside that any state can end.
-    fn steps(&self) -> &'static [Step] {
+    fn steps(&self) -> &'static [Transition] {
         &[]
     }
 

@@ -4,7 +4,7 @@
 //! This file does not know what clients come to.
 
 use crate::observe::throttled;
-use crate::session::{Context, Counters, Session, Start, Timeout, Wait};
+use crate::session::{Context, Counters, NewSession, Session, Timeout, Wait};
 use ppp::{v1, v2};
 use std::net::IpAddr;
 
@@ -19,7 +19,7 @@ const FIXED_PART: usize = 16;
 
 /// What begins with a client, once it is known; `None` if it is refused.
 pub(super) type AdmitClient =
-    Box<dyn FnOnce(Option<IpAddr>, &mut Counters) -> Option<Start> + Send>;
+    Box<dyn FnOnce(Option<IpAddr>, &mut Counters) -> Option<NewSession> + Send>;
 
 /// Reads the header. The conversation goes on with what begins with the client that it names.
 pub(super) struct ProxyHeaderSession {
@@ -33,7 +33,7 @@ enum State {
     /// The header is awaited, or has come in part.
     Reading,
     /// It has come, and this is what begins; `None` once that was taken.
-    Read(Option<Start>),
+    Read(Option<NewSession>),
     /// What came was no header, or its client is refused.
     Refused,
 }
@@ -86,7 +86,7 @@ impl Session for ProxyHeaderSession {
         }
     }
 
-    fn successor(&mut self) -> Option<Start> {
+    fn successor(&mut self) -> Option<NewSession> {
         match &mut self.state {
             State::Read(start) => start.take(),
             State::Reading | State::Refused => None,

@@ -4,10 +4,12 @@
 //! than others, since it is one state machine whose events share their conclusions.
 
 use super::buffer::{BUFFER_SIZE, Buffer};
-use super::mailbox::Mail;
+use super::mailbox::InboxState;
 use super::output::{Output, Piece};
-use super::steps::{ACCEPTED, CLOSED};
-use super::{Context, IDLE_AGE, Job, Moment, Permit, Session, Start, Timeout, Wait, Worker};
+use super::transitions::{ACCEPTED, CLOSED};
+use super::{
+    Context, Job, MIN_IDLE_AGE, Moment, NewSession, Permit, Session, Timeout, Wait, Worker,
+};
 
 /// How much a connection that is over still reads and drops before it gives up on its peer, in bytes.
 pub const LINGER_BYTES: usize = 1024 * 1024;
@@ -43,7 +45,7 @@ pub enum Action {
     /// much that was; 0 if a file ended before it should. If the file cannot be sent as one, as where sendfile(2) is
     /// refused, call [`Connection::send_refused`].
     Send,
-    /// Receive at most [`Connection::room`] bytes, then call [`Connection::received`], or [`Connection::ended`] if the
+    /// Receive at most [`Connection::room`] bytes, then call [`Connection::received`], or [`Connection::input_ended`] if the
     /// peer has closed its side.
     Receive,
     /// [`Connection::front`] is a stretch of a file. Read its beginning into memory, then call [`Connection::loaded`]. This
@@ -57,14 +59,14 @@ pub enum Action {
     Run,
     /// Do nothing until the waker is woken, the job that was taken is done, or the deadline passes.
     Wait,
-    /// Tell the peer that nothing more will come (shutdown(2)), then call [`Connection::shut`].
+    /// Tell the peer that nothing more will come (shutdown(2)), then call [`Connection::write_shut_down`].
     ShutdownWrite,
     /// Call [`Connection::close`], close the socket, and [`Connection::release`] when no operation is under way. But
-    /// if something unread waits at the socket and `if_unread` is true, closing would destroy what the peer has not read
-    /// yet (RFC 9112 section 9.6): call [`Connection::unread`] instead.
+    /// if something unread waits at the socket and `may_linger` is true, closing would destroy what the peer has not read
+    /// yet (RFC 9112 section 9.6): call [`Connection::linger`] instead.
     Close {
         /// Unread input would matter.
-        if_unread: bool,
+        may_linger: bool,
     },
 }
 
@@ -116,8 +118,8 @@ enum CloseStep {
 
 impl Connection {
     /// Begins a conversation. Its waker wakes `key`, which must fit 32 bits.
-    pub fn open(start: impl Into<Start>, key: usize, worker: &mut Worker) -> Connection {
-        let Start { session, permit } = start.into();
+    pub fn open(start: impl Into<NewSession>, key: usize, worker: &mut Worker) -> Connection {
+        let NewSession { session, permit } = start.into();
         let mut connection = Connection {
             session,
             output: Output::default(),
@@ -132,7 +134,7 @@ impl Connection {
             close_step: CloseStep::Open,
             has_waker: false,
         };
-        worker.step(ACCEPTED, connection.session.state());
+        worker.transition(ACCEPTED, connection.session.state());
         connection.invoke(worker, |session, cx| session.open(cx));
         connection.after_event(0, worker);
         connection
@@ -146,7 +148,7 @@ impl Connection {
     /// What now, and what kind of wait that is. `wait` says what the session waits for.
     #[inline]
     fn next_and_timeout(&self, wait: impl FnOnce(&Connection) -> Wait) -> (Action, Timeout) {
-        let close = |if_unread| (Action::Close { if_unread }, Timeout::Linger);
+        let close = |may_linger| (Action::Close { may_linger }, Timeout::Linger);
         if self.phase >= Phase::Aborted {
             return close(false);
         }
@@ -161,7 +163,7 @@ impl Connection {
             Wait::Turn => (Action::Proceed, Timeout::Forever),
             Wait::Pause => (Action::Wait, Timeout::Pause),
             Wait::Job => (Action::Run, Timeout::Files),
-            Wait::Result => (Action::Wait, Timeout::Files),
+            Wait::JobResult => (Action::Wait, Timeout::Files),
             Wait::Abort | Wait::Successor => close(false),
             Wait::Close if self.close_step == CloseStep::Open => close(!self.ended),
             Wait::Close | Wait::Linger => match self.close_step {
@@ -180,10 +182,10 @@ impl Connection {
         if worker.stopping && self.is_idle() {
             return Some(worker.time.moment());
         }
-        let limit = worker.limits[self.waiting]?;
+        let limit = worker.time_limits[self.waiting]?;
         let makes_room = worker.crowded && matches!(self.waiting, Timeout::Idle | Timeout::Linger);
         Some(self.since.after(match makes_room {
-            true => limit.min(IDLE_AGE),
+            true => limit.min(MIN_IDLE_AGE),
             false => limit,
         }))
     }
@@ -251,7 +253,7 @@ impl Connection {
     }
 
     /// The peer has closed its side.
-    pub fn ended(&mut self, worker: &mut Worker) {
+    pub fn input_ended(&mut self, worker: &mut Worker) {
         self.ended = true;
         self.after_event(0, worker);
     }
@@ -331,7 +333,7 @@ impl Connection {
     }
 
     /// Our side has been shut down.
-    pub fn shut(&mut self) {
+    pub fn write_shut_down(&mut self) {
         self.close_step = CloseStep::Shut;
         self.progress_bytes = 0;
     }
@@ -357,7 +359,7 @@ impl Connection {
     }
 
     /// Something unread waits at the socket of a connection that is to [close](Action::Close).
-    pub fn unread(&mut self) {
+    pub fn linger(&mut self) {
         self.close_step = CloseStep::Unread;
     }
 
@@ -376,7 +378,7 @@ impl Connection {
         }
         self.phase = Phase::Closed;
         self.invoke(worker, |session, cx| session.closed(cx));
-        worker.step(self.session.state(), CLOSED);
+        worker.transition(self.session.state(), CLOSED);
         // Before the socket closes: a client that sees that may come again at once.
         self.permit = None;
     }
@@ -398,7 +400,7 @@ impl Connection {
             Wait::Turn
                 | Wait::Pause
                 | Wait::Job
-                | Wait::Result
+                | Wait::JobResult
                 | Wait::Bytes(Timeout::Head | Timeout::Body)
         );
         self.output.is_empty() && !is_within
@@ -410,11 +412,11 @@ impl Connection {
         worker: &mut Worker,
         act: impl FnOnce(&mut dyn Session, &mut Context<'_>) -> T,
     ) -> T {
-        let before = worker.wants_steps().then(|| self.session.state());
+        let before = worker.wants_transitions().then(|| self.session.state());
         let output = &mut self.output;
         let result = act(&mut *self.session, &mut Context { output, worker });
         if let Some(before) = before {
-            worker.step(before, self.session.state());
+            worker.transition(before, self.session.state());
         }
         result
     }
@@ -535,14 +537,14 @@ impl Connection {
     #[cold]
     fn hand_over(&mut self, worker: &mut Worker) -> Wait {
         let before = self.session.state();
-        let Some(Start { session, permit }) = self.session.successor() else {
+        let Some(NewSession { session, permit }) = self.session.successor() else {
             self.phase = Phase::Aborted;
             return Wait::Close;
         };
         self.session = session;
         self.permit = permit.map(Box::new);
         self.has_waker = false;
-        worker.step(before, self.session.state());
+        worker.transition(before, self.session.state());
         self.invoke(worker, |session, cx| session.open(cx));
         if let Some(held) = self.held.take() {
             self.feed_held(held, worker);
@@ -568,7 +570,7 @@ impl Connection {
             match waker.transpose() {
                 Ok(waker) => {
                     if let Some(waker) = waker {
-                        mailbox.wake_by(waker);
+                        mailbox.set_waker(waker);
                     }
                     self.has_waker = true;
                 }
@@ -581,9 +583,9 @@ impl Connection {
         if matches!(self.wait(), Wait::Bytes(_) | Wait::Turn | Wait::Pause) {
             let output = &mut self.output;
             match mailbox.take(&mut Context { output, worker }) {
-                Mail::MayCome => {}
-                Mail::IsOver => self.phase = Phase::Finished,
-                Mail::IsTooMuch => self.phase = Phase::Aborted,
+                InboxState::Open => {}
+                InboxState::Ended => self.phase = Phase::Finished,
+                InboxState::Overflowed => self.phase = Phase::Aborted,
             }
         }
     }
@@ -645,12 +647,12 @@ mod tests {
     #[test]
     fn unread_input_matters_unless_the_peer_has_ended() {
         with(Wait::Close, |connection, worker| {
-            assert_eq!(connection.next(), Action::Close { if_unread: true });
-            connection.ended(worker);
-            assert_eq!(connection.next(), Action::Close { if_unread: false });
+            assert_eq!(connection.next(), Action::Close { may_linger: true });
+            connection.input_ended(worker);
+            assert_eq!(connection.next(), Action::Close { may_linger: false });
         });
         with(Wait::Abort, |connection, _| {
-            assert_eq!(connection.next(), Action::Close { if_unread: false });
+            assert_eq!(connection.next(), Action::Close { may_linger: false });
         });
     }
 
@@ -658,9 +660,9 @@ mod tests {
     fn a_connection_lingers_until_its_peer_ends_or_has_sent_too_much() {
         assert_eq!(LINGER_BYTES, 1_048_576);
         with(Wait::Close, |connection, worker| {
-            connection.unread();
+            connection.linger();
             assert_eq!(connection.next(), Action::ShutdownWrite);
-            connection.shut();
+            connection.write_shut_down();
             let chunk = vec![0; BUFFER_SIZE];
             for _ in 0..LINGER_BYTES / BUFFER_SIZE {
                 assert_eq!(connection.next(), Action::Receive);
@@ -668,14 +670,14 @@ mod tests {
             }
             assert_eq!(connection.next(), Action::Receive, "exactly as much");
             connection.received(&chunk[..1], worker);
-            assert_eq!(connection.next(), Action::Close { if_unread: false });
+            assert_eq!(connection.next(), Action::Close { may_linger: false });
         });
         with(Wait::Linger, |connection, worker| {
             assert_eq!(connection.next(), Action::ShutdownWrite);
-            connection.shut();
+            connection.write_shut_down();
             assert_eq!(connection.next(), Action::Receive);
-            connection.ended(worker);
-            assert_eq!(connection.next(), Action::Close { if_unread: false });
+            connection.input_ended(worker);
+            assert_eq!(connection.next(), Action::Close { may_linger: false });
         });
     }
 
@@ -686,7 +688,7 @@ mod tests {
             worker.stopping = true;
             assert_eq!(connection.deadline(worker), Some(worker.time.moment()));
             connection.expired(worker);
-            assert_eq!(connection.next(), Action::Close { if_unread: true });
+            assert_eq!(connection.next(), Action::Close { may_linger: true });
         });
         with(Wait::Bytes(Timeout::Head), |connection, worker| {
             worker.stopping = true;

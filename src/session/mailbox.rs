@@ -25,22 +25,22 @@ pub struct Mailbox(Mutex<Content>);
 pub trait Inbox {
     /// Registers what is woken when there is a message, at once if there is one already. A model promises to call
     /// [`Connection::woken`](super::Connection::woken) then.
-    fn wake_by(&self, waker: Waker);
+    fn set_waker(&self, waker: Waker);
 
     /// Puts out the messages that there is room for, whole ones only: what the session puts out itself must not end up
     /// in the midst of one.
-    fn take(&self, cx: &mut Context<'_>) -> Mail;
+    fn take(&self, cx: &mut Context<'_>) -> InboxState;
 }
 
 /// What is to be expected of an inbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mail {
+pub enum InboxState {
     /// More.
-    MayCome,
+    Open,
     /// Nothing, and what there was has been taken.
-    IsOver,
+    Ended,
     /// Nothing: there was no room for it.
-    IsTooMuch,
+    Overflowed,
 }
 
 #[derive(Debug, Default)]
@@ -91,7 +91,7 @@ impl Mailbox {
 }
 
 impl Inbox for Mailbox {
-    fn wake_by(&self, waker: Waker) {
+    fn set_waker(&self, waker: Waker) {
         let mut content = self.content();
         let has_news = content.overflowed || content.ended || !content.messages.is_empty();
         content.waker = Some(waker);
@@ -100,7 +100,7 @@ impl Inbox for Mailbox {
         }
     }
 
-    fn take(&self, cx: &mut Context<'_>) -> Mail {
+    fn take(&self, cx: &mut Context<'_>) -> InboxState {
         let mut content = self.content();
         while let Some(message) = content.messages.front() {
             if message.len() > cx.room() {
@@ -111,9 +111,9 @@ impl Inbox for Mailbox {
             content.messages.pop_front();
         }
         match (content.overflowed, content.ended) {
-            (true, _) => Mail::IsTooMuch,
-            (false, true) if content.messages.is_empty() => Mail::IsOver,
-            (false, _) => Mail::MayCome,
+            (true, _) => InboxState::Overflowed,
+            (false, true) if content.messages.is_empty() => InboxState::Ended,
+            (false, _) => InboxState::Open,
         }
     }
 }
@@ -146,7 +146,7 @@ mod tests {
         Worker::new(Time::new(Instant::now(), SystemTime::now()))
     }
 
-    fn take(mailbox: &Mailbox, output: &mut Output, worker: &mut Worker) -> Mail {
+    fn take(mailbox: &Mailbox, output: &mut Output, worker: &mut Worker) -> InboxState {
         mailbox.take(&mut Context { output, worker })
     }
 
@@ -155,22 +155,22 @@ mod tests {
         let (mailbox, mut output, mut worker) = (Mailbox::default(), Output::default(), worker());
         let count = Arc::new(Count(AtomicUsize::new(0)));
         assert!(mailbox.put(&b"before ".as_slice().into()));
-        mailbox.wake_by(count.clone().into());
+        mailbox.set_waker(count.clone().into());
         assert_eq!(count.0.load(SeqCst), 1, "at once");
         let large: Arc<[u8]> = vec![b'x'; BUFFER_SIZE - 8].into();
         assert!(mailbox.put(&large));
         assert!(mailbox.put(&b"1234567".as_slice().into()));
         assert_eq!(count.0.load(SeqCst), 1);
-        assert_eq!(take(&mailbox, &mut output, &mut worker), Mail::MayCome);
+        assert_eq!(take(&mailbox, &mut output, &mut worker), InboxState::Open);
         assert_eq!(output.bytes().len(), BUFFER_SIZE - 1);
         let sent = output.bytes().len();
         output.consume(sent, &mut worker.pool);
-        assert_eq!(take(&mailbox, &mut output, &mut worker), Mail::MayCome);
+        assert_eq!(take(&mailbox, &mut output, &mut worker), InboxState::Open);
         assert_eq!(output.bytes(), b"1234567", "not cut in two");
         assert!(mailbox.put(&b"x".as_slice().into()));
         assert_eq!(count.0.load(SeqCst), 2, "it had been emptied");
         mailbox.end();
-        assert_eq!(take(&mailbox, &mut output, &mut worker), Mail::IsOver);
+        assert_eq!(take(&mailbox, &mut output, &mut worker), InboxState::Ended);
         assert_eq!(output.bytes(), b"1234567x", "what was there before the end");
     }
 
@@ -183,6 +183,6 @@ mod tests {
         assert_eq!(Arc::strong_count(&message), 1, "the messages are gone");
         assert!(!mailbox.put(&b"x".as_slice().into()), "never again");
         let mail = take(&mailbox, &mut Output::default(), &mut worker());
-        assert_eq!(mail, Mail::IsTooMuch);
+        assert_eq!(mail, InboxState::Overflowed);
     }
 }

@@ -13,22 +13,22 @@ mod connection;
 mod counters;
 mod file;
 mod mailbox;
+mod new_session;
 mod output;
-mod start;
-mod steps;
 mod time;
+mod transitions;
 mod worker;
 
 pub use buffer::{BUFFER_SIZE, Buffer, Pool};
 pub use connection::{Action, Connection, LINGER_BYTES, MIN_PROGRESS};
 pub use counters::Counters;
 pub use file::{File, Job};
-pub use mailbox::{Inbox, MAILBOX_SIZE, Mail, Mailbox};
-pub use output::{Body, Output, Piece, Source};
-pub use start::{Permit, Start};
-pub use steps::{ACCEPTED, CLOSED, Step, Steps, Trace};
+pub use mailbox::{Inbox, InboxState, MAILBOX_SIZE, Mailbox};
+pub use new_session::{NewSession, Permit};
+pub use output::{Body, BodySource, Output, Piece};
 pub use time::{Moment, Time};
-pub use worker::{IDLE_AGE, Limits, WORK_PER_TURN, Wakers, Worker};
+pub use transitions::{ACCEPTED, CLOSED, TraceHooks, Transition, Transitions};
+pub use worker::{MIN_IDLE_AGE, TimeLimits, WORK_PER_TURN, Wakers, Worker};
 
 use enum_map::Enum;
 
@@ -57,7 +57,7 @@ pub trait Session: Send {
     fn sent(&mut self, _cx: &mut Context<'_>) {}
 
     /// Does a slice of its own work: called again and again while it [waits for its turn](Wait::Turn), and from time to
-    /// time while it [pauses](Wait::Pause) or [waits for its job](Wait::Result). It does no more than [`Worker::work`] allows, and takes off what it does.
+    /// time while it [pauses](Wait::Pause) or [waits for its job](Wait::JobResult). It does no more than [`Worker::work`] allows, and takes off what it does.
     fn proceed(&mut self, _cx: &mut Context<'_>) {}
 
     /// What may wait for a file system, while it [waits for that](Wait::Job): taken once. The model has it done where it
@@ -86,7 +86,7 @@ pub trait Session: Send {
 
     /// What the conversation goes on as, once it [waits for that](Wait::Successor): taken once, for this session then ends
     /// without a [`closed`](Session::closed). The other one is opened, and has what this one has not taken of the input.
-    fn successor(&mut self) -> Option<Start> {
+    fn successor(&mut self) -> Option<NewSession> {
         None
     }
 
@@ -104,7 +104,7 @@ pub enum Wait {
     /// A [job](Session::job), which it has ready for the model.
     Job,
     /// The job that the model has taken.
-    Result,
+    JobResult,
     /// Only its turn: it has work of its own, which it does in slices so that others get theirs.
     Turn,
     /// Other sessions of its service, which it must not get ahead of. It receives nothing meanwhile, so its peer is
@@ -122,7 +122,7 @@ pub enum Wait {
     Abort,
 }
 
-/// The kinds of waiting that have an end. How long each may last is said in [`Worker::limits`].
+/// The kinds of waiting that have an end. How long each may last is said in [`Worker::time_limits`].
 ///
 /// A wait begins again when its kind changes, and when [`MIN_PROGRESS`] bytes have been taken or sent since it began;
 /// bytes that merely arrive do not extend it.

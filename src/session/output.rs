@@ -17,7 +17,7 @@ pub struct Body {
 
 /// What a body is a stretch of.
 #[derive(Clone, Debug)]
-pub enum Source {
+pub enum BodySource {
     /// An open regular file, which the model sends without looking at it. Its own position is neither used nor moved.
     File(Arc<File>),
     /// Bytes in memory.
@@ -28,23 +28,23 @@ pub enum Source {
 #[derive(Debug)]
 enum Part {
     /// From where it is.
-    InPlace(Source),
+    InPlace(BodySource),
     /// It must be loaded: a file that cannot be sent as one.
     Unloaded(Arc<File>),
     /// Its beginning is in the output's buffer.
     Loaded(Arc<File>),
 }
 
-impl Source {
+impl BodySource {
     /// An open regular file, on a file system that answers by itself.
-    pub fn file(file: impl Into<OwnedFd>) -> Source {
-        Source::File(Arc::new(File::local(file)))
+    pub fn file(file: impl Into<OwnedFd>) -> BodySource {
+        BodySource::File(Arc::new(File::local(file)))
     }
 }
 
 impl Body {
     /// `length` bytes from `offset` on, none of them sent yet. Bytes in memory must have that many.
-    pub fn new(source: Source, offset: u64, length: u64) -> Body {
+    pub fn new(source: BodySource, offset: u64, length: u64) -> Body {
         Body {
             part: Part::InPlace(source),
             offset,
@@ -55,7 +55,7 @@ impl Body {
     /// All of these bytes.
     pub fn bytes(bytes: Vec<u8>) -> Body {
         let length = bytes.len() as u64;
-        Body::new(Source::Bytes(Arc::new(bytes)), 0, length)
+        Body::new(BodySource::Bytes(Arc::new(bytes)), 0, length)
     }
 
     /// How many bytes are left to send.
@@ -138,12 +138,12 @@ impl Output {
             None => piece(&[], false),
             Some(body) => match &body.part {
                 Part::Loaded(_) => piece(&[], false),
-                Part::InPlace(Source::Bytes(all)) => {
+                Part::InPlace(BodySource::Bytes(all)) => {
                     let end = body.offset + body.left;
                     piece(&all[body.offset as usize..end as usize], false)
                 }
                 _ if !bytes.is_empty() => piece(&[], true),
-                Part::InPlace(Source::File(file)) => body.piece_of(file, body.left),
+                Part::InPlace(BodySource::File(file)) => body.piece_of(file, body.left),
                 Part::Unloaded(file) => body.piece_of(file, body.left.min(BUFFER_SIZE as u64)),
             },
         }
@@ -155,7 +155,7 @@ impl Output {
         let is_file = |body: &Body| {
             matches!(
                 body.part,
-                Part::InPlace(Source::File(_)) | Part::Unloaded(_)
+                Part::InPlace(BodySource::File(_)) | Part::Unloaded(_)
             )
         };
         self.buffer.is_none() && self.body.as_ref().is_some_and(is_file)
@@ -170,7 +170,7 @@ impl Output {
     /// What is left of the file cannot be sent as one: it is loaded piece by piece.
     pub(super) fn load_file(&mut self) {
         if let Some(body) = &mut self.body
-            && let Part::InPlace(Source::File(file)) = &body.part
+            && let Part::InPlace(BodySource::File(file)) = &body.part
         {
             body.part = Part::Unloaded(file.clone());
         }
@@ -301,7 +301,7 @@ mod tests {
         let mut output = Output::default();
         output.put(b"head", &mut pool);
         let length = BUFFER_SIZE as u64 + 3;
-        let file = Source::file(tempfile::tempfile().expect("a file"));
+        let file = BodySource::file(tempfile::tempfile().expect("a file"));
         output.put_body(Body::new(file, 7, length));
         output.load_file();
         assert!(!output.must_load(), "the head goes first");
@@ -356,7 +356,7 @@ mod tests {
         let mut pool = Pool::new();
         let mut output = Output::default();
         output.put(b"head", &mut pool);
-        let file = Source::file(tempfile::tempfile().expect("a file"));
+        let file = BodySource::file(tempfile::tempfile().expect("a file"));
         output.put_body(Body::new(file, 7, 3));
         assert!(matches!(
             output.front(),

@@ -1,6 +1,6 @@
 //! What all sessions of one thread share, and the model that runs them with it.
 
-use super::{Counters, Moment, Pool, Steps, Time, Timeout, Trace};
+use super::{Counters, Moment, Pool, Time, Timeout, TraceHooks, Transitions};
 use enum_map::EnumMap;
 use std::io;
 use std::task::Waker;
@@ -12,10 +12,10 @@ pub const WORK_PER_TURN: usize = 512;
 
 /// How long a connection must have been idle before it may be closed to make room: before that, its client's next request
 /// may be on its way.
-pub const IDLE_AGE: Duration = Duration::from_millis(100);
+pub const MIN_IDLE_AGE: Duration = Duration::from_millis(100);
 
 /// How long each kind of wait may last; without end if it has no limit.
-pub type Limits = EnumMap<Timeout, Option<Duration>>;
+pub type TimeLimits = EnumMap<Timeout, Option<Duration>>;
 
 /// Makes the wakers of connections.
 pub trait Wakers: Send {
@@ -32,7 +32,7 @@ pub struct Worker {
     /// The time, as the model last read it.
     pub time: Time,
     /// How long each kind of wait may last.
-    pub limits: Limits,
+    pub time_limits: TimeLimits,
     /// What wakes connections for which others leave something. Without it nothing is left for them by others.
     pub wakers: Option<Box<dyn Wakers>>,
     /// Buffers to lend.
@@ -51,9 +51,9 @@ pub struct Worker {
     /// How much of [`WORK_PER_TURN`] is left. The model sets it at the beginning of each turn.
     pub work: usize,
     /// The steps that sessions took, if they are to be counted.
-    pub steps: Option<Steps>,
+    pub transitions: Option<Transitions>,
     /// What is called for each step, if they are to be traced.
-    pub trace: Option<&'static Trace>,
+    pub trace: Option<&'static TraceHooks>,
 }
 
 impl Worker {
@@ -61,7 +61,7 @@ impl Worker {
     pub fn new(time: Time) -> Worker {
         Worker {
             time,
-            limits: Limits::default(),
+            time_limits: TimeLimits::default(),
             wakers: None,
             pool: Pool::new(),
             log: Vec::new(),
@@ -70,13 +70,13 @@ impl Worker {
             one_exchange: false,
             crowded: false,
             work: WORK_PER_TURN,
-            steps: None,
+            transitions: None,
             trace: None,
         }
     }
 
     /// True if the answer that is given now is to be the connection's last.
-    pub fn wants_last_answers(&self) -> bool {
+    pub fn closes_after_response(&self) -> bool {
         self.stopping || self.one_exchange || self.crowded
     }
 
@@ -92,17 +92,17 @@ impl Worker {
     }
 
     #[inline]
-    pub(super) fn wants_steps(&self) -> bool {
-        self.steps.is_some() || self.trace.is_some()
+    pub(super) fn wants_transitions(&self) -> bool {
+        self.transitions.is_some() || self.trace.is_some()
     }
 
     #[inline(never)]
-    pub(super) fn step(&mut self, from: &'static str, to: &'static str) {
-        if let Some(steps) = &mut self.steps {
-            steps.count(from, to);
+    pub(super) fn transition(&mut self, from: &'static str, to: &'static str) {
+        if let Some(transitions) = &mut self.transitions {
+            transitions.count(from, to);
         }
         if let Some(trace) = self.trace {
-            (trace.step)(from, to);
+            (trace.transition)(from, to);
         }
     }
 }

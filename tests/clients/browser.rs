@@ -364,7 +364,7 @@ fn browser_shows_the_limited_status_of_forking_and_blocking() {
         let mut tab = Tab::show(&format!("http://{}/", evserve.addresses[1]));
         tab.wait_until("Number(document.body.dataset.events) >= 3");
         let note = tab.value("document.querySelector('.note').innerText");
-        let why = row(model).apart;
+        let why = row(model).isolated_because;
         let why = why.expect("a reason");
         assert!(
             note.as_str().is_some_and(|note| note.contains(why)),

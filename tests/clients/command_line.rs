@@ -275,7 +275,7 @@ fn wrk_finds_no_errors_under_any_model() {
     }
     on_every_model(|model| {
         let evserve = Evserve::http(model, Path::new("docs/site"), &["--access-log", "off"]);
-        let options = match row(model).apart {
+        let options = match row(model).isolated_because {
             Some(_) => &["-d1s", "-c8", "-H", "Connection: close"][..],
             None => &["-d1s", "-c64"],
         };

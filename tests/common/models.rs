@@ -46,7 +46,7 @@ pub fn on_every_concurrent_model(case: impl Fn(&'static str)) {
 
 /// The models in which conversations can hear each other.
 pub fn on_every_shared_model(case: impl Fn(&'static str)) {
-    on_each(|row| row.apart.is_none(), case);
+    on_each(|row| row.isolated_because.is_none(), case);
 }
 
 /// The models whose connections share memory.
@@ -56,7 +56,7 @@ pub fn on_every_model_of_one_memory(case: impl Fn(&'static str)) {
 
 /// The models in which they cannot.
 pub fn on_every_apart_model(case: impl Fn(&'static str)) {
-    on_each(|row| row.apart.is_some(), case);
+    on_each(|row| row.isolated_because.is_some(), case);
 }
 
 pub fn on_every_loop(case: impl Fn(&'static str)) {
@@ -86,7 +86,7 @@ pub fn on_each_kind(case: impl Fn(&'static str)) {
 
 /// The options by which a model serves that many connections at a time.
 pub fn limited_to(model: &str, connections: usize) -> Vec<String> {
-    let option = row(model).limited_by.into_iter();
+    let option = row(model).limit_option.into_iter();
     option
         .flat_map(|option| [format!("--{option}"), connections.to_string()])
         .collect()
@@ -94,7 +94,7 @@ pub fn limited_to(model: &str, connections: usize) -> Vec<String> {
 
 /// For a model with a fixed number of threads, that number; for the others nothing.
 pub fn of_threads(model: &str, threads: usize) -> Vec<String> {
-    match row(model).limited_by {
+    match row(model).limit_option {
         Some("threads") => limited_to(model, threads),
         _ => Vec::new(),
     }

@@ -183,7 +183,7 @@ fn run(model: &str, row: &Row, errno: Errno, nth: usize, root: &TempDir) -> Opti
             // One file is so large that it is kept open instead of in memory.
             Scene::Watched => 1,
             // A thread keeps its wake queue.
-            Scene::Chat if common::row(model).limited_by == Some("threads") => POOL,
+            Scene::Chat if common::row(model).limit_option == Some("threads") => POOL,
             _ => 0,
         };
     until("no descriptor is left", || {

@@ -347,7 +347,7 @@ impl Row {
     pub fn can_say(&self, errno: Errno, model: &str) -> bool {
         let model = row(model);
         let tells_once = model.poller.is_some_and(|poller| poller.edge_triggered);
-        !(self.scene == Scene::Chat && model.apart.is_some()
+        !(self.scene == Scene::Chat && model.isolated_because.is_some()
             || self.told_later && errno == EAGAIN && tells_once)
     }
 }

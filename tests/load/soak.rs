@@ -63,7 +63,7 @@ impl Soak {
         let large = pattern(LARGE);
         write(root.path().join("small"), pattern(SMALL)).expect("written");
         write(root.path().join("large"), &large).expect("written");
-        let hears = row(model).apart.is_none();
+        let hears = row(model).isolated_because.is_none();
         let mut options = vec!["--mode", "http", "--listen", "http=127.0.0.1:0"];
         options.extend(["--mode", "echo", "--listen", "echo=127.0.0.1:0"]);
         if hears {
@@ -290,7 +290,7 @@ impl<'a> Work<'a> {
         for _ in 0..self.random.usize(1..4) {
             while !client.line().starts_with("data: {") {}
             // There the others who watch get their turn.
-            if row(self.ground.model).scarce.is_some() {
+            if row(self.ground.model).no_streams_because.is_some() {
                 break;
             }
         }

@@ -139,7 +139,7 @@ fn play(service: &dyn Service, worker: &mut Worker, input: &[u8], random: &mut R
     for _ in 0..100_000 {
         match connection.next() {
             Action::Close { .. } => break,
-            Action::ShutdownWrite => connection.shut(),
+            Action::ShutdownWrite => connection.write_shut_down(),
             Action::Proceed => {
                 worker.work = WORK_PER_TURN;
                 connection.proceed(worker);
@@ -152,7 +152,7 @@ fn play(service: &dyn Service, worker: &mut Worker, input: &[u8], random: &mut R
             Action::Wait => {
                 panic!("http waits for no other connections, and its job has been done")
             }
-            Action::Receive if said == input.len() => connection.ended(worker),
+            Action::Receive if said == input.len() => connection.input_ended(worker),
             Action::Receive => {
                 let most = connection.room().min(input.len() - said);
                 let count = if random.bool() {

@@ -77,7 +77,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "ended",
-        promise: "or [`Connection::ended`] if the peer has closed its side",
+        promise: "or [`Connection::input_ended`] if the peer has closed its side",
         kind: Kind::Count,
         client: |stage| {
             stage.say(b"abc")?;
@@ -135,8 +135,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "unread",
-        promise: "if something unread waits at the socket and `if_unread` is true, closing would destroy what the \
-                  peer has not read yet (RFC 9112 section 9.6): call [`Connection::unread`] instead.",
+        promise: "if something unread waits at the socket and `may_linger` is true, closing would destroy what the \
+                  peer has not read yet (RFC 9112 section 9.6): call [`Connection::linger`] instead.",
         kind: Kind::Memory,
         client: |stage| {
             stage.say(b"x")?;
@@ -148,7 +148,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "shut",
-        promise: "Tell the peer that nothing more will come (shutdown(2)), then call [`Connection::shut`].",
+        promise: "Tell the peer that nothing more will come (shutdown(2)), then call [`Connection::write_shut_down`].",
         kind: Kind::Linger,
         client: |stage| {
             stage.say(b"x")?;

@@ -13,7 +13,7 @@ const MODEL: &str = "docs/examples/model.rs";
 
 /// Mistakes in a copy of it: what is there, what is there instead, and the promise that must be named.
 const MISTAKES: &[(&str, &str, &str)] = &[
-    ("Ok(connection.unread())", "break", "unread"),
+    ("Ok(connection.linger())", "break", "unread"),
     ("connection.expired(&mut worker),", "{}", "deadline"),
     (
         "let result = match action {",
@@ -58,12 +58,12 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "work",
     ),
     (
-        "shutdown_write(&socket).map(|()| connection.shut())",
-        "Ok(connection.shut())",
+        "shutdown_write(&socket).map(|()| connection.write_shut_down())",
+        "Ok(connection.write_shut_down())",
         "shut",
     ),
     (
-        "Ok(0) => Ok(connection.ended(&mut worker)),",
+        "Ok(0) => Ok(connection.input_ended(&mut worker)),",
         "Ok(0) => Err(Errno::AGAIN),",
         "ended",
     ),

@@ -1,7 +1,7 @@
 //! Protocols each of which needs one promise of the contract.
 
 use evserve::{Service, Sharing};
-use evserve::session::{Body, Context, File, Inbox, Job, Mailbox, Session, Source, Timeout, Wait};
+use evserve::session::{Body, Context, File, Inbox, Job, Mailbox, Session, BodySource, Timeout, Wait};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::net::IpAddr;
@@ -120,7 +120,7 @@ impl Session for Case {
             Kind::Unsendable => {
                 let file = std::fs::File::open(UNSENDABLE).expect("it can be read");
                 let length = unsendable().len() as u64;
-                cx.put_body(Body::new(Source::file(file), 0, length));
+                cx.put_body(Body::new(BodySource::file(file), 0, length));
             }
             Kind::ShortFile => cx.put_body(Body::new(short_file(), 0, 1000)),
             Kind::Turns => self.work = Work::Turns,
@@ -196,7 +196,7 @@ impl Session for Case {
         match (&self.work, self.over) {
             (Work::Turns, _) => Wait::Turn,
             (Work::Job, _) => Wait::Job,
-            (Work::Result(_), _) => Wait::Result,
+            (Work::Result(_), _) => Wait::JobResult,
             (Work::None, Some(wait)) => wait,
             (Work::None, None) if self.kind == Kind::Busy && self.count == 0 => {
                 Wait::Bytes(Timeout::Head)
@@ -240,7 +240,7 @@ pub fn padding(number: usize) -> (String, String) {
 }
 
 /// A file of five bytes.
-fn short_file() -> Source {
+fn short_file() -> BodySource {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     let name = format!(
         "check-{}-{}",
@@ -253,5 +253,5 @@ fn short_file() -> Source {
     let mut file = file.expect("made");
     std::fs::remove_file(&path).expect("removed");
     file.write_all(b"short").expect("written");
-    Source::file(file)
+    BodySource::file(file)
 }

@@ -4,7 +4,9 @@
 use super::mixed::Places;
 use super::script::Script;
 use super::world::{read, whole};
-use evserve::session::{Action, BUFFER_SIZE, Connection, File, Job, Piece, Start, Timeout, Worker};
+use evserve::session::{
+    Action, BUFFER_SIZE, Connection, File, Job, NewSession, Piece, Timeout, Worker,
+};
 use fastrand::Rng;
 use std::sync::Arc;
 
@@ -116,7 +118,7 @@ impl Lent {
 
 impl Line {
     pub fn new(
-        start: impl Into<Start>,
+        start: impl Into<NewSession>,
         script: Script,
         key: usize,
         places: &Places,
@@ -202,7 +204,7 @@ impl Line {
             }
             Action::Wait if late => self.expire(worker),
             Action::Wait => {}
-            Action::Close { if_unread } => self.close(if_unread, worker, random),
+            Action::Close { may_linger } => self.close(may_linger, worker, random),
             Action::Send | Action::Receive | Action::Load | Action::Run | Action::ShutdownWrite => {
                 self.operate(action, late, worker, random);
             }
@@ -275,7 +277,7 @@ impl Line {
             }
             Operation::ShutdownWrite => {
                 self.shut = true;
-                self.connection().shut();
+                self.connection().write_shut_down();
             }
         }
     }
@@ -289,7 +291,7 @@ impl Line {
                 self.connection().send_refused(worker);
                 if self.fate == Fate::Open {
                     let next = self.connection().next();
-                    let is_over = matches!(next, Action::Close { if_unread: false });
+                    let is_over = matches!(next, Action::Close { may_linger: false });
                     assert!(next == Action::Load || is_over, "{next:?}");
                 }
                 return;
@@ -315,7 +317,7 @@ impl Line {
             // It was submitted before the end came.
         } else if random.bool() && (self.shut || self.script.may_leave(&self.heard)) {
             self.ended = true;
-            self.connection().ended(worker);
+            self.connection().input_ended(worker);
         } else if self.fate == Fate::Open && late && self.connection().next() == Action::Receive {
             self.expire(worker);
         } else if self.style == Style::Completion {
@@ -335,18 +337,18 @@ impl Line {
         self.may_be_cut_off = true;
         self.connection().abort();
         let next = self.connection().next();
-        assert_eq!(next, Action::Close { if_unread: false });
+        assert_eq!(next, Action::Close { may_linger: false });
         self.end(worker);
     }
 
-    fn close(&mut self, if_unread: bool, worker: &mut Worker, random: &mut Rng) {
+    fn close(&mut self, may_linger: bool, worker: &mut Worker, random: &mut Rng) {
         let is_receive = |one: &Operation| matches!(one, Operation::Receive(_));
-        if if_unread && let Some(index) = self.under_way.iter().position(is_receive) {
+        if may_linger && let Some(index) = self.under_way.iter().position(is_receive) {
             // Nothing must come in between the look for unread input and the end.
             self.under_way.swap_remove(index);
         }
-        if if_unread && self.said < self.script.input.len() && random.bool() {
-            self.connection().unread();
+        if may_linger && self.said < self.script.input.len() && random.bool() {
+            self.connection().linger();
             let next = self.connection().next();
             assert_eq!(next, Action::ShutdownWrite, "unread input matters");
             return;
@@ -366,7 +368,7 @@ impl Line {
             "its permit is released when it closes"
         );
         let next = self.connection().next();
-        assert_eq!(next, Action::Close { if_unread: false });
+        assert_eq!(next, Action::Close { may_linger: false });
     }
 
     /// After its end, whatever happens has no effect; when no operation is under way its buffers go back.
@@ -377,8 +379,8 @@ impl Line {
             20..=29 => self.connection().expired(worker),
             30..=39 => self.connection().abort(),
             40..=49 => self.connection().proceed(worker),
-            50..=59 => self.connection().unread(),
-            60..=69 => self.connection().ended(worker),
+            50..=59 => self.connection().linger(),
+            60..=69 => self.connection().input_ended(worker),
             70..=79 => self.connection().close(worker),
             _ if self.under_way.is_empty() => {
                 self.connection.take().expect("once").release(worker);

@@ -17,7 +17,7 @@ mod script;
 mod world;
 
 use common::number;
-use evserve::session::{ACCEPTED, CLOSED, Limits, Mailbox, Wakers, Worker};
+use evserve::session::{ACCEPTED, CLOSED, Mailbox, TimeLimits, Wakers, Worker};
 use fastrand::Rng;
 use line::Line;
 use mixed::{Bell, Mixed, Places};
@@ -90,7 +90,7 @@ impl Play {
                     .bool()
                     .then(|| Duration::from_millis(random.u64(1..2000)))
             };
-            worker.limits = Limits::from_fn(|_| limit());
+            worker.time_limits = TimeLimits::from_fn(|_| limit());
         }
         worker.one_exchange = random.u8(..) < 20;
         let mut play = Play {
@@ -157,7 +157,7 @@ impl Play {
 
     fn line(
         &self,
-        session: impl Into<evserve::session::Start>,
+        session: impl Into<evserve::session::NewSession>,
         script: Script,
         worker: &mut Worker,
         random: &mut Rng,
@@ -247,7 +247,7 @@ fn check(world: &World, worker: &mut Worker, chats: bool) {
         "{lines} lines, {requests} requests"
     );
     let known = world.known_steps();
-    let steps = worker.steps.take().expect("they were counted");
+    let steps = worker.transitions.take().expect("they were counted");
     for (step, _) in steps.iter().filter(|((_, to), _)| *to != CLOSED) {
         assert!(known.contains(&step), "{step:?} is in no table");
     }

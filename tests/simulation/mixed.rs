@@ -1,8 +1,10 @@
 //! A protocol that does everything a session can do: it takes units of two bytes, the first of which says how the second
 //! is answered. It also checks what a session is promised.
 
-use evserve::session::{ACCEPTED, CLOSED, Step, Timeout, Wait};
-use evserve::session::{Body, Context, File, Inbox, Job, Mail, Permit, Session, Source, Start};
+use evserve::session::{ACCEPTED, CLOSED, Timeout, Transition, Wait};
+use evserve::session::{
+    Body, BodySource, Context, File, Inbox, InboxState, Job, NewSession, Permit, Session,
+};
 use fastrand::Rng;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -20,7 +22,7 @@ const ROOM: usize = 512;
 /// How many looks a pause takes that nobody ends.
 const LOOKS: u8 = 3;
 
-pub const STEPS: &[Step] = &[
+pub const STEPS: &[Transition] = &[
     (ACCEPTED, "between"),
     ("between", "within"),
     ("within", "between"),
@@ -100,12 +102,12 @@ impl Bell {
 }
 
 impl Inbox for Bell {
-    fn wake_by(&self, waker: Waker) {
+    fn set_waker(&self, waker: Waker) {
         self.0.lock().expect("no panic").waker = Some(waker);
     }
 
-    fn take(&self, _: &mut Context<'_>) -> Mail {
-        Mail::MayCome
+    fn take(&self, _: &mut Context<'_>) -> InboxState {
+        InboxState::Open
     }
 }
 
@@ -132,8 +134,8 @@ enum Stage {
 }
 
 impl Mixed {
-    pub fn start(stretches: &Arc<Stretches>, places: &Places, bell: &Bell) -> Start {
-        Start {
+    pub fn start(stretches: &Arc<Stretches>, places: &Places, bell: &Bell) -> NewSession {
+        NewSession {
             session: Box::new(Mixed {
                 stretches: stretches.clone(),
                 places: places.clone(),
@@ -182,7 +184,7 @@ impl Mixed {
             FILE | SHORT_FILE => {
                 let content = &self.stretches.content;
                 let (offset, length) = stretch(kind, byte, content.len());
-                let source = Source::File(self.stretches.file.clone());
+                let source = BodySource::File(self.stretches.file.clone());
                 cx.put(&[kind]);
                 cx.put_body(Body::new(source, offset as u64, length as u64));
             }
@@ -308,7 +310,7 @@ impl Session for Mixed {
             Stage::Within => Wait::Bytes(Timeout::Head),
             Stage::Turn(..) => Wait::Turn,
             Stage::Job(_) => Wait::Job,
-            Stage::Result(..) => Wait::Result,
+            Stage::Result(..) => Wait::JobResult,
             Stage::Pause(..) => Wait::Pause,
             Stage::Successor(_) => Wait::Successor,
             Stage::Over(wait) => wait,
@@ -319,7 +321,7 @@ impl Session for Mixed {
         Some(&self.bell)
     }
 
-    fn successor(&mut self) -> Option<Start> {
+    fn successor(&mut self) -> Option<NewSession> {
         self.check();
         let Stage::Successor(byte) = self.stage else {
             panic!("there is no successor");

@@ -5,8 +5,10 @@ use evserve::config::{Config, StartError, TrustedProxies};
 use evserve::http1::Request;
 use evserve::service::http::{self, Handler, Response};
 use evserve::service::{Admission, SERVICES, Service};
-use evserve::session::{ACCEPTED, Counters, Start, Steps, Time, Timeout, WORK_PER_TURN, Worker};
-use evserve::session::{Action, BUFFER_SIZE, CLOSED, Connection, File, Mailbox, Piece, Step};
+use evserve::session::{
+    ACCEPTED, Counters, NewSession, Time, Timeout, Transitions, WORK_PER_TURN, Worker,
+};
+use evserve::session::{Action, BUFFER_SIZE, CLOSED, Connection, File, Mailbox, Piece, Transition};
 use fastrand::Rng;
 use std::io::Write;
 use std::os::fd::AsFd;
@@ -30,7 +32,7 @@ pub struct World {
     pub start: Instant,
     pub wall: SystemTime,
     /// All steps that were taken from state to state.
-    pub steps: Mutex<Steps>,
+    pub steps: Mutex<Transitions>,
 }
 
 const FILES: [(&str, usize); 4] = [("0", 0), ("1", 1), ("1k", 1024), ("100k", 100_000)];
@@ -79,13 +81,13 @@ impl World {
 
     pub fn worker(&self) -> Worker {
         Worker {
-            steps: Some(Steps::default()),
+            transitions: Some(Transitions::default()),
             ..Worker::new(Time::new(self.start, self.wall))
         }
     }
 
     /// What begins with a connection behind a proxy.
-    pub fn behind_proxy(&self) -> Start {
+    pub fn behind_proxy(&self) -> NewSession {
         let mut counters = Counters::default();
         let start = self.proxied.admit(&self.http, None, &mut counters);
         start.expect("the proxy is trusted")
@@ -102,7 +104,7 @@ impl World {
     }
 
     /// The steps that sessions can take according to their services, beside that any state can end.
-    pub fn known_steps(&self) -> Vec<Step> {
+    pub fn known_steps(&self) -> Vec<Transition> {
         let chat = self.chat();
         let services = [&self.http, &self.echo, &chat].into_iter();
         let steps = services.flat_map(|service| service.steps().to_vec());

@@ -404,11 +404,11 @@ fn all_addresses_share_one_room() {
 #[test]
 fn chat_is_refused_by_models_that_cannot_share_it() {
     on_every_model(|model| {
-        let Some(why) = row(model).apart else {
+        let Some(why) = row(model).isolated_because else {
             return;
         };
         let said = Program::model(model, "--mode chat --listen 127.0.0.1:0").fails(1);
-        let able = MODELS.iter().filter(|row| row.apart.is_none());
+        let able = MODELS.iter().filter(|row| row.isolated_because.is_none());
         let able: Vec<_> = able.map(|row| row.name).collect();
         let able = able.join(", ");
         let expected = format!(

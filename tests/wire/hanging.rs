@@ -233,7 +233,7 @@ fn a_hanging_root_delays_no_other_service() {
         return;
     }
     on_every_model(|model| {
-        if row(model).apart.is_some() {
+        if row(model).isolated_because.is_some() {
             return;
         }
         let world = World::new("root");

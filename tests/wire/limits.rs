@@ -125,7 +125,7 @@ fn the_limit_of_the_cgroup_is_kept() {
 fn the_server_survives_a_lack_of_threads() {
     on_every_model_of_tasks(|model| {
         // The threads of a pool are there from the start.
-        if row(model).limited_by == Some("threads") {
+        if row(model).limit_option == Some("threads") {
             return;
         }
         let user = user(2);

@@ -157,7 +157,7 @@ fn unix_sockets_are_trusted_if_configured() {
 #[test]
 fn limits_count_the_clients_not_their_proxy() {
     on_every_model(|model| {
-        if row(model).apart.is_some() {
+        if row(model).isolated_because.is_some() {
             return; // One at a time; and processes that share nothing.
         }
         let evserve = start(model, "echo", &["--max-per-ip", "1"]);

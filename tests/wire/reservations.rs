@@ -10,7 +10,7 @@ const OPTIONS: &str =
 
 /// Starts http, chat (or echo, where there can be no chat) and the status, with 24 connections for all of them.
 fn start(model: &str) -> Evserve {
-    let shared = row(model).apart.is_none();
+    let shared = row(model).isolated_because.is_none();
     let silent = if shared { "chat" } else { "echo" };
     let silent_at = format!("{silent}=127.0.0.1:0");
     let program = Program::model(model, OPTIONS).args(limited_to(model, 24));
@@ -84,7 +84,7 @@ fn slow_heads_block_no_health_check() {
 fn chat_members_stay_while_clients_wait() {
     on_every_concurrent_model(|model| {
         let evserve = start(model);
-        if row(model).apart.is_some() {
+        if row(model).isolated_because.is_some() {
             return;
         }
         let mut members: Vec<_> = (0..5)
@@ -150,7 +150,7 @@ fn each_loop_reserves_connections_of_its_own() {
 fn excess_viewers_of_the_status_are_told_to_retry() {
     on_each_kind(|model| {
         // There each is told once.
-        if row(model).scarce.is_some() {
+        if row(model).no_streams_because.is_some() {
             return;
         }
         let options = "--mode echo --listen echo=127.0.0.1:0 docs/site";

@@ -134,7 +134,7 @@ fn viewers_receive_updates() {
             for _ in 0..round {
                 assert_eq!(evserve.get("/a.txt").status, 200);
             }
-            let why_no_stream = row(model).scarce.is_some();
+            let why_no_stream = row(model).no_streams_because.is_some();
             let client = watcher.get_or_insert_with(|| {
                 let mut client = Client::connect(evserve.addresses[2]);
                 client.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -210,7 +210,7 @@ fn a_status_of_several_loops_takes_few_turns() {
 #[test]
 fn a_slow_viewer_skips_updates() {
     on_each_kind(|model| {
-        if row(model).scarce.is_some() {
+        if row(model).no_streams_because.is_some() {
             return;
         }
         let (evserve, _root) = start(model, &[]);

@@ -67,8 +67,8 @@ fn as_many_requests_are_traced_as_asked_for() {
         let log = evserve.stop().log;
         let row = row(model);
         let wait = match row.poller {
-            Some(_) => format!("{} = 1: listener fd ", row.waits_in),
-            None => format!("{}(", row.waits_in),
+            Some(_) => format!("{} = 1: listener fd ", row.wait_call),
+            None => format!("{}(", row.wait_call),
         };
         has_in_order(
             &log,

@@ -1,13 +1,13 @@
 //! How connections come into the loop, and what happens when there is no room for more.
 
 use super::EventLoop;
-use super::entry::SocketState;
-use super::sources::Source;
+use super::connection::SocketState;
+use super::sources::EventSource;
 use crate::model::listeners::Shortage;
-use crate::model::{Listening, contain_start};
+use crate::model::{StreamEndpoint, catch_start_panic};
 use crate::net::AcceptError;
-use crate::poller::{Poller, Ready};
-use crate::session::{Connection, IDLE_AGE};
+use crate::poller::{Poller, ReadySet};
+use crate::session::{Connection, MIN_IDLE_AGE};
 use crate::sys::{SocketFlags, is_readable};
 use crate::trace;
 use std::io;
@@ -18,15 +18,15 @@ const ACCEPTS: usize = 64;
 
 /// A listener and what the poller watches it for.
 pub(super) struct WatchedListener {
-    listening: Listening,
-    watched: Ready,
+    listening: StreamEndpoint,
+    watched: ReadySet,
 }
 
 impl WatchedListener {
-    pub(super) fn new(listening: Listening) -> WatchedListener {
+    pub(super) fn new(listening: StreamEndpoint) -> WatchedListener {
         WatchedListener {
             listening,
-            watched: Ready::NONE,
+            watched: ReadySet::NONE,
         }
     }
 
@@ -40,11 +40,11 @@ impl<P: Poller> EventLoop<P> {
     pub(super) fn watch_listeners(&mut self) -> io::Result<()> {
         for (index, slot) in self.listening.iter_mut().enumerate() {
             let wanted = match P::EDGE_TRIGGERED || self.listeners.is_watched(index) {
-                true => Ready::READABLE,
-                false => Ready::NONE,
+                true => ReadySet::READABLE,
+                false => ReadySet::NONE,
             };
             if wanted != slot.watched {
-                let key = self.sources.keys.key(Source::Listener(index));
+                let key = self.sources.keys.key(EventSource::Listener(index));
                 self.poller.change(slot.fd(), key, slot.watched, wanted)?;
                 slot.watched = wanted;
             }
@@ -86,7 +86,7 @@ impl<P: Poller> EventLoop<P> {
                 let (worker, key) = (&mut self.worker, self.connections.vacant_key());
                 worker.counters.connections += 1;
                 let start = listening.admit(peer, &mut worker.counters);
-                match contain_start(|| Some(Connection::open(start?, key, worker))) {
+                match catch_start_panic(|| Some(Connection::open(start?, key, worker))) {
                     Some(connection) => self.insert(index, socket, connection),
                     None => {
                         trace::note_close(&socket);
@@ -140,17 +140,19 @@ impl<P: Poller> EventLoop<P> {
         let present = self.worker.time.moment();
         match self.connections.oldest_idle(present, helps) {
             Some(key) => self.connections.expire_one(key),
-            None => self.listeners.look_again(self.worker.time.now() + IDLE_AGE),
+            None => self
+                .listeners
+                .look_again(self.worker.time.now() + MIN_IDLE_AGE),
         }
     }
 
     /// Watches the listeners no more, and closes them.
     pub(super) fn stop_listening(&mut self) {
         for (index, slot) in self.listening.drain(..).enumerate() {
-            let key = self.sources.keys.key(Source::Listener(index));
+            let key = self.sources.keys.key(EventSource::Listener(index));
             let result = self
                 .poller
-                .change(slot.fd(), key, slot.watched, Ready::NONE);
+                .change(slot.fd(), key, slot.watched, ReadySet::NONE);
             if let Err(error) = result {
                 log::warn!("a listener cannot be unwatched: {error}");
             }

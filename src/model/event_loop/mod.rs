@@ -6,8 +6,8 @@
 //!
 //! This file knows neither the poller behind it (it is generic) nor the protocols in front of it.
 
-mod datagrams;
-mod entry;
+mod connection;
+mod datagram_sockets;
 mod listeners;
 mod readahead;
 mod remote;
@@ -15,22 +15,22 @@ mod shutdown;
 mod sources;
 
 use super::clock::Clock;
-use super::connections::{Connections, Flags};
+use super::connections::{Connections, SlotFlags};
 use super::listeners::Listeners;
 use super::shutdown::Shutdown;
 use super::status::LoopStatus;
-use super::{LOG_PAUSE, Serving, Share, contain, give_up, reopen, worker};
+use super::{LOG_PAUSE, ServerSetup, WorkerParts, abort_after_panic, catch_panic, reopen, worker};
 use crate::config;
 use crate::observe::{LogFile, flush_standard_error, standard_error_is_behind, throttled};
-use crate::poller::{Poller, Ready};
-use crate::session::{BUFFER_SIZE, Counters, Steps, Timeout, WORK_PER_TURN, Worker};
+use crate::poller::{Poller, ReadySet};
+use crate::session::{BUFFER_SIZE, Counters, Timeout, Transitions, WORK_PER_TURN, Worker};
 use crate::trace;
-use datagrams::Datagrams;
-use entry::{SocketState, Stop, byte_budget};
+use connection::{SocketState, Stop, byte_budget};
+use datagram_sockets::DatagramSockets;
 use listeners::WatchedListener;
 use readahead::Readahead;
 use remote::Receipts;
-use sources::{Source, Sources};
+use sources::{EventSource, Sources};
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::mpsc::channel;
@@ -50,7 +50,7 @@ const NO_CONNECTION: usize = usize::MAX;
 ///
 /// # Errors
 /// Those of making the poller and of waiting, after which no loop can go on.
-pub fn run<P: Poller + 'static>(serving: Serving) -> io::Result<Counters> {
+pub fn run<P: Poller + 'static>(serving: ServerSetup) -> io::Result<Counters> {
     let max_connections = serving
         .limits
         .max_connections
@@ -68,7 +68,7 @@ pub fn run<P: Poller + 'static>(serving: Serving) -> io::Result<Counters> {
         let run = move || {
             if opened.recv().is_ok() {
                 let panicked = || Err(io::Error::other("a worker panicked"));
-                let result = contain(|| run_one(share)).unwrap_or_else(panicked);
+                let result = catch_panic(|| run_one(share)).unwrap_or_else(panicked);
                 // The first loop may have given up waiting.
                 let _ = done.send(result);
             }
@@ -104,14 +104,14 @@ pub fn run<P: Poller + 'static>(serving: Serving) -> io::Result<Counters> {
 struct EventLoop<P> {
     poller: P,
     /// What the last wait has found, by key.
-    found: Vec<(usize, Ready)>,
+    found: Vec<(usize, ReadySet)>,
     sources: Sources,
     clock: Clock,
     worker: Worker,
     connections: Connections<SocketState>,
     listening: Vec<WatchedListener>,
     listeners: Listeners,
-    datagrams: Datagrams,
+    datagrams: DatagramSockets,
     readahead: Readahead,
     receipts: Receipts,
     shutdown: Shutdown,
@@ -124,11 +124,11 @@ struct EventLoop<P> {
 
 impl<P: Poller> EventLoop<P> {
     fn new(
-        share: Share,
+        share: WorkerParts,
         max_connections: usize,
         timeouts: &config::Timeouts,
     ) -> io::Result<EventLoop<P>> {
-        let Share {
+        let WorkerParts {
             listening,
             answering,
             signals,
@@ -142,7 +142,7 @@ impl<P: Poller> EventLoop<P> {
         let wakers = Box::new(sources.wake_queue.clone());
         let (clock, time) = Clock::start();
         let mut worker = worker(time, timeouts, Some(wakers));
-        worker.steps = hub.is_some().then(Steps::default);
+        worker.transitions = hub.is_some().then(Transitions::default);
         let waker = || sources.wake_queue.waker(NO_CONNECTION);
         let status = hub.map(|hub| LoopStatus::new(hub.publisher(Some(waker()))));
         let listeners = Listeners::new(max_connections, &listening);
@@ -152,11 +152,11 @@ impl<P: Poller> EventLoop<P> {
             found: Vec::with_capacity(EVENTS),
             sources,
             clock,
-            connections: Connections::new(&worker.limits),
+            connections: Connections::new(&worker.time_limits),
             worker,
             listening: listening.collect(),
             listeners,
-            datagrams: Datagrams::new(answering),
+            datagrams: DatagramSockets::new(answering),
             readahead: Readahead::default(),
             receipts: Receipts::default(),
             shutdown: Shutdown::new(timeouts),
@@ -192,14 +192,14 @@ impl<P: Poller> EventLoop<P> {
 
     /// Waits for events, and reads the clock.
     fn wait(&mut self) -> io::Result<()> {
-        let patience = match self.sources.wake_queue.prepare_to_wait() {
-            true => self.patience(),
+        let wait_timeout = match self.sources.wake_queue.prepare_to_wait() {
+            true => self.wait_timeout(),
             false => Some(Duration::ZERO),
         };
         let begin = self.status.is_some().then(Instant::now);
-        trace::note_wait(|| format!("{}: {}", P::CALL, trace::wait_limit(patience)));
+        trace::note_wait(|| format!("{}: {}", P::CALL, trace::wait_limit(wait_timeout)));
         let call = trace::call();
-        self.poller.wait(patience, &mut self.found)?;
+        self.poller.wait(wait_timeout, &mut self.found)?;
         call.returned(&Ok(()), || P::CALL.into(), |()| self.shown_events());
         self.worker.counters.waits += 1;
         self.worker.counters.events += self.found.len() as u64;
@@ -211,7 +211,7 @@ impl<P: Poller> EventLoop<P> {
     }
 
     /// How long the loop may wait: not at all while there is something to do, without end if nothing has a deadline.
-    fn patience(&self) -> Option<Duration> {
+    fn wait_timeout(&self) -> Option<Duration> {
         let can_go_on = self.connections.queued() > 0
             || self.listeners.can_accept()
             || self.datagrams.can_answer();
@@ -249,22 +249,22 @@ impl<P: Poller> EventLoop<P> {
         let sources = &self.sources;
         for (key, ready) in self.found.drain(..) {
             match sources.keys.source(key) {
-                Source::Connection(key) => {
+                EventSource::Connection(key) => {
                     if let Some(slot) = self.connections.enqueue(key) {
                         slot.io.ready |= ready;
                         slot.io.event = true;
                     }
                 }
-                Source::Datagrams(index) => self.datagrams.set_ready(index),
-                Source::FileChanges(index) => sources.services[index].notified(),
-                Source::Listener(index) => self.listeners.set_ready(index),
-                Source::Wakes => sources.wake_queue.clear(),
-                Source::Hangups => {
+                EventSource::Datagrams(index) => self.datagrams.set_ready(index),
+                EventSource::FileChanges(index) => sources.services[index].notified(),
+                EventSource::Listener(index) => self.listeners.set_ready(index),
+                EventSource::Wakes => sources.wake_queue.clear(),
+                EventSource::Hangups => {
                     if sources.hangups.take(&sources.signals) {
                         reopen(&mut self.log);
                     }
                 }
-                Source::Signals => {
+                EventSource::Signals => {
                     for _ in 0..sources.signals.take() {
                         self.shutdown.signal(self.worker.time.now());
                     }
@@ -340,11 +340,11 @@ impl<P: Poller> EventLoop<P> {
     fn advance(&mut self, key: usize, budget: usize) -> Stop {
         let slot = self.connections.begin(key);
         self.worker.crowded = self.listeners.is_crowded(slot.service.into());
-        let expired = slot.take(Flags::EXPIRED);
+        let expired = slot.take(SlotFlags::EXPIRED);
         let waiting = slot.connection.waiting();
         if expired && waiting.0 != Timeout::Pause {
             // What came in time but has not been looked at yet still counts.
-            slot.io.ready |= Ready::BOTH;
+            slot.io.ready |= ReadySet::BOTH;
         }
         // What is received now may have been sent after this turn began, and after a change of which it must see the
         // outcome; so for this connection it is a moment later. Not so for one that was idle and of which the poller
@@ -356,8 +356,8 @@ impl<P: Poller> EventLoop<P> {
             sources.notify_services();
         };
         let before = self.worker.counters;
-        let stop = contain(|| {
-            if slot.take(Flags::WOKEN) {
+        let stop = catch_panic(|| {
+            if slot.take(SlotFlags::WOKEN) {
                 slot.connection.woken(&mut self.worker);
             }
             slot.trace_turn();
@@ -372,7 +372,7 @@ impl<P: Poller> EventLoop<P> {
             stop
         });
         let stop = stop.unwrap_or_else(|| {
-            give_up(&mut slot.connection);
+            abort_after_panic(&mut slot.connection);
             Stop::Closed
         });
         slot.io.late = false;
@@ -392,11 +392,11 @@ impl<P: Poller> EventLoop<P> {
         let Some(wanted) = slot.watch::<P>() else {
             return Ok(());
         };
-        let poller_key = self.sources.keys.key(Source::Connection(key));
+        let poller_key = self.sources.keys.key(EventSource::Connection(key));
         let (fd, watched) = (slot.io.socket.as_fd(), slot.io.watched);
         self.poller.change(fd, poller_key, watched, wanted)?;
         slot.io.watched = wanted;
-        self.worker.counters.changes += u64::from(P::CHANGE_IS_CALL);
+        self.worker.counters.changes += u64::from(P::CHANGE_IS_SYSCALL);
         Ok(())
     }
 
@@ -404,12 +404,12 @@ impl<P: Poller> EventLoop<P> {
     fn close(&mut self, key: usize) {
         self.drop_receipt(key);
         let slot = &mut self.connections[key];
-        contain(|| slot.connection.close(&mut self.worker));
+        catch_panic(|| slot.connection.close(&mut self.worker));
         let watched = slot.io.watched;
-        if !P::FORGETS_CLOSED && watched != Ready::NONE {
-            let poller_key = self.sources.keys.key(Source::Connection(key));
+        if !P::CLOSE_UNWATCHES && watched != ReadySet::NONE {
+            let poller_key = self.sources.keys.key(EventSource::Connection(key));
             let fd = slot.io.socket.as_fd();
-            if let Err(error) = self.poller.change(fd, poller_key, watched, Ready::NONE) {
+            if let Err(error) = self.poller.change(fd, poller_key, watched, ReadySet::NONE) {
                 throttled!(Error, "a closed connection is still watched: {error}");
             }
         }

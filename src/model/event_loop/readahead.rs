@@ -3,7 +3,7 @@
 //! reads it first and then wakes the loop.
 
 use super::EventLoop;
-use crate::model::connections::Flags;
+use crate::model::connections::SlotFlags;
 use crate::observe::throttled;
 use crate::poller::Poller;
 use crate::session::{File, Piece};
@@ -119,7 +119,7 @@ impl<P: Poller> EventLoop<P> {
         let waker = self.sources.wake_queue.waker(key);
         let job = Job::new(key, file, offset, stretch, waker);
         if self.readahead.fetch(job) {
-            slot.flags.insert(Flags::OFFLOADED);
+            slot.flags.insert(SlotFlags::OFFLOADED);
         } else {
             slot.io.in_memory = stretch as u32;
             self.connections.enqueue(key);
@@ -132,7 +132,7 @@ impl<P: Poller> EventLoop<P> {
             let Some(slot) = self.connections.enqueue(key) else {
                 continue;
             };
-            if slot.take(Flags::OFFLOADED)
+            if slot.take(SlotFlags::OFFLOADED)
                 && let Piece::File { count, .. } = slot.connection.front()
             {
                 // It is not checked again: the stretch may have been evicted already, and would be read without end.

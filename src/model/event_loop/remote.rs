@@ -2,10 +2,10 @@
 //! ([`offload`]), which wake it.
 
 use super::EventLoop;
-use crate::model::connections::Flags;
-use crate::model::{contain, load, send};
+use crate::model::connections::SlotFlags;
+use crate::model::{catch_panic, load, send};
 use crate::offload;
-use crate::poller::{Poller, Ready};
+use crate::poller::{Poller, ReadySet};
 use crate::session::{Action, BUFFER_SIZE, Piece};
 use crate::sys::{self, Errno};
 use std::collections::HashMap;
@@ -32,17 +32,17 @@ impl<P: Poller> EventLoop<P> {
     /// Has a connection's job done. Where too much waits already, the connection is told at once that it took too long.
     pub(super) fn run_job(&mut self, key: usize) {
         let slot = &mut self.connections[key];
-        let Some(job) = contain(|| slot.connection.take_job()).flatten() else {
+        let Some(job) = catch_panic(|| slot.connection.take_job()).flatten() else {
             return;
         };
         let waker = self.sources.wake_queue.waker(key);
         let (mount, work) = (job.mount, job.work);
         let work = move || {
-            contain(work);
+            catch_panic(work);
             waker.wake();
         };
         if !offload::run(mount, Box::new(work)) {
-            contain(|| slot.connection.expired(&mut self.worker));
+            catch_panic(|| slot.connection.expired(&mut self.worker));
             self.connections.enqueue(key);
         }
     }
@@ -89,11 +89,11 @@ impl<P: Poller> EventLoop<P> {
             offload::run(mount, Box::new(work))
         });
         if begun {
-            slot.flags.insert(Flags::OFFLOADED);
+            slot.flags.insert(SlotFlags::OFFLOADED);
             self.receipts.insert(key, receipt);
             if !loads {
                 // An event that comes from now on may be newer than what the call finds out.
-                slot.io.ready = slot.io.ready.without(Ready::WRITABLE);
+                slot.io.ready = slot.io.ready.without(ReadySet::WRITABLE);
                 self.worker.counters.sends += 1;
             }
         } else {
@@ -110,21 +110,21 @@ impl<P: Poller> EventLoop<P> {
         };
         self.receipts.remove(&key);
         let slot = &mut self.connections[key];
-        slot.flags.remove(Flags::OFFLOADED);
+        slot.flags.remove(SlotFlags::OFFLOADED);
         match result {
             Ok(Done::Loaded(bytes)) => {
-                contain(|| slot.connection.loaded(&bytes, &mut self.worker));
+                catch_panic(|| slot.connection.loaded(&bytes, &mut self.worker));
             }
             Ok(Done::Sent(count)) => {
-                slot.io.ready |= Ready::WRITABLE;
+                slot.io.ready |= ReadySet::WRITABLE;
                 self.worker.counters.sent += count as u64;
-                contain(|| slot.connection.sent(count, &mut self.worker));
+                catch_panic(|| slot.connection.sent(count, &mut self.worker));
             }
             Err(Errno::AGAIN) => self.worker.counters.would_blocks += 1,
-            Err(Errno::INTR) => slot.io.ready |= Ready::WRITABLE,
+            Err(Errno::INTR) => slot.io.ready |= ReadySet::WRITABLE,
             Err(sys::SENDFILE_REFUSED) => {
-                slot.io.ready |= Ready::WRITABLE;
-                contain(|| slot.connection.send_refused(&mut self.worker));
+                slot.io.ready |= ReadySet::WRITABLE;
+                catch_panic(|| slot.connection.send_refused(&mut self.worker));
             }
             Err(_) => slot.connection.abort(),
         }

@@ -3,7 +3,7 @@
 use super::EventLoop;
 use crate::model::process::begin_last_steps;
 use crate::model::shutdown::Step;
-use crate::poller::{Poller, Ready};
+use crate::poller::{Poller, ReadySet};
 
 /// How many turns' worth of connections are still taken from the backlog when the server stops.
 const BACKLOG_TURNS: usize = 64;
@@ -49,6 +49,6 @@ impl<P: Poller> EventLoop<P> {
         self.worker.stopping = true;
         // A request may have arrived that no event has told of yet.
         let connections = &mut self.connections;
-        connections.enqueue_all(|slot| slot.io.ready |= Ready::READABLE);
+        connections.enqueue_all(|slot| slot.io.ready |= ReadySet::READABLE);
     }
 }

@@ -2,8 +2,8 @@
 
 use super::EventLoop;
 use crate::model::wake_queue::WakeQueue;
-use crate::model::{Answering, Hangups, Listening, Signals};
-use crate::poller::{Poller, Ready};
+use crate::model::{DatagramEndpoint, HangupSignals, Signals, StreamEndpoint};
+use crate::poller::{Poller, ReadySet};
 use crate::service::Service;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// What the poller watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub(super) enum EventSource {
     /// Signals that ask for the end.
     Signals,
     /// The wake queue.
@@ -50,28 +50,28 @@ impl Keys {
     }
 
     /// The key of a source.
-    pub(super) fn key(self, source: Source) -> usize {
+    pub(super) fn key(self, source: EventSource) -> usize {
         match source {
-            Source::Signals => 0,
-            Source::Wakes => 1,
-            Source::Hangups => 2,
-            Source::Listener(index) => FIRST_LISTENER + index,
-            Source::FileChanges(index) => self.file_changes + index,
-            Source::Datagrams(index) => self.datagrams + index,
-            Source::Connection(key) => self.connections + key,
+            EventSource::Signals => 0,
+            EventSource::Wakes => 1,
+            EventSource::Hangups => 2,
+            EventSource::Listener(index) => FIRST_LISTENER + index,
+            EventSource::FileChanges(index) => self.file_changes + index,
+            EventSource::Datagrams(index) => self.datagrams + index,
+            EventSource::Connection(key) => self.connections + key,
         }
     }
 
     /// The source with this key.
-    pub(super) fn source(self, key: usize) -> Source {
+    pub(super) fn source(self, key: usize) -> EventSource {
         match key {
-            _ if key >= self.connections => Source::Connection(key - self.connections),
-            _ if key >= self.datagrams => Source::Datagrams(key - self.datagrams),
-            _ if key >= self.file_changes => Source::FileChanges(key - self.file_changes),
-            0 => Source::Signals,
-            1 => Source::Wakes,
-            2 => Source::Hangups,
-            _ => Source::Listener(key - FIRST_LISTENER),
+            _ if key >= self.connections => EventSource::Connection(key - self.connections),
+            _ if key >= self.datagrams => EventSource::Datagrams(key - self.datagrams),
+            _ if key >= self.file_changes => EventSource::FileChanges(key - self.file_changes),
+            0 => EventSource::Signals,
+            1 => EventSource::Wakes,
+            2 => EventSource::Hangups,
+            _ => EventSource::Listener(key - FIRST_LISTENER),
         }
     }
 }
@@ -80,7 +80,7 @@ impl Keys {
 pub(super) struct Sources {
     pub keys: Keys,
     pub signals: Signals,
-    pub hangups: Hangups,
+    pub hangups: HangupSignals,
     /// Wakes the loop for work that no socket event announces.
     pub wake_queue: Arc<WakeQueue>,
     /// The keys that were queued there.
@@ -92,12 +92,12 @@ pub(super) struct Sources {
 impl Sources {
     pub(super) fn new(
         signals: Signals,
-        hangups: Hangups,
-        listening: &[Listening],
-        answering: &[Answering],
+        hangups: HangupSignals,
+        listening: &[StreamEndpoint],
+        answering: &[DatagramEndpoint],
     ) -> io::Result<Sources> {
         let mut services: Vec<Arc<dyn Service>> = Vec::new();
-        for Listening { service, .. } in listening {
+        for StreamEndpoint { service, .. } in listening {
             let is_known = services.iter().any(|known| Arc::ptr_eq(known, service));
             if !is_known && service.notifier().is_some() {
                 services.push(service.clone());
@@ -117,25 +117,30 @@ impl Sources {
     pub(super) fn watch<P: Poller>(
         &self,
         poller: &mut P,
-        answering: &[Answering],
+        answering: &[DatagramEndpoint],
     ) -> io::Result<()> {
         let mut watched = vec![
-            (Source::Signals, self.signals.as_fd()),
-            (Source::Hangups, self.hangups.as_fd()),
-            (Source::Wakes, self.wake_queue.as_fd()),
+            (EventSource::Signals, self.signals.as_fd()),
+            (EventSource::Hangups, self.hangups.as_fd()),
+            (EventSource::Wakes, self.wake_queue.as_fd()),
         ];
         for (index, service) in self.services.iter().enumerate() {
             watched.extend(
                 service
                     .notifier()
-                    .map(|fd| (Source::FileChanges(index), fd)),
+                    .map(|fd| (EventSource::FileChanges(index), fd)),
             );
         }
         for (index, answering) in answering.iter().enumerate() {
-            watched.push((Source::Datagrams(index), answering.socket.as_fd()));
+            watched.push((EventSource::Datagrams(index), answering.socket.as_fd()));
         }
         watched.into_iter().try_for_each(|(source, fd)| {
-            poller.change(fd, self.keys.key(source), Ready::NONE, Ready::READABLE)
+            poller.change(
+                fd,
+                self.keys.key(source),
+                ReadySet::NONE,
+                ReadySet::READABLE,
+            )
         })
     }
 
@@ -161,16 +166,16 @@ impl<P: Poller> EventLoop<P> {
 
     fn shown_source(&self, key: usize) -> String {
         match self.sources.keys.source(key) {
-            Source::Signals => "signals".into(),
-            Source::Wakes => "wake queue".into(),
-            Source::Hangups => "SIGHUP".into(),
-            Source::FileChanges(_) => "file changes".into(),
-            Source::Datagrams(_) => "datagrams".into(),
-            Source::Listener(index) => {
+            EventSource::Signals => "signals".into(),
+            EventSource::Wakes => "wake queue".into(),
+            EventSource::Hangups => "SIGHUP".into(),
+            EventSource::FileChanges(_) => "file changes".into(),
+            EventSource::Datagrams(_) => "datagrams".into(),
+            EventSource::Listener(index) => {
                 let fd = self.listening.get(index).map(|one| one.fd().as_raw_fd());
                 format!("listener fd {}", fd.unwrap_or(-1))
             }
-            Source::Connection(key) => match self.connections.get(key) {
+            EventSource::Connection(key) => match self.connections.get(key) {
                 Some(slot) => format!("fd {}", slot.io.socket.as_raw_fd()),
                 None => "one that has closed".into(),
             },
@@ -186,11 +191,15 @@ mod tests {
     fn every_key_is_of_one_source() {
         for (listeners, services, datagrams) in [(1, 0, 0), (0, 0, 2), (2, 1, 3)] {
             let keys = Keys::new(listeners, services, datagrams);
-            let mut sources = vec![Source::Signals, Source::Wakes, Source::Hangups];
-            sources.extend((0..listeners).map(Source::Listener));
-            sources.extend((0..services).map(Source::FileChanges));
-            sources.extend((0..datagrams).map(Source::Datagrams));
-            sources.extend((0..3).map(Source::Connection));
+            let mut sources = vec![
+                EventSource::Signals,
+                EventSource::Wakes,
+                EventSource::Hangups,
+            ];
+            sources.extend((0..listeners).map(EventSource::Listener));
+            sources.extend((0..services).map(EventSource::FileChanges));
+            sources.extend((0..datagrams).map(EventSource::Datagrams));
+            sources.extend((0..3).map(EventSource::Connection));
             for (key, source) in sources.into_iter().enumerate() {
                 assert_eq!(keys.key(source), key);
                 assert_eq!(keys.source(key), source);

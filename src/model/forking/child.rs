@@ -1,12 +1,12 @@
 //! A process that serves one connection and then ends.
 
-use super::messages::{self, Flags, Reports, catch};
+use super::messages::{self, Reports, SignalFlags, catch};
 use crate::config::Timeouts;
 use crate::model::blocking;
-use crate::model::connection_control::{ConnectionControl, Requests};
+use crate::model::connection_control::{ConnectionControl, SharedFlags};
 use crate::model::runner::Runner;
 use crate::observe::{LogFile, discard_pending_standard_error, finish_standard_error};
-use crate::session::Start;
+use crate::session::NewSession;
 use crate::sys::Pid;
 use crate::trace;
 use parking_lot::Mutex;
@@ -27,7 +27,7 @@ pub struct Inheritance {
     /// The log's file is to be reopened.
     pub reopen: Arc<AtomicBool>,
     /// What is asked of its connection.
-    pub requests: Requests,
+    pub requests: SharedFlags,
 }
 
 /// Serves a connection in a process that has just begun, and ends it. Its signals are [held back](messages::hold_back).
@@ -35,12 +35,12 @@ pub fn serve(
     inheritance: &Inheritance,
     reports: &Reports,
     parent: Pid,
-    (socket, start): (OwnedFd, Start),
+    (socket, start): (OwnedFd, NewSession),
 ) -> ! {
     discard_pending_standard_error();
     let control = ConnectionControl::default();
     let requests = &inheritance.requests;
-    let flags = Flags {
+    let flags = SignalFlags {
         stopping: &requests.stopping,
         cut_off: &control.cut_off,
         crowded: &requests.crowded,

@@ -2,9 +2,9 @@
 
 use super::messages::Reports;
 use crate::model::Signals;
-use crate::model::status::Draft;
+use crate::model::status::SnapshotBuilder;
 use crate::observe::{ConnectionRow, Readiness, throttled};
-use crate::session::{Counters, Start};
+use crate::session::{Counters, NewSession};
 use crate::sys::{self, Pid, Signal, WaitStatus};
 use crate::trace;
 use std::io;
@@ -31,7 +31,7 @@ struct Child {
     began: Instant,
     /// As it was when the process began, which has its own. Its permit is held here for as long as that lives.
     #[allow(dead_code, reason = "it is only kept")]
-    start: Start,
+    start: NewSession,
 }
 
 impl Children {
@@ -59,7 +59,7 @@ impl Children {
     }
 
     /// A process has begun that serves a connection of that service.
-    pub fn add(&mut self, id: Pid, service: usize, start: Start) {
+    pub fn add(&mut self, id: Pid, service: usize, start: NewSession) {
         self.present.push(Child {
             id,
             service,
@@ -114,12 +114,12 @@ impl Children {
     }
 
     /// Puts them into a snapshot, with what those did that have ended.
-    pub fn show(&self, draft: &mut Draft, now: Instant) {
-        draft.set_executors("processes", self.len(), self.len());
-        draft.add(&self.counters, None);
+    pub fn show(&self, builder: &mut SnapshotBuilder, now: Instant) {
+        builder.set_executors("processes", self.len(), self.len());
+        builder.add(&self.counters, None);
         for child in &self.present {
             let key = child.id.as_raw_pid().unsigned_abs() as usize;
-            draft.connection(key, A_PROCESS, || ConnectionRow {
+            builder.connection(key, A_PROCESS, || ConnectionRow {
                 key,
                 state: A_PROCESS,
                 waits_for: Readiness::Nothing,

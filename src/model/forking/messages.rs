@@ -21,7 +21,7 @@ pub const MAKE_ROOM: Signal = Signal::USR1;
 pub const REOPEN: Signal = Signal::HUP;
 
 /// The parent's signals set these in a child.
-pub struct Flags<'a> {
+pub struct SignalFlags<'a> {
     /// [`STOP`].
     pub stopping: &'a Arc<AtomicBool>,
     /// [`CUT_OFF`].
@@ -63,7 +63,7 @@ pub fn let_through() -> Result<(), Errno> {
 ///
 /// # Errors
 /// Those of sigaction(2) and prctl(2).
-pub fn catch(flags: &Flags<'_>, parent: Pid) -> io::Result<()> {
+pub fn catch(flags: &SignalFlags<'_>, parent: Pid) -> io::Result<()> {
     for (signal, flag) in [
         (STOP, flags.stopping),
         (CUT_OFF, flags.cut_off),

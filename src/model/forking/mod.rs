@@ -8,19 +8,22 @@ mod children;
 mod messages;
 
 use super::clock::Clock;
-use super::connection_control::Requests;
+use super::connection_control::SharedFlags;
 use super::listeners::{Listeners, Shortage};
 use super::process::{begin_last_steps, fork};
 use super::responder::{DATAGRAMS_PER_TURN, Responder};
 use super::shutdown::{Shutdown, Step};
 use super::status::Status;
-use super::{Answering, Hangups, LOG_PAUSE, Limits, Listening, Serving, Share, Signals};
-use super::{contain, reopen, worker};
+use super::{
+    DatagramEndpoint, HangupSignals, LOG_PAUSE, Limits, ServerSetup, Signals, StreamEndpoint,
+    WorkerParts,
+};
+use super::{catch_panic, reopen, worker};
 use crate::config::Timeouts;
 use crate::net::AcceptError;
 use crate::observe::{flush_standard_error, standard_error_is_behind};
 use crate::observe::{share_throttles, throttled};
-use crate::session::{Counters, IDLE_AGE, Start, Worker};
+use crate::session::{Counters, MIN_IDLE_AGE, NewSession, Worker};
 use crate::sys::untraced::getpid;
 use crate::sys::{Errno, PollFd, PollFlags, Signal, SocketFlags, is_readable, poll};
 use crate::trace;
@@ -43,8 +46,8 @@ const REMINDER: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// Those of making the parent's sockets and of waiting.
-pub fn run(mut serving: Serving) -> io::Result<Counters> {
-    let share = serving.only_share()?;
+pub fn run(mut serving: ServerSetup) -> io::Result<Counters> {
+    let share = serving.only_worker()?;
     share_throttles();
     let mut parent = Parent::new(share, serving.limits, serving.timeouts)?;
     while !parent.shutdown.is_over(parent.children.len()) {
@@ -64,16 +67,16 @@ pub fn run(mut serving: Serving) -> io::Result<Counters> {
 
 /// The process that accepts, and waits for the others to end.
 struct Parent {
-    listening: Vec<Listening>,
+    listening: Vec<StreamEndpoint>,
     listeners: Listeners,
     max_children: usize,
     /// Sockets that take datagrams, which it answers itself.
-    answering: Vec<Answering>,
+    answering: Vec<DatagramEndpoint>,
     responder: Responder,
     clock: Clock,
     worker: Worker,
     signals: Signals,
-    hangups: Hangups,
+    hangups: HangupSignals,
     children: Children,
     /// Connections wait for a process: when the next children are asked to make room, and how many.
     next_request: Option<(Instant, usize)>,
@@ -83,7 +86,7 @@ struct Parent {
 }
 
 impl Parent {
-    fn new(share: Share, limits: Limits, timeouts: Timeouts) -> io::Result<Parent> {
+    fn new(share: WorkerParts, limits: Limits, timeouts: Timeouts) -> io::Result<Parent> {
         let (clock, time) = Clock::start();
         Ok(Parent {
             listeners: Listeners::new(limits.max_children, &share.listening),
@@ -104,7 +107,7 @@ impl Parent {
                 timeouts,
                 reopen: share.log.reopen_flag(),
                 log: Arc::new(Mutex::new(share.log)),
-                requests: Requests::default(),
+                requests: SharedFlags::default(),
             },
         })
     }
@@ -159,7 +162,7 @@ impl Parent {
             watched.push(PollFd::new(&listening.listener, flags));
         }
         self.worker.counters.waits += 1;
-        poll(&mut watched, self.patience())?;
+        poll(&mut watched, self.wait_timeout())?;
         let is_ready = |index: &usize| !watched[*index].revents().is_empty();
         let readable = (first_socket..first_listener).filter(is_ready);
         let readable = readable.map(|index| index - first_socket).collect();
@@ -173,7 +176,7 @@ impl Parent {
     }
 
     /// How long it may wait; without end if nothing has a time.
-    fn patience(&self) -> Option<Duration> {
+    fn wait_timeout(&self) -> Option<Duration> {
         let now = Instant::now();
         let deadlines = [
             self.shutdown.deadline(),
@@ -215,7 +218,7 @@ impl Parent {
     }
 
     /// Starts a process that serves a connection.
-    fn serve(&mut self, listener: usize, socket: OwnedFd, start: Start) {
+    fn serve(&mut self, listener: usize, socket: OwnedFd, start: NewSession) {
         self.publish();
         let service = self.listeners.service(listener);
         let requests = &self.inheritance.requests;
@@ -229,7 +232,7 @@ impl Parent {
         }
     }
 
-    fn fork(&mut self, service: usize, socket: OwnedFd, start: Start) -> Result<(), Errno> {
+    fn fork(&mut self, service: usize, socket: OwnedFd, start: NewSession) -> Result<(), Errno> {
         messages::hold_back()?;
         let parent = getpid();
         match fork() {
@@ -267,7 +270,7 @@ impl Parent {
     fn look_after_services(&mut self) {
         self.clock.read(&mut self.worker.time);
         for listening in &self.listening {
-            contain(|| listening.service.is_ready(&self.worker.time));
+            catch_panic(|| listening.service.is_ready(&self.worker.time));
         }
     }
 
@@ -275,10 +278,10 @@ impl Parent {
     fn publish(&mut self) {
         if let Some(status) = &mut self.status {
             let now = Instant::now();
-            let mut draft = status.begin(self.children.len(), now);
-            draft.add(&self.worker.counters, None);
-            self.children.show(&mut draft, now);
-            status.publish(draft, Instant::now());
+            let mut builder = status.begin(self.children.len(), now);
+            builder.add(&self.worker.counters, None);
+            self.children.show(&mut builder, now);
+            status.publish(builder, Instant::now());
         }
     }
 
@@ -290,7 +293,7 @@ impl Parent {
             .responder
             .answer(answering, DATAGRAMS_PER_TURN, &mut self.worker);
         if let Err(error) = result {
-            Responder::give_up(answering, &error);
+            Responder::log_broken(answering, &error);
             self.responder.finish(answering, &mut self.worker);
             self.answering.remove(index);
         }
@@ -353,7 +356,7 @@ impl Parent {
         let number = self.children.len();
         let count = self.next_request.map_or(1, |(_, count)| count * 2);
         let count = count.min(number);
-        self.next_request = Some((now + IDLE_AGE, count));
+        self.next_request = Some((now + MIN_IDLE_AGE, count));
         let helps = |from| shortages.iter().any(|to| self.listeners.helps(from, *to));
         let asks = messages::MAKE_ROOM;
         self.children.signal_oldest(asks, count, helps);

@@ -1,10 +1,10 @@
 //! How threads accept: each waits for a connection, and then until it may be served.
 
 use super::{GroupState, ThreadGroup};
-use crate::model::Listening;
+use crate::model::StreamEndpoint;
 use crate::model::listeners::{PAUSE, warn_that_accept_is_refused};
 use crate::net::AcceptError;
-use crate::session::{Counters, Start};
+use crate::session::{Counters, NewSession};
 use crate::sys::SocketFlags;
 use crate::trace;
 use std::io;
@@ -15,14 +15,14 @@ use std::sync::Arc;
 /// A connection that nobody serves yet.
 pub struct Accepted {
     pub(super) socket: OwnedFd,
-    pub(super) start: Start,
-    pub(super) permit: Permit,
+    pub(super) start: NewSession,
+    pub(super) permit: ServingPermit,
     /// What was done for it.
     pub(super) counters: Counters,
 }
 
 /// The right to serve one connection, released when it is dropped.
-pub(super) struct Permit {
+pub(super) struct ServingPermit {
     group: Arc<ThreadGroup>,
     pub(super) service: usize,
     /// The connection's place among the active ones, once it is served.
@@ -67,10 +67,10 @@ impl ThreadGroup {
     /// The connection with the session that begins with it, if there is one.
     fn admit(
         &self,
-        listening: &Listening,
+        listening: &StreamEndpoint,
         socket: OwnedFd,
         peer: Option<SocketAddr>,
-        permit: Permit,
+        permit: ServingPermit,
     ) -> Option<Accepted> {
         let peer = peer.map(|peer| peer.ip().to_canonical());
         let mut counters = Counters {
@@ -105,7 +105,7 @@ impl ThreadGroup {
     }
 
     /// Does without accepting for a while, for it would be refused again.
-    fn wait_after_refusal(&self, listening: &Listening, error: &io::Error) {
+    fn wait_after_refusal(&self, listening: &StreamEndpoint, error: &io::Error) {
         warn_that_accept_is_refused(listening.listener.bound(), error);
         let goes_on = |_: &mut GroupState| !self.is_stopping();
         let mut state = self.state.lock();
@@ -113,7 +113,7 @@ impl ThreadGroup {
     }
 
     /// Waits until a connection of this service may be served. `None` if the server is stopping before.
-    fn take_permit(self: &Arc<Self>, service: usize) -> Option<Permit> {
+    fn take_permit(self: &Arc<Self>, service: usize) -> Option<ServingPermit> {
         let mut state = self.state.lock();
         if !state.has_free(service) {
             state.waiting[service] += 1;
@@ -130,7 +130,7 @@ impl ThreadGroup {
         if !state.has_free(service) {
             self.alert();
         }
-        Some(Permit {
+        Some(ServingPermit {
             group: self.clone(),
             service,
             key: None,
@@ -145,7 +145,7 @@ impl GroupState {
     }
 }
 
-impl Drop for Permit {
+impl Drop for ServingPermit {
     fn drop(&mut self) {
         let mut state = self.group.state.lock();
         state.listeners.release(self.service);

@@ -11,17 +11,17 @@ pub use acceptor::Accepted;
 
 use super::blocking;
 use super::clock::Clock;
-use super::connection_control::{ConnectionControl, Requests};
+use super::connection_control::{ConnectionControl, SharedFlags};
 use super::listeners::Listeners;
 use super::process::begin_last_steps;
 use super::responder::{DATAGRAMS_PER_TURN, Responder};
 use super::runner::Runner;
 use super::wake_queue::WakeQueue;
-use super::{Answering, Listening, Serving, Share, worker};
+use super::{DatagramEndpoint, ServerSetup, StreamEndpoint, WorkerParts, worker};
 use crate::config::Timeouts;
 use crate::net::SocketFile;
 use crate::observe::{LogFile, StatusHub};
-use crate::session::{Counters, Steps};
+use crate::session::{Counters, Transitions};
 use crate::sys::{self, EventFd, PollFd, PollFlags};
 use crate::trace;
 use parking_lot::{Condvar, Mutex};
@@ -52,17 +52,17 @@ pub enum Threads {
 
 /// What the threads of a model share.
 pub struct ThreadGroup {
-    listening: Vec<Listening>,
-    answering: Vec<Answering>,
+    listening: Vec<StreamEndpoint>,
+    answering: Vec<DatagramEndpoint>,
     timeouts: Timeouts,
     threads: Threads,
     /// The index of each listener's service.
     services: Vec<usize>,
-    requests: Requests,
+    requests: SharedFlags,
     /// For each service: others wait for what its connections hold.
     crowded: Vec<Arc<AtomicBool>>,
     /// The supervisor is to be woken when a permit is waited for, or the last one is taken.
-    is_alert: AtomicBool,
+    wants_alert: AtomicBool,
     /// What it waits for, among others.
     wake_queue: Arc<WakeQueue>,
     state: Mutex<GroupState>,
@@ -85,7 +85,7 @@ struct GroupState {
     connections: Slab<Arc<ActiveConnection>>,
     /// What was done for those that have ended.
     counters: Counters,
-    steps: Steps,
+    steps: Transitions,
 }
 
 /// A connection that a thread serves.
@@ -105,19 +105,19 @@ impl ThreadGroup {
     /// # Errors
     /// Those of starting threads and of poll(2).
     pub fn serve(
-        mut serving: Serving,
+        mut serving: ServerSetup,
         threads: Threads,
         one_exchange: bool,
         start: impl FnOnce(&Arc<ThreadGroup>) -> io::Result<()>,
     ) -> io::Result<Counters> {
-        let Share {
+        let WorkerParts {
             listening,
             answering,
             signals,
             hangups,
             log,
             hub,
-        } = serving.only_share()?;
+        } = serving.only_worker()?;
         let mut listeners = match threads {
             Threads::PerConnection(limit) => Listeners::new(limit, &listening),
             Threads::PerListener(threads) => Listeners::of_each(threads, &listening),
@@ -131,12 +131,12 @@ impl ThreadGroup {
                 .map(|one| listeners.service(one))
                 .collect(),
             listening,
-            requests: Requests {
+            requests: SharedFlags {
                 one_exchange: Arc::new(one_exchange.into()),
-                ..Requests::default()
+                ..SharedFlags::default()
             },
             crowded: services.clone().map(|_| Arc::default()).collect(),
-            is_alert: AtomicBool::new(true),
+            wants_alert: AtomicBool::new(true),
             wake_queue: WakeQueue::new()?,
             state: Mutex::new(GroupState {
                 listeners,
@@ -144,7 +144,7 @@ impl ThreadGroup {
                 running: 0,
                 connections: Slab::new(),
                 counters: Counters::default(),
-                steps: Steps::default(),
+                steps: Transitions::default(),
             }),
             departed: Condvar::new(),
             stop_event: EventFd::new()?,
@@ -168,12 +168,12 @@ impl ThreadGroup {
 
     /// What a thread works with that serves connections of one listener.
     pub fn runner(&self, listener: usize) -> Runner {
-        let requests = Requests {
+        let requests = SharedFlags {
             crowded: self.crowded[self.services[listener]].clone(),
             ..self.requests.clone()
         };
         let mut runner = Runner::new(&self.timeouts, &self.log, &requests);
-        runner.worker.steps = self.hub.as_ref().map(|_| Steps::default());
+        runner.worker.transitions = self.hub.as_ref().map(|_| Transitions::default());
         runner
     }
 
@@ -201,7 +201,7 @@ impl ThreadGroup {
             snapshot.counters = Counters::default();
             snapshot.steps.move_to(&mut state.steps);
         }
-        if let Some(steps) = &mut runner.worker.steps {
+        if let Some(steps) = &mut runner.worker.transitions {
             steps.move_to(&mut state.steps);
         }
     }
@@ -230,7 +230,7 @@ impl ThreadGroup {
     ///
     /// It waits in poll(2) for the socket and for the end: shutting down the socket would wake it too, but would also
     /// shut down the socket of the program that has handed it over.
-    fn answer(&self, answering: &Answering) {
+    fn answer(&self, answering: &DatagramEndpoint) {
         let (mut clock, time) = Clock::start();
         let mut worker = worker(time, &self.timeouts, None);
         let mut responder = Responder::new(&self.answering);
@@ -239,7 +239,7 @@ impl ThreadGroup {
             self.wait_until_ready(&answering.socket);
             clock.read(&mut worker.time);
             if let Err(error) = responder.answer(answering, DATAGRAMS_PER_TURN, &mut worker) {
-                Responder::give_up(answering, &error);
+                Responder::log_broken(answering, &error);
                 break;
             }
         }

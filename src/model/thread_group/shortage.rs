@@ -4,7 +4,7 @@
 //! every service has a permit free, it sleeps.
 
 use super::{GroupState, ThreadGroup};
-use crate::session::IDLE_AGE;
+use crate::session::MIN_IDLE_AGE;
 use crate::sys::{self, is_readable};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Instant;
@@ -14,47 +14,47 @@ const MOST_ENDED: usize = 1024;
 
 /// What the supervisor knows of connections that wait.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Lookout {
+pub(super) enum NextCheck {
     /// Every service has a permit free; it is alerted when that changes.
-    Asleep,
+    WhenAlerted,
     /// One has none free, and nobody waits: its listeners are watched.
-    Watching,
+    WhenReady,
     /// It looks again by itself at a time, and then ends up to so many connections.
-    Looking(Instant, usize),
+    At(Instant, usize),
 }
 
 impl ThreadGroup {
     /// Has the supervisor look whether connections wait, unless it will look by itself.
     pub(super) fn alert(&self) {
-        if self.is_alert.load(SeqCst) && self.is_alert.swap(false, SeqCst) {
+        if self.wants_alert.load(SeqCst) && self.wants_alert.swap(false, SeqCst) {
             self.wake_queue.waker(0).wake();
         }
     }
 
-    /// Makes room for connections that wait: see [`Lookout`].
-    pub(super) fn make_room(&self, lookout: Lookout, now: Instant) -> Lookout {
-        let next = now + IDLE_AGE;
-        let count = match lookout {
-            Lookout::Looking(time, _) if now < time => return lookout,
-            Lookout::Looking(_, count) => count,
+    /// Makes room for connections that wait: see [`NextCheck`].
+    pub(super) fn make_room(&self, check: NextCheck, now: Instant) -> NextCheck {
+        let next = now + MIN_IDLE_AGE;
+        let count = match check {
+            NextCheck::At(time, _) if now < time => return check,
+            NextCheck::At(_, count) => count,
             // Alerted, or a listener is ready. Connections that are idle now end at the next look if they still are.
-            Lookout::Asleep | Lookout::Watching => 0,
+            NextCheck::WhenAlerted | NextCheck::WhenReady => 0,
         };
         // Set before it looks: a later change alerts the supervisor again.
-        self.is_alert.store(true, SeqCst);
+        self.wants_alert.store(true, SeqCst);
         let is_short = !self.services_without_permits().is_empty();
         if self.do_connections_wait() {
-            self.is_alert.store(false, SeqCst);
+            self.wants_alert.store(false, SeqCst);
             self.end_spare(count);
-            return Lookout::Looking(next, (count * 2).clamp(1, MOST_ENDED));
+            return NextCheck::At(next, (count * 2).clamp(1, MOST_ENDED));
         }
-        match lookout {
-            _ if !is_short => Lookout::Asleep,
-            Lookout::Looking(..) => Lookout::Watching,
+        match check {
+            _ if !is_short => NextCheck::WhenAlerted,
+            NextCheck::At(..) => NextCheck::WhenReady,
             // Permits come and go many times a second, and not each time is it worth a look.
-            Lookout::Asleep | Lookout::Watching => {
-                self.is_alert.store(false, SeqCst);
-                Lookout::Looking(next, 0)
+            NextCheck::WhenAlerted | NextCheck::WhenReady => {
+                self.wants_alert.store(false, SeqCst);
+                NextCheck::At(next, 0)
             }
         }
     }

@@ -1,10 +1,10 @@
 //! The thread that serves nobody: it waits for signals, and publishes what can be seen of the others.
 
-use super::shortage::Lookout;
+use super::shortage::NextCheck;
 use super::{ThreadGroup, Threads};
 use crate::model::shutdown::{Shutdown, Step};
-use crate::model::status::{Draft, Status};
-use crate::model::{Hangups, LOG_PAUSE, Signals, reopen};
+use crate::model::status::{SnapshotBuilder, Status};
+use crate::model::{HangupSignals, LOG_PAUSE, Signals, reopen};
 use crate::observe::{flush_standard_error, standard_error_is_behind};
 use crate::sys::{PollFd, PollFlags, poll};
 use parking_lot::Mutex;
@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 pub(super) struct Supervisor<'a> {
     group: &'a ThreadGroup,
     signals: &'a Signals,
-    hangups: &'a Hangups,
+    hangups: &'a HangupSignals,
     shutdown: Shutdown,
-    lookout: Lookout,
+    check: NextCheck,
     status: Option<Status>,
     woken: Vec<usize>,
 }
@@ -27,7 +27,7 @@ impl<'a> Supervisor<'a> {
     pub(super) fn new(
         group: &'a ThreadGroup,
         signals: &'a Signals,
-        hangups: &'a Hangups,
+        hangups: &'a HangupSignals,
     ) -> Supervisor<'a> {
         let hub = group.hub.as_ref();
         Supervisor {
@@ -35,7 +35,7 @@ impl<'a> Supervisor<'a> {
             signals,
             hangups,
             shutdown: Shutdown::new(&group.timeouts),
-            lookout: Lookout::Asleep,
+            check: NextCheck::WhenAlerted,
             status: hub.map(|hub| Status::new(hub.publisher(Some(group.wake_queue.waker(0))))),
             woken: Vec::new(),
         }
@@ -110,7 +110,7 @@ impl<'a> Supervisor<'a> {
 
     /// The listeners at which a connection may come that there is no permit for.
     fn watched_listeners(&self) -> Vec<PollFd<'a>> {
-        if self.lookout != Lookout::Watching || self.group.is_stopping() {
+        if self.check != NextCheck::WhenReady || self.group.is_stopping() {
             return Vec::new();
         }
         let short = self.group.services_without_permits();
@@ -123,8 +123,8 @@ impl<'a> Supervisor<'a> {
 
     /// How long the supervisor may wait before it looks for connections that wait again.
     fn next_look(&self, now: Instant) -> Option<Duration> {
-        match self.lookout {
-            Lookout::Looking(time, _) if !self.group.is_stopping() => {
+        match self.check {
+            NextCheck::At(time, _) if !self.group.is_stopping() => {
                 Some(time.saturating_duration_since(now))
             }
             _ => None,
@@ -132,12 +132,12 @@ impl<'a> Supervisor<'a> {
     }
 
     fn make_room(&mut self, listener_is_ready: bool) {
-        let is_alerted = !self.group.is_alert.load(SeqCst);
+        let is_alerted = !self.group.wants_alert.load(SeqCst);
         if self.group.is_stopping() || !(is_alerted || listener_is_ready) {
             return;
         }
-        let lookout = std::mem::replace(&mut self.lookout, Lookout::Asleep);
-        self.lookout = self.group.make_room(lookout, Instant::now());
+        let check = std::mem::replace(&mut self.check, NextCheck::WhenAlerted);
+        self.check = self.group.make_room(check, Instant::now());
     }
 
     fn publish_if_due(&mut self) {
@@ -145,28 +145,28 @@ impl<'a> Supervisor<'a> {
             return;
         };
         let (now, connections) = (Instant::now(), self.group.state.lock().connections.len());
-        if let Some(mut draft) = status.begin_if_due(connections, now) {
-            self.group.show(&mut draft, now);
-            status.publish(draft, Instant::now());
+        if let Some(mut builder) = status.begin_if_due(connections, now) {
+            self.group.show(&mut builder, now);
+            status.publish(builder, Instant::now());
         }
     }
 }
 
 impl ThreadGroup {
     /// Puts the threads and their connections into a snapshot.
-    fn show(&self, draft: &mut Draft, now: Instant) {
+    fn show(&self, builder: &mut SnapshotBuilder, now: Instant) {
         let state = self.state.lock();
         let busy = state.connections.len();
         let threads = match self.threads {
             Threads::PerConnection(_) => self.listeners() + busy,
             Threads::PerListener(threads) => self.listeners() * threads,
         };
-        draft.set_executors("threads", threads, busy);
-        draft.add(&state.counters, Some(&state.steps));
+        builder.set_executors("threads", threads, busy);
+        builder.add(&state.counters, Some(&state.steps));
         for (key, active) in &state.connections {
             if let Some(shown) = active.control.snapshot.as_ref().map(Mutex::lock) {
-                draft.add(&shown.counters, Some(&shown.steps));
-                draft.connection(key, shown.state, || shown.row(key, now));
+                builder.add(&shown.counters, Some(&shown.steps));
+                builder.connection(key, shown.state, || shown.row(key, now));
             }
         }
     }

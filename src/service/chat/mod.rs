@@ -9,7 +9,9 @@ mod text;
 
 use super::{Service, Sharing};
 use crate::config::{Config, StartError};
-use crate::session::{ACCEPTED, CLOSED, Context, Inbox, Mail, Session, Step, Timeout, Wait};
+use crate::session::{
+    ACCEPTED, CLOSED, Context, Inbox, InboxState, Session, Timeout, Transition, Wait,
+};
 use memchr::memchr;
 use room::{Renamed, Room};
 use std::cell::Cell;
@@ -64,7 +66,7 @@ impl Service for Chat {
         Sharing::Messages
     }
 
-    fn steps(&self) -> &'static [Step] {
+    fn steps(&self) -> &'static [Transition] {
         &[
             (ACCEPTED, "listening"),
             (ACCEPTED, "arriving"),
@@ -285,13 +287,13 @@ impl Seat {
 }
 
 impl Inbox for Seat {
-    fn wake_by(&self, waker: Waker) {
-        self.room.wake_by(self.id, waker);
+    fn set_waker(&self, waker: Waker) {
+        self.room.set_waker(self.id, waker);
     }
 
-    fn take(&self, cx: &mut Context<'_>) -> Mail {
+    fn take(&self, cx: &mut Context<'_>) -> InboxState {
         if self.has_heard_much() {
-            return Mail::MayCome;
+            return InboxState::Open;
         }
         let mut heard = self.heard.get();
         let mail = self.room.take(self.id, &mut heard, cx);

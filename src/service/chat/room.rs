@@ -10,7 +10,7 @@
 
 use super::backlog::{BACKLOG_SIZE, Backlog, cost};
 use super::text::{folded, shapes};
-use crate::session::{Context, Mail};
+use crate::session::{Context, InboxState};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -194,13 +194,13 @@ impl Room {
 
     /// Puts out what a member has not heard yet, as far as there is room, and adds to `heard` how much that was in bytes; 0
     /// is left in it once the member has heard all. One that is not in the room has missed something.
-    pub fn take(&self, id: u64, heard: &mut usize, cx: &mut Context<'_>) -> Mail {
+    pub fn take(&self, id: u64, heard: &mut usize, cx: &mut Context<'_>) -> InboxState {
         let state = &mut *self.state();
         let Some(member) = state.members.get_mut(&id) else {
-            return Mail::IsTooMuch;
+            return InboxState::Overflowed;
         };
         if !member.is_announced {
-            return Mail::MayCome;
+            return InboxState::Open;
         }
         let was_behind = member.is_behind(&state.backlog);
         let mut count = 0;
@@ -220,11 +220,11 @@ impl Room {
         if was_behind && !member.is_behind(&state.backlog) {
             state.has_caught_up();
         }
-        Mail::MayCome
+        InboxState::Open
     }
 
     /// Registers what is woken when there is something to take, or the member may go on.
-    pub fn wake_by(&self, id: u64, waker: Waker) {
+    pub fn set_waker(&self, id: u64, waker: Waker) {
         let state = &mut *self.state();
         match state.members.get_mut(&id) {
             Some(member) => {

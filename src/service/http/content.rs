@@ -2,7 +2,7 @@
 
 use super::remaining_body::RemainingBody;
 use super::response::{Content, Response};
-use crate::session::{Body, Context, Source};
+use crate::session::{Body, BodySource, Context};
 
 /// The longest content that is copied behind its head, in bytes, so that other answers can follow it in the same call.
 /// Longer ones are sent from where they are.
@@ -26,7 +26,7 @@ impl Response {
             (Content::Range(range), Some(file)) => {
                 (put_range(&file.content, range.first, self.length, cx), None)
             }
-            (Content::Source(source), _) => (put_range(&source, 0, self.length, cx), None),
+            (Content::BodySource(source), _) => (put_range(&source, 0, self.length, cx), None),
             (Content::StatusText, _) => {
                 cx.put(self.status.text().as_bytes());
                 (None, None)
@@ -48,9 +48,9 @@ impl Response {
 }
 
 /// Copies a range into the output if it is in memory, short, and there is room. Else it is a body.
-fn put_range(source: &Source, offset: u64, length: u64, cx: &mut Context<'_>) -> Option<Body> {
+fn put_range(source: &BodySource, offset: u64, length: u64, cx: &mut Context<'_>) -> Option<Body> {
     match source {
-        Source::Bytes(all) if length <= MAX_COPIED && length <= cx.room() as u64 => {
+        BodySource::Bytes(all) if length <= MAX_COPIED && length <= cx.room() as u64 => {
             cx.put(&all[offset as usize..(offset + length) as usize]);
             None
         }

@@ -93,7 +93,7 @@ impl OffloadedRequest {
     pub fn waits_for(&self) -> Wait {
         match self.job {
             Some(_) => Wait::Job,
-            None => Wait::Result,
+            None => Wait::JobResult,
         }
     }
 }

@@ -100,7 +100,7 @@ impl<'a> Exchange<'a> {
     /// How the conversation ends after this answer, of which so many bytes are sent. `None` if it goes on.
     fn end(&self, response: &Response, bytes: u64, worker: &Worker) -> Option<Wait> {
         let keep_alive = self.request.is_some_and(|request| request.keep_alive);
-        if keep_alive && self.is_read && !worker.wants_last_answers() && !response.is_endless() {
+        if keep_alive && self.is_read && !worker.closes_after_response() && !response.is_endless() {
             return None;
         }
         // Whatever arrives after we have closed destroys what the client has not read by then. A short answer is with it

@@ -32,7 +32,7 @@ pub use response::Response;
 use super::{Service, Sharing};
 use crate::config::{Config, StartError};
 use crate::files::NamedRoot;
-use crate::session::{Session, Step, Time};
+use crate::session::{Session, Time, Transition};
 use context::HttpContext;
 use session::HttpSession;
 use site::FileHandler;
@@ -103,7 +103,7 @@ impl Service for Http {
         self.0.handler.is_ready(time)
     }
 
-    fn steps(&self) -> &'static [Step] {
+    fn steps(&self) -> &'static [Transition] {
         STEPS
     }
 

@@ -2,7 +2,7 @@
 
 use super::representation::{MediaType, Representation};
 use crate::http1::{ByteRange, write_content_range};
-use crate::session::{Body, Context, Source};
+use crate::session::{Body, BodySource, Context};
 
 /// A body that is made piece by piece, each when the one before is out.
 pub(super) trait GeneratedBody: Send {
@@ -34,7 +34,7 @@ impl RemainingBody {
 /// The parts of a multipart/byteranges body (RFC 9110 section 14.6) that have yet to be sent. They are put out one after
 /// the other, so the body is nowhere in memory.
 pub(super) struct Multipart {
-    content: Source,
+    content: BodySource,
     whole: u64,
     content_type: MediaType,
     boundary: String,

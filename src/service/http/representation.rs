@@ -3,7 +3,7 @@
 use crate::files::{CacheEntry, CacheLimits, Dependencies, OpenFile};
 use crate::http1::{Coding, FileFields, FileVersion, List, TagParts, Validators, accepted_codings};
 use crate::offload;
-use crate::session::{File, Source};
+use crate::session::{BodySource, File};
 use arrayvec::ArrayVec;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -21,7 +21,7 @@ pub(super) type Representations = ArrayVec<Arc<Representation>, 4>;
 /// One file, in one state.
 #[derive(Debug)]
 pub(super) struct Representation {
-    pub content: Source,
+    pub content: BodySource,
     pub length: u64,
     pub media_type: MediaType,
     pub coding: Option<Coding>,
@@ -115,20 +115,20 @@ impl RepresentationBuilder<'_> {
     }
 
     /// The content of a small file, if it need not be waited for; else the file.
-    fn content(&self, mut file: OpenFile, entry: &mut CacheEntry<Representations>) -> Source {
+    fn content(&self, mut file: OpenFile, entry: &mut CacheEntry<Representations>) -> BodySource {
         if let Some(content) = file.generated.take() {
             // The next moment it may say something else.
             entry.is_volatile = true;
             entry.cost.bytes += content.len();
             file.close();
-            return Source::Bytes(Arc::new(content));
+            return BodySource::Bytes(Arc::new(content));
         }
         entry.is_volatile |= file.is_recently_changed(self.now);
         if file.length <= MAX_IN_MEMORY && self.limits.bytes > 0 {
             if let Some(content) = file.content_now() {
                 entry.cost.bytes += content.len();
                 file.close();
-                return Source::Bytes(Arc::new(content));
+                return BodySource::Bytes(Arc::new(content));
             }
             // Once it has been sent it is in memory, and the next look finds it there.
             entry.is_volatile = true;
@@ -138,6 +138,6 @@ impl RepresentationBuilder<'_> {
             None => File::local(file.file),
             Some(mount) => File::remote(file.file, mount, offload::close),
         };
-        Source::File(Arc::new(file))
+        BodySource::File(Arc::new(file))
     }
 }

@@ -9,7 +9,7 @@ use crate::http1::{
     ByteRange, Method, Ranges, Request, StatusCode, Verdict, is_reserved_field, is_token,
 };
 use crate::observe::throttled;
-use crate::session::{Mailbox, Source, Time};
+use crate::session::{BodySource, Mailbox, Time};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ pub(super) enum Content {
     /// Several ranges of that file.
     Multipart(Box<Multipart>),
     /// All of a file that the answer is not about.
-    Source(Source),
+    BodySource(BodySource),
     /// There is no answer yet.
     Deferred(Deferred),
 }
@@ -127,7 +127,7 @@ impl Response {
     pub fn file(media_type: &'static str, file: impl Into<OwnedFd>) -> io::Result<Response> {
         let file = file.into();
         let length = regular_file_length(&file)?;
-        let content = Content::Source(Source::file(file));
+        let content = Content::BodySource(BodySource::file(file));
         Ok(Response::of_type((media_type, ""), length, content))
     }
 
@@ -324,7 +324,7 @@ impl Response {
         Response {
             content_type: Some(file.media_type),
             length: file.length,
-            content: Content::Source(file.content.clone()),
+            content: Content::BodySource(file.content.clone()),
             ..self
         }
     }

@@ -4,7 +4,7 @@ use super::access_log_writer::PendingRecord;
 use super::deferred::{DeferredRequest, OffloadedRequest, RunningTask};
 use super::remaining_body::RemainingBody;
 use crate::http1::{BodyReader, HeadEnd};
-use crate::session::{ACCEPTED, CLOSED, Mailbox, Moment, Step, Timeout, Wait};
+use crate::session::{ACCEPTED, CLOSED, Mailbox, Moment, Timeout, Transition, Wait};
 use std::sync::Arc;
 
 /// Where a conversation stands.
@@ -99,7 +99,7 @@ macro_rules! steps {
 }
 
 /// The steps that a conversation can take from one state to the next.
-pub(super) const STEPS: &[Step] = steps! {
+pub(super) const STEPS: &[Transition] = steps! {
     ACCEPTED => TURNING_AWAY READING_REQUEST;
     READING_REQUEST => READING_BODY LOOKING_UP BUILDING_RESPONSE WRITING_HEAD;
     READING_BODY => LOOKING_UP BUILDING_RESPONSE WRITING_HEAD;

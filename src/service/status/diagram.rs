@@ -1,6 +1,6 @@
 //! A picture of the states of a session and the steps between them, made from the table that the code has of them.
 
-use crate::session::{CLOSED, Step};
+use crate::session::{CLOSED, Transition};
 use maud::{Markup, html};
 
 /// The size of a state's box, and the distance from one to the next, in pixels.
@@ -12,7 +12,7 @@ const LANE: i32 = 44;
 
 /// A step with its place.
 struct StepArrow {
-    step: Step,
+    step: Transition,
     from: usize,
     to: usize,
     /// How far to the side it goes, in lanes; 0 for one that goes straight down.
@@ -23,7 +23,7 @@ struct StepArrow {
 /// for its number, with `data-from` and `data-to`; each state has a group, with `data-state`.
 ///
 /// Any state can end, for a client can go at any time: only steps of the table are drawn.
-pub fn diagram(service: &str, steps: &[Step]) -> String {
+pub fn diagram(service: &str, steps: &[Transition]) -> String {
     let mut states: Vec<&str> = Vec::new();
     for (from, to) in steps {
         for state in [from, to] {
@@ -65,7 +65,7 @@ pub fn diagram(service: &str, steps: &[Step]) -> String {
 }
 
 /// The arrows down and up, each in the first lane that is free from its beginning to its end: short ones first.
-fn arrows(steps: &[Step], states: &[&str]) -> (Vec<StepArrow>, Vec<StepArrow>) {
+fn arrows(steps: &[Transition], states: &[&str]) -> (Vec<StepArrow>, Vec<StepArrow>) {
     let place = |name: &str| states.iter().position(|state| *state == name).unwrap_or(0);
     let (mut down, mut up) = (Vec::new(), Vec::new());
     for &step in steps {

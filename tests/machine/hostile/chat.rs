@@ -104,7 +104,7 @@ impl Member {
         self.connection.woken(worker);
         match self.connection.next() {
             Action::Close { .. } => return false,
-            Action::ShutdownWrite => self.connection.shut(),
+            Action::ShutdownWrite => self.connection.write_shut_down(),
             Action::Proceed => self.connection.proceed(worker),
             Action::Wait => {
                 let (now, wall) = (worker.time.now() + PAUSE, worker.time.wall() + PAUSE);

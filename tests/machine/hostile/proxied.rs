@@ -90,8 +90,8 @@ fn tell(
     loop {
         match connection.next() {
             Action::Close { .. } => break,
-            Action::ShutdownWrite => connection.shut(),
-            Action::Receive if rest.is_empty() => connection.ended(worker),
+            Action::ShutdownWrite => connection.write_shut_down(),
+            Action::Receive if rest.is_empty() => connection.input_ended(worker),
             Action::Receive => {
                 let (now, later) = rest.split_at(split(connection.room().min(rest.len())));
                 rest = later;

@@ -39,7 +39,7 @@ impl World {
         cx.put(&vec![0; filler]);
         let mail = self.room.take(id, &mut 0, &mut cx);
         let heard = String::from_utf8(output.bytes()[filler..].to_vec());
-        (mail == Mail::MayCome).then(|| heard.expect("text"))
+        (mail == InboxState::Open).then(|| heard.expect("text"))
     }
 
     /// All members have heard all.

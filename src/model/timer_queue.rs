@@ -5,7 +5,7 @@
 //! ticks, so that a connection that is busy within a tick is not moved at all.
 
 use crate::config;
-use crate::session::{Limits, Moment, Timeout};
+use crate::session::{Moment, TimeLimits, Timeout};
 use enum_map::{EnumMap, enum_map};
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ const PAUSE: Duration = TICK;
 const NONE: u32 = u32::MAX;
 
 /// The deadlines of one loop's connections.
-pub struct Timeouts {
+pub struct TimerQueue {
     lists: EnumMap<Timeout, List>,
     links: Vec<Link>,
 }
@@ -48,10 +48,10 @@ struct Link {
     kind: Option<Timeout>,
 }
 
-impl Timeouts {
+impl TimerQueue {
     /// No waits yet.
-    pub fn new(limits: &Limits) -> Timeouts {
-        Timeouts {
+    pub fn new(limits: &TimeLimits) -> TimerQueue {
+        TimerQueue {
             lists: limits.map(|_, limit| List {
                 limit_ns: limit.map(nanos),
                 first: NONE,
@@ -158,7 +158,7 @@ impl Link {
 }
 
 /// How long a wait of each kind may last.
-pub fn limits(config: &config::Timeouts) -> Limits {
+pub fn time_limits(config: &config::Timeouts) -> TimeLimits {
     enum_map! {
         Timeout::Head => Some(config.head),
         Timeout::Body => Some(config.body),
@@ -175,8 +175,8 @@ pub fn limits(config: &config::Timeouts) -> Limits {
 mod tests {
     use super::*;
 
-    fn timeouts() -> Timeouts {
-        Timeouts::new(&limits(&config::Timeouts::default()))
+    fn timeouts() -> TimerQueue {
+        TimerQueue::new(&time_limits(&config::Timeouts::default()))
     }
 
     fn at(seconds: f64) -> Moment {

@@ -3,9 +3,9 @@
 //! Readiness is a hint that events set; only what a call returns is a fact, and clears it.
 
 use super::readahead::{READAHEAD, is_in_memory};
-use crate::model::connections::{Flags, Slot};
+use crate::model::connections::{Slot, SlotFlags};
 use crate::model::{load, send};
-use crate::poller::{Poller, Ready};
+use crate::poller::{Poller, ReadySet};
 use crate::session::{Action, Connection, Piece, Timeout, Worker};
 use crate::sys::{self, Errno};
 use crate::trace;
@@ -26,16 +26,16 @@ pub(super) fn byte_budget(connections: usize) -> usize {
 }
 
 /// A connection of this loop.
-pub(super) type Entry = Slot<SocketState>;
+pub(super) type LoopConnection = Slot<SocketState>;
 
 /// A socket and what is known of it.
 pub(super) struct SocketState {
     /// Its socket; non-blocking.
     pub socket: OwnedFd,
     /// What the socket was last known to be ready for. Only a call that would block clears it, or a short read.
-    pub ready: Ready,
+    pub ready: ReadySet,
     /// What the poller has been told to watch for.
-    pub watched: Ready,
+    pub watched: ReadySet,
     /// An event has come for it.
     pub event: bool,
     /// What it receives may have been sent after the turn began.
@@ -89,8 +89,8 @@ impl SocketState {
         SocketState {
             socket,
             // Try first, wait second: a client's request often comes with its handshake.
-            ready: Ready::BOTH,
-            watched: Ready::NONE,
+            ready: ReadySet::BOTH,
+            watched: ReadySet::NONE,
             event: false,
             late,
             in_memory: 0,
@@ -98,7 +98,7 @@ impl SocketState {
     }
 }
 
-impl Entry {
+impl LoopConnection {
     /// Writes to the trace that it acts.
     pub(super) fn trace_turn(&self) {
         let fd = self.io.socket.as_raw_fd();
@@ -125,20 +125,20 @@ impl Entry {
             let moved = match self.connection.next() {
                 // By the last event. A level-triggered poller does not watch for input while output waits, so input that
                 // came meanwhile is missed: sessions say Close only where the client says nothing more.
-                Action::Close { if_unread: true } if self.io.ready.has(Ready::READABLE) => {
-                    self.connection.unread();
+                Action::Close { may_linger: true } if self.io.ready.has(ReadySet::READABLE) => {
+                    self.connection.linger();
                     Ok(0)
                 }
                 Action::Close { .. } => return Stop::Closed,
                 _ if budget == 0 => return Stop::BudgetUsed,
-                Action::Send | Action::Load if self.flags.contains(Flags::OFFLOADED) => {
+                Action::Send | Action::Load if self.flags.contains(SlotFlags::OFFLOADED) => {
                     return Stop::Blocked;
                 }
-                Action::Send if !self.io.ready.has(Ready::WRITABLE) => return Stop::Blocked,
+                Action::Send if !self.io.ready.has(ReadySet::WRITABLE) => return Stop::Blocked,
                 Action::Send if !self.connection.sends_file() => self.send(budget, worker),
                 Action::Send | Action::Load if self.may_hang() => return Stop::MayHang,
                 Action::Send | Action::Load if !self.is_in_memory() => return Stop::NotInMemory,
-                Action::Receive if !self.io.ready.has(Ready::READABLE) => return Stop::Blocked,
+                Action::Receive if !self.io.ready.has(ReadySet::READABLE) => return Stop::Blocked,
                 Action::Send => self.send(budget, worker),
                 Action::Load => self.load(worker, scratch),
                 Action::Receive => self.receive(scratch, worker, later),
@@ -155,7 +155,7 @@ impl Entry {
                 Action::Wait => return Stop::Blocked,
                 Action::ShutdownWrite => {
                     worker.counters.others += 1;
-                    self.connection.shut();
+                    self.connection.write_shut_down();
                     sys::shutdown_write(&self.io.socket).map(|()| 0)
                 }
             };
@@ -236,7 +236,7 @@ impl Entry {
             }
             Err(Errno::AGAIN) => {
                 worker.counters.would_blocks += 1;
-                self.io.ready = self.io.ready.without(Ready::WRITABLE);
+                self.io.ready = self.io.ready.without(ReadySet::WRITABLE);
             }
             Err(sys::SENDFILE_REFUSED) if of_file => self.connection.send_refused(worker),
             Err(errno) => return Err(errno),
@@ -253,13 +253,13 @@ impl Entry {
         let room = self.connection.room().min(scratch.len());
         worker.counters.receives += 1;
         match sys::receive(&self.io.socket, &mut scratch[..room]) {
-            Ok(0) => self.connection.ended(worker),
+            Ok(0) => self.connection.input_ended(worker),
             Ok(count) => {
                 worker.counters.received += count as u64;
                 // A short read has emptied the socket, which spares the call that would say so; unless the end of
                 // input is waiting behind it, of which an edge-triggered poller has told already.
-                if count < room && !self.io.ready.has(Ready::END) {
-                    self.io.ready = self.io.ready.without(Ready::READABLE);
+                if count < room && !self.io.ready.has(ReadySet::END) {
+                    self.io.ready = self.io.ready.without(ReadySet::READABLE);
                 }
                 if self.io.late {
                     later(worker);
@@ -269,7 +269,7 @@ impl Entry {
             }
             Err(Errno::AGAIN) => {
                 worker.counters.would_blocks += 1;
-                self.io.ready = self.io.ready.without(Ready::READABLE | Ready::END);
+                self.io.ready = self.io.ready.without(ReadySet::READABLE | ReadySet::END);
             }
             Err(errno) => return Err(errno),
         }
@@ -278,21 +278,21 @@ impl Entry {
 
     /// What the poller should watch the blocked connection for, if that is not what it does. An edge-triggered poller
     /// is told once, of both directions, and never again.
-    pub(super) fn watch<P: Poller>(&self) -> Option<Ready> {
+    pub(super) fn watch<P: Poller>(&self) -> Option<ReadySet> {
         if P::EDGE_TRIGGERED {
-            return (self.io.watched != Ready::BOTH).then_some(Ready::BOTH);
+            return (self.io.watched != ReadySet::BOTH).then_some(ReadySet::BOTH);
         }
         let wanted = match self.connection.next() {
             // Nothing that could happen to the socket would help.
-            _ if self.flags.contains(Flags::OFFLOADED) => Ready::NONE,
-            Action::Send => Ready::WRITABLE,
-            Action::Receive => Ready::READABLE,
+            _ if self.flags.contains(SlotFlags::OFFLOADED) => ReadySet::NONE,
+            Action::Send => ReadySet::WRITABLE,
+            Action::Receive => ReadySet::READABLE,
             Action::Load
             | Action::Proceed
             | Action::Run
             | Action::Wait
             | Action::ShutdownWrite
-            | Action::Close { .. } => Ready::NONE,
+            | Action::Close { .. } => ReadySet::NONE,
         };
         (wanted != self.io.watched).then_some(wanted)
     }
@@ -305,6 +305,10 @@ mod tests {
     /// It is most of what an idle connection takes.
     #[test]
     fn an_entry_is_small() {
-        assert!(size_of::<Entry>() <= 120, "{} bytes", size_of::<Entry>());
+        assert!(
+            size_of::<LoopConnection>() <= 120,
+            "{} bytes",
+            size_of::<LoopConnection>()
+        );
     }
 }

@@ -1,37 +1,37 @@
 //! Datagrams in the loop: each socket is one more source, and takes no place among the connections.
 
 use super::EventLoop;
-use super::sources::Source;
-use crate::model::Answering;
+use super::sources::EventSource;
+use crate::model::DatagramEndpoint;
 use crate::model::responder::{DATAGRAMS_PER_TURN, Responder};
-use crate::poller::{Poller, Ready};
+use crate::poller::{Poller, ReadySet};
 use std::os::fd::AsFd;
 
 /// The sockets for datagrams.
-pub(super) struct Datagrams {
+pub(super) struct DatagramSockets {
     slots: Vec<DatagramSlot>,
     responder: Responder,
 }
 
 /// A socket for datagrams.
 struct DatagramSlot {
-    answering: Answering,
+    answering: DatagramEndpoint,
     /// A datagram may wait there.
     ready: bool,
     /// The poller watches it.
     watched: bool,
 }
 
-impl Datagrams {
+impl DatagramSockets {
     /// Sockets that the poller watches.
-    pub(super) fn new(answering: Vec<Answering>) -> Datagrams {
+    pub(super) fn new(answering: Vec<DatagramEndpoint>) -> DatagramSockets {
         let responder = Responder::new(&answering);
         let slot = |answering| DatagramSlot {
             answering,
             ready: false,
             watched: true,
         };
-        Datagrams {
+        DatagramSockets {
             slots: answering.into_iter().map(slot).collect(),
             responder,
         }
@@ -54,7 +54,7 @@ impl<P: Poller> EventLoop<P> {
     /// Answers the datagrams that wait, up to a number per socket.
     pub(super) fn answer_datagrams(&mut self) {
         for index in 0..self.datagrams.slots.len() {
-            let Datagrams { slots, responder } = &mut self.datagrams;
+            let DatagramSockets { slots, responder } = &mut self.datagrams;
             let slot = &mut slots[index];
             if !slot.ready {
                 continue;
@@ -62,7 +62,7 @@ impl<P: Poller> EventLoop<P> {
             match responder.answer(&slot.answering, DATAGRAMS_PER_TURN, &mut self.worker) {
                 Ok(more) => slot.ready = more,
                 Err(error) => {
-                    Responder::give_up(&slot.answering, &error);
+                    Responder::log_broken(&slot.answering, &error);
                     slot.ready = false;
                     self.unwatch_datagrams(index);
                 }
@@ -73,7 +73,7 @@ impl<P: Poller> EventLoop<P> {
     /// Answers what has come so far, and receives no more.
     pub(super) fn stop_answering(&mut self) {
         for index in 0..self.datagrams.slots.len() {
-            let Datagrams { slots, responder } = &mut self.datagrams;
+            let DatagramSockets { slots, responder } = &mut self.datagrams;
             responder.finish(&slots[index].answering, &mut self.worker);
             self.unwatch_datagrams(index);
         }
@@ -85,9 +85,11 @@ impl<P: Poller> EventLoop<P> {
         if !std::mem::take(&mut slot.watched) {
             return;
         }
-        let key = self.sources.keys.key(Source::Datagrams(index));
+        let key = self.sources.keys.key(EventSource::Datagrams(index));
         let fd = slot.answering.socket.as_fd();
-        let result = self.poller.change(fd, key, Ready::READABLE, Ready::NONE);
+        let result = self
+            .poller
+            .change(fd, key, ReadySet::READABLE, ReadySet::NONE);
         if let Err(error) = result {
             log::warn!("a socket for datagrams cannot be unwatched: {error}");
         }

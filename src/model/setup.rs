@@ -1,30 +1,30 @@
 //! What a model is given: where to listen, what to serve there, how much of it at once, and for how long.
 
-use super::panics::contain_start;
-use super::permits::Claim;
-use super::signals::{Hangups, Signals};
+use super::panics::catch_start_panic;
+use super::permits::Quota;
+use super::signals::{HangupSignals, Signals};
 use crate::config::Timeouts;
 use crate::net::{DatagramSocket, Listener};
 use crate::observe::{LogFile, StatusHub};
 use crate::service::{Admission, Service};
-use crate::session::{Counters, Start};
+use crate::session::{Counters, NewSession};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 /// All that a model is given.
-pub struct Serving {
+pub struct ServerSetup {
     /// What each worker serves: one entry per loop that `--workers` asks for, else one entry.
-    pub shares: Vec<Share>,
+    pub shares: Vec<WorkerParts>,
     /// How much there may be at once.
     pub limits: Limits,
     /// How long things may take.
     pub timeouts: Timeouts,
 }
 
-impl Serving {
+impl ServerSetup {
     /// The one share there is for a model that has no workers.
-    pub(super) fn only_share(&mut self) -> io::Result<Share> {
+    pub(super) fn only_worker(&mut self) -> io::Result<WorkerParts> {
         self.shares
             .pop()
             .ok_or_else(|| io::Error::other("there is nothing to serve"))
@@ -32,15 +32,15 @@ impl Serving {
 }
 
 /// What one worker is given, and shares with no other.
-pub struct Share {
+pub struct WorkerParts {
     /// Where to accept connections, and what to do with them.
-    pub listening: Vec<Listening>,
+    pub listening: Vec<StreamEndpoint>,
     /// Where to receive datagrams, and what to answer them.
-    pub answering: Vec<Answering>,
+    pub answering: Vec<DatagramEndpoint>,
     /// What ends it all.
     pub signals: Signals,
     /// What asks for the access log's file to be reopened.
-    pub hangups: Hangups,
+    pub hangups: HangupSignals,
     /// Where the access log goes.
     pub log: LogFile,
     /// Where to put up what can be seen, if somebody may want to.
@@ -59,7 +59,7 @@ pub struct Limits {
 }
 
 /// A listener and the service behind it.
-pub struct Listening {
+pub struct StreamEndpoint {
     /// Where to accept.
     pub listener: Listener,
     /// What makes the sessions.
@@ -67,18 +67,22 @@ pub struct Listening {
     /// What a connection passes before its session.
     pub admission: Admission,
     /// What is reserved for them.
-    pub claim: Claim,
+    pub quota: Quota,
 }
 
-impl Listening {
+impl StreamEndpoint {
     /// The session that begins with an accepted connection. `None` if there is none: the socket is to be dropped at once.
-    pub(super) fn admit(&self, peer: Option<IpAddr>, counters: &mut Counters) -> Option<Start> {
-        contain_start(|| self.admission.admit(&self.service, peer, counters))
+    pub(super) fn admit(
+        &self,
+        peer: Option<IpAddr>,
+        counters: &mut Counters,
+    ) -> Option<NewSession> {
+        catch_start_panic(|| self.admission.admit(&self.service, peer, counters))
     }
 }
 
 /// A socket that takes datagrams and the service that answers them.
-pub struct Answering {
+pub struct DatagramEndpoint {
     /// Where to receive, and to reply.
     pub socket: DatagramSocket,
     /// What makes the replies: it [answers datagrams](Service::datagrams).

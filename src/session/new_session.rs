@@ -4,7 +4,7 @@ use super::Session;
 use std::any::Any;
 
 /// A session that is about to begin, and what it holds.
-pub struct Start {
+pub struct NewSession {
     /// The session.
     pub session: Box<dyn Session>,
     /// The permit that it holds, if its number is limited.
@@ -21,9 +21,9 @@ impl Permit {
     }
 }
 
-impl From<Box<dyn Session>> for Start {
-    fn from(session: Box<dyn Session>) -> Start {
-        Start {
+impl From<Box<dyn Session>> for NewSession {
+    fn from(session: Box<dyn Session>) -> NewSession {
+        NewSession {
             session,
             permit: None,
         }
