@@ -88,7 +88,7 @@ fn step(
             connection.write_shut_down();
         }
         Action::Close { may_linger: true } if runner.has_unread_input(socket) => {
-            connection.linger()
+            connection.linger();
         }
         Action::Close { .. } => return Ok(ControlFlow::Break(())),
     }
