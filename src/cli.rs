@@ -1,163 +1,204 @@
-//! The options, as a user writes them, and what they come to.
+//! The command line: what it asks for, or what to type instead.
 
+mod help;
+mod listen;
+mod manual;
 mod operator_log;
 mod options;
-mod printed;
+mod spellings;
 mod values;
 
 pub use operator_log::{begin_trace, finish_operator_log, start_operator_log};
 
-use crate::config::{
-    AccessLog, Config, Confinement, HttpConfig, MAX_HEADER_BYTES, Sandbox, ServiceAddress,
-};
+use crate::config::{AccessLog, Config, Confinement, HttpConfig, MAX_HEADER_BYTES, Sandbox};
 use crate::config::{Timeouts, TrustedProxies};
 use crate::model;
-use crate::net::{Address, InheritedSocket};
-use crate::service::{self, SERVICES};
-use clap::{CommandFactory, Parser, error::ErrorKind};
+use crate::net::InheritedSocket;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, Parser};
 use log::LevelFilter;
-use options::{Options, models_with};
+use options::Options;
+use std::ffi::OsString;
 use values::TrustedProxy;
 
 /// What the command line asks for.
 #[derive(Debug)]
 pub enum Task {
-    /// To serve until a signal comes.
+    /// Serve until a signal ends it.
     Serve(Box<ServeCommand>),
-    /// To print this and end.
+    /// Print this and end.
     Print(Vec<u8>),
 }
 
-/// What is to be served.
+/// What to serve, and how.
 #[derive(Debug)]
 pub struct ServeCommand {
-    /// What to serve, and how.
+    /// The server's configuration.
     pub config: Config,
-    /// What to give up before serving.
+    /// What the process gives up before it serves.
     pub confinement: Confinement,
-    /// How much to say.
+    /// The least severe messages to log.
     pub log_level: LevelFilter,
-    /// For how many requests to say each system call.
+    /// The number of requests to trace, system call by system call.
     pub traced_requests: Option<usize>,
 }
 
-/// Reads the command line. Sockets that were `inherited` are listened at too; their names choose the mode.
+/// Reads the command line, of which the first argument is the program's name. Listens at `inherited` sockets too; their
+/// names choose the mode.
 ///
 /// # Errors
 /// clap's, for the user: print it and exit with its code (2 for usage, 0 for --help and --version).
 pub fn parse(
-    arguments: impl IntoIterator<Item = std::ffi::OsString>,
+    arguments: impl IntoIterator<Item = OsString>,
     inherited: Vec<InheritedSocket>,
 ) -> Result<Task, clap::Error> {
-    let options = Options::try_parse_from(arguments)?;
-    if let Some(shell) = options.completions {
-        return Ok(Task::Print(printed::completions(Options::command(), shell)));
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let words = arguments.iter().skip(1).map(|word| word.to_string_lossy());
+    let words: Vec<String> = words.map(String::from).collect();
+    let usage = |message| clap::Error::raw(ErrorKind::ValueValidation, format!("{message}\n"));
+    let options = Options::try_parse_from(&arguments)
+        .map_err(|error| unknown(&error, &words).map_or(error, usage))?;
+    if let Some(shell) = options.printing.completions {
+        return Ok(Task::Print(manual::completions(Options::command(), shell)));
     }
-    if options.man {
-        return Ok(Task::Print(printed::man_page(Options::command())?));
+    if options.printing.man {
+        return Ok(Task::Print(manual::page(Options::command())?));
     }
-    let usage = |message| Options::command().error(ErrorKind::ValueValidation, message);
-    let listen = listen(&options.modes, &options.listen, inherited).map_err(usage)?;
-    check_model_options(&options).map_err(usage)?;
-    if options.access_log == AccessLog::Off && options.access_log_file.is_some() {
-        let text = "--access-log-file means nothing with --access-log off";
-        return Err(usage(text.into()));
+    command(options, &words, inherited)
+        .map(Box::new)
+        .map(Task::Serve)
+        .map_err(usage)
+}
+
+/// A better answer to an argument that clap does not know.
+fn unknown(error: &clap::Error, words: &[String]) -> Option<String> {
+    match (error.kind(), error.get(ContextKind::InvalidArg)?) {
+        (ErrorKind::UnknownArgument, ContextValue::String(argument)) => {
+            spellings::unknown(argument, words, &Options::command())
+        }
+        _ => None,
     }
-    let http = http(&options).map_err(usage)?;
+}
+
+fn command(
+    options: Options,
+    words: &[String],
+    inherited: Vec<InheritedSocket>,
+) -> Result<ServeCommand, String> {
+    if let Some(answer) = spellings::root(&options.content.root, words, &Options::command()) {
+        return Err(answer);
+    }
+    let listen = listen::listen(&options, inherited)?;
+    check_model_options(&options)?;
+    if options.logging.access_log == AccessLog::Off && options.logging.access_log_file.is_some() {
+        return Err("--access-log-file does nothing with --access-log off".into());
+    }
+    let http = http(&options)?;
+    let Options {
+        content,
+        listening,
+        waiting,
+        limits,
+        logging,
+        security,
+        watching,
+        ..
+    } = options;
     let default = Config::default();
-    Ok(Task::Serve(Box::new(ServeCommand {
+    Ok(ServeCommand {
         config: Config {
-            root: options.root,
+            root: content.root,
             http,
             listen,
-            status: options.status,
-            unix_mode: options.unix_mode,
-            model: options.model,
-            access_log: options.access_log,
-            access_log_file: options.access_log_file,
-            max_connections: options.max_connections.map(|number| number as usize),
-            max_per_ip: options.max_per_ip.map(|number| number as usize),
-            trusted_proxies: options
+            status: watching.status,
+            unix_mode: listening.unix_mode,
+            model: waiting.model,
+            access_log: logging.access_log,
+            access_log_file: logging.access_log_file,
+            max_connections: limits.max_connections.map(|number| number as usize),
+            max_per_ip: limits.max_per_ip.map(|number| number as usize),
+            trusted_proxies: listening
                 .proxy_protocol
-                .then(|| trusted(&options.trusted_proxies)),
-            workers: number(options.workers, default.workers),
-            threads: number(options.threads, default.threads),
-            max_children: number(options.max_children, default.max_children),
+                .then(|| trusted(&listening.trusted_proxies)),
+            workers: number(waiting.workers, default.workers),
+            threads: number(waiting.threads, default.threads),
+            max_children: number(waiting.max_children, default.max_children),
             timeouts: Timeouts {
-                head: options.head_timeout,
-                body: options.body_timeout,
-                idle: options.idle_timeout,
-                send: options.send_timeout,
-                files: options.file_timeout,
-                drain_delay: options.drain_delay,
-                drain: options.drain_timeout,
+                head: limits.head_timeout,
+                body: limits.body_timeout,
+                idle: limits.idle_timeout,
+                send: limits.send_timeout,
+                files: limits.file_timeout,
+                drain_delay: limits.drain_delay,
+                drain: limits.drain_timeout,
                 ..Timeouts::default()
             },
         },
         confinement: Confinement {
-            user: options.user,
-            sandbox: match options.no_sandbox {
+            user: security.user,
+            sandbox: match security.no_sandbox {
                 true => Sandbox::Off,
-                false => options.sandbox,
+                false => security.sandbox,
             },
         },
-        log_level: options.log_level,
-        traced_requests: options.trace_requests.map(|number| number as usize),
-    })))
+        log_level: logging.log_level,
+        traced_requests: logging.trace_requests.map(|number| number as usize),
+    })
 }
 
 fn http(options: &Options) -> Result<HttpConfig, String> {
     let (headers, server) = headers(options)?;
     let default = HttpConfig::default();
+    let (content, limits) = (&options.content, &options.limits);
     Ok(HttpConfig {
-        max_head: options.max_head,
-        max_body: options.max_body,
+        max_head: limits.max_head,
+        max_body: limits.max_body,
         headers,
         server,
-        cache_control: options.cache_control.clone(),
-        entity_tag: options.entity_tag,
-        indexes: match options.indexes.is_empty() {
+        cache_control: content.cache_control.clone(),
+        entity_tag: content.entity_tag,
+        indexes: match content.indexes.is_empty() {
             true => default.indexes,
-            false => options.indexes.clone(),
+            false => content.indexes.clone(),
         },
-        listing: !options.no_listing,
-        fallback: options.fallback.clone(),
-        error_pages: options.error_pages.clone(),
-        hidden: options.hidden,
-        cache_bytes: options.cache_bytes,
-        cache_files: options.cache_files as usize,
-        listing_bytes: options.listing_bytes,
+        listing: !content.no_listing,
+        fallback: content.fallback.clone(),
+        error_pages: content.error_pages.clone(),
+        hidden: content.hidden,
+        cache_bytes: limits.cache_bytes,
+        cache_files: limits.cache_files as usize,
+        listing_bytes: limits.listing_bytes,
         ..default
     })
 }
 
-/// The lines that are added to every answer, and what Server says instead of the program's name.
+/// The lines to add to every response's head, and the value of Server, if it is not evserve's.
 fn headers(options: &Options) -> Result<(String, Option<String>), String> {
+    let Options { content, .. } = options;
     let named = |name: &'static str| {
         let is_named = move |field: &&String| {
             let (given, _) = field.split_once(':').unwrap_or_default();
             given.eq_ignore_ascii_case(name)
         };
-        options.headers.iter().filter(is_named)
+        content.headers.iter().filter(is_named)
     };
-    if options.cache_control.is_some() && named("cache-control").next().is_some() {
+    if content.cache_control.is_some() && named("cache-control").next().is_some() {
         return Err("Cache-Control is given twice: leave out --cache-control, which is for files only, or --header".into());
     }
     let mut servers = named("server").map(|field| field.split_once(": ").unwrap_or_default().1);
     let server = servers.next().map(str::to_owned);
     if servers.next().is_some() {
-        return Err("--header gives Server twice: an answer has one".into());
+        return Err("--header gives Server twice: a response has one".into());
     }
-    let others = options.headers.iter();
+    let others = content.headers.iter();
     let others = others.filter(|field| !named("server").any(|server| server == *field));
     let headers: String = others.map(|field| format!("{field}\r\n")).collect();
-    let rest = options.cache_control.iter().chain(&server);
+    let rest = content.cache_control.iter().chain(&server);
     let length = headers.len() + rest.map(String::len).sum::<usize>();
     match length <= MAX_HEADER_BYTES - 32 {
         true => Ok((headers, server)),
         false => Err(
-            "--header and --cache-control add too much to every answer: 4,000 bytes are enough"
-                .into(),
+            "--header and --cache-control add too much to every response: at most about 4,000 bytes".into(),
         ),
     }
 }
@@ -166,98 +207,29 @@ fn number(given: Option<u32>, default: usize) -> usize {
     given.map_or(default, |number| number as usize)
 }
 
-/// An option that the chosen model does not know would be a wish that nobody fulfils.
+/// Refuses an option that does nothing under the chosen model.
 fn check_model_options(options: &Options) -> Result<(), String> {
+    let Options {
+        waiting, limits, ..
+    } = options;
     let given = [
-        ("max-connections", options.max_connections.is_some()),
-        ("workers", options.workers.is_some()),
-        ("threads", options.threads.is_some()),
-        ("max-children", options.max_children.is_some()),
+        ("max-connections", limits.max_connections.is_some()),
+        ("workers", waiting.workers.is_some()),
+        ("threads", waiting.threads.is_some()),
+        ("max-children", waiting.max_children.is_some()),
     ];
-    let model = model::find(&options.model).ok_or_else(|| format!("no model {}", options.model))?;
+    let model = model::find(&waiting.model)
+        .ok_or_else(|| format!("there is no model {}", waiting.model))?;
     for (option, _) in given.into_iter().filter(|(_, is_given)| *is_given) {
         if !model.options.contains(&option) {
             return Err(format!(
-                "--{option} means nothing to --model {}; it is for {}",
+                "--{option} does nothing with --model {}; it is for {}",
                 model.name,
-                models_with(option)
+                help::models_with(option)
             ));
         }
     }
     Ok(())
-}
-
-/// Which service listens where: each mode at least once, at its default port unless told otherwise.
-fn listen(
-    given: &[String],
-    addresses: &[String],
-    inherited: Vec<InheritedSocket>,
-) -> Result<Vec<ServiceAddress>, String> {
-    let modes = modes(given, &inherited);
-    let mut listen = Vec::new();
-    for InheritedSocket { name, address } in inherited {
-        let service = match (name, &modes[..]) {
-            (Some(name), _) if modes.contains(&name) => name,
-            (_, [mode]) => mode.clone(),
-            (name, _) => {
-                let name = name.unwrap_or("nothing".into());
-                return Err(format!(
-                    "the inherited socket {address} is called {name}, which is none of the modes: {}",
-                    modes.join(", ")
-                ));
-            }
-        };
-        listen.push(ServiceAddress { service, address });
-    }
-    for text in addresses {
-        let (service, address) = listen_at(text, &modes)?;
-        listen.push(ServiceAddress {
-            service: service.into(),
-            address: address.parse::<Address>()?,
-        });
-    }
-    for mode in &modes {
-        if !listen.iter().any(|listen| listen.service == *mode) {
-            let row = service::find(mode).ok_or_else(|| format!("no mode `{mode}`"))?;
-            listen.push(ServiceAddress {
-                service: row.name.into(),
-                address: Address::loopback(row.port),
-            });
-        }
-    }
-    Ok(listen)
-}
-
-/// The modes that are served, each once: those given, those of inherited sockets, or else the first of all.
-fn modes(given: &[String], inherited: &[InheritedSocket]) -> Vec<String> {
-    let named = inherited.iter().filter_map(|socket| socket.name.as_ref());
-    let named = named.filter(|name| service::find(name).is_some());
-    let mut modes: Vec<String> = Vec::new();
-    for mode in given.iter().chain(named) {
-        if !modes.contains(mode) {
-            modes.push(mode.clone());
-        }
-    }
-    if modes.is_empty() {
-        modes.push(SERVICES[0].name.to_owned());
-    }
-    modes
-}
-
-/// The mode and the address of a `--listen`.
-fn listen_at<'a>(text: &'a str, modes: &'a [String]) -> Result<(&'a str, &'a str), String> {
-    match (text.split_once('='), modes) {
-        (Some((mode, address)), _) if modes.iter().any(|m| m == mode) => Ok((mode, address)),
-        (Some((mode, _)), _) if service::find(mode).is_some() => Err(format!(
-            "--listen {text} is for a mode that is not served; add --mode {mode}"
-        )),
-        (Some((mode, _)), _) => Err(format!("--listen {text}: no mode `{mode}`")),
-        (None, [mode]) => Ok((mode, text)),
-        (None, _) => Err(format!(
-            "--listen {text} does not say for which mode; write for example --listen {}={text}",
-            modes[0]
-        )),
-    }
 }
 
 fn trusted(given: &[TrustedProxy]) -> TrustedProxies {
@@ -292,9 +264,25 @@ mod tests {
     }
 
     #[test]
-    fn who_listens_where() {
+    fn which_mode_listens_where() {
         let cases = [
             ("", "http=127.0.0.1:8080"),
+            ("-p 8000", "http=127.0.0.1:8000"),
+            ("--mode echo --port 0", "echo=127.0.0.1:0"),
+            ("-l 8000", "http=127.0.0.1:8000"),
+            ("--listen http=8000", "http=127.0.0.1:8000"),
+            ("--listen 0.0.0.0", "http=0.0.0.0:8080"),
+            ("--listen *", "http=:8080"),
+            ("--listen *:80", "http=:80"),
+            ("--listen ::", "http=[::]:8080"),
+            ("--listen ::1", "http=[::1]:8080"),
+            ("--listen [::1]", "http=[::1]:8080"),
+            ("--mode echo --listen localhost", "echo=localhost:7007"),
+            ("--mode echo --listen udp:7007", "echo=udp:127.0.0.1:7007"),
+            (
+                "--mode echo --listen udp:127.0.0.1",
+                "echo=udp:127.0.0.1:7007",
+            ),
             ("--mode echo", "echo=127.0.0.1:7007"),
             (
                 "--mode http --mode echo dir",
@@ -339,7 +327,7 @@ mod tests {
             ("--model kqueue", "[possible values: blocking, forking"),
             (
                 "--workers 2 --model pool",
-                "--workers means nothing to --model pool; it is for select, poll, epoll",
+                "--workers does nothing with --model pool; it is for select, poll, epoll",
             ),
             ("--threads 2", "it is for pool"),
             ("--max-children 2 --model poll", "it is for forking"),
@@ -347,14 +335,14 @@ mod tests {
             ("--listen echo=:1", "add --mode echo"),
             ("--listen x=:1", "no mode `x`"),
             ("--mode http --mode echo --listen :1", "--listen http=:1"),
-            ("--listen 8080", "expected HOST:PORT"),
+            ("--listen 70000", "expected HOST:PORT"),
             ("--idle-timeout 10", "such as 500ms"),
             ("--idle-timeout 0s", "above zero"),
             (
                 "--access-log xml",
                 "[possible values: off, common, combined, timed, json]",
             ),
-            ("--access-log off --access-log-file x", "means nothing"),
+            ("--access-log off --access-log-file x", "does nothing"),
             ("--proxy-protocol", "--trusted-proxy"),
             ("--trusted-proxy ::1", "--proxy-protocol"),
             (
@@ -367,18 +355,36 @@ mod tests {
             ("--listing-bytes lots", "such as 16KiB"),
             ("--listing-bytes 65535", "at least 64KiB"),
             ("--header X", "expected `Name: value`"),
-            ("--header Content-Length:1", "said by the server itself"),
-            ("--header date:x", "said by the server itself"),
-            ("--header VARY:Origin", "said by the server itself"),
-            ("--header ETag:x", "said by the server itself"),
-            ("--header Last-Modified:x", "said by the server itself"),
-            ("--header Accept-Ranges:none", "said by the server itself"),
-            ("--header Location:/", "said by the server itself"),
-            ("--header Allow:GET", "said by the server itself"),
-            ("--header Retry-After:9", "said by the server itself"),
-            ("--header Content-Type:a/b", "said by the server itself"),
-            ("--header Content-Encoding:br", "said by the server itself"),
-            ("--header Content-Range:x", "said by the server itself"),
+            (
+                "--header Content-Length:1",
+                "evserve sets Content-Length itself",
+            ),
+            ("--header date:x", "evserve sets date itself"),
+            ("--header VARY:Origin", "evserve sets VARY itself"),
+            ("--header ETag:x", "evserve sets ETag itself"),
+            (
+                "--header Last-Modified:x",
+                "evserve sets Last-Modified itself",
+            ),
+            (
+                "--header Accept-Ranges:none",
+                "evserve sets Accept-Ranges itself",
+            ),
+            ("--header Location:/", "evserve sets Location itself"),
+            ("--header Allow:GET", "evserve sets Allow itself"),
+            ("--header Retry-After:9", "evserve sets Retry-After itself"),
+            (
+                "--header Content-Type:a/b",
+                "evserve sets Content-Type itself",
+            ),
+            (
+                "--header Content-Encoding:br",
+                "evserve sets Content-Encoding itself",
+            ),
+            (
+                "--header Content-Range:x",
+                "evserve sets Content-Range itself",
+            ),
             ("--header Connection:close", "about the connection"),
             ("--header keep-alive:timeout=5", "about the connection"),
             ("--header Proxy-Connection:close", "about the connection"),
@@ -386,18 +392,29 @@ mod tests {
             ("--header Trailer:X", "about the connection"),
             ("--header Transfer-Encoding:gzip", "about the connection"),
             ("--header Upgrade:h2c", "about the connection"),
-            ("--header Server:a --header server:b", "an answer has one"),
+            ("--header Server:a --header server:b", "a response has one"),
             (
                 "--cache-control no-store --header cache-control:x",
                 "given twice",
             ),
-            ("--header (:1", "no field name"),
+            ("--header (:1", "not the name of a field"),
             ("--index a/b", "without a path"),
             ("--error-page 404", "STATUS=FILE"),
             ("--error-page 200=x", "from 400 to 599"),
             ("--log-level loud", "[possible values: off, error, warn"),
-            ("a b", "unexpected argument 'b'"),
+            ("a b", "`b` is a second one"),
             ("--man --mode echo", "cannot be used with"),
+            ("-p 70000", "expected a port from 0 to 65535"),
+            ("-p 127.0.0.1:80", "an address with a port goes to --listen"),
+            ("-p 80 -l :80", "cannot be used with"),
+            (
+                "--mode http --mode echo -p 80",
+                "type for example --listen http=80",
+            ),
+            ("--listen /tmp/x", "type unix:/tmp/x"),
+            ("--listen http://localhost:80/", "type localhost:80 alone"),
+            ("--listen myhost", "type myhost:8080"),
+            ("--listen ::1:8080", "type an IPv6 address in brackets"),
             ("--status 99999", "ports up to 65535"),
             ("--status udp:127.0.0.1:1", "expected PORT"),
             ("--drain-delay 1s", "--status"),

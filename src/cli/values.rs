@@ -1,4 +1,4 @@
-//! What users write behind options, and the same the other way round for the defaults in --help.
+//! The values of options: how they are read, and how --help writes the defaults.
 
 use crate::config::MIN_LISTING_BYTES;
 use crate::http1::{MAX_HEAD, is_connection_field, is_reserved_field, is_token};
@@ -10,7 +10,7 @@ use log::LevelFilter;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// One that is trusted with the PROXY protocol.
+/// A proxy whose PROXY headers are believed.
 #[derive(Clone, Debug)]
 pub(super) enum TrustedProxy {
     Network(IpNet),
@@ -23,17 +23,24 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
         .map_err(|_| "expected a size such as 16KiB, 1MiB or 4096".into())
 }
 
+pub(super) fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| {
+        "expected a port from 0 to 65535; an address with a port goes to --listen".into()
+    })
+}
+
 pub(super) fn status_address(text: &str) -> Result<Address, String> {
-    let expected =
-        "expected PORT, HOST:PORT, [IPV6]:PORT, :PORT or unix:PATH, with ports up to 65535";
     if let Ok(port) = text.parse() {
         return Ok(Address::loopback(port));
     }
     match text.parse::<Address>() {
         Ok(address) if !address.is_datagram() => Ok(address),
-        // What is wrong with an interface or a name is worth saying.
+        // These say what is wrong with an interface or a name.
         Err(error) if !error.contains("expected") => Err(error),
-        _ => Err(expected.into()),
+        _ => Err(
+            "expected PORT, HOST:PORT, [IPV6]:PORT, :PORT or unix:PATH, with ports up to 65535"
+                .into(),
+        ),
     }
 }
 
@@ -45,13 +52,13 @@ pub(super) fn file_mode(text: &str) -> Result<u32, String> {
 }
 
 pub(super) fn memory_size(text: &str) -> Result<usize, String> {
-    usize::try_from(size(text)?).map_err(|_| "there is no such amount of memory".into())
+    usize::try_from(size(text)?).map_err(|_| "expected less than this machine can address".into())
 }
 
 pub(super) fn listing_size(text: &str) -> Result<usize, String> {
     match memory_size(text)? {
         size if size >= MIN_LISTING_BYTES => Ok(size),
-        _ => Err("expected at least 64KiB: less would do for hardly any directory".into()),
+        _ => Err("expected at least 64KiB: hardly any directory fits in less".into()),
     }
 }
 
@@ -66,19 +73,19 @@ pub(super) fn head_size(text: &str) -> Result<usize, String> {
 pub(super) fn header(text: &str) -> Result<String, String> {
     let (name, value) = text.split_once(':').ok_or("expected `Name: value`")?;
     if !is_token(name.as_bytes()) {
-        return Err(format!("`{name}` is no field name"));
+        return Err(format!("`{name}` is not the name of a field"));
     }
-    // A name of one's own in the place of the program's misleads nobody.
+    // Another name for the program misleads no client.
     let is_server = name.eq_ignore_ascii_case("server");
     if is_connection_field(name) {
         return Err(format!(
-            "{name} is about the connection and no part of an answer; leave it out, the server says what is needed"
+            "{name} is about the connection, not the response; leave it out, evserve sends it where it is needed"
         ));
     }
     let is_own = is_reserved_field(name) || name.eq_ignore_ascii_case("retry-after");
     if is_own && !is_server {
         return Err(format!(
-            "{name} is said by the server itself, for each answer as it is; leave it out"
+            "evserve sets {name} itself, for each response; leave it out"
         ));
     }
     Ok(format!("{name}: {}", field_value(value.trim())?))
@@ -87,13 +94,13 @@ pub(super) fn header(text: &str) -> Result<String, String> {
 pub(super) fn field_value(text: &str) -> Result<String, String> {
     match text.chars().all(|c| c == '\t' || !c.is_control()) {
         true => Ok(text.into()),
-        false => Err("a field's value is one line".into()),
+        false => Err("expected one line: a field has no line breaks".into()),
     }
 }
 
 pub(super) fn file_name(text: &str) -> Result<String, String> {
     match text.is_empty() || text.contains(['/', '\0']) || text == "." || text == ".." {
-        true => Err("expected a file's name, without a path".into()),
+        true => Err("expected the name of a file, without a path".into()),
         false => Ok(text.into()),
     }
 }
@@ -104,7 +111,7 @@ pub(super) fn error_page(text: &str) -> Result<(u16, String), String> {
         .ok_or("expected STATUS=FILE, such as 404=404.html")?;
     match status.parse() {
         Ok(status @ 400..=599) => Ok((status, file.into())),
-        _ => Err(format!("`{status}` is no status from 400 to 599")),
+        _ => Err(format!("expected a status from 400 to 599, not `{status}`")),
     }
 }
 
@@ -137,7 +144,7 @@ pub(super) fn positive(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A time as it can be written.
+/// A time as an option's value.
 pub(super) fn shown_time(time: Duration) -> String {
     match time.subsec_millis() {
         0 => format!("{}s", time.as_secs()),
@@ -145,7 +152,7 @@ pub(super) fn shown_time(time: Duration) -> String {
     }
 }
 
-/// A size as it can be written.
+/// A size as an option's value.
 pub(super) fn shown_size(bytes: u64) -> String {
     let units = [("MiB", 1024 * 1024), ("KiB", 1024)];
     let unit = units

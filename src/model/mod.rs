@@ -149,7 +149,7 @@ const OWN_THREAD: &str =
 pub const MODELS: &[ModelRow] = &[
     ModelRow {
         name: "blocking",
-        about: "One connection at a time, blocking calls: all others wait their turn",
+        about: "One connection at a time; all others wait",
         options: &[],
         executor: Executor::Thread,
         limit_option: None,
@@ -161,7 +161,7 @@ pub const MODELS: &[ModelRow] = &[
     },
     ModelRow {
         name: "forking",
-        about: "A process per connection, blocking calls",
+        about: "A process for each connection",
         options: &["max-children"],
         executor: Executor::Process,
         limit_option: Some("max-children"),
@@ -173,7 +173,7 @@ pub const MODELS: &[ModelRow] = &[
     },
     ModelRow {
         name: "threaded",
-        about: "A thread per connection, blocking calls",
+        about: "A thread for each connection",
         options: &["max-connections"],
         executor: Executor::Thread,
         limit_option: Some("max-connections"),
@@ -185,7 +185,7 @@ pub const MODELS: &[ModelRow] = &[
     },
     ModelRow {
         name: "pool",
-        about: "A fixed number of threads, each with one connection at a time, blocking calls",
+        about: "A fixed number of threads, each with one connection at a time",
         options: &["threads"],
         executor: Executor::Thread,
         limit_option: Some("threads"),
@@ -197,15 +197,15 @@ pub const MODELS: &[ModelRow] = &[
     },
     ModelRow::of_loop::<poller::Select>(
         "select",
-        "One thread, select(2): asks about every connection every time; 1,024 descriptors at most",
+        "One event loop over select(2): checks every connection in each turn; at most 1,024 descriptors",
     ),
     ModelRow::of_loop::<poller::Poll>(
         "poll",
-        "One thread, poll(2): asks about every connection every time",
+        "One event loop over poll(2): checks every connection in each turn",
     ),
     ModelRow::of_loop::<poller::Epoll>(
         "epoll",
-        "One thread, epoll(7) through mio: told once per change, idle connections take no time",
+        "One event loop over epoll(7): notified of changes only, so idle connections cost no time",
     ),
 ];
 

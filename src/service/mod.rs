@@ -60,7 +60,7 @@ pub enum Reply {
 pub const SERVICES: &[ServiceRow] = &[
     ServiceRow {
         name: "http",
-        about: "Static files of ROOT over HTTP/1.1",
+        about: "Files of ROOT over HTTP/1.1",
         port: 8080,
         connection: Example {
             request: "GET /index.html HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
@@ -71,7 +71,7 @@ pub const SERVICES: &[ServiceRow] = &[
     },
     ServiceRow {
         name: "echo",
-        about: "Every byte back to its sender (RFC 862)",
+        about: "Sends every byte back (RFC 862)",
         port: 7007,
         connection: Example {
             request: "there and back",
@@ -85,7 +85,7 @@ pub const SERVICES: &[ServiceRow] = &[
     },
     ServiceRow {
         name: "daytime",
-        about: "The date and the time, then the end (RFC 867)",
+        about: "Sends the date and time, then closes (RFC 867)",
         port: 7013,
         connection: Example {
             request: "",
@@ -99,7 +99,7 @@ pub const SERVICES: &[ServiceRow] = &[
     },
     ServiceRow {
         name: "chat",
-        about: "Each line to all others who are there",
+        about: "Passes each line on to everyone else connected",
         port: 7531,
         connection: Example {
             request: "/quit\n",

@@ -1,0 +1,154 @@
+//! Which mode listens at which address, from --mode, --listen, --port and inherited sockets.
+
+use super::options::Options;
+use crate::config::ServiceAddress;
+use crate::net::{Address, InheritedSocket};
+use crate::service::{self, SERVICES};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Each mode listens at least once: at its default port, unless the options say otherwise.
+pub(super) fn listen(
+    options: &Options,
+    inherited: Vec<InheritedSocket>,
+) -> Result<Vec<ServiceAddress>, String> {
+    let modes = modes(&options.content.modes, &inherited);
+    let mut all = Vec::new();
+    for InheritedSocket { name, address } in inherited {
+        let service = match (name, &modes[..]) {
+            (Some(name), _) if modes.contains(&name) => name,
+            (_, [mode]) => mode.clone(),
+            (name, _) => {
+                let name = name.unwrap_or("nothing".into());
+                return Err(format!(
+                    "the inherited socket {address} is called {name}, which is none of the modes: {}",
+                    modes.join(", ")
+                ));
+            }
+        };
+        all.push(ServiceAddress { service, address });
+    }
+    if let Some(port) = options.listening.port {
+        let [mode] = &modes[..] else {
+            return Err(format!(
+                "--port {port} does not say for which mode; type for example --listen {}={port}",
+                modes[0]
+            ));
+        };
+        all.push(ServiceAddress {
+            service: mode.clone(),
+            address: Address::loopback(port),
+        });
+    }
+    for text in &options.listening.listen {
+        let (service, address) = mode_and_address(text, &modes)?;
+        let address = whole_address(address, default_port(service)?)?;
+        all.push(ServiceAddress {
+            service: service.into(),
+            address: address.parse::<Address>()?,
+        });
+    }
+    for mode in &modes {
+        if !all.iter().any(|one| one.service == *mode) {
+            all.push(ServiceAddress {
+                service: mode.clone(),
+                address: Address::loopback(default_port(mode)?),
+            });
+        }
+    }
+    Ok(all)
+}
+
+fn default_port(mode: &str) -> Result<u16, String> {
+    let row = service::find(mode).ok_or_else(|| format!("there is no mode `{mode}`"))?;
+    Ok(row.port)
+}
+
+/// The modes to serve, each once: those given, those of inherited sockets, or else the first of the table.
+fn modes(given: &[String], inherited: &[InheritedSocket]) -> Vec<String> {
+    let named = inherited.iter().filter_map(|socket| socket.name.as_ref());
+    let named = named.filter(|name| service::find(name).is_some());
+    let mut modes: Vec<String> = Vec::new();
+    for mode in given.iter().chain(named) {
+        if !modes.contains(mode) {
+            modes.push(mode.clone());
+        }
+    }
+    if modes.is_empty() {
+        modes.push(SERVICES[0].name.to_owned());
+    }
+    modes
+}
+
+/// The mode and the address of a `--listen`.
+fn mode_and_address<'a>(text: &'a str, modes: &'a [String]) -> Result<(&'a str, &'a str), String> {
+    match (text.split_once('='), modes) {
+        (Some((mode, address)), _) if modes.iter().any(|m| m == mode) => Ok((mode, address)),
+        (Some((mode, _)), _) if service::find(mode).is_some() => Err(format!(
+            "--listen {text} is for a mode that is not served; add --mode {mode}"
+        )),
+        (Some((mode, _)), _) => Err(format!("--listen {text}: there is no mode `{mode}`")),
+        (None, [mode]) => Ok((mode, text)),
+        (None, _) => Err(format!(
+            "--listen {text} does not say for which mode; type for example --listen {}={text}",
+            modes[0]
+        )),
+    }
+}
+
+/// The whole address: a port alone is on the loopback, an IP address or `localhost` alone gets `port`, and `*` stands for
+/// all addresses.
+pub(super) fn whole_address(text: &str, port: u16) -> Result<String, String> {
+    let (datagrams, address) = match text.strip_prefix("udp:") {
+        Some(address) => ("udp:", address),
+        None => ("", text),
+    };
+    if address.starts_with('/') || address.starts_with("./") {
+        return Err(format!(
+            "`{text}` is a path; for a Unix socket type unix:{address}"
+        ));
+    }
+    if let Some((_, rest)) = address.split_once("://") {
+        let rest = rest.trim_end_matches('/');
+        return Err(format!("`{text}` is a URL; type {rest} alone"));
+    }
+    if let Some(port) = address.strip_prefix("*:") {
+        return Ok(format!("{datagrams}:{port}"));
+    }
+    let completed = match address.parse::<IpAddr>() {
+        _ if address.parse::<u16>().is_ok() => format!("127.0.0.1:{address}"),
+        _ if address == "*" => format!(":{port}"),
+        _ if address.eq_ignore_ascii_case("localhost") => format!("localhost:{port}"),
+        Ok(IpAddr::V4(ip)) => format!("{ip}:{port}"),
+        // Others could be an address and a port, such as ::1:8080.
+        Ok(IpAddr::V6(ip @ (Ipv6Addr::UNSPECIFIED | Ipv6Addr::LOCALHOST))) => {
+            format!("[{ip}]:{port}")
+        }
+        Ok(IpAddr::V6(_)) => {
+            return Err(format!(
+                "`{text}` can be read in two ways; type an IPv6 address in brackets, such as [::1]:{port}"
+            ));
+        }
+        Err(_) if address.starts_with('[') && address.ends_with(']') => format!("{address}:{port}"),
+        Err(_) if is_name(address) => {
+            return Err(format!("`{text}` has no port; type {text}:{port}"));
+        }
+        Err(_) => return Ok(text.into()),
+    };
+    Ok(format!("{datagrams}{completed}"))
+}
+
+/// A host's name, and no number: that is a port.
+fn is_name(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
+    text.contains(|c: char| c.is_ascii_alphabetic()) && text.chars().all(fits)
+}
+
+/// True if this can only be meant as an address to listen on.
+pub(super) fn is_address(text: &str) -> bool {
+    let (host, port) = text.rsplit_once(':').unwrap_or((text, "0"));
+    let is_host = host.is_empty()
+        || host == "localhost"
+        || host.parse::<Ipv4Addr>().is_ok()
+        || (host.starts_with('[') && host.ends_with(']'));
+    is_host && port.parse::<u16>().is_ok()
+}
