@@ -1,6 +1,6 @@
-//! Pages made by a program, with fields of their own, and a folder of files behind them.
+//! Serves pages made by code, with header fields of their own, and files for all other paths.
 //!
-//!     cargo run --example hello [ADDRESS [MODEL]]          # 127.0.0.1:8081 and epoll unless said otherwise
+//!     cargo run --example hello [ADDRESS [MODEL]]          # default: 127.0.0.1:8081, epoll
 //!     curl -i 'http://127.0.0.1:8081/hello?name=you'
 
 use evserve::config::{Config, Confinement, Sandbox};
@@ -37,7 +37,7 @@ impl Hello {
         let visits = self.visits.fetch_add(1, Relaxed) + 1;
         let query = String::from_utf8_lossy(request.target.query.unwrap_or_default());
         let name = query.strip_prefix("name=").unwrap_or("world");
-        // Letters and digits only: whatever else a stranger writes must not become part of a page.
+        // Only letters and digits of a client's input become part of the page.
         let name: String = name.chars().filter(|c| c.is_alphanumeric()).collect();
         Response::html(format!(
             "<!doctype html><title>Hello</title><p>Hello, {name}! You are visitor {visits}.\n"
@@ -51,7 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let address = env::args().nth(1).unwrap_or("127.0.0.1:8081".into());
     let model = env::args().nth(2).unwrap_or("epoll".into());
     let make = |config: &Config| {
-        // Everything else is looked for among the files.
+        // Paths that `Hello` does not answer are served from the files.
         let handler = Fallback::new(Hello::default(), http::files(config)?);
         Ok(http::service(handler, config))
     };

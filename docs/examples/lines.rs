@@ -1,24 +1,25 @@
-//! A line server: it answers `Your msg = ...` to each line, and ends the conversation at `quit`.
+//! A line server: replies `Your msg = ...` to each line, and closes the connection at `quit`.
 //!
-//!     cargo run --example lines [ADDRESS [MODEL]]          # 127.0.0.1:7009 and epoll unless said otherwise
+//!     cargo run --example lines [ADDRESS [MODEL]]          # default: 127.0.0.1:7009, epoll
 //!     nc 127.0.0.1 7009
 
 use evserve::{Context, Server, Service, Session, Sharing, Timeout, Wait};
 use std::{env, error::Error, net::IpAddr, sync::Arc};
 
-/// The longest line, in bytes. Without a limit, a peer that never ends its line would fill the memory.
+/// The longest line, in bytes. Without a limit, a client that never ends its line would fill the
+/// memory.
 const LONGEST: usize = 4096;
 
 struct Lines;
 
-struct Conversation {
+struct LineSession {
     lines: u64,
     over: bool,
 }
 
 impl Service for Lines {
     fn session(&self, _: Option<IpAddr>) -> Box<dyn Session> {
-        Box::new(Conversation {
+        Box::new(LineSession {
             lines: 0,
             over: false,
         })
@@ -37,7 +38,7 @@ impl Service for Lines {
     }
 }
 
-impl Session for Conversation {
+impl Session for LineSession {
     fn open(&mut self, cx: &mut Context<'_>) {
         cx.put(b"Say something; quit ends it.\n");
     }

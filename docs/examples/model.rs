@@ -1,5 +1,5 @@
-//! A model of one's own, written from the documentation of `Action` alone: a thread per connection.
-//! `cargo run --example model -- --mode chat` runs it, `docs/examples/check-model FILE` says which promises a model breaks.
+//! A custom model, a thread per connection, written from the documentation of `Action` alone.
+//! `cargo run --example model -- --mode chat` runs it; `docs/examples/check-model` checks it.
 #![allow(clippy::unit_arg)]
 
 use evserve::model::{Acceptor, ModelRow, WakeQueue, load, send};
@@ -7,7 +7,7 @@ use evserve::session::{Action, BUFFER_SIZE, Connection, NewSession};
 use evserve::sys::{Errno, SENDFILE_REFUSED, has_unread, receive, shutdown_write};
 use std::{io, os::fd::OwnedFd, time::Duration};
 
-/// What a program needs to know of it.
+/// The row that a program runs.
 pub static MODEL: ModelRow =
     ModelRow::of_threads("own", |serving| Acceptor::serve(serving, serve_connection));
 

@@ -1,6 +1,7 @@
-//! Sends one file to whoever connects: as it is, by sendfile(2), or as JSON with base64.
+//! Sends one file to every client: raw, by sendfile(2), or as JSON with base64.
 //!
-//!     cargo run --example picture FILE [raw|json [ADDRESS [MODEL]]]     # raw, 127.0.0.1:7010, epoll
+//!     cargo run --example picture FILE [raw|json [ADDRESS [MODEL]]]
+//!                                                # default: raw, 127.0.0.1:7010, epoll
 //!     nc 127.0.0.1 7010 > picture.png
 
 use base64::prelude::{BASE64_STANDARD, Engine};
@@ -9,7 +10,7 @@ use evserve::{Context, Server, Service, Session, Sharing, Wait};
 use std::path::Path;
 use std::{env, error::Error, fs::File, net::IpAddr, sync::Arc};
 
-/// What everybody gets. It is shared, not copied.
+/// What each client gets. Connections share the bytes.
 #[derive(Clone)]
 struct Picture {
     source: BodySource,
@@ -64,7 +65,7 @@ impl Session for Picture {
     }
 
     fn waits_for(&self) -> Wait {
-        // The peer shall have all of it before the connection goes away.
+        // Close only when the client has received everything.
         Wait::Linger
     }
 }

@@ -1,6 +1,6 @@
-//! A protocol of one's own: every line comes back reversed.
+//! A custom protocol: sends each line back reversed.
 //!
-//!     cargo run --example reverse [ADDRESS [MODEL]]        # 127.0.0.1:7008 and epoll unless said otherwise
+//!     cargo run --example reverse [ADDRESS [MODEL]]        # default: 127.0.0.1:7008, epoll
 //!     nc 127.0.0.1 7008
 
 use evserve::{Context, Server, Service, Session, Sharing};
@@ -24,7 +24,7 @@ impl Service for Reverse {
 
 impl Session for Reverse {
     fn receive(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
-        // 0: more bytes are needed, or more room. It will be called again with the same bytes in front.
+        // 0: this needs more bytes or more room. The next call begins with the same bytes.
         let end = input.iter().position(|byte| *byte == b'\n');
         let Some(end) = end.filter(|end| *end < cx.room()) else {
             return 0;
