@@ -1,10 +1,11 @@
-//! What is remembered of files, so that the next request for them need not ask the file system.
+//! A cache of lookups, so that the next request for a file need not ask the file system.
 //!
-//! Nothing older than the caller's moment is ever handed out. What is remembered holds in three cases: it was looked at
-//! in this very moment (one turn of a loop); or it is watched, no event has come since, and it was looked at within
-//! the last second; or the file system, asked again, says the same. In all other cases it is forgotten.
+//! A lookup never returns anything older than its `now`. A cached entry is valid in three cases. It
+//! was checked at the same `now`, which is one turn of an event loop. Or it is watched, no event
+//! has come, and it was checked within the last second. Or the file system, asked again, shows the
+//! same. In all other cases the entry is dropped.
 //!
-//! This file does not know what is remembered, nor what for.
+//! This file does not know what is cached, nor what for.
 
 use super::dependencies::Dependencies;
 use super::mounts::Mounts;
@@ -17,94 +18,97 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long what is watched is believed without a look. Some changes are never told of, such as a mount in the place of
-/// a directory.
+/// How long a watched entry is valid without a check. inotify does not report every change, such as
+/// a mount over a directory.
 const TRUST_TIME: Duration = Duration::from_secs(1);
 
-/// What an entry takes beside what can be counted, in bytes: its place in the table, and what allocations round up to.
+/// The memory of an entry beside what is counted, in bytes: its slot in the table, and the rounding
+/// of allocations.
 const OVERHEAD: usize = 256;
 
-/// How much may be remembered.
+/// The limits of a cache.
 #[derive(Clone, Copy, Debug)]
 pub struct CacheLimits {
-    /// In memory, in bytes.
+    /// Memory, in bytes.
     pub bytes: usize,
     /// Open descriptors.
     pub files: usize,
 }
 
-/// What is remembered, by name.
+/// A cache of lookups by name.
 #[derive(Debug)]
 pub struct Cache<T> {
     limits: CacheLimits,
-    /// How many files and directories may be watched.
+    /// The most inotify watches.
     watches: usize,
-    /// Made when it is first needed: a forked process needs one of its own.
+    /// Created when first needed: a forked process needs its own.
     watcher: OnceLock<Option<Watcher>>,
     contents: Mutex<Contents<T>>,
 }
 
-/// Something worth remembering, what it holds, and what it depends on.
+/// A cached value, its cost, and what it depends on.
 #[derive(Debug)]
 pub struct CacheEntry<T> {
-    /// The thing itself.
+    /// The cached value.
     pub value: T,
-    /// What was seen on the way to it.
+    /// What was observed while making it.
     pub dependencies: Dependencies,
-    /// How much of the limits its content takes.
+    /// What its content takes of the limits.
     pub cost: CacheLimits,
-    /// It may change without anything telling, so it holds for one moment only.
+    /// The value may change without a trace, so it is valid at one `now` only.
     pub is_volatile: bool,
 }
 
 #[derive(Debug)]
 struct Contents<T> {
-    /// The root that all of it was found in ([`Root::id`]).
+    /// The root of all entries ([`Root::id`]).
     root: Option<u64>,
-    /// Until then its name is believed to lead there.
-    valid_until: Option<Instant>,
-    /// Only files that are there have a place here, so a peer cannot choose names that collide, and a fast hash will do.
+    /// When the root's last check expires.
+    root_valid_until: Option<Instant>,
+    /// Only names of existing files are inserted, so clients cannot choose colliding names, and a
+    /// fast hash will do.
     slots: IndexMap<Box<[u8]>, Slot<T>, RandomState>,
     /// The sum of the slots' costs.
     used: CacheLimits,
-    /// The slot to be looked at next when something must go (the clock algorithm).
+    /// The next slot to consider for eviction (the clock algorithm).
     hand: usize,
     watched: WatchSet,
-    /// Somebody else waits for events, and says so when there are any.
+    /// The owner waits for events and calls [`notified`](Cache::notified).
     notified: bool,
-    /// The last moment in which events were taken, if nobody does.
-    taken: Option<Instant>,
-    /// A name that led to nothing in a moment.
-    missing: Option<Instant>,
+    /// The last `now` at which events were read, if the owner does not wait for them.
+    events_read_at: Option<Instant>,
+    /// The `now` at which `missing_name` was not found.
+    missing_at: Option<Instant>,
     missing_name: Vec<u8>,
 }
 
 #[derive(Debug)]
 struct Slot<T> {
     entry: Arc<CacheEntry<T>>,
-    /// When it was last known to hold.
+    /// When the entry was last known to be valid.
     checked: Instant,
-    /// It is watched, and there had been that many events when it was last looked at.
+    /// If the entry is watched, the number of events before its last check.
     watched: Option<u64>,
-    /// A watch would tell of everything that concerns it.
+    /// inotify would report every change of its dependencies.
     can_be_watched: bool,
-    /// How often files had been written to when it was made.
+    /// The number of writes to files when the entry was made.
     writes: u64,
-    /// It was asked for since the hand last passed.
+    /// The entry was used since the clock's hand last passed.
     is_referenced: bool,
 }
 
-/// What memory alone says of a name.
+/// What the cache knows of a name without asking the file system.
 enum Freshness<T> {
-    /// This, which holds.
+    /// The entry is valid.
     Fresh(Arc<CacheEntry<T>>),
-    /// This, if the file system says the same again; and whether it can be watched.
+    /// The entry is valid if the file system still shows the same. True if it can be watched.
     Revalidate(Arc<CacheEntry<T>>, bool),
     Absent,
 }
 
 impl<T> Cache<T> {
-    /// An empty cache that sets at most so many watches. What it cannot watch it looks at each time.
+    /// Creates an empty cache with at most `watches` inotify watches. Entries that it cannot watch
+    /// are checked at each lookup.
     pub fn new(limits: CacheLimits, watches: usize) -> Cache<T> {
         Cache {
             limits,
@@ -112,52 +116,54 @@ impl<T> Cache<T> {
             watcher: OnceLock::new(),
             contents: Mutex::new(Contents {
                 root: None,
-                valid_until: None,
+                root_valid_until: None,
                 slots: IndexMap::default(),
                 used: CacheLimits { bytes: 0, files: 0 },
                 hand: 0,
                 watched: WatchSet::default(),
                 notified: false,
-                taken: None,
-                missing: None,
+                events_read_at: None,
+                missing_at: None,
                 missing_name: Vec::new(),
             }),
         }
     }
 
-    /// What may be remembered at most.
+    /// The limits.
     pub fn limits(&self) -> CacheLimits {
         self.limits
     }
 
-    /// Forgets everything. From now on only what is found in this root is remembered; without a root, nothing.
+    /// Drops all entries. From now on the cache takes entries of this root only; of none if it is
+    /// `None`.
     pub fn reset(&self, root: Option<&Root>) {
         let mut contents = self.contents();
         contents.root = root.map(Root::id);
-        contents.valid_until = None;
-        contents.missing = None;
+        contents.root_valid_until = None;
+        contents.missing_at = None;
         contents.hand = 0;
         contents.used = CacheLimits { bytes: 0, files: 0 };
         let slots = std::mem::take(&mut contents.slots);
         if let Some(Some(watcher)) = self.watcher.get() {
             watcher.remove_all(&mut contents.watched);
         }
-        // Closing files can wait.
+        // Close files after unlocking: closing can be slow.
         drop(contents);
         drop(slots);
     }
 
-    /// Until then the root's name leads to this root, as far as is known: see [`look_up_without_io`](Cache::look_up_without_io).
+    /// Lets [`look_up_without_io`](Cache::look_up_without_io) assume until then that the root's
+    /// name leads to this root.
     pub fn trust_root(&self, root: &Root, until: Option<Instant>) {
         let mut contents = self.contents();
-        // Meanwhile another thread may have begun with another root.
+        // Another thread may have reset the cache to another root.
         if contents.root == Some(root.id()) {
-            contents.valid_until = until;
+            contents.root_valid_until = until;
         }
     }
 
-    /// What is remembered under `name` of the root that is believed in at `now`, if memory alone says that it holds. Nothing
-    /// is waited for, and no root is needed.
+    /// Returns the entry for `name` if the cache alone shows that it is valid at `now`. Needs no
+    /// root and never waits.
     pub fn look_up_without_io(&self, name: &[u8], now: Instant) -> Option<Arc<CacheEntry<T>>> {
         match self.freshness(None, name, now) {
             Freshness::Fresh(entry) => Some(entry),
@@ -165,10 +171,11 @@ impl<T> Cache<T> {
         }
     }
 
-    /// What is remembered under `name`, if it was found in this root and holds at `now`. To find that out, only these mounts are looked at.
+    /// Returns the entry for `name` if it belongs to this root and is valid at `now`. Asks the file
+    /// system if needed, but enters only these mounts.
     ///
     /// # Errors
-    /// [`LookupError::OtherMount`] if it depends on others.
+    /// [`LookupError::OtherMount`] if the entry depends on other mounts.
     pub fn get(
         &self,
         root: &Root,
@@ -193,7 +200,7 @@ impl<T> Cache<T> {
         let holds = watched.is_some()
             || (!entry.is_volatile && root.still_matches(&entry.dependencies, false));
         let mut contents = self.contents();
-        // Meanwhile another thread may have put something else there.
+        // Another thread may have replaced the entry.
         let slot = contents.slots.get_mut(name);
         let slot = slot.filter(|slot| Arc::ptr_eq(&slot.entry, &entry));
         let forgotten = match slot {
@@ -211,21 +218,21 @@ impl<T> Cache<T> {
         Ok(holds.then_some(entry))
     }
 
-    /// What memory alone says of `name` in this root, or in the one that is believed in. The file system is not asked, so
-    /// this waits for nothing.
+    /// Looks up `name` in this root, or in the trusted one if `root` is `None`. Does not ask the
+    /// file system and never waits.
     fn freshness(&self, root: Option<&Root>, name: &[u8], now: Instant) -> Freshness<T> {
-        // Freed after the lock is: closing a file can wait.
+        // Dropped after the lock: closing a file can be slow.
         let (_events, _forgotten);
         let mut contents = self.contents();
-        if !contents.notified && contents.taken != Some(now) {
-            contents.taken = Some(now);
+        if !contents.notified && contents.events_read_at != Some(now) {
+            contents.events_read_at = Some(now);
             if let Some(Some(watcher)) = self.watcher.get() {
                 _events = contents.take_events(watcher);
             }
         }
         let is_of_root = match root {
             Some(root) => contents.root == Some(root.id()),
-            None => contents.valid_until.is_some_and(|until| now < until),
+            None => contents.root_valid_until.is_some_and(|until| now < until),
         };
         if !is_of_root {
             return Freshness::Absent;
@@ -240,15 +247,15 @@ impl<T> Cache<T> {
             return Freshness::Fresh(slot.entry.clone());
         }
         if slot.writes != writes {
-            // It may be this one that was written to, and a mapping leaves no other trace.
+            // The write may have been to this file, and a shared mapping leaves no other trace.
             _forgotten = contents.forget(name);
             return Freshness::Absent;
         }
         Freshness::Revalidate(slot.entry.clone(), slot.can_be_watched)
     }
 
-    /// Remembers what was found under `name` at `now`, if there is room for it. Open files are remembered only if they
-    /// are watched: a file that has been deleted takes its room on the disk for as long as it is open.
+    /// Adds an entry found under `name` at `now`, if it fits. An entry with open files is cached
+    /// only if it is watched: a deleted file takes disk space while it is open.
     pub fn put(
         &self,
         root: &Root,
@@ -298,30 +305,32 @@ impl<T> Cache<T> {
         entry
     }
 
-    /// True if `name` led to nothing earlier in this moment.
+    /// True if `name` was not found at this same `now`.
     pub fn is_missing(&self, name: &[u8], now: Instant) -> bool {
         let contents = self.contents();
-        contents.missing == Some(now) && contents.missing_name == name
+        contents.missing_at == Some(now) && contents.missing_name == name
     }
 
-    /// `name` leads to nothing. That is remembered for this moment only.
+    /// Records that `name` was not found. Valid at this `now` only.
     pub fn put_missing(&self, name: &[u8], now: Instant) {
         let mut contents = self.contents();
-        contents.missing = Some(now);
+        contents.missing_at = Some(now);
         contents.missing_name.clear();
         contents.missing_name.extend_from_slice(name);
     }
 
-    /// What becomes readable when something may have changed. Whoever asks for it promises to call
-    /// [`notified`](Cache::notified) then, before anything else: the cache will not look for events by itself any more.
-    /// `None` if there will never be any.
+    /// Returns a descriptor that is readable when something may have changed, or `None` if there
+    /// will never be events.
+    ///
+    /// After this call the cache no longer reads events by itself. Call
+    /// [`notified`](Cache::notified) whenever the descriptor is readable, before any lookup.
     pub fn notifier(&self, root: &Root) -> Option<BorrowedFd<'_>> {
         let watcher = self.watcher(root)?;
         self.contents().notified = true;
         Some(watcher.as_fd())
     }
 
-    /// Takes the events that have come. Without waiting.
+    /// Reads the pending events. Does not wait.
     pub fn notified(&self) {
         if let Some(Some(watcher)) = self.watcher.get() {
             let forgotten = self.contents().take_events(watcher);
@@ -329,8 +338,9 @@ impl<T> Cache<T> {
         }
     }
 
-    /// Watches whatever `entry` depends on, and asks once more. Says how many events there had been before; `None` if it
-    /// cannot be watched, or is not so any more. Called without the lock, for both can wait for the file system.
+    /// Watches the entry's dependencies, then checks them. Returns the number of events before;
+    /// `None` if they cannot be watched or have changed. Call this without the lock: both steps can
+    /// wait for the file system.
     fn watch_and_confirm(&self, root: &Root, entry: &CacheEntry<T>) -> Option<u64> {
         if entry.is_volatile {
             return None;
@@ -357,13 +367,13 @@ impl<T> Cache<T> {
 }
 
 impl<T> CacheEntry<T> {
-    /// True if it may depend on another mount than the root's own, where nothing can be watched.
+    /// True if it may depend on a mount other than the root's own. Nothing can be watched there.
     fn may_be_on_other_mount(&self) -> bool {
         self.dependencies.mounts() == Mounts::All
     }
 }
 
-/// What these forget is returned, so that it is dropped without the lock: closing a file can wait.
+/// These methods return the removed entries. Drop them after unlocking: closing a file can be slow.
 impl<T> Contents<T> {
     #[must_use]
     fn take_events(&mut self, watcher: &Watcher) -> Vec<Slot<T>> {
@@ -388,7 +398,7 @@ impl<T> Contents<T> {
         Some(slot)
     }
 
-    /// Forgets what has not been asked for of late, until there is room for `cost`.
+    /// Evicts entries that were not used recently until `cost` fits.
     #[must_use]
     fn make_room(&mut self, cost: CacheLimits, limits: CacheLimits) -> Vec<Slot<T>> {
         let mut forgotten = Vec::new();
@@ -429,7 +439,7 @@ mod tests {
         directory: tempfile::TempDir,
         root: Root,
         cache: Cache<u64>,
-        /// How many descriptors each entry is said to keep.
+        /// How many descriptors each entry claims to hold.
         files_each: usize,
         start: Instant,
         moments: std::cell::Cell<u32>,
@@ -457,13 +467,13 @@ mod tests {
             self.directory.path().join("root")
         }
 
-        /// Another moment, a microsecond later.
+        /// A new `now`, a microsecond later.
         fn later(&self) -> Instant {
             self.moments.set(self.moments.get() + 1);
             self.start + Duration::from_micros(self.moments.get().into())
         }
 
-        /// What the cache has of `name`, or else what there is, which it then has. True if it had it.
+        /// Returns the cached value, or looks it up and caches it. True if it was cached.
         fn look_up(&self, name: &str, now: Instant) -> (Option<u64>, bool) {
             let entry = self
                 .cache
@@ -534,9 +544,9 @@ mod tests {
         }),
     ];
 
-    /// Whether a change is told of or looked for, what was remembered before it is not used after it.
+    /// No lookup returns an old value, with and without notifications.
     #[test]
-    fn nothing_stale() {
+    fn no_lookup_returns_an_old_value() {
         for (what, change) in CHANGES {
             for notified in [false, true] {
                 let fixture = Fixture::new(1 << 20, 9);
@@ -568,9 +578,9 @@ mod tests {
         }
     }
 
-    /// Where nothing would be told, the file system is asked each time.
+    /// Entries that depend on links are checked at each lookup, as inotify would miss changes.
     #[test]
-    fn links_are_looked_at() {
+    fn entries_with_links_are_checked_each_time() {
         let fixture = Fixture::new(1 << 20, 9);
         write(fixture.path().join("f"), "123").expect("written");
         symlink("f", fixture.path().join("l")).expect("linked");
@@ -584,9 +594,9 @@ mod tests {
         assert_eq!(fixture.look_up("/l", fixture.later()), (Some(4), false));
     }
 
-    /// What was not there and comes as a link, or is a link to nothing until its target comes.
+    /// A missing file that appears as a link, and a dangling link whose target appears.
     #[test]
-    fn links_that_lead_to_nothing_at_first() {
+    fn new_links_and_new_targets_are_noticed() {
         for dangling in [false, true] {
             let fixture = Fixture::new(1 << 20, 9);
             assert!(fixture.cache.notifier(&fixture.root).is_some());
@@ -610,9 +620,9 @@ mod tests {
         }
     }
 
-    /// A shared mapping changes a file without an event, and its times do not tell either; its end does.
+    /// A shared mapping changes a file without events or new timestamps. Its end causes an event.
     #[test]
-    fn what_was_open_for_writing_is_made_anew() {
+    fn a_file_open_for_writing_is_looked_up_again() {
         let fixture = Fixture::new(1 << 20, 9);
         assert!(fixture.cache.notifier(&fixture.root).is_some());
         write(fixture.path().join("f"), "123").expect("written");
@@ -628,7 +638,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_is_asked_for_once() {
+    fn one_now_asks_the_file_system_once() {
         let fixture = Fixture::new(1 << 20, 9);
         write(fixture.path().join("f"), "123").expect("written");
         let now = fixture.later();
@@ -638,7 +648,7 @@ mod tests {
         assert_eq!(fixture.look_up("/f", fixture.later()), (None, false));
         assert!(
             fixture.cache.contents().slots.is_empty(),
-            "what is gone is let go"
+            "the removed file is dropped"
         );
         assert!(!fixture.cache.is_missing(b"/f", now));
         fixture.cache.put_missing(b"/f", now);
@@ -648,7 +658,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_watched_is_looked_at_once_a_second_all_the_same() {
+    fn watched_entries_are_checked_once_a_second() {
         let fixture = Fixture::new(1 << 20, 9);
         write(fixture.path().join("f"), "123").expect("written");
         for _ in 0..3 {
@@ -661,7 +671,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_asked_for_makes_room() {
+    fn unused_entries_are_evicted() {
         let each = OVERHEAD + size_of::<CacheEntry<u64>>() + size_of::<Slot<u64>>() + 400;
         for (bytes, files) in [(4 * each, 100), (1 << 20, 4)] {
             let mut fixture = Fixture::new(bytes, files);
@@ -679,18 +689,25 @@ mod tests {
                 assert_eq!(contents.used.files, contents.slots.len());
             }
             assert_eq!(fixture.cache.contents().slots.len(), 4);
-            assert!(fixture.look_up("/0", fixture.later()).1, "the one that was");
+            assert!(
+                fixture.look_up("/0", fixture.later()).1,
+                "the entry in use stays"
+            );
             write(fixture.path().join("large"), vec![0; bytes + 1]).expect("written");
             if files > 4 {
                 fixture.look_up("/large", fixture.later());
-                assert_eq!(fixture.cache.contents().slots.len(), 4, "it would not fit");
+                assert_eq!(
+                    fixture.cache.contents().slots.len(),
+                    4,
+                    "too large to cache"
+                );
             }
         }
     }
 
-    /// A deleted file takes its room on the disk for as long as it is open.
+    /// A deleted file takes disk space while it is open.
     #[test]
-    fn open_files_are_let_go_with_the_first_event() {
+    fn open_files_are_closed_at_the_first_event() {
         let mut fixture = Fixture::new(1 << 20, 9);
         fixture.files_each = 1;
         write(fixture.path().join("f"), "123").expect("written");
@@ -698,7 +715,7 @@ mod tests {
         assert_eq!(
             fixture.cache.contents().used.files,
             0,
-            "nobody would be told"
+            "without notifications"
         );
         assert!(fixture.cache.notifier(&fixture.root).is_some());
         fixture.look_up("/f", fixture.later());
@@ -716,7 +733,8 @@ mod tests {
         );
     }
 
-    /// Watches are given up before there are too many, and with them what was believed because of them.
+    /// Before there are too many watches, all are removed, and the entries that they kept valid are
+    /// checked.
     #[test]
     fn watches_are_bounded() {
         let fixture = Fixture::new(1 << 20, 100);
@@ -738,7 +756,7 @@ mod tests {
             }
         }
         assert_eq!(most, 63, "the root, 31 directories, and as many files");
-        assert!(!fixture.is_watched("/0/f"), "it has been given up");
+        assert!(!fixture.is_watched("/0/f"), "its watch was removed");
         write(fixture.path().join("0/f"), "12").expect("written");
         assert_eq!(fixture.look_up("/0/f", fixture.later()), (Some(2), false));
     }

@@ -1,14 +1,14 @@
-//! What an answer depends on: everything that was observed in the file system on the way to it.
+//! What a response depends on: everything observed in the file system while looking it up.
 //!
-//! An answer from files is a function of what was observed: which names were there, which were not, and in which state.
-//! As long as the file system shows the same again, the answer is the same, however it was found.
+//! A response from files is a function of these observations: which names existed, which did not,
+//! and the state of each file. While the file system still shows the same, the response is valid.
 
 use super::mounts::Mounts;
 use super::path::RelativePath;
 use crate::sys::{Errno, FileType, Stat};
 use std::ffi::{CStr, CString};
 
-/// Everything that was observed for one answer.
+/// All observations for one response.
 #[derive(Debug)]
 pub struct Dependencies {
     all: Vec<Dependency>,
@@ -18,7 +18,7 @@ pub struct Dependencies {
 /// What was observed at one path.
 #[derive(Debug)]
 pub(super) struct Dependency {
-    /// Below the root.
+    /// Relative to the root.
     pub path: CString,
     pub observed: Observation,
 }
@@ -28,28 +28,28 @@ pub(super) struct Dependency {
 pub(super) enum Observation {
     /// Nothing that can be served, for whatever reason.
     Nothing,
-    /// A directory. What is in it is seen by looking at that.
+    /// A directory. Its entries are observed separately.
     Directory,
-    /// A file in this state.
+    /// A regular file in this state.
     File(FileState),
-    /// It could not be seen what is there; whatever it is, it is not known to be the same as before.
+    /// The lookup failed, so this never counts as unchanged.
     Unknown,
 }
 
-/// Which file it is, and in which state: if all of this is the same, so is its content, unless it was changed within
-/// the grain of the file system's clock ([`super::OpenFile::is_recently_changed`]).
+/// A file's identity and state. If all fields are equal, so is the content, unless the file changed
+/// twice within a step of its timestamps ([`super::OpenFile::is_recently_changed`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileState {
     device: u64,
     inode: u64,
     length: i64,
     modified: (i64, u64),
-    /// The time of the last change of anything (ctime), which no program can set.
+    /// When anything about the file last changed (ctime). No program can set it.
     changed: (i64, u64),
 }
 
 impl Dependencies {
-    /// Nothing has been observed yet, and these mounts are those that may be looked at.
+    /// No observations yet. `mounts` are those that a lookup may enter.
     pub fn new(mounts: Mounts) -> Dependencies {
         Dependencies {
             all: Vec::new(),
@@ -57,12 +57,12 @@ impl Dependencies {
         }
     }
 
-    /// Which mounts may be looked at.
+    /// The mounts that a lookup may enter.
     pub fn mounts(&self) -> Mounts {
         self.mounts
     }
 
-    /// Adds what was observed at a path. It replaces what was added just before, if the path is the same.
+    /// Adds an observation. It replaces the previous one if the path is the same.
     pub(super) fn add(&mut self, path: &RelativePath, observed: Observation) {
         let path = path.as_c_str();
         match self.all.last_mut() {
@@ -78,7 +78,7 @@ impl Dependencies {
         self.all.iter()
     }
 
-    /// True if `look` observes the same again everywhere.
+    /// True if `look` observes the same again at every path.
     pub(super) fn holds(&self, look: impl Fn(&CStr) -> Observation) -> bool {
         self.iter().all(|dependency| {
             let observed = dependency.observed;
@@ -86,7 +86,7 @@ impl Dependencies {
         })
     }
 
-    /// How much memory it takes, in bytes, roughly.
+    /// The approximate memory used, in bytes.
     pub(super) fn size(&self) -> usize {
         let paths = self.iter().map(|one| one.path.count_bytes() + 1);
         paths.sum::<usize>() + self.all.capacity() * size_of::<Dependency>()
@@ -106,7 +106,7 @@ impl Observation {
                 | Errno::XDEV
                 | Errno::LOOP,
             ) => return Observation::Nothing,
-            // No descriptor or memory was free, or the disk is at fault: that will pass.
+            // Out of descriptors or memory, or a disk error: this may pass.
             Err(_) => return Observation::Unknown,
         };
         match FileType::from_raw_mode(stat.st_mode) {

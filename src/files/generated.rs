@@ -1,16 +1,18 @@
-//! Files that the kernel makes as they are read, as in procfs and sysfs: their lengths say nothing of what comes.
+//! Files whose content the kernel generates as they are read, as in procfs and sysfs. Their lengths
+//! in stat(2) mean nothing.
 
 use crate::sys::{self, Errno, FsWord};
 use std::os::fd::OwnedFd;
 
-/// The most that is read of such a file, in bytes. Some have no end, and all of it is read in one go into memory.
+/// The most that is read of a generated file, in bytes. Some are endless, and a file is read into
+/// memory whole.
 pub(super) const MAX_CONTENT: usize = 1 << 20;
 
-/// What one call may bring, in bytes.
+/// The size of one read, in bytes.
 const READ_SIZE: usize = 16 * 1024;
 
-/// File systems of this kind (statfs(2)): procfs, sysfs, debugfs, tracefs, securityfs, configfs, cgroups of both
-/// versions, SELinux, Smack, pstore and binfmt_misc.
+/// File systems that generate their files (statfs(2)): procfs, sysfs, debugfs, tracefs, securityfs,
+/// configfs, cgroups v1 and v2, SELinux, Smack, pstore and binfmt_misc.
 const GENERATED: &[FsWord] = &[
     0x9fa0,
     0x6265_6572,
@@ -26,15 +28,16 @@ const GENERATED: &[FsWord] = &[
     0x4249_4e4d,
 ];
 
-/// True if this kind of file system makes its files as they are read.
+/// True if files on this kind of file system are generated.
 pub(super) fn is_generated(file_system: FsWord) -> bool {
     GENERATED.contains(&file_system)
 }
 
-/// What the file, which was opened without waiting (O_NONBLOCK), has to say now, up to [`MAX_CONTENT`].
+/// Returns the file's content now, up to [`MAX_CONTENT`]. Open the file with O_NONBLOCK: some block
+/// until there is news.
 ///
 /// # Errors
-/// Those of read(2), if it has not brought anything before. AGAIN is not one: then the file has nothing to say.
+/// Those of read(2) if the first call fails. EAGAIN counts as the end.
 pub(super) fn read_content(file: &OwnedFd) -> Result<Vec<u8>, Errno> {
     let mut content = Vec::new();
     while content.len() < MAX_CONTENT {

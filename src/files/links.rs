@@ -1,52 +1,55 @@
-//! Symbolic links that lead inside by a way that openat2(2) does not go beneath a directory: absolute ones, and those
-//! through a parent of the root.
+//! Symbolic links inside the root that openat2(2) with RESOLVE_BENEATH refuses: absolute ones, and
+//! those that pass through a parent of the root.
 //!
-//! Such a path is rewritten: its links are read one by one, and what they lead to is named from the root. Nothing is
-//! opened here. The new path is opened beneath the root like any other, so a link that changes meanwhile can make it
-//! wrong, but not lead out. What lies outside is only compared as text: it is never looked at, so nobody learns whether
-//! it is there.
+//! Such a path is resolved here, link by link, to a path from the root without links. This file
+//! opens nothing. The new path is opened beneath the root like any other: a link that changes
+//! meanwhile can make it wrong, but cannot lead out. Paths outside the root are only compared as
+//! text, so no client learns whether they exist.
 
 use crate::sys::Errno;
 use std::ffi::{CStr, CString};
 
-/// The most links on one way, as in the kernel (path_resolution(7)): links may lead in a circle.
+/// The most links in one path, as in the kernel (path_resolution(7)): links can form a cycle.
 pub(super) const MAX_LINKS: usize = 40;
 
-/// The most names that may be looked at for one path, all tries together: each costs three system calls, and links can
-/// multiply the names of a path.
+/// The most names checked for one path, over all attempts. Each costs three system calls, and links
+/// can multiply the names of a path.
 pub(super) const MAX_NAMES: usize = 1024;
 
 /// What [`resolve_links`] needs to know of the root.
 pub(super) trait LinkReader {
-    /// True if this absolute path, without a slash at its end, is one of the root's own; the empty path is `/`.
+    /// True if this absolute path is one of the root's. It has no slash at its end; the empty path
+    /// is `/`.
     fn is_root(&self, path: &[u8]) -> bool;
 
     /// The root's absolute path, in the same form.
     fn root(&self) -> &[u8];
 
-    /// What the link at this path below the root says; `None` if it is no link. No other name of the path is one.
+    /// Returns the target of the link at this path below the root, or `None` if it is not a link.
+    /// The path's other names are never links.
     fn read_link(&self, path: &CStr) -> Result<Option<CString>, Errno>;
 }
 
-/// Where the walk has come to.
+/// How far the walk has come.
 enum Position {
-    /// Below the root, by this path without links; empty at the root itself.
+    /// Below the root, at this path without links; empty at the root itself.
     Inside(Vec<u8>),
-    /// Elsewhere, at this absolute path; empty at `/`.
+    /// Outside the root, at this absolute path; empty at `/`.
     Outside(Vec<u8>),
 }
 
-/// The path without links to what `path` leads to. `names` is how many names may still be looked at.
+/// Resolves `path` to a path without links. `names` is how many names may still be checked.
 ///
 /// # Errors
-/// XDEV if it leads out, LOOP after too many links or names, and those of `LinkReader::read_link`.
+/// XDEV if the path leads out of the root, LOOP after too many links or names, and those of
+/// `LinkReader::read_link`.
 pub(super) fn resolve_links(
     reader: &impl LinkReader,
     path: &CStr,
     names: &mut usize,
 ) -> Result<CString, Errno> {
     let mut position = Position::Inside(Vec::new());
-    // The names that are yet to be walked.
+    // The names not yet walked.
     let mut rest = path.to_bytes().to_vec();
     let mut links = 0;
     while !rest.is_empty() {
@@ -58,7 +61,7 @@ pub(super) fn resolve_links(
             _ => {
                 position = position.child(reader, &name);
                 let inside = match &position {
-                    // The root itself, come to from outside, is no link.
+                    // The root itself, reached from outside, is not a link.
                     Position::Inside(path) if !path.is_empty() => path,
                     Position::Inside(_) | Position::Outside(_) => continue,
                 };
@@ -86,7 +89,7 @@ pub(super) fn resolve_links(
 }
 
 impl Position {
-    /// The place at an absolute path.
+    /// The position at an absolute path.
     fn outside(reader: &impl LinkReader, path: Vec<u8>) -> Position {
         match reader.is_root(&path) {
             true => Position::Inside(Vec::new()),
@@ -113,12 +116,12 @@ impl Position {
     }
 }
 
-/// No name has a NUL, neither in a C string nor in a link.
+/// Neither a C string nor a link contains a NUL.
 fn c_string(path: &[u8]) -> Result<CString, Errno> {
     CString::new(path).map_err(|_| Errno::INVAL)
 }
 
-/// A path without its last name.
+/// The path without its last name.
 fn parent(path: &[u8]) -> &[u8] {
     &path[..memchr::memrchr(b'/', path).unwrap_or(0)]
 }
@@ -141,7 +144,7 @@ mod tests {
         }
 
         fn read_link(&self, path: &CStr) -> Result<Option<CString>, Errno> {
-            assert!(!path.is_empty(), "that names nothing");
+            assert!(!path.is_empty(), "the path is empty");
             let target = self.0.get(path.to_str().expect("text"));
             Ok(target.map(|target| CString::new(*target).expect("no NUL")))
         }
@@ -169,7 +172,7 @@ mod tests {
     ];
 
     #[test]
-    fn links_lead_where_their_text_says() {
+    fn links_resolve_to_paths_below_the_root() {
         let reader = Links(LINKS.iter().copied().collect(), "/srv/root");
         let cases: &[(&CStr, Result<&str, Errno>)] = &[
             (c".", Ok(".")),
@@ -206,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn all_of_the_file_system_is_a_root_too() {
+    fn the_root_can_be_the_whole_file_system() {
         let reader = Links(HashMap::from([("l", "/x/../y"), ("up", "../..")]), "");
         let found = |path| resolve_links(&reader, path, &mut MAX_NAMES.clone()).expect("inside");
         assert_eq!(&*found(c"l/v"), c"y/v");

@@ -1,9 +1,11 @@
-//! A directory as a page: read, sorted and written in slices, for nobody else shall wait for a directory of a hundred
-//! thousand names.
+//! Directory listings as pages: read, sorted and written in slices, so that no other connection
+//! waits for a directory of a hundred thousand names.
 //!
-//! All who ask for a directory at the same time share its entries (`listing/shared_directory.rs`), which are packed
-//! (`listing/entries.rs`) and bounded together (`listing/budget.rs`). The page itself is nowhere: each client has its rows
-//! written piece by piece, as it reads them. Its length is known before, for each row is written once to be measured.
+//! Clients that ask for a directory at the same time share its entries
+//! (`listing/shared_directory.rs`). These are packed (`listing/entries.rs`), and one budget bounds
+//! them all (`listing/budget.rs`). The page is never in memory: each client's rows are written
+//! piece by piece as the client reads. The page's length is known first, because all rows are
+//! written once to measure them.
 
 mod budget;
 mod entries;
@@ -28,67 +30,67 @@ use std::borrow::Cow;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// How much of a page is written at a time, in bytes, give or take a row.
+/// The size of a piece of a page in bytes, within a row.
 const PIECE: usize = 32 * 1024;
 
-/// How many directories may be under way at once. Each has a descriptor until it is read, which files need too. Most are
-/// read within one slice, so only large ones add up.
-const MAX_AT_WORK: usize = 256;
+/// The most directories being read at once. Each needs a descriptor until it is read, and files
+/// need descriptors too. Most directories are read within one slice, so only large ones add up.
+const MAX_UNFINISHED: usize = 256;
 
-/// How many slashes too many a target may have for the links upwards to hold.
+/// The most superfluous slashes in a target for which the links upwards are exact.
 const MAX_EXTRA_SLASHES: usize = 16;
 
-/// All listings of a service: those that are under way, and the memory they share.
+/// All listings of a service: the directories being read, and the memory they share.
 #[derive(Debug)]
 pub struct Listings {
-    memory: Arc<ListingBudget>,
-    /// Names that begin with a dot are in them.
+    budget: Arc<ListingBudget>,
+    /// Include names that begin with a dot.
     hidden: bool,
-    /// The directories that are not read yet. A lock for moments: nothing is asked of a file system under it.
-    at_work: Mutex<Vec<Weak<SharedDirectory>>>,
+    /// The directories not yet read completely. No system call is made under this lock.
+    unfinished: Mutex<Vec<Weak<SharedDirectory>>>,
 }
 
-/// A listing on its way to one client: [`step`](Listing::step) until it is ready, then take its pieces.
+/// A listing for one client. Call [`step`](Listing::step) until it is ready, then take its pieces.
 pub struct Listing {
-    folder: Arc<SharedDirectory>,
+    directory: Arc<SharedDirectory>,
     order: ListingOptions,
-    /// How the client sees the directory.
     breadcrumbs: Breadcrumbs,
-    /// What stands before the rows, once it is ready.
+    /// What precedes the rows, once the listing is ready.
     head: Vec<u8>,
     /// How many rows are written.
     written: usize,
-    /// How many bytes are not.
+    /// How many bytes are still to be written.
     left: u64,
 }
 
-/// Where a client sees a directory.
+/// A directory's path as the client sees it.
 struct Breadcrumbs {
-    /// The names that lead there from the root.
+    /// The names from the root to the directory.
     names: Vec<Vec<u8>>,
-    /// How many directories to go up, to the root and to each of the names: more than there are names if the target has
-    /// a slash too many somewhere.
+    /// How many levels to go up to the root and to each name. There are more levels than names if
+    /// the target has superfluous slashes.
     ups: Vec<usize>,
 }
 
 impl Listings {
-    /// Listings that share this memory.
-    pub fn new(memory: ListingBudget, hidden: bool) -> Listings {
+    /// Creates an empty set of listings with this budget.
+    pub fn new(budget: ListingBudget, hidden: bool) -> Listings {
         Listings {
-            memory: Arc::new(memory),
+            budget: Arc::new(budget),
             hidden,
-            at_work: Mutex::default(),
+            unfinished: Mutex::default(),
         }
     }
 
-    /// Begins to list the directory at `path`, open for reading, which a client has asked for with this target.
+    /// Begins to list the directory at `path`, opened for reading. `target` is the client's request
+    /// target, and `mount` identifies the directory's mount if that can hang.
     ///
-    /// Those who ask for a directory before the first of its entries is read share it. Once it is being read, they share
-    /// what is read after that: so each sees all changes that were made before it asked. `mount` is a number for the mount
-    /// that it is on, if that can hang.
+    /// Clients that ask before the first entry is read share the directory. Those that ask later
+    /// share a second reading, which begins after the first. So each client sees all changes made
+    /// before it asked.
     ///
     /// # Errors
-    /// If it cannot be read, or too much is under way.
+    /// The directory is unreadable, or too many are being read.
     pub fn begin(
         &self,
         root: Arc<Root>,
@@ -100,12 +102,12 @@ impl Listings {
     ) -> Result<Listing, ListingError> {
         let stat = crate::sys::untraced::fstat(&directory).map_err(unreadable)?;
         let breadcrumbs = Breadcrumbs::new(&path, target);
-        let folder = self.folder((stat.st_dev, stat.st_ino), root, path, directory)?;
+        let directory = self.shared_directory((stat.st_dev, stat.st_ino), root, path, directory)?;
         if let Some(mount) = mount {
-            folder.may_hang(mount);
+            directory.require_mount(mount);
         }
         Ok(Listing {
-            folder,
+            directory,
             order,
             breadcrumbs,
             head: Vec::new(),
@@ -114,62 +116,72 @@ impl Listings {
         })
     }
 
-    /// The directory, to be read for this client too.
-    fn folder(
+    /// Returns the shared directory for this client: one not yet started, or a new one.
+    fn shared_directory(
         &self,
         identity: DirectoryId,
         root: Arc<Root>,
         path: RelativePath,
         directory: OwnedFd,
     ) -> Result<Arc<SharedDirectory>, ListingError> {
-        let mut at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut before = Weak::new();
+        let mut unfinished = self
+            .unfinished
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut predecessor = Weak::new();
         let mut shared = None;
-        at_work.retain(|weak| {
-            let folder = weak.upgrade().filter(|folder| folder.is_at_work());
-            match &folder {
-                Some(folder) if folder.identity != identity => {}
-                Some(folder) if !Arc::ptr_eq(&folder.root, &root) => {}
-                Some(folder) if folder.can_be_shared() => shared = Some(folder.clone()),
-                Some(_) => before = weak.clone(),
+        unfinished.retain(|weak| {
+            let directory = weak.upgrade().filter(|one| one.is_unfinished());
+            match &directory {
+                Some(directory) if directory.identity != identity => {}
+                Some(directory) if !Arc::ptr_eq(&directory.root, &root) => {}
+                Some(directory) if directory.can_be_shared() => shared = Some(directory.clone()),
+                Some(_) => predecessor = weak.clone(),
                 None => {}
             }
-            folder.is_some()
+            directory.is_some()
         });
-        if let Some(folder) = shared {
-            return Ok(folder);
+        if let Some(directory) = shared {
+            return Ok(directory);
         }
-        if at_work.len() >= MAX_AT_WORK {
+        if unfinished.len() >= MAX_UNFINISHED {
             return Err(ListingError::Busy);
         }
-        let memory = self.memory.clone();
-        let folder =
-            SharedDirectory::new(identity, root, path, directory, self.hidden, before, memory)?;
-        let folder = Arc::new(folder);
-        at_work.push(Arc::downgrade(&folder));
-        Ok(folder)
+        let budget = self.budget.clone();
+        let directory = SharedDirectory::new(
+            identity,
+            root,
+            path,
+            directory,
+            self.hidden,
+            predecessor,
+            budget,
+        )?;
+        let directory = Arc::new(directory);
+        unfinished.push(Arc::downgrade(&directory));
+        Ok(directory)
     }
 }
 
 impl Listing {
-    /// A number for the mount that the next step may wait for, if it can hang.
+    /// Identifies the mount that the next step may wait for, if it can hang.
     pub fn mount(&self) -> Option<u64> {
-        self.folder.mount()
+        self.directory.mount()
     }
 
-    /// What it will look like.
+    /// The format of the page.
     pub fn format(&self) -> Format {
         self.order.format
     }
 
-    /// Does at most so much of the work, which is taken off `work`, in units of about one look at a file, which is one or
-    /// two microseconds. True once it is ready.
+    /// Does up to `work` units of work and subtracts them. A unit is about one stat(2), or one to
+    /// two microseconds. Returns true once the listing is ready.
     ///
     /// # Errors
-    /// If it cannot be made.
+    /// The listing cannot be made.
     pub fn step(&mut self, work: &mut usize) -> Result<bool, ListingError> {
         let (key, format) = (self.order.key, self.order.format);
-        if !self.folder.step(key, format, work)? {
+        if !self.directory.step(key, format, work)? {
             return Ok(false);
         }
         self.head = match format {
@@ -177,17 +189,17 @@ impl Listing {
             Format::Json => b"[".to_vec(),
             Format::Text => Vec::new(),
         };
-        let rows = self.folder.length(format).unwrap_or(0);
+        let rows = self.directory.length(format).unwrap_or(0);
         self.left = (self.head.len() + end(format).len()) as u64 + rows;
         Ok(true)
     }
 
-    /// How many bytes have not been written yet, once it is ready.
+    /// How many bytes are still to be written, once the listing is ready.
     pub fn left(&self) -> u64 {
         self.left
     }
 
-    /// Writes the next piece; empty if there is none. What that costs is taken off `work`.
+    /// Writes the next piece; empty at the end. Subtracts its cost from `work`.
     pub fn write_piece(&mut self, work: &mut usize) -> Vec<u8> {
         if self.left == 0 {
             return Vec::new();
@@ -198,20 +210,20 @@ impl Listing {
             key,
             descending,
         } = self.order;
-        let entries = self.folder.entries();
-        let places = self.folder.order(key).map_or(&[][..], Vec::as_slice);
-        while self.written < places.len() && piece.len() < PIECE {
-            let (count, directories) = (places.len(), entries.directories);
+        let entries = self.directory.entries();
+        let offsets = self.directory.order(key).map_or(&[][..], Vec::as_slice);
+        while self.written < offsets.len() && piece.len() < PIECE {
+            let (count, directories) = (offsets.len(), entries.directories);
             let index = position(self.written, count, directories, descending);
             write_row(
                 format,
-                entries.at(places[index]),
+                entries.at(offsets[index]),
                 self.written == 0,
                 &mut piece,
             );
             self.written += 1;
         }
-        if self.written == places.len() {
+        if self.written == offsets.len() {
             piece.extend_from_slice(end(format));
         }
         *work = work.saturating_sub(piece.len() / BYTES_PER_UNIT + 1);
@@ -231,7 +243,7 @@ impl Listing {
             (page_begin(&format!("Index of {title}")))
             (PreEscaped(ICONS))
             (self.breadcrumbs.html(&names))
-            p { (totals(self.folder.entries())) }
+            p { (totals(self.directory.entries())) }
             (PreEscaped("<table><thead>"))
             tr {
                 (self.heading(SortKey::Name, "Name"))
@@ -243,7 +255,7 @@ impl Listing {
         page.into_string()
     }
 
-    /// A column's heading: the order it leads to, and a mark where it is the order there is.
+    /// A column's heading: a link that sorts by it, with an arrow if the page is sorted by it.
     fn heading(&self, key: SortKey, text: &str) -> Markup {
         let is_current = key == self.order.key;
         let name = match key {
@@ -278,7 +290,7 @@ fn totals(entries: &Entries) -> String {
     let (directories, files, bytes) = (*directories, count - directories, ByteSize(*bytes));
     let s = |number| if number == 1 { "" } else { "s" };
     match (directories > 0, files > 0) {
-        (false, false) => "Nothing is in this folder".into(),
+        (false, false) => "This folder is empty".into(),
         (true, false) => format!("{directories} folder{}", s(directories)),
         (false, true) => format!("{files} file{}, {bytes}", s(files)),
         (true, true) => format!(
@@ -299,14 +311,15 @@ impl Breadcrumbs {
         let mut ups = vec![depth];
         ups.extend(full.map(|(index, _)| depth.saturating_sub(index + 1)));
         if ups.len() != names.len() + 1 || depth > names.len() + MAX_EXTRA_SLASHES {
-            // Dots are among them, which clients resolve before they send a target; or so many slashes that the page
-            // would be large by the way back alone.
+            // The target has dots, which clients resolve before sending, or so many slashes that
+            // the links upwards would fill the page.
             ups = (0..=names.len()).rev().collect();
         }
         Breadcrumbs { names, ups }
     }
 
-    /// The way from the root to here. Its links are relative, so that they hold where a proxy has put the root.
+    /// The links upwards. They are relative, so they work behind a proxy that serves the root below
+    /// a prefix.
     fn html(&self, names: &[Cow<'_, str>]) -> Markup {
         let last = names.len().saturating_sub(1);
         let up = |index: usize| "../".repeat(self.ups[index]);
@@ -343,7 +356,7 @@ mod tests {
         descending: false,
     };
 
-    /// What takes memory and steps.
+    /// A root and its listings.
     struct Fixture {
         root: Arc<Root>,
         listings: Listings,
@@ -371,7 +384,7 @@ mod tests {
             )
         }
 
-        /// How many slices of so much work it takes until it is ready.
+        /// Steps until the listing is ready. Returns the number of slices.
         fn ready(&self, listing: &mut Listing, at_once: usize) -> Result<usize, ListingError> {
             let mut slices = 1;
             while !listing.step(&mut at_once.clone())? {
@@ -386,7 +399,7 @@ mod tests {
         }
     }
 
-    /// The pieces of a listing that is ready.
+    /// All pieces of a ready listing.
     fn written(listing: &mut Listing) -> String {
         let (mut page, length) = (Vec::new(), listing.left());
         loop {
@@ -397,7 +410,7 @@ mod tests {
             assert!(piece.len() < PIECE + 4096, "{} bytes at once", piece.len());
             page.extend(piece);
         }
-        assert_eq!(page.len() as u64, length, "it is as long as was said");
+        assert_eq!(page.len() as u64, length, "the announced length");
         String::from_utf8(page).expect("UTF-8")
     }
 
@@ -405,9 +418,9 @@ mod tests {
         let fixture = Fixture::new(all, hidden, 1 << 20);
         let mut listing = fixture.begin(target, order).expect("begun");
         let page = fixture.page(&mut listing);
-        assert!(fixture.listings.memory.used() > 0);
+        assert!(fixture.listings.budget.used() > 0);
         drop(listing);
-        assert_eq!(fixture.listings.memory.used(), 0);
+        assert_eq!(fixture.listings.budget.used(), 0);
         page
     }
 
@@ -422,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_all_kinds() {
+    fn names_are_escaped_in_every_format() {
         let all = tempfile::tempdir().expect("a directory");
         let directory = all.path().join("<i>");
         create_dir(&directory).expect("made");
@@ -554,7 +567,7 @@ mod tests {
             "{nav}"
         );
         assert_eq!(links.len(), 4);
-        assert!(page.contains("Nothing is in this folder"));
+        assert!(page.contains("This folder is empty"));
     }
 
     #[test]
@@ -572,8 +585,8 @@ mod tests {
         assert!(page.len() < 15 * 1024, "{} bytes", page.len());
     }
 
-    /// Behind a proxy that strips a prefix, `/` is not the root: no link says it. A slash too many is one directory more
-    /// to a client.
+    /// Behind a proxy that strips a prefix, `/` is not the root, so no link uses it. For clients, a
+    /// superfluous slash is one level more.
     #[test]
     fn links_upwards_are_relative_to_the_target() {
         let all = tempfile::tempdir().expect("a directory");
@@ -608,24 +621,26 @@ mod tests {
         all
     }
 
-    /// However large a directory is, no slice is, and none of the steps towards a page is left out.
+    /// Slices stay small however large the directory is, and all steps towards a page are done in
+    /// slices.
     #[test]
-    fn all_of_it_is_done_in_slices() {
+    fn all_work_is_done_in_slices() {
         const ENTRIES: usize = 3000;
         let all = directory_of(ENTRIES);
         let fixture = Fixture::new(all.path(), false, 1 << 20);
         let mut listing = fixture.begin("/", BY_NAME).expect("begun");
         let slices = fixture.ready(&mut listing, 10).expect("ready");
-        // A unit for each entry to be read, an eighth for its place in a run, a sixteenth each time it is merged (three
-        // times), and a quarter or so for its row.
+        // One unit to read each entry, an eighth to sort it in a run, a sixteenth for each of three
+        // merges, and about a quarter for its row.
         let least = (ENTRIES + ENTRIES / 8 + ENTRIES * 3 / 16 + ENTRIES / 5) / 10;
         assert!((least / 2..2 * least).contains(&slices), "{slices} slices");
         assert_eq!(written(&mut listing).matches("<tr><td>").count(), ENTRIES);
     }
 
-    /// Those who ask before it is read share it; those who ask meanwhile share what is read after that.
+    /// Clients that ask before the directory is read share it. Those that ask meanwhile share a
+    /// second reading.
     #[test]
-    fn a_directory_is_read_once_for_all_who_ask_at_once() {
+    fn clients_share_a_reading() {
         let all = directory_of(1000);
         let fixture = Fixture::new(all.path(), false, 1 << 20);
         let by_size = ListingOptions {
@@ -635,19 +650,19 @@ mod tests {
         };
         let begin = |order| fixture.begin("/", order).expect("begun");
         let (mut first, mut same, mut other) = (begin(BY_NAME), begin(BY_NAME), begin(by_size));
-        let alone = fixture.listings.memory.used();
-        assert!(Arc::ptr_eq(&first.folder, &same.folder));
-        assert!(Arc::ptr_eq(&first.folder, &other.folder));
+        let alone = fixture.listings.budget.used();
+        assert!(Arc::ptr_eq(&first.directory, &same.directory));
+        assert!(Arc::ptr_eq(&first.directory, &other.directory));
         assert!(!first.step(&mut 10).expect("a step"));
         write(all.path().join("file-00000"), "changed").expect("written");
         write(all.path().join("new"), "new").expect("written");
         let (mut late, mut later) = (begin(BY_NAME), begin(by_size));
-        assert!(!Arc::ptr_eq(&first.folder, &late.folder));
-        assert!(Arc::ptr_eq(&late.folder, &later.folder));
-        // The late one works for the first until that is read, and not on its own before.
+        assert!(!Arc::ptr_eq(&first.directory, &late.directory));
+        assert!(Arc::ptr_eq(&late.directory, &later.directory));
+        // The late client works for the first reading until that is done, before its own.
         let mut slices = 0;
-        while first.folder.is_at_work() {
-            assert!(late.folder.can_be_shared());
+        while first.directory.is_unfinished() {
+            assert!(late.directory.can_be_shared());
             assert!(!late.step(&mut 10).expect("a step"));
             slices += 1;
         }
@@ -662,17 +677,17 @@ mod tests {
         assert!(pages[3].contains(">file-00000</a><td>7 B<td>"));
         assert!(pages[4].starts_with("[\n{\"name\":\"file-00000\""));
         drop((first, same, other));
-        assert!(fixture.listings.memory.used() > alone);
-        // A client that asks then has the directory read again.
+        assert!(fixture.listings.budget.used() > alone);
+        // A client that asks now starts another reading.
         let next = begin(BY_NAME);
-        assert!(!Arc::ptr_eq(&next.folder, &late.folder));
+        assert!(!Arc::ptr_eq(&next.directory, &late.directory));
         drop((next, late, later));
-        assert_eq!(fixture.listings.memory.used(), 0);
+        assert_eq!(fixture.listings.budget.used(), 0);
     }
 
-    /// Whoever does the work may go at any time: those who are left go on with it.
+    /// Any client may leave, also the one that has done the work so far. The others continue.
     #[test]
-    fn a_listing_does_not_need_those_who_have_left() {
+    fn a_listing_goes_on_when_other_clients_leave() {
         let all = directory_of(500);
         let fixture = Fixture::new(all.path(), false, 1 << 20);
         let begin = || fixture.begin("/", BY_NAME).expect("begun");
@@ -682,7 +697,7 @@ mod tests {
         late.step(&mut 10).expect("a step");
         drop(first);
         let mut latest = begin();
-        assert!(Arc::ptr_eq(&latest.folder, &late.folder));
+        assert!(Arc::ptr_eq(&latest.directory, &late.directory));
         assert_eq!(fixture.page(&mut latest).matches("<tr><td>").count(), 500);
         assert_eq!(fixture.page(&mut same).matches("<tr><td>").count(), 500);
         drop((same, late, latest));
@@ -694,7 +709,7 @@ mod tests {
     }
 
     #[test]
-    fn without_memory_it_is_said_why() {
+    fn a_listing_without_memory_is_refused_with_a_cause() {
         let all = directory_of(3000);
         create_dir(all.path().join("sub")).expect("made");
         let fixture = Fixture::new(all.path(), false, 64 * 1024);
@@ -702,8 +717,8 @@ mod tests {
         assert_eq!(fixture.ready(&mut large, 100), Err(ListingError::TooLarge));
         assert_eq!(fixture.ready(&mut large, 100), Err(ListingError::TooLarge));
         drop(large);
-        assert_eq!(fixture.listings.memory.used(), 0);
-        // Enough for one at a time.
+        assert_eq!(fixture.listings.budget.used(), 0);
+        // The budget holds one listing.
         let fixture = Fixture::new(all.path(), false, 200 * 1024);
         let mut first = fixture.begin("/", BY_NAME).expect("begun");
         fixture.ready(&mut first, 100).expect("ready");
@@ -711,31 +726,32 @@ mod tests {
         assert_eq!(fixture.ready(&mut second, 100), Err(ListingError::Busy));
         drop(second);
         let mut small = fixture.begin("/sub/", BY_NAME).expect("begun");
-        assert!(
-            fixture
-                .page(&mut small)
-                .contains("Nothing is in this folder")
-        );
+        assert!(fixture.page(&mut small).contains("This folder is empty"));
         assert_eq!(written(&mut first).matches("<tr><td>").count(), 3001);
         drop((first, small));
-        assert_eq!(fixture.listings.memory.used(), 0);
+        assert_eq!(fixture.listings.budget.used(), 0);
     }
 
     #[test]
-    fn only_so_many_directories_are_open_at_once() {
+    fn open_directories_are_bounded() {
         let all = tempfile::tempdir().expect("a directory");
-        for number in 0..=MAX_AT_WORK {
+        for number in 0..=MAX_UNFINISHED {
             create_dir(all.path().join(number.to_string())).expect("made");
         }
         let fixture = Fixture::new(all.path(), false, 64 << 20);
         let begin = |number| fixture.begin(&format!("/{number}/"), BY_NAME);
-        let mut listings: Vec<_> = (0..MAX_AT_WORK).map(|n| begin(n).expect("begun")).collect();
-        assert_eq!(begin(MAX_AT_WORK).err(), Some(ListingError::Busy));
+        let mut listings: Vec<_> = (0..MAX_UNFINISHED)
+            .map(|n| begin(n).expect("begun"))
+            .collect();
+        assert_eq!(begin(MAX_UNFINISHED).err(), Some(ListingError::Busy));
         let mut same = begin(7).expect("shared");
         fixture.ready(&mut same, 100).expect("ready");
-        assert!(begin(MAX_AT_WORK).is_ok(), "one has been read and closed");
+        assert!(
+            begin(MAX_UNFINISHED).is_ok(),
+            "one directory was read and closed"
+        );
         listings.clear();
-        assert!(begin(MAX_AT_WORK).is_ok());
+        assert!(begin(MAX_UNFINISHED).is_ok());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The document root: from the path in a request to an open file that is certain to lie inside.
 //!
-//! This module knows neither sockets nor HTTP. What it opens it opens through the root's descriptor and beneath it.
+//! This module knows neither sockets nor HTTP. It opens every file beneath the root's descriptor.
 
 mod cache;
 mod dependencies;
@@ -29,7 +29,8 @@ pub use root::{Lookup, Root};
 
 use std::path::Path;
 
-/// The media type of a file by its name's extension, with the charset for text, which is taken to be UTF-8.
+/// Returns the media type for a file name's extension, and the charset for text, assumed to be
+/// UTF-8.
 pub fn media_type(name: &Path) -> (&'static str, &'static str) {
     match mime_guess::from_path(name).first_raw() {
         Some(text) if text.starts_with("text/") => (text, "; charset=utf-8"),

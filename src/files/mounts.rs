@@ -1,12 +1,12 @@
-//! File systems that can hang, and which of the mounts below a root a look-up may enter.
+//! File systems that can hang, and which mounts below the root a lookup may enter.
 
 use crate::sys::untraced::{fstat, fstatfs};
 use crate::sys::{FsWord, ResolveFlags};
 use std::os::fd::AsFd;
 
-/// File systems that another process or machine answers for, late or never (statfs(2)): FUSE and virtiofs, NFS, SMB,
-/// CIFS, SMB2, 9P, Ceph, AFS (two of them), Coda, NCP, Lustre, OCFS2, GFS2, OrangeFS, GPFS, the shared folders of
-/// VirtualBox and VMware, and autofs.
+/// File systems that can hang because another process or machine answers for them (statfs(2)): FUSE
+/// and virtiofs, NFS, SMB, CIFS, SMB2, 9P, Ceph, AFS (two of them), Coda, NCP, Lustre, OCFS2, GFS2,
+/// OrangeFS, GPFS, the shared folders of VirtualBox and VMware, and autofs.
 const CAN_HANG: &[FsWord] = &[
     0x6573_5546,
     0x6969,
@@ -29,18 +29,19 @@ const CAN_HANG: &[FsWord] = &[
     0x0187,
 ];
 
-/// Which mounts a look-up may enter.
+/// The mounts that a lookup may enter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mounts {
-    /// The root's own only. If the root's file system cannot hang, such a look-up cannot either, so a loop may do it. It
-    /// says [`LookupError::OtherMount`](super::LookupError::OtherMount) where it would have to enter another mount.
+    /// Only the root's own mount. A lookup that would enter another one fails with
+    /// [`LookupError::OtherMount`](super::LookupError::OtherMount). It cannot hang if the root's
+    /// file system cannot, so a loop may do it.
     Own,
-    /// All of them. The look-up may wait as long as any of them likes.
+    /// All mounts. The lookup can take as long as the slowest of them.
     All,
 }
 
 impl Mounts {
-    /// What this adds to the other conditions of openat2(2).
+    /// The flags to add to the others of openat2(2).
     pub(super) fn flags(self) -> ResolveFlags {
         match self {
             Mounts::Own => ResolveFlags::NO_XDEV,
@@ -54,7 +55,8 @@ pub(super) fn can_hang(file_system: FsWord) -> bool {
     CAN_HANG.contains(&file_system)
 }
 
-/// A number for the mount that a file or directory is on, if that can hang. To ask that can hang too.
+/// Identifies the mount of a file or directory if that mount can hang; `None` if it cannot. This
+/// call itself can hang.
 pub fn remote_mount(file: impl AsFd) -> Option<u64> {
     let is_remote = fstatfs(&file).is_ok_and(|answer| can_hang(answer.f_type));
     let device = || fstat(&file).map_or(0, |stat| stat.st_dev);

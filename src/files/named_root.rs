@@ -1,8 +1,9 @@
-//! The root by its name: which directory that is at the moment.
+//! The document root by name: which directory has that name now.
 //!
-//! A deploy switches the link that is the root's name, a build removes the directory and makes it again, somebody mounts
-//! something over it. An open directory shows none of that, so the name is looked at, at most once a second and only when
-//! a request comes. While it leads to nothing that can be read there is no root.
+//! A deploy switches a symbolic link, a build removes the directory and creates it again, an
+//! administrator mounts another file system over it. An open directory shows none of that. So the
+//! name is checked at most once a second, and only when a request arrives. While it leads to no
+//! readable directory, there is no root.
 
 use super::mounts::Mounts;
 use super::open_file::LookupError;
@@ -15,22 +16,22 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long the name is believed to lead where it led. It costs four system calls to look, and two to close.
+/// How long one check is valid. A check costs four system calls, and two more to close.
 const TRUST_TIME: Duration = Duration::from_secs(1);
 
-/// Where each name led when that was last logged, by the name; `None` for nowhere. Several loops follow one name, and
+/// The logged location of each name; `None` if it was missing. Several loops check one name, and
 /// one line is enough.
 static LOGGED: Mutex<BTreeMap<PathBuf, Option<Location>>> = Mutex::new(BTreeMap::new());
 
-/// A directory in its place: its path, its device and its inode.
+/// A directory's path, device and inode.
 type Location = (PathBuf, u64, u64);
 
-/// A directory that is served, by its name.
+/// A served directory, by its name.
 #[derive(Debug)]
 pub struct NamedRoot {
     name: PathBuf,
     indexes: Vec<String>,
-    /// The process that logs. Those that are forked off see the same as it does.
+    /// The process that logs. Its child processes see the same changes.
     process: u32,
     state: Mutex<State>,
 }
@@ -38,25 +39,25 @@ pub struct NamedRoot {
 #[derive(Debug)]
 struct State {
     root: Option<Arc<Root>>,
-    /// Until then it is believed.
+    /// When the last check expires.
     valid_until: Option<Instant>,
-    /// A thread looks at the moment. The others go on with what was known: that one may wait for a file system.
+    /// A thread is checking now and may wait for a file system. The others use the last result.
     is_being_checked: bool,
 }
 
-/// Where a name leads.
+/// What a name leads to.
 #[derive(Debug)]
 pub enum Resolution {
-    /// To the directory to which it led before.
+    /// The same directory as before.
     Unchanged(Arc<Root>),
-    /// To another one, from now on.
+    /// Another directory than before.
     Changed(Arc<Root>),
-    /// Nowhere. True if that was not so before.
+    /// No readable directory. True if there was one at the last check.
     Missing(bool),
 }
 
 impl NamedRoot {
-    /// Opens the directory that has this name. A relative name is meant from where the process is now.
+    /// Opens the directory with this name. A relative name starts at the current directory.
     ///
     /// # Errors
     /// Those of [`Root::open`].
@@ -81,21 +82,21 @@ impl NamedRoot {
         &self.name
     }
 
-    /// The directory to which it led when that was last looked at.
+    /// The directory that the last check found.
     pub fn last_known(&self) -> Option<Arc<Root>> {
         self.state().root.clone()
     }
 
-    /// Until when the name is believed to lead where it led when that was last looked at.
+    /// When the last check expires.
     pub fn valid_until(&self) -> Option<Instant> {
         self.state().valid_until
     }
 
-    /// Where the name leads at `now`, or led within the second before. Looks if that is not known, opens what is new, and logs
-    /// what has changed. Other threads go on meanwhile with what was known.
+    /// Returns what the name leads to at `now`. Checks again if the last check has expired, opens
+    /// the new directory and logs the change. Other threads use the last result meanwhile.
     ///
     /// # Errors
-    /// [`LookupError::OtherMount`] if that cannot be known without waiting for other mounts than these.
+    /// [`LookupError::OtherMount`] if the check would need a mount that is not in `mounts`.
     pub fn resolve(&self, now: Instant, mounts: Mounts) -> Result<Resolution, LookupError> {
         let mut state = self.state();
         if state.is_being_checked
@@ -110,7 +111,7 @@ impl NamedRoot {
         }
         let before = state.root.clone();
         if mounts == Mounts::Own {
-            // The kernel's memory is enough, as a rule.
+            // The kernel's cache usually answers.
             let root = before.filter(|root| root.is_current_without_io());
             let root = root.ok_or(LookupError::OtherMount)?;
             state.valid_until = Some(now + TRUST_TIME);
@@ -129,7 +130,7 @@ impl NamedRoot {
         Ok(resolution)
     }
 
-    /// Where the name leads now, if it led there before.
+    /// Checks the name. `before` is the directory that it led to.
     fn resolve_again(&self, before: Option<Arc<Root>>) -> Resolution {
         if let Some(root) = before.as_ref().filter(|root| root.is_current()) {
             return Resolution::Unchanged(root.clone());
@@ -143,7 +144,7 @@ impl NamedRoot {
                 self.log_change(&root);
                 Resolution::Changed(Arc::new(root))
             }
-            // That there is no descriptor or memory to spare, say, is no news of the root.
+            // An error such as no free descriptor says nothing about the root.
             (Err(error), Some(before)) if !means_missing(&error) => Resolution::Unchanged(before),
             (Err(error), before) => {
                 self.log_loss(&error);
@@ -156,11 +157,11 @@ impl NamedRoot {
         let (name, path) = (self.name.display(), root.path().display());
         match self.log_once(Some(root)) {
             None => {}
-            Some(None) => log::info!("{name} can be served again: it is {path} now"),
+            Some(None) => log::info!("{name} is back: serving {path}"),
             Some(Some((before, ..))) if before == *root.path() => {
-                log::info!("{name} is another directory now, which is served from now on");
+                log::info!("{name} was replaced: serving the new directory");
             }
-            Some(Some(_)) => log::info!("{name} leads to {path} now, which is served from now on"),
+            Some(Some(_)) => log::info!("{name} now leads to {path}: serving that directory"),
         }
     }
 
@@ -175,16 +176,15 @@ impl NamedRoot {
         };
         match error.kind() {
             io::ErrorKind::PermissionDenied if may_be_read() => log::warn!(
-                "{name} is another directory now, which the sandbox keeps this process from reading: all requests \
-                 get 503. Start the program again to serve it, or see --sandbox"
+                "{name} was replaced, and the sandbox keeps this process from reading the new \
+                 directory: requests get 503. Restart the server to serve it, or see --sandbox"
             ),
-            _ => log::warn!(
-                "{name} cannot be served any more: {error}; all requests get 503 until it can be"
-            ),
+            _ => log::warn!("cannot serve {name}: {error}; requests get 503 until it is back"),
         }
     }
 
-    /// Notes where the name leads. What was last logged of it, if that is something else and this process logs.
+    /// Records what the name leads to. Returns the last logged location if it differs and this
+    /// process logs.
     fn log_once(&self, root: Option<&Root>) -> Option<Option<Location>> {
         if std::process::id() != self.process {
             return None;
@@ -203,7 +203,7 @@ fn logged() -> MutexGuard<'static, BTreeMap<PathBuf, Option<Location>>> {
     LOGGED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// True if the error means that there is nothing that can be served by this name, for anybody, or for this process.
+/// True if the error means that this process can serve nothing under this name.
 fn means_missing(error: &io::Error) -> bool {
     const NOWHERE: &[Errno] = &[
         Errno::NOENT,
@@ -212,7 +212,7 @@ fn means_missing(error: &io::Error) -> bool {
         Errno::NAMETOOLONG,
         Errno::ACCESS,
         Errno::PERM,
-        // What was mounted there has failed.
+        // The mounted file system has failed.
         Errno::STALE,
         Errno::NOTCONN,
         Errno::NODEV,
@@ -229,7 +229,7 @@ mod tests {
     use std::fs::{create_dir, remove_dir, rename};
     use std::os::unix::fs::symlink;
 
-    /// What `led` says, as text: the last name of the directory.
+    /// The result as text, with the directory's last name.
     fn shown(resolution: &Resolution) -> String {
         let last = |root: &Root| root.path().file_name().map(|name| name.to_owned());
         match resolution {
@@ -239,7 +239,7 @@ mod tests {
         }
     }
 
-    /// On this mount all is known to the kernel, or can be looked at.
+    /// Checks without waiting where possible, and else with waiting.
     fn follow(root: &NamedRoot, now: Instant) -> Resolution {
         let resolution = root.resolve(now, Mounts::Own);
         resolution
@@ -248,12 +248,12 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_followed_within_a_second() {
+    fn a_replaced_root_is_noticed_within_a_second() {
         type Change = fn(&Path);
         let changes: [(&str, Change, &str); 9] = [
             ("nothing", |_| {}, "same \"r1\""),
             (
-                "the link is switched",
+                "a switched link",
                 |at| {
                     symlink("r2", at.join("a/new")).expect("linked");
                     rename(at.join("a/new"), at.join("a/current")).expect("switched");
@@ -261,18 +261,18 @@ mod tests {
                 "other \"r2\"",
             ),
             (
-                "what it leads to is gone",
+                "its target is removed",
                 |at| remove_dir(at.join("a/r2")).expect("removed"),
                 "nowhere, new: true",
             ),
             ("nothing", |_| {}, "nowhere, new: false"),
             (
-                "it is made again",
+                "its target is created again",
                 |at| create_dir(at.join("a/r2")).expect("made"),
                 "other \"r2\"",
             ),
             (
-                "it is replaced by another of the same name",
+                "its target is replaced by another directory",
                 |at| {
                     rename(at.join("a/r2"), at.join("a/old")).expect("moved");
                     create_dir(at.join("a/r2")).expect("made");
@@ -280,7 +280,7 @@ mod tests {
                 "other \"r2\"",
             ),
             (
-                "the same directory has another path",
+                "its target is moved",
                 |at| {
                     rename(at.join("a/r2"), at.join("a/r3")).expect("moved");
                     symlink("r3", at.join("a/r2")).expect("linked");
@@ -293,7 +293,7 @@ mod tests {
                 "nowhere, new: true",
             ),
             (
-                "and is there again",
+                "the parent is renamed back",
                 |at| rename(at.join("b"), at.join("a")).expect("moved"),
                 "other \"r3\"",
             ),
@@ -322,9 +322,8 @@ mod tests {
         }
     }
 
-    /// A loop has to wait for nothing to know that nothing has changed.
     #[test]
-    fn the_kernel_knows_by_heart_what_has_not_changed() {
+    fn an_unchanged_root_is_confirmed_from_the_kernels_cache() {
         let directory = tempfile::tempdir().expect("a directory");
         let root = NamedRoot::open(directory.path(), Vec::new()).expect("a root");
         for second in 0..3 {

@@ -1,18 +1,19 @@
-//! What all pages look like that the server makes itself: listings, and the words of a refusal.
+//! The look of the pages that the server generates: directory listings and error pages.
 //!
-//! A page is complete in itself. It has no script and fetches nothing, which its policy holds a browser to.
+//! Each page is complete in itself: it has no script and loads nothing. Its policy makes browsers
+//! enforce that.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-/// A line for the head of every answer that has such a page: nothing but this one style sheet may be used, neither
-/// scripts nor anything from elsewhere (Content Security Policy Level 3).
+/// The header line for responses with such a page. It allows this one style sheet and nothing else,
+/// neither scripts nor resources (Content Security Policy Level 3).
 pub const PAGE_POLICY: &str = "Content-Security-Policy: default-src 'none'; \
     style-src 'sha256-rwviY6modftdNuO1AqH45fOIno3gv46TgBTDuJVjN3M='; base-uri 'none'; form-action 'none'\r\n";
 
-/// What a page ends with.
+/// The end of every page.
 pub const PAGE_END: &str = "</main></body></html>\n";
 
-/// A page up to its content.
+/// Returns a page up to its content.
 pub fn page_begin(title: &str) -> Markup {
     html! {
         (DOCTYPE)
@@ -28,42 +29,43 @@ pub fn page_begin(title: &str) -> Markup {
     }
 }
 
-/// A page that says how a request was refused. `to_root` leads from its URL to the root, if that is known.
+/// Returns a page that explains an error response. `to_root` is a relative link to the root, if
+/// known.
 pub fn error_page(code: u16, phrase: &str, to_root: Option<&str>) -> String {
-    let what = match code {
-        403 => "This is not for everybody to see.",
-        404 => "There is nothing at this address. Has it moved, or been mistyped?",
-        507 => "This folder has too many entries to be listed.",
-        500.. => "This is not your fault. Trying again in a while may help.",
-        _ => "The server does not do what was asked for.",
+    let explanation = match code {
+        403 => "You are not allowed to see this page.",
+        404 => "Nothing is at this address. It may have moved, or the address may be mistyped.",
+        507 => "This folder has too many entries to list.",
+        500.. => "The server could not answer. Please try again later.",
+        _ => "The server cannot handle this request.",
     };
     let content = html! {
         (page_begin(&format!("{code} {phrase}")))
         section {
             b { (code) }
             h1 { (phrase) }
-            p { (what) }
+            p { (explanation) }
             @if let Some(to_root) = to_root {
-                p { a href=(to_root) { "To the start" } }
+                p { a href=(to_root) { "Go to the home page" } }
             }
         }
     };
     content.into_string() + PAGE_END
 }
 
-/// A drawing of 16 by 16, to be used by its name.
+/// An icon of 16 by 16 units, by its name in [`ICONS`].
 pub fn icon(name: &str) -> Markup {
     PreEscaped(format!("<svg><use href=#{name} /></svg>"))
 }
 
-/// The same, appended to a page.
+/// Appends an icon to a page.
 pub fn write_icon(name: &str, page: &mut Vec<u8>) {
     for part in ["<svg><use href=#", name, " /></svg>"] {
         page.extend_from_slice(part.as_bytes());
     }
 }
 
-/// All drawings, not to be seen by themselves: a directory, files of several kinds, and the root.
+/// All icons, hidden until used: a directory, several kinds of file, and the root.
 pub const ICONS: &str = concat!(
     r#"<svg hidden><symbol id="d" viewBox="0 0 16 16">"#,
     r#"<path fill="currentColor" fill-opacity=".2" d="M1.5 3h4.6l1.6 2h6.8v8.5h-13z"/></symbol>"#,
@@ -82,7 +84,8 @@ pub const ICONS: &str = concat!(
     r#"<path d="M1.6 8 8 2.3 14.4 8M3.5 6.5v7h9v-7"/></symbol></svg>"#
 );
 
-/// The one style sheet. Whoever changes it changes its hash in [`PAGE_POLICY`] too; a test says what that is.
+/// The one style sheet. If you change it, change its hash in [`PAGE_POLICY`]; the test prints the
+/// new one.
 const STYLE: &str = concat!(
     ":root{--b:#f5f6f8;--c:#fff;--t:#1b2230;--m:#5d6878;--l:#e4e8ee;--a:#0b5cbf;--h:#f0f5fd}",
     "@media(prefers-color-scheme:dark){",
@@ -125,10 +128,13 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     #[test]
-    fn the_policy_allows_the_style_and_nothing_else() {
+    fn the_policy_allows_only_the_style_sheet() {
         let hash = BASE64_STANDARD.encode(Sha256::digest(STYLE));
         let allowed = format!("style-src 'sha256-{hash}';");
-        assert!(PAGE_POLICY.contains(&allowed), "it should say {allowed}");
+        assert!(
+            PAGE_POLICY.contains(&allowed),
+            "PAGE_POLICY must contain {allowed}"
+        );
         let page = error_page(404, "Not Found", Some("../"));
         assert!(page.contains("<a href=\"../\">"));
         assert!(page.contains(&format!("<style>{STYLE}</style>")));
@@ -138,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_in_words() {
+    fn an_error_page() {
         let page = error_page(503, "Service <Unavailable>", None);
         assert!(!page.contains("<a "));
         assert!(page.starts_with("<!DOCTYPE html><html lang=\"en\">"));

@@ -1,4 +1,4 @@
-//! From the path of a request target to a path below the root (pure).
+//! Converts the path of a request target to a path below the root (pure).
 
 use arrayvec::ArrayVec;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
@@ -6,46 +6,49 @@ use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// The longest path the kernel takes, in bytes with the closing NUL (`PATH_MAX`, path_resolution(7)).
+/// The kernel's limit for a path, in bytes with the closing NUL (`PATH_MAX`, path_resolution(7)).
 const PATH_MAX: usize = 4096;
 
-/// Everything but RFC 3986's unreserved characters: safe in any part of a URL and in an HTML attribute, and a colon in
-/// a relative link is no scheme.
+/// All characters but RFC 3986's unreserved ones. The result is safe anywhere in a URL and in an
+/// HTML attribute, and a colon in a relative link cannot be taken for a scheme.
 pub(super) const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// A path with slashes around it.
-pub type Name = ArrayVec<u8, { PATH_MAX + 1 }>;
+/// A path with a slash in front, and perhaps one at the end.
+pub type NormalizedTarget = ArrayVec<u8, { PATH_MAX + 1 }>;
 
-/// A path below the root: no empty name, no `.`, no `..`, no NUL, no slash in front. Held without allocation.
+/// A path below the root without empty names, `.`, `..`, NUL or a leading slash. Needs no
+/// allocation.
 #[derive(Clone, Debug)]
 pub struct RelativePath {
-    /// The names with slashes between them, and a NUL at the end.
+    /// The names, separated by slashes and closed by a NUL.
     bytes: ArrayVec<u8, PATH_MAX>,
     names_directory: bool,
 }
 
-/// Why a request's path is no path below the root.
+/// Why a request's path is not a path below the root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathError {
-    /// It is not well-formed, or it tries to leave the root.
+    /// The path is not well-formed, or leaves the root.
     Malformed,
-    /// It is well-formed, but no file can have that name.
+    /// The path is well-formed, but no file can have this name.
     NoSuchName,
 }
 
 impl RelativePath {
     /// Decodes the path of a request target, which begins with a slash.
     ///
-    /// The target is split at its slashes first and decoded after, so that `%2F` is part of a name (which no file can
-    /// have) and never a separator. `.` and `..`, encoded or not, are resolved here as RFC 3986 section 5.2.4 says.
+    /// The target is split at its slashes before decoding. So `%2F` is part of a name, which no
+    /// file can have, and never a separator. `.` and `..`, encoded or not, are resolved as in RFC
+    /// 3986 section 5.2.4.
     ///
     /// # Errors
-    /// [`PathError::Malformed`] for a percent sign without two hexadecimal digits, a NUL, or a `..` that leads above
-    /// the root; [`PathError::NoSuchName`] for a slash within a name and for names longer than the kernel takes.
+    /// [`PathError::Malformed`] for a percent sign without two hexadecimal digits, a NUL, or a `..`
+    /// that leads above the root. [`PathError::NoSuchName`] for a slash within a name, and for
+    /// paths longer than the kernel's limit.
     pub fn decode(target_path: &[u8]) -> Result<RelativePath, PathError> {
         let mut path = RelativePath {
             bytes: ArrayVec::new(),
@@ -80,7 +83,8 @@ impl RelativePath {
         }
     }
 
-    /// Appends a slash, if need be, and the decoded segment. False if no file can have that name.
+    /// Appends the decoded segment, after a slash if needed. Returns false if no file can have that
+    /// name.
     fn push_decoded(&mut self, segment: &[u8]) -> Result<bool, PathError> {
         let mut possible = self.bytes.is_empty() || self.bytes.try_push(b'/').is_ok();
         let mut rest = segment.iter();
@@ -112,15 +116,15 @@ impl RelativePath {
         Path::new(OsStr::from_bytes(self.as_c_str().to_bytes()))
     }
 
-    /// True if the target ended in a slash, or in `.` or `..`, so that only a directory can be meant.
+    /// True if the target ended in a slash, `.` or `..`, and so can only mean a directory.
     pub fn names_directory(&self) -> bool {
         self.names_directory
     }
 
-    /// The path as a target would have it that needs no decoding: one slash in front, and one at the end if only a
-    /// directory can be meant. Different targets that mean the same have the same name.
-    pub fn name(&self) -> Name {
-        let mut name = Name::new();
+    /// The equivalent target without percent-encoding, empty names and dots. Targets with the same
+    /// meaning have the same normalized form.
+    pub fn normalized(&self) -> NormalizedTarget {
+        let mut name = NormalizedTarget::new();
         let path = self.as_c_str().to_bytes();
         let ends = match path {
             b"." => [&b"/"[..], b"", b""],
@@ -134,11 +138,12 @@ impl RelativePath {
         name
     }
 
-    /// Puts `tail` behind the path as it is; a tail that begins with a slash names something in a directory. Says what
-    /// to [`truncate`](RelativePath::truncate) to, to undo it.
+    /// Appends `tail` as it is; begin it with a slash to name an entry of a directory. Returns the
+    /// length for [`truncate`](RelativePath::truncate), which undoes this.
     ///
     /// # Errors
-    /// [`PathError::NoSuchName`] if the result is longer than the kernel takes; the path stays as it was.
+    /// [`PathError::NoSuchName`] if the result exceeds the kernel's limit. The path is then
+    /// unchanged.
     pub fn append(&mut self, tail: &[u8]) -> Result<usize, PathError> {
         let before = self.bytes.len() - 1;
         if tail.len() > self.bytes.remaining_capacity() {
@@ -153,14 +158,13 @@ impl RelativePath {
         Ok(before)
     }
 
-    /// Takes back what was appended.
+    /// Removes what [`append`](RelativePath::append) added.
     pub fn truncate(&mut self, before: usize) {
         self.bytes.truncate(before);
         self.bytes.push(0);
     }
 
-    /// True if one of its names begins with a dot, `.well-known` at its start aside, which is there to be found
-    /// (RFC 8615).
+    /// True if a name begins with a dot, except `.well-known` as the first one (RFC 8615).
     pub fn is_hidden(&self) -> bool {
         let hidden = |(index, name): (usize, &[u8])| {
             name.starts_with(b".") && !(index == 0 && name == b".well-known")
@@ -168,15 +172,17 @@ impl RelativePath {
         self.names().enumerate().any(hidden)
     }
 
-    /// The reference that leads to this directory from its own URL without the closing slash (RFC 3986 section 4.2): its
-    /// last name and that slash. It names no host, and holds behind a proxy that serves the root below a path of its own.
-    /// A colon is encoded, so it names no scheme either.
+    /// Returns the reference from this directory's URL without the closing slash to the one with it
+    /// (RFC 3986 section 4.2): the last name and a slash.
+    ///
+    /// The reference names no host, so it also works behind a proxy that serves the root below a
+    /// prefix. A colon is encoded and cannot be taken for the end of a scheme.
     pub fn slash_reference(&self) -> String {
         let name = self.names().last().unwrap_or(b".");
         format!("{}/", percent_encode(name, ENCODED))
     }
 
-    /// The names it is made of; none for the root.
+    /// The names in the path; none for the root.
     pub fn names(&self) -> impl Iterator<Item = &[u8]> {
         let bytes = self.as_c_str().to_bytes();
         bytes.split(|&b| b == b'/').filter(|name| *name != b".")
@@ -258,10 +264,10 @@ mod tests {
     }
 
     #[test]
-    fn names() {
+    fn normalized_targets() {
         let name = |target: &str| {
             let path = RelativePath::decode(target.as_bytes()).expect("a path");
-            String::from_utf8(path.name().to_vec()).expect("UTF-8")
+            String::from_utf8(path.normalized().to_vec()).expect("UTF-8")
         };
         for target in ["/", "/a", "/a/", "/a b/c"] {
             assert_eq!(name(target), target);

@@ -1,10 +1,10 @@
-//! The document root, and the only way to open something in it.
+//! The document root, and the only way to open files in it.
 
 use super::dependencies::{Dependencies, FileState, Observation};
 use super::generated;
 use super::links::{self, LinkReader, MAX_LINKS, MAX_NAMES};
 use super::mounts::{Mounts, can_hang, remote_mount};
-use super::open_file::{LookupError, OpenFile, kind, time, time_step};
+use super::open_file::{LookupError, OpenFile, kind, time, timestamp_step};
 use super::path::RelativePath;
 use crate::sys::untraced::{accessat, fstatfs, makedev, open, openat, readlink, stat, statx};
 use crate::sys::{
@@ -19,58 +19,62 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// How often a lookup is tried again that collided with a rename (openat2(2), EAGAIN).
+/// How often a lookup that collided with a rename is retried (openat2(2), EAGAIN).
 const RENAME_RETRIES: usize = 64;
 
-/// The kernel itself sees to it that no `..` and no symbolic link leads out, even while others rename directories.
+/// The kernel itself keeps `..` and symbolic links from leading out, even while directories are
+/// renamed.
 const WITHIN: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
 
-/// No symbolic link, and no mount but the root's own.
+/// Refuses symbolic links, and mounts other than the root's own.
 const PLAIN: ResolveFlags = ResolveFlags::NO_SYMLINKS.union(ResolveFlags::NO_XDEV);
 
-/// How many roots were opened in this process.
+/// How many roots this process has opened.
 static ROOTS_OPENED: AtomicU64 = AtomicU64::new(0);
 
-/// How many names of a path are looked at to find out which mount it leads to.
+/// How many names of a path are checked to find the mount it leads to.
 const MOUNT_DEPTH: usize = 64;
 
 fn within(mounts: Mounts) -> ResolveFlags {
     WITHIN | mounts.flags()
 }
 
-/// The directory that is served.
+/// An open document root.
 #[derive(Debug)]
 pub struct Root {
-    /// No other root of this process has it.
+    /// Unique within the process.
     id: u64,
-    /// Its device and inode.
+    /// The device and inode.
     inode: (u64, u64),
     directory: OwnedFd,
     path: PathBuf,
-    /// The kind of file system it is on (statfs(2)). Asked once: some answer that question over a network.
+    /// The kind of file system (statfs(2)). Asked once, because some file systems ask the network.
     file_system: FsWord,
-    /// The absolute path by which it was named; its last name, or any other, may be a link.
+    /// The absolute path that the user gave. Any name in it may be a link.
     name: PathBuf,
-    /// What is looked for when a directory is asked for, in this order.
+    /// File names to try, in this order, when a directory is requested.
     indexes: Vec<String>,
 }
 
-/// What a path led to.
+/// The result of a successful lookup.
 #[derive(Debug)]
 pub enum Lookup {
     /// A regular file.
     File(OpenFile),
-    /// A directory that has no index, open for reading.
+    /// A directory without an index, open for reading.
     Directory(OwnedFd),
-    /// A directory, named without its closing slash: the client shall add it, or relative links would go astray.
+    /// A directory requested without its closing slash. Redirect the client, or relative links
+    /// break.
     DirectoryWithoutSlash,
 }
 
 impl Root {
-    /// Opens a directory to serve. `indexes` are the names that stand for a directory of theirs, the first first.
+    /// Opens a document root. `indexes` are the file names to serve for a directory, in order of
+    /// preference.
     ///
     /// # Errors
-    /// Those of open(2), ENOTDIR among them; [`io::ErrorKind::Unsupported`] with a sentence if there is no openat2(2).
+    /// Those of open(2), such as ENOTDIR. [`io::ErrorKind::Unsupported`] with a sentence if
+    /// openat2(2) is missing.
     pub fn open(path: &Path, indexes: Vec<String>) -> io::Result<Root> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = open(path, flags, Mode::empty())?;
@@ -89,21 +93,21 @@ impl Root {
         Ok(root)
     }
 
-    /// What tells it from all other roots that this process has opened.
+    /// An identifier unique within the process.
     pub(super) fn id(&self) -> u64 {
         self.id
     }
 
-    /// Its path, device and inode.
+    /// The path, device and inode.
     pub(super) fn location(&self) -> (PathBuf, u64, u64) {
         (self.path.clone(), self.inode.0, self.inode.1)
     }
 
-    /// True if its name still leads to it, and it can be read.
+    /// True if the root's name still leads to this directory, and it is readable.
     pub(super) fn is_current(&self) -> bool {
         trace::note(|| {
             let name = self.name.display();
-            format!("where {name} leads, once a second: newfstatat, faccessat2, readlinkat")
+            format!("is {name} still this root? (once a second) newfstatat, faccessat2, readlinkat")
         });
         let access = Access::READ_OK | Access::EXEC_OK;
         let is_there = stat(&self.name).is_ok_and(|stat| (stat.st_dev, stat.st_ino) == self.inode)
@@ -111,19 +115,21 @@ impl Root {
         is_there && self.has_same_path()
     }
 
-    /// The same if that can be said without waiting for any file system. False if not, which is rare: the kernel must have
-    /// the whole way in memory (RESOLVE_CACHED, Linux 5.12), and the root's own file system must be one that cannot hang.
+    /// The same, answered without waiting for any file system. Returns false if that is impossible,
+    /// which is rare: the kernel must have the whole path in its cache (RESOLVE_CACHED, Linux
+    /// 5.12), and the root's own file system must be one that cannot hang.
     pub(super) fn is_current_without_io(&self) -> bool {
         let Ok(place) = sys::open_if_in_memory(&self.name) else {
             return false;
         };
-        trace::note(|| "is it the root? once a second: statx, openat, readlinkat".into());
+        trace::note(|| "is that still the root? (once a second) statx, openat, readlinkat".into());
         let is_there = !self.can_hang() && self.is_same_directory(&place) && self.has_same_path();
         sys::close(place);
         is_there
     }
 
-    /// True if this is the same directory, and can be read. Of another one no more is asked: that could wait.
+    /// True if `place` is this directory and readable. Another directory is not opened: that could
+    /// hang.
     fn is_same_directory(&self, place: &OwnedFd) -> bool {
         let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
         let is_same = statx(place, c"", flags, StatxFlags::INO).is_ok_and(|stat| {
@@ -138,7 +144,8 @@ impl Root {
         is_same && can_be_read()
     }
 
-    /// True unless it was moved, and is reached by another link. Without a proc(5) nobody knows.
+    /// True unless the directory was moved and is reached by another link. True too without procfs,
+    /// where this is unknown.
     fn has_same_path(&self) -> bool {
         let here = format!("/proc/self/fd/{}", self.directory.as_raw_fd());
         readlink(here, Vec::new()).map_or(true, |path| {
@@ -146,22 +153,22 @@ impl Root {
         })
     }
 
-    /// Where it is, for people: an absolute path at the time it was opened.
+    /// The absolute path when the root was opened.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Finds what `path` leads to and opens it. Where that is an index, `path` is its path from then on. What is seen on
-    /// the way goes into `dependencies`, and only the mounts that it names are looked at.
+    /// Opens what `path` leads to. If that is an index, sets `path` to the index's path. Adds its
+    /// observations to `dependencies`, and enters only the mounts named there.
     ///
     /// # Errors
-    /// A [`LookupError`]. What lies outside is refused in the same way whether it is there or not.
+    /// A [`LookupError`]. Paths outside the root get the same error whether they exist or not.
     pub fn look_up(
         &self,
         path: &mut RelativePath,
         dependencies: &mut Dependencies,
     ) -> Result<Lookup, LookupError> {
-        match self.look_up_in(path, dependencies) {
+        match self.look_up_any(path, dependencies) {
             Err(LookupError::OtherMount) if dependencies.mounts() == Mounts::All => {
                 Err(LookupError::Forbidden)
             }
@@ -169,12 +176,12 @@ impl Root {
         }
     }
 
-    fn look_up_in(
+    fn look_up_any(
         &self,
         path: &mut RelativePath,
         dependencies: &mut Dependencies,
     ) -> Result<Lookup, LookupError> {
-        // What is not there at all leaves no trace, and so costs no more than this call.
+        // A missing file is not recorded, so it costs no more than this call.
         let stat = self.stat(path.as_c_str(), within(dependencies.mounts()))?;
         dependencies.add(path, Observation::of(&Ok(stat)));
         match (kind(&stat)?, path.names_directory()) {
@@ -185,10 +192,10 @@ impl Root {
         }
     }
 
-    /// Opens the regular file that has `suffix` behind its name, if there is one.
+    /// Opens the regular file whose name has `suffix` appended, if there is one.
     ///
     /// # Errors
-    /// [`LookupError::OtherMount`] if it cannot be known because it is on another mount.
+    /// [`LookupError::OtherMount`] if the file is on a mount that this lookup may not enter.
     pub fn find_sibling(
         &self,
         path: &mut RelativePath,
@@ -213,7 +220,8 @@ impl Root {
         }
     }
 
-    /// What `name` in the directory at `path` leads to, as long as that lies inside.
+    /// Returns the stat(2) of what `name` in the directory `path` leads to, if that is inside the
+    /// root.
     pub(super) fn stat_below(
         &self,
         path: &mut RelativePath,
@@ -227,15 +235,16 @@ impl Root {
         stat
     }
 
-    /// True if everything is as `dependencies` has it. With `plainly` it must also be so that inotify(7) tells of every change:
-    /// without symbolic links, and on the root's own mount.
+    /// True if the file system still shows what `dependencies` recorded. With `plainly`, a path
+    /// with a symbolic link or another mount on it counts as changed, because inotify(7) would miss
+    /// changes there.
     pub(super) fn still_matches(&self, dependencies: &Dependencies, plainly: bool) -> bool {
         dependencies.holds(|path| match plainly {
             false => match self.stat(path, within(dependencies.mounts())) {
                 Err(Errno::XDEV) if dependencies.mounts() == Mounts::Own => Observation::Unknown,
                 stat => Observation::of(&stat),
             },
-            // A link or a mount is in the way, and behind it anything can come and go untold.
+            // A link or mount is on the path. inotify would miss changes behind it.
             true => match self.stat(path, WITHIN | PLAIN) {
                 Err(Errno::LOOP | Errno::XDEV) => Observation::Unknown,
                 stat => Observation::of(&stat),
@@ -243,12 +252,13 @@ impl Root {
         })
     }
 
-    /// True if a look-up that stays on the root's own mount can hang.
+    /// True if a lookup on the root's own mount can hang.
     pub fn can_hang(&self) -> bool {
         can_hang(self.file_system)
     }
 
-    /// A number for the mount that `path` leads to, as far as can be said without looking at any but the root's own.
+    /// Identifies the mount that `path` leads to, as far as the root's own mount shows. Mounts of
+    /// different paths can have the same number.
     pub fn mount_of(&self, path: &RelativePath) -> u64 {
         if self.can_hang() {
             return 0;
@@ -270,18 +280,19 @@ impl Root {
         })
     }
 
-    /// The kind of file system that the root is on.
+    /// The kind of the root's file system.
     pub(super) fn file_system(&self) -> FsWord {
         self.file_system
     }
 
-    /// What is at `path` below the root, on the root's own mount and with no link in the way.
+    /// Opens the path below the root (O_PATH), if it is on the root's own mount and no link is on
+    /// the way.
     pub(super) fn open_without_links(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
         let path = CString::new(path).map_err(|_| Errno::INVAL)?;
         self.open_beneath(&path, OFlags::PATH, WITHIN | PLAIN)
     }
 
-    /// The root itself, which cannot be read through this.
+    /// The root's descriptor (O_PATH): it cannot be read.
     pub fn directory(&self) -> BorrowedFd<'_> {
         self.directory.as_fd()
     }
@@ -308,8 +319,8 @@ impl Root {
         Ok(Lookup::Directory(directory))
     }
 
-    /// Looks before anything is opened: opening a FIFO would wake whoever writes to it, and opening a device can set
-    /// off anything. Only regular files and directories pass.
+    /// Checks the kind of file before opening it. Opening a FIFO would wake its writer, and opening
+    /// a device can have any effect. Only regular files and directories pass.
     fn kind(
         &self,
         path: &RelativePath,
@@ -320,8 +331,8 @@ impl Root {
         kind(&stat?)
     }
 
-    /// Should another file have taken its place since it was looked at, `NONBLOCK` keeps us from hanging in the open,
-    /// and what is asked of the descriptor afterwards is what counts.
+    /// Opens the file. Another file may have taken its place since the check: `NONBLOCK` then keeps
+    /// the open from hanging, and fstat(2) on the descriptor decides.
     fn open_file(
         &self,
         path: &RelativePath,
@@ -351,12 +362,12 @@ impl Root {
             mount,
             changed: time(stat.st_ctime, stat.st_ctime_nsec),
             media_type: super::media_type(path.as_path()),
-            time_step: time_step(mount.is_some() || self.can_hang(), stat.st_ctime_nsec),
+            timestamp_step: timestamp_step(mount.is_some() || self.can_hang(), stat.st_ctime_nsec),
             generated,
         })
     }
 
-    /// Asks the file system only if that is not the root's own.
+    /// Asks the file system unless it is the root's own, whose kind is known.
     fn is_generated(&self, file: &OwnedFd, stat: &Stat) -> bool {
         generated::is_generated(match stat.st_dev == self.inode.0 {
             true => self.file_system,
@@ -371,7 +382,7 @@ impl Root {
         stat
     }
 
-    /// Opens what `path` leads to, as long as that lies inside.
+    /// Opens what `path` leads to, if that is inside the root.
     fn open_beneath(
         &self,
         path: &CStr,
@@ -386,7 +397,7 @@ impl Root {
         }
     }
 
-    /// The same for a path with a link that seems to lead out, and may lead inside.
+    /// The same for a path with a link that openat2(2) refuses but that may lead inside.
     fn open_rewritten(
         &self,
         path: &CStr,
@@ -397,7 +408,8 @@ impl Root {
         for _ in 0..MAX_LINKS {
             match links::resolve_links(&links, path, &mut names) {
                 Ok(path) => match self.open_as_is(&path, flags, resolve) {
-                    // Others have put a link there since; or it is on another mount, and stays there.
+                    // The path has a new link since it was resolved. With `NO_XDEV`, it may also be
+                    // on another mount, and is refused.
                     Err(Errno::XDEV) if resolve == WITHIN => {}
                     result => return result,
                 },
@@ -408,7 +420,7 @@ impl Root {
         Err(Errno::XDEV)
     }
 
-    /// Opens a path beneath the root as the kernel understands it.
+    /// Opens a path beneath the root, retrying after renames.
     fn open_as_is(
         &self,
         path: &CStr,
@@ -425,7 +437,7 @@ impl Root {
     }
 }
 
-/// The links below a root, looked up under these conditions.
+/// Reads links below a root with these flags.
 struct RootLinks<'a>(&'a Root, ResolveFlags);
 
 impl LinkReader for RootLinks<'_> {
@@ -443,7 +455,7 @@ impl LinkReader for RootLinks<'_> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW;
         let resolve = self.1 | ResolveFlags::NO_SYMLINKS;
         let place = match self.0.open_as_is(path, flags, resolve) {
-            // What was no link on the way here has become one.
+            // This was not a link a moment ago.
             Err(Errno::LOOP) => return Err(Errno::AGAIN),
             place => place?,
         };
@@ -451,21 +463,21 @@ impl LinkReader for RootLinks<'_> {
         sys::close(place);
         match result {
             Ok(target) => Ok(Some(target)),
-            // So says the kernel of what is no link.
+            // readlink(2) on something that is not a link.
             Err(Errno::NOENT | Errno::INVAL) => Ok(None),
             Err(errno) => Err(errno),
         }
     }
 }
 
-/// The bytes of an absolute path, without a slash at its end: none for `/`.
+/// The bytes of an absolute path without a slash at its end; empty for `/`.
 fn without_slash(path: &Path) -> &[u8] {
     let path = path.as_os_str().as_bytes();
     path.strip_suffix(b"/").unwrap_or(path)
 }
 
-/// What it means that a root cannot be opened by openat2(2). EPERM is not what permissions say: those that do not know
-/// the call are the filters of old container runtimes.
+/// Explains why openat2(2) cannot open a root. EPERM is not about permissions: seccomp filters of
+/// old container runtimes do not know the call.
 fn without_openat2(errno: Errno, path: &Path) -> io::Error {
     let can_be_opened = || {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -473,13 +485,13 @@ fn without_openat2(errno: Errno, path: &Path) -> io::Error {
     };
     let sentence = match errno {
         Errno::NOSYS => {
-            "there is no openat2(2), which keeps requests inside the root: Linux 5.6 or later is \
-             needed, and no filter (seccomp) that hides the call"
+            "openat2(2) is missing, and requests cannot be kept inside the root without it. It needs Linux 5.6 \
+             or later, and a seccomp filter must not hide it"
         }
         Errno::PERM if can_be_opened() => {
-            "a filter (seccomp) forbids openat2(2), which keeps requests inside the root; allow the \
-             call, or update the container runtime: filters from before Docker 20.10 and \
-             libseccomp 2.5 do not know it"
+            "a seccomp filter forbids openat2(2), and requests cannot be kept inside the root without it. Allow \
+             the call, or update the container runtime: filters older than Docker 20.10 and libseccomp 2.5 \
+             do not know it"
         }
         _ => return errno.into(),
     };
@@ -513,10 +525,10 @@ mod tests {
         }
     }
 
-    /// As long as its times may hide a change, a file is young: for as long as its file system's steps take, and where
-    /// a clock seems to have been set back.
+    /// A file counts as recently changed while its timestamps may hide another change: for the step
+    /// of its file system, and as long as its ctime is in the future.
     #[test]
-    fn young_files() {
+    fn recently_changed_files() {
         const EXT4: fs::FsWord = 0xef53;
         const FAT: fs::FsWord = 0x4d44;
         const NFS: fs::FsWord = 0x6969;
@@ -528,7 +540,7 @@ mod tests {
             modified: UNIX_EPOCH,
             changed: time(1_000_000_000, nanos),
             media_type: ("", ""),
-            time_step: time_step(can_hang(file_system), nanos),
+            timestamp_step: timestamp_step(can_hang(file_system), nanos),
             generated: None,
         };
         for (file_system, nanos, settled) in [
@@ -549,7 +561,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_found_and_what_is_not() {
+    fn lookups_by_path() {
         let all = tempfile::tempdir().expect("a directory");
         let within = all.path().join("root");
         write(all.path().join("secret"), "secret").expect("written");
@@ -653,7 +665,7 @@ mod tests {
         assert_eq!(shown(&root, &long), "NotFound");
     }
 
-    /// A writer that waits for a reader of its FIFO must not be woken by a request.
+    /// A request must not wake a writer that waits for a reader of its FIFO.
     #[test]
     fn a_fifo_is_never_opened() {
         let directory = tempfile::tempdir().expect("a directory");
@@ -676,7 +688,7 @@ mod tests {
         });
     }
 
-    /// The name by which a root is given may be a link, and links inside may say either name.
+    /// The root may be given by a link, and links inside may use either name.
     #[test]
     fn links_may_name_the_root_as_it_was_given() {
         let all = tempfile::tempdir().expect("a directory");
@@ -693,9 +705,9 @@ mod tests {
         }
     }
 
-    /// Of an entry that leads out or nowhere, a listing is told nothing.
+    /// A listing gets nothing about links that lead out of the root or to nothing.
     #[test]
-    fn what_an_entry_leads_to() {
+    fn stat_follows_links_inside_only() {
         let all = tempfile::tempdir().expect("a directory");
         let within = all.path().join("root");
         create_dir(&within).expect("made");
@@ -726,7 +738,7 @@ mod tests {
         }
     }
 
-    /// A directory that swaps places with a link: whatever the moment, nothing outside is opened.
+    /// While a directory swaps places with a link, no request opens anything outside.
     #[test]
     fn renames_during_lookup_do_not_lead_out() {
         let all = tempfile::tempdir().expect("a directory");

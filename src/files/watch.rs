@@ -1,8 +1,9 @@
-//! Being told of changes instead of looking for them: inotify(7).
+//! Change notifications instead of repeated checks: inotify(7).
 //!
-//! A watch is set on every directory that leads to what was seen, and on every file that was seen; then the file system
-//! is asked once more. From then on it would say the same until an event comes, whatever that event is. Each watch ends
-//! with its first event, so that a folder in which something changes all the time wakes nobody who is not asked for it.
+//! A watch is set on each file that was observed and on each directory that leads to one; then the
+//! file system is checked once more. The observations stay valid until any event arrives. Each
+//! watch ends with its first event (IN_ONESHOT), so a busy folder wakes the server only while
+//! clients ask for it.
 
 use super::dependencies::{Dependencies, Observation};
 use super::root::Root;
@@ -14,8 +15,9 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-/// File systems on which nothing changes without this kernel's doing, so that inotify tells of everything: ext2 to ext4,
-/// XFS, btrfs, f2fs, ZFS, bcachefs, tmpfs, ramfs (statfs(2)). Others, such as NFS and overlays, are looked at.
+/// File systems that only this kernel changes, so that inotify reports every change: ext2 to ext4,
+/// XFS, btrfs, f2fs, ZFS, bcachefs, tmpfs, ramfs (statfs(2)). Others, such as NFS and overlayfs,
+/// are checked at each lookup.
 const LOCAL: &[FsWord] = &[
     0xef53,
     0x5846_5342,
@@ -27,36 +29,36 @@ const LOCAL: &[FsWord] = &[
     0x8584_58f6,
 ];
 
-/// Where changes are told of.
+/// An inotify instance for one root.
 #[derive(Debug)]
 pub(super) struct Watcher {
     inotify: OwnedFd,
-    /// How many watches there may be at once: each keeps an inode, about a kilobyte, in the kernel's memory.
+    /// The most watches at once. Each keeps an inode in kernel memory, about a kilobyte.
     max_watches: usize,
 }
 
-/// What is being watched, and how many events there were.
+/// The current watches, and counts of events.
 #[derive(Debug, Default)]
 pub(super) struct WatchSet {
     watches: HashSet<i32>,
-    /// How many are being set at the moment.
+    /// How many watches are being set at the moment.
     reserved: usize,
-    /// Rises with whatever happens.
+    /// Counts all events.
     pub events: u64,
-    /// Rises when a file was written to, or closed by somebody who could have.
+    /// Counts events that a file was written to, or closed after being open for writing.
     pub writes: u64,
 }
 
 impl WatchSet {
-    /// How many watches there are.
+    /// How many watches are set or reserved.
     pub fn len(&self) -> usize {
         self.watches.len() + self.reserved
     }
 }
 
 impl Watcher {
-    /// At most so many watches on what lies below `root`; `None` if there can be none, or if it would not be told of
-    /// everything.
+    /// Creates a watcher with at most `max_watches` watches. Returns `None` if that is impossible,
+    /// or if inotify would miss changes in this root.
     pub fn new(root: &Root, max_watches: usize) -> Option<Watcher> {
         if max_watches == 0 || !Watcher::sees_all_changes(root) {
             return None;
@@ -68,15 +70,17 @@ impl Watcher {
         })
     }
 
-    /// True if it would be told of everything that happens in this root.
+    /// True if inotify reports all changes in this root.
     pub fn sees_all_changes(root: &Root) -> bool {
         LOCAL.contains(&root.file_system())
     }
 
-    /// Watches everything that `dependencies` is about, from the top down: what a name leads to is watched only after the
-    /// directory that holds the name is. Says how many events there had been before the first watch was set; `None` if
-    /// not all could be set. `change` lends what is being watched, under a lock that is not held while the file system is
-    /// asked.
+    /// Watches everything that `dependencies` observed, top down: what a name leads to is watched
+    /// after the directory with that name. Returns the number of events before the first watch was
+    /// set, or `None` if a watch could not be set.
+    ///
+    /// `change` runs its argument under the lock of the watch set. The lock is not held during file
+    /// system calls.
     pub fn watch(
         &self,
         root: &Root,
@@ -107,10 +111,11 @@ impl Watcher {
                 self.remove_all(watched);
             }
             watched.reserved += count;
-            // What happens from now on makes this another number, whichever thread takes the event.
+            // Any later event changes this number, whichever thread reads the event.
             events = watched.events;
         });
-        // In this order a directory comes before all below it. `.`, the root, must come before all others.
+        // The order puts each directory before those below it, except `.`, the root, which must be
+        // first.
         let below = directories.iter().filter(|path| ***path != *b".");
         let directories = [&b"."[..]].into_iter().chain(below.copied());
         let directories = directories.map(|path| (path, directory_flags()));
@@ -129,7 +134,7 @@ impl Watcher {
         is_complete.then_some(events)
     }
 
-    /// Takes the events that have come. Without waiting.
+    /// Reads the pending events. Does not wait.
     pub fn take_events(&self, watched: &mut WatchSet) {
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut events = WatchReader::new(&self.inotify, &mut buffer);
@@ -144,14 +149,14 @@ impl Watcher {
                     }
                 }
                 Err(Errno::INTR) => {}
-                // EAGAIN: that was all. The call has no other error that could come up.
+                // EAGAIN: no more events. No other error is possible here.
                 Err(_) => return,
             }
         }
     }
 
-    /// The watch of what is at `path`; `None` if there can be none. What lies on another mount, or behind a link, is not
-    /// even looked at: inotify would not tell of all that happens there, and the look could wait.
+    /// Sets one watch; `None` if that fails. A path with a link or another mount on it is not even
+    /// opened: inotify would miss changes there, and opening it could hang.
     fn add(&self, root: &Root, path: &[u8], flags: WatchFlags) -> Option<i32> {
         let place = root.open_without_links(path).ok()?;
         let name = format!("/proc/self/fd/{}", place.as_raw_fd());
@@ -161,16 +166,16 @@ impl Watcher {
         result
             .inspect_err(|errno| {
                 let path = OsStr::from_bytes(path);
-                log::debug!("{path:?} cannot be watched, so it is looked at each time: {errno}");
+                log::debug!("cannot watch {path:?}, so each lookup checks it: {errno}");
             })
             .ok()
     }
 
-    /// Ends all watches. That counts as an event.
+    /// Removes all watches. That counts as an event.
     pub fn remove_all(&self, watched: &mut WatchSet) {
         watched.events += 1;
         for watch in watched.watches.drain() {
-            // One that has had its event is gone already.
+            // Fails if the watch has ended with its event.
             let _ = inotify_rm_watch(&self.inotify, watch);
         }
     }
@@ -193,7 +198,8 @@ fn directory_flags() -> WatchFlags {
 }
 
 fn file_flags() -> WatchFlags {
-    // A shared mapping changes a file without a word, and without its times telling; it ends with the last one.
+    // Writes to a shared mapping cause no event and leave the timestamps alone. CLOSE_WRITE comes
+    // when the last mapping goes.
     WatchFlags::MODIFY
         | WatchFlags::ATTRIB
         | WatchFlags::DELETE_SELF

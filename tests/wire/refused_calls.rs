@@ -131,7 +131,7 @@ fn a_server_that_may_not_accept_still_stops() {
 fn a_missing_openat2_is_explained() {
     let root = tempfile::tempdir().expect("a directory");
     for (error, expected) in [
-        ("EPERM", "a filter (seccomp) forbids openat2(2)"),
+        ("EPERM", "a seccomp filter forbids openat2(2)"),
         ("ENOSYS", "Linux 5.6 or later"),
         ("EACCES", "name a directory that can be read"),
     ] {

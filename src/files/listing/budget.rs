@@ -1,7 +1,8 @@
-//! The memory that all listings may take together.
+//! The memory budget of all directory listings.
 //!
-//! Processes share no memory to count in. There, most of the budget is cut into units, one for each byte of a file that
-//! holds nothing, and a process has those that it has locked (fcntl(2)). The kernel unlocks them however it ends.
+//! Processes share no memory to count in. For them, most of the budget is divided into units, each
+//! represented by one byte of an empty file. A process owns the units whose bytes it has locked
+//! (fcntl(2)). The kernel unlocks them however the process ends.
 
 use crate::sys::untraced::memfd_create;
 use crate::sys::{MemfdFlags, lock_byte};
@@ -9,23 +10,25 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Up to this size, in bytes, a listing may use the whole budget; a larger one leaves [`SPARE_PART`] of it. So clients
-/// that read large listings slowly cannot keep others from listing ordinary directories.
+/// Listings up to this size in bytes may use the whole budget. Larger ones leave a part of it
+/// ([`SPARE_PART`]), so that clients that read large listings slowly cannot keep others from
+/// listing ordinary directories.
 const SMALL: usize = 128 * 1024;
 
-/// The part of the budget that large listings leave to small ones: an eighth.
+/// Large listings leave one part in this many of the budget to small ones.
 const SPARE_PART: usize = 8;
 
-/// Into how many units the budget is cut that processes share, and the least that a unit is, in bytes.
+/// The number of units in a shared budget, and the least size of a unit in bytes.
 const UNITS: usize = 1024;
 const LEAST_UNIT: usize = 8 * 1024;
 
-/// A budget in bytes, shared by all listings of one service.
+/// A memory budget in bytes for all listings of one service.
 #[derive(Debug)]
 pub struct ListingBudget {
     limit: usize,
     used: AtomicUsize,
-    /// What other processes may have too, beside the limit, which is then for this one alone.
+    /// The budget shared with other processes. `limit` is then the part that this process has
+    /// alone.
     units: Option<SharedUnits>,
 }
 
@@ -33,32 +36,32 @@ pub struct ListingBudget {
 #[derive(Debug)]
 struct SharedUnits {
     file: OwnedFd,
-    /// How large one is, in bytes.
+    /// The size of a unit in bytes.
     size: usize,
-    /// How many there are.
+    /// The number of units.
     count: usize,
-    /// The numbers of those that this process has.
+    /// The units that this process owns.
     held: Mutex<Vec<usize>>,
 }
 
-/// Why there is no more memory for a listing.
+/// Why a listing gets no more memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BudgetError {
-    /// This listing does not fit the budget, not even alone.
+    /// This listing would not fit even alone.
     TooLarge,
-    /// Other listings have the memory at the moment.
+    /// Other listings use the memory at the moment.
     Busy,
 }
 
-/// What one listing has taken of the budget; dropping it returns that.
+/// The memory of one listing. Dropping this returns it to the budget.
 #[derive(Debug)]
 pub(super) struct Reservation {
-    memory: Arc<ListingBudget>,
+    budget: Arc<ListingBudget>,
     bytes: AtomicUsize,
 }
 
 impl ListingBudget {
-    /// A budget of so many bytes.
+    /// Creates a budget of `limit` bytes for one process.
     pub fn new(limit: usize) -> ListingBudget {
         ListingBudget {
             limit,
@@ -67,8 +70,8 @@ impl ListingBudget {
         }
     }
 
-    /// The same for so many processes together, which are yet to be forked. Each has a part of its own that the others
-    /// cannot take.
+    /// Creates a budget of `limit` bytes for several processes. Call this before forking them. Each
+    /// has a part of its own that the others cannot take.
     pub fn shared_by_processes(limit: usize, processes: usize) -> ListingBudget {
         let own = limit / SPARE_PART / processes.max(1);
         let shared = limit - limit / SPARE_PART;
@@ -88,7 +91,7 @@ impl ListingBudget {
         }
     }
 
-    /// Reserves `bytes` for a listing that has `own` already.
+    /// Reserves `bytes` for a listing that already has `own`.
     fn take(&self, own: usize, bytes: usize) -> Result<(), BudgetError> {
         let total = own.saturating_add(bytes);
         if let Some(units) = &self.units {
@@ -119,7 +122,7 @@ impl ListingBudget {
         }
         let used = self.used.load(Relaxed).saturating_add(bytes);
         let needed = used.saturating_sub(self.limit).div_ceil(units.size);
-        if !units.hold(needed) {
+        if !units.acquire(needed) {
             return Err(BudgetError::Busy);
         }
         self.used.fetch_add(bytes, Relaxed);
@@ -129,14 +132,15 @@ impl ListingBudget {
     fn release(&self, bytes: usize) {
         let used = self.used.fetch_sub(bytes, Relaxed) - bytes;
         if let Some(units) = &self.units {
-            units.keep(used.saturating_sub(self.limit).div_ceil(units.size));
+            units.release_all_but(used.saturating_sub(self.limit).div_ceil(units.size));
         }
     }
 }
 
 impl SharedUnits {
-    /// Has at least so many units. False if others have them.
-    fn hold(&self, needed: usize) -> bool {
+    /// Acquires units until this process owns `needed`. Returns false if other processes own too
+    /// many.
+    fn acquire(&self, needed: usize) -> bool {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let mut number = 0;
         while held.len() < needed {
@@ -151,8 +155,8 @@ impl SharedUnits {
         true
     }
 
-    /// Gives all but so many units back.
-    fn keep(&self, needed: usize) {
+    /// Releases all units but `needed`.
+    fn release_all_but(&self, needed: usize) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         while held.len() > needed {
             if let Some(number) = held.pop() {
@@ -163,31 +167,31 @@ impl SharedUnits {
 }
 
 impl Reservation {
-    /// A reservation of nothing yet.
-    pub fn new(memory: Arc<ListingBudget>) -> Reservation {
+    /// Creates an empty reservation.
+    pub fn new(budget: Arc<ListingBudget>) -> Reservation {
         Reservation {
-            memory,
+            budget,
             bytes: AtomicUsize::new(0),
         }
     }
 
-    /// Reserves so many bytes more. Call this before allocating them.
+    /// Reserves more bytes. Call this before allocating them.
     pub fn grow(&self, bytes: usize) -> Result<(), BudgetError> {
-        self.memory.take(self.bytes.load(Relaxed), bytes)?;
+        self.budget.take(self.bytes.load(Relaxed), bytes)?;
         self.bytes.fetch_add(bytes, Relaxed);
         Ok(())
     }
 
-    /// Returns so many bytes of what was reserved. Call this after freeing them.
+    /// Returns reserved bytes. Call this after freeing them.
     pub fn shrink(&self, bytes: usize) {
         self.bytes.fetch_sub(bytes, Relaxed);
-        self.memory.release(bytes);
+        self.budget.release(bytes);
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.memory.release(*self.bytes.get_mut());
+        self.budget.release(*self.bytes.get_mut());
     }
 }
 
@@ -196,50 +200,50 @@ mod tests {
     use super::*;
 
     impl ListingBudget {
-        /// How much is reserved at the moment, in bytes.
+        /// How many bytes are reserved.
         pub fn used(&self) -> usize {
             self.used.load(Relaxed)
         }
     }
 
     #[test]
-    fn large_listings_leave_a_part_to_small_ones() {
-        let memory = Arc::new(ListingBudget::new(8 * SMALL));
-        let large = Reservation::new(memory.clone());
+    fn large_listings_leave_a_part_for_small_ones() {
+        let budget = Arc::new(ListingBudget::new(8 * SMALL));
+        let large = Reservation::new(budget.clone());
         assert_eq!(large.grow(7 * SMALL + 1), Err(BudgetError::TooLarge));
         assert_eq!(large.grow(4 * SMALL), Ok(()));
-        let second = Reservation::new(memory.clone());
+        let second = Reservation::new(budget.clone());
         assert_eq!(second.grow(4 * SMALL), Err(BudgetError::Busy));
         assert_eq!(second.grow(3 * SMALL), Ok(()));
         assert_eq!(second.grow(1), Err(BudgetError::Busy));
-        let small = Reservation::new(memory.clone());
+        let small = Reservation::new(budget.clone());
         assert_eq!(small.grow(SMALL), Ok(()));
         assert_eq!(
-            Reservation::new(memory.clone()).grow(1),
+            Reservation::new(budget.clone()).grow(1),
             Err(BudgetError::Busy)
         );
         large.shrink(SMALL);
         assert_eq!(
             second.grow(1),
             Err(BudgetError::Busy),
-            "the small one's part"
+            "that part is for small listings"
         );
         drop(small);
         assert_eq!(second.grow(1), Ok(()));
         drop((large, second));
-        assert_eq!(memory.used(), 0);
+        assert_eq!(budget.used(), 0);
     }
 
-    /// The locks of a process do not exclude itself, so only a fork shows what others cannot have: see
-    /// `tests/wire/listings.rs`.
+    /// A process's locks do not exclude itself. What other processes cannot lock is tested with
+    /// forks in `tests/wire/listings.rs`.
     #[test]
-    fn a_process_has_its_part_and_units_for_the_rest() {
-        let memory = Arc::new(ListingBudget::shared_by_processes(64 << 20, 40));
-        let (own, units) = (memory.limit, memory.units.as_ref().expect("a memfd"));
+    fn a_process_has_its_own_part_and_units() {
+        let budget = Arc::new(ListingBudget::shared_by_processes(64 << 20, 40));
+        let (own, units) = (budget.limit, budget.units.as_ref().expect("a memfd"));
         assert!(40 * own + units.count * units.size <= 64 << 20);
         assert!(40 * own + units.count * units.size > 63 << 20);
         let held = || units.held.lock().expect("no panic").len();
-        let listing = Reservation::new(memory.clone());
+        let listing = Reservation::new(budget.clone());
         assert_eq!((listing.grow(own), held()), (Ok(()), 0));
         assert_eq!((listing.grow(1), held()), (Ok(()), 1));
         assert_eq!((listing.grow(10 * units.size), held()), (Ok(()), 11));
@@ -247,7 +251,7 @@ mod tests {
             listing.grow(units.count * units.size),
             Err(BudgetError::TooLarge)
         );
-        let second = Reservation::new(memory.clone());
+        let second = Reservation::new(budget.clone());
         assert_eq!(
             second.grow(units.count * units.size - 1),
             Err(BudgetError::Busy)
@@ -256,15 +260,15 @@ mod tests {
         drop(second);
         assert_eq!(held(), 1);
         drop(listing);
-        assert_eq!((held(), memory.used()), (0, 0));
+        assert_eq!((held(), budget.used()), (0, 0));
         let least = ListingBudget::shared_by_processes(64 * 1024, 10_000);
         assert_eq!(least.units.expect("a memfd").count, 7);
     }
 
     #[test]
-    fn a_small_budget_is_one_for_small_listings() {
-        let memory = Arc::new(ListingBudget::new(SMALL / 2));
-        let only = Reservation::new(memory);
+    fn a_small_budget_serves_small_listings_only() {
+        let budget = Arc::new(ListingBudget::new(SMALL / 2));
+        let only = Reservation::new(budget);
         assert_eq!(only.grow(SMALL / 2 + 1), Err(BudgetError::TooLarge));
         assert_eq!(only.grow(SMALL / 2), Ok(()));
         assert_eq!(only.grow(1), Err(BudgetError::TooLarge));

@@ -1,54 +1,56 @@
-//! The entries of a directory, packed: 18 bytes each, and the name.
+//! A directory's entries in packed form: 18 bytes each, plus the name.
 //!
-//! A `String` per name would take three times as much, and freeing 200,000 of them takes longer than others should wait.
+//! A `String` per name would take three times the memory, and freeing 200,000 of them would hold up
+//! the loop too long.
 
 use super::budget::{BudgetError, Reservation};
 use crate::sys::{FileType, Stat};
 
-/// How large a chunk of entries is, in bytes: a place within it has 16 bits.
+/// The size of a chunk in bytes: an offset within it has 16 bits.
 const CHUNK: usize = 64 * 1024;
 
-/// The same for the first one, since most directories are small.
+/// The size of the first chunk, since most directories are small.
 const FIRST_CHUNK: usize = 4 * 1024;
 
-/// How many chunks there can be: the number of one has 16 bits.
+/// The most chunks: a chunk's number has 16 bits.
 const MAX_CHUNKS: usize = 1 << 16;
 
-/// What stands before each name: the size, the time of the last change, and the name's length with a bit for directories.
+/// The bytes before each name: the size, the modification time, and the length of the name with a
+/// bit for directories.
 const HEADER: usize = 18;
 const DIRECTORY: u16 = 1 << 15;
 
-/// The last second that HTTP's date format can say.
+/// The last second that HTTP's date format can express.
 const LAST_SECOND: u64 = 253_402_300_799;
 
-/// Where an entry is among the [`Entries`].
+/// The position of an entry in [`Entries`]: the chunk's number and the offset within it.
 pub(super) type EntryOffset = u32;
 
-/// All entries, in the order in which they were read.
+/// All entries, in the order of reading.
 #[derive(Debug, Default)]
 pub(super) struct Entries {
     chunks: Vec<Vec<u8>>,
-    /// How many there are.
+    /// The number of entries.
     pub count: usize,
-    /// How many of them are directories.
+    /// The number of directories among them.
     pub directories: usize,
-    /// The sum of the files' sizes in bytes, at most `u64::MAX`: sparse files can have more.
+    /// The sum of the files' sizes in bytes, at most `u64::MAX`: sparse files can exceed it.
     pub bytes: u64,
 }
 
-/// One entry, as a request for it would find it.
+/// An entry as a request for it would find it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct DirectoryEntry<'a> {
     pub name: &'a [u8],
     pub is_directory: bool,
     /// In bytes; 0 for a directory.
     pub size: u64,
-    /// In seconds since the epoch; 0 if that is not known.
+    /// In seconds since the epoch; 0 if unknown.
     pub modified: u64,
 }
 
 impl<'a> DirectoryEntry<'a> {
-    /// An entry with that name. Without `stat`, nothing but the name is known.
+    /// Creates an entry. Without `stat`, only the name is known.
     pub fn new(name: &'a [u8], stat: Option<&Stat>) -> DirectoryEntry<'a> {
         let is_directory =
             stat.is_some_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::Directory);
@@ -64,10 +66,10 @@ impl<'a> DirectoryEntry<'a> {
 }
 
 impl Entries {
-    /// Adds an entry.
+    /// Appends an entry.
     ///
     /// # Errors
-    /// If there is no memory left for it.
+    /// The budget has no memory left.
     pub fn push(
         &mut self,
         entry: DirectoryEntry<'_>,
@@ -96,10 +98,10 @@ impl Entries {
         Ok(())
     }
 
-    /// The entry at a place that [`next`](Entries::next) has given.
-    pub fn at(&self, place: EntryOffset) -> DirectoryEntry<'_> {
-        let chunk = &self.chunks[(place >> 16) as usize];
-        let (header, rest) = chunk[(place & 0xffff) as usize..].split_at(HEADER);
+    /// The entry at an offset from [`next`](Entries::next).
+    pub fn at(&self, offset: EntryOffset) -> DirectoryEntry<'_> {
+        let chunk = &self.chunks[(offset >> 16) as usize];
+        let (header, rest) = chunk[(offset & 0xffff) as usize..].split_at(HEADER);
         let number = |from: usize| {
             u64::from_ne_bytes(header[from..from + 8].try_into().expect("eight bytes"))
         };
@@ -112,20 +114,20 @@ impl Entries {
         }
     }
 
-    /// The first entry at or behind `cursor`, which is then moved behind that one. Begin with 0.
+    /// Returns the entry at `cursor` and advances the cursor. Start with 0.
     pub fn next(&self, cursor: &mut EntryOffset) -> Option<(EntryOffset, DirectoryEntry<'_>)> {
         let mut index = (*cursor >> 16) as usize;
-        let mut offset = (*cursor & 0xffff) as usize;
-        if offset >= self.chunks.get(index)?.len() {
-            (index, offset) = (index + 1, 0);
+        let mut begin = (*cursor & 0xffff) as usize;
+        if begin >= self.chunks.get(index)?.len() {
+            (index, begin) = (index + 1, 0);
             self.chunks.get(index)?;
         }
-        let place = (index << 16 | offset) as EntryOffset;
-        let entry = self.at(place);
-        let end = offset + HEADER + entry.name.len();
-        // A chunk that is filled to its last byte ends where the next one begins.
+        let offset = (index << 16 | begin) as EntryOffset;
+        let entry = self.at(offset);
+        let end = begin + HEADER + entry.name.len();
+        // The end of a full chunk is the start of the next one.
         *cursor = ((index << 16) + end).try_into().unwrap_or(EntryOffset::MAX);
-        Some((place, entry))
+        Some((offset, entry))
     }
 }
 
@@ -139,9 +141,9 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    /// Sparse files can be larger together than any number of 64 bits.
+    /// Sparse files can add up to more than 64 bits.
     #[test]
-    fn sizes_add_up_to_what_can_be_said() {
+    fn sums_of_sizes_saturate() {
         let reservation = Reservation::new(Arc::new(ListingBudget::new(1 << 20)));
         let mut entries = Entries::default();
         for name in [&b"a"[..], b"b", b"c"] {
@@ -156,9 +158,9 @@ mod tests {
     }
 
     #[test]
-    fn what_was_pushed_is_found_again() {
-        let memory = Arc::new(ListingBudget::new(16 << 20));
-        let reservation = Reservation::new(memory.clone());
+    fn pushed_entries_are_read_back() {
+        let budget = Arc::new(ListingBudget::new(16 << 20));
+        let reservation = Reservation::new(budget.clone());
         let mut entries = Entries::default();
         let name = |number: usize| vec![b'n'; 1 + number % 255];
         for number in 0..5000 {
@@ -172,24 +174,28 @@ mod tests {
             entries.push(entry, &reservation).expect("room");
         }
         let (mut cursor, mut number) = (0, 0);
-        while let Some((place, entry)) = entries.next(&mut cursor) {
+        while let Some((offset, entry)) = entries.next(&mut cursor) {
             let expected = DirectoryEntry {
                 name: &name(number),
                 is_directory: number % 7 == 0,
                 size: number as u64,
                 modified: LAST_SECOND - number as u64,
             };
-            assert_eq!((entry, entries.at(place)), (expected, expected), "{number}");
+            assert_eq!(
+                (entry, entries.at(offset)),
+                (expected, expected),
+                "{number}"
+            );
             number += 1;
         }
         assert_eq!((number, entries.directories), (5000, 715));
-        assert!(memory.used() < 5000 * (HEADER + 128) + 2 * CHUNK);
+        assert!(budget.used() < 5000 * (HEADER + 128) + 2 * CHUNK);
     }
 
     #[test]
-    fn without_memory_nothing_is_added() {
-        let memory = Arc::new(ListingBudget::new(FIRST_CHUNK + CHUNK));
-        let reservation = Reservation::new(memory);
+    fn without_memory_no_entry_is_added() {
+        let budget = Arc::new(ListingBudget::new(FIRST_CHUNK + CHUNK));
+        let reservation = Reservation::new(budget);
         let mut entries = Entries::default();
         let result = loop {
             if let Err(shortage) = entries.push(DirectoryEntry::new(b"a name", None), &reservation)

@@ -1,30 +1,30 @@
-//! MergeSort in slices: runs of a few hundred entries, which are then merged two by two.
+//! A merge sort in slices: it sorts runs of a few hundred entries, then merges them in pairs.
 
 use super::SortKey;
 use super::budget::{BudgetError, Reservation};
 use super::entries::{DirectoryEntry, Entries, EntryOffset};
 use std::cmp::Ordering;
 
-/// How many entries are sorted at once, which cannot be interrupted: a tenth of a millisecond.
+/// How many entries are sorted without interruption: a tenth of a millisecond.
 const RUN: usize = 512;
 
-/// How many entries are put in their place for one unit of work, while runs are sorted and while they are merged.
+/// How many entries one unit of work sorts in a run, or merges.
 const SORTED_PER_UNIT: usize = 8;
 const MERGED_PER_UNIT: usize = 16;
 
-/// A sort on its way: [`step`](MergeSort::step) until it is done.
+/// An unfinished sort. Call [`step`](MergeSort::step) until it is done.
 #[derive(Debug)]
 pub(super) struct MergeSort {
     key: SortKey,
-    /// What is sorted: in runs of `width`, once all places are in it.
-    places: Vec<EntryOffset>,
-    /// Where the places have been taken from.
+    /// The entries to sort, in sorted runs of `width` once all are here.
+    offsets: Vec<EntryOffset>,
+    /// The next entry to take.
     cursor: EntryOffset,
-    /// How long the sorted runs are; 0 until they are.
+    /// The length of the sorted runs; 0 while they are being made.
     width: usize,
-    /// Runs that are merged so far; as long as `places` at the end of each round.
+    /// The merged runs of this round; as long as `offsets` at its end.
     merged: Vec<EntryOffset>,
-    /// How many of the left and of the right run of the current pair are merged.
+    /// How many entries of the left and the right run of the current pair are merged.
     taken: (usize, usize),
 }
 
@@ -32,7 +32,7 @@ impl MergeSort {
     /// Begins to sort the entries, directories first.
     ///
     /// # Errors
-    /// If there is no memory left for it.
+    /// The budget has no memory left.
     pub fn begin(
         key: SortKey,
         entries: &Entries,
@@ -41,7 +41,7 @@ impl MergeSort {
         reservation.grow(2 * size_of::<EntryOffset>() * entries.count)?;
         Ok(MergeSort {
             key,
-            places: Vec::with_capacity(entries.count),
+            offsets: Vec::with_capacity(entries.count),
             cursor: 0,
             width: 0,
             merged: Vec::with_capacity(entries.count),
@@ -49,7 +49,7 @@ impl MergeSort {
         })
     }
 
-    /// Does at most so much work. The places in their order, once it is known.
+    /// Does up to `work` units of work. Returns the entries in order once they are sorted.
     pub fn step(
         &mut self,
         entries: &Entries,
@@ -62,36 +62,36 @@ impl MergeSort {
                     self.width = RUN;
                 }
                 *work = work.saturating_sub(RUN / SORTED_PER_UNIT);
-            } else if self.width < self.places.len() {
+            } else if self.width < self.offsets.len() {
                 (0..MERGED_PER_UNIT).for_each(|_| self.merge_one(entries));
                 *work -= 1;
             } else {
                 drop(std::mem::take(&mut self.merged));
                 reservation.shrink(size_of::<EntryOffset>() * entries.count);
-                return Some(std::mem::take(&mut self.places));
+                return Some(std::mem::take(&mut self.offsets));
             }
         }
         None
     }
 
-    /// Takes the places of a few more entries and sorts them. False if there are no more.
+    /// Takes a run of entries and sorts it. Returns false at the end.
     fn sort_run(&mut self, entries: &Entries) -> bool {
-        let begin = self.places.len();
-        while self.places.len() < begin + RUN
-            && let Some((place, _)) = entries.next(&mut self.cursor)
+        let begin = self.offsets.len();
+        while self.offsets.len() < begin + RUN
+            && let Some((offset, _)) = entries.next(&mut self.cursor)
         {
-            self.places.push(place);
+            self.offsets.push(offset);
         }
         let key = self.key;
         let compare =
             |a: &EntryOffset, b: &EntryOffset| compare(entries.at(*a), entries.at(*b), key);
-        self.places[begin..].sort_unstable_by(compare);
-        self.places.len() == begin + RUN
+        self.offsets[begin..].sort_unstable_by(compare);
+        self.offsets.len() == begin + RUN
     }
 
-    /// Moves one place from the current pair of runs; does nothing once all is one run.
+    /// Merges one entry of the current pair of runs. Does nothing once one run is left.
     fn merge_one(&mut self, entries: &Entries) {
-        let count = self.places.len();
+        let count = self.offsets.len();
         if self.width >= count {
             return;
         }
@@ -102,7 +102,7 @@ impl MergeSort {
         let (left, right) = (begin + from_left, middle + from_right);
         let is_left_next = match (left < middle, right < end) {
             (true, true) => {
-                let [left, right] = [left, right].map(|at| entries.at(self.places[at]));
+                let [left, right] = [left, right].map(|at| entries.at(self.offsets[at]));
                 compare(left, right, self.key) != Ordering::Greater
             }
             (is_left, _) => is_left,
@@ -111,20 +111,20 @@ impl MergeSort {
             true => (left, (from_left + 1, from_right)),
             false => (right, (from_left, from_right + 1)),
         };
-        self.merged.push(self.places[next]);
+        self.merged.push(self.offsets[next]);
         self.taken = taken;
         if self.merged.len() == end {
             self.taken = (0, 0);
         }
         if self.merged.len() == count {
-            std::mem::swap(&mut self.places, &mut self.merged);
+            std::mem::swap(&mut self.offsets, &mut self.merged);
             self.merged.clear();
             self.width *= 2;
         }
     }
 }
 
-/// Which of two entries comes first in ascending order. No two are equal, for names are not.
+/// Compares two entries for ascending order. They are never equal, because names differ.
 fn compare(a: DirectoryEntry<'_>, b: DirectoryEntry<'_>, key: SortKey) -> Ordering {
     let by_key = match key {
         SortKey::Name => Ordering::Equal,
@@ -137,8 +137,8 @@ fn compare(a: DirectoryEntry<'_>, b: DirectoryEntry<'_>, key: SortKey) -> Orderi
         .then_with(|| a.name.cmp(b.name))
 }
 
-/// Which of `count` entries in ascending order, the first `directories` of which are directories, stands at `index` in
-/// the order that is wanted: directories come first in descending order too.
+/// Converts `index` in the requested order to an index in ascending order. The first `directories`
+/// of `count` entries are directories, and they come first in descending order too.
 pub(super) fn position(index: usize, count: usize, directories: usize, descending: bool) -> usize {
     match (descending, index < directories) {
         (false, _) => index,
@@ -154,8 +154,8 @@ mod tests {
     use std::sync::Arc;
 
     fn sorted(count: usize, key: SortKey, work_at_once: usize) -> (Vec<String>, Vec<String>) {
-        let memory = Arc::new(ListingBudget::new(64 << 20));
-        let reservation = Reservation::new(memory.clone());
+        let budget = Arc::new(ListingBudget::new(64 << 20));
+        let reservation = Reservation::new(budget.clone());
         let mut entries = Entries::default();
         let mut random = fastrand::Rng::with_seed(count as u64);
         for number in 0..count {
@@ -168,16 +168,16 @@ mod tests {
             };
             entries.push(entry, &reservation).expect("room");
         }
-        let before = memory.used();
+        let before = budget.used();
         let mut sorting = MergeSort::begin(key, &entries, &reservation).expect("room");
-        let places = loop {
+        let offsets = loop {
             let mut work = work_at_once;
-            if let Some(places) = sorting.step(&entries, &reservation, &mut work) {
-                break places;
+            if let Some(offsets) = sorting.step(&entries, &reservation, &mut work) {
+                break offsets;
             }
         };
         assert_eq!(
-            memory.used(),
+            budget.used(),
             before + 4 * count,
             "the spare half is returned"
         );
@@ -190,9 +190,9 @@ mod tests {
             let name = String::from_utf8_lossy(entry.name);
             format!("{} {key:04} {name}", u8::from(!entry.is_directory))
         };
-        let all: Vec<_> = places
+        let all: Vec<_> = offsets
             .iter()
-            .map(|&place| text(entries.at(place)))
+            .map(|&offset| text(entries.at(offset)))
             .collect();
         let mut expected = all.clone();
         expected.sort_unstable();
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn any_number_is_sorted_in_any_slices() {
+    fn any_number_of_entries_is_sorted_in_slices_of_any_size() {
         for count in [0, 1, 2, 511, 512, 513, 1024, 1537, 5000] {
             for key in [SortKey::Name, SortKey::Size, SortKey::Time] {
                 for work_at_once in [1, 7, 512] {
@@ -218,8 +218,8 @@ mod tests {
     #[test]
     fn descending_order_has_directories_first_too() {
         let order = |descending| -> Vec<_> {
-            let place = |index| position(index, 5, 2, descending);
-            (0..5).map(place).collect()
+            let offset = |index| position(index, 5, 2, descending);
+            (0..5).map(offset).collect()
         };
         assert_eq!(order(false), [0, 1, 2, 3, 4]);
         assert_eq!(order(true), [1, 0, 4, 3, 2]);

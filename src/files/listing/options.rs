@@ -1,18 +1,18 @@
-//! How a listing is to be made.
+//! The options of a directory listing.
 
-/// What a listing looks like.
+/// The format of a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// For people.
+    /// A page for people.
     Html,
-    /// For programs: an array of objects.
+    /// An array of objects.
     Json,
-    /// A name per line.
+    /// One name per line.
     Text,
 }
 
 impl Format {
-    /// The media type, and its parameters.
+    /// The media type and its parameters.
     pub fn media_type(self) -> (&'static str, &'static str) {
         match self {
             Format::Html => ("text/html", "; charset=utf-8"),
@@ -22,24 +22,24 @@ impl Format {
     }
 }
 
-/// What a listing is sorted by. Directories come first in any case.
+/// The sort key. Directories always come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SortKey {
     /// The bytes of the name.
     Name,
-    /// The length.
+    /// The size.
     Size,
-    /// The time of the last change.
+    /// The modification time.
     Time,
 }
 
-/// How a listing is to be made.
+/// The options of a directory listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListingOptions {
-    /// What it looks like.
+    /// The format of the page.
     pub format: Format,
-    /// What it is sorted by.
+    /// The sort key.
     pub key: SortKey,
-    /// The largest first.
+    /// Largest or newest first.
     pub descending: bool,
 }

@@ -1,7 +1,7 @@
-//! What an entry looks like in each format.
+//! An entry as a row of each format.
 //!
-//! A name is any bytes but a slash and NUL, so it can hold what a terminal obeys, what turns text around, or what nobody
-//! sees. None of that goes out as it is.
+//! A name can be any bytes but slash and NUL. It can contain terminal commands, text direction
+//! controls and invisible characters. All of these are escaped.
 
 use super::Format;
 use super::entries::DirectoryEntry;
@@ -18,9 +18,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-const INFALLIBLE: &str = "memory takes all that is written";
+const INFALLIBLE: &str = "writing to memory cannot fail";
 
-/// Appends an entry. `is_first` says that none stands before it.
+/// Appends an entry. `is_first` is true for the first row of the page.
 pub(super) fn write_row(
     format: Format,
     entry: DirectoryEntry<'_>,
@@ -41,7 +41,7 @@ pub(super) fn write_row(
     }
 }
 
-/// What follows the last entry.
+/// What follows the last row.
 pub(super) fn end(format: Format) -> &'static [u8] {
     match format {
         Format::Html => b"</tbody></table></main></body></html>\n",
@@ -50,13 +50,13 @@ pub(super) fn end(format: Format) -> &'static [u8] {
     }
 }
 
-/// A name for a line of text, from which the name can be had again: a backslash is doubled, and `\xHH` stands for each
-/// byte of what must not go out as it is, as printf(1) has it.
+/// A name for a line of text. Backslashes are doubled, and each byte that must be escaped becomes
+/// `\xHH`, so printf(1) with `%b` restores the name.
 fn plain(name: &[u8]) -> Cow<'_, str> {
     escaped(name, |c| is_odd(c) || c == '\\')
 }
 
-/// A name for people to read, among other text: the same with single backslashes.
+/// A name for people to read within other text. Like [`plain`], but backslashes stay single.
 pub(super) fn visible(name: &[u8]) -> Cow<'_, str> {
     escaped(name, is_odd)
 }
@@ -85,8 +85,8 @@ fn escaped(name: &[u8], is_special: impl Fn(char) -> bool) -> Cow<'_, str> {
     all.into()
 }
 
-/// True for what a terminal or a page does not show as a mark of its own: controls (C0, DEL, C1), separators of lines,
-/// and what is invisible, or turns the text around it.
+/// True for characters that must be escaped: control characters (C0, DEL, C1), line separators, and
+/// those that are invisible or change the text direction.
 fn is_odd(c: char) -> bool {
     match c {
         ' '..='~' => false,
@@ -102,8 +102,8 @@ fn is_odd(c: char) -> bool {
     }
 }
 
-/// An object. Its `name` is the name, where that is UTF-8, with U+FFFD for what is not; its `href` is always the name, as
-/// a relative link.
+/// Appends an object. `name` is the name with U+FFFD for what is not UTF-8. `href` is the exact
+/// name as a relative link.
 fn write_json(entry: DirectoryEntry<'_>, page: &mut Vec<u8>) {
     page.extend_from_slice(br#"{"name":""#);
     for c in String::from_utf8_lossy(entry.name).chars() {
@@ -133,7 +133,7 @@ fn write_json(entry: DirectoryEntry<'_>, page: &mut Vec<u8>) {
     rest.expect(INFALLIBLE);
 }
 
-/// A row, without the end tags that HTML can do without.
+/// Appends a row, without the end tags that HTML does not need.
 fn write_html(entry: DirectoryEntry<'_>, page: &mut Vec<u8>) {
     page.extend_from_slice(b"<tr><td><a href=\"");
     write_href(entry, page);
@@ -158,7 +158,8 @@ fn write_html(entry: DirectoryEntry<'_>, page: &mut Vec<u8>) {
     page.push(b'\n');
 }
 
-/// The name as a relative link. Nearly all is percent-encoded in it, so it needs no other escaping.
+/// Appends the name as a relative link. Nearly everything is percent-encoded, so it needs no other
+/// escaping.
 fn write_href(entry: DirectoryEntry<'_>, page: &mut Vec<u8>) {
     for part in percent_encode(entry.name, ENCODED) {
         page.extend_from_slice(part.as_bytes());
@@ -170,7 +171,7 @@ fn slash(entry: DirectoryEntry<'_>) -> &'static str {
     if entry.is_directory { "/" } else { "" }
 }
 
-/// When it was changed, such as `2026-11-22 14:32`; nothing if that is not known.
+/// Appends the modification time, such as `2026-11-22 14:32`; nothing if it is unknown.
 fn write_minute(modified: u64, page: &mut Vec<u8>) {
     if modified == 0 {
         return;
@@ -182,7 +183,7 @@ fn write_minute(modified: u64, page: &mut Vec<u8>) {
     page[begin + "2026-11-22".len()] = b' ';
 }
 
-/// The drawing that says what kind of thing it is, by its name as its media type is.
+/// The icon for an entry, by the media type of its name.
 fn icon(entry: DirectoryEntry<'_>) -> &'static str {
     if entry.is_directory {
         return "d";
@@ -263,9 +264,9 @@ mod tests {
         '\u{3164}',
     ];
 
-    /// Of any name, no format lets out what is odd, and each says what the name is.
+    /// Every format escapes odd characters in any name, and lets the reader restore the name.
     #[test]
-    fn any_name_can_be_had_again() {
+    fn any_name_can_be_restored_from_its_escaped_form() {
         let mut names: Vec<Vec<u8>> = ODD[1..]
             .iter()
             .map(|odd| format!("a{odd}b\\{odd}").into_bytes())
@@ -318,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn names_in_text_and_to_be_seen() {
+    fn names_in_text_and_html() {
         let cases: &[(&[u8], &str, &str)] = &[
             (b"plain name.txt", "plain name.txt", "plain name.txt"),
             (b"a\nb", "a\\x0ab", "a\\x0ab"),
@@ -366,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn what_kind_of_thing_it_is() {
+    fn icons_by_media_type() {
         let cases = [
             ("a.png", "i"),
             ("a.webm", "m"),

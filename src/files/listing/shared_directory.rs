@@ -1,8 +1,8 @@
 //! A directory that is read once for all clients that ask for it at the same time.
 //!
-//! Each listing that still needs it does the next slice of the work. So work goes on as long as a client needs it, and no
-//! longer.
-//! Under threads they wait for each other at its lock, which nobody takes who does not ask for this very directory.
+//! Each listing that needs the directory does the next slice of the work, so work continues as long
+//! as any client needs it. Under threads, the listings wait for each other at the directory's lock.
+//! Only clients of this directory take it.
 
 use super::budget::{BudgetError, ListingBudget, Reservation};
 use super::entries::{DirectoryEntry, Entries, EntryOffset};
@@ -19,62 +19,62 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-/// What a folder takes beside its entries and their order, in bytes: itself, its path, and what the kernel's answers are
-/// read into.
+/// The memory of a directory beside its entries and their order, in bytes: itself, its path, and
+/// the buffer for getdents64(2).
 const OVERHEAD: usize = 8 * 1024;
 
-/// How many bytes of rows are written for one unit of work.
+/// How many bytes of rows one unit of work writes.
 pub(super) const BYTES_PER_UNIT: usize = 512;
 
-/// How many units of work a link costs, which is followed.
+/// The units of work for following a link.
 const LINK_UNITS: usize = 4;
 
 /// Why a directory cannot be listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListingError {
-    /// It has too many entries for the memory that listings may take.
+    /// The entries do not fit the memory budget of listings.
     TooLarge,
-    /// Other listings need the memory, or the descriptors, at the moment.
+    /// Other listings use the memory or descriptors at the moment.
     Busy,
-    /// It cannot be read.
+    /// The directory cannot be read.
     Unreadable(io::ErrorKind),
 }
 
-/// The numbers that tell a directory from all others: of the device and of the inode.
+/// A directory's device and inode.
 pub(super) type DirectoryId = (u64, u64);
 
-/// A directory's entries, and what was made of them so far.
+/// A directory's entries, and the results of work on them.
 #[derive(Debug)]
 pub(super) struct SharedDirectory {
     pub identity: DirectoryId,
-    /// Links are followed below it.
+    /// Links are followed below this root.
     pub root: Arc<Root>,
-    /// The first entry may have been read: it is too late for others to share it, who may have changed something before
-    /// they asked.
-    has_begun: AtomicBool,
-    /// There is nothing more to read, or it cannot be read.
-    is_over: AtomicBool,
-    /// The same directory as it was read before, if it still is: this one begins when that is over, and can be shared
-    /// until then.
-    before: Weak<SharedDirectory>,
+    /// The first entry may have been read. New clients may have changed the directory before they
+    /// asked, so they must not share it.
+    has_started: AtomicBool,
+    /// All entries have been read, or reading failed.
+    is_finished: AtomicBool,
+    /// An earlier reading of the same directory, if it is unfinished. This one starts after it, and
+    /// can be shared until then.
+    predecessor: Weak<SharedDirectory>,
     reservation: Reservation,
-    /// A number for the mount that it is on, or that is in it, if that can hang.
+    /// Identifies the mount of the directory, or a mount below it, if that can hang.
     mount: OnceLock<u64>,
-    work: Mutex<Progress>,
+    progress: Mutex<Progress>,
     entries: OnceLock<Entries>,
-    /// The places of the entries in ascending order, by [`SortKey`].
+    /// The entries in ascending order, by [`SortKey`].
     orders: [OnceLock<Vec<EntryOffset>>; 3],
     /// The length of all rows in bytes, by [`Format`].
     lengths: [OnceLock<u64>; 3],
 }
 
-/// What is being done.
+/// The unfinished work.
 #[derive(Debug, Default)]
 struct Progress {
-    reading: Option<DirectoryScan>,
+    scan: Option<DirectoryScan>,
     failure: Option<ListingError>,
-    sorting: [Option<MergeSort>; 3],
-    measuring: [LengthCount; 3],
+    sorts: [Option<MergeSort>; 3],
+    length_counts: [LengthCount; 3],
 }
 
 #[derive(Debug)]
@@ -82,8 +82,8 @@ struct DirectoryScan {
     directory: Dir,
     path: RelativePath,
     hidden: bool,
-    /// What is seen of the last entry was not known without looking at other mounts. It has yet to be looked at.
-    elsewhere: Option<CString>,
+    /// An entry whose stat(2) would enter another mount. It is still to be added.
+    deferred: Option<CString>,
     entries: Entries,
 }
 
@@ -95,38 +95,38 @@ struct LengthCount {
 }
 
 impl SharedDirectory {
-    /// A directory that has yet to be read.
+    /// Prepares to read a directory.
     ///
     /// # Errors
-    /// If there is no memory left for it.
+    /// The budget has no memory left.
     pub fn new(
         identity: DirectoryId,
         root: Arc<Root>,
         path: RelativePath,
         directory: OwnedFd,
         hidden: bool,
-        before: Weak<SharedDirectory>,
-        memory: Arc<ListingBudget>,
+        predecessor: Weak<SharedDirectory>,
+        budget: Arc<ListingBudget>,
     ) -> Result<SharedDirectory, ListingError> {
-        let reservation = Reservation::new(memory);
+        let reservation = Reservation::new(budget);
         reservation.grow(OVERHEAD)?;
-        let reading = DirectoryScan {
+        let scan = DirectoryScan {
             directory: Dir::new(directory).map_err(unreadable)?,
             path,
             hidden,
-            elsewhere: None,
+            deferred: None,
             entries: Entries::default(),
         };
         Ok(SharedDirectory {
             identity,
             root,
-            has_begun: AtomicBool::new(false),
-            is_over: AtomicBool::new(false),
-            before,
+            has_started: AtomicBool::new(false),
+            is_finished: AtomicBool::new(false),
+            predecessor,
             reservation,
             mount: OnceLock::new(),
-            work: Mutex::new(Progress {
-                reading: Some(reading),
+            progress: Mutex::new(Progress {
+                scan: Some(scan),
                 ..Progress::default()
             }),
             entries: OnceLock::new(),
@@ -135,34 +135,35 @@ impl SharedDirectory {
         })
     }
 
-    /// From now on it is read only where one may wait for this mount.
-    pub fn may_hang(&self, mount: u64) {
+    /// From now on, steps may enter all mounts. Run them only where waiting for this mount is
+    /// allowed.
+    pub fn require_mount(&self, mount: u64) {
         self.mount.get_or_init(|| mount);
     }
 
-    /// A number for the mount that the next step may wait for, if it can hang.
+    /// Identifies the mount that the next step may wait for, if it can hang.
     pub fn mount(&self) -> Option<u64> {
-        let before = || self.before.upgrade()?.mount();
+        let predecessor = || self.predecessor.upgrade()?.mount();
         let own = self.mount.get().copied();
-        own.filter(|_| self.is_at_work()).or_else(before)
+        own.filter(|_| self.is_unfinished()).or_else(predecessor)
     }
 
-    /// True if a client that asks now may have what will be read.
+    /// True if new clients may share the directory.
     pub fn can_be_shared(&self) -> bool {
-        !self.has_begun.load(SeqCst)
+        !self.has_started.load(SeqCst)
     }
 
-    /// True until all has been read.
-    pub fn is_at_work(&self) -> bool {
-        !self.is_over.load(SeqCst)
+    /// True until all entries have been read.
+    pub fn is_unfinished(&self) -> bool {
+        !self.is_finished.load(SeqCst)
     }
 
-    /// All entries. Call this once a [`step`](SharedDirectory::step) has brought them.
+    /// All entries. Panics before [`step`](SharedDirectory::step) has read them.
     pub fn entries(&self) -> &Entries {
         self.entries.get().expect("all have been read")
     }
 
-    /// The places of all entries in ascending order, if they are known.
+    /// The entries in ascending order, if they are sorted.
     pub fn order(&self, key: SortKey) -> Option<&Vec<EntryOffset>> {
         self.orders[key as usize].get()
     }
@@ -172,10 +173,11 @@ impl SharedDirectory {
         self.lengths[format as usize].get().copied()
     }
 
-    /// Does at most so much of the work for a page in this order and format. True once nothing is left to do.
+    /// Does up to `work` units of work for a page with this order and format. Returns true when
+    /// nothing is left to do.
     ///
     /// # Errors
-    /// If there will be no page.
+    /// The directory cannot be listed.
     pub fn step(
         &self,
         key: SortKey,
@@ -187,7 +189,7 @@ impl SharedDirectory {
             match self.entries.get() {
                 None => {
                     self.read(work)?;
-                    // From here on it may have to be done by somebody else.
+                    // The next step may wait for a mount, so another thread may have to do it.
                     if self.mount() != before {
                         return Ok(false);
                     }
@@ -203,55 +205,55 @@ impl SharedDirectory {
     }
 
     fn read(&self, work: &mut usize) -> Result<(), ListingError> {
-        if let Some(before) = self.before.upgrade()
-            && before.is_at_work()
+        if let Some(predecessor) = self.predecessor.upgrade()
+            && predecessor.is_unfinished()
         {
-            // Why that one fails is for those to hear who wait for it.
-            let _ = before.read(work);
+            // The clients of that reading get its error.
+            let _ = predecessor.read(work);
             return Ok(());
         }
         let mut state = self.lock();
         if let Some(failure) = state.failure {
             return Err(failure);
         }
-        let Some(reading) = &mut state.reading else {
+        let Some(scan) = &mut state.scan else {
             return Ok(());
         };
-        self.has_begun.store(true, SeqCst);
+        self.has_started.store(true, SeqCst);
         let mounts = match self.mount.get() {
             None => Mounts::Own,
             Some(_) => Mounts::All,
         };
-        let result = reading.step(&self.root, mounts, &self.reservation, work);
-        if reading.elsewhere.is_some() {
-            self.may_hang(0);
+        let result = scan.step(&self.root, mounts, &self.reservation, work);
+        if scan.deferred.is_some() {
+            self.require_mount(0);
         }
         if result == Ok(false) {
             return Ok(());
         }
-        let reading = state.reading.take();
-        match (&result, reading) {
-            (Ok(_), Some(reading)) => self.entries.set(reading.entries).expect("it was not set"),
+        let scan = state.scan.take();
+        match (&result, scan) {
+            (Ok(_), Some(scan)) => self.entries.set(scan.entries).expect("it was not set"),
             (Err(failure), _) => state.failure = Some(*failure),
             (Ok(_), None) => {}
         }
-        self.is_over.store(true, SeqCst);
+        self.is_finished.store(true, SeqCst);
         result.map(drop)
     }
 
     fn sort(&self, entries: &Entries, key: SortKey, work: &mut usize) -> Result<(), ListingError> {
         let mut state = self.lock();
-        let (order, sorting) = (&self.orders[key as usize], &mut state.sorting[key as usize]);
+        let (order, sort) = (&self.orders[key as usize], &mut state.sorts[key as usize]);
         if order.get().is_some() {
             return Ok(());
         }
-        let under_way = match sorting {
-            Some(sorting) => sorting,
-            None => sorting.insert(MergeSort::begin(key, entries, &self.reservation)?),
+        let under_way = match sort {
+            Some(sort) => sort,
+            None => sort.insert(MergeSort::begin(key, entries, &self.reservation)?),
         };
-        if let Some(places) = under_way.step(entries, &self.reservation, work) {
-            *sorting = None;
-            order.set(places).expect("it was not set");
+        if let Some(offsets) = under_way.step(entries, &self.reservation, work) {
+            *sort = None;
+            order.set(offsets).expect("it was not set");
         }
         Ok(())
     }
@@ -260,20 +262,20 @@ impl SharedDirectory {
         let mut state = self.lock();
         let length = &self.lengths[format as usize];
         if length.get().is_none()
-            && let Some(sum) = state.measuring[format as usize].step(entries, format, work)
+            && let Some(sum) = state.length_counts[format as usize].step(entries, format, work)
         {
-            state.measuring[format as usize] = LengthCount::default();
+            state.length_counts[format as usize] = LengthCount::default();
             length.set(sum).expect("it was not set");
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Progress> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl DirectoryScan {
-    /// True once there is no more to read.
+    /// Returns true after the last entry.
     fn step(
         &mut self,
         root: &Root,
@@ -284,7 +286,7 @@ impl DirectoryScan {
         trace::note(|| format!("up to {work} names: getdents64(2), and fstatat(2) for each"));
         while *work > 0 {
             *work -= 1;
-            let (name, kind) = match self.elsewhere.take() {
+            let (name, kind) = match self.deferred.take() {
                 Some(name) => (name, FileType::Unknown),
                 None => match self.directory.read() {
                     None => return Ok(true),
@@ -298,12 +300,12 @@ impl DirectoryScan {
             if matches!(bytes, b"." | b"..") || (bytes[0] == b'.' && !self.hidden) {
                 continue;
             }
-            let stat = match self.look_up_in(root, &name, kind, mounts) {
+            let stat = match self.stat_entry(root, &name, kind, mounts) {
                 Err(Errno::XDEV) if mounts == Mounts::Own => {
-                    self.elsewhere = Some(name);
+                    self.deferred = Some(name);
                     return Ok(false);
                 }
-                // What it leads to counts, and only what lies inside.
+                // List what the link leads to, if that is inside the root.
                 Ok(EntryStat::Link(stat)) => {
                     *work = work.saturating_sub(LINK_UNITS);
                     match stat {
@@ -312,7 +314,7 @@ impl DirectoryScan {
                     }
                 }
                 Ok(EntryStat::Plain(stat)) => Some(stat),
-                // It was there a moment ago.
+                // Removed a moment ago.
                 Err(Errno::NOENT) => continue,
                 Err(_) => None,
             };
@@ -322,11 +324,12 @@ impl DirectoryScan {
         Ok(false)
     }
 
-    /// What is at a name of the directory. `kind` is what the directory says of it.
+    /// Returns the stat(2) of an entry. `kind` is its kind in the directory.
     ///
     /// # Errors
-    /// [`Errno::XDEV`] if another mount is there, or behind a link, that may not be looked at.
-    fn look_up_in(
+    /// [`Errno::XDEV`] if the entry, or what it links to, is on another mount that must not be
+    /// entered.
+    fn stat_entry(
         &mut self,
         root: &Root,
         name: &CStr,
@@ -350,14 +353,14 @@ impl DirectoryScan {
     }
 }
 
-/// What is at a name.
+/// The stat(2) of an entry.
 enum EntryStat {
     Plain(Stat),
-    /// A link, and what it leads to if that lies inside.
+    /// A link, and what it leads to if that is inside the root.
     Link(Option<Stat>),
 }
 
-/// What is at a name, unless another mount is: that one could hang.
+/// fstatat(2) that fails with XDEV on another mount, because that could hang.
 fn stat_on_mount(directory: BorrowedFd<'_>, name: &CStr) -> Result<Stat, Errno> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV;
@@ -367,7 +370,7 @@ fn stat_on_mount(directory: BorrowedFd<'_>, name: &CStr) -> Result<Stat, Errno> 
 impl LengthCount {
     fn step(&mut self, entries: &Entries, format: Format, work: &mut usize) -> Option<u64> {
         while *work > 0 {
-            // The order does not matter, so long as exactly one is the first.
+            // The order is irrelevant here, as long as exactly one row is the first.
             self.scratch.clear();
             while self.scratch.len() < BYTES_PER_UNIT {
                 let is_first = self.cursor == 0;

@@ -234,7 +234,7 @@ impl Site {
             PathError::Malformed => StatusCode::BAD_REQUEST,
             PathError::NoSuchName => StatusCode::NOT_FOUND,
         })?;
-        let name = path.name();
+        let name = path.normalized();
         let is_hidden = !self.options.hidden && path.is_hidden();
         if is_hidden || self.cache.is_missing(&name, now) {
             return self.fall_back(request, cx);
