@@ -70,7 +70,7 @@ impl Acceptor {
                     }
                     match one.listener.accept(SocketFlags::NONBLOCK) {
                         Ok((socket, peer)) => {
-                            counters.connections += 1;
+                            counters.accepted_connections += 1;
                             let peer = peer.map(|peer| peer.ip().to_canonical());
                             let Some(start) = one.admit(peer, &mut counters) else {
                                 continue;

@@ -93,7 +93,7 @@ impl ConnectionControl {
         snapshot.until = left.map(|left| worker.time.now() + left);
         snapshot.counters = worker.counters;
         if let Some(steps) = &mut worker.transitions {
-            steps.move_to(&mut snapshot.steps);
+            steps.move_to(&mut snapshot.transitions);
         }
     }
 }
@@ -111,7 +111,7 @@ pub struct ConnectionSnapshot {
     /// What was done for it.
     pub counters: Counters,
     /// Which steps it took.
-    pub steps: Transitions,
+    pub transitions: Transitions,
 }
 
 impl ConnectionSnapshot {
@@ -122,7 +122,7 @@ impl ConnectionSnapshot {
             waits_for: Readiness::Nothing,
             until: None,
             counters: Counters::default(),
-            steps: Transitions::default(),
+            transitions: Transitions::default(),
         }
     }
 
@@ -132,10 +132,10 @@ impl ConnectionSnapshot {
             key,
             state: self.state,
             waits_for: self.waits_for,
-            received: self.counters.received,
-            sent: self.counters.sent,
+            received_bytes: self.counters.received_bytes,
+            sent_bytes: self.counters.sent_bytes,
             age: now.saturating_duration_since(self.since),
-            left: self.until.map(|end| end.saturating_duration_since(now)),
+            time_left: self.until.map(|end| end.saturating_duration_since(now)),
         }
     }
 }

@@ -60,11 +60,11 @@ impl Responder {
         worker: &mut Worker,
     ) -> io::Result<bool> {
         for number in 0..most {
-            worker.counters.receives += 1;
+            worker.counters.receive_calls += 1;
             match answering.socket.receive(&mut self.datagram) {
                 Ok((length, sender)) => {
-                    worker.counters.datagrams += 1;
-                    worker.counters.received += length as u64;
+                    worker.counters.received_datagrams += 1;
+                    worker.counters.received_bytes += length as u64;
                     self.reply(answering, length, &sender, worker);
                 }
                 Err(ReceiveError::WouldBlock) => {
@@ -86,7 +86,7 @@ impl Responder {
     pub fn finish(&mut self, answering: &DatagramEndpoint, worker: &mut Worker) {
         // The server stops anyway.
         let _ = self.answer(answering, LAST_DATAGRAMS, worker);
-        worker.counters.lost += answering.socket.lost();
+        worker.counters.dropped_datagrams += answering.socket.lost();
     }
 
     /// Logs that nothing more can be received at a socket.
@@ -106,7 +106,7 @@ impl Responder {
         let counters = &mut worker.counters;
         let Some(datagram) = self.datagram.get(..length) else {
             // It is longer than the buffer.
-            counters.refused += 1;
+            counters.refused_datagrams += 1;
             return;
         };
         let (service, reply) = (&answering.service, &mut self.reply);
@@ -119,11 +119,11 @@ impl Responder {
             Some(false) => return,
             Some(true) if self.may_reply(length, sender) => {}
             Some(true) => {
-                counters.refused += 1;
+                counters.refused_datagrams += 1;
                 return;
             }
             None => {
-                counters.refused += 1;
+                counters.refused_datagrams += 1;
                 throttled!(
                     Error,
                     "a service panicked; its datagram gets no reply, and all others go on"
@@ -131,15 +131,15 @@ impl Responder {
                 return;
             }
         }
-        counters.sends += 1;
+        counters.send_calls += 1;
         match answering.socket.reply(&self.reply, sender) {
             Ok(()) => {
-                counters.replies += 1;
-                counters.sent += self.reply.len() as u64;
+                counters.sent_replies += 1;
+                counters.sent_bytes += self.reply.len() as u64;
                 trace::count_answered(1);
             }
             Err(error) => {
-                counters.unsent += 1;
+                counters.unsent_replies += 1;
                 let is_full = error.raw_os_error() == Some(Errno::AGAIN.raw_os_error());
                 counters.would_blocks += u64::from(is_full);
             }
@@ -211,7 +211,11 @@ mod tests {
         let result = responder.answer(&answering, datagrams.len(), &mut worker);
         assert!(result.expect("it can be received"), "there may be more");
         let counters = &worker.counters;
-        let counted = (counters.datagrams, counters.replies, counters.refused);
+        let counted = (
+            counters.received_datagrams,
+            counters.sent_replies,
+            counters.refused_datagrams,
+        );
         assert_eq!(
             counted,
             (4, 1, 2),

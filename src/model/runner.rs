@@ -55,7 +55,7 @@ impl Runner {
     /// The connection has ended.
     pub fn end(&mut self) {
         // close(2), by the caller.
-        self.worker.counters.others += 1;
+        self.worker.counters.other_calls += 1;
         self.write_log();
     }
 
@@ -86,7 +86,7 @@ impl Runner {
         let room = room.min(self.buffer.len());
         let counters = &mut self.worker.counters;
         let result = socket.receive(&mut self.buffer[..room], left, counters);
-        counters.received += result.map_or(0, |count| count as u64);
+        counters.received_bytes += result.map_or(0, |count| count as u64);
         self.end_call(result)
     }
 
@@ -99,7 +99,7 @@ impl Runner {
     ) -> Result<usize, Errno> {
         let counters = &mut self.worker.counters;
         let result = socket.send(piece, left, counters);
-        counters.sent += result.map_or(0, |count| count as u64);
+        counters.sent_bytes += result.map_or(0, |count| count as u64);
         self.end_call(result)
     }
 

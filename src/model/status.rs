@@ -20,7 +20,7 @@ pub struct SnapshotBuilder {
 /// The status of a loop, with what its connections have done: they are to stay small, so that is kept beside them.
 pub struct LoopStatus {
     status: Status,
-    waited: Duration,
+    loop_wait: Duration,
     /// By key.
     transfers: Vec<Transfers>,
 }
@@ -76,20 +76,20 @@ impl Status {
 
 impl SnapshotBuilder {
     /// What does the work: so many of that kind, of which some have a connection.
-    pub fn set_executors(&mut self, kind: &'static str, number: usize, busy: usize) {
-        self.snapshot.executors = Executors { kind, number, busy };
+    pub fn set_executors(&mut self, kind: &'static str, count: usize, busy: usize) {
+        self.snapshot.executors = Executors { kind, count, busy };
     }
 
-    /// How long it has waited.
-    pub fn set_waited(&mut self, waited: Duration) {
-        self.snapshot.waited = waited;
+    /// How long its loops have loop_wait.
+    pub fn set_loop_wait(&mut self, loop_wait: Duration) {
+        self.snapshot.loop_wait = loop_wait;
     }
 
     /// What was done until now.
     pub fn add(&mut self, counters: &Counters, steps: Option<&Transitions>) {
         self.snapshot.counters.add(counters);
         if let Some(steps) = steps {
-            self.snapshot.steps.add(steps);
+            self.snapshot.transitions.add(steps);
         }
     }
 
@@ -112,7 +112,7 @@ impl LoopStatus {
     pub fn new(publisher: Publisher) -> LoopStatus {
         LoopStatus {
             status: Status::new(publisher),
-            waited: Duration::ZERO,
+            loop_wait: Duration::ZERO,
             transfers: Vec::new(),
         }
     }
@@ -127,9 +127,9 @@ impl LoopStatus {
         self.status.drain();
     }
 
-    /// The loop has waited.
+    /// The loop has loop_wait.
     pub fn add_wait(&mut self, time: Duration) {
-        self.waited += time;
+        self.loop_wait += time;
     }
 
     /// A connection begins under this key.
@@ -164,7 +164,7 @@ impl LoopStatus {
             return;
         };
         builder.set_executors("loops", 1, usize::from(!connections.is_empty()));
-        builder.set_waited(self.waited);
+        builder.set_loop_wait(self.loop_wait);
         builder.add(&worker.counters, worker.transitions.as_ref());
         for (key, slot) in connections.iter() {
             builder.connection(key, slot.connection.state(), || self.row(key, slot, worker));
@@ -186,10 +186,10 @@ impl LoopStatus {
                 true => Readiness::Nothing,
                 false => slot.connection.next().into(),
             },
-            received: transfers.received,
-            sent: transfers.sent,
+            received_bytes: transfers.received,
+            sent_bytes: transfers.sent,
             age: now.since(transfers.since),
-            left: slot.connection.deadline(worker).map(|end| end.since(now)),
+            time_left: slot.connection.deadline(worker).map(|end| end.since(now)),
         }
     }
 }
@@ -217,10 +217,10 @@ mod tests {
             key,
             state,
             waits_for: Readiness::Nothing,
-            received: 1,
-            sent: 2,
+            received_bytes: 1,
+            sent_bytes: 2,
             age: Duration::ZERO,
-            left: None,
+            time_left: None,
         }
     }
 
@@ -250,16 +250,16 @@ mod tests {
         let mut status = Status::new(hub.publisher(None));
         let mut builder = status.begin(0, now);
         let counters = Counters {
-            sends: 2,
+            send_calls: 2,
             ..Counters::default()
         };
         builder.add(&counters, None);
         builder.add(&counters, Some(&Transitions::default()));
-        builder.set_waited(Duration::from_secs(3));
+        builder.set_loop_wait(Duration::from_secs(3));
         status.publish(builder, now);
         let snapshot = hub.snapshot();
-        assert_eq!(snapshot.counters.sends, 4);
-        assert_eq!(snapshot.waited, Duration::from_secs(3));
+        assert_eq!(snapshot.counters.send_calls, 4);
+        assert_eq!(snapshot.loop_wait, Duration::from_secs(3));
     }
 
     #[test]
@@ -298,9 +298,9 @@ mod tests {
             status.publish_if_due(&connections, &mut worker, &mut clock);
             let snapshot = hub.snapshot();
             let row = snapshot.rows.first().expect("the connection");
-            assert_eq!((row.received, row.sent), (5, 4));
+            assert_eq!((row.received_bytes, row.sent_bytes), (5, 4));
             assert_eq!(row.waits_for, expected, "it is queued at first");
-            assert!(row.left.is_some_and(|left| left <= limits.idle));
+            assert!(row.time_left.is_some_and(|left| left <= limits.idle));
             connections.begin(key);
             let later = Instant::now() + Duration::from_secs(60);
             worker.time.set(later, std::time::SystemTime::UNIX_EPOCH);

@@ -99,19 +99,19 @@ impl<'a> TimedSocket<'a> {
         counters: &mut Counters,
     ) -> Result<usize, Errno> {
         if left.is_zero() {
-            counters.receives += 1;
+            counters.receive_calls += 1;
             return sys::receive_now(self.socket, buffer);
         }
         if self.wait_for(PollFlags::IN, left, counters)? {
-            counters.receives += 1;
+            counters.receive_calls += 1;
             return sys::receive(self.socket, buffer);
         }
         if left + timer_queue::TICK < self.receive_timeout {
-            counters.others += 1;
+            counters.other_calls += 1;
             sys::set_receive_timeout(self.socket, left)?;
             self.receive_timeout = left;
         }
-        counters.receives += 1;
+        counters.receive_calls += 1;
         let fd = self.socket.as_raw_fd();
         trace::note_wait(|| format!("recv({fd}): {}", trace::wait_limit(Some(left))));
         let result = sys::receive(self.socket, buffer);
@@ -134,7 +134,7 @@ impl<'a> TimedSocket<'a> {
         if !self.wait_for(PollFlags::OUT, left, counters)? {
             self.wait_to_send(left, counters)?;
         }
-        counters.sends += 1;
+        counters.send_calls += 1;
         let result = send(self.socket, piece, SENDFILE_CHUNK);
         self.is_full = result == Err(Errno::AGAIN);
         result
@@ -144,12 +144,12 @@ impl<'a> TimedSocket<'a> {
     /// the peer has taken by then counts, even if that is too little for the socket to be called ready.
     fn wait_to_send(&mut self, left: Duration, counters: &mut Counters) -> Result<(), Errno> {
         if !self.send_is_limited {
-            counters.others += 1;
+            counters.other_calls += 1;
             sys::set_send_timeout(self.socket, SEND_STEP)?;
             self.send_is_limited = true;
         }
         if std::mem::take(&mut self.is_full) || left.is_zero() {
-            counters.waits += 1;
+            counters.wait_calls += 1;
             let mut watched = [PollFd::new(self.socket, PollFlags::OUT)];
             let ready = sys::poll(&mut watched, Some(left))?;
             if left.is_zero() && ready == 0 {
@@ -190,7 +190,7 @@ impl<'a> TimedSocket<'a> {
         let number = if readiness.is_empty() { 1 } else { 2 };
         let mut result = Ok(0);
         if queue.prepare_to_wait() {
-            counters.waits += 1;
+            counters.wait_calls += 1;
             result = sys::poll(&mut watched[..number], Some(left));
         }
         if !watched[0].revents().is_empty() {
@@ -221,7 +221,7 @@ impl<'a> TimedSocket<'a> {
 
     /// True if the peer has sent something that has not been received, of which a part is dropped into `buffer`.
     pub fn has_unread_input(&self, buffer: &mut [u8], counters: &mut Counters) -> bool {
-        counters.receives += 1;
+        counters.receive_calls += 1;
         let result = sys::receive_now(self.socket, buffer);
         counters.would_blocks += u64::from(result == Err(Errno::AGAIN));
         result.is_ok_and(|count| count > 0)
@@ -229,7 +229,7 @@ impl<'a> TimedSocket<'a> {
 
     /// True if nothing can reach the peer any more: see [`sys::is_gone`].
     pub fn is_gone(&self, counters: &mut Counters) -> bool {
-        counters.others += 1;
+        counters.other_calls += 1;
         sys::is_gone(self.socket)
     }
 
@@ -238,7 +238,7 @@ impl<'a> TimedSocket<'a> {
     /// # Errors
     /// Those of shutdown(2).
     pub fn shutdown_write(&self, counters: &mut Counters) -> Result<(), Errno> {
-        counters.others += 1;
+        counters.other_calls += 1;
         sys::shutdown_write(self.socket)
     }
 }

@@ -68,7 +68,7 @@ impl AccessRecord<'_> {
 
     fn write_json(&self, taken: u64, log: &mut Vec<u8>) {
         let time = humantime::format_rfc3339_millis(self.wall);
-        write!(log, "{{\"time\":\"{time}\",\"peer\":").expect("a Vec takes all");
+        write!(log, "{{\"time\":\"{time}\",\"client\":").expect("a Vec takes all");
         match self.peer {
             Some(peer) => write!(log, "\"{peer}\"").expect("a Vec takes all"),
             None => log.extend_from_slice(b"null"),
@@ -84,7 +84,7 @@ impl AccessRecord<'_> {
         number(self.status.into(), log);
         log.extend_from_slice(b",\"bytes\":");
         number(self.bytes, log);
-        log.extend_from_slice(b",\"microseconds\":");
+        log.extend_from_slice(b",\"duration_us\":");
         number(taken, log);
         let aborted: &[u8] = if self.aborted { b"true" } else { b"false" };
         log.extend_from_slice(b",\"aborted\":");
@@ -172,10 +172,10 @@ mod tests {
             aborted: true,
         };
         let expected = concat!(
-            r#"{"time":"1994-11-06T08:49:37.042Z","peer":"127.0.0.1","method":"GET","#,
+            r#"{"time":"1994-11-06T08:49:37.042Z","client":"127.0.0.1","method":"GET","#,
             r#""target":"/ä\ufffd\"","version":"HTTP/1.1","referer":null,"#,
             r#""user_agent":"\u001b[31m\\\u009b\u007f\u0009","status":206,"bytes":42,"#,
-            r#""microseconds":1234,"aborted":true}"#,
+            r#""duration_us":1234,"aborted":true}"#,
             "\n"
         );
         assert_eq!(line(&record, AccessLog::Json), expected);
@@ -185,7 +185,7 @@ mod tests {
             ..record
         };
         let odd = line(&odd, AccessLog::Json);
-        let expected = r#""peer":null,"method":"","target":null,"version":null,"#;
+        let expected = r#""client":null,"method":"","target":null,"version":null,"#;
         assert!(odd.contains(expected), "{odd}");
     }
 

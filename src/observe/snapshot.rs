@@ -14,12 +14,12 @@ pub struct Snapshot {
     pub uptime: Duration,
     /// What it had done.
     pub counters: Counters,
-    /// How long its loops had waited, added up.
-    pub waited: Duration,
+    /// How long its loops had loop_wait, added up.
+    pub loop_wait: Duration,
     /// How many connections there are in each state.
     pub states: Vec<(&'static str, usize)>,
     /// The steps that connections took from state to state.
-    pub steps: Transitions,
+    pub transitions: Transitions,
     /// Some of the connections, evenly chosen; all, if there are few.
     pub rows: Vec<ConnectionRow>,
     /// What does the work.
@@ -32,7 +32,7 @@ pub struct Executors {
     /// Which of these.
     pub kind: &'static str,
     /// How many there are.
-    pub number: usize,
+    pub count: usize,
     /// How many of them have a connection.
     pub busy: usize,
 }
@@ -47,15 +47,15 @@ pub struct ConnectionRow {
     /// What it waits for.
     pub waits_for: Readiness,
     /// How many bytes have come from it.
-    pub received: u64,
+    pub received_bytes: u64,
     /// How many bytes have gone to it.
-    pub sent: u64,
+    pub sent_bytes: u64,
     /// How long it has been there.
     #[serde(rename = "age_ms", serialize_with = "milliseconds")]
     pub age: Duration,
     /// How long it may go on waiting as it does, if there is an end to that.
-    #[serde(rename = "left_ms", serialize_with = "optional_milliseconds")]
-    pub left: Option<Duration>,
+    #[serde(rename = "time_left_ms", serialize_with = "optional_milliseconds")]
+    pub time_left: Option<Duration>,
 }
 
 /// What a connection can wait for.
@@ -100,15 +100,15 @@ impl Snapshot {
     pub fn add(&mut self, other: &Snapshot) {
         self.uptime = self.uptime.max(other.uptime);
         self.counters.add(&other.counters);
-        self.waited += other.waited;
+        self.loop_wait += other.loop_wait;
         for (state, count) in &other.states {
             self.count_several(state, *count);
         }
-        self.steps.add(&other.steps);
+        self.transitions.add(&other.transitions);
         self.rows.extend_from_slice(&other.rows);
         self.executors = Executors {
             kind: other.executors.kind,
-            number: self.executors.number + other.executors.number,
+            count: self.executors.count + other.executors.count,
             busy: self.executors.busy + other.executors.busy,
         };
     }
@@ -130,14 +130,13 @@ pub(super) struct Document<'a, R> {
     pub draining: bool,
     pub connections: usize,
     pub max_connections: Option<usize>,
-    #[serde(rename = "doers")]
     pub executors: Executors,
-    pub waited_ms: u64,
+    pub loop_wait_ms: u64,
     pub system_calls: u64,
     pub counters: serde_json::Map<String, serde_json::Value>,
     pub states: Vec<(&'static str, usize)>,
-    pub steps: Vec<(Transition, u64)>,
-    #[serde(rename = "cells")]
+    pub transitions: Vec<(Transition, u64)>,
+    #[serde(rename = "connection_rows")]
     pub rows: R,
 }
 

@@ -229,11 +229,11 @@ impl StatusHub {
             connections: snapshot.connections(),
             max_connections: self.info.max_connections,
             executors: snapshot.executors,
-            waited_ms: millis(snapshot.waited),
+            loop_wait_ms: millis(snapshot.loop_wait),
             system_calls: snapshot.counters.system_calls(),
             counters: named(&snapshot.counters),
             states: snapshot.states.clone(),
-            steps: snapshot.steps.iter().collect(),
+            transitions: snapshot.transitions.iter().collect(),
             rows,
         };
         serde_json::to_vec(&document).expect("all of it has a form in JSON")
@@ -287,10 +287,10 @@ fn numbers(
         row.key,
         state.unwrap_or(usize::MAX),
         row.waits_for as u8,
-        row.received,
-        row.sent,
+        row.received_bytes,
+        row.sent_bytes,
         millis(row.age),
-        row.left.map(millis),
+        row.time_left.map(millis),
     )
 }
 

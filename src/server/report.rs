@@ -149,25 +149,25 @@ pub(super) fn summary(
     };
     let turned_away = refused(counters);
     let calls_of_each_kind = [
-        (counters.waits, "waits"),
-        (counters.changes, "changes of interest"),
-        (counters.accepts, "accepts"),
-        (counters.receives, "receives"),
-        (counters.sends, "sends"),
-        (counters.others, "others"),
+        (counters.wait_calls, "waits"),
+        (counters.interest_change_calls, "changes of interest"),
+        (counters.accept_calls, "accepts"),
+        (counters.receive_calls, "receives"),
+        (counters.send_calls, "sends"),
+        (counters.other_calls, "others"),
     ]
     .map(|(number, kind)| format!("{} {kind}", grouped(number)));
     let mut lines = vec![
         format!(
             "served {} requests on {} connections{turned_away} in {time:.1} s, {} a second",
             grouped(counters.requests),
-            grouped(counters.connections),
+            grouped(counters.accepted_connections),
             grouped(per_second)
         ),
         format!(
             "sent {}, received {}; {cpu:.3} s of CPU time{cpu_each}",
-            ByteSize(counters.sent),
-            ByteSize(counters.received)
+            ByteSize(counters.sent_bytes),
+            ByteSize(counters.received_bytes)
         ),
         format!(
             "model {model}: {} system calls to wait and on sockets{calls_each}: {}",
@@ -177,9 +177,9 @@ pub(super) fn summary(
         format!(
             "  {} events, {} of them spurious; {} calls would have blocked; {} stretches of files came from a disk",
             grouped(counters.events),
-            grouped(counters.spurious),
+            grouped(counters.spurious_events),
             grouped(counters.would_blocks),
-            grouped(counters.fetches)
+            grouped(counters.readaheads)
         ),
     ];
     lines.extend(datagrams(counters));
@@ -187,7 +187,7 @@ pub(super) fn summary(
 }
 
 fn refused(counters: &Counters) -> String {
-    match counters.turned_away {
+    match counters.refused_connections {
         0 => String::new(),
         number => format!(" ({} of them refused)", grouped(number)),
     }
@@ -195,15 +195,15 @@ fn refused(counters: &Counters) -> String {
 
 /// What became of datagrams, if there were any.
 fn datagrams(counters: &Counters) -> Option<String> {
-    (counters.datagrams + counters.lost > 0).then(|| {
+    (counters.received_datagrams + counters.dropped_datagrams > 0).then(|| {
         format!(
             "answered {} of {} datagrams: {} were refused, the replies to {} could not be sent; the kernel had no room \
              for {} more",
-            grouped(counters.replies),
-            grouped(counters.datagrams),
-            grouped(counters.refused),
-            grouped(counters.unsent),
-            grouped(counters.lost)
+            grouped(counters.sent_replies),
+            grouped(counters.received_datagrams),
+            grouped(counters.refused_datagrams),
+            grouped(counters.unsent_replies),
+            grouped(counters.dropped_datagrams)
         )
     })
 }
@@ -243,14 +243,14 @@ mod tests {
     #[test]
     fn a_summary_in_words() {
         let counters = Counters {
-            connections: 64,
+            accepted_connections: 64,
             requests: 1_000_000,
-            received: 50 << 20,
-            sent: 3 << 30,
-            waits: 20_000,
-            receives: 1_000_064,
-            sends: 1_000_000,
-            accepts: 64,
+            received_bytes: 50 << 20,
+            sent_bytes: 3 << 30,
+            wait_calls: 20_000,
+            receive_calls: 1_000_064,
+            send_calls: 1_000_000,
+            accept_calls: 64,
             ..Counters::default()
         };
         let time = Duration::from_secs(8);

@@ -62,7 +62,7 @@ pub(super) fn about<'a>(
         why_no_stream: model.no_streams_because,
         max_connections: knows("max-connections").then_some(limits.max_connections),
         services: services
-            .map(|service| (service.name().to_owned(), service.steps()))
+            .map(|service| (service.name().to_owned(), service.transitions()))
             .collect(),
     }
 }

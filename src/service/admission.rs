@@ -54,7 +54,7 @@ impl Admission {
                 })
             }
             Some(_) => {
-                counters.turned_away += 1;
+                counters.refused_connections += 1;
                 let peer = display_peer(peer);
                 throttled!(
                     Warn,
@@ -84,7 +84,7 @@ impl Admission {
             let permit = Some(Permit::new(permit));
             return Some(NewSession { session, permit });
         }
-        counters.turned_away += 1;
+        counters.refused_connections += 1;
         if let Some(permit) = limiter.acquire(address, Quota::TurnedAway)
             && let Some(session) = service.turn_away(address)
         {
@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(state(&admit(peer)), Some("served"), "places are free again");
         let on_a_path = [(); 3].map(|()| admit(None));
         assert!(on_a_path.iter().all(|start| state(start) == Some("served")));
-        assert_eq!(counters.turned_away, 2);
+        assert_eq!(counters.refused_connections, 2);
     }
 
     #[test]
@@ -187,6 +187,6 @@ mod tests {
         let stranger = Some(IpAddr::from([192, 0, 2, 7]));
         let refused = admission.admit(&service, stranger, &mut worker.counters);
         assert!(refused.is_none());
-        assert_eq!(worker.counters.turned_away, 3);
+        assert_eq!(worker.counters.refused_connections, 3);
     }
 }

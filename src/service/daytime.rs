@@ -25,8 +25,8 @@ impl Service for Daytime {
         true
     }
 
-    fn steps(&self) -> &'static [Transition] {
-        &[(ACCEPTED, "telling the time"), ("telling the time", CLOSED)]
+    fn transitions(&self) -> &'static [Transition] {
+        &[(ACCEPTED, "sending the time"), ("sending the time", CLOSED)]
     }
 
     fn sharing(&self) -> Sharing {
@@ -73,6 +73,6 @@ impl Session for Daytime {
     }
 
     fn state(&self) -> &'static str {
-        "telling the time"
+        "sending the time"
     }
 }

@@ -24,7 +24,7 @@ impl Service for Echo {
         Some(self)
     }
 
-    fn steps(&self) -> &'static [Transition] {
+    fn transitions(&self) -> &'static [Transition] {
         &[(ACCEPTED, "echoing"), ("echoing", CLOSED)]
     }
 

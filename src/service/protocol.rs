@@ -75,7 +75,7 @@ pub trait Service: Send + Sync {
     }
 
     /// The steps that its sessions can take from one state to another, beside that any state can end.
-    fn steps(&self) -> &'static [Transition] {
+    fn transitions(&self) -> &'static [Transition] {
         &[]
     }
 

@@ -66,7 +66,7 @@ impl Session for ProxyHeaderSession {
                 header.length
             }
             Err(Malformed) => {
-                counters.turned_away += 1;
+                counters.refused_connections += 1;
                 let proxy = display_peer(self.proxy);
                 throttled!(
                     Warn,

@@ -32,46 +32,46 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Connections accepted.
-    connections
-    /// Those of them that were closed at once: whoever made them may have no more, or none.
-    turned_away
-    /// Requests answered, for protocols that have requests.
+    /// Connections accepted, refused ones included.
+    accepted_connections
+    /// Connections that were closed at once or answered with 503, because of --max-per-ip or --trusted-proxy.
+    refused_connections
+    /// Requests answered, including lines sent to a chat.
     requests
-    /// Bytes received from peers.
-    received
-    /// Bytes sent to peers.
-    sent
-    /// Calls that waited for events: the turns of a loop.
-    waits
-    /// Events that those brought.
+    /// Bytes received from clients.
+    received_bytes
+    /// Bytes sent to clients.
+    sent_bytes
+    /// Calls that wait for events, one in each turn of a loop.
+    wait_calls
+    /// Events that loops received from the kernel.
     events
-    /// Events after which nothing could be done.
-    spurious
-    /// Calls that changed what a poller watches in the kernel.
-    changes
+    /// Events after which there was nothing to do.
+    spurious_events
+    /// Calls that change which events the kernel reports, such as epoll_ctl(2).
+    interest_change_calls
     /// Calls to accept(2).
-    accepts
+    accept_calls
     /// Calls to recv(2).
-    receives
+    receive_calls
     /// Calls to send(2) and sendfile(2).
-    sends
-    /// Those of the last three that would have blocked.
+    send_calls
+    /// Calls to accept, receive or send that would have blocked.
     would_blocks
-    /// Stretches of files that a loop had fetched from a disk, so as not to wait for it.
-    fetches
+    /// Parts of files that were read into the page cache so that a loop need not wait for the disk.
+    readaheads
     /// Other calls on sockets: shutdown(2), close(2), setsockopt(2).
-    others
+    other_calls
     /// Datagrams received.
-    datagrams
-    /// Datagrams answered.
-    replies
-    /// Datagrams that must not or cannot be answered: see `docs/architecture.md`.
-    refused
-    /// Replies that the kernel did not take: it had no room for them, or could not reach their receivers.
-    unsent
-    /// Datagrams that the kernel dropped in front of a receive buffer that was full.
-    lost
+    received_datagrams
+    /// Replies to datagrams sent.
+    sent_replies
+    /// Datagrams that got no reply on purpose, for example because their sender's address may be forged.
+    refused_datagrams
+    /// Replies to datagrams that the kernel did not take: no room in the send buffer, or no way to the receiver.
+    unsent_replies
+    /// Datagrams that the kernel dropped because a receive buffer was full.
+    dropped_datagrams
 }
 
 impl Counters {
@@ -86,12 +86,17 @@ impl Counters {
 
     /// System calls made to wait and on sockets. Those on files are not among them.
     pub fn system_calls(&self) -> u64 {
-        self.waits + self.changes + self.accepts + self.receives + self.sends + self.others
+        self.wait_calls
+            + self.interest_change_calls
+            + self.accept_calls
+            + self.receive_calls
+            + self.send_calls
+            + self.other_calls
     }
 
     /// Sends and receives that moved something.
     pub fn transfers(&self) -> u64 {
-        self.accepts + self.receives + self.sends - self.would_blocks
+        self.accept_calls + self.receive_calls + self.send_calls - self.would_blocks
     }
 }
 
@@ -105,6 +110,9 @@ mod tests {
         let mut sum = Counters::from_array(numbers);
         sum.add(&Counters::from_array(numbers));
         assert_eq!(sum.to_array(), numbers.map(|number| 2 * number));
-        assert_eq!((sum.connections, sum.lost), (2, 2 * Counters::COUNT as u64));
+        assert_eq!(
+            (sum.accepted_connections, sum.dropped_datagrams),
+            (2, 2 * Counters::COUNT as u64)
+        );
     }
 }

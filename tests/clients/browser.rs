@@ -329,7 +329,7 @@ fn browser_shows_connections_change_state() {
         // One is chosen, and says what it waits for.
         tab.value("document.querySelector('#cells [data-state=\"reading request\"]').click()");
         tab.wait_until(
-            "document.getElementById('chosen').innerText.includes('waits to read; 13 B received')",
+            "document.getElementById('selected').innerText.includes('waits for input; 13 B received')",
         );
         // They go on, and that is seen.
         for client in &mut watched.begun {
@@ -339,9 +339,9 @@ fn browser_shows_connections_change_state() {
         tab.wait_until(&says("keep-alive", 250));
         // A server that was busy for a while, or stopped, is seen again by itself.
         watched.evserve.signal(rustix::process::Signal::STOP);
-        tab.wait_until("document.getElementById('news').innerText.includes('nothing was heard')");
+        tab.wait_until("document.getElementById('summary').innerText.includes('no update')");
         watched.evserve.signal(rustix::process::Signal::CONT);
-        tab.wait_until("document.getElementById('news').innerText.includes('up for')");
+        tab.wait_until("document.getElementById('summary').innerText.includes('up for')");
         watched.begun.clear();
         tab.wait_until(&says("keep-alive", 150));
         assert_eq!(tab.complaints, Vec::<String>::new(), "{model}");

@@ -172,10 +172,10 @@ fn state_diagrams_match_the_code() {
     let config = evserve::config::Config::default();
     for row in evserve::service::SERVICES {
         let service = (row.start)(&config).expect("it starts");
-        if service.steps().len() <= 2 {
+        if service.transitions().len() <= 2 {
             continue;
         }
-        let picture = evserve::service::diagram(row.name, service.steps());
+        let picture = evserve::service::diagram(row.name, service.transitions());
         let picture = picture.replacen("<svg ", "<svg style=\"background:#fff\" ", 1) + "\n";
         let path = format!("docs/states-{}.svg", row.name);
         check_picture(&path, &picture);

@@ -282,8 +282,8 @@ fn every_seed_passes() {
     // All of the files are on one mount, a member has always arrived before it listens, and nobody has too many
     // connections.
     missed.retain(|(from, to)| {
-        let is_never = [("looking up", "making answer"), (ACCEPTED, "listening")];
-        !is_never.contains(&(*from, *to)) && ![from, to].contains(&&"turning away")
+        let is_never = [("looking up file", "building response"), (ACCEPTED, "idle")];
+        !is_never.contains(&(*from, *to)) && ![from, to].contains(&&"refusing connection")
     });
     let is_long = seeds.end - seeds.start >= SEEDS;
     assert!(

@@ -107,7 +107,7 @@ impl World {
     pub fn known_steps(&self) -> Vec<Transition> {
         let chat = self.chat();
         let services = [&self.http, &self.echo, &chat].into_iter();
-        let steps = services.flat_map(|service| service.steps().to_vec());
+        let steps = services.flat_map(|service| service.transitions().to_vec());
         let header = "reading PROXY header";
         let steps = steps.chain([(ACCEPTED, header), (header, "reading request")]);
         let steps = steps.chain(mixed::STEPS.iter().copied());

@@ -62,7 +62,7 @@ fn json_records_the_request_the_bytes_sent_and_an_abort() {
         let small = find(&|line| line["target"] == "/small");
         assert_eq!(small["method"], "GET");
         assert_eq!(small["version"], "HTTP/1.1");
-        assert_eq!(small["peer"], "127.0.0.1");
+        assert_eq!(small["client"], "127.0.0.1");
         assert_eq!(small["user_agent"], "\"\u{fffd}\\");
         assert_eq!(small["referer"], "r");
         assert_eq!(
@@ -75,7 +75,7 @@ fn json_records_the_request_the_bytes_sent_and_an_abort() {
         let part = find(&|line| line["target"] == "/huge" && line["aborted"] == true);
         assert!(part["bytes"].as_u64() < Some(LENGTH), "{model}: {log}");
         for line in [&small, &whole, &part] {
-            let taken = line["microseconds"].as_u64().expect("a number");
+            let taken = line["duration_us"].as_u64().expect("a number");
             assert!((1..most).contains(&taken), "{model}: {log}");
         }
     });

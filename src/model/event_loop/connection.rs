@@ -154,7 +154,7 @@ impl LoopConnection {
                 Action::Wait if self.may_have_left() => return Stop::Closed,
                 Action::Wait => return Stop::Blocked,
                 Action::ShutdownWrite => {
-                    worker.counters.others += 1;
+                    worker.counters.other_calls += 1;
                     self.connection.write_shut_down();
                     sys::shutdown_write(&self.io.socket).map(|()| 0)
                 }
@@ -170,7 +170,7 @@ impl LoopConnection {
 
     /// Lets the session do a slice of work, if anybody can still have what comes of it.
     fn proceed(&mut self, worker: &mut Worker) {
-        worker.counters.others += 1;
+        worker.counters.other_calls += 1;
         match sys::is_gone(&self.io.socket) {
             true => self.connection.abort(),
             false => self.connection.proceed(worker),
@@ -219,7 +219,7 @@ impl LoopConnection {
     }
 
     fn send(&mut self, budget: usize, worker: &mut Worker) -> Result<usize, Errno> {
-        worker.counters.sends += 1;
+        worker.counters.send_calls += 1;
         let piece = self.connection.front();
         let (of_file, most) = match piece {
             Piece::File { .. } => (true, budget.min(self.io.in_memory as usize)),
@@ -230,7 +230,7 @@ impl LoopConnection {
                 if of_file {
                     self.io.in_memory -= count as u32;
                 }
-                worker.counters.sent += count as u64;
+                worker.counters.sent_bytes += count as u64;
                 self.connection.sent(count, worker);
                 return Ok(count);
             }
@@ -251,11 +251,11 @@ impl LoopConnection {
         later: &mut impl FnMut(&mut Worker),
     ) -> Result<usize, Errno> {
         let room = self.connection.room().min(scratch.len());
-        worker.counters.receives += 1;
+        worker.counters.receive_calls += 1;
         match sys::receive(&self.io.socket, &mut scratch[..room]) {
             Ok(0) => self.connection.input_ended(worker),
             Ok(count) => {
-                worker.counters.received += count as u64;
+                worker.counters.received_bytes += count as u64;
                 // A short read has emptied the socket, which spares the call that would say so; unless the end of
                 // input is waiting behind it, of which an edge-triggered poller has told already.
                 if count < room && !self.io.ready.has(ReadySet::END) {

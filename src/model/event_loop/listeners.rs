@@ -58,7 +58,7 @@ impl<P: Poller> EventLoop<P> {
     /// see the outcome.
     pub(super) fn accept(&mut self) {
         self.listeners.resume(self.worker.time.now());
-        let before = self.worker.counters.connections;
+        let before = self.worker.counters.accepted_connections;
         for index in 0..self.listening.len() {
             for _ in 0..ACCEPTS {
                 if !self.listeners.begin_accept(index) {
@@ -67,7 +67,7 @@ impl<P: Poller> EventLoop<P> {
                 self.accept_one(index);
             }
         }
-        if self.worker.counters.connections > before {
+        if self.worker.counters.accepted_connections > before {
             self.clock.read(&mut self.worker.time);
             self.sources.notify_services();
         }
@@ -76,7 +76,7 @@ impl<P: Poller> EventLoop<P> {
     fn accept_one(&mut self, index: usize) {
         let listening = &self.listening[index].listening;
         let now = self.worker.time.now();
-        self.worker.counters.accepts += 1;
+        self.worker.counters.accept_calls += 1;
         match listening.listener.accept(SocketFlags::NONBLOCK) {
             Ok((socket, _)) if cannot_watch::<P>(&socket) => {
                 self.listeners.unwatchable(socket.as_raw_fd());
@@ -84,13 +84,13 @@ impl<P: Poller> EventLoop<P> {
             Ok((socket, peer)) => {
                 let peer = peer.map(|peer| peer.ip().to_canonical());
                 let (worker, key) = (&mut self.worker, self.connections.vacant_key());
-                worker.counters.connections += 1;
+                worker.counters.accepted_connections += 1;
                 let start = listening.admit(peer, &mut worker.counters);
                 match catch_start_panic(|| Some(Connection::open(start?, key, worker))) {
                     Some(connection) => self.insert(index, socket, connection),
                     None => {
                         trace::note_close(&socket);
-                        self.worker.counters.others += 1;
+                        self.worker.counters.other_calls += 1;
                     }
                 }
             }

@@ -201,7 +201,7 @@ impl<P: Poller> EventLoop<P> {
         let call = trace::call();
         self.poller.wait(wait_timeout, &mut self.found)?;
         call.returned(&Ok(()), || P::CALL.into(), |()| self.shown_events());
-        self.worker.counters.waits += 1;
+        self.worker.counters.wait_calls += 1;
         self.worker.counters.events += self.found.len() as u64;
         self.clock.read(&mut self.worker.time);
         if let (Some(begin), Some(status)) = (begin, &mut self.status) {
@@ -378,11 +378,11 @@ impl<P: Poller> EventLoop<P> {
         slot.io.late = false;
         let counters = &mut self.worker.counters;
         if let Some(status) = &mut self.status {
-            let received = counters.received - before.received;
-            status.add(key, received, counters.sent - before.sent);
+            let received = counters.received_bytes - before.received_bytes;
+            status.add(key, received, counters.sent_bytes - before.sent_bytes);
         }
         let in_vain = counters.transfers() == before.transfers() && stop != Stop::Closed;
-        counters.spurious += u64::from(std::mem::take(&mut slot.io.event) && in_vain);
+        counters.spurious_events += u64::from(std::mem::take(&mut slot.io.event) && in_vain);
         stop
     }
 
@@ -396,7 +396,7 @@ impl<P: Poller> EventLoop<P> {
         let (fd, watched) = (slot.io.socket.as_fd(), slot.io.watched);
         self.poller.change(fd, poller_key, watched, wanted)?;
         slot.io.watched = wanted;
-        self.worker.counters.changes += u64::from(P::CHANGE_IS_SYSCALL);
+        self.worker.counters.interest_change_calls += u64::from(P::CHANGE_IS_SYSCALL);
         Ok(())
     }
 
@@ -419,7 +419,7 @@ impl<P: Poller> EventLoop<P> {
     fn remove_closed(&mut self) {
         let (worker, listeners) = (&mut self.worker, &mut self.listeners);
         self.connections.end_turn(|slot| {
-            worker.counters.others += 1;
+            worker.counters.other_calls += 1;
             trace::note_close(&slot.io.socket);
             listeners.release(slot.service.into());
             slot.connection.release(worker);

@@ -115,7 +115,7 @@ impl<P: Poller> EventLoop<P> {
             return;
         };
         let stretch = count.min(READAHEAD);
-        self.worker.counters.fetches += 1;
+        self.worker.counters.readaheads += 1;
         let waker = self.sources.wake_queue.waker(key);
         let job = Job::new(key, file, offset, stretch, waker);
         if self.readahead.fetch(job) {

@@ -94,7 +94,7 @@ impl<P: Poller> EventLoop<P> {
             if !loads {
                 // An event that comes from now on may be newer than what the call finds out.
                 slot.io.ready = slot.io.ready.without(ReadySet::WRITABLE);
-                self.worker.counters.sends += 1;
+                self.worker.counters.send_calls += 1;
             }
         } else {
             slot.connection.abort();
@@ -117,7 +117,7 @@ impl<P: Poller> EventLoop<P> {
             }
             Ok(Done::Sent(count)) => {
                 slot.io.ready |= ReadySet::WRITABLE;
-                self.worker.counters.sent += count as u64;
+                self.worker.counters.sent_bytes += count as u64;
                 catch_panic(|| slot.connection.sent(count, &mut self.worker));
             }
             Err(Errno::AGAIN) => self.worker.counters.would_blocks += 1,

@@ -123,10 +123,10 @@ impl Children {
                 key,
                 state: A_PROCESS,
                 waits_for: Readiness::Nothing,
-                received: 0,
-                sent: 0,
+                received_bytes: 0,
+                sent_bytes: 0,
                 age: now.saturating_duration_since(child.began),
-                left: None,
+                time_left: None,
             });
         }
     }

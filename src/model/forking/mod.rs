@@ -161,7 +161,7 @@ impl Parent {
             };
             watched.push(PollFd::new(&listening.listener, flags));
         }
-        self.worker.counters.waits += 1;
+        self.worker.counters.wait_calls += 1;
         poll(&mut watched, self.wait_timeout())?;
         let is_ready = |index: &usize| !watched[*index].revents().is_empty();
         let readable = (first_socket..first_listener).filter(is_ready);
@@ -197,12 +197,12 @@ impl Parent {
         // Without another accept4(2): if more connections wait, poll(2) says so again.
         self.listeners.would_block(index);
         let (listening, now) = (&self.listening[index], Instant::now());
-        self.worker.counters.accepts += 1;
+        self.worker.counters.accept_calls += 1;
         match listening.listener.accept(SocketFlags::empty()) {
             Ok((socket, peer)) => {
                 let peer = peer.map(|peer| peer.ip().to_canonical());
-                self.worker.counters.connections += 1;
-                self.worker.counters.others += 1;
+                self.worker.counters.accepted_connections += 1;
+                self.worker.counters.other_calls += 1;
                 match listening.admit(peer, &mut self.worker.counters) {
                     Some(start) => self.serve(index, socket, start),
                     None => trace::note_close(&socket),

@@ -74,14 +74,14 @@ impl ThreadGroup {
     ) -> Option<Accepted> {
         let peer = peer.map(|peer| peer.ip().to_canonical());
         let mut counters = Counters {
-            accepts: 1,
-            connections: 1,
+            accept_calls: 1,
+            accepted_connections: 1,
             ..Counters::default()
         };
         let start = listening.admit(peer, &mut counters);
         if start.is_none() {
             trace::note_close(&socket);
-            counters.others += 1;
+            counters.other_calls += 1;
             self.state.lock().counters.add(&counters);
         }
         start.map(|start| Accepted {

@@ -85,7 +85,7 @@ struct GroupState {
     connections: Slab<Arc<ActiveConnection>>,
     /// What was done for those that have ended.
     counters: Counters,
-    steps: Transitions,
+    transitions: Transitions,
 }
 
 /// A connection that a thread serves.
@@ -144,7 +144,7 @@ impl ThreadGroup {
                 running: 0,
                 connections: Slab::new(),
                 counters: Counters::default(),
-                steps: Transitions::default(),
+                transitions: Transitions::default(),
             }),
             departed: Condvar::new(),
             stop_event: EventFd::new()?,
@@ -199,10 +199,10 @@ impl ThreadGroup {
         if let Some(snapshot) = &active.control.snapshot {
             let mut snapshot = snapshot.lock();
             snapshot.counters = Counters::default();
-            snapshot.steps.move_to(&mut state.steps);
+            snapshot.transitions.move_to(&mut state.transitions);
         }
         if let Some(steps) = &mut runner.worker.transitions {
-            steps.move_to(&mut state.steps);
+            steps.move_to(&mut state.transitions);
         }
     }
 
@@ -235,7 +235,7 @@ impl ThreadGroup {
         let mut worker = worker(time, &self.timeouts, None);
         let mut responder = Responder::new(&self.answering);
         while !self.is_stopping() {
-            worker.counters.waits += 1;
+            worker.counters.wait_calls += 1;
             self.wait_until_ready(&answering.socket);
             clock.read(&mut worker.time);
             if let Err(error) = responder.answer(answering, DATAGRAMS_PER_TURN, &mut worker) {

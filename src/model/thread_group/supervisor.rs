@@ -162,10 +162,10 @@ impl ThreadGroup {
             Threads::PerListener(threads) => self.listeners() * threads,
         };
         builder.set_executors("threads", threads, busy);
-        builder.add(&state.counters, Some(&state.steps));
+        builder.add(&state.counters, Some(&state.transitions));
         for (key, active) in &state.connections {
             if let Some(shown) = active.control.snapshot.as_ref().map(Mutex::lock) {
-                builder.add(&shown.counters, Some(&shown.steps));
+                builder.add(&shown.counters, Some(&shown.transitions));
                 builder.connection(key, shown.state, || shown.row(key, now));
             }
         }

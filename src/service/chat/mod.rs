@@ -66,16 +66,16 @@ impl Service for Chat {
         Sharing::Messages
     }
 
-    fn steps(&self) -> &'static [Transition] {
+    fn transitions(&self) -> &'static [Transition] {
         &[
-            (ACCEPTED, "listening"),
-            (ACCEPTED, "arriving"),
-            ("arriving", "listening"),
-            ("listening", "speaking"),
-            ("speaking", "listening"),
-            ("listening", "waiting"),
-            ("waiting", "listening"),
-            ("listening", "leaving"),
+            (ACCEPTED, "idle"),
+            (ACCEPTED, "joining"),
+            ("joining", "idle"),
+            ("idle", "broadcasting"),
+            ("broadcasting", "idle"),
+            ("idle", "throttled"),
+            ("throttled", "idle"),
+            ("idle", "leaving"),
             ("leaving", CLOSED),
         ]
     }
@@ -183,10 +183,10 @@ impl Session for Member {
 
     fn state(&self) -> &'static str {
         match self.state {
-            State::Listening => "listening",
-            State::HasSpoken => "speaking",
-            State::Arriving => "arriving",
-            State::Waiting => "waiting",
+            State::Listening => "idle",
+            State::HasSpoken => "broadcasting",
+            State::Arriving => "joining",
+            State::Waiting => "throttled",
             State::Leaving | State::Refused => "leaving",
         }
     }

@@ -113,7 +113,7 @@ mod tests {
     fn everything_that_a_handler_can_say_is_asked_of_the_one_behind() {
         let all = methods(include_str!("handler.rs"), "pub trait Handler");
         let here = methods(include_str!("fallback.rs"), "Handler for Fallback<P, H> {");
-        assert!(all.contains(&"respond") && all.contains(&"directories"));
+        assert!(all.contains(&"respond") && all.contains(&"served_paths"));
         assert_eq!(here, all);
     }
 }

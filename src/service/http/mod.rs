@@ -36,7 +36,7 @@ use crate::session::{Session, Time, Transition};
 use context::HttpContext;
 use session::HttpSession;
 use site::FileHandler;
-use state::STEPS;
+use state::TRANSITIONS;
 use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
@@ -103,8 +103,8 @@ impl Service for Http {
         self.0.handler.is_ready(time)
     }
 
-    fn steps(&self) -> &'static [Transition] {
-        STEPS
+    fn transitions(&self) -> &'static [Transition] {
+        TRANSITIONS
     }
 
     fn name(&self) -> &str {

@@ -32,7 +32,7 @@ impl Session for HttpSession {
         match &self.state {
             State::Reading(_) | State::WritingHead(Next::Request(_)) => self.read_head(input, cx),
             State::ReadingBody(_) => self.read_body(input, cx),
-            State::TurningAway => {
+            State::RefusingConnection => {
                 self.turn_away(input, cx);
                 input.len()
             }
@@ -167,7 +167,7 @@ impl HttpSession {
     /// One with a client that has too many connections already.
     pub fn turning_away(context: Arc<HttpContext>, peer: IpAddr) -> HttpSession {
         HttpSession {
-            state: State::TurningAway,
+            state: State::RefusingConnection,
             ..HttpSession::new(context, Some(peer))
         }
     }
@@ -466,7 +466,7 @@ mod tests {
             connection.close(&mut worker);
             connection.release(&mut worker);
             let log = String::from_utf8_lossy(&worker.log);
-            let field = format!("\"microseconds\":{},", taken.as_micros());
+            let field = format!("\"duration_us\":{},", taken.as_micros());
             assert!(log.contains(&field), "{log}");
         }
     }

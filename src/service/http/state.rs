@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub(super) enum State {
     /// The client has too many connections. The refusal waits for its first bytes: bytes that come after the end would
     /// destroy it.
-    TurningAway,
+    RefusingConnection,
     /// A request is awaited or has come in part.
     Reading(Reading),
     /// A request's head has come. Its body is read and dropped before the answer: a client may not read before it has
@@ -84,9 +84,9 @@ pub(super) struct Sending {
 
 const READING_REQUEST: &str = "reading request";
 const KEEP_ALIVE: &str = "keep-alive";
-const TURNING_AWAY: &str = "turning away";
+const REFUSING_CONNECTION: &str = "refusing connection";
 const READING_BODY: &str = "reading body";
-const LOOKING_UP: &str = "looking up";
+const LOOKING_UP_FILE: &str = "looking up file";
 const BUILDING_RESPONSE: &str = "building response";
 const WRITING_HEAD: &str = "writing head";
 const STREAMING_FILE: &str = "streaming file";
@@ -94,23 +94,23 @@ const SENDING_EVENTS: &str = "sending events";
 const CLOSING: &str = "closing";
 
 /// Writes out which states can follow which.
-macro_rules! steps {
+macro_rules! transitions {
     ($($from:ident => $($to:ident)+;)*) => { &[$($(($from, $to),)+)*] };
 }
 
 /// The steps that a conversation can take from one state to the next.
-pub(super) const STEPS: &[Transition] = steps! {
-    ACCEPTED => TURNING_AWAY READING_REQUEST;
-    READING_REQUEST => READING_BODY LOOKING_UP BUILDING_RESPONSE WRITING_HEAD;
-    READING_BODY => LOOKING_UP BUILDING_RESPONSE WRITING_HEAD;
-    LOOKING_UP => BUILDING_RESPONSE WRITING_HEAD;
+pub(super) const TRANSITIONS: &[Transition] = transitions! {
+    ACCEPTED => REFUSING_CONNECTION READING_REQUEST;
+    READING_REQUEST => READING_BODY LOOKING_UP_FILE BUILDING_RESPONSE WRITING_HEAD;
+    READING_BODY => LOOKING_UP_FILE BUILDING_RESPONSE WRITING_HEAD;
+    LOOKING_UP_FILE => BUILDING_RESPONSE WRITING_HEAD;
     BUILDING_RESPONSE => WRITING_HEAD;
-    TURNING_AWAY => WRITING_HEAD;
+    REFUSING_CONNECTION => WRITING_HEAD;
     WRITING_HEAD => STREAMING_FILE SENDING_EVENTS KEEP_ALIVE;
     STREAMING_FILE => KEEP_ALIVE;
     // The next request had begun to come before.
     WRITING_HEAD => READING_REQUEST READING_BODY;
-    KEEP_ALIVE => READING_REQUEST READING_BODY LOOKING_UP BUILDING_RESPONSE WRITING_HEAD;
+    KEEP_ALIVE => READING_REQUEST READING_BODY LOOKING_UP_FILE BUILDING_RESPONSE WRITING_HEAD;
     WRITING_HEAD => CLOSING;
     STREAMING_FILE => CLOSING;
     CLOSING => CLOSED;
@@ -120,14 +120,14 @@ impl State {
     /// What it is called, for people.
     pub fn name(&self) -> &'static str {
         match self {
-            State::TurningAway => TURNING_AWAY,
+            State::RefusingConnection => REFUSING_CONNECTION,
             State::Reading(Reading {
                 progress: Progress::Idle,
                 ..
             }) => KEEP_ALIVE,
             State::Reading(_) => READING_REQUEST,
             State::ReadingBody(_) => READING_BODY,
-            State::LookingUp(_) => LOOKING_UP,
+            State::LookingUp(_) => LOOKING_UP_FILE,
             State::BuildingResponse(_) | State::BuildingOffloaded(_) => BUILDING_RESPONSE,
             State::Sending(sending) if sending.is_head_out => STREAMING_FILE,
             State::WritingHead(_) | State::Sending(_) => WRITING_HEAD,
@@ -140,7 +140,7 @@ impl State {
     pub fn waits_for(&self) -> Wait {
         match self {
             // A client that sends nothing needs no answer.
-            State::TurningAway => Wait::Bytes(Timeout::Linger),
+            State::RefusingConnection => Wait::Bytes(Timeout::Linger),
             State::Reading(reading) | State::WritingHead(Next::Request(reading)) => {
                 reading.waits_for()
             }

@@ -1,17 +1,18 @@
 "use strict";
-// Fills the page in with each event: how things stand at a moment. Rates are the difference of two.
+// Fills in the page. Each event is a snapshot of the server; a rate is the difference of two snapshots.
 
 const find = id => document.getElementById(id);
-const WAITS = ["read", "write", "nothing"];
+const CLASSES = ["read", "write", "nothing"];
+const WAITS = ["waits for input", "waits for room to send", "waits for its turn or for other work"];
 const COLOURS = {
-  "reading request": "#2f81f7", "reading body": "#12a5a5", "making answer": "#a060e0", "writing head": "#f08c1a",
+  "reading request": "#2f81f7", "reading body": "#12a5a5", "building response": "#a060e0", "writing head": "#f08c1a",
   "streaming file": "#e5484d", "keep-alive": "#3aa860", "closing": "#8a94a3", "sending events": "#c04fb8",
-  "echoing": "#12a5a5", "listening": "#3aa860", "speaking": "#f08c1a", "telling the time": "#f08c1a",
+  "echoing": "#12a5a5", "idle": "#3aa860", "speaking": "#f08c1a", "sending the time": "#f08c1a",
 };
 const colour = state => COLOURS[state] || "#7a8699";
 
 let before = null;
-let chosen = null;
+let selected = null;
 let heard = 0;
 
 const number = value => !isFinite(value) ? "–"
@@ -30,21 +31,21 @@ function time(ms) {
 
 function figures(now) {
   find("connections").textContent = number(now.connections);
-  find("doers").textContent = `${number(now.doers.busy)} of ${number(now.doers.number)} ${now.doers.kind}`;
+  find("executors").textContent = `${number(now.executors.busy)} of ${number(now.executors.count)} ${now.executors.kind}`;
   const seconds = before ? (now.uptime_ms - before.uptime_ms) / 1000 : 0;
   if (seconds <= 0) return;
   const more = name => now.counters[name] - before.counters[name];
   const rate = name => number(more(name) / seconds);
-  const requests = more("requests") + more("datagrams");
+  const requests = more("requests") + more("received_datagrams");
   find("requests").textContent = number(requests / seconds);
-  find("sent").textContent = bytes(more("sent") / seconds);
-  find("turns").textContent = rate("waits");
-  find("events").textContent = number(more("events") / more("waits"));
+  find("sent").textContent = bytes(more("sent_bytes") / seconds);
+  find("turns").textContent = rate("wait_calls");
+  find("events").textContent = number(more("events") / more("wait_calls"));
   find("calls").textContent = number((now.system_calls - before.system_calls) / requests);
   find("blocks").textContent = rate("would_blocks");
-  find("spurious").textContent = rate("spurious");
-  if (now.doers.kind === "loops") {
-    const share = (now.waited_ms - before.waited_ms) / (seconds * 1000 * now.doers.number);
+  find("spurious").textContent = rate("spurious_events");
+  if (now.executors.kind === "loops") {
+    const share = (now.loop_wait_ms - before.loop_wait_ms) / (seconds * 1000 * now.executors.count);
     find("waiting").textContent = Math.round(Math.min(1, share) * 100) + " %";
   }
 }
@@ -60,13 +61,13 @@ function states(now) {
   find("states").replaceChildren(...list);
 }
 
-// Cells are kept from event to event, so that one can be followed with the eyes and the keyboard.
+// A cell stays from event to event, so that a user can follow its connection by eye and keyboard.
 const cells = new Map();
 
 function grid(now) {
   const parent = find("cells");
   const gone = new Set(cells.keys());
-  for (const [key, state, waits, received, sent, age, left] of now.cells) {
+  for (const [key, state, waits, received, sent, age, left] of now.connection_rows) {
     let cell = cells.get(key);
     if (!cell) {
       cell = document.createElement("button");
@@ -77,32 +78,32 @@ function grid(now) {
     }
     gone.delete(key);
     const name = now.states[state] ? now.states[state][0] : "unknown";
-    const words = `connection ${key}: ${name}, waits to ${WAITS[waits]}`.replace("waits to nothing", "waits for nothing");
+    const words = `connection ${key}: ${name}, ${WAITS[waits]}`;
     cell.style.background = colour(name);
-    cell.className = WAITS[waits];
+    cell.className = CLASSES[waits];
     cell.dataset.state = name;
     cell.setAttribute("aria-label", words);
-    cell.setAttribute("aria-pressed", key === chosen);
-    if (key === chosen) {
-      const end = left === null ? "no deadline" : `${time(left)} to its deadline`;
-      find("chosen").textContent = `${words}; ${bytes(received)} received, ${bytes(sent)} sent; ${time(age)} old, ${end}`;
+    cell.setAttribute("aria-pressed", key === selected);
+    if (key === selected) {
+      const end = left === null ? "no deadline" : `deadline in ${time(left)}`;
+      find("selected").textContent = `${words}; ${bytes(received)} received, ${bytes(sent)} sent; open for ${time(age)}, ${end}`;
     }
   }
   for (const key of gone) {
     cells.get(key).remove();
     cells.delete(key);
-    if (key === chosen) find("chosen").textContent = `connection ${key} is over`;
+    if (key === selected) find("selected").textContent = `connection ${key} is closed`;
   }
-  const hidden = now.connections - now.cells.length;
-  find("shown").textContent = hidden > 0 ? `${number(now.cells.length)} of ${number(now.connections)} are shown, evenly chosen.` : "";
+  const hidden = now.connections - now.connection_rows.length;
+  find("sample").textContent = hidden > 0 ? `Showing an even sample: ${number(now.connection_rows.length)} of ${number(now.connections)} connections.` : "";
 }
 
 function choose(key) {
-  chosen = key === chosen ? null : key;
-  if (chosen === null) find("chosen").textContent = "Choose one to see what it waits for.";
+  selected = key === selected ? null : key;
+  if (selected === null) find("selected").textContent = "Select a connection to see what it waits for.";
 }
 
-function steps(now) {
+function transitions(now) {
   const count = Object.fromEntries(now.states);
   for (const state of document.querySelectorAll("[data-state]:not(button)")) {
     const name = state.dataset.state;
@@ -110,7 +111,7 @@ function steps(now) {
     text.textContent = count[name] ? `${name} · ${number(count[name])}` : name;
     state.querySelector("rect").style.fill = count[name] ? colour(name) + "55" : "none";
   }
-  const taken = Object.fromEntries(now.steps.map(([[from, to], count]) => [from + "→" + to, count]));
+  const taken = Object.fromEntries(now.transitions.map(([[from, to], count]) => [from + "→" + to, count]));
   for (const step of document.querySelectorAll("[data-from]")) {
     step.textContent = short(taken[step.dataset.from + "→" + step.dataset.to] || 0);
   }
@@ -119,13 +120,13 @@ function steps(now) {
 const short = value => value < 10_000 ? String(value) : value < 1e7 ? Math.round(value / 1000) + "k" : Math.round(value / 1e6) + "M";
 
 function show(now) {
-  if (before && now.uptime_ms < before.uptime_ms) before = null; // Another server.
-  find("news").textContent = `${now.draining ? "about to stop; " : ""}up for ${time(now.uptime_ms)}`;
+  if (before && now.uptime_ms < before.uptime_ms) before = null; // The server was restarted.
+  find("summary").textContent = `${now.draining ? "draining, about to stop; " : ""}up for ${time(now.uptime_ms)}`;
   figures(now);
   states(now);
   grid(now);
-  steps(now);
-  // A second apart, or rates would jump.
+  transitions(now);
+  // Rates over less than a second would jump.
   if (!before || now.uptime_ms - before.uptime_ms >= 1000) before = now;
   document.body.dataset.events = Number(document.body.dataset.events || 0) + 1;
 }
@@ -136,5 +137,5 @@ source.onmessage = event => {
   show(JSON.parse(event.data));
 };
 setInterval(() => {
-  if (heard && Date.now() - heard > 3000) find("news").textContent = "nothing was heard for a while; trying again";
+  if (heard && Date.now() - heard > 3000) find("summary").textContent = "no update for 3 s; reconnecting";
 }, 1000);

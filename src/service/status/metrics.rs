@@ -1,68 +1,67 @@
-//! What is seen of the server in the text format of Prometheus (exposition format 0.0.4).
+//! The status in the text format of Prometheus (exposition format 0.0.4).
 
 use crate::observe::{Executors, StatusHub};
 use crate::session::Counters;
 use std::fmt::Display;
 
-/// The media type that says which version of the format it is.
+/// The media type, with the version of the format.
 pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// All metrics.
 pub fn text(hub: &StatusHub) -> Vec<u8> {
-    let (snapshot, about) = (hub.snapshot(), hub.server_info());
+    let (snapshot, info) = (hub.snapshot(), hub.server_info());
     let mut text = MetricsText::default();
-    text.begin("build_info", "gauge", "The server, and how it waits.");
+    text.begin(
+        "build_info",
+        "gauge",
+        "Always 1; the version of evserve and the I/O model that it runs.",
+    );
     let version = env!("CARGO_PKG_VERSION");
-    text.sample(&[("version", version), ("model", about.model)], 1);
-    text.begin("uptime_seconds", "gauge", "How long it has been there.");
+    text.sample(&[("version", version), ("model", info.model)], 1);
+    text.begin("uptime_seconds", "gauge", "Time since the server started.");
     text.sample(&[], snapshot.uptime.as_secs_f64());
-    text.begin("draining", "gauge", "1 if it is about to stop.");
+    text.begin(
+        "draining",
+        "gauge",
+        "1 after the server was told to stop, else 0.",
+    );
     text.sample(&[], u8::from(hub.is_draining()));
     text.executors(&snapshot.executors);
     text.begin(
         "open_connections",
         "gauge",
-        "Connections, by the state of their session.",
+        "Open connections, by the state of their session.",
     );
     for (state, count) in &snapshot.states {
         text.sample(&[("state", state)], count);
     }
-    if let Some(most) = about.max_connections {
+    if let Some(max) = info.max_connections {
         text.begin(
             "max_connections",
             "gauge",
-            "How many connections there may be at once.",
+            "The most connections that may be open at once.",
         );
-        text.sample(&[], most);
+        text.sample(&[], max);
     }
     text.begin(
-        "steps_total",
+        "state_transitions_total",
         "counter",
-        "Steps of sessions from one state to another.",
+        "Transitions of sessions from one state to another.",
     );
-    for ((from, to), count) in snapshot.steps.iter() {
+    for ((from, to), count) in snapshot.transitions.iter() {
         text.sample(&[("from", from), ("to", to)], count);
     }
     text.begin(
-        "waited_seconds_total",
+        "loop_wait_seconds_total",
         "counter",
-        "How long the loops have waited.",
+        "Time that event loops have loop_wait for events, added up over all loops.",
     );
-    text.sample(&[], snapshot.waited.as_secs_f64());
-    text.begin(
-        "system_calls_total",
-        "counter",
-        "System calls to wait and on sockets.",
-    );
-    text.sample(&[], snapshot.counters.system_calls());
-    for ((name, help), number) in Counters::ROWS.iter().zip(snapshot.counters.to_array()) {
-        text.begin(&format!("{name}_total"), "counter", help.trim());
-        text.sample(&[], number);
-    }
+    text.sample(&[], snapshot.loop_wait.as_secs_f64());
+    text.counters(&snapshot.counters);
     text.bytes.into_bytes()
 }
 
-/// Metrics, one after the other, each with its samples behind it.
+/// Metrics, one after the other, each followed by its samples.
 #[derive(Default)]
 struct MetricsText {
     bytes: String,
@@ -71,14 +70,37 @@ struct MetricsText {
 
 impl MetricsText {
     fn executors(&mut self, executors: &Executors) {
-        self.begin("doers", "gauge", "Loops, threads or processes that serve.");
-        self.sample(&[("kind", executors.kind)], executors.number);
         self.begin(
-            "busy_doers",
+            "executors",
             "gauge",
-            "Those of them that have a connection.",
+            "Event loops, threads or processes that serve connections.",
+        );
+        self.sample(&[("kind", executors.kind)], executors.count);
+        self.begin(
+            "executors_busy",
+            "gauge",
+            "Event loops, threads or processes that have at least one connection.",
         );
         self.sample(&[("kind", executors.kind)], executors.busy);
+    }
+
+    /// One metric for each counter. The counters of system calls are one metric together: their sum is of interest.
+    fn counters(&mut self, counters: &Counters) {
+        let rows = Counters::ROWS.into_iter().zip(counters.to_array());
+        let (calls, others): (Vec<_>, Vec<_>) =
+            rows.partition(|((name, _), _)| name.ends_with(CALLS));
+        for ((name, help), number) in others {
+            self.begin(&format!("{name}_total"), "counter", help.trim());
+            self.sample(&[], number);
+        }
+        self.begin(
+            "system_calls_total",
+            "counter",
+            "System calls that wait for events or work on sockets, by kind of call.",
+        );
+        for ((name, _), number) in calls {
+            self.sample(&[("call", name.trim_end_matches(CALLS))], number);
+        }
     }
 
     fn begin(&mut self, name: &str, kind: &str, help: &str) {
@@ -99,7 +121,26 @@ impl MetricsText {
     }
 }
 
+/// The end of the name of a counter of system calls.
+const CALLS: &str = "_calls";
+
 fn escaped(text: &str) -> String {
     let text = text.replace('\\', "\\\\").replace('\n', "\\n");
     text.replace('"', "\\\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn system_calls_by_kind_add_up_to_all_system_calls() {
+        let counters = Counters::from_array(std::array::from_fn(|index| 1 << index));
+        let mut text = MetricsText::default();
+        text.counters(&counters);
+        let samples = text.bytes.lines();
+        let samples = samples.filter_map(|line| line.strip_prefix("evserve_system_calls_total{"));
+        let values = samples.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok());
+        assert_eq!(values.sum::<u64>(), counters.system_calls());
+    }
 }

@@ -1,55 +1,67 @@
-//! The page on which the server can be seen at work. What moves on it comes as events, and its script fills it in.
+//! The status page. Its script fills it in with the events that the server sends.
 
 use super::diagram;
 use crate::observe::ServerInfo;
 use maud::{DOCTYPE, PreEscaped, html};
 
-/// Only the page's own style, script and events (Content Security Policy Level 3), in nobody's frame.
+/// The page's Content Security Policy (Level 3): only its own style, script and events, and no frames.
 pub const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
                           base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// How it looks.
+/// The style sheet, `/live.css`.
 pub const STYLE: &str = include_str!("live.css");
 
-/// What fills it in.
+/// The script, `/live.js`.
 pub const SCRIPT: &str = include_str!("live.js");
 
-/// The numbers that it shows: what the script calls them, what they are called, and what that means.
+/// The figures on the page: the element's id, the label, and the tooltip.
 const FIGURES: &[(&str, &str, &str)] = &[
-    ("connections", "connections", "open now"),
-    ("requests", "requests/s", "answers, or lines of a chat"),
-    ("sent", "sent/s", "bytes to all peers"),
-    ("turns", "turns/s", "calls that waited for events"),
-    ("events", "events/turn", "how many things one wait brought"),
+    ("connections", "connections", "open connections"),
+    (
+        "requests",
+        "requests/s",
+        "requests and datagrams answered, and lines of a chat, per second",
+    ),
+    ("sent", "sent/s", "bytes sent to clients per second"),
+    (
+        "turns",
+        "turns/s",
+        "turns of the event loops per second: each begins with a call that waits for events",
+    ),
+    (
+        "events",
+        "events/turn",
+        "events that one wait returns, on average",
+    ),
     (
         "waiting",
         "waiting",
-        "the share of the time in which there was nothing to do",
+        "share of the time in which the event loops wait because there is nothing to do",
     ),
     (
         "calls",
-        "calls/request",
-        "system calls to wait and on sockets",
+        "system calls/request",
+        "system calls that wait for events or work on sockets, per request",
     ),
     (
         "blocks",
-        "would-blocks/s",
-        "calls that were tried too early",
+        "would-block/s",
+        "calls per second that found nothing to accept or receive, or no room to send",
     ),
     (
         "spurious",
-        "spurious/s",
-        "events after which there was nothing to do",
+        "spurious events/s",
+        "events per second after which there was nothing to do",
     ),
     (
-        "doers",
-        "doers",
-        "loops, threads or processes: those with a connection, of all",
+        "executors",
+        "busy",
+        "event loops, threads or processes that have at least one connection",
     ),
 ];
 
-/// The page, before anything has been filled in.
-pub fn page(about: &ServerInfo) -> String {
+/// The page, before the script has filled it in.
+pub fn page(info: &ServerInfo) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -57,37 +69,42 @@ pub fn page(about: &ServerInfo) -> String {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { "evserve at work" }
+                title { "evserve status" }
                 link rel="stylesheet" href="live.css";
                 script src="live.js" defer {}
             }
             body {
                 header {
-                    h1 { "evserve at work" }
-                    p { b { (about.model) } ": " (about.waits) "." }
-                    @if let Some(why) = about.why_no_stream {
-                        p class="note" { "This view is a row of looks and no stream, and may show little: " (why) "." }
+                    h1 { "evserve status" }
+                    p { b { (info.model) } ": " (info.waits) "." }
+                    @if let Some(why) = info.why_no_stream {
+                        p class="note" {
+                            "This page asks again for each update and may show little: " (why) "."
+                        }
                     }
-                    p id="news" role="status" { "waiting for the first look" }
+                    p id="summary" role="status" { "waiting for the first update" }
                 }
                 main {
                     dl id="figures" {
-                        @for (id, name, meaning) in FIGURES {
-                            div title=(meaning) { dt { (name) } dd id=(id) { "–" } }
+                        @for (id, label, tooltip) in FIGURES {
+                            div title=(tooltip) { dt { (label) } dd id=(id) { "–" } }
                         }
                     }
                     section {
                         h2 { "Connections" }
                         ul id="states" {}
-                        p id="chosen" role="status" { "Choose one to see what it waits for." }
+                        p id="selected" role="status" { "Select a connection to see what it waits for." }
                         div id="cells" {}
-                        p id="shown" {}
+                        p id="sample" {}
                     }
                     section {
-                        h2 { "States and steps" }
-                        p { "How many are in each state, and how often each step was taken. Any state can end." }
+                        h2 { "States and transitions" }
+                        p {
+                            "How many sessions are in each state, and how often each transition was taken. "
+                            "A session can end in any state."
+                        }
                         div id="diagrams" {
-                            @for (name, steps) in about.services.iter().filter(|(_, steps)| !steps.is_empty()) {
+                            @for (name, steps) in info.services.iter().filter(|(_, steps)| !steps.is_empty()) {
                                 figure { figcaption { (name) } (PreEscaped(diagram(name, steps))) }
                             }
                         }
