@@ -1,6 +1,7 @@
-//! Two servers behind HAProxy, each stopped and started again under load: no request fails.
+//! Two servers behind HAProxy, each restarted under load: no request fails.
 //!
-//! `EVSERVE_RESTARTS=5` restarts each more often. The configuration is the one in docs/operations.md.
+//! `EVSERVE_RESTARTS=5` restarts each more often. The configuration is the one in
+//! docs/operations.md.
 
 use crate::common::{Client, Evserve, PATIENCE, is_missing, number};
 use std::net::{SocketAddr, TcpListener};
@@ -9,16 +10,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often each server is started anew in an ordinary run.
+/// How often each server is restarted in an ordinary run.
 const RESTARTS: u64 = 2;
 
-/// How many clients ask all the time.
+/// How many clients send requests all the time.
 const CLIENTS: usize = 8;
 
 const KEPT: &str = "GET /style.css HTTP/1.1\r\nHost: h\r\n\r\n";
 const ONCE: &str = "GET /style.css HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
 
-/// A balancer that is killed when it is dropped.
+/// An HAProxy. Dropping it kills it.
 struct Balancer(Child);
 
 impl Drop for Balancer {
@@ -28,7 +29,7 @@ impl Drop for Balancer {
     }
 }
 
-/// Lets the clients end when it is dropped, whatever has failed.
+/// Stops the clients when it is dropped, also when the test fails.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -37,7 +38,8 @@ impl Drop for Over<'_> {
     }
 }
 
-/// An address that was free a moment ago: whoever is started anew must come back where it was.
+/// An address whose port was free a moment ago. A restarted server must listen on the same port
+/// again.
 fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("bound")
@@ -62,7 +64,7 @@ fn start(at: SocketAddr, status: SocketAddr) -> Evserve {
     Evserve::start("epoll", &options)
 }
 
-/// The configuration in the documentation, with other addresses.
+/// The configuration from the documentation, with other addresses.
 fn configuration(front: SocketAddr, servers: &[(SocketAddr, SocketAddr)]) -> String {
     let page = std::fs::read_to_string("docs/operations.md").expect("the page");
     let block = page.split("with `haproxy.cfg`:\n\n```\n").nth(1);
@@ -98,7 +100,7 @@ fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// What a balancer says of its servers.
+/// True if the balancer reports that a server is up.
 fn is_up(stats: SocketAddr, server: &str) -> bool {
     let mut client = Client::connect(stats);
     client.send("GET /;csv HTTP/1.0\r\n\r\n");
@@ -107,8 +109,8 @@ fn is_up(stats: SocketAddr, server: &str) -> bool {
     line.is_some_and(|line| line.split(',').nth(17) == Some("UP"))
 }
 
-/// Asks until it is over, on a connection that is kept as long as the balancer keeps it, or on new ones. Says nothing of
-/// an end between two requests, which the balancer may bring about.
+/// Sends requests until `over` is set, on a connection that is kept as long as the balancer keeps
+/// it. The balancer may close it between two requests; that is no error.
 fn ask(front: SocketAddr, request: &str, over: &AtomicBool, served: &AtomicU64) {
     while !over.load(Relaxed) {
         let mut client = Client::connect(front);

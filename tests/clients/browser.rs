@@ -1,13 +1,13 @@
 //! A real browser (chromium, headless) against the real program.
 //!
-//! A page of the test's own drives what is tested and reports to a listener of the test, so that each step is an event
-//! and nothing is guessed from the time that has passed.
+//! A page of the test drives the page under test and reports to a listener of the test. So each
+//! step is an event, and no test depends on timing.
 
 mod tab;
 
 use crate::common::{
-    Client, Evserve, PATIENCE, is_missing, limited_to, on_every_apart_model, on_every_shared_model,
-    row,
+    Client, Evserve, PATIENCE, is_missing, limited_to, on_every_isolated_model,
+    on_every_shared_model, row,
 };
 use std::fs::write;
 use std::io::{Read, Write};
@@ -19,7 +19,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use tab::Tab;
 
-/// How it is started.
+/// The options of chromium.
 const OPTIONS: &[&str] = &[
     "--headless",
     "--no-sandbox",
@@ -41,7 +41,8 @@ fn program() -> &'static str {
     }
 }
 
-/// One test at a time: a browser takes a whole processor. `None` if there is no browser.
+/// Lets one test run at a time: a browser uses a whole processor. Returns `None` if there is no
+/// browser.
 fn alone() -> Option<MutexGuard<'static, ()>> {
     static ALONE: Mutex<()> = Mutex::new(());
     let is_missing = is_missing(program());
@@ -56,7 +57,7 @@ struct Browser {
 }
 
 impl Browser {
-    /// Shows the page at `url`, to which the address to report to is given as its fragment.
+    /// Shows the page at `url`. Its fragment is the address to report to.
     fn show(url: &str) -> Browser {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -166,7 +167,7 @@ fn browser_seeks_in_a_video_with_ranges() {
     assert!(parts.count() > 0, "{log}");
 }
 
-/// The policy lets the page's own style in, and not so much as an attribute beside it.
+/// The policy allows the style of the page, and no other style, not even in an attribute.
 #[test]
 #[ignore = "needs chromium"]
 fn browser_applies_only_the_style_of_the_page() {
@@ -237,7 +238,7 @@ fn browser_sorts_a_listing_by_size_and_follows_odd_names() {
     assert_eq!(browser.report(), "200 1");
 }
 
-/// A server whose status is shown, with connections that stand where the test has left them.
+/// A server with a status page, and connections in known states.
 struct Watched {
     evserve: Evserve,
     begun: Vec<Client>,
@@ -246,7 +247,7 @@ struct Watched {
 }
 
 impl Watched {
-    /// 150 that have had an answer, 100 that have begun a request, 50 that talk.
+    /// Opens 150 idle, 100 reading and 50 echoing connections.
     fn start(model: &str) -> Watched {
         let root = tempfile::tempdir().expect("a directory");
         write(root.path().join("a.txt"), "hello").expect("written");
@@ -288,7 +289,8 @@ impl Watched {
     }
 }
 
-/// True once the page says so many are in that state; the browser has a few connections too.
+/// An expression that is true once the page counts at least `count` connections in a state. The
+/// browser has a few connections too.
 fn says(state: &str, count: usize) -> String {
     format!(
         "(number => {count} <= number && number < {count} + 8)(Number(
@@ -326,18 +328,18 @@ fn browser_shows_connections_change_state() {
             taken.as_str().is_some_and(|text| text.starts_with("15")),
             "{model}: {taken}"
         );
-        // One is chosen, and says what it waits for.
+        // A click on a connection shows what it waits for.
         tab.value("document.querySelector('#cells [data-state=\"reading request\"]').click()");
         tab.wait_until(
             "document.getElementById('selected').innerText.includes('waits for input; 13 B received')",
         );
-        // They go on, and that is seen.
+        // The page shows that they change state.
         for client in &mut watched.begun {
             client.send("TP/1.1\r\nHost: h\r\n\r\n");
             assert_eq!(client.response().body, b"hello");
         }
         tab.wait_until(&says("keep-alive", 250));
-        // A server that was busy for a while, or stopped, is seen again by itself.
+        // After the server was stopped for a while, the page reconnects by itself.
         watched.evserve.signal(rustix::process::Signal::STOP);
         tab.wait_until("document.getElementById('summary').innerText.includes('no update')");
         watched.evserve.signal(rustix::process::Signal::CONT);
@@ -348,14 +350,14 @@ fn browser_shows_connections_change_state() {
     });
 }
 
-/// What cannot be seen is said, and the view is a row of looks.
+/// The page says what it cannot show, and polls instead of streaming.
 #[test]
 #[ignore = "needs chromium"]
 fn browser_shows_the_limited_status_of_forking_and_blocking() {
     let Some(_alone) = alone() else {
         return;
     };
-    on_every_apart_model(|model| {
+    on_every_isolated_model(|model| {
         let root = tempfile::tempdir().expect("a directory");
         let path = root.path().to_str().expect("UTF-8");
         let options = ["--listen", "127.0.0.1:0", "--status", "0", path];
@@ -376,8 +378,8 @@ fn browser_shows_the_limited_status_of_forking_and_blocking() {
     });
 }
 
-/// Nothing sticks out at any width, both schemes differ, nothing is complained of. The pictures stay in the build
-/// directory.
+/// Nothing overflows at any width, both color schemes differ, and the browser reports no error. The
+/// screenshots stay in the build directory.
 #[test]
 #[ignore = "needs chromium"]
 fn browser_shows_pages_narrow_and_wide_light_and_dark() {

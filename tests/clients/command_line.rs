@@ -1,5 +1,5 @@
-//! Real clients against the real program, and loads too heavy for every run. `tests/run` installs what they need and
-//! runs them all.
+//! Real clients against the real program, and loads too heavy for every run. `tests/run` installs
+//! the clients and runs these tests.
 
 use crate::common::{Client, Evserve, is_missing, on_every_model, pattern, row};
 use percent_encoding::percent_decode_str;
@@ -35,7 +35,7 @@ fn curl(url: &str) -> Command {
     command
 }
 
-/// Compares what curl brings with the file, without holding either.
+/// Compares a file with what curl downloads, in pieces.
 fn fetched_is_the_same(url: &str, file: &Path) -> bool {
     let mut child = curl(url)
         .stdout(Stdio::piped())
@@ -116,7 +116,7 @@ fn curl_fetches_every_file_by_following_listings() {
             names.iter().collect::<Vec<_>>()
         );
         for (name, link) in linked {
-            // Once is enough for 5 GiB: what differs between models does not depend on the length.
+            // 5 GiB once is enough: the differences between models do not depend on the length.
             if name == "5G" && model != "epoll" {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! Other programs speak to the real one: curl, wrk, chromium, HAProxy. `tests/run` installs them.
+//! Other programs as clients: curl, wrk, chromium, HAProxy. `tests/run` installs them.
 
 #![allow(missing_docs)]
 

@@ -1,4 +1,4 @@
-//! A client that says bytes and expects bytes.
+//! A client that sends given bytes and expects given bytes.
 
 use super::PATIENCE;
 use std::io::{ErrorKind, Read, Write};
@@ -7,7 +7,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 /// A TCP connection to evserve.
 pub struct Client {
     stream: TcpStream,
-    /// Received and not yet consumed.
+    /// Received, not yet consumed.
     pending: Vec<u8>,
 }
 
@@ -52,7 +52,7 @@ impl Client {
         self.stream.write_all(bytes.as_ref()).expect("sent");
     }
 
-    /// Sends to a server that may be gone.
+    /// Sends to a server that may have closed the connection.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.write_all(bytes.as_ref());
     }
@@ -61,7 +61,7 @@ impl Client {
         self.stream.shutdown(Shutdown::Write).expect("connected");
     }
 
-    /// Reads the next response: to its length, or without a body for a response to HEAD.
+    /// Reads the next response and its body, whose length the head gives. Not for HEAD.
     pub fn response(&mut self) -> Response {
         let head = self.head();
         let length = head
@@ -88,7 +88,7 @@ impl Client {
         Response { status, head, body }
     }
 
-    /// Reads exactly that many bytes.
+    /// Reads exactly `length` bytes.
     pub fn read(&mut self, length: usize) -> Vec<u8> {
         while self.pending.len() < length {
             self.fill();
@@ -96,7 +96,7 @@ impl Client {
         self.pending.drain(..length).collect()
     }
 
-    /// Reads a line, without its end.
+    /// Reads a line. Returns it without CRLF.
     pub fn line(&mut self) -> String {
         let end = loop {
             if let Some(at) = self.pending.windows(2).position(|w| w == b"\r\n") {
@@ -108,7 +108,7 @@ impl Client {
         String::from_utf8(line[..end - 2].to_vec()).expect("a line is UTF-8")
     }
 
-    /// Reads a line, unless the server closes before it has come.
+    /// Reads a line. Returns `None` if the server closes first.
     pub fn try_line(&mut self) -> Option<String> {
         let mut buffer = [0; 65536];
         while !self.pending.windows(2).any(|w| w == b"\r\n") {
@@ -122,7 +122,7 @@ impl Client {
         Some(self.line())
     }
 
-    /// Reads until the server closes.
+    /// Reads until the server closes the connection.
     pub fn rest(&mut self) -> Vec<u8> {
         let mut rest = std::mem::take(&mut self.pending);
         self.stream.read_to_end(&mut rest).expect("a clean end");
@@ -130,7 +130,7 @@ impl Client {
     }
 
     /// Waits until the server has closed or reset the connection.
-    pub fn is_over(&mut self) {
+    pub fn wait_for_close(&mut self) {
         let count = self.stream.read(&mut [0]);
         let reset = |error: &std::io::Error| error.kind() == ErrorKind::ConnectionReset;
         assert!(
@@ -143,7 +143,7 @@ impl Client {
         let mut buffer = [0; 65536];
         let count = loop {
             match self.stream.read(&mut buffer) {
-                // A call with a time limit is not begun again by the kernel (signal(7)).
+                // The kernel does not restart a call that has a timeout (signal(7)).
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 result => break result.expect("received in time"),
             }

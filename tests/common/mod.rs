@@ -1,4 +1,4 @@
-//! The real program as a child process, and a client that says bytes and expects bytes.
+//! Starts the real program as a child process, and talks to it.
 
 #![allow(
     dead_code,
@@ -8,14 +8,14 @@
 #![allow(missing_docs)]
 
 mod client;
-mod left_out;
 mod models;
 mod program;
+mod skipped;
 
 pub use client::{Client, Response};
-pub use left_out::{is_missing, is_not_root, left_out};
 pub use models::*;
 pub use program::{Ended, Evserve, Program};
+pub use skipped::{is_missing, is_not_root, skip};
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
@@ -23,10 +23,10 @@ use std::process::{Child, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a test waits for anything before it fails. Far more than anything takes.
+/// How long a test waits for an event before it fails: far longer than any takes.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Bytes that are different at every place, so that none can be lost or swapped unseen.
+/// Returns bytes without repetition, so that a test sees it if any are lost or swapped.
 pub fn pattern(length: usize) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(length as u64);
     let mut bytes = vec![0; length];
@@ -34,7 +34,7 @@ pub fn pattern(length: usize) -> Vec<u8> {
     bytes
 }
 
-/// The number that an environment variable holds, if it is set.
+/// The number in an environment variable, if it is set.
 pub fn number(variable: &str) -> Option<u64> {
     let value = std::env::var(variable).ok()?;
     Some(
@@ -44,8 +44,8 @@ pub fn number(variable: &str) -> Option<u64> {
     )
 }
 
-/// Waits until a child has ended by itself.
-pub fn wait_for_end(child: &mut Child) -> ExitStatus {
+/// Waits until a child has exited.
+pub fn wait_for_exit(child: &mut Child) -> ExitStatus {
     let end = Instant::now() + PATIENCE;
     loop {
         if let Some(status) = child.try_wait().expect("it is ours") {
@@ -56,7 +56,8 @@ pub fn wait_for_end(child: &mut Child) -> ExitStatus {
     }
 }
 
-/// Both sides of a new terminal, of which no other program gets a copy: it closes when we close it.
+/// Returns both sides of a new terminal. No other process inherits them, so the terminal closes
+/// when they are dropped.
 pub fn terminal() -> (OwnedFd, OwnedFd) {
     use nix::fcntl::OFlag;
     let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;

@@ -1,4 +1,4 @@
-//! Tests that run on rows of the table of models, chosen by what a model can do.
+//! Runs a test on those rows of `MODELS` that have a property.
 
 use evserve::config::Config;
 use evserve::model::{MODELS, ModelRow, find};
@@ -9,19 +9,20 @@ pub fn row(model: &str) -> &'static ModelRow {
     find(model).expect("a model")
 }
 
-/// True for the models that are an event loop.
+/// True if the model is an event loop.
 pub fn is_loop(model: &str) -> bool {
     row(model).is_loop()
 }
 
-/// True for the models in which all connections wait for the one that is served.
+/// True if a model serves one connection at a time and all others wait for it.
 pub fn serves_one_at_a_time(model: &str) -> bool {
     row(model).serves_one_at_a_time()
 }
 
-/// Runs a case on each row of the table of models for which that holds.
+/// Runs `case` on each model for which `holds` is true.
 ///
-/// A program with a model of its own (`EVSERVE_PROGRAM`) is tested in place of `threaded`, which it is to be as good as.
+/// `EVSERVE_PROGRAM` names a program with a model of its own. It is tested in place of `threaded`
+/// and must pass the same tests.
 fn on_each(holds: impl Fn(&ModelRow) -> bool, case: impl Fn(&'static str)) {
     let is_own = std::env::var_os("EVSERVE_PROGRAM").is_some();
     let here = MODELS
@@ -44,18 +45,18 @@ pub fn on_every_concurrent_model(case: impl Fn(&'static str)) {
     on_each(|row| !row.serves_one_at_a_time(), case);
 }
 
-/// The models in which conversations can hear each other.
+/// The models in which connections can send to each other.
 pub fn on_every_shared_model(case: impl Fn(&'static str)) {
     on_each(|row| row.isolated_because.is_none(), case);
 }
 
 /// The models whose connections share memory.
-pub fn on_every_model_of_one_memory(case: impl Fn(&'static str)) {
+pub fn on_every_model_of_shared_memory(case: impl Fn(&'static str)) {
     on_each(|row| row.cannot_share(Sharing::Memory).is_none(), case);
 }
 
-/// The models in which they cannot.
-pub fn on_every_apart_model(case: impl Fn(&'static str)) {
+/// The models in which connections cannot send to each other.
+pub fn on_every_isolated_model(case: impl Fn(&'static str)) {
     on_each(|row| row.isolated_because.is_some(), case);
 }
 
@@ -63,14 +64,14 @@ pub fn on_every_loop(case: impl Fn(&'static str)) {
     on_each(ModelRow::is_loop, case);
 }
 
-/// The models that have a thread or a process for each of several connections.
-pub fn on_every_model_of_tasks(case: impl Fn(&'static str)) {
+/// The models with a thread or a process for each connection.
+pub fn on_every_task_model(case: impl Fn(&'static str)) {
     on_each(|row| !row.serves_one_at_a_time() && !row.is_loop(), case);
 }
 
-/// One model of each kind, where all would take too long: the default one, and for each other executor the first that
-/// serves more than one connection at a time.
-pub fn is_of_its_kind(row: &ModelRow) -> bool {
+/// True for one model of each kind, for tests that would take too long on all of them: the default
+/// model, and for each other executor the first that serves more than one connection at a time.
+pub fn represents_its_kind(row: &ModelRow) -> bool {
     let default = self::row(&Config::default().model);
     let concurrent = MODELS.iter().filter(|row| !row.serves_one_at_a_time());
     let mut alike = concurrent.filter(|other| other.executor == row.executor);
@@ -80,11 +81,11 @@ pub fn is_of_its_kind(row: &ModelRow) -> bool {
     }
 }
 
-pub fn on_each_kind(case: impl Fn(&'static str)) {
-    on_each(is_of_its_kind, case);
+pub fn on_one_model_of_each_kind(case: impl Fn(&'static str)) {
+    on_each(represents_its_kind, case);
 }
 
-/// The options by which a model serves that many connections at a time.
+/// The options that limit a model to this number of connections at a time.
 pub fn limited_to(model: &str, connections: usize) -> Vec<String> {
     let option = row(model).limit_option.into_iter();
     option
@@ -92,8 +93,9 @@ pub fn limited_to(model: &str, connections: usize) -> Vec<String> {
         .collect()
 }
 
-/// For a model with a fixed number of threads, that number; for the others nothing.
-pub fn of_threads(model: &str, threads: usize) -> Vec<String> {
+/// The option that sets the number of threads, for a model with a fixed number; none for the
+/// others.
+pub fn with_threads(model: &str, threads: usize) -> Vec<String> {
     match row(model).limit_option {
         Some("threads") => limited_to(model, threads),
         _ => Vec::new(),

@@ -1,6 +1,6 @@
-//! The real program, or an example, as a child process.
+//! Starts evserve or an example as a child process.
 
-use super::{Client, PATIENCE, Response, wait_for_end};
+use super::{Client, PATIENCE, Response, wait_for_exit};
 use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,16 +13,16 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Instant;
 
-/// What evserve logs last before it serves.
+/// The last line that evserve logs before it serves.
 const READY: &str = "limits: ";
 
-/// How a program is to be started, directly or by another one.
+/// A program to start: itself, or through another program such as strace.
 pub struct Program {
-    /// What starts it, the program and its arguments.
+    /// The program and its arguments.
     words: Vec<OsString>,
-    /// It says on its standard output where it listens, as the examples do.
+    /// An example prints its address to standard output.
     is_example: bool,
-    /// All but the words.
+    /// Environment and directory; the program and its arguments are in `words`.
     settings: Command,
     stdin: Option<Stdio>,
     stdout: Option<Stdio>,
@@ -41,34 +41,32 @@ impl Program {
         }
     }
 
-    /// evserve with options, which have no spaces in them.
+    /// evserve. Options are separated by spaces.
     pub fn evserve(options: &str) -> Program {
         let own = std::env::var_os("EVSERVE_PROGRAM");
         let program = own.unwrap_or(env!("CARGO_BIN_EXE_evserve").into());
         Program::new(program, false).options(options)
     }
 
-    /// evserve under a model, with options.
+    /// evserve with a model.
     pub fn model(model: &str, options: &str) -> Program {
         Program::evserve("--model").args([model]).options(options)
     }
 
-    /// evserve under the model of `docs/examples/model.rs`, with options.
+    /// The program of `docs/examples/model.rs`, which has a model of its own.
     pub fn own_model(options: &str) -> Program {
         Program::new(example("model"), false).options(options)
     }
 
-    /// The program of an example.
     pub fn example(name: &str) -> Program {
         Program::new(example(name), true)
     }
 
-    /// More options, which have no spaces in them.
+    /// Adds options, separated by spaces.
     pub fn options(self, options: &str) -> Program {
         self.args(options.split_whitespace())
     }
 
-    /// More arguments.
     pub fn args(mut self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Program {
         let arguments = arguments.into_iter();
         self.words
@@ -76,37 +74,35 @@ impl Program {
         self
     }
 
-    /// One more argument.
     pub fn arg(self, argument: impl AsRef<OsStr>) -> Program {
         self.args([argument])
     }
 
-    /// Has another program start it, which takes its words as the last ones of its own.
-    pub fn through(mut self, words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Program {
+    /// Starts it through another program, which gets its command line as last arguments.
+    pub fn run_by(mut self, words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Program {
         let words = words.into_iter().map(|word| word.as_ref().into());
         self.words.splice(0..0, words);
         self
     }
 
-    /// The same with a shell's script, which runs it as `"$@"`.
+    /// Starts it through a shell script, which runs it as `"$@"`.
     pub fn in_shell(self, script: &str) -> Program {
-        self.through(["bash", "-c", script, "bash"])
+        self.run_by(["bash", "-c", script, "bash"])
     }
 
-    /// Hands it a socket as its descriptor 3, as systemd does (sd_listen_fds(3)).
+    /// Passes a socket to it as descriptor 3, as systemd does (sd_listen_fds(3)).
     pub fn inherits(self, socket: impl Into<OwnedFd>) -> Program {
-        // Only the new process itself knows its own id, so a shell becomes it.
+        // LISTEN_PID must be the id of the new process. Only that process knows it, so a shell sets
+        // the variable and then becomes the program.
         let script = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"";
         self.in_shell(script).stdin(socket.into())
     }
 
-    /// Sets a variable of its environment.
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Program {
         self.settings.env(name, value);
         self
     }
 
-    /// Where it is started.
     pub fn current_dir(mut self, directory: impl AsRef<Path>) -> Program {
         self.settings.current_dir(directory);
         self
@@ -127,7 +123,7 @@ impl Program {
         self
     }
 
-    /// As a command; its input is empty, and what it puts out goes into pipes, unless otherwise said.
+    /// Builds the command. Unless set otherwise, input is empty and output goes to pipes.
     fn command(self) -> Command {
         let mut command = Command::new(&self.words[0]);
         command.args(&self.words[1..]);
@@ -146,12 +142,12 @@ impl Program {
         command
     }
 
-    /// Runs it to its end.
+    /// Runs it until it exits.
     pub fn output(self) -> Output {
         self.command().output().expect("it starts")
     }
 
-    /// Runs it to its end, which is to have that status; returns what it says on its standard error.
+    /// Runs it, checks that it exits with `code`, and returns its standard error.
     pub fn fails(self, code: i32) -> String {
         let words = self.words.clone();
         let output = self.output();
@@ -160,7 +156,7 @@ impl Program {
         said
     }
 
-    /// Starts it and waits until it has said that it serves, which it does on a pipe.
+    /// Starts it and waits until it serves. Its output must be a pipe.
     pub fn start(self) -> Evserve {
         let is_example = self.is_example;
         let mut evserve = self.spawn();
@@ -171,7 +167,6 @@ impl Program {
         evserve
     }
 
-    /// Starts it.
     pub fn spawn(self) -> Evserve {
         let mut child = self.command().spawn().expect("it starts");
         let (sender, log) = channel();
@@ -187,14 +182,14 @@ impl Program {
             child,
             log,
             seen: Vec::new(),
-            looked_at: 0,
+            searched: 0,
             addresses: Vec::new(),
             udp: Vec::new(),
         }
     }
 }
 
-/// Where the program of an example is. `cargo test` with a `--test` would build none of them.
+/// The path of an example's program. Builds the examples first: `cargo test --test wire` does not.
 fn example(name: &str) -> PathBuf {
     static BUILT: Once = Once::new();
     BUILT.call_once(|| {
@@ -210,22 +205,22 @@ fn example(name: &str) -> PathBuf {
     directory.join("examples").join(name)
 }
 
-/// A running evserve, or an example. Dropping it kills it.
+/// A running evserve or example. Dropping it kills the process.
 pub struct Evserve {
     child: Child,
     stdout: Option<BufReader<ChildStdout>>,
-    /// Lines of the operator's log that have not been received.
+    /// Log lines that were not received yet.
     log: Receiver<String>,
     seen: Vec<String>,
-    /// How many of those [`Evserve::wait_for_log`] has gone past.
-    looked_at: usize,
-    /// Where it listens for TCP, in the order in which it says so.
+    /// How many lines of `seen` [`Evserve::wait_for_log`] has searched.
+    searched: usize,
+    /// The TCP addresses, in the order in which they were logged.
     pub addresses: Vec<SocketAddr>,
-    /// The same for UDP.
+    /// The UDP addresses, in the same order.
     pub udp: Vec<SocketAddr>,
 }
 
-/// What a stopped evserve leaves behind.
+/// The exit status and the output of an evserve that has exited.
 pub struct Ended {
     pub status: ExitStatus,
     pub log: String,
@@ -233,7 +228,7 @@ pub struct Ended {
 }
 
 impl Evserve {
-    /// Serves `root` over http on a free port.
+    /// Serves `root` over HTTP on a free port.
     pub fn http(model: &str, root: &Path, options: &[&str]) -> Evserve {
         let program = Program::model(model, "--mode http --listen 127.0.0.1:0");
         program.arg(root).args(options).start()
@@ -245,14 +240,14 @@ impl Evserve {
         program.args(options).start()
     }
 
-    /// Starts evserve under a model and waits until it serves.
+    /// Starts evserve with a model and waits until it serves.
     pub fn start(model: &str, options: &[&str]) -> Evserve {
         Program::model(model, "").args(options).start()
     }
 
     fn wait_until_ready(&mut self) {
         self.wait_for_log(READY);
-        self.looked_at = 0;
+        self.searched = 0;
         let places = self
             .seen
             .iter()
@@ -291,27 +286,27 @@ impl Evserve {
         Client::connect(self.address())
     }
 
-    /// One request on a connection of its own.
+    /// Sends one request on a new connection.
     pub fn get(&self, path: &str) -> Response {
         let mut client = self.connect();
         client.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n"));
         client.response()
     }
 
-    /// What it logged before it served.
-    pub fn started_with(&self) -> &[String] {
+    /// The lines that it logged before it served.
+    pub fn startup_log(&self) -> &[String] {
         let is_last = |line: &String| line.contains(READY);
         let end = self.seen.iter().position(is_last).expect("it serves");
         &self.seen[..=end]
     }
 
-    /// Gives it bytes on its standard input, which is a pipe, and ends that.
-    pub fn hear(&mut self, bytes: &[u8]) {
-        let mut stdin = self.child.stdin.take().expect("piped, and heard once");
+    /// Writes `bytes` to its standard input and closes that. Standard input must be a pipe.
+    pub fn write_stdin(&mut self, bytes: &[u8]) {
+        let mut stdin = self.child.stdin.take().expect("piped, and not closed yet");
         stdin.write_all(bytes).expect("it reads");
     }
 
-    /// The next line of the operator's log, or `None` at its end.
+    /// The next line of the log. Returns `None` at its end.
     pub fn next_line(&mut self) -> Option<String> {
         match self.log.recv_timeout(PATIENCE) {
             Ok(line) => {
@@ -323,26 +318,27 @@ impl Evserve {
         }
     }
 
-    /// Waits for a line of the operator's log that contains `text`, behind the one that was waited for last.
+    /// Waits for the next line of the log that contains `text`. The search starts behind the line
+    /// that the last call returned.
     pub fn wait_for_log(&mut self, text: &str) -> String {
         let end = Instant::now() + PATIENCE;
         loop {
-            if self.looked_at == self.seen.len() {
+            if self.searched == self.seen.len() {
                 let left = end.saturating_duration_since(Instant::now());
                 let line = self.log.recv_timeout(left).unwrap_or_else(|error| {
                     panic!("no line with {text:?} ({error}); it said {:#?}", self.seen)
                 });
                 self.seen.push(line);
             }
-            let line = &self.seen[self.looked_at];
-            self.looked_at += 1;
+            let line = &self.seen[self.searched];
+            self.searched += 1;
             if line.contains(text) {
                 return line.clone();
             }
         }
     }
 
-    /// Sends a signal. One that stops the process has stopped all of its threads when this returns.
+    /// Sends a signal. After SIGSTOP, waits until all threads have stopped.
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("it runs");
         while signal == Signal::STOP && !self.is_stopped() {
@@ -350,7 +346,7 @@ impl Evserve {
         }
     }
 
-    /// True if no thread of it runs (proc(5), `/proc/pid/task/tid/stat`).
+    /// True if all threads are stopped (proc(5), `/proc/pid/task/tid/stat`).
     fn is_stopped(&self) -> bool {
         let tasks = format!("/proc/{}/task", self.id());
         std::fs::read_dir(tasks).expect("it runs").all(|task| {
@@ -365,7 +361,7 @@ impl Evserve {
         self.signal(Signal::TERM);
     }
 
-    /// The same where strace runs it, which hands no signal on itself.
+    /// Sends SIGTERM to the child of strace, which does not forward signals.
     pub fn terminate_traced(&self) {
         let children = format!("/proc/{0}/task/{0}/children", self.id());
         let child = std::fs::read_to_string(children).expect("it runs");
@@ -377,12 +373,12 @@ impl Evserve {
         self.child.try_wait().expect("it is ours").is_some()
     }
 
-    /// Waits until it has ended by itself, and for nothing that it puts out.
+    /// Waits for the exit and ignores the output.
     pub fn status(&mut self) -> ExitStatus {
-        wait_for_end(&mut self.child)
+        wait_for_exit(&mut self.child)
     }
 
-    /// Waits for the end, however it was brought about.
+    /// Waits until it exits, for whatever reason, and reads its output.
     pub fn wait(&mut self) -> Ended {
         let mut access_log = String::new();
         if let Some(mut stdout) = self.stdout.take() {
@@ -397,7 +393,7 @@ impl Evserve {
         }
     }
 
-    /// Asks for a graceful end and waits for it.
+    /// Stops it with SIGTERM and checks that it exits with success.
     pub fn stop(mut self) -> Ended {
         self.terminate();
         let ended = self.wait();
@@ -405,7 +401,7 @@ impl Evserve {
         ended
     }
 
-    /// A figure from /proc/PID/status, in its own unit.
+    /// A number from /proc/PID/status, in the unit used there.
     pub fn proc_status(&self, key: &str) -> u64 {
         let path = format!("/proc/{}/status", self.id());
         let status = std::fs::read_to_string(path).expect("it runs");

@@ -1,31 +1,32 @@
-//! The kernel says no: each system call that serves a connection fails once, at its first time, at its second, and so
-//! on until a whole run goes by without a fault.
+//! Makes one system call fail in each run: the first call of a kind, then the second, and so on
+//! until a run ends without a fault.
 //!
-//! A run is a few clients at once on the real program, one fault somewhere among them, a client after them, and the
-//! end. Whatever fails: nobody gets a wrong byte, at most one client gets less than all, all that come later are served,
-//! nothing is left behind, and the server neither spins nor stops before it is told to. An interrupted call, or one that
-//! would have had to wait, harms nobody at all.
+//! A run consists of a few concurrent clients, one fault, another client after them, and shutdown.
+//! Whatever fails: no client receives a wrong byte. At most one client receives less than
+//! everything. All later clients are served. Nothing leaks, and the server neither spins nor exits
+//! early. An interrupted call, or one that would block, harms no client at all.
 //!
-//! The ordinary run takes three models and the first few calls of each kind. `EVSERVE_FAULTS=all` takes everything, and
-//! `EVSERVE_FAULTS=write` then writes the table in docs/testing.md. `EVSERVE_FAULT=sendfile` takes one call only.
+//! An ordinary run takes three models and the first few calls of each kind. `EVSERVE_FAULTS=all`
+//! takes everything, and `EVSERVE_FAULTS=write` then writes the table in docs/testing.md.
+//! `EVSERVE_FAULT=sendfile` takes one kind of call only.
 
 #![allow(missing_docs)]
-// The tracer puts its errors into registers, and those have other names on other machines.
+// The tracer puts errors into registers, whose names differ on other architectures.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
+mod clients;
 #[path = "../common/mod.rs"]
 mod common;
-mod play;
 mod rows;
 mod starting;
 mod table;
 mod tracer;
 
-use common::{Evserve, PATIENCE, Program, is_of_its_kind, of_threads, pattern};
+use clients::{FILES, Fate};
+use common::{Evserve, PATIENCE, Program, pattern, represents_its_kind, with_threads};
 use evserve::model::MODELS;
 use nix::errno::Errno::{self, *};
-use play::{FILES, Fate};
-use rows::{ROWS, Row, Scene, WRITE};
+use rows::{ROWS, Row, Scenario, WRITE};
 use std::collections::BTreeMap;
 use std::fs::{read_dir, read_to_string};
 use std::io::Write;
@@ -36,10 +37,9 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tracer::{Fault, Tracer};
 
-/// How many threads the model `pool` has.
 const POOL: usize = 4;
 
-/// A root whose files have been at rest for long enough to be remembered.
+/// A root whose files are old enough to be cached.
 fn root() -> TempDir {
     let root = tempfile::tempdir().expect("a directory");
     for length in FILES {
@@ -50,7 +50,7 @@ fn root() -> TempDir {
     root
 }
 
-/// Waits for something to become true of the process that no event tells of.
+/// Polls for a state of the process for which there is no event.
 fn until(what: &str, is_so: impl Fn() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !is_so() {
@@ -59,7 +59,7 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// The threads of a process, each with its state and how often it has been given the processor or has left it.
+/// The threads of a process: for each its state and how often it was scheduled.
 fn threads(process: u32) -> BTreeMap<String, String> {
     let tasks = read_dir(format!("/proc/{process}/task")).expect("it runs");
     tasks
@@ -73,7 +73,8 @@ fn threads(process: u32) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// True if all threads sleep, and none has done anything between two looks. One that spins is never found like this.
+/// True if all threads sleep and none was scheduled between two looks. A spinning thread never
+/// passes.
 fn is_at_rest(process: u32) -> bool {
     let before = threads(process);
     let all_sleep = before
@@ -102,34 +103,34 @@ fn has_ended(process: u32) -> bool {
         .is_none_or(|(_, rest)| rest.starts_with('Z'))
 }
 
-fn start(model: &str, scene: Scene, root: &TempDir) -> Evserve {
+fn start(model: &str, scenario: Scenario, root: &TempDir) -> Evserve {
     let root = root.path().to_str().expect("UTF-8");
     let files = "--mode http --mode echo --listen http=127.0.0.1:0 --listen echo=127.0.0.1:0";
     let files = || Program::model(model, files).arg(root);
-    let program = match scene {
-        Scene::Files => files().options("--cache-bytes 0 --cache-files 0"),
-        Scene::Watched => files(),
-        Scene::Datagrams => Program::model(model, "--mode echo --listen udp:127.0.0.1:0"),
-        Scene::Chat => Program::model(model, "--mode chat --listen 127.0.0.1:0"),
+    let program = match scenario {
+        Scenario::Files => files().options("--cache-bytes 0 --cache-files 0"),
+        Scenario::Watched => files(),
+        Scenario::Datagrams => Program::model(model, "--mode echo --listen udp:127.0.0.1:0"),
+        Scenario::Chat => Program::model(model, "--mode chat --listen 127.0.0.1:0"),
     };
-    program.args(of_threads(model, POOL)).start()
+    program.args(with_threads(model, POOL)).start()
 }
 
-/// All clients of a scene, at once.
-fn play_scene(evserve: &Evserve, scene: Scene) -> Vec<Fate> {
-    match scene {
-        Scene::Chat => return play::chat(evserve.address()),
-        Scene::Datagrams => return vec![play::datagrams(evserve.udp[0])],
-        Scene::Files | Scene::Watched => {}
+/// Runs all clients of a scenario at once.
+fn play_scenario(evserve: &Evserve, scenario: Scenario) -> Vec<Fate> {
+    match scenario {
+        Scenario::Chat => return clients::chat(evserve.address()),
+        Scenario::Datagrams => return vec![clients::datagrams(evserve.udp[0])],
+        Scenario::Files | Scenario::Watched => {}
     }
     let [http, echo] = evserve.addresses[..] else {
         panic!("two addresses");
     };
     thread::scope(|scope| {
         let clients = [
-            scope.spawn(move || play::ask_for_everything(http)),
-            scope.spawn(move || play::ask_for_everything(http)),
-            scope.spawn(move || play::echo(echo)),
+            scope.spawn(move || clients::request_everything(http)),
+            scope.spawn(move || clients::request_everything(http)),
+            scope.spawn(move || clients::echo(echo)),
         ];
         let fates = clients.map(|client| client.join());
         fates
@@ -139,9 +140,9 @@ fn play_scene(evserve: &Evserve, scene: Scene) -> Vec<Fate> {
     })
 }
 
-/// One run. `None` if no call failed, else what became of whoever was worst off.
+/// Plays one run. Returns `None` if no call failed, else the fate of the client that fared worst.
 fn run(model: &str, row: &Row, errno: Errno, nth: usize, root: &TempDir) -> Option<Fate> {
-    let mut evserve = start(model, row.scene, root);
+    let mut evserve = start(model, row.scenario, root);
     let id = evserve.id();
     until("it is at rest before it all", || is_at_rest(id));
     let before = descriptors(id);
@@ -157,14 +158,14 @@ fn run(model: &str, row: &Row, errno: Errno, nth: usize, root: &TempDir) -> Opti
     until("it is at rest again", || is_at_rest(id));
     tracer.arm();
 
-    let mut fates = play_scene(&evserve, row.scene);
+    let mut fates = play_scenario(&evserve, row.scenario);
     let has_struck = tracer.has_struck();
-    let mut later = play_scene(&evserve, row.scene);
-    // The kernel may drop a datagram while the machine is busy, also over the loopback. The server's own count of
-    // replies that it could not send is checked below.
+    let mut later = play_scenario(&evserve, row.scenario);
+    // On a busy machine the kernel may drop a datagram even on loopback. The server's own count of
+    // unsent replies is checked below.
     for _ in 0..3 {
-        if row.scene == Scene::Datagrams && later != [Fate::Whole] {
-            later = play_scene(&evserve, row.scene);
+        if row.scenario == Scenario::Datagrams && later != [Fate::Whole] {
+            later = play_scenario(&evserve, row.scenario);
         }
     }
     if has_struck {
@@ -179,11 +180,11 @@ fn run(model: &str, row: &Row, errno: Errno, nth: usize, root: &TempDir) -> Opti
 
     until("no process is left", || children(id).is_empty());
     let kept = before
-        + match row.scene {
-            // One file is so large that it is kept open instead of in memory.
-            Scene::Watched => 1,
+        + match row.scenario {
+            // One file is too large to be cached in memory; it is kept open.
+            Scenario::Watched => 1,
             // A thread keeps its wake queue.
-            Scene::Chat if common::row(model).limit_option == Some("threads") => POOL,
+            Scenario::Chat if common::row(model).limit_option == Some("threads") => POOL,
             _ => 0,
         };
     until("no descriptor is left", || {
@@ -204,7 +205,7 @@ fn run(model: &str, row: &Row, errno: Errno, nth: usize, root: &TempDir) -> Opti
     assert!(ended.status.success(), "{}: {log}", ended.status);
     assert!(!log.contains("cut off"), "{log}");
     assert!(!log.contains("panicked"), "{log}");
-    if row.scene == Scene::Datagrams {
+    if row.scenario == Scenario::Datagrams {
         let unsent = ["replies to 0 could", "replies to 1 could"];
         assert!(unsent.iter().any(|unsent| log.contains(unsent)), "{log}");
     }
@@ -212,7 +213,7 @@ fn run(model: &str, row: &Row, errno: Errno, nth: usize, root: &TempDir) -> Opti
     struck.then(|| fates.into_iter().max().expect("clients"))
 }
 
-/// Each answer has its line, unless the disk took none; no line is broken.
+/// Each response has its log line, unless writing failed; no line is broken.
 fn check_access_log(row: &Row, errno: Errno, struck: bool, log: &str, lines: &str) {
     for line in lines.lines() {
         assert!(
@@ -220,7 +221,7 @@ fn check_access_log(row: &Row, errno: Errno, struck: bool, log: &str, lines: &st
             "{line}"
         );
     }
-    if errno == EINTR && matches!(row.scene, Scene::Files | Scene::Watched) {
+    if errno == EINTR && matches!(row.scenario, Scenario::Files | Scenario::Watched) {
         let before = log.split(" requests on ").next().expect("a part");
         let served = before.rsplit("served ").next().expect("a part");
         let served: usize = served.replace(',', "").parse().expect("a figure");
@@ -231,17 +232,17 @@ fn check_access_log(row: &Row, errno: Errno, struck: bool, log: &str, lines: &st
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Played {
+struct Runs {
     /// How many runs had a fault.
     runs: usize,
     worst: Option<Fate>,
-    /// The run that failed, and was the last one.
+    /// The number of the run that failed; it was the last.
     failed: Option<usize>,
 }
 
-/// All runs of one call, error and model: until one is untouched, or up to a number.
-fn play_row(model: &str, row: &Row, errno: Errno, most: usize, root: &TempDir) -> Played {
-    let mut result = Played::default();
+/// Plays all runs of one call, error and model: until one has no fault, or up to `most`.
+fn run_row(model: &str, row: &Row, errno: Errno, most: usize, root: &TempDir) -> Runs {
+    let mut result = Runs::default();
     for nth in 1..=most {
         let played = std::panic::catch_unwind(|| run(model, row, errno, nth, root));
         let Ok(fate) = played else {
@@ -257,7 +258,7 @@ fn play_row(model: &str, row: &Row, errno: Errno, most: usize, root: &TempDir) -
     result
 }
 
-/// All that is to be played: the row, the error and the model, by their places in the tables.
+/// All work: row, error and model, as indexes into the tables.
 fn work(models: &[&'static str], only: Option<&str>) -> Vec<(usize, usize, &'static str)> {
     let mut work = Vec::new();
     for (index, row) in ROWS.iter().enumerate() {
@@ -265,11 +266,11 @@ fn work(models: &[&'static str], only: Option<&str>) -> Vec<(usize, usize, &'sta
             continue;
         }
         for (error, errno) in row.errors.iter().enumerate() {
-            let can_play = |model: &&&'static str| row.can_say(*errno, model);
+            let can_run = |model: &&&'static str| row.can_say(*errno, model);
             work.extend(
                 models
                     .iter()
-                    .filter(can_play)
+                    .filter(can_run)
                     .map(|model| (index, error, *model)),
             );
         }
@@ -283,7 +284,13 @@ fn a_failed_system_call_harms_at_most_one_connection() {
     let only = std::env::var("EVSERVE_FAULT").ok();
     let (rows, most): (Vec<_>, _) = match &*wish {
         "all" | "write" => (MODELS.iter().collect(), 1000),
-        "" => (MODELS.iter().filter(|row| is_of_its_kind(row)).collect(), 4),
+        "" => (
+            MODELS
+                .iter()
+                .filter(|row| represents_its_kind(row))
+                .collect(),
+            4,
+        ),
         other => panic!("EVSERVE_FAULTS={other}: expected all or write"),
     };
     let root = root();
@@ -291,14 +298,14 @@ fn a_failed_system_call_harms_at_most_one_connection() {
     let work = work(&models, only.as_deref());
     let (next, all) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
     thread::scope(|scope| {
-        // Most of the time goes by with waiting for processes to come and go.
+        // Most of the time is spent waiting for processes.
         for _ in 0..4 {
             scope.spawn(|| {
                 while let Some(key) = work.get(next.fetch_add(1, SeqCst)) {
                     let (row, error, model) = *key;
                     let (row, errno) = (&ROWS[row], ROWS[row].errors[error]);
                     let begin = Instant::now();
-                    let played = play_row(model, row, errno, most, &root);
+                    let played = run_row(model, row, errno, most, &root);
                     let _ = writeln!(
                         std::io::stderr(),
                         "{model}: {} {} says {errno:?} {} times in {:.1} s: {:?}",

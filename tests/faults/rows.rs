@@ -1,11 +1,11 @@
-//! Which calls are made to fail, and what they may say.
+//! Which calls fail, and with which errors.
 
 use crate::common::row;
 use crate::tracer::Arguments;
 use nix::errno::Errno::{self, *};
 use nix::libc;
 
-/// System calls that do the same: which of them is made is up to a libc or a crate.
+/// System calls with the same purpose. Which one is made depends on the libc or crate.
 pub type Kind = &'static [i64];
 
 pub const ACCEPT: Kind = &[libc::SYS_accept, libc::SYS_accept4];
@@ -25,33 +25,34 @@ pub const SELECT: Kind = &[libc::SYS_select, libc::SYS_pselect6];
 pub const WAIT: Kind = &[libc::SYS_wait4, libc::SYS_waitid];
 pub const WRITE: Kind = &[libc::SYS_write];
 
-/// A kind of system call and what it may say, by its man page.
+/// A kind of system call and the errors that its man page lists.
 pub struct Row {
     pub name: &'static str,
     pub calls: Kind,
-    /// What it is called for, if it is called for several things.
+    /// What the call is made for, if it has several uses.
     pub about: &'static str,
     pub counts: fn(&Arguments) -> bool,
     pub errors: &'static [Errno],
-    pub scene: Scene,
-    /// Whatever it says, no client may suffer.
+    pub scenario: Scenario,
+    /// No error of this call may harm a client.
     pub spares_all: bool,
-    /// Who hears EAGAIN is told later when to try again. An edge-triggered poller tells that once, when it becomes
-    /// true; said of what is there already it would be a lie, and wait for ever.
+    /// EAGAIN from this call means that an event will follow. An edge-triggered poller reports that
+    /// event only on a change. If EAGAIN is injected while the socket is ready, no event follows
+    /// and the connection waits forever.
     pub told_later: bool,
     pub late: bool,
     pub and: Option<(Kind, Errno)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Scene {
+pub enum Scenario {
     /// Clients of http and echo.
     Files,
-    /// The same with files that the server remembers and watches.
+    /// The same with files that the server caches and watches.
     Watched,
-    /// Three who chat.
+    /// Three members of a chat.
     Chat,
-    /// One who sends datagrams. Whether it hears of one that is lost is not promised.
+    /// A client that sends datagrams. It may not learn that one was lost.
     Datagrams,
 }
 
@@ -61,7 +62,7 @@ const ROW: Row = Row {
     about: "",
     counts: |_| true,
     errors: &[],
-    scene: Scene::Files,
+    scenario: Scenario::Files,
     spares_all: false,
     told_later: false,
     late: false,
@@ -107,7 +108,7 @@ pub const ROWS: &[Row] = &[
         calls: POLL,
         about: "in a chat",
         errors: &[EINTR, ENOMEM],
-        scene: Scene::Chat,
+        scenario: Scenario::Chat,
         spares_all: true,
         ..ROW
     },
@@ -136,14 +137,15 @@ pub const ROWS: &[Row] = &[
         calls: &[libc::SYS_recvfrom],
         about: "in a chat",
         errors: &[EINTR, EAGAIN, ECONNRESET, ENOMEM],
-        scene: Scene::Chat,
+        scenario: Scenario::Chat,
         told_later: true,
         ..ROW
     },
     Row {
         name: "sendto",
         calls: &[libc::SYS_sendto],
-        // Not the one byte that a signal handler sends: nobody else could send it later, and it never waits.
+        // Not the single byte that a signal handler writes: it cannot be written later, and the
+        // call never blocks.
         counts: |arguments| arguments[2] > 1,
         errors: &[EINTR, EAGAIN, ECONNRESET, EPIPE, ENOBUFS, ENOMEM],
         told_later: true,
@@ -154,7 +156,7 @@ pub const ROWS: &[Row] = &[
         calls: &[libc::SYS_sendmsg],
         about: "of a head and what is in memory",
         errors: &[EINTR, EAGAIN, ECONNRESET, EPIPE, ENOBUFS, ENOMEM],
-        scene: Scene::Watched,
+        scenario: Scenario::Watched,
         told_later: true,
         ..ROW
     },
@@ -164,7 +166,7 @@ pub const ROWS: &[Row] = &[
         about: "in a chat",
         counts: |arguments| arguments[2] > 1,
         errors: &[EINTR, EAGAIN, ECONNRESET, EPIPE, ENOBUFS, ENOMEM],
-        scene: Scene::Chat,
+        scenario: Scenario::Chat,
         told_later: true,
         ..ROW
     },
@@ -173,7 +175,7 @@ pub const ROWS: &[Row] = &[
         calls: &[libc::SYS_recvmsg],
         about: "of a datagram",
         errors: &[EINTR, EAGAIN, ECONNREFUSED, ENOMEM],
-        scene: Scene::Datagrams,
+        scenario: Scenario::Datagrams,
         spares_all: true,
         told_later: true,
         ..ROW
@@ -183,7 +185,7 @@ pub const ROWS: &[Row] = &[
         calls: &[libc::SYS_sendmsg],
         about: "of a datagram",
         errors: &[EAGAIN, ECONNREFUSED, EPERM, ENOBUFS, ENOMEM],
-        scene: Scene::Datagrams,
+        scenario: Scenario::Datagrams,
         ..ROW
     },
     Row {
@@ -212,7 +214,7 @@ pub const ROWS: &[Row] = &[
         calls: &[libc::SYS_ioctl],
         about: "FIONBIO, in a chat",
         errors: &[ENOMEM],
-        scene: Scene::Chat,
+        scenario: Scenario::Chat,
         ..ROW
     },
     Row {
@@ -262,7 +264,7 @@ pub const ROWS: &[Row] = &[
         name: "inotify_add_watch",
         calls: &[libc::SYS_inotify_add_watch],
         errors: &[ENOSPC, ENOMEM],
-        scene: Scene::Watched,
+        scenario: Scenario::Watched,
         spares_all: true,
         ..ROW
     },
@@ -271,7 +273,7 @@ pub const ROWS: &[Row] = &[
         calls: &[libc::SYS_read],
         about: "of signals, wakes and file events",
         errors: &[EINTR, EAGAIN],
-        scene: Scene::Watched,
+        scenario: Scenario::Watched,
         told_later: true,
         ..ROW
     },
@@ -280,7 +282,7 @@ pub const ROWS: &[Row] = &[
         calls: &[libc::SYS_read],
         about: "in a chat",
         errors: &[EINTR, EAGAIN],
-        scene: Scene::Chat,
+        scenario: Scenario::Chat,
         told_later: true,
         ..ROW
     },
@@ -288,8 +290,8 @@ pub const ROWS: &[Row] = &[
         name: "write",
         calls: WRITE,
         about: "of the access log",
-        // Not what the standard error is told: the library that prints there panics, which is caught. And not the eight
-        // bytes that wake a thread.
+        // Not writes to standard error: `eprintln!` panics on an error, which is caught. And not
+        // the eight bytes that wake a thread.
         counts: |arguments| arguments[0] != 2 && arguments[2] > 8,
         errors: &[EINTR, EAGAIN, ENOSPC, EIO],
         spares_all: true,
@@ -300,7 +302,7 @@ pub const ROWS: &[Row] = &[
         calls: EVENTFD,
         about: "the wake queue of a chat",
         errors: &[EMFILE, ENFILE, ENOMEM],
-        scene: Scene::Chat,
+        scenario: Scenario::Chat,
         ..ROW
     },
     Row {
@@ -314,7 +316,7 @@ pub const ROWS: &[Row] = &[
         name: "clone",
         calls: CLONE_PROCESS,
         about: "a process",
-        // An old libc makes threads by it.
+        // An old libc starts threads with it.
         counts: |arguments| arguments[0] & libc::CLONE_THREAD as u64 == 0,
         errors: &[EAGAIN, ENOMEM],
         ..ROW
@@ -329,13 +331,14 @@ pub const ROWS: &[Row] = &[
 ];
 
 impl Row {
-    /// True if a client may get less than all.
+    /// True if this error may cost a client part of its data.
     pub fn may_spoil(&self, errno: Errno) -> bool {
         let is_passing = match errno {
             EINTR => true,
-            // Said of a process or a thread it means that there can be none now; and no datagram waits.
+            // From fork(2) or clone(2), EAGAIN means that no process or thread can be started; from
+            // recvmsg(2), that no datagram waits.
             EAGAIN => {
-                self.scene != Scene::Datagrams
+                self.scenario != Scenario::Datagrams
                     && ![CLONE_THREAD, CLONE_PROCESS].contains(&self.calls)
             }
             _ => false,
@@ -343,11 +346,11 @@ impl Row {
         !self.spares_all && !is_passing
     }
 
-    /// True if the call can say this to a server of this model, and the model can play the scene.
+    /// True if the call can fail like this under this model, and the model can run the scenario.
     pub fn can_say(&self, errno: Errno, model: &str) -> bool {
         let model = row(model);
         let tells_once = model.poller.is_some_and(|poller| poller.edge_triggered);
-        !(self.scene == Scene::Chat && model.isolated_because.is_some()
+        !(self.scenario == Scenario::Chat && model.isolated_because.is_some()
             || self.told_later && errno == EAGAIN && tells_once)
     }
 }

@@ -1,7 +1,8 @@
-//! A call that fails while the server starts: it says so in a sentence and ends with 1, or it does without.
+//! A call that fails while the server starts: it reports this in a sentence and exits with 1, or it
+//! serves without.
 
-use crate::common::{Ended, Program, on_each_kind, pattern};
-use crate::play::{self, Fate};
+use crate::clients::{self, Fate};
+use crate::common::{Ended, Program, on_one_model_of_each_kind, pattern};
 use crate::rows::{CLONE_THREAD, EPOLL_CREATE, EVENTFD, INOTIFY_INIT, Kind};
 use crate::tracer::{Arguments, Fault, Tracer};
 use crate::{has_ended, until};
@@ -10,7 +11,7 @@ use nix::libc;
 use std::net::SocketAddr;
 use std::process::Stdio;
 
-/// A kind of call, which of them count, and what it may say.
+/// A kind of call, which of them count, and its errors.
 type Row = (&'static str, Kind, fn(&Arguments) -> bool, &'static [Errno]);
 
 fn all(_: &Arguments) -> bool {
@@ -54,7 +55,7 @@ const ROWS: &[Row] = &[
         all,
         &[EINTR, EAGAIN, EMFILE, ENFILE, ENOMEM, EIO, ENOSYS],
     ),
-    // Not those of the loader, which opens the libraries.
+    // Not the calls of the dynamic loader, which opens libraries.
     (
         "openat",
         &[libc::SYS_openat],
@@ -72,14 +73,15 @@ const ROWS: &[Row] = &[
     ("clone", CLONE_THREAD, all, &[EAGAIN, ENOMEM]),
 ];
 
-/// One start. `None` if no call failed, else whether it serves all the same.
+/// Starts the server with a fault. Returns `None` if no call failed, else whether it serves
+/// nevertheless.
 fn start(model: &str, root: &str, fault: Fault) -> Option<bool> {
     let program = Program::model(model, "--listen 127.0.0.1:0").arg(root);
-    // A shell in its place waits until it is traced.
+    // A shell waits until it is traced, and then becomes the server.
     let program = program.in_shell("read go; exec \"$@\"");
     let mut evserve = program.stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
     let tracer = Tracer::attach(evserve.id(), fault, true);
-    evserve.hear(b"go\n");
+    evserve.write_stdin(b"go\n");
     let mut serves = false;
     while let Some(line) = evserve.next_line() {
         let address = line.split(" at http://").nth(1).map(|rest| rest.trim_end());
@@ -109,22 +111,22 @@ fn start(model: &str, root: &str, fault: Fault) -> Option<bool> {
     struck.then_some(serves)
 }
 
-/// The fault may still come, and may then be that of the first client.
+/// True if a client is served. The fault may hit the first client instead of the start.
 fn is_served(address: SocketAddr) -> bool {
     (0..2).any(|_| {
-        play::connect(address).is_some() && play::ask_for_everything(address) == Fate::Whole
+        clients::connect(address).is_some() && clients::request_everything(address) == Fate::Whole
     })
 }
 
 #[test]
 fn a_failure_at_startup_is_reported_or_survived() {
     let root = tempfile::tempdir().expect("a directory");
-    for length in play::FILES {
+    for length in clients::FILES {
         let path = root.path().join(length.to_string());
         std::fs::write(path, pattern(length)).expect("written");
     }
     let root = root.path().to_str().expect("UTF-8");
-    on_each_kind(|model| {
+    on_one_model_of_each_kind(|model| {
         for (name, calls, counts, errors) in ROWS {
             for errno in *errors {
                 for nth in 1..=2 {

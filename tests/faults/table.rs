@@ -1,8 +1,8 @@
-//! The table in docs/testing.md, made of what was seen.
+//! Writes the table in docs/testing.md from the results of the runs.
 
-use crate::play::Fate;
-use crate::rows::{ROWS, Row, Scene};
-use crate::{MODELS, Played};
+use crate::clients::Fate;
+use crate::rows::{ROWS, Row, Scenario};
+use crate::{MODELS, Runs};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -10,8 +10,8 @@ const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/testing.md");
 const BEGIN: &str = "<!-- what follows is written by EVSERVE_FAULTS=write -->\n";
 const END: &str = "<!-- until here -->\n";
 
-/// Writes the table of all runs: by row, error and model.
-pub fn write(all: &BTreeMap<(usize, usize, &str), Played>) {
+/// Writes the table of all runs by row, error and model.
+pub fn write(all: &BTreeMap<(usize, usize, &str), Runs>) {
     let page = std::fs::read_to_string(PAGE).expect("the page is there");
     let (before, rest) = page.split_once(BEGIN).expect("it says where");
     let (_, after) = rest.split_once(END).expect("it says until where");
@@ -19,7 +19,7 @@ pub fn write(all: &BTreeMap<(usize, usize, &str), Played>) {
     std::fs::write(PAGE, page).expect("written");
 }
 
-fn table(all: &BTreeMap<(usize, usize, &str), Played>) -> String {
+fn table(all: &BTreeMap<(usize, usize, &str), Runs>) -> String {
     let mut text = "| call | says |".to_owned();
     for model in MODELS {
         let _ = write!(text, " {} |", model.name);
@@ -28,7 +28,7 @@ fn table(all: &BTreeMap<(usize, usize, &str), Played>) -> String {
     text += &"| --- ".repeat(2 + MODELS.len());
     text += "|\n";
     for (index, row) in ROWS.iter().enumerate() {
-        // Errors with the same outcome everywhere share a line, in the order in which they come.
+        // Errors with the same outcome under every model share a line.
         let mut lines: Vec<(Vec<String>, Vec<&str>)> = Vec::new();
         for (error, errno) in row.errors.iter().enumerate() {
             let outcomes: Vec<_> = MODELS
@@ -50,14 +50,14 @@ fn table(all: &BTreeMap<(usize, usize, &str), Played>) -> String {
     text
 }
 
-fn word(row: &Row, played: Option<&Played>) -> &'static str {
+fn word(row: &Row, played: Option<&Runs>) -> &'static str {
     match played {
         None => "",
         Some(played) => match played.worst {
             None => "–",
             Some(Fate::Whole) => "whole",
             Some(Fate::Refused) => "refused",
-            Some(Fate::CutOff) if row.scene == Scene::Datagrams => "lost",
+            Some(Fate::CutOff) if row.scenario == Scenario::Datagrams => "lost",
             Some(Fate::CutOff) => "ends",
         },
     }

@@ -1,8 +1,9 @@
-//! A fault where a test wants it: a process is traced (ptrace(2)), and one of its system calls fails without being made.
+//! Injects a fault: traces a process (ptrace(2)) and makes one of its system calls fail without
+//! being executed.
 //!
-//! This needs nothing in the program. What strace(1) injects is counted by each thread for itself, so that it would hit
-//! several connections at once; here the calls of all threads and child processes are counted together, and exactly one
-//! of them fails.
+//! The program needs no support for this. strace(1) counts calls per thread, so it would inject a
+//! fault into several connections at once. This tracer counts the calls of all threads and child
+//! processes together and fails exactly one.
 
 use nix::errno::Errno;
 use nix::libc;
@@ -19,23 +20,23 @@ use std::thread::{self, JoinHandle};
 /// The arguments of a system call.
 pub type Arguments = [u64; 6];
 
-/// Which call is to fail, and how.
+/// Which call fails, and how.
 #[derive(Clone, Copy)]
 pub struct Fault {
-    /// The system calls that count as one.
+    /// The system calls that are counted together.
     pub calls: &'static [i64],
-    /// Which of these calls are counted.
+    /// Which of these calls count.
     pub counts: fn(&Arguments) -> bool,
     pub errno: Errno,
-    /// The first is 1.
+    /// Which call fails; the first is 1.
     pub nth: usize,
-    /// The call does its work, and only then says that it has failed.
+    /// The call is executed, and then reports the error.
     pub late: bool,
-    /// Another call that always fails, so that the first one is made at all.
+    /// Another call that always fails, so that the program makes the first one.
     pub and: Option<(&'static [i64], Errno)>,
 }
 
-/// Traces a process, its threads and its children to their ends.
+/// Traces a process, its threads and its children until they exit.
 pub struct Tracer {
     thread: JoinHandle<()>,
     shared: Arc<Shared>,
@@ -48,8 +49,8 @@ struct Shared {
 }
 
 impl Tracer {
-    /// Begins to trace a process. Its calls are not counted before [`arm`](Tracer::arm); or, if so wanted, before it
-    /// becomes another program by execve(2).
+    /// Starts to trace a process. Counting starts with [`arm`](Tracer::arm), or with execve(2) if
+    /// `arm_at_exec` is set.
     pub fn attach(process: u32, fault: Fault, arm_at_exec: bool) -> Tracer {
         let shared = Arc::<Shared>::default();
         let (attached, is_attached) = channel();
@@ -61,7 +62,7 @@ impl Tracer {
             failing: HashMap::new(),
         };
         let tracer = Tracer {
-            // ptrace(2) wants all of its calls for a process to come from one thread.
+            // ptrace(2) requires that one thread makes all calls for a process.
             thread: thread::spawn(move || work.run(process, &attached)),
             shared,
         };
@@ -75,17 +76,17 @@ impl Tracer {
         tracer
     }
 
-    /// From now on calls are counted.
+    /// Starts counting.
     pub fn arm(&self) {
         self.shared.armed.store(true, SeqCst);
     }
 
-    /// The call has been made to fail.
+    /// True once a call was made to fail.
     pub fn has_struck(&self) -> bool {
         self.shared.struck.load(SeqCst)
     }
 
-    /// Waits for the end of all that is traced. True if the call has been made to fail.
+    /// Waits until all traced processes have exited. Returns true if a call was made to fail.
     pub fn end(self) -> bool {
         self.thread.join().expect("it traced");
         self.shared.struck.load(SeqCst)
@@ -97,7 +98,7 @@ struct Work {
     arm_at_exec: bool,
     shared: Arc<Shared>,
     count: usize,
-    /// Who is within a call that is going to have failed.
+    /// Threads inside a call that will report an error.
     failing: HashMap<Pid, Errno>,
 }
 
@@ -107,7 +108,7 @@ impl Work {
             Ok(threads) => threads,
             Err(errno) => return attached.send(Err(errno)).expect("somebody waits"),
         };
-        // Only what this thread traces, and not the children of all others.
+        // Only processes traced by this thread, not all children of the test.
         let flags = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD;
         loop {
             let status = match waitpid(Pid::from_raw(-1), Some(flags)) {
@@ -116,7 +117,7 @@ impl Work {
                 Err(Errno::EINTR) => continue,
                 Err(errno) => panic!("waitpid: {errno}"),
             };
-            // A process that is being killed may be gone before it is told to go on.
+            // A killed process may be gone before it is resumed.
             match self.go_on(status) {
                 Ok(()) | Err(Errno::ESRCH) => {}
                 Err(errno) => panic!("ptrace: {errno}"),
@@ -136,7 +137,7 @@ impl Work {
                 self.see_call(pid)?;
                 ptrace::syscall(pid, None)
             }
-            // Whoever waits for it as its parent is to hear of the end, and not this thread.
+            // Its parent must receive its exit status, not this thread.
             WaitStatus::PtraceEvent(pid, _, libc::PTRACE_EVENT_EXIT) => ptrace::detach(pid, None),
             WaitStatus::PtraceEvent(pid, _, event) => {
                 if event == libc::PTRACE_EVENT_EXEC && self.arm_at_exec {
@@ -149,7 +150,7 @@ impl Work {
         }
     }
 
-    /// A call begins or ends.
+    /// A system call starts or ends.
     fn see_call(&mut self, pid: Pid) -> Result<(), Errno> {
         let mut registers = ptrace::getregs(pid)?;
         let is_begin = ptrace::syscall_info(pid)?.op == libc::PTRACE_SYSCALL_INFO_ENTRY;
@@ -168,7 +169,7 @@ impl Work {
         };
         self.failing.insert(pid, errno);
         if !late {
-            // There is no such call, so nothing is done.
+            // No call has this number, so the kernel does nothing.
             registers.orig_rax = u64::MAX;
             ptrace::setregs(pid, registers)?;
         }
@@ -192,7 +193,7 @@ impl Work {
     }
 }
 
-/// Takes hold of all threads of a process, and says how many there are; each of them stops.
+/// Attaches to all threads of a process, which stops each of them. Returns their number.
 fn seize(process: u32) -> Result<usize, Errno> {
     let options = Options::PTRACE_O_TRACESYSGOOD
         | Options::PTRACE_O_TRACECLONE

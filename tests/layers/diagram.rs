@@ -1,23 +1,23 @@
-//! The picture of the modules, drawn from the table of who may import whom.
+//! Draws the diagram of the modules from the table `LAYERS`.
 
 use super::docs::check_picture;
 use super::imports::LAYERS;
 use std::fmt::Write;
 
-/// The size of a module's box, and the distance from one to the next, in pixels.
+/// The size of a module's box and the distance to the next, in pixels.
 const BOX: (usize, usize) = (88, 28);
 const PITCH: (usize, usize) = (112, 70);
 
-/// The space around the picture, in pixels.
+/// The margin in pixels.
 const MARGIN: usize = 12;
 
-/// What a module may import, itself not counted.
+/// The imports of a module, without itself.
 fn imports(module: &str) -> &'static [&'static str] {
     let row = LAYERS.iter().find(|(name, _)| *name == module);
     row.map_or(&[], |(_, imports)| imports)
 }
 
-/// How many modules lie below one another below it, at most.
+/// The length of the longest chain of imports below a module.
 fn height(module: &str) -> usize {
     let below = imports(module).iter().map(|one| height(one) + 1);
     below.max().unwrap_or(0)
@@ -27,7 +27,7 @@ fn reaches(from: &str, to: &str) -> bool {
     from == to || imports(from).iter().any(|one| reaches(one, to))
 }
 
-/// The imports that no other import of the module leads to: the others are not drawn.
+/// The imports that no other import reaches. The others are not drawn.
 fn drawn(module: &str) -> impl Iterator<Item = &'static str> {
     let all = imports(module);
     let is_direct = move |to: &&&str| !all.iter().any(|via| via != *to && reaches(via, to));

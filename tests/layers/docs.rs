@@ -1,4 +1,4 @@
-//! The tests and functions that the pages name exist, and their pictures are as the code draws them.
+//! Checks that tests and functions named in the docs exist, and that diagrams match the code.
 
 use std::fs::read_to_string;
 use std::path::Path;
@@ -8,7 +8,7 @@ pub fn read(path: &str) -> String {
     read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Writes a file in one step: other tests read the pages meanwhile.
+/// Writes a file atomically, since other tests read the pages at the same time.
 pub fn write(path: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     let new = path.with_extension("new");
@@ -16,7 +16,7 @@ pub fn write(path: &str, text: &str) {
     std::fs::rename(new, path).expect("renamed");
 }
 
-/// The paths of all pages: those at the top, and those below docs.
+/// The paths of all Markdown pages at the top and below docs.
 pub fn pages() -> impl Iterator<Item = String> {
     let mut found = Vec::new();
     let mut folders = vec![String::from("docs")];
@@ -46,7 +46,7 @@ pub fn pages() -> impl Iterator<Item = String> {
     found.into_iter()
 }
 
-/// The sources below `folder`, by their paths.
+/// All Rust files below `folder`, with their paths.
 fn sources(folder: &Path, found: &mut Vec<(String, String)>) {
     for entry in std::fs::read_dir(folder).expect("it is there") {
         let path = entry.expect("an entry").path();
@@ -61,7 +61,7 @@ fn sources(folder: &Path, found: &mut Vec<(String, String)>) {
     }
 }
 
-/// All sources of the project and its tests.
+/// All Rust files in src and tests.
 fn all_sources() -> Vec<(String, String)> {
     let mut all = Vec::new();
     for folder in ["src", "tests"] {
@@ -73,7 +73,8 @@ fn all_sources() -> Vec<(String, String)> {
     all
 }
 
-/// True if a test has this name. `module::test` names a test, `module` a file of tests; `…` ends the beginning of a name.
+/// True if a test has this name. `module::test` names a test, `module` a file of tests. A trailing
+/// `…` stands for the rest of a name.
 fn exists(name: &str, all: &[(String, String)]) -> bool {
     let (module, last) = match name.rsplit_once([' ', ':']) {
         Some((module, last)) => (Some(module.trim_end_matches(':')), last),
@@ -95,7 +96,7 @@ fn exists(name: &str, all: &[(String, String)]) -> bool {
     })
 }
 
-/// The names between backticks in the last column of a page's tables; those with a slash are paths.
+/// The names between backticks in the last column of a page's tables. Paths are left out.
 fn names_of_tests(table: &str) -> Vec<Vec<&str>> {
     let rows = table.lines().filter(|line| line.starts_with("| "));
     let rows = rows.filter(|row| !row.starts_with("| ---") && !row.ends_with("| test |"));
@@ -107,7 +108,8 @@ fn names_of_tests(table: &str) -> Vec<Vec<&str>> {
     .collect()
 }
 
-/// The tables of bounds (docs/limits.md) and of HTTP's rules (docs/http.md) name the tests that check them.
+/// The tables of limits (docs/limits.md) and of HTTP's rules (docs/http.md) name the tests that
+/// check them.
 #[test]
 fn tests_named_in_docs_exist() {
     let all = all_sources();
@@ -129,7 +131,7 @@ fn tests_named_in_docs_exist() {
     );
 }
 
-/// A path below `tests/` that a page mentions exists.
+/// Every path below `tests/` that a page names exists.
 #[test]
 fn paths_of_tests_named_in_docs_exist() {
     for page in pages() {
@@ -142,7 +144,7 @@ fn paths_of_tests_named_in_docs_exist() {
     }
 }
 
-/// The walk of a request through the code names functions that exist.
+/// The walk through a request (docs/architecture.md) names functions that exist.
 #[test]
 fn functions_named_in_the_walk_exist() {
     let mut all = Vec::new();
@@ -165,8 +167,8 @@ fn functions_named_in_the_walk_exist() {
     }
 }
 
-/// The pictures of the states are drawn from the tables that the simulation holds the sessions to: of each service whose
-/// sessions have more than one state. `EVSERVE_WRITE=1 cargo test --test layers` draws them.
+/// State diagrams are drawn from the table of steps that the simulation checks, for each service
+/// with more than one state. `EVSERVE_WRITE=1 cargo test --test layers` draws them.
 #[test]
 fn state_diagrams_match_the_code() {
     let config = evserve::config::Config::default();
@@ -182,7 +184,7 @@ fn state_diagrams_match_the_code() {
     }
 }
 
-/// A picture is what the code draws. With `EVSERVE_WRITE` it is written.
+/// Compares a picture with what the code draws. With `EVSERVE_WRITE`, writes it.
 pub fn check_picture(path: &str, picture: &str) {
     if std::env::var_os("EVSERVE_WRITE").is_some() {
         write(path, picture);

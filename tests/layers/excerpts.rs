@@ -1,20 +1,21 @@
-//! The pages quote code as it stands in the source.
-//! `EVSERVE_WRITE=1 cargo test --test layers` writes the quotations again.
+//! Checks that the pages quote code as it is. `EVSERVE_WRITE=1 cargo test --test layers` updates
+//! the quotations.
 //!
-//! A quotation is a mark, an empty line, and a fence of Rust. The mark is `<!-- excerpt: FILE: FIRST -->`, or
-//! `<!-- excerpt: FILE: FIRST ... LAST -->`. `FIRST` is how the first line begins. `LAST` is how a line of the same depth
-//! begins, at which the last block starts; without it there is only one block. Of an item, `pub` is left out of `FIRST`
-//! and `LAST`, and its documentation is quoted with it.
+//! A quotation is a mark, an empty line, and a fence of Rust. The mark is
+//! `<!-- excerpt: FILE: FIRST -->` or `<!-- excerpt: FILE: FIRST ... LAST -->`. `FIRST` is the
+//! beginning of the first line. `LAST` is the beginning of the line that opens the last block, at
+//! the same indentation; without it the quotation is one block. Leave out `pub` in `FIRST` and
+//! `LAST`. The documentation of an item is quoted with it.
 
 use super::docs::{pages, read, write};
 
 const MARK: &str = "<!-- excerpt: ";
 const FENCE: &str = "```rust\n";
 
-/// Returns the page with all its quotations as the sources have them.
+/// Returns the page with its quotations updated from the sources.
 ///
 /// # Errors
-/// The mark for which there is no code.
+/// The first mark without matching code.
 fn renewed(page: &str, source: impl Fn(&str) -> String) -> Result<String, String> {
     let mut parts = page.split(MARK);
     let mut renewed = parts.next().unwrap_or_default().to_owned();
@@ -34,8 +35,8 @@ fn renewed(page: &str, source: impl Fn(&str) -> String) -> Result<String, String
     Ok(renewed)
 }
 
-/// The lines of `source` from the one that begins with `first` to the end of the block that begins with `last`, all
-/// indented less, by as much as the first one is.
+/// The lines of `source` from the one that begins with `first` to the end of the block that begins
+/// with `last`, with the indentation of the first line removed.
 fn excerpt(source: &str, first: &str, last: &str) -> Option<String> {
     let lines: Vec<&str> = source.lines().collect();
     let depth = |line: &str| line.len() - line.trim_start().len();

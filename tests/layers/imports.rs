@@ -1,11 +1,12 @@
-//! The layers: which module may import which, and what each must not name. Within a module, no files import each other.
+//! Checks the layers: which module may import which, and which names each must not use. Files of
+//! one module must not import each other in a cycle.
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{read_dir, read_to_string};
 use std::path::{Path, PathBuf};
 
-/// The modules from the bottom up, and what each may import. A module must be here.
+/// The modules from the bottom up, and what each may import. Every module must be listed.
 pub const LAYERS: &[(&str, &[&str])] = &[
     ("trace", &[]),
     ("sys", &["trace"]),
@@ -73,35 +74,36 @@ const WORDS: &[(&str, &[&str])] = &[
             "cli/operator_log.rs",
             "model/",
             "offload.rs",
-            // Whether it panics already, in a check of debug builds.
+            // For `thread::panicking` in a check of debug builds.
             "session/connection.rs",
         ],
     ),
     ("TcpStream", &[]),
     ("TcpListener", &[]),
     ("socket2", &["net/"]),
-    // The trace names errors.
+    // The trace prints error names.
     ("rustix", &["sys/", "confine/", "trace.rs"]),
     // fork(2) and signal handlers need `unsafe`.
     ("nix", &["sys/", "confine/", "model/process.rs", "trace.rs"]),
 ];
 
-/// Modules whose files may import the file above them, which imports them: they are methods of its one type.
+/// Modules whose files may import the file above them, although it imports them: they hold methods
+/// of its type.
 const PARTS: &[&str] = &["model::event_loop", "model::thread_group"];
 
-/// Names one after the other, as in `crate::net::Listener`.
+/// The segments of a path such as `crate::net::Listener`.
 type Names = Vec<String>;
 
-/// What is read of a source file; its tests are left out.
+/// What is read from a source file. Test modules are skipped.
 #[derive(Default)]
 struct Source {
     /// Below `src`.
     file: String,
     /// Such as `["net", "listener"]`.
     module: Names,
-    /// What it brings into its scope, by the name there, and whether it only hands it on (`pub use`).
+    /// What `use` brings into scope, by its name here, and whether it is re-exported (`pub use`).
     uses: Vec<(String, Names, bool)>,
-    /// All other paths, those of a single name among them.
+    /// All other paths, including single names.
     paths: Vec<Names>,
 }
 
@@ -145,7 +147,7 @@ impl Source {
                     (at, is_public) = (next, false);
                     continue;
                 }
-                // It may be `pub(super)`.
+                // Such as `pub(super)`.
                 TokenTree::Group(group)
                     if is_public && group.delimiter() == Delimiter::Parenthesis => {}
                 TokenTree::Group(group) => self.walk(group.stream()),
@@ -155,7 +157,7 @@ impl Source {
         }
     }
 
-    /// Adds what a tree of `use` brings into scope.
+    /// Adds what a `use` tree brings into scope.
     fn add_uses(&mut self, before: &[String], tree: &[TokenTree], is_public: bool) {
         for part in tree
             .split(|token| is_mark(token, ','))
@@ -185,7 +187,7 @@ impl Source {
         }
     }
 
-    /// All paths that it names.
+    /// All paths in the file.
     fn all_paths(&self) -> impl Iterator<Item = &Names> {
         let used = self.uses.iter().map(|(_, names, _)| names);
         used.chain(&self.paths)
@@ -200,7 +202,7 @@ fn is_test(token: Option<&TokenTree>) -> bool {
     token.is_some_and(|token| token.to_string().replace(' ', "") == "[cfg(test)]")
 }
 
-/// Behind the item that begins here: its body in braces, or its semicolon.
+/// The index behind the item that begins here: behind its braces or its semicolon.
 fn end_of_item(tokens: &[TokenTree], from: usize) -> usize {
     let is_end = |token: &TokenTree| match token {
         TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
@@ -215,7 +217,7 @@ fn end_of_statement(tokens: &[TokenTree], from: usize) -> usize {
     end.map_or(tokens.len(), |end| from + end)
 }
 
-/// The names of a path that begins here, and where it ends.
+/// The segments of the path that begins here, and the index behind it.
 fn path(tokens: &[TokenTree], from: usize) -> (Names, usize) {
     let (mut names, mut at) = (Names::new(), from);
     while let Some(TokenTree::Ident(name)) = tokens.get(at) {
@@ -248,10 +250,10 @@ fn sources() -> Vec<Source> {
     all.filter(|source| source.file != "lib.rs").collect()
 }
 
-/// Which file each path means.
+/// Resolves paths to files.
 struct Map {
     modules: BTreeSet<Names>,
-    /// By a module and a name in its scope, what that name means.
+    /// The meaning of a name in a module's scope.
     scope: BTreeMap<(Names, String), Names>,
 }
 
@@ -272,7 +274,8 @@ impl Map {
         map
     }
 
-    /// The same path from the crate's root on. `None` if it leads to another crate, or is a name of the file's own.
+    /// The same path from the crate's root. Returns `None` for a path into another crate and for a
+    /// local name.
     fn absolute(&self, module: &[String], names: &[String]) -> Option<Names> {
         let (first, rest) = names.split_first()?;
         match first.as_str() {
@@ -293,7 +296,7 @@ impl Map {
         }
     }
 
-    /// The file in which something is defined: what is only handed on is looked for where it comes from.
+    /// The file that defines an item; re-exports are followed.
     fn file(&self, names: &[String], steps: usize) -> Option<&Names> {
         let lengths = (1..=names.len()).rev();
         let module = lengths
@@ -310,7 +313,7 @@ impl Map {
         }
     }
 
-    /// The files that a file needs, and of what it needs them.
+    /// The files that a file needs, each with a path that needs it.
     fn needs<'a>(&'a self, source: &'a Source) -> BTreeMap<&'a Names, &'a Names> {
         let private = source.uses.iter().filter(|(_, _, is_public)| !is_public);
         let paths = private.map(|(_, names, _)| names);
@@ -346,7 +349,7 @@ fn imports_point_down() {
     }
 }
 
-/// A module imports only modules that stand before it in the plan.
+/// A module imports only modules that precede it in the table.
 #[test]
 fn the_table_of_layers_points_down() {
     for (index, (module, allowed)) in LAYERS.iter().enumerate() {
@@ -370,14 +373,14 @@ fn files_of_a_module_have_no_import_cycle() {
         own.retain(|file, _| file[0] == source.module[0] && !is_part(&source.module, file));
         needs.insert(&source.module, own);
     }
-    // What needs nothing that is left is in no circle.
+    // A file that needs none of the remaining files is in no cycle.
     while let Some(free) = needs.keys().copied().find(|file| {
         let mut own = needs[*file].keys();
         own.all(|other| !needs.contains_key(*other))
     }) {
         needs.remove(free);
     }
-    // Nor is what nothing that is left needs.
+    // Neither is a file that none of the remaining files needs.
     while let Some(free) = needs.keys().copied().find(|file| {
         let mut all = needs.values();
         all.all(|own| !own.contains_key(*file))
@@ -420,7 +423,7 @@ fn modules_do_not_use_forbidden_names() {
     }
 }
 
-/// What stands behind a test module is read, and the test module is not.
+/// Code behind a test module is scanned, the test module is not.
 #[test]
 fn the_scan_skips_only_test_modules() {
     let text = "use crate::{a::{self, B as C}, d}; #[cfg(test)] mod tests { use crate::e; } \

@@ -1,4 +1,4 @@
-//! Links from one page to another, and into a page, lead somewhere.
+//! Checks links between pages and links to headings.
 
 use super::docs::{pages, read};
 use std::path::{Component, Path, PathBuf};
@@ -17,7 +17,7 @@ fn prose(page: &str) -> String {
         .collect()
 }
 
-/// Where a page's links lead to: those in the text, and those that the text refers to by a name.
+/// The targets of a page's links, inline and by reference.
 fn targets(prose: &str) -> Vec<&str> {
     let inline = prose.split("](").skip(1);
     let inline = inline
@@ -50,7 +50,7 @@ fn anchors(prose: &str) -> Vec<String> {
     anchors
 }
 
-/// The file that `target` names, seen from `page`.
+/// The file that `target` means on `page`.
 fn file(page: &str, target: &str) -> PathBuf {
     let folder = Path::new(page).parent().unwrap_or(Path::new(""));
     let mut path = PathBuf::new();

@@ -1,5 +1,5 @@
-//! Tables in the pages that are made of the rows of `SERVICES` and `MODELS`.
-//! `EVSERVE_WRITE=1 cargo test --test layers` writes them.
+//! Tables in the pages that are generated from `SERVICES` and `MODELS`. `EVSERVE_WRITE=1 cargo test
+//! --test layers` writes them.
 
 use evserve::config::Config;
 use evserve::model::{MODELS, ModelRow};
@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-/// A table: the page, its name there, the titles of its columns, and its rows.
+/// A table: the page, its name there, the column titles, and its rows.
 type Table = (
     &'static str,
     &'static str,
@@ -116,7 +116,7 @@ fn models() -> Vec<Vec<String>> {
     MODELS.iter().map(cells).collect()
 }
 
-/// Each option that is some models' own, with the first model that does not know it.
+/// Each option that only some models have, with the first model that refuses it.
 fn unknown_options() -> Vec<Vec<String>> {
     let mut options: Vec<&str> = MODELS.iter().flat_map(|row| row.options).copied().collect();
     options.sort_unstable();
@@ -142,7 +142,7 @@ fn unserved_modes() -> Vec<Vec<String>> {
     SERVICES.iter().flat_map(refused).collect()
 }
 
-/// What the program says to options that it refuses.
+/// The program's message when it refuses options.
 fn refusal(options: &str) -> Option<Vec<String>> {
     let output = Command::new(env!("CARGO_BIN_EXE_evserve"))
         .args(options.split(' '))

@@ -1,7 +1,7 @@
-//! What serving costs, in figures that do not depend on the machine's speed: system calls, memory, threads.
+//! What serving costs, counted and not timed: system calls, memory, threads.
 
 use crate::common::{
-    Client, Evserve, Program, is_missing, left_out, on_every_concurrent_model, on_every_loop, row,
+    Client, Evserve, Program, is_missing, on_every_concurrent_model, on_every_loop, row, skip,
 };
 use evserve::model::Executor;
 use evserve::session::WORK_PER_TURN;
@@ -11,7 +11,7 @@ use std::path::Path;
 
 const GET: &str = "GET /1k.html HTTP/1.1\r\nHost: h\r\n\r\n";
 
-/// A root with a small file that has been at rest for a while, so that it is watched once it has been asked for.
+/// A root with a small file that is old enough to be watched after its first request.
 fn root() -> tempfile::TempDir {
     let root = tempfile::tempdir().expect("a directory");
     std::fs::write(root.path().join("1k.html"), vec![b'x'; 1024]).expect("written");
@@ -25,7 +25,7 @@ fn exchange(client: &mut Client) {
     assert_eq!((answer.status, answer.body.len()), (200, 1024));
 }
 
-/// The figure that stands before ` {what}` in the server's closing words.
+/// The number before ` {what}` in the summary that the server logs at its end.
 fn figure(log: &str, what: &str) -> u64 {
     let line = log.lines().find(|line| line.contains("system calls"));
     let (before, _) = line
@@ -35,7 +35,7 @@ fn figure(log: &str, what: &str) -> u64 {
     digits.and_then(|digits| digits.parse().ok()).expect(log)
 }
 
-/// Two system calls per request, and per turn of a loop one more, however many connections have something to say.
+/// A request costs two system calls; a turn costs one more, for all connections together.
 #[test]
 fn a_loop_makes_two_system_calls_per_request() {
     const CONNECTIONS: u64 = 64;
@@ -45,7 +45,8 @@ fn a_loop_makes_two_system_calls_per_request() {
         let evserve = Evserve::http(model, root.path(), &["--access-log", "off"]);
         let mut clients: Vec<_> = (0..CONNECTIONS).map(|_| evserve.connect()).collect();
         for _ in 0..ROUNDS {
-            // All of them speak while it cannot listen, so that it finds them all at once.
+            // All clients send while the server is stopped, so that one turn finds all of them
+            // ready.
             evserve.signal(Signal::STOP);
             for client in &mut clients {
                 client.send(GET);
@@ -58,7 +59,7 @@ fn a_loop_makes_two_system_calls_per_request() {
         let log = evserve.stop().log;
         let requests = CONNECTIONS * ROUNDS;
         assert_eq!(figure(&log, "sends"), requests);
-        // A connection is received from once more when it is closed.
+        // Each connection is received from once more when it is closed.
         let receives = figure(&log, "receives");
         assert!(
             (requests..=requests + 2 * CONNECTIONS).contains(&receives),
@@ -74,8 +75,8 @@ fn a_loop_makes_two_system_calls_per_request() {
     });
 }
 
-/// However many directories are listed at once, a turn has only so much work for all of them: there are as many turns as
-/// one after the other would take, in each of which everybody else is served.
+/// All listings in progress share one budget per turn. So listing many directories at once takes as
+/// many turns as listing them one by one, and other clients are served in each of them.
 #[test]
 fn listings_share_one_budget_per_turn() {
     const DIRECTORIES: usize = 8;
@@ -101,13 +102,13 @@ fn listings_share_one_budget_per_turn() {
             assert_eq!(lines.iter().filter(|b| **b == b'\n').count(), ENTRIES);
         }
         let waits = figure(&evserve.stop().log, "waits");
-        // Each entry is a unit of work at least.
+        // An entry costs at least one unit of work.
         let turns = (DIRECTORIES * ENTRIES / WORK_PER_TURN) as u64;
         assert!(waits >= turns, "{model}: {waits} waits, not {turns}");
     });
 }
 
-/// The same seen from outside, for one connection at a time: nothing is called that is not counted.
+/// strace, on one connection at a time, sees no call that is not counted.
 #[test]
 fn strace_sees_no_uncounted_system_call() {
     if is_missing("strace") {
@@ -116,9 +117,9 @@ fn strace_sees_no_uncounted_system_call() {
     let root = root();
     on_every_concurrent_model(|model| {
         let most = match row(model) {
-            // A process ends with its connection and so remembers nothing: each time it looks the file up.
+            // A process exits with its connection and caches nothing: each looks the file up.
             row if row.executor == Executor::Process => 9.0,
-            // One that sees events out of their order must look for those of files by itself.
+            // A poller that reports events out of order must check for changed files by itself.
             row if row.poller.is_some_and(|poller| !poller.in_order) => 4.0,
             _ => 3.0,
         };
@@ -126,21 +127,21 @@ fn strace_sees_no_uncounted_system_call() {
             .into_iter()
             .map(|requests| traced_calls(model, root.path(), requests))
             .collect();
-        // What starting and stopping costs is the same in both.
+        // The cost of start and end is the same in both runs.
         let per_request = (counts[1] - counts[0]) as f64 / 2000.0;
         assert!(per_request <= most + 0.05, "{model}: {per_request}");
         eprintln!("{model}: {per_request} system calls per request");
     });
 }
 
-/// How many system calls a server makes in its life, in which it answers so many requests.
+/// How many system calls a server makes in all if it answers `requests` requests.
 fn traced_calls(model: &str, root: &Path, requests: u64) -> u64 {
     let directory = tempfile::tempdir().expect("a directory");
     let output = directory.path().join("counts");
     let program = Program::model(model, "--listen 127.0.0.1:0 --access-log off").arg(root);
     let strace = ["strace", "-f", "-c", "-U", "calls,name", "-o"].map(OsStr::new);
     let mut evserve = program
-        .through(strace.into_iter().chain([output.as_os_str()]))
+        .run_by(strace.into_iter().chain([output.as_os_str()]))
         .start();
     let mut client = evserve.connect();
     (0..requests).for_each(|_| exchange(&mut client));
@@ -155,7 +156,7 @@ fn traced_calls(model: &str, root: &Path, requests: u64) -> u64 {
     total.expect(&counts)
 }
 
-/// What an idle connection takes of the server's own memory, all counted.
+/// Counts all private memory of the server for an idle connection.
 #[test]
 fn memory_of_an_idle_connection() {
     const CONNECTIONS: usize = 10_000;
@@ -169,7 +170,7 @@ fn memory_of_an_idle_connection() {
         .current
         .is_some_and(|most| most < CONNECTIONS as u64 + 2000)
     {
-        return left_out("descriptors", "the hard limit of open files is too low");
+        return skip("descriptors", "the hard limit of open files is too low");
     }
     let root = root();
     let options = ["--access-log", "off", "--idle-timeout", "1h"];
@@ -190,7 +191,7 @@ fn memory_of_an_idle_connection() {
     clients.iter_mut().for_each(exchange);
 }
 
-/// In bytes: what is neither the program's file nor shared with anybody.
+/// In bytes: memory that is not the program's file and not shared.
 fn private_memory(evserve: &Evserve) -> u64 {
     let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", evserve.id()));
     let rollup = rollup.expect("it runs");

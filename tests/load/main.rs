@@ -1,4 +1,5 @@
-//! What the real program costs: counted calls and bytes, and what grows under a mixed load.
+//! What the real program costs, in counted calls and bytes, and whether anything grows under mixed
+//! load.
 
 #![allow(missing_docs)]
 

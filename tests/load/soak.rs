@@ -1,8 +1,9 @@
-//! Mixed load with faults for as long as one likes, on every model at once: nothing may be answered wrongly, and memory
-//! and descriptors stay as they are. `tests/soak --minutes N` runs it; the ordinary run is a short one.
+//! Mixed load with faults on every model at once: every response is right, and memory and
+//! descriptors do not grow. `tests/soak --minutes N` runs it for N minutes; the ordinary run is
+//! short.
 
 use crate::common::{
-    Client, Evserve, PATIENCE, number, of_threads, pattern, row, serves_one_at_a_time,
+    Client, Evserve, PATIENCE, number, pattern, row, serves_one_at_a_time, with_threads,
 };
 use evserve::model::MODELS;
 use socket2::SockRef;
@@ -14,16 +15,16 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often memory and descriptors are looked at.
+/// How often memory and descriptors are measured.
 const PERIODS: u32 = 20;
 
-/// After how many of them a server has touched all that it will ever need.
+/// After how many periods a server has allocated all that it will ever need.
 const WARM: u32 = 5;
 
-/// How long a run must be for its memory to count.
+/// A shorter run does not check memory.
 const SETTLED: Duration = Duration::from_secs(600);
 
-/// How many clients at once each model has.
+/// How many concurrent clients each model has.
 const CLIENTS: u64 = 2;
 
 const SMALL: usize = 1000;
@@ -35,7 +36,7 @@ struct Soak {
     ground: Ground,
 }
 
-/// What its clients know.
+/// What its clients know about it.
 struct Ground {
     model: &'static str,
     http: SocketAddr,
@@ -46,11 +47,11 @@ struct Ground {
     large: Vec<u8>,
 }
 
-/// What one client does, from a seed.
+/// One client, driven by a seed.
 struct Work<'a> {
     ground: &'a Ground,
     random: fastrand::Rng,
-    /// Clients that have connected and say nothing.
+    /// Clients that have connected and are silent.
     silent: VecDeque<Client>,
     /// A file that only this client changes.
     own_name: String,
@@ -69,11 +70,13 @@ impl Soak {
         if hears {
             options.extend(["--mode", "chat", "--listen", "chat=127.0.0.1:0"]);
         }
-        // The silent ones shall not keep a whole model for long; but a client must be quicker, on a busy machine too.
+        // Silent clients must not hold a model for long, but a busy machine may delay other
+        // clients.
         options.extend(["--idle-timeout", "3s", "--head-timeout", "3s"]);
         options.extend(["--access-log", "off", "--status", "0"]);
-        // A thread keeps what it has needed once: few enough for each to have had all kinds of connections soon.
-        let few = of_threads(model, 12);
+        // A thread keeps what it has allocated. With few threads, each soon has served all kinds of
+        // connections.
+        let few = with_threads(model, 12);
         options.extend(few.iter().map(String::as_str));
         options.push(root.path().to_str().expect("UTF-8"));
         let evserve = Evserve::start(model, &options);
@@ -89,7 +92,7 @@ impl Soak {
         Soak { evserve, ground }
     }
 
-    /// Makes load, and looks at the server when all clients have gone again.
+    /// Makes load, and measures the server after all clients have left.
     fn period(&self, index: u32, time: Duration) -> (u64, u64, usize) {
         let end = Instant::now() + time;
         let ground = &self.ground;
@@ -113,7 +116,8 @@ impl Soak {
         (done, self.evserve.proc_status("VmRSS"), self.descriptors())
     }
 
-    /// How many descriptors there are once those of the clients are closed: the least within the time for that.
+    /// The number of descriptors after those of the clients are closed: the least within the time
+    /// for that.
     fn descriptors(&self) -> usize {
         let path = format!("/proc/{}/fd", self.evserve.id());
         let count = || fs::read_dir(&path).expect("it runs").count();
@@ -183,7 +187,7 @@ impl<'a> Work<'a> {
         assert!(answer.status == 206 && answer.body == self.ground.large[from..=to]);
     }
 
-    /// The model that serves one at a time ends with the first answer.
+    /// A model that serves one connection at a time closes after the first response.
     fn pipelined(&mut self) {
         let count = if serves_one_at_a_time(self.ground.model) {
             1
@@ -207,7 +211,7 @@ impl<'a> Work<'a> {
         let mut client = self.http();
         client.send(&head[..self.random.usize(1..head.len())]);
         if self.random.bool() {
-            // The server has had enough first, with or without a word.
+            // The server closed first, with or without a message.
             let _ = client.stream().read_to_end(&mut Vec::new());
         }
     }
@@ -254,14 +258,14 @@ impl<'a> Work<'a> {
         });
     }
 
-    /// Two who talk, among others who do.
+    /// Two members of a chat among others.
     fn chat(&mut self) {
         let Some(address) = self.ground.chat else {
             return;
         };
         let (mut one, mut other) = (Client::connect(address), Client::connect(address));
         let said = format!("{:x}", self.random.u128(..));
-        // Whoever is greeted is there.
+        // A member that was greeted has joined.
         other.line();
         one.send(format!("{said}\n"));
         let heard = format!(": {said}");
@@ -272,7 +276,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// A look, or a few events and gone.
+    /// Reads the status, or a few events, and leaves.
     fn watch(&mut self) {
         let mut client = Client::connect(self.ground.status);
         let path = ["/metrics", "/status.json", "/events"][self.random.usize(0..3)];
@@ -289,7 +293,7 @@ impl<'a> Work<'a> {
         }
         for _ in 0..self.random.usize(1..4) {
             while !client.line().starts_with("data: {") {}
-            // There the others who watch get their turn.
+            // There the server ends the stream to let other viewers in.
             if row(self.ground.model).no_streams_because.is_some() {
                 break;
             }
@@ -330,7 +334,7 @@ fn memory_and_descriptors_do_not_grow() {
                 }
                 if is_long {
                     let (first, last) = (all[WARM as usize], all[PERIODS as usize - 1]);
-                    // Before that, threads and buffers are still being used for the first time.
+                    // Before that, threads and buffers are still used for the first time.
                     if time >= SETTLED {
                         assert!(last.0 <= first.0 + first.0 / 10 + 1024, "{model}: {all:?}");
                     }

@@ -1,4 +1,4 @@
-//! In the steady state a request costs no heap allocation, whether there is an access log or none.
+//! In the steady state a request allocates no heap memory, with or without an access log.
 
 use evserve::config::{AccessLog, Config};
 use evserve::service::{SERVICES, Service};
@@ -7,7 +7,7 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Does what a loop would do with a socket that takes a little at a time.
+/// Acts as a loop whose socket takes a few bytes at a time.
 fn exchange(connection: &mut Connection, worker: &mut Worker, input: &[u8]) -> usize {
     let mut sent = 0;
     connection.received(input, worker);
@@ -59,7 +59,7 @@ fn requests_allocate_nothing() {
         let hour = Duration::from_secs(3600);
         file.set_modified(SystemTime::now() - hour).expect("set");
     }
-    // What has just been changed is looked at anew each time.
+    // A file that has just changed is checked at each request.
     std::thread::sleep(Duration::from_millis(1100));
     let get =
         |target: &str, fields: &str| format!("GET {target} HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
@@ -97,7 +97,7 @@ fn requests_allocate_nothing() {
         let mut worker = Worker::new(time);
         let mut connection = Connection::open(http.session(None), 0, &mut worker);
         for (name, request, count) in &cases {
-            // Looked up, looked at again and watched, then believed.
+            // The first requests look the file up, check it and watch it; then it is trusted.
             for _ in 0..3 {
                 worker.time.set(Instant::now(), SystemTime::now());
                 exchange(&mut connection, &mut worker, request.as_bytes());

@@ -1,9 +1,10 @@
-//! Whatever bytes a client sends: no panic, no answer from outside the root, nothing kept.
+//! Arbitrary bytes from a client: no panic, no response from outside the root, nothing left behind.
 //!
-//! Requests from `tests/corpus` are mutated and spliced at random, split at random, and fed to http sessions; so are
-//! lines of a chat (`hostile/chat.rs`) and headers of the PROXY protocol (`hostile/proxied.rs`).
-//! `EVSERVE_REQUESTS=1000000 cargo test --release --test machine hostile` plays more of them; a failure names its seed, which
-//! `EVSERVE_SEED` repeats. A request that once failed belongs into the corpus.
+//! Requests from `tests/corpus` are mutated, spliced and split at random, and fed to http sessions.
+//! So are lines of a chat (`hostile/chat.rs`) and headers of the PROXY protocol
+//! (`hostile/proxied.rs`). `EVSERVE_REQUESTS=1000000 cargo test --release --test machine hostile`
+//! plays more. A failure prints its seed; `EVSERVE_SEED` repeats it. Add a request that has failed
+//! to the corpus.
 
 mod chat;
 mod proxied;
@@ -24,10 +25,10 @@ use tempfile::TempDir;
 /// How many requests an ordinary run plays.
 const REQUESTS: u64 = 100_000;
 
-/// What stands in every file outside the root, and nowhere inside.
+/// The content of every file outside the root, and of none inside.
 const SECRET: &[u8] = b"NOBODY MAY SEE THIS";
 
-/// Bytes that mean something somewhere.
+/// Bytes with a meaning somewhere in HTTP.
 const TOKENS: &[&str] = &[
     "\r\n",
     "\r\n\r\n",
@@ -130,7 +131,7 @@ fn mutated(corpus: &[Vec<u8>], random: &mut Rng) -> Vec<u8> {
     bytes
 }
 
-/// Plays one conversation to its end; says how many answers it brought.
+/// Plays one connection to its end. Returns the number of responses.
 fn play(service: &dyn Service, worker: &mut Worker, input: &[u8], random: &mut Rng) -> u64 {
     let before = worker.counters.requests;
     let mut connection = Connection::open(service.session(None), 0, worker);
@@ -204,8 +205,8 @@ fn play(service: &dyn Service, worker: &mut Worker, input: &[u8], random: &mut R
     worker.counters.requests - before
 }
 
-/// Plays what is made from one seed after the other until that comes to as much as is wanted: requests, say, of which
-/// `play` tells how many they were.
+/// Plays one seed after the other until `play` has returned `wanted` units in all, such as
+/// requests.
 fn for_each_seed(
     usual: u64,
     allowed_kib: i64,
@@ -232,7 +233,7 @@ fn for_each_seed(
             }
         }
     };
-    // The first tenth fills what is filled once.
+    // The first tenth fills caches and pools.
     play_until(wanted / 10);
     let grown = match only {
         Some(_) => 0,

@@ -1,4 +1,4 @@
-//! The protocols without a socket: whatever a peer does, however little a model can do at a time.
+//! The protocols without sockets, fed in the smallest steps that a model may make.
 
 #![allow(missing_docs)]
 

@@ -1,4 +1,4 @@
-//! What holds for any input at all.
+//! Properties that hold for any input.
 
 use evserve::files::RelativePath;
 use evserve::http1::{BodyReader, HeadEnd, Ranges, Request, RequestBody, Target, accepted_codings};
@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use std::path::Component;
 
-/// Pieces that heads and targets are made of, and pieces that do not belong there.
+/// Fragments of heads and targets, valid and invalid.
 fn pieces() -> impl Strategy<Value = Vec<u8>> {
     let known: Vec<&[u8]> = vec![
         b"GET ",

@@ -1,6 +1,6 @@
-//! Checks a model: does it keep what the contract between models and connections asks of it? Each case is a protocol that
-//! needs one promise, a client, and what must come of it. Each runs in a process of its own, for a model that breaks a
-//! promise may hang or panic.
+//! Checks whether a model keeps the contract between models and connections. Each case is a
+//! protocol that depends on one promise of the contract, a client, and an expected result. A model
+//! that breaks a promise may hang or panic, so each case runs in a process of its own.
 
 use super::sessions::{Kind, Told, content, padding, service, unsendable};
 use evserve::Server;
@@ -13,11 +13,11 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a client waits for what must come, and for the whole of a case.
+/// How long a client waits for its bytes, and how long a case may take.
 const PATIENCE: Duration = Duration::from_secs(6);
 const CASE: Duration = Duration::from_secs(15);
 
-/// A promise, in the words of the documentation, and what shows whether it is kept.
+/// A promise, quoted from the documentation, and a check of it.
 pub struct Case {
     pub name: &'static str,
     pub promise: &'static str,
@@ -25,7 +25,7 @@ pub struct Case {
     client: fn(&mut Stage) -> Result<(), String>,
 }
 
-/// A server with the model, a client, and what the session was told.
+/// A server with the model, a client, and what the session recorded.
 struct Stage {
     client: TcpStream,
     told: Arc<Told>,
@@ -41,7 +41,7 @@ pub const CASES: &[Case] = &[
         kind: Kind::Memory,
         client: |stage| {
             stage.say(b"x")?;
-            // Until then the socket has taken what it can, and no more.
+            // By then the socket has taken all it can.
             thread::sleep(Duration::from_millis(200));
             stage.hear_all(content())
         },
@@ -140,7 +140,7 @@ pub const CASES: &[Case] = &[
         kind: Kind::Memory,
         client: |stage| {
             stage.say(b"x")?;
-            // It is not received any more, for the answer is under way.
+            // The model must not receive this: a response is being sent.
             thread::sleep(Duration::from_millis(200));
             stage.say(&[b'y'; 1000])?;
             stage.hear_all(content())
@@ -175,7 +175,7 @@ pub const CASES: &[Case] = &[
         client: |stage| {
             stage.say(b"x")?;
             stage.hear_all(b"bye")?;
-            // A connection that is dropped with buffers of its pool panics, in a debug build.
+            // A connection that is dropped with buffers from its pool panics in a debug build.
             stage.stop_and_wait()
         },
     },
@@ -186,7 +186,7 @@ pub const CASES: &[Case] = &[
         client: |stage| {
             stage.say(b"x")?;
             stage.client.read_exact(&mut [0; 100]).map_err(text)?;
-            // What has not been read makes this a reset.
+            // With unread input, close(2) sends a reset.
             stage.client =
                 TcpStream::connect(stage.client.peer_addr().map_err(text)?).map_err(text)?;
             stage.wait_until(
@@ -238,7 +238,7 @@ impl Stage {
         said.map_err(|error| format!("what the client sent was not received: {error}"))
     }
 
-    /// These bytes come, and perhaps more.
+    /// Checks that these bytes come, perhaps followed by more.
     fn hear(&mut self, expected: &[u8]) -> Result<(), String> {
         let mut heard = vec![0; expected.len()];
         match self.client.read_exact(&mut heard) {
@@ -252,7 +252,7 @@ impl Stage {
         }
     }
 
-    /// Exactly these bytes come, and then the end.
+    /// Checks that exactly these bytes come, and then the end.
     fn hear_all(&mut self, expected: &[u8]) -> Result<(), String> {
         let mut heard = Vec::new();
         let ended = self.client.read_to_end(&mut heard);
@@ -315,8 +315,8 @@ fn shown(bytes: &[u8]) -> String {
     }
 }
 
-/// Without arguments, checks all cases; with `--only` and a name, that one; with a name, that one in this process. Says
-/// for each promise that is broken what happened.
+/// Without arguments, checks all cases, and prints for each broken promise what happened. `--only
+/// NAME` checks one case in a process of its own, `NAME` alone checks it in this process.
 pub fn main(model: &'static ModelRow) -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let (first, only) = (arguments.next(), arguments.next());

@@ -1,4 +1,4 @@
-//! What checks a model. `tests/model/main.rs` compiles it together with a file that has one.
+//! Checks a model. `tests/model/main.rs` compiles it together with a file that contains one.
 
 mod check;
 mod sessions;

@@ -1,5 +1,5 @@
-//! A model in a file of its own keeps the promises of the contract between models and connections; if it does not, it is
-//! said which are broken: the file that `EVSERVE_MODEL` names, or else `docs/examples/model.rs`.
+//! Checks that a model in a file keeps the contract between models and connections, and names the
+//! promises that it breaks. The file is the one in `EVSERVE_MODEL`, or `docs/examples/model.rs`.
 
 #![allow(missing_docs)]
 
@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-/// The model that is written from the documentation.
+/// The model that is written from the documentation alone.
 const MODEL: &str = "docs/examples/model.rs";
 
-/// Mistakes in a copy of it: what is there, what is there instead, and the promise that must be named.
+/// Mistakes in copies of it: the text, its replacement, and the promise that must be named.
 const MISTAKES: &[(&str, &str, &str)] = &[
     ("Ok(connection.linger())", "break", "unread"),
     ("connection.expired(&mut worker),", "{}", "deadline"),
@@ -81,13 +81,13 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("Err(_) => connection.abort(),", "Err(_) => {}", "abort"),
 ];
 
-/// Libraries that were built, by name: evserve, and what checks models.
+/// Libraries by name: evserve, and the checks.
 struct Libraries {
     evserve: PathBuf,
     check: PathBuf,
 }
 
-/// Compiles a program with rustc; the sentence that it says otherwise.
+/// Compiles a program with rustc. Returns its error message if that fails.
 fn rustc(arguments: &[&str], evserve: &Path) -> Result<(), String> {
     let directory = evserve.parent().expect("a directory");
     let dependencies = match directory.ends_with("deps") {
@@ -110,7 +110,7 @@ fn rustc(arguments: &[&str], evserve: &Path) -> Result<(), String> {
 fn libraries() -> &'static Libraries {
     static LIBRARIES: OnceLock<Libraries> = OnceLock::new();
     LIBRARIES.get_or_init(|| {
-        // With the examples it is built as it is for tests.
+        // Together with the examples it is built as it is for tests.
         let output = Command::new(env!("CARGO"))
             .args([
                 "build",
@@ -141,7 +141,7 @@ fn libraries() -> &'static Libraries {
     })
 }
 
-/// Where a library is that cargo says it has built.
+/// The path of a library in cargo's output.
 fn library(output: &Output, name: &str) -> PathBuf {
     let text = String::from_utf8_lossy(&output.stdout);
     let messages = text
@@ -155,7 +155,7 @@ fn library(output: &Output, name: &str) -> PathBuf {
     paths.find(is_library).expect("it was built")
 }
 
-/// Checks the model in a file, or one promise of it: what was said, and whether all is well.
+/// Checks the model in a file, or one promise of it. Returns the output and whether all is well.
 fn check(file: &Path, name: &str, only: Option<&str>) -> (String, bool) {
     let libraries = libraries();
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
@@ -195,7 +195,7 @@ fn absolute(file: &str) -> PathBuf {
 fn the_model_keeps_the_contract() {
     let file = std::env::var("EVSERVE_MODEL").unwrap_or(MODEL.into());
     let (said, is_well) = check(&absolute(&file), "checked-model", None);
-    // The same as a program of its own, for the tests of the wire.
+    // Also builds a program with this model for the tests in tests/wire.
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("served-model");
     let (program, source) = (program.to_str().expect("UTF-8"), absolute(&file));
     let source = source.to_str().expect("UTF-8");
@@ -207,7 +207,6 @@ fn the_model_keeps_the_contract() {
     );
 }
 
-/// One who makes a mistake is told which promise it breaks.
 #[test]
 fn each_broken_promise_is_named() {
     let model = std::fs::read_to_string(absolute(MODEL)).expect("there");
@@ -237,7 +236,6 @@ fn each_broken_promise_is_named() {
     assert!(missed.is_empty(), "{}", missed.join("\n"));
 }
 
-/// The checks quote what the documentation says.
 #[test]
 fn the_checks_quote_the_contract() {
     let words = |text: &str| {

@@ -1,4 +1,4 @@
-//! Protocols each of which needs one promise of the contract.
+//! Protocols that each depend on one promise of the contract.
 
 use evserve::{Service, Sharing};
 use evserve::session::{Body, Context, File, Inbox, Job, Mailbox, Session, BodySource, Timeout, Wait};
@@ -9,39 +9,39 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// How long what is sent in several calls is, in bytes: more than the buffers of both sockets take.
+/// A length that takes several calls to send: more than the buffers of both sockets hold.
 const CONTENT: usize = 12 * 1024 * 1024;
 
-/// How the only session of a case behaves.
+/// How the session of a case behaves.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// It answers with the content, from memory, and closes.
+    /// Responds with the content, from memory, and closes.
     Memory,
-    /// The same with a file that sendfile(2) cannot send.
+    /// Responds with a file that sendfile(2) cannot send.
     Unsendable,
-    /// It answers with a file that is shorter than it says.
+    /// Responds with a file that is shorter than announced.
     ShortFile,
-    /// It takes a little at a time, and only while much is there.
+    /// Consumes a little at a time, and only while much input is there.
     Hold,
-    /// It says how many bytes came, in the end.
+    /// Counts the bytes received, and sends the count at the end.
     Count,
-    /// It needs several turns.
+    /// Needs several turns.
     Turns,
-    /// It has something done elsewhere.
+    /// Runs a job on another thread.
     Job,
-    /// It says what others leave for it.
+    /// Sends what other threads put into its mailbox.
     Mail,
-    /// It waits for more, and says so when that does not come.
+    /// Waits for more input, and sends a message when its time runs out.
     Late,
-    /// Its turn takes longer than its peer has then.
+    /// Its turn takes longer than its deadline.
     Busy,
-    /// It says something; its peer has all the time to see the end.
+    /// Sends something and closes with lingering.
     Linger,
-    /// It says something, and ends at once.
+    /// Sends something and closes at once.
     Abort,
 }
 
-/// What a session was told.
+/// What a session recorded.
 #[derive(Default)]
 pub struct Told {
     pub opened: AtomicBool,
@@ -184,11 +184,11 @@ impl Session for Case {
 
     fn closed(&mut self, cx: &mut Context<'_>) {
         if self.kind == Kind::Abort {
-            // Long enough for a client to see that the socket was closed before.
+            // Long enough for a client to see it if the socket was closed before.
             std::thread::sleep(Duration::from_millis(200));
         }
         self.told.closed.store(true, SeqCst);
-        // It never goes anywhere, but takes a buffer.
+        // This is never sent, but takes a buffer.
         cx.put(b"too late");
     }
 
@@ -214,7 +214,7 @@ impl Session for Case {
     }
 }
 
-/// Bytes that are different at every place.
+/// Bytes without repetition.
 pub fn content() -> &'static [u8] {
     static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
     BYTES.get_or_init(|| {
@@ -225,15 +225,15 @@ pub fn content() -> &'static [u8] {
     })
 }
 
-/// A file that can be read and that sendfile(2) refuses: the environment of this process.
+/// A readable file that sendfile(2) refuses: the environment of this process.
 const UNSENDABLE: &str = "/proc/self/environ";
 
-/// What is in there.
+/// Its content.
 pub fn unsendable() -> Vec<u8> {
     std::fs::read(UNSENDABLE).expect("it can be read")
 }
 
-/// What makes it longer than a buffer: as a variable of the environment.
+/// An environment variable that makes it longer than a buffer.
 pub fn padding(number: usize) -> (String, String) {
     let text = (0..10_000).map(|one| format!("{:09} ", one * (number + 1)));
     (format!("EVSERVE_PADDING_{number}"), text.collect())

@@ -1,5 +1,6 @@
-//! Tries to get out of the sandbox, for the test of it: a server of one's own that confines itself as evserve does, and
-//! does at a request what an attacker would who had taken it over.
+//! Tries to escape from the sandbox. A server with a service of its own confines itself as evserve
+//! does, and at a request makes the calls that an attacker would make who had taken over the
+//! process.
 //!
 //! escape MODEL WORKERS confined|free ROOT OUTSIDE PROCESS SOCKET
 
@@ -21,9 +22,9 @@ use std::{env, error::Error};
 
 struct Escape {
     root: PathBuf,
-    /// Where somebody else listens.
+    /// The address of a server outside.
     outside: String,
-    /// The id of a process that is none of the server's.
+    /// The id of a process that is not the server's.
     process: i32,
     /// The name of an abstract socket on which that process listens (unix(7)).
     socket: String,

@@ -1,5 +1,5 @@
-//! A protocol with faults, for the tests: it echoes, and panics or hangs wherever it is asked to. Its replies to datagrams are
-//! twice as long as those.
+//! A faulty protocol: it echoes, and panics or hangs on request. Its replies to datagrams are twice
+//! as long as the datagrams.
 
 use evserve::cli::start_operator_log;
 use evserve::service::DatagramHandler;

@@ -1,5 +1,5 @@
-//! Answers without an end of their own, for clients of a proxy at 127.0.0.1: each request is answered with what a thread
-//! says, line by line.
+//! Endless responses to clients behind a proxy at 127.0.0.1. Each consists of lines that another
+//! thread writes.
 //!
 //! streamed MODEL
 

@@ -1,5 +1,5 @@
-//! One connection, and what a model does for it: a readiness model tries each operation at once, a completion model has
-//! it under way for a while.
+//! One connection and its model. A readiness model tries each operation at once; a completion model
+//! keeps it in progress for a while.
 
 use super::mixed::Places;
 use super::script::Script;
@@ -10,13 +10,13 @@ use evserve::session::{
 use fastrand::Rng;
 use std::sync::Arc;
 
-/// How a peer's conversation came to its end.
+/// How a connection ended for its peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     Open,
-    /// The server closed.
+    /// The server closed it.
     Closed,
-    /// Something else cut it off.
+    /// It was cut off by anything else.
     CutOff,
 }
 
@@ -29,21 +29,21 @@ pub enum Style {
 
 pub struct Line {
     script: Script,
-    /// `None` once its buffers were given back.
+    /// `None` once its buffers were returned.
     connection: Option<Connection>,
     style: Style,
     under_way: Vec<Operation>,
     places: Places,
-    /// sendfile(2) is refused from the call of this number on.
+    /// sendfile(2) is refused from this call on.
     refused_from: Option<usize>,
     stretches_sent: usize,
     said: usize,
     ended: bool,
-    /// The peer knows that it will hear nothing more.
+    /// The server has shut down writing.
     shut: bool,
-    /// The peer goes away after so many bytes either way, if it does.
+    /// The peer leaves after this many bytes, counted in both directions.
     leaves_at: Option<usize>,
-    /// Something has happened, or may, that ends it early.
+    /// Something happened, or may happen, that ends the connection early.
     pub may_be_cut_off: bool,
     heard: Vec<u8>,
     pub fate: Fate,
@@ -57,10 +57,10 @@ enum Operation {
     ShutdownWrite,
 }
 
-/// What the kernel reads from until an operation has ended.
+/// What the kernel reads from until an operation ends.
 #[derive(Debug, PartialEq)]
 enum Lent {
-    /// Where it is and what is there.
+    /// The addresses and the bytes there.
     Bytes([(usize, Vec<u8>); 2]),
     File(Arc<FileStretch>),
 }
@@ -91,8 +91,8 @@ impl Lent {
         }
     }
 
-    /// Fails if the connection has touched, moved or given back what an operation reads from. More may have come behind
-    /// it.
+    /// Panics if the connection has changed, moved or returned what an operation reads from. More
+    /// may be appended.
     fn check(&self, now: &Piece<'_>) {
         match (self, Lent::new(now)) {
             (Lent::Bytes(before), Lent::Bytes(now)) => {
@@ -151,12 +151,12 @@ impl Line {
         self.connection.as_mut().expect("it is there")
     }
 
-    /// True once nothing is left of it.
+    /// True once it holds nothing.
     pub fn is_released(&self) -> bool {
         self.connection.is_none()
     }
 
-    /// When something is to happen without an event.
+    /// When it must be called without an event.
     pub fn deadline(&self, worker: &Worker) -> Option<evserve::session::Moment> {
         self.connection.as_ref()?.deadline(worker)
     }
@@ -168,7 +168,7 @@ impl Line {
         }
     }
 
-    /// One thing happens: what the connection asks for, the end of what is under way, or what prevents it.
+    /// Takes one step: starts an operation, ends one, or cancels one.
     pub fn step(&mut self, worker: &mut Worker, random: &mut Rng) {
         if self.fate != Fate::Open {
             return self.finish(worker, random);
@@ -211,7 +211,7 @@ impl Line {
         }
     }
 
-    /// Has an operation done, unless it is under way.
+    /// Starts an operation, unless one is in progress.
     fn operate(&mut self, action: Action, late: bool, worker: &mut Worker, random: &mut Rng) {
         if let Some(index) = self.under_way.iter().position(|one| one.is(action)) {
             if late {
@@ -252,7 +252,7 @@ impl Line {
         }
     }
 
-    /// An operation ends, with something or nothing.
+    /// An operation ends, with a result or none.
     fn complete(&mut self, index: usize, late: bool, worker: &mut Worker, random: &mut Rng) {
         let operation = self.under_way.swap_remove(index);
         if let Operation::Send(lent) = &operation {
@@ -304,7 +304,7 @@ impl Line {
         self.connection().sent(count, worker);
     }
 
-    /// The peer may have said more, or that it says no more, or nothing.
+    /// Receives bytes, the end of input, or nothing.
     fn receive(&mut self, room: usize, late: bool, worker: &mut Worker, random: &mut Rng) {
         assert!(room > 0, "it asked for bytes it has no room for");
         let left = &self.script.input[self.said..];
@@ -314,7 +314,7 @@ impl Line {
             self.said += count;
             self.connection().received(&bytes, worker);
         } else if self.ended {
-            // It was submitted before the end came.
+            // It was submitted before the end of input.
         } else if random.bool() && (self.shut || self.script.may_leave(&self.heard)) {
             self.ended = true;
             self.connection().input_ended(worker);
@@ -344,7 +344,7 @@ impl Line {
     fn close(&mut self, may_linger: bool, worker: &mut Worker, random: &mut Rng) {
         let is_receive = |one: &Operation| matches!(one, Operation::Receive(_));
         if may_linger && let Some(index) = self.under_way.iter().position(is_receive) {
-            // Nothing must come in between the look for unread input and the end.
+            // Nothing may happen between the check for unread input and the close.
             self.under_way.swap_remove(index);
         }
         if may_linger && self.said < self.script.input.len() && random.bool() {
@@ -371,7 +371,8 @@ impl Line {
         assert_eq!(next, Action::Close { may_linger: false });
     }
 
-    /// After its end, whatever happens has no effect; when no operation is under way its buffers go back.
+    /// After its end, no event has an effect. When no operation is in progress, its buffers are
+    /// returned.
     fn finish(&mut self, worker: &mut Worker, random: &mut Rng) {
         let before = (worker.pool.lent(), worker.counters);
         match random.u8(..) {
@@ -395,7 +396,7 @@ impl Line {
                 } else {
                     let heard = self.heard.len();
                     self.complete(index, false, worker, random);
-                    // Nobody is there to hear what was sent late.
+                    // The peer has left and does not receive late bytes.
                     self.heard.truncate(heard);
                 }
             }
@@ -449,7 +450,7 @@ impl Operation {
     }
 }
 
-/// Often one byte, often all, else anything between.
+/// Often one byte, often all, else any number between.
 fn split(random: &mut Rng, length: usize) -> usize {
     match random.u8(..) {
         _ if length == 0 => 0,
@@ -459,7 +460,7 @@ fn split(random: &mut Rng, length: usize) -> usize {
     }
 }
 
-/// The checker of what is lent does its work.
+/// Tests of the checks above.
 mod checker {
     use super::*;
     use std::panic::catch_unwind;

@@ -1,11 +1,13 @@
-//! Models without a kernel: a seed decides how input is split, how short each send is, when a call would block, when an
-//! operation that is under way ends, when time runs out, when the server is asked to stop and when the peer goes away.
+//! Models without a kernel. A seed decides how input is split, how short each send is, when a call
+//! would block, when an operation in progress ends, when a timeout expires, when the server is
+//! asked to stop, and when the peer leaves.
 //!
-//! Whatever the seed, a peer gets exactly the bytes that an undisturbed conversation would have brought it, up to where
-//! it ended; nothing is held that has no bound; what an operation reads from stays as it is until that ends; and every
-//! buffer and every permit comes back.
+//! For every seed: a peer receives exactly the bytes of an undisturbed connection, up to its end.
+//! Memory is bounded. What an operation reads from does not change until it ends. Every buffer and
+//! every permit is returned.
 //!
-//! `EVSERVE_SEEDS=10000 cargo test --test simulation` plays more of them, `EVSERVE_SEED=17` only the one.
+//! `EVSERVE_SEEDS=10000 cargo test --test simulation` plays more seeds, `EVSERVE_SEED=17` only that
+//! one.
 
 #![allow(missing_docs)]
 
@@ -32,10 +34,10 @@ use world::{MESSAGES, World, undisturbed};
 /// How many seeds an ordinary run plays.
 const SEEDS: u64 = 5_000;
 
-/// No conversation here needs nearly as many steps: one that takes more does not come to its end.
+/// A connection that takes more steps than this does not end.
 const STEPS: usize = 400_000;
 
-/// The keys of those that were woken.
+/// The keys of woken connections.
 #[derive(Clone, Default)]
 struct Queue {
     woken: Arc<Mutex<Vec<usize>>>,
@@ -60,20 +62,20 @@ impl Wake for KeyWaker {
     }
 }
 
-/// The mailbox of a stream, and how much has been left in it.
+/// The mailbox of a stream, and how many messages were put into it.
 struct Stream {
     mailbox: Arc<Mailbox>,
     sent: usize,
 }
 
-/// All that goes on at once.
+/// The connections of one run.
 struct Play {
     lines: Vec<Line>,
     bells: Vec<Bell>,
     queue: Queue,
     begun: Arc<Mutex<Vec<Arc<Mailbox>>>>,
     streams: Vec<Stream>,
-    /// They chat: each line is a request, and none is logged.
+    /// They chat: each line counts as a request, and none is logged.
     chats: bool,
 }
 
@@ -116,7 +118,7 @@ impl Play {
         play
     }
 
-    /// One that hears no others.
+    /// A connection that receives nothing from others.
     fn alone(&mut self, world: &World, worker: &mut Worker, random: &mut Rng) -> Line {
         let key = self.lines.len();
         match random.u8(..) {
@@ -172,7 +174,8 @@ impl Play {
         )
     }
 
-    /// What others do meanwhile: they ring bells and leave messages, and who was woken by that is told, sooner or later.
+    /// What other threads do at the same time: they fill mailboxes and wake connections. A woken
+    /// connection is notified sooner or later.
     fn others(&mut self, worker: &mut Worker, random: &mut Rng) {
         if random.u8(..) < 20
             && let Some(bell) = random.choice(&self.bells)
@@ -236,7 +239,7 @@ fn play(world: &World, seed: u64) {
     check(world, &mut worker, play.chats);
 }
 
-/// What must hold once all is over.
+/// What must hold after all connections have ended.
 fn check(world: &World, worker: &mut Worker, chats: bool) {
     assert_eq!(worker.pool.lent(), 0, "every buffer came back");
     let log = String::from_utf8(std::mem::take(&mut worker.log)).expect("ASCII");
@@ -279,8 +282,8 @@ fn every_seed_passes() {
     let taken = world.steps.lock().expect("no panic");
     let mut missed = world.known_steps();
     missed.retain(|known| !taken.iter().any(|(step, _)| step == *known));
-    // All of the files are on one mount, a member has always arrived before it listens, and nobody has too many
-    // connections.
+    // All files are on one mount, a member always joins before it listens, and no address exceeds
+    // its limit.
     missed.retain(|(from, to)| {
         let is_never = [("looking up file", "building response"), (ACCEPTED, "idle")];
         !is_never.contains(&(*from, *to)) && ![from, to].contains(&&"refusing connection")

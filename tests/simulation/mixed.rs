@@ -1,5 +1,5 @@
-//! A protocol that does everything a session can do: it takes units of two bytes, the first of which says how the second
-//! is answered. It also checks what a session is promised.
+//! A protocol that uses everything a session can do. Its input is units of two bytes; the first one
+//! decides how the second is answered. It also checks what the contract promises to a session.
 
 use evserve::session::{ACCEPTED, CLOSED, Timeout, Transition, Wait};
 use evserve::session::{
@@ -10,16 +10,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
-/// What it says when the second byte of a unit does not come in time.
+/// Sent when the second byte of a unit does not come in time.
 pub const LATE: &[u8] = b"late";
 
-/// What it says when its peer has said all.
+/// Sent at the end of input.
 const LAST: &[u8] = b".";
 
-/// Room for the longest answer that is put out as bytes.
+/// Room for the longest response from memory.
 const ROOM: usize = 512;
 
-/// How many looks a pause takes that nobody ends.
+/// After how many checks a pause ends if no waker ends it.
 const LOOKS: u8 = 3;
 
 pub const STEPS: &[Transition] = &[
@@ -31,7 +31,7 @@ pub const STEPS: &[Transition] = &[
     ("between", CLOSED),
 ];
 
-/// What the first byte of a unit says.
+/// The meanings of the first byte.
 const PLAIN: u8 = 0;
 const TURN: u8 = 1;
 const JOB: u8 = 2;
@@ -42,16 +42,16 @@ const SUCCESSOR: u8 = 6;
 const LINGER: u8 = 7;
 const CLOSE: u8 = 8;
 const ABORT: u8 = 9;
-/// The file is shorter than it is said to be.
+/// The file is shorter than announced.
 const SHORT_FILE: u8 = 10;
 
-/// The file that is sent from, and what it contains.
+/// The file that is sent, and its content.
 pub struct Stretches {
     pub file: Arc<File>,
     pub content: Vec<u8>,
 }
 
-/// A place that is counted.
+/// A counted place.
 #[derive(Clone, Default)]
 pub struct Places {
     pub taken: Arc<AtomicUsize>,
@@ -77,7 +77,7 @@ impl Drop for Place {
     }
 }
 
-/// What wakes a session that pauses.
+/// Wakes a paused session.
 #[derive(Clone, Default)]
 pub struct Bell(Arc<Mutex<Ringing>>);
 
@@ -123,7 +123,7 @@ pub struct Mixed {
 
 enum Stage {
     Between,
-    /// The first byte of a unit is there.
+    /// The first byte of a unit was received.
     Within,
     Turn(u8, u8),
     Job(u8),
@@ -359,7 +359,7 @@ impl Drop for Mixed {
     }
 }
 
-/// What a peer says.
+/// The input of a peer.
 pub fn input(random: &mut Rng) -> Vec<u8> {
     let units = random.usize(..40);
     let mut input = Vec::new();
@@ -377,7 +377,7 @@ pub fn input(random: &mut Rng) -> Vec<u8> {
     input
 }
 
-/// What a peer that said this hears when nothing comes in between.
+/// The output for this input on an undisturbed connection.
 pub fn output(input: &[u8], content: &[u8]) -> Vec<u8> {
     let mut output = Vec::new();
     for unit in input.chunks_exact(2) {

@@ -1,4 +1,4 @@
-//! What a peer says, and what it may hear.
+//! What a peer sends, and what it may receive.
 
 use super::mixed;
 use super::world::{MESSAGES, World, undisturbed};
@@ -7,36 +7,35 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// What a peer says, and what it may hear.
 pub struct Script {
     pub input: Vec<u8>,
     hears: Hears,
 }
 
 enum Hears {
-    /// Answers one after the other, each in both its forms.
+    /// Responses one after the other, each in both its forms.
     Answers(Vec<Rc<Answer>>),
-    /// These bytes, and none beside them but what is said to one who is late.
+    /// These bytes, and only the message about a timeout besides.
     Bytes(Vec<u8>),
     /// This head, and then all messages of a stream.
     Stream(Vec<u8>),
-    /// What the others say, each in its order and none left out.
+    /// The lines of the other members, each member's in order and none left out.
     Chat(Rc<Chat>, usize),
 }
 
 struct Answer {
     staying: Vec<u8>,
-    /// The same while the conversation is to end soon.
+    /// The response if the connection is about to close.
     closing: Vec<u8>,
-    /// It is the last one in any case.
+    /// The server closes after it in any case.
     last: bool,
 }
 
-/// Those who chat.
+/// The members of a chat.
 pub struct Chat {
-    /// What each of them says last; `None` if it may not get so far.
+    /// The last line of each member; `None` if it may not get that far.
     last: RefCell<Vec<Option<String>>>,
-    /// They say so much that one may be left behind, and with it what it was about to say.
+    /// They send so much that a member may be dropped before its last line.
     is_loud: Cell<bool>,
 }
 
@@ -78,7 +77,7 @@ fn http_request(random: &mut Rng) -> String {
 impl Script {
     pub fn http(world: &World, random: &mut Rng) -> Script {
         let requests: Vec<_> = match random.u8(..) < 20 {
-            // More answers than a buffer gathers.
+            // More responses than a buffer holds.
             true => vec![http_request(random); random.usize(..400)],
             false => (0..random.usize(..12))
                 .map(|_| http_request(random))
@@ -126,7 +125,7 @@ impl Script {
         Script { input, hears }
     }
 
-    /// Asks for a stream, which ends with its last message.
+    /// Requests a stream, which ends with its last message.
     pub fn stream(head: Vec<u8>, request: &str) -> Script {
         Script {
             input: request.into(),
@@ -134,10 +133,10 @@ impl Script {
         }
     }
 
-    /// Joins those who chat, and says some lines.
+    /// Joins the chat and sends some lines.
     pub fn chat(chat: &Rc<Chat>, random: &mut Rng) -> Script {
         let mut last = chat.last.borrow_mut();
-        // Some say more than others may be behind with.
+        // Some send more than a member may be behind.
         let most = [30, 300][usize::from(random.u8(..) < 8)];
         let (me, count) = (last.len(), random.usize(..most));
         chat.is_loud.set(chat.is_loud.get() || count > 30);
@@ -148,7 +147,7 @@ impl Script {
         if random.u8(..) < 60 {
             input += "/quit\n";
         }
-        // One who says nothing is waited for by nobody.
+        // A silent member has no last line to wait for.
         last.push((count > 0).then(|| format!(": {}\r\n", line(me, count - 1))));
         Script {
             input: input.into_bytes(),
@@ -156,7 +155,7 @@ impl Script {
         }
     }
 
-    /// True once a peer that has said all has nothing more to wait for.
+    /// True once a peer that has sent everything has nothing more to wait for.
     pub fn may_leave(&self, heard: &[u8]) -> bool {
         match &self.hears {
             Hears::Answers(_) | Hears::Bytes(_) => true,
@@ -169,7 +168,7 @@ impl Script {
         }
     }
 
-    /// The peer says and hears no more. Unless all it said was taken, nobody waits for it.
+    /// The peer leaves. If not all of its input was taken, no member waits for its last line.
     pub fn leave(&self, all_taken: bool) {
         if let Hears::Chat(chat, me) = &self.hears
             && (!all_taken || chat.is_loud.get())
@@ -178,8 +177,8 @@ impl Script {
         }
     }
 
-    /// True if a conversation that ended by itself may have brought these bytes. It was `hurried` if it was to end soon at
-    /// some time.
+    /// True if a connection that ended by itself may have brought these bytes. `hurried` is true if
+    /// the server was asked to stop meanwhile.
     pub fn may_end_with(&self, heard: &[u8], hurried: bool, all_said: bool) -> bool {
         let answers = match &self.hears {
             Hears::Answers(answers) => answers,
@@ -201,7 +200,7 @@ impl Script {
         rest.is_empty()
     }
 
-    /// True if a conversation that was cut off anywhere may have brought these bytes.
+    /// True if a connection that was cut off anywhere may have brought these bytes.
     pub fn may_begin_with(&self, heard: &[u8]) -> bool {
         let answers = match &self.hears {
             Hears::Answers(answers) => answers,
@@ -235,19 +234,19 @@ impl Chat {
     }
 }
 
-/// The line of a member, for lines of different length.
+/// A line of a member; their lengths differ.
 fn line(member: usize, number: usize) -> String {
     let fill = "z".repeat((number * number * 3 + 1).min(4000));
     format!("m{member} {number} {fill}")
 }
 
-/// True if what was heard is the beginning of `all`, or that and then the beginning of `late`.
+/// True if `heard` is a prefix of `all`, or `all` and a prefix of `late`.
 fn begins(all: &[u8], heard: &[u8], late: &[u8]) -> bool {
     let least = heard.len().saturating_sub(late.len());
     (least..=heard.len()).any(|at| all.starts_with(&heard[..at]) && late.starts_with(&heard[at..]))
 }
 
-/// Of each member, the lines that are heard follow each other.
+/// True if the lines of each member are consecutive.
 fn in_order(heard: &[u8], members: usize) -> bool {
     let heard = String::from_utf8_lossy(heard);
     (0..members).all(|member| {
@@ -270,7 +269,7 @@ fn contains(heard: &[u8], text: &str) -> bool {
     memchr::memmem::find(heard, text.as_bytes()).is_some()
 }
 
-/// The peer was too slow, or the file system.
+/// A response about a timeout of the peer or of the file system.
 fn is_timeout(heard: &[u8]) -> bool {
     let expected: [&[u8]; 2] = [
         b"HTTP/1.1 408 Request Timeout\r\n",

@@ -1,4 +1,4 @@
-//! What is served: files, a program's streams, echo, a chat, and a protocol that does everything.
+//! The services: files, streams of a program, echo, a chat, and a protocol that uses everything.
 
 use super::mixed::{self, Stretches};
 use evserve::config::{Config, StartError, TrustedProxies};
@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 
-/// What a stream consists of.
+/// The messages of a stream.
 pub const MESSAGES: [&str; 3] = ["data: one\n\n", "data: two\n\n", "data: three\n\n"];
 
 pub struct World {
@@ -26,12 +26,12 @@ pub struct World {
     config: Config,
     pub http: Arc<dyn Service>,
     pub echo: Arc<dyn Service>,
-    /// Reads the header of a proxy.
+    /// Reads PROXY headers.
     proxied: Admission,
     pub stretches: Arc<Stretches>,
     pub start: Instant,
     pub wall: SystemTime,
-    /// All steps that were taken from state to state.
+    /// All steps that sessions took from state to state.
     pub steps: Mutex<Transitions>,
 }
 
@@ -46,7 +46,7 @@ impl World {
             random.fill(&mut bytes);
             write(&root.path().join(name), &bytes);
         }
-        // Whether these lead out or to another mount is found out by a job.
+        // A job finds out whether these lead out of the root or to another mount.
         for name in ["out", "1k.gz"] {
             symlink("/nowhere", root.path().join(name)).expect("linked");
         }
@@ -86,24 +86,24 @@ impl World {
         }
     }
 
-    /// What begins with a connection behind a proxy.
+    /// The start of a connection behind a proxy.
     pub fn behind_proxy(&self) -> NewSession {
         let mut counters = Counters::default();
         let start = self.proxied.admit(&self.http, None, &mut counters);
         start.expect("the proxy is trusted")
     }
 
-    /// A room that nobody else is in.
+    /// A new chat room.
     pub fn chat(&self) -> Arc<dyn Service> {
         start("chat", &self.config).expect("starts")
     }
 
-    /// A program whose streams leave their mailboxes in there.
+    /// A program that puts the mailboxes of its streams into `begun`.
     pub fn streams(&self, begun: &Arc<Mutex<Vec<Arc<Mailbox>>>>) -> Arc<dyn Service> {
         http::service(Streams(begun.clone()), &self.config)
     }
 
-    /// The steps that sessions can take according to their services, beside that any state can end.
+    /// The steps that the services declare. Any state may also end.
     pub fn known_steps(&self) -> Vec<Transition> {
         let chat = self.chat();
         let services = [&self.http, &self.echo, &chat].into_iter();
@@ -136,7 +136,8 @@ impl Handler for Streams {
     }
 }
 
-/// What one request brings when nothing comes in between, and whether the server wants no other.
+/// The response to one request on an undisturbed connection, and whether the server closes after
+/// it.
 pub fn undisturbed(
     world: &World,
     service: &Arc<dyn Service>,
@@ -173,7 +174,7 @@ pub fn undisturbed(
     }
 }
 
-/// The bytes of a piece, whatever it is made of, as far as they are there.
+/// The bytes of a piece, from memory or a file.
 pub fn whole(piece: &Piece<'_>) -> Vec<u8> {
     match piece {
         Piece::Bytes { bytes, then, .. } => [*bytes, *then].concat(),
@@ -185,7 +186,7 @@ pub fn whole(piece: &Piece<'_>) -> Vec<u8> {
     }
 }
 
-/// What there is of a stretch of a file.
+/// Reads a range of a file, as much as exists.
 pub fn read(file: &File, offset: u64, count: usize) -> Vec<u8> {
     let file = std::fs::File::from(file.as_fd().try_clone_to_owned().expect("a descriptor"));
     let mut bytes = vec![0; count];
@@ -201,7 +202,6 @@ pub fn read(file: &File, offset: u64, count: usize) -> Vec<u8> {
     bytes
 }
 
-/// The scripts reach what they are meant to reach.
 #[test]
 fn the_scripts_reach_the_cases_they_are_meant_for() {
     let world = World::new();

@@ -1,7 +1,7 @@
 //! The access log: its forms, its file, and what becomes of it when the file is moved away or the disk is full.
 
 use crate::common::{
-    Client, Evserve, PATIENCE, Program, left_out, on_every_model, serves_one_at_a_time,
+    Client, Evserve, PATIENCE, Program, on_every_model, serves_one_at_a_time, skip,
 };
 use rustix::process::Signal;
 use serde_json::Value;
@@ -330,7 +330,7 @@ fn a_log_outside_the_sandbox_continues_in_the_old_file() {
             let mut evserve = start(model, &logs.join("log"), options);
             let line = evserve.wait_for_log("sandbox");
             if !line.contains("(Landlock ABI") {
-                return left_out("landlock", line);
+                return skip("landlock", line);
             }
             rename(&logs, &moved).expect("moved");
             create_dir(&logs).expect("made again");

@@ -1,6 +1,6 @@
 //! Addresses to listen on: both families, names, interfaces, and what was asked for together.
 
-use crate::common::{Client, Evserve, Program, left_out, on_every_loop, on_every_model};
+use crate::common::{Client, Evserve, Program, on_every_loop, on_every_model, skip};
 use nix::ifaddrs::getifaddrs;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, UdpSocket};
 
@@ -9,7 +9,7 @@ const ECHO: [&str; 2] = ["--mode", "echo"];
 fn has_ipv6() -> bool {
     let has = TcpListener::bind("[::1]:0").is_ok();
     if !has {
-        left_out("ipv6", "nothing can be bound to [::1]");
+        skip("ipv6", "nothing can be bound to [::1]");
     }
     has
 }
@@ -174,7 +174,7 @@ fn a_link_local_address_needs_its_interface() {
         is_of_link.then_some((one.interface_name, address))
     });
     let Some((interface, address)) = of_link.into_iter().next() else {
-        return left_out("link-local", "no interface has an address of its link");
+        return skip("link-local", "no interface has an address of its link");
     };
     let (ip, index) = (address.ip(), address.scope_id());
     for zone in [interface.clone(), index.to_string()] {

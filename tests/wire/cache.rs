@@ -1,7 +1,7 @@
 //! What is remembered of files is never older than the request, and keeps nothing that is gone.
 
 use crate::common::{
-    Client, Evserve, is_loop, left_out, number, on_every_loop, on_every_model, serves_one_at_a_time,
+    Client, Evserve, is_loop, number, on_every_loop, on_every_model, serves_one_at_a_time, skip,
 };
 use std::fs::{self, File};
 use std::io::Write;
@@ -327,7 +327,7 @@ fn a_file_outside_the_page_cache_is_read_by_a_thread() {
     fs::write(&path, &content).expect("written");
     let file = File::open(&path).expect("there");
     if u64::try_from(fstatfs(&file).expect("a file system").f_type) == Ok(TMPFS) {
-        return left_out(
+        return skip(
             "disk",
             "temporary files are in memory, which forgets nothing",
         );

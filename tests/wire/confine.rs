@@ -1,6 +1,6 @@
 //! What the process gives up before it serves: tried with the very calls an attacker would make.
 
-use crate::common::{Evserve, Program, is_loop, is_not_root, left_out, on_every_model};
+use crate::common::{Evserve, Program, is_loop, is_not_root, on_every_model, skip};
 use std::fs::{self, Permissions, read_dir, read_to_string, write};
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
@@ -59,7 +59,7 @@ fn code_in_the_sandbox_cannot_escape() {
         let mut confined = escape(model, "confined", root.path(), &outside, &socket);
         let abi = match landlock(&mut confined) {
             Ok(abi) => abi,
-            Err(why) => return left_out("landlock", why),
+            Err(why) => return skip("landlock", why),
         };
         // Several connections, so that each of several loops and threads has had some.
         for _ in 0..8 {

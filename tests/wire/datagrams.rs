@@ -3,7 +3,7 @@
 //! That no reply comes is seen by the reply to a later datagram, for one socket answers in the order in which it
 //! receives; and it is counted.
 
-use crate::common::{Client, Ended, Evserve, PATIENCE, Program, left_out, on_every_model, pattern};
+use crate::common::{Client, Ended, Evserve, PATIENCE, Program, on_every_model, pattern, skip};
 use evserve::service::SERVICES;
 use nix::sys::socket::{SetSockOpt, sockopt};
 use rustix::process::Signal;
@@ -210,7 +210,7 @@ fn ports_that_would_answer_get_no_reply() {
         let mut refused = 0;
         for port in [7, 13, 17, 19, 37, own] {
             let Ok(socket) = UdpSocket::bind(("127.0.0.3", port)) else {
-                left_out("ports", format!("nothing can be bound to port {port}"));
+                skip("ports", format!("nothing can be bound to port {port}"));
                 continue;
             };
             socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
@@ -261,7 +261,7 @@ fn two_servers_do_not_answer_each_other_forever() {
 /// Sends a datagram from an address that is another's. False if this user may not.
 fn forge(from: SocketAddr, to: SocketAddr) -> bool {
     let Ok(socket) = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::UDP)) else {
-        left_out("raw-sockets", "only root may forge datagrams");
+        skip("raw-sockets", "only root may forge datagrams");
         return false;
     };
     // RFC 768: ports, length, no checksum. The kernel puts the addresses before it.
@@ -654,7 +654,7 @@ fn ipv4_works_without_ipv6() {
             .status()
     };
     if !may || fs::write(switch, "1").is_err() || !up().is_ok_and(|status| status.success()) {
-        left_out("network-namespace", "no network of its own can be had");
+        skip("network-namespace", "no network of its own can be had");
         return;
     }
     on_every_model(|model| {

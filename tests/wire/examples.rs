@@ -1,7 +1,7 @@
 //! The examples, each run as its header says, on every model; and what becomes of a program with faults.
 
 use crate::common::{
-    Client, Evserve, PATIENCE, Program, on_every_model, on_every_model_of_one_memory,
+    Client, Evserve, PATIENCE, Program, on_every_model, on_every_model_of_shared_memory,
     serves_one_at_a_time,
 };
 use std::io::{Read, Write};
@@ -81,7 +81,7 @@ fn picture() {
 
 #[test]
 fn hello() {
-    on_every_model_of_one_memory(|model| {
+    on_every_model_of_shared_memory(|model| {
         let example = start("hello", &["127.0.0.1:0", model]);
         let get = |target: &str| {
             let mut client = Client::connect(example.address());
@@ -135,7 +135,7 @@ fn forking_refuses_a_service_whose_connections_share_memory() {
 #[test]
 fn hello_has_error_pages() {
     let page = std::fs::read("docs/site/error.html").expect("there");
-    on_every_model_of_one_memory(|model| {
+    on_every_model_of_shared_memory(|model| {
         let example = start("hello", &["127.0.0.1:0", model]);
         for (request, status) in [
             ("nonsense\r\n\r\n", 400),
@@ -155,7 +155,7 @@ fn hello_has_error_pages() {
 #[test]
 fn hello_serves_files_from_its_sandbox() {
     let style = std::fs::read("docs/site/style.css").expect("there");
-    on_every_model_of_one_memory(|model| {
+    on_every_model_of_shared_memory(|model| {
         let example = start("hello", &["127.0.0.1:0", model]);
         let mut client = Client::connect(example.address());
         client.send("GET /style.css HTTP/1.1\r\nHost: h\r\n\r\n");

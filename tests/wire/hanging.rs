@@ -3,8 +3,8 @@
 //! Needs /dev/fuse and python3-fusepy, which `tests/run` sees to, so `cargo test` ignores these tests.
 
 use crate::common::{
-    Client, Evserve, Response, is_missing, left_out, limited_to, on_every_concurrent_model,
-    on_every_loop, on_every_model, pattern, row, serves_one_at_a_time,
+    Client, Evserve, Response, is_missing, limited_to, on_every_concurrent_model, on_every_loop,
+    on_every_model, pattern, row, serves_one_at_a_time, skip,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, ErrorKind, Read};
@@ -26,7 +26,7 @@ struct World {
 /// True if no directory can be mirrored here; then that is left out.
 fn is_without_fuse() -> bool {
     if !Path::new("/dev/fuse").exists() {
-        left_out(
+        skip(
             "fuse",
             "there is no /dev/fuse (docker run --device /dev/fuse --cap-add SYS_ADMIN)",
         );
@@ -37,7 +37,7 @@ fn is_without_fuse() -> bool {
         .output();
     let has_fusepy = import.is_ok_and(|output| output.status.success());
     if !has_fusepy {
-        left_out("fusepy", "python3-fusepy is not installed");
+        skip("fusepy", "python3-fusepy is not installed");
     }
     !has_fusepy || is_missing("fusermount")
 }
@@ -352,7 +352,7 @@ fn requests_that_wait_too_long_get_503() {
         assert_eq!(evserve.get("/local").body, b"local");
         for client in &mut asking {
             assert_eq!(client.response().status, 503, "{model}");
-            client.is_over();
+            client.wait_for_close();
         }
         world.go_on();
         // It is told so for as long as many wait before it.

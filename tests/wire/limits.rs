@@ -1,8 +1,7 @@
 //! Threads and processes are bounded by what the system allows, and a server that gets none lives on.
 
 use crate::common::{
-    Client, Evserve, PATIENCE, Program, is_not_root, left_out, on_every_model,
-    on_every_model_of_tasks, row,
+    Client, Evserve, PATIENCE, Program, is_not_root, on_every_model, on_every_task_model, row, skip,
 };
 use evserve::model::Executor;
 use std::fs::{create_dir, read_to_string, remove_dir, write};
@@ -50,7 +49,7 @@ impl Group {
                 return Some(group);
             }
         }
-        left_out("cgroup", "no control group for pids can be made");
+        skip("cgroup", "no control group for pids can be made");
         None
     }
 }
@@ -81,7 +80,7 @@ fn serve_many(evserve: &Evserve) {
 
 #[test]
 fn the_process_limit_of_the_user_is_kept() {
-    on_every_model_of_tasks(|model| {
+    on_every_task_model(|model| {
         let Some(mut evserve) = as_limited_user(model, &user(1), 48) else {
             return;
         };
@@ -99,7 +98,7 @@ fn the_process_limit_of_the_user_is_kept() {
 
 #[test]
 fn the_limit_of_the_cgroup_is_kept() {
-    on_every_model_of_tasks(|model| {
+    on_every_task_model(|model| {
         let Some(group) = Group::new(model, 40) else {
             return;
         };
@@ -123,7 +122,7 @@ fn the_limit_of_the_cgroup_is_kept() {
 /// goes on when there are some again.
 #[test]
 fn the_server_survives_a_lack_of_threads() {
-    on_every_model_of_tasks(|model| {
+    on_every_task_model(|model| {
         // The threads of a pool are there from the start.
         if row(model).limit_option == Some("threads") {
             return;
@@ -145,7 +144,7 @@ fn the_server_survives_a_lack_of_threads() {
         limit("1:100");
         let mut closed = evserve.connect();
         closed.try_send(GET);
-        closed.is_over();
+        closed.wait_for_close();
         limit("100:100");
         assert_eq!(evserve.get("/style.css").status, 200, "{model}: afterwards");
         evserve.wait_for_log(match row(model).executor {

@@ -473,5 +473,5 @@ fn children_do_not_outlive_their_parent() {
     client.send("GET /1 HTTP/1.1\r\nHost: h\r\n\r\n");
     assert_eq!(client.response().status, 200);
     evserve.signal(rustix::process::Signal::KILL);
-    client.is_over();
+    client.wait_for_close();
 }

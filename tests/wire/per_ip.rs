@@ -1,8 +1,8 @@
 //! So many connections from one address.
 
 use crate::common::{
-    Client, Evserve, PATIENCE, Response, on_each_kind, on_every_concurrent_model, on_every_model,
-    row,
+    Client, Evserve, PATIENCE, Response, on_every_concurrent_model, on_every_model,
+    on_one_model_of_each_kind, row,
 };
 use evserve::model::Executor;
 use socket2::{Domain, Socket, Type};
@@ -161,7 +161,7 @@ fn excess_http_clients_get_503() {
 /// Who is turned away and says nothing is not waited for as others are.
 #[test]
 fn silent_excess_clients_are_closed_soon() {
-    on_each_kind(|model| {
+    on_one_model_of_each_kind(|model| {
         let (evserve, _served) = full(model);
         let mut silent = evserve.connect();
         assert_eq!(silent.rest(), b"", "{model}");

@@ -73,7 +73,7 @@ fn commands_printed_at_the_start_work() {
         "echo=127.0.0.1:0",
     ];
     let evserve = both.args(listen).start();
-    let said = evserve.started_with();
+    let said = evserve.startup_log();
     let after = |mark: &str| -> Vec<String> {
         let lines = said.iter().filter_map(|line| line.split_once(mark));
         lines.map(|(_, rest)| rest.to_owned()).collect()
@@ -223,7 +223,7 @@ fn idle_connections_do_not_delay_shutdown() {
         assert_eq!(used.rest(), b"");
         // Where nobody has accepted it yet, the kernel resets it; at the latest when it speaks.
         fresh.try_send("x");
-        fresh.is_over();
+        fresh.wait_for_close();
     });
 }
 

@@ -92,13 +92,13 @@ fn a_connection_without_a_header_is_closed() {
         for bytes in cases {
             let mut client = evserve.connect();
             client.send(bytes);
-            client.is_over();
+            client.wait_for_close();
         }
         // Part of a header, and nothing at all.
         for bytes in [&TEXT[..20], b""] {
             let mut client = evserve.connect();
             client.send(bytes);
-            client.is_over();
+            client.wait_for_close();
         }
         let ended = evserve.stop();
         assert_eq!(ended.access_log, "", "{model}: nothing was asked for");
@@ -172,7 +172,7 @@ fn limits_count_the_clients_not_their_proxy() {
             assert_eq!(client.read(1), b"x", "{model}");
         }
         let mut second: Client = connect(TEXT);
-        second.is_over();
+        second.wait_for_close();
         drop(clients);
         let log = evserve.stop().log;
         assert!(

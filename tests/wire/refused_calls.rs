@@ -2,7 +2,7 @@
 //!
 //! strace(1) makes them fail. One that fails once and never again: tests/faults.
 
-use crate::common::{Evserve, Program, is_missing, of_threads, on_every_model, pattern};
+use crate::common::{Evserve, Program, is_missing, on_every_model, pattern, with_threads};
 use std::fs::write;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -16,11 +16,11 @@ fn start(model: &str, root: &Path, inject: &str) -> Option<Evserve> {
         return None;
     }
     // strace counts the calls of each thread by itself.
-    let one = of_threads(model, 1);
+    let one = with_threads(model, 1);
     let program = Program::model(model, "--listen 127.0.0.1:0")
         .args(one)
         .arg(root);
-    Some(program.through(injecting(inject)).start())
+    Some(program.run_by(injecting(inject)).start())
 }
 
 /// strace(1), which makes calls fail.
@@ -140,7 +140,7 @@ fn a_missing_openat2_is_explained() {
             return;
         }
         let program = Program::evserve("--listen 127.0.0.1:0").arg(root.path());
-        let said = program.through(injecting(&fault)).fails(1);
+        let said = program.run_by(injecting(&fault)).fails(1);
         assert!(said.contains(expected), "{said}");
         assert_eq!(said.contains("name a directory"), error == "EACCES");
     }

@@ -3,7 +3,7 @@
 //! The real program, with and without its sandbox. What lies outside has a content, a name and a length that nothing
 //! inside has.
 
-use crate::common::{Client, Evserve, number, on_each_kind};
+use crate::common::{Client, Evserve, number, on_one_model_of_each_kind};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs::{create_dir_all, rename, write};
 use std::os::unix::fs::symlink;
@@ -143,7 +143,7 @@ fn ask(client: &mut Client, count: u64, random: &mut fastrand::Rng) -> u64 {
 #[test]
 fn renames_during_lookups_do_not_escape_the_root() {
     let all = number("EVSERVE_REQUESTS").unwrap_or(REQUESTS);
-    on_each_kind(|model| {
+    on_one_model_of_each_kind(|model| {
         for sandbox in ["follow", "off"] {
             let world = world();
             let options = ["--access-log", "off", "--sandbox", sandbox];

@@ -1,8 +1,8 @@
 //! What each service keeps of the connections, and how those that have had their answer make room.
 
 use crate::common::{
-    Client, Evserve, Program, limited_to, on_each_kind, on_every_concurrent_model, on_every_loop,
-    on_every_model, row,
+    Client, Evserve, Program, limited_to, on_every_concurrent_model, on_every_loop, on_every_model,
+    on_one_model_of_each_kind, row,
 };
 
 const OPTIONS: &str =
@@ -148,7 +148,7 @@ fn each_loop_reserves_connections_of_its_own() {
 /// Each watcher keeps a connection without end, so those beyond the first few are told once.
 #[test]
 fn excess_viewers_of_the_status_are_told_to_retry() {
-    on_each_kind(|model| {
+    on_one_model_of_each_kind(|model| {
         // There each is told once.
         if row(model).no_streams_because.is_some() {
             return;

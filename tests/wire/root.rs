@@ -1,8 +1,8 @@
 //! The directory that is served is the one that has the root's name, and links lead wherever their text says, inside.
 
 use crate::common::{
-    Client, Evserve, Program, Response, is_loop, is_missing, is_not_root, left_out, on_every_model,
-    serves_one_at_a_time,
+    Client, Evserve, Program, Response, is_loop, is_missing, is_not_root, on_every_model,
+    serves_one_at_a_time, skip,
 };
 use std::fs::{self, create_dir, remove_dir_all, rename, write};
 use std::io::Read;
@@ -398,7 +398,7 @@ fn is_confined(evserve: &mut Evserve) -> bool {
     let line = evserve.wait_for_log("sandbox (");
     let is_confined = line.contains("Landlock ABI");
     if !is_confined {
-        left_out("landlock", line);
+        skip("landlock", line);
     }
     is_confined
 }
@@ -419,7 +419,7 @@ fn the_sandbox_allows_a_replacement_of_the_root() {
         let mut evserve = Evserve::http(model, &link, &options(model));
         let line = evserve.wait_for_log("sandbox");
         if !line.contains("Landlock ABI") {
-            return left_out("landlock", line);
+            return skip("landlock", line);
         }
         let [names, releases] = ["names", "r"].map(|name| at(name).display().to_string());
         assert!(
@@ -549,7 +549,7 @@ fn procfs_files_arrive_whole() {
             ("/proc", "/version"),
         ] {
             let Ok(expected) = fs::read(format!("{root}{target}")) else {
-                left_out(target, format!("there is no {root}{target}"));
+                skip(target, format!("there is no {root}{target}"));
                 continue;
             };
             let evserve = Evserve::http(model, Path::new(root), &["--sandbox", "strict"]);
@@ -612,7 +612,7 @@ fn a_leased_file_delays_nothing() {
         let stdout = holder.stdout.as_mut().expect("piped");
         if stdout.read_exact(&mut said).is_err() {
             holder.wait().expect("it ends");
-            return left_out("lease", "the file system grants none");
+            return skip("lease", "the file system grants none");
         }
         let mut evserve = Evserve::http(model, directory.path(), &[]);
         let mut asker = Asker::new(evserve.address());
@@ -656,7 +656,7 @@ fn a_mount_over_the_root_is_served() {
         let evserve = Evserve::http(model, &root, &options(model));
         let mut askers = askers(&evserve, model);
         let Some(mount) = Mount::new(&root) else {
-            return left_out("mount", "nothing can be mounted");
+            return skip("mount", "nothing can be mounted");
         };
         write(root.join("v"), "mounted").expect("written");
         for asker in &mut askers {

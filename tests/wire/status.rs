@@ -1,8 +1,8 @@
 //! What can be seen of a server while it works.
 
 use crate::common::{
-    Client, Evserve, PATIENCE, Response, is_loop, on_each_kind, on_every_concurrent_model,
-    on_every_model, row,
+    Client, Evserve, PATIENCE, Response, is_loop, on_every_concurrent_model, on_every_model,
+    on_one_model_of_each_kind, row,
 };
 use evserve::model::Executor;
 use serde_json::Value;
@@ -214,7 +214,7 @@ fn a_status_of_several_loops_takes_few_turns() {
 /// One who watches and does not read costs little, and hears how things are once it reads again.
 #[test]
 fn a_slow_viewer_skips_updates() {
-    on_each_kind(|model| {
+    on_one_model_of_each_kind(|model| {
         if row(model).no_streams_because.is_some() {
             return;
         }
@@ -373,7 +373,7 @@ fn health_checks_fail_before_the_server_stops() {
         let response = client.response();
         assert_eq!(response.status, 200, "{model}: it goes on");
         assert_eq!(response.field("Connection"), Some("close"), "{model}");
-        client.is_over();
+        client.wait_for_close();
         // The second signal ends it all.
         evserve.terminate();
         let ended = evserve.wait();

@@ -82,7 +82,7 @@ fn on_a_terminal(model: &str, stderr_too: bool) -> (std::fs::File, Evserve) {
     let (master, slave) = crate::common::terminal();
     let program = Program::model(model, "--mode echo --listen 127.0.0.1:0");
     let program = program
-        .through(["setsid", "--ctty", "--wait"])
+        .run_by(["setsid", "--ctty", "--wait"])
         .stdout(Stdio::null());
     let evserve = match stderr_too {
         true => {

@@ -1,8 +1,8 @@
 //! `--trace-requests`: what is done for the first requests, call by call.
 
 use crate::common::{
-    Client, Evserve, Program, is_loop, is_missing, on_each_kind, on_every_model,
-    on_every_shared_model, row, serves_one_at_a_time,
+    Client, Evserve, Program, is_loop, is_missing, on_every_model, on_every_shared_model,
+    on_one_model_of_each_kind, row, serves_one_at_a_time,
 };
 use evserve::model::Executor;
 use std::ffi::OsStr;
@@ -138,7 +138,7 @@ fn the_trace_matches_strace() {
         return;
     }
     let root = root();
-    on_each_kind(|model| {
+    on_one_model_of_each_kind(|model| {
         let (seen, log) = traced(model, root.path());
         let told = calls(&log, |row| row.0);
         assert!(told.contains(&"openat2"), "{model}: {log}");
@@ -185,7 +185,7 @@ fn traced(model: &str, root: &Path) -> (String, String) {
     let program = Program::model(model, options).arg(root);
     let strace = ["strace", "-f", "-o"].map(OsStr::new);
     let mut evserve = program
-        .through(strace.into_iter().chain([output.as_os_str()]))
+        .run_by(strace.into_iter().chain([output.as_os_str()]))
         .start();
     let mut client = evserve.connect();
     ask(&mut client, "first.txt");

@@ -234,7 +234,7 @@ fn the_message_of_a_panic_does_not_block() {
         for _ in 0..3 {
             let mut client = server.connect();
             client.send("panic now");
-            client.is_over();
+            client.wait_for_close();
         }
         let mut client = server.connect();
         client.send("x");

@@ -1,4 +1,5 @@
-//! A tab of a real browser, driven by the DevTools protocol: for pages that let nobody else's script in.
+//! A tab of a real browser, driven by the DevTools protocol, for pages that allow no script of the
+//! test.
 
 use crate::common::PATIENCE;
 use serde_json::{Value, json};
@@ -12,16 +13,15 @@ use tungstenite::{Message, WebSocket, client};
 pub struct Tab {
     child: Child,
     socket: WebSocket<TcpStream>,
-    /// The tab's session (DevTools protocol: flattened).
+    /// The tab's session (DevTools protocol, flattened).
     session: Option<String>,
     id: u64,
-    /// What went wrong in the page, in its own words.
+    /// Errors that the browser reported.
     pub complaints: Vec<String>,
     _profile: tempfile::TempDir,
 }
 
 impl Tab {
-    /// Shows the page at `url`.
     pub fn show(url: &str) -> Tab {
         let profile = tempfile::tempdir().expect("a directory");
         let child = Command::new(super::program())
@@ -33,7 +33,7 @@ impl Tab {
             .stderr(Stdio::null())
             .spawn()
             .expect("chromium starts");
-        // Where it can be reached is in a file, a port and a path, once it can.
+        // Chromium writes its port and path to a file once it listens.
         let (end, file) = (
             Instant::now() + PATIENCE,
             profile.path().join("DevToolsActivePort"),
@@ -71,7 +71,6 @@ impl Tab {
         tab
     }
 
-    /// Calls a method and waits for its result.
     pub fn call(&mut self, method: &str, params: &Value) -> Value {
         self.id += 1;
         let mut call = json!({"id": self.id, "method": method, "params": params});
@@ -112,7 +111,8 @@ impl Tab {
         result["result"]["value"].clone()
     }
 
-    /// Waits until an expression is true in the page, which may not have all that it names yet.
+    /// Waits until an expression is true in the page. It may throw before that, while elements are
+    /// missing.
     pub fn wait_until(&mut self, expression: &str) {
         let tried =
             format!("(() => {{ try {{ return {expression} }} catch {{ return false }} }})()");
@@ -123,12 +123,12 @@ impl Tab {
                 Instant::now() < end,
                 "never true: {expression}; the page says {page}"
             );
-            // A frame later it may look different.
+            // Layout changes with the next frame.
             self.value("new Promise(done => requestAnimationFrame(() => done(0)))");
         }
     }
 
-    /// Looks as on a screen of this width and scheme, as the user has chosen it.
+    /// Sets the width of the screen and the color scheme that the user prefers.
     pub fn look_as(&mut self, width: u32, scheme: &str) {
         let metrics =
             json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600});
@@ -137,7 +137,7 @@ impl Tab {
         self.call("Emulation.setEmulatedMedia", &json!({"features": features}));
     }
 
-    /// A picture of all of the page, as PNG.
+    /// A screenshot of the whole page, as PNG.
     pub fn screenshot(&mut self) -> Vec<u8> {
         let params = json!({"format": "png", "captureBeyondViewport": true});
         let result = self.call("Page.captureScreenshot", &params);

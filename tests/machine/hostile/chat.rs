@@ -1,4 +1,5 @@
-//! Whatever the members of a chat say: no panic, and each line is heard whole or not at all.
+//! Arbitrary bytes from members of a chat: no panic, and each line is delivered whole or not at
+//! all.
 
 use super::{TOKENS, for_each_seed, new_worker};
 use evserve::config::Config;
@@ -9,20 +10,20 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How many lines an ordinary run says.
+/// How many lines an ordinary run sends.
 const LINES: u64 = 50_000;
 
-/// The longest line, in which each byte may be none of a text's and is heard as a sign of three bytes; the longest name;
-/// and what stands between them.
+/// The length of the longest line delivered: a byte that is not text becomes a sign of three bytes,
+/// and the longest name and a separator precede it.
 const LONGEST: usize = 4096 * 3 + 32 * 4 + 2;
 
-/// What a member is told about the room: a hundred names, and a sentence around them.
+/// The length of the longest notice about the room: a hundred names in a sentence.
 const LONGEST_REPLY: usize = 100 * (32 * 4 + 2) + 200;
 
-/// How much time passes while somebody pauses.
+/// How long a pause lasts.
 const PAUSE: Duration = Duration::from_millis(64);
 
-/// Parts of lines that mean something, or should not.
+/// Parts of lines with a meaning, valid or not.
 const WORDS: &[&[u8]] = &[
     b"\r\n",
     b"\n",
@@ -49,7 +50,7 @@ const WORDS: &[&[u8]] = &[
     b": ",
 ];
 
-/// What is said, line by line. Most lines say at both ends which they are, and how long.
+/// What is sent, line by line. Most lines contain their number and length at both ends.
 fn script(random: &mut Rng) -> Vec<u8> {
     let mut said = Vec::new();
     let floods = random.u8(..100) == 0;
@@ -77,10 +78,10 @@ fn script(random: &mut Rng) -> Vec<u8> {
 
 struct Member {
     connection: Connection,
-    /// What is left of the line that it is saying.
+    /// The rest of the line that it is sending.
     saying: VecDeque<u8>,
     heard: Vec<u8>,
-    /// It does not read for now.
+    /// It does not read at present.
     sleeps: bool,
 }
 
@@ -94,7 +95,7 @@ impl Member {
         }
     }
 
-    /// Takes one step. False if there is nothing to do, or the conversation is over.
+    /// Takes one step. Returns false if there is nothing to do, or the connection has ended.
     fn act(
         &mut self,
         script: &mut VecDeque<Vec<u8>>,
@@ -136,7 +137,7 @@ impl Member {
         true
     }
 
-    /// The conversation is over: what was heard of it?
+    /// Checks what was received on a connection that has ended.
     fn leave(mut self, may_be_cut: bool, worker: &mut Worker) {
         self.connection.close(worker);
         self.connection.release(worker);
@@ -173,7 +174,7 @@ fn check(line: &str) {
     }
 }
 
-/// Lets several say what is in the script, each one line after the other; says how many lines were said.
+/// Several members send the lines of the script in turn. Returns the number of lines.
 fn play(service: &dyn Service, worker: &mut Worker, script: &[u8], random: &mut Rng) -> u64 {
     let before = worker.counters.requests;
     let lines = script.split_inclusive(|byte| *byte == b'\n');
@@ -181,7 +182,7 @@ fn play(service: &dyn Service, worker: &mut Worker, script: &[u8], random: &mut 
     let mut members: Vec<_> = (0..random.usize(2..6))
         .map(|_| Member::join(service, worker))
         .collect();
-    // Who has slept for too long is dropped, in the midst of a line perhaps.
+    // A member that did not read for too long is dropped, perhaps within a line.
     let mut slept = false;
     while !script.is_empty() {
         let index = random.usize(..members.len());
@@ -199,10 +200,11 @@ fn play(service: &dyn Service, worker: &mut Worker, script: &[u8], random: &mut 
             let leaver = std::mem::replace(member, Member::join(service, worker));
             leaver.leave(true, worker);
         }
-        // One buffer for what a member says, one for what it hears.
+        // A member uses one buffer to send and one to receive.
         assert!(worker.pool.lent() <= 2 * members.len());
     }
-    // All hear the rest. Each time around, for somebody's end is news for all others.
+    // All receive the rest. This repeats, since each member that leaves causes notices for the
+    // others.
     let mut goes_on = true;
     while std::mem::take(&mut goes_on) {
         for member in &mut members {

@@ -1,4 +1,5 @@
-//! Whatever comes before a PROXY header's end: no panic, and what comes behind it is the service's, to the last byte.
+//! Arbitrary bytes in a PROXY header: no panic, and every byte behind the header reaches the
+//! service.
 
 use super::{for_each_seed, mutated, new_worker};
 use evserve::config::{Config, TrustedProxies};
@@ -28,7 +29,7 @@ const GOOD: &[&[u8]] = &[
     b"\r\n\r\n\0\r\nQUIT\n\x21\0\x01\0",
 ];
 
-/// What comes behind a header, and could be taken for part of it.
+/// Bytes behind a header that could be mistaken for part of it.
 const REST: &[&[u8]] = &[
     b"",
     b"\n",
@@ -37,20 +38,20 @@ const REST: &[&[u8]] = &[
     SIGNATURE,
 ];
 
-/// A service that keeps what it is told.
+/// A service that records what it receives.
 #[derive(Default)]
 struct Keeper(Arc<Mutex<Kept>>);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Kept {
-    /// Who has come.
+    /// The addresses of its clients.
     peers: Vec<Option<IpAddr>>,
     bytes: Vec<u8>,
 }
 
 struct Keeping {
     kept: Arc<Mutex<Kept>>,
-    /// It takes so many bytes at a time.
+    /// How many bytes it takes at a time.
     most: usize,
 }
 
@@ -74,7 +75,7 @@ impl Session for Keeping {
     }
 }
 
-/// Says all of `input`, each part as long as `split` says; what the service was told of it.
+/// Sends `input` in parts of the lengths in `split`. Returns what the service received.
 fn tell(
     input: &[u8],
     admission: &Admission,
@@ -109,7 +110,7 @@ fn tell(
     kept.lock().expect("no panic").clone()
 }
 
-/// Where a header ends that was taken for one.
+/// Where an accepted header ends.
 fn end_of_header(input: &[u8]) -> usize {
     if input.starts_with(SIGNATURE) {
         return 16 + usize::from(u16::from_be_bytes([input[14], input[15]]));

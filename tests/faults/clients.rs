@@ -1,26 +1,27 @@
-//! Clients that know what they must get, and say what became of it. Wrong bytes fail the test at once; an answer that
-//! does not come whole is told, and somebody else must judge it.
+//! Clients that know what they must receive, and report what they got. Wrong bytes fail the test at
+//! once. An incomplete response is reported; the caller judges it.
 
 use crate::common::{PATIENCE, pattern};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::thread;
 
-/// The files that are asked for: small, longer than what is copied behind a head, and sent by sendfile(2).
+/// The lengths of the files: a small one, one longer than what is copied behind a head, and one
+/// sent by sendfile(2).
 pub const FILES: [usize; 3] = [1_000, 40_000, 300_000];
 
-/// What became of a client. Who was worse off is greater.
+/// What a client received. A worse fate is greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fate {
-    /// Everything came, and nothing else.
+    /// Everything, and nothing else.
     Whole,
-    /// It was told that something could not be done now; all the rest came.
+    /// The server refused one request for now; everything else came.
     Refused,
-    /// The connection ended early; what had come was right.
+    /// The connection ended early; all bytes before that were right.
     CutOff,
 }
 
-/// A connection on which answers come.
+/// A connection for requests and responses.
 struct Line {
     stream: TcpStream,
     pending: Vec<u8>,
@@ -37,7 +38,7 @@ pub fn connect(address: SocketAddr) -> Option<TcpStream> {
     Some(stream)
 }
 
-/// What comes until the end, or until `enough` has.
+/// Reads until the end, or until `enough` is true.
 fn read_until(
     mut stream: &TcpStream,
     into: &mut Vec<u8>,
@@ -60,7 +61,8 @@ fn get(name: &str, connection: &str) -> String {
 }
 
 impl Line {
-    /// Reads the answer to a request for `name`. The second is true if it is the last one here.
+    /// Reads the response to a request for `name`. The second value is true if the server closes
+    /// after it.
     fn answer(&mut self, name: &str) -> Result<(Fate, bool), Ended> {
         let begins_well = |bytes: &[u8]| {
             let expected = b"HTTP/1.1 ";
@@ -105,8 +107,9 @@ impl Line {
     }
 }
 
-/// Asks for all kinds of things: several with one write, one in pieces, a large file, a last one.
-pub fn ask_for_everything(address: SocketAddr) -> Fate {
+/// Sends requests of several kinds: pipelined in one write, in pieces, for a large file, and a last
+/// one.
+pub fn request_everything(address: SocketAddr) -> Fate {
     let steps: [(&[&str], &[&str]); 4] = [
         (&["1000", "40000", "none"], &[]),
         (
@@ -137,7 +140,7 @@ pub fn ask_for_everything(address: SocketAddr) -> Fate {
                 },
             };
             for part in &parts {
-                // If nobody takes it, no answer will come.
+                // If it cannot be sent, no response will come.
                 let _ = here.stream.write_all(part.as_bytes());
             }
             while let [name, others @ ..] = left {
@@ -147,7 +150,7 @@ pub fn ask_for_everything(address: SocketAddr) -> Fate {
                 worst = worst.max(fate);
                 left = others;
                 if closes {
-                    // What else was asked for here must be asked for again.
+                    // The remaining requests must be sent again on a new connection.
                     let end = read_until(&here.stream, &mut here.pending, |_| false);
                     assert!(end.is_err() && here.pending.is_empty(), "more than answers");
                     line = None;
@@ -161,7 +164,7 @@ pub fn ask_for_everything(address: SocketAddr) -> Fate {
     worst
 }
 
-/// Sends 100 kB to an echo and takes them back.
+/// Sends 100 kB to echo and reads them back.
 pub fn echo(address: SocketAddr) -> Fate {
     let bytes = pattern(100_000);
     let Some(stream) = connect(address) else {
@@ -174,7 +177,7 @@ pub fn echo(address: SocketAddr) -> Fate {
             let _ = stream.shutdown(Shutdown::Write);
         });
         let _ = read_until(&stream, &mut got, |_| false);
-        // Ends the sender too, wherever it is.
+        // Also ends the sender, wherever it is.
         let _ = stream.shutdown(Shutdown::Both);
     });
     assert!(bytes.starts_with(&got), "wrong bytes from an echo");
@@ -184,7 +187,7 @@ pub fn echo(address: SocketAddr) -> Fate {
     }
 }
 
-/// One who chats.
+/// A member of a chat.
 struct Member {
     name: String,
     stream: TcpStream,
@@ -193,7 +196,7 @@ struct Member {
 }
 
 impl Member {
-    /// Listens until it has heard one of the texts.
+    /// Reads until one of the texts has come.
     fn listen(&mut self, texts: &[&str]) {
         let is_said = |heard: &[u8]| {
             let heard = String::from_utf8_lossy(heard);
@@ -205,7 +208,7 @@ impl Member {
     }
 }
 
-/// Three who say three lines each in turn, and hear those of the others.
+/// Three members send three lines each in turn and read those of the others.
 pub fn chat(address: SocketAddr) -> Vec<Fate> {
     const LINES: usize = 3;
     let join = |_| {
@@ -224,7 +227,7 @@ pub fn chat(address: SocketAddr) -> Vec<Fate> {
         member
     };
     let mut members: Vec<_> = (0..3).map(join).collect();
-    // Whoever was cut off before all were there has left untold.
+    // If a member was cut off before all had joined, the others never read that it left.
     for member in &mut members {
         let _ = member.stream.write_all(b"/dance\n");
         member.listen(&["* there is no /dance"]);
@@ -268,8 +271,8 @@ pub fn chat(address: SocketAddr) -> Vec<Fate> {
     members.into_iter().map(|member| member.fate).collect()
 }
 
-/// Sends datagrams to an echo one after the other, and two that tell it that all before them have had their turn: only
-/// one call fails, so one of the two comes back.
+/// Sends datagrams to echo one after the other, and two more to learn that all before them were
+/// handled. Only one call fails, so one of the two comes back.
 pub fn datagrams(address: SocketAddr) -> Fate {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     socket.connect(address).expect("an address");
