@@ -1,4 +1,4 @@
-//! What a request costs before and after the system calls: `cargo bench --bench http1`.
+//! The CPU time of a request without its system calls: `cargo bench --bench http1`.
 
 #![allow(missing_docs)]
 
@@ -13,10 +13,10 @@ use evserve::session::{Action, Connection, Piece, Time, Worker};
 use std::hint::black_box;
 use std::time::{Duration, Instant, SystemTime};
 
-/// What wrk sends.
+/// A request as wrk sends it.
 const PLAIN: &[u8] = b"GET /style.css HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n";
 
-/// What a browser sends.
+/// A request as a browser sends it.
 const BROWSER: &[u8] = b"GET /style.css HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nConnection: keep-alive\r\n\
     sec-ch-ua-platform: \"Linux\"\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) \
     Chrome/130.0.0.0 Safari/537.36\r\nAccept: text/css,*/*;q=0.1\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: \
@@ -82,13 +82,13 @@ fn response_heads(criterion: &mut Criterion) {
     });
 }
 
-/// Requests through a session and its output, where the socket would take everything at once.
+/// Requests through a session and its output, as if the socket took everything at once.
 fn requests(criterion: &mut Criterion) {
     let directory = tempfile::tempdir().expect("a directory");
     for (name, length) in [("style.css", 1024), ("16k", 16 * 1024), ("large", 1 << 20)] {
         std::fs::write(directory.path().join(name), vec![b'x'; length]).expect("written");
     }
-    // A file that has just been changed is looked at anew each time.
+    // A file that changed a moment ago is checked at each request.
     std::thread::sleep(Duration::from_millis(1100));
     let config = Config {
         root: directory.path().into(),
@@ -97,8 +97,8 @@ fn requests(criterion: &mut Criterion) {
     };
     let row = service::find("http").expect("a row");
     let http = (row.start)(&config).expect("it starts");
-    // As a loop does, so that nothing is looked at while nothing changes.
-    assert!(http.notifier().is_some(), "changes are told of here");
+    // As a loop does: no file is checked again until a change is reported.
+    assert!(http.notifier().is_some(), "it reports changes");
     let mut worker = Worker::new(Time::new(Instant::now(), SystemTime::now()));
     let mut connection = Connection::open(http.session(None), 0, &mut worker);
     let mut exchange = |input: &[u8]| {

@@ -1,19 +1,19 @@
-//! The I/O models side by side: `cargo bench --bench io_models`, or with `-- --quick` for a first look. With `-- --write`
-//! the result goes into docs/io-models/: figures and plots into `results`, tables into the chapters, which say what they mean.
+//! Compares the I/O models: `cargo bench --bench io_models`, or with `-- --quick` for a first look. With `-- --write` the
+//! result goes into docs/io-models/: figures and plots into `results`, tables into the chapters, which explain them.
 //!
-//! Each model serves on one core, and load comes from another. Every measurement has a server of its own; the models
-//! take turns at each step of each experiment (`io_models/experiments/mod.rs`), and all of that for several rounds.
+//! Each model serves on one core, and the load runs on another. Every measurement has a server of its own. The models take
+//! turns at each step of each experiment (`io_models/experiments/mod.rs`), and each round repeats all steps.
 
 #![allow(missing_docs)]
 
 mod lab;
 
+#[path = "io_models/background.rs"]
+mod background;
 #[path = "io_models/bench.rs"]
 mod bench;
 #[path = "io_models/calls.rs"]
 mod calls;
-#[path = "io_models/company.rs"]
-mod company;
 #[path = "io_models/contestant.rs"]
 mod contestant;
 #[path = "io_models/experiments/mod.rs"]
@@ -22,8 +22,6 @@ mod experiments;
 mod load;
 #[path = "io_models/options.rs"]
 mod options;
-#[path = "io_models/own.rs"]
-mod own;
 #[path = "io_models/pace.rs"]
 mod pace;
 #[path = "io_models/plan.rs"]
@@ -32,6 +30,8 @@ mod plan;
 mod report;
 #[path = "io_models/results.rs"]
 mod results;
+#[path = "io_models/subprocess.rs"]
+mod subprocess;
 
 use bench::{Bench, FILES};
 use clap::Parser;
@@ -52,7 +52,9 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.split_first() {
         Some((first, rest)) if first == load::ARGUMENT => load::run(rest).map(|()| true),
-        Some((first, rest)) if first == company::ARGUMENT => company::run(rest).map(|()| true),
+        Some((first, rest)) if first == background::ARGUMENT => {
+            background::run(rest).map(|()| true)
+        }
         _ => compare(&Options::parse()),
     };
     match outcome {
@@ -65,10 +67,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// The whole benchmark; whether nothing failed.
+/// Runs the benchmark. Returns whether nothing failed.
 fn compare(options: &Options) -> Outcome<bool> {
     if !options.bench {
-        // `cargo test --all-targets` starts benchmarks too, and nobody wants to wait for this one there.
+        // `cargo test --all-targets` starts benchmarks too, and this one is too slow for that.
         println!("this takes minutes: run it with `cargo bench --bench io_models`");
         return Ok(true);
     }
@@ -93,7 +95,7 @@ fn compare(options: &Options) -> Outcome<bool> {
     };
     let plan = Plan::make(bench.pace, &contestants, &experiments, &mut results);
     let ended = plan.carry_out(&bench, &mut results);
-    // What was measured until the user had enough is shown, but is no result to keep.
+    // If the user stopped the run, show what was measured, but do not keep it as a result.
     publish(
         options,
         options.write && ended.is_ok(),
@@ -134,7 +136,7 @@ fn surroundings(bench: &Bench) -> Vec<(String, String)> {
     all
 }
 
-/// Puts the result where it belongs.
+/// Writes the result to its files.
 fn publish(
     options: &Options,
     to_docs: bool,
@@ -152,7 +154,7 @@ fn publish(
         create_dir_all(place)?;
         let csv = place.join("results.csv");
         if csv.is_file() {
-            // Two runs say more than one: what they do not agree on is not known.
+            // Two runs show more than one: if they disagree, the order is unknown.
             rename(&csv, place.join("results-before.csv"))?;
         }
         write(csv, results.csv())?;
@@ -196,7 +198,7 @@ fn chapter(course: &Path, name: &str) -> Outcome<PathBuf> {
     Err(format!("no chapter in {} has the mark {mark}", course.display()).into())
 }
 
-/// `target/io_models`, wherever the target directory is.
+/// `target/io_models`, in the target directory in use.
 fn folder() -> PathBuf {
     let temporary = Path::new(env!("CARGO_TARGET_TMPDIR"));
     temporary.parent().unwrap_or(temporary).join("io_models")

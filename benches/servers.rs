@@ -1,8 +1,8 @@
-//! evserve beside a stub and the servers that are installed: `cargo bench --bench servers`. With `-- --write` the result
-//! goes into docs/performance.md, which also says how it is made and what it means.
+//! Compares evserve with a stub and with the servers that are installed: `cargo bench --bench servers`. With `-- --write`
+//! the result goes into docs/performance.md, which also explains it.
 //!
-//! Each server is started on one core, and wrk on another. Under each workload (`servers/workload.rs`) the servers take
-//! turns, for several rounds, and before and after that each has to answer rightly to the last byte.
+//! Each server runs on one core and wrk on another. Under each workload (`servers/workload.rs`) the servers take turns
+//! for several rounds. Before and after that, each server's responses are checked byte by byte.
 
 #![allow(missing_docs)]
 
@@ -54,15 +54,15 @@ fn main() -> ExitCode {
     }
 }
 
-/// The whole benchmark; whether nothing failed.
+/// Runs the benchmark. Returns whether nothing failed.
 fn compare(options: &Options) -> Outcome<bool> {
     if !options.bench {
-        // `cargo test --all-targets` starts benchmarks too, and nobody wants to wait for this one there.
+        // `cargo test --all-targets` starts benchmarks too, and this one is too slow for that.
         println!("this takes minutes: run it with `cargo bench --bench servers`");
         return Ok(true);
     }
     let mut bench = prepare(options)?;
-    let environment = enter_all(&mut bench, options)?;
+    let environment = start_all(&mut bench, options)?;
     let workloads = options.workloads();
     let trials = workloads.len() * bench.contestants() * options.rounds as usize;
     let mut progress = Progress::new(trials, trials as f64)?;
@@ -94,7 +94,7 @@ fn prepare(options: &Options) -> Outcome<Bench> {
     }
     let cores = Cores::choose()?;
     let root = Root::make(workload::FILES)?;
-    // For a second after a change an entity tag is weak, and so longer: answers must not change their length meanwhile.
+    // For a second after a change an entity tag is weak, and longer. Responses must not change their length.
     std::thread::sleep(Duration::from_millis(1100));
     let wrk = Wrk::find(cores.load, root.beside().to_owned())?;
     Ok(Bench {
@@ -108,8 +108,8 @@ fn prepare(options: &Options) -> Outcome<Bench> {
     })
 }
 
-/// Starts all servers that are wanted and installed, and says what is compared, where, and how to get what is missing.
-fn enter_all(bench: &mut Bench, options: &Options) -> Outcome<Vec<(String, String)>> {
+/// Starts all chosen servers that are installed, and prints how to install the others. Returns the environment.
+fn start_all(bench: &mut Bench, options: &Options) -> Outcome<Vec<(String, String)>> {
     let mut environment = environment::machine();
     let mut versions = Vec::new();
     let before = options.against.as_deref().map(Peer::before);
@@ -117,7 +117,7 @@ fn enter_all(bench: &mut Bench, options: &Options) -> Outcome<Vec<(String, Strin
     for peer in all.filter(|peer| options.wants(peer.name)) {
         match peer.version() {
             Some(version) => {
-                bench.enter(peer)?;
+                bench.add(peer)?;
                 versions.push(version);
             }
             None if options.named(peer.name) || peer.name == BEFORE => {
@@ -139,7 +139,7 @@ fn enter_all(bench: &mut Bench, options: &Options) -> Outcome<Vec<(String, Strin
     Ok(environment)
 }
 
-/// Shows the result and puts it where it belongs.
+/// Prints the result and writes it to its files.
 fn publish(options: &Options, tables: &str, all: &[Measured]) -> Outcome<()> {
     println!("{tables}");
     let chart = report::chart(all)?;
@@ -165,7 +165,7 @@ fn publish(options: &Options, tables: &str, all: &[Measured]) -> Outcome<()> {
     }
 }
 
-/// `target/servers`, wherever the target directory is.
+/// `target/servers`, in the target directory in use.
 fn folder() -> PathBuf {
     let temporary = Path::new(env!("CARGO_TARGET_TMPDIR"));
     temporary.parent().unwrap_or(temporary).join("servers")

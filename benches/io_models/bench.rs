@@ -1,8 +1,8 @@
-//! What a measurement is made with: a server on its core, load on the other, and company for both.
+//! The parts of a measurement: a server on its core, load on the other core, and background clients.
 //!
-//! Each measurement has a server of its own, so that none finds what another has left.
+//! Each measurement has a server of its own, so that no measurement affects the next.
 
-use super::company::{self, Company, Present};
+use super::background::{self, BackgroundClients, Connected};
 use super::contestant::{Contestant, Needs};
 use super::lab::Outcome;
 use super::lab::cores::Cores;
@@ -11,8 +11,8 @@ use super::lab::root::{Root, content};
 use super::lab::server::{Server, free_address};
 use super::lab::wrk::Wrk;
 use super::load::{self, Asks, Orders, Seen};
-use super::own::OwnProcess;
 use super::pace::Pace;
+use super::subprocess::Subprocess;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,7 +22,7 @@ use std::time::Duration;
 pub const SMALL: &str = "/small.html";
 pub const SMALL_BYTES: usize = 1024;
 
-/// All files: those of the experiment with large files too.
+/// All files, with those of the experiment with large files.
 pub const FILES: &[(&str, usize)] = &[
     ("small.html", SMALL_BYTES),
     ("64.html", 64 << 10),
@@ -30,13 +30,13 @@ pub const FILES: &[(&str, usize)] = &[
     ("16384.html", 16 << 20),
 ];
 
-/// How much longer than it was told to the generator may take to speak.
+/// How much longer than planned the generator may take to print its result.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// How long the company may take to be there.
-const COMPANY_LIMIT: Duration = Duration::from_secs(30);
+/// How long background clients may take to connect.
+const BACKGROUND_LIMIT: Duration = Duration::from_secs(30);
 
-/// Everything that is there once for all measurements.
+/// The parts that all measurements share.
 pub struct Bench {
     pub cores: Cores,
     pub root: Root,
@@ -49,17 +49,17 @@ pub struct Trial<'a> {
     pub cores: Cores,
     pub wrk: &'a Wrk,
     pub pace: &'static Pace,
-    /// Where there is room for logs.
+    /// A folder for logs.
     pub beside: &'a Path,
     root: PathBuf,
     contestant: &'a Contestant,
     pub step: u64,
 }
 
-/// What came of it.
+/// The result of a measurement.
 pub struct Measurement {
     pub figures: Vec<(&'static str, f64)>,
-    /// Why there are none.
+    /// The reason if there are no figures.
     pub none: Option<String>,
 }
 
@@ -79,19 +79,19 @@ impl Measurement {
     }
 }
 
-/// Those who are there beside the load, until this is dropped.
-pub struct Guests {
-    _process: Option<OwnProcess>,
-    /// Why not all of them could be there.
-    pub absent: Option<String>,
+/// Background clients. They stay connected until this is dropped.
+pub struct Background {
+    _process: Option<Subprocess>,
+    /// The reason if not all of them could connect.
+    pub missing: Option<String>,
 }
 
-/// Where the file of so many KiB is.
+/// The path of the file of this size in KiB.
 pub fn large_path(kib: u64) -> String {
     format!("/{kib}.html")
 }
 
-/// What is asked for where the file does not matter.
+/// A request for the small file.
 pub fn small(close: bool) -> Asks {
     Asks::Http {
         path: SMALL.to_owned(),
@@ -115,10 +115,10 @@ impl Bench {
 }
 
 impl Trial<'_> {
-    /// Starts the contestant's server with this mode, and sees that it answers rightly.
+    /// Starts the contestant's server with this mode, and checks its first response.
     ///
     /// # Errors
-    /// It does not start, or its answer is wrong.
+    /// The server does not start, or its response is wrong.
     pub fn start(&self, mode: &str, needs: Needs) -> Outcome<Server> {
         let address = free_address()?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_evserve"));
@@ -126,7 +126,7 @@ impl Trial<'_> {
             .args(self.contestant.options(needs))
             .args(["--mode", mode, "--access-log", "off"])
             .args(["--listen", &address.to_string()])
-            // Nobody's silence is to end before the measurement does.
+            // No idle connection may time out during the measurement.
             .args(["--idle-timeout", "10m"])
             .arg(&self.root);
         let server = Server::start(self.cores.server, &mut command, address, &self.log())?;
@@ -136,48 +136,52 @@ impl Trial<'_> {
         Ok(server)
     }
 
-    /// Where the server's own words go.
+    /// The file of the server's log.
     pub fn log(&self) -> PathBuf {
         self.beside.join("evserve.log")
     }
 
-    /// Lets the company come.
+    /// Connects background clients.
     ///
     /// # Errors
-    /// The process that holds it fails.
-    pub fn invite(&self, server: &Server, company: Company) -> Outcome<Guests> {
-        if company.idle + company.silent + company.slow == 0 {
-            return Ok(Guests {
+    /// Their process fails.
+    pub fn connect_background(
+        &self,
+        server: &Server,
+        clients: BackgroundClients,
+    ) -> Outcome<Background> {
+        if clients.idle + clients.silent + clients.slow == 0 {
+            return Ok(Background {
                 _process: None,
-                absent: None,
+                missing: None,
             });
         }
-        let company = Company {
+        let clients = BackgroundClients {
             address: Some(server.address()),
             small: SMALL.to_owned(),
-            ..company
+            ..clients
         };
-        let mut process = OwnProcess::start(self.cores.load, company::ARGUMENT, &company)?;
-        let present: Present = serde_json::from_str(&process.line(COMPANY_LIMIT)?)?;
-        let absent = (present.idle < company.idle).then(|| {
-            let why = present
+        let mut process = Subprocess::start(self.cores.load, background::ARGUMENT, &clients)?;
+        let connected: Connected = serde_json::from_str(&process.line(BACKGROUND_LIMIT)?)?;
+        let missing = (connected.idle < clients.idle).then(|| {
+            let why = connected
                 .why
                 .unwrap_or_else(|| "the server closed the others".to_owned());
             format!(
-                "it keeps {} of {} idle connections: {why}",
-                present.idle, company.idle
+                "the server keeps {} of {} idle connections: {why}",
+                connected.idle, clients.idle
             )
         });
-        Ok(Guests {
+        Ok(Background {
             _process: Some(process),
-            absent,
+            missing,
         })
     }
 
-    /// Makes load and waits for its end.
+    /// Runs a load to its end.
     ///
     /// # Errors
-    /// A wrong answer, or a generator that fails.
+    /// A response is wrong, or the generator fails.
     pub fn load(
         &self,
         address: SocketAddr,
@@ -189,17 +193,17 @@ impl Trial<'_> {
         self.finish_load(&mut process)
     }
 
-    /// Begins to make load, and returns when the warm-up is over.
+    /// Starts a load, and returns when its warm-up is over.
     ///
     /// # Errors
-    /// A wrong answer, or a generator that fails.
+    /// A response is wrong, or the generator fails.
     pub fn begin_load(
         &self,
         address: SocketAddr,
         asks: Asks,
         clients: usize,
         rate: Option<f64>,
-    ) -> Outcome<OwnProcess> {
+    ) -> Outcome<Subprocess> {
         let orders = Orders {
             address,
             asks,
@@ -208,16 +212,16 @@ impl Trial<'_> {
             warm_up: self.pace.warm_up,
             run: self.pace.run,
         };
-        let mut process = OwnProcess::start(self.cores.load, load::ARGUMENT, &orders)?;
+        let mut process = Subprocess::start(self.cores.load, load::ARGUMENT, &orders)?;
         process.line(self.pace.warm_up + GRACE)?;
         Ok(process)
     }
 
-    /// Waits for the load's end; its connections stay until the process is dropped.
+    /// Waits for the load's end. Its connections stay open until the process is dropped.
     ///
     /// # Errors
-    /// A wrong answer, or a generator that fails.
-    pub fn finish_load(&self, process: &mut OwnProcess) -> Outcome<Seen> {
+    /// A response is wrong, or the generator fails.
+    pub fn finish_load(&self, process: &mut Subprocess) -> Outcome<Seen> {
         Ok(serde_json::from_str(&process.line(self.pace.run + GRACE)?)?)
     }
 }
@@ -225,9 +229,9 @@ impl Trial<'_> {
 fn check(address: SocketAddr) -> Outcome<()> {
     let mut client = Client::connect(address)?;
     client.send(format!("GET {SMALL} HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes())?;
-    let answer = client.receive(false)?;
-    match answer.status == 200 && answer.body == content(SMALL_BYTES) {
+    let response = client.receive(false)?;
+    match response.status == 200 && response.body == content(SMALL_BYTES) {
         true => Ok(()),
-        false => Err("its first answer is wrong".into()),
+        false => Err("the first response is wrong".into()),
     }
 }

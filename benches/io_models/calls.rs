@@ -9,22 +9,22 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-/// Until perf has found all threads.
+/// The time perf needs to find all threads.
 const ATTACH: Duration = Duration::from_millis(250);
 
 const END_LIMIT: Duration = Duration::from_secs(3);
 
-/// perf at work. It is ended when this is dropped.
+/// A running perf. Dropping it ends it.
 pub struct Calls {
     child: Child,
     file: PathBuf,
 }
 
 impl Calls {
-    /// Counts from now on; `None` where there is no perf, or it may not.
+    /// Starts to count. Returns `None` if perf is not installed or has no permission.
     ///
     /// # Errors
-    /// Those of the file system and of waitpid(2).
+    /// Errors of the file system and of waitpid(2).
     pub fn start(process: u32, folder: &Path) -> Outcome<Option<Calls>> {
         let file = folder.join("perf.csv");
         let _ = remove_file(&file);
@@ -44,10 +44,10 @@ impl Calls {
         Ok(calls.child.try_wait()?.is_none().then_some(calls))
     }
 
-    /// How many there were; `None` if perf does not say.
+    /// Returns the number of calls, or `None` if perf does not print one.
     ///
     /// # Errors
-    /// Those of waitpid(2).
+    /// Errors of waitpid(2).
     pub fn end(mut self) -> Outcome<Option<u64>> {
         kill_process(Pid::from_child(&self.child), Signal::INT)?;
         ended_within(&mut self.child, END_LIMIT)?;

@@ -1,33 +1,33 @@
-//! Who is compared: each row of `MODELS`, and the loop of the last one on two threads.
+//! The contestants: each row of `MODELS`, and the last model with two loops.
 
 use super::lab::Outcome;
 use evserve::model::{Executor, MODELS, ModelRow, find};
 
-/// Two loops on two threads; here both of them on the server's one core.
+/// Two loops on two threads, both on the server's one core.
 const WORKERS: u32 = 2;
 
 /// One way to start evserve.
 pub struct Contestant {
-    /// What it is called in results.
+    /// Its name in the results.
     pub name: String,
     /// The row of `MODELS`.
     pub model: &'static str,
-    /// Its place among all contestants, which gives it its colour.
+    /// Its index among all contestants, which decides its colour.
     pub kind: usize,
     workers: Option<u32>,
 }
 
-/// What a server must be able to do in a measurement.
+/// What a measurement needs from a server.
 #[derive(Clone, Copy, Default)]
 pub struct Needs {
-    /// Connections that stay, for which a model may have to be told that there will be so many.
+    /// The number of connections that stay open. Some models need an option for it.
     pub connections: Option<u64>,
-    /// The size of the pool, if that is what is looked at.
+    /// The size of the pool, if the experiment sets it.
     pub threads: Option<u64>,
 }
 
 impl Contestant {
-    /// All that can be compared.
+    /// All contestants.
     pub fn all() -> Vec<Contestant> {
         let row = |(kind, model): (usize, &'static ModelRow)| Contestant {
             name: model.name.to_owned(),
@@ -51,10 +51,10 @@ impl Contestant {
         all
     }
 
-    /// Those of these names; all, if there are none.
+    /// The contestants of these names, or all if there are no names.
     ///
     /// # Errors
-    /// A name that is nobody's.
+    /// A name is unknown.
     pub fn chosen(names: &[String]) -> Outcome<Vec<Contestant>> {
         let all = Contestant::all();
         if let Some(unknown) = names
@@ -72,7 +72,7 @@ impl Contestant {
         find(self.model).expect("it is made of a row")
     }
 
-    /// Which options make it able to do that.
+    /// The options that these needs require.
     pub fn options(&self, needs: Needs) -> Vec<String> {
         let mut options = vec!["--model".to_owned(), self.model.to_owned()];
         let mut say =
@@ -80,7 +80,7 @@ impl Contestant {
         if let Some(workers) = self.workers {
             say("--workers", workers.into());
         }
-        // As many connections as are there may well be had anyway.
+        // The default limits allow as many as there are anyway.
         let limit = self
             .row()
             .limit_option
@@ -92,10 +92,10 @@ impl Contestant {
         options
     }
 
-    /// Why it cannot have so many busy connections, if that is so.
+    /// The reason if it cannot serve that many busy connections.
     pub fn cannot_watch(&self, connections: u64) -> Option<String> {
         let limit = self.row().poller?.fd_limit?;
-        // It has some more of its own.
+        // The program has some descriptors of its own.
         let most = u64::try_from(limit).unwrap_or(0).saturating_sub(24);
         (connections > most).then(|| {
             format!(
@@ -105,17 +105,17 @@ impl Contestant {
         })
     }
 
-    /// Why its connections cannot hear each other, if that is so.
+    /// The reason if its connections cannot reach each other.
     pub fn cannot_share(&self) -> Option<&'static str> {
         self.row().isolated_because
     }
 
-    /// Why it cannot keep so many idle connections, if that is so.
+    /// The reason if it cannot keep that many idle connections.
     pub fn cannot_keep(&self, connections: u64) -> Option<String> {
         let (limit, why) = match self.row().executor {
             _ if self.row().serves_one_at_a_time() => (
                 0,
-                "it closes a connection after its first answer, so there are no idle ones",
+                "it closes a connection after its first response, so there are no idle ones",
             ),
             Executor::Process => (500, "a process for each: more than 500 are not tried"),
             Executor::Thread => (4000, "a thread for each: more than 4,000 are not tried"),

@@ -1,22 +1,22 @@
-//! What may be said after `cargo bench --bench io_models --`.
+//! The options of `cargo bench --bench io_models --`.
 
 use super::experiments::{EXPERIMENTS, Experiment};
 use super::pace::{FULL, Pace, QUICK};
 use clap::Parser;
 
-/// Runs every I/O model of evserve on the same work
+/// Measure every I/O model of evserve on the same work
 #[derive(Parser)]
 #[command(bin_name = "cargo bench --bench io_models --")]
 pub struct Options {
-    /// About a minute instead of about twenty: fewer steps, one short round
+    /// Fewer steps and one short round: over a minute instead of about 25
     #[arg(long)]
     quick: bool,
 
-    /// Measure this model and no other; may be given more than once
+    /// Measure only this model; may be repeated
     #[arg(long, value_name = "NAME")]
     pub model: Vec<String>,
 
-    /// Do this experiment and no other; may be given more than once
+    /// Run only this experiment; may be repeated
     #[arg(long, value_name = "EXPERIMENT", value_parser = experiment_names())]
     only: Vec<String>,
 
@@ -24,13 +24,13 @@ pub struct Options {
     #[arg(long, conflicts_with_all = ["model", "only"])]
     pub write: bool,
 
-    /// What cargo says to a benchmark
+    /// Cargo passes this to benchmarks
     #[arg(long, hide = true)]
     pub bench: bool,
 }
 
 impl Options {
-    /// Those that are to be done.
+    /// The chosen experiments.
     pub fn experiments(&self) -> Vec<&'static Experiment> {
         let wanted = |experiment: &&Experiment| {
             self.only.is_empty() || self.only.iter().any(|name| name == experiment.name)
@@ -38,7 +38,7 @@ impl Options {
         EXPERIMENTS.iter().filter(wanted).collect()
     }
 
-    /// How long and how often.
+    /// The length and number of measurements.
     pub fn pace(&self) -> &'static Pace {
         if self.quick { &QUICK } else { &FULL }
     }

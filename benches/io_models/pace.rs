@@ -6,17 +6,17 @@ use std::time::Duration;
 pub struct Pace {
     pub name: &'static str,
     pub rounds: u32,
-    /// What comes before a measurement and is not in it.
+    /// The time before a measurement, which does not count.
     pub warm_up: Duration,
-    /// A measurement by the generator of this benchmark's own.
+    /// The length of a measurement with the benchmark's own generator.
     pub run: Duration,
-    /// A measurement by wrk, which knows whole seconds only.
+    /// The length of a measurement with wrk, in whole seconds.
     pub wrk_seconds: u64,
     /// Whether each experiment takes all of its steps.
     pub all_steps: bool,
 }
 
-/// To see whether everything works: one round shows no spread, and such short runs little of anything.
+/// Shows that everything works. One round has no spread, and runs this short show little else.
 pub const QUICK: Pace = Pace {
     name: "quick",
     rounds: 1,
@@ -26,7 +26,7 @@ pub const QUICK: Pace = Pace {
     all_steps: false,
 };
 
-/// To keep.
+/// For results to keep.
 pub const FULL: Pace = Pace {
     name: "full",
     rounds: 3,

@@ -12,7 +12,7 @@ use super::results::{Gap, Record, Results};
 /// All measurements of a run.
 pub struct Plan<'a>(Vec<Planned<'a>>);
 
-/// One measurement to come.
+/// One planned measurement.
 struct Planned<'a> {
     round: u32,
     experiment: &'static Experiment,
@@ -21,7 +21,7 @@ struct Planned<'a> {
 }
 
 impl<'a> Plan<'a> {
-    /// Leaves out what a model cannot do, and notes that in the results.
+    /// Leaves out what a model cannot do, and notes the reason in the results.
     pub fn make(
         pace: &Pace,
         contestants: &'a [Contestant],
@@ -33,7 +33,7 @@ impl<'a> Plan<'a> {
             for &experiment in experiments {
                 for &step in experiment.steps(pace) {
                     for index in 0..contestants.len() {
-                        // Another one begins in each round.
+                        // A different contestant begins in each round.
                         let turn = (index + round as usize) % contestants.len();
                         let planned = Planned {
                             round,
@@ -52,7 +52,7 @@ impl<'a> Plan<'a> {
         Plan(plan)
     }
 
-    /// Makes all measurements. What fails is a fault among the results, and the others go on.
+    /// Makes all measurements. A failed one becomes a fault in the results, and the others continue.
     ///
     /// # Errors
     /// The user wants to stop.

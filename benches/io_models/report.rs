@@ -1,4 +1,4 @@
-//! The forms for people: pictures, tables, and a page that holds all of them.
+//! The results for people: plots, tables, and a page with all of them.
 
 use super::experiments::{Experiment, Plot};
 use super::lab::Outcome;
@@ -14,7 +14,7 @@ svg { max-width: 100%; height: auto } table { border-collapse: collapse; font-si
 border-bottom: 1px solid #ddd; text-align: right } td:first-child, th:first-child { text-align: left } dt { font-weight: bold }
 .gaps { font-size: 14px; color: #555 }";
 
-/// A picture and where it belongs.
+/// A drawn plot and its experiment.
 pub struct Picture {
     pub experiment: &'static Experiment,
     pub plot: &'static Plot,
@@ -22,17 +22,17 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// Its file.
+    /// The name of its file.
     pub fn file(&self) -> String {
         let figure = self.plot.figure.replace('_', "-");
         format!("{}-{figure}.svg", self.experiment.name)
     }
 }
 
-/// Draws everything for which there are figures.
+/// Draws all plots that have figures.
 ///
 /// # Errors
-/// Those of drawing.
+/// Errors of drawing.
 pub fn pictures(
     results: &Results,
     experiments: &[&'static Experiment],
@@ -63,7 +63,7 @@ pub fn pictures(
     Ok(pictures)
 }
 
-/// A line for each model that has a point.
+/// Returns a line for each model with at least one point.
 fn lines(results: &Results, experiment: &Experiment, plot: &Plot, pace: &Pace) -> Vec<Line> {
     let line = |(name, kind): &(String, usize)| Line {
         name: name.clone(),
@@ -79,7 +79,7 @@ fn lines(results: &Results, experiment: &Experiment, plot: &Plot, pace: &Pace) -
         .collect()
 }
 
-/// The rows of a plot's table: medians, and half the distance between the least and the greatest where there are some.
+/// Returns the head and the rows of a plot's table: medians, with half the distance from the smallest to the largest.
 fn rows(
     results: &Results,
     experiment: &Experiment,
@@ -112,7 +112,7 @@ fn rows(
     )
 }
 
-/// Who has no figures, and why: each reason once.
+/// Returns a sentence for each model without figures, with the reason.
 fn gaps(results: &Results, experiment: &Experiment) -> Vec<String> {
     let mut all: Vec<(String, &str, Vec<String>)> = Vec::new();
     for gap in results.gaps_of(experiment.name) {
@@ -131,8 +131,8 @@ fn gaps(results: &Results, experiment: &Experiment) -> Vec<String> {
     all.into_iter().map(sentence).collect()
 }
 
-/// What a chapter of docs/io-models shows of an experiment: its plots, which are in `folder` beside the chapter, its
-/// tables folded away, and its gaps.
+/// The part of a chapter of docs/io-models about an experiment: its plots, which are in `folder` beside the chapter, its
+/// folded tables, and its gaps.
 pub fn markdown(
     results: &Results,
     experiment: &Experiment,
@@ -173,7 +173,7 @@ pub fn environment(results: &Results) -> String {
         .collect()
 }
 
-/// The page that holds everything and needs nothing else.
+/// The report: one page that needs no other file.
 pub fn page(
     results: &Results,
     experiments: &[&'static Experiment],
@@ -185,13 +185,13 @@ pub fn page(
         html lang="en" {
             head {
                 meta charset="utf-8";
-                title { "evserve: I/O models side by side" }
+                title { "evserve: I/O models compared" }
                 style { (PreEscaped(STYLE)) }
             }
             body {
-                h1 { "I/O models side by side" }
-                p { "The same protocol code under every model; only the waiting differs. Points are medians, and the thin \
-                     lines at them reach from the least to the greatest measurement." }
+                h1 { "I/O models compared" }
+                p { "All models run the same protocol code; they differ only in how they wait. Points are medians; the \
+                     thin lines reach from the smallest to the largest measurement." }
                 dl { @for (what, says) in &results.environment { dt { (what) } dd { (says) } } }
                 @for fault in &results.faults { p { strong { "Failed: " } (fault) } }
                 @for experiment in experiments {

@@ -1,5 +1,4 @@
-//! All that was measured, and its forms for machines: CSV, a line for each figure of each measurement, and JSON, with
-//! their medians.
+//! The results for programs: CSV, with a line for each figure of each measurement, and JSON, with the medians.
 
 use super::experiments::Experiment;
 use super::lab::lines::Point;
@@ -17,7 +16,7 @@ pub struct Record {
     pub value: f64,
 }
 
-/// Why a model has no figures at a step.
+/// The reason why a model has no figures at a step.
 #[derive(PartialEq)]
 pub struct Gap {
     pub experiment: &'static str,
@@ -26,16 +25,16 @@ pub struct Gap {
     pub why: String,
 }
 
-/// What a run of the benchmark has found.
+/// The results of a run.
 #[derive(Default)]
 pub struct Results {
-    /// What it is about, and what it says.
+    /// Names and values.
     pub environment: Vec<(String, String)>,
-    /// Names and kinds, in their order.
+    /// Names and colours of the models, in order.
     pub models: Vec<(String, usize)>,
     pub records: Vec<Record>,
     pub gaps: Vec<Gap>,
-    /// What went wrong, in sentences.
+    /// Failures, as sentences.
     pub faults: Vec<String>,
 }
 
@@ -50,7 +49,7 @@ impl Results {
         })
     }
 
-    /// Notes once what is so in every round.
+    /// Notes a gap, once for all rounds.
     pub fn leave_gap(&mut self, gap: Gap) {
         if !self.gaps.contains(&gap) {
             self.gaps.push(gap);
@@ -82,7 +81,7 @@ impl Results {
         self.records.iter().filter(is_it).map(|record| record.value)
     }
 
-    /// Every figure of every measurement, a line each.
+    /// Returns every figure of every measurement, one per line.
     pub fn csv(&self) -> String {
         let mut text = "experiment,model,step,round,figure,value\n".to_owned();
         for record in &self.records {
@@ -102,7 +101,7 @@ impl Results {
         text
     }
 
-    /// All with its medians.
+    /// Returns all results with their medians.
     pub fn json(&self, experiments: &[&Experiment]) -> Value {
         let environment: serde_json::Map<_, _> = self
             .environment

@@ -1,4 +1,4 @@
-//! Bars as SVG: groups of them, one bar per series, with their values beside them.
+//! Bar charts as SVG: groups of bars, one bar per series, with their values.
 
 use super::Outcome;
 use plotters::prelude::*;
@@ -11,7 +11,7 @@ const TOP: i32 = 78;
 const BAR: i32 = 15;
 const GAP: i32 = 14;
 
-/// Colours that people who do not see all of them can tell apart (Okabe and Ito).
+/// Colours that colour-blind readers can tell apart (Okabe and Ito).
 const COLOURS: &[RGBColor] = &[
     RGBColor(0, 114, 178),
     RGBColor(230, 159, 0),
@@ -23,17 +23,17 @@ const COLOURS: &[RGBColor] = &[
     RGBColor(0, 0, 0),
 ];
 
-/// What to draw.
+/// A chart.
 pub struct Chart<'a> {
     pub title: &'a str,
-    /// What a bar's length means.
+    /// The meaning of a bar's length.
     pub measure: &'a str,
     pub series: &'a [&'a str],
-    /// A name, and a value for each of the series, where there is one.
+    /// The groups: a name, and a value for each series that has one.
     pub groups: &'a [(String, Vec<Option<f64>>)],
-    /// A value at which a line crosses all bars.
+    /// The value of a line across all bars.
     pub mark: f64,
-    /// Longer bars are cut here, so that one of them does not make all others too short to be told apart.
+    /// Longer bars are cut here, so that one bar does not shrink all others.
     pub limit: f64,
 }
 
@@ -41,7 +41,7 @@ pub(super) type Canvas<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>
 
 impl Chart<'_> {
     /// # Errors
-    /// Those of drawing.
+    /// Errors of drawing.
     pub fn svg(&self) -> Outcome<String> {
         let bars: usize = self
             .groups
@@ -118,7 +118,7 @@ pub(super) fn colour(index: usize) -> RGBColor {
     COLOURS[index % COLOURS.len()]
 }
 
-/// Writes at a point which is in the middle of the line's height.
+/// Writes text, vertically centred at a point.
 pub(super) fn write(
     canvas: &Canvas<'_>,
     text: &str,

@@ -1,5 +1,5 @@
-//! Which core is whose. The server and the load generator must not take turns on one: then each would be measured with
-//! the other's pauses in it.
+//! The cores of the server and of the load generator. They must not share one, or each would be measured with the other's
+//! work in it.
 
 use super::Outcome;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -14,10 +14,10 @@ pub struct Cores {
 }
 
 impl Cores {
-    /// The first two cores that this process may use: 0 and 1, unless someone has said otherwise (taskset, a container).
+    /// The first two cores that this process may use: 0 and 1, unless restricted (taskset, a container).
     ///
     /// # Errors
-    /// There is only one.
+    /// There is only one core.
     pub fn choose() -> Outcome<Cores> {
         let allowed = sched_getaffinity(None)?;
         let mut cores = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core));
@@ -28,23 +28,23 @@ impl Cores {
     }
 }
 
-/// Lets the calling thread run on this core only.
+/// Binds the calling thread to this core.
 ///
 /// # Errors
-/// Those of sched_setaffinity(2).
+/// Errors of sched_setaffinity(2).
 pub fn stay_on(core: usize) -> io::Result<()> {
     let mut only = CpuSet::new();
     only.set(core);
     Ok(sched_setaffinity(None, &only)?)
 }
 
-/// Starts a program that may run on this core only, as may all that it starts itself.
+/// Starts a program on this core. Its children stay there too.
 ///
-/// A child inherits the affinity of the thread that makes it; so this thread goes there for a moment, which needs no
-/// code between fork and exec.
+/// A child inherits the affinity of the thread that starts it. So this thread moves there for a moment, which needs no code
+/// between fork and exec.
 ///
 /// # Errors
-/// Those of sched_setaffinity(2) and of starting the program.
+/// Errors of sched_setaffinity(2), or the program does not start.
 pub fn spawn_on(core: usize, command: &mut Command) -> io::Result<Child> {
     let before = sched_getaffinity(None)?;
     stay_on(core)?;

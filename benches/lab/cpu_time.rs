@@ -1,7 +1,7 @@
-//! The processor time that a program and its children have used.
+//! The CPU time of a program and its children.
 //!
-//! The sum comes from each process's own clock (clock_getcpuclockid(3)), which counts nanoseconds and keeps what ended
-//! threads have used. How it splits into user and system is known only in ticks of, mostly, 10 ms (/proc/PID/stat).
+//! The sum comes from the clock of each process (clock_getcpuclockid(3)), which counts nanoseconds and includes ended
+//! threads. The split into user and system time is known only in ticks, mostly of 10 ms (/proc/PID/stat).
 
 use nix::time::ClockId;
 use nix::unistd::Pid;
@@ -9,10 +9,10 @@ use std::fs::{read_dir, read_to_string};
 use std::io;
 use std::time::Duration;
 
-/// What a clock of ticks says, in which /proc counts (USER_HZ: 100 on every Linux).
+/// A tick of /proc (USER_HZ: 100 on every Linux).
 const TICK: Duration = Duration::from_millis(10);
 
-/// What a tree of processes has used since it was started.
+/// The CPU time of a tree of processes since its start.
 #[derive(Clone, Copy, Default)]
 pub struct CpuTime {
     total: Duration,
@@ -20,31 +20,31 @@ pub struct CpuTime {
     system_ticks: u64,
 }
 
-/// What it has used between two readings.
+/// The CPU time between two readings.
 #[derive(Clone, Copy)]
 pub struct Used {
     pub total: Duration,
-    /// How much of it was spent in the program and not in the kernel, as far as the kernel knows.
+    /// The share spent in the program and not in the kernel, as sampled by the kernel.
     pub user_share: f64,
 }
 
-/// One line of /proc/PID/stat, as far as it matters here (proc_pid_stat(5)).
+/// The fields of /proc/PID/stat that are used here (proc_pid_stat(5)).
 struct Stat {
     parent: i32,
     user_ticks: u64,
     system_ticks: u64,
-    /// Of children that have ended and been waited for.
+    /// Of children that have been waited for.
     ended_user_ticks: u64,
     ended_system_ticks: u64,
 }
 
 impl CpuTime {
-    /// Adds up a process and all that descend from it.
+    /// Adds up a process and all its descendants.
     ///
     /// # Errors
     /// The process is gone.
     pub fn of_tree(process: u32) -> io::Result<CpuTime> {
-        // A child that ends between the two looks at the list would be counted twice or not at all.
+        // A child that ends between two readings of the list would be counted twice or not at all.
         let mut members = tree(process);
         loop {
             let sum = CpuTime::of(&members);
@@ -69,7 +69,7 @@ impl CpuTime {
         Ok(sum)
     }
 
-    /// What was used after an earlier reading of the same tree.
+    /// Returns the CPU time since an earlier reading of the same tree.
     pub fn since(&self, earlier: &CpuTime) -> Used {
         let user = self.user_ticks.saturating_sub(earlier.user_ticks);
         let system = self.system_ticks.saturating_sub(earlier.system_ticks);
@@ -80,7 +80,7 @@ impl CpuTime {
     }
 }
 
-/// A process and all that descend from it, parents first.
+/// A process and all its descendants, parents first.
 pub fn tree(process: u32) -> Vec<u32> {
     let all: Vec<(u32, i32)> = read_dir("/proc")
         .into_iter()
@@ -103,7 +103,7 @@ pub fn tree(process: u32) -> Vec<u32> {
 
 fn stat(process: u32) -> Option<Stat> {
     let line = read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name of the program comes second, in parentheses, and may hold anything.
+    // The program's name comes second, in parentheses, and may contain anything.
     let (_, rest) = line.rsplit_once(") ")?;
     let fields: Vec<_> = rest.split_whitespace().collect();
     let ticks = |index: usize| fields.get(index)?.parse().ok();

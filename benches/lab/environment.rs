@@ -1,11 +1,11 @@
-//! The machine, in a few lines: without them figures mean little.
+//! The machine in a few lines. Without them figures mean little.
 
 use std::collections::BTreeMap;
 use std::fs::{read_dir, read_to_string};
 use std::process::Command;
 use std::time::SystemTime;
 
-/// What can be said about the machine: what it is about, and what it says.
+/// Facts about the machine, as names and values.
 pub fn machine() -> Vec<(String, String)> {
     let load = line("/proc/loadavg");
     let load = load.split(' ').next().unwrap_or_default();
@@ -47,7 +47,7 @@ fn processor() -> String {
     format!("{model}, {count} logical cores{place}")
 }
 
-/// What the kernel does about the processor's weaknesses: it makes system calls dearer, and not for all servers alike.
+/// The kernel's mitigations of processor bugs: they make system calls more expensive, and not equally for all servers.
 fn mitigations() -> String {
     let mut found = BTreeMap::new();
     for entry in read_dir("/sys/devices/system/cpu/vulnerabilities")
@@ -74,7 +74,7 @@ fn mitigations() -> String {
     }
 }
 
-/// What a program says when asked for its version, its first line; `None` if it is not installed.
+/// The first line that a program prints for its version. `None` if it is not installed.
 pub fn version(program: &str, option: &str) -> Option<String> {
     let output = Command::new(program).arg(option).output().ok()?;
     let said = [output.stdout, output.stderr].concat();

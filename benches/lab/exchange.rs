@@ -1,25 +1,25 @@
-//! A plain client: it sends bytes and reads answers to the last byte, so that what a server sends can be compared.
+//! A plain client: it sends bytes and reads whole responses, so that every byte can be compared.
 
 use super::Outcome;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// How long it waits for a connection or for the next bytes.
+/// The timeout for a connection and for the next bytes.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Longer heads are a fault.
+/// The longest head. A longer one is an error.
 const HEAD_LIMIT_BYTES: u64 = 64 * 1024;
 
-/// One answer.
-pub struct Answer {
+/// One response.
+pub struct Response {
     pub status: u16,
     /// With the empty line.
     pub head: String,
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl Response {
     /// The value of a field, whatever the case of its name.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.head.lines().skip(1).find_map(|line| {
@@ -28,7 +28,7 @@ impl Answer {
         })
     }
 
-    /// How many bytes it was on the wire.
+    /// Its length on the wire, in bytes.
     pub fn length(&self) -> usize {
         self.head.len() + self.body.len()
     }
@@ -39,15 +39,15 @@ pub struct Client(BufReader<TcpStream>);
 
 impl Client {
     /// # Errors
-    /// Those of connect(2).
+    /// Errors of connect(2).
     pub fn connect(address: SocketAddr) -> Outcome<Client> {
         Client::connect_with(address, LIMIT)
     }
 
-    /// One that waits for nothing longer than this.
+    /// Connects with this timeout.
     ///
     /// # Errors
-    /// Those of connect(2).
+    /// Errors of connect(2).
     pub fn connect_with(address: SocketAddr, limit: Duration) -> Outcome<Client> {
         let stream = TcpStream::connect_timeout(&address, limit)?;
         stream.set_read_timeout(Some(limit))?;
@@ -56,16 +56,16 @@ impl Client {
     }
 
     /// # Errors
-    /// Those of send(2).
+    /// Errors of send(2).
     pub fn send(&mut self, bytes: &[u8]) -> Outcome<()> {
         Ok(self.0.get_mut().write_all(bytes)?)
     }
 
-    /// Reads the next answer; `to_head` if it answers a HEAD request and so has no body whatever it says.
+    /// Reads the next response. Set `to_head` for the response to a HEAD request: it has no body, whatever its length field says.
     ///
     /// # Errors
-    /// The connection ended, nothing came in time, or it is no answer with a Content-Length.
-    pub fn receive(&mut self, to_head: bool) -> Outcome<Answer> {
+    /// The connection ended, nothing came in time, or the response has no Content-Length.
+    pub fn receive(&mut self, to_head: bool) -> Outcome<Response> {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
             if self
@@ -76,28 +76,28 @@ impl Client {
                 == 0
             {
                 return Err(
-                    format!("the connection ended in the head of an answer: {head:?}").into(),
+                    format!("the connection ended in the head of a response: {head:?}").into(),
                 );
             }
         }
         let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-        let mut answer = Answer {
-            status: status.ok_or_else(|| format!("not an answer: {head:?}"))?,
+        let mut response = Response {
+            status: status.ok_or_else(|| format!("not a response: {head:?}"))?,
             head,
             body: Vec::new(),
         };
-        if !to_head && answer.status != 304 {
-            let length = answer
+        if !to_head && response.status != 304 {
+            let length = response
                 .field("Content-Length")
                 .and_then(|value| value.parse().ok());
-            let length: usize = length.ok_or_else(|| format!("no length: {:?}", answer.head))?;
-            answer.body.resize(length, 0);
-            self.0.read_exact(&mut answer.body)?;
+            let length: usize = length.ok_or_else(|| format!("no length: {:?}", response.head))?;
+            response.body.resize(length, 0);
+            self.0.read_exact(&mut response.body)?;
         }
-        Ok(answer)
+        Ok(response)
     }
 
-    /// Whether the server has not closed, as far as is known by now.
+    /// Returns whether the connection is open, as far as known.
     pub fn is_open(&self) -> bool {
         let stream = self.0.get_ref();
         let peeked = stream
@@ -109,7 +109,7 @@ impl Client {
     /// Waits until the server closes.
     ///
     /// # Errors
-    /// It sent something more, or did not close in time.
+    /// The server sent more, or did not close in time.
     pub fn end(&mut self) -> Outcome<()> {
         match self.0.fill_buf()? {
             [] => Ok(()),

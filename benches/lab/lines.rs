@@ -1,7 +1,7 @@
-//! Lines as SVG: one per series over a few steps, with the spread of the measurements at each point.
+//! Line charts as SVG: one line per series over a few steps, with the spread of the measurements at each point.
 //!
-//! The steps stand at even distances, whatever their numbers: so 0 has its place beside 15,000. They are few and all
-//! named, so that nobody takes the distances for a scale.
+//! The steps have even distances, whatever their numbers, so 0 fits beside 15,000. They are few, and each is labelled, so the
+//! distances are not mistaken for a scale.
 
 use super::Outcome;
 use super::chart::{Canvas, colour, write};
@@ -16,32 +16,32 @@ const RIGHT: i32 = 160;
 const TOP: i32 = 62;
 const BOTTOM: i32 = 56;
 
-/// About how many lines cross the picture from side to side.
+/// About how many lines the grid has.
 const GRID_LINES: f64 = 6.0;
 
-/// What to draw.
+/// A chart.
 pub struct Lines<'a> {
     pub title: &'a str,
-    /// What a point's height means.
+    /// The meaning of a point's height.
     pub measure: &'a str,
-    /// What the steps mean.
+    /// The meaning of the steps.
     pub steps_are: &'a str,
     pub steps: &'a [u64],
     pub series: &'a [Line],
-    /// Each line of the grid is ten times the one before, instead of as much more.
+    /// Each line of the grid is ten times the one before.
     pub logarithmic: bool,
 }
 
 /// One series.
 pub struct Line {
     pub name: String,
-    /// Its colour and mark; the same series has the same in all pictures.
+    /// Its colour and mark, the same in all plots.
     pub kind: usize,
-    /// One for each step, where there is one.
+    /// A point for each step that has one.
     pub points: Vec<Option<Point>>,
 }
 
-/// What was measured at one step.
+/// The measurements at one step.
 #[derive(Clone, Copy)]
 pub struct Point {
     pub median: f64,
@@ -49,12 +49,12 @@ pub struct Point {
     pub greatest: f64,
 }
 
-/// From a value to a height.
+/// Maps a value to a height.
 struct Scale {
     logarithmic: bool,
     low: f64,
     high: f64,
-    /// The values at which lines cross the picture.
+    /// The values of the grid's lines.
     grid: Vec<f64>,
 }
 
@@ -113,7 +113,7 @@ impl Scale {
 
 impl Lines<'_> {
     /// # Errors
-    /// Those of drawing.
+    /// Errors of drawing.
     pub fn svg(&self) -> Outcome<String> {
         let mut svg = String::new();
         {
@@ -171,7 +171,7 @@ impl Lines<'_> {
         scale: &Scale,
     ) -> Outcome<()> {
         let ink = colour(line.kind);
-        // Spreads at the same step stand side by side.
+        // Spreads at the same step are drawn side by side.
         let aside = index as i32 - self.series.len() as i32 / 2;
         let mut path: Vec<(i32, i32)> = Vec::new();
         for (step, point) in line.points.iter().enumerate() {
@@ -198,7 +198,7 @@ impl Lines<'_> {
     }
 }
 
-/// Series differ in form too, for those who see no colours.
+/// Marks also differ in form, for readers who see no colours.
 fn draw_mark(canvas: &Canvas<'_>, at: (i32, i32), kind: usize) -> Outcome<()> {
     let ink = colour(kind).filled();
     match kind % 4 {
@@ -213,7 +213,7 @@ fn draw_mark(canvas: &Canvas<'_>, at: (i32, i32), kind: usize) -> Outcome<()> {
     Ok(())
 }
 
-/// A step's number, as it was set.
+/// Formats the number of a step.
 pub fn figure_of_step(step: u64) -> String {
     match step {
         0..1000 => step.to_string(),
@@ -221,14 +221,14 @@ pub fn figure_of_step(step: u64) -> String {
     }
 }
 
-/// A number of the grid, short.
+/// Formats a number of the grid.
 fn short(value: f64) -> String {
     match value {
         0.0 => "0".to_owned(),
         1e9.. => format!("{} G", value / 1e9),
         1e6.. => format!("{} M", value / 1e6),
         1e3.. => format!("{} k", value / 1e3),
-        // Sums of steps such as 0.2 have tails.
+        // Sums of steps such as 0.2 have rounding errors.
         _ => format!("{}", (value * 1e6).round() / 1e6),
     }
 }

@@ -1,23 +1,23 @@
-//! What benchmarks of whole servers share: a server on one core, wrk on another, and what comes of it.
+//! The parts that benchmarks of whole servers share: a server on one core, wrk on another, and the results.
 //!
-//! Each file is one mechanism and knows of no particular server: which ones are compared, with which files and requests,
-//! is the benchmark's own affair. A benchmark takes this in with `mod lab;`; cargo does not take the folder for a
-//! benchmark because it has no `main.rs`.
+//! Each file is one mechanism and knows no particular server. The benchmark decides which servers to compare, with which
+//! files and requests. It includes this with `mod lab;`. Cargo does not build the folder as a benchmark, because it has no
+//! `main.rs`.
 //!
-//! - [`cores`]: which core is whose, and starting a program on it
-//! - [`server`]: a server's process, from its start until it is gone
-//! - [`cpu_time`]: the processor time that a program and its children have used
-//! - [`root`]: the files that are served
-//! - [`exchange`]: a plain client that reads an answer to the last byte
-//! - [`wrk`]: load, and what the load generator saw
-//! - [`progress`]: what is being measured, and what remains
+//! - [`cores`]: the cores of server and load, and how to start a program on one
+//! - [`server`]: a server's process, from its start to its end
+//! - [`cpu_time`]: the CPU time of a program and its children
+//! - [`root`]: the served files
+//! - [`exchange`]: a plain client that reads whole responses
+//! - [`wrk`]: the load generator and its results
+//! - [`progress`]: the current measurement, and the remaining time
 //! - [`statistics`]: best, median, and the median of ratios
 //! - [`environment`]: the machine, in a few lines
-//! - [`page`]: Markdown tables, and the place in a page that a benchmark fills
+//! - [`page`]: Markdown tables, and the part of a page that a benchmark fills
 //! - [`chart`]: bars as SVG
 //! - [`lines`]: lines as SVG
 
-// Each benchmark takes what it needs.
+// Each benchmark uses a part of it.
 #![allow(dead_code)]
 
 pub mod chart;
@@ -33,5 +33,5 @@ pub mod server;
 pub mod statistics;
 pub mod wrk;
 
-/// What may fail with a sentence for whoever runs the benchmark.
+/// The result of an operation whose error is a sentence for the user.
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;

@@ -1,11 +1,11 @@
-//! Markdown tables, and the place in a page that a benchmark fills.
+//! Markdown tables, and the part of a page that a benchmark fills.
 
 use super::Outcome;
 use std::fmt::Write;
 use std::fs::{read_to_string, write};
 use std::path::Path;
 
-/// A table with its first column to the left and all others, figures, to the right.
+/// A table. Its first column is aligned left; all others, the figures, are aligned right.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let mut text = format!(
         "| {} |\n| --- |{}\n",
@@ -18,7 +18,7 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// A figure with three digits that mean something; a dash where there is none.
+/// A figure with three significant digits, or a dash.
 pub fn figure(value: Option<f64>) -> String {
     match value {
         None => "–".to_owned(),
@@ -39,10 +39,10 @@ fn thousands(value: f64) -> String {
     groups.join(",")
 }
 
-/// Puts `text` between the comments `<!-- NAME:begin -->` and `<!-- NAME:end -->` of a page.
+/// Writes `text` between the comments `<!-- NAME:begin -->` and `<!-- NAME:end -->` of a page.
 ///
 /// # Errors
-/// The page is not there, or does not mark the place.
+/// The page does not exist, or does not have the comments.
 pub fn fill(page: &Path, name: &str, text: &str) -> Outcome<()> {
     let unmarked = || format!("{} has no place for {name}", page.display());
     let whole = read_to_string(page)?;

@@ -1,4 +1,4 @@
-//! Says on the standard error what is being measured and what remains, and hears when the user has had enough.
+//! Prints the current measurement and the remaining time to the standard error, and handles signals.
 
 use super::Outcome;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -8,23 +8,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How far the benchmark is.
+/// The progress of the benchmark.
 pub struct Progress {
     begin: Instant,
     done: usize,
     total: usize,
-    /// What each measurement is expected to take, in any unit: what the done ones were, and all are.
+    /// The expected durations in any unit: of the measurements made, and of all.
     weight_done: f64,
     weight: f64,
     stop: Arc<AtomicBool>,
 }
 
 impl Progress {
-    /// For so many measurements, which together weigh as much as this. From here on SIGINT and SIGTERM end the benchmark after the current one, so that no
-    /// server stays behind.
+    /// For this many measurements with this total duration. From now on SIGINT and SIGTERM end the benchmark after the
+    /// current measurement, so that no server is left behind.
     ///
     /// # Errors
-    /// Those of sigaction(2).
+    /// Errors of sigaction(2).
     pub fn new(total: usize, weight: f64) -> Outcome<Progress> {
         let stop = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
@@ -40,7 +40,7 @@ impl Progress {
         })
     }
 
-    /// Says that the next measurement begins, and which one it is; it weighs as much as this.
+    /// Prints the next measurement, with this expected duration.
     ///
     /// # Errors
     /// The user wants to stop.
@@ -62,7 +62,7 @@ impl Progress {
         Ok(())
     }
 
-    /// Leaves the line to others.
+    /// Clears the line.
     pub fn end(&self) {
         if stderr().is_terminal() {
             eprint!("\r\x1b[K");

@@ -1,4 +1,4 @@
-//! The document root that all servers serve, in a folder that goes when the benchmark does.
+//! The document root of all servers, in a folder that is removed at the end.
 
 use super::Outcome;
 use std::fs::{File, Permissions, create_dir, set_permissions};
@@ -11,28 +11,28 @@ use tempfile::TempDir;
 /// How long ago the files last changed.
 const AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A temporary folder with the files, and with room for configurations and logs beside them.
+/// A temporary folder with the files, and beside them a place for configurations and logs.
 pub struct Root(TempDir);
 
 impl Root {
-    /// Makes files of these names and lengths in bytes.
+    /// Creates files of these names and lengths in bytes.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// Errors of the file system.
     pub fn make(files: &[(&str, usize)]) -> Outcome<Root> {
         let root = Root(
             tempfile::Builder::new()
                 .prefix("evserve-bench-")
                 .tempdir()?,
         );
-        // Servers that give up root's rights must be able to read it.
+        // Servers that drop root's privileges must be able to read it.
         set_permissions(root.0.path(), Permissions::from_mode(0o755))?;
         create_dir(root.path())?;
         for (name, length) in files {
             let mut file = File::create(root.path().join(name))?;
             file.write_all(&content(*length))?;
-            // A file that has just changed may change again within its time's resolution: servers are right to answer
-            // otherwise then, with a weak validator or none.
+            // A file that has just changed may change again within the resolution of its time. Servers may then send a weak
+            // validator or none.
             file.set_modified(SystemTime::now() - AGE)?;
         }
         Ok(root)
@@ -43,13 +43,13 @@ impl Root {
         self.0.path().join("root")
     }
 
-    /// Where there is room for other things.
+    /// A place for other files.
     pub fn beside(&self) -> &Path {
         self.0.path()
     }
 }
 
-/// Text of a length in which no two lines are the same: whatever is sent twice, or from a wrong place, is seen.
+/// Text of this length in which no two lines are equal, so that a repeated or misplaced part is noticed.
 pub fn content(length: usize) -> Vec<u8> {
     let mut text = Vec::with_capacity(length + 64);
     let mut line = 0;

@@ -1,4 +1,4 @@
-//! A server's process, from its start until it is gone.
+//! A server's process, from its start to its end.
 
 use super::Outcome;
 use super::cores::spawn_on;
@@ -12,26 +12,26 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long a server may take until it accepts connections.
+/// How long a server may take to accept connections.
 const START_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long it may take to end before it is killed.
 const END_LIMIT: Duration = Duration::from_secs(3);
 
-/// How long its work for clients that have gone may go on before the measurement is closed all the same.
+/// How long its work for disconnected clients may continue before the measurement ends anyway.
 const SETTLE_LIMIT: Duration = Duration::from_millis(500);
 
-/// A running server. It is ended when this is dropped, also by a panic.
+/// A running server. Dropping it ends it, also in a panic.
 pub struct Server {
     child: Child,
     address: SocketAddr,
 }
 
 impl Server {
-    /// Starts a server on a core and waits until it accepts connections at `address`. What it says goes to `log`.
+    /// Starts a server on a core and waits until it accepts connections at `address`. Its output goes to `log`.
     ///
     /// # Errors
-    /// It could not be started, or ended at once, or does not listen in time; then with the end of what it said.
+    /// It cannot be started, ended at once, or does not listen in time; the error has the end of its output.
     pub fn start(
         core: usize,
         command: &mut Command,
@@ -46,7 +46,7 @@ impl Server {
         let program = command.get_program().to_string_lossy().into_owned();
         let child =
             spawn_on(core, command).map_err(|error| format!("cannot start {program}: {error}"))?;
-        // From here on dropping it ends it.
+        // From here on, dropping it ends the process.
         let mut server = Server { child, address };
         let begin = Instant::now();
         while TcpStream::connect(address).is_err() {
@@ -67,7 +67,7 @@ impl Server {
         self.child.id()
     }
 
-    /// Ends it and waits for its end; what it has said is in its log then.
+    /// Ends it and waits. Its log is complete then.
     ///
     /// # Errors
     /// It does not end in time.
@@ -79,16 +79,16 @@ impl Server {
         }
     }
 
-    /// Where it listens.
+    /// The address at which it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The processor time it has used, with all of its processes and threads, once it has come to rest: closing the
-    /// connections of clients that have just gone is part of serving them.
+    /// The CPU time of all its processes and threads, once it is idle: closing the connections of clients that have just
+    /// left is part of serving them.
     ///
     /// # Errors
-    /// It is gone.
+    /// It has ended.
     pub fn cpu_time(&mut self) -> Outcome<CpuTime> {
         let pause = Duration::from_millis(4);
         let begin = Instant::now();
@@ -98,8 +98,8 @@ impl Server {
                 return Err(format!("the server has ended, {status}").into());
             }
             let now = CpuTime::of_tree(self.child.id())?;
-            // Nothing tells that a process will stay idle; that it has been for a while must do. One in a hundred is
-            // what a server may use up for timers of its own.
+            // A process is taken for idle after it has been for a while. One per cent of CPU time is allowed for its own
+            // timers.
             if now.since(&before).total < pause / 100 || begin.elapsed() > SETTLE_LIMIT {
                 return Ok(now);
             }
@@ -125,10 +125,10 @@ impl Drop for Server {
     }
 }
 
-/// Waits for a child's end, but not longer than this.
+/// Waits for the end of a child, at most this long.
 ///
 /// # Errors
-/// Those of pidfd_open(2), poll(2) and waitpid(2).
+/// Errors of pidfd_open(2), poll(2) and waitpid(2).
 pub fn ended_within(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
     if let Some(status) = child.try_wait()? {
         return Ok(Some(status));
@@ -147,11 +147,10 @@ pub fn ended_within(child: &mut Child, limit: Duration) -> io::Result<Option<Exi
     }
 }
 
-/// An address at which nobody listens at this moment. Somebody else could take it before the server does; then the
-/// server says so.
+/// A free address. Another program could take it before the server does; then the server reports that.
 ///
 /// # Errors
-/// Those of bind(2).
+/// Errors of bind(2).
 pub fn free_address() -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }

@@ -1,6 +1,6 @@
-//! What many measurements of one thing come to. Empty lists come to nothing, hence `Option`.
+//! Statistics of repeated measurements. An empty list has none, hence `Option`.
 
-/// The middle one; of an even number, the mean of the two in the middle.
+/// The median: the middle one, or the mean of the two in the middle.
 pub fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -19,8 +19,8 @@ pub fn greatest(values: &[f64]) -> Option<f64> {
 
 /// The median of the ratios within pairs: `above[i] / below[i]`, where both were measured.
 ///
-/// Pairs that were measured one right after the other share the disturbances of that moment; so their ratio is steadier
-/// than the ratio of two medians.
+/// Pairs measured one right after the other share the disturbances of that moment, so their ratio is steadier than the ratio
+/// of two medians.
 pub fn median_of_ratios(above: &[Option<f64>], below: &[Option<f64>]) -> Option<f64> {
     let pairs = above.iter().zip(below);
     let ratios: Vec<_> = pairs.filter_map(|(a, b)| Some((*a)? / (*b)?)).collect();

@@ -1,4 +1,4 @@
-//! Load, made by wrk on a core of its own, and what it saw.
+//! Runs wrk on its own core, and reads its results.
 
 use super::Outcome;
 use super::cores::spawn_on;
@@ -12,10 +12,10 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// How much longer than it was told to it may run.
+/// How much longer than planned it may run.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// wrk calls this when it is done; its own report is rounded, and meant to be read by people.
+/// wrk calls this at its end. Its own report is rounded, for people.
 const DONE: &str = r#"
 function done(summary, latency)
    local e = summary.errors
@@ -31,31 +31,31 @@ pub struct Wrk {
     folder: PathBuf,
 }
 
-/// What to ask for, and how hard.
+/// The load: requests, connections and time.
 pub struct Load<'a> {
     pub address: SocketAddr,
     pub method: &'a str,
     pub path: &'a str,
-    /// Fields beside Host, `Name: value`.
+    /// Request fields beside Host, as `Name: value`.
     pub fields: &'a [String],
     pub connections: usize,
-    /// How many requests are sent at once on a connection.
+    /// The number of requests sent at once on a connection.
     pub pipelined: usize,
     pub seconds: u64,
-    /// What every answer is to be.
+    /// The expected status of every response.
     pub status: u16,
-    /// How long every answer is to be on the wire, with its head.
-    pub answer_bytes: RangeInclusive<usize>,
+    /// The expected length of every response on the wire, with its head.
+    pub response_bytes: RangeInclusive<usize>,
 }
 
-/// What came of it.
+/// The results.
 #[derive(Clone, Copy)]
 pub struct Traffic {
     pub requests: u64,
     pub bytes: u64,
     pub time: Duration,
-    /// Latencies, as wrk corrects them for the requests that it would have sent had an answer not been late. The
-    /// correction can leave it without a figure.
+    /// Latencies, corrected by wrk for requests that a late response kept it from sending. The correction can leave it
+    /// without a figure.
     pub p50: Option<Duration>,
     pub p99: Option<Duration>,
 }
@@ -73,7 +73,7 @@ impl Wrk {
         }
     }
 
-    /// What it calls itself.
+    /// Its name and version.
     pub fn version(&self) -> Option<String> {
         let output = Command::new("wrk").arg("-v").output().ok()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -81,10 +81,10 @@ impl Wrk {
         Some(text.split(" [").next()?.trim().to_owned())
     }
 
-    /// Makes load for the time that it says.
+    /// Runs the load.
     ///
     /// # Errors
-    /// Any connection failed, or any answer was not what it should be: such figures mean nothing.
+    /// A connection failed or a response was wrong: the figures would mean nothing.
     pub fn run(&self, load: &Load<'_>) -> Outcome<Traffic> {
         let script = self.folder.join("load.lua");
         write(&script, load.script())?;
@@ -100,7 +100,7 @@ impl Wrk {
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         let mut child = spawn_on(self.core, &mut command)?;
-        // What it writes fits into a pipe, so it can be read afterwards.
+        // Its output fits into a pipe, so it can be read at the end.
         let ended = ended_within(&mut child, Duration::from_secs(load.seconds) + GRACE)?;
         if ended.is_none() {
             child.kill()?;
@@ -137,29 +137,29 @@ impl Load<'_> {
         });
         let Some([requests, bytes, time_us, bad, broken, p50_us, p99_us]) = figures.as_deref()
         else {
-            return Err(format!("wrk did not say what it saw: {said}").into());
+            return Err(format!("wrk printed no results: {said}").into());
         };
         if *broken > 0 {
             return Err(format!("{broken} connections failed").into());
         }
         if *requests == 0 {
-            return Err("no request was answered".into());
+            return Err("no request had a response".into());
         }
         // wrk counts every status from 400 on as bad.
         let expected = if self.status >= 400 { *requests } else { 0 };
         if *bad != expected {
-            return Err(format!("{bad} of {requests} answers had a status from 400 on").into());
+            return Err(format!("{bad} of {requests} responses had a status from 400 on").into());
         }
-        // wrk cannot tell a 304 from a 200, but these have different lengths. What was under way at the end is in the
-        // bytes and not in the requests.
+        // wrk cannot tell a 304 from a 200, but their lengths differ. Responses under way at the end count in the bytes
+        // and not in the requests.
         let (least, under_way) = (
-            requests * *self.answer_bytes.start() as u64,
+            requests * *self.response_bytes.start() as u64,
             (self.connections * self.pipelined) as u64,
         );
-        let most = (requests + under_way) * *self.answer_bytes.end() as u64;
+        let most = (requests + under_way) * *self.response_bytes.end() as u64;
         if !(least..=most).contains(bytes) {
             return Err(format!(
-                "{requests} answers came as {bytes} bytes, not as {least} to {most}"
+                "{requests} responses came as {bytes} bytes, not as {least} to {most}"
             )
             .into());
         }
@@ -179,7 +179,7 @@ impl Traffic {
     }
 }
 
-/// wrk says 0 where it has no figure.
+/// wrk prints 0 if it has no figure.
 fn latency(us: u64) -> Option<Duration> {
     (us > 0).then(|| Duration::from_micros(us))
 }

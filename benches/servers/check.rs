@@ -1,26 +1,26 @@
-//! Whether a server's answers are right, to the last byte: figures for wrong answers mean nothing.
+//! Checks a server's responses byte by byte: figures for wrong responses mean nothing.
 
 use super::lab::Outcome;
-use super::lab::exchange::{Answer, Client};
+use super::lab::exchange::{Client, Response};
 use super::lab::root::content;
 use super::workload::{Ask, Workload};
 use std::net::SocketAddr;
 
-/// How a server is asked under a workload, and how it answers.
+/// The requests of a workload to a server, and its response.
 pub struct Checked {
-    /// What the requests say beside Host.
+    /// Request fields beside Host.
     pub fields: Vec<String>,
     pub head_bytes: usize,
-    /// How long an answer is on the wire.
-    pub answer_bytes: usize,
-    /// Why wrk cannot measure it, though the answers are right.
+    /// The length of a response on the wire, in bytes.
+    pub response_bytes: usize,
+    /// The reason if wrk cannot measure it, although the responses are right.
     pub unfit: Option<&'static str>,
 }
 
-/// Asks as wrk will, and compares the answers with what they should be.
+/// Sends the requests that wrk will send, and checks the responses.
 ///
 /// # Errors
-/// What is wrong with them.
+/// A response is wrong.
 pub fn check(workload: &Workload, address: SocketAddr) -> Outcome<Checked> {
     let fields = match workload.ask {
         Ask::Closing => vec!["Connection: close".to_owned()],
@@ -28,7 +28,7 @@ pub fn check(workload: &Workload, address: SocketAddr) -> Outcome<Checked> {
         Ask::Whole | Ask::Missing | Ask::Head => Vec::new(),
     };
     let mut client = Client::connect(address)?;
-    // Twice, so that an answer from a cache is seen too, if the connection lasts.
+    // Twice, to check a response from a cache too, if the connection stays open.
     let count = if workload.ask == Ask::Closing {
         1
     } else {
@@ -37,24 +37,25 @@ pub fn check(workload: &Workload, address: SocketAddr) -> Outcome<Checked> {
     client.send(request(workload, address, &fields).repeat(count).as_bytes())?;
     let mut checked = None;
     for _ in 0..count {
-        let answer = client.receive(workload.ask == Ask::Head)?;
-        compare(workload, &answer)?;
-        checked = Some(answer);
+        let response = client.receive(workload.ask == Ask::Head)?;
+        compare(workload, &response)?;
+        checked = Some(response);
     }
     if workload.ask == Ask::Closing {
         client.end()?;
     }
-    let answer = checked.ok_or("nothing was asked")?;
-    let says_close = answer
+    let response = checked.ok_or("nothing was asked")?;
+    let says_close = response
         .field("Connection")
         .is_some_and(|value| value.eq_ignore_ascii_case("close"));
     let silent = workload.ask == Ask::Closing && !says_close;
     Ok(Checked {
         fields,
-        head_bytes: answer.head.len(),
-        answer_bytes: answer.length(),
-        // RFC 9112 section 9.6 has it that a server SHOULD say so.
-        unfit: silent.then_some("it closes without saying so, which wrk takes for a failure"),
+        head_bytes: response.head.len(),
+        response_bytes: response.length(),
+        // RFC 9112 section 9.6: a server SHOULD announce it.
+        unfit: silent
+            .then_some("it closes without `Connection: close`, which wrk counts as a failure"),
     })
 }
 
@@ -67,38 +68,38 @@ fn request(workload: &Workload, address: SocketAddr, fields: &[String]) -> Strin
     )
 }
 
-/// The condition under which the server has nothing new to send, with whichever validator it gives.
+/// The condition for a 304, with the validator that the server sends.
 fn condition(workload: &Workload, address: SocketAddr) -> Outcome<String> {
     let mut client = Client::connect(address)?;
     client.send(request(workload, address, &[]).as_bytes())?;
-    let answer = client.receive(false)?;
-    if let Some(tag) = answer.field("ETag") {
+    let response = client.receive(false)?;
+    if let Some(tag) = response.field("ETag") {
         return Ok(format!("If-None-Match: {tag}"));
     }
-    let date = answer
+    let date = response
         .field("Last-Modified")
-        .ok_or("it gives no validator")?;
+        .ok_or("it sends no validator")?;
     Ok(format!("If-Modified-Since: {date}"))
 }
 
-fn compare(workload: &Workload, answer: &Answer) -> Outcome<()> {
-    let (status, right) = (answer.status, workload.status());
+fn compare(workload: &Workload, response: &Response) -> Outcome<()> {
+    let (status, right) = (response.status, workload.status());
     if status != right {
         return Err(format!("status {status} instead of {right}").into());
     }
     let length = match workload.ask {
         Ask::Missing | Ask::Unchanged => return Ok(()),
-        Ask::Head => answer
+        Ask::Head => response
             .field("Content-Length")
             .unwrap_or("no length")
             .to_owned(),
-        Ask::Whole | Ask::Closing => answer.body.len().to_string(),
+        Ask::Whole | Ask::Closing => response.body.len().to_string(),
     };
     if length != workload.body_bytes().to_string() {
         return Err(format!("{length} bytes instead of {}", workload.body_bytes()).into());
     }
-    if answer.body != content(workload.body_bytes()) {
-        return Err("the bytes are not the file's".into());
+    if response.body != content(workload.body_bytes()) {
+        return Err("the bytes differ from the file".into());
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The servers: how each is started with one thread for requests, its access log off and its best settings.
+//! The servers: how to start each with one thread for requests, no access log, and its best settings.
 
 use super::lab::Outcome;
 use super::lab::environment;
@@ -8,21 +8,21 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// One server that serves files.
+/// A file server.
 pub struct Peer {
     pub name: &'static str,
     program: &'static str,
     version: &'static str,
-    /// How to get it.
+    /// How to install it.
     pub install: &'static str,
     configure: fn(&mut Command, &Place<'_>) -> std::io::Result<()>,
 }
 
-/// What a server is to serve, and where.
+/// What to serve, and where.
 pub struct Place<'a> {
     pub address: SocketAddr,
     pub root: &'a Path,
-    /// For its configuration and whatever else it writes.
+    /// A folder for its configuration and other files that it writes.
     pub folder: &'a Path,
 }
 
@@ -74,7 +74,7 @@ impl Peer {
     pub fn before(program: &str) -> Peer {
         Peer {
             name: BEFORE,
-            // Made once, and needed until the end.
+            // Made once, and needed until the program ends.
             program: program.to_owned().leak(),
             version: "--version",
             install: "name a program that exists",
@@ -97,7 +97,7 @@ impl Peer {
     /// The command that starts it.
     ///
     /// # Errors
-    /// Its configuration could not be written.
+    /// Its configuration cannot be written.
     pub fn command(&self, place: &Place<'_>) -> Outcome<Command> {
         let program = self
             .find()
@@ -108,7 +108,7 @@ impl Peer {
     }
 
     fn find(&self) -> Option<PathBuf> {
-        // Where Debian puts servers, which is not on the path of users.
+        // Debian puts servers here, where users' paths do not lead.
         let path = split_paths(&var_os("PATH").unwrap_or_default())
             .chain(["/usr/sbin".into()])
             .collect::<Vec<_>>();
@@ -130,12 +130,12 @@ fn evserve(command: &mut Command, place: &Place<'_>) -> std::io::Result<()> {
 
 fn nginx(command: &mut Command, place: &Place<'_>) -> std::io::Result<()> {
     let folder = place.folder.display();
-    // Without it the worker becomes someone who need not be able to read the root.
+    // Without it the worker runs as a user who may be unable to read the root.
     let user = if is_root() { "user root root;" } else { "" };
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|what| format!("{what}_temp_path {folder}/nginx-{what};\n"))
         .concat();
-    // A file this small costs it less if it reads and writes it; all others cost less with sendfile.
+    // For a file this small, read and write are faster than sendfile; for all others sendfile is faster.
     let text = format!(
         "daemon off; {user} worker_processes 1;
         pid {folder}/nginx.pid; error_log {folder}/nginx-error.log;
@@ -163,7 +163,7 @@ fn nginx(command: &mut Command, place: &Place<'_>) -> std::io::Result<()> {
 }
 
 fn lighttpd(command: &mut Command, place: &Place<'_>) -> std::io::Result<()> {
-    // 65,535 is the most that it takes for requests per connection.
+    // 65,535 is the largest number of requests per connection that it accepts.
     let text = format!(
         "server.document-root = \"{}\"
         server.bind = \"{}\"

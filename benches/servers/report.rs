@@ -1,4 +1,4 @@
-//! What is said of the measurements: a table for each workload, a line of CSV for each measurement, and a chart.
+//! The results: a table for each workload, a line of CSV for each measurement, and a chart.
 
 use super::lab::Outcome;
 use super::lab::chart::Chart;
@@ -12,10 +12,10 @@ use std::time::Duration;
 pub const CSV_HEAD: &str = "workload,server,round,requests,bytes,seconds,requests_per_second,cpu_us_per_request,\
                             user_us_per_request,system_us_per_request,cpu_us_per_mib,p50_us,p99_us";
 
-/// One server's figures under one workload.
+/// The figures of one server under one workload.
 type Row = (&'static str, Vec<Option<Trial>>);
 
-/// The tables of all workloads, and what failed.
+/// Returns the tables of all workloads, and the failures.
 pub fn markdown(environment: &[(String, String)], all: &[Measured]) -> String {
     let mut text = String::new();
     for (what, says) in environment {
@@ -89,7 +89,7 @@ fn each(row: &Row, figure: fn(&Trial) -> f64) -> Vec<f64> {
     row.1.iter().flatten().map(figure).collect()
 }
 
-/// The ratio of two servers' CPU time per request: of their best figures, and the median within rounds.
+/// Returns the ratio of two servers' CPU time per request: of their best figures, and the median of those within rounds.
 fn ratios(above: Option<&Row>, below: Option<&Row>) -> (Option<f64>, Option<f64>) {
     let (Some(above), Some(below)) = (above, below) else {
         return (None, None);
@@ -107,7 +107,7 @@ fn ratios(above: Option<&Row>, below: Option<&Row>) -> (Option<f64>, Option<f64>
     (of_best, median_of_ratios(&costs(above), &costs(below)))
 }
 
-/// Every measurement under a workload, a line each.
+/// Returns every measurement under a workload, one per line.
 pub fn csv(measured: &Measured) -> String {
     let mut text = String::new();
     for (name, trials) in &measured.rows {
@@ -139,10 +139,10 @@ fn shown(latency: Option<Duration>) -> String {
     latency.map_or(String::new(), |latency| latency.as_micros().to_string())
 }
 
-/// The CPU time per request of all servers in terms of the stub's; nothing without the stub.
+/// Draws the CPU time per request of all servers relative to the stub's. Returns nothing without the stub.
 ///
 /// # Errors
-/// Those of drawing.
+/// Errors of drawing.
 pub fn chart(all: &[Measured]) -> Outcome<Option<String>> {
     let mut series: Vec<&str> = Vec::new();
     for (name, _) in all.iter().flat_map(|measured| &measured.rows) {
@@ -167,7 +167,7 @@ pub fn chart(all: &[Measured]) -> Outcome<Option<String>> {
     }
     let chart = Chart {
         title: "CPU time per request",
-        measure: "in terms of the stub's, which is the line at 1; median of the pairs within rounds; less is better; bars are cut at 4",
+        measure: "relative to the stub's, the line at 1; median of the pairs within rounds; lower is better; bars are cut at 4",
         series: &series,
         groups: &groups,
         mark: 1.0,

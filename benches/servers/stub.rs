@@ -1,6 +1,6 @@
-//! The stub: what any server that waits with epoll must at least do, and nothing else. It receives, counts the ends of
-//! request heads and sends as many copies of one constant answer, with one call where they fit. It does not look at what
-//! is asked, opens no file and knows no deadline.
+//! The stub: the least that a server on epoll must do. It receives, counts the ends of request heads, and sends as many
+//! copies of one constant response, with one call if they fit. It does not read the requests, opens no file and has no
+//! deadlines.
 
 use super::lab::Outcome;
 use super::lab::root::content;
@@ -22,15 +22,15 @@ pub const ARGUMENT: &str = "stub";
 const LISTENER: u64 = u64::MAX;
 const HEAD_END: &[u8] = b"\r\n\r\n";
 
-/// Small answers are kept this many times in a row, so that one call can send several.
+/// The number of copies of a small response in the block, so that one call can send several.
 const BLOCK_BYTES: usize = 64 * 1024;
 
-/// What the stub says to everything.
+/// The one response of the stub.
 pub struct Constant {
     pub status: u16,
     pub head_bytes: usize,
     pub body_bytes: usize,
-    /// Whether it closes after each answer.
+    /// Closes after each response.
     pub closes: bool,
 }
 
@@ -38,7 +38,7 @@ impl Constant {
     /// The command that starts a stub.
     ///
     /// # Errors
-    /// The benchmark does not find itself.
+    /// The path of the benchmark is unknown.
     pub fn command(&self, address: SocketAddr) -> Outcome<Command> {
         let figures = [
             usize::from(self.status),
@@ -54,8 +54,8 @@ impl Constant {
         Ok(command)
     }
 
-    /// The answer's bytes. The head has a validator, for whoever asks whether something has changed.
-    fn answer(&self) -> Vec<u8> {
+    /// Returns the response. Its head has a validator for conditional requests.
+    fn response(&self) -> Vec<u8> {
         let length = if self.status == 304 {
             String::new()
         } else {
@@ -76,7 +76,7 @@ impl Constant {
     }
 }
 
-/// Runs the stub with what [`Constant::command`] has said, until it is killed.
+/// Runs the stub with the arguments of [`Constant::command`], until it is killed.
 ///
 /// # Errors
 /// It cannot listen or wait.
@@ -89,7 +89,7 @@ pub fn run(arguments: &[String]) -> Outcome<()> {
         .map(|figure| figure.parse())
         .collect::<Result<_, _>>()?;
     let [status, head_bytes, body_bytes, closes] = figures[..] else {
-        return Err("no answer".into());
+        return Err("no response".into());
     };
     let constant = Constant {
         status: status as u16,
@@ -104,24 +104,24 @@ struct Stub {
     listener: OwnedFd,
     epoll: OwnedFd,
     peers: Slab<Peer>,
-    /// The answer, several times in a row if it is small.
+    /// The response, several times in a row if it is small.
     block: Vec<u8>,
-    answer_bytes: usize,
+    response_bytes: usize,
     closes: bool,
     input: Vec<u8>,
 }
 
 struct Peer {
     socket: OwnedFd,
-    /// How much of the answers is still to be sent, and from where in the block.
+    /// How many bytes are left to send, and the position in the block.
     left: usize,
     at: usize,
-    /// The last bytes that may be the begin of a head's end, and how many.
+    /// The last bytes that may begin the end of a head, and their number.
     tail: [u8; 3],
     tail_bytes: usize,
 }
 
-/// What is to become of a connection.
+/// Whether to keep a connection.
 enum Turn {
     Wait,
     Close,
@@ -147,13 +147,13 @@ impl Stub {
             EventData::new_u64(LISTENER),
             EventFlags::IN,
         )?;
-        let answer = constant.answer();
+        let response = constant.response();
         Ok(Stub {
             listener,
             epoll,
             peers: Slab::new(),
-            block: answer.repeat((BLOCK_BYTES / answer.len()).max(1)),
-            answer_bytes: answer.len(),
+            block: response.repeat((BLOCK_BYTES / response.len()).max(1)),
+            response_bytes: response.len(),
             closes: constant.closes,
             input: vec![0; 32 * 1024],
         })
@@ -183,7 +183,7 @@ impl Stub {
         }
     }
 
-    /// Takes all connections that wait. A request that is there already is served before epoll is told.
+    /// Accepts all connections in the backlog. Serves a request that is already there before it registers the connection.
     fn accept(&mut self) -> Outcome<()> {
         while let Ok(socket) =
             accept_with(&self.listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)
@@ -212,8 +212,8 @@ impl Stub {
         Ok(())
     }
 
-    /// Receives and sends until a call would block, or nothing more can be there: after a short read, unless the end of
-    /// the input has been announced, which epoll would not do again.
+    /// Receives and sends until a call would block. A short read ends it too, unless epoll has reported the end of the
+    /// input, which it would not report again.
     fn serve(&mut self, key: usize, ending: bool) -> Turn {
         let peer = &mut self.peers[key];
         let mut drained = false;
@@ -223,7 +223,7 @@ impl Stub {
                 match send(&peer.socket, &self.block[peer.at..end], SendFlags::NOSIGNAL) {
                     Ok(count) => {
                         peer.left -= count;
-                        peer.at = (peer.at + count) % self.answer_bytes;
+                        peer.at = (peer.at + count) % self.response_bytes;
                     }
                     Err(Errno::AGAIN) => return Turn::Wait,
                     Err(_) => return Turn::Close,
@@ -241,7 +241,7 @@ impl Stub {
                 Ok((0, _)) => return Turn::Close,
                 Ok((count, _)) => {
                     drained = kept + count < self.input.len() && !ending;
-                    peer.left = peer.take(&self.input[..kept + count]) * self.answer_bytes;
+                    peer.left = peer.take(&self.input[..kept + count]) * self.response_bytes;
                 }
                 Err(Errno::AGAIN) => return Turn::Wait,
                 Err(_) => return Turn::Close,
@@ -250,8 +250,8 @@ impl Stub {
     }
 }
 
-/// Lets the kernel keep a connection to itself until its request is there (tcp(7), TCP_DEFER_ACCEPT). That spares the
-/// stub a third of its time where each connection brings one request.
+/// Lets the kernel hold back a connection until its request arrives (tcp(7), TCP_DEFER_ACCEPT). That saves the stub a third
+/// of its time when each connection carries one request.
 #[allow(unsafe_code)]
 fn defer_accept(listener: &OwnedFd) -> std::io::Result<()> {
     let seconds: c_int = 1;
@@ -274,7 +274,7 @@ fn defer_accept(listener: &OwnedFd) -> std::io::Result<()> {
 }
 
 impl Peer {
-    /// How many requests end in these bytes; what may be the begin of another end is remembered.
+    /// Counts the requests that end in these bytes, and remembers a partial end.
     fn take(&mut self, input: &[u8]) -> usize {
         let mut after = 0;
         let mut count = 0;

@@ -14,15 +14,15 @@ use super::workload::{Ask, Workload};
 
 pub const STUB: &str = "stub";
 
-/// How long the stub's head is where evserve does not take part.
+/// The length of the stub's head if evserve is not measured.
 const HEAD_BYTES: usize = 250;
 
-/// Everything that a measurement needs.
+/// The parts that all measurements share.
 pub struct Bench {
     pub cores: Cores,
     pub root: Root,
     pub wrk: Wrk,
-    /// Started once. The stub is not among them: it has one answer, and so is started anew for each workload.
+    /// Started once. The stub is not among them: it has one response, so it is started for each workload.
     pub servers: Vec<(&'static str, Server)>,
     pub has_stub: bool,
     pub rounds: u32,
@@ -37,7 +37,7 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// The server's processor time, in microseconds.
+    /// The server's CPU time, in microseconds.
     pub fn cpu_per_request(&self) -> f64 {
         self.used.total.as_secs_f64() * 1e6 / self.traffic.requests as f64
     }
@@ -48,18 +48,18 @@ impl Trial {
     }
 }
 
-/// All that was measured under one workload.
+/// The measurements under one workload.
 pub struct Measured {
     pub workload: &'static Workload,
-    /// By server, the stub first; what failed in a round is missing.
+    /// By server, the stub first. Failed measurements are missing.
     pub rows: Vec<(&'static str, Vec<Option<Trial>>)>,
-    /// Who could not be measured, and why.
+    /// The servers that could not be measured, with the reasons.
     pub left_out: Vec<String>,
-    /// What went wrong, in sentences.
+    /// Failures, as sentences.
     pub faults: Vec<String>,
 }
 
-/// A server that has shown that it answers rightly.
+/// A server whose responses have been checked.
 struct Contestant<'a> {
     name: &'static str,
     server: &'a mut Server,
@@ -68,11 +68,11 @@ struct Contestant<'a> {
 }
 
 impl Bench {
-    /// Starts a server that is to take part.
+    /// Starts a server to measure.
     ///
     /// # Errors
     /// It does not start.
-    pub fn enter(&mut self, peer: &Peer) -> Outcome<()> {
+    pub fn add(&mut self, peer: &Peer) -> Outcome<()> {
         let (address, root, folder) = (free_address()?, self.root.path(), self.root.beside());
         let place = Place {
             address,
@@ -85,12 +85,12 @@ impl Bench {
         Ok(())
     }
 
-    /// How many take part.
+    /// Returns the number of servers to measure.
     pub fn contestants(&self) -> usize {
         self.servers.len() + usize::from(self.has_stub)
     }
 
-    /// Measures all servers under one workload. A server whose answers are wrong is left out, and that is said.
+    /// Measures all servers under one workload. A server with wrong responses is left out and reported.
     ///
     /// # Errors
     /// The stub does not start, or the user wants to stop.
@@ -141,7 +141,7 @@ impl Bench {
         for contestant in &field {
             if let Err(fault) = check(workload, contestant.server.address()) {
                 faults.push(format!(
-                    "{} answered wrongly afterwards: {fault}",
+                    "{} sent a wrong response afterwards: {fault}",
                     contestant.name
                 ));
             }
@@ -158,10 +158,10 @@ impl Bench {
         })
     }
 
-    /// Starts a stub whose answers are as long as evserve's.
+    /// Starts a stub whose response is as long as evserve's.
     fn start_stub(&self, workload: &Workload) -> Outcome<Server> {
         let evserve = self.servers.iter().find(|(name, _)| *name == EVSERVE);
-        // If evserve's answers are wrong, that is said when its own turn comes.
+        // If evserve's response is wrong, its own check reports that.
         let model = evserve.and_then(|(_, server)| check(workload, server.address()).ok());
         let constant = Constant {
             status: workload.status(),
@@ -191,7 +191,7 @@ impl Contestant<'_> {
             pipelined: workload.pipelined,
             seconds,
             status: workload.status(),
-            answer_bytes: self.checked.answer_bytes..=self.checked.answer_bytes,
+            response_bytes: self.checked.response_bytes..=self.checked.response_bytes,
         })?;
         let used = self.server.cpu_time()?.since(&before);
         Ok(Trial { traffic, used })

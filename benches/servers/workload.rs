@@ -1,6 +1,6 @@
-//! The workloads: what is asked for, by how many, and what is the right answer.
+//! The workloads: the requests, the number of connections, and the right response.
 
-/// The files that are served, and how long they are.
+/// The served files, with their lengths.
 pub const FILES: &[(&str, usize)] = &[
     ("1k.html", 1 << 10),
     ("16k.html", 16 << 10),
@@ -9,29 +9,29 @@ pub const FILES: &[(&str, usize)] = &[
     ("empty.html", 0),
 ];
 
-/// One way to ask.
+/// One workload.
 pub struct Workload {
-    /// For `--only`.
+    /// Its name for `--only`.
     pub name: &'static str,
     pub title: &'static str,
-    /// The name of a file that is there, except for [`Ask::Missing`].
+    /// The name of a file. It exists, except for [`Ask::Missing`].
     pub file: &'static str,
     pub ask: Ask,
     pub connections: usize,
-    /// How many requests are sent at once on a connection.
+    /// The number of requests sent at once on a connection.
     pub pipelined: usize,
 }
 
-/// What kind of request it is.
+/// A kind of request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Ask {
     /// The whole file.
     Whole,
     /// The whole file, with `Connection: close`.
     Closing,
-    /// A file that is not there.
+    /// A file that does not exist.
     Missing,
-    /// A file that has not changed since the client last had it.
+    /// A file that has not changed since the client last received it.
     Unchanged,
     /// The head alone.
     Head,
@@ -88,7 +88,7 @@ impl Workload {
         }
     }
 
-    /// How long the right body is. Not so for [`Ask::Missing`]: each server has words of its own.
+    /// The length of the right body. Unknown for [`Ask::Missing`]: each server has its own text.
     pub fn body_bytes(&self) -> usize {
         let file = FILES.iter().find(|(name, _)| *name == self.file);
         match self.ask {
@@ -97,7 +97,7 @@ impl Workload {
         }
     }
 
-    /// Whether what counts is less the request than its bytes.
+    /// Whether the bytes cost more than the request.
     pub fn is_large(&self) -> bool {
         self.body_bytes() >= 100 << 10
     }

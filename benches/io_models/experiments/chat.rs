@@ -1,4 +1,4 @@
-//! Chat: one line to all others.
+//! Chat: each line goes to all other members.
 
 use super::super::bench::{Measurement, Trial};
 use super::super::contestant::Needs;

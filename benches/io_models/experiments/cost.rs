@@ -1,4 +1,4 @@
-//! What a request takes: processor time, system calls, context switches.
+//! The cost of a request: CPU time, system calls, context switches.
 
 use super::super::bench::{Measurement, Trial, small};
 use super::super::calls::Calls;
@@ -8,14 +8,14 @@ use super::super::lab::cpu_time::{CpuTime, tree};
 use super::super::lab::server::Server;
 use std::fs::{read_dir, read_to_string};
 
-/// Processor time, user and system apart.
+/// Measures CPU time, user and system separately.
 pub fn time(trial: &Trial<'_>) -> Outcome<Measurement> {
     let server = start(trial)?;
     let mut load = trial.begin_load(server.address(), small(false), trial.step as usize, None)?;
     let before = CpuTime::of_tree(server.id())?;
     let seen = trial.finish_load(&mut load)?;
     let used = CpuTime::of_tree(server.id())?.since(&before);
-    let each = used.total.as_secs_f64() * 1e6 / seen.answers.max(1) as f64;
+    let each = used.total.as_secs_f64() * 1e6 / seen.responses.max(1) as f64;
     Ok(Measurement::of(&[
         ("user_us", each * used.user_share),
         ("system_us", each * (1.0 - used.user_share)),
@@ -23,7 +23,7 @@ pub fn time(trial: &Trial<'_>) -> Outcome<Measurement> {
     ]))
 }
 
-/// System calls and context switches. Counting calls costs time, so this is apart from [`time`].
+/// Measures system calls and context switches. Counting takes time itself, so [`time`] is a separate measurement.
 pub fn calls(trial: &Trial<'_>) -> Outcome<Measurement> {
     let server = start(trial)?;
     let mut load = trial.begin_load(server.address(), small(false), trial.step as usize, None)?;
@@ -31,12 +31,12 @@ pub fn calls(trial: &Trial<'_>) -> Outcome<Measurement> {
     let seen = trial.finish_load(&mut load)?;
     let after = switches(server.id());
     drop(load);
-    let each = |count: u64| count as f64 / seen.answers.max(1) as f64;
+    let each = |count: u64| count as f64 / seen.responses.max(1) as f64;
     let mut figures = vec![("switches", each(after.saturating_sub(before)))];
     if let Some(calls) = Calls::start(server.id(), trial.beside)? {
         let seen = trial.load(server.address(), small(false), trial.step as usize, None)?;
-        // perf has counted the warm-up as well.
-        let all = seen.answers + seen.answers_before;
+        // perf has counted the warm-up too.
+        let all = seen.responses + seen.answers_before;
         figures.extend(
             calls
                 .end()?
@@ -51,13 +51,13 @@ pub fn calls(trial: &Trial<'_>) -> Outcome<Measurement> {
 fn start(trial: &Trial<'_>) -> Outcome<Server> {
     let needs = Needs {
         connections: Some(2 * trial.step + 8),
-        // What the pool has by default.
+        // The pool's default.
         threads: Some(64),
     };
     trial.start("http", needs)
 }
 
-/// Of all threads of all processes that there are now.
+/// Of all threads of all its current processes.
 fn switches(process: u32) -> u64 {
     let tasks = |process: &u32| {
         read_dir(format!("/proc/{process}/task"))
@@ -79,7 +79,7 @@ fn switches(process: u32) -> u64 {
     statuses.map(of).sum()
 }
 
-/// What the server says at its end: `.. system calls to wait and on sockets, 3.02 per request: ..`.
+/// From the line that the server logs at its end: `.. system calls to wait and on sockets, 3.02 per request: ..`.
 fn own_count(log: &str) -> Option<f64> {
     let line = log
         .lines()

@@ -1,7 +1,7 @@
-//! What an idle connection takes up: in the server, and in the kernel.
+//! The memory of an idle connection, in the server and in the kernel.
 
+use super::super::background::BackgroundClients;
 use super::super::bench::{Measurement, Trial};
-use super::super::company::Company;
 use super::super::contestant::Needs;
 use super::super::lab::Outcome;
 use super::super::lab::cpu_time::tree;
@@ -10,11 +10,10 @@ use std::fs::{read_dir, read_to_string};
 use std::thread::sleep;
 use std::time::Duration;
 
-/// Until what was under way has come to rest.
+/// The time until memory has settled.
 const REST: Duration = Duration::from_millis(200);
 
-/// What the kernel has allocated for itself, in /proc/meminfo. It is the whole machine's: what others do meanwhile is in
-/// the difference.
+/// The kernel's own memory, from /proc/meminfo. It is that of the whole machine, so other programs are in the difference.
 const KERNEL: &[&str] = &["Slab:", "KernelStack:", "PageTables:"];
 
 pub fn measure(trial: &Trial<'_>) -> Outcome<Measurement> {
@@ -23,20 +22,20 @@ pub fn measure(trial: &Trial<'_>) -> Outcome<Measurement> {
         threads: None,
     };
     let server = trial.start("http", needs)?;
-    // What the first request touches is not the connections' cost.
-    let one = Company {
+    // The memory that the first request touches is no cost of the connections.
+    let one = BackgroundClients {
         idle: 1,
-        ..Company::default()
+        ..BackgroundClients::default()
     };
-    drop(trial.invite(&server, one)?);
+    drop(trial.connect_background(&server, one)?);
     sleep(REST);
     let (private, kernel) = (private_bytes(&server), kernel_bytes());
-    let company = Company {
+    let clients = BackgroundClients {
         idle: trial.step as usize,
-        ..Company::default()
+        ..BackgroundClients::default()
     };
-    let company = trial.invite(&server, company)?;
-    if let Some(why) = company.absent {
+    let clients = trial.connect_background(&server, clients)?;
+    if let Some(why) = clients.missing {
         return Ok(Measurement::none(why));
     }
     sleep(REST);
@@ -57,9 +56,9 @@ fn threads(process: &u32) -> usize {
     read_dir(format!("/proc/{process}/task")).map_or(0, Iterator::count)
 }
 
-/// Of all of the server's processes.
+/// The private memory of all the server's processes.
 fn private_bytes(server: &Server) -> u64 {
-    // Pages that are not dirty are the program's own text, which others may share.
+    // Clean pages are the program's text, which processes may share.
     let of = |process: &u32| {
         let rollup = read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap_or_default();
         kib(&rollup, "Private_Dirty:") * 1024

@@ -1,7 +1,7 @@
-//! The experiments: a table of what is varied and what is drawn, and a file for each way of measuring.
+//! The experiments: a table of what varies and what is drawn, and a file for each kind of measurement.
 //!
-//! An experiment is a row in [`EXPERIMENTS`] (`table.rs`) and a function that makes one measurement. What it shows, and why, is said
-//! in a chapter of docs/io-models, where `<!-- NAME:begin -->` marks the place for its plots.
+//! An experiment is a row in [`EXPERIMENTS`] (`table.rs`) and a function that makes one measurement. A chapter of
+//! docs/io-models explains what it shows; `<!-- NAME:begin -->` there marks the place for its plots.
 
 mod chat;
 mod cost;
@@ -23,24 +23,24 @@ use super::pace::Pace;
 pub struct Experiment {
     pub name: &'static str,
     pub title: &'static str,
-    /// What is done, in a sentence or two.
+    /// A sentence or two about the work.
     pub about: &'static str,
-    /// What its steps are numbers of.
+    /// The meaning of its steps.
     pub steps_are: &'static str,
     quick: &'static [u64],
     full: &'static [u64],
     pub plots: &'static [Plot],
-    /// About how many seconds a measurement takes at a step.
+    /// The expected seconds of a measurement at a step.
     pub seconds: fn(&Pace, u64) -> f64,
-    /// Why a contestant cannot take part at a step.
+    /// The reason if a contestant cannot take part at a step.
     pub cannot: fn(&Contestant, u64) -> Option<String>,
-    /// One measurement.
+    /// Makes one measurement.
     pub measure: fn(&Trial<'_>) -> Outcome<Measurement>,
 }
 
-/// One picture of an experiment.
+/// One plot of an experiment.
 pub struct Plot {
-    /// The figure of a measurement that it shows.
+    /// The figure that it shows.
     pub figure: &'static str,
     pub title: &'static str,
     pub measure: &'static str,
@@ -57,7 +57,7 @@ impl Experiment {
     }
 }
 
-/// About how long a measurement by the generator takes.
+/// The expected time of a measurement with the generator.
 fn generator_seconds(pace: &Pace, _step: u64) -> f64 {
     0.1 + (pace.warm_up + pace.run).as_secs_f64()
 }

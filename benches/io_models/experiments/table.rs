@@ -1,10 +1,10 @@
-//! What is done, with whom, and what is drawn of it: a row for each experiment.
+//! The table of the experiments.
 
 use super::super::contestant::Contestant;
 use super::super::pace::Pace;
 use super::{Experiment, Plot, chat, cost, echo, fairness, generator_seconds, idle, memory, wrk};
 
-fn everybody_can(_: &Contestant, _: u64) -> Option<String> {
+fn all_can(_: &Contestant, _: u64) -> Option<String> {
     None
 }
 
@@ -34,16 +34,16 @@ const fn logarithmic(figure: &'static str, title: &'static str, measure: &'stati
 pub const EXPERIMENTS: &[Experiment] = &[
     Experiment {
         name: "throughput",
-        title: "Throughput against active connections",
-        about: "wrk asks for a file of 1 KiB over keep-alive connections, each of which asks again as soon as it has \
-                its answer.",
+        title: "Throughput, by active connections",
+        about: "wrk requests a file of 1 KiB over keep-alive connections. Each connection sends its next request as \
+                soon as it has a response.",
         steps_are: "active connections",
         quick: &[1, 64],
         full: &[1, 4, 16, 64, 256, 1024],
         plots: &[plot(
             "requests_per_s",
             "Throughput",
-            "requests per second; more is better",
+            "requests per second; higher is better",
         )],
         seconds: wrk_seconds,
         cannot: |contestant, connections| contestant.cannot_watch(connections),
@@ -52,8 +52,8 @@ pub const EXPERIMENTS: &[Experiment] = &[
     Experiment {
         name: "idle",
         title: "Busy clients beside idle ones",
-        about: "8 clients ask for a file of 1 KiB, first as fast as they can, then 2,000 times a second; beside them \
-                are idle connections, which have had an answer and stay.",
+        about: "8 clients request a file of 1 KiB, first as fast as they can, then 2,000 times a second. Beside them \
+                are idle connections, which have had a response and stay open.",
         steps_are: "idle connections beside 8 busy ones",
         quick: &[0, 900],
         full: &[0, 100, 500, 900, 4000, 15_000],
@@ -61,12 +61,12 @@ pub const EXPERIMENTS: &[Experiment] = &[
             plot(
                 "requests_per_s",
                 "Throughput beside idle connections",
-                "requests per second; more is better",
+                "requests per second; higher is better",
             ),
             logarithmic(
                 "p99_us",
                 "Latency beside idle connections",
-                "99th percentile at 2,000 requests a second, µs; less is better",
+                "99th percentile at 2,000 requests a second, µs; lower is better",
             ),
         ],
         seconds: idle::seconds,
@@ -75,9 +75,9 @@ pub const EXPERIMENTS: &[Experiment] = &[
     },
     Experiment {
         name: "memory",
-        title: "Memory for an idle connection",
-        about: "What the server's private memory and the kernel's own memory have grown by, for each of so many idle \
-                connections. The kernel's share counts both ends of a connection, for both are on this machine.",
+        title: "Memory of an idle connection",
+        about: "The growth of the server's private memory and of the kernel's own memory, per idle connection. The \
+                kernel's share counts both ends of a connection, because both are on this machine.",
         steps_are: "idle connections",
         quick: &[400],
         full: &[100, 500, 4000],
@@ -85,12 +85,12 @@ pub const EXPERIMENTS: &[Experiment] = &[
             logarithmic(
                 "private_bytes",
                 "Private memory",
-                "bytes for each idle connection; less is better",
+                "bytes per idle connection; lower is better",
             ),
             logarithmic(
                 "kernel_bytes",
                 "Kernel memory",
-                "bytes for each idle connection, both ends; less is better",
+                "bytes per idle connection, both ends; lower is better",
             ),
         ],
         seconds: |_, idle| 0.8 + idle::coming_seconds(idle),
@@ -99,33 +99,33 @@ pub const EXPERIMENTS: &[Experiment] = &[
     },
     Experiment {
         name: "cost",
-        title: "Processor time for a request",
-        about: "Clients ask for a file of 1 KiB over keep-alive connections, each as soon as it has its answer. The \
-                time is that of all of the server's processes and threads.",
+        title: "CPU time per request",
+        about: "Clients request a file of 1 KiB over keep-alive connections, each as soon as it has a response. The \
+                time is that of all the server's processes and threads.",
         steps_are: "active connections",
         quick: &[16],
         full: &[1, 16, 256],
         plots: &[
             plot(
                 "user_us",
-                "Processor time in the program",
-                "µs for a request; less is better",
+                "CPU time in the program",
+                "µs per request; lower is better",
             ),
             plot(
                 "system_us",
-                "Processor time in the kernel",
-                "µs for a request; less is better",
+                "CPU time in the kernel",
+                "µs per request; lower is better",
             ),
         ],
         seconds: generator_seconds,
-        cannot: everybody_can,
+        cannot: all_can,
         measure: cost::time,
     },
     Experiment {
         name: "calls",
-        title: "System calls and context switches for a request",
-        about: "The same load. System calls are counted by perf where it may, and by evserve itself, which counts those \
-                that wait and those on sockets; context switches are those of all of the server's threads.",
+        title: "System calls and context switches per request",
+        about: "The same load. perf counts all system calls, if it has permission; evserve itself counts those that \
+                wait and those on sockets. Context switches are those of all the server's threads.",
         steps_are: "active connections",
         quick: &[16],
         full: &[1, 16, 256],
@@ -133,44 +133,44 @@ pub const EXPERIMENTS: &[Experiment] = &[
             plot(
                 "system_calls",
                 "System calls, all of them",
-                "for a request, as perf counts; less is better",
+                "per request, counted by perf; lower is better",
             ),
             plot(
                 "socket_calls",
                 "System calls to wait and on sockets",
-                "for a request, as evserve counts; less is better",
+                "per request, counted by evserve; lower is better",
             ),
             plot(
                 "switches",
                 "Context switches",
-                "for a request; less is better",
+                "per request; lower is better",
             ),
         ],
         seconds: |pace, step| 0.5 + 2.0 * generator_seconds(pace, step),
-        cannot: everybody_can,
+        cannot: all_can,
         measure: cost::calls,
     },
     Experiment {
         name: "connections",
         title: "Connections per second",
-        about: "wrk asks for a file of 1 KiB with `Connection: close`, and connects anew for each request.",
+        about: "wrk requests a file of 1 KiB with `Connection: close`, and connects again for each request.",
         steps_are: "clients at once",
         quick: &[16],
         full: &[1, 16, 256],
         plots: &[plot(
             "connections_per_s",
             "Connections",
-            "per second, each with one request; more is better",
+            "per second, each with one request; higher is better",
         )],
         seconds: wrk_seconds,
-        cannot: everybody_can,
+        cannot: all_can,
         measure: wrk::connections,
     },
     Experiment {
         name: "fairness",
         title: "Fast clients beside slow and silent ones",
-        about: "50 fast clients ask 1,000 times a second in all, each time over a new connection. Beside them are k slow \
-                readers of a large file and k clients that connect and say nothing. The pool has 8 threads here, \
+        about: "50 fast clients send 1,000 requests a second in all, each over a new connection. Beside them are k slow \
+                readers of a large file and k clients that connect and send nothing. The pool has 8 threads here, \
                 forking its 40 processes.",
         steps_are: "k: slow readers, and as many silent clients",
         quick: &[0, 1, 8],
@@ -179,22 +179,22 @@ pub const EXPERIMENTS: &[Experiment] = &[
             logarithmic(
                 "p99_us",
                 "Latency of the fast clients",
-                "99th percentile, µs; whoever had no answer counts as long as it waited",
+                "99th percentile, µs; a request without a response counts with the time it waited; lower is better",
             ),
             plot(
                 "answered_percent",
-                "Fast clients that had their answer",
-                "per cent of the requests; more is better",
+                "Fast clients that had their response",
+                "per cent of the requests; higher is better",
             ),
         ],
         seconds: |pace, step| 0.1 + generator_seconds(pace, step),
-        cannot: everybody_can,
+        cannot: all_can,
         measure: fairness::measure,
     },
     Experiment {
         name: "large",
         title: "Large files",
-        about: "wrk asks for a file of that size over 8 keep-alive connections.",
+        about: "wrk requests a file of this size over 8 keep-alive connections.",
         steps_are: "KiB in the file",
         quick: &[1024],
         full: &[64, 1024, 16 * 1024],
@@ -202,39 +202,39 @@ pub const EXPERIMENTS: &[Experiment] = &[
             plot(
                 "mib_per_s",
                 "Throughput with large files",
-                "MiB per second; more is better",
+                "MiB per second; higher is better",
             ),
             plot(
                 "us_per_mib",
-                "Processor time with large files",
-                "µs of the server's for each MiB; less is better",
+                "CPU time with large files",
+                "µs of the server per MiB; lower is better",
             ),
         ],
         seconds: wrk_seconds,
-        cannot: everybody_can,
+        cannot: all_can,
         measure: wrk::large,
     },
     Experiment {
         name: "echo-size",
-        title: "Echo: message rate against message size",
-        about: "16 clients send a message each and wait until all of it has come back, over and over.",
+        title: "Echo: message rate, by message size",
+        about: "16 clients each send a message, wait until all of it has come back, and repeat.",
         steps_are: "bytes in a message",
         quick: &[64],
         full: &[64, 1024, 16 * 1024, 64 * 1024],
         plots: &[logarithmic(
             "messages_per_s",
             "Echo",
-            "messages per second with 16 clients; more is better",
+            "messages per second with 16 clients; higher is better",
         )],
         seconds: generator_seconds,
-        cannot: everybody_can,
+        cannot: all_can,
         measure: echo::by_size,
     },
     Experiment {
         name: "echo-connections",
-        title: "Echo: message rate against connections",
-        about: "The same with 64 bytes and a varied number of clients. An echo connection never ends by itself, so a \
-                model with a limit serves the first ones, and the others never have an answer.",
+        title: "Echo: message rate, by connections",
+        about: "The same with messages of 64 bytes and a varying number of clients. An echo connection never ends by \
+                itself, so a model with a limit serves the first clients, and the others are never served.",
         steps_are: "clients",
         quick: &[1, 128],
         full: &[1, 8, 64, 512],
@@ -242,22 +242,22 @@ pub const EXPERIMENTS: &[Experiment] = &[
             plot(
                 "messages_per_s",
                 "Echo",
-                "messages of 64 bytes per second; more is better",
+                "messages of 64 bytes per second; higher is better",
             ),
             plot(
                 "answered_clients_percent",
                 "Echo clients that are served at all",
-                "per cent of the clients; more is better",
+                "per cent of the clients; higher is better",
             ),
         ],
         seconds: generator_seconds,
-        cannot: everybody_can,
+        cannot: all_can,
         measure: echo::by_connections,
     },
     Experiment {
         name: "chat",
-        title: "Chat: what is heard, against members",
-        about: "Up to 8 of the members speak lines of 64 bytes, each of them as soon as all others have heard the last one.",
+        title: "Chat: deliveries, by members",
+        about: "Up to 8 members send lines of 64 bytes, each as soon as all others have received its last one.",
         steps_are: "members",
         quick: &[64],
         full: &[2, 16, 128, 512],
@@ -265,12 +265,12 @@ pub const EXPERIMENTS: &[Experiment] = &[
             plot(
                 "heard_per_s",
                 "Chat",
-                "lines heard by somebody per second; more is better",
+                "deliveries of a line to a member, per second; higher is better",
             ),
             logarithmic(
                 "p99_us",
-                "How soon a line is heard",
-                "99th percentile, µs; less is better",
+                "Time until a line is delivered",
+                "99th percentile, µs; lower is better",
             ),
         ],
         seconds: |pace, members| generator_seconds(pace, members) + members as f64 / 2000.0,

@@ -1,28 +1,28 @@
-//! What wrk measures: throughput, connections per second, large files. Answers are compared to the last byte before,
-//! and one more in the middle of the measurement; meanwhile wrk counts their bytes.
+//! Measurements with wrk: throughput, connections per second, large files. One response is compared byte by byte before and
+//! one during the measurement; wrk counts the bytes of all.
 
 use super::super::bench::{Measurement, SMALL, SMALL_BYTES, Trial, large_path};
 use super::super::contestant::Needs;
 use super::super::lab::Outcome;
 use super::super::lab::cores::stay_on;
 use super::super::lab::cpu_time::Used;
-use super::super::lab::exchange::{Answer, Client};
+use super::super::lab::exchange::{Client, Response};
 use super::super::lab::root::content;
 use super::super::lab::wrk::{Load, Traffic};
 use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
-/// How long the sample may take: where everybody waits, it does too, and then there is none.
+/// The timeout of the sample. Where all clients wait, it waits too, and there is no sample.
 const SAMPLE_LIMIT: Duration = Duration::from_millis(400);
 
-/// Whether an answer has this field depends on who is waiting, so answers differ in length by it.
+/// A response has this field if other clients wait, so lengths may differ by it.
 const CLOSE: &str = "Connection: close\r\n";
 
-/// How many connections ask for large files.
+/// The number of connections that request large files.
 const LARGE_CONNECTIONS: usize = 8;
 
-/// What wrk is to do in a measurement.
+/// The work of wrk in a measurement.
 struct Task {
     path: String,
     bytes: usize,
@@ -77,7 +77,7 @@ fn per(time: Duration, count: f64) -> f64 {
 fn run(trial: &Trial<'_>, task: &Task) -> Outcome<(Traffic, Used)> {
     // One more for the sample.
     let connections = Some(task.connections as u64 + 1);
-    // The pool is what it is by default: with more clients than threads it serves the first ones.
+    // The default pool: with more clients than threads it serves the first ones.
     let threads = Some(64);
     let mut server = trial.start(
         "http",
@@ -87,9 +87,9 @@ fn run(trial: &Trial<'_>, task: &Task) -> Outcome<(Traffic, Used)> {
         },
     )?;
     let address = server.address();
-    let answer = ask(address, task, Duration::from_secs(5))?;
-    let always = answer.length()
-        - if answer.head.contains(CLOSE) {
+    let response = ask(address, task, Duration::from_secs(5))?;
+    let always = response.length()
+        - if response.head.contains(CLOSE) {
             CLOSE.len()
         } else {
             0
@@ -109,7 +109,7 @@ fn run(trial: &Trial<'_>, task: &Task) -> Outcome<(Traffic, Used)> {
         pipelined: 1,
         seconds: trial.pace.wrk_seconds,
         status: 200,
-        answer_bytes: always..=always + CLOSE.len(),
+        response_bytes: always..=always + CLOSE.len(),
     };
     let (traffic, sampled) = thread::scope(|scope| {
         let sampler =
@@ -121,7 +121,7 @@ fn run(trial: &Trial<'_>, task: &Task) -> Outcome<(Traffic, Used)> {
     Ok((traffic?, server.cpu_time()?.since(&before)))
 }
 
-/// Compares an answer in the middle of the measurement; where none comes in time, there is nothing to compare.
+/// Compares a response in the middle of the measurement, if one comes in time.
 fn sample(trial: &Trial<'_>, address: SocketAddr, task: &Task) -> Outcome<()> {
     stay_on(trial.cores.load)?;
     thread::sleep(Duration::from_secs(trial.pace.wrk_seconds) / 2);
@@ -131,7 +131,7 @@ fn sample(trial: &Trial<'_>, address: SocketAddr, task: &Task) -> Outcome<()> {
     }
 }
 
-fn ask(address: SocketAddr, task: &Task, limit: Duration) -> Outcome<Answer> {
+fn ask(address: SocketAddr, task: &Task, limit: Duration) -> Outcome<Response> {
     let mut client = Client::connect_with(address, limit)?;
     let close = if task.closes { CLOSE } else { "" };
     client.send(
@@ -141,9 +141,9 @@ fn ask(address: SocketAddr, task: &Task, limit: Duration) -> Outcome<Answer> {
         )
         .as_bytes(),
     )?;
-    let answer = client.receive(false)?;
-    if answer.status != 200 || answer.body != content(task.bytes) {
-        return Err(format!("a wrong answer with status {}", answer.status).into());
+    let response = client.receive(false)?;
+    if response.status != 200 || response.body != content(task.bytes) {
+        return Err(format!("a wrong response with status {}", response.status).into());
     }
-    Ok(answer)
+    Ok(response)
 }

@@ -1,5 +1,5 @@
-//! Chat: what a few members say comes to all others. Each of the speakers says its next line when all others have heard
-//! the last one, and every byte that is heard is compared.
+//! The load of a chat: a few members speak and all others listen. A speaker sends its next line when all others have received
+//! the last one. Every byte received is compared.
 
 use super::super::lab::Outcome;
 use super::{BEGIN, Orders, Seen, say};
@@ -9,22 +9,22 @@ use mio::{Events, Interest, Poll, Token};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
-/// How many of the members speak, if there are that many.
+/// The number of speakers, if there are that many members.
 const SPEAKERS: usize = 8;
 
-/// How long a line is as it is heard, with its end.
+/// The length of a received line, with its end.
 const LINE_BYTES: usize = 64;
 
-/// How long coming in may take.
+/// The timeout for joining.
 const ENTRY_LIMIT: Duration = Duration::from_secs(10);
 
-/// What is received at once.
+/// The largest read.
 const SCRATCH_BYTES: usize = 128 * 1024;
 
 /// Latencies are kept to three digits, up to ten minutes.
 const GREATEST_NS: u64 = 600_000_000_000;
 
-/// Members who listen, and some who speak too.
+/// The members: all listen, some also speak.
 struct Room {
     members: Vec<Member>,
     speakers: Vec<Speaker>,
@@ -36,25 +36,25 @@ struct Room {
 
 struct Member {
     stream: TcpStream,
-    /// The beginning of a line that has not come as a whole.
+    /// The beginning of an incomplete line.
     part: Vec<u8>,
     has_heard: bool,
 }
 
-/// The member of the same place.
+/// The state of the member with the same index.
 struct Speaker {
-    /// What all others are to hear.
+    /// The line that all others must receive.
     line: Vec<u8>,
     number: u64,
     since: Instant,
-    /// How many have not.
+    /// How many have not received it.
     left: usize,
 }
 
-/// Makes load until its time is up.
+/// Runs the load for its time.
 ///
 /// # Errors
-/// A line that nobody has said, or a member who was dropped.
+/// A member received a line that was not sent, or was dropped.
 pub fn run(orders: &Orders) -> Outcome<Seen> {
     let mut poll = Poll::new()?;
     let mut room = Room::enter(orders, &poll)?;
@@ -82,7 +82,7 @@ pub fn run(orders: &Orders) -> Outcome<Seen> {
     }
     let us = |ns: u64| ns as f64 / 1000.0;
     Ok(Seen {
-        answers: room.heard,
+        responses: room.heard,
         answers_before: room.heard_before,
         clients_answered: room.members.iter().filter(|one| one.has_heard).count(),
         seconds: orders.run.as_secs_f64(),
@@ -95,7 +95,7 @@ pub fn run(orders: &Orders) -> Outcome<Seen> {
 }
 
 impl Room {
-    /// Lets all members come in and take their names.
+    /// Lets all members join and take their names.
     fn enter(orders: &Orders, poll: &Poll) -> Outcome<Room> {
         let mut members = Vec::new();
         for index in 0..orders.clients {
@@ -103,7 +103,7 @@ impl Room {
             stream.set_nodelay(true)?;
             stream.set_read_timeout(Some(ENTRY_LIMIT))?;
             writeln!(&stream, "/nick m{index}")?;
-            // Nobody speaks yet, so a reader that takes too much takes no line.
+            // No member speaks yet, so a read that takes too much loses no line.
             let mut lines = BufReader::new(&stream).lines();
             let own = format!("* you are now m{index}");
             while lines.next().ok_or("the server closed")?? != own {}
@@ -145,11 +145,11 @@ impl Room {
         line.extend(std::iter::repeat_n('.', LINE_BYTES - 2 - line.len()));
         line.push_str("\r\n");
         speaker.line = line.into_bytes();
-        // One short line always finds room.
+        // A socket always has room for one short line.
         Ok(self.members[index].stream.write_all(&speaker.line[own..])?)
     }
 
-    /// Takes what has come for a member.
+    /// Receives for a member.
     fn hear(&mut self, index: usize, scratch: &mut [u8]) -> Outcome<()> {
         loop {
             let member = &mut self.members[index];
@@ -174,18 +174,18 @@ impl Room {
         }
     }
 
-    /// Takes a line that a member has heard.
+    /// Handles a line that a member has received.
     fn take(&mut self, index: usize, line: &[u8]) -> Outcome<()> {
         if line.starts_with(b"* ") {
             return Ok(());
         }
-        // A speaker's name is `m` and one digit.
+        // The name of a speaker is `m` and one digit.
         let place = usize::from(line.get(1).map_or(0, |digit| digit.wrapping_sub(b'0')));
         let speaker = self.speakers.get_mut(place);
         let speaker = speaker.filter(|one| one.left > 0 && one.line == line);
         let Some(speaker) = speaker.filter(|_| place != index) else {
             let line = String::from_utf8_lossy(line);
-            return Err(format!("nobody said to member {index}: {line}").into());
+            return Err(format!("member {index} received a line that was not sent: {line}").into());
         };
         self.members[index].has_heard = true;
         let now = Instant::now();

@@ -1,19 +1,19 @@
-//! A client: one connection at a time, one question at a time.
+//! A client: one connection at a time, one request at a time.
 
-use super::script::{Answer, Script};
+use super::script::{Response, Script};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::time::Instant;
 
-/// What became of a client's doings.
+/// The progress of a client.
 pub enum Outcome {
-    /// Its answer is not complete.
+    /// Its response is incomplete.
     Waits,
-    /// It has its answer to the question that was to be asked at this time.
+    /// It has the response to the request that was due at this time.
     Answered(Instant),
-    /// Its connection ended before its answer did.
+    /// Its connection ended before its response did.
     Broken,
 }
 
@@ -22,11 +22,11 @@ pub struct Client {
     token: Token,
     address: SocketAddr,
     stream: Option<TcpStream>,
-    /// When the question that is under way was to be asked.
+    /// When the current request was due.
     asked: Option<Instant>,
-    /// How much of that question has gone.
+    /// How many bytes of it have been sent.
     sent: usize,
-    answer: Answer,
+    response: Response,
 }
 
 impl Client {
@@ -37,19 +37,19 @@ impl Client {
             stream: None,
             asked: None,
             sent: 0,
-            answer: Answer::default(),
+            response: Response::default(),
         }
     }
 
-    /// When the question that is under way was to be asked.
+    /// When the current request was due.
     pub fn asked(&self) -> Option<Instant> {
         self.asked
     }
 
-    /// Begins to ask.
+    /// Starts a request.
     ///
     /// # Errors
-    /// No connection can be made.
+    /// The connection fails.
     pub fn ask(
         &mut self,
         at: Instant,
@@ -58,22 +58,22 @@ impl Client {
     ) -> std::io::Result<()> {
         self.asked = Some(at);
         self.sent = 0;
-        self.answer.clear();
+        self.response.clear();
         if self.stream.is_none() {
             let mut stream = TcpStream::connect(self.address)?;
             let both = Interest::READABLE | Interest::WRITABLE;
             registry.register(&mut stream, self.token, both)?;
-            // Writing may fail until the connection is made; then an event says so.
+            // Writing may fail until the connection is established. Then an event comes.
             self.stream = Some(stream);
         }
         self.write(script);
         Ok(())
     }
 
-    /// Does what can be done now. `ended` if the connection is known to have its end behind what can be read.
+    /// Does what can be done now. Set `ended` if the end of the connection follows the readable bytes.
     ///
     /// # Errors
-    /// The answer is wrong.
+    /// The response is wrong.
     pub fn advance(
         &mut self,
         script: &Script,
@@ -84,12 +84,14 @@ impl Client {
         while let Some(stream) = &mut self.stream {
             match stream.read(scratch) {
                 Ok(0) => return Ok(self.lose()),
-                Ok(_) if self.asked.is_none() => return Err("an answer to nothing".to_owned()),
+                Ok(_) if self.asked.is_none() => {
+                    return Err("a response without a request".to_owned());
+                }
                 Ok(count) => {
-                    if script.take(&mut self.answer, &scratch[..count])? {
+                    if script.take(&mut self.response, &scratch[..count])? {
                         return Ok(self.finish(ended));
                     }
-                    // A short read has emptied the socket: an event will tell of more.
+                    // A short read has emptied the socket. An event reports more.
                     if count < scratch.len() && !ended {
                         break;
                     }
@@ -106,24 +108,24 @@ impl Client {
         let (Some(stream), Some(_)) = (&mut self.stream, self.asked) else {
             return;
         };
-        while self.sent < script.question.len() {
-            match stream.write(&script.question[self.sent..]) {
+        while self.sent < script.request.len() {
+            match stream.write(&script.request[self.sent..]) {
                 Ok(count) => self.sent += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // If the connection is broken, reading says so.
+                // If the connection is broken, reading reports it.
                 Err(_) => return,
             }
         }
     }
 
     fn finish(&mut self, ended: bool) -> Outcome {
-        if self.answer.closes || ended {
+        if self.response.closes || ended {
             self.stream = None;
         }
         self.asked.take().map_or(Outcome::Waits, Outcome::Answered)
     }
 
-    /// A server may close a connection on which nothing is under way.
+    /// A server may close an idle connection.
     fn lose(&mut self) -> Outcome {
         self.stream = None;
         match self.asked {

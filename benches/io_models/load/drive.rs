@@ -1,4 +1,4 @@
-//! The generator's loop: events and times come, questions go, latencies are written down.
+//! The generator's loop: it handles events and due times, sends requests and records latencies.
 
 use super::super::lab::Outcome;
 use super::client::{Client, Outcome as Became};
@@ -10,22 +10,22 @@ use mio::{Events, Poll, Token};
 use std::io;
 use std::time::{Duration, Instant};
 
-/// What is received at once.
+/// The largest read.
 const SCRATCH_BYTES: usize = 128 * 1024;
 
-/// More connections than this do not break by chance.
+/// More broken connections than this are no accident.
 const BROKEN_LIMIT: u64 = 10_000;
 
-/// The kernel wakes sleepers late; for the last stretch before a question is due, the loop stays awake.
+/// The kernel ends sleeps late. The loop stays awake for this long before a request is due.
 const AWAKE: Duration = Duration::from_millis(2);
 
-/// In a closed loop, who has waited for less than this at the end is simply under way.
+/// In a closed loop, a request that has waited less than this at the end counts as under way.
 const UNDER_WAY: Duration = Duration::from_millis(50);
 
 /// Latencies are kept to three digits, up to ten minutes.
 const GREATEST_NS: u64 = 600_000_000_000;
 
-/// The loop and all that it knows.
+/// The loop with its state.
 pub struct Drive {
     poll: Poll,
     script: Script,
@@ -34,7 +34,7 @@ pub struct Drive {
     begin: Instant,
     end: Instant,
     latencies: Histogram<u64>,
-    answers: u64,
+    responses: u64,
     answers_before: u64,
     has_answer: Vec<bool>,
     unanswered: u64,
@@ -43,7 +43,7 @@ pub struct Drive {
 
 impl Drive {
     /// # Errors
-    /// No poller can be had.
+    /// There is no poller.
     pub fn new(orders: &Orders) -> Outcome<Drive> {
         let start = Instant::now();
         let begin = start + orders.warm_up;
@@ -58,7 +58,7 @@ impl Drive {
             begin,
             end: begin + orders.run,
             latencies: Histogram::new_with_bounds(1, GREATEST_NS, 3)?,
-            answers: 0,
+            responses: 0,
             answers_before: 0,
             has_answer: vec![false; orders.clients],
             unanswered: 0,
@@ -66,10 +66,10 @@ impl Drive {
         })
     }
 
-    /// Makes load until its time is up.
+    /// Runs the load for its time.
     ///
     /// # Errors
-    /// A wrong answer, or connections that break again and again.
+    /// A response is wrong, or connections break again and again.
     pub fn run(&mut self) -> Outcome<Seen> {
         let mut events = Events::with_capacity(1024);
         let mut scratch = vec![0; SCRATCH_BYTES];
@@ -88,7 +88,7 @@ impl Drive {
                 has_begun = true;
                 say(BEGIN)?;
             }
-            self.ask_whoever_is_due(now)?;
+            self.send_due_requests(now)?;
             match self
                 .poll
                 .poll(&mut events, Some(self.patience(now, has_begun)))
@@ -116,7 +116,7 @@ impl Drive {
         until_due.saturating_sub(AWAKE).min(until_change)
     }
 
-    fn ask_whoever_is_due(&mut self, now: Instant) -> Outcome<()> {
+    fn send_due_requests(&mut self, now: Instant) -> Outcome<()> {
         while let Some(index) = self
             .schedule
             .as_mut()
@@ -129,7 +129,7 @@ impl Drive {
         Ok(())
     }
 
-    /// Lets a client that has nothing under way ask what is due.
+    /// Lets an idle client send a request that is due.
     fn ask_next(&mut self, index: usize) -> Outcome<()> {
         let time = match &mut self.schedule {
             None => Some(Instant::now()),
@@ -150,11 +150,9 @@ impl Drive {
             Became::Broken => {
                 self.broken += 1;
                 if self.broken > BROKEN_LIMIT {
-                    return Err(format!(
-                        "{} connections broke before their answer was there",
-                        self.broken
-                    )
-                    .into());
+                    return Err(
+                        format!("{} connections broke before their response", self.broken).into(),
+                    );
                 }
                 let again = self.clients[index].asked().unwrap_or_else(Instant::now);
                 Ok(self.clients[index].ask(again, &self.script, self.poll.registry())?)
@@ -164,10 +162,10 @@ impl Drive {
 
     fn write_down(&mut self, asked: Instant) {
         let now = Instant::now();
-        // At a constant rate a question belongs to the time at which it was to be asked.
+        // At a constant rate a latency counts from the time at which the request was due.
         let counts_from = if self.schedule.is_some() { asked } else { now };
         if counts_from >= self.begin && now <= self.end {
-            self.answers += 1;
+            self.responses += 1;
             self.latencies
                 .saturating_record(now.duration_since(asked).as_nanos() as u64);
         } else if now <= self.end {
@@ -175,7 +173,7 @@ impl Drive {
         }
     }
 
-    /// Those who wait at the end have waited at least this long, and leaving them out would be flattery.
+    /// Counts requests that still wait at the end: they have waited at least this long, and leaving them out would hide it.
     fn count_who_waits(&mut self) {
         let least = if self.schedule.is_some() {
             Duration::ZERO
@@ -202,7 +200,7 @@ impl Drive {
         self.count_who_waits();
         let us = |ns: u64| ns as f64 / 1000.0;
         Seen {
-            answers: self.answers,
+            responses: self.responses,
             answers_before: self.answers_before,
             clients_answered: self.has_answer.iter().filter(|has| **has).count(),
             seconds: self.end.duration_since(self.begin).as_secs_f64(),

@@ -1,16 +1,16 @@
-//! Load of this benchmark's own, made by a process of its own: a mio program that asks over many connections and
-//! compares every byte of every answer.
+//! The benchmark's own load generator, in a process of its own: it sends requests over many connections and compares every
+//! byte of every response.
 //!
-//! It works in one of two ways. In a *closed loop* each client asks again as soon as it has its answer: that finds out
-//! how much a server can do. At a *constant rate* clients ask when their time has come, whatever became of the question
-//! before, and a latency counts from the intended time: a server that stalls is not asked less often for it, and those
-//! who had to wait are in the figures. (Leaving them out is what Gil Tene has called coordinated omission.)
+//! It works in one of two ways. In a *closed loop* each client sends its next request as soon as it has a response: that
+//! shows how much a server can do. At a *constant rate* clients send when a request is due, whatever became of the one
+//! before, and latency counts from the due time. So a server that stalls does not get fewer requests, and the requests that
+//! had to wait are in the figures. (To leave them out is what Gil Tene calls coordinated omission.)
 //!
-//! - [`script`]: what is asked, and what an answer must be
-//! - [`client`]: one connection after the other, of one client
-//! - [`schedule`]: when who is to ask
-//! - [`drive`]: the loop, and what it has seen
-//! - [`chat`]: another loop, for what one says and all others hear
+//! - [`script`]: the request, and the right response
+//! - [`client`]: the connections of one client, one after the other
+//! - [`schedule`]: when each client sends
+//! - [`drive`]: the loop, and its results
+//! - [`chat`]: another loop, for a chat
 
 mod chat;
 mod client;
@@ -19,39 +19,39 @@ mod schedule;
 mod script;
 
 use super::lab::Outcome;
-use super::own::wait_for_end;
+use super::subprocess::wait_for_end;
 use serde::{Deserialize, Serialize};
 use std::io::{Write, stdout};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// What this benchmark's program is called with to be the load generator.
+/// With this as its first argument, the benchmark is the load generator.
 pub const ARGUMENT: &str = "make-load";
 
-/// What it says when the warm-up is over.
+/// The line that it prints when the warm-up is over.
 pub const BEGIN: &str = "begin";
 
-/// What to do.
+/// The load to generate.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Orders {
     pub address: SocketAddr,
     pub asks: Asks,
-    /// How many clients there are, each with one connection at a time.
+    /// The number of clients, each with one connection at a time.
     pub clients: usize,
-    /// How many questions a second all of them ask together; without it, as many as they get answers to.
+    /// Requests per second of all clients together. Without it they run in a closed loop.
     pub rate: Option<f64>,
     pub warm_up: Duration,
     pub run: Duration,
 }
 
-/// What is asked.
+/// The kind of request.
 #[derive(Clone, Serialize, Deserialize)]
 pub enum Asks {
-    /// For these many bytes to come back.
+    /// Echo, with a message of this length in bytes.
     Echo { bytes: usize },
-    /// For a line to come to all other clients.
+    /// Chat: a line to all other clients.
     Chat,
-    /// For a file of this length, with `Connection: close` if so wanted.
+    /// A file of this length over HTTP, optionally with `Connection: close`.
     Http {
         path: String,
         bytes: usize,
@@ -59,36 +59,36 @@ pub enum Asks {
     },
 }
 
-/// What came of it, after the warm-up.
+/// The results, without the warm-up.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Seen {
-    pub answers: u64,
-    /// Those before, in the warm-up.
+    pub responses: u64,
+    /// Responses in the warm-up.
     pub answers_before: u64,
-    /// How many clients have ever had an answer.
+    /// How many clients have had a response.
     pub clients_answered: usize,
     pub seconds: f64,
-    /// Latencies, in microseconds; those who had no answer at the end are in them, with what they had waited by then.
+    /// Latencies in microseconds. Requests without a response at the end count with the time they had waited.
     pub p50_us: f64,
     pub p99_us: f64,
     pub greatest_us: f64,
-    /// How many had no answer at the end, of those who should have had one.
+    /// How many requests were due and had no response at the end.
     pub unanswered: u64,
-    /// How many connections broke while an answer was due; the question was asked again.
+    /// How many connections broke before a response. The request was sent again.
     pub broken: u64,
 }
 
 impl Seen {
     pub fn per_second(&self) -> f64 {
-        self.answers as f64 / self.seconds
+        self.responses as f64 / self.seconds
     }
 }
 
-/// The generator's whole life: load, its result as a line of JSON, and silence with open connections until the parent
-/// closes the standard input, so that it can look at the server as it is under load.
+/// Runs the load and prints its result as a line of JSON. Then keeps the connections open until the parent closes the standard
+/// input, so that the parent can inspect the server with all its connections.
 ///
 /// # Errors
-/// Orders that are none, a wrong answer, or connections that break again and again.
+/// The arguments are invalid, a response is wrong, or connections break again and again.
 pub fn run(arguments: &[String]) -> Outcome<()> {
     let orders = arguments.first().ok_or("no orders")?;
     let orders: Orders = serde_json::from_str(orders)?;

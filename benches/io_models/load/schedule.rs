@@ -1,14 +1,14 @@
-//! When who is to ask, at a constant rate: the clients take turns, each at even intervals. It reads no clock.
+//! When each client sends, at a constant rate: the clients take turns at even intervals. It reads no clock.
 
 use std::time::{Duration, Instant};
 
-/// The turns of all clients.
+/// The schedule of all clients.
 pub struct Schedule {
     start: Instant,
     rate: f64,
-    /// How many questions should have been asked by now, by all.
+    /// How many requests of all clients have been due so far.
     due: u64,
-    /// How many of its questions each client has asked.
+    /// How many requests each client has sent.
     asked: Vec<u64>,
 }
 
@@ -22,7 +22,7 @@ impl Schedule {
         }
     }
 
-    /// The client whose time has come, if it has. Each turn is told once.
+    /// Returns the client whose request is due now, if any. Each request is returned once.
     pub fn next_due(&mut self, now: Instant) -> Option<usize> {
         if self.next_time() > now {
             return None;
@@ -32,12 +32,12 @@ impl Schedule {
         Some(client as usize)
     }
 
-    /// When the next client's time comes.
+    /// When the next request is due.
     pub fn next_time(&self) -> Instant {
         self.time(self.due)
     }
 
-    /// Takes the client's oldest question that is due: the time at which it was to be asked.
+    /// Takes the oldest due request of a client. Returns the time at which it was due.
     pub fn take(&mut self, client: usize) -> Option<Instant> {
         let clients = self.asked.len() as u64;
         let number = self.asked[client] * clients + client as u64;

@@ -1,4 +1,4 @@
-//! What is asked, and what an answer must be, to the last byte. It reads no socket: bytes are handed to it.
+//! The request, and the right response, byte by byte. It reads no socket; the caller passes it bytes.
 
 use super::super::lab::Outcome;
 use super::super::lab::root::content;
@@ -6,43 +6,43 @@ use super::Asks;
 use memchr::memmem;
 use std::net::SocketAddr;
 
-/// A longer head is a fault.
+/// The longest head. A longer one is an error.
 const HEAD_LIMIT_BYTES: usize = 8 * 1024;
 
-/// One question, asked again and again.
+/// One request, sent again and again.
 pub struct Script {
-    pub question: Vec<u8>,
-    /// What comes back, behind a head if there are heads.
+    pub request: Vec<u8>,
+    /// The expected body, behind a head if there are heads.
     body: Vec<u8>,
     has_head: bool,
 }
 
-/// How much of an answer has come.
+/// How much of a response has arrived.
 #[derive(Default)]
-pub struct Answer {
+pub struct Response {
     head: Vec<u8>,
     in_body: bool,
-    /// How much of the body has come and was right.
+    /// How many bytes of the body have arrived and were right.
     body_bytes: usize,
-    /// The server says that it closes.
+    /// The server has announced that it closes.
     pub closes: bool,
 }
 
 impl Script {
     /// # Errors
-    /// It is no question that has an answer.
+    /// This kind of request has no response.
     pub fn new(asks: &Asks, address: SocketAddr) -> Outcome<Script> {
         Ok(match asks {
-            Asks::Chat => return Err("in a chat nobody answers".into()),
+            Asks::Chat => return Err("a chat has no responses".into()),
             Asks::Echo { bytes } => Script {
-                question: content(*bytes),
+                request: content(*bytes),
                 body: content(*bytes),
                 has_head: false,
             },
             Asks::Http { path, bytes, close } => {
                 let close = if *close { "Connection: close\r\n" } else { "" };
                 Script {
-                    question: format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{close}\r\n")
+                    request: format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{close}\r\n")
                         .into_bytes(),
                     body: content(*bytes),
                     has_head: true,
@@ -51,46 +51,44 @@ impl Script {
         })
     }
 
-    /// Takes what has come; whether the answer is complete.
+    /// Takes received bytes. Returns whether the response is complete.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn take(&self, answer: &mut Answer, bytes: &[u8]) -> Result<bool, String> {
+    pub fn take(&self, response: &mut Response, bytes: &[u8]) -> Result<bool, String> {
         let mut rest = bytes;
-        if self.has_head && !answer.in_body {
-            let before = answer.head.len();
+        if self.has_head && !response.in_body {
+            let before = response.head.len();
             let some = &bytes[..bytes.len().min(HEAD_LIMIT_BYTES)];
-            answer.head.extend_from_slice(some);
-            let Some(end) = memmem::find(&answer.head, b"\r\n\r\n") else {
-                return match answer.head.len() {
+            response.head.extend_from_slice(some);
+            let Some(end) = memmem::find(&response.head, b"\r\n\r\n") else {
+                return match response.head.len() {
                     0..=HEAD_LIMIT_BYTES => Ok(false),
-                    _ => Err("the head of an answer has no end".to_owned()),
+                    _ => Err("the head of a response has no end".to_owned()),
                 };
             };
-            answer.closes = self.judge(&answer.head)?;
-            answer.in_body = true;
+            response.closes = self.judge(&response.head)?;
+            response.in_body = true;
             rest = &bytes[end + 4 - before..];
         }
-        let end = answer.body_bytes + rest.len();
-        match self.body.get(answer.body_bytes..end) {
+        let end = response.body_bytes + rest.len();
+        match self.body.get(response.body_bytes..end) {
             None => Err(format!("{} bytes too many", end - self.body.len())),
-            Some(right) if right != rest => {
-                Err("an answer's bytes are not what they should be".to_owned())
-            }
+            Some(right) if right != rest => Err("the bytes of a response are wrong".to_owned()),
             Some(_) => {
-                answer.body_bytes = end;
+                response.body_bytes = end;
                 Ok(end == self.body.len())
             }
         }
     }
 
-    /// Whether the server closes after this answer.
+    /// Returns whether the server closes after this response.
     fn judge(&self, head: &[u8]) -> Result<bool, String> {
         let mut fields = [httparse::EMPTY_HEADER; 32];
         let mut response = httparse::Response::new(&mut fields);
         response
             .parse(head)
-            .map_err(|fault| format!("not an answer: {fault}"))?;
+            .map_err(|fault| format!("not a response: {fault}"))?;
         let field = |name: &str| {
             let found = response
                 .headers
@@ -102,13 +100,13 @@ impl Script {
         };
         let (code, length) = (response.code.unwrap_or_default(), field("Content-Length"));
         if code != 200 || length != self.body.len().to_string() {
-            return Err(format!("an answer with status {code} and {length} bytes"));
+            return Err(format!("a response with status {code} and {length} bytes"));
         }
         Ok(field("Connection").eq_ignore_ascii_case("close"))
     }
 }
 
-impl Answer {
+impl Response {
     /// Makes room for the next one.
     pub fn clear(&mut self) {
         self.head.clear();

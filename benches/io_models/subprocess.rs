@@ -1,5 +1,5 @@
-//! Processes of this benchmark's own: its program, started again with other arguments on the load's core. They are told
-//! what to do by an argument, speak in lines, and end when their standard input does, so also when the benchmark dies.
+//! Subprocesses: the benchmark's own program, started again on the load's core. An argument holds its orders as JSON. It
+//! prints lines, and ends when its standard input ends, so it also ends when the benchmark dies.
 
 use super::lab::Outcome;
 use super::lab::cores::spawn_on;
@@ -12,22 +12,22 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-/// How long one may take to end.
+/// How long a subprocess may take to end.
 const END_LIMIT: Duration = Duration::from_secs(3);
 
-/// One of them. It is ended when this is dropped.
-pub struct OwnProcess {
+/// A running subprocess. Dropping it ends it.
+pub struct Subprocess {
     name: &'static str,
     child: Child,
     lines: Receiver<String>,
 }
 
-impl OwnProcess {
-    /// Starts one. What it has to complain about comes on the standard error.
+impl Subprocess {
+    /// Starts a subprocess. It prints its errors to the standard error.
     ///
     /// # Errors
-    /// It could not be started.
-    pub fn start(core: usize, name: &'static str, orders: &impl Serialize) -> Outcome<OwnProcess> {
+    /// It cannot be started.
+    pub fn start(core: usize, name: &'static str, orders: &impl Serialize) -> Outcome<Subprocess> {
         let mut command = Command::new(current_exe()?);
         command
             .arg(name)
@@ -37,32 +37,32 @@ impl OwnProcess {
         let mut child = spawn_on(core, &mut command)?;
         let said = BufReader::new(child.stdout.take().expect("piped"));
         let (sender, lines) = channel();
-        // It ends with the process, whose end of the pipe it reads.
+        // The thread ends with the process, because the pipe ends.
         thread::spawn(move || {
             let lines = said.lines().map_while(Result::ok);
             lines
                 .take_while(|line| sender.send(line.clone()).is_ok())
                 .for_each(drop);
         });
-        Ok(OwnProcess { name, child, lines })
+        Ok(Subprocess { name, child, lines })
     }
 
-    /// What it says next.
+    /// Returns the next line that it prints.
     ///
     /// # Errors
-    /// It says nothing in time, or has ended.
+    /// It prints nothing in time, or has ended.
     pub fn line(&mut self, limit: Duration) -> Outcome<String> {
         self.lines.recv_timeout(limit).map_err(|_| {
             let state = match self.child.try_wait() {
                 Ok(Some(status)) => format!("ended, {status}"),
-                _ => "said nothing in time".to_owned(),
+                _ => "printed nothing in time".to_owned(),
             };
             format!("{} {state}", self.name).into()
         })
     }
 }
 
-impl Drop for OwnProcess {
+impl Drop for Subprocess {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
         if !matches!(ended_within(&mut self.child, END_LIMIT), Ok(Some(_))) {

@@ -1,6 +1,6 @@
-//! Those who are there beside the busy clients: idle ones, which have had an answer and stay; silent ones, which have
-//! never said anything; and slow readers, which have asked for a large file and take little of it at a time. They live
-//! in a process of their own, for there may be more of them than one process has descriptors to spare.
+//! Background clients, beside the busy ones. Idle clients have had a response and stay connected. Silent clients have never
+//! sent anything. Slow readers have requested a large file and read a little of it at a time. They run in a process of their
+//! own, because together with the load they may need more descriptors than one process has.
 
 use super::lab::Outcome;
 use super::lab::exchange::Client;
@@ -12,67 +12,67 @@ use std::io::{ErrorKind, Read, Write, stdin, stdout};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// What this benchmark's program is called with to be the company.
-pub const ARGUMENT: &str = "keep-company";
+/// With this as its first argument, the benchmark runs the background clients.
+pub const ARGUMENT: &str = "background-clients";
 
-/// How much a slow reader takes, and how often.
-const SIP_BYTES: usize = 4 * 1024;
-const SIP_PAUSE: Duration = Duration::from_millis(100);
+/// How much a slow reader reads at a time, and the pause after it.
+const SLOW_READ_BYTES: usize = 4 * 1024;
+const SLOW_READ_PAUSE: Duration = Duration::from_millis(100);
 
-/// How many idle clients come at once.
+/// How many idle clients connect at once.
 const GROUP: usize = 256;
 
-/// The receive buffer that a slow reader asks for, so that the kernel does not read in its place.
+/// The receive buffer of a slow reader: small, so that the kernel does not read in its place.
 const SLOW_BUFFER_BYTES: usize = 8 * 1024;
 
-/// Who is to be there.
+/// The clients to connect.
 #[derive(Clone, Default, Serialize, Deserialize)]
-pub struct Company {
+pub struct BackgroundClients {
     pub address: Option<SocketAddr>,
     pub idle: usize,
     pub silent: usize,
     pub slow: usize,
-    /// What idle clients ask for.
+    /// The path that idle clients request.
     pub small: String,
-    /// What slow readers ask for.
+    /// The path that slow readers request.
     pub large: String,
 }
 
-/// Who has come.
+/// The clients that have connected.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Present {
-    /// How many idle clients have had their answer, and are still connected.
+pub struct Connected {
+    /// How many idle clients have had their response and are still connected.
     pub idle: usize,
-    /// Why not all.
+    /// The reason if not all have.
     pub why: Option<String>,
 }
 
-/// Its whole life: it comes, says who is there, and stays until the parent closes the standard input.
+/// Connects the clients, prints how many there are, and keeps them until the parent closes the standard input.
 ///
 /// # Errors
-/// Orders that are none, or a connection that cannot be made.
+/// The arguments are invalid, or a connection fails.
 pub fn run(arguments: &[String]) -> Outcome<()> {
-    let company: Company = serde_json::from_str(arguments.first().ok_or("no orders")?)?;
-    let address = company.address.ok_or("no address")?;
+    let clients: BackgroundClients = serde_json::from_str(arguments.first().ok_or("no orders")?)?;
+    let address = clients.address.ok_or("no address")?;
     raise_limit()?;
     let mut slow = Vec::new();
-    for _ in 0..company.slow {
-        slow.push(slow_reader(address, &company.large)?);
+    for _ in 0..clients.slow {
+        slow.push(slow_reader(address, &clients.large)?);
     }
     let mut silent = Vec::new();
-    for _ in 0..company.silent {
+    for _ in 0..clients.silent {
         silent.push(TcpStream::connect(address)?);
     }
-    let (idle, why) = idlers(address, &company);
-    let present = Present {
+    let (idle, why) = idle_clients(address, &clients);
+    let connected = Connected {
         idle: idle.iter().filter(|client| client.is_open()).count(),
         why,
     };
-    writeln!(stdout(), "{}", serde_json::to_string(&present)?)?;
+    writeln!(stdout(), "{}", serde_json::to_string(&connected)?)?;
     stdout().flush()?;
-    while !parent_has_gone(SIP_PAUSE)? {
+    while !parent_has_gone(SLOW_READ_PAUSE)? {
         for reader in &mut slow {
-            match reader.read(&mut [0; SIP_BYTES]) {
+            match reader.read(&mut [0; SLOW_READ_BYTES]) {
                 Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error.into()),
                 _ => {}
             }
@@ -81,13 +81,13 @@ pub fn run(arguments: &[String]) -> Outcome<()> {
     Ok(())
 }
 
-/// Those who have had an answer, as many as can be. They come in groups: where each turn of a server costs the more the
-/// more of them are there, it is not to be paid for each.
-fn idlers(address: SocketAddr, company: &Company) -> (Vec<Client>, Option<String>) {
-    let request = format!("HEAD {} HTTP/1.1\r\nHost: {address}\r\n\r\n", company.small);
+/// Connects idle clients, as many as possible. They connect in groups: under some models each turn becomes slower with each
+/// of them, and a group shares a turn.
+fn idle_clients(address: SocketAddr, clients: &BackgroundClients) -> (Vec<Client>, Option<String>) {
+    let request = format!("HEAD {} HTTP/1.1\r\nHost: {address}\r\n\r\n", clients.small);
     let mut idle = Vec::new();
-    while idle.len() < company.idle {
-        let count = GROUP.min(company.idle - idle.len());
+    while idle.len() < clients.idle {
+        let count = GROUP.min(clients.idle - idle.len());
         if let Err(fault) = come_together(address, &request, count, &mut idle) {
             return (idle, Some(fault.to_string()));
         }
@@ -116,7 +116,7 @@ fn come_together(
 
 fn slow_reader(address: SocketAddr, path: &str) -> Outcome<TcpStream> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    // Before it connects, for the window is agreed on then.
+    // Before it connects, because TCP then negotiates the window.
     socket.set_recv_buffer_size(SLOW_BUFFER_BYTES)?;
     socket.connect(&address.into())?;
     let mut stream = TcpStream::from(socket);
@@ -125,10 +125,10 @@ fn slow_reader(address: SocketAddr, path: &str) -> Outcome<TcpStream> {
     Ok(stream)
 }
 
-/// As many descriptors as are allowed.
+/// Raises the limit of descriptors as far as allowed.
 ///
 /// # Errors
-/// Those of setrlimit(2).
+/// Errors of setrlimit(2).
 fn raise_limit() -> Outcome<()> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -138,7 +138,7 @@ fn raise_limit() -> Outcome<()> {
     Ok(setrlimit(Resource::Nofile, raised)?)
 }
 
-/// Whether the parent has closed the standard input, after a pause at most.
+/// Returns whether the parent has closed the standard input, after a pause at most.
 fn parent_has_gone(pause: Duration) -> Outcome<bool> {
     let stdin = stdin();
     let mut watched = [PollFd::new(&stdin, PollFlags::IN)];
