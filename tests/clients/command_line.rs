@@ -1,4 +1,4 @@
-//! Real clients against the real program, and loads too heavy for every run. `tests/run` installs
+//! Real clients against the real program, and loads too heavy for an ordinary run. `tests/run` installs
 //! the clients and runs these tests.
 
 use crate::common::{Client, Evserve, is_missing, on_every_model, pattern, row};

@@ -2,7 +2,7 @@
 //! would block, when an operation in progress ends, when a timeout expires, when the server is
 //! asked to stop, and when the peer leaves.
 //!
-//! For every seed: a peer receives exactly the bytes of an undisturbed connection, up to its end.
+//! With any seed, a peer receives exactly the bytes of an undisturbed connection, up to its end.
 //! Memory is bounded. What an operation reads from does not change until it ends. Every buffer and
 //! every permit is returned.
 //!

@@ -1,4 +1,5 @@
-//! The access log: its forms, its file, and what becomes of it when the file is moved away or the disk is full.
+//! The access log: its formats, its file, and what happens when the file is moved or the disk is
+//! full.
 
 use crate::common::{
     Client, Evserve, PATIENCE, Program, on_every_model, serves_one_at_a_time, skip,
@@ -10,7 +11,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Serves docs/site with the log in a file.
+/// Serves docs/site and logs to a file.
 fn start(model: &str, log: &Path, options: &[&str]) -> Evserve {
     let file = ["--access-log-file", log.to_str().expect("UTF-8")];
     let root = Path::new("docs/site");
@@ -52,7 +53,7 @@ fn json_records_the_request_the_bytes_sent_and_an_abort() {
             .lines()
             .map(|line| serde_json::from_str(line).expect(line))
             .collect();
-        // Each has a connection of its own, so their order is not certain.
+        // Each request has a connection of its own, so the order of the lines may differ.
         let find = |test: &dyn Fn(&Value) -> bool| {
             let found: Vec<_> = lines.iter().filter(|line| test(line)).collect();
             assert_eq!(found.len(), 1, "{model}: {log}");
@@ -81,7 +82,6 @@ fn json_records_the_request_the_bytes_sent_and_an_abort() {
     });
 }
 
-/// The time behind a combined line is all that is new in it.
 #[test]
 fn timed_adds_the_duration_to_combined() {
     let timed = Evserve::http("epoll", Path::new("docs/site"), &["--access-log", "timed"]);
@@ -123,8 +123,8 @@ fn the_log_file_is_appended_to_and_readable_only_by_its_group() {
     }
 }
 
-/// What has been said before SIGHUP is in the old file, and what is said after it in a new one, also by connections that
-/// were there before.
+/// Lines before SIGHUP are in the old file, later ones in the new file. This includes requests on
+/// connections that were already open.
 #[test]
 fn sighup_starts_a_new_log_file() {
     on_every_model(|model| {
@@ -134,10 +134,10 @@ fn sighup_starts_a_new_log_file() {
         let mut stays = evserve.connect();
         ask(&mut stays, "/before");
         if serves_one_at_a_time(model) {
-            // It ends a conversation with its first answer.
+            // This model closes a connection after the first response.
             stays.rest();
         }
-        // The answer may come before the line is written.
+        // The response may arrive before the line is written.
         let end = Instant::now() + PATIENCE;
         while read_to_string(&path).expect("there").is_empty() {
             assert!(Instant::now() < end, "{model}: no line");
@@ -180,11 +180,10 @@ fn sighup_ends_no_process() {
         evserve.terminate();
         let ended = evserve.wait();
         assert!(ended.status.success(), "{model}: {}", ended.log);
-        assert!(!ended.log.contains("anew"), "{}", ended.log);
+        assert!(!ended.log.contains("access log"), "{}", ended.log);
     });
 }
 
-/// A file that cannot be reopened leaves the old one in use.
 #[test]
 fn a_failed_reopen_keeps_the_old_file() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -200,12 +199,12 @@ fn a_failed_reopen_keeps_the_old_file() {
     assert_eq!(read_to_string(&old).expect("there").lines().count(), 1);
 }
 
-/// On a full disk there is never more than the one line begun; all others are there as a whole, or counted as lost.
+/// On a full disk at most one line is cut off. All others are complete, or counted as lost.
 #[test]
 fn a_full_disk_loses_only_whole_lines_and_counts_them() {
     let directory = tempfile::tempdir().expect("a directory");
     let (path, old) = (directory.path().join("log"), directory.path().join("old"));
-    // The kernel lets no file grow beyond a block, as if the disk were full.
+    // The kernel lets no file grow beyond one block, as if the disk were full.
     let options = "--listen 127.0.0.1:0 --access-log common docs --access-log-file";
     let program = Program::evserve(options).arg(&path);
     let script = "trap '' XFSZ; ulimit -f 1; exec \"$@\"";
@@ -232,7 +231,7 @@ fn a_full_disk_loses_only_whole_lines_and_counts_them() {
     assert_eq!(read_to_string(&path).expect("there").lines().count(), 1);
 }
 
-/// A directory that only its owner can write to, below one of its own.
+/// A directory that only its owner can write to, inside another one.
 fn own_directory() -> (tempfile::TempDir, std::path::PathBuf) {
     let directory = tempfile::tempdir().expect("a directory");
     let own = directory.path().join("own");
@@ -252,7 +251,8 @@ fn wait_for_lines(path: &Path, text: &str, count: usize) {
     }
 }
 
-/// Rotates in some way and asks again; what is asked then must be in `new`, and what was asked before in `old`.
+/// Rotates the log with `rotate` and sends another request. Its line must be in `new`, and that of
+/// the request before in `old`.
 fn rotates(model: &str, log: &Path, [old, new]: [&Path; 2], rotate: impl Fn()) {
     let mut evserve = start(model, log, &["--access-log", "common"]);
     ask(&mut evserve.connect(), "/before");
@@ -318,7 +318,7 @@ fn a_log_reopens_in_the_directory_a_switched_link_points_to() {
     });
 }
 
-/// A directory that the sandbox does not cover costs no line, and the log says what is up.
+/// No line is lost, and the log says why the file was not reopened.
 #[test]
 fn a_log_outside_the_sandbox_continues_in_the_old_file() {
     on_every_model(|model| {

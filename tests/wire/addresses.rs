@@ -1,4 +1,4 @@
-//! Addresses to listen on: both families, names, interfaces, and what was asked for together.
+//! Addresses to listen on: families, names, interfaces, and combinations.
 
 use crate::common::{Client, Evserve, Program, on_every_loop, on_every_model, skip};
 use nix::ifaddrs::getifaddrs;
@@ -37,7 +37,7 @@ fn is_answered_with_both(port: u16, about: &str) {
     is_answered((Ipv6Addr::LOCALHOST, port), about);
 }
 
-/// Alone `[::]` hears IPv4 too, and beside an IPv4 listener of its port it leaves that to it.
+/// `[::]` alone accepts IPv4 too. Beside an IPv4 listener at the same port it leaves IPv4 to that.
 #[test]
 fn an_ipv6_wildcard_takes_ipv4_unless_another_listener_does() {
     if !has_ipv6() {
@@ -70,7 +70,6 @@ fn an_ipv6_wildcard_takes_ipv4_unless_another_listener_does() {
     }
 }
 
-/// Each family can belong to another mode.
 #[test]
 fn each_family_of_a_port_may_serve_another_mode() {
     if !has_ipv6() {
@@ -136,7 +135,7 @@ fn datagrams_arrive_over_both_families() {
     }
 }
 
-/// A name is all of its addresses, at the same port.
+/// A name stands for all of its addresses, at one port.
 #[test]
 fn localhost_listens_on_both_families() {
     if !has_ipv6() {
@@ -153,7 +152,7 @@ fn localhost_listens_on_both_families() {
     };
     on_every_model(|model| check(model, "localhost", &[]));
     check("epoll", "LOCALHOST.", &["--workers", "2"]);
-    // The status too, and its page can be asked for by both.
+    // The status listens on both too, and its page works with both in the Host field.
     let all = ["--mode", "echo", "--listen", "127.0.0.1:0"];
     let status = ["--status", "localhost:0"];
     let evserve = Evserve::start("epoll", &[&all[..], &status].concat());
@@ -164,7 +163,7 @@ fn localhost_listens_on_both_families() {
     }
 }
 
-/// An address of a link means nothing without its interface, which is in the log's URL as RFC 6874 has it.
+/// A link-local address needs its interface. The URL in the log contains it, as RFC 6874 says.
 #[test]
 fn a_link_local_address_needs_its_interface() {
     let all = getifaddrs().expect("interfaces");
@@ -198,7 +197,7 @@ fn a_link_local_address_needs_its_interface() {
     evserve.wait_for_log(&format!(" at http://[{ip}%25{interface}]:"));
 }
 
-/// What cannot be had together is said before anything listens, with both options.
+/// The message names both options.
 #[test]
 fn conflicting_addresses_are_refused_before_listening() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -246,7 +245,7 @@ fn conflicting_addresses_are_refused_before_listening() {
     }
 }
 
-/// What the same service has twice it has once, and says so.
+/// An address that a service has twice is used once, and the log says so.
 #[test]
 fn duplicate_addresses_of_a_service_are_merged() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -275,7 +274,6 @@ fn duplicate_addresses_of_a_service_are_merged() {
     });
 }
 
-/// A client's address is one of IPv4 whichever socket it came to.
 #[test]
 fn ipv4_clients_of_a_dual_stack_socket_have_ipv4_addresses() {
     if !has_ipv6() {

@@ -1,4 +1,4 @@
-//! What is remembered of files is never older than the request, and keeps nothing that is gone.
+//! Cached files are never older than the request, and deleted files are not kept open.
 
 use crate::common::{
     Client, Evserve, is_loop, number, on_every_loop, on_every_model, serves_one_at_a_time, skip,
@@ -16,7 +16,7 @@ const CHANGES: u64 = 1500;
 /// How many of them under the default model.
 const MOST_CHANGES: u64 = 10_000;
 
-/// A file that changes in all the ways that there are, and what a request for it must bring now.
+/// A file that changes in every possible way, and the expected response.
 struct Changing {
     root: PathBuf,
     random: fastrand::Rng,
@@ -32,7 +32,7 @@ impl Changing {
 
     fn new_content(&mut self) -> Vec<u8> {
         self.count += 1;
-        // Small ones are kept in memory, large ones are kept open.
+        // Small files are kept in memory, large ones are kept open.
         let length = match self.random.u8(..10) {
             0 => 300_000,
             1 => 20_000,
@@ -93,7 +93,7 @@ impl Changing {
             }
             _ => {
                 let Some(old) = &self.content else { return };
-                // The same length at the same time: only the time of the change can tell.
+                // The length and mtime stay the same: only ctime differs.
                 let mut other = old.clone();
                 other[..8].copy_from_slice(&content[..8]);
                 fs::write(&path, &other).expect("rewritten");
@@ -106,7 +106,7 @@ impl Changing {
         self.content = Some(content);
     }
 
-    /// Asks in one of several ways; every answer must be what is there now.
+    /// Sends a request of some kind. The response must match the current file.
     fn check(&mut self, client: &mut Client, what: &str) {
         let accepts = self.random.bool();
         let fields = if accepts {
@@ -160,12 +160,12 @@ fn no_response_is_stale() {
                 client = evserve.connect();
             }
             changing.check(&mut client, &format!("round {round}"));
-            // What is asked for again is watched from then on, unless it has changed within the last second.
+            // A file that is requested again is watched, unless it changed within the last second.
             if !serves_one_at_a_time(model) && round % 50 == 0 {
                 changing.check(&mut client, &format!("round {round}, again"));
             }
         }
-        // And now with files that have been at rest for a while, so that they are watched.
+        // The same with files that are old enough to be watched.
         for round in 0..2 {
             fs::write(changing.path(), b"settled!").expect("written");
             changing.content = Some(b"settled!".to_vec());
@@ -181,7 +181,7 @@ fn no_response_is_stale() {
     });
 }
 
-/// Two directories that can change places, with files that have been at rest, so that they are watched.
+/// Two directories that can be exchanged. Their files are old enough to be watched.
 fn places() -> tempfile::TempDir {
     let directory = tempfile::tempdir().expect("a directory");
     for name in ["a", "b"] {
@@ -200,7 +200,7 @@ fn swap(root: &std::path::Path) {
 
 const GET: &[u8] = b"GET /a/f HTTP/1.1\r\nHost: h\r\n\r\n";
 
-/// Asks all the time, many requests at once, until it is over.
+/// Sends many pipelined requests until `over` is set.
 fn keep_busy(address: SocketAddr, over: &AtomicBool) {
     let mut client = Client::connect(address);
     while !over.load(Relaxed) {
@@ -209,7 +209,7 @@ fn keep_busy(address: SocketAddr, over: &AtomicBool) {
     }
 }
 
-/// However much a loop has to do meanwhile, a request that was sent after a change sees its outcome.
+/// However busy the loop is, a request sees every change made before it was sent.
 #[test]
 fn no_response_is_stale_under_load() {
     on_every_loop(|model| {
@@ -239,7 +239,7 @@ fn no_response_is_stale_under_load() {
     });
 }
 
-/// A connection to a path is accepted before it has said anything, perhaps in the turn in which it does.
+/// A connection over a Unix socket is accepted before its request comes, perhaps in the same turn.
 #[test]
 fn no_response_is_stale_over_a_unix_socket() {
     use std::io::Read;
@@ -282,7 +282,7 @@ fn no_response_is_stale_over_a_unix_socket() {
     });
 }
 
-/// How many descriptors the server has for files of that name.
+/// How many descriptors the server has for files of this name.
 fn open_files(evserve: &Evserve, name: &str) -> usize {
     let links = fs::read_dir(format!("/proc/{}/fd", evserve.id())).expect("it runs");
     let targets = links.filter_map(|link| fs::read_link(link.ok()?.path()).ok());
@@ -290,7 +290,7 @@ fn open_files(evserve: &Evserve, name: &str) -> usize {
     targets.filter(has_name).count()
 }
 
-/// A deleted file takes its room on the disk for as long as anybody has it open.
+/// A deleted file takes disk space while any process has it open.
 #[test]
 fn a_deleted_file_is_closed_at_once() {
     on_every_model(|model| {
@@ -316,7 +316,7 @@ fn a_deleted_file_is_closed_at_once() {
     });
 }
 
-/// What is not in memory is fetched by a thread of its own, and arrives whole.
+/// A thread reads the file from the disk, and it arrives whole.
 #[test]
 fn a_file_outside_the_page_cache_is_read_by_a_thread() {
     use rustix::fs::{Advice, fadvise, fstatfs};

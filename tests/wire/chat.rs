@@ -1,4 +1,4 @@
-//! Group chat: who says something is heard by all others.
+//! Group chat: each line is delivered to all other members.
 
 use crate::common::{
     Client, Evserve, PATIENCE, Program, limited_to, number, on_every_loop, on_every_model,
@@ -16,7 +16,7 @@ fn chat(model: &str, options: &[&str]) -> Evserve {
     Evserve::start(model, &options)
 }
 
-/// Comes in, and takes a name. Others who listen are told of both.
+/// Joins and takes a name. The other members get a notice of both.
 fn join(evserve: &Evserve, name: &str) -> Client {
     let mut client = evserve.connect();
     assert!(client.line().starts_with("* you are guest"));
@@ -116,13 +116,13 @@ fn the_longest_line_is_delivered_and_a_longer_one_is_not() {
                 assert_eq!(alice.line(), "* bob is here");
             }
         }
-        // Three bytes for each that is no text.
+        // Each byte that is not text becomes three bytes.
         alice.send([vec![0xff; 4096], b"\n".to_vec()].concat());
         assert_eq!(bob.line(), format!("alice: {}", "\u{fffd}".repeat(4096)));
     });
 }
 
-/// A line has an end, or its peer is told and closed, whatever the bytes are.
+/// Whatever the bytes are, a member that sends no end of line gets a message and is disconnected.
 #[test]
 fn a_line_without_end_disconnects_its_sender() {
     on_every_shared_model(|model| {
@@ -133,7 +133,7 @@ fn a_line_without_end_disconnects_its_sender() {
             vec![b'x'; 1_000_000],
             vec![0; 100_000],
             b"/nick ".repeat(20_000),
-            // What telnet(1) negotiates with: IAC WILL ECHO, IAC DO SUPPRESS-GO-AHEAD (RFC 854).
+            // What telnet(1) negotiates: IAC WILL ECHO, IAC DO SUPPRESS-GO-AHEAD (RFC 854).
             b"\xff\xfb\x01\xff\xfd\x03".repeat(20_000),
         ]
         .into_iter()
@@ -149,7 +149,8 @@ fn a_line_without_end_disconnects_its_sender() {
         }
         alice.send("/who\n");
         assert_eq!(alice.line(), "* nobody else is here");
-        // Bytes that come one by one are bounded too, and so is what is kept of them: a line's length.
+        // The bound holds for bytes that come one by one, too. At most a line's length is kept of
+        // them.
         let mut slow = evserve.connect();
         slow.line();
         for _ in 0..16 {
@@ -165,8 +166,8 @@ fn a_line_without_end_disconnects_its_sender() {
     });
 }
 
-/// Nothing that cannot be seen, that turns text around or that moves a terminal; no name that could be taken for another
-/// member's. The tables are beside the code (`src/service/chat/text.rs`).
+/// Removes characters that are invisible, reorder text or control a terminal. Refuses names that
+/// look like another member's. The tables are in `src/service/chat/text.rs`.
 #[test]
 fn invisible_characters_are_not_delivered() {
     on_every_shared_model(|model| {
@@ -225,7 +226,8 @@ fn invisible_characters_are_not_delivered() {
     });
 }
 
-/// Who does not read is dropped, and what he says after that is not heard; the others wait for nobody.
+/// A member that does not read is dropped, and lines that it sends later are not delivered. The
+/// other members do not wait.
 #[test]
 fn a_member_that_does_not_read_is_dropped() {
     on_every_shared_model(|model| {
@@ -235,7 +237,8 @@ fn a_member_that_does_not_read_is_dropped() {
         let line = format!("{}\n", "x".repeat(4000));
         let started = Instant::now();
         let mut heard = Vec::new();
-        // The kernel takes several megabytes for a peer that does not read, and the mailbox one more.
+        // The kernel buffers several megabytes for a client that does not read, and its mailbox
+        // holds one more.
         while !heard.ends_with(b"* deaf left: too slow to hear all\r\n") {
             assert!(started.elapsed() < PATIENCE, "{model}: nobody is dropped");
             alice.send(&line);
@@ -248,20 +251,20 @@ fn a_member_that_does_not_read_is_dropped() {
         assert!(memory < 40_000, "{model}: {memory} KiB");
         deaf.try_send("can you hear me?\n");
         let mut all = Vec::new();
-        // What was on its way when he was dropped may end with a reset.
+        // The connection may end with a reset, because lines of the dropped member were unread.
         let _ = deaf.stream().read_to_end(&mut all);
         alice.send("/who\n");
         assert_eq!(alice.line(), "* nobody else is here");
     });
 }
 
-/// One who listens, by events: what came, line by line.
+/// A member that counts the lines it receives, driven by events.
 struct Listener {
     name: String,
     client: Client,
     to_say: Vec<u8>,
     part: Vec<u8>,
-    /// How many lines each of the others has said.
+    /// How many lines each of the other members has sent.
     heard: BTreeMap<String, u32>,
 }
 
@@ -294,14 +297,14 @@ impl Listener {
     }
 }
 
-/// Each member that reads gets each line of each other once, in the order in which it was said.
+/// Each member that reads gets each line of every other member once and in order.
 #[test]
 fn every_member_gets_every_line_once_and_in_order() {
     let members = number("EVSERVE_MEMBERS").unwrap_or(200) as usize;
     let lines = 50;
     let run = |model: &str, options: &[&str]| {
         let evserve = chat(model, options);
-        // They never read, so they need not be told.
+        // They never read, so the test does not poll them.
         let deaf: Vec<_> = (0..5).map(|_| evserve.connect()).collect();
         let names: Vec<_> = (0..members)
             .map(|number| format!("member{number}"))
@@ -378,7 +381,6 @@ fn every_member_gets_every_line_once_and_in_order() {
     on_every_loop(|model| run(model, &["--workers", "3"]));
 }
 
-/// All addresses lead to the same room.
 #[test]
 fn all_addresses_share_one_room() {
     on_every_shared_model(|model| {

@@ -1,4 +1,5 @@
-//! A chat that some members flood: those who read stay and hear the others, and nothing grows without end.
+//! Some members flood a chat: members that read stay and get the lines of the others, and memory is
+//! bounded.
 
 use crate::common::{Evserve, PATIENCE, on_every_shared_model};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -11,24 +12,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Scope, scope};
 use std::time::Duration;
 
-/// What a reader's kernel keeps for it, in bytes: little, so that what it is behind lies in the server.
+/// The receive buffer of a reader in bytes. It is small, so that unread lines wait in the server.
 const RECEIVE_BUFFER: usize = 32 * 1024;
 
-/// How much each reader hears of a flood that it hears, in bytes: more than a room keeps.
+/// How many bytes of a flood each reader receives: more than a room keeps.
 const FLOOD: u64 = 3 * 1024 * 1024;
 
-/// How often a member says something amid a flood, and how many hear it.
+/// How many lines a member sends during a flood, and how many members receive them.
 const MARKERS: u32 = 10;
 const READERS: usize = 3;
 
-/// After how many bytes of others a member that speaks has not been heard by mistake: far more than the kernel and the
-/// server keep for the speaker and for its readers.
+/// After this many bytes from others, a line that was not delivered is lost: far more than the
+/// kernel and the server buffer for the sender and its readers.
 const STARVED: u64 = 64 * 1024 * 1024;
 
-/// One flood at a time is enough for a machine.
+/// One flood at a time uses a whole machine.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// How many members may be dropped in the test of those who do not read.
+/// How many members the test of members that do not read drops.
 const DEAF: usize = 40;
 
 fn chat(model: &str, options: &[&str]) -> Evserve {
@@ -36,7 +37,7 @@ fn chat(model: &str, options: &[&str]) -> Evserve {
     Evserve::start(model, &options)
 }
 
-/// Runs a case on every model in which members hear each other, and on two loops.
+/// Runs a case on every model in which members can reach each other, and on two loops.
 fn on_every_room(case: impl Fn(&Evserve, &str)) {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     on_every_shared_model(|model| case(&chat(model, &[]), model));
@@ -58,11 +59,11 @@ fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// A member that reads all the time.
 struct Reader {
     stream: TcpStream,
     heard: Arc<AtomicU64>,
-    /// The lines with `marker` in them, and those that tell of members that were too slow. Over when the server closes.
+    /// Lines with `marker` in them, and notices about members that were too slow. Ends when the
+    /// server closes.
     lines: Receiver<String>,
 }
 
@@ -70,7 +71,7 @@ impl Reader {
     fn start<'scope>(scope: &'scope Scope<'scope, '_>, address: SocketAddr) -> Reader {
         let stream = connect(address);
         let mut reads = stream.try_clone().expect("a socket");
-        // Then it hears all that comes.
+        // A member that was greeted gets all later lines.
         reads.read_exact(&mut [0; 16]).expect("greeted");
         let (sender, lines) = channel();
         let heard = Arc::new(AtomicU64::new(0));
@@ -102,7 +103,8 @@ impl Reader {
             .expect("it is still there");
     }
 
-    /// Waits for a line with this in it, as long as anything comes. On a busy machine there may be megabytes before it.
+    /// Waits for a line that contains `text`, as long as anything comes. On a busy machine
+    /// megabytes may precede it.
     fn wait_for(&self, text: &str, about: &str) {
         let begin = self.heard.load(SeqCst);
         let mut before = begin;
@@ -125,14 +127,14 @@ impl Reader {
     }
 }
 
-/// However a test ends, its threads do too.
+/// Ends its thread also when the test fails.
 impl Drop for Reader {
     fn drop(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 }
 
-/// Stops the flooders when it goes.
+/// Stops the flooders when it is dropped.
 struct Stop<'a>(&'a AtomicBool);
 
 impl Drop for Stop<'_> {
@@ -141,7 +143,7 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// Says the same without end as fast as it can, and reads what there is, until it is stopped.
+/// Sends the same bytes as fast as possible and reads what comes, until it is stopped.
 fn flood(address: SocketAddr, said: &[u8], stopped: &AtomicBool) {
     let mut stream = connect(address);
     stream.set_nonblocking(true).expect("a socket");
@@ -163,7 +165,7 @@ fn flood(address: SocketAddr, said: &[u8], stopped: &AtomicBool) {
     }
 }
 
-/// Comes, sometimes says something, and goes, without end.
+/// Connects, sometimes sends something, and disconnects, until it is stopped.
 fn come_and_go(address: SocketAddr, _: &[u8], stopped: &AtomicBool) {
     for number in 0_u64.. {
         if stopped.load(SeqCst) {
@@ -171,7 +173,7 @@ fn come_and_go(address: SocketAddr, _: &[u8], stopped: &AtomicBool) {
         }
         let mut stream = connect(address);
         if number % 3 != 0 {
-            // Others have been told of it once it is greeted, which may have to wait.
+            // Once it is greeted, the others have their notice. The greeting may have to wait.
             let pause = Some(Duration::from_millis(100));
             stream.set_read_timeout(pause).expect("a socket");
             let _ = stream.read(&mut [0; 64]);
@@ -179,7 +181,7 @@ fn come_and_go(address: SocketAddr, _: &[u8], stopped: &AtomicBool) {
         if number % 3 == 2 {
             let _ = stream.write_all(b"hello\n");
         }
-        // No connection is to stay behind in TIME_WAIT: there are only so many ports.
+        // A reset leaves no connection in TIME_WAIT, which would use up the ports.
         let reset = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
         reset.expect("a socket");
     }
@@ -187,8 +189,8 @@ fn come_and_go(address: SocketAddr, _: &[u8], stopped: &AtomicBool) {
 
 type Flood = fn(SocketAddr, &[u8], &AtomicBool);
 
-/// While so many flood a room, each with what `says` says of its number, one member says something now and then, and the
-/// readers hear it.
+/// While `flooders` members flood a room, one member sends a line now and then. The readers must
+/// receive it.
 fn amid(flooders: u8, flood: Flood, says: impl Fn(u8) -> Vec<u8>, least: u64) {
     on_every_room(|evserve, about| {
         let (address, stopped) = (evserve.address(), AtomicBool::new(false));
@@ -261,8 +263,8 @@ fn a_flood_of_connections_starves_no_member() {
     amid(6, come_and_go, |_| Vec::new(), 64 * 1024);
 }
 
-/// Members that do not read are dropped, all of them, and hold up nobody without end. What a room keeps for them does not
-/// grow with their number.
+/// Members that do not read are dropped, all of them, and delay the others only for a bounded time.
+/// The memory of the room does not grow with their number.
 #[test]
 fn members_that_do_not_read_are_dropped() {
     on_every_room(|evserve, about| {
@@ -273,7 +275,7 @@ fn members_that_do_not_read_are_dropped() {
             reader.say("/nick reader\n");
             let deaf: Vec<_> = (0..DEAF).map(|_| connect(address)).collect();
             for mut one in &deaf {
-                // Then it is known to be there.
+                // A member that was greeted has joined.
                 one.read_exact(&mut [0; 16]).expect("greeted");
             }
             let line = b"a line of some length that everybody has to hear, again and again\n";

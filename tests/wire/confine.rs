@@ -1,4 +1,4 @@
-//! What the process gives up before it serves: tried with the very calls an attacker would make.
+//! What the process gives up before it serves, tested with the calls that an attacker would make.
 
 use crate::common::{Evserve, Program, is_loop, is_not_root, on_every_model, skip};
 use std::fs::{self, Permissions, read_dir, read_to_string, write};
@@ -22,7 +22,7 @@ fn tree() -> TempDir {
     root
 }
 
-/// The program that tries to get out, as one of its models and either `confined` or `free`.
+/// Starts the program that tries to escape, with a model, and either `confined` or `free`.
 fn escape(model: &str, how: &str, root: &Path, outside: &TcpListener, socket: &str) -> Evserve {
     let outside = outside.local_addr().expect("bound").to_string();
     let workers = if is_loop(model) { "2" } else { "1" };
@@ -33,7 +33,7 @@ fn escape(model: &str, how: &str, root: &Path, outside: &TcpListener, socket: &s
     program.args([&outside, &ours, socket]).start()
 }
 
-/// Something abstract to connect to, and its name.
+/// An abstract socket and its name.
 fn abstract_listener() -> (UnixListener, String) {
     let name = format!("evserve-test-{}-{}", std::process::id(), fastrand::u64(..));
     let address = SocketAddr::from_abstract_name(&name).expect("a name");
@@ -41,7 +41,7 @@ fn abstract_listener() -> (UnixListener, String) {
     (listener, name)
 }
 
-/// The interface of this kernel's Landlock, or why there is none, as the server says it.
+/// The version of Landlock, or the server's message why there is none.
 fn landlock(evserve: &mut Evserve) -> Result<u32, String> {
     let line = evserve.wait_for_log("sandbox");
     let Some((_, rest)) = line.split_once("Landlock ABI ") else {
@@ -61,7 +61,7 @@ fn code_in_the_sandbox_cannot_escape() {
             Ok(abi) => abi,
             Err(why) => return skip("landlock", why),
         };
-        // Several connections, so that each of several loops and threads has had some.
+        // Several connections, so that each loop and thread serves some.
         for _ in 0..8 {
             let tried = confined.get("/try").body;
             let tried = String::from_utf8(tried).expect("text");
@@ -126,7 +126,7 @@ fn a_missing_sandbox_is_logged() {
     assert!(line.contains("WARN"), "{line}");
 }
 
-/// A line of /proc/PID/status, without its name.
+/// The value of a line in /proc/PID/status.
 fn status(path: &Path, name: &str) -> String {
     let status = read_to_string(path.join("status")).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix(name));
@@ -134,7 +134,7 @@ fn status(path: &Path, name: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// What /proc has of all threads of a process and of its children.
+/// The directories in /proc of all threads of a process and of its children.
 fn tasks(id: u32) -> Vec<std::path::PathBuf> {
     let processes = read_dir("/proc").expect("proc").filter_map(Result::ok);
     let is_ours = |path: &Path| {
@@ -181,7 +181,7 @@ fn privileges_of_root_are_dropped_for_good() {
         let core: Vec<_> = core.expect("a line").split_whitespace().collect();
         assert_eq!(core[4..6], ["0", "0"], "{model}");
         drop(client);
-        // What must be reopened is what this user may read.
+        // A changed file must be reopened with the rights of the new user.
         write(root.path().join("page"), "changed").expect("written");
         assert_eq!(evserve.get("/page").body, b"changed", "{model}");
         write(root.path().join("page"), "page").expect("written");

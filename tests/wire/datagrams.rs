@@ -1,7 +1,7 @@
-//! Datagrams: echo and daytime over UDP and over sockets in the file system.
+//! Datagrams: echo and daytime over UDP and Unix datagram sockets.
 //!
-//! That no reply comes is seen by the reply to a later datagram, for one socket answers in the order in which it
-//! receives; and it is counted.
+//! A socket answers in the order in which it receives. So the reply to a later datagram shows that
+//! an earlier one got none. The counters show it too.
 
 use crate::common::{Client, Ended, Evserve, PATIENCE, Program, on_every_model, pattern, skip};
 use evserve::service::SERVICES;
@@ -18,10 +18,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::SystemTime;
 
-/// The largest datagram that UDP has over IPv4.
+/// The largest UDP datagram over IPv4.
 const LARGEST: usize = 65_507;
 
-/// A server of datagrams, and where it is.
+/// A server for datagrams and its addresses.
 struct Server {
     evserve: Evserve,
     addresses: Vec<SocketAddr>,
@@ -49,7 +49,8 @@ impl Server {
         client(self.addresses[0])
     }
 
-    /// Stops it; says how many datagrams it answered, received, refused, could not answer, and lost.
+    /// Stops it. Returns how many datagrams it answered, received, refused, could not answer, and
+    /// lost.
     fn stop(self) -> [u64; 5] {
         counts(&self.evserve.stop())
     }
@@ -65,7 +66,7 @@ fn counts(ended: &Ended) -> [u64; 5] {
     numbers.try_into().expect("five numbers")
 }
 
-/// A socket on the address's loopback that speaks with nobody else.
+/// A socket on the loopback of the server's family, connected to the server.
 fn client(server: SocketAddr) -> UdpSocket {
     let own = if server.is_ipv4() {
         "127.0.0.1:0"
@@ -90,7 +91,7 @@ fn hear(client: &UdpSocket) -> Vec<u8> {
     reply
 }
 
-/// A client with a name in the file system.
+/// A Unix datagram socket with a path, connected to the server.
 fn unix_client(directory: &Path, server: &Path) -> UnixDatagram {
     let own = directory.join(format!("client-{}", fastrand::u64(..)));
     let socket = UnixDatagram::bind(own).expect("bound");
@@ -150,7 +151,7 @@ fn echo_and_daytime_over_unix_datagrams() {
             let datagram = pattern(size);
             assert!(unix_ask(&echo, &datagram) == datagram, "{model}: {size}");
         }
-        // unix(7): a name that is no path.
+        // unix(7): an abstract name, which is no path.
         let name = format!("evserve-test-{}", fastrand::u64(..));
         let name = std::os::unix::net::SocketAddr::from_abstract_name(name).expect("a name");
         let abstracted = UnixDatagram::bind_addr(&name).expect("bound");
@@ -178,11 +179,11 @@ fn senders_without_an_address_get_no_reply() {
         for datagram in [&b""[..], b"who am I?"] {
             nameless.send(datagram).expect("sent");
         }
-        // Longer than UDP has them, so that the reply would be only a part of it.
+        // Longer than UDP allows: the reply would be truncated.
         let client = unix_client(directory.path(), &path);
         client.send(&pattern(65_528)).expect("sent");
         assert!(unix_ask(&client, b"next") == b"next", "a part of it");
-        // Whoever has gone meanwhile.
+        // A client that has closed its socket.
         let gone = unix_client(directory.path(), &path);
         let name = gone.local_addr().expect("bound");
         gone.send(b"bye").expect("sent");
@@ -191,7 +192,7 @@ fn senders_without_an_address_get_no_reply() {
         assert_eq!(unix_ask(&client, b"last"), b"last");
         let [answered, received, refused, unsent, _] = server.stop();
         assert_eq!((received, refused), (6, 3), "{model}");
-        // Unless its reply was faster than it.
+        // Unless the reply came before the close.
         assert!(
             unsent <= 1 && answered == 3 - unsent,
             "{model}: {answered} {unsent}"
@@ -199,13 +200,13 @@ fn senders_without_an_address_get_no_reply() {
     });
 }
 
-/// Ports whose owners would answer the answer, for ever.
+/// A service at these ports would answer the reply, endlessly.
 #[test]
 fn ports_that_would_answer_get_no_reply() {
     on_every_model(|model| {
         let listen = ["echo=udp:127.0.0.1:0", "echo=udp:127.0.0.2:0"];
         let server = start(model, &listen, &[]);
-        // The address of a server of its own, on another one of the machine's: the port is enough.
+        // The port of another service of this server, at another address: the port alone matters.
         let own = server.addresses[1].port();
         let mut refused = 0;
         for port in [7, 13, 17, 19, 37, own] {
@@ -232,7 +233,7 @@ fn ports_that_would_answer_get_no_reply() {
     });
 }
 
-/// Somebody forges a datagram that seems to come from one server, and sends it to another one.
+/// A forged datagram seems to come from one server and is sent to another one.
 #[test]
 fn two_servers_do_not_answer_each_other_forever() {
     on_every_model(|model| {
@@ -240,7 +241,7 @@ fn two_servers_do_not_answer_each_other_forever() {
         if !forge(other.addresses[0], one.addresses[0]) {
             return;
         }
-        // While these come and go, so do the others.
+        // Ordinary clients are served at the same time.
         let clients = [one.client(), other.client()];
         let rounds = 2000;
         for round in 0..rounds {
@@ -253,18 +254,18 @@ fn two_servers_do_not_answer_each_other_forever() {
         }
         let counts = [one.stop(), other.stop()];
         let received = counts[0][1] + counts[1][1] - 2 * u64::from(rounds);
-        // As many as the forged one had hops to live.
+        // As many as the forged datagram had hops.
         assert_eq!(received, 64, "{model}: {counts:?}");
     });
 }
 
-/// Sends a datagram from an address that is another's. False if this user may not.
+/// Sends a datagram with another source address. Returns false if this user may not.
 fn forge(from: SocketAddr, to: SocketAddr) -> bool {
     let Ok(socket) = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::UDP)) else {
         skip("raw-sockets", "only root may forge datagrams");
         return false;
     };
-    // RFC 768: ports, length, no checksum. The kernel puts the addresses before it.
+    // RFC 768: ports, length, no checksum. The kernel adds the IP header.
     let mut datagram = Vec::new();
     for number in [from.port(), to.port(), 8 + 4, 0] {
         datagram.extend(number.to_be_bytes());
@@ -278,7 +279,7 @@ fn forge(from: SocketAddr, to: SocketAddr) -> bool {
     true
 }
 
-/// What makes that end: a reply lives one hop less than what it answers.
+/// This ends such a loop: a reply has one hop less than the datagram that it answers.
 #[test]
 fn a_reply_has_a_smaller_hop_limit_than_its_datagram() {
     on_every_model(|model| {
@@ -286,7 +287,7 @@ fn a_reply_has_a_smaller_hop_limit_than_its_datagram() {
         let port = server.addresses[0].port();
         let ipv4 = client(SocketAddr::from(([127, 0, 0, 1], port)));
         let ipv6 = client(format!("[::1]:{port}").parse().expect("an address"));
-        // IP_MINTTL (ip(7)) and IPV6_MINHOPCOUNT: what has fewer hops left is not received.
+        // IP_MINTTL (ip(7)) and IPV6_MINHOPCOUNT: datagrams with fewer hops left are dropped.
         for (client, live) in [(&ipv4, [1, 10, 64]), (&ipv6, [1, 20, 255])] {
             for hops in live {
                 match client.local_addr().expect("bound").is_ipv4() {
@@ -332,7 +333,7 @@ fn received_with_hops(client: &UdpSocket) -> ([u8; 1], u32) {
     (bytes, hops as u32)
 }
 
-/// A client that is connected hears only what comes from the address that it has sent to.
+/// A connected socket receives only from the address that it is connected to.
 #[test]
 fn a_reply_comes_from_the_address_its_datagram_was_sent_to() {
     on_every_model(|model| {
@@ -354,7 +355,7 @@ fn a_reply_comes_from_the_address_its_datagram_was_sent_to() {
     });
 }
 
-/// What is sent to all would be answered by all, to one who may not even have asked.
+/// A broadcast would be answered by every host, and its source may be forged.
 #[test]
 fn broadcast_and_multicast_get_no_reply() {
     let server = start("epoll", &["echo=udp:0.0.0.0:0"], &[]);
@@ -406,7 +407,7 @@ fn many_datagrams_come_back_on_every_model() {
     on_every_model(|model| load(model, 10_000));
 }
 
-/// A full buffer loses datagrams, which is counted, and no more than that.
+/// A full buffer loses datagrams and nothing else.
 #[test]
 fn datagrams_lost_to_a_full_buffer_are_counted() {
     let server = Server::udp("epoll");
@@ -426,8 +427,8 @@ fn datagrams_lost_to_a_full_buffer_are_counted() {
     );
 }
 
-/// That nobody took what was sent, the kernel says with the next call (ICMP, ECONNREFUSED), on a socket that somebody
-/// has connected. That must neither stop the server nor keep it busy.
+/// If the client is gone, the next call on a connected socket fails (ICMP, ECONNREFUSED). That must
+/// neither stop the server nor keep it busy.
 #[test]
 fn an_unreachable_client_does_no_harm() {
     on_every_model(|model| {
@@ -485,7 +486,7 @@ fn one_server_takes_connections_and_datagrams() {
             assert_eq!(connection.read(6), b"stream");
             assert_eq!(ask(&datagrams, b"datagram"), b"datagram");
         }
-        // What waits when the end begins is still answered.
+        // Datagrams that wait when shutdown begins are still answered.
         evserve.signal(Signal::STOP);
         datagrams.send(b"last").expect("sent");
         evserve.terminate();
@@ -498,7 +499,7 @@ fn one_server_takes_connections_and_datagrams() {
     });
 }
 
-/// What a server says that cannot start.
+/// The message of a server that cannot start.
 fn refusal(options: &[&str]) -> String {
     Program::evserve("").args(options).fails(1)
 }
@@ -551,7 +552,7 @@ fn a_socket_in_use_is_named_and_left_alone() {
     assert_eq!(unix_ask(&client, b"still"), b"still");
     first.stop();
 
-    // A listener of connections is in the way too, and a file that is no socket.
+    // A stream socket and an ordinary file are in the way too.
     let listener = UnixListener::bind(&path).expect("bound");
     let said = refusal(&["--mode", "echo", "--listen", &unix]);
     assert!(
@@ -605,7 +606,7 @@ fn inherited_sockets_are_served() {
         let socket = UdpSocket::bind("0.0.0.0:0").expect("bound");
         let port = socket.local_addr().expect("bound").port();
         let kept = socket.try_clone().expect("a socket");
-        // Nobody shuts down what is not theirs: one server after the other has the same socket.
+        // A server does not shut down an inherited socket: the next server gets the same one.
         for _ in 0..2 {
             let socket = kept.try_clone().expect("a socket");
             let evserve = handed_over(socket.into(), &arguments);
@@ -623,7 +624,7 @@ fn inherited_sockets_are_served() {
     });
 }
 
-/// Whoever has made a socket can also shut it down: then there is nothing more to wait for.
+/// The process that made the socket may shut it down. Then the server stops waiting for datagrams.
 #[test]
 fn a_socket_that_is_shut_down_is_dropped() {
     on_every_model(|model| {
@@ -634,7 +635,7 @@ fn a_socket_that_is_shut_down_is_dropped() {
         for socket in [udp, unix.into()] {
             let kept = Socket::from(socket.try_clone().expect("a socket"));
             let mut evserve = handed_over(socket, &arguments);
-            // ENOTCONN, but the kernel does it (inet_shutdown).
+            // The call fails with ENOTCONN, but the kernel shuts the socket down (inet_shutdown).
             let _ = kept.shutdown(std::net::Shutdown::Both);
             evserve.wait_for_log("no more datagrams are received");
             let ended = evserve.stop();
@@ -643,7 +644,7 @@ fn a_socket_that_is_shut_down_is_dropped() {
     });
 }
 
-/// In a network of this thread's own, where IPv6 is switched off.
+/// Runs in a network namespace of this thread, with IPv6 disabled.
 #[test]
 fn ipv4_works_without_ipv6() {
     let may = nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).is_ok();

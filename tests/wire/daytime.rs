@@ -1,4 +1,4 @@
-//! The date and the time, on every model.
+//! Daytime (RFC 867).
 
 use crate::common::{Evserve, on_every_model};
 use std::time::{Duration, SystemTime};
@@ -24,8 +24,8 @@ fn a_client_gets_one_line_and_the_end() {
     });
 }
 
-/// What a client says after the server has closed destroys what it has not read (RFC 9112 section 9.6 has it for HTTP). So
-/// the server says that it is done and waits for the client, whether something has come or not.
+/// Input that arrives after close(2) causes a reset, which would destroy unread output (RFC 9112
+/// section 9.6 describes this for HTTP). So the server shuts down writing and waits for the client.
 #[test]
 fn writing_is_shut_down_before_the_connection_is_closed() {
     on_every_model(|model| {
@@ -39,7 +39,7 @@ fn writing_is_shut_down_before_the_connection_is_closed() {
         drop(client);
         let log = evserve.stop().log;
         assert!(log.contains("SHUT_WR"), "{model}: {log}");
-        // Nothing that came was left unread.
+        // All input was received.
         let received = log.split("received ").nth(1).expect(&log);
         assert!(received.starts_with("14.6 KiB"), "{model}: {received}");
     });

@@ -1,4 +1,5 @@
-//! The demos of the course (`tests/demo`), with short timeouts and few clients: each shows what its chapter claims.
+//! Runs the demos of the course (`tests/demo`) with short timeouts and few clients: each shows what
+//! its chapter claims.
 
 use crate::common::{PATIENCE, is_missing};
 use rustix::process::{Pid, Signal, kill_process};
@@ -7,7 +8,7 @@ use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-/// What each demo says at its end, without its figures.
+/// A part of each demo's output, without figures.
 const CONCLUSIONS: [(&str, &str); 10] = [
     (
         "blocking",

@@ -1,6 +1,6 @@
-//! What happens to a file, or to the root itself, while it is being sent to somebody who does not read yet.
+//! Files, and the root, that change while a slow client downloads a file.
 //!
-//! A file that shrinks to nothing under its reader: see `http.rs`. A log on a full disk: see `process.rs` and
+//! For a file that shrinks to nothing see `http.rs`, for a log on a full disk `access_log.rs` and
 //! tests/faults.
 
 use super::root::Asker;
@@ -10,14 +10,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use tempfile::TempDir;
 
-/// Far more than the kernel takes for a peer that does not read.
+/// Far more than the kernel buffers for a client that does not read.
 const LENGTH: usize = 20 << 20;
 
-/// Where it is cut off: a page's boundary, and beyond what is on its way. The kernel sends a file's own pages, so what is
-/// overwritten in place, the rest of a page behind the new end included, would arrive overwritten.
+/// The new length: at a page boundary, and beyond what is buffered. The kernel sends pages of the
+/// file itself. If a page in the buffers were changed, truncation included, the changed bytes would
+/// arrive.
 const CUT: usize = 15 << 20;
 
-/// A root in a directory of its own, with a file that is in it for the first time.
+/// A directory that contains a root with one file.
 fn world(content: &[u8]) -> TempDir {
     let world = tempfile::tempdir().expect("a directory");
     fs::create_dir(world.path().join("root")).expect("made");
@@ -25,7 +26,7 @@ fn world(content: &[u8]) -> TempDir {
     world
 }
 
-/// Somebody who has asked for the file, and has read no more than the answer's head.
+/// A client that has requested the file and has read only the head of the response.
 fn slow_reader(evserve: &Evserve) -> Client {
     let mut client = evserve.connect();
     client.send("GET /large HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
@@ -42,7 +43,7 @@ fn a_file_removed_during_its_transfer_arrives_whole() {
         fs::rename(path.with_file_name("new"), path).expect("renamed over it");
     };
     let remove = |path: &Path| fs::remove_file(path).expect("removed");
-    // Whoever may read everything, as root may, still can; what is open stays open for everybody.
+    // Root may still read the file. An open file stays readable for all users.
     let lock = |path: &Path| {
         fs::set_permissions(path, Permissions::from_mode(0o000)).expect("set");
     };

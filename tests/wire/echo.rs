@@ -24,7 +24,8 @@ fn every_byte_comes_back_in_order() {
     });
 }
 
-/// Its first answer need not be its last, whoever waits meanwhile: silence and more are part of the protocol.
+/// Echo may be silent and go on, so a first reply does not end a connection, even while clients
+/// wait.
 #[test]
 fn an_active_connection_stays_open_while_others_wait() {
     for (model, options) in [("blocking", &[] as &[&str]), ("pool", &["--threads", "1"])] {
@@ -35,14 +36,14 @@ fn an_active_connection_stays_open_while_others_wait() {
         let mut next = evserve.connect();
         next.send("next");
         for _ in 0..3 {
-            // As long as it takes to make room for others, and more.
+            // Longer than a loop lets an idle connection be while clients wait.
             thread::sleep(Duration::from_millis(200));
             first.send("again");
             assert_eq!(first.read(5), b"again", "{model}");
         }
         drop(first);
         assert_eq!(next.read(4), b"next", "{model}");
-        // It ends with the server, and does not hold up its end.
+        // The connection ends with the server and does not delay it.
         evserve.terminate();
         assert_eq!(next.rest(), b"", "{model}");
         let ended = evserve.wait();
@@ -62,7 +63,7 @@ fn many_small_messages_come_back() {
     });
 }
 
-/// A peer that writes and never reads is stopped by TCP, not by memory running out.
+/// TCP stops a client that writes and never reads; the server's memory does not grow.
 #[test]
 fn a_client_that_does_not_read_is_not_read_from() {
     on_every_model(|model| {
@@ -81,7 +82,7 @@ fn a_client_that_does_not_read_is_not_read_from() {
                     sent += count;
                     refused = 0;
                 }
-                // No event says that the other side will take no more: only that it goes on not taking any.
+                // No event says that the peer will take no more, only that it takes none now.
                 Err(_) => {
                     refused += 1;
                     thread::sleep(std::time::Duration::from_millis(5));

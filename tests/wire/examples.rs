@@ -1,4 +1,4 @@
-//! The examples, each run as its header says, on every model; and what becomes of a program with faults.
+//! The examples, each run as its header says, on every model, and programs with faults.
 
 use crate::common::{
     Client, Evserve, PATIENCE, Program, on_every_model, on_every_model_of_shared_memory,
@@ -7,7 +7,7 @@ use crate::common::{
 use std::io::{Read, Write};
 use std::net::{Shutdown, UdpSocket};
 
-/// Says something, then nothing more, and hears all that comes.
+/// Sends `said`, shuts down writing, and returns what comes.
 fn converse(example: &Evserve, said: &[u8]) -> String {
     let client = example.connect();
     let mut stream = client.stream();
@@ -116,7 +116,7 @@ fn hello() {
     });
 }
 
-/// A process for each connection would count its own visitors only.
+/// With a process for each connection, each would count only its own visitors.
 #[test]
 fn forking_refuses_a_service_whose_connections_share_memory() {
     let ended = Program::example("hello")
@@ -131,7 +131,7 @@ fn forking_refuses_a_service_whose_connections_share_memory() {
     }
 }
 
-/// What cannot be understood is answered with the page that is configured for that, as the files do it.
+/// A malformed request is answered with the configured error page.
 #[test]
 fn hello_has_error_pages() {
     let page = std::fs::read("docs/site/error.html").expect("there");
@@ -151,7 +151,7 @@ fn hello_has_error_pages() {
     });
 }
 
-/// Its sandbox leaves open what its files need.
+/// The sandbox allows what its files need.
 #[test]
 fn hello_serves_files_from_its_sandbox() {
     let style = std::fs::read("docs/site/style.css").expect("there");
@@ -167,7 +167,7 @@ fn hello_serves_files_from_its_sandbox() {
     });
 }
 
-/// The loop is told when a file may have changed, and so does not look for that at each request.
+/// The loop is notified of changed files, so it does not check the file at each request.
 #[test]
 fn hello_is_notified_of_changed_files() {
     const REQUESTS: u64 = 50;
@@ -177,7 +177,7 @@ fn hello_is_notified_of_changed_files() {
         client.send("GET /style.css HTTP/1.1\r\nHost: h\r\n\r\n");
         assert_eq!(client.response().status, 200);
     };
-    // Calls such as read(2), among which those for a socket are not (proc_pid_io(5)).
+    // Calls such as read(2); calls on sockets are not counted (proc_pid_io(5)).
     let reads = || {
         let path = format!("/proc/{}/io", example.id());
         let text = std::fs::read_to_string(path).expect("it runs");
@@ -193,7 +193,7 @@ fn hello_is_notified_of_changed_files() {
     example.stop();
 }
 
-/// What others leave for a session comes out of it behind a proxy too.
+/// Mailboxes of sessions work behind a proxy too.
 #[test]
 fn a_streamed_response_arrives_behind_a_proxy() {
     on_every_model(|model| {
@@ -211,8 +211,8 @@ fn a_streamed_response_arrives_behind_a_proxy() {
     });
 }
 
-/// Forged datagrams must not make the server send more to their victim than the attacker sends himself. And a fault of
-/// the service concerns one datagram and no other.
+/// A forged datagram must not make the server send more to the victim than the attacker sent. A
+/// panic of the service affects one datagram only.
 #[test]
 fn a_custom_service_cannot_amplify_datagrams() {
     on_every_model(|model| {
@@ -233,7 +233,7 @@ fn a_custom_service_cannot_amplify_datagrams() {
     });
 }
 
-/// A panic ends the conversation in which it happened. Others do not notice, and the end is the usual one.
+/// A panic ends only its connection, and the server still shuts down in order.
 #[test]
 fn a_panic_ends_one_connection() {
     on_every_model(|model| {
@@ -248,7 +248,7 @@ fn a_panic_ends_one_connection() {
                 client.shutdown_write();
             }
             let mut rest = Vec::new();
-            // It may end with a reset.
+            // The connection may end with a reset.
             let _ = client.stream().read_to_end(&mut rest);
             assert!(rest.is_empty() || fault == "panic in your turn", "{model}");
             let mut alone = is_alone.then(|| Client::connect(example.address()));
@@ -261,7 +261,7 @@ fn a_panic_ends_one_connection() {
     });
 }
 
-/// A model of one's own keeps to the limit of connections: others wait in the backlog until one closes.
+/// Clients beyond the limit wait in the backlog until a connection closes.
 #[test]
 fn a_custom_model_keeps_the_limit_of_connections() {
     let options = "--mode echo --listen 127.0.0.1:0 --max-connections 2";
@@ -275,7 +275,7 @@ fn a_custom_model_keeps_the_limit_of_connections() {
     speak(&mut second, "two");
     let mut third = server.connect();
     third.send("three");
-    // Long enough for it to be served, were there no limit.
+    // Long enough to be served if there were no limit.
     for _ in 0..1000 {
         speak(&mut first, "one again");
     }

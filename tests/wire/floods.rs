@@ -1,5 +1,5 @@
-//! Peers that come in numbers: what they may take of a turn and of the connections is bounded, and others are served beside
-//! them.
+//! Floods of clients: their share of a turn and of the connections is bounded, and other clients
+//! are served.
 
 use crate::common::{
     Client, Evserve, Program, limited_to, on_every_concurrent_model, on_every_model,
@@ -8,7 +8,7 @@ use std::net::{TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 
-/// Runs a case while each of these threads repeats what it does.
+/// Runs a case while `count` threads repeat something.
 fn amid<T>(count: usize, repeats: impl Fn() + Sync, case: impl FnOnce() -> T) -> T {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -31,7 +31,7 @@ fn a_flood_of_datagrams_starves_no_connection() {
         let evserve = Evserve::echo(model, &["--listen", "udp:127.0.0.1:0"]);
         let place = evserve.udp[0];
         let socket = UdpSocket::bind("127.0.0.1:0").expect("bound");
-        // Nobody reads the replies: those that find no room are lost.
+        // No client reads the replies: those that find no buffer space are lost.
         let flood = || drop(socket.send_to(&[b'x'; 1000], place));
         amid(2, flood, || {
             let mut client = evserve.connect();
@@ -52,7 +52,7 @@ fn a_flood_of_connections_starves_no_open_one() {
         let mut client = evserve.connect();
         client.send("first");
         client.read(5);
-        // A connection may be refused while the backlog is full of those that have gone.
+        // A connection may be refused while the backlog is full of closed ones.
         let flood = || drop(TcpStream::connect(address));
         amid(2, flood, || {
             for number in 0..200_u32 {
@@ -63,8 +63,8 @@ fn a_flood_of_connections_starves_no_open_one() {
     });
 }
 
-/// Clients that hold every connection with a head, or a PROXY header, that never ends: each is given up after its time, and
-/// whoever waits gets its turn.
+/// Endless heads, or PROXY headers, occupy every connection. Each is closed at its deadline, and
+/// waiting clients are served.
 #[test]
 fn heads_that_never_end_are_dropped_at_their_deadline() {
     let proxied: &[&str] = &["--proxy-protocol", "--trusted-proxy", "127.0.0.1"];

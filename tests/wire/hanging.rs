@@ -1,6 +1,7 @@
-//! A file system that hangs: it is mounted by FUSE, and the process that answers for it is stopped.
+//! A file system that hangs: a FUSE mount whose server process is stopped.
 //!
-//! Needs /dev/fuse and python3-fusepy, which `tests/run` sees to, so `cargo test` ignores these tests.
+//! Needs /dev/fuse and python3-fusepy, which `tests/run` installs; `cargo test` ignores these
+//! tests.
 
 use crate::common::{
     Client, Evserve, Response, is_missing, limited_to, on_every_concurrent_model, on_every_loop,
@@ -12,18 +13,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// More than is kept in memory, and more than one call sends.
+/// Too large for memory and for one call.
 const BIG: usize = 1_500_000;
 
 /// A root with a file of its own, and a mount below it that can be made to hang.
 struct World {
     directory: tempfile::TempDir,
-    /// Its end unmounts; the program also sees to that by itself, whatever becomes of this process.
+    /// Its end unmounts. The program also unmounts by itself if the test is killed.
     mirror: Child,
     answering: Pid,
 }
 
-/// True if no directory can be mirrored here; then that is left out.
+/// Returns true, and skips the test, if no directory can be mirrored here.
 fn is_without_fuse() -> bool {
     if !Path::new("/dev/fuse").exists() {
         skip(
@@ -43,7 +44,7 @@ fn is_without_fuse() -> bool {
 }
 
 impl World {
-    /// With the mount at `at`, below a directory with `root` in it.
+    /// Mounts at `at`, in a directory that contains `root`.
     fn new(at: &str) -> World {
         let directory = tempfile::tempdir().expect("a directory");
         let path = |name: &str| directory.path().join(name);
@@ -82,8 +83,8 @@ impl World {
         self.directory.path().join("root")
     }
 
-    /// Waits until the server has closed its files there. What closes one when the file system hangs cannot even be
-    /// killed (`fuse_flush` in the kernel).
+    /// Waits until the server has closed its files on the mount. A thread that closes one while the
+    /// file system hangs cannot even be killed (`fuse_flush` in the kernel).
     fn settle(&self, evserve: &Evserve) {
         let is_there = |path: PathBuf| {
             let file = std::fs::read_link(path).unwrap_or_default();
@@ -98,7 +99,7 @@ impl World {
         while has_open() {
             std::thread::sleep(Duration::from_millis(10));
         }
-        // They are answered in order, so those who close have been by then.
+        // Requests are answered in order, so earlier closes are done by then.
         for _ in 0..10 {
             std::fs::metadata(self.root().join("remote/small")).expect("it is there");
         }
@@ -125,14 +126,14 @@ fn serve(model: &str, root: &Path, options: &[&str]) -> Evserve {
     Evserve::http(model, root, &[&always, options].concat())
 }
 
-/// A client that has asked for something and waits.
+/// A client that has sent a request and waits.
 fn asking(evserve: &Evserve, path: &str) -> Client {
     let mut client = evserve.connect();
     client.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n"));
     client
 }
 
-/// Nothing has come for a client.
+/// True if a client has received nothing.
 fn has_nothing(client: &Client) -> bool {
     let mut stream = client.stream();
     stream.set_nonblocking(true).expect("a socket");
@@ -167,7 +168,7 @@ fn only_requests_for_its_files_wait() {
     }
     on_every_model(|model| {
         let world = World::new("root/remote");
-        // Twice as many as ask for what hangs.
+        // Twice as many connections as clients that request the hanging files.
         let room = limited_to(model, 64);
         let room: Vec<_> = room.iter().map(String::as_str).collect();
         let evserve = serve(model, &world.root(), &room);
@@ -205,7 +206,7 @@ fn only_requests_for_its_files_wait() {
     });
 }
 
-/// A listing of the root looks at the mount too.
+/// A listing of the root reads the mount's metadata too.
 #[test]
 #[ignore = "needs FUSE"]
 fn only_listings_of_its_parent_wait() {
@@ -257,7 +258,7 @@ fn a_hanging_root_delays_no_other_service() {
     });
 }
 
-/// The answer has begun, and its file hangs then.
+/// The file hangs after the response has begun.
 #[test]
 #[ignore = "needs FUSE"]
 fn a_file_that_hangs_during_its_transfer_delays_no_other() {
@@ -277,7 +278,7 @@ fn a_file_that_hangs_during_its_transfer_delays_no_other() {
             client.read(1 << 20);
         }
         world.hang();
-        // Each takes what has been read already, and wants more.
+        // Each client takes what was read before, and waits for more.
         let mut stuck = asking(&evserve, "/remote/huge");
         for _ in 0..20 {
             assert_eq!(evserve.get("/local").body, b"local", "{model}");
@@ -291,7 +292,7 @@ fn a_file_that_hangs_during_its_transfer_delays_no_other() {
     });
 }
 
-/// However it hangs, the server ends in its time: once the drain time is over, and at once with a second signal.
+/// However it hangs, the server ends: after the drain timeout, and at once after a second signal.
 #[test]
 #[ignore = "needs FUSE"]
 fn the_server_stops_while_it_hangs() {
@@ -328,7 +329,7 @@ fn the_server_stops_while_it_hangs() {
     });
 }
 
-/// In a loop nobody waits for long, and not too many at once.
+/// In a loop, both the time that a request waits and the number of waiting requests are bounded.
 #[test]
 #[ignore = "needs FUSE"]
 fn requests_that_wait_too_long_get_503() {
@@ -355,12 +356,12 @@ fn requests_that_wait_too_long_get_503() {
             client.wait_for_close();
         }
         world.go_on();
-        // It is told so for as long as many wait before it.
+        // It gets 503 as long as many requests wait.
         while evserve.get("/remote/small").status == 503 {}
         is_right("/remote/small", &evserve.get("/remote/small"));
         is_right("/remote/big", &evserve.get("/remote/big"));
         drop(asking);
-        // Closing is done by others, in its own time.
+        // Other threads close the files later.
         while descriptors() > before {
             std::thread::sleep(Duration::from_millis(10));
         }

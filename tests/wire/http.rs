@@ -1,4 +1,4 @@
-//! HTTP/1.1, as a client that writes bytes by hand sees it.
+//! HTTP/1.1, as a client sees it that writes bytes by hand.
 
 use crate::common::{
     Client, Evserve, Response, on_every_concurrent_model, on_every_loop, on_every_model, pattern,
@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// A small tree with one of each kind.
+/// A small tree with one entry of each kind.
 fn tree() -> TempDir {
     let root = tempfile::tempdir().expect("a directory");
     let path = |name: &str| root.path().join(name);
@@ -32,7 +32,7 @@ fn tree() -> TempDir {
     root
 }
 
-/// What comes back for these bytes until the server closes.
+/// Sends these bytes and reads the response until the server closes.
 fn exchange(evserve: &Evserve, request: &[u8]) -> Response {
     let mut client = evserve.connect();
     client.send(request);
@@ -161,7 +161,7 @@ fn head_returns_the_fields_of_get() {
             let without = exchange(&evserve, get(path).replace("GET", "HEAD").as_bytes());
             let dateless = |response: &Response| {
                 let lines = response.head.lines();
-                // The length of a listing is known when it has been made, which HEAD is not worth.
+                // HEAD does not make the listing, so its length is not known.
                 let is_left_out = |line: &str| {
                     line.starts_with("Date")
                         || (path == "/list/" && line.starts_with("Content-Length"))
@@ -217,7 +217,7 @@ fn directories_redirect_to_their_slash_and_never_off_site() {
     });
 }
 
-/// Browsers get a page, all others the status in words; caches are told that it depends on who asks.
+/// Browsers get a page, other clients plain text. Vary says that the response depends on Accept.
 #[test]
 fn errors_are_html_for_clients_that_accept_html() {
     let root = tree();
@@ -241,7 +241,7 @@ fn errors_are_html_for_clients_that_accept_html() {
             ("GET", "Accept: text/plain, text/html;q=0.9\r\n", None),
             ("GET", "Accept: application/json\r\n", None),
         ];
-        // The way to the root is relative, for a proxy may serve it below a path of its own.
+        // The link to the root is relative, since a proxy may serve it below another path.
         let deep = format!("/no{}", "/x".repeat(99));
         for (path, way) in [
             ("/no", Some("./")),
@@ -324,8 +324,8 @@ fn links_of_a_listing_lead_to_its_entries() {
     });
 }
 
-/// On every model a connection stays for another request only where nobody is kept waiting by it; the script itself
-/// must come out the same.
+/// Sends requests in chunks, on a new connection whenever the server closes one. Models that must
+/// make room close a connection earlier; the responses must be the same.
 fn answers(evserve: &Evserve, requests: &[String], chunks: &[usize]) -> Vec<Response> {
     let mut answers = Vec::new();
     while answers.len() < requests.len() {
@@ -338,7 +338,7 @@ fn answers(evserve: &Evserve, requests: &[String], chunks: &[usize]) -> Vec<Resp
                 use std::io::Write;
                 for &chunk in chunks.iter().cycle() {
                     let (now, later) = rest.split_at(chunk.min(rest.len()));
-                    // Once the server has closed there is nobody to send to.
+                    // The server may have closed.
                     if now.is_empty() || (&stream).write_all(now).is_err() {
                         break;
                     }
@@ -433,12 +433,12 @@ fn keep_alive_follows_version_and_connection_field() {
             field("GET /one HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"),
             Some("keep-alive".into())
         );
-        // What follows is its body.
+        // The rest is the body.
         assert_eq!(
             field("POST /one HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nGET /"),
             None
         );
-        // What follows is not known.
+        // Where the next request begins is unknown.
         assert_eq!(field("GET /one HTTP/1.1\r\n\r\n"), close);
     });
 }
@@ -456,7 +456,7 @@ fn a_half_closed_client_gets_its_responses() {
     });
 }
 
-/// A reset would destroy the answer on its way (RFC 9112 section 9.6).
+/// A reset would destroy the response (RFC 9112 section 9.6).
 #[test]
 fn a_response_survives_an_unread_request_body() {
     let root = tree();
@@ -505,7 +505,7 @@ fn a_client_that_stops_reading_is_dropped() {
             let names = links.filter_map(|link| std::fs::read_link(link.ok()?.path()).ok());
             names.filter(|name| name.ends_with("huge")).count()
         };
-        // The moment at which the file is closed again is the moment at which the connection has been given up.
+        // When the file is closed, the connection has been dropped.
         while open() > 0 {
             thread::sleep(Duration::from_millis(20));
         }
@@ -596,7 +596,7 @@ fn responses_to_ten_clients_do_not_mix() {
     });
 }
 
-/// What a client says after its last request must not destroy the answer to it.
+/// Input after the last request must not destroy the response to it.
 #[test]
 fn a_large_last_response_survives_late_input() {
     let root = tree();
@@ -632,7 +632,8 @@ fn a_refused_head_request_gets_no_body() {
     });
 }
 
-/// One client's costly requests, however many it sends at once, hold others up for one of them at most.
+/// However many costly requests a client pipelines, they delay other clients by one of them at
+/// most.
 #[test]
 fn costly_requests_take_turns() {
     let root = tempfile::tempdir().expect("a directory");
@@ -659,7 +660,7 @@ fn costly_requests_take_turns() {
     });
 }
 
-/// A request that was there in time is answered, even if nobody looked until its deadline had passed.
+/// A request that arrived in time is answered, even if the server reads it after its deadline.
 #[test]
 fn a_request_that_came_in_time_is_answered_after_its_deadline() {
     let root = tree();
@@ -676,7 +677,8 @@ fn a_request_that_came_in_time_is_answered_after_its_deadline() {
     });
 }
 
-/// What httparse would take, and what nobody should: each is refused, and the connection closed.
+/// Requests that httparse would accept and a server should not. Each is refused, and the connection
+/// closed.
 #[test]
 fn malformed_requests_are_refused() {
     let root = tree();

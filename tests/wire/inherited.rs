@@ -1,4 +1,4 @@
-//! Sockets that were there before the program, as systemd hands them over (sd_listen_fds(3)).
+//! Sockets inherited from another process, as systemd passes them (sd_listen_fds(3)).
 
 use crate::common::{Client, Program, on_every_model};
 use std::io::{Read, Write};
@@ -6,7 +6,7 @@ use std::net::{Shutdown, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 
-/// evserve with a socket as its descriptor 3, which has that name.
+/// evserve with a named socket as its descriptor 3.
 fn program(socket: impl Into<OwnedFd>, name: &str, arguments: &[&str]) -> Program {
     let program = Program::evserve("").args(arguments);
     program.inherits(socket).env("LISTEN_FDNAMES", name)
@@ -25,7 +25,7 @@ fn an_inherited_port_is_served() {
     });
 }
 
-/// Whoever has opened the port keeps it, and hands it to the next server.
+/// The process that opened the port keeps the socket and passes it to the next server.
 #[test]
 fn the_socket_outlives_the_server() {
     on_every_model(|model| {

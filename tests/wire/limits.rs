@@ -1,4 +1,4 @@
-//! Threads and processes are bounded by what the system allows, and a server that gets none lives on.
+//! The limits of the system bound threads and processes, and the server survives when it gets none.
 
 use crate::common::{
     Client, Evserve, PATIENCE, Program, is_not_root, on_every_model, on_every_task_model, row, skip,
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-/// A user that has no other processes, one for each test.
+/// A user id without other processes, one for each test.
 fn user(test: u32) -> String {
     (60_000 + (std::process::id() + test) % 4000).to_string()
 }
@@ -23,7 +23,7 @@ fn program(model: &str) -> Program {
     Program::model(model, options)
 }
 
-/// Runs the program as a user whose threads are limited. `None` if this is not root.
+/// Runs the program as a user with a limit of threads. Returns `None` if this is not root.
 fn as_limited_user(model: &str, user: &str, threads: usize) -> Option<Evserve> {
     if is_not_root() {
         return None;
@@ -33,7 +33,7 @@ fn as_limited_user(model: &str, user: &str, threads: usize) -> Option<Evserve> {
     Some(program(model).in_shell(&script).start())
 }
 
-/// A control group for pids, removed in the end.
+/// A control group with a limit of processes. Dropping it removes it.
 struct Group(PathBuf);
 
 impl Group {
@@ -64,7 +64,8 @@ impl Drop for Group {
     }
 }
 
-/// All are answered although they are more than there may be threads or processes, and all keep their sockets.
+/// All clients are answered, although they are more than threads or processes are allowed, and all
+/// keep their connections open.
 fn serve_many(evserve: &Evserve) {
     let clients: Vec<_> = (0..60)
         .map(|_| {
@@ -118,12 +119,12 @@ fn the_limit_of_the_cgroup_is_kept() {
     });
 }
 
-/// Nobody can know what others will take. A connection that no thread or process can be had for is closed, and the server
-/// goes on when there are some again.
+/// Other programs may use up the threads. A connection without a thread or process is closed. The
+/// server goes on when there are threads again.
 #[test]
 fn the_server_survives_a_lack_of_threads() {
     on_every_task_model(|model| {
-        // The threads of a pool are there from the start.
+        // The threads of a pool are started at the beginning.
         if row(model).limit_option == Some("threads") {
             return;
         }
@@ -134,7 +135,7 @@ fn the_server_survives_a_lack_of_threads() {
         assert_eq!(evserve.get("/style.css").status, 200, "{model}");
         let limit = |most: &str| {
             let id = evserve.id().to_string();
-            // Who may do that is the same user, and not root everywhere.
+            // The user itself may do this; root may not everywhere.
             let status = Command::new("setpriv")
                 .args(["--reuid", &user, "--regid", &user, "--clear-groups"])
                 .args(["prlimit", "--pid", &id, &format!("--nproc={most}")])
@@ -155,7 +156,7 @@ fn the_server_survives_a_lack_of_threads() {
     });
 }
 
-/// The figure that the limit is made of.
+/// The limit of connections relies on this figure.
 #[test]
 fn a_thread_uses_at_most_four_memory_maps() {
     let evserve = Evserve::http("threaded", Path::new("docs/site"), &["--access-log", "off"]);
@@ -169,16 +170,16 @@ fn a_thread_uses_at_most_four_memory_maps() {
         assert_eq!(client.response().status, 200);
         client
     };
-    // Until each of the allocator's arenas is there.
+    // By then each arena of the allocator exists.
     let mut clients: Vec<_> = (0..300).map(|_| serve()).collect();
     let before = maps();
     clients.extend((0..200).map(|_| serve()));
     let each = (maps() - before) as f64 / 200.0;
-    // An arena that was full takes one more now and then.
+    // A full arena takes another map now and then.
     assert!(each <= 4.1, "{each} maps for a thread");
 }
 
-/// What the access log's line says of a file of which only a part was sent.
+/// The access log counts only the bytes that were sent.
 #[test]
 fn a_client_that_stops_reading_times_out_alike_on_every_model() {
     let root = tempfile::tempdir().expect("a directory");
@@ -191,7 +192,7 @@ fn a_client_that_stops_reading_times_out_alike_on_every_model() {
         client.send("GET /huge HTTP/1.1\r\nHost: h\r\n\r\n");
         assert_eq!(client.head().status, 200, "{model}");
         let stream: &TcpStream = client.stream();
-        // It is told nothing before it reads: that it was given up is seen when writing to it fails.
+        // The client does not read, so it learns of the close only when a write fails.
         let end = Instant::now() + PATIENCE;
         while { stream }.write_all(b"x").is_ok() {
             assert!(Instant::now() < end, "{model}: not given up");
@@ -204,7 +205,7 @@ fn a_client_that_stops_reading_times_out_alike_on_every_model() {
             sent.is_some_and(|sent: u64| sent < 1 << 30),
             "{model}: {line:?}"
         );
-        // After the last byte has gone, one wait is all, and it is no longer than it may be.
+        // After the last byte there is one wait, not longer than the timeout.
         let sends = ended
             .log
             .lines()

@@ -1,4 +1,4 @@
-//! Listings: what is shown in them, what they may cost, and whom they are made for.
+//! Listings: what they show, what they may cost, and for which clients they are made.
 
 use crate::common::{
     Client, Evserve, Program, limited_to, on_every_model, on_every_shared_model,
@@ -14,8 +14,8 @@ use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Names that a terminal would obey, that turn text around, that nobody sees, that are no UTF-8, or that mean something
-/// in a URL or in a page.
+/// Names that a terminal would obey, that reorder text, that are invisible or not UTF-8, or that
+/// have a meaning in a URL or in HTML.
 const NAMES: &[&[u8]] = &[
     b"\x1b[31mred",
     b"\xc2\x9b31m",
@@ -52,7 +52,7 @@ fn odd_names() -> TempDir {
     root
 }
 
-/// A directory of so many empty files, each with a name of so many bytes.
+/// Creates `files` empty files with names of `length` bytes.
 fn fill(directory: &Path, files: usize, length: usize) {
     for number in 0..files {
         write(directory.join(format!("{number:0length$}")), "").expect("written");
@@ -90,7 +90,7 @@ fn names_are_escaped_and_links_lead_to_them() {
     });
 }
 
-/// Nothing is read for HEAD; its head is that of GET, but for the length.
+/// HEAD reads no names. Its head is that of GET, but for the length.
 #[test]
 fn head_of_a_listing_reads_no_name() {
     let root = tempfile::tempdir().expect("a directory");
@@ -134,7 +134,7 @@ fn a_half_closed_client_gets_its_listing() {
     });
 }
 
-/// Clients that have reset their connections before anybody looked: no name is read for them.
+/// The clients have reset their connections before the server looked: no name is read for them.
 #[test]
 fn no_listing_is_read_for_departed_clients() {
     let root = tempfile::tempdir().expect("a directory");
@@ -157,7 +157,7 @@ fn no_listing_is_read_for_departed_clients() {
     });
 }
 
-/// A client that takes hardly anything at a time.
+/// A client that reads very slowly.
 fn slow_reader(evserve: &Evserve, request: &str) -> Client {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.set_recv_buffer_size(4096).expect("a socket");
@@ -168,8 +168,8 @@ fn slow_reader(evserve: &Evserve, request: &str) -> Client {
     client
 }
 
-/// The memory of listings is bounded: who comes when others have it is told to come again, and what would not fit alone
-/// is said to be too large.
+/// When other listings have used up the memory, a client gets 503. A directory that is too large
+/// alone gets 507.
 #[test]
 fn the_memory_of_listings_is_bounded() {
     let root = tempfile::tempdir().expect("a directory");
@@ -194,7 +194,7 @@ fn the_memory_of_listings_is_bounded() {
         }
         let log = evserve.stop().log;
         assert_eq!(log.matches("--listing-bytes").count(), 1, "{log}");
-        // It can serve nobody beside the slow one.
+        // It serves no other client beside the slow one.
         if serves_one_at_a_time(model) {
             return;
         }
@@ -215,13 +215,15 @@ fn the_memory_of_listings_is_bounded() {
     });
 }
 
-/// Whether they read or not, fifty clients of a large directory take no more than its entries and a piece each.
+/// Whether they read or not, fifty clients of a large directory use the memory of its entries once,
+/// and a buffer each.
 #[test]
 fn clients_that_list_one_directory_share_its_memory() {
     const CLIENTS: usize = 50;
     let root = tempfile::tempdir().expect("a directory");
     fill(root.path(), 20_000, 60);
-    // In the others one thread serves one after the other, or each process has its own memory.
+    // In the other models one thread serves one connection after the other, or each process has its
+    // own memory.
     on_every_shared_model(|model| {
         let program = Program::model(model, "--listen 127.0.0.1:0").arg(root.path());
         let evserve = program.args(limited_to(model, 64)).start();
@@ -246,7 +248,8 @@ fn clients_that_list_one_directory_share_its_memory() {
             assert_eq!(client.head().status, 200);
         }
         let grown = evserve.proc_status("VmHWM") - before;
-        // Two versions of the directory at most, with three orders each: 2 * 20,000 * (78 + 3 * 4) bytes are 3.6 MB.
+        // At most two versions of the directory, with three orders each: 2 * 20,000 * (78 + 3 * 4)
+        // bytes are 3.6 MB.
         assert!(grown < 16 * 1024, "{model}: {grown} KiB");
         let mut last = clients.pop().expect("a client");
         assert!(last.read(2 << 20).len() == 2 << 20, "they get on");

@@ -1,4 +1,4 @@
-//! Bytes in, bytes out: the real program, on every row of the table of models.
+//! Bytes in, bytes out: the real program on every model.
 
 #![allow(missing_docs)]
 

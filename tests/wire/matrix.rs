@@ -1,4 +1,4 @@
-//! Each service over each transport on each model: it works, or it is said why not.
+//! Every service over every transport on every model: it works, or the server says why not.
 
 use crate::common::{Evserve, PATIENCE, Program};
 use evserve::config::Config;
@@ -11,7 +11,7 @@ use std::path::Path;
 
 const TRANSPORTS: [&str; 4] = ["tcp", "unix", "udp", "unix-dgram"];
 
-/// Why a cell of the grid is empty.
+/// The message that explains why a combination is not served.
 fn why_not(row: &ServiceRow, transport: &str, model: &ModelRow, address: &str) -> Option<String> {
     let (service, name) = (row.name, model.name);
     let sharing = sharing(row);
@@ -45,7 +45,7 @@ fn sharing(row: &ServiceRow) -> Sharing {
     (row.start)(&config).expect(row.name).sharing()
 }
 
-/// What comes over a connection: all of it, or of a reply without an end as much as is known of it.
+/// The reply on a connection: all of it, or the known beginning of an endless one.
 fn over_stream<S: Read + Write>(mut stream: S, example: &Example, end: impl Fn(&S)) -> Vec<u8> {
     stream.write_all(example.request.as_bytes()).expect("said");
     let mut heard = Vec::new();
@@ -62,7 +62,8 @@ fn over_stream<S: Read + Write>(mut stream: S, example: &Example, end: impl Fn(&
     heard
 }
 
-/// What comes to a datagram. That nothing comes is seen from the count of answers at the end.
+/// The reply to a datagram. If none is expected, the count of replies at the end shows that none
+/// came.
 fn over_datagrams(example: &Example, receive: impl FnOnce(&mut [u8]) -> usize) -> Vec<u8> {
     let mut heard = vec![0; 70_000];
     let count = match example.reply {
@@ -116,7 +117,7 @@ fn is_as_expected(heard: &[u8], reply: Reply) -> bool {
     }
 }
 
-/// True if it is served; else it is said why not.
+/// True if it is served; else the server must say why not.
 fn is_served(row: &ServiceRow, transport: &str, model: &ModelRow) -> bool {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("socket");
@@ -168,7 +169,8 @@ fn every_service_works_over_every_transport_on_every_model() {
             }
         }
     }
-    // Each service over both kinds of connections, at least where its conversations hear each other.
+    // Each service over both kinds of connections, at least on the models whose connections can
+    // reach each other.
     let hearing = MODELS
         .iter()
         .filter(|row| row.isolated_because.is_none())

@@ -1,4 +1,4 @@
-//! What all models have in common, and what tells them apart.
+//! What all models have in common, and what distinguishes them.
 
 use crate::common::{
     Client, Evserve, PATIENCE, Program, Response, limited_to, on_every_concurrent_model,
@@ -22,7 +22,7 @@ fn tree() -> TempDir {
             .write(true)
             .open(path)
             .expect("opened");
-        // Old enough for its state to be certain.
+        // Old enough for a strong entity tag.
         file.set_modified(UNIX_EPOCH + Duration::from_secs(1_000_000_000))
             .expect("set");
     }
@@ -30,7 +30,7 @@ fn tree() -> TempDir {
     root
 }
 
-/// 200 requests: all statuses, a range of sizes; some are to be sent with the next one, some byte by byte.
+/// 200 requests of all kinds. Some are sent together with the next one, some byte by byte.
 fn script() -> Vec<String> {
     let mut random = fastrand::Rng::with_seed(7);
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -61,7 +61,7 @@ fn script() -> Vec<String> {
         .collect()
 }
 
-/// The answers without what may differ, and how many of the requests the connection lasted for.
+/// The responses without what may differ between runs.
 fn converse(address: SocketAddr, requests: &[String], step: usize) -> Vec<Response> {
     let mut client = Client::connect(address);
     let mut stream = client.stream().try_clone().expect("a socket");
@@ -69,7 +69,7 @@ fn converse(address: SocketAddr, requests: &[String], step: usize) -> Vec<Respon
     let mut answers = Vec::new();
     thread::scope(|scope| {
         scope.spawn(move || {
-            // Once the server has closed there is nobody to send to.
+            // The server may have closed.
             let _ = bytes
                 .chunks(step)
                 .try_for_each(|chunk| stream.write_all(chunk));
@@ -83,14 +83,15 @@ fn converse(address: SocketAddr, requests: &[String], step: usize) -> Vec<Respon
             let lines = answer.head.lines();
             let same = |line: &&str| !line.starts_with("Date:") && !line.starts_with("Connection:");
             answer.head = lines.filter(same).collect::<Vec<_>>().join("\n");
-            // The files are new, so their tags are weak at first: the clock decides when they no longer are.
+            // The files are new, so their entity tags are weak at first; when they become strong
+            // depends on the clock.
             answer.head = answer.head.replace("ETag: W/", "ETag: ");
             answers.push(answer);
             if closes {
                 break;
             }
         }
-        // Ends the writer too, wherever it is.
+        // Also ends the writer, wherever it is.
         let _ = client.stream().shutdown(std::net::Shutdown::Both);
     });
     answers
@@ -129,7 +130,7 @@ fn every_model_gives_the_same_responses() {
     }
 }
 
-/// The textbook's lesson: who serves one at a time waits with it.
+/// A server that serves one connection at a time waits for a silent client.
 #[test]
 fn one_silent_client_stops_only_the_blocking_model() {
     let root = tree();
@@ -157,7 +158,7 @@ fn as_many_silent_clients_as_threads_stop_a_pool() {
         let evserve = Evserve::http("pool", root.path(), &options);
         let start = Instant::now();
         let silent: Vec<_> = (0..silent).map(|_| evserve.connect()).collect();
-        // Each is with its thread before the next client comes: connections are accepted in their order.
+        // The request makes sure that the client has its thread: connections are accepted in order.
         assert_eq!(evserve.get("/1").status, 200);
         assert_eq!(start.elapsed() >= Duration::from_millis(1400), stuck);
         drop(silent);
@@ -179,7 +180,7 @@ fn descriptors_beyond_fd_setsize_are_refused() {
         let (mut served, mut refused) = (0, 0);
         for client in &mut clients {
             let mut stream = client.stream();
-            // Whoever was refused may find out when it sends.
+            // A client that was refused may learn it only when it sends.
             let sent = stream.write_all(b"GET /1024 HTTP/1.1\r\nHost: h\r\n\r\n");
             match sent.and_then(|()| stream.read(&mut [0; 1])) {
                 Ok(1) => served += 1,
@@ -205,7 +206,7 @@ fn descriptors_beyond_fd_setsize_are_refused() {
     });
 }
 
-/// The state letters of all processes whose parent is this one.
+/// The states of all child processes of `parent`.
 fn children(parent: u32) -> Vec<char> {
     let processes = read_dir("/proc").expect("proc").filter_map(Result::ok);
     let stats = processes.filter_map(|entry| read_to_string(entry.path().join("stat")).ok());
@@ -237,7 +238,7 @@ fn forking_keeps_max_children_and_loses_no_response() {
                     let mut client = Client::connect(address);
                     client.send("GET /40000 HTTP/1.1\r\nHost: h\r\n\r\n");
                     assert!(client.response().body == pattern(40_000));
-                    // Stays until all processes are in use, so that the next ones have to wait.
+                    // It stays until all processes are in use, so that later clients have to wait.
                     let end = Instant::now() + PATIENCE;
                     while most.load(Relaxed) < 40 && Instant::now() < end {
                         thread::sleep(Duration::from_millis(5));
@@ -269,7 +270,8 @@ fn a_slow_reader_of_a_large_file_delays_no_other_client() {
     let large = std::fs::File::create(root.path().join("large")).expect("made");
     large.set_len(100 << 20).expect("sparse");
     on_every_concurrent_model(|model| {
-        // One each: while others wait for a process, connections end with their next answer.
+        // One request each: while clients wait for a process, a connection ends with its next
+        // response.
         let few = match row(model).executor {
             Executor::Process => limited_to(model, 60),
             _ => Vec::new(),
@@ -298,8 +300,8 @@ fn a_slow_reader_of_a_large_file_delays_no_other_client() {
     });
 }
 
-/// One request after the other until the server is gone; how many were answered. A connection that brings no byte at
-/// all was never accepted, or its request was never read.
+/// Sends one request after the other until the server is gone, and counts the responses. A
+/// connection without any response byte was not accepted, or its request was not read.
 fn ask_until_it_ends(address: SocketAddr, keep: bool, answered: &AtomicU64) {
     let connection = if keep { "keep-alive" } else { "close" };
     let request = format!("GET /40000 HTTP/1.1\r\nHost: h\r\nConnection: {connection}\r\n\r\n");
@@ -397,8 +399,8 @@ fn workers_share_a_port_with_no_other_process() {
     });
 }
 
-/// Of the calls that are counted, an ordinary keep-alive request costs a receive, a send for the head and one for the
-/// file, and at most one wait.
+/// A keep-alive request costs a receive, a send for the head, one for the file, and at most one
+/// wait.
 #[test]
 fn the_summary_counts_requests_and_system_calls() {
     let root = tree();
@@ -433,7 +435,7 @@ fn the_summary_counts_requests_and_system_calls() {
     });
 }
 
-/// The processor time a process has used, in clock ticks, over all its threads (proc(5)).
+/// The CPU time of all threads of a process in clock ticks (proc(5)).
 fn ticks(id: u32) -> u64 {
     let stat = read_to_string(format!("/proc/{id}/stat")).expect("it runs");
     let (_, fields) = stat.rsplit_once(')').expect("a name");
@@ -450,7 +452,8 @@ fn an_idle_server_uses_no_cpu() {
         let evserve = Evserve::http(model, root.path(), &["--idle-timeout", "1h"]);
         assert_eq!(evserve.get("/1").status, 200);
         let idle: Vec<_> = (0..20).map(|_| evserve.connect()).collect();
-        // Whatever those have set off is over when others have been served; blocking serves the first of them for ever.
+        // Once another client was served, the work of those connections is done. `blocking` serves
+        // the first of them endlessly.
         if !serves_one_at_a_time(model) {
             assert_eq!(evserve.get("/1").status, 200);
         }

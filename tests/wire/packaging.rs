@@ -1,4 +1,4 @@
-//! What a package is made of: what the program prints of itself, and the files that `Cargo.toml` names for it.
+//! Packaging: what the program prints for packages, and the files that `Cargo.toml` names.
 
 use crate::common::{Program, is_missing};
 use std::collections::BTreeSet;
@@ -7,9 +7,9 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// What the program prints and ends with success.
+/// Runs the program, which must succeed, and returns its output.
 fn printed(arguments: &[&str]) -> String {
-    // Where there is no root to serve, and nothing may be started.
+    // In an empty directory, so that nothing is served.
     let program = Program::evserve("").args(arguments);
     let output = program.current_dir("/proc").output();
     assert!(output.status.success(), "{arguments:?}: {output:?}");
@@ -17,7 +17,7 @@ fn printed(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-/// All long options, without their dashes, as --help has them.
+/// All long options in --help, without their dashes.
 fn options() -> BTreeSet<String> {
     let help = printed(&["--help"]);
     let lines = help.lines().map(str::trim_start);
@@ -39,7 +39,7 @@ fn options() -> BTreeSet<String> {
     options
 }
 
-/// What a program says to a text on its standard input; `None` if there is no such program.
+/// The errors of a program that reads `text`. Returns `None` if it is not installed.
 fn judged(program: &str, arguments: &[&str], text: &str) -> Option<String> {
     if is_missing(program) {
         return None;
@@ -61,7 +61,7 @@ fn judged(program: &str, arguments: &[&str], text: &str) -> Option<String> {
 
 #[test]
 fn completions_name_every_option() {
-    // elvish and PowerShell cannot be asked whether they understand a text without running it.
+    // elvish and PowerShell cannot check a script without running it.
     for (shell, program, arguments) in [
         ("bash", Some("bash"), &["-n"][..]),
         ("zsh", Some("zsh"), &["-n", "/dev/stdin"]),
@@ -114,7 +114,7 @@ fn the_manual_names_every_option() {
     assert_eq!(said, "");
 }
 
-/// Whatever goes into the Debian package is there, or made by the script that builds it.
+/// Each file in the Debian package exists, or is made by the script that builds it.
 #[test]
 fn every_file_of_the_package_exists() {
     let home = Path::new(env!("CARGO_MANIFEST_DIR"));

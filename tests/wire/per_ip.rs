@@ -1,4 +1,4 @@
-//! So many connections from one address.
+//! The limit of connections from one address (`--max-per-ip`).
 
 use crate::common::{
     Client, Evserve, PATIENCE, Response, on_every_concurrent_model, on_every_model,
@@ -22,7 +22,7 @@ fn connect_from(source: [u8; 4], address: SocketAddr) -> TcpStream {
     socket.into()
 }
 
-/// Whether an echo connection is served; one that is refused is closed.
+/// True if an echo connection is served; a refused one is closed.
 fn is_served(stream: &mut TcpStream) -> bool {
     let gone = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
     match stream.write_all(b"x").and_then(|()| stream.read(&mut [0])) {
@@ -52,7 +52,7 @@ fn an_address_at_its_limit_gets_no_more_connections() {
         );
         assert!(is_served(&mut first), "{model}: who is there stays");
         drop(first);
-        // When the server sees that, it is one less.
+        // The place is free once the server has seen the close.
         let (mut tries, end) = (0, Instant::now() + PATIENCE);
         while !is_served(&mut connect()) {
             tries += 1;
@@ -73,7 +73,7 @@ fn an_address_at_its_limit_gets_no_more_connections() {
 
 const REQUEST: &str = "GET /style.css HTTP/1.1\r\nHost: h\r\n\r\n";
 
-/// A server that has as many connections from here as it serves.
+/// A server whose limit is used up by connections from here.
 fn full(model: &str) -> (Evserve, [Client; 2]) {
     let root = Path::new("docs/site");
     let evserve = Evserve::http(model, root, &["--max-per-ip", "2"]);
@@ -104,7 +104,7 @@ fn excess_http_clients_get_503() {
     on_every_concurrent_model(|model| {
         let (evserve, mut served) = full(model);
         let mut sender = evserve.connect();
-        // What comes after the answer must not destroy it.
+        // Input after the response must not destroy it.
         sender.send("PUT /style.css HTTP/1.1\r\nHost: h\r\nContent-Length: 500000\r\n\r\n");
         sender.send(vec![b'x'; 500_000]);
         says_that_it_is_too_many(&sender.response());
@@ -114,7 +114,7 @@ fn excess_http_clients_get_503() {
         let head = asker.head();
         assert_eq!(head.field("Content-Length"), Some("24"), "{model}");
         assert_eq!(asker.rest(), b"", "{model}: HEAD has no content");
-        // Those who are told stay for a moment; whoever comes meanwhile hears nothing.
+        // Connections with a 503 stay for a moment; further ones are closed without a response.
         let mut others: Vec<_> = (0..50)
             .map(|_| {
                 let mut client = evserve.connect();
@@ -132,7 +132,7 @@ fn excess_http_clients_get_503() {
             }
         }
         assert!(closed > 0, "{model}");
-        // Who is served goes on, and whoever comes after one has gone takes the place.
+        // Served clients go on, and a new client gets the place of one that left.
         let [first, second] = &mut served;
         for client in [&mut *first, second] {
             client.send(REQUEST);
@@ -158,7 +158,7 @@ fn excess_http_clients_get_503() {
     });
 }
 
-/// Who is turned away and says nothing is not waited for as others are.
+/// The server waits for their first bytes only shortly.
 #[test]
 fn silent_excess_clients_are_closed_soon() {
     on_one_model_of_each_kind(|model| {
@@ -168,11 +168,11 @@ fn silent_excess_clients_are_closed_soon() {
     });
 }
 
-/// A connection that the server has closed counts no more when its client sees that.
+/// When a client sees that the server closed a connection, that connection no longer counts.
 #[test]
 fn a_closed_connection_no_longer_counts() {
     on_every_model(|model| {
-        // A process is gone a moment after its connection.
+        // A process ends a moment after its connection.
         let limit = match row(model).executor {
             Executor::Process => "20",
             _ => "1",
@@ -218,7 +218,7 @@ fn unix_sockets_are_exempt() {
     });
 }
 
-/// Whoever is refused is gone at once, and does not linger as others do to whom something is owed.
+/// Refused connections are closed at once, without lingering.
 #[test]
 fn refused_connections_do_not_pile_up() {
     let evserve = Evserve::echo("epoll", &["--max-per-ip", "1", "--max-connections", "3"]);

@@ -1,4 +1,4 @@
-//! The program as its user meets it: start, options, signals, end.
+//! The program as its user sees it: start, options, signals, end.
 
 use crate::common::{Client, Evserve, Program, on_every_loop, on_every_model};
 use rustix::process::Signal;
@@ -38,7 +38,7 @@ fn mistaken_options_are_explained() {
     }
 }
 
-/// The first one stays as it is, and the second one says who it is.
+/// The first server keeps running, and the second one names it.
 #[test]
 fn a_port_in_use_is_reported_with_its_owner() {
     for (listen, also) in [
@@ -60,7 +60,7 @@ fn a_port_in_use_is_reported_with_its_owner() {
     }
 }
 
-/// Each line that says how to try a service is a command that works.
+/// Each command that the log suggests works.
 #[test]
 fn commands_printed_at_the_start_work() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -102,7 +102,7 @@ fn commands_printed_at_the_start_work() {
     );
 }
 
-/// What a program says on its standard error, which is a terminal.
+/// The standard error of a program when that is a terminal.
 fn said_on_a_terminal(no_color: &str) -> String {
     let terminal = nix::pty::openpty(None, None).expect("a terminal");
     let program = Program::evserve("--mode echo --listen 127.0.0.1:0").env("NO_COLOR", no_color);
@@ -221,7 +221,8 @@ fn idle_connections_do_not_delay_shutdown() {
         let mut fresh = evserve.connect();
         evserve.stop();
         assert_eq!(used.rest(), b"");
-        // Where nobody has accepted it yet, the kernel resets it; at the latest when it speaks.
+        // A connection that was not accepted is reset by the kernel, at the latest when the client
+        // sends.
         fresh.try_send("x");
         fresh.wait_for_close();
     });
@@ -267,8 +268,8 @@ fn out_of_descriptors_every_client_is_served_eventually() {
     });
 }
 
-/// Whoever has had an answer or never asks makes room for those who wait; in a loop, for a thread or a process has
-/// nobody who would tell it to.
+/// In a loop, connections that had a response or never sent a request are closed while clients
+/// wait. A thread or a process in a blocking call cannot be asked to do that.
 #[test]
 fn idle_connections_make_room_for_waiting_clients() {
     on_every_loop(|model| {
@@ -287,7 +288,8 @@ fn idle_connections_make_room_for_waiting_clients() {
     });
 }
 
-/// At the limit everybody is told to connect anew, so that nobody's request is lost and everybody gets a turn.
+/// At the limit, each response asks its client to reconnect. No request is lost, and every client
+/// gets a turn.
 #[test]
 fn busy_connections_lose_no_request_at_the_limit() {
     on_every_loop(|model| {
@@ -312,13 +314,13 @@ fn busy_connections_lose_no_request_at_the_limit() {
     });
 }
 
-/// A log that nobody reads, or that can't be written, is no reason to stop.
+/// An unread or unwritable log does not stop the server.
 #[test]
 fn an_unusable_log_does_not_stop_the_server() {
     let agent = "x".repeat(4000);
     let request = format!("GET /x HTTP/1.1\r\nHost: h\r\nUser-Agent: {agent}\r\n\r\n");
     on_every_model(|model| {
-        // The pipe that takes the access log is read only at the end.
+        // The pipe of the access log is read only at the end.
         let evserve = Evserve::start(model, &["--listen", "127.0.0.1:0", "docs"]);
         for _ in 0..100 {
             let mut client = evserve.connect();

@@ -1,4 +1,4 @@
-//! The PROXY protocol: who the client behind a proxy is.
+//! The PROXY protocol: the client's address behind a proxy.
 
 use crate::common::{Client, Evserve, Program, on_every_model, row};
 use socket2::{Domain, Socket, Type};
@@ -11,7 +11,7 @@ const REQUEST: &[u8] = b"GET /style.css HTTP/1.1\r\nHost: h\r\nConnection: close
 const TEXT: &[u8] = b"PROXY TCP4 192.0.2.7 10.0.0.1 258 80\r\n";
 const TEXT_6: &[u8] = b"PROXY TCP6 2001:db8::7 ::1 258 80\r\n";
 const UNKNOWN: &[u8] = b"PROXY UNKNOWN\r\n";
-/// Version 2: PROXY over IPv4, with an extension that nobody knows; and LOCAL.
+/// Version 2: PROXY over IPv4 with an unknown extension, and LOCAL.
 const BINARY: &[u8] =
     b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x10\xc0\0\x02\x08\x0a\0\0\x01\x01\x02\0\x50\xe0\0\x01x";
 const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
@@ -22,7 +22,7 @@ fn start(model: &str, mode: &str, options: &[&str]) -> Evserve {
     Evserve::start(model, &[&all[..], &proxy, options].concat())
 }
 
-/// Whoever tried it without the header would be closed.
+/// A command without a PROXY header would be disconnected, so none is printed.
 #[test]
 fn no_command_to_try_is_printed() {
     let options = ["--proxy-protocol", "--trusted-proxy", "127.0.0.1"];
@@ -50,7 +50,7 @@ fn the_access_log_names_the_client() {
                 for part in all.chunks(step.min(all.len())) {
                     client.send(part);
                 }
-                // To the end, for the log's line is written before that.
+                // Reads to the end: the log line is written before that.
                 assert!(client.rest().ends_with(&style), "{model}: {header:?}");
             }
         }
@@ -118,7 +118,7 @@ fn an_untrusted_proxy_is_closed() {
             let address = evserve.address().into();
             socket.connect(&address).expect("it listens");
             let mut stream = TcpStream::from(socket);
-            // It may be gone before all is sent.
+            // The server may close before all is sent.
             let _ = stream.write_all(&[TEXT, REQUEST].concat());
             let mut heard = Vec::new();
             let _ = stream.read_to_end(&mut heard);

@@ -1,21 +1,21 @@
-//! System calls that a kernel, a file system or a filter refuses for good: there is another way, or a pause.
+//! System calls that always fail: the server has a fallback, or pauses.
 //!
-//! strace(1) makes them fail. One that fails once and never again: tests/faults.
+//! strace(1) makes them fail. For calls that fail once see tests/faults.
 
 use crate::common::{Evserve, Program, is_missing, on_every_model, pattern, with_threads};
 use std::fs::write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Too long to be kept in memory, and for the kernel to take at once from a peer's point of view.
+/// Too long for memory, and for the kernel to buffer at once.
 const LENGTH: usize = 3 << 20;
 
-/// A server of `root` for which strace injects a fault; `None` if there is no strace.
+/// Serves `root` under strace with a fault. Returns `None` if strace is missing.
 fn start(model: &str, root: &Path, inject: &str) -> Option<Evserve> {
     if is_missing("strace") {
         return None;
     }
-    // strace counts the calls of each thread by itself.
+    // strace counts the calls of each thread separately.
     let one = with_threads(model, 1);
     let program = Program::model(model, "--listen 127.0.0.1:0")
         .args(one)
@@ -23,7 +23,7 @@ fn start(model: &str, root: &Path, inject: &str) -> Option<Evserve> {
     Some(program.run_by(injecting(inject)).start())
 }
 
-/// strace(1), which makes calls fail.
+/// The command line of strace that makes calls fail.
 fn injecting(fault: &str) -> [String; 7] {
     let inject = format!("inject={fault}");
     ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &inject].map(String::from)
@@ -35,7 +35,8 @@ fn files_arrive_whole_without_sendfile() {
     let content = pattern(LENGTH);
     write(root.path().join("large"), &content).expect("written");
     on_every_model(|model| {
-        // From the first call on, and from the third: what was sent before is not sent again.
+        // From the first call on, and from the third: bytes that were sent before are not sent
+        // again.
         for fault in [
             "sendfile:error=EINVAL",
             "sendfile:error=ENOSYS",
@@ -64,7 +65,7 @@ fn files_arrive_whole_without_sendfile() {
     });
 }
 
-/// A file that has become shorter ends the connection; it is never filled up.
+/// A file that has shrunk ends the connection; it is not padded.
 #[test]
 fn a_file_that_shrinks_without_sendfile_ends_the_connection() {
     let root = tempfile::tempdir().expect("a directory");
@@ -87,7 +88,7 @@ fn a_file_that_shrinks_without_sendfile_ends_the_connection() {
     });
 }
 
-/// accept4(2) that is refused would be refused again at once: it is tried once a second, and logged once.
+/// A refused accept4(2) would fail again at once, so it is retried once a second and logged once.
 #[test]
 fn a_refused_accept_is_retried_once_a_second() {
     let root = tempfile::tempdir().expect("a directory");
@@ -112,7 +113,6 @@ fn a_refused_accept_is_retried_once_a_second() {
     });
 }
 
-/// While it is refused for ever, the server still ends when it is told to.
 #[test]
 fn a_server_that_may_not_accept_still_stops() {
     let root = tempfile::tempdir().expect("a directory");

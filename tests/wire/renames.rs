@@ -1,7 +1,8 @@
-//! Directories, files and links that change places while requests look them up: nothing outside the root is sent.
+//! Directories, files and links are exchanged while requests look them up: nothing outside the root
+//! is sent.
 //!
-//! The real program, with and without its sandbox. What lies outside has a content, a name and a length that nothing
-//! inside has.
+//! Runs the real program with and without its sandbox. Content, name and length of what is outside
+//! occur nowhere inside.
 
 use crate::common::{Client, Evserve, number, on_one_model_of_each_kind};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -14,16 +15,16 @@ use tempfile::TempDir;
 /// How many requests an ordinary run sends. `EVSERVE_REQUESTS=1000000` sends more.
 const REQUESTS: u64 = 20_000;
 
-/// What stands in every file outside the root, and nowhere inside.
+/// The content of every file outside the root, and of none inside.
 const SECRET: &[u8] = b"NOBODY MAY SEE THIS";
 
-/// How many are sent at once.
+/// How many requests are sent at once.
 const BATCH: usize = 40;
 
-/// The length of what lies outside, in bytes.
+/// The length of a file outside, in bytes.
 const OUTSIDE: usize = 7777;
 
-/// What changes places with each other, below the root.
+/// The directories below the root that are exchanged.
 const PLACES: &[&str] = &[
     "d",
     "e",
@@ -41,7 +42,8 @@ const PLACES: &[&str] = &[
     "sub/d",
 ];
 
-/// The same for files. No place among these is behind a link: the renames themselves would bring in what is outside.
+/// The same for files. None of them is behind a link: the renames themselves would move files from
+/// outside into the root.
 const FILES: &[&str] = &["f", "g", "in-file", "out-file", "out-file-relative"];
 
 fn world() -> TempDir {
@@ -81,7 +83,7 @@ fn world() -> TempDir {
     world
 }
 
-/// Exchanges two of these, or moves one away and back. That some are not there at the moment does not matter.
+/// Exchanges two of these, or moves one away and back. Some may be missing at the moment.
 fn disturb(root: &Path, random: &mut fastrand::Rng) {
     let set = if random.u8(..3) == 0 { FILES } else { PLACES };
     let (one, other) = (random.choice(set), random.choice(set));
@@ -110,7 +112,7 @@ fn target(random: &mut fastrand::Rng) -> String {
     }
 }
 
-/// Sends that many requests; says how many of them brought something.
+/// Sends `count` requests. Returns how many were successful.
 fn ask(client: &mut Client, count: u64, random: &mut fastrand::Rng) -> u64 {
     let mut brought = 0;
     for _ in 0..count.div_ceil(BATCH as u64) {

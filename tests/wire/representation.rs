@@ -1,4 +1,4 @@
-//! Which bytes of which representation: conditions, ranges, codings, request bodies, and the options of a site.
+//! Representations: conditions, ranges, codings, request bodies, and the options of a site.
 
 use crate::common::{Evserve, Response, on_every_model, pattern};
 use crate::validators::strong_tag;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 const MODIFIED: &str = "Sun, 09 Sep 2001 01:46:40 GMT";
 
-/// Written long ago, so that its state is certain.
+/// Writes a file with an old mtime, which gives it a strong entity tag.
 fn old_file(path: &Path, bytes: &[u8]) {
     write(path, bytes).expect("written");
     let file = File::options().write(true).open(path).expect("opened");
@@ -77,7 +77,7 @@ fn conditional_requests() {
         assert_eq!(unchanged.field("Content-Length"), None);
         assert_eq!(unchanged.field("Content-Type"), None);
         assert_eq!(ask(&evserve, "HEAD", "/data", &[&same]).status, 304);
-        // Of a listing it is only known that it is there.
+        // A listing has no entity tag; only `*` matches it.
         let listing = |field| ask(&evserve, "GET", "/list/", &[field]).status;
         assert_eq!(listing("If-None-Match: *"), 304);
         assert_eq!(listing("If-None-Match: \"x\""), 200);
@@ -86,7 +86,8 @@ fn conditional_requests() {
     });
 }
 
-/// All lines of a list field are one list (RFC 9110 section 5.3); several of a field that is none are none.
+/// All lines of a list field are one list (RFC 9110 section 5.3). Other fields are ignored if they
+/// occur several times.
 #[test]
 fn repeated_list_fields_are_joined() {
     let root = tree();
@@ -139,7 +140,8 @@ fn repeated_list_fields_are_joined() {
     });
 }
 
-/// A change within the clock's grain may not show, so nobody may be told that nothing has changed beyond doubt.
+/// The clock of the file system may be too coarse to show a second change, so the entity tag must
+/// be weak.
 #[test]
 fn a_recently_changed_file_has_a_weak_etag() {
     let root = tree();
@@ -308,7 +310,7 @@ fn compressed_siblings() {
             None
         );
     });
-    // A sibling from before the file's last change is not the file any more.
+    // The sibling is older than the last change of the file, so it is not used.
     write(root.path().join("app.js"), "changed").expect("written");
     let evserve = Evserve::http("epoll", root.path(), &[]);
     let now = ask(&evserve, "GET", "/app.js", &["Accept-Encoding: br, gzip"]);
@@ -347,7 +349,7 @@ fn request_bodies_are_discarded_and_the_next_request_answered() {
             for step in [usize::MAX, 7] {
                 let mut client = evserve.connect();
                 for chunk in request.as_bytes().chunks(step.max(request.len() / 2000)) {
-                    // Where others wait, the connection may close before the next request is all out.
+                    // While clients wait, the connection may close before the next request is sent.
                     client.try_send(chunk);
                 }
                 let first = client.response();
@@ -366,7 +368,7 @@ fn request_bodies_are_discarded_and_the_next_request_answered() {
 #[test]
 fn bodies_that_are_too_long_or_malformed_are_refused() {
     let root = tree();
-    // Little content, and much beside it.
+    // Little content and much framing.
     let extensions = format!("1;e={}\r\nx\r\n", "e".repeat(1000)).repeat(5);
     let zeros = "0000000000000001 \t \t \t \t ;e\r\nx\r\n".repeat(200);
     let trailers = format!("0\r\n{}", "Name: value\r\n".repeat(400));
@@ -537,7 +539,6 @@ fn hidden_files_and_options_of_a_site() {
     });
 }
 
-/// Whatever is added with --header, no answer has a field twice.
 #[test]
 fn added_fields_replace_their_namesakes() {
     let root = tree();

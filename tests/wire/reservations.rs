@@ -1,4 +1,4 @@
-//! What each service keeps of the connections, and how those that have had their answer make room.
+//! The connections reserved for each service, and how idle connections make room.
 
 use crate::common::{
     Client, Evserve, Program, limited_to, on_every_concurrent_model, on_every_loop, on_every_model,
@@ -8,7 +8,8 @@ use crate::common::{
 const OPTIONS: &str =
     "--mode http --listen http=127.0.0.1:0 --status 127.0.0.1:0 --idle-timeout 1h --access-log off";
 
-/// Starts http, chat (or echo, where there can be no chat) and the status, with 24 connections for all of them.
+/// Starts http, chat and the status, with 24 connections for all of them. Models without chat get
+/// echo instead.
 fn start(model: &str) -> Evserve {
     let shared = row(model).isolated_because.is_none();
     let silent = if shared { "chat" } else { "echo" };
@@ -60,7 +61,8 @@ fn viewers_of_the_status_block_no_service() {
     });
 }
 
-/// Slow heads are let be, for their requests have begun; they hold what http may have, and no more.
+/// Slow heads are not cut off, because their requests have begun. They can take only the share of
+/// http.
 #[test]
 fn slow_heads_block_no_health_check() {
     on_every_concurrent_model(|model| {
@@ -79,7 +81,7 @@ fn slow_heads_block_no_health_check() {
     });
 }
 
-/// Nobody who is silent in a chat leaves it for others.
+/// A silent member of a chat does not make room for waiting clients.
 #[test]
 fn chat_members_stay_while_clients_wait() {
     on_every_concurrent_model(|model| {
@@ -106,7 +108,7 @@ fn chat_members_stay_while_clients_wait() {
     });
 }
 
-/// A client that has had its answer and keeps its socket.
+/// A client that has had its response and keeps its connection.
 fn keep_alive(evserve: &Evserve) -> Client {
     let mut client = evserve.connect();
     client.send("GET /style.css HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -114,8 +116,8 @@ fn keep_alive(evserve: &Evserve) -> Client {
     client
 }
 
-/// Far more than there may be at once, one after the other: each gets its answer although all keep their sockets and
-/// nothing else would end their connections.
+/// Far more clients than connections are allowed, one after the other. Each gets its response
+/// although all keep their connections open.
 #[test]
 fn kept_alive_connections_make_room_for_waiting_clients() {
     on_every_model(|model| {
@@ -127,7 +129,7 @@ fn kept_alive_connections_make_room_for_waiting_clients() {
     });
 }
 
-/// Each loop has its part of the connections, and of what is reserved.
+/// Each loop has its part of the connections and of the reserved ones.
 #[test]
 fn each_loop_reserves_connections_of_its_own() {
     on_every_loop(|model| {
@@ -145,11 +147,11 @@ fn each_loop_reserves_connections_of_its_own() {
     });
 }
 
-/// Each watcher keeps a connection without end, so those beyond the first few are told once.
+/// Each viewer keeps a connection open, so viewers beyond the first few get a single update.
 #[test]
 fn excess_viewers_of_the_status_are_told_to_retry() {
     on_one_model_of_each_kind(|model| {
-        // There each is told once.
+        // There each viewer gets a single update.
         if row(model).no_streams_because.is_some() {
             return;
         }
@@ -164,14 +166,14 @@ fn excess_viewers_of_the_status_are_told_to_retry() {
         };
         let mut watchers: Vec<_> = (0..8).map(|_| watch()).collect();
         for _ in 0..5 {
-            // It ends.
+            // The stream ends.
             watch().rest();
         }
         for watcher in &mut watchers {
             while !watcher.line().starts_with("data: ") {}
         }
         drop(watchers);
-        // When the server sees that, others may watch.
+        // When the server has seen that, another viewer gets the place.
         let end = std::time::Instant::now() + crate::common::PATIENCE;
         loop {
             let mut client = watch();

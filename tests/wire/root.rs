@@ -1,4 +1,4 @@
-//! The directory that is served is the one that has the root's name, and links lead wherever their text says, inside.
+//! The root is the directory that has its name now, and links are followed if they lead inside.
 
 use crate::common::{
     Client, Evserve, Program, Response, is_loop, is_missing, is_not_root, on_every_model,
@@ -40,7 +40,7 @@ fn switch(link: &Path, target: &str) {
     rename(&new, link).expect("switched");
 }
 
-/// A client that keeps its connection for as long as the server lets it.
+/// A client that keeps its connection as long as the server does.
 pub struct Asker {
     address: SocketAddr,
     client: Option<Client>,
@@ -63,7 +63,7 @@ impl Asker {
         answer
     }
 
-    /// Asks until the answer is the one that is wanted. A second is enough, but this machine may be slow.
+    /// Repeats the request until the response is the expected one. A second is usually enough.
     pub fn wait_for(&mut self, target: &str, status: u16, body: &str) {
         let end = Instant::now() + crate::common::PATIENCE;
         loop {
@@ -77,7 +77,7 @@ impl Asker {
     }
 }
 
-/// Several for each loop, who have asked for something already; one alone where they are served one after the other.
+/// Several clients for each loop, all connected; one if the model serves one connection at a time.
 fn askers(evserve: &Evserve, model: &str) -> Vec<Asker> {
     let count = if serves_one_at_a_time(model) { 1 } else { 6 };
     let mut askers: Vec<_> = (0..count).map(|_| Asker::new(evserve.address())).collect();
@@ -115,7 +115,7 @@ fn a_switched_link_to_the_root_is_followed() {
         for asker in &mut askers {
             asker.wait_for("/v", 200, "two");
         }
-        // What changes in the new one is noticed as ever.
+        // Changes in the new directory are noticed too.
         write(world.path().join("r2/v"), "two and more").expect("written");
         for asker in &mut askers {
             assert_eq!(asker.ask("/v").body, b"two and more", "{model}");
@@ -224,7 +224,7 @@ fn a_missing_root_gives_503() {
     });
 }
 
-/// A root that is reached by a link, with links inside that name it in every way.
+/// A root behind a link, with links inside that name it in every way.
 fn linked() -> TempDir {
     let world = tempfile::tempdir().expect("a directory");
     let at = |name: &str| world.path().join(name);
@@ -272,7 +272,7 @@ fn links_inside_the_root_are_followed() {
         }
         let listing = asker.ask("/absolute/?format=text");
         assert_eq!(listing.body, b"v\n", "{model}");
-        // Whether something is there cannot be told.
+        // Whether the target exists must not show.
         let refused = asker.ask("/out/v");
         assert_eq!(
             (refused.status, &*refused.body),
@@ -309,7 +309,7 @@ fn a_fallback_may_be_a_link() {
     assert_eq!(evserve.get("/no-such-file").body, b"real");
 }
 
-/// Whatever changes on the way of such a link, the next request sees it.
+/// If anything changes on the way of such a link, the next request sees it.
 #[test]
 fn no_response_through_a_link_is_stale() {
     type Change = fn(&Path);
@@ -374,7 +374,7 @@ fn no_response_through_a_link_is_stale() {
     on_every_model(|model| {
         let world = linked();
         let site = world.path().join("site");
-        // What has been at rest is remembered for longer.
+        // Files without recent changes are cached for longer.
         std::thread::sleep(Duration::from_millis(1100));
         let evserve = Evserve::http(model, &site, &["--access-log", "off"]);
         let mut asker = Asker::new(evserve.address());
@@ -393,7 +393,7 @@ fn no_response_through_a_link_is_stale() {
     });
 }
 
-/// The kernel's Landlock is there. Without it there is no sandbox to test.
+/// True if the sandbox is active. Without Landlock there is nothing to test.
 fn is_confined(evserve: &mut Evserve) -> bool {
     let line = evserve.wait_for_log("sandbox (");
     let is_confined = line.contains("Landlock ABI");
@@ -501,7 +501,6 @@ fn a_sandbox_that_would_allow_too_much_is_strict() {
     }
 }
 
-/// Without a sandbox, wherever a link leads.
 #[test]
 fn the_root_is_followed_everywhere_without_a_sandbox() {
     let world = releases();
@@ -518,7 +517,7 @@ fn the_root_is_followed_everywhere_without_a_sandbox() {
     }
 }
 
-/// Whoever may read everything, as root may, can still read it.
+/// Root may still read it, so the server runs as another user.
 #[test]
 fn an_unreadable_root_gives_503() {
     if !is_not_root() {
@@ -538,7 +537,7 @@ fn an_unreadable_root_gives_503() {
     }
 }
 
-/// Files of procfs and sysfs say other lengths than they have.
+/// Files of procfs and sysfs have another length than stat(2) reports.
 #[test]
 fn procfs_files_arrive_whole() {
     on_every_model(|model| {
@@ -570,7 +569,7 @@ fn procfs_files_arrive_whole() {
     });
 }
 
-/// Each answer says what there is then, whatever a client has already.
+/// A client's copy is never declared current.
 #[test]
 fn procfs_files_are_read_for_each_request() {
     let evserve = Evserve::http("epoll", Path::new("/proc/sys/kernel/random"), &[]);
@@ -588,7 +587,8 @@ fn procfs_files_are_read_for_each_request() {
     assert_ne!(first.body, second.body);
 }
 
-/// Somebody has a lease on a file: it can be had once that is over, and nobody waits for that.
+/// Opening a file under a lease would wait for its holder. Such a file gets 503, and is served once
+/// the lease is gone.
 #[test]
 fn a_leased_file_delays_nothing() {
     const LEASE: &str = "import fcntl, signal, sys\n\
@@ -629,7 +629,7 @@ fn a_leased_file_delays_nothing() {
     });
 }
 
-/// Something that is mounted, until this is dropped.
+/// A mount. Dropping it unmounts.
 struct Mount(PathBuf);
 
 impl Mount {

@@ -1,4 +1,4 @@
-//! Peers that show signs of life, and nothing more: each is given up, and nobody waits for them.
+//! Clients that are too slow are dropped, and no other client waits for them.
 
 use crate::common::{Client, Evserve, on_every_model, serves_one_at_a_time};
 use std::fs::{File, write};
@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// How long is waited for anything, by the server.
+/// Short timeouts.
 const SHORT: &[&str] = &[
     "--idle-timeout",
     "300ms",
@@ -22,10 +22,10 @@ const SHORT: &[&str] = &[
     "1h",
 ];
 
-/// How often a slow peer says or takes a little.
+/// How often a slow client sends or reads a little.
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// What a slow sender begins with, what it repeats, and what it gets for an answer in the end.
+/// What a slow sender sends first, what it repeats, and the response at its end.
 const SENDERS: &[(&str, &str, &str)] = &[
     ("", "", ""),
     ("GET / HTTP/1.1\r\nA: ", "b", "HTTP/1.1 408 "),
@@ -50,7 +50,7 @@ fn start(model: &str) -> (Evserve, TempDir) {
     (Evserve::http(model, root.path(), SHORT), root)
 }
 
-/// Sends a little again and again until the server ends that.
+/// Sends a little again and again until the server closes.
 fn dribble(mut client: Client, (begin, little, answer): (&str, &str, &str)) {
     client.send(begin);
     let stream = client.stream().try_clone().expect("a socket");
@@ -106,7 +106,7 @@ fn a_slow_reader_is_dropped_and_delays_no_other() {
         if !serves_one_at_a_time(model) {
             assert_eq!(evserve.get("/one").body, b"1", "{model}");
         }
-        // While it stops, nothing but its own deadline ends it.
+        // While the server shuts down, only the client's own deadline ends the connection.
         evserve.terminate();
         let over = AtomicBool::new(false);
         let ended = thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! What can be seen of a server while it works.
+//! The status of a running server: its page, its JSON, its events, its metrics.
 
 use crate::common::{
     Client, Evserve, PATIENCE, Response, is_loop, on_every_concurrent_model, on_every_model,
@@ -10,7 +10,7 @@ use std::fs::write;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-/// A server of a folder, an echo, and what is seen of both.
+/// Serves a directory, echo and the status.
 fn start(model: &str, options: &[&str]) -> (Evserve, tempfile::TempDir) {
     let root = tempfile::tempdir().expect("a directory");
     write(root.path().join("a.txt"), "hello").expect("a file");
@@ -63,7 +63,8 @@ fn connections_are_shown_in_their_states() {
         let mut talks = Client::connect(echo);
         talks.send("12345");
         assert_eq!(talks.read(5), b"12345");
-        // A thread may have sent an answer and not gone on yet, or not have received what was sent.
+        // A thread may have sent a response before it counts it, or may not have received its input
+        // yet.
         let mut document = json(&evserve);
         let is_settled = |document: &Value| {
             let cells = document["connection_rows"].as_array().expect("a list");
@@ -109,7 +110,8 @@ fn connections_are_shown_in_their_states() {
                 <= 30_000
         );
         let requests = document["counters"]["requests"].as_u64();
-        // The look itself is there, or about to be: with threads, how its own stands may be seen a moment early.
+        // The request for the status is counted, or about to be. With threads, its own state may be
+        // a moment old.
         assert!(
             requests.is_some_and(|count| (1..=1 + looks).contains(&count)),
             "{model}: {requests:?}"
@@ -156,7 +158,7 @@ fn viewers_receive_updates() {
                 };
                 let event: Value = serde_json::from_str(data).expect("JSON");
                 let number = event["counters"]["requests"].as_u64().expect("a number");
-                // What others have done is heard of sooner or later.
+                // The counts of other connections arrive sooner or later.
                 if number > requests.last().copied().unwrap_or(0) || why_no_stream {
                     break number;
                 }
@@ -192,7 +194,8 @@ fn several_loops_are_shown_as_one_server() {
     drop(clients);
 }
 
-/// Who asks waits for the other loops as one waits for a peer, and not by asking again and again.
+/// A request for the status waits for the answers of the other loops like for a client; it does not
+/// poll.
 #[test]
 fn a_status_of_several_loops_takes_few_turns() {
     let (evserve, _root) = start("epoll", &["--workers", "4"]);
@@ -201,7 +204,7 @@ fn a_status_of_several_loops_takes_few_turns() {
         let waits = json(&evserve)["counters"]["wait_calls"]
             .as_u64()
             .expect("a number");
-        // The first answer is that of a server that has just begun.
+        // The first document is that of a server that has just started.
         assert!(
             before == 0 || waits - before < 40,
             "{} waits",
@@ -211,7 +214,7 @@ fn a_status_of_several_loops_takes_few_turns() {
     }
 }
 
-/// One who watches and does not read costs little, and hears how things are once it reads again.
+/// A viewer that does not read costs little memory, and gets the current state once it reads again.
 #[test]
 fn a_slow_viewer_skips_updates() {
     on_one_model_of_each_kind(|model| {
@@ -226,7 +229,7 @@ fn a_slow_viewer_skips_updates() {
         let _clients: Vec<_> = (0..390)
             .map(|_| Client::connect(evserve.addresses[1]))
             .collect();
-        // Somebody else reads meanwhile, until much more has been said than the kernel keeps.
+        // Another viewer reads until the server has sent far more than the kernel buffers.
         let mut other = Client::connect(evserve.addresses[2]);
         other.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
         let mut heard = 0;
@@ -245,16 +248,16 @@ fn a_slow_viewer_skips_updates() {
     });
 }
 
-/// How many lines an event has.
+/// The number of lines of an event.
 const LINES: usize = 3;
 
-/// How old the server was, if the line says so.
+/// The server's uptime, if the line contains it.
 fn uptime(line: &str) -> Option<u64> {
     let event: Value = serde_json::from_str(line.strip_prefix("data: ")?).expect("JSON");
     event["uptime_ms"].as_u64()
 }
 
-/// However many there are, an event fits in a mailbox; all are counted, some are shown.
+/// An event of many connections fits into a mailbox. All are counted, a sample is shown.
 #[test]
 fn a_sample_of_many_connections_is_shown() {
     let (evserve, _root) = start("epoll", &["--workers", "2"]);
@@ -352,7 +355,8 @@ fn metrics_are_in_the_prometheus_format() {
         let openmetrics_parser::PrometheusValue::Counter(counter) = value else {
             panic!("{model}: {value:?}");
         };
-        // Under forking the process that has answered may not have ended yet; elsewhere the look is among them.
+        // Under forking the process that responded may not have ended yet; elsewhere this request
+        // is counted too.
         assert!(counter.value.as_f64() <= 2.0, "{model}");
         assert!(metrics.families.len() > 20, "{model}: {text}");
     });
@@ -374,7 +378,7 @@ fn health_checks_fail_before_the_server_stops() {
         assert_eq!(response.status, 200, "{model}: it goes on");
         assert_eq!(response.field("Connection"), Some("close"), "{model}");
         client.wait_for_close();
-        // The second signal ends it all.
+        // The second signal ends the server.
         evserve.terminate();
         let ended = evserve.wait();
         assert!(ended.status.success(), "{model}: {}", ended.log);
@@ -391,8 +395,8 @@ fn the_drain_delay_ends() {
     });
 }
 
-/// The options of http are for the files: a limit that is too small for a browser must not hide the status, nor does a
-/// field that the files need belong to it.
+/// A header limit that is too small for browsers does not hide the status, and fields added with
+/// `--header` are not sent there.
 #[test]
 fn http_options_do_not_affect_the_status_page() {
     let options = [

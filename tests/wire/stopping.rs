@@ -1,4 +1,4 @@
-//! The end, whatever hangs: a handler that does not answer, a terminal that has gone.
+//! Shutdown, whatever hangs: a handler that does not return, a terminal that is gone.
 
 use crate::common::{Evserve, Program, on_every_loop, on_every_model, serves_one_at_a_time};
 use rustix::process::Signal;
@@ -11,7 +11,8 @@ fn faulty(arguments: &[&str]) -> Evserve {
     program.stderr(Stdio::null()).start()
 }
 
-/// The handler's thread is left behind, its process is killed; a loop on the only thread ends with SIGALRM.
+/// A hanging thread is left behind and a hanging process killed. A loop on the only thread ends
+/// with SIGALRM.
 fn has_ended(model: &str, status: ExitStatus) {
     let by_alarm = status.signal() == Some(Signal::ALARM.as_raw());
     let is_loop = crate::common::is_loop(model);
@@ -27,7 +28,7 @@ fn a_hanging_handler_does_not_delay_shutdown() {
         let mut server = faulty(&[model]);
         let mut client = server.connect();
         client.send("hang");
-        // Unless it is the only thread or process that hangs, others are served.
+        // Other clients are served, unless the hanging thread or process is the only one.
         if !crate::common::is_loop(model) && !serves_one_at_a_time(model) {
             let mut other = server.connect();
             other.send("x");
@@ -57,7 +58,7 @@ fn a_hanging_worker_does_not_delay_shutdown() {
     });
 }
 
-/// A second signal ends it without waiting for the drain time, here an hour.
+/// The drain timeout is an hour here.
 #[test]
 fn a_second_signal_ends_a_hanging_server() {
     on_every_model(|model| {
@@ -77,7 +78,8 @@ fn a_second_signal_ends_a_hanging_server() {
     });
 }
 
-/// Starts a server that leads a session of its own, on a terminal, and returns the terminal's other side.
+/// Starts a server with a session and a terminal of its own. Returns the other side of the
+/// terminal.
 fn on_a_terminal(model: &str, stderr_too: bool) -> (std::fs::File, Evserve) {
     let (master, slave) = crate::common::terminal();
     let program = Program::model(model, "--mode echo --listen 127.0.0.1:0");
@@ -110,7 +112,7 @@ fn a_closing_terminal_ends_its_server() {
     });
 }
 
-/// With its standard error elsewhere, SIGHUP is what it always is.
+/// With its standard error elsewhere, SIGHUP reopens the log as usual.
 #[test]
 fn a_closing_terminal_spares_a_server_that_logs_elsewhere() {
     on_every_model(|model| {
@@ -125,7 +127,7 @@ fn a_closing_terminal_spares_a_server_that_logs_elsewhere() {
     });
 }
 
-/// SIGHUP from somebody else means a new log file, on a terminal too.
+/// On a terminal, too, SIGHUP from another process reopens the log.
 #[test]
 fn sighup_does_not_end_a_server_on_an_open_terminal() {
     let (mut master, mut evserve) = on_a_terminal("epoll", true);

@@ -1,4 +1,4 @@
-//! `--trace-requests`: what is done for the first requests, call by call.
+//! `--trace-requests`: the system calls of the first requests.
 
 use crate::common::{
     Client, Evserve, Program, is_loop, is_missing, on_every_model, on_every_shared_model,
@@ -12,7 +12,7 @@ const OVER: &str = "all are answered, serving goes on untold";
 
 type Row = (&'static str, &'static str);
 
-/// Calls that are told, and what strace calls them.
+/// Traced calls, and their names in strace's output.
 const CALLS: &[Row] = &[
     ("send", "sendto"),
     ("sendfile", "sendfile"),
@@ -28,7 +28,7 @@ fn root() -> tempfile::TempDir {
     for name in ["first.txt", "second.txt"] {
         let path = root.path().join(name);
         std::fs::write(&path, name).expect("written");
-        // Reading them brings them into memory.
+        // Reading the files brings them into the page cache.
         assert_eq!(std::fs::read(&path).expect("read"), name.as_bytes());
     }
     root
@@ -39,7 +39,7 @@ fn ask(client: &mut Client, name: &str) {
     assert_eq!(client.response().status, 200);
 }
 
-/// The parts occur in this order.
+/// Panics unless the parts occur in this order.
 fn has_in_order(log: &str, parts: &[&str]) {
     let mut rest = log;
     for part in parts {
@@ -58,7 +58,7 @@ fn as_many_requests_are_traced_as_asked_for() {
         let mut client = evserve.connect();
         ask(&mut client, "first.txt");
         if serves_one_at_a_time(model) {
-            // It has closed the connection, so that others get their turn.
+            // It has closed the connection to let other clients in.
             client = evserve.connect();
         }
         evserve.wait_for_log(OVER);
@@ -95,7 +95,7 @@ fn as_many_requests_are_traced_as_asked_for() {
             has_in_order(&log, &[&turn[..], &[": for "]].concat());
         }
         if row.executor == Executor::Process {
-            // The two of them write as they come.
+            // Parent and child write independently, in any order.
             for line in ["fork() = ", " a process of its own "] {
                 has_in_order(&log, &[line]);
             }
@@ -103,7 +103,7 @@ fn as_many_requests_are_traced_as_asked_for() {
     });
 }
 
-/// Without requests an answer is whatever leaves nothing to be sent.
+/// Without requests, a reply counts as complete when no output is left.
 #[test]
 fn services_without_requests_are_traced() {
     on_every_model(|model| {
@@ -131,7 +131,8 @@ fn services_without_requests_are_traced() {
     });
 }
 
-/// From the request to its answer, the trace has the calls that strace sees, all of them and in that order.
+/// From the request to its response, the trace contains the same calls as strace's output, in the
+/// same order.
 #[test]
 fn the_trace_matches_strace() {
     if is_missing("strace") {
@@ -146,10 +147,11 @@ fn the_trace_matches_strace() {
     });
 }
 
-/// The calls of a report, from the one that brings the request to the one that sends its answer, as far as they are of
-/// the thread that serves it. `name` says what the report calls those of a row.
+/// The calls in a report from the receive of the request to the send of its response, by the thread
+/// that serves it. `name` returns a row's name for a call in this report.
 fn calls(report: &str, name: impl Fn(&Row) -> &'static str) -> Vec<&'static str> {
-    // strace begins a line with it, the program puts it in brackets behind the time.
+    // The thread id is the first word of a line of strace. In the trace it is in brackets behind
+    // the time.
     let who = |line: &str| {
         let mut words = line.split_whitespace().map(String::from);
         let first = words.next();
@@ -177,7 +179,7 @@ fn calls(report: &str, name: impl Fn(&Row) -> &'static str) -> Vec<&'static str>
     calls
 }
 
-/// What strace and the program itself say of one request.
+/// The output of strace and the trace of one request.
 fn traced(model: &str, root: &Path) -> (String, String) {
     let directory = tempfile::tempdir().expect("a directory");
     let output = directory.path().join("calls");
@@ -194,7 +196,7 @@ fn traced(model: &str, root: &Path) -> (String, String) {
     evserve.terminate_traced();
     let log = evserve.wait().log;
     let seen = std::fs::read_to_string(output).expect("it was written");
-    // Its own lines are calls too, and in strace's report they would look like those that they are about.
+    // The trace's own writes appear in strace's output and contain the names of calls.
     let is_own = |line: &&str| line.contains(" write(");
     (
         seen.lines()

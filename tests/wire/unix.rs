@@ -1,4 +1,4 @@
-//! Sockets in the file system.
+//! Unix sockets with a path.
 
 use crate::common::{Evserve, Program, on_every_model, pattern};
 use rustix::fs::{FlockOperation, flock};
@@ -15,7 +15,7 @@ fn start(model: &str, mode: &str, path: &Path, options: &[&str]) -> Evserve {
     Evserve::start(model, &all)
 }
 
-/// Says something, and hears everything until the server closes.
+/// Sends `said` and reads until the server closes.
 fn converse(path: &Path, said: &[u8]) -> Vec<u8> {
     let mut stream = UnixStream::connect(path).expect("somebody listens");
     let mut writer = stream.try_clone().expect("a socket");
@@ -84,12 +84,12 @@ fn several_loops_share_a_path() {
     assert!(!path.exists());
 }
 
-/// An echo at a path.
+/// A server of echo at a path.
 fn echo(path: &Path) -> Program {
     Program::evserve("--mode echo --listen").arg(format!("unix:{}", path.display()))
 }
 
-/// What a server says that cannot start.
+/// The message of a server that cannot start.
 fn refusal(path: &Path) -> String {
     echo(path).fails(1)
 }
@@ -127,7 +127,7 @@ fn a_stale_socket_is_replaced() {
     });
 }
 
-/// As any user can do who may read the directory.
+/// Locks a directory, as any user may who can read it.
 fn lock(directory: &Path) -> fs::File {
     let directory = fs::File::open(directory).expect("opened");
     let exclusive = FlockOperation::NonBlockingLockExclusive;
@@ -140,7 +140,7 @@ fn a_locked_directory_delays_neither_start_nor_end() {
     on_every_model(|model| {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("socket");
-        // A dead server's socket is replaced all the same.
+        // A stale socket is replaced nevertheless.
         drop(UnixListener::bind(&path).expect("bound"));
         let lock = lock(directory.path());
         let evserve = start(model, "echo", &path, &[]);

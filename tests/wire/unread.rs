@@ -1,4 +1,4 @@
-//! Output that nobody reads: it holds up neither requests nor the end.
+//! Output that is not read delays neither requests nor shutdown.
 
 use crate::common::{Evserve, PATIENCE, Program, on_every_model};
 use nix::sys::termios::{FlowArg, tcflow};
@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-/// A server whose log says nothing to us: it is found at the path of its socket.
+/// A server whose log the test does not read. It is found at the path of its socket.
 struct Server {
     evserve: Evserve,
     path: std::path::PathBuf,
@@ -50,7 +50,7 @@ impl Server {
         }
     }
 
-    /// Requests whose log lines are 4 KB long, each on a connection of its own.
+    /// Sends requests with log lines of 4 KB, each on a new connection.
     fn answers(&self, requests: usize) {
         let agent = "x".repeat(4000);
         let request = format!("GET /none HTTP/1.0\r\nUser-Agent: {agent}\r\n\r\n");
@@ -68,7 +68,7 @@ fn copy(fd: &OwnedFd) -> Stdio {
     fd.try_clone().expect("one more").into()
 }
 
-/// The reader of a pipe that takes nothing more, and its writer, which blocks.
+/// A full pipe: its reader, and its writer, which would block.
 fn full_pipe() -> (OwnedFd, OwnedFd) {
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).expect("a pipe");
     fill(&writer);
@@ -94,14 +94,14 @@ fn fill(writer: &OwnedFd) {
     ioctl_fionbio(writer, false).expect("open");
 }
 
-/// As after Ctrl-S.
+/// A stopped terminal, as after Ctrl-S.
 fn stopped_terminal() -> (OwnedFd, OwnedFd) {
     let (master, slave) = crate::common::terminal();
     tcflow(&slave, FlowArg::TCOOFF).expect("stopped");
     (master, slave)
 }
 
-/// A FIFO on the file system, as `2>fifo` in a shell.
+/// A full FIFO, as with `2>fifo` in a shell.
 fn full_fifo(directory: &Path) -> (OwnedFd, OwnedFd) {
     let path = directory.join("fifo");
     let mode = rustix::fs::Mode::from_raw_mode(0o600);
@@ -113,7 +113,8 @@ fn full_fifo(directory: &Path) -> (OwnedFd, OwnedFd) {
     (reader, writer)
 }
 
-/// Each kind of output, and which of the two goes there. The reader is kept, so that writing would wait.
+/// Runs a case with each kind of output as standard output and as standard error. The reader stays
+/// open, so that writing would block.
 fn each_unread_output(mut case: impl FnMut(&str, Stdio, Stdio)) {
     let fifos = tempfile::tempdir().expect("a directory");
     let (_reader, pipe) = full_pipe();
@@ -150,7 +151,7 @@ fn unread_output_delays_neither_requests_nor_shutdown() {
     });
 }
 
-/// A connection that does not end by itself, and an end that is asked for again and again.
+/// A connection that does not end by itself, and repeated signals.
 #[test]
 fn unread_output_does_not_delay_a_second_signal() {
     on_every_model(|model| {
@@ -179,7 +180,7 @@ fn unread_output_does_not_delay_a_second_signal() {
     });
 }
 
-/// A reader that comes back is told how many lines it has missed.
+/// When a reader returns, the log says how many lines were lost.
 #[test]
 fn lost_lines_are_counted_in_the_log() {
     let (reader, pipe) = full_pipe();
@@ -213,7 +214,7 @@ fn lost_lines_are_counted_in_the_log() {
 }
 
 impl Server {
-    /// One more request, which has something written, unless the server has ended.
+    /// Sends another request, which is logged, unless the server has ended.
     fn answers_if_it_runs(&self) {
         if let Ok(mut stream) = UnixStream::connect(&self.path) {
             let _ = stream.write_all(b"GET /none HTTP/1.0\r\n\r\n");
@@ -222,7 +223,6 @@ impl Server {
     }
 }
 
-/// A panic's message takes the same way.
 #[test]
 fn the_message_of_a_panic_does_not_block() {
     on_every_model(|model| {

@@ -1,4 +1,4 @@
-//! Entity tags and dates of files: made of all that tells two versions apart, and of nothing else.
+//! Entity tags and dates: versions of a file differ in them, and copies of one version do not.
 
 use crate::common::{Evserve, PATIENCE, Response, is_loop, on_every_model};
 use std::cell::RefCell;
@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// A file with a time that was set, as a copy that keeps times has it.
+/// Writes a file and sets its mtime, as a copy does that preserves times.
 fn file_of(path: &Path, bytes: &[u8], modified: SystemTime) {
     write(path, bytes).expect("written");
     let file = File::options().write(true).open(path).expect("opened");
@@ -30,13 +30,13 @@ fn ask(evserve: &Evserve, path: &str, fields: &[&str]) -> Response {
     response
 }
 
-/// The tag without the sign that it is weak, which depends on the time.
+/// The entity tag without `W/`. Whether it is weak depends on the time.
 fn tag(response: &Response) -> String {
     let tag = response.field("ETag").expect("a tag");
     tag.trim_start_matches("W/").to_owned()
 }
 
-/// Waits until the file has been at rest for so long that its tag is strong.
+/// Waits until the file is old enough for a strong entity tag.
 pub fn strong_tag(evserve: &Evserve, path: &str) -> String {
     let end = Instant::now() + PATIENCE;
     loop {
@@ -61,7 +61,7 @@ fn files_of_equal_length_and_time_have_different_etags() {
             file_of(&path, b"AAAAA", long_ago());
             let evserve = Evserve::http(model, root.path(), options);
             let mut known = BTreeSet::from([strong_tag(&evserve, "/f")]);
-            // By another file in its place, and by other content in the same one.
+            // Replaces the file, or its content.
             let replace = || {
                 let new = root.path().join("new");
                 file_of(&new, b"BBBBB", long_ago());
@@ -69,7 +69,7 @@ fn files_of_equal_length_and_time_have_different_etags() {
             };
             let overwrite = || {
                 let before = metadata(&path).expect("there").ctime_nsec();
-                // Until the clock that files are changed by has gone on.
+                // Until the coarse clock that the kernel uses for ctime has advanced.
                 while metadata(&path).expect("there").ctime_nsec() == before {
                     file_of(&path, b"CCCCC", long_ago());
                 }
@@ -94,7 +94,8 @@ fn files_of_equal_length_and_time_have_different_etags() {
     });
 }
 
-/// It is the same for every loop, thread, process and model, after a restart too, whatever the time is.
+/// The entity tag is the same in each loop, thread, process and model, after a restart, and at
+/// any time.
 #[test]
 fn a_file_from_the_future_has_a_stable_etag_and_no_date() {
     let root = tempfile::tempdir().expect("a directory");
@@ -132,7 +133,7 @@ fn a_file_from_the_future_has_a_stable_etag_and_no_date() {
     }
 }
 
-/// The date comes with its time, also for what was remembered before.
+/// A cached response gets the date too.
 #[test]
 fn a_future_date_is_sent_once_it_has_passed() {
     let root = tempfile::tempdir().expect("a directory");
@@ -160,7 +161,7 @@ fn a_future_date_is_sent_once_it_has_passed() {
     });
 }
 
-/// A date names one version only if the file was never given another's.
+/// A date identifies a version only if mtime was never set.
 #[test]
 fn if_range_with_a_date() {
     let root = tempfile::tempdir().expect("a directory");
@@ -205,7 +206,7 @@ fn a_sibling_counts_as_older_from_two_seconds_on() {
     });
 }
 
-/// For several machines that have copies with the same times.
+/// For several machines that serve copies with equal times.
 #[test]
 fn etags_of_length_and_time_are_weak_and_equal_for_copies() {
     let roots = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));

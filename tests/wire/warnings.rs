@@ -1,4 +1,4 @@
-//! Warnings that clients can cause: each kind once a second at most, and all of them counted.
+//! Warnings that clients can cause: each kind is logged at most once a second, and all are counted.
 
 use crate::common::{Evserve, Program, on_every_model};
 use rustix::process::Signal;
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Instant;
 
-/// The number before a text in a line that has it.
+/// The number before `text` in a line.
 fn number_before(line: &str, text: &str) -> Option<usize> {
     let before = line.split(text).next().filter(|before| *before != line)?;
     before.rsplit(['(', ' ']).next()?.parse().ok()
@@ -43,7 +43,7 @@ fn panics_are_logged_once_a_second_and_all_are_counted() {
     });
 }
 
-/// What a browser sends first to https://, as far as it matters. No byte of it ends a line.
+/// The beginning of a browser's TLS handshake. No byte of it ends a line.
 const CLIENT_HELLO: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x55\xa1\x12";
 
 #[test]
@@ -66,7 +66,7 @@ fn a_tls_client_is_refused_at_once_and_logged() {
     });
 }
 
-/// Other bytes that are no request get no such hint.
+/// Other malformed requests get no hint about TLS.
 #[test]
 fn bytes_that_resemble_tls_are_not_reported_as_tls() {
     let evserve = Evserve::http("epoll", Path::new("docs/site"), &[]);
