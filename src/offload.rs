@@ -1,8 +1,9 @@
-//! Work that can wait for a file system, done by threads of its own, so that no loop waits with it.
+//! Threads for work that may wait for a file system, so that no loop waits.
 //!
-//! A file system that is answered by another process or machine (FUSE, NFS, SMB) may answer late or never, and no call to
-//! it can be taken back. So what is to be bounded is how many threads it can hold, and how much waits behind them. There is
-//! one set of threads for the whole process. None exists before it is needed.
+//! A file system on another machine or in another process (FUSE, NFS, SMB) may answer late or
+//! never, and a call to it cannot be cancelled. So this module bounds how many threads such calls
+//! can occupy, and how much work waits behind them. One set of threads serves the whole process; no
+//! thread exists before it is needed.
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
@@ -11,38 +12,39 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
 
-/// How many threads there may be, over all mounts: as many as [`PER_MOUNT`] for eight of them.
+/// The most threads over all mounts: [`PER_MOUNT`] for each of eight.
 pub const MAX_THREADS: usize = 16;
 
-/// How many threads may be at work for one mount: one that hangs must not hold those that others need.
+/// The most threads that work for one mount: a mount that hangs must leave threads for the others.
 pub const PER_MOUNT: usize = 2;
 
-/// How many pieces of work may wait for one mount, and for all of them: each keeps a request in memory.
+/// The most pieces of work that wait for one mount, and for all together. Each keeps a request in
+/// memory.
 pub const MAX_WAITING: usize = 256;
-const MAX_WAITING_IN_ALL: usize = 1024;
+const MAX_WAITING_TOTAL: usize = 1024;
 
 /// How long a thread waits for more work before it ends.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// The stack of a thread, in bytes: reading a directory and writing its page takes a tenth of it.
+/// The stack of a thread, in bytes. Reading a directory and writing its page takes a tenth of it.
 const STACK: usize = 256 * 1024;
 
-/// What is to be done.
+/// A piece of work.
 pub type Work = Box<dyn FnOnce() + Send>;
 
-/// The work that waits, and the threads.
+/// The waiting work of all mounts, and the number of threads.
 struct Queues {
     mounts: VecDeque<Queue>,
     threads: usize,
-    /// How many threads wait for work, those among them that have been woken already.
+    /// How many threads wait for work, including those already woken.
     idle: usize,
 }
 
-/// The work of one mount.
+/// The waiting work of one mount.
 struct Queue {
     mount: u64,
     waiting: VecDeque<Work>,
-    /// How many threads are at work for it.
+    /// How many threads work for this mount.
     running: usize,
 }
 
@@ -54,13 +56,13 @@ static QUEUES: Mutex<Queues> = Mutex::new(Queues {
 
 static HAS_WORK: Condvar = Condvar::new();
 
-/// Has a thread do this work. `mount` is any number that stands for the mount that it may wait for. Returns false, and
-/// drops the work, if too much waits already.
+/// Runs `work` on a thread. `mount` is a number that identifies the mount it may wait for. Returns
+/// false, and drops the work, if too much work is waiting.
 pub fn run(mount: u64, work: Work) -> bool {
     let mut queues = queues();
-    let (waiting, in_all) = (queues.waiting(mount), queues.waiting_in_all());
-    if waiting >= MAX_WAITING || in_all >= MAX_WAITING_IN_ALL {
-        // Dropped without the lock.
+    let (waiting, total) = (queues.waiting(mount), queues.waiting_total());
+    if waiting >= MAX_WAITING || total >= MAX_WAITING_TOTAL {
+        // Drop the work without holding the lock.
         drop(queues);
         drop(work);
         return false;
@@ -70,9 +72,10 @@ pub fn run(mount: u64, work: Work) -> bool {
     left.is_none()
 }
 
-/// Closes a file: on FUSE that waits for the file system. This is never refused; the descriptors that are open bound it.
+/// Closes a file on a thread: on FUSE, close(2) waits for the file system. Never refused: the limit
+/// of open descriptors bounds the queue.
 pub fn close(mount: u64, file: OwnedFd) {
-    // Where there can be no thread, this thread closes it.
+    // If no thread can be started, this thread closes the file.
     let left = queues().push(mount, Box::new(move || drop(file)));
     drop(left);
 }
@@ -88,18 +91,18 @@ impl Queues {
         queue.map_or(0, |queue| queue.waiting.len())
     }
 
-    fn waiting_in_all(&self) -> usize {
+    fn waiting_total(&self) -> usize {
         self.mounts.iter().map(|queue| queue.waiting.len()).sum()
     }
 
-    /// How many threads could begin something now.
+    /// How many more threads could start work now.
     fn wanted(&self) -> usize {
         let wanted = |queue: &Queue| queue.waiting.len().min(PER_MOUNT - queue.running);
         self.mounts.iter().map(wanted).sum()
     }
 
-    /// Queues work and sees to it that a thread does it. Returns all that waits if there can be none: to be dropped without
-    /// the lock, for it may have files to close.
+    /// Queues work, and starts a thread if all are busy. If no thread can be started, returns all
+    /// waiting work: drop it without holding the lock, since it may close files.
     #[must_use]
     fn push(&mut self, mount: u64, work: Work) -> Option<VecDeque<Queue>> {
         let known = self.mounts.iter().position(|queue| queue.mount == mount);
@@ -116,11 +119,11 @@ impl Queues {
             match Builder::new()
                 .name("files".into())
                 .stack_size(STACK)
-                .spawn(serve)
+                .spawn(run_queued)
             {
                 Ok(_) => self.threads += 1,
                 Err(error) if self.threads == 0 => {
-                    log::warn!("no thread to wait for a file system with: {error}");
+                    log::warn!("cannot start a thread to wait for a file system: {error}");
                     return Some(std::mem::take(&mut self.mounts));
                 }
                 Err(_) => {}
@@ -130,7 +133,7 @@ impl Queues {
         None
     }
 
-    /// The next work, and the mount that it is for. The mounts take turns.
+    /// Takes the next work and its mount. The mounts take turns.
     fn take(&mut self) -> Option<(u64, Work)> {
         let can_begin = |queue: &Queue| queue.running < PER_MOUNT && !queue.waiting.is_empty();
         let index = self.mounts.iter().position(can_begin)?;
@@ -151,13 +154,13 @@ impl Queues {
     }
 }
 
-/// What each thread does.
-fn serve() {
+/// The loop of each thread.
+fn run_queued() {
     let mut queues = queues();
     loop {
         if let Some((mount, work)) = queues.take() {
             drop(queues);
-            // A fault of one piece of work concerns no other; the panic itself has been logged.
+            // A panic ends only this piece of work. The panic hook has logged it.
             let _ = catch_unwind(AssertUnwindSafe(work));
             queues = self::queues();
             queues.done(mount);
@@ -182,7 +185,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(30);
 
-    /// Work that hangs until the sender is dropped, and says that it has begun.
+    /// Work that hangs until the returned sender is dropped. It sends to `begun` when it begins.
     fn hanging(begun: &Sender<()>) -> (Work, Sender<()>) {
         let (release, released) = channel::<()>();
         let begun = begun.clone();
@@ -216,21 +219,23 @@ mod tests {
         for _ in 1..MAX_WAITING {
             assert!(run(1, Box::new(|| ())));
         }
-        assert!(!run(1, Box::new(|| ())), "no more can wait");
+        assert!(!run(1, Box::new(|| ())), "the queue is full");
         let (other, other_done) = signal();
-        assert!(run(2, other), "another mount is another matter");
-        other_done.recv_timeout(LONG).expect("and its work is done");
+        assert!(run(2, other), "another mount has its own queue");
+        other_done.recv_timeout(LONG).expect("its work is done");
         assert!(done.try_recv().is_err());
-        // A close is never refused.
+        // Closing a file is never refused.
         let (reader, writer) = std::io::pipe().expect("a pipe");
         close(1, writer.into());
         drop(releases);
-        done.recv_timeout(LONG).expect("what waited is done");
+        done.recv_timeout(LONG).expect("the waiting work is done");
         let end = std::io::read_to_string(reader).expect("read");
-        assert_eq!(end, "", "it is closed");
+        assert_eq!(end, "", "the file is closed");
         assert!(run(3, Box::new(|| panic!("a fault"))));
         let (after, after_done) = signal();
         assert!(run(3, after));
-        after_done.recv_timeout(LONG).expect("others go on");
+        after_done
+            .recv_timeout(LONG)
+            .expect("the thread continues after a panic");
     }
 }

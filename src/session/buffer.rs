@@ -1,45 +1,46 @@
-//! Buffers of one fixed size, lent by a [`Pool`] and given back to it.
+//! Buffers of one fixed size, lent by a [`Pool`] and returned to it.
 //!
-//! An idle connection holds none. The pool counts what it has lent, so that a test can tell when one is lost.
+//! An idle connection holds none. The pool counts the buffers it has lent, so that a test notices a
+//! lost one.
 
-/// The size of every buffer, in bytes: what one receive call can bring, what a connection can hold of input that its
-/// session has not taken, and how much output is gathered for one send call.
+/// The size of every buffer, in bytes. It limits how much one receive call brings, how much input a
+/// connection holds, and how much output one send call gathers.
 pub const BUFFER_SIZE: usize = 32 * 1024;
 
-/// How many buffers a pool keeps for the next borrower (2 MiB); what comes back beyond that is freed.
-const KEPT: usize = 64;
+/// How many returned buffers a pool keeps (2 MiB); it frees the rest.
+const MAX_FREE: usize = 64;
 
-/// How many bytes of a block say which part of it is filled. They stand in there, and not in [`Buffer`], so that an idle
-/// connection takes less memory.
+/// The bytes of a block that store where its filled part begins and ends. They are in the block,
+/// not in [`Buffer`], to keep idle connections small.
 const HEADER: usize = 8;
 
 type Block = Box<[u8; HEADER + BUFFER_SIZE]>;
 
-/// A lent buffer: bytes are appended at its back and consumed from its front. They stay where they are in memory until they
-/// are consumed, or [`compact`](Buffer::compact) is called.
+/// A lent buffer: bytes are appended at its back and consumed from its front. They do not move in
+/// memory until they are consumed, or until [`compact`](Buffer::compact).
 #[derive(Debug)]
 pub struct Buffer(Block);
 
 impl Buffer {
-    /// The bytes appended and not yet consumed.
+    /// The bytes that were appended and not consumed yet.
     #[inline]
     pub fn filled(&self) -> &[u8] {
         &self.0[HEADER + self.start()..HEADER + self.end()]
     }
 
-    /// True if there are none.
+    /// True if there are no such bytes.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.start() == self.end()
     }
 
-    /// How many bytes can be appended without moving any.
+    /// How many bytes can be appended without [compacting](Buffer::compact).
     #[inline]
     pub fn room(&self) -> usize {
         BUFFER_SIZE - self.end()
     }
 
-    /// Appends as much as there is room for and says how much that was.
+    /// Appends as much as there is room for. Returns how many bytes that was.
     #[inline]
     pub fn append(&mut self, bytes: &[u8]) -> usize {
         let end = self.end();
@@ -49,7 +50,7 @@ impl Buffer {
         taken
     }
 
-    /// Appends what `write` writes into the free room.
+    /// Appends what `write` writes into the free part.
     pub fn append_with<T>(&mut self, write: impl FnOnce(&mut &mut [u8]) -> T) -> T {
         let end = self.end();
         let mut free = &mut self.0[HEADER + end..];
@@ -63,11 +64,14 @@ impl Buffer {
     #[inline]
     pub fn consume(&mut self, count: usize) {
         let start = self.start();
-        assert!(count <= self.end() - start, "consumed more than there was");
+        assert!(
+            count <= self.end() - start,
+            "consumed more bytes than there were"
+        );
         self.set_start(start + count);
     }
 
-    /// Moves what is filled to the front, so that all free room is behind it.
+    /// Moves the filled part to the front, so that all free room is behind it.
     pub fn compact(&mut self) {
         let (start, end) = (self.start(), self.end());
         if start > 0 {
@@ -108,17 +112,17 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// An empty pool; buffers are made when they are first needed.
+    /// An empty pool. It allocates buffers when they are needed.
     pub fn new() -> Pool {
         Pool::default()
     }
 
-    /// An empty buffer.
+    /// Lends an empty buffer.
     pub fn lend(&mut self) -> Buffer {
         self.lent += 1;
         let block = self.free.pop().unwrap_or_else(|| {
             let zeroed = vec![0; HEADER + BUFFER_SIZE].into_boxed_slice();
-            zeroed.try_into().expect("it was made with that length")
+            zeroed.try_into().expect("it has that length")
         });
         let mut buffer = Buffer(block);
         buffer.set_start(0);
@@ -126,19 +130,19 @@ impl Pool {
         buffer
     }
 
-    /// Takes a buffer back. No operation may still read from it: with debug assertions its content is destroyed, so that
-    /// such a one is found.
+    /// Takes a buffer back. No operation may still read from it: with debug assertions the content
+    /// is overwritten, so that a test notices such a read.
     pub fn take_back(&mut self, mut buffer: Buffer) {
         if cfg!(debug_assertions) {
             buffer.0.fill(0xa5);
         }
         self.lent -= 1;
-        if self.free.len() < KEPT {
+        if self.free.len() < MAX_FREE {
             self.free.push(buffer.0);
         }
     }
 
-    /// How many buffers are out.
+    /// How many buffers are lent.
     pub fn lent(&self) -> usize {
         self.lent
     }
@@ -149,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_leave_in_the_order_they_came() {
+    fn bytes_are_consumed_in_the_order_they_were_appended() {
         let mut pool = Pool::new();
         let mut buffer = pool.lend();
         assert_eq!(buffer.append(b"abcdef"), 6);

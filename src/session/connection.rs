@@ -1,7 +1,7 @@
 //! A session with its buffered input and output, its deadline and its orderly close.
 //!
-//! This file does not know which model performs what [`Connection::next`] asks for, nor how that model waits. It is longer
-//! than others, since it is one state machine whose events share their conclusions.
+//! This file does not know which model performs the actions, nor how that model waits. It is long
+//! because it is one state machine: every event ends in the same [`Connection::after_event`].
 
 use super::buffer::{BUFFER_SIZE, Buffer};
 use super::mailbox::InboxState;
@@ -11,61 +11,80 @@ use super::{
     Context, Job, MIN_IDLE_AGE, Moment, NewSession, Permit, Session, Timeout, Wait, Worker,
 };
 
-/// How much a connection that is over still reads and drops before it gives up on its peer, in bytes.
+/// How many bytes a lingering connection reads and drops before it closes without waiting for the
+/// peer any longer.
 pub const LINGER_BYTES: usize = 1024 * 1024;
 
-/// How many bytes must be sent to the peer, or taken from it, for its wait to begin again. If one byte were enough, a peer
-/// could hold a connection without end. With the usual 60 s this demands 68 bytes a second.
+/// How many bytes must be sent to the peer, or taken from it, to restart the timeout. If one byte
+/// were enough, a peer could hold a connection forever. With the usual 60 s this demands 68 bytes a
+/// second.
 pub const MIN_PROGRESS: u32 = 4096;
 
-/// What the model is to do next. This is all that a model needs to know of a connection, together with one
-/// [deadline](Connection::deadline).
+/// What the model must do next. Together with the [deadline](Connection::deadline), this is all
+/// that a model needs to know of a connection.
 ///
-/// Each action is an operation and not an event: a blocking model performs it, a readiness model tries it and waits if it
-/// would block, a completion model submits it. Before it reports what an operation brought, the model updates
-/// [`Worker::time`], [`Worker::stopping`], [`Worker::one_exchange`] and [`Worker::crowded`] (the last for this very
-/// connection). After the report it asks [`Connection::next`] again. It also sets [`Worker::work`] at the beginning of
-/// each turn, and writes out and empties [`Worker::log`].
+/// Each action is an operation, not an event. A blocking model performs it. A readiness model tries
+/// it, and waits if it would block. A completion model submits it. When the operation has ended,
+/// the model reports the result with the method named below, and then asks [`Connection::next`]
+/// again.
 ///
-/// - An operation that fails for good: [`Connection::abort`]. One that was interrupted or would block: ask again.
-/// - The deadline has passed: try once more without waiting, for what came in time still counts. If that would block, call
-///   [`Connection::expired`]. An operation that is under way is cancelled instead; if it has brought something after all,
-///   that is said as ever, and nothing has expired.
-/// - Whatever the action, the connection's [waker](super::Wakers) may be woken: call [`Connection::woken`] soon then. While
-///   an operation is under way it may go on. Several wakes may be one call.
-/// - An operation that is under way may end after other events, and after [`Connection::close`]: say what it brought all
-///   the same. What it reads from stays in its place until then; see [`Connection::release`]. Of each action one operation
-///   at most is under way; a receiving one may be so together with any other.
-/// - A session may panic in any call: catch that and call [`Connection::abort`]; all other connections go on.
-/// - Every connection ends with [`Connection::close`] and [`Connection::release`], also after an error: one that is
-///   dropped with buffers that were not released panics in a debug build.
+/// Before each report, update [`Worker::time`], [`Worker::stopping`], [`Worker::one_exchange`] and,
+/// for this connection, [`Worker::crowded`]. At the beginning of each turn, set [`Worker::work`].
+/// From time to time, write out and empty [`Worker::log`].
+///
+/// - **Errors.** If an operation fails for good, call [`Connection::abort`]. If it was interrupted
+///   or would block, ask again.
+/// - **Deadline.** When it has passed, try the action once more without waiting: what came in time
+///   still counts. If that would block, call [`Connection::expired`]. A completion model cancels
+///   the operation under way instead; if it has completed after all, report its result as usual,
+///   without `expired`.
+/// - **Wakes.** The connection's [waker](super::Wakers) may be woken whatever the action: call
+///   [`Connection::woken`] soon then. An operation under way may continue. One call may stand for
+///   several wakes.
+/// - **Operations under way.** At most one of each action may be under way; a `Receive` may be
+///   under way together with any other. An operation may end after other events, and even after
+///   [`Connection::close`]: report its result all the same. The bytes it reads from stay in place
+///   until [`Connection::release`].
+/// - **Panics.** A session may panic in any call: catch the panic and call [`Connection::abort`].
+///   No other connection may be affected.
+/// - **The end.** Call [`Connection::close`] and then [`Connection::release`] for every connection,
+///   also after an error. In a debug build, dropping a closed connection that still holds buffers
+///   panics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Send [`Connection::front`], or as much of its beginning as the socket takes, then call [`Connection::sent`] with how
-    /// much that was; 0 if a file ended before it should. If the file cannot be sent as one, as where sendfile(2) is
-    /// refused, call [`Connection::send_refused`].
+    /// Send [`Connection::front`], or as much of its beginning as the socket takes, then call
+    /// [`Connection::sent`] with the number of bytes; 0 if a file ended too early. If the file
+    /// cannot be sent directly, for example because sendfile(2) is refused, call
+    /// [`Connection::send_refused`].
     Send,
-    /// Receive at most [`Connection::room`] bytes, then call [`Connection::received`], or [`Connection::input_ended`] if the
-    /// peer has closed its side.
+    /// Receive at most [`Connection::room`] bytes, then call [`Connection::received`], or
+    /// [`Connection::input_ended`] if the peer has shut down its side.
     Receive,
-    /// [`Connection::front`] is a stretch of a file. Read its beginning into memory, then call [`Connection::loaded`]. This
-    /// may wait for a disk, or for another machine if [`File::mount`](super::File::mount) says so.
+    /// Read the beginning of [`Connection::front`], which is a range of a file, into memory, then
+    /// call [`Connection::loaded`]; with no bytes if the file ended too early. The read may wait
+    /// for a disk, or for another machine if [`File::mount`](super::File::mount) returns a mount.
     Load,
-    /// Call [`Connection::proceed`] when the others have had their turn. If the peer is gone, nobody needs the work: a
-    /// model that can tell calls [`Connection::abort`] instead.
+    /// Call [`Connection::proceed`] after all other connections have had their turn. If the model
+    /// can tell that the peer is gone, it calls [`Connection::abort`] instead: nobody needs the
+    /// work.
     Proceed,
-    /// Take the [job](Connection::take_job), do its work or have it done, and call [`Connection::woken`] when it is done.
-    /// It may wait as long as it likes, so a loop has it done by a thread.
+    /// Take the [job](Connection::take_job), run its work here or on another thread, then call
+    /// [`Connection::woken`]. The work may take arbitrarily long, so a loop gives it to a thread.
     Run,
-    /// Do nothing until the waker is woken, the job that was taken is done, or the deadline passes.
+    /// Do nothing until the waker is woken, the job that was taken has ended, or the deadline
+    /// passes.
     Wait,
-    /// Tell the peer that nothing more will come (shutdown(2)), then call [`Connection::write_shut_down`].
+    /// Shut down our side (shutdown(2)), so that the peer sees the end of our output, then call
+    /// [`Connection::write_shut_down`].
     ShutdownWrite,
-    /// Call [`Connection::close`], close the socket, and [`Connection::release`] when no operation is under way. But
-    /// if something unread waits at the socket and `may_linger` is true, closing would destroy what the peer has not read
-    /// yet (RFC 9112 section 9.6): call [`Connection::linger`] instead.
+    /// Call [`Connection::close`], close the socket, and call [`Connection::release`] when no
+    /// operation is under way.
+    ///
+    /// If `may_linger` is true, first check whether unread input waits at the socket. If it does,
+    /// call [`Connection::linger`] instead: closing now would reset the connection, and the peer
+    /// might lose output that it has not read yet (RFC 9112 section 9.6).
     Close {
-        /// Unread input would matter.
+        /// Call [`Connection::linger`] instead if unread input waits at the socket.
         may_linger: bool,
     },
 }
@@ -74,50 +93,51 @@ pub enum Action {
 pub struct Connection {
     session: Box<dyn Session>,
     output: Output,
-    /// Input that the session has not taken; never an empty buffer.
+    /// Input that the session has not taken. `None` instead of an empty buffer.
     held: Option<Buffer>,
-    /// Boxed, for hardly any connection has one.
+    /// Boxed to keep idle connections small: few have one.
     permit: Option<Box<Permit>>,
+    /// When the current wait began.
     since: Moment,
-    /// How many bytes were taken or sent since then; while lingering, how many were read and dropped.
+    /// Bytes taken or sent since then; while lingering, bytes read and dropped.
     progress_bytes: u32,
-    /// What its waker wakes.
+    /// The key that its waker wakes.
     key: u32,
     waiting: Timeout,
-    /// The peer has closed its side.
+    /// The peer has shut down its side.
     ended: bool,
     phase: Phase,
     close_step: CloseStep,
-    /// The session's mailbox has the connection's waker.
+    /// The session's mailbox has this connection's waker.
     has_waker: bool,
 }
 
-/// How far a conversation has come.
+/// How far a connection is on its way to the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     Running,
-    /// No more input is wanted, whatever the session says.
+    /// The session gets no more input. Pending output is still sent.
     Finished,
-    /// Nothing can be done for the peer any more.
+    /// Nothing more can be sent to the peer.
     Aborted,
-    /// The session has been told that it is over.
+    /// [`Connection::close`] was called.
     Closed,
 }
 
-/// How it ends.
+/// How far the lingering close has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CloseStep {
-    /// As the session says.
+    /// Not begun.
     Open,
-    /// Input was left unread when the conversation was over: closing at once could destroy the answer on its way
-    /// (RFC 9112 section 9.6).
+    /// Unread input waits: closing at once could destroy output on its way to the peer (RFC 9112
+    /// section 9.6).
     Unread,
-    /// Our side has been shut down.
+    /// Our side is shut down.
     Shut,
 }
 
 impl Connection {
-    /// Begins a conversation. Its waker wakes `key`, which must fit 32 bits.
+    /// Opens a connection with a new session. Its waker wakes `key`, which must fit into 32 bits.
     pub fn open(start: impl Into<NewSession>, key: usize, worker: &mut Worker) -> Connection {
         let NewSession { session, permit } = start.into();
         let mut connection = Connection {
@@ -127,7 +147,7 @@ impl Connection {
             permit: permit.map(Box::new),
             since: worker.time.moment(),
             progress_bytes: 0,
-            key: u32::try_from(key).expect("there are fewer connections than 2^32"),
+            key: u32::try_from(key).expect("fewer than 2^32 connections"),
             waiting: Timeout::First,
             ended: false,
             phase: Phase::Running,
@@ -140,12 +160,12 @@ impl Connection {
         connection
     }
 
-    /// What now? Asking changes nothing.
+    /// Returns what to do next. Calling it again returns the same: it changes nothing.
     pub fn next(&self) -> Action {
         self.next_and_timeout(Connection::wait).0
     }
 
-    /// What now, and what kind of wait that is. `wait` says what the session waits for.
+    /// Returns the next action and its timeout. `wait` returns what the session waits for.
     #[inline]
     fn next_and_timeout(&self, wait: impl FnOnce(&Connection) -> Wait) -> (Action, Timeout) {
         let close = |may_linger| (Action::Close { may_linger }, Timeout::Linger);
@@ -175,9 +195,12 @@ impl Connection {
         }
     }
 
-    /// Until when the model may wait for what [`next`](Connection::next) asks for; `None` means without limit. It changes
-    /// only after a call to this connection, or when [`Worker::stopping`] or [`Worker::crowded`] changes: while the server
-    /// is stopping, an idle connection has no time left.
+    /// Returns until when the model may wait for the [next](Connection::next) action; `None` means
+    /// without limit.
+    ///
+    /// The deadline changes only after a call to this connection, or when [`Worker::stopping`] or
+    /// [`Worker::crowded`] changes: while the server is stopping, an idle connection has no time
+    /// left.
     pub fn deadline(&self, worker: &Worker) -> Option<Moment> {
         if worker.stopping && self.is_idle() {
             return Some(worker.time.moment());
@@ -190,9 +213,12 @@ impl Connection {
         }))
     }
 
-    /// The kind of the wait and when it began, for models that keep one list of connections per kind, and for people.
-    /// [`Worker::stopping`] and [`Worker::crowded`] shorten only the [`deadline`](Connection::deadline): a model that goes
-    /// by this instead must itself end idle connections in time.
+    /// Returns the kind of the current wait and when it began, for models that keep one list of
+    /// connections per kind, and for display.
+    ///
+    /// [`Worker::stopping`] and [`Worker::crowded`] shorten only the
+    /// [`deadline`](Connection::deadline). A model that uses this method instead must close idle
+    /// connections in time by itself.
     pub fn waiting(&self) -> (Timeout, Moment) {
         (self.waiting, self.since)
     }
@@ -202,18 +228,19 @@ impl Connection {
         self.output.front()
     }
 
-    /// True if that is a stretch of a file.
+    /// True if [`front`](Connection::front) is a range of a file.
     #[inline]
     pub fn sends_file(&self) -> bool {
         self.output.is_file_next()
     }
 
-    /// How many bytes [`Action::Receive`] may bring; never 0 when that is the answer.
+    /// How many bytes [`Action::Receive`] may bring; never 0 while that is the action.
     pub fn room(&self) -> usize {
         self.held.as_ref().map_or(BUFFER_SIZE, Buffer::room)
     }
 
-    /// True if closing now would lose nothing, unless the peer is just about to speak: others may have its place.
+    /// True if the peer has nothing under way: no request begun, no output pending. Closing now
+    /// loses nothing, unless a request is just arriving.
     pub fn is_idle(&self) -> bool {
         let is_between = matches!(
             self.wait(),
@@ -222,17 +249,20 @@ impl Connection {
         is_between && self.output.is_empty() && self.held.is_none()
     }
 
-    /// The name of the session's state, for people.
+    /// The name of the session's state, for display.
     pub fn state(&self) -> &'static str {
         self.session.state()
     }
 
-    /// These bytes came from the peer.
+    /// Reports bytes received from the peer.
     ///
     /// # Panics
     /// If there are more than [`room`](Connection::room).
     pub fn received(&mut self, bytes: &[u8], worker: &mut Worker) {
-        assert!(bytes.len() <= self.room(), "received more than was asked");
+        assert!(
+            bytes.len() <= self.room(),
+            "received more bytes than asked for"
+        );
         if !self.wants_bytes() {
             return self.received_unwanted(bytes, worker);
         }
@@ -252,17 +282,17 @@ impl Connection {
         self.after_event(taken, worker);
     }
 
-    /// The peer has closed its side.
+    /// Reports that the peer has shut down its side: no more input will come.
     pub fn input_ended(&mut self, worker: &mut Worker) {
         self.ended = true;
         self.after_event(0, worker);
     }
 
-    /// The first `count` bytes of what [`front`](Connection::front) began are gone. 0 means that a file has become shorter
-    /// than was promised to the peer.
+    /// Reports that the first `count` bytes of [`front`](Connection::front) were sent. 0 means that
+    /// a file has become shorter than the length promised to the peer.
     ///
     /// # Panics
-    /// If that is more than there was.
+    /// If `count` is more than `front` had.
     pub fn sent(&mut self, count: usize, worker: &mut Worker) {
         if self.phase == Phase::Closed {
             return;
@@ -276,9 +306,10 @@ impl Connection {
             worker.answered();
         }
         if self.has_waker {
-            // Before the next input: a peer that says much must not get ahead of one that says little.
-            self.take_mail(worker);
-            // It may have been woken while there was something to send.
+            // Before the next input, so that a peer that sends much does not get ahead of the
+            // others.
+            self.send_messages(worker);
+            // A wake during the send was not acted on.
             if self.output.is_empty() && self.wait() == Wait::Pause {
                 self.invoke(worker, |session, cx| session.proceed(cx));
             }
@@ -287,17 +318,18 @@ impl Connection {
         self.after_event(count, worker);
     }
 
-    /// The file cannot be sent as one, so it will be [loaded](Action::Load).
+    /// Reports that the file cannot be sent directly. It is [loaded](Action::Load) piece by piece
+    /// from now on.
     pub fn send_refused(&mut self, worker: &mut Worker) {
         self.output.load_file();
         self.after_event(0, worker);
     }
 
-    /// The first bytes of the stretch of a file that [`front`](Connection::front) was. None mean that the file has become
-    /// shorter than was promised to the peer.
+    /// Reports the first bytes of the range that [`front`](Connection::front) was. No bytes mean
+    /// that the file has become shorter than the length promised to the peer.
     ///
     /// # Panics
-    /// If nothing was to be loaded, or not as much.
+    /// If nothing was to be loaded, or fewer bytes.
     pub fn loaded(&mut self, bytes: &[u8], worker: &mut Worker) {
         if self.phase >= Phase::Aborted {
             return;
@@ -309,12 +341,12 @@ impl Connection {
         self.after_event(0, worker);
     }
 
-    /// What is to be done for [`Action::Run`]; `None` if it has been taken.
+    /// Takes the job for [`Action::Run`]. `None` if it was taken before.
     pub fn take_job(&mut self) -> Option<Job> {
         self.session.job()
     }
 
-    /// Lets the session do a slice of its own work.
+    /// Lets the session do a slice of its own work, for [`Action::Proceed`].
     pub fn proceed(&mut self, worker: &mut Worker) {
         if self.phase == Phase::Closed {
             return;
@@ -324,7 +356,7 @@ impl Connection {
         self.after_event(0, worker);
     }
 
-    /// The waker was woken, or the job is done. It does no harm to call this without a reason.
+    /// Reports that the waker was woken or the job has ended. A call without a reason does no harm.
     pub fn woken(&mut self, worker: &mut Worker) {
         match self.next() {
             Action::Wait => self.proceed(worker),
@@ -332,13 +364,13 @@ impl Connection {
         }
     }
 
-    /// Our side has been shut down.
+    /// Reports that our side is shut down.
     pub fn write_shut_down(&mut self) {
         self.close_step = CloseStep::Shut;
         self.progress_bytes = 0;
     }
 
-    /// The deadline has passed, and another try has brought nothing.
+    /// Reports that the deadline has passed and that one more try would block.
     pub fn expired(&mut self, worker: &mut Worker) {
         match self.waiting {
             _ if self.phase == Phase::Closed => {}
@@ -358,20 +390,23 @@ impl Connection {
         }
     }
 
-    /// Something unread waits at the socket of a connection that is to [close](Action::Close).
+    /// Call this for [`Action::Close`] if unread input waits at the socket: the connection then
+    /// shuts down its side and reads until the peer closes, before it closes itself.
     pub fn linger(&mut self) {
         self.close_step = CloseStep::Unread;
     }
 
-    /// An operation has failed, or nothing can reach the peer any more: close without a word.
+    /// Ends the connection without sending anything more: an operation has failed, or the peer is
+    /// gone.
     pub fn abort(&mut self) {
         if self.phase != Phase::Closed {
             self.phase = Phase::Aborted;
         }
     }
 
-    /// The first phase of the end: the session has its last word, and the permit is released. Whatever else happens has no
-    /// effect from now on. Buffers stay as they are.
+    /// First phase of the end: the session's [`closed`](Session::closed) is called, and the permit
+    /// is released. Later events have no effect. The buffers stay, since an operation under way may
+    /// still read from them.
     pub fn close(&mut self, worker: &mut Worker) {
         if self.phase == Phase::Closed {
             return;
@@ -379,21 +414,23 @@ impl Connection {
         self.phase = Phase::Closed;
         self.invoke(worker, |session, cx| session.closed(cx));
         worker.transition(self.session.state(), CLOSED);
-        // Before the socket closes: a client that sees that may come again at once.
+        // Released before the socket closes: a client that sees the close may reconnect at once.
         self.permit = None;
     }
 
-    /// The second phase of the end: no operation is under way any more, and the buffers go back to the pool.
+    /// Second phase of the end: returns the buffers to the pool. Call this when no operation is
+    /// under way.
     ///
     /// # Panics
     /// If the connection is not closed.
     pub fn release(mut self, worker: &mut Worker) {
-        assert_eq!(self.phase, Phase::Closed, "the session must know");
+        assert_eq!(self.phase, Phase::Closed, "close() comes first");
         self.output.clear(&mut worker.pool);
         self.drop_held(worker);
     }
 
-    /// True if everything is out that there was to say, and nothing else has been begun.
+    /// True if the response is sent completely, and the session is not in the middle of the next
+    /// request.
     fn has_answered(&self) -> bool {
         let is_within = matches!(
             self.wait(),
@@ -406,7 +443,7 @@ impl Connection {
         self.output.is_empty() && !is_within
     }
 
-    /// Lets the session act. The step that it takes by that is counted, where that is wanted.
+    /// Calls the session, and counts the transition that results, if transitions are counted.
     fn invoke<T>(
         &mut self,
         worker: &mut Worker,
@@ -434,7 +471,7 @@ impl Connection {
         matches!(self.wait(), Wait::Bytes(_))
     }
 
-    /// Lets the session take what it will of `input`; says how much that was.
+    /// Lets the session take input. Returns how many bytes it took.
     fn feed(&mut self, input: &[u8], worker: &mut Worker) -> usize {
         let mut taken = 0;
         while taken < input.len() && self.output.body().is_none() && self.wants_bytes() {
@@ -447,8 +484,8 @@ impl Connection {
         taken
     }
 
-    /// Takes input that the session does not wait for: counted and dropped once the conversation is over, held until
-    /// then.
+    /// Handles input that the session does not wait for: dropped and counted once the session has
+    /// ended, held before that.
     fn received_unwanted(&mut self, bytes: &[u8], worker: &mut Worker) {
         match self.wait() {
             _ if bytes.is_empty() => {}
@@ -457,13 +494,13 @@ impl Connection {
         }
     }
 
-    /// Keeps input until the session takes it.
+    /// Holds input until the session takes it.
     fn hold(&mut self, bytes: &[u8], worker: &mut Worker) {
         let held = self.held.get_or_insert_with(|| worker.pool.lend());
         held.append(bytes);
     }
 
-    /// [Feeds](Connection::feed) the session input that was held; holds again what it does not take.
+    /// [Feeds](Connection::feed) the held input to the session, and holds what it does not take.
     fn feed_held(&mut self, mut held: Buffer, worker: &mut Worker) -> usize {
         let taken = self.feed(held.filled(), worker);
         held.consume(taken);
@@ -484,8 +521,9 @@ impl Connection {
         }
     }
 
-    /// After each call to the session: hands over or finishes if it is due, drops input that comes too late, takes mail,
-    /// and begins a new wait if its kind has changed or enough bytes have moved.
+    /// Runs after each call to the session. Hands over to a successor, finishes a session that can
+    /// get no more input, drops input that comes too late, and takes messages from the mailbox.
+    /// Restarts the timeout if the kind of wait has changed or enough bytes have moved.
     fn after_event(&mut self, progress: usize, worker: &mut Worker) {
         if self.phase == Phase::Closed {
             return;
@@ -499,7 +537,7 @@ impl Connection {
             self.drop_held(worker);
         }
         if self.session.mailbox().is_some() {
-            self.take_mail(worker);
+            self.send_messages(worker);
             wait = None;
         }
         let (_, waiting) = self.next_and_timeout(|it| wait.unwrap_or_else(|| it.wait()));
@@ -511,12 +549,12 @@ impl Connection {
         }
     }
 
-    /// All output is sent: hands over to a successor, and finishes a session that can get no more input. Returns what it
-    /// then waits for.
+    /// Once all output is sent: hands over to a successor, or finishes a session that can get no
+    /// more input. Returns what the session then waits for.
     #[inline]
     fn settle_without_output(&mut self, worker: &mut Worker) -> Wait {
         match self.wait() {
-            // Either no more will come, or the session will never take what is there.
+            // The input has ended, or the buffer is full and the session takes nothing of it.
             Wait::Bytes(_) if self.ended || self.room() == 0 => self.finish(worker),
             Wait::Successor => self.hand_over(worker),
             wait => wait,
@@ -533,7 +571,7 @@ impl Connection {
         Wait::Close
     }
 
-    /// Goes on with the session that comes after this one, and with the input that this one has left.
+    /// Replaces the session by its successor, which gets the input that is left.
     #[cold]
     fn hand_over(&mut self, worker: &mut Worker) -> Wait {
         let before = self.session.state();
@@ -555,10 +593,10 @@ impl Connection {
         }
     }
 
-    /// Moves what others have left to the output, until the conversation is over. A peer that is too slow for them is
-    /// given up, as is one that nothing could be woken for.
+    /// Moves messages from the session's mailbox to the output. Aborts the connection if the
+    /// mailbox has overflowed because the peer reads too slowly, or if no waker can be made.
     #[inline(never)]
-    fn take_mail(&mut self, worker: &mut Worker) {
+    fn send_messages(&mut self, worker: &mut Worker) {
         let Some(mailbox) = self.session.mailbox() else {
             return;
         };
@@ -602,14 +640,14 @@ impl Connection {
     }
 }
 
-/// A connection that was closed and not released keeps what its pool has lent.
+/// A closed connection that is not released keeps buffers of its pool.
 #[cfg(debug_assertions)]
 impl Drop for Connection {
     fn drop(&mut self) {
         let is_clear = self.held.is_none() && self.output.bytes().is_empty();
         assert!(
             self.phase != Phase::Closed || is_clear || std::thread::panicking(),
-            "a connection was dropped that had not been released"
+            "a closed connection was dropped without release()"
         );
     }
 }
@@ -620,7 +658,7 @@ mod tests {
     use crate::session::Time;
     use std::time::{Instant, SystemTime};
 
-    /// Waits for whatever it is told to.
+    /// A session that waits for what the test sets.
     struct Waits(Wait);
 
     impl Session for Waits {
@@ -633,7 +671,7 @@ mod tests {
         }
     }
 
-    /// Opens a connection whose session waits for this, lets it act, and ends it.
+    /// Opens a connection whose session waits for `wait`, runs `act`, and closes it.
     fn with(wait: Wait, act: impl FnOnce(&mut Connection, &mut Worker)) {
         let mut worker = Worker::new(Time::new(Instant::now(), SystemTime::now()));
         let session: Box<dyn Session> = Box::new(Waits(wait));
@@ -668,7 +706,11 @@ mod tests {
                 assert_eq!(connection.next(), Action::Receive);
                 connection.received(&chunk, worker);
             }
-            assert_eq!(connection.next(), Action::Receive, "exactly as much");
+            assert_eq!(
+                connection.next(),
+                Action::Receive,
+                "the limit itself is allowed"
+            );
             connection.received(&chunk[..1], worker);
             assert_eq!(connection.next(), Action::Close { may_linger: false });
         });
@@ -684,7 +726,7 @@ mod tests {
     #[test]
     fn a_stopping_server_leaves_idle_connections_no_time() {
         with(Wait::Bytes(Timeout::Idle), |connection, worker| {
-            assert_eq!(connection.deadline(worker), None, "there are no limits");
+            assert_eq!(connection.deadline(worker), None, "no limits are set");
             worker.stopping = true;
             assert_eq!(connection.deadline(worker), Some(worker.time.moment()));
             connection.expired(worker);

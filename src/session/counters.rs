@@ -1,6 +1,6 @@
-//! What was done, counted without locks by the one thread that did it.
+//! Counters of what one thread or process did, kept without locks.
 
-/// Each counter with what it counts: one row each.
+/// One row for each counter: what it counts, and its name.
 macro_rules! counters {
     ($($(#[doc = $doc:literal])+ $name:ident)*) => {
         /// What one thread or process did.
@@ -13,16 +13,16 @@ macro_rules! counters {
             /// How many counters there are.
             pub const COUNT: usize = [$(stringify!($name)),*].len();
 
-            /// The name of each and what it counts, in the order of [`Counters::to_array`].
+            /// The name of each counter and what it counts, in the order of [`Counters::to_array`].
             pub const ROWS: [(&'static str, &'static str); Counters::COUNT] =
                 [$((stringify!($name), concat!($($doc),+))),*];
 
-            /// All of them, in one order.
+            /// All counters as an array.
             pub fn to_array(self) -> [u64; Counters::COUNT] {
                 [$(self.$name),*]
             }
 
-            /// The same from [`Counters::to_array`]'s numbers.
+            /// The reverse of [`Counters::to_array`].
             pub fn from_array(numbers: [u64; Counters::COUNT]) -> Counters {
                 let [$($name),*] = numbers;
                 Counters { $($name),* }
@@ -34,7 +34,8 @@ macro_rules! counters {
 counters! {
     /// Connections accepted, refused ones included.
     accepted_connections
-    /// Connections that were closed at once or answered with 503, because of --max-per-ip or --trusted-proxy.
+    /// Connections that were closed at once or answered with 503, because of --max-per-ip or
+    /// --trusted-proxy.
     refused_connections
     /// Requests answered, including lines sent to a chat.
     requests
@@ -66,16 +67,18 @@ counters! {
     received_datagrams
     /// Replies to datagrams sent.
     sent_replies
-    /// Datagrams that got no reply on purpose, for example because their sender's address may be forged.
+    /// Datagrams that got no reply on purpose, for example because their sender's address may be
+    /// forged.
     refused_datagrams
-    /// Replies to datagrams that the kernel did not take: no room in the send buffer, or no way to the receiver.
+    /// Replies to datagrams that the kernel did not take: no room in the send buffer, or no way to
+    /// the receiver.
     unsent_replies
     /// Datagrams that the kernel dropped because a receive buffer was full.
     dropped_datagrams
 }
 
 impl Counters {
-    /// Adds what another thread or process did.
+    /// Adds the counters of another thread or process.
     pub fn add(&mut self, other: &Counters) {
         let (mut sum, more) = (self.to_array(), other.to_array());
         sum.iter_mut()
@@ -84,7 +87,7 @@ impl Counters {
         *self = Counters::from_array(sum);
     }
 
-    /// System calls made to wait and on sockets. Those on files are not among them.
+    /// System calls to wait and on sockets, without those on files.
     pub fn system_calls(&self) -> u64 {
         self.wait_calls
             + self.interest_change_calls
@@ -94,7 +97,7 @@ impl Counters {
             + self.other_calls
     }
 
-    /// Sends and receives that moved something.
+    /// Calls that accepted a connection or moved bytes.
     pub fn transfers(&self) -> u64 {
         self.accept_calls + self.receive_calls + self.send_calls - self.would_blocks
     }
@@ -105,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sums_are_counter_by_counter() {
+    fn each_counter_is_added_to_its_own() {
         let numbers = std::array::from_fn(|index| index as u64 + 1);
         let mut sum = Counters::from_array(numbers);
         sum.add(&Counters::from_array(numbers));

@@ -1,33 +1,33 @@
-//! An open file to send from.
+//! Open files to send from.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// An open regular file. Some are on a file system that can hang ([`File::remote`]): whatever is asked of them may wait
-/// for another process or machine, so a loop asks nothing of them itself.
+/// An open regular file. Any call on a [remote](File::remote) one may wait for another process or
+/// machine, so a loop leaves such calls to a thread.
 #[derive(Debug)]
 pub struct File {
-    /// Taken when it is dropped.
+    /// `None` only during `drop`.
     file: Option<OwnedFd>,
     remote: Option<Remote>,
 }
 
-/// Where a file is that can hang.
+/// The mount of a remote file.
 #[derive(Clone, Copy, Debug)]
 struct Remote {
     mount: u64,
     close: fn(u64, OwnedFd),
 }
 
-/// What may wait for a file system, and so is done where that is allowed: see [`Session::job`](super::Session::job).
+/// Work that may wait for a file system: see [`Session::job`](super::Session::job).
 pub struct Job {
-    /// A number for the mount that it may wait for.
+    /// A number that identifies the mount it may wait for.
     pub mount: u64,
-    /// The work. What it finds out it leaves for its session itself.
+    /// The work. It passes its result to the session by itself.
     pub work: Box<dyn FnOnce() + Send>,
 }
 
 impl File {
-    /// A file on a file system that answers by itself.
+    /// A file on a local file system.
     pub fn local(file: impl Into<OwnedFd>) -> File {
         File {
             file: Some(file.into()),
@@ -35,7 +35,8 @@ impl File {
         }
     }
 
-    /// A file on a mount that can hang. `close` is given it in the end, and must not wait.
+    /// A file on a mount that can hang. `close` is called with the descriptor in the end, and must
+    /// not wait.
     pub fn remote(file: impl Into<OwnedFd>, mount: u64, close: fn(u64, OwnedFd)) -> File {
         File {
             file: Some(file.into()),
@@ -43,7 +44,7 @@ impl File {
         }
     }
 
-    /// A number for the mount that the file is on, if that can hang.
+    /// A number that identifies the file's mount, if that can hang.
     pub fn mount(&self) -> Option<u64> {
         self.remote.map(|remote| remote.mount)
     }
@@ -52,7 +53,7 @@ impl File {
 impl AsFd for File {
     fn as_fd(&self) -> BorrowedFd<'_> {
         let file = self.file.as_ref();
-        file.expect("it is there until it is dropped").as_fd()
+        file.expect("it is taken only by drop").as_fd()
     }
 }
 

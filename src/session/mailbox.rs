@@ -1,4 +1,4 @@
-//! What others leave for a connection, until it has room for it among its output.
+//! Messages from other connections, kept until the connection has room for them in its output.
 
 use super::Context;
 use super::buffer::BUFFER_SIZE;
@@ -6,40 +6,41 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-/// How much may lie in a mailbox, in bytes, each message counted with what keeping it costs (64). The messages themselves
-/// are shared with all others who were sent them.
+/// The most bytes in a mailbox. Each message counts with [`OVERHEAD`] added. The bytes themselves
+/// are shared between all mailboxes that have the message.
 pub const MAILBOX_SIZE: usize = 1024 * 1024;
 
-/// What keeping a message costs beside its bytes, in bytes, roughly.
+/// What a queued message costs beside its bytes, roughly, in bytes.
 const OVERHEAD: usize = 64;
 
-/// Messages from others to one connection. Anybody may put one in, from any thread and without waiting; the connection
-/// takes them out as its peer reads.
+/// Messages to one connection. Any thread may put one in, without waiting. The connection takes
+/// them out as its peer reads.
 ///
-/// A peer that does not read, or not as fast as the others write, ends up with a full mailbox. It is then over: nothing
-/// more goes in, and its connection is closed.
+/// A peer that reads too slowly ends up with a full mailbox. The mailbox then drops all messages
+/// and takes no more, and the connection is closed.
 #[derive(Debug, Default)]
 pub struct Mailbox(Mutex<Content>);
 
-/// Messages for one connection, wherever they are kept. A connection takes them out as its peer reads.
+/// Messages for one connection, wherever they are stored. The connection takes them out as its peer
+/// reads.
 pub trait Inbox {
-    /// Registers what is woken when there is a message, at once if there is one already. A model promises to call
-    /// [`Connection::woken`](super::Connection::woken) then.
+    /// Registers the waker to wake when there is a message. Wakes it at once if there is one
+    /// already. The model then calls [`Connection::woken`](super::Connection::woken).
     fn set_waker(&self, waker: Waker);
 
-    /// Puts out the messages that there is room for, whole ones only: what the session puts out itself must not end up
-    /// in the midst of one.
+    /// Moves messages to the output as far as there is room. Only whole ones: the session's own
+    /// output must not end up inside a message.
     fn take(&self, cx: &mut Context<'_>) -> InboxState;
 }
 
-/// What is to be expected of an inbox.
+/// What is still to come from an inbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InboxState {
-    /// More.
+    /// More messages may come.
     Open,
-    /// Nothing, and what there was has been taken.
+    /// No more messages, and all were taken.
     Ended,
-    /// Nothing: there was no room for it.
+    /// The inbox was full, and has dropped its messages.
     Overflowed,
 }
 
@@ -53,32 +54,33 @@ struct Content {
 }
 
 impl Mailbox {
-    /// Leaves a message of at most [`BUFFER_SIZE`] bytes. False if there is no room for it, now and from then on.
+    /// Puts in a message of at most [`BUFFER_SIZE`] bytes. Returns false if it does not fit; the
+    /// mailbox is then closed for good.
     pub fn put(&self, message: &Arc<[u8]>) -> bool {
         let mut content = self.content();
         let size = message.len() + OVERHEAD;
         let fits = content.size + size <= MAILBOX_SIZE && message.len() <= BUFFER_SIZE;
         if content.overflowed || !fits {
             content.overflowed = true;
-            // Nobody will read them.
+            // The connection closes without sending them.
             content.messages = VecDeque::new();
         } else {
             content.messages.push_back(message.clone());
             content.size += size;
         }
-        // Who has been woken for the first message finds the others.
+        // The wake for the first message serves for the later ones.
         if content.messages.len() <= 1 {
             content.wake();
         }
         !content.overflowed
     }
 
-    /// True if all that was left has been taken.
+    /// True if no message is waiting.
     pub fn is_empty(&self) -> bool {
         self.content().messages.is_empty()
     }
 
-    /// Says that there will be no more messages: once those that are there have been sent, the connection ends.
+    /// Ends the mailbox: once its messages are sent, the connection closes.
     pub fn end(&self) {
         let mut content = self.content();
         content.ended = true;
@@ -93,9 +95,9 @@ impl Mailbox {
 impl Inbox for Mailbox {
     fn set_waker(&self, waker: Waker) {
         let mut content = self.content();
-        let has_news = content.overflowed || content.ended || !content.messages.is_empty();
+        let must_wake = content.overflowed || content.ended || !content.messages.is_empty();
         content.waker = Some(waker);
-        if has_news {
+        if must_wake {
             content.wake();
         }
     }
@@ -151,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_is_woken_once_for_many_messages_and_gets_whole_ones_in_order() {
+    fn one_wake_serves_for_many_messages_which_arrive_whole_and_in_order() {
         let (mailbox, mut output, mut worker) = (Mailbox::default(), Output::default(), worker());
         let count = Arc::new(Count(AtomicUsize::new(0)));
         assert!(mailbox.put(&b"before ".as_slice().into()));
@@ -168,19 +170,19 @@ mod tests {
         assert_eq!(take(&mailbox, &mut output, &mut worker), InboxState::Open);
         assert_eq!(output.bytes(), b"1234567", "not cut in two");
         assert!(mailbox.put(&b"x".as_slice().into()));
-        assert_eq!(count.0.load(SeqCst), 2, "it had been emptied");
+        assert_eq!(count.0.load(SeqCst), 2, "the mailbox was empty");
         mailbox.end();
         assert_eq!(take(&mailbox, &mut output, &mut worker), InboxState::Ended);
-        assert_eq!(output.bytes(), b"1234567x", "what was there before the end");
+        assert_eq!(output.bytes(), b"1234567x", "messages put before the end");
     }
 
     #[test]
-    fn a_full_mailbox_is_over_and_holds_nothing() {
+    fn a_full_mailbox_drops_its_messages_and_takes_no_more() {
         let mailbox = Mailbox::default();
         let message: Arc<[u8]> = vec![b'x'; 1024].into();
         let count = (0..).take_while(|_| mailbox.put(&message)).count();
         assert_eq!(count, MAILBOX_SIZE / (1024 + OVERHEAD));
-        assert_eq!(Arc::strong_count(&message), 1, "the messages are gone");
+        assert_eq!(Arc::strong_count(&message), 1, "the messages are dropped");
         assert!(!mailbox.put(&b"x".as_slice().into()), "never again");
         let mail = take(&mailbox, &mut Output::default(), &mut worker());
         assert_eq!(mail, InboxState::Overflowed);

@@ -1,12 +1,13 @@
-//! What a conversation is.
+//! Protocols as state machines that do no I/O.
 //!
-//! A [`Session`] is the protocol state of one conversation and nothing else. A [`Connection`] is a session with its
-//! buffers: input not yet taken, output not yet sent. Every I/O model keeps one connection per peer, asks it
-//! [`Connection::next`] ("what now?") and does what it answers.
+//! A [`Session`] is the protocol state of one connection, and nothing else: for example, the HTTP
+//! request being read. A [`Connection`] adds the buffers: input that the session has not taken,
+//! output that is not sent yet. An I/O model keeps one [`Connection`] per socket, asks for its
+//! [`next`](Connection::next) action, and performs it.
 //!
-//! This module is pure: it opens no socket and no file, starts no thread, writes nothing, and reads no clock but one that
-//! the model passes in ([`Time::with_clock`]). Time, memory
-//! and limits are arguments, so that a model without a kernel can drive the very same code (`tests/simulation`).
+//! This module is pure. It opens no socket or file, starts no thread and writes nothing. It reads
+//! no clock except one that the model passes in ([`Time::with_clock`]). Time, memory and limits are
+//! arguments, so a simulation can run the same code without a kernel (`tests/simulation`).
 
 mod buffer;
 mod connection;
@@ -32,148 +33,164 @@ pub use worker::{MIN_IDLE_AGE, TimeLimits, WORK_PER_TURN, Wakers, Worker};
 
 use enum_map::Enum;
 
-/// One conversation with one peer: bytes in, output out.
+/// The protocol state of one connection: bytes in, output out.
 ///
-/// The order of calls is: [`open`](Session::open) once; then `receive`, `sent` and `proceed` in any order; then at most one
-/// of `end_of_input` and `timed_out`, after which `receive` is not called again; [`closed`](Session::closed) once, last,
-/// unless a [`successor`](Session::successor) has taken over.
+/// The calls come in this order: [`open`](Session::open) once; then `receive`, `sent` and `proceed`
+/// in any order; then at most one of `end_of_input` and `timed_out`, after which `receive` is not
+/// called again; [`closed`](Session::closed) once, last. A session replaced by its
+/// [`successor`](Session::successor) gets no `closed`.
 pub trait Session: Send {
-    /// The peer is there. A protocol in which the server speaks first puts its greeting out here.
+    /// Begins the session. A protocol in which the server speaks first puts its greeting into the
+    /// output here.
     fn open(&mut self, _cx: &mut Context<'_>) {}
 
-    /// Takes what it can from the front of `input` and says how many bytes that was.
+    /// Takes bytes from the front of `input`, which is never empty. Returns how many it took.
     ///
-    /// 0 means: it needs more bytes or, if output is pending, more room. It is then asked again with the same bytes at
-    /// the front once more have come, or once all output has been sent. `input` is never empty. A session that takes
-    /// nothing of [`BUFFER_SIZE`] bytes while no output is pending could never go on, and is closed.
+    /// Return 0 to ask for more bytes or, if output is pending, for more room. The next call then
+    /// has the same bytes at the front; it comes when more bytes have arrived, or when all output
+    /// is sent. A session that takes nothing of [`BUFFER_SIZE`] bytes while no output is pending
+    /// can never continue: it is closed.
     fn receive(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize;
 
-    /// The peer will send nothing more, and the session has seen all it sent. What it puts out now is still sent; then
-    /// the connection closes.
+    /// The peer has shut down its side, and the session has seen all input. Output put now is still
+    /// sent; then the connection closes.
     fn end_of_input(&mut self, _cx: &mut Context<'_>) {}
 
-    /// Some of its output went out; `cx.output` is what is left. When nothing is left it may put out more, as a
-    /// protocol with endless or piecewise output does.
+    /// Some output was sent; `cx.output` is what is left. When nothing is left, the session may put
+    /// more, for example the next part of a long response.
     fn sent(&mut self, _cx: &mut Context<'_>) {}
 
-    /// Does a slice of its own work: called again and again while it [waits for its turn](Wait::Turn), and from time to
-    /// time while it [pauses](Wait::Pause) or [waits for its job](Wait::JobResult). It does no more than [`Worker::work`] allows, and takes off what it does.
+    /// Does a slice of the session's own work. Called repeatedly while the session waits for its
+    /// [turn](Wait::Turn), and occasionally while it [pauses](Wait::Pause) or waits for a
+    /// [job](Wait::JobResult). Do no more than [`Worker::work`] allows, and subtract what you did.
     fn proceed(&mut self, _cx: &mut Context<'_>) {}
 
-    /// What may wait for a file system, while it [waits for that](Wait::Job): taken once. The model has it done where it
-    /// holds up nobody else, and then lets it [proceed](Session::proceed).
+    /// Returns the work that may wait for a file system, once, while the session waits for its
+    /// [job](Wait::Job). The model runs it where it delays no other connection, and then calls
+    /// [`proceed`](Session::proceed).
     fn job(&mut self) -> Option<Job> {
         None
     }
 
-    /// What it waited for did not come in time. What it puts out now is still sent; then the connection closes.
+    /// The current wait has lasted too long. Output put now is still sent; then the connection
+    /// closes.
     fn timed_out(&mut self, _timeout: Timeout, _cx: &mut Context<'_>) {}
 
-    /// The connection is over; `cx.output` is what was never sent. Nothing put out now goes anywhere.
+    /// The connection is closed; `cx.output` is what was never sent. Output put now is dropped.
     fn closed(&mut self, _cx: &mut Context<'_>) {}
 
-    /// What it waits for once its output is gone: for more bytes, as long as an idle connection may stay, unless it says
-    /// otherwise.
+    /// What the session waits for once its output is sent. By default: for more bytes, as long as
+    /// an idle connection may stay.
     fn waits_for(&self) -> Wait {
         Wait::Bytes(Timeout::Idle)
     }
 
-    /// Where others leave what its peer is to hear from them, once there is such a place. It is sent whenever there is
-    /// room for it among the session's own output. `None` until then, from then on the same for ever.
+    /// Messages from other connections to this peer. They are sent between the session's own
+    /// output. Returns `None` until the session has an inbox, and then always the same one.
     fn mailbox(&self) -> Option<&dyn Inbox> {
         None
     }
 
-    /// What the conversation goes on as, once it [waits for that](Wait::Successor): taken once, for this session then ends
-    /// without a [`closed`](Session::closed). The other one is opened, and has what this one has not taken of the input.
+    /// Returns the session that replaces this one, once, while this one waits for its
+    /// [successor](Wait::Successor). This session ends without a call to
+    /// [`closed`](Session::closed). The successor is opened, and gets the input that this one has
+    /// not taken.
     fn successor(&mut self) -> Option<NewSession> {
         None
     }
 
-    /// The name of its state, for people.
+    /// The name of the session's state, for display.
     fn state(&self) -> &'static str {
         "open"
     }
 }
 
-/// What a session waits for once its output is gone.
+/// What a session waits for once its output is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// More bytes from the peer, for as long as this timeout allows.
+    /// More bytes from the peer, for at most this timeout.
     Bytes(Timeout),
-    /// A [job](Session::job), which it has ready for the model.
+    /// The model to take its [job](Session::job).
     Job,
-    /// The job that the model has taken.
+    /// The end of the job that the model has taken.
     JobResult,
-    /// Only its turn: it has work of its own, which it does in slices so that others get theirs.
+    /// Its next turn: the session has work of its own, and does it in slices so that other
+    /// connections get their turns.
     Turn,
-    /// Other sessions of its service, which it must not get ahead of. It receives nothing meanwhile, so its peer is
-    /// slowed down. It is asked to [proceed](Session::proceed) when its [inbox](Inbox) wakes it, and otherwise after the
-    /// time for [`Timeout::Pause`]. Messages from its inbox are sent meanwhile.
+    /// Other sessions of its service, which it must not get ahead of. It receives nothing
+    /// meanwhile, which slows its peer down. [`proceed`](Session::proceed) is called when its
+    /// [inbox](Inbox) wakes it, and otherwise after [`Timeout::Pause`]. Messages from the inbox are
+    /// still sent.
     Pause,
-    /// Its [successor](Session::successor).
+    /// The [successor](Session::successor) to replace it.
     Successor,
-    /// Nothing: the conversation is over.
+    /// Nothing: close the connection.
     Close,
-    /// Nothing, but the peer may still be sending: the answer must reach it before the connection goes away
-    /// (RFC 9112 section 9.6).
+    /// Nothing, but the peer may still be sending: close in such a way that it can read the last
+    /// output (RFC 9112 section 9.6).
     Linger,
-    /// Nothing, and the peer is owed nothing: the connection goes away at once, whatever is on its way.
+    /// Nothing: close at once, without lingering.
     Abort,
 }
 
-/// The kinds of waiting that have an end. How long each may last is said in [`Worker::time_limits`].
+/// The kinds of waits. [`Worker::time_limits`] has the longest time for each.
 ///
-/// A wait begins again when its kind changes, and when [`MIN_PROGRESS`] bytes have been taken or sent since it began;
-/// bytes that merely arrive do not extend it.
+/// A timeout restarts when the kind of wait changes, and when [`MIN_PROGRESS`] bytes have been
+/// taken or sent since it started. Bytes that merely arrive do not restart it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 pub enum Timeout {
-    /// For the rest of something begun, such as a request head.
+    /// For the rest of something that has begun, such as a request head.
     Head,
-    /// For more of a body that is read and dropped.
+    /// For more of a request body, which is read and dropped.
     Body,
-    /// For the peer to begin at all.
+    /// For the first bytes of the connection.
     First,
-    /// For the peer to begin again: it has had what it wanted, and where descriptors are short it makes room first.
+    /// For the next request. When connections run out, these close first.
     Idle,
-    /// For the peer to begin or to go on where silence is part of the protocol, so that it may last for ever.
+    /// For bytes in a protocol where silence is normal, such as a chat: no time limit.
     Forever,
-    /// For the peer to take output.
+    /// For the peer to read output.
     Send,
-    /// For the peer to see that the conversation is over.
+    /// For the peer to close its side after ours.
     Linger,
-    /// For other sessions. When it is over, nothing ends: the session looks again.
+    /// For other sessions. When this time has passed, the session is not closed: it checks again
+    /// whether it may continue.
     Pause,
-    /// For a file system that is answered by another process or machine.
+    /// For a file system on another machine (NFS, SMB) or in another process (FUSE).
     Files,
 }
 
-/// What a session may use while it is being called.
+/// What a session may use during a call.
 pub struct Context<'a> {
-    /// Its own output.
+    /// The session's output.
     pub output: &'a mut Output,
-    /// What it shares with the other sessions of its thread.
+    /// What all sessions of the thread share.
     pub worker: &'a mut Worker,
 }
 
 impl Context<'_> {
-    /// How many bytes can be [`put`](Context::put) now.
+    /// How many bytes [`put`](Context::put) can take now.
     pub fn room(&self) -> usize {
         self.output.room()
     }
 
-    /// Appends as much of `bytes` as there is room for and says how much that was. A body already set takes all room.
+    /// Appends as much of `bytes` as there is room for. Returns how many bytes that was: 0 behind a
+    /// body.
     #[inline]
     pub fn put(&mut self, bytes: &[u8]) -> usize {
         self.output.put(bytes, &mut self.worker.pool)
     }
 
-    /// Appends what `write` writes, for code that formats into a writer: one of [`room`](Context::room) bytes.
+    /// Appends what `write` writes to a writer of [`room`](Context::room) bytes, for code that
+    /// formats text.
     pub fn put_with<T>(&mut self, write: impl FnOnce(&mut &mut [u8]) -> T) -> T {
         self.output.put_with(&mut self.worker.pool, write)
     }
 
-    /// Puts a body behind the bytes. There is at most one until it has been sent.
+    /// Puts a body behind the bytes.
+    ///
+    /// # Panics
+    /// If the output has a body already.
     pub fn put_body(&mut self, body: Body) {
         self.output.put_body(body);
     }

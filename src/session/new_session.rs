@@ -1,23 +1,24 @@
-//! A session that is about to begin.
+//! Sessions of new connections, and the permits they hold.
 
 use super::Session;
 use std::any::Any;
 
-/// A session that is about to begin, and what it holds.
+/// A session for a new connection.
 pub struct NewSession {
-    /// The session.
+    /// Its protocol state.
     pub session: Box<dyn Session>,
-    /// The permit that it holds, if its number is limited.
+    /// Its permit, if the number of such connections is limited.
     pub permit: Option<Permit>,
 }
 
-/// Counts a connection against a limit. It is dropped when the connection closes, before its socket does.
+/// Counts a connection against a limit. The connection drops it when it closes, before its socket
+/// closes.
 pub struct Permit(#[allow(dead_code, reason = "it is only kept")] Box<dyn Any + Send>);
 
 impl Permit {
-    /// A permit that is released by dropping `place`.
-    pub fn new(place: impl Any + Send) -> Permit {
-        Permit(Box::new(place))
+    /// A permit that is released when `guard` is dropped.
+    pub fn new(guard: impl Any + Send) -> Permit {
+        Permit(Box::new(guard))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a session has put out and the peer has not got yet: bytes, then at most one body.
+//! Output that is not sent yet: bytes, then at most one body.
 //!
 //! It holds a buffer only while there are bytes.
 
@@ -7,7 +7,7 @@ use super::file::File;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-/// A stretch of something too large or too shared to be copied into a buffer.
+/// A range of a file or of shared bytes, sent without copying it into a buffer.
 #[derive(Debug)]
 pub struct Body {
     part: Part,
@@ -15,35 +15,35 @@ pub struct Body {
     left: u64,
 }
 
-/// What a body is a stretch of.
+/// Where the bytes of a body are.
 #[derive(Clone, Debug)]
 pub enum BodySource {
-    /// An open regular file, which the model sends without looking at it. Its own position is neither used nor moved.
+    /// An open regular file. The model sends it without changing its file offset.
     File(Arc<File>),
     /// Bytes in memory.
     Bytes(Arc<Vec<u8>>),
 }
 
-/// What a body is a part of, and how it is sent.
+/// How a body is sent.
 #[derive(Debug)]
 enum Part {
-    /// From where it is.
+    /// Directly from its source.
     InPlace(BodySource),
-    /// It must be loaded: a file that cannot be sent as one.
+    /// Through memory, because the file cannot be sent directly. The next bytes must be loaded.
     Unloaded(Arc<File>),
-    /// Its beginning is in the output's buffer.
+    /// Through memory. The next bytes are in the output's buffer.
     Loaded(Arc<File>),
 }
 
 impl BodySource {
-    /// An open regular file, on a file system that answers by itself.
+    /// An open regular file on a local file system.
     pub fn file(file: impl Into<OwnedFd>) -> BodySource {
         BodySource::File(Arc::new(File::local(file)))
     }
 }
 
 impl Body {
-    /// `length` bytes from `offset` on, none of them sent yet. Bytes in memory must have that many.
+    /// `length` bytes of `source`, beginning at `offset`. Bytes in memory must be that long.
     pub fn new(source: BodySource, offset: u64, length: u64) -> Body {
         Body {
             part: Part::InPlace(source),
@@ -52,7 +52,7 @@ impl Body {
         }
     }
 
-    /// All of these bytes.
+    /// All of `bytes`.
     pub fn bytes(bytes: Vec<u8>) -> Body {
         let length = bytes.len() as u64;
         Body::new(BodySource::Bytes(Arc::new(bytes)), 0, length)
@@ -72,39 +72,40 @@ impl Body {
     }
 
     fn consume(&mut self, count: usize) {
-        assert!(count as u64 <= self.left, "sent more than there was");
+        assert!(count as u64 <= self.left, "sent more bytes than there were");
         self.offset += count as u64;
         self.left -= count as u64;
     }
 }
 
-/// What can be sent next with one system call.
+/// What one system call can send next.
 #[derive(Debug)]
 pub enum Piece<'a> {
     /// Bytes in memory.
     Bytes {
-        /// To go first.
+        /// Sent first.
         bytes: &'a [u8],
-        /// To go right behind; often empty.
+        /// Sent directly after `bytes`; often empty.
         then: &'a [u8],
-        /// True if a file follows, so that the kernel may wait with a last packet that is not full.
+        /// A file follows, so the kernel may hold back an incomplete last packet (MSG_MORE).
         more: bool,
     },
-    /// A stretch of a file.
+    /// A range of a file.
     File {
         /// The open file.
         file: &'a Arc<File>,
-        /// Where the stretch begins, in bytes.
+        /// Where the range begins, in bytes.
         offset: u64,
         /// Its length in bytes, never 0.
         count: u64,
     },
 }
 
-/// Bytes, then at most one body, in the order they are to be sent.
+/// Bytes, then at most one body, sent in this order.
 #[derive(Debug, Default)]
 pub struct Output {
-    /// The bytes before the body. Once those are gone, the beginning of the body if that was loaded.
+    /// The bytes before the body. Once those are sent: the loaded beginning of the body, if it is
+    /// sent through memory.
     buffer: Option<Buffer>,
     body: Option<Body>,
 }
@@ -124,12 +125,13 @@ impl Output {
         }
     }
 
-    /// The body, as long as any of it is left.
+    /// The body, until all of it is sent.
     pub fn body(&self) -> Option<&Body> {
         self.body.as_ref()
     }
 
-    /// The next piece to send, or to load if it [must be](Output::must_load). Empty bytes if there is nothing.
+    /// The next piece to send, or to load if it [must be](Output::must_load). Empty bytes if there
+    /// is nothing to send.
     #[inline]
     pub fn front(&self) -> Piece<'_> {
         let bytes = self.buffer.as_ref().map_or(&[][..], Buffer::filled);
@@ -149,7 +151,7 @@ impl Output {
         }
     }
 
-    /// True if the next piece is a stretch of a file.
+    /// True if the next piece is a range of a file.
     #[inline]
     pub fn is_file_next(&self) -> bool {
         let is_file = |body: &Body| {
@@ -161,13 +163,13 @@ impl Output {
         self.buffer.is_none() && self.body.as_ref().is_some_and(is_file)
     }
 
-    /// True if the next piece is a stretch of a file that must be in memory before it can be sent.
+    /// True if the next piece must be loaded into memory before it can be sent.
     pub fn must_load(&self) -> bool {
         let is_unloaded = |body: &Body| matches!(body.part, Part::Unloaded(_));
         self.buffer.is_none() && self.body.as_ref().is_some_and(is_unloaded)
     }
 
-    /// What is left of the file cannot be sent as one: it is loaded piece by piece.
+    /// Sends the rest of the file through memory, piece by piece.
     pub(super) fn load_file(&mut self) {
         if let Some(body) = &mut self.body
             && let Part::InPlace(BodySource::File(file)) = &body.part
@@ -176,7 +178,7 @@ impl Output {
         }
     }
 
-    /// The next bytes of the file that must be loaded.
+    /// Takes the loaded bytes.
     pub(super) fn put_loaded(&mut self, bytes: &[u8], pool: &mut Pool) {
         let room = BUFFER_SIZE as u64;
         match &mut self.body {
@@ -186,7 +188,7 @@ impl Output {
                 };
                 body.part = Part::Loaded(file.clone());
             }
-            _ => panic!("loaded more than was asked"),
+            _ => panic!("loaded more bytes than asked for"),
         }
         let mut buffer = pool.lend();
         buffer.append(bytes);
@@ -231,7 +233,7 @@ impl Output {
     }
 
     pub(super) fn put_body(&mut self, body: Body) {
-        assert!(self.body.is_none(), "there is at most one body at a time");
+        assert!(self.body.is_none(), "the output has a body already");
         if body.left() > 0 {
             self.body = Some(body);
         }
@@ -243,7 +245,7 @@ impl Output {
             let from_buffer = rest.min(buffer.filled().len());
             buffer.consume(from_buffer);
             match self.is_loaded() {
-                true => assert_eq!(from_buffer, count, "sent more than there was"),
+                true => assert_eq!(from_buffer, count, "sent more bytes than there were"),
                 false => rest -= from_buffer,
             }
             if buffer.is_empty() {
@@ -253,7 +255,7 @@ impl Output {
             }
         }
         if rest > 0 {
-            let body = self.body.as_mut().expect("sent more than there was");
+            let body = self.body.as_mut().expect("sent more bytes than there were");
             body.consume(rest);
             match &body.part {
                 _ if body.left == 0 => self.body = None,
@@ -278,12 +280,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_in_memory_goes_right_behind_the_bytes() {
+    fn a_body_in_memory_is_sent_directly_after_the_bytes() {
         let mut pool = Pool::new();
         let mut output = Output::default();
         assert_eq!(output.put(b"head", &mut pool), 4);
         output.put_body(Body::bytes(b"body".to_vec()));
-        assert_eq!(output.put(b"late", &mut pool), 0, "nothing behind a body");
+        assert_eq!(
+            output.put(b"late", &mut pool),
+            0,
+            "nothing fits behind a body"
+        );
         output.consume(6, &mut pool);
         assert_eq!(pool.lent(), 0, "no bytes, no buffer");
         let Piece::Bytes { bytes, then, more } = output.front() else {
@@ -294,9 +300,9 @@ mod tests {
         assert!(output.is_empty());
     }
 
-    /// The body is what is left to send, whatever of it has been loaded.
+    /// What is left of the body does not depend on how much of it is loaded.
     #[test]
-    fn a_file_that_cannot_be_sent_is_loaded_piece_by_piece() {
+    fn a_file_that_cannot_be_sent_directly_is_loaded_piece_by_piece() {
         let mut pool = Pool::new();
         let mut output = Output::default();
         output.put(b"head", &mut pool);
@@ -304,21 +310,25 @@ mod tests {
         let file = BodySource::file(tempfile::tempfile().expect("a file"));
         output.put_body(Body::new(file, 7, length));
         output.load_file();
-        assert!(!output.must_load(), "the head goes first");
+        assert!(!output.must_load(), "the head is sent first");
         output.consume(4, &mut pool);
         assert!(output.must_load());
         let Piece::File { offset, count, .. } = output.front() else {
             panic!("{output:?}")
         };
-        assert_eq!((offset, count), (7, BUFFER_SIZE as u64), "what fits");
+        assert_eq!(
+            (offset, count),
+            (7, BUFFER_SIZE as u64),
+            "as much as fits into a buffer"
+        );
         output.put_loaded(b"abc", &mut pool);
         let Piece::Bytes { bytes, then, more } = output.front() else {
             panic!("{output:?}")
         };
         assert_eq!((bytes, then, more), (&b"abc"[..], &b""[..], false));
-        assert_eq!(output.bytes(), b"", "they belong to the body");
+        assert_eq!(output.bytes(), b"", "loaded bytes belong to the body");
         output.consume(2, &mut pool);
-        assert!(!output.must_load(), "one is left in memory");
+        assert!(!output.must_load(), "one loaded byte is left");
         assert_eq!(output.body().map(Body::left), Some(length - 2));
         output.consume(1, &mut pool);
         assert!(output.must_load());
@@ -330,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_writer_has_the_room_that_is_left() {
+    fn a_writer_gets_the_free_part_of_the_buffer() {
         use std::io::Write;
         let mut pool = Pool::new();
         let mut output = Output::default();
@@ -348,11 +358,11 @@ mod tests {
         );
         output.put_body(Body::bytes(b"body".to_vec()));
         let behind = output.put_with(&mut pool, |to| to.write_all(b"late"));
-        assert!(behind.is_err(), "nothing behind a body");
+        assert!(behind.is_err(), "nothing fits behind a body");
     }
 
     #[test]
-    fn a_file_waits_until_the_bytes_have_gone() {
+    fn a_file_is_sent_after_the_bytes_before_it() {
         let mut pool = Pool::new();
         let mut output = Output::default();
         output.put(b"head", &mut pool);

@@ -1,35 +1,36 @@
-//! The time, as an argument.
+//! Time, passed to sessions as an argument.
 
 use httpdate::HttpDate;
 use std::fmt::Write;
 use std::ops::Range;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// The last time HTTP's date format can say, the end of the year 9999, in seconds since the epoch.
+/// The last second that HTTP's date format can express, the end of the year 9999, in seconds since
+/// the epoch.
 const LAST_SECOND: u64 = 253_402_300_799;
 
-/// A moment on the clock of one [`Time`], in nanoseconds since that began: half as large as an [`Instant`], of which
-/// each connection keeps one.
+/// A point in time, in nanoseconds since the [`Time`] it came from began. Half as large as an
+/// [`Instant`]: each connection stores one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(u64);
 
 impl Moment {
-    /// The moment so many nanoseconds after the clock's beginning.
+    /// The moment `nanos` nanoseconds after the beginning.
     pub fn from_nanos(nanos: u64) -> Moment {
         Moment(nanos)
     }
 
-    /// How many nanoseconds after the clock's beginning it is.
+    /// Nanoseconds since the beginning.
     pub fn as_nanos(self) -> u64 {
         self.0
     }
 
-    /// How long before this one the other one was; zero if it was not before.
+    /// The time from `earlier` to this moment; zero if `earlier` is later.
     pub fn since(self, earlier: Moment) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
-    /// The moment so much later.
+    /// The moment `time` later.
     #[must_use]
     pub fn after(self, time: Duration) -> Moment {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
@@ -37,21 +38,21 @@ impl Moment {
     }
 }
 
-/// A moment, with the texts that many answers of the same second share.
+/// The current time, with the date text that all responses of a second share.
 #[derive(Clone)]
 pub struct Time {
     began: Instant,
     now: Instant,
     moment: Moment,
     wall: SystemTime,
-    /// The second that `date` names.
+    /// The second for which `date` is formatted.
     second: Range<SystemTime>,
     date: [u8; 29],
     clock: Option<fn() -> Instant>,
 }
 
 impl Time {
-    /// The moment that is `now` on the clock that never jumps and `wall` on the clock that people read.
+    /// A time that is `now` on the monotonic clock and `wall` on the wall clock.
     pub fn new(now: Instant, wall: SystemTime) -> Time {
         let mut time = Time {
             began: now,
@@ -66,7 +67,7 @@ impl Time {
         time
     }
 
-    /// The same with a clock for those who must know more exactly.
+    /// Adds a clock for [`exact_moment`](Time::exact_moment).
     #[must_use]
     pub fn with_clock(self, clock: fn() -> Instant) -> Time {
         Time {
@@ -75,7 +76,7 @@ impl Time {
         }
     }
 
-    /// Goes on to another moment. The date text is formatted only if the second is another one.
+    /// Sets the time. The date text is formatted only when the second changes.
     pub fn set(&mut self, now: Instant, wall: SystemTime) {
         self.now = now;
         self.moment = Moment::default().after(now - self.began);
@@ -88,23 +89,24 @@ impl Time {
         }
     }
 
-    /// For intervals and deadlines.
+    /// The monotonic time, for intervals and deadlines.
     pub fn now(&self) -> Instant {
         self.now
     }
 
-    /// The same, as connections keep it.
+    /// The monotonic time as a [`Moment`].
     pub fn moment(&self) -> Moment {
         self.moment
     }
 
-    /// The moment as the clock has it just now, where there is one. It costs reading the clock.
+    /// Reads the clock given to [`with_clock`](Time::with_clock). Without one, this is
+    /// [`moment`](Time::moment).
     pub fn exact_moment(&self) -> Moment {
         let now = self.clock.map_or(self.now, |clock| clock());
         Moment::default().after(now.saturating_duration_since(self.began))
     }
 
-    /// For people.
+    /// The wall-clock time.
     pub fn wall(&self) -> SystemTime {
         self.wall
     }
@@ -131,7 +133,7 @@ fn seconds(wall: SystemTime) -> u64 {
         .as_secs()
 }
 
-/// The date of a second since the epoch, which must not be after the year 9999.
+/// Formats a second since the epoch, which must not be after the year 9999.
 fn imf_fixdate(second: u64) -> [u8; 29] {
     struct Text([u8; 29], usize);
     impl Write for Text {
@@ -158,14 +160,14 @@ mod tests {
     }
 
     #[test]
-    fn a_second_in_both_forms() {
+    fn a_second_is_formatted_for_http_and_for_the_log() {
         let time = at(784_111_777);
         assert_eq!(time.date(), b"Sun, 06 Nov 1994 08:49:37 GMT");
         assert_eq!(&time.log_date(), b"06/Nov/1994:08:49:37 +0000");
     }
 
     #[test]
-    fn clocks_that_are_far_off_are_said_as_well_as_the_form_allows() {
+    fn dates_outside_the_formats_range_are_clamped() {
         let now = Instant::now();
         let before = Time::new(now, UNIX_EPOCH - Duration::from_secs(1));
         assert_eq!(before.date(), b"Thu, 01 Jan 1970 00:00:00 GMT");

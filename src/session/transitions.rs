@@ -1,33 +1,34 @@
-//! The steps that sessions take from one state to the next, counted for those who want to watch.
+//! Transitions of sessions from one state to the next, counted for the status and the trace.
 
 use std::ptr;
 
-/// A step: the names of two different states, as [`Session::state`](super::Session::state) has them.
+/// A transition: the names of two different states, as [`Session::state`](super::Session::state)
+/// returns them.
 pub type Transition = (&'static str, &'static str);
 
-/// What a connection is before its session has begun.
+/// The state of a connection before its session begins.
 pub const ACCEPTED: &str = "accepted";
 
-/// What it is in the end.
+/// The last state of a connection.
 pub const CLOSED: &str = "closed";
 
-/// What is called while conversations are traced.
+/// Functions called while sessions are traced.
 #[derive(Debug)]
 pub struct TraceHooks {
-    /// A session has gone from one state to another, or stayed in it.
+    /// Called with the state before and after each call to a session; they may be the same.
     pub transition: fn(&'static str, &'static str),
-    /// A request has been answered.
+    /// Called when a response is sent.
     pub answered: fn(),
 }
 
-/// How often each step was taken.
+/// How often each transition happened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Transitions(Vec<(Transition, u64)>);
 
 impl Transitions {
-    /// Counts a step; none if both states are the same.
+    /// Counts a transition, unless both states are the same.
     pub fn count(&mut self, from: &'static str, to: &'static str) {
-        // States have few names, each of which is mostly the same bytes in memory: no need to read them.
+        // Comparing addresses is enough as a rule: nearly every name is one constant.
         let is_same =
             |(known, _): &&mut (Transition, u64)| ptr::eq(known.0, from) && ptr::eq(known.1, to);
         if ptr::eq(from, to) {
@@ -36,33 +37,33 @@ impl Transitions {
         match self.0.iter_mut().find(is_same) {
             Some((_, sum)) => *sum += 1,
             None if from == to => {}
-            None => self.count_several((from, to), 1),
+            None => self.add_count((from, to), 1),
         }
     }
 
-    /// Adds those that another one has counted.
+    /// Adds the counts of `other`.
     pub fn add(&mut self, other: &Transitions) {
-        for (step, count) in &other.0 {
-            self.count_several(*step, *count);
+        for (transition, count) in &other.0 {
+            self.add_count(*transition, *count);
         }
     }
 
-    /// Moves all to another one.
+    /// Moves all counts to `other`.
     pub fn move_to(&mut self, other: &mut Transitions) {
-        for (step, count) in self.0.drain(..) {
-            other.count_several(step, count);
+        for (transition, count) in self.0.drain(..) {
+            other.add_count(transition, count);
         }
     }
 
-    /// Each step that was ever taken, and how often.
+    /// Each transition that happened, with its count.
     pub fn iter(&self) -> impl Iterator<Item = (Transition, u64)> + '_ {
         self.0.iter().copied()
     }
 
-    fn count_several(&mut self, step: Transition, count: u64) {
-        match self.0.iter_mut().find(|(known, _)| *known == step) {
+    fn add_count(&mut self, transition: Transition, count: u64) {
+        match self.0.iter_mut().find(|(known, _)| *known == transition) {
             Some((_, sum)) => *sum += count,
-            None => self.0.push((step, count)),
+            None => self.0.push((transition, count)),
         }
     }
 }
@@ -72,15 +73,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn steps_are_counted_and_standing_still_is_none() {
-        let (mut steps, mut sum) = (Transitions::default(), Transitions::default());
-        steps.count("a", "b");
-        steps.count("b", "b");
-        steps.count("a", "b");
+    fn transitions_are_counted_and_staying_in_a_state_is_none() {
+        let (mut transitions, mut sum) = (Transitions::default(), Transitions::default());
+        transitions.count("a", "b");
+        transitions.count("b", "b");
+        transitions.count("a", "b");
         sum.count("b", "a");
-        sum.add(&steps);
-        steps.move_to(&mut sum);
-        assert_eq!(steps, Transitions::default());
+        sum.add(&transitions);
+        transitions.move_to(&mut sum);
+        assert_eq!(transitions, Transitions::default());
         let all: Vec<_> = sum.iter().collect();
         assert_eq!(all, [(("b", "a"), 1), (("a", "b"), 4)]);
     }

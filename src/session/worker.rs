@@ -1,4 +1,4 @@
-//! What all sessions of one thread share, and the model that runs them with it.
+//! What a model and all sessions of one thread share.
 
 use super::{Counters, Moment, Pool, Time, Timeout, TraceHooks, Transitions};
 use enum_map::EnumMap;
@@ -6,53 +6,57 @@ use std::io;
 use std::task::Waker;
 use std::time::Duration;
 
-/// How much work of their own all sessions of a thread together may do in one turn, in units of one or two microseconds,
-/// such as a look at a file: about a millisecond, however many sessions have work.
+/// The most work that all sessions of a thread may do in one turn, however many they are. One unit
+/// takes one or two microseconds, such as a look at a file: together about a millisecond.
 pub const WORK_PER_TURN: usize = 512;
 
-/// How long a connection must have been idle before it may be closed to make room: before that, its client's next request
-/// may be on its way.
+/// How long a connection must have been idle before it may be closed to make room. The client's
+/// next request may be on its way earlier.
 pub const MIN_IDLE_AGE: Duration = Duration::from_millis(100);
 
-/// How long each kind of wait may last; without end if it has no limit.
+/// The longest time for each kind of wait; `None` is no limit.
 pub type TimeLimits = EnumMap<Timeout, Option<Duration>>;
 
-/// Makes the wakers of connections.
+/// Makes wakers for connections.
 pub trait Wakers: Send {
-    /// What wakes the model for the connection of this key, from any thread and without waiting. The model then calls
-    /// [`Connection::woken`](super::Connection::woken). A key may be woken after its connection has ended.
+    /// Returns a waker that notifies the model about the connection with this key. Any thread may
+    /// wake it, without waiting. The model then calls
+    /// [`Connection::woken`](super::Connection::woken). A key may be woken after its connection has
+    /// ended.
     ///
     /// # Errors
-    /// If there can be none, for example as no descriptor is free. The connection is then closed.
+    /// If no waker can be made, for example because no descriptor is free. The connection is then
+    /// closed.
     fn waker(&self, key: usize) -> io::Result<Waker>;
 }
 
-/// What all sessions of one thread share, and the model that runs them with it.
+/// What a model and all sessions of one thread share.
 pub struct Worker {
     /// The time, as the model last read it.
     pub time: Time,
-    /// How long each kind of wait may last.
+    /// The longest time for each kind of wait.
     pub time_limits: TimeLimits,
-    /// What wakes connections for which others leave something. Without it nothing is left for them by others.
+    /// Makes the wakers of connections that get messages from others. Without it they are not
+    /// woken.
     pub wakers: Option<Box<dyn Wakers>>,
-    /// Buffers to lend.
+    /// Buffers for input and output.
     pub pool: Pool,
-    /// Finished lines for the access log; the model writes them out and empties this.
+    /// Complete lines for the access log. The model writes them out and empties this.
     pub log: Vec<u8>,
-    /// What was done so far.
+    /// What this thread has done so far.
     pub counters: Counters,
-    /// The server is stopping: conversations end at their next opportunity, and idle ones at once.
+    /// The server is stopping: connections close at the next opportunity, and idle ones at once.
     pub stopping: bool,
-    /// Conversations end with their next answer: the model serves one connection at a time, or the server is about to
-    /// stop. Those that have no end of their own go on.
+    /// Connections close after their next response: the model serves one connection at a time, or
+    /// the server is about to stop. Endless streams continue.
     pub one_exchange: bool,
-    /// Others wait for the connection's place: it shall not be held for longer than its answers take.
+    /// Clients wait for this connection's permit: close it after its response.
     pub crowded: bool,
     /// How much of [`WORK_PER_TURN`] is left. The model sets it at the beginning of each turn.
     pub work: usize,
-    /// The steps that sessions took, if they are to be counted.
+    /// The transitions of all sessions, if they are to be counted.
     pub transitions: Option<Transitions>,
-    /// What is called for each step, if they are to be traced.
+    /// Functions to call for each transition, if sessions are traced.
     pub trace: Option<&'static TraceHooks>,
 }
 
@@ -75,12 +79,13 @@ impl Worker {
         }
     }
 
-    /// True if the answer that is given now is to be the connection's last.
+    /// True if the connection must close after the response that is being made.
     pub fn closes_after_response(&self) -> bool {
         self.stopping || self.one_exchange || self.crowded
     }
 
-    /// How much time is left until a [deadline](super::Connection::deadline): zero if it has passed, `None` if there is none.
+    /// The time left until a [deadline](super::Connection::deadline): zero if it has passed, `None`
+    /// if there is none.
     pub fn left(&self, deadline: Option<Moment>) -> Option<Duration> {
         deadline.map(|end| end.since(self.time.moment()))
     }

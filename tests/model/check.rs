@@ -37,7 +37,7 @@ pub const CASES: &[Case] = &[
     Case {
         name: "sent",
         promise: "Send [`Connection::front`], or as much of its beginning as the socket takes, then call \
-                  [`Connection::sent`] with how much that was",
+                  [`Connection::sent`] with the number of bytes",
         kind: Kind::Memory,
         client: |stage| {
             stage.say(b"x")?;
@@ -48,7 +48,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "short file",
-        promise: "0 if a file ended before it should",
+        promise: "0 if a file ended too early.",
         kind: Kind::ShortFile,
         client: |stage| {
             stage.say(b"x")?;
@@ -57,7 +57,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "send_refused",
-        promise: "If the file cannot be sent as one, as where sendfile(2) is refused, call \
+        promise: "If the file cannot be sent directly, for example because sendfile(2) is refused, call \
                   [`Connection::send_refused`].",
         kind: Kind::Unsendable,
         client: |stage| {
@@ -77,7 +77,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "ended",
-        promise: "or [`Connection::input_ended`] if the peer has closed its side",
+        promise: "or [`Connection::input_ended`] if the peer has shut down its side",
         kind: Kind::Count,
         client: |stage| {
             stage.say(b"abc")?;
@@ -96,7 +96,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "job",
-        promise: "do its work or have it done, and call [`Connection::woken`] when it is done.",
+        promise: "run its work here or on another thread, then call [`Connection::woken`].",
         kind: Kind::Job,
         client: |stage| {
             stage.say(b"x")?;
@@ -105,7 +105,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "woken",
-        promise: "Whatever the action, the connection's [waker](super::Wakers) may be woken: call \
+        promise: "The connection's [waker](super::Wakers) may be woken whatever the action: call \
                   [`Connection::woken`] soon then.",
         kind: Kind::Mail,
         client: |stage| {
@@ -126,7 +126,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "last try",
-        promise: "The deadline has passed: try once more without waiting, for what came in time still counts.",
+        promise: "When it has passed, try the action once more without waiting: what came in time still counts.",
         kind: Kind::Busy,
         client: |stage| {
             stage.say(b"xx")?;
@@ -135,8 +135,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "unread",
-        promise: "if something unread waits at the socket and `may_linger` is true, closing would destroy what the \
-                  peer has not read yet (RFC 9112 section 9.6): call [`Connection::linger`] instead.",
+        promise: "If `may_linger` is true, first check whether unread input waits at the socket. If it \
+                  does, call [`Connection::linger`] instead",
         kind: Kind::Memory,
         client: |stage| {
             stage.say(b"x")?;
@@ -148,7 +148,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "shut",
-        promise: "Tell the peer that nothing more will come (shutdown(2)), then call [`Connection::write_shut_down`].",
+        promise: "Shut down our side (shutdown(2)), so that the peer sees the end of our output, then call \
+                  [`Connection::write_shut_down`].",
         kind: Kind::Linger,
         client: |stage| {
             stage.say(b"x")?;
@@ -170,7 +171,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "release",
-        promise: "and [`Connection::release`] when no operation is under way.",
+        promise: "and call [`Connection::release`] when no operation is under way.",
         kind: Kind::Abort,
         client: |stage| {
             stage.say(b"x")?;
@@ -181,7 +182,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "abort",
-        promise: "An operation that fails for good: [`Connection::abort`].",
+        promise: "If an operation fails for good, call [`Connection::abort`].",
         kind: Kind::Memory,
         client: |stage| {
             stage.say(b"x")?;
@@ -197,7 +198,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "stopping",
-        promise: "The server is stopping: conversations end at their next opportunity, and idle ones at once.",
+        promise: "The server is stopping: connections close at the next opportunity, and idle ones at once.",
         kind: Kind::Count,
         client: |stage| {
             stage.wait_until(|told| told.opened.load(SeqCst), "no session was opened")?;
