@@ -189,8 +189,8 @@ impl Server {
     /// # Errors
     /// If no descriptor is free.
     pub fn handle(&self) -> io::Result<Handle> {
-        let shares = self.0.serving.shares.iter();
-        let senders = shares.map(|share| share.signals.sender());
+        let workers = self.0.serving.workers.iter();
+        let senders = workers.map(|worker| worker.signals.sender());
         Ok(Handle(senders.collect::<io::Result<_>>()?))
     }
 
@@ -204,7 +204,7 @@ impl Server {
     /// # Errors
     /// A sentence about what could not be given up, or could not be read any more. Part of it may be gone by then.
     pub fn confine(&self, confinement: &Confinement) -> Result<(), StartError> {
-        confinement::confine(&self.0.serving.shares, confinement)
+        confinement::confine(&self.0.serving.workers, confinement)
     }
 
     /// Serves until SIGINT, SIGTERM or a [`Handle`] ends it. Says at level info what was done.

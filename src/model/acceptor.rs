@@ -5,7 +5,7 @@ use super::clock::Clock;
 use super::panics::catch_panic;
 use super::setup::ServerSetup;
 use super::wake_queue::WakeQueue;
-use super::worker::worker;
+use super::worker::new_worker;
 use crate::config::Timeouts;
 use crate::net::AcceptError;
 use crate::observe::LogFile;
@@ -41,17 +41,17 @@ impl Acceptor {
     /// # Errors
     /// Those of poll(2).
     pub fn serve(
-        mut serving: ServerSetup,
+        mut setup: ServerSetup,
         serve_connection: ServeConnection,
     ) -> io::Result<Counters> {
-        let share = serving.only_worker()?;
+        let parts = setup.only_worker()?;
         let acceptor = Acceptor {
-            timeouts: serving.timeouts,
-            signals: share.signals,
-            log: Mutex::new(share.log),
+            timeouts: setup.timeouts,
+            signals: parts.signals,
+            log: Mutex::new(parts.log),
             open: AtomicUsize::new(0),
         };
-        let most = serving.limits.max_connections;
+        let most = setup.limits.max_connections;
         let (acceptor, mut counters) = (&acceptor, Counters::default());
         thread::scope(|scope| {
             while !acceptor.is_stopping() {
@@ -61,10 +61,10 @@ impl Acceptor {
                     sys::poll(&mut watched, Some(PAUSE))?;
                     continue;
                 }
-                let listeners = share.listening.iter().map(|one| &one.listener);
+                let listeners = parts.stream_endpoints.iter().map(|one| &one.listener);
                 watched.extend(listeners.map(|one| PollFd::new(one, PollFlags::IN)));
                 sys::poll(&mut watched, None)?;
-                for one in &share.listening {
+                for one in &parts.stream_endpoints {
                     if acceptor.open.load(SeqCst) >= most {
                         break;
                     }
@@ -100,7 +100,7 @@ impl Acceptor {
     /// A worker for one connection, which `queue` wakes.
     pub fn worker(&self, queue: &Arc<WakeQueue>) -> Worker {
         let (_, time) = Clock::start();
-        worker(time, &self.timeouts, Some(Box::new(queue.clone())))
+        new_worker(time, &self.timeouts, Some(Box::new(queue.clone())))
     }
 
     /// Begins a turn: says in `worker` what time it is, how much work may be done and whether the server is stopping, and

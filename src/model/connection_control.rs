@@ -25,8 +25,8 @@ pub struct ConnectionControl {
     pub cut_off: Arc<AtomicBool>,
     /// It waits for a peer that has nothing under way, so it may be ended.
     is_idle: AtomicBool,
-    /// One of [`BUSY`], [`SPARE`] and [`SEEN_SPARE`].
-    spare: AtomicU8,
+    /// One of [`BUSY`], [`CLOSABLE`] and [`SEEN_CLOSABLE`].
+    closable: AtomicU8,
     /// How it stands, if somebody may want to see that.
     pub snapshot: Option<Mutex<ConnectionSnapshot>>,
 }
@@ -35,10 +35,10 @@ pub struct ConnectionControl {
 const BUSY: u8 = 0;
 
 /// It waits for a peer that has had its answer: others who wait may have its place.
-const SPARE: u8 = 1;
+const CLOSABLE: u8 = 1;
 
 /// The same, and it was already so when it was last looked at.
-const SEEN_SPARE: u8 = 2;
+const SEEN_CLOSABLE: u8 = 2;
 
 impl ConnectionControl {
     /// Of a connection that begins now, and that somebody may want to see.
@@ -57,15 +57,16 @@ impl ConnectionControl {
     pub fn begin_wait(&self, connection: &Connection) {
         if connection.next() == Action::Receive {
             self.is_idle.store(connection.is_idle(), SeqCst);
-            let spare = matches!(connection.waiting().0, Timeout::Idle | Timeout::Linger);
-            self.spare.store(if spare { SPARE } else { BUSY }, SeqCst);
+            let closable = matches!(connection.waiting().0, Timeout::Idle | Timeout::Linger);
+            self.closable
+                .store(if closable { CLOSABLE } else { BUSY }, SeqCst);
         }
     }
 
     /// It waits no longer.
     pub fn end_wait(&self) {
         self.is_idle.store(false, SeqCst);
-        self.spare.store(BUSY, SeqCst);
+        self.closable.store(BUSY, SeqCst);
     }
 
     /// True if it waits for a peer that has nothing under way.
@@ -75,11 +76,11 @@ impl ConnectionControl {
 
     /// Looks whether the connection may make room for others. True if it was already so at the last look and has been
     /// since, and if it `may_go`: it must then be ended.
-    pub fn take_spare(&self, may_go: bool) -> bool {
-        let change = |from, to| self.spare.compare_exchange(from, to, SeqCst, SeqCst);
-        change(SPARE, SEEN_SPARE) == Err(SEEN_SPARE)
+    pub fn take_closable(&self, may_go: bool) -> bool {
+        let change = |from, to| self.closable.compare_exchange(from, to, SeqCst, SeqCst);
+        change(CLOSABLE, SEEN_CLOSABLE) == Err(SEEN_CLOSABLE)
             && may_go
-            && change(SEEN_SPARE, BUSY) == Ok(SEEN_SPARE)
+            && change(SEEN_CLOSABLE, BUSY) == Ok(SEEN_CLOSABLE)
     }
 
     /// Lets others see what the connection does next, for so long at most.

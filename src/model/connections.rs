@@ -57,7 +57,7 @@ pub struct Connections<S> {
 
 impl<S> Slot<S> {
     /// Clears a flag, and says if it was set.
-    pub fn take(&mut self, flag: SlotFlags) -> bool {
+    pub fn take_flag(&mut self, flag: SlotFlags) -> bool {
         let was_set = self.flags.contains(flag);
         self.flags.remove(flag);
         was_set
@@ -146,7 +146,7 @@ impl<S> Connections<S> {
     }
 
     /// Takes the first key from the queue.
-    pub fn next(&mut self) -> Option<usize> {
+    pub fn pop_queued(&mut self) -> Option<usize> {
         self.queue.pop_front()
     }
 
@@ -176,12 +176,12 @@ impl<S> Connections<S> {
 
     /// The first deadline.
     pub fn deadline(&self) -> Option<Moment> {
-        self.timers.next()
+        self.timers.next_deadline()
     }
 
     /// Queues those whose deadlines have passed.
     pub fn expire(&mut self, now: Moment) {
-        while let Some(key) = self.timers.expired(now) {
+        while let Some(key) = self.timers.pop_expired(now) {
             self.expire_one(key);
         }
     }
@@ -306,7 +306,7 @@ mod tests {
         fn queue(&mut self) -> Vec<usize> {
             let mut keys = Vec::new();
             for _ in 0..self.connections.queued() {
-                let key = self.connections.next().expect("it was counted");
+                let key = self.connections.pop_queued().expect("it was counted");
                 self.connections.begin(key);
                 keys.push(key);
             }
@@ -333,7 +333,7 @@ mod tests {
         test.connections.wake(99);
         assert_eq!(test.queue(), [keys[1]]);
         let slot = &mut test.connections[keys[1]];
-        assert!(slot.take(SlotFlags::WOKEN) && !slot.take(SlotFlags::WOKEN));
+        assert!(slot.take_flag(SlotFlags::WOKEN) && !slot.take_flag(SlotFlags::WOKEN));
         assert_eq!(slot.flags, SlotFlags::EXPIRED);
         test.connections
             .enqueue_all(|slot| slot.flags |= SlotFlags::WOKEN);
@@ -366,7 +366,7 @@ mod tests {
         assert!(test.queue().is_empty());
         test.connections.expire(deadline);
         assert_eq!(test.queue(), [head]);
-        assert!(test.connections[head].take(SlotFlags::EXPIRED));
+        assert!(test.connections[head].take_flag(SlotFlags::EXPIRED));
         assert_eq!(test.connections[forever].flags, SlotFlags::empty());
         assert_eq!(test.connections.deadline(), None);
         test.connections.start_deadline(head);

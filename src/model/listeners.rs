@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 pub const PAUSE: Duration = Duration::from_secs(1);
 
 /// How often it is logged that accepting is refused: it is tried once a second.
-const REFUSED_LOG_PAUSE: Duration = Duration::from_secs(60);
+const REFUSED_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The listeners of a loop, a group of threads or a parent of processes.
 pub struct Listeners {
@@ -28,7 +28,7 @@ pub struct Listeners {
     /// Descriptors, memory or threads ran out: accepting pauses until then, or until a connection closes.
     exhausted_until: Option<Instant>,
     /// No connection could make room yet: look again then.
-    room_again: Option<Instant>,
+    retry_at: Option<Instant>,
     /// How many connections were closed because the poller had no place for their descriptors.
     unwatchable: u64,
 }
@@ -41,7 +41,7 @@ struct ListenerSlot {
     /// A connection may wait there.
     ready: bool,
     /// A connection waits there for a permit.
-    waits: bool,
+    has_waiting: bool,
     /// accept4(2) was refused: this listener pauses until then.
     refused_until: Option<Instant>,
 }
@@ -58,10 +58,10 @@ pub enum Shortage {
 impl Listeners {
     /// Listeners whose services share `limit` connections: see [`Permits`]. All listeners of a service share what is
     /// reserved for it.
-    pub fn new(limit: usize, listening: &[StreamEndpoint]) -> Listeners {
+    pub fn new(limit: usize, endpoints: &[StreamEndpoint]) -> Listeners {
         let mut services: Vec<&StreamEndpoint> = Vec::new();
         let mut indices = Vec::new();
-        for one in listening {
+        for one in endpoints {
             let is_same = |known: &&StreamEndpoint| Arc::ptr_eq(&known.service, &one.service);
             let known = services.iter().position(is_same);
             indices.push(known.unwrap_or(services.len()));
@@ -74,8 +74,8 @@ impl Listeners {
     }
 
     /// Listeners each of which has `limit` connections of its own.
-    pub fn of_each(limit: usize, listening: &[StreamEndpoint]) -> Listeners {
-        let number = listening.len();
+    pub fn of_each(limit: usize, endpoints: &[StreamEndpoint]) -> Listeners {
+        let number = endpoints.len();
         Listeners::with(Permits::of_each(limit, number), (0..number).collect())
     }
 
@@ -89,7 +89,7 @@ impl Listeners {
             permits,
             crowded: Vec::new(),
             exhausted_until: None,
-            room_again: None,
+            retry_at: None,
             unwatchable: 0,
         }
     }
@@ -131,7 +131,7 @@ impl Listeners {
     }
 
     /// True if that is so for any listener.
-    pub fn can_accept(&self) -> bool {
+    pub fn may_accept_any(&self) -> bool {
         (0..self.slots.len()).any(|listener| self.may_accept(listener))
     }
 
@@ -139,7 +139,7 @@ impl Listeners {
     /// connection waits for a permit.
     pub fn begin_accept(&mut self, listener: usize) -> bool {
         let may_accept = self.may_accept(listener);
-        self.slots[listener].waits &= !may_accept;
+        self.slots[listener].has_waiting &= !may_accept;
         may_accept
     }
 
@@ -147,13 +147,13 @@ impl Listeners {
     /// wait for a permit. A level-triggered poller would report such a connection in each turn.
     pub fn is_watched(&self, listener: usize) -> bool {
         let slot = &self.slots[listener];
-        self.exhausted_until.is_none() && slot.refused_until.is_none() && !slot.waits
+        self.exhausted_until.is_none() && slot.refused_until.is_none() && !slot.has_waiting
     }
 
     /// Descriptors, memory or threads ran out: no listener is accepted from for a while. Connections wait in the backlog.
     pub fn exhausted(&mut self, why: impl Display, now: Instant) {
         self.exhausted_until = Some(now + PAUSE);
-        self.warn_that_connections_wait(why);
+        self.warn_connections_wait(why);
     }
 
     /// accept4(2) was refused at this listener, and would be refused again: it pauses.
@@ -165,7 +165,7 @@ impl Listeners {
         now: Instant,
     ) {
         self.slots[listener].refused_until = Some(now + PAUSE);
-        warn_that_accept_is_refused(place, error);
+        warn_accept_refused(place, error);
     }
 
     /// The poller has no place for this descriptor, so its connection is closed. Logged once.
@@ -180,7 +180,7 @@ impl Listeners {
     }
 
     /// Logs that connections wait.
-    pub fn warn_that_connections_wait(&self, why: impl Display) {
+    pub fn warn_connections_wait(&self, why: impl Display) {
         let count = self.permits.taken_by_all();
         throttled!(
             Warn,
@@ -207,7 +207,7 @@ impl Listeners {
     /// [`shortages`](Listeners::shortages).
     pub fn deadline(&self) -> Option<Instant> {
         let refused = self.slots.iter().filter_map(|slot| slot.refused_until);
-        let others = [self.exhausted_until, self.room_again];
+        let others = [self.exhausted_until, self.retry_at];
         refused.chain(others.into_iter().flatten()).min()
     }
 
@@ -215,7 +215,7 @@ impl Listeners {
     /// [crowded](Listeners::is_crowded). `waits(listener, known)` says whether a connection waits at a listener that has
     /// no free permit; `known` is true if one did at the last call.
     pub fn shortages(&mut self, waits: impl Fn(usize, bool) -> bool) -> Vec<Shortage> {
-        self.room_again = None;
+        self.retry_at = None;
         self.crowded.clear();
         if self.exhausted_until.is_some() {
             self.crowded.resize(self.permits.services(), true);
@@ -232,9 +232,9 @@ impl Listeners {
             }
             // No event tells that the waiting connections have left or were accepted elsewhere. A loop assumes that they
             // still wait until it accepts again; a thread group checks.
-            slot.waits = waits(index, slot.waits);
-            slot.ready = slot.waits;
-            if slot.waits {
+            slot.has_waiting = waits(index, slot.has_waiting);
+            slot.ready = slot.has_waiting;
+            if slot.has_waiting {
                 shortages.push(Shortage::Permits(slot.service));
             }
         }
@@ -247,8 +247,8 @@ impl Listeners {
     }
 
     /// No connection could make room yet. Look for [shortages](Listeners::shortages) again at that time.
-    pub fn look_again(&mut self, at: Instant) {
-        self.room_again = Some(at);
+    pub fn retry_shortages_at(&mut self, at: Instant) {
+        self.retry_at = Some(at);
     }
 
     /// True if the end of a connection of service `from` helps against a shortage.
@@ -272,14 +272,14 @@ impl Listeners {
         }
         self.slots.clear();
         self.exhausted_until = None;
-        self.room_again = None;
+        self.retry_at = None;
     }
 }
 
 /// Logs that accept4(2) is refused at an address.
-pub fn warn_that_accept_is_refused(place: impl Display, error: &io::Error) {
+pub fn warn_accept_refused(place: impl Display, error: &io::Error) {
     throttled!(
-        every REFUSED_LOG_PAUSE,
+        every REFUSED_LOG_INTERVAL,
         Error,
         "cannot accept connections at {place}: {error}; trying again every second"
     );
@@ -310,10 +310,10 @@ mod tests {
         let mut listeners = listeners();
         assert!((0..3).all(|one| listeners.may_accept(one)));
         listeners.would_block(0);
-        assert!(!listeners.may_accept(0) && listeners.may_accept(1) && listeners.can_accept());
+        assert!(!listeners.may_accept(0) && listeners.may_accept(1) && listeners.may_accept_any());
         listeners.would_block(1);
         listeners.would_block(2);
-        assert!(!listeners.can_accept());
+        assert!(!listeners.may_accept_any());
         listeners.set_ready(0);
         listeners.set_ready(99);
         assert!(listeners.may_accept(0));
@@ -325,15 +325,15 @@ mod tests {
         accept(&mut listeners, 0);
         for closes in [false, true] {
             listeners.exhausted("a test", start);
-            assert!(!listeners.can_accept() && !listeners.is_watched(2));
+            assert!(!listeners.may_accept_any() && !listeners.is_watched(2));
             assert_eq!(listeners.deadline(), Some(start + PAUSE));
             listeners.resume(start + PAUSE - MS);
-            assert!(!listeners.can_accept());
+            assert!(!listeners.may_accept_any());
             match closes {
                 true => listeners.release(0),
                 false => listeners.resume(start + PAUSE),
             }
-            assert!(listeners.can_accept() && listeners.is_watched(2));
+            assert!(listeners.may_accept_any() && listeners.is_watched(2));
             assert_eq!(listeners.deadline(), None);
         }
     }
@@ -390,7 +390,7 @@ mod tests {
         listeners.exhausted("a test", now);
         assert_eq!(listeners.shortages(|_, _| false), [Shortage::Resources]);
         assert!(listeners.is_crowded(0) && listeners.is_crowded(1));
-        listeners.look_again(now + MS);
+        listeners.retry_shortages_at(now + MS);
         assert_eq!(listeners.deadline(), Some(now + MS));
         listeners.resume(now + PAUSE);
         assert_eq!(listeners.shortages(|_, _| false), []);
@@ -404,7 +404,7 @@ mod tests {
         accept(&mut listeners, 2);
         listeners.exhausted("a test", now);
         listeners.clear();
-        assert!(!listeners.can_accept());
+        assert!(!listeners.may_accept_any());
         assert_eq!(listeners.deadline(), None);
         listeners.release(1);
     }

@@ -42,10 +42,10 @@ pub use wake_queue::WakeQueue;
 use crate::poller::{self, Poller};
 use crate::service::Sharing;
 use crate::session::Counters;
-use logs::{LOG_PAUSE, reopen};
+use logs::{LOG_RETRY_INTERVAL, reopen_log};
 use panics::{abort_after_panic, catch_panic, catch_start_panic};
 use std::io;
-use worker::worker;
+use worker::new_worker;
 
 /// A model that can be chosen with `--model`.
 pub struct ModelRow {
@@ -157,7 +157,7 @@ pub const MODELS: &[ModelRow] = &[
         poller: None,
         isolated_because: Some(ONE_AT_A_TIME),
         no_streams_because: Some(ONE_AT_A_TIME),
-        run: |serving| pool::serve(serving, 1, true),
+        run: |setup| pool::serve(setup, 1, true),
     },
     ModelRow {
         name: "forking",

@@ -14,9 +14,9 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// If a thread cannot be started.
-pub fn run(serving: ServerSetup) -> io::Result<Counters> {
-    let threads = serving.limits.threads;
-    serve(serving, threads, false)
+pub fn run(setup: ServerSetup) -> io::Result<Counters> {
+    let threads = setup.limits.threads;
+    serve(setup, threads, false)
 }
 
 /// Serves with that many threads for each listener.
@@ -24,12 +24,12 @@ pub fn run(serving: ServerSetup) -> io::Result<Counters> {
 /// # Errors
 /// If a thread cannot be started.
 pub(super) fn serve(
-    serving: ServerSetup,
+    setup: ServerSetup,
     threads: usize,
     one_exchange: bool,
 ) -> io::Result<Counters> {
     let per_listener = Threads::PerListener(threads);
-    ThreadGroup::serve(serving, per_listener, one_exchange, |group| {
+    ThreadGroup::serve(setup, per_listener, one_exchange, |group| {
         let each = (0..group.listeners()).flat_map(|listener| iter::repeat_n(listener, threads));
         each.into_iter().try_for_each(|listener| {
             let started = group.start(move |group| serve_one_by_one(group, listener));

@@ -55,22 +55,22 @@ impl Responder {
     /// If nothing more can be received there.
     pub fn answer(
         &mut self,
-        answering: &DatagramEndpoint,
+        endpoint: &DatagramEndpoint,
         most: usize,
         worker: &mut Worker,
     ) -> io::Result<bool> {
         for number in 0..most {
             worker.counters.receive_calls += 1;
-            match answering.socket.receive(&mut self.datagram) {
+            match endpoint.socket.receive(&mut self.datagram) {
                 Ok((length, sender)) => {
                     worker.counters.received_datagrams += 1;
                     worker.counters.received_bytes += length as u64;
-                    self.reply(answering, length, &sender, worker);
+                    self.reply(endpoint, length, &sender, worker);
                 }
                 Err(ReceiveError::WouldBlock) => {
                     worker.counters.would_blocks += 1;
                     // A socket that has been shut down is ready without end, and never has a datagram.
-                    if number == 0 && answering.socket.is_shut_down() {
+                    if number == 0 && endpoint.socket.is_shut_down() {
                         return Err(io::Error::other("the socket has been shut down"));
                     }
                     return Ok(false);
@@ -83,21 +83,21 @@ impl Responder {
     }
 
     /// Answers what waits at a socket when the server stops, and counts what the kernel has dropped.
-    pub fn finish(&mut self, answering: &DatagramEndpoint, worker: &mut Worker) {
+    pub fn finish(&mut self, endpoint: &DatagramEndpoint, worker: &mut Worker) {
         // The server stops anyway.
-        let _ = self.answer(answering, LAST_DATAGRAMS, worker);
-        worker.counters.dropped_datagrams += answering.socket.lost();
+        let _ = self.answer(endpoint, LAST_DATAGRAMS, worker);
+        worker.counters.dropped_datagrams += endpoint.socket.lost();
     }
 
     /// Logs that nothing more can be received at a socket.
-    pub fn log_broken(answering: &DatagramEndpoint, error: &io::Error) {
-        let place = answering.socket.bound();
+    pub fn log_broken(endpoint: &DatagramEndpoint, error: &io::Error) {
+        let place = endpoint.socket.bound();
         log::error!("no more datagrams are received at {place}: {error}");
     }
 
     fn reply(
         &mut self,
-        answering: &DatagramEndpoint,
+        endpoint: &DatagramEndpoint,
         length: usize,
         sender: &DatagramSender,
         worker: &mut Worker,
@@ -109,7 +109,7 @@ impl Responder {
             counters.refused_datagrams += 1;
             return;
         };
-        let (service, reply) = (&answering.service, &mut self.reply);
+        let (service, reply) = (&endpoint.service, &mut self.reply);
         let answer = || {
             let datagrams = service.datagram_handler();
             datagrams.is_some_and(|one| one.reply(datagram, &worker.time, reply))
@@ -132,7 +132,7 @@ impl Responder {
             }
         }
         counters.send_calls += 1;
-        match answering.socket.reply(&self.reply, sender) {
+        match endpoint.socket.reply(&self.reply, sender) {
             Ok(()) => {
                 counters.sent_replies += 1;
                 counters.sent_bytes += self.reply.len() as u64;
@@ -194,11 +194,11 @@ mod tests {
     fn only_what_may_not_be_answered_is_refused() {
         let address = "udp:127.0.0.1:0".parse().expect("an address");
         let mut sockets = DatagramSocket::bind_several(&address, 0, 1).expect("bound");
-        let answering = DatagramEndpoint {
+        let endpoint = DatagramEndpoint {
             socket: sockets.remove(0).remove(0),
             service: Arc::new(Picky),
         };
-        let BoundAddress::Udp(place) = *answering.socket.bound() else {
+        let BoundAddress::Udp(place) = *endpoint.socket.bound() else {
             panic!("it is UDP")
         };
         let client = UdpSocket::bind("127.0.0.1:0").expect("bound");
@@ -207,8 +207,8 @@ mod tests {
             client.send_to(datagram.as_bytes(), place).expect("sent");
         }
         let mut worker = Worker::new(Time::new(Instant::now(), SystemTime::now()));
-        let mut responder = Responder::new(std::slice::from_ref(&answering));
-        let result = responder.answer(&answering, datagrams.len(), &mut worker);
+        let mut responder = Responder::new(std::slice::from_ref(&endpoint));
+        let result = responder.answer(&endpoint, datagrams.len(), &mut worker);
         assert!(result.expect("it can be received"), "there may be more");
         let counters = &worker.counters;
         let counted = (

@@ -4,7 +4,7 @@
 use super::clock::Clock;
 use super::connection_control::{ConnectionControl, SharedFlags};
 use super::timed_socket::{LazyWakeQueue, TimedSocket};
-use super::{load, worker};
+use super::{load, new_worker};
 use crate::config::Timeouts;
 use crate::observe::LogFile;
 use crate::session::{BUFFER_SIZE, Connection, Job, Piece, WORK_PER_TURN, Worker};
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// The longest that a call may wait, whatever it waits for. A call without any limit would be started again by the
 /// kernel after a signal (signal(7)) and not return.
-const LONGEST: Duration = Duration::from_secs(60 * 60);
+const MAX_WAIT: Duration = Duration::from_secs(60 * 60);
 
 /// What a thread or a process works with that serves one connection at a time.
 pub struct Runner {
@@ -37,7 +37,7 @@ impl Runner {
         let (clock, time) = Clock::start();
         let wakers = LazyWakeQueue::default();
         Runner {
-            worker: worker(time, timeouts, Some(Box::new(wakers.clone()))),
+            worker: new_worker(time, timeouts, Some(Box::new(wakers.clone()))),
             buffer: vec![0; BUFFER_SIZE].into_boxed_slice(),
             clock,
             log: log.clone(),
@@ -72,7 +72,7 @@ impl Runner {
         self.read_requests();
         let left = self.worker.left(connection.deadline(&self.worker));
         control.show(connection, left, &mut self.worker);
-        left.map_or(LONGEST, |left| left.min(LONGEST))
+        left.map_or(MAX_WAIT, |left| left.min(MAX_WAIT))
     }
 
     /// See [`TimedSocket::receive`]: at most `room` bytes, into the front of the buffer.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// All that a model is given.
 pub struct ServerSetup {
     /// What each worker serves: one entry per loop that `--workers` asks for, else one entry.
-    pub shares: Vec<WorkerParts>,
+    pub workers: Vec<WorkerParts>,
     /// How much there may be at once.
     pub limits: Limits,
     /// How long things may take.
@@ -25,7 +25,7 @@ pub struct ServerSetup {
 impl ServerSetup {
     /// The one share there is for a model that has no workers.
     pub(super) fn only_worker(&mut self) -> io::Result<WorkerParts> {
-        self.shares
+        self.workers
             .pop()
             .ok_or_else(|| io::Error::other("there is nothing to serve"))
     }
@@ -34,9 +34,9 @@ impl ServerSetup {
 /// What one worker is given, and shares with no other.
 pub struct WorkerParts {
     /// Where to accept connections, and what to do with them.
-    pub listening: Vec<StreamEndpoint>,
+    pub stream_endpoints: Vec<StreamEndpoint>,
     /// Where to receive datagrams, and what to answer them.
-    pub answering: Vec<DatagramEndpoint>,
+    pub datagram_endpoints: Vec<DatagramEndpoint>,
     /// What ends it all.
     pub signals: Signals,
     /// What asks for the access log's file to be reopened.

@@ -37,11 +37,11 @@ pub struct Shutdown {
     delay: Duration,
     drain: Duration,
     /// The last step that was taken. Before the first signal there is none.
-    reached: Option<Step>,
+    last_step: Option<Step>,
     /// When the next one is due.
     due: Option<Instant>,
     /// The delay has begun, which is logged once the status says so too.
-    is_unlogged: bool,
+    must_log_delay: bool,
     /// When to log which connections are still waited for.
     notice: Option<Instant>,
 }
@@ -52,9 +52,9 @@ impl Shutdown {
         Shutdown {
             delay: timeouts.drain_delay,
             drain: timeouts.drain,
-            reached: None,
+            last_step: None,
             due: None,
-            is_unlogged: false,
+            must_log_delay: false,
             notice: None,
         }
     }
@@ -62,7 +62,7 @@ impl Shutdown {
     /// A signal has come: the first begins the end, and the second one skips what is left of the delay and the drain
     /// time. Take the [steps](Shutdown::step) that are due then.
     pub fn signal(&mut self, now: Instant) {
-        if self.reached >= Some(Step::CutOff) {
+        if self.last_step >= Some(Step::CutOff) {
             return;
         }
         if self.due.is_some() {
@@ -74,7 +74,7 @@ impl Shutdown {
 
     /// The next step, if it is due: ask until there is none. So many connections are `open`.
     pub fn step(&mut self, now: Instant, open: usize) -> Option<Step> {
-        if std::mem::take(&mut self.is_unlogged) {
+        if std::mem::take(&mut self.must_log_delay) {
             let delay = self.delay.as_secs_f32();
             log::info!(
                 "stopping in {delay} s: /healthz says so, and clients are served until then"
@@ -91,7 +91,7 @@ impl Shutdown {
             }
         }
         self.due.filter(|due| *due <= now)?;
-        let (step, time) = match self.reached {
+        let (step, time) = match self.last_step {
             None => (Step::Announce, Some(self.delay)),
             Some(Step::Announce) => (Step::Stop, Some(self.drain)),
             Some(Step::Stop) => (Step::CutOff, Some(LAST_WORDS)),
@@ -99,7 +99,7 @@ impl Shutdown {
             Some(Step::Kill | Step::GiveUp) => (Step::GiveUp, None),
         };
         match step {
-            Step::Announce => self.is_unlogged = !self.delay.is_zero(),
+            Step::Announce => self.must_log_delay = !self.delay.is_zero(),
             Step::Stop if self.drain > NOTICE_DELAY => self.notice = Some(now + NOTICE_DELAY),
             Step::CutOff => {
                 self.notice = None;
@@ -109,7 +109,7 @@ impl Shutdown {
             }
             _ => {}
         }
-        self.reached = Some(step);
+        self.last_step = Some(step);
         self.due = time.map(|time| now + time);
         Some(step)
     }
@@ -120,23 +120,23 @@ impl Shutdown {
     }
 
     /// The last step that was taken.
-    pub fn reached(&self) -> Option<Step> {
-        self.reached
+    pub fn last_step(&self) -> Option<Step> {
+        self.last_step
     }
 
     /// Answers say that they are the last.
     pub fn is_announced(&self) -> bool {
-        self.reached.is_some()
+        self.last_step.is_some()
     }
 
     /// Nothing is accepted any more.
     pub fn is_stopping(&self) -> bool {
-        self.reached >= Some(Step::Stop)
+        self.last_step >= Some(Step::Stop)
     }
 
     /// The server has ended: it is stopping and has nothing left, or gives up what is left.
     pub fn is_over(&self, left: usize) -> bool {
-        self.reached == Some(Step::GiveUp) || (self.is_stopping() && left == 0)
+        self.last_step == Some(Step::GiveUp) || (self.is_stopping() && left == 0)
     }
 }
 
@@ -199,7 +199,7 @@ mod tests {
                 assert_eq!(steps(&mut shutdown, due - MS), [], "{step:?}");
             }
             assert_eq!(steps(&mut shutdown, due), [step]);
-            assert_eq!(shutdown.reached(), Some(step));
+            assert_eq!(shutdown.last_step(), Some(step));
             assert!(shutdown.is_announced());
             assert_eq!(shutdown.is_stopping(), step >= Step::Stop);
             assert_eq!(shutdown.is_over(0), step >= Step::Stop);

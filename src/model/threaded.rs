@@ -13,9 +13,9 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// If no thread can be started to accept connections.
-pub fn run(serving: ServerSetup) -> io::Result<Counters> {
-    let threads = Threads::PerConnection(serving.limits.max_connections);
-    ThreadGroup::serve(serving, threads, false, |group| {
+pub fn run(setup: ServerSetup) -> io::Result<Counters> {
+    let threads = Threads::PerConnection(setup.limits.max_connections);
+    ThreadGroup::serve(setup, threads, false, |group| {
         (0..group.listeners())
             .try_for_each(|listener| group.start(move |group| accept_all(group, listener)))
     })

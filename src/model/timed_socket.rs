@@ -22,7 +22,7 @@ const SENDFILE_CHUNK: usize = 64 * 1024;
 
 /// How long a call that sends may wait inside the kernel. A sendfile(2) waits several times for as long as it was set to,
 /// and says only afterwards when the peer took what; a longer wait is one of poll(2), for what is left until the deadline.
-const SEND_STEP: Duration = timer_queue::TICK;
+const SEND_WAIT: Duration = timer_queue::TICK;
 
 /// A socket, and how long its calls wait.
 pub struct TimedSocket<'a> {
@@ -30,7 +30,7 @@ pub struct TimedSocket<'a> {
     /// Its receiving calls wait for so long at most. They are set again only if that is too long by more than a tick, or
     /// was too short.
     receive_timeout: Duration,
-    /// Its sending calls wait for [`SEND_STEP`] only.
+    /// Its sending calls wait for [`SEND_WAIT`] only.
     send_is_limited: bool,
     /// The last of them sent nothing in that time.
     is_full: bool,
@@ -42,10 +42,10 @@ pub struct TimedSocket<'a> {
 
 /// The wake queue of a thread, made when the first connection asks for it, for it takes a descriptor.
 #[derive(Clone, Default)]
-pub struct LazyWakeQueue(Arc<Wanted>);
+pub struct LazyWakeQueue(Arc<LazyState>);
 
 #[derive(Default)]
-struct Wanted {
+struct LazyState {
     queue: OnceLock<Arc<WakeQueue>>,
     /// The connection that is being served has asked for it.
     is_wanted: AtomicBool,
@@ -53,11 +53,11 @@ struct Wanted {
 
 impl Wakers for LazyWakeQueue {
     fn waker(&self, key: usize) -> io::Result<Waker> {
-        let Wanted { queue, is_wanted } = &*self.0;
+        let LazyState { queue, is_wanted } = &*self.0;
         let queue = match queue.get() {
             Some(queue) => queue,
             None => {
-                let new = WakeQueue::new().inspect_err(warn_that_nothing_wakes)?;
+                let new = WakeQueue::new().inspect_err(warn_no_waker)?;
                 queue.get_or_init(|| new)
             }
         };
@@ -66,7 +66,7 @@ impl Wakers for LazyWakeQueue {
     }
 }
 
-fn warn_that_nothing_wakes(error: &io::Error) {
+fn warn_no_waker(error: &io::Error) {
     throttled!(
         Warn,
         "a connection is closed, for nothing could wake it: {error}"
@@ -145,7 +145,7 @@ impl<'a> TimedSocket<'a> {
     fn wait_to_send(&mut self, left: Duration, counters: &mut Counters) -> Result<(), Errno> {
         if !self.send_is_limited {
             counters.other_calls += 1;
-            sys::set_send_timeout(self.socket, SEND_STEP)?;
+            sys::set_send_timeout(self.socket, SEND_WAIT)?;
             self.send_is_limited = true;
         }
         if std::mem::take(&mut self.is_full) || left.is_zero() {
@@ -211,7 +211,7 @@ impl<'a> TimedSocket<'a> {
             return Ok(());
         }
         if let Err(errno) = sys::set_nonblocking(self.socket, true) {
-            warn_that_nothing_wakes(&errno.into());
+            warn_no_waker(&errno.into());
             // Whatever the error: another try would not help.
             return Err(Errno::IO);
         }

@@ -95,12 +95,12 @@ impl TimerQueue {
     }
 
     /// When the next wait is over, if there is any.
-    pub fn next(&self) -> Option<Moment> {
+    pub fn next_deadline(&self) -> Option<Moment> {
         self.lists.values().filter_map(|l| self.deadline(l)).min()
     }
 
     /// A connection whose wait was over by `now`; its wait is stopped.
-    pub fn expired(&mut self, now: Moment) -> Option<usize> {
+    pub fn pop_expired(&mut self, now: Moment) -> Option<usize> {
         let list = self
             .lists
             .values()
@@ -175,7 +175,7 @@ pub fn time_limits(config: &config::Timeouts) -> TimeLimits {
 mod tests {
     use super::*;
 
-    fn timeouts() -> TimerQueue {
+    fn timers() -> TimerQueue {
         TimerQueue::new(&time_limits(&config::Timeouts::default()))
     }
 
@@ -185,36 +185,40 @@ mod tests {
 
     #[test]
     fn waits_expire_in_order_and_not_before_their_time() {
-        let mut timeouts = timeouts();
-        timeouts.start(0, Timeout::Idle, at(0.0));
-        timeouts.start(1, Timeout::Idle, at(1.0));
-        timeouts.start(2, Timeout::Head, at(1.0));
-        timeouts.start(3, Timeout::Forever, at(0.0));
-        assert!(timeouts.waiting(Timeout::Idle).eq([0, 1]));
-        let head = timeouts.next().expect("a deadline");
+        let mut timers = timers();
+        timers.start(0, Timeout::Idle, at(0.0));
+        timers.start(1, Timeout::Idle, at(1.0));
+        timers.start(2, Timeout::Head, at(1.0));
+        timers.start(3, Timeout::Forever, at(0.0));
+        assert!(timers.waiting(Timeout::Idle).eq([0, 1]));
+        let head = timers.next_deadline().expect("a deadline");
         assert!(head >= at(11.0) && head < at(12.0));
-        assert_eq!(timeouts.expired(at(10.9)), None);
-        assert_eq!(timeouts.expired(head), Some(2));
-        assert_eq!(timeouts.expired(head), None);
-        timeouts.start(0, Timeout::Idle, at(2.0));
+        assert_eq!(timers.pop_expired(at(10.9)), None);
+        assert_eq!(timers.pop_expired(head), Some(2));
+        assert_eq!(timers.pop_expired(head), None);
+        timers.start(0, Timeout::Idle, at(2.0));
         let late = at(100.0);
-        assert_eq!(timeouts.expired(late), Some(1), "0 has moved behind it");
-        assert_eq!(timeouts.expired(late), Some(0));
-        assert_eq!(timeouts.next(), None, "what may last for ever has no end");
+        assert_eq!(timers.pop_expired(late), Some(1), "0 has moved behind it");
+        assert_eq!(timers.pop_expired(late), Some(0));
+        assert_eq!(
+            timers.next_deadline(),
+            None,
+            "what may last for ever has no end"
+        );
     }
 
     #[test]
     fn any_place_in_a_list_can_be_left() {
         for leaving in 0..3 {
-            let mut timeouts = timeouts();
+            let mut timers = timers();
             for key in 0..3 {
-                timeouts.start(key, Timeout::Send, at(0.0));
+                timers.start(key, Timeout::Send, at(0.0));
             }
-            timeouts.stop(leaving);
-            timeouts.stop(leaving);
-            timeouts.start(7, Timeout::Send, at(0.0));
+            timers.stop(leaving);
+            timers.stop(leaving);
+            timers.start(7, Timeout::Send, at(0.0));
             let mut left = Vec::new();
-            while let Some(key) = timeouts.expired(at(60.0)) {
+            while let Some(key) = timers.pop_expired(at(60.0)) {
                 left.push(key);
             }
             let expected: Vec<_> = [0, 1, 2, 7].into_iter().filter(|&k| k != leaving).collect();

@@ -6,7 +6,7 @@ use crate::session::{Time, TraceHooks, Wakers, Worker};
 use crate::trace;
 
 /// A worker for connections with these limits. Its sessions are traced, if anything is.
-pub(super) fn worker(time: Time, limits: &Timeouts, wakers: Option<Box<dyn Wakers>>) -> Worker {
+pub(super) fn new_worker(time: Time, limits: &Timeouts, wakers: Option<Box<dyn Wakers>>) -> Worker {
     static TRACE: TraceHooks = TraceHooks {
         transition: |from, to| trace::note_state(from, to),
         answered: || trace::count_answered(1),

@@ -1,6 +1,6 @@
 //! poll(2): all descriptors are passed to the kernel with every wait, and all results are looked at.
 
-use super::watched::keep;
+use super::watched::without_lifetime;
 use super::{Poller, ReadySet};
 use crate::sys::{PollFd, PollFlags, poll_untraced};
 use crate::trace;
@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 /// Not watched.
-const NOWHERE: usize = usize::MAX;
+const NOT_WATCHED: usize = usize::MAX;
 
 /// A poller that repeats its report while a condition lasts, and whose cost grows with the number of descriptors.
 #[derive(Default)]
@@ -17,8 +17,8 @@ pub struct Poll {
     watched: Vec<PollFd<'static>>,
     /// The key of each.
     keys: Vec<usize>,
-    /// By key, the place of its descriptor.
-    places: Vec<usize>,
+    /// By key, the index of its descriptor.
+    indices: Vec<usize>,
 }
 
 impl Poller for Poll {
@@ -39,27 +39,27 @@ impl Poller for Poll {
         old: ReadySet,
         new: ReadySet,
     ) -> io::Result<()> {
-        if key >= self.places.len() {
-            self.places.resize(key + 1, NOWHERE);
+        if key >= self.indices.len() {
+            self.indices.resize(key + 1, NOT_WATCHED);
         }
         trace::note(|| format!("the list for poll: fd {}, {old} -> {new}", fd.as_raw_fd()));
-        let entry = PollFd::from_borrowed_fd(keep(fd), flags(new));
-        match (self.places[key], new) {
-            (NOWHERE, ReadySet::NONE) => {}
-            (NOWHERE, _) => {
-                self.places[key] = self.watched.len();
+        let entry = PollFd::from_borrowed_fd(without_lifetime(fd), flags(new));
+        match (self.indices[key], new) {
+            (NOT_WATCHED, ReadySet::NONE) => {}
+            (NOT_WATCHED, _) => {
+                self.indices[key] = self.watched.len();
                 self.watched.push(entry);
                 self.keys.push(key);
             }
-            (place, ReadySet::NONE) => {
-                self.places[key] = NOWHERE;
-                self.watched.swap_remove(place);
-                self.keys.swap_remove(place);
-                if let Some(moved) = self.keys.get(place) {
-                    self.places[*moved] = place;
+            (index, ReadySet::NONE) => {
+                self.indices[key] = NOT_WATCHED;
+                self.watched.swap_remove(index);
+                self.keys.swap_remove(index);
+                if let Some(moved) = self.keys.get(index) {
+                    self.indices[*moved] = index;
                 }
             }
-            (place, _) => self.watched[place] = entry,
+            (index, _) => self.watched[index] = entry,
         }
         Ok(())
     }

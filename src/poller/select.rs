@@ -1,6 +1,6 @@
 //! select(2): sets of bits, passed to the kernel and searched with every wait. They have no place for large descriptors.
 
-use super::watched::keep;
+use super::watched::without_lifetime;
 use super::{Poller, ReadySet};
 use crate::sys::{self, FdSet, select};
 use crate::trace;
@@ -49,7 +49,7 @@ impl Poller for Select {
             ));
         }
         trace::note(|| format!("the sets for select: fd {}, {old} -> {new}", fd.as_raw_fd()));
-        let fd = keep(fd);
+        let fd = without_lifetime(fd);
         let place = fd.as_raw_fd() as usize;
         if place >= self.keys.len() {
             self.keys.resize(place + 1, None);

@@ -9,10 +9,13 @@ use std::io;
 use std::os::fd::AsFd;
 
 /// See [`Server::confine`](super::Server::confine).
-pub(super) fn confine(shares: &[WorkerParts], confinement: &Confinement) -> Result<(), StartError> {
+pub(super) fn confine(
+    workers: &[WorkerParts],
+    confinement: &Confinement,
+) -> Result<(), StartError> {
     confine::require_single_thread()?;
-    let listening = || shares.iter().flat_map(|share| &share.listening);
-    let answering = shares.iter().flat_map(|share| &share.answering);
+    let listening = || workers.iter().flat_map(|worker| &worker.stream_endpoints);
+    let answering = workers.iter().flat_map(|worker| &worker.datagram_endpoints);
     let of_listeners = listening().filter_map(|one| one.listener.file());
     let mut sockets = answering.clone().map(|one| one.socket.bound());
     let abstract_sockets = sockets.any(|bound| matches!(bound, BoundAddress::UnixDatagram(_)));
@@ -30,7 +33,7 @@ pub(super) fn confine(shares: &[WorkerParts], confinement: &Confinement) -> Resu
             .collect(),
         Sandbox::Strict | Sandbox::Off => Vec::new(),
     };
-    let log = shares.first().and_then(|share| share.log.path());
+    let log = workers.first().and_then(|worker| worker.log.path());
     let logs = log.map(|path| log_directories(path, confinement.sandbox));
     let logs = logs.unwrap_or_default();
     let opened = roots.iter().map(|root| confine::open_directory(root));

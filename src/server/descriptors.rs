@@ -27,7 +27,7 @@ const OWN_DESCRIPTORS: usize = 16;
 /// The most descriptors that are kept for files. Few connections send a file of their own at the same moment.
 const FILE_DESCRIPTORS: usize = 1024;
 
-/// How many files each share may keep open: they may not take more than an eighth of the descriptors.
+/// How many files each worker may keep open: they may not take more than an eighth of the descriptors.
 pub(super) fn cache_files(config: &Config, descriptors: usize) -> usize {
     let possible = descriptors / 8 / config.workers.max(1);
     config.http.cache_files.min(possible)

@@ -8,7 +8,7 @@ use crate::service::{Admission, Service};
 use std::io;
 use std::sync::Arc;
 
-/// Gives each share a listener at each place of the address, and its service behind it. Returns where they are, and
+/// Gives each worker a listener at each place of the address, and its service behind it. Returns where they are, and
 /// whether that is for IPv6 alone.
 pub(super) fn bind_listeners(
     config: &Config,
@@ -16,17 +16,17 @@ pub(super) fn bind_listeners(
     address: &Address,
     services: &[Arc<dyn Service>],
     admission: &Admission,
-    shares: &mut [WorkerParts],
+    workers: &mut [WorkerParts],
 ) -> io::Result<Vec<(BoundAddress, bool)>> {
     let mut all = Vec::new();
-    for listeners in Listener::bind_several(address, config.unix_mode, shares.len())? {
+    for listeners in Listener::bind_several(address, config.unix_mode, workers.len())? {
         all.push((listeners[0].bound().clone(), listeners[0].is_only_v6()));
-        let behind = services.iter().cloned().zip(&mut *shares);
-        for (listener, (service, share)) in listeners.into_iter().zip(behind) {
+        let behind = services.iter().cloned().zip(&mut *workers);
+        for (listener, (service, worker)) in listeners.into_iter().zip(behind) {
             if model.is_loop() && (admission.expects_header() || !service.speaks_first()) {
                 listener.defer_accept()?;
             }
-            share.listening.push(StreamEndpoint {
+            worker.stream_endpoints.push(StreamEndpoint {
                 listener,
                 service,
                 admission: admission.clone(),
@@ -51,20 +51,22 @@ pub(super) fn require_datagrams(
     }
 }
 
-/// Gives each share a socket that takes datagrams at each place of the address, and what answers them. Returns the same
+/// Gives each worker a socket that takes datagrams at each place of the address, and what answers them. Returns the same
 /// as [`bind_listeners`].
 pub(super) fn bind_datagrams(
     config: &Config,
     address: &Address,
     services: &[Arc<dyn Service>],
-    shares: &mut [WorkerParts],
+    workers: &mut [WorkerParts],
 ) -> io::Result<Vec<(BoundAddress, bool)>> {
     let mut all = Vec::new();
-    for sockets in DatagramSocket::bind_several(address, config.unix_mode, shares.len())? {
+    for sockets in DatagramSocket::bind_several(address, config.unix_mode, workers.len())? {
         all.push((sockets[0].bound().clone(), sockets[0].is_only_v6()));
-        let behind = services.iter().cloned().zip(&mut *shares);
-        for (socket, (service, share)) in sockets.into_iter().zip(behind) {
-            share.answering.push(DatagramEndpoint { socket, service });
+        let behind = services.iter().cloned().zip(&mut *workers);
+        for (socket, (service, worker)) in sockets.into_iter().zip(behind) {
+            worker
+                .datagram_endpoints
+                .push(DatagramEndpoint { socket, service });
         }
     }
     Ok(all)

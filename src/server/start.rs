@@ -63,7 +63,7 @@ impl ServerSpec {
             .ok_or_else(|| StartError(format!("there is no model `{}`", config.model)))?;
         lines.extend(budgets::set(&mut config, model));
         divide_listing_bytes(&mut config, model);
-        let mut shares = make_shares(&config)?;
+        let mut workers = make_workers(&config)?;
         let admission = Admission::new(&config);
         let services = make_services(&specs, &config, model)?;
         let mut addresses = Vec::new();
@@ -71,13 +71,13 @@ impl ServerSpec {
             let label = &specs[one.service].label;
             let behind = &services[one.service];
             let (of, says_how) = ((one, &**label), config.trusted_proxies.is_none());
-            let all = bind(&config, model, of, behind, &admission, &mut shares)?;
+            let all = bind(&config, model, of, behind, &admission, &mut workers)?;
             for bound in all {
                 lines.extend(report::listening(&*behind[0], &bound, model.name, says_how));
                 addresses.push(bound.0);
             }
         }
-        let sockets = shares[0].listening.len() + shares[0].answering.len();
+        let sockets = workers[0].stream_endpoints.len() + workers[0].datagram_endpoints.len();
         let listeners = sockets + usize::from(config.status.is_some());
         let sharing = services.iter().map(|each| each[0].sharing()).max();
         let sharing = sharing.unwrap_or(Sharing::Nothing);
@@ -85,20 +85,20 @@ impl ServerSpec {
         if let Some(address) = &config.status {
             let firsts: Vec<_> = services.iter().map(|each| each[0].clone()).collect();
             let about = about(model, &limits, firsts.iter().map(|one| &**one));
-            let (all, more) = show(&config, model, address, about, firsts, &mut shares)
+            let (all, more) = show(&config, model, address, about, firsts, &mut workers)
                 .map_err(|error| bind_error("--status ", address, &error))?;
             addresses.extend(all);
             lines.extend(more);
         }
         lines.push(report::limits(model, &limits, set_by, descriptors));
         let timeouts = config.timeouts.capped();
-        catch_signals(&mut shares, &timeouts).map_err(signal_error)?;
+        catch_signals(&mut workers, &timeouts).map_err(signal_error)?;
         report::say(lines);
         Ok(BoundServer {
             model,
             addresses,
             serving: ServerSetup {
-                shares,
+                workers,
                 limits,
                 timeouts,
             },
@@ -123,21 +123,21 @@ impl ServerSpec {
     }
 }
 
-fn make_shares(config: &Config) -> Result<Vec<WorkerParts>, StartError> {
-    let mut shares = Vec::new();
+fn make_workers(config: &Config) -> Result<Vec<WorkerParts>, StartError> {
+    let mut workers = Vec::new();
     for _ in 0..config.workers {
         let signals = Signals::new().map_err(signal_error)?;
         let hangups = HangupSignals::new().map_err(signal_error)?;
-        shares.push(WorkerParts {
-            listening: Vec::new(),
-            answering: Vec::new(),
+        workers.push(WorkerParts {
+            stream_endpoints: Vec::new(),
+            datagram_endpoints: Vec::new(),
             signals,
             hangups,
             log: access_log(config)?,
             hub: None,
         });
     }
-    Ok(shares)
+    Ok(workers)
 }
 
 /// Each service once for each loop.
@@ -154,7 +154,7 @@ fn make_services(
     specs.iter().map(make).collect()
 }
 
-/// Gives each share a socket at each place of an address, which was given behind this label. Returns where they are, and
+/// Gives each worker a socket at each place of an address, which was given behind this label. Returns where they are, and
 /// whether that is for IPv6 alone.
 fn bind(
     config: &Config,
@@ -162,26 +162,26 @@ fn bind(
     (listen, label): (&ListenSpec, &str),
     services: &[Arc<dyn Service>],
     admission: &Admission,
-    shares: &mut [WorkerParts],
+    workers: &mut [WorkerParts],
 ) -> Result<Vec<(BoundAddress, bool)>, StartError> {
     let address = &listen.address;
     let result = match address.is_datagram() {
         true => {
             require_datagrams(&*services[0], address)?;
-            bind_datagrams(config, address, services, shares)
+            bind_datagrams(config, address, services, workers)
         }
-        false => bind_listeners(config, model, address, services, admission, shares),
+        false => bind_listeners(config, model, address, services, admission, workers),
     };
     result.map_err(|error| bind_error(&format!("--listen {label}"), address, &error))
 }
 
 /// Until now signals have ended the process at once, whatever it waited for: a file system that does not answer, for
 /// instance. Whoever is told where the server listens may ask it to end.
-fn catch_signals(shares: &mut [WorkerParts], timeouts: &Timeouts) -> io::Result<()> {
+fn catch_signals(workers: &mut [WorkerParts], timeouts: &Timeouts) -> io::Result<()> {
     model::limit_shutdown(timeouts.drain_delay.saturating_add(timeouts.drain));
-    for (index, share) in shares.iter_mut().enumerate() {
-        share.signals.catch(index == 0)?;
-        share.hangups.catch()?;
+    for (index, worker) in workers.iter_mut().enumerate() {
+        worker.signals.catch(index == 0)?;
+        worker.hangups.catch()?;
     }
     Ok(())
 }

@@ -22,25 +22,25 @@ pub(super) fn show(
     address: &Address,
     about: ServerInfo,
     services: Vec<Arc<dyn Service>>,
-    shares: &mut [WorkerParts],
+    workers: &mut [WorkerParts],
 ) -> io::Result<(Vec<BoundAddress>, Vec<String>)> {
-    let hub = StatusHub::new(about, shares.len(), Instant::now());
-    for share in &mut *shares {
-        share.hub = Some(hub.clone());
+    let hub = StatusHub::new(about, workers.len(), Instant::now());
+    for worker in &mut *workers {
+        worker.hub = Some(hub.clone());
     }
     let service = service::status(hub, services, config, address.is_local());
-    let before = shares[0].listening.len();
+    let before = workers[0].stream_endpoints.len();
     let all = bind_listeners(
         config,
         model,
         address,
         std::slice::from_ref(&service),
         &Admission::default(),
-        &mut shares[..1],
+        &mut workers[..1],
     )?;
-    for listening in &mut shares[0].listening[before..] {
-        listening.quota = Quota::Small;
-        listening.listener.limit_send_buffers(MOST_UNREAD)?;
+    for endpoint in &mut workers[0].stream_endpoints[before..] {
+        endpoint.quota = Quota::Small;
+        endpoint.listener.limit_send_buffers(MOST_UNREAD)?;
     }
     let lines = all
         .iter()

@@ -15,7 +15,7 @@ pub(super) struct DatagramSockets {
 
 /// A socket for datagrams.
 struct DatagramSlot {
-    answering: DatagramEndpoint,
+    endpoint: DatagramEndpoint,
     /// A datagram may wait there.
     ready: bool,
     /// The poller watches it.
@@ -24,15 +24,15 @@ struct DatagramSlot {
 
 impl DatagramSockets {
     /// Sockets that the poller watches.
-    pub(super) fn new(answering: Vec<DatagramEndpoint>) -> DatagramSockets {
-        let responder = Responder::new(&answering);
-        let slot = |answering| DatagramSlot {
-            answering,
+    pub(super) fn new(endpoints: Vec<DatagramEndpoint>) -> DatagramSockets {
+        let responder = Responder::new(&endpoints);
+        let slot = |endpoint| DatagramSlot {
+            endpoint,
             ready: false,
             watched: true,
         };
         DatagramSockets {
-            slots: answering.into_iter().map(slot).collect(),
+            slots: endpoints.into_iter().map(slot).collect(),
             responder,
         }
     }
@@ -45,7 +45,7 @@ impl DatagramSockets {
     }
 
     /// True if datagrams may wait anywhere.
-    pub(super) fn can_answer(&self) -> bool {
+    pub(super) fn has_ready(&self) -> bool {
         self.slots.iter().any(|slot| slot.ready)
     }
 }
@@ -59,10 +59,10 @@ impl<P: Poller> EventLoop<P> {
             if !slot.ready {
                 continue;
             }
-            match responder.answer(&slot.answering, DATAGRAMS_PER_TURN, &mut self.worker) {
+            match responder.answer(&slot.endpoint, DATAGRAMS_PER_TURN, &mut self.worker) {
                 Ok(more) => slot.ready = more,
                 Err(error) => {
-                    Responder::log_broken(&slot.answering, &error);
+                    Responder::log_broken(&slot.endpoint, &error);
                     slot.ready = false;
                     self.unwatch_datagrams(index);
                 }
@@ -74,7 +74,7 @@ impl<P: Poller> EventLoop<P> {
     pub(super) fn stop_answering(&mut self) {
         for index in 0..self.datagrams.slots.len() {
             let DatagramSockets { slots, responder } = &mut self.datagrams;
-            responder.finish(&slots[index].answering, &mut self.worker);
+            responder.finish(&slots[index].endpoint, &mut self.worker);
             self.unwatch_datagrams(index);
         }
         self.datagrams.slots.clear();
@@ -86,7 +86,7 @@ impl<P: Poller> EventLoop<P> {
             return;
         }
         let key = self.sources.keys.key(EventSource::Datagrams(index));
-        let fd = slot.answering.socket.as_fd();
+        let fd = slot.endpoint.socket.as_fd();
         let result = self
             .poller
             .change(fd, key, ReadySet::READABLE, ReadySet::NONE);

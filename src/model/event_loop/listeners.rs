@@ -18,27 +18,27 @@ const ACCEPTS: usize = 64;
 
 /// A listener and what the poller watches it for.
 pub(super) struct WatchedListener {
-    listening: StreamEndpoint,
+    endpoint: StreamEndpoint,
     watched: ReadySet,
 }
 
 impl WatchedListener {
-    pub(super) fn new(listening: StreamEndpoint) -> WatchedListener {
+    pub(super) fn new(endpoint: StreamEndpoint) -> WatchedListener {
         WatchedListener {
-            listening,
+            endpoint,
             watched: ReadySet::NONE,
         }
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
-        self.listening.listener.as_fd()
+        self.endpoint.listener.as_fd()
     }
 }
 
 impl<P: Poller> EventLoop<P> {
     /// Has the poller watch the listeners, where that has changed.
     pub(super) fn watch_listeners(&mut self) -> io::Result<()> {
-        for (index, slot) in self.listening.iter_mut().enumerate() {
+        for (index, slot) in self.watched_listeners.iter_mut().enumerate() {
             let wanted = match P::EDGE_TRIGGERED || self.listeners.is_watched(index) {
                 true => ReadySet::READABLE,
                 false => ReadySet::NONE,
@@ -59,7 +59,7 @@ impl<P: Poller> EventLoop<P> {
     pub(super) fn accept(&mut self) {
         self.listeners.resume(self.worker.time.now());
         let before = self.worker.counters.accepted_connections;
-        for index in 0..self.listening.len() {
+        for index in 0..self.watched_listeners.len() {
             for _ in 0..ACCEPTS {
                 if !self.listeners.begin_accept(index) {
                     break;
@@ -74,10 +74,10 @@ impl<P: Poller> EventLoop<P> {
     }
 
     fn accept_one(&mut self, index: usize) {
-        let listening = &self.listening[index].listening;
+        let endpoint = &self.watched_listeners[index].endpoint;
         let now = self.worker.time.now();
         self.worker.counters.accept_calls += 1;
-        match listening.listener.accept(SocketFlags::NONBLOCK) {
+        match endpoint.listener.accept(SocketFlags::NONBLOCK) {
             Ok((socket, _)) if cannot_watch::<P>(&socket) => {
                 self.listeners.unwatchable(socket.as_raw_fd());
             }
@@ -85,7 +85,7 @@ impl<P: Poller> EventLoop<P> {
                 let peer = peer.map(|peer| peer.ip().to_canonical());
                 let (worker, key) = (&mut self.worker, self.connections.vacant_key());
                 worker.counters.accepted_connections += 1;
-                let start = listening.admit(peer, &mut worker.counters);
+                let start = endpoint.admit(peer, &mut worker.counters);
                 match catch_start_panic(|| Some(Connection::open(start?, key, worker))) {
                     Some(connection) => self.insert(index, socket, connection),
                     None => {
@@ -101,7 +101,7 @@ impl<P: Poller> EventLoop<P> {
             }
             Err(AcceptError::Exhausted(error)) => self.listeners.exhausted(&error, now),
             Err(AcceptError::Refused(error)) => {
-                let place = listening.listener.bound();
+                let place = endpoint.listener.bound();
                 self.listeners.refused(index, place, &error, now);
             }
         }
@@ -110,7 +110,10 @@ impl<P: Poller> EventLoop<P> {
     fn insert(&mut self, listener: usize, socket: OwnedFd, connection: Connection) {
         let service = self.listeners.service(listener);
         self.listeners.permits().take(service);
-        let late = !self.listening[listener].listening.listener.defers_accept();
+        let late = !self.watched_listeners[listener]
+            .endpoint
+            .listener
+            .defers_accept();
         let io = SocketState::new(socket, late);
         let key = self.connections.insert(connection, io, service);
         if let Some(status) = &mut self.status {
@@ -123,12 +126,12 @@ impl<P: Poller> EventLoop<P> {
     ///
     /// Where a service has all that it may have, only connections whose permits it can take are concerned.
     pub(super) fn make_room(&mut self) {
-        let listening = &self.listening;
-        let waits = |index: usize, is_known| is_known || is_readable(listening[index].fd());
+        let watched = &self.watched_listeners;
+        let waits = |index: usize, is_known| is_known || is_readable(watched[index].fd());
         for shortage in self.listeners.shortages(waits) {
             if let Shortage::Permits(_) = shortage {
                 let listeners = &self.listeners;
-                listeners.warn_that_connections_wait("there may be no more");
+                listeners.warn_connections_wait("there may be no more");
             }
             self.close_idle(shortage);
         }
@@ -142,13 +145,13 @@ impl<P: Poller> EventLoop<P> {
             Some(key) => self.connections.expire_one(key),
             None => self
                 .listeners
-                .look_again(self.worker.time.now() + MIN_IDLE_AGE),
+                .retry_shortages_at(self.worker.time.now() + MIN_IDLE_AGE),
         }
     }
 
     /// Watches the listeners no more, and closes them.
     pub(super) fn stop_listening(&mut self) {
-        for (index, slot) in self.listening.drain(..).enumerate() {
+        for (index, slot) in self.watched_listeners.drain(..).enumerate() {
             let key = self.sources.keys.key(EventSource::Listener(index));
             let result = self
                 .poller

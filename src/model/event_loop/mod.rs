@@ -19,7 +19,10 @@ use super::connections::{Connections, SlotFlags};
 use super::listeners::Listeners;
 use super::shutdown::Shutdown;
 use super::status::LoopStatus;
-use super::{LOG_PAUSE, ServerSetup, WorkerParts, abort_after_panic, catch_panic, reopen, worker};
+use super::{
+    LOG_RETRY_INTERVAL, ServerSetup, WorkerParts, abort_after_panic, catch_panic, new_worker,
+    reopen_log,
+};
 use crate::config;
 use crate::observe::{LogFile, flush_standard_error, standard_error_is_behind, throttled};
 use crate::poller::{Poller, ReadySet};
@@ -29,7 +32,7 @@ use connection::{SocketState, Stop, byte_budget};
 use datagram_sockets::DatagramSockets;
 use listeners::WatchedListener;
 use readahead::Readahead;
-use remote::Receipts;
+use remote::PendingCalls;
 use sources::{EventSource, Sources};
 use std::io;
 use std::os::fd::AsFd;
@@ -46,29 +49,29 @@ const EVENTS: usize = 1024;
 /// Wakes the loop for no connection.
 const NO_CONNECTION: usize = usize::MAX;
 
-/// Serves until a signal ends it: one loop on this thread, or one per share on a thread each.
+/// Serves until a signal ends it: one loop on this thread, or one per worker on a thread each.
 ///
 /// # Errors
 /// Those of making the poller and of waiting, after which no loop can go on.
-pub fn run<P: Poller + 'static>(serving: ServerSetup) -> io::Result<Counters> {
-    let max_connections = serving
+pub fn run<P: Poller + 'static>(setup: ServerSetup) -> io::Result<Counters> {
+    let max_connections = setup
         .limits
         .max_connections
-        .div_ceil(serving.shares.len().max(1));
-    let (timeouts, shares) = (serving.timeouts, serving.shares);
-    let run_one = move |share| EventLoop::<P>::new(share, max_connections, &timeouts)?.run();
-    let mut shares = shares.into_iter();
-    let first = shares.next();
+        .div_ceil(setup.workers.len().max(1));
+    let (timeouts, workers) = (setup.timeouts, setup.workers);
+    let run_one = move |parts| EventLoop::<P>::new(parts, max_connections, &timeouts)?.run();
+    let mut workers = workers.into_iter();
+    let first = workers.next();
     let (done, results) = channel();
-    let mut gates = Vec::new();
-    for share in shares {
+    let mut starters = Vec::new();
+    for parts in workers {
         // No loop begins before all have their thread: those that had begun could not be stopped.
-        let (gate, opened) = channel::<()>();
+        let (starter, started) = channel::<()>();
         let done = done.clone();
         let run = move || {
-            if opened.recv().is_ok() {
+            if started.recv().is_ok() {
                 let panicked = || Err(io::Error::other("a worker panicked"));
-                let result = catch_panic(|| run_one(share)).unwrap_or_else(panicked);
+                let result = catch_panic(|| run_one(parts)).unwrap_or_else(panicked);
                 // The first loop may have given up waiting.
                 let _ = done.send(result);
             }
@@ -78,21 +81,21 @@ pub fn run<P: Poller + 'static>(serving: ServerSetup) -> io::Result<Counters> {
                 "cannot start a thread for a worker: {error}; see --workers"
             ))
         })?;
-        gates.push(gate);
+        starters.push(starter);
     }
     drop(done);
-    for gate in &gates {
+    for starter in &starters {
         // It waits for nothing else, so it is there.
-        let _ = gate.send(());
+        let _ = starter.send(());
     }
     let mut sum = first.map_or(Ok(Counters::default()), run_one)?;
     // All have heard the signal by themselves. One that hangs is left behind.
     let end = Instant::now() + timeouts.drain_delay + timeouts.drain + WORKER_EXIT_WAIT;
-    for ended in 0..gates.len() {
+    for ended in 0..starters.len() {
         match results.recv_timeout(end.saturating_duration_since(Instant::now())) {
             Ok(counters) => sum.add(&counters?),
             Err(_) => {
-                let number = gates.len() - ended;
+                let number = starters.len() - ended;
                 log::error!("{number} workers hang and are left behind: a handler does not answer");
                 break;
             }
@@ -109,11 +112,11 @@ struct EventLoop<P> {
     clock: Clock,
     worker: Worker,
     connections: Connections<SocketState>,
-    listening: Vec<WatchedListener>,
+    watched_listeners: Vec<WatchedListener>,
     listeners: Listeners,
     datagrams: DatagramSockets,
     readahead: Readahead,
-    receipts: Receipts,
+    pending_calls: PendingCalls,
     shutdown: Shutdown,
     /// With `--status`.
     status: Option<LoopStatus>,
@@ -124,29 +127,29 @@ struct EventLoop<P> {
 
 impl<P: Poller> EventLoop<P> {
     fn new(
-        share: WorkerParts,
+        parts: WorkerParts,
         max_connections: usize,
         timeouts: &config::Timeouts,
     ) -> io::Result<EventLoop<P>> {
         let WorkerParts {
-            listening,
-            answering,
+            stream_endpoints,
+            datagram_endpoints,
             signals,
             hangups,
             log,
             hub,
-        } = share;
+        } = parts;
         let mut poller = P::new(EVENTS)?;
-        let sources = Sources::new(signals, hangups, &listening, &answering)?;
-        sources.watch(&mut poller, &answering)?;
+        let sources = Sources::new(signals, hangups, &stream_endpoints, &datagram_endpoints)?;
+        sources.watch(&mut poller, &datagram_endpoints)?;
         let wakers = Box::new(sources.wake_queue.clone());
         let (clock, time) = Clock::start();
-        let mut worker = worker(time, timeouts, Some(wakers));
+        let mut worker = new_worker(time, timeouts, Some(wakers));
         worker.transitions = hub.is_some().then(Transitions::default);
         let waker = || sources.wake_queue.waker(NO_CONNECTION);
         let status = hub.map(|hub| LoopStatus::new(hub.publisher(Some(waker()))));
-        let listeners = Listeners::new(max_connections, &listening);
-        let listening = listening.into_iter().map(WatchedListener::new);
+        let listeners = Listeners::new(max_connections, &stream_endpoints);
+        let watched_listeners = stream_endpoints.into_iter().map(WatchedListener::new);
         Ok(EventLoop {
             poller,
             found: Vec::with_capacity(EVENTS),
@@ -154,11 +157,11 @@ impl<P: Poller> EventLoop<P> {
             clock,
             connections: Connections::new(&worker.time_limits),
             worker,
-            listening: listening.collect(),
+            watched_listeners: watched_listeners.collect(),
             listeners,
-            datagrams: DatagramSockets::new(answering),
+            datagrams: DatagramSockets::new(datagram_endpoints),
             readahead: Readahead::default(),
-            receipts: Receipts::default(),
+            pending_calls: PendingCalls::default(),
             shutdown: Shutdown::new(timeouts),
             status,
             scratch: vec![0; BUFFER_SIZE].into_boxed_slice(),
@@ -176,7 +179,7 @@ impl<P: Poller> EventLoop<P> {
     fn turn(&mut self) -> io::Result<()> {
         self.watch_listeners()?;
         self.wait()?;
-        self.set_bits();
+        self.apply_events();
         self.shut_down();
         self.queue_woken();
         self.accept();
@@ -200,7 +203,7 @@ impl<P: Poller> EventLoop<P> {
         trace::note_wait(|| format!("{}: {}", P::CALL, trace::wait_limit(wait_timeout)));
         let call = trace::call();
         self.poller.wait(wait_timeout, &mut self.found)?;
-        call.returned(&Ok(()), || P::CALL.into(), |()| self.shown_events());
+        call.returned(&Ok(()), || P::CALL.into(), |()| self.describe_events());
         self.worker.counters.wait_calls += 1;
         self.worker.counters.events += self.found.len() as u64;
         self.clock.read(&mut self.worker.time);
@@ -213,8 +216,8 @@ impl<P: Poller> EventLoop<P> {
     /// How long the loop may wait: not at all while there is something to do, without end if nothing has a deadline.
     fn wait_timeout(&self) -> Option<Duration> {
         let can_go_on = self.connections.queued() > 0
-            || self.listeners.can_accept()
-            || self.datagrams.can_answer();
+            || self.listeners.may_accept_any()
+            || self.datagrams.has_ready();
         if can_go_on {
             return Some(Duration::ZERO);
         }
@@ -231,7 +234,7 @@ impl<P: Poller> EventLoop<P> {
             self.status
                 .as_ref()
                 .and_then(|status| status.time_until_due(time.now())),
-            is_behind.then_some(LOG_PAUSE),
+            is_behind.then_some(LOG_RETRY_INTERVAL),
         ]
         .into_iter()
         .flatten()
@@ -239,7 +242,7 @@ impl<P: Poller> EventLoop<P> {
     }
 
     /// Lets the events set bits and queue connections.
-    fn set_bits(&mut self) {
+    fn apply_events(&mut self) {
         // poll(2) and select(2) look at one descriptor after the other, and may have looked at the notifier before the
         // change and at a connection after it. epoll(7) keeps the order in which things happened, but brings only so
         // many at once.
@@ -261,7 +264,7 @@ impl<P: Poller> EventLoop<P> {
                 EventSource::Wakes => sources.wake_queue.clear(),
                 EventSource::Hangups => {
                     if sources.hangups.take(&sources.signals) {
-                        reopen(&mut self.log);
+                        reopen_log(&mut self.log);
                     }
                 }
                 EventSource::Signals => {
@@ -278,10 +281,10 @@ impl<P: Poller> EventLoop<P> {
         let mut woken = std::mem::take(&mut self.sources.woken);
         self.sources.wake_queue.take_woken(&mut woken);
         if !woken.is_empty() {
-            self.continue_read();
+            self.resume_after_read();
         }
         for key in woken.drain(..) {
-            self.take_receipt(key);
+            self.finish_call(key);
             self.connections.wake(key);
         }
         self.sources.woken = woken;
@@ -304,7 +307,7 @@ impl<P: Poller> EventLoop<P> {
         let budget = byte_budget(queued);
         self.worker.work = WORK_PER_TURN;
         for _ in 0..queued {
-            if let Some(key) = self.connections.next() {
+            if let Some(key) = self.connections.pop_queued() {
                 self.act(key, budget);
             }
         }
@@ -340,7 +343,7 @@ impl<P: Poller> EventLoop<P> {
     fn advance(&mut self, key: usize, budget: usize) -> Stop {
         let slot = self.connections.begin(key);
         self.worker.crowded = self.listeners.is_crowded(slot.service.into());
-        let expired = slot.take(SlotFlags::EXPIRED);
+        let expired = slot.take_flag(SlotFlags::EXPIRED);
         let waiting = slot.connection.waiting();
         if expired && waiting.0 != Timeout::Pause {
             // What came in time but has not been looked at yet still counts.
@@ -357,7 +360,7 @@ impl<P: Poller> EventLoop<P> {
         };
         let before = self.worker.counters;
         let stop = catch_panic(|| {
-            if slot.take(SlotFlags::WOKEN) {
+            if slot.take_flag(SlotFlags::WOKEN) {
                 slot.connection.woken(&mut self.worker);
             }
             slot.trace_turn();
@@ -402,7 +405,7 @@ impl<P: Poller> EventLoop<P> {
 
     /// Ends a connection. Its socket is closed at the end of the turn.
     fn close(&mut self, key: usize) {
-        self.drop_receipt(key);
+        self.abandon_call(key);
         let slot = &mut self.connections[key];
         catch_panic(|| slot.connection.close(&mut self.worker));
         let watched = slot.io.watched;

@@ -127,12 +127,12 @@ impl<P: Poller> EventLoop<P> {
     }
 
     /// Queues the connections whose stretch of a file has been read.
-    pub(super) fn continue_read(&mut self) {
+    pub(super) fn resume_after_read(&mut self) {
         for key in self.readahead.take_done() {
             let Some(slot) = self.connections.enqueue(key) else {
                 continue;
             };
-            if slot.take(SlotFlags::OFFLOADED)
+            if slot.take_flag(SlotFlags::OFFLOADED)
                 && let Piece::File { count, .. } = slot.connection.front()
             {
                 // It is not checked again: the stretch may have been evicted already, and would be read without end.

@@ -15,13 +15,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 const SENDFILE_CHUNK: usize = 256 * 1024;
 
 /// What became of a call that sends or loads, once it is over. Nobody needs the call if the loop has dropped its side.
-type Receipt = Arc<Mutex<Option<Result<Done, Errno>>>>;
+type PendingCall = Arc<Mutex<Option<Result<CallResult, Errno>>>>;
 
 /// Calls that are under way, by the key of their connection.
-pub(super) type Receipts = HashMap<usize, Receipt>;
+pub(super) type PendingCalls = HashMap<usize, PendingCall>;
 
 /// What a call has done.
-pub(super) enum Done {
+pub(super) enum CallResult {
     /// So many bytes were sent.
     Sent(usize),
     /// These bytes were loaded.
@@ -60,13 +60,13 @@ impl<P: Poller> EventLoop<P> {
             return;
         };
         let (file, waker) = (file.clone(), self.sources.wake_queue.waker(key));
-        let receipt = Receipt::default();
-        let of_call = receipt.clone();
+        let call = PendingCall::default();
+        let result_of = call.clone();
         let mount = file.mount().unwrap_or_default();
         let loads = slot.connection.next() == Action::Load;
         let begun = slot.io.socket.try_clone().is_ok_and(|socket| {
             let work = move || {
-                if Arc::strong_count(&of_call) > 1 {
+                if Arc::strong_count(&result_of) > 1 {
                     let piece = Piece::File {
                         file: &file,
                         offset,
@@ -77,12 +77,12 @@ impl<P: Poller> EventLoop<P> {
                             let mut bytes = vec![0; BUFFER_SIZE];
                             load(&piece, &mut bytes).map(|count| {
                                 bytes.truncate(count);
-                                Done::Loaded(bytes)
+                                CallResult::Loaded(bytes)
                             })
                         }
-                        false => send(&socket, &piece, SENDFILE_CHUNK).map(Done::Sent),
+                        false => send(&socket, &piece, SENDFILE_CHUNK).map(CallResult::Sent),
                     };
-                    *lock(&of_call) = Some(result);
+                    *lock(&result_of) = Some(result);
                 }
                 waker.wake();
             };
@@ -90,7 +90,7 @@ impl<P: Poller> EventLoop<P> {
         });
         if begun {
             slot.flags.insert(SlotFlags::OFFLOADED);
-            self.receipts.insert(key, receipt);
+            self.pending_calls.insert(key, call);
             if !loads {
                 // An event that comes from now on may be newer than what the call finds out.
                 slot.io.ready = slot.io.ready.without(ReadySet::WRITABLE);
@@ -103,19 +103,19 @@ impl<P: Poller> EventLoop<P> {
     }
 
     /// Lets a connection go on whose call has ended.
-    pub(super) fn take_receipt(&mut self, key: usize) {
-        let receipt = self.receipts.get(&key);
-        let Some(result) = receipt.and_then(|receipt| lock(receipt).take()) else {
+    pub(super) fn finish_call(&mut self, key: usize) {
+        let call = self.pending_calls.get(&key);
+        let Some(result) = call.and_then(|call| lock(call).take()) else {
             return;
         };
-        self.receipts.remove(&key);
+        self.pending_calls.remove(&key);
         let slot = &mut self.connections[key];
         slot.flags.remove(SlotFlags::OFFLOADED);
         match result {
-            Ok(Done::Loaded(bytes)) => {
+            Ok(CallResult::Loaded(bytes)) => {
                 catch_panic(|| slot.connection.loaded(&bytes, &mut self.worker));
             }
-            Ok(Done::Sent(count)) => {
+            Ok(CallResult::Sent(count)) => {
                 slot.io.ready |= ReadySet::WRITABLE;
                 self.worker.counters.sent_bytes += count as u64;
                 catch_panic(|| slot.connection.sent(count, &mut self.worker));
@@ -132,14 +132,14 @@ impl<P: Poller> EventLoop<P> {
     }
 
     /// A connection closes. Its peer must hear of that even if a call still has the socket.
-    pub(super) fn drop_receipt(&mut self, key: usize) {
-        if self.receipts.remove(&key).is_some() {
+    pub(super) fn abandon_call(&mut self, key: usize) {
+        if self.pending_calls.remove(&key).is_some() {
             // It may be closed already, by the peer.
             let _ = sys::shutdown_both(&self.connections[key].io.socket);
         }
     }
 }
 
-fn lock(receipt: &Receipt) -> std::sync::MutexGuard<'_, Option<Result<Done, Errno>>> {
-    receipt.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(call: &PendingCall) -> std::sync::MutexGuard<'_, Option<Result<CallResult, Errno>>> {
+    call.lock().unwrap_or_else(PoisonError::into_inner)
 }

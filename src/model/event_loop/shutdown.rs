@@ -13,11 +13,11 @@ impl<P: Poller> EventLoop<P> {
     #[inline]
     pub(super) fn shut_down(&mut self) {
         if self.shutdown.deadline().is_some() {
-            self.take_steps();
+            self.take_shutdown_steps();
         }
     }
 
-    fn take_steps(&mut self) {
+    fn take_shutdown_steps(&mut self) {
         let now = self.worker.time.now();
         while let Some(step) = self.shutdown.step(now, self.connections.len()) {
             match step {

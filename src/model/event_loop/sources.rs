@@ -93,18 +93,22 @@ impl Sources {
     pub(super) fn new(
         signals: Signals,
         hangups: HangupSignals,
-        listening: &[StreamEndpoint],
-        answering: &[DatagramEndpoint],
+        stream_endpoints: &[StreamEndpoint],
+        datagram_endpoints: &[DatagramEndpoint],
     ) -> io::Result<Sources> {
         let mut services: Vec<Arc<dyn Service>> = Vec::new();
-        for StreamEndpoint { service, .. } in listening {
+        for StreamEndpoint { service, .. } in stream_endpoints {
             let is_known = services.iter().any(|known| Arc::ptr_eq(known, service));
             if !is_known && service.notifier().is_some() {
                 services.push(service.clone());
             }
         }
         Ok(Sources {
-            keys: Keys::new(listening.len(), services.len(), answering.len()),
+            keys: Keys::new(
+                stream_endpoints.len(),
+                services.len(),
+                datagram_endpoints.len(),
+            ),
             signals,
             hangups,
             wake_queue: WakeQueue::new()?,
@@ -117,7 +121,7 @@ impl Sources {
     pub(super) fn watch<P: Poller>(
         &self,
         poller: &mut P,
-        answering: &[DatagramEndpoint],
+        datagram_endpoints: &[DatagramEndpoint],
     ) -> io::Result<()> {
         let mut watched = vec![
             (EventSource::Signals, self.signals.as_fd()),
@@ -131,8 +135,8 @@ impl Sources {
                     .map(|fd| (EventSource::FileChanges(index), fd)),
             );
         }
-        for (index, answering) in answering.iter().enumerate() {
-            watched.push((EventSource::Datagrams(index), answering.socket.as_fd()));
+        for (index, endpoint) in datagram_endpoints.iter().enumerate() {
+            watched.push((EventSource::Datagrams(index), endpoint.socket.as_fd()));
         }
         watched.into_iter().try_for_each(|(source, fd)| {
             poller.change(
@@ -154,9 +158,9 @@ impl Sources {
 
 impl<P: Poller> EventLoop<P> {
     /// How many events the wait has brought, and of what, for the trace.
-    pub(super) fn shown_events(&self) -> String {
+    pub(super) fn describe_events(&self) -> String {
         let each = self.found.iter();
-        let each = each.map(|(key, ready)| format!("{} {ready}", self.shown_source(*key)));
+        let each = each.map(|(key, ready)| format!("{} {ready}", self.describe_source(*key)));
         let all: Vec<_> = each.collect();
         match all.len() {
             0 => "0".into(),
@@ -164,7 +168,7 @@ impl<P: Poller> EventLoop<P> {
         }
     }
 
-    fn shown_source(&self, key: usize) -> String {
+    fn describe_source(&self, key: usize) -> String {
         match self.sources.keys.source(key) {
             EventSource::Signals => "signals".into(),
             EventSource::Wakes => "wake queue".into(),
@@ -172,7 +176,10 @@ impl<P: Poller> EventLoop<P> {
             EventSource::FileChanges(_) => "file changes".into(),
             EventSource::Datagrams(_) => "datagrams".into(),
             EventSource::Listener(index) => {
-                let fd = self.listening.get(index).map(|one| one.fd().as_raw_fd());
+                let fd = self
+                    .watched_listeners
+                    .get(index)
+                    .map(|one| one.fd().as_raw_fd());
                 format!("listener fd {}", fd.unwrap_or(-1))
             }
             EventSource::Connection(key) => match self.connections.get(key) {

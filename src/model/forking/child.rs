@@ -1,6 +1,6 @@
 //! A process that serves one connection and then ends.
 
-use super::messages::{self, Reports, SignalFlags, catch};
+use super::messages::{self, Reports, SignalFlags, catch_signals};
 use crate::config::Timeouts;
 use crate::model::blocking;
 use crate::model::connection_control::{ConnectionControl, SharedFlags};
@@ -30,7 +30,7 @@ pub struct Inheritance {
     pub requests: SharedFlags,
 }
 
-/// Serves a connection in a process that has just begun, and ends it. Its signals are [held back](messages::hold_back).
+/// Serves a connection in a process that has just begun, and ends it. Its signals are [held back](messages::block_signals).
 pub fn serve(
     inheritance: &Inheritance,
     reports: &Reports,
@@ -46,7 +46,7 @@ pub fn serve(
         crowded: &requests.crowded,
         reopen: &inheritance.reopen,
     };
-    if catch(&flags, parent).is_ok() && messages::let_through().is_ok() {
+    if catch_signals(&flags, parent).is_ok() && messages::unblock_signals().is_ok() {
         trace::note(|| format!("a process of its own serves fd {}", socket.as_raw_fd()));
         let mut runner = Runner::new(&inheritance.timeouts, &inheritance.log, requests);
         blocking::serve(&mut runner, &socket, start, &control);

@@ -11,11 +11,11 @@ use std::io;
 use std::time::Instant;
 
 /// All that the parent knows of a connection's state.
-const A_PROCESS: &str = "in a process of its own";
+const STATE: &str = "in a process of its own";
 
 /// The children that have not ended, the oldest first.
 pub struct Children {
-    present: Vec<Child>,
+    running: Vec<Child>,
     /// Readable when some have ended.
     pub ended: Signals,
     /// What they did.
@@ -41,7 +41,7 @@ impl Children {
     /// If no descriptor is free.
     pub fn new() -> io::Result<Children> {
         Ok(Children {
-            present: Vec::new(),
+            running: Vec::new(),
             ended: Signals::of_children()?,
             reports: Reports::new()?,
             counters: Counters::default(),
@@ -50,17 +50,17 @@ impl Children {
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.present.len()
+        self.running.len()
     }
 
     /// True if there are none.
     pub fn is_empty(&self) -> bool {
-        self.present.is_empty()
+        self.running.is_empty()
     }
 
     /// A process has begun that serves a connection of that service.
     pub fn add(&mut self, id: Pid, service: usize, start: NewSession) {
-        self.present.push(Child {
+        self.running.push(Child {
             id,
             service,
             began: Instant::now(),
@@ -74,19 +74,19 @@ impl Children {
         if self.ended.take() == 0 {
             return;
         }
-        self.present.retain(|child| {
-            let is_present = match sys::reap(child.id) {
+        self.running.retain(|child| {
+            let is_running = match sys::reap(child.id) {
                 Ok(None) => true,
                 Ok(Some(status)) => {
-                    warn_if_it_failed(child.id, status);
+                    warn_if_failed(child.id, status);
                     false
                 }
                 Err(_) => false,
             };
-            if !is_present {
+            if !is_running {
                 release(child.service);
             }
-            is_present
+            is_running
         });
     }
 
@@ -105,9 +105,9 @@ impl Children {
     }
 
     /// Sends a signal to the oldest of some services, so many at most.
-    pub fn signal_oldest(&self, signal: Signal, count: usize, is_meant: impl Fn(usize) -> bool) {
-        let meant = self.present.iter().filter(|child| is_meant(child.service));
-        for child in meant.take(count) {
+    pub fn signal_oldest(&self, signal: Signal, count: usize, matches: impl Fn(usize) -> bool) {
+        let matching = self.running.iter().filter(|child| matches(child.service));
+        for child in matching.take(count) {
             // One that has ended by itself is reaped in the next turn.
             let _ = sys::kill(child.id, signal);
         }
@@ -117,11 +117,11 @@ impl Children {
     pub fn show(&self, builder: &mut SnapshotBuilder, now: Instant) {
         builder.set_executors("processes", self.len(), self.len());
         builder.add(&self.counters, None);
-        for child in &self.present {
+        for child in &self.running {
             let key = child.id.as_raw_pid().unsigned_abs() as usize;
-            builder.connection(key, A_PROCESS, || ConnectionRow {
+            builder.connection(key, STATE, || ConnectionRow {
                 key,
-                state: A_PROCESS,
+                state: STATE,
                 waits_for: Readiness::Nothing,
                 received_bytes: 0,
                 sent_bytes: 0,
@@ -132,7 +132,7 @@ impl Children {
     }
 }
 
-fn warn_if_it_failed(id: Pid, status: WaitStatus) {
+fn warn_if_failed(id: Pid, status: WaitStatus) {
     if status.exit_status() != Some(0) {
         let id = id.as_raw_pid();
         throttled!(Warn, "process {id} ended before its connection: {status:?}");

@@ -46,15 +46,15 @@ const CAUGHT: [Signal; 6] = [
 ///
 /// # Errors
 /// Those of pthread_sigmask(3).
-pub fn hold_back() -> Result<(), Errno> {
+pub fn block_signals() -> Result<(), Errno> {
     sys::block_signals(&CAUGHT)
 }
 
-/// Ends what [`hold_back`] began.
+/// Ends what [`block_signals`] began.
 ///
 /// # Errors
 /// Those of pthread_sigmask(3).
-pub fn let_through() -> Result<(), Errno> {
+pub fn unblock_signals() -> Result<(), Errno> {
     sys::unblock_signals(&CAUGHT)
 }
 
@@ -63,7 +63,7 @@ pub fn let_through() -> Result<(), Errno> {
 ///
 /// # Errors
 /// Those of sigaction(2) and prctl(2).
-pub fn catch(flags: &SignalFlags<'_>, parent: Pid) -> io::Result<()> {
+pub fn catch_signals(flags: &SignalFlags<'_>, parent: Pid) -> io::Result<()> {
     for (signal, flag) in [
         (STOP, flags.stopping),
         (CUT_OFF, flags.cut_off),

@@ -15,10 +15,10 @@ use super::responder::{DATAGRAMS_PER_TURN, Responder};
 use super::shutdown::{Shutdown, Step};
 use super::status::Status;
 use super::{
-    DatagramEndpoint, HangupSignals, LOG_PAUSE, Limits, ServerSetup, Signals, StreamEndpoint,
-    WorkerParts,
+    DatagramEndpoint, HangupSignals, LOG_RETRY_INTERVAL, Limits, ServerSetup, Signals,
+    StreamEndpoint, WorkerParts,
 };
-use super::{catch_panic, reopen, worker};
+use super::{catch_panic, new_worker, reopen_log};
 use crate::config::Timeouts;
 use crate::net::AcceptError;
 use crate::observe::{flush_standard_error, standard_error_is_behind};
@@ -37,19 +37,19 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 /// How often the parent looks after its services while it has children.
-const LOOK_PAUSE: Duration = Duration::from_secs(1);
+const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often the signal to end is repeated: one that comes just before a child begins to wait is lost.
-const REMINDER: Duration = Duration::from_millis(100);
+const SIGNAL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Serves until a signal ends it.
 ///
 /// # Errors
 /// Those of making the parent's sockets and of waiting.
-pub fn run(mut serving: ServerSetup) -> io::Result<Counters> {
-    let share = serving.only_worker()?;
+pub fn run(mut setup: ServerSetup) -> io::Result<Counters> {
+    let parts = setup.only_worker()?;
     share_throttles();
-    let mut parent = Parent::new(share, serving.limits, serving.timeouts)?;
+    let mut parent = Parent::new(parts, setup.limits, setup.timeouts)?;
     while !parent.shutdown.is_over(parent.children.len()) {
         parent.turn()?;
     }
@@ -67,11 +67,11 @@ pub fn run(mut serving: ServerSetup) -> io::Result<Counters> {
 
 /// The process that accepts, and waits for the others to end.
 struct Parent {
-    listening: Vec<StreamEndpoint>,
+    stream_endpoints: Vec<StreamEndpoint>,
     listeners: Listeners,
     max_children: usize,
     /// Sockets that take datagrams, which it answers itself.
-    answering: Vec<DatagramEndpoint>,
+    datagram_endpoints: Vec<DatagramEndpoint>,
     responder: Responder,
     clock: Clock,
     worker: Worker,
@@ -79,34 +79,34 @@ struct Parent {
     hangups: HangupSignals,
     children: Children,
     /// Connections wait for a process: when the next children are asked to make room, and how many.
-    next_request: Option<(Instant, usize)>,
+    next_signal: Option<(Instant, usize)>,
     inheritance: Inheritance,
     status: Option<Status>,
     shutdown: Shutdown,
 }
 
 impl Parent {
-    fn new(share: WorkerParts, limits: Limits, timeouts: Timeouts) -> io::Result<Parent> {
+    fn new(parts: WorkerParts, limits: Limits, timeouts: Timeouts) -> io::Result<Parent> {
         let (clock, time) = Clock::start();
         Ok(Parent {
-            listeners: Listeners::new(limits.max_children, &share.listening),
-            listening: share.listening,
+            listeners: Listeners::new(limits.max_children, &parts.stream_endpoints),
+            stream_endpoints: parts.stream_endpoints,
             max_children: limits.max_children,
-            responder: Responder::new(&share.answering),
-            answering: share.answering,
+            responder: Responder::new(&parts.datagram_endpoints),
+            datagram_endpoints: parts.datagram_endpoints,
             clock,
-            worker: worker(time, &timeouts, None),
-            signals: share.signals,
-            hangups: share.hangups,
+            worker: new_worker(time, &timeouts, None),
+            signals: parts.signals,
+            hangups: parts.hangups,
             children: Children::new()?,
-            next_request: None,
+            next_signal: None,
             // Nobody can ask: a process that could has a copy of what was there when it began.
-            status: share.hub.map(|hub| Status::new(hub.publisher(None))),
+            status: parts.hub.map(|hub| Status::new(hub.publisher(None))),
             shutdown: Shutdown::new(&timeouts),
             inheritance: Inheritance {
                 timeouts,
-                reopen: share.log.reopen_flag(),
-                log: Arc::new(Mutex::new(share.log)),
+                reopen: parts.log.reopen_flag(),
+                log: Arc::new(Mutex::new(parts.log)),
                 requests: SharedFlags::default(),
             },
         })
@@ -117,22 +117,22 @@ impl Parent {
         self.children.collect_reports();
         self.children
             .reap(|service| self.listeners.release(service));
-        self.reopen_log();
+        self.reopen_log_if_asked();
         for _ in 0..self.signals.take() {
             self.shutdown.signal(Instant::now());
         }
         self.shut_down();
         if self.shutdown.is_stopping() {
-            self.signal_the_end();
+            self.signal_children_to_end();
             return Ok(());
         }
-        self.look_after_services();
+        self.refresh_services();
         // From the back, for a socket that is of no more use is removed.
         for index in readable.into_iter().rev() {
             self.answer(index);
         }
         self.listeners.resume(Instant::now());
-        for index in 0..self.listening.len() {
+        for index in 0..self.stream_endpoints.len() {
             if self.listeners.begin_accept(index) {
                 self.accept(index);
             }
@@ -151,15 +151,18 @@ impl Parent {
             PollFd::new(&self.children.reports, PollFlags::IN),
         ];
         let first_socket = watched.len();
-        let sockets = self.answering.iter().map(|answering| &answering.socket);
+        let sockets = self
+            .datagram_endpoints
+            .iter()
+            .map(|endpoint| &endpoint.socket);
         watched.extend(sockets.map(|socket| PollFd::new(socket, PollFlags::IN)));
         let first_listener = watched.len();
-        for (index, listening) in self.listening.iter().enumerate() {
+        for (index, endpoint) in self.stream_endpoints.iter().enumerate() {
             let flags = match self.listeners.is_watched(index) {
                 true => PollFlags::IN,
                 false => PollFlags::empty(),
             };
-            watched.push(PollFd::new(&listening.listener, flags));
+            watched.push(PollFd::new(&endpoint.listener, flags));
         }
         self.worker.counters.wait_calls += 1;
         poll(&mut watched, self.wait_timeout())?;
@@ -181,14 +184,14 @@ impl Parent {
         let deadlines = [
             self.shutdown.deadline(),
             self.listeners.deadline(),
-            self.next_request.map(|(time, _)| time),
+            self.next_signal.map(|(time, _)| time),
         ];
         let deadlines = deadlines.into_iter().flatten();
         let pause = match self.shutdown.is_stopping() {
-            true => Some(REMINDER),
-            false => (!self.children.is_empty()).then_some(LOOK_PAUSE),
+            true => Some(SIGNAL_INTERVAL),
+            false => (!self.children.is_empty()).then_some(REFRESH_INTERVAL),
         };
-        let flush = standard_error_is_behind().then_some(LOG_PAUSE);
+        let flush = standard_error_is_behind().then_some(LOG_RETRY_INTERVAL);
         let left = deadlines.map(|end| end.saturating_duration_since(now));
         left.chain(pause).chain(flush).min()
     }
@@ -196,14 +199,14 @@ impl Parent {
     fn accept(&mut self, index: usize) {
         // Without another accept4(2): if more connections wait, poll(2) says so again.
         self.listeners.would_block(index);
-        let (listening, now) = (&self.listening[index], Instant::now());
+        let (endpoint, now) = (&self.stream_endpoints[index], Instant::now());
         self.worker.counters.accept_calls += 1;
-        match listening.listener.accept(SocketFlags::empty()) {
+        match endpoint.listener.accept(SocketFlags::empty()) {
             Ok((socket, peer)) => {
                 let peer = peer.map(|peer| peer.ip().to_canonical());
                 self.worker.counters.accepted_connections += 1;
                 self.worker.counters.other_calls += 1;
-                match listening.admit(peer, &mut self.worker.counters) {
+                match endpoint.admit(peer, &mut self.worker.counters) {
                     Some(start) => self.serve(index, socket, start),
                     None => trace::note_close(&socket),
                 }
@@ -211,7 +214,7 @@ impl Parent {
             Err(AcceptError::Gone | AcceptError::WouldBlock) => {}
             Err(AcceptError::Exhausted(error)) => self.listeners.exhausted(&error, now),
             Err(AcceptError::Refused(error)) => {
-                let place = listening.listener.bound();
+                let place = endpoint.listener.bound();
                 self.listeners.refused(index, place, &error, now);
             }
         }
@@ -233,11 +236,11 @@ impl Parent {
     }
 
     fn fork(&mut self, service: usize, socket: OwnedFd, start: NewSession) -> Result<(), Errno> {
-        messages::hold_back()?;
+        messages::block_signals()?;
         let parent = getpid();
         match fork() {
             Ok(None) => {
-                self.give_up_what_is_the_parents();
+                self.drop_parent_resources();
                 let reports = &self.children.reports;
                 child::serve(&self.inheritance, reports, parent, (socket, start))
             }
@@ -247,19 +250,19 @@ impl Parent {
                 trace::note_close(&socket);
                 self.children.add(child, service, start);
                 self.listeners.permits().take(service);
-                messages::let_through()
+                messages::unblock_signals()
             }
             Err(errno) => {
-                messages::let_through()?;
+                messages::unblock_signals()?;
                 Err(errno)
             }
         }
     }
 
     /// In a child: what it must neither accept nor catch.
-    fn give_up_what_is_the_parents(&mut self) {
-        self.listening.clear();
-        self.answering.clear();
+    fn drop_parent_resources(&mut self) {
+        self.stream_endpoints.clear();
+        self.datagram_endpoints.clear();
         self.signals.ignore();
         self.hangups.ignore();
         self.children.ended.ignore();
@@ -267,10 +270,10 @@ impl Parent {
 
     /// Lets the services see what has changed, once a second while there are children: what they see is logged by this
     /// process, and new children begin with it.
-    fn look_after_services(&mut self) {
+    fn refresh_services(&mut self) {
         self.clock.read(&mut self.worker.time);
-        for listening in &self.listening {
-            catch_panic(|| listening.service.is_ready(&self.worker.time));
+        for endpoint in &self.stream_endpoints {
+            catch_panic(|| endpoint.service.is_ready(&self.worker.time));
         }
     }
 
@@ -288,22 +291,22 @@ impl Parent {
     /// Answers datagrams in this process: that takes no waiting, and less time than to make another one.
     fn answer(&mut self, index: usize) {
         self.clock.read(&mut self.worker.time);
-        let answering = &self.answering[index];
+        let endpoint = &self.datagram_endpoints[index];
         let result = self
             .responder
-            .answer(answering, DATAGRAMS_PER_TURN, &mut self.worker);
+            .answer(endpoint, DATAGRAMS_PER_TURN, &mut self.worker);
         if let Err(error) = result {
-            Responder::log_broken(answering, &error);
-            self.responder.finish(answering, &mut self.worker);
-            self.answering.remove(index);
+            Responder::log_broken(endpoint, &error);
+            self.responder.finish(endpoint, &mut self.worker);
+            self.datagram_endpoints.remove(index);
         }
     }
 
     /// The children have the access log's file open too. Each reopens it before its next line.
-    fn reopen_log(&self) {
+    fn reopen_log_if_asked(&self) {
         if self.hangups.take(&self.signals) {
             self.children.signal(messages::REOPEN);
-            reopen(&mut self.inheritance.log.lock());
+            reopen_log(&mut self.inheritance.log.lock());
         }
     }
 
@@ -321,17 +324,17 @@ impl Parent {
     }
 
     fn stop(&mut self) {
-        self.next_request = None;
-        self.listening.clear();
+        self.next_signal = None;
+        self.stream_endpoints.clear();
         self.listeners.clear();
-        for answering in self.answering.drain(..) {
-            self.responder.finish(&answering, &mut self.worker);
+        for endpoint in self.datagram_endpoints.drain(..) {
+            self.responder.finish(&endpoint, &mut self.worker);
         }
     }
 
     /// Asks the children to end, then cuts them off, and at last kills them.
-    fn signal_the_end(&self) {
-        self.children.signal(match self.shutdown.reached() {
+    fn signal_children_to_end(&self) {
+        self.children.signal(match self.shutdown.last_step() {
             Some(Step::Kill | Step::GiveUp) => Signal::KILL,
             Some(Step::CutOff) => messages::CUT_OFF,
             _ => messages::STOP,
@@ -342,21 +345,21 @@ impl Parent {
     /// given one, while others wait. That connections wait is logged.
     fn make_room(&mut self) {
         let now = Instant::now();
-        if self.next_request.is_some_and(|(time, _)| now < time) {
+        if self.next_signal.is_some_and(|(time, _)| now < time) {
             return;
         }
-        let waits = |index: usize, _| is_readable(&self.listening[index].listener);
+        let waits = |index: usize, _| is_readable(&self.stream_endpoints[index].listener);
         let mut shortages = self.listeners.shortages(waits);
         // Accepting pauses then.
         shortages.retain(|shortage| *shortage != Shortage::Resources);
         if shortages.is_empty() {
-            self.next_request = None;
+            self.next_signal = None;
             return;
         }
         let number = self.children.len();
-        let count = self.next_request.map_or(1, |(_, count)| count * 2);
+        let count = self.next_signal.map_or(1, |(_, count)| count * 2);
         let count = count.min(number);
-        self.next_request = Some((now + MIN_IDLE_AGE, count));
+        self.next_signal = Some((now + MIN_IDLE_AGE, count));
         let helps = |from| shortages.iter().any(|to| self.listeners.helps(from, *to));
         let asks = messages::MAKE_ROOM;
         self.children.signal_oldest(asks, count, helps);

@@ -2,7 +2,7 @@
 
 use super::{GroupState, ThreadGroup};
 use crate::model::StreamEndpoint;
-use crate::model::listeners::{PAUSE, warn_that_accept_is_refused};
+use crate::model::listeners::{PAUSE, warn_accept_refused};
 use crate::net::AcceptError;
 use crate::session::{Counters, NewSession};
 use crate::sys::SocketFlags;
@@ -31,25 +31,25 @@ pub(super) struct ServingPermit {
 
 impl ThreadGroup {
     /// Lets the accept calls wait, unless somebody else uses the same socket.
-    pub(super) fn let_accept_wait(&self) -> io::Result<()> {
-        let all = self.listening.iter().map(|one| &one.listener);
+    pub(super) fn make_listeners_block(&self) -> io::Result<()> {
+        let all = self.stream_endpoints.iter().map(|one| &one.listener);
         all.filter(|one| !one.is_inherited())
             .try_for_each(|one| one.set_blocking())
     }
 
     /// Waits for the next connection at a listener, and until it may be served. `None` once the server is stopping.
     pub fn accept(self: &Arc<Self>, listener: usize) -> Option<Accepted> {
-        let listening = &self.listening[listener];
+        let endpoint = &self.stream_endpoints[listener];
         while !self.is_stopping() {
-            if listening.listener.is_inherited() && !self.wait_until_ready(&listening.listener) {
+            if endpoint.listener.is_inherited() && !self.wait_until_ready(&endpoint.listener) {
                 return None;
             }
-            let fd = listening.listener.as_fd().as_raw_fd();
+            let fd = endpoint.listener.as_fd().as_raw_fd();
             trace::note_wait(|| format!("accept4({fd}): for as long as it takes"));
-            match listening.listener.accept(SocketFlags::empty()) {
+            match endpoint.listener.accept(SocketFlags::empty()) {
                 Ok((socket, peer)) => {
                     let permit = self.take_permit(self.services[listener])?;
-                    let accepted = self.admit(listening, socket, peer, permit);
+                    let accepted = self.admit(endpoint, socket, peer, permit);
                     if accepted.is_some() {
                         return accepted;
                     }
@@ -58,7 +58,7 @@ impl ThreadGroup {
                 Err(AcceptError::Exhausted(error)) => self.wait_for_resources(&error.to_string()),
                 // A listener that was shut down, which is how these calls are ended.
                 Err(AcceptError::Refused(_)) if self.is_stopping() => return None,
-                Err(AcceptError::Refused(error)) => self.wait_after_refusal(listening, &error),
+                Err(AcceptError::Refused(error)) => self.wait_after_refusal(endpoint, &error),
             }
         }
         None
@@ -67,7 +67,7 @@ impl ThreadGroup {
     /// The connection with the session that begins with it, if there is one.
     fn admit(
         &self,
-        listening: &StreamEndpoint,
+        endpoint: &StreamEndpoint,
         socket: OwnedFd,
         peer: Option<SocketAddr>,
         permit: ServingPermit,
@@ -78,7 +78,7 @@ impl ThreadGroup {
             accepted_connections: 1,
             ..Counters::default()
         };
-        let start = listening.admit(peer, &mut counters);
+        let start = endpoint.admit(peer, &mut counters);
         if start.is_none() {
             trace::note_close(&socket);
             counters.other_calls += 1;
@@ -100,13 +100,13 @@ impl ThreadGroup {
     /// Does without accepting for a while, or until a connection ends.
     fn wait_for_resources(&self, why: &str) {
         let mut state = self.state.lock();
-        state.listeners.warn_that_connections_wait(why);
+        state.listeners.warn_connections_wait(why);
         self.departed.wait_for(&mut state, PAUSE);
     }
 
     /// Does without accepting for a while, for it would be refused again.
-    fn wait_after_refusal(&self, listening: &StreamEndpoint, error: &io::Error) {
-        warn_that_accept_is_refused(listening.listener.bound(), error);
+    fn wait_after_refusal(&self, endpoint: &StreamEndpoint, error: &io::Error) {
+        warn_accept_refused(endpoint.listener.bound(), error);
         let goes_on = |_: &mut GroupState| !self.is_stopping();
         let mut state = self.state.lock();
         self.departed.wait_while_for(&mut state, goes_on, PAUSE);

@@ -17,7 +17,7 @@ use super::process::begin_last_steps;
 use super::responder::{DATAGRAMS_PER_TURN, Responder};
 use super::runner::Runner;
 use super::wake_queue::WakeQueue;
-use super::{DatagramEndpoint, ServerSetup, StreamEndpoint, WorkerParts, worker};
+use super::{DatagramEndpoint, ServerSetup, StreamEndpoint, WorkerParts, new_worker};
 use crate::config::Timeouts;
 use crate::net::SocketFile;
 use crate::observe::{LogFile, StatusHub};
@@ -52,8 +52,8 @@ pub enum Threads {
 
 /// What the threads of a model share.
 pub struct ThreadGroup {
-    listening: Vec<StreamEndpoint>,
-    answering: Vec<DatagramEndpoint>,
+    stream_endpoints: Vec<StreamEndpoint>,
+    datagram_endpoints: Vec<DatagramEndpoint>,
     timeouts: Timeouts,
     threads: Threads,
     /// The index of each listener's service.
@@ -105,32 +105,32 @@ impl ThreadGroup {
     /// # Errors
     /// Those of starting threads and of poll(2).
     pub fn serve(
-        mut serving: ServerSetup,
+        mut setup: ServerSetup,
         threads: Threads,
         one_exchange: bool,
         start: impl FnOnce(&Arc<ThreadGroup>) -> io::Result<()>,
     ) -> io::Result<Counters> {
         let WorkerParts {
-            listening,
-            answering,
+            stream_endpoints,
+            datagram_endpoints,
             signals,
             hangups,
             log,
             hub,
-        } = serving.only_worker()?;
+        } = setup.only_worker()?;
         let mut listeners = match threads {
-            Threads::PerConnection(limit) => Listeners::new(limit, &listening),
-            Threads::PerListener(threads) => Listeners::of_each(threads, &listening),
+            Threads::PerConnection(limit) => Listeners::new(limit, &stream_endpoints),
+            Threads::PerListener(threads) => Listeners::of_each(threads, &stream_endpoints),
         };
         let services = 0..listeners.permits().services();
         let group = Arc::new(ThreadGroup {
-            answering,
-            timeouts: serving.timeouts,
+            datagram_endpoints,
+            timeouts: setup.timeouts,
             threads,
-            services: (0..listening.len())
+            services: (0..stream_endpoints.len())
                 .map(|one| listeners.service(one))
                 .collect(),
-            listening,
+            stream_endpoints,
             requests: SharedFlags {
                 one_exchange: Arc::new(one_exchange.into()),
                 ..SharedFlags::default()
@@ -151,19 +151,19 @@ impl ThreadGroup {
             log: Arc::new(Mutex::new(log)),
             hub,
         });
-        group.let_accept_wait()?;
+        group.make_listeners_block()?;
         let mut supervisor = Supervisor::new(&group, &signals, &hangups);
         let ended = start(&group)
             .and_then(|()| group.start_responders())
             .and_then(|()| supervisor.run());
         group.stop_accepting();
-        group.leave_behind();
+        group.abandon_hung_threads();
         ended.map(|()| group.state.lock().counters)
     }
 
     /// How many listeners there are.
     pub fn listeners(&self) -> usize {
-        self.listening.len()
+        self.stream_endpoints.len()
     }
 
     /// What a thread works with that serves connections of one listener.
@@ -222,28 +222,29 @@ impl ThreadGroup {
 
     /// Starts a thread for each of the sockets that take datagrams. One is enough: no sender keeps it waiting.
     fn start_responders(self: &Arc<Self>) -> io::Result<()> {
-        (0..self.answering.len())
-            .try_for_each(|index| self.start(move |group| group.answer(&group.answering[index])))
+        (0..self.datagram_endpoints.len()).try_for_each(|index| {
+            self.start(move |group| group.answer(&group.datagram_endpoints[index]))
+        })
     }
 
     /// Answers the datagrams that come to a socket, until the server is stopping.
     ///
     /// It waits in poll(2) for the socket and for the end: shutting down the socket would wake it too, but would also
     /// shut down the socket of the program that has handed it over.
-    fn answer(&self, answering: &DatagramEndpoint) {
+    fn answer(&self, endpoint: &DatagramEndpoint) {
         let (mut clock, time) = Clock::start();
-        let mut worker = worker(time, &self.timeouts, None);
-        let mut responder = Responder::new(&self.answering);
+        let mut worker = new_worker(time, &self.timeouts, None);
+        let mut responder = Responder::new(&self.datagram_endpoints);
         while !self.is_stopping() {
             worker.counters.wait_calls += 1;
-            self.wait_until_ready(&answering.socket);
+            self.wait_until_ready(&endpoint.socket);
             clock.read(&mut worker.time);
-            if let Err(error) = responder.answer(answering, DATAGRAMS_PER_TURN, &mut worker) {
-                Responder::log_broken(answering, &error);
+            if let Err(error) = responder.answer(endpoint, DATAGRAMS_PER_TURN, &mut worker) {
+                Responder::log_broken(endpoint, &error);
                 break;
             }
         }
-        responder.finish(answering, &mut worker);
+        responder.finish(endpoint, &mut worker);
         self.state.lock().counters.add(&worker.counters);
     }
 
@@ -267,7 +268,7 @@ impl ThreadGroup {
         self.requests.stopping.store(true, SeqCst);
         self.departed.notify_all();
         self.stop_event.set();
-        let all = self.listening.iter().map(|one| &one.listener);
+        let all = self.stream_endpoints.iter().map(|one| &one.listener);
         for listener in all.filter(|one| !one.is_inherited()) {
             // A listener that cannot be shut down accepts one more connection, whose thread then sees what is up.
             let _ = sys::shutdown_both(listener);
@@ -275,7 +276,7 @@ impl ThreadGroup {
     }
 
     /// Ends the connections whose peers have nothing under way. What has come by now is still answered.
-    fn end_idle(&self) {
+    fn close_idle(&self) {
         for (_, active) in &self.state.lock().connections {
             if active.control.is_idle() {
                 let _ = sys::shutdown_read(&active.socket);
@@ -292,7 +293,7 @@ impl ThreadGroup {
     }
 
     /// Leaves behind the threads that have not ended. They hold what would otherwise be dropped now.
-    fn leave_behind(&self) {
+    fn abandon_hung_threads(&self) {
         let running = self.state.lock().running;
         if running > 0 {
             log::error!(
@@ -303,8 +304,14 @@ impl ThreadGroup {
             }
         }
         // One that has just ended may be about to drop its part of the group.
-        let listeners = self.listening.iter().filter_map(|one| one.listener.file());
-        let sockets = self.answering.iter().filter_map(|one| one.socket.file());
+        let listeners = self
+            .stream_endpoints
+            .iter()
+            .filter_map(|one| one.listener.file());
+        let sockets = self
+            .datagram_endpoints
+            .iter()
+            .filter_map(|one| one.socket.file());
         listeners.chain(sockets).for_each(SocketFile::remove);
     }
 

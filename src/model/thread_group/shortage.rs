@@ -43,9 +43,9 @@ impl ThreadGroup {
         // Set before it looks: a later change alerts the supervisor again.
         self.wants_alert.store(true, SeqCst);
         let is_short = !self.services_without_permits().is_empty();
-        if self.do_connections_wait() {
+        if self.connections_are_waiting() {
             self.wants_alert.store(false, SeqCst);
-            self.end_spare(count);
+            self.close_closable(count);
             return NextCheck::At(next, (count * 2).clamp(1, MOST_ENDED));
         }
         match check {
@@ -68,13 +68,13 @@ impl ThreadGroup {
 
     /// True if connections wait, for a permit or (where a thread accepts only once it can serve) to be accepted. The
     /// connections that hold what these wait for end with their next answer.
-    fn do_connections_wait(&self) -> bool {
+    fn connections_are_waiting(&self) -> bool {
         let mut state = self.state.lock();
         let GroupState {
             listeners, waiting, ..
         } = &mut *state;
         let waits = |index: usize, _| {
-            waiting[self.services[index]] > 0 || is_readable(&self.listening[index].listener)
+            waiting[self.services[index]] > 0 || is_readable(&self.stream_endpoints[index].listener)
         };
         listeners.set_all_ready();
         let shortages = listeners.shortages(waits);
@@ -86,10 +86,10 @@ impl ThreadGroup {
 
     /// Ends up to `count` connections that had had their answer when they were last looked at, and have waited since
     /// then.
-    fn end_spare(&self, mut count: usize) {
+    fn close_closable(&self, mut count: usize) {
         for (_, active) in &self.state.lock().connections {
             let is_crowded = self.crowded[active.service].load(SeqCst);
-            if is_crowded && active.control.take_spare(count > 0) {
+            if is_crowded && active.control.take_closable(count > 0) {
                 count -= 1;
                 // What has come by now is still answered.
                 let _ = sys::shutdown_read(&active.socket);

@@ -4,7 +4,7 @@ use super::shortage::NextCheck;
 use super::{ThreadGroup, Threads};
 use crate::model::shutdown::{Shutdown, Step};
 use crate::model::status::{SnapshotBuilder, Status};
-use crate::model::{HangupSignals, LOG_PAUSE, Signals, reopen};
+use crate::model::{HangupSignals, LOG_RETRY_INTERVAL, Signals, reopen_log};
 use crate::observe::{flush_standard_error, standard_error_is_behind};
 use crate::sys::{PollFd, PollFlags, poll};
 use parking_lot::Mutex;
@@ -59,7 +59,7 @@ impl<'a> Supervisor<'a> {
                     }
                     Step::Stop => {
                         group.stop_accepting();
-                        group.end_idle();
+                        group.close_idle();
                     }
                     Step::CutOff => group.cut_off(),
                     Step::Kill | Step::GiveUp => return Ok(()),
@@ -84,8 +84,8 @@ impl<'a> Supervisor<'a> {
             let now = Instant::now();
             let status = self.status.as_ref();
             let look = status.and_then(|status| status.time_until_due(now));
-            let room = self.next_look(now);
-            let flush = standard_error_is_behind().then_some(LOG_PAUSE);
+            let room = self.time_until_check(now);
+            let flush = standard_error_is_behind().then_some(LOG_RETRY_INTERVAL);
             let time = [time, look, room, flush].into_iter().flatten().min();
             poll(&mut watched, time)?;
         }
@@ -101,7 +101,7 @@ impl<'a> Supervisor<'a> {
             flush_standard_error();
         }
         if self.hangups.take(self.signals) {
-            reopen(&mut self.group.log.lock());
+            reopen_log(&mut self.group.log.lock());
         }
         self.make_room(listener_is_ready);
         self.publish_if_due();
@@ -114,7 +114,7 @@ impl<'a> Supervisor<'a> {
             return Vec::new();
         }
         let short = self.group.services_without_permits();
-        let all = self.group.listening.iter().zip(&self.group.services);
+        let all = self.group.stream_endpoints.iter().zip(&self.group.services);
         let of_short = all.filter(|(_, service)| short.contains(service));
         of_short
             .map(|(one, _)| PollFd::new(&one.listener, PollFlags::IN))
@@ -122,7 +122,7 @@ impl<'a> Supervisor<'a> {
     }
 
     /// How long the supervisor may wait before it looks for connections that wait again.
-    fn next_look(&self, now: Instant) -> Option<Duration> {
+    fn time_until_check(&self, now: Instant) -> Option<Duration> {
         match self.check {
             NextCheck::At(time, _) if !self.group.is_stopping() => {
                 Some(time.saturating_duration_since(now))
