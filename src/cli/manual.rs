@@ -8,6 +8,9 @@ use std::io;
 
 const NAME: &str = env!("CARGO_PKG_NAME");
 
+/// The day of the page's last change in substance.
+const DATE: &str = "2026-11-28";
+
 const DESCRIPTION: &[&str] = &[
     "evserve serves the files of a directory, or a single file, over HTTP/1.1, and small protocols such as echo and chat. \
      By default one thread waits for all connections with epoll(7). --model runs the same protocols under another I/O \
@@ -104,7 +107,7 @@ pub(super) fn page(mut options: Command) -> io::Result<Vec<u8>> {
     options.build();
     let mut page = Roff::new();
     let version = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
-    page.control("TH", [NAME, "1", r#""""#, version, "User Commands"]);
+    page.control("TH", ["EVSERVE", "1", DATE, version, "User Commands"]);
     page.control("SH", ["NAME"]);
     let about = options.get_about().map(ToString::to_string);
     page.text([roman(format!(
@@ -202,11 +205,12 @@ fn add_option(page: &mut Roff, option: &Arg) {
         page.control("IP", []);
         add_text(page, paragraph);
     }
-    if !takes_value(option) {
+    let values = option.get_possible_values();
+    if !takes_value(option) || values.is_empty() {
         return;
     }
     page.control("RS", []);
-    for value in option.get_possible_values() {
+    for value in values {
         let about = value.get_help().map(ToString::to_string);
         add_row(page, [bold(value.get_name())], &about.unwrap_or_default());
     }

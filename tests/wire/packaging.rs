@@ -87,7 +87,7 @@ fn completions_name_every_option() {
 #[test]
 fn the_manual_names_every_option() {
     let page = printed(&["--man"]);
-    assert!(page.contains(".TH evserve 1"), "{page}");
+    assert!(page.contains(".TH EVSERVE 1"), "{page}");
     for option in options() {
         let name = format!("\\-\\-{}", option.replace('-', "\\-"));
         assert!(page.contains(&name), "no --{option}: {page}");
