@@ -4,14 +4,16 @@ use landlock::{
     ABI, Access, AccessFs, AccessNet, LandlockStatus, PathBeneath, RestrictionStatus, Ruleset,
     RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
-use std::os::fd::BorrowedFd;
+use rustix::fs::{FileType, fstat};
+use rustix::io::Errno;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 /// What is still done once everything else has been closed off.
 #[derive(Clone, Debug, Default)]
 pub struct AllowedAccess<'a> {
-    /// Directories below which files and directories are opened for reading.
-    pub read_below: Vec<BorrowedFd<'a>>,
+    /// Directories below which files and directories are opened for reading, and single files.
+    pub readable: Vec<BorrowedFd<'a>>,
     /// Directories that hold what may take the place of those, and are read below as well, as far as the user may; with
     /// their paths.
     pub follow_in: Vec<(BorrowedFd<'a>, &'a Path)>,
@@ -29,10 +31,16 @@ const NEWEST: ABI = ABI::V7;
 
 /// Refuses to this thread, and to all that it starts, whatever is not needed. Says what that came to.
 pub(super) fn restrict(allowed: &AllowedAccess<'_>) -> Result<String, RulesetError> {
-    let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let followed = allowed.follow_in.iter().map(|(fd, _)| fd);
-    let readable = allowed.read_below.iter().chain(followed);
-    let readable = readable.map(|fd| PathBeneath::new(fd, read));
+    let readable = allowed.readable.iter().chain(followed);
+    let readable = readable.map(|fd| {
+        // A rule for a file must not speak of directories (landlock_add_rule(2), EINVAL).
+        let read = match is_directory(fd) {
+            Ok(false) => AccessFs::ReadFile.into(),
+            Ok(true) | Err(_) => AccessFs::ReadFile | AccessFs::ReadDir,
+        };
+        PathBeneath::new(fd, read)
+    });
     let remove = AccessFs::RemoveFile;
     let removable = allowed
         .remove_in
@@ -79,7 +87,7 @@ fn sentence(status: &RestrictionStatus, allowed: &AllowedAccess<'_>) -> String {
         .iter()
         .map(|(_, path)| path.display().to_string());
     let followed: Vec<_> = followed.collect();
-    let reading = match (allowed.read_below.is_empty(), followed.is_empty()) {
+    let reading = match (allowed.readable.is_empty(), followed.is_empty()) {
         (true, _) => "no file can be read".into(),
         (false, true) => "only what is served can be read".into(),
         (false, false) => format!(
@@ -103,4 +111,9 @@ fn sentence(status: &RestrictionStatus, allowed: &AllowedAccess<'_>) -> String {
         "sandbox (Landlock ABI {}): {reading}{writing}, nothing executed{network}{others}",
         abi as i32
     )
+}
+
+pub(super) fn is_directory(place: impl AsFd) -> Result<bool, Errno> {
+    let mode = fstat(place)?.st_mode;
+    Ok(FileType::from_raw_mode(mode) == FileType::Directory)
 }

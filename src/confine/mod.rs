@@ -14,10 +14,11 @@ pub use user::{Account, is_root};
 
 use crate::config::StartError;
 use rustix::fs::{Mode, OFlags, open, openat, stat};
+use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use rustix::thread::set_no_new_privs;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
 /// Fails if there is another thread: it would keep what this one gives up.
@@ -60,23 +61,39 @@ pub fn sandbox(allowed: &AllowedAccess<'_>) {
     }
 }
 
-/// Opens a directory by its absolute name, to be let into.
+/// Opens what is served, a directory or a file, by its absolute name, to allow it later.
 ///
 /// # Errors
 /// Those of open(2).
-pub fn open_directory(name: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(open(name, flags, Mode::empty())?)
+pub fn open_place(name: &Path) -> io::Result<OwnedFd> {
+    Ok(open(name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-/// Looks whether what must be read can be.
+/// Checks that everything to be served can be read.
 ///
 /// # Errors
 /// Those of open(2).
 pub fn check_readable(allowed: &AllowedAccess<'_>) -> io::Result<()> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    for directory in &allowed.read_below {
-        openat(directory, c".", flags, Mode::empty())?;
+    for place in &allowed.readable {
+        let opened = match landlock::is_directory(place)? {
+            true => {
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                openat(place, c".", flags, Mode::empty())
+            }
+            false => {
+                let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+                open(
+                    format!("/proc/self/fd/{}", place.as_raw_fd()),
+                    flags,
+                    Mode::empty(),
+                )
+            }
+        };
+        match opened {
+            // There is no proc(5): requests will show it.
+            Err(Errno::NOENT) => {}
+            result => drop(result?),
+        }
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ mod open_file;
 mod page;
 mod path;
 mod root;
+mod single_file;
 mod watch;
 
 pub use cache::{Cache, CacheEntry, CacheLimits};

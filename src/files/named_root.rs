@@ -31,6 +31,8 @@ type Location = (PathBuf, u64, u64);
 pub struct NamedRoot {
     name: PathBuf,
     indexes: Vec<String>,
+    /// It was a single file at the start, and must stay one: no directory is served in its place.
+    is_file: bool,
     /// The process that logs. Its child processes see the same changes.
     process: u32,
     state: Mutex<State>,
@@ -57,17 +59,20 @@ pub enum Resolution {
 }
 
 impl NamedRoot {
-    /// Opens the directory with this name. A relative name starts at the current directory.
+    /// Opens the directory, or the single file, with this name. A relative name starts at the
+    /// current directory.
     ///
     /// # Errors
     /// Those of [`Root::open`].
     pub fn open(path: &Path, indexes: Vec<String>) -> io::Result<NamedRoot> {
         let name = std::path::absolute(path)?;
-        let root = Root::open(&name, indexes.clone())?;
+        let is_file = name.is_file();
+        let root = open_root(&name, &indexes, is_file)?;
         logged().insert(name.clone(), Some(root.location()));
         Ok(NamedRoot {
             name,
             indexes,
+            is_file,
             process: std::process::id(),
             state: Mutex::new(State {
                 root: Some(Arc::new(root)),
@@ -75,6 +80,11 @@ impl NamedRoot {
                 is_being_checked: false,
             }),
         })
+    }
+
+    /// True if it names a single file.
+    pub fn is_file(&self) -> bool {
+        self.is_file
     }
 
     /// The absolute name.
@@ -135,7 +145,7 @@ impl NamedRoot {
         if let Some(root) = before.as_ref().filter(|root| root.is_current()) {
             return Resolution::Unchanged(root.clone());
         }
-        let opened = Root::open(&self.name, self.indexes.clone());
+        let opened = open_root(&self.name, &self.indexes, self.is_file);
         match (opened, before) {
             (Ok(root), Some(before)) if root.location() == before.location() => {
                 Resolution::Unchanged(before)
@@ -199,6 +209,13 @@ impl NamedRoot {
     }
 }
 
+fn open_root(name: &Path, indexes: &[String], is_file: bool) -> io::Result<Root> {
+    match is_file {
+        true => Root::open_single(name),
+        false => Root::open(name, indexes.to_vec()),
+    }
+}
+
 fn logged() -> MutexGuard<'static, BTreeMap<PathBuf, Option<Location>>> {
     LOGGED.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -218,9 +235,12 @@ fn means_missing(error: &io::Error) -> bool {
         Errno::NODEV,
         Errno::NXIO,
     ];
-    error
-        .raw_os_error()
-        .is_some_and(|code| NOWHERE.contains(&Errno::from_raw_os_error(code)))
+    // It is neither a directory nor a regular file.
+    let is_other = error.kind() == io::ErrorKind::InvalidInput;
+    is_other
+        || error
+            .raw_os_error()
+            .is_some_and(|code| NOWHERE.contains(&Errno::from_raw_os_error(code)))
 }
 
 #[cfg(test)]

@@ -83,6 +83,18 @@ impl RelativePath {
         }
     }
 
+    /// The path of a file in the root itself. `None` if no file can have this name.
+    pub(super) fn of_name(name: &OsStr) -> Option<RelativePath> {
+        let mut bytes = ArrayVec::new();
+        bytes.try_extend_from_slice(name.as_bytes()).ok()?;
+        let is_name = !bytes.is_empty() && !bytes.contains(&b'/') && !bytes.contains(&0);
+        bytes.try_push(0).ok()?;
+        is_name.then_some(RelativePath {
+            bytes,
+            names_directory: false,
+        })
+    }
+
     /// Appends the decoded segment, after a slash if needed. Returns false if no file can have that
     /// name.
     fn push_decoded(&mut self, segment: &[u8]) -> Result<bool, PathError> {

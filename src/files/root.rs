@@ -6,6 +6,7 @@ use super::links::{self, LinkReader, MAX_LINKS, MAX_NAMES};
 use super::mounts::{Mounts, can_hang, remote_mount};
 use super::open_file::{LookupError, OpenFile, kind, time, timestamp_step};
 use super::path::RelativePath;
+use super::single_file::SingleFile;
 use crate::sys::untraced::{accessat, fstatfs, makedev, open, openat, readlink, stat, statx};
 use crate::sys::{
     self, Access, AtFlags, CWD, Errno, FileType, FsWord, Mode, OFlags, ResolveFlags, Stat,
@@ -26,6 +27,10 @@ const RENAME_RETRIES: usize = 64;
 /// renamed.
 const WITHIN: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
 
+/// How a file is opened. If it is no longer a regular file, the call does not wait, and a terminal
+/// does not become ours.
+const FILE: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+
 /// Refuses symbolic links, and mounts other than the root's own.
 const PLAIN: ResolveFlags = ResolveFlags::NO_SYMLINKS.union(ResolveFlags::NO_XDEV);
 
@@ -39,7 +44,7 @@ fn within(mounts: Mounts) -> ResolveFlags {
     WITHIN | mounts.flags()
 }
 
-/// An open document root.
+/// An open document root: a directory, or the directory of the one file that is served.
 #[derive(Debug)]
 pub struct Root {
     /// Unique within the process.
@@ -54,6 +59,8 @@ pub struct Root {
     name: PathBuf,
     /// File names to try, in this order, when a directory is requested.
     indexes: Vec<String>,
+    /// Nothing but this file can be found.
+    single: Option<SingleFile>,
 }
 
 /// The result of a successful lookup.
@@ -76,10 +83,38 @@ impl Root {
     /// Those of open(2), such as ENOTDIR. [`io::ErrorKind::Unsupported`] with a sentence if
     /// openat2(2) is missing.
     pub fn open(path: &Path, indexes: Vec<String>) -> io::Result<Root> {
+        let root = Root::open_directory(path, indexes)?;
+        root.open_beneath(c".", OFlags::DIRECTORY, WITHIN)
+            .map_err(|errno| without_openat2(errno, path))?;
+        Ok(root)
+    }
+
+    /// Opens a single regular file to serve: at `/`, and below it at its own name. No other name is found.
+    ///
+    /// # Errors
+    /// The same as [`Root::open`], and [`io::ErrorKind::InvalidInput`] if it is no regular file.
+    pub fn open_single(path: &Path) -> io::Result<Root> {
+        let file = SingleFile::new(path)?;
+        let root = Root::open_directory(file.directory(), Vec::new())?;
+        let name = file.in_directory().as_c_str();
+        let stat = root.stat(name, WITHIN);
+        let stat = stat.map_err(|errno| without_openat2(errno, file.directory()))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            let sentence = "it is no regular file";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, sentence));
+        }
+        root.open_beneath(name, FILE, WITHIN)?;
+        Ok(Root {
+            single: Some(file),
+            ..root
+        })
+    }
+
+    fn open_directory(path: &Path, indexes: Vec<String>) -> io::Result<Root> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = open(path, flags, Mode::empty())?;
         let stat = untraced::fstat(&directory)?;
-        let root = Root {
+        Ok(Root {
             id: ROOTS_OPENED.fetch_add(1, Relaxed),
             inode: (stat.st_dev, stat.st_ino),
             file_system: fstatfs(&directory)?.f_type,
@@ -87,10 +122,8 @@ impl Root {
             path: path.canonicalize()?,
             name: std::path::absolute(path)?,
             indexes,
-        };
-        root.open_beneath(c".", OFlags::DIRECTORY, WITHIN)
-            .map_err(|errno| without_openat2(errno, path))?;
-        Ok(root)
+            single: None,
+        })
     }
 
     /// An identifier unique within the process.
@@ -100,7 +133,7 @@ impl Root {
 
     /// The path, device and inode.
     pub(super) fn location(&self) -> (PathBuf, u64, u64) {
-        (self.path.clone(), self.inode.0, self.inode.1)
+        (self.path().to_owned(), self.inode.0, self.inode.1)
     }
 
     /// True if the root's name still leads to this directory, and it is readable.
@@ -109,10 +142,17 @@ impl Root {
             let name = self.name.display();
             format!("is {name} still this root? (once a second) newfstatat, faccessat2, readlinkat")
         });
-        let access = Access::READ_OK | Access::EXEC_OK;
+        let access = match self.single {
+            Some(_) => Access::EXEC_OK,
+            None => Access::READ_OK | Access::EXEC_OK,
+        };
         let is_there = stat(&self.name).is_ok_and(|stat| (stat.st_dev, stat.st_ino) == self.inode)
             && accessat(CWD, &self.name, access, AtFlags::EACCESS).is_ok();
-        is_there && self.has_same_path()
+        let place = self.single.as_ref().map(|file| {
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            (file, open(file.name(), flags, Mode::empty()))
+        });
+        is_there && self.has_same_path() && place.is_none_or(|(file, place)| file.is_at(place))
     }
 
     /// The same, answered without waiting for any file system. Returns false if that is impossible,
@@ -125,18 +165,23 @@ impl Root {
         trace::note(|| "is that still the root? (once a second) statx, openat, readlinkat".into());
         let is_there = !self.can_hang() && self.is_same_directory(&place) && self.has_same_path();
         sys::close(place);
-        is_there
+        let single = self.single.as_ref();
+        is_there && single.is_none_or(|file| file.is_at(sys::open_if_in_memory(file.name())))
     }
 
-    /// True if `place` is this directory and readable. Another directory is not opened: that could
-    /// hang.
+    /// True if `place` is this directory and readable; for a single file, searchable. Another
+    /// directory is not opened: that could hang.
     fn is_same_directory(&self, place: &OwnedFd) -> bool {
         let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
         let is_same = statx(place, c"", flags, StatxFlags::INO).is_ok_and(|stat| {
             let device = makedev(stat.stx_dev_major, stat.stx_dev_minor);
             (device, stat.stx_ino) == self.inode
         });
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let access = match self.single {
+            Some(_) => OFlags::PATH,
+            None => OFlags::RDONLY,
+        };
+        let flags = access | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let can_be_read = || {
             let directory = openat(place, c".", flags, Mode::empty());
             directory.map(sys::close).is_ok()
@@ -155,7 +200,12 @@ impl Root {
 
     /// The absolute path when the root was opened.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.single.as_ref().map_or(&self.path, SingleFile::path)
+    }
+
+    /// True if a single file is served, and not its directory.
+    pub fn is_single_file(&self) -> bool {
+        self.single.is_some()
     }
 
     /// Opens what `path` leads to. If that is an index, sets `path` to the index's path. Adds its
@@ -168,11 +218,35 @@ impl Root {
         path: &mut RelativePath,
         dependencies: &mut Dependencies,
     ) -> Result<Lookup, LookupError> {
-        match self.look_up_any(path, dependencies) {
+        let found = match &self.single {
+            Some(file) => self.look_up_single(file, path, dependencies),
+            None => self.look_up_any(path, dependencies),
+        };
+        match found {
             Err(LookupError::OtherMount) if dependencies.mounts() == Mounts::All => {
                 Err(LookupError::Forbidden)
             }
             result => result,
+        }
+    }
+
+    fn look_up_single(
+        &self,
+        single: &SingleFile,
+        path: &mut RelativePath,
+        dependencies: &mut Dependencies,
+    ) -> Result<Lookup, LookupError> {
+        if !single.is_named_by(path) {
+            return Err(LookupError::NotFound);
+        }
+        path.clone_from(single.in_directory());
+        match self.look_up_any(path, dependencies)? {
+            Lookup::File(file) => Ok(Lookup::File(OpenFile {
+                media_type: super::media_type(single.name()),
+                ..file
+            })),
+            // A directory has taken its place.
+            Lookup::Directory(_) | Lookup::DirectoryWithoutSlash => Err(LookupError::NotFound),
         }
     }
 
@@ -202,6 +276,9 @@ impl Root {
         suffix: &str,
         dependencies: &mut Dependencies,
     ) -> Result<Option<OpenFile>, LookupError> {
+        if self.is_single_file() {
+            return Ok(None);
+        }
         let Ok(before) = path.append(suffix.as_bytes()) else {
             return Ok(None);
         };
@@ -338,8 +415,7 @@ impl Root {
         path: &RelativePath,
         dependencies: &mut Dependencies,
     ) -> Result<OpenFile, LookupError> {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = self.open_beneath(path.as_c_str(), flags, within(dependencies.mounts()))?;
+        let file = self.open_beneath(path.as_c_str(), FILE, within(dependencies.mounts()))?;
         let mount = match dependencies.mounts() {
             Mounts::Own => None,
             Mounts::All => remote_mount(&file),

@@ -36,12 +36,12 @@ pub(super) fn confine(
     let log = workers.first().and_then(|worker| worker.log.path());
     let logs = log.map(|path| log_directories(path, confinement.sandbox));
     let logs = logs.unwrap_or_default();
-    let opened = roots.iter().map(|root| confine::open_directory(root));
+    let opened = roots.iter().map(|root| confine::open_place(root));
     let opened: Vec<_> = opened
         .collect::<io::Result<_>>()
         .map_err(|error| StartError(format!("what is served cannot be opened: {error}")))?;
     let allowed = AllowedAccess {
-        read_below: opened.iter().map(AsFd::as_fd).collect(),
+        readable: opened.iter().map(AsFd::as_fd).collect(),
         follow_in: parent_directories
             .iter()
             .map(|one| (one.directory.as_fd(), &*one.path))

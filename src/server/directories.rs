@@ -36,8 +36,8 @@ pub(super) fn parent_directories(root: &Path) -> Vec<ParentDirectory> {
     confine::parent_directories(root).unwrap_or_else(|why| {
         let root = root.display();
         log::info!(
-            "the sandbox is strict: {why}. If another directory takes the place of {root}, requests get 503 until the \
-             server is started again; see --sandbox"
+            "the sandbox is strict: {why}. If {root} is replaced, its new content is refused until the server is started \
+             again; see --sandbox"
         );
         Vec::new()
     })

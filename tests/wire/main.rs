@@ -36,6 +36,7 @@ mod renames;
 mod representation;
 mod reservations;
 mod root;
+mod single_file;
 mod slow;
 mod status;
 mod stopping;

@@ -133,7 +133,7 @@ fn a_missing_openat2_is_explained() {
     for (error, expected) in [
         ("EPERM", "a seccomp filter forbids openat2(2)"),
         ("ENOSYS", "Linux 5.6 or later"),
-        ("EACCES", "name a directory that can be read"),
+        ("EACCES", "name a directory or a file that can be read"),
     ] {
         let fault = format!("openat2:error={error}");
         if is_missing("strace") {

@@ -61,7 +61,7 @@ pub fn files(config: &Config) -> Result<impl Handler + use<>, StartError> {
         StartError(match error.kind() {
             ErrorKind::Unsupported => format!("cannot serve {}: {error}", config.root.display()),
             _ => format!(
-                "cannot serve {}: {error}; name a directory that can be read",
+                "cannot serve {}: {error}; name a directory or a file that can be read",
                 config.root.display()
             ),
         })

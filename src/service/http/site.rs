@@ -105,7 +105,9 @@ impl FileHandler {
 
 impl Site {
     fn new(named: NamedRoot, config: &Config) -> Result<Site, StartError> {
-        let options = config.http.clone();
+        let mut options = config.http.clone();
+        // A single file is served whatever its name.
+        options.hidden |= named.is_file();
         let limits = CacheLimits {
             bytes: options.cache_bytes.unwrap_or(DEFAULT_MEMORY_BYTES),
             files: options.cache_files,
@@ -265,7 +267,12 @@ impl Site {
                 self.fall_back(request, cx)
             }
             Err(LookupError::OtherMount) => Err(NoResponse::OtherMount),
-            Err(refusal) => Err(status_of(refusal, &path).into()),
+            Err(refusal) => {
+                if cx.root.is_single_file() && matches!(refusal, LookupError::Forbidden) {
+                    log_unreadable(cx.root);
+                }
+                Err(status_of(refusal, &path).into())
+            }
         }
     }
 
@@ -451,6 +458,17 @@ fn redirect(request: &Request<'_>, path: &RelativePath) -> Response {
         location: Some(location),
         ..Response::status_text(StatusCode::MOVED_PERMANENTLY)
     }
+}
+
+/// Logs why the only file that is served is refused.
+fn log_unreadable(root: &Root) {
+    let path = root.path().display();
+    throttled!(
+        every LEASE_LOG_INTERVAL,
+        Warn,
+        "{path} cannot be read: its permissions forbid it, or the sandbox does because it was replaced; requests get \
+         403. Start the program again to serve it, or see --sandbox"
+    );
 }
 
 fn status_of(refusal: LookupError, path: &RelativePath) -> StatusCode {
