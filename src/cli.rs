@@ -314,13 +314,13 @@ mod tests {
     fn mistakes_are_answered_with_what_was_expected() {
         let cases = [
             ("--mode htp", "[possible values: http, echo, daytime, chat"),
-            ("--listen unix:", "unix:PATH, or for datagrams"),
-            ("--listen udp:", "`udp:` is no address"),
-            ("--listen [fe80::1]:80", "of which interface"),
-            ("--listen [fe80::1%none0]:80", "there are lo"),
+            ("--listen unix:", "unix:PATH; for datagrams"),
+            ("--listen udp:", "`udp:` is not an address"),
+            ("--listen [fe80::1]:80", "needs an interface"),
+            ("--listen [fe80::1%none0]:80", "it has lo"),
             (
                 "--status [fe80::1%none0]:80",
-                "`none0` is no network interface",
+                "no network interface `none0`",
             ),
             ("--unix-mode 888", "such as 660"),
             ("--unix-mode 1777", "such as 660"),

@@ -1,4 +1,4 @@
-//! Addresses to listen on, as a user writes them.
+//! Addresses to listen on, in the user's notation.
 
 use super::bound_address::BoundAddress;
 use super::endpoint::Endpoint;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// The longest path of a socket, in bytes (unix(7): 108 with the closing NUL).
+/// The longest path of a Unix socket, in bytes (unix(7): 108 with the closing NUL).
 const LONGEST_PATH: usize = 107;
 
 /// An address to listen on.
@@ -22,25 +22,25 @@ pub struct Address {
     kind: AddressKind,
 }
 
-/// What an address stands for.
+/// The kinds of addresses.
 #[derive(Clone, Debug)]
 pub enum AddressKind {
-    /// TCP, at each of these. Never empty.
+    /// TCP at these endpoints. Never empty.
     Tcp(Vec<Endpoint>),
-    /// A stream socket in the file system (unix(7)).
+    /// A Unix stream socket at this path (unix(7)).
     Unix(PathBuf),
-    /// UDP, at each of these. Never empty.
+    /// UDP at these endpoints. Never empty.
     Udp(Vec<Endpoint>),
-    /// A datagram socket in the file system (unix(7)).
+    /// A Unix datagram socket at this path (unix(7)).
     UnixDatagram(PathBuf),
-    /// A socket that is bound already, and listens if it is one that does.
+    /// A socket that is already bound. A stream socket is also listening.
     Inherited(Arc<OwnedFd>, BoundAddress),
-    /// Nowhere: another address of the same service covers it.
+    /// No socket: another address of the same service covers this one.
     Covered,
 }
 
 impl Address {
-    /// The loopback address with this port; 0 for any free one.
+    /// The IPv4 loopback address with this port; 0 for any free port.
     pub fn loopback(port: u16) -> Address {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Address {
@@ -49,7 +49,7 @@ impl Address {
         }
     }
 
-    /// That of a socket which listens already, or which is bound and takes datagrams.
+    /// The address of an inherited socket: a listening stream socket or a bound datagram socket.
     ///
     /// # Errors
     /// Those of getsockname(2) and getsockopt(2).
@@ -69,12 +69,12 @@ impl Address {
         })
     }
 
-    /// What it stands for.
+    /// The kind of address.
     pub fn kind(&self) -> &AddressKind {
         &self.kind
     }
 
-    /// True if it is reached over the loopback only.
+    /// True if only this machine can reach it, over the loopback interface.
     pub fn is_local(&self) -> bool {
         match &self.kind {
             AddressKind::Tcp(all) | AddressKind::Udp(all) => {
@@ -90,7 +90,7 @@ impl Address {
         }
     }
 
-    /// Where its sockets are bound, if it is not in the file system and nobody else has bound it.
+    /// The endpoints where sockets will be bound; `None` for paths and inherited sockets.
     pub(super) fn endpoints_mut(&mut self) -> Option<&mut Vec<Endpoint>> {
         match &mut self.kind {
             AddressKind::Tcp(all) | AddressKind::Udp(all) => Some(all),
@@ -98,12 +98,12 @@ impl Address {
         }
     }
 
-    /// Binds nothing here: another address covers it.
+    /// Makes this address bind no sockets, because another address covers it.
     pub(super) fn mark_covered(&mut self) {
         self.kind = AddressKind::Covered;
     }
 
-    /// True if datagrams come there, and no connections.
+    /// True if the address takes datagrams, false if it takes connections.
     pub fn is_datagram(&self) -> bool {
         match &self.kind {
             AddressKind::Udp(_) | AddressKind::UnixDatagram(_) => true,
@@ -113,7 +113,7 @@ impl Address {
     }
 }
 
-/// As the user wrote it.
+/// The user's text.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -123,9 +123,14 @@ impl fmt::Display for Address {
 impl FromStr for Address {
     type Err = String;
 
-    /// `127.0.0.1:8080`, `[::1]:8080`, `[fe80::1%eth0]:8080`, `localhost:8080` for all addresses of a name, or `:8080`
-    /// for all addresses of the machine (IPv6 and IPv4 where the kernel has both). Port 0 is any free one. `unix:/path` is a socket in the file system. The same with
-    /// `udp:` before it, and `unix-dgram:/path`, are for datagrams.
+    /// Accepts these forms. Port 0 means any free port.
+    ///
+    /// - `127.0.0.1:8080`, `[::1]:8080`, `[fe80::1%eth0]:8080`: one address
+    /// - `localhost:8080`: all addresses of a name
+    /// - `:8080`: all addresses of the machine (IPv6 and IPv4 where the kernel has both)
+    /// - `unix:/path`: a Unix stream socket
+    /// - `udp:` and one of the first three forms: UDP
+    /// - `unix-dgram:/path`: a Unix datagram socket
     fn from_str(text: &str) -> Result<Address, String> {
         let kind = if let Some(address) = text.strip_prefix("udp:") {
             AddressKind::Udp(endpoints(text, address)?)
@@ -145,8 +150,8 @@ impl FromStr for Address {
 
 fn expected(text: &str) -> String {
     format!(
-        "`{text}` is no address; expected HOST:PORT, [IPV6]:PORT, :PORT, unix:PATH, or for datagrams udp:HOST:PORT, \
-         unix-dgram:PATH"
+        "`{text}` is not an address. Use HOST:PORT, [IPV6]:PORT, :PORT or unix:PATH; for datagrams, \
+         udp:HOST:PORT or unix-dgram:PATH"
     )
 }
 
@@ -155,12 +160,12 @@ fn socket_path(text: &str, path: &str) -> Result<PathBuf, String> {
         0 => Err(expected(text)),
         1..=LONGEST_PATH => Ok(path.into()),
         _ => Err(format!(
-            "`{path}` is too long for a socket: {LONGEST_PATH} bytes are allowed"
+            "`{path}` is too long: the path of a socket has at most {LONGEST_PATH} bytes"
         )),
     }
 }
 
-/// What `HOST:PORT` stands for; `text` is all that was written.
+/// The endpoints of `HOST:PORT`. `text` is the whole argument, for error messages.
 fn endpoints(text: &str, address: &str) -> Result<Vec<Endpoint>, String> {
     let (host, port) = address.rsplit_once(':').ok_or_else(|| expected(text))?;
     let port: u16 = port.parse().map_err(|_| expected(text))?;
@@ -173,8 +178,8 @@ fn endpoints(text: &str, address: &str) -> Result<Vec<Endpoint>, String> {
     } else if host.contains(':') {
         return Err(expected(text));
     } else if is_localhost(host) {
-        // This name never means another machine, and both of its addresses, whatever a resolver knows of it
-        // (RFC 6761 section 6.3).
+        // `localhost` never means another machine, and always both of its addresses, whatever the
+        // resolver knows (RFC 6761 section 6.3).
         let both = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
         both.map(|ip| SocketAddr::new(ip, port)).into()
     } else {
@@ -189,7 +194,7 @@ fn endpoints(text: &str, address: &str) -> Result<Vec<Endpoint>, String> {
         }
     }
     match all.is_empty() {
-        true => Err(format!("`{host}` has no address")),
+        true => Err(format!("`{host}` resolves to no address")),
         false => Ok(all),
     }
 }
@@ -199,7 +204,8 @@ fn is_localhost(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
 }
 
-/// The address that stands in brackets: one of a link has its interface behind a percent sign (RFC 4007 section 11).
+/// Parses an address in brackets. A link-local one has its interface after a percent sign (RFC 4007
+/// section 11).
 fn ipv6(text: &str, literal: &str, port: u16) -> Result<SocketAddrV6, String> {
     let (ip, zone) = match literal.split_once('%') {
         Some((ip, zone)) => (ip, Some(zone)),
@@ -211,10 +217,10 @@ fn ipv6(text: &str, literal: &str, port: u16) -> Result<SocketAddrV6, String> {
         (true, Some(index)) => index,
         (true, None) => {
             return Err(format!(
-                "`{text}` is an address of a link; say of which interface, such as [{ip}%eth0]:{port}"
+                "`{text}` is link-local and needs an interface, such as [{ip}%eth0]:{port}"
             ));
         }
-        // Without a meaning there.
+        // Other addresses need no interface.
         (false, _) => 0,
     };
     Ok(SocketAddrV6::new(ip, port, 0, scope))
@@ -230,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn forms() {
+    fn address_forms() {
         let first = |text: &str| {
             let address: Result<Address, _> = text.parse();
             match address.ok()?.kind() {

@@ -1,29 +1,29 @@
-//! Where a socket listens, and how many may wait there.
+//! The address of a bound socket, and the length of its backlog.
 
 use super::interfaces::with_zone;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// How many connections may wait to be accepted: std's and mio's 128 resets bursts. The kernel caps it at
-/// net.core.somaxconn.
+/// The most connections that wait to be accepted. 128, as in std and mio, resets clients in bursts.
+/// The kernel caps the value at net.core.somaxconn.
 pub(super) const BACKLOG: i32 = 4096;
 
-/// Where a socket listens or takes datagrams.
+/// The address of a bound socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BoundAddress {
-    /// A TCP address, with the port that the kernel chose if that was left to it.
+    /// A TCP address. The port is the actual one, also if the kernel chose it.
     Tcp(SocketAddr),
     /// The path of a stream socket.
     Unix(PathBuf),
-    /// A UDP address, with the port that the kernel chose if that was left to it.
+    /// A UDP address. The port is the actual one, also if the kernel chose it.
     Udp(SocketAddr),
     /// The path of a datagram socket.
     UnixDatagram(PathBuf),
 }
 
 impl BoundAddress {
-    /// True if datagrams come there, and no connections.
+    /// True if the socket takes datagrams, false if it takes connections.
     pub fn is_datagram(&self) -> bool {
         matches!(self, BoundAddress::Udp(_) | BoundAddress::UnixDatagram(_))
     }

@@ -1,4 +1,4 @@
-//! Sockets that take datagrams, and the way back to those who sent them.
+//! Datagram sockets, and replies to the senders of datagrams.
 
 use super::bound_address::BoundAddress;
 use super::endpoint::{BindAddress, bind_each, bind_several};
@@ -13,22 +13,22 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
-/// How much may wait in a socket, in bytes: a burst of thousands of small datagrams, or of a hundred large ones. The
-/// kernel caps it at net.core.rmem_max.
+/// The size of a socket's receive buffer in bytes: enough for a burst of thousands of small
+/// datagrams, or a hundred large ones. The kernel caps it at net.core.rmem_max.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
-/// A socket that takes datagrams, and never waits.
+/// A nonblocking datagram socket.
 #[derive(Debug)]
 pub struct DatagramSocket {
-    /// Removed with the socket, before it closes.
+    /// Dropped before the socket closes, which removes the file.
     file: Option<SocketFile>,
     socket: OwnedFd,
     bound: BoundAddress,
-    /// How many lost datagrams have been told of, over all hands on the same socket.
+    /// The number of lost datagrams already reported, shared by all handles of the socket.
     reported_lost: Arc<AtomicU32>,
 }
 
-/// Where a datagram came from, and the way back.
+/// The sender of a datagram, and the route back.
 #[derive(Clone, Debug)]
 pub struct DatagramSender(Origin);
 
@@ -39,30 +39,31 @@ enum Origin {
         route: Route,
     },
     Unix(SocketAddrUnix),
-    /// A Unix socket without a name, which nothing can be sent to.
+    /// A Unix socket without a name. Nothing can be sent to it.
     Unnamed,
 }
 
 /// Why no datagram was received.
 #[derive(Debug)]
 pub enum ReceiveError {
-    /// None waits.
+    /// No datagram is waiting.
     WouldBlock,
-    /// The kernel tells of something that happened to an earlier one, such as that nobody took it (ICMP). The next call
-    /// may bring a datagram.
+    /// A signal, or an error about an earlier datagram, such as an ICMP port unreachable. Try
+    /// again.
     Transient,
-    /// The socket is of no more use.
+    /// The socket is unusable.
     Broken(io::Error),
 }
 
 impl DatagramSocket {
-    /// Takes the datagrams that come to an address: to each of its endpoints, or to a socket file that has this mode. Each
-    /// of them `count` times: several sockets on one port, among which the kernel spreads the senders (SO_REUSEPORT), or
-    /// several hands on the one socket that there is.
+    /// Binds datagram sockets at an address: one for each endpoint, or one with a file of mode
+    /// `unix_mode`. Returns `count` of each. For UDP, these are several sockets on one port, among
+    /// which the kernel spreads the senders (SO_REUSEPORT). For others, they are several handles of
+    /// one socket.
     ///
     /// # Errors
-    /// Those of socket(2) and bind(2). Endpoints that this kernel or machine does not have are left out, unless it has
-    /// none of them.
+    /// Those of socket(2) and bind(2). Endpoints that this kernel or machine does not support are
+    /// left out, unless it supports none of them.
     pub fn bind_several(
         address: &Address,
         unix_mode: u32,
@@ -78,13 +79,14 @@ impl DatagramSocket {
                 DatagramSocket::new(socket, BoundAddress::UnixDatagram(path.clone()), Some(file))?
             }
             AddressKind::Inherited(socket, bound) if bound.is_datagram() => {
-                // Whoever made it keeps it, and its file; all that is changed is what is told of each datagram.
+                // The socket and its file belong to the process that created it. Only the reporting
+                // of routes is changed.
                 let socket = Socket::from(socket.try_clone()?);
                 socket.set_nonblocking(true)?;
                 DatagramSocket::new(socket, bound.clone(), None)?
             }
             AddressKind::Tcp(_) | AddressKind::Unix(_) | AddressKind::Inherited(..) => {
-                let text = "connections come there, and no datagrams";
+                let text = "this address takes connections, not datagrams";
                 return Err(io::Error::other(text));
             }
         };
@@ -100,7 +102,7 @@ impl DatagramSocket {
         Ok(vec![all])
     }
 
-    /// True if it hears IPv6 alone, though at all addresses.
+    /// True if the socket receives IPv6 only, although it is bound to all addresses.
     pub fn is_only_v6(&self) -> bool {
         SockRef::from(&self.socket).only_v6().unwrap_or(false)
     }
@@ -111,10 +113,10 @@ impl DatagramSocket {
         file: Option<SocketFile>,
     ) -> io::Result<DatagramSocket> {
         if let BoundAddress::Udp(address) = bound {
-            // A reply leaves from the address to which its datagram came, which a socket for all addresses does not
-            // know otherwise, and with a shorter life than that had.
+            // A reply must leave from the address that its datagram came to, and with a smaller hop
+            // limit. A socket bound to all addresses knows neither otherwise.
             sys::report_routes(&socket, address.is_ipv6())?;
-            // The kernel gives what it may; the default does too, for all but bursts.
+            // May get less, or fail: the default size does too, except in bursts.
             let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
         }
         let socket = DatagramSocket {
@@ -123,18 +125,18 @@ impl DatagramSocket {
             bound,
             reported_lost: Arc::default(),
         };
-        // An inherited socket may have lost some before.
+        // An inherited socket may have lost datagrams before.
         socket.lost();
         Ok(socket)
     }
 
-    /// Where it takes datagrams.
+    /// The address of the socket.
     pub fn bound(&self) -> &BoundAddress {
         &self.bound
     }
 
-    /// How many datagrams the kernel had no room for since the last call: since the socket was made, at the first one.
-    /// 0 where the kernel does not say.
+    /// How many datagrams the kernel dropped for lack of room since the last call; the first call
+    /// counts from the socket's creation. 0 where the kernel does not tell.
     pub fn lost(&self) -> u64 {
         let Ok(total) = sys::lost_datagrams(&self.socket) else {
             return 0;
@@ -142,8 +144,8 @@ impl DatagramSocket {
         u64::from(total.wrapping_sub(self.reported_lost.swap(total, SeqCst)))
     }
 
-    /// Receives one datagram into the front of `buffer`. Says how long it was: if that is more than the buffer holds,
-    /// the rest is gone.
+    /// Receives one datagram. Returns its full length. If that exceeds the buffer, the rest is
+    /// lost.
     ///
     /// # Errors
     /// [`ReceiveError`].
@@ -164,17 +166,18 @@ impl DatagramSocket {
         Ok((length, DatagramSender(origin)))
     }
 
-    /// True if somebody has shut it down (shutdown(2)): it is ready then, and yet there will never be anything again.
+    /// True if the socket was shut down (shutdown(2)). It is then always ready, but will never
+    /// receive anything.
     pub fn is_shut_down(&self) -> bool {
         sys::untraced::ready_now(&self.socket, PollFlags::RDHUP).is_ok_and(|now| !now.is_empty())
     }
 
-    /// Sends one datagram back to where another one came from: from the address to which that came, and with a time to
-    /// live that is one shorter.
+    /// Sends a reply to the sender of a datagram. It leaves from the address that the datagram came
+    /// to, with a hop limit smaller by one.
     ///
     /// # Errors
-    /// Those of sendmsg(2), such as EAGAIN if there is no room for it; EHOSTUNREACH if there is no
-    /// [way back](DatagramSender::can_be_answered).
+    /// Those of sendmsg(2), such as EAGAIN if there is no room. EHOSTUNREACH if the sender [cannot
+    /// be answered](DatagramSender::can_be_answered).
     pub fn reply(&self, bytes: &[u8], sender: &DatagramSender) -> io::Result<()> {
         let no_way = || Err(Errno::HOSTUNREACH.into());
         match &sender.0 {
@@ -187,7 +190,7 @@ impl DatagramSocket {
         }
     }
 
-    /// Its file, if it has made one.
+    /// The socket's file, if this process created one.
     pub fn file(&self) -> Option<&SocketFile> {
         self.file.as_ref()
     }
@@ -200,7 +203,7 @@ impl AsFd for DatagramSocket {
 }
 
 impl DatagramSender {
-    /// Its UDP port.
+    /// The UDP port.
     pub fn port(&self) -> Option<u16> {
         match &self.0 {
             Origin::Udp { address, .. } => Some(address.port()),
@@ -208,8 +211,9 @@ impl DatagramSender {
         }
     }
 
-    /// True if a reply could reach it and nobody else: it has a name, and what it sent came to this machine alone and
-    /// has a hop left to live.
+    /// True if a reply can reach the sender, and nobody else. The sender must have a name, the
+    /// datagram must have been sent to this machine alone, and its hop limit must allow one more
+    /// hop.
     pub fn can_be_answered(&self) -> bool {
         match &self.0 {
             Origin::Udp { route, .. } => reply_route(route).is_some(),
@@ -219,13 +223,14 @@ impl DatagramSender {
     }
 }
 
-/// The way of a reply, if there shall be one.
+/// The route of a reply, or `None` if the datagram must not be answered.
 ///
-/// Its life is one hop shorter than what is left of the datagram's. So two servers that answer each other, because
-/// somebody has forged a sender's address, come to an end as routers in a circle do (RFC 791 section 3.2).
+/// A reply gets one hop less than the datagram had left. So two servers that answer each other,
+/// because of a forged sender address, stop as routers in a loop do (RFC 791 section 3.2).
 ///
-/// What came to many (broadcast, multicast) is not answered, as a broadcast ping is not (RFC 1122 section 3.2.2.6):
-/// each of them would answer, and all to one who may not even have asked.
+/// Datagrams to many machines (broadcast, multicast) are not answered, just as a broadcast ping is
+/// not (RFC 1122 section 3.2.2.6). Every receiver would answer, and all to one address, which may
+/// be forged.
 fn reply_route(route: &Route) -> Option<Route> {
     let one_less = |left: i32| (left > 1).then(|| left - 1);
     let mut back = Route::default();
@@ -235,11 +240,11 @@ fn reply_route(route: &Route) -> Option<Route> {
         _ => return None,
     }
     if let Some(mut info) = route.ipv4 {
-        // What came to one machine alone came to the address that the kernel would answer from.
+        // For a unicast datagram, both addresses are equal.
         if info.ipi_addr.s_addr != info.ipi_spec_dst.s_addr {
             return None;
         }
-        // The routes choose the interface.
+        // Let the routing table choose the interface.
         info.ipi_ifindex = 0;
         back.ipv4 = Some(info);
     }
@@ -261,7 +266,8 @@ fn bind(bind_address: BindAddress, share_port: bool) -> io::Result<(SocketAddr, 
     let domain = Domain::for_address(address);
     let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
-    // SO_REUSEADDR would let two programs have the same port, and one of them hear nothing (socket(7)).
+    // Do not set SO_REUSEADDR: it would let two programs bind the same port, and one of them would
+    // receive nothing (socket(7)).
     socket.set_reuse_port(share_port)?;
     if address.is_ipv6() {
         socket.set_only_v6(only_v6)?;
@@ -283,7 +289,8 @@ impl From<Errno> for ReceiveError {
             Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP | Errno::FAULT => {
                 ReceiveError::Broken(errno.into())
             }
-            // A signal, a want of memory, or the fate of something sent before, which is told of once.
+            // A signal, out of memory, or an error about a datagram sent earlier, which is reported
+            // once.
             _ => ReceiveError::Transient,
         }
     }

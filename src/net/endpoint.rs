@@ -1,32 +1,32 @@
-//! What an address comes to: one socket, or several with the same port.
+//! Endpoints: the sockets of an address, one or several with the same port.
 
 use crate::sys::Errno;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// How often a free port is looked for that is free at all addresses of a name. One that is free at one of them is taken
-/// at another only by accident.
+/// How often to look for a port that is free at all addresses of a name. A port that is free at one
+/// of them is rarely taken at another.
 const PORT_ATTEMPTS: u32 = 16;
 
-/// Where one socket is to be bound.
+/// Where to bind one socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     address: SocketAddr,
     families: Families,
 }
 
-/// Whom a socket hears.
+/// The address families that a socket receives from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Families {
-    /// Those of the address's own family.
+    /// The address's own family.
     Own,
-    /// `[::]`: IPv4 as well, unless another listener has IPv4 on this port.
+    /// `[::]`: also IPv4, unless another listener uses this port for IPv4.
     Dual,
-    /// `:PORT`: both families; IPv4 where there is no IPv6.
+    /// `:PORT`: both families, or only IPv4 if there is no IPv6.
     All,
 }
 
-/// An address to bind to, and whether its socket hears IPv6 alone (IPV6_V6ONLY).
+/// An address to bind to, and whether to exclude IPv4 (IPV6_V6ONLY).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BindAddress {
     pub address: SocketAddr,
@@ -34,7 +34,7 @@ pub(super) struct BindAddress {
 }
 
 impl Endpoint {
-    /// One address. `[::]` stands for those of IPv4 too; an IPv4 address that is written as one of IPv6 is one of IPv4.
+    /// One address. `[::]` includes IPv4, and an IPv4-mapped IPv6 address becomes an IPv4 address.
     pub(super) fn of(address: SocketAddr) -> Endpoint {
         let mut address = address;
         if let IpAddr::V4(ip) = address.ip().to_canonical() {
@@ -55,23 +55,23 @@ impl Endpoint {
         }
     }
 
-    /// The address; `[::]` for all of both families.
+    /// The address; `[::]` for all addresses of both families.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Leaves the addresses of IPv4 to another socket.
+    /// Leaves IPv4 to another socket.
     pub(super) fn restrict_to_own_family(&mut self) {
         self.families = Families::Own;
     }
 
-    /// True if it takes IPv4 by the way.
+    /// True for `[::]` that also receives from IPv4.
     pub(super) fn is_dual(&self) -> bool {
         self.families == Families::Dual
     }
 
-    /// True if a socket bound here would hear everything that one bound at `other` would. Nothing is known of ports that
-    /// the kernel chooses.
+    /// True if a socket bound here would receive everything that one bound to `other` would. False
+    /// for port 0, because the kernel will choose the port.
     pub(super) fn covers(&self, other: &Endpoint) -> bool {
         let (own, others) = (self.address, other.address);
         if own.port() != others.port() || own.port() == 0 {
@@ -85,7 +85,8 @@ impl Endpoint {
         }
     }
 
-    /// What to try, in this order, where the kernel or the machine does not have the family of the one before.
+    /// The addresses to try, in this order, if the kernel or machine lacks the family of the one
+    /// before.
     fn bind_addresses(&self) -> impl Iterator<Item = BindAddress> {
         let only_v6 = self.address.is_ipv6() && self.families == Families::Own;
         let first = BindAddress {
@@ -100,7 +101,7 @@ impl Endpoint {
         [first].into_iter().chain(has_second.then_some(second))
     }
 
-    /// What `bind` makes of the first bind_address whose family the kernel and the machine have.
+    /// Calls `bind` for the first address whose family exists here.
     fn bind<T>(&self, bind: impl Fn(BindAddress) -> io::Result<T>) -> io::Result<T> {
         let mut result = Err(io::ErrorKind::AddrNotAvailable.into());
         for bind_address in self.bind_addresses() {
@@ -118,8 +119,8 @@ impl Endpoint {
     }
 }
 
-/// Binds `count` sockets to a bind_address by `bind`, and returns the address that they have got. With `true` it must let
-/// sockets share their port, which several of them need.
+/// Calls `bind` for `count` sockets at one address, and returns the actual address. If `bind` gets
+/// true, it must let sockets share the port.
 pub(super) fn bind_several<T>(
     bind_address: BindAddress,
     count: usize,
@@ -129,8 +130,8 @@ pub(super) fn bind_several<T>(
     if count == 1 {
         return Ok((address, vec![first]));
     }
-    // Sockets that share their port would also share it with a stranger's; that the first one got it alone shows that
-    // nobody else has it.
+    // Sockets with SO_REUSEPORT would share the port with those of another program. Binding the
+    // first one alone showed that there are none.
     drop(first);
     let bind_address = BindAddress {
         address,
@@ -140,11 +141,12 @@ pub(super) fn bind_several<T>(
     Ok((address, all.collect::<io::Result<_>>()?))
 }
 
-/// Makes a socket for each of the endpoints of one address, all with the same port. `bind` also returns the address that
-/// its socket has got. Endpoints that this kernel or machine does not have are left out, unless it has none of them.
+/// Binds one socket per endpoint, all with the same port. `bind` also returns the actual address.
+/// Endpoints that this kernel or machine does not support are left out, unless it supports none of
+/// them.
 ///
 /// # Errors
-/// Those of `bind`. A port in use is a fault that the user must hear of, unless the kernel chose it.
+/// Those of `bind`. A port in use is retried only if the kernel chose it.
 pub(super) fn bind_each<T>(
     endpoints: &[Endpoint],
     bind: impl Fn(BindAddress) -> io::Result<(SocketAddr, T)>,
@@ -192,7 +194,7 @@ fn try_each<T>(
     }
 }
 
-/// A kernel without IPv6 says EAFNOSUPPORT, a machine that has it switched off EADDRNOTAVAIL.
+/// A kernel without IPv6 returns EAFNOSUPPORT, a machine with IPv6 disabled EADDRNOTAVAIL.
 fn is_missing(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     matches!(
@@ -214,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn which_covers_which() {
+    fn endpoints_that_cover_others() {
         let cases = [
             ("127.0.0.1:80", "127.0.0.1:80", true, true),
             ("127.0.0.1:80", "127.0.0.1:81", false, false),
@@ -244,7 +246,7 @@ mod tests {
         }
     }
 
-    /// What is bound, where the kernel says this to some and gives ports from 4000 on.
+    /// What gets bound if `refuses` returns these errors. The kernel's ports begin at 4000.
     fn bound(endpoints: &[&str], refuses: impl Fn(SocketAddr, usize) -> Option<Errno>) -> String {
         let endpoints: Vec<_> = endpoints.iter().map(|text| endpoint(text)).collect();
         let tried = RefCell::new(0);
@@ -268,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_address_comes_to() {
+    fn sockets_bound_for_an_address() {
         let has_all = |_, _| None;
         let without = |errno| move |one: SocketAddr, _| one.is_ipv6().then_some(errno);
         let localhost = ["127.0.0.1:0", "[::1]:0"];

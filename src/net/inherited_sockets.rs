@@ -1,30 +1,31 @@
-//! Listening sockets that whoever started the program has made, as systemd does: sd_listen_fds(3).
+//! Listening sockets passed by the parent process, such as systemd: sd_listen_fds(3).
 
 use super::Address;
 use listenfd::ListenFd;
 use std::io;
 use std::os::fd::OwnedFd;
 
-/// A socket that was there when the program began.
+/// A socket that was open when the program started.
 #[derive(Debug)]
 pub struct InheritedSocket {
-    /// What it is called, if it has a name (`FileDescriptorName=` of a systemd socket unit).
+    /// The socket's name, if it has one (`FileDescriptorName=` in a systemd socket unit).
     pub name: Option<String>,
     /// Where it listens.
     pub address: Address,
 }
 
-/// All of them. They can be taken once: the variables that tell of them are removed from the environment.
+/// Takes all inherited sockets. Only the first call returns them: it removes their variables from
+/// the environment.
 ///
 /// # Errors
-/// If one of them is neither a listening stream socket nor a datagram socket.
+/// A socket is neither a listening stream socket nor a datagram socket.
 pub fn inherited_sockets() -> io::Result<Vec<InheritedSocket>> {
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
     let mut names = names.split(':');
     let mut sockets = ListenFd::from_env();
     (0..sockets.len())
         .map(|index| {
-            // What systemd calls a socket without a name.
+            // systemd's name for a socket without a name.
             let name = names.next().filter(|name| !["", "unknown"].contains(name));
             let socket = take(&mut sockets, index)?.ok_or(io::ErrorKind::NotFound)?;
             Ok(InheritedSocket {
@@ -35,7 +36,7 @@ pub fn inherited_sockets() -> io::Result<Vec<InheritedSocket>> {
         .collect()
 }
 
-/// A socket of whichever kind it is: what is of another kind stays where it is.
+/// Tries each kind of socket. A failed try leaves the socket in place.
 fn take(sockets: &mut ListenFd, index: usize) -> io::Result<Option<OwnedFd>> {
     if let Ok(socket) = sockets.take_tcp_listener(index) {
         return Ok(socket.map(OwnedFd::from));

@@ -1,11 +1,11 @@
-//! The addresses by which other machines know this one.
+//! Network interfaces and their addresses.
 
 use crate::sys::untraced::{getifaddrs, if_indextoname, if_nameindex};
 use crate::sys::{InterfaceAddress, InterfaceFlags};
 use std::net::{IpAddr, SocketAddr};
 
-/// Where a listener on all addresses can be reached from other machines, as its interfaces stand now; with `only_v6` it
-/// leaves IPv4 to others. Nothing for one that listens on a single address.
+/// The addresses by which other machines can reach a listener on all addresses, at the moment.
+/// Empty for a listener on a single address. `only_v6` means that the listener excludes IPv4.
 pub fn external_addresses(bound: SocketAddr, only_v6: bool) -> Vec<SocketAddr> {
     if !bound.ip().is_unspecified() {
         return Vec::new();
@@ -24,7 +24,8 @@ pub fn external_addresses(bound: SocketAddr, only_v6: bool) -> Vec<SocketAddr> {
     all
 }
 
-/// The address, if others can use it as it stands: one of a link has no meaning without the link's name.
+/// The interface's address, if other machines can use it. Link-local addresses need the name of the
+/// link, which differs between machines.
 fn usable(interface: &InterfaceAddress) -> Option<IpAddr> {
     let is_up = interface.flags.contains(InterfaceFlags::IFF_UP);
     let address = interface.address.as_ref()?;
@@ -40,12 +41,13 @@ fn usable(interface: &InterfaceAddress) -> Option<IpAddr> {
     (is_up && !ip.is_loopback() && !is_of_a_link).then_some(ip)
 }
 
-/// The number of the interface that a user means by its name or number.
+/// Finds an interface by name or number.
 ///
 /// # Errors
-/// A sentence with the names that there are.
+/// A sentence that lists the interfaces.
 pub(super) fn index(zone: &str) -> Result<u32, String> {
-    let interfaces = if_nameindex().map_err(|errno| format!("no interfaces: {errno}"))?;
+    let interfaces =
+        if_nameindex().map_err(|errno| format!("cannot list the network interfaces: {errno}"))?;
     let mut names = Vec::new();
     for interface in &interfaces {
         let name = interface.name().to_string_lossy();
@@ -56,11 +58,11 @@ pub(super) fn index(zone: &str) -> Result<u32, String> {
     }
     let names = names.join(", ");
     Err(format!(
-        "`{zone}` is no network interface of this machine; there are {names}"
+        "this machine has no network interface `{zone}`; it has {names}"
     ))
 }
 
-/// An address with the name of its interface behind this mark, if it has one: `[fe80::1%eth0]:80`.
+/// An address with its interface, if it has one, after `mark`: `[fe80::1%eth0]:80`.
 pub fn with_zone(address: SocketAddr, mark: &str) -> String {
     let SocketAddr::V6(v6) = address else {
         return address.to_string();

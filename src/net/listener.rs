@@ -12,14 +12,16 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-/// After how much silence the kernel asks whether the peer is still there (tcp(7), TCP_KEEPIDLE). A protocol that lets
-/// its peers be silent would otherwise keep those that have vanished for ever.
+/// The idle time after which the kernel probes whether the peer still exists (tcp(7),
+/// TCP_KEEPIDLE). Without it, a protocol without timeouts would keep the connections of vanished
+/// peers forever.
 const KEEPALIVE: Duration = Duration::from_secs(120);
 
-/// A socket that accepts connections; without waiting for one, unless it is told to.
+/// A listening socket. Nonblocking, unless [`set_blocking`](Listener::set_blocking) is called.
 #[derive(Debug)]
 pub struct Listener {
-    /// Removed with the listener, before it closes: a new server must not find the file of a dead one.
+    /// Dropped before the socket closes, which removes the file. Otherwise a new server could find
+    /// the file of a dead one.
     file: Option<SocketFile>,
     socket: OwnedFd,
     bound: BoundAddress,
@@ -29,27 +31,30 @@ pub struct Listener {
 /// Why no connection was accepted.
 #[derive(Debug)]
 pub enum AcceptError {
-    /// None waits.
+    /// No connection is waiting.
     WouldBlock,
-    /// The one that waited is gone; the next one may be fine (accept(2)).
+    /// The waiting connection has failed. The next one may not have (accept(2)).
     Gone,
-    /// No descriptor or memory is free. The connection still waits.
+    /// Out of descriptors or memory. The connection is still waiting.
     Exhausted(io::Error),
-    /// This process is not allowed to accept, or the listener is broken: the next call would say the same. Connections
-    /// may still wait.
+    /// This process may not accept, or the listener is broken, so retrying at once is useless.
+    /// Connections may be waiting.
     Refused(io::Error),
 }
 
 impl Listener {
-    /// Listens at an address: at each of its endpoints, or with a socket file that has this mode. Each of them `count`
-    /// times: several listeners on one port, among which the kernel spreads the connections (SO_REUSEPORT), or several
-    /// hands on the one socket that there is.
+    /// Listens at an address: with one socket for each endpoint, or one with a file of mode
+    /// `unix_mode`. Returns `count` listeners of each. For TCP, these are several sockets on one
+    /// port, among which the kernel spreads the connections (SO_REUSEPORT). For others, they are
+    /// several handles of one socket.
     ///
-    /// Accepted TCP sockets inherit TCP_NODELAY and SO_KEEPALIVE from it, so that no connection costs a call for them.
+    /// Accepted TCP sockets inherit TCP_NODELAY and SO_KEEPALIVE, so no connection costs a system
+    /// call for them.
     ///
     /// # Errors
-    /// Those of socket(2), bind(2) and listen(2). It is said who has a port that is in use, as far as that is known.
-    /// Endpoints that this kernel or machine does not have are left out, unless it has none of them.
+    /// Those of socket(2), bind(2) and listen(2). If a port is in use, the error names the program
+    /// that uses it, where that is known. Endpoints that this kernel or machine does not support
+    /// are left out, unless it supports none of them.
     pub fn bind_several(
         address: &Address,
         unix_mode: u32,
@@ -75,7 +80,7 @@ impl Listener {
                 }
             }
             AddressKind::Udp(_) | AddressKind::UnixDatagram(_) | AddressKind::Inherited(..) => {
-                let text = "datagrams come there, and no connections";
+                let text = "this address takes datagrams, not connections";
                 return Err(io::Error::other(text));
             }
         };
@@ -91,30 +96,31 @@ impl Listener {
         Ok(vec![all])
     }
 
-    /// True if it hears IPv6 alone, though at all addresses.
+    /// True if the socket receives IPv6 only, although it is bound to all addresses.
     pub fn is_only_v6(&self) -> bool {
         SockRef::from(&self.socket).only_v6().unwrap_or(false)
     }
 
-    /// Leaves a connection to the kernel until its first bytes have come, or a second has passed: then it can be
-    /// received from at once. For protocols in which the client speaks first.
+    /// Keeps each connection in the kernel until its first bytes have come, or for a second
+    /// (TCP_DEFER_ACCEPT). The first receive then succeeds. For protocols in which the client sends
+    /// first.
     ///
     /// # Errors
     /// Those of setsockopt(2).
     pub fn defer_accept(&self) -> io::Result<()> {
         match self.bound {
             BoundAddress::Tcp(_) => Ok(sys::set_defer_accept(&self.socket)?),
-            // There is no such thing; a connection comes when it comes.
+            // Only TCP has this option.
             _ => Ok(()),
         }
     }
 
-    /// True if a connection's first bytes are there when it is accepted, as a rule.
+    /// True if accepted connections usually have bytes to receive.
     pub fn defers_accept(&self) -> bool {
         matches!(self.bound, BoundAddress::Tcp(_))
     }
 
-    /// Lets [`accept`](Listener::accept) wait for a connection.
+    /// Makes [`accept`](Listener::accept) wait for a connection.
     ///
     /// # Errors
     /// Those of fcntl(2).
@@ -122,22 +128,24 @@ impl Listener {
         Ok(sys::untraced::ioctl_fionbio(&self.socket, false)?)
     }
 
-    /// True if somebody else has made the socket and may go on using it: it must not be shut down, nor be made to wait.
+    /// True if another process created the socket and may still use it. Do not shut it down or make
+    /// it blocking.
     pub fn is_inherited(&self) -> bool {
         self.is_inherited
     }
 
-    /// Where it listens.
+    /// The address of the socket.
     pub fn bound(&self) -> &BoundAddress {
         &self.bound
     }
 
-    /// Its file, if it has made one.
+    /// The socket's file, if this process created one.
     pub fn file(&self) -> Option<&SocketFile> {
         self.file.as_ref()
     }
 
-    /// Has the kernel keep only about so many unsent bytes for each TCP connection that is accepted here.
+    /// Limits the unsent bytes that the kernel buffers for each accepted TCP connection,
+    /// approximately.
     ///
     /// # Errors
     /// Those of setsockopt(2).
@@ -145,7 +153,7 @@ impl Listener {
         SockRef::from(&self.socket).set_send_buffer_size(bytes)
     }
 
-    /// Accepts one connection. Its socket is closed on exec; `flags` say whether it blocks.
+    /// Accepts one connection. Its descriptor is closed on exec; `flags` tell whether it blocks.
     ///
     /// # Errors
     /// [`AcceptError`].
@@ -166,7 +174,7 @@ impl AsFd for Listener {
     }
 }
 
-/// The same as [`listen`]; the error says which program has a port that is in use.
+/// Calls [`listen`]. If the port is in use, the error names the program that uses it.
 fn listen_or_name_owner(
     bind_address: BindAddress,
     share_port: bool,
@@ -204,7 +212,7 @@ fn listen(bind_address: BindAddress, share_port: bool) -> io::Result<(SocketAddr
     Ok((address, listener))
 }
 
-/// A socket that somebody else has made is used as if we had. Its file, if it has one, is not ours to remove.
+/// Uses a socket that another process created. Its file, if any, is not removed.
 fn take_over(socket: &OwnedFd, bound: &BoundAddress) -> io::Result<Listener> {
     let socket = Socket::from(socket.try_clone()?);
     socket.set_nonblocking(true)?;
@@ -219,7 +227,7 @@ fn take_over(socket: &OwnedFd, bound: &BoundAddress) -> io::Result<Listener> {
     })
 }
 
-/// What accepted sockets inherit, so that no connection costs a call for it.
+/// Sets options that accepted sockets inherit.
 fn set_inherited_options(socket: &Socket) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
@@ -231,7 +239,7 @@ fn classify(errno: Errno) -> AcceptError {
         Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM => {
             AcceptError::Exhausted(errno.into())
         }
-        // The waiting connection's own trouble, which accept(2) on Linux returns as the call's.
+        // Errors of the waiting connection, which accept(2) on Linux returns.
         Errno::CONNABORTED
         | Errno::CONNRESET
         | Errno::PROTO
@@ -242,11 +250,11 @@ fn classify(errno: Errno) -> AcceptError {
         | Errno::HOSTUNREACH
         | Errno::NONET
         | Errno::TIMEDOUT => AcceptError::Gone,
-        // A filter (seccomp) that does not know accept4(2), or does not allow it.
+        // A seccomp filter that does not know or allow accept4(2).
         Errno::PERM | Errno::ACCESS | Errno::NOSYS => AcceptError::Refused(io::Error::other(
-            format!("{errno}: a filter, as of a container or a unit, may forbid accept4(2)"),
+            format!("{errno}: a seccomp filter may forbid accept4(2)"),
         )),
-        // Whatever else is said, asking again at once would only keep a processor busy.
+        // For any other error, retrying at once would only keep the processor busy.
         _ => AcceptError::Refused(errno.into()),
     }
 }
@@ -255,9 +263,9 @@ fn classify(errno: Errno) -> AcceptError {
 mod tests {
     use super::*;
 
-    /// Only what concerns one connection is tried again at once.
+    /// Only errors of a single connection are retried at once.
     #[test]
-    fn what_cannot_be_accepted() {
+    fn accept_errors_are_classified() {
         for (errno, expected) in [
             (Errno::AGAIN, "WouldBlock"),
             (Errno::CONNABORTED, "Gone"),

@@ -1,6 +1,6 @@
-//! Sockets: addresses, listeners, and datagrams.
+//! Sockets: addresses, listeners and datagrams.
 //!
-//! This module knows no protocol, and nothing of how connections wait.
+//! This module knows no protocol, and not how the models wait.
 
 mod address;
 mod bound_address;

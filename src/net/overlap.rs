@@ -1,25 +1,26 @@
-//! Addresses that were asked for together: which exclude each other, and which cover each other.
+//! Conflicts between requested addresses: which exclude each other, and which cover each other.
 
 use super::bound_address::BoundAddress;
 use super::endpoint::Endpoint;
 use super::{Address, AddressKind};
 use std::path::{Path, PathBuf};
 
-/// An address that a service is to have.
+/// A request to listen at an address.
 pub struct ListenRequest<'a> {
-    /// How it was asked for, such as `--listen http=:80`.
+    /// The option that requests it, such as `--listen http=:80`.
     pub option: String,
-    /// Which service it is for.
+    /// The service that the address is for.
     pub service: usize,
-    /// The address. What another one of the same service covers is taken out of it.
+    /// The address. Endpoints covered by another address of the same service are removed.
     pub address: &'a mut Address,
 }
 
-/// Makes the addresses fit together: what is covered by another address of the same service is left to that, and `[::]`
-/// leaves IPv4 to the others where one of them has its port. Returns what was changed, in sentences.
+/// Resolves overlaps between addresses. An endpoint covered by another address of the same service
+/// is removed, and `[::]` leaves IPv4 to another listener on the same port. Returns the changes as
+/// sentences.
 ///
 /// # Errors
-/// A sentence about two that cannot be had together: they would belong to two services.
+/// A sentence about two overlapping addresses of different services.
 pub fn reconcile(requests: &mut [ListenRequest<'_>]) -> Result<Vec<String>, String> {
     let mut notes = Vec::new();
     for later in 1..requests.len() {
@@ -57,7 +58,7 @@ impl ListenRequest<'_> {
     }
 }
 
-/// Makes two addresses fit together.
+/// Resolves the overlap of two addresses.
 fn reconcile_pair(
     one: &mut ListenRequest<'_>,
     other: &mut ListenRequest<'_>,
@@ -66,11 +67,11 @@ fn reconcile_pair(
     if let (Some(a), Some(b)) = (path(one.address), path(other.address))
         && a == b
     {
-        // A file is one socket, which takes either connections or datagrams.
+        // One file is one socket, for either connections or datagrams.
         if one.service != other.service || one.is_datagram() != other.is_datagram() {
             let (a, b) = (&one.option, &other.option);
             return Err(format!(
-                "{a} and {b} are the same file; give one of them another path"
+                "{a} and {b} name the same file; use another path for one of them"
             ));
         }
         if !other.is_inherited() {
@@ -89,7 +90,7 @@ fn reconcile_pair(
     }
     if one.service != other.service {
         return Err(format!(
-            "{} and {} overlap, and what comes there can go to one of them only; give one of them another port",
+            "{} and {} overlap, and each client can reach only one of them; use another port for one",
             one.option, other.option
         ));
     }
@@ -99,7 +100,7 @@ fn reconcile_pair(
     Ok(())
 }
 
-/// Takes out what is covered by those of another address.
+/// Removes the endpoints covered by those of another address.
 fn remove_covered(
     covered: &mut ListenRequest<'_>,
     by: &str,
@@ -129,7 +130,7 @@ fn endpoints(address: &Address) -> impl Iterator<Item = Endpoint> {
     let inherited = match address.kind() {
         AddressKind::Inherited(_, BoundAddress::Tcp(address) | BoundAddress::Udp(address)) => {
             let mut endpoint = Endpoint::of(*address);
-            // It hears what its maker wants it to.
+            // Its creator has set the families that it receives from.
             endpoint.restrict_to_own_family();
             Some(endpoint)
         }
@@ -142,7 +143,7 @@ fn endpoints(address: &Address) -> impl Iterator<Item = Endpoint> {
     all.iter().copied().chain(inherited)
 }
 
-/// The path of a socket in the file system, the same for all ways to write it.
+/// The canonical path of a Unix socket.
 fn path(address: &Address) -> Option<PathBuf> {
     let path = match address.kind() {
         AddressKind::Unix(path) | AddressKind::UnixDatagram(path) => path,
@@ -162,7 +163,7 @@ fn path(address: &Address) -> Option<PathBuf> {
 mod tests {
     use super::*;
 
-    /// What two services come to: `a ADDRESS`, `b ADDRESS`.
+    /// The result for two services: `a ADDRESS`, `b ADDRESS`.
     fn reconciled(asked: &[&str]) -> Result<(Vec<String>, Vec<String>), String> {
         let mut addresses: Vec<_> = asked
             .iter()
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_together() {
+    fn overlaps_within_a_service_are_resolved() {
         type Case = (
             &'static [&'static str],
             &'static [&'static str],
@@ -327,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not() {
+    fn overlaps_between_services_are_refused() {
         let cases: &[&[&str]] = &[
             &["a 127.0.0.1:80", "b 127.0.0.1:80"],
             &["a 127.0.0.1:80", "b :80"],

@@ -1,4 +1,4 @@
-//! Who has an address that is in use, as far as proc(5) tells.
+//! Which program uses an address, as far as proc(5) tells.
 
 use procfs::net::{TcpNetEntry, TcpState, UdpNetEntry};
 use procfs::net::{tcp, tcp6, udp, udp6, unix};
@@ -8,8 +8,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
-/// Says who keeps a socket of this kind from being bound to `address`, such as `evserve (process 4711)`. Programs of
-/// other users do not show their descriptors; of them only the user is known.
+/// The program whose socket of this kind conflicts with `address`, such as `evserve (process
+/// 4711)`. The descriptors of other users' programs are not visible; for these, returns the user.
 fn owner_of_address(kind: Type, address: SocketAddr) -> Option<String> {
     let (_, user, inode) = sockets(kind)
         .into_iter()
@@ -18,7 +18,7 @@ fn owner_of_address(kind: Type, address: SocketAddr) -> Option<String> {
     Some(name.unwrap_or_else(|| format!("a program of user {user}")))
 }
 
-/// The first process that has the socket of this inode open.
+/// The first process that has the socket with this inode open.
 fn owner_of_inode(inode: u64) -> Option<String> {
     let has_it = |process: &Process| {
         let mut descriptors = process.fd().into_iter().flatten().flatten();
@@ -28,25 +28,25 @@ fn owner_of_inode(inode: u64) -> Option<String> {
     name(&processes.find(has_it)?)
 }
 
-/// Adds to an error of bind(2) who has the address, if that is what is wrong and it is known.
+/// Adds the program that uses the address to an EADDRINUSE error, if known.
 pub(super) fn with_owner(error: io::Error, kind: Type, address: SocketAddr) -> io::Error {
     if error.kind() != io::ErrorKind::AddrInUse {
         return error;
     }
     match owner_of_address(kind, address) {
-        Some(who) => io::Error::new(error.kind(), format!("{who} has the port: {error}")),
+        Some(who) => io::Error::new(error.kind(), format!("{who} uses this port: {error}")),
         None => error,
     }
 }
 
-/// The program that has the Unix socket at a path.
+/// The program that has the Unix socket at this path.
 pub(super) fn owner_of_path(path: &Path) -> Option<String> {
     let mut sockets = unix().ok()?.into_iter();
     let socket = sockets.find(|socket| socket.path.as_deref() == Some(path))?;
     owner_of_inode(socket.inode)
 }
 
-/// The name of a process, with its number.
+/// The name and number of a process.
 pub(super) fn process_name(id: i32) -> Option<String> {
     name(&Process::new(id).ok()?)
 }
@@ -56,7 +56,7 @@ fn name(process: &Process) -> Option<String> {
     Some(format!("{} (process {})", stat.comm, stat.pid))
 }
 
-/// The sockets that are bound: where, whose, and their inodes. A kernel without IPv6 has fewer tables.
+/// All bound sockets: address, user and inode. A kernel without IPv6 has fewer tables.
 fn sockets(kind: Type) -> Vec<(SocketAddr, u32, u64)> {
     let of_tcp = |one: TcpNetEntry| (one.local_address, one.uid, one.inode);
     let of_udp = |one: UdpNetEntry| (one.local_address, one.uid, one.inode);
@@ -67,14 +67,14 @@ fn sockets(kind: Type) -> Vec<(SocketAddr, u32, u64)> {
         }
         _ => {
             let all = [tcp(), tcp6()].into_iter().flatten().flatten();
-            // Others who use the port, such as connections, are in nobody's way (SO_REUSEADDR).
+            // Other sockets on the port, such as connections, do not conflict (SO_REUSEADDR).
             let listening = all.filter(|one| one.state == TcpState::Listen);
             listening.map(of_tcp).collect()
         }
     }
 }
 
-/// True if sockets with these addresses exclude each other.
+/// True if sockets with these addresses conflict.
 fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     let (a, b) = (one.ip().to_canonical(), other.ip().to_canonical());
     one.port() == other.port() && (a == b || a.is_unspecified() || b.is_unspecified())
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn which_addresses_exclude_each_other() {
+    fn conflicting_addresses() {
         let cases = [
             ("127.0.0.1:80", "127.0.0.1:80", true),
             ("127.0.0.1:80", "127.0.0.1:81", false),

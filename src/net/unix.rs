@@ -1,4 +1,4 @@
-//! Sockets in the file system (unix(7)): whom the file belongs to, and when it goes.
+//! Unix sockets in the file system (unix(7)): creating, owning and removing the file.
 
 use super::bound_address::BACKLOG;
 use super::socket_owner;
@@ -15,36 +15,40 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long the start waits for the lock of a directory. Servers like this one hold it for milliseconds; any user who may
-/// read the directory can hold it without end (flock(2)).
+/// How long to wait at the start for the lock of a directory. Servers like this one hold it for
+/// milliseconds, but any user who may read the directory can hold it forever (flock(2)).
 const LOCK_WAIT: Duration = Duration::from_secs(1);
 
-/// The same for the end.
+/// How long to wait for the lock at the end.
 const LAST_LOCK_WAIT: Duration = Duration::from_millis(50);
 
-/// How often the lock is tried.
+/// How often to try the lock.
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
-/// How long a server without the lock looks twice whether a socket is dead: it may belong to one that is about to listen.
+/// The delay before checking again whether a socket is dead, without the lock. The socket may
+/// belong to a server that is about to listen.
 const RECHECK_DELAY: Duration = Duration::from_millis(200);
 
-/// The file of a socket that is bound. Dropping this removes it, unless something else has taken its place.
+/// The file of a bound socket. Dropping this removes the file, unless another file has taken its
+/// place.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
-    /// Where it is. Open from the beginning, for a confined process can open nothing at its end.
+    /// Opened at the start, because a confined process cannot open it at the end.
     directory: OwnedFd,
     name: OsString,
     identity: (u64, u64),
-    /// A forked process has a copy of this, and must leave the file alone.
+    /// The process that created the file. Its forked children have a copy of this value and must
+    /// not remove the file.
     owner: u32,
 }
 
-/// Makes a socket at `path` and listens, without waiting when it accepts. A file that a server has left behind, so that
-/// nobody answers there, is replaced.
+/// Creates a nonblocking socket at `path` and listens. Replaces a file left by a dead server, on
+/// which no process listens.
 ///
 /// # Errors
-/// Those of bind(2) and listen(2). If somebody answers there it is said who.
+/// Those of bind(2) and listen(2). If the socket is in use, the error names the program that uses
+/// it.
 pub(super) fn listen(path: &Path, mode: u32) -> io::Result<(Socket, SocketFile)> {
     let (socket, file) = bind(path, mode, Type::STREAM)?;
     socket.listen(BACKLOG)?;
@@ -52,31 +56,33 @@ pub(super) fn listen(path: &Path, mode: u32) -> io::Result<(Socket, SocketFile)>
     Ok((socket, file))
 }
 
-/// The same for a socket that takes datagrams.
+/// Creates a datagram socket at `path`.
 ///
 /// # Errors
-/// Those of bind(2). If somebody answers there it is said who, if that is known.
+/// Those of bind(2). If the socket is in use, the error names the program that uses it, where that
+/// is known.
 pub(super) fn bind_datagram(path: &Path, mode: u32) -> io::Result<(Socket, SocketFile)> {
     let (socket, file) = bind(path, mode, Type::DGRAM)?;
     unlock(&file.directory);
     Ok((socket, file))
 }
 
-/// Leaves the directory locked, for it is not over yet.
+/// Leaves the directory locked: the caller unlocks it when the socket listens.
 fn bind(path: &Path, mode: u32, kind: Type) -> io::Result<(Socket, SocketFile)> {
     let address = SockAddr::unix(path)?;
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let socket = Socket::new(Domain::UNIX, kind, None)?;
     socket.set_nonblocking(true)?;
-    // The file begins with the socket's mode, less the umask: nobody slips in before it has the one that is wanted.
+    // The file gets the socket's mode, less the umask. So no client can connect before the file has
+    // its final mode.
     fchmod(&socket, Mode::from_raw_mode(mode))?;
     let directory = open_directory(path)?;
     let is_locked = lock(&directory, LOCK_WAIT);
     if !is_locked {
         let path = path.parent().unwrap_or(path).display();
         log::warn!(
-            "another process locks {path} (flock): going on without the lock; do not start a second server for the \
-             same socket now"
+            "another process has locked {path} (flock); continuing without the lock. Do not start a \
+             second server for this socket now"
         );
     }
     match socket.bind(&address) {
@@ -101,14 +107,14 @@ fn open_directory(path: &Path) -> io::Result<OwnedFd> {
     let directory = path.parent().filter(|parent| *parent != Path::new(""));
     let directory = directory.unwrap_or(Path::new("."));
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-    // One that can be written to but not read cannot be locked either.
+    // A directory that is writable but not readable cannot be locked.
     let read = open(directory, flags | OFlags::RDONLY, Mode::empty());
     Ok(read.or_else(|_| open(directory, flags | OFlags::PATH, Mode::empty()))?)
 }
 
-/// Keeps other servers like this one away from a directory: between its making and its listening, a socket looks as if a
-/// dead server had left it. Where there can be no lock, we go without. False if another process has it and does not give
-/// it back in that time.
+/// Locks a directory against other servers like this one. Between bind(2) and listen(2), a socket
+/// looks as if a dead server had left it. Returns false if another process keeps the lock for this
+/// long, and true where locks do not work.
 fn lock(directory: &OwnedFd, time: Duration) -> bool {
     let tries = time.as_millis() / LOCK_PAUSE.as_millis();
     for _ in 0..tries {
@@ -130,7 +136,7 @@ fn identity(stat: &Stat) -> (u64, u64) {
 
 fn remove_stale(path: &Path, address: &SockAddr, kind: Type, is_locked: bool) -> io::Result<()> {
     if FileType::from_raw_mode(lstat(path)?.st_mode) != FileType::Socket {
-        let text = "there is a file of that name, and it is no socket";
+        let text = "a file with this name exists and is not a socket";
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
     }
     let probe = Socket::new(Domain::UNIX, kind, None)?;
@@ -143,7 +149,8 @@ fn remove_stale(path: &Path, address: &SockAddr, kind: Type, is_locked: bool) ->
     }
     match result {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(unlink(path)?),
-        // It takes what is sent to it; or somebody has it whose backlog is full, or whose socket is of another kind.
+        // The socket is in use. An error means that its backlog is full, or that it is of another
+        // kind.
         result => {
             let who = match (&result, kind) {
                 (Ok(()), Type::STREAM) => peer_name(&probe),
@@ -151,8 +158,8 @@ fn remove_stale(path: &Path, address: &SockAddr, kind: Type, is_locked: bool) ->
             };
             let who = who.unwrap_or_else(|| "another program".into());
             let text = match result {
-                Ok(()) => format!("{who} answers there"),
-                Err(error) => format!("{who} has it: {error}"),
+                Ok(()) => format!("{who} uses it"),
+                Err(error) => format!("{who} uses it: {error}"),
             };
             Err(io::Error::new(io::ErrorKind::AddrInUse, text))
         }
@@ -165,19 +172,19 @@ fn peer_name(socket: &Socket) -> Option<String> {
 }
 
 impl SocketFile {
-    /// The directory that it is in, and in which it is removed.
+    /// The directory of the file.
     pub fn directory(&self) -> BorrowedFd<'_> {
         self.directory.as_fd()
     }
 
-    /// Lets a user and a group own it.
+    /// Changes the owner of the file.
     ///
     /// # Errors
     /// Those of chown(2).
     pub fn chown(&self, uid: u32, gid: u32) -> io::Result<()> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = openat(&self.directory, &self.name, flags, Mode::empty())?;
-        // What has taken its place must not be given away.
+        // Another file may have taken its place. Leave that alone.
         if identity(&fstat(&file)?) == self.identity {
             let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
             chownat(&file, c"", Some(uid), Some(gid), AtFlags::EMPTY_PATH)?;
@@ -185,14 +192,14 @@ impl SocketFile {
         Ok(())
     }
 
-    /// Removes it, unless something else has taken its place.
+    /// Removes the file, unless another file has taken its place.
     pub fn remove(&self) {
         lock(&self.directory, LAST_LOCK_WAIT);
         if let Err(errno) = self.unlink() {
             let path = self.path.display();
-            log::warn!("{path} stays behind: {errno}");
+            log::warn!("cannot remove {path}: {errno}");
         }
-        // Not left to its closing, since forked processes may have copies for a moment yet.
+        // Unlocks now, because forked children may keep copies of the descriptor for a moment.
         unlock(&self.directory);
     }
 

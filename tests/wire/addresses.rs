@@ -205,8 +205,7 @@ fn conflicting_addresses_are_refused_before_listening() {
     let path = path.display();
     let port = free_port();
     let both = "--mode http --mode echo";
-    let overlap =
-        "overlap, and what comes there can go to one of them only; give one of them another port";
+    let overlap = "overlap, and each client can reach only one of them; use another port for one";
     for (arguments, expected) in [
         (
             format!("{both} --listen http=127.0.0.1:{port} --listen echo=:{port}"),
@@ -223,7 +222,7 @@ fn conflicting_addresses_are_refused_before_listening() {
         (
             format!("{both} --listen http=unix:{path} --listen echo=unix:{path}"),
             format!(
-                "--listen http=unix:{path} and --listen echo=unix:{path} are the same file; give one of them another path"
+                "--listen http=unix:{path} and --listen echo=unix:{path} name the same file; use another path for one of them"
             ),
         ),
     ] {
@@ -231,13 +230,10 @@ fn conflicting_addresses_are_refused_before_listening() {
         assert_eq!(said, format!("evserve: {expected}\n"));
     }
     for (listen, expected) in [
-        (
-            "[fe80::1]:8080",
-            "is an address of a link; say of which interface",
-        ),
+        ("[fe80::1]:8080", "is link-local and needs an interface"),
         (
             "[fe80::1%nothing0]:8080",
-            "`nothing0` is no network interface of this machine; there are lo",
+            "this machine has no network interface `nothing0`; it has lo",
         ),
     ] {
         let said = Program::evserve(&format!("--listen {listen}")).fails(2);

@@ -536,9 +536,12 @@ fn a_socket_in_use_is_named_and_left_alone() {
     let udp = format!("udp:{}", first.addresses[0]);
     let inode = fs::symlink_metadata(&path).expect("there").ino();
     for (place, expected) in [
-        (&udp, format!("{who} has the port")),
-        (&unix, format!("{who} answers there")),
-        (&format!("unix:{}", path.display()), format!("{who} has it")),
+        (&udp, format!("{who} uses this port")),
+        (&unix, format!("{who} uses it")),
+        (
+            &format!("unix:{}", path.display()),
+            format!("{who} uses it"),
+        ),
     ] {
         for workers in ["1", "2"] {
             let options = ["--mode", "echo", "--listen", place, "--workers", workers];
@@ -556,14 +559,14 @@ fn a_socket_in_use_is_named_and_left_alone() {
     let listener = UnixListener::bind(&path).expect("bound");
     let said = refusal(&["--mode", "echo", "--listen", &unix]);
     assert!(
-        said.contains(&format!("(process {}) has it", std::process::id())),
+        said.contains(&format!("(process {}) uses it", std::process::id())),
         "{said}"
     );
     drop(listener);
     fs::remove_file(&path).expect("there");
     fs::write(&path, "precious").expect("written");
     let said = refusal(&["--mode", "echo", "--listen", &unix]);
-    assert!(said.contains("it is no socket"), "{said}");
+    assert!(said.contains("exists and is not a socket"), "{said}");
     assert_eq!(fs::read(&path).expect("there"), b"precious");
 }
 

@@ -50,7 +50,7 @@ fn a_port_in_use_is_reported_with_its_owner() {
         let first = Evserve::start("epoll", &["--mode", "echo", "--listen", listen]);
         let port = first.address().port();
         let said = Program::evserve(&format!("--mode echo --listen {also}:{port}")).fails(1);
-        let who = format!("evserve (process {}) has the port", first.id());
+        let who = format!("evserve (process {}) uses this port", first.id());
         assert!(said.contains(&who), "{said}");
         assert!(said.contains("--listen echo=127.0.0.1:0"), "{said}");
         let mut client = first.connect();

@@ -101,14 +101,14 @@ fn a_socket_or_file_in_the_way_is_left_alone() {
     let first = start("epoll", "echo", &path, &[]);
     let before = fs::symlink_metadata(&path).expect("there").ino();
     let said = refusal(&path);
-    let who = format!("evserve (process {}) answers there", first.id());
+    let who = format!("evserve (process {}) uses it", first.id());
     assert!(said.contains(&who), "{said}");
     assert_eq!(fs::symlink_metadata(&path).expect("there").ino(), before);
     assert_eq!(converse(&path, b"x"), b"x");
     first.stop();
 
     fs::write(&path, "precious").expect("written");
-    assert!(refusal(&path).contains("it is no socket"));
+    assert!(refusal(&path).contains("exists and is not a socket"));
     assert_eq!(fs::read(&path).expect("there"), b"precious");
     let nowhere = directory.path().join("no/socket");
     assert!(refusal(&nowhere).contains("No such file or directory"));
