@@ -1,4 +1,4 @@
-//! epoll(7), through mio, which is edge-triggered. The only file that knows mio.
+//! epoll(7) through mio, which makes it edge-triggered. Only this file knows mio.
 
 use super::{Poller, ReadySet};
 use crate::sys::Errno;
@@ -10,7 +10,8 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
-/// A poller that reports each change once, and whose cost does not grow with the number of descriptors.
+/// A poller that reports each change once. The cost of a wait does not grow with the number of
+/// descriptors.
 pub struct Epoll {
     poll: Poll,
     events: Events,

@@ -1,6 +1,6 @@
-//! The readiness back ends: what reports that descriptors are ready.
+//! The readiness back ends: select(2), poll(2) and epoll(7) behind one trait.
 //!
-//! This module knows descriptors and keys, and neither connections nor protocols.
+//! This module knows descriptors and keys. It knows neither connections nor protocols.
 
 mod epoll;
 mod poll;
@@ -17,24 +17,24 @@ use std::ops::{BitOr, BitOrAssign};
 use std::os::fd::{BorrowedFd, RawFd};
 use std::time::Duration;
 
-/// What a descriptor is ready for, or what is wanted of it.
+/// A set of events: what a descriptor is ready for, or what to watch it for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReadySet(u8);
 
 impl ReadySet {
-    /// Nothing.
+    /// The empty set.
     pub const NONE: ReadySet = ReadySet(0);
     /// Receiving or accepting would not block, though it may fail.
     pub const READABLE: ReadySet = ReadySet(1);
     /// Sending would not block, though it may fail.
     pub const WRITABLE: ReadySet = ReadySet(2);
-    /// The peer's last bytes, its end of input or an error are waiting to be read: a short read does not mean that
-    /// everything has been read. Reported only, never asked for.
+    /// The end of input or an error waits behind the bytes to be read. A short read then does not
+    /// mean that everything was read. A poller reports this by itself; it cannot be asked for.
     pub const END: ReadySet = ReadySet(4);
-    /// Both directions.
+    /// Readable and writable.
     pub const BOTH: ReadySet = ReadySet(3);
 
-    /// True if all of `other` is in this set.
+    /// True if this set contains all of `other`.
     pub fn has(self, other: ReadySet) -> bool {
         self.0 & other.0 == other.0
     }
@@ -60,7 +60,7 @@ impl BitOrAssign for ReadySet {
     }
 }
 
-/// For people.
+/// For the trace.
 impl fmt::Display for ReadySet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = [
@@ -77,36 +77,39 @@ impl fmt::Display for ReadySet {
     }
 }
 
-/// Everything a readiness back end must do.
+/// A readiness back end.
 pub trait Poller: Sized {
-    /// The system call that waits.
+    /// The name of the system call that waits.
     const CALL: &'static str;
 
-    /// True if it reports a condition once, when it begins (edge-triggered); false if it repeats the report while the
-    /// condition lasts.
+    /// True if a condition is reported once, when it begins (edge-triggered). False if every wait
+    /// reports it as long as it lasts (level-triggered).
     const EDGE_TRIGGERED: bool;
 
-    /// True if what one wait reports is in the order in which it happened. False if descriptors are looked at one after the
-    /// other: what happens meanwhile may be missed at the first and seen at the last.
+    /// True if the events of one wait are in the order in which they happened. False if the kernel
+    /// checks one descriptor after the other: an event during that may be missed at the first
+    /// descriptor and seen at the last.
     const IN_ORDER: bool;
 
-    /// True if each [`change`](Poller::change) is a system call of its own.
+    /// True if each [`change`](Poller::change) makes a system call.
     const CHANGE_IS_SYSCALL: bool;
 
-    /// True if closing a descriptor ends its watch. If not, it must be changed to [`ReadySet::NONE`] before it is closed.
+    /// True if the kernel stops watching a descriptor when it is closed. If false, change it to
+    /// [`ReadySet::NONE`] before closing it.
     const CLOSE_UNWATCHES: bool;
 
-    /// Descriptors from this one on cannot be watched.
+    /// Descriptors with this number or a larger one cannot be watched.
     const FD_LIMIT: Option<RawFd> = None;
 
-    /// A poller that watches nothing yet; `capacity` is how many events one wait may bring, if that must be fixed.
+    /// Creates a poller that watches nothing yet. `capacity` is the most events that one wait may
+    /// return, if the back end needs to know.
     ///
     /// # Errors
-    /// Those of making one, such as no free descriptor.
+    /// If it cannot be created, for example because no descriptor is free.
     fn new(capacity: usize) -> io::Result<Self>;
 
-    /// Changes what is wanted of a descriptor from `old` to `new`. [`ReadySet::NONE`] means that it is not watched at all,
-    /// not even for errors. See [`Poller::CLOSE_UNWATCHES`] for a descriptor that closes.
+    /// Watches a descriptor for `new` instead of `old`. With [`ReadySet::NONE`] it is not watched
+    /// at all, not even for errors. Before closing a descriptor, see [`Poller::CLOSE_UNWATCHES`].
     ///
     /// # Errors
     /// Those of the back end. The descriptor is then watched as before.
@@ -118,12 +121,14 @@ pub trait Poller: Sized {
         new: ReadySet,
     ) -> io::Result<()>;
 
-    /// Waits until something is ready or the time is up, rounded up to what the back end can express, and appends what
-    /// was found: each key once, with at least one of the things that were wanted of it. Without a timeout it waits without
-    /// end. A signal, or a lack of memory, ends the wait with nothing found.
+    /// Waits until a descriptor is ready or `timeout` has passed; without a timeout, forever. The
+    /// timeout is rounded up to what the back end can express.
+    ///
+    /// Appends each ready key once to `found`, with at least one of the events it is watched for.
+    /// If a signal or a lack of memory interrupts the wait, `found` stays as it is.
     ///
     /// # Errors
-    /// Those of the back end; the poller is of no more use then.
+    /// Those of the back end. The poller cannot be used after that.
     fn wait(
         &mut self,
         timeout: Option<Duration>,
@@ -131,7 +136,7 @@ pub trait Poller: Sized {
     ) -> io::Result<()>;
 }
 
-/// What a poller says of itself, for those who do not know its type.
+/// The constants of a poller, for code that does not know its type.
 #[derive(Clone, Copy, Debug)]
 pub struct Properties {
     /// [`Poller::EDGE_TRIGGERED`]
@@ -143,7 +148,7 @@ pub struct Properties {
 }
 
 impl Properties {
-    /// Those of a poller.
+    /// The properties of poller `P`.
     pub const fn of<P: Poller>() -> Properties {
         Properties {
             edge_triggered: P::EDGE_TRIGGERED,
@@ -155,7 +160,7 @@ impl Properties {
 
 #[cfg(test)]
 mod tests {
-    //! What the trait promises, of each poller.
+    //! Checks the trait's contract for each poller.
 
     use super::*;
     use std::io::{Read, Write};
@@ -171,7 +176,7 @@ mod tests {
         found
     }
 
-    fn keeps_its_promises<P: Poller>() {
+    fn check_contract<P: Poller>() {
         let mut poller = P::new(16).expect("a poller");
         assert_eq!(wait(&mut poller, Some(Duration::ZERO)), []);
         let mut pairs: Vec<_> = (0..3)
@@ -207,7 +212,7 @@ mod tests {
         assert_eq!(
             wait(&mut poller, Some(Duration::ZERO)),
             [],
-            "nothing is wanted"
+            "not watched for anything"
         );
 
         let (ours, theirs) = pairs.pop().expect("three");
@@ -223,14 +228,14 @@ mod tests {
         assert_eq!(
             wait(&mut poller, Some(Duration::ZERO)),
             [],
-            "not even its end"
+            "not even for the end of input"
         );
     }
 
     #[test]
-    fn all_pollers_keep_their_promises() {
-        keeps_its_promises::<Epoll>();
-        keeps_its_promises::<Poll>();
-        keeps_its_promises::<Select>();
+    fn every_poller_keeps_the_contract() {
+        check_contract::<Epoll>();
+        check_contract::<Poll>();
+        check_contract::<Select>();
     }
 }

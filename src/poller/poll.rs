@@ -1,4 +1,4 @@
-//! poll(2): all descriptors are passed to the kernel with every wait, and all results are looked at.
+//! poll(2): each wait passes all descriptors to the kernel, and then searches all results.
 
 use super::watched::without_lifetime;
 use super::{Poller, ReadySet};
@@ -8,16 +8,16 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
-/// Not watched.
+/// The index of a key that is not watched.
 const NOT_WATCHED: usize = usize::MAX;
 
-/// A poller that repeats its report while a condition lasts, and whose cost grows with the number of descriptors.
+/// A level-triggered poller. The cost of a wait grows with the number of descriptors.
 #[derive(Default)]
 pub struct Poll {
     watched: Vec<PollFd<'static>>,
-    /// The key of each.
+    /// The key of each watched descriptor.
     keys: Vec<usize>,
-    /// By key, the index of its descriptor.
+    /// The index in `watched`, by key.
     indices: Vec<usize>,
 }
 

@@ -1,4 +1,5 @@
-//! select(2): sets of bits, passed to the kernel and searched with every wait. They have no place for large descriptors.
+//! select(2): each wait passes sets of bits to the kernel, and then searches them. The sets have a
+//! fixed size, so large descriptors do not fit.
 
 use super::watched::without_lifetime;
 use super::{Poller, ReadySet};
@@ -8,15 +9,16 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
-/// A set has room for descriptors below this one; a larger one would be a bit beyond its memory.
+/// A set holds descriptors below this number. The bit of a larger one would be outside the set's
+/// memory.
 const FD_SETSIZE: RawFd = sys::FD_SETSIZE as RawFd;
 
-/// A poller that repeats its report while a condition lasts, whose cost grows with the largest descriptor, and which cannot
-/// watch descriptors from 1,024 on.
+/// A level-triggered poller. The cost of a wait grows with the largest descriptor, and descriptors
+/// from 1,024 on cannot be watched.
 pub struct Select {
     readable: FdSet<'static>,
     writable: FdSet<'static>,
-    /// By descriptor, what is watched and its key.
+    /// The watched descriptors and their keys, by descriptor number.
     keys: Vec<Option<(BorrowedFd<'static>, usize)>>,
 }
 
@@ -45,16 +47,16 @@ impl Poller for Select {
     ) -> io::Result<()> {
         if fd.as_raw_fd() >= FD_SETSIZE {
             return Err(io::Error::other(
-                "select(2) has no place for the descriptor",
+                "the descriptor is too large for select(2)",
             ));
         }
         trace::note(|| format!("the sets for select: fd {}, {old} -> {new}", fd.as_raw_fd()));
         let fd = without_lifetime(fd);
-        let place = fd.as_raw_fd() as usize;
-        if place >= self.keys.len() {
-            self.keys.resize(place + 1, None);
+        let number = fd.as_raw_fd() as usize;
+        if number >= self.keys.len() {
+            self.keys.resize(number + 1, None);
         }
-        self.keys[place] = (new != ReadySet::NONE).then_some((fd, key));
+        self.keys[number] = (new != ReadySet::NONE).then_some((fd, key));
         while self.keys.last().is_some_and(Option::is_none) {
             self.keys.pop();
         }

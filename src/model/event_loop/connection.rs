@@ -1,6 +1,6 @@
 //! A connection in the loop: it acts until it would block or its byte budget is used up.
 //!
-//! Readiness is a hint that events set; only what a call returns is a fact, and clears it.
+//! Readiness is a hint that events set. Only the result of a call is a fact, and clears the hint.
 
 use super::readahead::{READAHEAD, is_in_memory};
 use crate::model::connections::{Slot, SlotFlags};
@@ -11,16 +11,17 @@ use crate::sys::{self, Errno};
 use crate::trace;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-/// The most bytes that a connection may move in one turn.
+/// The most bytes that one connection may move in one turn.
 const MAX_BYTES: usize = 256 * 1024;
 
-/// The fewest bytes that a connection may move in one turn, however many others there are.
+/// The smallest byte budget of one connection in one turn, however many there are.
 const MIN_BYTES: usize = 16 * 1024;
 
-/// How many bytes all connections together may move in one turn, roughly: new ones wait for its end.
+/// The bytes that all connections together may move in one turn, roughly. New connections wait
+/// until its end.
 const BYTES_PER_TURN: usize = 16 * 1024 * 1024;
 
-/// How many bytes each of so many connections may move in one turn.
+/// The byte budget of each of `connections` queued connections for one turn.
 pub(super) fn byte_budget(connections: usize) -> usize {
     (BYTES_PER_TURN / connections.max(1)).clamp(MIN_BYTES, MAX_BYTES)
 }
@@ -28,67 +29,68 @@ pub(super) fn byte_budget(connections: usize) -> usize {
 /// A connection of this loop.
 pub(super) type LoopConnection = Slot<SocketState>;
 
-/// A socket and what is known of it.
+/// A socket and what the loop knows of it.
 pub(super) struct SocketState {
-    /// Its socket; non-blocking.
+    /// The non-blocking socket.
     pub socket: OwnedFd,
-    /// What the socket was last known to be ready for. Only a call that would block clears it, or a short read.
+    /// What the socket is believed to be ready for. Cleared by a call that would block or a short
+    /// read.
     pub ready: ReadySet,
-    /// What the poller has been told to watch for.
+    /// What the poller watches it for.
     pub watched: ReadySet,
-    /// An event has come for it.
+    /// The poller has reported an event since the connection last acted.
     pub event: bool,
-    /// What it receives may have been sent after the turn began.
+    /// Input may have been sent after the turn began.
     pub late: bool,
-    /// How many bytes of the file that it sends are known to be in memory.
+    /// How many of the next bytes of the file being sent are known to be in memory.
     pub in_memory: u32,
 }
 
-/// Why a connection does not go on.
+/// Why a connection stops acting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
-    /// Nothing more can be done before an event comes.
+    /// It can do nothing before an event, a wake or its deadline.
     Blocked,
-    /// Others must have their turn first.
+    /// Its byte budget is used up: other connections have their turn first.
     BudgetUsed,
-    /// The work of this turn is done by others, whom it goes before in the next.
+    /// Other sessions have done all work of this turn. It goes first in the next turn.
     WorkIsDone,
-    /// A stretch of a file must be fetched from a disk.
+    /// A range of a file must be read from disk.
     NotInMemory,
-    /// Its file is on a file system that can hang, so a thread must send it.
+    /// Its file is on a file system that can hang: a thread must send it.
     MayHang,
     /// It has a job that may wait for a file system.
     HasJob,
-    /// It is over.
+    /// It must be closed.
     Closed,
 }
 
 impl Stop {
-    /// Why that is, for the trace.
+    /// The reason in words, for the trace.
     fn reason(self, connection: &Connection) -> &'static str {
         match (self, connection.next()) {
             (Stop::Blocked, Action::Send) => "must wait before it can send",
             (Stop::Blocked, Action::Wait) if connection.waiting().0 == Timeout::Pause => {
                 "must wait for other connections"
             }
-            (Stop::Blocked, Action::Wait) => "must wait for a thread that asks a file system",
+            (Stop::Blocked, Action::Wait) => "must wait for a thread that calls a file system",
             (Stop::Blocked, _) => "must wait before it can receive",
-            (Stop::BudgetUsed, _) => "goes on when others have had their turn",
-            (Stop::WorkIsDone, _) => "works when others have had their turn",
+            (Stop::BudgetUsed, _) => "continues after the other connections' turns",
+            (Stop::WorkIsDone, _) => "works after the other connections' turns",
             (Stop::NotInMemory, _) => "must wait for a thread that reads its file",
-            (Stop::HasJob, _) => "has a thread ask a file system",
+            (Stop::HasJob, _) => "has a thread call a file system",
             (Stop::MayHang, _) => "has a thread send its file",
-            (Stop::Closed, _) => "is over",
+            (Stop::Closed, _) => "is closed",
         }
     }
 }
 
 impl SocketState {
-    /// A socket that has just been accepted. It is `late` unless its first bytes were there before.
+    /// A socket that was just accepted. `late` is false only if its first bytes had arrived before.
     pub(super) fn new(socket: OwnedFd, late: bool) -> SocketState {
         SocketState {
             socket,
-            // Try first, wait second: a client's request often comes with its handshake.
+            // Try first, wait second: a request often arrives together with the handshake.
             ready: ReadySet::BOTH,
             watched: ReadySet::NONE,
             event: false,
@@ -99,20 +101,20 @@ impl SocketState {
 }
 
 impl LoopConnection {
-    /// Writes to the trace that it acts.
+    /// Writes to the trace that the connection acts.
     pub(super) fn trace_turn(&self) {
         let fd = self.io.socket.as_raw_fd();
         trace::note(|| format!("turn of fd {fd}: {}", self.connection.state()));
     }
 
-    /// Writes to the trace why it stops.
+    /// Writes to the trace why the connection stops.
     pub(super) fn trace_stop(&self, stop: Stop) {
         let fd = self.io.socket.as_raw_fd();
         trace::note(|| format!("fd {fd} {}", stop.reason(&self.connection)));
     }
 
-    /// Does what the connection asks for, as long as its byte budget lasts and nothing would block. `later` is
-    /// called before the session sees what may have come after the turn began.
+    /// Performs the connection's actions until its byte budget is used up or it would block. Calls
+    /// `later` before the session sees input that may have come after the turn began.
     pub(super) fn advance(
         &mut self,
         mut budget: usize,
@@ -123,8 +125,9 @@ impl LoopConnection {
         let mut worked = false;
         loop {
             let moved = match self.connection.next() {
-                // By the last event. A level-triggered poller does not watch for input while output waits, so input that
-                // came meanwhile is missed: sessions say Close only where the client says nothing more.
+                // Known from the last event. A level-triggered poller does not watch for input
+                // while output is pending, so input that came meanwhile is missed. Sessions
+                // therefore use Close only where the client sends nothing more.
                 Action::Close { may_linger: true } if self.io.ready.has(ReadySet::READABLE) => {
                     self.connection.linger();
                     Ok(0)
@@ -150,8 +153,8 @@ impl LoopConnection {
                     Ok(0)
                 }
                 Action::Run => return Stop::HasJob,
-                // An event may tell that the client has left, and then nobody needs what a job finds out.
-                Action::Wait if self.may_have_left() => return Stop::Closed,
+                // An event may mean that the client has left. Then the job's result is not needed.
+                Action::Wait if self.has_left() => return Stop::Closed,
                 Action::Wait => return Stop::Blocked,
                 Action::ShutdownWrite => {
                     worker.counters.other_calls += 1;
@@ -162,13 +165,13 @@ impl LoopConnection {
             match moved {
                 Ok(count) => budget = budget.saturating_sub(count),
                 Err(Errno::INTR) => {}
-                // The peer is gone: there is nothing left to send.
+                // The peer is gone: nothing more can be sent.
                 Err(_) => return Stop::Closed,
             }
         }
     }
 
-    /// Lets the session do a slice of work, if anybody can still have what comes of it.
+    /// Lets the session do a slice of work, unless the client has left.
     fn proceed(&mut self, worker: &mut Worker) {
         worker.counters.other_calls += 1;
         match sys::is_gone(&self.io.socket) {
@@ -177,13 +180,13 @@ impl LoopConnection {
         }
     }
 
-    /// True if what is to be sent is a file that the loop must not touch.
+    /// True if the file to be sent is on a file system that can hang.
     fn may_hang(&self) -> bool {
         matches!(self.connection.front(), Piece::File { file, .. } if file.mount().is_some())
     }
 
-    /// False if the next byte of the file to be sent is not in memory. While less than one full budget is known to be in
-    /// memory, it checks the next [`READAHEAD`] bytes.
+    /// Returns whether the next byte of the file to be sent is in memory. Checks the next
+    /// [`READAHEAD`] bytes while less than a full budget is known to be in memory.
     fn is_in_memory(&mut self) -> bool {
         let Piece::File {
             file,
@@ -195,22 +198,22 @@ impl LoopConnection {
         };
         let known = u64::from(self.io.in_memory);
         if known < count.min(MAX_BYTES as u64) {
-            let stretch = (count - known).min(READAHEAD);
-            if is_in_memory(file, offset + known, stretch) {
-                self.io.in_memory += stretch as u32;
+            let range = (count - known).min(READAHEAD);
+            if is_in_memory(file, offset + known, range) {
+                self.io.in_memory += range as u32;
             }
         }
         self.io.in_memory > 0
     }
 
-    /// True if an event has told that the client of a connection that waits for a job has left.
-    fn may_have_left(&self) -> bool {
+    /// True if the connection waits for a job, and an event has come because the client has left.
+    fn has_left(&self) -> bool {
         self.io.event
             && self.connection.waiting().0 == Timeout::Files
             && sys::is_gone(&self.io.socket)
     }
 
-    /// Loads the beginning of a stretch of a file that is in memory.
+    /// Loads the beginning of a file range that is in memory.
     fn load(&mut self, worker: &mut Worker, scratch: &mut [u8]) -> Result<usize, Errno> {
         let count = load(&self.connection.front(), scratch)?;
         self.io.in_memory = self.io.in_memory.saturating_sub(count as u32);
@@ -256,8 +259,9 @@ impl LoopConnection {
             Ok(0) => self.connection.input_ended(worker),
             Ok(count) => {
                 worker.counters.received_bytes += count as u64;
-                // A short read has emptied the socket, which spares the call that would say so; unless the end of
-                // input is waiting behind it, of which an edge-triggered poller has told already.
+                // A short read has emptied the socket, so the call that would return EAGAIN is not
+                // needed. But if END is set, the end of input waits behind these bytes, and an
+                // edge-triggered poller does not report it again.
                 if count < room && !self.io.ready.has(ReadySet::END) {
                     self.io.ready = self.io.ready.without(ReadySet::READABLE);
                 }
@@ -276,14 +280,14 @@ impl LoopConnection {
         Ok(0)
     }
 
-    /// What the poller should watch the blocked connection for, if that is not what it does. An edge-triggered poller
-    /// is told once, of both directions, and never again.
+    /// Returns what to watch a blocked connection for, if that differs from now. An edge-triggered
+    /// poller watches both directions from the first time on.
     pub(super) fn watch<P: Poller>(&self) -> Option<ReadySet> {
         if P::EDGE_TRIGGERED {
             return (self.io.watched != ReadySet::BOTH).then_some(ReadySet::BOTH);
         }
         let wanted = match self.connection.next() {
-            // Nothing that could happen to the socket would help.
+            // A thread works for it: no event of the socket matters until then.
             _ if self.flags.contains(SlotFlags::OFFLOADED) => ReadySet::NONE,
             Action::Send => ReadySet::WRITABLE,
             Action::Receive => ReadySet::READABLE,
@@ -302,9 +306,9 @@ impl LoopConnection {
 mod tests {
     use super::*;
 
-    /// It is most of what an idle connection takes.
+    /// It is most of the memory of an idle connection.
     #[test]
-    fn an_entry_is_small() {
+    fn a_connection_is_small() {
         assert!(
             size_of::<LoopConnection>() <= 120,
             "{} bytes",

@@ -1,4 +1,4 @@
-//! Datagrams in the loop: each socket is one more source, and takes no place among the connections.
+//! Datagrams in the loop. Each socket is one more event source; none counts as a connection.
 
 use super::EventLoop;
 use super::sources::EventSource;
@@ -7,23 +7,23 @@ use crate::model::responder::{DATAGRAMS_PER_TURN, Responder};
 use crate::poller::{Poller, ReadySet};
 use std::os::fd::AsFd;
 
-/// The sockets for datagrams.
+/// The datagram sockets of a loop.
 pub(super) struct DatagramSockets {
     slots: Vec<DatagramSlot>,
     responder: Responder,
 }
 
-/// A socket for datagrams.
+/// A datagram socket.
 struct DatagramSlot {
     endpoint: DatagramEndpoint,
-    /// A datagram may wait there.
+    /// A datagram may be waiting.
     ready: bool,
     /// The poller watches it.
     watched: bool,
 }
 
 impl DatagramSockets {
-    /// Sockets that the poller watches.
+    /// Sockets that the poller watches already.
     pub(super) fn new(endpoints: Vec<DatagramEndpoint>) -> DatagramSockets {
         let responder = Responder::new(&endpoints);
         let slot = |endpoint| DatagramSlot {
@@ -37,21 +37,21 @@ impl DatagramSockets {
         }
     }
 
-    /// Datagrams may wait at a socket.
+    /// Reports that datagrams may be waiting at a socket.
     pub(super) fn set_ready(&mut self, index: usize) {
         if let Some(slot) = self.slots.get_mut(index) {
             slot.ready = true;
         }
     }
 
-    /// True if datagrams may wait anywhere.
+    /// True if datagrams may be waiting at any socket.
     pub(super) fn has_ready(&self) -> bool {
         self.slots.iter().any(|slot| slot.ready)
     }
 }
 
 impl<P: Poller> EventLoop<P> {
-    /// Answers the datagrams that wait, up to a number per socket.
+    /// Answers waiting datagrams, up to a number per socket.
     pub(super) fn answer_datagrams(&mut self) {
         for index in 0..self.datagrams.slots.len() {
             let DatagramSockets { slots, responder } = &mut self.datagrams;
@@ -70,7 +70,7 @@ impl<P: Poller> EventLoop<P> {
         }
     }
 
-    /// Answers what has come so far, and receives no more.
+    /// Answers the datagrams that are waiting, and closes the sockets.
     pub(super) fn stop_answering(&mut self) {
         for index in 0..self.datagrams.slots.len() {
             let DatagramSockets { slots, responder } = &mut self.datagrams;
@@ -91,7 +91,7 @@ impl<P: Poller> EventLoop<P> {
             .poller
             .change(fd, key, ReadySet::READABLE, ReadySet::NONE);
         if let Err(error) = result {
-            log::warn!("a socket for datagrams cannot be unwatched: {error}");
+            log::warn!("a datagram socket is still watched: {error}");
         }
     }
 }

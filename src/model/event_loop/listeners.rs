@@ -1,4 +1,4 @@
-//! How connections come into the loop, and what happens when there is no room for more.
+//! How the loop accepts connections, and what it does when no more are allowed.
 
 use super::EventLoop;
 use super::connection::SocketState;
@@ -13,7 +13,8 @@ use crate::trace;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-/// How many connections a listener may accept in one turn, so that a flood does not starve those already there.
+/// The most connections accepted from one listener in one turn, so that a flood does not starve the
+/// connections already there.
 const ACCEPTS: usize = 64;
 
 /// A listener and what the poller watches it for.
@@ -36,7 +37,7 @@ impl WatchedListener {
 }
 
 impl<P: Poller> EventLoop<P> {
-    /// Has the poller watch the listeners, where that has changed.
+    /// Tells the poller which listeners to watch, where that has changed.
     pub(super) fn watch_listeners(&mut self) -> io::Result<()> {
         for (index, slot) in self.watched_listeners.iter_mut().enumerate() {
             let wanted = match P::EDGE_TRIGGERED || self.listeners.is_watched(index) {
@@ -52,10 +53,11 @@ impl<P: Poller> EventLoop<P> {
         Ok(())
     }
 
-    /// Accepts what waits, up to a number per listener.
+    /// Accepts waiting connections, up to a number per listener.
     ///
-    /// The first request of such a connection may have come after the turn began, and so may a change of which it must
-    /// see the outcome.
+    /// A new connection's first request may have come after the turn began, and after a file
+    /// changed that its response depends on. So the clock is read and the services are notified
+    /// again.
     pub(super) fn accept(&mut self) {
         self.listeners.resume(self.worker.time.now());
         let before = self.worker.counters.accepted_connections;
@@ -121,23 +123,24 @@ impl<P: Poller> EventLoop<P> {
         }
     }
 
-    /// Closes idle connections while others wait, one for each listener that has such in each turn. Connections that
-    /// are busy are told to end with their next answer, so that everybody gets a turn.
+    /// Closes idle connections while clients wait to be accepted: in each turn one for each such
+    /// listener. Busy connections close after their next response.
     ///
-    /// Where a service has all that it may have, only connections whose permits it can take are concerned.
+    /// If a service has used all its permits, only connections whose permits it can take are
+    /// closed.
     pub(super) fn make_room(&mut self) {
         let watched = &self.watched_listeners;
         let waits = |index: usize, is_known| is_known || is_readable(watched[index].fd());
         for shortage in self.listeners.shortages(waits) {
             if let Shortage::Permits(_) = shortage {
                 let listeners = &self.listeners;
-                listeners.warn_connections_wait("there may be no more");
+                listeners.warn_connections_wait("the limit is reached");
             }
             self.close_idle(shortage);
         }
     }
 
-    /// Queues the connection that has been idle longest, of those that help, for its end.
+    /// Expires the connection that has been idle longest, of those that help against the shortage.
     fn close_idle(&mut self, shortage: Shortage) {
         let helps = |from| self.listeners.helps(from, shortage);
         let present = self.worker.time.moment();
@@ -149,7 +152,7 @@ impl<P: Poller> EventLoop<P> {
         }
     }
 
-    /// Watches the listeners no more, and closes them.
+    /// Closes the listeners.
     pub(super) fn stop_listening(&mut self) {
         for (index, slot) in self.watched_listeners.drain(..).enumerate() {
             let key = self.sources.keys.key(EventSource::Listener(index));
@@ -157,7 +160,7 @@ impl<P: Poller> EventLoop<P> {
                 .poller
                 .change(slot.fd(), key, slot.watched, ReadySet::NONE);
             if let Err(error) = result {
-                log::warn!("a listener cannot be unwatched: {error}");
+                log::warn!("a listener is still watched: {error}");
             }
         }
         self.listeners.clear();

@@ -1,10 +1,12 @@
-//! The readiness loop: one thread, all connections.
+//! The event loop: one thread serves all connections.
 //!
-//! A turn: wait; read the clock; let events set bits; accept; queue what has expired; let each queued connection act
-//! until it would block or its byte budget is used up; free what has closed. Events never do the work themselves, so an
-//! event for a connection that closed a moment ago does no harm.
+//! A turn of the loop waits for events, reads the clock, and lets the events set bits and queue
+//! connections. It then accepts connections, queues those whose deadlines have passed, and serves
+//! the queue: each connection acts until it would block or its byte budget is used up. At the end,
+//! closed connections are freed. Events do no work themselves, so an event for a connection that
+//! has closed in the same turn does no harm.
 //!
-//! This file knows neither the poller behind it (it is generic) nor the protocols in front of it.
+//! This file knows neither the poller (a type parameter) nor the protocols.
 
 mod connection;
 mod datagram_sockets;
@@ -40,19 +42,20 @@ use std::sync::mpsc::channel;
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-/// How long the end waits for a worker after its connections were cut off.
+/// How long the first loop waits for another worker after that one has cut off its connections.
 const WORKER_EXIT_WAIT: Duration = Duration::from_secs(1);
 
-/// How many events one wait may bring.
+/// The most events that one wait returns.
 const EVENTS: usize = 1024;
 
-/// Wakes the loop for no connection.
+/// The key that wakes the loop without a connection.
 const NO_CONNECTION: usize = usize::MAX;
 
-/// Serves until a signal ends it: one loop on this thread, or one per worker on a thread each.
+/// Serves until a signal comes: the first worker's loop runs on this thread, each other one on a
+/// thread of its own.
 ///
 /// # Errors
-/// Those of making the poller and of waiting, after which no loop can go on.
+/// If a poller cannot be created, or a wait fails so that the loop cannot continue.
 pub fn run<P: Poller + 'static>(setup: ServerSetup) -> io::Result<Counters> {
     let max_connections = setup
         .limits
@@ -65,14 +68,15 @@ pub fn run<P: Poller + 'static>(setup: ServerSetup) -> io::Result<Counters> {
     let (done, results) = channel();
     let mut starters = Vec::new();
     for parts in workers {
-        // No loop begins before all have their thread: those that had begun could not be stopped.
+        // No loop begins before every loop has its thread: if a thread cannot be started, nothing
+        // has to be stopped.
         let (starter, started) = channel::<()>();
         let done = done.clone();
         let run = move || {
             if started.recv().is_ok() {
                 let panicked = || Err(io::Error::other("a worker panicked"));
                 let result = catch_panic(|| run_one(parts)).unwrap_or_else(panicked);
-                // The first loop may have given up waiting.
+                // Fails if the first loop has stopped waiting.
                 let _ = done.send(result);
             }
         };
@@ -85,18 +89,18 @@ pub fn run<P: Poller + 'static>(setup: ServerSetup) -> io::Result<Counters> {
     }
     drop(done);
     for starter in &starters {
-        // It waits for nothing else, so it is there.
+        // Cannot fail: the thread waits for this.
         let _ = starter.send(());
     }
     let mut sum = first.map_or(Ok(Counters::default()), run_one)?;
-    // All have heard the signal by themselves. One that hangs is left behind.
+    // Every worker gets the signal by itself. One that hangs is left behind.
     let end = Instant::now() + timeouts.drain_delay + timeouts.drain + WORKER_EXIT_WAIT;
     for ended in 0..starters.len() {
         match results.recv_timeout(end.saturating_duration_since(Instant::now())) {
             Ok(counters) => sum.add(&counters?),
             Err(_) => {
                 let number = starters.len() - ended;
-                log::error!("{number} workers hang and are left behind: a handler does not answer");
+                log::error!("{number} workers hang and are left behind: a handler does not return");
                 break;
             }
         }
@@ -106,7 +110,7 @@ pub fn run<P: Poller + 'static>(setup: ServerSetup) -> io::Result<Counters> {
 
 struct EventLoop<P> {
     poller: P,
-    /// What the last wait has found, by key.
+    /// The keys that the last wait has found ready.
     found: Vec<(usize, ReadySet)>,
     sources: Sources,
     clock: Clock,
@@ -118,9 +122,9 @@ struct EventLoop<P> {
     readahead: Readahead,
     pending_calls: PendingCalls,
     shutdown: Shutdown,
-    /// With `--status`.
+    /// `None` without `--status`.
     status: Option<LoopStatus>,
-    /// What every receive call receives into.
+    /// The buffer of every receive call.
     scratch: Box<[u8]>,
     log: LogFile,
 }
@@ -213,16 +217,17 @@ impl<P: Poller> EventLoop<P> {
         Ok(())
     }
 
-    /// How long the loop may wait: not at all while there is something to do, without end if nothing has a deadline.
+    /// How long the loop may wait: not at all while a connection can act, forever if there is no
+    /// deadline.
     fn wait_timeout(&self) -> Option<Duration> {
-        let can_go_on = self.connections.queued() > 0
+        let can_act = self.connections.queued() > 0
             || self.listeners.may_accept_any()
             || self.datagrams.has_ready();
-        if can_go_on {
+        if can_act {
             return Some(Duration::ZERO);
         }
-        // The clock is as old as the last turn; what has passed since then only makes the wait longer than need be by
-        // the length of a turn.
+        // The clock was read in the last turn. The time since then makes the wait longer than
+        // necessary by at most a turn.
         let time = &self.worker.time;
         let left = |end: Instant| end.saturating_duration_since(time.now());
         let expiry = self.connections.deadline();
@@ -241,11 +246,11 @@ impl<P: Poller> EventLoop<P> {
         .min()
     }
 
-    /// Lets the events set bits and queue connections.
+    /// Lets the events set bits and queue connections. They do no other work.
     fn apply_events(&mut self) {
-        // poll(2) and select(2) look at one descriptor after the other, and may have looked at the notifier before the
-        // change and at a connection after it. epoll(7) keeps the order in which things happened, but brings only so
-        // many at once.
+        // poll(2) and select(2) check one descriptor after the other: they may check the notifier
+        // before a file changes, and a connection after that. epoll(7) returns events in order, but
+        // at most `EVENTS` of them.
         if (!P::IN_ORDER && !self.found.is_empty()) || self.found.len() == EVENTS {
             self.sources.notify_services();
         }
@@ -276,7 +281,7 @@ impl<P: Poller> EventLoop<P> {
         }
     }
 
-    /// Queues the connections that were woken, and those for which threads have done something.
+    /// Queues the connections that were woken, and those for which a thread has finished its work.
     fn queue_woken(&mut self) {
         let mut woken = std::mem::take(&mut self.sources.woken);
         self.sources.wake_queue.take_woken(&mut woken);
@@ -301,7 +306,7 @@ impl<P: Poller> EventLoop<P> {
         }
     }
 
-    /// Lets each connection act that was queued when this began.
+    /// Serves each connection that is queued now. Those queued meanwhile wait for the next turn.
     fn serve_queue(&mut self) {
         let queued = self.connections.queued();
         let budget = byte_budget(queued);
@@ -313,7 +318,7 @@ impl<P: Poller> EventLoop<P> {
         }
     }
 
-    /// Lets a connection do what it can, up to its byte budget, and arranges how it goes on.
+    /// Lets a connection act, and arranges how it continues.
     fn act(&mut self, key: usize, budget: usize) {
         let stop = self.advance(key, budget);
         match stop {
@@ -330,7 +335,7 @@ impl<P: Poller> EventLoop<P> {
                 if let Err(error) = self.watch(key) {
                     throttled!(
                         Warn,
-                        "a connection cannot be watched, so it is closed: {error}"
+                        "a connection cannot be watched and is closed: {error}"
                     );
                     return self.close(key);
                 }
@@ -339,19 +344,21 @@ impl<P: Poller> EventLoop<P> {
         self.connections.start_deadline(key);
     }
 
-    /// Lets a connection do what it can, up to its byte budget. Says why it stops.
+    /// Lets a connection act until it would block or its byte budget is used up. Returns why it
+    /// stopped.
     fn advance(&mut self, key: usize, budget: usize) -> Stop {
         let slot = self.connections.begin(key);
         self.worker.crowded = self.listeners.is_crowded(slot.service.into());
         let expired = slot.take_flag(SlotFlags::EXPIRED);
         let waiting = slot.connection.waiting();
         if expired && waiting.0 != Timeout::Pause {
-            // What came in time but has not been looked at yet still counts.
+            // Input that came in time still counts, although no event has reported it yet.
             slot.io.ready |= ReadySet::BOTH;
         }
-        // What is received now may have been sent after this turn began, and after a change of which it must see the
-        // outcome; so for this connection it is a moment later. Not so for one that was idle and of which the poller
-        // has told: what it has to say was there before.
+        // Input received now may have been sent after this turn began, and after a file changed
+        // that its response depends on. So the clock is read and the services are notified again
+        // before the session sees it. This is not needed for an idle connection that the poller has
+        // reported: its input came before the turn began.
         slot.io.late |= expired || matches!(waiting.0, Timeout::Head | Timeout::Body);
         let (clock, sources) = (&mut self.clock, &self.sources);
         let mut later = |worker: &mut Worker| {
@@ -389,7 +396,7 @@ impl<P: Poller> EventLoop<P> {
         stop
     }
 
-    /// Has the poller watch a connection for what it waits for.
+    /// Watches a connection for what it waits for.
     fn watch(&mut self, key: usize) -> io::Result<()> {
         let slot = &mut self.connections[key];
         let Some(wanted) = slot.watch::<P>() else {
@@ -403,7 +410,7 @@ impl<P: Poller> EventLoop<P> {
         Ok(())
     }
 
-    /// Ends a connection. Its socket is closed at the end of the turn.
+    /// Closes a connection. Its socket is dropped at the end of the turn.
     fn close(&mut self, key: usize) {
         self.abandon_call(key);
         let slot = &mut self.connections[key];

@@ -1,6 +1,8 @@
-//! Files that are not in memory. sendfile(2) waits for the disk even on a non-blocking socket, and all connections of the
-//! loop would wait with it. So the loop samples a stretch of a file before it sends it. If it is not in memory, a thread
-//! reads it first and then wakes the loop.
+//! Reading files from disk before they are sent.
+//!
+//! sendfile(2) waits for the disk even on a non-blocking socket, and with it the whole loop. So the
+//! loop checks samples of a file range before it sends it. If they are not in memory, a thread
+//! reads the range first and then wakes the loop.
 
 use super::EventLoop;
 use crate::model::connections::SlotFlags;
@@ -14,13 +16,14 @@ use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::thread::Builder;
 
-/// How much is looked at, fetched and then sent at once, in bytes.
+/// How many bytes are checked, read and then sent at a time.
 pub(super) const READAHEAD: u64 = 1024 * 1024;
 
-/// How far apart the sampled bytes are. What the kernel has read ahead it usually drops together.
+/// The distance of the samples, in bytes. The kernel usually drops together what it has read
+/// together.
 const STEP: u64 = 256 * 1024;
 
-/// True if a stretch of a file can be sent without waiting for a disk, as far as a few samples tell.
+/// True if a range of a file can be sent without waiting for a disk, as far as a few samples show.
 pub(super) fn is_in_memory(file: &File, offset: u64, count: u64) -> bool {
     let last = offset + count - 1;
     let samples = (offset..last).step_by(STEP as usize).skip(1);
@@ -29,28 +32,28 @@ pub(super) fn is_in_memory(file: &File, offset: u64, count: u64) -> bool {
         .all(|sample| sys::is_in_memory(file, sample))
 }
 
-/// A thread that fetches, if it has been needed.
+/// The thread that reads files. It is started when it is first needed.
 #[derive(Default)]
 pub(super) struct Readahead {
-    line: Option<(Sender<Job>, Receiver<usize>)>,
+    channels: Option<(Sender<ReadJob>, Receiver<usize>)>,
 }
 
-/// A stretch of a file to fetch.
-struct Job {
-    /// Whose job it is.
+/// A range of a file to read.
+struct ReadJob {
+    /// The connection's key.
     key: usize,
-    /// Gone if the connection is, and then nobody needs its content.
+    /// Weak, so that nothing is read once the connection has closed.
     file: Weak<File>,
     offset: u64,
     count: u64,
-    /// Makes the loop look at what has been fetched.
+    /// Wakes the loop when the range has been read.
     waker: Waker,
 }
 
-impl Job {
-    /// To fetch a stretch of a file for connection `key`, and then to wake its loop.
-    fn new(key: usize, file: &Arc<File>, offset: u64, count: u64, waker: Waker) -> Job {
-        Job {
+impl ReadJob {
+    /// Reads a range of a file for connection `key`, and then wakes its loop.
+    fn new(key: usize, file: &Arc<File>, offset: u64, count: u64, waker: Waker) -> ReadJob {
+        ReadJob {
             key,
             file: Arc::downgrade(file),
             offset,
@@ -61,25 +64,25 @@ impl Job {
 }
 
 impl Readahead {
-    /// Begins a job. False if there can be no thread for it.
-    fn fetch(&mut self, job: Job) -> bool {
-        if self.line.is_none() {
-            self.line = start();
+    /// Hands a job to the thread. Returns false if no thread can be started.
+    fn start(&mut self, job: ReadJob) -> bool {
+        if self.channels.is_none() {
+            self.channels = start_thread();
         }
-        self.line
+        self.channels
             .as_ref()
             .is_some_and(|(jobs, _)| jobs.send(job).is_ok())
     }
 
-    /// The connections whose stretch has been fetched.
+    /// The keys of connections whose range has been read.
     fn take_done(&mut self) -> Vec<usize> {
-        let line = self.line.iter();
-        line.flat_map(|(_, done)| done.try_iter()).collect()
+        let channels = self.channels.iter();
+        channels.flat_map(|(_, done)| done.try_iter()).collect()
     }
 }
 
-fn start() -> Option<(Sender<Job>, Receiver<usize>)> {
-    let (jobs, next_job) = channel::<Job>();
+fn start_thread() -> Option<(Sender<ReadJob>, Receiver<usize>)> {
+    let (jobs, next_job) = channel::<ReadJob>();
     let (finished, done) = channel();
     let run = move || {
         let mut scratch = vec![0; STEP as usize];
@@ -91,19 +94,19 @@ fn start() -> Option<(Sender<Job>, Receiver<usize>)> {
             job.waker.wake();
         }
     };
-    // It ends with the fetcher, when there are no more jobs.
+    // The thread ends when the loop drops its channels.
     let thread = Builder::new().name("fetch".into()).spawn(run);
     if let Err(error) = &thread {
         throttled!(
             Warn,
-            "no thread to read from disk with, so all wait for it: {error}"
+            "cannot start a thread to read from disk, so the loop waits for the disk: {error}"
         );
     }
     thread.is_ok().then_some((jobs, done))
 }
 
 impl<P: Poller> EventLoop<P> {
-    /// Has the stretch of a file read that a connection is to send next.
+    /// Has a thread read the file range that a connection sends next.
     pub(super) fn read_ahead(&mut self, key: usize) {
         let slot = &mut self.connections[key];
         let Piece::File {
@@ -114,19 +117,19 @@ impl<P: Poller> EventLoop<P> {
         else {
             return;
         };
-        let stretch = count.min(READAHEAD);
+        let range = count.min(READAHEAD);
         self.worker.counters.readaheads += 1;
         let waker = self.sources.wake_queue.waker(key);
-        let job = Job::new(key, file, offset, stretch, waker);
-        if self.readahead.fetch(job) {
+        let job = ReadJob::new(key, file, offset, range, waker);
+        if self.readahead.start(job) {
             slot.flags.insert(SlotFlags::OFFLOADED);
         } else {
-            slot.io.in_memory = stretch as u32;
+            slot.io.in_memory = range as u32;
             self.connections.enqueue(key);
         }
     }
 
-    /// Queues the connections whose stretch of a file has been read.
+    /// Queues the connections whose file range has been read.
     pub(super) fn resume_after_read(&mut self) {
         for key in self.readahead.take_done() {
             let Some(slot) = self.connections.enqueue(key) else {
@@ -135,15 +138,17 @@ impl<P: Poller> EventLoop<P> {
             if slot.take_flag(SlotFlags::OFFLOADED)
                 && let Piece::File { count, .. } = slot.connection.front()
             {
-                // It is not checked again: the stretch may have been evicted already, and would be read without end.
+                // Not checked again: the range may have been evicted already, and would then be
+                // read forever.
                 slot.io.in_memory = count.min(READAHEAD) as u32;
             }
         }
     }
 }
 
-impl Job {
-    /// Reads the stretch, which brings it into memory. A fault shows when it is sent.
+impl ReadJob {
+    /// Reads the range, which brings it into memory. Errors are ignored here: sending the range
+    /// reports them.
     fn run(&self, scratch: &mut [u8]) {
         let Some(file) = self.file.upgrade() else {
             return;

@@ -1,5 +1,5 @@
-//! What may wait for a file system that another process or machine answers for: the loop has it done by threads
-//! ([`offload`]), which wake it.
+//! Calls to file systems that can hang, because another process or machine answers them. The loop
+//! leaves them to threads ([`offload`]), which wake it.
 
 use super::EventLoop;
 use crate::model::connections::SlotFlags;
@@ -11,25 +11,27 @@ use crate::sys::{self, Errno};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How much of a file one call sends, in bytes.
+/// How many bytes of a file one call sends.
 const SENDFILE_CHUNK: usize = 256 * 1024;
 
-/// What became of a call that sends or loads, once it is over. Nobody needs the call if the loop has dropped its side.
+/// The result of a call on a thread, once it has ended. If the loop has dropped its reference,
+/// nobody needs the call.
 type PendingCall = Arc<Mutex<Option<Result<CallResult, Errno>>>>;
 
-/// Calls that are under way, by the key of their connection.
+/// The calls under way, by connection.
 pub(super) type PendingCalls = HashMap<usize, PendingCall>;
 
 /// What a call has done.
 pub(super) enum CallResult {
-    /// So many bytes were sent.
+    /// This many bytes were sent.
     Sent(usize),
     /// These bytes were loaded.
     Loaded(Vec<u8>),
 }
 
 impl<P: Poller> EventLoop<P> {
-    /// Has a connection's job done. Where too much waits already, the connection is told at once that it took too long.
+    /// Has a thread run a connection's job. If too much work is waiting, the connection expires at
+    /// once.
     pub(super) fn run_job(&mut self, key: usize) {
         let slot = &mut self.connections[key];
         let Some(job) = catch_panic(|| slot.connection.take_job()).flatten() else {
@@ -47,8 +49,8 @@ impl<P: Poller> EventLoop<P> {
         }
     }
 
-    /// Has the next stretch of a connection's file sent or loaded. The thread has a descriptor of its own for the socket: the
-    /// connection may end before the call does.
+    /// Has a thread send or load the next range of a connection's file. The thread has its own
+    /// descriptor of the socket, since the connection may close before the call returns.
     pub(super) fn send_remote(&mut self, key: usize) {
         let slot = &mut self.connections[key];
         let Piece::File {
@@ -92,7 +94,7 @@ impl<P: Poller> EventLoop<P> {
             slot.flags.insert(SlotFlags::OFFLOADED);
             self.pending_calls.insert(key, call);
             if !loads {
-                // An event that comes from now on may be newer than what the call finds out.
+                // An event from now on may be newer than the result of the call.
                 slot.io.ready = slot.io.ready.without(ReadySet::WRITABLE);
                 self.worker.counters.send_calls += 1;
             }
@@ -102,7 +104,7 @@ impl<P: Poller> EventLoop<P> {
         }
     }
 
-    /// Lets a connection go on whose call has ended.
+    /// Reports the result of an ended call to its connection.
     pub(super) fn finish_call(&mut self, key: usize) {
         let call = self.pending_calls.get(&key);
         let Some(result) = call.and_then(|call| lock(call).take()) else {
@@ -131,10 +133,11 @@ impl<P: Poller> EventLoop<P> {
         self.connections.enqueue(key);
     }
 
-    /// A connection closes. Its peer must hear of that even if a call still has the socket.
+    /// Forgets the call of a connection that closes. Shuts the socket down, so that the peer
+    /// notices although the thread still has a descriptor.
     pub(super) fn abandon_call(&mut self, key: usize) {
         if self.pending_calls.remove(&key).is_some() {
-            // It may be closed already, by the peer.
+            // Fails if the peer has closed it already.
             let _ = sys::shutdown_both(&self.connections[key].io.socket);
         }
     }

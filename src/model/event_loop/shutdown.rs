@@ -1,11 +1,11 @@
-//! The steps by which a loop ends: see [`Shutdown`](crate::model::shutdown::Shutdown).
+//! How a loop takes the steps of a [`Shutdown`](crate::model::shutdown::Shutdown).
 
 use super::EventLoop;
 use crate::model::process::begin_last_steps;
 use crate::model::shutdown::Step;
 use crate::poller::{Poller, ReadySet};
 
-/// How many turns' worth of connections are still taken from the backlog when the server stops.
+/// For how many turns' worth of connections the backlog is emptied when the server stops.
 const BACKLOG_TURNS: usize = 64;
 
 impl<P: Poller> EventLoop<P> {
@@ -31,15 +31,15 @@ impl<P: Poller> EventLoop<P> {
                     let connections = &mut self.connections;
                     connections.enqueue_all(|slot| slot.connection.abort());
                 }
-                // A loop that still turns has closed what it cut off.
+                // A loop that still runs has closed the connections it cut off.
                 Step::Kill | Step::GiveUp => {}
             }
         }
     }
 
-    /// Stops accepting. Idle connections close as soon as they have been looked at once more.
+    /// Stops accepting. Idle connections close after one more look for a request.
     fn stop(&mut self) {
-        // Clients in the backlog have been accepted as far as they can tell.
+        // Clients in the backlog are connected already, as far as they know.
         self.listeners.set_all_ready();
         for _ in 0..BACKLOG_TURNS {
             self.accept();
@@ -47,7 +47,7 @@ impl<P: Poller> EventLoop<P> {
         self.stop_listening();
         self.stop_answering();
         self.worker.stopping = true;
-        // A request may have arrived that no event has told of yet.
+        // A request may have arrived that no event has reported yet.
         let connections = &mut self.connections;
         connections.enqueue_all(|slot| slot.io.ready |= ReadySet::READABLE);
     }

@@ -1,4 +1,4 @@
-//! What a loop waits for beside its connections, and the keys by which the poller tells one from the other.
+//! What a loop waits for beside its connections, and the poller's keys for all of them.
 
 use super::EventLoop;
 use crate::model::wake_queue::WakeQueue;
@@ -9,10 +9,10 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
-/// What the poller watches.
+/// A source of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EventSource {
-    /// Signals that ask for the end.
+    /// SIGINT and SIGTERM.
     Signals,
     /// The wake queue.
     Wakes,
@@ -20,18 +20,18 @@ pub(super) enum EventSource {
     Hangups,
     /// A listener, by index.
     Listener(usize),
-    /// What tells a service that its files have changed, by index.
+    /// A service's notifier of changed files, by index.
     FileChanges(usize),
-    /// A socket for datagrams, by index.
+    /// A datagram socket, by index.
     Datagrams(usize),
-    /// A connection, by its key among the [connections](crate::model::connections::Connections).
+    /// A connection, by its key in [`Connections`](crate::model::connections::Connections).
     Connection(usize),
 }
 
-/// The key of the first listener; those before it are fixed.
+/// The key of the first listener. Smaller keys are fixed.
 const FIRST_LISTENER: usize = 3;
 
-/// The first key of each kind. Keys are dense, for a poller may keep a table of them.
+/// The first key of each kind of source. Keys are dense, since pollers keep tables of them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Keys {
     file_changes: usize,
@@ -76,16 +76,17 @@ impl Keys {
     }
 }
 
-/// What a loop waits for beside sockets.
+/// What a loop waits for beside its sockets.
 pub(super) struct Sources {
     pub keys: Keys,
     pub signals: Signals,
     pub hangups: HangupSignals,
     /// Wakes the loop for work that no socket event announces.
     pub wake_queue: Arc<WakeQueue>,
-    /// The keys that were queued there.
+    /// The keys taken from there; kept to reuse its memory.
     pub woken: Vec<usize>,
-    /// Services that cache what may change, each with a descriptor that becomes readable then.
+    /// Services whose caches must be told of changes. Each has a notifier that becomes readable
+    /// then.
     pub services: Vec<Arc<dyn Service>>,
 }
 
@@ -117,7 +118,8 @@ impl Sources {
         })
     }
 
-    /// Has the poller watch them. Listeners are watched when they are accepted from, and connections when they wait.
+    /// Makes the poller watch these sources and the datagram sockets. Listeners and connections are
+    /// watched later, when the loop waits for them.
     pub(super) fn watch<P: Poller>(
         &self,
         poller: &mut P,
@@ -148,7 +150,7 @@ impl Sources {
         })
     }
 
-    /// Tells the services that what they cache may have changed.
+    /// Tells the services that their cached files may have changed.
     pub(super) fn notify_services(&self) {
         for service in &self.services {
             service.notified();
@@ -157,7 +159,7 @@ impl Sources {
 }
 
 impl<P: Poller> EventLoop<P> {
-    /// How many events the wait has brought, and of what, for the trace.
+    /// Describes the events of the last wait, for the trace.
     pub(super) fn describe_events(&self) -> String {
         let each = self.found.iter();
         let each = each.map(|(key, ready)| format!("{} {ready}", self.describe_source(*key)));
@@ -184,7 +186,7 @@ impl<P: Poller> EventLoop<P> {
             }
             EventSource::Connection(key) => match self.connections.get(key) {
                 Some(slot) => format!("fd {}", slot.io.socket.as_raw_fd()),
-                None => "one that has closed".into(),
+                None => "a closed connection".into(),
             },
         }
     }
@@ -195,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_key_is_of_one_source() {
+    fn keys_and_sources_map_one_to_one() {
         for (listeners, services, datagrams) in [(1, 0, 0), (0, 0, 2), (2, 1, 3)] {
             let keys = Keys::new(listeners, services, datagrams);
             let mut sources = vec![
