@@ -30,9 +30,9 @@ impl Drop for Balancer {
 }
 
 /// Stops the clients when it is dropped, also when the test fails.
-struct Over<'a>(&'a AtomicBool);
+struct StopOnDrop<'a>(&'a AtomicBool);
 
-impl Drop for Over<'_> {
+impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Relaxed);
     }
@@ -157,7 +157,7 @@ fn no_request_fails_while_servers_restart() {
     assert_eq!(status_code(front, ONCE), 200);
     let (over, served) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
-        let _over = Over(&over);
+        let _over = StopOnDrop(&over);
         let clients = (0..CLIENTS).map(|index| {
             let request = if index % 2 == 0 { KEPT } else { ONCE };
             let (over, served) = (&over, &served);

@@ -239,16 +239,16 @@ fn browser_sorts_a_listing_by_size_and_follows_odd_names() {
 }
 
 /// A server with a status page, and connections in known states.
-struct Watched {
+struct StatusServer {
     evserve: Evserve,
     begun: Vec<Client>,
     _others: Vec<Client>,
     _root: tempfile::TempDir,
 }
 
-impl Watched {
+impl StatusServer {
     /// Opens 150 idle, 100 reading and 50 echoing connections.
-    fn start(model: &str) -> Watched {
+    fn start(model: &str) -> StatusServer {
         let root = tempfile::tempdir().expect("a directory");
         write(root.path().join("a.txt"), "hello").expect("written");
         let path = root.path().to_str().expect("UTF-8");
@@ -276,7 +276,7 @@ impl Watched {
             others.push(client);
         }
         let begun = (0..100).map(|_| connect(0, "GET /a.txt HT")).collect();
-        Watched {
+        StatusServer {
             evserve,
             begun,
             _others: others,
@@ -305,7 +305,7 @@ fn browser_shows_connections_change_state() {
         return;
     };
     on_every_shared_model(|model| {
-        let mut watched = Watched::start(model);
+        let mut watched = StatusServer::start(model);
         let mut tab = watched.show();
         for (state, count) in [
             ("keep-alive", 150),
@@ -388,7 +388,7 @@ fn browser_shows_pages_narrow_and_wide_light_and_dark() {
     };
     let pictures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
     std::fs::create_dir_all(&pictures).expect("made");
-    let watched = Watched::start("epoll");
+    let watched = StatusServer::start("epoll");
     let mut load = Command::new("wrk")
         .args(["-t1", "-c64", "-d60s", &watched.evserve.url("/a.txt")])
         .stdout(Stdio::null())

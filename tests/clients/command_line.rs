@@ -53,7 +53,7 @@ fn fetched_is_the_same(url: &str, file: &Path) -> bool {
             break false;
         }
     };
-    same & child.wait().expect("it is our child").success()
+    same & child.wait().expect("a child").success()
 }
 
 #[test]

@@ -150,7 +150,7 @@ impl Client {
         };
         assert!(
             count > 0,
-            "the server closed after {:?}",
+            "the server closed; unread: {:?}",
             String::from_utf8_lossy(&self.pending)
         );
         self.pending.extend_from_slice(&buffer[..count]);

@@ -48,10 +48,10 @@ pub fn number(variable: &str) -> Option<u64> {
 pub fn wait_for_exit(child: &mut Child) -> ExitStatus {
     let end = Instant::now() + PATIENCE;
     loop {
-        if let Some(status) = child.try_wait().expect("it is ours") {
+        if let Some(status) = child.try_wait().expect("a child") {
             return status;
         }
-        assert!(Instant::now() < end, "it does not end");
+        assert!(Instant::now() < end, "the process does not exit");
         thread::sleep(Duration::from_millis(5));
     }
 }
@@ -62,8 +62,8 @@ pub fn terminal() -> (OwnedFd, OwnedFd) {
     use nix::fcntl::OFlag;
     let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     let master = nix::pty::posix_openpt(flags).expect("a terminal");
-    nix::pty::grantpt(&master).expect("ours");
-    nix::pty::unlockpt(&master).expect("ours");
+    nix::pty::grantpt(&master).expect("a terminal");
+    nix::pty::unlockpt(&master).expect("a terminal");
     let name = nix::pty::ptsname_r(&master).expect("a name");
     let mut options = std::fs::OpenOptions::new();
     options.read(true).write(true);

@@ -314,7 +314,9 @@ impl Evserve {
                 Some(line)
             }
             Err(RecvTimeoutError::Disconnected) => None,
-            Err(RecvTimeoutError::Timeout) => panic!("it hangs; it said {:#?}", self.seen),
+            Err(RecvTimeoutError::Timeout) => {
+                panic!("no log line and no end; the log: {:#?}", self.seen)
+            }
         }
     }
 
@@ -326,7 +328,10 @@ impl Evserve {
             if self.searched == self.seen.len() {
                 let left = end.saturating_duration_since(Instant::now());
                 let line = self.log.recv_timeout(left).unwrap_or_else(|error| {
-                    panic!("no line with {text:?} ({error}); it said {:#?}", self.seen)
+                    panic!(
+                        "no log line with {text:?} ({error}); the log: {:#?}",
+                        self.seen
+                    )
                 });
                 self.seen.push(line);
             }
@@ -370,7 +375,7 @@ impl Evserve {
     }
 
     pub fn has_ended(&mut self) -> bool {
-        self.child.try_wait().expect("it is ours").is_some()
+        self.child.try_wait().expect("a child").is_some()
     }
 
     /// Waits for the exit and ignores the output.
@@ -384,7 +389,7 @@ impl Evserve {
         if let Some(mut stdout) = self.stdout.take() {
             stdout.read_to_string(&mut access_log).expect("text");
         }
-        let status = self.child.wait().expect("it is our child");
+        let status = self.child.wait().expect("a child");
         self.seen.extend(self.log.iter());
         Ended {
             status,

@@ -22,7 +22,7 @@ pub enum Fate {
 }
 
 /// A connection for requests and responses.
-struct Line {
+struct HttpConnection {
     stream: TcpStream,
     pending: Vec<u8>,
 }
@@ -60,7 +60,7 @@ fn get(name: &str, connection: &str) -> String {
     format!("GET /{name} HTTP/1.1\r\nHost: h\r\nConnection: {connection}\r\n\r\n")
 }
 
-impl Line {
+impl HttpConnection {
     /// Reads the response to a request for `name`. The second value is true if the server closes
     /// after it.
     fn answer(&mut self, name: &str) -> Result<(Fate, bool), Ended> {
@@ -120,7 +120,7 @@ pub fn request_everything(address: SocketAddr) -> Fate {
         (&["40000"], &[&get("40000", "close")]),
     ];
     let mut worst = Fate::Whole;
-    let mut line: Option<Line> = None;
+    let mut line: Option<HttpConnection> = None;
     for (names, parts) in steps {
         let mut left = names;
         let all_at_once: String = names.iter().map(|name| get(name, "keep-alive")).collect();
@@ -132,7 +132,7 @@ pub fn request_everything(address: SocketAddr) -> Fate {
             let here = match line.take() {
                 Some(here) => line.insert(here),
                 None => match connect(address) {
-                    Some(stream) => line.insert(Line {
+                    Some(stream) => line.insert(HttpConnection {
                         stream,
                         pending: Vec::new(),
                     }),
@@ -152,7 +152,10 @@ pub fn request_everything(address: SocketAddr) -> Fate {
                 if closes {
                     // The remaining requests must be sent again on a new connection.
                     let end = read_until(&here.stream, &mut here.pending, |_| false);
-                    assert!(end.is_err() && here.pending.is_empty(), "more than answers");
+                    assert!(
+                        end.is_err() && here.pending.is_empty(),
+                        "bytes behind the last response"
+                    );
                     line = None;
                     break;
                 }
@@ -160,7 +163,10 @@ pub fn request_everything(address: SocketAddr) -> Fate {
             parts = left.iter().map(|name| get(name, "keep-alive")).collect();
         }
     }
-    assert!(line.is_none(), "the last one was to be the last");
+    assert!(
+        line.is_none(),
+        "the server must close after the last response"
+    );
     worst
 }
 
@@ -180,7 +186,7 @@ pub fn echo(address: SocketAddr) -> Fate {
         // Also ends the sender, wherever it is.
         let _ = stream.shutdown(Shutdown::Both);
     });
-    assert!(bytes.starts_with(&got), "wrong bytes from an echo");
+    assert!(bytes.starts_with(&got), "wrong bytes from echo");
     match got.len() == bytes.len() {
         true => Fate::Whole,
         false => Fate::CutOff,
@@ -296,7 +302,7 @@ pub fn datagrams(address: SocketAddr) -> Fate {
     let in_order = came
         .iter()
         .all(|datagram| left.any(|said| said == datagram));
-    assert!(in_order, "other datagrams, or in another order");
+    assert!(in_order, "wrong datagrams, or in the wrong order");
     match came.len() == said.len() {
         true => Fate::Whole,
         false => Fate::CutOff,

@@ -106,7 +106,7 @@ impl Work {
     fn run(mut self, process: u32, attached: &Sender<Result<(), Errno>>) {
         let mut to_stop = match seize(process) {
             Ok(threads) => threads,
-            Err(errno) => return attached.send(Err(errno)).expect("somebody waits"),
+            Err(errno) => return attached.send(Err(errno)).expect("a client waits"),
         };
         // Only processes traced by this thread, not all children of the test.
         let flags = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD;
@@ -125,7 +125,7 @@ impl Work {
             if to_stop > 0 && matches!(status, WaitStatus::PtraceEvent(..)) {
                 to_stop -= 1;
                 if to_stop == 0 {
-                    attached.send(Ok(())).expect("somebody waits");
+                    attached.send(Ok(())).expect("a client waits");
                 }
             }
         }

@@ -65,7 +65,7 @@ fn picture() -> String {
                 "<path d=\"M{from_x} {from_y}L{} {to_y}\" stroke=\"#8a94a3\"/>",
                 to_x + BOX.0 / 2
             )
-            .expect("a string takes it");
+            .expect("writing to a string");
         }
     }
     for (name, _) in LAYERS {
@@ -79,7 +79,7 @@ fn picture() -> String {
             x + BOX.0 / 2,
             y + 19
         )
-        .expect("a string takes it");
+        .expect("writing to a string");
     }
     svg + "</svg>\n"
 }

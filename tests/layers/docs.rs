@@ -189,5 +189,8 @@ pub fn check_picture(path: &str, picture: &str) {
     if std::env::var_os("EVSERVE_WRITE").is_some() {
         write(path, picture);
     }
-    assert!(read(path) == picture, "{path} is not what the code has");
+    assert!(
+        read(path) == picture,
+        "{path} differs from what the code draws; update it with EVSERVE_WRITE=1"
+    );
 }

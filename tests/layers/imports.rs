@@ -332,7 +332,7 @@ fn imports_point_down() {
     let sources = sources();
     let known: BTreeSet<_> = LAYERS.iter().map(|(module, _)| *module).collect();
     let there: BTreeSet<_> = sources.iter().map(|source| &*source.module[0]).collect();
-    assert_eq!(there, known, "the modules and the plan of them");
+    assert_eq!(there, known, "the modules and the table of them");
     for source in &sources {
         let module = &*source.module[0];
         let plan = LAYERS.iter().find(|(known, _)| *known == module);
@@ -355,7 +355,10 @@ fn the_table_of_layers_points_down() {
     for (index, (module, allowed)) in LAYERS.iter().enumerate() {
         for import in *allowed {
             let is_below = LAYERS[..index].iter().any(|(known, _)| known == import);
-            assert!(is_below, "{module} imports {import}, which is not below it");
+            assert!(
+                is_below,
+                "{module} may import {import}, which is not above it in the table"
+            );
         }
     }
 }

@@ -648,7 +648,7 @@ fn draw(timeline: &Timeline) -> String {
         timeline.title, timeline.title
     );
     let middle = |lane: usize| TOP + (lane as f32 + 0.5) * LANE;
-    let mut add = |text: String| writeln!(svg, "{text}").expect("a string takes it");
+    let mut add = |text: String| writeln!(svg, "{text}").expect("writing to a string");
     for (index, lane) in timeline.lanes.iter().enumerate() {
         let y = middle(index);
         add(format!(
@@ -721,7 +721,7 @@ fn draw_bar((from, to, kind, label): Bar, y: f32) -> String {
             x + width / 2.0,
             y + 4.0
         )
-        .expect("a string takes it");
+        .expect("writing to a string");
     }
     text
 }

@@ -33,11 +33,11 @@ const LARGE: usize = 3_000_000;
 /// A server under load.
 struct Soak {
     evserve: Evserve,
-    ground: Ground,
+    environment: Environment,
 }
 
 /// What its clients know about it.
-struct Ground {
+struct Environment {
     model: &'static str,
     http: SocketAddr,
     echo: SocketAddr,
@@ -48,8 +48,8 @@ struct Ground {
 }
 
 /// One client, driven by a seed.
-struct Work<'a> {
-    ground: &'a Ground,
+struct SoakClient<'a> {
+    environment: &'a Environment,
     random: fastrand::Rng,
     /// Clients that have connected and are silent.
     silent: VecDeque<Client>,
@@ -80,7 +80,7 @@ impl Soak {
         options.extend(few.iter().map(String::as_str));
         options.push(root.path().to_str().expect("UTF-8"));
         let evserve = Evserve::start(model, &options);
-        let ground = Ground {
+        let environment = Environment {
             model,
             http: evserve.addresses[0],
             echo: evserve.addresses[1],
@@ -89,18 +89,21 @@ impl Soak {
             root,
             large,
         };
-        Soak { evserve, ground }
+        Soak {
+            evserve,
+            environment,
+        }
     }
 
     /// Makes load, and measures the server after all clients have left.
     fn period(&self, index: u32, time: Duration) -> (u64, u64, usize) {
         let end = Instant::now() + time;
-        let ground = &self.ground;
+        let environment = &self.environment;
         let done = thread::scope(|scope| {
             let client = |client| {
                 scope.spawn(move || {
                     let seed = u64::from(index) * CLIENTS + client;
-                    let mut work = Work::new(ground, seed);
+                    let mut work = SoakClient::new(environment, seed);
                     while Instant::now() < end {
                         work.step();
                     }
@@ -131,10 +134,10 @@ impl Soak {
     }
 }
 
-impl<'a> Work<'a> {
-    fn new(ground: &'a Ground, seed: u64) -> Work<'a> {
-        Work {
-            ground,
+impl<'a> SoakClient<'a> {
+    fn new(environment: &'a Environment, seed: u64) -> SoakClient<'a> {
+        SoakClient {
+            environment,
             random: fastrand::Rng::with_seed(seed),
             silent: VecDeque::new(),
             own_name: format!("own{}", seed % CLIENTS),
@@ -145,7 +148,7 @@ impl<'a> Work<'a> {
     fn step(&mut self) {
         self.done += 1;
         match self.random.u32(0..13) {
-            0 => self.get("large", &self.ground.large),
+            0 => self.get("large", &self.environment.large),
             1 => self.range(),
             2 => self.pipelined(),
             3 => self.half_a_head(),
@@ -162,7 +165,7 @@ impl<'a> Work<'a> {
     }
 
     fn http(&self) -> Client {
-        Client::connect(self.ground.http)
+        Client::connect(self.environment.http)
     }
 
     fn get(&self, name: &str, content: &[u8]) {
@@ -184,12 +187,12 @@ impl<'a> Work<'a> {
             "GET /large HTTP/1.1\r\nHost: h\r\nRange: bytes={from}-{to}\r\n\r\n"
         ));
         let answer = client.response();
-        assert!(answer.status == 206 && answer.body == self.ground.large[from..=to]);
+        assert!(answer.status == 206 && answer.body == self.environment.large[from..=to]);
     }
 
     /// A model that serves one connection at a time closes after the first response.
     fn pipelined(&mut self) {
-        let count = if serves_one_at_a_time(self.ground.model) {
+        let count = if serves_one_at_a_time(self.environment.model) {
             1
         } else {
             8
@@ -249,7 +252,7 @@ impl<'a> Work<'a> {
     }
 
     fn echo(&mut self) {
-        let mut client = Client::connect(self.ground.echo);
+        let mut client = Client::connect(self.environment.echo);
         let bytes = pattern(self.random.usize(1..200_000));
         let stream = client.stream().try_clone().expect("a socket");
         thread::scope(|scope| {
@@ -260,7 +263,7 @@ impl<'a> Work<'a> {
 
     /// Two members of a chat among others.
     fn chat(&mut self) {
-        let Some(address) = self.ground.chat else {
+        let Some(address) = self.environment.chat else {
             return;
         };
         let (mut one, mut other) = (Client::connect(address), Client::connect(address));
@@ -278,7 +281,7 @@ impl<'a> Work<'a> {
 
     /// Reads the status, or a few events, and leaves.
     fn watch(&mut self) {
-        let mut client = Client::connect(self.ground.status);
+        let mut client = Client::connect(self.environment.status);
         let path = ["/metrics", "/status.json", "/events"][self.random.usize(0..3)];
         client.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
         assert_eq!(client.head().status, 200);
@@ -294,14 +297,14 @@ impl<'a> Work<'a> {
         for _ in 0..self.random.usize(1..4) {
             while !client.line().starts_with("data: {") {}
             // There the server ends the stream to let other viewers in.
-            if row(self.ground.model).no_streams_because.is_some() {
+            if row(self.environment.model).no_streams_because.is_some() {
                 break;
             }
         }
     }
 
     fn change_a_file(&mut self) {
-        let path = self.ground.root.path().join(&self.own_name);
+        let path = self.environment.root.path().join(&self.own_name);
         let content = pattern(self.random.usize(0..400_000));
         let new: &Path = &path.with_extension("new");
         write(new, &content).expect("written");

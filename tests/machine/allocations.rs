@@ -20,7 +20,10 @@ fn exchange(connection: &mut Connection, worker: &mut Worker, input: &[u8]) -> u
         connection.sent(count, worker);
         sent += count;
     }
-    assert!(connection.next() == Action::Receive, "it stays");
+    assert!(
+        connection.next() == Action::Receive,
+        "the connection stays open"
+    );
     worker.log.clear();
     sent
 }
@@ -34,7 +37,7 @@ fn start(root: &std::path::Path, access_log: AccessLog) -> Arc<dyn Service> {
     let row = SERVICES.iter().find(|row| row.name == "http");
     let http = (row.expect("a row").start)(&config).expect("it starts");
     // As a loop does.
-    assert!(http.notifier().is_some(), "changes are told of here");
+    assert!(http.notifier().is_some(), "the files are watched");
     http
 }
 

@@ -26,7 +26,7 @@ use tempfile::TempDir;
 const REQUESTS: u64 = 100_000;
 
 /// The content of every file outside the root, and of none inside.
-const SECRET: &[u8] = b"NOBODY MAY SEE THIS";
+const SECRET: &[u8] = b"OUTSIDE THE ROOT";
 
 /// Bytes with a meaning somewhere in HTTP.
 const TOKENS: &[&str] = &[
@@ -147,7 +147,7 @@ fn play(service: &dyn Service, worker: &mut Worker, input: &[u8], random: &mut R
             }
             Action::Load => panic!("no call was refused"),
             Action::Run => {
-                (connection.take_job().expect("it was announced").work)();
+                (connection.take_job().expect("announced").work)();
                 connection.woken(worker);
             }
             Action::Wait => {
@@ -189,10 +189,13 @@ fn play(service: &dyn Service, worker: &mut Worker, input: &[u8], random: &mut R
                 connection.sent(count, worker);
             }
         }
-        assert!(worker.pool.lent() <= 2, "one for input, one for output");
+        assert!(
+            worker.pool.lent() <= 2,
+            "a buffer for input and one for output"
+        );
     }
     let is_over = matches!(connection.next(), Action::Close { .. });
-    assert!(is_over, "it never came to an end");
+    assert!(is_over, "the connection did not end");
     connection.close(worker);
     connection.release(worker);
     assert!(
@@ -201,7 +204,7 @@ fn play(service: &dyn Service, worker: &mut Worker, input: &[u8], random: &mut R
     );
     let leaked = heard.windows(SECRET.len()).any(|part| part == SECRET)
         || heard.windows(6).any(|part| part == b"root:x");
-    assert!(!leaked, "that is from outside");
+    assert!(!leaked, "a response from outside the root");
     worker.counters.requests - before
 }
 

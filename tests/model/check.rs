@@ -2,7 +2,7 @@
 //! protocol that depends on one promise of the contract, a client, and an expected result. A model
 //! that breaks a promise may hang or panic, so each case runs in a process of its own.
 
-use super::sessions::{Kind, Told, content, padding, service, unsendable};
+use super::sessions::{Kind, Recorded, content, padding, service, unsendable};
 use evserve::Server;
 use evserve::model::ModelRow;
 use std::io::{ErrorKind, Read, Write};
@@ -22,13 +22,13 @@ pub struct Case {
     pub name: &'static str,
     pub promise: &'static str,
     kind: Kind,
-    client: fn(&mut Stage) -> Result<(), String>,
+    client: fn(&mut Fixture) -> Result<(), String>,
 }
 
 /// A server with the model, a client, and what the session recorded.
-struct Stage {
+struct Fixture {
     client: TcpStream,
-    told: Arc<Told>,
+    recorded: Arc<Recorded>,
     stop: Box<dyn Fn()>,
     server: thread::JoinHandle<std::io::Result<()>>,
 }
@@ -39,20 +39,20 @@ pub const CASES: &[Case] = &[
         promise: "Send [`Connection::front`], or as much of its beginning as the socket takes, then call \
                   [`Connection::sent`] with the number of bytes",
         kind: Kind::Memory,
-        client: |stage| {
-            stage.say(b"x")?;
+        client: |fixture| {
+            fixture.send(b"x")?;
             // By then the socket has taken all it can.
             thread::sleep(Duration::from_millis(200));
-            stage.hear_all(content())
+            fixture.expect_all(content())
         },
     },
     Case {
         name: "short file",
         promise: "0 if a file ended too early.",
         kind: Kind::ShortFile,
-        client: |stage| {
-            stage.say(b"x")?;
-            stage.hear_all(b"short")
+        client: |fixture| {
+            fixture.send(b"x")?;
+            fixture.expect_all(b"short")
         },
     },
     Case {
@@ -60,47 +60,47 @@ pub const CASES: &[Case] = &[
         promise: "If the file cannot be sent directly, for example because sendfile(2) is refused, call \
                   [`Connection::send_refused`].",
         kind: Kind::Unsendable,
-        client: |stage| {
-            stage.say(b"x")?;
-            stage.hear_all(&unsendable())
+        client: |fixture| {
+            fixture.send(b"x")?;
+            fixture.expect_all(&unsendable())
         },
     },
     Case {
         name: "room",
         promise: "Receive at most [`Connection::room`] bytes, then call [`Connection::received`]",
         kind: Kind::Hold,
-        client: |stage| {
-            stage.say(&content()[..60_000])?;
-            stage.client.shutdown(Shutdown::Write).map_err(text)?;
-            stage.hear_all(b"31000")
+        client: |fixture| {
+            fixture.send(&content()[..60_000])?;
+            fixture.client.shutdown(Shutdown::Write).map_err(text)?;
+            fixture.expect_all(b"31000")
         },
     },
     Case {
         name: "ended",
         promise: "or [`Connection::input_ended`] if the peer has shut down its side",
         kind: Kind::Count,
-        client: |stage| {
-            stage.say(b"abc")?;
-            stage.client.shutdown(Shutdown::Write).map_err(text)?;
-            stage.hear_all(b"3")
+        client: |fixture| {
+            fixture.send(b"abc")?;
+            fixture.client.shutdown(Shutdown::Write).map_err(text)?;
+            fixture.expect_all(b"3")
         },
     },
     Case {
         name: "work",
         promise: "The model sets it at the beginning of each turn.",
         kind: Kind::Turns,
-        client: |stage| {
-            stage.say(b"x")?;
-            stage.hear(b"done")
+        client: |fixture| {
+            fixture.send(b"x")?;
+            fixture.expect_bytes(b"done")
         },
     },
     Case {
         name: "job",
         promise: "run its work here or on another thread, then call [`Connection::woken`].",
         kind: Kind::Job,
-        client: |stage| {
-            stage.say(b"x")?;
-            stage.hear(b"done")
+        client: |fixture| {
+            fixture.send(b"x")?;
+            fixture.expect_bytes(b"done")
         },
     },
     Case {
@@ -108,29 +108,29 @@ pub const CASES: &[Case] = &[
         promise: "The connection's [waker](super::Wakers) may be woken whatever the action: call \
                   [`Connection::woken`] soon then.",
         kind: Kind::Mail,
-        client: |stage| {
-            stage.hear(b"hello")?;
+        client: |fixture| {
+            fixture.expect_bytes(b"hello")?;
             thread::sleep(Duration::from_millis(200));
-            stage.told.mailbox.put(&b"news".as_slice().into());
-            stage.hear(b"news")
+            fixture.recorded.mailbox.put(&b"news".as_slice().into());
+            fixture.expect_bytes(b"news")
         },
     },
     Case {
         name: "deadline",
         promise: "If that would block, call [`Connection::expired`].",
         kind: Kind::Late,
-        client: |stage| {
-            stage.say(b"x")?;
-            stage.hear_all(b"late")
+        client: |fixture| {
+            fixture.send(b"x")?;
+            fixture.expect_all(b"late")
         },
     },
     Case {
         name: "last try",
         promise: "When it has passed, try the action once more without waiting: what came in time still counts.",
         kind: Kind::Busy,
-        client: |stage| {
-            stage.say(b"xx")?;
-            stage.hear(b"in time")
+        client: |fixture| {
+            fixture.send(b"xx")?;
+            fixture.expect_bytes(b"in time")
         },
     },
     Case {
@@ -138,12 +138,12 @@ pub const CASES: &[Case] = &[
         promise: "If `may_linger` is true, first check whether unread input waits at the socket. If it \
                   does, call [`Connection::linger`] instead",
         kind: Kind::Memory,
-        client: |stage| {
-            stage.say(b"x")?;
+        client: |fixture| {
+            fixture.send(b"x")?;
             // The model must not receive this: a response is being sent.
             thread::sleep(Duration::from_millis(200));
-            stage.say(&[b'y'; 1000])?;
-            stage.hear_all(content())
+            fixture.send(&[b'y'; 1000])?;
+            fixture.expect_all(content())
         },
     },
     Case {
@@ -151,21 +151,21 @@ pub const CASES: &[Case] = &[
         promise: "Shut down our side (shutdown(2)), so that the peer sees the end of our output, then call \
                   [`Connection::write_shut_down`].",
         kind: Kind::Linger,
-        client: |stage| {
-            stage.say(b"x")?;
-            stage.hear_all(b"bye")
+        client: |fixture| {
+            fixture.send(b"x")?;
+            fixture.expect_all(b"bye")
         },
     },
     Case {
         name: "close",
         promise: "Call [`Connection::close`], close the socket",
         kind: Kind::Abort,
-        client: |stage| {
-            stage.say(b"x")?;
-            stage.hear_all(b"bye")?;
-            match stage.told.closed.load(SeqCst) {
+        client: |fixture| {
+            fixture.send(b"x")?;
+            fixture.expect_all(b"bye")?;
+            match fixture.recorded.closed.load(SeqCst) {
                 true => Ok(()),
-                false => Err("the socket was closed, and the session had not been told".into()),
+                false => Err("the socket was closed, and the session was not notified".into()),
             }
         },
     },
@@ -173,25 +173,25 @@ pub const CASES: &[Case] = &[
         name: "release",
         promise: "and call [`Connection::release`] when no operation is under way.",
         kind: Kind::Abort,
-        client: |stage| {
-            stage.say(b"x")?;
-            stage.hear_all(b"bye")?;
+        client: |fixture| {
+            fixture.send(b"x")?;
+            fixture.expect_all(b"bye")?;
             // A connection that is dropped with buffers from its pool panics in a debug build.
-            stage.stop_and_wait()
+            fixture.stop_and_wait()
         },
     },
     Case {
         name: "abort",
         promise: "If an operation fails for good, call [`Connection::abort`].",
         kind: Kind::Memory,
-        client: |stage| {
-            stage.say(b"x")?;
-            stage.client.read_exact(&mut [0; 100]).map_err(text)?;
+        client: |fixture| {
+            fixture.send(b"x")?;
+            fixture.client.read_exact(&mut [0; 100]).map_err(text)?;
             // With unread input, close(2) sends a reset.
-            stage.client =
-                TcpStream::connect(stage.client.peer_addr().map_err(text)?).map_err(text)?;
-            stage.wait_until(
-                |told| told.closed.load(SeqCst),
+            fixture.client =
+                TcpStream::connect(fixture.client.peer_addr().map_err(text)?).map_err(text)?;
+            fixture.wait_until(
+                |recorded| recorded.closed.load(SeqCst),
                 "the session was never closed",
             )
         },
@@ -200,17 +200,17 @@ pub const CASES: &[Case] = &[
         name: "stopping",
         promise: "The server is stopping: connections close at the next opportunity, and idle ones at once.",
         kind: Kind::Count,
-        client: |stage| {
-            stage.wait_until(|told| told.opened.load(SeqCst), "no session was opened")?;
-            stage.stop_and_wait()
+        client: |fixture| {
+            fixture.wait_until(|recorded| recorded.opened.load(SeqCst), "no session was opened")?;
+            fixture.stop_and_wait()
         },
     },
 ];
 
-impl Stage {
-    fn new(model: &'static ModelRow, kind: Kind) -> Result<Stage, String> {
-        let told = Arc::new(Told::default());
-        let shared = told.clone();
+impl Fixture {
+    fn new(model: &'static ModelRow, kind: Kind) -> Result<Fixture, String> {
+        let recorded = Arc::new(Recorded::default());
+        let shared = recorded.clone();
         let server = Server::builder()
             .configure(|config| {
                 config.timeouts.head = Duration::from_millis(400);
@@ -226,21 +226,21 @@ impl Stage {
         let client = TcpStream::connect(place).map_err(text)?;
         client.set_read_timeout(Some(PATIENCE)).map_err(text)?;
         client.set_write_timeout(Some(PATIENCE)).map_err(text)?;
-        Ok(Stage {
+        Ok(Fixture {
             client,
-            told,
+            recorded,
             stop: Box::new(move || handle.shutdown()),
             server,
         })
     }
 
-    fn say(&mut self, bytes: &[u8]) -> Result<(), String> {
+    fn send(&mut self, bytes: &[u8]) -> Result<(), String> {
         let said = self.client.write_all(bytes);
         said.map_err(|error| format!("what the client sent was not received: {error}"))
     }
 
     /// Checks that these bytes come, perhaps followed by more.
-    fn hear(&mut self, expected: &[u8]) -> Result<(), String> {
+    fn expect_bytes(&mut self, expected: &[u8]) -> Result<(), String> {
         let mut heard = vec![0; expected.len()];
         match self.client.read_exact(&mut heard) {
             Ok(()) if heard == expected => Ok(()),
@@ -254,7 +254,7 @@ impl Stage {
     }
 
     /// Checks that exactly these bytes come, and then the end.
-    fn hear_all(&mut self, expected: &[u8]) -> Result<(), String> {
+    fn expect_all(&mut self, expected: &[u8]) -> Result<(), String> {
         let mut heard = Vec::new();
         let ended = self.client.read_to_end(&mut heard);
         let (count, wanted) = (heard.len(), expected.len());
@@ -273,9 +273,9 @@ impl Stage {
         }
     }
 
-    fn wait_until(&self, holds: impl Fn(&Told) -> bool, otherwise: &str) -> Result<(), String> {
+    fn wait_until(&self, holds: impl Fn(&Recorded) -> bool, otherwise: &str) -> Result<(), String> {
         let end = Instant::now() + PATIENCE;
-        while !holds(&self.told) {
+        while !holds(&self.recorded) {
             if Instant::now() > end {
                 return Err(otherwise.into());
             }
@@ -289,7 +289,7 @@ impl Stage {
         let end = Instant::now() + PATIENCE;
         while !self.server.is_finished() {
             if Instant::now() > end {
-                return Err("the server was told to stop, and goes on".into());
+                return Err("the server was stopped, and goes on".into());
             }
             thread::sleep(Duration::from_millis(5));
         }
@@ -324,9 +324,9 @@ pub fn main(model: &'static ModelRow) -> ExitCode {
     if let (Some(name), None) = (&first, &only) {
         let case = CASES.iter().find(|case| case.name == *name);
         let case = case.expect("a case");
-        return match Stage::new(model, case.kind).and_then(|mut stage| {
-            let result = (case.client)(&mut stage);
-            let panicked = stage.server.is_finished() && stage.server.join().is_err();
+        return match Fixture::new(model, case.kind).and_then(|mut fixture| {
+            let result = (case.client)(&mut fixture);
+            let panicked = fixture.server.is_finished() && fixture.server.join().is_err();
             result.and(if panicked {
                 Err("it panicked".into())
             } else {

@@ -209,7 +209,7 @@ fn the_model_keeps_the_contract() {
 
 #[test]
 fn each_broken_promise_is_named() {
-    let model = std::fs::read_to_string(absolute(MODEL)).expect("there");
+    let model = std::fs::read_to_string(absolute(MODEL)).expect("it exists");
     let one = |(number, (right, wrong, promise)): (usize, &(&str, &str, &str))| {
         assert_eq!(model.matches(right).count(), 1, "{right}");
         let name = format!("mistake-{number}");
@@ -217,7 +217,8 @@ fn each_broken_promise_is_named() {
         std::fs::write(&file, model.replace(right, wrong)).expect("written");
         let (said, is_well) = check(&file, &name, Some(promise));
         let named = format!("{promise}: this promise is broken");
-        (is_well || !said.contains(&named)).then(|| format!("{wrong}\nis not {promise}:\n{said}"))
+        (is_well || !said.contains(&named))
+            .then(|| format!("{wrong}\ndoes not break {promise}:\n{said}"))
     };
     libraries();
     let mistakes: Vec<_> = MISTAKES.iter().enumerate().collect();
@@ -244,7 +245,7 @@ fn the_checks_quote_the_contract() {
             .collect::<Vec<_>>()
             .join(" ")
     };
-    let read = |file| std::fs::read_to_string(absolute(file)).expect("there");
+    let read = |file| std::fs::read_to_string(absolute(file)).expect("it exists");
     let documentation =
         words(&(read("src/session/connection.rs") + &read("src/session/worker.rs")));
     let checks = read("tests/model/check.rs");
@@ -257,7 +258,7 @@ fn the_checks_quote_the_contract() {
     for promise in promises {
         assert!(
             documentation.contains(&promise),
-            "{promise:?} is said nowhere"
+            "{promise:?} is not in the documentation"
         );
     }
 }

@@ -43,23 +43,23 @@ pub enum Kind {
 
 /// What a session recorded.
 #[derive(Default)]
-pub struct Told {
+pub struct Recorded {
     pub opened: AtomicBool,
     pub closed: AtomicBool,
     pub mailbox: Mailbox,
 }
 
-pub fn service(kind: Kind, told: &Arc<Told>) -> Arc<dyn Service> {
-    Arc::new(Cases(kind, told.clone()))
+pub fn service(kind: Kind, recorded: &Arc<Recorded>) -> Arc<dyn Service> {
+    Arc::new(CaseService(kind, recorded.clone()))
 }
 
-struct Cases(Kind, Arc<Told>);
+struct CaseService(Kind, Arc<Recorded>);
 
-impl Service for Cases {
+impl Service for CaseService {
     fn session(&self, _: Option<IpAddr>) -> Box<dyn Session> {
         Box::new(Case {
             kind: self.0,
-            told: self.1.clone(),
+            recorded: self.1.clone(),
             count: 0,
             turns: 0,
             work: Work::None,
@@ -82,7 +82,7 @@ impl Service for Cases {
 
 struct Case {
     kind: Kind,
-    told: Arc<Told>,
+    recorded: Arc<Recorded>,
     count: usize,
     turns: usize,
     work: Work,
@@ -98,7 +98,7 @@ enum Work {
 
 impl Session for Case {
     fn open(&mut self, cx: &mut Context<'_>) {
-        self.told.opened.store(true, SeqCst);
+        self.recorded.opened.store(true, SeqCst);
         match self.kind {
             Kind::Mail => {
                 cx.put(b"hello");
@@ -187,7 +187,7 @@ impl Session for Case {
             // Long enough for a client to see it if the socket was closed before.
             std::thread::sleep(Duration::from_millis(200));
         }
-        self.told.closed.store(true, SeqCst);
+        self.recorded.closed.store(true, SeqCst);
         // This is never sent, but takes a buffer.
         cx.put(b"too late");
     }
@@ -210,7 +210,7 @@ impl Session for Case {
     }
 
     fn mailbox(&self) -> Option<&dyn Inbox> {
-        (self.kind == Kind::Mail).then_some(&self.told.mailbox)
+        (self.kind == Kind::Mail).then_some(&self.recorded.mailbox)
     }
 }
 

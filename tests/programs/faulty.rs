@@ -10,14 +10,14 @@ use std::{env, error::Error, net::IpAddr, sync::Arc, time::Duration};
 struct Faulty;
 
 #[derive(Default)]
-struct Conversation {
+struct FaultySession {
     to_proceed: bool,
     to_end: bool,
 }
 
 impl Service for Faulty {
     fn session(&self, _: Option<IpAddr>) -> Box<dyn Session> {
-        Box::new(Conversation::default())
+        Box::new(FaultySession::default())
     }
 
     fn datagram_handler(&self) -> Option<&dyn DatagramHandler> {
@@ -41,7 +41,7 @@ impl DatagramHandler for Faulty {
     }
 }
 
-impl Session for Conversation {
+impl Session for FaultySession {
     fn receive(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
         match input {
             b"panic now" => panic!("as you wish"),

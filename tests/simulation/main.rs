@@ -13,16 +13,16 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-mod line;
+mod connection;
 mod mixed;
 mod script;
 mod world;
 
 use common::number;
+use connection::SimulatedConnection;
 use evserve::session::{ACCEPTED, CLOSED, Mailbox, TimeLimits, Wakers, Worker};
 use fastrand::Rng;
-use line::Line;
-use mixed::{Bell, Mixed, Places};
+use mixed::{Mixed, PermitCounter, WakeSignal};
 use script::{Chat, Script};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -50,7 +50,7 @@ struct KeyWaker(Queue, usize);
 impl Wakers for Queue {
     fn waker(&self, key: usize) -> io::Result<Waker> {
         match self.is_broken {
-            true => Err(io::Error::other("none is free")),
+            true => Err(io::Error::other("no descriptor is free")),
             false => Ok(Arc::new(KeyWaker(self.clone(), key)).into()),
         }
     }
@@ -69,9 +69,9 @@ struct Stream {
 }
 
 /// The connections of one run.
-struct Play {
-    lines: Vec<Line>,
-    bells: Vec<Bell>,
+struct Simulation {
+    connections: Vec<SimulatedConnection>,
+    signals: Vec<WakeSignal>,
     queue: Queue,
     begun: Arc<Mutex<Vec<Arc<Mailbox>>>>,
     streams: Vec<Stream>,
@@ -79,8 +79,8 @@ struct Play {
     chats: bool,
 }
 
-impl Play {
-    fn new(world: &World, worker: &mut Worker, random: &mut Rng) -> Play {
+impl Simulation {
+    fn new(world: &World, worker: &mut Worker, random: &mut Rng) -> Simulation {
         let queue = Queue {
             is_broken: random.u8(..) < 5,
             ..Queue::default()
@@ -95,32 +95,37 @@ impl Play {
             worker.time_limits = TimeLimits::from_fn(|_| limit());
         }
         worker.one_exchange = random.u8(..) < 20;
-        let mut play = Play {
-            lines: Vec::new(),
-            bells: Vec::new(),
+        let mut simulation = Simulation {
+            connections: Vec::new(),
+            signals: Vec::new(),
             queue,
             begun: Arc::default(),
             streams: Vec::new(),
             chats: random.u8(..) < 60,
         };
-        let chat = play.chats.then(|| (world.chat(), Chat::new()));
+        let chat = simulation.chats.then(|| (world.chat(), Chat::new()));
         for _ in 0..random.usize(1..5) {
             let mut line = match &chat {
                 Some((service, chat)) => {
                     let script = Script::chat(chat, random);
-                    play.line(service.session(None), script, worker, random)
+                    simulation.line(service.session(None), script, worker, random)
                 }
-                None => play.alone(world, worker, random),
+                None => simulation.isolated_connection(world, worker, random),
             };
-            line.may_be_cut_off |= play.queue.is_broken;
-            play.lines.push(line);
+            line.may_be_cut_off |= simulation.queue.is_broken;
+            simulation.connections.push(line);
         }
-        play
+        simulation
     }
 
     /// A connection that receives nothing from others.
-    fn alone(&mut self, world: &World, worker: &mut Worker, random: &mut Rng) -> Line {
-        let key = self.lines.len();
+    fn isolated_connection(
+        &mut self,
+        world: &World,
+        worker: &mut Worker,
+        random: &mut Rng,
+    ) -> SimulatedConnection {
+        let key = self.connections.len();
         match random.u8(..) {
             0..=19 => {
                 let script = Script::proxied(world, random);
@@ -148,11 +153,11 @@ impl Play {
                 self.line(session, Script::stream(head, request), worker, random)
             }
             _ => {
-                let (places, bell) = (Places::default(), Bell::default());
-                let start = Mixed::start(&world.stretches, &places, &bell);
-                self.bells.push(bell);
+                let (permits, signal) = (PermitCounter::default(), WakeSignal::default());
+                let start = Mixed::start(&world.stretches, &permits, &signal);
+                self.signals.push(signal);
                 let script = Script::mixed(world, random);
-                Line::new(start, script, key, &places, worker, random)
+                SimulatedConnection::new(start, script, key, &permits, worker, random)
             }
         }
     }
@@ -163,12 +168,12 @@ impl Play {
         script: Script,
         worker: &mut Worker,
         random: &mut Rng,
-    ) -> Line {
-        Line::new(
+    ) -> SimulatedConnection {
+        SimulatedConnection::new(
             session,
             script,
-            self.lines.len(),
-            &Places::default(),
+            self.connections.len(),
+            &PermitCounter::default(),
             worker,
             random,
         )
@@ -176,11 +181,11 @@ impl Play {
 
     /// What other threads do at the same time: they fill mailboxes and wake connections. A woken
     /// connection is notified sooner or later.
-    fn others(&mut self, worker: &mut Worker, random: &mut Rng) {
+    fn run_other_threads(&mut self, worker: &mut Worker, random: &mut Rng) {
         if random.u8(..) < 20
-            && let Some(bell) = random.choice(&self.bells)
+            && let Some(signal) = random.choice(&self.signals)
         {
-            bell.ring();
+            signal.set();
         }
         for mailbox in self.begun.lock().expect("no panic").drain(..) {
             self.streams.push(Stream { mailbox, sent: 0 });
@@ -197,7 +202,7 @@ impl Play {
         if random.bool() {
             let woken = std::mem::take(&mut *self.queue.woken.lock().expect("no panic"));
             for key in woken {
-                self.lines[key].woken(worker);
+                self.connections[key].woken(worker);
             }
         }
     }
@@ -206,7 +211,7 @@ impl Play {
 fn play(world: &World, seed: u64) {
     let mut random = Rng::with_seed(seed);
     let mut worker = world.worker();
-    let mut play = Play::new(world, &mut worker, &mut random);
+    let mut simulation = Simulation::new(world, &mut worker, &mut random);
     let stops_at = (random.u8(..) < 60).then(|| random.usize(..400));
     let crowd = (random.u8(..) < 60).then(|| random.usize(..400));
     let (mut now, mut hurried) = (world.start, worker.one_exchange);
@@ -214,12 +219,15 @@ fn play(world: &World, seed: u64) {
         worker.stopping |= stops_at.is_some_and(|at| step >= at);
         worker.crowded = crowd.is_some_and(|at| (at..at + 100).contains(&step));
         hurried |= worker.stopping || worker.crowded;
-        let open = play.lines.iter_mut().filter(|line| !line.is_released());
+        let open = simulation
+            .connections
+            .iter_mut()
+            .filter(|line| !line.is_released());
         let mut open: Vec<_> = open.collect();
         if open.is_empty() {
             break;
         }
-        let line = random.choice(&mut open).expect("there is one");
+        let line = random.choice(&mut open).expect("not empty");
         now += Duration::from_millis(random.u64(..3));
         if random.u8(..) < 3
             && let Some(deadline) = line.deadline(&worker)
@@ -228,15 +236,18 @@ fn play(world: &World, seed: u64) {
         }
         worker.time.set(now, world.wall);
         line.step(&mut worker, &mut random);
-        play.others(&mut worker, &mut random);
+        simulation.run_other_threads(&mut worker, &mut random);
         let lent = worker.pool.lent();
         assert!(
-            lent <= 2 * play.lines.len(),
+            lent <= 2 * simulation.connections.len(),
             "at most input and output each"
         );
     }
-    play.lines.iter().for_each(|line| line.check(hurried));
-    check(world, &mut worker, play.chats);
+    simulation
+        .connections
+        .iter()
+        .for_each(|line| line.check(hurried));
+    check(world, &mut worker, simulation.chats);
 }
 
 /// What must hold after all connections have ended.
@@ -291,6 +302,6 @@ fn every_seed_passes() {
     let is_long = seeds.end - seeds.start >= SEEDS;
     assert!(
         missed.is_empty() || !is_long,
-        "nobody has taken the steps {missed:?}"
+        "no session took the steps {missed:?}"
     );
 }

@@ -53,17 +53,17 @@ pub struct Stretches {
 
 /// A counted place.
 #[derive(Clone, Default)]
-pub struct Places {
+pub struct PermitCounter {
     pub taken: Arc<AtomicUsize>,
     pub released: Arc<AtomicUsize>,
 }
 
-struct Place(Places);
+struct CountedPermit(PermitCounter);
 
-impl Places {
+impl PermitCounter {
     pub fn permit(&self) -> Permit {
         self.taken.fetch_add(1, SeqCst);
-        Permit::new(Place(self.clone()))
+        Permit::new(CountedPermit(self.clone()))
     }
 
     pub fn are_free(&self) -> bool {
@@ -71,7 +71,7 @@ impl Places {
     }
 }
 
-impl Drop for Place {
+impl Drop for CountedPermit {
     fn drop(&mut self) {
         self.0.released.fetch_add(1, SeqCst);
     }
@@ -79,29 +79,29 @@ impl Drop for Place {
 
 /// Wakes a paused session.
 #[derive(Clone, Default)]
-pub struct Bell(Arc<Mutex<Ringing>>);
+pub struct WakeSignal(Arc<Mutex<WakeState>>);
 
 #[derive(Default)]
-struct Ringing {
-    has_rung: bool,
+struct WakeState {
+    is_set: bool,
     waker: Option<Waker>,
 }
 
-impl Bell {
-    pub fn ring(&self) {
-        let mut ringing = self.0.lock().expect("no panic");
-        ringing.has_rung = true;
-        if let Some(waker) = &ringing.waker {
+impl WakeSignal {
+    pub fn set(&self) {
+        let mut state = self.0.lock().expect("no panic");
+        state.is_set = true;
+        if let Some(waker) = &state.waker {
             waker.wake_by_ref();
         }
     }
 
-    fn take_ring(&self) -> bool {
-        std::mem::take(&mut self.0.lock().expect("no panic").has_rung)
+    fn take_signal(&self) -> bool {
+        std::mem::take(&mut self.0.lock().expect("no panic").is_set)
     }
 }
 
-impl Inbox for Bell {
+impl Inbox for WakeSignal {
     fn set_waker(&self, waker: Waker) {
         self.0.lock().expect("no panic").waker = Some(waker);
     }
@@ -113,8 +113,8 @@ impl Inbox for Bell {
 
 pub struct Mixed {
     stretches: Arc<Stretches>,
-    places: Places,
-    bell: Bell,
+    permits: PermitCounter,
+    signal: WakeSignal,
     stage: Stage,
     opened: bool,
     closed: bool,
@@ -134,18 +134,22 @@ enum Stage {
 }
 
 impl Mixed {
-    pub fn start(stretches: &Arc<Stretches>, places: &Places, bell: &Bell) -> NewSession {
+    pub fn start(
+        stretches: &Arc<Stretches>,
+        permits: &PermitCounter,
+        signal: &WakeSignal,
+    ) -> NewSession {
         NewSession {
             session: Box::new(Mixed {
                 stretches: stretches.clone(),
-                places: places.clone(),
-                bell: bell.clone(),
+                permits: permits.clone(),
+                signal: signal.clone(),
                 stage: Stage::Between,
                 opened: false,
                 closed: false,
                 handed_over: false,
             }),
-            permit: Some(places.permit()),
+            permit: Some(permits.permit()),
         }
     }
 
@@ -270,7 +274,7 @@ impl Session for Mixed {
             }
             Stage::Pause(byte, looks) => {
                 *looks += 1;
-                if self.bell.take_ring() || *looks == LOOKS {
+                if self.signal.take_signal() || *looks == LOOKS {
                     let byte = *byte;
                     self.answer(byte, cx);
                 }
@@ -301,7 +305,7 @@ impl Session for Mixed {
     fn closed(&mut self, cx: &mut Context<'_>) {
         self.check();
         self.closed = true;
-        cx.put(b"nobody hears this");
+        cx.put(b"late output");
     }
 
     fn waits_for(&self) -> Wait {
@@ -318,7 +322,7 @@ impl Session for Mixed {
     }
 
     fn mailbox(&self) -> Option<&dyn Inbox> {
-        Some(&self.bell)
+        Some(&self.signal)
     }
 
     fn successor(&mut self) -> Option<NewSession> {
@@ -327,11 +331,11 @@ impl Session for Mixed {
             panic!("there is no successor");
         };
         self.handed_over = true;
-        let mut start = Mixed::start(&self.stretches, &self.places, &self.bell);
+        let mut start = Mixed::start(&self.stretches, &self.permits, &self.signal);
         start.session = Box::new(Mixed {
             stretches: self.stretches.clone(),
-            places: self.places.clone(),
-            bell: self.bell.clone(),
+            permits: self.permits.clone(),
+            signal: self.signal.clone(),
             stage: Stage::Successor(byte),
             opened: false,
             closed: false,

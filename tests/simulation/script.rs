@@ -9,12 +9,12 @@ use std::rc::Rc;
 
 pub struct Script {
     pub input: Vec<u8>,
-    hears: Hears,
+    expected: Expected,
 }
 
-enum Hears {
+enum Expected {
     /// Responses one after the other, each in both its forms.
-    Answers(Vec<Rc<Answer>>),
+    Responses(Vec<Rc<Response>>),
     /// These bytes, and only the message about a timeout besides.
     Bytes(Vec<u8>),
     /// This head, and then all messages of a stream.
@@ -23,7 +23,7 @@ enum Hears {
     Chat(Rc<Chat>, usize),
 }
 
-struct Answer {
+struct Response {
     staying: Vec<u8>,
     /// The response if the connection is about to close.
     closing: Vec<u8>,
@@ -88,7 +88,7 @@ impl Script {
             let answer = known.entry(request).or_insert_with(|| {
                 let (staying, last) = undisturbed(world, &world.http, request, false);
                 let (closing, _) = undisturbed(world, &world.http, request, true);
-                Rc::new(Answer {
+                Rc::new(Response {
                     staying,
                     closing,
                     last,
@@ -97,7 +97,7 @@ impl Script {
             answer.clone()
         });
         Script {
-            hears: Hears::Answers(answers.collect()),
+            expected: Expected::Responses(answers.collect()),
             input: requests.concat().into_bytes(),
         }
     }
@@ -114,22 +114,22 @@ impl Script {
         let mut input = vec![0; random.usize(..200_000)];
         random.fill(&mut input);
         Script {
-            hears: Hears::Bytes(input.clone()),
+            expected: Expected::Bytes(input.clone()),
             input,
         }
     }
 
     pub fn mixed(world: &World, random: &mut Rng) -> Script {
         let input = mixed::input(random);
-        let hears = Hears::Bytes(mixed::output(&input, &world.stretches.content));
-        Script { input, hears }
+        let expected = Expected::Bytes(mixed::output(&input, &world.stretches.content));
+        Script { input, expected }
     }
 
     /// Requests a stream, which ends with its last message.
     pub fn stream(head: Vec<u8>, request: &str) -> Script {
         Script {
             input: request.into(),
-            hears: Hears::Stream(head),
+            expected: Expected::Stream(head),
         }
     }
 
@@ -151,16 +151,16 @@ impl Script {
         last.push((count > 0).then(|| format!(": {}\r\n", line(me, count - 1))));
         Script {
             input: input.into_bytes(),
-            hears: Hears::Chat(chat.clone(), me),
+            expected: Expected::Chat(chat.clone(), me),
         }
     }
 
     /// True once a peer that has sent everything has nothing more to wait for.
     pub fn may_leave(&self, heard: &[u8]) -> bool {
-        match &self.hears {
-            Hears::Answers(_) | Hears::Bytes(_) => true,
-            Hears::Stream(head) => heard == [&head[..], MESSAGES.concat().as_bytes()].concat(),
-            Hears::Chat(chat, me) => {
+        match &self.expected {
+            Expected::Responses(_) | Expected::Bytes(_) => true,
+            Expected::Stream(head) => heard == [&head[..], MESSAGES.concat().as_bytes()].concat(),
+            Expected::Chat(chat, me) => {
                 let last = chat.last.borrow();
                 let mut others = last.iter().enumerate().filter(|(one, _)| one != me);
                 others.all(|(_, last)| last.as_ref().is_none_or(|last| contains(heard, last)))
@@ -170,7 +170,7 @@ impl Script {
 
     /// The peer leaves. If not all of its input was taken, no member waits for its last line.
     pub fn leave(&self, all_taken: bool) {
-        if let Hears::Chat(chat, me) = &self.hears
+        if let Expected::Chat(chat, me) = &self.expected
             && (!all_taken || chat.is_loud.get())
         {
             chat.last.borrow_mut()[*me] = None;
@@ -180,11 +180,11 @@ impl Script {
     /// True if a connection that ended by itself may have brought these bytes. `hurried` is true if
     /// the server was asked to stop meanwhile.
     pub fn may_end_with(&self, heard: &[u8], hurried: bool, all_said: bool) -> bool {
-        let answers = match &self.hears {
-            Hears::Answers(answers) => answers,
-            Hears::Bytes(all) => return heard == *all || (hurried && all.starts_with(heard)),
-            Hears::Stream(_) => return self.may_leave(heard) || hurried,
-            Hears::Chat(..) => return self.may_begin_with(heard),
+        let answers = match &self.expected {
+            Expected::Responses(answers) => answers,
+            Expected::Bytes(all) => return heard == *all || (hurried && all.starts_with(heard)),
+            Expected::Stream(_) => return self.may_leave(heard) || hurried,
+            Expected::Chat(..) => return self.may_begin_with(heard),
         };
         let mut rest = heard;
         for answer in answers {
@@ -202,14 +202,14 @@ impl Script {
 
     /// True if a connection that was cut off anywhere may have brought these bytes.
     pub fn may_begin_with(&self, heard: &[u8]) -> bool {
-        let answers = match &self.hears {
-            Hears::Answers(answers) => answers,
-            Hears::Bytes(all) => return begins(all, heard, mixed::LATE),
-            Hears::Stream(head) => {
+        let answers = match &self.expected {
+            Expected::Responses(answers) => answers,
+            Expected::Bytes(all) => return begins(all, heard, mixed::LATE),
+            Expected::Stream(head) => {
                 let all = [&head[..], MESSAGES.concat().as_bytes()].concat();
                 return begins(&all, heard, b"") || is_timeout(heard);
             }
-            Hears::Chat(chat, _) => return in_order(heard, chat.last.borrow().len()),
+            Expected::Chat(chat, _) => return in_order(heard, chat.last.borrow().len()),
         };
         let mut rest = heard;
         for answer in answers {

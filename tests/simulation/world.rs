@@ -68,8 +68,8 @@ impl World {
             echo: start("echo", &config).expect("starts"),
             proxied: Admission::new(&config),
             stretches: Arc::new(Stretches {
-                content: std::fs::read(&path).expect("there"),
-                file: Arc::new(File::local(std::fs::File::open(&path).expect("there"))),
+                content: std::fs::read(&path).expect("it exists"),
+                file: Arc::new(File::local(std::fs::File::open(&path).expect("it exists"))),
             }),
             config,
             _root: root,
@@ -161,7 +161,7 @@ pub fn undisturbed(
                 connection.proceed(&mut worker);
             }
             Action::Run => {
-                (connection.take_job().expect("it was announced").work)();
+                (connection.take_job().expect("announced").work)();
                 connection.woken(&mut worker);
             }
             action => {

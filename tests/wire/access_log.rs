@@ -110,7 +110,7 @@ fn the_log_file_is_appended_to_and_readable_only_by_its_group() {
         let log = read_to_string(&path).expect("written");
         assert_eq!(log.lines().count(), lines, "{log}");
     }
-    let metadata = path.metadata().expect("there");
+    let metadata = path.metadata().expect("it exists");
     assert_eq!(metadata.permissions().mode() & 0o777, 0o640);
     for (place, why) in [
         (directory.path().join("no/log"), "No such file or directory"),
@@ -139,7 +139,7 @@ fn sighup_starts_a_new_log_file() {
         }
         // The response may arrive before the line is written.
         let end = Instant::now() + PATIENCE;
-        while read_to_string(&path).expect("there").is_empty() {
+        while read_to_string(&path).expect("it exists").is_empty() {
             assert!(Instant::now() < end, "{model}: no line");
         }
         for round in 0..2 {
@@ -153,10 +153,10 @@ fn sighup_starts_a_new_log_file() {
             ask(&mut stays, "/after");
             drop(std::mem::replace(&mut stays, evserve.connect()));
             ask(&mut stays, "/after");
-            while read_to_string(&path).expect("there").lines().count() < 2 {
+            while read_to_string(&path).expect("it exists").lines().count() < 2 {
                 assert!(Instant::now() < end, "{model}: no lines in round {round}");
             }
-            let before = read_to_string(&old).expect("there");
+            let before = read_to_string(&old).expect("it exists");
             assert_eq!(before.matches("/before").count(), 1 - round, "{model}");
             assert_eq!(before.matches("/after").count(), 2 * round, "{model}");
         }
@@ -196,7 +196,7 @@ fn a_failed_reopen_keeps_the_old_file() {
     evserve.wait_for_log("Is a directory");
     ask(&mut evserve.connect(), "/x");
     evserve.stop();
-    assert_eq!(read_to_string(&old).expect("there").lines().count(), 1);
+    assert_eq!(read_to_string(&old).expect("it exists").lines().count(), 1);
 }
 
 /// On a full disk at most one line is cut off. All others are complete, or counted as lost.
@@ -221,14 +221,14 @@ fn a_full_disk_loses_only_whole_lines_and_counts_them() {
     let said = evserve.wait_for_log("lines of the access log were lost");
     let lost = said.split(' ').find_map(|word| word.parse::<usize>().ok());
     evserve.stop();
-    let before = read_to_string(&old).expect("there");
+    let before = read_to_string(&old).expect("it exists");
     let whole = before.matches("\"GET /before HTTP/1.1\" 404 14\n").count();
     assert_eq!(Some(50 - whole), lost, "{said}");
     assert!(
         before.len() <= 1024 && before.lines().count() <= whole + 1,
         "{before}"
     );
-    assert_eq!(read_to_string(&path).expect("there").lines().count(), 1);
+    assert_eq!(read_to_string(&path).expect("it exists").lines().count(), 1);
 }
 
 /// A directory that only its owner can write to, inside another one.

@@ -17,7 +17,7 @@ const CHANGES: u64 = 1500;
 const MOST_CHANGES: u64 = 10_000;
 
 /// A file that changes in every possible way, and the expected response.
-struct Changing {
+struct ChangingFile {
     root: PathBuf,
     random: fastrand::Rng,
     count: u64,
@@ -25,7 +25,7 @@ struct Changing {
     compressed: Option<Vec<u8>>,
 }
 
-impl Changing {
+impl ChangingFile {
     fn path(&self) -> PathBuf {
         self.root.join("d/f.txt")
     }
@@ -62,14 +62,17 @@ impl Changing {
             4 => {
                 let Some(old) = &mut self.content else { return };
                 old.truncate(8);
-                let file = File::options().write(true).open(&path).expect("there");
+                let file = File::options().write(true).open(&path).expect("it exists");
                 return file.set_len(8).expect("truncated");
             }
             5 => {
                 let Some(old) = &mut self.content else { return };
                 old.extend_from_slice(b"more");
                 let file = File::options().append(true).open(&path);
-                return file.expect("there").write_all(b"more").expect("appended");
+                return file
+                    .expect("it exists")
+                    .write_all(b"more")
+                    .expect("appended");
             }
             6 => {
                 let (d, e) = (self.root.join("d"), self.root.join("e"));
@@ -86,7 +89,10 @@ impl Changing {
                 }
                 fs::write(&sibling, &content).expect("written");
                 let future = SystemTime::now() + Duration::from_secs(3600);
-                let file = File::options().append(true).open(sibling).expect("there");
+                let file = File::options()
+                    .append(true)
+                    .open(sibling)
+                    .expect("it exists");
                 file.set_modified(future).expect("touched");
                 self.compressed = Some(content);
                 return;
@@ -97,7 +103,7 @@ impl Changing {
                 let mut other = old.clone();
                 other[..8].copy_from_slice(&content[..8]);
                 fs::write(&path, &other).expect("rewritten");
-                let file = File::options().append(true).open(&path).expect("there");
+                let file = File::options().append(true).open(&path).expect("it exists");
                 file.set_modified(UNIX_EPOCH).expect("touched");
                 self.content = Some(other);
                 return;
@@ -144,7 +150,7 @@ fn no_response_is_stale() {
         let directory = tempfile::tempdir().expect("a directory");
         fs::create_dir(directory.path().join("d")).expect("made");
         let evserve = Evserve::http(model, directory.path(), &["--access-log", "off"]);
-        let mut changing = Changing {
+        let mut changing = ChangingFile {
             root: directory.path().into(),
             random: fastrand::Rng::with_seed(7),
             count: 0,
@@ -310,7 +316,10 @@ fn a_deleted_file_is_closed_at_once() {
         fs::remove_file(&path).expect("removed");
         let end = std::time::Instant::now() + crate::common::PATIENCE;
         while open_files(&evserve, "large.bin") > 0 {
-            assert!(std::time::Instant::now() < end, "{model} keeps it");
+            assert!(
+                std::time::Instant::now() < end,
+                "{model} keeps the file open"
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     });
@@ -325,7 +334,7 @@ fn a_file_outside_the_page_cache_is_read_by_a_thread() {
     let path = directory.path().join("cold.bin");
     let content = crate::common::pattern(5_000_000);
     fs::write(&path, &content).expect("written");
-    let file = File::open(&path).expect("there");
+    let file = File::open(&path).expect("it exists");
     if u64::try_from(fstatfs(&file).expect("a file system").f_type) == Ok(TMPFS) {
         return skip(
             "disk",

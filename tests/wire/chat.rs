@@ -240,7 +240,10 @@ fn a_member_that_does_not_read_is_dropped() {
         // The kernel buffers several megabytes for a client that does not read, and its mailbox
         // holds one more.
         while !heard.ends_with(b"* deaf left: too slow to hear all\r\n") {
-            assert!(started.elapsed() < PATIENCE, "{model}: nobody is dropped");
+            assert!(
+                started.elapsed() < PATIENCE,
+                "{model}: no member is dropped"
+            );
             alice.send(&line);
             let mut buffer = [0; 4096];
             if let Ok((count, _)) = recv(alice.stream(), &mut buffer, RecvFlags::DONTWAIT) {
@@ -367,7 +370,10 @@ fn every_member_gets_every_line_once_and_in_order() {
         }
         for one in &room {
             assert_eq!(one.heard.len(), members - 1);
-            assert!(!one.heard.contains_key(&one.name), "nobody hears himself");
+            assert!(
+                !one.heard.contains_key(&one.name),
+                "a member does not get its own lines"
+            );
         }
         eprintln!("{model} {options:?}: {memory} KiB");
         assert!(memory < 60_000, "{model}: {memory} KiB");

@@ -83,7 +83,7 @@ fn code_in_the_sandbox_cannot_escape() {
             }
             assert_eq!(tried.lines().count(), 11, "{tried}");
         }
-        assert_eq!(confined.get("/page").body, b"page", "it serves on");
+        assert_eq!(confined.get("/page").body, b"page", "it still serves");
         confined.stop();
         assert!(!root.path().join("new").exists() && root.path().join("victim").exists());
 
@@ -186,7 +186,7 @@ fn privileges_of_root_are_dropped_for_good() {
         assert_eq!(evserve.get("/page").body, b"changed", "{model}");
         write(root.path().join("page"), "page").expect("written");
         assert_eq!(evserve.get("/large").body.len(), 400_000);
-        let owner = fs::symlink_metadata(&socket).expect("there");
+        let owner = fs::symlink_metadata(&socket).expect("it exists");
         assert_eq!((owner.uid(), owner.gid()), (NOBODY, NOBODY));
         UnixStream::connect(&socket).expect("it listens");
         let log = evserve.stop().log;

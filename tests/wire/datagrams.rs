@@ -188,7 +188,7 @@ fn senders_without_an_address_get_no_reply() {
         let name = gone.local_addr().expect("bound");
         gone.send(b"bye").expect("sent");
         drop(gone);
-        fs::remove_file(name.as_pathname().expect("a path")).expect("there");
+        fs::remove_file(name.as_pathname().expect("a path")).expect("it exists");
         assert_eq!(unix_ask(&client, b"last"), b"last");
         let [answered, received, refused, unsent, _] = server.stop();
         assert_eq!((received, refused), (6, 3), "{model}");
@@ -420,7 +420,7 @@ fn datagrams_lost_to_a_full_buffer_are_counted() {
     server.evserve.signal(Signal::CONT);
     assert!(hear(&client) == datagram);
     let [answered, received, refused, unsent, lost] = server.stop();
-    assert!(lost > 0, "all had room");
+    assert!(lost > 0, "no datagram was lost");
     assert_eq!(
         (received + lost, refused, answered + unsent),
         (1000, 0, received)
@@ -534,7 +534,7 @@ fn a_socket_in_use_is_named_and_left_alone() {
     );
     let who = format!("evserve (process {})", first.evserve.id());
     let udp = format!("udp:{}", first.addresses[0]);
-    let inode = fs::symlink_metadata(&path).expect("there").ino();
+    let inode = fs::symlink_metadata(&path).expect("it exists").ino();
     for (place, expected) in [
         (&udp, format!("{who} uses this port")),
         (&unix, format!("{who} uses it")),
@@ -549,7 +549,7 @@ fn a_socket_in_use_is_named_and_left_alone() {
             assert!(said.contains(&expected), "{said}");
         }
     }
-    assert_eq!(fs::symlink_metadata(&path).expect("there").ino(), inode);
+    assert_eq!(fs::symlink_metadata(&path).expect("it exists").ino(), inode);
     assert_eq!(ask(&first.client(), b"still"), b"still");
     let client = unix_client(directory.path(), &path);
     assert_eq!(unix_ask(&client, b"still"), b"still");
@@ -563,11 +563,11 @@ fn a_socket_in_use_is_named_and_left_alone() {
         "{said}"
     );
     drop(listener);
-    fs::remove_file(&path).expect("there");
+    fs::remove_file(&path).expect("it exists");
     fs::write(&path, "precious").expect("written");
     let said = refusal(&["--mode", "echo", "--listen", &unix]);
     assert!(said.contains("exists and is not a socket"), "{said}");
-    assert_eq!(fs::read(&path).expect("there"), b"precious");
+    assert_eq!(fs::read(&path).expect("it exists"), b"precious");
 }
 
 #[test]
@@ -586,7 +586,7 @@ fn the_socket_file_has_its_mode_and_is_removed() {
             let client = unix_client(directory.path(), &path);
             assert_eq!(unix_ask(&client, b"x"), b"x");
             server.stop();
-            assert!(!path.exists(), "{model} left it behind");
+            assert!(!path.exists(), "{model} did not remove the socket");
         }
     });
 }
@@ -623,7 +623,7 @@ fn inherited_sockets_are_served() {
         let client = unix_client(directory.path(), &path);
         assert_eq!(unix_ask(&client, b"handed over"), b"handed over", "{model}");
         evserve.stop();
-        assert!(path.exists(), "it is not ours to remove");
+        assert!(path.exists(), "an inherited socket is not removed");
     });
 }
 
@@ -662,7 +662,7 @@ fn ipv4_works_without_ipv6() {
         return;
     }
     on_every_model(|model| {
-        assert!(UdpSocket::bind("[::1]:0").is_err(), "IPv6 is there");
+        assert!(UdpSocket::bind("[::1]:0").is_err(), "IPv6 is disabled");
         let server = start(model, &["echo=udp::0"], &[]);
         let port = server.addresses[0].port();
         let client = client(SocketAddr::from(([127, 0, 0, 1], port)));

@@ -80,7 +80,7 @@ fn an_interrupted_demo_ends_its_server() {
         line = next();
     }
     kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
-    assert_eq!(child.wait().expect("it is ours").code(), Some(130));
+    assert_eq!(child.wait().expect("a child").code(), Some(130));
     let end = Instant::now() + PATIENCE;
     while TcpStream::connect(address).is_ok() {
         assert!(Instant::now() < end, "the server still listens");

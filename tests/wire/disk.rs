@@ -3,7 +3,7 @@
 //! For a file that shrinks to nothing see `http.rs`, for a log on a full disk `access_log.rs` and
 //! tests/faults.
 
-use super::root::Asker;
+use super::root::KeepAliveClient;
 use crate::common::{Client, Evserve, on_every_model, pattern, serves_one_at_a_time};
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -56,7 +56,7 @@ fn a_file_removed_during_its_transfer_arrives_whole() {
             let evserve = Evserve::http(model, &world.path().join("root"), &[]);
             let mut client = slow_reader(&evserve);
             change(&path);
-            assert!(client.rest() == old, "{model}: not what was asked for");
+            assert!(client.rest() == old, "{model}: another file");
             let after = evserve.get("/large");
             assert!(statuses.contains(&after.status), "{model}: {}", after.head);
             if statuses == [200] {
@@ -82,7 +82,7 @@ fn a_file_truncated_during_its_transfer_is_not_padded() {
         let log = evserve.stop().access_log;
         let ends: Vec<_> = log.lines().map(|line| line.split('"').nth(2)).collect();
         let both = format!(" 200 {CUT} ");
-        assert_eq!(ends, [Some(&*both), Some(&*both)], "{model}: what was sent");
+        assert_eq!(ends, [Some(&*both), Some(&*both)], "{model}: bytes sent");
     });
 }
 
@@ -97,7 +97,7 @@ fn transfers_survive_the_replacement_of_the_root() {
         fs::rename(here("root"), here("elsewhere")).expect("moved");
         fs::create_dir(here("root")).expect("made");
         fs::write(here("root/large"), b"of another directory").expect("written");
-        let mut other = Asker::new(evserve.address());
+        let mut other = KeepAliveClient::new(evserve.address());
         if !serves_one_at_a_time(model) {
             other.wait_for("/large", 200, "of another directory");
         }

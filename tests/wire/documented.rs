@@ -247,8 +247,8 @@ fn options_on_the_pages_exist() {
         .collect();
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
     let docs = std::fs::read_dir(docs)
-        .expect("there")
-        .map(|entry| entry.expect("there").path());
+        .expect("it exists")
+        .map(|entry| entry.expect("it exists").path());
     let pages = docs.chain(["README.md".into(), "CONTRIBUTING.md".into()]);
     for page in pages.filter(|path| path.extension().is_some_and(|end| end == "md")) {
         let text = std::fs::read_to_string(&page).expect("text");

@@ -8,10 +8,10 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, UdpSocket};
 
 /// Sends `said`, shuts down writing, and returns what comes.
-fn converse(example: &Evserve, said: &[u8]) -> String {
+fn exchange(example: &Evserve, said: &[u8]) -> String {
     let client = example.connect();
     let mut stream = client.stream();
-    stream.write_all(said).expect("said");
+    stream.write_all(said).expect("sent");
     stream.shutdown(Shutdown::Write).expect("open");
     let mut heard = String::new();
     stream.read_to_string(&mut heard).expect("text");
@@ -27,10 +27,10 @@ fn start(name: &str, arguments: &[&str]) -> Evserve {
 fn reverse_returns_lines_reversed() {
     on_every_model(|model| {
         let example = start("reverse", &["127.0.0.1:0", model]);
-        assert_eq!(converse(&example, b"abc\n\n123 x\nrest"), "cba\n\nx 321\n");
+        assert_eq!(exchange(&example, b"abc\n\n123 x\nrest"), "cba\n\nx 321\n");
         let long = format!("{}\n", "ab".repeat(10_000));
         assert_eq!(
-            converse(&example, long.repeat(20).as_bytes()),
+            exchange(&example, long.repeat(20).as_bytes()),
             format!("{}\n", "ba".repeat(10_000)).repeat(20)
         );
         example.stop();
@@ -42,10 +42,10 @@ fn lines() {
     on_every_model(|model| {
         let example = start("lines", &["127.0.0.1:0", model]);
         let greeting = "Say something; quit ends it.\n";
-        let heard = converse(&example, b"a\r\nb c\nquit\nnot heard\n");
+        let heard = exchange(&example, b"a\r\nb c\nquit\nnot heard\n");
         let expected = "Your msg = a\nYour msg = b c\nGoodbye, after 2 lines.\n";
         assert_eq!(heard, format!("{greeting}{expected}"), "{model}");
-        let heard = converse(&example, &[b'x'; 10_000]);
+        let heard = exchange(&example, &[b'x'; 10_000]);
         assert_eq!(
             heard,
             format!("{greeting}That line is too long.\n"),
@@ -106,7 +106,7 @@ fn hello() {
         client.send("GET /unchanged HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
         assert_eq!(client.head().status, 304);
         assert_eq!(client.rest(), b"", "no content");
-        let style = std::fs::read("docs/site/style.css").expect("there");
+        let style = std::fs::read("docs/site/style.css").expect("it exists");
         assert!(get("/style.css").body == style, "files are beside it");
         assert_eq!(get("/nothing").status, 404);
         let mut client = Client::connect(example.address());
@@ -134,7 +134,7 @@ fn forking_refuses_a_service_whose_connections_share_memory() {
 /// A malformed request is answered with the configured error page.
 #[test]
 fn hello_has_error_pages() {
-    let page = std::fs::read("docs/site/error.html").expect("there");
+    let page = std::fs::read("docs/site/error.html").expect("it exists");
     on_every_model_of_shared_memory(|model| {
         let example = start("hello", &["127.0.0.1:0", model]);
         for (request, status) in [
@@ -154,7 +154,7 @@ fn hello_has_error_pages() {
 /// The sandbox allows what its files need.
 #[test]
 fn hello_serves_files_from_its_sandbox() {
-    let style = std::fs::read("docs/site/style.css").expect("there");
+    let style = std::fs::read("docs/site/style.css").expect("it exists");
     on_every_model_of_shared_memory(|model| {
         let example = start("hello", &["127.0.0.1:0", model]);
         let mut client = Client::connect(example.address());

@@ -17,7 +17,7 @@ use std::time::Duration;
 const BIG: usize = 1_500_000;
 
 /// A root with a file of its own, and a mount below it that can be made to hang.
-struct World {
+struct HangingMount {
     directory: tempfile::TempDir,
     /// Its end unmounts. The program also unmounts by itself if the test is killed.
     mirror: Child,
@@ -43,9 +43,9 @@ fn is_without_fuse() -> bool {
     !has_fusepy || is_missing("fusermount")
 }
 
-impl World {
+impl HangingMount {
     /// Mounts at `at`, in a directory that contains `root`.
-    fn new(at: &str) -> World {
+    fn new(at: &str) -> HangingMount {
         let directory = tempfile::tempdir().expect("a directory");
         let path = |name: &str| directory.path().join(name);
         for name in [at, "mirrored/folder"] {
@@ -69,7 +69,7 @@ impl World {
         let stdout = mirror.stdout.take().expect("piped");
         let said = BufReader::new(stdout).read_line(&mut line);
         let id = said.ok().and_then(|_| line.trim().parse().ok());
-        World {
+        HangingMount {
             directory,
             mirror,
             answering: id.and_then(Pid::from_raw).expect(
@@ -114,7 +114,7 @@ impl World {
     }
 }
 
-impl Drop for World {
+impl Drop for HangingMount {
     fn drop(&mut self) {
         drop(self.mirror.stdin.take());
         let _ = self.mirror.wait();
@@ -167,7 +167,7 @@ fn only_requests_for_its_files_wait() {
         return;
     }
     on_every_model(|model| {
-        let world = World::new("root/remote");
+        let world = HangingMount::new("root/remote");
         // Twice as many connections as clients that request the hanging files.
         let room = limited_to(model, 64);
         let room: Vec<_> = room.iter().map(String::as_str).collect();
@@ -214,7 +214,7 @@ fn only_listings_of_its_parent_wait() {
         return;
     }
     on_every_concurrent_model(|model| {
-        let world = World::new("root/remote");
+        let world = HangingMount::new("root/remote");
         let evserve = serve(model, &world.root(), &[]);
         world.hang();
         let mut listing = asking(&evserve, "/");
@@ -237,7 +237,7 @@ fn a_hanging_root_delays_no_other_service() {
         if row(model).isolated_because.is_some() {
             return;
         }
-        let world = World::new("root");
+        let world = HangingMount::new("root");
         let root = world.root();
         let root = root.to_str().expect("a path in UTF-8");
         let listen = "--mode http --listen http=127.0.0.1:0 --mode echo --listen echo=127.0.0.1:0";
@@ -266,7 +266,7 @@ fn a_file_that_hangs_during_its_transfer_delays_no_other() {
         return;
     }
     on_every_concurrent_model(|model| {
-        let world = World::new("root/remote");
+        let world = HangingMount::new("root/remote");
         let huge = world.directory.path().join("mirrored/huge");
         let length = 64 << 20;
         let file = std::fs::File::create(&huge).expect("made");
@@ -301,7 +301,7 @@ fn the_server_stops_while_it_hangs() {
     }
     on_every_model(|model| {
         for signals in [1, 2] {
-            let world = World::new("root/remote");
+            let world = HangingMount::new("root/remote");
             let drain = if signals == 1 { "300ms" } else { "1h" };
             let options = ["--drain-timeout", drain, "--access-log", "off"];
             let mut evserve = Evserve::http(model, &world.root(), &options);
@@ -337,7 +337,7 @@ fn requests_that_wait_too_long_get_503() {
         return;
     }
     on_every_loop(|model| {
-        let world = World::new("root/remote");
+        let world = HangingMount::new("root/remote");
         let evserve = serve(model, &world.root(), &["--file-timeout", "2s"]);
         is_right("/remote/small", &evserve.get("/remote/small"));
         let descriptors = || {

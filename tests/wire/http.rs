@@ -535,7 +535,7 @@ fn a_file_that_shrinks_during_its_transfer_ends_the_connection() {
         file.set_len(10).expect("truncated");
         let body = client.rest();
         assert!(body.len() < 1 << 30, "{} bytes", body.len());
-        assert_eq!(evserve.get("/f").body.len(), 10, "others are served");
+        assert_eq!(evserve.get("/f").body.len(), 10, "other clients are served");
     });
 }
 
@@ -656,7 +656,10 @@ fn costly_requests_take_turns() {
             .windows(8)
             .filter(|w| w == b"HTTP/1.1")
             .count();
-        assert!(heads < 90, "{heads} answers came before the other client's");
+        assert!(
+            heads < 90,
+            "{heads} responses came before the other client's"
+        );
     });
 }
 

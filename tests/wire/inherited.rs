@@ -47,13 +47,13 @@ fn the_name_of_the_socket_chooses_the_mode() {
     let listener = UnixListener::bind(&path).expect("bound");
     let evserve = program(listener, "echo", &[]).start();
     let mut stream = UnixStream::connect(&path).expect("it listens");
-    stream.write_all(b"back").expect("said");
+    stream.write_all(b"back").expect("sent");
     stream.shutdown(Shutdown::Write).expect("open");
     let mut heard = Vec::new();
-    stream.read_to_end(&mut heard).expect("heard");
+    stream.read_to_end(&mut heard).expect("received");
     assert_eq!(heard, b"back");
     evserve.stop();
-    assert!(path.exists(), "it is not ours to remove");
+    assert!(path.exists(), "an inherited socket is not removed");
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn unusable_sockets_are_reported() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
         program(listener, name, arguments)
     };
-    let file = std::fs::File::open("Cargo.toml").expect("there");
+    let file = std::fs::File::open("Cargo.toml").expect("it exists");
     let modes = ["--mode", "http", "--mode", "echo"];
     let cases = [
         (program(file, "http", &[]), 1, "cannot be used"),

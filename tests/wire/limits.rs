@@ -195,7 +195,7 @@ fn a_client_that_stops_reading_times_out_alike_on_every_model() {
         // The client does not read, so it learns of the close only when a write fails.
         let end = Instant::now() + PATIENCE;
         while { stream }.write_all(b"x").is_ok() {
-            assert!(Instant::now() < end, "{model}: not given up");
+            assert!(Instant::now() < end, "{model}: the client was not dropped");
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
         let ended = evserve.stop();

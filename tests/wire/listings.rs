@@ -252,6 +252,9 @@ fn clients_that_list_one_directory_share_its_memory() {
         // bytes are 3.6 MB.
         assert!(grown < 16 * 1024, "{model}: {grown} KiB");
         let mut last = clients.pop().expect("a client");
-        assert!(last.read(2 << 20).len() == 2 << 20, "they get on");
+        assert!(
+            last.read(2 << 20).len() == 2 << 20,
+            "the clients make progress"
+        );
     });
 }

@@ -47,7 +47,7 @@ fn sharing(row: &ServiceRow) -> Sharing {
 
 /// The reply on a connection: all of it, or the known beginning of an endless one.
 fn over_stream<S: Read + Write>(mut stream: S, example: &Example, end: impl Fn(&S)) -> Vec<u8> {
-    stream.write_all(example.request.as_bytes()).expect("said");
+    stream.write_all(example.request.as_bytes()).expect("sent");
     let mut heard = Vec::new();
     match example.reply {
         Reply::Endless(begin) => {

@@ -62,7 +62,7 @@ fn script() -> Vec<String> {
 }
 
 /// The responses without what may differ between runs.
-fn converse(address: SocketAddr, requests: &[String], step: usize) -> Vec<Response> {
+fn run_script(address: SocketAddr, requests: &[String], step: usize) -> Vec<Response> {
     let mut client = Client::connect(address);
     let mut stream = client.stream().try_clone().expect("a socket");
     let bytes = requests.concat().into_bytes();
@@ -109,7 +109,7 @@ fn every_model_gives_the_same_responses() {
         while answers.len() < requests.len() {
             let step = [usize::MAX, 3, 50, 1000][connections % 4];
             let left = &requests[answers.len()..];
-            answers.extend(converse(
+            answers.extend(run_script(
                 evserve.address(),
                 &left[..left.len().min(20)],
                 step,
@@ -353,7 +353,7 @@ fn shutdown_under_load_answers_every_request_that_was_read() {
                 .collect();
             let begun = Instant::now();
             while answered.load(Relaxed) < 100 {
-                assert!(begun.elapsed() < PATIENCE, "{model}: hardly any answer");
+                assert!(begun.elapsed() < PATIENCE, "{model}: hardly any response");
                 thread::yield_now();
             }
             let start = Instant::now();

@@ -50,7 +50,7 @@ fn an_address_at_its_limit_gets_no_more_connections() {
             is_served(&mut other),
             "{model}: another address has its own"
         );
-        assert!(is_served(&mut first), "{model}: who is there stays");
+        assert!(is_served(&mut first), "{model}: a served client stays");
         drop(first);
         // The place is free once the server has seen the close.
         let (mut tries, end) = (0, Instant::now() + PATIENCE);
@@ -213,7 +213,7 @@ fn unix_sockets_are_exempt() {
         for stream in &mut streams {
             stream.write_all(b"x").expect("sent");
             stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
-            assert_eq!(stream.read(&mut [0]).expect("heard"), 1, "{model}");
+            assert_eq!(stream.read(&mut [0]).expect("received"), 1, "{model}");
         }
     });
 }

@@ -40,7 +40,7 @@ fn the_access_log_names_the_client() {
         (BINARY, "192.0.2.8"),
         (LOCAL, "127.0.0.1"),
     ];
-    let style = std::fs::read("docs/site/style.css").expect("there");
+    let style = std::fs::read("docs/site/style.css").expect("it exists");
     on_every_model(|model| {
         let evserve = start(model, "http", &[]);
         for (header, _) in cases {
@@ -101,7 +101,7 @@ fn a_connection_without_a_header_is_closed() {
             client.wait_for_close();
         }
         let ended = evserve.stop();
-        assert_eq!(ended.access_log, "", "{model}: nothing was asked for");
+        assert_eq!(ended.access_log, "", "{model}: no request was sent");
         let sentence = "a connection from 127.0.0.1 is closed, for it has no PROXY header";
         assert!(ended.log.contains(sentence), "{model}: {}", ended.log);
     });

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 const REQUESTS: u64 = 20_000;
 
 /// The content of every file outside the root, and of none inside.
-const SECRET: &[u8] = b"NOBODY MAY SEE THIS";
+const SECRET: &[u8] = b"OUTSIDE THE ROOT";
 
 /// How many requests are sent at once.
 const BATCH: usize = 40;
@@ -87,12 +87,12 @@ fn world() -> TempDir {
 fn disturb(root: &Path, random: &mut fastrand::Rng) {
     let set = if random.u8(..3) == 0 { FILES } else { PLACES };
     let (one, other) = (random.choice(set), random.choice(set));
-    let place = |name: Option<&&str>| root.join(name.expect("there are some"));
+    let place = |name: Option<&&str>| root.join(name.expect("not empty"));
     let (one, other) = (place(one), place(other));
     if random.u8(..8) == 0 {
         let aside = root.join("aside");
         if rename(&one, &aside).is_ok() {
-            rename(&aside, &one).expect("nobody else renames here");
+            rename(&aside, &one).expect("no other thread renames here");
         }
     } else {
         let _ = renameat_with(CWD, &one, CWD, &other, RenameFlags::EXCHANGE);
@@ -100,9 +100,9 @@ fn disturb(root: &Path, random: &mut fastrand::Rng) {
 }
 
 fn target(random: &mut fastrand::Rng) -> String {
-    let place = |random: &mut fastrand::Rng| *random.choice(PLACES).expect("there are some");
+    let place = |random: &mut fastrand::Rng| *random.choice(PLACES).expect("not empty");
     match random.u8(..8) {
-        0 => format!("/{}", random.choice(FILES).expect("there are some")),
+        0 => format!("/{}", random.choice(FILES).expect("not empty")),
         1 => format!("/{}/", place(random)),
         2 => format!("/{}/?format=json", place(random)),
         3 => "/?format=json".into(),

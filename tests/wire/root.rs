@@ -41,15 +41,15 @@ fn switch(link: &Path, target: &str) {
 }
 
 /// A client that keeps its connection as long as the server does.
-pub struct Asker {
+pub struct KeepAliveClient {
     address: SocketAddr,
     client: Option<Client>,
 }
 
-impl Asker {
-    pub fn new(address: SocketAddr) -> Asker {
+impl KeepAliveClient {
+    pub fn new(address: SocketAddr) -> KeepAliveClient {
         let client = None;
-        Asker { address, client }
+        KeepAliveClient { address, client }
     }
 
     pub fn ask(&mut self, target: &str) -> Response {
@@ -78,15 +78,17 @@ impl Asker {
 }
 
 /// Several clients for each loop, all connected; one if the model serves one connection at a time.
-fn askers(evserve: &Evserve, model: &str) -> Vec<Asker> {
+fn clients(evserve: &Evserve, model: &str) -> Vec<KeepAliveClient> {
     let count = if serves_one_at_a_time(model) { 1 } else { 6 };
-    let mut askers: Vec<_> = (0..count).map(|_| Asker::new(evserve.address())).collect();
-    for asker in &mut askers {
+    let mut clients: Vec<_> = (0..count)
+        .map(|_| KeepAliveClient::new(evserve.address()))
+        .collect();
+    for client in &mut clients {
         for target in ["/v", "/large", "/none"] {
-            asker.ask(target);
+            client.ask(target);
         }
     }
-    askers
+    clients
 }
 
 fn options(model: &str) -> Vec<&'static str> {
@@ -103,24 +105,24 @@ fn a_switched_link_to_the_root_is_followed() {
         let world = releases();
         let link = world.path().join("current");
         let mut evserve = Evserve::http(model, &link, &options(model));
-        let mut askers = askers(&evserve, model);
+        let mut clients = clients(&evserve, model);
         switch(&link, "r2");
-        for asker in &mut askers {
-            asker.wait_for("/v", 200, "two");
-            asker.wait_for("/none", 200, "two");
-            asker.wait_for("/large", 200, &"two".repeat(100_000));
+        for client in &mut clients {
+            client.wait_for("/v", 200, "two");
+            client.wait_for("/none", 200, "two");
+            client.wait_for("/large", 200, &"two".repeat(100_000));
         }
         evserve.wait_for_log("r2: serving that directory");
         remove_dir_all(world.path().join("r1")).expect("removed");
-        for asker in &mut askers {
-            asker.wait_for("/v", 200, "two");
+        for client in &mut clients {
+            client.wait_for("/v", 200, "two");
         }
         // Changes in the new directory are noticed too.
         write(world.path().join("r2/v"), "two and more").expect("written");
-        for asker in &mut askers {
-            assert_eq!(asker.ask("/v").body, b"two and more", "{model}");
+        for client in &mut clients {
+            assert_eq!(client.ask("/v").body, b"two and more", "{model}");
         }
-        drop(askers);
+        drop(clients);
         let log = evserve.stop().log;
         assert_eq!(
             log.matches("serving that directory").count(),
@@ -189,15 +191,15 @@ fn a_missing_root_gives_503() {
             all.extend(options(model));
             let mut evserve = Evserve::start(model, &all);
             let status = evserve.addresses[1];
-            let health = |code| Asker::new(status).wait_for("/healthz", code, "ok\n");
-            let mut askers = askers(&evserve, model);
+            let health = |code| KeepAliveClient::new(status).wait_for("/healthz", code, "ok\n");
+            let mut clients = clients(&evserve, model);
             health(200);
             lose(&parent);
             health(503);
-            for asker in &mut askers {
-                asker.wait_for("/v", 503, "");
+            for client in &mut clients {
+                client.wait_for("/v", 503, "");
                 for target in ["/v", "/large", "/none", "/", "/404.html", "//%"] {
-                    let answer = asker.ask(target);
+                    let answer = client.ask(target);
                     assert!(answer.status >= 400, "{model}, {what}: {target}");
                     assert!(
                         !answer.body.starts_with(b"as it"),
@@ -207,12 +209,12 @@ fn a_missing_root_gives_503() {
             }
             evserve.wait_for_log("requests get 503 until it is back");
             restore(&parent);
-            for asker in &mut askers {
-                asker.wait_for("/v", 200, "again");
+            for client in &mut clients {
+                client.wait_for("/v", 200, "again");
             }
             evserve.wait_for_log("is back: serving");
             health(200);
-            drop(askers);
+            drop(clients);
             let log = evserve.stop().log;
             assert_eq!(log.matches(" WARN ").count(), 1, "{model}, {what}: {log}");
             assert_eq!(
@@ -259,10 +261,10 @@ fn links_inside_the_root_are_followed() {
         let world = linked();
         let options = ["--error-page", "403=404.html", "--sandbox", "strict"];
         let evserve = Evserve::http(model, &world.path().join("current"), &options);
-        let mut asker = Asker::new(evserve.address());
+        let mut client = KeepAliveClient::new(evserve.address());
         for target in ["/absolute/v", "/given/v", "/parent/v", "/sub/parent/v", "/"] {
             for _ in 0..3 {
-                let answer = asker.ask(target);
+                let answer = client.ask(target);
                 assert_eq!(
                     (answer.status, &*answer.body),
                     (200, &b"real"[..]),
@@ -270,24 +272,24 @@ fn links_inside_the_root_are_followed() {
                 );
             }
         }
-        let listing = asker.ask("/absolute/?format=text");
+        let listing = client.ask("/absolute/?format=text");
         assert_eq!(listing.body, b"v\n", "{model}");
         // Whether the target exists must not show.
-        let refused = asker.ask("/out/v");
+        let refused = client.ask("/out/v");
         assert_eq!(
             (refused.status, &*refused.body),
             (403, &b"other"[..]),
             "{model}"
         );
         for target in ["/out/none", "/out", "/gone", "/gone/v", "/circle"] {
-            let answer = asker.ask(target);
+            let answer = client.ask(target);
             assert_eq!(
                 (answer.status, &answer.body),
                 (403, &refused.body),
                 "{target}"
             );
         }
-        assert_eq!(asker.ask("/nowhere").status, 404, "{model}");
+        assert_eq!(client.ask("/nowhere").status, 404, "{model}");
         assert!(
             evserve
                 .stop()
@@ -377,13 +379,13 @@ fn no_response_through_a_link_is_stale() {
         // Files without recent changes are cached for longer.
         std::thread::sleep(Duration::from_millis(1100));
         let evserve = Evserve::http(model, &site, &["--access-log", "off"]);
-        let mut asker = Asker::new(evserve.address());
+        let mut client = KeepAliveClient::new(evserve.address());
         for (what, change, status, body) in changes {
             for _ in 0..3 {
-                asker.ask("/absolute/v");
+                client.ask("/absolute/v");
             }
             change(&site);
-            let answer = asker.ask("/absolute/v");
+            let answer = client.ask("/absolute/v");
             assert_eq!(answer.status, status, "{model}, {what}");
             assert!(
                 status != 200 || answer.body == body.as_bytes(),
@@ -426,26 +428,26 @@ fn the_sandbox_allows_a_replacement_of_the_root() {
             line.contains(&format!("{names} and {releases}, can be read")),
             "{line}"
         );
-        let mut askers = askers(&evserve, model);
+        let mut clients = clients(&evserve, model);
         switch(&link, "../r/2");
-        askers
+        clients
             .iter_mut()
-            .for_each(|asker| asker.wait_for("/v", 200, "two"));
+            .for_each(|client| client.wait_for("/v", 200, "two"));
         switch(&link, "../elsewhere/3");
-        askers
+        clients
             .iter_mut()
-            .for_each(|asker| asker.wait_for("/v", 503, ""));
+            .for_each(|client| client.wait_for("/v", 503, ""));
         evserve.wait_for_log("the sandbox keeps this process from reading the new directory");
         switch(&link, "../r/1");
-        askers
+        clients
             .iter_mut()
-            .for_each(|asker| asker.wait_for("/v", 200, "one"));
+            .for_each(|client| client.wait_for("/v", 200, "one"));
         rename(at("r/1"), at("r/old")).expect("moved");
         fs::create_dir_all(at("r/1")).expect("made");
         write(at("r/1/v"), "new").expect("written");
-        askers
+        clients
             .iter_mut()
-            .for_each(|asker| asker.wait_for("/v", 200, "new"));
+            .for_each(|client| client.wait_for("/v", 200, "new"));
     });
 }
 
@@ -460,17 +462,17 @@ fn a_strict_sandbox_allows_one_directory() {
         if !is_confined(&mut evserve) {
             return;
         }
-        let mut askers = askers(&evserve, model);
+        let mut clients = clients(&evserve, model);
         switch(&link, "r2");
-        askers
+        clients
             .iter_mut()
-            .for_each(|asker| asker.wait_for("/v", 503, ""));
+            .for_each(|client| client.wait_for("/v", 503, ""));
         evserve.wait_for_log("the sandbox keeps this process from reading the new directory");
         switch(&link, "r1");
-        askers
+        clients
             .iter_mut()
-            .for_each(|asker| asker.wait_for("/v", 200, "one"));
-        drop(askers);
+            .for_each(|client| client.wait_for("/v", 200, "one"));
+        drop(clients);
         let log = evserve.stop().log;
         assert_eq!(log.matches(" WARN ").count(), 1, "{model}: {log}");
     });
@@ -493,11 +495,11 @@ fn a_sandbox_that_would_allow_too_much_is_strict() {
         if !is_confined(&mut evserve) {
             return;
         }
-        let mut asker = Asker::new(evserve.address());
-        asker.wait_for("/v", 200, "text");
+        let mut client = KeepAliveClient::new(evserve.address());
+        client.wait_for("/v", 200, "text");
         rename(root.join("site"), root.join("old")).expect("moved");
         create_dir(root.join("site")).expect("made");
-        asker.wait_for("/v", 503, "");
+        client.wait_for("/v", 503, "");
     }
 }
 
@@ -509,11 +511,11 @@ fn the_root_is_followed_everywhere_without_a_sandbox() {
     let link = world.path().join("current");
     for off in [&["--sandbox", "off"][..], &["--no-sandbox"]] {
         let evserve = Evserve::http("epoll", &link, off);
-        let mut asker = Asker::new(evserve.address());
+        let mut client = KeepAliveClient::new(evserve.address());
         switch(&link, elsewhere.path().to_str().expect("UTF-8"));
-        asker.wait_for("/v", 200, "elsewhere");
+        client.wait_for("/v", 200, "elsewhere");
         switch(&link, "r1");
-        asker.wait_for("/v", 200, "one");
+        client.wait_for("/v", 200, "one");
     }
 }
 
@@ -527,13 +529,13 @@ fn an_unreadable_root_gives_503() {
             fs::set_permissions(at(name), fs::Permissions::from_mode(0o755)).expect("set");
         }
         let mut evserve = Evserve::http("epoll", &at("r1"), &["--user", "nobody"]);
-        let mut asker = Asker::new(evserve.address());
-        asker.wait_for("/v", 200, "one");
+        let mut client = KeepAliveClient::new(evserve.address());
+        client.wait_for("/v", 200, "one");
         fs::set_permissions(at("r1"), fs::Permissions::from_mode(0o700)).expect("set");
-        asker.wait_for("/v", 503, "");
+        client.wait_for("/v", 503, "");
         evserve.wait_for_log(": Permission denied (os error 13); requests get 503");
         fs::set_permissions(at("r1"), fs::Permissions::from_mode(0o755)).expect("set");
-        asker.wait_for("/v", 200, "one");
+        client.wait_for("/v", 200, "one");
     }
 }
 
@@ -552,9 +554,9 @@ fn procfs_files_arrive_whole() {
                 continue;
             };
             let evserve = Evserve::http(model, Path::new(root), &["--sandbox", "strict"]);
-            let mut asker = Asker::new(evserve.address());
+            let mut client = KeepAliveClient::new(evserve.address());
             for _ in 0..2 {
-                let answer = asker.ask(target);
+                let answer = client.ask(target);
                 assert_eq!(answer.status, 200, "{model}: {target}");
                 assert!(answer.body == expected, "{model}: {target}");
             }
@@ -615,14 +617,14 @@ fn a_leased_file_delays_nothing() {
             return skip("lease", "the file system grants none");
         }
         let mut evserve = Evserve::http(model, directory.path(), &[]);
-        let mut asker = Asker::new(evserve.address());
+        let mut client = KeepAliveClient::new(evserve.address());
         for _ in 0..20 {
-            assert_eq!(asker.ask("/leased").status, 503, "{model}");
+            assert_eq!(client.ask("/leased").status, 503, "{model}");
         }
         evserve.wait_for_log("leased");
         drop(holder.stdin.take());
         holder.wait().expect("it ends");
-        asker.wait_for("/leased", 200, "free again");
+        client.wait_for("/leased", 200, "free again");
         let log = evserve.stop().log;
         let lines = log.lines().filter(|line| line.contains("\"leased\""));
         assert!((1..20).contains(&lines.count()), "{model}: {log}");
@@ -654,17 +656,17 @@ fn a_mount_over_the_root_is_served() {
         let world = releases();
         let root = world.path().join("r1");
         let evserve = Evserve::http(model, &root, &options(model));
-        let mut askers = askers(&evserve, model);
+        let mut clients = clients(&evserve, model);
         let Some(mount) = Mount::new(&root) else {
             return skip("mount", "nothing can be mounted");
         };
         write(root.join("v"), "mounted").expect("written");
-        for asker in &mut askers {
-            asker.wait_for("/v", 200, "mounted");
+        for client in &mut clients {
+            client.wait_for("/v", 200, "mounted");
         }
         drop(mount);
-        for asker in &mut askers {
-            asker.wait_for("/v", 200, "one");
+        for client in &mut clients {
+            client.wait_for("/v", 200, "one");
         }
     });
 }

@@ -16,16 +16,16 @@ fn start(model: &str, mode: &str, path: &Path, options: &[&str]) -> Evserve {
 }
 
 /// Sends `said` and reads until the server closes.
-fn converse(path: &Path, said: &[u8]) -> Vec<u8> {
-    let mut stream = UnixStream::connect(path).expect("somebody listens");
+fn exchange(path: &Path, said: &[u8]) -> Vec<u8> {
+    let mut stream = UnixStream::connect(path).expect("a listener");
     let mut writer = stream.try_clone().expect("a socket");
     let mut heard = Vec::new();
     std::thread::scope(|scope| {
         scope.spawn(move || {
-            writer.write_all(said).expect("said");
+            writer.write_all(said).expect("sent");
             writer.shutdown(Shutdown::Write).expect("open");
         });
-        stream.read_to_end(&mut heard).expect("heard");
+        stream.read_to_end(&mut heard).expect("received");
     });
     heard
 }
@@ -37,8 +37,8 @@ fn services_work_on_a_unix_socket() {
         let path = directory.path().join("socket");
         let evserve = start(model, "http", &path, &[]);
         let get = b"GET /style.css HTTP/1.1\r\nHost: h\r\n\r\n";
-        let heard = converse(&path, get);
-        let file = fs::read("docs/site/style.css").expect("there");
+        let heard = exchange(&path, get);
+        let file = fs::read("docs/site/style.css").expect("it exists");
         assert!(heard.starts_with(b"HTTP/1.1 200 OK\r\n"), "{model}");
         assert!(heard.ends_with(&file), "{model}");
         let log = evserve.stop().access_log;
@@ -46,7 +46,7 @@ fn services_work_on_a_unix_socket() {
 
         let _evserve = start(model, "echo", &path, &[]);
         let said = pattern(300_000);
-        assert!(converse(&path, &said) == said, "{model}");
+        assert!(exchange(&path, &said) == said, "{model}");
     });
 }
 
@@ -60,12 +60,12 @@ fn the_socket_file_has_its_mode_and_is_removed() {
             let metadata = fs::symlink_metadata(&path).expect("it is there");
             assert!(metadata.file_type().is_socket());
             assert_eq!(metadata.permissions().mode() & 0o777, mode);
-            assert_eq!(converse(&path, b"x"), b"x");
+            assert_eq!(exchange(&path, b"x"), b"x");
             evserve.stop();
-            assert!(!path.exists(), "{model} left it behind");
+            assert!(!path.exists(), "{model} did not remove the socket");
         }
         let evserve = start(model, "echo", &path, &[]);
-        fs::remove_file(&path).expect("there");
+        fs::remove_file(&path).expect("it exists");
         fs::write(&path, "another's").expect("written");
         evserve.stop();
         assert_eq!(fs::read(&path).expect("still there"), b"another's");
@@ -78,7 +78,7 @@ fn several_loops_share_a_path() {
     let path = directory.path().join("socket");
     let evserve = start("epoll", "echo", &path, &["--workers", "3"]);
     for _ in 0..100 {
-        assert_eq!(converse(&path, b"x"), b"x");
+        assert_eq!(exchange(&path, b"x"), b"x");
     }
     evserve.stop();
     assert!(!path.exists());
@@ -99,17 +99,20 @@ fn a_socket_or_file_in_the_way_is_left_alone() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("socket");
     let first = start("epoll", "echo", &path, &[]);
-    let before = fs::symlink_metadata(&path).expect("there").ino();
+    let before = fs::symlink_metadata(&path).expect("it exists").ino();
     let said = refusal(&path);
     let who = format!("evserve (process {}) uses it", first.id());
     assert!(said.contains(&who), "{said}");
-    assert_eq!(fs::symlink_metadata(&path).expect("there").ino(), before);
-    assert_eq!(converse(&path, b"x"), b"x");
+    assert_eq!(
+        fs::symlink_metadata(&path).expect("it exists").ino(),
+        before
+    );
+    assert_eq!(exchange(&path, b"x"), b"x");
     first.stop();
 
     fs::write(&path, "precious").expect("written");
     assert!(refusal(&path).contains("exists and is not a socket"));
-    assert_eq!(fs::read(&path).expect("there"), b"precious");
+    assert_eq!(fs::read(&path).expect("it exists"), b"precious");
     let nowhere = directory.path().join("no/socket");
     assert!(refusal(&nowhere).contains("No such file or directory"));
 }
@@ -122,7 +125,7 @@ fn a_stale_socket_is_replaced() {
         drop(UnixListener::bind(&path).expect("bound"));
         assert!(path.exists(), "a listener of std leaves its file behind");
         let evserve = start(model, "echo", &path, &[]);
-        assert_eq!(converse(&path, b"x"), b"x");
+        assert_eq!(exchange(&path, b"x"), b"x");
         evserve.stop();
     });
 }
@@ -131,7 +134,7 @@ fn a_stale_socket_is_replaced() {
 fn lock(directory: &Path) -> fs::File {
     let directory = fs::File::open(directory).expect("opened");
     let exclusive = FlockOperation::NonBlockingLockExclusive;
-    flock(&directory, exclusive).expect("nobody else has it");
+    flock(&directory, exclusive).expect("the last reference");
     directory
 }
 
@@ -144,10 +147,10 @@ fn a_locked_directory_delays_neither_start_nor_end() {
         drop(UnixListener::bind(&path).expect("bound"));
         let lock = lock(directory.path());
         let evserve = start(model, "echo", &path, &[]);
-        assert_eq!(converse(&path, b"x"), b"x");
+        assert_eq!(exchange(&path, b"x"), b"x");
         let log = evserve.stop().log;
         assert!(log.contains("locks "), "{log}");
-        assert!(!path.exists(), "{model} left it behind");
+        assert!(!path.exists(), "{model} did not remove the socket");
         drop(lock);
     });
 }
@@ -177,6 +180,6 @@ fn one_of_several_concurrent_starts_gets_the_socket() {
         }
     }
     assert_eq!(running.len(), 1);
-    assert_eq!(converse(&path, b"x"), b"x");
+    assert_eq!(exchange(&path, b"x"), b"x");
     running.remove(0).stop();
 }

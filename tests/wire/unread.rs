@@ -170,7 +170,10 @@ fn unread_output_does_not_delay_a_second_signal() {
             stuck.read_exact(&mut [0; 9]).expect("answered");
             let end = Instant::now() + PATIENCE;
             while !server.evserve.has_ended() {
-                assert!(Instant::now() < end, "{model}, {name}: it does not end");
+                assert!(
+                    Instant::now() < end,
+                    "{model}, {name}: the server does not end"
+                );
                 server.evserve.signal(Signal::TERM);
                 std::thread::sleep(Duration::from_millis(20));
             }

@@ -68,9 +68,9 @@ fn files_of_equal_length_and_time_have_different_etags() {
                 rename(&new, &path).expect("renamed");
             };
             let overwrite = || {
-                let before = metadata(&path).expect("there").ctime_nsec();
+                let before = metadata(&path).expect("it exists").ctime_nsec();
                 // Until the coarse clock that the kernel uses for ctime has advanced.
-                while metadata(&path).expect("there").ctime_nsec() == before {
+                while metadata(&path).expect("it exists").ctime_nsec() == before {
                     file_of(&path, b"CCCCC", long_ago());
                 }
             };

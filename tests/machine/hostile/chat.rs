@@ -57,8 +57,8 @@ fn script(random: &mut Rng) -> Vec<u8> {
     for number in 0..if floods { 400 } else { random.u16(5..60) } {
         for _ in 0..random.usize(..8) {
             match random.u8(..20) {
-                0..8 if !floods => said.extend_from_slice(random.choice(WORDS).expect("some")),
-                8 => said.extend_from_slice(random.choice(TOKENS).expect("some").as_bytes()),
+                0..8 if !floods => said.extend_from_slice(random.choice(WORDS).expect("not empty")),
+                8 => said.extend_from_slice(random.choice(TOKENS).expect("not empty").as_bytes()),
                 9 => said.extend((0..random.usize(..40)).map(|_| random.u8(..))),
                 10 => said.extend(vec![random.u8(..); random.usize(..5000)]),
                 _ => {}
@@ -69,7 +69,7 @@ fn script(random: &mut Rng) -> Vec<u8> {
             0 => random.usize(..4200),
             _ => random.usize(..60),
         };
-        let end = random.choice(["\n", "\r\n"]).expect("some");
+        let end = random.choice(["\n", "\r\n"]).expect("not empty");
         let text = "x".repeat(filler);
         said.extend(format!("<line {number} {filler} {text} {number}>{end}").bytes());
     }
@@ -143,7 +143,7 @@ impl Member {
         self.connection.release(worker);
         let heard = String::from_utf8_lossy(&self.heard);
         let (lines, rest) = heard.rsplit_once("\r\n").unwrap_or(("", &heard));
-        assert!(may_be_cut || rest.is_empty(), "heard in part: {rest:?}");
+        assert!(may_be_cut || rest.is_empty(), "delivered in part: {rest:?}");
         for line in lines.split("\r\n") {
             check(line);
         }
@@ -163,14 +163,18 @@ fn check(line: &str) {
         return;
     }
     assert!(line.len() <= LONGEST, "{} bytes: {line:?}", line.len());
-    let (name, text) = line.split_once(": ").expect("who says it");
+    let (name, text) = line.split_once(": ").expect("a name and a text");
     assert!((1..=32).contains(&name.chars().count()), "{name:?}");
     if let Some((_, marked)) = text.rsplit_once("<line ") {
         let mut words = marked.split(' ');
         let mut next = || words.next().unwrap_or_default();
         let (number, length, text, end) = (next(), next(), next(), next());
-        assert_eq!(length, text.len().to_string(), "heard in part: {line:?}");
-        assert_eq!(end, format!("{number}>"), "heard in part: {line:?}");
+        assert_eq!(
+            length,
+            text.len().to_string(),
+            "delivered in part: {line:?}"
+        );
+        assert_eq!(end, format!("{number}>"), "delivered in part: {line:?}");
     }
 }
 

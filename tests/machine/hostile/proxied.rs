@@ -40,26 +40,26 @@ const REST: &[&[u8]] = &[
 
 /// A service that records what it receives.
 #[derive(Default)]
-struct Keeper(Arc<Mutex<Kept>>);
+struct Recorder(Arc<Mutex<Recorded>>);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Kept {
+struct Recorded {
     /// The addresses of its clients.
     peers: Vec<Option<IpAddr>>,
     bytes: Vec<u8>,
 }
 
-struct Keeping {
-    kept: Arc<Mutex<Kept>>,
+struct RecordingSession {
+    recorded: Arc<Mutex<Recorded>>,
     /// How many bytes it takes at a time.
     most: usize,
 }
 
-impl Service for Keeper {
+impl Service for Recorder {
     fn session(&self, peer: Option<IpAddr>) -> Box<dyn Session> {
         self.0.lock().expect("no panic").peers.push(peer);
-        let kept = self.0.clone();
-        Box::new(Keeping { kept, most: 5 })
+        let recorded = self.0.clone();
+        Box::new(RecordingSession { recorded, most: 5 })
     }
 
     fn name(&self) -> &str {
@@ -67,24 +67,24 @@ impl Service for Keeper {
     }
 }
 
-impl Session for Keeping {
+impl Session for RecordingSession {
     fn receive(&mut self, input: &[u8], _: &mut Context<'_>) -> usize {
         let taken = &input[..input.len().min(self.most)];
-        self.kept.lock().expect("no panic").bytes.extend(taken);
+        self.recorded.lock().expect("no panic").bytes.extend(taken);
         taken.len()
     }
 }
 
 /// Sends `input` in parts of the lengths in `split`. Returns what the service received.
-fn tell(
+fn send_all(
     input: &[u8],
     admission: &Admission,
     mut split: impl FnMut(usize) -> usize,
     worker: &mut Worker,
-) -> Kept {
-    let keeper = Keeper::default();
-    let kept = keeper.0.clone();
-    let service: Arc<dyn Service> = Arc::new(keeper);
+) -> Recorded {
+    let recorder = Recorder::default();
+    let recorded = recorder.0.clone();
+    let service: Arc<dyn Service> = Arc::new(recorder);
     let start = admission.admit(&service, PROXY, &mut worker.counters);
     let mut connection = Connection::open(start.expect("it is trusted"), 0, worker);
     let mut rest = input;
@@ -99,7 +99,7 @@ fn tell(
                 connection.received(now, worker);
             }
             Action::Send | Action::Load | Action::Wait | Action::Proceed | Action::Run => {
-                panic!("there is nothing to say")
+                panic!("the service sends nothing")
             }
         }
         assert!(worker.pool.lent() <= 1);
@@ -107,7 +107,7 @@ fn tell(
     connection.close(worker);
     connection.release(worker);
     assert_eq!(worker.pool.lent(), 0);
-    kept.lock().expect("no panic").clone()
+    recorded.lock().expect("no panic").clone()
 }
 
 /// Where an accepted header ends.
@@ -115,7 +115,7 @@ fn end_of_header(input: &[u8]) -> usize {
     if input.starts_with(SIGNATURE) {
         return 16 + usize::from(u16::from_be_bytes([input[14], input[15]]));
     }
-    assert!(input.starts_with(b"PROXY "), "that is none");
+    assert!(input.starts_with(b"PROXY "), "not a PROXY header");
     let line_end = input.iter().position(|byte| *byte == b'\n');
     line_end.expect("the end of the line") + 1
 }
@@ -134,28 +134,28 @@ fn bytes_after_a_proxy_header_reach_the_service() {
     });
     let make = |random: &mut Rng| {
         let header = match random.bool() {
-            true => random.choice(&good).expect("some").clone(),
+            true => random.choice(&good).expect("not empty").clone(),
             false => mutated(&good, random),
         };
         [header, mutated(&rest, random)].concat()
     };
     let mut accepted = 0;
     for_each_seed(HEADERS, 64, make, |input, random| {
-        let kept = tell(
+        let recorded = send_all(
             input,
             &admission,
             |most| random.usize(1..=most),
             &mut worker,
         );
-        let at_once = tell(input, &admission, |most| most, &mut worker);
-        assert_eq!(kept, at_once, "it depends on where it was split");
-        if kept.peers.is_empty() {
-            assert_eq!(kept.bytes, b"", "nobody is there to take it");
+        let at_once = send_all(input, &admission, |most| most, &mut worker);
+        assert_eq!(recorded, at_once, "the result depends on the split");
+        if recorded.peers.is_empty() {
+            assert_eq!(recorded.bytes, b"", "bytes without a session");
         } else {
             let end = end_of_header(input);
             assert!(end <= 4096, "longer than any header");
-            assert_eq!(kept.bytes, input[end..]);
-            assert_eq!(kept.peers.len(), 1, "one header, one client");
+            assert_eq!(recorded.bytes, input[end..]);
+            assert_eq!(recorded.peers.len(), 1, "one header, one client");
             accepted += 1;
         }
         1

@@ -1,7 +1,7 @@
 //! One connection and its model. A readiness model tries each operation at once; a completion model
 //! keeps it in progress for a while.
 
-use super::mixed::Places;
+use super::mixed::PermitCounter;
 use super::script::Script;
 use super::world::{read, whole};
 use evserve::session::{
@@ -27,17 +27,17 @@ pub enum Style {
     Completion,
 }
 
-pub struct Line {
+pub struct SimulatedConnection {
     script: Script,
     /// `None` once its buffers were returned.
     connection: Option<Connection>,
     style: Style,
-    under_way: Vec<Operation>,
-    places: Places,
+    in_progress: Vec<Operation>,
+    permits: PermitCounter,
     /// sendfile(2) is refused from this call on.
     refused_from: Option<usize>,
-    stretches_sent: usize,
-    said: usize,
+    ranges_sent: usize,
+    input_taken: usize,
     ended: bool,
     /// The server has shut down writing.
     shut: bool,
@@ -45,7 +45,7 @@ pub struct Line {
     leaves_at: Option<usize>,
     /// Something happened, or may happen, that ends the connection early.
     pub may_be_cut_off: bool,
-    heard: Vec<u8>,
+    output: Vec<u8>,
     pub fate: Fate,
 }
 
@@ -62,14 +62,14 @@ enum Operation {
 enum Lent {
     /// The addresses and the bytes there.
     Bytes([(usize, Vec<u8>); 2]),
-    File(Arc<FileStretch>),
+    File(Arc<FileRange>),
 }
 
 #[derive(Debug)]
-struct FileStretch(Arc<File>, u64, usize);
+struct FileRange(Arc<File>, u64, usize);
 
-impl PartialEq for FileStretch {
-    fn eq(&self, other: &FileStretch) -> bool {
+impl PartialEq for FileRange {
+    fn eq(&self, other: &FileRange) -> bool {
         Arc::ptr_eq(&self.0, &other.0) && (self.1, self.2) == (other.1, other.2)
     }
 }
@@ -86,7 +86,7 @@ impl Lent {
                 count,
             } => {
                 let count = usize::try_from(*count).expect("small");
-                Lent::File(Arc::new(FileStretch((*file).clone(), *offset, count)))
+                Lent::File(Arc::new(FileRange((*file).clone(), *offset, count)))
             }
         }
     }
@@ -116,33 +116,33 @@ impl Lent {
     }
 }
 
-impl Line {
+impl SimulatedConnection {
     pub fn new(
         start: impl Into<NewSession>,
         script: Script,
         key: usize,
-        places: &Places,
+        permits: &PermitCounter,
         worker: &mut Worker,
         random: &mut Rng,
-    ) -> Line {
+    ) -> SimulatedConnection {
         let mut start = start.into();
         if start.permit.is_none() {
-            start.permit = Some(places.permit());
+            start.permit = Some(permits.permit());
         }
-        Line {
+        SimulatedConnection {
             connection: Some(Connection::open(start, key, worker)),
             style: [Style::Readiness, Style::Completion][random.usize(..2)],
-            under_way: Vec::new(),
-            places: places.clone(),
+            in_progress: Vec::new(),
+            permits: permits.clone(),
             refused_from: random.bool().then(|| random.usize(..3)),
-            stretches_sent: 0,
+            ranges_sent: 0,
             leaves_at: (random.u8(..) < 30).then(|| random.usize(..script.input.len() * 2 + 10)),
             script,
-            said: 0,
+            input_taken: 0,
             ended: false,
             shut: false,
             may_be_cut_off: false,
-            heard: Vec::new(),
+            output: Vec::new(),
             fate: Fate::Open,
         }
     }
@@ -180,7 +180,7 @@ impl Line {
             "nothing more can come"
         );
         assert!(self.connection().room() <= BUFFER_SIZE);
-        let leaves = |at| self.said + self.heard.len() >= at;
+        let leaves = |at| self.input_taken + self.output.len() >= at;
         if self.leaves_at.is_some_and(leaves) && random.u8(..) < 60 {
             return self.abort(worker);
         }
@@ -188,8 +188,8 @@ impl Line {
         let late = self.deadline(worker).is_some_and(is_late);
         match random.u8(..) {
             0..=5 => self.connection().woken(worker), // For nothing.
-            6..=125 if !self.under_way.is_empty() => {
-                let index = random.usize(..self.under_way.len());
+            6..=125 if !self.in_progress.is_empty() => {
+                let index = random.usize(..self.in_progress.len());
                 self.complete(index, late, worker, random);
             }
             _ => self.act(action, late, worker, random),
@@ -213,7 +213,7 @@ impl Line {
 
     /// Starts an operation, unless one is in progress.
     fn operate(&mut self, action: Action, late: bool, worker: &mut Worker, random: &mut Rng) {
-        if let Some(index) = self.under_way.iter().position(|one| one.is(action)) {
+        if let Some(index) = self.in_progress.iter().position(|one| one.is(action)) {
             if late {
                 // It is cancelled, unless it ends just now.
                 self.complete(index, late, worker, random);
@@ -243,18 +243,18 @@ impl Line {
                 assert!(count <= BUFFER_SIZE, "it fits a buffer");
                 Operation::Load(file.clone(), offset, count)
             }
-            Action::Run => Operation::Run(self.connection().take_job().expect("it was announced")),
+            Action::Run => Operation::Run(self.connection().take_job().expect("announced")),
             _ => Operation::ShutdownWrite,
         };
-        self.under_way.push(operation);
+        self.in_progress.push(operation);
         if self.style == Style::Readiness && !matches!(action, Action::Run) {
-            self.complete(self.under_way.len() - 1, late, worker, random);
+            self.complete(self.in_progress.len() - 1, late, worker, random);
         }
     }
 
     /// An operation ends, with a result or none.
     fn complete(&mut self, index: usize, late: bool, worker: &mut Worker, random: &mut Rng) {
-        let operation = self.under_way.swap_remove(index);
+        let operation = self.in_progress.swap_remove(index);
         if let Operation::Send(lent) = &operation {
             lent.check(&self.connection().front());
         }
@@ -286,7 +286,7 @@ impl Line {
         if let Lent::File(_) = lent {
             if self
                 .refused_from
-                .is_some_and(|from| self.stretches_sent >= from)
+                .is_some_and(|from| self.ranges_sent >= from)
             {
                 self.connection().send_refused(worker);
                 if self.fate == Fate::Open {
@@ -296,32 +296,32 @@ impl Line {
                 }
                 return;
             }
-            self.stretches_sent += 1;
+            self.ranges_sent += 1;
         }
         let all = lent.all();
         let count = split(random, all.len());
-        self.heard.extend_from_slice(&all[..count]);
+        self.output.extend_from_slice(&all[..count]);
         self.connection().sent(count, worker);
     }
 
     /// Receives bytes, the end of input, or nothing.
     fn receive(&mut self, room: usize, late: bool, worker: &mut Worker, random: &mut Rng) {
         assert!(room > 0, "it asked for bytes it has no room for");
-        let left = &self.script.input[self.said..];
+        let left = &self.script.input[self.input_taken..];
         if !left.is_empty() {
             let count = split(random, left.len().min(room));
             let bytes = left[..count].to_vec();
-            self.said += count;
+            self.input_taken += count;
             self.connection().received(&bytes, worker);
         } else if self.ended {
             // It was submitted before the end of input.
-        } else if random.bool() && (self.shut || self.script.may_leave(&self.heard)) {
+        } else if random.bool() && (self.shut || self.script.may_leave(&self.output)) {
             self.ended = true;
             self.connection().input_ended(worker);
         } else if self.fate == Fate::Open && late && self.connection().next() == Action::Receive {
             self.expire(worker);
         } else if self.style == Style::Completion {
-            self.under_way.push(Operation::Receive(room));
+            self.in_progress.push(Operation::Receive(room));
         }
     }
 
@@ -343,11 +343,11 @@ impl Line {
 
     fn close(&mut self, may_linger: bool, worker: &mut Worker, random: &mut Rng) {
         let is_receive = |one: &Operation| matches!(one, Operation::Receive(_));
-        if may_linger && let Some(index) = self.under_way.iter().position(is_receive) {
+        if may_linger && let Some(index) = self.in_progress.iter().position(is_receive) {
             // Nothing may happen between the check for unread input and the close.
-            self.under_way.swap_remove(index);
+            self.in_progress.swap_remove(index);
         }
-        if may_linger && self.said < self.script.input.len() && random.bool() {
+        if may_linger && self.input_taken < self.script.input.len() && random.bool() {
             self.connection().linger();
             let next = self.connection().next();
             assert_eq!(next, Action::ShutdownWrite, "unread input matters");
@@ -364,7 +364,7 @@ impl Line {
         self.script.leave(self.ended && !self.may_be_cut_off);
         self.connection().close(worker);
         assert!(
-            self.places.are_free(),
+            self.permits.are_free(),
             "its permit is released when it closes"
         );
         let next = self.connection().next();
@@ -383,21 +383,21 @@ impl Line {
             50..=59 => self.connection().linger(),
             60..=69 => self.connection().input_ended(worker),
             70..=79 => self.connection().close(worker),
-            _ if self.under_way.is_empty() => {
+            _ if self.in_progress.is_empty() => {
                 self.connection.take().expect("once").release(worker);
                 return;
             }
             _ => {
-                let index = random.usize(..self.under_way.len());
-                if let Operation::Receive(_) = self.under_way[index]
-                    && self.said == self.script.input.len()
+                let index = random.usize(..self.in_progress.len());
+                if let Operation::Receive(_) = self.in_progress[index]
+                    && self.input_taken == self.script.input.len()
                 {
-                    self.under_way.swap_remove(index);
+                    self.in_progress.swap_remove(index);
                 } else {
-                    let heard = self.heard.len();
+                    let length = self.output.len();
                     self.complete(index, false, worker, random);
                     // The peer has left and does not receive late bytes.
-                    self.heard.truncate(heard);
+                    self.output.truncate(length);
                 }
             }
         }
@@ -406,7 +406,7 @@ impl Line {
     }
 
     pub fn check(&self, hurried: bool) {
-        let all_said = self.said == self.script.input.len();
+        let all_taken = self.input_taken == self.script.input.len();
         let fine = match self.fate {
             Fate::Open => {
                 let connection = self
@@ -414,25 +414,25 @@ impl Line {
                     .as_ref()
                     .map(|one| (one.next(), one.state()));
                 panic!(
-                    "it never ended: {:?}, {connection:?}, {} under way, said {} of {}",
+                    "the connection did not end: {:?}, {connection:?}, {} in progress, {} of {} bytes of input taken",
                     self.style,
-                    self.under_way.len(),
-                    self.said,
+                    self.in_progress.len(),
+                    self.input_taken,
                     self.script.input.len()
                 )
             }
-            Fate::Closed => self.script.may_end_with(&self.heard, hurried, all_said),
-            Fate::CutOff => self.script.may_begin_with(&self.heard),
+            Fate::Closed => self.script.may_end_with(&self.output, hurried, all_taken),
+            Fate::CutOff => self.script.may_begin_with(&self.output),
         };
         assert!(
             fine,
-            "{:?} having said {} of {}\n{}\nheard {}\n{}",
+            "{:?} after {} of {} bytes of input\n{}\nwith {} bytes of output\n{}",
             self.fate,
-            self.said,
+            self.input_taken,
             self.script.input.len(),
             String::from_utf8_lossy(&self.script.input),
-            self.heard.len(),
-            String::from_utf8_lossy(&self.heard[self.heard.len().saturating_sub(600)..])
+            self.output.len(),
+            String::from_utf8_lossy(&self.output[self.output.len().saturating_sub(600)..])
         );
     }
 }
