@@ -1,6 +1,6 @@
 //! A single file as ROOT: it is served at `/` and at its name, and nothing else of its directory is.
 
-use super::root::Asker;
+use super::root::KeepAliveClient;
 use crate::common::{Evserve, Program, Response, on_every_model, on_one_model_of_each_kind, skip};
 use std::fs::{self, create_dir, remove_file, rename, write};
 use std::os::unix::fs::symlink;
@@ -114,7 +114,7 @@ fn a_single_file_is_followed_by_its_name() {
         let directory = directory();
         let at = |name: &str| directory.path().join(name);
         let evserve = Evserve::http(model, &at("photo.jpg"), &[]);
-        let mut asker = Asker::new(evserve.address());
+        let mut asker = KeepAliveClient::new(evserve.address());
         asker.wait_for("/", 200, "picture");
         write(at("new"), "another picture").expect("written");
         rename(at("new"), at("photo.jpg")).expect("replaced");
@@ -170,7 +170,7 @@ fn a_single_file_may_be_a_link_and_has_the_name_of_the_link() {
         assert_eq!(ask(&evserve, "GET /blob HTTP/1.1").status, 404);
         symlink("r/2/blob", at("next")).expect("linked");
         rename(at("next"), at("current.txt")).expect("switched");
-        let mut asker = Asker::new(evserve.address());
+        let mut asker = KeepAliveClient::new(evserve.address());
         asker.wait_for("/current.txt", 200, "two");
         asker.wait_for("/", 200, "two");
     });
@@ -187,7 +187,7 @@ fn a_strict_sandbox_allows_the_single_file_alone() {
         if !line.contains("Landlock ABI") {
             return skip("landlock", line);
         }
-        let mut asker = Asker::new(evserve.address());
+        let mut asker = KeepAliveClient::new(evserve.address());
         asker.wait_for("/", 200, "picture");
         rename(at("photo.jpg"), at("old")).expect("moved");
         write(at("photo.jpg"), "another").expect("written");
