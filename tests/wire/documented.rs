@@ -1,7 +1,7 @@
 //! Runs the commands in README.md and in the pages for users, as they are but for ports and paths.
 
 use crate::common::{Client, Evserve, Program, is_missing};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 
@@ -91,6 +91,9 @@ fn start(arguments: &[String], home: &Path) -> Running {
                 (_, false) => tcp.push(port.to_owned()),
             }
         }
+        if is_address && argument.parse::<IpAddr>().is_ok() {
+            option += ":0";
+        }
         options.push(option);
         before = argument;
     }
@@ -174,7 +177,9 @@ fn home() -> tempfile::TempDir {
         }
         std::fs::copy(site.join("error.html"), folder.join("404.html")).expect("copied");
     }
-    std::fs::write(home.path().join("photo.jpg"), b"a picture").expect("written");
+    for picture in ["photo.jpg", "docs/listing.png"] {
+        std::fs::write(home.path().join(picture), b"a picture").expect("written");
+    }
     home
 }
 
@@ -229,6 +234,7 @@ fn commands_on_the_pages_work() {
 
 /// Options of the benchmarks and of other programs that the pages name.
 const OTHER_OPTIONS: &[&str] = &[
+    "--against",
     "--device",
     "--release",
     "--rounds",
