@@ -5,10 +5,11 @@ mod listen;
 mod manual;
 mod operator_log;
 mod options;
+mod qr_code;
 mod spellings;
 mod values;
 
-pub use operator_log::{begin_trace, finish_operator_log, start_operator_log};
+pub use operator_log::{begin_trace, finish_operator_log, show_qr_code, start_operator_log};
 
 use crate::config::{AccessLog, Config, Confinement, HttpConfig, MAX_HEADER_BYTES, Sandbox};
 use crate::config::{Timeouts, TrustedProxies};
@@ -37,6 +38,10 @@ pub struct ServeCommand {
     pub config: Config,
     /// What the process gives up before it serves.
     pub confinement: Confinement,
+    /// The model was given, and is not only the default.
+    pub is_model_chosen: bool,
+    /// Draw the URL for other machines as a QR code.
+    pub shows_qr_code: bool,
     /// The least severe messages to log.
     pub log_level: LevelFilter,
     /// The number of requests to trace, system call by system call.
@@ -106,13 +111,15 @@ fn command(
     } = options;
     let default = Config::default();
     Ok(ServeCommand {
+        is_model_chosen: waiting.model.is_some(),
+        shows_qr_code: !listening.no_qr,
         config: Config {
             root: content.root,
             http,
             listen,
             status: watching.status,
             unix_mode: listening.unix_mode,
-            model: waiting.model,
+            model: waiting.model.unwrap_or(default.model),
             access_log: logging.access_log,
             access_log_file: logging.access_log_file,
             max_connections: limits.max_connections.map(|number| number as usize),
@@ -218,8 +225,9 @@ fn check_model_options(options: &Options) -> Result<(), String> {
         ("threads", waiting.threads.is_some()),
         ("max-children", waiting.max_children.is_some()),
     ];
-    let model = model::find(&waiting.model)
-        .ok_or_else(|| format!("there is no model {}", waiting.model))?;
+    let default = Config::default().model;
+    let name = waiting.model.as_ref().unwrap_or(&default);
+    let model = model::find(name).ok_or_else(|| format!("there is no model {name}"))?;
     for (option, _) in given.into_iter().filter(|(_, is_given)| *is_given) {
         if !model.options.contains(&option) {
             return Err(format!(

@@ -35,10 +35,15 @@ pub fn run(own: Option<&'static ModelRow>) -> ExitCode {
 
 fn serve(command: &ServeCommand, own: Option<&'static ModelRow>) -> Result<(), Box<dyn Error>> {
     let builder = Builder::from_config(&command.config)?;
-    let server = match own {
-        Some(row) => builder.custom_model(row).start()?,
-        None => builder.start()?,
+    let builder = match own {
+        Some(row) => builder.custom_model(row),
+        None if command.is_model_chosen => builder.model(&command.config.model),
+        None => builder,
     };
+    let server = builder.start()?;
+    if let Some(url) = server.url_for_others().filter(|_| command.shows_qr_code) {
+        cli::show_qr_code(url);
+    }
     server.confine(&command.confinement)?;
     if let Some(requests) = command.traced_requests {
         let is_alone = server.model().is_loop() && command.config.workers == 1;

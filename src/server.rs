@@ -1,16 +1,19 @@
 //! From a configuration to a running server.
 
+mod announcement;
 mod budgets;
 mod cgroup;
 mod confinement;
 mod descriptors;
 mod directories;
 mod limits;
-mod report;
 mod sockets;
 mod start;
 mod status;
+mod summary;
 mod task_limits;
+mod units;
+mod urls;
 
 use crate::config::{AccessLog, Config, Confinement, StartError};
 use crate::model::{ModelRow, SignalSender};
@@ -18,12 +21,13 @@ use crate::net::BoundAddress;
 use crate::observe;
 use crate::service::{self, Service};
 use crate::sys;
+use log::Level;
 use start::{BoundServer, ListenSpec, ServerSpec, ServiceSpec};
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A server that has everything it needs and listens already; connections wait until it [`run`](Server::run)s.
+/// A server that listens. Connections wait in the backlog until it [`run`](Server::run)s.
 ///
 /// ```
 /// use evserve::service::http::{self, Handler, Response};
@@ -45,7 +49,7 @@ use std::time::Instant;
 /// let place = server.local_addresses()[0].to_string();
 /// let handle = server.handle()?;
 /// let running = std::thread::spawn(move || server.run());
-/// // ... until somebody has had enough:
+/// // ... and later, from any thread:
 /// # let mut client = std::net::TcpStream::connect(place)?;
 /// # client.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
 /// # let mut answer = String::new();
@@ -57,32 +61,33 @@ use std::time::Instant;
 /// ```
 pub struct Server(BoundServer);
 
-/// What a server is to be made of.
+/// Describes a server before it starts.
 pub struct Builder(ServerSpec);
 
-/// Ends a server from any thread.
+/// Stops a server from any thread.
 #[derive(Debug)]
 pub struct Handle(Vec<SignalSender>);
 
 impl Handle {
-    /// The same as SIGTERM: nothing more is accepted, what is under way may end. The second time, all ends at once.
+    /// Does what SIGTERM does. The first call stops accepting and lets responses finish; the second
+    /// one ends the server at once.
     pub fn shutdown(&self) {
         self.0.iter().for_each(SignalSender::send);
     }
 }
 
 impl Builder {
-    /// What a configuration describes.
+    /// The server that a configuration describes.
     ///
     /// # Errors
-    /// If it names a service that there is not.
+    /// If the configuration names an unknown service.
     pub fn from_config(config: &Config) -> Result<Builder, StartError> {
         let (mut services, mut listen) = (Vec::<ServiceSpec>::new(), Vec::new());
         for one in &config.listen {
             let row = service::find(&one.service)
                 .ok_or_else(|| StartError(format!("there is no mode `{}`", one.service)))?;
             let label = format!("{}=", one.service);
-            // All addresses of a mode lead to the same service.
+            // All addresses of a mode share one service.
             let known = services.iter().position(|spec| spec.label == label);
             listen.push(ListenSpec {
                 address: one.address.clone(),
@@ -96,15 +101,17 @@ impl Builder {
         Ok(Builder(ServerSpec {
             config: config.clone(),
             custom_model: None,
+            is_model_chosen: config.model != Config::default().model,
             services,
             listen,
         }))
     }
 
-    /// Listens at an address with a service, which `make` makes for each loop that `--workers` asks for.
+    /// Listens at an address with a service. `make` is called once for each event loop
+    /// (`--workers`), or once in all for a service whose connections share state.
     ///
     /// # Errors
-    /// If it is no address.
+    /// If `address` is not an address.
     pub fn listen(
         mut self,
         address: &str,
@@ -124,35 +131,37 @@ impl Builder {
     #[must_use]
     pub fn model(mut self, name: &str) -> Builder {
         self.0.config.model = name.into();
+        self.0.is_model_chosen = true;
         self
     }
 
-    /// Runs a model of one's own, whatever else is chosen.
+    /// Runs a model that is not in [`MODELS`](crate::model::MODELS), whatever else is chosen.
     #[must_use]
     pub fn custom_model(mut self, row: &'static ModelRow) -> Builder {
         self.0.custom_model = Some(row);
+        self.0.is_model_chosen = true;
         self
     }
 
-    /// Chooses everything else, such as limits and timeouts.
+    /// Changes the rest of the configuration, such as limits and timeouts.
     #[must_use]
     pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Builder {
         change(&mut self.0.config);
         self
     }
 
-    /// Makes the services ready and listens. Says at level info what is served, and where. SIGINT, SIGTERM and SIGHUP
-    /// are caught from now on.
+    /// Makes the services, listens and catches SIGINT, SIGTERM and SIGHUP. Logs at level info what
+    /// is served where.
     ///
     /// # Errors
-    /// A sentence about what could not be had.
+    /// A sentence for the user about what failed.
     pub fn start(self) -> Result<Server, StartError> {
         self.0.start().map(Server)
     }
 }
 
 impl Server {
-    /// A server of one's own services, with the usual limits.
+    /// Begins a server with services of a program, the default limits and no access log.
     pub fn builder() -> Builder {
         Builder(ServerSpec {
             config: Config {
@@ -160,15 +169,16 @@ impl Server {
                 ..Config::default()
             },
             custom_model: None,
+            is_model_chosen: false,
             services: Vec::new(),
             listen: Vec::new(),
         })
     }
 
-    /// The server that a configuration describes.
+    /// Starts the server that a configuration describes.
     ///
     /// # Errors
-    /// Those of [`Builder::start`].
+    /// See [`Builder::start`].
     pub fn start(config: &Config) -> Result<Server, StartError> {
         Builder::from_config(config)?.start()
     }
@@ -178,48 +188,74 @@ impl Server {
         self.0.model
     }
 
-    /// Where it listens, in the order in which that was asked for. An address can be several, as `localhost` is;
-    /// one that another address of the same service covers is none.
+    /// The bound addresses, in the order in which they were asked for. A name such as `localhost`
+    /// stands for several. An address that another one covers is left out.
     pub fn local_addresses(&self) -> Vec<BoundAddress> {
         self.0.addresses.clone()
     }
 
-    /// What ends it while it runs.
+    /// The URL of the first address that other machines can reach, if there is one.
+    pub fn url_for_others(&self) -> Option<&str> {
+        self.0.url_for_others.as_deref()
+    }
+
+    /// Returns a handle that stops the server while it runs.
     ///
     /// # Errors
-    /// If no descriptor is free.
+    /// If the process has no free descriptor.
     pub fn handle(&self) -> io::Result<Handle> {
         let workers = self.0.serving.workers.iter();
         let senders = workers.map(|worker| worker.signals.sender());
         Ok(Handle(senders.collect::<io::Result<_>>()?))
     }
 
-    /// Gives up what the process does not need to [`run`](Server::run): root's rights, if a user is named; with a
-    /// sandbox, everything in the file system but what the services read, and TCP connections of its own. Says at level
-    /// info what was given up.
+    /// Gives up the privileges that the process does not need to [`run`](Server::run): those of
+    /// root, if `confinement` names a user; and with a sandbox, all files that the services do not
+    /// read, and outgoing TCP connections. Logs at level info what was given up.
     ///
-    /// This is for programs that do nothing but serve. It holds for the whole process and for good; nothing else in this
-    /// library does it.
+    /// Call this only in a program that does nothing but serve: it holds for the whole process, and
+    /// cannot be undone.
     ///
     /// # Errors
-    /// A sentence about what could not be given up, or could not be read any more. Part of it may be gone by then.
+    /// A sentence for the user about what failed. Some privileges may be gone by then.
     pub fn confine(&self, confinement: &Confinement) -> Result<(), StartError> {
         confinement::confine(&self.0.serving.workers, confinement)
     }
 
-    /// Serves until SIGINT, SIGTERM or a [`Handle`] ends it. Says at level info what was done.
+    /// Serves until SIGINT, SIGTERM or a [`Handle`] stops it. Logs at level info what was served,
+    /// and what it cost if the model was chosen.
     ///
     /// # Errors
-    /// If the model cannot go on.
+    /// If the model fails as a whole, for example because the kernel refuses an epoll instance.
     pub fn run(self) -> io::Result<()> {
+        let BoundServer {
+            model,
+            is_model_chosen,
+            serving,
+            last_lines,
+            ..
+        } = self.0;
+        say(Level::Info, last_lines);
         let (begin, cpu_before) = (Instant::now(), sys::cpu_time());
-        let BoundServer { model, serving, .. } = self.0;
         let counters = (model.run)(serving)?;
-        // Whoever became this program by exec(2), as `cargo run` does, had used time before.
+        let elapsed = begin.elapsed();
+        // Leaves out the time used before exec(2), for example by `cargo run`.
         let cpu = sys::cpu_time().saturating_sub(cpu_before);
-        report::say(report::summary(model.name, &counters, begin.elapsed(), cpu));
+        say(Level::Info, summary::served(&counters, elapsed));
+        let level = match is_model_chosen {
+            true => Level::Info,
+            false => Level::Debug,
+        };
+        say(level, summary::costs(model.name, &counters, elapsed, cpu));
         observe::log_suppressed();
         crate::model::cancel_alarm();
         Ok(())
+    }
+}
+
+/// Logs the lines.
+fn say(level: Level, lines: impl IntoIterator<Item = String>) {
+    for line in lines {
+        log::log!(target: "evserve", level, "{line}");
     }
 }

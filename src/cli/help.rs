@@ -1,7 +1,7 @@
 //! The parts of --help that come from tables, and the examples.
 
 use super::values::shown_size;
-use crate::config::{DEFAULT_MEMORY_BYTES, HttpConfig};
+use crate::config::{Config, DEFAULT_MEMORY_BYTES, HttpConfig};
 use crate::model::MODELS;
 use crate::service::SERVICES;
 use clap::builder::{PossibleValue, PossibleValuesParser};
@@ -106,6 +106,11 @@ pub(super) fn modes() -> PossibleValuesParser {
 pub(super) fn models() -> PossibleValuesParser {
     let rows = MODELS.iter();
     PossibleValuesParser::new(rows.map(|row| PossibleValue::new(row.name).help(row.about)))
+}
+
+pub(super) fn model() -> String {
+    let default = Config::default().model;
+    format!("I/O model: how to wait for connections [default: {default}]")
 }
 
 pub(super) fn mode() -> String {

@@ -1,8 +1,13 @@
-//! The operator's log: what `log` macros say, on the standard error, in the form that simple_logger gives it.
+//! The operator's log: messages of the `log` macros, on standard error.
 //!
-//! simple_logger decides which levels are said. It prints with `eprintln!`, though, which waits for a reader and panics
-//! without one. So the line is made here and written by [`lines`](crate::lines), which drops and counts what nobody reads.
+//! On a terminal, lines are for people: information is only its text, and other levels are named. Indented lines, such as
+//! the URLs at the start, have a blank line before and after them. Elsewhere each line has the time, the level and the
+//! module in simple_logger's form, for log files and journald.
+//!
+//! simple_logger only filters by level. It would print with `eprintln!`, which waits for the reader and panics without
+//! one. [`lines`](crate::lines) writes instead, and drops and counts lines that are not read.
 
+use super::qr_code::QrCode;
 use crate::observe::throttled;
 use crate::trace::{self, Sink};
 use crate::{lines, sys};
@@ -12,17 +17,26 @@ use simple_logger::SimpleLogger;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{IsTerminal, stderr};
 use std::panic::PanicHookInfo;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 struct OperatorLog {
     levels: SimpleLogger,
 }
 
-/// Sets up the operator's log for the process, with colours if it goes to a terminal and NO_COLOR
-/// (<https://no-color.org>) is not set. Panics are logged too. A second call changes nothing.
+/// Standard error is a terminal.
+static IS_TERMINAL: AtomicBool = AtomicBool::new(false);
+
+/// The last line on the terminal was indented.
+static WAS_INDENTED: AtomicBool = AtomicBool::new(false);
+
+/// Sets up the operator's log for the process. It is in colour on a terminal unless NO_COLOR (<https://no-color.org>) is
+/// set. Panics are logged too. A second call changes nothing.
 pub fn start_operator_log(level: LevelFilter) {
+    let is_terminal = stderr().is_terminal();
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    colored::control::set_override(stderr().is_terminal() && !no_color);
+    IS_TERMINAL.store(is_terminal, Relaxed);
+    colored::control::set_override(is_terminal && !no_color);
     let levels = SimpleLogger::new().with_level(level);
     if log::set_boxed_logger(Box::new(OperatorLog { levels })).is_ok() {
         log::set_max_level(level);
@@ -30,8 +44,24 @@ pub fn start_operator_log(level: LevelFilter) {
     }
 }
 
-/// Begins the trace of the first `requests` on the standard error. If there are `several` threads or processes, each line
-/// begins with the number of its thread.
+/// Shows a URL as a QR code, if standard error is a terminal in colour on which it fits.
+pub fn show_qr_code(url: &str) {
+    let is_coloured = colored::control::SHOULD_COLORIZE.should_colorize();
+    if !IS_TERMINAL.load(Relaxed) || !is_coloured || !log::log_enabled!(Level::Info) {
+        return;
+    }
+    let Some(size) = sys::untraced::terminal_size(stderr()) else {
+        return;
+    };
+    if let Some(code) = QrCode::new(url).filter(|code| code.fits(size)) {
+        WAS_INDENTED.store(true, Relaxed);
+        let text = format!("\n{}", code.to_text());
+        lines::write_to_standard_error(text.into(), how_many_were_lost);
+    }
+}
+
+/// Begins the trace of the first `requests` on standard error. With `several` threads or processes, each line begins
+/// with the number of its thread.
 pub fn begin_trace(requests: usize, several: bool) {
     let sink = Sink {
         write: |line, lost| lines::write_to_standard_error(line, lost),
@@ -40,11 +70,11 @@ pub fn begin_trace(requests: usize, several: bool) {
     trace::begin(requests, sink);
 }
 
-/// Writes a last sentence, and waits for a slow reader of the log, for so long at most. Call this before the process
+/// Writes a last sentence, and waits for a slow reader of the log for this time at most. Call this before the process
 /// ends.
 pub fn finish_operator_log(last: Option<&str>, time: Duration) {
     if let Some(last) = last {
-        lines::write_to_standard_error(format!("{last}\n").into(), lost_lines_note);
+        lines::write_to_standard_error(format!("{last}\n").into(), how_many_were_lost);
     }
     lines::finish_standard_error(time);
 }
@@ -60,8 +90,8 @@ impl Log for OperatorLog {
                 "" => record.module_path().unwrap_or_default(),
                 target => target,
             };
-            let line = line(record.level(), target, record.args());
-            lines::write_to_standard_error(line, lost_lines_note);
+            let line = line(record.level(), target, &record.args().to_string());
+            lines::write_to_standard_error(line, how_many_were_lost);
         }
     }
 
@@ -70,28 +100,56 @@ impl Log for OperatorLog {
     }
 }
 
-/// A line in simple_logger's form.
-fn line(level: Level, target: &str, text: impl std::fmt::Display) -> Vec<u8> {
-    let time = humantime::format_rfc3339_millis(SystemTime::now());
-    let level = match (level, format!("{level:<5}")) {
-        (Level::Error, name) => name.red(),
-        (Level::Warn, name) => name.yellow(),
-        (Level::Info, name) => name.cyan(),
-        (Level::Debug, name) => name.purple(),
-        (Level::Trace, name) => name.normal(),
-    };
-    format!("{time} {level} [{target}] {text}\n").into()
+fn line(level: Level, target: &str, text: &str) -> Vec<u8> {
+    match IS_TERMINAL.load(Relaxed) {
+        true => line_for_people(level, target, text),
+        false => line_for_files(level, target, text),
+    }
 }
 
-fn lost_lines_note(lost: usize) -> Vec<u8> {
+/// The carriage return puts the line where the terminal has echoed `^C`.
+fn line_for_people(level: Level, target: &str, text: &str) -> Vec<u8> {
+    let is_indented = text.starts_with("  ");
+    let was_indented = WAS_INDENTED.swap(is_indented, Relaxed);
+    let blank = if is_indented == was_indented {
+        ""
+    } else {
+        "\n"
+    };
+    let text = match level {
+        Level::Error => format!("{} {text}", "error:".red().bold()),
+        Level::Warn => format!("{} {text}", "warning:".yellow().bold()),
+        Level::Info => with_coloured_url(text),
+        Level::Debug => format!("{} [{target}] {text}", "debug:".purple()),
+        Level::Trace => format!("trace: [{target}] {text}"),
+    };
+    format!("\r{blank}{text}\n").into()
+}
+
+fn with_coloured_url(text: &str) -> String {
+    let Some(at) = text.find("http://") else {
+        return text.into();
+    };
+    let (before, rest) = text.split_at(at);
+    let end = rest.find([' ', '\'']).unwrap_or(rest.len());
+    let (url, after) = rest.split_at(end);
+    format!("{before}{}{after}", url.cyan())
+}
+
+fn line_for_files(level: Level, target: &str, text: &str) -> Vec<u8> {
+    let time = humantime::format_rfc3339_millis(SystemTime::now());
+    format!("{time} {level:<5} [{target}] {text}\n").into()
+}
+
+fn how_many_were_lost(lost: usize) -> Vec<u8> {
     let text = match lost {
         1 => "1 line of this log was lost: nobody read it".into(),
         lost => format!("{lost} lines of this log were lost: nobody read them"),
     };
-    line(Level::Warn, module_path!(), text)
+    line(Level::Warn, module_path!(), &text)
 }
 
-/// What std would print, which would wait for a reader.
+/// Logs what std would print: std would wait for the reader.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let thread = std::thread::current();
     let name = thread.name().unwrap_or("without a name");

@@ -107,6 +107,10 @@ pub(super) struct Listening {
     #[arg(short, long, value_name = "[MODE=]ADDRESS", help = help::listen(), long_help = help::listen_in_full())]
     pub listen: Vec<String>,
 
+    /// Do not draw a QR code of the URL for other machines on the terminal
+    #[arg(long)]
+    pub no_qr: bool,
+
     /// Permissions of Unix sockets in the file system: who may connect
     #[arg(long, value_name = "OCTAL", hide_short_help = true, value_parser = file_mode,
         default_value = format!("{:04o}", Config::default().unix_mode))]
@@ -129,9 +133,8 @@ pub(super) struct Listening {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "How to wait (I/O model)")]
 pub(super) struct Waiting {
-    /// I/O model: how to wait for connections
-    #[arg(long, value_name = "MODEL", default_value_t = Config::default().model, value_parser = help::models())]
-    pub model: String,
+    #[arg(long, value_name = "MODEL", value_parser = help::models(), help = help::model())]
+    pub model: Option<String>,
 
     #[arg(long, value_name = "N", hide_short_help = true, value_parser = clap::value_parser!(u32).range(1..=256),
         help = help::of_models("Event loops to run, each on its own thread", "workers", Config::default().workers))]

@@ -255,7 +255,12 @@ pub(super) const SPELLINGS: &[(&[&str], Answer)] = &[
         &["-o", "--open", "--open-browser"],
         Without("evserve opens no browser; open the URL that it prints"),
     ),
-    (&["--qr", "--qrcode"], Without("evserve has no such option")),
+    (
+        &["--qr", "--qrcode"],
+        Without(
+            "evserve draws a QR code on a terminal when other machines can connect: --listen :8080",
+        ),
+    ),
     (&["--cgi"], Without("evserve runs no programs")),
     (
         &["--proxy", "--reverse-proxy"],

@@ -30,7 +30,7 @@ pub struct AllowedAccess<'a> {
 const NEWEST: ABI = ABI::V7;
 
 /// Refuses to this thread, and to all that it starts, whatever is not needed. Says what that came to.
-pub(super) fn restrict(allowed: &AllowedAccess<'_>) -> Result<String, RulesetError> {
+pub(super) fn restrict(allowed: &AllowedAccess<'_>) -> Result<Restricted, RulesetError> {
     let followed = allowed.follow_in.iter().map(|(fd, _)| fd);
     let readable = allowed.readable.iter().chain(followed);
     let readable = readable.map(|fd| {
@@ -66,19 +66,31 @@ pub(super) fn restrict(allowed: &AllowedAccess<'_>) -> Result<String, RulesetErr
         .create()?
         .add_rules(rules)?
         .restrict_self()?;
-    Ok(sentence(&status, allowed))
+    Ok(describe(&status, allowed))
 }
 
-fn sentence(status: &RestrictionStatus, allowed: &AllowedAccess<'_>) -> String {
+/// What the kernel enforces from now on.
+pub(super) struct Restricted {
+    /// In a few words.
+    pub summary: String,
+    /// What is allowed and what is refused. Empty without a sandbox.
+    pub details: String,
+}
+
+fn describe(status: &RestrictionStatus, allowed: &AllowedAccess<'_>) -> Restricted {
+    let none = |why: &str| Restricted {
+        summary: format!("no sandbox: {why}"),
+        details: String::new(),
+    };
     let abi = match status.landlock {
         LandlockStatus::NotImplemented => {
-            return "no sandbox: this kernel has no Landlock, which came with Linux 5.13".into();
+            return none("this kernel has no Landlock, which came with Linux 5.13");
         }
         LandlockStatus::NotEnabled => {
-            return "no sandbox: this kernel has Landlock but was told not to use it (lsm=)".into();
+            return none("this kernel has Landlock but was told not to use it (lsm=)");
         }
         LandlockStatus::Available { .. } if status.ruleset == RulesetStatus::NotEnforced => {
-            return "no sandbox: this kernel's Landlock enforces nothing of it".into();
+            return none("this kernel's Landlock enforces nothing of it");
         }
         LandlockStatus::Available { effective_abi, .. } => effective_abi,
     };
@@ -107,10 +119,17 @@ fn sentence(status: &RestrictionStatus, allowed: &AllowedAccess<'_>) -> String {
         true => "",
         false => "; no other process can be signalled",
     };
-    format!(
-        "sandbox (Landlock ABI {}): {reading}{writing}, nothing executed{network}{others}",
-        abi as i32
-    )
+    let few_words = match (allowed.readable.is_empty(), allowed.append_in.is_empty()) {
+        (true, true) => "can open no file",
+        (true, false) => "can open no file but its access log",
+        (false, true) => "can read what it serves, and write or run nothing",
+        (false, false) => "can read what it serves, and write nothing but its access log",
+    };
+    let abi = abi as i32;
+    Restricted {
+        summary: format!("sandboxed (Landlock ABI {abi}): {few_words}"),
+        details: format!("sandbox: {reading}{writing}, nothing executed{network}{others}"),
+    }
 }
 
 pub(super) fn is_directory(place: impl AsFd) -> Result<bool, Errno> {

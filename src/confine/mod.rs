@@ -53,10 +53,16 @@ pub fn give_up_privileges(no_core: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Closes off everything that is not needed, as far as the kernel can, and says at level info how far that is.
+/// Closes off everything that is not needed, as far as the kernel can, and logs how far that is: in a few
+/// words at level info, in detail at level debug.
 pub fn sandbox(allowed: &AllowedAccess<'_>) {
     match landlock::restrict(allowed) {
-        Ok(what) => log::info!("{what}"),
+        Ok(restricted) => {
+            log::info!("{}", restricted.summary);
+            if !restricted.details.is_empty() {
+                log::debug!("{}", restricted.details);
+            }
+        }
         Err(error) => log::warn!("no sandbox: {error}"),
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn log_directories(path: &Path, sandbox: Sandbox) -> Vec<ParentDirect
 pub(super) fn parent_directories(root: &Path) -> Vec<ParentDirectory> {
     confine::parent_directories(root).unwrap_or_else(|why| {
         let root = root.display();
-        log::info!(
+        log::debug!(
             "the sandbox is strict: {why}. If {root} is replaced, its new content is refused until the server is started \
              again; see --sandbox"
         );

@@ -1,49 +1,58 @@
-//! How a server comes to have everything it needs.
+//! From the description of a server to one that listens.
 
+use super::announcement::{self, Bound, Hints};
 use super::budgets::{self, listing_bytes};
 use super::descriptors::{cache_files, raise_descriptor_limit};
 use super::limits::limits;
 use super::sockets::{access_log, bind_datagrams, bind_error, bind_listeners, require_datagrams};
 use super::status::{about, show};
-use super::{report, task_limits};
+use super::{say, task_limits};
 use crate::config::{Config, StartError, Timeouts};
 use crate::model::{
     self, Executor, HangupSignals, MODELS, ModelRow, ServerSetup, Signals, WorkerParts,
 };
 use crate::net::{self, Address, BoundAddress, ListenRequest};
 use crate::service::{Admission, Service, Sharing};
+use log::Level;
 use std::io;
 use std::sync::Arc;
 
-/// What a server is to be made of.
+/// Describes a server.
 pub(super) struct ServerSpec {
     pub config: Config,
-    /// A model of one's own.
+    /// A model that is not in the table.
     pub custom_model: Option<&'static ModelRow>,
+    /// The user has chosen the model, so its name and its costs are logged.
+    pub is_model_chosen: bool,
     pub services: Vec<ServiceSpec>,
     pub listen: Vec<ListenSpec>,
 }
 
-/// A service that is to be made.
+/// Describes a service.
 pub(super) struct ServiceSpec {
-    /// What stands before its addresses where a user writes them, such as `http=`.
+    /// The prefix of its addresses on the command line, such as `http=`.
     pub label: String,
-    /// Makes it, once for each loop.
+    /// Makes the service for one loop.
     pub make: Box<dyn Fn(&Config) -> Result<Arc<dyn Service>, StartError>>,
 }
 
-/// An address at which a service is to listen.
+/// An address to listen at.
 pub(super) struct ListenSpec {
     pub address: Address,
-    /// The service's place in the list of them.
+    /// The index of the service in [`ServerSpec::services`].
     pub service: usize,
 }
 
 /// A server that listens.
 pub(super) struct BoundServer {
     pub model: &'static ModelRow,
+    pub is_model_chosen: bool,
     pub serving: ServerSetup,
     pub addresses: Vec<BoundAddress>,
+    /// The URL of the first address that other machines can reach.
+    pub url_for_others: Option<String>,
+    /// What is logged when the server is about to serve.
+    pub last_lines: Vec<String>,
 }
 
 impl ServerSpec {
@@ -54,6 +63,7 @@ impl ServerSpec {
         let ServerSpec {
             mut config,
             custom_model,
+            is_model_chosen,
             services: specs,
             listen,
         } = self;
@@ -67,16 +77,31 @@ impl ServerSpec {
         let admission = Admission::new(&config);
         let services = make_services(&specs, &config, model)?;
         let mut addresses = Vec::new();
+        let mut bound: Vec<Vec<Bound>> = vec![Vec::new(); services.len()];
         for one in &listen {
-            let label = &specs[one.service].label;
+            let label = &*specs[one.service].label;
             let behind = &services[one.service];
-            let (of, says_how) = ((one, &**label), config.trusted_proxies.is_none());
-            let all = bind(&config, model, of, behind, &admission, &mut workers)?;
-            for bound in all {
-                lines.extend(report::listening(&*behind[0], &bound, model.name, says_how));
-                addresses.push(bound.0);
-            }
+            let all = bind(
+                &config,
+                model,
+                (one, label),
+                behind,
+                &admission,
+                &mut workers,
+            )?;
+            addresses.extend(all.iter().map(|(address, _)| address.clone()));
+            bound[one.service].extend(all);
         }
+        let hints = Hints {
+            commands: config.trusted_proxies.is_none(),
+            load: is_model_chosen && config.trusted_proxies.is_none(),
+        };
+        let served = || services.iter().map(|each| &*each[0]).zip(&bound);
+        for (service, bound) in served() {
+            lines.extend(announcement::service(service, bound, hints));
+        }
+        let mut urls = served().filter_map(|(one, all)| announcement::url_for_others(one, all));
+        let url_for_others = urls.next();
         let sockets = workers[0].stream_endpoints.len() + workers[0].datagram_endpoints.len();
         let listeners = sockets + usize::from(config.status.is_some());
         let sharing = services.iter().map(|each| each[0].sharing()).max();
@@ -90,13 +115,20 @@ impl ServerSpec {
             addresses.extend(all);
             lines.extend(more);
         }
-        lines.push(report::limits(model, &limits, set_by, descriptors));
         let timeouts = config.timeouts.capped();
         catch_signals(&mut workers, &timeouts).map_err(signal_error)?;
-        report::say(lines);
+        say(Level::Info, lines);
+        log::debug!("{descriptors} files may be open");
         Ok(BoundServer {
             model,
+            is_model_chosen,
             addresses,
+            url_for_others,
+            last_lines: is_model_chosen
+                .then(|| announcement::model(model))
+                .into_iter()
+                .chain([announcement::limits(model, &limits, set_by)])
+                .collect(),
             serving: ServerSetup {
                 workers,
                 limits,
@@ -105,7 +137,7 @@ impl ServerSpec {
         })
     }
 
-    /// Makes the addresses fit together that were asked for. Returns what was changed, in sentences.
+    /// Resolves overlaps between the addresses. Returns sentences about what was changed.
     fn reconcile_addresses(&mut self) -> Result<Vec<String>, StartError> {
         let services = &self.services;
         let listen = self.listen.iter_mut().map(|one| ListenRequest {
@@ -140,7 +172,7 @@ fn make_workers(config: &Config) -> Result<Vec<WorkerParts>, StartError> {
     Ok(workers)
 }
 
-/// Each service once for each loop.
+/// Makes each service for each loop.
 fn make_services(
     specs: &[ServiceSpec],
     config: &Config,
@@ -154,8 +186,8 @@ fn make_services(
     specs.iter().map(make).collect()
 }
 
-/// Gives each worker a socket at each place of an address, which was given behind this label. Returns where they are, and
-/// whether that is for IPv6 alone.
+/// Gives each worker a socket for each endpoint of an address. `label` is the address's prefix on
+/// the command line, for error messages.
 fn bind(
     config: &Config,
     model: &ModelRow,
@@ -175,8 +207,9 @@ fn bind(
     result.map_err(|error| bind_error(&format!("--listen {label}"), address, &error))
 }
 
-/// Until now signals have ended the process at once, whatever it waited for: a file system that does not answer, for
-/// instance. Whoever is told where the server listens may ask it to end.
+/// Catches signals. Call this late: until then a signal ends the process at once, even if it waits
+/// for a file system that does not respond. Call it before the addresses are logged: a program that
+/// reads them may send a signal.
 fn catch_signals(workers: &mut [WorkerParts], timeouts: &Timeouts) -> io::Result<()> {
     model::limit_shutdown(timeouts.drain_delay.saturating_add(timeouts.drain));
     for (index, worker) in workers.iter_mut().enumerate() {
@@ -191,7 +224,7 @@ fn signal_error(error: io::Error) -> StartError {
     StartError(format!("cannot catch signals: {error}"))
 }
 
-/// Refuses a service, or a model, for which it is known too late who the clients of a proxy are.
+/// Refuses a service or a model that needs the client's address before the PROXY header has come.
 fn check_proxy_protocol(
     config: &Config,
     model: &ModelRow,

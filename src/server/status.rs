@@ -1,6 +1,6 @@
 //! The server as one that can be seen at work.
 
-use super::report;
+use super::announcement::{self, Hints};
 use super::sockets::bind_listeners;
 use crate::config::Config;
 use crate::model::{Limits, ModelRow, Quota, WorkerParts};
@@ -42,10 +42,11 @@ pub(super) fn show(
         endpoint.quota = Quota::Small;
         endpoint.listener.limit_send_buffers(MOST_UNREAD)?;
     }
-    let lines = all
-        .iter()
-        .flat_map(|bound| report::listening(&*service, bound, model.name, false));
-    let lines = lines.collect();
+    let hints = Hints {
+        commands: false,
+        load: false,
+    };
+    let lines = announcement::service(&*service, &all, hints);
     Ok((all.into_iter().map(|(bound, _)| bound).collect(), lines))
 }
 

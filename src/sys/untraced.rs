@@ -35,3 +35,10 @@ pub fn monotonic_time() -> Duration {
     let now = clock_gettime(ClockId::Monotonic);
     Duration::try_from(now).unwrap_or_default()
 }
+
+/// ioctl_tty(2), TIOCGWINSZ: the columns and rows of a terminal. `None` if it does not know them, or is none.
+pub fn terminal_size(terminal: impl AsFd) -> Option<(usize, usize)> {
+    let size = rustix::termios::tcgetwinsize(terminal).ok()?;
+    let (columns, rows) = (size.ws_col.into(), size.ws_row.into());
+    (columns > 0 && rows > 0).then_some((columns, rows))
+}

@@ -14,7 +14,7 @@ mod skipped;
 
 pub use client::{Client, Response};
 pub use models::*;
-pub use program::{Ended, Evserve, Program};
+pub use program::{Ended, Evserve, Program, READY, address_in};
 pub use skipped::{is_missing, is_not_root, skip};
 
 use std::os::fd::{AsFd, OwnedFd};

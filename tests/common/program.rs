@@ -14,7 +14,18 @@ use std::thread;
 use std::time::Instant;
 
 /// The last line that evserve logs before it serves.
-const READY: &str = "limits: ";
+pub const READY: &str = "Press Ctrl-C to stop";
+
+/// What stands before an address that evserve logs, and before a command to try it.
+const INDENTED: &str = "[evserve]   ";
+
+/// The address that a line of the log shows, without the scheme and the path of a URL.
+pub fn address_in(line: &str) -> Option<&str> {
+    let (_, rest) = line.split_once(INDENTED)?;
+    let address = rest.split("   ").next()?;
+    let address = address.trim_start_matches("http://");
+    Some(address.trim_end_matches('/'))
+}
 
 /// A program to start: itself, or through another program such as strace.
 pub struct Program {
@@ -248,17 +259,22 @@ impl Evserve {
     fn wait_until_ready(&mut self) {
         self.wait_for_log(READY);
         self.searched = 0;
-        let places = self
-            .seen
-            .iter()
-            .filter_map(|line| line.split(" at ").nth(1));
-        for place in places.filter_map(|place| place.split(" (").next()) {
-            if let Some(udp) = place.strip_prefix("udp:") {
-                self.udp.extend(udp.parse::<SocketAddr>());
-            } else {
-                let tcp = place.trim_start_matches("http://").trim_end_matches('/');
-                self.addresses.extend(tcp.parse::<SocketAddr>());
-            }
+        for line in &self.seen {
+            let Some(address) = address_in(line) else {
+                continue;
+            };
+            let (list, address) = match address.strip_prefix("udp:") {
+                Some(udp) => (&mut self.udp, udp),
+                None => (&mut self.addresses, address),
+            };
+            // A URL with the loopback of IPv6 has its name.
+            let address = address.replace("localhost", "[::1]").parse::<SocketAddr>();
+            // A listener on all addresses is shown with each of them. The first is enough.
+            let is_more = |address: &SocketAddr| {
+                let last = list.last().map(SocketAddr::port);
+                line.contains("visible to others") && last == Some(address.port())
+            };
+            list.extend(address.ok().filter(|address| !is_more(address)));
         }
     }
 

@@ -2,7 +2,7 @@
 //! serves without.
 
 use crate::clients::{self, Fate};
-use crate::common::{Ended, Program, on_one_model_of_each_kind, pattern};
+use crate::common::{Ended, Program, address_in, on_one_model_of_each_kind, pattern};
 use crate::rows::{CLONE_THREAD, EPOLL_CREATE, EVENTFD, INOTIFY_INIT, Kind};
 use crate::tracer::{Arguments, Fault, Tracer};
 use crate::{has_ended, until};
@@ -84,8 +84,8 @@ fn start(model: &str, root: &str, fault: Fault) -> Option<bool> {
     evserve.write_stdin(b"go\n");
     let mut serves = false;
     while let Some(line) = evserve.next_line() {
-        let address = line.split(" at http://").nth(1).map(|rest| rest.trim_end());
-        let address = address.and_then(|rest| rest.split('/').next()?.parse().ok());
+        let address = address_in(&line);
+        let address = address.and_then(|address| address.parse().ok());
         if let Some(address) = address {
             serves = is_served(address);
             if serves {

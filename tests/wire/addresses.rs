@@ -115,7 +115,7 @@ fn datagrams_arrive_over_both_families() {
             .collect();
         let mut evserve = start(model, &all, options);
         for _ in listen {
-            evserve.wait_for_log(" at udp:");
+            evserve.wait_for_log("  udp:");
         }
         ask((Ipv4Addr::LOCALHOST, port).into(), model);
         ask((Ipv6Addr::LOCALHOST, port).into(), model);
@@ -128,7 +128,7 @@ fn datagrams_arrive_over_both_families() {
     on_every_loop(|model| run(model, &["0.0.0.0:", "[::]:"], &["--workers", "3"]));
     let mut evserve = start("epoll", &["udp:localhost:0".into()], &[]);
     for family in ["127.0.0.1", "[::1]"] {
-        let line = evserve.wait_for_log(&format!(" at udp:{family}:"));
+        let line = evserve.wait_for_log(&format!("  udp:{family}:"));
         let place = line.split("udp:").nth(1).expect("an address");
         let place = place.split(' ').next().expect("an address");
         ask(place.parse().expect("an address"), family);
@@ -179,8 +179,8 @@ fn a_link_local_address_needs_its_interface() {
     for zone in [interface.clone(), index.to_string()] {
         let listen = format!("[{ip}%{zone}]:0");
         let mut evserve = start("epoll", &[listen], &[]);
-        let line = evserve.wait_for_log(" at [");
-        let shown = format!(" at [{ip}%{interface}]:");
+        let line = evserve.wait_for_log("[evserve]   [");
+        let shown = format!("[evserve]   [{ip}%{interface}]:");
         assert!(line.contains(&shown), "{line}");
         let port = line.split(&shown).nth(1).expect("a port");
         let port = port.split(' ').next().expect("a port");
@@ -194,7 +194,8 @@ fn a_link_local_address_needs_its_interface() {
     }
     let listen = format!("[{ip}%{interface}]:0");
     let mut evserve = Evserve::start("poll", &["--listen", &listen, "docs/site"]);
-    evserve.wait_for_log(&format!(" at http://[{ip}%25{interface}]:"));
+    evserve.wait_for_log(&format!("[evserve]   [{ip}%{interface}]:"));
+    evserve.wait_for_log(&format!("try: curl -i 'http://[{ip}%25{interface}]:"));
 }
 
 /// The message names both options.
@@ -262,7 +263,7 @@ fn duplicate_addresses_of_a_service_are_merged() {
         );
         let covered = format!("--listen echo=127.0.0.1:{port} is covered by --listen echo=:{port}");
         let twice = format!("--listen echo=unix:{path} is given twice");
-        evserve.wait_for_log(&format!(" at unix:{path}"));
+        evserve.wait_for_log(&format!("  unix:{path}"));
         is_answered((Ipv4Addr::LOCALHOST, port), model);
         let log = evserve.stop().log;
         assert_eq!(log.matches(&covered).count(), 2, "{model}: {log}");

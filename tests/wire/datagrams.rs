@@ -57,7 +57,7 @@ impl Server {
 }
 
 fn counts(ended: &Ended) -> [u64; 5] {
-    let line = ended.log.lines().find(|line| line.contains(" datagrams: "));
+    let line = ended.log.lines().find(|line| line.contains("answered "));
     let line = line.unwrap_or_else(|| panic!("no datagrams: {}", ended.log));
     let (_, line) = line.split_once("answered").expect("the summary");
     let line = line.replace(',', "");
@@ -440,7 +440,7 @@ fn an_unreachable_client_does_no_harm() {
         let kept = socket.try_clone().expect("a socket");
         let arguments = ["--mode", "echo", "--model", model];
         let mut evserve = handed_over(socket.into(), &arguments);
-        evserve.wait_for_log(" at udp:");
+        evserve.wait_for_log("  udp:");
         kept.send(b"is anybody there?").expect("sent");
         let here = UdpSocket::bind(place).expect("it is free");
         here.set_read_timeout(Some(PATIENCE)).expect("a socket");

@@ -1,7 +1,8 @@
 //! The limits of the system bound threads and processes, and the server survives when it gets none.
 
 use crate::common::{
-    Client, Evserve, PATIENCE, Program, is_not_root, on_every_model, on_every_task_model, row, skip,
+    Client, Evserve, PATIENCE, Program, READY, is_not_root, on_every_model, on_every_task_model,
+    row, skip,
 };
 use evserve::model::Executor;
 use std::fs::{create_dir, read_to_string, remove_dir, write};
@@ -85,7 +86,7 @@ fn the_process_limit_of_the_user_is_kept() {
         let Some(mut evserve) = as_limited_user(model, &user(1), 48) else {
             return;
         };
-        let line = evserve.wait_for_log("limits: ");
+        let line = evserve.wait_for_log(READY);
         assert!(
             line.contains("(the limit of processes (ulimit -u) allows no more)"),
             "{line}"
@@ -106,7 +107,7 @@ fn the_limit_of_the_cgroup_is_kept() {
         let procs = group.0.join("cgroup.procs");
         let script = format!("echo $$ > {}; exec \"$@\"", procs.display());
         let mut evserve = program(model).in_shell(&script).start();
-        let line = evserve.wait_for_log("limits: ");
+        let line = evserve.wait_for_log(READY);
         assert!(
             line.contains("(pids.max of the control group allows no more)"),
             "{line}"

@@ -40,6 +40,7 @@ mod single_file;
 mod slow;
 mod status;
 mod stopping;
+mod terminal;
 mod trace;
 mod unix;
 mod unread;

@@ -397,7 +397,7 @@ fn no_response_through_a_link_is_stale() {
 
 /// True if the sandbox is active. Without Landlock there is nothing to test.
 fn is_confined(evserve: &mut Evserve) -> bool {
-    let line = evserve.wait_for_log("sandbox (");
+    let line = evserve.wait_for_log("sandbox");
     let is_confined = line.contains("Landlock ABI");
     if !is_confined {
         skip("landlock", line);
@@ -418,11 +418,13 @@ fn the_sandbox_allows_a_replacement_of_the_root() {
         create_dir(at("names")).expect("made");
         let link = at("names/current");
         symlink("../r/1", &link).expect("linked");
-        let mut evserve = Evserve::http(model, &link, &options(model));
+        let in_detail = [&options(model)[..], &["--log-level", "debug"]].concat();
+        let mut evserve = Evserve::http(model, &link, &in_detail);
         let line = evserve.wait_for_log("sandbox");
         if !line.contains("Landlock ABI") {
             return skip("landlock", line);
         }
+        let line = evserve.wait_for_log("sandbox: ");
         let [names, releases] = ["names", "r"].map(|name| at(name).display().to_string());
         assert!(
             line.contains(&format!("{names} and {releases}, can be read")),
@@ -488,7 +490,8 @@ fn a_sandbox_that_would_allow_too_much_is_strict() {
     }
     fs::set_permissions(&open, fs::Permissions::from_mode(0o1777)).expect("set");
     for (root, why) in [(&open, "everybody can write to"), (&home, "is a home")] {
-        let program = Program::evserve("--listen 127.0.0.1:0").arg(root.join("site"));
+        let program = Program::evserve("--listen 127.0.0.1:0 --log-level debug");
+        let program = program.arg(root.join("site"));
         let mut evserve = program.env("HOME", &home).start();
         let line = evserve.wait_for_log("the sandbox is strict: ");
         assert!(line.contains(why), "{line}");

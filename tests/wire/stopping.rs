@@ -1,6 +1,6 @@
 //! Shutdown, whatever hangs: a handler that does not return, a terminal that is gone.
 
-use crate::common::{Evserve, Program, on_every_loop, on_every_model, serves_one_at_a_time};
+use crate::common::{Evserve, Program, READY, on_every_loop, on_every_model, serves_one_at_a_time};
 use rustix::process::Signal;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
@@ -102,7 +102,7 @@ fn a_closing_terminal_ends_its_server() {
         let (master, mut evserve) = on_a_terminal(model, true);
         let mut lines = BufReader::new(master);
         let mut line = String::new();
-        while !line.contains("limits: ") {
+        while !line.contains(READY) {
             line.clear();
             lines.read_line(&mut line).expect("a line");
         }
@@ -139,7 +139,7 @@ fn sighup_does_not_end_a_server_on_an_open_terminal() {
             heard += &String::from_utf8_lossy(&some[..count]);
         }
     };
-    hear_until("limits: ");
+    hear_until(READY);
     evserve.signal(Signal::HUP);
     evserve.terminate();
     hear_until("served ");

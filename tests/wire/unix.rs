@@ -175,7 +175,7 @@ fn one_of_several_concurrent_starts_gets_the_socket() {
     let all: Vec<_> = (0..6).map(|_| echo(&path).spawn()).collect();
     let mut running = Vec::new();
     for mut evserve in all {
-        if evserve.wait_for_log("socket").contains(" at unix:") {
+        if evserve.wait_for_log("socket").contains("  unix:") {
             running.push(evserve);
         }
     }

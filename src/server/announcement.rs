@@ -1,0 +1,142 @@
+//! The lines that say, when a server starts, what it serves and where.
+
+use super::task_limits::LimitSource;
+use super::units::{count, grouped};
+use super::urls::{self, Audience, reachable};
+use crate::model::{Limits, ModelRow};
+use crate::net::BoundAddress;
+use crate::service::Service;
+
+/// A socket's address, and whether IPv4 does not lead there.
+pub(super) type Bound = (BoundAddress, bool);
+
+/// What to add to a service's addresses.
+#[derive(Clone, Copy)]
+pub(super) struct Hints {
+    /// How to try a service. Off where clients are proxies.
+    pub commands: bool,
+    /// How to measure it.
+    pub load: bool,
+}
+
+/// One service with all of its addresses, which are indented: the operator's log keeps them apart on a terminal.
+pub(super) fn service(service: &dyn Service, bound: &[Bound], hints: Hints) -> Vec<String> {
+    let (name, about, scheme) = (service.name(), service.about(), service.url_scheme());
+    let mut lines = vec![match scheme == Some(name) {
+        true => format!("serving {about} over {name}"),
+        false => format!("serving {name}: {about}"),
+    }];
+    let rows: Vec<_> = bound.iter().flat_map(|one| rows(one, scheme)).collect();
+    let width = rows.iter().map(|(address, _)| address.len()).max();
+    let width = width.unwrap_or_default();
+    lines.extend(rows.iter().map(|(address, audience)| match audience {
+        Some(audience) => format!("  {address:width$}   {audience}"),
+        None => format!("  {address}"),
+    }));
+    let commands = bound.iter().flat_map(|one| commands(one, scheme, hints));
+    lines.extend(commands.map(|command| format!("  try: {command}")));
+    let load = hints.load.then(|| load_command(bound, scheme)).flatten();
+    lines.extend(load.map(|command| format!("  measure: {command}")));
+    lines
+}
+
+/// The addresses of a socket, each as clients write it.
+fn rows((bound, only_v6): &Bound, scheme: Option<&str>) -> Vec<(String, Option<Audience>)> {
+    let (BoundAddress::Tcp(address) | BoundAddress::Udp(address)) = bound else {
+        return vec![(bound.to_string(), None)];
+    };
+    let row = |(address, audience)| {
+        let tcp = BoundAddress::Tcp(address);
+        let shown = match (bound, scheme) {
+            (BoundAddress::Udp(_), _) => BoundAddress::Udp(address).to_string(),
+            (_, Some(scheme)) => urls::url(scheme, address).unwrap_or_else(|| tcp.to_string()),
+            _ => tcp.to_string(),
+        };
+        (shown, Some(audience))
+    };
+    reachable(*address, *only_v6).into_iter().map(row).collect()
+}
+
+/// Commands to try a service, for this machine.
+fn commands((bound, only_v6): &Bound, scheme: Option<&str>, hints: Hints) -> Vec<String> {
+    if !hints.commands && !bound.is_datagram() {
+        return Vec::new();
+    }
+    match (bound, scheme) {
+        (BoundAddress::Tcp(address), Some(scheme)) => {
+            let (nearest, _) = reachable(*address, *only_v6)[0];
+            let url = urls::url_in_shell(scheme, nearest);
+            // A URL that a shell takes as it stands needs no command.
+            let curl = url.starts_with('\'').then(|| format!("curl -i {url}"));
+            curl.into_iter().collect()
+        }
+        (BoundAddress::Tcp(address), None) => {
+            let (nearest, _) = reachable(*address, *only_v6)[0];
+            vec![urls::netcat(&BoundAddress::Tcp(nearest))]
+        }
+        (BoundAddress::Udp(address), _) => {
+            let (nearest, _) = reachable(*address, *only_v6)[0];
+            vec![urls::netcat(&BoundAddress::Udp(nearest))]
+        }
+        (BoundAddress::Unix(path), Some(_)) => vec![urls::curl_of_unix_socket(path)],
+        (BoundAddress::Unix(_) | BoundAddress::UnixDatagram(_), _) => vec![urls::netcat(bound)],
+    }
+}
+
+/// A command that puts load on a service.
+fn load_command(bound: &[Bound], scheme: Option<&str>) -> Option<String> {
+    let tcp = bound.iter().find_map(|(bound, only_v6)| match bound {
+        BoundAddress::Tcp(address) => Some(reachable(*address, *only_v6)[0].0),
+        _ => None,
+    });
+    let url = urls::url_in_shell(scheme?, tcp?);
+    Some(format!("wrk -t1 -c64 -d5s {url}"))
+}
+
+/// The URL of the first address that other machines can reach.
+pub(super) fn url_for_others(service: &dyn Service, bound: &[Bound]) -> Option<String> {
+    let scheme = service.url_scheme()?;
+    let tcp = bound.iter().filter_map(|(bound, only_v6)| match bound {
+        BoundAddress::Tcp(address) => Some(reachable(*address, *only_v6)),
+        _ => None,
+    });
+    let others = tcp
+        .flatten()
+        .filter(|(_, audience)| *audience == Audience::Network);
+    others
+        .filter_map(|(address, _)| urls::url(scheme, address))
+        .next()
+}
+
+/// The model, for those who have chosen one.
+pub(super) fn model(row: &ModelRow) -> String {
+    let mut about = row.about.to_owned();
+    if let Some(first) = about.get_mut(..1) {
+        first.make_ascii_lowercase();
+    }
+    format!("model {}: {about}", row.name)
+}
+
+/// How much is served at once, in the terms of the model; what sets that limit, if it is not the user; and how to stop.
+pub(super) fn limits(model: &ModelRow, limits: &Limits, set_by: Option<LimitSource>) -> String {
+    let knows = |option| model.options.contains(&option);
+    let most = if knows("max-connections") {
+        format!(
+            "up to {}",
+            count(limits.max_connections as u64, "connection")
+        )
+    } else if knows("threads") {
+        let threads = grouped(limits.threads as u64);
+        format!("up to {threads} connections at each address, one per thread")
+    } else if knows("max-children") {
+        let processes = grouped(limits.max_children as u64);
+        format!("up to {processes} connections, one per process")
+    } else {
+        "one connection at a time".into()
+    };
+    let by = match set_by {
+        None | Some(LimitSource::OpenFiles) => String::new(),
+        Some(source) => format!(" ({source} allows no more)"),
+    };
+    format!("{most}{by}. Press Ctrl-C to stop.")
+}

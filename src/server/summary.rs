@@ -1,0 +1,149 @@
+//! The lines that say, when a server has ended, what it did.
+
+use super::units::{count, grouped, size, time};
+use crate::session::Counters;
+use std::time::Duration;
+
+/// What was served, for a person who has served a folder.
+pub(super) fn served(counters: &Counters, elapsed: Duration) -> Vec<String> {
+    let refused = match counters.refused_connections {
+        0 => String::new(),
+        number => format!(" ({} of them refused)", grouped(number)),
+    };
+    let requests = count(counters.requests, "request");
+    let connections = count(counters.accepted_connections, "connection");
+    let (elapsed, sent) = (time(elapsed), size(counters.sent_bytes));
+    let mut lines = vec![format!(
+        "served {requests} on {connections}{refused} in {elapsed}; sent {sent}"
+    )];
+    lines.extend(datagrams(counters));
+    lines
+}
+
+/// What became of datagrams, if any came.
+fn datagrams(counters: &Counters) -> Option<String> {
+    (counters.received_datagrams + counters.dropped_datagrams > 0).then(|| {
+        format!(
+            "answered {} of {}: {} not to be answered, {} not sent; the kernel had no room for {} more",
+            grouped(counters.sent_replies),
+            count(counters.received_datagrams, "datagram"),
+            grouped(counters.refused_datagrams),
+            match counters.unsent_replies {
+                1 => "1 reply".into(),
+                number => format!("{} replies", grouped(number)),
+            },
+            grouped(counters.dropped_datagrams)
+        )
+    })
+}
+
+/// What it cost, for a person who compares models.
+pub(super) fn costs(
+    model: &str,
+    counters: &Counters,
+    elapsed: Duration,
+    cpu: Duration,
+) -> Vec<String> {
+    let calls = counters.system_calls();
+    let per_second = (counters.requests as f64 / elapsed.as_secs_f64().max(0.001)) as u64;
+    let (cpu_each, calls_each) = match counters.requests {
+        0 => Default::default(),
+        requests => (
+            format!(", {} per request", time(cpu.div_f64(requests as f64))),
+            format!(", {:.2} per request", calls as f64 / requests as f64),
+        ),
+    };
+    let calls_of_each_kind = [
+        (counters.wait_calls, "waits"),
+        (counters.interest_change_calls, "changes of interest"),
+        (counters.accept_calls, "accepts"),
+        (counters.receive_calls, "receives"),
+        (counters.send_calls, "sends"),
+        (counters.other_calls, "others"),
+    ]
+    .map(|(number, kind)| format!("{} {kind}", grouped(number)));
+    vec![
+        format!(
+            "model {model}: {} system calls to wait and on sockets{calls_each}: {}",
+            grouped(calls),
+            calls_of_each_kind.join(", ")
+        ),
+        format!(
+            "{}, {} of them spurious; {} would have blocked; {} of files read ahead from a disk",
+            count(counters.events, "event"),
+            grouped(counters.spurious_events),
+            count(counters.would_blocks, "call"),
+            count(counters.readaheads, "part"),
+        ),
+        format!(
+            "{} a second; {} of CPU time{cpu_each}; received {}",
+            count(per_second, "request"),
+            time(cpu),
+            size(counters.received_bytes)
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_in_words() {
+        let counters = Counters {
+            accepted_connections: 64,
+            requests: 1_000_000,
+            received_bytes: 50 << 20,
+            sent_bytes: 3 << 30,
+            wait_calls: 20_000,
+            receive_calls: 1_000_064,
+            send_calls: 1_000_000,
+            accept_calls: 64,
+            ..Counters::default()
+        };
+        let elapsed = Duration::from_secs(8);
+        assert_eq!(
+            served(&counters, elapsed),
+            ["served 1,000,000 requests on 64 connections in 8.0 s; sent 3.0 GiB"]
+        );
+        assert_eq!(
+            costs("epoll", &counters, elapsed, elapsed / 2),
+            [
+                "model epoll: 2,020,128 system calls to wait and on sockets, 2.02 per request: 20,000 waits, \
+                 0 changes of interest, 64 accepts, 1,000,064 receives, 1,000,000 sends, 0 others",
+                "0 events, 0 of them spurious; 0 calls would have blocked; 0 parts of files read ahead from a disk",
+                "125,000 requests a second; 4.0 s of CPU time, 4.0 \u{b5}s per request; received 50.0 MiB",
+            ]
+        );
+        let one = Counters {
+            accepted_connections: 1,
+            requests: 1,
+            sent_bytes: 17,
+            ..Counters::default()
+        };
+        assert_eq!(
+            served(&one, Duration::from_millis(900)),
+            ["served 1 request on 1 connection in 900.0 ms; sent 17 B"]
+        );
+        let none = served(&Counters::default(), elapsed);
+        assert_eq!(
+            none,
+            ["served 0 requests on 0 connections in 8.0 s; sent 0 B"]
+        );
+    }
+
+    #[test]
+    fn datagrams_are_summed_up_if_any_came() {
+        let counters = Counters {
+            received_datagrams: 4,
+            sent_replies: 2,
+            refused_datagrams: 1,
+            unsent_replies: 1,
+            ..Counters::default()
+        };
+        assert_eq!(
+            served(&counters, Duration::from_secs(1))[1],
+            "answered 2 of 4 datagrams: 1 not to be answered, 1 reply not sent; the kernel had no room for 0 more"
+        );
+    }
+}
