@@ -418,7 +418,7 @@ fn browser_shows_pages_narrow_and_wide_light_and_dark() {
         for (device, width) in [("phone", 390), ("desk", 1200)] {
             let mut papers = Vec::new();
             for scheme in ["light", "dark"] {
-                tab.look_as(width, scheme);
+                tab.emulate_screen(width, scheme);
                 let least = format!(
                     "innerWidth == {width} && matchMedia('(prefers-color-scheme: {scheme})').matches"
                 );

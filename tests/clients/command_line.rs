@@ -36,7 +36,7 @@ fn curl(url: &str) -> Command {
 }
 
 /// Compares a file with what curl downloads, in pieces.
-fn fetched_is_the_same(url: &str, file: &Path) -> bool {
+fn download_matches(url: &str, file: &Path) -> bool {
     let mut child = curl(url)
         .stdout(Stdio::piped())
         .spawn()
@@ -121,10 +121,7 @@ fn curl_fetches_every_file_by_following_listings() {
                 continue;
             }
             let url = evserve.url(&format!("/{link}"));
-            assert!(
-                fetched_is_the_same(&url, &root.path().join(&name)),
-                "{name:?}"
-            );
+            assert!(download_matches(&url, &root.path().join(&name)), "{name:?}");
         }
     });
 }

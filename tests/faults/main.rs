@@ -51,7 +51,7 @@ fn root() -> TempDir {
 }
 
 /// Polls for a state of the process for which there is no event.
-fn until(what: &str, is_so: impl Fn() -> bool) {
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < end, "timed out: {what}");
@@ -144,7 +144,7 @@ fn play_scenario(evserve: &Evserve, scenario: Scenario) -> Vec<Fate> {
 fn run(model: &str, row: &Row, errno: Errno, nth: usize, root: &TempDir) -> Option<Fate> {
     let mut evserve = start(model, row.scenario, root);
     let id = evserve.id();
-    until("it is at rest before it all", || is_at_rest(id));
+    wait_until("it is at rest before it all", || is_at_rest(id));
     let before = descriptors(id);
     let fault = Fault {
         calls: row.calls,
@@ -155,7 +155,7 @@ fn run(model: &str, row: &Row, errno: Errno, nth: usize, root: &TempDir) -> Opti
         and: row.and,
     };
     let tracer = Tracer::attach(id, fault, false);
-    until("it is at rest again", || is_at_rest(id));
+    wait_until("it is at rest again", || is_at_rest(id));
     tracer.arm();
 
     let mut fates = play_scenario(&evserve, row.scenario);
@@ -178,7 +178,7 @@ fn run(model: &str, row: &Row, errno: Errno, nth: usize, root: &TempDir) -> Opti
     let suffered = fates.iter().filter(|fate| **fate != Fate::Whole).count();
     assert!(suffered <= usize::from(row.may_spoil(errno)), "{fates:?}");
 
-    until("no process is left", || children(id).is_empty());
+    wait_until("no process is left", || children(id).is_empty());
     let kept = before
         + match row.scenario {
             // One file is too large to be cached in memory; it is kept open.
@@ -187,14 +187,14 @@ fn run(model: &str, row: &Row, errno: Errno, nth: usize, root: &TempDir) -> Opti
             Scenario::Chat if common::row(model).limit_option == Some("threads") => POOL,
             _ => 0,
         };
-    until("no descriptor is left", || {
+    wait_until("no descriptor is left", || {
         (before..=kept).contains(&descriptors(id))
     });
-    until("it is at rest after it all", || is_at_rest(id));
+    wait_until("it is at rest after it all", || is_at_rest(id));
 
     evserve.terminate();
     let told = Instant::now();
-    until("it ends", || has_ended(id));
+    wait_until("it ends", || has_ended(id));
     let ended = evserve.wait();
     let struck = tracer.end();
     let log = &ended.log;

@@ -5,7 +5,7 @@ use crate::clients::{self, Fate};
 use crate::common::{Ended, Program, address_in, on_one_model_of_each_kind, pattern};
 use crate::rows::{CLONE_THREAD, EPOLL_CREATE, EVENTFD, INOTIFY_INIT, Kind};
 use crate::tracer::{Arguments, Fault, Tracer};
-use crate::{has_ended, until};
+use crate::{has_ended, wait_until};
 use nix::errno::Errno::{self, *};
 use nix::libc;
 use std::net::SocketAddr;
@@ -93,7 +93,7 @@ fn start(model: &str, root: &str, fault: Fault) -> Option<bool> {
             }
         }
     }
-    until("it ends", || has_ended(evserve.id()));
+    wait_until("it ends", || has_ended(evserve.id()));
     let Ended { status, log, .. } = evserve.wait();
     let struck = tracer.end();
     assert!(!log.contains("panicked"), "{log}");

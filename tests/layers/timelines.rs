@@ -11,13 +11,13 @@ enum Kind {
     Runs,
     /// Waiting in a system call.
     Waits,
-    /// Waiting for something that another client takes up.
+    /// Waiting for a thread or process that another client holds.
     Held,
     /// A connection without work.
     Idle,
 }
 
-/// From and to in tenths of the picture's width, what goes on, and a word about it.
+/// Begin and end in tenths of the picture's width, the kind, and a label.
 type Bar = (f32, f32, Kind, &'static str);
 
 struct Lane {
@@ -37,10 +37,10 @@ const fn lane(name: &'static str, bars: &'static [Bar]) -> Lane {
     Lane { name, bars }
 }
 
-/// The client that never says anything.
+/// The silent client.
 const SILENT: Lane = lane("client A", &[(0.3, 10.0, Idle, "connected, silent")]);
 
-/// The client that asks twice, and at once has its answers.
+/// The client that sends two requests and gets both responses at once.
 const QUICK: Lane = lane(
     "client B",
     &[

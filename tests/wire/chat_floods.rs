@@ -30,7 +30,7 @@ const STARVED: u64 = 64 * 1024 * 1024;
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// How many members the test of members that do not read drops.
-const DEAF: usize = 40;
+const NON_READERS: usize = 40;
 
 fn chat(model: &str, options: &[&str]) -> Evserve {
     let options = [&["--mode", "chat", "--listen", "127.0.0.1:0"], options].concat();
@@ -166,7 +166,7 @@ fn flood(address: SocketAddr, said: &[u8], stopped: &AtomicBool) {
 }
 
 /// Connects, sometimes sends something, and disconnects, until it is stopped.
-fn come_and_go(address: SocketAddr, _: &[u8], stopped: &AtomicBool) {
+fn connect_repeatedly(address: SocketAddr, _: &[u8], stopped: &AtomicBool) {
     for number in 0_u64.. {
         if stopped.load(SeqCst) {
             return;
@@ -191,7 +191,7 @@ type Flood = fn(SocketAddr, &[u8], &AtomicBool);
 
 /// While `flooders` members flood a room, one member sends a line now and then. The readers must
 /// receive it.
-fn amid(flooders: u8, flood: Flood, says: impl Fn(u8) -> Vec<u8>, least: u64) {
+fn check_during_flood(flooders: u8, flood: Flood, says: impl Fn(u8) -> Vec<u8>, least: u64) {
     on_every_room(|evserve, about| {
         let (address, stopped) = (evserve.address(), AtomicBool::new(false));
         scope(|scope| {
@@ -228,23 +228,23 @@ fn a_flood_of_renames_starves_no_member() {
         let names = [b'x', b'y'].map(|c| format!("/nick flooder{number}{}\n", char::from(c)));
         names.concat().repeat(200).into_bytes()
     };
-    amid(5, flood, says, FLOOD);
+    check_during_flood(5, flood, says, FLOOD);
 }
 
 #[test]
 fn a_flood_of_lines_starves_no_member() {
-    amid(10, flood, |_| b"it is me again\n".repeat(500), FLOOD);
+    check_during_flood(10, flood, |_| b"it is me again\n".repeat(500), FLOOD);
 }
 
 #[test]
 fn a_flood_of_one_byte_lines_starves_no_member() {
-    amid(10, flood, |_| b"x\n".repeat(5000), FLOOD / 3);
+    check_during_flood(10, flood, |_| b"x\n".repeat(5000), FLOOD / 3);
 }
 
 #[test]
 fn a_flood_of_the_longest_lines_starves_no_member() {
     let says = |_| [vec![b'x'; 4096], b"\r\n".to_vec()].concat().repeat(8);
-    amid(10, flood, says, 3 * FLOOD);
+    check_during_flood(10, flood, says, 3 * FLOOD);
 }
 
 #[test]
@@ -254,13 +254,13 @@ fn a_flood_of_commands_and_empty_lines_starves_no_member() {
             format!("/who\n\n\r\n \n/nick flooder{number}\n/nick a b\n/dance\n/nick f{number}\n\n");
         some.repeat(100).into_bytes()
     };
-    amid(6, flood, says, FLOOD / 8);
-    amid(6, flood, |_| b"\n".repeat(5000), 0);
+    check_during_flood(6, flood, says, FLOOD / 8);
+    check_during_flood(6, flood, |_| b"\n".repeat(5000), 0);
 }
 
 #[test]
 fn a_flood_of_connections_starves_no_member() {
-    amid(6, come_and_go, |_| Vec::new(), 64 * 1024);
+    check_during_flood(6, connect_repeatedly, |_| Vec::new(), 64 * 1024);
 }
 
 /// Members that do not read are dropped, all of them, and delay the others only for a bounded time.
@@ -273,8 +273,8 @@ fn members_that_do_not_read_are_dropped() {
             let _stop = Stop(&stopped);
             let mut reader = Reader::start(scope, address);
             reader.say("/nick reader\n");
-            let deaf: Vec<_> = (0..DEAF).map(|_| connect(address)).collect();
-            for mut one in &deaf {
+            let non_readers: Vec<_> = (0..NON_READERS).map(|_| connect(address)).collect();
+            for mut one in &non_readers {
                 // A member that was greeted has joined.
                 one.read_exact(&mut [0; 16]).expect("greeted");
             }
@@ -284,7 +284,7 @@ fn members_that_do_not_read_are_dropped() {
                 scope.spawn(move || flood(address, &said, stopped));
             }
             let mut dropped = 0;
-            while dropped < DEAF {
+            while dropped < NON_READERS {
                 let line = reader.lines.recv_timeout(PATIENCE);
                 let line =
                     line.unwrap_or_else(|error| panic!("{about}: {dropped} dropped, {error}"));

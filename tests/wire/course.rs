@@ -24,7 +24,7 @@ fn exchange(client: &mut Client, text: &str) {
     assert_eq!(client.read(text.len()), text.as_bytes());
 }
 
-/// Whether there is anything to receive now.
+/// True if there is anything to receive now.
 fn has_input(client: &Client) -> bool {
     let mut stream = client.stream();
     stream.set_nonblocking(true).expect("a socket");
@@ -47,7 +47,7 @@ fn minimal_loops_echo() {
     }
 }
 
-/// Three clients, one of them silent. The second one waits for it under `blocking`, and nowhere else.
+/// Three clients, one of them silent. Only `blocking` lets the second one wait for it.
 #[test]
 fn a_silent_client_holds_up_the_blocking_loop_alone() {
     for model in MINIMAL {
@@ -100,7 +100,7 @@ fn exercises_echo() {
     }
 }
 
-/// Its descriptors begin just below the end of a set.
+/// The descriptors of this server begin just below the end of a set.
 #[test]
 fn the_limited_loop_refuses_a_descriptor_that_has_no_bit() {
     let program = Program::example("exercises").args(["limited", "127.0.0.1:0"]);
@@ -113,7 +113,7 @@ fn the_limited_loop_refuses_a_descriptor_that_has_no_bit() {
     exchange(&mut first, "hello");
 }
 
-/// A client that does not read holds up nobody.
+/// A client that does not read delays no other client.
 #[test]
 fn buffered_loops_do_not_wait_for_a_reader() {
     for name in ["buffered", "edge"] {
@@ -205,7 +205,7 @@ fn a_relay_reaches_all() {
         let server = exercise("relay", model);
         let mut clients = Vec::new();
         for _ in 0..3 {
-            // A client is a member once it hears itself.
+            // A client is a member once its own line comes back.
             let mut client = server.connect();
             exchange(&mut client, "1");
             clients.push(client);

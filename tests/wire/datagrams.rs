@@ -439,7 +439,7 @@ fn an_unreachable_client_does_no_harm() {
         socket.connect(place).expect("an address");
         let kept = socket.try_clone().expect("a socket");
         let arguments = ["--mode", "echo", "--model", model];
-        let mut evserve = handed_over(socket.into(), &arguments);
+        let mut evserve = start_with_socket(socket.into(), &arguments);
         evserve.wait_for_log("  udp:");
         kept.send(b"is anybody there?").expect("sent");
         let here = UdpSocket::bind(place).expect("it is free");
@@ -592,7 +592,7 @@ fn the_socket_file_has_its_mode_and_is_removed() {
 }
 
 /// evserve with a socket as its descriptor 3.
-fn handed_over(socket: OwnedFd, arguments: &[&str]) -> Evserve {
+fn start_with_socket(socket: OwnedFd, arguments: &[&str]) -> Evserve {
     Program::evserve("")
         .args(arguments)
         .inherits(socket)
@@ -612,14 +612,14 @@ fn inherited_sockets_are_served() {
         // A server does not shut down an inherited socket: the next server gets the same one.
         for _ in 0..2 {
             let socket = kept.try_clone().expect("a socket");
-            let evserve = handed_over(socket.into(), &arguments);
+            let evserve = start_with_socket(socket.into(), &arguments);
             let client = client(SocketAddr::from(([127, 0, 0, 2], port)));
             assert_eq!(ask(&client, b"handed over"), b"handed over", "{model}");
             assert_eq!(counts(&evserve.stop()), [1, 1, 0, 0, 0]);
         }
 
         let socket = UnixDatagram::bind(&path).expect("bound");
-        let evserve = handed_over(socket.into(), &arguments);
+        let evserve = start_with_socket(socket.into(), &arguments);
         let client = unix_client(directory.path(), &path);
         assert_eq!(unix_ask(&client, b"handed over"), b"handed over", "{model}");
         evserve.stop();
@@ -637,7 +637,7 @@ fn a_socket_that_is_shut_down_is_dropped() {
         let unix = UnixDatagram::bind(directory.path().join("socket")).expect("bound");
         for socket in [udp, unix.into()] {
             let kept = Socket::from(socket.try_clone().expect("a socket"));
-            let mut evserve = handed_over(socket, &arguments);
+            let mut evserve = start_with_socket(socket, &arguments);
             // The call fails with ENOTCONN, but the kernel shuts the socket down (inet_shutdown).
             let _ = kept.shutdown(std::net::Shutdown::Both);
             evserve.wait_for_log("no more datagrams are received");

@@ -1,4 +1,4 @@
-//! Runs the commands in README.md and in the pages for users, as they are but for ports and paths.
+//! Runs the commands in README.md and in the pages for users. Only ports and paths are replaced.
 
 use crate::common::{Client, Evserve, Program, is_missing};
 use std::net::{IpAddr, SocketAddr};
@@ -14,7 +14,7 @@ const PAGES: &[&str] = &[
     "docs/trace.md",
 ];
 
-/// Commands that are not run here, by their beginnings, and why.
+/// The beginnings of commands that are not run here, and the reason.
 const NOT_RUN: &[(&str, &str)] = &[
     ("tests/run", "it runs this test"),
     ("cargo install --path .", "builds the program again"),
@@ -37,10 +37,10 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("echo ", "needs netcat: see tests/wire/datagrams.rs"),
 ];
 
-/// A server that a page has started. Commands that follow on the page reach it.
+/// A server that a command started. Later commands of the page use it.
 struct Running {
     evserve: Evserve,
-    /// The ports on the page, each with the address in its place.
+    /// The ports in the page, and the address that replaces each.
     ports: Vec<(String, SocketAddr)>,
 }
 
@@ -51,7 +51,7 @@ fn commands(page: &str) -> Vec<String> {
     let is_code = |line: &&str| line.starts_with("    ") && !line.trim_start().starts_with('<');
     let lines = text.lines().filter(is_code).map(str::trim);
     let command = |line: &str| line.split("  #").next().unwrap_or(line).trim().to_owned();
-    // What programs print is indented too.
+    // The output of programs is indented too.
     let is_output =
         |line: &String| line.starts_with(|c: char| c.is_ascii_digit()) || line.contains("INFO");
     lines
@@ -74,7 +74,7 @@ fn port(address: &str) -> Option<&str> {
     port.parse::<u16>().is_ok().then_some(port)
 }
 
-/// Starts a server at free ports and says which port of the page stands for which address.
+/// Starts a server on free ports, and notes which address replaces which port of the page.
 fn start(arguments: &[String], home: &Path) -> Running {
     let mut options = Vec::new();
     let (mut tcp, mut udp, mut status) = (Vec::new(), Vec::new(), None);
@@ -122,7 +122,7 @@ fn start(arguments: &[String], home: &Path) -> Running {
     Running { evserve, ports }
 }
 
-/// Asks a server that has just started, if that says something.
+/// Sends a request to a server that has just started, if it serves HTTP.
 fn is_served(running: &Running, arguments: &[String]) {
     let takes_requests = |word: &String| {
         !["--proxy-protocol", "echo", "daytime", "--trace-requests"].contains(&&**word)
@@ -134,20 +134,20 @@ fn is_served(running: &Running, arguments: &[String]) {
     }
 }
 
-/// Runs a client, which is to succeed.
+/// Runs a client, which must succeed.
 fn ask(command: &str, running: &[Running], home: &Path) {
     let program = command.split(' ').next().expect("a word");
     if is_missing(program) {
         return;
     }
-    // A second of load says as much as 30.
+    // A second of load is enough.
     let mut words = words(command);
     for word in &mut words {
         if word.starts_with("-d") && word.ends_with('s') {
             *word = "-d1s".into();
         }
         *word = word.replace("/tmp/", &format!("{}/", home.display()));
-        // The one that was started last is the one that a reader has at this port.
+        // The server that was started last has the port.
         let ports = running.iter().rev().flat_map(|one| &one.ports);
         let known = |(port, _): &&(String, SocketAddr)| word.contains(&format!(":{port}"));
         if let Some((port, address)) = ports.into_iter().find(known) {
@@ -165,7 +165,7 @@ fn ask(command: &str, running: &[Running], home: &Path) {
     assert!(is_well, "{command}: {printed}{said}");
 }
 
-/// What the commands serve.
+/// A directory with the files that the commands serve.
 fn home() -> tempfile::TempDir {
     let home = tempfile::tempdir().expect("a directory");
     let site = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/site");
@@ -195,7 +195,7 @@ fn commands_on_the_pages_work() {
                 used[index] = true;
                 continue;
             }
-            // Building is cargo's matter.
+            // The program is built already.
             let command = command.replace("cargo run --release -- ", "evserve ");
             let Some(arguments) = command.strip_prefix("evserve ") else {
                 ask(&command, &running, home.path());
@@ -209,7 +209,7 @@ fn commands_on_the_pages_work() {
             }
             let one = start(&arguments, home.path());
             is_served(&one, &arguments);
-            // Its ports are the new one's from now on.
+            // The new server takes over its ports.
             let (replaced, rest): (Vec<_>, Vec<_>) =
                 running.into_iter().partition(|old: &Running| {
                     let taken = |(port, _): &(String, SocketAddr)| {

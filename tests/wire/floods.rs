@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 
 /// Runs a case while `count` threads repeat something.
-fn amid<T>(count: usize, repeats: impl Fn() + Sync, case: impl FnOnce() -> T) -> T {
+fn while_repeating<T>(count: usize, repeats: impl Fn() + Sync, case: impl FnOnce() -> T) -> T {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         for _ in 0..count {
@@ -33,7 +33,7 @@ fn a_flood_of_datagrams_starves_no_connection() {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("bound");
         // No client reads the replies: those that find no buffer space are lost.
         let flood = || drop(socket.send_to(&[b'x'; 1000], place));
-        amid(2, flood, || {
+        while_repeating(2, flood, || {
             let mut client = evserve.connect();
             for number in 0..200_u32 {
                 client.send(number.to_be_bytes());
@@ -54,7 +54,7 @@ fn a_flood_of_connections_starves_no_open_one() {
         client.read(5);
         // A connection may be refused while the backlog is full of closed ones.
         let flood = || drop(TcpStream::connect(address));
-        amid(2, flood, || {
+        while_repeating(2, flood, || {
             for number in 0..200_u32 {
                 client.send(number.to_be_bytes());
                 assert_eq!(client.read(4), number.to_be_bytes(), "{model}");

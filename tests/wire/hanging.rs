@@ -85,7 +85,7 @@ impl HangingMount {
 
     /// Waits until the server has closed its files on the mount. A thread that closes one while the
     /// file system hangs cannot even be killed (`fuse_flush` in the kernel).
-    fn settle(&self, evserve: &Evserve) {
+    fn wait_until_files_are_closed(&self, evserve: &Evserve) {
         let is_there = |path: PathBuf| {
             let file = std::fs::read_link(path).unwrap_or_default();
             file.to_string_lossy().contains("/remote/")
@@ -109,7 +109,7 @@ impl HangingMount {
         kill_process(self.answering, Signal::STOP).expect("it runs");
     }
 
-    fn go_on(&self) {
+    fn resume(&self) {
         kill_process(self.answering, Signal::CONT).expect("it runs");
     }
 }
@@ -127,7 +127,7 @@ fn serve(model: &str, root: &Path, options: &[&str]) -> Evserve {
 }
 
 /// A client that has sent a request and waits.
-fn asking(evserve: &Evserve, path: &str) -> Client {
+fn waiting_client(evserve: &Evserve, path: &str) -> Client {
     let mut client = evserve.connect();
     client.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n"));
     client
@@ -186,10 +186,10 @@ fn only_requests_for_its_files_wait() {
             return;
         }
         world.hang();
-        let mut asking: Vec<_> = ON_THE_MOUNT
+        let mut waiting: Vec<_> = ON_THE_MOUNT
             .iter()
             .chain(&ON_THE_MOUNT)
-            .map(|path| (*path, asking(&evserve, path)))
+            .map(|path| (*path, waiting_client(&evserve, path)))
             .collect();
         let mut client = evserve.connect();
         for _ in 0..50 {
@@ -198,9 +198,9 @@ fn only_requests_for_its_files_wait() {
             assert_eq!(client.response().body, b"local", "{model}");
             assert_eq!(evserve.get("/none").status, 404, "{model}");
         }
-        assert!(asking.iter().all(|(_, client)| has_nothing(client)));
-        world.go_on();
-        for (path, client) in &mut asking {
+        assert!(waiting.iter().all(|(_, client)| has_nothing(client)));
+        world.resume();
+        for (path, client) in &mut waiting {
             is_right(path, &client.response());
         }
     });
@@ -217,11 +217,11 @@ fn only_listings_of_its_parent_wait() {
         let world = HangingMount::new("root/remote");
         let evserve = serve(model, &world.root(), &[]);
         world.hang();
-        let mut listing = asking(&evserve, "/");
+        let mut listing = waiting_client(&evserve, "/");
         for _ in 0..50 {
             assert_eq!(evserve.get("/local").body, b"local", "{model}");
         }
-        world.go_on();
+        world.resume();
         let page = String::from_utf8(listing.response().body).expect("a page");
         assert!(page.contains("remote") && page.contains("local"), "{page}");
     });
@@ -246,15 +246,18 @@ fn a_hanging_root_delays_no_other_service() {
         assert_eq!(evserve.get("/small").body, pattern(1000));
         assert!(evserve.get("/big").body == pattern(BIG));
         world.hang();
-        let mut asking = [asking(&evserve, "/small"), asking(&evserve, "/big")];
+        let mut waiting = [
+            waiting_client(&evserve, "/small"),
+            waiting_client(&evserve, "/big"),
+        ];
         for _ in 0..20 {
             let mut echo = Client::connect(evserve.addresses[1]);
             echo.send("hello");
             assert_eq!(echo.read(5), b"hello", "{model}");
         }
-        world.go_on();
-        assert_eq!(asking[0].response().body, pattern(1000));
-        assert!(asking[1].response().body == pattern(BIG));
+        world.resume();
+        assert_eq!(waiting[0].response().body, pattern(1000));
+        assert!(waiting[1].response().body == pattern(BIG));
     });
 }
 
@@ -272,19 +275,21 @@ fn a_file_that_hangs_during_its_transfer_delays_no_other() {
         let file = std::fs::File::create(&huge).expect("made");
         file.set_len(length).expect("long");
         let evserve = serve(model, &world.root(), &[]);
-        let mut clients: Vec<_> = (0..8).map(|_| asking(&evserve, "/remote/huge")).collect();
+        let mut clients: Vec<_> = (0..8)
+            .map(|_| waiting_client(&evserve, "/remote/huge"))
+            .collect();
         for client in &mut clients {
             assert_eq!(client.head().status, 200);
             client.read(1 << 20);
         }
         world.hang();
         // Each client takes what was read before, and waits for more.
-        let mut stuck = asking(&evserve, "/remote/huge");
+        let mut stuck = waiting_client(&evserve, "/remote/huge");
         for _ in 0..20 {
             assert_eq!(evserve.get("/local").body, b"local", "{model}");
         }
         drop(clients.split_off(4));
-        world.go_on();
+        world.resume();
         for client in &mut clients {
             client.read((length as usize) - (1 << 20));
         }
@@ -308,11 +313,11 @@ fn the_server_stops_while_it_hangs() {
             for path in ON_THE_MOUNT {
                 is_right(path, &evserve.get(path));
             }
-            world.settle(&evserve);
+            world.wait_until_files_are_closed(&evserve);
             world.hang();
             let _asking: Vec<_> = ON_THE_MOUNT
                 .iter()
-                .map(|path| asking(&evserve, path))
+                .map(|path| waiting_client(&evserve, path))
                 .collect();
             if !serves_one_at_a_time(model) {
                 assert_eq!(evserve.get("/local").body, b"local", "{model}");
@@ -346,21 +351,21 @@ fn requests_that_wait_too_long_get_503() {
         };
         let before = descriptors();
         world.hang();
-        let mut asking: Vec<_> = (0..300)
-            .map(|_| asking(&evserve, "/remote/small"))
+        let mut waiting: Vec<_> = (0..300)
+            .map(|_| waiting_client(&evserve, "/remote/small"))
             .collect();
-        drop(asking.split_off(290));
+        drop(waiting.split_off(290));
         assert_eq!(evserve.get("/local").body, b"local");
-        for client in &mut asking {
+        for client in &mut waiting {
             assert_eq!(client.response().status, 503, "{model}");
             client.wait_for_close();
         }
-        world.go_on();
+        world.resume();
         // It gets 503 as long as many requests wait.
         while evserve.get("/remote/small").status == 503 {}
         is_right("/remote/small", &evserve.get("/remote/small"));
         is_right("/remote/big", &evserve.get("/remote/big"));
-        drop(asking);
+        drop(waiting);
         // Other threads close the files later.
         while descriptors() > before {
             std::thread::sleep(Duration::from_millis(10));

@@ -40,7 +40,7 @@ fn options() -> BTreeSet<String> {
 }
 
 /// The errors of a program that reads `text`. Returns `None` if it is not installed.
-fn judged(program: &str, arguments: &[&str], text: &str) -> Option<String> {
+fn errors_of(program: &str, arguments: &[&str], text: &str) -> Option<String> {
     if is_missing(program) {
         return None;
     }
@@ -78,7 +78,7 @@ fn completions_name_every_option() {
             assert!(!values_are_named || text.contains(model.name), "{shell}");
         }
         if let Some(program) = program {
-            let said = judged(program, arguments, &text).unwrap_or_default();
+            let said = errors_of(program, arguments, &text).unwrap_or_default();
             assert_eq!(said, "", "{shell}");
         }
     }
@@ -110,7 +110,7 @@ fn the_manual_names_every_option() {
     let groups = page.lines().filter(|line| line.starts_with(".SS "));
     assert_eq!(groups.count(), 8, "{page}");
     assert!(page.lines().all(|line| line.len() <= 100), "{page}");
-    let said = judged("groff", &["-man", "-ww", "-Tutf8"], &page).unwrap_or_default();
+    let said = errors_of("groff", &["-man", "-ww", "-Tutf8"], &page).unwrap_or_default();
     assert_eq!(said, "");
 }
 

@@ -51,7 +51,7 @@ impl Server {
     }
 
     /// Sends requests with log lines of 4 KB, each on a new connection.
-    fn answers(&self, requests: usize) {
+    fn send_requests(&self, requests: usize) {
         let agent = "x".repeat(4000);
         let request = format!("GET /none HTTP/1.0\r\nUser-Agent: {agent}\r\n\r\n");
         for _ in 0..requests {
@@ -141,9 +141,9 @@ fn unread_output_delays_neither_requests_nor_shutdown() {
         each_unread_output(|name, stdout, stderr| {
             eprintln!("{name}");
             let mut server = Server::start(model, &[], stdout, stderr);
-            server.answers(70);
+            server.send_requests(70);
             server.evserve.signal(Signal::HUP);
-            server.answers(1);
+            server.send_requests(1);
             server.evserve.signal(Signal::TERM);
             let status = server.evserve.status();
             assert!(status.success(), "{model}, {name}: {status:?}");
@@ -190,7 +190,7 @@ fn lost_lines_are_counted_in_the_log() {
     let options = ["--trace-requests", "1000000", "--access-log", "off"];
     let mut server = Server::start("epoll", &options, Stdio::null(), copy(&pipe));
     drop(pipe);
-    server.answers(2000);
+    server.send_requests(2000);
     let mut log = Vec::new();
     ioctl_fionbio(&reader, true).expect("open");
     let end = Instant::now() + PATIENCE;
@@ -205,7 +205,7 @@ fn lost_lines_are_counted_in_the_log() {
                 if text.contains(" lines were lost: nobody read them\n") {
                     server.evserve.signal(Signal::TERM);
                 }
-                server.answers_if_it_runs();
+                server.try_request();
                 std::thread::sleep(Duration::from_millis(5));
             }
             Err(errno) => panic!("{errno}"),
@@ -218,7 +218,7 @@ fn lost_lines_are_counted_in_the_log() {
 
 impl Server {
     /// Sends another request, which is logged, unless the server has ended.
-    fn answers_if_it_runs(&self) {
+    fn try_request(&self) {
         if let Ok(mut stream) = UnixStream::connect(&self.path) {
             let _ = stream.write_all(b"GET /none HTTP/1.0\r\n\r\n");
             let _ = stream.read_to_end(&mut Vec::new());

@@ -129,7 +129,7 @@ impl Tab {
     }
 
     /// Sets the width of the screen and the color scheme that the user prefers.
-    pub fn look_as(&mut self, width: u32, scheme: &str) {
+    pub fn emulate_screen(&mut self, width: u32, scheme: &str) {
         let metrics =
             json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600});
         self.call("Emulation.setDeviceMetricsOverride", &metrics);
