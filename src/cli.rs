@@ -16,7 +16,6 @@ use crate::config::{Timeouts, TrustedProxies};
 use crate::model;
 use crate::net::InheritedSocket;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, Parser};
 use log::LevelFilter;
 use options::Options;
 use std::ffi::OsString;
@@ -48,8 +47,8 @@ pub struct ServeCommand {
     pub traced_requests: Option<usize>,
 }
 
-/// Reads the command line, of which the first argument is the program's name. Listens at `inherited` sockets too; their
-/// names choose the mode.
+/// Reads the command line, of which the first argument is the program's name. Listens at
+/// `inherited` sockets too; their names choose the mode.
 ///
 /// # Errors
 /// clap's, for the user: print it and exit with its code (2 for usage, 0 for --help and --version).
@@ -61,13 +60,13 @@ pub fn parse(
     let words = arguments.iter().skip(1).map(|word| word.to_string_lossy());
     let words: Vec<String> = words.map(String::from).collect();
     let usage = |message| clap::Error::raw(ErrorKind::ValueValidation, format!("{message}\n"));
-    let options = Options::try_parse_from(&arguments)
-        .map_err(|error| unknown(&error, &words).map_or(error, usage))?;
+    let options =
+        Options::read(&arguments).map_err(|error| unknown(&error, &words).map_or(error, usage))?;
     if let Some(shell) = options.printing.completions {
-        return Ok(Task::Print(manual::completions(Options::command(), shell)));
+        return Ok(Task::Print(manual::completions(options::table(), shell)));
     }
     if options.printing.man {
-        return Ok(Task::Print(manual::page(Options::command())?));
+        return Ok(Task::Print(manual::page(options::table())?));
     }
     command(options, &words, inherited)
         .map(Box::new)
@@ -79,7 +78,7 @@ pub fn parse(
 fn unknown(error: &clap::Error, words: &[String]) -> Option<String> {
     match (error.kind(), error.get(ContextKind::InvalidArg)?) {
         (ErrorKind::UnknownArgument, ContextValue::String(argument)) => {
-            spellings::unknown(argument, words, &Options::command())
+            spellings::unknown(argument, words, &options::table())
         }
         _ => None,
     }
@@ -90,7 +89,7 @@ fn command(
     words: &[String],
     inherited: Vec<InheritedSocket>,
 ) -> Result<ServeCommand, String> {
-    if let Some(answer) = spellings::root(&options.content.root, words, &Options::command()) {
+    if let Some(answer) = spellings::root(&options.content.root, words, &options::table()) {
         return Err(answer);
     }
     let listen = listen::listen(&options, inherited)?;
@@ -190,7 +189,7 @@ fn headers(options: &Options) -> Result<(String, Option<String>), String> {
         content.headers.iter().filter(is_named)
     };
     if content.cache_control.is_some() && named("cache-control").next().is_some() {
-        return Err("Cache-Control is given twice: leave out --cache-control, which is for files only, or --header".into());
+        return Err("Cache-Control is given twice: leave out --cache-control or --header".into());
     }
     let mut servers = named("server").map(|field| field.split_once(": ").unwrap_or_default().1);
     let server = servers.next().map(str::to_owned);
@@ -204,9 +203,9 @@ fn headers(options: &Options) -> Result<(String, Option<String>), String> {
     let length = headers.len() + rest.map(String::len).sum::<usize>();
     match length <= MAX_HEADER_BYTES - 32 {
         true => Ok((headers, server)),
-        false => Err(
-            "--header and --cache-control add too much to every response: at most about 4,000 bytes".into(),
-        ),
+        false => {
+            Err("--header and --cache-control add more than 4,000 bytes to every response".into())
+        }
     }
 }
 
@@ -278,6 +277,11 @@ mod tests {
             ("-p 8000", "http=127.0.0.1:8000"),
             ("--mode echo --port 0", "echo=127.0.0.1:0"),
             ("-l 8000", "http=127.0.0.1:8000"),
+            ("-l 0.0.0.0 -p 80", "http=0.0.0.0:80"),
+            (
+                "-l ::1 -l localhost -p 80",
+                "http=[::1]:80 http=localhost:80",
+            ),
             ("--listen http=8000", "http=127.0.0.1:8000"),
             ("--listen 0.0.0.0", "http=0.0.0.0:8080"),
             ("--listen *", "http=:8080"),
@@ -343,7 +347,7 @@ mod tests {
             ("--listen echo=:1", "add --mode echo"),
             ("--listen x=:1", "no mode `x`"),
             ("--mode http --mode echo --listen :1", "--listen http=:1"),
-            ("--listen 70000", "expected HOST:PORT"),
+            ("--listen 70000", "`70000` is not an address. Use HOST:PORT"),
             ("--idle-timeout 10", "such as 500ms"),
             ("--idle-timeout 0s", "above zero"),
             (
@@ -414,7 +418,9 @@ mod tests {
             ("--man --mode echo", "cannot be used with"),
             ("-p 70000", "expected a port from 0 to 65535"),
             ("-p 127.0.0.1:80", "an address with a port goes to --listen"),
-            ("-p 80 -l :80", "cannot be used with"),
+            ("-p 80 -l :80", "leave one of them out"),
+            ("-p 80 -l 8000", "leave one of them out"),
+            ("-p 80 -l unix:/x", "leave one of them out"),
             (
                 "--mode http --mode echo -p 80",
                 "type for example --listen http=80",

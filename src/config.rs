@@ -1,4 +1,7 @@
-//! What the server is told to do: checked once, read-only from then on.
+//! The configuration: checked once at the start, read-only from then on.
+//!
+//! Each field says its unit. The `Default` implementations are the one place for defaults; --help
+//! shows them too.
 
 use crate::net::Address;
 use ipnet::{IpNet, Ipv4Net};
@@ -6,43 +9,45 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Everything that can be chosen.
+/// The configuration of a server.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The directory that http serves.
+    /// The directory or the single file that the mode `http` serves. Default: the current
+    /// directory.
     pub root: PathBuf,
-    /// How http serves it.
+    /// How the mode `http` serves it.
     pub http: HttpConfig,
-    /// Which service is to listen where.
+    /// The services, and an address for each to listen on. Default: none.
     pub listen: Vec<ServiceAddress>,
-    /// Where the server can be seen at work, if anywhere.
+    /// The address of the status page, metrics and health check. Default: none.
     pub status: Option<Address>,
-    /// Who may connect to sockets in the file system: their files' permissions.
+    /// Permissions of Unix sockets in the file system, which say who may connect. Default: 0660.
     pub unix_mode: u32,
-    /// The name of a row of [`crate::model::MODELS`].
+    /// The I/O model: the name of a row of [`crate::model::MODELS`]. Default: `epoll`.
     pub model: String,
-    /// Which lines the access log has.
+    /// The format of the access log. Default: combined.
     pub access_log: AccessLog,
-    /// The file that it goes to; the standard output if there is none.
+    /// The file to append it to. `None`: standard output.
     pub access_log_file: Option<PathBuf>,
-    /// How many connections there may be at once; as many as descriptors allow if it is not said.
+    /// Maximum connections at once. `None`: as many as the limit of open files allows.
     pub max_connections: Option<usize>,
-    /// How many connections there may be from one IPv4 address or one /64 of IPv6; any number if it is not said.
+    /// Maximum connections per client address (per /64 for IPv6). `None`: no limit.
     pub max_per_ip: Option<usize>,
-    /// Every connection comes from one of these, which says whose it is in the PROXY protocol; `None` if none does.
+    /// The proxies to accept connections from. Each connection begins with a PROXY protocol header
+    /// that names the client. `None`: clients connect directly.
     pub trusted_proxies: Option<TrustedProxies>,
-    /// How many loops a readiness model runs, each on a thread of its own.
+    /// Event loops to run, each on its own thread; for `select`, `poll`, `epoll`. Default: 1.
     pub workers: usize,
-    /// How many threads the model `pool` has for each address.
+    /// Threads that serve each address; for `pool`. Default: 64.
     pub threads: usize,
-    /// How many processes the model `forking` may have at once.
+    /// Maximum processes at once; for `forking`. Default: 40.
     pub max_children: usize,
-    /// How long things may take.
+    /// The longest waits.
     pub timeouts: Timeouts,
 }
 
 impl Default for Config {
-    /// What an empty command line comes to, except that nothing listens yet.
+    /// The configuration of an empty command line, except that nothing listens yet.
     fn default() -> Config {
         Config {
             root: ".".into(),
@@ -64,55 +69,59 @@ impl Default for Config {
     }
 }
 
-/// How files are served over http.
+/// How the mode `http` serves files.
 #[derive(Clone, Debug)]
 pub struct HttpConfig {
-    /// The longest request head, in bytes, at most [`crate::http1::MAX_HEAD`].
+    /// Largest request head, in bytes; at most [`crate::http1::MAX_HEAD`]. Default: 16 KiB.
     pub max_head: usize,
-    /// The longest request body, in bytes. Bodies are read and dropped.
+    /// Largest request body, in bytes. Bodies are read and dropped. Default: 1 MiB.
     pub max_body: u64,
-    /// Fields to add to every answer: whole lines of a field section, at most [`MAX_HEADER_BYTES`] bytes.
+    /// Fields to add to every response: whole lines, each with its CRLF. Default: none.
     pub headers: String,
-    /// The value of Server instead of the program's name, if it is to be another; at most [`MAX_HEADER_BYTES`] bytes with them.
+    /// The value of the field Server. `None`: the program's name.
     pub server: Option<String>,
-    /// The value of Cache-Control for files.
+    /// The value of the field Cache-Control of files. `None`: no such field. Together with
+    /// `headers` and `server` it may have [`MAX_HEADER_BYTES`] bytes.
     pub cache_control: Option<String>,
-    /// What entity tags of files are made of.
+    /// What the entity tag of a file is made of. Default: full.
     pub entity_tag: EntityTag,
-    /// The names that stand for a directory of theirs, the first first.
+    /// Names of the files to send for their directory, in order of preference. Default:
+    /// `index.html`, `index.htm`.
     pub indexes: Vec<String>,
-    /// Directories without an index are listed.
+    /// List directories that have no index. Default: true.
     pub listing: bool,
-    /// The path of the file that is served where there is none.
+    /// The path in the root of the file to send where none is found. Default: none.
     pub fallback: Option<String>,
-    /// The paths of files that are served as bodies of answers with these status codes.
+    /// Status codes, and the paths in the root of the files to send with them. Default: none.
     pub error_pages: Vec<(u16, String)>,
-    /// Names that begin with a dot are served like any other.
+    /// Serve and list names that begin with a dot. Default: false.
     pub hidden: bool,
-    /// How much of files is kept in memory, in bytes, by each loop. The server sets it if this is `None`: to
-    /// [`DEFAULT_MEMORY_BYTES`], or less where there is little memory.
+    /// Memory for small files, in bytes, per event loop. `None`: the server sets it, to
+    /// [`DEFAULT_MEMORY_BYTES`] or less on a machine with little memory.
     pub cache_bytes: Option<usize>,
-    /// How many files are kept open.
+    /// Maximum larger files to keep open, per event loop. Default: 1024.
     pub cache_files: usize,
-    /// How much memory all listings may take together, in bytes, at least [`MIN_LISTING_BYTES`].
+    /// Memory for all directory listings together, in bytes; at least [`MIN_LISTING_BYTES`].
+    /// Default: 64 MiB.
     pub listing_bytes: usize,
-    /// How many files and directories each loop may watch for changes. The server sets it, to [`MAX_WATCHES`] at most.
+    /// Maximum files and directories to watch for changes, per event loop. The server lowers it to
+    /// what the user's limit of inotify(7) watches allows. Default: [`MAX_WATCHES`].
     pub watches: usize,
-    /// How many processes share that memory; the server sets it.
+    /// The number of processes that share `listing_bytes`. The server sets it.
     pub listing_processes: usize,
 }
 
-/// The most bytes that `headers` and `cache_control` may add to an answer's head: with the longest location behind them
-/// it must fit in one buffer.
+/// Maximum bytes that the configuration may add to a response's head. The head must fit in one
+/// buffer, also with the longest Location.
 pub const MAX_HEADER_BYTES: usize = 4 * 1024;
 
-/// How much memory files take by default, for each loop, and listings take, in bytes.
+/// The default memory for files, per event loop, and for listings, in bytes.
 pub const DEFAULT_MEMORY_BYTES: usize = 64 * 1024 * 1024;
 
-/// The most watches of a loop: each keeps an inode, about a kilobyte, in the kernel's memory.
+/// Maximum watches of an event loop. Each keeps an inode in the kernel's memory, about a kilobyte.
 pub const MAX_WATCHES: usize = 4096;
 
-/// Less memory for listings, in bytes, would do for hardly any directory.
+/// Minimum memory for listings, in bytes. Hardly any directory fits in less.
 pub const MIN_LISTING_BYTES: usize = 64 * 1024;
 
 impl Default for HttpConfig {
@@ -138,17 +147,17 @@ impl Default for HttpConfig {
     }
 }
 
-/// Proxies whose word on who their clients are is taken.
+/// The proxies whose PROXY protocol headers are believed.
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies {
-    /// Those with an address in one of these networks.
+    /// Proxies with an address in one of these networks.
     pub networks: Vec<IpNet>,
-    /// Those that connect to a socket in the file system.
+    /// Processes that connect to a Unix socket.
     pub unix: bool,
 }
 
 impl TrustedProxies {
-    /// True if whoever connects from this address is one of them. Without an address it is somebody in the file system.
+    /// True if this peer is trusted. A peer without an address is connected to a Unix socket.
     pub fn contains(&self, peer: Option<IpAddr>) -> bool {
         match peer {
             Some(peer) => {
@@ -161,8 +170,8 @@ impl TrustedProxies {
     }
 }
 
-/// The same network; one of IPv4 addresses that are written as addresses of IPv6 (RFC 4291 section 2.5.5.2) as one of
-/// IPv4, which is how all peers' addresses are written.
+/// The network in the form of peers' addresses: IPv4-mapped IPv6 (RFC 4291 section 2.5.5.2) becomes
+/// IPv4.
 fn canonical(network: &IpNet) -> IpNet {
     let IpAddr::V4(address) = network.network().to_canonical() else {
         return *network;
@@ -176,15 +185,15 @@ fn canonical(network: &IpNet) -> IpNet {
     network_v4.map_or(*network, IpNet::V4)
 }
 
-/// How many bits all IPv4 addresses have in common that are written as addresses of IPv6.
+/// The length of the prefix of IPv4-mapped IPv6 addresses, in bits.
 const MAPPED_PREFIX: u8 = 96;
 
 /// What the process gives up before it serves.
 #[derive(Clone, Debug, Default)]
 pub struct Confinement {
-    /// Whom root becomes, once it listens.
+    /// The user to switch to, if started as root.
     pub user: Option<String>,
-    /// Whatever is not needed is closed off by the kernel.
+    /// What the kernel lets the process read from then on.
     pub sandbox: Sandbox,
 }
 
@@ -192,22 +201,23 @@ pub struct Confinement {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Sandbox {
-    /// What is served and what may take its place: the directory that holds the root's name, and those that its links
-    /// lead to; like strict where one of these is /, a home or writable by everybody
+    /// What is served and what may take its place: the directory that holds ROOT, and those that
+    /// its links lead to. The same as strict where one of these is /, a home or writable by all
+    /// users
     #[default]
     Follow,
-    /// What is served, and not what takes its place: that needs a new start
+    /// What is served now. What takes its place needs a restart
     Strict,
-    /// Whatever the user may: no Landlock
+    /// What the user may read: no Landlock
     Off,
 }
 
-/// A service and an address for it.
+/// A service, and an address for it to listen on.
 #[derive(Clone, Debug)]
 pub struct ServiceAddress {
     /// The name of a row of [`crate::service::SERVICES`].
     pub service: String,
-    /// Where to listen.
+    /// The address.
     pub address: Address,
 }
 
@@ -215,61 +225,64 @@ pub struct ServiceAddress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum EntityTag {
-    /// Inode, length, and both times of change in nanoseconds: no two versions share a tag
+    /// Inode, length, and both times of change: no two versions share a tag
     Full,
-    /// Length and modification time, always weak: the same on all machines that have copies
+    /// Length and modification time: copies on several machines share a tag, which is weak
     Mtime,
 }
 
-/// The form of the access log.
+/// The format of the access log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum AccessLog {
-    /// No access log.
+    /// No access log
     Off,
     /// The Common Log Format
     Common,
-    /// The same with the fields Referer and User-Agent
+    /// The same, with Referer and User-Agent
     Combined,
-    /// Combined, and how many microseconds the answer took behind it
+    /// Combined, followed by the duration in microseconds
     Timed,
-    /// An object a line, with the time and whether the transfer was aborted
+    /// One JSON object per line, with the duration, and whether the transfer was aborted
     Json,
 }
 
 impl AccessLog {
-    /// True if its lines say how long an answer took, for which the clock must be read.
+    /// True if its lines have the duration of a response, for which the clock must be read.
     pub fn has_duration(self) -> bool {
         matches!(self, AccessLog::Timed | AccessLog::Json)
     }
 }
 
-/// How long each kind of waiting may last.
+/// The longest duration of each kind of wait.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
-    /// For a request head, from its first byte: a peer that dribbles must not hold a connection for ever.
+    /// For a whole request head, from its first byte. Progress does not extend it, so a client that
+    /// sends a byte now and then cannot hold a connection forever. Default: 10 s.
     pub head: Duration,
-    /// For any of a request's body to come.
+    /// For the next bytes of a request body. Default: 30 s.
     pub body: Duration,
-    /// For the first or the next request on a connection of http; silence is part of echo.
+    /// For the first or the next request on an HTTP connection. Other services have no such limit.
+    /// Default: 30 s.
     pub idle: Duration,
-    /// For the peer to take any of what is sent to it.
+    /// For the client to accept any data. Default: 60 s.
     pub send: Duration,
-    /// For a file system that is answered by another process or machine, such as FUSE, NFS or SMB, in a loop.
+    /// For a file system served by another process or machine, such as FUSE, NFS or SMB; in event
+    /// loops. Default: 30 s.
     pub files: Duration,
-    /// For the peer to close its side after ours has been closed.
+    /// For the client to close its side after evserve has closed its own. Default: 2 s.
     pub linger: Duration,
-    /// For whoever sends clients here to find out that the server is about to stop, once it is asked to.
+    /// Between the signal to stop and the stop, so that load balancers see it coming. Default: 0.
     pub drain_delay: Duration,
-    /// For what is under way when it stops.
+    /// For open transfers to finish when the server stops. Default: 8 s.
     pub drain: Duration,
 }
 
-/// Ten years: more is for ever, and does not overflow a clock.
+/// Ten years: as good as forever, and no clock overflows.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 impl Timeouts {
-    /// The same, each no longer than can be added to any time.
+    /// The same timeouts, each short enough to be added to any point in time.
     #[must_use]
     pub fn capped(self) -> Timeouts {
         Timeouts {
@@ -300,7 +313,7 @@ impl Default for Timeouts {
     }
 }
 
-/// Why the server did not start: a sentence for the user.
+/// The reason why the server did not start: a sentence for the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StartError(pub String);
 
@@ -317,7 +330,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whom_a_network_includes() {
+    fn a_network_contains_ipv4_in_both_forms() {
         let cases = [
             ("127.0.0.1/32", "127.0.0.1", true),
             ("127.0.0.1/32", "::ffff:127.0.0.1", true),

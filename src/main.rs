@@ -1,4 +1,4 @@
-//! The program with the models that there are.
+//! The program, with the models of the library.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,5 @@
-//! The program: options, server, exit code. Usage errors end it with 2, all others with 1.
+//! The program: options, server, exit code. Mistakes in the command line end it with 2, other
+//! errors with 1.
 
 use crate::cli::{self, ServeCommand, Task};
 use crate::model::ModelRow;
@@ -9,11 +10,11 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// How long the end waits for a slow reader of the operator's log.
+/// How long the program waits at its end for a slow reader of the operator's log.
 const LAST_WAIT: Duration = Duration::from_millis(250);
 
-/// Runs it with one of its models, or with a model of one's own, whatever `--model` says.
-pub fn run(own: Option<&'static ModelRow>) -> ExitCode {
+/// Runs the program. A `custom` model replaces the one that `--model` names.
+pub fn run(custom: Option<&'static ModelRow>) -> ExitCode {
     let inherited = match net::inherited_sockets() {
         Ok(inherited) => inherited,
         Err(error) => return fail(&format!("an inherited socket cannot be used: {error}")),
@@ -24,7 +25,7 @@ pub fn run(own: Option<&'static ModelRow>) -> ExitCode {
         Task::Print(text) => return print(&text),
     };
     cli::start_operator_log(command.log_level);
-    match serve(&command, own) {
+    match serve(&command, custom) {
         Ok(()) => {
             cli::finish_operator_log(None, LAST_WAIT);
             ExitCode::SUCCESS
@@ -33,9 +34,9 @@ pub fn run(own: Option<&'static ModelRow>) -> ExitCode {
     }
 }
 
-fn serve(command: &ServeCommand, own: Option<&'static ModelRow>) -> Result<(), Box<dyn Error>> {
+fn serve(command: &ServeCommand, custom: Option<&'static ModelRow>) -> Result<(), Box<dyn Error>> {
     let builder = Builder::from_config(&command.config)?;
-    let builder = match own {
+    let builder = match custom {
         Some(row) => builder.custom_model(row),
         None if command.is_model_chosen => builder.model(&command.config.model),
         None => builder,
@@ -55,12 +56,12 @@ fn serve(command: &ServeCommand, own: Option<&'static ModelRow>) -> Result<(), B
 fn print(text: &[u8]) -> ExitCode {
     match std::io::stdout().write_all(text) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&format!("that could not be printed: {error}")),
+        Err(error) => fail(&format!("cannot write to standard output: {error}")),
     }
 }
 
 fn fail(message: &str) -> ExitCode {
-    // If nobody can read it, the exit code has to do.
+    // Without a reader, the exit code is all that is left.
     cli::finish_operator_log(Some(&format!("evserve: {message}")), LAST_WAIT);
     ExitCode::FAILURE
 }

@@ -94,7 +94,8 @@ pub(super) fn models_with(option: &str) -> String {
 }
 
 /// The help of an option that only some models have.
-pub(super) fn of_models(about: &str, option: &str, default: usize) -> String {
+pub(super) fn of_models(option: &str, about: &str, default: fn(Config) -> usize) -> String {
+    let default = default(Config::default());
     format!("{about}; for {} [default: {default}]", models_with(option))
 }
 
@@ -131,8 +132,9 @@ pub(super) fn port_in_full() -> String {
         .iter()
         .map(|row| format!("{} {}", row.name, row.port));
     format!(
-        "Port, reachable from this machine only [default: {}]\n\nThe address is 127.0.0.1. Port 0 is any free \
-         one. With several modes, use --listen MODE=PORT for each.",
+        "Port, reachable from this machine only [default: {}]\n\nThe address is 127.0.0.1. Port 0 \
+         is any free one. With several modes, use --listen MODE=PORT for each. An address of \
+         --listen without a port gets this one.",
         ports.collect::<Vec<_>>().join(", ")
     )
 }
@@ -145,9 +147,10 @@ pub(super) fn listen_in_full() -> String {
     let answering = SERVICES.iter().filter(|row| row.datagram.is_some());
     let answering: Vec<_> = answering.map(|row| row.name).collect();
     format!(
-        "{}\n\nHOST:PORT is all addresses of a name. [IPV6]:PORT or [IPV6%INTERFACE]:PORT is an IPv6 address. PORT alone is \
-         on the loopback (127.0.0.1). An IP address alone, or localhost, gets the default port of the mode. Port 0 is any \
-         free one.\n\nudp: before it, such as udp:HOST:PORT, is for datagrams, which {} accept; unix-dgram:PATH is a Unix \
+        "{}\n\nHOST:PORT is all addresses of a name. [IPV6]:PORT or [IPV6%INTERFACE]:PORT is an \
+         IPv6 address. PORT alone is on the loopback (127.0.0.1). An IP address alone, or \
+         localhost, gets the default port of the mode. Port 0 is any free one.\n\nudp: before it, \
+         such as udp:HOST:PORT, is for datagrams, which {} accept; unix-dgram:PATH is a Unix \
          socket for them.\n\nWith several modes, each address names its own, such as echo=:7007.",
         listen(),
         answering.join(" and ")
@@ -166,15 +169,16 @@ pub(super) fn cache_bytes() -> String {
 
 pub(super) fn cache_bytes_in_full() -> String {
     format!(
-        "{}\n\nThe default takes at most an eighth of the machine's memory, divided among the loops or processes.",
+        "{}\n\nThe default takes at most an eighth of the machine's memory, divided among the \
+         loops or processes.",
         cache_bytes()
     )
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::options::Options;
-    use clap::{Command, CommandFactory};
+    use super::super::options::table;
+    use clap::Command;
 
     /// The most lines of -h: one screen.
     const MAX_LINES: usize = 45;
@@ -194,7 +198,7 @@ mod tests {
     ];
 
     fn options() -> Command {
-        let mut options = Options::command().term_width(100);
+        let mut options = table().term_width(100);
         options.build();
         options
     }

@@ -20,31 +20,32 @@ pub(super) fn listen(
             (name, _) => {
                 let name = name.unwrap_or("nothing".into());
                 return Err(format!(
-                    "the inherited socket {address} is called {name}, which is none of the modes: {}",
+                    "the inherited socket {address} is called {name}; expected a mode: {}",
                     modes.join(", ")
                 ));
             }
         };
         all.push(ServiceAddress { service, address });
     }
-    if let Some(port) = options.listening.port {
-        let [mode] = &modes[..] else {
-            return Err(format!(
-                "--port {port} does not say for which mode; type for example --listen {}={port}",
-                modes[0]
-            ));
-        };
-        all.push(ServiceAddress {
-            service: mode.clone(),
-            address: Address::loopback(port),
-        });
+    let port = options.listening.port;
+    if let (Some(port), true) = (port, modes.len() > 1) {
+        return Err(format!(
+            "--port {port} does not say for which mode; type for example --listen {}={port}",
+            modes[0]
+        ));
     }
     for text in &options.listening.listen {
         let (service, address) = mode_and_address(text, &modes)?;
-        let address = whole_address(address, default_port(service)?)?;
+        let address = whole_address(address, port, default_port(service)?)?;
         all.push(ServiceAddress {
             service: service.into(),
             address: address.parse::<Address>()?,
+        });
+    }
+    if let (Some(port), true, [mode]) = (port, options.listening.listen.is_empty(), &modes[..]) {
+        all.push(ServiceAddress {
+            service: mode.clone(),
+            address: Address::loopback(port),
         });
     }
     for mode in &modes {
@@ -63,7 +64,8 @@ fn default_port(mode: &str) -> Result<u16, String> {
     Ok(row.port)
 }
 
-/// The modes to serve, each once: those given, those of inherited sockets, or else the first of the table.
+/// The modes to serve, each once: those given, those of inherited sockets, or else the first of the
+/// table.
 fn modes(given: &[String], inherited: &[InheritedSocket]) -> Vec<String> {
     let named = inherited.iter().filter_map(|socket| socket.name.as_ref());
     let named = named.filter(|name| service::find(name).is_some());
@@ -95,46 +97,61 @@ fn mode_and_address<'a>(text: &'a str, modes: &'a [String]) -> Result<(&'a str, 
     }
 }
 
-/// The whole address: a port alone is on the loopback, an IP address or `localhost` alone gets `port`, and `*` stands for
-/// all addresses.
-pub(super) fn whole_address(text: &str, port: u16) -> Result<String, String> {
+/// The whole address. A host alone gets the `given` port, or else, if it is certain to be a host,
+/// the `default` one. A port alone is on the loopback. `*` stands for all addresses.
+pub(super) fn whole_address(
+    text: &str,
+    given: Option<u16>,
+    default: u16,
+) -> Result<String, String> {
     let (datagrams, address) = match text.strip_prefix("udp:") {
         Some(address) => ("udp:", address),
         None => ("", text),
     };
+    let port = given.unwrap_or(default);
+    if let Some((_, rest)) = address.split_once("://") {
+        let rest = rest.trim_end_matches('/');
+        return Err(format!("`{text}` is a URL; type {rest} alone"));
+    }
     if address.starts_with('/') || address.starts_with("./") {
         return Err(format!(
             "`{text}` is a path; for a Unix socket type unix:{address}"
         ));
     }
-    if let Some((_, rest)) = address.split_once("://") {
-        let rest = rest.trim_end_matches('/');
-        return Err(format!("`{text}` is a URL; type {rest} alone"));
-    }
-    if let Some(port) = address.strip_prefix("*:") {
-        return Ok(format!("{datagrams}:{port}"));
-    }
-    let completed = match address.parse::<IpAddr>() {
-        _ if address.parse::<u16>().is_ok() => format!("127.0.0.1:{address}"),
-        _ if address == "*" => format!(":{port}"),
-        _ if address.eq_ignore_ascii_case("localhost") => format!("localhost:{port}"),
-        Ok(IpAddr::V4(ip)) => format!("{ip}:{port}"),
-        // Others could be an address and a port, such as ::1:8080.
-        Ok(IpAddr::V6(ip @ (Ipv6Addr::UNSPECIFIED | Ipv6Addr::LOCALHOST))) => {
-            format!("[{ip}]:{port}")
-        }
+    let host = match address.parse::<IpAddr>() {
+        _ if address == "*" => String::new(),
+        _ if address.eq_ignore_ascii_case("localhost") => address.into(),
+        Ok(IpAddr::V4(ip)) => ip.to_string(),
+        Ok(IpAddr::V6(ip @ (Ipv6Addr::UNSPECIFIED | Ipv6Addr::LOCALHOST))) => format!("[{ip}]"),
+        // It could also be an address and a port, as ::1:8080 could.
         Ok(IpAddr::V6(_)) => {
             return Err(format!(
-                "`{text}` can be read in two ways; type an IPv6 address in brackets, such as [::1]:{port}"
+                "`{text}` is ambiguous; type an IPv6 address in brackets, such as [::1]:{port}"
             ));
         }
-        Err(_) if address.starts_with('[') && address.ends_with(']') => format!("{address}:{port}"),
+        Err(_) if address.starts_with('[') && address.ends_with(']') => address.into(),
+        Err(_) if is_name(address) && given.is_some() => address.into(),
         Err(_) if is_name(address) => {
             return Err(format!("`{text}` has no port; type {text}:{port}"));
         }
-        Err(_) => return Ok(text.into()),
+        Err(_) => return with_own_port((datagrams, address), given),
     };
-    Ok(format!("{datagrams}{completed}"))
+    Ok(format!("{datagrams}{host}:{port}"))
+}
+
+/// An address that is no host alone.
+fn with_own_port((datagrams, address): (&str, &str), given: Option<u16>) -> Result<String, String> {
+    if let Some(port) = given {
+        return Err(format!(
+            "--port {port} cannot be added to --listen {datagrams}{address}; leave one of them out"
+        ));
+    }
+    let host = match address.strip_prefix("*:") {
+        Some(port) => return Ok(format!("{datagrams}:{port}")),
+        None if address.parse::<u16>().is_ok() => "127.0.0.1:",
+        None => "",
+    };
+    Ok(format!("{datagrams}{host}{address}"))
 }
 
 /// A host's name, and no number: that is a port.

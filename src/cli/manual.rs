@@ -12,13 +12,14 @@ const NAME: &str = env!("CARGO_PKG_NAME");
 const DATE: &str = "2026-11-28";
 
 const DESCRIPTION: &[&str] = &[
-    "evserve serves the files of a directory, or a single file, over HTTP/1.1, and small protocols such as echo and chat. \
-     By default one thread waits for all connections with epoll(7). --model runs the same protocols under another I/O \
-     model, so that the models can be compared.",
-    "Without options it serves the current directory at http://127.0.0.1:8080/, to this machine only. --listen :8080 makes \
-     it reachable from other machines. It prints the URLs, then the access log. Ctrl-C stops it.",
-    "Before it serves, evserve gives up what it does not need: Landlock lets it read what it serves and what may take its \
-     place, and write where the access log is. It executes nothing.",
+    "evserve serves the files of a directory, or a single file, over HTTP/1.1, and small protocols \
+     such as echo and chat. By default one thread waits for all connections with epoll(7). --model \
+     runs the same protocols under another I/O model, so that the models can be compared.",
+    "Without options it serves the current directory at http://127.0.0.1:8080/, to this machine \
+     only. --listen :8080 makes it reachable from other machines. It prints the URLs, then the \
+     access log. Ctrl-C stops it.",
+    "Before it serves, evserve gives up what it does not need: Landlock lets it read what it \
+     serves and what may take its place, and write where the access log is. It executes nothing.",
 ];
 
 /// The sections after the options: a title, and rows of a term and its text.
@@ -42,8 +43,9 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
         &[
             (
                 "SIGTERM, SIGINT",
-                "Stop. --drain-delay passes first. Then no connection is accepted, idle ones are closed, and the others \
-                 may finish within --drain-timeout. A second signal ends them at once.",
+                "Stop. --drain-delay passes first. Then no connection is accepted, idle ones are \
+                 closed, and the others may finish within --drain-timeout. A second signal ends \
+                 them at once.",
             ),
             (
                 "SIGHUP",
@@ -60,8 +62,8 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
             ),
             (
                 "LISTEN_FDS, LISTEN_FDNAMES, LISTEN_PID",
-                "Sockets that systemd has opened, see sd_listen_fds(3). evserve listens at them too; their names choose \
-                 the mode.",
+                "Sockets that systemd has opened, see sd_listen_fds(3). evserve listens at them \
+                 too; their names choose the mode.",
             ),
         ],
     ),
@@ -74,12 +76,12 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
             ),
             (
                 "FILE.br, FILE.zst, FILE.gz",
-                "Sent instead of FILE to clients that prefer this compression, unless they are older than FILE by two \
-                 seconds or more.",
+                "Sent instead of FILE to clients that prefer this compression, unless they are \
+                 older than FILE by two seconds or more.",
             ),
             (
                 ".*",
-                "Names that begin with a dot are neither served nor listed, but for .well-known; see --hidden.",
+                "Neither served nor listed, but for .well-known; see --hidden.",
             ),
             (
                 "/usr/lib/systemd/system/evserve.service, evserve.socket",

@@ -1,11 +1,13 @@
 //! The operator's log: messages of the `log` macros, on standard error.
 //!
-//! On a terminal, lines are for people: information is only its text, and other levels are named. Indented lines, such as
-//! the URLs at the start, have a blank line before and after them. Elsewhere each line has the time, the level and the
-//! module in simple_logger's form, for log files and journald.
+//! On a terminal, lines are for people: information is only its text, and other levels are named.
+//! Indented lines, such as the URLs at the start, have a blank line before and after them.
+//! Elsewhere each line has the time, the level and the module in simple_logger's form, for log
+//! files and journald.
 //!
-//! simple_logger only filters by level. It would print with `eprintln!`, which waits for the reader and panics without
-//! one. [`lines`](crate::lines) writes instead, and drops and counts lines that are not read.
+//! simple_logger only filters by level. It would print with `eprintln!`, which waits for the reader
+//! and panics without one. [`lines`](crate::lines) writes instead, and drops and counts lines that
+//! are not read.
 
 use super::qr_code::QrCode;
 use crate::observe::throttled;
@@ -30,8 +32,8 @@ static IS_TERMINAL: AtomicBool = AtomicBool::new(false);
 /// The last line on the terminal was indented.
 static WAS_INDENTED: AtomicBool = AtomicBool::new(false);
 
-/// Sets up the operator's log for the process. It is in colour on a terminal unless NO_COLOR (<https://no-color.org>) is
-/// set. Panics are logged too. A second call changes nothing.
+/// Sets up the operator's log for the process. It is in colour on a terminal unless NO_COLOR
+/// (<https://no-color.org>) is set. Panics are logged too. A second call changes nothing.
 pub fn start_operator_log(level: LevelFilter) {
     let is_terminal = stderr().is_terminal();
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -60,8 +62,8 @@ pub fn show_qr_code(url: &str) {
     }
 }
 
-/// Begins the trace of the first `requests` on standard error. With `several` threads or processes, each line begins
-/// with the number of its thread.
+/// Begins the trace of the first `requests` on standard error. With `several` threads or processes,
+/// each line begins with the number of its thread.
 pub fn begin_trace(requests: usize, several: bool) {
     let sink = Sink {
         write: |line, lost| lines::write_to_standard_error(line, lost),
@@ -70,8 +72,8 @@ pub fn begin_trace(requests: usize, several: bool) {
     trace::begin(requests, sink);
 }
 
-/// Writes a last sentence, and waits for a slow reader of the log for this time at most. Call this before the process
-/// ends.
+/// Writes a last sentence, and waits for a slow reader of the log for this time at most. Call this
+/// before the process ends.
 pub fn finish_operator_log(last: Option<&str>, time: Duration) {
     if let Some(last) = last {
         lines::write_to_standard_error(format!("{last}\n").into(), how_many_were_lost);
@@ -143,8 +145,8 @@ fn line_for_files(level: Level, target: &str, text: &str) -> Vec<u8> {
 
 fn how_many_were_lost(lost: usize) -> Vec<u8> {
     let text = match lost {
-        1 => "1 line of this log was lost: nobody read it".into(),
-        lost => format!("{lost} lines of this log were lost: nobody read them"),
+        1 => "1 line of this log was lost: its reader was too slow".into(),
+        lost => format!("{lost} lines of this log were lost: its reader was too slow"),
     };
     line(Level::Warn, module_path!(), &text)
 }

@@ -1,22 +1,42 @@
-//! The options: a table for each group of --help, in the order of need. Their defaults are those of [`Config::default`].
+//! The options: a table for each group of --help, in the order of need. Their defaults are those of
+//! [`Config::default`].
 //!
-//! The first paragraph of an option is its sentence, for -h as well; what follows is for --help and the manual. -h has one
-//! screen, so it leaves out what is marked `hide_short_help`.
+//! The first paragraph of an option is its sentence. The others are for --help and the manual. -h
+//! has only the options in [`MOST_NEEDED`].
 
 use super::help;
 use super::values::{
-    TrustedProxy, duration, error_page, field_value, file_mode, file_name, head_size, header,
-    levels, listing_size, memory_size, port, positive, shown_size, shown_time, size,
+    TrustedProxy, count, duration, error_page, field_value, file_mode, file_name, head_size,
+    header, levels, listing_size, memory_size, port, positive, shown_size, shown_time, size,
     status_address, trusted_proxy,
 };
 use crate::config::{AccessLog, Config, EntityTag, HttpConfig, Sandbox, Timeouts};
 use crate::net::Address;
 use clap::builder::ValueHint;
-use clap::{ArgAction, Args, Parser};
+use clap::{ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser};
 use clap_complete::Shell;
 use log::LevelFilter;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// The options in -h, which has one screen.
+const MOST_NEEDED: &[&str] = &[
+    "root",
+    "modes",
+    "no_listing",
+    "hidden",
+    "fallback",
+    "headers",
+    "port",
+    "listen",
+    "model",
+    "max_connections",
+    "max_per_ip",
+    "access_log",
+    "user",
+    "status",
+];
 
 /// Serve a folder over HTTP, or small protocols, from one event loop or any other I/O model.
 #[derive(Parser, Debug)]
@@ -48,20 +68,36 @@ pub(super) struct Options {
     pub printing: Printing,
 }
 
+impl Options {
+    /// Reads the arguments, of which the first is the program's name.
+    pub fn read(arguments: &[OsString]) -> Result<Options, clap::Error> {
+        let matches = table().try_get_matches_from(arguments)?;
+        Options::from_arg_matches(&matches)
+    }
+}
+
+/// All options, as clap has them.
+pub(super) fn table() -> Command {
+    Options::command().mut_args(|option| {
+        let is_needed = MOST_NEEDED.contains(&option.get_id().as_str());
+        option.hide_short_help(!is_needed)
+    })
+}
+
 #[derive(Args, Debug)]
 #[command(next_help_heading = "What to serve")]
 pub(super) struct Content {
     /// Directory to serve over HTTP, or a single file
     ///
-    /// If another directory takes the place of this one, it is served within a second. While there is none, requests get
-    /// 503.
-    #[arg(display_order = 0, default_value_os_t = Config::default().root, value_hint = ValueHint::AnyPath)]
+    /// If another directory takes the place of this one, it is served within a second. While there
+    /// is none, requests get 503.
+    #[arg(display_order = 0, value_hint = ValueHint::AnyPath, default_value_os_t = Config::default().root)]
     pub root: PathBuf,
 
     #[arg(long = "mode", value_name = "MODE", value_parser = help::modes(), help = help::mode())]
     pub modes: Vec<String>,
 
-    #[arg(long = "index", value_name = "NAME", hide_short_help = true, value_parser = file_name,
+    #[arg(long = "index", value_name = "NAME", value_parser = file_name,
         help = help::index())]
     pub indexes: Vec<String>,
 
@@ -78,7 +114,7 @@ pub(super) struct Content {
     pub fallback: Option<String>,
 
     /// File in ROOT to send with an error status, such as 404=404.html; may be repeated
-    #[arg(long = "error-page", value_name = "STATUS=FILE", hide_short_help = true, value_parser = error_page)]
+    #[arg(long = "error-page", value_name = "STATUS=FILE", value_parser = error_page)]
     pub error_pages: Vec<(u16, String)>,
 
     /// Field to add to every HTTP response: 'Name: value'; may be repeated
@@ -88,11 +124,11 @@ pub(super) struct Content {
     pub headers: Vec<String>,
 
     /// Cache-Control field of files, such as max-age=3600 [default: none]
-    #[arg(long, value_name = "VALUE", hide_short_help = true, value_parser = field_value)]
+    #[arg(long, value_name = "VALUE", value_parser = field_value)]
     pub cache_control: Option<String>,
 
     /// What the entity tag (ETag) of a file is made of
-    #[arg(long = "etag", value_name = "PARTS", hide_short_help = true, value_enum,
+    #[arg(long = "etag", value_name = "PARTS", value_enum,
         default_value_t = HttpConfig::default().entity_tag)]
     pub entity_tag: EntityTag,
 }
@@ -100,11 +136,12 @@ pub(super) struct Content {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Where to listen")]
 pub(super) struct Listening {
-    #[arg(short, long, value_name = "PORT", value_parser = port, conflicts_with = "listen", help = help::port(),
+    #[arg(short, long, value_name = "PORT", value_parser = port,  help = help::port(),
         long_help = help::port_in_full())]
     pub port: Option<u16>,
 
-    #[arg(short, long, value_name = "[MODE=]ADDRESS", help = help::listen(), long_help = help::listen_in_full())]
+    #[arg(short, long, value_name = "[MODE=]ADDRESS", help = help::listen(),
+        long_help = help::listen_in_full())]
     pub listen: Vec<String>,
 
     /// Do not draw a QR code of the URL for other machines on the terminal
@@ -112,21 +149,22 @@ pub(super) struct Listening {
     pub no_qr: bool,
 
     /// Permissions of Unix sockets in the file system: who may connect
-    #[arg(long, value_name = "OCTAL", hide_short_help = true, value_parser = file_mode,
+    #[arg(long, value_name = "OCTAL", value_parser = file_mode,
         default_value = format!("{:04o}", Config::default().unix_mode))]
     pub unix_mode: u32,
 
     /// Expect every connection to begin with a PROXY protocol header, version 1 or 2
     ///
     /// Proxies such as haproxy send it; it names the client.
-    #[arg(long, hide_short_help = true, requires = "trusted_proxies")]
+    #[arg(long, requires = "trusted_proxies")]
     pub proxy_protocol: bool,
 
     /// Address or network of a proxy to trust, such as 10.0.0.0/8, or unix; may be repeated
     ///
-    /// Connections from other addresses are closed. unix stands for all processes that may connect to a Unix socket.
-    #[arg(long = "trusted-proxy", id = "trusted_proxies", value_name = "CIDR", hide_short_help = true,
-        requires = "proxy_protocol", value_parser = trusted_proxy)]
+    /// Connections from other addresses are closed. unix stands for all processes that may connect
+    /// to a Unix socket.
+    #[arg(long = "trusted-proxy", id = "trusted_proxies", value_name = "CIDR", requires = "proxy_protocol",
+        value_parser = trusted_proxy)]
     pub trusted_proxies: Vec<TrustedProxy>,
 }
 
@@ -136,16 +174,16 @@ pub(super) struct Waiting {
     #[arg(long, value_name = "MODEL", value_parser = help::models(), help = help::model())]
     pub model: Option<String>,
 
-    #[arg(long, value_name = "N", hide_short_help = true, value_parser = clap::value_parser!(u32).range(1..=256),
-        help = help::of_models("Event loops to run, each on its own thread", "workers", Config::default().workers))]
+    #[arg(long, value_name = "N", value_parser = count(1..=256),
+        help = help::of_models("workers", "Event loops to run, each on its own thread", |all| all.workers))]
     pub workers: Option<u32>,
 
-    #[arg(long, value_name = "N", hide_short_help = true, value_parser = clap::value_parser!(u32).range(1..=10_000),
-        help = help::of_models("Threads that serve each address", "threads", Config::default().threads))]
+    #[arg(long, value_name = "N", value_parser = count(1..=10_000),
+        help = help::of_models("threads", "Threads that serve each address", |all| all.threads))]
     pub threads: Option<u32>,
 
-    #[arg(long, value_name = "N", hide_short_help = true, value_parser = clap::value_parser!(u32).range(1..=10_000),
-        help = help::of_models("Maximum processes at once", "max-children", Config::default().max_children))]
+    #[arg(long, value_name = "N", value_parser = count(1..=10_000),
+        help = help::of_models("max-children", "Maximum processes at once", |all| all.max_children))]
     pub max_children: Option<u32>,
 }
 
@@ -153,80 +191,82 @@ pub(super) struct Waiting {
 #[command(next_help_heading = "Limits")]
 pub(super) struct Limits {
     /// Maximum connections at once; more wait [default: as open files allow]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = count(1..))]
     pub max_connections: Option<u32>,
 
     /// Maximum connections per client address, or IPv6 /64 [default: no limit]
     ///
-    /// Over HTTP, as many connections again get 503. All others beyond the limit are closed at once.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Over HTTP, as many connections again get 503. All others beyond the limit are closed at
+    /// once.
+    #[arg(long, value_name = "N", value_parser = count(1..))]
     pub max_per_ip: Option<u32>,
 
     /// Largest request head
-    #[arg(long, value_name = "SIZE", hide_short_help = true, value_parser = head_size,
+    #[arg(long, value_name = "SIZE", value_parser = head_size,
         default_value = shown_size(HttpConfig::default().max_head as u64))]
     pub max_head: usize,
 
     /// Largest request body; bodies are read and dropped
     ///
     /// A chunked body may take six bytes on the wire for each byte of this limit, and 4 KiB more.
-    #[arg(long, value_name = "SIZE", hide_short_help = true, value_parser = size,
+    #[arg(long, value_name = "SIZE", value_parser = size,
         default_value = shown_size(HttpConfig::default().max_body))]
     pub max_body: u64,
 
-    #[arg(long, value_name = "SIZE", hide_short_help = true, value_parser = memory_size, help = help::cache_bytes(),
+    #[arg(long, value_name = "SIZE", value_parser = memory_size, help = help::cache_bytes(),
         long_help = help::cache_bytes_in_full())]
     pub cache_bytes: Option<usize>,
 
     /// Maximum larger files to keep open, per event loop
-    #[arg(long, value_name = "N", hide_short_help = true, default_value_t = HttpConfig::default().cache_files as u32)]
+    #[arg(long, value_name = "N", default_value_t = HttpConfig::default().cache_files as u32)]
     pub cache_files: u32,
 
     /// Memory for directory listings, shared by all event loops
     ///
     /// A directory too large for it gets 507. One that does not fit at the moment gets 503.
-    #[arg(long, value_name = "SIZE", hide_short_help = true, value_parser = listing_size,
+    #[arg(long, value_name = "SIZE", value_parser = listing_size,
         default_value = shown_size(HttpConfig::default().listing_bytes as u64))]
     pub listing_bytes: usize,
 
     /// Time for a request head to arrive, from its first byte
-    #[arg(long, value_name = "TIME", hide_short_help = true, value_parser = positive,
+    #[arg(long, value_name = "TIME", value_parser = positive,
         default_value = time(|all| all.head))]
     pub head_timeout: Duration,
 
     /// Longest pause within a request body
-    #[arg(long, value_name = "TIME", hide_short_help = true, value_parser = positive,
+    #[arg(long, value_name = "TIME", value_parser = positive,
         default_value = time(|all| all.body))]
     pub body_timeout: Duration,
 
     /// Time for the first or the next request on an HTTP connection
     ///
     /// Connections of other modes may stay silent.
-    #[arg(long, value_name = "TIME", hide_short_help = true, value_parser = positive,
+    #[arg(long, value_name = "TIME", value_parser = positive,
         default_value = time(|all| all.idle))]
     pub idle_timeout: Duration,
 
     /// Longest time in which a client accepts no data
-    #[arg(long, value_name = "TIME", hide_short_help = true, value_parser = positive,
+    #[arg(long, value_name = "TIME", value_parser = positive,
         default_value = time(|all| all.send))]
     pub send_timeout: Duration,
 
     /// Time for a network or FUSE file system to answer an event loop; then 503
-    #[arg(long, value_name = "TIME", hide_short_help = true, value_parser = positive,
+    #[arg(long, value_name = "TIME", value_parser = positive,
         default_value = time(|all| all.files))]
     pub file_timeout: Duration,
 
     /// Time between the signal to stop and the stop, for load balancers; needs --status
     ///
-    /// During it /healthz at the status address says that the server is stopping, and everything else works as before.
-    #[arg(long, value_name = "TIME", hide_short_help = true, value_parser = duration, requires = "status",
+    /// During it /healthz at the status address says that the server is stopping, and everything
+    /// else works as before.
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "status",
         default_value = time(|all| all.drain_delay))]
     pub drain_delay: Duration,
 
     /// Time for open transfers to finish when the server stops
     ///
     /// A second signal ends them at once. Container runtimes kill a process after 10 s.
-    #[arg(long, value_name = "TIME", hide_short_help = true, value_parser = duration,
+    #[arg(long, value_name = "TIME", value_parser = duration,
         default_value = time(|all| all.drain))]
     pub drain_timeout: Duration,
 }
@@ -241,19 +281,19 @@ pub(super) struct Logging {
     /// File to append the access log to [default: standard output]
     ///
     /// SIGHUP reopens it.
-    #[arg(long, value_name = "FILE", hide_short_help = true, value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub access_log_file: Option<PathBuf>,
 
     /// Least severe messages to write to standard error
-    #[arg(long, value_name = "LEVEL", hide_short_help = true, default_value = "info", value_parser = levels())]
+    #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = levels())]
     pub log_level: LevelFilter,
 
     /// Log every system call made for the first N requests to standard error
     ///
-    /// Requests to the status address count. A request ends when its response has been sent; where a protocol has no
-    /// requests, whenever nothing is left to send. With --model forking each process counts its own requests, and those
-    /// that had ended before it was forked.
-    #[arg(long, value_name = "N", hide_short_help = true, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Requests to the status address count. A request ends when its response has been sent; where
+    /// a protocol has no requests, whenever nothing is left to send. With --model forking each
+    /// process counts its own requests, and those that had ended before it was forked.
+    #[arg(long, value_name = "N", value_parser = count(1..))]
     pub trace_requests: Option<u32>,
 }
 
@@ -265,17 +305,11 @@ pub(super) struct Security {
     pub user: Option<String>,
 
     /// What Landlock lets the process read
-    #[arg(
-        long,
-        value_name = "POLICY",
-        hide_short_help = true,
-        value_enum,
-        default_value_t
-    )]
+    #[arg(long, value_name = "POLICY", value_enum, default_value_t)]
     pub sandbox: Sandbox,
 
     /// Do not confine the process with Landlock; the same as --sandbox off
-    #[arg(long, hide_short_help = true, conflicts_with = "sandbox")]
+    #[arg(long, conflicts_with = "sandbox")]
     pub no_sandbox: bool,
 }
 
@@ -284,8 +318,9 @@ pub(super) struct Security {
 pub(super) struct Watching {
     /// Live page, metrics and health of the server, at an address such as 9090
     ///
-    /// The page is for people, /status.json and /metrics (Prometheus) are for programs, /healthz is for load balancers.
-    /// A port alone is on the loopback (127.0.0.1); other addresses are written as for --listen.
+    /// The page is for people, /status.json and /metrics (Prometheus) are for programs, /healthz is
+    /// for load balancers. A port alone is on the loopback (127.0.0.1); other addresses are written
+    /// as for --listen.
     #[arg(long, value_name = "ADDRESS", value_parser = status_address)]
     pub status: Option<Address>,
 }
@@ -294,19 +329,20 @@ pub(super) struct Watching {
 #[command(next_help_heading = "Help")]
 pub(super) struct Printing {
     /// Print the most needed options; --help prints all
-    #[arg(short, long, hide_short_help = true, action = ArgAction::Help, long_help = "Print all options; -h prints the most needed ones")]
+    #[arg(short, long, action = ArgAction::Help,
+        long_help = "Print all options; -h prints the most needed ones")]
     pub help: Option<bool>,
 
     /// Print the version
-    #[arg(short = 'V', long, hide_short_help = true, action = ArgAction::Version)]
+    #[arg(short = 'V', long, action = ArgAction::Version)]
     pub version: Option<bool>,
 
     /// Print the manual page: evserve --man | man -l -
-    #[arg(long, hide_short_help = true, exclusive = true)]
+    #[arg(long, exclusive = true)]
     pub man: bool,
 
     /// Print the completions of these options for a shell
-    #[arg(long, value_name = "SHELL", hide_short_help = true, exclusive = true)]
+    #[arg(long, value_name = "SHELL", exclusive = true)]
     pub completions: Option<Shell>,
 }
 

@@ -1,4 +1,5 @@
-//! A URL as a QR code for the camera of a phone, drawn with half blocks: a character shows two modules, one above the other.
+//! A URL as a QR code for the camera of a phone, drawn with half blocks: a character shows two
+//! modules, one above the other.
 
 use fast_qr::{ECL, QRBuilder, QRCode};
 
@@ -10,7 +11,8 @@ const OTHER_LINES: usize = 5;
 
 const INDENT: &str = "  ";
 
-/// Black on white in colours that no theme changes, so that the code is dark on light on a dark terminal, too.
+/// Black on white in colours that no theme changes, so that the code is dark on light on a dark
+/// terminal, too.
 const COLOURS: &str = "\x1b[38;5;16;48;5;231m";
 const NO_COLOURS: &str = "\x1b[0m";
 

@@ -1,6 +1,7 @@
 //! What users of other servers type, and what to type here.
 //!
-//! An unknown option is answered with the user's own command line, rewritten, or with the reason why there is no such thing.
+//! An unknown option is answered with the user's own command line, rewritten, or with the reason
+//! why there is no such thing.
 
 use super::listen::{is_address, whole_address};
 use crate::model;
@@ -26,18 +27,18 @@ pub(super) enum Answer {
     Without(&'static str),
 }
 
-const NO_TLS: &str = "evserve has no TLS; put a proxy with TLS before it, such as caddy or nginx (see --proxy-protocol)";
+const NO_TLS: &str = "evserve has no TLS; put a proxy before it, such as caddy or nginx";
 const NO_PASSWORDS: &str =
     "evserve asks for no passwords; put a proxy before it that does, such as caddy or nginx";
 const NO_WRITING: &str = "evserve only reads files: it has no uploads and no WebDAV";
 const NO_ARCHIVES: &str =
     "evserve makes no archives; type for example: tar -czf public.tar.gz public";
-const NO_COMPRESSION: &str = "evserve compresses nothing itself; it sends FILE.br, FILE.zst or FILE.gz if they are \
-                              beside FILE. Type for example: gzip --keep FILE";
-const FOREGROUND: &str = "evserve stays in the foreground; systemd can run it as a service (docs/packaging/evserve.service)";
+const NO_COMPRESSION: &str = "evserve sends FILE.br, FILE.zst or FILE.gz instead of FILE, but does \
+     not compress; type for example: gzip --keep FILE";
+const FOREGROUND: &str = "evserve stays in the foreground; systemd can run it as a service";
 
-/// The options of http.server, miniserve, serve, http-server, caddy, darkhttpd, dufs and static-web-server that are spelt
-/// otherwise here, or are not here.
+/// The options of http.server, miniserve, serve, http-server, caddy, darkhttpd, dufs and
+/// static-web-server that are spelt otherwise here, or are not here.
 pub(super) const SPELLINGS: &[(&[&str], Answer)] = &[
     (
         &[
@@ -284,8 +285,8 @@ pub(super) const SPELLINGS: &[(&[&str], Answer)] = &[
     ),
 ];
 
-/// What to say to an argument that clap does not know; `None` if no other server knows it either. `arguments` are all of
-/// them, without the program's name.
+/// What to say to an argument that clap does not know; `None` if no other server knows it either.
+/// `arguments` are all of them, without the program's name.
 pub(super) fn unknown(argument: &str, arguments: &[String], options: &Command) -> Option<String> {
     let (name, _) = split(argument);
     if !name.starts_with('-') {
@@ -324,7 +325,8 @@ fn answer(name: &str) -> Option<Answer> {
     row.map(|(_, answer)| *answer)
 }
 
-/// The option that is meant by a word in the place of ROOT, unless a directory or file has this name.
+/// The option that is meant by a word in the place of ROOT, unless a directory or file has this
+/// name.
 fn meaning(word: &str) -> Option<Meaning> {
     if Path::new(word).exists() {
         return None;
@@ -454,7 +456,8 @@ impl Line {
         for host in &self.hosts {
             let port = port.as_deref().and_then(|port| port.parse().ok());
             let port = port.unwrap_or(default_port);
-            let address = whole_address(host, port).unwrap_or_else(|_| format!("{host}:{port}"));
+            let address = whole_address(host, None, port);
+            let address = address.unwrap_or_else(|_| format!("{host}:{port}"));
             self.options.push(format!("--listen {}", quoted(&address)));
         }
         let words = [vec!["evserve".into()], self.options, self.roots];
@@ -494,9 +497,8 @@ fn quoted(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::options::Options;
+    use super::super::options::table;
     use super::*;
-    use clap::CommandFactory;
     use std::collections::BTreeSet;
     use std::ffi::OsString;
 
@@ -510,7 +512,7 @@ mod tests {
     #[test]
     fn every_spelling_of_other_servers_is_answered() {
         let mut known = BTreeSet::new();
-        let options = Options::command();
+        let options = table();
         for (names, answer) in SPELLINGS {
             for name in *names {
                 assert!(known.insert(name), "{name} is there twice");
@@ -534,7 +536,7 @@ mod tests {
                 // What is to be typed is understood.
                 if let Some((_, typed)) = error.split_once("type:\n\n  evserve") {
                     let words = typed.split_whitespace().map(|word| word.trim_matches('\''));
-                    let known = Options::command().try_get_matches_from(
+                    let known = table().try_get_matches_from(
                         ["evserve"]
                             .into_iter()
                             .chain(words.filter(|word| *word != "*")),
@@ -597,7 +599,7 @@ mod tests {
         let here = tempfile::tempdir().expect("a directory");
         let path = here.path().join("8000");
         std::fs::create_dir(&path).expect("made");
-        assert_eq!(root(&path, &[], &Options::command()), None);
+        assert_eq!(root(&path, &[], &table()), None);
         let error = error(&["--unheard-of"]);
         assert!(
             error.contains("unexpected argument '--unheard-of'"),

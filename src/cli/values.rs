@@ -4,10 +4,11 @@ use crate::config::MIN_LISTING_BYTES;
 use crate::http1::{MAX_HEAD, is_connection_field, is_reserved_field, is_token};
 use crate::net::Address;
 use bytesize::ByteSize;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValuesParser, RangedI64ValueParser, TypedValueParser};
 use ipnet::IpNet;
 use log::LevelFilter;
 use std::net::IpAddr;
+use std::ops::RangeBounds;
 use std::time::Duration;
 
 /// A proxy whose PROXY headers are believed.
@@ -15,6 +16,11 @@ use std::time::Duration;
 pub(super) enum TrustedProxy {
     Network(IpNet),
     Unix,
+}
+
+/// A number of things.
+pub(super) fn count(range: impl RangeBounds<i64>) -> RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(range)
 }
 
 pub(super) fn size(text: &str) -> Result<u64, String> {
@@ -35,8 +41,8 @@ pub(super) fn status_address(text: &str) -> Result<Address, String> {
     }
     match text.parse::<Address>() {
         Ok(address) if !address.is_datagram() => Ok(address),
-        // These say what is wrong with an interface or a name.
-        Err(error) if !error.contains("expected") => Err(error),
+        // The others say what is wrong with an interface or a name.
+        Err(error) if !error.contains("is not an address") => Err(error),
         _ => Err(
             "expected PORT, HOST:PORT, [IPV6]:PORT, :PORT or unix:PATH, with ports up to 65535"
                 .into(),
@@ -79,7 +85,8 @@ pub(super) fn header(text: &str) -> Result<String, String> {
     let is_server = name.eq_ignore_ascii_case("server");
     if is_connection_field(name) {
         return Err(format!(
-            "{name} is about the connection, not the response; leave it out, evserve sends it where it is needed"
+            "{name} is about the connection, not the response; leave it out, evserve sends it \
+             where it is needed"
         ));
     }
     let is_own = is_reserved_field(name) || name.eq_ignore_ascii_case("retry-after");

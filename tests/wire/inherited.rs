@@ -81,7 +81,7 @@ fn unusable_sockets_are_reported() {
         (
             socket("other", &modes),
             2,
-            "is called other, which is none of the modes: http, echo",
+            "is called other; expected a mode: http, echo",
         ),
         (socket("", &modes), 2, "is called nothing"),
     ];
