@@ -286,14 +286,14 @@ const TIMELINES: &[Timeline] = &[
     },
     Timeline {
         name: "select",
-        title: "select: one thread waits for all; every wait looks at every bit",
+        title: "select: one thread waits for all; every wait scans every bit",
         lanes: &[
             SILENT,
             QUICK,
             SLOW,
             LOOP,
             lane(
-                "kernel: looks at",
+                "kernel: scans",
                 &[
                     (0.6, 1.2, Runs, "3 bits"),
                     (2.1, 2.7, Runs, "3 bits"),
@@ -317,14 +317,14 @@ const TIMELINES: &[Timeline] = &[
             lane(
                 "client B",
                 &[
-                    (1.5, 4.2, Held, "asks; waits for the look"),
+                    (1.5, 4.2, Held, "asks; waits for the scan"),
                     (4.2, 10.0, Idle, "has its answer"),
                 ],
             ),
             lane(
                 "client C",
                 &[
-                    (4.8, 8.3, Held, "asks; waits for the look"),
+                    (4.8, 8.3, Held, "asks; waits for the scan"),
                     (8.3, 10.0, Idle, "has its answer"),
                 ],
             ),
@@ -341,7 +341,7 @@ const TIMELINES: &[Timeline] = &[
                 ],
             ),
             lane(
-                "kernel: looks at",
+                "kernel: scans",
                 &[
                     (0.0, 2.6, Runs, "9,002 entries"),
                     (4.2, 6.7, Runs, "9,002 entries"),

@@ -2,16 +2,15 @@
 
 use evserve::{Context, Service, Session, Wait};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-#[derive(Default)]
-pub struct Visitors(AtomicU64);
-
-struct Visitor(u64);
+#[derive(Clone, Default)]
+pub struct Visitors(Arc<AtomicU64>);
 
 impl Service for Visitors {
     fn session(&self, _: Option<IpAddr>) -> Box<dyn Session> {
-        Box::new(Visitor(self.0.fetch_add(1, Relaxed) + 1))
+        Box::new(self.clone())
     }
 
     fn speaks_first(&self) -> bool {
@@ -23,9 +22,10 @@ impl Service for Visitors {
     }
 }
 
-impl Session for Visitor {
+impl Session for Visitors {
     fn open(&mut self, cx: &mut Context<'_>) {
-        cx.put(format!("You are visitor {}.\n", self.0).as_bytes());
+        let number = self.0.fetch_add(1, Relaxed) + 1;
+        cx.put(format!("You are visitor {number}.\n").as_bytes());
     }
 
     fn receive(&mut self, input: &[u8], _: &mut Context<'_>) -> usize {
