@@ -1,5 +1,5 @@
-//! What a model of one's own needs beside [`Connection`](crate::session::Connection): connections, a thread for each, the
-//! time, and a way to wait.
+//! Support for custom models: accepts connections, starts a thread for each, and provides the time
+//! and a way to wait. The model itself drives a [`Connection`](crate::session::Connection).
 
 use super::clock::Clock;
 use super::panics::catch_panic;
@@ -18,25 +18,29 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// How long it does without accepting where that fails or the limit is reached, and how long it waits where poll(2) fails.
+/// How long accepting pauses after an error or at the limit, and how long a wait lasts if poll(2)
+/// fails.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Runs a connection from its beginning to its end, on a thread of its own. An error has closed it.
+/// Serves a connection from its beginning to its end, on its own thread. If it returns an error,
+/// the connection is closed without a word.
 pub type ServeConnection = fn(&Acceptor, OwnedFd, NewSession) -> io::Result<()>;
 
-/// Accepts connections for a model of one's own, and has a thread for each: see `docs/examples/model.rs`. It receives no
-/// datagrams and shows no status. All services share its limit of connections.
+/// Accepts connections for a custom model, and starts a thread for each: see
+/// `docs/examples/model.rs`. It receives no datagrams and publishes no status. All services share
+/// its limit of connections.
 pub struct Acceptor {
     timeouts: Timeouts,
     signals: super::Signals,
     log: Mutex<LogFile>,
-    /// How many connections are open.
+    /// The number of open connections.
     open: AtomicUsize,
 }
 
 impl Acceptor {
-    /// Runs `serve_connection` for each connection until a signal comes, and waits for those under way. The alarm of
-    /// [`limit_shutdown`](super::limit_shutdown) ends what does not end by itself.
+    /// Runs `serve_connection` for each connection until a signal comes, then waits for the open
+    /// connections. The alarm of [`limit_shutdown`](super::limit_shutdown) ends the process if that
+    /// takes too long.
     ///
     /// # Errors
     /// Those of poll(2).
@@ -57,7 +61,7 @@ impl Acceptor {
             while !acceptor.is_stopping() {
                 let mut watched = vec![PollFd::new(&acceptor.signals, PollFlags::IN)];
                 if acceptor.open.load(SeqCst) >= most {
-                    // The others wait in the backlog.
+                    // New connections wait in the backlog.
                     sys::poll(&mut watched, Some(PAUSE))?;
                     continue;
                 }
@@ -97,14 +101,14 @@ impl Acceptor {
         })
     }
 
-    /// A worker for one connection, which `queue` wakes.
+    /// Creates a worker for one connection, which `queue` wakes.
     pub fn worker(&self, queue: &Arc<WakeQueue>) -> Worker {
         let (_, time) = Clock::start();
         new_worker(time, &self.timeouts, Some(Box::new(queue.clone())))
     }
 
-    /// Begins a turn: says in `worker` what time it is, how much work may be done and whether the server is stopping, and
-    /// writes the lines of its access log.
+    /// Begins a turn: sets the time, the allowed work and `stopping` in `worker`, and writes its
+    /// access log lines.
     pub fn begin_turn(&self, worker: &mut Worker) {
         Clock::start().0.read(&mut worker.time);
         worker.work = WORK_PER_TURN;
@@ -115,8 +119,8 @@ impl Acceptor {
         }
     }
 
-    /// Waits until what `action` does may no longer block, a signal has come, or the time is over; for a moment only where
-    /// poll(2) fails. True if the connection was woken.
+    /// Waits until `action` may succeed without blocking, the connection is woken, a signal comes,
+    /// or `left` has passed. Returns true if the connection was woken.
     pub fn wait(
         &self,
         queue: &WakeQueue,
@@ -131,7 +135,7 @@ impl Acceptor {
         match action {
             Action::Send => watched.push(PollFd::new(socket, PollFlags::OUT)),
             Action::Receive => watched.push(PollFd::new(socket, PollFlags::IN)),
-            // A peer that is gone would end every wait at once.
+            // Not watched: if the peer is gone, the socket would end every wait at once.
             _ => {}
         }
         if queue.prepare_to_wait() && sys::poll(&mut watched, left).is_err() {
@@ -143,7 +147,7 @@ impl Acceptor {
         !woken.is_empty()
     }
 
-    /// True once a signal has come, which nobody takes.
+    /// True once a signal has come. It is never taken from the descriptor, so this stays true.
     fn is_stopping(&self) -> bool {
         sys::is_readable(&self.signals)
     }

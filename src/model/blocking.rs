@@ -1,9 +1,12 @@
-//! One connection at a time, blocking calls: the loop of the textbook's first server, which `forking`, `threaded` and
-//! `pool` run too. They differ in what runs it, and in how many do.
+//! The textbook's first server: one connection at a time, with blocking calls.
 //!
-//! The model `blocking` runs it on one thread for each listener, so a connection is served to its end before the next one is
-//! accepted. Each ends with its first answer, for others wait; and a client that connects and says nothing, as browsers
-//! do to save time later, freezes the server until its deadline. That freeze is what the other models exist for.
+//! `forking`, `threaded` and `pool` run the same loop. They differ in what runs it, a process or a
+//! thread, and in how many run at once.
+//!
+//! The model `blocking` runs it on one thread per listener, so it serves each connection to its end
+//! before it accepts the next one. Since others wait, a connection is closed after its first
+//! response. A client that connects and sends nothing, as browsers do to save time later, stops the
+//! server until the deadline. The other models exist to avoid that.
 
 use super::connection_control::ConnectionControl;
 use super::runner::Runner;
@@ -15,7 +18,8 @@ use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-/// Serves a connection from its beginning to its end. A panic of its session ends it, and nothing else.
+/// Serves a connection from its beginning to its end. A panic of its session ends only this
+/// connection.
 pub fn serve(runner: &mut Runner, socket: &OwnedFd, new: NewSession, control: &ConnectionControl) {
     let mut socket = runner.begin(socket);
     let open = || Some(Connection::open(new, 0, &mut runner.worker));
@@ -29,7 +33,7 @@ pub fn serve(runner: &mut Runner, socket: &OwnedFd, new: NewSession, control: &C
     runner.end();
 }
 
-/// Asks the connection what to do, and does it, until that is to close.
+/// Performs the connection's actions until it closes.
 fn run(
     connection: &mut Connection,
     socket: &mut TimedSocket<'_>,
@@ -44,9 +48,10 @@ fn run(
             Ok(ControlFlow::Continue(())) => {}
             Ok(ControlFlow::Break(())) => return,
             Err(Errno::AGAIN) if left.is_zero() => connection.expired(&mut runner.worker),
-            // The call took all of its time. What is left of the deadline is seen in the next step.
+            // The call has used up its time. If time is left until the deadline, the next step
+            // waits again.
             Err(Errno::AGAIN) => {}
-            // There was a signal, or another connection has left something for this one.
+            // A signal came, or another connection has a message for this one.
             Err(Errno::INTR) => connection.woken(&mut runner.worker),
             Err(sys::SENDFILE_REFUSED) => connection.send_refused(&mut runner.worker),
             // The peer is gone, or a file cannot be read.
@@ -55,8 +60,8 @@ fn run(
     }
 }
 
-/// Does what the connection asks for. No call on the socket waits longer than `left`, and none waits if `left` is zero:
-/// EAGAIN then. Reading a file and doing a job take as long as they take.
+/// Performs one action. Calls on the socket wait at most `left`; if it is zero, they do not wait
+/// and return EAGAIN instead. Reading a file and running a job take as long as they take.
 fn step(
     connection: &mut Connection,
     socket: &mut TimedSocket<'_>,

@@ -1,18 +1,20 @@
-//! The clocks as sessions see them: the only place that sets a worker's [`Time`].
+//! The clock of a thread: the only place that sets a worker's [`Time`].
 
 use crate::session::Time;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Reads the clock that never jumps with every call, and the one people read once per second.
+/// Reads the monotonic clock with every call, and the wall clock once per second.
 pub struct Clock {
+    /// When the wall clock was read.
     read: Instant,
     wall: SystemTime,
-    /// When the wall clock's second ends, so that the Date field changes with the second and not up to one later.
+    /// When the wall clock's second ends. Without this, the Date field could change up to a second
+    /// late.
     next_second: Instant,
 }
 
 impl Clock {
-    /// A clock, and the time it is.
+    /// Creates a clock, and returns it with the current time.
     pub fn start() -> (Clock, Time) {
         let (now, wall) = (Instant::now(), SystemTime::now());
         let clock = Clock {
@@ -23,7 +25,7 @@ impl Clock {
         (clock, Time::new(now, wall).with_clock(Instant::now))
     }
 
-    /// Brings `time` up to now.
+    /// Sets `time` to now.
     pub fn read(&mut self, time: &mut Time) {
         let now = Instant::now();
         if now >= self.next_second {

@@ -1,4 +1,5 @@
-//! What others may ask of a connection that a thread or a process of its own serves, and what they may see of it.
+//! How the supervisor controls and observes connections that run on other threads. A child process
+//! uses the same flags, set by signals.
 
 use crate::observe::{ConnectionRow, Readiness};
 use crate::session::{ACCEPTED, Action, Connection, Counters, Timeout, Transitions, Worker};
@@ -7,41 +8,41 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-/// What is asked of all connections of a service.
+/// Flags for all connections of a service.
 #[derive(Clone, Debug, Default)]
 pub struct SharedFlags {
-    /// The server is stopping.
+    /// The server is stopping: see [`Worker::stopping`].
     pub stopping: Arc<AtomicBool>,
-    /// Conversations end with their first answer.
+    /// Connections close after their next response: see [`Worker::one_exchange`].
     pub one_exchange: Arc<AtomicBool>,
-    /// Others wait for what these connections hold.
+    /// Clients wait for permits that these connections hold: see [`Worker::crowded`].
     pub crowded: Arc<AtomicBool>,
 }
 
-/// What others ask of one connection, and what it shows them.
+/// Flags and state of one connection, shared between its thread and the supervisor.
 #[derive(Default)]
 pub struct ConnectionControl {
-    /// It must end at once.
+    /// Close the connection at once.
     pub cut_off: Arc<AtomicBool>,
-    /// It waits for a peer that has nothing under way, so it may be ended.
+    /// The connection waits for a peer that has nothing under way, so it may be closed.
     is_idle: AtomicBool,
     /// One of [`BUSY`], [`CLOSABLE`] and [`SEEN_CLOSABLE`].
     closable: AtomicU8,
-    /// How it stands, if somebody may want to see that.
+    /// The state for the status page. `None` without `--status`.
     pub snapshot: Option<Mutex<ConnectionSnapshot>>,
 }
 
-/// The connection does not make room for others.
+/// The connection is in use.
 const BUSY: u8 = 0;
 
-/// It waits for a peer that has had its answer: others who wait may have its place.
+/// The connection waits for a peer that has had its response: it may be closed to make room.
 const CLOSABLE: u8 = 1;
 
-/// The same, and it was already so when it was last looked at.
+/// The same, and the supervisor has seen it so before.
 const SEEN_CLOSABLE: u8 = 2;
 
 impl ConnectionControl {
-    /// Of a connection that begins now, and that somebody may want to see.
+    /// For a connection that begins now and is shown in the status.
     pub fn with_snapshot(now: Instant) -> ConnectionControl {
         ConnectionControl {
             snapshot: Some(Mutex::new(ConnectionSnapshot::new(now))),
@@ -49,9 +50,11 @@ impl ConnectionControl {
         }
     }
 
-    /// The connection is about to wait for its peer, if for anything. This comes before the look at
-    /// [`SharedFlags::stopping`], and the thread that stops the server sets that before it looks at [`is_idle`]: one of the two
-    /// sees the other.
+    /// Call this before waiting for the peer.
+    ///
+    /// No stop is missed: the connection's thread sets [`is_idle`] before it checks
+    /// [`SharedFlags::stopping`], and the supervisor sets `stopping` before it checks [`is_idle`].
+    /// Whatever the order, one of them sees the other.
     ///
     /// [`is_idle`]: ConnectionControl::is_idle
     pub fn begin_wait(&self, connection: &Connection) {
@@ -63,27 +66,27 @@ impl ConnectionControl {
         }
     }
 
-    /// It waits no longer.
+    /// Call this after waiting.
     pub fn end_wait(&self) {
         self.is_idle.store(false, SeqCst);
         self.closable.store(BUSY, SeqCst);
     }
 
-    /// True if it waits for a peer that has nothing under way.
+    /// True if the connection waits for a peer that has nothing under way.
     pub fn is_idle(&self) -> bool {
         self.is_idle.load(SeqCst)
     }
 
-    /// Looks whether the connection may make room for others. True if it was already so at the last look and has been
-    /// since, and if it `may_go`: it must then be ended.
-    pub fn take_closable(&self, may_go: bool) -> bool {
+    /// Checks whether the connection may be closed to make room. Returns true if it was closable at
+    /// the last check, has been so since, and `may_close`: then close it.
+    pub fn take_closable(&self, may_close: bool) -> bool {
         let change = |from, to| self.closable.compare_exchange(from, to, SeqCst, SeqCst);
         change(CLOSABLE, SEEN_CLOSABLE) == Err(SEEN_CLOSABLE)
-            && may_go
+            && may_close
             && change(SEEN_CLOSABLE, BUSY) == Ok(SEEN_CLOSABLE)
     }
 
-    /// Lets others see what the connection does next, for so long at most.
+    /// Publishes the connection's state. `left` is how long it may wait at most.
     pub fn show(&self, connection: &Connection, left: Option<Duration>, worker: &mut Worker) {
         let Some(snapshot) = &self.snapshot else {
             return;
@@ -99,19 +102,19 @@ impl ConnectionControl {
     }
 }
 
-/// What can be seen of a connection.
+/// The state of a connection that is shown.
 pub struct ConnectionSnapshot {
-    /// When it began.
+    /// When it was accepted.
     pub since: Instant,
-    /// Where it stands.
+    /// The state of its session.
     pub state: &'static str,
     /// What it waits for.
     pub waits_for: Readiness,
-    /// Until when, if there is an end to that.
+    /// Until when it may wait; `None` is forever.
     pub until: Option<Instant>,
     /// What was done for it.
     pub counters: Counters,
-    /// Which steps it took.
+    /// The transitions of its session.
     pub transitions: Transitions,
 }
 
@@ -127,7 +130,7 @@ impl ConnectionSnapshot {
         }
     }
 
-    /// The same as a row of the status.
+    /// Makes a row of the status from it.
     pub fn row(&self, key: usize, now: Instant) -> ConnectionRow {
         ConnectionRow {
             key,

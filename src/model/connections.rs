@@ -1,4 +1,4 @@
-//! The connections of a loop: which have something to do, until when the others wait, and which have closed.
+//! The connections of a loop: the run queue, the deadlines, and which have closed.
 //!
 //! This file does not know how the loop waits, nor what it does for a connection.
 
@@ -10,11 +10,12 @@ use std::collections::VecDeque;
 use std::ops::{Index, IndexMut};
 use std::time::Duration;
 
-/// How many connections are looked at to find one that makes room: a turn must stay short.
-const SCANNED: usize = 256;
+/// How many connections are checked to find one to close, so that a turn stays short.
+const MAX_CHECKED: usize = 256;
 
-/// How long a connection that has never asked for anything has been silent when it may make room for others.
-const FIRST_AGE: Duration = Duration::from_secs(1);
+/// How long a connection that has sent no request must have been silent before it may be closed to
+/// make room.
+const MIN_FIRST_AGE: Duration = Duration::from_secs(1);
 
 bitflags! {
     /// What has happened to a connection.
@@ -31,32 +32,34 @@ bitflags! {
     }
 }
 
-/// A connection, and what this loop knows of its socket.
+/// A connection and its socket.
 pub struct Slot<S> {
-    /// What to do with the socket.
+    /// The protocol's side: what to do with the socket.
     pub connection: Connection,
     /// The socket, with what the loop knows of it.
     pub io: S,
-    /// What has happened.
+    /// What has happened to it.
     pub flags: SlotFlags,
-    /// The index of its service among the permits.
+    /// The index of its service in the permits.
     pub service: u16,
 }
 
-/// The connections of a loop, by key. A key means the same connection until the end of the turn in which it closes.
+/// The connections of a loop, by key. A key is not reused before the end of the turn in which its
+/// connection closes.
 pub struct Connections<S> {
     slots: Slab<Slot<S>>,
-    /// Those that have something to do, each once.
+    /// The run queue: connections that have something to do, each once.
     queue: VecDeque<usize>,
-    /// Those that have had their share of this turn. At its end they queue behind those that have had nothing.
+    /// Connections that have used up their budget of this turn. At its end they are queued behind
+    /// those that have not acted yet.
     served: Vec<usize>,
-    /// Those that have closed in this turn.
+    /// Connections that have closed in this turn.
     closed: Vec<usize>,
     timers: TimerQueue,
 }
 
 impl<S> Slot<S> {
-    /// Clears a flag, and says if it was set.
+    /// Clears a flag. Returns true if it was set.
     pub fn take_flag(&mut self, flag: SlotFlags) -> bool {
         let was_set = self.flags.contains(flag);
         self.flags.remove(flag);
@@ -65,7 +68,7 @@ impl<S> Slot<S> {
 }
 
 impl<S> Connections<S> {
-    /// None yet; they will wait no longer than these limits say.
+    /// No connections yet. `limits` are their timeouts.
     pub fn new(limits: &TimeLimits) -> Connections<S> {
         Connections {
             slots: Slab::new(),
@@ -76,17 +79,17 @@ impl<S> Connections<S> {
         }
     }
 
-    /// How many there are.
+    /// The number of connections.
     pub fn len(&self) -> usize {
         self.slots.len()
     }
 
-    /// True if there are none.
+    /// True if there are no connections.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
 
-    /// The key of the next one.
+    /// The key that [`insert`](Connections::insert) will return next.
     pub fn vacant_key(&self) -> usize {
         self.slots.vacant_key()
     }
@@ -108,12 +111,12 @@ impl<S> Connections<S> {
         self.slots.get(key)
     }
 
-    /// All, with their keys.
+    /// All connections, with their keys.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &Slot<S>)> {
         self.slots.iter()
     }
 
-    /// Queues a connection, unless it is queued already. `None` if there is none with this key.
+    /// Queues a connection, unless it is queued already. Returns `None` if the key is not in use.
     pub fn enqueue(&mut self, key: usize) -> Option<&mut Slot<S>> {
         let slot = self.slots.get_mut(key)?;
         if !slot.flags.contains(SlotFlags::QUEUED) {
@@ -123,7 +126,7 @@ impl<S> Connections<S> {
         Some(slot)
     }
 
-    /// Queues all, and changes each of them.
+    /// Calls `change` for each connection, and queues it.
     pub fn enqueue_all(&mut self, change: impl Fn(&mut Slot<S>)) {
         for (key, slot) in &mut self.slots {
             change(slot);
@@ -134,13 +137,13 @@ impl<S> Connections<S> {
         }
     }
 
-    /// Queues a connection that has had its share of this turn.
+    /// Queues a connection behind all others of this turn: its budget is used up.
     pub fn enqueue_served(&mut self, key: usize) {
         self.slots[key].flags.insert(SlotFlags::QUEUED);
         self.served.push(key);
     }
 
-    /// How many are queued.
+    /// The length of the run queue.
     pub fn queued(&self) -> usize {
         self.queue.len()
     }
@@ -150,16 +153,17 @@ impl<S> Connections<S> {
         self.queue.pop_front()
     }
 
-    /// The connection whose key was taken from the queue.
+    /// Begins a connection's turn, after its key was taken from the queue.
     pub fn begin(&mut self, key: usize) -> &mut Slot<S> {
         let slot = &mut self.slots[key];
         slot.flags.remove(SlotFlags::QUEUED);
         slot
     }
 
-    /// Ends the turn: those that have had their share are queued, and each one that has closed is removed.
+    /// Ends the turn: queues the connections that have used up their budget, and calls `remove`
+    /// with each one that has closed.
     pub fn end_turn(&mut self, mut remove: impl FnMut(Slot<S>)) {
-        // There are none, as a rule.
+        // Usually there are none.
         if !self.served.is_empty() {
             self.queue.extend(self.served.drain(..));
         }
@@ -168,18 +172,18 @@ impl<S> Connections<S> {
         }
     }
 
-    /// Keeps the deadline of what a connection waits for.
+    /// Starts the timer for a connection's current wait.
     pub fn start_deadline(&mut self, key: usize) {
         let (kind, since) = self.slots[key].connection.waiting();
         self.timers.start(key, kind, since);
     }
 
-    /// The first deadline.
+    /// The earliest deadline.
     pub fn deadline(&self) -> Option<Moment> {
         self.timers.next_deadline()
     }
 
-    /// Queues those whose deadlines have passed.
+    /// Queues the connections whose deadlines have passed.
     pub fn expire(&mut self, now: Moment) {
         while let Some(key) = self.timers.pop_expired(now) {
             self.expire_one(key);
@@ -193,15 +197,16 @@ impl<S> Connections<S> {
         }
     }
 
-    /// Queues a connection that was woken. It may have closed since then, and be another one now: that does no harm.
+    /// Queues a connection that was woken. The key may belong to another connection by now; an
+    /// extra wake does no harm.
     pub fn wake(&mut self, key: usize) {
         if let Some(slot) = self.enqueue(key) {
             slot.flags.insert(SlotFlags::WOKEN);
         }
     }
 
-    /// The connection that makes room for others: the one that has been idle longest and long enough, of those whose
-    /// service helps.
+    /// The connection to close to make room: the one that has been idle longest, of those whose
+    /// service `helps`, if it has been idle long enough.
     pub fn oldest_idle(&self, now: Moment, helps: impl Fn(usize) -> bool) -> Option<usize> {
         let may_go = |key: &usize| {
             let slot = &self.slots[*key];
@@ -211,17 +216,17 @@ impl<S> Connections<S> {
         [
             (Timeout::Linger, MIN_IDLE_AGE),
             (Timeout::Idle, MIN_IDLE_AGE),
-            (Timeout::First, FIRST_AGE),
+            (Timeout::First, MIN_FIRST_AGE),
         ]
         .into_iter()
         .find_map(|(kind, age)| {
-            let oldest = self.timers.waiting(kind).take(SCANNED).find(may_go);
+            let oldest = self.timers.waiting(kind).take(MAX_CHECKED).find(may_go);
             oldest.filter(|key| waited(key) >= age)
         })
     }
 
-    /// A connection has closed, and nothing is under way for it. It is removed at the [end](Connections::end_turn) of the
-    /// turn, so that its key means nothing else before.
+    /// Closes a connection for which nothing is under way. It is removed at the
+    /// [end](Connections::end_turn) of the turn: until then its key is not reused.
     pub fn close(&mut self, key: usize) {
         self.timers.stop(key);
         if self.slots[key].flags.contains(SlotFlags::QUEUED) {
@@ -254,7 +259,7 @@ mod tests {
     use crate::session::{Context, Session, Time, Wait, Worker};
     use std::time::{Instant, SystemTime};
 
-    /// Waits as it was told to.
+    /// A session that waits with the timeout it is given.
     struct Waits(Timeout);
 
     impl Session for Waits {
@@ -285,7 +290,7 @@ mod tests {
             }
         }
 
-        /// Some time has passed since the start.
+        /// Sets the time since the start.
         fn set_time(&mut self, seconds: f64) -> Moment {
             let now = self.start + Duration::from_secs_f64(seconds);
             self.worker.time.set(now, SystemTime::UNIX_EPOCH);
@@ -302,7 +307,7 @@ mod tests {
             key
         }
 
-        /// The keys that are queued, which are taken.
+        /// Takes all keys from the queue.
         fn queue(&mut self) -> Vec<usize> {
             let mut keys = Vec::new();
             for _ in 0..self.connections.queued() {
@@ -313,7 +318,7 @@ mod tests {
             keys
         }
 
-        /// Ends the turn; says how many were removed.
+        /// Ends the turn. Returns how many connections were removed.
         fn end_turn(&mut self) -> usize {
             let mut removed = 0;
             self.connections.end_turn(|_| removed += 1);
@@ -322,10 +327,10 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_is_queued_once_whatever_happens_to_it() {
+    fn a_connection_is_queued_once_for_several_events() {
         let mut test = Test::new();
         let keys = [0, 1].map(|_| test.add(Timeout::Idle));
-        assert_eq!(test.queue(), keys, "new ones are");
+        assert_eq!(test.queue(), keys, "new connections are queued");
         test.connections.wake(keys[1]);
         test.connections.expire_one(keys[1]);
         assert!(test.connections.enqueue(keys[1]).is_some());
@@ -341,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_had_their_share_come_behind_the_others() {
+    fn a_connection_with_no_budget_left_is_queued_behind_the_others() {
         let mut test = Test::new();
         let keys = [0, 1, 2].map(|_| test.add(Timeout::Idle));
         test.queue();
@@ -354,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn deadlines_queue_connections_and_move_with_what_they_wait_for() {
+    fn an_expired_deadline_queues_its_connection_and_a_new_wait_moves_it() {
         let mut test = Test::new();
         let head = test.add(Timeout::Head);
         let forever = test.add(Timeout::Forever);
@@ -390,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_idle_one_makes_room() {
+    fn the_oldest_idle_connection_is_closed_to_make_room() {
         let mut test = Test::new();
         test.add(Timeout::Head);
         let first = test.add(Timeout::First);

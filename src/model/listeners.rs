@@ -1,7 +1,8 @@
-//! Which listeners are accepted from, when accepting pauses, and whose connections make room when there may be no more.
+//! Decides which listeners to accept from, when to pause, and whose connections to close when
+//! permits run out.
 //!
-//! Pure bookkeeping: time is an argument, and the model accepts and closes. Listeners and services are known by their
-//! indices.
+//! Pure bookkeeping: time is an argument, and the model accepts and closes. Listeners and services
+//! are known by their indices.
 
 use super::StreamEndpoint;
 use super::permits::Permits;
@@ -12,52 +13,54 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long accepting pauses after it failed. Where descriptors, memory or threads ran out, the end of a connection ends
-/// the pause.
+/// How long accepting pauses after it has failed. If descriptors, memory or threads ran out, the
+/// close of a connection ends the pause.
 pub const PAUSE: Duration = Duration::from_secs(1);
 
-/// How often it is logged that accepting is refused: it is tried once a second.
+/// How often a refused accept is logged; it is retried once a second.
 const REFUSED_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The listeners of a loop, a group of threads or a parent of processes.
+/// The listeners of a loop, a thread group or a forking parent.
 pub struct Listeners {
     slots: Vec<ListenerSlot>,
     permits: Permits,
-    /// For each service: connections wait for what its connections hold. Empty while none wait.
+    /// For each service: true if clients wait for permits that its connections hold. Empty if none
+    /// wait.
     crowded: Vec<bool>,
-    /// Descriptors, memory or threads ran out: accepting pauses until then, or until a connection closes.
+    /// Descriptors, memory or threads ran out: accepting pauses until this time or until a
+    /// connection closes.
     exhausted_until: Option<Instant>,
-    /// No connection could make room yet: look again then.
+    /// No connection could be closed yet: check again at this time.
     retry_at: Option<Instant>,
-    /// How many connections were closed because the poller had no place for their descriptors.
+    /// How many connections were closed because the poller cannot watch their descriptors.
     unwatchable: u64,
 }
 
-/// A listener.
+/// The state of a listener.
 #[derive(Clone, Copy, Debug, Default)]
 struct ListenerSlot {
     /// The index of its service.
     service: usize,
-    /// A connection may wait there.
+    /// A connection may be waiting.
     ready: bool,
-    /// A connection waits there for a permit.
+    /// A connection is waiting for a permit.
     has_waiting: bool,
-    /// accept4(2) was refused: this listener pauses until then.
+    /// accept4(2) was refused: this listener pauses until this time.
     refused_until: Option<Instant>,
 }
 
-/// What connections wait for.
+/// What waiting connections need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shortage {
-    /// Descriptors or memory: the end of any connection helps.
+    /// Descriptors or memory: closing any connection helps.
     Resources,
     /// A permit of this service.
     Permits(usize),
 }
 
 impl Listeners {
-    /// Listeners whose services share `limit` connections: see [`Permits`]. All listeners of a service share what is
-    /// reserved for it.
+    /// Listeners whose services share `limit` connections: see [`Permits`]. All listeners of a
+    /// service share what is reserved for it.
     pub fn new(limit: usize, endpoints: &[StreamEndpoint]) -> Listeners {
         let mut services: Vec<&StreamEndpoint> = Vec::new();
         let mut indices = Vec::new();
@@ -73,7 +76,7 @@ impl Listeners {
         Listeners::with(Permits::new(limit, &quotas), indices)
     }
 
-    /// Listeners each of which has `limit` connections of its own.
+    /// Listeners that have `limit` connections each.
     pub fn of_each(limit: usize, endpoints: &[StreamEndpoint]) -> Listeners {
         let number = endpoints.len();
         Listeners::with(Permits::of_each(limit, number), (0..number).collect())
@@ -104,24 +107,25 @@ impl Listeners {
         self.slots[listener].service
     }
 
-    /// Connections may wait at a listener. Accepting is tried until [`would_block`](Listeners::would_block).
+    /// Reports that connections may be waiting at a listener. Accepting is then tried until
+    /// [`would_block`](Listeners::would_block).
     pub fn set_ready(&mut self, listener: usize) {
         if let Some(slot) = self.slots.get_mut(listener) {
             slot.ready = true;
         }
     }
 
-    /// Connections may wait at all listeners.
+    /// Reports that connections may be waiting at all listeners.
     pub fn set_all_ready(&mut self) {
         self.slots.iter_mut().for_each(|slot| slot.ready = true);
     }
 
-    /// None waits at a listener.
+    /// Reports that no connection is waiting at a listener.
     pub fn would_block(&mut self, listener: usize) {
         self.slots[listener].ready = false;
     }
 
-    /// True if a connection may wait at a listener and may be accepted.
+    /// True if a connection may be waiting at a listener and may be accepted.
     pub fn may_accept(&self, listener: usize) -> bool {
         let slot = &self.slots[listener];
         slot.ready
@@ -130,33 +134,34 @@ impl Listeners {
             && self.permits.has_free(slot.service)
     }
 
-    /// True if that is so for any listener.
+    /// True if [`may_accept`](Listeners::may_accept) is true for any listener.
     pub fn may_accept_any(&self) -> bool {
         (0..self.slots.len()).any(|listener| self.may_accept(listener))
     }
 
-    /// The same as [`may_accept`](Listeners::may_accept). The model accepts now, so it is unknown again whether a
-    /// connection waits for a permit.
+    /// Call this before accepting. Returns [`may_accept`](Listeners::may_accept), and forgets
+    /// whether a connection is waiting for a permit.
     pub fn begin_accept(&mut self, listener: usize) -> bool {
         let may_accept = self.may_accept(listener);
         self.slots[listener].has_waiting &= !may_accept;
         may_accept
     }
 
-    /// True if a readiness event of a listener would be of use: accepting does not pause, and no connection is known to
-    /// wait for a permit. A level-triggered poller would report such a connection in each turn.
+    /// True if the poller should watch a listener: accepting does not pause, and no connection is
+    /// known to wait for a permit. A level-triggered poller would report that one in every turn.
     pub fn is_watched(&self, listener: usize) -> bool {
         let slot = &self.slots[listener];
         self.exhausted_until.is_none() && slot.refused_until.is_none() && !slot.has_waiting
     }
 
-    /// Descriptors, memory or threads ran out: no listener is accepted from for a while. Connections wait in the backlog.
+    /// Reports that descriptors, memory or threads ran out. Accepting pauses; connections wait in
+    /// the backlog.
     pub fn exhausted(&mut self, why: impl Display, now: Instant) {
         self.exhausted_until = Some(now + PAUSE);
         self.warn_connections_wait(why);
     }
 
-    /// accept4(2) was refused at this listener, and would be refused again: it pauses.
+    /// Reports that accept4(2) was refused and would be refused again. The listener pauses.
     pub fn refused(
         &mut self,
         listener: usize,
@@ -168,33 +173,35 @@ impl Listeners {
         warn_accept_refused(place, error);
     }
 
-    /// The poller has no place for this descriptor, so its connection is closed. Logged once.
+    /// Reports that the poller cannot watch this descriptor, so its connection is closed. Logged
+    /// only once.
     pub fn unwatchable(&mut self, fd: RawFd) {
         self.unwatchable += 1;
         if self.unwatchable == 1 {
             log::warn!(
-                "a connection is closed, for this model cannot watch descriptor {fd}: there are too many; others are \
-                 served; --model poll or epoll has no such limit"
+                "a connection is closed because this model cannot watch descriptor {fd}; others are served. \
+                 --model poll and epoll have no such limit"
             );
         }
     }
 
-    /// Logs that connections wait.
+    /// Logs that connections are waiting.
     pub fn warn_connections_wait(&self, why: impl Display) {
         let count = self.permits.taken_by_all();
         throttled!(
             Warn,
-            "cannot accept more than {count} connections: {why}; others wait until one closes"
+            "cannot accept more than {count} connections: {why}; new clients wait until one closes"
         );
     }
 
-    /// A connection of a service has closed: its permit is free, and so are its descriptor and memory.
+    /// Reports that a connection of a service has closed: its permit, its descriptor and its memory
+    /// are free.
     pub fn release(&mut self, service: usize) {
         self.permits.release(service);
         self.exhausted_until = None;
     }
 
-    /// Ends the pauses that are over.
+    /// Ends the pauses whose time has come.
     pub fn resume(&mut self, now: Instant) {
         let is_over = |until: &mut Instant| *until <= now;
         self.exhausted_until.take_if(is_over);
@@ -203,17 +210,19 @@ impl Listeners {
         }
     }
 
-    /// When to look again, although no event may have come: see [`resume`](Listeners::resume) and
-    /// [`shortages`](Listeners::shortages).
+    /// When to call [`resume`](Listeners::resume) and [`shortages`](Listeners::shortages) again,
+    /// even without an event.
     pub fn deadline(&self) -> Option<Instant> {
         let refused = self.slots.iter().filter_map(|slot| slot.refused_until);
         let others = [self.exhausted_until, self.retry_at];
         refused.chain(others.into_iter().flatten()).min()
     }
 
-    /// Returns one shortage for each listener at which connections wait, and marks each service that could end it as
-    /// [crowded](Listeners::is_crowded). `waits(listener, known)` says whether a connection waits at a listener that has
-    /// no free permit; `known` is true if one did at the last call.
+    /// Returns one shortage for each listener at which connections wait. Marks each service that
+    /// could end it as [crowded](Listeners::is_crowded).
+    ///
+    /// `waits(listener, known)` returns whether a connection is waiting at a listener that has no
+    /// free permit; `known` is true if one was at the last call.
     pub fn shortages(&mut self, waits: impl Fn(usize, bool) -> bool) -> Vec<Shortage> {
         self.retry_at = None;
         self.crowded.clear();
@@ -222,7 +231,7 @@ impl Listeners {
             return vec![Shortage::Resources];
         }
         if self.permits.has_common() {
-            // As nearly always.
+            // This is the usual case.
             return Vec::new();
         }
         let mut shortages = Vec::new();
@@ -230,8 +239,9 @@ impl Listeners {
             if !slot.ready || self.permits.has_free(slot.service) {
                 continue;
             }
-            // No event tells that the waiting connections have left or were accepted elsewhere. A loop assumes that they
-            // still wait until it accepts again; a thread group checks.
+            // No event reports that the waiting connections have left or were accepted by another
+            // process. A loop assumes that they still wait until it accepts again; a thread group
+            // checks.
             slot.has_waiting = waits(index, slot.has_waiting);
             slot.ready = slot.has_waiting;
             if slot.has_waiting {
@@ -246,12 +256,13 @@ impl Listeners {
         shortages
     }
 
-    /// No connection could make room yet. Look for [shortages](Listeners::shortages) again at that time.
+    /// Sets when to call [`shortages`](Listeners::shortages) again, because no connection could be
+    /// closed yet.
     pub fn retry_shortages_at(&mut self, at: Instant) {
         self.retry_at = Some(at);
     }
 
-    /// True if the end of a connection of service `from` helps against a shortage.
+    /// True if closing a connection of service `from` helps against a shortage.
     pub fn helps(&self, from: usize, shortage: Shortage) -> bool {
         match shortage {
             Shortage::Resources => true,
@@ -259,16 +270,19 @@ impl Listeners {
         }
     }
 
-    /// True if connections wait for what the connections of a service hold: those end with their next answer.
+    /// True if clients wait for permits that the connections of a service hold. Those close after
+    /// their next response.
     pub fn is_crowded(&self, service: usize) -> bool {
         self.crowded.get(service).is_some_and(|crowded| *crowded)
     }
 
-    /// Forgets all listeners: the server is stopping. The permits stay.
+    /// Forgets all listeners, because the server is stopping. The permits stay.
     pub fn clear(&mut self) {
         if self.unwatchable > 0 {
             let count = self.unwatchable;
-            log::warn!("{count} connections were closed for want of a place");
+            log::warn!(
+                "{count} connections were closed because this model could not watch their descriptors"
+            );
         }
         self.slots.clear();
         self.exhausted_until = None;
@@ -281,7 +295,7 @@ pub fn warn_accept_refused(place: impl Display, error: &io::Error) {
     throttled!(
         every REFUSED_LOG_INTERVAL,
         Error,
-        "cannot accept connections at {place}: {error}; trying again every second"
+        "cannot accept connections at {place}: {error}; retrying every second"
     );
 }
 
@@ -291,7 +305,8 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Two services with three connections in common and one each of their own; the first has two listeners.
+    /// Two services with three connections in common and one each of their own; the first has two
+    /// listeners.
     fn listeners() -> Listeners {
         use super::super::Quota::Equal;
         let mut listeners = Listeners::with(Permits::new(4, &[Equal, Equal]), vec![0, 0, 1]);
@@ -320,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn exhaustion_pauses_all_until_a_connection_closes_or_the_time_is_over() {
+    fn exhaustion_pauses_all_listeners_until_a_connection_closes_or_the_time_has_passed() {
         let (mut listeners, start) = (listeners(), Instant::now());
         accept(&mut listeners, 0);
         for closes in [false, true] {
@@ -346,11 +361,11 @@ mod tests {
         assert!(listeners.may_accept(0) && !listeners.may_accept(1) && !listeners.is_watched(1));
         listeners.would_block(1);
         listeners.resume(start + PAUSE);
-        assert!(listeners.may_accept(1), "no event need come for it");
+        assert!(listeners.may_accept(1), "it is ready without an event");
     }
 
     #[test]
-    fn nobody_makes_room_while_every_service_may_have_more() {
+    fn there_is_no_shortage_while_every_service_may_have_more() {
         let mut listeners = listeners();
         accept(&mut listeners, 0);
         accept(&mut listeners, 0);
@@ -360,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn those_make_room_who_hold_what_others_wait_for() {
+    fn services_that_hold_the_permits_waited_for_are_crowded() {
         let mut listeners = listeners();
         (0..3).for_each(|_| accept(&mut listeners, 0));
         assert!(!listeners.may_accept(1) && listeners.may_accept(2));
@@ -368,14 +383,17 @@ mod tests {
         assert_eq!(
             found,
             [Shortage::Permits(0)],
-            "nobody waits at the other one"
+            "no client waits at the other listener"
         );
         assert!(listeners.is_crowded(0) && !listeners.is_crowded(1));
-        assert!(!listeners.is_watched(1), "that one waits is known");
+        assert!(!listeners.is_watched(1), "a waiting client is known");
         accept(&mut listeners, 2);
         found = listeners.shortages(|_, is_known| is_known);
         assert_eq!(found, [Shortage::Permits(0)]);
-        assert!(!listeners.is_crowded(1), "what it has is its own");
+        assert!(
+            !listeners.is_crowded(1),
+            "its connection is reserved for it"
+        );
         listeners.set_ready(2);
         found = listeners.shortages(|_, _| true);
         assert_eq!(found, [Shortage::Permits(0), Shortage::Permits(1)]);
@@ -385,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn everybody_makes_room_when_resources_ran_out() {
+    fn all_services_are_crowded_when_resources_ran_out() {
         let (mut listeners, now) = (listeners(), Instant::now());
         listeners.exhausted("a test", now);
         assert_eq!(listeners.shortages(|_, _| false), [Shortage::Resources]);
@@ -399,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn without_listeners_there_is_nothing_to_wait_for() {
+    fn without_listeners_there_is_no_deadline() {
         let (mut listeners, now) = (listeners(), Instant::now());
         accept(&mut listeners, 2);
         listeners.exhausted("a test", now);

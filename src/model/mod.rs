@@ -1,8 +1,9 @@
-//! Who waits, and how.
+//! The I/O models: how a server waits for many connections.
 //!
-//! A model runs connections by doing what [`Connection::next`](crate::session::Connection::next) says. It knows neither
-//! the protocols nor their files. Adding a model is one file here, or in [`poller`],
-//! and one row in [`MODELS`].
+//! A model runs connections by performing the actions that
+//! [`Connection::next`](crate::session::Connection::next) returns. It knows neither the protocols
+//! nor their files. To add a model, write one file here, or in [`poller`], and add one row to
+//! [`MODELS`].
 
 mod acceptor;
 mod blocking;
@@ -47,45 +48,49 @@ use panics::{abort_after_panic, catch_panic, catch_start_panic};
 use std::io;
 use worker::new_worker;
 
-/// A model that can be chosen with `--model`.
+/// A row of [`MODELS`]: a model for `--model`.
 pub struct ModelRow {
-    /// What it is called.
+    /// Its name.
     pub name: &'static str,
     /// How it waits, in a sentence for --help.
     pub about: &'static str,
-    /// Which options are its own.
+    /// The options that only some models have, and this one does.
     pub options: &'static [&'static str],
     /// What runs its connections.
     pub executor: Executor,
-    /// The option that says how many connections it serves at a time. Without one it serves one after the other.
+    /// The option that limits how many connections it serves at a time. `None`: it serves one after
+    /// the other.
     pub limit_option: Option<&'static str>,
-    /// The system call in which it waits for connections, as traces name it.
+    /// The system call in which it waits for connections, as it is named in traces.
     pub wait_call: &'static str,
-    /// What its poller says of itself, if it has one.
+    /// The properties of its poller, if it has one.
     pub poller: Option<poller::Properties>,
-    /// Why its conversations cannot hear each other, if so: a service in which they do is refused.
+    /// Why its connections cannot send each other messages; `None` if they can. A service that
+    /// needs this is refused.
     pub isolated_because: Option<&'static str>,
-    /// Why endless streams are not served, if so: a stream that has no end of its own ends with its first event.
+    /// Why it does not serve endless streams; `None` if it does. An endless stream then ends after
+    /// its first event.
     pub no_streams_because: Option<&'static str>,
-    /// Serves until a signal ends it; says what was done.
+    /// Serves until a signal comes. Returns the counters.
     pub run: fn(ServerSetup) -> io::Result<Counters>,
 }
 
 /// What runs connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Executor {
-    /// A thread that waits for all of its connections at once. A silent connection delays no other, so the kernel may
-    /// hold it back until its first bytes: see [`Listener::defer_accept`](crate::net::Listener::defer_accept). The other
-    /// executors do not do that: they are there to show what a silent connection costs.
+    /// A thread that waits for all its connections at once. A silent connection delays no other. So
+    /// the kernel may hold it back until its first bytes arrive: see
+    /// [`Listener::defer_accept`](crate::net::Listener::defer_accept). The other executors do not
+    /// use this, since they show what a silent connection costs.
     Loop,
     /// A thread that waits for one connection.
     Thread,
-    /// A process of the connection's own.
+    /// A process for each connection.
     Process,
 }
 
 impl ModelRow {
-    /// An event loop over this poller.
+    /// A model that is an event loop over poller `P`.
     const fn of_loop<P: Poller + 'static>(name: &'static str, about: &'static str) -> ModelRow {
         ModelRow {
             name,
@@ -101,14 +106,14 @@ impl ModelRow {
         }
     }
 
-    /// A model of one's own, with a thread for each connection.
+    /// A custom model with a thread for each connection: see [`Acceptor`].
     pub const fn of_threads(
         name: &'static str,
         run: fn(ServerSetup) -> io::Result<Counters>,
     ) -> ModelRow {
         ModelRow {
             name,
-            about: "A model of one's own",
+            about: "A custom model",
             options: &["max-connections"],
             executor: Executor::Thread,
             limit_option: Some("max-connections"),
@@ -120,7 +125,7 @@ impl ModelRow {
         }
     }
 
-    /// It is an event loop.
+    /// True if it is an event loop.
     pub fn is_loop(&self) -> bool {
         self.executor == Executor::Loop
     }
@@ -134,7 +139,7 @@ impl ModelRow {
         }
     }
 
-    /// All connections wait for the one that it serves.
+    /// True if it serves one connection after the other.
     pub fn serves_one_at_a_time(&self) -> bool {
         self.limit_option.is_none()
     }
@@ -209,7 +214,7 @@ pub const MODELS: &[ModelRow] = &[
     ),
 ];
 
-/// The row of that name.
+/// Finds a row by its name.
 pub fn find(name: &str) -> Option<&'static ModelRow> {
     MODELS.iter().find(|row| row.name == name)
 }

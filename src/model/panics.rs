@@ -1,29 +1,29 @@
-//! A panic in a protocol ends its connection, and concerns no other one.
+//! Panics of protocols: each ends only its own connection.
 
 use crate::observe::throttled;
 use crate::session::Connection;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Runs a part of a conversation. A panic in there is a fault of its protocol: it ends this connection, and concerns no
-/// other one. `None` after that; what the part had borrowed and did not give back is freed and not missed.
+/// Calls `part`, which runs a session. Returns `None` if it panics. What it had borrowed from a
+/// pool and not returned is freed.
 pub(super) fn catch_panic<T>(part: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(part)).ok()
 }
 
-/// Runs what comes before a conversation. A panic in there ends it before it has begun.
+/// The same for code that creates a session. A panic is logged.
 pub(super) fn catch_start_panic<T>(part: impl FnOnce() -> Option<T>) -> Option<T> {
     catch_panic(part).unwrap_or_else(|| {
-        throttled!(Error, "a session panicked before it had begun");
+        throttled!(Error, "a session panicked before it began");
         None
     })
 }
 
-/// Says that a connection's protocol has panicked, and where it was. Nothing can be done for the peer any more.
+/// Logs that a connection's session has panicked, with its state, and aborts the connection.
 pub(super) fn abort_after_panic(connection: &mut Connection) {
-    let state = catch_panic(|| connection.state()).unwrap_or("in no state at all");
+    let state = catch_panic(|| connection.state()).unwrap_or("unknown state");
     throttled!(
         Error,
-        "a session panicked: {state}; its connection is closed, and all others go on"
+        "a session panicked: {state}; its connection is closed, and all others continue"
     );
     connection.abort();
 }

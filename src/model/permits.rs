@@ -1,29 +1,30 @@
-//! How many connections each service may have at once.
+//! Limits how many connections each service may have at once.
 //!
-//! Equal of the limit is reserved for each service, and the rest is common. Without that, peers that may be silent
-//! without end (members of a chat, watchers of the status) could take every connection and keep a service that shares
-//! the limit with them out of reach.
+//! Part of the total limit is reserved for each service, and the rest is common. Without this,
+//! clients that may stay silent forever (members of a chat, watchers of the status) could take
+//! every connection, and other services with the same limit could not be reached.
 
-/// The largest part of the limit that is reserved for the status: a balancer and a few people.
+/// The most connections reserved for the status: enough for a load balancer and a few people.
 const STATUS_RESERVED: usize = 16;
 
-/// The status has at most one of so many connections reserved.
+/// The status gets at most this fraction of the limit: one in eight.
 const STATUS_PART: usize = 8;
 
 /// How much of the limit is reserved for a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quota {
-    /// Half of an equal part.
+    /// Half of an equal share.
     Equal,
-    /// Some few, for whatever shows the server itself.
+    /// A few connections, for the status.
     Small,
 }
 
-/// The permits of all services, each known by its index. Pure bookkeeping: nothing here waits.
+/// The permits of all services, which are known by their indices. Pure bookkeeping: nothing here
+/// waits.
 #[derive(Debug)]
 pub struct Permits {
     services: Vec<Service>,
-    /// How many may still be taken beyond what is reserved.
+    /// How many permits are left beyond the reserved ones.
     common: usize,
 }
 
@@ -34,8 +35,8 @@ struct Service {
 }
 
 impl Permits {
-    /// Permits for `limit` connections of services with these quotas. Where there are not enough for one each, nothing
-    /// is reserved.
+    /// Permits for `limit` connections of services with these quotas. If there are fewer than
+    /// services, nothing is reserved.
     pub fn new(limit: usize, quotas: &[Quota]) -> Permits {
         let few = (limit / STATUS_PART).clamp(1, STATUS_RESERVED);
         let count = |quota| quotas.iter().filter(|one| **one == quota).count();
@@ -59,7 +60,7 @@ impl Permits {
         }
     }
 
-    /// Permits for so many connections of each of so many services, which share nothing.
+    /// `limit` permits for each of `services` services, which share nothing.
     pub fn of_each(limit: usize, services: usize) -> Permits {
         let service = Service {
             reserved: limit,
@@ -82,7 +83,7 @@ impl Permits {
         self.common > 0
     }
 
-    /// The service has one more connection. Call this only if [`has_free`](Permits::has_free).
+    /// Takes a permit for the service. Call this only if [`has_free`](Permits::has_free).
     pub fn take(&mut self, service: usize) {
         let service = &mut self.services[service];
         service.taken += 1;
@@ -91,7 +92,7 @@ impl Permits {
         }
     }
 
-    /// A connection of the service has ended.
+    /// Releases a permit of the service.
     pub fn release(&mut self, service: usize) {
         let service = &mut self.services[service];
         if service.taken > service.reserved {
@@ -100,18 +101,18 @@ impl Permits {
         service.taken -= 1;
     }
 
-    /// True if a permit released by service `from` could be taken by service `to`.
+    /// True if service `to` could take a permit that service `from` releases.
     pub fn helps(&self, from: usize, to: usize) -> bool {
         let Service { reserved, taken } = self.services[from];
         taken > 0 && (from == to || taken > reserved)
     }
 
-    /// How many connections all services have.
+    /// How many permits all services have taken.
     pub fn taken_by_all(&self) -> usize {
         self.services.iter().map(|service| service.taken).sum()
     }
 
-    /// How many services there are.
+    /// The number of services.
     pub fn services(&self) -> usize {
         self.services.len()
     }
@@ -123,7 +124,7 @@ mod tests {
     use Quota::{Equal, Small};
 
     impl Permits {
-        /// How many connections a service has.
+        /// How many permits a service has taken.
         fn taken(&self, service: usize) -> usize {
             self.services[service].taken
         }
@@ -163,22 +164,22 @@ mod tests {
     }
 
     #[test]
-    fn nobody_takes_what_is_reserved_for_others() {
+    fn a_service_cannot_take_what_is_reserved_for_another() {
         let mut permits = Permits::new(20, &[Equal, Equal]);
         let mut taken = 0;
         while permits.has_free(0) {
             permits.take(0);
             taken += 1;
         }
-        assert_eq!(taken, 15, "its own five and all that is common");
+        assert_eq!(taken, 15, "its own five and all common ones");
         for _ in 0..5 {
             assert!(permits.has_free(1));
-            assert!(permits.helps(0, 1), "it has more than its own");
+            assert!(permits.helps(0, 1), "it has more than is reserved for it");
             permits.take(1);
         }
         assert!(!permits.has_free(1));
         assert!(permits.helps(1, 1));
-        assert!(!permits.helps(1, 0), "what it has is its own");
+        assert!(!permits.helps(1, 0), "it has only what is reserved for it");
         permits.release(0);
         assert!(permits.has_free(0) && permits.has_free(1));
         permits.take(1);
@@ -186,9 +187,9 @@ mod tests {
         assert!(!permits.has_free(0) && !permits.has_free(1));
     }
 
-    /// Whatever happens: never more than the limit, and never less than its own for a service that asks for it.
+    /// No sequence of calls exceeds the limit or takes what is reserved for another service.
     #[test]
-    fn any_sequence_keeps_to_the_limit() {
+    fn random_sequences_keep_the_limit_and_the_reservations() {
         let mut random = fastrand::Rng::with_seed(7);
         for _ in 0..200 {
             let quotas: Vec<_> = (0..random.usize(1..6))
@@ -215,7 +216,7 @@ mod tests {
                     .iter()
                     .map(|one| one.reserved.saturating_sub(one.taken))
                     .sum();
-                assert!(taken + unused <= limit, "what is reserved can be had");
+                assert!(taken + unused <= limit, "what is reserved is available");
             }
         }
     }

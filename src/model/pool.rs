@@ -1,7 +1,7 @@
-//! A fixed number of threads, each of which accepts and serves one connection at a time.
+//! A fixed number of threads; each accepts and serves one connection at a time.
 //!
-//! Nothing is made or destroyed per connection. But a peer holds its thread as long as it is connected, slow or silent
-//! as it may be: once there are as many of those as threads, all others wait.
+//! Nothing is created per connection. But a connected client holds its thread, however slow or
+//! silent it is. Once every thread has such a client, all other clients wait.
 
 use super::ServerSetup;
 use super::thread_group::{ThreadGroup, Threads};
@@ -10,7 +10,8 @@ use std::io;
 use std::iter;
 use std::sync::Arc;
 
-/// Serves until a signal ends it, with as many threads for each listener as the limits say.
+/// Serves until a signal comes, with [`Limits::threads`](super::Limits::threads) threads per
+/// listener.
 ///
 /// # Errors
 /// If a thread cannot be started.
@@ -19,7 +20,8 @@ pub fn run(setup: ServerSetup) -> io::Result<Counters> {
     serve(setup, threads, false)
 }
 
-/// Serves with that many threads for each listener.
+/// Serves with `threads` threads per listener. With `one_exchange`, connections close after their
+/// first response.
 ///
 /// # Errors
 /// If a thread cannot be started.

@@ -1,6 +1,7 @@
 //! Receives datagrams and sends the replies, for all models.
 //!
-//! A sender's address can be forged, and then the reply goes to a third party. That decides which replies are not sent.
+//! A sender's address can be forged, and the reply then goes to a third party. The rules in
+//! [`Responder::may_reply`] make this useless for an attack.
 
 use super::{DatagramEndpoint, catch_panic};
 use crate::net::{BoundAddress, DatagramSender, ReceiveError};
@@ -11,22 +12,22 @@ use crate::sys::Errno;
 use crate::trace;
 use std::io;
 
-/// The most datagrams of one socket in a turn.
+/// The most datagrams of one socket answered in a turn.
 pub const DATAGRAMS_PER_TURN: usize = 64;
 
-/// The most datagrams that are still answered when the server stops. Their senders take them for received, but a flood
-/// must not keep the server.
+/// The most datagrams still answered when the server stops. Their senders count on a reply, but a
+/// flood must not keep the server running.
 const LAST_DATAGRAMS: usize = 4096;
 
-/// The longest datagram that is answered, in bytes: the longest of UDP, 65,507 over IPv4 and 65,527 over IPv6. Unix sockets
-/// have longer ones.
+/// The longest datagram that is answered, in bytes: the longest of UDP, 65,507 over IPv4 and 65,527
+/// over IPv6. Unix sockets allow longer ones.
 const MAX_DATAGRAM: usize = 65_527;
 
-/// Ports of services that reply to anything, and so to a reply: echo, daytime, quotation of the day, character generator,
-/// time (RFC 862, 867, 865, 864, 868). No socket has port 0.
+/// Ports of services that reply to anything, even to a reply: echo, daytime, quotation of the day,
+/// character generator, time (RFC 862, 867, 865, 864, 868). Port 0 is not a port.
 const ANSWERING_PORTS: [u16; 6] = [0, 7, 13, 17, 19, 37];
 
-/// Receives and replies, for the sockets of one thread.
+/// Receives datagrams and replies, for the sockets of one thread.
 pub struct Responder {
     /// The UDP ports of all sockets of the server.
     own_ports: Vec<u16>,
@@ -35,7 +36,8 @@ pub struct Responder {
 }
 
 impl Responder {
-    /// For a thread that serves one or all of the server's sockets. Takes no memory if there are none.
+    /// Creates a responder for a thread that serves one or all of the server's sockets. It takes no
+    /// memory if there are none.
     pub fn new(all: &[DatagramEndpoint]) -> Responder {
         let port = |one: &DatagramEndpoint| match one.socket.bound() {
             BoundAddress::Udp(address) => Some(address.port()),
@@ -49,10 +51,10 @@ impl Responder {
         }
     }
 
-    /// Answers at most so many of the datagrams that wait at a socket. True if more may wait.
+    /// Answers at most `most` datagrams that wait at a socket. Returns true if more may be waiting.
     ///
     /// # Errors
-    /// If nothing more can be received there.
+    /// If nothing more can be received at the socket.
     pub fn answer(
         &mut self,
         endpoint: &DatagramEndpoint,
@@ -69,7 +71,7 @@ impl Responder {
                 }
                 Err(ReceiveError::WouldBlock) => {
                     worker.counters.would_blocks += 1;
-                    // A socket that has been shut down is ready without end, and never has a datagram.
+                    // A socket that was shut down stays readable forever, without any datagram.
                     if number == 0 && endpoint.socket.is_shut_down() {
                         return Err(io::Error::other("the socket has been shut down"));
                     }
@@ -82,9 +84,10 @@ impl Responder {
         Ok(true)
     }
 
-    /// Answers what waits at a socket when the server stops, and counts what the kernel has dropped.
+    /// Answers the datagrams that wait at a socket when the server stops. Counts those that the
+    /// kernel has dropped.
     pub fn finish(&mut self, endpoint: &DatagramEndpoint, worker: &mut Worker) {
-        // The server stops anyway.
+        // Errors do not matter: the server stops.
         let _ = self.answer(endpoint, LAST_DATAGRAMS, worker);
         worker.counters.dropped_datagrams += endpoint.socket.lost();
     }
@@ -105,7 +108,7 @@ impl Responder {
         self.reply.clear();
         let counters = &mut worker.counters;
         let Some(datagram) = self.datagram.get(..length) else {
-            // It is longer than the buffer.
+            // The datagram is longer than the buffer.
             counters.refused_datagrams += 1;
             return;
         };
@@ -115,7 +118,7 @@ impl Responder {
             datagrams.is_some_and(|one| one.reply(datagram, &worker.time, reply))
         };
         match catch_panic(answer) {
-            // The protocol has no reply to it.
+            // The protocol has no reply.
             Some(false) => return,
             Some(true) if self.may_reply(length, sender) => {}
             Some(true) => {
@@ -126,7 +129,7 @@ impl Responder {
                 counters.refused_datagrams += 1;
                 throttled!(
                     Error,
-                    "a service panicked; its datagram gets no reply, and all others go on"
+                    "a service panicked; the datagram gets no reply, and all others are answered"
                 );
                 return;
             }
@@ -146,7 +149,8 @@ impl Responder {
         }
     }
 
-    /// True if the reply may be sent to the sender of a datagram of this length.
+    /// True if the reply may be sent to the sender of a datagram of this length. The reply must not
+    /// be much longer than the datagram, and the port must not be one that replies to replies.
     fn may_reply(&self, length: usize, sender: &DatagramSender) -> bool {
         let is_refused = |port| ANSWERING_PORTS.contains(&port) || self.own_ports.contains(&port);
         self.reply.len() <= length.max(SHORT_REPLY)
@@ -191,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_may_not_be_answered_is_refused() {
+    fn long_replies_and_panics_are_counted_as_refused() {
         let address = "udp:127.0.0.1:0".parse().expect("an address");
         let mut sockets = DatagramSocket::bind_several(&address, 0, 1).expect("bound");
         let endpoint = DatagramEndpoint {
@@ -209,7 +213,7 @@ mod tests {
         let mut worker = Worker::new(Time::new(Instant::now(), SystemTime::now()));
         let mut responder = Responder::new(std::slice::from_ref(&endpoint));
         let result = responder.answer(&endpoint, datagrams.len(), &mut worker);
-        assert!(result.expect("it can be received"), "there may be more");
+        assert!(result.expect("the socket works"), "there may be more");
         let counters = &worker.counters;
         let counted = (
             counters.received_datagrams,
@@ -219,7 +223,7 @@ mod tests {
         assert_eq!(
             counted,
             (4, 1, 2),
-            "refused are those that are long or panic"
+            "the long reply and the panic are refused"
         );
     }
 }

@@ -1,5 +1,5 @@
-//! What a thread or a process works with that serves one connection at a time: a clock, a buffer, and what its sessions
-//! share.
+//! Performs the calls for one connection at a time, on a thread or in a child process. It has a
+//! clock, a buffer, and the worker of its sessions.
 
 use super::clock::Clock;
 use super::connection_control::{ConnectionControl, SharedFlags};
@@ -15,25 +15,25 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-/// The longest that a call may wait, whatever it waits for. A call without any limit would be started again by the
-/// kernel after a signal (signal(7)) and not return.
+/// The longest time that a call may wait. Without any limit the kernel would restart the call after
+/// a signal (signal(7)), and it would not return.
 const MAX_WAIT: Duration = Duration::from_secs(60 * 60);
 
-/// What a thread or a process works with that serves one connection at a time.
+/// The clock, the buffer and the worker for one connection at a time.
 pub struct Runner {
     /// What its sessions share.
     pub worker: Worker,
-    /// What was received or loaded last.
+    /// The bytes that were received or loaded last.
     pub buffer: Box<[u8]>,
     clock: Clock,
     log: Arc<Mutex<LogFile>>,
-    requests: SharedFlags,
+    flags: SharedFlags,
     wakers: LazyWakeQueue,
 }
 
 impl Runner {
-    /// A runner for connections of which that is requested.
-    pub fn new(timeouts: &Timeouts, log: &Arc<Mutex<LogFile>>, requests: &SharedFlags) -> Runner {
+    /// Creates a runner for connections that obey `flags`.
+    pub fn new(timeouts: &Timeouts, log: &Arc<Mutex<LogFile>>, flags: &SharedFlags) -> Runner {
         let (clock, time) = Clock::start();
         let wakers = LazyWakeQueue::default();
         Runner {
@@ -41,25 +41,26 @@ impl Runner {
             buffer: vec![0; BUFFER_SIZE].into_boxed_slice(),
             clock,
             log: log.clone(),
-            requests: requests.clone(),
+            flags: flags.clone(),
             wakers,
         }
     }
 
-    /// The socket of a connection that begins now.
+    /// Begins a connection: returns its socket with timeouts.
     pub fn begin<'a>(&mut self, socket: &'a OwnedFd) -> TimedSocket<'a> {
         self.refresh();
         TimedSocket::new(socket, &self.wakers)
     }
 
-    /// The connection has ended.
+    /// Ends a connection.
     pub fn end(&mut self) {
-        // close(2), by the caller.
+        // Counts the caller's close(2).
         self.worker.counters.other_calls += 1;
         self.write_log();
     }
 
-    /// Does what is asked of the connection, and lets others see what it does next. Returns for how long it may wait.
+    /// Applies the flags to the connection, and publishes its state. Returns how long the next call
+    /// may wait.
     pub fn begin_step(
         &mut self,
         connection: &mut Connection,
@@ -69,13 +70,13 @@ impl Runner {
             connection.abort();
         }
         control.begin_wait(connection);
-        self.read_requests();
+        self.read_flags();
         let left = self.worker.left(connection.deadline(&self.worker));
         control.show(connection, left, &mut self.worker);
         left.map_or(MAX_WAIT, |left| left.min(MAX_WAIT))
     }
 
-    /// See [`TimedSocket::receive`]: at most `room` bytes, into the front of the buffer.
+    /// Receives at most `room` bytes into the front of the buffer: see [`TimedSocket::receive`].
     pub fn receive(
         &mut self,
         socket: &mut TimedSocket<'_>,
@@ -111,14 +112,14 @@ impl Runner {
         result
     }
 
-    /// Reads the beginning of a piece of a file into the buffer; returns how much.
+    /// Reads the beginning of a file range into the buffer. Returns the number of bytes.
     pub fn load(&mut self, piece: &Piece<'_>) -> Result<usize, Errno> {
         let result = load(piece, &mut self.buffer);
         self.refresh();
         result
     }
 
-    /// Does a job where it is, however long that takes.
+    /// Runs a job on this thread, however long that takes.
     pub fn run_job(&mut self, job: Option<Job>) {
         if let Some(job) = job {
             (job.work)();
@@ -126,7 +127,8 @@ impl Runner {
         self.refresh();
     }
 
-    /// Begins a turn of a session with work of its own, which never has to wait for others.
+    /// Begins a turn of a session that has work of its own. No other connection waits for this
+    /// thread.
     pub fn begin_turn(&mut self) -> &mut Worker {
         self.refresh();
         self.worker.work = WORK_PER_TURN;
@@ -154,16 +156,16 @@ impl Runner {
         result
     }
 
-    /// What time it is, and what is requested by now.
+    /// Reads the clock and the flags.
     fn refresh(&mut self) {
         self.clock.read(&mut self.worker.time);
-        self.read_requests();
+        self.read_flags();
     }
 
-    fn read_requests(&mut self) {
-        self.worker.crowded = self.requests.crowded.load(SeqCst);
-        self.worker.one_exchange = self.requests.one_exchange.load(SeqCst);
-        self.worker.stopping = self.requests.stopping.load(SeqCst);
+    fn read_flags(&mut self) {
+        self.worker.crowded = self.flags.crowded.load(SeqCst);
+        self.worker.one_exchange = self.flags.one_exchange.load(SeqCst);
+        self.worker.stopping = self.flags.stopping.load(SeqCst);
     }
 
     fn write_log(&mut self) {

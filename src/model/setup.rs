@@ -1,4 +1,4 @@
-//! What a model is given: where to listen, what to serve there, how much of it at once, and for how long.
+//! What a model gets from the server: listeners, services, limits and timeouts.
 
 use super::panics::catch_start_panic;
 use super::permits::Quota;
@@ -12,18 +12,18 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// All that a model is given.
+/// Everything that a model gets.
 pub struct ServerSetup {
-    /// What each worker serves: one entry per loop that `--workers` asks for, else one entry.
+    /// One entry per loop that `--workers` asks for; otherwise one entry.
     pub workers: Vec<WorkerParts>,
-    /// How much there may be at once.
+    /// The limits on connections, threads and processes.
     pub limits: Limits,
-    /// How long things may take.
+    /// The timeouts.
     pub timeouts: Timeouts,
 }
 
 impl ServerSetup {
-    /// The one share there is for a model that has no workers.
+    /// Returns the only entry, for a model without workers.
     pub(super) fn only_worker(&mut self) -> io::Result<WorkerParts> {
         self.workers
             .pop()
@@ -31,47 +31,47 @@ impl ServerSetup {
     }
 }
 
-/// What one worker is given, and shares with no other.
+/// What one worker gets for itself.
 pub struct WorkerParts {
-    /// Where to accept connections, and what to do with them.
+    /// Where to accept connections, and the services behind them.
     pub stream_endpoints: Vec<StreamEndpoint>,
-    /// Where to receive datagrams, and what to answer them.
+    /// Where to receive datagrams, and the services behind them.
     pub datagram_endpoints: Vec<DatagramEndpoint>,
-    /// What ends it all.
+    /// SIGINT and SIGTERM.
     pub signals: Signals,
-    /// What asks for the access log's file to be reopened.
+    /// SIGHUP.
     pub hangups: HangupSignals,
-    /// Where the access log goes.
+    /// The access log.
     pub log: LogFile,
-    /// Where to put up what can be seen, if somebody may want to.
+    /// Where to publish the status. `None` without `--status`.
     pub hub: Option<Arc<StatusHub>>,
 }
 
-/// How much there may be at once.
+/// How many connections, threads and processes may exist at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Connections, over all workers.
     pub max_connections: usize,
-    /// Threads of the model `pool`, for each listener.
+    /// Threads per listener, for the model `pool`.
     pub threads: usize,
-    /// Processes of the model `forking`.
+    /// Child processes, for the model `forking`.
     pub max_children: usize,
 }
 
 /// A listener and the service behind it.
 pub struct StreamEndpoint {
-    /// Where to accept.
+    /// Where to accept connections.
     pub listener: Listener,
-    /// What makes the sessions.
+    /// Creates the sessions.
     pub service: Arc<dyn Service>,
-    /// What a connection passes before its session.
+    /// Checks a connection before its session begins.
     pub admission: Admission,
-    /// What is reserved for them.
+    /// How many connections are reserved for the service.
     pub quota: Quota,
 }
 
 impl StreamEndpoint {
-    /// The session that begins with an accepted connection. `None` if there is none: the socket is to be dropped at once.
+    /// Creates the session of an accepted connection. `None` means: drop the socket at once.
     pub(super) fn admit(
         &self,
         peer: Option<IpAddr>,
@@ -81,10 +81,10 @@ impl StreamEndpoint {
     }
 }
 
-/// A socket that takes datagrams and the service that answers them.
+/// A datagram socket and the service behind it.
 pub struct DatagramEndpoint {
-    /// Where to receive, and to reply.
+    /// Where to receive and reply.
     pub socket: DatagramSocket,
-    /// What makes the replies: it [answers datagrams](Service::datagrams).
+    /// Makes the replies: it [answers datagrams](Service::datagrams).
     pub service: Arc<dyn Service>,
 }

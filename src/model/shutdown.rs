@@ -1,48 +1,54 @@
 //! How a server ends: the steps from the first signal to the last wait, and when each is due.
 //!
-//! A pure state machine: time is an argument, and the model takes the steps. What they are logged as stands here.
+//! A pure state machine: time is an argument, and the model takes the steps. It also logs them, so
+//! that all models log the same lines.
 
 use crate::config::Timeouts;
 use std::time::{Duration, Instant};
 
-/// How long after the stop it is logged that connections are still open. Idle ones are closed by then.
+/// How long after the stop it is logged that connections are still open. Idle ones are closed by
+/// then.
 const NOTICE_DELAY: Duration = Duration::from_millis(100);
 
-/// How long what was cut off may take to write its log lines and to report what it did.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long connections that were cut off may take to write their log lines and to report their
+/// counters.
+const REPORT_TIME: Duration = Duration::from_secs(1);
 
-/// How long killed processes are waited for: a kernel that waits for a device kills nobody.
-const LAST_WAIT: Duration = Duration::from_millis(500);
+/// How long to wait for killed processes. A process in a system call that waits for a device cannot
+/// be killed.
+const KILL_TIME: Duration = Duration::from_millis(500);
 
-/// What a model does next to come to its end. The steps come in this order, each once.
+/// A step on the way to the end. The steps come in this order, each once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
-    /// A signal has come. Tell the status, which says so to its readers; answers say that they are the last from now on.
-    /// Accepting goes on for `--drain-delay`.
+    /// A signal has come. Mark the status as draining; connections close after their next response.
+    /// Accept for another `--drain-delay`.
     Announce,
-    /// Stop accepting and close idle connections. What is under way has `--drain-timeout`.
+    /// Stop accepting, and close idle connections. The others have `--drain-timeout` to finish.
     Stop,
-    /// Cut off the connections that are left, and have [`begin_last_steps`](super::process::begin_last_steps) bound what
-    /// follows.
+    /// Close the remaining connections, and call
+    /// [`begin_last_steps`](super::process::begin_last_steps) to bound what follows.
     CutOff,
-    /// Something hangs. Kill processes; leave threads behind, which cannot be killed.
+    /// Some connections hang. Kill processes; leave threads behind, which cannot be killed.
     Kill,
-    /// Leave behind what is not even killed.
+    /// Leave behind processes that cannot be killed.
     GiveUp,
 }
 
-/// How far a server has come in ending. Once it is stopping, it is over as soon as no connection is left.
+/// How far the shutdown of a server has come. Once it is stopping, it is over when no connection is
+/// left.
 #[derive(Debug)]
 pub struct Shutdown {
     delay: Duration,
     drain: Duration,
-    /// The last step that was taken. Before the first signal there is none.
+    /// The last step that was taken. `None` before the first signal.
     last_step: Option<Step>,
-    /// When the next one is due.
+    /// When the next step is due.
     due: Option<Instant>,
-    /// The delay has begun, which is logged once the status says so too.
+    /// The drain delay has begun, and is logged at the next call: /healthz must have changed by
+    /// then.
     must_log_delay: bool,
-    /// When to log which connections are still waited for.
+    /// When to log how many connections are still open.
     notice: Option<Instant>,
 }
 
@@ -59,8 +65,8 @@ impl Shutdown {
         }
     }
 
-    /// A signal has come: the first begins the end, and the second one skips what is left of the delay and the drain
-    /// time. Take the [steps](Shutdown::step) that are due then.
+    /// Reports a signal. The first one begins the shutdown. The second one skips the rest of the
+    /// delay and of the drain timeout. Take the [steps](Shutdown::step) that are due afterwards.
     pub fn signal(&mut self, now: Instant) {
         if self.last_step >= Some(Step::CutOff) {
             return;
@@ -72,7 +78,8 @@ impl Shutdown {
         (self.due, self.notice) = (Some(now), None);
     }
 
-    /// The next step, if it is due: ask until there is none. So many connections are `open`.
+    /// Returns the next step if it is due. Call this until it returns `None`. `open` is the number
+    /// of open connections.
     pub fn step(&mut self, now: Instant, open: usize) -> Option<Step> {
         if std::mem::take(&mut self.must_log_delay) {
             let delay = self.delay.as_secs_f32();
@@ -94,8 +101,8 @@ impl Shutdown {
         let (step, time) = match self.last_step {
             None => (Step::Announce, Some(self.delay)),
             Some(Step::Announce) => (Step::Stop, Some(self.drain)),
-            Some(Step::Stop) => (Step::CutOff, Some(LAST_WORDS)),
-            Some(Step::CutOff) => (Step::Kill, Some(LAST_WAIT)),
+            Some(Step::Stop) => (Step::CutOff, Some(REPORT_TIME)),
+            Some(Step::CutOff) => (Step::Kill, Some(KILL_TIME)),
             Some(Step::Kill | Step::GiveUp) => (Step::GiveUp, None),
         };
         match step {
@@ -114,7 +121,8 @@ impl Shutdown {
         Some(step)
     }
 
-    /// When to ask for the next step. `None` before the first signal and after the last step.
+    /// When to call [`step`](Shutdown::step) again. `None` before the first signal and after the
+    /// last step.
     pub fn deadline(&self) -> Option<Instant> {
         self.notice.into_iter().chain(self.due).min()
     }
@@ -124,17 +132,18 @@ impl Shutdown {
         self.last_step
     }
 
-    /// Answers say that they are the last.
+    /// True if connections close after their next response.
     pub fn is_announced(&self) -> bool {
         self.last_step.is_some()
     }
 
-    /// Nothing is accepted any more.
+    /// True if no more connections are accepted.
     pub fn is_stopping(&self) -> bool {
         self.last_step >= Some(Step::Stop)
     }
 
-    /// The server has ended: it is stopping and has nothing left, or gives up what is left.
+    /// True if the server has ended: it is stopping and nothing is `left`, or it gives up what is
+    /// left.
     pub fn is_over(&self, left: usize) -> bool {
         self.last_step == Some(Step::GiveUp) || (self.is_stopping() && left == 0)
     }
@@ -154,7 +163,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// One that has so many milliseconds for the delay and for draining, and the time it begins.
+    /// A shutdown with this delay and drain timeout in milliseconds, and the time it starts.
     fn shutdown(delay_ms: u32, drain_ms: u32) -> (Shutdown, Instant) {
         let timeouts = Timeouts {
             drain_delay: MS * delay_ms,
@@ -169,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_signal_it_serves() {
+    fn without_a_signal_no_step_is_due() {
         let (mut shutdown, start) = shutdown(0, 0);
         assert_eq!(steps(&mut shutdown, start + MS * 1_000_000), []);
         assert_eq!(shutdown.deadline(), None);
@@ -177,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn each_step_comes_when_its_time_has() {
+    fn each_step_is_due_at_its_time() {
         let (mut shutdown, start) = shutdown(200, 3000);
         shutdown.signal(start);
         let expected = [
@@ -220,16 +229,16 @@ mod tests {
     }
 
     #[test]
-    fn without_a_drain_time_all_is_cut_off_at_once() {
+    fn without_a_drain_timeout_connections_are_cut_off_at_once() {
         let (mut shutdown, start) = shutdown(0, 0);
         shutdown.signal(start);
         let expected = [Step::Announce, Step::Stop, Step::CutOff];
         assert_eq!(steps(&mut shutdown, start), expected);
     }
 
-    /// A loop that was held up takes the steps it has missed, and what follows has its whole time all the same.
+    /// A loop that was delayed takes the missed steps. The next step still has its full time.
     #[test]
-    fn a_late_step_takes_nothing_from_the_next() {
+    fn a_late_step_does_not_shorten_the_next() {
         let (mut shutdown, start) = shutdown(200, 3000);
         shutdown.signal(start);
         assert_eq!(steps(&mut shutdown, start), [Step::Announce]);
@@ -239,7 +248,7 @@ mod tests {
         assert_eq!(shutdown.deadline(), Some(late + MS * 3000));
     }
 
-    /// Whenever it comes: before the first has been looked at, in the delay, or while draining.
+    /// The second signal may come before the first was handled, in the delay, or while draining.
     #[test]
     fn a_second_signal_cuts_off_at_once() {
         use Step::{Announce, CutOff, Stop};
@@ -258,14 +267,14 @@ mod tests {
             shutdown.signal(now);
             assert_eq!(shutdown.deadline(), Some(now));
             assert_eq!(steps(&mut shutdown, now), expected, "{looks:?}");
-            assert_eq!(shutdown.deadline(), Some(now + LAST_WORDS));
+            assert_eq!(shutdown.deadline(), Some(now + REPORT_TIME));
         }
     }
 
-    /// Whatever comes when: the steps come in order and each once, none before it is due, and the end is bounded by the
-    /// times it has. More signals never put it off.
+    /// In any order of signals, times and closes: the steps come in order, each once, and none
+    /// before it is due. The total time is bounded, and more signals never extend it.
     #[test]
-    fn any_order_of_signals_times_and_ends_keeps_to_the_times() {
+    fn random_orders_of_signals_and_closes_keep_the_times() {
         let mut random = fastrand::Rng::with_seed(11);
         for _ in 0..2000 {
             let (delay, drain) = (random.u32(0..3) * 100, random.u32(0..3) * 1000);
@@ -300,9 +309,9 @@ mod tests {
             }
             assert!(taken.starts_with(&[Step::Announce, Step::Stop]));
             assert!(open == 0 || taken.len() == 5);
-            // Each of the five looks may have come up to 400 ms late.
-            let most = MS * (delay + drain + 5 * 400) + LAST_WORDS + LAST_WAIT;
-            assert!(now <= first.expect("it began so") + most);
+            // Each of the five steps may have been taken up to 400 ms late.
+            let most = MS * (delay + drain + 5 * 400) + REPORT_TIME + KILL_TIME;
+            assert!(now <= first.expect("a signal came") + most);
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Signals as bytes on a descriptor, so that a thread that waits for descriptors need not wait for anything else.
+//! Signals as bytes on a descriptor (the self-pipe trick), so that a thread can wait for them and
+//! for sockets in the same call.
 
 use super::process::set_alarm_at;
 use crate::sys::untraced::{read, ready_now, send};
@@ -11,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-/// Signals of one meaning: those that ask for an end, that report children, or that report a hang-up.
+/// One kind of signals: those that stop the server, that report children, or SIGHUP.
 #[derive(Debug)]
 pub struct Signals {
     receiver: UnixStream,
@@ -19,20 +20,20 @@ pub struct Signals {
     actions: Vec<SigId>,
 }
 
-/// Does what a signal does, without one.
+/// Stops the server as a signal does.
 #[derive(Debug)]
 pub struct SignalSender(UnixStream);
 
 impl SignalSender {
-    /// Reports a signal to the thread that waits for signals.
+    /// Has the same effect as a signal.
     pub fn send(&self) {
-        // If there is no room, there are signals enough; if nobody listens any more, all is over.
+        // A full buffer holds signals enough. A closed receiver means that the server has ended.
         let _ = send(&self.0, b"x", SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
     }
 }
 
 impl Signals {
-    /// Reports no signals yet.
+    /// Creates the descriptor. No signal is caught yet.
     ///
     /// # Errors
     /// If no descriptor is free.
@@ -46,8 +47,8 @@ impl Signals {
         })
     }
 
-    /// Catches SIGINT and SIGTERM from now on. With `set_alarm` they also limit the time until the process ends, see
-    /// [`limit_shutdown`](super::limit_shutdown): only one of all that report them sets it.
+    /// Catches SIGINT and SIGTERM from now on. With `set_alarm`, a signal also starts the alarm of
+    /// [`limit_shutdown`](super::limit_shutdown). Only one `Signals` of the process may do this.
     ///
     /// # Errors
     /// If no descriptor is free.
@@ -77,7 +78,7 @@ impl Signals {
         Ok(())
     }
 
-    /// What does the same as one of the signals.
+    /// Returns a sender that has the same effect as a signal.
     ///
     /// # Errors
     /// If no descriptor is free.
@@ -85,20 +86,21 @@ impl Signals {
         Ok(SignalSender(self.sender.try_clone()?))
     }
 
-    /// How many have come since the last call.
+    /// Returns how many signals have come since the last call.
     pub fn take(&self) -> usize {
         let mut bytes = [0; 16];
-        // An edge-triggered poller reports them once: an interrupted read must not leave them.
+        // Retried after EINTR: an edge-triggered poller does not report these bytes again.
         match retry_on_intr(|| read(&self.receiver, &mut bytes)) {
             Ok(count) => count,
             Err(Errno::AGAIN) => 0,
-            // The other end lives as long as the process; should it ever fail, an end is the safe reading.
+            // Cannot happen, since this process holds the other end. If it does, stopping is the
+            // safe choice.
             Err(_) => 1,
         }
     }
 
-    /// Catches them no more, and ignores them from then on. A child process does this: what it inherits would report
-    /// the child's signals to its parent.
+    /// Stops catching the signals, and ignores them from now on. A child process calls this:
+    /// otherwise it would report its own signals to its parent, whose descriptor it has inherited.
     pub(super) fn ignore(&self) {
         for action in &self.actions {
             signal_hook::low_level::unregister(*action);
@@ -119,27 +121,27 @@ impl AsFd for Signals {
     }
 }
 
-/// SIGHUP. It asks for the access log's file to be reopened; or else it says that the terminal has gone, and then the
-/// server ends as any program does that was started there.
+/// SIGHUP. It asks for the access log's file to be reopened. If it comes because the terminal was
+/// closed, the server stops instead, like any program started there.
 #[derive(Debug)]
 pub struct HangupSignals {
     signals: Signals,
-    /// The standard error is the terminal that controls this process.
+    /// Standard error is the controlling terminal of this process.
     has_terminal: bool,
-    /// The end has been asked for.
+    /// The stop was requested already.
     has_ended: AtomicBool,
 }
 
 impl HangupSignals {
-    /// Reports none yet: SIGHUP still ends the process.
+    /// Creates the descriptor. SIGHUP is not caught yet, and ends the process.
     ///
     /// # Errors
     /// If no descriptor is free.
     pub fn new() -> io::Result<HangupSignals> {
         Ok(HangupSignals {
             signals: Signals::new()?,
-            // Not so with setsid(1), nohup(1) and under a supervisor. A terminal that has gone says nothing, so it is
-            // asked now.
+            // False under setsid(1), nohup(1) and a supervisor. Determined now, since a closed
+            // terminal cannot be asked.
             has_terminal: is_controlling_terminal(io::stderr()),
             has_ended: AtomicBool::new(false),
         })
@@ -153,8 +155,8 @@ impl HangupSignals {
         self.signals.catch_one(SIGHUP)
     }
 
-    /// Takes those that have come. True if the access log's file is to be reopened. If the terminal has gone, has
-    /// `signals` report an end instead, once.
+    /// Takes the signals that have come. Returns true if the access log's file is to be reopened.
+    /// If the terminal was closed, requests a stop from `signals` instead, once.
     pub fn take(&self, signals: &Signals) -> bool {
         if self.signals.take() == 0 {
             return false;

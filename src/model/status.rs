@@ -1,4 +1,4 @@
-//! What a model publishes for those who look at the server. Without `--status` there is none of this.
+//! What a model publishes for the status page. None of this exists without `--status`.
 
 use super::clock::Clock;
 use super::connections::{Connections, Slot, SlotFlags};
@@ -6,26 +6,28 @@ use crate::observe::{ConnectionRow, Executors, Publisher, Readiness, Snapshot, S
 use crate::session::{Counters, Moment, Transitions, Worker};
 use std::time::{Duration, Instant};
 
-/// The side of the [hub](crate::observe::StatusHub) that belongs to a loop, a group of threads or a parent of processes.
+/// The publishing side of the [hub](crate::observe::StatusHub), for a loop, a thread group or a
+/// forking parent.
 pub struct Status(Publisher);
 
-/// A snapshot that is being made: of all connections some are listed, and all are counted.
+/// A snapshot being built. All connections are counted, and some of them are listed.
 pub struct SnapshotBuilder {
     start: SnapshotStart,
     snapshot: Snapshot,
-    /// One of so many connections is listed.
+    /// Every `stride`-th connection is listed.
     stride: usize,
 }
 
-/// The status of a loop, with what its connections have done: they are to stay small, so that is kept beside them.
+/// The status of a loop, with the transfers of its connections. They are stored here to keep
+/// [`Connection`](crate::session::Connection) small.
 pub struct LoopStatus {
     status: Status,
     loop_wait: Duration,
-    /// By key.
+    /// By the connection's key.
     transfers: Vec<Transfers>,
 }
 
-/// What a connection has done.
+/// What a connection has transferred.
 #[derive(Clone, Copy, Default)]
 struct Transfers {
     since: Moment,
@@ -34,7 +36,7 @@ struct Transfers {
 }
 
 impl Status {
-    /// Nothing has been published yet.
+    /// Creates a status; nothing is published yet.
     pub fn new(publisher: Publisher) -> Status {
         Status(publisher)
     }
@@ -44,18 +46,18 @@ impl Status {
         self.0.time_until_due(now)
     }
 
-    /// The server is about to stop: see [`StatusHub::drain`](crate::observe::StatusHub::drain).
+    /// Marks the status as draining: see [`StatusHub::drain`](crate::observe::StatusHub::drain).
     pub fn drain(&self) {
         self.0.drain();
     }
 
-    /// Begins a snapshot of so many connections, if one is due.
+    /// Begins a snapshot of `connections` connections, if one is due.
     pub fn begin_if_due(&self, connections: usize, now: Instant) -> Option<SnapshotBuilder> {
         let start = self.0.begin_if_due(now)?;
         Some(self.builder(connections, start))
     }
 
-    /// Begins a snapshot of so many connections, due or not.
+    /// Begins a snapshot of `connections` connections, even if none is due.
     pub fn begin(&self, connections: usize, now: Instant) -> SnapshotBuilder {
         self.builder(connections, self.0.begin(now))
     }
@@ -68,14 +70,14 @@ impl Status {
         }
     }
 
-    /// Publishes a snapshot that was complete at `end`.
+    /// Publishes a snapshot, which was complete at `end`.
     pub fn publish(&mut self, builder: SnapshotBuilder, end: Instant) {
         self.0.publish(&builder.start, builder.snapshot, end);
     }
 }
 
 impl SnapshotBuilder {
-    /// What does the work: so many of that kind, of which some have a connection.
+    /// Sets what does the work: `number` executors of this kind, of which `busy` have a connection.
     pub fn set_executors(&mut self, kind: &'static str, count: usize, busy: usize) {
         self.snapshot.executors = Executors { kind, count, busy };
     }
@@ -85,7 +87,7 @@ impl SnapshotBuilder {
         self.snapshot.loop_wait = loop_wait;
     }
 
-    /// What was done until now.
+    /// Adds counters and transitions.
     pub fn add(&mut self, counters: &Counters, steps: Option<&Transitions>) {
         self.snapshot.counters.add(counters);
         if let Some(steps) = steps {
@@ -93,7 +95,7 @@ impl SnapshotBuilder {
         }
     }
 
-    /// Counts a connection, and lists it if it is one of those that are listed. `key` tells it from the others.
+    /// Counts a connection, and lists it if it is due to be listed by its key.
     pub fn connection(
         &mut self,
         key: usize,
@@ -108,7 +110,7 @@ impl SnapshotBuilder {
 }
 
 impl LoopStatus {
-    /// Of a loop without connections.
+    /// The status of a loop without connections.
     pub fn new(publisher: Publisher) -> LoopStatus {
         LoopStatus {
             status: Status::new(publisher),
@@ -132,7 +134,7 @@ impl LoopStatus {
         self.loop_wait += time;
     }
 
-    /// A connection begins under this key.
+    /// Begins counting the transfers of a new connection.
     pub fn begin(&mut self, key: usize, since: Moment) {
         if key >= self.transfers.len() {
             self.transfers.resize(key + 1, Transfers::default());
@@ -143,14 +145,14 @@ impl LoopStatus {
         };
     }
 
-    /// So many bytes have been received from its peer, and sent.
+    /// Adds bytes received from a connection's peer and sent to it.
     pub fn add(&mut self, key: usize, received: u64, sent: u64) {
         let transfers = &mut self.transfers[key];
         transfers.received += received;
         transfers.sent += sent;
     }
 
-    /// Publishes what the loop does, if that is due.
+    /// Publishes a snapshot of the loop, if one is due.
     pub fn publish_if_due<S>(
         &mut self,
         connections: &Connections<S>,
@@ -245,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_several_have_done_is_added_up() {
+    fn counters_of_several_workers_are_added() {
         let (hub, now) = (hub(), Instant::now());
         let mut status = Status::new(hub.publisher(None));
         let mut builder = status.begin(0, now);
@@ -263,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_due_while_nobody_looks() {
+    fn no_snapshot_is_due_without_a_watcher() {
         let (hub, now) = (hub(), Instant::now());
         let status = Status::new(hub.publisher(Some(Waker::noop().clone())));
         assert!(status.begin_if_due(0, now).is_none());
@@ -276,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loop_shows_what_its_connections_have_done() {
+    fn a_loop_publishes_the_transfers_of_its_connections() {
         let (hub, limits) = (hub(), crate::config::Timeouts::default());
         let mut status = LoopStatus::new(hub.publisher(Some(Waker::noop().clone())));
         let (mut clock, time) = Clock::start();
@@ -291,7 +293,7 @@ mod tests {
         status.add(key, 3, 4);
         status.add(key, 2, 0);
         status.publish_if_due(&connections, &mut worker, &mut clock);
-        assert_eq!(hub.snapshot().connections(), 0, "nobody looks");
+        assert_eq!(hub.snapshot().connections(), 0, "there is no watcher");
         let watcher = Arc::default();
         assert!(hub.watch(&watcher));
         for expected in [Readiness::Nothing, Readiness::Read] {
@@ -299,7 +301,7 @@ mod tests {
             let snapshot = hub.snapshot();
             let row = snapshot.rows.first().expect("the connection");
             assert_eq!((row.received_bytes, row.sent_bytes), (5, 4));
-            assert_eq!(row.waits_for, expected, "it is queued at first");
+            assert_eq!(row.waits_for, expected, "a new connection is queued first");
             assert!(row.time_left.is_some_and(|left| left <= limits.idle));
             connections.begin(key);
             let later = Instant::now() + Duration::from_secs(60);

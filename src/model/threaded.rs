@@ -1,7 +1,7 @@
 //! A thread per connection.
 //!
-//! Each connection's waiting is its own thread's, so nobody waits for anybody else; the price is a thread, its stack
-//! and the scheduler's work for each of them.
+//! Each thread waits only for its own connection, so no client waits for another. The price of each
+//! connection is a thread, its stack and the scheduler's work.
 
 use super::ServerSetup;
 use super::thread_group::{ThreadGroup, Threads};
@@ -9,7 +9,7 @@ use crate::session::Counters;
 use std::io;
 use std::sync::Arc;
 
-/// Serves until a signal ends it.
+/// Serves until a signal comes.
 ///
 /// # Errors
 /// If no thread can be started to accept connections.

@@ -1,7 +1,7 @@
-//! A socket on which no call waits for longer than it may.
+//! A socket with a time limit for every call.
 //!
-//! A call waits for one thing only. So once a connection can be woken by others, its socket no longer blocks, and poll(2)
-//! waits for both.
+//! A blocking call waits for one thing only. So once other connections can wake this one, its
+//! socket becomes non-blocking, and poll(2) waits for the socket and for the wake queue.
 
 use super::wake_queue::WakeQueue;
 use super::{send, timer_queue};
@@ -16,38 +16,40 @@ use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
 
-/// How much of a file one call sends: as much as the pipe holds through which sendfile(2) moves it. For each filling the
-/// call would wait again.
+/// How many bytes of a file one call sends: the capacity of the pipe through which sendfile(2)
+/// moves them. A larger call would wait again for each filling of the pipe.
 const SENDFILE_CHUNK: usize = 64 * 1024;
 
-/// How long a call that sends may wait inside the kernel. A sendfile(2) waits several times for as long as it was set to,
-/// and says only afterwards when the peer took what; a longer wait is one of poll(2), for what is left until the deadline.
+/// How long a sending call may wait inside the kernel. sendfile(2) applies the timeout several
+/// times, and reports only afterwards what the peer has taken. So longer waits are done by poll(2),
+/// until the deadline.
 const SEND_WAIT: Duration = timer_queue::TICK;
 
-/// A socket, and how long its calls wait.
+/// A socket whose calls wait for a limited time.
 pub struct TimedSocket<'a> {
     socket: &'a OwnedFd,
-    /// Its receiving calls wait for so long at most. They are set again only if that is too long by more than a tick, or
-    /// was too short.
+    /// The SO_RCVTIMEO that is set. It is set again only if it is more than a tick too long, or
+    /// after it has expired.
     receive_timeout: Duration,
-    /// Its sending calls wait for [`SEND_WAIT`] only.
+    /// SO_SNDTIMEO is set to [`SEND_WAIT`].
     send_is_limited: bool,
-    /// The last of them sent nothing in that time.
+    /// The last sending call sent nothing in that time.
     is_full: bool,
     wakers: LazyWakeQueue,
-    /// What else ends a wait, once the connection has asked for a waker.
+    /// Set once the connection has asked for a waker: a wake then ends a wait.
     wake_queue: Option<Arc<WakeQueue>>,
     woken: Vec<usize>,
 }
 
-/// The wake queue of a thread, made when the first connection asks for it, for it takes a descriptor.
+/// The wake queue of a thread. It takes a descriptor, so it is created when a connection first asks
+/// for a waker.
 #[derive(Clone, Default)]
 pub struct LazyWakeQueue(Arc<LazyState>);
 
 #[derive(Default)]
 struct LazyState {
     queue: OnceLock<Arc<WakeQueue>>,
-    /// The connection that is being served has asked for it.
+    /// The current connection has asked for a waker.
     is_wanted: AtomicBool,
 }
 
@@ -69,12 +71,12 @@ impl Wakers for LazyWakeQueue {
 fn warn_no_waker(error: &io::Error) {
     throttled!(
         Warn,
-        "a connection is closed, for nothing could wake it: {error}"
+        "a connection is closed because no waker can be made: {error}"
     );
 }
 
 impl<'a> TimedSocket<'a> {
-    /// The socket of a connection that is about to begin, which may ask for its waker here.
+    /// The socket of a new connection, which may ask for its waker in `wakers`.
     pub fn new(socket: &'a OwnedFd, wakers: &LazyWakeQueue) -> TimedSocket<'a> {
         wakers.0.is_wanted.store(false, SeqCst);
         TimedSocket {
@@ -88,10 +90,10 @@ impl<'a> TimedSocket<'a> {
         }
     }
 
-    /// Receives into the front of `buffer`; returns how much.
+    /// Receives into the front of `buffer`. Returns the number of bytes.
     ///
     /// # Errors
-    /// EAGAIN when the time is over, EINTR when the connection was woken, and those of recv(2).
+    /// EAGAIN when the time is up, EINTR when the connection was woken, and those of recv(2).
     pub fn receive(
         &mut self,
         buffer: &mut [u8],
@@ -121,10 +123,11 @@ impl<'a> TimedSocket<'a> {
         result
     }
 
-    /// Sends what it can of a piece; returns how much.
+    /// Sends the beginning of a piece. Returns the number of bytes.
     ///
     /// # Errors
-    /// EAGAIN when a tick or the time is over, EINTR when the connection was woken, and those of [`send`].
+    /// EAGAIN when a tick has passed or the time is up, EINTR when the connection was woken, and
+    /// those of [`send`].
     pub fn send(
         &mut self,
         piece: &Piece<'_>,
@@ -140,8 +143,9 @@ impl<'a> TimedSocket<'a> {
         result
     }
 
-    /// Waits until the socket takes something again, if it did not the last time. Returns when the time is over, too: what
-    /// the peer has taken by then counts, even if that is too little for the socket to be called ready.
+    /// Waits until the socket is writable, if the last call could send nothing. Also returns when
+    /// the time is up: bytes that the peer has taken by then count, even if they are too few for
+    /// poll(2) to report the socket as writable.
     fn wait_to_send(&mut self, left: Duration, counters: &mut Counters) -> Result<(), Errno> {
         if !self.send_is_limited {
             counters.other_calls += 1;
@@ -159,11 +163,11 @@ impl<'a> TimedSocket<'a> {
         Ok(())
     }
 
-    /// Waits for a wake, or without a wake queue for the time. The socket is not watched: a peer that is gone would end
-    /// every wait at once.
+    /// Waits for a wake; without a wake queue, sleeps. The socket is not watched: if the peer is
+    /// gone, it would end every wait at once.
     ///
     /// # Errors
-    /// EAGAIN when the time is over, and EINTR when the connection was woken.
+    /// EAGAIN when the time is up, and EINTR when the connection was woken.
     pub fn wait(&mut self, left: Duration, counters: &mut Counters) -> Result<(), Errno> {
         if !self.wait_for(PollFlags::empty(), left, counters)? {
             std::thread::sleep(left);
@@ -171,8 +175,8 @@ impl<'a> TimedSocket<'a> {
         Err(Errno::AGAIN)
     }
 
-    /// With a wake queue, waits until the socket is ready, the time is over or the connection is woken (EINTR). Without
-    /// one it does nothing and returns false.
+    /// With a wake queue: waits until the socket is ready, the time is up, or the connection is
+    /// woken (EINTR). Without one: returns false.
     fn wait_for(
         &mut self,
         readiness: PollFlags,
@@ -205,21 +209,22 @@ impl<'a> TimedSocket<'a> {
         }
     }
 
-    /// Has poll(2) wait from now on if the connection has asked for a waker.
+    /// Makes the socket non-blocking if the connection has asked for a waker: from then on poll(2)
+    /// waits.
     fn stop_blocking_if_wanted(&mut self) -> Result<(), Errno> {
         if self.wake_queue.is_some() || !self.wakers.0.is_wanted.load(SeqCst) {
             return Ok(());
         }
         if let Err(errno) = sys::set_nonblocking(self.socket, true) {
             warn_no_waker(&errno.into());
-            // Whatever the error: another try would not help.
+            // Any errno that ends the connection.
             return Err(Errno::IO);
         }
         self.wake_queue = self.wakers.0.queue.get().cloned();
         Ok(())
     }
 
-    /// True if the peer has sent something that has not been received, of which a part is dropped into `buffer`.
+    /// True if unread input waits at the socket. Part of it is dropped into `buffer`.
     pub fn has_unread_input(&self, buffer: &mut [u8], counters: &mut Counters) -> bool {
         counters.receive_calls += 1;
         let result = sys::receive_now(self.socket, buffer);
@@ -233,7 +238,7 @@ impl<'a> TimedSocket<'a> {
         sys::is_gone(self.socket)
     }
 
-    /// Shuts down our side: nothing more will come.
+    /// Shuts down our side of the connection.
     ///
     /// # Errors
     /// Those of shutdown(2).

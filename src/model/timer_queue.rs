@@ -1,45 +1,47 @@
-//! Deadlines of connections: one list per kind of waiting, in the order in which the waits began.
+//! The deadlines of a loop's connections: one list per kind of wait, in the order in which the
+//! waits began.
 //!
-//! All waits of a kind last equally long, so the list's front is always the next to expire: starting, stopping and
-//! expiring cost the same however many connections there are, and nothing is allocated for them. Times are kept in
-//! ticks, so that a connection that is busy within a tick is not moved at all.
+//! All waits of a kind last equally long, so the front of each list expires first. Starting,
+//! stopping and expiring a timer take constant time and allocate nothing. Times are stored in
+//! ticks, so a connection that is active again within a tick is not moved.
 
 use crate::config;
 use crate::session::{Moment, TimeLimits, Timeout};
 use enum_map::{EnumMap, enum_map};
 use std::time::Duration;
 
-/// How finely time is looked at. A wait lasts up to one tick longer than it should.
+/// The resolution of the timers. A wait lasts up to one tick too long.
 pub const TICK: Duration = Duration::from_millis(TICK_MS);
 
 const TICK_MS: u64 = 64;
 
 const TICK_NS: u64 = TICK_MS * 1_000_000;
 
-/// How long a session pauses before it looks again whether it may go on, unless it is woken before. Less would cost more
-/// than it brings where thousands pause; more would let the rate suffer that they are guaranteed together.
+/// How long a session pauses before it checks again whether it may continue, unless it is woken
+/// earlier. A shorter time would cost too much if thousands pause; a longer one would lower the
+/// rate that they are guaranteed together.
 const PAUSE: Duration = TICK;
 
 /// No connection.
 const NONE: u32 = u32::MAX;
 
-/// The deadlines of one loop's connections.
+/// The timers of one loop's connections.
 pub struct TimerQueue {
     lists: EnumMap<Timeout, List>,
     links: Vec<Link>,
 }
 
-/// The waits of one kind.
+/// The list of waits of one kind.
 #[derive(Clone, Copy)]
 struct List {
-    /// How long they may last, in nanoseconds; without it they are not kept at all. A number, for the deadlines of all
-    /// lists are compared in each turn.
+    /// How long they may last, in nanoseconds. `None`: forever, so they are not in the list. A
+    /// plain number, since every turn compares the deadlines of all lists.
     limit_ns: Option<u64>,
     first: u32,
     last: u32,
 }
 
-/// The place of one connection.
+/// The place of one connection in a list.
 #[derive(Clone, Copy)]
 struct Link {
     previous: u32,
@@ -49,7 +51,7 @@ struct Link {
 }
 
 impl TimerQueue {
-    /// No waits yet.
+    /// No timers yet.
     pub fn new(limits: &TimeLimits) -> TimerQueue {
         TimerQueue {
             lists: limits.map(|_, limit| List {
@@ -61,8 +63,8 @@ impl TimerQueue {
         }
     }
 
-    /// Connection `key` has been waiting in this way since then, and in no other way any more. Over all connections,
-    /// waits of one kind must begin in order.
+    /// Starts the timer of connection `key`, which has been waiting in this way since `since`.
+    /// Replaces its previous timer. Waits of one kind must start in order, over all connections.
     pub fn start(&mut self, key: usize, kind: Timeout, since: Moment) {
         let tick = tick(since);
         if key >= self.links.len() {
@@ -78,7 +80,7 @@ impl TimerQueue {
         }
     }
 
-    /// Connection `key` waits for nothing any more.
+    /// Stops the timer of connection `key`.
     pub fn stop(&mut self, key: usize) {
         let link = self.links.get(key).copied().unwrap_or(Link::FREE);
         let Some(kind) = link.kind else { return };
@@ -94,12 +96,12 @@ impl TimerQueue {
         self.links[key] = Link::FREE;
     }
 
-    /// When the next wait is over, if there is any.
+    /// The earliest deadline, if there is one.
     pub fn next_deadline(&self) -> Option<Moment> {
         self.lists.values().filter_map(|l| self.deadline(l)).min()
     }
 
-    /// A connection whose wait was over by `now`; its wait is stopped.
+    /// Returns a connection whose deadline has passed at `now`, and stops its timer.
     pub fn pop_expired(&mut self, now: Moment) -> Option<usize> {
         let list = self
             .lists
@@ -110,7 +112,7 @@ impl TimerQueue {
         Some(key)
     }
 
-    /// The connections that wait in this way, the one that has waited longest first.
+    /// The connections that wait in this way, the longest wait first.
     pub fn waiting(&self, kind: Timeout) -> impl Iterator<Item = usize> {
         let key = |key: u32| (key != NONE).then_some(key as usize);
         let first = key(self.lists[kind].first);
@@ -139,7 +141,7 @@ impl TimerQueue {
     }
 }
 
-/// The first tick that is not before a moment.
+/// Rounds a moment up to a tick.
 fn tick(moment: Moment) -> u32 {
     u32::try_from(moment.as_nanos().div_ceil(TICK_NS)).unwrap_or(u32::MAX)
 }
@@ -157,7 +159,7 @@ impl Link {
     };
 }
 
-/// How long a wait of each kind may last.
+/// The time limit for each kind of wait.
 pub fn time_limits(config: &config::Timeouts) -> TimeLimits {
     enum_map! {
         Timeout::Head => Some(config.head),
@@ -184,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_expire_in_order_and_not_before_their_time() {
+    fn timers_expire_in_order_and_not_early() {
         let mut timers = timers();
         timers.start(0, Timeout::Idle, at(0.0));
         timers.start(1, Timeout::Idle, at(1.0));
@@ -198,17 +200,17 @@ mod tests {
         assert_eq!(timers.pop_expired(head), None);
         timers.start(0, Timeout::Idle, at(2.0));
         let late = at(100.0);
-        assert_eq!(timers.pop_expired(late), Some(1), "0 has moved behind it");
+        assert_eq!(timers.pop_expired(late), Some(1), "0 has moved behind 1");
         assert_eq!(timers.pop_expired(late), Some(0));
         assert_eq!(
             timers.next_deadline(),
             None,
-            "what may last for ever has no end"
+            "a wait without limit has no deadline"
         );
     }
 
     #[test]
-    fn any_place_in_a_list_can_be_left() {
+    fn a_timer_can_be_stopped_at_any_place_of_its_list() {
         for leaving in 0..3 {
             let mut timers = timers();
             for key in 0..3 {

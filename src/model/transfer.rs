@@ -1,15 +1,15 @@
-//! Moves the pieces of a connection's output.
+//! Sends and loads pieces of a connection's output.
 
 use crate::session::Piece;
 use crate::sys::{self, Errno};
 use std::os::fd::AsFd;
 
-/// Sends as much of `piece` as the kernel takes, at most `share` bytes of a file, and says how much that was. 0 means
-/// that a file has become shorter than was promised.
+/// Sends as much of `piece` as the kernel takes; of a file at most `max_file_bytes`. Returns the
+/// number of bytes; 0 means that a file has become shorter than promised.
 ///
 /// # Errors
 /// Those of send(2), and [`sys::SENDFILE_REFUSED`].
-pub fn send(socket: impl AsFd, piece: &Piece<'_>, share: usize) -> Result<usize, Errno> {
+pub fn send(socket: impl AsFd, piece: &Piece<'_>, max_file_bytes: usize) -> Result<usize, Errno> {
     match piece {
         Piece::Bytes { bytes, then, more } => sys::send(socket, bytes, then, *more),
         Piece::File {
@@ -17,13 +17,16 @@ pub fn send(socket: impl AsFd, piece: &Piece<'_>, share: usize) -> Result<usize,
             offset,
             count,
         } => {
-            let count = usize::try_from(*count).unwrap_or(usize::MAX).min(share);
+            let count = usize::try_from(*count)
+                .unwrap_or(usize::MAX)
+                .min(max_file_bytes);
             sys::send_file(socket, file, *offset, count)
         }
     }
 }
 
-/// Reads as much of a stretch of a file as `buffer` holds, and says how much that was; 0 if the file ends before.
+/// Reads as much of a file range as `buffer` holds. Returns the number of bytes; 0 means that the
+/// file ends before the range.
 ///
 /// # Errors
 /// Those of pread(2).

@@ -1,8 +1,8 @@
-//! Wakes a thread that waits for descriptors when there is work that no descriptor announces, such as a message from
-//! another connection.
+//! Wakes a thread that waits for descriptors when there is work that no descriptor announces, such
+//! as a message from another connection.
 //!
-//! Waking is free while the thread runs. While it waits, the first wake costs one write(2) to an eventfd; later ones
-//! cost nothing.
+//! Waking is free while the thread runs. While it waits, the first wake costs one write(2) to an
+//! eventfd; later ones cost nothing.
 
 use crate::session::Wakers;
 use crate::sys::EventFd;
@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 
-/// A queue of keys, and a descriptor that becomes readable when a key is queued while the thread waits.
+/// A queue of keys, and a descriptor that becomes readable when a key is queued while the thread
+/// waits.
 #[derive(Debug)]
 pub struct WakeQueue {
     keys: Mutex<Vec<usize>>,
@@ -50,8 +51,8 @@ impl WakeQueue {
 
     /// Call this before waiting. Returns false if a key is already queued: then do not wait.
     ///
-    /// No wake is lost: the thread sets `waiting` before it checks the queue, and a waker queues its key before it
-    /// checks `waiting`. Whatever the order, one of them sees the other.
+    /// No wake is lost: the thread sets `waiting` before it checks the queue, and a waker queues
+    /// its key before it checks `waiting`. Whatever the order, one of them sees the other.
     pub fn prepare_to_wait(&self) -> bool {
         self.waiting.store(true, SeqCst);
         self.keys().is_empty()
@@ -62,8 +63,8 @@ impl WakeQueue {
         self.event.clear();
     }
 
-    /// Call this after waiting. Appends the queued keys to `keys`. A waker may still be about to write to the eventfd;
-    /// the next wait then returns early and finds nothing.
+    /// Call this after waiting. Appends the queued keys to `keys`. A waker may still be about to
+    /// write to the eventfd; the next wait then returns early and finds nothing.
     pub fn take_woken(&self, keys: &mut Vec<usize>) {
         self.waiting.store(false, SeqCst);
         keys.append(&mut self.keys());
@@ -105,12 +106,15 @@ mod tests {
     use crate::sys::is_readable;
 
     #[test]
-    fn a_key_queued_before_the_wait_forbids_it() {
+    fn a_key_queued_before_the_wait_prevents_it() {
         let queue = WakeQueue::new().expect("a queue");
         assert!(queue.prepare_to_wait());
         queue.take_woken(&mut Vec::new());
         queue.waker(7).wake();
-        assert!(!is_readable(&*queue), "nobody waits, so nothing is written");
+        assert!(
+            !is_readable(&*queue),
+            "the thread does not wait, so nothing is written"
+        );
         assert!(!queue.prepare_to_wait());
         let mut keys = vec![3];
         queue.take_woken(&mut keys);

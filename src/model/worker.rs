@@ -1,11 +1,11 @@
-//! What the connections of one thread share, as a model makes it.
+//! Creates the [`Worker`] that the sessions of one thread share.
 
 use super::timer_queue;
 use crate::config::Timeouts;
 use crate::session::{Time, TraceHooks, Wakers, Worker};
 use crate::trace;
 
-/// A worker for connections with these limits. Its sessions are traced, if anything is.
+/// Creates a worker with these timeouts. Its sessions are traced if the trace is on.
 pub(super) fn new_worker(time: Time, limits: &Timeouts, wakers: Option<Box<dyn Wakers>>) -> Worker {
     static TRACE: TraceHooks = TraceHooks {
         transition: |from, to| trace::note_state(from, to),

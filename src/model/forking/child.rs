@@ -15,22 +15,23 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-/// How long a child waits for a slow reader of a log: it counts as one of `--max-children` meanwhile.
+/// How long a child waits for a slow reader of a log. It counts towards `--max-children` meanwhile.
 const LAST_WAIT: Duration = Duration::from_millis(20);
 
-/// What a child has from its parent.
+/// What a child inherits from its parent.
 pub struct Inheritance {
-    /// How long things may take.
+    /// The timeouts.
     pub timeouts: Timeouts,
-    /// Where its log lines go.
+    /// The access log.
     pub log: Arc<Mutex<LogFile>>,
-    /// The log's file is to be reopened.
+    /// Set when the log's file is to be reopened.
     pub reopen: Arc<AtomicBool>,
-    /// What is asked of its connection.
-    pub requests: SharedFlags,
+    /// The flags for its connection.
+    pub flags: SharedFlags,
 }
 
-/// Serves a connection in a process that has just begun, and ends it. Its signals are [held back](messages::block_signals).
+/// Serves a connection in a process that has just started, and ends the process. Its signals are
+/// [blocked](messages::block_signals) at first.
 pub fn serve(
     inheritance: &Inheritance,
     reports: &Reports,
@@ -39,19 +40,19 @@ pub fn serve(
 ) -> ! {
     discard_pending_standard_error();
     let control = ConnectionControl::default();
-    let requests = &inheritance.requests;
-    let flags = SignalFlags {
-        stopping: &requests.stopping,
+    let flags = &inheritance.flags;
+    let signal_flags = SignalFlags {
+        stopping: &flags.stopping,
         cut_off: &control.cut_off,
-        crowded: &requests.crowded,
+        crowded: &flags.crowded,
         reopen: &inheritance.reopen,
     };
-    if catch_signals(&flags, parent).is_ok() && messages::unblock_signals().is_ok() {
+    if catch_signals(&signal_flags, parent).is_ok() && messages::unblock_signals().is_ok() {
         trace::note(|| format!("a process of its own serves fd {}", socket.as_raw_fd()));
-        let mut runner = Runner::new(&inheritance.timeouts, &inheritance.log, requests);
+        let mut runner = Runner::new(&inheritance.timeouts, &inheritance.log, flags);
         blocking::serve(&mut runner, &socket, start, &control);
         drop(socket);
-        // exit(3) drops nothing.
+        // exit(3) runs no destructors.
         inheritance.log.lock().finish(LAST_WAIT);
         trace::note(|| "exit(0), which closes all that it has".into());
         reports.send(&runner.worker.counters);

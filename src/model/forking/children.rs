@@ -1,4 +1,4 @@
-//! The child processes that there are.
+//! The child processes.
 
 use super::messages::Reports;
 use crate::model::Signals;
@@ -10,17 +10,17 @@ use crate::trace;
 use std::io;
 use std::time::Instant;
 
-/// All that the parent knows of a connection's state.
+/// The state shown for every connection: the parent knows no more of it.
 const STATE: &str = "in a process of its own";
 
 /// The children that have not ended, the oldest first.
 pub struct Children {
     running: Vec<Child>,
-    /// Readable when some have ended.
+    /// Readable when children have ended.
     pub ended: Signals,
-    /// What they did.
+    /// The reports of children that have ended.
     pub reports: Reports,
-    /// The sum of that, and what the parent did.
+    /// The sum of these reports.
     pub counters: Counters,
 }
 
@@ -29,13 +29,14 @@ struct Child {
     id: Pid,
     service: usize,
     began: Instant,
-    /// As it was when the process began, which has its own. Its permit is held here for as long as that lives.
-    #[allow(dead_code, reason = "it is only kept")]
+    /// The parent's copy of the session. It holds the permit until the process has ended; the
+    /// process uses its own copy.
+    #[allow(dead_code, reason = "only held")]
     start: NewSession,
 }
 
 impl Children {
-    /// None yet.
+    /// No children yet.
     ///
     /// # Errors
     /// If no descriptor is free.
@@ -48,17 +49,17 @@ impl Children {
         })
     }
 
-    /// How many there are.
+    /// The number of children.
     pub fn len(&self) -> usize {
         self.running.len()
     }
 
-    /// True if there are none.
+    /// True if there are no children.
     pub fn is_empty(&self) -> bool {
         self.running.is_empty()
     }
 
-    /// A process has begun that serves a connection of that service.
+    /// Adds a process that serves a connection of a service.
     pub fn add(&mut self, id: Pid, service: usize, start: NewSession) {
         self.running.push(Child {
             id,
@@ -68,7 +69,7 @@ impl Children {
         });
     }
 
-    /// Lets those go that have ended: until then the kernel keeps their entries (zombies). `release` is called with the
+    /// Reaps children that have ended (until then they are zombies). Calls `release` with the
     /// service of each.
     pub fn reap(&mut self, mut release: impl FnMut(usize)) {
         if self.ended.take() == 0 {
@@ -90,30 +91,30 @@ impl Children {
         });
     }
 
-    /// Adds up what those that have ended did.
+    /// Adds the counters that children have reported.
     pub fn collect_reports(&mut self) {
         while let Some(counters) = self.reports.take() {
-            // Where no requests are counted, a conversation counts for one.
+            // In a protocol without requests, a connection counts as one.
             trace::count_answered(counters.requests.max(1) as usize);
             self.counters.add(&counters);
         }
     }
 
-    /// Sends a signal to all.
+    /// Sends a signal to all children.
     pub fn signal(&self, signal: Signal) {
         self.signal_oldest(signal, usize::MAX, |_| true);
     }
 
-    /// Sends a signal to the oldest of some services, so many at most.
+    /// Sends a signal to the oldest children of the services that match, at most `count`.
     pub fn signal_oldest(&self, signal: Signal, count: usize, matches: impl Fn(usize) -> bool) {
         let matching = self.running.iter().filter(|child| matches(child.service));
         for child in matching.take(count) {
-            // One that has ended by itself is reaped in the next turn.
+            // Fails if the child has ended; it is reaped in the next turn.
             let _ = sys::kill(child.id, signal);
         }
     }
 
-    /// Puts them into a snapshot, with what those did that have ended.
+    /// Adds the children to a snapshot, with the counters of those that have ended.
     pub fn show(&self, builder: &mut SnapshotBuilder, now: Instant) {
         builder.set_executors("processes", self.len(), self.len());
         builder.add(&self.counters, None);

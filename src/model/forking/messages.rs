@@ -1,4 +1,5 @@
-//! What passes between a parent and its child processes: signals in one direction, and a report in the other.
+//! Messages between the parent and its children: signals to the children, and a report from each
+//! child.
 
 use crate::session::Counters;
 use crate::sys::untraced::{getppid, recv, send, set_parent_process_death_signal};
@@ -14,13 +15,13 @@ pub const STOP: Signal = Signal::TERM;
 /// End at once.
 pub const CUT_OFF: Signal = Signal::USR2;
 
-/// Others wait for this process.
+/// Clients wait for a process: end after the next response.
 pub const MAKE_ROOM: Signal = Signal::USR1;
 
 /// Reopen the access log's file.
 pub const REOPEN: Signal = Signal::HUP;
 
-/// The parent's signals set these in a child.
+/// Flags in a child, set by the parent's signals.
 pub struct SignalFlags<'a> {
     /// [`STOP`].
     pub stopping: &'a Arc<AtomicBool>,
@@ -42,7 +43,8 @@ const CAUGHT: [Signal; 6] = [
     Signal::HUP,
 ];
 
-/// Holds signals back until a new process has handlers of its own: those of its parent would report them to the parent.
+/// Blocks signals until a new process has its own handlers. The inherited handlers would report its
+/// signals to the parent.
 ///
 /// # Errors
 /// Those of pthread_sigmask(3).
@@ -50,7 +52,7 @@ pub fn block_signals() -> Result<(), Errno> {
     sys::block_signals(&CAUGHT)
 }
 
-/// Ends what [`block_signals`] began.
+/// Unblocks the signals again.
 ///
 /// # Errors
 /// Those of pthread_sigmask(3).
@@ -58,8 +60,8 @@ pub fn unblock_signals() -> Result<(), Errno> {
     sys::unblock_signals(&CAUGHT)
 }
 
-/// Has the parent's signals set the flags. When the parent is no more, the kernel says [`STOP`]: a server that was
-/// restarted must not have its predecessor's children beside it.
+/// Makes the parent's signals set the flags. When the parent has ended, the kernel sends [`STOP`]:
+/// a restarted server must not run beside the children of its predecessor.
 ///
 /// # Errors
 /// Those of sigaction(2) and prctl(2).
@@ -79,7 +81,7 @@ pub fn catch_signals(flags: &SignalFlags<'_>, parent: Pid) -> io::Result<()> {
     Ok(())
 }
 
-/// What children did, as each reports before it ends: one message from each.
+/// The counters of children: each sends one message before it ends.
 pub struct Reports {
     receiver: OwnedFd,
     sender: OwnedFd,
@@ -95,14 +97,14 @@ impl Reports {
         Ok(Reports { receiver, sender })
     }
 
-    /// In a child: reports what it did. Without a parent there is nobody to sum up for.
+    /// In a child: sends its counters. The error is ignored: without a parent nothing is summed up.
     pub fn send(&self, counters: &Counters) {
         let numbers = counters.to_array().into_iter();
         let report: Vec<u8> = numbers.flat_map(u64::to_ne_bytes).collect();
         let _ = retry_on_intr(|| send(&self.sender, &report, SendFlags::NOSIGNAL));
     }
 
-    /// In the parent: the next report, if there is one.
+    /// In the parent: takes the next report, if there is one.
     pub fn take(&self) -> Option<Counters> {
         let mut report = [0; Counters::COUNT * 8];
         let size = report.len();

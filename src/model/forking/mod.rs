@@ -1,7 +1,7 @@
 //! A process per connection.
 //!
-//! What one connection does can hurt no other: each has its own memory. The price is a process for each of them, and
-//! that they cannot speak to each other.
+//! Connections cannot harm each other, since each has its own memory. The price is a process for
+//! each, and that connections cannot send each other messages.
 
 mod child;
 mod children;
@@ -36,16 +36,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
-/// How often the parent looks after its services while it has children.
+/// How often the parent refreshes its services while it has children.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often the signal to end is repeated: one that comes just before a child begins to wait is lost.
+/// How often children are signalled to end. A signal is lost if it comes just before a child begins
+/// to wait.
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Serves until a signal ends it.
+/// Serves until a signal comes.
 ///
 /// # Errors
-/// Those of making the parent's sockets and of waiting.
+/// If the parent's sockets cannot be created, or a wait fails.
 pub fn run(mut setup: ServerSetup) -> io::Result<Counters> {
     let parts = setup.only_worker()?;
     share_throttles();
@@ -65,12 +66,12 @@ pub fn run(mut setup: ServerSetup) -> io::Result<Counters> {
     Ok(counters)
 }
 
-/// The process that accepts, and waits for the others to end.
+/// The process that accepts connections and reaps the children.
 struct Parent {
     stream_endpoints: Vec<StreamEndpoint>,
     listeners: Listeners,
     max_children: usize,
-    /// Sockets that take datagrams, which it answers itself.
+    /// Datagrams are answered in this process.
     datagram_endpoints: Vec<DatagramEndpoint>,
     responder: Responder,
     clock: Clock,
@@ -78,7 +79,8 @@ struct Parent {
     signals: Signals,
     hangups: HangupSignals,
     children: Children,
-    /// Connections wait for a process: when the next children are asked to make room, and how many.
+    /// If clients wait for a process: when to ask children again to end, and how many were asked
+    /// last.
     next_signal: Option<(Instant, usize)>,
     inheritance: Inheritance,
     status: Option<Status>,
@@ -100,14 +102,15 @@ impl Parent {
             hangups: parts.hangups,
             children: Children::new()?,
             next_signal: None,
-            // Nobody can ask: a process that could has a copy of what was there when it began.
+            // No waker: a child that serves the status has a copy of the hub as it was when the
+            // child started.
             status: parts.hub.map(|hub| Status::new(hub.publisher(None))),
             shutdown: Shutdown::new(&timeouts),
             inheritance: Inheritance {
                 timeouts,
                 reopen: parts.log.reopen_flag(),
                 log: Arc::new(Mutex::new(parts.log)),
-                requests: SharedFlags::default(),
+                flags: SharedFlags::default(),
             },
         })
     }
@@ -127,7 +130,7 @@ impl Parent {
             return Ok(());
         }
         self.refresh_services();
-        // From the back, for a socket that is of no more use is removed.
+        // From the back, since a broken socket is removed.
         for index in readable.into_iter().rev() {
             self.answer(index);
         }
@@ -141,8 +144,8 @@ impl Parent {
         Ok(())
     }
 
-    /// Waits for something to do. Sets the listeners ready at which connections wait, and returns which sockets have
-    /// datagrams.
+    /// Waits for events. Marks listeners with waiting connections as ready, and returns the sockets
+    /// with waiting datagrams.
     fn wait(&mut self) -> io::Result<Vec<usize>> {
         let mut watched = vec![
             PollFd::new(&self.signals, PollFlags::IN),
@@ -178,7 +181,7 @@ impl Parent {
         Ok(readable)
     }
 
-    /// How long it may wait; without end if nothing has a time.
+    /// How long the parent may wait; `None` is forever.
     fn wait_timeout(&self) -> Option<Duration> {
         let now = Instant::now();
         let deadlines = [
@@ -197,7 +200,8 @@ impl Parent {
     }
 
     fn accept(&mut self, index: usize) {
-        // Without another accept4(2): if more connections wait, poll(2) says so again.
+        // No second accept4(2) is needed to see whether more connections wait: poll(2) reports
+        // them.
         self.listeners.would_block(index);
         let (endpoint, now) = (&self.stream_endpoints[index], Instant::now());
         self.worker.counters.accept_calls += 1;
@@ -224,11 +228,11 @@ impl Parent {
     fn serve(&mut self, listener: usize, socket: OwnedFd, start: NewSession) {
         self.publish();
         let service = self.listeners.service(listener);
-        let requests = &self.inheritance.requests;
+        let flags = &self.inheritance.flags;
         let is_crowded = self.listeners.is_crowded(service);
-        requests.crowded.store(is_crowded, SeqCst);
+        flags.crowded.store(is_crowded, SeqCst);
         let is_announced = self.shutdown.is_announced();
-        requests.one_exchange.store(is_announced, SeqCst);
+        flags.one_exchange.store(is_announced, SeqCst);
         if let Err(errno) = self.fork(service, socket, start) {
             let why = format!("fork(2) failed: {errno}, and a connection is closed");
             self.listeners.exhausted(why, Instant::now());
@@ -259,7 +263,7 @@ impl Parent {
         }
     }
 
-    /// In a child: what it must neither accept nor catch.
+    /// In a child: drops the listeners and sockets, and ignores the parent's signals.
     fn drop_parent_resources(&mut self) {
         self.stream_endpoints.clear();
         self.datagram_endpoints.clear();
@@ -268,8 +272,8 @@ impl Parent {
         self.children.ended.ignore();
     }
 
-    /// Lets the services see what has changed, once a second while there are children: what they see is logged by this
-    /// process, and new children begin with it.
+    /// Lets the services check for changes, once a second while there are children. This process
+    /// logs what they find, and new children start with it.
     fn refresh_services(&mut self) {
         self.clock.read(&mut self.worker.time);
         for endpoint in &self.stream_endpoints {
@@ -277,7 +281,7 @@ impl Parent {
         }
     }
 
-    /// Publishes what can be seen: the process that is about to begin may serve the status.
+    /// Publishes a snapshot, since the process that is about to start may serve the status.
     fn publish(&mut self) {
         if let Some(status) = &mut self.status {
             let now = Instant::now();
@@ -288,7 +292,7 @@ impl Parent {
         }
     }
 
-    /// Answers datagrams in this process: that takes no waiting, and less time than to make another one.
+    /// Answers datagrams in this process. This does not wait, and takes less time than fork(2).
     fn answer(&mut self, index: usize) {
         self.clock.read(&mut self.worker.time);
         let endpoint = &self.datagram_endpoints[index];
@@ -302,7 +306,8 @@ impl Parent {
         }
     }
 
-    /// The children have the access log's file open too. Each reopens it before its next line.
+    /// Reopens the access log after SIGHUP. The children have the file open too; each reopens it
+    /// before its next line.
     fn reopen_log_if_asked(&self) {
         if self.hangups.take(&self.signals) {
             self.children.signal(messages::REOPEN);
@@ -310,14 +315,14 @@ impl Parent {
         }
     }
 
-    /// Takes the steps to the end that are due.
+    /// Takes the steps that are due.
     fn shut_down(&mut self) {
         while let Some(step) = self.shutdown.step(Instant::now(), self.children.len()) {
             match step {
                 Step::Announce => self.status.iter().for_each(Status::drain),
                 Step::Stop => self.stop(),
                 Step::CutOff => begin_last_steps(),
-                // Each turn sends the signal.
+                // Every turn sends the signal.
                 Step::Kill | Step::GiveUp => {}
             }
         }
@@ -332,7 +337,7 @@ impl Parent {
         }
     }
 
-    /// Asks the children to end, then cuts them off, and at last kills them.
+    /// Signals the children according to the last step: to end, to close at once, or to be killed.
     fn signal_children_to_end(&self) {
         self.children.signal(match self.shutdown.last_step() {
             Some(Step::Kill | Step::GiveUp) => Signal::KILL,
@@ -341,8 +346,8 @@ impl Parent {
         });
     }
 
-    /// Asks the oldest processes, and twice as many each time, to end with their next answer, or at once if they have
-    /// given one, while others wait. That connections wait is logged.
+    /// While clients wait, asks the oldest processes to end after their next response; twice as
+    /// many each time. Logs that clients wait.
     fn make_room(&mut self) {
         let now = Instant::now();
         if self.next_signal.is_some_and(|(time, _)| now < time) {
@@ -350,7 +355,7 @@ impl Parent {
         }
         let waits = |index: usize, _| is_readable(&self.stream_endpoints[index].listener);
         let mut shortages = self.listeners.shortages(waits);
-        // Accepting pauses then.
+        // Accepting pauses in that case.
         shortages.retain(|shortage| *shortage != Shortage::Resources);
         if shortages.is_empty() {
             self.next_signal = None;
@@ -363,13 +368,13 @@ impl Parent {
         let helps = |from| shortages.iter().any(|to| self.listeners.helps(from, *to));
         let asks = messages::MAKE_ROOM;
         self.children.signal_oldest(asks, count, helps);
-        let kept = match number < self.max_children {
-            true => "; the others are kept for other services",
+        let reserved = match number < self.max_children {
+            true => "; the rest is reserved for other services",
             false => "",
         };
         throttled!(
             Warn,
-            "connections wait: all {number} processes are in use{kept}; see --max-children"
+            "connections wait: all {number} processes are in use{reserved}; see --max-children"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! How threads accept: each waits for a connection, and then until it may be served.
+//! How threads accept: each waits for a connection, and then for a permit to serve it.
 
 use super::{GroupState, ThreadGroup};
 use crate::model::StreamEndpoint;
@@ -12,32 +12,33 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 
-/// A connection that nobody serves yet.
+/// An accepted connection, before a thread serves it.
 pub struct Accepted {
     pub(super) socket: OwnedFd,
     pub(super) start: NewSession,
     pub(super) permit: ServingPermit,
-    /// What was done for it.
+    /// The calls made for it so far.
     pub(super) counters: Counters,
 }
 
-/// The right to serve one connection, released when it is dropped.
+/// The permit to serve one connection. Dropping it releases it.
 pub(super) struct ServingPermit {
     group: Arc<ThreadGroup>,
     pub(super) service: usize,
-    /// The connection's place among the active ones, once it is served.
+    /// The connection's key in the active connections, once it is served.
     pub(super) key: Option<usize>,
 }
 
 impl ThreadGroup {
-    /// Lets the accept calls wait, unless somebody else uses the same socket.
+    /// Makes the listeners blocking, except inherited ones, which other processes may share.
     pub(super) fn make_listeners_block(&self) -> io::Result<()> {
         let all = self.stream_endpoints.iter().map(|one| &one.listener);
         all.filter(|one| !one.is_inherited())
             .try_for_each(|one| one.set_blocking())
     }
 
-    /// Waits for the next connection at a listener, and until it may be served. `None` once the server is stopping.
+    /// Waits for the next connection at a listener, and for its permit. `None` once the server is
+    /// stopping.
     pub fn accept(self: &Arc<Self>, listener: usize) -> Option<Accepted> {
         let endpoint = &self.stream_endpoints[listener];
         while !self.is_stopping() {
@@ -56,7 +57,7 @@ impl ThreadGroup {
                 }
                 Err(AcceptError::Gone | AcceptError::WouldBlock) => {}
                 Err(AcceptError::Exhausted(error)) => self.wait_for_resources(&error.to_string()),
-                // A listener that was shut down, which is how these calls are ended.
+                // The listener was shut down to end this call.
                 Err(AcceptError::Refused(_)) if self.is_stopping() => return None,
                 Err(AcceptError::Refused(error)) => self.wait_after_refusal(endpoint, &error),
             }
@@ -64,7 +65,7 @@ impl ThreadGroup {
         None
     }
 
-    /// The connection with the session that begins with it, if there is one.
+    /// Creates the connection's session. `None` if it is refused.
     fn admit(
         &self,
         endpoint: &StreamEndpoint,
@@ -92,19 +93,19 @@ impl ThreadGroup {
         })
     }
 
-    /// No thread could be started. Does without accepting for a while.
+    /// Pauses accepting for a while, because no thread can be started.
     pub fn wait_for_threads(&self, error: &io::Error) {
         self.wait_for_resources(&format!("no thread can be started: {error}"));
     }
 
-    /// Does without accepting for a while, or until a connection ends.
+    /// Pauses accepting for a while, or until a connection closes.
     fn wait_for_resources(&self, why: &str) {
         let mut state = self.state.lock();
         state.listeners.warn_connections_wait(why);
         self.departed.wait_for(&mut state, PAUSE);
     }
 
-    /// Does without accepting for a while, for it would be refused again.
+    /// Pauses accepting for a while, because it would be refused again.
     fn wait_after_refusal(&self, endpoint: &StreamEndpoint, error: &io::Error) {
         warn_accept_refused(endpoint.listener.bound(), error);
         let goes_on = |_: &mut GroupState| !self.is_stopping();
@@ -112,7 +113,7 @@ impl ThreadGroup {
         self.departed.wait_while_for(&mut state, goes_on, PAUSE);
     }
 
-    /// Waits until a connection of this service may be served. `None` if the server is stopping before.
+    /// Waits for a permit of this service. `None` if the server is stopping before that.
     fn take_permit(self: &Arc<Self>, service: usize) -> Option<ServingPermit> {
         let mut state = self.state.lock();
         if !state.has_free(service) {
@@ -151,7 +152,7 @@ impl Drop for ServingPermit {
         state.listeners.release(self.service);
         let active = self.key.map(|key| state.connections.remove(key));
         drop(state);
-        // Its socket closes now.
+        // Closes its socket.
         drop(active);
         self.group.notify_departed();
     }

@@ -1,7 +1,7 @@
-//! Threads that serve one connection at a time each.
+//! Threads that each serve one connection at a time.
 //!
-//! One thread, the supervisor, waits for signals; the others serve. A thread that waits in a call is made to return by
-//! shutting down the socket it waits on.
+//! One thread, the supervisor, waits for signals; the others serve. To end a blocking call of a
+//! thread, its socket is shut down.
 
 mod acceptor;
 mod shortage;
@@ -34,19 +34,19 @@ use std::thread::Builder;
 use std::time::{Duration, Instant};
 use supervisor::Supervisor;
 
-/// The stack of a thread that serves connections, in bytes. The deepest call, which answers a request of the longest
-/// kind, needs less than half of it; only pages that were touched take up memory.
+/// The stack of a serving thread, in bytes. The deepest call, which answers the longest request,
+/// needs less than half of it. Only pages that were touched use memory.
 const STACK_SIZE: usize = 128 * 1024;
 
-/// How long the end waits for a slow reader of the access log where threads are left behind.
+/// How long the end waits for a slow reader of the access log, if threads are left behind.
 const LAST_WAIT: Duration = Duration::from_millis(500);
 
 /// How many threads a model has.
 #[derive(Clone, Copy, Debug)]
 pub enum Threads {
-    /// One for each connection, for so many connections at most, and one that accepts for each listener.
+    /// One per connection, for at most this many connections, and one per listener that accepts.
     PerConnection(usize),
-    /// So many for each listener.
+    /// This many per listener.
     PerListener(usize),
 }
 
@@ -58,15 +58,16 @@ pub struct ThreadGroup {
     threads: Threads,
     /// The index of each listener's service.
     services: Vec<usize>,
-    requests: SharedFlags,
-    /// For each service: others wait for what its connections hold.
+    flags: SharedFlags,
+    /// For each service: true if clients wait for permits that its connections hold.
     crowded: Vec<Arc<AtomicBool>>,
-    /// The supervisor is to be woken when a permit is waited for, or the last one is taken.
+    /// The supervisor wants to be woken when a thread waits for a permit or the last permit is
+    /// taken.
     wants_alert: AtomicBool,
-    /// What it waits for, among others.
+    /// Wakes the supervisor.
     wake_queue: Arc<WakeQueue>,
     state: Mutex<GroupState>,
-    /// A connection or a thread has ended.
+    /// Notified when a connection or a thread has ended.
     departed: Condvar,
     /// Readable once the server is stopping, for threads that wait in poll(2).
     stop_event: EventFd,
@@ -74,16 +75,16 @@ pub struct ThreadGroup {
     hub: Option<Arc<StatusHub>>,
 }
 
-/// What they share under a lock.
+/// What the threads share under a lock.
 struct GroupState {
-    /// Their permits are the right to serve, which each connection has.
+    /// The listeners, and the permits to serve.
     listeners: Listeners,
-    /// How many connections of each service have been accepted and wait for a permit.
+    /// For each service, how many accepted connections wait for a permit.
     waiting: Vec<usize>,
     /// How many threads have not ended.
     running: usize,
     connections: Slab<Arc<ActiveConnection>>,
-    /// What was done for those that have ended.
+    /// The counters of connections that have ended.
     counters: Counters,
     transitions: Transitions,
 }
@@ -95,12 +96,12 @@ struct ActiveConnection {
     control: ConnectionControl,
 }
 
-/// A thread that has not ended.
+/// Counts a running thread until it is dropped.
 struct RunningThread(Arc<ThreadGroup>);
 
 impl ThreadGroup {
-    /// Serves until a signal ends it, with the threads that `start` starts. With `one_exchange` conversations end with
-    /// their first answer. Returns what was done.
+    /// Serves until a signal comes, with the threads that `start` starts. With `one_exchange`,
+    /// connections close after their first response. Returns the counters.
     ///
     /// # Errors
     /// Those of starting threads and of poll(2).
@@ -131,7 +132,7 @@ impl ThreadGroup {
                 .map(|one| listeners.service(one))
                 .collect(),
             stream_endpoints,
-            requests: SharedFlags {
+            flags: SharedFlags {
                 one_exchange: Arc::new(one_exchange.into()),
                 ..SharedFlags::default()
             },
@@ -161,18 +162,18 @@ impl ThreadGroup {
         ended.map(|()| group.state.lock().counters)
     }
 
-    /// How many listeners there are.
+    /// The number of listeners.
     pub fn listeners(&self) -> usize {
         self.stream_endpoints.len()
     }
 
-    /// What a thread works with that serves connections of one listener.
+    /// Creates the runner of a thread that serves connections of a listener.
     pub fn runner(&self, listener: usize) -> Runner {
-        let requests = SharedFlags {
+        let flags = SharedFlags {
             crowded: self.crowded[self.services[listener]].clone(),
-            ..self.requests.clone()
+            ..self.flags.clone()
         };
-        let mut runner = Runner::new(&self.timeouts, &self.log, &requests);
+        let mut runner = Runner::new(&self.timeouts, &self.log, &flags);
         runner.worker.transitions = self.hub.as_ref().map(|_| Transitions::default());
         runner
     }
@@ -206,7 +207,7 @@ impl ThreadGroup {
         }
     }
 
-    /// Starts a thread, whose end the supervisor waits for.
+    /// Starts a thread. The supervisor waits for its end.
     ///
     /// # Errors
     /// If it cannot be started.
@@ -220,17 +221,17 @@ impl ThreadGroup {
         thread.spawn(move || run(&running.0)).map(drop)
     }
 
-    /// Starts a thread for each of the sockets that take datagrams. One is enough: no sender keeps it waiting.
+    /// Starts a thread per datagram socket. One is enough, since no client can make it wait.
     fn start_responders(self: &Arc<Self>) -> io::Result<()> {
         (0..self.datagram_endpoints.len()).try_for_each(|index| {
             self.start(move |group| group.answer(&group.datagram_endpoints[index]))
         })
     }
 
-    /// Answers the datagrams that come to a socket, until the server is stopping.
+    /// Answers the datagrams of a socket until the server is stopping.
     ///
-    /// It waits in poll(2) for the socket and for the end: shutting down the socket would wake it too, but would also
-    /// shut down the socket of the program that has handed it over.
+    /// It waits in poll(2) for the socket and for the stop event. Shutting down the socket would
+    /// wake it too, but would also shut it down for the program that passed the socket on.
     fn answer(&self, endpoint: &DatagramEndpoint) {
         let (mut clock, time) = Clock::start();
         let mut worker = new_worker(time, &self.timeouts, None);
@@ -248,34 +249,36 @@ impl ThreadGroup {
         self.state.lock().counters.add(&worker.counters);
     }
 
-    /// Waits for a connection or a datagram at a socket that must not be shut down. False once the server is stopping.
+    /// Waits for a connection or a datagram at a socket that must not be shut down. Returns false
+    /// once the server is stopping.
     fn wait_until_ready(&self, socket: &impl AsFd) -> bool {
         let mut watched = [
             PollFd::new(socket, PollFlags::IN),
             PollFd::new(&self.stop_event, PollFlags::IN),
         ];
-        // A socket that cannot be waited for fails when it is tried.
+        // If poll(2) fails, the next call on the socket returns the error.
         let _ = sys::poll(&mut watched, None);
         !self.is_stopping()
     }
 
     fn is_stopping(&self) -> bool {
-        self.requests.stopping.load(SeqCst)
+        self.flags.stopping.load(SeqCst)
     }
 
-    /// Ends the accept calls, now and in future.
+    /// Ends all accept calls, now and in future.
     fn stop_accepting(&self) {
-        self.requests.stopping.store(true, SeqCst);
+        self.flags.stopping.store(true, SeqCst);
         self.departed.notify_all();
         self.stop_event.set();
         let all = self.stream_endpoints.iter().map(|one| &one.listener);
         for listener in all.filter(|one| !one.is_inherited()) {
-            // A listener that cannot be shut down accepts one more connection, whose thread then sees what is up.
+            // If this fails, the listener accepts one more connection, and its thread then sees the
+            // flag.
             let _ = sys::shutdown_both(listener);
         }
     }
 
-    /// Ends the connections whose peers have nothing under way. What has come by now is still answered.
+    /// Closes idle connections. Input that has arrived by now is still answered.
     fn close_idle(&self) {
         for (_, active) in &self.state.lock().connections {
             if active.control.is_idle() {
@@ -292,7 +295,8 @@ impl ThreadGroup {
         }
     }
 
-    /// Leaves behind the threads that have not ended. They hold what would otherwise be dropped now.
+    /// Leaves threads behind that have not ended, and does the cleanup that they prevent: they hold
+    /// what would be dropped now.
     fn abandon_hung_threads(&self) {
         let running = self.state.lock().running;
         if running > 0 {
@@ -303,7 +307,7 @@ impl ThreadGroup {
                 log.finish(LAST_WAIT);
             }
         }
-        // One that has just ended may be about to drop its part of the group.
+        // Also if none is left: a thread that has just ended may still hold the group.
         let listeners = self
             .stream_endpoints
             .iter()
@@ -316,7 +320,7 @@ impl ThreadGroup {
     }
 
     fn notify_departed(&self) {
-        // Threads may wait for permits of different services.
+        // All, because threads may wait for permits of different services.
         self.departed.notify_all();
         if self.is_stopping() {
             self.wake_queue.waker(0).wake();

@@ -1,7 +1,7 @@
-//! How connections that have had their answer make room for those that wait.
+//! Closing connections that have had their response, to make room for waiting clients.
 //!
-//! A thread that serves sees nobody but its peer. So the supervisor looks for them, once it is alerted: while
-//! every service has a permit free, it sleeps.
+//! A serving thread knows only its own peer. So the supervisor finds the connections to close. It
+//! checks only after it was alerted: it sleeps while every service has a free permit.
 
 use super::{GroupState, ThreadGroup};
 use crate::session::MIN_IDLE_AGE;
@@ -9,49 +9,53 @@ use crate::sys::{self, is_readable};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Instant;
 
-/// How many connections may be ended at one look; it begins with one, and doubles as long as others wait.
-const MOST_ENDED: usize = 1024;
+/// The most connections closed at one check. The first check closes one, and the number doubles
+/// while clients wait.
+const MAX_CLOSED: usize = 1024;
 
-/// What the supervisor knows of connections that wait.
+/// When the supervisor next checks whether clients wait.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NextCheck {
-    /// Every service has a permit free; it is alerted when that changes.
+    /// When it is alerted. Every service has a free permit.
     WhenAlerted,
-    /// One has none free, and nobody waits: its listeners are watched.
+    /// When a listener is ready. A service has no free permit, and no client waits yet.
     WhenReady,
-    /// It looks again by itself at a time, and then ends up to so many connections.
+    /// At this time. It then closes up to this many connections.
     At(Instant, usize),
 }
 
 impl ThreadGroup {
-    /// Has the supervisor look whether connections wait, unless it will look by itself.
+    /// Wakes the supervisor to check for waiting clients, unless it will check by itself.
     pub(super) fn alert(&self) {
         if self.wants_alert.load(SeqCst) && self.wants_alert.swap(false, SeqCst) {
             self.wake_queue.waker(0).wake();
         }
     }
 
-    /// Makes room for connections that wait: see [`NextCheck`].
+    /// Checks whether clients wait, and closes connections to make room. Returns when to check
+    /// next.
     pub(super) fn make_room(&self, check: NextCheck, now: Instant) -> NextCheck {
         let next = now + MIN_IDLE_AGE;
         let count = match check {
             NextCheck::At(time, _) if now < time => return check,
             NextCheck::At(_, count) => count,
-            // Alerted, or a listener is ready. Connections that are idle now end at the next look if they still are.
+            // Alerted, or a listener is ready. Connections idle now are closed at the next check,
+            // if they still are.
             NextCheck::WhenAlerted | NextCheck::WhenReady => 0,
         };
-        // Set before it looks: a later change alerts the supervisor again.
+        // Set before the check, so that a later change alerts the supervisor again.
         self.wants_alert.store(true, SeqCst);
         let is_short = !self.services_without_permits().is_empty();
         if self.connections_are_waiting() {
             self.wants_alert.store(false, SeqCst);
             self.close_closable(count);
-            return NextCheck::At(next, (count * 2).clamp(1, MOST_ENDED));
+            return NextCheck::At(next, (count * 2).clamp(1, MAX_CLOSED));
         }
         match check {
             _ if !is_short => NextCheck::WhenAlerted,
             NextCheck::At(..) => NextCheck::WhenReady,
-            // Permits come and go many times a second, and not each time is it worth a look.
+            // The last permit is taken and released many times a second: not each time is worth a
+            // check.
             NextCheck::WhenAlerted | NextCheck::WhenReady => {
                 self.wants_alert.store(false, SeqCst);
                 NextCheck::At(next, 0)
@@ -59,15 +63,15 @@ impl ThreadGroup {
         }
     }
 
-    /// The services that may have no more connections.
+    /// The services without a free permit.
     pub(super) fn services_without_permits(&self) -> Vec<usize> {
         let mut state = self.state.lock();
         let all = 0..self.crowded.len();
         all.filter(|one| !state.has_free(*one)).collect()
     }
 
-    /// True if connections wait, for a permit or (where a thread accepts only once it can serve) to be accepted. The
-    /// connections that hold what these wait for end with their next answer.
+    /// True if clients wait for a permit or, if a thread accepts only when it can serve, to be
+    /// accepted. Marks the services whose connections hold what they wait for as crowded.
     fn connections_are_waiting(&self) -> bool {
         let mut state = self.state.lock();
         let GroupState {
@@ -84,14 +88,14 @@ impl ThreadGroup {
         !shortages.is_empty()
     }
 
-    /// Ends up to `count` connections that had had their answer when they were last looked at, and have waited since
-    /// then.
+    /// Closes up to `count` connections that had had their response at the last check, and have
+    /// been idle since.
     fn close_closable(&self, mut count: usize) {
         for (_, active) in &self.state.lock().connections {
             let is_crowded = self.crowded[active.service].load(SeqCst);
             if is_crowded && active.control.take_closable(count > 0) {
                 count -= 1;
-                // What has come by now is still answered.
+                // Input that has arrived by now is still answered.
                 let _ = sys::shutdown_read(&active.socket);
             }
         }

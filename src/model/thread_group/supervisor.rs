@@ -1,4 +1,5 @@
-//! The thread that serves nobody: it waits for signals, and publishes what can be seen of the others.
+//! The thread that waits for signals, publishes the status, and makes room for waiting clients. It
+//! serves no connection.
 
 use super::shortage::NextCheck;
 use super::{ThreadGroup, Threads};
@@ -12,7 +13,7 @@ use std::io;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
-/// What it works with.
+/// The supervisor's state.
 pub(super) struct Supervisor<'a> {
     group: &'a ThreadGroup,
     signals: &'a Signals,
@@ -41,7 +42,7 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// Serves until a signal comes, and on until all threads have ended or are to be left behind.
+    /// Runs until a signal comes, and then until all threads have ended or are left behind.
     pub(super) fn run(&mut self) -> io::Result<()> {
         let group = self.group;
         while !self.shutdown.is_over(group.state.lock().running) {
@@ -54,7 +55,7 @@ impl<'a> Supervisor<'a> {
             while let Some(step) = self.shutdown.step(Instant::now(), open()) {
                 match step {
                     Step::Announce => {
-                        group.requests.one_exchange.store(true, SeqCst);
+                        group.flags.one_exchange.store(true, SeqCst);
                         group.hub.iter().for_each(|hub| hub.drain());
                     }
                     Step::Stop => {
@@ -69,8 +70,8 @@ impl<'a> Supervisor<'a> {
         Ok(())
     }
 
-    /// Waits for signals, for so long at most, or, while the server is stopping, for somebody to leave; says how many
-    /// signals there were.
+    /// Waits for signals, at most for `time`. While the server is stopping, also returns when a
+    /// connection or thread ends. Returns the number of signals.
     fn wait(&mut self, time: Option<Duration>) -> io::Result<usize> {
         let wake_queue = &self.group.wake_queue;
         let mut watched = vec![
@@ -108,7 +109,7 @@ impl<'a> Supervisor<'a> {
         Ok(self.signals.take())
     }
 
-    /// The listeners at which a connection may come that there is no permit for.
+    /// The listeners whose services have no free permit, if they are to be watched.
     fn watched_listeners(&self) -> Vec<PollFd<'a>> {
         if self.check != NextCheck::WhenReady || self.group.is_stopping() {
             return Vec::new();
@@ -121,7 +122,7 @@ impl<'a> Supervisor<'a> {
             .collect()
     }
 
-    /// How long the supervisor may wait before it looks for connections that wait again.
+    /// How long the supervisor may wait before the next check for waiting clients.
     fn time_until_check(&self, now: Instant) -> Option<Duration> {
         match self.check {
             NextCheck::At(time, _) if !self.group.is_stopping() => {
@@ -153,7 +154,7 @@ impl<'a> Supervisor<'a> {
 }
 
 impl ThreadGroup {
-    /// Puts the threads and their connections into a snapshot.
+    /// Adds the threads and their connections to a snapshot.
     fn show(&self, builder: &mut SnapshotBuilder, now: Instant) {
         let state = self.state.lock();
         let busy = state.connections.len();
