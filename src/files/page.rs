@@ -33,10 +33,18 @@ pub fn page_begin(title: &str) -> Markup {
 /// known.
 pub fn error_page(code: u16, phrase: &str, to_root: Option<&str>) -> String {
     let explanation = match code {
+        400 => "The server does not understand this address.",
         403 => "You are not allowed to see this page.",
         404 => "Nothing is at this address. It may have moved, or the address may be mistyped.",
+        405 => "This address can only be read: the server accepts GET, HEAD and OPTIONS.",
+        408 => "The request took too long to arrive. Please try again.",
+        412 => "The file has changed since you last read it.",
+        413 => "The request is too large.",
+        414 => "The address is too long.",
+        431 => "The request's header fields are too long. Deleting this site's cookies may help.",
+        503 => "The server is busy or not ready. Please try again in a moment.",
         507 => "This folder has too many entries to list.",
-        500.. => "The server could not answer. Please try again later.",
+        500.. => "The server failed. The reason is in its log.",
         _ => "The server cannot handle this request.",
     };
     let content = html! {

@@ -1,6 +1,6 @@
-//! What an accepted connection passes before its service has a session for it: `--trusted-proxy` and `--max-per-ip`.
+//! Admits accepted connections: `--trusted-proxy` and `--max-per-ip`.
 //!
-//! Where neither is asked for, every connection is admitted, and nothing is looked up or locked.
+//! Without these options every connection is admitted, without a lookup or a lock.
 
 use super::Service;
 use super::per_ip::{PerIpLimiter, Quota};
@@ -11,7 +11,7 @@ use crate::session::{Counters, NewSession, Permit};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// Decides what begins with an accepted connection. Clones share what they count.
+/// Decides which session a new connection starts with, if any. Clones share their counts.
 #[derive(Clone, Default)]
 pub struct Admission {
     limiter: Option<Arc<PerIpLimiter>>,
@@ -19,7 +19,7 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// What a configuration asks for.
+    /// Creates the admission that the options ask for.
     pub fn new(config: &Config) -> Admission {
         Admission {
             limiter: config.max_per_ip.map(PerIpLimiter::new),
@@ -27,13 +27,15 @@ impl Admission {
         }
     }
 
-    /// True if connections begin with a PROXY header: then the client speaks first under every protocol.
+    /// True if connections start with a PROXY header. The client then speaks first under every
+    /// protocol.
     pub fn expects_header(&self) -> bool {
         self.trusted_proxies.is_some()
     }
 
-    /// The session that begins with a connection from `peer`, which has no address on a socket in the file system. `None`
-    /// if the connection is refused: it is to be dropped at once. That has been counted and logged.
+    /// Returns the session to start with for a connection from `peer`, which is `None` on a Unix
+    /// socket. Returns `None` if the connection is refused, after counting and logging that: close
+    /// it at once.
     pub fn admit(
         &self,
         service: &Arc<dyn Service>,
@@ -58,18 +60,18 @@ impl Admission {
                 let peer = display_peer(peer);
                 throttled!(
                     Warn,
-                    "a connection from {peer} is closed, for it is no --trusted-proxy"
+                    "closed a connection from {peer}: it is not a --trusted-proxy"
                 );
                 None
             }
         }
     }
 
-    /// The same once it is known who the client is.
+    /// Admits a client whose address is known.
     ///
-    /// As many clients of an address as are served are told that they are too many, where the protocol has a word for
-    /// that. The others are refused. Those without an address are not counted: permissions say who may connect to a
-    /// socket in the file system.
+    /// Up to the limit, clients of an address are served. As many again get the protocol's own
+    /// refusal, if it has one; further ones are disconnected. Clients without an address are not
+    /// counted: file permissions decide who may connect to a Unix socket.
     fn admit_client(
         &self,
         service: &dyn Service,
@@ -94,7 +96,7 @@ impl Admission {
         let limit = limiter.limit();
         throttled!(
             Warn,
-            "a connection from {address} is closed: there are {limit} from there already; see --max-per-ip"
+            "closed a connection from {address}: it already has {limit} (--max-per-ip)"
         );
         None
     }
@@ -109,7 +111,7 @@ mod tests {
     const PROXY: [u8; 4] = [127, 0, 0, 1];
     const HEADER: &[u8] = b"PROXY TCP4 192.0.2.7 10.0.0.1 258 80\r\n";
 
-    /// A protocol that has a word for clients that are too many.
+    /// A protocol with a refusal of its own.
     struct RefusingService;
 
     impl Service for RefusingService {
@@ -139,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_are_served_then_turned_away_then_refused() {
+    fn clients_are_served_then_turned_away_then_disconnected() {
         let admission = Admission::new(&Config {
             max_per_ip: Some(1),
             ..Config::default()
@@ -153,7 +155,7 @@ mod tests {
         let expected = [Some("served"), Some("turned away"), None];
         assert_eq!(all.each_ref().map(state), expected);
         drop(all);
-        assert_eq!(state(&admit(peer)), Some("served"), "places are free again");
+        assert_eq!(state(&admit(peer)), Some("served"), "permits were returned");
         let on_a_path = [(); 3].map(|()| admit(None));
         assert!(on_a_path.iter().all(|start| state(start) == Some("served")));
         assert_eq!(counters.refused_connections, 2);

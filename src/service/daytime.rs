@@ -1,4 +1,5 @@
-//! Daytime (RFC 867): the date and the time as a line, then the end, whatever the peer says; the same to every datagram.
+//! Daytime (RFC 867): sends the date and time as one line and ends the connection, whatever the
+//! client sends. Replies to every datagram with the same line.
 
 use super::{DatagramHandler, Service, Sharing};
 use crate::config::{Config, StartError};
@@ -38,11 +39,11 @@ impl Service for Daytime {
     }
 
     fn about(&self) -> String {
-        "the date and the time".into()
+        "the date and time".into()
     }
 }
 
-/// RFC 867 leaves the form open; this is HTTP's, in universal time.
+/// The line. RFC 867 leaves the format open; this is HTTP's date, in UTC.
 fn line(time: &Time) -> [u8; 31] {
     let mut line = *b"DDD, DD MMM YYYY HH:MM:SS GMT\r\n";
     line[..29].copy_from_slice(time.date());
@@ -68,7 +69,8 @@ impl Session for Daytime {
     }
 
     fn waits_for(&self) -> Wait {
-        // What the peer says after the end would destroy the line on its way.
+        // Input that arrives after the close would reset the connection and could destroy the line
+        // on its way.
         Wait::Linger
     }
 

@@ -1,7 +1,7 @@
-//! Echo (RFC 862): every byte back, in order; every datagram back as it was.
+//! Echo (RFC 862): sends back every byte, in order, and every datagram.
 //!
-//! It takes no more than it can put out, and the connection receives nothing while output is pending: a peer that does
-//! not read holds one buffer and no more.
+//! A session takes only as much input as fits into the output, and the connection receives nothing
+//! while output is pending. So a client that does not read takes one buffer and no more.
 
 use super::{DatagramHandler, Service, Sharing};
 use crate::config::{Config, StartError};
@@ -37,7 +37,7 @@ impl Service for Echo {
     }
 
     fn about(&self) -> String {
-        "every byte back".into()
+        "sends every byte back".into()
     }
 }
 

@@ -1,7 +1,7 @@
-//! The protocols, each a [`Session`](crate::session::Session).
+//! The protocols, each implemented as a [`Session`](crate::session::Session).
 //!
-//! This module sees neither the model that runs a session nor the poller beneath it. Adding a service is one file here
-//! and one row in [`SERVICES`].
+//! This module knows neither the model that runs a session nor the poller beneath it. A new service
+//! is one file here and one row in [`SERVICES`].
 
 mod admission;
 mod chat;
@@ -20,39 +20,43 @@ pub use status::{diagram, service as status};
 use crate::config::{Config, StartError};
 use std::sync::Arc;
 
-/// A service that can be chosen with `--mode`: what it is, for --help, the tables in the documentation, and tests.
+/// A service that `--mode` can choose. The rows drive --help, the tables in the documentation, and
+/// the tests.
 pub struct ServiceRow {
     /// Its name.
     pub name: &'static str,
-    /// What it does, in a sentence.
+    /// What it does, in one sentence.
     pub about: &'static str,
-    /// The port of 127.0.0.1 at which it listens by default.
+    /// The default port, on 127.0.0.1.
     pub port: u16,
-    /// What a client hears over a connection, as an example.
+    /// An example of an exchange over a connection.
     pub connection: Example,
-    /// What a client hears to a datagram, as an example; `None` if the service needs a connection. Agrees with
-    /// [`Service::datagram_handler`].
+    /// An example of an exchange by datagrams; `None` if the service needs a connection. Must agree
+    /// with [`Service::datagram_handler`].
     pub datagram: Option<Example>,
-    /// Makes it ready to serve.
+    /// Creates the service.
     pub start: fn(&Config) -> Result<Arc<dyn Service>, StartError>,
 }
 
-/// What a client says to a service, and what it hears.
+/// What a client sends to a service, and what it receives.
 pub struct Example {
-    /// What the client sends: then it ends its side of a connection, or this is the datagram.
+    /// The bytes of the connection, after which the client shuts down its side, or the one
+    /// datagram.
     pub request: &'static str,
-    /// What comes back.
+    /// The service's reply.
     pub reply: Reply,
 }
 
-/// What comes back to an [`Example`].
+/// The reply in an [`Example`].
 #[derive(Clone, Copy, Debug)]
 pub enum Reply {
-    /// Text with this beginning and this end, and then the end of the connection. A datagram is one such text.
+    /// Text with this beginning and this end; then the connection ends. As a datagram, one such
+    /// text.
     Text(&'static str, &'static str),
-    /// Text with this beginning, and no end: the client closes the connection.
+    /// Text with this beginning that does not end: the client closes the connection.
     Endless(&'static str),
-    /// Nothing: the connection ends when the client has ended its side; a datagram has no reply.
+    /// Nothing: the connection ends after the client has shut down its side, or the datagram has no
+    /// reply.
     Nothing,
 }
 
@@ -103,14 +107,14 @@ pub const SERVICES: &[ServiceRow] = &[
         port: 7531,
         connection: Example {
             request: "/quit\n",
-            reply: Reply::Text("* you are guest1; ", "* good bye\r\n"),
+            reply: Reply::Text("* you are guest1; ", "* goodbye\r\n"),
         },
         datagram: None,
         start: chat::start,
     },
 ];
 
-/// The row of that name.
+/// Finds the row of a service by its name.
 pub fn find(name: &str) -> Option<&'static ServiceRow> {
     SERVICES.iter().find(|row| row.name == name)
 }
@@ -120,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_say_what_services_do() {
+    fn rows_agree_with_services() {
         for row in SERVICES {
             let service = (row.start)(&Config::default()).expect(row.name);
             assert_eq!(service.name(), row.name);

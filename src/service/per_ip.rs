@@ -1,28 +1,30 @@
-//! So many connections from one address, and no more.
+//! Limits connections per client address.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What one subscriber has of IPv6 (RFC 6177): any address in there is as easy to come by as the next.
+/// The part of an IPv6 address that counts. One subscriber usually has a whole /64 (RFC 6177), so
+/// the rest tells no clients apart.
 const PREFIX_MASK: u128 = !0 << 64;
 
-/// Counts the connections from each address, over all services and loops.
+/// Counts the connections of each client address, over all services and loops.
 #[derive(Debug)]
 pub(super) struct PerIpLimiter {
     limit: usize,
-    /// Each [`Quota`] by itself. Only addresses that have any are kept: no more than there are connections.
+    /// The counts of both quotas, by address. An address is removed with its last connection, so
+    /// there are at most as many entries as connections.
     present: Mutex<HashMap<IpAddr, [usize; 2]>>,
 }
 
-/// What becomes of a connection that is counted.
+/// The quota that a connection is counted against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Quota {
     Served,
     TurnedAway,
 }
 
-/// A connection that is counted, until it is dropped.
+/// A counted connection, until it is dropped.
 #[derive(Debug)]
 pub(super) struct PerIpPermit {
     limiter: Arc<PerIpLimiter>,
@@ -31,7 +33,7 @@ pub(super) struct PerIpPermit {
 }
 
 impl PerIpLimiter {
-    /// Allows `limit` connections of each quota from one IPv4 address, or from one /64 of IPv6.
+    /// Allows `limit` connections per quota from one IPv4 address or one /64 of IPv6.
     pub fn new(limit: usize) -> Arc<PerIpLimiter> {
         Arc::new(PerIpLimiter {
             limit,
@@ -39,12 +41,12 @@ impl PerIpLimiter {
         })
     }
 
-    /// How many connections may be served at once.
+    /// The most connections per address that are served at once.
     pub fn limit(&self) -> usize {
         self.limit
     }
 
-    /// A place for a connection from this address, if there is one left.
+    /// Returns a permit for a connection from this address, or `None` at the limit.
     pub fn acquire(self: &Arc<Self>, address: IpAddr, quota: Quota) -> Option<PerIpPermit> {
         let network = network(address);
         let mut present = self.present();
@@ -77,7 +79,7 @@ impl Drop for PerIpPermit {
     }
 }
 
-/// What an address is counted as.
+/// The address that a connection from `address` is counted under.
 fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
@@ -94,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn one_subscriber_is_one() {
+    fn addresses_of_one_ipv6_prefix_count_together() {
         let cases = [
             ("192.0.2.1", "192.0.2.1", true),
             ("192.0.2.1", "192.0.2.2", false),
@@ -108,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_is_left_can_be_taken_and_nothing_else_is_kept() {
+    fn dropped_permits_are_free_again() {
         let limiter = PerIpLimiter::new(2);
         let one = address("192.0.2.1");
         let take = |peer| limiter.acquire(peer, Quota::Served);
@@ -123,12 +125,13 @@ mod tests {
         let turned_away = [(); 3].map(|()| limiter.acquire(one, Quota::TurnedAway));
         assert!(turned_away[1].is_some() && turned_away[2].is_none());
         drop((second, other));
-        assert!(take(one).is_some(), "being turned away takes no place");
+        assert!(take(one).is_some(), "refusals have a quota of their own");
         drop(turned_away);
         assert!(limiter.present().is_empty());
     }
 
-    /// A million subscribers, one after the other, leave nothing behind; those who are there at once take an entry each.
+    /// A million addresses in turn leave nothing behind; those connected at the same time take one
+    /// entry each.
     #[test]
     fn addresses_are_kept_only_while_they_have_connections() {
         let limiter = PerIpLimiter::new(1);

@@ -1,4 +1,4 @@
-//! What a service is to a server that runs it.
+//! The traits that a protocol implements to become a service.
 
 use crate::session::{Session, Time, Transition};
 use std::net::IpAddr;
@@ -24,23 +24,23 @@ pub enum Sharing {
     Messages,
 }
 
-/// Makes the sessions of one service; shared by all threads that serve it.
+/// Creates the sessions of one protocol. All threads that serve the protocol share it.
 pub trait Service: Send + Sync {
-    /// A session for a peer that has just connected, with its address if it has one.
+    /// Creates the session for a new connection. `peer` is the client's address, if it has one.
     fn session(&self, peer: Option<IpAddr>) -> Box<dyn Session>;
 
-    /// A session for a peer that has too many connections already: it says so, and that is all. `None` for a protocol
-    /// that has no word for it: the connection is closed at once.
+    /// Creates a session that refuses a client with too many connections, in the words of the
+    /// protocol. `None` if the protocol has none: the connection is then closed at once.
     fn turn_away(&self, _peer: IpAddr) -> Option<Box<dyn Session>> {
         None
     }
 
-    /// What answers datagrams, for a protocol that can do without a connection.
+    /// Replies to datagrams, for a protocol that needs no connection.
     fn datagram_handler(&self) -> Option<&dyn DatagramHandler> {
         None
     }
 
-    /// True if a session has something to say before its peer does.
+    /// True if the server speaks first: a session may send before it has received anything.
     fn speaks_first(&self) -> bool {
         false
     }
@@ -53,57 +53,62 @@ pub trait Service: Send + Sync {
         Sharing::Memory
     }
 
-    /// What becomes readable when something that the service remembers may no longer be true. A model that asks for it
-    /// promises to call [`notified`](Service::notified) then, before any of the sessions; the others look by
-    /// themselves.
+    /// A descriptor that becomes readable when cached data may be out of date. A model that calls
+    /// this must call [`notified`](Service::notified) when that happens, before it lets any session
+    /// act. Under other models the service checks its cache itself.
     fn notifier(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 
-    /// The notifier has become readable. Does not wait.
+    /// Called when the notifier has become readable. Does not wait.
     fn notified(&self) {}
 
-    /// The directories below which it opens files while it serves, by their absolute names: with what may take their
-    /// places, all that a process which [confines](crate::server::Server::confine) itself can still read.
+    /// The absolute paths of the directories whose files it opens while it serves. A process that
+    /// [confines](crate::server::Server::confine) itself can read only these and what may replace
+    /// them.
     fn served_paths(&self) -> Vec<PathBuf> {
         Vec::new()
     }
 
-    /// False while it can serve nobody, such as files of a directory that is gone. The status then tells balancers so.
+    /// False while it cannot serve, for example because its directory is gone. `/healthz` then
+    /// returns 503.
     fn is_ready(&self, _time: &Time) -> bool {
         true
     }
 
-    /// The steps that its sessions can take from one state to another, beside that any state can end.
+    /// The state transitions of its sessions. Leave out that every state can end: a client may
+    /// disconnect at any time.
     fn transitions(&self) -> &'static [Transition] {
         &[]
     }
 
-    /// What it is called, in a word for the log.
+    /// A one-word name for the log.
     fn name(&self) -> &str;
 
     /// What is served, in a few words for the log.
     fn about(&self) -> String {
-        "a protocol of its own".into()
+        "a custom protocol".into()
     }
 
-    /// The scheme of a URL to it, for services that browsers and curl know.
+    /// The scheme of its URL, if browsers and curl know the protocol.
     fn url_scheme(&self) -> Option<&'static str> {
         None
     }
 }
 
-/// A protocol in which each datagram is answered by itself, by one datagram at most; shared by all threads that serve
-/// it.
+/// Replies to datagrams one by one, each with at most one datagram. All threads that serve the
+/// protocol share it.
 pub trait DatagramHandler: Send + Sync {
-    /// Puts the reply to a datagram into `reply`, which is empty. False if the protocol has no reply to it; an empty reply
-    /// is one too.
+    /// Writes the reply to `datagram` into `reply`, which is empty on entry. Returns false for no
+    /// reply; true with an empty `reply` sends an empty datagram.
     ///
-    /// Senders' addresses can be forged, so a reply that is longer than both its datagram and [`SHORT_REPLY`] is not
-    /// sent: it would make one byte of an attacker's into several bytes at somebody else's door.
+    /// The sender's address may be forged. So a reply longer than both its datagram and
+    /// [`SHORT_REPLY`] is not sent: an attacker could use the server to send a victim more bytes
+    /// than it sends itself.
     fn reply(&self, datagram: &[u8], time: &Time, reply: &mut Vec<u8>) -> bool;
 }
 
-/// A reply of so many bytes may always be sent; daytime's has 31. With its headers it is less than twice the smallest
-/// frame in which any datagram crosses an Ethernet (64 bytes), so an attacker wins little by having it sent.
+/// The length in bytes up to which a reply is always sent; daytime's has 31. With its headers such
+/// a reply is less than twice the smallest Ethernet frame (64 bytes), so an attacker gains little
+/// from it.
 pub const SHORT_REPLY: usize = 64;

@@ -1,7 +1,7 @@
-//! The header of a proxy that says who its client is: the PROXY protocol, versions 1 and 2 (HAProxy's
-//! proxy-protocol.txt). It comes before everything else.
+//! Reads the PROXY header (HAProxy's proxy-protocol.txt, versions 1 and 2), with which a proxy
+//! names its client. It precedes all other bytes of a connection.
 //!
-//! This file does not know what clients come to.
+//! This file does not know which protocol follows.
 
 use crate::observe::throttled;
 use crate::session::{Context, Counters, NewSession, Session, Timeout, Wait};
@@ -11,35 +11,38 @@ use std::net::IpAddr;
 /// The longest header of version 1, in bytes (section 2.1).
 const MAX_V1_HEADER: usize = 107;
 
-/// The longest header of version 2 that is read, in bytes, of 64 KiB that could be said: proxies send some hundred.
+/// The longest header of version 2 that is accepted, in bytes. The format allows 64 KiB; proxies
+/// send a few hundred bytes.
 const MAX_V2_HEADER: usize = 4096;
 
-/// What is before the length of what follows in version 2, and that length (section 2.2).
+/// The length in bytes of version 2's fixed part, which ends with the length of the rest (section
+/// 2.2).
 const FIXED_PART: usize = 16;
 
-/// What begins with a client, once it is known; `None` if it is refused.
+/// Admits the client that the header names: returns the session to go on with, or `None` to refuse
+/// the client.
 pub(super) type AdmitClient =
     Box<dyn FnOnce(Option<IpAddr>, &mut Counters) -> Option<NewSession> + Send>;
 
-/// Reads the header. The conversation goes on with what begins with the client that it names.
+/// Reads the header, then hands over to the session that the client is admitted to.
 pub(super) struct ProxyHeaderSession {
     proxy: Option<IpAddr>,
-    /// Taken when the header has come.
+    /// Taken once the header is complete.
     admit: Option<AdmitClient>,
     state: State,
 }
 
 enum State {
-    /// The header is awaited, or has come in part.
+    /// The header is missing or incomplete.
     Reading,
-    /// It has come, and this is what begins; `None` once that was taken.
+    /// The header is complete. The session to hand over to; `None` once it was taken.
     Read(Option<NewSession>),
-    /// What came was no header, or its client is refused.
+    /// The header was malformed, or the client was refused.
     Refused,
 }
 
 impl ProxyHeaderSession {
-    /// One with a proxy that is trusted.
+    /// Reads the header of a trusted proxy.
     pub fn new(proxy: Option<IpAddr>, admit: AdmitClient) -> ProxyHeaderSession {
         ProxyHeaderSession {
             proxy,
@@ -70,7 +73,7 @@ impl Session for ProxyHeaderSession {
                 let proxy = display_peer(self.proxy);
                 throttled!(
                     Warn,
-                    "a connection from {proxy} is closed, for it has no PROXY header"
+                    "closed a connection from {proxy}: it has no PROXY header"
                 );
                 self.state = State::Refused;
                 input.len()
@@ -101,28 +104,26 @@ impl Session for ProxyHeaderSession {
     }
 }
 
-/// A peer as it is logged.
+/// The peer's address, for the log.
 pub(super) fn display_peer(peer: Option<IpAddr>) -> String {
-    peer.map_or("a socket in the file system".into(), |peer| {
-        peer.to_string()
-    })
+    peer.map_or("a Unix socket".into(), |peer| peer.to_string())
 }
 
-/// What a header says.
+/// A parsed header.
 #[derive(Debug, PartialEq, Eq)]
 struct Header {
-    /// How many bytes it has.
+    /// Its length in bytes.
     length: usize,
-    /// Who is at the other side of the proxy, if it is somebody else and has an address.
+    /// The client's address, if the connection is on behalf of a client and the address is known.
     client: Option<IpAddr>,
 }
 
-/// What came is no header, and nothing that could follow would make it one.
+/// The bytes are not a header, and no further bytes could make them one.
 #[derive(Debug, PartialEq, Eq)]
 struct Malformed;
 
 impl Header {
-    /// Reads the header that `input` begins with; `None` if it has not come to its end yet.
+    /// Parses the header at the front of `input`; `None` if it is incomplete.
     fn parse(input: &[u8]) -> Result<Option<Header>, Malformed> {
         if may_begin_with(input, v2::PROTOCOL_PREFIX) {
             Header::parse_v2(input)
@@ -168,7 +169,7 @@ impl Header {
             return Ok(None);
         };
         let header = v2::Header::try_from(whole).map_err(|_| Malformed)?;
-        // A proxy's own connections, such as its health checks, are its own (section 2.2, LOCAL).
+        // LOCAL (section 2.2) marks the proxy's own connections, such as health checks.
         let is_client = header.command == v2::Command::Proxy;
         Ok(Some(Header {
             length,
@@ -181,7 +182,7 @@ impl Header {
     }
 }
 
-/// True if `input` begins with `prefix`, or could once more of it is there.
+/// True if `input` begins with `prefix`, or is itself a beginning of `prefix`.
 fn may_begin_with(input: &[u8], prefix: &[u8]) -> bool {
     let length = input.len().min(prefix.len());
     input[..length] == prefix[..length]
@@ -191,7 +192,7 @@ fn may_begin_with(input: &[u8], prefix: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// A header of version 2 with this command, family, and what follows.
+    /// A header of version 2 with this command, family and rest.
     fn binary(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
         let length = u16::try_from(rest.len()).expect("short");
         let fixed = [command, family];
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_header_is_refused_as_soon_as_that_is_certain() {
+    fn malformed_headers_are_refused_at_the_first_wrong_byte() {
         let longer = format!("PROXY UNKNOWN {}", "f".repeat(93));
         let cases: &[&[u8]] = &[
             b"G",

@@ -236,7 +236,7 @@ pub fn chat(address: SocketAddr) -> Vec<Fate> {
     // If a member was cut off before all had joined, the others never read that it left.
     for member in &mut members {
         let _ = member.stream.write_all(b"/dance\n");
-        member.listen(&["* there is no /dance"]);
+        member.listen(&["* unknown command /dance"]);
     }
     for line in 0..LINES {
         for speaker in 0..members.len() {
@@ -257,7 +257,7 @@ pub fn chat(address: SocketAddr) -> Vec<Fate> {
     }
     for member in &mut members {
         let _ = member.stream.write_all(b"/quit\n");
-        member.listen(&["* good bye\r\n"]);
+        member.listen(&["* goodbye\r\n"]);
     }
     for member in &members {
         for other in members.iter().filter(|other| other.name != member.name) {

@@ -275,7 +275,7 @@ impl<'a> SoakClient<'a> {
         while !other.line().ends_with(&heard) {}
         if self.random.bool() {
             other.send("/quit\n");
-            while other.line() != "* good bye" {}
+            while other.line() != "* goodbye" {}
         }
     }
 

@@ -31,7 +31,7 @@ fn members_join_talk_and_leave() {
         let evserve = chat(model, &[]);
         let mut alice = evserve.connect();
         let greeting =
-            "* you are guest1; nobody else is here; say /nick NAME, /who, /quit, or anything";
+            "* you are guest1; nobody else is here; type a message, /nick NAME, /who or /quit";
         assert_eq!(alice.line(), greeting);
         alice.send("/nick Alice\r\n");
         assert_eq!(alice.line(), "* you are now Alice");
@@ -39,7 +39,7 @@ fn members_join_talk_and_leave() {
         assert_eq!(alice.line(), "* guest2 joined");
         assert!(bob.line().starts_with("* you are guest2; Alice is here; "));
         for (says, hears) in [
-            ("/nick alice", "* somebody is alice already"),
+            ("/nick alice", "* the name alice is taken"),
             ("/nick", "* a name has 1 to 32 letters, digits, - or _"),
             ("/nick a b", "* a name has 1 to 32 letters, digits, - or _"),
             (
@@ -52,7 +52,7 @@ fn members_join_talk_and_leave() {
             ),
             (
                 "/dance",
-                "* there is no /dance; there are /nick NAME, /who and /quit",
+                "* unknown command /dance; the commands are /nick NAME, /who and /quit",
             ),
             ("/nick Bøb", "* you are now Bøb"),
             ("/who", "* Alice is here"),
@@ -73,7 +73,7 @@ fn members_join_talk_and_leave() {
         alice.send("well\n");
         assert_eq!(bob.line(), "Alice: I am well", "a line may come in pieces");
         bob.send("quit\nnobody hears this\n");
-        assert_eq!(bob.line(), "* good bye");
+        assert_eq!(bob.line(), "* goodbye");
         assert_eq!(bob.rest(), b"");
         drop(bob);
         assert_eq!(alice.line(), "* Bøb left");
@@ -84,7 +84,7 @@ fn members_join_talk_and_leave() {
         assert_eq!(carol.line(), "* Alice left");
         carol.send("/who\n/quit\n");
         assert_eq!(carol.line(), "* nobody else is here");
-        assert_eq!(carol.rest(), b"* good bye\r\n");
+        assert_eq!(carol.rest(), b"* goodbye\r\n");
         let ended = evserve.stop();
         assert!(
             ended.log.contains("served 4 requests on 3 connections"),
@@ -109,10 +109,7 @@ fn the_longest_line_is_delivered_and_a_longer_one_is_not() {
             for length in [4097, 60_000] {
                 let longer = "x".repeat(length);
                 alice.send(format!("{longer}{end}/who\n"));
-                assert_eq!(
-                    alice.line(),
-                    "* nobody heard that: a line has 4096 bytes at most"
-                );
+                assert_eq!(alice.line(), "* not sent: a line has at most 4096 bytes");
                 assert_eq!(alice.line(), "* bob is here");
             }
         }
@@ -128,7 +125,7 @@ fn a_line_without_end_disconnects_its_sender() {
     on_every_shared_model(|model| {
         let evserve = chat(model, &[]);
         let mut alice = join(&evserve, "alice");
-        let farewell = "* good bye: 65536 bytes came without the end of a line";
+        let farewell = "* goodbye: received 65536 bytes without a line end";
         for (number, bytes) in [
             vec![b'x'; 1_000_000],
             vec![0; 100_000],
@@ -157,10 +154,7 @@ fn a_line_without_end_disconnects_its_sender() {
             slow.send([b'y'; 4096]);
         }
         slow.send("/who\nz");
-        assert_eq!(
-            slow.line(),
-            "* nobody heard that: a line has 4096 bytes at most"
-        );
+        assert_eq!(slow.line(), "* not sent: a line has at most 4096 bytes");
         slow.send("\n/who\n");
         assert_eq!(slow.line(), "* alice is here");
     });
@@ -177,7 +171,7 @@ fn invisible_characters_are_not_delivered() {
         bob.line();
         assert_eq!(alice.line(), "* guest2 joined");
         let rule = "* a name has 1 to 32 letters, digits, - or _";
-        let alike = |name| format!("* {name} looks like the name of somebody who is here");
+        let alike = |name| format!("* {name} looks like the name of another member");
         for (name, answer) in [
             ("ali\u{200b}ce", rule.to_owned()),
             ("ali\u{200d}ce", rule.to_owned()),
@@ -188,8 +182,8 @@ fn invisible_characters_are_not_delivered() {
             ("alice\u{e0041}", rule.to_owned()),
             ("alice\u{a0}x", rule.to_owned()),
             ("alice\u{2028}x", rule.to_owned()),
-            ("alice ", "* somebody is alice already".to_owned()),
-            ("ALICE", "* somebody is ALICE already".to_owned()),
+            ("alice ", "* the name alice is taken".to_owned()),
+            ("ALICE", "* the name ALICE is taken".to_owned()),
             ("\u{430}lice", alike("\u{430}lice")),
             ("aIice", alike("aIice")),
             ("bob", "* you are now bob".to_owned()),
@@ -221,7 +215,7 @@ fn invisible_characters_are_not_delivered() {
         bob.send("/\u{202e}\u{1b}dance\n");
         assert_eq!(
             bob.line(),
-            "* there is no /dance; there are /nick NAME, /who and /quit"
+            "* unknown command /dance; the commands are /nick NAME, /who and /quit"
         );
     });
 }
@@ -239,7 +233,7 @@ fn a_member_that_does_not_read_is_dropped() {
         let mut heard = Vec::new();
         // The kernel buffers several megabytes for a client that does not read, and its mailbox
         // holds one more.
-        while !heard.ends_with(b"* deaf left: too slow to hear all\r\n") {
+        while !heard.ends_with(b"* deaf left: too slow to receive all messages\r\n") {
             assert!(
                 started.elapsed() < PATIENCE,
                 "{model}: no member is dropped"
@@ -363,7 +357,7 @@ fn every_member_gets_every_line_once_and_in_order() {
                 assert!(guest.line().starts_with("* you are guest"));
                 if passing % 2 == 0 {
                     guest.send("/quit\n");
-                    while guest.line() != "* good bye" {}
+                    while guest.line() != "* goodbye" {}
                 }
             }
             memory = memory.max(evserve.proc_status("VmRSS"));

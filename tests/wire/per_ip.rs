@@ -60,7 +60,7 @@ fn an_address_at_its_limit_gets_no_more_connections() {
         }
         drop((second, other));
         let log = evserve.stop().log;
-        let said = log.matches("a connection from 127.0.0.1 is closed").count();
+        let said = log.matches("closed a connection from 127.0.0.1").count();
         assert!((1..=seconds + 2).contains(&said), "{model}: {log}");
         let refused = format!(
             "on {} connections ({} of them refused)",

@@ -1,54 +1,54 @@
-//! What was said, kept once for all members until they have heard it.
+//! The messages of a room, each kept once until every member has received it.
 //!
-//! Each member has a place in it. So a message costs the room its bytes, and a member that has not heard it nothing: what
-//! a room keeps does not grow with the number of those who do not read.
+//! Each member has a position in the backlog. So a message takes its bytes once, and the memory of
+//! a room does not grow with the number of members that do not read.
 
 use std::collections::VecDeque;
 
-/// How much is kept, in bytes, each message counted with [`OVERHEAD`]. A member that is farther behind has lost something
-/// and leaves. This is the most that a room keeps, however many members do not read.
+/// The most that a room keeps, in bytes, with [`OVERHEAD`] added for each message. A member that
+/// falls farther behind has missed a message and is dropped.
 pub(super) const BACKLOG_SIZE: u64 = 1024 * 1024;
 
-/// What keeping a message costs beside its bytes, in bytes: more than its entry and what an allocation wastes. Without it
-/// lines of one byte would cost many times what they count.
+/// What a message costs in addition to its bytes: more than its entry and what the allocator
+/// wastes. Without it, lines of one byte would cost many times what is counted.
 pub(super) const OVERHEAD: u64 = 64;
 
-/// Messages in the order in which all members hear them.
+/// Messages in the order in which all members receive them.
 #[derive(Default)]
 pub(super) struct Backlog {
     messages: VecDeque<Message>,
-    /// The place behind the last message.
+    /// The position after the last message.
     end: u64,
 }
 
-/// A message and where it lies.
+/// A message and its position.
 pub(super) struct Message {
-    /// Who does not hear it: its author.
+    /// The author, who does not receive it.
     pub from: u64,
-    /// What the others are sent.
+    /// The bytes that the others receive.
     pub text: Box<[u8]>,
-    place: u64,
+    position: u64,
 }
 
 impl Message {
-    /// The place behind it.
+    /// The position after it.
     pub fn end(&self) -> u64 {
-        self.place + cost(self.text.len())
+        self.position + cost(self.text.len())
     }
 }
 
-/// What a message of so many bytes counts.
+/// The cost of a message of `length` bytes.
 pub(super) fn cost(length: usize) -> u64 {
     length as u64 + OVERHEAD
 }
 
 impl Backlog {
-    /// Adds a message, and drops the oldest ones if there is no room for it.
+    /// Adds a message, and drops the oldest ones until it fits.
     pub fn push(&mut self, from: u64, text: String) {
         let message = Message {
             from,
             text: text.into_bytes().into(),
-            place: self.end,
+            position: self.end,
         };
         self.end = message.end();
         self.messages.push_back(message);
@@ -57,25 +57,27 @@ impl Backlog {
         }
     }
 
-    /// The place of the oldest message that is left.
+    /// The position of the oldest message.
     pub fn start(&self) -> u64 {
-        self.messages.front().map_or(self.end, |first| first.place)
+        self.messages
+            .front()
+            .map_or(self.end, |first| first.position)
     }
 
-    /// The place behind the last message: where those are who have heard everything.
+    /// The position after the last message, where members are that have received everything.
     pub fn end(&self) -> u64 {
         self.end
     }
 
-    /// The message at a place; `None` at the end.
-    pub fn at(&self, place: u64) -> Option<&Message> {
-        let index = self.messages.partition_point(|one| one.place < place);
+    /// The message at a position; `None` at the end.
+    pub fn at(&self, position: u64) -> Option<&Message> {
+        let index = self.messages.partition_point(|one| one.position < position);
         self.messages.get(index)
     }
 
-    /// Drops what lies before a place: everybody has heard it.
-    pub fn forget(&mut self, place: u64) {
-        while self.start() < place {
+    /// Drops the messages before a position, which all members have received.
+    pub fn drop_before(&mut self, position: u64) {
+        while self.start() < position {
             self.messages.pop_front();
         }
     }
@@ -86,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_never_holds_more_than_it_may() {
+    fn it_never_exceeds_its_size() {
         for length in [1, 100, 4096, 16_000] {
             let mut backlog = Backlog::default();
             for number in 0..40_000 {
@@ -112,25 +114,25 @@ mod tests {
     }
 
     #[test]
-    fn places_lead_from_one_message_to_the_next() {
+    fn positions_lead_from_one_message_to_the_next() {
         let mut backlog = Backlog::default();
         let first = backlog.end();
         for (from, text) in [(1, "one"), (2, "two"), (3, "three")] {
             backlog.push(from, text.into());
         }
-        let mut place = first;
+        let mut position = first;
         let mut heard = Vec::new();
-        while let Some(message) = backlog.at(place) {
+        while let Some(message) = backlog.at(position) {
             heard.push((message.from, message.text.to_vec()));
-            place = message.end();
+            position = message.end();
         }
-        assert_eq!(place, backlog.end());
+        assert_eq!(position, backlog.end());
         assert_eq!(heard.len(), 3);
         assert_eq!(heard[2], (3, b"three".to_vec()));
         let second = backlog.at(first).map(Message::end).expect("the first");
-        backlog.forget(second);
+        backlog.drop_before(second);
         assert_eq!(backlog.start(), second);
-        backlog.forget(place);
-        assert_eq!((backlog.start(), backlog.messages.len()), (place, 0));
+        backlog.drop_before(position);
+        assert_eq!((backlog.start(), backlog.messages.len()), (position, 0));
     }
 }

@@ -1,7 +1,8 @@
-//! A group chat by lines: each goes to all others who are there.
+//! A group chat: each line goes to all other members.
 //!
-//! A line that begins with a slash is a command. The room keeps what was said until all members have heard it. A member
-//! that speaks faster than others read waits for them; one that does not read leaves when it is too far behind.
+//! A line that begins with a slash is a command. The room keeps messages until all members have
+//! received them. A member that sends faster than others read has to wait for them; one that does
+//! not read is dropped when it falls too far behind.
 
 mod backlog;
 mod room;
@@ -13,32 +14,33 @@ use crate::session::{
     ACCEPTED, CLOSED, Context, Inbox, InboxState, Session, Timeout, Transition, Wait,
 };
 use memchr::memchr;
-use room::{Renamed, Room};
+use room::{RenameResult, Room};
 use std::cell::Cell;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Waker;
-use text::{is_invisible, visible};
+use text::{is_invisible, without_invisible};
 
-/// The longest line, in bytes, without its end.
-const LONGEST_LINE: usize = 4096;
+/// The longest line, in bytes, without its line end.
+const MAX_LINE: usize = 4096;
 
-/// How much of a line without an end is received and dropped before its connection is closed, in bytes: a peer that sends
-/// no line ends is no member, and would cost without end.
-const LONGEST_ENDLESS: usize = 64 * 1024;
+/// How many bytes of an overlong line are received and dropped before the connection is closed. A
+/// client that sends no line ends could otherwise keep the server reading forever.
+const MAX_OVERLONG: usize = 64 * 1024;
 
-/// How much a member hears in one go, in bytes, before it is listened to for a moment. One whose line is slower than the
-/// others speak never has heard all there is; it could never say anything, for nothing is received while there is
-/// something to send.
-const HEARD_AT_ONCE: usize = 256 * 1024;
+/// How many bytes a member is sent before its input gets a turn. Nothing is received while output
+/// is pending, so a member whose connection is slower than the others' messages could otherwise
+/// never send anything.
+const MAX_SENT_AT_ONCE: usize = 256 * 1024;
 
 /// The longest name, in characters.
-const LONGEST_NAME: usize = 32;
+const MAX_NAME: usize = 32;
 
-/// Room for the longest answer to a command, in bytes: a hundred names of four bytes a character.
-const ROOM_TO_ANSWER: usize = 16 * 1024;
+/// The room that the longest reply to a command needs, in bytes: a hundred names of four bytes per
+/// character.
+const REPLY_ROOM: usize = 16 * 1024;
 
-/// The service: one room.
+/// The service, with its one room.
 struct Chat(Arc<Room>);
 
 pub(super) fn start(_: &Config) -> Result<Arc<dyn Service>, StartError> {
@@ -47,13 +49,13 @@ pub(super) fn start(_: &Config) -> Result<Arc<dyn Service>, StartError> {
 
 impl Service for Chat {
     fn session(&self, _peer: Option<IpAddr>) -> Box<dyn Session> {
-        Box::new(Member {
-            seat: Seat {
+        Box::new(ChatSession {
+            membership: Membership {
                 room: self.0.clone(),
                 id: 0,
-                heard: Cell::new(0),
+                sent: Cell::new(0),
             },
-            state: State::Arriving,
+            state: State::Joining,
             dropped: 0,
         })
     }
@@ -85,97 +87,97 @@ impl Service for Chat {
     }
 
     fn about(&self) -> String {
-        "each line to all others".into()
+        "sends each line to all other members".into()
     }
 }
 
-/// One who is there.
-struct Member {
-    seat: Seat,
+/// A member's session.
+struct ChatSession {
+    membership: Membership,
     state: State,
-    /// How much has been dropped of the line that comes, for it is too long.
+    /// How many bytes of the current line were dropped because it is too long.
     dropped: usize,
 }
 
-/// A member's place in the room.
-struct Seat {
+/// A member's side of the room.
+struct Membership {
     room: Arc<Room>,
-    /// Its number in there, from its beginning on.
+    /// The member's number in the room. 0 until the session opens.
     id: u64,
-    /// How many bytes it has heard without a chance to speak.
-    heard: Cell<usize>,
+    /// How many bytes it was sent since its input last had a turn.
+    sent: Cell<usize>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// The others cannot be told yet that it is there.
-    Arriving,
-    /// For others, and for the next line.
-    Listening,
-    /// All others have been told something. They hear it before the next line is looked at, as far as they read.
-    HasSpoken,
-    /// The next line is for all others, and some of them are too far behind to be told more.
-    Waiting,
-    /// It is over.
+    /// The others were not told yet that it joined: they are too far behind.
+    Joining,
+    /// It waits for messages and for its next line.
+    Idle,
+    /// It has sent a message. The others get a turn before its next line.
+    HasSent,
+    /// Its next line is a message, and has to wait because some members are too far behind.
+    Throttled,
+    /// It has left. The connection is about to close.
     Leaving,
-    /// It is over, while the peer may still be sending.
+    /// It was closed for sending no line end; its client may still be sending.
     Refused,
 }
 
-impl Session for Member {
+impl Session for ChatSession {
     fn open(&mut self, cx: &mut Context<'_>) {
-        self.seat.id = self.seat.room.enter();
-        self.arrive(cx);
+        self.membership.id = self.membership.room.add();
+        self.join(cx);
     }
 
     fn receive(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
-        self.seat.heard.set(0);
-        if cx.room() < ROOM_TO_ANSWER {
+        self.membership.sent.set(0);
+        if cx.room() < REPLY_ROOM {
             return 0;
         }
         let Some(end) = memchr(b'\n', input) else {
-            return self.take_part(input, cx);
+            return self.take_partial_line(input, cx);
         };
         let line = input[..end].strip_suffix(b"\r").unwrap_or(&input[..end]);
-        if std::mem::take(&mut self.dropped) > 0 || line.len() > LONGEST_LINE {
+        if std::mem::take(&mut self.dropped) > 0 || line.len() > MAX_LINE {
             reply(
                 cx,
-                &format!("nobody heard that: a line has {LONGEST_LINE} bytes at most"),
+                &format!("not sent: a line has at most {MAX_LINE} bytes"),
             );
         } else {
-            self.hear(&String::from_utf8_lossy(line), cx);
+            self.handle_line(&String::from_utf8_lossy(line), cx);
         }
         match self.state {
-            // It is looked at again then.
-            State::Waiting => 0,
+            // The line is taken again once it may be sent.
+            State::Throttled => 0,
             _ => end + 1,
         }
     }
 
     fn proceed(&mut self, cx: &mut Context<'_>) {
-        self.seat.heard.set(0);
+        self.membership.sent.set(0);
         match self.state {
-            State::Arriving => self.arrive(cx),
-            State::Waiting if !self.seat.may_go_on(cx) => {}
-            _ => self.state = State::Listening,
+            State::Joining => self.join(cx),
+            State::Throttled if !self.membership.may_retry(cx) => {}
+            _ => self.state = State::Idle,
         }
     }
 
     fn closed(&mut self, _cx: &mut Context<'_>) {
-        self.seat.room.leave(self.seat.id);
+        self.membership.room.remove(self.membership.id);
     }
 
     fn mailbox(&self) -> Option<&dyn Inbox> {
-        Some(&self.seat)
+        Some(&self.membership)
     }
 
     fn waits_for(&self) -> Wait {
         match self.state {
-            // For a moment: it has not heard all.
-            State::Listening if self.seat.has_heard_much() => Wait::Bytes(Timeout::Pause),
-            State::Listening => Wait::Bytes(Timeout::Forever),
-            State::HasSpoken => Wait::Turn,
-            State::Arriving | State::Waiting => Wait::Pause,
+            // A short wait for input, although messages are pending.
+            State::Idle if self.membership.needs_pause() => Wait::Bytes(Timeout::Pause),
+            State::Idle => Wait::Bytes(Timeout::Forever),
+            State::HasSent => Wait::Turn,
+            State::Joining | State::Throttled => Wait::Pause,
             State::Leaving => Wait::Linger,
             State::Refused => Wait::Linger,
         }
@@ -183,126 +185,132 @@ impl Session for Member {
 
     fn state(&self) -> &'static str {
         match self.state {
-            State::Listening => "idle",
-            State::HasSpoken => "broadcasting",
-            State::Arriving => "joining",
-            State::Waiting => "throttled",
+            State::Idle => "idle",
+            State::HasSent => "broadcasting",
+            State::Joining => "joining",
+            State::Throttled => "throttled",
             State::Leaving | State::Refused => "leaving",
         }
     }
 }
 
-impl Member {
-    /// Tells the others of the newcomer, and the newcomer of the others, as soon as they can be told.
-    fn arrive(&mut self, cx: &mut Context<'_>) {
-        let Seat { room, id, .. } = &self.seat;
-        if let Some(name) = room.arrive(*id, cx.worker.time.now()) {
-            let who = room.names(*id);
-            let text = format!("you are {name}; {who}; say /nick NAME, /who, /quit, or anything");
+impl ChatSession {
+    /// Announces the member to the others, and tells it who is there, as soon as the others can
+    /// take that.
+    fn join(&mut self, cx: &mut Context<'_>) {
+        let Membership { room, id, .. } = &self.membership;
+        if let Some(name) = room.announce_arrival(*id, cx.worker.time.now()) {
+            let who = room.describe_members(*id);
+            let text = format!("you are {name}; {who}; type a message, /nick NAME, /who or /quit");
             reply(cx, &text);
-            self.state = State::Listening;
+            self.state = State::Idle;
         }
     }
 
-    /// Takes a part of a line that has no end yet. Of one that is too long nothing is kept.
-    fn take_part(&mut self, part: &[u8], cx: &mut Context<'_>) -> usize {
-        // One more, for the line may end with a carriage return.
-        if self.dropped == 0 && part.len() <= LONGEST_LINE + 1 {
+    /// Takes part of an incomplete line. Drops it if the line is too long.
+    fn take_partial_line(&mut self, part: &[u8], cx: &mut Context<'_>) -> usize {
+        // One byte more, since the line may end in a carriage return.
+        if self.dropped == 0 && part.len() <= MAX_LINE + 1 {
             return 0;
         }
         self.dropped += part.len();
-        if self.dropped > LONGEST_ENDLESS {
-            self.seat.room.leave(self.seat.id);
-            let text = format!("good bye: {LONGEST_ENDLESS} bytes came without the end of a line");
+        if self.dropped > MAX_OVERLONG {
+            self.membership.room.remove(self.membership.id);
+            let text = format!("goodbye: received {MAX_OVERLONG} bytes without a line end");
             reply(cx, &text);
             self.state = State::Refused;
         }
         part.len()
     }
 
-    /// Takes a line from the peer, unless it is for all others and has to wait.
-    fn hear(&mut self, line: &str, cx: &mut Context<'_>) {
-        // Not of what cannot be seen: a name with that in it is refused.
+    /// Handles a line. A message stays in the input if it has to wait.
+    fn handle_line(&mut self, line: &str, cx: &mut Context<'_>) {
+        // On the raw line: a name with invisible characters is refused, not cleaned.
         let (command, rest) = line.split_once(' ').unwrap_or((line, ""));
         if command == "/nick" {
-            return self.take_name(rest.trim(), cx);
+            return self.change_name(rest.trim(), cx);
         }
-        let line = visible(line);
+        let line = without_invisible(line);
         let line = line.trim_end();
         let command = line.split(' ').next().unwrap_or_default();
         match command {
             _ if line.is_empty() => {}
             "/quit" | "quit" if command == line => {
-                // Before the farewell: who has read that finds the room without him.
-                self.seat.room.leave(self.seat.id);
-                reply(cx, "good bye");
+                // Before the reply: a client that has read it finds its name gone from the room.
+                self.membership.room.remove(self.membership.id);
+                reply(cx, "goodbye");
                 self.state = State::Leaving;
             }
-            "/who" => reply(cx, &self.seat.room.names(self.seat.id)),
+            "/who" => reply(
+                cx,
+                &self.membership.room.describe_members(self.membership.id),
+            ),
             _ if command.starts_with('/') => reply(
                 cx,
-                &format!("there is no {command:.32}; there are /nick NAME, /who and /quit"),
+                &format!(
+                    "unknown command {command:.32}; the commands are /nick NAME, /who and /quit"
+                ),
             ),
             _ => {
-                let Seat { room, id, .. } = &self.seat;
-                self.state = match room.say(*id, line, cx.worker.time.now()) {
-                    true => State::HasSpoken,
-                    false => State::Waiting,
+                let Membership { room, id, .. } = &self.membership;
+                self.state = match room.broadcast(*id, line, cx.worker.time.now()) {
+                    true => State::HasSent,
+                    false => State::Throttled,
                 };
-                cx.worker.counters.requests += u64::from(self.state == State::HasSpoken);
+                cx.worker.counters.requests += u64::from(self.state == State::HasSent);
             }
         }
     }
 
-    fn take_name(&mut self, name: &str, cx: &mut Context<'_>) {
+    fn change_name(&mut self, name: &str, cx: &mut Context<'_>) {
         let fits = |c: char| (c.is_alphanumeric() && !is_invisible(c)) || matches!(c, '-' | '_');
-        if name.is_empty() || !name.chars().all(fits) || name.chars().count() > LONGEST_NAME {
-            let rule = format!("a name has 1 to {LONGEST_NAME} letters, digits, - or _");
+        if name.is_empty() || !name.chars().all(fits) || name.chars().count() > MAX_NAME {
+            let rule = format!("a name has 1 to {MAX_NAME} letters, digits, - or _");
             return reply(cx, &rule);
         }
-        let Seat { room, id, .. } = &self.seat;
+        let Membership { room, id, .. } = &self.membership;
         match room.rename(*id, name, cx.worker.time.now()) {
-            Renamed::Done => {
+            RenameResult::Done => {
                 reply(cx, &format!("you are now {name}"));
-                self.state = State::HasSpoken;
+                self.state = State::HasSent;
             }
-            Renamed::Taken => reply(cx, &format!("somebody is {name} already")),
-            Renamed::Alike => {
-                let text = format!("{name} looks like the name of somebody who is here");
+            RenameResult::Taken => reply(cx, &format!("the name {name} is taken")),
+            RenameResult::LooksAlike => {
+                let text = format!("{name} looks like the name of another member");
                 reply(cx, &text);
             }
-            Renamed::Wait => self.state = State::Waiting,
+            RenameResult::MustWait => self.state = State::Throttled,
         }
     }
 }
 
-impl Seat {
-    fn may_go_on(&self, cx: &Context<'_>) -> bool {
-        self.room.may_go_on(self.id, cx.worker.time.now())
+impl Membership {
+    fn may_retry(&self, cx: &Context<'_>) -> bool {
+        self.room.may_retry(self.id, cx.worker.time.now())
     }
 
-    fn has_heard_much(&self) -> bool {
-        self.heard.get() >= HEARD_AT_ONCE
+    fn needs_pause(&self) -> bool {
+        self.sent.get() >= MAX_SENT_AT_ONCE
     }
 }
 
-impl Inbox for Seat {
+impl Inbox for Membership {
     fn set_waker(&self, waker: Waker) {
         self.room.set_waker(self.id, waker);
     }
 
     fn take(&self, cx: &mut Context<'_>) -> InboxState {
-        if self.has_heard_much() {
+        if self.needs_pause() {
             return InboxState::Open;
         }
-        let mut heard = self.heard.get();
-        let mail = self.room.take(self.id, &mut heard, cx);
-        self.heard.set(heard);
+        let mut sent = self.sent.get();
+        let mail = self.room.deliver(self.id, &mut sent, cx);
+        self.sent.set(sent);
         mail
     }
 }
 
-/// Says something to the member alone.
+/// Sends a line to this member alone.
 fn reply(cx: &mut Context<'_>, text: &str) {
     cx.put(b"* ");
     cx.put(text.as_bytes());
@@ -317,27 +325,27 @@ mod tests {
 
     fn send(connection: &mut Connection, most: usize, worker: &mut Worker) -> Vec<u8> {
         let Piece::Bytes { bytes, .. } = connection.front() else {
-            panic!("no files are sent in a chat")
+            panic!("a chat sends no files")
         };
         let part = bytes[..most.min(bytes.len())].to_vec();
         connection.sent(part.len(), worker);
         part
     }
 
-    /// A member whose line is slower than another speaks never has heard all, and is heard all the same.
+    /// A member on a slow connection always has messages pending, and can send all the same.
     #[test]
-    fn a_slow_line_does_not_silence() {
+    fn a_member_on_a_slow_connection_can_send() {
         let mut worker = Worker::new(Time::new(Instant::now(), SystemTime::now()));
         let service = start(&Config::default()).expect("it starts");
         let mut join = || Connection::open(service.session(None), 0, &mut worker);
         let (mut slow, mut fast) = (join(), join());
         let line = [vec![b'x'; 4000], b"\n".to_vec()].concat();
-        let (mut said, mut heard) = (false, Vec::new());
+        let (mut said, mut sent) = (false, Vec::new());
         for _ in 0..10_000 {
-            // The fast one says what it may, and reads.
+            // The fast member sends what it may, and reads.
             for _ in 0..4 {
                 match fast.next() {
-                    Action::Send => heard.extend(send(&mut fast, usize::MAX, &mut worker)),
+                    Action::Send => sent.extend(send(&mut fast, usize::MAX, &mut worker)),
                     Action::Receive => fast.received(&line, &mut worker),
                     Action::Proceed => fast.proceed(&mut worker),
                     Action::Wait => fast.expired(&mut worker),
@@ -352,7 +360,7 @@ mod tests {
                     said = true;
                 }
                 Action::Receive => {
-                    assert_eq!(slow.waiting().0, Timeout::Pause, "it has not heard all");
+                    assert_eq!(slow.waiting().0, Timeout::Pause, "it has not sent all");
                     slow.expired(&mut worker);
                 }
                 Action::Wait => slow.expired(&mut worker),
@@ -368,8 +376,8 @@ mod tests {
             connection.close(&mut worker);
             connection.release(&mut worker);
         }
-        let heard = String::from_utf8(heard).expect("text");
-        assert!(heard.contains("guest1: may I say something?"), "{said}");
-        assert!(!heard.contains("guest1 left"));
+        let sent = String::from_utf8(sent).expect("text");
+        assert!(sent.contains("guest1: may I say something?"), "{said}");
+        assert!(!sent.contains("guest1 left"));
     }
 }

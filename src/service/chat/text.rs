@@ -1,13 +1,13 @@
-//! Which characters of a line others get to see, and which names look alike.
+//! Removes invisible characters from lines, and finds names that look alike.
 //!
-//! What moves a terminal's cursor, turns the order of characters around or cannot be seen could make a line look as if
-//! somebody else had said it, and a name as if it were another member's.
+//! Characters that move a terminal's cursor, reverse the order of text or are invisible could make
+//! a line look like another member's, or a name like another member's name.
 
 use std::ops::RangeInclusive;
 use unicode_security::skeleton;
 
-/// Characters that show nothing by themselves: controls (C0, C1), line and paragraph separators, what turns the
-/// direction of text (UAX #9), joiners, selectors, fillers and tags (all of Default_Ignorable_Code_Point in Unicode's
+/// Invisible characters: controls (C0, C1), line and paragraph separators, direction marks (UAX
+/// #9), joiners, selectors, fillers and tags (all of Default_Ignorable_Code_Point in Unicode's
 /// DerivedCoreProperties.txt), annotations, and noncharacters.
 const INVISIBLE: &[RangeInclusive<u32>] = &[
     0x0000..=0x001f,
@@ -38,17 +38,17 @@ const ZERO_WIDTH_JOINER: char = '\u{200d}';
 const TEXT_STYLE: char = '\u{fe0e}';
 const EMOJI_STYLE: char = '\u{fe0f}';
 
-/// True if a character shows nothing by itself, so that no name may have it.
+/// True if a character is invisible by itself. Names must not contain one.
 pub(super) fn is_invisible(c: char) -> bool {
     let is_noncharacter = u32::from(c) & 0xfffe == 0xfffe;
     is_noncharacter || INVISIBLE.iter().any(|range| range.contains(&u32::from(c)))
 }
 
-/// A line without what cannot be seen.
+/// Removes invisible characters from a line.
 ///
-/// Persian, the Indic scripts and emoji need joiners and one of the two styles: these stay, but only between characters
-/// that can be seen, and one of a kind at each place.
-pub(super) fn visible(line: &str) -> String {
+/// Persian, the Indic scripts and emoji need joiners and the two emoji styles. One of each is kept
+/// between visible characters.
+pub(super) fn without_invisible(line: &str) -> String {
     let mut text = String::with_capacity(line.len());
     let (mut style, mut joiner) = (None, None);
     let mut can_follow = false;
@@ -75,14 +75,17 @@ pub(super) fn visible(line: &str) -> String {
     text
 }
 
-/// What names that look alike have in common: the shapes of their characters (UTS #39 section 4), as they are and without
-/// regard to case. Two names look alike if they share one of these.
-pub(super) fn shapes(name: &str) -> [String; 2] {
-    [skeleton(name).collect(), skeleton(&folded(name)).collect()]
+/// The skeletons of a name (UTS #39 section 4), as it is and without case. Two names look alike if
+/// they share a skeleton.
+pub(super) fn skeletons(name: &str) -> [String; 2] {
+    [
+        skeleton(name).collect(),
+        skeleton(&fold_case(name)).collect(),
+    ]
 }
 
-/// A name without regard to case.
-pub(super) fn folded(name: &str) -> String {
+/// Folds a name's case.
+pub(super) fn fold_case(name: &str) -> String {
     let upper = name.chars().flat_map(char::to_uppercase);
     upper.flat_map(char::to_lowercase).collect()
 }
@@ -92,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_seen_of_a_line() {
+    fn invisible_characters_are_removed() {
         let cases = [
             (
                 "plain, ünïcode, 日本語, עברית",
@@ -113,7 +116,7 @@ mod tests {
             ),
             ("a\u{3164}\u{115f}\u{1160}\u{ffa0}b", "ab"),
             ("a\u{180e}\u{180b}b\u{34f}\u{2061}c\u{206f}", "abc"),
-            // Families and flags of emoji, Persian and Devanagari as they are written.
+            // Families and flags of emoji, Persian and Devanagari in their usual spelling.
             (
                 "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}",
                 "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}",
@@ -125,7 +128,7 @@ mod tests {
             ("می\u{200c}خواهم", "می\u{200c}خواهم"),
             ("क्\u{200d}ष", "क्\u{200d}ष"),
             ("\u{2764}\u{fe0f}", "\u{2764}\u{fe0f}"),
-            // Joiners that join nothing, and more of them than join.
+            // Joiners that join nothing, and superfluous ones.
             ("\u{200d}a\u{200c}", "a"),
             ("a \u{200d} b", "a  b"),
             ("a\u{200d}\u{200d}\u{200c}b", "a\u{200c}b"),
@@ -135,12 +138,12 @@ mod tests {
             ("\u{fffd}", "\u{fffd}"),
         ];
         for (line, expected) in cases {
-            assert_eq!(visible(line), expected, "{line:?}");
+            assert_eq!(without_invisible(line), expected, "{line:?}");
         }
     }
 
     #[test]
-    fn which_names_look_alike() {
+    fn names_that_look_alike_share_a_skeleton() {
         let cases = [
             ("alice", "alice", true),
             ("alice", "Alice", true),
@@ -161,8 +164,8 @@ mod tests {
             ("a_b", "a-b", false),
         ];
         for (one, other, expected) in cases {
-            let (a, b) = (shapes(one), shapes(other));
-            let same = a.iter().any(|shape| b.contains(shape));
+            let (a, b) = (skeletons(one), skeletons(other));
+            let same = a.iter().any(|skeleton| b.contains(skeleton));
             assert_eq!(same, expected, "{one} {other}: {a:?} {b:?}");
         }
     }

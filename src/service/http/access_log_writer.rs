@@ -1,4 +1,4 @@
-//! The access log's lines: each is written when its answer ends.
+//! Writes the access log's lines: each when its response has ended.
 
 use crate::config::AccessLog;
 use crate::observe::access_log::AccessRecord;
@@ -7,14 +7,15 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-/// How many records are kept for the next answers that need one, and how long their texts may be, in bytes.
+/// How many unused records are kept for later responses, and the largest text buffer that one
+/// keeps, in bytes.
 const SPARE_RECORDS: usize = 64;
 const SPARE_TEXT: usize = 1024;
 
-/// Writes the lines, and keeps what they say while answers are on their way.
+/// Writes lines, and keeps the data of lines whose responses are not sent yet.
 pub(super) struct AccessLogWriter {
     format: AccessLog,
-    /// Records that nothing needs at the moment: keeping one allocates nothing.
+    /// Unused records: with one of these, keeping a record allocates nothing.
     spare: Mutex<SpareRecords>,
 }
 
@@ -24,9 +25,9 @@ pub(super) struct AccessLogWriter {
 )]
 type SpareRecords = Vec<Box<PendingRecord>>;
 
-/// A record of an answer that is on its way.
+/// The data of a line whose response is not sent yet.
 pub(super) struct PendingRecord {
-    /// The request line, and behind it the two fields.
+    /// The request line, then the Referer and User-Agent fields.
     text: Vec<u8>,
     line: usize,
     referer: Option<usize>,
@@ -50,13 +51,13 @@ impl AccessLogWriter {
         self.format == AccessLog::Off
     }
 
-    /// Writes the line of an answer that has just ended.
+    /// Writes the line of a response that has just ended.
     pub fn write(&self, record: &AccessRecord<'_>, since: Moment, worker: &mut Worker) {
         let taken = self.moment(&worker.time).since(since);
         record.write(self.format, taken, &mut worker.log);
     }
 
-    /// Keeps a record until its answer ends.
+    /// Keeps a record until its response ends.
     pub fn keep(&self, record: &AccessRecord<'_>, since: Moment) -> Box<PendingRecord> {
         let mut spare = self.spare().pop();
         let text = spare.as_mut().map(|spare| std::mem::take(&mut spare.text));
@@ -84,7 +85,8 @@ impl AccessLogWriter {
         }
     }
 
-    /// Writes the line of an answer that has just ended, of which so many bytes were not sent.
+    /// Writes the line of a response that has just ended. `unsent` is the number of bytes of it
+    /// that were not sent.
     pub fn write_kept(
         &self,
         mut kept: Box<PendingRecord>,
@@ -101,7 +103,7 @@ impl AccessLogWriter {
         }
     }
 
-    /// When an answer ends: as a clock has it, which is only read if the line says how long the answer took.
+    /// The end of a response. Reads the clock only if the line contains a duration.
     fn moment(&self, time: &Time) -> Moment {
         match self.format.has_duration() {
             true => time.exact_moment(),
@@ -138,7 +140,7 @@ mod tests {
     use std::time::Instant;
 
     #[test]
-    fn a_kept_record_says_what_was_kept() {
+    fn a_pending_record_has_all_fields() {
         let lines = AccessLogWriter::new(AccessLog::Combined);
         let fields = [None, Some(&b""[..]), Some(&b"field"[..])];
         for (referer, user_agent) in fields.into_iter().flat_map(|a| fields.map(|b| (a, b))) {
@@ -165,7 +167,7 @@ mod tests {
             let mut worker = Worker::new(Time::new(Instant::now(), record.wall));
             lines.write_kept(kept, record.peer, 5, &mut worker);
             assert!(worker.log.ends_with(b"\n"));
-            assert_eq!(lines.spare().len(), 1, "it is used again");
+            assert_eq!(lines.spare().len(), 1, "it is reused");
         }
     }
 }

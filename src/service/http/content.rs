@@ -1,16 +1,16 @@
-//! How the content of an answer gets into the output: a copy behind the head, or a body.
+//! Puts a response's content into the output: as a copy behind the head, or as a body.
 
 use super::remaining_body::RemainingBody;
 use super::response::{Content, Response};
 use crate::session::{Body, BodySource, Context};
 
-/// The longest content that is copied behind its head, in bytes, so that other answers can follow it in the same call.
-/// Longer ones are sent from where they are.
+/// The longest content that is copied behind its head, in bytes, so that further responses can
+/// follow in the same send. Longer content is sent from where it is.
 const MAX_COPIED: u64 = 8 * 1024;
 
 impl Response {
-    /// Puts out its content, if there is room for a copy of it. Else says what is to be put behind the head at once, and
-    /// what follows that.
+    /// Puts out content that fits as a copy. Else returns the body to put out now, and what follows
+    /// it.
     pub(super) fn put_content(
         &self,
         content: Content,
@@ -26,7 +26,7 @@ impl Response {
             (Content::Range(range), Some(file)) => {
                 (put_range(&file.content, range.first, self.length, cx), None)
             }
-            (Content::BodySource(source), _) => (put_range(&source, 0, self.length, cx), None),
+            (Content::Source(source), _) => (put_range(&source, 0, self.length, cx), None),
             (Content::StatusText, _) => {
                 cx.put(self.status.text().as_bytes());
                 (None, None)
@@ -47,7 +47,7 @@ impl Response {
     }
 }
 
-/// Copies a range into the output if it is in memory, short, and there is room. Else it is a body.
+/// Copies a range into the output if it is in memory, short, and fits. Else returns it as a body.
 fn put_range(source: &BodySource, offset: u64, length: u64, cx: &mut Context<'_>) -> Option<Body> {
     match source {
         BodySource::Bytes(all) if length <= MAX_COPIED && length <= cx.room() as u64 => {

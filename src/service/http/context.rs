@@ -1,4 +1,4 @@
-//! What all sessions of one http service share, whatever they are about.
+//! What all sessions of one http service share.
 
 use super::access_log_writer::AccessLogWriter;
 use super::fields::ConfiguredFields;
@@ -9,14 +9,15 @@ use crate::config::Config;
 use crate::http1::StatusCode;
 use crate::session::Time;
 
-/// A handler, and what its conversations must keep to.
+/// A handler and the limits of its sessions.
 pub(super) struct HttpContext {
     pub handler: Box<dyn Handler>,
     pub max_head: usize,
     pub max_body: u64,
     pub fields: ConfiguredFields,
     pub log: AccessLogWriter,
-    /// What any answer fits in that has neither a location nor fields of its own, in bytes.
+    /// The room that a response needs at most, in bytes, if it has neither a location nor added
+    /// fields.
     pub response_room: usize,
 }
 
@@ -33,10 +34,10 @@ impl HttpContext {
         }
     }
 
-    /// The answer to a request that is refused before the handler has seen it.
+    /// The response to a request that is refused before the handler sees it.
     pub fn error_response(&self, status: StatusCode, time: &Time) -> Response {
         let response = self.handler.error_response(status, time);
-        // There is no request that could wait for an answer or watch a stream.
+        // A deferred or streamed response needs a request. There is none here.
         match response.is_complete() && !response.is_endless() {
             true => response,
             false => Response::status_text(status),

@@ -1,44 +1,46 @@
-//! Requests that are answered later.
+//! Requests whose response takes time: kept while a task or a job makes it.
 
 use super::response::{DeferredLookup, Response, ResponseTask};
 use crate::http1::{Request, StatusCode};
 use crate::session::{Job, Moment, Time, WORK_PER_TURN, Wait};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A request that is answered later. Its head is parsed again then: that costs only requests that take their time.
+/// A request whose response takes time. Its head is parsed a second time when the response is
+/// ready.
 pub(super) struct DeferredRequest {
     pub head: Arc<[u8]>,
-    /// When its first byte came.
+    /// When its first byte arrived.
     pub since: Moment,
 }
 
-/// A request whose answer is made slice by slice.
+/// A request whose response is made slice by slice in the loop.
 pub(super) struct RunningTask {
     pub request: DeferredRequest,
     pub task: Box<dyn ResponseTask>,
 }
 
-/// A request for which a job is done where it may wait for a file system.
+/// A request for which a job runs on a thread that may wait for a file system.
 pub(super) struct OffloadedRequest {
     pub request: DeferredRequest,
-    /// It is here until the model takes it.
+    /// The job, until the model takes it.
     pub job: Option<Job>,
-    /// Where the job leaves its result. Nothing needs that once the session has dropped its side.
+    /// Where the job leaves its result. Once the session has dropped its side, the job does
+    /// nothing.
     result: Slot,
 }
 
 type Slot = Arc<Mutex<Option<JobResult>>>;
 
-/// What a job has brought about.
+/// The result of a job.
 pub(super) enum JobResult {
-    /// What to answer.
+    /// The response.
     Found(Response),
-    /// A step of a task, and what came of it.
+    /// A task after one step, and the response or error status if it has finished.
     Step(Box<dyn ResponseTask>, Option<Result<Response, StatusCode>>),
 }
 
 impl OffloadedRequest {
-    /// Has the request looked up.
+    /// Offloads a lookup.
     pub fn look_up(
         request: DeferredRequest,
         lookup: DeferredLookup,
@@ -53,7 +55,7 @@ impl OffloadedRequest {
         })
     }
 
-    /// Has the next step of a task done.
+    /// Offloads the next step of a task.
     pub fn step(
         request: DeferredRequest,
         mut task: Box<dyn ResponseTask>,
@@ -85,7 +87,7 @@ impl OffloadedRequest {
         }
     }
 
-    /// The result, once it is there.
+    /// The result, if the job has finished.
     pub fn take_result(&self) -> Option<JobResult> {
         lock(&self.result).take()
     }

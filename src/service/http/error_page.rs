@@ -1,15 +1,15 @@
-//! Refusals for browsers: a page in place of the status in words.
+//! Error pages for browsers, in place of the status as plain text.
 
 use super::representation::MediaType;
 use crate::files::error_page;
 use crate::http1::{List, Request, StatusCode, media_weight};
 
-/// How many directories below the root a refusal's page still links to it.
+/// The deepest path, in directories below the root, from which an error page links to the root.
 const MAX_DEPTH: usize = 64;
 
 pub(super) const MEDIA_TYPE: MediaType = ("text/html", "; charset=utf-8");
 
-/// The page for a client that prefers pages to plain text.
+/// Returns the page if the client prefers HTML to plain text.
 pub(super) fn html(status: StatusCode, request: &Request<'_>) -> Option<Vec<u8>> {
     if !request.accept.is_some_and(prefers_pages) {
         return None;
@@ -25,8 +25,9 @@ fn prefers_pages(accept: List<'_>) -> bool {
         && media_weight(accept, "text/html") > media_weight(accept, "text/plain")
 }
 
-/// The relative reference from a request's URL to the root. Behind a proxy that serves it below a path of its own, `/`
-/// would lead elsewhere. None from very far down: a long target would only make the page longer.
+/// The relative reference from a request's URL to the root. A reverse proxy may serve the root
+/// below a path of its own, where `/` would lead elsewhere. `None` for very deep paths, whose
+/// reference would only make the page longer.
 fn relative_root(path: &[u8]) -> Option<String> {
     let depth = memchr::memchr_iter(b'/', path).count().saturating_sub(1);
     (depth <= MAX_DEPTH).then(|| match depth {

@@ -1,4 +1,4 @@
-//! How a request's answer goes out, and what becomes of the connection.
+//! Puts out a response, and decides whether the connection continues after it.
 
 use super::context::HttpContext;
 use super::response::{Content, Response};
@@ -9,25 +9,25 @@ use crate::session::{Context, Mailbox, Moment, Wait, Worker};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// What TCP sends at once, before anything is acknowledged, in bytes (RFC 6928: ten segments), less a head.
+/// What TCP sends before the first acknowledgement, in bytes: ten segments (RFC 6928), less a head.
 const INITIAL_WINDOW: u64 = 12 * 1024;
 
-/// What is answered: a request, or what came in the place of one.
+/// What a response answers: a request, or bytes that are not one.
 pub(super) struct Exchange<'a> {
     /// The client, if it has an address.
     pub peer: Option<IpAddr>,
-    /// `None` if it could not be understood.
+    /// The request; `None` if it was malformed, incomplete or refused unread.
     pub request: Option<&'a Request<'a>>,
-    /// Its head, or as much of it as has come.
+    /// The request's head, as far as it has arrived.
     pub head: &'a [u8],
-    /// When its first byte came.
+    /// When its first byte arrived.
     pub since: Moment,
-    /// It and its body have been read to their end: what comes next is another request.
+    /// The request and its body were read to the end, so another request may follow.
     pub is_read: bool,
 }
 
 impl HttpContext {
-    /// Puts out an answer, and returns the state in which the conversation is then.
+    /// Puts out a response and returns the session's next state.
     pub(super) fn put_response(
         &self,
         mut response: Response,
@@ -86,7 +86,7 @@ impl HttpContext {
 }
 
 impl<'a> Exchange<'a> {
-    /// What could not be understood.
+    /// An exchange without a request: malformed, incomplete or refused unread.
     pub fn unparsed(peer: Option<IpAddr>, head: &'a [u8], since: Moment) -> Exchange<'a> {
         Exchange {
             peer,
@@ -97,16 +97,18 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// How the conversation ends after this answer, of which so many bytes are sent. `None` if it goes on.
+    /// How the connection ends after this response, of which `bytes` bytes of content are sent.
+    /// `None` if it continues.
     fn end(&self, response: &Response, bytes: u64, worker: &Worker) -> Option<Wait> {
         let keep_alive = self.request.is_some_and(|request| request.keep_alive);
         if keep_alive && self.is_read && !worker.closes_after_response() && !response.is_endless() {
             return None;
         }
-        // Whatever arrives after we have closed destroys what the client has not read by then. A short answer is with it
-        // before it can say anything more; and a client that asked for the end says nothing more (RFC 9112 section 9.6),
-        // at least not while an answer of moderate length is on its way.
-        // While others wait for its place, no client is given the time to send more without having read.
+        // Input that arrives after the close resets the connection, which destroys what the client
+        // has not read yet (RFC 9112 section 9.6). A short response reaches the client before it
+        // can send more. A client that asked for the close sends nothing more, at least while a
+        // response of moderate length is on its way.
+        // While other clients wait for its place, no client gets the time to linger.
         let is_last = worker.crowded || (self.request.is_some() && !keep_alive);
         let is_short = bytes == 0 || response.is_short() || (is_last && bytes <= INITIAL_WINDOW);
         Some(match self.is_read && is_short {

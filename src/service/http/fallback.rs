@@ -1,4 +1,4 @@
-//! Pages of a program, with a handler behind them.
+//! A handler of last resort behind a handler that answers only some requests.
 
 use super::handler::Handler;
 use super::response::Response;
@@ -8,9 +8,11 @@ use crate::session::Time;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
-/// Answers some requests and leaves the others to a handler: the first half of a [`Fallback`]. A closure is one.
+/// Responds to some requests and leaves the others to a fallback: the first half of a [`Fallback`].
+/// Closures implement it.
 pub trait PartialHandler: Send + Sync {
-    /// The answer to a request, as [`Handler::respond`] makes it; `None` leaves the request to the handler behind.
+    /// The response to a request, as for [`Handler::respond`]. `None` leaves the request to the
+    /// fallback.
     fn try_respond(&self, request: &Request<'_>, time: &Time) -> Option<Response>;
 
     /// See [`Handler::sharing`].
@@ -28,8 +30,8 @@ where
     }
 }
 
-/// A handler with pages before it. What the pages do not answer is the handler's, and so is everything that is not a
-/// request: error pages, notices of changed files, directories, readiness, names.
+/// Asks a partial handler first, then a full one. Error pages, notifications of changed files,
+/// directories, readiness and names are those of the full handler.
 ///
 /// ```
 /// use evserve::config::Config;
@@ -51,7 +53,7 @@ pub struct Fallback<P, H> {
 }
 
 impl<P: PartialHandler, H: Handler> Fallback<P, H> {
-    /// `first` is asked first, and `handler` where they have no answer.
+    /// Requests go to `first`, then to `handler` if `first` returns `None`.
     pub fn new(first: P, handler: H) -> Fallback<P, H> {
         Fallback { first, handler }
     }
@@ -98,7 +100,7 @@ impl<P: PartialHandler, H: Handler> Handler for Fallback<P, H> {
 
 #[cfg(test)]
 mod tests {
-    /// The names of the methods in the block that begins so.
+    /// The names of the methods in the block that starts with `begin`.
     fn methods<'a>(source: &'a str, begin: &str) -> Vec<&'a str> {
         let (_, block) = source.split_once(begin).expect("the block");
         let (block, _) = block.split_once("\n}\n").expect("its end");
@@ -108,9 +110,10 @@ mod tests {
             .collect()
     }
 
-    /// A method of [`Handler`](super::Handler) that has a default would be forgotten without a word.
+    /// A [`Handler`](super::Handler) method with a default would compile even if `Fallback` forgot
+    /// it.
     #[test]
-    fn everything_that_a_handler_can_say_is_asked_of_the_one_behind() {
+    fn every_method_of_a_handler_is_forwarded() {
         let all = methods(include_str!("handler.rs"), "pub trait Handler");
         let here = methods(include_str!("fallback.rs"), "Handler for Fallback<P, H> {");
         assert!(all.contains(&"respond") && all.contains(&"served_paths"));

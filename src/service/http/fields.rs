@@ -1,25 +1,26 @@
-//! The fields that the configuration adds to answers, written out once.
+//! Response fields from the configuration, written out once at the start.
 
 use crate::config::{HttpConfig, MAX_HEADER_BYTES, StartError};
 use crate::files::PAGE_POLICY;
 use crate::http1::{SERVER, before_date};
 
-/// Whole lines for the heads of answers.
+/// Complete header lines.
 pub(super) struct ConfiguredFields {
-    /// What the program calls itself, as [`before_date`] writes it.
+    /// The Server field up to the date, from [`before_date`].
     pub before_date: String,
-    /// For every answer.
+    /// Lines for every response.
     pub all: String,
-    /// The same, and Cache-Control: for answers from files.
+    /// Lines for responses with files: the same and Cache-Control.
     pub files: String,
-    /// For pages that the server makes; empty where the configuration has a policy for all answers.
+    /// The policy for pages that the server makes. Empty if the configuration sets a policy for all
+    /// responses.
     pub policy: &'static str,
-    /// How many more bytes they take in the longest head than the program's own name.
+    /// How many bytes they may add to a head that has the default Server field.
     pub room: usize,
 }
 
 impl ConfiguredFields {
-    /// Those of the options for http.
+    /// Writes out the fields of the http options.
     pub fn new(http: &HttpConfig) -> ConfiguredFields {
         let server = http.server.as_deref().unwrap_or(SERVER);
         let mut files = http.headers.clone();
@@ -44,16 +45,16 @@ impl ConfiguredFields {
         }
     }
 
-    /// The lines for answers from files.
+    /// The lines for responses with files.
     ///
     /// # Errors
-    /// There are too many of them for an answer's head.
+    /// If they are too long for a response head.
     pub fn for_files(http: &HttpConfig) -> Result<String, StartError> {
         let lines = ConfiguredFields::new(http).files;
         match lines.len() <= MAX_HEADER_BYTES {
             true => Ok(lines),
             false => Err(StartError(
-                "too many fields are to be added to every answer".into(),
+                "the fields that --header and --cache-control add to responses are too long".into(),
             )),
         }
     }

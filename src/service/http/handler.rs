@@ -1,4 +1,4 @@
-//! What answers requests.
+//! The trait `Handler`, which makes responses.
 
 use super::response::Response;
 use crate::http1::{Request, StatusCode};
@@ -7,7 +7,7 @@ use crate::session::Time;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
-/// Answers requests; shared by all threads that serve it.
+/// Responds to requests. All threads that serve it share it.
 ///
 /// ```
 /// use evserve::http1::{Request, StatusCode};
@@ -26,29 +26,30 @@ use std::path::PathBuf;
 /// }
 /// ```
 pub trait Handler: Send + Sync {
-    /// The answer to a request. Its body, if it had one, has been read and dropped. A HEAD request is answered like a
-    /// GET; the content is left out later. This is called between others' turns, so it must not wait for anything.
+    /// Returns the response to a request. The request's body, if any, was read and dropped. Answer
+    /// HEAD like GET: the session leaves out the content. Must not wait: a loop calls this between
+    /// the turns of other connections.
     fn respond(&self, request: &Request<'_>, time: &Time) -> Response;
 
-    /// The answer to what could not be understood, came too slowly or was too long.
+    /// Returns the response to a request that was malformed, too slow or too long.
     fn error_response(&self, status: StatusCode, _time: &Time) -> Response {
         Response::status(status)
     }
 
-    /// What answers to different connections share: see [`Service::sharing`](crate::service::Service::sharing). Return
-    /// [`Sharing::Nothing`] if no answer depends on what an earlier one changed.
+    /// What responses to different connections share: see [`Service::sharing`](crate::service::Service::sharing). Return
+    /// [`Sharing::Nothing`] if no response depends on what an earlier one changed.
     fn sharing(&self) -> Sharing {
         Sharing::Memory
     }
 
-    /// What it is called, in a word for the log.
+    /// A one-word name for the log.
     fn name(&self) -> &str {
         "http"
     }
 
     /// What is served, in a few words for the log.
     fn about(&self) -> String {
-        "a program's answers".into()
+        "a custom handler".into()
     }
 
     /// See [`Service::notifier`](crate::service::Service::notifier).
@@ -59,7 +60,7 @@ pub trait Handler: Send + Sync {
     /// See [`Service::notified`](crate::service::Service::notified).
     fn notified(&self) {}
 
-    /// See [`Service::directories`](crate::service::Service::directories).
+    /// See [`Service::served_paths`](crate::service::Service::served_paths).
     fn served_paths(&self) -> Vec<PathBuf> {
         Vec::new()
     }

@@ -1,4 +1,4 @@
-//! How the head of an answer is written.
+//! Writes the head of a response.
 
 use super::fields::ConfiguredFields;
 use super::response::{Content, Response};
@@ -6,22 +6,22 @@ use crate::files::PAGE_POLICY;
 use crate::http1::{HEAD_ROOM, ResponseHead, StatusCode, Version};
 use crate::session::Context;
 
-/// The most bytes that go right behind a head: `404 Not Found` and its kind, or the head of a part.
-const BEHIND_ROOM: usize = 512;
+/// The most bytes that are put out with a head: a status as text, or the head of a part.
+const TEXT_ROOM: usize = 512;
 
-/// What every answer fits in that has no location, the configured fields aside.
-pub(super) const HEAD_AND_STATUS_TEXT: usize = HEAD_ROOM + BEHIND_ROOM;
+/// The room that a response needs if it has no location and no configured fields.
+pub(super) const HEAD_AND_STATUS_TEXT: usize = HEAD_ROOM + TEXT_ROOM;
 
-/// A page does not go behind its head, so there is room for its policy.
-const _: () = assert!(PAGE_POLICY.len() <= BEHIND_ROOM);
+/// A page is not copied behind its head, which leaves room for its policy.
+const _: () = assert!(PAGE_POLICY.len() <= TEXT_ROOM);
 
-/// The interim answer to `Expect: 100-continue` (RFC 9110 section 15.2.1).
+/// The interim response to `Expect: 100-continue` (RFC 9110 section 15.2.1).
 pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 const ALLOW: &str = "GET, HEAD, OPTIONS";
 
 impl Response {
-    /// How much room its head takes beside what every head takes, in bytes.
+    /// The room, in bytes, that the head needs in addition to [`HEAD_ROOM`].
     pub(super) fn extra_room(&self) -> usize {
         let policy = if self.has_policy {
             PAGE_POLICY.len()
@@ -31,17 +31,17 @@ impl Response {
         self.location.as_ref().map_or(0, String::len) + self.fields.len() + policy
     }
 
-    /// Writes the head. There must be room.
+    /// Writes the head. Check first that there is room.
     pub(super) fn put_head(
         &self,
         version: Option<Version>,
-        stays: bool,
+        keeps_alive: bool,
         fields: &ConfiguredFields,
         cx: &mut Context<'_>,
     ) {
         let date = *cx.worker.time.date();
         let connection = match version {
-            _ if !stays => Some("close"),
+            _ if !keeps_alive => Some("close"),
             Some(Version::Http10) => Some("keep-alive"),
             _ => None,
         };
@@ -65,10 +65,10 @@ impl Response {
             _ => self.with_fields(head),
         };
         let result = cx.put_with(|to| head.write(to));
-        result.expect("its room was exchange for");
+        result.expect("the caller checks for room");
     }
 
-    /// The head with everything that is not ready-made.
+    /// Adds the fields that are not written out in advance.
     fn with_fields<'a>(&'a self, head: ResponseHead<'a>) -> ResponseHead<'a> {
         let is_empty = matches!(self.content, Content::Empty);
         let allow = self.status == StatusCode::METHOD_NOT_ALLOWED

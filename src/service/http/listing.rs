@@ -1,4 +1,4 @@
-//! Listings of directories, as responses.
+//! Directory listings as responses.
 
 use super::remaining_body::GeneratedBody;
 use super::representation::MediaType;
@@ -13,11 +13,12 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often it is logged that there is no memory for a listing: the same clients may ask all day.
-const LOG_PAUSE: Duration = Duration::from_secs(60);
+/// The shortest time between two log lines about missing memory for listings. The same clients may
+/// ask all day.
+const LISTING_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// A directory as the request wants it listed, or the status to refuse with.
-pub(super) fn answer(
+/// A response with the listing of a directory, or the status to refuse with.
+pub(super) fn respond(
     listings: &Listings,
     request: &Request<'_>,
     path: RelativePath,
@@ -45,9 +46,9 @@ pub(super) fn answer(
     })))
 }
 
-/// A directory is read, and its page made, slice by slice.
+/// Reads a directory and writes its listing, slice by slice.
 struct ListingTask {
-    /// There is one until the answer is there.
+    /// `None` once the response was returned.
     listing: Option<Result<Listing, ListingError>>,
 }
 
@@ -72,14 +73,14 @@ impl ResponseTask for ListingTask {
             }
             Err(error) => {
                 self.listing = None;
-                Some(Err(refused_listing(error)))
+                Some(Err(status_of(error)))
             }
         }
     }
 }
 
-/// The status to refuse a listing with.
-fn refused_listing(error: ListingError) -> StatusCode {
+/// The status for a listing that fails.
+fn status_of(error: ListingError) -> StatusCode {
     match error {
         ListingError::Unreadable(kind) => {
             throttled!(Error, "cannot list a directory: {kind}");
@@ -87,7 +88,7 @@ fn refused_listing(error: ListingError) -> StatusCode {
         }
         ListingError::TooLarge => {
             throttled!(
-                every LOG_PAUSE,
+                every LISTING_LOG_INTERVAL,
                 Warn,
                 "cannot list a directory: it has too many entries for --listing-bytes"
             );
@@ -95,9 +96,9 @@ fn refused_listing(error: ListingError) -> StatusCode {
         }
         ListingError::Busy => {
             throttled!(
-                every LOG_PAUSE,
+                every LISTING_LOG_INTERVAL,
                 Warn,
-                "cannot list a directory now: other listings take all of --listing-bytes"
+                "cannot list a directory now: other listings use all of --listing-bytes"
             );
             StatusCode::SERVICE_UNAVAILABLE
         }
@@ -114,7 +115,7 @@ impl GeneratedBody for Listing {
     }
 }
 
-/// The response that `make` makes of a media type, with what belongs to a listing in this format.
+/// Completes a response with the fields that listings in this format have.
 fn listed(make: impl FnOnce(MediaType) -> Response, format: Format) -> Response {
     Response {
         vary: Some("Accept"),
@@ -123,8 +124,8 @@ fn listed(make: impl FnOnce(MediaType) -> Response, format: Format) -> Response 
     }
 }
 
-/// How the request wants a directory listed: what its query says (`sort=name|size|time`, `order=asc|desc`,
-/// `format=html|json|text`), else what its Accept field likes best.
+/// The format and order that a request asks for, by its query (`sort=name|size|time`,
+/// `order=asc|desc`, `format=html|json|text`), else by its Accept field.
 fn order(request: &Request<'_>) -> ListingOptions {
     let query = request.target.query.unwrap_or_default();
     let value = |name: &[u8]| {
@@ -150,7 +151,7 @@ fn order(request: &Request<'_>) -> ListingOptions {
 fn preferred_format(accept: List<'_>) -> Format {
     let formats = [Format::Html, Format::Json, Format::Text];
     let weight = |format: &Format| media_weight(accept, format.media_type().0);
-    // The last of equals wins in `max_by_key`, and the first format is the one to prefer.
+    // `max_by_key` returns the last of equals, and the first format is to win.
     let best = formats.into_iter().rev().max_by_key(weight);
     best.unwrap_or(Format::Html)
 }

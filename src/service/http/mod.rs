@@ -1,11 +1,12 @@
-//! HTTP/1.1: conversations, and what answers them.
+//! HTTP/1.1 sessions, and the handlers that respond to requests.
 //!
-//! A [`Handler`] answers requests; [`service`] makes a service of it. Static files are one handler among others; a
-//! [`Fallback`] puts pages of a program before it.
+//! A [`Handler`] responds to requests; [`service`] makes a service of it. Static files are one
+//! handler; [`Fallback`] puts a program's own responses before another handler.
 //!
-//! A response is three things: what is kept of a file (`Representation`), what is answered to one request
-//! ([`Response`]), and the lines of its head ([`ResponseHead`](crate::http1::ResponseHead); those that the configuration
-//! adds are made once, in `ConfiguredFields`).
+//! A response consists of three things: what is cached of a file (`Representation`), what is sent
+//! for one request ([`Response`]), and the fields of its head
+//! ([`ResponseHead`](crate::http1::ResponseHead), with those that the configuration adds in
+//! `ConfiguredFields`).
 
 mod access_log_writer;
 mod content;
@@ -45,16 +46,16 @@ use std::sync::Arc;
 
 struct Http(Arc<HttpContext>);
 
-/// A service whose requests `handler` answers. Of `config`, the limits of requests, the fields to add and the access
-/// log count.
+/// Makes a service of a handler. Of `config` it uses the limits of requests, the fields to add, and
+/// the access log.
 pub fn service(handler: impl Handler + 'static, config: &Config) -> Arc<dyn Service> {
     Arc::new(Http(Arc::new(HttpContext::new(Box::new(handler), config))))
 }
 
-/// The files of `config`'s root, as its options for http have it.
+/// A handler that serves the files below `config.root`, by the http options of `config`.
 ///
 /// # Errors
-/// A sentence about what cannot be served.
+/// If the root or a configured file cannot be opened.
 pub fn files(config: &Config) -> Result<impl Handler + use<>, StartError> {
     let indexes = config.http.indexes.clone();
     let root = NamedRoot::open(&config.root, indexes).map_err(|error| {

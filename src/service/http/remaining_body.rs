@@ -1,28 +1,28 @@
-//! Bodies that are put out one part after the other, and are nowhere in memory as a whole.
+//! Bodies that are sent in several pieces, one after the other, and are never in memory as a whole.
 
 use super::representation::{MediaType, Representation};
 use crate::http1::{ByteRange, write_content_range};
 use crate::session::{Body, BodySource, Context};
 
-/// A body that is made piece by piece, each when the one before is out.
+/// A body that is generated piece by piece, each after the one before was sent.
 pub(super) trait GeneratedBody: Send {
-    /// How many bytes have not been made yet.
+    /// How many bytes were not generated yet.
     fn left(&self) -> u64;
 
-    /// Makes the next piece; empty if there is none. What that costs is taken off `work`.
+    /// Generates the next piece; empty at the end. Subtracts its cost from `work`.
     fn next(&mut self, work: &mut usize) -> Vec<u8>;
 }
 
-/// What follows the first part of a body.
+/// What follows the first piece of a body.
 pub(super) enum RemainingBody {
-    /// Parts of a file.
+    /// Ranges of a file.
     Multipart(Box<Multipart>),
-    /// What is yet to be made.
+    /// Pieces that are not generated yet.
     Generated(Box<dyn GeneratedBody>),
 }
 
 impl RemainingBody {
-    /// How many bytes have not been put out yet.
+    /// How many bytes were not put out yet.
     pub fn left(&self) -> u64 {
         match self {
             RemainingBody::Multipart(parts) => parts.left(),
@@ -31,8 +31,7 @@ impl RemainingBody {
     }
 }
 
-/// The parts of a multipart/byteranges body (RFC 9110 section 14.6) that have yet to be sent. They are put out one after
-/// the other, so the body is nowhere in memory.
+/// A multipart/byteranges body (RFC 9110 section 14.6), as far as it was not put out yet.
 pub(super) struct Multipart {
     content: BodySource,
     whole: u64,
@@ -48,20 +47,20 @@ impl Multipart {
             content: file.content.clone(),
             whole: file.length,
             content_type: file.media_type,
-            // A file that holds the text of its own tag between two dashed lines would be odd indeed. No boundary is
-            // longer than 70 characters (RFC 2046 section 5.1.1).
+            // The file's entity tag is in the boundary, so no file contains it by chance. A
+            // boundary has at most 70 characters (RFC 2046 section 5.1.1).
             boundary: format!("evserve-{:.60}", file.validators.opaque().replace('-', "")),
             left: ranges.into_iter(),
             ended: false,
         }
     }
 
-    /// What stands between the parts.
+    /// The boundary between parts.
     pub fn boundary(&self) -> &str {
         &self.boundary
     }
 
-    /// How many bytes of the body have not been put out yet.
+    /// How many bytes of the body were not put out yet.
     pub fn left(&self) -> u64 {
         if self.ended {
             return 0;
@@ -87,7 +86,7 @@ impl Multipart {
         format!("\r\n--{}--\r\n", self.boundary)
     }
 
-    /// Puts out the next part's head and says what stands in it, or puts out the end of the body.
+    /// Puts out the head of the next part and returns its content, or puts out the end of the body.
     pub fn put_next(&mut self, cx: &mut Context<'_>) -> Option<Body> {
         let Some(part) = self.left.next() else {
             if !std::mem::replace(&mut self.ended, true) {
@@ -99,7 +98,7 @@ impl Multipart {
         Some(Body::new(self.content.clone(), part.first, part.length()))
     }
 
-    /// True once all of it has been put out.
+    /// True if the whole body was put out.
     pub fn is_over(&self) -> bool {
         self.ended
     }

@@ -1,4 +1,4 @@
-//! What is kept of a file: one state of it, ready to be sent, and its compressed siblings.
+//! What is cached of a file: one version of it and of its compressed siblings, ready to be sent.
 
 use crate::files::{CacheEntry, CacheLimits, Dependencies, OpenFile};
 use crate::http1::{Coding, FileFields, FileVersion, List, TagParts, Validators, accepted_codings};
@@ -8,17 +8,17 @@ use arrayvec::ArrayVec;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// The longest file that is kept in memory, in bytes. Longer ones are sent by sendfile(2): one more system call costs
-/// less than copying them.
+/// The longest file that is kept in memory, in bytes. Longer ones are sent by sendfile(2): one more
+/// system call costs less than the copy.
 const MAX_IN_MEMORY: u64 = 256 * 1024;
 
 /// A media type and its parameters.
 pub(super) type MediaType = (&'static str, &'static str);
 
-/// A file, and behind it its siblings that have a coding.
+/// A file, then its compressed siblings.
 pub(super) type Representations = ArrayVec<Arc<Representation>, 4>;
 
-/// One file, in one state.
+/// One version of one file.
 #[derive(Debug)]
 pub(super) struct Representation {
     pub content: BodySource,
@@ -27,11 +27,11 @@ pub(super) struct Representation {
     pub coding: Option<Coding>,
     pub validators: Validators,
     pub lines: FileFields,
-    /// What the choice of it depends on.
+    /// The Vary field: which request fields select among the representations.
     pub vary: Option<&'static str>,
 }
 
-/// The representation that the client likes best, by its Accept-Encoding field.
+/// The representation that the client prefers, by its Accept-Encoding field.
 pub(super) fn choose(
     all: &Representations,
     accept_encoding: Option<List<'_>>,
@@ -44,19 +44,20 @@ pub(super) fn choose(
     coded.unwrap_or(&all[0]).clone()
 }
 
-/// What representations are made with.
+/// Makes representations of open files.
 pub(super) struct RepresentationBuilder<'a> {
-    /// How much may be kept.
+    /// How much may be cached.
     pub limits: CacheLimits,
-    /// Lines to add to every answer.
+    /// Header lines to add to every response.
     pub more: &'a str,
-    /// What entity tags are made of.
+    /// What entity tags consist of.
     pub tag_parts: TagParts,
     pub now: SystemTime,
 }
 
 impl RepresentationBuilder<'_> {
-    /// What is kept of a file and its siblings, with what was seen on the way to them.
+    /// Makes a cache entry of a file and its siblings. `dependencies` is what the lookup of the
+    /// files depended on.
     pub fn make(
         &self,
         file: OpenFile,
@@ -98,7 +99,7 @@ impl RepresentationBuilder<'_> {
         entry
     }
 
-    /// What is generated has the version of the moment in which it was read.
+    /// A generated file gets the current time as its version.
     fn version(&self, file: &OpenFile) -> FileVersion {
         let is_generated = file.generated.is_some();
         FileVersion {
@@ -114,10 +115,10 @@ impl RepresentationBuilder<'_> {
         }
     }
 
-    /// The content of a small file, if it need not be waited for; else the file.
+    /// The content of a small file if it can be read without waiting; else the open file.
     fn content(&self, mut file: OpenFile, entry: &mut CacheEntry<Representations>) -> BodySource {
         if let Some(content) = file.generated.take() {
-            // The next moment it may say something else.
+            // The file may be generated with other content at the next read.
             entry.is_volatile = true;
             entry.cost.bytes += content.len();
             file.close();
@@ -130,7 +131,8 @@ impl RepresentationBuilder<'_> {
                 file.close();
                 return BodySource::Bytes(Arc::new(content));
             }
-            // Once it has been sent it is in memory, and the next look finds it there.
+            // After the file was sent it is in the page cache, and the next lookup reads it from
+            // there.
             entry.is_volatile = true;
         }
         entry.cost.files += 1;

@@ -1,4 +1,4 @@
-//! What is answered to a request, from the decision to the content that it has.
+//! The response to a request: status, fields and content.
 
 use super::error_page;
 use super::remaining_body::{GeneratedBody, Multipart};
@@ -14,87 +14,88 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-/// An answer.
+/// A response to one request.
 pub struct Response {
     pub(super) status: StatusCode,
-    /// Where the client is sent to.
+    /// The target of a redirect.
     pub(super) location: Option<String>,
-    /// Whole lines to add.
+    /// Header lines to add.
     pub(super) fields: Vec<u8>,
-    /// It is a page that the server has made, and has its policy.
+    /// It is a page that the server made, and gets the policy for such pages.
     pub(super) has_policy: bool,
-    /// The file that it is about.
+    /// The file that it represents.
     pub(super) file: Option<Arc<Representation>>,
     pub(super) content_type: Option<MediaType>,
-    /// The length of the file of which none of the wanted ranges exists.
+    /// For 416: the length of the file that contains none of the requested ranges.
     pub(super) unsatisfied: Option<u64>,
-    /// What the choice depended on, if the file's own lines do not say it.
+    /// The Vary field, unless `file` has it.
     pub(super) vary: Option<&'static str>,
-    /// The length of the content in bytes.
+    /// The length of the content, in bytes.
     pub(super) length: u64,
     pub(super) content: Content,
 }
 
-/// What an answer has behind its head.
+/// What follows the head.
 pub(super) enum Content {
     Empty,
-    /// The status in words.
+    /// The status as plain text.
     StatusText,
     Bytes(Vec<u8>),
-    /// A page that is made in pieces.
+    /// Content that is generated in pieces.
     Generated(Box<dyn GeneratedBody>),
-    /// A page that would be made for another method than HEAD; its length is not known.
+    /// For HEAD: content that was not made. Its length is unknown.
     Omitted,
-    /// What comes later, until it ends.
+    /// Content that others put into a mailbox, until they end it.
     Stream(StreamStart),
-    /// The file that the answer is about.
+    /// All of `file`.
     WholeFile,
-    /// A range of that file.
+    /// A range of `file`.
     Range(ByteRange),
-    /// Several ranges of that file.
+    /// Several ranges of `file`.
     Multipart(Box<Multipart>),
-    /// All of a file that the answer is not about.
-    BodySource(BodySource),
-    /// There is no answer yet.
+    /// Bytes or a file without validators, such as an error page.
+    Source(BodySource),
+    /// There is no response yet.
     Deferred(Deferred),
 }
 
-/// Takes the mailbox that a stream's content is to be left in.
+/// Receives the mailbox for a stream's content.
 pub(super) type StreamStart = Box<dyn FnOnce(Arc<Mailbox>) + Send>;
 
-/// Why there is no answer yet, and how it comes about.
+/// How a missing response is made.
 pub(super) enum Deferred {
-    /// It is made slice by slice.
+    /// Slice by slice.
     Task(Box<dyn ResponseTask>),
-    /// What the answer is can be known only where one may wait for a file system.
+    /// By a lookup on a thread that may wait for a file system.
     Lookup(DeferredLookup),
 }
 
-/// An answer that takes longer to make than others should wait.
+/// Makes a response that takes too long for one turn of a loop.
 pub(super) trait ResponseTask: Send {
-    /// A number for the mount that the next step may wait for, if it can hang: then it must be done where one may wait.
+    /// Identifies the mount if the next step may hang on it: then run the step on a thread that may
+    /// wait.
     fn mount(&self) -> Option<u64>;
 
-    /// Does at most so much work, which is taken off; the answer, once it is there, or the status to refuse with. It is not
-    /// called again after that.
+    /// Does a slice of work and subtracts its cost from `work`. Returns the response, or the status
+    /// to refuse with, once it has finished. Do not call it again after that.
     fn step(&mut self, work: &mut usize) -> Option<Result<Response, StatusCode>>;
 }
 
-/// A look-up that may wait for a file system.
+/// A lookup that may wait for a file system.
 pub(super) struct DeferredLookup {
-    /// A number for the mount that it may wait for.
+    /// Identifies the mount that it may hang on.
     pub mount: u64,
-    /// Answers the same request, however long that takes.
+    /// Responds to the same request, however long that takes.
     pub look: Box<dyn FnOnce(&Request<'_>, &Time) -> Response + Send>,
 }
 
 impl Response {
-    /// A status in words; nothing but the status if that is 304.
+    /// The status as plain text. For 304 only the status.
     pub fn status(status: StatusCode) -> Response {
         Response::status_text(status).with_status(status)
     }
 
-    /// What can be done with anything here, for OPTIONS: GET, HEAD and OPTIONS.
+    /// The response to OPTIONS: GET, HEAD and OPTIONS are allowed.
     pub fn options() -> Response {
         Response {
             content_type: None,
@@ -115,25 +116,26 @@ impl Response {
         Response::bytes("text/plain; charset=utf-8", text.into())
     }
 
-    /// 200 with a page.
+    /// 200 with an HTML page.
     pub fn html(page: impl Into<String>) -> Response {
         Response::bytes("text/html; charset=utf-8", page.into())
     }
 
-    /// 200 with the whole of a regular file, which goes out by sendfile(2).
+    /// 200 with a whole regular file, sent by sendfile(2).
     ///
     /// # Errors
-    /// Those of fstat(2), and [`io::ErrorKind::InvalidInput`] if it is no regular file.
+    /// Those of fstat(2), and [`io::ErrorKind::InvalidInput`] if it is not a regular file.
     pub fn file(media_type: &'static str, file: impl Into<OwnedFd>) -> io::Result<Response> {
         let file = file.into();
         let length = regular_file_length(&file)?;
-        let content = Content::BodySource(BodySource::file(file));
+        let content = Content::Source(BodySource::file(file));
         Ok(Response::of_type((media_type, ""), length, content))
     }
 
-    /// 200 with content of this media type that is yet to come: whatever is left in a mailbox, which `begin` is given,
-    /// until that [ends](Mailbox::end), the client goes or the server stops. The connection ends with it. A client that
-    /// does not read as fast as it comes is dropped when the mailbox is full.
+    /// 200 with a stream of this media type. `begin` receives a mailbox; what is put into it is
+    /// sent to the client. The stream ends when the mailbox is [ended](Mailbox::end), the client
+    /// disconnects or the server stops; then the connection ends. A client that reads too slowly is
+    /// disconnected when the mailbox is full.
     ///
     /// ```
     /// use evserve::service::http::Response;
@@ -152,7 +154,7 @@ impl Response {
         Response::of_type((media_type, ""), 0, Content::Stream(Box::new(begin)))
     }
 
-    /// The same with another status; without its content if that is 304, which has none (RFC 9110 section 15.4.5).
+    /// Changes the status. For 304 also drops the content (RFC 9110 section 15.4.5).
     #[must_use]
     pub fn with_status(self, status: StatusCode) -> Response {
         match status {
@@ -165,9 +167,9 @@ impl Response {
         }
     }
 
-    /// The same with a field more. Controls, which no value can have, become spaces. A field is left out, which is
-    /// logged as an error, if its name is none, if the server itself says it, such as Content-Length, or if there are
-    /// more than 4 KiB of them.
+    /// Adds a field. Control characters in its value become spaces. The field is dropped, and an
+    /// error logged, if its name is not a token, if the server writes that field itself, such as
+    /// Content-Length, or if the added fields exceed 4 KiB.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Response {
         if !self.is_complete() {
@@ -175,7 +177,7 @@ impl Response {
         }
         let length = self.fields.len() + name.len() + value.len() + 4;
         if !is_token(name.as_bytes()) || is_reserved_field(name) || length > MAX_HEADER_BYTES {
-            throttled!(Error, "the field {name:?} cannot be added to an answer");
+            throttled!(Error, "cannot add the field {name:?} to a response");
             return self;
         }
         let value = value
@@ -188,7 +190,7 @@ impl Response {
 }
 
 impl Response {
-    /// A status in words.
+    /// The status as plain text.
     pub(super) fn status_text(status: StatusCode) -> Response {
         Response {
             status,
@@ -213,17 +215,18 @@ impl Response {
         }
     }
 
-    /// 200 with a page that is made in pieces.
+    /// 200 with content that is generated in pieces.
     pub(super) fn pieces(pieces: Box<dyn GeneratedBody>, media_type: MediaType) -> Response {
         Response::of_type(media_type, pieces.left(), Content::Generated(pieces))
     }
 
-    /// The head of an answer whose body is not worth making, for HEAD: without a length (RFC 9110 section 8.6).
+    /// For HEAD: a head whose content is not worth making. It has no Content-Length (RFC 9110
+    /// section 8.6).
     pub(super) fn without_content(media_type: MediaType) -> Response {
         Response::of_type(media_type, 0, Content::Omitted)
     }
 
-    /// The client has it already.
+    /// 304 Not Modified.
     pub(super) fn not_modified() -> Response {
         Response {
             status: StatusCode::NOT_MODIFIED,
@@ -231,12 +234,12 @@ impl Response {
         }
     }
 
-    /// The answer that a task makes.
+    /// A response that a task makes.
     pub(super) fn task(task: Box<dyn ResponseTask>) -> Response {
         Response::deferred(Deferred::Task(task))
     }
 
-    /// The answer that a look-up finds.
+    /// A response that a lookup finds.
     pub(super) fn lookup(lookup: DeferredLookup) -> Response {
         Response::deferred(Deferred::Lookup(lookup))
     }
@@ -248,7 +251,7 @@ impl Response {
         }
     }
 
-    /// A file, or what the request's conditions and ranges want of it (RFC 9110 section 13.2.2).
+    /// A file, or what the request's conditions and ranges ask for (RFC 9110 section 13.2.2).
     pub(super) fn of_file(
         request: &Request<'_>,
         file: Arc<Representation>,
@@ -316,7 +319,7 @@ impl Response {
         }
     }
 
-    /// The same with a file for a body, where it was only the status in words.
+    /// Replaces the status as plain text by a file's content.
     pub(super) fn with_page(self, file: &Representation) -> Response {
         if !matches!(self.content, Content::StatusText) {
             return self;
@@ -324,13 +327,12 @@ impl Response {
         Response {
             content_type: Some(file.media_type),
             length: file.length,
-            content: Content::BodySource(file.content.clone()),
+            content: Content::Source(file.content.clone()),
             ..self
         }
     }
 
-    /// Makes it fit the client that sent this request: where it is only the status in words, it becomes a page for
-    /// clients that like that better, as browsers do.
+    /// Replaces an error status as plain text by a page if the client prefers HTML, as browsers do.
     pub(super) fn fit_client(&mut self, request: &Request<'_>) {
         let is_error = matches!(self.content, Content::StatusText) && self.status.code() >= 400;
         if !is_error || self.vary.is_some() {
@@ -345,23 +347,23 @@ impl Response {
         }
     }
 
-    /// The same with a whole line more.
+    /// Adds a complete header line.
     pub(super) fn with_line(mut self, line: &[u8]) -> Response {
         self.fields.extend_from_slice(line);
         self
     }
 
-    /// False if it has yet to be made or found.
+    /// False if the response is not made yet.
     pub(super) fn is_complete(&self) -> bool {
         !matches!(self.content, Content::Deferred(_))
     }
 
-    /// True if it is with the client before the client can say anything more.
+    /// True if the whole response reaches the client before the client can send more.
     pub(super) fn is_short(&self) -> bool {
         matches!(self.content, Content::Empty | Content::StatusText)
     }
 
-    /// True if only the end of the connection ends it.
+    /// True if only the end of the connection ends the content.
     pub(super) fn is_endless(&self) -> bool {
         matches!(self.content, Content::Stream(_))
     }

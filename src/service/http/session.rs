@@ -1,8 +1,8 @@
-//! One conversation over HTTP/1.1.
+//! An HTTP/1.1 session.
 //!
-//! It is always in one [`State`]; what happens takes it to the next. Answers to pipelined requests are gathered in the
-//! output until it is full or one of them has a body of its own. The [`Handler`](super::Handler) decides what to answer,
-//! this file when, and `exchange.rs` what becomes of the connection.
+//! It is a state machine: see [`State`]. Responses to pipelined requests collect in the output
+//! until it is full or one of them has a separate body. The [`Handler`](super::Handler) decides
+//! what to respond, this file when, and `exchange.rs` whether the connection continues.
 
 use super::context::HttpContext;
 use super::deferred::{DeferredRequest, JobResult, OffloadedRequest, RunningTask};
@@ -18,7 +18,7 @@ use std::mem::take;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// Added where trying again in a moment may help.
+/// Added to responses where the client may try again soon.
 const TRY_AGAIN: &[u8] = b"Retry-After: 1\r\n";
 
 pub(super) struct HttpSession {
@@ -36,7 +36,7 @@ impl Session for HttpSession {
                 self.turn_away(input, cx);
                 input.len()
             }
-            // The client knows that there will be no other answer.
+            // The client was told that no further response comes.
             State::SendingEvents(_) | State::WritingHead(_) => input.len(),
             _ => 0,
         }
@@ -61,7 +61,7 @@ impl Session for HttpSession {
                         cx.put_body(body);
                     }
                 }
-                // `proceed` makes the next one.
+                // `proceed` generates the next piece.
                 Some(RemainingBody::Generated(_)) => {}
                 Some(RemainingBody::Multipart(_)) | None => self.end_response(cx),
             },
@@ -164,7 +164,7 @@ impl HttpSession {
         }
     }
 
-    /// One with a client that has too many connections already.
+    /// A session that refuses a client with too many connections.
     pub fn turning_away(context: Arc<HttpContext>, peer: IpAddr) -> HttpSession {
         HttpSession {
             state: State::RefusingConnection,
@@ -172,7 +172,7 @@ impl HttpSession {
         }
     }
 
-    /// Looks for the end of a head, and answers it.
+    /// Looks for the end of a head, and takes the head.
     fn read_head(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
         let (State::Reading(reading) | State::WritingHead(Next::Request(reading))) =
             &mut self.state
@@ -201,8 +201,8 @@ impl HttpSession {
         }
     }
 
-    /// Answers a complete head, or begins to read the body that follows it. Returns how many bytes it took: 0 if there is
-    /// no room for the answer yet.
+    /// Responds to a complete head, or starts to read the body that follows it. Returns the number
+    /// of bytes taken: 0 if there is no room for the response yet.
     fn take_head(&mut self, head: &[u8], since: Moment, cx: &mut Context<'_>) -> usize {
         let request = match Request::parse(head) {
             Ok(request) => request,
@@ -213,7 +213,7 @@ impl HttpSession {
         };
         if request.body == RequestBody::None {
             let response = self.context.handler.respond(&request, &cx.worker.time);
-            return match self.answer(response, &request, head, since, cx) {
+            return match self.respond(response, &request, head, since, cx) {
                 true => head.len(),
                 false => 0,
             };
@@ -248,7 +248,7 @@ impl HttpSession {
         let State::ReadingBody(body) = &mut self.state else {
             return 0;
         };
-        // The answer must have room when the last byte has been taken.
+        // The response must fit once the last byte was taken.
         if !cx.output.is_empty() {
             return 0;
         }
@@ -272,9 +272,10 @@ impl HttpSession {
         }
     }
 
-    /// Answers a request that has come as a whole, or begins to make the answer. False if there is no room for it yet.
+    /// Responds to a complete request, or starts to make the response. Returns false if there is no
+    /// room for it yet.
     #[inline]
-    fn answer(
+    fn respond(
         &mut self,
         response: Response,
         request: &Request<'_>,
@@ -288,7 +289,7 @@ impl HttpSession {
                 content: Content::Deferred(deferred),
                 ..
             } => {
-                // What was gathered goes out first: the making can take a while.
+                // Earlier responses go out first, since making this one may take a while.
                 if is_first {
                     let head = head.into();
                     self.defer(DeferredRequest { head, since }, deferred, &cx.worker.time);
@@ -313,20 +314,20 @@ impl HttpSession {
         }
     }
 
-    /// Answers a request whose head was kept. The handler is asked if there is no response yet.
+    /// Responds to a request whose head was kept. Asks the handler if there is no response yet.
     fn resume(&mut self, kept: &DeferredRequest, response: Option<Response>, cx: &mut Context<'_>) {
         let DeferredRequest { head, since } = kept;
         match Request::parse(head) {
             Ok(request) => {
                 let ask = || self.context.handler.respond(&request, &cx.worker.time);
                 let response = response.unwrap_or_else(ask);
-                self.answer(response, &request, head, *since, cx);
+                self.respond(response, &request, head, *since, cx);
             }
             Err(status) => self.refuse(status, head, *since, cx),
         }
     }
 
-    /// Begins to find an answer or to make it.
+    /// Starts to make a response that takes time.
     fn defer(&mut self, request: DeferredRequest, deferred: Deferred, time: &Time) {
         match deferred {
             Deferred::Task(task) => self.run_task(request, task),
@@ -337,7 +338,7 @@ impl HttpSession {
         }
     }
 
-    /// Goes on making an answer.
+    /// Runs the next step of a task, here or on a thread that may wait.
     fn run_task(&mut self, request: DeferredRequest, task: Box<dyn ResponseTask>) {
         self.state = match task.mount() {
             None => State::BuildingResponse(Box::new(RunningTask { request, task })),
@@ -348,7 +349,7 @@ impl HttpSession {
         };
     }
 
-    /// Goes on with what a job has brought about.
+    /// Continues with the result of a job.
     fn take_result(&mut self, result: JobResult, cx: &mut Context<'_>) {
         let (State::LookingUp(offloaded) | State::BuildingOffloaded(offloaded)) =
             take(&mut self.state)
@@ -361,7 +362,7 @@ impl HttpSession {
         }
     }
 
-    /// A task has done a step: its answer goes out, or it goes on.
+    /// Responds if the task has finished; else continues it.
     fn after_step(
         &mut self,
         request: DeferredRequest,
@@ -382,23 +383,23 @@ impl HttpSession {
         self.resume(&request, Some(response), cx);
     }
 
-    /// Answers what cannot be understood. Where the next request begins is then unknown, so there is none.
+    /// Refuses a request. The end of the request is unknown, so no further request can be read.
     fn refuse(&mut self, status: StatusCode, head: &[u8], since: Moment, cx: &mut Context<'_>) {
         let response = self.context.error_response(status, &cx.worker.time);
         let exchange = Exchange::unparsed(self.peer, head, since);
         self.state = self.context.put_response(response, &exchange, cx);
     }
 
-    /// Without this answer, a TLS client would wait for a ServerHello until its head is overdue.
+    /// Without a response, a TLS client would wait for a ServerHello until the head times out.
     fn refuse_tls(&mut self, input: &[u8], since: Moment, cx: &mut Context<'_>) {
         throttled!(
             Warn,
-            "a TLS client connected to a plain http port: its URL must begin with http://, or a proxy must end TLS"
+            "a TLS client connected to a plain http port: its URL must begin with http://, or a proxy must terminate TLS"
         );
         self.refuse(StatusCode::BAD_REQUEST, input, since, cx);
     }
 
-    /// Answers whatever has come, be it a whole request or the beginning of one.
+    /// Refuses a connection, whatever was received.
     fn turn_away(&mut self, input: &[u8], cx: &mut Context<'_>) {
         let time = &cx.worker.time;
         let exchange = Exchange::unparsed(self.peer, input, time.moment());
@@ -409,7 +410,7 @@ impl HttpSession {
         self.state = self.context.put_response(response, &exchange, cx);
     }
 
-    /// The last byte of an answer is out.
+    /// The last byte of a response was sent.
     fn end_response(&mut self, cx: &mut Context<'_>) {
         if let State::Sending(sending) = take(&mut self.state) {
             if let Some(record) = sending.record {
@@ -420,7 +421,8 @@ impl HttpSession {
     }
 }
 
-/// True if it begins as a TLS handshake does (RFC 8446 section 5.1): a record of type 22 of a version 3.x.
+/// True if the input looks like a TLS handshake: a record of type 22, version 3.x (RFC 8446 section
+/// 5.1).
 fn is_tls(input: &[u8]) -> bool {
     input.starts_with(&[0x16, 0x03])
 }
@@ -441,7 +443,7 @@ mod tests {
         }
     }
 
-    /// It is a large part of what an idle connection takes.
+    /// It is a large part of the memory of an idle connection.
     #[test]
     fn a_session_is_small() {
         let size = size_of::<super::HttpSession>();
@@ -449,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_takes_hours_is_logged_with_all_of_them() {
+    fn a_request_that_takes_days_is_logged_with_its_duration() {
         let config = Config {
             access_log: AccessLog::Json,
             ..Config::default()

@@ -1,4 +1,4 @@
-//! What a folder of files answers to a request: the only place where `http1` and `files` meet.
+//! Responds with the files of a document root. The only file that knows both `http1` and `files`.
 
 use super::fields::ConfiguredFields;
 use super::handler::Handler;
@@ -24,37 +24,39 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-/// What a query has by the leniency of [`crate::http1::Target`] and a Location field may not have.
+/// Bytes that [`crate::http1::Target`] accepts in a query, but that a Location field must not
+/// contain.
 const NOT_IN_A_QUERY: &AsciiSet = &CONTROLS.add(b'"').add(b'<').add(b'>').add(b'\\');
 
-/// By how much a compressed sibling may seem older than its file and be as new: compressors and copies cut times to
-/// whole seconds, FAT to even ones.
+/// How much older than its file a compressed sibling may seem and still be up to date: some tools
+/// cut times to whole seconds, FAT to even ones.
 const SIBLING_TOLERANCE: Duration = Duration::from_secs(2);
 
-/// How often it is logged that a file cannot be opened for the moment: each client that asks for it would cause a line.
+/// The shortest time between two log lines about a file that cannot be opened now: every client
+/// that asks for it would cause one.
 const LEASE_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// A folder of files, as a handler. What depends on other mounts than the root's own, or on a root that can hang, is looked
-/// up where one may wait.
+/// A document root as a handler. A lookup that depends on other mounts than the root's, or on a
+/// root that can hang, runs on a thread that may wait.
 pub(super) struct FileHandler(Arc<Site>);
 
-/// A folder of files.
+/// A document root.
 struct Site {
     root: NamedRoot,
-    /// A loop has asked for the [notifier](Handler::notifier).
+    /// True if a loop has asked for the [notifier](Handler::notifier).
     is_in_loop: AtomicBool,
     options: HttpConfig,
     cache: Cache<Representations>,
     listings: Listings,
-    /// The lines that options add to the head of an answer from a file.
+    /// Header lines that the options add to responses with files.
     fields: String,
-    /// What is served where there is nothing.
+    /// The file that is served where no file is found.
     fallback: Option<Box<RelativePath>>,
-    /// What is served with which status code.
+    /// Error pages by status code.
     error_pages: Vec<(u16, Box<RelativePath>)>,
 }
 
-/// Where a look-up is made, when, and how far it may go.
+/// The root, the time, and the mounts that a lookup may use.
 #[derive(Clone, Copy)]
 struct LookupContext<'a> {
     root: &'a Arc<Root>,
@@ -62,14 +64,14 @@ struct LookupContext<'a> {
     mounts: Mounts,
 }
 
-/// Why there is no answer yet.
+/// Why there is no response yet.
 enum NoResponse {
     Refused(StatusCode),
-    /// It depends on other mounts than those that may be looked at.
+    /// It depends on a mount that may hang.
     OtherMount,
 }
 
-/// Of the cache and of what has been found, there is no other refusal.
+/// The cache returns no other error, nor does a lookup that was successful before.
 impl From<LookupError> for NoResponse {
     fn from(_: LookupError) -> NoResponse {
         NoResponse::OtherMount
@@ -87,7 +89,7 @@ impl FileHandler {
         Ok(FileHandler(Arc::new(Site::new(named, config)?)))
     }
 
-    /// The same look-up, on all mounts.
+    /// The same lookup on all mounts.
     fn look_up(&self, request: &Request<'_>) -> DeferredLookup {
         let path = RelativePath::decode(request.target.path);
         let root = self.0.root.last_known();
@@ -96,7 +98,7 @@ impl FileHandler {
         DeferredLookup {
             mount: mount.unwrap_or_default(),
             look: Box::new(move |request, time| {
-                let made = site.answer(request, time, Mounts::All);
+                let made = site.respond(request, time, Mounts::All);
                 made.unwrap_or_else(|_| Response::status_text(StatusCode::FORBIDDEN))
             }),
         }
@@ -114,7 +116,7 @@ impl Site {
         };
         let cache = Cache::new(limits, options.watches);
         let name = named.name().display();
-        let gone = || StartError(format!("cannot serve {name}: it is gone"));
+        let gone = || StartError(format!("cannot serve {name}: it was removed"));
         let root = named.last_known().ok_or_else(gone)?;
         cache.reset(Some(&root));
         let fallback = options.fallback.iter();
@@ -133,7 +135,7 @@ impl Site {
         })
     }
 
-    /// The directory that is served at the moment. What is remembered is of this one.
+    /// The directory that is served now. The cache holds files of this one only.
     fn root(&self, time: &Time, mounts: Mounts) -> Result<Option<Arc<Root>>, LookupError> {
         let root = match self.root.resolve(time.now(), mounts)? {
             Resolution::Unchanged(root) => root,
@@ -151,26 +153,27 @@ impl Site {
         Ok(Some(root))
     }
 
-    /// The answer with a file that is remembered, where memory alone says that it holds. Nearly all requests end here.
+    /// Responds with a cached file if memory alone shows that the file is unchanged. Nearly all
+    /// requests end here.
     #[inline]
     fn cached_response(&self, request: &Request<'_>, time: &Time) -> Option<Response> {
         let target = request.target.path;
         let asks_for_file = matches!(request.method, Method::Get | Method::Head);
-        // What is encoded could be taken for the name of something else.
+        // An encoded path could be mistaken for the name of another cache entry.
         if !asks_for_file || target.contains(&b'%') {
             return None;
         }
         let entry = self.cache.look_up_without_io(target, time.now())?;
         let response = file(request, &entry, time);
-        // What is refused may have a page of its own.
+        // An error status may have a configured page.
         (response.status.code() < 400).then_some(response)
     }
 
-    /// The answer to a request.
+    /// Responds to a request.
     ///
     /// # Errors
-    /// [`LookupError::OtherMount`] if it depends on other mounts than these.
-    fn answer(
+    /// [`LookupError::OtherMount`] if the response depends on a mount outside of `mounts`.
+    fn respond(
         &self,
         request: &Request<'_>,
         time: &Time,
@@ -197,7 +200,7 @@ impl Site {
         self.with_error_page(response, cx)
     }
 
-    /// Gives an answer that says only its status the page that is configured for that, if there is one.
+    /// Replaces the status as plain text by the configured error page, if there is one.
     fn with_error_page(
         &self,
         response: Response,
@@ -223,7 +226,7 @@ impl Site {
         }
         let target = request.target.path;
         let now = cx.time.now();
-        // What is encoded could be taken for the name of something else.
+        // An encoded path could be mistaken for the name of another cache entry.
         if !target.contains(&b'%') {
             if let Some(entry) = self.cache.get(cx.root, target, now, cx.mounts)? {
                 return Ok(file(request, &entry, cx.time));
@@ -254,7 +257,7 @@ impl Site {
             }
             Ok(Lookup::DirectoryWithoutSlash) => Ok(redirect(request, &path)),
             Ok(Lookup::Directory(_)) if !self.options.listing => Err(StatusCode::FORBIDDEN.into()),
-            Ok(Lookup::Directory(directory)) => Ok(listing::answer(
+            Ok(Lookup::Directory(directory)) => Ok(listing::respond(
                 &self.listings,
                 request,
                 path,
@@ -289,7 +292,7 @@ impl Site {
         Ok(file(request, &entry, cx.time))
     }
 
-    /// What a path leads to that an option has named. It is remembered under a name that no request has.
+    /// Looks up a file that an option names. It is cached under a name that no request can have.
     fn cached_configured_file(
         &self,
         path: &RelativePath,
@@ -312,8 +315,7 @@ impl Site {
         }
     }
 
-    /// Makes of a file what is sent of it, with its compressed siblings. A sibling that is older than its file is the
-    /// past's.
+    /// Caches a file and its compressed siblings. Siblings older than the file are ignored.
     fn cache_file(
         &self,
         name: &[u8],
@@ -355,29 +357,31 @@ fn listing_budget(options: &HttpConfig) -> ListingBudget {
     }
 }
 
-/// True if the sibling was made from an earlier version of the file, as far as their times tell.
+/// True if the times of the files say that the sibling was made from an earlier version of the
+/// file.
 fn is_older(sibling: &OpenFile, file: &OpenFile) -> bool {
     let age = file.modified.duration_since(sibling.modified);
     age.is_ok_and(|age| age >= SIBLING_TOLERANCE)
 }
 
-/// A file, as the request wants it.
+/// The response with a cached file.
 fn file(request: &Request<'_>, entry: &CacheEntry<Representations>, time: &Time) -> Response {
     let chosen = choose(&entry.value, request.accept_encoding);
     Response::of_file(request, chosen, time)
 }
 
 impl Handler for FileHandler {
-    /// Opens files, and changes nothing.
+    /// Opens files but changes nothing.
     fn respond(&self, request: &Request<'_>, time: &Time) -> Response {
         if let Some(response) = self.0.cached_response(request, time) {
             return response;
         }
-        let response = self.0.answer(request, time, Mounts::Own);
+        let response = self.0.respond(request, time, Mounts::Own);
         response.unwrap_or_else(|_| Response::lookup(self.look_up(request)))
     }
 
-    /// A page that is on another mount is done without: there may be no request that could wait for it.
+    /// Does without a configured page that is on another mount: there may be no request to wait for
+    /// it.
     fn error_response(&self, status: StatusCode, time: &Time) -> Response {
         let mounts = Mounts::Own;
         let response = match self.0.root(time, mounts) {
@@ -422,7 +426,7 @@ impl Handler for FileHandler {
     fn is_ready(&self, time: &Time) -> bool {
         match self.0.root(time, Mounts::Own) {
             Ok(root) => root.is_some(),
-            // A loop does not wait: the next question gets the answer.
+            // A loop must not wait: the next call returns the result.
             Err(_) if self.0.is_in_loop.load(Relaxed) => {
                 let (site, time) = (self.0.clone(), time.clone());
                 offload::run(0, Box::new(move || drop(site.root(&time, Mounts::All))));
@@ -433,7 +437,8 @@ impl Handler for FileHandler {
     }
 }
 
-/// A path as an option has it, relative to the root and not encoded. There must be a file.
+/// Parses the path of an option, which is relative to the root and not percent-encoded. The file
+/// must exist.
 fn configured_file(text: &str, root: &Root) -> Result<Box<RelativePath>, StartError> {
     const IN_A_NAME: &AsciiSet = &CONTROLS.add(b'%');
     let encoded = percent_encode(text.as_bytes(), IN_A_NAME);
@@ -444,7 +449,7 @@ fn configured_file(text: &str, root: &Root) -> Result<Box<RelativePath>, StartEr
     };
     path.filter(is_file).map(Box::new).ok_or_else(|| {
         let root = root.path().display();
-        StartError(format!("there is no file {text} in {root} to answer with"))
+        StartError(format!("{text} is not a file below {root}"))
     })
 }
 
@@ -480,7 +485,7 @@ fn status_of(refusal: LookupError, path: &RelativePath) -> StatusCode {
             throttled!(
                 every LEASE_LOG_INTERVAL,
                 Warn,
-                "{path:?} cannot be opened now: another program has a lease on it (fcntl(2)), or renames what leads there"
+                "cannot open {path:?} now: another program has a lease on it (fcntl(2)) or renames a directory of its path"
             );
             StatusCode::SERVICE_UNAVAILABLE
         }

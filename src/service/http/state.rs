@@ -1,4 +1,5 @@
-//! The states of a conversation: what each holds, what it waits for, what it is called, and which can follow it.
+//! The states of an http session: what each holds, what it waits for, its name, and which states
+//! may follow.
 
 use super::access_log_writer::PendingRecord;
 use super::deferred::{DeferredRequest, OffloadedRequest, RunningTask};
@@ -7,78 +8,78 @@ use crate::http1::{BodyReader, HeadEnd};
 use crate::session::{ACCEPTED, CLOSED, Mailbox, Moment, Timeout, Transition, Wait};
 use std::sync::Arc;
 
-/// Where a conversation stands.
+/// The state of a session.
 pub(super) enum State {
-    /// The client has too many connections. The refusal waits for its first bytes: bytes that come after the end would
-    /// destroy it.
+    /// The client has too many connections. The refusal is sent only after its first bytes: bytes
+    /// that arrive after the close would destroy the refusal.
     RefusingConnection,
-    /// A request is awaited or has come in part.
+    /// A request is missing or incomplete.
     Reading(Reading),
-    /// A request's head has come. Its body is read and dropped before the answer: a client may not read before it has
-    /// sent.
+    /// The head is complete. The body is read and dropped before the response is sent: some clients
+    /// do not read before they have sent everything.
     ReadingBody(Box<UnreadBody>),
-    /// A job looks up what the request is about, where it may wait for a file system.
+    /// A job looks up the file on a thread that may wait for a file system.
     LookingUp(Box<OffloadedRequest>),
-    /// The answer is made slice by slice, as a directory's listing is.
+    /// The response is made slice by slice, for example a directory listing.
     BuildingResponse(Box<RunningTask>),
-    /// A job makes the next slice, where it may wait for a file system.
+    /// A job makes the next slice on a thread that may wait for a file system.
     BuildingOffloaded(Box<OffloadedRequest>),
-    /// Answers wait to be sent, all of them in the output's bytes.
+    /// Responses are being sent. All of them are in the output's bytes.
     WritingHead(Next),
-    /// Answers wait to be sent. The last one has a body behind the output's bytes.
+    /// Responses are being sent. The last one has a body behind the output's bytes.
     Sending(Sending),
-    /// The answer has no end of its own: it is whatever is left in the mailbox.
+    /// A stream without a length: what is put into the mailbox is sent.
     SendingEvents(Arc<Mailbox>),
-    /// The last answer is out.
+    /// The last response was sent.
     Closing(Wait),
 }
 
-/// How a conversation goes on when its answers are out.
+/// What follows once all responses are sent.
 pub(super) enum Next {
-    /// With another request, which may have begun to come.
+    /// Another request, which may have begun to arrive.
     Request(Reading),
-    /// With whatever is left in the mailbox.
+    /// A stream of what is put into the mailbox.
     Events(Arc<Mailbox>),
-    /// It ends, in this way.
+    /// The end of the connection, in this way.
     End(Wait),
 }
 
-/// What has come of a request's head.
+/// The part of a request's head that has arrived.
 #[derive(Default)]
 pub(super) struct Reading {
     pub head_end: HeadEnd,
-    /// One blank line before the request has come, which RFC 9112 section 2.2 wants ignored.
+    /// A blank line before the request was skipped (RFC 9112 section 2.2).
     pub blank_line_seen: bool,
     progress: Progress,
 }
 
-/// How far the request has come.
+/// How far the request has arrived.
 #[derive(Clone, Copy, Default)]
 enum Progress {
-    /// There has been no request.
+    /// This is the connection's first request, and none of it has arrived.
     #[default]
     First,
-    /// The last request has been answered.
+    /// None of it has arrived since the last response.
     Idle,
-    /// The request's first byte came then.
+    /// Its first byte arrived at this time.
     Started(CompactMoment),
 }
 
-/// A request whose body is coming.
+/// A request whose body is arriving.
 pub(super) struct UnreadBody {
     pub request: DeferredRequest,
     pub reader: BodyReader,
 }
 
-/// An answer whose body is on its way.
+/// A response whose body is being sent.
 pub(super) struct Sending {
-    /// What follows the body that is in the output.
+    /// What follows the body in the output.
     pub rest: Option<Box<RemainingBody>>,
-    /// The access log's line, unless there is no log.
+    /// The data of its access log line, if there is a log.
     pub record: Option<Box<PendingRecord>>,
-    /// The head is out.
+    /// The head was sent.
     pub is_head_out: bool,
-    /// How the conversation ends after it; `None` if another request may follow.
+    /// How the connection ends after it; `None` if another request may follow.
     pub end: Option<Wait>,
 }
 
@@ -93,12 +94,12 @@ const STREAMING_FILE: &str = "streaming file";
 const SENDING_EVENTS: &str = "sending events";
 const CLOSING: &str = "closing";
 
-/// Writes out which states can follow which.
+/// Writes out pairs of states from lists.
 macro_rules! transitions {
     ($($from:ident => $($to:ident)+;)*) => { &[$($(($from, $to),)+)*] };
 }
 
-/// The steps that a conversation can take from one state to the next.
+/// All transitions of an http session.
 pub(super) const TRANSITIONS: &[Transition] = transitions! {
     ACCEPTED => REFUSING_CONNECTION READING_REQUEST;
     READING_REQUEST => READING_BODY LOOKING_UP_FILE BUILDING_RESPONSE WRITING_HEAD;
@@ -108,7 +109,7 @@ pub(super) const TRANSITIONS: &[Transition] = transitions! {
     REFUSING_CONNECTION => WRITING_HEAD;
     WRITING_HEAD => STREAMING_FILE SENDING_EVENTS KEEP_ALIVE;
     STREAMING_FILE => KEEP_ALIVE;
-    // The next request had begun to come before.
+    // The next request arrived before the response was sent.
     WRITING_HEAD => READING_REQUEST READING_BODY;
     KEEP_ALIVE => READING_REQUEST READING_BODY LOOKING_UP_FILE BUILDING_RESPONSE WRITING_HEAD;
     WRITING_HEAD => CLOSING;
@@ -117,7 +118,7 @@ pub(super) const TRANSITIONS: &[Transition] = transitions! {
 };
 
 impl State {
-    /// What it is called, for people.
+    /// The name of the state, for the status page and the trace.
     pub fn name(&self) -> &'static str {
         match self {
             State::RefusingConnection => REFUSING_CONNECTION,
@@ -136,10 +137,10 @@ impl State {
         }
     }
 
-    /// What it waits for once its output is gone.
+    /// What the session waits for once its output is sent.
     pub fn waits_for(&self) -> Wait {
         match self {
-            // A client that sends nothing needs no answer.
+            // A client that sends nothing needs no response.
             State::RefusingConnection => Wait::Bytes(Timeout::Linger),
             State::Reading(reading) | State::WritingHead(Next::Request(reading)) => {
                 reading.waits_for()
@@ -175,7 +176,7 @@ impl From<Next> for State {
 }
 
 impl Next {
-    /// With this end, or with another request.
+    /// The end, or another request.
     pub fn after_response(end: Option<Wait>) -> Next {
         match end {
             Some(wait) => Next::End(wait),
@@ -188,7 +189,7 @@ impl Next {
 }
 
 impl Reading {
-    /// When the request began: `now`, if this is its beginning.
+    /// When the request began. `now`, if it begins with this call.
     pub fn begin(&mut self, now: Moment) -> Moment {
         match self.progress {
             Progress::Started(since) => since.before(now),
@@ -218,8 +219,8 @@ impl Sending {
     }
 }
 
-/// A moment in microseconds, in five bytes: with eight, a session would take the next larger of the allocator's blocks. It
-/// begins again after twelve days, and no request takes as long to come.
+/// A time in microseconds, in five bytes: with eight, a session would need the next larger block of
+/// the allocator. It wraps around after twelve days, longer than any request takes to arrive.
 #[derive(Clone, Copy)]
 struct CompactMoment([u8; 5]);
 
@@ -229,7 +230,7 @@ impl CompactMoment {
         CompactMoment([a, b, c, d, e])
     }
 
-    /// The last such moment before `now`.
+    /// The last time before `now` that it can mean.
     fn before(self, now: Moment) -> Moment {
         let [a, b, c, d, e] = self.0;
         let since = u64::from_le_bytes([a, b, c, d, e, 0, 0, 0]);

@@ -1,28 +1,30 @@
-//! A picture of the states of a session and the steps between them, made from the table that the code has of them.
+//! Draws the states of a session and the transitions between them as SVG, from the table in the
+//! code.
 
 use crate::session::{CLOSED, Transition};
 use maud::{Markup, html};
 
-/// The size of a state's box, and the distance from one to the next, in pixels.
+/// The size of a state's box, and the distance from the top of one box to the next, in pixels.
 const BOX: (i32, i32) = (150, 28);
 const PITCH: i32 = 52;
 
-/// The distance from one lane to the next.
+/// The distance between lanes, in pixels. A lane is a vertical line that arrows run along.
 const LANE: i32 = 44;
 
-/// A step with its place.
+/// A transition and where it is drawn.
 struct StepArrow {
     step: Transition,
     from: usize,
     to: usize,
-    /// How far to the side it goes, in lanes; 0 for one that goes straight down.
+    /// The lane, counted from the boxes; 0 for an arrow straight down.
     lane: usize,
 }
 
-/// The states from top to bottom, steps that go on to the right, those that come back to the left. Each step has a text
-/// for its number, with `data-from` and `data-to`; each state has a group, with `data-state`.
+/// Draws states from top to bottom, forward transitions on the right, backward ones on the left.
+/// Each transition has a text for its count, with `data-from` and `data-to`; each state has a
+/// group, with `data-state`.
 ///
-/// Any state can end, for a client can go at any time: only steps of the table are drawn.
+/// Only transitions in the table are drawn: that a client may disconnect in any state is left out.
 pub fn diagram(service: &str, steps: &[Transition]) -> String {
     let mut states: Vec<&str> = Vec::new();
     for (from, to) in steps {
@@ -64,7 +66,8 @@ pub fn diagram(service: &str, steps: &[Transition]) -> String {
     picture.into_string()
 }
 
-/// The arrows down and up, each in the first lane that is free from its beginning to its end: short ones first.
+/// Splits the arrows into forward (down) and backward (up) ones, and gives each the first lane that
+/// is free along its whole length, short ones first.
 fn arrows(steps: &[Transition], states: &[&str]) -> (Vec<StepArrow>, Vec<StepArrow>) {
     let place = |name: &str| states.iter().position(|state| *state == name).unwrap_or(0);
     let (mut down, mut up) = (Vec::new(), Vec::new());
@@ -105,7 +108,7 @@ fn draw(arrow: &StepArrow, left: i32, marker: &str) -> Markup {
         let (x, y) = (left + BOX.0 / 2, top(arrow.from) + BOX.1);
         (format!("M{x} {y}V{}", top(arrow.to)), x + 4, y + 16)
     } else {
-        // Out of the lower half of a box and into the upper half of another, with a round corner at each turn.
+        // From the lower half of one box to the upper half of another, with round corners.
         let (from, to) = (top(arrow.from) + 20, top(arrow.to) + 8);
         let (edge, outwards) = if is_down {
             (left + BOX.0, 1)
@@ -134,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arrows_that_overlap_go_in_lanes_of_their_own() {
+    fn overlapping_arrows_have_different_lanes() {
         let steps = [
             ("a", "b"),
             ("a", "c"),
@@ -156,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn each_state_and_each_step_has_a_place_for_its_number() {
+    fn each_state_and_transition_has_an_element_for_its_count() {
         let picture = diagram("x", &[("a", "b"), ("b", CLOSED)]);
         assert_eq!(picture.matches("data-state=").count(), 3);
         assert_eq!(picture.matches("data-from=").count(), 2);

@@ -84,7 +84,8 @@ impl MetricsText {
         self.sample(&[("kind", executors.kind)], executors.busy);
     }
 
-    /// One metric for each counter. The counters of system calls are one metric together: their sum is of interest.
+    /// Writes one metric per counter, except for system calls: these are one metric, so that they
+    /// can be added up.
     fn counters(&mut self, counters: &Counters) {
         let rows = Counters::ROWS.into_iter().zip(counters.to_array());
         let (calls, others): (Vec<_>, Vec<_>) =
@@ -121,7 +122,7 @@ impl MetricsText {
     }
 }
 
-/// The end of the name of a counter of system calls.
+/// The suffix of each counter of system calls.
 const CALLS: &str = "_calls";
 
 fn escaped(text: &str) -> String {

@@ -1,7 +1,8 @@
-//! The server at work: a page for people, JSON and metrics for programs, and a word for balancers.
+//! The status service: a page for people, JSON and metrics for programs, and a health check for
+//! load balancers.
 //!
-//! It is one more service on the same loop. What it shows is on the [`StatusHub`], where the model puts it up when somebody
-//! asks.
+//! It runs on the same loops as the services it shows. It reads from the [`StatusHub`], to which a
+//! loop publishes only when a client asks.
 
 mod diagram;
 mod metrics;
@@ -18,8 +19,9 @@ use crate::session::Time;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// Makes the service that shows a server, and whether its `services` are ready. With `is_local` it is reached over the
-/// loopback only. None of `config`'s options for http are its own.
+/// Creates the status service. `services` are those that `/healthz` checks. With `is_local` it
+/// answers only requests for this machine by address or as localhost. It ignores the http options
+/// of `config`.
 pub fn service(
     hub: Arc<StatusHub>,
     services: Vec<Arc<dyn Service>>,
@@ -27,9 +29,9 @@ pub fn service(
     is_local: bool,
 ) -> Arc<dyn Service> {
     let config = Config {
-        // A page that asks several times a second is no visitor.
+        // The page's own requests, several a second, would flood the access log.
         access_log: AccessLog::Off,
-        // The options of http are for the files.
+        // The http options are for the files that are served.
         http: HttpConfig::default(),
         ..config.clone()
     };
@@ -51,7 +53,7 @@ impl Handler for StatusHandler {
     fn respond(&self, request: &Request<'_>, time: &Time) -> Response {
         if !self.is_allowed_host(request.host) {
             return Response::text(
-                "What this server does is for this machine only: use its address or localhost.\n",
+                "The status is available only on this machine: ask for it by IP address or as localhost.\n",
             )
             .with_status(StatusCode::FORBIDDEN);
         }
@@ -94,11 +96,11 @@ impl Handler for StatusHandler {
 }
 
 impl StatusHandler {
-    /// A page from elsewhere could reach the loopback under a name of its own (DNS rebinding), and would then count as
-    /// of the same origin. Names that everybody resolves to this machine are no such names, nor are addresses.
+    /// Protects against DNS rebinding: a foreign page could reach the loopback under a name of its
+    /// own, and would then be of the same origin. An address or `localhost` cannot be such a name.
     fn is_allowed_host(&self, host: Option<&[u8]>) -> bool {
         let Some(host) = host.and_then(|host| str::from_utf8(host).ok()) else {
-            return true; // Browsers say it.
+            return true; // Browsers always send it.
         };
         let (name, port) = host.rsplit_once(':').unwrap_or((host, ""));
         let name = match port.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -110,7 +112,7 @@ impl StatusHandler {
         !self.is_local || is_address || name == "localhost" || name.ends_with(".localhost")
     }
 
-    /// What is seen from now on; where those who watch are served one by one, what is seen now.
+    /// Streams events. Under a model that serves one client at a time, sends one event.
     fn events(&self) -> Response {
         const EVENTS: &str = "text/event-stream";
         if self.hub.server_info().why_no_stream.is_some() {
@@ -118,21 +120,25 @@ impl StatusHandler {
         }
         let hub = self.hub.clone();
         Response::stream(EVENTS, move |mailbox| {
-            // There are too many: this one is told once, and comes again.
+            // Too many are watching: send one event. The browser asks again.
             if !hub.watch(&mailbox) {
                 hub.query(mailbox, StatusHub::event);
             }
         })
     }
 
-    /// The answer as things stand after it was asked for.
-    fn fresh_snapshot(&self, media_type: &'static str, say: fn(&StatusHub) -> Vec<u8>) -> Response {
+    /// Responds with a snapshot that is published after the request arrived.
+    fn fresh_snapshot(
+        &self,
+        media_type: &'static str,
+        format: fn(&StatusHub) -> Vec<u8>,
+    ) -> Response {
         let hub = self.hub.clone();
-        Response::stream(media_type, move |mailbox| hub.query(mailbox, say))
+        Response::stream(media_type, move |mailbox| hub.query(mailbox, format))
     }
 }
 
-/// Says that nobody is to remember it, nor to use it in pages from elsewhere.
+/// Forbids caching the response, and using it in pages of another origin.
 fn with_policy(response: Response) -> Response {
     response
         .header("Cache-Control", "no-store")
@@ -147,7 +153,7 @@ mod tests {
     use std::time::Instant;
 
     #[test]
-    fn names_that_anybody_can_make_lead_to_this_machine_are_refused() {
+    fn names_that_a_foreign_dns_server_controls_are_refused() {
         let about = ServerInfo {
             model: "epoll",
             waits: "",
