@@ -53,7 +53,7 @@ fn response_heads(criterion: &mut Criterion) {
         length: 1024,
         modified: then,
         changed: then,
-        is_young: false,
+        is_recently_changed: false,
     };
     let validators = Validators::new(&version, TagParts::All, "");
     let lines = FileFields::new(&validators, None, "", ("text/css", ""), None, 1024);

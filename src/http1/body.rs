@@ -1,62 +1,64 @@
-//! Request bodies (RFC 9112 sections 6 and 7): where one ends. Its content is of no interest to a server of files.
+//! Finds the end of a request body (RFC 9112 sections 6 and 7). The content is dropped: a file
+//! server has no use for it.
 
 use super::lexical::is_token_byte;
 use super::{RequestBody, StatusCode};
 
-/// The longest line of a chunked body, in bytes: a size with its extensions, or a trailer field.
+/// The longest line of a chunked body, in bytes: a chunk size with extensions, or a trailer field.
 const MAX_LINE: u32 = 4096;
 
-/// The most bytes of all trailer fields.
+/// The most bytes of all trailer fields together.
 const MAX_TRAILERS: u32 = 16 * 1024;
 
-/// How many bytes may be read of a chunked body for each byte of content that is allowed. A byte in a chunk of its own
-/// takes six; whoever needs more sends chunk extensions, to keep the server reading.
+/// How many bytes of a chunked body may be read per byte of content allowed. A one-byte chunk takes
+/// six bytes; a client that needs more pads its chunks to keep the server reading.
 const READ_PER_BYTE: u64 = 6;
 
-/// How many bytes may be read besides, however little content is allowed: the size of a chunk, the last chunk, a trailer.
+/// How many more bytes may be read, however little content is allowed: for a chunk size, the last
+/// chunk, and trailers.
 const READ_AT_LEAST: u64 = 4096;
 
-/// A body on its way, read and dropped.
+/// Reads and drops a body.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyReader {
     state: State,
-    /// How many bytes of content may still come.
+    /// How many more bytes of content are allowed.
     allowance: u64,
-    /// How many bytes may still be read: content and what delimits it.
+    /// How many more bytes may be read, of content and framing.
     readable: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// So many bytes of content, then the end.
+    /// Content of a known length; then the body ends.
     Content {
         left: u64,
     },
-    /// In the line that says how long the next chunk is.
+    /// In the line with the size of the next chunk.
     Size {
         so_far: u64,
         digits: u32,
         length: u32,
         extension: Extension,
     },
-    /// At the line feed of that line.
+    /// Before the line feed of that line.
     SizeEnd {
         size: u64,
     },
-    /// So many bytes of a chunk.
+    /// In a chunk.
     Chunk {
         left: u64,
     },
-    /// At the line end behind a chunk.
+    /// Before the line end that follows a chunk.
     ChunkEnd,
     ChunkEndFeed,
-    /// In the trailer section; `line` is how long the line is so far.
+    /// In the trailer section. `line` is the length of the current line.
     Trailer {
         line: u32,
         total: u32,
         named: bool,
     },
-    /// At the line feed of a trailer line.
+    /// Before the line feed of a trailer line.
     TrailerFeed {
         line: u32,
         total: u32,
@@ -64,21 +66,21 @@ enum State {
     Done,
 }
 
-/// Where the extensions of a chunk's size stand (RFC 9112 section 7.1.1).
+/// The position in a chunk's extensions (RFC 9112 section 7.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Extension {
     None,
-    /// A blank has come: only a semicolon may follow.
+    /// After a blank: only a semicolon may follow.
     Awaited,
     Some,
 }
 
 impl BodyReader {
-    /// A reader for a body of at most `limit` bytes of content. What delimits it (sizes and extensions of chunks,
-    /// trailers) is bounded with it: in all, six bytes for each of these and 4 KiB are read.
+    /// Reads a body of at most `limit` bytes of content. That also limits the framing (chunk sizes,
+    /// extensions, trailers): in all, 6 bytes per byte of `limit`, and 4 KiB, are read.
     ///
     /// # Errors
-    /// 413 if the request says already that it is longer.
+    /// 413 if Content-Length exceeds the limit.
     pub fn new(body: RequestBody, limit: u64) -> Result<BodyReader, StatusCode> {
         let state = match body {
             RequestBody::None => State::Done,
@@ -100,10 +102,10 @@ impl BodyReader {
         self.state == State::Done
     }
 
-    /// Takes what belongs to the body from the front of `input`; says how many bytes that was.
+    /// Takes the body's bytes from the front of `input`. Returns their number.
     ///
     /// # Errors
-    /// 400 if the chunks are malformed, 413 if there is more than allowed.
+    /// 400 if the chunks are malformed, 413 if the body is too long.
     pub fn take(&mut self, input: &[u8]) -> Result<usize, StatusCode> {
         let mut taken = 0;
         while taken < input.len() && !self.is_done() {
@@ -115,7 +117,7 @@ impl BodyReader {
         Ok(taken)
     }
 
-    /// Takes at least one byte of `input`, which is not empty.
+    /// Takes at least one byte of `input`, which must not be empty.
     fn step(&mut self, input: &[u8]) -> Result<usize, StatusCode> {
         let byte = input[0];
         let skip = |left: u64| input.len().min(usize::try_from(left).unwrap_or(usize::MAX));
@@ -174,7 +176,7 @@ impl BodyReader {
     }
 }
 
-/// The state after another byte of a chunk's line, which has so many bytes then.
+/// The state after a byte of the chunk size line. `length` is the line's length with this byte.
 fn after_size(
     byte: u8,
     so_far: u64,
@@ -205,7 +207,7 @@ fn after_size(
     })
 }
 
-/// The state after another byte of a trailer.
+/// The state after a byte of a trailer line.
 fn after_trailer(byte: u8, line: u32, total: u32, named: bool) -> Result<State, StatusCode> {
     Ok(match byte {
         _ if line == MAX_LINE || total == MAX_TRAILERS => {
@@ -221,7 +223,7 @@ fn after_trailer(byte: u8, line: u32, total: u32, named: bool) -> Result<State, 
     })
 }
 
-/// True for what may stand in a trailer field's name, and for the colon behind it.
+/// True if the byte may be part of a trailer field's name or end it.
 fn in_name(byte: u8, before: u32) -> bool {
     is_token_byte(&byte) || (byte == b':' && before > 0)
 }
@@ -237,7 +239,8 @@ const NEXT_CHUNK: State = State::Size {
 mod tests {
     use super::*;
 
-    /// How many bytes the body takes, `None` while it is incomplete; the same at every split.
+    /// The number of bytes that the body takes, `None` if it is incomplete. Checks that it is the
+    /// same at every split.
     fn read(body: RequestBody, input: &[u8]) -> Result<Option<usize>, u16> {
         let at_once = read_in_steps(body, input, input.len().max(1));
         assert_eq!(read_in_steps(body, input, 1), at_once, "byte by byte");
@@ -319,7 +322,7 @@ mod tests {
         assert_eq!(read(RequestBody::Chunked, extension.as_bytes()), Err(400));
         let trailer = format!("0\r\nA:{}", "x".repeat(5000));
         assert_eq!(read(RequestBody::Chunked, trailer.as_bytes()), Err(431));
-        // All lines together are bounded by themselves, and by what may be read.
+        // Two limits apply to trailers: their total length, and the bytes that may be read.
         let trailers = format!("0\r\n{}", "A: b\r\n".repeat(5000));
         assert_eq!(read(RequestBody::Chunked, trailers.as_bytes()), Err(413));
         let mut reader = BodyReader::new(RequestBody::Chunked, 1 << 20).expect("no length");
@@ -329,9 +332,9 @@ mod tests {
         assert_eq!(read(RequestBody::Chunked, zeros.as_bytes()), Err(400));
     }
 
-    /// A limit bounds all that is read: content, and whatever delimits it.
+    /// The limit covers content and framing.
     #[test]
-    fn all_that_is_read_is_bounded() {
+    fn content_and_framing_are_bounded() {
         let limit = 1000;
         let read = |body: &[u8]| {
             let mut reader = BodyReader::new(RequestBody::Chunked, limit).expect("no length");
@@ -345,7 +348,7 @@ mod tests {
         };
         let most = (limit * READ_PER_BYTE + READ_AT_LEAST) as usize;
         let end = "0\r\n\r\n";
-        // Bytes in chunks of their own are allowed as many as bytes in one chunk.
+        // One-byte chunks may carry as much content as one large chunk.
         for chunks in [
             "1\r\nx\r\n".repeat(1000),
             format!("3e8\r\n{}\r\n", "x".repeat(1000)),

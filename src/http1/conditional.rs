@@ -1,4 +1,4 @@
-//! Conditional requests (RFC 9110 section 13): whether the client already has what it asks for.
+//! Conditional requests (RFC 9110 section 13): does the client already have what it asks for?
 
 use super::List;
 use arrayvec::ArrayString;
@@ -6,55 +6,56 @@ use httpdate::{HttpDate, parse_http_date};
 use std::fmt::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// One version of a file, by what the file system says of it: all that can tell it from another one under its name.
+/// A version of a file, identified by its metadata.
 #[derive(Clone, Copy, Debug)]
 pub struct FileVersion {
-    /// Which file it is on its file system. Not on which: device numbers are given anew when a machine starts.
+    /// The inode number. The device number is left out: it may change when the machine restarts.
     pub inode: u64,
     /// Its length in bytes.
     pub length: u64,
-    /// When its content was last changed (mtime). Programs set that as they like, to the future too.
+    /// The last change of the content (mtime). Programs can set it to any time, even a future one.
     pub modified: SystemTime,
-    /// When anything about it was last changed (ctime), which no program can set.
+    /// The last change of content or metadata (ctime). Programs cannot set it.
     pub changed: SystemTime,
-    /// It was changed so short a time ago that it may change again without its times telling.
-    pub is_young: bool,
+    /// True if it changed so recently that another change might leave the same times.
+    pub is_recently_changed: bool,
 }
 
-/// What an entity tag is made of.
+/// What entity tags consist of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TagParts {
-    /// All that tells versions apart. Strong, unless the file is young.
+    /// All metadata above. The tag is strong, unless the file was changed recently.
     All,
-    /// The length and the time of the last change of the content, which copies of a file on several machines share. Two
-    /// versions can have both in common, so such a tag is always weak.
+    /// Length and mtime, which copies of a file on several machines have in common. Two versions
+    /// may have the same, so the tag is always weak.
     LengthAndTime,
 }
 
-/// What identifies a version of a file: an entity tag (RFC 9110 section 8.8.3) and the time of its last change. Both are
-/// written out once, so that a request that names one is answered by comparing bytes.
+/// The validators of a version of a file: an entity tag (RFC 9110 section 8.8.3) and the time of
+/// its last change. Both are written out once, so that a request is compared byte by byte.
 ///
-/// Neither depends on when it was made. Only whether a tag is weak does, and whether the date can be said yet.
+/// They do not depend on when they were made. Only whether the tag is weak and whether the date may
+/// be sent do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validators {
-    /// In whole seconds, as a date says it.
+    /// In whole seconds, like an HTTP date.
     modified: SystemTime,
     is_weak: bool,
-    /// The file was last changed in the second that its date names.
+    /// True if mtime and ctime are in the same second.
     has_strong_date: bool,
-    /// What stands between the quotes of the tag.
+    /// The tag between its quotes.
     opaque: ArrayString<MAX_TAG>,
-    /// What Last-Modified says.
+    /// The value of Last-Modified.
     date: Option<ArrayString<29>>,
 }
 
-/// The most bytes the opaque part of a tag of ours takes: two numbers of 64 bits, two times with a sign, three dashes and
-/// a variant.
+/// The longest opaque tag that is made, in bytes: two 64-bit numbers, two signed times, three
+/// dashes and a variant.
 const MAX_TAG: usize = 96;
 
 impl Validators {
-    /// Those of a version of a file. `variant` tells apart representations that are not the file itself, such as its
-    /// compressed ones; at most four ASCII letters.
+    /// Makes the validators of a version of a file. `variant` identifies a compressed sibling; at
+    /// most four ASCII letters.
     pub fn new(file: &FileVersion, parts: TagParts, variant: &'static str) -> Validators {
         let length = file.length;
         let modified = Nanos {
@@ -64,7 +65,7 @@ impl Validators {
         let mut opaque = ArrayString::new();
         let written = match parts {
             TagParts::All => {
-                // The two are equal as a rule, and a short tag is sent with every answer.
+                // The two are usually equal, and a shorter tag makes every response shorter.
                 let changed = Nanos {
                     time: file.changed,
                     since: file.modified,
@@ -74,7 +75,7 @@ impl Validators {
             }
             TagParts::LengthAndTime => write!(opaque, "{modified}-{length:x}{variant}"),
         };
-        written.expect("it is shorter than that");
+        written.expect("MAX_TAG is long enough");
         let date = has_http_date(file.modified).then(|| {
             let mut date = ArrayString::new();
             let written = write!(date, "{}", HttpDate::from(file.modified));
@@ -84,37 +85,37 @@ impl Validators {
         let modified = whole_second(file.modified);
         Validators {
             modified,
-            is_weak: file.is_young || parts == TagParts::LengthAndTime,
-            has_strong_date: !file.is_young && modified == whole_second(file.changed),
+            is_weak: file.is_recently_changed || parts == TagParts::LengthAndTime,
+            has_strong_date: !file.is_recently_changed && modified == whole_second(file.changed),
             opaque,
             date,
         }
     }
 
-    /// What stands between the quotes of the tag: letters, digits and dashes.
+    /// The tag between its quotes: letters, digits and dashes.
     pub fn opaque(&self) -> &str {
         &self.opaque
     }
 
-    /// The time of the last change as a date, if HTTP's format can say it. It is not to be said while
+    /// The last change as an HTTP date, if it has one. Do not send it while
     /// [`is_dated`](Validators::is_dated) is false.
     pub fn date(&self) -> Option<&str> {
         self.date.as_deref()
     }
 
-    /// True if there is a date, and it is not later than `now`: no answer may say a date of the future (RFC 9110
-    /// section 8.8.2.1), so as long as it is one, there is none.
+    /// True if there is a date, and it is not in the future: a server must not send a future
+    /// Last-Modified (RFC 9110 section 8.8.2.1).
     pub fn is_dated(&self, now: SystemTime) -> bool {
         self.date.is_some() && self.modified <= now
     }
 
-    /// True if `tag`, a quoted string perhaps with `W/` before it, names this state by the strong comparison
-    /// (RFC 9110 section 8.8.3.2).
+    /// True if `tag`, with quotes and perhaps `W/`, matches by strong comparison (RFC 9110 section
+    /// 8.8.3.2).
     fn matches_strongly(&self, tag: &[u8]) -> bool {
         !self.is_weak && !tag.starts_with(b"W/") && self.matches_weakly(tag)
     }
 
-    /// The same by the weak comparison.
+    /// True if it matches by weak comparison.
     fn matches_weakly(&self, tag: &[u8]) -> bool {
         let tag = tag.strip_prefix(b"W/").unwrap_or(tag);
         let inside = tag
@@ -123,22 +124,24 @@ impl Validators {
         inside == Some(self.opaque.as_bytes())
     }
 
-    /// True if `value` of If-Range, a tag or a date, names exactly this version (RFC 9110 section 13.1.5).
+    /// True if the value of If-Range, a tag or a date, identifies exactly this version (RFC 9110
+    /// section 13.1.5).
     fn matches_if_range(&self, value: &[u8], now: SystemTime) -> bool {
         if value.starts_with(b"\"") || value.starts_with(b"W/") {
             return self.matches_strongly(value);
         }
-        // A date is strong only if no other version had it (RFC 9110 section 8.8.2.2). That cannot be known of one that
-        // was set: the same may have been set for the version before.
+        // A date is strong only if no other version can have it (RFC 9110 section 8.8.2.2). A date
+        // that a program has set may have been set on the version before, too.
         self.has_strong_date && self.is_dated(now) && date(value) == Some(self.modified)
     }
 
-    /// True if it has not been changed after `value`, a date. `None` if that is no date, or the file has none.
+    /// True if the file was not changed after the date `value`. `None` if that is not a date or the
+    /// file has none.
     fn is_unmodified_since(&self, value: &[u8], now: SystemTime) -> Option<bool> {
         if !self.is_dated(now) {
             return None;
         }
-        // Nearly always it is the very date that we gave.
+        // Usually the client returns the date that we sent.
         if self.date.is_some_and(|date| date.as_bytes() == value) {
             return Some(true);
         }
@@ -146,7 +149,7 @@ impl Validators {
     }
 }
 
-/// A time as nanoseconds since another one, in hexadecimal digits; before that, the distance with a sign.
+/// A time as nanoseconds since another one in hexadecimal, with a sign if it is earlier.
 struct Nanos {
     time: SystemTime,
     since: SystemTime,
@@ -161,7 +164,7 @@ impl fmt::Display for Nanos {
     }
 }
 
-/// The entity tag, as the ETag field has it.
+/// The value of the ETag field.
 impl fmt::Display for Validators {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let weak = if self.is_weak { "W/" } else { "" };
@@ -169,13 +172,14 @@ impl fmt::Display for Validators {
     }
 }
 
-/// HTTP's date format has no years before the epoch or after 9999, and `HttpDate` panics for them.
+/// True if HTTP's date format can express the time: it covers the epoch to the year 9999.
+/// `HttpDate` panics for others.
 fn has_http_date(time: SystemTime) -> bool {
     time.duration_since(UNIX_EPOCH)
         .is_ok_and(|since| since < Duration::from_secs(253_402_300_800))
 }
 
-/// The fields of a request that make it conditional.
+/// The request fields that make a request conditional.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Conditions<'a> {
     /// If-Match.
@@ -190,19 +194,19 @@ pub struct Conditions<'a> {
     pub if_range: Option<&'a [u8]>,
 }
 
-/// What the conditions come to.
+/// The result of the conditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Do what the request asks for.
+    /// Perform the request.
     Proceed,
-    /// 304: the client has it already.
+    /// 304: the client already has this version.
     NotModified,
-    /// 412: the client wants it only if it were in another state.
+    /// 412: the client asked for another version.
     PreconditionFailed,
 }
 
 impl Conditions<'_> {
-    /// Weighs the conditions of a GET or HEAD request in the order of RFC 9110 section 13.2.2.
+    /// Evaluates the conditions of a GET or HEAD request in the order of RFC 9110 section 13.2.2.
     pub fn verdict(&self, file: &Validators, now: SystemTime) -> Verdict {
         let holds = match (self.if_match, self.if_unmodified_since) {
             (Some(tags), _) => any_tag(tags, |tag| file.matches_strongly(tag)),
@@ -221,7 +225,8 @@ impl Conditions<'_> {
         }
     }
 
-    /// The same for something that has neither a tag nor a date, such as a listing: all that is known is that it exists.
+    /// The same for content that has neither tag nor date, such as a listing. Only `*` can match
+    /// it.
     pub fn verdict_without_validators(&self) -> Verdict {
         let is_any = |tags: List<'_>| tags.only_line() == Some(b"*");
         match (self.if_match, self.if_none_match) {
@@ -231,14 +236,14 @@ impl Conditions<'_> {
         }
     }
 
-    /// True if the Range field is to be looked at: there is no If-Range, or it names this state.
+    /// True if the Range field applies: If-Range is missing or matches this version.
     pub fn allow_range(&self, file: &Validators, now: SystemTime) -> bool {
         self.if_range
             .is_none_or(|value| file.matches_if_range(value, now))
     }
 }
 
-/// True if the value is `*` or a list in which `test` holds for a tag. A tag may contain commas.
+/// True if the value is `*`, or a list with a tag for which `test` holds. A tag may contain commas.
 fn any_tag(value: List<'_>, test: impl Fn(&[u8]) -> bool) -> bool {
     if value.only_line() == Some(b"*") {
         return true;
@@ -253,7 +258,7 @@ fn any_tag(value: List<'_>, test: impl Fn(&[u8]) -> bool) -> bool {
                 [] => break,
                 [b'"', ..] => 0,
                 [b'W', b'/', b'"', ..] => 2,
-                // No tag: what stands behind it, in other lines too, can't be trusted either.
+                // Not a tag: ignore the rest of the field, on other lines too.
                 _ => return false,
             };
             let Some(end) = memchr::memchr(b'"', &rest[quote + 1..]) else {
@@ -269,12 +274,12 @@ fn any_tag(value: List<'_>, test: impl Fn(&[u8]) -> bool) -> bool {
     false
 }
 
-/// A date in any of the three forms of RFC 9110 section 5.6.7; anything else is no condition.
+/// Parses a date in any of the three formats of RFC 9110 section 5.6.7.
 fn date(value: &[u8]) -> Option<SystemTime> {
     parse_http_date(str::from_utf8(value).ok()?).ok()
 }
 
-/// What a date can say of a time.
+/// Rounds a time down to what an HTTP date can express.
 fn whole_second(time: SystemTime) -> SystemTime {
     match time.duration_since(UNIX_EPOCH) {
         Ok(since) => UNIX_EPOCH + Duration::from_secs(since.as_secs()),
@@ -290,7 +295,7 @@ mod tests {
         UNIX_EPOCH + Duration::from_secs(second)
     }
 
-    /// A file of 16 bytes, changed on Sun, 06 Nov 1994 08:49:37.5 GMT, and never since.
+    /// A file of 16 bytes, last changed on Sun, 06 Nov 1994 08:49:37.5 GMT.
     fn version() -> FileVersion {
         let time = UNIX_EPOCH + Duration::from_millis(784_111_777_500);
         FileVersion {
@@ -298,7 +303,7 @@ mod tests {
             length: 16,
             modified: time,
             changed: time,
-            is_young: false,
+            is_recently_changed: false,
         }
     }
 
@@ -308,13 +313,13 @@ mod tests {
 
     fn young() -> Validators {
         let version = FileVersion {
-            is_young: true,
+            is_recently_changed: true,
             ..version()
         };
         Validators::new(&version, TagParts::All, "")
     }
 
-    /// Long after all of that.
+    /// Long after that change.
     fn now() -> SystemTime {
         at(2_000_000_000)
     }
@@ -325,14 +330,14 @@ mod tests {
     fn tags() {
         assert_eq!(file().to_string(), TAG);
         let young = FileVersion {
-            is_young: true,
+            is_recently_changed: true,
             ..version()
         };
         let tag = |version: &FileVersion, variant| {
             Validators::new(version, TagParts::All, variant).to_string()
         };
         assert_eq!(tag(&young, ""), format!("W/{TAG}"), "the same, but weak");
-        // Whatever is different makes another tag.
+        // Any difference makes another tag.
         let second = Duration::from_secs(1);
         let nano = Duration::from_nanos(1);
         let mut tags = vec![
@@ -363,7 +368,7 @@ mod tests {
             length: u64::MAX,
             modified: end,
             changed: at(0) - Duration::from_secs(i64::MAX as u64),
-            is_young: true,
+            is_recently_changed: true,
         };
         assert!(tag(&longest, "zstd").len() <= MAX_TAG + 4);
     }
@@ -402,7 +407,7 @@ mod tests {
         };
         let same = Some(Some(SAME.to_owned()));
         assert_eq!(dated(version().modified, now()), same);
-        // In the same second, as a date has it.
+        // The same second, as a date is in whole seconds.
         assert_eq!(dated(version().modified, at(784_111_777)), same);
         assert_eq!(dated(version().modified, at(784_111_776)), None, "not yet");
         let before = at(0) - Duration::from_nanos(1);
@@ -411,7 +416,7 @@ mod tests {
         assert_eq!(dated(end, end), None, "nor that");
     }
 
-    /// A file from the future has a tag and no date: no condition with a date holds for it, or fails.
+    /// A file from the future has a tag but no date: conditions with dates neither hold nor fail.
     #[test]
     fn files_from_the_future() {
         let version = FileVersion {
@@ -484,7 +489,7 @@ mod tests {
             (&[("until", BEFORE)], PreconditionFailed),
             (&[("until", SAME)], Proceed),
             (&[("until", "yesterday")], Proceed),
-            // A tag rules over a date.
+            // A tag takes precedence over a date.
             (&[("none", "\"x\""), ("since", AFTER)], Proceed),
             (&[("match", TAG), ("until", BEFORE)], Proceed),
             (&[("match", "\"x\""), ("none", TAG)], PreconditionFailed),
@@ -505,7 +510,7 @@ mod tests {
     }
 
     #[test]
-    fn if_range_wants_exactly_this_state() {
+    fn if_range_matches_exactly_this_version() {
         let allows = |value: &str, file: &Validators| {
             let conditions = Conditions {
                 if_range: Some(value.as_bytes()),
@@ -523,7 +528,7 @@ mod tests {
         for value in [SAME, &young.to_string(), TAG] {
             assert!(!allows(value, &young), "{value}");
         }
-        // Whoever set the time back, as a copy that keeps times does, may have done so before.
+        // A time that was set back may have been set on an earlier version too.
         let set_back = FileVersion {
             changed: at(784_111_778),
             ..version()
@@ -541,7 +546,7 @@ mod tests {
             (&["\"a\", \"b\"", "", TAG], true),
             (&["\"a\"", "\"b\""], false),
             (&["", ""], false),
-            // What cannot be read ends the list, for the whole field.
+            // A malformed tag ends the list, for the whole field.
             (&["nonsense", TAG], false),
             (&["\"open", TAG], false),
             (&["*", TAG], false),

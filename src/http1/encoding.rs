@@ -1,18 +1,18 @@
-//! What a client prefers of what is there: content codings (RFC 9110 section 12.5.3) and media types (section 12.5.1).
+//! Content negotiation: content codings (RFC 9110 section 12.5.3) and media types (section 12.5.1).
 
 use super::List;
 use super::lexical::decimal;
 
-/// A content coding that a file's sibling may have.
+/// A content coding of a compressed sibling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Coding {
     /// The name in Content-Encoding and Accept-Encoding.
     pub name: &'static str,
-    /// What the sibling's name has behind the file's.
+    /// The suffix of the sibling's file name.
     pub suffix: &'static str,
 }
 
-/// All codings, the best first.
+/// All codings, best compression first.
 pub const CODINGS: [Coding; 3] = [
     Coding {
         name: "br",
@@ -28,9 +28,9 @@ pub const CODINGS: [Coding; 3] = [
     },
 ];
 
-/// The codings that the value of Accept-Encoding accepts at least as gladly as none at all, the most welcome first and
-/// the better first among equals (RFC 9110 section 12.5.3). Whoever names codings and says nothing of `identity` wants
-/// the codings.
+/// The codings that an Accept-Encoding value accepts with at least the weight of `identity`, by
+/// descending weight, then by compression (RFC 9110 section 12.5.3). A client that lists codings
+/// without `identity` prefers the codings.
 pub fn accepted_codings(value: List<'_>) -> impl Iterator<Item = Coding> + use<> {
     let identity = weight(value, "identity").unwrap_or(0);
     let mut rated = CODINGS.map(|coding| {
@@ -42,8 +42,8 @@ pub fn accepted_codings(value: List<'_>) -> impl Iterator<Item = Coding> + use<>
     rated.into_iter().filter(welcome).map(|(_, coding)| coding)
 }
 
-/// How welcome a media type is, in thousandths, by the value of Accept; 0 if it is not. Of the ranges that contain it,
-/// the narrowest counts.
+/// The weight of a media type in an Accept value, in thousandths; 0 if it is not accepted. The most
+/// specific matching range counts.
 pub fn media_weight(value: List<'_>, media_type: &str) -> u16 {
     let (kind, _) = media_type.split_once('/').unwrap_or((media_type, ""));
     let group = format!("{kind}/*");
@@ -51,23 +51,24 @@ pub fn media_weight(value: List<'_>, media_type: &str) -> u16 {
     ranges.find_map(|range| weight(value, range)).unwrap_or(0)
 }
 
-/// The weight of a coding that is named, in thousandths. What cannot be read is not named.
+/// The weight of a listed name, in thousandths. A malformed weight counts as not listed.
 fn weight(value: List<'_>, name: &str) -> Option<u16> {
     value.members().find_map(|member| {
         let mut parts = member.split(|&b| b == b';').map(<[u8]>::trim_ascii);
         let coding = parts.next()?;
-        // RFC 9110 section 8.4.1.3: x-gzip is gzip.
+        // x-gzip is gzip (RFC 9110 section 8.4.1.3).
         let coding = coding.strip_prefix(b"x-").unwrap_or(coding);
         if !coding.eq_ignore_ascii_case(name.as_bytes()) {
             return None;
         }
-        // Other parameters, such as a media type's version, are as good as none.
+        // Other parameters, such as a media type's version, are ignored.
         let weight = parts.find_map(|part| part.strip_prefix(b"q=").or(part.strip_prefix(b"Q=")));
         weight.map_or(Some(1000), thousandths)
     })
 }
 
-/// `0`, `0.5`, `1.000`: at most three digits behind the point (RFC 9110 section 12.4.2).
+/// Parses a weight such as `0`, `0.5` or `1.000`, with at most three decimals (RFC 9110 section
+/// 12.4.2).
 fn thousandths(text: &[u8]) -> Option<u16> {
     let (whole, rest) = text.split_first()?;
     let fraction = match rest {

@@ -1,18 +1,21 @@
-//! Where a request head ends.
+//! Finds the end of a request head.
 //!
-//! httparse takes more than RFC 9112 allows (bare line feeds, any number of blank lines before the request) and starts
-//! over with every call. So the end of the head is found here first, each byte looked at once however the head is split.
+//! httparse accepts more than RFC 9112 allows (bare line feeds, any number of blank lines before
+//! the request) and starts over with every call. So the end of the head is found here first. Each
+//! byte is looked at once, however the head is split.
 
 use super::StatusCode;
 use super::lexical::is_token_byte;
 
-/// The longest request head that can be allowed, in bytes, from the method to the empty line: what one buffer holds.
+/// The longest request head that can be configured, in bytes, from the method to the empty line:
+/// the size of a buffer.
 pub const MAX_HEAD: usize = 32 * 1024;
 
-/// The longest request target, in bytes. Longer ones are refused with 414 (RFC 9112 section 3 asks for 8,000).
+/// The longest request target, in bytes. Longer ones get 414. RFC 9112 section 3 recommends at
+/// least 8,000.
 pub const MAX_TARGET: usize = 8 * 1024;
 
-/// The search for the end of a head, which goes on where it left off when more bytes have come.
+/// The search for the end of a head. It continues where it stopped when more bytes arrive.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HeadEnd {
     scanned: u16,
@@ -20,15 +23,17 @@ pub struct HeadEnd {
 }
 
 impl HeadEnd {
-    /// The length of the head of at most `limit` bytes at the front of `input`, with its empty line, or `None` if it is
-    /// not complete yet. A head of two bytes is an empty line where a request should begin.
+    /// Returns the length of the head at the front of `input`, including its empty line, or `None`
+    /// if it is incomplete. The head may have at most `limit` bytes. A length of 2 is a blank line
+    /// before the request.
     ///
-    /// Between calls the front of `input` must stay the same until a head was found or refused.
+    /// Until a head was found or refused, each call must pass the bytes of the previous one again,
+    /// with more at the end.
     ///
     /// # Errors
-    /// 400 for a carriage return or a line feed that stands alone: RFC 9112 section 2.2 would let a server take a lone
-    /// line feed for a line end, but then two servers may disagree on where a request ends. 414 and 431 if the head is
-    /// too long, 501 if that is so because of its method.
+    /// 400 for a lone carriage return or line feed. RFC 9112 section 2.2 allows servers to accept a
+    /// lone line feed, but then two servers may disagree on where a request ends. 414, 431 or 501
+    /// if the target, the fields or the method is too long.
     pub fn find(&mut self, input: &[u8], limit: usize) -> Result<Option<usize>, StatusCode> {
         let limit = limit.min(MAX_HEAD);
         let input = &input[..input.len().min(limit)];
@@ -55,7 +60,7 @@ impl HeadEnd {
     }
 
     fn unfinished(&self, input: &[u8], limit: usize) -> Result<Option<usize>, StatusCode> {
-        // A method, two spaces and a version fit beside the longest target in a line of this length.
+        // Room for a method, two spaces and a version beside the longest target.
         let is_long = self.line_start == 0 && input.len() > MAX_TARGET + 64;
         if (is_long || input.len() == limit) && has_long_method(input) {
             Err(StatusCode::NOT_IMPLEMENTED)
@@ -69,11 +74,11 @@ impl HeadEnd {
     }
 }
 
-/// The longest method that is known, in bytes.
+/// The longest known method, in bytes.
 const LONGEST_METHOD: usize = b"OPTIONS".len();
 
-/// True if the line begins with a method that is longer than any that is known (RFC 9112 section 3), whether it has an
-/// end or not.
+/// True if the line begins with a method longer than any known one (RFC 9112 section 3), even if it
+/// is incomplete.
 pub(super) fn has_long_method(line: &[u8]) -> bool {
     line.get(..=LONGEST_METHOD)
         .is_some_and(|begin| begin.iter().all(is_token_byte))
@@ -114,7 +119,7 @@ mod tests {
         for (input, expected) in cases {
             let shown = String::from_utf8_lossy(input);
             assert_eq!(find(input), *expected, "{shown:?}");
-            // The same when the bytes come one by one.
+            // The same result byte by byte.
             let mut search = HeadEnd::default();
             let stepwise = (1..=input.len())
                 .map(|end| search.find(&input[..end], MAX_HEAD))

@@ -1,6 +1,6 @@
-//! What several fields are made of: tokens and decimal numbers.
+//! The lexical elements of fields: tokens and decimal numbers.
 
-/// True for a token (RFC 9110 section 5.6.2), such as the name of a field or of a method.
+/// True for a token (RFC 9110 section 5.6.2), such as a field name or a method.
 pub fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(is_token_byte)
 }
@@ -9,14 +9,14 @@ pub(super) fn is_token_byte(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
 }
 
-/// Why text is no number of 64 bits.
+/// Why text is not a 64-bit number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NumberError {
     Malformed,
     TooLarge,
 }
 
-/// The number that text of digits only says; neither sign nor space (RFC 9110 section 8.6).
+/// Parses a number of digits only, without sign or space (RFC 9110 section 8.6).
 pub(super) fn decimal(text: &[u8]) -> Result<u64, NumberError> {
     if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
         return Err(NumberError::Malformed);

@@ -1,14 +1,16 @@
-//! Fields that are lists: all lines of such a field in a head are one list (RFC 9110 section 5.3).
+//! List fields: all lines of such a field in a head form one list (RFC 9110 section 5.3).
 
-/// A list field of a request. However many lines it has, it takes no memory of its own, and no more than a slice.
+/// A list field of a request. It allocates nothing and is as small as a slice, however many lines
+/// the field has.
 ///
-/// It is the value of the only line, as nearly always; or the field section from the first of its lines on, which, unlike
-/// a value, ends in a line feed.
+/// The slice is the value of the only line, the usual case; or the field section from the field's
+/// first line on, which ends in a line feed, as no value does.
 #[derive(Clone, Copy, Debug)]
 pub struct List<'a>(&'a [u8]);
 
 impl<'a> List<'a> {
-    /// All lines of this name, in any case, in a field section whose lines end in CR LF. There is one at least.
+    /// All lines with this name, ignoring case, in a field section whose lines end in CR LF. There
+    /// must be at least one.
     #[cold]
     pub(super) fn several(name: &str, section: &'a [u8]) -> List<'a> {
         let mut rest = section;
@@ -21,12 +23,12 @@ impl<'a> List<'a> {
         List(rest)
     }
 
-    /// The value, if it is one line's.
+    /// The value, if the field has one line.
     pub fn only_line(&self) -> Option<&'a [u8]> {
         (!self.0.ends_with(b"\n")).then_some(self.0)
     }
 
-    /// The values of the lines, in their order.
+    /// The values of the lines, in order.
     pub fn lines(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let one = self.only_line();
         let mut rest: &[u8] = if one.is_some() { b"" } else { self.0 };
@@ -44,26 +46,26 @@ impl<'a> List<'a> {
         one.into_iter().chain(several)
     }
 
-    /// The members, split at each comma: for lists in which no member can hold one.
+    /// The members, split at each comma. Only for lists whose members contain no comma.
     pub fn members(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         self.lines().flat_map(split)
     }
 }
 
-/// The value of one line.
+/// A list of one line.
 impl<'a> From<&'a [u8]> for List<'a> {
     fn from(value: &'a [u8]) -> List<'a> {
         List(value)
     }
 }
 
-/// The first line without its line feed, and what follows it.
+/// Splits off the first line, without its line feed.
 fn next_line(section: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = memchr::memchr(b'\n', section)?;
     Some((&section[..end], &section[end + 1..]))
 }
 
-/// The name that a line begins with, and its value. The empty line has no name.
+/// Splits a line into name and value. An empty line has an empty name.
 fn named(line: &[u8]) -> (&[u8], &[u8]) {
     match memchr::memchr(b':', line) {
         Some(colon) => (&line[..colon], line[colon + 1..].trim_ascii()),
@@ -71,7 +73,8 @@ fn named(line: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// The members of one line, split at each comma (RFC 9110 section 5.6.1). Empty ones do not count.
+/// The members of one line, split at each comma (RFC 9110 section 5.6.1). Empty members are
+/// skipped.
 pub(super) fn split(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value
         .split(|&b| b == b',')

@@ -1,6 +1,7 @@
-//! The grammar of HTTP/1.1 (RFC 9112): where a request head ends and what it says, and how a response head is written.
+//! The grammar of HTTP/1.1 (RFC 9112): finds the end of a request head, parses it, and writes
+//! response heads.
 //!
-//! This module is pure, and knows no files: it turns bytes into meanings and meanings into bytes.
+//! This module does no I/O and does not know files.
 
 mod body;
 mod conditional;

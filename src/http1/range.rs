@@ -1,13 +1,13 @@
-//! Range requests (RFC 9110 section 14): which bytes of a file a client wants.
+//! Range requests (RFC 9110 section 14): which bytes of a file a client asks for.
 
 use super::lexical::{NumberError, decimal};
 use arrayvec::ArrayVec;
 
-/// The most ranges that are sent in one answer. A request for more, after those that touch have been joined, gets
-/// the whole file: RFC 9110 section 14.2 warns of clients that ask for many small ones.
+/// The most ranges in one response. A request for more, after near ones were joined, gets the whole
+/// file: RFC 9110 section 14.2 warns of clients that ask for many small ranges.
 pub const MAX_RANGES: usize = 64;
 
-/// Ranges closer to each other than this are joined: a part's own head takes about as many bytes.
+/// Ranges at most this far apart are joined, in bytes: the head of a part takes about as many.
 const JOIN_GAP: u64 = 80;
 
 /// A range of a file: `first..=last`, in bytes.
@@ -26,24 +26,24 @@ impl ByteRange {
     }
 }
 
-/// What a Range field comes to.
+/// The result of a Range field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(
     clippy::large_enum_variant,
     reason = "it lives for a moment on the stack, and allocates nothing"
 )]
 pub enum Ranges {
-    /// Nothing: send the whole file.
+    /// The field does not apply: send the whole file.
     Whole,
-    /// 416: none of the ranges lies in the file.
+    /// 416: none of the ranges overlaps the file.
     Unsatisfiable,
-    /// These, in the order in which they were asked for. One or more.
+    /// These ranges, at least one, in the order of the request.
     Some(ArrayVec<ByteRange, MAX_RANGES>),
 }
 
 impl Ranges {
-    /// Reads the value of a Range field for a file of this length in bytes. Anything malformed, and any unit but bytes,
-    /// is no range request (RFC 9110 section 14.2).
+    /// Parses a Range field for a file of `length` bytes. A malformed value or another unit than
+    /// bytes is ignored (RFC 9110 section 14.2).
     pub fn parse(value: &[u8], length: u64) -> Ranges {
         match parse(value, length) {
             None => Ranges::Whole,
@@ -76,7 +76,7 @@ fn parse(value: &[u8], length: u64) -> Option<ArrayVec<ByteRange, MAX_RANGES>> {
             None => found.try_push(range).ok()?,
         }
     }
-    // What was joined may have come near to others.
+    // Joined ranges may have come near other ones.
     while let Some((kept, joined)) = near_pair(&found) {
         let range = found.remove(joined);
         found[kept].first = found[kept].first.min(range.first);
@@ -85,7 +85,8 @@ fn parse(value: &[u8], length: u64) -> Option<ArrayVec<ByteRange, MAX_RANGES>> {
     any.then_some(found)
 }
 
-/// `None` if it is malformed, or cannot be answered with a part; `Some(None)` if it lies outside the file.
+/// `None` if it is malformed or cannot be expressed as a part; `Some(None)` if it lies outside the
+/// file.
 #[allow(clippy::option_option, reason = "malformed and outside are two things")]
 fn range(spec: &[u8], length: u64) -> Option<Option<ByteRange>> {
     let dash = memchr::memchr(b'-', spec)?;
@@ -95,7 +96,8 @@ fn range(spec: &[u8], length: u64) -> Option<Option<ByteRange>> {
         (b"", suffix) => {
             let suffix = number(suffix)?;
             if length == 0 && suffix > 0 {
-                // It is the whole file (RFC 9110 section 14.1.2), but no Content-Range can say so.
+                // It means the whole empty file (RFC 9110 section 14.1.2), which no Content-Range
+                // can express.
                 return None;
             }
             let within = end.filter(|_| suffix > 0);
@@ -122,7 +124,7 @@ fn range(spec: &[u8], length: u64) -> Option<Option<ByteRange>> {
     })
 }
 
-/// A number that is too large is as good as the largest.
+/// A number that is too large counts as the largest.
 fn number(digits: &[u8]) -> Option<u64> {
     match decimal(digits) {
         Ok(value) => Some(value),

@@ -1,6 +1,7 @@
-//! Request heads: what they say.
+//! Parses request heads.
 //!
-//! httparse reads the header fields. The request line is read here, so that each fault gets its own status.
+//! httparse reads the header fields. The request line is parsed here, so that each fault gets its
+//! own status.
 
 use super::head_end::{MAX_TARGET, has_long_method};
 use super::lexical::{decimal, is_token};
@@ -9,89 +10,91 @@ use super::target::is_authority;
 use super::{Conditions, StatusCode, Target};
 use httparse::Header;
 
-/// The most header fields in one head; more are refused with 431.
+/// The most header fields in one head. More get 431.
 pub const MAX_FIELDS: usize = 100;
 
-/// How many fields are made room for at first: more than a browser sends, at a sixth of the cost of the most.
+/// The number of fields that there is room for at first: more than browsers send, at a sixth of the
+/// cost of the maximum.
 const USUAL_FIELDS: usize = 16;
 
-/// What a request asks for (RFC 9110 section 9).
+/// The method (RFC 9110 section 9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// The representation.
+    /// GET.
     Get,
-    /// The head that GET would get.
+    /// HEAD.
     Head,
-    /// Any other method that RFC 9110 or RFC 5789 defines; files have none of them.
+    /// Another method that RFC 9110 or RFC 5789 defines. Files support none of these.
     Unsupported,
-    /// What can be done.
+    /// OPTIONS.
     Options,
     /// Any other token.
     Unknown,
 }
 
-/// The minor version of HTTP/1. Later ones are answered as 1.1 (RFC 9110 section 2.5).
+/// The HTTP version. Later minor versions are treated as 1.1 (RFC 9110 section 2.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
-    /// Connections close unless asked to stay.
+    /// Connections close unless the client asks for keep-alive.
     Http10,
-    /// Connections stay unless asked to close.
+    /// Connections are kept unless the client asks for close.
     Http11,
 }
 
-/// How a request's body is delimited (RFC 9112 section 6.3).
+/// How the body is delimited (RFC 9112 section 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestBody {
-    /// There is none.
+    /// No body.
     None,
-    /// That many bytes, more than 0.
+    /// A body of this many bytes, at least 1.
     Length(u64),
-    /// Chunks.
+    /// A chunked body.
     Chunked,
 }
 
 /// A request head.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// What it asks for.
+    /// The method.
     pub method: Method,
-    /// Of what.
+    /// The target.
     pub target: Target<'a>,
-    /// In which version.
+    /// The version.
     pub version: Version,
-    /// What follows the head.
+    /// How the body is delimited.
     pub body: RequestBody,
-    /// The host that is meant: that of an absolute-form target, else the Host field's (RFC 9112 section 3.2.2).
+    /// The host: of an absolute-form target, else of the Host field (RFC 9112 section 3.2.2).
     pub host: Option<&'a [u8]>,
-    /// True if the client is ready to use the connection again (RFC 9112 section 9.3).
+    /// True if the client will use the connection again (RFC 9112 section 9.3).
     pub keep_alive: bool,
-    /// A final answer is awaited only after an interim one that says to go on (RFC 9110 section 10.1.1).
+    /// True if the client waits for `100 Continue` before it sends the body (RFC 9110 section
+    /// 10.1.1).
     pub expects_continue: bool,
-    /// What makes the request conditional.
+    /// The fields that make the request conditional.
     pub conditions: Conditions<'a>,
-    /// The Range field; empty, which is none, if there are several.
+    /// The Range field. Empty, which is not a range, if it occurs several times.
     pub range: Option<&'a [u8]>,
     /// The Accept field.
     pub accept: Option<List<'a>>,
     /// The Accept-Encoding field.
     pub accept_encoding: Option<List<'a>>,
-    /// For the access log.
+    /// The Referer field, for the access log.
     pub referer: Option<&'a [u8]>,
-    /// For the access log.
+    /// The User-Agent field, for the access log.
     pub user_agent: Option<&'a [u8]>,
 }
 
 impl<'a> Request<'a> {
-    /// Reads a head whose end [`super::HeadEnd`] has found.
+    /// Parses a head whose end [`super::HeadEnd`] has found.
     ///
     /// # Errors
-    /// The status to refuse it with. The connection cannot be used again then, since what follows may not be what it
-    /// seems.
+    /// The status to refuse it with. Close the connection then: where the request ends is
+    /// uncertain.
     pub fn parse(head: &'a [u8]) -> Result<Request<'a>, StatusCode> {
         let line = request_line(head);
         let (method, target, version) = split_request_line(line)?;
         let section = head.get(line.len() + 2..).ok_or(StatusCode::BAD_REQUEST)?;
-        // Made where it is returned: moving it would cost every request more than a field does.
+        // Built in place: a move would cost every request more than a field does.
         let mut result = Ok(Request::without_fields(method, target, version));
         if let Ok(request) = &mut result {
             let mut few = [httparse::EMPTY_HEADER; USUAL_FIELDS];
@@ -130,7 +133,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Takes what a Connection field says. True if the connection is to be closed.
+    /// Reads a Connection field. Returns true if it asks to close.
     fn take_connection(&mut self, value: &[u8]) -> bool {
         let mut close = false;
         for token in split(value) {
@@ -140,7 +143,7 @@ impl<'a> Request<'a> {
         close
     }
 
-    /// Takes what the fields say, which were read from `section`.
+    /// Reads the fields. `section` is the text that they were parsed from.
     fn take_fields(&mut self, fields: &[Header<'a>], section: &'a [u8]) -> Result<(), StatusCode> {
         let mut framing = Framing::default();
         let mut close = false;
@@ -154,13 +157,13 @@ impl<'a> Request<'a> {
         for field in fields {
             let value = field.value;
             match Name::of(field.name) {
-                // RFC 9112 section 3.2: never two.
+                // A second Host field is refused (RFC 9112 section 3.2).
                 Name::Host if self.host.is_none() && is_host(value) => self.host = Some(value),
                 Name::Host => return Err(StatusCode::BAD_REQUEST),
                 Name::Connection => close |= self.take_connection(value),
                 Name::ContentLength => framing.add_length(value)?,
                 Name::TransferEncoding => framing.add_codings(value),
-                // RFC 9110 section 10.1.1: not in 1.0.
+                // HTTP/1.0 has no Expect field (RFC 9110 section 10.1.1).
                 Name::Expect if self.version == Version::Http10 => {}
                 Name::Expect => {
                     for expectation in split(value) {
@@ -186,7 +189,7 @@ impl<'a> Request<'a> {
                 Name::Other => {}
             }
         }
-        // RFC 9112 section 3.2: nor none in a request of version 1.1.
+        // HTTP/1.1 requires a Host field (RFC 9112 section 3.2).
         if self.host.is_none() && self.version == Version::Http11 {
             return Err(StatusCode::BAD_REQUEST);
         }
@@ -200,31 +203,32 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Takes a field that is no list. If there are several of it, none says anything: their values as one list are neither a
-/// date, nor a tag, nor ranges.
+/// Reads a field that is not a list. If it occurs several times, all are ignored: joined into a
+/// list they are no date, tag or range.
 fn once<'a>(field: &mut Option<&'a [u8]>, value: &'a [u8]) {
     *field = Some(if field.is_none() { value } else { b"" });
 }
 
-/// True for what the Host field may say: nothing where the target has no authority (RFC 9110 section 7.2).
+/// True if the value is valid for Host. It is empty where the target has no authority (RFC 9110
+/// section 7.2).
 fn is_host(value: &[u8]) -> bool {
     value.is_empty() || is_authority(value)
 }
 
-/// What the fields say of where the body ends (RFC 9112 section 6).
+/// What the fields say about the end of the body (RFC 9112 section 6).
 #[derive(Default)]
 struct Framing {
     length: Option<u64>,
-    /// There is a Transfer-Encoding field.
+    /// True if there is a Transfer-Encoding field.
     is_coded: bool,
-    /// How many codings it names, how many of them are `chunked`, and whether the last one is.
+    /// How many codings it lists, how many of these are `chunked`, and whether the last one is.
     codings: usize,
     chunked: usize,
     ends_chunked: bool,
 }
 
 impl Framing {
-    /// Content-Length may be repeated, but not differ (RFC 9112 section 6.3).
+    /// Content-Length may be repeated with the same value only (RFC 9112 section 6.3).
     fn add_length(&mut self, value: &[u8]) -> Result<(), StatusCode> {
         let value = decimal(value).map_err(|_| StatusCode::BAD_REQUEST)?;
         match self.length.replace(value) {
@@ -233,7 +237,7 @@ impl Framing {
         }
     }
 
-    /// A coding with parameters is none that is known, and a comma within one only makes more of those.
+    /// A coding with parameters is unknown anyway, so a comma inside one does no harm.
     fn add_codings(&mut self, value: &[u8]) {
         self.is_coded = true;
         for coding in split(value) {
@@ -247,10 +251,12 @@ impl Framing {
         match self.length {
             None | Some(0) if !self.is_coded => Ok(RequestBody::None),
             Some(length) if !self.is_coded => Ok(RequestBody::Length(length)),
-            // RFC 9112 section 6.1: both at once is how requests are smuggled, and 1.0 knows no codings.
+            // Both at once is request smuggling, and HTTP/1.0 has no codings (RFC 9112 section
+            // 6.1).
             Some(_) => Err(StatusCode::BAD_REQUEST),
             None if version == Version::Http10 => Err(StatusCode::BAD_REQUEST),
-            // RFC 9112 sections 6.3 and 7.1: it comes last, or nobody knows where the body ends; and once.
+            // `chunked` must come last, and once: else the end of the body is unknown (RFC 9112
+            // sections 6.3, 7.1).
             None if !self.ends_chunked || self.chunked > 1 => Err(StatusCode::BAD_REQUEST),
             None if self.codings > 1 => Err(StatusCode::NOT_IMPLEMENTED),
             None => Ok(RequestBody::Chunked),
@@ -258,7 +264,7 @@ impl Framing {
     }
 }
 
-/// The first line of `head` without its line end, whether it makes sense or not.
+/// The first line of `head` without its line end, even if it is malformed.
 pub fn request_line(head: &[u8]) -> &[u8] {
     let end = memchr::memchr2(b'\r', b'\n', head).unwrap_or(head.len());
     &head[..end]
@@ -279,8 +285,8 @@ fn split_request_line(line: &[u8]) -> Result<(Method, Target<'_>, Version), Stat
     }
     let target = match (method, text) {
         (Method::Unknown, _) => return Err(StatusCode::NOT_IMPLEMENTED),
-        // The asterisk-form is for OPTIONS alone, the authority-form for CONNECT, which is refused whatever its target
-        // (RFC 9112 section 3.2).
+        // OPTIONS alone may have the asterisk-form. CONNECT has the authority-form, and is refused
+        // whatever its target (RFC 9112 section 3.2).
         (Method::Options, b"*") => Target::ROOT,
         (Method::Unsupported, _) if line.starts_with(b"CONNECT ") && !text.is_empty() => {
             Target::ROOT
@@ -290,7 +296,7 @@ fn split_request_line(line: &[u8]) -> Result<(Method, Target<'_>, Version), Stat
     Ok((method, target, version))
 }
 
-/// `None` if it is no token (RFC 9110 section 5.6.2).
+/// `None` if it is not a token (RFC 9110 section 5.6.2).
 fn method(name: &[u8]) -> Option<Method> {
     Some(match name {
         b"GET" => Method::Get,
@@ -316,7 +322,7 @@ fn version(text: &[u8]) -> Result<Version, StatusCode> {
     }
 }
 
-/// The fields, or `None` if `room` is too small for them.
+/// Parses the fields. `None` if there are more than `room` holds.
 fn read_fields<'h, 'a>(
     fields: &'a [u8],
     room: &'h mut [Header<'a>],
@@ -328,7 +334,7 @@ fn read_fields<'h, 'a>(
     }
 }
 
-/// Each field this server looks at, by its name in lower case: one row each.
+/// One row per field that the server reads: its name here and in lower case.
 macro_rules! names {
     ($($name:ident $text:literal)*) => {
         #[derive(Clone, Copy)]
@@ -500,7 +506,7 @@ mod tests {
     }
 
     #[test]
-    fn who_keeps_the_connection() {
+    fn connection_fields_decide_keep_alive() {
         let cases = [
             ("1.1", "", true),
             ("1.1", "close", false),
@@ -561,7 +567,7 @@ mod tests {
         }
     }
 
-    /// Lines of a list field are one list; several of a field that is none say nothing.
+    /// Several lines of a list field form one list; several lines of another field are ignored.
     #[test]
     fn fields_on_several_lines() {
         let read = |fields: &'static str| {

@@ -1,63 +1,65 @@
-//! Response heads (RFC 9112 section 4): a status line and the fields that go with it, written in one pass.
+//! Writes response heads (RFC 9112 section 4) in one pass.
 
 use super::{ByteRange, StatusCode, Validators};
 use std::io::{self, Write};
 
-/// The most bytes a head can take, its location, a name other than [`SERVER`] and the configured fields aside.
+/// The most bytes that a head takes without its location, a custom Server field and configured
+/// fields.
 pub const HEAD_ROOM: usize = 1024;
 
-/// The name of the program, as the Server field has it.
+/// The value of the Server field.
 pub const SERVER: &str = concat!("evserve/", env!("CARGO_PKG_VERSION"));
 
-/// What stands between the status line and the date: [`before_date`] of [`SERVER`].
+/// The lines between the status line and the date, for [`SERVER`].
 const BEFORE_DATE: &str = concat!("Server: evserve/", env!("CARGO_PKG_VERSION"), "\r\nDate: ");
 
-/// What stands between the status line and the date, for a program that calls itself `server`.
+/// The lines between the status line and the date, if the Server field is `server`.
 pub fn before_date(server: &str) -> String {
     format!("Server: {server}\r\nDate: ")
 }
 
-/// Everything that varies in the head of a response. It has more members than other types, for a head has that many fields.
+/// The variable parts of a response head.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseHead<'a> {
-    /// What became of the request.
+    /// The status.
     pub status: StatusCode,
-    /// What the program calls itself (RFC 9110 section 10.2.4), in the form of [`before_date`]: made once, written in
-    /// one piece.
+    /// The Server field (RFC 9110 section 10.2.4), made by [`before_date`].
     pub before_date: &'a str,
-    /// The date it was answered, as [`crate::session::Time::date`] has it.
+    /// The Date field, from [`crate::session::Time::date`].
     pub date: &'a [u8; 29],
-    /// The length in bytes of the body that follows, or that would follow if the request were not HEAD. A response that
-    /// never has one, such as 304, says nothing.
+    /// The length of the body in bytes, even if the request is HEAD and the body is left out.
+    /// `None` for responses that never have a body, such as 304.
     pub content_length: Option<u64>,
     /// The media type of the body and its parameters, if it has one.
     pub content_type: Option<(&'a str, &'a str)>,
-    /// The parts of a body of several have this between them.
+    /// The boundary of a multipart body.
     pub boundary: Option<&'a str>,
     /// The coding of the body (RFC 9110 section 8.4).
     pub content_encoding: Option<&'a str>,
-    /// Which part of the whole, and how long that is; no part if none could be sent (RFC 9110 section 14.4).
+    /// The range that is sent and the length of the whole file. No range for 416 (RFC 9110 section
+    /// 14.4).
     pub content_range: Option<(Option<ByteRange>, u64)>,
-    /// Requests for parts are understood (RFC 9110 section 14.3).
+    /// True to announce that range requests are supported (RFC 9110 section 14.3).
     pub accept_ranges: bool,
-    /// The answer would be another one with another Accept-Encoding or Accept (RFC 9110 section 12.5.5).
+    /// The request fields that select this response, such as Accept-Encoding (RFC 9110 section
+    /// 12.5.5).
     pub vary: Option<&'a str>,
-    /// Where the client is sent to, percent-encoded.
+    /// The target of a redirect, percent-encoded.
     pub location: Option<&'a [u8]>,
-    /// Which methods there are (RFC 9110 section 10.2.1).
+    /// The allowed methods (RFC 9110 section 10.2.1).
     pub allow: Option<&'a str>,
-    /// What to say about the connection: nothing where the request's version has the same default.
+    /// The Connection field. `None` where the request's version implies it.
     pub connection: Option<&'a str>,
-    /// A whole line with the policy of a page that the server has made.
+    /// The complete line with the policy of a page that the server made.
     pub policy: Option<&'a str>,
-    /// Whole lines to add, such as those of [`FileFields`].
+    /// Complete lines, such as those of [`FileFields`].
     pub more: &'a [u8],
-    /// And these.
+    /// More complete lines.
     pub fields: &'a [u8],
 }
 
 impl<'a> ResponseHead<'a> {
-    /// A head that says only what became of the request, and when.
+    /// A head with status and date only.
     pub fn new(status: StatusCode, date: &'a [u8; 29]) -> ResponseHead<'a> {
         ResponseHead {
             status,
@@ -79,10 +81,10 @@ impl<'a> ResponseHead<'a> {
         }
     }
 
-    /// Writes the head with its empty line.
+    /// Writes the head, including the empty line.
     ///
     /// # Errors
-    /// Those of `to`; none if it has room for [`HEAD_ROOM`] bytes, the location and the lines to add.
+    /// Those of `to`. [`HEAD_ROOM`] bytes, the location and the added lines are enough room.
     pub fn write(&self, to: &mut impl Write) -> io::Result<()> {
         to.write_all(self.status.line().as_bytes())?;
         to.write_all(self.before_date.as_bytes())?;
@@ -135,7 +137,7 @@ impl<'a> ResponseHead<'a> {
     }
 }
 
-/// Writes the Content-Range field of a part of a whole of that many bytes.
+/// Writes the Content-Range field of a part of a file of `whole` bytes.
 ///
 /// # Errors
 /// Those of `to`.
@@ -150,18 +152,18 @@ fn field(to: &mut impl Write, name: &str, value: &[u8]) -> io::Result<()> {
     to.write_all(b"\r\n")
 }
 
-/// The lines that are the same in every answer from one state of a file, made once.
+/// The fields that all responses with one version of a file have in common, written out once.
 #[derive(Debug)]
 pub struct FileFields {
     lines: Vec<u8>,
-    /// Where those begin that are said whatever the time: behind Last-Modified.
+    /// The offset behind Last-Modified, which is left out while its date is in the future.
     undated: usize,
-    /// Where those begin that go with the content.
+    /// The offset of the fields that describe the content.
     content: usize,
 }
 
 impl FileFields {
-    /// The lines for a representation of a file. `more` are whole lines to add.
+    /// The fields of a representation of a file. `more` are complete lines to add.
     pub fn new(
         validators: &Validators,
         vary: Option<&str>,
@@ -198,18 +200,18 @@ impl FileFields {
         }
     }
 
-    /// Those that say which state it is, for any answer that is about it; with its date, if that
-    /// [can be said](Validators::is_dated).
+    /// The fields that identify the version, for any response about it. `dated` includes
+    /// Last-Modified: see [`is_dated`](Validators::is_dated).
     pub fn validators(&self, dated: bool) -> &[u8] {
         &self.lines[self.begin(dated)..self.content]
     }
 
-    /// All of them, for an answer with the whole content.
+    /// All fields, for a response with the whole content.
     pub fn all(&self, dated: bool) -> &[u8] {
         &self.lines[self.begin(dated)..]
     }
 
-    /// How much memory they take, in bytes.
+    /// Their memory in bytes.
     pub fn size(&self) -> usize {
         self.lines.len()
     }
@@ -219,8 +221,8 @@ impl FileFields {
     }
 }
 
-/// The fields that answers have, or may have, from the server itself. Two of them, or a wrong one, would mislead clients
-/// and caches.
+/// The fields that the server itself may add to a response. A second or wrong one would mislead
+/// clients and caches.
 const OWN: &[&str] = &[
     "accept-ranges",
     "allow",
@@ -236,7 +238,8 @@ const OWN: &[&str] = &[
     "vary",
 ];
 
-/// The fields that concern a connection and not an answer (RFC 9110 section 7.6.1). Wrong ones would break it.
+/// The fields that describe a connection, not a response (RFC 9110 section 7.6.1). Wrong ones would
+/// break it.
 const OF_CONNECTIONS: &[&str] = &[
     "connection",
     "http2-settings",
@@ -251,12 +254,12 @@ const OF_CONNECTIONS: &[&str] = &[
     "upgrade",
 ];
 
-/// True for the fields that are the server's own to say, about an answer or about the connection.
+/// True for fields that only the server itself may send, about the response or the connection.
 pub fn is_reserved_field(name: &str) -> bool {
     is_connection_field(name) || is_one_of(name, OWN)
 }
 
-/// True for the fields that concern a connection and not an answer.
+/// True for fields that describe a connection, not a response.
 pub fn is_connection_field(name: &str) -> bool {
     is_one_of(name, OF_CONNECTIONS)
 }
@@ -285,7 +288,7 @@ mod tests {
             length: 12,
             modified,
             changed: UNIX_EPOCH,
-            is_young: false,
+            is_recently_changed: false,
         };
         Validators::new(&version, TagParts::All, "br")
     }

@@ -4,14 +4,14 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatusCode(u16);
 
-/// Each status with its name here, its code and its reason phrase: one row each.
+/// One row per status: its name, code and reason phrase.
 macro_rules! statuses {
     ($($name:ident $code:literal $reason:literal)*) => {
         impl StatusCode {
             $(#[doc = concat!($code, " ", $reason)]
             pub const $name: StatusCode = StatusCode($code);)*
 
-            /// `404 Not Found` with a newline: a body that says what happened.
+            /// The status as text with a newline, such as `404 Not Found`: a plain body.
             pub fn text(self) -> &'static str {
                 match self.0 {
                     $($code => concat!($code, " ", $reason, "\n"),)*
@@ -19,7 +19,7 @@ macro_rules! statuses {
                 }
             }
 
-            /// `HTTP/1.1 200 OK` with its line end: what every response begins with.
+            /// The status line with its line end, such as `HTTP/1.1 200 OK`.
             pub fn line(self) -> &'static str {
                 match self.0 {
                     $($code => concat!("HTTP/1.1 ", $code, " ", $reason, "\r\n"),)*
@@ -54,7 +54,7 @@ statuses! {
 }
 
 impl StatusCode {
-    /// The code.
+    /// The three-digit code.
     pub fn code(self) -> u16 {
         self.0
     }

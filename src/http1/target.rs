@@ -1,32 +1,32 @@
-//! Request targets (RFC 9112 section 3.2): which path and query they name.
+//! Parses request targets (RFC 9112 section 3.2).
 
 use std::net::Ipv6Addr;
 
-/// The part of a request target that a server of files looks at. The path begins with a slash and is still
-/// percent-encoded.
+/// A parsed request target. The path begins with a slash and is still percent-encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target<'a> {
     /// From the first slash to the question mark or the end.
     pub path: &'a [u8],
-    /// What stands behind the first question mark, if there is one.
+    /// The part after the first question mark, if there is one.
     pub query: Option<&'a [u8]>,
-    /// Host and port, of the absolute-form.
+    /// The host and port of an absolute-form target.
     pub authority: Option<&'a [u8]>,
 }
 
 impl<'a> Target<'a> {
-    /// What a request means that names no path.
+    /// The target of requests that have no path.
     pub const ROOT: Target<'static> = Target {
         path: b"/",
         query: None,
         authority: None,
     };
 
-    /// Reads an origin-form (`/path?query`) or an absolute-form (`http://host/path?query`), which a server must take
-    /// as well (RFC 9112 section 3.2.2). `None` for anything else.
+    /// Parses an origin-form (`/path?query`) or an absolute-form (`http://host/path?query`), which
+    /// servers must accept too (RFC 9112 section 3.2.2). `None` for anything else.
     pub fn parse(target: &'a [u8]) -> Option<Target<'a>> {
-        // RFC 3986 has neither controls nor spaces in a URI; a fragment is never sent (RFC 9110 section 7.1). Bytes
-        // from 0x80 are no URI either, but clients such as curl send names in UTF-8 as they were typed.
+        // A URI contains no control characters and no spaces (RFC 3986), and a fragment is never
+        // sent (RFC 9110 section 7.1). Bytes from 0x80 are invalid as well, but clients such as
+        // curl send UTF-8 as it was typed.
         if target.iter().any(|&b| b <= b' ' || b == 0x7f || b == b'#') {
             return None;
         }
@@ -46,7 +46,7 @@ impl<'a> Target<'a> {
             Some(mark) => (&from_path[..mark], Some(&from_path[mark + 1..])),
             None => (from_path, None),
         };
-        // An absolute URI may have an empty path, which means the root (RFC 9110 section 4.2.3).
+        // An absolute URI without a path means the root (RFC 9110 section 4.2.3).
         let path = if path.is_empty() { b"/" } else { path };
         Some(Target {
             path,
@@ -56,8 +56,8 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Which bytes a host's name has as they are (RFC 3986 section 3.2.2, unreserved and sub-delims): looked up, for every
-/// request has such a name.
+/// The bytes that may stand in a host name unencoded (RFC 3986 section 3.2.2: unreserved and
+/// sub-delims). A table, since every request has such a name.
 const IN_NAME: [bool; 256] = {
     let mut table = [false; 256];
     let (mut byte, others) = (0, b"-._~!$&'()*+,;=");
@@ -73,8 +73,9 @@ const IN_NAME: [bool; 256] = {
     table
 };
 
-/// True for `host`, `host:port` and `[ip]:port` (RFC 9110 section 7.2, RFC 3986 section 3.2) with a host that is not empty,
-/// as in no URI of http (RFC 9110 section 4.2.1), and without user information (RFC 9110 section 4.2.4).
+/// True for `host`, `host:port` and `[ip]:port` (RFC 9110 section 7.2, RFC 3986 section 3.2). The
+/// host must not be empty (RFC 9110 section 4.2.1), and user information is refused (section
+/// 4.2.4).
 pub(super) fn is_authority(text: &[u8]) -> bool {
     let (is_host, port) = match text {
         [b'[', rest @ ..] => match memchr::memchr(b']', rest) {
@@ -109,7 +110,7 @@ fn is_name(host: &[u8]) -> bool {
     true
 }
 
-/// True for what stands between the brackets of an IP literal: an IPv6 address, or one of a version to come.
+/// True for the inside of an IP literal's brackets: an IPv6 address, or one of a future IP version.
 fn is_ip(address: &[u8]) -> bool {
     let [b'v' | b'V', future @ ..] = address else {
         return str::from_utf8(address).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok());

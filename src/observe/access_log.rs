@@ -1,24 +1,26 @@
-//! The lines of the access log: one per request, in the Common Log Format, with two or three more fields, or as JSON.
+//! Formats the lines of the access log: one per request, in the Common Log Format, with two or
+//! three more fields, or as JSON.
 //!
-//! This file only makes bytes. When they are written, and where to, is not its business.
+//! This file only makes bytes. The http session decides when a line is written;
+//! [`LogFile`](super::LogFile) writes it out.
 
 use crate::config::AccessLog;
 use std::io::Write;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-/// What a line says of a request and its answer, how long that took aside.
+/// The data of a line, except for the duration.
 #[derive(Clone, Copy, Debug)]
 pub struct AccessRecord<'a> {
     /// The client, if it has an address.
     pub peer: Option<IpAddr>,
-    /// When it was answered, as [`crate::session::Time::log_date`] has it.
+    /// The time of the response, from [`crate::session::Time::log_date`].
     pub date: [u8; 26],
-    /// The same for JSON.
+    /// The same time, for JSON.
     pub wall: SystemTime,
-    /// The request line, as it came.
+    /// The request line, as it arrived.
     pub line: &'a [u8],
-    /// The status code of the answer.
+    /// The status code of the response.
     pub status: u16,
     /// The Referer field.
     pub referer: Option<&'a [u8]>,
@@ -26,15 +28,16 @@ pub struct AccessRecord<'a> {
     pub user_agent: Option<&'a [u8]>,
     /// How many bytes of content were sent.
     pub bytes: u64,
-    /// Not all of the content could be sent.
+    /// True if part of the content could not be sent.
     pub aborted: bool,
 }
 
 impl AccessRecord<'_> {
     /// Appends the line. `format` must not be [`AccessLog::Off`].
     ///
-    /// `taken` is the time from the moment at which the server saw the request begin to the one at which it had handed
-    /// over all of the answer. An answer that goes out in one piece counts as handed over when it is ready.
+    /// `taken` is the time from the first byte of the request until the whole response was handed
+    /// to the kernel. A response that is copied into the output as a whole counts as handed over
+    /// once it is there.
     pub fn write(&self, format: AccessLog, taken: Duration, log: &mut Vec<u8>) {
         let taken = u64::try_from(taken.as_micros()).unwrap_or(u64::MAX);
         if format == AccessLog::Json {
@@ -73,7 +76,7 @@ impl AccessRecord<'_> {
             Some(peer) => write!(log, "\"{peer}\"").expect("a Vec takes all"),
             None => log.extend_from_slice(b"null"),
         }
-        // What is no request line has less than three parts, or more in the last one.
+        // A malformed request line has fewer than three parts, or more spaces in the last one.
         let mut parts = self.line.splitn(3, |&b| b == b' ');
         json_field("method", parts.next(), log);
         json_field("target", parts.next(), log);
@@ -93,12 +96,13 @@ impl AccessRecord<'_> {
     }
 }
 
-/// Appends a number in decimal digits.
+/// Appends a decimal number.
 fn number(number: u64, log: &mut Vec<u8>) {
     log.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-/// Appends bytes that a peer chose so that they can neither end the field nor the line, nor reach a terminal's controls.
+/// Appends bytes chosen by the client, escaped so that they can neither end the field or the line
+/// nor control a terminal.
 fn escape(bytes: &[u8], log: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     for &byte in bytes {
@@ -113,7 +117,7 @@ fn escape(bytes: &[u8], log: &mut Vec<u8>) {
     }
 }
 
-/// Appends a field of a JSON object that has one already.
+/// Appends a field to a JSON object that has at least one already.
 fn json_field(name: &str, value: Option<&[u8]>, log: &mut Vec<u8>) {
     log.extend_from_slice(b",\"");
     log.extend_from_slice(name.as_bytes());
@@ -124,8 +128,9 @@ fn json_field(name: &str, value: Option<&[u8]>, log: &mut Vec<u8>) {
     }
 }
 
-/// Appends bytes that a peer chose as a string of JSON (RFC 8259 section 7), in which what is no UTF-8 becomes U+FFFD.
-/// All controls are escaped, also those that serde_json lets through: they could reach a terminal.
+/// Appends bytes chosen by the client as a JSON string (RFC 8259 section 7). Invalid UTF-8 becomes
+/// U+FFFD. All control characters are escaped, including those that serde_json leaves as they are:
+/// they could control a terminal.
 fn json_string(bytes: &[u8], log: &mut Vec<u8>) {
     log.push(b'"');
     for chunk in bytes.utf8_chunks() {
@@ -190,7 +195,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a peer says, a reader of JSON finds it, and finds one line.
+        /// Any bytes of a client make one valid line of JSON.
         #[test]
         fn any_bytes_make_a_string(bytes: Vec<u8>) {
             let mut log = Vec::new();
@@ -227,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_cannot_forge_lines() {
+    fn a_client_cannot_forge_lines() {
         let record = AccessRecord {
             peer: None,
             date: *b"22/Nov/2026:14:32:00 +0000",

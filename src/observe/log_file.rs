@@ -1,4 +1,4 @@
-//! Where access log lines go, and how their file is reopened.
+//! Writes access log lines to their file without waiting, and reopens the file.
 
 use super::throttled;
 use crate::lines::LineWriter;
@@ -12,27 +12,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
-/// How long the end of the server waits for a slow reader.
+/// How long the server waits for a slow reader at its end.
 const FINAL_WAIT: Duration = Duration::from_millis(500);
 
-/// An open file, pipe, socket or terminal that takes log lines.
+/// A file, pipe, socket or terminal that access log lines are written to.
 #[derive(Debug)]
 pub struct LogFile {
     writer: LineWriter,
-    /// Where it can be reopened.
+    /// The path to reopen; `None` for the standard output.
     path: Option<LogPath>,
-    /// It is to be reopened before the next line.
+    /// Set to reopen the file before the next line.
     reopen: Arc<AtomicBool>,
-    /// Lines are being lost, and that has been logged.
+    /// True after a loss was logged, until all lines are written again.
     losing: bool,
 }
 
-/// Where a file is.
+/// The path of a log file.
 #[derive(Debug)]
 struct LogPath {
-    /// As it was configured, links and all; absolute.
+    /// The absolute path as configured, links not resolved.
     path: PathBuf,
-    /// The directory that held it at the start, for a process that has become a user who does not get there by name.
+    /// The directory that contained it at the start. A process that has switched to another user
+    /// may be unable to reach it by path.
     directory: OwnedFd,
 }
 
@@ -46,7 +47,7 @@ impl LogFile {
         Ok(LogFile::new(writer, None))
     }
 
-    /// A file to append to. It is made, for its owner and to be read by its group, if it is not there.
+    /// Opens a file for appending. Creates it, with mode 0640, if it is missing.
     ///
     /// # Errors
     /// Those of open(2).
@@ -70,8 +71,9 @@ impl LogFile {
         }
     }
 
-    /// Opens the file anew: somebody has moved it away, to be read or compressed. If that cannot be done, which is said,
-    /// lines go where they went. True if it was done; what is no file cannot be reopened.
+    /// Opens the path again, for example after logrotate has renamed the file. Returns true on
+    /// success. On failure logs an error and keeps the old file. The standard output is never
+    /// reopened.
     pub fn reopen(&mut self) -> bool {
         let Some(path) = &self.path else {
             return false;
@@ -86,33 +88,34 @@ impl LogFile {
                 let path = path.path.display();
                 let hint = match errno {
                     Errno::ACCESS => {
-                        " (a directory that was replaced may lie outside the sandbox: see --sandbox)"
+                        " (a replaced directory may be outside the sandbox: see --sandbox)"
                     }
                     _ => "",
                 };
                 throttled!(
                     Error,
-                    "cannot open the access log {path} anew: {errno}{hint}; lines go on into the old file"
+                    "cannot reopen the access log {path}: {errno}{hint}; lines still go to the old file"
                 );
                 false
             }
         }
     }
 
-    /// Its absolute name, by which it is reopened; it is made if it is not there.
+    /// The absolute path that is reopened.
     pub fn path(&self) -> Option<&Path> {
         self.path.as_ref().map(|path| &*path.path)
     }
 
-    /// Whoever sets this has the file reopened before the next line.
+    /// The flag that reopens the file before the next line.
     pub fn reopen_flag(&self) -> Arc<AtomicBool> {
         self.reopen.clone()
     }
 
-    /// Writes out whole lines, and what was pending before them, and empties `lines`.
+    /// Writes out `lines`, after lines that are still pending, and empties it.
     ///
-    /// What the file does not take now waits for the next call, up to a limit; then new lines are lost, which is said
-    /// once, and how many they were when all is well again. Serving goes on in any case.
+    /// Bytes that the file does not take wait for the next call. Beyond a limit new lines are
+    /// dropped. That is logged once, and their number once all pending lines are written. This
+    /// never blocks.
     pub fn write(&mut self, lines: &mut Vec<u8>) {
         if lines.is_empty() && !self.writer.is_behind() {
             return;
@@ -126,15 +129,16 @@ impl LogFile {
         self.flush();
     }
 
-    /// True if lines wait for their reader: call [`write`](LogFile::write) again soon, though there may be no new ones.
+    /// True if lines are pending: call [`write`](LogFile::write) again soon, even without new
+    /// lines.
     pub fn is_behind(&self) -> bool {
         self.writer.is_behind()
     }
 
-    /// Waits for a slow reader, for so long at most. After that there is nobody to write what is left.
+    /// Waits at most `time` for a slow reader. What it has not read by then is lost.
     pub fn finish(&mut self, time: Duration) {
         self.writer.finish(time);
-        self.log_how_many();
+        self.log_lost_lines();
     }
 
     fn flush(&mut self) {
@@ -144,13 +148,13 @@ impl LogFile {
         let called = || format!("write({fd}, {length} bytes for the access log)");
         call.returned(&result, called, usize::to_string);
         match result {
-            Ok(_) if !self.writer.is_behind() => self.log_how_many(),
+            Ok(_) if !self.writer.is_behind() => self.log_lost_lines(),
             Ok(_) | Err(Errno::AGAIN) => {}
             Err(errno) => self.log_loss(&errno.to_string()),
         }
     }
 
-    fn log_how_many(&mut self) {
+    fn log_lost_lines(&mut self) {
         self.losing = false;
         match self.writer.take_lost() {
             0 => {}
@@ -167,15 +171,15 @@ impl LogFile {
 }
 
 impl LogPath {
-    /// Opens what has the name now, links followed, or makes it.
+    /// Opens the path, following links, or creates the file.
     fn open_to_append(&self) -> Result<OwnedFd, Errno> {
         let name = self.path.file_name().ok_or(Errno::ISDIR)?;
         let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
-        // Not blocking, for it may be a FIFO or a terminal.
+        // The path may be a FIFO or a terminal, which could block.
         let more = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(0o640);
         let parent = self.path.parent().unwrap_or(&self.path);
-        // The sandbox hides no directory, so this is about what the user may.
+        // The sandbox does not affect stat(2), so an error here means that the user lacks access.
         match stat(parent) {
             Err(Errno::ACCESS) => openat(&self.directory, name, flags | more, mode),
             _ => open(&self.path, flags | more, mode),
@@ -196,7 +200,7 @@ mod tests {
     use std::io::Read;
 
     #[test]
-    fn a_loss_is_logged_once_and_then_how_many_lines_it_was() {
+    fn a_loss_is_logged_once_and_the_lost_lines_are_counted() {
         let (reader, writer) = pipe_with(PipeFlags::NONBLOCK).expect("a pipe");
         let mut log = LogFile::new(LineWriter::own(writer), None);
         while !log.losing {
@@ -209,6 +213,9 @@ mod tests {
             assert!(count > 0);
             log.write(&mut Vec::new());
         }
-        assert!(!log.losing && log.writer.take_lost() == 0, "it was logged");
+        assert!(
+            !log.losing && log.writer.take_lost() == 0,
+            "the count was logged"
+        );
     }
 }

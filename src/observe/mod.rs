@@ -1,4 +1,5 @@
-//! What the server tells about itself while it works.
+//! What operators can observe of a running server: the access log, the status, and throttled
+//! warnings.
 
 pub mod access_log;
 mod log_file;
@@ -9,7 +10,7 @@ mod throttle;
 pub use log_file::LogFile;
 pub use status_hub::{Publisher, ServerInfo, SnapshotStart, StatusHub};
 
-/// The standard error, as far as models must know of it.
+/// Standard error, as far as models need it.
 pub use crate::lines::{
     discard_pending_standard_error, finish_standard_error, flush_standard_error,
     standard_error_is_behind,

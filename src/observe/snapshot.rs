@@ -1,72 +1,72 @@
-//! A server at one moment: what it has done, and where each of its connections stands.
+//! A snapshot of a server: its counters and the state of its connections.
 
 use crate::session::{Action, Counters, Transition, Transitions};
 use serde::Serialize;
 use std::time::Duration;
 
-/// The most connections that a snapshot lists one by one. The others are only counted, by state.
+/// The most connections that a snapshot lists individually. The others are only counted.
 pub const MAX_ROWS: usize = 400;
 
-/// A server at one moment, or one of its loops.
+/// A server, or one of its loops, at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
-    /// How long the server had been running.
+    /// Time since the start.
     pub uptime: Duration,
-    /// What it had done.
+    /// What was done since the start.
     pub counters: Counters,
-    /// How long its loops had loop_wait, added up.
+    /// How long the loops have waited for events, added up.
     pub loop_wait: Duration,
-    /// How many connections there are in each state.
+    /// The number of connections in each state.
     pub states: Vec<(&'static str, usize)>,
-    /// The steps that connections took from state to state.
+    /// The number of transitions between states.
     pub transitions: Transitions,
-    /// Some of the connections, evenly chosen; all, if there are few.
+    /// An even sample of the connections; all of them if they are few.
     pub rows: Vec<ConnectionRow>,
-    /// What does the work.
+    /// What serves the connections.
     pub executors: Executors,
 }
 
-/// What does the work: loops, threads or processes.
+/// What serves the connections: loops, threads or processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Executors {
-    /// Which of these.
+    /// `loops`, `threads` or `processes`.
     pub kind: &'static str,
-    /// How many there are.
+    /// How many exist.
     pub count: usize,
-    /// How many of them have a connection.
+    /// How many have at least one connection.
     pub busy: usize,
 }
 
-/// A connection.
+/// One connection.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct ConnectionRow {
-    /// Its name: its key in the loop, or the number of its process.
+    /// Its key in the loop, or its process ID.
     pub key: usize,
     /// The state of its session.
     pub state: &'static str,
     /// What it waits for.
     pub waits_for: Readiness,
-    /// How many bytes have come from it.
+    /// Bytes received from the client.
     pub received_bytes: u64,
-    /// How many bytes have gone to it.
+    /// Bytes sent to the client.
     pub sent_bytes: u64,
-    /// How long it has been there.
+    /// Time since it was accepted.
     #[serde(rename = "age_ms", serialize_with = "milliseconds")]
     pub age: Duration,
-    /// How long it may go on waiting as it does, if there is an end to that.
+    /// Time until its deadline, if it has one.
     #[serde(rename = "time_left_ms", serialize_with = "optional_milliseconds")]
     pub time_left: Option<Duration>,
 }
 
-/// What a connection can wait for.
+/// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Readiness {
-    /// Bytes from its peer.
+    /// Input from the client.
     Read,
-    /// Room for bytes to its peer.
+    /// Room to send to the client.
     Write,
-    /// Nothing of its peer: it is being served or will be in a moment, or it waits for other connections.
+    /// Nothing from the client: it is being served or about to be, or waits for other work.
     Nothing,
 }
 
@@ -86,17 +86,17 @@ impl From<Action> for Readiness {
 }
 
 impl Snapshot {
-    /// How many connections there are.
+    /// The number of connections.
     pub fn connections(&self) -> usize {
         self.states.iter().map(|(_, count)| count).sum()
     }
 
-    /// Counts a connection among those of its state.
+    /// Counts a connection in a state.
     pub fn count(&mut self, state: &'static str) {
         self.count_several(state, 1);
     }
 
-    /// Adds another loop's snapshot.
+    /// Adds the snapshot of another loop.
     pub fn add(&mut self, other: &Snapshot) {
         self.uptime = self.uptime.max(other.uptime);
         self.counters.add(&other.counters);
@@ -121,7 +121,7 @@ impl Snapshot {
     }
 }
 
-/// A snapshot as a JSON object.
+/// The JSON form of a snapshot.
 #[derive(Serialize)]
 pub(super) struct Document<'a, R> {
     pub model: &'a str,
@@ -140,14 +140,14 @@ pub(super) struct Document<'a, R> {
     pub rows: R,
 }
 
-/// The counters under their names.
+/// The counters by name.
 pub(super) fn named(counters: &Counters) -> serde_json::Map<String, serde_json::Value> {
     let rows = Counters::ROWS.iter().zip(counters.to_array());
     rows.map(|((name, _), number)| ((*name).into(), number.into()))
         .collect()
 }
 
-/// A duration, as a number that JSON's readers have no trouble with.
+/// A duration in milliseconds.
 pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

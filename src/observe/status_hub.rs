@@ -1,8 +1,9 @@
-//! Where the loops publish snapshots of themselves, and where those are read.
+//! Collects snapshots from the loops, and hands them to status clients.
 //!
-//! A loop publishes only when asked: until then it compares two numbers in each turn. A reader [asks](StatusHub::query)
-//! once or [watches](StatusHub::watch), and passes a mailbox for the answer. That wakes the loops, and each publishes its
-//! own part. Nothing here blocks: the answer wakes the reader's connection as any mail does.
+//! A loop publishes only on request; until then it compares two numbers per turn. A client
+//! [queries](StatusHub::query) once or [watches](StatusHub::watch), and passes a mailbox for the
+//! result. That wakes the loops, and each publishes its own part. Nothing here blocks: the mailbox
+//! wakes the client's connection.
 
 use super::snapshot::{ConnectionRow, Document, MAX_ROWS, Snapshot, millis, named};
 use crate::session::{BUFFER_SIZE, Mailbox, Transition};
@@ -11,48 +12,50 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-/// The shortest time between two events for the watchers.
+/// The shortest time between two events for watchers.
 const EVENT_INTERVAL: Duration = Duration::from_millis(200);
 
-/// The most watchers. Each holds a connection without end, and costs an event of up to 32 KiB five times a second.
+/// The most watchers. Each keeps a connection open, and costs an event of up to 32 KiB five times a
+/// second.
 const MAX_WATCHERS: usize = 8;
 
-/// A loop spends at most one part in so many of its time on snapshots.
+/// A loop spends at most 1/100 of its time on snapshots.
 const MAX_TIME_SHARE: u32 = 100;
 
-/// What a server is: the part of its status that does not change.
+/// The part of the status that does not change.
 #[derive(Clone, Debug)]
 pub struct ServerInfo {
-    /// The name of its model.
+    /// The model's name.
     pub model: &'static str,
-    /// How it waits, in a sentence.
+    /// A sentence on how the model waits.
     pub waits: &'static str,
-    /// Why watchers are served one after the other, if so: each gets one event, and asks again.
+    /// Why `/events` sends one event per request instead of a stream, if the model cannot serve
+    /// watchers side by side.
     pub why_no_stream: Option<&'static str>,
     /// The most connections at once, if the model has such a limit.
     pub max_connections: Option<usize>,
-    /// The name of each service, and the steps that its sessions can take.
+    /// The name of each service, and the state transitions of its sessions.
     pub services: Vec<(String, &'static [Transition])>,
 }
 
-/// The snapshots of all loops, and who waits for them.
+/// The snapshots of all loops, and the clients that wait for them.
 pub struct StatusHub {
     info: ServerInfo,
     began: Instant,
-    /// How many loops will publish.
+    /// The number of loops that publish.
     loops: usize,
     parts: Mutex<Vec<Part>>,
-    /// How many queries there have been.
+    /// How many queries were made.
     query_count: AtomicU64,
-    /// Those not answered yet.
+    /// Queries without a result yet.
     queries: Mutex<Vec<Query>>,
     watchers: Mutex<Vec<Weak<Mailbox>>>,
-    /// There are watchers.
+    /// True if there are watchers.
     watched: AtomicBool,
     draining: AtomicBool,
 }
 
-/// Waits until all loops have published.
+/// A query that waits until all loops have published.
 struct Query {
     /// Its number, counted from 1.
     ticket: u64,
@@ -60,17 +63,17 @@ struct Query {
     format: fn(&StatusHub) -> Vec<u8>,
 }
 
-/// What one loop has published.
+/// The part of one loop.
 #[derive(Default)]
 struct Part {
     snapshot: Snapshot,
-    /// The last query that it answers.
+    /// The last query that the snapshot satisfies.
     answered: u64,
     /// Wakes the loop.
     waker: Option<Waker>,
 }
 
-/// A loop's side of the hub: publishes its snapshots.
+/// A loop's side of the hub.
 pub struct Publisher {
     hub: Arc<StatusHub>,
     part: usize,
@@ -78,14 +81,14 @@ pub struct Publisher {
     next: Option<Instant>,
 }
 
-/// When a loop began a snapshot, and the last query that it answers.
+/// When a snapshot was begun, and the last query that it satisfies.
 pub struct SnapshotStart {
     query_count: u64,
     begin: Instant,
 }
 
 impl StatusHub {
-    /// A hub for so many loops, none of which has published yet.
+    /// Creates a hub for `loops` loops.
     pub fn new(info: ServerInfo, loops: usize, now: Instant) -> Arc<StatusHub> {
         Arc::new(StatusHub {
             info,
@@ -100,13 +103,13 @@ impl StatusHub {
         })
     }
 
-    /// What does not change.
+    /// The part of the status that does not change.
     pub fn server_info(&self) -> &ServerInfo {
         &self.info
     }
 
-    /// The publisher of one loop. A query wakes the loop by `waker`; without one the loop cannot be asked, and publishes
-    /// by itself.
+    /// Registers a loop. Queries wake it by `waker`. Without a waker, it publishes by itself and
+    /// queries do not wait for it.
     pub fn publisher(self: &Arc<StatusHub>, waker: Option<Waker>) -> Publisher {
         let mut parts = self.parts();
         parts.push(Part {
@@ -122,7 +125,8 @@ impl StatusHub {
         }
     }
 
-    /// Asks all loops to publish. When they have, the mailbox gets what `format` makes of it, and ends.
+    /// Asks all loops to publish. Once all have, `format` makes the content for the mailbox, which
+    /// then ends.
     pub fn query(&self, mailbox: Arc<Mailbox>, format: fn(&StatusHub) -> Vec<u8>) {
         let mut queries = self.queries();
         let ticket = self.query_count.fetch_add(1, SeqCst) + 1;
@@ -136,7 +140,7 @@ impl StatusHub {
         self.answer_queries();
     }
 
-    /// Answers the queries that came before the last snapshot of each loop.
+    /// Finishes the queries that every loop has published for.
     fn answer_queries(&self) {
         let parts = self.parts();
         let all_there = parts.len() == self.loops;
@@ -159,10 +163,10 @@ impl StatusHub {
         }
     }
 
-    /// Puts an [event](StatusHub::event) into the mailbox several times a second, as long as the mailbox exists. A slow
-    /// reader misses events, and does not get old ones.
+    /// Puts an [event](StatusHub::event) into the mailbox several times a second, until the mailbox
+    /// is dropped. A slow reader misses events; it never gets stale ones.
     ///
-    /// False if there are as many watchers as there may be.
+    /// Returns false if there are too many watchers.
     pub fn watch(&self, mailbox: &Arc<Mailbox>) -> bool {
         let mut watchers = self.watchers();
         watchers.retain(|mailbox| mailbox.strong_count() > 0);
@@ -176,7 +180,7 @@ impl StatusHub {
         true
     }
 
-    /// The server is about to stop.
+    /// Marks the server as about to stop.
     pub fn drain(&self) {
         self.draining.store(true, SeqCst);
     }
@@ -186,7 +190,7 @@ impl StatusHub {
         self.draining.load(SeqCst)
     }
 
-    /// What was published last, added up.
+    /// The sum of the last snapshots of all loops.
     pub fn snapshot(&self) -> Snapshot {
         let mut sum = Snapshot::default();
         for part in &*self.parts() {
@@ -195,13 +199,14 @@ impl StatusHub {
         sum
     }
 
-    /// The same as JSON, with a name for each value.
+    /// The same as JSON.
     pub fn json(&self) -> Vec<u8> {
         let snapshot = self.snapshot();
         self.document(&snapshot, &snapshot.rows)
     }
 
-    /// The same as a server-sent event (HTML standard), with a connection as a row of numbers. It fits in a mailbox.
+    /// The same as a server-sent event (HTML standard), with each connection as an array of
+    /// numbers. It fits in a mailbox.
     pub fn event(&self) -> Vec<u8> {
         let mut snapshot = self.snapshot();
         loop {
@@ -239,7 +244,7 @@ impl StatusHub {
         serde_json::to_vec(&document).expect("all of it has a form in JSON")
     }
 
-    /// Sends an event to each watcher that has read the last one.
+    /// Sends an event to each watcher that has read the previous one.
     fn send_events(&self) {
         let mut watchers = self.watchers();
         watchers.retain(|mailbox| mailbox.strong_count() > 0);
@@ -276,7 +281,7 @@ impl StatusHub {
     }
 }
 
-/// A connection as a row of numbers.
+/// A connection as an array of numbers.
 fn numbers(
     snapshot: &Snapshot,
     row: &ConnectionRow,
@@ -295,7 +300,7 @@ fn numbers(
 }
 
 impl Publisher {
-    /// How long the loop may wait before it must publish; without end if nothing asks or watches.
+    /// How long the loop may wait until it must publish. `None` if no query or watcher waits.
     pub fn time_until_due(&self, now: Instant) -> Option<Duration> {
         let hub = &self.hub;
         if hub.query_count.load(SeqCst) != self.answered {
@@ -312,7 +317,7 @@ impl Publisher {
         is_wanted.then(|| self.begin(now))
     }
 
-    /// Begins a snapshot: queries that come later are not answered by it.
+    /// Begins a snapshot. It does not satisfy queries made from now on.
     pub fn begin(&self, now: Instant) -> SnapshotStart {
         SnapshotStart {
             query_count: self.hub.query_count.load(SeqCst),
@@ -337,7 +342,7 @@ impl Publisher {
         }
     }
 
-    /// A snapshot lists one of so many connections.
+    /// A snapshot lists one in this many connections.
     pub fn row_stride(&self, connections: usize) -> usize {
         (connections * self.hub.loops).div_ceil(MAX_ROWS).max(1)
     }
@@ -349,7 +354,7 @@ impl Publisher {
 }
 
 impl Drop for Publisher {
-    /// Queries do not wait for a loop that has ended.
+    /// Releases queries from waiting for a loop that has ended.
     fn drop(&mut self) {
         let mut parts = self.hub.parts();
         let part = &mut parts[self.part];

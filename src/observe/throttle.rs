@@ -1,4 +1,5 @@
-//! Warnings that strangers can cause: each kind is logged at most once in a while, with how many were left out.
+//! Limits log lines that clients can cause: each kind is logged once per interval, with the number
+//! of lines left out.
 
 use crate::sys::MemfdFlags;
 use crate::sys::untraced::{memfd_create, monotonic_time, pread, pwrite};
@@ -8,17 +9,18 @@ use std::os::fd::OwnedFd;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-/// How often a kind is logged unless it says otherwise: a client can cause thousands a second, and each line takes disk
-/// space, or pushes out of the journal what others have logged.
+/// The default interval. A client can cause thousands of lines a second. Each takes disk space, or
+/// pushes other lines out of the journal.
 pub const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How many kinds child processes tell apart. Two with the same slot share their pauses.
+/// The number of kinds that forked processes can tell apart. Kinds with the same slot share their
+/// interval and count.
 const SLOTS: usize = 1024;
 
-/// What processes that were forked share, since each has its own memory: a [`State`] for each slot.
+/// A file of one [`State`] per slot, shared by forked processes.
 static SHARED: OnceLock<OwnedFd> = OnceLock::new();
 
-/// How many were left out of the log and are not in a count there, in this process.
+/// How many messages this process has left out of the log without logging their number yet.
 static SUPPRESSED: Mutex<u64> = Mutex::new(0);
 
 /// A kind of message.
@@ -31,14 +33,14 @@ pub struct Throttle {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct State {
-    /// From when on the next one is logged, in nanoseconds of the monotonic clock.
+    /// When the next message may be logged, in nanoseconds of the monotonic clock.
     next: u64,
-    /// How many were left out since the last one.
+    /// How many messages were left out since the last one.
     suppressed: u64,
 }
 
 impl Throttle {
-    /// A kind of message that is logged once in each `interval`. Its name tells it from others.
+    /// A kind of message that is logged once per `interval`. `name` identifies the kind.
     pub const fn new(name: &str, interval: Duration) -> Throttle {
         // FNV-1a.
         let (mut hash, mut at) = (0xcbf2_9ce4_8422_2325_u64, 0);
@@ -56,7 +58,7 @@ impl Throttle {
         }
     }
 
-    /// Logs a message of this kind, unless one was logged a moment ago.
+    /// Logs a message, unless one of this kind was logged within the interval.
     pub fn log(&self, level: Level, target: &str, message: impl Display) {
         if level > log::max_level() {
             return;
@@ -70,7 +72,7 @@ impl Throttle {
         }
     }
 
-    /// How many were left out since the last one, if one is to be logged now.
+    /// Returns the number of messages left out if this one is to be logged; else counts it.
     fn admit(&self, now: u64) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let shared = SHARED.get();
@@ -83,7 +85,7 @@ impl Throttle {
             None => match admitted {
                 Some(suppressed) => {
                     let mut here = suppressed_here();
-                    // Its count may have been logged before, by `log_suppressed`.
+                    // `log_suppressed` may have logged the count already.
                     *here = here.saturating_sub(suppressed);
                 }
                 None => *suppressed_here() += 1,
@@ -103,7 +105,7 @@ impl State {
         Some(std::mem::take(&mut self.suppressed))
     }
 
-    /// Two processes that do this at the same moment may both log a line; that does no harm.
+    /// Two processes that read at the same moment may both log a line. That is harmless.
     fn read(shared: &OwnedFd, slot: usize) -> State {
         let mut bytes = [0; 16];
         match pread(shared, &mut bytes, 16 * slot as u64) {
@@ -120,7 +122,7 @@ impl State {
 
     fn write(self, shared: &OwnedFd, slot: usize) {
         let numbers = [self.next, self.suppressed].map(u64::to_ne_bytes);
-        // Memory that cannot be had costs a few more lines.
+        // If this fails, a few more lines are logged.
         let _ = pwrite(shared, numbers.as_flattened(), 16 * slot as u64);
     }
 }
@@ -129,15 +131,15 @@ fn suppressed_here() -> std::sync::MutexGuard<'static, u64> {
     SUPPRESSED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Shares pauses and counts with the processes that will be forked. Call this before.
+/// Shares intervals and counts with child processes. Call this before fork(2).
 pub fn share_throttles() {
     if let Ok(memory) = memfd_create(c"throttles", MemfdFlags::CLOEXEC) {
-        // A second server in the same process shares them with the first.
+        // A second server in this process shares them with the first.
         let _ = SHARED.set(memory);
     }
 }
 
-/// Logs how many messages were left out whose count is in no line yet. Call this at the end.
+/// Logs how many messages were left out since the last count. Call this at the end.
 pub fn log_suppressed() {
     let shared = SHARED.get().map_or(0, |shared| {
         (0..SLOTS)
@@ -150,8 +152,8 @@ pub fn log_suppressed() {
     }
 }
 
-/// Logs a message that strangers can cause again and again: `throttled!(Warn, "text {value}")`, or with an interval of its
-/// own `throttled!(every LOG_INTERVAL, Warn, "text")`.
+/// Logs a message that clients can cause often: `throttled!(Warn, "text {value}")`, or with its own
+/// interval, `throttled!(every LOG_INTERVAL, Warn, "text")`.
 macro_rules! throttled {
     (every $interval:expr, $level:ident, $($message:tt)+) => {{
         static THROTTLE: $crate::observe::Throttle =
@@ -172,7 +174,7 @@ mod tests {
     const SECOND: u64 = 1_000_000_000;
 
     #[test]
-    fn one_in_each_pause_and_how_many_were_left_out() {
+    fn one_message_per_interval_with_the_number_left_out() {
         let mut state = State::default();
         let admit = |state: &mut State, now: u64| state.admit(now, LOG_INTERVAL);
         assert_eq!(admit(&mut state, 5 * SECOND), Some(0));
@@ -183,9 +185,9 @@ mod tests {
         assert_eq!(admit(&mut state, 7 * SECOND), Some(0));
     }
 
-    /// A library may log after one of its servers has ended.
+    /// A program may log after one of its servers has ended.
     #[test]
-    fn counts_go_on_after_they_were_logged() {
+    fn counting_continues_after_counts_were_logged() {
         let throttle = Throttle::new("test", LOG_INTERVAL);
         assert_eq!(throttle.admit(0), Some(0));
         assert_eq!(throttle.admit(1), None);
@@ -194,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn processes_share_what_they_have_left_out() {
+    fn processes_share_intervals_and_counts() {
         let shared = memfd_create(c"test", MemfdFlags::CLOEXEC).expect("memory");
         assert_eq!(State::read(&shared, 7), State::default());
         let state = State {
@@ -208,9 +210,9 @@ mod tests {
     }
 
     #[test]
-    fn kinds_have_places_of_their_own() {
-        let places =
+    fn kinds_have_different_slots() {
+        let slots =
             ["a.rs:1", "a.rs:2", "b.rs:1"].map(|name| Throttle::new(name, LOG_INTERVAL).slot);
-        assert!(places[0] != places[1] && places[1] != places[2] && places[0] != places[2]);
+        assert!(slots[0] != slots[1] && slots[1] != slots[2] && slots[0] != slots[2]);
     }
 }

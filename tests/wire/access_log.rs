@@ -335,11 +335,11 @@ fn a_log_outside_the_sandbox_continues_in_the_old_file() {
             rename(&logs, &moved).expect("moved");
             create_dir(&logs).expect("made again");
             evserve.signal(Signal::HUP);
-            evserve.wait_for_log("lines go on into the old file");
+            evserve.wait_for_log("lines still go to the old file");
             ask(&mut evserve.connect(), "/after");
             let said = evserve.stop().log;
             assert_eq!(
-                said.matches("lines go on into the old file").count(),
+                said.matches("lines still go to the old file").count(),
                 1,
                 "{said}"
             );

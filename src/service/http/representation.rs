@@ -111,7 +111,7 @@ impl RepresentationBuilder<'_> {
                 file.modified
             },
             changed: if is_generated { self.now } else { file.changed },
-            is_young: is_generated || file.is_recently_changed(self.now),
+            is_recently_changed: is_generated || file.is_recently_changed(self.now),
         }
     }
 
