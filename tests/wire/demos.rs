@@ -15,7 +15,7 @@ const CONCLUSIONS: [(&str, &str); 10] = [
         "One silent client stopped the blocking server for",
     ),
     ("forking", "3 silent clients held all 3 processes"),
-    ("threaded", "50 idle connections took 49 threads"),
+    ("threaded", "50 more idle connections took 50 threads"),
     (
         "pool",
         "Two silent clients stopped the pool of two threads for",
@@ -76,7 +76,7 @@ fn an_interrupted_demo_ends_its_server() {
     }
     let port = line.rsplit(' ').next().and_then(|port| port.parse().ok());
     let address = ("127.0.0.1", port.expect("a port"));
-    while !line.contains("client 2 waits") {
+    while !line.contains("client 2 requests") {
         line = next();
     }
     kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
