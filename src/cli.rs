@@ -326,7 +326,7 @@ mod tests {
     fn mistakes_are_answered_with_what_was_expected() {
         let cases = [
             ("--mode htp", "[possible values: http, echo, daytime, chat"),
-            ("--listen unix:", "unix:PATH; for datagrams"),
+            ("--listen unix:", "unix:PATH, or for datagrams"),
             ("--listen udp:", "`udp:` is not an address"),
             ("--listen [fe80::1]:80", "needs an interface"),
             ("--listen [fe80::1%none0]:80", "it has lo"),

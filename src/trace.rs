@@ -1,8 +1,8 @@
-//! What the first requests make the program do, call by call.
+//! A trace of the first requests, system call by system call (`--trace-requests`).
 //!
-//! System calls and the steps of sessions are noted here. While no trace has been asked for, a note costs one load of a
-//! flag: no clock is read and nothing is allocated. This module knows neither who calls, nor what for, nor where the
-//! lines go.
+//! System calls and state changes of sessions are recorded here. Without a trace, each costs one
+//! load of a flag: no clock is read and nothing is allocated. This module knows neither the
+//! callers, nor their purpose, nor where the lines go.
 
 use colored::Colorize;
 use rustix::io::Errno;
@@ -12,14 +12,14 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// How much is shown of what was sent or received, in bytes.
+/// How many bytes of data a line shows.
 const SHOWN_BYTES: usize = 60;
 
-/// From which time on it is said how long a call took: it has waited, or others had the processor.
-const LONG: Duration = Duration::from_micros(100);
+/// Calls that take longer show their time. They have waited, or other programs had the processor.
+const LONG_CALL: Duration = Duration::from_micros(100);
 
 static IS_ON: AtomicBool = AtomicBool::new(false);
-/// How many requests are still to be answered.
+/// How many requests are still to be traced.
 static REQUESTS_LEFT: AtomicUsize = AtomicUsize::new(0);
 static TRACE: OnceLock<Trace> = OnceLock::new();
 
@@ -28,15 +28,17 @@ struct Trace {
     sink: Sink,
 }
 
-/// Where the lines of the trace go.
+/// The destination of the trace.
 pub struct Sink {
-    /// Writes a line without waiting. Where lines before it were lost, the function makes the line that says how many.
+    /// Writes a line without waiting. If earlier lines were lost, the function makes a line from
+    /// their number.
     pub write: fn(Vec<u8>, &dyn Fn(usize) -> Vec<u8>),
-    /// The number of the thread, with which each line begins if several threads or processes write.
+    /// Returns the number of the calling thread, to begin each line with; `None` if only one thread
+    /// writes.
     pub thread: Option<fn() -> i32>,
 }
 
-/// Begins the trace, which ends once that many requests have been answered. It begins once in the life of a process.
+/// Begins a trace that ends after this many requests. A process can trace once.
 pub fn begin(requests: usize, sink: Sink) {
     let at = Instant::now();
     let trace = Trace { at, sink };
@@ -46,24 +48,25 @@ pub fn begin(requests: usize, sink: Sink) {
     }
 }
 
-/// True while somebody reads along.
+/// True during the trace.
 #[inline]
 pub fn is_on() -> bool {
     IS_ON.load(Relaxed)
 }
 
-/// A system call that is about to be made: when, if it is to be written down.
+/// A system call that is about to be made. During a trace, contains the time.
 #[must_use]
 pub struct Call(Option<Instant>);
 
-/// A system call is about to be made.
+/// Call this right before a system call, and [`returned`](Call::returned) after it.
 #[inline]
 pub fn call() -> Call {
     Call(is_on().then(Instant::now))
 }
 
 impl Call {
-    /// It has returned: `called` says what it was given, and `came` what it means if it did not fail.
+    /// Writes the line for the call. `describe_result` is called on success; an error shows its
+    /// name.
     #[inline]
     pub fn returned<T>(
         self,
@@ -77,7 +80,7 @@ impl Call {
     }
 }
 
-/// Keeps what is hardly ever done from being inlined where nobody reads along.
+/// Keeps the code for tracing out of line, because it rarely runs.
 #[cold]
 #[inline(never)]
 fn cold(act: impl FnOnce()) {
@@ -91,7 +94,7 @@ fn write_call<T>(
     describe_result: impl FnOnce(&T) -> String,
 ) {
     let time = begin.elapsed();
-    // One that has waited until all was over comes too late.
+    // The trace ended while this call waited.
     if !is_on() {
         return;
     }
@@ -99,14 +102,14 @@ fn write_call<T>(
         Ok(value) => describe_result(value),
         Err(errno) => format!("-1 {}", name(*errno)),
     };
-    let took = match time >= LONG {
+    let took = match time >= LONG_CALL {
         true => format!(", took {:.1} ms", time.as_secs_f64() * 1000.0),
         false => String::new(),
     };
     write(&format!("{} = {result}{}", describe_call(), took.yellow()));
 }
 
-/// A descriptor is about to be closed by whoever lets go of it.
+/// Call this before dropping a descriptor.
 #[inline]
 pub fn note_close(fd: &impl AsFd) {
     if is_on() {
@@ -114,7 +117,7 @@ pub fn note_close(fd: &impl AsFd) {
     }
 }
 
-/// A session has gone from one state to another.
+/// Call this when a session's state changes.
 #[inline]
 pub fn note_state(from: &str, to: &str) {
     if is_on() && from != to {
@@ -122,7 +125,7 @@ pub fn note_state(from: &str, to: &str) {
     }
 }
 
-/// What is worth knowing between the calls.
+/// Writes an indented line between system calls.
 #[inline]
 pub fn note(text: impl FnOnce() -> String) {
     if is_on() {
@@ -130,7 +133,7 @@ pub fn note(text: impl FnOnce() -> String) {
     }
 }
 
-/// So many requests have been answered.
+/// Call this when requests have been answered.
 #[inline]
 pub fn count_answered(requests: usize) {
     if is_on() {
@@ -139,18 +142,18 @@ pub fn count_answered(requests: usize) {
     }
 }
 
-/// Something is about to wait. If all requests have been answered, this was the last line but one.
+/// Call this before waiting. Ends the trace if all its requests have been answered.
 #[inline]
 pub fn note_wait(text: impl FnOnce() -> String) {
     note(text);
     if is_on() && REQUESTS_LEFT.load(Relaxed) == 0 && IS_ON.swap(false, Relaxed) {
         cold(|| {
-            write(&"--trace-requests: all are answered, serving goes on untold".bold());
+            write(&"--trace-requests: done, continuing without a trace".bold());
         });
     }
 }
 
-/// The beginning of what was sent or received, up to the end of its first line.
+/// The first line of the data, quoted, and shortened if it is long.
 pub fn first_line(bytes: &[u8]) -> String {
     let line = bytes.split(|byte| b"\r\n".contains(byte)).next();
     let line = line.unwrap_or_default();
@@ -159,12 +162,12 @@ pub fn first_line(bytes: &[u8]) -> String {
     format!("\"{}\"{more}", shown.escape_ascii())
 }
 
-/// How long something may wait, for people.
+/// Describes how long a wait can take.
 pub fn wait_limit(time: Option<Duration>) -> String {
     match time {
-        None => "for as long as it takes".into(),
-        Some(Duration::ZERO) => "not at all".into(),
-        Some(time) => format!("for {:.3} s at most", time.as_secs_f64()),
+        None => "waits without a timeout".into(),
+        Some(Duration::ZERO) => "does not wait".into(),
+        Some(time) => format!("waits up to {:.3} s", time.as_secs_f64()),
     }
 }
 
@@ -172,19 +175,19 @@ fn name(errno: Errno) -> String {
     format!("{:?}", nix::errno::Errno::from_raw(errno.raw_os_error()))
 }
 
-/// In one piece, so that lines do not mix. Lines that nobody reads are dropped and counted.
+/// Writes the line with one call, so that lines of several threads do not mix.
 fn write(text: &impl Display) {
     let Some(trace) = TRACE.get() else {
         return;
     };
     let at = trace.at.elapsed().as_secs_f64() * 1000.0;
-    let who = match trace.sink.thread {
+    let thread = match trace.sink.thread {
         Some(number) => format!("[{}] ", number()),
         None => String::new(),
     };
-    let line = format!("{at:10.3} {who}{text}\n");
+    let line = format!("{at:10.3} {thread}{text}\n");
     (trace.sink.write)(line.into(), &|lost| {
-        format!("{at:10.3} {who}    {lost} lines were lost: nobody read them\n").into()
+        format!("{at:10.3} {thread}    {lost} lines lost: the reader was too slow\n").into()
     });
 }
 
@@ -193,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shown_of_bytes() {
+    fn data_is_quoted_and_shortened() {
         let long = "x".repeat(61);
         let cut = format!("\"{}\"...", "x".repeat(60));
         for (bytes, shown) in [

@@ -1,7 +1,7 @@
-//! Lines for a reader that may not read: no write here waits for one.
+//! Writers of log lines that never wait for the reader.
 //!
-//! The access log, the operator's log and `--trace-requests` all go through [`LineWriter`]. This module knows none of
-//! them.
+//! The access log, the operator's log and `--trace-requests` use [`LineWriter`]. This module knows
+//! none of them.
 
 mod standard_error;
 mod writer;

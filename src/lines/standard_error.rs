@@ -1,4 +1,4 @@
-//! The standard error, shared by all in the process that have something to say there.
+//! Standard error, shared by all writers in the process.
 
 use super::LineWriter;
 use std::io::stderr;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-/// `None` inside if the standard error cannot be used at all.
+/// The inner `None` means that standard error is unusable.
 static WRITER: OnceLock<Mutex<Option<LineWriter>>> = OnceLock::new();
 static IS_BEHIND: AtomicBool = AtomicBool::new(false);
 
@@ -16,14 +16,14 @@ fn writer() -> MutexGuard<'static, Option<LineWriter>> {
     writer.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Writes whole lines. Those that nobody reads are dropped; `lost_lines_note` makes the line that says so, once lines
-/// are taken again.
+/// Writes whole lines. Drops them if the reader is too slow. Once the reader takes lines again,
+/// `lost_lines_note` makes a line from the number of dropped ones.
 pub fn write_to_standard_error(mut lines: Vec<u8>, lost_lines_note: impl FnOnce(usize) -> Vec<u8>) {
     let mut writer = writer();
     let Some(writer) = &mut *writer else {
         return;
     };
-    // What waits must be out first: else the count would push out the lines that it counts.
+    // Write pending lines first. Otherwise the note could displace the lines that it counts.
     let _ = writer.flush();
     if !writer.is_behind() {
         match writer.take_lost() {
@@ -38,13 +38,13 @@ pub fn write_to_standard_error(mut lines: Vec<u8>, lost_lines_note: impl FnOnce(
     IS_BEHIND.store(writer.is_behind(), Relaxed);
 }
 
-/// True if lines wait for their reader: call [`flush_standard_error`] again soon.
+/// True if lines are pending. Call [`flush_standard_error`] soon.
 #[inline]
 pub fn standard_error_is_behind() -> bool {
     IS_BEHIND.load(Relaxed)
 }
 
-/// Writes what can be written now of the lines that wait.
+/// Writes as much of the pending lines as is possible now.
 pub fn flush_standard_error() {
     if let Some(writer) = &mut *writer() {
         let _ = writer.flush();
@@ -52,7 +52,7 @@ pub fn flush_standard_error() {
     }
 }
 
-/// Waits for a slow reader, for so long at most. Call this before the process ends.
+/// Waits for a slow reader, for at most `time`. Call this before the process ends.
 pub fn finish_standard_error(time: Duration) {
     if let Some(writer) = &mut *writer() {
         writer.finish(time);
@@ -60,7 +60,8 @@ pub fn finish_standard_error(time: Duration) {
     }
 }
 
-/// Leaves the lines that wait to the parent. A child process calls this first.
+/// Discards pending lines, because the parent process writes them. Call this first in a child
+/// process.
 pub fn discard_pending_standard_error() {
     if let Some(writer) = &mut *writer() {
         writer.forget();

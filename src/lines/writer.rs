@@ -1,4 +1,4 @@
-//! A descriptor that takes lines, and those that it has not taken yet.
+//! A writer of lines that keeps what the descriptor has not taken yet.
 
 use crate::sys::untraced::{fstat, open, ready_now, send, write};
 use crate::sys::{
@@ -8,47 +8,48 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// How many bytes of lines wait for a slow reader. More would cost memory that a reader who never comes back holds.
+/// How many bytes of lines wait for a slow reader. A reader that never comes back holds this
+/// memory.
 const PENDING_BYTES: usize = 1024 * 1024;
 
-/// How much is written to a terminal at once if it can only be asked whether it takes anything, in bytes. With room for
-/// anything, a terminal has room for 256, but only for one piece: see [`terminal_piece`].
+/// How many bytes to write to a terminal at once if it can only be polled. A terminal that polls as
+/// writable has room for 256, but only for one piece: see [`terminal_piece`].
 const TERMINAL_BYTES: usize = 128;
 
 /// Writes lines to a file, pipe, socket or terminal without waiting for the reader.
 ///
-/// What is not taken at once waits in memory. Beyond 1 MiB whole lines are dropped and counted. A line that was begun
-/// is ended before another one begins.
+/// Lines that are not taken at once wait in memory. Beyond 1 MiB, whole lines are dropped and
+/// counted. A line once begun is completed before the next one.
 #[derive(Debug)]
 pub struct LineWriter {
     fd: OwnedFd,
     method: Method,
-    /// Whole lines, or the rest of one, that have not been taken yet.
+    /// Whole lines, or the rest of one, not yet taken.
     pending: Vec<u8>,
-    /// The last byte that was taken was not the end of a line.
+    /// The last byte taken was not the end of a line.
     within_line: bool,
-    /// How many lines were dropped since [`take_lost`](LineWriter::take_lost).
+    /// How many lines were dropped since the last [`take_lost`](LineWriter::take_lost).
     lost: usize,
 }
 
-/// How a write is kept from waiting.
+/// How to write without waiting.
 #[derive(Clone, Copy, Debug)]
 enum Method {
-    /// The open file description is ours and O_NONBLOCK, or a kind of file that has no reader.
+    /// write(2): the open file description is our own and O_NONBLOCK, or the file has no reader.
     Write,
-    /// It is a socket: MSG_DONTWAIT.
+    /// send(2) with MSG_DONTWAIT: the descriptor is a socket.
     Send,
-    /// Others share the description, so it must not become O_NONBLOCK. Asks poll(2) first and writes no more than there
-    /// is room for then: the function says how many bytes that is. Only another process that fills that room in between
-    /// could make it wait.
+    /// poll(2), then write(2): other processes share the open file description, so it must not
+    /// become O_NONBLOCK. The function returns how many bytes fit if poll(2) reports room. The
+    /// write waits only if another process has filled that room meanwhile.
     Poll(fn(&[u8]) -> usize),
 }
 
 impl LineWriter {
-    /// Writes to a descriptor that other processes may share, such as the standard output.
+    /// Creates a writer for a descriptor that other processes may share, such as standard output.
     ///
     /// # Errors
-    /// If it is closed, or no descriptor is free.
+    /// The descriptor is closed, or none is free.
     pub fn shared(fd: BorrowedFd<'_>) -> io::Result<LineWriter> {
         let kind = FileType::from_raw_mode(fstat(fd)?.st_mode);
         if kind == FileType::Socket {
@@ -57,8 +58,9 @@ impl LineWriter {
         if !matches!(kind, FileType::Fifo | FileType::CharacterDevice) {
             return Ok(LineWriter::new(fd.try_clone_to_owned()?, Method::Write));
         }
-        // O_NONBLOCK belongs to the open file description, which the shell that started us uses too. So a description
-        // of our own is opened. That may be refused: a terminal or pipe of another user, no proc(5).
+        // O_NONBLOCK belongs to the open file description, which the shell uses too. So open
+        // another description. That fails for terminals and pipes of other users, and without
+        // procfs.
         let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
         let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         match open(path, flags, Mode::empty()) {
@@ -67,7 +69,7 @@ impl LineWriter {
         }
     }
 
-    /// Writes to a file that was opened for this, not blocking.
+    /// Creates a writer for a file opened with O_NONBLOCK for this purpose.
     pub fn own(file: OwnedFd) -> LineWriter {
         LineWriter::new(file, Method::Write)
     }
@@ -90,8 +92,8 @@ impl LineWriter {
         }
     }
 
-    /// Appends whole lines to what is to be written, and empties `lines`. False if there is no room for them: they are
-    /// dropped and counted.
+    /// Queues whole lines and empties `lines`. Returns false if there is no room: the lines are
+    /// then dropped and counted.
     pub fn push(&mut self, lines: &mut Vec<u8>) -> bool {
         let fits = self.pending.is_empty() || self.pending.len() + lines.len() <= PENDING_BYTES;
         if self.pending.is_empty() {
@@ -105,10 +107,11 @@ impl LineWriter {
         fits
     }
 
-    /// Writes what can be written now; says how many bytes that was.
+    /// Writes as much as possible now. Returns the number of bytes.
     ///
     /// # Errors
-    /// EAGAIN if nothing is taken now: what is left waits. Any other error drops and counts all lines that were not begun.
+    /// EAGAIN if nothing was taken; the lines stay queued. Any other error drops and counts all
+    /// lines but the one that was begun.
     pub fn flush(&mut self) -> Result<usize, Errno> {
         let mut written = 0;
         let mut result = Ok(());
@@ -127,7 +130,7 @@ impl LineWriter {
             self.pending.drain(..written);
         }
         if result.is_err_and(|errno| errno != Errno::AGAIN) {
-            // The rest of a line that was begun must come before any other.
+            // The rest of a line that was begun must come first.
             let rest = self.rest_of_line();
             self.lost += count_lines(&self.pending[rest..]);
             self.pending.truncate(rest);
@@ -152,12 +155,12 @@ impl LineWriter {
         }
     }
 
-    /// True if lines wait for their reader: call [`flush`](LineWriter::flush) again soon.
+    /// True if lines are pending. Call [`flush`](LineWriter::flush) soon.
     pub fn is_behind(&self) -> bool {
         !self.pending.is_empty()
     }
 
-    /// How many bytes wait for their reader.
+    /// How many bytes are pending.
     pub fn pending_bytes(&self) -> usize {
         self.pending.len()
     }
@@ -167,7 +170,7 @@ impl LineWriter {
         std::mem::take(&mut self.lost)
     }
 
-    /// Waits for a slow reader, for so long at most, and drops what is left then.
+    /// Waits for a slow reader, for at most `time`, then drops the rest.
     pub fn finish(&mut self, time: Duration) {
         let end = Instant::now() + time;
         while self.is_behind() {
@@ -186,7 +189,7 @@ impl LineWriter {
         self.drop_pending();
     }
 
-    /// Writes to another file from now on. The rest of a line whose beginning is in the old one is dropped.
+    /// Switches to another file. Drops the rest of a line whose beginning is in the old one.
     pub fn replace(&mut self, file: OwnedFd) {
         let rest = self.rest_of_line();
         self.lost += count_lines(&self.pending[..rest]);
@@ -195,7 +198,7 @@ impl LineWriter {
         (self.fd, self.method) = (file, Method::Write);
     }
 
-    /// Forgets what has not been written, and how much that was: another process writes it.
+    /// Discards pending lines and the count, because another process writes them.
     pub fn forget(&mut self) {
         self.pending.clear();
         self.within_line = false;
@@ -207,7 +210,7 @@ impl LineWriter {
         self.pending.clear();
     }
 
-    /// How much of what is pending is the rest of a line whose beginning has been written.
+    /// How many pending bytes complete a line that was begun.
     fn rest_of_line(&self) -> usize {
         let end = memchr::memchr(b'\n', &self.pending);
         end.filter(|_| self.within_line).map_or(0, |end| end + 1)
@@ -220,13 +223,13 @@ impl AsFd for LineWriter {
     }
 }
 
-/// A pipe that is ready has room for a whole page (pipe(7)).
+/// A writable pipe has room for a whole page (pipe(7)).
 fn pipe_piece(bytes: &[u8]) -> usize {
     bytes.len().min(PIPE_BUF)
 }
 
-/// The terminal's driver takes what it must process (a line feed becomes two characters) by itself, and the text up to
-/// there by itself. After either it may have no room any more, and then the rest of the same write(2) waits.
+/// The terminal driver takes characters that it must process, such as a line feed, separately from
+/// the text before them. It may be full after either, and the rest of the same write(2) would wait.
 fn terminal_piece(bytes: &[u8]) -> usize {
     let most = &bytes[..bytes.len().min(TERMINAL_BYTES)];
     let processed = most.iter().position(|byte| b"\n\r\t\x08".contains(byte));
@@ -245,7 +248,7 @@ mod tests {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
     use rustix::pipe::{PipeFlags, pipe_with};
 
-    /// Pairs of a reader, which does not block, and a writer to it, one for each way of writing.
+    /// A nonblocking reader and its writer, for each method of writing.
     fn pairs() -> Vec<(&'static str, OwnedFd, LineWriter)> {
         let pipe = || pipe_with(PipeFlags::CLOEXEC).expect("a pipe");
         let (reopened, writer) = pipe();
@@ -283,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_stops_loses_whole_lines_and_holds_up_nothing() {
+    fn a_reader_that_stops_delays_nothing_and_loses_whole_lines() {
         const LINES: usize = 100_000;
         for (name, reader, mut writer) in pairs() {
             for number in 0..LINES {
@@ -317,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_that_is_stopped_holds_up_nothing() {
+    fn a_stopped_terminal_delays_nothing() {
         for own in [true, false] {
             let terminal = nix::pty::openpty(None, None).expect("a terminal");
             tcflow(&terminal.slave, FlowArg::TCOOFF).expect("stopped");
@@ -335,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_share_stays_blocking() {
+    fn a_shared_description_stays_blocking() {
         let (_reader, shared) = pipe_with(PipeFlags::CLOEXEC).expect("a pipe");
         let mut writer = LineWriter::shared(shared.as_fd()).expect("a writer");
         writer.push(&mut b"line\n".to_vec());
@@ -345,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_was_begun_is_ended_before_another() {
+    fn a_begun_line_is_completed_first() {
         let full = open("/dev/full", OFlags::WRONLY, Mode::empty()).expect("opened");
         let mut writer = LineWriter::own(full);
         writer.pending = b"rest of it\nsecond\n".to_vec();
@@ -357,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_is_gone_is_an_error() {
+    fn a_closed_reader_is_an_error() {
         for (name, reader, mut writer) in pairs() {
             drop(reader);
             writer.push(&mut b"line\n".to_vec());

@@ -150,8 +150,8 @@ impl FromStr for Address {
 
 fn expected(text: &str) -> String {
     format!(
-        "`{text}` is not an address. Use HOST:PORT, [IPV6]:PORT, :PORT or unix:PATH; for datagrams, \
-         udp:HOST:PORT or unix-dgram:PATH"
+        "`{text}` is not an address; expected HOST:PORT, [IPV6]:PORT, :PORT or unix:PATH, or for \
+         datagrams udp:HOST:PORT or unix-dgram:PATH"
     )
 }
 

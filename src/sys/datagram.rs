@@ -1,4 +1,4 @@
-//! The system calls on sockets that take datagrams. None of them waits.
+//! System calls on datagram sockets. None of them waits.
 
 use crate::trace;
 use nix::libc;
@@ -16,21 +16,21 @@ use std::io::{IoSlice, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
 
-/// Room for what comes beside a datagram, in bytes. It is more than [`report_routes`] asks for: another program that made
-/// an inherited socket may have asked for more.
+/// Room for control messages, in bytes. More than [`report_routes`] asks for: the creator of an
+/// inherited socket may have asked for more.
 const CONTROL_SIZE: usize = 256;
 const _: () = assert!(
     CONTROL_SIZE >= 2 * (cmsg_space::<libc::in6_pktinfo>() + cmsg_space::<libc::c_int>()),
     "addresses and hop limits of both families"
 );
 
-/// Control messages must be aligned as the kernel's headers are (cmsg(3)).
+/// Aligned like the kernel's message headers (cmsg(3)).
 #[repr(align(8))]
 struct Control([u8; CONTROL_SIZE]);
 
 sockopt_impl!(
-    /// SO_MEMINFO: what a socket's buffers hold, and as the last of these numbers how many datagrams it had no room
-    /// for (linux/sock_diag.h, SK_MEMINFO_DROPS).
+    /// SO_MEMINFO: the state of a socket's buffers. The last number counts datagrams dropped for
+    /// lack of room (linux/sock_diag.h, SK_MEMINFO_DROPS).
     MemoryInfo,
     GetOnly,
     libc::SOL_SOCKET,
@@ -38,20 +38,20 @@ sockopt_impl!(
     [u32; 9]
 );
 
-/// Which way a datagram has come, or is to go (ip(7), ipv6(7)).
+/// The route that a datagram took or is to take (ip(7), ipv6(7)).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Route {
-    /// IP_PKTINFO: the interface and the address to which it came.
+    /// IP_PKTINFO: the interface and the destination address.
     pub ipv4: Option<libc::in_pktinfo>,
-    /// IPV6_PKTINFO: the same.
+    /// IPV6_PKTINFO: the same for IPv6.
     pub ipv6: Option<libc::in6_pktinfo>,
-    /// IP_TTL: how many hops it may still go.
+    /// IP_TTL: the remaining hops.
     pub ttl: Option<i32>,
-    /// IPV6_HOPLIMIT: the same.
+    /// IPV6_HOPLIMIT: the remaining hops.
     pub hop_limit: Option<i32>,
 }
 
-/// setsockopt(2): the kernel reports the [`Route`] of each datagram from now on.
+/// setsockopt(2): makes the kernel report the [`Route`] of each datagram.
 ///
 /// # Errors
 /// Those of setsockopt(2).
@@ -65,7 +65,8 @@ pub fn report_routes(socket: impl AsFd, is_ipv6: bool) -> Result<(), Errno> {
     Ok(())
 }
 
-/// How many datagrams the socket had no room for since it was made, modulo 2^32.
+/// getsockopt(2): how many datagrams the socket has dropped for lack of room since it was created,
+/// modulo 2^32.
 ///
 /// # Errors
 /// Those of getsockopt(2).
@@ -74,10 +75,11 @@ pub fn lost_datagrams(socket: impl AsFd) -> Result<u32, Errno> {
     Ok(numbers[numbers.len() - 1])
 }
 
-/// recvmsg(2) on a UDP socket: how long the datagram was, which may be more than the buffer holds, its sender and its way.
+/// recvmsg(2) on a UDP socket. Returns the datagram's full length, which may exceed the buffer, its
+/// sender and its route.
 ///
 /// # Errors
-/// EAGAIN if none waits, and those of recvmsg(2).
+/// EAGAIN if no datagram is waiting, and those of recvmsg(2).
 pub fn receive_udp(
     socket: impl AsFd,
     is_ipv6: bool,
@@ -107,7 +109,7 @@ where
     let fd = socket.as_fd().as_raw_fd();
     let message = recvmsg::<S>(fd, &mut parts, Some(&mut control.0), flags).map_err(errno)?;
     let mut route = Route::default();
-    // If they did not fit there is no way back; the datagram counts all the same.
+    // If the control messages did not fit, the datagram is still received but cannot be answered.
     for control in message.cmsgs().into_iter().flatten() {
         match control {
             ControlMessageOwned::Ipv4PacketInfo(info) => route.ipv4 = Some(info),
@@ -121,10 +123,11 @@ where
     Ok((message.bytes, sender, route))
 }
 
-/// recvfrom(2) on a Unix socket: how long the datagram was, which may be more than the buffer holds, and its sender.
+/// recvfrom(2) on a Unix socket. Returns the datagram's full length, which may exceed the buffer,
+/// and its sender.
 ///
 /// # Errors
-/// EAGAIN if none waits, and those of recvfrom(2).
+/// EAGAIN if no datagram is waiting, and those of recvfrom(2).
 pub fn receive_unix(
     socket: impl AsFd,
     buffer: &mut [u8],
@@ -139,10 +142,10 @@ pub fn receive_unix(
     Ok((length, sender))
 }
 
-/// sendmsg(2) on a UDP socket: the datagram goes that way.
+/// sendmsg(2) on a UDP socket: sends a datagram along this route.
 ///
 /// # Errors
-/// EAGAIN if there is no room for it, and those of sendmsg(2).
+/// EAGAIN if there is no room, and those of sendmsg(2).
 pub fn send_udp(
     socket: impl AsFd,
     bytes: &[u8],
@@ -187,7 +190,7 @@ fn send_udp_to(
 /// sendto(2) on a Unix socket.
 ///
 /// # Errors
-/// EAGAIN if there is no room for it, and those of sendto(2).
+/// EAGAIN if there is no room, and those of sendto(2).
 pub fn send_unix(socket: impl AsFd, bytes: &[u8], to: &SocketAddrUnix) -> Result<(), Errno> {
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
     let call = trace::call();
@@ -204,7 +207,7 @@ pub fn send_unix(socket: impl AsFd, bytes: &[u8], to: &SocketAddrUnix) -> Result
 }
 
 fn a_datagram(length: usize) -> String {
-    format!("{length}: a datagram")
+    format!("{length}, a datagram")
 }
 
 fn errno(errno: nix::Error) -> Errno {

@@ -1,18 +1,18 @@
-//! A descriptor that one thread makes readable for others (eventfd(2)).
+//! A descriptor by which one thread wakes others (eventfd(2)).
 
 use rustix::event::{EventfdFlags, eventfd};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Readable from [`set`](EventFd::set) until [`clear`](EventFd::clear). Neither of them waits.
+/// Readable between [`set`](EventFd::set) and [`clear`](EventFd::clear). Neither call waits.
 #[derive(Debug)]
 pub struct EventFd(OwnedFd);
 
 impl EventFd {
-    /// One that is not set.
+    /// Creates an eventfd that is not readable.
     ///
     /// # Errors
-    /// If no descriptor is free.
+    /// No descriptor is free.
     pub fn new() -> io::Result<EventFd> {
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
         Ok(EventFd(eventfd(0, flags)?))
@@ -20,11 +20,11 @@ impl EventFd {
 
     /// Makes it readable.
     pub fn set(&self) {
-        // It fails only where the counter would overflow, and then it is set.
+        // Fails only if the counter would overflow. Then it is readable already.
         let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
     }
 
-    /// Makes it unreadable. It need not be set.
+    /// Makes it unreadable, if it is readable.
     pub fn clear(&self) {
         let _ = rustix::io::read(&self.0, &mut [0; 8]);
     }

@@ -1,4 +1,4 @@
-//! The system calls on files that are made for a request.
+//! System calls on files, made for requests.
 
 use crate::trace;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -10,7 +10,8 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
-/// openat2(2): what `path` leads to from `directory`, under the conditions `resolve`. It is closed on exec.
+/// openat2(2): opens `path` from `directory`, restricted by `resolve`. The descriptor is closed on
+/// exec.
 ///
 /// # Errors
 /// Those of openat2(2).
@@ -29,21 +30,21 @@ pub fn open_beneath(
             false => "",
         };
         let from = number(&directory);
-        format!("openat2({from}, {path:?}{kind}, below {from} only)")
+        format!("openat2({from}, {path:?}{kind}, RESOLVE_BENEATH)")
     };
     call.returned(&result, called, |fd| fd.as_raw_fd().to_string());
     result
 }
 
-/// openat2(2) with RESOLVE_CACHED: the directory that `path` leads to, as a place only (O_PATH).
+/// openat2(2) with RESOLVE_CACHED: opens a directory with O_PATH.
 ///
 /// # Errors
-/// EAGAIN if the kernel does not have the whole way in memory, and those of openat2(2).
+/// EAGAIN if the kernel does not have the whole path in its cache, and those of openat2(2).
 pub fn open_if_in_memory(path: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let call = trace::call();
     let result = rustix::fs::openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED);
-    let called = || format!("openat2({path:?}, O_PATH, if in memory)");
+    let called = || format!("openat2({path:?}, O_PATH, RESOLVE_CACHED)");
     call.returned(&result, called, |fd| fd.as_raw_fd().to_string());
     result
 }
@@ -63,10 +64,10 @@ pub fn fstat(fd: impl AsFd) -> Result<Stat, Errno> {
     result
 }
 
-/// readlinkat(2): what the symbolic link leads to that was opened as a place (O_PATH).
+/// readlinkat(2): the target of a symbolic link opened with O_PATH.
 ///
 /// # Errors
-/// ENOENT if it is no link, and those of readlinkat(2).
+/// ENOENT if it is not a link, and those of readlinkat(2).
 pub fn read_link(link: impl AsFd) -> Result<CString, Errno> {
     let call = trace::call();
     let result = rustix::fs::readlinkat(&link, c"", Vec::new());
@@ -96,14 +97,14 @@ pub fn read_at(file: impl AsFd, into: &mut [u8], offset: u64) -> Result<usize, E
     let result = pread(&file, &mut *into, offset);
     let called = || {
         let (file, count) = (number(&file), into.len());
-        format!("pread({file}, {count} bytes from {offset} on)")
+        format!("pread({file}, {count} bytes at {offset})")
     };
     call.returned(&result, called, usize::to_string);
     result
 }
 
-/// preadv2(2) with RWF_NOWAIT: does not wait for a disk. It is pread(2) on file systems that cannot say whether they would
-/// wait.
+/// preadv2(2) with RWF_NOWAIT: never waits for a disk. Falls back to pread(2), which can wait, on
+/// file systems without RWF_NOWAIT.
 ///
 /// # Errors
 /// EAGAIN if it would wait, and those of preadv2(2).
@@ -116,14 +117,14 @@ pub fn read_now(file: impl AsFd, into: &mut [u8], offset: u64) -> Result<usize, 
     };
     let called = || {
         let (fd, length) = (number(&file), into.len());
-        format!("preadv2({fd}, {length} bytes from {offset} on, RWF_NOWAIT)")
+        format!("preadv2({fd}, {length} bytes at {offset}, RWF_NOWAIT)")
     };
     call.returned(&result, called, usize::to_string);
     result
 }
 
-/// True if the byte at `offset` can be had without waiting for a disk, or if that cannot be found out (preadv2(2) with
-/// RWF_NOWAIT). Not traced: a stretch of a file is looked at in several places.
+/// True if the byte at `offset` can be read without waiting for a disk, or if that is unknown
+/// (preadv2(2) with RWF_NOWAIT). Not traced, because it is called for several places of a file.
 pub fn is_in_memory(file: impl AsFd, offset: u64) -> bool {
     let mut byte = [0];
     let mut pieces = [IoSliceMut::new(&mut byte)];
@@ -142,14 +143,14 @@ pub fn add_watch(inotify: impl AsFd, path: &str, flags: WatchFlags) -> Result<i3
     result
 }
 
-/// close(2), shown in the trace.
+/// close(2), with a line in the trace.
 pub fn close(fd: OwnedFd) {
     trace::note_close(&fd);
     drop(fd);
 }
 
-/// Locks one byte of a file for this process, or unlocks it, without waiting (fcntl(2), F_SETLK). False if another
-/// process has locked it.
+/// fcntl(2) with F_SETLK: locks or unlocks one byte of a file for this process. Does not wait.
+/// Returns false if another process has locked it.
 pub fn lock_byte(file: impl AsFd, offset: usize, locked: bool) -> bool {
     let kind = if locked { libc::F_WRLCK } else { libc::F_UNLCK };
     let lock = libc::flock {

@@ -1,10 +1,11 @@
-//! The system calls that the server makes, each in one place.
+//! The server's system calls, each in one place.
 //!
-//! A function is thin: it makes one call, says what its result means, and has the call appear in the trace
-//! ([`crate::trace`]). Calls that the trace does not show are in [`untraced`]. Of other libraries, mio makes the calls of
-//! epoll(7), socket2 those that set up sockets, landlock those of the sandbox, and signal-hook sigaction(2).
+//! Each function makes one call, converts its result, and writes a line to the trace
+//! ([`crate::trace`]) if one is on. Calls without such a line are in [`untraced`]. Some libraries
+//! make calls of their own: mio epoll(7), socket2 those that set up sockets, landlock those of the
+//! sandbox, and signal-hook sigaction(2).
 //!
-//! This module knows neither who calls nor what for.
+//! This module knows neither its callers nor their purpose.
 
 mod datagram;
 mod eventfd;

@@ -1,5 +1,5 @@
-//! The system calls that concern processes, threads and signals. fork(2), sigaction(2) and alarm(2) are in `model/process.rs`,
-//! for they need `unsafe` code.
+//! System calls on processes, threads and signals. fork(2), sigaction(2) and alarm(2) are in
+//! `model/process.rs`, because they need `unsafe` code.
 
 use crate::trace;
 use nix::sys::resource::{UsageWho, getrusage};
@@ -12,12 +12,12 @@ use rustix::termios::tcgetsid;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-/// gettid(2): the number of this thread, which no other thread of the machine has.
+/// gettid(2): the number of this thread, unique on the machine.
 pub fn thread_id() -> i32 {
     rustix::thread::gettid().as_raw_pid()
 }
 
-/// getrusage(2): the time spent by this process, all its threads, and its children that have ended.
+/// getrusage(2): the CPU time of this process and of its children that have ended.
 pub fn cpu_time() -> Duration {
     let both = [UsageWho::RUSAGE_SELF, UsageWho::RUSAGE_CHILDREN];
     let times = both.into_iter().filter_map(|who| getrusage(who).ok());
@@ -29,33 +29,35 @@ pub fn cpu_time() -> Duration {
 /// kill(2).
 ///
 /// # Errors
-/// ESRCH if there is no such process, and those of kill(2).
+/// ESRCH if the process does not exist, and those of kill(2).
 pub fn kill(process: Pid, signal: Signal) -> Result<(), Errno> {
     kill_process(process, signal)
 }
 
-/// waitpid(2), without waiting: how a child process has ended, if it has. The kernel then forgets it.
+/// waitpid(2) without waiting: the status of a child that has ended. The kernel then forgets the
+/// child.
 ///
 /// # Errors
 /// ECHILD if there is no such child.
 pub fn reap(child: Pid) -> Result<Option<WaitStatus>, Errno> {
     let ended = retry_on_intr(|| waitpid(Some(child), WaitOptions::NOHANG))?;
     if ended.is_some() {
-        trace::note(|| format!("waitpid({}): it has ended", child.as_raw_pid()));
+        trace::note(|| format!("waitpid({}): ended", child.as_raw_pid()));
     }
     Ok(ended.map(|(_, status)| status))
 }
 
-/// socketpair(2): two sockets that keep the bounds of messages, and the order (SOCK_SEQPACKET). They are closed on exec.
+/// socketpair(2): two connected sockets that preserve message boundaries and order
+/// (SOCK_SEQPACKET). They are closed on exec.
 ///
 /// # Errors
-/// If no descriptor is free.
+/// No descriptor is free.
 pub fn message_pair() -> Result<(OwnedFd, OwnedFd), Errno> {
     let (domain, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
     socketpair(domain, kind, SocketFlags::CLOEXEC, None)
 }
 
-/// Keeps signals from this thread until they are unblocked (pthread_sigmask(3)).
+/// pthread_sigmask(3): blocks signals in this thread.
 ///
 /// # Errors
 /// Those of pthread_sigmask(3).
@@ -63,7 +65,7 @@ pub fn block_signals(signals: &[Signal]) -> Result<(), Errno> {
     set(signals).thread_block().map_err(errno)
 }
 
-/// Ends what [`block_signals`] began.
+/// pthread_sigmask(3): unblocks signals in this thread.
 ///
 /// # Errors
 /// Those of pthread_sigmask(3).
@@ -76,7 +78,7 @@ fn set(signals: &[Signal]) -> SigSet {
     signals.flatten().collect()
 }
 
-/// True if the descriptor is the terminal that controls this process (tcgetsid(3), getsid(2)).
+/// True if this is the controlling terminal of the process (tcgetsid(3), getsid(2)).
 pub fn is_controlling_terminal(terminal: impl AsFd) -> bool {
     tcgetsid(terminal).is_ok_and(|session| getsid(None) == Ok(session))
 }

@@ -1,4 +1,4 @@
-//! The system calls that move bytes on a connection.
+//! System calls on connections.
 
 use super::untraced::ready_now;
 use crate::trace::{self, first_line};
@@ -23,11 +23,11 @@ sockopt_impl!(
     u32
 );
 
-/// accept4(2): a connection and the address of its peer, if that is one of IP. It is closed on exec; `flags` say whether
-/// it blocks.
+/// accept4(2): accepts a connection. Returns its peer's address, if it is an IP address. The
+/// descriptor is closed on exec; `flags` tell whether it blocks.
 ///
 /// # Errors
-/// Those of accept4(2), which also reports what befell the waiting connection.
+/// Those of accept4(2), which include errors of the waiting connection.
 pub fn accept(
     listener: impl AsFd,
     flags: SocketFlags,
@@ -39,7 +39,7 @@ pub fn accept(
         (socket, peer)
     });
     let came = |(socket, peer): &(OwnedFd, Option<SocketAddr>)| {
-        let peer = peer.map_or("somebody".into(), |peer| peer.to_string());
+        let peer = peer.map_or("an unnamed client".into(), |peer| peer.to_string());
         let fd = socket.as_raw_fd();
         format!("{fd}, so fd {fd} is {peer}")
     };
@@ -47,7 +47,8 @@ pub fn accept(
     result
 }
 
-/// TCP_DEFER_ACCEPT (tcp(7)): the kernel keeps each connection to itself until its first bytes have come, or for a second.
+/// setsockopt(2) with TCP_DEFER_ACCEPT (tcp(7)): keeps each connection in the kernel until its
+/// first bytes have come, or for a second.
 ///
 /// # Errors
 /// Those of setsockopt(2).
@@ -56,7 +57,7 @@ pub fn set_defer_accept(listener: impl AsFd) -> Result<(), Errno> {
     set.map_err(|errno| Errno::from_raw_os_error(errno as i32))
 }
 
-/// FIONBIO (ioctl(2)): whether calls on the socket wait.
+/// ioctl(2) with FIONBIO: sets whether calls on the socket wait.
 ///
 /// # Errors
 /// Those of ioctl(2).
@@ -71,7 +72,7 @@ pub fn set_nonblocking(socket: impl AsFd, nonblocking: bool) -> Result<(), Errno
     result
 }
 
-/// The process at the other end of a Unix socket (SO_PEERCRED, unix(7)).
+/// getsockopt(2) with SO_PEERCRED (unix(7)): the process at the other end of a Unix socket.
 ///
 /// # Errors
 /// Those of getsockopt(2).
@@ -80,11 +81,12 @@ pub fn peer_process(socket: impl AsFd) -> Result<i32, Errno> {
     Ok(peer.pid.as_raw_pid())
 }
 
-/// Sends as much as the kernel takes of `bytes` and then of `then`, with one call, and says how much that was. With
-/// `more` the kernel may wait with a last packet that is not full (MSG_MORE).
+/// send(2) or sendmsg(2): sends `bytes` followed by `then` with one call. Returns how many bytes
+/// the kernel took. With `more`, the kernel may hold back a last packet that is not full
+/// (MSG_MORE).
 ///
 /// # Errors
-/// Those of send(2). No SIGPIPE is raised.
+/// Those of send(2). Raises no SIGPIPE.
 pub fn send(socket: impl AsFd, bytes: &[u8], then: &[u8], more: bool) -> Result<usize, Errno> {
     let mut flags = SendFlags::NOSIGNAL;
     flags.set(SendFlags::MORE, more);
@@ -105,12 +107,13 @@ pub fn send(socket: impl AsFd, bytes: &[u8], then: &[u8], more: bool) -> Result<
     result
 }
 
-/// Sends as much as the kernel takes of `count` bytes of a file from `offset` on, and returns how much that was. 0 means
-/// that the file ends before that.
+/// sendfile(2): sends up to `count` bytes of a file from `offset`. Returns how many bytes the
+/// kernel took; 0 means that the file ends before `offset`.
 ///
 /// # Errors
-/// [`SENDFILE_REFUSED`] where sendfile(2) cannot do it but pread(2) and send(2) may; otherwise those of sendfile(2). That
-/// has no flag against SIGPIPE: the process must ignore it, as Rust programs do.
+/// [`SENDFILE_REFUSED`] if sendfile(2) is impossible but pread(2) and send(2) may work; otherwise
+/// those of sendfile(2). The process must ignore SIGPIPE, as Rust programs do, because sendfile(2)
+/// has no flag against it.
 pub fn send_file(
     socket: impl AsFd,
     file: impl AsFd,
@@ -130,14 +133,16 @@ pub fn send_file(
     }
 }
 
-/// A file system, a kernel or a filter does not do sendfile(2). send(2) says this of no socket for connections.
+/// The file system, the kernel or a seccomp filter does not support sendfile(2). send(2) never
+/// returns this error for a stream socket.
 pub const SENDFILE_REFUSED: Errno = Errno::OPNOTSUPP;
 
-/// False once the kernel, or a filter in front of it, has said that there is no sendfile(2).
+/// False once the kernel, or a seccomp filter, has shown that there is no sendfile(2).
 static HAS_SENDFILE: AtomicBool = AtomicBool::new(true);
 
-/// True for what sendfile(2) says where read(2) and write(2) may still do: the file system has no such operation, or a
-/// filter forbids the call. None of these can be said of the socket's state.
+/// True for errors of sendfile(2) after which read(2) and write(2) may still work. The file system
+/// lacks the operation, or a filter forbids the call. None of these errors describes the socket's
+/// state.
 fn is_refused(errno: Errno) -> bool {
     matches!(
         errno,
@@ -155,13 +160,13 @@ fn send_from_file(
     let result = rustix::fs::sendfile(socket, file, Some(&mut offset), count);
     let called = || {
         let (to, file) = (number(socket), number(file));
-        format!("sendfile({to}, {count} bytes of {file} from {from} on)")
+        format!("sendfile({to}, {file}, {count} bytes at {from})")
     };
     call.returned(&result, called, usize::to_string);
     result
 }
 
-/// Receives into the front of `buffer` and says how much that was; 0 is the end of input.
+/// recv(2): returns the number of bytes received; 0 is the end of input.
 ///
 /// # Errors
 /// Those of recv(2).
@@ -169,15 +174,15 @@ pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> Result<usize, Errno> {
     receive_with(socket, buffer, RecvFlags::empty())
 }
 
-/// The same on a blocking socket without waiting.
+/// recv(2) without waiting, on a blocking socket.
 ///
 /// # Errors
-/// EAGAIN if nothing is there, and those of recv(2).
+/// EAGAIN if there are no bytes, and those of recv(2).
 pub fn receive_now(socket: impl AsFd, buffer: &mut [u8]) -> Result<usize, Errno> {
     receive_with(socket, buffer, RecvFlags::DONTWAIT)
 }
 
-/// True if bytes wait that have not been received. It takes one of them away.
+/// True if there are unread bytes. Consumes one of them, so use this only when closing.
 pub fn has_unread(socket: impl AsFd) -> bool {
     receive_now(socket, &mut [0]).is_ok_and(|count| count > 0)
 }
@@ -194,27 +199,31 @@ fn receive_with(socket: impl AsFd, buffer: &mut [u8], flags: RecvFlags) -> Resul
     result
 }
 
-/// True if the peer has reset the connection, or neither sends nor receives any more: nothing can reach it. A TCP peer
-/// that has closed only counts once it has answered something with a reset; until then it may just be done with sending.
+/// poll(2): true if the peer has reset the connection, or has shut down both directions, so nothing
+/// can reach it.
+///
+/// A TCP peer that has closed its socket does not count until it has answered a packet with a
+/// reset. Before that it may have shut down only its sending side.
 pub fn is_gone(socket: impl AsFd) -> bool {
     let call = trace::call();
     let result = ready_now(&socket, PollFlags::empty());
-    let called = || format!("poll({}, not at all)", number(&socket));
+    let called = || format!("poll({}, 0)", number(&socket));
     call.returned(&result, called, |ready| {
         u8::from(!ready.is_empty()).to_string()
     });
     result.is_ok_and(|ready| ready.intersects(PollFlags::HUP | PollFlags::ERR))
 }
 
-/// Tells the peer that nothing more will come.
+/// shutdown(2): sends the end of output to the peer.
 ///
 /// # Errors
-/// Those of shutdown(2): ENOTCONN if the peer has reset the connection.
+/// Those of shutdown(2), such as ENOTCONN if the peer has reset the connection.
 pub fn shutdown_write(socket: impl AsFd) -> Result<(), Errno> {
     shut_down(socket, Shutdown::Write)
 }
 
-/// Makes whoever waits in a call that receives get what is there, or else the end of input.
+/// shutdown(2): wakes threads that wait to receive. They get the bytes received so far, then the
+/// end of input.
 ///
 /// # Errors
 /// Those of shutdown(2).
@@ -222,7 +231,7 @@ pub fn shutdown_read(socket: impl AsFd) -> Result<(), Errno> {
     shut_down(socket, Shutdown::Read)
 }
 
-/// Makes whoever waits in any call on the socket return.
+/// shutdown(2): wakes threads in any call on the socket.
 ///
 /// # Errors
 /// Those of shutdown(2).
@@ -230,18 +239,19 @@ pub fn shutdown_both(socket: impl AsFd) -> Result<(), Errno> {
     shut_down(socket, Shutdown::Both)
 }
 
-/// How long a blocking call that receives may take (SO_RCVTIMEO); it then fails with EAGAIN.
+/// setsockopt(2) with SO_RCVTIMEO: the time after which a blocking receive fails with EAGAIN.
 ///
 /// # Errors
-/// Those of setsockopt(2); `time` must not be zero.
+/// Those of setsockopt(2). `time` must not be zero.
 pub fn set_receive_timeout(socket: impl AsFd, time: Duration) -> Result<(), Errno> {
     set_timeout(socket, Timeout::Recv, time)
 }
 
-/// How long a blocking call that sends may go without the peer taking anything (SO_SNDTIMEO).
+/// setsockopt(2) with SO_SNDTIMEO: the time after which a blocking send fails with EAGAIN if the
+/// peer takes nothing.
 ///
 /// # Errors
-/// Those of setsockopt(2); `time` must not be zero.
+/// Those of setsockopt(2). `time` must not be zero.
 pub fn set_send_timeout(socket: impl AsFd, time: Duration) -> Result<(), Errno> {
     set_timeout(socket, Timeout::Send, time)
 }

@@ -1,5 +1,5 @@
-//! Calls that the trace does not show, under the names of their manual pages: they set the server up, end it, look at
-//! limits or at many names in a row, or write lines, those of the trace among them.
+//! Calls without a line in the trace, named as in their manual pages. They start or end the server,
+//! read limits, read many names in a row, or write lines, such as those of the trace itself.
 
 pub use nix::ifaddrs::getifaddrs;
 pub use nix::net::if_::{if_indextoname, if_nameindex};
@@ -20,7 +20,7 @@ use rustix::time::{ClockId, clock_gettime};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// poll(2): what of `wanted` the descriptor is ready for now, and what has befallen it.
+/// poll(2) without waiting: returns which of `wanted` the descriptor is ready for, and its errors.
 ///
 /// # Errors
 /// Those of poll(2).
@@ -30,7 +30,7 @@ pub fn ready_now(fd: impl AsFd, wanted: PollFlags) -> Result<PollFlags, Errno> {
     Ok(watched[0].revents())
 }
 
-/// clock_gettime(2): the time since the machine was started, which is the same in all processes.
+/// clock_gettime(2): the time since the machine started. The same in all processes.
 pub fn monotonic_time() -> Duration {
     let now = clock_gettime(ClockId::Monotonic);
     Duration::try_from(now).unwrap_or_default()

@@ -9,20 +9,22 @@ use rustix::io::Errno;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::Duration;
 
-/// How long a wait is put off for which the kernel has no memory. Asking again at once would only hinder the processes
-/// that could free some.
+/// The delay after a wait for which the kernel had no memory. Retrying at once would hinder the
+/// processes that could free some.
 const MEMORY_PAUSE: Duration = Duration::from_millis(10);
 
-/// The longest wait of select(2), in microseconds: a day. A longer one ends for nothing and is repeated.
+/// The longest wait of select(2), in microseconds: a day. A longer one returns early and is
+/// repeated.
 const LONGEST_US: i64 = 24 * 60 * 60 * 1_000_000;
 
-/// poll(2) for callers that look again after each wait. A wait that was interrupted, or for which the kernel had no memory
-/// (then it returns a moment later), has found nothing. Ending all connections for it would free more than was missing.
+/// poll(2) for callers that check everything after each wait. Returns 0 if a signal interrupted the
+/// wait, or after a short delay if the kernel had no memory. These errors pass, and closing all
+/// connections for them would do more harm.
+///
+/// A timeout too long for the kernel means no timeout.
 ///
 /// # Errors
-/// Those that will not pass.
-///
-/// A timeout that is too long for the kernel is none.
+/// Those that do not pass.
 pub fn poll(watched: &mut [PollFd<'_>], timeout: Option<Duration>) -> Result<usize, Errno> {
     trace::note_wait(|| format!("poll: {}", trace::wait_limit(timeout)));
     let call = trace::call();
@@ -41,7 +43,7 @@ pub fn poll(watched: &mut [PollFd<'_>], timeout: Option<Duration>) -> Result<usi
     result
 }
 
-/// True if the descriptor is readable, or if that cannot be found out. Does not wait.
+/// True if the descriptor is readable, or if that is unknown. Does not wait.
 pub fn is_readable(fd: impl AsFd) -> bool {
     let call = trace::call();
     let result = ready_now(&fd, PollFlags::IN);
@@ -55,10 +57,10 @@ pub fn is_readable(fd: impl AsFd) -> bool {
     }
 }
 
-/// The same for a caller that writes the trace itself.
+/// [`poll`] without a line in the trace, for callers that write their own.
 ///
 /// # Errors
-/// Those that will not pass.
+/// Those that do not pass.
 pub fn poll_untraced(
     watched: &mut [PollFd<'_>],
     timeout: Option<Duration>,
@@ -67,12 +69,14 @@ pub fn poll_untraced(
     ignore_transient(rustix::event::poll(watched, timeout.as_ref()))
 }
 
-/// select(2): leaves in the sets what is ready of the descriptors below `limit`, and says how many those are. What passes
-/// is no error, as with [`poll`]; the sets say nothing where 0 are ready. The timeout is rounded up to microseconds: a wait
-/// that is cut short by the part of one would be repeated until it has passed.
+/// select(2): leaves the ready descriptors below `limit` in the sets, and returns how many they
+/// are. If it returns 0, the sets mean nothing. Errors that pass give 0, as in [`poll`].
+///
+/// Rounds the timeout up to microseconds. Otherwise a wait shorter than one would return at once,
+/// again and again.
 ///
 /// # Errors
-/// Those that will not pass.
+/// Those that do not pass.
 pub fn select<'fd>(
     limit: RawFd,
     readable: &mut FdSet<'fd>,
@@ -94,7 +98,7 @@ fn ignore_transient(result: Result<usize, Errno>) -> Result<usize, Errno> {
     match result {
         Err(Errno::INTR) => Ok(0),
         Err(Errno::NOMEM) => {
-            // Without descriptors it is only a sleep, and needs no memory.
+            // A poll(2) without descriptors needs no memory.
             sleep(MEMORY_PAUSE);
             Ok(0)
         }
@@ -102,7 +106,7 @@ fn ignore_transient(result: Result<usize, Errno>) -> Result<usize, Errno> {
     }
 }
 
-/// Waits for so long, or until a signal comes (poll(2) without descriptors).
+/// Sleeps, at most until a signal comes (poll(2) without descriptors).
 pub fn sleep(time: Duration) {
     let time = Timespec::try_from(time).ok();
     let _ = rustix::event::poll(&mut [], time.as_ref());

@@ -11,11 +11,11 @@ fn mistaken_options_are_explained() {
     let cases: &[(&[&str], i32, &[&str])] = &[
         (&["--mode", "gopher"], 2, &["gopher", "http", "echo"]),
         (&["--model", "magic"], 2, &["magic", "epoll"]),
-        (&["--listen", "nonsense"], 2, &["nonsense", "HOST:PORT"]),
+        (&["--listen", "nonsense"], 2, &["nonsense", "has no port"]),
         (&["--head-timeout", "10"], 2, &["10s"]),
         (&["--frobnicate"], 2, &["--frobnicate"]),
         (&["/no/such/place"], 1, &["/no/such/place", "No such file"]),
-        (&["/etc/passwd"], 1, &["/etc/passwd", "Not a directory"]),
+        (&["/etc/passwd/x"], 1, &["/etc/passwd/x", "Not a directory"]),
         (
             &["--listen", &taken],
             1,

@@ -8,7 +8,7 @@ use evserve::model::Executor;
 use std::ffi::OsStr;
 use std::path::Path;
 
-const OVER: &str = "all are answered, serving goes on untold";
+const OVER: &str = "done, continuing without a trace";
 
 type Row = (&'static str, &'static str);
 
@@ -92,7 +92,7 @@ fn as_many_requests_are_traced_as_asked_for() {
         assert!(!log.contains('\x1b'), "no colours in a pipe: {log}");
         if is_loop(model) {
             let turn = ["turn of fd ", "send(", "must wait before it can receive"];
-            has_in_order(&log, &[&turn[..], &[": for "]].concat());
+            has_in_order(&log, &[&turn[..], &[": waits "]].concat());
         }
         if row.executor == Executor::Process {
             // Parent and child write independently, in any order.

@@ -149,7 +149,7 @@ fn a_locked_directory_delays_neither_start_nor_end() {
         let evserve = start(model, "echo", &path, &[]);
         assert_eq!(exchange(&path, b"x"), b"x");
         let log = evserve.stop().log;
-        assert!(log.contains("locks "), "{log}");
+        assert!(log.contains("has locked "), "{log}");
         assert!(!path.exists(), "{model} did not remove the socket");
         drop(lock);
     });

@@ -46,7 +46,7 @@ impl ThreadGroup {
                 return None;
             }
             let fd = endpoint.listener.as_fd().as_raw_fd();
-            trace::note_wait(|| format!("accept4({fd}): for as long as it takes"));
+            trace::note_wait(|| format!("accept4({fd}): {}", trace::wait_limit(None)));
             match endpoint.listener.accept(SocketFlags::empty()) {
                 Ok((socket, peer)) => {
                     let permit = self.take_permit(self.services[listener])?;
