@@ -17,6 +17,7 @@ const PAGES: &[&str] = &[
 /// The beginnings of commands that are not run here, and the reason.
 const NOT_RUN: &[(&str, &str)] = &[
     ("tests/run", "it runs this test"),
+    ("tests/demo ", "run by tests/wire/demos.rs"),
     ("cargo install --path .", "builds the program again"),
     ("cargo bench", "takes a minute or more"),
     ("cargo run --example ", "run by tests/wire/examples.rs"),
