@@ -96,8 +96,8 @@ impl ConnectionControl {
         snapshot.waits_for = connection.next().into();
         snapshot.until = left.map(|left| worker.time.now() + left);
         snapshot.counters = worker.counters;
-        if let Some(steps) = &mut worker.transitions {
-            steps.move_to(&mut snapshot.transitions);
+        if let Some(transitions) = &mut worker.transitions {
+            transitions.move_to(&mut snapshot.transitions);
         }
     }
 }

@@ -145,10 +145,10 @@ impl ModelRow {
     }
 }
 
-const ONE_AT_A_TIME: &str = "it serves one connection at a time, so there is nobody to talk to";
-const OWN_PROCESS: &str = "each connection has a process of its own, and those share no memory";
+const ONE_AT_A_TIME: &str = "it serves one connection at a time";
+const OWN_PROCESS: &str = "each connection has its own process, and processes share no memory";
 const OWN_THREAD: &str =
-    "a thread has one connection at a time, so a client that watched would keep it from others";
+    "each thread serves one connection at a time, and an endless stream would occupy it";
 
 /// All models.
 pub const MODELS: &[ModelRow] = &[

@@ -95,7 +95,7 @@ impl Responder {
     /// Logs that nothing more can be received at a socket.
     pub fn log_broken(endpoint: &DatagramEndpoint, error: &io::Error) {
         let place = endpoint.socket.bound();
-        log::error!("no more datagrams are received at {place}: {error}");
+        log::error!("stopped receiving datagrams at {place}: {error}");
     }
 
     fn reply(

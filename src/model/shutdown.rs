@@ -72,7 +72,7 @@ impl Shutdown {
             return;
         }
         if self.due.is_some() {
-            log::info!("second signal: ending at once");
+            log::info!("second signal: stopping at once");
             (self.delay, self.drain) = (Duration::ZERO, Duration::ZERO);
         }
         (self.due, self.notice) = (Some(now), None);
@@ -84,7 +84,7 @@ impl Shutdown {
         if std::mem::take(&mut self.must_log_delay) {
             let delay = self.delay.as_secs_f32();
             log::info!(
-                "stopping in {delay} s: /healthz says so, and clients are served until then"
+                "stopping in {delay} s: /healthz reports it, and clients are served until then"
             );
         }
         if self.notice.is_some_and(|notice| notice <= now) {

@@ -22,6 +22,7 @@ pub struct SnapshotBuilder {
 /// [`Connection`](crate::session::Connection) small.
 pub struct LoopStatus {
     status: Status,
+    /// How long the loop has waited in total.
     loop_wait: Duration,
     /// By the connection's key.
     transfers: Vec<Transfers>,
@@ -77,25 +78,25 @@ impl Status {
 }
 
 impl SnapshotBuilder {
-    /// Sets what does the work: `number` executors of this kind, of which `busy` have a connection.
+    /// Sets what does the work: `count` executors of this kind, of which `busy` have a connection.
     pub fn set_executors(&mut self, kind: &'static str, count: usize, busy: usize) {
         self.snapshot.executors = Executors { kind, count, busy };
     }
 
-    /// How long its loops have loop_wait.
+    /// Sets how long the loop has waited.
     pub fn set_loop_wait(&mut self, loop_wait: Duration) {
         self.snapshot.loop_wait = loop_wait;
     }
 
     /// Adds counters and transitions.
-    pub fn add(&mut self, counters: &Counters, steps: Option<&Transitions>) {
+    pub fn add(&mut self, counters: &Counters, transitions: Option<&Transitions>) {
         self.snapshot.counters.add(counters);
-        if let Some(steps) = steps {
-            self.snapshot.transitions.add(steps);
+        if let Some(transitions) = transitions {
+            self.snapshot.transitions.add(transitions);
         }
     }
 
-    /// Counts a connection, and lists it if it is due to be listed by its key.
+    /// Counts a connection. Lists it if its key is a multiple of the stride.
     pub fn connection(
         &mut self,
         key: usize,
@@ -129,7 +130,7 @@ impl LoopStatus {
         self.status.drain();
     }
 
-    /// The loop has loop_wait.
+    /// Adds the time of one wait.
     pub fn add_wait(&mut self, time: Duration) {
         self.loop_wait += time;
     }

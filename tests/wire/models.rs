@@ -252,7 +252,7 @@ fn forking_keeps_max_children_and_loses_no_response() {
         done.store(true, Relaxed);
     });
     assert_eq!(most.load(Relaxed), 40, "children at once");
-    evserve.wait_for_log("connections wait: all 40 processes are in use");
+    evserve.wait_for_log("clients wait: all 40 processes are in use");
     let end = Instant::now() + PATIENCE;
     while !children(id).is_empty() {
         assert!(Instant::now() < end, "zombies: {:?}", children(id));

@@ -86,7 +86,7 @@ fn connections_are_shown_in_their_states() {
         assert_eq!(document["draining"], false);
         let cells = document["connection_rows"].as_array().expect("a list");
         if row(model).executor == Executor::Process {
-            assert_eq!(count(&document, "in a process of its own"), 3);
+            assert_eq!(count(&document, "in its own process"), 3);
             assert_eq!(document["executors"]["kind"], "processes");
             return;
         }

@@ -197,7 +197,6 @@ impl<P: Poller> EventLoop<P> {
         Ok(())
     }
 
-    /// Waits for events, and reads the clock.
     fn wait(&mut self) -> io::Result<()> {
         let wait_timeout = match self.sources.wake_queue.prepare_to_wait() {
             true => self.wait_timeout(),
@@ -295,7 +294,6 @@ impl<P: Poller> EventLoop<P> {
         self.sources.woken = woken;
     }
 
-    /// Queues the connections whose deadlines have passed.
     fn queue_expired(&mut self) {
         self.connections.expire(self.worker.time.moment());
     }

@@ -54,7 +54,7 @@ pub fn serve(
         drop(socket);
         // exit(3) runs no destructors.
         inheritance.log.lock().finish(LAST_WAIT);
-        trace::note(|| "exit(0), which closes all that it has".into());
+        trace::note(|| "exit(0) closes its descriptors".into());
         reports.send(&runner.worker.counters);
     }
     finish_standard_error(LAST_WAIT);

@@ -11,7 +11,7 @@ use std::io;
 use std::time::Instant;
 
 /// The state shown for every connection: the parent knows no more of it.
-const STATE: &str = "in a process of its own";
+const STATE: &str = "in its own process";
 
 /// The children that have not ended, the oldest first.
 pub struct Children {
@@ -136,6 +136,9 @@ impl Children {
 fn warn_if_failed(id: Pid, status: WaitStatus) {
     if status.exit_status() != Some(0) {
         let id = id.as_raw_pid();
-        throttled!(Warn, "process {id} ended before its connection: {status:?}");
+        throttled!(
+            Warn,
+            "process {id} failed before its connection ended: {status:?}"
+        );
     }
 }

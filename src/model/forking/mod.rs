@@ -234,7 +234,7 @@ impl Parent {
         let is_announced = self.shutdown.is_announced();
         flags.one_exchange.store(is_announced, SeqCst);
         if let Err(errno) = self.fork(service, socket, start) {
-            let why = format!("fork(2) failed: {errno}, and a connection is closed");
+            let why = format!("fork(2) failed: {errno}, so a connection was closed");
             self.listeners.exhausted(why, Instant::now());
         }
     }
@@ -374,7 +374,7 @@ impl Parent {
         };
         throttled!(
             Warn,
-            "connections wait: all {number} processes are in use{reserved}; see --max-children"
+            "clients wait: all {number} processes are in use{reserved}; see --max-children"
         );
     }
 }

@@ -202,8 +202,8 @@ impl ThreadGroup {
             snapshot.counters = Counters::default();
             snapshot.transitions.move_to(&mut state.transitions);
         }
-        if let Some(steps) = &mut runner.worker.transitions {
-            steps.move_to(&mut state.transitions);
+        if let Some(transitions) = &mut runner.worker.transitions {
+            transitions.move_to(&mut state.transitions);
         }
     }
 
