@@ -2,10 +2,12 @@
 
 use crate::sys::untraced::{getifaddrs, if_indextoname, if_nameindex};
 use crate::sys::{InterfaceAddress, InterfaceFlags};
-use std::net::{IpAddr, SocketAddr};
+use socket2::{Domain, Socket, Type};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// The addresses by which other machines can reach a listener on all addresses, at the moment.
-/// Empty for a listener on a single address. `only_v6` means that the listener excludes IPv4.
+/// The addresses by which other machines can reach a listener on all addresses, at the moment. Those
+/// of the default route come first: others may lead to containers only. Empty for a listener on a
+/// single address. `only_v6` means that the listener excludes IPv4.
 pub fn external_addresses(bound: SocketAddr, only_v6: bool) -> Vec<SocketAddr> {
     if !bound.ip().is_unspecified() {
         return Vec::new();
@@ -18,10 +20,26 @@ pub fn external_addresses(bound: SocketAddr, only_v6: bool) -> Vec<SocketAddr> {
         IpAddr::V4(_) => bound.is_ipv4() || !only_v6,
         IpAddr::V6(_) => bound.is_ipv6(),
     });
-    let mut all: Vec<_> = all.map(|ip| (ip, bound.port()).into()).collect();
-    all.sort_unstable();
+    let all = all.map(|ip| SocketAddr::new(ip, bound.port()));
+    let mut all: Vec<_> = all.collect();
+    let preferred = [source_address(FAR_V4), source_address(FAR_V6)];
+    all.sort_unstable_by_key(|address| (!preferred.contains(&Some(address.ip())), *address));
     all.dedup();
     all
+}
+
+/// Any addresses beyond the default route: these are for documentation (RFC 5737, RFC 9637).
+const FAR_V4: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)), 9);
+const FAR_V6: SocketAddr =
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 1)), 9);
+
+/// This machine's address on the way to another one. Connecting a UDP socket finds the route and
+/// sends nothing (connect(2)).
+fn source_address(to: SocketAddr) -> Option<IpAddr> {
+    let socket = Socket::new(Domain::for_address(to), Type::DGRAM, None).ok()?;
+    socket.connect(&to.into()).ok()?;
+    let own = socket.local_addr().ok()?.as_socket()?;
+    Some(own.ip())
 }
 
 /// The interface's address, if other machines can use it. Link-local addresses need the name of the

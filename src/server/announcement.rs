@@ -1,14 +1,13 @@
 //! The lines that say, when a server starts, what it serves and where.
 
+use super::sockets::Bound;
 use super::task_limits::LimitSource;
 use super::units::{count, grouped};
 use super::urls::{self, Audience, reachable};
 use crate::model::{Limits, ModelRow};
 use crate::net::BoundAddress;
 use crate::service::Service;
-
-/// A socket's address, and whether IPv4 does not lead there.
-pub(super) type Bound = (BoundAddress, bool);
+use std::net::SocketAddr;
 
 /// What to add to a service's addresses.
 #[derive(Clone, Copy)]
@@ -19,7 +18,8 @@ pub(super) struct Hints {
     pub load: bool,
 }
 
-/// One service with all of its addresses, which are indented: the operator's log keeps them apart on a terminal.
+/// One service with all of its addresses, which are indented: the operator's log keeps them apart
+/// on a terminal.
 pub(super) fn service(service: &dyn Service, bound: &[Bound], hints: Hints) -> Vec<String> {
     let (name, about, scheme) = (service.name(), service.about(), service.url_scheme());
     let mut lines = vec![match scheme == Some(name) {
@@ -41,7 +41,8 @@ pub(super) fn service(service: &dyn Service, bound: &[Bound], hints: Hints) -> V
 }
 
 /// The addresses of a socket, each as clients write it.
-fn rows((bound, only_v6): &Bound, scheme: Option<&str>) -> Vec<(String, Option<Audience>)> {
+fn rows(one: &Bound, scheme: Option<&str>) -> Vec<(String, Option<Audience>)> {
+    let bound = &one.address;
     let (BoundAddress::Tcp(address) | BoundAddress::Udp(address)) = bound else {
         return vec![(bound.to_string(), None)];
     };
@@ -54,29 +55,29 @@ fn rows((bound, only_v6): &Bound, scheme: Option<&str>) -> Vec<(String, Option<A
         };
         (shown, Some(audience))
     };
-    reachable(*address, *only_v6).into_iter().map(row).collect()
+    let all = reachable(*address, one.only_v6).into_iter();
+    all.map(row).collect()
 }
 
 /// Commands to try a service, for this machine.
-fn commands((bound, only_v6): &Bound, scheme: Option<&str>, hints: Hints) -> Vec<String> {
+fn commands(one: &Bound, scheme: Option<&str>, hints: Hints) -> Vec<String> {
+    let bound = &one.address;
+    let nearest = |address: SocketAddr| reachable(address, one.only_v6)[0].0;
     if !hints.commands && !bound.is_datagram() {
         return Vec::new();
     }
     match (bound, scheme) {
         (BoundAddress::Tcp(address), Some(scheme)) => {
-            let (nearest, _) = reachable(*address, *only_v6)[0];
-            let url = urls::url_in_shell(scheme, nearest);
+            let url = urls::url_in_shell(scheme, nearest(*address));
             // A URL that a shell takes as it stands needs no command.
             let curl = url.starts_with('\'').then(|| format!("curl -i {url}"));
             curl.into_iter().collect()
         }
         (BoundAddress::Tcp(address), None) => {
-            let (nearest, _) = reachable(*address, *only_v6)[0];
-            vec![urls::netcat(&BoundAddress::Tcp(nearest))]
+            vec![urls::netcat(&BoundAddress::Tcp(nearest(*address)))]
         }
         (BoundAddress::Udp(address), _) => {
-            let (nearest, _) = reachable(*address, *only_v6)[0];
-            vec![urls::netcat(&BoundAddress::Udp(nearest))]
+            vec![urls::netcat(&BoundAddress::Udp(nearest(*address)))]
         }
         (BoundAddress::Unix(path), Some(_)) => vec![urls::curl_of_unix_socket(path)],
         (BoundAddress::Unix(_) | BoundAddress::UnixDatagram(_), _) => vec![urls::netcat(bound)],
@@ -85,8 +86,8 @@ fn commands((bound, only_v6): &Bound, scheme: Option<&str>, hints: Hints) -> Vec
 
 /// A command that puts load on a service.
 fn load_command(bound: &[Bound], scheme: Option<&str>) -> Option<String> {
-    let tcp = bound.iter().find_map(|(bound, only_v6)| match bound {
-        BoundAddress::Tcp(address) => Some(reachable(*address, *only_v6)[0].0),
+    let tcp = bound.iter().find_map(|one| match one.address {
+        BoundAddress::Tcp(address) => Some(reachable(address, one.only_v6)[0].0),
         _ => None,
     });
     let url = urls::url_in_shell(scheme?, tcp?);
@@ -96,8 +97,8 @@ fn load_command(bound: &[Bound], scheme: Option<&str>) -> Option<String> {
 /// The URL of the first address that other machines can reach.
 pub(super) fn url_for_others(service: &dyn Service, bound: &[Bound]) -> Option<String> {
     let scheme = service.url_scheme()?;
-    let tcp = bound.iter().filter_map(|(bound, only_v6)| match bound {
-        BoundAddress::Tcp(address) => Some(reachable(*address, *only_v6)),
+    let tcp = bound.iter().filter_map(|one| match one.address {
+        BoundAddress::Tcp(address) => Some(reachable(address, one.only_v6)),
         _ => None,
     });
     let others = tcp
@@ -117,7 +118,8 @@ pub(super) fn model(row: &ModelRow) -> String {
     format!("model {}: {about}", row.name)
 }
 
-/// How much is served at once, in the terms of the model; what sets that limit, if it is not the user; and how to stop.
+/// How much is served at once, in the terms of the model; what sets that limit, if it is not the
+/// user; and how to stop.
 pub(super) fn limits(model: &ModelRow, limits: &Limits, set_by: Option<LimitSource>) -> String {
     let knows = |option| model.options.contains(&option);
     let most = if knows("max-connections") {

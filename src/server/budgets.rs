@@ -1,6 +1,7 @@
-//! What the program may take of memory and of the kernel's watches, unless it is told.
+//! Default budgets of memory and of inotify(7) watches.
 //!
-//! A control group ends a process that takes more memory than it allows, and watches belong to all programs of a user.
+//! The kernel kills a process that exceeds the memory of its control group, and all programs of a
+//! user share the watches. So the defaults are parts of what the system has.
 
 use super::cgroup::number;
 use super::task_limits::memory;
@@ -11,16 +12,16 @@ use crate::sys::untraced::getrlimit;
 use bytesize::ByteSize;
 use std::path::Path;
 
-/// The part of the memory that files may take by default.
+/// Cached files take at most one part in so many of the memory.
 const PART_OF_MEMORY: u64 = 8;
 
-/// The part of the user's watches that all loops together may take.
+/// All loops together take at most one part in so many of the user's watches.
 const PART_OF_WATCHES: u64 = 8;
 
-/// The part of the user's inotify instances that they may take: each needs one.
+/// The same for the user's inotify instances. Each loop needs one.
 const PART_OF_INSTANCES: u64 = 4;
 
-/// What there is, before any of it is divided.
+/// What the system has. `None` where it does not say.
 struct Available {
     /// In bytes.
     memory: Option<u64>,
@@ -28,8 +29,8 @@ struct Available {
     instances: Option<u64>,
 }
 
-/// Sets what the user has left open, and how many watches each loop has. Returns lines for the log about what is less than
-/// usual.
+/// Sets the budgets that the configuration leaves open. Returns lines for the log about those that
+/// are smaller than usual.
 pub(super) fn set(config: &mut Config, model: &ModelRow) -> Vec<String> {
     let limits = [Resource::As, Resource::Data];
     let limits = limits.into_iter().filter_map(|one| getrlimit(one).current);
@@ -45,7 +46,7 @@ pub(super) fn set(config: &mut Config, model: &ModelRow) -> Vec<String> {
 fn divide(config: &mut Config, model: &ModelRow, available: &Available) -> Vec<String> {
     let mut lines = Vec::new();
     let is_forking = model.executor == Executor::Process;
-    // Each loop, or process, has a cache of its own.
+    // Each loop or process has its own cache.
     let workers = match is_forking {
         true => config.max_children.max(1),
         false => config.workers.max(1),
@@ -59,7 +60,7 @@ fn divide(config: &mut Config, model: &ModelRow, available: &Available) -> Vec<S
         if part < DEFAULT_MEMORY_BYTES {
             let memory = ByteSize(available.memory.unwrap_or(0));
             lines.push(format!(
-                "of {memory} of memory, files take up to {} in each {} (--cache-bytes)",
+                "cached files take up to {} of {memory} of memory in each {} (--cache-bytes)",
                 ByteSize(part as u64),
                 if is_forking { "process" } else { "loop" }
             ));
@@ -67,13 +68,13 @@ fn divide(config: &mut Config, model: &ModelRow, available: &Available) -> Vec<S
         http.cache_bytes = Some(part.min(DEFAULT_MEMORY_BYTES));
     }
     http.watches = match is_forking {
-        // A process ends with its connection, before a watch is worth setting.
+        // A process ends with its connection, too early for a watch to pay.
         true => 0,
         false => watches(available, workers),
     };
     if !is_forking && http.watches < MAX_WATCHES {
         lines.push(format!(
-            "each loop is told of changes of up to {} files and directories, and looks at others each time: \
+            "each loop watches up to {} files and directories, and checks others at each request: \
              fs.inotify.max_user_watches and max_user_instances allow no more",
             http.watches
         ));
@@ -81,7 +82,7 @@ fn divide(config: &mut Config, model: &ModelRow, available: &Available) -> Vec<S
     lines
 }
 
-/// How many watches each of so many loops may set.
+/// The number of watches that each loop may set.
 fn watches(available: &Available, loops: usize) -> usize {
     let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     let instances = available.instances.map(|all| all / PART_OF_INSTANCES);
@@ -93,8 +94,8 @@ fn watches(available: &Available, loops: usize) -> usize {
     each.min(MAX_WATCHES)
 }
 
-/// How much each loop's listings may take: all together no more than a quarter of the memory that there is, for in a
-/// container of 64 MiB the default would be all of it.
+/// The memory for the listings of each loop: of all loops together at most a quarter of the memory.
+/// The default would be all of it in a container of 64 MiB.
 pub(super) fn listing_bytes(config: &Config, memory: Option<u64>) -> usize {
     let quarter = memory.map_or(u64::MAX, |memory| memory / 4);
     let quarter = usize::try_from(quarter).unwrap_or(usize::MAX);

@@ -1,12 +1,12 @@
-//! What the control groups of this process allow (cgroups(7)), version 1 and 2.
+//! Limits of the control groups of this process (cgroups(7)), version 1 and 2.
 
 use crate::sys::untraced::{open, read};
 use crate::sys::{Mode, OFlags};
 use procfs::process::{MountInfo, Process};
 use std::path::{Component, Path, PathBuf};
 
-/// The directories of the groups that a controller has this process in: its own group and all above it, as far as they
-/// can be seen. A limit holds in each of them.
+/// The directories of this process's group and of all groups above it, as far as they are visible.
+/// A limit applies in each of them.
 pub(super) fn directories(controller: &str) -> Vec<PathBuf> {
     let Ok(process) = Process::myself() else {
         return Vec::new();
@@ -31,8 +31,8 @@ fn is_of(mount: &MountInfo, controller: &str) -> bool {
     mount.fs_type == "cgroup" && mount.super_options.contains_key(controller)
 }
 
-/// A group's directory and those above it. What is mounted at `mount_point` is the group `root` with all below it; a group
-/// elsewhere, which a container can be in, cannot be seen.
+/// A group's directory and those above it. The group `root` is mounted at `mount_point`. A group
+/// outside of it, as in some containers, is not visible.
 fn upwards(group: &str, root: &str, mount_point: &Path) -> Vec<PathBuf> {
     let below = Path::new(group).strip_prefix(root).unwrap_or(Path::new(""));
     let is_name = |part| matches!(part, Component::Normal(_));
@@ -46,7 +46,7 @@ fn upwards(group: &str, root: &str, mount_point: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The number that a file of a group holds. `None` for `max`, and where there is no such file.
+/// Reads a number from a file of a group. `None` for `max`, or without such a file.
 pub(super) fn number(directory: &Path, file: &str) -> Option<u64> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let file = open(directory.join(file), flags, Mode::empty()).ok()?;

@@ -1,4 +1,4 @@
-//! What a server gives up before it serves.
+//! The privileges that a server gives up before it serves.
 
 use super::directories::{log_directories, parent_directories};
 use crate::config::{Confinement, Sandbox, StartError};
@@ -39,7 +39,7 @@ pub(super) fn confine(
     let opened = roots.iter().map(|root| confine::open_place(root));
     let opened: Vec<_> = opened
         .collect::<io::Result<_>>()
-        .map_err(|error| StartError(format!("what is served cannot be opened: {error}")))?;
+        .map_err(|error| StartError(format!("cannot open what is served: {error}")))?;
     let allowed = AllowedAccess {
         readable: opened.iter().map(AsFd::as_fd).collect(),
         follow_in: parent_directories
@@ -59,14 +59,16 @@ pub(super) fn confine(
     match confinement.sandbox {
         Sandbox::Follow | Sandbox::Strict => confine::sandbox(&allowed),
         Sandbox::Off => {
-            log::warn!("no sandbox, as --sandbox off says: this process can do what its user can");
+            log::warn!(
+                "no sandbox, as --sandbox off says: this process can do whatever its user can"
+            );
         }
     }
     confine::check_readable(&allowed)
-        .map_err(|error| StartError(format!("what is served cannot be read: {error}")))
+        .map_err(|error| StartError(format!("cannot read what is served: {error}")))
 }
 
-/// From root to a user, to whom the sockets' files belong from then on: it is the one to remove them.
+/// Switches from root to a user, who then owns the files of Unix sockets and can remove them.
 fn become_user(
     account: &Account,
     files: &[&SocketFile],
@@ -80,7 +82,7 @@ fn become_user(
     account
         .assume()
         .map_err(|error| StartError(format!("cannot become {name}: {error}")))?;
-    log::info!("runs as {name} (user {uid}, group {gid})");
+    log::info!("running as {name} (user {uid}, group {gid})");
     confine::check_readable(allowed)
-        .map_err(|error| StartError(format!("{name} cannot read what is to be served: {error}")))
+        .map_err(|error| StartError(format!("{name} cannot read what is served: {error}")))
 }

@@ -1,11 +1,11 @@
-//! The directories that a confined process must be let into beside what it serves.
+//! The directories that the sandbox allows besides the served ones.
 
 use crate::config::Sandbox;
 use crate::confine::{self, ParentDirectory};
 use std::path::{Path, PathBuf};
 
-/// The directories in which the access log is reopened, as far as its links and directories stay what they are; and to
-/// follow them, those that hold these, unless that would be too much, which is logged.
+/// The directories in which the access log is reopened after SIGHUP. To follow a replaced link or
+/// directory, their parents too, unless that allows too much, which is logged.
 pub(super) fn log_directories(path: &Path, sandbox: Sandbox) -> Vec<ParentDirectory> {
     let shown = path.display();
     let mut all = confine::directories_for_file(path).unwrap_or_else(|errno| {
@@ -21,7 +21,7 @@ pub(super) fn log_directories(path: &Path, sandbox: Sandbox) -> Vec<ParentDirect
             match confine::parent_directories(&name) {
                 Ok(more) => all.extend(more),
                 Err(why) => log::info!(
-                    "if {} is replaced, the access log needs a new start: {why}",
+                    "if {} is replaced, the access log needs a restart: {why}",
                     name.display()
                 ),
             }
@@ -30,14 +30,14 @@ pub(super) fn log_directories(path: &Path, sandbox: Sandbox) -> Vec<ParentDirect
     all
 }
 
-/// The directories that the process must be let into to follow this name; none where that would be too much, which is
-/// logged.
+/// The parent directories that must be readable to follow a replaced root. None if that allows too
+/// much, which is logged.
 pub(super) fn parent_directories(root: &Path) -> Vec<ParentDirectory> {
     confine::parent_directories(root).unwrap_or_else(|why| {
         let root = root.display();
         log::debug!(
-            "the sandbox is strict: {why}. If {root} is replaced, its new content is refused until the server is started \
-             again; see --sandbox"
+            "the sandbox is strict: {why}. If {root} is replaced, its new content is refused until a restart; see \
+             --sandbox"
         );
         Vec::new()
     })

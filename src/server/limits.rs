@@ -1,4 +1,5 @@
-//! How many connections, threads and processes there may be: what was asked for, as far as the system allows it.
+//! Limits of connections, threads and processes: the configured ones, as far as the system allows
+//! them.
 
 use super::descriptors::max_connections;
 use super::task_limits::{self, Limit, LimitSource, TaskKind};
@@ -6,9 +7,8 @@ use crate::config::Config;
 use crate::model::{Limits, ModelRow};
 use crate::service::Sharing;
 
-/// The limits of a model, and what sets the one that it knows if that is not the user's wish. `listeners` is how many there
-/// are for each worker; `sharing` is the most that
-/// the connections of a service share.
+/// Returns the limits of a model, and what sets the limit that applies to it. That is `None` if the
+/// configuration does. Each worker has `listeners`; `sharing` is the most that any service shares.
 pub(super) fn limits(
     config: &Config,
     model: &ModelRow,
@@ -21,7 +21,7 @@ pub(super) fn limits(
         number: max_connections(config, descriptors, listeners),
         by: LimitSource::OpenFiles,
     };
-    // A thread that waits for other connections, too, has a descriptor for that.
+    // A thread that also waits for messages of other connections has an eventfd(2) for that.
     let for_each = if sharing == Sharing::Messages && !model.is_loop() {
         2
     } else {
@@ -52,13 +52,13 @@ pub(super) fn limits(
     (limits, set_by)
 }
 
-/// As many as are wanted, or as many as there may be at most; and what sets that limit, if it is reached.
+/// Returns the wanted number or the largest possible one, and what sets it if that is the system.
 fn within(wanted: Option<usize>, what: &str, most: Limit) -> (usize, Option<LimitSource>) {
     let Limit { number, by } = most;
     match wanted {
         Some(wanted) if wanted <= number => (wanted, None),
         Some(wanted) => {
-            log::warn!("{wanted} {what} are more than {by} allows: {number} will do");
+            log::warn!("{wanted} {what} are more than {by} allows: using {number}");
             (number, Some(by))
         }
         None => (number, Some(by)),
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wish_is_granted_as_far_as_the_system_allows() {
+    fn the_system_bounds_what_is_wanted() {
         let most = Limit {
             number: 100,
             by: LimitSource::Maps,
@@ -86,7 +86,6 @@ mod tests {
         }
     }
 
-    /// A few descriptors are shared among everything that needs some.
     #[test]
     fn descriptors_limit_loops_and_threads() {
         let config = |model: &str, workers| Config {

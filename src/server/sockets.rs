@@ -1,4 +1,4 @@
-//! Sockets at the addresses that were asked for, and the access log's file.
+//! Binds sockets to addresses, and opens the access log.
 
 use crate::config::{Config, StartError};
 use crate::model::{DatagramEndpoint, ModelRow, Quota, StreamEndpoint, WorkerParts};
@@ -8,8 +8,15 @@ use crate::service::{Admission, Service};
 use std::io;
 use std::sync::Arc;
 
-/// Gives each worker a listener at each place of the address, and its service behind it. Returns where they are, and
-/// whether that is for IPv6 alone.
+/// The address of a socket.
+#[derive(Clone)]
+pub(super) struct Bound {
+    pub address: BoundAddress,
+    /// IPv4 clients do not reach it.
+    pub only_v6: bool,
+}
+
+/// Gives each worker a listener for each endpoint of an address, with its service.
 pub(super) fn bind_listeners(
     config: &Config,
     model: &ModelRow,
@@ -17,10 +24,13 @@ pub(super) fn bind_listeners(
     services: &[Arc<dyn Service>],
     admission: &Admission,
     workers: &mut [WorkerParts],
-) -> io::Result<Vec<(BoundAddress, bool)>> {
+) -> io::Result<Vec<Bound>> {
     let mut all = Vec::new();
     for listeners in Listener::bind_several(address, config.unix_mode, workers.len())? {
-        all.push((listeners[0].bound().clone(), listeners[0].is_only_v6()));
+        all.push(Bound {
+            address: listeners[0].bound().clone(),
+            only_v6: listeners[0].is_only_v6(),
+        });
         let behind = services.iter().cloned().zip(&mut *workers);
         for (listener, (service, worker)) in listeners.into_iter().zip(behind) {
             if model.is_loop() && (admission.expects_header() || !service.speaks_first()) {
@@ -37,7 +47,7 @@ pub(super) fn bind_listeners(
     Ok(all)
 }
 
-/// Refuses an address for datagrams where the service has no answer to them.
+/// Refuses an address for datagrams if the service does not handle any.
 pub(super) fn require_datagrams(
     service: &dyn Service,
     address: &Address,
@@ -51,17 +61,19 @@ pub(super) fn require_datagrams(
     }
 }
 
-/// Gives each worker a socket that takes datagrams at each place of the address, and what answers them. Returns the same
-/// as [`bind_listeners`].
+/// Gives each worker a datagram socket for each endpoint of an address, with its service.
 pub(super) fn bind_datagrams(
     config: &Config,
     address: &Address,
     services: &[Arc<dyn Service>],
     workers: &mut [WorkerParts],
-) -> io::Result<Vec<(BoundAddress, bool)>> {
+) -> io::Result<Vec<Bound>> {
     let mut all = Vec::new();
     for sockets in DatagramSocket::bind_several(address, config.unix_mode, workers.len())? {
-        all.push((sockets[0].bound().clone(), sockets[0].is_only_v6()));
+        all.push(Bound {
+            address: sockets[0].bound().clone(),
+            only_v6: sockets[0].is_only_v6(),
+        });
         let behind = services.iter().cloned().zip(&mut *workers);
         for (socket, (service, worker)) in sockets.into_iter().zip(behind) {
             worker
@@ -72,16 +84,17 @@ pub(super) fn bind_datagrams(
     Ok(all)
 }
 
-/// Opens what takes the access log's lines.
+/// Opens the access log.
 pub(super) fn access_log(config: &Config) -> Result<LogFile, StartError> {
     let (result, name) = match &config.access_log_file {
         Some(path) => (LogFile::open(path), path.display().to_string()),
-        None => (LogFile::stdout(), "the standard output".into()),
+        None => (LogFile::stdout(), "standard output".into()),
     };
     result.map_err(|error| StartError(format!("cannot write the access log to {name}: {error}")))
 }
 
-/// `option` is how the address was given, up to itself.
+/// An error with a hint what to do about it. `option` is what stood before the address on the
+/// command line.
 pub(super) fn bind_error(option: &str, address: &Address, error: &io::Error) -> StartError {
     let free = match address.kind() {
         AddressKind::Unix(_) | AddressKind::UnixDatagram(_) => "take another path".into(),
@@ -92,9 +105,9 @@ pub(super) fn bind_error(option: &str, address: &Address, error: &io::Error) -> 
     };
     let hint = match error.kind() {
         io::ErrorKind::AddrInUse => format!("; stop the program that uses it, or {free}"),
-        io::ErrorKind::NotFound => "; its directory is not there".into(),
+        io::ErrorKind::NotFound => "; its directory does not exist".into(),
         io::ErrorKind::PermissionDenied => {
-            "; ports below 1024 need privileges, others do not".into()
+            "; ports below 1024 need privileges, higher ones do not".into()
         }
         io::ErrorKind::AddrNotAvailable => "; this machine has no such address".into(),
         _ => String::new(),

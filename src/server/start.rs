@@ -1,12 +1,13 @@
 //! From the description of a server to one that listens.
 
-use super::announcement::{self, Bound, Hints};
+use super::announcement::{self, Hints};
 use super::budgets::{self, listing_bytes};
 use super::descriptors::{cache_files, raise_descriptor_limit};
 use super::limits::limits;
-use super::sockets::{access_log, bind_datagrams, bind_error, bind_listeners, require_datagrams};
-use super::status::{about, show};
-use super::{say, task_limits};
+use super::sockets::{
+    Bound, access_log, bind_datagrams, bind_error, bind_listeners, require_datagrams,
+};
+use super::{say, status, task_limits};
 use crate::config::{Config, StartError, Timeouts};
 use crate::model::{
     self, Executor, HangupSignals, MODELS, ModelRow, ServerSetup, Signals, WorkerParts,
@@ -89,7 +90,7 @@ impl ServerSpec {
                 &admission,
                 &mut workers,
             )?;
-            addresses.extend(all.iter().map(|(address, _)| address.clone()));
+            addresses.extend(all.iter().map(|one| one.address.clone()));
             bound[one.service].extend(all);
         }
         let hints = Hints {
@@ -109,8 +110,8 @@ impl ServerSpec {
         let (limits, set_by) = limits(&config, model, descriptors, listeners, sharing);
         if let Some(address) = &config.status {
             let firsts: Vec<_> = services.iter().map(|each| each[0].clone()).collect();
-            let about = about(model, &limits, firsts.iter().map(|one| &**one));
-            let (all, more) = show(&config, model, address, about, firsts, &mut workers)
+            let info = status::server_info(model, &limits, firsts.iter().map(|one| &**one));
+            let (all, more) = status::listen(&config, model, address, info, firsts, &mut workers)
                 .map_err(|error| bind_error("--status ", address, &error))?;
             addresses.extend(all);
             lines.extend(more);
@@ -195,7 +196,7 @@ fn bind(
     services: &[Arc<dyn Service>],
     admission: &Admission,
     workers: &mut [WorkerParts],
-) -> Result<Vec<(BoundAddress, bool)>, StartError> {
+) -> Result<Vec<Bound>, StartError> {
     let address = &listen.address;
     let result = match address.is_datagram() {
         true => {
@@ -243,7 +244,7 @@ fn check_proxy_protocol(
         )));
     }
     match service.sharing() {
-        // Its sessions hear each other from the moment at which they connect.
+        // Its sessions exchange messages before the header has come.
         Sharing::Messages => Err(StartError(format!(
             "{} cannot be served with --proxy-protocol",
             service.name()
@@ -252,7 +253,7 @@ fn check_proxy_protocol(
     }
 }
 
-/// A service for each loop: one of its own, or one for all if its connections share anything.
+/// Makes a service for each loop, or one for all loops if its connections share anything.
 fn make_per_worker(
     spec: &ServiceSpec,
     config: &Config,
@@ -276,7 +277,7 @@ fn make_per_worker(
     Ok(vec![first; config.workers])
 }
 
-/// What a program can do whose service shares nothing, and does not say so.
+/// The way out for a program whose service shares nothing but does not say so.
 const UNLESS_NOTHING: &str = ", or let its method `sharing` return Sharing::Nothing if that is so";
 
 /// Refuses a service whose connections share more than the model can provide.
@@ -304,7 +305,7 @@ fn require_sharing(
     )))
 }
 
-/// Loops divide what listings may take, and processes share it.
+/// Divides the memory for listings among loops. Processes share it.
 fn divide_listing_bytes(config: &mut Config, model: &ModelRow) {
     config.http.listing_bytes = listing_bytes(config, task_limits::memory());
     if model.executor == Executor::Process {

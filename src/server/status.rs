@@ -1,4 +1,4 @@
-//! The server as one that can be seen at work.
+//! The status page: where it listens and what it knows of the server.
 
 use super::announcement::{self, Hints};
 use super::sockets::bind_listeners;
@@ -11,12 +11,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// How much the kernel keeps for one who watches and does not read, in bytes: by itself it would keep megabytes, and what is
-/// read in the end would be how things stood long ago.
-const MOST_UNREAD: usize = 64 * 1024;
+/// The send buffer of a status connection, in bytes. By default the kernel buffers megabytes, and a
+/// slow reader would see the server as it was long ago.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
-/// Shows the server at work at the address, from its first loop. Returns where that is and what is logged of it.
-pub(super) fn show(
+/// Listens for status requests, in the first loop. Returns the bound addresses and the lines to
+/// log.
+pub(super) fn listen(
     config: &Config,
     model: &ModelRow,
     address: &Address,
@@ -40,18 +41,18 @@ pub(super) fn show(
     )?;
     for endpoint in &mut workers[0].stream_endpoints[before..] {
         endpoint.quota = Quota::Small;
-        endpoint.listener.limit_send_buffers(MOST_UNREAD)?;
+        endpoint.listener.limit_send_buffers(SEND_BUFFER_BYTES)?;
     }
     let hints = Hints {
         commands: false,
         load: false,
     };
     let lines = announcement::service(&*service, &all, hints);
-    Ok((all.into_iter().map(|(bound, _)| bound).collect(), lines))
+    Ok((all.into_iter().map(|one| one.address).collect(), lines))
 }
 
-/// What those who look are told about the server.
-pub(super) fn about<'a>(
+/// What the status page shows of the server as a whole.
+pub(super) fn server_info<'a>(
     model: &ModelRow,
     limits: &Limits,
     services: impl Iterator<Item = &'a dyn Service>,

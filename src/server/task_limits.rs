@@ -1,7 +1,8 @@
-//! How many threads or processes may be started: the least of all limits that apply.
+//! The number of threads or processes that may be started: the lowest of all limits that apply.
 //!
-//! A thread that the kernel refuses to start costs one connection. One that is started and then gets no memory map costs the
-//! process: it ends while it sets up its signal stack. So the limits are found out before, with something to spare.
+//! If the kernel refuses to start a thread, one connection is lost. If a started thread gets no
+//! memory map for its signal stack, the whole process aborts. So the limits are read in advance,
+//! with a reserve.
 
 use super::cgroup;
 use crate::sys::Resource;
@@ -11,30 +12,30 @@ use procfs::sys::{kernel, vm};
 use procfs::{Current, LoadAverage, Meminfo};
 use std::fmt;
 
-/// How many memory maps a thread takes: its stack, its signal stack, and a guard for each.
+/// Memory maps of a thread: its stack, its signal stack, and a guard for each.
 const MAPS_PER_THREAD: u64 = 4;
 
-/// Maps that are left for everything else: files, large buffers, arenas of the allocator.
+/// Maps in reserve for files, large buffers and arenas of the allocator.
 const SPARE_MAPS: u64 = 4096;
 
-/// Threads that are left for everything else than connections and listeners.
+/// Threads in reserve besides those for connections and listeners.
 const SPARE_TASKS: u64 = 16;
 
-/// What a thread with an idle connection takes, its kernel stack and socket included, in bytes: docs/io-models/03-threaded.md has 56 KiB
-/// and 33 KiB.
+/// Memory of a thread with an idle connection, in bytes, with its kernel stack and socket.
+/// Measured: 56 KiB and 33 KiB.
 const THREAD_BYTES: u64 = 96 * 1024;
 
-/// The same of a process, in bytes: 180 KiB and 100 KiB.
+/// The same for a process. Measured: 180 KiB and 100 KiB.
 const PROCESS_BYTES: u64 = 288 * 1024;
 
-/// What connections are served by.
+/// What serves a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TaskKind {
     Thread,
     Process,
 }
 
-/// What sets a limit.
+/// What a limit comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LimitSource {
     OpenFiles,
@@ -60,7 +61,7 @@ impl fmt::Display for LimitSource {
     }
 }
 
-/// The most that may be had of something, and why no more.
+/// A limit and what it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limit {
     pub number: usize,
@@ -68,7 +69,7 @@ pub(super) struct Limit {
 }
 
 impl Limit {
-    /// The same for each of so many.
+    /// The limit for each of several parts.
     pub fn divided_by(self, parts: usize) -> Limit {
         Limit {
             number: (self.number / parts.max(1)).max(1),
@@ -76,7 +77,7 @@ impl Limit {
         }
     }
 
-    /// The lower one of two.
+    /// The lower of two limits.
     pub fn or_lower(self, other: Option<Limit>) -> Limit {
         match other {
             Some(other) if other.number < self.number => other,
@@ -85,32 +86,32 @@ impl Limit {
     }
 }
 
-/// What the kernel says, as far as it does.
+/// The limits of the system. `None` where it has none, or does not say.
 #[derive(Clone, Copy, Debug, Default)]
 struct KernelLimits {
-    /// For this user: the limit, and how many there are.
+    /// The limit of this user, and how many threads the user has.
     user: Option<(u64, u64)>,
     threads_max: Option<u64>,
     pid_max: Option<u64>,
-    /// Threads of the whole machine.
+    /// Threads on the whole machine.
     running: u64,
-    /// What is left in the control group with the least.
+    /// What is left in the control group that has the least.
     group: Option<u64>,
     max_map_count: Option<u64>,
     /// Maps of this process.
     maps: u64,
-    /// Memory of the machine or of the control group with the least, in bytes.
+    /// Memory of the machine, or of the control group that has the least, in bytes.
     memory: Option<u64>,
 }
 
-/// How many threads or processes for connections may be started beside one for each listener. `None` if nothing limits
-/// them.
+/// The number of threads or processes that may be started for connections, besides one for each
+/// listener. `None` if nothing limits them.
 pub(super) fn limit(kind: TaskKind, listeners: usize) -> Option<Limit> {
     least(kind, listeners as u64, &KernelLimits::read())
 }
 
 fn least(kind: TaskKind, listeners: u64, allowed: &KernelLimits) -> Option<Limit> {
-    // Not all that is left on the machine: somebody must be able to log in.
+    // Not all that is left on the machine: an administrator must be able to log in.
     let of_machine = |most: u64| most.saturating_sub(allowed.running) / 4 * 3;
     let maps = allowed.max_map_count.filter(|_| kind == TaskKind::Thread);
     let each = match kind {
@@ -169,7 +170,8 @@ impl KernelLimits {
     }
 }
 
-/// The memory that there is, in bytes: version 1 and 2 of control groups have different names for it.
+/// The memory of the machine or its control groups, in bytes. Versions 1 and 2 have different
+/// names.
 pub(super) fn memory() -> Option<u64> {
     let groups = cgroup::directories("memory");
     let each = |name| {
@@ -182,7 +184,7 @@ pub(super) fn memory() -> Option<u64> {
     in_groups.chain(machine).min()
 }
 
-/// The user's limit and how many threads there are. Root has none (setrlimit(2)).
+/// The user's limit and number of threads. Root has no limit (setrlimit(2)).
 fn of_user() -> Option<(u64, u64)> {
     let user = getuid();
     let limit = getrlimit(Resource::Nproc).current?;
@@ -237,7 +239,7 @@ mod tests {
                 32,
                 LimitSource::Group,
             ),
-            // There is always one, whatever comes of it.
+            // At least one, even if it cannot be started.
             (
                 TaskKind::Process,
                 with(|a| a.group = Some(3)),

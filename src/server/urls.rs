@@ -5,7 +5,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-/// Most external addresses that are shown of one listener. A machine with containers can have hundreds.
+/// Most external addresses that are shown of one listener. A machine with containers can have
+/// hundreds.
 const MAX_SHOWN: usize = 8;
 
 /// Who can connect to an address.
@@ -28,8 +29,9 @@ impl fmt::Display for Audience {
     }
 }
 
-/// The addresses under which clients reach a socket, the nearest first. No client can connect to "all addresses", so
-/// these are replaced by the loopback's and those of the interfaces. With `only_v6`, IPv4 does not lead there.
+/// The addresses under which clients reach a socket, the nearest first. No client can connect to
+/// "all addresses", so these are replaced by the loopback's and those of the interfaces. With
+/// `only_v6`, IPv4 does not lead there.
 pub(super) fn reachable(bound: SocketAddr, only_v6: bool) -> Vec<(SocketAddr, Audience)> {
     let at = |ip: IpAddr| SocketAddr::new(ip, bound.port());
     match bound.ip().to_canonical() {
@@ -49,7 +51,8 @@ pub(super) fn reachable(bound: SocketAddr, only_v6: bool) -> Vec<(SocketAddr, Au
     }
 }
 
-/// The URL of an address. `None` for one that needs the name of its interface, which browsers refuse.
+/// The URL of an address. `None` for one that needs the name of its interface, which browsers
+/// refuse.
 ///
 /// zsh takes brackets for a pattern, so the loopback of IPv6 goes by its name.
 pub(super) fn url(scheme: &str, address: SocketAddr) -> Option<String> {
@@ -62,8 +65,8 @@ pub(super) fn url(scheme: &str, address: SocketAddr) -> Option<String> {
     }
 }
 
-/// The same for a command, in quotes where a shell needs them. In a URL the percent sign before an interface's name is
-/// escaped (RFC 6874 section 2).
+/// The same for a command, in quotes where a shell needs them. In a URL the percent sign before an
+/// interface's name is escaped (RFC 6874 section 2).
 pub(super) fn url_in_shell(scheme: &str, address: SocketAddr) -> String {
     let url = url(scheme, address);
     quoted(&url.unwrap_or_else(|| format!("{scheme}://{}/", with_zone(address, "%25"))))

@@ -343,7 +343,7 @@ fn a_log_outside_the_sandbox_continues_in_the_old_file() {
                 1,
                 "{said}"
             );
-            let announced = said.contains("is replaced, the access log needs a new start");
+            let announced = said.contains("is replaced, the access log needs a restart");
             assert_eq!(announced, mode == 0o777, "{said}");
             wait_for_lines(&moved.join("log"), "/after", 1);
         }

@@ -160,7 +160,7 @@ fn privileges_of_root_are_dropped_for_good() {
     on_every_model(|model| {
         let options = ["--user", "nobody", "--listen", &listen];
         let mut evserve = Evserve::http(model, root.path(), &options);
-        evserve.wait_for_log("runs as nobody (user 65534, group 65534)");
+        evserve.wait_for_log("running as nobody (user 65534, group 65534)");
         evserve.wait_for_log("sandbox");
         let mut client = evserve.connect();
         client.send("GET /page HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -211,8 +211,5 @@ fn an_unusable_user_is_reported() {
     }
     fs::set_permissions(root.path(), Permissions::from_mode(0o700)).expect("set");
     let said = refusal("nobody", root.path());
-    assert!(
-        said.contains("nobody cannot read what is to be served"),
-        "{said}"
-    );
+    assert!(said.contains("nobody cannot read what is served"), "{said}");
 }
