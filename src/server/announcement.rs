@@ -1,4 +1,4 @@
-//! The lines that say, when a server starts, what it serves and where.
+//! The lines at a server's start: what it serves, and where.
 
 use super::sockets::Bound;
 use super::task_limits::LimitSource;
@@ -9,17 +9,17 @@ use crate::net::BoundAddress;
 use crate::service::Service;
 use std::net::SocketAddr;
 
-/// What to add to a service's addresses.
+/// Commands to show below a service's addresses.
 #[derive(Clone, Copy)]
 pub(super) struct Hints {
-    /// How to try a service. Off where clients are proxies.
+    /// Commands to try the service. A server for proxies would refuse them.
     pub commands: bool,
-    /// How to measure it.
+    /// A command to measure it.
     pub load: bool,
 }
 
-/// One service with all of its addresses, which are indented: the operator's log keeps them apart
-/// on a terminal.
+/// The lines of a service and its addresses. The addresses are indented, so that the operator's log
+/// sets them off on a terminal.
 pub(super) fn service(service: &dyn Service, bound: &[Bound], hints: Hints) -> Vec<String> {
     let (name, about, scheme) = (service.name(), service.about(), service.url_scheme());
     let mut lines = vec![match scheme == Some(name) {
@@ -109,7 +109,7 @@ pub(super) fn url_for_others(service: &dyn Service, bound: &[Bound]) -> Option<S
         .next()
 }
 
-/// The model, for those who have chosen one.
+/// The line about a chosen model.
 pub(super) fn model(row: &ModelRow) -> String {
     let mut about = row.about.to_owned();
     if let Some(first) = about.get_mut(..1) {
@@ -118,8 +118,7 @@ pub(super) fn model(row: &ModelRow) -> String {
     format!("model {}: {about}", row.name)
 }
 
-/// How much is served at once, in the terms of the model; what sets that limit, if it is not the
-/// user; and how to stop.
+/// The limit in the terms of the model, what sets it if the user does not, and how to stop.
 pub(super) fn limits(model: &ModelRow, limits: &Limits, set_by: Option<LimitSource>) -> String {
     let knows = |option| model.options.contains(&option);
     let most = if knows("max-connections") {

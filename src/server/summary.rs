@@ -1,4 +1,4 @@
-//! The lines that say, when a server has ended, what it did.
+//! The lines at a server's end: what it served, and what that cost.
 
 use super::units::{count, grouped, size, time};
 use crate::session::Counters;
@@ -10,11 +10,15 @@ pub(super) fn served(counters: &Counters, elapsed: Duration) -> Vec<String> {
         0 => String::new(),
         number => format!(" ({} of them refused)", grouped(number)),
     };
-    let requests = count(counters.requests, "request");
+    let requests = match counters.requests {
+        // Such as echo, which has none.
+        0 => String::new(),
+        requests => format!("{} on ", count(requests, "request")),
+    };
     let connections = count(counters.accepted_connections, "connection");
     let (elapsed, sent) = (time(elapsed), size(counters.sent_bytes));
     let mut lines = vec![format!(
-        "served {requests} on {connections}{refused} in {elapsed}; sent {sent}"
+        "served {requests}{connections}{refused} in {elapsed}; sent {sent}"
     )];
     lines.extend(datagrams(counters));
     lines
@@ -126,10 +130,7 @@ mod tests {
             ["served 1 request on 1 connection in 900.0 ms; sent 17 B"]
         );
         let none = served(&Counters::default(), elapsed);
-        assert_eq!(
-            none,
-            ["served 0 requests on 0 connections in 8.0 s; sent 0 B"]
-        );
+        assert_eq!(none, ["served 0 connections in 8.0 s; sent 0 B"]);
     }
 
     #[test]

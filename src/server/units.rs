@@ -29,26 +29,19 @@ pub(super) fn size(bytes: u64) -> String {
 
 /// A time in one unit, or from a minute on in two: `3.2 ms`, `42.0 s`, `2 h 5 min`.
 pub(super) fn time(time: Duration) -> String {
-    let seconds = time.as_secs_f64();
-    let (whole, two) = (time.as_secs(), |large, small| {
-        let (number, rest) = (time.as_secs() / large, time.as_secs() % large);
-        (number, rest / small)
-    });
-    // What would be rounded up to 1000 is shown in the next unit.
-    if seconds < 999.95e-6 {
-        format!("{:.1} \u{b5}s", seconds * 1e6)
-    } else if seconds < 999.95e-3 {
-        format!("{:.1} ms", seconds * 1e3)
-    } else if whole < 60 {
-        format!("{seconds:.1} s")
-    } else {
-        let (large, small, names) = match whole {
-            0..3600 => (60, 1, ["min", "s"]),
-            3600..86_400 => (3600, 60, ["h", "min"]),
-            _ => (86_400, 3600, ["d", "h"]),
-        };
-        let (number, rest) = two(large, small);
-        format!("{number} {} {rest} {}", names[0], names[1])
+    let (seconds, whole) = (time.as_secs_f64(), time.as_secs());
+    let in_two = |large, small, names: [&str; 2]| {
+        let (first, second) = (whole / large, whole % large / small);
+        format!("{first} {} {second} {}", names[0], names[1])
+    };
+    match whole {
+        // What would be rounded up to 1000.0 is shown in the next unit.
+        0 if seconds < 999.95e-6 => format!("{:.1} \u{b5}s", seconds * 1e6),
+        0 if seconds < 999.95e-3 => format!("{:.1} ms", seconds * 1e3),
+        0..60 => format!("{seconds:.1} s"),
+        60..3600 => in_two(60, 1, ["min", "s"]),
+        3600..86_400 => in_two(3600, 60, ["h", "min"]),
+        _ => in_two(86_400, 3600, ["d", "h"]),
     }
 }
 

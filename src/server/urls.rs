@@ -5,17 +5,18 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-/// Most external addresses that are shown of one listener. A machine with containers can have
+/// The most external addresses to show for one listener. A machine with containers can have
 /// hundreds.
 const MAX_SHOWN: usize = 8;
 
 /// Who can connect to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Audience {
-    /// Programs of this machine, which has no other address there.
+    /// This machine. The socket is not reachable from others.
     ThisMachineOnly,
-    /// Programs of this machine. Other machines use other addresses.
+    /// This machine. Others use other addresses of the same socket.
     ThisMachine,
+    /// Other machines, too.
     Network,
 }
 
@@ -29,9 +30,9 @@ impl fmt::Display for Audience {
     }
 }
 
-/// The addresses under which clients reach a socket, the nearest first. No client can connect to
-/// "all addresses", so these are replaced by the loopback's and those of the interfaces. With
-/// `only_v6`, IPv4 does not lead there.
+/// The addresses at which clients reach a socket, the nearest first. Clients cannot connect to "all
+/// addresses", so the loopback's and those of the interfaces take its place. `only_v6` means that
+/// the socket excludes IPv4.
 pub(super) fn reachable(bound: SocketAddr, only_v6: bool) -> Vec<(SocketAddr, Audience)> {
     let at = |ip: IpAddr| SocketAddr::new(ip, bound.port());
     match bound.ip().to_canonical() {
@@ -46,7 +47,8 @@ pub(super) fn reachable(bound: SocketAddr, only_v6: bool) -> Vec<(SocketAddr, Au
             nearest.chain(external.take(MAX_SHOWN)).collect()
         }
         ip if ip.is_loopback() => vec![(at(ip), Audience::ThisMachineOnly)],
-        // With its interface.
+        ip if ip.is_ipv4() => vec![(at(ip), Audience::Network)],
+        // With the number of its interface, if it has one.
         _ => vec![(bound, Audience::Network)],
     }
 }
@@ -54,7 +56,7 @@ pub(super) fn reachable(bound: SocketAddr, only_v6: bool) -> Vec<(SocketAddr, Au
 /// The URL of an address. `None` for one that needs the name of its interface, which browsers
 /// refuse.
 ///
-/// zsh takes brackets for a pattern, so the loopback of IPv6 goes by its name.
+/// The loopback of IPv6 goes by its name, because zsh takes brackets for a pattern.
 pub(super) fn url(scheme: &str, address: SocketAddr) -> Option<String> {
     match address {
         SocketAddr::V6(v6) if v6.scope_id() != 0 => None,
