@@ -649,6 +649,19 @@ fn draw(timeline: &Timeline) -> String {
     );
     let middle = |lane: usize| TOP + (lane as f32 + 0.5) * LANE;
     let mut add = |text: String| writeln!(svg, "{text}").expect("writing to a string");
+    // Behind the bars, so that no arrow crosses a label.
+    for (time, from, to) in timeline.arrows {
+        let (x, down) = (at(*time), if to > from { 1.0 } else { -1.0 });
+        let (from, to) = (
+            middle(*from) + down * BAR / 2.0,
+            middle(*to) - down * BAR / 2.0,
+        );
+        add(format!(
+            "<path class=\"arrow\" d=\"M{x:.1} {from}V{}\"/><path class=\"head\" d=\"M{x:.1} {to}l-4 {}h8z\"/>",
+            to - down * 4.0,
+            -down * 7.0
+        ));
+    }
     for (index, lane) in timeline.lanes.iter().enumerate() {
         let y = middle(index);
         add(format!(
@@ -661,18 +674,6 @@ fn draw(timeline: &Timeline) -> String {
         for bar in lane.bars {
             add(draw_bar(*bar, y));
         }
-    }
-    for (time, from, to) in timeline.arrows {
-        let (x, down) = (at(*time), if to > from { 1.0 } else { -1.0 });
-        let (from, to) = (
-            middle(*from) + down * BAR / 2.0,
-            middle(*to) - down * BAR / 2.0,
-        );
-        add(format!(
-            "<path class=\"arrow\" d=\"M{x:.1} {from}V{}\"/><path class=\"head\" d=\"M{x:.1} {to}l-4 {}h8z\"/>",
-            to - down * 4.0,
-            -down * 7.0
-        ));
     }
     let y = TOP + lanes * LANE + 22.0;
     let used = |kind: &&(Kind, &str)| {

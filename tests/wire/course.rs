@@ -140,7 +140,6 @@ fn goodbye_to_a_silent_client() {
     on_every_model(|model| {
         let server = exercise("goodbye", model);
         let mut client = server.connect();
-        exchange(&mut client, "hello");
         assert_eq!(client.rest(), b"You were silent for too long. Goodbye.\n");
         drop(client);
         server.stop();

@@ -32,7 +32,7 @@ impl Client {
         Ok(())
     }
 
-    /// While output is left, the client is not read from: it can make the server keep one buffer and no more.
+    /// While output is left, nothing is read from the client. So the server keeps at most one buffer for it.
     fn wanted(&self) -> PollFlags {
         match self.output.is_empty() {
             true => PollFlags::IN,

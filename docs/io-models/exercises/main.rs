@@ -56,7 +56,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         Serve(service) => {
             let server = Server::builder()
-                .configure(|config| config.timeouts.idle = Duration::from_secs(2))
+                .configure(|config| {
+                    if name == "goodbye" {
+                        config.timeouts.idle = Duration::from_secs(2);
+                    }
+                })
                 .model(&model)
                 .listen(&address, |_| Ok(service()))?
                 .start()?;
