@@ -1,5 +1,5 @@
-//! Real clients against the real program, and loads too heavy for an ordinary run. `tests/run` installs
-//! the clients and runs these tests.
+//! Real clients against the real program, and loads too heavy for an ordinary run. `tests/run`
+//! installs the clients and runs these tests.
 
 use crate::common::{Client, Evserve, is_missing, on_every_model, pattern, row};
 use percent_encoding::percent_decode_str;

@@ -1,4 +1,5 @@
-//! The timelines of the course: who waits when. `EVSERVE_WRITE=1 cargo test --test layers` draws them.
+//! The timelines of the course: which client waits when. `EVSERVE_WRITE=1 cargo test --test layers`
+//! draws them.
 
 use super::docs::check_picture;
 use Kind::{Held, Idle, Runs, Waits};

@@ -178,7 +178,7 @@ impl Script {
     }
 
     /// True if a connection that ended by itself may have brought these bytes. `hurried` is true if
-    /// the server was asked to stop meanwhile.
+    /// responses were to close the connection early at some time.
     pub fn may_end_with(&self, heard: &[u8], hurried: bool, all_said: bool) -> bool {
         let answers = match &self.expected {
             Expected::Responses(answers) => answers,

@@ -69,7 +69,8 @@ fn a_silent_client_holds_up_the_blocking_loop_alone() {
     }
 }
 
-/// Edge-triggered, the minimal loop reads one buffer and forgets the rest; the answer to the exercise does not.
+/// The edge-triggered minimal loop reads one buffer and forgets the rest. The answer to the
+/// exercise reads all.
 #[test]
 fn an_edge_triggered_loop_reads_all_or_forgets_the_rest() {
     let text = "y".repeat(3 * 4096);

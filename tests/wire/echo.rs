@@ -36,7 +36,7 @@ fn an_active_connection_stays_open_while_others_wait() {
         let mut next = evserve.connect();
         next.send("next");
         for _ in 0..3 {
-            // Longer than a loop lets an idle connection be while clients wait.
+            // Longer than an idle connection is kept while clients wait.
             thread::sleep(Duration::from_millis(200));
             first.send("again");
             assert_eq!(first.read(5), b"again", "{model}");

@@ -1,4 +1,4 @@
-//! A single file as ROOT: it is served at `/` and at its name, and nothing else of its directory is.
+//! A single file as ROOT: it is served at `/` and at its name, and the rest of its directory is not.
 
 use super::root::KeepAliveClient;
 use crate::common::{Evserve, Program, Response, on_every_model, on_one_model_of_each_kind, skip};
