@@ -44,7 +44,7 @@ impl HeadEnd {
                 (b'\r', Some(b'\n')) => {}
                 (b'\r', None) => {
                     self.scanned = end as u16;
-                    return self.unfinished(input, limit);
+                    return self.check_incomplete(input, limit);
                 }
                 _ => return Err(StatusCode::BAD_REQUEST),
             }
@@ -56,10 +56,10 @@ impl HeadEnd {
             self.line_start = at as u16;
         }
         self.scanned = input.len() as u16;
-        self.unfinished(input, limit)
+        self.check_incomplete(input, limit)
     }
 
-    fn unfinished(&self, input: &[u8], limit: usize) -> Result<Option<usize>, StatusCode> {
+    fn check_incomplete(&self, input: &[u8], limit: usize) -> Result<Option<usize>, StatusCode> {
         // Room for a method, two spaces and a version beside the longest target.
         let is_long = self.line_start == 0 && input.len() > MAX_TARGET + 64;
         if (is_long || input.len() == limit) && has_long_method(input) {

@@ -176,10 +176,12 @@ impl<'a> Request<'a> {
                 Name::IfNoneMatch => {
                     add(&mut self.conditions.if_none_match, value, "if-none-match");
                 }
-                Name::IfModifiedSince => once(&mut self.conditions.if_modified_since, value),
-                Name::IfUnmodifiedSince => once(&mut self.conditions.if_unmodified_since, value),
-                Name::IfRange => once(&mut self.conditions.if_range, value),
-                Name::Range => once(&mut self.range, value),
+                Name::IfModifiedSince => set_unique(&mut self.conditions.if_modified_since, value),
+                Name::IfUnmodifiedSince => {
+                    set_unique(&mut self.conditions.if_unmodified_since, value)
+                }
+                Name::IfRange => set_unique(&mut self.conditions.if_range, value),
+                Name::Range => set_unique(&mut self.range, value),
                 Name::Accept => add(&mut self.accept, value, "accept"),
                 Name::AcceptEncoding => {
                     add(&mut self.accept_encoding, value, "accept-encoding");
@@ -205,7 +207,7 @@ impl<'a> Request<'a> {
 
 /// Reads a field that is not a list. If it occurs several times, all are ignored: joined into a
 /// list they are no date, tag or range.
-fn once<'a>(field: &mut Option<&'a [u8]>, value: &'a [u8]) {
+fn set_unique<'a>(field: &mut Option<&'a [u8]>, value: &'a [u8]) {
     *field = Some(if field.is_none() { value } else { b"" });
 }
 

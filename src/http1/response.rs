@@ -191,7 +191,7 @@ impl FileFields {
             ..ResponseHead::new(StatusCode::OK, &[0; 29])
         };
         let written = head.write_content_fields(&mut lines);
-        written.expect("a Vec takes all");
+        written.expect("writing to a Vec cannot fail");
         lines.shrink_to_fit();
         FileFields {
             lines,
@@ -278,7 +278,8 @@ mod tests {
 
     fn written(head: &ResponseHead<'_>) -> String {
         let mut bytes = Vec::new();
-        head.write(&mut bytes).expect("a Vec takes all");
+        head.write(&mut bytes)
+            .expect("writing to a Vec cannot fail");
         String::from_utf8(bytes).expect("text")
     }
 

@@ -44,7 +44,7 @@ impl AccessRecord<'_> {
             return self.write_json(taken, log);
         }
         match self.peer {
-            Some(peer) => write!(log, "{peer}").expect("a Vec takes all"),
+            Some(peer) => write!(log, "{peer}").expect("writing to a Vec cannot fail"),
             None => log.push(b'-'),
         }
         log.extend_from_slice(b" - - [");
@@ -71,9 +71,9 @@ impl AccessRecord<'_> {
 
     fn write_json(&self, taken: u64, log: &mut Vec<u8>) {
         let time = humantime::format_rfc3339_millis(self.wall);
-        write!(log, "{{\"time\":\"{time}\",\"client\":").expect("a Vec takes all");
+        write!(log, "{{\"time\":\"{time}\",\"client\":").expect("writing to a Vec cannot fail");
         match self.peer {
-            Some(peer) => write!(log, "\"{peer}\"").expect("a Vec takes all"),
+            Some(peer) => write!(log, "\"{peer}\"").expect("writing to a Vec cannot fail"),
             None => log.extend_from_slice(b"null"),
         }
         // A malformed request line has fewer than three parts, or more spaces in the last one.
@@ -139,7 +139,8 @@ fn json_string(bytes: &[u8], log: &mut Vec<u8>) {
                 '"' | '\\' => log.extend_from_slice(&[b'\\', char as u8]),
                 ' '..='~' => log.push(char as u8),
                 _ if char.is_control() => {
-                    write!(log, "\\u{:04x}", u32::from(char)).expect("a Vec takes all");
+                    write!(log, "\\u{:04x}", u32::from(char))
+                        .expect("writing to a Vec cannot fail");
                 }
                 _ => log.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
             }

@@ -141,7 +141,7 @@ pub(super) struct Document<'a, R> {
 }
 
 /// The counters by name.
-pub(super) fn named(counters: &Counters) -> serde_json::Map<String, serde_json::Value> {
+pub(super) fn counters_by_name(counters: &Counters) -> serde_json::Map<String, serde_json::Value> {
     let rows = Counters::ROWS.iter().zip(counters.to_array());
     rows.map(|((name, _), number)| ((*name).into(), number.into()))
         .collect()

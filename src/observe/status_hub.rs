@@ -5,7 +5,7 @@
 //! result. That wakes the loops, and each publishes its own part. Nothing here blocks: the mailbox
 //! wakes the client's connection.
 
-use super::snapshot::{ConnectionRow, Document, MAX_ROWS, Snapshot, millis, named};
+use super::snapshot::{ConnectionRow, Document, MAX_ROWS, Snapshot, counters_by_name, millis};
 use crate::session::{BUFFER_SIZE, Mailbox, Transition};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -137,16 +137,16 @@ impl StatusHub {
         });
         drop(queries);
         self.wake();
-        self.answer_queries();
+        self.finish_queries();
     }
 
     /// Finishes the queries that every loop has published for.
-    fn answer_queries(&self) {
+    fn finish_queries(&self) {
         let parts = self.parts();
-        let all_there = parts.len() == self.loops;
+        let all_registered = parts.len() == self.loops;
         let answered = parts.iter().map(|part| part.answered).min();
         drop(parts);
-        let answered = answered.filter(|_| all_there).unwrap_or(0);
+        let answered = answered.filter(|_| all_registered).unwrap_or(0);
         let mut queries = self.queries();
         let ready: Vec<_> = queries
             .extract_if(.., |query| query.ticket <= answered)
@@ -213,7 +213,7 @@ impl StatusHub {
             let rows: Vec<_> = snapshot
                 .rows
                 .iter()
-                .map(|row| numbers(&snapshot, row))
+                .map(|row| row_as_array(&snapshot, row))
                 .collect();
             let mut event = b"retry: 300\r\ndata: ".to_vec();
             event.extend(self.document(&snapshot, rows));
@@ -236,12 +236,12 @@ impl StatusHub {
             executors: snapshot.executors,
             loop_wait_ms: millis(snapshot.loop_wait),
             system_calls: snapshot.counters.system_calls(),
-            counters: named(&snapshot.counters),
+            counters: counters_by_name(&snapshot.counters),
             states: snapshot.states.clone(),
             transitions: snapshot.transitions.iter().collect(),
             rows,
         };
-        serde_json::to_vec(&document).expect("all of it has a form in JSON")
+        serde_json::to_vec(&document).expect("all fields can be serialized")
     }
 
     /// Sends an event to each watcher that has read the previous one.
@@ -282,7 +282,7 @@ impl StatusHub {
 }
 
 /// A connection as an array of numbers.
-fn numbers(
+fn row_as_array(
     snapshot: &Snapshot,
     row: &ConnectionRow,
 ) -> (usize, usize, u8, u64, u64, u64, Option<u64>) {
@@ -336,7 +336,7 @@ impl Publisher {
         part.snapshot = snapshot;
         part.answered = part.answered.max(start.query_count);
         drop(parts);
-        self.hub.answer_queries();
+        self.hub.finish_queries();
         if self.part == 0 {
             self.hub.send_events();
         }
@@ -363,6 +363,6 @@ impl Drop for Publisher {
         part.snapshot.states.clear();
         part.snapshot.rows.clear();
         drop(parts);
-        self.hub.answer_queries();
+        self.hub.finish_queries();
     }
 }

@@ -14,7 +14,7 @@ pub(super) struct PerIpLimiter {
     limit: usize,
     /// The counts of both quotas, by address. An address is removed with its last connection, so
     /// there are at most as many entries as connections.
-    present: Mutex<HashMap<IpAddr, [usize; 2]>>,
+    counts: Mutex<HashMap<IpAddr, [usize; 2]>>,
 }
 
 /// The quota that a connection is counted against.
@@ -37,7 +37,7 @@ impl PerIpLimiter {
     pub fn new(limit: usize) -> Arc<PerIpLimiter> {
         Arc::new(PerIpLimiter {
             limit,
-            present: Mutex::default(),
+            counts: Mutex::default(),
         })
     }
 
@@ -49,8 +49,8 @@ impl PerIpLimiter {
     /// Returns a permit for a connection from this address, or `None` at the limit.
     pub fn acquire(self: &Arc<Self>, address: IpAddr, quota: Quota) -> Option<PerIpPermit> {
         let network = network(address);
-        let mut present = self.present();
-        let count = &mut present.entry(network).or_default()[quota as usize];
+        let mut counts = self.counts();
+        let count = &mut counts.entry(network).or_default()[quota as usize];
         if *count >= self.limit {
             return None;
         }
@@ -62,18 +62,18 @@ impl PerIpLimiter {
         })
     }
 
-    fn present(&self) -> MutexGuard<'_, HashMap<IpAddr, [usize; 2]>> {
-        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    fn counts(&self) -> MutexGuard<'_, HashMap<IpAddr, [usize; 2]>> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for PerIpPermit {
     fn drop(&mut self) {
-        let mut present = self.limiter.present();
-        if let Some(counts) = present.get_mut(&self.network) {
-            counts[self.quota as usize] -= 1;
-            if *counts == [0, 0] {
-                present.remove(&self.network);
+        let mut counts = self.limiter.counts();
+        if let Some(of_network) = counts.get_mut(&self.network) {
+            of_network[self.quota as usize] -= 1;
+            if *of_network == [0, 0] {
+                counts.remove(&self.network);
             }
         }
     }
@@ -127,7 +127,7 @@ mod tests {
         drop((second, other));
         assert!(take(one).is_some(), "refusals have a quota of their own");
         drop(turned_away);
-        assert!(limiter.present().is_empty());
+        assert!(limiter.counts().is_empty());
     }
 
     /// A million addresses in turn leave nothing behind; those connected at the same time take one
@@ -137,13 +137,13 @@ mod tests {
         let limiter = PerIpLimiter::new(1);
         let subscriber = |number: u64| Ipv6Addr::from_bits(u128::from(number) << 64).into();
         let take = |number| limiter.acquire(subscriber(number), Quota::Served);
-        let present: Vec<_> = (0..100).map(take).collect();
+        let permits: Vec<_> = (0..100).map(take).collect();
         for number in 100..1_000_000 {
             assert!(take(number).is_some());
         }
-        assert_eq!(limiter.present().len(), 100);
-        assert!(limiter.present().capacity() < 1000);
-        drop(present);
-        assert!(limiter.present().is_empty());
+        assert_eq!(limiter.counts().len(), 100);
+        assert!(limiter.counts().capacity() < 1000);
+        drop(permits);
+        assert!(limiter.counts().is_empty());
     }
 }

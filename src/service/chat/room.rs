@@ -1,6 +1,6 @@
 //! The members of a chat, and how their messages reach each other.
 //!
-//! One lock protects the room, so all members receive messages in the same order. No thread waits
+//! One lock protects the room, so all members receive all messages in the same order. No thread waits
 //! for anything else while it holds the lock: a message goes into the [`Backlog`], and the members'
 //! threads or loops send it.
 //!
@@ -94,7 +94,7 @@ pub(super) enum RenameResult {
     Taken,
     /// Another member has a name that looks the same.
     LooksAlike,
-    /// It has to wait.
+    /// The members would miss the announcement: try again later.
     MustWait,
 }
 
@@ -224,7 +224,7 @@ impl Room {
             *sent = 0;
         }
         if was_behind && !member.is_behind(&state.backlog) {
-            state.has_caught_up();
+            state.member_caught_up();
         }
         InboxState::Open
     }
@@ -253,7 +253,7 @@ impl Room {
             .map(|member| member.name.as_str());
         let listed: Vec<_> = names.take(MAX_LISTED_NAMES).collect();
         let own = state.members.get(&id).filter(|own| own.is_announced);
-        // Computed, not counted: any member may ask again and again.
+        // Subtracts instead of counting: a member may ask again and again.
         let more = state.announced_count - usize::from(own.is_some()) - listed.len();
         let text = listed.join(", ");
         match (listed.len(), more) {
@@ -385,7 +385,7 @@ impl State {
                 slow.push(*id);
                 continue;
             }
-            // A member that was behind before has been woken before.
+            // A member with earlier messages pending was woken for those.
             if member.position == before {
                 match *id == from {
                     true => member.position = end,
@@ -420,14 +420,14 @@ impl State {
             // A member that missed messages was removed from the count before.
             let has_all = member.position >= self.backlog.start();
             if has_all && member.is_behind(&self.backlog) {
-                self.has_caught_up();
+                self.member_caught_up();
             }
         }
         Some(member)
     }
 
     /// One member fewer is behind.
-    fn has_caught_up(&mut self) {
+    fn member_caught_up(&mut self) {
         self.behind_count = self.behind_count.saturating_sub(1);
         if self.behind_count == 0 {
             self.wake_waiting();

@@ -35,7 +35,7 @@ impl HttpContext {
         cx: &mut Context<'_>,
     ) -> State {
         if let Some(request) = exchange.request {
-            response.fit_client(request);
+            response.negotiate_error_page(request);
         }
         let is_head = exchange.head.starts_with(b"HEAD ");
         let bytes = if is_head { 0 } else { response.length };

@@ -33,7 +33,7 @@ pub(super) fn respond(
     }
     let order = order(request);
     if request.method == Method::Head {
-        return Ok(listed(Response::without_content, order.format));
+        return Ok(with_listing_fields(Response::without_content, order.format));
     }
     let mount = match mounts {
         Mounts::Own => None,
@@ -68,8 +68,8 @@ impl ResponseTask for ListingTask {
             Ok(true) => {
                 let listing = self.listing.take()?.ok()?;
                 let format = listing.format();
-                let pieces = |media_type| Response::pieces(Box::new(listing), media_type);
-                Some(Ok(listed(pieces, format)))
+                let pieces = |media_type| Response::generated(Box::new(listing), media_type);
+                Some(Ok(with_listing_fields(pieces, format)))
             }
             Err(error) => {
                 self.listing = None;
@@ -116,7 +116,7 @@ impl GeneratedBody for Listing {
 }
 
 /// Completes a response with the fields that listings in this format have.
-fn listed(make: impl FnOnce(MediaType) -> Response, format: Format) -> Response {
+fn with_listing_fields(make: impl FnOnce(MediaType) -> Response, format: Format) -> Response {
     Response {
         vary: Some("Accept"),
         has_policy: format == Format::Html,

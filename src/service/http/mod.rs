@@ -80,7 +80,7 @@ impl Service for Http {
     }
 
     fn turn_away(&self, peer: IpAddr) -> Option<Box<dyn Session>> {
-        let session = HttpSession::turning_away(self.0.clone(), peer);
+        let session = HttpSession::refusing(self.0.clone(), peer);
         Some(Box::new(session))
     }
 

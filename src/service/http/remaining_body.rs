@@ -77,7 +77,7 @@ impl Multipart {
         )
         .into_bytes();
         let written = write_content_range(&mut head, part, self.whole);
-        written.expect("a Vec takes all");
+        written.expect("writing to a Vec cannot fail");
         head.extend_from_slice(b"\r\n");
         head
     }
@@ -99,7 +99,7 @@ impl Multipart {
     }
 
     /// True if the whole body was put out.
-    pub fn is_over(&self) -> bool {
+    pub fn is_finished(&self) -> bool {
         self.ended
     }
 }

@@ -58,7 +58,7 @@ pub(super) struct RepresentationBuilder<'a> {
 impl RepresentationBuilder<'_> {
     /// Makes a cache entry of a file and its siblings. `dependencies` is what the lookup of the
     /// files depended on.
-    pub fn make(
+    pub fn build(
         &self,
         file: OpenFile,
         siblings: ArrayVec<(Coding, OpenFile), 3>,

@@ -216,7 +216,7 @@ impl Response {
     }
 
     /// 200 with content that is generated in pieces.
-    pub(super) fn pieces(pieces: Box<dyn GeneratedBody>, media_type: MediaType) -> Response {
+    pub(super) fn generated(pieces: Box<dyn GeneratedBody>, media_type: MediaType) -> Response {
         Response::of_type(media_type, pieces.left(), Content::Generated(pieces))
     }
 
@@ -333,7 +333,7 @@ impl Response {
     }
 
     /// Replaces an error status as plain text by a page if the client prefers HTML, as browsers do.
-    pub(super) fn fit_client(&mut self, request: &Request<'_>) {
+    pub(super) fn negotiate_error_page(&mut self, request: &Request<'_>) {
         let is_error = matches!(self.content, Content::StatusText) && self.status.code() >= 400;
         if !is_error || self.vary.is_some() {
             return;

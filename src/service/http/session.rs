@@ -33,7 +33,7 @@ impl Session for HttpSession {
             State::Reading(_) | State::WritingHead(Next::Request(_)) => self.read_head(input, cx),
             State::ReadingBody(_) => self.read_body(input, cx),
             State::RefusingConnection => {
-                self.turn_away(input, cx);
+                self.refuse_connection(input, cx);
                 input.len()
             }
             // The client was told that no further response comes.
@@ -56,7 +56,7 @@ impl Session for HttpSession {
                 }
             }
             State::Sending(sending) => match sending.rest.as_deref_mut() {
-                Some(RemainingBody::Multipart(parts)) if !parts.is_over() => {
+                Some(RemainingBody::Multipart(parts)) if !parts.is_finished() => {
                     if let Some(body) = parts.put_next(cx) {
                         cx.put_body(body);
                     }
@@ -165,7 +165,7 @@ impl HttpSession {
     }
 
     /// A session that refuses a client with too many connections.
-    pub fn turning_away(context: Arc<HttpContext>, peer: IpAddr) -> HttpSession {
+    pub fn refusing(context: Arc<HttpContext>, peer: IpAddr) -> HttpSession {
         HttpSession {
             state: State::RefusingConnection,
             ..HttpSession::new(context, Some(peer))
@@ -400,7 +400,7 @@ impl HttpSession {
     }
 
     /// Refuses a connection, whatever was received.
-    fn turn_away(&mut self, input: &[u8], cx: &mut Context<'_>) {
+    fn refuse_connection(&mut self, input: &[u8], cx: &mut Context<'_>) {
         let time = &cx.worker.time;
         let exchange = Exchange::unparsed(self.peer, input, time.moment());
         let response = self

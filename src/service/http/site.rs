@@ -345,7 +345,7 @@ impl Site {
             },
             now: cx.time.wall(),
         };
-        let entry = builder.make(file, siblings, dependencies);
+        let entry = builder.build(file, siblings, dependencies);
         Ok(self.cache.put(cx.root, name, cx.time.now(), entry))
     }
 }

@@ -192,7 +192,7 @@ impl Reading {
     /// When the request began. `now`, if it begins with this call.
     pub fn begin(&mut self, now: Moment) -> Moment {
         match self.progress {
-            Progress::Started(since) => since.before(now),
+            Progress::Started(since) => since.last_before(now),
             Progress::First | Progress::Idle => {
                 self.progress = Progress::Started(CompactMoment::at(now));
                 now
@@ -231,7 +231,7 @@ impl CompactMoment {
     }
 
     /// The last time before `now` that it can mean.
-    fn before(self, now: Moment) -> Moment {
+    fn last_before(self, now: Moment) -> Moment {
         let [a, b, c, d, e] = self.0;
         let since = u64::from_le_bytes([a, b, c, d, e, 0, 0, 0]);
         let ago = micros(now).wrapping_sub(since) & 0xff_ffff_ffff;
