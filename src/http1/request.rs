@@ -178,7 +178,7 @@ impl<'a> Request<'a> {
                 }
                 Name::IfModifiedSince => set_unique(&mut self.conditions.if_modified_since, value),
                 Name::IfUnmodifiedSince => {
-                    set_unique(&mut self.conditions.if_unmodified_since, value)
+                    set_unique(&mut self.conditions.if_unmodified_since, value);
                 }
                 Name::IfRange => set_unique(&mut self.conditions.if_range, value),
                 Name::Range => set_unique(&mut self.range, value),

@@ -94,7 +94,7 @@ pub(super) enum RenameResult {
     Taken,
     /// Another member has a name that looks the same.
     LooksAlike,
-    /// The members would miss the announcement: try again later.
+    /// Some members are too far behind: try again later.
     MustWait,
 }
 
