@@ -1,8 +1,10 @@
-//! Compares the I/O models: `cargo bench --bench io_models`, or with `-- --quick` for a first look. With `-- --write` the
-//! result goes into docs/io-models/: figures and plots into `results`, tables into the chapters, which explain them.
+//! Compares the I/O models: `cargo bench --bench io_models`, or with `-- --quick` for a first look.
+//! With `-- --write` the result goes into docs/io-models/: figures and plots into `results`, tables
+//! into the chapters, which explain them.
 //!
-//! Each model serves on one core, and the load runs on another. Every measurement has a server of its own. The models take
-//! turns at each step of each experiment (`io_models/experiments/mod.rs`), and each round repeats all steps.
+//! Each model serves on one core, and the load runs on another. Every measurement has a server of
+//! its own. The models take turns at each step of each experiment (`io_models/experiments/mod.rs`),
+//! and each round repeats all steps.
 
 #![allow(missing_docs)]
 

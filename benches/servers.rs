@@ -1,8 +1,10 @@
-//! Compares evserve with a stub and with the servers that are installed: `cargo bench --bench servers`. With `-- --write`
-//! the result goes into docs/performance.md, which also explains it.
+//! Compares evserve with a stub and with the servers that are installed:
+//! `cargo bench --bench servers`. With `-- --write` the result goes into docs/performance.md, which
+//! also explains it.
 //!
-//! Each server runs on one core and wrk on another. Under each workload (`servers/workload.rs`) the servers take turns
-//! for several rounds. Before and after that, each server's responses are checked byte by byte.
+//! Each server runs on one core and wrk on another. Under each workload (`servers/workload.rs`) the
+//! servers take turns for several rounds. Before and after that, each server's responses are
+//! checked byte by byte.
 
 #![allow(missing_docs)]
 
@@ -94,7 +96,8 @@ fn prepare(options: &Options) -> Outcome<Bench> {
     }
     let cores = Cores::choose()?;
     let root = Root::make(workload::FILES)?;
-    // For a second after a change an entity tag is weak, and longer. Responses must not change their length.
+    // For a second after a change an entity tag is weak, and longer. Responses must not change
+    // their length.
     std::thread::sleep(Duration::from_millis(1100));
     let wrk = Wrk::find(cores.load, root.beside().to_owned())?;
     Ok(Bench {
@@ -108,7 +111,8 @@ fn prepare(options: &Options) -> Outcome<Bench> {
     })
 }
 
-/// Starts all chosen servers that are installed, and prints how to install the others. Returns the environment.
+/// Starts all chosen servers that are installed, and prints how to install the others. Returns the
+/// environment.
 fn start_all(bench: &mut Bench, options: &Options) -> Outcome<Vec<(String, String)>> {
     let mut environment = environment::machine();
     let mut versions = Vec::new();

@@ -21,6 +21,7 @@ use crate::net::BoundAddress;
 use crate::observe;
 use crate::service::{self, Service};
 use crate::sys;
+use announcement::log_lines;
 use log::Level;
 use start::{BoundServer, ListenSpec, ServerSpec, ServiceSpec};
 use std::io;
@@ -235,27 +236,20 @@ impl Server {
             last_lines,
             ..
         } = self.0;
-        say(Level::Info, last_lines);
+        log_lines(Level::Info, last_lines);
         let (begin, cpu_before) = (Instant::now(), sys::cpu_time());
         let counters = (model.run)(serving)?;
         let elapsed = begin.elapsed();
         // Leaves out the time used before exec(2), for example by `cargo run`.
         let cpu = sys::cpu_time().saturating_sub(cpu_before);
-        say(Level::Info, summary::served(&counters, elapsed));
+        log_lines(Level::Info, summary::served(&counters, elapsed));
         let level = match is_model_chosen {
             true => Level::Info,
             false => Level::Debug,
         };
-        say(level, summary::costs(model.name, &counters, elapsed, cpu));
+        log_lines(level, summary::costs(model.name, &counters, elapsed, cpu));
         observe::log_suppressed();
         crate::model::cancel_alarm();
         Ok(())
-    }
-}
-
-/// Logs the lines.
-fn say(level: Level, lines: impl IntoIterator<Item = String>) {
-    for line in lines {
-        log::log!(target: "evserve", level, "{line}");
     }
 }

@@ -1,6 +1,7 @@
-//! Background clients, beside the busy ones. Idle clients have had a response and stay connected. Silent clients have never
-//! sent anything. Slow readers have requested a large file and read a little of it at a time. They run in a process of their
-//! own, because together with the load they may need more descriptors than one process has.
+//! Background clients, beside the busy ones. Idle clients have had a response and stay connected.
+//! Silent clients have never sent anything. Slow readers have requested a large file and read a
+//! little of it at a time. They run in a process of their own, because together with the load they
+//! may need more descriptors than one process has.
 
 use super::lab::Outcome;
 use super::lab::exchange::Client;
@@ -47,7 +48,8 @@ pub struct Connected {
     pub why: Option<String>,
 }
 
-/// Connects the clients, prints how many there are, and keeps them until the parent closes the standard input.
+/// Connects the clients, prints how many there are, and keeps them until the parent closes the
+/// standard input.
 ///
 /// # Errors
 /// The arguments are invalid, or a connection fails.
@@ -81,8 +83,8 @@ pub fn run(arguments: &[String]) -> Outcome<()> {
     Ok(())
 }
 
-/// Connects idle clients, as many as possible. They connect in groups: under some models each turn becomes slower with each
-/// of them, and a group shares a turn.
+/// Connects idle clients, as many as possible. They connect in groups: under some models each turn
+/// becomes slower with each of them, and a group shares a turn.
 fn idle_clients(address: SocketAddr, clients: &BackgroundClients) -> (Vec<Client>, Option<String>) {
     let request = format!("HEAD {} HTTP/1.1\r\nHost: {address}\r\n\r\n", clients.small);
     let mut idle = Vec::new();

@@ -1,4 +1,5 @@
-//! The parts of a measurement: a server on its core, load on the other core, and background clients.
+//! The parts of a measurement: a server on its core, load on the other core, and background
+//! clients.
 //!
 //! Each measurement has a server of its own, so that no measurement affects the next.
 

@@ -20,7 +20,8 @@ pub struct Options {
     #[arg(long, value_name = "EXPERIMENT", value_parser = experiment_names())]
     only: Vec<String>,
 
-    /// Write the results into docs/io-models too: tables and plots into the chapters, all else into `results`
+    /// Write the results into docs/io-models too: tables and plots into the chapters, all else into
+    /// `results`
     #[arg(long, conflicts_with_all = ["model", "only"])]
     pub write: bool,
 

@@ -1,5 +1,6 @@
-//! What is measured, and in which order: round after round, so that what changes on the machine meanwhile meets all
-//! alike; within a round, at each step of each experiment, one model after the other.
+//! What is measured, and in which order: round after round, so that what changes on the machine
+//! meanwhile meets all alike; within a round, at each step of each experiment, one model after the
+//! other.
 
 use super::bench::Bench;
 use super::contestant::Contestant;
@@ -52,7 +53,8 @@ impl<'a> Plan<'a> {
         Plan(plan)
     }
 
-    /// Makes all measurements. A failed one becomes a fault in the results, and the others continue.
+    /// Makes all measurements. A failed one becomes a fault in the results, and the others
+    /// continue.
     ///
     /// # Errors
     /// The user wants to stop.

@@ -79,7 +79,8 @@ fn lines(results: &Results, experiment: &Experiment, plot: &Plot, pace: &Pace) -
         .collect()
 }
 
-/// Returns the head and the rows of a plot's table: medians, with half the distance from the smallest to the largest.
+/// Returns the head and the rows of a plot's table: medians, with half the distance from the
+/// smallest to the largest.
 fn rows(
     results: &Results,
     experiment: &Experiment,
@@ -131,8 +132,8 @@ fn gaps(results: &Results, experiment: &Experiment) -> Vec<String> {
     all.into_iter().map(sentence).collect()
 }
 
-/// The part of a chapter of docs/io-models about an experiment: its plots, which are in `folder` beside the chapter, its
-/// folded tables, and its gaps.
+/// The part of a chapter of docs/io-models about an experiment: its plots, which are in `folder`
+/// beside the chapter, its folded tables, and its gaps.
 pub fn markdown(
     results: &Results,
     experiment: &Experiment,

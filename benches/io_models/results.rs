@@ -1,4 +1,5 @@
-//! The results for programs: CSV, with a line for each figure of each measurement, and JSON, with the medians.
+//! The results for programs: CSV, with a line for each figure of each measurement, and JSON, with
+//! the medians.
 
 use super::experiments::Experiment;
 use super::lab::lines::Point;

@@ -1,5 +1,6 @@
-//! Subprocesses: the benchmark's own program, started again on the load's core. An argument holds its orders as JSON. It
-//! prints lines, and ends when its standard input ends, so it also ends when the benchmark dies.
+//! Subprocesses: the benchmark's own program, started again on the load's core. An argument holds
+//! its orders as JSON. It prints lines, and ends when its standard input ends, so it also ends when
+//! the benchmark dies.
 
 use super::lab::Outcome;
 use super::lab::cores::spawn_on;

@@ -1,5 +1,5 @@
-//! The cores of the server and of the load generator. They must not share one, or each would be measured with the other's
-//! work in it.
+//! The cores of the server and of the load generator. They must not share one, or each would be
+//! measured with the other's work in it.
 
 use super::Outcome;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -14,7 +14,8 @@ pub struct Cores {
 }
 
 impl Cores {
-    /// The first two cores that this process may use: 0 and 1, unless restricted (taskset, a container).
+    /// The first two cores that this process may use: 0 and 1, unless restricted (taskset, a
+    /// container).
     ///
     /// # Errors
     /// There is only one core.
@@ -40,8 +41,8 @@ pub fn stay_on(core: usize) -> io::Result<()> {
 
 /// Starts a program on this core. Its children stay there too.
 ///
-/// A child inherits the affinity of the thread that starts it. So this thread moves there for a moment, which needs no code
-/// between fork and exec.
+/// A child inherits the affinity of the thread that starts it. So this thread moves there for a
+/// moment, which needs no code between fork and exec.
 ///
 /// # Errors
 /// Errors of sched_setaffinity(2), or the program does not start.

@@ -1,7 +1,8 @@
 //! The CPU time of a program and its children.
 //!
-//! The sum comes from the clock of each process (clock_getcpuclockid(3)), which counts nanoseconds and includes ended
-//! threads. The split into user and system time is known only in ticks, mostly of 10 ms (/proc/PID/stat).
+//! The sum comes from the clock of each process (clock_getcpuclockid(3)), which counts nanoseconds
+//! and includes ended threads. The split into user and system time is known only in ticks, mostly
+//! of 10 ms (/proc/PID/stat).
 
 use nix::time::ClockId;
 use nix::unistd::Pid;

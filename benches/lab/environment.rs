@@ -47,7 +47,8 @@ fn processor() -> String {
     format!("{model}, {count} logical cores{place}")
 }
 
-/// The kernel's mitigations of processor bugs: they make system calls more expensive, and not equally for all servers.
+/// The kernel's mitigations of processor bugs: they make system calls more expensive, and not
+/// equally for all servers.
 fn mitigations() -> String {
     let mut found = BTreeMap::new();
     for entry in read_dir("/sys/devices/system/cpu/vulnerabilities")

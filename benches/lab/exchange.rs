@@ -61,7 +61,8 @@ impl Client {
         Ok(self.0.get_mut().write_all(bytes)?)
     }
 
-    /// Reads the next response. Set `to_head` for the response to a HEAD request: it has no body, whatever its length field says.
+    /// Reads the next response. Set `to_head` for the response to a HEAD request: it has no body,
+    /// whatever its length field says.
     ///
     /// # Errors
     /// The connection ended, nothing came in time, or the response has no Content-Length.

@@ -1,7 +1,8 @@
-//! Line charts as SVG: one line per series over a few steps, with the spread of the measurements at each point.
+//! Line charts as SVG: one line per series over a few steps, with the spread of the measurements at
+//! each point.
 //!
-//! The steps have even distances, whatever their numbers, so 0 fits beside 15,000. They are few, and each is labelled, so the
-//! distances are not mistaken for a scale.
+//! The steps have even distances, whatever their numbers, so 0 fits beside 15,000. They are few,
+//! and each is labelled, so the distances are not mistaken for a scale.
 
 use super::Outcome;
 use super::chart::{Canvas, colour, write};

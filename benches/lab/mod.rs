@@ -1,8 +1,9 @@
-//! The parts that benchmarks of whole servers share: a server on one core, wrk on another, and the results.
+//! The parts that benchmarks of whole servers share: a server on one core, wrk on another, and the
+//! results.
 //!
-//! Each file is one mechanism and knows no particular server. The benchmark decides which servers to compare, with which
-//! files and requests. It includes this with `mod lab;`. Cargo does not build the folder as a benchmark, because it has no
-//! `main.rs`.
+//! Each file is one mechanism and knows no particular server. The benchmark decides which servers
+//! to compare, with which files and requests. It includes this with `mod lab;`. Cargo does not
+//! build the folder as a benchmark, because it has no `main.rs`.
 //!
 //! - [`cores`]: the cores of server and load, and how to start a program on one
 //! - [`server`]: a server's process, from its start to its end

@@ -1,4 +1,5 @@
-//! Prints the current measurement and the remaining time to the standard error, and handles signals.
+//! Prints the current measurement and the remaining time to the standard error, and handles
+//! signals.
 
 use super::Outcome;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -20,8 +21,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// For this many measurements with this total duration. From now on SIGINT and SIGTERM end the benchmark after the
-    /// current measurement, so that no server is left behind.
+    /// For this many measurements with this total duration. From now on SIGINT and SIGTERM end the
+    /// benchmark after the current measurement, so that no server is left behind.
     ///
     /// # Errors
     /// Errors of sigaction(2).

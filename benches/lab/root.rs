@@ -31,8 +31,8 @@ impl Root {
         for (name, length) in files {
             let mut file = File::create(root.path().join(name))?;
             file.write_all(&content(*length))?;
-            // A file that has just changed may change again within the resolution of its time. Servers may then send a weak
-            // validator or none.
+            // A file that has just changed may change again within the resolution of its time.
+            // Servers may then send a weak validator or none.
             file.set_modified(SystemTime::now() - AGE)?;
         }
         Ok(root)
@@ -49,7 +49,8 @@ impl Root {
     }
 }
 
-/// Text of this length in which no two lines are equal, so that a repeated or misplaced part is noticed.
+/// Text of this length in which no two lines are equal, so that a repeated or misplaced part is
+/// noticed.
 pub fn content(length: usize) -> Vec<u8> {
     let mut text = Vec::with_capacity(length + 64);
     let mut line = 0;

@@ -28,10 +28,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server on a core and waits until it accepts connections at `address`. Its output goes to `log`.
+    /// Starts a server on a core and waits until it accepts connections at `address`. Its output
+    /// goes to `log`.
     ///
     /// # Errors
-    /// It cannot be started, ended at once, or does not listen in time; the error has the end of its output.
+    /// It cannot be started, ended at once, or does not listen in time; the error has the end of
+    /// its output.
     pub fn start(
         core: usize,
         command: &mut Command,
@@ -84,8 +86,8 @@ impl Server {
         self.address
     }
 
-    /// The CPU time of all its processes and threads, once it is idle: closing the connections of clients that have just
-    /// left is part of serving them.
+    /// The CPU time of all its processes and threads, once it is idle: closing the connections of
+    /// clients that have just left is part of serving them.
     ///
     /// # Errors
     /// It has ended.
@@ -98,8 +100,8 @@ impl Server {
                 return Err(format!("the server has ended, {status}").into());
             }
             let now = CpuTime::of_tree(self.child.id())?;
-            // A process is taken for idle after it has been for a while. One per cent of CPU time is allowed for its own
-            // timers.
+            // A process is taken for idle after it has been for a while. One per cent of CPU time
+            // is allowed for its own timers.
             if now.since(&before).total < pause / 100 || begin.elapsed() > SETTLE_LIMIT {
                 return Ok(now);
             }
@@ -147,7 +149,8 @@ pub fn ended_within(child: &mut Child, limit: Duration) -> io::Result<Option<Exi
     }
 }
 
-/// A free address. Another program could take it before the server does; then the server reports that.
+/// A free address. Another program could take it before the server does; then the server reports
+/// that.
 ///
 /// # Errors
 /// Errors of bind(2).

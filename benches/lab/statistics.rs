@@ -19,8 +19,8 @@ pub fn greatest(values: &[f64]) -> Option<f64> {
 
 /// The median of the ratios within pairs: `above[i] / below[i]`, where both were measured.
 ///
-/// Pairs measured one right after the other share the disturbances of that moment, so their ratio is steadier than the ratio
-/// of two medians.
+/// Pairs measured one right after the other share the disturbances of that moment, so their ratio
+/// is steadier than the ratio of two medians.
 pub fn median_of_ratios(above: &[Option<f64>], below: &[Option<f64>]) -> Option<f64> {
     let pairs = above.iter().zip(below);
     let ratios: Vec<_> = pairs.filter_map(|(a, b)| Some((*a)? / (*b)?)).collect();

@@ -54,8 +54,8 @@ pub struct Traffic {
     pub requests: u64,
     pub bytes: u64,
     pub time: Duration,
-    /// Latencies, corrected by wrk for requests that a late response kept it from sending. The correction can leave it
-    /// without a figure.
+    /// Latencies, corrected by wrk for requests that a late response kept it from sending. The
+    /// correction can leave it without a figure.
     pub p50: Option<Duration>,
     pub p99: Option<Duration>,
 }
@@ -150,8 +150,8 @@ impl Load<'_> {
         if *bad != expected {
             return Err(format!("{bad} of {requests} responses had a status from 400 on").into());
         }
-        // wrk cannot tell a 304 from a 200, but their lengths differ. Responses under way at the end count in the bytes
-        // and not in the requests.
+        // wrk cannot tell a 304 from a 200, but their lengths differ. Responses under way at the
+        // end count in the bytes and not in the requests.
         let (least, under_way) = (
             requests * *self.response_bytes.start() as u64,
             (self.connections * self.pipelined) as u64,

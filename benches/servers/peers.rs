@@ -1,4 +1,5 @@
-//! The servers: how to start each with one thread for requests, no access log, and its best settings.
+//! The servers: how to start each with one thread for requests, no access log, and its best
+//! settings.
 
 use super::lab::Outcome;
 use super::lab::environment;
@@ -135,7 +136,8 @@ fn nginx(command: &mut Command, place: &Place<'_>) -> std::io::Result<()> {
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|what| format!("{what}_temp_path {folder}/nginx-{what};\n"))
         .concat();
-    // For a file this small, read and write are faster than sendfile; for all others sendfile is faster.
+    // For a file this small, read and write are faster than sendfile; for all others sendfile is
+    // faster.
     let text = format!(
         "daemon off; {user} worker_processes 1;
         pid {folder}/nginx.pid; error_log {folder}/nginx-error.log;

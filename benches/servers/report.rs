@@ -89,7 +89,8 @@ fn each(row: &Row, figure: fn(&Trial) -> f64) -> Vec<f64> {
     row.1.iter().flatten().map(figure).collect()
 }
 
-/// Returns the ratio of two servers' CPU time per request: of their best figures, and the median of those within rounds.
+/// Returns the ratio of two servers' CPU time per request: of their best figures, and the median of
+/// those within rounds.
 fn ratios(above: Option<&Row>, below: Option<&Row>) -> (Option<f64>, Option<f64>) {
     let (Some(above), Some(below)) = (above, below) else {
         return (None, None);
@@ -139,7 +140,8 @@ fn shown(latency: Option<Duration>) -> String {
     latency.map_or(String::new(), |latency| latency.as_micros().to_string())
 }
 
-/// Draws the CPU time per request of all servers relative to the stub's. Returns nothing without the stub.
+/// Draws the CPU time per request of all servers relative to the stub's. Returns nothing without
+/// the stub.
 ///
 /// # Errors
 /// Errors of drawing.

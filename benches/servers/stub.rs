@@ -1,6 +1,6 @@
-//! The stub: the least that a server on epoll must do. It receives, counts the ends of request heads, and sends as many
-//! copies of one constant response, with one call if they fit. It does not read the requests, opens no file and has no
-//! deadlines.
+//! The stub: the least that a server on epoll must do. It receives, counts the ends of request
+//! heads, and sends as many copies of one constant response, with one call if they fit. It does not
+//! read the requests, opens no file and has no deadlines.
 
 use super::lab::Outcome;
 use super::lab::root::content;
@@ -183,7 +183,8 @@ impl Stub {
         }
     }
 
-    /// Accepts all connections in the backlog. Serves a request that is already there before it registers the connection.
+    /// Accepts all connections in the backlog. Serves a request that is already there before it
+    /// registers the connection.
     fn accept(&mut self) -> Outcome<()> {
         while let Ok(socket) =
             accept_with(&self.listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)
@@ -212,8 +213,8 @@ impl Stub {
         Ok(())
     }
 
-    /// Receives and sends until a call would block. A short read ends it too, unless epoll has reported the end of the
-    /// input, which it would not report again.
+    /// Receives and sends until a call would block. A short read ends it too, unless epoll has
+    /// reported the end of the input, which it would not report again.
     fn serve(&mut self, key: usize, ending: bool) -> Turn {
         let peer = &mut self.peers[key];
         let mut drained = false;
@@ -250,13 +251,14 @@ impl Stub {
     }
 }
 
-/// Lets the kernel hold back a connection until its request arrives (tcp(7), TCP_DEFER_ACCEPT). That saves the stub a third
-/// of its time when each connection carries one request.
+/// Lets the kernel hold back a connection until its request arrives (tcp(7), TCP_DEFER_ACCEPT).
+/// That saves the stub a third of its time when each connection carries one request.
 #[allow(unsafe_code)]
 fn defer_accept(listener: &OwnedFd) -> std::io::Result<()> {
     let seconds: c_int = 1;
     let (value, length) = ((&raw const seconds).cast(), size_of::<c_int>() as socklen_t);
-    // SAFETY: the kernel reads `length` bytes of an integer that outlives the call. No crate at hand wraps this option.
+    // SAFETY: the kernel reads `length` bytes of an integer that outlives the call. No crate at
+    // hand wraps this option.
     let result = unsafe {
         setsockopt(
             listener.as_raw_fd(),

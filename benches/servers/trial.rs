@@ -22,7 +22,8 @@ pub struct Bench {
     pub cores: Cores,
     pub root: Root,
     pub wrk: Wrk,
-    /// Started once. The stub is not among them: it has one response, so it is started for each workload.
+    /// Started once. The stub is not among them: it has one response, so it is started for each
+    /// workload.
     pub servers: Vec<(&'static str, Server)>,
     pub has_stub: bool,
     pub rounds: u32,
@@ -90,7 +91,8 @@ impl Bench {
         self.servers.len() + usize::from(self.has_stub)
     }
 
-    /// Measures all servers under one workload. A server with wrong responses is left out and reported.
+    /// Measures all servers under one workload. A server with wrong responses is left out and
+    /// reported.
     ///
     /// # Errors
     /// The stub does not start, or the user wants to stop.

@@ -47,7 +47,8 @@ pub const WORKLOADS: &[Workload] = &[
     row("pipelined", "1 KiB, 16 pipelined", "1k.html", Ask::Whole, 64, 16),
     row("404", "404, 64 connections", "missing.html", Ask::Missing, 64, 1),
     row("304", "304, 64 connections", "1k.html", Ask::Unchanged, 64, 1),
-    // wrk would wait for the body that the length promises: it does not know HEAD. So the length is 0.
+    // wrk would wait for the body that the length promises: it does not know HEAD. So the length is
+    // 0.
     row("head", "HEAD, 64 connections", "empty.html", Ask::Head, 64, 1),
     row("single", "1 KiB, 1 connection", "1k.html", Ask::Whole, 1, 1),
 ];

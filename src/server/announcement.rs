@@ -7,6 +7,7 @@ use super::urls::{self, Audience, reachable};
 use crate::model::{Limits, ModelRow};
 use crate::net::BoundAddress;
 use crate::service::Service;
+use log::Level;
 use std::net::SocketAddr;
 
 /// Commands to show below a service's addresses.
@@ -16,6 +17,13 @@ pub(super) struct Hints {
     pub commands: bool,
     /// A command to measure it.
     pub load: bool,
+}
+
+/// Logs the lines. Their target is the program, not a module.
+pub(super) fn log_lines(level: Level, lines: impl IntoIterator<Item = String>) {
+    for line in lines {
+        log::log!(target: "evserve", level, "{line}");
+    }
 }
 
 /// The lines of a service and its addresses. The addresses are indented, so that the operator's log

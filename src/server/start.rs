@@ -7,7 +7,7 @@ use super::limits::limits;
 use super::sockets::{
     Bound, access_log, bind_datagrams, bind_error, bind_listeners, require_datagrams,
 };
-use super::{say, status, task_limits};
+use super::{status, task_limits};
 use crate::config::{Config, StartError, Timeouts};
 use crate::model::{
     self, Executor, HangupSignals, MODELS, ModelRow, ServerSetup, Signals, WorkerParts,
@@ -118,7 +118,7 @@ impl ServerSpec {
         }
         let timeouts = config.timeouts.capped();
         catch_signals(&mut workers, &timeouts).map_err(signal_error)?;
-        say(Level::Info, lines);
+        announcement::log_lines(Level::Info, lines);
         log::debug!("{descriptors} files may be open");
         Ok(BoundServer {
             model,

@@ -23,7 +23,8 @@ pub fn time(trial: &Trial<'_>) -> Outcome<Measurement> {
     ]))
 }
 
-/// Measures system calls and context switches. Counting takes time itself, so [`time`] is a separate measurement.
+/// Measures system calls and context switches. Counting takes time itself, so [`time`] is a
+/// separate measurement.
 pub fn calls(trial: &Trial<'_>) -> Outcome<Measurement> {
     let server = start(trial)?;
     let mut load = trial.begin_load(server.address(), small(false), trial.step as usize, None)?;
@@ -79,7 +80,8 @@ fn switches(process: u32) -> u64 {
     statuses.map(of).sum()
 }
 
-/// From the line that the server logs at its end: `.. system calls to wait and on sockets, 3.02 per request: ..`.
+/// From the line that the server logs at its end:
+/// `.. system calls to wait and on sockets, 3.02 per request: ..`.
 fn own_count(log: &str) -> Option<f64> {
     let line = log
         .lines()

@@ -7,8 +7,8 @@ use super::super::lab::Outcome;
 
 const FAST: usize = 50;
 
-/// Requests per second of all fast clients together. Each request has a new connection, because a pool is made for short
-/// connections: 50 that stay open would be too many for it already.
+/// Requests per second of all fast clients together. Each request has a new connection, because a
+/// pool is made for short connections: 50 that stay open would be too many for it already.
 const RATE: f64 = 1000.0;
 
 /// Few, so that the steps exceed it.

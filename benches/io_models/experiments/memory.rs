@@ -13,7 +13,8 @@ use std::time::Duration;
 /// The time until memory has settled.
 const REST: Duration = Duration::from_millis(200);
 
-/// The kernel's own memory, from /proc/meminfo. It is that of the whole machine, so other programs are in the difference.
+/// The kernel's own memory, from /proc/meminfo. It is that of the whole machine, so other programs
+/// are in the difference.
 const KERNEL: &[&str] = &["Slab:", "KernelStack:", "PageTables:"];
 
 pub fn measure(trial: &Trial<'_>) -> Outcome<Measurement> {

@@ -1,7 +1,9 @@
-//! The experiments: a table of what varies and what is drawn, and a file for each kind of measurement.
+//! The experiments: a table of what varies and what is drawn, and a file for each kind of
+//! measurement.
 //!
-//! An experiment is a row in [`EXPERIMENTS`] (`table.rs`) and a function that makes one measurement. A chapter of
-//! docs/io-models explains what it shows; `<!-- NAME:begin -->` there marks the place for its plots.
+//! An experiment is a row in [`EXPERIMENTS`] (`table.rs`) and a function that makes one
+//! measurement. A chapter of docs/io-models explains what it shows; `<!-- NAME:begin -->` there
+//! marks the place for its plots.
 
 mod chat;
 mod cost;

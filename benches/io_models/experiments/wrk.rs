@@ -1,5 +1,5 @@
-//! Measurements with wrk: throughput, connections per second, large files. One response is compared byte by byte before and
-//! one during the measurement; wrk counts the bytes of all.
+//! Measurements with wrk: throughput, connections per second, large files. One response is compared
+//! byte by byte before and one during the measurement; wrk counts the bytes of all.
 
 use super::super::bench::{Measurement, SMALL, SMALL_BYTES, Trial, large_path};
 use super::super::contestant::Needs;

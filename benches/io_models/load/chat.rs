@@ -1,5 +1,5 @@
-//! The load of a chat: a few members speak and all others listen. A speaker sends its next line when all others have received
-//! the last one. Every byte received is compared.
+//! The load of a chat: a few members speak and all others listen. A speaker sends its next line
+//! when all others have received the last one. Every byte received is compared.
 
 use super::super::lab::Outcome;
 use super::{BEGIN, Orders, Seen, say};

@@ -70,7 +70,8 @@ impl Client {
         Ok(())
     }
 
-    /// Does what can be done now. Set `ended` if the end of the connection follows the readable bytes.
+    /// Does what can be done now. Set `ended` if the end of the connection follows the readable
+    /// bytes.
     ///
     /// # Errors
     /// The response is wrong.

@@ -173,7 +173,8 @@ impl Drive {
         }
     }
 
-    /// Counts requests that still wait at the end: they have waited at least this long, and leaving them out would hide it.
+    /// Counts requests that still wait at the end: they have waited at least this long, and leaving
+    /// them out would hide it.
     fn count_who_waits(&mut self) {
         let least = if self.schedule.is_some() {
             Duration::ZERO

@@ -1,10 +1,11 @@
-//! The benchmark's own load generator, in a process of its own: it sends requests over many connections and compares every
-//! byte of every response.
+//! The benchmark's own load generator, in a process of its own: it sends requests over many
+//! connections and compares every byte of every response.
 //!
-//! It works in one of two ways. In a *closed loop* each client sends its next request as soon as it has a response: that
-//! shows how much a server can do. At a *constant rate* clients send when a request is due, whatever became of the one
-//! before, and latency counts from the due time. So a server that stalls does not get fewer requests, and the requests that
-//! had to wait are in the figures. (To leave them out is what Gil Tene calls coordinated omission.)
+//! It works in one of two ways. In a *closed loop* each client sends its next request as soon as it
+//! has a response: that shows how much a server can do. At a *constant rate* clients send when a
+//! request is due, whatever became of the one before, and latency counts from the due time. So a
+//! server that stalls does not get fewer requests, and the requests that had to wait are in the
+//! figures. (To leave them out is what Gil Tene calls coordinated omission.)
 //!
 //! - [`script`]: the request, and the right response
 //! - [`client`]: the connections of one client, one after the other
@@ -68,7 +69,8 @@ pub struct Seen {
     /// How many clients have had a response.
     pub clients_answered: usize,
     pub seconds: f64,
-    /// Latencies in microseconds. Requests without a response at the end count with the time they had waited.
+    /// Latencies in microseconds. Requests without a response at the end count with the time they
+    /// had waited.
     pub p50_us: f64,
     pub p99_us: f64,
     pub greatest_us: f64,
@@ -84,8 +86,9 @@ impl Seen {
     }
 }
 
-/// Runs the load and prints its result as a line of JSON. Then keeps the connections open until the parent closes the standard
-/// input, so that the parent can inspect the server with all its connections.
+/// Runs the load and prints its result as a line of JSON. Then keeps the connections open until the
+/// parent closes the standard input, so that the parent can inspect the server with all its
+/// connections.
 ///
 /// # Errors
 /// The arguments are invalid, a response is wrong, or connections break again and again.

@@ -1,4 +1,5 @@
-//! When each client sends, at a constant rate: the clients take turns at even intervals. It reads no clock.
+//! When each client sends, at a constant rate: the clients take turns at even intervals. It reads
+//! no clock.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,5 @@
-//! The request, and the right response, byte by byte. It reads no socket; the caller passes it bytes.
+//! The request, and the right response, byte by byte. It reads no socket; the caller passes it
+//! bytes.
 
 use super::super::lab::Outcome;
 use super::super::lab::root::content;

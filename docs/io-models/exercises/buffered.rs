@@ -18,7 +18,8 @@ impl Client {
         Ok(Client { stream, output })
     }
 
-    /// Sends what is left, or else receives. `WouldBlock` means: not now. Any other error ends the connection.
+    /// Sends what is left, or else receives. `WouldBlock` means: not now. Any other error ends the
+    /// connection.
     pub fn advance(&mut self) -> io::Result<()> {
         if self.output.is_empty() {
             let mut buffer = [0; 4096];
@@ -32,7 +33,8 @@ impl Client {
         Ok(())
     }
 
-    /// While output is left, nothing is read from the client. So the server keeps at most one buffer for it.
+    /// While output is left, nothing is read from the client. So the server keeps at most one
+    /// buffer for it.
     fn wanted(&self) -> PollFlags {
         match self.output.is_empty() {
             true => PollFlags::IN,

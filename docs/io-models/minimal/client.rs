@@ -1,4 +1,5 @@
-//! What the server does for a client, once by blocking calls to the end, once when the client has sent something.
+//! What the server does for a client, once by blocking calls to the end, once when the client has
+//! sent something.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
