@@ -64,6 +64,10 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
     ),
 ];
 
+/// How values with a unit are written.
+pub(super) const VALUES: &str = "SIZE is a number of bytes, or has a unit, such as 16KiB or 1MiB. \
+     TIME has a unit, such as 500ms, 10s or 2m.";
+
 /// How many of the examples -h shows.
 const SHORT_EXAMPLES: usize = 5;
 
@@ -75,7 +79,7 @@ pub(super) fn after_short() -> String {
 }
 
 pub(super) fn after_long() -> String {
-    examples(EXAMPLES.len())
+    format!("{VALUES}\n\n{}", examples(EXAMPLES.len()))
 }
 
 fn examples(count: usize) -> String {

@@ -1,6 +1,6 @@
 //! The manual page, evserve(1), and completions for shells: both from the table of options.
 
-use super::help::{EXAMPLES, SYNOPSIS};
+use super::help::{EXAMPLES, SYNOPSIS, VALUES};
 use clap::{Arg, Command};
 use clap_complete::Shell;
 use roff::{Inline, Roff, bold, italic, roman};
@@ -132,6 +132,7 @@ pub(super) fn page(mut options: Command) -> io::Result<Vec<u8>> {
         add_text(&mut page, text);
     }
     page.control("SH", ["OPTIONS"]);
+    add_text(&mut page, VALUES);
     let mut heading = None;
     for option in options.get_arguments() {
         if option.get_help_heading() != heading {

@@ -76,11 +76,13 @@ impl Options {
     }
 }
 
-/// All options, as clap has them.
+/// All options, as clap has them, in the order in which they stand here.
 pub(super) fn table() -> Command {
+    let mut order = 0..;
     Options::command().mut_args(|option| {
         let is_needed = MOST_NEEDED.contains(&option.get_id().as_str());
-        option.hide_short_help(!is_needed)
+        let order = order.next().unwrap_or_default();
+        option.hide_short_help(!is_needed).display_order(order)
     })
 }
 
@@ -91,7 +93,7 @@ pub(super) struct Content {
     ///
     /// If another directory takes the place of this one, it is served within a second. While there
     /// is none, requests get 503.
-    #[arg(display_order = 0, value_hint = ValueHint::AnyPath, default_value_os_t = Config::default().root)]
+    #[arg(value_hint = ValueHint::AnyPath, default_value_os_t = Config::default().root)]
     pub root: PathBuf,
 
     #[arg(long = "mode", value_name = "MODE", value_parser = help::modes(), help = help::mode())]
@@ -144,7 +146,7 @@ pub(super) struct Listening {
         long_help = help::listen_in_full())]
     pub listen: Vec<String>,
 
-    /// Do not draw a QR code of the URL for other machines on the terminal
+    /// Do not draw a QR code on the terminal when other machines can connect
     #[arg(long)]
     pub no_qr: bool,
 
@@ -191,6 +193,8 @@ pub(super) struct Waiting {
 #[command(next_help_heading = "Limits")]
 pub(super) struct Limits {
     /// Maximum connections at once; more wait [default: as open files allow]
+    ///
+    /// With --model pool and forking this is --threads and --max-children; blocking serves one.
     #[arg(long, value_name = "N", value_parser = count(1..))]
     pub max_connections: Option<u32>,
 
