@@ -1,4 +1,4 @@
-//! What users of other servers type, and what to type here.
+//! The spellings of other servers, and what to type here.
 //!
 //! An unknown option is answered with the user's own command line, rewritten, or with the reason
 //! why there is no such thing.
@@ -10,7 +10,7 @@ use Answer::{Host, HostIs, Root, Same, Type, Without};
 use clap::Command;
 use std::path::Path;
 
-/// What to say to an option of other servers.
+/// The answer to an option of other servers.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Answer {
     /// Its value is the host of --listen.
@@ -21,7 +21,7 @@ pub(super) enum Answer {
     Root,
     /// Type this instead, with its value in the place of `{}` if that is in it.
     Type(&'static str),
-    /// Leave it out: this is so without it.
+    /// Leave it out: evserve does this without it.
     Same(&'static str),
     /// There is no such thing, for this reason.
     Without(&'static str),
@@ -285,7 +285,7 @@ pub(super) const SPELLINGS: &[(&[&str], Answer)] = &[
     ),
 ];
 
-/// What to say to an argument that clap does not know; `None` if no other server knows it either.
+/// The answer to an argument that clap does not know; `None` if no other server knows it either.
 /// `arguments` are all of them, without the program's name.
 pub(super) fn unknown(argument: &str, arguments: &[String], options: &Command) -> Option<String> {
     let (name, _) = split(argument);
@@ -309,7 +309,7 @@ pub(super) fn unknown(argument: &str, arguments: &[String], options: &Command) -
     })
 }
 
-/// What to say to a ROOT that does not exist, if its name has another meaning.
+/// The answer to a ROOT that does not exist, if its name has another meaning.
 pub(super) fn root(root: &Path, arguments: &[String], options: &Command) -> Option<String> {
     let name = root.to_str()?;
     meaning(name)?;
@@ -533,7 +533,7 @@ mod tests {
                     !error.contains("VALUE") && !error.contains("{}"),
                     "{name}: {error}"
                 );
-                // What is to be typed is understood.
+                // evserve understands the command line that it proposes.
                 if let Some((_, typed)) = error.split_once("type:\n\n  evserve") {
                     let words = typed.split_whitespace().map(|word| word.trim_matches('\''));
                     let known = table().try_get_matches_from(
