@@ -347,7 +347,7 @@ mod tests {
             ("--listen echo=:1", "add --mode echo"),
             ("--listen x=:1", "no mode `x`"),
             ("--mode http --mode echo --listen :1", "--listen http=:1"),
-            ("--listen 70000", "`70000` is not an address. Use HOST:PORT"),
+            ("--listen 70000", "`70000` is not an address"),
             ("--idle-timeout 10", "such as 500ms"),
             ("--idle-timeout 0s", "above zero"),
             (
