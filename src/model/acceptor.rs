@@ -22,8 +22,8 @@ use std::time::Duration;
 /// fails.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves a connection from its beginning to its end, on its own thread. If it returns an error,
-/// the connection is closed without a word.
+/// Serves a connection from its beginning to its end, on its own thread. Return an error to give
+/// the connection up: its socket is closed.
 pub type ServeConnection = fn(&Acceptor, OwnedFd, NewSession) -> io::Result<()>;
 
 /// Accepts connections for a custom model, and starts a thread for each: see

@@ -4,9 +4,9 @@
 //! thread, and in how many run at once.
 //!
 //! The model `blocking` runs it on one thread per listener, so it serves each connection to its end
-//! before it accepts the next one. Since others wait, a connection is closed after its first
-//! response. A client that connects and sends nothing, as browsers do to save time later, stops the
-//! server until the deadline. The other models exist to avoid that.
+//! before it accepts the next one. Other clients wait meanwhile, so a connection is closed after
+//! its first response. A client that connects and sends nothing, as browsers do to save time later,
+//! stops the server until the deadline. The other models exist to avoid that.
 
 use super::connection_control::ConnectionControl;
 use super::runner::Runner;

@@ -72,8 +72,8 @@ impl Listeners {
                 services.push(one);
             }
         }
-        let quotas: Vec<_> = services.iter().map(|one| one.quota).collect();
-        Listeners::with(Permits::new(limit, &quotas), indices)
+        let reservations: Vec<_> = services.iter().map(|one| one.reserved_permits).collect();
+        Listeners::with(Permits::new(limit, &reservations), indices)
     }
 
     /// Listeners that have `limit` connections each.
@@ -305,10 +305,10 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Two services with three connections in common and one each of their own; the first has two
-    /// listeners.
+    /// Two services with one reserved connection each and two common ones; the first service has
+    /// two listeners.
     fn listeners() -> Listeners {
-        use super::super::Quota::Equal;
+        use super::super::ReservedPermits::Equal;
         let mut listeners = Listeners::with(Permits::new(4, &[Equal, Equal]), vec![0, 0, 1]);
         listeners.set_all_ready();
         listeners

@@ -33,7 +33,7 @@ mod wake_queue;
 mod worker;
 
 pub use acceptor::{Acceptor, ServeConnection};
-pub use permits::Quota;
+pub use permits::ReservedPermits;
 pub use process::{cancel_alarm, limit_shutdown};
 pub use setup::{DatagramEndpoint, Limits, ServerSetup, StreamEndpoint, WorkerParts};
 pub use signals::{HangupSignals, SignalSender, Signals};

@@ -7,16 +7,16 @@
 /// The most connections reserved for the status: enough for a load balancer and a few people.
 const STATUS_RESERVED: usize = 16;
 
-/// The status gets at most this fraction of the limit: one in eight.
+/// One in this many connections is reserved for the status, at most.
 const STATUS_PART: usize = 8;
 
 /// How much of the limit is reserved for a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Quota {
+pub enum ReservedPermits {
     /// Half of an equal share.
     Equal,
     /// A few connections, for the status.
-    Small,
+    Few,
 }
 
 /// The permits of all services, which are known by their indices. Pure bookkeeping: nothing here
@@ -35,21 +35,21 @@ struct Service {
 }
 
 impl Permits {
-    /// Permits for `limit` connections of services with these quotas. If there are fewer than
-    /// services, nothing is reserved.
-    pub fn new(limit: usize, quotas: &[Quota]) -> Permits {
+    /// Permits for `limit` connections of services with these reservations. If there are fewer
+    /// permits than services, nothing is reserved.
+    pub fn new(limit: usize, reservations: &[ReservedPermits]) -> Permits {
         let few = (limit / STATUS_PART).clamp(1, STATUS_RESERVED);
-        let count = |quota| quotas.iter().filter(|one| **one == quota).count();
-        let parts = count(Quota::Equal).max(1);
-        let left = limit.saturating_sub(few * count(Quota::Small));
+        let count = |kind| reservations.iter().filter(|one| **one == kind).count();
+        let parts = count(ReservedPermits::Equal).max(1);
+        let left = limit.saturating_sub(few * count(ReservedPermits::Few));
         let part = (left / (2 * parts)).max(1);
-        let reserved = |quota: &Quota| match quota {
-            _ if limit < quotas.len() => 0,
-            Quota::Small => few,
-            Quota::Equal => part,
+        let reserved = |kind: &ReservedPermits| match kind {
+            _ if limit < reservations.len() => 0,
+            ReservedPermits::Few => few,
+            ReservedPermits::Equal => part,
         };
-        let services = quotas.iter().map(|quota| Service {
-            reserved: reserved(quota),
+        let services = reservations.iter().map(|kind| Service {
+            reserved: reserved(kind),
             taken: 0,
         });
         let services: Vec<_> = services.collect();
@@ -121,7 +121,7 @@ impl Permits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Quota::{Equal, Small};
+    use ReservedPermits::{Equal, Few};
 
     impl Permits {
         /// How many permits a service has taken.
@@ -130,35 +130,35 @@ mod tests {
         }
     }
 
-    fn reserved(limit: usize, quotas: &[Quota]) -> (Vec<usize>, usize) {
-        let permits = Permits::new(limit, quotas);
+    fn reserved(limit: usize, reservations: &[ReservedPermits]) -> (Vec<usize>, usize) {
+        let permits = Permits::new(limit, reservations);
         let each = permits.services.iter().map(|service| service.reserved);
         (each.collect(), permits.common)
     }
 
     #[test]
     fn half_is_reserved_in_equal_parts_and_the_rest_is_common() {
-        let cases: &[(usize, &[Quota], &[usize], usize)] = &[
+        let cases: &[(usize, &[ReservedPermits], &[usize], usize)] = &[
             (200, &[Equal], &[100], 100),
             (200, &[Equal, Equal], &[50, 50], 100),
-            (200, &[Equal, Equal, Small], &[46, 46, 16], 92),
-            (20, &[Equal, Small], &[9, 2], 9),
+            (200, &[Equal, Equal, Few], &[46, 46, 16], 92),
+            (20, &[Equal, Few], &[9, 2], 9),
             (3, &[Equal, Equal], &[1, 1], 1),
-            (2, &[Equal, Small], &[1, 1], 0),
-            (1, &[Equal, Small], &[0, 0], 1),
+            (2, &[Equal, Few], &[1, 1], 0),
+            (1, &[Equal, Few], &[0, 0], 1),
             (1, &[Equal], &[1], 0),
             (
                 usize::MAX,
-                &[Equal, Small],
+                &[Equal, Few],
                 &[(usize::MAX - 16) / 2, 16],
                 usize::MAX / 2 - 7,
             ),
         ];
-        for (limit, quotas, each, common) in cases {
+        for (limit, reservations, each, common) in cases {
             assert_eq!(
-                reserved(*limit, quotas),
+                reserved(*limit, reservations),
                 (each.to_vec(), *common),
-                "{limit} {quotas:?}"
+                "{limit} {reservations:?}"
             );
         }
     }
@@ -192,19 +192,19 @@ mod tests {
     fn random_sequences_keep_the_limit_and_the_reservations() {
         let mut random = fastrand::Rng::with_seed(7);
         for _ in 0..200 {
-            let quotas: Vec<_> = (0..random.usize(1..6))
-                .map(|index| if index == 3 { Small } else { Equal })
+            let reservations: Vec<_> = (0..random.usize(1..6))
+                .map(|index| if index == 3 { Few } else { Equal })
                 .collect();
             let limit = random.usize(1..100);
-            let mut permits = Permits::new(limit, &quotas);
+            let mut permits = Permits::new(limit, &reservations);
             for _ in 0..500 {
-                let service = random.usize(..quotas.len());
+                let service = random.usize(..reservations.len());
                 if random.bool() && permits.has_free(service) {
                     permits.take(service);
                 } else if permits.taken(service) > 0 {
                     permits.release(service);
                 }
-                let taken: usize = (0..quotas.len()).map(|one| permits.taken(one)).sum();
+                let taken: usize = (0..reservations.len()).map(|one| permits.taken(one)).sum();
                 assert!(taken <= limit, "{taken} of {limit}");
                 let free = |one: &Service| one.taken < one.reserved;
                 let owed = permits.services.iter().enumerate();

@@ -36,8 +36,8 @@ pub fn limit_shutdown(time: Duration) {
     SIGNALS.store(0, SeqCst);
 }
 
-/// Makes a signal set the alarm from now on: the first signal for the limit, the second for the
-/// last steps.
+/// Makes a signal set the alarm from now on. The first signal sets it to the limit, the second one
+/// to the time for the last steps.
 ///
 /// # Errors
 /// Those of sigaction(2).
@@ -51,7 +51,7 @@ pub(super) fn set_alarm_at(number: i32) -> io::Result<SigId> {
             // Further signals must not delay the end.
             _ => return,
         };
-        // SAFETY: the default action is not a handler, so no code can be called at a wrong moment.
+        // SAFETY: this sets the default action, so no handler runs that could do harm.
         let _ = unsafe { signal(Signal::SIGALRM, SigHandler::SigDfl) };
         alarm::set(seconds);
     };

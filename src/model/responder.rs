@@ -12,7 +12,7 @@ use crate::sys::Errno;
 use crate::trace;
 use std::io;
 
-/// The most datagrams of one socket answered in a turn.
+/// The most datagrams answered per socket in a turn.
 pub const DATAGRAMS_PER_TURN: usize = 64;
 
 /// The most datagrams still answered when the server stops. Their senders count on a reply, but a
@@ -84,8 +84,8 @@ impl Responder {
         Ok(true)
     }
 
-    /// Answers the datagrams that wait at a socket when the server stops. Counts those that the
-    /// kernel has dropped.
+    /// Answers the datagrams still waiting at a socket, before the server stops. Counts those that
+    /// the kernel has dropped.
     pub fn finish(&mut self, endpoint: &DatagramEndpoint, worker: &mut Worker) {
         // Errors do not matter: the server stops.
         let _ = self.answer(endpoint, LAST_DATAGRAMS, worker);
@@ -150,7 +150,8 @@ impl Responder {
     }
 
     /// True if the reply may be sent to the sender of a datagram of this length. The reply must not
-    /// be much longer than the datagram, and the port must not be one that replies to replies.
+    /// be much longer than the datagram, and the port must not belong to a service that replies to
+    /// replies.
     fn may_reply(&self, length: usize, sender: &DatagramSender) -> bool {
         let is_refused = |port| ANSWERING_PORTS.contains(&port) || self.own_ports.contains(&port);
         self.reply.len() <= length.max(SHORT_REPLY)
@@ -187,7 +188,7 @@ mod tests {
 
     impl DatagramHandler for Picky {
         fn reply(&self, datagram: &[u8], _time: &Time, reply: &mut Vec<u8>) -> bool {
-            assert!(datagram != b"panic", "as you wish");
+            assert!(datagram != b"panic", "a test of panics");
             reply.extend(datagram.repeat(100));
             reply.truncate(if datagram == b"long" { 65 } else { 64 });
             datagram != b"silence"

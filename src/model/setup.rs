@@ -1,7 +1,7 @@
 //! What a model gets from the server: listeners, services, limits and timeouts.
 
 use super::panics::catch_start_panic;
-use super::permits::Quota;
+use super::permits::ReservedPermits;
 use super::signals::{HangupSignals, Signals};
 use crate::config::Timeouts;
 use crate::net::{DatagramSocket, Listener};
@@ -67,7 +67,7 @@ pub struct StreamEndpoint {
     /// Checks a connection before its session begins.
     pub admission: Admission,
     /// How many connections are reserved for the service.
-    pub quota: Quota,
+    pub reserved_permits: ReservedPermits,
 }
 
 impl StreamEndpoint {

@@ -27,7 +27,7 @@ pub struct SignalSender(UnixStream);
 impl SignalSender {
     /// Has the same effect as a signal.
     pub fn send(&self) {
-        // A full buffer holds signals enough. A closed receiver means that the server has ended.
+        // A full buffer holds enough signals. A closed receiver means that the server has ended.
         let _ = send(&self.0, b"x", SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
     }
 }

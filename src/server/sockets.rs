@@ -1,7 +1,7 @@
 //! Binds sockets to addresses, and opens the access log.
 
 use crate::config::{Config, StartError};
-use crate::model::{DatagramEndpoint, ModelRow, Quota, StreamEndpoint, WorkerParts};
+use crate::model::{DatagramEndpoint, ModelRow, ReservedPermits, StreamEndpoint, WorkerParts};
 use crate::net::{Address, AddressKind, BoundAddress, DatagramSocket, Listener};
 use crate::observe::LogFile;
 use crate::service::{Admission, Service};
@@ -40,7 +40,7 @@ pub(super) fn bind_listeners(
                 listener,
                 service,
                 admission: admission.clone(),
-                quota: Quota::Equal,
+                reserved_permits: ReservedPermits::Equal,
             });
         }
     }

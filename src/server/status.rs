@@ -3,7 +3,7 @@
 use super::announcement::{self, Hints};
 use super::sockets::bind_listeners;
 use crate::config::Config;
-use crate::model::{Limits, ModelRow, Quota, WorkerParts};
+use crate::model::{Limits, ModelRow, ReservedPermits, WorkerParts};
 use crate::net::{Address, BoundAddress};
 use crate::observe::{ServerInfo, StatusHub};
 use crate::service::{self, Admission, Service};
@@ -40,7 +40,7 @@ pub(super) fn listen(
         &mut workers[..1],
     )?;
     for endpoint in &mut workers[0].stream_endpoints[before..] {
-        endpoint.quota = Quota::Small;
+        endpoint.reserved_permits = ReservedPermits::Few;
         endpoint.listener.limit_send_buffers(SEND_BUFFER_BYTES)?;
     }
     let hints = Hints {

@@ -87,7 +87,7 @@ impl Counters {
         *self = Counters::from_array(sum);
     }
 
-    /// System calls to wait and on sockets, without those on files.
+    /// System calls that wait or act on sockets. Calls on files are not counted.
     pub fn system_calls(&self) -> u64 {
         self.wait_calls
             + self.interest_change_calls

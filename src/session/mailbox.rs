@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-/// The most bytes in a mailbox. Each message counts with [`OVERHEAD`] added. The bytes themselves
-/// are shared between all mailboxes that have the message.
+/// The most bytes in a mailbox. Each message counts as 64 bytes more than it has. The bytes
+/// themselves are shared between all mailboxes that have the message.
 pub const MAILBOX_SIZE: usize = 1024 * 1024;
 
 /// What a queued message costs beside its bytes, roughly, in bytes.

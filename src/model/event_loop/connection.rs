@@ -18,7 +18,7 @@ const MAX_BYTES: usize = 256 * 1024;
 const MIN_BYTES: usize = 16 * 1024;
 
 /// The bytes that all connections together may move in one turn, roughly. New connections wait
-/// until its end.
+/// until the end of the turn.
 const BYTES_PER_TURN: usize = 16 * 1024 * 1024;
 
 /// The byte budget of each of `connections` queued connections for one turn.
@@ -114,13 +114,13 @@ impl LoopConnection {
     }
 
     /// Performs the connection's actions until its byte budget is used up or it would block. Calls
-    /// `later` before the session sees input that may have come after the turn began.
+    /// `refresh` before the session sees input that may have come after the turn began.
     pub(super) fn advance(
         &mut self,
         mut budget: usize,
         worker: &mut Worker,
         scratch: &mut [u8],
-        later: &mut impl FnMut(&mut Worker),
+        refresh: &mut impl FnMut(&mut Worker),
     ) -> Stop {
         let mut worked = false;
         loop {
@@ -144,7 +144,7 @@ impl LoopConnection {
                 Action::Receive if !self.io.ready.has(ReadySet::READABLE) => return Stop::Blocked,
                 Action::Send => self.send(budget, worker),
                 Action::Load => self.load(worker, scratch),
-                Action::Receive => self.receive(scratch, worker, later),
+                Action::Receive => self.receive(scratch, worker, refresh),
                 Action::Proceed if worker.work == 0 && worked => return Stop::BudgetUsed,
                 Action::Proceed if worker.work == 0 => return Stop::WorkIsDone,
                 Action::Proceed => {
@@ -251,7 +251,7 @@ impl LoopConnection {
         &mut self,
         scratch: &mut [u8],
         worker: &mut Worker,
-        later: &mut impl FnMut(&mut Worker),
+        refresh: &mut impl FnMut(&mut Worker),
     ) -> Result<usize, Errno> {
         let room = self.connection.room().min(scratch.len());
         worker.counters.receive_calls += 1;
@@ -266,7 +266,7 @@ impl LoopConnection {
                     self.io.ready = self.io.ready.without(ReadySet::READABLE);
                 }
                 if self.io.late {
-                    later(worker);
+                    refresh(worker);
                 }
                 self.connection.received(&scratch[..count], worker);
                 return Ok(count);

@@ -359,7 +359,7 @@ impl<P: Poller> EventLoop<P> {
         // reported: its input came before the turn began.
         slot.io.late |= expired || matches!(waiting.0, Timeout::Head | Timeout::Body);
         let (clock, sources) = (&mut self.clock, &self.sources);
-        let mut later = |worker: &mut Worker| {
+        let mut refresh = |worker: &mut Worker| {
             clock.read(&mut worker.time);
             sources.notify_services();
         };
@@ -369,13 +369,13 @@ impl<P: Poller> EventLoop<P> {
                 slot.connection.woken(&mut self.worker);
             }
             slot.trace_turn();
-            let stop = slot.advance(budget, &mut self.worker, &mut self.scratch, &mut later);
+            let stop = slot.advance(budget, &mut self.worker, &mut self.scratch, &mut refresh);
             slot.trace_stop(stop);
             let is_over = expired && slot.connection.waiting() == waiting;
             let must_end = self.worker.stopping && slot.connection.is_idle();
             if stop == Stop::Blocked && (is_over || must_end) {
                 slot.connection.expired(&mut self.worker);
-                return slot.advance(budget, &mut self.worker, &mut self.scratch, &mut later);
+                return slot.advance(budget, &mut self.worker, &mut self.scratch, &mut refresh);
             }
             stop
         });

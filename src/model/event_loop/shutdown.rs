@@ -5,7 +5,7 @@ use crate::model::process::begin_last_steps;
 use crate::model::shutdown::Step;
 use crate::poller::{Poller, ReadySet};
 
-/// For how many turns' worth of connections the backlog is emptied when the server stops.
+/// How many turns' worth of connections are accepted from the backlog when the server stops.
 const BACKLOG_TURNS: usize = 64;
 
 impl<P: Poller> EventLoop<P> {

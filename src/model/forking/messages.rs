@@ -60,8 +60,9 @@ pub fn unblock_signals() -> Result<(), Errno> {
     sys::unblock_signals(&CAUGHT)
 }
 
-/// Makes the parent's signals set the flags. When the parent has ended, the kernel sends [`STOP`]:
-/// a restarted server must not run beside the children of its predecessor.
+/// In a child: catches the parent's signals, each of which sets a flag. If the parent ends, the
+/// kernel sends [`STOP`], so that a restarted server does not run beside the children of its
+/// predecessor.
 ///
 /// # Errors
 /// Those of sigaction(2) and prctl(2).
@@ -97,7 +98,8 @@ impl Reports {
         Ok(Reports { receiver, sender })
     }
 
-    /// In a child: sends its counters. The error is ignored: without a parent nothing is summed up.
+    /// In a child: sends its counters. An error is ignored: if the parent is gone, nothing needs
+    /// the report.
     pub fn send(&self, counters: &Counters) {
         let numbers = counters.to_array().into_iter();
         let report: Vec<u8> = numbers.flat_map(u64::to_ne_bytes).collect();

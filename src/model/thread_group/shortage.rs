@@ -9,8 +9,8 @@ use crate::sys::{self, is_readable};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Instant;
 
-/// The most connections closed at one check. The first check closes one, and the number doubles
-/// while clients wait.
+/// The most connections closed at one check. While clients wait, each check closes twice as many as
+/// the one before.
 const MAX_CLOSED: usize = 1024;
 
 /// When the supervisor next checks whether clients wait.
