@@ -30,8 +30,8 @@ struct Trace {
 
 /// The destination of the trace.
 pub struct Sink {
-    /// Writes a line without waiting. If earlier lines were lost, the function makes a line from
-    /// their number.
+    /// Writes a line without waiting. If earlier lines were lost, the function turns their number
+    /// into a line.
     pub write: fn(Vec<u8>, &dyn Fn(usize) -> Vec<u8>),
     /// Returns the number of the calling thread, to begin each line with; `None` if only one thread
     /// writes.
@@ -54,7 +54,7 @@ pub fn is_on() -> bool {
     IS_ON.load(Relaxed)
 }
 
-/// A system call that is about to be made. During a trace, contains the time.
+/// A system call that is about to be made. Holds the start time during a trace.
 #[must_use]
 pub struct Call(Option<Instant>);
 

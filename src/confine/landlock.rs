@@ -1,4 +1,4 @@
-//! The sandbox: Landlock (landlock(7)), which a process needs no privileges for and cannot leave again.
+//! The sandbox: Landlock (landlock(7)). It needs no privileges, and a process cannot leave it.
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, LandlockStatus, PathBeneath, RestrictionStatus, Ruleset,
@@ -9,32 +9,32 @@ use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-/// What is still done once everything else has been closed off.
+/// What the sandboxed process may still do.
 #[derive(Clone, Debug, Default)]
 pub struct AllowedAccess<'a> {
-    /// Directories below which files and directories are opened for reading, and single files.
+    /// Directories to read below, and single files to read.
     pub readable: Vec<BorrowedFd<'a>>,
-    /// Directories that hold what may take the place of those, and are read below as well, as far as the user may; with
-    /// their paths.
+    /// Directories that may hold replacements of those, with their paths. The process may read
+    /// everything below them that its user may read.
     pub follow_in: Vec<(BorrowedFd<'a>, &'a Path)>,
     /// Directories in which files are removed.
     pub remove_in: Vec<BorrowedFd<'a>>,
-    /// Directories in which files are made and appended to.
+    /// Directories in which files are created and appended to.
     pub append_in: Vec<BorrowedFd<'a>>,
-    /// Replies may be sent to the abstract sockets of other processes (unix(7)), which had sent a datagram.
+    /// Send to the abstract Unix sockets of other processes (unix(7)), to reply to their datagrams.
     pub abstract_sockets: bool,
 }
 
-/// The newest of the kernel's interfaces that this was tried with; of an older kernel less is asked. What later ones can
-/// refuse, such as sending datagrams, services may need.
+/// The newest Landlock interface in use. Older kernels enforce less. Newer interfaces could forbid
+/// what services need, such as sending datagrams.
 const NEWEST: ABI = ABI::V7;
 
-/// Refuses to this thread, and to all that it starts, whatever is not needed. Says what that came to.
-pub(super) fn restrict(allowed: &AllowedAccess<'_>) -> Result<Restricted, RulesetError> {
+/// Forbids everything else to this thread and all that it starts. Returns what the kernel enforces.
+pub(super) fn restrict(allowed: &AllowedAccess<'_>) -> Result<Restrictions, RulesetError> {
     let followed = allowed.follow_in.iter().map(|(fd, _)| fd);
     let readable = allowed.readable.iter().chain(followed);
     let readable = readable.map(|fd| {
-        // A rule for a file must not speak of directories (landlock_add_rule(2), EINVAL).
+        // A rule for a file must not contain rights for directories (landlock_add_rule(2), EINVAL).
         let read = match is_directory(fd) {
             Ok(false) => AccessFs::ReadFile.into(),
             Ok(true) | Err(_) => AccessFs::ReadFile | AccessFs::ReadDir,
@@ -69,28 +69,28 @@ pub(super) fn restrict(allowed: &AllowedAccess<'_>) -> Result<Restricted, Rulese
     Ok(describe(&status, allowed))
 }
 
-/// What the kernel enforces from now on.
-pub(super) struct Restricted {
+/// What the kernel enforces, in words.
+pub(super) struct Restrictions {
     /// In a few words.
     pub summary: String,
-    /// What is allowed and what is refused. Empty without a sandbox.
+    /// What is allowed and what is forbidden. Empty without a sandbox.
     pub details: String,
 }
 
-fn describe(status: &RestrictionStatus, allowed: &AllowedAccess<'_>) -> Restricted {
-    let none = |why: &str| Restricted {
+fn describe(status: &RestrictionStatus, allowed: &AllowedAccess<'_>) -> Restrictions {
+    let none = |why: &str| Restrictions {
         summary: format!("no sandbox: {why}"),
         details: String::new(),
     };
     let abi = match status.landlock {
         LandlockStatus::NotImplemented => {
-            return none("this kernel has no Landlock, which came with Linux 5.13");
+            return none("this kernel has no Landlock (Linux 5.13 or later)");
         }
         LandlockStatus::NotEnabled => {
-            return none("this kernel has Landlock but was told not to use it (lsm=)");
+            return none("Landlock is disabled in this kernel (boot option lsm=)");
         }
         LandlockStatus::Available { .. } if status.ruleset == RulesetStatus::NotEnforced => {
-            return none("this kernel's Landlock enforces nothing of it");
+            return none("this kernel's Landlock enforces none of the rules");
         }
         LandlockStatus::Available { effective_abi, .. } => effective_abi,
     };
@@ -100,35 +100,35 @@ fn describe(status: &RestrictionStatus, allowed: &AllowedAccess<'_>) -> Restrict
         .map(|(_, path)| path.display().to_string());
     let followed: Vec<_> = followed.collect();
     let reading = match (allowed.readable.is_empty(), followed.is_empty()) {
-        (true, _) => "no file can be read".into(),
-        (false, true) => "only what is served can be read".into(),
+        (true, _) => "can read no file".into(),
+        (false, true) => "can read only what it serves".into(),
         (false, false) => format!(
-            "only what is served, and what may take its place in {}, can be read",
+            "can read only what it serves, and replacements in {}",
             followed.join(" and ")
         ),
     };
     let writing = match allowed.append_in.is_empty() {
-        true => ", nothing written",
-        false => ", written only where the access log is or may come to be",
+        true => "write nothing",
+        false => "write only in the directories of the access log",
     };
     let network = match abi < ABI::V4 {
         true => "",
-        false => "; no TCP connection can be opened",
+        false => "; cannot open TCP connections",
     };
-    let others = match abi < ABI::V6 {
+    let signals = match abi < ABI::V6 {
         true => "",
-        false => "; no other process can be signalled",
+        false => "; cannot signal other processes",
     };
-    let few_words = match (allowed.readable.is_empty(), allowed.append_in.is_empty()) {
+    let summary = match (allowed.readable.is_empty(), allowed.append_in.is_empty()) {
         (true, true) => "can open no file",
         (true, false) => "can open no file but its access log",
         (false, true) => "can read what it serves, and write or run nothing",
         (false, false) => "can read what it serves, and write nothing but its access log",
     };
     let abi = abi as i32;
-    Restricted {
-        summary: format!("sandboxed (Landlock ABI {abi}): {few_words}"),
-        details: format!("sandbox: {reading}{writing}, nothing executed{network}{others}"),
+    Restrictions {
+        summary: format!("sandboxed (Landlock ABI {abi}): {summary}"),
+        details: format!("sandbox: {reading}; can {writing}, and run nothing{network}{signals}"),
     }
 }
 

@@ -1,8 +1,9 @@
-//! Least privilege: what a process gives up for good before it serves strangers.
+//! Least privilege: what a process gives up forever before it serves clients.
 //!
-//! This room knows neither sockets nor protocols. It is handed descriptors of what will still be needed, and the kernel
-//! is told to refuse the rest. All of it holds for the calling thread and those it starts, so it comes before the first
-//! of them; and none of it can be undone, so a library never does it by itself.
+//! This module knows neither sockets nor protocols. It gets descriptors of what is still needed,
+//! and makes the kernel forbid the rest. All of this holds for the calling thread and those it
+//! starts, so call it before starting any. It cannot be undone, so the library does nothing of it
+//! unasked.
 
 mod landlock;
 mod parent_directories;
@@ -24,19 +25,21 @@ use std::path::Path;
 /// Fails if there is another thread: it would keep what this one gives up.
 ///
 /// # Errors
-/// A sentence for whoever wrote the program.
+/// A sentence for the programmer.
 pub fn require_single_thread() -> Result<(), StartError> {
-    // The directory has a link for each thread besides the two that every directory has. Without a proc(5) nobody knows.
+    // The directory has two links like all directories, and one for each thread. Without procfs the
+    // number of threads is unknown.
     match stat(c"/proc/self/task") {
         Ok(task) if task.st_nlink > 3 => Err(StartError(
-            "a server can be confined only before any thread is started".into(),
+            "confine the server before starting any thread".into(),
         )),
         _ => Ok(()),
     }
 }
 
-/// No program that is executed can bring back privileges (PR_SET_NO_NEW_PRIVS), and with `no_core` memory, in which
-/// others' requests and files are, is never written to a file or read by a debugger of the same user.
+/// Keeps executed programs from gaining privileges (PR_SET_NO_NEW_PRIVS). With `no_core`, memory is
+/// never written to a core file, nor read by debuggers of the same user: it contains requests and
+/// files of clients.
 ///
 /// # Errors
 /// Those of prctl(2) and setrlimit(2).
@@ -53,21 +56,21 @@ pub fn give_up_privileges(no_core: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Closes off everything that is not needed, as far as the kernel can, and logs how far that is: in a few
-/// words at level info, in detail at level debug.
+/// Enters the sandbox, as far as the kernel supports it. Logs the result: in a few words at level
+/// info, in detail at level debug.
 pub fn sandbox(allowed: &AllowedAccess<'_>) {
     match landlock::restrict(allowed) {
-        Ok(restricted) => {
-            log::info!("{}", restricted.summary);
-            if !restricted.details.is_empty() {
-                log::debug!("{}", restricted.details);
+        Ok(restrictions) => {
+            log::info!("{}", restrictions.summary);
+            if !restrictions.details.is_empty() {
+                log::debug!("{}", restrictions.details);
             }
         }
         Err(error) => log::warn!("no sandbox: {error}"),
     }
 }
 
-/// Opens what is served, a directory or a file, by its absolute name, to allow it later.
+/// Opens a served directory or file with O_PATH, to allow it later. The name must be absolute.
 ///
 /// # Errors
 /// Those of open(2).
@@ -75,7 +78,7 @@ pub fn open_place(name: &Path) -> io::Result<OwnedFd> {
     Ok(open(name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-/// Checks that everything to be served can be read.
+/// Checks that everything to be served is readable.
 ///
 /// # Errors
 /// Those of open(2).
@@ -96,7 +99,7 @@ pub fn check_readable(allowed: &AllowedAccess<'_>) -> io::Result<()> {
             }
         };
         match opened {
-            // There is no proc(5): requests will show it.
+            // Without procfs, requests will show it.
             Err(Errno::NOENT) => {}
             result => drop(result?),
         }

@@ -1,7 +1,8 @@
-//! Where a name can come to mean something else: the directories that hold it, and the links that it leads through.
+//! The directories in which a name can be replaced: its parent directories, and those of the links
+//! on its path.
 //!
-//! A process that is to notice what takes the place of a directory or a file must be let into these as well. That is
-//! more than it needs at the moment, so it is not done where it would open up too much.
+//! To follow such a replacement, a process must be allowed to read below these directories. That is
+//! more than it needs now, so it is refused where it would expose too much.
 
 use rustix::fs::{CWD, Mode, OFlags, RawMode, fstat, open, readlinkat};
 use rustix::io::{Errno, read};
@@ -10,31 +11,32 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-/// The most links on one way, as in the kernel (path_resolution(7)).
+/// The most links in one path, as in the kernel (path_resolution(7)).
 const MAX_LINKS: usize = 40;
 
-/// The longest list of users that is read, in bytes: it is read whole before the server starts.
+/// The most bytes read of /etc/passwd. It is read whole at the start.
 const MAX_PASSWD: usize = 4 << 20;
 
-/// A directory that holds a name.
+/// A directory that contains a name.
 #[derive(Debug)]
 pub struct ParentDirectory {
-    /// Where it is, for people.
+    /// Its path.
     pub path: PathBuf,
-    /// It cannot be read through this.
+    /// Opened with O_PATH.
     pub directory: OwnedFd,
 }
 
-/// The directories that hold an absolute name, and those that hold what its links lead to, all the way to what is no
-/// link.
+/// Returns the parent directory of an absolute name, and those of all links that the name leads
+/// through.
 ///
 /// # Errors
-/// A sentence about the one that nobody should be let into: `/`, a home or what homes are in, or a directory that
-/// everybody can write to. A link in the middle of the name that such a directory holds, as `/var/run` is one, is no
-/// reason to fail: that directory is left out.
+/// A sentence if one of these directories must not be allowed: `/`, a home directory, a directory
+/// that contains home directories, or one that everyone can write to. Only the directories of the
+/// last name and of the links at its end count. Those of links in the middle of the name, such as
+/// `/var/run`, are left out instead.
 pub fn parent_directories(name: &Path) -> Result<Vec<ParentDirectory>, String> {
     let walked =
-        walk(name).map_err(|errno| format!("{} cannot be followed: {errno}", name.display()))?;
+        walk(name).map_err(|errno| format!("cannot follow {}: {errno}", name.display()))?;
     let homes = homes();
     let mut parent_directories: Vec<ParentDirectory> = Vec::new();
     for (path, is_last) in walked {
@@ -50,8 +52,8 @@ pub fn parent_directories(name: &Path) -> Result<Vec<ParentDirectory>, String> {
     Ok(parent_directories)
 }
 
-/// The directories in which a file is made when this absolute name is opened, as its links are now: the one that holds the
-/// name, and those that hold what the links at its end lead to. Nobody asks whether others should be let into them.
+/// Returns the directories in which opening this absolute name can create a file: its parent
+/// directory, and those of the links at its end. Unlike [`parent_directories`], refuses none.
 ///
 /// # Errors
 /// Those of readlink(2) and open(2).
@@ -65,9 +67,10 @@ pub fn directories_for_file(name: &Path) -> Result<Vec<ParentDirectory>, Errno> 
     opened.collect()
 }
 
-/// The directories, by paths without links, and whether it is the last name of the way that each holds.
+/// Returns the directories, by paths without links, and whether each contains the last name of the
+/// path.
 fn walk(name: &Path) -> Result<Vec<(PathBuf, bool)>, Errno> {
-    // The next name is at the end, and with each whether a name or a link's target ends with it.
+    // The next name is at the end. True if a name or link target ends with it.
     let mut rest = reversed(name);
     let mut here = PathBuf::from("/");
     let mut found = Vec::new();
@@ -115,29 +118,30 @@ fn reversed(path: &Path) -> Vec<(OsString, bool)> {
         .collect()
 }
 
-/// The directory, open, unless nobody should be let into it.
+/// Opens a directory with O_PATH, unless it must not be allowed.
 fn open_if_safe(path: &Path, homes: &[PathBuf]) -> Result<OwnedFd, String> {
     const WRITABLE_BY_ALL: RawMode = 0o002;
     let shown = path.display();
     if path == Path::new("/") {
-        return Err("/ holds it, and with it everything".into());
+        return Err("/ contains everything".into());
     }
     if homes.iter().any(|home| home == path) {
-        return Err(format!("{shown}, which holds it, is a home"));
+        return Err(format!("{shown} is a home directory"));
     }
     if homes.iter().any(|home| home.starts_with(path)) {
-        return Err(format!("{shown}, which holds it, holds homes too"));
+        return Err(format!("{shown} contains home directories"));
     }
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let opened = open(path, flags, Mode::empty()).and_then(|fd| Ok((fstat(&fd)?, fd)));
-    let (stat, directory) = opened.map_err(|errno| format!("{shown} cannot be opened: {errno}"))?;
+    let (stat, directory) = opened.map_err(|errno| format!("cannot open {shown}: {errno}"))?;
     match stat.st_mode & WRITABLE_BY_ALL {
         0 => Ok(directory),
-        _ => Err(format!("everybody can write to {shown}, which holds it")),
+        _ => Err(format!("everyone can write to {shown}")),
     }
 }
 
-/// The homes of this machine's users, of those who can log in, and of whoever has started this; by paths without links.
+/// The home directories of users who can log in, and of the user who started this program, by paths
+/// without links.
 fn homes() -> Vec<PathBuf> {
     let passwd = read_passwd().unwrap_or_default();
     let of_users = passwd.split(|&byte| byte == b'\n').filter_map(home_of_user);
@@ -148,7 +152,8 @@ fn homes() -> Vec<PathBuf> {
         .collect()
 }
 
-/// The home in a line of passwd(5), if its user can log in. Services have no home but what they serve.
+/// The home directory in a line of passwd(5), if its user can log in. System users have none: their
+/// directory is often what they serve.
 fn home_of_user(line: &[u8]) -> Option<PathBuf> {
     let mut fields = line.split(|&byte| byte == b':').skip(5);
     let (home, shell) = (fields.next()?, fields.next()?);
@@ -181,7 +186,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     #[test]
-    fn directories_that_hold_a_name_and_its_links() {
+    fn parents_of_a_name_and_its_links() {
         let all = tempfile::tempdir().expect("a directory");
         let at = all.path().canonicalize().expect("there");
         for directory in [
@@ -223,28 +228,28 @@ mod tests {
             assert_eq!(paths, expected, "{name}");
         }
         for (name, why) in [
-            ("open/root", "everybody can write to"),
-            ("open/link", "everybody can write to"),
-            ("to-open", "everybody can write to"),
-            ("loop", "cannot be followed"),
-            ("none/root", "cannot be followed"),
+            ("open/root", "everyone can write to"),
+            ("open/link", "everyone can write to"),
+            ("to-open", "everyone can write to"),
+            ("loop", "cannot follow"),
+            ("none/root", "cannot follow"),
         ] {
             let error = parent_directories(&at.join(name)).expect_err(name);
             assert!(error.contains(why), "{name}: {error}");
         }
         let error = parent_directories(Path::new("/usr")).expect_err("too much");
-        assert!(error.starts_with("/ holds it"), "{error}");
+        assert!(error.starts_with("/ contains"), "{error}");
     }
 
     #[test]
-    fn nobody_is_let_into_homes() {
+    fn home_directories_are_refused() {
         let all = tempfile::tempdir().expect("a directory");
         let at = all.path().canonicalize().expect("there");
         create_dir(at.join("user")).expect("made");
         let homes = [at.join("user")];
         let fails = |path: &Path| open_if_safe(path, &homes).expect_err("too much");
-        assert!(fails(&at.join("user")).ends_with("is a home"));
-        assert!(fails(&at).ends_with("holds homes too"));
+        assert!(fails(&at.join("user")).ends_with("is a home directory"));
+        assert!(fails(&at).ends_with("contains home directories"));
         create_dir(at.join("user/site")).expect("made");
         open_if_safe(&at.join("user/site"), &homes).expect("fit");
         let cases: [(&[u8], Option<&str>); 4] = [

@@ -1,4 +1,4 @@
-//! From root to a user who may do less.
+//! Switching from root to an unprivileged user.
 
 use crate::config::StartError;
 use nix::unistd::{Gid, Uid, User, geteuid, getresgid, getresuid};
@@ -9,31 +9,31 @@ use std::io;
 /// A user of this machine.
 #[derive(Clone, Debug)]
 pub struct Account {
-    /// What it is called (passwd(5)).
+    /// The login name (passwd(5)).
     pub name: String,
-    /// Its number.
+    /// The user ID.
     pub uid: u32,
-    /// The number of its group.
+    /// The ID of the user's group.
     pub gid: u32,
 }
 
 impl Account {
-    /// Finds whom root can become.
+    /// Finds a user to switch to.
     ///
     /// # Errors
-    /// A sentence if there is no such user, if it is root, or if this process is not root's.
+    /// A sentence if the user does not exist or is root, or if this process is not root's.
     pub fn find(name: &str) -> Result<Account, StartError> {
         let user = User::from_name(name)
             .map_err(|errno| StartError(format!("cannot look up the user {name}: {errno}")))?
             .ok_or_else(|| StartError(format!("there is no user {name}")))?;
         if user.uid.is_root() {
             return Err(StartError(format!(
-                "--user {name} would give up nothing; name a user who is not root"
+                "--user {name} is root; name an unprivileged user"
             )));
         }
         if !is_root() {
             return Err(StartError(format!(
-                "only root can become {name}; start the program as {name} instead, without --user"
+                "only root can switch to {name}; start the program as {name}, without --user"
             )));
         }
         Ok(Account {
@@ -43,15 +43,16 @@ impl Account {
         })
     }
 
-    /// Becomes that user on all threads: its groups, and its real, effective and saved ids. With them go all
-    /// capabilities (capabilities(7)).
+    /// Switches all threads to this user: supplementary groups, and the real, effective and saved
+    /// IDs. The process loses all capabilities (capabilities(7)).
     ///
     /// # Errors
-    /// Those of initgroups(3), setresgid(2) and setresuid(2), and EPERM if there is a way back.
+    /// Those of initgroups(3), setresgid(2) and setresuid(2), and EPERM if the process could switch
+    /// back.
     pub fn assume(&self) -> io::Result<()> {
         let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
         let name = CString::new(self.name.as_str())?;
-        // In this order, for whoever is not root any more cannot change groups.
+        // Groups first: only root can change them.
         initgroups(&name, gid)?;
         setresgid(gid, gid, gid)?;
         setresuid(uid, uid, uid)?;
@@ -66,7 +67,7 @@ impl Account {
     }
 }
 
-/// True if this process may do everything.
+/// True if this process runs as root.
 pub fn is_root() -> bool {
     geteuid().is_root()
 }

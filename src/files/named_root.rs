@@ -16,11 +16,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long one check is valid. A check costs four system calls, and two more to close.
+/// How long a check is valid. A check costs six system calls; two of them are close(2).
 const TRUST_TIME: Duration = Duration::from_secs(1);
 
-/// The logged location of each name; `None` if it was missing. Several loops check one name, and
-/// one line is enough.
+/// The location last logged for each name; `None` if it was missing. All loops share this, so each
+/// change is logged once.
 static LOGGED: Mutex<BTreeMap<PathBuf, Option<Location>>> = Mutex::new(BTreeMap::new());
 
 /// A directory's path, device and inode.
@@ -31,9 +31,9 @@ type Location = (PathBuf, u64, u64);
 pub struct NamedRoot {
     name: PathBuf,
     indexes: Vec<String>,
-    /// It was a single file at the start, and must stay one: no directory is served in its place.
+    /// True for a single file. A directory that takes its place is not served.
     is_file: bool,
-    /// The process that logs. Its child processes see the same changes.
+    /// The process that logs changes. Its children notice the same changes but do not log them.
     process: u32,
     state: Mutex<State>,
 }
@@ -54,7 +54,7 @@ pub enum Resolution {
     Unchanged(Arc<Root>),
     /// Another directory than before.
     Changed(Arc<Root>),
-    /// No readable directory. True if there was one at the last check.
+    /// Neither a readable directory nor a readable file. True if there was one at the last check.
     Missing(bool),
 }
 
@@ -121,7 +121,7 @@ impl NamedRoot {
         }
         let before = state.root.clone();
         if mounts == Mounts::Own {
-            // The kernel's cache usually answers.
+            // Usually the kernel has the path in its cache.
             let root = before.filter(|root| root.is_current_without_io());
             let root = root.ok_or(LookupError::OtherMount)?;
             state.valid_until = Some(now + TRUST_TIME);
@@ -154,7 +154,7 @@ impl NamedRoot {
                 self.log_change(&root);
                 Resolution::Changed(Arc::new(root))
             }
-            // An error such as no free descriptor says nothing about the root.
+            // Errors such as EMFILE say nothing about the root.
             (Err(error), Some(before)) if !means_missing(&error) => Resolution::Unchanged(before),
             (Err(error), before) => {
                 self.log_loss(&error);
@@ -193,8 +193,8 @@ impl NamedRoot {
         }
     }
 
-    /// Records what the name leads to. Returns the last logged location if it differs and this
-    /// process logs.
+    /// Records the location to be logged. Returns the previous one if it differs, or `None` in a
+    /// process that does not log.
     fn log_once(&self, root: Option<&Root>) -> Option<Option<Location>> {
         if std::process::id() != self.process {
             return None;
@@ -259,7 +259,7 @@ mod tests {
         }
     }
 
-    /// Checks without waiting where possible, and else with waiting.
+    /// Checks without waiting if possible, and with waiting otherwise.
     fn follow(root: &NamedRoot, now: Instant) -> Resolution {
         let resolution = root.resolve(now, Mounts::Own);
         resolution

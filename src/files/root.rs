@@ -27,8 +27,8 @@ const RENAME_RETRIES: usize = 64;
 /// renamed.
 const WITHIN: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
 
-/// How a file is opened. If it is no longer a regular file, the call does not wait, and a terminal
-/// does not become ours.
+/// Flags to open a file. If it is no longer a regular file, these keep open(2) from waiting, and a
+/// terminal from becoming the controlling terminal.
 const FILE: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
 /// Refuses symbolic links, and mounts other than the root's own.
@@ -59,7 +59,7 @@ pub struct Root {
     name: PathBuf,
     /// File names to try, in this order, when a directory is requested.
     indexes: Vec<String>,
-    /// Nothing but this file can be found.
+    /// The only file that lookups find, if a single file is served.
     single: Option<SingleFile>,
 }
 
@@ -89,18 +89,19 @@ impl Root {
         Ok(root)
     }
 
-    /// Opens a single regular file to serve: at `/`, and below it at its own name. No other name is found.
+    /// Opens a single regular file to serve, at `/` and at its name below `/`. Lookups find nothing
+    /// else.
     ///
     /// # Errors
-    /// The same as [`Root::open`], and [`io::ErrorKind::InvalidInput`] if it is no regular file.
+    /// Those of [`Root::open`], and [`io::ErrorKind::InvalidInput`] if it is not a regular file.
     pub fn open_single(path: &Path) -> io::Result<Root> {
         let file = SingleFile::new(path)?;
         let root = Root::open_directory(file.directory(), Vec::new())?;
-        let name = file.in_directory().as_c_str();
+        let name = file.relative_path().as_c_str();
         let stat = root.stat(name, WITHIN);
         let stat = stat.map_err(|errno| without_openat2(errno, file.directory()))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            let sentence = "it is no regular file";
+            let sentence = "it is not a regular file";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, sentence));
         }
         root.open_beneath(name, FILE, WITHIN)?;
@@ -152,7 +153,9 @@ impl Root {
             let flags = OFlags::PATH | OFlags::CLOEXEC;
             (file, open(file.name(), flags, Mode::empty()))
         });
-        is_there && self.has_same_path() && place.is_none_or(|(file, place)| file.is_at(place))
+        is_there
+            && self.has_same_path()
+            && place.is_none_or(|(file, place)| file.has_same_path(place))
     }
 
     /// The same, answered without waiting for any file system. Returns false if that is impossible,
@@ -166,7 +169,8 @@ impl Root {
         let is_there = !self.can_hang() && self.is_same_directory(&place) && self.has_same_path();
         sys::close(place);
         let single = self.single.as_ref();
-        is_there && single.is_none_or(|file| file.is_at(sys::open_if_in_memory(file.name())))
+        is_there
+            && single.is_none_or(|file| file.has_same_path(sys::open_if_in_memory(file.name())))
     }
 
     /// True if `place` is this directory and readable; for a single file, searchable. Another
@@ -239,13 +243,13 @@ impl Root {
         if !single.is_named_by(path) {
             return Err(LookupError::NotFound);
         }
-        path.clone_from(single.in_directory());
+        path.clone_from(single.relative_path());
         match self.look_up_any(path, dependencies)? {
             Lookup::File(file) => Ok(Lookup::File(OpenFile {
                 media_type: super::media_type(single.name()),
                 ..file
             })),
-            // A directory has taken its place.
+            // A directory has replaced the file.
             Lookup::Directory(_) | Lookup::DirectoryWithoutSlash => Err(LookupError::NotFound),
         }
     }

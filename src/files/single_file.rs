@@ -1,4 +1,4 @@
-//! A single file that is served instead of a directory: where it is, and which names in a request mean it.
+//! A single file served instead of a directory: its location, and the request paths that mean it.
 
 use super::path::RelativePath;
 use crate::sys;
@@ -9,38 +9,39 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// One file of a directory.
+/// A file and the directory that contains it.
 #[derive(Debug)]
 pub(super) struct SingleFile {
-    /// The absolute path by which it was named; any name in it may be a link.
+    /// The absolute path that the user gave. Any name in it may be a link.
     name: PathBuf,
-    /// The same path without links, when it was opened.
+    /// The path without links when the file was opened.
     path: PathBuf,
-    /// The last name of that, in its directory.
-    in_directory: RelativePath,
-    /// What a request calls it: the last name of `name`.
+    /// The last name of `path`: the file below its directory.
+    relative_path: RelativePath,
+    /// The last name of `name`: the file in requests.
     requested: RelativePath,
 }
 
 impl SingleFile {
-    /// The file that has this path.
+    /// Resolves this path.
     ///
     /// # Errors
-    /// Those of realpath(3), and [`io::ErrorKind::InvalidInput`] if it has no name, as `/` has none.
+    /// Those of realpath(3), and [`io::ErrorKind::InvalidInput`] for a path without a name, such as
+    /// `/`.
     pub fn new(path: &Path) -> io::Result<SingleFile> {
         let name = std::path::absolute(path)?;
         let path = name.canonicalize()?;
         let last = |path: &Path| RelativePath::of_name(path.file_name().unwrap_or(OsStr::new("")));
         let no_name = io::ErrorKind::InvalidInput;
         Ok(SingleFile {
-            in_directory: last(&path).ok_or(no_name)?,
+            relative_path: last(&path).ok_or(no_name)?,
             requested: last(&name).ok_or(no_name)?,
             path,
             name,
         })
     }
 
-    /// The absolute path by which it was named.
+    /// The absolute path that the user gave.
     pub fn name(&self) -> &Path {
         &self.name
     }
@@ -50,26 +51,26 @@ impl SingleFile {
         &self.path
     }
 
-    /// The directory that holds it.
+    /// The directory that contains the file.
     pub fn directory(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new("/"))
     }
 
-    /// Its path in that directory.
-    pub fn in_directory(&self) -> &RelativePath {
-        &self.in_directory
+    /// The file's path below that directory.
+    pub fn relative_path(&self) -> &RelativePath {
+        &self.relative_path
     }
 
-    /// True if a request's path means it: `/`, or its name.
+    /// True if a request for this path means the file: `/`, or the file's name.
     pub fn is_named_by(&self, path: &RelativePath) -> bool {
         let is_root = path.as_c_str() == c".";
         let is_name = !path.names_directory() && path.as_c_str() == self.requested.as_c_str();
         is_root || is_name
     }
 
-    /// True if `place`, what its name leads to, still has the same path. The file itself may be another one. Without a
-    /// proc(5) that is not known, and taken to be so.
-    pub fn is_at<E>(&self, place: Result<OwnedFd, E>) -> bool {
+    /// True if `place`, opened by `name`, still has the same path. It may be another file. True too
+    /// without procfs, where this is unknown.
+    pub fn has_same_path<E>(&self, place: Result<OwnedFd, E>) -> bool {
         let Ok(place) = place else {
             return false;
         };

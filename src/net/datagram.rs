@@ -211,7 +211,7 @@ impl DatagramSender {
         }
     }
 
-    /// True if a reply can reach the sender, and nobody else. The sender must have a name, the
+    /// True if a reply can reach the sender and only the sender. The sender must have a name, the
     /// datagram must have been sent to this machine alone, and its hop limit must allow one more
     /// hop.
     pub fn can_be_answered(&self) -> bool {

@@ -141,8 +141,8 @@ pub const SENDFILE_REFUSED: Errno = Errno::OPNOTSUPP;
 static HAS_SENDFILE: AtomicBool = AtomicBool::new(true);
 
 /// True for errors of sendfile(2) after which read(2) and write(2) may still work. The file system
-/// lacks the operation, or a filter forbids the call. None of these errors describes the socket's
-/// state.
+/// lacks the operation, or a filter forbids the call. None of these errors means that the
+/// connection has failed.
 fn is_refused(errno: Errno) -> bool {
     matches!(
         errno,
@@ -199,8 +199,8 @@ fn receive_with(socket: impl AsFd, buffer: &mut [u8], flags: RecvFlags) -> Resul
     result
 }
 
-/// poll(2): true if the peer has reset the connection, or has shut down both directions, so nothing
-/// can reach it.
+/// poll(2): true if the peer has reset the connection or has shut down both directions. No data can
+/// reach such a peer.
 ///
 /// A TCP peer that has closed its socket does not count until it has answered a packet with a
 /// reset. Before that it may have shut down only its sending side.

@@ -204,10 +204,13 @@ fn an_unusable_user_is_reported() {
     let said = refusal("no-such-user", root.path());
     assert!(said.contains("there is no user no-such-user"), "{said}");
     let said = refusal("root", root.path());
-    assert!(said.contains("would give up nothing"), "{said}");
+    assert!(
+        said.contains("is root; name an unprivileged user"),
+        "{said}"
+    );
     if !rustix::process::geteuid().is_root() {
         let said = refusal("nobody", root.path());
-        return assert!(said.contains("only root can become nobody"), "{said}");
+        return assert!(said.contains("only root can switch to nobody"), "{said}");
     }
     fs::set_permissions(root.path(), Permissions::from_mode(0o700)).expect("set");
     let said = refusal("nobody", root.path());

@@ -10,12 +10,11 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Listings up to this size in bytes may use the whole budget. Larger ones leave a part of it
-/// ([`SPARE_PART`]), so that clients that read large listings slowly cannot keep others from
-/// listing ordinary directories.
+/// Listings up to this size in bytes may use the whole budget. Larger ones leave a part of it free
+/// ([`SPARE_PART`]). So clients that read large listings slowly do not block ordinary ones.
 const SMALL: usize = 128 * 1024;
 
-/// Large listings leave one part in this many of the budget to small ones.
+/// Large listings leave an eighth of the budget to small ones: this is the divisor.
 const SPARE_PART: usize = 8;
 
 /// The number of units in a shared budget, and the least size of a unit in bytes.
@@ -234,8 +233,8 @@ mod tests {
         assert_eq!(budget.used(), 0);
     }
 
-    /// A process's locks do not exclude itself. What other processes cannot lock is tested with
-    /// forks in `tests/wire/listings.rs`.
+    /// A process's locks do not exclude the process itself. `tests/wire/listings.rs` tests them
+    /// between processes.
     #[test]
     fn a_process_has_its_own_part_and_units() {
         let budget = Arc::new(ListingBudget::shared_by_processes(64 << 20, 40));
