@@ -85,6 +85,6 @@ impl StreamEndpoint {
 pub struct DatagramEndpoint {
     /// Where to receive and reply.
     pub socket: DatagramSocket,
-    /// Makes the replies: it [answers datagrams](Service::datagrams).
+    /// Makes the replies: it [answers datagrams](Service::datagram_handler).
     pub service: Arc<dyn Service>,
 }

@@ -1,4 +1,4 @@
-//! A socket with a time limit for every call.
+//! A socket with a time limit for each call.
 //!
 //! A blocking call waits for one thing only. So once other connections can wake this one, its
 //! socket becomes non-blocking, and poll(2) waits for the socket and for the wake queue.

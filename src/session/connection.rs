@@ -47,7 +47,7 @@ pub const MIN_PROGRESS: u32 = 4096;
 ///   until [`Connection::release`].
 /// - **Panics.** A session may panic in any call: catch the panic and call [`Connection::abort`].
 ///   No other connection may be affected.
-/// - **The end.** Call [`Connection::close`] and then [`Connection::release`] for every connection,
+/// - **The end.** Call [`Connection::close`] and then [`Connection::release`] for each connection,
 ///   also after an error. In a debug build, dropping a closed connection that still holds buffers
 ///   panics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

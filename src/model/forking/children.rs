@@ -10,7 +10,7 @@ use crate::trace;
 use std::io;
 use std::time::Instant;
 
-/// The state shown for every connection: the parent knows no more of it.
+/// The state shown for each connection: the parent knows no more of it.
 const STATE: &str = "in its own process";
 
 /// The children that have not ended, the oldest first.
