@@ -176,7 +176,7 @@ fn descriptors_beyond_fd_setsize_are_refused() {
         let mut evserve = Evserve::http(model, root.path(), &["--idle-timeout", "1h"]);
         let mut clients: Vec<_> = (0..all).map(|_| evserve.connect()).collect();
         let warning = evserve.wait_for_log(&format!("cannot watch descriptor {limit}"));
-        assert!(warning.contains("--model poll or epoll"), "{warning}");
+        assert!(warning.contains("--model poll and epoll"), "{warning}");
         let (mut served, mut refused) = (0, 0);
         for client in &mut clients {
             let mut stream = client.stream();
