@@ -20,8 +20,8 @@ const KEEPALIVE: Duration = Duration::from_secs(120);
 /// A listening socket. Nonblocking, unless [`set_blocking`](Listener::set_blocking) is called.
 #[derive(Debug)]
 pub struct Listener {
-    /// Dropped before the socket closes, which removes the file. Otherwise a new server could find
-    /// the file of a dead one.
+    /// Dropping this removes the file. Declared first, so that the file goes before the socket
+    /// closes: a new server must not find the file of a dead one.
     file: Option<SocketFile>,
     socket: OwnedFd,
     bound: BoundAddress,
