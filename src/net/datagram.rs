@@ -20,7 +20,7 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 /// A nonblocking datagram socket.
 #[derive(Debug)]
 pub struct DatagramSocket {
-    /// Dropping this removes the file. Declared first, so that the file goes before the socket closes.
+    /// Dropping this removes the file. Declared first: the file goes before the socket closes.
     file: Option<SocketFile>,
     socket: OwnedFd,
     bound: BoundAddress,
