@@ -5,9 +5,9 @@ use crate::sys::{InterfaceAddress, InterfaceFlags};
 use socket2::{Domain, Socket, Type};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// The addresses by which other machines can reach a listener on all addresses, at the moment. Those
-/// of the default route come first: others may lead to containers only. Empty for a listener on a
-/// single address. `only_v6` means that the listener excludes IPv4.
+/// The addresses by which other machines can reach a listener on all addresses, at the moment.
+/// Those of the default route come first: others may lead to containers only. Empty for a listener
+/// on a single address. `only_v6` means that the listener excludes IPv4.
 pub fn external_addresses(bound: SocketAddr, only_v6: bool) -> Vec<SocketAddr> {
     if !bound.ip().is_unspecified() {
         return Vec::new();

@@ -36,7 +36,8 @@ pub fn monotonic_time() -> Duration {
     Duration::try_from(now).unwrap_or_default()
 }
 
-/// ioctl_tty(2), TIOCGWINSZ: the columns and rows of a terminal. `None` if it does not know them, or is none.
+/// ioctl_tty(2) with TIOCGWINSZ: the columns and rows of a terminal. `None` if they are unknown, or
+/// if this is not a terminal.
 pub fn terminal_size(terminal: impl AsFd) -> Option<(usize, usize)> {
     let size = rustix::termios::tcgetwinsize(terminal).ok()?;
     let (columns, rows) = (size.ws_col.into(), size.ws_row.into());
