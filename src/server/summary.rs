@@ -58,14 +58,13 @@ pub(super) fn costs(
         ),
     };
     let calls_of_each_kind = [
-        (counters.wait_calls, "waits"),
-        (counters.interest_change_calls, "changes of interest"),
-        (counters.accept_calls, "accepts"),
-        (counters.receive_calls, "receives"),
-        (counters.send_calls, "sends"),
-        (counters.other_calls, "others"),
-    ]
-    .map(|(number, kind)| format!("{} {kind}", grouped(number)));
+        count(counters.wait_calls, "wait"),
+        count(counters.interest_change_calls, "change") + " of interest",
+        count(counters.accept_calls, "accept"),
+        count(counters.receive_calls, "receive"),
+        count(counters.send_calls, "send"),
+        count(counters.other_calls, "other"),
+    ];
     vec![
         format!(
             "model {model}: {} system calls to wait and on sockets{calls_each}: {}",
