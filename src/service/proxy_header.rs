@@ -24,7 +24,7 @@ const FIXED_PART: usize = 16;
 pub(super) type AdmitClient =
     Box<dyn FnOnce(Option<IpAddr>, &mut Counters) -> Option<NewSession> + Send>;
 
-/// Reads the header, then hands over to the session that the client is admitted to.
+/// Reads the header, then hands over to the client's session.
 pub(super) struct ProxyHeaderSession {
     proxy: Option<IpAddr>,
     /// Taken once the header is complete.
@@ -35,7 +35,7 @@ pub(super) struct ProxyHeaderSession {
 enum State {
     /// The header is missing or incomplete.
     Reading,
-    /// The header is complete. The session to hand over to; `None` once it was taken.
+    /// The header is complete. Holds the client's session until it is taken.
     Read(Option<NewSession>),
     /// The header was malformed, or the client was refused.
     Refused,
