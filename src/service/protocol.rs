@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
-/// What the connections of a service share, from least to most. Each model asks for less than the next one here:
+/// What the connections of a service share, from least to most. Each model asks for less than the
+/// next one here:
 ///
 /// | model | serves services that share at most |
 /// | --- | --- |
@@ -14,13 +15,15 @@ use std::path::PathBuf;
 /// | all others | [`Messages`](Sharing::Messages) |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sharing {
-    /// No connection changes what another one reads. The server makes one service for each loop of `--workers`.
+    /// No connection changes what another one reads. The server makes one service for each loop of
+    /// `--workers`.
     Nothing,
-    /// Connections change memory that others read, such as a counter. Under `forking` each process would change its own
-    /// copy. One service serves all loops, and must not have a [`notifier`](Service::notifier) if there are several.
+    /// Connections change memory that others read, such as a counter. Under `forking` each process
+    /// would change its own copy. One service serves all loops, and must not have a
+    /// [`notifier`](Service::notifier) if there are several.
     Memory,
-    /// Connections also send to each other: one wakes another by its [`Waker`](std::task::Waker). Under `blocking` the
-    /// others would not run.
+    /// Connections also send to each other: one wakes another by its [`Waker`](std::task::Waker).
+    /// Under `blocking` the others would not run.
     Messages,
 }
 
@@ -45,10 +48,11 @@ pub trait Service: Send + Sync {
         false
     }
 
-    /// What its connections share. A server does not start where the model cannot provide it: see [`Sharing`].
+    /// What its connections share. A server does not start where the model cannot provide it: see
+    /// [`Sharing`].
     ///
-    /// The default is the safe one: it refuses `forking`. Return [`Sharing::Nothing`] if no connection changes what
-    /// another one reads.
+    /// The default is the safe one: it refuses `forking`. Return [`Sharing::Nothing`] if no
+    /// connection changes what another one reads.
     fn sharing(&self) -> Sharing {
         Sharing::Memory
     }

@@ -1,8 +1,8 @@
 //! The members of a chat, and how their messages reach each other.
 //!
-//! One lock protects the room, so all members receive all messages in the same order. No thread waits
-//! for anything else while it holds the lock: a message goes into the [`Backlog`], and the members'
-//! threads or loops send it.
+//! One lock protects the room, so all members receive all messages in the same order. No thread
+//! waits for anything else while it holds the lock: a message goes into the [`Backlog`], and the
+//! members' threads or loops send it.
 //!
 //! A member that sends faster than another one reads has to wait for it, within limits. While any
 //! member is more than [`HIGH_WATER`] behind, members take turns, and together they may send
@@ -435,8 +435,8 @@ impl State {
         }
     }
 
-    /// No member is behind any more: wakes all that wait. They keep their last_ticket, since others may
-    /// be faster.
+    /// No member is behind any more: wakes all that wait. They keep their last_ticket, since others
+    /// may be faster.
     fn wake_waiting(&self) {
         let waiting = self.queue.values();
         let waiting = waiting.filter_map(|(id, _)| self.members.get(id));

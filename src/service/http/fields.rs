@@ -8,7 +8,7 @@ use crate::http1::{SERVER, before_date};
 pub(super) struct ConfiguredFields {
     /// The Server field up to the date, from [`before_date`].
     pub before_date: String,
-    /// Lines for every response.
+    /// Lines for all responses.
     pub all: String,
     /// Lines for responses with files: the same and Cache-Control.
     pub files: String,

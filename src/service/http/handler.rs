@@ -36,8 +36,9 @@ pub trait Handler: Send + Sync {
         Response::status(status)
     }
 
-    /// What responses to different connections share: see [`Service::sharing`](crate::service::Service::sharing). Return
-    /// [`Sharing::Nothing`] if no response depends on what an earlier one changed.
+    /// What responses to different connections share: see
+    /// [`Service::sharing`](crate::service::Service::sharing). Return [`Sharing::Nothing`] if no
+    /// response depends on what an earlier one changed.
     fn sharing(&self) -> Sharing {
         Sharing::Memory
     }

@@ -4,7 +4,8 @@ use super::diagram;
 use crate::observe::ServerInfo;
 use maud::{DOCTYPE, PreEscaped, html};
 
-/// The page's Content Security Policy (Level 3): only its own style, script and events, and no frames.
+/// The page's Content Security Policy (Level 3): only its own style, script and events, and no
+/// frames.
 pub const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
                           base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
