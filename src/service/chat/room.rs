@@ -435,7 +435,7 @@ impl State {
         }
     }
 
-    /// No member is behind any more: wakes all that wait. They keep their last_ticket, since others
+    /// No member is behind any more: wakes all that wait. They keep their tickets, since others
     /// may be faster.
     fn wake_waiting(&self) {
         let waiting = self.queue.values();
