@@ -57,7 +57,7 @@ pub fn run(mut setup: ServerSetup) -> io::Result<Counters> {
     if !parent.children.is_empty() {
         let number = parent.children.len();
         log::error!(
-            "{number} processes cannot be ended and are left behind: the kernel waits for a device"
+            "processes left behind that cannot be ended: {number}; the kernel waits for a device"
         );
     }
     parent.children.collect_reports();

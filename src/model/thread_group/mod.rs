@@ -301,7 +301,7 @@ impl ThreadGroup {
         let running = self.state.lock().running;
         if running > 0 {
             log::error!(
-                "{running} threads hang and are left behind: a file system or a handler does not answer"
+                "hung threads left behind: {running}; a file system or a handler does not answer"
             );
             if let Some(mut log) = self.log.try_lock() {
                 log.finish(LAST_WAIT);
