@@ -1,4 +1,4 @@
-//! The command line: what it asks for, or what to type instead.
+//! Reads the command line, and tells the user what to type if it has a mistake.
 
 mod help;
 mod listen;
@@ -26,7 +26,7 @@ use values::TrustedProxy;
 pub enum Task {
     /// Serve until a signal ends it.
     Serve(Box<ServeCommand>),
-    /// Print this and end.
+    /// Print this and exit.
     Print(Vec<u8>),
 }
 
@@ -37,7 +37,7 @@ pub struct ServeCommand {
     pub config: Config,
     /// What the process gives up before it serves.
     pub confinement: Confinement,
-    /// The model was given, and is not only the default.
+    /// The user has chosen the model. False if it is only the default.
     pub is_model_chosen: bool,
     /// Draw the URL for other machines as a QR code.
     pub shows_qr_code: bool,
@@ -47,8 +47,8 @@ pub struct ServeCommand {
     pub traced_requests: Option<usize>,
 }
 
-/// Reads the command line, of which the first argument is the program's name. Listens at
-/// `inherited` sockets too; their names choose the mode.
+/// Reads the command line, of which the first argument is the program's name. The server also
+/// listens at the `inherited` sockets, whose names choose the modes.
 ///
 /// # Errors
 /// clap's, for the user: print it and exit with its code (2 for usage, 0 for --help and --version).

@@ -1,11 +1,13 @@
 //! A cache of lookups, so that the next request for a file need not ask the file system.
 //!
-//! A lookup never returns anything older than its `now`. A cached entry is valid in three cases. It
-//! was checked at the same `now`, which is one turn of an event loop. Or it is watched, no event
-//! has come, and it was checked within the last second. Or the file system, asked again, shows the
-//! same. In all other cases the entry is dropped.
+//! Each lookup has a time, `now`, and never returns anything older. An event loop reads the clock
+//! about once a turn, so many lookups have the same `now`. A cached entry is valid:
 //!
-//! This file does not know what is cached, nor what for.
+//! - if it was checked at the same `now`;
+//! - if it is watched, no event has come, and it was checked within the last second;
+//! - or if the file system, asked again, shows the same.
+//!
+//! Otherwise it is dropped. This file does not know what the cached values are.
 
 use super::dependencies::Dependencies;
 use super::mounts::Mounts;
@@ -22,8 +24,8 @@ use std::time::{Duration, Instant};
 /// a mount over a directory.
 const TRUST_TIME: Duration = Duration::from_secs(1);
 
-/// The memory of an entry beside what is counted, in bytes: its slot in the table, and the rounding
-/// of allocations.
+/// An estimate of the memory of an entry that is not counted otherwise, in bytes: its place in the
+/// table, and the rounding of allocations.
 const OVERHEAD: usize = 256;
 
 /// The limits of a cache.
@@ -53,9 +55,9 @@ pub struct CacheEntry<T> {
     pub value: T,
     /// What was observed while making it.
     pub dependencies: Dependencies,
-    /// What its content takes of the limits.
+    /// How much of the limits its value uses. [`Cache::put`] adds the entry's own memory.
     pub cost: CacheLimits,
-    /// The value may change without a trace, so it is valid at one `now` only.
+    /// The value may change and the file system not show it, so it is valid at one `now` only.
     pub is_volatile: bool,
 }
 
@@ -73,9 +75,10 @@ struct Contents<T> {
     /// The next slot to consider for eviction (the clock algorithm).
     hand: usize,
     watched: WatchSet,
-    /// The owner waits for events and calls [`notified`](Cache::notified).
+    /// The model waits for events and calls [`notified`](Cache::notified). Otherwise lookups read
+    /// them.
     notified: bool,
-    /// The last `now` at which events were read, if the owner does not wait for them.
+    /// The last `now` at which a lookup read events.
     events_read_at: Option<Instant>,
     /// The `now` at which `missing_name` was not found.
     missing_at: Option<Instant>,
@@ -87,7 +90,8 @@ struct Slot<T> {
     entry: Arc<CacheEntry<T>>,
     /// When the entry was last known to be valid.
     checked: Instant,
-    /// If the entry is watched, the number of events before its last check.
+    /// If the entry is watched, the number of events before its last check. While the number is the
+    /// same, no watched file has changed.
     watched: Option<u64>,
     /// inotify would report every change of its dependencies.
     can_be_watched: bool,
@@ -101,7 +105,8 @@ struct Slot<T> {
 enum Freshness<T> {
     /// The entry is valid.
     Fresh(Arc<CacheEntry<T>>),
-    /// The entry is valid if the file system still shows the same. True if it can be watched.
+    /// The entry is valid if the file system still shows the same. The flag tells whether it can be
+    /// watched.
     Revalidate(Arc<CacheEntry<T>>, bool),
     Absent,
 }
@@ -134,8 +139,7 @@ impl<T> Cache<T> {
         self.limits
     }
 
-    /// Drops all entries. From now on the cache takes entries of this root only; of none if it is
-    /// `None`.
+    /// Drops all entries. From now on the cache takes only entries of `root`; without a root, none.
     pub fn reset(&self, root: Option<&Root>) {
         let mut contents = self.contents();
         contents.root = root.map(Root::id);
@@ -152,8 +156,8 @@ impl<T> Cache<T> {
         drop(slots);
     }
 
-    /// Lets [`look_up_without_io`](Cache::look_up_without_io) assume until then that the root's
-    /// name leads to this root.
+    /// Lets [`look_up_without_io`](Cache::look_up_without_io) assume before the time `until` that
+    /// the root's name leads to this root.
     pub fn trust_root(&self, root: &Root, until: Option<Instant>) {
         let mut contents = self.contents();
         // Another thread may have reset the cache to another root.
@@ -338,9 +342,9 @@ impl<T> Cache<T> {
         }
     }
 
-    /// Watches the entry's dependencies, then checks them. Returns the number of events before;
-    /// `None` if they cannot be watched or have changed. Call this without the lock: both steps can
-    /// wait for the file system.
+    /// Watches the entry's dependencies, then checks them. Returns the number of events before
+    /// that, or `None` if they cannot be watched or have changed. Call this without the lock: both
+    /// steps can wait for the file system.
     fn watch_and_confirm(&self, root: &Root, entry: &CacheEntry<T>) -> Option<u64> {
         if entry.is_volatile {
             return None;
@@ -375,6 +379,7 @@ impl<T> CacheEntry<T> {
 
 /// These methods return the removed entries. Drop them after unlocking: closing a file can be slow.
 impl<T> Contents<T> {
+    /// Reads the pending events. If there are any, removes all entries with open files.
     #[must_use]
     fn take_events(&mut self, watcher: &Watcher) -> Vec<Slot<T>> {
         let before = self.watched.events;

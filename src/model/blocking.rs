@@ -1,12 +1,12 @@
-//! The textbook's first server: one connection at a time, with blocking calls.
+//! Serves one connection at a time, with blocking calls.
 //!
-//! `forking`, `threaded` and `pool` run the same loop. They differ in what runs it, a process or a
-//! thread, and in how many run at once.
+//! The models `blocking`, `forking`, `threaded` and `pool` share this loop. They differ in what
+//! runs it, a process or a thread, and in how many run at once.
 //!
-//! The model `blocking` runs it on one thread per listener, so it serves each connection to its end
-//! before it accepts the next one. Other clients wait meanwhile, so a connection is closed after
-//! its first response. A client that connects and sends nothing, as browsers do to save time later,
-//! stops the server until the deadline. The other models exist to avoid that.
+//! The model `blocking` runs it on one thread per listener. It serves each connection to its end
+//! before it accepts the next one. Other clients wait meanwhile, so it closes a connection after
+//! the first response. A client that connects and sends nothing, as browsers do in advance, holds
+//! up the listener until the deadline. The other models exist to avoid that.
 
 use super::connection_control::ConnectionControl;
 use super::runner::Runner;
@@ -48,8 +48,7 @@ fn run(
             Ok(ControlFlow::Continue(())) => {}
             Ok(ControlFlow::Break(())) => return,
             Err(Errno::AGAIN) if left.is_zero() => connection.expired(&mut runner.worker),
-            // The call has used up its time. If time is left until the deadline, the next step
-            // waits again.
+            // The call's own limit has passed. Before the deadline, the next step waits again.
             Err(Errno::AGAIN) => {}
             // A signal came, or another connection has a message for this one.
             Err(Errno::INTR) => connection.woken(&mut runner.worker),
@@ -61,7 +60,7 @@ fn run(
 }
 
 /// Performs one action. Calls on the socket wait at most `left`; if it is zero, they do not wait
-/// and return EAGAIN instead. Reading a file and running a job take as long as they take.
+/// and return EAGAIN instead. Reading a file and running a job have no time limit.
 fn step(
     connection: &mut Connection,
     socket: &mut TimedSocket<'_>,

@@ -21,7 +21,7 @@ const MAX_WAIT: Duration = Duration::from_secs(60 * 60);
 
 /// The clock, the buffer and the worker for one connection at a time.
 pub struct Runner {
-    /// What its sessions share.
+    /// What the sessions share.
     pub worker: Worker,
     /// The bytes that were received or loaded last.
     pub buffer: Box<[u8]>,
@@ -46,7 +46,7 @@ impl Runner {
         }
     }
 
-    /// Begins a connection: returns its socket with timeouts.
+    /// Begins a connection: returns its socket, whose calls have time limits.
     pub fn begin<'a>(&mut self, socket: &'a OwnedFd) -> TimedSocket<'a> {
         self.refresh();
         TimedSocket::new(socket, &self.wakers)
@@ -127,8 +127,8 @@ impl Runner {
         self.refresh();
     }
 
-    /// Begins a turn of a session that has work of its own. No other connection waits for this
-    /// thread.
+    /// Begins a turn of a session that has work of its own. It gets all work of the turn, since no
+    /// other connection waits for this thread.
     pub fn begin_turn(&mut self) -> &mut Worker {
         self.refresh();
         self.worker.work = WORK_PER_TURN;

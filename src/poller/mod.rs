@@ -87,8 +87,8 @@ pub trait Poller: Sized {
     const EDGE_TRIGGERED: bool;
 
     /// True if the events of one wait are in the order in which they happened. False if the kernel
-    /// checks one descriptor after the other: an event during that may be missed at the first
-    /// descriptor and seen at the last.
+    /// checks one descriptor after the other: of two events that happen meanwhile, a wait may then
+    /// report only the second.
     const IN_ORDER: bool;
 
     /// True if each [`change`](Poller::change) makes a system call.
@@ -101,8 +101,8 @@ pub trait Poller: Sized {
     /// Descriptors with this number or a larger one cannot be watched.
     const FD_LIMIT: Option<RawFd> = None;
 
-    /// Creates a poller that watches nothing yet. `capacity` is the most events that one wait may
-    /// return, if the back end needs to know.
+    /// Creates a poller that watches nothing yet. `capacity` is the most events that one wait
+    /// returns. Back ends without such a limit ignore it.
     ///
     /// # Errors
     /// If it cannot be created, for example because no descriptor is free.
@@ -160,8 +160,6 @@ impl Properties {
 
 #[cfg(test)]
 mod tests {
-    //! Checks the trait's contract for each poller.
-
     use super::*;
     use std::io::{Read, Write};
     use std::os::fd::AsFd;

@@ -1,4 +1,4 @@
-//! Descriptors that a poller stores between two waits. One of the few files with `unsafe`.
+//! Descriptors that a poller stores between two waits. One of the two files with `unsafe`.
 
 #![allow(unsafe_code)]
 
@@ -9,9 +9,9 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 /// poll(2) and select(2) get all descriptors with every wait, so these pollers must store what
 /// [`Poller::change`](super::Poller::change) only lends them.
 pub(super) fn without_lifetime(fd: BorrowedFd<'_>) -> BorrowedFd<'static> {
-    // SAFETY: the owner changes a descriptor to nothing before it closes it
-    // (`Poller::CLOSE_UNWATCHES`). If it did not, the number would be closed or belong to another
-    // file. The poller would then only ask whether that file is ready. This harms neither memory
-    // nor the file, and a wrong report is a hint that the next call corrects.
+    // SAFETY: the descriptor is open as long as it is stored: its owner stops watching it before
+    // closing it (`Poller::CLOSE_UNWATCHES`). If the owner failed to, the number would be unused or
+    // belong to another file, and the poller would only ask whether that file is ready. That harms
+    // neither memory nor the file. A wrong report is corrected by the next call on the socket.
     unsafe { BorrowedFd::borrow_raw(fd.as_raw_fd()) }
 }

@@ -1,4 +1,4 @@
-//! From the description of a server to one that listens.
+//! Makes a server that listens, [`BoundServer`], from its description, [`ServerSpec`].
 
 use super::announcement::{self, Hints};
 use super::budgets::{self, listing_bytes};
@@ -81,16 +81,15 @@ impl ServerSpec {
         let mut bound: Vec<Vec<Bound>> = vec![Vec::new(); services.len()];
         for one in &listen {
             let label = &*specs[one.service].label;
-            let behind = &services[one.service];
             let all = bind(
                 &config,
                 model,
                 (one, label),
-                behind,
+                &services[one.service],
                 &admission,
                 &mut workers,
             )?;
-            addresses.extend(all.iter().map(|one| one.address.clone()));
+            addresses.extend(all.iter().map(|socket| socket.address.clone()));
             bound[one.service].extend(all);
         }
         let hints = Hints {
@@ -277,7 +276,7 @@ fn make_per_worker(
     Ok(vec![first; config.workers])
 }
 
-/// The way out for a program whose service shares nothing but does not say so.
+/// Advice for a program whose service shares nothing but does not say so.
 const UNLESS_NOTHING: &str = ", or let its method `sharing` return Sharing::Nothing if that is so";
 
 /// Refuses a service whose connections share more than the model can provide.

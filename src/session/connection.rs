@@ -38,8 +38,8 @@ pub const MIN_PROGRESS: u32 = 4096;
 ///   still counts. If that would block, call [`Connection::expired`]. A completion model cancels
 ///   the operation under way instead; if it has completed after all, report its result as usual,
 ///   without `expired`.
-/// - **Wakes.** The connection's [waker](super::Wakers) may be woken whatever the action: call
-///   [`Connection::woken`] soon then. An operation under way may continue. One call may stand for
+/// - **Wakes.** The connection's [waker](super::Wakers) may be woken during any action: then call
+///   [`Connection::woken`] soon. An operation under way may continue. One call may stand for
 ///   several wakes.
 /// - **Operations under way.** At most one of each action may be under way; a `Receive` may be
 ///   under way together with any other. An operation may end after other events, and even after
@@ -195,10 +195,10 @@ impl Connection {
         }
     }
 
-    /// Returns until when the model may wait for the [next](Connection::next) action; `None` means
-    /// without limit.
+    /// Returns the time until which the model may wait for the [next](Connection::next) action;
+    /// `None` means without limit.
     ///
-    /// The deadline changes only after a call to this connection, or when [`Worker::stopping`] or
+    /// The deadline changes only with a call to this connection, or when [`Worker::stopping`] or
     /// [`Worker::crowded`] changes: while the server is stopping, an idle connection has no time
     /// left.
     pub fn deadline(&self, worker: &Worker) -> Option<Moment> {
@@ -306,10 +306,10 @@ impl Connection {
             worker.answered();
         }
         if self.has_waker {
-            // Before the next input, so that a peer that sends much does not get ahead of the
-            // others.
+            // Messages go out before the next input is read. Otherwise a peer that sends much
+            // would get ahead of the others.
             self.send_messages(worker);
-            // A wake during the send was not acted on.
+            // A wake during the send has had no effect yet.
             if self.output.is_empty() && self.wait() == Wait::Pause {
                 self.invoke(worker, |session, cx| session.proceed(cx));
             }
@@ -325,11 +325,12 @@ impl Connection {
         self.after_event(0, worker);
     }
 
-    /// Reports the first bytes of the range that [`front`](Connection::front) was. No bytes mean
-    /// that the file has become shorter than the length promised to the peer.
+    /// Reports the bytes that were read for [`Action::Load`]: the beginning of the range in
+    /// [`front`](Connection::front). No bytes mean that the file has become shorter than the length
+    /// promised to the peer.
     ///
     /// # Panics
-    /// If nothing was to be loaded, or fewer bytes.
+    /// If nothing was to be loaded, or if there are more bytes than the range or a buffer has.
     pub fn loaded(&mut self, bytes: &[u8], worker: &mut Worker) {
         if self.phase >= Phase::Aborted {
             return;
@@ -521,8 +522,8 @@ impl Connection {
         }
     }
 
-    /// Runs after each call to the session. Hands over to a successor, finishes a session that can
-    /// get no more input, drops input that comes too late, and takes messages from the mailbox.
+    /// Runs after each event. Hands over to a successor, finishes a session that can get no more
+    /// input, drops input that the session will not take, and takes messages from the mailbox.
     /// Restarts the timeout if the kind of wait has changed or enough bytes have moved.
     fn after_event(&mut self, progress: usize, worker: &mut Worker) {
         if self.phase == Phase::Closed {
@@ -561,7 +562,7 @@ impl Connection {
         }
     }
 
-    /// The session waits for bytes that cannot come.
+    /// Ends a session that waits for bytes that cannot come.
     #[cold]
     fn finish(&mut self, worker: &mut Worker) -> Wait {
         if self.ended {
@@ -640,7 +641,7 @@ impl Connection {
     }
 }
 
-/// A closed connection that is not released keeps buffers of its pool.
+/// Panics if a closed connection still holds buffers: the model has not called `release`.
 #[cfg(debug_assertions)]
 impl Drop for Connection {
     fn drop(&mut self) {

@@ -61,8 +61,9 @@ pub trait Session: Send {
     fn sent(&mut self, _cx: &mut Context<'_>) {}
 
     /// Does a slice of the session's own work. Called repeatedly while the session waits for its
-    /// [turn](Wait::Turn), and occasionally while it [pauses](Wait::Pause) or waits for a
-    /// [job](Wait::JobResult). Do no more than [`Worker::work`] allows, and subtract what you did.
+    /// [turn](Wait::Turn). While it [pauses](Wait::Pause) or waits for a [job](Wait::JobResult),
+    /// called when it is woken, and perhaps more often. Do no more than [`Worker::work`] allows,
+    /// and subtract what you did.
     fn proceed(&mut self, _cx: &mut Context<'_>) {}
 
     /// Returns the work that may wait for a file system, once, while the session waits for its
@@ -117,10 +118,9 @@ pub enum Wait {
     /// Its next turn: the session has work of its own, and does it in slices so that other
     /// connections get their turns.
     Turn,
-    /// Other sessions of its service, which it must not get ahead of. It receives nothing
-    /// meanwhile, which slows its peer down. [`proceed`](Session::proceed) is called when its
-    /// [inbox](Inbox) wakes it, and otherwise after [`Timeout::Pause`]. Messages from the inbox are
-    /// still sent.
+    /// Other sessions of its service: it must not get ahead of them. It receives nothing meanwhile,
+    /// which slows its peer down. [`proceed`](Session::proceed) is called when its [inbox](Inbox)
+    /// wakes it, and otherwise after [`Timeout::Pause`]. Messages from the inbox are still sent.
     Pause,
     /// The [successor](Session::successor) to replace it.
     Successor,

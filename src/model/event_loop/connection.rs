@@ -1,6 +1,6 @@
 //! A connection in the loop: it acts until it would block or its byte budget is used up.
 //!
-//! Readiness is a hint that events set. Only the result of a call is a fact, and clears the hint.
+//! Readiness is a hint: events set it. Only the result of a call is a fact: it clears the hint.
 
 use super::readahead::{READAHEAD, is_in_memory};
 use crate::model::connections::{Slot, SlotFlags};
@@ -17,8 +17,8 @@ const MAX_BYTES: usize = 256 * 1024;
 /// The smallest byte budget of one connection in one turn, however many there are.
 const MIN_BYTES: usize = 16 * 1024;
 
-/// The bytes that all connections together may move in one turn, roughly. New connections wait
-/// until the end of the turn.
+/// Roughly how many bytes all connections together may move in one turn. New connections wait until
+/// the turn ends, so it must be short.
 const BYTES_PER_TURN: usize = 16 * 1024 * 1024;
 
 /// The byte budget of each of `connections` queued connections for one turn.
@@ -40,8 +40,9 @@ pub(super) struct SocketState {
     pub watched: ReadySet,
     /// The poller has reported an event since the connection last acted.
     pub event: bool,
-    /// Input may have been sent after the turn began.
-    pub late: bool,
+    /// Refresh the worker before the session sees input: the peer may have sent it after the turn
+    /// began.
+    pub needs_refresh: bool,
     /// How many of the next bytes of the file being sent are known to be in memory.
     pub in_memory: u32,
 }
@@ -53,8 +54,8 @@ pub(super) enum Stop {
     Blocked,
     /// Its byte budget is used up: other connections have their turn first.
     BudgetUsed,
-    /// Other sessions have done all work of this turn. It goes first in the next turn.
-    WorkIsDone,
+    /// Other sessions have used up the work of this turn. It goes first in the next turn.
+    NoWorkLeft,
     /// A range of a file must be read from disk.
     NotInMemory,
     /// Its file is on a file system that can hang: a thread must send it.
@@ -76,7 +77,7 @@ impl Stop {
             (Stop::Blocked, Action::Wait) => "must wait for a thread that calls a file system",
             (Stop::Blocked, _) => "must wait before it can receive",
             (Stop::BudgetUsed, _) => "continues after the other connections' turns",
-            (Stop::WorkIsDone, _) => "works after the other connections' turns",
+            (Stop::NoWorkLeft, _) => "works first in the next turn",
             (Stop::NotInMemory, _) => "must wait for a thread that reads its file",
             (Stop::HasJob, _) => "has a thread call a file system",
             (Stop::MayHang, _) => "has a thread send its file",
@@ -86,15 +87,16 @@ impl Stop {
 }
 
 impl SocketState {
-    /// A socket that was just accepted. `late` is false only if its first bytes had arrived before.
-    pub(super) fn new(socket: OwnedFd, late: bool) -> SocketState {
+    /// The state of a socket that was just accepted. `needs_refresh` is false if its first bytes
+    /// usually arrive before it is accepted.
+    pub(super) fn new(socket: OwnedFd, needs_refresh: bool) -> SocketState {
         SocketState {
             socket,
             // Try first, wait second: a request often arrives together with the handshake.
             ready: ReadySet::BOTH,
             watched: ReadySet::NONE,
             event: false,
-            late,
+            needs_refresh,
             in_memory: 0,
         }
     }
@@ -125,9 +127,9 @@ impl LoopConnection {
         let mut worked = false;
         loop {
             let moved = match self.connection.next() {
-                // Known from the last event. A level-triggered poller does not watch for input
-                // while output is pending, so input that came meanwhile is missed. Sessions
-                // therefore use Close only where the client sends nothing more.
+                // `ready` is from the last event and is not checked again. A level-triggered poller
+                // does not watch for input while output is pending, so it misses input that came
+                // meanwhile. So sessions use `Wait::Close` only if the client sends nothing more.
                 Action::Close { may_linger: true } if self.io.ready.has(ReadySet::READABLE) => {
                     self.connection.linger();
                     Ok(0)
@@ -146,7 +148,7 @@ impl LoopConnection {
                 Action::Load => self.load(worker, scratch),
                 Action::Receive => self.receive(scratch, worker, refresh),
                 Action::Proceed if worker.work == 0 && worked => return Stop::BudgetUsed,
-                Action::Proceed if worker.work == 0 => return Stop::WorkIsDone,
+                Action::Proceed if worker.work == 0 => return Stop::NoWorkLeft,
                 Action::Proceed => {
                     self.proceed(worker);
                     worked = true;
@@ -185,8 +187,8 @@ impl LoopConnection {
         matches!(self.connection.front(), Piece::File { file, .. } if file.mount().is_some())
     }
 
-    /// Returns whether the next byte of the file to be sent is in memory. Checks the next
-    /// [`READAHEAD`] bytes while less than a full budget is known to be in memory.
+    /// Returns whether the next byte of the file to be sent is in memory. If less than a full
+    /// budget is known to be in memory, checks up to [`READAHEAD`] bytes more.
     fn is_in_memory(&mut self) -> bool {
         let Piece::File {
             file,
@@ -265,7 +267,7 @@ impl LoopConnection {
                 if count < room && !self.io.ready.has(ReadySet::END) {
                     self.io.ready = self.io.ready.without(ReadySet::READABLE);
                 }
-                if self.io.late {
+                if self.io.needs_refresh {
                     refresh(worker);
                 }
                 self.connection.received(&scratch[..count], worker);
@@ -287,7 +289,7 @@ impl LoopConnection {
             return (self.io.watched != ReadySet::BOTH).then_some(ReadySet::BOTH);
         }
         let wanted = match self.connection.next() {
-            // A thread works for it: no event of the socket matters until then.
+            // A thread reads or sends its file: no event of the socket matters until it is done.
             _ if self.flags.contains(SlotFlags::OFFLOADED) => ReadySet::NONE,
             Action::Send => ReadySet::WRITABLE,
             Action::Receive => ReadySet::READABLE,
@@ -306,7 +308,7 @@ impl LoopConnection {
 mod tests {
     use super::*;
 
-    /// It is most of the memory of an idle connection.
+    /// A `LoopConnection` is most of the memory of an idle connection.
     #[test]
     fn a_connection_is_small() {
         assert!(

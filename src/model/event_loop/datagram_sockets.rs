@@ -23,7 +23,7 @@ struct DatagramSlot {
 }
 
 impl DatagramSockets {
-    /// Sockets that the poller watches already.
+    /// Takes sockets that the poller already watches.
     pub(super) fn new(endpoints: Vec<DatagramEndpoint>) -> DatagramSockets {
         let responder = Responder::new(&endpoints);
         let slot = |endpoint| DatagramSlot {
@@ -51,7 +51,7 @@ impl DatagramSockets {
 }
 
 impl<P: Poller> EventLoop<P> {
-    /// Answers waiting datagrams, up to a number per socket.
+    /// Answers waiting datagrams, up to [`DATAGRAMS_PER_TURN`] per socket.
     pub(super) fn answer_datagrams(&mut self) {
         for index in 0..self.datagrams.slots.len() {
             let DatagramSockets { slots, responder } = &mut self.datagrams;
@@ -91,7 +91,7 @@ impl<P: Poller> EventLoop<P> {
             .poller
             .change(fd, key, ReadySet::READABLE, ReadySet::NONE);
         if let Err(error) = result {
-            log::warn!("a datagram socket is still watched: {error}");
+            log::warn!("cannot stop watching a datagram socket: {error}");
         }
     }
 }

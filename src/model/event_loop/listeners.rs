@@ -53,11 +53,10 @@ impl<P: Poller> EventLoop<P> {
         Ok(())
     }
 
-    /// Accepts waiting connections, up to a number per listener.
+    /// Accepts waiting connections, up to [`ACCEPTS`] per listener.
     ///
-    /// A new connection's first request may have come after the turn began, and after a file
-    /// changed that its response depends on. So the clock is read and the services are notified
-    /// again.
+    /// Reads the clock and notifies the services again: a new connection's first request may have
+    /// come after the turn began, and a file may have changed before it came.
     pub(super) fn accept(&mut self) {
         self.listeners.resume(self.worker.time.now());
         let before = self.worker.counters.accepted_connections;
@@ -112,22 +111,23 @@ impl<P: Poller> EventLoop<P> {
     fn insert(&mut self, listener: usize, socket: OwnedFd, connection: Connection) {
         let service = self.listeners.service(listener);
         self.listeners.permits().take(service);
-        let late = !self.watched_listeners[listener]
+        let needs_refresh = !self.watched_listeners[listener]
             .endpoint
             .listener
             .defers_accept();
-        let io = SocketState::new(socket, late);
+        let io = SocketState::new(socket, needs_refresh);
         let key = self.connections.insert(connection, io, service);
         if let Some(status) = &mut self.status {
             status.begin(key, self.worker.time.moment());
         }
     }
 
-    /// Closes idle connections while clients wait to be accepted: in each turn one for each such
-    /// listener. Busy connections close after their next response.
+    /// Closes idle connections while clients wait to be accepted: one per turn if resources are
+    /// short, and one per turn for each listener whose service has used all its permits. Busy
+    /// connections close after their next response.
     ///
-    /// If a service has used all its permits, only connections whose permits it can take are
-    /// closed.
+    /// A service that has used all its permits can take those of some services only. Only their
+    /// connections are closed.
     pub(super) fn make_room(&mut self) {
         let watched = &self.watched_listeners;
         let waits = |index: usize, is_known| is_known || is_readable(watched[index].fd());
@@ -140,7 +140,7 @@ impl<P: Poller> EventLoop<P> {
         }
     }
 
-    /// Expires the connection that has been idle longest, of those that help against the shortage.
+    /// Expires the longest-idle connection among those whose end helps against the shortage.
     fn close_idle(&mut self, shortage: Shortage) {
         let helps = |from| self.listeners.helps(from, shortage);
         let present = self.worker.time.moment();
@@ -160,7 +160,7 @@ impl<P: Poller> EventLoop<P> {
                 .poller
                 .change(slot.fd(), key, slot.watched, ReadySet::NONE);
             if let Err(error) = result {
-                log::warn!("a listener is still watched: {error}");
+                log::warn!("cannot stop watching a listener: {error}");
             }
         }
         self.listeners.clear();

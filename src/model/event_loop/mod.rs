@@ -1,10 +1,12 @@
 //! The event loop: one thread serves all connections.
 //!
-//! A turn of the loop waits for events, reads the clock, and lets the events set bits and queue
+//! A turn of the loop waits for events, reads the clock, and applies the events, which queue
 //! connections. It then accepts connections, queues those whose deadlines have passed, and serves
 //! the queue: each connection acts until it would block or its byte budget is used up. At the end,
-//! closed connections are freed. Events do no work themselves, so an event for a connection that
-//! has closed in the same turn does no harm.
+//! closed connections are freed.
+//!
+//! An event of a connection only sets bits and queues the connection. All work is done from the
+//! queue, so an event for a connection that has closed in the same turn does no harm.
 //!
 //! This file knows neither the poller (a type parameter) nor the protocols.
 
@@ -48,7 +50,7 @@ const WORKER_EXIT_WAIT: Duration = Duration::from_secs(1);
 /// The most events that one wait returns.
 const EVENTS: usize = 1024;
 
-/// The key that wakes the loop without a connection.
+/// The key of a waker that wakes only the loop, and no connection.
 const NO_CONNECTION: usize = usize::MAX;
 
 /// Serves until a signal comes: the first worker's loop runs on this thread, each other one on a
@@ -68,8 +70,8 @@ pub fn run<P: Poller + 'static>(setup: ServerSetup) -> io::Result<Counters> {
     let (done, results) = channel();
     let mut starters = Vec::new();
     for parts in workers {
-        // No loop begins before every loop has its thread: if a thread cannot be started, nothing
-        // has to be stopped.
+        // No loop begins before each has its thread. So if a thread cannot be started, there is
+        // nothing to stop.
         let (starter, started) = channel::<()>();
         let done = done.clone();
         let run = move || {
@@ -100,7 +102,7 @@ pub fn run<P: Poller + 'static>(setup: ServerSetup) -> io::Result<Counters> {
             Ok(counters) => sum.add(&counters?),
             Err(_) => {
                 let number = starters.len() - ended;
-                log::error!("{number} workers hang and are left behind: a handler does not return");
+                log::error!("hung workers left behind: {number}; a handler does not return");
                 break;
             }
         }
@@ -110,7 +112,7 @@ pub fn run<P: Poller + 'static>(setup: ServerSetup) -> io::Result<Counters> {
 
 struct EventLoop<P> {
     poller: P,
-    /// The keys that the last wait has found ready.
+    /// The keys that the last wait found ready, and for what.
     found: Vec<(usize, ReadySet)>,
     sources: Sources,
     clock: Clock,
@@ -216,8 +218,8 @@ impl<P: Poller> EventLoop<P> {
         Ok(())
     }
 
-    /// How long the loop may wait: not at all while a connection can act, forever if there is no
-    /// deadline.
+    /// How long the loop may wait: not at all if there is something to do, and forever (`None`) if
+    /// nothing is due at a certain time.
     fn wait_timeout(&self) -> Option<Duration> {
         let can_act = self.connections.queued() > 0
             || self.listeners.may_accept_any()
@@ -225,8 +227,7 @@ impl<P: Poller> EventLoop<P> {
         if can_act {
             return Some(Duration::ZERO);
         }
-        // The clock was read in the last turn. The time since then makes the wait longer than
-        // necessary by at most a turn.
+        // The time was read in the last turn. So the wait may end too late, by a turn at most.
         let time = &self.worker.time;
         let left = |end: Instant| end.saturating_duration_since(time.now());
         let expiry = self.connections.deadline();
@@ -245,11 +246,11 @@ impl<P: Poller> EventLoop<P> {
         .min()
     }
 
-    /// Lets the events set bits and queue connections. They do no other work.
+    /// Applies the events. Those of connections only set bits and queue the connection.
     fn apply_events(&mut self) {
-        // poll(2) and select(2) check one descriptor after the other: they may check the notifier
-        // before a file changes, and a connection after that. epoll(7) returns events in order, but
-        // at most `EVENTS` of them.
+        // A connection's event may be here without an earlier change of a file. poll(2) and
+        // select(2) check one descriptor after the other, and may check the notifier before the
+        // change. epoll(7) returns events in order, but at most `EVENTS` of them.
         if (!P::IN_ORDER && !self.found.is_empty()) || self.found.len() == EVENTS {
             self.sources.notify_services();
         }
@@ -324,11 +325,11 @@ impl<P: Poller> EventLoop<P> {
             Stop::NotInMemory => self.read_ahead(key),
             Stop::HasJob => self.run_job(key),
             Stop::MayHang => self.send_remote(key),
-            Stop::Blocked | Stop::BudgetUsed | Stop::WorkIsDone => {}
+            Stop::Blocked | Stop::BudgetUsed | Stop::NoWorkLeft => {}
         }
         match stop {
             Stop::BudgetUsed => self.connections.enqueue_served(key),
-            Stop::WorkIsDone => drop(self.connections.enqueue(key)),
+            Stop::NoWorkLeft => drop(self.connections.enqueue(key)),
             _ => {
                 if let Err(error) = self.watch(key) {
                     throttled!(
@@ -353,11 +354,11 @@ impl<P: Poller> EventLoop<P> {
             // Input that came in time still counts, although no event has reported it yet.
             slot.io.ready |= ReadySet::BOTH;
         }
-        // Input received now may have been sent after this turn began, and after a file changed
-        // that its response depends on. So the clock is read and the services are notified again
-        // before the session sees it. This is not needed for an idle connection that the poller has
-        // reported: its input came before the turn began.
-        slot.io.late |= expired || matches!(waiting.0, Timeout::Head | Timeout::Body);
+        // Input received now may have been sent after this turn began, and a file may have changed
+        // before it was sent. So the clock is read and the services are notified again before the
+        // session sees it. This is not needed for an idle connection that the poller has reported:
+        // its input came before the turn began.
+        slot.io.needs_refresh |= expired || matches!(waiting.0, Timeout::Head | Timeout::Body);
         let (clock, sources) = (&mut self.clock, &self.sources);
         let mut refresh = |worker: &mut Worker| {
             clock.read(&mut worker.time);
@@ -383,7 +384,7 @@ impl<P: Poller> EventLoop<P> {
             abort_after_panic(&mut slot.connection);
             Stop::Closed
         });
-        slot.io.late = false;
+        slot.io.needs_refresh = false;
         let counters = &mut self.worker.counters;
         if let Some(status) = &mut self.status {
             let received = counters.received_bytes - before.received_bytes;
@@ -418,7 +419,7 @@ impl<P: Poller> EventLoop<P> {
             let poller_key = self.sources.keys.key(EventSource::Connection(key));
             let fd = slot.io.socket.as_fd();
             if let Err(error) = self.poller.change(fd, poller_key, watched, ReadySet::NONE) {
-                throttled!(Error, "a closed connection is still watched: {error}");
+                throttled!(Error, "cannot stop watching a closed connection: {error}");
             }
         }
         self.connections.close(key);

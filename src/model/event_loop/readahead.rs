@@ -1,8 +1,8 @@
 //! Reading files from disk before they are sent.
 //!
-//! sendfile(2) waits for the disk even on a non-blocking socket, and with it the whole loop. So the
-//! loop checks samples of a file range before it sends it. If they are not in memory, a thread
-//! reads the range first and then wakes the loop.
+//! sendfile(2) waits for the disk even on a non-blocking socket, and the whole loop would wait with
+//! it. So before the loop sends a range of a file, it checks whether samples of it are in memory.
+//! If one is not, a thread reads the range first and then wakes the loop.
 
 use super::EventLoop;
 use crate::model::connections::SlotFlags;
@@ -19,8 +19,8 @@ use std::thread::Builder;
 /// How many bytes are checked, read and then sent at a time.
 pub(super) const READAHEAD: u64 = 1024 * 1024;
 
-/// The distance of the samples, in bytes. The kernel usually drops together what it has read
-/// together.
+/// The distance between two samples, in bytes. The kernel usually evicts together what it has read
+/// together, so one byte stands for those around it.
 const STEP: u64 = 256 * 1024;
 
 /// True if a range of a file can be sent without waiting for a disk, as far as a few samples show.
@@ -51,7 +51,7 @@ struct ReadJob {
 }
 
 impl ReadJob {
-    /// Reads a range of a file for connection `key`, and then wakes its loop.
+    /// A job to read a range of a file for connection `key`, and then to wake its loop.
     fn new(key: usize, file: &Arc<File>, offset: u64, count: u64, waker: Waker) -> ReadJob {
         ReadJob {
             key,
@@ -95,7 +95,7 @@ fn start_thread() -> Option<(Sender<ReadJob>, Receiver<usize>)> {
         }
     };
     // The thread ends when the loop drops its channels.
-    let thread = Builder::new().name("fetch".into()).spawn(run);
+    let thread = Builder::new().name("readahead".into()).spawn(run);
     if let Err(error) = &thread {
         throttled!(
             Warn,
@@ -138,8 +138,8 @@ impl<P: Poller> EventLoop<P> {
             if slot.take_flag(SlotFlags::OFFLOADED)
                 && let Piece::File { count, .. } = slot.connection.front()
             {
-                // Not checked again: the range may have been evicted already, and would then be
-                // read forever.
+                // Not checked again: the kernel may have evicted the range already, and the thread
+                // would read it again and again.
                 slot.io.in_memory = count.min(READAHEAD) as u32;
             }
         }

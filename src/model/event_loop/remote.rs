@@ -11,11 +11,11 @@ use crate::sys::{self, Errno};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How many bytes of a file one call sends.
+/// The most bytes of a file that one call sends.
 const SENDFILE_CHUNK: usize = 256 * 1024;
 
-/// The result of a call on a thread, once it has ended. If the loop has dropped its reference,
-/// nobody needs the call.
+/// The result of a call on a thread, once it has ended. If the loop has dropped its reference, the
+/// thread need not make the call.
 type PendingCall = Arc<Mutex<Option<Result<CallResult, Errno>>>>;
 
 /// The calls under way, by connection.
@@ -94,7 +94,8 @@ impl<P: Poller> EventLoop<P> {
             slot.flags.insert(SlotFlags::OFFLOADED);
             self.pending_calls.insert(key, call);
             if !loads {
-                // An event from now on may be newer than the result of the call.
+                // Cleared now, and not when the call returns EAGAIN: an event that comes meanwhile
+                // may be newer than that result.
                 slot.io.ready = slot.io.ready.without(ReadySet::WRITABLE);
                 self.worker.counters.send_calls += 1;
             }

@@ -5,7 +5,7 @@ use crate::model::process::begin_last_steps;
 use crate::model::shutdown::Step;
 use crate::poller::{Poller, ReadySet};
 
-/// How many turns' worth of connections are accepted from the backlog when the server stops.
+/// How many more times the loop accepts when it stops, so that the backlogs are empty.
 const BACKLOG_TURNS: usize = 64;
 
 impl<P: Poller> EventLoop<P> {
@@ -31,13 +31,14 @@ impl<P: Poller> EventLoop<P> {
                     let connections = &mut self.connections;
                     connections.enqueue_all(|slot| slot.connection.abort());
                 }
-                // A loop that still runs has closed the connections it cut off.
+                // For threads and processes. A loop closes its connections in the turn in which it
+                // cuts them off.
                 Step::Kill | Step::GiveUp => {}
             }
         }
     }
 
-    /// Stops accepting. Idle connections close after one more look for a request.
+    /// Stops accepting. Idle connections close, unless a request has arrived.
     fn stop(&mut self) {
         // Clients in the backlog are connected already, as far as they know.
         self.listeners.set_all_ready();

@@ -1,4 +1,4 @@
-//! What a loop waits for beside its connections, and the poller's keys for all of them.
+//! What a loop waits for besides its connections, and the poller's keys for all of them.
 
 use super::EventLoop;
 use crate::model::wake_queue::WakeQueue;
@@ -76,17 +76,17 @@ impl Keys {
     }
 }
 
-/// What a loop waits for beside its sockets.
+/// What a loop waits for besides its sockets.
 pub(super) struct Sources {
     pub keys: Keys,
     pub signals: Signals,
     pub hangups: HangupSignals,
     /// Wakes the loop for work that no socket event announces.
     pub wake_queue: Arc<WakeQueue>,
-    /// The keys taken from there; kept to reuse its memory.
+    /// The keys taken from the wake queue. Kept between turns to reuse its memory.
     pub woken: Vec<usize>,
-    /// Services whose caches must be told of changes. Each has a notifier that becomes readable
-    /// then.
+    /// Services whose caches must be told of changed files. Each has a notifier that becomes
+    /// readable when a file changes.
     pub services: Vec<Arc<dyn Service>>,
 }
 

@@ -2,7 +2,8 @@
 //!
 //! It is a state machine: see [`State`]. Responses to pipelined requests collect in the output
 //! until it is full or one of them has a separate body. The [`Handler`](super::Handler) decides
-//! what to respond, this file when, and `exchange.rs` whether the connection continues.
+//! what to respond, this file decides when, and `exchange.rs` decides whether the connection
+//! continues.
 
 use super::context::HttpContext;
 use super::deferred::{DeferredRequest, JobResult, OffloadedRequest, RunningTask};
@@ -36,7 +37,7 @@ impl Session for HttpSession {
                 self.refuse_connection(input, cx);
                 input.len()
             }
-            // The client was told that no further response comes.
+            // Dropped: the client was told that no further response comes.
             State::SendingEvents(_) | State::WritingHead(_) => input.len(),
             _ => 0,
         }
@@ -248,7 +249,7 @@ impl HttpSession {
         let State::ReadingBody(body) = &mut self.state else {
             return 0;
         };
-        // The response must fit once the last byte was taken.
+        // Once the last byte is taken, the response must fit into the output.
         if !cx.output.is_empty() {
             return 0;
         }
@@ -272,8 +273,8 @@ impl HttpSession {
         }
     }
 
-    /// Responds to a complete request, or starts to make the response. Returns false if there is no
-    /// room for it yet.
+    /// Responds to a complete request, or starts to make the response. Returns false if that must
+    /// wait until earlier responses are sent.
     #[inline]
     fn respond(
         &mut self,
@@ -362,7 +363,7 @@ impl HttpSession {
         }
     }
 
-    /// Responds if the task has finished; else continues it.
+    /// Responds if the task has finished; otherwise continues it.
     fn after_step(
         &mut self,
         request: DeferredRequest,
@@ -383,14 +384,16 @@ impl HttpSession {
         self.resume(&request, Some(response), cx);
     }
 
-    /// Refuses a request. The end of the request is unknown, so no further request can be read.
+    /// Refuses a request that cannot be completed. The connection closes after it, since where the
+    /// request ends is usually unknown.
     fn refuse(&mut self, status: StatusCode, head: &[u8], since: Moment, cx: &mut Context<'_>) {
         let response = self.context.error_response(status, &cx.worker.time);
         let exchange = Exchange::unparsed(self.peer, head, since);
         self.state = self.context.put_response(response, &exchange, cx);
     }
 
-    /// Without a response, a TLS client would wait for a ServerHello until the head times out.
+    /// Refuses a TLS client at once. Otherwise it would wait for a ServerHello until the head times
+    /// out.
     fn refuse_tls(&mut self, input: &[u8], since: Moment, cx: &mut Context<'_>) {
         throttled!(
             Warn,
@@ -399,7 +402,7 @@ impl HttpSession {
         self.refuse(StatusCode::BAD_REQUEST, input, since, cx);
     }
 
-    /// Refuses a connection, whatever was received.
+    /// Refuses a connection of a client that has too many. `input` need not be a request.
     fn refuse_connection(&mut self, input: &[u8], cx: &mut Context<'_>) {
         let time = &cx.worker.time;
         let exchange = Exchange::unparsed(self.peer, input, time.moment());
@@ -443,7 +446,7 @@ mod tests {
         }
     }
 
-    /// It is a large part of the memory of an idle connection.
+    /// A session is a large part of the memory of an idle connection.
     #[test]
     fn a_session_is_small() {
         let size = size_of::<super::HttpSession>();
