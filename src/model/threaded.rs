@@ -28,7 +28,7 @@ fn accept_all(group: &Arc<ThreadGroup>, listener: usize) {
             group.serve_connection(&mut group.runner(listener), accepted);
         };
         if let Err(error) = group.start(serve) {
-            // The connection is closed.
+            // The connection has been closed together with `serve`, which owned it.
             group.wait_for_threads(&error);
         }
     }

@@ -4,7 +4,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use std::io::{self, ErrorKind::WouldBlock, Read, Write};
 use std::net::{TcpListener, TcpStream};
 
-/// A client that calls never wait for, and what it has not taken yet.
+/// A client with a non-blocking socket, and the bytes that it has not taken yet.
 pub struct Client {
     pub stream: TcpStream,
     output: Vec<u8>,
@@ -18,8 +18,8 @@ impl Client {
         Ok(Client { stream, output })
     }
 
-    /// Sends what is left, or else receives. `WouldBlock` means: not now. Any other error ends the
-    /// connection.
+    /// Sends what is left from before. If nothing is left, receives first. The error `WouldBlock`
+    /// means: not now. Any other error ends the connection.
     pub fn advance(&mut self) -> io::Result<()> {
         if self.output.is_empty() {
             let mut buffer = [0; 4096];

@@ -34,7 +34,8 @@ impl Session for Member {
     fn receive(&mut self, input: &[u8], _: &mut Context<'_>) -> usize {
         let message: Arc<[u8]> = input.into();
         let mut mailboxes = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those of members that have left, or that read too slowly, go.
+        // Keeps the mailboxes that took the message. `upgrade` fails if the member has left, and
+        // `put` returns false if its mailbox is full.
         mailboxes.retain(|one| one.upgrade().is_some_and(|one| one.put(&message)));
         input.len()
     }

@@ -11,8 +11,8 @@ use std::os::fd::AsRawFd;
 /// The listener's key. A client's key is its descriptor.
 const LISTENER: u64 = u64::MAX;
 
-/// Watches clients for `flags`: `IN` is level-triggered. With `ET` it is edge-triggered, and this
-/// loop forgets input.
+/// Echoes. `flags` says how clients are watched: `IN` for input, level-triggered; `IN | ET`
+/// edge-triggered, and then this loop forgets input.
 pub fn serve(listener: &TcpListener, flags: EventFlags) -> io::Result<()> {
     let epoll = epoll::create(CreateFlags::CLOEXEC)?;
     epoll::add(
