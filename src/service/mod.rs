@@ -15,7 +15,7 @@ mod status;
 
 pub use admission::Admission;
 pub use protocol::{DatagramHandler, SHORT_REPLY, Service, Sharing};
-pub use status::{diagram, service as status};
+pub use status::{diagram, metric_rows, service as status};
 
 use crate::config::{Config, StartError};
 use std::sync::Arc;

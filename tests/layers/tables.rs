@@ -1,9 +1,9 @@
-//! Tables in the pages that are generated from `SERVICES` and `MODELS`. `EVSERVE_WRITE=1 cargo test
-//! --test layers` writes them.
+//! Tables in the pages that are generated from `SERVICES`, `MODELS` and the metrics.
+//! `EVSERVE_WRITE=1 cargo test --test layers` writes them.
 
 use evserve::config::Config;
 use evserve::model::{MODELS, ModelRow};
-use evserve::service::{SERVICES, Service, ServiceRow};
+use evserve::service::{SERVICES, Service, ServiceRow, metric_rows};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -40,6 +40,12 @@ const TABLES: &[Table] = &[
         "modes that a model cannot serve",
         &["options", "message"],
         unserved_modes,
+    ),
+    (
+        "docs/status.md",
+        "metrics",
+        &["metric", "type", "labels", "meaning"],
+        metrics,
     ),
 ];
 
@@ -126,6 +132,16 @@ fn unknown_options() -> Vec<Vec<String>> {
         refusal(&format!("--model {} --{option} 2", other?.name))
     };
     options.iter().filter_map(refused).collect()
+}
+
+fn metrics() -> Vec<Vec<String>> {
+    let cells = |[name, kind, labels, help]: [String; 4]| {
+        let labels = labels.split(", ").filter(|label| !label.is_empty());
+        let labels: Vec<_> = labels.map(|label| format!("`{label}`")).collect();
+        let meaning = help.trim_end_matches('.').replace(". ", "; ");
+        vec![format!("`{name}`"), kind, labels.join(", "), meaning]
+    };
+    metric_rows().into_iter().map(cells).collect()
 }
 
 fn unserved_modes() -> Vec<Vec<String>> {

@@ -359,6 +359,10 @@ fn metrics_are_in_the_prometheus_format() {
         // is counted too.
         assert!(counter.value.as_f64() <= 2.0, "{model}");
         assert!(metrics.families.len() > 20, "{model}: {text}");
+        let rows = evserve::service::metric_rows();
+        for name in metrics.families.keys() {
+            assert!(rows.iter().any(|row| row[0] == *name), "{model}: {name}");
+        }
     });
 }
 

@@ -7,7 +7,7 @@ const WAITS = ["waits for input", "waits for room to send", "waits for its turn 
 const COLOURS = {
   "reading request": "#2f81f7", "reading body": "#12a5a5", "building response": "#a060e0", "writing head": "#f08c1a",
   "streaming file": "#e5484d", "keep-alive": "#3aa860", "closing": "#8a94a3", "sending events": "#c04fb8",
-  "echoing": "#12a5a5", "idle": "#3aa860", "speaking": "#f08c1a", "sending the time": "#f08c1a",
+  "echoing": "#12a5a5", "idle": "#3aa860", "broadcasting": "#f08c1a", "sending the time": "#f08c1a",
 };
 const colour = state => COLOURS[state] || "#7a8699";
 

@@ -7,55 +7,117 @@ use std::fmt::Display;
 /// The media type, with the version of the format.
 pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// All metrics.
+/// The metrics that are not counters: name, type, labels and meaning. The counters follow from
+/// [`Counters::ROWS`].
+const METRICS: &[(&str, &str, &str, &str)] = &[
+    (
+        "build_info",
+        "gauge",
+        "version, model",
+        "Always 1; the version of evserve and the I/O model that it runs.",
+    ),
+    (
+        "uptime_seconds",
+        "gauge",
+        "",
+        "Time since the server started.",
+    ),
+    (
+        "draining",
+        "gauge",
+        "",
+        "1 after the server was told to stop, else 0.",
+    ),
+    (
+        "executors",
+        "gauge",
+        "kind",
+        "Event loops, threads or processes that serve connections.",
+    ),
+    (
+        "executors_busy",
+        "gauge",
+        "kind",
+        "Event loops, threads or processes that have at least one connection.",
+    ),
+    (
+        "open_connections",
+        "gauge",
+        "state",
+        "Open connections, by the state of their session.",
+    ),
+    (
+        "max_connections",
+        "gauge",
+        "",
+        "Maximum number of open connections.",
+    ),
+    (
+        "state_transitions_total",
+        "counter",
+        "from, to",
+        "Transitions of sessions from one state to another.",
+    ),
+    (
+        "loop_wait_seconds_total",
+        "counter",
+        "",
+        "Time that event loops have waited for events, added up over all loops.",
+    ),
+    (
+        "system_calls_total",
+        "counter",
+        "call",
+        "System calls that wait for events or work on sockets, by kind of call.",
+    ),
+];
+
+/// All metrics: name, type, labels and meaning.
+pub fn rows() -> Vec<[String; 4]> {
+    let counters = Counters::ROWS.into_iter();
+    let counters = counters.filter(|(name, _)| !name.ends_with(CALLS));
+    let counters =
+        counters.map(|(name, help)| (format!("{name}_total"), "counter", "", help.trim()));
+    let others = METRICS.iter();
+    let others =
+        others.map(|(name, kind, labels, help)| ((*name).to_owned(), *kind, *labels, *help));
+    let all = others.chain(counters);
+    all.map(|(name, kind, labels, help)| {
+        [
+            format!("evserve_{name}"),
+            kind.into(),
+            labels.into(),
+            help.into(),
+        ]
+    })
+    .collect()
+}
+
+/// The text of all metrics.
 pub fn text(hub: &StatusHub) -> Vec<u8> {
     let (snapshot, info) = (hub.snapshot(), hub.server_info());
     let mut text = MetricsText::default();
-    text.begin(
-        "build_info",
-        "gauge",
-        "Always 1; the version of evserve and the I/O model that it runs.",
-    );
+    text.begin("build_info");
     let version = env!("CARGO_PKG_VERSION");
     text.sample(&[("version", version), ("model", info.model)], 1);
-    text.begin("uptime_seconds", "gauge", "Time since the server started.");
+    text.begin("uptime_seconds");
     text.sample(&[], snapshot.uptime.as_secs_f64());
-    text.begin(
-        "draining",
-        "gauge",
-        "1 after the server was told to stop, else 0.",
-    );
+    text.begin("draining");
     text.sample(&[], u8::from(hub.is_draining()));
     text.executors(&snapshot.executors);
-    text.begin(
-        "open_connections",
-        "gauge",
-        "Open connections, by the state of their session.",
-    );
+    text.begin("open_connections");
     for (state, count) in &snapshot.states {
         text.sample(&[("state", state)], count);
     }
     if let Some(max) = info.max_connections {
-        text.begin(
-            "max_connections",
-            "gauge",
-            "The most connections that may be open at once.",
-        );
+        text.begin("max_connections");
         text.sample(&[], max);
     }
-    text.begin(
-        "state_transitions_total",
-        "counter",
-        "Transitions of sessions from one state to another.",
-    );
+    text.begin("state_transitions_total");
     for ((from, to), count) in snapshot.transitions.iter() {
         text.sample(&[("from", from), ("to", to)], count);
     }
-    text.begin(
-        "loop_wait_seconds_total",
-        "counter",
-        "Time that event loops have loop_wait for events, added up over all loops.",
-    );
+    text.begin("loop_wait_seconds_total");
     text.sample(&[], snapshot.loop_wait.as_secs_f64());
     text.counters(&snapshot.counters);
     text.bytes.into_bytes()
@@ -70,17 +132,9 @@ struct MetricsText {
 
 impl MetricsText {
     fn executors(&mut self, executors: &Executors) {
-        self.begin(
-            "executors",
-            "gauge",
-            "Event loops, threads or processes that serve connections.",
-        );
+        self.begin("executors");
         self.sample(&[("kind", executors.kind)], executors.count);
-        self.begin(
-            "executors_busy",
-            "gauge",
-            "Event loops, threads or processes that have at least one connection.",
-        );
+        self.begin("executors_busy");
         self.sample(&[("kind", executors.kind)], executors.busy);
     }
 
@@ -91,20 +145,23 @@ impl MetricsText {
         let (calls, others): (Vec<_>, Vec<_>) =
             rows.partition(|((name, _), _)| name.ends_with(CALLS));
         for ((name, help), number) in others {
-            self.begin(&format!("{name}_total"), "counter", help.trim());
+            self.describe(&format!("{name}_total"), "counter", help.trim());
             self.sample(&[], number);
         }
-        self.begin(
-            "system_calls_total",
-            "counter",
-            "System calls that wait for events or work on sockets, by kind of call.",
-        );
+        self.begin("system_calls_total");
         for ((name, _), number) in calls {
             self.sample(&[("call", name.trim_end_matches(CALLS))], number);
         }
     }
 
-    fn begin(&mut self, name: &str, kind: &str, help: &str) {
+    /// Begins one of [`METRICS`].
+    fn begin(&mut self, name: &str) {
+        let row = METRICS.iter().find(|row| row.0 == name);
+        let (_, kind, _, help) = row.unwrap_or(&("", "untyped", "", ""));
+        self.describe(name, kind, help);
+    }
+
+    fn describe(&mut self, name: &str, kind: &str, help: &str) {
         self.name = format!("evserve_{name}");
         let (name, help) = (&self.name, escaped(help));
         self.bytes += &format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");

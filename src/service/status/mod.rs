@@ -9,6 +9,7 @@ mod metrics;
 mod page;
 
 pub use diagram::diagram;
+pub use metrics::rows as metric_rows;
 
 use super::http::{self, Handler, Response};
 use super::{Service, Sharing};
@@ -91,7 +92,7 @@ impl Handler for StatusHandler {
     }
 
     fn about(&self) -> String {
-        "a live snapshot, /status.json, /metrics and /healthz".into()
+        "a live page, /status.json, /metrics and /healthz".into()
     }
 }
 
