@@ -17,6 +17,8 @@ pub struct AllowedAccess<'a> {
     /// Directories that may hold replacements of those, with their paths. The process may read
     /// everything below them that its user may read.
     pub follow_in: Vec<(BorrowedFd<'a>, &'a Path)>,
+    /// A clause for the summary, if replacements are not followed: what they need, and why.
+    pub unfollowed: Option<String>,
     /// Directories in which files are removed.
     pub remove_in: Vec<BorrowedFd<'a>>,
     /// Directories in which files are created and appended to.
@@ -126,8 +128,10 @@ fn describe(status: &RestrictionStatus, allowed: &AllowedAccess<'_>) -> Restrict
         (false, false) => "can read what it serves, and write nothing but its access log",
     };
     let abi = abi as i32;
+    let restart = allowed.unfollowed.iter();
+    let restart: String = restart.map(|what| format!("; {what}")).collect();
     Restrictions {
-        summary: format!("sandboxed (Landlock ABI {abi}): {summary}"),
+        summary: format!("sandboxed (Landlock ABI {abi}): {summary}{restart}"),
         details: format!("sandbox: {reading}; can {writing}, and run nothing{network}{signals}"),
     }
 }

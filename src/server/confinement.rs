@@ -1,8 +1,8 @@
 //! The privileges that a server gives up before it serves.
 
-use super::directories::{log_directories, parent_directories};
+use super::directories::log_directories;
 use crate::config::{Confinement, Sandbox, StartError};
-use crate::confine::{self, Account, AllowedAccess};
+use crate::confine::{self, Account, AllowedAccess, parent_directories};
 use crate::model::WorkerParts;
 use crate::net::{BoundAddress, SocketFile};
 use std::io;
@@ -26,13 +26,24 @@ pub(super) fn confine(
         .collect();
     roots.sort();
     roots.dedup();
-    let parent_directories = match confinement.sandbox {
-        Sandbox::Follow => roots
-            .iter()
-            .flat_map(|root| parent_directories(root))
-            .collect(),
-        Sandbox::Strict | Sandbox::Off => Vec::new(),
-    };
+    let (mut followed, mut unfollowed) = (Vec::new(), None);
+    for root in &roots {
+        let why = match confinement.sandbox {
+            Sandbox::Follow => match parent_directories(root) {
+                Ok(more) => {
+                    followed.extend(more);
+                    continue;
+                }
+                Err(why) => format!(" ({why})"),
+            },
+            Sandbox::Strict => String::new(),
+            Sandbox::Off => continue,
+        };
+        let root = root.display();
+        unfollowed = Some(format!(
+            "if {root} is replaced, the server needs a restart{why}"
+        ));
+    }
     let log = workers.first().and_then(|worker| worker.log.path());
     let logs = log.map(|path| log_directories(path, confinement.sandbox));
     let logs = logs.unwrap_or_default();
@@ -42,10 +53,11 @@ pub(super) fn confine(
         .map_err(|error| StartError(format!("cannot open what is served: {error}")))?;
     let allowed = AllowedAccess {
         readable: opened.iter().map(AsFd::as_fd).collect(),
-        follow_in: parent_directories
+        follow_in: followed
             .iter()
             .map(|one| (one.directory.as_fd(), &*one.path))
             .collect(),
+        unfollowed,
         remove_in: files.iter().map(|file| file.directory()).collect(),
         append_in: logs.iter().map(|one| one.directory.as_fd()).collect(),
         abstract_sockets,

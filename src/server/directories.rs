@@ -29,16 +29,3 @@ pub(super) fn log_directories(path: &Path, sandbox: Sandbox) -> Vec<ParentDirect
     }
     all
 }
-
-/// The parent directories that must be readable to follow a replaced root. None if that allows too
-/// much, which is logged.
-pub(super) fn parent_directories(root: &Path) -> Vec<ParentDirectory> {
-    confine::parent_directories(root).unwrap_or_else(|why| {
-        let root = root.display();
-        log::debug!(
-            "the sandbox is strict: {why}. If {root} is replaced, its new content is refused until a restart; see \
-             --sandbox"
-        );
-        Vec::new()
-    })
-}
