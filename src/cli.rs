@@ -60,8 +60,10 @@ pub fn parse(
     let words = arguments.iter().skip(1).map(|word| word.to_string_lossy());
     let words: Vec<String> = words.map(String::from).collect();
     let usage = |message| clap::Error::raw(ErrorKind::ValueValidation, format!("{message}\n"));
-    let options =
-        Options::read(&arguments).map_err(|error| unknown(&error, &words).map_or(error, usage))?;
+    let options = Options::read(&arguments).map_err(|error| match unknown(&error, &words) {
+        Some(message) => usage(message),
+        None => without_usage(error),
+    })?;
     if let Some(shell) = options.printing.completions {
         return Ok(Task::Print(manual::completions(options::table(), shell)));
     }
@@ -72,6 +74,12 @@ pub fn parse(
         .map(Box::new)
         .map(Task::Serve)
         .map_err(usage)
+}
+
+/// The usage is in --help, and would hide the error.
+fn without_usage(mut error: clap::Error) -> clap::Error {
+    error.remove(ContextKind::Usage);
+    error
 }
 
 /// A better answer to an argument that clap does not know.
@@ -94,6 +102,7 @@ fn command(
     }
     let listen = listen::listen(&options, inherited)?;
     check_model_options(&options)?;
+    check_companions(&options)?;
     if options.logging.access_log == AccessLog::Off && options.logging.access_log_file.is_some() {
         return Err("--access-log-file does nothing with --access-log off".into());
     }
@@ -239,6 +248,27 @@ fn check_model_options(options: &Options) -> Result<(), String> {
     Ok(())
 }
 
+/// Refuses an option without the one that it needs.
+fn check_companions(options: &Options) -> Result<(), String> {
+    let Options {
+        listening,
+        limits,
+        watching,
+        ..
+    } = options;
+    let has_proxies = !listening.trusted_proxies.is_empty();
+    Err(if listening.proxy_protocol && !has_proxies {
+        "--proxy-protocol needs --trusted-proxy, the proxy's address, such as 127.0.0.1"
+    } else if has_proxies && !listening.proxy_protocol {
+        "--trusted-proxy does nothing without --proxy-protocol"
+    } else if !limits.drain_delay.is_zero() && watching.status.is_none() {
+        "--drain-delay needs --status, where load balancers read /healthz"
+    } else {
+        return Ok(());
+    }
+    .into())
+}
+
 fn trusted(given: &[TrustedProxy]) -> TrustedProxies {
     let networks = given.iter().filter_map(|proxy| match proxy {
         TrustedProxy::Network(network) => Some(*network),
@@ -343,7 +373,7 @@ mod tests {
             ),
             ("--threads 2", "it is for pool"),
             ("--max-children 2 --model poll", "it is for forking"),
-            ("--workers 0", "1..=256"),
+            ("--workers 0", "expected a number from 1 to 256"),
             ("--listen echo=:1", "add --mode echo"),
             ("--listen x=:1", "no mode `x`"),
             ("--mode http --mode echo --listen :1", "--listen http=:1"),
@@ -361,7 +391,7 @@ mod tests {
                 "--proxy-protocol --trusted-proxy localhost",
                 "a network such as 10.0.0.0/8",
             ),
-            ("--max-per-ip 0", "is not in 1.."),
+            ("--max-per-ip 0", "expected a number, at least 1"),
             ("--max-head 1MiB", "from 256 to 32768"),
             ("--max-body lots", "such as 16KiB"),
             ("--listing-bytes lots", "such as 16KiB"),

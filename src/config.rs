@@ -201,14 +201,14 @@ pub struct Confinement {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Sandbox {
-    /// What is served and what may take its place: the directory that holds ROOT, and those that
-    /// its links lead to. The same as strict where one of these is /, a home or writable by all
-    /// users
+    /// What is served and what may replace it: all below the directory that holds ROOT, and below
+    /// those that hold the targets of its links. Acts as strict where one of these is /, is or holds
+    /// a home, or is writable by all users
     #[default]
     Follow,
-    /// What is served now. What takes its place needs a restart
+    /// What is served now. A replacement of ROOT needs a restart
     Strict,
-    /// What the user may read: no Landlock
+    /// All that the user may read: no Landlock
     Off,
 }
 
@@ -225,9 +225,9 @@ pub struct ServiceAddress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum EntityTag {
-    /// Inode, length, and both times of change: no two versions share a tag
+    /// Inode, length, mtime and ctime: no two versions share a tag
     Full,
-    /// Length and modification time: copies on several machines share a tag, which is weak
+    /// Length and mtime: a weak tag, which is the same for copies on several machines
     Mtime,
 }
 

@@ -137,25 +137,25 @@ pub(super) fn port_in_full() -> String {
         .map(|row| format!("{} {}", row.name, row.port));
     format!(
         "Port, reachable from this machine only [default: {}]\n\nThe address is 127.0.0.1. Port 0 \
-         is any free one. With several modes, use --listen MODE=PORT for each. An address of \
-         --listen without a port gets this one.",
+         is any free one. With several modes, use --listen MODE=PORT for each. An address in \
+         --listen that names no port gets this one.",
         ports.collect::<Vec<_>>().join(", ")
     )
 }
 
 pub(super) fn listen() -> String {
-    "Address: :PORT (all), HOST:PORT or unix:PATH; may be repeated".into()
+    "HOST:PORT, :PORT (all addresses) or unix:PATH; may be repeated".into()
 }
 
 pub(super) fn listen_in_full() -> String {
     let answering = SERVICES.iter().filter(|row| row.datagram.is_some());
     let answering: Vec<_> = answering.map(|row| row.name).collect();
     format!(
-        "{}\n\nHOST:PORT is all addresses of a name. [IPV6]:PORT or [IPV6%INTERFACE]:PORT is an \
+        "{}\n\nA name stands for all its addresses. [IPV6]:PORT or [IPV6%INTERFACE]:PORT is an \
          IPv6 address. PORT alone is on the loopback (127.0.0.1). An IP address alone, or \
-         localhost, gets the default port of the mode. Port 0 is any free one.\n\nudp: before it, \
-         such as udp:HOST:PORT, is for datagrams, which {} accept; unix-dgram:PATH is a Unix \
-         socket for them.\n\nWith several modes, each address names its own, such as echo=:7007.",
+         localhost, gets the default port of the mode. Port 0 is any free one.\n\nFor datagrams, \
+         which {} accept: udp:HOST:PORT, udp::PORT or unix-dgram:PATH.\n\nWith several modes, each \
+         address names its own, such as echo=:7007.",
         listen(),
         answering.join(" and ")
     )

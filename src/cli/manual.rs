@@ -43,7 +43,7 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
         &[
             (
                 "SIGTERM, SIGINT",
-                "Stop. --drain-delay passes first. Then no connection is accepted, idle ones are \
+                "Stop, after --drain-delay. Then no connection is accepted, idle ones are \
                  closed, and the others may finish within --drain-timeout. A second signal ends \
                  them at once.",
             ),

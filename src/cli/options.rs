@@ -91,8 +91,8 @@ pub(super) fn table() -> Command {
 pub(super) struct Content {
     /// Directory to serve over HTTP, or a single file
     ///
-    /// If another directory takes the place of this one, it is served within a second. While there
-    /// is none, requests get 503.
+    /// If another directory takes its place, that one is served within a second, as far as
+    /// --sandbox allows. While there is none, requests get 503.
     #[arg(value_hint = ValueHint::AnyPath, default_value_os_t = Config::default().root)]
     pub root: PathBuf,
 
@@ -111,7 +111,7 @@ pub(super) struct Content {
     #[arg(long)]
     pub hidden: bool,
 
-    /// File in ROOT to send where none is found, for single-page applications
+    /// File in ROOT to send in place of a missing one, for single-page applications
     #[arg(long, value_name = "FILE")]
     pub fallback: Option<String>,
 
@@ -129,7 +129,7 @@ pub(super) struct Content {
     #[arg(long, value_name = "VALUE", value_parser = field_value)]
     pub cache_control: Option<String>,
 
-    /// What the entity tag (ETag) of a file is made of
+    /// What the entity tag (ETag) of a file is computed from
     #[arg(long = "etag", value_name = "PARTS", value_enum,
         default_value_t = HttpConfig::default().entity_tag)]
     pub entity_tag: EntityTag,
@@ -157,15 +157,16 @@ pub(super) struct Listening {
 
     /// Expect every connection to begin with a PROXY protocol header, version 1 or 2
     ///
-    /// Proxies such as haproxy send it; it names the client.
-    #[arg(long, requires = "trusted_proxies")]
+    /// The header names the client; haproxy and caddy can send it. Needs --trusted-proxy.
+    /// X-Forwarded-For is not read.
+    #[arg(long)]
     pub proxy_protocol: bool,
 
     /// Address or network of a proxy to trust, such as 10.0.0.0/8, or unix; may be repeated
     ///
     /// Connections from other addresses are closed. unix stands for all processes that may connect
     /// to a Unix socket.
-    #[arg(long = "trusted-proxy", id = "trusted_proxies", value_name = "CIDR", requires = "proxy_protocol",
+    #[arg(long = "trusted-proxy", id = "trusted_proxies", value_name = "CIDR",
         value_parser = trusted_proxy)]
     pub trusted_proxies: Vec<TrustedProxy>,
 }
@@ -194,15 +195,15 @@ pub(super) struct Waiting {
 pub(super) struct Limits {
     /// Maximum connections at once; more wait [default: as open files allow]
     ///
-    /// With --model pool and forking this is --threads and --max-children; blocking serves one.
-    #[arg(long, value_name = "N", value_parser = count(1..))]
+    /// For select, poll, epoll and threaded. The limit of pool is --threads, that of forking is
+    /// --max-children, and blocking serves one connection at a time.
+    #[arg(long, value_name = "N", value_parser = count(1..=u32::MAX))]
     pub max_connections: Option<u32>,
 
     /// Maximum connections per client address, or IPv6 /64 [default: no limit]
     ///
-    /// Over HTTP, as many connections again get 503. All others beyond the limit are closed at
-    /// once.
-    #[arg(long, value_name = "N", value_parser = count(1..))]
+    /// Over HTTP, up to N more get 503. All others beyond the limit are closed at once.
+    #[arg(long, value_name = "N", value_parser = count(1..=u32::MAX))]
     pub max_per_ip: Option<u32>,
 
     /// Largest request head
@@ -221,7 +222,7 @@ pub(super) struct Limits {
         long_help = help::cache_bytes_in_full())]
     pub cache_bytes: Option<usize>,
 
-    /// Maximum larger files to keep open, per event loop
+    /// Maximum number of larger files to keep open, per event loop
     #[arg(long, value_name = "N", default_value_t = HttpConfig::default().cache_files as u32)]
     pub cache_files: u32,
 
@@ -237,7 +238,7 @@ pub(super) struct Limits {
         default_value = time(|all| all.head))]
     pub head_timeout: Duration,
 
-    /// Longest pause within a request body
+    /// Time for each 4 KiB of a request body to arrive
     #[arg(long, value_name = "TIME", value_parser = positive,
         default_value = time(|all| all.body))]
     pub body_timeout: Duration,
@@ -249,21 +250,21 @@ pub(super) struct Limits {
         default_value = time(|all| all.idle))]
     pub idle_timeout: Duration,
 
-    /// Longest time in which a client accepts no data
+    /// Time for a client to accept each 4 KiB of a response
     #[arg(long, value_name = "TIME", value_parser = positive,
         default_value = time(|all| all.send))]
     pub send_timeout: Duration,
 
-    /// Time for a network or FUSE file system to answer an event loop; then 503
+    /// Time for a network or FUSE file system to answer; then the request gets 503
     #[arg(long, value_name = "TIME", value_parser = positive,
         default_value = time(|all| all.files))]
     pub file_timeout: Duration,
 
     /// Time between the signal to stop and the stop, for load balancers; needs --status
     ///
-    /// During it /healthz at the status address says that the server is stopping, and everything
-    /// else works as before.
-    #[arg(long, value_name = "TIME", value_parser = duration, requires = "status",
+    /// Meanwhile /healthz at the status address returns 503, and all requests are served, with
+    /// Connection: close.
+    #[arg(long, value_name = "TIME", value_parser = duration,
         default_value = time(|all| all.drain_delay))]
     pub drain_delay: Duration,
 
@@ -295,16 +296,16 @@ pub(super) struct Logging {
     /// Log every system call made for the first N requests to standard error
     ///
     /// Requests to the status address count. A request ends when its response has been sent; where
-    /// a protocol has no requests, whenever nothing is left to send. With --model forking each
-    /// process counts its own requests, and those that had ended before it was forked.
-    #[arg(long, value_name = "N", value_parser = count(1..))]
+    /// a protocol has no requests, whenever nothing is left to send. With --model forking, each
+    /// process starts from the count that it was forked with.
+    #[arg(long, value_name = "N", value_parser = count(1..=u32::MAX))]
     pub trace_requests: Option<u32>,
 }
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Security")]
 pub(super) struct Security {
-    /// User to switch to after binding, when started as root
+    /// User to switch to once the addresses are bound; needs a start as root
     #[arg(long, value_name = "NAME", value_hint = ValueHint::Username)]
     pub user: Option<String>,
 

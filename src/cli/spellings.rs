@@ -27,14 +27,14 @@ pub(super) enum Answer {
     Without(&'static str),
 }
 
-const NO_TLS: &str = "evserve has no TLS; put a proxy before it, such as caddy or nginx";
+const NO_TLS: &str = "evserve has no TLS yet; put a proxy in front of it, such as caddy";
 const NO_PASSWORDS: &str =
-    "evserve asks for no passwords; put a proxy before it that does, such as caddy or nginx";
+    "evserve asks for no passwords yet; put a proxy in front of it that does, such as caddy";
 const NO_WRITING: &str = "evserve only reads files: it has no uploads and no WebDAV";
 const NO_ARCHIVES: &str =
     "evserve makes no archives; type for example: tar -czf public.tar.gz public";
 const NO_COMPRESSION: &str = "evserve sends FILE.br, FILE.zst or FILE.gz instead of FILE, but does \
-     not compress; type for example: gzip --keep FILE";
+     not compress yet; type for example: gzip --keep FILE";
 const FOREGROUND: &str = "evserve stays in the foreground; systemd can run it as a service";
 
 /// The options of http.server, miniserve, serve, http-server, caddy, darkhttpd, dufs and
@@ -174,7 +174,7 @@ pub(super) const SPELLINGS: &[(&[&str], Answer)] = &[
     ),
     (
         &["--http2", "--h2", "--http3"],
-        Without("evserve speaks HTTP/1.1 only; put a proxy before it, such as caddy or nginx"),
+        Without("evserve speaks HTTP/1.1 only; put a proxy in front of it, such as caddy"),
     ),
     (
         &[

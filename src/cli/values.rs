@@ -4,11 +4,11 @@ use crate::config::MIN_LISTING_BYTES;
 use crate::http1::{MAX_HEAD, is_connection_field, is_reserved_field, is_token};
 use crate::net::Address;
 use bytesize::ByteSize;
-use clap::builder::{PossibleValuesParser, RangedI64ValueParser, TypedValueParser};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use ipnet::IpNet;
 use log::LevelFilter;
 use std::net::IpAddr;
-use std::ops::RangeBounds;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// A proxy whose PROXY headers are believed.
@@ -19,8 +19,20 @@ pub(super) enum TrustedProxy {
 }
 
 /// A number of things.
-pub(super) fn count(range: impl RangeBounds<i64>) -> RangedI64ValueParser<u32> {
-    clap::value_parser!(u32).range(range)
+pub(super) fn count(
+    range: RangeInclusive<u32>,
+) -> impl Fn(&str) -> Result<u32, String> + Clone + Send + Sync + 'static {
+    move |text| match text.parse() {
+        Ok(number) if range.contains(&number) => Ok(number),
+        _ if *range.end() == u32::MAX => {
+            Err(format!("expected a number, at least {}", range.start()))
+        }
+        _ => Err(format!(
+            "expected a number from {} to {}",
+            range.start(),
+            range.end()
+        )),
+    }
 }
 
 pub(super) fn size(text: &str) -> Result<u64, String> {
@@ -141,7 +153,7 @@ pub(super) fn levels() -> impl TypedValueParser<Value = LevelFilter> {
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; expected a time such as 500ms, 10s or 2m"))
+        .map_err(|_| "expected a time with a unit, such as 500ms, 10s or 2m".into())
 }
 
 pub(super) fn positive(text: &str) -> Result<Duration, String> {

@@ -44,7 +44,7 @@ pub fn error_page(code: u16, phrase: &str, to_root: Option<&str>) -> String {
         431 => "The request's header fields are too long. Deleting this site's cookies may help.",
         503 => "The server is busy or not ready. Please try again in a moment.",
         507 => "This folder has too many entries to list.",
-        500.. => "The server failed. The reason is in its log.",
+        500 => "The server failed. The reason is in its log.",
         _ => "The server cannot handle this request.",
     };
     let content = html! {

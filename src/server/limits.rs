@@ -3,6 +3,7 @@
 
 use super::descriptors::max_connections;
 use super::task_limits::{self, Limit, LimitSource, TaskKind};
+use super::units::grouped;
 use crate::config::Config;
 use crate::model::{Limits, ModelRow};
 use crate::service::Sharing;
@@ -58,7 +59,8 @@ fn within(wanted: Option<usize>, what: &str, most: Limit) -> (usize, Option<Limi
     match wanted {
         Some(wanted) if wanted <= number => (wanted, None),
         Some(wanted) => {
-            log::warn!("{wanted} {what} are more than {by} allows: using {number}");
+            let (wanted, most) = (grouped(wanted as u64), grouped(number as u64));
+            log::warn!("{wanted} {what} are more than {by} allows: using {most}");
             (number, Some(by))
         }
         None => (number, Some(by)),

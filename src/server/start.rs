@@ -7,6 +7,7 @@ use super::limits::limits;
 use super::sockets::{
     Bound, access_log, bind_datagrams, bind_error, bind_listeners, require_datagrams,
 };
+use super::units::grouped;
 use super::{status, task_limits};
 use crate::config::{Config, StartError, Timeouts};
 use crate::model::{
@@ -118,7 +119,7 @@ impl ServerSpec {
         let timeouts = config.timeouts.capped();
         catch_signals(&mut workers, &timeouts).map_err(signal_error)?;
         announcement::log_lines(Level::Info, lines);
-        log::debug!("{descriptors} files may be open");
+        log::debug!("up to {} files may be open", grouped(descriptors as u64));
         Ok(BoundServer {
             model,
             is_model_chosen,

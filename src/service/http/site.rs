@@ -120,9 +120,14 @@ impl Site {
         let root = named.last_known().ok_or_else(gone)?;
         cache.reset(Some(&root));
         let fallback = options.fallback.iter();
-        let fallback = fallback.map(|path| configured_file(path, &root)).next();
+        let fallback = fallback
+            .map(|path| configured_file(&format!("--fallback {path}"), path, &root))
+            .next();
         let pages = options.error_pages.iter();
-        let pages = pages.map(|(code, path)| Ok((*code, configured_file(path, &root)?)));
+        let pages = pages.map(|(code, path)| {
+            let option = format!("--error-page {code}={path}");
+            Ok((*code, configured_file(&option, path, &root)?))
+        });
         Ok(Site {
             fallback: fallback.transpose()?,
             error_pages: pages.collect::<Result<_, _>>()?,
@@ -439,7 +444,7 @@ impl Handler for FileHandler {
 
 /// Parses the path of an option, which is relative to the root and not percent-encoded. The file
 /// must exist.
-fn configured_file(text: &str, root: &Root) -> Result<Box<RelativePath>, StartError> {
+fn configured_file(option: &str, text: &str, root: &Root) -> Result<Box<RelativePath>, StartError> {
     const IN_A_NAME: &AsciiSet = &CONTROLS.add(b'%');
     let encoded = percent_encode(text.as_bytes(), IN_A_NAME);
     let path = RelativePath::decode(format!("/{encoded}").as_bytes()).ok();
@@ -449,7 +454,7 @@ fn configured_file(text: &str, root: &Root) -> Result<Box<RelativePath>, StartEr
     };
     path.filter(is_file).map(Box::new).ok_or_else(|| {
         let root = root.path().display();
-        StartError(format!("{text} is not a file below {root}"))
+        StartError(format!("{option}: there is no such file in {root}"))
     })
 }
 
