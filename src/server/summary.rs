@@ -8,17 +8,20 @@ use std::time::Duration;
 pub(super) fn served(counters: &Counters, elapsed: Duration) -> Vec<String> {
     let refused = match counters.refused_connections {
         0 => String::new(),
-        number => format!(" ({} of them refused)", grouped(number)),
+        number => format!("; refused {}", count(number, "connection")),
     };
     let requests = match counters.requests {
         // Such as echo, which has none.
         0 => String::new(),
         requests => format!("{} on ", count(requests, "request")),
     };
-    let connections = count(counters.accepted_connections, "connection");
+    let served = counters
+        .accepted_connections
+        .saturating_sub(counters.refused_connections);
+    let connections = count(served, "connection");
     let (elapsed, sent) = (time(elapsed), size(counters.sent_bytes));
     let mut lines = vec![format!(
-        "served {requests}{connections}{refused} in {elapsed}; sent {sent}"
+        "served {requests}{connections} in {elapsed}; sent {sent}{refused}"
     )];
     lines.extend(datagrams(counters));
     lines
@@ -127,6 +130,15 @@ mod tests {
         assert_eq!(
             served(&one, Duration::from_millis(900)),
             ["served 1 request on 1 connection in 900.0 ms; sent 17 B"]
+        );
+        let refused = Counters {
+            accepted_connections: 64,
+            refused_connections: 60,
+            ..Counters::default()
+        };
+        assert_eq!(
+            served(&refused, elapsed),
+            ["served 4 connections in 8.0 s; sent 0 B; refused 60 connections"]
         );
         let none = served(&Counters::default(), elapsed);
         assert_eq!(none, ["served 0 connections in 8.0 s; sent 0 B"]);
