@@ -105,8 +105,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "woken",
-        promise: "The connection's [waker](super::Wakers) may be woken whatever the action: call \
-                  [`Connection::woken`] soon then.",
+        promise: "The connection's [waker](super::Wakers) may be woken during any action: then call \
+                  [`Connection::woken`] soon.",
         kind: Kind::Mail,
         client: |fixture| {
             fixture.expect_bytes(b"hello")?;
