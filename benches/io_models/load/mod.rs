@@ -95,9 +95,14 @@ impl Seen {
 pub fn run(arguments: &[String]) -> Outcome<()> {
     let orders = arguments.first().ok_or("no orders")?;
     let orders: Orders = serde_json::from_str(orders)?;
+    // Holds the connections until the end.
+    let mut drive;
     let seen = match orders.asks {
         Asks::Chat => chat::run(&orders)?,
-        Asks::Echo { .. } | Asks::Http { .. } => drive::Drive::new(&orders)?.run()?,
+        Asks::Echo { .. } | Asks::Http { .. } => {
+            drive = drive::Drive::new(&orders)?;
+            drive.run()?
+        }
     };
     say(&serde_json::to_string(&seen)?)?;
     wait_for_end()
