@@ -1,7 +1,7 @@
 //! A server for small protocols, HTTP among them, under every classic I/O model.
 //!
-//! The library serves the same sessions from an event loop (select, poll, epoll), from threads, or from processes. The
-//! program `evserve` is a thin shell around it.
+//! The library serves the same sessions from an event loop (select, poll, epoll), from threads, or
+//! from processes. The program `evserve` is a thin shell around it.
 //!
 //! # A server in ten lines
 //!
@@ -36,7 +36,7 @@
 //! | to | see |
 //! | --- | --- |
 //! | answer HTTP requests | [`Handler`], [`PartialHandler`], [`Response`] |
-//! | write a protocol | [`Session`], which receives bytes and puts out bytes, and [`Service`], which makes sessions |
+//! | write a protocol | [`Session`], the state of a connection; [`Service`], which makes sessions |
 //! | know what a model asks of a service | [`Sharing`] |
 //! | choose addresses, limits and timeouts | [`Server::builder`], [`config::Config`] |
 //! | stop a server | [`Server::handle`] |

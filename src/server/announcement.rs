@@ -117,8 +117,20 @@ pub(super) fn url_for_others(service: &dyn Service, bound: &[Bound]) -> Option<S
         .next()
 }
 
+/// The lines that are logged when the server is about to serve.
+pub(super) fn last(
+    row: &ModelRow,
+    is_chosen: bool,
+    limits: &Limits,
+    set_by: Option<LimitSource>,
+) -> Vec<String> {
+    let model = is_chosen.then(|| model(row));
+    let limits = self::limits(row, limits, set_by);
+    model.into_iter().chain([limits]).collect()
+}
+
 /// The line about a chosen model.
-pub(super) fn model(row: &ModelRow) -> String {
+fn model(row: &ModelRow) -> String {
     let mut about = row.about.to_owned();
     if let Some(first) = about.get_mut(..1) {
         first.make_ascii_lowercase();
@@ -127,7 +139,7 @@ pub(super) fn model(row: &ModelRow) -> String {
 }
 
 /// The limit in the terms of the model, what sets it if the user does not, and how to stop.
-pub(super) fn limits(model: &ModelRow, limits: &Limits, set_by: Option<LimitSource>) -> String {
+fn limits(model: &ModelRow, limits: &Limits, set_by: Option<LimitSource>) -> String {
     let knows = |option| model.options.contains(&option);
     let most = if knows("max-connections") {
         format!(

@@ -2,11 +2,12 @@
 
 use super::directories::log_directories;
 use crate::config::{Confinement, Sandbox, StartError};
-use crate::confine::{self, Account, AllowedAccess, parent_directories};
+use crate::confine::{self, Account, AllowedAccess, ParentDirectory, parent_directories};
 use crate::model::WorkerParts;
 use crate::net::{BoundAddress, SocketFile};
 use std::io;
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 
 /// See [`Server::confine`](super::Server::confine).
 pub(super) fn confine(
@@ -26,24 +27,7 @@ pub(super) fn confine(
         .collect();
     roots.sort();
     roots.dedup();
-    let (mut followed, mut unfollowed) = (Vec::new(), None);
-    for root in &roots {
-        let why = match confinement.sandbox {
-            Sandbox::Follow => match parent_directories(root) {
-                Ok(more) => {
-                    followed.extend(more);
-                    continue;
-                }
-                Err(why) => format!(" ({why})"),
-            },
-            Sandbox::Strict => String::new(),
-            Sandbox::Off => continue,
-        };
-        let root = root.display();
-        unfollowed = Some(format!(
-            "if {root} is replaced, the server needs a restart{why}"
-        ));
-    }
+    let (followed, unfollowed) = followed_directories(&roots, confinement.sandbox);
     let log = workers.first().and_then(|worker| worker.log.path());
     let logs = log.map(|path| log_directories(path, confinement.sandbox));
     let logs = logs.unwrap_or_default();
@@ -78,6 +62,33 @@ pub(super) fn confine(
     }
     confine::check_readable(&allowed)
         .map_err(|error| StartError(format!("cannot read what is served: {error}")))
+}
+
+/// Returns the directories in which replaced roots are followed, and the consequence for a root that
+/// is not followed.
+fn followed_directories(
+    roots: &[PathBuf],
+    sandbox: Sandbox,
+) -> (Vec<ParentDirectory>, Option<String>) {
+    let (mut followed, mut unfollowed) = (Vec::new(), None);
+    for root in roots {
+        let why = match sandbox {
+            Sandbox::Follow => match parent_directories(root) {
+                Ok(more) => {
+                    followed.extend(more);
+                    continue;
+                }
+                Err(why) => format!(" ({why})"),
+            },
+            Sandbox::Strict => String::new(),
+            Sandbox::Off => continue,
+        };
+        let root = root.display();
+        unfollowed = Some(format!(
+            "if {root} is replaced, the server needs a restart{why}"
+        ));
+    }
+    (followed, unfollowed)
 }
 
 /// Switches from root to a user, who then owns the files of Unix sockets and can remove them.

@@ -81,15 +81,8 @@ impl ServerSpec {
         let mut addresses = Vec::new();
         let mut bound: Vec<Vec<Bound>> = vec![Vec::new(); services.len()];
         for one in &listen {
-            let label = &*specs[one.service].label;
-            let all = bind(
-                &config,
-                model,
-                (one, label),
-                &services[one.service],
-                &admission,
-                &mut workers,
-            )?;
+            let (label, each) = (&*specs[one.service].label, &services[one.service]);
+            let all = bind(&config, model, (one, label), each, &admission, &mut workers)?;
             addresses.extend(all.iter().map(|socket| socket.address.clone()));
             bound[one.service].extend(all);
         }
@@ -105,8 +98,8 @@ impl ServerSpec {
         let url_for_others = urls.next();
         let sockets = workers[0].stream_endpoints.len() + workers[0].datagram_endpoints.len();
         let listeners = sockets + usize::from(config.status.is_some());
-        let sharing = services.iter().map(|each| each[0].sharing()).max();
-        let sharing = sharing.unwrap_or(Sharing::Nothing);
+        let sharing = services.iter().map(|each| each[0].sharing());
+        let sharing = sharing.max().unwrap_or(Sharing::Nothing);
         let (limits, set_by) = limits(&config, model, descriptors, listeners, sharing);
         if let Some(address) = &config.status {
             let firsts: Vec<_> = services.iter().map(|each| each[0].clone()).collect();
@@ -125,11 +118,7 @@ impl ServerSpec {
             is_model_chosen,
             addresses,
             url_for_others,
-            last_lines: is_model_chosen
-                .then(|| announcement::model(model))
-                .into_iter()
-                .chain([announcement::limits(model, &limits, set_by)])
-                .collect(),
+            last_lines: announcement::last(model, is_model_chosen, &limits, set_by),
             serving: ServerSetup {
                 workers,
                 limits,
