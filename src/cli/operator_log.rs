@@ -57,7 +57,7 @@ pub fn show_qr_code(url: &str) {
     };
     if let Some(code) = QrCode::new(url).filter(|code| code.fits(size)) {
         WAS_INDENTED.store(true, Relaxed);
-        let text = format!("\n{}", code.to_text());
+        let text = format!("  Scan this to open {url}\n{}", code.to_text());
         lines::write_to_standard_error(text.into(), how_many_were_lost);
     }
 }

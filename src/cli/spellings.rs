@@ -334,6 +334,9 @@ fn meaning(word: &str) -> Option<Meaning> {
     if word.parse::<u16>().is_ok() {
         return Some(Meaning::Port);
     }
+    if COMMANDS.contains(&word) {
+        return Some(Meaning::Command);
+    }
     let option = if matches!(word, "help" | "version") {
         format!("--{word}")
     } else if service::find(word).is_some() {
@@ -348,8 +351,12 @@ fn meaning(word: &str) -> Option<Meaning> {
     Some(Meaning::Option(option))
 }
 
+/// The commands of other servers (caddy, docker-like programs); evserve has only one task.
+const COMMANDS: [&str; 5] = ["file-server", "http-server", "run", "serve", "start"];
+
 enum Meaning {
     Port,
+    Command,
     Option(String),
 }
 
@@ -412,6 +419,7 @@ impl Line {
     fn add_word(&mut self, word: &str) {
         match meaning(word) {
             Some(Meaning::Port) => self.port = Some(word.into()),
+            Some(Meaning::Command) => {}
             Some(Meaning::Option(option)) => self.options.push(option),
             None => return self.roots.push(quoted(word)),
         }
@@ -553,7 +561,13 @@ mod tests {
 
     #[test]
     fn the_whole_command_line_is_rewritten() {
-        let cases: [(&[&str], &str); 20] = [
+        let cases: [(&[&str], &str); 23] = [
+            (&["serve", "src"], "evserve src"),
+            (
+                &["file-server", "--root", "src", "--listen", ":80"],
+                "evserve --listen :80 src",
+            ),
+            (&["run"], "evserve"),
             (&["8000"], "evserve --port 8000"),
             (&["echo"], "evserve --mode echo"),
             (&["epoll"], "evserve --model epoll"),
