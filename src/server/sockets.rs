@@ -93,18 +93,17 @@ pub(super) fn access_log(config: &Config) -> Result<LogFile, StartError> {
     result.map_err(|error| StartError(format!("cannot write the access log to {name}: {error}")))
 }
 
-/// An error with a hint what to do about it. `option` is what stood before the address on the
-/// command line.
-pub(super) fn bind_error(option: &str, address: &Address, error: &io::Error) -> StartError {
-    let free = match address.kind() {
-        AddressKind::Unix(_) | AddressKind::UnixDatagram(_) => "take another path".into(),
-        AddressKind::Udp(_) => format!("take any free port with {option}udp:127.0.0.1:0"),
-        AddressKind::Tcp(_) | AddressKind::Inherited(..) | AddressKind::Covered => {
-            format!("take any free port with {option}127.0.0.1:0")
-        }
+/// An error with a hint what to do about it.
+pub(super) fn bind_error(address: &Address, error: &io::Error) -> StartError {
+    let another = match address.kind() {
+        AddressKind::Unix(_) | AddressKind::UnixDatagram(_) => "use another path",
+        AddressKind::Udp(_)
+        | AddressKind::Tcp(_)
+        | AddressKind::Inherited(..)
+        | AddressKind::Covered => "use another port (0 is any free one)",
     };
     let hint = match error.kind() {
-        io::ErrorKind::AddrInUse => format!("; stop the program that uses it, or {free}"),
+        io::ErrorKind::AddrInUse => format!("; stop the program that uses it, or {another}"),
         io::ErrorKind::NotFound => "; its directory does not exist".into(),
         io::ErrorKind::PermissionDenied => {
             "; ports below 1024 need privileges, higher ones do not".into()

@@ -81,8 +81,8 @@ impl ServerSpec {
         let mut addresses = Vec::new();
         let mut bound: Vec<Vec<Bound>> = vec![Vec::new(); services.len()];
         for one in &listen {
-            let (label, each) = (&*specs[one.service].label, &services[one.service]);
-            let all = bind(&config, model, (one, label), each, &admission, &mut workers)?;
+            let each = &services[one.service];
+            let all = bind(&config, model, &one.address, each, &admission, &mut workers)?;
             addresses.extend(all.iter().map(|socket| socket.address.clone()));
             bound[one.service].extend(all);
         }
@@ -105,7 +105,7 @@ impl ServerSpec {
             let firsts: Vec<_> = services.iter().map(|each| each[0].clone()).collect();
             let info = status::server_info(model, &limits, firsts.iter().map(|one| &**one));
             let (all, more) = status::listen(&config, model, address, info, firsts, &mut workers)
-                .map_err(|error| bind_error("--status ", address, &error))?;
+                .map_err(|error| bind_error(address, &error))?;
             addresses.extend(all);
             lines.extend(more);
         }
@@ -176,17 +176,15 @@ fn make_services(
     specs.iter().map(make).collect()
 }
 
-/// Gives each worker a socket for each endpoint of an address. `label` is the address's prefix on
-/// the command line, for error messages.
+/// Gives each worker a socket for each endpoint of an address.
 fn bind(
     config: &Config,
     model: &ModelRow,
-    (listen, label): (&ListenSpec, &str),
+    address: &Address,
     services: &[Arc<dyn Service>],
     admission: &Admission,
     workers: &mut [WorkerParts],
 ) -> Result<Vec<Bound>, StartError> {
-    let address = &listen.address;
     let result = match address.is_datagram() {
         true => {
             require_datagrams(&*services[0], address)?;
@@ -194,7 +192,7 @@ fn bind(
         }
         false => bind_listeners(config, model, address, services, admission, workers),
     };
-    result.map_err(|error| bind_error(&format!("--listen {label}"), address, &error))
+    result.map_err(|error| bind_error(address, &error))
 }
 
 /// Catches signals. Call this late: until then a signal ends the process at once, even if it waits

@@ -82,7 +82,7 @@ pub(super) fn costs(
             count(counters.readaheads, "part"),
         ),
         format!(
-            "{} a second; {} of CPU time{cpu_each}; received {}",
+            "{} a second on average; {} of CPU time{cpu_each}; received {}",
             count(per_second, "request"),
             time(cpu),
             size(counters.received_bytes)
@@ -118,7 +118,7 @@ mod tests {
                 "model epoll: 2,020,128 system calls to wait and on sockets, 2.02 per request: 20,000 waits, \
                  0 changes of interest, 64 accepts, 1,000,064 receives, 1,000,000 sends, 0 others",
                 "0 events, 0 of them spurious; 0 calls would have blocked; 0 parts of files read ahead from a disk",
-                "125,000 requests a second; 4.0 s of CPU time, 4.0 \u{b5}s per request; received 50.0 MiB",
+                "125,000 requests a second on average; 4.0 s of CPU time, 4.0 \u{b5}s per request; received 50.0 MiB",
             ]
         );
         let one = Counters {

@@ -19,7 +19,7 @@ fn mistaken_options_are_explained() {
         (
             &["--listen", &taken],
             1,
-            &[&taken, "in use", "--listen http=127.0.0.1:0"],
+            &[&taken, "in use", "use another port (0 is any free one)"],
         ),
         (
             &["--listen", "192.0.2.1:0"],
@@ -49,7 +49,7 @@ fn a_port_in_use_is_reported_with_its_owner() {
         let said = Program::evserve(&format!("--mode echo --listen {also}:{port}")).fails(1);
         let who = format!("evserve (process {}) uses this port", first.id());
         assert!(said.contains(&who), "{said}");
-        assert!(said.contains("--listen echo=127.0.0.1:0"), "{said}");
+        assert!(said.contains("use another port"), "{said}");
         let mut client = first.connect();
         client.send("x");
         assert_eq!(client.read(1), b"x");
