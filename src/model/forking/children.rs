@@ -136,9 +136,14 @@ impl Children {
 fn warn_if_failed(id: Pid, status: WaitStatus) {
     if status.exit_status() != Some(0) {
         let id = id.as_raw_pid();
+        let why = match (status.terminating_signal(), status.exit_status()) {
+            (Some(signal), _) => format!("killed by signal {signal}"),
+            (None, Some(code)) => format!("exit status {code}"),
+            (None, None) => "it was stopped".into(),
+        };
         throttled!(
             Warn,
-            "process {id} failed before its connection ended: {status:?}"
+            "process {id} failed before its connection ended: {why}"
         );
     }
 }
