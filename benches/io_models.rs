@@ -133,7 +133,15 @@ fn surroundings(bench: &Bench) -> Vec<(String, String)> {
     );
     add(
         "run",
-        format!("{name}: {rounds} rounds, measurements of {run} ms, by wrk of {seconds} s"),
+        match rounds {
+            1 => format!(
+                "{name}: one round, measurements of {run} ms, by wrk of {seconds} s; a first look: \
+                 trust no order below a factor of two, and no 99th percentile"
+            ),
+            _ => {
+                format!("{name}: {rounds} rounds, measurements of {run} ms, by wrk of {seconds} s")
+            }
+        },
     );
     all
 }
