@@ -6,6 +6,7 @@ mod manual;
 mod operator_log;
 mod options;
 mod qr_code;
+mod rewrite;
 mod spellings;
 mod values;
 
@@ -86,7 +87,7 @@ fn without_usage(mut error: clap::Error) -> clap::Error {
 fn unknown(error: &clap::Error, words: &[String]) -> Option<String> {
     match (error.kind(), error.get(ContextKind::InvalidArg)?) {
         (ErrorKind::UnknownArgument, ContextValue::String(argument)) => {
-            spellings::unknown(argument, words, &options::table())
+            rewrite::unknown(argument, words, &options::table())
         }
         _ => None,
     }
@@ -97,7 +98,7 @@ fn command(
     words: &[String],
     inherited: Vec<InheritedSocket>,
 ) -> Result<ServeCommand, String> {
-    if let Some(answer) = spellings::root(&options.content.root, words, &options::table()) {
+    if let Some(answer) = rewrite::root(&options.content.root, words, &options::table()) {
         return Err(answer);
     }
     let listen = listen::listen(&options, inherited)?;

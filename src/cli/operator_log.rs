@@ -58,7 +58,7 @@ pub fn show_qr_code(url: &str) {
     if let Some(code) = QrCode::new(url).filter(|code| code.fits(size)) {
         WAS_INDENTED.store(true, Relaxed);
         let text = format!("  Scan this to open {url}\n{}", code.to_text());
-        lines::write_to_standard_error(text.into(), how_many_were_lost);
+        lines::write_to_standard_error(text.into(), lost_lines_warning);
     }
 }
 
@@ -76,7 +76,7 @@ pub fn begin_trace(requests: usize, several: bool) {
 /// before the process ends.
 pub fn finish_operator_log(last: Option<&str>, time: Duration) {
     if let Some(last) = last {
-        lines::write_to_standard_error(format!("{last}\n").into(), how_many_were_lost);
+        lines::write_to_standard_error(format!("{last}\n").into(), lost_lines_warning);
     }
     lines::finish_standard_error(time);
 }
@@ -93,7 +93,7 @@ impl Log for OperatorLog {
                 target => target,
             };
             let line = line(record.level(), target, &record.args().to_string());
-            lines::write_to_standard_error(line, how_many_were_lost);
+            lines::write_to_standard_error(line, lost_lines_warning);
         }
     }
 
@@ -143,7 +143,7 @@ fn line_for_files(level: Level, target: &str, text: &str) -> Vec<u8> {
     format!("{time} {level:<5} [{target}] {text}\n").into()
 }
 
-fn how_many_were_lost(lost: usize) -> Vec<u8> {
+fn lost_lines_warning(lost: usize) -> Vec<u8> {
     let text = match lost {
         1 => "1 line of this log was lost: its reader was too slow".into(),
         lost => format!("{lost} lines of this log were lost: its reader was too slow"),

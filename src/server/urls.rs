@@ -103,11 +103,8 @@ fn quoted_path(path: &Path) -> String {
 
 /// A word of a command, in quotes if a shell would read it otherwise.
 fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/:.,_-+%@".contains(c);
-    match word.chars().all(is_plain) && !word.is_empty() {
-        true => word.into(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
+    // Only a NUL cannot be quoted, and no URL or path has one.
+    shlex::try_quote(word).map_or_else(|_| word.into(), Into::into)
 }
 
 #[cfg(test)]
@@ -157,7 +154,7 @@ mod tests {
         for (word, expected) in [
             ("/run/socket", "/run/socket"),
             ("/a b", "'/a b'"),
-            ("it's", r"'it'\''s'"),
+            ("it's", r#""it's""#),
             ("$(x)", "'$(x)'"),
             ("", "''"),
         ] {

@@ -5,8 +5,7 @@ use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
-/// What the connections of a service share, from least to most. Each model asks for less than the
-/// next one here:
+/// What the connections of a service share, from least to most. The model limits it:
 ///
 /// | model | serves services that share at most |
 /// | --- | --- |
