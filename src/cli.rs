@@ -13,7 +13,7 @@ mod values;
 pub use operator_log::{begin_trace, finish_operator_log, show_qr_code, start_operator_log};
 
 use crate::config::{AccessLog, Config, Confinement, HttpConfig, MAX_HEADER_BYTES, Sandbox};
-use crate::config::{Timeouts, TrustedProxies};
+use crate::config::{Timeouts, TrustedProxies, Uring};
 use crate::model;
 use crate::net::InheritedSocket;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -149,6 +149,9 @@ fn command(
                 drain: limits.drain_timeout,
                 ..Timeouts::default()
             },
+            uring: Uring {
+                operations: waiting.uring.unwrap_or_default(),
+            },
         },
         confinement: Confinement {
             user: security.user,
@@ -233,6 +236,7 @@ fn check_model_options(options: &Options) -> Result<(), String> {
         ("workers", waiting.workers.is_some()),
         ("threads", waiting.threads.is_some()),
         ("max-children", waiting.max_children.is_some()),
+        ("uring", waiting.uring.is_some()),
     ];
     let default = Config::default().model;
     let name = waiting.model.as_ref().unwrap_or(&default);

@@ -44,6 +44,8 @@ pub struct Config {
     pub max_children: usize,
     /// The longest waits.
     pub timeouts: Timeouts,
+    /// How the model `io-uring` uses its ring.
+    pub uring: Uring,
 }
 
 impl Default for Config {
@@ -65,6 +67,7 @@ impl Default for Config {
             threads: 64,
             max_children: 40,
             timeouts: Timeouts::default(),
+            uring: Uring::default(),
         }
     }
 }
@@ -252,6 +255,24 @@ impl AccessLog {
     pub fn has_duration(self) -> bool {
         matches!(self, AccessLog::Timed | AccessLog::Json)
     }
+}
+
+/// How the model `io-uring` uses its ring.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Uring {
+    /// What the kernel does by itself. Default: [`UringOperations::Single`].
+    pub operations: UringOperations,
+}
+
+/// What io_uring(7) does for a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum UringOperations {
+    /// Report readiness only, as epoll(7) does
+    Poll,
+    /// Receive and send, one operation for each
+    #[default]
+    Single,
 }
 
 /// The longest duration of each kind of wait.

@@ -93,3 +93,4 @@ pub mod service;
 pub mod session;
 pub mod sys;
 pub mod trace;
+pub mod uring;

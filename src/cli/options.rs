@@ -10,7 +10,7 @@ use super::values::{
     header, levels, listing_size, memory_size, port, positive, shown_size, shown_time, size,
     status_address, trusted_proxy,
 };
-use crate::config::{AccessLog, Config, EntityTag, HttpConfig, Sandbox, Timeouts};
+use crate::config::{AccessLog, Config, EntityTag, HttpConfig, Sandbox, Timeouts, UringOperations};
 use crate::net::Address;
 use clap::builder::ValueHint;
 use clap::{ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser};
@@ -188,6 +188,10 @@ pub(super) struct Waiting {
     #[arg(long, value_name = "N", value_parser = count(1..=10_000),
         help = help::of_models("max-children", "Maximum processes at once", |all| all.max_children))]
     pub max_children: Option<u32>,
+
+    /// What the kernel does for a connection, with the model io-uring [default: single]
+    #[arg(long, value_name = "WHAT", value_enum)]
+    pub uring: Option<UringOperations>,
 }
 
 #[derive(Args, Debug)]

@@ -29,6 +29,8 @@ bitflags! {
         const WOKEN = 4;
         /// A thread reads or sends its file.
         const OFFLOADED = 8;
+        /// It has closed.
+        const CLOSED = 16;
     }
 }
 
@@ -107,6 +109,11 @@ impl<S> Connections<S> {
     }
 
     /// The connection with this key, if there is one.
+    pub fn get_mut(&mut self, key: usize) -> Option<&mut Slot<S>> {
+        self.slots.get_mut(key)
+    }
+
+    /// The connection with this key, if there is one.
     pub fn get(&self, key: usize) -> Option<&Slot<S>> {
         self.slots.get(key)
     }
@@ -119,6 +126,9 @@ impl<S> Connections<S> {
     /// Queues a connection, unless it is queued already. Returns `None` if the key is not in use.
     pub fn enqueue(&mut self, key: usize) -> Option<&mut Slot<S>> {
         let slot = self.slots.get_mut(key)?;
+        if slot.flags.contains(SlotFlags::CLOSED) {
+            return None;
+        }
         if !slot.flags.contains(SlotFlags::QUEUED) {
             slot.flags.insert(SlotFlags::QUEUED);
             self.queue.push_back(key);
@@ -130,7 +140,7 @@ impl<S> Connections<S> {
     pub fn enqueue_all(&mut self, change: impl Fn(&mut Slot<S>)) {
         for (key, slot) in &mut self.slots {
             change(slot);
-            if !slot.flags.contains(SlotFlags::QUEUED) {
+            if !slot.flags.intersects(SlotFlags::QUEUED | SlotFlags::CLOSED) {
                 slot.flags.insert(SlotFlags::QUEUED);
                 self.queue.push_back(key);
             }
@@ -225,14 +235,21 @@ impl<S> Connections<S> {
         })
     }
 
-    /// Closes a connection for which nothing is under way. It is removed at the
-    /// [end](Connections::end_turn) of the turn: until then its key is not reused.
+    /// Closes a connection: from now on it is neither queued nor woken. Its key is reserved until
+    /// [`free`](Connections::free).
     pub fn close(&mut self, key: usize) {
         self.timers.stop(key);
-        if self.slots[key].flags.contains(SlotFlags::QUEUED) {
+        let slot = &mut self.slots[key];
+        slot.flags.insert(SlotFlags::CLOSED);
+        if slot.take_flag(SlotFlags::QUEUED) {
             self.queue.retain(|queued| *queued != key);
             self.served.retain(|served| *served != key);
         }
+    }
+
+    /// Frees a closed connection for which no operation is under way. It is removed at the
+    /// [end](Connections::end_turn) of the turn: until then its key is not reused.
+    pub fn free(&mut self, key: usize) {
         self.closed.push(key);
     }
 }
@@ -377,6 +394,7 @@ mod tests {
         test.connections.start_deadline(head);
         assert_eq!(test.connections.deadline(), Some(deadline));
         test.connections.close(head);
+        test.connections.free(head);
         assert_eq!(test.connections.deadline(), None);
     }
 
@@ -385,6 +403,7 @@ mod tests {
         let mut test = Test::new();
         let key = test.add(Timeout::Idle);
         test.connections.close(key);
+        test.connections.free(key);
         assert!(test.queue().is_empty(), "it was queued");
         assert!(test.connections.get(key).is_some());
         assert_ne!(test.connections.vacant_key(), key);

@@ -43,6 +43,7 @@ pub use wake_queue::WakeQueue;
 use crate::poller::{self, Poller};
 use crate::service::Sharing;
 use crate::session::Counters;
+use crate::uring::Ring;
 use logs::{LOG_RETRY_INTERVAL, reopen_log};
 use panics::{abort_after_panic, catch_panic, catch_start_panic};
 use std::io;
@@ -102,7 +103,7 @@ impl ModelRow {
             poller: Some(poller::Properties::of::<P>()),
             isolated_because: None,
             no_streams_because: None,
-            run: event_loop::run::<P>,
+            run: event_loop::run_readiness::<P>,
         }
     }
 
@@ -212,6 +213,14 @@ pub const MODELS: &[ModelRow] = &[
         "epoll",
         "One event loop over epoll(7): notified of changes only, so idle connections cost no time",
     ),
+    ModelRow {
+        options: &["max-connections", "workers", "uring"],
+        run: event_loop::run_uring,
+        ..ModelRow::of_loop::<Ring>(
+            "io-uring",
+            "One event loop over io_uring(7): the kernel receives and sends, and reports the results",
+        )
+    },
 ];
 
 /// Finds a row by its name.

@@ -235,5 +235,6 @@ mod tests {
         check_contract::<Epoll>();
         check_contract::<Poll>();
         check_contract::<Select>();
+        check_contract::<crate::uring::Ring>();
     }
 }

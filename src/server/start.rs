@@ -123,6 +123,7 @@ impl ServerSpec {
                 workers,
                 limits,
                 timeouts,
+                uring: config.uring,
             },
         })
     }

@@ -234,6 +234,20 @@ impl Connection {
         self.output.is_file_next()
     }
 
+    /// True if the next action will probably be [`Action::Receive`] when
+    /// [`front`](Connection::front) is sent. A completion model may then submit both at once. It
+    /// may turn out that the session sends more first.
+    pub fn receives_after_front(&self) -> bool {
+        self.takes_input() && self.output.is_one_piece() && !self.has_waker
+    }
+
+    /// True if the session takes input although output is pending. A model that does not send all
+    /// of it in one turn must receive meanwhile: messages may come faster than they are sent, and
+    /// the session would never be heard.
+    pub fn takes_input(&self) -> bool {
+        self.held.is_none() && !self.ended && self.output.body().is_none() && self.wants_bytes()
+    }
+
     /// How many bytes [`Action::Receive`] may bring; never 0 while that is the action.
     pub fn room(&self) -> usize {
         self.held.as_ref().map_or(BUFFER_SIZE, Buffer::room)

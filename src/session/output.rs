@@ -151,6 +151,12 @@ impl Output {
         }
     }
 
+    /// True if nothing comes after the next piece.
+    pub(super) fn is_one_piece(&self) -> bool {
+        let is_bytes = |body: &Body| matches!(body.part, Part::InPlace(BodySource::Bytes(_)));
+        self.body.as_ref().is_none_or(is_bytes)
+    }
+
     /// True if the next piece is a range of a file.
     #[inline]
     pub fn is_file_next(&self) -> bool {

@@ -24,7 +24,7 @@ pub use file::{
     read_at, read_link, read_now,
 };
 pub use nix::ifaddrs::InterfaceAddress;
-pub use nix::libc::FD_SETSIZE;
+pub use nix::libc::{FD_SETSIZE, MSG_WAITALL, iovec, msghdr};
 pub use nix::net::if_::InterfaceFlags;
 pub use nix::sys::select::FdSet;
 pub use process::{

@@ -22,14 +22,19 @@ pub fn serves_one_at_a_time(model: &str) -> bool {
 /// Runs `case` on each model for which `holds` is true.
 ///
 /// `EVSERVE_PROGRAM` names a program with a model of its own. It is tested in place of `threaded`
-/// and must pass the same tests.
+/// and must pass the same tests. `EVSERVE_MODEL` names the only model to test.
 fn on_each(holds: impl Fn(&ModelRow) -> bool, case: impl Fn(&'static str)) {
     let is_own = std::env::var_os("EVSERVE_PROGRAM").is_some();
+    let only = match is_own {
+        true => Some("threaded".into()),
+        false => std::env::var("EVSERVE_MODEL").ok(),
+    };
     let here = MODELS
         .iter()
-        .filter(|row| !is_own || row.name == "threaded");
+        .filter(|row| only.as_ref().is_none_or(|only| row.name == only));
     let mut rows = here.filter(|row| holds(row)).peekable();
-    assert!(rows.peek().is_some() || is_own, "no model is tested");
+    let is_tested = rows.peek().is_some() || only.is_some();
+    assert!(is_tested, "no model is tested");
     for row in rows {
         eprintln!("model {}", row.name);
         case(row.name);

@@ -24,10 +24,12 @@ pub const LAYERS: &[(&str, &[&str])] = &[
         &["session", "http1", "files", "config", "observe", "offload"],
     ),
     ("poller", &["sys", "trace"]),
+    ("uring", &["poller", "sys", "trace"]),
     (
         "model",
         &[
-            "service", "poller", "session", "net", "config", "observe", "offload", "sys", "trace",
+            "service", "poller", "uring", "session", "net", "config", "observe", "offload", "sys",
+            "trace",
         ],
     ),
     (

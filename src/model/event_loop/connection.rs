@@ -2,14 +2,14 @@
 //!
 //! Readiness is a hint: events set it. Only the result of a call is a fact: it clears the hint.
 
+use super::driver::{Driver, LoopConnection};
 use super::readahead::{READAHEAD, is_in_memory};
-use crate::model::connections::{Slot, SlotFlags};
-use crate::model::{load, send};
-use crate::poller::{Poller, ReadySet};
+use crate::model::connections::SlotFlags;
+use crate::model::load;
 use crate::session::{Action, Connection, Piece, Timeout, Worker};
 use crate::sys::{self, Errno};
 use crate::trace;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 
 /// The most bytes that one connection may move in one turn.
 const MAX_BYTES: usize = 256 * 1024;
@@ -24,27 +24,6 @@ const BYTES_PER_TURN: usize = 16 * 1024 * 1024;
 /// The byte budget of each of `connections` queued connections for one turn.
 pub(super) fn byte_budget(connections: usize) -> usize {
     (BYTES_PER_TURN / connections.max(1)).clamp(MIN_BYTES, MAX_BYTES)
-}
-
-/// A connection of this loop.
-pub(super) type LoopConnection = Slot<SocketState>;
-
-/// A socket and what the loop knows of it.
-pub(super) struct SocketState {
-    /// The non-blocking socket.
-    pub socket: OwnedFd,
-    /// What the socket is believed to be ready for. Cleared by a call that would block or a short
-    /// read.
-    pub ready: ReadySet,
-    /// What the poller watches it for.
-    pub watched: ReadySet,
-    /// The poller has reported an event since the connection last acted.
-    pub event: bool,
-    /// Refresh the worker before the session sees input: the peer may have sent it after the turn
-    /// began.
-    pub needs_refresh: bool,
-    /// How many of the next bytes of the file being sent are known to be in memory.
-    pub in_memory: u32,
 }
 
 /// Why a connection stops acting.
@@ -86,23 +65,7 @@ impl Stop {
     }
 }
 
-impl SocketState {
-    /// The state of a socket that was just accepted. `needs_refresh` is false if its first bytes
-    /// usually arrive before it is accepted.
-    pub(super) fn new(socket: OwnedFd, needs_refresh: bool) -> SocketState {
-        SocketState {
-            socket,
-            // Try first, wait second: a request often arrives together with the handshake.
-            ready: ReadySet::BOTH,
-            watched: ReadySet::NONE,
-            event: false,
-            needs_refresh,
-            in_memory: 0,
-        }
-    }
-}
-
-impl LoopConnection {
+impl<D: Driver> LoopConnection<D> {
     /// Writes to the trace that the connection acts.
     pub(super) fn trace_turn(&self) {
         let fd = self.io.socket.as_raw_fd();
@@ -120,17 +83,16 @@ impl LoopConnection {
     pub(super) fn advance(
         &mut self,
         mut budget: usize,
+        driver: &mut D,
         worker: &mut Worker,
         scratch: &mut [u8],
         refresh: &mut impl FnMut(&mut Worker),
     ) -> Stop {
         let mut worked = false;
+        driver.deliver(self, worker);
         loop {
             let moved = match self.connection.next() {
-                // `ready` is from the last event and is not checked again. A level-triggered poller
-                // does not watch for input while output is pending, so it misses input that came
-                // meanwhile. So sessions use `Wait::Close` only if the client sends nothing more.
-                Action::Close { may_linger: true } if self.io.ready.has(ReadySet::READABLE) => {
+                Action::Close { may_linger: true } if driver.has_unread(&self.io) => {
                     self.connection.linger();
                     Ok(0)
                 }
@@ -139,14 +101,16 @@ impl LoopConnection {
                 Action::Send | Action::Load if self.flags.contains(SlotFlags::OFFLOADED) => {
                     return Stop::Blocked;
                 }
-                Action::Send if !self.io.ready.has(ReadySet::WRITABLE) => return Stop::Blocked,
-                Action::Send if !self.connection.sends_file() => self.send(budget, worker),
+                Action::Send if !driver.may_send(&self.io, self.connection.sends_file()) => {
+                    return Stop::Blocked;
+                }
+                Action::Send if !self.connection.sends_file() => self.send(budget, driver, worker),
                 Action::Send | Action::Load if self.may_hang() => return Stop::MayHang,
                 Action::Send | Action::Load if !self.is_in_memory() => return Stop::NotInMemory,
-                Action::Receive if !self.io.ready.has(ReadySet::READABLE) => return Stop::Blocked,
-                Action::Send => self.send(budget, worker),
+                Action::Receive if !driver.may_receive(&self.io) => return Stop::Blocked,
+                Action::Send => self.send(budget, driver, worker),
                 Action::Load => self.load(worker, scratch),
-                Action::Receive => self.receive(scratch, worker, refresh),
+                Action::Receive => self.receive(scratch, driver, worker, refresh),
                 Action::Proceed if worker.work == 0 && worked => return Stop::BudgetUsed,
                 Action::Proceed if worker.work == 0 => return Stop::NoWorkLeft,
                 Action::Proceed => {
@@ -223,14 +187,13 @@ impl LoopConnection {
         Ok(0)
     }
 
-    fn send(&mut self, budget: usize, worker: &mut Worker) -> Result<usize, Errno> {
-        worker.counters.send_calls += 1;
+    fn send(&mut self, budget: usize, driver: &mut D, worker: &mut Worker) -> Result<usize, Errno> {
         let piece = self.connection.front();
         let (of_file, most) = match piece {
             Piece::File { .. } => (true, budget.min(self.io.in_memory as usize)),
             Piece::Bytes { .. } => (false, budget),
         };
-        match send(&self.io.socket, &piece, most) {
+        match driver.send(&mut self.io, &piece, most, &mut worker.counters) {
             Ok(count) => {
                 if of_file {
                     self.io.in_memory -= count as u32;
@@ -239,10 +202,7 @@ impl LoopConnection {
                 self.connection.sent(count, worker);
                 return Ok(count);
             }
-            Err(Errno::AGAIN) => {
-                worker.counters.would_blocks += 1;
-                self.io.ready = self.io.ready.without(ReadySet::WRITABLE);
-            }
+            Err(Errno::AGAIN) => {}
             Err(sys::SENDFILE_REFUSED) if of_file => self.connection.send_refused(worker),
             Err(errno) => return Err(errno),
         }
@@ -252,69 +212,41 @@ impl LoopConnection {
     fn receive(
         &mut self,
         scratch: &mut [u8],
+        driver: &mut D,
         worker: &mut Worker,
         refresh: &mut impl FnMut(&mut Worker),
     ) -> Result<usize, Errno> {
         let room = self.connection.room().min(scratch.len());
-        worker.counters.receive_calls += 1;
-        match sys::receive(&self.io.socket, &mut scratch[..room]) {
+        match driver.receive(&mut self.io, &mut scratch[..room], &mut worker.counters) {
             Ok(0) => self.connection.input_ended(worker),
             Ok(count) => {
                 worker.counters.received_bytes += count as u64;
-                // A short read has emptied the socket, so the call that would return EAGAIN is not
-                // needed. But if END is set, the end of input waits behind these bytes, and an
-                // edge-triggered poller does not report it again.
-                if count < room && !self.io.ready.has(ReadySet::END) {
-                    self.io.ready = self.io.ready.without(ReadySet::READABLE);
-                }
                 if self.io.needs_refresh {
                     refresh(worker);
                 }
                 self.connection.received(&scratch[..count], worker);
                 return Ok(count);
             }
-            Err(Errno::AGAIN) => {
-                worker.counters.would_blocks += 1;
-                self.io.ready = self.io.ready.without(ReadySet::READABLE | ReadySet::END);
-            }
+            Err(Errno::AGAIN) => {}
             Err(errno) => return Err(errno),
         }
         Ok(0)
-    }
-
-    /// Returns what to watch a blocked connection for, if that differs from now. An edge-triggered
-    /// poller watches both directions from the first time on.
-    pub(super) fn watch<P: Poller>(&self) -> Option<ReadySet> {
-        if P::EDGE_TRIGGERED {
-            return (self.io.watched != ReadySet::BOTH).then_some(ReadySet::BOTH);
-        }
-        let wanted = match self.connection.next() {
-            // A thread reads or sends its file: no event of the socket matters until it is done.
-            _ if self.flags.contains(SlotFlags::OFFLOADED) => ReadySet::NONE,
-            Action::Send => ReadySet::WRITABLE,
-            Action::Receive => ReadySet::READABLE,
-            Action::Load
-            | Action::Proceed
-            | Action::Run
-            | Action::Wait
-            | Action::ShutdownWrite
-            | Action::Close { .. } => ReadySet::NONE,
-        };
-        (wanted != self.io.watched).then_some(wanted)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::readiness::Readiness;
     use super::*;
+    use crate::poller::Epoll;
 
     /// A `LoopConnection` is most of the memory of an idle connection.
     #[test]
     fn a_connection_is_small() {
         assert!(
-            size_of::<LoopConnection>() <= 120,
+            size_of::<LoopConnection<Readiness<Epoll>>>() <= 120,
             "{} bytes",
-            size_of::<LoopConnection>()
+            size_of::<LoopConnection<Readiness<Epoll>>>()
         );
     }
 }

@@ -1,6 +1,7 @@
 //! Datagrams in the loop. Each socket is one more event source; none counts as a connection.
 
 use super::EventLoop;
+use super::driver::Driver;
 use super::sources::EventSource;
 use crate::model::DatagramEndpoint;
 use crate::model::responder::{DATAGRAMS_PER_TURN, Responder};
@@ -50,7 +51,7 @@ impl DatagramSockets {
     }
 }
 
-impl<P: Poller> EventLoop<P> {
+impl<D: Driver> EventLoop<D> {
     /// Answers waiting datagrams, up to [`DATAGRAMS_PER_TURN`] per socket.
     pub(super) fn answer_datagrams(&mut self) {
         for index in 0..self.datagrams.slots.len() {
@@ -88,7 +89,8 @@ impl<P: Poller> EventLoop<P> {
         let key = self.sources.keys.key(EventSource::Datagrams(index));
         let fd = slot.endpoint.socket.as_fd();
         let result = self
-            .poller
+            .driver
+            .poller()
             .change(fd, key, ReadySet::READABLE, ReadySet::NONE);
         if let Err(error) = result {
             log::warn!("cannot stop watching a datagram socket: {error}");

@@ -1,7 +1,7 @@
 //! How the loop accepts connections, and what it does when no more are allowed.
 
 use super::EventLoop;
-use super::connection::SocketState;
+use super::driver::{Driver, SocketState};
 use super::sources::EventSource;
 use crate::model::listeners::Shortage;
 use crate::model::{StreamEndpoint, catch_start_panic};
@@ -36,17 +36,19 @@ impl WatchedListener {
     }
 }
 
-impl<P: Poller> EventLoop<P> {
+impl<D: Driver> EventLoop<D> {
     /// Tells the poller which listeners to watch, where that has changed.
     pub(super) fn watch_listeners(&mut self) -> io::Result<()> {
         for (index, slot) in self.watched_listeners.iter_mut().enumerate() {
-            let wanted = match P::EDGE_TRIGGERED || self.listeners.is_watched(index) {
+            let wanted = match D::Poller::EDGE_TRIGGERED || self.listeners.is_watched(index) {
                 true => ReadySet::READABLE,
                 false => ReadySet::NONE,
             };
             if wanted != slot.watched {
                 let key = self.sources.keys.key(EventSource::Listener(index));
-                self.poller.change(slot.fd(), key, slot.watched, wanted)?;
+                self.driver
+                    .poller()
+                    .change(slot.fd(), key, slot.watched, wanted)?;
                 slot.watched = wanted;
             }
         }
@@ -79,7 +81,7 @@ impl<P: Poller> EventLoop<P> {
         let now = self.worker.time.now();
         self.worker.counters.accept_calls += 1;
         match endpoint.listener.accept(SocketFlags::NONBLOCK) {
-            Ok((socket, _)) if cannot_watch::<P>(&socket) => {
+            Ok((socket, _)) if cannot_watch::<D::Poller>(&socket) => {
                 self.listeners.unwatchable(socket.as_raw_fd());
             }
             Ok((socket, peer)) => {
@@ -157,7 +159,8 @@ impl<P: Poller> EventLoop<P> {
         for (index, slot) in self.watched_listeners.drain(..).enumerate() {
             let key = self.sources.keys.key(EventSource::Listener(index));
             let result = self
-                .poller
+                .driver
+                .poller()
                 .change(slot.fd(), key, slot.watched, ReadySet::NONE);
             if let Err(error) = result {
                 log::warn!("cannot stop watching a listener: {error}");

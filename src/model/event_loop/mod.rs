@@ -10,10 +10,13 @@
 //!
 //! This file knows neither the poller (a type parameter) nor the protocols.
 
+mod completions;
 mod connection;
 mod datagram_sockets;
+mod driver;
 mod listeners;
 mod readahead;
+mod readiness;
 mod remote;
 mod shutdown;
 mod sources;
@@ -27,19 +30,22 @@ use super::{
     LOG_RETRY_INTERVAL, ServerSetup, WorkerParts, abort_after_panic, catch_panic, new_worker,
     reopen_log,
 };
-use crate::config;
+use crate::config::{self, UringOperations};
 use crate::observe::{LogFile, flush_standard_error, standard_error_is_behind, throttled};
 use crate::poller::{Poller, ReadySet};
 use crate::session::{BUFFER_SIZE, Counters, Timeout, Transitions, WORK_PER_TURN, Worker};
 use crate::trace;
-use connection::{SocketState, Stop, byte_budget};
+use crate::uring::Ring;
+use completions::Completions;
+use connection::{Stop, byte_budget};
 use datagram_sockets::DatagramSockets;
+use driver::{Completed, Driver, SocketState};
 use listeners::WatchedListener;
 use readahead::Readahead;
+use readiness::Readiness;
 use remote::PendingCalls;
 use sources::{EventSource, Sources};
 use std::io;
-use std::os::fd::AsFd;
 use std::sync::mpsc::channel;
 use std::thread::Builder;
 use std::time::{Duration, Instant};
@@ -50,21 +56,44 @@ const WORKER_EXIT_WAIT: Duration = Duration::from_secs(1);
 /// The most events that one wait returns.
 const EVENTS: usize = 1024;
 
+/// The kernel may report this many completions before an event that happened earlier
+/// (IO_LOCAL_TW_DEFAULT_MAX is 20).
+const IN_ORDER: usize = 16;
+
 /// The key of a waker that wakes only the loop, and no connection.
 const NO_CONNECTION: usize = usize::MAX;
+
+/// Serves by readiness: see [`run`].
+pub fn run_readiness<P: Poller + 'static>(setup: ServerSetup) -> io::Result<Counters> {
+    run::<Readiness<P>>(setup)
+}
+
+/// Serves by io_uring(7), as the [settings](config::Uring) say: see [`run`].
+pub fn run_uring(setup: ServerSetup) -> io::Result<Counters> {
+    match setup.uring.operations {
+        UringOperations::Poll => run::<Readiness<Ring>>(setup),
+        UringOperations::Single => run::<Completions>(setup),
+    }
+}
 
 /// Serves until a signal comes: the first worker's loop runs on this thread, each other one on a
 /// thread of its own.
 ///
 /// # Errors
 /// If a poller cannot be created, or a wait fails so that the loop cannot continue.
-pub fn run<P: Poller + 'static>(setup: ServerSetup) -> io::Result<Counters> {
+fn run<D: Driver + 'static>(setup: ServerSetup) -> io::Result<Counters> {
     let max_connections = setup
         .limits
         .max_connections
         .div_ceil(setup.workers.len().max(1));
-    let (timeouts, workers) = (setup.timeouts, setup.workers);
-    let run_one = move |parts| EventLoop::<P>::new(parts, max_connections, &timeouts)?.run();
+    let ServerSetup {
+        timeouts,
+        workers,
+        uring,
+        ..
+    } = setup;
+    let run_one =
+        move |parts| EventLoop::<D>::new(parts, max_connections, &timeouts, &uring)?.run();
     let mut workers = workers.into_iter();
     let first = workers.next();
     let (done, results) = channel();
@@ -110,14 +139,14 @@ pub fn run<P: Poller + 'static>(setup: ServerSetup) -> io::Result<Counters> {
     Ok(sum)
 }
 
-struct EventLoop<P> {
-    poller: P,
+struct EventLoop<D: Driver> {
+    driver: D,
     /// The keys that the last wait found ready, and for what.
     found: Vec<(usize, ReadySet)>,
     sources: Sources,
     clock: Clock,
     worker: Worker,
-    connections: Connections<SocketState>,
+    connections: Connections<SocketState<D>>,
     watched_listeners: Vec<WatchedListener>,
     listeners: Listeners,
     datagrams: DatagramSockets,
@@ -131,12 +160,13 @@ struct EventLoop<P> {
     log: LogFile,
 }
 
-impl<P: Poller> EventLoop<P> {
+impl<D: Driver> EventLoop<D> {
     fn new(
         parts: WorkerParts,
         max_connections: usize,
         timeouts: &config::Timeouts,
-    ) -> io::Result<EventLoop<P>> {
+        uring: &config::Uring,
+    ) -> io::Result<EventLoop<D>> {
         let WorkerParts {
             stream_endpoints,
             datagram_endpoints,
@@ -145,9 +175,9 @@ impl<P: Poller> EventLoop<P> {
             log,
             hub,
         } = parts;
-        let mut poller = P::new(EVENTS)?;
+        let mut driver = D::new(EVENTS, uring)?;
         let sources = Sources::new(signals, hangups, &stream_endpoints, &datagram_endpoints)?;
-        sources.watch(&mut poller, &datagram_endpoints)?;
+        sources.watch(driver.poller(), &datagram_endpoints)?;
         let wakers = Box::new(sources.wake_queue.clone());
         let (clock, time) = Clock::start();
         let mut worker = new_worker(time, timeouts, Some(wakers));
@@ -157,7 +187,7 @@ impl<P: Poller> EventLoop<P> {
         let listeners = Listeners::new(max_connections, &stream_endpoints);
         let watched_listeners = stream_endpoints.into_iter().map(WatchedListener::new);
         Ok(EventLoop {
-            poller,
+            driver,
             found: Vec::with_capacity(EVENTS),
             sources,
             clock,
@@ -205,10 +235,14 @@ impl<P: Poller> EventLoop<P> {
             false => Some(Duration::ZERO),
         };
         let begin = self.status.is_some().then(Instant::now);
-        trace::note_wait(|| format!("{}: {}", P::CALL, trace::wait_limit(wait_timeout)));
+        trace::note_wait(|| format!("{}: {}", D::Poller::CALL, trace::wait_limit(wait_timeout)));
         let call = trace::call();
-        self.poller.wait(wait_timeout, &mut self.found)?;
-        call.returned(&Ok(()), || P::CALL.into(), |()| self.describe_events());
+        self.driver.poller().wait(wait_timeout, &mut self.found)?;
+        call.returned(
+            &Ok(()),
+            || D::Poller::CALL.into(),
+            |()| self.describe_events(),
+        );
         self.worker.counters.wait_calls += 1;
         self.worker.counters.events += self.found.len() as u64;
         self.clock.read(&mut self.worker.time);
@@ -251,8 +285,11 @@ impl<P: Poller> EventLoop<P> {
         // A connection's event may be here without an earlier change of a file. poll(2) and
         // select(2) check one descriptor after the other, and may check the notifier before the
         // change. epoll(7) returns events in order, but at most `EVENTS` of them.
-        if (!P::IN_ORDER && !self.found.is_empty()) || self.found.len() == EVENTS {
+        if (!D::Poller::IN_ORDER && !self.found.is_empty()) || self.found.len() == EVENTS {
             self.sources.notify_services();
+        }
+        if D::COMPLETES {
+            self.apply_completions();
         }
         let sources = &self.sources;
         for (key, ready) in self.found.drain(..) {
@@ -278,6 +315,34 @@ impl<P: Poller> EventLoop<P> {
                     }
                 }
             }
+        }
+    }
+
+    /// Notes the results of completed operations, and queues their connections.
+    fn apply_completions(&mut self) {
+        let completed = self.driver.completed();
+        self.worker.counters.events += completed as u64;
+        if completed > IN_ORDER {
+            self.sources.notify_services();
+        }
+        while let Some(completion) = self.driver.next_completion() {
+            let key = completion.key;
+            let Some(slot) = self.connections.get_mut(key) else {
+                continue;
+            };
+            let completed = self.driver.complete(slot, completion);
+            if slot.flags.contains(SlotFlags::CLOSED) {
+                // Received bytes are not needed any more.
+                let _ = self.driver.forget(&mut slot.io, key, key);
+                if completed != Completed::OthersUnderWay {
+                    self.connections.free(key);
+                }
+                continue;
+            }
+            if completed == Completed::Expired {
+                slot.flags.insert(SlotFlags::EXPIRED);
+            }
+            self.connections.enqueue(key);
         }
     }
 
@@ -331,7 +396,7 @@ impl<P: Poller> EventLoop<P> {
             Stop::BudgetUsed => self.connections.enqueue_served(key),
             Stop::NoWorkLeft => drop(self.connections.enqueue(key)),
             _ => {
-                if let Err(error) = self.watch(key) {
+                if let Err(error) = self.arrange(key) {
                     throttled!(
                         Warn,
                         "a connection cannot be watched and is closed: {error}"
@@ -352,7 +417,7 @@ impl<P: Poller> EventLoop<P> {
         let waiting = slot.connection.waiting();
         if expired && waiting.0 != Timeout::Pause {
             // Input that came in time still counts, although no event has reported it yet.
-            slot.io.ready |= ReadySet::BOTH;
+            self.driver.retry(&mut slot.io);
         }
         // Input received now may have been sent after this turn began, and a file may have changed
         // before it was sent. So the clock is read and the services are notified again before the
@@ -370,15 +435,20 @@ impl<P: Poller> EventLoop<P> {
                 slot.connection.woken(&mut self.worker);
             }
             slot.trace_turn();
-            let stop = slot.advance(budget, &mut self.worker, &mut self.scratch, &mut refresh);
+            let (driver, scratch) = (&mut self.driver, &mut self.scratch);
+            let stop = slot.advance(budget, driver, &mut self.worker, scratch, &mut refresh);
             slot.trace_stop(stop);
             let is_over = expired && slot.connection.waiting() == waiting;
             let must_end = self.worker.stopping && slot.connection.is_idle();
-            if stop == Stop::Blocked && (is_over || must_end) {
-                slot.connection.expired(&mut self.worker);
-                return slot.advance(budget, &mut self.worker, &mut self.scratch, &mut refresh);
+            if stop != Stop::Blocked || !(is_over || must_end) {
+                return stop;
             }
-            stop
+            // If an operation cannot be cancelled, the connection waits for its end.
+            if driver.cancel(slot, key).unwrap_or(true) {
+                return stop;
+            }
+            slot.connection.expired(&mut self.worker);
+            slot.advance(budget, driver, &mut self.worker, scratch, &mut refresh)
         });
         let stop = stop.unwrap_or_else(|| {
             abort_after_panic(&mut slot.connection);
@@ -395,34 +465,30 @@ impl<P: Poller> EventLoop<P> {
         stop
     }
 
-    /// Watches a connection for what it waits for.
-    fn watch(&mut self, key: usize) -> io::Result<()> {
+    /// Arranges that a blocked connection goes on when it can.
+    fn arrange(&mut self, key: usize) -> io::Result<()> {
         let slot = &mut self.connections[key];
-        let Some(wanted) = slot.watch::<P>() else {
-            return Ok(());
-        };
-        let poller_key = self.sources.keys.key(EventSource::Connection(key));
-        let (fd, watched) = (slot.io.socket.as_fd(), slot.io.watched);
-        self.poller.change(fd, poller_key, watched, wanted)?;
-        slot.io.watched = wanted;
-        self.worker.counters.interest_change_calls += u64::from(P::CHANGE_IS_SYSCALL);
-        Ok(())
+        let source = self.sources.keys.key(EventSource::Connection(key));
+        self.driver
+            .arrange(slot, key, source, &mut self.worker.counters)
     }
 
-    /// Closes a connection. Its socket is dropped at the end of the turn.
+    /// Closes a connection. Its socket is closed at the end of the turn in which no operation is
+    /// under way for it any more.
     fn close(&mut self, key: usize) {
         self.abandon_call(key);
         let slot = &mut self.connections[key];
         catch_panic(|| slot.connection.close(&mut self.worker));
-        let watched = slot.io.watched;
-        if !P::CLOSE_UNWATCHES && watched != ReadySet::NONE {
-            let poller_key = self.sources.keys.key(EventSource::Connection(key));
-            let fd = slot.io.socket.as_fd();
-            if let Err(error) = self.poller.change(fd, poller_key, watched, ReadySet::NONE) {
-                throttled!(Error, "cannot stop watching a closed connection: {error}");
-            }
-        }
+        let source = self.sources.keys.key(EventSource::Connection(key));
+        let is_under_way = self.driver.forget(&mut slot.io, key, source);
+        let is_under_way = is_under_way.unwrap_or_else(|error| {
+            throttled!(Error, "a closed connection is still watched: {error}");
+            false
+        });
         self.connections.close(key);
+        if !is_under_way {
+            self.connections.free(key);
+        }
     }
 
     fn remove_closed(&mut self) {

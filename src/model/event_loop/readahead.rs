@@ -5,9 +5,9 @@
 //! If one is not, a thread reads the range first and then wakes the loop.
 
 use super::EventLoop;
+use super::driver::Driver;
 use crate::model::connections::SlotFlags;
 use crate::observe::throttled;
-use crate::poller::Poller;
 use crate::session::{File, Piece};
 use crate::sys::untraced::pread;
 use crate::sys::{self, Errno};
@@ -105,7 +105,7 @@ fn start_thread() -> Option<(Sender<ReadJob>, Receiver<usize>)> {
     thread.is_ok().then_some((jobs, done))
 }
 
-impl<P: Poller> EventLoop<P> {
+impl<D: Driver> EventLoop<D> {
     /// Has a thread read the file range that a connection sends next.
     pub(super) fn read_ahead(&mut self, key: usize) {
         let slot = &mut self.connections[key];

@@ -2,10 +2,11 @@
 //! leaves them to threads ([`offload`]), which wake it.
 
 use super::EventLoop;
+use super::driver::Driver;
 use crate::model::connections::SlotFlags;
 use crate::model::{catch_panic, load, send};
 use crate::offload;
-use crate::poller::{Poller, ReadySet};
+use crate::poller::ReadySet;
 use crate::session::{Action, BUFFER_SIZE, Piece};
 use crate::sys::{self, Errno};
 use std::collections::HashMap;
@@ -29,7 +30,7 @@ pub(super) enum CallResult {
     Loaded(Vec<u8>),
 }
 
-impl<P: Poller> EventLoop<P> {
+impl<D: Driver> EventLoop<D> {
     /// Has a thread run a connection's job. If too much work is waiting, the connection expires at
     /// once.
     pub(super) fn run_job(&mut self, key: usize) {

@@ -1,14 +1,15 @@
 //! How a loop takes the steps of a [`Shutdown`](crate::model::shutdown::Shutdown).
 
 use super::EventLoop;
+use super::driver::Driver;
 use crate::model::process::begin_last_steps;
 use crate::model::shutdown::Step;
-use crate::poller::{Poller, ReadySet};
+use crate::poller::ReadySet;
 
 /// How many more times the loop accepts when it stops, so that the backlogs are empty.
 const BACKLOG_TURNS: usize = 64;
 
-impl<P: Poller> EventLoop<P> {
+impl<D: Driver> EventLoop<D> {
     /// Takes the steps that are due.
     #[inline]
     pub(super) fn shut_down(&mut self) {

@@ -1,6 +1,7 @@
 //! What a loop waits for besides its connections, and the poller's keys for all of them.
 
 use super::EventLoop;
+use super::driver::Driver;
 use crate::model::wake_queue::WakeQueue;
 use crate::model::{DatagramEndpoint, HangupSignals, Signals, StreamEndpoint};
 use crate::poller::{Poller, ReadySet};
@@ -158,7 +159,7 @@ impl Sources {
     }
 }
 
-impl<P: Poller> EventLoop<P> {
+impl<D: Driver> EventLoop<D> {
     /// Describes the events of the last wait, for the trace.
     pub(super) fn describe_events(&self) -> String {
         let each = self.found.iter();

@@ -1,0 +1,296 @@
+//! Operations that the kernel performs itself, by io_uring(7).
+//!
+//! A connection that would block has its next operation queued here. The system call of the next
+//! turn hands all of them over. When an operation completes, its result is noted at the socket and
+//! the connection is queued. The connection takes the result when it acts.
+
+#![allow(unsafe_code)]
+
+use super::driver::{Completed, Driver, LoopConnection, SocketState};
+use super::readiness::try_send;
+use crate::config::Uring;
+use crate::model::connections::SlotFlags;
+use crate::poller::ReadySet;
+use crate::session::{Action, BUFFER_SIZE, Counters, Moment, Piece, Worker};
+use crate::sys::{self, Errno};
+use crate::uring::{Completion, Operation, Ring};
+use bitflags::bitflags;
+use std::io;
+use std::os::fd::AsFd;
+
+/// The driver.
+pub(super) struct Completions {
+    ring: Ring,
+}
+
+bitflags! {
+    /// Which operations are under way for a socket.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    struct UnderWay: u8 {
+        const RECEIVE = 1;
+        const SEND = 2;
+        const AWAIT_WRITABLE = 4;
+        /// None of these: the session has sent more after a send that had a receive behind it.
+        const SENDS_MORE = 8;
+    }
+}
+
+/// What the ring does for a socket, and what it has done.
+#[derive(Default)]
+pub(super) struct Operations {
+    under_way: UnderWay,
+    /// When the wait began that was cancelled because of its deadline.
+    cancelled: Option<Moment>,
+    /// The result of the last send.
+    sent: Option<Result<u32, Errno>>,
+    /// Received bytes: their buffer and their number.
+    received: Option<(u16, u32)>,
+    /// The input has ended, or no more can be received.
+    input_end: Option<Result<(), Errno>>,
+}
+
+type Socket = SocketState<Completions>;
+
+impl UnderWay {
+    fn of(operation: Operation) -> UnderWay {
+        match operation {
+            Operation::Receive => UnderWay::RECEIVE,
+            Operation::Send => UnderWay::SEND,
+            Operation::AwaitWritable => UnderWay::AWAIT_WRITABLE,
+        }
+    }
+}
+
+/// All operations.
+const ALL: UnderWay = UnderWay::RECEIVE
+    .union(UnderWay::SEND)
+    .union(UnderWay::AWAIT_WRITABLE);
+
+impl Driver for Completions {
+    type Poller = Ring;
+    type State = Operations;
+
+    const COMPLETES: bool = true;
+    const FIRST_READY: ReadySet = ReadySet::WRITABLE;
+
+    fn new(capacity: usize, _: &Uring) -> io::Result<Completions> {
+        let ring = Ring::with_buffers(capacity, BUFFER_SIZE)?;
+        Ok(Completions { ring })
+    }
+
+    fn poller(&mut self) -> &mut Ring {
+        &mut self.ring
+    }
+
+    fn completed(&self) -> usize {
+        self.ring.completed()
+    }
+
+    fn next_completion(&mut self) -> Option<Completion> {
+        self.ring.next_completion()
+    }
+
+    fn complete(
+        &mut self,
+        slot: &mut LoopConnection<Completions>,
+        completion: Completion,
+    ) -> Completed {
+        let (connection, io) = (&slot.connection, &mut slot.io);
+        let state = &mut io.driver;
+        let Completion {
+            operation, result, ..
+        } = completion;
+        state.under_way.remove(UnderWay::of(operation));
+        let is_over = state
+            .cancelled
+            .take()
+            .is_some_and(|since| result == Err(Errno::CANCELED) && connection.waiting().1 == since);
+        match (operation, result, completion.buffer) {
+            // Nothing was done. It is asked for again.
+            (_, Err(Errno::CANCELED | Errno::INTR), _) => {}
+            (Operation::Receive, Ok(1..), None) => unreachable!("bytes come in a buffer"),
+            (Operation::Receive, Ok(count @ 1..), Some(buffer)) => {
+                state.received = Some((buffer, count));
+            }
+            (Operation::Receive, result, buffer) => {
+                buffer.into_iter().for_each(|one| self.ring.put_back(one));
+                match result {
+                    Ok(_) => state.input_end = Some(Ok(())),
+                    // The input was gone again, or all buffers are in use. They come back in this
+                    // turn.
+                    Err(Errno::AGAIN | Errno::NOBUFS) => {}
+                    Err(errno) => state.input_end = Some(Err(errno)),
+                }
+            }
+            (Operation::Send, result, _) => state.sent = Some(result),
+            (Operation::AwaitWritable, ..) => io.ready |= ReadySet::WRITABLE,
+        }
+        match (io.driver.under_way & ALL).is_empty() {
+            _ if is_over => Completed::Expired,
+            true => Completed::Last,
+            false => Completed::OthersUnderWay,
+        }
+    }
+
+    fn deliver(&mut self, slot: &mut LoopConnection<Completions>, worker: &mut Worker) {
+        if let Some((buffer, count)) = slot.io.driver.received.take() {
+            worker.counters.received_bytes += u64::from(count);
+            let bytes = self.ring.received(buffer, count as usize);
+            slot.connection.received(bytes, worker);
+            self.ring.put_back(buffer);
+        }
+    }
+
+    fn may_send(&self, io: &Socket, is_file: bool) -> bool {
+        match is_file {
+            true => io.ready.has(ReadySet::WRITABLE),
+            false => io.driver.sent.is_some(),
+        }
+    }
+
+    /// Bytes are [delivered](Driver::deliver).
+    fn may_receive(&self, io: &Socket) -> bool {
+        io.driver.input_end.is_some()
+    }
+
+    fn has_unread(&self, io: &Socket) -> bool {
+        sys::is_readable(&io.socket)
+    }
+
+    fn send(
+        &mut self,
+        io: &mut Socket,
+        piece: &Piece<'_>,
+        most: usize,
+        counters: &mut Counters,
+    ) -> Result<usize, Errno> {
+        if let Piece::File { .. } = piece {
+            return try_send(io, piece, most, counters);
+        }
+        let result = io.driver.sent.take().unwrap_or(Err(Errno::AGAIN));
+        if result == Err(Errno::AGAIN) {
+            io.ready = io.ready.without(ReadySet::WRITABLE);
+        }
+        result.map(|count| count as usize)
+    }
+
+    fn receive(&mut self, io: &mut Socket, _: &mut [u8], _: &mut Counters) -> Result<usize, Errno> {
+        let end = io.driver.input_end.take();
+        end.unwrap_or(Err(Errno::AGAIN)).map(|()| 0)
+    }
+
+    fn arrange(
+        &mut self,
+        slot: &mut LoopConnection<Completions>,
+        key: usize,
+        _source: usize,
+        _counters: &mut Counters,
+    ) -> io::Result<()> {
+        if slot.flags.contains(SlotFlags::OFFLOADED) {
+            return Ok(());
+        }
+        match slot.connection.next() {
+            Action::Receive => self.queue_receive(slot, key),
+            Action::Send if !slot.io.ready.has(ReadySet::WRITABLE) => {
+                self.queue_await_writable(&mut slot.io, key)
+            }
+            Action::Send => self.queue_send(slot, key),
+            _ => Ok(()),
+        }
+    }
+
+    fn retry(&mut self, _io: &mut Socket) {}
+
+    fn cancel(&mut self, slot: &mut LoopConnection<Completions>, key: usize) -> io::Result<bool> {
+        let waits_for = match slot.connection.next() {
+            Action::Receive => UnderWay::RECEIVE,
+            Action::Send => UnderWay::SEND | UnderWay::AWAIT_WRITABLE,
+            _ => return Ok(false),
+        };
+        let state = &mut slot.io.driver;
+        let is_under_way = state.under_way.intersects(waits_for);
+        if is_under_way && state.cancelled.is_none() {
+            state.cancelled = Some(slot.connection.waiting().1);
+            self.cancel_all(state.under_way & waits_for, key)?;
+        }
+        Ok(is_under_way)
+    }
+
+    fn forget(&mut self, io: &mut Socket, key: usize, _source: usize) -> io::Result<bool> {
+        if let Some((buffer, _)) = io.driver.received.take() {
+            self.ring.put_back(buffer);
+        }
+        io.driver.cancelled = None;
+        let under_way = io.driver.under_way & ALL;
+        self.cancel_all(under_way, key)?;
+        Ok(!under_way.is_empty())
+    }
+}
+
+impl Completions {
+    /// Queues a send for a connection, unless one is under way, and where possible a receive.
+    fn queue_send(&mut self, slot: &mut LoopConnection<Completions>, key: usize) -> io::Result<()> {
+        let (connection, io) = (&slot.connection, &mut slot.io);
+        let Piece::Bytes { bytes, then, more } = connection.front() else {
+            return Ok(());
+        };
+        let under_way = &mut io.driver.under_way;
+        if under_way.contains(UnderWay::SEND) {
+            return Ok(());
+        }
+        if under_way.contains(UnderWay::RECEIVE) {
+            under_way.insert(UnderWay::SENDS_MORE);
+        }
+        let may_link =
+            connection.receives_after_front() && !under_way.contains(UnderWay::SENDS_MORE);
+        let fd = io.socket.as_fd();
+        // SAFETY: what `front` points at stays in place, unchanged, until it was sent. If the
+        // connection closes before, it stays until `release`, which the loop calls when no
+        // operation is under way.
+        unsafe {
+            match may_link {
+                true => {
+                    let room = connection.room();
+                    self.ring.send_then_receive(fd, key, bytes, then, room)?;
+                    under_way.insert(UnderWay::RECEIVE);
+                }
+                false => self.ring.send(fd, key, bytes, then, more)?,
+            }
+        }
+        under_way.insert(UnderWay::SEND);
+        match connection.takes_input() {
+            true => self.queue_receive(slot, key),
+            false => Ok(()),
+        }
+    }
+
+    /// Queues a receive for a connection, unless one is under way.
+    fn queue_receive(
+        &mut self,
+        slot: &mut LoopConnection<Completions>,
+        key: usize,
+    ) -> io::Result<()> {
+        if !slot.io.driver.under_way.contains(UnderWay::RECEIVE) {
+            let room = slot.connection.room();
+            self.ring.receive(slot.io.socket.as_fd(), key, room)?;
+            slot.io.driver.under_way.insert(UnderWay::RECEIVE);
+        }
+        Ok(())
+    }
+
+    /// Queues a wait until the socket takes more bytes, unless one is under way.
+    fn queue_await_writable(&mut self, io: &mut Socket, key: usize) -> io::Result<()> {
+        if !io.driver.under_way.contains(UnderWay::AWAIT_WRITABLE) {
+            self.ring.await_writable(io.socket.as_fd(), key)?;
+            io.driver.under_way.insert(UnderWay::AWAIT_WRITABLE);
+        }
+        Ok(())
+    }
+
+    fn cancel_all(&mut self, which: UnderWay, key: usize) -> io::Result<()> {
+        Operation::ALL
+            .into_iter()
+            .filter(|operation| which.contains(UnderWay::of(*operation)))
+            .try_for_each(|operation| self.ring.cancel_operation(operation, key))
+    }
+}

@@ -1,0 +1,167 @@
+//! How a loop performs the operations of its connections: by readiness, where a poller reports that
+//! a call would not block, or by completions, where the kernel performs the operation itself.
+//!
+//! Everything else in a loop is the same.
+
+use crate::config::Uring;
+use crate::model::connections::Slot;
+use crate::poller::{Poller, ReadySet};
+use crate::session::{Counters, Piece, Worker};
+use crate::sys::Errno;
+use crate::uring::Completion;
+use std::io;
+use std::os::fd::OwnedFd;
+
+/// A connection of this loop.
+pub(super) type LoopConnection<D> = Slot<SocketState<D>>;
+
+/// A socket and what the loop knows of it.
+pub(super) struct SocketState<D: Driver> {
+    /// The socket.
+    pub socket: OwnedFd,
+    /// What the socket is believed to be ready for. Cleared by a call that would block or a short
+    /// read.
+    pub ready: ReadySet,
+    /// The poller has reported an event since the connection last acted.
+    pub event: bool,
+    /// Refresh the worker before the session sees input: the peer may have sent it after the turn
+    /// began.
+    pub needs_refresh: bool,
+    /// How many of the next bytes of the file being sent are known to be in memory.
+    pub in_memory: u32,
+    /// What the driver knows of it.
+    pub driver: D::State,
+}
+
+impl<D: Driver> SocketState<D> {
+    /// A socket that was just accepted. `needs_refresh` is false if its first bytes usually arrive
+    /// before it is accepted.
+    pub(super) fn new(socket: OwnedFd, needs_refresh: bool) -> SocketState<D> {
+        SocketState {
+            socket,
+            ready: D::FIRST_READY,
+            event: false,
+            needs_refresh,
+            in_memory: 0,
+            driver: D::State::default(),
+        }
+    }
+}
+
+/// Performs the operations of connections.
+pub(super) trait Driver: Sized {
+    /// Watches all other descriptors: listeners, signals, the wake queue.
+    type Poller: Poller;
+
+    /// What this driver knows of a socket.
+    type State: Default;
+
+    /// True if operations [complete](Driver::next_completion).
+    const COMPLETES: bool = false;
+
+    /// What a new socket is assumed to be ready for.
+    const FIRST_READY: ReadySet;
+
+    /// Creates a driver for a loop in which one wait returns at most `capacity` events.
+    ///
+    /// # Errors
+    /// Those of creating its poller.
+    fn new(capacity: usize, settings: &Uring) -> io::Result<Self>;
+
+    /// The poller.
+    fn poller(&mut self) -> &mut Self::Poller;
+
+    /// How many operations have completed.
+    fn completed(&self) -> usize {
+        0
+    }
+
+    /// Takes the next completed operation.
+    fn next_completion(&mut self) -> Option<Completion> {
+        None
+    }
+
+    /// Notes at its socket that an operation has completed.
+    fn complete(&mut self, _: &mut LoopConnection<Self>, _: Completion) -> Completed {
+        Completed::Last
+    }
+
+    /// Hands over the bytes that an operation has received.
+    fn deliver(&mut self, _slot: &mut LoopConnection<Self>, _worker: &mut Worker) {}
+
+    /// True if [`send`](Driver::send) is worth a try.
+    fn may_send(&self, io: &SocketState<Self>, is_file: bool) -> bool;
+
+    /// True if [`receive`](Driver::receive) is worth a try.
+    fn may_receive(&self, io: &SocketState<Self>) -> bool;
+
+    /// True if unread input may wait at the socket of a connection that is to close.
+    fn has_unread(&self, io: &SocketState<Self>) -> bool;
+
+    /// Sends a piece, or of a file at most `most` bytes.
+    ///
+    /// # Errors
+    /// Those of sendmsg(2) and sendfile(2). AGAIN means that the connection must wait.
+    fn send(
+        &mut self,
+        io: &mut SocketState<Self>,
+        piece: &Piece<'_>,
+        most: usize,
+        counters: &mut Counters,
+    ) -> Result<usize, Errno>;
+
+    /// Receives into a buffer.
+    ///
+    /// # Errors
+    /// Those of recv(2). AGAIN means that the connection must wait.
+    fn receive(
+        &mut self,
+        io: &mut SocketState<Self>,
+        into: &mut [u8],
+        counters: &mut Counters,
+    ) -> Result<usize, Errno>;
+
+    /// Arranges that a blocked connection continues when it can. `source` is the key of its socket
+    /// at the poller.
+    ///
+    /// # Errors
+    /// Those of the poller.
+    fn arrange(
+        &mut self,
+        slot: &mut LoopConnection<Self>,
+        key: usize,
+        source: usize,
+        counters: &mut Counters,
+    ) -> io::Result<()>;
+
+    /// Call this when the deadline has passed: what came in time still counts.
+    fn retry(&mut self, io: &mut SocketState<Self>);
+
+    /// Cancels the operation for which the connection waits. Returns true if there is one; the
+    /// connection is then queued again when it has ended.
+    ///
+    /// # Errors
+    /// Those of the poller.
+    fn cancel(&mut self, _slot: &mut LoopConnection<Self>, _key: usize) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    /// Call this when the connection closes. Cancels the operations under way, and returns true if
+    /// there are any.
+    ///
+    /// # Errors
+    /// Those of the poller.
+    fn forget(&mut self, io: &mut SocketState<Self>, key: usize, source: usize)
+    -> io::Result<bool>;
+}
+
+/// What follows from the end of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Completed {
+    /// Nothing more is under way for the connection.
+    Last,
+    /// Another operation is still under way.
+    OthersUnderWay,
+    /// The operation was cancelled because of a deadline, and the connection still waits for it.
+    Expired,
+}

@@ -1,0 +1,155 @@
+//! Operations on sockets: the kernel performs them itself and reports their results.
+
+#![allow(unsafe_code)]
+
+use super::operation::{Completion, Operation};
+use super::ring::Ring;
+use crate::sys::{MSG_WAITALL, PollFlags, SendFlags};
+use io_uring::types::Fd;
+use io_uring::{opcode, squeue};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
+
+/// IORING_RECVSEND_POLL_FIRST: receive when data has arrived; don't try before.
+const POLL_FIRST: u16 = 1;
+
+/// MSG_WAITALL, which send(2) ignores.
+const WAITALL: SendFlags = SendFlags::from_bits_retain(MSG_WAITALL as u32);
+
+impl Ring {
+    /// Takes the next completed operation, in the order in which they completed.
+    pub fn next_completion(&mut self) -> Option<Completion> {
+        self.completions.pop_front()
+    }
+
+    /// How many operations have completed and were not taken.
+    pub fn completed(&self) -> usize {
+        self.completions.len()
+    }
+
+    /// Queues a [`Receive`](Operation::Receive) of at most `room` bytes.
+    ///
+    /// # Errors
+    /// Those of io_uring_enter(2), if the queue is full.
+    pub fn receive(&mut self, fd: BorrowedFd<'_>, key: usize, room: usize) -> io::Result<()> {
+        let request = self.receive_request(fd, key, room);
+        self.push(&[request])
+    }
+
+    /// Queues a [`Send`](Operation::Send) of `bytes` and `then`. Sets MSG_MORE if there is `more`.
+    ///
+    /// # Errors
+    /// Those of io_uring_enter(2), if the queue is full.
+    ///
+    /// # Safety
+    /// `bytes` and `then` must stay in place, unchanged, until the operation has completed.
+    pub unsafe fn send(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        key: usize,
+        bytes: &[u8],
+        then: &[u8],
+        more: bool,
+    ) -> io::Result<()> {
+        let request = self.send_request(fd, key, bytes, then, more)?;
+        self.push(&[request])
+    }
+
+    /// Queues a [`Send`](Operation::Send) of `bytes` and `then`, and a
+    /// [`Receive`](Operation::Receive) that begins when all of it is sent. If not all is sent, the
+    /// receive completes with ECANCELED.
+    ///
+    /// The next wait does not return because everything was sent.
+    ///
+    /// # Errors
+    /// Those of io_uring_enter(2), if the queue is full.
+    ///
+    /// # Safety
+    /// `bytes` and `then` must stay in place, unchanged, until the operation has completed.
+    pub unsafe fn send_then_receive(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        key: usize,
+        bytes: &[u8],
+        then: &[u8],
+        room: usize,
+    ) -> io::Result<()> {
+        let send = self.send_request(fd, key, bytes, then, false)?;
+        let receive = self.receive_request(fd, key, room);
+        self.push(&[send.flags(squeue::Flags::IO_LINK), receive])?;
+        self.linked_sends += 1;
+        Ok(())
+    }
+
+    fn receive_request(&self, fd: BorrowedFd<'_>, key: usize, room: usize) -> squeue::Entry {
+        let buffers = self.buffers.as_ref().expect("a ring with buffers");
+        let room = room.min(buffers.size()) as u32;
+        opcode::Recv::new(Fd(fd.as_raw_fd()), std::ptr::null_mut(), room)
+            .ioprio(POLL_FIRST)
+            .buf_group(buffers.group())
+            .build()
+            .flags(squeue::Flags::BUFFER_SELECT)
+            .user_data(Operation::Receive.user_data(key))
+    }
+
+    fn send_request(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        key: usize,
+        bytes: &[u8],
+        then: &[u8],
+        more: bool,
+    ) -> io::Result<squeue::Entry> {
+        let fd = Fd(fd.as_raw_fd());
+        // WAITALL makes a short send break the link to the next request. With DONTWAIT it does not
+        // wait all the same.
+        let mut flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT | WAITALL;
+        flags.set(SendFlags::MORE, more);
+        let flags = flags.bits();
+        let request = if then.is_empty() {
+            opcode::Send::new(fd, bytes.as_ptr(), bytes.len() as u32)
+                .flags(flags as i32)
+                .build()
+        } else {
+            while self.messages.is_full() {
+                self.enter(Some(Duration::ZERO))?;
+            }
+            opcode::SendMsg::new(fd, self.messages.push(bytes, then))
+                .flags(flags)
+                .build()
+        };
+        Ok(request.user_data(Operation::Send.user_data(key)))
+    }
+
+    /// Queues an [`AwaitWritable`](Operation::AwaitWritable).
+    ///
+    /// # Errors
+    /// Those of io_uring_enter(2), if the queue is full.
+    pub fn await_writable(&mut self, fd: BorrowedFd<'_>, key: usize) -> io::Result<()> {
+        let events = PollFlags::OUT.bits().into();
+        let request = opcode::PollAdd::new(Fd(fd.as_raw_fd()), events).build();
+        self.push(&[request.user_data(Operation::AwaitWritable.user_data(key))])
+    }
+
+    /// Asks for the end of an operation that is under way. It completes all the same, usually with
+    /// ECANCELED.
+    ///
+    /// # Errors
+    /// Those of io_uring_enter(2), if the queue is full.
+    pub fn cancel_operation(&mut self, operation: Operation, key: usize) -> io::Result<()> {
+        self.cancel(operation.user_data(key))
+    }
+
+    /// The bytes that a receive operation has put into a buffer.
+    pub fn received(&self, buffer: u16, length: usize) -> &[u8] {
+        let buffers = self.buffers.as_ref().expect("a ring with buffers");
+        buffers.filled(buffer, length)
+    }
+
+    /// Returns a buffer to the kernel.
+    pub fn put_back(&mut self, buffer: u16) {
+        let buffers = self.buffers.as_mut().expect("a ring with buffers");
+        buffers.put_back(buffer);
+    }
+}

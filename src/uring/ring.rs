@@ -1,0 +1,155 @@
+//! The queues: requests go in, results come out.
+
+#![allow(unsafe_code)]
+
+use super::buffers::Buffers;
+use super::messages::Messages;
+use super::operation::{Completion, IGNORED, Operation};
+use super::watches::Watches;
+use crate::sys::Errno;
+use io_uring::types::{SubmitArgs, Timespec};
+use io_uring::{cqueue, opcode, squeue};
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+/// A ring. Use it only on the thread that made it.
+pub struct Ring {
+    pub(super) ring: io_uring::IoUring,
+    pub(super) watches: Watches,
+    /// Results that no one has looked at yet.
+    entries: Vec<cqueue::Entry>,
+    /// Completed operations.
+    pub(super) completions: VecDeque<Completion>,
+    pub(super) messages: Messages,
+    /// `None` in a ring that only watches.
+    pub(super) buffers: Option<Buffers>,
+    /// How many sends were queued with a receive behind them.
+    pub(super) linked_sends: usize,
+}
+
+/// How long a wait may go on although linked sends have given their results. Timeouts and the
+/// access log come that much later, and so does output that a session adds after a send.
+const LINKED_SEND_WAIT: Duration = Duration::from_millis(1);
+
+impl Ring {
+    /// Creates a ring with room for `capacity` requests between two waits; more are handed over
+    /// early.
+    ///
+    /// # Errors
+    /// Those of io_uring_setup(2) and io_uring_register(2).
+    pub fn with_capacity(capacity: usize) -> io::Result<Ring> {
+        let entries = u32::try_from(capacity).unwrap_or(u32::MAX);
+        let mut ring = io_uring::IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_clamp()
+            .build(entries)?;
+        ring.submitter().register_ring_fd()?;
+        let messages = Messages::with_capacity(ring.submission().capacity());
+        Ok(Ring {
+            ring,
+            watches: Watches::default(),
+            entries: Vec::new(),
+            completions: VecDeque::new(),
+            messages,
+            buffers: None,
+            linked_sends: 0,
+        })
+    }
+
+    /// Creates a ring that can also [receive](Ring::receive), into buffers of `size` bytes each.
+    ///
+    /// # Errors
+    /// Those of io_uring_setup(2) and io_uring_register(2).
+    pub fn with_buffers(capacity: usize, size: usize) -> io::Result<Ring> {
+        let mut ring = Ring::with_capacity(capacity)?;
+        ring.buffers = Some(Buffers::register(&ring.ring.submitter(), size)?);
+        Ok(ring)
+    }
+
+    /// Hands over the queued requests, and waits until a result has come or `timeout` has passed.
+    pub(super) fn enter(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        // Each linked send gives a result at once, which is no reason to return. If it fails, its
+        // receive gives one more.
+        let linked = std::mem::take(&mut self.linked_sends);
+        let (wanted, timeout) = match timeout {
+            _ if !self.entries.is_empty() => (1, Some(Duration::ZERO)),
+            _ if linked == 0 => (1, timeout),
+            None => (1 + linked, Some(LINKED_SEND_WAIT)),
+            Some(timeout) => (1 + linked, Some(timeout.min(LINKED_SEND_WAIT))),
+        };
+        let submitter = self.ring.submitter();
+        let result = match timeout {
+            None => submitter.submit_and_wait(wanted),
+            Some(timeout) => {
+                let timeout = Timespec::from(timeout);
+                submitter.submit_with_args(wanted, &SubmitArgs::new().timespec(&timeout))
+            }
+        };
+        match result {
+            Err(error) if !is_passing(&error) => return Err(error),
+            _ => {}
+        }
+        if self.ring.submission().is_empty() {
+            self.messages.clear();
+        }
+        self.entries.extend(self.ring.completion());
+        Ok(())
+    }
+
+    /// Queues requests that are handed over together. If the queue is full, hands over what is in
+    /// it.
+    pub(super) fn push(&mut self, requests: &[squeue::Entry]) -> io::Result<()> {
+        // SAFETY: requests point at memory of `messages`, which stays until they are handed over,
+        // at static memory, or at what a caller of `send` promises to keep.
+        while unsafe { self.ring.submission().push_multiple(requests) }.is_err() {
+            self.enter(Some(Duration::ZERO))?;
+        }
+        Ok(())
+    }
+
+    /// Asks for the end of a request. It still gives a result, usually ECANCELED.
+    pub(super) fn cancel(&mut self, user_data: u64) -> io::Result<()> {
+        let request = opcode::AsyncCancel::new(user_data).build();
+        let request = request.user_data(IGNORED);
+        self.push(&[request.flags(squeue::Flags::SKIP_SUCCESS)])
+    }
+
+    /// Sorts the results into events of watches and completed operations.
+    pub(super) fn sort_results(&mut self) -> io::Result<()> {
+        let mut entries = std::mem::take(&mut self.entries);
+        for entry in entries.drain(..) {
+            let key = (entry.user_data() & u64::from(u32::MAX)) as usize;
+            match Operation::of(entry.user_data()) {
+                Some(operation) => {
+                    let completion = Completion::new(key, operation, &entry);
+                    self.completions.push_back(completion);
+                }
+                None if entry.user_data() == IGNORED => {}
+                None => {
+                    if let Some(request) = self.watches.take_event(key, &entry) {
+                        self.push(&[request])?;
+                    }
+                }
+            }
+        }
+        // What was taken while sorting made the queue overflow comes after these.
+        entries.append(&mut self.entries);
+        self.entries = entries;
+        Ok(())
+    }
+}
+
+/// True if a call may simply be repeated: its time was up, a signal came, or memory or room for
+/// results ran out.
+fn is_passing(error: &io::Error) -> bool {
+    let passing = [
+        Errno::TIME,
+        Errno::INTR,
+        Errno::AGAIN,
+        Errno::BUSY,
+        Errno::NOMEM,
+    ];
+    Errno::from_io_error(error).is_some_and(|errno| passing.contains(&errno))
+}
