@@ -59,9 +59,14 @@ impl Program {
         Program::new(program, false).options(options)
     }
 
-    /// evserve with a model.
+    /// evserve with a model. With io-uring, `EVSERVE_OPTIONS` has more options for it.
     pub fn model(model: &str, options: &str) -> Program {
-        Program::evserve("--model").args([model]).options(options)
+        let more = match model {
+            "io-uring" => std::env::var("EVSERVE_OPTIONS").unwrap_or_default(),
+            _ => String::new(),
+        };
+        let program = Program::evserve("--model").args([model]);
+        program.options(&more).options(options)
     }
 
     /// The program of `docs/examples/model.rs`, which has a model of its own.
