@@ -171,7 +171,8 @@ pub fn wait_limit(time: Option<Duration>) -> String {
     }
 }
 
-fn name(errno: Errno) -> String {
+/// The name of an error: `EAGAIN`.
+pub fn name(errno: Errno) -> String {
     format!("{:?}", nix::errno::Errno::from_raw(errno.raw_os_error()))
 }
 

@@ -77,6 +77,17 @@ impl fmt::Display for ReadySet {
     }
 }
 
+/// What has passed through the queues of a poller that has some, as io_uring(7) does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueTraffic {
+    /// Requests that were queued.
+    pub requests: u64,
+    /// Results that came back.
+    pub results: u64,
+    /// System calls besides the waits, because a queue was full.
+    pub early_calls: u64,
+}
+
 /// A readiness back end.
 pub trait Poller: Sized {
     /// The name of the system call that waits.
@@ -134,6 +145,16 @@ pub trait Poller: Sized {
         timeout: Option<Duration>,
         found: &mut Vec<(usize, ReadySet)>,
     ) -> io::Result<()>;
+
+    /// How long the next [`wait`](Poller::wait) with this timeout can take.
+    fn wait_limit(&self, timeout: Option<Duration>) -> Option<Duration> {
+        timeout
+    }
+
+    /// What has passed through the queues since the last call.
+    fn take_traffic(&mut self) -> QueueTraffic {
+        QueueTraffic::default()
+    }
 }
 
 /// The constants of a poller, for code that does not know its type.

@@ -60,6 +60,15 @@ pub(super) fn costs(
             format!(", {:.2} per request", calls as f64 / requests as f64),
         ),
     };
+    let operations = match counters.operations + counters.completions {
+        // Only io_uring(7) has any.
+        0 => String::new(),
+        _ => format!(
+            "; {}, {}",
+            count(counters.operations, "operation"),
+            count(counters.completions, "completion")
+        ),
+    };
     let calls_of_each_kind = [
         count(counters.wait_calls, "wait"),
         count(counters.interest_change_calls, "change") + " of interest",
@@ -70,7 +79,7 @@ pub(super) fn costs(
     ];
     vec![
         format!(
-            "model {model}: {} system calls to wait and on sockets{calls_each}: {}",
+            "model {model}: {} system calls to wait and on sockets{calls_each}: {}{operations}",
             grouped(calls),
             calls_of_each_kind.join(", ")
         ),
@@ -120,6 +129,17 @@ mod tests {
                 "0 events, 0 of them spurious; 0 calls would have blocked; 0 parts of files read ahead from a disk",
                 "125,000 requests a second on average; 4.0 s of CPU time, 4.0 \u{b5}s per request; received 50.0 MiB",
             ]
+        );
+        let of_a_ring = Counters {
+            wait_calls: 7,
+            operations: 12,
+            completions: 11,
+            ..Counters::default()
+        };
+        assert_eq!(
+            costs("io-uring", &of_a_ring, elapsed, elapsed)[0],
+            "model io-uring: 7 system calls to wait and on sockets: 7 waits, 0 changes of interest, \
+             0 accepts, 0 receives, 0 sends, 0 others; 12 operations, 11 completions"
         );
         let one = Counters {
             accepted_connections: 1,

@@ -49,6 +49,10 @@ counters! {
     events
     /// Events after which there was nothing to do.
     spurious_events
+    /// Operations and watches handed over to io_uring(7) in its submission queue.
+    operations
+    /// Results that io_uring(7) returned in its completion queue.
+    completions
     /// Calls that change which events the kernel reports, such as epoll_ctl(2).
     interest_change_calls
     /// Calls to accept(2).
@@ -61,7 +65,8 @@ counters! {
     would_blocks
     /// Parts of files that were read into the page cache so that a loop need not wait for the disk.
     readaheads
-    /// Other calls on sockets: shutdown(2), close(2), setsockopt(2).
+    /// Other calls: on sockets, shutdown(2), close(2), setsockopt(2); io_uring_enter(2) between waits
+    /// because a queue was full.
     other_calls
     /// Datagrams received.
     received_datagrams

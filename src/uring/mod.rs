@@ -9,6 +9,7 @@
 //! This module knows descriptors and keys. It knows neither connections nor protocols.
 
 mod buffers;
+mod description;
 mod messages;
 mod operation;
 mod poller;

@@ -29,6 +29,15 @@ impl Operation {
         Operation::AwaitWritable,
     ];
 
+    /// Its name, for the trace.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Operation::Receive => "receive",
+            Operation::Send => "send",
+            Operation::AwaitWritable => "wait for room",
+        }
+    }
+
     /// The operation with this user data; `None` for other requests.
     pub(super) fn of(user_data: u64) -> Option<Operation> {
         let kind = user_data >> KIND_SHIFT;

@@ -1,8 +1,8 @@
 //! A ring as a readiness back end: it reports when a descriptor is ready.
 
+use super::description::note_queued;
 use super::ring::Ring;
-use crate::poller::{Poller, ReadySet};
-use crate::trace;
+use crate::poller::{Poller, QueueTraffic, ReadySet};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
@@ -25,7 +25,7 @@ impl Poller for Ring {
         old: ReadySet,
         new: ReadySet,
     ) -> io::Result<()> {
-        trace::note(|| format!("queued for the ring: fd {}, {old} -> {new}", fd.as_raw_fd()));
+        note_queued("watch", fd, || format!(", {old} -> {new}"));
         let (cancelled, request) = self.watches.change(fd.as_raw_fd(), key, old, new);
         if let Some(cancelled) = cancelled {
             // IORING_OP_POLL_REMOVE would fail with EALREADY while an event is being reported, and
@@ -47,5 +47,13 @@ impl Poller for Ring {
         self.sort_results()?;
         self.watches.take_found(found);
         Ok(())
+    }
+
+    fn wait_limit(&self, timeout: Option<Duration>) -> Option<Duration> {
+        self.wanted(timeout).1
+    }
+
+    fn take_traffic(&mut self) -> QueueTraffic {
+        std::mem::take(&mut self.traffic)
     }
 }

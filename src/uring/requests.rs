@@ -2,14 +2,15 @@
 
 #![allow(unsafe_code)]
 
+use super::description::{bytes as described, note_queued};
 use super::operation::{Completion, Operation};
 use super::ring::Ring;
 use crate::sys::{MSG_WAITALL, PollFlags, SendFlags};
 use io_uring::types::Fd;
 use io_uring::{opcode, squeue};
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::time::Duration;
 
 /// IORING_RECVSEND_POLL_FIRST: receive when data has arrived; don't try before.
 const POLL_FIRST: u16 = 1;
@@ -23,9 +24,9 @@ impl Ring {
         self.completions.pop_front()
     }
 
-    /// How many operations have completed and were not taken.
-    pub fn completed(&self) -> usize {
-        self.completions.len()
+    /// The operations that have completed and were not taken.
+    pub fn completions(&self) -> &VecDeque<Completion> {
+        &self.completions
     }
 
     /// Queues a [`Receive`](Operation::Receive) of at most `room` bytes.
@@ -33,6 +34,7 @@ impl Ring {
     /// # Errors
     /// Those of io_uring_enter(2), if the queue is full.
     pub fn receive(&mut self, fd: BorrowedFd<'_>, key: usize, room: usize) -> io::Result<()> {
+        note_queued("receive", fd, String::new);
         let request = self.receive_request(fd, key, room);
         self.push(&[request])
     }
@@ -52,6 +54,9 @@ impl Ring {
         then: &[u8],
         more: bool,
     ) -> io::Result<()> {
+        note_queued("send", fd, || {
+            described(bytes, then) + if more { ", MSG_MORE" } else { "" }
+        });
         let request = self.send_request(fd, key, bytes, then, more)?;
         self.push(&[request])
     }
@@ -75,6 +80,7 @@ impl Ring {
         then: &[u8],
         room: usize,
     ) -> io::Result<()> {
+        note_queued("send", fd, || described(bytes, then) + ", then receive");
         let send = self.send_request(fd, key, bytes, then, false)?;
         let receive = self.receive_request(fd, key, room);
         self.push(&[send.flags(squeue::Flags::IO_LINK), receive])?;
@@ -113,7 +119,7 @@ impl Ring {
                 .build()
         } else {
             while self.messages.is_full() {
-                self.enter(Some(Duration::ZERO))?;
+                self.enter_early()?;
             }
             opcode::SendMsg::new(fd, self.messages.push(bytes, then))
                 .flags(flags)
@@ -127,6 +133,7 @@ impl Ring {
     /// # Errors
     /// Those of io_uring_enter(2), if the queue is full.
     pub fn await_writable(&mut self, fd: BorrowedFd<'_>, key: usize) -> io::Result<()> {
+        note_queued("wait for room", fd, String::new);
         let events = PollFlags::OUT.bits().into();
         let request = opcode::PollAdd::new(Fd(fd.as_raw_fd()), events).build();
         self.push(&[request.user_data(Operation::AwaitWritable.user_data(key))])
@@ -137,7 +144,13 @@ impl Ring {
     ///
     /// # Errors
     /// Those of io_uring_enter(2), if the queue is full.
-    pub fn cancel_operation(&mut self, operation: Operation, key: usize) -> io::Result<()> {
+    pub fn cancel_operation(
+        &mut self,
+        operation: Operation,
+        fd: BorrowedFd<'_>,
+        key: usize,
+    ) -> io::Result<()> {
+        note_queued("cancel", fd, || format!(": {}", operation.name()));
         self.cancel(operation.user_data(key))
     }
 

@@ -6,7 +6,9 @@ use super::buffers::Buffers;
 use super::messages::Messages;
 use super::operation::{Completion, IGNORED, Operation};
 use super::watches::Watches;
+use crate::poller::QueueTraffic;
 use crate::sys::Errno;
+use crate::trace;
 use io_uring::types::{SubmitArgs, Timespec};
 use io_uring::{cqueue, opcode, squeue};
 use std::collections::VecDeque;
@@ -26,6 +28,8 @@ pub struct Ring {
     pub(super) buffers: Option<Buffers>,
     /// How many sends were queued with a receive behind them.
     pub(super) linked_sends: usize,
+    /// What has passed through the queues and was not counted.
+    pub(super) traffic: QueueTraffic,
 }
 
 /// How long a wait may go on although linked sends have given their results. Timeouts and the
@@ -55,6 +59,7 @@ impl Ring {
             messages,
             buffers: None,
             linked_sends: 0,
+            traffic: QueueTraffic::default(),
         })
     }
 
@@ -68,17 +73,34 @@ impl Ring {
         Ok(ring)
     }
 
-    /// Hands over the queued requests, and waits until a result has come or `timeout` has passed.
-    pub(super) fn enter(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+    /// For how many results the next wait waits, and how long, if it may wait for `timeout`.
+    pub(super) fn wanted(&self, timeout: Option<Duration>) -> (usize, Option<Duration>) {
         // Each linked send gives a result at once, which is no reason to return. If it fails, its
         // receive gives one more.
-        let linked = std::mem::take(&mut self.linked_sends);
-        let (wanted, timeout) = match timeout {
+        match (self.linked_sends, timeout) {
             _ if !self.entries.is_empty() => (1, Some(Duration::ZERO)),
-            _ if linked == 0 => (1, timeout),
-            None => (1 + linked, Some(LINKED_SEND_WAIT)),
-            Some(timeout) => (1 + linked, Some(timeout.min(LINKED_SEND_WAIT))),
-        };
+            (0, _) => (1, timeout),
+            (linked, None) => (1 + linked, Some(LINKED_SEND_WAIT)),
+            (linked, Some(timeout)) => (1 + linked, Some(timeout.min(LINKED_SEND_WAIT))),
+        }
+    }
+
+    /// Hands over the queued requests before the next wait, because a queue is full.
+    pub(super) fn enter_early(&mut self) -> io::Result<()> {
+        let call = trace::call();
+        let before = self.traffic.results;
+        self.enter(Some(Duration::ZERO))?;
+        self.traffic.early_calls += 1;
+        let taken = self.traffic.results - before;
+        let called = || "io_uring_enter (the queue is full)".into();
+        call.returned(&Ok(taken), called, u64::to_string);
+        Ok(())
+    }
+
+    /// Hands over the queued requests, and waits until a result has come or `timeout` has passed.
+    pub(super) fn enter(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let (wanted, timeout) = self.wanted(timeout);
+        self.linked_sends = 0;
         let submitter = self.ring.submitter();
         let result = match timeout {
             None => submitter.submit_and_wait(wanted),
@@ -94,7 +116,9 @@ impl Ring {
         if self.ring.submission().is_empty() {
             self.messages.clear();
         }
+        let before = self.entries.len();
         self.entries.extend(self.ring.completion());
+        self.traffic.results += (self.entries.len() - before) as u64;
         Ok(())
     }
 
@@ -104,8 +128,9 @@ impl Ring {
         // SAFETY: requests point at memory of `messages`, which stays until they are handed over,
         // at static memory, or at what a caller of `send` promises to keep.
         while unsafe { self.ring.submission().push_multiple(requests) }.is_err() {
-            self.enter(Some(Duration::ZERO))?;
+            self.enter_early()?;
         }
+        self.traffic.requests += requests.len() as u64;
         Ok(())
     }
 

@@ -2,7 +2,9 @@
 
 use evserve::config::Config;
 use evserve::model::{MODELS, ModelRow, find};
+use evserve::poller::Poller;
 use evserve::service::Sharing;
+use evserve::uring::Ring;
 
 /// The row of a model.
 pub fn row(model: &str) -> &'static ModelRow {
@@ -12,6 +14,11 @@ pub fn row(model: &str) -> &'static ModelRow {
 /// True if the model is an event loop.
 pub fn is_loop(model: &str) -> bool {
     row(model).is_loop()
+}
+
+/// True if the kernel performs the model's operations on sockets and reports their results.
+pub fn is_completion_model(model: &str) -> bool {
+    row(model).wait_call == Ring::CALL
 }
 
 /// True if a model serves one connection at a time and all others wait for it.

@@ -1,8 +1,8 @@
 //! What all models have in common, and what distinguishes them.
 
 use crate::common::{
-    Client, Evserve, PATIENCE, Program, Response, limited_to, on_every_concurrent_model,
-    on_every_loop, on_every_model, pattern, row, serves_one_at_a_time,
+    Client, Evserve, PATIENCE, Program, Response, is_completion_model, limited_to,
+    on_every_concurrent_model, on_every_loop, on_every_model, pattern, row, serves_one_at_a_time,
 };
 use evserve::model::Executor;
 use std::fs::{read_dir, read_to_string, write};
@@ -399,8 +399,8 @@ fn workers_share_a_port_with_no_other_process() {
     });
 }
 
-/// A keep-alive request costs a receive, a send for the head, one for the file, and at most one
-/// wait.
+/// A keep-alive request costs a receive, a send, and at most one wait. io_uring(7) receives and
+/// sends in the wait.
 #[test]
 fn the_summary_counts_requests_and_system_calls() {
     let root = tree();
@@ -428,10 +428,19 @@ fn the_summary_counts_requests_and_system_calls() {
         let per_request: f64 = per_request.expect(line);
         let (least, most) = match row(model).executor {
             _ if serves_one_at_a_time(model) => (3.0, 9.1), // A connection per request.
+            Executor::Loop if is_completion_model(model) => (1.0, 1.1),
             Executor::Loop => (3.0, 3.1),
             _ => (2.0, 2.1),
         };
         assert!((least..=most).contains(&per_request), "{line}");
+        let completions = line.split_once(" completions").map(|(before, _)| {
+            let number = before.rsplit(' ').next().expect(line).replace(',', "");
+            number.parse::<u64>().expect(line)
+        });
+        match is_completion_model(model) {
+            true => assert!((2000..=2100).contains(&completions.expect(line)), "{line}"),
+            false => assert_eq!(completions, None, "{line}"),
+        }
     });
 }
 

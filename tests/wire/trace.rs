@@ -1,12 +1,13 @@
 //! `--trace-requests`: the system calls of the first requests.
 
 use crate::common::{
-    Client, Evserve, Program, is_loop, is_missing, on_every_model, on_every_shared_model,
-    on_one_model_of_each_kind, row, serves_one_at_a_time,
+    Client, Evserve, Program, is_completion_model, is_loop, is_missing, on_every_model,
+    on_every_shared_model, on_one_model_of_each_kind, row, serves_one_at_a_time,
 };
 use evserve::model::Executor;
 use std::ffi::OsStr;
 use std::path::Path;
+use std::time::Duration;
 
 const OVER: &str = "done, continuing without a trace";
 
@@ -65,7 +66,7 @@ fn as_many_requests_are_traced_as_asked_for() {
         ask(&mut client, "second.txt");
         drop(client);
         let log = evserve.stop().log;
-        let row = row(model);
+        let (row, completes) = (row(model), is_completion_model(model));
         let wait = match row.poller {
             Some(_) => format!("{} = 1: listener fd ", row.wait_call),
             None => format!("{}(", row.wait_call),
@@ -76,13 +77,13 @@ fn as_many_requests_are_traced_as_asked_for() {
                 &wait,
                 " is 127.0.0.1:",
                 "state: accepted -> reading request",
-                "recv(",
+                if completes { "received " } else { "recv(" },
                 "\"GET /first.txt HTTP/1.1\"",
                 "openat2(",
                 "\"first.txt\"",
                 "fstat(",
                 "state: reading request -> writing head",
-                "send(",
+                if completes { "ring: send fd " } else { "send(" },
                 "\"HTTP/1.1 200 OK\"",
                 "state: ",
                 OVER,
@@ -91,8 +92,12 @@ fn as_many_requests_are_traced_as_asked_for() {
         assert!(!log.contains("second.txt"), "{log}");
         assert!(!log.contains('\x1b'), "no colours in a pipe: {log}");
         if is_loop(model) {
-            let turn = ["turn of fd ", "send(", "must wait before it can receive"];
-            has_in_order(&log, &[&turn[..], &[": waits "]].concat());
+            let send = match completes {
+                true => &["ring: send fd ", ", then receive", " sent "][..],
+                false => &["send("],
+            };
+            let turn = [&["turn of fd "], send, &["must wait before it can receive"]];
+            has_in_order(&log, &[&turn.concat()[..], &[": waits "]].concat());
         }
         if row.executor == Executor::Process {
             // Parent and child write independently, in any order.
@@ -145,6 +150,50 @@ fn the_trace_matches_strace() {
         assert!(told.contains(&"openat2"), "{model}: {log}");
         assert_eq!(told, calls(&seen, |row| row.1), "{model}: {log}{seen}");
     });
+}
+
+/// The loops' traces in docs/trace.md are what a server writes, but for numbers.
+#[test]
+fn the_traces_on_the_page_are_real() {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(home.join("docs/trace.md")).expect("the page");
+    let root = home.join("docs/site");
+    std::fs::read(root.join("style.css")).expect("now in the page cache");
+    for model in ["epoll", "io-uring"] {
+        let (_, section) = page.split_once(&format!("\n## {model}\n")).expect(model);
+        let shown = section.lines().skip(1);
+        let shown: Vec<_> = shown.take_while(|line| line.starts_with("  ")).collect();
+        let mut evserve = Evserve::http(model, &root, &["--trace-requests", "1"]);
+        // The root is looked at once a second.
+        std::thread::sleep(Duration::from_millis(1100));
+        let mut client = evserve.connect();
+        ask(&mut client, "style.css");
+        evserve.wait_for_log(OVER);
+        drop(client);
+        let log = evserve.stop().log;
+        let written = log.lines().filter(|line| line.starts_with("  "));
+        let written = written.filter(|line| !line.contains("INFO"));
+        let written: Vec<_> = written.map(without_numbers).collect();
+        let shown: Vec<_> = shown.into_iter().map(without_numbers).collect();
+        assert_eq!(shown, written, "{model}");
+    }
+}
+
+/// A line of a trace without its times, and with `N` for each number.
+fn without_numbers(line: &str) -> String {
+    let (_, line) = line.trim_start().split_once(' ').expect(line);
+    let line = line.split(", took ").next().unwrap_or_default();
+    let here = env!("CARGO_MANIFEST_DIR");
+    let line = line.replace(here, "/srv");
+    let mut shown = String::new();
+    for c in line.chars() {
+        match c {
+            '0'..='9' if shown.ends_with('N') => {}
+            '0'..='9' => shown.push('N'),
+            _ => shown.push(c),
+        }
+    }
+    shown
 }
 
 /// The calls in a report from the receive of the request to the send of its response, by the thread

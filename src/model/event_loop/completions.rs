@@ -16,7 +16,7 @@ use crate::sys::{self, Errno};
 use crate::uring::{Completion, Operation, Ring};
 use bitflags::bitflags;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// The driver.
 pub(super) struct Completions {
@@ -82,8 +82,12 @@ impl Driver for Completions {
         &mut self.ring
     }
 
-    fn completed(&self) -> usize {
-        self.ring.completed()
+    fn completions(&self) -> impl ExactSizeIterator<Item = &Completion> {
+        self.ring.completions().iter()
+    }
+
+    fn describe(&self, completion: &Completion) -> String {
+        self.ring.describe(completion)
     }
 
     fn next_completion(&mut self) -> Option<Completion> {
@@ -133,7 +137,14 @@ impl Driver for Completions {
     }
 
     fn deliver(&mut self, slot: &mut LoopConnection<Completions>, worker: &mut Worker) {
-        if let Some((buffer, count)) = slot.io.driver.received.take() {
+        let state = &mut slot.io.driver;
+        if let Some((buffer, count)) = state.received.take() {
+            // The send was handed over first. A session that learns so takes the input at once.
+            if let Some(Ok(sent)) = state.sent {
+                state.sent = None;
+                worker.counters.sent_bytes += u64::from(sent);
+                slot.connection.sent(sent as usize, worker);
+            }
             worker.counters.received_bytes += u64::from(count);
             let bytes = self.ring.received(buffer, count as usize);
             slot.connection.received(bytes, worker);
@@ -211,7 +222,8 @@ impl Driver for Completions {
         let is_under_way = state.under_way.intersects(waits_for);
         if is_under_way && state.cancelled.is_none() {
             state.cancelled = Some(slot.connection.waiting().1);
-            self.cancel_all(state.under_way & waits_for, key)?;
+            let which = state.under_way & waits_for;
+            self.cancel_all(which, slot.io.socket.as_fd(), key)?;
         }
         Ok(is_under_way)
     }
@@ -222,7 +234,7 @@ impl Driver for Completions {
         }
         io.driver.cancelled = None;
         let under_way = io.driver.under_way & ALL;
-        self.cancel_all(under_way, key)?;
+        self.cancel_all(under_way, io.socket.as_fd(), key)?;
         Ok(!under_way.is_empty())
     }
 }
@@ -287,10 +299,10 @@ impl Completions {
         Ok(())
     }
 
-    fn cancel_all(&mut self, which: UnderWay, key: usize) -> io::Result<()> {
+    fn cancel_all(&mut self, which: UnderWay, fd: BorrowedFd<'_>, key: usize) -> io::Result<()> {
         Operation::ALL
             .into_iter()
             .filter(|operation| which.contains(UnderWay::of(*operation)))
-            .try_for_each(|operation| self.ring.cancel_operation(operation, key))
+            .try_for_each(|operation| self.ring.cancel_operation(operation, fd, key))
     }
 }

@@ -47,8 +47,9 @@ pub(super) enum Stop {
 
 impl Stop {
     /// The reason in words, for the trace.
-    fn reason(self, connection: &Connection) -> &'static str {
+    fn reason(self, connection: &Connection, completes: bool) -> &'static str {
         match (self, connection.next()) {
+            (Stop::Blocked, Action::Send) if completes => "must wait until its output is sent",
             (Stop::Blocked, Action::Send) => "must wait before it can send",
             (Stop::Blocked, Action::Wait) if connection.waiting().0 == Timeout::Pause => {
                 "must wait for other connections"
@@ -75,7 +76,7 @@ impl<D: Driver> LoopConnection<D> {
     /// Writes to the trace why the connection stops.
     pub(super) fn trace_stop(&self, stop: Stop) {
         let fd = self.io.socket.as_raw_fd();
-        trace::note(|| format!("fd {fd} {}", stop.reason(&self.connection)));
+        trace::note(|| format!("fd {fd} {}", stop.reason(&self.connection, D::COMPLETES)));
     }
 
     /// Performs the connection's actions until its byte budget is used up or it would block. Calls

@@ -71,9 +71,14 @@ pub(super) trait Driver: Sized {
     /// The poller.
     fn poller(&mut self) -> &mut Self::Poller;
 
-    /// How many operations have completed.
-    fn completed(&self) -> usize {
-        0
+    /// The completed operations.
+    fn completions(&self) -> impl ExactSizeIterator<Item = &Completion> {
+        std::iter::empty()
+    }
+
+    /// Describes a completed operation, for the trace.
+    fn describe(&self, _: &Completion) -> String {
+        String::new()
     }
 
     /// Takes the next completed operation.

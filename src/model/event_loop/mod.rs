@@ -235,16 +235,25 @@ impl<D: Driver> EventLoop<D> {
             false => Some(Duration::ZERO),
         };
         let begin = self.status.is_some().then(Instant::now);
-        trace::note_wait(|| format!("{}: {}", D::Poller::CALL, trace::wait_limit(wait_timeout)));
+        let poller = self.driver.poller();
+        trace::note_wait(|| {
+            let limit = poller.wait_limit(wait_timeout);
+            format!("{}: {}", D::Poller::CALL, trace::wait_limit(limit))
+        });
         let call = trace::call();
-        self.driver.poller().wait(wait_timeout, &mut self.found)?;
+        poller.wait(wait_timeout, &mut self.found)?;
+        let traffic = poller.take_traffic();
         call.returned(
             &Ok(()),
             || D::Poller::CALL.into(),
             |()| self.describe_events(),
         );
-        self.worker.counters.wait_calls += 1;
-        self.worker.counters.events += self.found.len() as u64;
+        let counters = &mut self.worker.counters;
+        counters.wait_calls += 1;
+        counters.events += self.found.len() as u64;
+        counters.operations += traffic.requests;
+        counters.completions += traffic.results;
+        counters.other_calls += traffic.early_calls;
         self.clock.read(&mut self.worker.time);
         if let (Some(begin), Some(status)) = (begin, &mut self.status) {
             status.add_wait(self.worker.time.now() - begin);
@@ -320,9 +329,7 @@ impl<D: Driver> EventLoop<D> {
 
     /// Notes the results of completed operations, and queues their connections.
     fn apply_completions(&mut self) {
-        let completed = self.driver.completed();
-        self.worker.counters.events += completed as u64;
-        if completed > IN_ORDER {
+        if self.driver.completions().len() > IN_ORDER {
             self.sources.notify_services();
         }
         while let Some(completion) = self.driver.next_completion() {

@@ -164,7 +164,12 @@ impl<D: Driver> EventLoop<D> {
     pub(super) fn describe_events(&self) -> String {
         let each = self.found.iter();
         let each = each.map(|(key, ready)| format!("{} {ready}", self.describe_source(*key)));
-        let all: Vec<_> = each.collect();
+        let completions = self.driver.completions().map(|completion| {
+            let source = EventSource::Connection(completion.key);
+            let source = self.describe_source(self.sources.keys.key(source));
+            format!("{source} {}", self.driver.describe(completion))
+        });
+        let all: Vec<_> = each.chain(completions).collect();
         match all.len() {
             0 => "0".into(),
             count => format!("{count}: {}", all.join(", ")),

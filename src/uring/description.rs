@@ -1,0 +1,45 @@
+//! Operations in words, for the trace.
+
+use super::operation::{Completion, Operation};
+use super::ring::Ring;
+use crate::trace;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// Writes to the trace what is queued for a descriptor: the operation, what it does there, and what
+/// follows.
+pub(super) fn note_queued(operation: &str, fd: BorrowedFd<'_>, more: impl FnOnce() -> String) {
+    trace::note(|| {
+        let fd = fd.as_raw_fd();
+        format!("queued for the ring: {operation} fd {fd}{}", more())
+    });
+}
+
+/// Describes the bytes of a send operation.
+pub(super) fn bytes(bytes: &[u8], then: &[u8]) -> String {
+    let length = bytes.len() + then.len();
+    format!(", {length} bytes: {}", trace::first_line(bytes))
+}
+
+impl Ring {
+    /// Describes the result of an operation.
+    pub fn describe(&self, completion: &Completion) -> String {
+        let Completion {
+            operation,
+            result,
+            buffer,
+            ..
+        } = *completion;
+        match (operation, result) {
+            (_, Err(errno)) => format!("{} -1 {}", operation.name(), trace::name(errno)),
+            (Operation::Receive, Ok(count)) => match buffer {
+                Some(buffer) => {
+                    let bytes = self.received(buffer, count as usize);
+                    format!("received {count} {}", trace::first_line(bytes))
+                }
+                None => format!("received {count}"),
+            },
+            (Operation::Send, Ok(count)) => format!("sent {count}"),
+            (Operation::AwaitWritable, Ok(_)) => "writable".into(),
+        }
+    }
+}
