@@ -110,6 +110,8 @@ pub struct Connection {
     close_step: CloseStep,
     /// The session's mailbox has this connection's waker.
     has_waker: bool,
+    /// Messages have gone out since the session last acted.
+    messages_sent: bool,
 }
 
 /// How far a connection is on its way to the end.
@@ -153,6 +155,7 @@ impl Connection {
             phase: Phase::Running,
             close_step: CloseStep::Open,
             has_waker: false,
+            messages_sent: false,
         };
         worker.transition(ACCEPTED, connection.session.state());
         connection.invoke(worker, |session, cx| session.open(cx));
@@ -366,6 +369,7 @@ impl Connection {
         if self.phase == Phase::Closed {
             return;
         }
+        self.messages_sent = false;
         self.invoke(worker, |session, cx| session.proceed(cx));
         self.feed_held_if_free(worker);
         self.after_event(0, worker);
@@ -517,6 +521,7 @@ impl Connection {
 
     /// [Feeds](Connection::feed) the held input to the session, and holds what it does not take.
     fn feed_held(&mut self, mut held: Buffer, worker: &mut Worker) -> usize {
+        self.messages_sent = false;
         let taken = self.feed(held.filled(), worker);
         held.consume(taken);
         if held.is_empty() {
@@ -612,9 +617,16 @@ impl Connection {
     /// mailbox has overflowed because the peer reads too slowly, or if no waker can be made.
     #[inline(never)]
     fn send_messages(&mut self, worker: &mut Worker) {
+        let is_turn_of_session = self.messages_sent
+            && self.output.is_empty()
+            && (self.held.is_some() || self.wait() == Wait::Turn);
         let Some(mailbox) = self.session.mailbox() else {
             return;
         };
+        if is_turn_of_session {
+            // Messages may come faster than the model sends them.
+            return;
+        }
         if !self.has_waker {
             let waker = worker
                 .wakers
@@ -636,7 +648,7 @@ impl Connection {
         if matches!(self.wait(), Wait::Bytes(_) | Wait::Turn | Wait::Pause) {
             let output = &mut self.output;
             match mailbox.take(&mut Context { output, worker }) {
-                InboxState::Open => {}
+                InboxState::Open => self.messages_sent = !self.output.is_empty(),
                 InboxState::Ended => self.phase = Phase::Finished,
                 InboxState::Overflowed => self.phase = Phase::Aborted,
             }
@@ -670,7 +682,9 @@ impl Drop for Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::Time;
+    use crate::session::{Inbox, Mailbox, Time};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
     use std::time::{Instant, SystemTime};
 
     /// A session that waits for what the test sets.
@@ -695,6 +709,62 @@ mod tests {
         connection.close(&mut worker);
         connection.release(&mut worker);
         assert_eq!(worker.pool.lent(), 0);
+    }
+
+    /// A session that gets messages as fast as they are sent, and has work to do.
+    struct Busy {
+        mailbox: Mailbox,
+        worked: Arc<AtomicU32>,
+    }
+
+    impl Session for Busy {
+        fn receive(&mut self, _: &[u8], _: &mut Context<'_>) -> usize {
+            0
+        }
+
+        fn proceed(&mut self, _: &mut Context<'_>) {
+            self.worked.fetch_add(1, Relaxed);
+            self.mailbox.put(&b"message"[..].into());
+        }
+
+        fn sent(&mut self, _: &mut Context<'_>) {
+            self.mailbox.put(&b"message"[..].into());
+        }
+
+        fn mailbox(&self) -> Option<&dyn Inbox> {
+            Some(&self.mailbox)
+        }
+
+        fn waits_for(&self) -> Wait {
+            Wait::Turn
+        }
+    }
+
+    #[test]
+    fn a_session_works_although_messages_come_as_fast_as_they_are_sent() {
+        let mut worker = Worker::new(Time::new(Instant::now(), SystemTime::now()));
+        let worked = Arc::new(AtomicU32::new(0));
+        let session: Box<dyn Session> = Box::new(Busy {
+            mailbox: Mailbox::default(),
+            worked: worked.clone(),
+        });
+        let mut connection = Connection::open(session, 0, &mut worker);
+        connection.proceed(&mut worker);
+        let mut sent = 0;
+        for _ in 0..100 {
+            match connection.next() {
+                Action::Send => {
+                    sent += 1;
+                    connection.sent(b"message".len(), &mut worker);
+                }
+                Action::Proceed => connection.proceed(&mut worker),
+                other => panic!("{other:?}"),
+            }
+        }
+        let worked = worked.load(Relaxed);
+        assert!(worked >= 40 && sent >= 40, "{worked} {sent}");
+        connection.close(&mut worker);
+        connection.release(&mut worker);
     }
 
     #[test]
