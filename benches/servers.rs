@@ -32,7 +32,7 @@ use lab::root::Root;
 use lab::wrk::Wrk;
 use lab::{Outcome, environment, page};
 use options::Options;
-use peers::{BEFORE, PEERS, Peer};
+use peers::{BEFORE, EVSERVE_URING, PEERS, Peer};
 use std::fs::{File, create_dir_all, write};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -120,10 +120,15 @@ fn start_all(bench: &mut Bench, options: &Options) -> Outcome<Vec<(String, Strin
     let all = before.iter().chain(PEERS);
     for peer in all.filter(|peer| options.wants(peer.name)) {
         match peer.version() {
-            Some(version) => {
-                bench.add(peer)?;
-                versions.push(version);
-            }
+            Some(version) => match bench.add(peer) {
+                Err(fault) if peer.name == EVSERVE_URING && !options.named(peer.name) => {
+                    eprintln!("servers: without {}: {fault}", peer.name);
+                }
+                result => {
+                    result?;
+                    versions.push(version);
+                }
+            },
             None if options.named(peer.name) || peer.name == BEFORE => {
                 return Err(format!("{} is not installed: {}", peer.name, peer.install).into());
             }

@@ -98,6 +98,7 @@ pub fn small(close: bool) -> Asks {
         path: SMALL.to_owned(),
         bytes: SMALL_BYTES,
         close,
+        pipelined: 1,
     }
 }
 

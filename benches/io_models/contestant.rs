@@ -1,6 +1,7 @@
-//! The contestants: each row of `MODELS`, and the last model with two loops.
+//! The contestants: each row of `MODELS`, and the default model with two loops.
 
 use super::lab::Outcome;
+use evserve::config::Config;
 use evserve::model::{Executor, MODELS, ModelRow, find};
 
 /// Two loops on two threads, both on the server's one core.
@@ -36,18 +37,13 @@ impl Contestant {
             workers: None,
         };
         let mut all: Vec<_> = MODELS.iter().enumerate().map(row).collect();
-        if let Some(last) = MODELS
-            .iter()
-            .rev()
-            .find(|model| model.options.contains(&"workers"))
-        {
-            all.push(Contestant {
-                name: format!("{}-workers-{WORKERS}", last.name),
-                model: last.name,
-                kind: all.len(),
-                workers: Some(WORKERS),
-            });
-        }
+        let default = find(&Config::default().model).expect("a model");
+        all.push(Contestant {
+            name: format!("{}-workers-{WORKERS}", default.name),
+            model: default.name,
+            kind: all.len(),
+            workers: Some(WORKERS),
+        });
         all
     }
 

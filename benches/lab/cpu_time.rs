@@ -57,7 +57,11 @@ impl CpuTime {
         }
     }
 
-    fn of(processes: &[u32]) -> io::Result<CpuTime> {
+    /// Reads that of these processes, without others.
+    ///
+    /// # Errors
+    /// One has ended.
+    pub fn of(processes: &[u32]) -> io::Result<CpuTime> {
         let mut sum = CpuTime::default();
         for process in processes {
             let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(*process as i32))?;

@@ -12,7 +12,7 @@
 //! - [`exchange`]: a plain client that reads whole responses
 //! - [`wrk`]: the load generator and its results
 //! - [`progress`]: the current measurement, and the remaining time
-//! - [`statistics`]: best, median, and the median of ratios
+//! - [`statistics`]: best, median, its interval, and the median of ratios
 //! - [`environment`]: the machine, in a few lines
 //! - [`page`]: Markdown tables, and the part of a page that a benchmark fills
 //! - [`chart`]: bars as SVG

@@ -17,6 +17,26 @@ pub fn greatest(values: &[f64]) -> Option<f64> {
     values.iter().copied().max_by(f64::total_cmp)
 }
 
+/// An interval that holds the true median in at least 95 of 100 cases, whatever the distribution:
+/// from the k-th smallest value to the k-th greatest, with the largest k for which that is so.
+/// `None` for fewer than 6 values.
+pub fn median_interval(values: &[f64]) -> Option<(f64, f64)> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let count = sorted.len();
+    // Each value is below the true median in half of all cases. So the number of those below is
+    // that of heads among `count` coins.
+    let mut chance = 0.5_f64.powi(count as i32);
+    let (mut fewer, mut rank) = (0.0, 0);
+    while rank < count && 2.0 * (fewer + chance) <= 0.05 {
+        fewer += chance;
+        chance *= (count - rank) as f64 / (rank + 1) as f64;
+        rank += 1;
+    }
+    let least = rank.checked_sub(1)?;
+    Some((sorted[least], sorted[count - rank]))
+}
+
 /// The median of the ratios within pairs: `above[i] / below[i]`, where both were measured.
 ///
 /// Pairs measured one right after the other share the disturbances of that moment, so their ratio

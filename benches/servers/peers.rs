@@ -29,6 +29,9 @@ pub struct Place<'a> {
 
 pub const EVSERVE: &str = "evserve";
 
+/// evserve with the model `io-uring`. Not every kernel and container permits it.
+pub const EVSERVE_URING: &str = "evserve-io-uring";
+
 /// Another build of evserve, named on the command line.
 pub const BEFORE: &str = "before";
 
@@ -39,6 +42,13 @@ pub const PEERS: &[Peer] = &[
         version: "--version",
         install: "cargo build",
         configure: evserve,
+    },
+    Peer {
+        name: EVSERVE_URING,
+        program: env!("CARGO_BIN_EXE_evserve"),
+        version: "--version",
+        install: "cargo build",
+        configure: evserve_uring,
     },
     Peer {
         name: "lighttpd",
@@ -127,6 +137,11 @@ fn evserve(command: &mut Command, place: &Place<'_>) -> std::io::Result<()> {
     command.args(["--access-log", "off", "--log-level", "warn", "--listen"]);
     command.arg(place.address.to_string()).arg(place.root);
     Ok(())
+}
+
+fn evserve_uring(command: &mut Command, place: &Place<'_>) -> std::io::Result<()> {
+    command.args(["--model", "io-uring"]);
+    evserve(command, place)
 }
 
 fn nginx(command: &mut Command, place: &Place<'_>) -> std::io::Result<()> {

@@ -83,6 +83,7 @@ pub fn run(orders: &Orders) -> Outcome<Seen> {
     let us = |ns: u64| ns as f64 / 1000.0;
     Ok(Seen {
         responses: room.heard,
+        bytes: 0,
         answers_before: room.heard_before,
         clients_answered: room.members.iter().filter(|one| one.has_heard).count(),
         seconds: orders.run.as_secs_f64(),

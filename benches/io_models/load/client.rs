@@ -27,6 +27,8 @@ pub struct Client {
     /// How many bytes of it have been sent.
     sent: usize,
     response: Response,
+    /// How many bytes have been received in all.
+    received: u64,
 }
 
 impl Client {
@@ -38,12 +40,18 @@ impl Client {
             asked: None,
             sent: 0,
             response: Response::default(),
+            received: 0,
         }
     }
 
     /// When the current request was due.
     pub fn asked(&self) -> Option<Instant> {
         self.asked
+    }
+
+    /// How many bytes it has received.
+    pub fn received(&self) -> u64 {
+        self.received
     }
 
     /// Starts a request.
@@ -89,6 +97,7 @@ impl Client {
                     return Err("a response without a request".to_owned());
                 }
                 Ok(count) => {
+                    self.received += count as u64;
                     if script.take(&mut self.response, &scratch[..count])? {
                         return Ok(self.finish(ended));
                     }

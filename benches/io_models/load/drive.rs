@@ -35,6 +35,8 @@ pub struct Drive {
     end: Instant,
     latencies: Histogram<u64>,
     responses: u64,
+    /// How many bytes came in the warm-up.
+    bytes_before: u64,
     answers_before: u64,
     has_answer: Vec<bool>,
     unanswered: u64,
@@ -59,6 +61,7 @@ impl Drive {
             end: begin + orders.run,
             latencies: Histogram::new_with_bounds(1, GREATEST_NS, 3)?,
             responses: 0,
+            bytes_before: 0,
             answers_before: 0,
             has_answer: vec![false; orders.clients],
             unanswered: 0,
@@ -81,12 +84,13 @@ impl Drive {
         let mut has_begun = false;
         loop {
             let now = Instant::now();
-            if now >= self.end {
-                break;
-            }
             if now >= self.begin && !has_begun {
                 has_begun = true;
+                self.bytes_before = self.received();
                 say(BEGIN)?;
+            }
+            if now >= self.end {
+                break;
             }
             self.send_due_requests(now)?;
             match self
@@ -103,6 +107,11 @@ impl Drive {
             }
         }
         Ok(self.sum_up())
+    }
+
+    /// How many bytes all clients have received.
+    fn received(&self) -> u64 {
+        self.clients.iter().map(Client::received).sum()
     }
 
     /// How long the loop may sleep.
@@ -202,6 +211,7 @@ impl Drive {
         let us = |ns: u64| ns as f64 / 1000.0;
         Seen {
             responses: self.responses,
+            bytes: self.received() - self.bytes_before,
             answers_before: self.answers_before,
             clients_answered: self.has_answer.iter().filter(|has| **has).count(),
             seconds: self.end.duration_since(self.begin).as_secs_f64(),

@@ -52,11 +52,13 @@ pub enum Asks {
     Echo { bytes: usize },
     /// Chat: a line to all other clients.
     Chat,
-    /// A file of this length over HTTP, optionally with `Connection: close`.
+    /// A file of this length over HTTP, optionally with `Connection: close`. `pipelined` requests are
+    /// sent at once, and their responses count as one.
     Http {
         path: String,
         bytes: usize,
         close: bool,
+        pipelined: usize,
     },
 }
 
@@ -64,6 +66,8 @@ pub enum Asks {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Seen {
     pub responses: u64,
+    /// Received bytes, also of incomplete responses. Not counted in a chat.
+    pub bytes: u64,
     /// Responses in the warm-up.
     pub answers_before: u64,
     /// How many clients have had a response.
@@ -81,6 +85,8 @@ pub struct Seen {
 }
 
 impl Seen {
+    // Not every benchmark asks for it.
+    #[allow(dead_code)]
     pub fn per_second(&self) -> f64 {
         self.responses as f64 / self.seconds
     }

@@ -16,6 +16,8 @@ pub struct Script {
     /// The expected body, behind a head if there are heads.
     body: Vec<u8>,
     has_head: bool,
+    /// How many responses to expect, one behind the other.
+    pipelined: usize,
 }
 
 /// How much of a response has arrived.
@@ -25,6 +27,8 @@ pub struct Response {
     in_body: bool,
     /// How many bytes of the body have arrived and were right.
     body_bytes: usize,
+    /// How many responses came before it, if they are pipelined.
+    earlier: usize,
     /// The server has announced that it closes.
     pub closes: bool,
 }
@@ -39,48 +43,79 @@ impl Script {
                 request: content(*bytes),
                 body: content(*bytes),
                 has_head: false,
+                pipelined: 1,
             },
-            Asks::Http { path, bytes, close } => {
+            Asks::Http {
+                path,
+                bytes,
+                close,
+                pipelined,
+            } => {
                 let close = if *close { "Connection: close\r\n" } else { "" };
                 Script {
                     request: format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{close}\r\n")
+                        .repeat(*pipelined)
                         .into_bytes(),
                     body: content(*bytes),
                     has_head: true,
+                    pipelined: *pipelined,
                 }
             }
         })
     }
 
-    /// Takes received bytes. Returns whether the response is complete.
+    /// Takes received bytes. Returns whether the response is complete, or all that are pipelined.
     ///
     /// # Errors
     /// What is wrong with it.
     pub fn take(&self, response: &mut Response, bytes: &[u8]) -> Result<bool, String> {
         let mut rest = bytes;
-        if self.has_head && !response.in_body {
+        loop {
+            rest = &rest[self.take_of_one(response, rest)?..];
+            let has_all = response.in_body && response.body_bytes == self.body.len();
+            if !has_all {
+                return Ok(false);
+            }
+            if response.earlier + 1 == self.pipelined {
+                return match rest.len() {
+                    0 => Ok(true),
+                    more => Err(format!("{more} bytes too many")),
+                };
+            }
+            let earlier = response.earlier + 1;
+            response.clear();
+            response.earlier = earlier;
+        }
+    }
+
+    /// Takes the bytes of one response. Returns how many these are.
+    fn take_of_one(&self, response: &mut Response, bytes: &[u8]) -> Result<usize, String> {
+        let mut taken = 0;
+        if !self.has_head {
+            response.in_body = true;
+        }
+        if !response.in_body {
             let before = response.head.len();
             let some = &bytes[..bytes.len().min(HEAD_LIMIT_BYTES)];
             response.head.extend_from_slice(some);
             let Some(end) = memmem::find(&response.head, b"\r\n\r\n") else {
                 return match response.head.len() {
-                    0..=HEAD_LIMIT_BYTES => Ok(false),
+                    0..=HEAD_LIMIT_BYTES => Ok(bytes.len()),
                     _ => Err("the head of a response has no end".to_owned()),
                 };
             };
             response.closes = self.judge(&response.head)?;
             response.in_body = true;
-            rest = &bytes[end + 4 - before..];
+            taken = end + 4 - before;
         }
-        let end = response.body_bytes + rest.len();
-        match self.body.get(response.body_bytes..end) {
-            None => Err(format!("{} bytes too many", end - self.body.len())),
-            Some(right) if right != rest => Err("the bytes of a response are wrong".to_owned()),
-            Some(_) => {
-                response.body_bytes = end;
-                Ok(end == self.body.len())
-            }
+        let left = &self.body[response.body_bytes..];
+        let body = &bytes[taken..];
+        let count = body.len().min(left.len());
+        if body[..count] != left[..count] {
+            return Err("the bytes of a response are wrong".to_owned());
         }
+        response.body_bytes += count;
+        Ok(taken + count)
     }
 
     /// Returns whether the server closes after this response.
@@ -111,6 +146,7 @@ impl Response {
     /// Makes room for the next one.
     pub fn clear(&mut self) {
         self.head.clear();
-        (self.in_body, self.closes, self.body_bytes) = (false, false, 0);
+        (self.in_body, self.closes) = (false, false);
+        (self.body_bytes, self.earlier) = (0, 0);
     }
 }

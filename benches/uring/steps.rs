@@ -1,0 +1,35 @@
+//! The steps: how much the ring does, from a poller to everything.
+
+use super::workloads::Workload;
+
+/// One way to use the ring.
+pub struct Step {
+    /// Its name for `--step`, and the head of its column.
+    pub name: &'static str,
+    /// The options of evserve.
+    pub options: &'static str,
+    pub matters: Matters,
+}
+
+/// Where a step can make a difference.
+pub type Matters = fn(&Workload) -> bool;
+
+const EVERYWHERE: Matters = |_| true;
+
+/// What each step is compared with.
+pub const EPOLL: Step = step("epoll", "--model epoll", EVERYWHERE);
+
+/// All steps. The first one is the default.
+#[rustfmt::skip]
+pub const STEPS: &[Step] = &[
+    step("single", "--model io-uring --uring single", EVERYWHERE),
+    step("poll", "--model io-uring --uring poll", EVERYWHERE),
+];
+
+const fn step(name: &'static str, options: &'static str, matters: Matters) -> Step {
+    Step {
+        name,
+        options,
+        matters,
+    }
+}
