@@ -403,6 +403,106 @@ const TIMELINES: &[Timeline] = &[
         ],
     },
     Timeline {
+        name: "io-uring",
+        title: "io_uring: one call hands over requests and brings results",
+        lanes: &[
+            lane(
+                "client A",
+                &[
+                    (0.2, 2.0, Idle, "connected"),
+                    (2.0, 3.9, Waits, "asks"),
+                    (3.9, 10.0, Idle, "has its answer"),
+                ],
+            ),
+            lane(
+                "client B",
+                &[
+                    (0.2, 5.6, Idle, "connected, silent"),
+                    (5.6, 7.5, Waits, "asks"),
+                    (7.5, 10.0, Idle, "has its answer"),
+                ],
+            ),
+            lane(
+                "the kernel, for A",
+                &[
+                    (0.4, 2.2, Waits, "receive waits"),
+                    (2.2, 2.8, Runs, "recv"),
+                    (3.4, 3.9, Runs, "send"),
+                    (3.9, 10.0, Waits, "receive waits"),
+                ],
+            ),
+            lane(
+                "the kernel, for B",
+                &[
+                    (0.4, 5.8, Waits, "receive waits; it holds no buffer"),
+                    (5.8, 6.4, Runs, "recv"),
+                    (7.0, 7.5, Runs, "send"),
+                    (7.5, 10.0, Waits, "receive waits"),
+                ],
+            ),
+            lane(
+                "the loop",
+                &[
+                    (0.0, 2.8, Waits, "io_uring_enter"),
+                    (2.8, 3.4, Runs, "A"),
+                    (3.4, 6.4, Waits, "io_uring_enter"),
+                    (6.4, 7.0, Runs, "B"),
+                    (7.0, 10.0, Waits, "io_uring_enter"),
+                ],
+            ),
+        ],
+        arrows: &[
+            (2.0, 0, 2),
+            (2.8, 2, 4),
+            (3.4, 4, 2),
+            (3.9, 2, 0),
+            (5.6, 1, 3),
+            (6.4, 3, 4),
+            (7.0, 4, 3),
+            (7.5, 3, 1),
+        ],
+    },
+    Timeline {
+        name: "late-completion",
+        title: "A connection is closed while a receive is under way",
+        lanes: &[
+            lane(
+                "client",
+                &[
+                    (0.2, 4.4, Idle, "connected, silent"),
+                    (4.4, 5.2, Runs, "sends"),
+                    (5.2, 10.0, Waits, "waits for an answer; has a reset"),
+                ],
+            ),
+            lane(
+                "the kernel",
+                &[
+                    (0.4, 4.6, Waits, "receive waits"),
+                    (4.6, 5.6, Runs, "receives"),
+                ],
+            ),
+            lane(
+                "the loop",
+                &[
+                    (0.0, 4.0, Waits, "io_uring_enter"),
+                    (4.0, 5.0, Runs, "cancels"),
+                    (5.0, 5.6, Waits, ""),
+                    (5.6, 6.9, Runs, "the result"),
+                    (6.9, 10.0, Waits, "io_uring_enter"),
+                ],
+            ),
+            lane(
+                "the slot",
+                &[
+                    (0.2, 4.0, Idle, "keep-alive"),
+                    (4.0, 6.9, Held, "closed; kept for the result"),
+                    (6.9, 10.0, Idle, "free for another client"),
+                ],
+            ),
+        ],
+        arrows: &[(4.4, 0, 1), (5.0, 2, 1), (5.6, 1, 2)],
+    },
+    Timeline {
         name: "edge",
         title: "12,288 bytes arrive at once; each read takes 4,096",
         lanes: &[

@@ -6,7 +6,7 @@ use std::io::Read;
 
 /// The models of `docs/io-models/minimal`.
 const MINIMAL: &[&str] = &[
-    "blocking", "forking", "threaded", "pool", "select", "poll", "epoll",
+    "blocking", "forking", "threaded", "pool", "select", "poll", "epoll", "io-uring",
 ];
 
 fn minimal(model: &str) -> Evserve {
@@ -89,7 +89,7 @@ fn an_edge_triggered_loop_reads_all_or_forgets_the_rest() {
 
 #[test]
 fn exercises_echo() {
-    for name in ["limited", "buffered", "edge"] {
+    for name in ["limited", "buffered", "edge", "chained"] {
         let server = exercise(name, "");
         let mut clients = [server.connect(), server.connect(), server.connect()];
         for client in &mut clients {

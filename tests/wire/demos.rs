@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// A part of each demo's output, without figures.
-const CONCLUSIONS: [(&str, &str); 10] = [
+const CONCLUSIONS: [(&str, &str); 11] = [
     (
         "blocking",
         "One silent client stopped the blocking server for",
@@ -29,6 +29,7 @@ const CONCLUSIONS: [(&str, &str); 10] = [
         "A client that did not read was not read from",
     ),
     ("chat", "bob reads:   alice: good morning"),
+    ("io-uring", "of epoll's system calls per request"),
 ];
 
 fn demo(name: &str) -> Command {

@@ -4,6 +4,7 @@
 //!     nc 127.0.0.1 7007
 
 mod buffered;
+mod chained;
 mod chargen;
 mod edge;
 mod goodbye;
@@ -34,6 +35,7 @@ const EXERCISES: &[(&str, Exercise)] = &[
     ("limited", Loop(limited::serve)),
     ("buffered", Loop(buffered::serve)),
     ("edge", Loop(edge::serve)),
+    ("chained", Loop(chained::serve)),
     ("slices", Serve(|| Arc::new(slices::Slices))),
     ("chargen", Serve(|| Arc::new(chargen::Chargen))),
     ("relay", Serve(|| Arc::new(relay::Relay::default()))),

@@ -7,6 +7,7 @@ mod blocking;
 mod client;
 mod epoll;
 mod forking;
+mod io_uring;
 mod poll;
 mod pool;
 mod select;
@@ -26,6 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "select" => select::serve,
         "poll" => poll::serve,
         "epoll" => |listener| epoll::serve(listener, EventFlags::IN),
+        "io-uring" => io_uring::serve,
         // Forgets input: see the chapter on epoll.
         "edge" => |listener| epoll::serve(listener, EventFlags::IN | EventFlags::ET),
         other => return Err(format!("there is no model {other}").into()),
