@@ -754,8 +754,11 @@ mod tests {
         for _ in 0..100 {
             match connection.next() {
                 Action::Send => {
+                    let Piece::Bytes { bytes, .. } = connection.front() else {
+                        panic!("a file");
+                    };
                     sent += 1;
-                    connection.sent(b"message".len(), &mut worker);
+                    connection.sent(bytes.len(), &mut worker);
                 }
                 Action::Proceed => connection.proceed(&mut worker),
                 other => panic!("{other:?}"),
