@@ -220,7 +220,9 @@ impl Server {
     /// # Errors
     /// A sentence for the user about what failed. Some privileges may be gone by then.
     pub fn confine(&self, confinement: &Confinement) -> Result<(), StartError> {
-        confinement::confine(&self.0.serving.workers, confinement)
+        confinement::confine(&self.0.serving.workers, confinement)?;
+        // What is given up may be what the model needs.
+        start::require(self.0.model, &self.0.serving.uring)
     }
 
     /// Serves until SIGINT, SIGTERM or a [`Handle`] stops it. Logs at level info what was served,

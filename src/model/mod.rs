@@ -40,6 +40,7 @@ pub use signals::{HangupSignals, SignalSender, Signals};
 pub use transfer::{load, send};
 pub use wake_queue::WakeQueue;
 
+use crate::config;
 use crate::poller::{self, Poller};
 use crate::service::Sharing;
 use crate::session::Counters;
@@ -72,6 +73,9 @@ pub struct ModelRow {
     /// Why it does not serve endless streams; `None` if it does. An endless stream then ends after
     /// its first event.
     pub no_streams_because: Option<&'static str>,
+    /// Checks that the kernel has what it needs, before anything else is done. Its error is a
+    /// sentence for the user about the cause, and what to do.
+    pub check: fn(&config::Uring) -> Result<(), String>,
     /// Serves until a signal comes. Returns the counters.
     pub run: fn(ServerSetup) -> io::Result<Counters>,
 }
@@ -103,6 +107,7 @@ impl ModelRow {
             poller: Some(poller::Properties::of::<P>()),
             isolated_because: None,
             no_streams_because: None,
+            check: NOTHING,
             run: event_loop::run_readiness::<P>,
         }
     }
@@ -122,6 +127,7 @@ impl ModelRow {
             poller: None,
             isolated_because: None,
             no_streams_because: None,
+            check: NOTHING,
             run,
         }
     }
@@ -146,6 +152,9 @@ impl ModelRow {
     }
 }
 
+/// Every kernel has what these models need.
+const NOTHING: fn(&config::Uring) -> Result<(), String> = |_| Ok(());
+
 const ONE_AT_A_TIME: &str = "it serves one connection at a time";
 const OWN_PROCESS: &str = "each connection has its own process, and processes share no memory";
 const OWN_THREAD: &str =
@@ -163,6 +172,7 @@ pub const MODELS: &[ModelRow] = &[
         poller: None,
         isolated_because: Some(ONE_AT_A_TIME),
         no_streams_because: Some(ONE_AT_A_TIME),
+        check: NOTHING,
         run: |setup| pool::serve(setup, 1, true),
     },
     ModelRow {
@@ -175,6 +185,7 @@ pub const MODELS: &[ModelRow] = &[
         poller: None,
         isolated_because: Some(OWN_PROCESS),
         no_streams_because: Some(OWN_PROCESS),
+        check: NOTHING,
         run: forking::run,
     },
     ModelRow {
@@ -187,6 +198,7 @@ pub const MODELS: &[ModelRow] = &[
         poller: None,
         isolated_because: None,
         no_streams_because: None,
+        check: NOTHING,
         run: threaded::run,
     },
     ModelRow {
@@ -199,6 +211,7 @@ pub const MODELS: &[ModelRow] = &[
         poller: None,
         isolated_because: None,
         no_streams_because: Some(OWN_THREAD),
+        check: NOTHING,
         run: pool::run,
     },
     ModelRow::of_loop::<poller::Select>(
@@ -215,6 +228,7 @@ pub const MODELS: &[ModelRow] = &[
     ),
     ModelRow {
         options: &["max-connections", "workers", "uring"],
+        check: event_loop::check_uring,
         run: event_loop::run_uring,
         ..ModelRow::of_loop::<Ring>(
             "io-uring",

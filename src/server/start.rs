@@ -9,7 +9,7 @@ use super::sockets::{
 };
 use super::units::grouped;
 use super::{status, task_limits};
-use crate::config::{Config, StartError, Timeouts};
+use crate::config::{Config, StartError, Timeouts, Uring};
 use crate::model::{
     self, Executor, HangupSignals, MODELS, ModelRow, ServerSetup, Signals, WorkerParts,
 };
@@ -73,6 +73,7 @@ impl ServerSpec {
         let model = custom_model
             .or_else(|| model::find(&config.model))
             .ok_or_else(|| StartError(format!("there is no model `{}`", config.model)))?;
+        require(model, &config.uring)?;
         lines.extend(budgets::set(&mut config, model));
         divide_listing_bytes(&mut config, model);
         let mut workers = make_workers(&config)?;
@@ -144,6 +145,14 @@ impl ServerSpec {
         let mut requests: Vec<_> = listen.chain(status).collect();
         net::reconcile(&mut requests).map_err(StartError)
     }
+}
+
+/// Refuses a model that this kernel cannot run.
+pub(super) fn require(model: &ModelRow, settings: &Uring) -> Result<(), StartError> {
+    (model.check)(settings).map_err(|why| {
+        let name = model.name;
+        StartError(format!("cannot serve with --model {name}: {why}"))
+    })
 }
 
 fn make_workers(config: &Config) -> Result<Vec<WorkerParts>, StartError> {

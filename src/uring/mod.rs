@@ -8,14 +8,18 @@
 //!
 //! This module knows descriptors and keys. It knows neither connections nor protocols.
 
+mod availability;
 mod buffers;
 mod description;
 mod messages;
 mod operation;
 mod poller;
 mod requests;
+mod restrictions;
 mod ring;
 mod watches;
 
+pub use availability::check;
 pub use operation::{Completion, Operation};
+pub use restrictions::Uses;
 pub use ring::Ring;

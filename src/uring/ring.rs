@@ -2,9 +2,11 @@
 
 #![allow(unsafe_code)]
 
+use super::availability::explain;
 use super::buffers::Buffers;
 use super::messages::Messages;
 use super::operation::{Completion, IGNORED, Operation};
+use super::restrictions::{self, Uses};
 use super::watches::Watches;
 use crate::poller::QueueTraffic;
 use crate::sys::Errno;
@@ -18,6 +20,7 @@ use std::time::Duration;
 /// A ring. Use it only on the thread that made it.
 pub struct Ring {
     pub(super) ring: io_uring::IoUring,
+    uses: Uses,
     pub(super) watches: Watches,
     /// Results that no one has looked at yet.
     entries: Vec<cqueue::Entry>,
@@ -37,22 +40,39 @@ pub struct Ring {
 const LINKED_SEND_WAIT: Duration = Duration::from_millis(1);
 
 impl Ring {
-    /// Creates a ring with room for `capacity` requests between two waits; more are handed over
-    /// early.
+    /// Creates a ring that watches, with room for `capacity` requests between two waits; more are
+    /// handed over early.
     ///
     /// # Errors
-    /// Those of io_uring_setup(2) and io_uring_register(2).
+    /// Those of io_uring_setup(2) and io_uring_register(2), with their cause and what to do.
     pub fn with_capacity(capacity: usize) -> io::Result<Ring> {
-        let entries = u32::try_from(capacity).unwrap_or(u32::MAX);
-        let mut ring = io_uring::IoUring::builder()
-            .setup_single_issuer()
-            .setup_defer_taskrun()
-            .setup_clamp()
-            .build(entries)?;
+        let make = || Ring::disabled(capacity, Uses::WATCH)?.enabled();
+        make().map_err(|error| explain(&error))
+    }
+
+    /// Creates a ring that can do all that it is used for. It [receives](Ring::receive) into
+    /// buffers of `size` bytes each.
+    ///
+    /// # Errors
+    /// Those of io_uring_setup(2) and io_uring_register(2), with their cause and what to do.
+    pub fn with_buffers(capacity: usize, size: usize, uses: Uses) -> io::Result<Ring> {
+        let make = || {
+            let mut ring = Ring::disabled(capacity, uses)?;
+            ring.buffers = Some(Buffers::register(&ring.ring.submitter(), size)?);
+            ring.enabled()
+        };
+        make().map_err(|error| explain(&error))
+    }
+
+    /// Creates a ring that does not work yet. Register what it needs, then call
+    /// [`enabled`](Ring::enabled).
+    fn disabled(capacity: usize, uses: Uses) -> io::Result<Ring> {
+        let mut ring = build(capacity)?;
         ring.submitter().register_ring_fd()?;
         let messages = Messages::with_capacity(ring.submission().capacity());
         Ok(Ring {
             ring,
+            uses,
             watches: Watches::default(),
             entries: Vec::new(),
             completions: VecDeque::new(),
@@ -63,14 +83,10 @@ impl Ring {
         })
     }
 
-    /// Creates a ring that can also [receive](Ring::receive), into buffers of `size` bytes each.
-    ///
-    /// # Errors
-    /// Those of io_uring_setup(2) and io_uring_register(2).
-    pub fn with_buffers(capacity: usize, size: usize) -> io::Result<Ring> {
-        let mut ring = Ring::with_capacity(capacity)?;
-        ring.buffers = Some(Buffers::register(&ring.ring.submitter(), size)?);
-        Ok(ring)
+    /// Lets it do what it is for, and nothing else.
+    fn enabled(self) -> io::Result<Ring> {
+        restrictions::enable(&self.ring, self.uses)?;
+        Ok(self)
     }
 
     /// For how many results the next wait waits, and how long, if it may wait for `timeout`.
@@ -125,6 +141,8 @@ impl Ring {
     /// Queues requests that are handed over together. If the queue is full, hands over what is in
     /// it.
     pub(super) fn push(&mut self, requests: &[squeue::Entry]) -> io::Result<()> {
+        let is_allowed = |request| self.uses.allow(request);
+        debug_assert!(requests.iter().all(is_allowed), "not in restrictions.rs");
         // SAFETY: requests point at memory of `messages`, which stays until they are handed over,
         // at static memory, or at what a caller of `send` promises to keep.
         while unsafe { self.ring.submission().push_multiple(requests) }.is_err() {
@@ -164,6 +182,16 @@ impl Ring {
         self.entries = entries;
         Ok(())
     }
+}
+
+/// Makes queues for a ring that is disabled.
+pub(super) fn build(capacity: usize) -> io::Result<io_uring::IoUring> {
+    io_uring::IoUring::builder()
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        .setup_clamp()
+        .setup_r_disabled()
+        .build(u32::try_from(capacity).unwrap_or(u32::MAX))
 }
 
 /// True if a call may simply be repeated: its time was up, a signal came, or memory or room for

@@ -8,6 +8,7 @@
 
 use super::driver::{Completed, Driver, LoopConnection, SocketState};
 use super::readiness::try_send;
+use super::uring_uses;
 use crate::config::Uring;
 use crate::model::connections::SlotFlags;
 use crate::poller::ReadySet;
@@ -73,8 +74,8 @@ impl Driver for Completions {
     const COMPLETES: bool = true;
     const FIRST_READY: ReadySet = ReadySet::WRITABLE;
 
-    fn new(capacity: usize, _: &Uring) -> io::Result<Completions> {
-        let ring = Ring::with_buffers(capacity, BUFFER_SIZE)?;
+    fn new(capacity: usize, settings: &Uring) -> io::Result<Completions> {
+        let ring = Ring::with_buffers(capacity, BUFFER_SIZE, uring_uses(settings))?;
         Ok(Completions { ring })
     }
 

@@ -35,7 +35,7 @@ use crate::observe::{LogFile, flush_standard_error, standard_error_is_behind, th
 use crate::poller::{Poller, ReadySet};
 use crate::session::{BUFFER_SIZE, Counters, Timeout, Transitions, WORK_PER_TURN, Worker};
 use crate::trace;
-use crate::uring::Ring;
+use crate::uring::{self, Ring, Uses};
 use completions::Completions;
 use connection::{Stop, byte_budget};
 use datagram_sockets::DatagramSockets;
@@ -46,7 +46,7 @@ use readiness::Readiness;
 use remote::PendingCalls;
 use sources::{EventSource, Sources};
 use std::io;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
@@ -76,11 +76,28 @@ pub fn run_uring(setup: ServerSetup) -> io::Result<Counters> {
     }
 }
 
+/// Checks that [`run_uring`] can make its rings.
+///
+/// # Errors
+/// A sentence for the user about the cause, and what to do.
+pub fn check_uring(settings: &config::Uring) -> Result<(), String> {
+    uring::check(EVENTS, uring_uses(settings))
+}
+
+/// What a ring is used for with these settings.
+fn uring_uses(settings: &config::Uring) -> Uses {
+    match settings.operations {
+        UringOperations::Poll => Uses::WATCH,
+        UringOperations::Single => Uses::WATCH | Uses::TRANSFER,
+    }
+}
+
 /// Serves until a signal comes: the first worker's loop runs on this thread, each other one on a
 /// thread of its own.
 ///
 /// # Errors
-/// If a poller cannot be created, or a wait fails so that the loop cannot continue.
+/// If a poller cannot be created, for whichever worker; or if a wait fails so that the loop cannot
+/// continue.
 fn run<D: Driver + 'static>(setup: ServerSetup) -> io::Result<Counters> {
     let max_connections = setup
         .limits
@@ -92,21 +109,19 @@ fn run<D: Driver + 'static>(setup: ServerSetup) -> io::Result<Counters> {
         uring,
         ..
     } = setup;
-    let run_one =
-        move |parts| EventLoop::<D>::new(parts, max_connections, &timeouts, &uring)?.run();
+    let make = move |parts| EventLoop::<D>::new(parts, max_connections, &timeouts, &uring);
     let mut workers = workers.into_iter();
     let first = workers.next();
     let (done, results) = channel();
+    let (made, all_made) = channel();
     let mut starters = Vec::new();
     for parts in workers {
-        // No loop begins before each has its thread. So if a thread cannot be started, there is
-        // nothing to stop.
+        // No loop begins before each is made, on its thread. So if one cannot be, there is nothing
+        // to stop.
         let (starter, started) = channel::<()>();
-        let done = done.clone();
+        let (done, made) = (done.clone(), made.clone());
         let run = move || {
-            if started.recv().is_ok() {
-                let panicked = || Err(io::Error::other("a worker panicked"));
-                let result = catch_panic(|| run_one(parts)).unwrap_or_else(panicked);
+            if let Some(result) = run_worker(|| make(parts), made, &started) {
                 // Fails if the first loop has stopped waiting.
                 let _ = done.send(result);
             }
@@ -119,11 +134,17 @@ fn run<D: Driver + 'static>(setup: ServerSetup) -> io::Result<Counters> {
         starters.push(starter);
     }
     drop(done);
+    let first = first.map(make).transpose()?;
+    // Each worker sends one result.
+    all_made
+        .iter()
+        .take(starters.len())
+        .collect::<io::Result<()>>()?;
     for starter in &starters {
         // Cannot fail: the thread waits for this.
         let _ = starter.send(());
     }
-    let mut sum = first.map_or(Ok(Counters::default()), run_one)?;
+    let mut sum = first.map_or(Ok(Counters::default()), EventLoop::run)?;
     // Every worker gets the signal by itself. One that hangs is left behind.
     let end = Instant::now() + timeouts.drain_delay + timeouts.drain + WORKER_EXIT_WAIT;
     for ended in 0..starters.len() {
@@ -137,6 +158,29 @@ fn run<D: Driver + 'static>(setup: ServerSetup) -> io::Result<Counters> {
         }
     }
     Ok(sum)
+}
+
+/// Makes a worker's loop and reports that. Runs it when `started` says so; returns `None` if it
+/// never does.
+fn run_worker<D: Driver>(
+    make: impl FnOnce() -> io::Result<EventLoop<D>>,
+    made: Sender<io::Result<()>>,
+    started: &Receiver<()>,
+) -> Option<io::Result<Counters>> {
+    let (event_loop, result) = match catch_panic(make).unwrap_or_else(panicked) {
+        Ok(event_loop) => (Some(event_loop), Ok(())),
+        Err(error) => (None, Err(error)),
+    };
+    // Fails if another worker's loop could not be made.
+    let _ = made.send(result);
+    drop(made);
+    started.recv().ok()?;
+    event_loop.map(|one| catch_panic(|| one.run()).unwrap_or_else(panicked))
+}
+
+/// The result of a worker that panicked.
+fn panicked<T>() -> io::Result<T> {
+    Err(io::Error::other("a worker panicked"))
 }
 
 struct EventLoop<D: Driver> {

@@ -1,0 +1,113 @@
+//! What a ring may be asked for. The kernel refuses all else with EACCES, as long as the ring
+//! exists (io_uring_register_restrictions(3)).
+//!
+//! Rings are made when the process has given up its privileges. They begin disabled, and are
+//! enabled when everything that they need is registered. So nothing can be registered later.
+
+use bitflags::bitflags;
+use io_uring::register::Restriction;
+use io_uring::squeue::{self, Flags};
+use io_uring::{IoUring, Probe, opcode};
+use std::io;
+
+bitflags! {
+    /// What a ring is used for.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Uses: u8 {
+        /// To watch descriptors. Each ring does.
+        const WATCH = 1;
+        /// To receive, to send, and to wait until a socket takes more.
+        const TRANSFER = 2;
+    }
+}
+
+/// An operation that the kernel performs for a ring.
+struct Allowed {
+    opcode: u8,
+    /// Its name after IORING_OP_.
+    name: &'static str,
+    /// Only a ring that is used for one of these may ask for it.
+    uses: Uses,
+}
+
+/// All operations that any ring asks for. Add each new one; a debug build panics without it.
+const ALLOWED: &[Allowed] = &[
+    // Watches and `Operation::AwaitWritable`.
+    allowed(opcode::PollAdd::CODE, "POLL_ADD", Uses::WATCH),
+    // Changed watches, deadlines, and connections that close.
+    allowed(opcode::AsyncCancel::CODE, "ASYNC_CANCEL", Uses::WATCH),
+    // `Operation::Receive`.
+    allowed(opcode::Recv::CODE, "RECV", Uses::TRANSFER),
+    // `Operation::Send` of one stretch of bytes, and of two.
+    allowed(opcode::Send::CODE, "SEND", Uses::TRANSFER),
+    allowed(opcode::SendMsg::CODE, "SENDMSG", Uses::TRANSFER),
+];
+
+/// The flags that requests may have (io_uring_enter(2)).
+const FLAGS: &[(Flags, Uses)] = &[
+    // Cancelling: only a failure gives a result.
+    (Flags::SKIP_SUCCESS, Uses::WATCH),
+    // Receives take a buffer when data has arrived.
+    (Flags::BUFFER_SELECT, Uses::TRANSFER),
+    // A send and the receive that follows it.
+    (Flags::IO_LINK, Uses::TRANSFER),
+];
+
+const fn allowed(opcode: u8, name: &'static str, uses: Uses) -> Allowed {
+    Allowed { opcode, name, uses }
+}
+
+impl Uses {
+    fn operations(self) -> impl Iterator<Item = &'static Allowed> {
+        ALLOWED.iter().filter(move |one| one.uses.intersects(self))
+    }
+
+    fn flags(self) -> Flags {
+        let flags = FLAGS.iter().filter(|(_, uses)| uses.intersects(self));
+        flags.map(|(flag, _)| *flag).collect()
+    }
+
+    /// True if a ring that is used so may ask for this.
+    pub(super) fn allow(self, request: &squeue::Entry) -> bool {
+        self.operations()
+            .any(|one| u32::from(one.opcode) == request.get_opcode())
+    }
+
+    /// The names of the operations that these uses need and the kernel does not have.
+    ///
+    /// # Errors
+    /// Those of io_uring_register(2).
+    pub(super) fn missing(self, ring: &IoUring) -> io::Result<Vec<&'static str>> {
+        let mut probe = Probe::new();
+        ring.submitter().register_probe(&mut probe)?;
+        let missing = self
+            .operations()
+            .filter(|one| !probe.is_supported(one.opcode));
+        Ok(missing.map(|one| one.name).collect())
+    }
+}
+
+/// Enables a ring for these uses only.
+///
+/// # Errors
+/// Those of io_uring_register(2).
+pub(super) fn enable(ring: &IoUring, uses: Uses) -> io::Result<()> {
+    let operations = uses.operations().map(|one| Restriction::sqe_op(one.opcode));
+    let flags = Restriction::sqe_flags_allowed(uses.flags().bits());
+    let mut restrictions: Vec<_> = operations.chain([flags]).collect();
+    let submitter = ring.submitter();
+    submitter.register_restrictions(&mut restrictions)?;
+    submitter.register_enable_rings()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ring_that_watches_may_do_nothing_else() {
+        let names: Vec<_> = Uses::WATCH.operations().map(|one| one.name).collect();
+        assert_eq!(names, ["POLL_ADD", "ASYNC_CANCEL"]);
+        assert_eq!(Uses::WATCH.flags(), Flags::SKIP_SUCCESS);
+    }
+}
