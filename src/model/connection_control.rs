@@ -133,6 +133,7 @@ impl ConnectionSnapshot {
     /// Makes a row of the status from it.
     pub fn row(&self, key: usize, now: Instant) -> ConnectionRow {
         ConnectionRow {
+            in_flight: Vec::new(),
             key,
             state: self.state,
             waits_for: self.waits_for,

@@ -153,12 +153,14 @@ impl LoopStatus {
         transfers.sent += sent;
     }
 
-    /// Publishes a snapshot of the loop, if one is due.
+    /// Publishes a snapshot of the loop, if one is due. `in_flight` calls its second argument with
+    /// each operation that is under way for a socket in the kernel.
     pub fn publish_if_due<S>(
         &mut self,
         connections: &Connections<S>,
         worker: &mut Worker,
         clock: &mut Clock,
+        in_flight: fn(&S, &mut dyn FnMut(&'static str)),
     ) {
         let begun = self
             .status
@@ -170,7 +172,14 @@ impl LoopStatus {
         builder.set_loop_wait(self.loop_wait);
         builder.add(&worker.counters, worker.transitions.as_ref());
         for (key, slot) in connections.iter() {
-            builder.connection(key, slot.connection.state(), || self.row(key, slot, worker));
+            in_flight(&slot.io, &mut |operation| {
+                builder.snapshot.count_in_flight(operation);
+            });
+            builder.connection(key, slot.connection.state(), || {
+                let mut row = self.row(key, slot, worker);
+                in_flight(&slot.io, &mut |operation| row.in_flight.push(operation));
+                row
+            });
         }
         clock.read(&mut worker.time);
         self.status.publish(builder, worker.time.now());
@@ -189,6 +198,7 @@ impl LoopStatus {
                 true => Readiness::Nothing,
                 false => slot.connection.next().into(),
             },
+            in_flight: Vec::new(),
             received_bytes: transfers.received,
             sent_bytes: transfers.sent,
             age: now.since(transfers.since),
@@ -217,6 +227,7 @@ mod tests {
 
     fn row(key: usize, state: &'static str) -> ConnectionRow {
         ConnectionRow {
+            in_flight: Vec::new(),
             key,
             state,
             waits_for: Readiness::Nothing,
@@ -282,6 +293,9 @@ mod tests {
     fn a_loop_publishes_the_transfers_of_its_connections() {
         let (hub, limits) = (hub(), crate::config::Timeouts::default());
         let mut status = LoopStatus::new(hub.publisher(Some(Waker::noop().clone())));
+        let in_flight = |(): &(), note: &mut dyn FnMut(&'static str)| {
+            ["receive", "send"].into_iter().for_each(note);
+        };
         let (mut clock, time) = Clock::start();
         let mut worker = Worker::new(time);
         worker.time_limits = crate::model::timer_queue::time_limits(&limits);
@@ -293,15 +307,17 @@ mod tests {
         status.begin(key, worker.time.moment());
         status.add(key, 3, 4);
         status.add(key, 2, 0);
-        status.publish_if_due(&connections, &mut worker, &mut clock);
+        status.publish_if_due(&connections, &mut worker, &mut clock, in_flight);
         assert_eq!(hub.snapshot().connections(), 0, "there is no watcher");
         let watcher = Arc::default();
         assert!(hub.watch(&watcher));
         for expected in [Readiness::Nothing, Readiness::Read] {
-            status.publish_if_due(&connections, &mut worker, &mut clock);
+            status.publish_if_due(&connections, &mut worker, &mut clock, in_flight);
             let snapshot = hub.snapshot();
             let row = snapshot.rows.first().expect("the connection");
             assert_eq!((row.received_bytes, row.sent_bytes), (5, 4));
+            assert_eq!(row.in_flight, ["receive", "send"]);
+            assert_eq!(snapshot.in_flight, [("receive", 1), ("send", 1)]);
             assert_eq!(row.waits_for, expected, "a new connection is queued first");
             assert!(row.time_left.is_some_and(|left| left <= limits.idle));
             connections.begin(key);

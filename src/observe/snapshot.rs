@@ -18,6 +18,8 @@ pub struct Snapshot {
     pub loop_wait: Duration,
     /// The number of connections in each state.
     pub states: Vec<(&'static str, usize)>,
+    /// The number of operations on connections that are under way in the kernel, of each kind.
+    pub in_flight: Vec<(&'static str, usize)>,
     /// The number of transitions between states.
     pub transitions: Transitions,
     /// An even sample of the connections; all of them if they are few.
@@ -38,7 +40,7 @@ pub struct Executors {
 }
 
 /// One connection.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct ConnectionRow {
     /// Its key in the loop, or its process ID.
     pub key: usize,
@@ -46,6 +48,8 @@ pub struct ConnectionRow {
     pub state: &'static str,
     /// What it waits for.
     pub waits_for: Readiness,
+    /// The operations that are under way for it in the kernel.
+    pub in_flight: Vec<&'static str>,
     /// Bytes received from the client.
     pub received_bytes: u64,
     /// Bytes sent to the client.
@@ -93,7 +97,12 @@ impl Snapshot {
 
     /// Counts a connection in a state.
     pub fn count(&mut self, state: &'static str) {
-        self.count_several(state, 1);
+        count_several(&mut self.states, state, 1);
+    }
+
+    /// Counts an operation that is under way in the kernel.
+    pub fn count_in_flight(&mut self, operation: &'static str) {
+        count_several(&mut self.in_flight, operation, 1);
     }
 
     /// Adds the snapshot of another loop.
@@ -102,7 +111,10 @@ impl Snapshot {
         self.counters.add(&other.counters);
         self.loop_wait += other.loop_wait;
         for (state, count) in &other.states {
-            self.count_several(state, *count);
+            count_several(&mut self.states, state, *count);
+        }
+        for (operation, count) in &other.in_flight {
+            count_several(&mut self.in_flight, operation, *count);
         }
         self.transitions.add(&other.transitions);
         self.rows.extend_from_slice(&other.rows);
@@ -112,12 +124,13 @@ impl Snapshot {
             busy: self.executors.busy + other.executors.busy,
         };
     }
+}
 
-    fn count_several(&mut self, state: &'static str, count: usize) {
-        match self.states.iter_mut().find(|(known, _)| *known == state) {
-            Some((_, sum)) => *sum += count,
-            None => self.states.push((state, count)),
-        }
+/// Adds to the count of a name.
+fn count_several(counts: &mut Vec<(&'static str, usize)>, name: &'static str, count: usize) {
+    match counts.iter_mut().find(|(known, _)| *known == name) {
+        Some((_, sum)) => *sum += count,
+        None => counts.push((name, count)),
     }
 }
 
@@ -135,6 +148,7 @@ pub(super) struct Document<'a, R> {
     pub system_calls: u64,
     pub counters: serde_json::Map<String, serde_json::Value>,
     pub states: Vec<(&'static str, usize)>,
+    pub in_flight: Vec<(&'static str, usize)>,
     pub transitions: Vec<(Transition, u64)>,
     #[serde(rename = "connection_rows")]
     pub rows: R,

@@ -238,6 +238,7 @@ impl StatusHub {
             system_calls: snapshot.counters.system_calls(),
             counters: counters_by_name(&snapshot.counters),
             states: snapshot.states.clone(),
+            in_flight: snapshot.in_flight.clone(),
             transitions: snapshot.transitions.iter().collect(),
             rows,
         };
@@ -281,17 +282,24 @@ impl StatusHub {
     }
 }
 
-/// A connection as an array of numbers.
+/// A connection as an array of numbers. States and operations are places in the snapshot's lists.
+#[allow(clippy::type_complexity, reason = "it is only serialized")]
 fn row_as_array(
     snapshot: &Snapshot,
     row: &ConnectionRow,
-) -> (usize, usize, u8, u64, u64, u64, Option<u64>) {
-    let mut states = snapshot.states.iter();
-    let state = states.position(|(state, _)| *state == row.state);
+) -> (usize, usize, u8, Vec<usize>, u64, u64, u64, Option<u64>) {
+    let place = |list: &[(&str, usize)], name| {
+        let mut names = list.iter();
+        names.position(|(known, _)| *known == name)
+    };
+    let in_flight = row.in_flight.iter();
     (
         row.key,
-        state.unwrap_or(usize::MAX),
+        place(&snapshot.states, row.state).unwrap_or(usize::MAX),
         row.waits_for as u8,
+        in_flight
+            .filter_map(|name| place(&snapshot.in_flight, name))
+            .collect(),
         row.received_bytes,
         row.sent_bytes,
         millis(row.age),
@@ -361,6 +369,7 @@ impl Drop for Publisher {
         part.answered = u64::MAX;
         part.waker = None;
         part.snapshot.states.clear();
+        part.snapshot.in_flight.clear();
         part.snapshot.rows.clear();
         drop(parts);
         self.hub.finish_queries();

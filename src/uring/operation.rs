@@ -29,8 +29,8 @@ impl Operation {
         Operation::AwaitWritable,
     ];
 
-    /// Its name, for the trace.
-    pub(super) fn name(self) -> &'static str {
+    /// Its name, for the trace and the status.
+    pub fn name(self) -> &'static str {
         match self {
             Operation::Receive => "receive",
             Operation::Send => "send",

@@ -1,8 +1,8 @@
 //! The status of a running server: its page, its JSON, its events, its metrics.
 
 use crate::common::{
-    Client, Evserve, PATIENCE, Response, is_loop, on_every_concurrent_model, on_every_model,
-    on_one_model_of_each_kind, row,
+    Client, Evserve, PATIENCE, Response, is_completion_model, is_loop, on_every_concurrent_model,
+    on_every_model, on_one_model_of_each_kind, row,
 };
 use evserve::model::Executor;
 use serde_json::Value;
@@ -101,8 +101,18 @@ fn connections_are_shown_in_their_states() {
             assert_eq!(cell["waits_for"], "read", "{model}: {cell}");
             assert_eq!(cell["received_bytes"], received, "{model}: {cell}");
             assert_eq!(cell["sent_bytes"], sent, "{model}: {cell}");
+            let in_flight = cell["in_flight"].as_array().expect("a list");
+            match is_completion_model(model) {
+                true => assert_eq!(in_flight[..], ["receive"], "{model}: {cell}"),
+                false => assert!(in_flight.is_empty(), "{model}: {cell}"),
+            }
         }
         assert_eq!(count(&document, "keep-alive"), 1, "{model}: {document:#}");
+        if is_completion_model(model) {
+            // Of three clients. The one that asks has sent its request.
+            let all = document["in_flight"].as_array().expect("a list");
+            assert_eq!(all[..], [serde_json::json!(["receive", 3])], "{document:#}");
+        }
         assert!(
             find("keep-alive")["time_left_ms"]
                 .as_u64()

@@ -95,6 +95,13 @@ impl Driver for Completions {
         self.ring.next_completion()
     }
 
+    fn in_flight(state: &Operations, note: &mut dyn FnMut(&'static str)) {
+        Operation::ALL
+            .into_iter()
+            .filter(|operation| state.under_way.contains(UnderWay::of(*operation)))
+            .for_each(|operation| note(operation.name()));
+    }
+
     fn complete(
         &mut self,
         slot: &mut LoopConnection<Completions>,

@@ -86,6 +86,9 @@ pub(super) trait Driver: Sized {
         None
     }
 
+    /// Calls `note` with the name of each operation that is under way for a socket.
+    fn in_flight(_: &Self::State, _note: &mut dyn FnMut(&'static str)) {}
+
     /// Notes at its socket that an operation has completed.
     fn complete(&mut self, _: &mut LoopConnection<Self>, _: Completion) -> Completed {
         Completed::Last

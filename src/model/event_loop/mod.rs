@@ -417,7 +417,10 @@ impl<D: Driver> EventLoop<D> {
 
     fn publish_status(&mut self) {
         if let Some(status) = &mut self.status {
-            status.publish_if_due(&self.connections, &mut self.worker, &mut self.clock);
+            let (connections, worker) = (&self.connections, &mut self.worker);
+            status.publish_if_due(connections, worker, &mut self.clock, |io, note| {
+                D::in_flight(&io.driver, note);
+            });
         }
     }
 

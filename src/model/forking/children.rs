@@ -121,6 +121,7 @@ impl Children {
         for child in &self.running {
             let key = child.id.as_raw_pid().unsigned_abs() as usize;
             builder.connection(key, STATE, || ConnectionRow {
+                in_flight: Vec::new(),
                 key,
                 state: STATE,
                 waits_for: Readiness::Nothing,

@@ -32,6 +32,8 @@ function time(ms) {
 function figures(now) {
   find("connections").textContent = number(now.connections);
   find("executors").textContent = `${number(now.executors.busy)} of ${number(now.executors.count)} ${now.executors.kind}`;
+  find("in-flight").textContent = number(now.in_flight.reduce((sum, [, count]) => sum + count, 0));
+  find("in-flight").parentElement.hidden = now.counters.operations === 0;
   const seconds = before ? (now.uptime_ms - before.uptime_ms) / 1000 : 0;
   if (seconds <= 0) return;
   const more = name => now.counters[name] - before.counters[name];
@@ -40,7 +42,8 @@ function figures(now) {
   find("requests").textContent = number(requests / seconds);
   find("sent").textContent = bytes(more("sent_bytes") / seconds);
   find("turns").textContent = rate("wait_calls");
-  find("events").textContent = number(more("events") / more("wait_calls"));
+  // The results of a ring include its events.
+  find("events").textContent = number((more("completions") || more("events")) / more("wait_calls"));
   find("calls").textContent = number((now.system_calls - before.system_calls) / requests);
   find("blocks").textContent = rate("would_blocks");
   find("spurious").textContent = rate("spurious_events");
@@ -67,7 +70,7 @@ const cells = new Map();
 function grid(now) {
   const parent = find("cells");
   const gone = new Set(cells.keys());
-  for (const [key, state, waits, received, sent, age, left] of now.connection_rows) {
+  for (const [key, state, waits, inFlight, received, sent, age, left] of now.connection_rows) {
     let cell = cells.get(key);
     if (!cell) {
       cell = document.createElement("button");
@@ -86,7 +89,9 @@ function grid(now) {
     cell.setAttribute("aria-pressed", key === selected);
     if (key === selected) {
       const end = left === null ? "no deadline" : `deadline in ${time(left)}`;
-      find("selected").textContent = `${words}; ${bytes(received)} received, ${bytes(sent)} sent; open for ${time(age)}, ${end}`;
+      const under = inFlight.map(place => now.in_flight[place][0]).join(" and ");
+      const operations = under && `; in the kernel: ${under}`;
+      find("selected").textContent = `${words}${operations}; ${bytes(received)} received, ${bytes(sent)} sent; open for ${time(age)}, ${end}`;
     }
   }
   for (const key of gone) {

@@ -53,6 +53,12 @@ const METRICS: &[(&str, &str, &str, &str)] = &[
         "Maximum number of open connections.",
     ),
     (
+        "operations_in_flight",
+        "gauge",
+        "operation",
+        "Operations on connections that io_uring(7) was given and has not completed.",
+    ),
+    (
         "state_transitions_total",
         "counter",
         "from, to",
@@ -112,6 +118,10 @@ pub fn text(hub: &StatusHub) -> Vec<u8> {
     if let Some(max) = info.max_connections {
         text.begin("max_connections");
         text.sample(&[], max);
+    }
+    text.begin("operations_in_flight");
+    for (operation, count) in &snapshot.in_flight {
+        text.sample(&[("operation", operation)], count);
     }
     text.begin("state_transitions_total");
     for ((from, to), count) in snapshot.transitions.iter() {

@@ -15,6 +15,9 @@ pub const STYLE: &str = include_str!("live.css");
 /// The script, `/live.js`.
 pub const SCRIPT: &str = include_str!("live.js");
 
+/// A figure that is shown if the model gives operations to the kernel.
+const IN_FLIGHT: &str = "in-flight";
+
 /// The figures on the page: the element's id, the label, and the tooltip.
 const FIGURES: &[(&str, &str, &str)] = &[
     ("connections", "connections", "open connections"),
@@ -32,7 +35,12 @@ const FIGURES: &[(&str, &str, &str)] = &[
     (
         "events",
         "events/turn",
-        "events that one wait returns, on average",
+        "events and completed operations that one wait returns, on average",
+    ),
+    (
+        IN_FLIGHT,
+        "in flight",
+        "operations on connections that the kernel was given and has not completed",
     ),
     (
         "waiting",
@@ -88,7 +96,7 @@ pub fn page(info: &ServerInfo) -> String {
                 main {
                     dl id="figures" {
                         @for (id, label, tooltip) in FIGURES {
-                            div title=(tooltip) { dt { (label) } dd id=(id) { "–" } }
+                            div title=(tooltip) hidden[*id == IN_FLIGHT] { dt { (label) } dd id=(id) { "–" } }
                         }
                     }
                     section {
