@@ -42,8 +42,8 @@ pub use rustix::net::{RecvFlags, SendFlags, SocketAddrUnix, SocketFlags};
 pub use rustix::pipe::PIPE_BUF;
 pub use rustix::process::{Pid, Resource, Rlimit, Signal, WaitStatus};
 pub use stream::{
-    SENDFILE_REFUSED, accept, has_unread, is_gone, peer_process, receive, receive_now, send,
-    send_file, set_defer_accept, set_nonblocking, set_receive_timeout, set_send_timeout,
-    shutdown_both, shutdown_read, shutdown_write,
+    SENDFILE_REFUSED, accept, has_unread, is_gone, limit_unsent, peer_process, receive,
+    receive_now, send, send_file, set_defer_accept, set_nonblocking, set_receive_timeout,
+    set_send_timeout, shutdown_both, shutdown_read, shutdown_write,
 };
 pub use wait::{is_readable, poll, poll_untraced, select, sleep};

@@ -23,6 +23,15 @@ sockopt_impl!(
     u32
 );
 
+sockopt_impl!(
+    /// TCP_NOTSENT_LOWAT (tcp(7)).
+    NotSentLowat,
+    SetOnly,
+    libc::IPPROTO_TCP,
+    libc::TCP_NOTSENT_LOWAT,
+    u32
+);
+
 /// accept4(2): accepts a connection. Returns its peer's address, if it is an IP address. The
 /// descriptor is closed on exec; `flags` tell whether it blocks.
 ///
@@ -55,6 +64,25 @@ pub fn accept(
 pub fn set_defer_accept(listener: impl AsFd) -> Result<(), Errno> {
     let set = DeferAccept.set(&listener, &1);
     set.map_err(|errno| Errno::from_raw_os_error(errno as i32))
+}
+
+/// setsockopt(2) with TCP_NOTSENT_LOWAT (tcp(7)): limits the bytes that wait in the send buffer
+/// until TCP may send them. With `None` only the send buffer limits them.
+///
+/// # Errors
+/// Those of setsockopt(2). Only TCP has this option.
+pub fn limit_unsent(socket: impl AsFd, limit: Option<u32>) -> Result<(), Errno> {
+    let call = trace::call();
+    // 0 stands for the system's setting, which is no limit.
+    let bytes = limit.unwrap_or(0);
+    let set = NotSentLowat.set(&socket, &bytes);
+    let result = set.map_err(|errno| Errno::from_raw_os_error(errno as i32));
+    let called = || {
+        let fd = number(&socket);
+        format!("setsockopt({fd}, TCP_NOTSENT_LOWAT, {bytes})")
+    };
+    call.returned(&result, called, |()| "0".into());
+    result
 }
 
 /// ioctl(2) with FIONBIO: sets whether calls on the socket wait.

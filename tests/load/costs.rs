@@ -108,6 +108,44 @@ fn listings_share_one_budget_per_turn() {
     });
 }
 
+/// From the fourth client on that does not keep up with its file, the bytes that wait unsent in the
+/// kernel are limited, and again unlimited when the others have left.
+#[test]
+fn several_transfers_limit_their_unsent_bytes() {
+    const WAITS: &str = "must wait before it can send";
+    const LIMITED: &str = "TCP_NOTSENT_LOWAT, 262144) = 0";
+    const UNLIMITED: &str = "TCP_NOTSENT_LOWAT, 0) = 0";
+    let root = tempfile::tempdir().expect("a directory");
+    let file = std::fs::File::create(root.path().join("large")).expect("made");
+    // More than the buffers of both sockets hold.
+    file.set_len(256 << 20).expect("a sparse file");
+    for model in ["select", "poll", "epoll"] {
+        let options = ["--access-log", "off", "--trace-requests", "1000"];
+        let mut evserve = Evserve::http(model, root.path(), &options);
+        let mut clients: Vec<_> = (0..3)
+            .map(|_| {
+                let mut client = evserve.connect();
+                client.send("GET /large HTTP/1.1\r\nHost: h\r\n\r\n");
+                evserve.wait_for_log(WAITS);
+                client
+            })
+            .collect();
+        let mut last = evserve.connect();
+        last.send("GET /large HTTP/1.1\r\nHost: h\r\n\r\n");
+        evserve.wait_for_log(LIMITED);
+        for client in clients.drain(..) {
+            drop(client);
+            evserve.wait_for_log(" is closed");
+        }
+        let reader = std::thread::spawn(move || last.response().body.len());
+        evserve.wait_for_log(UNLIMITED);
+        assert_eq!(reader.join().expect("no panic"), 256 << 20, "{model}");
+        let log = evserve.stop().log;
+        let times = [LIMITED, UNLIMITED].map(|call| log.matches(call).count());
+        assert_eq!(times, [1, 1], "{model}");
+    }
+}
+
 /// strace, on one connection at a time, sees no call that is not counted.
 #[test]
 fn strace_sees_no_uncounted_system_call() {

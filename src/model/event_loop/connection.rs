@@ -12,7 +12,7 @@ use crate::trace;
 use std::os::fd::AsRawFd;
 
 /// The most bytes that one connection may move in one turn.
-const MAX_BYTES: usize = 256 * 1024;
+pub(super) const MAX_BYTES: usize = 256 * 1024;
 
 /// The smallest byte budget of one connection in one turn, however many there are.
 const MIN_BYTES: usize = 16 * 1024;
