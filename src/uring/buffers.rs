@@ -14,7 +14,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering::Release};
 
 /// How many buffers there are; a power of two.
-const COUNT: u16 = 64;
+pub(super) const COUNT: u16 = 64;
 
 /// The ring must begin at a page.
 const PAGE: usize = 4096;

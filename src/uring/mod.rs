@@ -17,6 +17,8 @@ mod poller;
 mod requests;
 mod restrictions;
 mod ring;
+#[cfg(test)]
+mod tests;
 mod watches;
 
 pub use availability::check;

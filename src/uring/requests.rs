@@ -57,7 +57,8 @@ impl Ring {
         note_queued("send", fd, || {
             described(bytes, then) + if more { ", MSG_MORE" } else { "" }
         });
-        let request = self.send_request(fd, key, bytes, then, more)?;
+        self.make_room(1)?;
+        let request = self.send_request(fd, key, bytes, then, more);
         self.push(&[request])
     }
 
@@ -81,7 +82,8 @@ impl Ring {
         room: usize,
     ) -> io::Result<()> {
         note_queued("send", fd, || described(bytes, then) + ", then receive");
-        let send = self.send_request(fd, key, bytes, then, false)?;
+        self.make_room(2)?;
+        let send = self.send_request(fd, key, bytes, then, false);
         let receive = self.receive_request(fd, key, room);
         self.push(&[send.flags(squeue::Flags::IO_LINK), receive])?;
         self.linked_sends += 1;
@@ -99,6 +101,7 @@ impl Ring {
             .user_data(Operation::Receive.user_data(key))
     }
 
+    /// Call [`make_room`](Ring::make_room) first.
     fn send_request(
         &mut self,
         fd: BorrowedFd<'_>,
@@ -106,7 +109,7 @@ impl Ring {
         bytes: &[u8],
         then: &[u8],
         more: bool,
-    ) -> io::Result<squeue::Entry> {
+    ) -> squeue::Entry {
         let fd = Fd(fd.as_raw_fd());
         // WAITALL makes a short send break the link to the next request. With DONTWAIT it does not
         // wait all the same.
@@ -118,14 +121,11 @@ impl Ring {
                 .flags(flags as i32)
                 .build()
         } else {
-            while self.messages.is_full() {
-                self.enter_early()?;
-            }
             opcode::SendMsg::new(fd, self.messages.push(bytes, then))
                 .flags(flags)
                 .build()
         };
-        Ok(request.user_data(Operation::Send.user_data(key)))
+        request.user_data(Operation::Send.user_data(key))
     }
 
     /// Queues an [`AwaitWritable`](Operation::AwaitWritable).

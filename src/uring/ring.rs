@@ -138,6 +138,20 @@ impl Ring {
         Ok(())
     }
 
+    /// Hands over what is queued if there is no room for `count` requests more. Call this before a
+    /// request points at one of the messages: they are dropped when all requests are handed over.
+    pub(super) fn make_room(&mut self, count: usize) -> io::Result<()> {
+        loop {
+            let queue = self.ring.submission();
+            let has_room = queue.capacity() - queue.len() >= count;
+            drop(queue);
+            if has_room && !self.messages.is_full() {
+                return Ok(());
+            }
+            self.enter_early()?;
+        }
+    }
+
     /// Queues requests that are handed over together. If the queue is full, hands over what is in
     /// it.
     pub(super) fn push(&mut self, requests: &[squeue::Entry]) -> io::Result<()> {
