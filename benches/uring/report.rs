@@ -29,8 +29,8 @@ pub fn markdown(
     );
     let _ = write!(
         text,
-        "\nCPU time per request, or per MiB of the large file, in terms of epoll's; below 1, io_uring \
-         is cheaper. The median of the pairs, and an interval that holds the true median in 95 of 100 \
+        "\nCPU time per request, or per MiB of the large file, in terms of epoll's. Below 1, io_uring is\n\
+         cheaper. Medians of the pairs, each with an interval that holds the true median in 95 of 100\n\
          cases:\n\n{}",
         ratios(steps, all, "epoll, µs", |trial| trial.cpu_us)
     );
