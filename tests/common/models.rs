@@ -81,10 +81,19 @@ pub fn on_every_task_model(case: impl Fn(&'static str)) {
     on_each(|row| !row.serves_one_at_a_time() && !row.is_loop(), case);
 }
 
+/// True if the kernel performs the operations of this model and reports their results.
+pub fn completes(row: &ModelRow) -> bool {
+    row.wait_call == "io_uring_enter"
+}
+
 /// True for one model of each kind, for tests that would take too long on all of them: the default
-/// model, and for each other executor the first that serves more than one connection at a time.
+/// model, the one in which operations complete, and for each other executor the first that serves
+/// more than one connection at a time.
 pub fn represents_its_kind(row: &ModelRow) -> bool {
     let default = self::row(&Config::default().model);
+    if completes(row) {
+        return true;
+    }
     let concurrent = MODELS.iter().filter(|row| !row.serves_one_at_a_time());
     let mut alike = concurrent.filter(|other| other.executor == row.executor);
     match row.executor == default.executor {

@@ -261,7 +261,8 @@ impl Evserve {
         Program::model(model, "").args(options).start()
     }
 
-    fn wait_until_ready(&mut self) {
+    /// Waits until it serves, if it was [spawned](Program::spawn).
+    pub fn wait_until_ready(&mut self) {
         self.wait_for_log(READY);
         self.searched = 0;
         for line in &self.seen {

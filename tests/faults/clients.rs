@@ -10,6 +10,9 @@ use std::thread;
 /// sent by sendfile(2).
 pub const FILES: [usize; 3] = [1_000, 40_000, 300_000];
 
+/// The length of a file that no socket takes as a whole.
+pub const LARGE: usize = 12_000_000;
+
 /// What a client received. A worse fate is greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fate {
@@ -191,6 +194,50 @@ pub fn echo(address: SocketAddr) -> Fate {
         true => Fate::Whole,
         false => Fate::CutOff,
     }
+}
+
+/// Requests a large file, and sends as much to echo. Reads what comes only after `wait`.
+pub fn read_late(http: SocketAddr, echo: SocketAddr, wait: impl Fn()) -> Vec<Fate> {
+    let (Some(file), Some(echoed)) = (connect(http), connect(echo)) else {
+        return vec![Fate::CutOff];
+    };
+    let bytes = pattern(LARGE);
+    let (mut got_file, mut got_echo) = (Vec::new(), Vec::new());
+    let request = get(&LARGE.to_string(), "close");
+    let _ = (&file).write_all(request.as_bytes());
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let _ = (&echoed).write_all(&bytes);
+            let _ = echoed.shutdown(Shutdown::Write);
+        });
+        wait();
+        let _ = read_until(&file, &mut got_file, |_| false);
+        let _ = read_until(&echoed, &mut got_echo, |_| false);
+        let _ = echoed.shutdown(Shutdown::Both);
+    });
+    let body = got_file.windows(4).position(|four| four == b"\r\n\r\n");
+    let body = body.map_or(&[][..], |end| &got_file[end + 4..]);
+    assert!(bytes.starts_with(body), "wrong bytes of the file");
+    assert!(bytes.starts_with(&got_echo), "wrong bytes from echo");
+    let fate = |is_whole| match is_whole {
+        true => Fate::Whole,
+        false => Fate::CutOff,
+    };
+    vec![
+        fate(body.len() == bytes.len()),
+        fate(got_echo.len() == bytes.len()),
+    ]
+}
+
+/// Sends a line to echo and reads it back. Returns false if the connection ends instead.
+pub fn echo_line(address: SocketAddr) -> bool {
+    let mut stream = connect(address).expect("it listens");
+    // If it cannot be sent, nothing comes back.
+    let _ = stream.write_all(b"a line\n");
+    let mut got = Vec::new();
+    let result = read_until(&stream, &mut got, |bytes| bytes.len() == 7);
+    assert!(b"a line\n".starts_with(&got), "wrong bytes from echo");
+    result.is_ok()
 }
 
 /// A member of a chat.

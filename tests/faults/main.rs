@@ -6,9 +6,11 @@
 //! everything. All later clients are served. Nothing leaks, and the server neither spins nor exits
 //! early. An interrupted call, or one that would block, harms no client at all.
 //!
-//! An ordinary run takes three models and the first few calls of each kind. `EVSERVE_FAULTS=all`
+//! Operations on a ring (io_uring(7)) fail in the same way, at their completion.
+//!
+//! An ordinary run takes one model of each kind and the first few calls of each kind. `EVSERVE_FAULTS=all`
 //! takes everything, and `EVSERVE_FAULTS=write` then writes the table in docs/testing.md.
-//! `EVSERVE_FAULT=sendfile` takes one kind of call only.
+//! `EVSERVE_FAULT=sendfile` takes one kind of call only, and `EVSERVE_MODEL=epoll` one model.
 
 #![allow(missing_docs)]
 // The tracer puts errors into registers, whose names differ on other architectures.
@@ -17,15 +19,19 @@
 mod clients;
 #[path = "../common/mod.rs"]
 mod common;
+mod rings;
 mod rows;
 mod starting;
 mod table;
 mod tracer;
 
-use clients::{FILES, Fate};
-use common::{Evserve, PATIENCE, Program, pattern, represents_its_kind, with_threads};
+use clients::{FILES, Fate, LARGE};
+use common::{
+    Evserve, PATIENCE, Program, completes, pattern, represents_its_kind, skip, with_threads,
+};
 use evserve::model::MODELS;
 use nix::errno::Errno::{self, *};
+use rings::opcode;
 use rows::{ROWS, Row, Scenario, WRITE};
 use std::collections::BTreeMap;
 use std::fs::{read_dir, read_to_string};
@@ -42,7 +48,7 @@ const POOL: usize = 4;
 /// A root whose files are old enough to be cached.
 fn root() -> TempDir {
     let root = tempfile::tempdir().expect("a directory");
-    for length in FILES {
+    for length in FILES.into_iter().chain([LARGE]) {
         let path = root.path().join(length.to_string());
         std::fs::write(path, pattern(length)).expect("written");
     }
@@ -103,17 +109,39 @@ fn has_ended(process: u32) -> bool {
         .is_none_or(|(_, rest)| rest.starts_with('Z'))
 }
 
-fn start(model: &str, scenario: Scenario, root: &TempDir) -> Evserve {
+/// The program for a scenario.
+fn program(model: &str, scenario: Scenario, root: &TempDir) -> Program {
     let root = root.path().to_str().expect("UTF-8");
     let files = "--mode http --mode echo --listen http=127.0.0.1:0 --listen echo=127.0.0.1:0";
     let files = || Program::model(model, files).arg(root);
     let program = match scenario {
-        Scenario::Files => files().options("--cache-bytes 0 --cache-files 0"),
+        Scenario::Files | Scenario::SlowReaders => {
+            files().options("--cache-bytes 0 --cache-files 0")
+        }
         Scenario::Watched => files(),
         Scenario::Datagrams => Program::model(model, "--mode echo --listen udp:127.0.0.1:0"),
         Scenario::Chat => Program::model(model, "--mode chat --listen 127.0.0.1:0"),
     };
-    program.args(with_threads(model, POOL)).start()
+    program.args(with_threads(model, POOL))
+}
+
+/// Starts the server with a tracer, which counts already if the fault is one `from_start`. Returns
+/// how many descriptors it has.
+fn start(program: Program, fault: Fault, from_start: bool) -> (Evserve, Tracer, usize) {
+    if fault.operations.is_empty() {
+        let evserve = program.start();
+        let id = evserve.id();
+        wait_until("it is at rest before it all", || is_at_rest(id));
+        let before = descriptors(id);
+        return (evserve, Tracer::attach(id, fault, false), before);
+    }
+    // The tracer must see how the ring is made.
+    let (mut evserve, tracer) =
+        starting::traced(program, |id| Tracer::attach(id, fault, from_start));
+    evserve.wait_until_ready();
+    let id = evserve.id();
+    wait_until("it is at rest before it all", || is_at_rest(id));
+    (evserve, tracer, descriptors(id))
 }
 
 /// Runs all clients of a scenario at once.
@@ -121,11 +149,17 @@ fn play_scenario(evserve: &Evserve, scenario: Scenario) -> Vec<Fate> {
     match scenario {
         Scenario::Chat => return clients::chat(evserve.address()),
         Scenario::Datagrams => return vec![clients::datagrams(evserve.udp[0])],
-        Scenario::Files | Scenario::Watched => {}
+        Scenario::Files | Scenario::Watched | Scenario::SlowReaders => {}
     }
     let [http, echo] = evserve.addresses[..] else {
         panic!("two addresses");
     };
+    if scenario == Scenario::SlowReaders {
+        let id = evserve.id();
+        return clients::read_late(http, echo, || {
+            wait_until("it must wait", || is_at_rest(id));
+        });
+    }
     thread::scope(|scope| {
         let clients = [
             scope.spawn(move || clients::request_everything(http)),
@@ -142,19 +176,19 @@ fn play_scenario(evserve: &Evserve, scenario: Scenario) -> Vec<Fate> {
 
 /// Plays one run. Returns `None` if no call failed, else the fate of the client that fared worst.
 fn run(model: &str, row: &Row, errno: Errno, nth: usize, root: &TempDir) -> Option<Fate> {
-    let mut evserve = start(model, row.scenario, root);
-    let id = evserve.id();
-    wait_until("it is at rest before it all", || is_at_rest(id));
-    let before = descriptors(id);
     let fault = Fault {
         calls: row.calls,
+        operations: row.operations,
         counts: row.counts,
         errno,
         nth,
+        times: 1,
         late: row.late,
         and: row.and,
     };
-    let tracer = Tracer::attach(id, fault, false);
+    let program = program(model, row.scenario, root);
+    let (mut evserve, tracer, before) = start(program, fault, row.from_start);
+    let id = evserve.id();
     wait_until("it is at rest again", || is_at_rest(id));
     tracer.arm();
 
@@ -262,7 +296,8 @@ fn run_row(model: &str, row: &Row, errno: Errno, most: usize, root: &TempDir) ->
 fn work(models: &[&'static str], only: Option<&str>) -> Vec<(usize, usize, &'static str)> {
     let mut work = Vec::new();
     for (index, row) in ROWS.iter().enumerate() {
-        if only.is_some_and(|only| only != row.name) {
+        let needs_kernel = !row.operations.is_empty() && !rings::can_inject();
+        if needs_kernel || only.is_some_and(|only| only != row.name) {
             continue;
         }
         for (error, errno) in row.errors.iter().enumerate() {
@@ -294,7 +329,10 @@ fn a_failed_system_call_harms_at_most_one_connection() {
         other => panic!("EVSERVE_FAULTS={other}: expected all or write"),
     };
     let root = root();
-    let models: Vec<_> = rows.into_iter().map(|row| row.name).collect();
+    let only_model = std::env::var("EVSERVE_MODEL").ok();
+    let is_wanted = |name: &&str| only_model.as_ref().is_none_or(|only| only == name);
+    let names = rows.into_iter().map(|row| row.name);
+    let models: Vec<_> = names.filter(is_wanted).collect();
     let work = work(&models, only.as_deref());
     let (next, all) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
     thread::scope(|scope| {
@@ -331,7 +369,7 @@ fn a_failed_system_call_harms_at_most_one_connection() {
         }
     }
     assert!(all.values().all(|played| played.failed.is_none()));
-    if !wish.is_empty() && only.is_none() {
+    if !wish.is_empty() && only.is_none() && only_model.is_none() {
         for (index, row) in ROWS.iter().enumerate() {
             let mut played = all.iter().filter(|((of, ..), _)| *of == index);
             let (name, about) = (row.name, row.about);
@@ -341,7 +379,57 @@ fn a_failed_system_call_harms_at_most_one_connection() {
             );
         }
     }
-    if wish == "write" && only.is_none() {
+    if wish == "write" && only.is_none() && only_model.is_none() {
         table::write(&all);
+    }
+}
+
+/// An operation on a ring may fail again and again.
+#[test]
+fn many_failed_operations_leak_nothing() {
+    const TIMES: usize = 200;
+    if !rings::can_inject() {
+        return skip("Linux 6.10", "older kernels inject no result");
+    }
+    let root = root();
+    let cases: [(&[u8], Errno, bool); 5] = [
+        (&[opcode::RECV], ENOBUFS, true),
+        (&[opcode::RECV], ECANCELED, true),
+        (&[opcode::RECV], ECONNRESET, false),
+        (&[opcode::SEND], ECANCELED, true),
+        (&[opcode::SEND], EPIPE, false),
+    ];
+    for row in MODELS.iter().filter(|row| completes(row)) {
+        for (operations, errno, spares_all) in cases {
+            let fault = Fault {
+                calls: &[],
+                operations,
+                counts: |_| true,
+                errno,
+                nth: 1,
+                times: TIMES,
+                late: false,
+                and: None,
+            };
+            let program = program(row.name, Scenario::Files, &root);
+            let (mut evserve, tracer, before) = start(program, fault, false);
+            let id = evserve.id();
+            tracer.arm();
+            let echo = evserve.addresses[1];
+            let ended = (0..TIMES + 10)
+                .filter(|_| !clients::echo_line(echo))
+                .count();
+            assert!(tracer.has_struck());
+            assert_eq!(ended, if spares_all { 0 } else { TIMES }, "{errno:?}");
+            let later = play_scenario(&evserve, Scenario::Files);
+            assert!(later.iter().all(|fate| *fate == Fate::Whole), "{later:?}");
+            wait_until("no descriptor is left", || descriptors(id) == before);
+            wait_until("it is at rest after it all", || is_at_rest(id));
+            evserve.terminate();
+            let ended = evserve.wait();
+            tracer.end();
+            assert!(ended.status.success(), "{}", ended.log);
+            assert!(!ended.log.contains("panicked"), "{}", ended.log);
+        }
     }
 }

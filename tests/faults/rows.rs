@@ -1,6 +1,7 @@
 //! Which calls fail, and with which errors.
 
-use crate::common::row;
+use crate::common::{completes, row};
+use crate::rings::opcode;
 use crate::tracer::Arguments;
 use nix::errno::Errno::{self, *};
 use nix::libc;
@@ -29,6 +30,9 @@ pub const WRITE: Kind = &[libc::SYS_write];
 pub struct Row {
     pub name: &'static str,
     pub calls: Kind,
+    /// The operations on a ring (io_uring(7)) with this purpose, by their opcodes, instead of
+    /// calls. Their errors are those at their completion.
+    pub operations: &'static [u8],
     /// What the call is made for, if it has several uses.
     pub about: &'static str,
     pub counts: fn(&Arguments) -> bool,
@@ -41,6 +45,8 @@ pub struct Row {
     /// and the connection waits forever.
     pub told_later: bool,
     pub late: bool,
+    /// The call is made before the server is ready.
+    pub from_start: bool,
     pub and: Option<(Kind, Errno)>,
 }
 
@@ -50,15 +56,27 @@ pub enum Scenario {
     Files,
     /// The same with files that the server caches and watches.
     Watched,
+    /// Clients of http and echo that don't read until the server must wait before it can send.
+    SlowReaders,
     /// Three members of a chat.
     Chat,
     /// A client that sends datagrams. It may not learn that one was lost.
     Datagrams,
 }
 
+/// Whether an operation that fails is simply repeated.
+const PASSES: &str = "that is repeated";
+const FAILS: &str = "that fails";
+
+/// IORING_POLL_ADD_MULTI, in the length of the operation.
+fn is_multishot_poll(arguments: &Arguments) -> bool {
+    arguments[3] & 1 != 0
+}
+
 const ROW: Row = Row {
     name: "",
     calls: &[],
+    operations: &[],
     about: "",
     counts: |_| true,
     errors: &[],
@@ -66,6 +84,7 @@ const ROW: Row = Row {
     spares_all: false,
     told_later: false,
     late: false,
+    from_start: false,
     and: None,
 };
 
@@ -117,6 +136,100 @@ pub const ROWS: &[Row] = &[
         calls: SELECT,
         errors: &[EINTR, ENOMEM],
         spares_all: true,
+        ..ROW
+    },
+    Row {
+        name: "io_uring_enter",
+        calls: &[libc::SYS_io_uring_enter],
+        errors: &[EINTR, EAGAIN, EBUSY, ENOMEM],
+        spares_all: true,
+        ..ROW
+    },
+    Row {
+        name: "io_uring_enter",
+        calls: &[libc::SYS_io_uring_enter],
+        about: "in a chat",
+        errors: &[EINTR, EAGAIN, EBUSY, ENOMEM],
+        scenario: Scenario::Chat,
+        spares_all: true,
+        ..ROW
+    },
+    Row {
+        name: "RECV",
+        operations: &[opcode::RECV],
+        about: PASSES,
+        errors: &[EINTR, EAGAIN, ECANCELED, ENOBUFS],
+        scenario: Scenario::Watched,
+        spares_all: true,
+        ..ROW
+    },
+    Row {
+        name: "RECV",
+        operations: &[opcode::RECV],
+        about: FAILS,
+        errors: &[
+            ECONNRESET,
+            ECONNREFUSED,
+            ETIMEDOUT,
+            ENOTCONN,
+            ENOMEM,
+            EFAULT,
+        ],
+        scenario: Scenario::Watched,
+        ..ROW
+    },
+    Row {
+        name: "RECV",
+        operations: &[opcode::RECV],
+        about: "that fails, in a chat",
+        errors: &[ECANCELED, ENOBUFS, ECONNRESET, ENOMEM],
+        scenario: Scenario::Chat,
+        ..ROW
+    },
+    Row {
+        name: "SEND, SENDMSG",
+        operations: &[opcode::SEND, opcode::SENDMSG],
+        about: PASSES,
+        errors: &[EINTR, EAGAIN, ECANCELED],
+        scenario: Scenario::Watched,
+        spares_all: true,
+        ..ROW
+    },
+    Row {
+        name: "SEND, SENDMSG",
+        operations: &[opcode::SEND, opcode::SENDMSG],
+        about: FAILS,
+        errors: &[ECONNRESET, EPIPE, ENOBUFS, ENOMEM, EFAULT],
+        scenario: Scenario::Watched,
+        ..ROW
+    },
+    Row {
+        name: "SEND, SENDMSG",
+        operations: &[opcode::SEND, opcode::SENDMSG],
+        about: "that fails, in a chat",
+        errors: &[EAGAIN, ECANCELED, ECONNRESET, EPIPE, ENOBUFS, ENOMEM],
+        scenario: Scenario::Chat,
+        ..ROW
+    },
+    Row {
+        name: "POLL_ADD",
+        operations: &[opcode::POLL_ADD],
+        about: "of a socket that takes no more",
+        counts: |arguments| !is_multishot_poll(arguments),
+        errors: &[EINTR, ECANCELED, ENOMEM],
+        scenario: Scenario::SlowReaders,
+        spares_all: true,
+        ..ROW
+    },
+    Row {
+        name: "POLL_ADD",
+        operations: &[opcode::POLL_ADD],
+        about: "of listeners, signals and file events",
+        counts: is_multishot_poll,
+        errors: &[EINTR, ECANCELED, ENOMEM],
+        scenario: Scenario::Watched,
+        spares_all: true,
+        from_start: true,
         ..ROW
     },
     Row {
@@ -335,6 +448,8 @@ impl Row {
     pub fn may_spoil(&self, errno: Errno) -> bool {
         let is_passing = match errno {
             EINTR => true,
+            ECANCELED | ENOBUFS if self.operations.contains(&opcode::RECV) => true,
+            ECANCELED if !self.operations.is_empty() => true,
             // From fork(2) or clone(2), EAGAIN means that no process or thread can be started; from
             // recvmsg(2), that no datagram waits.
             EAGAIN => {
@@ -350,6 +465,9 @@ impl Row {
     pub fn can_say(&self, errno: Errno, model: &str) -> bool {
         let model = row(model);
         let tells_once = model.poller.is_some_and(|poller| poller.edge_triggered);
+        if !self.operations.is_empty() {
+            return completes(model);
+        }
         !(self.scenario == Scenario::Chat && model.isolated_because.is_some()
             || self.told_later && errno == EAGAIN && tells_once)
     }

@@ -2,7 +2,7 @@
 //! serves without.
 
 use crate::clients::{self, Fate};
-use crate::common::{Ended, Program, address_in, on_one_model_of_each_kind, pattern};
+use crate::common::{Ended, Evserve, Program, address_in, on_one_model_of_each_kind, pattern};
 use crate::rows::{CLONE_THREAD, EPOLL_CREATE, EVENTFD, INOTIFY_INIT, Kind};
 use crate::tracer::{Arguments, Fault, Tracer};
 use crate::{has_ended, wait_until};
@@ -48,6 +48,26 @@ const ROWS: &[Row] = &[
     ("eventfd", EVENTFD, all, &[EMFILE, ENFILE, ENOMEM]),
     ("epoll_create", EPOLL_CREATE, all, &[EMFILE, ENFILE, ENOMEM]),
     ("epoll_ctl", &[libc::SYS_epoll_ctl], all, &[ENOMEM, ENOSPC]),
+    (
+        "io_uring_setup",
+        &[libc::SYS_io_uring_setup],
+        all,
+        &[ENOSYS, EPERM, EMFILE, ENFILE, ENOMEM, EINVAL],
+    ),
+    (
+        "io_uring_register",
+        &[libc::SYS_io_uring_register],
+        all,
+        &[ENOMEM, EINVAL, EBUSY, EPERM],
+    ),
+    (
+        "io_uring_enter",
+        &[libc::SYS_io_uring_enter],
+        all,
+        &[
+            EINTR, EAGAIN, EBUSY, ENOMEM, EBADF, EBADFD, EFAULT, EINVAL, ENXIO,
+        ],
+    ),
     ("inotify_init", INOTIFY_INIT, all, &[EMFILE, ENFILE, ENOMEM]),
     (
         "openat2",
@@ -73,15 +93,22 @@ const ROWS: &[Row] = &[
     ("clone", CLONE_THREAD, all, &[EAGAIN, ENOMEM]),
 ];
 
+/// Starts a program that `attach` traces from its beginning.
+pub fn traced(program: Program, attach: impl FnOnce(u32) -> Tracer) -> (Evserve, Tracer) {
+    // A shell waits until it is traced, and then becomes the program.
+    let program = program.in_shell("read go; exec \"$@\"");
+    let mut evserve = program.stdin(Stdio::piped()).spawn();
+    let tracer = attach(evserve.id());
+    evserve.write_stdin(b"go\n");
+    (evserve, tracer)
+}
+
 /// Starts the server with a fault. Returns `None` if no call failed, else whether it serves
 /// nevertheless.
 fn start(model: &str, root: &str, fault: Fault) -> Option<bool> {
     let program = Program::model(model, "--listen 127.0.0.1:0").arg(root);
-    // A shell waits until it is traced, and then becomes the server.
-    let program = program.in_shell("read go; exec \"$@\"");
-    let mut evserve = program.stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
-    let tracer = Tracer::attach(evserve.id(), fault, true);
-    evserve.write_stdin(b"go\n");
+    let program = program.stdout(Stdio::null());
+    let (mut evserve, tracer) = traced(program, |id| Tracer::attach(id, fault, true));
     let mut serves = false;
     while let Some(line) = evserve.next_line() {
         let address = address_in(&line);
@@ -132,9 +159,11 @@ fn a_failure_at_startup_is_reported_or_survived() {
                 for nth in 1..=2 {
                     let fault = Fault {
                         calls,
+                        operations: &[],
                         counts: *counts,
                         errno: *errno,
                         nth,
+                        times: 1,
                         late: false,
                         and: None,
                     };

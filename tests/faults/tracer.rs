@@ -5,6 +5,7 @@
 //! fault into several connections at once. This tracer counts the calls of all threads and child
 //! processes together and fails exactly one.
 
+use crate::rings::{Rings, restricts};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::ptrace::{self, Options};
@@ -17,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
 
-/// The arguments of a system call.
+/// The arguments of a system call, or those of an operation that [`Rings`] finds.
 pub type Arguments = [u64; 6];
 
 /// Which call fails, and how.
@@ -25,11 +26,16 @@ pub type Arguments = [u64; 6];
 pub struct Fault {
     /// The system calls that are counted together.
     pub calls: &'static [i64],
+    /// The operations on rings that are counted together, by their opcodes. Attach before the
+    /// program makes its ring.
+    pub operations: &'static [u8],
     /// Which of these calls count.
     pub counts: fn(&Arguments) -> bool,
     pub errno: Errno,
-    /// Which call fails; the first is 1.
+    /// Which call fails first; the first is 1.
     pub nth: usize,
+    /// How many fail from there on.
+    pub times: usize,
     /// The call is executed, and then reports the error.
     pub late: bool,
     /// Another call that always fails, so that the program makes the first one.
@@ -60,6 +66,7 @@ impl Tracer {
             shared: shared.clone(),
             count: 0,
             failing: HashMap::new(),
+            rings: Rings::default(),
         };
         let tracer = Tracer {
             // ptrace(2) requires that one thread makes all calls for a process.
@@ -93,13 +100,29 @@ impl Tracer {
     }
 }
 
+impl Shared {
+    /// Counts a call. Returns true if it fails.
+    fn fails(&self, fault: &Fault, count: &mut usize) -> bool {
+        if !self.armed.load(SeqCst) {
+            return false;
+        }
+        *count += 1;
+        let fails = (fault.nth..fault.nth + fault.times).contains(count);
+        if fails {
+            self.struck.store(true, SeqCst);
+        }
+        fails
+    }
+}
+
 struct Work {
     fault: Fault,
     arm_at_exec: bool,
     shared: Arc<Shared>,
     count: usize,
-    /// Threads inside a call that will report an error.
-    failing: HashMap<Pid, Errno>,
+    /// Threads inside a call, and what it will return.
+    failing: HashMap<Pid, i64>,
+    rings: Rings,
 }
 
 impl Work {
@@ -154,20 +177,37 @@ impl Work {
     fn see_call(&mut self, pid: Pid) -> Result<(), Errno> {
         let mut registers = ptrace::getregs(pid)?;
         let is_begin = ptrace::syscall_info(pid)?.op == libc::PTRACE_SYSCALL_INFO_ENTRY;
-        if !is_begin {
-            if let Some(errno) = self.failing.remove(&pid) {
-                registers.rax = i64::from(-(errno as i32)).cast_unsigned();
-                ptrace::setregs(pid, registers)?;
-            }
-            return Ok(());
-        }
         let call = registers.orig_rax.cast_signed();
         let r = &registers;
         let arguments = [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9];
+        if !is_begin {
+            if let Some(result) = self.failing.remove(&pid) {
+                registers.rax = result.cast_unsigned();
+                ptrace::setregs(pid, registers)?;
+            }
+            return self.rings.see_end(pid, call, &arguments, registers.rax);
+        }
+        if !self.fault.operations.is_empty() {
+            if restricts(call, &arguments) {
+                self.failing.insert(pid, 0);
+                registers.orig_rax = u64::MAX;
+                return ptrace::setregs(pid, registers);
+            }
+            if call == libc::SYS_io_uring_enter {
+                let (fault, shared, count) = (&self.fault, &self.shared, &mut self.count);
+                return self
+                    .rings
+                    .see_enter(pid, arguments[1], |operation, arguments| {
+                        let counts =
+                            fault.operations.contains(&operation) && (fault.counts)(arguments);
+                        (counts && shared.fails(fault, count)).then_some(fault.errno)
+                    });
+            }
+        }
         let Some((errno, late)) = self.decide(call, &arguments) else {
             return Ok(());
         };
-        self.failing.insert(pid, errno);
+        self.failing.insert(pid, i64::from(-(errno as i32)));
         if !late {
             // No call has this number, so the kernel does nothing.
             registers.orig_rax = u64::MAX;
@@ -181,12 +221,9 @@ impl Work {
         if !self.shared.armed.load(SeqCst) {
             return None;
         }
-        if fault.calls.contains(&call) && (fault.counts)(arguments) {
-            self.count += 1;
-            if self.count == fault.nth {
-                self.shared.struck.store(true, SeqCst);
-                return Some((fault.errno, fault.late));
-            }
+        let counts = fault.calls.contains(&call) && (fault.counts)(arguments);
+        if counts && self.shared.fails(fault, &mut self.count) {
+            return Some((fault.errno, fault.late));
         }
         let (_, errno) = fault.and.filter(|(others, _)| others.contains(&call))?;
         Some((errno, false))
