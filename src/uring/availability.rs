@@ -1,7 +1,6 @@
 //! Why no ring can be made here, and what to do about it.
 
-use super::restrictions::Uses;
-use super::ring::build;
+use super::restrictions::{Uses, build_disabled};
 use crate::sys::untraced::{getrlimit, open, read};
 use crate::sys::{Errno, Mode, OFlags, Resource};
 use std::io;
@@ -11,7 +10,7 @@ use std::io;
 /// # Errors
 /// A sentence for the user about the cause, and what to do.
 pub fn check(capacity: usize, uses: Uses) -> Result<(), String> {
-    let ring = build(capacity).map_err(|error| explain(&error).to_string())?;
+    let ring = build_disabled(capacity).map_err(|error| explain(&error).to_string())?;
     match uses.missing(&ring) {
         Ok(missing) if missing.is_empty() => Ok(()),
         Ok(missing) => Err(format!(

@@ -87,6 +87,19 @@ impl Uses {
     }
 }
 
+/// Makes a ring that is disabled. Register what it needs, then [`enable`] it.
+///
+/// # Errors
+/// Those of io_uring_setup(2).
+pub(super) fn build_disabled(capacity: usize) -> io::Result<IoUring> {
+    IoUring::builder()
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        .setup_clamp()
+        .setup_r_disabled()
+        .build(u32::try_from(capacity).unwrap_or(u32::MAX))
+}
+
 /// Enables a ring for these uses only.
 ///
 /// # Errors

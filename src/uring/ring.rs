@@ -67,7 +67,7 @@ impl Ring {
     /// Creates a ring that does not work yet. Register what it needs, then call
     /// [`enabled`](Ring::enabled).
     fn disabled(capacity: usize, uses: Uses) -> io::Result<Ring> {
-        let mut ring = build(capacity)?;
+        let mut ring = restrictions::build_disabled(capacity)?;
         ring.submitter().register_ring_fd()?;
         let messages = Messages::with_capacity(ring.submission().capacity());
         Ok(Ring {
@@ -196,16 +196,6 @@ impl Ring {
         self.entries = entries;
         Ok(())
     }
-}
-
-/// Makes queues for a ring that is disabled.
-pub(super) fn build(capacity: usize) -> io::Result<io_uring::IoUring> {
-    io_uring::IoUring::builder()
-        .setup_single_issuer()
-        .setup_defer_taskrun()
-        .setup_clamp()
-        .setup_r_disabled()
-        .build(u32::try_from(capacity).unwrap_or(u32::MAX))
 }
 
 /// True if a call may simply be repeated: its time was up, a signal came, or memory or room for

@@ -1,8 +1,11 @@
 //! Tries to escape from the sandbox. A server with a service of its own confines itself as evserve
 //! does, and at a request makes the calls that an attacker would make who had taken over the
-//! process.
+//! process: at `/try` system calls, at `/ring` operations on the server's ring, at `/new-ring` on a
+//! ring of its own.
 //!
 //! escape MODEL WORKERS confined|free ROOT OUTSIDE PROCESS SOCKET
+
+mod ring_operations;
 
 use evserve::config::{Config, Confinement, Sandbox};
 use evserve::http1::Request;
@@ -32,7 +35,16 @@ struct Escape {
 
 impl PartialHandler for Escape {
     fn try_respond(&self, request: &Request<'_>, _: &Time) -> Option<Response> {
-        (request.target.path == b"/try").then(|| Response::text(self.try_all()))
+        let tried = match request.target.path {
+            b"/try" => self.try_all(),
+            b"/ring" => ring_operations::with_ring_of_server(),
+            b"/new-ring" => {
+                let outside = self.outside.parse().expect("an address");
+                ring_operations::with_new_ring(&self.root, outside)
+            }
+            _ => return None,
+        };
+        Some(Response::text(tried))
     }
 
     fn sharing(&self) -> Sharing {

@@ -44,6 +44,7 @@ mod status;
 mod stopping;
 mod terminal;
 mod trace;
+mod unavailable;
 mod unix;
 mod unread;
 mod validators;
