@@ -8,8 +8,9 @@
 //!
 //! Operations on a ring (io_uring(7)) fail in the same way, at their completion.
 //!
-//! An ordinary run takes one model of each kind and the first few calls of each kind. `EVSERVE_FAULTS=all`
-//! takes everything, and `EVSERVE_FAULTS=write` then writes the table in docs/testing.md.
+//! An ordinary run takes one model of each kind and the first few calls of each kind.
+//! `EVSERVE_FAULTS=all` takes everything, and `EVSERVE_FAULTS=write` then writes the table in
+//! docs/testing.md.
 //! `EVSERVE_FAULT=sendfile` takes one kind of call only, and `EVSERVE_MODEL=epoll` one model.
 
 #![allow(missing_docs)]
