@@ -172,32 +172,91 @@ fn strace_sees_no_uncounted_system_call() {
     });
 }
 
+/// One call hands over the operations of all connections, and returns their results.
+#[test]
+fn a_ring_needs_few_system_calls() {
+    /// A client that sends its next request more than 1 ms after a response costs another wait.
+    const ATTEMPTS: usize = 10;
+    if is_missing("strace") {
+        return;
+    }
+    let root = root();
+    for mode in ["http", "echo"] {
+        for (connections, rounds, most_enters, most) in [(1, 500, 1.0, 1.0), (64, 20, 0.1, 0.2)] {
+            let is_met = (0..ATTEMPTS).any(|_| {
+                let few = busy_calls(mode, root.path(), connections, rounds);
+                let many = busy_calls(mode, root.path(), connections, 3 * rounds);
+                let requests = (2 * rounds * connections) as f64;
+                let each = |name| (number(&many, name) - number(&few, name)) / requests;
+                let (enters, all) = (each("io_uring_enter"), each("total"));
+                eprintln!("{mode}, {connections} connections: {enters} enters, {all} calls");
+                enters <= most_enters + 0.01 && all <= most + 0.01
+            });
+            assert!(is_met, "{mode}, {connections} connections");
+        }
+    }
+}
+
+/// The report of strace on a server with this many connections. In each round, requests are sent on
+/// all of them, and then the responses are read.
+fn busy_calls(mode: &str, root: &Path, connections: usize, rounds: usize) -> String {
+    let options = format!("--mode {mode} --listen 127.0.0.1:0 --access-log off");
+    let mut program = Program::model("io-uring", &options);
+    if mode == "http" {
+        program = program.arg(root);
+    }
+    traced(program, |evserve| {
+        let mut clients: Vec<_> = (0..connections).map(|_| evserve.connect()).collect();
+        for _ in 0..rounds {
+            clients.iter_mut().for_each(|client| client.send(GET));
+            for client in &mut clients {
+                match mode {
+                    "http" => assert_eq!(client.response().body.len(), 1024),
+                    _ => assert_eq!(client.read(GET.len()), GET.as_bytes()),
+                }
+            }
+        }
+    })
+}
+
 /// How many system calls a server makes in all if it answers `requests` requests.
 fn traced_calls(model: &str, root: &Path, requests: u64) -> u64 {
+    let program = Program::model(model, "--listen 127.0.0.1:0 --access-log off").arg(root);
+    let report = traced(program, |evserve| {
+        let mut client = evserve.connect();
+        (0..requests).for_each(|_| exchange(&mut client));
+    });
+    number(&report, "total") as u64
+}
+
+/// What a report of strace says of a call; 0 if there was none.
+fn number(report: &str, name: &str) -> f64 {
+    let row = report
+        .lines()
+        .find(|line| line.split_whitespace().last() == Some(name));
+    let number = row.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    number.unwrap_or_default()
+}
+
+/// Counts with strace the system calls of a server under load.
+fn traced(program: Program, load: impl FnOnce(&Evserve)) -> String {
     let directory = tempfile::tempdir().expect("a directory");
     let output = directory.path().join("counts");
-    let program = Program::model(model, "--listen 127.0.0.1:0 --access-log off").arg(root);
     let strace = ["strace", "-f", "-c", "-U", "calls,name", "-o"].map(OsStr::new);
     let mut evserve = program
         .run_by(strace.into_iter().chain([output.as_os_str()]))
         .start();
-    let mut client = evserve.connect();
-    (0..requests).for_each(|_| exchange(&mut client));
-    drop(client);
+    load(&evserve);
     evserve.terminate_traced();
     assert!(evserve.wait().status.success());
-    let counts = std::fs::read_to_string(output).expect("it was written");
-    let total = counts
-        .lines()
-        .find(|line| line.trim_end().ends_with("total"));
-    let total = total.and_then(|line| line.split_whitespace().next()?.parse().ok());
-    total.expect(&counts)
+    std::fs::read_to_string(output).expect("it was written")
 }
 
-/// Counts all private memory of the server for an idle connection.
+/// Counts all private memory of the server for an idle connection: the model, and the most bytes.
 #[test]
 fn memory_of_an_idle_connection() {
-    const CONNECTIONS: usize = 10_000;
+    const CONNECTIONS: usize = 15_000;
+    const MOST: [(&str, u64); 2] = [("epoll", 200), ("io-uring", 300)];
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,
@@ -210,23 +269,30 @@ fn memory_of_an_idle_connection() {
     {
         return skip("descriptors", "the hard limit of open files is too low");
     }
+    for (model, most) in MOST {
+        let each = idle_memory(model, CONNECTIONS);
+        eprintln!("{model}: {each} bytes per idle connection");
+        assert!(each <= most, "{model}: {each} bytes");
+    }
+}
+
+/// The private memory for each of `connections` idle connections.
+fn idle_memory(model: &str, connections: usize) -> u64 {
     let root = root();
     let options = ["--access-log", "off", "--idle-timeout", "1h"];
-    let evserve = Evserve::http("epoll", root.path(), &options);
+    let evserve = Evserve::http(model, root.path(), &options);
     let mut clients: Vec<_> = (0..100).map(|_| evserve.connect()).collect();
     clients.iter_mut().for_each(exchange);
     let before = private_memory(&evserve);
-    for _ in 0..CONNECTIONS {
+    for _ in 0..connections {
         let mut client = evserve.connect();
         exchange(&mut client);
         clients.push(client);
     }
     let after = private_memory(&evserve);
     assert!(after > before, "{before} bytes, then {after}");
-    let per_connection = (after - before) / CONNECTIONS as u64;
-    eprintln!("{per_connection} bytes per idle connection");
-    assert!(per_connection <= 200, "{per_connection} bytes");
     clients.iter_mut().for_each(exchange);
+    (after - before) / connections as u64
 }
 
 /// In bytes: memory that is not the program's file and not shared.
