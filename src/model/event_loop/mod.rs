@@ -483,7 +483,9 @@ impl<D: Driver> EventLoop<D> {
             clock.read(&mut worker.time);
             sources.notify_services();
         };
-        let before = self.worker.counters;
+        let counters = &self.worker.counters;
+        let (received, sent) = (counters.received_bytes, counters.sent_bytes);
+        let transfers = counters.transfers();
         let stop = catch_panic(|| {
             if slot.take_flag(SlotFlags::WOKEN) {
                 slot.connection.woken(&mut self.worker);
@@ -511,10 +513,10 @@ impl<D: Driver> EventLoop<D> {
         slot.io.needs_refresh = false;
         let counters = &mut self.worker.counters;
         if let Some(status) = &mut self.status {
-            let received = counters.received_bytes - before.received_bytes;
-            status.add(key, received, counters.sent_bytes - before.sent_bytes);
+            let received = counters.received_bytes - received;
+            status.add(key, received, counters.sent_bytes - sent);
         }
-        let in_vain = counters.transfers() == before.transfers() && stop != Stop::Closed;
+        let in_vain = counters.transfers() == transfers && stop != Stop::Closed;
         counters.spurious_events += u64::from(std::mem::take(&mut slot.io.event) && in_vain);
         stop
     }

@@ -113,7 +113,7 @@ impl<P: Poller> Driver for Readiness<P> {
         source: usize,
         counters: &mut Counters,
     ) -> io::Result<()> {
-        let sends_file = slot.connection.next() == Action::Send && slot.connection.sends_file();
+        let sends_file = slot.connection.sends_file() && slot.connection.next() == Action::Send;
         self.count(&mut slot.io.driver, sends_file);
         if sends_file {
             self.limit_unsent(&mut slot.io, counters);
