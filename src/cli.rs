@@ -13,7 +13,7 @@ mod values;
 pub use operator_log::{begin_trace, finish_operator_log, show_qr_code, start_operator_log};
 
 use crate::config::{AccessLog, Config, Confinement, HttpConfig, MAX_HEADER_BYTES, Sandbox};
-use crate::config::{Timeouts, TrustedProxies, Uring};
+use crate::config::{Timeouts, TrustedProxies, Uring, UringOperations};
 use crate::model;
 use crate::net::InheritedSocket;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -151,6 +151,9 @@ fn command(
             },
             uring: Uring {
                 operations: waiting.uring.unwrap_or_default(),
+                file: waiting.uring_file.unwrap_or_default(),
+                send: waiting.uring_send.unwrap_or_default(),
+                sqpoll: waiting.uring_sqpoll,
             },
         },
         confinement: Confinement {
@@ -237,6 +240,9 @@ fn check_model_options(options: &Options) -> Result<(), String> {
         ("threads", waiting.threads.is_some()),
         ("max-children", waiting.max_children.is_some()),
         ("uring", waiting.uring.is_some()),
+        ("uring-file", waiting.uring_file.is_some()),
+        ("uring-send", waiting.uring_send.is_some()),
+        ("uring-sqpoll", waiting.uring_sqpoll.is_some()),
     ];
     let default = Config::default().model;
     let name = waiting.model.as_ref().unwrap_or(&default);
@@ -259,8 +265,12 @@ fn check_companions(options: &Options) -> Result<(), String> {
         listening,
         limits,
         watching,
+        waiting,
         ..
     } = options;
+    let of_operations = waiting.uring_file.is_some()
+        || waiting.uring_send.is_some()
+        || waiting.uring_sqpoll.is_some();
     let has_proxies = !listening.trusted_proxies.is_empty();
     Err(if listening.proxy_protocol && !has_proxies {
         "--proxy-protocol needs --trusted-proxy, the proxy's address, such as 127.0.0.1"
@@ -268,6 +278,8 @@ fn check_companions(options: &Options) -> Result<(), String> {
         "--trusted-proxy does nothing without --proxy-protocol"
     } else if !limits.drain_delay.is_zero() && watching.status.is_none() {
         "--drain-delay needs --status, where load balancers read /healthz"
+    } else if of_operations && waiting.uring == Some(UringOperations::Poll) {
+        "--uring poll only watches: --uring-file, --uring-send and --uring-sqpoll do nothing with it"
     } else {
         return Ok(());
     }

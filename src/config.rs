@@ -262,6 +262,13 @@ impl AccessLog {
 pub struct Uring {
     /// What the kernel does by itself. Default: [`UringOperations::Single`].
     pub operations: UringOperations,
+    /// How a file is sent that is not in the cache. Default: [`UringFile::Sendfile`].
+    pub file: UringFile,
+    /// How bytes in memory are sent. Default: [`UringSend::Plain`].
+    pub send: UringSend,
+    /// Let a thread of the kernel take requests from the ring, so that handing them over costs no
+    /// system call. The thread polls, and sleeps when none has come for this time.
+    pub sqpoll: Option<Duration>,
 }
 
 /// What io_uring(7) does for a connection.
@@ -273,6 +280,29 @@ pub enum UringOperations {
     /// Receive and send, one operation for each
     #[default]
     Single,
+}
+
+/// How the model `io-uring` sends a file. A file system that can hang is left to a thread with
+/// sendfile(2), whatever is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum UringFile {
+    /// By sendfile(2), when the socket takes bytes
+    #[default]
+    Sendfile,
+    /// Read into memory, then sent from there
+    Read,
+}
+
+/// How the model `io-uring` sends bytes in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum UringSend {
+    /// The kernel copies them
+    #[default]
+    Plain,
+    /// The kernel sends them from where they are, if it can, and reports when it has
+    Zc,
 }
 
 /// The longest duration of each kind of wait.

@@ -10,7 +10,10 @@ use super::values::{
     header, levels, listing_size, memory_size, port, positive, shown_size, shown_time, size,
     status_address, trusted_proxy,
 };
-use crate::config::{AccessLog, Config, EntityTag, HttpConfig, Sandbox, Timeouts, UringOperations};
+use crate::config::{
+    AccessLog, Config, EntityTag, HttpConfig, Sandbox, Timeouts, UringFile, UringOperations,
+    UringSend,
+};
 use crate::net::Address;
 use clap::builder::ValueHint;
 use clap::{ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser};
@@ -192,6 +195,24 @@ pub(super) struct Waiting {
     /// What the kernel does for a connection, with the model io-uring [default: single]
     #[arg(long, value_name = "WHAT", value_enum)]
     pub uring: Option<UringOperations>,
+
+    /// How a file that is not in the cache is sent, with the model io-uring [default: sendfile]
+    #[arg(long, value_name = "HOW", value_enum)]
+    pub uring_file: Option<UringFile>,
+
+    /// How bytes in memory are sent, with the model io-uring [default: plain]
+    ///
+    /// With zc, bytes count as sent when the client has acknowledged them, and a connection that
+    /// ends before is reset.
+    #[arg(long, value_name = "HOW", value_enum)]
+    pub uring_send: Option<UringSend>,
+
+    /// Have a kernel thread take requests from the ring, with the model io-uring
+    ///
+    /// The thread polls for requests, which takes a whole processor, and sleeps when none has come
+    /// for this time. It belongs to evserve: its CPU time counts as evserve's.
+    #[arg(long, value_name = "TIME", value_parser = positive)]
+    pub uring_sqpoll: Option<Duration>,
 }
 
 #[derive(Args, Debug)]

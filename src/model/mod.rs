@@ -227,7 +227,14 @@ pub const MODELS: &[ModelRow] = &[
         "One event loop over epoll(7): notified of changes only, so idle connections cost no time",
     ),
     ModelRow {
-        options: &["max-connections", "workers", "uring"],
+        options: &[
+            "max-connections",
+            "workers",
+            "uring",
+            "uring-file",
+            "uring-send",
+            "uring-sqpoll",
+        ],
         check: event_loop::check_uring,
         run: event_loop::run_uring,
         ..ModelRow::of_loop::<Ring>(

@@ -69,6 +69,14 @@ pub(super) fn costs(
             count(counters.completions, "completion")
         ),
     };
+    let zero_copy = match counters.zero_copy_sends {
+        0 => String::new(),
+        sends => format!(
+            "; {} without a copy, of which the kernel copied {} all the same",
+            count(sends, "send"),
+            grouped(counters.zero_copies_in_vain)
+        ),
+    };
     let calls_of_each_kind = [
         count(counters.wait_calls, "wait"),
         count(counters.interest_change_calls, "change") + " of interest",
@@ -79,7 +87,7 @@ pub(super) fn costs(
     ];
     vec![
         format!(
-            "model {model}: {} system calls to wait and on sockets{calls_each}: {}{operations}",
+            "model {model}: {} system calls to wait and on sockets{calls_each}: {}{operations}{zero_copy}",
             grouped(calls),
             calls_of_each_kind.join(", ")
         ),
@@ -134,12 +142,15 @@ mod tests {
             wait_calls: 7,
             operations: 12,
             completions: 11,
+            zero_copy_sends: 4,
+            zero_copies_in_vain: 3,
             ..Counters::default()
         };
         assert_eq!(
             costs("io-uring", &of_a_ring, elapsed, elapsed)[0],
             "model io-uring: 7 system calls to wait and on sockets: 7 waits, 0 changes of interest, \
-             0 accepts, 0 receives, 0 sends, 0 others; 12 operations, 11 completions"
+             0 accepts, 0 receives, 0 sends, 0 others; 12 operations, 11 completions; 4 sends without a copy, of which the kernel \
+             copied 3 all the same"
         );
         let one = Counters {
             accepted_connections: 1,

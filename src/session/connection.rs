@@ -349,13 +349,26 @@ impl Connection {
     /// # Panics
     /// If nothing was to be loaded, or if there are more bytes than the range or a buffer has.
     pub fn loaded(&mut self, bytes: &[u8], worker: &mut Worker) {
-        if self.phase >= Phase::Aborted {
-            return;
-        }
-        if bytes.is_empty() {
+        let mut buffer = worker.pool.lend();
+        assert_eq!(
+            buffer.append(bytes),
+            bytes.len(),
+            "loaded more bytes than a buffer has"
+        );
+        self.loaded_buffer(buffer, worker);
+    }
+
+    /// As [`loaded`](Connection::loaded), with the bytes in a buffer of [`Worker::pool`], so that
+    /// they need not be copied.
+    ///
+    /// # Panics
+    /// If nothing was to be loaded, or if there are more bytes than the range has.
+    pub fn loaded_buffer(&mut self, buffer: Buffer, worker: &mut Worker) {
+        if self.phase >= Phase::Aborted || buffer.is_empty() {
+            worker.pool.take_back(buffer);
             return self.abort();
         }
-        self.output.put_loaded(bytes, &mut worker.pool);
+        self.output.put_loaded(buffer);
         self.after_event(0, worker);
     }
 

@@ -63,6 +63,10 @@ counters! {
     send_calls
     /// Calls to accept, receive or send that would have blocked.
     would_blocks
+    /// Sends for which io_uring(7) was asked not to copy the bytes.
+    zero_copy_sends
+    /// Those of them whose bytes the kernel has copied all the same.
+    zero_copies_in_vain
     /// Parts of files that were read into the page cache so that a loop need not wait for the disk.
     readaheads
     /// Other calls: on sockets, shutdown(2), close(2), setsockopt(2); io_uring_enter(2) between waits

@@ -184,11 +184,11 @@ impl Output {
         }
     }
 
-    /// Takes the loaded bytes.
-    pub(super) fn put_loaded(&mut self, bytes: &[u8], pool: &mut Pool) {
-        let room = BUFFER_SIZE as u64;
+    /// Takes a buffer with the loaded bytes.
+    pub(super) fn put_loaded(&mut self, loaded: Buffer) {
+        let count = loaded.filled().len() as u64;
         match &mut self.body {
-            Some(body) if self.buffer.is_none() && bytes.len() as u64 <= body.left.min(room) => {
+            Some(body) if self.buffer.is_none() && count <= body.left => {
                 let Part::Unloaded(file) = &body.part else {
                     panic!("nothing was to be loaded");
                 };
@@ -196,9 +196,7 @@ impl Output {
             }
             _ => panic!("loaded more bytes than asked for"),
         }
-        let mut buffer = pool.lend();
-        buffer.append(bytes);
-        self.buffer = Some(buffer);
+        self.buffer = Some(loaded);
     }
 
     fn is_loaded(&self) -> bool {
@@ -327,7 +325,9 @@ mod tests {
             (7, BUFFER_SIZE as u64),
             "as much as fits into a buffer"
         );
-        output.put_loaded(b"abc", &mut pool);
+        let mut loaded = pool.lend();
+        loaded.append(b"abc");
+        output.put_loaded(loaded);
         let Piece::Bytes { bytes, then, more } = output.front() else {
             panic!("{output:?}")
         };
@@ -339,7 +339,9 @@ mod tests {
         output.consume(1, &mut pool);
         assert!(output.must_load());
         assert!(matches!(output.front(), Piece::File { offset: 10, .. }));
-        output.put_loaded(&[b'x'; BUFFER_SIZE], &mut pool);
+        let mut loaded = pool.lend();
+        loaded.append(&[b'x'; BUFFER_SIZE]);
+        output.put_loaded(loaded);
         output.consume(BUFFER_SIZE, &mut pool);
         assert!(output.is_empty());
         assert_eq!(pool.lent(), 0);

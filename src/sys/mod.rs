@@ -42,7 +42,7 @@ pub use rustix::net::{RecvFlags, SendFlags, SocketAddrUnix, SocketFlags};
 pub use rustix::pipe::PIPE_BUF;
 pub use rustix::process::{Pid, Resource, Rlimit, Signal, WaitStatus};
 pub use stream::{
-    SENDFILE_REFUSED, accept, has_unread, is_gone, limit_unsent, peer_process, receive,
+    SENDFILE_REFUSED, accept, disconnect, has_unread, is_gone, limit_unsent, peer_process, receive,
     receive_now, send, send_file, set_defer_accept, set_nonblocking, set_receive_timeout,
     set_send_timeout, shutdown_both, shutdown_read, shutdown_write,
 };

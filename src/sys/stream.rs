@@ -267,6 +267,19 @@ pub fn shutdown_both(socket: impl AsFd) -> Result<(), Errno> {
     shut_down(socket, Shutdown::Both)
 }
 
+/// connect(2) with AF_UNSPEC: resets a TCP connection. The kernel drops what the peer has not
+/// acknowledged.
+///
+/// # Errors
+/// Those of connect(2).
+pub fn disconnect(socket: impl AsFd) -> Result<(), Errno> {
+    let call = trace::call();
+    let result = rustix::net::connect_unspec(&socket);
+    let called = || format!("connect({}, AF_UNSPEC)", number(&socket));
+    call.returned(&result, called, |()| "0".into());
+    result
+}
+
 /// setsockopt(2) with SO_RCVTIMEO: the time after which a blocking receive fails with EAGAIN.
 ///
 /// # Errors

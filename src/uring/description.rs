@@ -38,7 +38,10 @@ impl Ring {
                 }
                 None => format!("received {count}"),
             },
+            (Operation::Send, Ok(_)) if completion.copied == Some(true) => "copied".into(),
+            (Operation::Send, Ok(_)) if completion.copied == Some(false) => "acknowledged".into(),
             (Operation::Send, Ok(count)) => format!("sent {count}"),
+            (Operation::Read, Ok(count)) => format!("read {count}"),
             (Operation::AwaitWritable, Ok(_)) => "writable".into(),
         }
     }

@@ -11,6 +11,7 @@
 mod availability;
 mod buffers;
 mod description;
+mod files;
 mod messages;
 mod operation;
 mod poller;
@@ -22,6 +23,6 @@ mod tests;
 mod watches;
 
 pub use availability::check;
-pub use operation::{Completion, Operation};
+pub use operation::{Completion, Operation, SendKind};
 pub use restrictions::Uses;
 pub use ring::Ring;

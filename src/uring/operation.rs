@@ -19,14 +19,17 @@ pub enum Operation {
     Send,
     /// Waits until the socket takes more bytes.
     AwaitWritable,
+    /// Reads a file. It may wait for a disk.
+    Read,
 }
 
 impl Operation {
     /// All operations.
-    pub const ALL: [Operation; 3] = [
+    pub const ALL: [Operation; 4] = [
         Operation::Receive,
         Operation::Send,
         Operation::AwaitWritable,
+        Operation::Read,
     ];
 
     /// Its name, for the trace and the status.
@@ -35,6 +38,7 @@ impl Operation {
             Operation::Receive => "receive",
             Operation::Send => "send",
             Operation::AwaitWritable => "wait for room",
+            Operation::Read => "read",
         }
     }
 
@@ -50,6 +54,33 @@ impl Operation {
     }
 }
 
+/// How bytes are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendKind {
+    /// The kernel copies them.
+    Plain,
+    /// The kernel copies them, and may hold back an incomplete last packet (MSG_MORE).
+    More,
+    /// The kernel sends them from where they are, if it can. The operation gives two results: how
+    /// many bytes are sent ([`Completion::more`]), and that they are not needed any more
+    /// ([`Completion::copied`]).
+    ZeroCopy,
+}
+
+impl SendKind {
+    /// In words, for the trace.
+    pub(super) fn description(self) -> &'static str {
+        match self {
+            SendKind::Plain => "",
+            SendKind::More => ", MSG_MORE",
+            SendKind::ZeroCopy => ", zero-copy",
+        }
+    }
+}
+
+/// IORING_NOTIF_USAGE_ZC_COPIED: the bytes of a zero-copy send were copied.
+const COPIED: u32 = 1 << 31;
+
 /// A completed operation.
 #[derive(Clone, Copy, Debug)]
 pub struct Completion {
@@ -61,16 +92,27 @@ pub struct Completion {
     pub result: Result<u32, Errno>,
     /// The buffer that holds received bytes. Return it with [`Ring::put_back`](super::Ring::put_back).
     pub buffer: Option<u16>,
+    /// The operation has not ended: another result follows.
+    pub more: bool,
+    /// This is the last result of a zero-copy send. True if its bytes were copied all the same.
+    pub copied: Option<bool>,
 }
 
 impl Completion {
     pub(super) fn new(key: usize, operation: Operation, entry: &cqueue::Entry) -> Completion {
+        let flags = entry.flags();
+        let copied = cqueue::notif(flags).then(|| entry.result() as u32 & COPIED != 0);
         let result = u32::try_from(entry.result());
         Completion {
             key,
             operation,
-            result: result.map_err(|_| Errno::from_raw_os_error(-entry.result())),
-            buffer: cqueue::buffer_select(entry.flags()),
+            result: match copied {
+                Some(_) => Ok(0),
+                None => result.map_err(|_| Errno::from_raw_os_error(-entry.result())),
+            },
+            buffer: cqueue::buffer_select(flags),
+            more: cqueue::more(flags),
+            copied,
         }
     }
 }

@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use super::description::{bytes as described, note_queued};
-use super::operation::{Completion, Operation};
+use super::operation::{Completion, Operation, SendKind};
 use super::ring::Ring;
 use crate::sys::{MSG_WAITALL, PollFlags, SendFlags};
 use io_uring::types::Fd;
@@ -14,6 +14,9 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// IORING_RECVSEND_POLL_FIRST: receive when data has arrived; don't try before.
 const POLL_FIRST: u16 = 1;
+
+/// IORING_SEND_ZC_REPORT_USAGE: report whether the bytes were copied all the same.
+const REPORT_USAGE: u16 = 8;
 
 /// MSG_WAITALL, which send(2) ignores.
 const WAITALL: SendFlags = SendFlags::from_bits_retain(MSG_WAITALL as u32);
@@ -39,7 +42,7 @@ impl Ring {
         self.push(&[request])
     }
 
-    /// Queues a [`Send`](Operation::Send) of `bytes` and `then`. Sets MSG_MORE if there is `more`.
+    /// Queues a [`Send`](Operation::Send) of `bytes` and `then`.
     ///
     /// # Errors
     /// Those of io_uring_enter(2), if the queue is full.
@@ -52,13 +55,11 @@ impl Ring {
         key: usize,
         bytes: &[u8],
         then: &[u8],
-        more: bool,
+        kind: SendKind,
     ) -> io::Result<()> {
-        note_queued("send", fd, || {
-            described(bytes, then) + if more { ", MSG_MORE" } else { "" }
-        });
+        note_queued("send", fd, || described(bytes, then) + kind.description());
         self.make_room(1)?;
-        let request = self.send_request(fd, key, bytes, then, more);
+        let request = self.send_request(fd, key, bytes, then, kind);
         self.push(&[request])
     }
 
@@ -79,11 +80,14 @@ impl Ring {
         key: usize,
         bytes: &[u8],
         then: &[u8],
+        kind: SendKind,
         room: usize,
     ) -> io::Result<()> {
-        note_queued("send", fd, || described(bytes, then) + ", then receive");
+        note_queued("send", fd, || {
+            described(bytes, then) + kind.description() + ", then receive"
+        });
         self.make_room(2)?;
-        let send = self.send_request(fd, key, bytes, then, false);
+        let send = self.send_request(fd, key, bytes, then, kind);
         let receive = self.receive_request(fd, key, room);
         self.push(&[send.flags(squeue::Flags::IO_LINK), receive])?;
         self.linked_sends += 1;
@@ -108,22 +112,35 @@ impl Ring {
         key: usize,
         bytes: &[u8],
         then: &[u8],
-        more: bool,
+        kind: SendKind,
     ) -> squeue::Entry {
         let fd = Fd(fd.as_raw_fd());
         // WAITALL makes a short send break the link to the next request. With DONTWAIT it does not
         // wait all the same.
         let mut flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT | WAITALL;
-        flags.set(SendFlags::MORE, more);
+        flags.set(SendFlags::MORE, kind == SendKind::More);
         let flags = flags.bits();
+        let zero_copy = kind == SendKind::ZeroCopy;
         let request = if then.is_empty() {
-            opcode::Send::new(fd, bytes.as_ptr(), bytes.len() as u32)
-                .flags(flags as i32)
-                .build()
+            let (begin, length) = (bytes.as_ptr(), bytes.len() as u32);
+            match zero_copy {
+                false => opcode::Send::new(fd, begin, length)
+                    .flags(flags as i32)
+                    .build(),
+                true => opcode::SendZc::new(fd, begin, length)
+                    .flags(flags as i32)
+                    .zc_flags(REPORT_USAGE)
+                    .build(),
+            }
         } else {
-            opcode::SendMsg::new(fd, self.messages.push(bytes, then))
-                .flags(flags)
-                .build()
+            let message = self.messages.push(bytes, then);
+            match zero_copy {
+                false => opcode::SendMsg::new(fd, message).flags(flags).build(),
+                true => opcode::SendMsgZc::new(fd, message)
+                    .flags(flags)
+                    .ioprio(REPORT_USAGE)
+                    .build(),
+            }
         };
         request.user_data(Operation::Send.user_data(key))
     }

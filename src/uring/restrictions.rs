@@ -9,6 +9,7 @@ use io_uring::register::Restriction;
 use io_uring::squeue::{self, Flags};
 use io_uring::{IoUring, Probe, opcode};
 use std::io;
+use std::time::Duration;
 
 bitflags! {
     /// What a ring is used for.
@@ -18,6 +19,10 @@ bitflags! {
         const WATCH = 1;
         /// To receive, to send, and to wait until a socket takes more.
         const TRANSFER = 2;
+        /// To read files.
+        const READ = 4;
+        /// To send without a copy.
+        const ZERO_COPY = 8;
     }
 }
 
@@ -41,6 +46,11 @@ const ALLOWED: &[Allowed] = &[
     // `Operation::Send` of one stretch of bytes, and of two.
     allowed(opcode::Send::CODE, "SEND", Uses::TRANSFER),
     allowed(opcode::SendMsg::CODE, "SENDMSG", Uses::TRANSFER),
+    // The same without a copy.
+    allowed(opcode::SendZc::CODE, "SEND_ZC", Uses::ZERO_COPY),
+    allowed(opcode::SendMsgZc::CODE, "SENDMSG_ZC", Uses::ZERO_COPY),
+    // `Operation::Read`.
+    allowed(opcode::Read::CODE, "READ", Uses::READ),
 ];
 
 /// The flags that requests may have (io_uring_enter(2)).
@@ -91,13 +101,24 @@ impl Uses {
 ///
 /// # Errors
 /// Those of io_uring_setup(2).
-pub(super) fn build_disabled(capacity: usize) -> io::Result<IoUring> {
-    IoUring::builder()
+pub(super) fn build_disabled(
+    capacity: usize,
+    sqpoll: Option<Duration>,
+) -> io::Result<io_uring::IoUring> {
+    let mut builder = io_uring::IoUring::builder();
+    builder
         .setup_single_issuer()
-        .setup_defer_taskrun()
         .setup_clamp()
-        .setup_r_disabled()
-        .build(u32::try_from(capacity).unwrap_or(u32::MAX))
+        .setup_r_disabled();
+    match sqpoll {
+        None => builder.setup_defer_taskrun(),
+        // The kernel refuses both together.
+        Some(idle) => {
+            let idle = u32::try_from(idle.as_millis()).unwrap_or(u32::MAX);
+            builder.setup_sqpoll(idle.max(1))
+        }
+    };
+    builder.build(u32::try_from(capacity).unwrap_or(u32::MAX))
 }
 
 /// Enables a ring for these uses only.

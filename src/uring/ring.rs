@@ -46,18 +46,24 @@ impl Ring {
     /// # Errors
     /// Those of io_uring_setup(2) and io_uring_register(2), with their cause and what to do.
     pub fn with_capacity(capacity: usize) -> io::Result<Ring> {
-        let make = || Ring::disabled(capacity, Uses::WATCH)?.enabled();
+        let make = || Ring::disabled(capacity, Uses::WATCH, None)?.enabled();
         make().map_err(|error| explain(&error))
     }
 
     /// Creates a ring that can do all that it is used for. It [receives](Ring::receive) into
-    /// buffers of `size` bytes each.
+    /// buffers of `size` bytes each. With `sqpoll`, a kernel thread takes requests, and sleeps when
+    /// none has come for that time.
     ///
     /// # Errors
     /// Those of io_uring_setup(2) and io_uring_register(2), with their cause and what to do.
-    pub fn with_buffers(capacity: usize, size: usize, uses: Uses) -> io::Result<Ring> {
+    pub fn with_buffers(
+        capacity: usize,
+        size: usize,
+        uses: Uses,
+        sqpoll: Option<Duration>,
+    ) -> io::Result<Ring> {
         let make = || {
-            let mut ring = Ring::disabled(capacity, uses)?;
+            let mut ring = Ring::disabled(capacity, uses, sqpoll)?;
             ring.buffers = Some(Buffers::register(&ring.ring.submitter(), size)?);
             ring.enabled()
         };
@@ -66,8 +72,8 @@ impl Ring {
 
     /// Creates a ring that does not work yet. Register what it needs, then call
     /// [`enabled`](Ring::enabled).
-    fn disabled(capacity: usize, uses: Uses) -> io::Result<Ring> {
-        let mut ring = restrictions::build_disabled(capacity)?;
+    fn disabled(capacity: usize, uses: Uses, sqpoll: Option<Duration>) -> io::Result<Ring> {
+        let mut ring = restrictions::build_disabled(capacity, sqpoll)?;
         ring.submitter().register_ring_fd()?;
         let messages = Messages::with_capacity(ring.submission().capacity());
         Ok(Ring {
@@ -106,6 +112,10 @@ impl Ring {
         let call = trace::call();
         let before = self.traffic.results;
         self.enter(Some(Duration::ZERO))?;
+        if self.ring.params().is_setup_sqpoll() {
+            // The call has woken the kernel's thread, but may have returned before it took any.
+            self.ring.submitter().squeue_wait()?;
+        }
         self.traffic.early_calls += 1;
         let taken = self.traffic.results - before;
         let called = || "io_uring_enter (the queue is full)".into();

@@ -4,7 +4,7 @@
 
 use super::buffers::COUNT;
 use super::restrictions::Uses;
-use super::{Completion, Operation, Ring};
+use super::{Completion, Operation, Ring, SendKind};
 use crate::poller::{Poller, ReadySet};
 use crate::sys::Errno;
 use std::io::{ErrorKind, Read, Write};
@@ -40,7 +40,7 @@ fn full_pair() -> (UnixStream, UnixStream) {
 }
 
 fn ring(capacity: usize) -> Ring {
-    Ring::with_buffers(capacity, SIZE, Uses::WATCH | Uses::TRANSFER).expect("a ring")
+    Ring::with_buffers(capacity, SIZE, Uses::WATCH | Uses::TRANSFER, None).expect("a ring")
 }
 
 /// Waits for `count` completions, and takes what else has come.
@@ -173,8 +173,17 @@ fn a_full_queue_is_handed_over_early_and_nothing_is_lost() {
         .collect();
     for (key, ((ours, _), text)) in pairs.iter().zip(&texts).enumerate() {
         // SAFETY: the texts stay until the end.
-        unsafe { ring.send_then_receive(ours.as_fd(), key, &text[..1], &text[1..], SIZE) }
-            .expect("queued");
+        unsafe {
+            ring.send_then_receive(
+                ours.as_fd(),
+                key,
+                &text[..1],
+                &text[1..],
+                SendKind::Plain,
+                SIZE,
+            )
+        }
+        .expect("queued");
     }
     let sent = complete(&mut ring, pairs.len());
     assert_eq!(sent.len(), pairs.len(), "{sent:?}");
@@ -262,7 +271,8 @@ fn a_linked_send_to_a_full_socket_cancels_its_receive_at_once() {
     let (ours, mut peer) = full_pair();
     peer.write_all(b"x").expect("sent");
     // SAFETY: the text is static.
-    unsafe { ring.send_then_receive(ours.as_fd(), 0, b"more", b"", SIZE) }.expect("queued");
+    unsafe { ring.send_then_receive(ours.as_fd(), 0, b"more", b"", SendKind::Plain, SIZE) }
+        .expect("queued");
     let all = complete(&mut ring, 2);
     let results: Vec<_> = all.iter().map(|one| (one.operation, one.result)).collect();
     let expected = [
@@ -278,7 +288,8 @@ fn a_short_linked_send_cancels_its_receive() {
     let (ours, _peer) = pair();
     let text = vec![1; 16 * 1024 * 1024];
     // SAFETY: the text stays until the end.
-    unsafe { ring.send_then_receive(ours.as_fd(), 0, &text, b"", SIZE) }.expect("queued");
+    unsafe { ring.send_then_receive(ours.as_fd(), 0, &text, b"", SendKind::Plain, SIZE) }
+        .expect("queued");
     let all = complete(&mut ring, 2);
     assert!((1..text.len()).contains(&(all[0].result.expect("bytes") as usize)));
     assert_eq!(all[1].result, Err(Errno::CANCELED));

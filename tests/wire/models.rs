@@ -385,7 +385,13 @@ fn workers_share_a_port_with_no_other_process() {
             assert_eq!(evserve.get("/1").body, pattern(1));
         }
         let tasks = read_dir(format!("/proc/{}/task", evserve.id())).expect("it runs");
-        assert_eq!(tasks.count(), 3);
+        let is_own = |task: &std::fs::DirEntry| {
+            let name = std::fs::read_to_string(task.path().join("comm"));
+            // The kernel's threads for io_uring(7) have names of their own.
+            name.is_ok_and(|name| !name.starts_with("iou-"))
+        };
+        let own = tasks.flatten().filter(is_own).count();
+        assert_eq!(own, 3);
         let address = evserve.address().to_string();
         let second = Program::model(model, "--workers 2 --listen").arg(address);
         assert!(second.fails(1).contains("in use"));
@@ -404,6 +410,8 @@ fn workers_share_a_port_with_no_other_process() {
 #[test]
 fn the_summary_counts_requests_and_system_calls() {
     let root = tree();
+    // They may change the figures of io-uring.
+    let has_more_options = std::env::var_os("EVSERVE_OPTIONS").is_some();
     on_every_model(|model| {
         let evserve = Evserve::http(model, root.path(), &["--access-log", "off"]);
         let mut client = evserve.connect();
@@ -428,6 +436,7 @@ fn the_summary_counts_requests_and_system_calls() {
         let per_request: f64 = per_request.expect(line);
         let (least, most) = match row(model).executor {
             _ if serves_one_at_a_time(model) => (3.0, 9.1), // A connection per request.
+            Executor::Loop if has_more_options => (0.0, 3.1),
             Executor::Loop if is_completion_model(model) => (1.0, 1.1),
             Executor::Loop => (3.0, 3.1),
             _ => (2.0, 2.1),
@@ -438,6 +447,7 @@ fn the_summary_counts_requests_and_system_calls() {
             number.parse::<u64>().expect(line)
         });
         match is_completion_model(model) {
+            true if has_more_options => assert!(completions.is_some(), "{line}"),
             true => assert!((2000..=2100).contains(&completions.expect(line)), "{line}"),
             false => assert_eq!(completions, None, "{line}"),
         }

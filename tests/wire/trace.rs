@@ -160,6 +160,10 @@ fn the_traces_on_the_page_are_real() {
     let root = home.join("docs/site");
     std::fs::read(root.join("style.css")).expect("now in the page cache");
     for model in ["epoll", "io-uring"] {
+        if model == "io-uring" && std::env::var_os("EVSERVE_OPTIONS").is_some() {
+            // They may change its trace.
+            continue;
+        }
         let (_, section) = page.split_once(&format!("\n## {model}\n")).expect(model);
         let shown = section.lines().skip(1);
         let shown: Vec<_> = shown.take_while(|line| line.starts_with("  ")).collect();

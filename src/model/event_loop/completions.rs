@@ -6,22 +6,31 @@
 
 #![allow(unsafe_code)]
 
+mod reads;
+mod zero_copy;
+
 use super::driver::{Completed, Driver, LoopConnection, SocketState};
 use super::readiness::try_send;
 use super::uring_uses;
-use crate::config::Uring;
+use crate::config::{Uring, UringFile, UringSend};
 use crate::model::connections::SlotFlags;
 use crate::poller::ReadySet;
 use crate::session::{Action, BUFFER_SIZE, Counters, Moment, Piece, Worker};
 use crate::sys::{self, Errno};
 use crate::uring::{Completion, Operation, Ring};
 use bitflags::bitflags;
+use reads::FileRead;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use zero_copy::{ZeroCopySend, reset};
 
 /// The driver.
 pub(super) struct Completions {
     ring: Ring,
+    /// How files are sent.
+    file: UringFile,
+    /// How bytes are sent.
+    send: UringSend,
 }
 
 bitflags! {
@@ -33,6 +42,7 @@ bitflags! {
         const AWAIT_WRITABLE = 4;
         /// None of these: the session has sent more after a send that had a receive behind it.
         const SENDS_MORE = 8;
+        const READ = 16;
     }
 }
 
@@ -44,10 +54,12 @@ pub(super) struct Operations {
     cancelled: Option<Moment>,
     /// The result of the last send.
     sent: Option<Result<u32, Errno>>,
+    zero_copy: ZeroCopySend,
     /// Received bytes: their buffer and their number.
     received: Option<(u16, u32)>,
     /// The input has ended, or no more can be received.
     input_end: Option<Result<(), Errno>>,
+    read: FileRead,
 }
 
 type Socket = SocketState<Completions>;
@@ -58,6 +70,7 @@ impl UnderWay {
             Operation::Receive => UnderWay::RECEIVE,
             Operation::Send => UnderWay::SEND,
             Operation::AwaitWritable => UnderWay::AWAIT_WRITABLE,
+            Operation::Read => UnderWay::READ,
         }
     }
 }
@@ -65,7 +78,8 @@ impl UnderWay {
 /// All operations.
 const ALL: UnderWay = UnderWay::RECEIVE
     .union(UnderWay::SEND)
-    .union(UnderWay::AWAIT_WRITABLE);
+    .union(UnderWay::AWAIT_WRITABLE)
+    .union(UnderWay::READ);
 
 impl Driver for Completions {
     type Poller = Ring;
@@ -75,8 +89,11 @@ impl Driver for Completions {
     const FIRST_READY: ReadySet = ReadySet::WRITABLE;
 
     fn new(capacity: usize, settings: &Uring) -> io::Result<Completions> {
-        let ring = Ring::with_buffers(capacity, BUFFER_SIZE, uring_uses(settings))?;
-        Ok(Completions { ring })
+        Ok(Completions {
+            ring: Ring::with_buffers(capacity, BUFFER_SIZE, uring_uses(settings), settings.sqpoll)?,
+            file: settings.file,
+            send: settings.send,
+        })
     }
 
     fn poller(&mut self) -> &mut Ring {
@@ -106,9 +123,13 @@ impl Driver for Completions {
         &mut self,
         slot: &mut LoopConnection<Completions>,
         completion: Completion,
+        counters: &mut Counters,
     ) -> Completed {
         let (connection, io) = (&slot.connection, &mut slot.io);
         let state = &mut io.driver;
+        let Some(completion) = state.zero_copy.await_notification(completion, counters) else {
+            return Completed::OthersUnderWay;
+        };
         let Completion {
             operation, result, ..
         } = completion;
@@ -117,6 +138,8 @@ impl Driver for Completions {
             .cancelled
             .take()
             .is_some_and(|since| result == Err(Errno::CANCELED) && connection.waiting().1 == since);
+        // Input that came in time may have been on its way when the receive was cancelled.
+        let is_over = is_over && !(operation == Operation::Receive && sys::is_readable(&io.socket));
         match (operation, result, completion.buffer) {
             // Nothing was done. It is asked for again.
             (_, Err(Errno::CANCELED | Errno::INTR), _) => {}
@@ -135,6 +158,7 @@ impl Driver for Completions {
                 }
             }
             (Operation::Send, result, _) => state.sent = Some(result),
+            (Operation::Read, result, _) => state.read.ended(result),
             (Operation::AwaitWritable, ..) => io.ready |= ReadySet::WRITABLE,
         }
         match (io.driver.under_way & ALL).is_empty() {
@@ -158,6 +182,11 @@ impl Driver for Completions {
             slot.connection.received(bytes, worker);
             self.ring.put_back(buffer);
         }
+        slot.io.driver.read.deliver(&mut slot.connection, worker);
+    }
+
+    fn loads_files(&self) -> bool {
+        self.file == UringFile::Read
     }
 
     fn may_send(&self, io: &Socket, is_file: bool) -> bool {
@@ -203,7 +232,7 @@ impl Driver for Completions {
         slot: &mut LoopConnection<Completions>,
         key: usize,
         _source: usize,
-        _counters: &mut Counters,
+        worker: &mut Worker,
     ) -> io::Result<()> {
         if slot.flags.contains(SlotFlags::OFFLOADED) {
             return Ok(());
@@ -214,6 +243,17 @@ impl Driver for Completions {
                 self.queue_await_writable(&mut slot.io, key)
             }
             Action::Send => self.queue_send(slot, key),
+            Action::Load => {
+                let state = &mut slot.io.driver;
+                if !state.under_way.contains(UnderWay::READ)
+                    && state
+                        .read
+                        .queue(&slot.connection, key, &mut self.ring, worker)?
+                {
+                    state.under_way.insert(UnderWay::READ);
+                }
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -227,6 +267,10 @@ impl Driver for Completions {
             _ => return Ok(false),
         };
         let state = &mut slot.io.driver;
+        if waits_for.contains(UnderWay::SEND) && state.zero_copy.is_unconfirmed() {
+            // Only the end of the connection ends it.
+            return Ok(false);
+        }
         let is_under_way = state.under_way.intersects(waits_for);
         if is_under_way && state.cancelled.is_none() {
             state.cancelled = Some(slot.connection.waiting().1);
@@ -236,12 +280,31 @@ impl Driver for Completions {
         Ok(is_under_way)
     }
 
-    fn forget(&mut self, io: &mut Socket, key: usize, _source: usize) -> io::Result<bool> {
+    fn forget(
+        &mut self,
+        io: &mut Socket,
+        key: usize,
+        _source: usize,
+        worker: &mut Worker,
+    ) -> io::Result<bool> {
         if let Some((buffer, _)) = io.driver.received.take() {
             self.ring.put_back(buffer);
         }
         io.driver.cancelled = None;
         let under_way = io.driver.under_way & ALL;
+        match under_way.contains(UnderWay::READ) {
+            // It may wait for its disk: the client need not.
+            true => {
+                worker.counters.other_calls += 1;
+                // Fails if the client has closed already.
+                let _ = sys::shutdown_both(&io.socket);
+            }
+            false => io.driver.read.release(worker),
+        }
+        if io.driver.zero_copy.is_unconfirmed() {
+            worker.counters.other_calls += 1;
+            reset(&io.socket);
+        }
         self.cancel_all(under_way, io.socket.as_fd(), key)?;
         Ok(!under_way.is_empty())
     }
@@ -261,8 +324,11 @@ impl Completions {
         if under_way.contains(UnderWay::RECEIVE) {
             under_way.insert(UnderWay::SENDS_MORE);
         }
-        let may_link =
-            connection.receives_after_front() && !under_way.contains(UnderWay::SENDS_MORE);
+        let zero_copy = &io.driver.zero_copy;
+        let (kind, bytes, then, is_whole) = zero_copy.limited(self.send, bytes, then, more);
+        let may_link = is_whole
+            && connection.receives_after_front()
+            && !under_way.contains(UnderWay::SENDS_MORE);
         let fd = io.socket.as_fd();
         // SAFETY: what `front` points at stays in place, unchanged, until it was sent. If the
         // connection closes before, it stays until `release`, which the loop calls when no
@@ -271,10 +337,11 @@ impl Completions {
             match may_link {
                 true => {
                     let room = connection.room();
-                    self.ring.send_then_receive(fd, key, bytes, then, room)?;
+                    let ring = &mut self.ring;
+                    ring.send_then_receive(fd, key, bytes, then, kind, room)?;
                     under_way.insert(UnderWay::RECEIVE);
                 }
-                false => self.ring.send(fd, key, bytes, then, more)?,
+                false => self.ring.send(fd, key, bytes, then, kind)?,
             }
         }
         under_way.insert(UnderWay::SEND);

@@ -51,6 +51,7 @@ impl Stop {
         match (self, connection.next()) {
             (Stop::Blocked, Action::Send) if completes => "must wait until its output is sent",
             (Stop::Blocked, Action::Send) => "must wait before it can send",
+            (Stop::Blocked, Action::Load) => "must wait until its file is read",
             (Stop::Blocked, Action::Wait) if connection.waiting().0 == Timeout::Pause => {
                 "must wait for other connections"
             }
@@ -107,6 +108,11 @@ impl<D: Driver> LoopConnection<D> {
                 }
                 Action::Send if !self.connection.sends_file() => self.send(budget, driver, worker),
                 Action::Send | Action::Load if self.may_hang() => return Stop::MayHang,
+                Action::Send if driver.loads_files() => {
+                    self.connection.send_refused(worker);
+                    Ok(0)
+                }
+                Action::Load if driver.loads_files() => return Stop::Blocked,
                 Action::Send | Action::Load if !self.is_in_memory() => return Stop::NotInMemory,
                 Action::Receive if !driver.may_receive(&self.io) => return Stop::Blocked,
                 Action::Send => self.send(budget, driver, worker),
@@ -123,11 +129,7 @@ impl<D: Driver> LoopConnection<D> {
                 // An event may mean that the client has left. Then the job's result is not needed.
                 Action::Wait if self.has_left() => return Stop::Closed,
                 Action::Wait => return Stop::Blocked,
-                Action::ShutdownWrite => {
-                    worker.counters.other_calls += 1;
-                    self.connection.write_shut_down();
-                    sys::shutdown_write(&self.io.socket).map(|()| 0)
-                }
+                Action::ShutdownWrite => self.shut_down_write(worker),
             };
             match moved {
                 Ok(count) => budget = budget.saturating_sub(count),
@@ -136,6 +138,13 @@ impl<D: Driver> LoopConnection<D> {
                 Err(_) => return Stop::Closed,
             }
         }
+    }
+
+    /// Shuts down our side, so that the peer sees the end of our output.
+    fn shut_down_write(&mut self, worker: &mut Worker) -> Result<usize, Errno> {
+        worker.counters.other_calls += 1;
+        self.connection.write_shut_down();
+        sys::shutdown_write(&self.io.socket).map(|()| 0)
     }
 
     /// Lets the session do a slice of work, unless the client has left.

@@ -90,12 +90,23 @@ pub(super) trait Driver: Sized {
     fn in_flight(_: &Self::State, _note: &mut dyn FnMut(&'static str)) {}
 
     /// Notes at its socket that an operation has completed.
-    fn complete(&mut self, _: &mut LoopConnection<Self>, _: Completion) -> Completed {
+    fn complete(
+        &mut self,
+        _: &mut LoopConnection<Self>,
+        _: Completion,
+        _: &mut Counters,
+    ) -> Completed {
         Completed::Last
     }
 
-    /// Hands over the bytes that an operation has received.
+    /// Hands over the bytes that an operation has received or loaded.
     fn deliver(&mut self, _slot: &mut LoopConnection<Self>, _worker: &mut Worker) {}
+
+    /// True if files are sent from memory, and the driver loads them: it waits for the disk where
+    /// it delays no other connection.
+    fn loads_files(&self) -> bool {
+        false
+    }
 
     /// True if [`send`](Driver::send) is worth a try.
     fn may_send(&self, io: &SocketState<Self>, is_file: bool) -> bool;
@@ -139,7 +150,7 @@ pub(super) trait Driver: Sized {
         slot: &mut LoopConnection<Self>,
         key: usize,
         source: usize,
-        counters: &mut Counters,
+        worker: &mut Worker,
     ) -> io::Result<()>;
 
     /// Call this when the deadline has passed: what came in time still counts.
@@ -159,8 +170,13 @@ pub(super) trait Driver: Sized {
     ///
     /// # Errors
     /// Those of the poller.
-    fn forget(&mut self, io: &mut SocketState<Self>, key: usize, source: usize)
-    -> io::Result<bool>;
+    fn forget(
+        &mut self,
+        io: &mut SocketState<Self>,
+        key: usize,
+        source: usize,
+        worker: &mut Worker,
+    ) -> io::Result<bool>;
 }
 
 /// What follows from the end of an operation.

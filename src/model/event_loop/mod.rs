@@ -30,7 +30,7 @@ use super::{
     LOG_RETRY_INTERVAL, ServerSetup, WorkerParts, abort_after_panic, catch_panic, new_worker,
     reopen_log,
 };
-use crate::config::{self, UringOperations};
+use crate::config::{self, UringFile, UringOperations, UringSend};
 use crate::observe::{LogFile, flush_standard_error, standard_error_is_behind, throttled};
 use crate::poller::{Poller, ReadySet};
 use crate::session::{BUFFER_SIZE, Counters, Timeout, Transitions, WORK_PER_TURN, Worker};
@@ -81,15 +81,18 @@ pub fn run_uring(setup: ServerSetup) -> io::Result<Counters> {
 /// # Errors
 /// A sentence for the user about the cause, and what to do.
 pub fn check_uring(settings: &config::Uring) -> Result<(), String> {
-    uring::check(EVENTS, uring_uses(settings))
+    uring::check(EVENTS, uring_uses(settings), settings.sqpoll)
 }
 
 /// What a ring is used for with these settings.
 fn uring_uses(settings: &config::Uring) -> Uses {
-    match settings.operations {
-        UringOperations::Poll => Uses::WATCH,
-        UringOperations::Single => Uses::WATCH | Uses::TRANSFER,
+    if settings.operations == UringOperations::Poll {
+        return Uses::WATCH;
     }
+    let mut uses = Uses::WATCH | Uses::TRANSFER;
+    uses.set(Uses::READ, settings.file == UringFile::Read);
+    uses.set(Uses::ZERO_COPY, settings.send == UringSend::Zc);
+    uses
 }
 
 /// Serves until a signal comes: the first worker's loop runs on this thread, each other one on a
@@ -381,10 +384,12 @@ impl<D: Driver> EventLoop<D> {
             let Some(slot) = self.connections.get_mut(key) else {
                 continue;
             };
-            let completed = self.driver.complete(slot, completion);
+            let completed = self
+                .driver
+                .complete(slot, completion, &mut self.worker.counters);
             if slot.flags.contains(SlotFlags::CLOSED) {
                 // Received bytes are not needed any more.
-                let _ = self.driver.forget(&mut slot.io, key, key);
+                let _ = self.driver.forget(&mut slot.io, key, key, &mut self.worker);
                 if completed != Completed::OthersUnderWay {
                     self.connections.free(key);
                 }
@@ -525,8 +530,7 @@ impl<D: Driver> EventLoop<D> {
     fn arrange(&mut self, key: usize) -> io::Result<()> {
         let slot = &mut self.connections[key];
         let source = self.sources.keys.key(EventSource::Connection(key));
-        self.driver
-            .arrange(slot, key, source, &mut self.worker.counters)
+        self.driver.arrange(slot, key, source, &mut self.worker)
     }
 
     /// Closes a connection. Its socket is closed at the end of the turn in which no operation is
@@ -536,7 +540,8 @@ impl<D: Driver> EventLoop<D> {
         let slot = &mut self.connections[key];
         catch_panic(|| slot.connection.close(&mut self.worker));
         let source = self.sources.keys.key(EventSource::Connection(key));
-        let is_under_way = self.driver.forget(&mut slot.io, key, source);
+        let driver = &mut self.driver;
+        let is_under_way = driver.forget(&mut slot.io, key, source, &mut self.worker);
         let is_under_way = is_under_way.unwrap_or_else(|error| {
             throttled!(Error, "a closed connection is still watched: {error}");
             false

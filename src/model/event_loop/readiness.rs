@@ -6,7 +6,7 @@ use crate::config::Uring;
 use crate::model::connections::SlotFlags;
 use crate::model::send;
 use crate::poller::{Poller, ReadySet};
-use crate::session::{Action, Counters, Piece};
+use crate::session::{Action, Counters, Piece, Worker};
 use crate::sys::{self, Errno};
 use std::io;
 use std::os::fd::AsFd;
@@ -111,19 +111,19 @@ impl<P: Poller> Driver for Readiness<P> {
         slot: &mut LoopConnection<Self>,
         _key: usize,
         source: usize,
-        counters: &mut Counters,
+        worker: &mut Worker,
     ) -> io::Result<()> {
         let sends_file = slot.connection.sends_file() && slot.connection.next() == Action::Send;
         self.count(&mut slot.io.driver, sends_file);
         if sends_file {
-            self.limit_unsent(&mut slot.io, counters);
+            self.limit_unsent(&mut slot.io, &mut worker.counters);
         }
         let (wanted, watched) = (interest::<P>(slot), slot.io.driver.watched);
         if wanted != watched {
             let fd = slot.io.socket.as_fd();
             self.poller.change(fd, source, watched, wanted)?;
             slot.io.driver.watched = wanted;
-            counters.interest_change_calls += u64::from(P::CHANGE_IS_SYSCALL);
+            worker.counters.interest_change_calls += u64::from(P::CHANGE_IS_SYSCALL);
         }
         Ok(())
     }
@@ -137,6 +137,7 @@ impl<P: Poller> Driver for Readiness<P> {
         io: &mut SocketState<Self>,
         _key: usize,
         source: usize,
+        _worker: &mut Worker,
     ) -> io::Result<bool> {
         self.count(&mut io.driver, false);
         let watched = io.driver.watched;
