@@ -4,14 +4,14 @@ use super::restrictions::{Uses, build_disabled};
 use crate::sys::untraced::{getrlimit, open, read};
 use crate::sys::{Errno, Mode, OFlags, Resource};
 use std::io;
-use std::time::Duration;
 
 /// Checks that a ring with room for `capacity` requests can be made for these uses.
 ///
 /// # Errors
 /// A sentence for the user about the cause, and what to do.
-pub fn check(capacity: usize, uses: Uses, sqpoll: Option<Duration>) -> Result<(), String> {
-    let ring = build_disabled(capacity, sqpoll).map_err(|error| explain(&error).to_string())?;
+pub fn check(capacity: usize, uses: Uses) -> Result<(), String> {
+    // Without a kernel thread: the process is not confined yet, and must have no other thread then.
+    let ring = build_disabled(capacity, None).map_err(|error| explain(&error).to_string())?;
     match uses.missing(&ring) {
         Ok(missing) if missing.is_empty() => Ok(()),
         Ok(missing) => Err(format!(

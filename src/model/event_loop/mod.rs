@@ -81,7 +81,7 @@ pub fn run_uring(setup: ServerSetup) -> io::Result<Counters> {
 /// # Errors
 /// A sentence for the user about the cause, and what to do.
 pub fn check_uring(settings: &config::Uring) -> Result<(), String> {
-    uring::check(EVENTS, uring_uses(settings), settings.sqpoll)
+    uring::check(EVENTS, uring_uses(settings))
 }
 
 /// What a ring is used for with these settings.
