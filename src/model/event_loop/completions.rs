@@ -59,6 +59,8 @@ pub(super) struct Operations {
     received: Option<(u16, u32)>,
     /// The input has ended, or no more can be received.
     input_end: Option<Result<(), Errno>>,
+    /// A receive was cancelled although input had come. It is received without the ring.
+    has_unread: bool,
     read: FileRead,
 }
 
@@ -134,12 +136,15 @@ impl Driver for Completions {
             operation, result, ..
         } = completion;
         state.under_way.remove(UnderWay::of(operation));
-        let is_over = state
+        let mut is_over = state
             .cancelled
             .take()
             .is_some_and(|since| result == Err(Errno::CANCELED) && connection.waiting().1 == since);
         // Input that came in time may have been on its way when the receive was cancelled.
-        let is_over = is_over && !(operation == Operation::Receive && sys::is_readable(&io.socket));
+        if is_over && operation == Operation::Receive && sys::is_readable(&io.socket) {
+            state.has_unread = true;
+            is_over = false;
+        }
         match (operation, result, completion.buffer) {
             // Nothing was done. It is asked for again.
             (_, Err(Errno::CANCELED | Errno::INTR), _) => {}
@@ -198,7 +203,7 @@ impl Driver for Completions {
 
     /// Bytes are [delivered](Driver::deliver).
     fn may_receive(&self, io: &Socket) -> bool {
-        io.driver.input_end.is_some()
+        io.driver.input_end.is_some() || io.driver.has_unread
     }
 
     fn has_unread(&self, io: &Socket) -> bool {
@@ -222,7 +227,16 @@ impl Driver for Completions {
         result.map(|count| count as usize)
     }
 
-    fn receive(&mut self, io: &mut Socket, _: &mut [u8], _: &mut Counters) -> Result<usize, Errno> {
+    fn receive(
+        &mut self,
+        io: &mut Socket,
+        into: &mut [u8],
+        counters: &mut Counters,
+    ) -> Result<usize, Errno> {
+        if std::mem::take(&mut io.driver.has_unread) {
+            counters.receive_calls += 1;
+            return sys::receive(&io.socket, into);
+        }
         let end = io.driver.input_end.take();
         end.unwrap_or(Err(Errno::AGAIN)).map(|()| 0)
     }
