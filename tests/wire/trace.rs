@@ -145,6 +145,10 @@ fn the_trace_matches_strace() {
     }
     let root = root();
     on_one_model_of_each_kind(|model| {
+        if is_completion_model(model) {
+            // strace does not see what a ring receives and sends.
+            return;
+        }
         let (seen, log) = traced(model, root.path());
         let told = calls(&log, |row| row.0);
         assert!(told.contains(&"openat2"), "{model}: {log}");
