@@ -330,9 +330,11 @@ fn browser_shows_connections_change_state() {
         );
         // A click on a connection shows what it waits for.
         tab.value("document.querySelector('#cells [data-state=\"reading request\"]').click()");
-        tab.wait_until(
-            "document.getElementById('selected').innerText.includes('waits for input; 13 B received')",
-        );
+        for shown in ["waits for input", "; 13 B received"] {
+            tab.wait_until(&format!(
+                "document.getElementById('selected').innerText.includes('{shown}')"
+            ));
+        }
         // The page shows that they change state.
         for client in &mut watched.begun {
             client.send("TP/1.1\r\nHost: h\r\n\r\n");
