@@ -161,9 +161,8 @@ impl<P: Poller> Readiness<P> {
     /// the limit after that.
     ///
     /// By default the kernel takes megabytes. TCP sends most of them later, when the client's
-    /// acknowledgements come: then the sending is done in the middle of the client's work, the
-    /// client reads what has left the caches long ago, and it falls behind until segments are
-    /// dropped. So transfers become slower, although the loop does no less.
+    /// acknowledgements come: then the sending is done in the middle of the client's work, and
+    /// transfers become slower, although the loop does less.
     fn limit_unsent(&self, io: &mut SocketState<Self>, counters: &mut Counters) {
         let wanted = self.sending_files >= SEVERAL;
         if wanted != io.driver.is_limited {
