@@ -90,7 +90,8 @@ pub struct Completion {
     pub operation: Operation,
     /// How many bytes were moved, or why none were.
     pub result: Result<u32, Errno>,
-    /// The buffer that holds received bytes. Return it with [`Ring::put_back`](super::Ring::put_back).
+    /// The buffer that holds received bytes. Return it with
+    /// [`Ring::put_back`](super::Ring::put_back).
     pub buffer: Option<u16>,
     /// The operation has not ended: another result follows.
     pub more: bool,

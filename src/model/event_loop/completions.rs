@@ -50,8 +50,8 @@ bitflags! {
 #[derive(Default)]
 pub(super) struct Operations {
     under_way: UnderWay,
-    /// When the wait began that was cancelled because of its deadline.
-    cancelled: Option<Moment>,
+    /// What was cancelled because of its deadline, and when the connection began to wait for it.
+    cancelled: Option<(UnderWay, Moment)>,
     /// The result of the last send.
     sent: Option<Result<u32, Errno>>,
     zero_copy: ZeroCopySend,
@@ -135,11 +135,14 @@ impl Driver for Completions {
         let Completion {
             operation, result, ..
         } = completion;
-        state.under_way.remove(UnderWay::of(operation));
-        let mut is_over = state
+        let under_way = UnderWay::of(operation);
+        state.under_way.remove(under_way);
+        let cancelled = state
             .cancelled
-            .take()
-            .is_some_and(|since| result == Err(Errno::CANCELED) && connection.waiting().1 == since);
+            .take_if(|(which, _)| which.contains(under_way));
+        let mut is_over = cancelled.is_some_and(|(_, since)| {
+            result == Err(Errno::CANCELED) && connection.waiting().1 == since
+        });
         // Input that came in time may have been on its way when the receive was cancelled.
         if is_over && operation == Operation::Receive && sys::is_readable(&io.socket) {
             state.has_unread = true;
@@ -175,7 +178,7 @@ impl Driver for Completions {
 
     fn deliver(&mut self, slot: &mut LoopConnection<Completions>, worker: &mut Worker) {
         let state = &mut slot.io.driver;
-        if let Some((buffer, count)) = state.received.take() {
+        if let Some((buffer, count)) = state.received {
             // The send was handed over first. A session that learns so takes the input at once.
             if let Some(Ok(sent)) = state.sent {
                 state.sent = None;
@@ -185,6 +188,8 @@ impl Driver for Completions {
             worker.counters.received_bytes += u64::from(count);
             let bytes = self.ring.received(buffer, count as usize);
             slot.connection.received(bytes, worker);
+            // Forgotten only now: if the session panics, `forget` puts the buffer back.
+            slot.io.driver.received = None;
             self.ring.put_back(buffer);
         }
         slot.io.driver.read.deliver(&mut slot.connection, worker);
@@ -287,8 +292,8 @@ impl Driver for Completions {
         }
         let is_under_way = state.under_way.intersects(waits_for);
         if is_under_way && state.cancelled.is_none() {
-            state.cancelled = Some(slot.connection.waiting().1);
             let which = state.under_way & waits_for;
+            state.cancelled = Some((which, slot.connection.waiting().1));
             self.cancel_all(which, slot.io.socket.as_fd(), key)?;
         }
         Ok(is_under_way)

@@ -544,7 +544,8 @@ impl<D: Driver> EventLoop<D> {
         let is_under_way = driver.forget(&mut slot.io, key, source, &mut self.worker);
         let is_under_way = is_under_way.unwrap_or_else(|error| {
             throttled!(Error, "a closed connection is still watched: {error}");
-            false
+            // The kernel may still read its bytes.
+            D::COMPLETES
         });
         self.connections.close(key);
         if !is_under_way {
