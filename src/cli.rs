@@ -12,13 +12,13 @@ mod values;
 
 pub use operator_log::{begin_trace, finish_operator_log, show_qr_code, start_operator_log};
 
-use crate::config::{AccessLog, Config, Confinement, HttpConfig, MAX_HEADER_BYTES, Sandbox};
-use crate::config::{Timeouts, TrustedProxies, Uring, UringOperations};
+use crate::config::{AccessLog, CertificateFiles, Certificates, Config, Confinement, HttpConfig};
+use crate::config::{MAX_HEADER_BYTES, Sandbox, Timeouts, TrustedProxies, Uring, UringOperations};
 use crate::model;
 use crate::net::InheritedSocket;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use log::LevelFilter;
-use options::Options;
+use options::{Listening, Options};
 use std::ffi::OsString;
 use values::TrustedProxy;
 
@@ -108,6 +108,7 @@ fn command(
         return Err("--access-log-file does nothing with --access-log off".into());
     }
     let http = http(&options)?;
+    let certificates = certificates(&options.listening)?;
     let Options {
         content,
         listening,
@@ -145,6 +146,7 @@ fn command(
                 idle: limits.idle_timeout,
                 send: limits.send_timeout,
                 files: limits.file_timeout,
+                handshake: limits.handshake_timeout,
                 drain_delay: limits.drain_delay,
                 drain: limits.drain_timeout,
                 ..Timeouts::default()
@@ -155,6 +157,7 @@ fn command(
                 send: waiting.uring_send.unwrap_or_default(),
                 sqpoll: waiting.uring_sqpoll,
             },
+            certificates,
         },
         confinement: Confinement {
             user: security.user,
@@ -286,6 +289,31 @@ fn check_companions(options: &Options) -> Result<(), String> {
     .into())
 }
 
+/// The certificates and their keys, which the options name in the same order.
+fn certificates(listening: &Listening) -> Result<Certificates, String> {
+    let Listening {
+        tls_certs,
+        tls_keys,
+        ..
+    } = listening;
+    if tls_certs.len() != tls_keys.len() {
+        return Err(format!(
+            "each --tls-cert needs its --tls-key: there are {} and {}",
+            tls_certs.len(),
+            tls_keys.len()
+        ));
+    }
+    let pairs = tls_certs.iter().zip(tls_keys);
+    let pairs = pairs.map(|(certificate, key)| CertificateFiles {
+        certificate: certificate.clone(),
+        key: key.clone(),
+    });
+    Ok(match tls_certs.is_empty() {
+        true => Certificates::None,
+        false => Certificates::Files(pairs.collect()),
+    })
+}
+
 fn trusted(given: &[TrustedProxy]) -> TrustedProxies {
     let networks = given.iter().filter_map(|proxy| match proxy {
         TrustedProxy::Network(network) => Some(*network),
@@ -348,6 +376,11 @@ mod tests {
                 "http=127.0.0.1:8080 echo=127.0.0.1:7007",
             ),
             ("--listen [::1]:0 --listen :80", "http=[::1]:0 http=:80"),
+            ("--listen tls:8443", "http=tls:127.0.0.1:8443"),
+            ("--listen tls:*:443", "http=tls::443"),
+            ("--listen tls:localhost -p 443", "http=tls:localhost:443"),
+            ("--listen http=tls::443", "http=tls::443"),
+            ("--listen tls:unix:/run/x", "http=tls:unix:/run/x"),
             ("--man", "prints something"),
             ("--completions fish", "prints something"),
             ("--mode http --mode http --listen :80", "http=:80"),
@@ -373,7 +406,25 @@ mod tests {
     fn mistakes_are_answered_with_what_was_expected() {
         let cases = [
             ("--mode htp", "[possible values: http, echo, daytime, chat"),
-            ("--listen unix:", "unix:PATH, or for datagrams"),
+            (
+                "--listen unix:",
+                "unix:PATH, one of these after tls:, or for datagrams",
+            ),
+            (
+                "--listen tls:localhost",
+                "`tls:localhost` has no port; type tls:localhost:8443",
+            ),
+            ("--listen tls:myhost", "type tls:myhost:8443"),
+            (
+                "--listen https://localhost:8443/",
+                "type tls:localhost:8443",
+            ),
+            ("--listen tls:/run/x", "type tls:unix:/run/x"),
+            ("--mode echo --listen tls:udp:127.0.0.1:1", "not datagrams"),
+            (
+                "--tls-cert x",
+                "each --tls-cert needs its --tls-key: there are 1 and 0",
+            ),
             ("--listen udp:", "`udp:` is not an address"),
             ("--listen [fe80::1]:80", "needs an interface"),
             ("--listen [fe80::1%none0]:80", "it has lo"),

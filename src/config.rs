@@ -46,6 +46,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// How the model `io-uring` uses its ring.
     pub uring: Uring,
+    /// The certificates of encrypted addresses. Default: none, so there can be no such address.
+    pub certificates: Certificates,
 }
 
 impl Default for Config {
@@ -68,8 +70,31 @@ impl Default for Config {
             max_children: 40,
             timeouts: Timeouts::default(),
             uring: Uring::default(),
+            certificates: Certificates::default(),
         }
     }
+}
+
+/// The certificates of encrypted addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Certificates {
+    /// None.
+    #[default]
+    None,
+    /// Those in files. A client gets the first one that has the name it asks for, or else the first
+    /// one of all. At least one.
+    Files(Vec<CertificateFiles>),
+    /// One that the server makes itself, and keeps in its user's state directory.
+    SelfSigned,
+}
+
+/// A certificate and its key, in PEM (RFC 7468).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The certificate, followed by those that lead to its root.
+    pub certificate: PathBuf,
+    /// Its private key, not encrypted.
+    pub key: PathBuf,
 }
 
 /// How the mode `http` serves files.
@@ -321,6 +346,8 @@ pub struct Timeouts {
     /// For a file system served by another process or machine, such as FUSE, NFS or SMB; in event
     /// loops. Default: 30 s.
     pub files: Duration,
+    /// For the whole TLS handshake, from the accept. Progress does not extend it. Default: 10 s.
+    pub handshake: Duration,
     /// For the client to close its side after evserve has closed its own. Default: 2 s.
     pub linger: Duration,
     /// Between the signal to stop and the stop, so that load balancers see it coming. Default: 0.
@@ -342,6 +369,7 @@ impl Timeouts {
             idle: self.idle.min(LONGEST),
             send: self.send.min(LONGEST),
             files: self.files.min(LONGEST),
+            handshake: self.handshake.min(LONGEST),
             linger: self.linger.min(LONGEST),
             drain_delay: self.drain_delay.min(LONGEST),
             drain: self.drain.min(LONGEST),
@@ -357,6 +385,7 @@ impl Default for Timeouts {
             idle: Duration::from_secs(30),
             send: Duration::from_secs(60),
             files: Duration::from_secs(30),
+            handshake: Duration::from_secs(10),
             linger: Duration::from_secs(2),
             drain_delay: Duration::ZERO,
             drain: Duration::from_secs(8),

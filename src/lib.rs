@@ -59,6 +59,7 @@
 //! | [`http1`] | the grammar of HTTP/1.1; does no I/O |
 //! | [`files`] | the document root, its cache and directory listings |
 //! | [`observe`] | the access log, status and metrics, rate limits for log lines |
+//! | [`tls`] | certificates, keys and tickets; encrypts connections |
 //! | [`confine`] | gives up rights before serving: user, Landlock |
 //! | [`config`] | the configuration |
 //! | [`net`] | sockets and their addresses |
@@ -92,5 +93,6 @@ pub mod server;
 pub mod service;
 pub mod session;
 pub mod sys;
+pub mod tls;
 pub mod trace;
 pub mod uring;

@@ -6,6 +6,9 @@ use crate::net::{Address, InheritedSocket};
 use crate::service::{self, SERVICES};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// A port for an encrypted address, to be suggested.
+const TLS_PORT: u16 = 8443;
+
 /// Each mode listens at least once: at its default port, unless the options say otherwise.
 pub(super) fn listen(
     options: &Options,
@@ -104,18 +107,22 @@ pub(super) fn whole_address(
     given: Option<u16>,
     default: u16,
 ) -> Result<String, String> {
-    let (datagrams, address) = match text.strip_prefix("udp:") {
-        Some(address) => ("udp:", address),
-        None => ("", text),
-    };
-    let port = given.unwrap_or(default);
-    if let Some((_, rest)) = address.split_once("://") {
+    let prefixes = ["udp:", "tls:"];
+    let prefix = prefixes.into_iter().find(|prefix| text.starts_with(prefix));
+    let prefix = prefix.unwrap_or_default();
+    let address = &text[prefix.len()..];
+    let is_encrypted = prefix == "tls:";
+    let port = given.unwrap_or(if is_encrypted { TLS_PORT } else { default });
+    if let Some((scheme, rest)) = address.split_once("://") {
         let rest = rest.trim_end_matches('/');
-        return Err(format!("`{text}` is a URL; type {rest} alone"));
+        return Err(match scheme {
+            "https" => format!("`{text}` is a URL; type tls:{rest}"),
+            _ => format!("`{text}` is a URL; type {rest} alone"),
+        });
     }
     if address.starts_with('/') || address.starts_with("./") {
         return Err(format!(
-            "`{text}` is a path; for a Unix socket type unix:{address}"
+            "`{text}` is a path; for a Unix socket type {prefix}unix:{address}"
         ));
     }
     let host = match address.parse::<IpAddr>() {
@@ -134,24 +141,28 @@ pub(super) fn whole_address(
         Err(_) if is_name(address) => {
             return Err(format!("`{text}` has no port; type {text}:{port}"));
         }
-        Err(_) => return with_own_port((datagrams, address), given),
+        Err(_) => return with_own_port((prefix, address), given),
     };
-    Ok(format!("{datagrams}{host}:{port}"))
+    // The default port is for connections that are not encrypted.
+    if is_encrypted && given.is_none() {
+        return Err(format!("`{text}` has no port; type {text}:{port}"));
+    }
+    Ok(format!("{prefix}{host}:{port}"))
 }
 
 /// An address that is no host alone.
-fn with_own_port((datagrams, address): (&str, &str), given: Option<u16>) -> Result<String, String> {
+fn with_own_port((prefix, address): (&str, &str), given: Option<u16>) -> Result<String, String> {
     if let Some(port) = given {
         return Err(format!(
-            "--port {port} cannot be added to --listen {datagrams}{address}; leave one of them out"
+            "--port {port} cannot be added to --listen {prefix}{address}; leave one of them out"
         ));
     }
     let host = match address.strip_prefix("*:") {
-        Some(port) => return Ok(format!("{datagrams}:{port}")),
+        Some(port) => return Ok(format!("{prefix}:{port}")),
         None if address.parse::<u16>().is_ok() => "127.0.0.1:",
         None => "",
     };
-    Ok(format!("{datagrams}{host}{address}"))
+    Ok(format!("{prefix}{host}{address}"))
 }
 
 /// A host's name, and no number: that is a port.

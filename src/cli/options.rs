@@ -149,6 +149,19 @@ pub(super) struct Listening {
         long_help = help::listen_in_full())]
     pub listen: Vec<String>,
 
+    /// Certificate for tls: addresses, in PEM, with those that lead to its root; may be repeated
+    ///
+    /// Each needs its --tls-key, in the same order. A client gets the first one that has the name it
+    /// asks for, or else the first one of all.
+    #[arg(long = "tls-cert", id = "tls_certs", value_name = "FILE", hide = true,
+        value_hint = ValueHint::FilePath)]
+    pub tls_certs: Vec<PathBuf>,
+
+    /// Private key of a --tls-cert, in PEM, without a password; may be repeated
+    #[arg(long = "tls-key", id = "tls_keys", value_name = "FILE", hide = true,
+        value_hint = ValueHint::FilePath)]
+    pub tls_keys: Vec<PathBuf>,
+
     /// Do not draw a QR code on the terminal when other machines can connect
     #[arg(long)]
     pub no_qr: bool,
@@ -284,6 +297,11 @@ pub(super) struct Limits {
     #[arg(long, value_name = "TIME", value_parser = positive,
         default_value = time(|all| all.files))]
     pub file_timeout: Duration,
+
+    /// Time for a whole TLS handshake, from the accept
+    #[arg(long, value_name = "TIME", value_parser = positive, hide = true,
+        default_value = time(|all| all.handshake))]
+    pub handshake_timeout: Duration,
 
     /// Time between the signal to stop and the stop, for load balancers; needs --status
     ///

@@ -174,8 +174,6 @@ pub(super) const SPELLINGS: &[(&[&str], Answer)] = &[
             "--tls",
             "--ssl",
             "--https",
-            "--tls-cert",
-            "--tls-key",
             "--ssl-cert",
             "--ssl-key",
             "--cert",

@@ -15,11 +15,15 @@ use std::sync::Arc;
 /// The longest path of a Unix socket, in bytes (unix(7): 108 with the closing NUL).
 const LONGEST_PATH: usize = 107;
 
+/// What an address begins with if its connections are encrypted.
+const ENCRYPTED: &str = "tls:";
+
 /// An address to listen on.
 #[derive(Clone, Debug)]
 pub struct Address {
     text: String,
     kind: AddressKind,
+    is_encrypted: bool,
 }
 
 /// The kinds of addresses.
@@ -46,6 +50,7 @@ impl Address {
         Address {
             text: address.to_string(),
             kind: AddressKind::Tcp(vec![Endpoint::of(address)]),
+            is_encrypted: false,
         }
     }
 
@@ -66,7 +71,31 @@ impl Address {
         Ok(Address {
             text: bound.to_string(),
             kind: AddressKind::Inherited(Arc::new(socket), bound),
+            is_encrypted: false,
         })
+    }
+
+    /// The same address, with connections encrypted by TLS.
+    ///
+    /// # Errors
+    /// A sentence if the address takes datagrams.
+    pub fn encrypted(self) -> Result<Address, String> {
+        let text = format!("{ENCRYPTED}{}", self.text);
+        match self.is_datagram() {
+            true => Err(format!(
+                "`{text}` cannot be: TLS encrypts connections, not datagrams"
+            )),
+            false => Ok(Address {
+                text,
+                is_encrypted: true,
+                ..self
+            }),
+        }
+    }
+
+    /// True if connections are encrypted by TLS.
+    pub fn is_encrypted(&self) -> bool {
+        self.is_encrypted
     }
 
     /// The kind of address.
@@ -131,7 +160,14 @@ impl FromStr for Address {
     /// - `unix:/path`: a Unix stream socket
     /// - `udp:` and one of the first three forms: UDP
     /// - `unix-dgram:/path`: a Unix datagram socket
+    /// - `tls:` and one of the first four forms: connections encrypted by TLS
     fn from_str(text: &str) -> Result<Address, String> {
+        if let Some(address) = text.strip_prefix(ENCRYPTED) {
+            return match address.starts_with(ENCRYPTED) {
+                true => Err(expected(text)),
+                false => address.parse::<Address>()?.encrypted(),
+            };
+        }
         let kind = if let Some(address) = text.strip_prefix("udp:") {
             AddressKind::Udp(endpoints(text, address)?)
         } else if let Some(path) = text.strip_prefix("unix-dgram:") {
@@ -144,14 +180,15 @@ impl FromStr for Address {
         Ok(Address {
             text: text.into(),
             kind,
+            is_encrypted: false,
         })
     }
 }
 
 fn expected(text: &str) -> String {
     format!(
-        "`{text}` is not an address; expected HOST:PORT, [IPV6]:PORT, :PORT or unix:PATH, or for \
-         datagrams udp:HOST:PORT or unix-dgram:PATH"
+        "`{text}` is not an address; expected HOST:PORT, [IPV6]:PORT, :PORT or unix:PATH, one of \
+         these after tls:, or for datagrams udp:HOST:PORT or unix-dgram:PATH"
     )
 }
 
@@ -290,9 +327,21 @@ mod tests {
             ("unix-dgram:/run/x", Some("dgram /run/x")),
             ("unix-dgram:", None),
             (&format!("unix-dgram:/{}", "a".repeat(107)), None),
+            ("tls:127.0.0.1:8443", Some("127.0.0.1:8443")),
+            ("tls::8443", Some("[::]:8443")),
+            ("tls:unix:/run/x", Some("/run/x")),
+            ("tls:udp:127.0.0.1:1", None),
+            ("tls:unix-dgram:/run/x", None),
+            ("tls:tls:127.0.0.1:1", None),
+            ("tls:", None),
         ];
         for (text, expected) in cases {
             assert_eq!(first(text).as_deref(), expected, "{text}");
+            let is_encrypted = |address: Address| address.is_encrypted();
+            assert!(
+                text.parse().is_ok_and(is_encrypted) == text.starts_with("tls:")
+                    || expected.is_none()
+            );
         }
     }
 }

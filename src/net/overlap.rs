@@ -20,7 +20,7 @@ pub struct ListenRequest<'a> {
 /// sentences.
 ///
 /// # Errors
-/// A sentence about two overlapping addresses of different services.
+/// A sentence about two overlapping addresses of different services, or of which one is encrypted.
 pub fn reconcile(requests: &mut [ListenRequest<'_>]) -> Result<Vec<String>, String> {
     let mut notes = Vec::new();
     for later in 1..requests.len() {
@@ -56,6 +56,11 @@ impl ListenRequest<'_> {
     fn is_inherited(&self) -> bool {
         matches!(self.address.kind(), AddressKind::Inherited(..))
     }
+
+    /// True if it does not matter which of both a client reaches.
+    fn serves_as(&self, other: &ListenRequest<'_>) -> bool {
+        self.service == other.service && self.address.is_encrypted() == other.address.is_encrypted()
+    }
 }
 
 /// Resolves the overlap of two addresses.
@@ -68,7 +73,7 @@ fn reconcile_pair(
         && a == b
     {
         // One file is one socket, for either connections or datagrams.
-        if one.service != other.service || one.is_datagram() != other.is_datagram() {
+        if !one.serves_as(other) || one.is_datagram() != other.is_datagram() {
             let (a, b) = (&one.option, &other.option);
             return Err(format!(
                 "{a} and {b} name the same file; use another path for one of them"
@@ -88,7 +93,7 @@ fn reconcile_pair(
     if !of_one.iter().any(overlap) {
         return Ok(());
     }
-    if one.service != other.service {
+    if !one.serves_as(other) {
         return Err(format!(
             "{} and {} overlap, and each client can reach only one of them; use another port for one",
             one.option, other.option

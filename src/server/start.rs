@@ -9,12 +9,13 @@ use super::sockets::{
 };
 use super::units::grouped;
 use super::{status, task_limits};
-use crate::config::{Config, StartError, Timeouts, Uring};
+use crate::config::{Certificates, Config, StartError, Timeouts, Uring};
 use crate::model::{
     self, Executor, HangupSignals, MODELS, ModelRow, ServerSetup, Signals, WorkerParts,
 };
 use crate::net::{self, Address, BoundAddress, ListenRequest};
 use crate::service::{Admission, Service, Sharing};
+use crate::tls::Tls;
 use log::Level;
 use std::io;
 use std::sync::Arc;
@@ -76,6 +77,7 @@ impl ServerSpec {
         require(model, &config.uring)?;
         lines.extend(budgets::set(&mut config, model));
         divide_listing_bytes(&mut config, model);
+        load_certificates(&config, listen.iter().map(|one| &one.address))?;
         let mut workers = make_workers(&config)?;
         let admission = Admission::new(&config);
         let services = make_services(&specs, &config, model)?;
@@ -145,6 +147,26 @@ impl ServerSpec {
         let mut requests: Vec<_> = listen.chain(status).collect();
         net::reconcile(&mut requests).map_err(StartError)
     }
+}
+
+/// Loads the certificates if an address needs them.
+fn load_certificates<'a>(
+    config: &'a Config,
+    addresses: impl Iterator<Item = &'a Address>,
+) -> Result<Option<Tls>, StartError> {
+    let mut all = addresses.chain(&config.status);
+    let Some(address) = all.find(|address| address.is_encrypted()) else {
+        return Ok(None);
+    };
+    if config.certificates == Certificates::None {
+        return Err(StartError(format!(
+            "{address} needs a certificate and its key: --tls-cert and --tls-key"
+        )));
+    }
+    Tls::load(&config.certificates).map_err(StartError)?;
+    Err(StartError(format!(
+        "{address} cannot be served: this version does not encrypt connections yet"
+    )))
 }
 
 /// Refuses a model that this kernel cannot run.

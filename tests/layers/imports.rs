@@ -19,6 +19,7 @@ pub const LAYERS: &[(&str, &[&str])] = &[
     ("files", &["sys", "trace"]),
     ("observe", &["session", "config", "lines", "sys", "trace"]),
     ("confine", &["config"]),
+    ("tls", &["session", "config", "sys"]),
     (
         "service",
         &["session", "http1", "files", "config", "observe", "offload"],
@@ -35,7 +36,7 @@ pub const LAYERS: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "model", "service", "session", "net", "config", "observe", "confine", "sys",
+            "model", "service", "tls", "session", "net", "config", "observe", "confine", "sys",
         ],
     ),
     (
@@ -69,6 +70,7 @@ const WORDS: &[(&str, &[&str])] = &[
     ),
     ("landlock", &["confine/"]),
     ("ppp", &["service/proxy_header.rs"]),
+    ("rustls", &["tls/"]),
     ("std::fs", &[]),
     (
         "std::thread",
