@@ -155,6 +155,7 @@ fn command(
                 operations: waiting.uring.unwrap_or_default(),
                 file: waiting.uring_file.unwrap_or_default(),
                 send: waiting.uring_send.unwrap_or_default(),
+                fds: waiting.uring_fds.unwrap_or_default(),
                 sqpoll: waiting.uring_sqpoll,
             },
             certificates,
@@ -245,6 +246,7 @@ fn check_model_options(options: &Options) -> Result<(), String> {
         ("uring", waiting.uring.is_some()),
         ("uring-file", waiting.uring_file.is_some()),
         ("uring-send", waiting.uring_send.is_some()),
+        ("uring-fds", waiting.uring_fds.is_some()),
         ("uring-sqpoll", waiting.uring_sqpoll.is_some()),
     ];
     let default = Config::default().model;
@@ -273,6 +275,7 @@ fn check_companions(options: &Options) -> Result<(), String> {
     } = options;
     let of_operations = waiting.uring_file.is_some()
         || waiting.uring_send.is_some()
+        || waiting.uring_fds.is_some()
         || waiting.uring_sqpoll.is_some();
     let has_proxies = !listening.trusted_proxies.is_empty();
     Err(if listening.proxy_protocol && !has_proxies {
@@ -282,7 +285,8 @@ fn check_companions(options: &Options) -> Result<(), String> {
     } else if !limits.drain_delay.is_zero() && watching.status.is_none() {
         "--drain-delay needs --status, where load balancers read /healthz"
     } else if of_operations && waiting.uring == Some(UringOperations::Poll) {
-        "--uring poll only watches: --uring-file, --uring-send and --uring-sqpoll do nothing with it"
+        "--uring poll only watches: --uring-file, --uring-send, --uring-fds and --uring-sqpoll do \
+         nothing with it"
     } else {
         return Ok(());
     }
@@ -440,6 +444,32 @@ mod tests {
                 "--workers does nothing with --model pool; it is for select, poll, epoll",
             ),
             ("--threads 2", "it is for pool"),
+            ("--uring poll", "with --model epoll; it is for io-uring"),
+            ("--uring-file read", "it is for io-uring"),
+            ("--uring-send zc --model poll", "it is for io-uring"),
+            ("--uring-fds ring --model pool", "it is for io-uring"),
+            ("--uring-sqpoll 1ms", "it is for io-uring"),
+            ("--uring-sqpoll 0s --model io-uring", "above zero"),
+            (
+                "--uring-fds x --model io-uring",
+                "[possible values: process, ring]",
+            ),
+            (
+                "--uring-fds ring --uring poll --model io-uring",
+                "--uring poll only watches",
+            ),
+            (
+                "--uring-file read --uring poll --model io-uring",
+                "--uring poll only watches",
+            ),
+            (
+                "--uring-send zc --uring poll --model io-uring",
+                "--uring poll only watches",
+            ),
+            (
+                "--uring-sqpoll 1ms --uring poll --model io-uring",
+                "--uring poll only watches",
+            ),
             ("--max-children 2 --model poll", "it is for forking"),
             ("--workers 0", "expected a number from 1 to 256"),
             ("--listen echo=:1", "add --mode echo"),

@@ -291,6 +291,8 @@ pub struct Uring {
     pub file: UringFile,
     /// How bytes in memory are sent. Default: [`UringSend::Plain`].
     pub send: UringSend,
+    /// How operations name their sockets. Default: [`UringFds::Process`].
+    pub fds: UringFds,
     /// Let a thread of the kernel take requests from the ring, so that handing them over costs no
     /// system call. The thread polls, and sleeps when none has come for this time.
     pub sqpoll: Option<Duration>,
@@ -328,6 +330,17 @@ pub enum UringSend {
     Plain,
     /// The kernel sends them from where they are, if it can, and reports when it has
     Zc,
+}
+
+/// How operations of the model `io-uring` name their sockets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum UringFds {
+    /// By their descriptors
+    #[default]
+    Process,
+    /// By their places in a table of the ring
+    Ring,
 }
 
 /// The longest duration of each kind of wait.

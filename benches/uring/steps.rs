@@ -16,6 +16,12 @@ pub type Matters = fn(&Workload) -> bool;
 
 const EVERYWHERE: Matters = |_| true;
 
+/// Files that are not in the cache.
+const FILES: Matters = |workload| workload.name == "10m";
+
+/// What is in memory.
+const BYTES: Matters = |workload| !FILES(workload);
+
 /// What each step is compared with.
 pub const EPOLL: Step = step("epoll", "--model epoll", EVERYWHERE);
 
@@ -24,6 +30,10 @@ pub const EPOLL: Step = step("epoll", "--model epoll", EVERYWHERE);
 pub const STEPS: &[Step] = &[
     step("single", "--model io-uring --uring single", EVERYWHERE),
     step("poll", "--model io-uring --uring poll", EVERYWHERE),
+    step("fds", "--model io-uring --uring-fds ring", EVERYWHERE),
+    step("zc", "--model io-uring --uring-send zc", BYTES),
+    step("read", "--model io-uring --uring-file read", FILES),
+    step("sqpoll", "--model io-uring --uring-sqpoll 10ms", EVERYWHERE),
 ];
 
 const fn step(name: &'static str, options: &'static str, matters: Matters) -> Step {

@@ -11,8 +11,8 @@ use super::values::{
     status_address, trusted_proxy,
 };
 use crate::config::{
-    AccessLog, Config, EntityTag, HttpConfig, Sandbox, Timeouts, UringFile, UringOperations,
-    UringSend,
+    AccessLog, Config, EntityTag, HttpConfig, Sandbox, Timeouts, UringFds, UringFile,
+    UringOperations, UringSend,
 };
 use crate::net::Address;
 use clap::builder::ValueHint;
@@ -219,6 +219,13 @@ pub(super) struct Waiting {
     /// ends before is reset.
     #[arg(long, value_name = "HOW", value_enum)]
     pub uring_send: Option<UringSend>,
+
+    /// How operations name their sockets, with the model io-uring [default: process]
+    ///
+    /// With ring, each socket is registered when its connection is accepted, which saves the kernel
+    /// a look-up for each operation.
+    #[arg(long, value_name = "HOW", value_enum)]
+    pub uring_fds: Option<UringFds>,
 
     /// Have a kernel thread take requests from the ring, with the model io-uring
     ///

@@ -233,6 +233,7 @@ pub const MODELS: &[ModelRow] = &[
             "uring",
             "uring-file",
             "uring-send",
+            "uring-fds",
             "uring-sqpoll",
         ],
         check: event_loop::check_uring,

@@ -12,6 +12,13 @@ use std::io;
 pub fn check(capacity: usize, uses: Uses) -> Result<(), String> {
     // Without a kernel thread: the process is not confined yet, and must have no other thread then.
     let ring = build_disabled(capacity, None).map_err(|error| explain(&error).to_string())?;
+    // Of Linux 6.15. What is needed is of 6.13: before, a socket that has left the table stays open
+    // until all older operations have ended, such as the receive of an idle client.
+    if uses.contains(Uses::REGISTERED) && !ring.params().is_feature_no_iowait() {
+        return Err(
+            "--uring-fds ring needs Linux 6.15 or later; take --uring-fds process".to_owned(),
+        );
+    }
     match uses.missing(&ring) {
         Ok(missing) if missing.is_empty() => Ok(()),
         Ok(missing) => Err(format!(

@@ -15,6 +15,7 @@ mod files;
 mod messages;
 mod operation;
 mod poller;
+mod registered;
 mod requests;
 mod restrictions;
 mod ring;

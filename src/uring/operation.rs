@@ -9,6 +9,19 @@ const KIND_SHIFT: u32 = 56;
 /// The user data of a request whose result is not needed.
 pub(super) const IGNORED: u64 = u64::MAX;
 
+/// The kind of an update of the table of files.
+const FILE_UPDATE: u64 = 0xfe;
+
+/// The user data of an update of the place of a key in the table of files.
+pub(super) fn file_update(key: usize) -> u64 {
+    FILE_UPDATE << KIND_SHIFT | key as u64
+}
+
+/// True if a request with this user data was an update of the table of files.
+pub(super) fn is_file_update(user_data: u64) -> bool {
+    user_data >> KIND_SHIFT == FILE_UPDATE
+}
+
 /// What the kernel does for a socket. At most one of each kind may be under way under one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

@@ -4,13 +4,13 @@
 
 use super::description::{bytes as described, note_queued};
 use super::operation::{Completion, Operation, SendKind};
+use super::registered::Target;
 use super::ring::Ring;
 use crate::sys::{MSG_WAITALL, PollFlags, SendFlags};
-use io_uring::types::Fd;
 use io_uring::{opcode, squeue};
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 /// IORING_RECVSEND_POLL_FIRST: receive when data has arrived; don't try before.
 const POLL_FIRST: u16 = 1;
@@ -38,7 +38,8 @@ impl Ring {
     /// Those of io_uring_enter(2), if the queue is full.
     pub fn receive(&mut self, fd: BorrowedFd<'_>, key: usize, room: usize) -> io::Result<()> {
         note_queued("receive", fd, String::new);
-        let request = self.receive_request(fd, key, room);
+        let target = self.target(fd, key)?;
+        let request = self.receive_request(target, key, room);
         self.push(&[request])
     }
 
@@ -58,8 +59,9 @@ impl Ring {
         kind: SendKind,
     ) -> io::Result<()> {
         note_queued("send", fd, || described(bytes, then) + kind.description());
+        let target = self.target(fd, key)?;
         self.make_room(1)?;
-        let request = self.send_request(fd, key, bytes, then, kind);
+        let request = self.send_request(target, key, bytes, then, kind);
         self.push(&[request])
     }
 
@@ -86,35 +88,36 @@ impl Ring {
         note_queued("send", fd, || {
             described(bytes, then) + kind.description() + ", then receive"
         });
+        let target = self.target(fd, key)?;
         self.make_room(2)?;
-        let send = self.send_request(fd, key, bytes, then, kind);
-        let receive = self.receive_request(fd, key, room);
+        let send = self.send_request(target, key, bytes, then, kind);
+        let receive = self.receive_request(target, key, room);
         self.push(&[send.flags(squeue::Flags::IO_LINK), receive])?;
         self.linked_sends += 1;
         Ok(())
     }
 
-    fn receive_request(&self, fd: BorrowedFd<'_>, key: usize, room: usize) -> squeue::Entry {
+    fn receive_request(&self, target: Target, key: usize, room: usize) -> squeue::Entry {
         let buffers = self.buffers.as_ref().expect("a ring with buffers");
         let room = room.min(buffers.size()) as u32;
-        opcode::Recv::new(Fd(fd.as_raw_fd()), std::ptr::null_mut(), room)
+        opcode::Recv::new(target.number, std::ptr::null_mut(), room)
             .ioprio(POLL_FIRST)
             .buf_group(buffers.group())
             .build()
-            .flags(squeue::Flags::BUFFER_SELECT)
+            .flags(squeue::Flags::BUFFER_SELECT | target.flags)
             .user_data(Operation::Receive.user_data(key))
     }
 
     /// Call [`make_room`](Ring::make_room) first.
     fn send_request(
         &mut self,
-        fd: BorrowedFd<'_>,
+        target: Target,
         key: usize,
         bytes: &[u8],
         then: &[u8],
         kind: SendKind,
     ) -> squeue::Entry {
-        let fd = Fd(fd.as_raw_fd());
+        let fd = target.number;
         // WAITALL makes a short send break the link to the next request. With DONTWAIT it does not
         // wait all the same.
         let mut flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT | WAITALL;
@@ -142,6 +145,7 @@ impl Ring {
                     .build(),
             }
         };
+        let request = request.flags(target.flags);
         request.user_data(Operation::Send.user_data(key))
     }
 
@@ -152,7 +156,9 @@ impl Ring {
     pub fn await_writable(&mut self, fd: BorrowedFd<'_>, key: usize) -> io::Result<()> {
         note_queued("wait for room", fd, String::new);
         let events = PollFlags::OUT.bits().into();
-        let request = opcode::PollAdd::new(Fd(fd.as_raw_fd()), events).build();
+        let target = self.target(fd, key)?;
+        let request = opcode::PollAdd::new(target.number, events).build();
+        let request = request.flags(target.flags);
         self.push(&[request.user_data(Operation::AwaitWritable.user_data(key))])
     }
 

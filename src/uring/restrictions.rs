@@ -23,6 +23,8 @@ bitflags! {
         const READ = 4;
         /// To send without a copy.
         const ZERO_COPY = 8;
+        /// To name sockets by their place in a table.
+        const REGISTERED = 16;
     }
 }
 
@@ -51,6 +53,8 @@ const ALLOWED: &[Allowed] = &[
     allowed(opcode::SendMsgZc::CODE, "SENDMSG_ZC", Uses::ZERO_COPY),
     // `Operation::Read`.
     allowed(opcode::Read::CODE, "READ", Uses::READ),
+    // Sockets that come and go.
+    allowed(opcode::FilesUpdate::CODE, "FILES_UPDATE", Uses::REGISTERED),
 ];
 
 /// The flags that requests may have (io_uring_enter(2)).
@@ -61,6 +65,8 @@ const FLAGS: &[(Flags, Uses)] = &[
     (Flags::BUFFER_SELECT, Uses::TRANSFER),
     // A send and the receive that follows it.
     (Flags::IO_LINK, Uses::TRANSFER),
+    // Operations that name a socket by its place.
+    (Flags::FIXED_FILE, Uses::REGISTERED),
 ];
 
 const fn allowed(opcode: u8, name: &'static str, uses: Uses) -> Allowed {

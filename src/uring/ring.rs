@@ -5,7 +5,8 @@
 use super::availability::explain;
 use super::buffers::Buffers;
 use super::messages::Messages;
-use super::operation::{Completion, IGNORED, Operation};
+use super::operation::{Completion, IGNORED, Operation, is_file_update};
+use super::registered::Registered;
 use super::restrictions::{self, Uses};
 use super::watches::Watches;
 use crate::poller::QueueTraffic;
@@ -29,6 +30,8 @@ pub struct Ring {
     pub(super) messages: Messages,
     /// `None` in a ring that only watches.
     pub(super) buffers: Option<Buffers>,
+    /// The sockets that are registered.
+    pub(super) registered: Registered,
     /// How many sends were queued with a receive behind them.
     pub(super) linked_sends: usize,
     /// What has passed through the queues and was not counted.
@@ -51,8 +54,9 @@ impl Ring {
     }
 
     /// Creates a ring that can do all that it is used for. It [receives](Ring::receive) into
-    /// buffers of `size` bytes each. With `sqpoll`, a kernel thread takes requests, and sleeps when
-    /// none has come for that time.
+    /// buffers of `size` bytes each. If it registers sockets, keys below `sockets` have a place for
+    /// theirs. With `sqpoll`, a kernel thread takes requests, and sleeps when none has come for that
+    /// time.
     ///
     /// # Errors
     /// Those of io_uring_setup(2) and io_uring_register(2), with their cause and what to do.
@@ -60,11 +64,16 @@ impl Ring {
         capacity: usize,
         size: usize,
         uses: Uses,
+        sockets: usize,
         sqpoll: Option<Duration>,
     ) -> io::Result<Ring> {
         let make = || {
             let mut ring = Ring::disabled(capacity, uses, sqpoll)?;
-            ring.buffers = Some(Buffers::register(&ring.ring.submitter(), size)?);
+            let submitter = ring.ring.submitter();
+            ring.buffers = Some(Buffers::register(&submitter, size)?);
+            if uses.contains(Uses::REGISTERED) {
+                ring.registered = Registered::register(&submitter, sockets)?;
+            }
             ring.enabled()
         };
         make().map_err(|error| explain(&error))
@@ -84,6 +93,7 @@ impl Ring {
             completions: VecDeque::new(),
             messages,
             buffers: None,
+            registered: Registered::default(),
             linked_sends: 0,
             traffic: QueueTraffic::default(),
         })
@@ -190,10 +200,12 @@ impl Ring {
             let key = (entry.user_data() & u64::from(u32::MAX)) as usize;
             match Operation::of(entry.user_data()) {
                 Some(operation) => {
-                    let completion = Completion::new(key, operation, &entry);
+                    let mut completion = Completion::new(key, operation, &entry);
+                    self.excuse_refused(&mut completion);
                     self.completions.push_back(completion);
                 }
                 None if entry.user_data() == IGNORED => {}
+                None if is_file_update(entry.user_data()) => self.update_failed(key)?,
                 None => {
                     if let Some(request) = self.watches.take_event(key, &entry) {
                         self.push(&[request])?;

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const SIZE: usize = 1024;
 
 /// The sides of a connection: ours and the peer's.
-fn pair() -> (UnixStream, UnixStream) {
+pub(super) fn pair() -> (UnixStream, UnixStream) {
     let (ours, peer) = UnixStream::pair().expect("a pair");
     ours.set_nonblocking(true).expect("a socket");
     (ours, peer)
@@ -40,11 +40,11 @@ fn full_pair() -> (UnixStream, UnixStream) {
 }
 
 fn ring(capacity: usize) -> Ring {
-    Ring::with_buffers(capacity, SIZE, Uses::WATCH | Uses::TRANSFER, None).expect("a ring")
+    Ring::with_buffers(capacity, SIZE, Uses::WATCH | Uses::TRANSFER, 0, None).expect("a ring")
 }
 
 /// Waits for `count` completions, and takes what else has come.
-fn complete(ring: &mut Ring, count: usize) -> Vec<Completion> {
+pub(super) fn complete(ring: &mut Ring, count: usize) -> Vec<Completion> {
     let (mut all, mut found) = (Vec::new(), Vec::new());
     let end = Instant::now() + PATIENCE;
     while all.len() < count {
@@ -58,7 +58,7 @@ fn complete(ring: &mut Ring, count: usize) -> Vec<Completion> {
 }
 
 /// What is complete without waiting.
-fn complete_now(ring: &mut Ring) -> Vec<Completion> {
+pub(super) fn complete_now(ring: &mut Ring) -> Vec<Completion> {
     let mut found = Vec::new();
     ring.wait(Some(Duration::ZERO), &mut found).expect("a look");
     std::iter::from_fn(|| ring.next_completion()).collect()

@@ -111,7 +111,7 @@ fn has_ended(process: u32) -> bool {
 }
 
 /// The program for a scenario.
-fn program(model: &str, scenario: Scenario, root: &TempDir) -> Program {
+fn program(model: &str, scenario: Scenario, options: &str, root: &TempDir) -> Program {
     let root = root.path().to_str().expect("UTF-8");
     let files = "--mode http --mode echo --listen http=127.0.0.1:0 --listen echo=127.0.0.1:0";
     let files = || Program::model(model, files).arg(root);
@@ -123,7 +123,7 @@ fn program(model: &str, scenario: Scenario, root: &TempDir) -> Program {
         Scenario::Datagrams => Program::model(model, "--mode echo --listen udp:127.0.0.1:0"),
         Scenario::Chat => Program::model(model, "--mode chat --listen 127.0.0.1:0"),
     };
-    program.args(with_threads(model, POOL))
+    program.args(with_threads(model, POOL)).options(options)
 }
 
 /// Starts the server with a tracer, which counts already if the fault is one `from_start`. Returns
@@ -187,7 +187,7 @@ fn run(model: &str, row: &Row, errno: Errno, nth: usize, root: &TempDir) -> Opti
         late: row.late,
         and: row.and,
     };
-    let program = program(model, row.scenario, root);
+    let program = program(model, row.scenario, row.options, root);
     let (mut evserve, tracer, before) = start(program, fault, row.from_start);
     let id = evserve.id();
     wait_until("it is at rest again", || is_at_rest(id));
@@ -412,7 +412,7 @@ fn many_failed_operations_leak_nothing() {
                 late: false,
                 and: None,
             };
-            let program = program(row.name, Scenario::Files, &root);
+            let program = program(row.name, Scenario::Files, "", &root);
             let (mut evserve, tracer, before) = start(program, fault, false);
             let id = evserve.id();
             tracer.arm();

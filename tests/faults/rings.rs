@@ -17,6 +17,7 @@ pub mod opcode {
     pub const NOP: u8 = 0;
     pub const POLL_ADD: u8 = 6;
     pub const SENDMSG: u8 = 9;
+    pub const FILES_UPDATE: u8 = 20;
     pub const SEND: u8 = 26;
     pub const RECV: u8 = 27;
 }

@@ -38,6 +38,8 @@ pub struct Row {
     pub counts: fn(&Arguments) -> bool,
     pub errors: &'static [Errno],
     pub scenario: Scenario,
+    /// Options that the server needs to make the call.
+    pub options: &'static str,
     /// No error of this call may harm a client.
     pub spares_all: bool,
     /// EAGAIN from this call means that an event will follow. An edge-triggered poller reports that
@@ -81,6 +83,7 @@ const ROW: Row = Row {
     counts: |_| true,
     errors: &[],
     scenario: Scenario::Files,
+    options: "",
     spares_all: false,
     told_later: false,
     late: false,
@@ -230,6 +233,15 @@ pub const ROWS: &[Row] = &[
         scenario: Scenario::Watched,
         spares_all: true,
         from_start: true,
+        ..ROW
+    },
+    Row {
+        name: "FILES_UPDATE",
+        operations: &[opcode::FILES_UPDATE],
+        about: "with `--uring-fds ring`",
+        errors: &[ENOMEM, EBADF],
+        options: "--uring-fds ring",
+        spares_all: true,
         ..ROW
     },
     Row {

@@ -3,11 +3,11 @@
 //! process: at `/try` system calls, at `/ring` operations on the server's ring, at `/new-ring` on a
 //! ring of its own.
 //!
-//! escape MODEL WORKERS confined|free ROOT OUTSIDE PROCESS SOCKET
+//! escape MODEL WORKERS confined|free|registered ROOT OUTSIDE PROCESS SOCKET
 
 mod ring_operations;
 
-use evserve::config::{Config, Confinement, Sandbox};
+use evserve::config::{Config, Confinement, Sandbox, UringFds};
 use evserve::http1::Request;
 use evserve::service::http;
 use evserve::session::Time;
@@ -101,7 +101,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     };
     let server = Server::builder()
-        .configure(|config| (config.root, config.workers) = (root, workers))
+        .configure(|config| {
+            (config.root, config.workers) = (root, workers);
+            if how == "registered" {
+                config.uring.fds = UringFds::Ring;
+            }
+        })
         .model(model)
         .listen("127.0.0.1:0", make)?
         .start()?;

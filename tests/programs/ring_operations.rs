@@ -21,7 +21,7 @@ const IGNORED: u64 = u64::MAX;
 const ENTRIES: u32 = 1024;
 
 /// Asks the server's ring of this thread for each operation that there is. Returns a line for each
-/// that it does not refuse.
+/// that it does not refuse, and others for a registered file and for registrations.
 pub fn with_ring_of_server() -> String {
     let Some(fd) = ring_of_server() else {
         return "no ring\n".into();
@@ -45,6 +45,10 @@ pub fn with_ring_of_server() -> String {
             outcome => lines.push(format!("{code} {outcome:?}\n")),
         }
     }
+    // There is no such place.
+    let registered = opcode::PollAdd::new(types::Fixed(u32::MAX >> 1), 1).build();
+    let outcome = submit(&mut ring, registered).map_err(|error| error.kind());
+    lines.push(format!("FIXED_FILE {outcome:?}\n"));
     let mut probe = Probe::new();
     let submitter = ring.submitter();
     let registered = [

@@ -35,6 +35,7 @@ mod refused_calls;
 mod renames;
 mod representation;
 mod reservations;
+mod rings;
 mod root;
 mod screenshots;
 mod single_file;

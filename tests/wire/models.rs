@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 use tempfile::TempDir;
 
-fn tree() -> TempDir {
+pub fn tree() -> TempDir {
     let root = tempfile::tempdir().expect("a directory");
     for length in [0, 1, 1024, 40_000, 300_000] {
         let path = root.path().join(length.to_string());
@@ -31,7 +31,7 @@ fn tree() -> TempDir {
 }
 
 /// 200 requests of all kinds. Some are sent together with the next one, some byte by byte.
-fn script() -> Vec<String> {
+pub fn script() -> Vec<String> {
     let mut random = fastrand::Rng::with_seed(7);
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n");
     let kinds = [
@@ -62,7 +62,7 @@ fn script() -> Vec<String> {
 }
 
 /// The responses without what may differ between runs.
-fn run_script(address: SocketAddr, requests: &[String], step: usize) -> Vec<Response> {
+pub fn run_script(address: SocketAddr, requests: &[String], step: usize) -> Vec<Response> {
     let mut client = Client::connect(address);
     let mut stream = client.stream().try_clone().expect("a socket");
     let bytes = requests.concat().into_bytes();

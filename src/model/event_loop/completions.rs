@@ -90,9 +90,10 @@ impl Driver for Completions {
     const COMPLETES: bool = true;
     const FIRST_READY: ReadySet = ReadySet::WRITABLE;
 
-    fn new(capacity: usize, settings: &Uring) -> io::Result<Completions> {
+    fn new(capacity: usize, max_connections: usize, settings: &Uring) -> io::Result<Completions> {
+        let (uses, sqpoll) = (uring_uses(settings), settings.sqpoll);
         Ok(Completions {
-            ring: Ring::with_buffers(capacity, BUFFER_SIZE, uring_uses(settings), settings.sqpoll)?,
+            ring: Ring::with_buffers(capacity, BUFFER_SIZE, uses, max_connections, sqpoll)?,
             file: settings.file,
             send: settings.send,
         })
@@ -324,7 +325,11 @@ impl Driver for Completions {
             worker.counters.other_calls += 1;
             reset(&io.socket);
         }
-        self.cancel_all(under_way, io.socket.as_fd(), key)?;
+        let fd = io.socket.as_fd();
+        match under_way.is_empty() {
+            true => self.ring.unregister(fd, key)?,
+            false => self.cancel_all(under_way, fd, key)?,
+        }
         Ok(!under_way.is_empty())
     }
 }

@@ -62,11 +62,12 @@ pub(super) trait Driver: Sized {
     /// What a new socket is assumed to be ready for.
     const FIRST_READY: ReadySet;
 
-    /// Creates a driver for a loop in which one wait returns at most `capacity` events.
+    /// Creates a driver for a loop in which one wait returns at most `capacity` events, for at most
+    /// `max_connections` connections.
     ///
     /// # Errors
     /// Those of creating its poller.
-    fn new(capacity: usize, settings: &Uring) -> io::Result<Self>;
+    fn new(capacity: usize, max_connections: usize, settings: &Uring) -> io::Result<Self>;
 
     /// The poller.
     fn poller(&mut self) -> &mut Self::Poller;

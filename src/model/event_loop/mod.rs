@@ -30,7 +30,7 @@ use super::{
     LOG_RETRY_INTERVAL, ServerSetup, WorkerParts, abort_after_panic, catch_panic, new_worker,
     reopen_log,
 };
-use crate::config::{self, UringFile, UringOperations, UringSend};
+use crate::config::{self, UringFds, UringFile, UringOperations, UringSend};
 use crate::observe::{LogFile, flush_standard_error, standard_error_is_behind, throttled};
 use crate::poller::{Poller, ReadySet};
 use crate::session::{BUFFER_SIZE, Counters, Timeout, Transitions, WORK_PER_TURN, Worker};
@@ -92,6 +92,7 @@ fn uring_uses(settings: &config::Uring) -> Uses {
     let mut uses = Uses::WATCH | Uses::TRANSFER;
     uses.set(Uses::READ, settings.file == UringFile::Read);
     uses.set(Uses::ZERO_COPY, settings.send == UringSend::Zc);
+    uses.set(Uses::REGISTERED, settings.fds == UringFds::Ring);
     uses
 }
 
@@ -222,7 +223,7 @@ impl<D: Driver> EventLoop<D> {
             log,
             hub,
         } = parts;
-        let mut driver = D::new(EVENTS, uring)?;
+        let mut driver = D::new(EVENTS, max_connections, uring)?;
         let sources = Sources::new(signals, hangups, &stream_endpoints, &datagram_endpoints)?;
         sources.watch(driver.poller(), &datagram_endpoints)?;
         let wakers = Box::new(sources.wake_queue.clone());

@@ -44,7 +44,7 @@ impl<P: Poller> Driver for Readiness<P> {
     /// Try first, wait second: a client's request often comes with its handshake.
     const FIRST_READY: ReadySet = ReadySet::BOTH;
 
-    fn new(capacity: usize, _: &Uring) -> io::Result<Readiness<P>> {
+    fn new(capacity: usize, _: usize, _: &Uring) -> io::Result<Readiness<P>> {
         Ok(Readiness {
             poller: P::new(capacity)?,
             sending_files: 0,
