@@ -19,6 +19,7 @@ mod registered;
 mod requests;
 mod restrictions;
 mod ring;
+mod sockets;
 #[cfg(test)]
 mod tests;
 mod watches;

@@ -4,28 +4,22 @@
 //! A socket is registered in the place of its key, before its first operation, and keeps its
 //! descriptor. The kernel holds a registered socket open until its place is given another one.
 
-#![allow(unsafe_code)]
-
-use super::description::note_queued;
-use super::operation::{Completion, file_update};
-use super::ring::Ring;
+use crate::sys::Resource;
 use crate::sys::untraced::getrlimit;
-use crate::sys::{Errno, Resource};
-use io_uring::types::Fd;
-use io_uring::{Submitter, opcode, squeue};
+use io_uring::Submitter;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
-use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
+use std::os::fd::RawFd;
+use std::sync::atomic::AtomicI32;
 
 /// The most places of a table (IORING_MAX_FIXED_FILES).
 const MAX_PLACES: usize = 1 << 20;
 
 /// An empty place.
-const EMPTY: RawFd = -1;
+pub(super) const EMPTY: RawFd = -1;
 
 /// IORING_REGISTER_FILES_SKIP: the place stays as it is. Its socket could not be registered, and
 /// is named by its descriptor.
-const REFUSED: RawFd = -2;
+pub(super) const REFUSED: RawFd = -2;
 
 /// The descriptors that are registered, by key.
 ///
@@ -33,15 +27,6 @@ const REFUSED: RawFd = -2;
 /// queue does what its place needs by then, and entries never move.
 #[derive(Default)]
 pub(super) struct Registered(Vec<AtomicI32>);
-
-/// How an operation names its file.
-#[derive(Clone, Copy)]
-pub(super) struct Target {
-    /// The descriptor, or the place in the table.
-    pub number: Fd,
-    /// The flag that tells which.
-    pub flags: squeue::Flags,
-}
 
 impl Registered {
     /// Gives a ring a table of `places` places, or fewer if the limit of open files is lower.
@@ -58,7 +43,7 @@ impl Registered {
     }
 
     /// The entry of a key. `None` if there is no place for it.
-    fn entry(&mut self, key: usize) -> Option<&AtomicI32> {
+    pub fn entry(&mut self, key: usize) -> Option<&AtomicI32> {
         if key >= self.0.capacity() {
             return None;
         }
@@ -67,185 +52,9 @@ impl Registered {
         }
         self.0.get(key)
     }
-}
 
-impl Ring {
-    /// How an operation names a socket. Registers the socket if it is not, and there is a place for
-    /// it.
-    pub(super) fn target(&mut self, fd: BorrowedFd<'_>, key: usize) -> io::Result<Target> {
-        let number = fd.as_raw_fd();
-        let by_descriptor = Target {
-            number: Fd(number),
-            flags: squeue::Flags::empty(),
-        };
-        let Some(entry) = self.registered.entry(key) else {
-            return Ok(by_descriptor);
-        };
-        match entry.load(Relaxed) {
-            REFUSED => return Ok(by_descriptor),
-            EMPTY => {
-                note_queued("register", fd, String::new);
-                entry.store(number, Relaxed);
-                self.update_place(key)?;
-            }
-            known => debug_assert_eq!(known, number, "another socket has this key"),
-        }
-        Ok(Target {
-            number: Fd(key as RawFd),
-            flags: squeue::Flags::FIXED_FILE,
-        })
-    }
-
-    /// Empties the place of a socket. Call this when no operation is under way for it: the kernel
-    /// holds it open until then, although its descriptor is closed.
-    ///
-    /// # Errors
-    /// Those of io_uring_enter(2), if the queue is full.
-    pub fn unregister(&mut self, fd: BorrowedFd<'_>, key: usize) -> io::Result<()> {
-        match self.registered.0.get(key) {
-            Some(entry) if entry.load(Relaxed) != EMPTY => {
-                note_queued("unregister", fd, String::new);
-                entry.store(EMPTY, Relaxed);
-                self.update_place(key)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Queues a copy of an entry to its place. It is done when it is handed over, before what is
-    /// queued after it.
-    fn update_place(&mut self, key: usize) -> io::Result<()> {
-        let entry = self.registered.0[key].as_ptr();
-        let request = opcode::FilesUpdate::new(entry, 1).offset(key as i32);
-        let request = request.build().user_data(file_update(key));
-        self.push(&[request.flags(squeue::Flags::SKIP_SUCCESS)])
-    }
-
-    /// An update has failed. The kernel empties a place before it looks at the new descriptor, so
-    /// the place is empty, unless that was what failed.
-    pub(super) fn update_failed(&mut self, key: usize) -> io::Result<()> {
-        let entry = &self.registered.0[key];
-        match entry.load(Relaxed) {
-            EMPTY => self.update_place(key),
-            _ => {
-                entry.store(REFUSED, Relaxed);
-                Ok(())
-            }
-        }
-    }
-
-    /// Calls an operation cancelled that has found nothing in the place of its socket.
-    pub(super) fn excuse_refused(&self, completion: &mut Completion) {
-        let entry = self.registered.0.get(completion.key);
-        if completion.result == Err(Errno::BADF)
-            && entry.is_some_and(|entry| entry.load(Relaxed) == REFUSED)
-        {
-            completion.result = Err(Errno::CANCELED);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::operation::Operation;
-    use super::super::restrictions::Uses;
-    use super::super::tests::{complete, complete_now, pair};
-    use super::*;
-    use crate::poller::Poller;
-    use std::io::{Read, Write};
-    use std::os::fd::AsFd;
-    use std::thread;
-
-    const SIZE: usize = 1024;
-
-    fn ring(places: usize) -> Ring {
-        let uses = Uses::WATCH | Uses::TRANSFER | Uses::REGISTERED;
-        Ring::with_buffers(8, SIZE, uses, places, None).expect("a ring")
-    }
-
-    /// The result of a receive of one byte under a key.
-    fn receive(ring: &mut Ring, fd: impl AsFd, key: usize) -> Result<u32, Errno> {
-        ring.receive(fd.as_fd(), key, SIZE).expect("queued");
-        let all = complete(ring, 1);
-        assert_eq!((all.len(), all[0].key), (1, key), "{all:?}");
-        all[0].buffer.into_iter().for_each(|one| ring.put_back(one));
-        all[0].result
-    }
-
-    #[test]
-    fn a_registered_socket_closes_when_its_place_is_emptied() {
-        let mut ring = ring(4);
-        if !ring.ring.params().is_feature_no_iowait() {
-            return eprintln!("skipped: older kernels keep it open while another operation waits");
-        }
-        let ((ours, mut peer), (other, mut other_peer)) = (pair(), pair());
-        peer.write_all(b"x").expect("sent");
-        assert_eq!(receive(&mut ring, &ours, 2), Ok(1));
-        // It goes on waiting while the place of another socket is emptied.
-        ring.receive(other.as_fd(), 1, SIZE).expect("queued");
-        ring.unregister(ours.as_fd(), 2).expect("queued");
-        drop(ours);
-        // The loop waits at once, and learns nothing before the peer has seen the end.
-        let ended = thread::spawn(move || {
-            assert_eq!(peer.read(&mut [0]).expect("the end"), 0);
-            other_peer.write_all(b"x").expect("sent");
-            other_peer
-        });
-        let all = complete(&mut ring, 1);
-        assert_eq!((all[0].key, all[0].result), (1, Ok(1)));
-        ended.join().expect("it ended");
-    }
-
-    #[test]
-    fn a_place_serves_the_next_socket_with_its_key() {
-        let mut ring = ring(4);
-        for number in 0..3 {
-            let (ours, mut peer) = pair();
-            peer.write_all(b"x").expect("sent");
-            assert_eq!(receive(&mut ring, &ours, 3), Ok(1), "socket {number}");
-            // What empties the place is handed over with what fills it again.
-            ring.unregister(ours.as_fd(), 3).expect("queued");
-        }
-    }
-
-    #[test]
-    fn a_socket_without_a_place_is_named_by_its_descriptor() {
-        let mut ring = ring(1);
-        let (ours, mut peer) = pair();
-        peer.write_all(b"x").expect("sent");
-        assert_eq!(receive(&mut ring, &ours, 7), Ok(1));
-        ring.unregister(ours.as_fd(), 7).expect("nothing to do");
-        drop(ours);
-        assert_eq!(peer.read(&mut [0]).expect("the end"), 0);
-    }
-
-    #[test]
-    fn what_the_kernel_does_not_register_is_named_by_its_descriptor() {
-        let mut ring = ring(4);
-        // It registers no ring.
-        let other = Ring::with_capacity(1).expect("a ring");
-        // SAFETY: the ring lives to the end of this test.
-        let fd = unsafe { BorrowedFd::borrow_raw(other.ring.as_raw_fd()) };
-        assert_eq!(receive(&mut ring, fd, 0), Err(Errno::CANCELED));
-        assert_eq!(receive(&mut ring, fd, 0), Err(Errno::NOTSOCK));
-        ring.unregister(fd, 0).expect("queued");
-        let (ours, mut peer) = pair();
-        peer.write_all(b"x").expect("sent");
-        assert_eq!(receive(&mut ring, &ours, 0), Ok(1));
-    }
-
-    #[test]
-    fn an_operation_goes_to_the_registered_socket() {
-        let mut ring = ring(4);
-        let (ours, _peer) = pair();
-        let target = ring.target(ours.as_fd(), 2).expect("queued");
-        assert_eq!(target.number.0, 2);
-        assert_eq!(target.flags, squeue::Flags::FIXED_FILE);
-        ring.await_writable(ours.as_fd(), 2).expect("queued");
-        let all = complete(&mut ring, 1);
-        assert_eq!(all[0].operation, Operation::AwaitWritable);
-        assert!(all[0].result.is_ok(), "{all:?}");
-        assert!(complete_now(&mut ring).is_empty());
-        assert_eq!(ring.take_traffic().requests, 2);
+    /// The entry of a key that has had one.
+    pub fn known(&self, key: usize) -> Option<&AtomicI32> {
+        self.0.get(key)
     }
 }

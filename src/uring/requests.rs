@@ -4,8 +4,8 @@
 
 use super::description::{bytes as described, note_queued};
 use super::operation::{Completion, Operation, SendKind};
-use super::registered::Target;
 use super::ring::Ring;
+use super::sockets::Target;
 use crate::sys::{MSG_WAITALL, PollFlags, SendFlags};
 use io_uring::{opcode, squeue};
 use std::collections::VecDeque;

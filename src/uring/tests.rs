@@ -4,11 +4,11 @@
 
 use super::buffers::COUNT;
 use super::restrictions::Uses;
-use super::{Completion, Operation, Ring, SendKind};
+use super::{Completion, Operation, Ring, SendKind, sockets};
 use crate::poller::{Poller, ReadySet};
 use crate::sys::Errno;
 use std::io::{ErrorKind, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -295,4 +295,25 @@ fn a_short_linked_send_cancels_its_receive() {
     assert_eq!(all[1].result, Err(Errno::CANCELED));
     let results = complete_now(&mut ring);
     assert!(results.is_empty(), "{results:?}");
+}
+
+#[test]
+fn what_the_kernel_does_not_register_is_named_by_its_descriptor() {
+    let mut ring = sockets::tests::ring(4);
+    // It registers no ring.
+    let other = Ring::with_capacity(1).expect("a ring");
+    // SAFETY: the ring lives to the end of this test.
+    let fd = unsafe { BorrowedFd::borrow_raw(other.ring.as_raw_fd()) };
+    assert_eq!(
+        sockets::tests::receive(&mut ring, fd, 0),
+        Err(Errno::CANCELED)
+    );
+    assert_eq!(
+        sockets::tests::receive(&mut ring, fd, 0),
+        Err(Errno::NOTSOCK)
+    );
+    ring.unregister(fd, 0).expect("queued");
+    let (ours, mut peer) = pair();
+    peer.write_all(b"x").expect("sent");
+    assert_eq!(sockets::tests::receive(&mut ring, &ours, 0), Ok(1));
 }
