@@ -15,6 +15,7 @@ mod files;
 mod messages;
 mod operation;
 mod poller;
+mod quiet_sends;
 mod registered;
 mod requests;
 mod restrictions;

@@ -65,36 +65,40 @@ impl Ring {
         self.push(&[request])
     }
 
-    /// Queues a [`Send`](Operation::Send) of `bytes` and `then`, and a
-    /// [`Receive`](Operation::Receive) that begins when all of it is sent. If not all is sent, the
-    /// receive completes with ECANCELED.
-    ///
-    /// The next wait does not return because everything was sent.
+    /// Queues a [`Send`](Operation::Send) as [`send`](Ring::send) does. The next wait does not
+    /// return because all was sent.
     ///
     /// # Errors
     /// Those of io_uring_enter(2), if the queue is full.
     ///
     /// # Safety
     /// `bytes` and `then` must stay in place, unchanged, until the operation has completed.
-    pub unsafe fn send_then_receive(
+    pub unsafe fn send_quietly(
         &mut self,
         fd: BorrowedFd<'_>,
         key: usize,
         bytes: &[u8],
         then: &[u8],
         kind: SendKind,
-        room: usize,
     ) -> io::Result<()> {
         note_queued("send", fd, || {
-            described(bytes, then) + kind.description() + ", then receive"
+            described(bytes, then) + kind.description() + ", reports only failure"
         });
         let target = self.target(fd, key)?;
-        self.make_room(2)?;
-        let send = self.send_request(target, key, bytes, then, kind);
-        let receive = self.receive_request(target, key, room);
-        self.push(&[send.flags(squeue::Flags::IO_LINK), receive])?;
-        self.linked_sends += 1;
-        Ok(())
+        // If the queue were handed over below, the send would seem to have ended.
+        self.make_room(1)?;
+        let mut request = self.send_request(target, key, bytes, then, kind);
+        match kind {
+            // Its result cannot be suppressed.
+            SendKind::ZeroCopy => self.unneeded_results += 1,
+            SendKind::Plain | SendKind::More => {
+                let user_data = self.quiet_sends.add(key, (bytes.len() + then.len()) as u32);
+                request = request
+                    .flags(squeue::Flags::SKIP_SUCCESS)
+                    .user_data(user_data);
+            }
+        }
+        self.push(&[request])
     }
 
     fn receive_request(&self, target: Target, key: usize, room: usize) -> squeue::Entry {
@@ -118,8 +122,8 @@ impl Ring {
         kind: SendKind,
     ) -> squeue::Entry {
         let fd = target.number;
-        // WAITALL makes a short send break the link to the next request. With DONTWAIT it does not
-        // wait all the same.
+        // WAITALL makes a short send a failure, whose result is not suppressed. With DONTWAIT it
+        // does not wait all the same.
         let mut flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT | WAITALL;
         flags.set(SendFlags::MORE, kind == SendKind::More);
         let flags = flags.bits();

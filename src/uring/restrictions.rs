@@ -59,12 +59,10 @@ const ALLOWED: &[Allowed] = &[
 
 /// The flags that requests may have (io_uring_enter(2)).
 const FLAGS: &[(Flags, Uses)] = &[
-    // Cancelling: only a failure gives a result.
+    // Cancelling, and quiet sends: only a failure gives a result.
     (Flags::SKIP_SUCCESS, Uses::WATCH),
     // Receives take a buffer when data has arrived.
     (Flags::BUFFER_SELECT, Uses::TRANSFER),
-    // A send and the receive that follows it.
-    (Flags::IO_LINK, Uses::TRANSFER),
     // Operations that name a socket by its place.
     (Flags::FIXED_FILE, Uses::REGISTERED),
 ];

@@ -6,6 +6,7 @@ use super::availability::explain;
 use super::buffers::Buffers;
 use super::messages::Messages;
 use super::operation::{Completion, IGNORED, Operation, is_file_update};
+use super::quiet_sends::QuietSends;
 use super::registered::Registered;
 use super::restrictions::{self, Uses};
 use super::watches::Watches;
@@ -32,15 +33,17 @@ pub struct Ring {
     pub(super) buffers: Option<Buffers>,
     /// The sockets that are registered.
     pub(super) registered: Registered,
-    /// How many sends were queued with a receive behind them.
-    pub(super) linked_sends: usize,
+    pub(super) quiet_sends: QuietSends,
+    /// How many sends were queued that will give a result at once, which is no reason for a wait to
+    /// return.
+    pub(super) unneeded_results: usize,
     /// What has passed through the queues and was not counted.
     pub(super) traffic: QueueTraffic,
 }
 
-/// How long a wait may go on although linked sends have given their results. Timeouts and the
-/// access log come that much later, and so does output that a session adds after a send.
-const LINKED_SEND_WAIT: Duration = Duration::from_millis(1);
+/// How long a wait may go on although quiet sends have ended. Timeouts and the access log come that
+/// much later, and so does output that a session adds after a send.
+const QUIET_SEND_WAIT: Duration = Duration::from_millis(1);
 
 impl Ring {
     /// Creates a ring that watches, with room for `capacity` requests between two waits; more are
@@ -94,7 +97,8 @@ impl Ring {
             messages,
             buffers: None,
             registered: Registered::default(),
-            linked_sends: 0,
+            quiet_sends: QuietSends::default(),
+            unneeded_results: 0,
             traffic: QueueTraffic::default(),
         })
     }
@@ -107,13 +111,12 @@ impl Ring {
 
     /// For how many results the next wait waits, and how long, if it may wait for `timeout`.
     pub(super) fn wanted(&self, timeout: Option<Duration>) -> (usize, Option<Duration>) {
-        // Each linked send gives a result at once, which is no reason to return. If it fails, its
-        // receive gives one more.
-        match (self.linked_sends, timeout) {
+        let wanted = 1 + self.unneeded_results;
+        match timeout {
             _ if !self.entries.is_empty() => (1, Some(Duration::ZERO)),
-            (0, _) => (1, timeout),
-            (linked, None) => (1 + linked, Some(LINKED_SEND_WAIT)),
-            (linked, Some(timeout)) => (1 + linked, Some(timeout.min(LINKED_SEND_WAIT))),
+            _ if self.quiet_sends.is_empty() && wanted == 1 => (1, timeout),
+            None => (wanted, Some(QUIET_SEND_WAIT)),
+            Some(timeout) => (wanted, Some(timeout.min(QUIET_SEND_WAIT))),
         }
     }
 
@@ -136,7 +139,7 @@ impl Ring {
     /// Hands over the queued requests, and waits until a result has come or `timeout` has passed.
     pub(super) fn enter(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let (wanted, timeout) = self.wanted(timeout);
-        self.linked_sends = 0;
+        self.unneeded_results = 0;
         let submitter = self.ring.submitter();
         let result = match timeout {
             None => submitter.submit_and_wait(wanted),
@@ -149,12 +152,21 @@ impl Ring {
             Err(error) if !is_passing(&error) => return Err(error),
             _ => {}
         }
-        if self.ring.submission().is_empty() {
-            self.messages.clear();
+        let (_, requests, results) = self.ring.split();
+        // In this order: what a kernel thread does meanwhile (--uring-sqpoll) is seen next time.
+        let all_taken = requests.is_empty();
+        let all_shown = !requests.cq_overflow();
+        for entry in results {
+            self.quiet_sends.note_result(entry.user_data());
+            self.entries.push(entry);
+            self.traffic.results += 1;
         }
-        let before = self.entries.len();
-        self.entries.extend(self.ring.completion());
-        self.traffic.results += (self.entries.len() - before) as u64;
+        if all_taken {
+            self.messages.clear();
+            if all_shown {
+                self.quiet_sends.complete(&mut self.completions);
+            }
+        }
         Ok(())
     }
 

@@ -173,17 +173,9 @@ fn a_full_queue_is_handed_over_early_and_nothing_is_lost() {
         .collect();
     for (key, ((ours, _), text)) in pairs.iter().zip(&texts).enumerate() {
         // SAFETY: the texts stay until the end.
-        unsafe {
-            ring.send_then_receive(
-                ours.as_fd(),
-                key,
-                &text[..1],
-                &text[1..],
-                SendKind::Plain,
-                SIZE,
-            )
-        }
-        .expect("queued");
+        unsafe { ring.send_quietly(ours.as_fd(), key, &text[..1], &text[1..], SendKind::Plain) }
+            .expect("queued");
+        ring.receive(ours.as_fd(), key, SIZE).expect("queued");
     }
     let sent = complete(&mut ring, pairs.len());
     assert_eq!(sent.len(), pairs.len(), "{sent:?}");
@@ -265,36 +257,52 @@ fn a_cancelled_operation_completes_once() {
     assert_eq!(all[0].result, Ok(1));
 }
 
-#[test]
-fn a_linked_send_to_a_full_socket_cancels_its_receive_at_once() {
-    let mut ring = ring(8);
-    let (ours, mut peer) = full_pair();
-    peer.write_all(b"x").expect("sent");
+/// Queues a quiet send of a text that stays until the end of the process.
+fn send_quietly(ring: &mut Ring, socket: &UnixStream, text: &'static [u8]) {
     // SAFETY: the text is static.
-    unsafe { ring.send_then_receive(ours.as_fd(), 0, b"more", b"", SendKind::Plain, SIZE) }
-        .expect("queued");
-    let all = complete(&mut ring, 2);
-    let results: Vec<_> = all.iter().map(|one| (one.operation, one.result)).collect();
-    let expected = [
-        (Operation::Send, Err(Errno::AGAIN)),
-        (Operation::Receive, Err(Errno::CANCELED)),
-    ];
-    assert_eq!(results, expected);
+    unsafe { ring.send_quietly(socket.as_fd(), 0, text, b"", SendKind::Plain) }.expect("queued");
 }
 
 #[test]
-fn a_short_linked_send_cancels_its_receive() {
+fn a_quiet_send_to_a_full_socket_completes_at_once() {
     let mut ring = ring(8);
-    let (ours, _peer) = pair();
-    let text = vec![1; 16 * 1024 * 1024];
-    // SAFETY: the text stays until the end.
-    unsafe { ring.send_then_receive(ours.as_fd(), 0, &text, b"", SendKind::Plain, SIZE) }
-        .expect("queued");
-    let all = complete(&mut ring, 2);
-    assert!((1..text.len()).contains(&(all[0].result.expect("bytes") as usize)));
-    assert_eq!(all[1].result, Err(Errno::CANCELED));
+    let (ours, _peer) = full_pair();
+    send_quietly(&mut ring, &ours, b"more");
+    let all = complete(&mut ring, 1);
+    assert_eq!(
+        (all[0].operation, all[0].result),
+        (Operation::Send, Err(Errno::AGAIN))
+    );
     let results = complete_now(&mut ring);
     assert!(results.is_empty(), "{results:?}");
+}
+
+#[test]
+fn a_short_quiet_send_completes_once() {
+    let mut ring = ring(8);
+    let (ours, _peer) = pair();
+    let text = vec![1; 16 * 1024 * 1024].leak();
+    send_quietly(&mut ring, &ours, text);
+    let all = complete(&mut ring, 1);
+    assert!((1..text.len()).contains(&(all[0].result.expect("bytes") as usize)));
+    let results = complete_now(&mut ring);
+    assert!(results.is_empty(), "{results:?}");
+}
+
+#[test]
+fn one_wait_sends_and_receives() {
+    let mut ring = ring(8);
+    let (ours, mut peer) = pair();
+    peer.write_all(b"x").expect("sent");
+    send_quietly(&mut ring, &ours, b"answer");
+    ring.receive(ours.as_fd(), 0, SIZE).expect("queued");
+    ring.wait(Some(PATIENCE), &mut Vec::new()).expect("a wait");
+    let all: Vec<_> = std::iter::from_fn(|| ring.next_completion()).collect();
+    let results: Vec<_> = all.iter().map(|one| (one.operation, one.result)).collect();
+    assert_eq!(
+        results,
+        [(Operation::Send, Ok(6)), (Operation::Receive, Ok(1))]
+    );
 }
 
 #[test]

@@ -52,9 +52,6 @@ pub struct SimulatedConnection {
 enum Operation {
     Send(Lent),
     Receive(usize),
-    /// A receive that begins when the send under way has sent everything; otherwise it is
-    /// cancelled.
-    LinkedReceive(usize),
     Load(Arc<File>, u64, usize),
     Run(Job),
     ShutdownWrite,
@@ -260,38 +257,19 @@ impl SimulatedConnection {
 
     /// A completion model may receive together with a send.
     fn receive_meanwhile(&mut self, random: &mut Rng) {
-        let is_receive =
-            |one: &Operation| matches!(one, Operation::Receive(_) | Operation::LinkedReceive(_));
+        let is_receive = |one: &Operation| matches!(one, Operation::Receive(_));
         if self.style == Style::Readiness || self.in_progress.iter().any(is_receive) {
             return;
         }
         let connection = self.connection();
         let room = connection.room();
-        let (linked, at_once) = (connection.receives_after_front(), connection.takes_input());
-        match random.u8(..) {
-            0..=99 if linked => self.in_progress.push(Operation::LinkedReceive(room)),
-            100..=199 if at_once => self.in_progress.push(Operation::Receive(room)),
-            _ => {}
-        }
-    }
-
-    /// The send under way has ended: the receive behind it begins or is cancelled.
-    fn end_link(&mut self, sent_all: bool) {
-        let is_linked = |one: &Operation| matches!(one, Operation::LinkedReceive(_));
-        if let Some(index) = self.in_progress.iter().position(is_linked)
-            && let Operation::LinkedReceive(room) = self.in_progress.swap_remove(index)
-            && sent_all
-        {
+        if (connection.receives_after_front() || connection.takes_input()) && random.u8(..) < 200 {
             self.in_progress.push(Operation::Receive(room));
         }
     }
 
     /// An operation ends, with a result or none.
     fn complete(&mut self, index: usize, late: bool, worker: &mut Worker, random: &mut Rng) {
-        if let Operation::LinkedReceive(_) = self.in_progress[index] {
-            // The send comes first.
-            return;
-        }
         let operation = self.in_progress.swap_remove(index);
         if let Operation::Send(lent) = &operation {
             lent.check(&self.connection().front());
@@ -299,13 +277,11 @@ impl SimulatedConnection {
         let is_asked_for = self.fate == Fate::Open && operation.is(self.connection().next());
         let is_cancelled = self.style == Style::Completion && late && random.bool();
         if is_cancelled && is_asked_for && !matches!(operation, Operation::Run(_)) {
-            self.end_link(false);
             return self.expire(worker);
         }
         match operation {
             Operation::Send(lent) => self.send(&lent, worker, random),
             Operation::Receive(room) => self.receive(room, late, worker, random),
-            Operation::LinkedReceive(_) => unreachable!("it has not begun"),
             Operation::Load(file, offset, count) => {
                 let all = read(&file, offset, count);
                 let count = split(random, all.len());
@@ -328,7 +304,6 @@ impl SimulatedConnection {
                 .refused_from
                 .is_some_and(|from| self.ranges_sent >= from)
             {
-                self.end_link(false);
                 self.connection().send_refused(worker);
                 if self.fate == Fate::Open {
                     let next = self.connection().next();
@@ -341,7 +316,6 @@ impl SimulatedConnection {
         }
         let all = lent.all();
         let count = split(random, all.len());
-        self.end_link(count == all.len());
         self.output.extend_from_slice(&all[..count]);
         self.connection().sent(count, worker);
     }
@@ -484,10 +458,7 @@ impl Operation {
         matches!(
             (self, action),
             (Operation::Send(_), Action::Send)
-                | (
-                    Operation::Receive(_) | Operation::LinkedReceive(_),
-                    Action::Receive
-                )
+                | (Operation::Receive(_), Action::Receive)
                 | (Operation::Load(..), Action::Load)
                 | (Operation::Run(_), Action::Run)
                 | (Operation::ShutdownWrite, Action::ShutdownWrite)

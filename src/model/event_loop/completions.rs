@@ -350,7 +350,7 @@ impl Completions {
         }
         let zero_copy = &io.driver.zero_copy;
         let (kind, bytes, then, is_whole) = zero_copy.limited(self.send, bytes, then, more);
-        let may_link = is_whole
+        let receives_next = is_whole
             && connection.receives_after_front()
             && !under_way.contains(UnderWay::SENDS_MORE);
         let fd = io.socket.as_fd();
@@ -358,18 +358,13 @@ impl Completions {
         // connection closes before, it stays until `release`, which the loop calls when no
         // operation is under way.
         unsafe {
-            match may_link {
-                true => {
-                    let room = connection.room();
-                    let ring = &mut self.ring;
-                    ring.send_then_receive(fd, key, bytes, then, kind, room)?;
-                    under_way.insert(UnderWay::RECEIVE);
-                }
+            match receives_next {
+                true => self.ring.send_quietly(fd, key, bytes, then, kind)?,
                 false => self.ring.send(fd, key, bytes, then, kind)?,
             }
         }
         under_way.insert(UnderWay::SEND);
-        match connection.takes_input() {
+        match receives_next || connection.takes_input() {
             true => self.queue_receive(slot, key),
             false => Ok(()),
         }
