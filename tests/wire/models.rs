@@ -448,7 +448,8 @@ fn the_summary_counts_requests_and_system_calls() {
         });
         match is_completion_model(model) {
             true if has_more_options => assert!(completions.is_some(), "{line}"),
-            true => assert!((2000..=2100).contains(&completions.expect(line)), "{line}"),
+            // Sends report only failure.
+            true => assert!((1000..=1100).contains(&completions.expect(line)), "{line}"),
             false => assert_eq!(completions, None, "{line}"),
         }
     });
