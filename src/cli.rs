@@ -13,9 +13,11 @@ mod values;
 pub use operator_log::{begin_trace, finish_operator_log, show_qr_code, start_operator_log};
 
 use crate::config::{AccessLog, CertificateFiles, Certificates, Config, Confinement, HttpConfig};
-use crate::config::{MAX_HEADER_BYTES, Sandbox, Timeouts, TrustedProxies, Uring, UringOperations};
+use crate::config::{
+    MAX_HEADER_BYTES, Sandbox, ServiceAddress, Timeouts, TrustedProxies, Uring, UringOperations,
+};
 use crate::model;
-use crate::net::InheritedSocket;
+use crate::net::{Address, InheritedSocket};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use log::LevelFilter;
 use options::{Listening, Options};
@@ -102,6 +104,7 @@ fn command(
         return Err(answer);
     }
     let listen = listen::listen(&options, inherited)?;
+    check_encryption(&options, &listen)?;
     check_model_options(&options)?;
     check_companions(&options)?;
     if options.logging.access_log == AccessLog::Off && options.logging.access_log_file.is_some() {
@@ -120,6 +123,7 @@ fn command(
         ..
     } = options;
     let default = Config::default();
+    let handshake = limits.handshake_timeout;
     Ok(ServeCommand {
         is_model_chosen: waiting.model.is_some(),
         shows_qr_code: !listening.no_qr,
@@ -146,7 +150,7 @@ fn command(
                 idle: limits.idle_timeout,
                 send: limits.send_timeout,
                 files: limits.file_timeout,
-                handshake: limits.handshake_timeout,
+                handshake: handshake.unwrap_or(Timeouts::default().handshake),
                 drain_delay: limits.drain_delay,
                 drain: limits.drain_timeout,
                 ..Timeouts::default()
@@ -293,6 +297,35 @@ fn check_companions(options: &Options) -> Result<(), String> {
     .into())
 }
 
+/// Refuses options for encrypted addresses without such an address.
+fn check_encryption(options: &Options, listen: &[ServiceAddress]) -> Result<(), String> {
+    let Options {
+        listening,
+        limits,
+        watching,
+        ..
+    } = options;
+    let mut addresses = listen
+        .iter()
+        .map(|one| &one.address)
+        .chain(&watching.status);
+    if addresses.any(Address::is_encrypted) {
+        return Ok(());
+    }
+    let given = [
+        ("tls-cert", !listening.tls_certs.is_empty()),
+        ("tls-key", !listening.tls_keys.is_empty()),
+        ("tls-self-signed", listening.tls_self_signed),
+        ("handshake-timeout", limits.handshake_timeout.is_some()),
+    ];
+    match given.iter().find(|(_, is_given)| *is_given) {
+        None => Ok(()),
+        Some((option, _)) => Err(format!(
+            "--{option} does nothing without an encrypted address, such as --listen tls:8443"
+        )),
+    }
+}
+
 /// The certificates and their keys, which the options name in the same order.
 fn certificates(listening: &Listening) -> Result<Certificates, String> {
     let Listening {
@@ -426,8 +459,24 @@ mod tests {
             ("--listen tls:/run/x", "type tls:unix:/run/x"),
             ("--mode echo --listen tls:udp:127.0.0.1:1", "not datagrams"),
             (
-                "--tls-cert x",
+                "--tls-cert x -l tls:1",
                 "each --tls-cert needs its --tls-key: there are 1 and 0",
+            ),
+            (
+                "--tls-cert x",
+                "--tls-cert does nothing without an encrypted address",
+            ),
+            (
+                "--tls-self-signed -l :1",
+                "--tls-self-signed does nothing without",
+            ),
+            (
+                "--handshake-timeout 1s",
+                "--handshake-timeout does nothing without",
+            ),
+            (
+                "--tls-self-signed --tls-cert x --tls-key y -l tls:1",
+                "cannot be used with",
             ),
             ("--listen udp:", "`udp:` is not an address"),
             ("--listen [fe80::1]:80", "needs an interface"),

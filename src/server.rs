@@ -2,11 +2,13 @@
 
 mod announcement;
 mod budgets;
+mod certificates;
 mod cgroup;
 mod confinement;
 mod descriptors;
 mod directories;
 mod limits;
+mod renewal;
 mod sockets;
 mod start;
 mod status;
@@ -23,6 +25,7 @@ use crate::service::{self, Service};
 use crate::sys;
 use announcement::log_lines;
 use log::Level;
+use renewal::Renewal;
 use start::{BoundServer, ListenSpec, ServerSpec, ServiceSpec};
 use std::io;
 use std::sync::Arc;
@@ -220,7 +223,8 @@ impl Server {
     /// # Errors
     /// A sentence for the user about what failed. Some privileges may be gone by then.
     pub fn confine(&self, confinement: &Confinement) -> Result<(), StartError> {
-        confinement::confine(&self.0.serving.workers, confinement)?;
+        let tls = self.0.renewal.as_ref().map(|renewal| &*renewal.tls);
+        confinement::confine(&self.0.serving.workers, tls, confinement)?;
         // What is given up may be what the model needs.
         start::require(self.0.model, &self.0.serving.uring)
     }
@@ -236,9 +240,11 @@ impl Server {
             is_model_chosen,
             serving,
             last_lines,
+            renewal,
             ..
         } = self.0;
         log_lines(Level::Info, last_lines);
+        let _renewing = renewal.and_then(Renewal::start);
         let (begin, cpu_before) = (Instant::now(), sys::cpu_time());
         let counters = (model.run)(serving)?;
         let elapsed = begin.elapsed();

@@ -14,8 +14,12 @@ mod context;
 mod pem;
 #[cfg(feature = "tls")]
 mod resolver;
+#[cfg(feature = "tls")]
+mod self_signed;
+#[cfg(feature = "tls")]
+mod tickets;
 
 #[cfg(not(feature = "tls"))]
-pub use absent::{Context, Tls};
+pub use absent::{Context, Reloaded, Tls};
 #[cfg(feature = "tls")]
-pub use context::{Context, Tls};
+pub use context::{Context, Reloaded, Tls};

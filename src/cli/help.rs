@@ -1,7 +1,7 @@
 //! The parts of --help that come from tables, and the examples.
 
-use super::values::shown_size;
-use crate::config::{Config, DEFAULT_MEMORY_BYTES, HttpConfig};
+use super::values::{shown_size, shown_time};
+use crate::config::{Config, DEFAULT_MEMORY_BYTES, HttpConfig, Timeouts};
 use crate::model::MODELS;
 use crate::service::SERVICES;
 use clap::builder::{PossibleValue, PossibleValuesParser};
@@ -164,6 +164,11 @@ pub(super) fn listen_in_full() -> String {
 pub(super) fn index() -> String {
     let default = HttpConfig::default().indexes.join(", ");
     format!("File to send for its directory; may be repeated [default: {default}]")
+}
+
+pub(super) fn handshake_timeout() -> String {
+    let default = shown_time(Timeouts::default().handshake);
+    format!("Time for a whole TLS handshake, from the accept [default: {default}]")
 }
 
 pub(super) fn cache_bytes() -> String {

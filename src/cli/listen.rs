@@ -17,6 +17,7 @@ pub(super) fn listen(
     let modes = modes(&options.content.modes, &inherited);
     let mut all = Vec::new();
     for InheritedSocket { name, address } in inherited {
+        let (name, is_encrypted) = mode_of_socket(name);
         let service = match (name, &modes[..]) {
             (Some(name), _) if modes.contains(&name) => name,
             (_, [mode]) => mode.clone(),
@@ -27,6 +28,10 @@ pub(super) fn listen(
                     modes.join(", ")
                 ));
             }
+        };
+        let address = match is_encrypted {
+            true => address.encrypted()?,
+            false => address,
         };
         all.push(ServiceAddress { service, address });
     }
@@ -62,6 +67,19 @@ pub(super) fn listen(
     Ok(all)
 }
 
+/// The mode that an inherited socket is for, and whether its connections are encrypted: `tls`, or
+/// the mode with `-tls` behind it. A colon is not allowed in such a name.
+fn mode_of_socket(name: Option<String>) -> (Option<String>, bool) {
+    match name
+        .as_deref()
+        .map(|name| (name, name.strip_suffix("-tls")))
+    {
+        Some(("tls", _)) => (None, true),
+        Some((_, Some(mode))) => (Some(mode.into()), true),
+        _ => (name, false),
+    }
+}
+
 fn default_port(mode: &str) -> Result<u16, String> {
     let row = service::find(mode).ok_or_else(|| format!("there is no mode `{mode}`"))?;
     Ok(row.port)
@@ -70,10 +88,15 @@ fn default_port(mode: &str) -> Result<u16, String> {
 /// The modes to serve, each once: those given, those of inherited sockets, or else the first of the
 /// table.
 fn modes(given: &[String], inherited: &[InheritedSocket]) -> Vec<String> {
-    let named = inherited.iter().filter_map(|socket| socket.name.as_ref());
-    let named = named.filter(|name| service::find(name).is_some());
+    let named = inherited
+        .iter()
+        .map(|socket| mode_of_socket(socket.name.clone()).0);
+    let named: Vec<_> = named
+        .flatten()
+        .filter(|name| service::find(name).is_some())
+        .collect();
     let mut modes: Vec<String> = Vec::new();
-    for mode in given.iter().chain(named) {
+    for mode in given.iter().chain(&named) {
         if !modes.contains(mode) {
             modes.push(mode.clone());
         }

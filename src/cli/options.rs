@@ -162,6 +162,14 @@ pub(super) struct Listening {
         value_hint = ValueHint::FilePath)]
     pub tls_keys: Vec<PathBuf>,
 
+    /// Make a certificate for tls: addresses, and keep it; browsers warn of it
+    ///
+    /// It is for localhost and for the names and addresses of this machine. It is kept in
+    /// $STATE_DIRECTORY, $XDG_STATE_HOME/evserve or ~/.local/state/evserve, so that its fingerprint
+    /// stays. The start shows the fingerprint, and the file that clients can trust.
+    #[arg(long, hide = true, conflicts_with_all = ["tls_certs", "tls_keys"])]
+    pub tls_self_signed: bool,
+
     /// Do not draw a QR code on the terminal when other machines can connect
     #[arg(long)]
     pub no_qr: bool,
@@ -305,10 +313,9 @@ pub(super) struct Limits {
         default_value = time(|all| all.files))]
     pub file_timeout: Duration,
 
-    /// Time for a whole TLS handshake, from the accept
     #[arg(long, value_name = "TIME", value_parser = positive, hide = true,
-        default_value = time(|all| all.handshake))]
-    pub handshake_timeout: Duration,
+        help = help::handshake_timeout())]
+    pub handshake_timeout: Option<Duration>,
 
     /// Time between the signal to stop and the stop, for load balancers; needs --status
     ///

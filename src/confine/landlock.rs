@@ -19,6 +19,8 @@ pub struct AllowedAccess<'a> {
     pub follow_in: Vec<(BorrowedFd<'a>, &'a Path)>,
     /// A clause for the summary, if replacements are not followed: what they need, and why.
     pub unfollowed: Option<String>,
+    /// Directories to read below, and single files to read, for certificates and their keys.
+    pub certificates: Vec<BorrowedFd<'a>>,
     /// Directories in which files are removed.
     pub remove_in: Vec<BorrowedFd<'a>>,
     /// Directories in which files are created and appended to.
@@ -35,6 +37,7 @@ const NEWEST: ABI = ABI::V7;
 pub(super) fn restrict(allowed: &AllowedAccess<'_>) -> Result<Restrictions, RulesetError> {
     let followed = allowed.follow_in.iter().map(|(fd, _)| fd);
     let readable = allowed.readable.iter().chain(followed);
+    let readable = readable.chain(&allowed.certificates);
     let readable = readable.map(|fd| {
         // A rule for a file must not contain rights for directories (landlock_add_rule(2), EINVAL).
         let read = match is_directory(fd) {
@@ -109,6 +112,10 @@ fn describe(status: &RestrictionStatus, allowed: &AllowedAccess<'_>) -> Restrict
             followed.join(" and ")
         ),
     };
+    let certificates = match allowed.certificates.is_empty() {
+        true => "",
+        false => "; can read the directories of its certificates",
+    };
     let writing = match allowed.append_in.is_empty() {
         true => "write nothing",
         false => "write only in the directories of the access log",
@@ -121,18 +128,29 @@ fn describe(status: &RestrictionStatus, allowed: &AllowedAccess<'_>) -> Restrict
         true => "",
         false => "; cannot signal other processes",
     };
-    let summary = match (allowed.readable.is_empty(), allowed.append_in.is_empty()) {
-        (true, true) => "can open no file",
-        (true, false) => "can open no file but its access log",
-        (false, true) => "can read what it serves, and write or run nothing",
-        (false, false) => "can read what it serves, and write nothing but its access log",
+    let and_certificates = match allowed.certificates.is_empty() {
+        true => "",
+        false => " and its certificates",
+    };
+    let reads_nothing = allowed.readable.is_empty() && allowed.certificates.is_empty();
+    let what = match allowed.readable.is_empty() {
+        true => "its certificates".into(),
+        false => format!("what it serves{and_certificates}"),
+    };
+    let summary = match (reads_nothing, allowed.append_in.is_empty()) {
+        (true, true) => "can open no file".into(),
+        (true, false) => "can open no file but its access log".into(),
+        (false, true) => format!("can read {what}, and write or run nothing"),
+        (false, false) => format!("can read {what}, and write nothing but its access log"),
     };
     let abi = abi as i32;
     let restart = allowed.unfollowed.iter();
     let restart: String = restart.map(|what| format!("; {what}")).collect();
     Restrictions {
         summary: format!("sandboxed (Landlock ABI {abi}): {summary}{restart}"),
-        details: format!("sandbox: {reading}; can {writing}, and run nothing{network}{signals}"),
+        details: format!(
+            "sandbox: {reading}{certificates}; can {writing}, and run nothing{network}{signals}"
+        ),
     }
 }
 

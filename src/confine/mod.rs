@@ -10,7 +10,9 @@ mod parent_directories;
 mod user;
 
 pub use landlock::AllowedAccess;
-pub use parent_directories::{ParentDirectory, directories_for_file, parent_directories};
+pub use parent_directories::{
+    ParentDirectory, directories_for_file, directories_on_path, parent_directories,
+};
 pub use user::{Account, is_root};
 
 use crate::config::StartError;
@@ -45,15 +47,24 @@ pub fn require_single_thread() -> Result<(), StartError> {
 /// Those of prctl(2) and setrlimit(2).
 pub fn give_up_privileges(no_core: bool) -> io::Result<()> {
     set_no_new_privs(true)?;
-    if no_core {
-        let none = Rlimit {
-            current: Some(0),
-            maximum: Some(0),
-        };
-        setrlimit(Resource::Core, none)?;
-        set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    match no_core {
+        true => protect_memory(),
+        false => Ok(()),
     }
-    Ok(())
+}
+
+/// Keeps the memory of this process out of core files, and from debuggers of the same user
+/// (PR_SET_DUMPABLE). Call this before a secret is read.
+///
+/// # Errors
+/// Those of prctl(2) and setrlimit(2).
+pub fn protect_memory() -> io::Result<()> {
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    setrlimit(Resource::Core, none)?;
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
 /// Enters the sandbox, as far as the kernel supports it. Logs the result: in a few words at level

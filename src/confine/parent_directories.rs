@@ -67,6 +67,15 @@ pub fn directories_for_file(name: &Path) -> Result<Vec<ParentDirectory>, Errno> 
     opened.collect()
 }
 
+/// Returns the directories in which a link that this absolute name leads through can be replaced,
+/// and the last one, by paths without links.
+///
+/// # Errors
+/// Those of readlink(2).
+pub fn directories_on_path(name: &Path) -> Result<Vec<PathBuf>, Errno> {
+    Ok(walk(name)?.into_iter().map(|(path, _)| path).collect())
+}
+
 /// Returns the directories, by paths without links, and whether each contains the last name of the
 /// path.
 fn walk(name: &Path) -> Result<Vec<(PathBuf, bool)>, Errno> {

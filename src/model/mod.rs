@@ -34,7 +34,7 @@ mod worker;
 
 pub use acceptor::{Acceptor, ServeConnection};
 pub use permits::ReservedPermits;
-pub use process::{cancel_alarm, limit_shutdown};
+pub use process::{cancel_alarm, limit_shutdown, without_forks};
 pub use setup::{DatagramEndpoint, Limits, ServerSetup, StreamEndpoint, WorkerParts};
 pub use signals::{HangupSignals, SignalSender, Signals};
 pub use transfer::{load, send};

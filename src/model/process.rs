@@ -10,6 +10,7 @@
 use crate::sys::{Errno, Pid};
 use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use nix::unistd::{ForkResult, alarm};
+use parking_lot::Mutex;
 use signal_hook::SigId;
 use signal_hook::low_level::register;
 use std::io;
@@ -74,19 +75,37 @@ pub fn cancel_alarm() {
     }
 }
 
-/// fork(2), for a process with only one thread. Returns the child's process ID in the parent, and
+/// Held while a process is made, and while another thread holds locks that it could need.
+static FORKS: Mutex<()> = Mutex::new(());
+
+/// Runs this while no process is made by fork(2). A new process has a copy of every lock, and one
+/// that another thread held would stay locked forever in it. So a thread beside the model
+/// `forking` takes locks only here, and never waits here for anything else.
+pub fn without_forks<T>(act: impl FnOnce() -> T) -> T {
+    let _guard = FORKS.lock();
+    act()
+}
+
+/// fork(2), for a process with only one thread, besides those that take locks
+/// [`without_forks`]. Returns the child's process ID in the parent, and
 /// `None` in the child.
 ///
 /// # Errors
 /// Those of fork(2).
 pub(super) fn fork() -> Result<Option<Pid>, Errno> {
-    // SAFETY: the model `forking` starts no threads, so no other thread can hold a lock that would
-    // stay locked forever in the child. A program that has threads and runs it as a library relies
+    let guard = FORKS.lock();
+    // SAFETY: the model `forking` starts no threads, and the one that the server starts beside it
+    // takes locks only without forks, so no other thread can hold a lock that would stay locked
+    // forever in the child. The allocator's are excepted: glibc takes them itself. A program that has threads and runs it as a library relies
     // on glibc, which keeps its allocator usable after fork(2), and on the `log` logger not being
     // in use at this moment.
     match unsafe { nix::unistd::fork() } {
         Ok(ForkResult::Parent { child }) => Ok(Pid::from_raw(child.as_raw())),
-        Ok(ForkResult::Child) => Ok(None),
+        Ok(ForkResult::Child) => {
+            // Unlocking would wake threads that wait for it, and there are none here.
+            std::mem::forget(guard);
+            Ok(None)
+        }
         Err(errno) => Err(Errno::from_raw_os_error(errno as i32)),
     }
 }

@@ -3,13 +3,14 @@
 
 use super::process::set_alarm_at;
 use crate::sys::untraced::{read, ready_now, send};
-use crate::sys::{Errno, PollFlags, SendFlags, is_controlling_terminal, retry_on_intr};
+use crate::sys::{Errno, EventFd, PollFlags, SendFlags, is_controlling_terminal, retry_on_intr};
 use signal_hook::SigId;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 /// One kind of signals: those that stop the server, that report children, or SIGHUP.
@@ -121,7 +122,7 @@ impl AsFd for Signals {
     }
 }
 
-/// SIGHUP. It asks for the access log's file to be reopened. If it comes because the terminal was
+/// SIGHUP. It asks for files to be opened again: the access log's, and certificates. If it comes because the terminal was
 /// closed, the server stops instead, like any program started there.
 #[derive(Debug)]
 pub struct HangupSignals {
@@ -130,6 +131,8 @@ pub struct HangupSignals {
     has_terminal: bool,
     /// The stop was requested already.
     has_ended: AtomicBool,
+    /// What else is to be opened again.
+    forwarded: Option<Arc<EventFd>>,
 }
 
 impl HangupSignals {
@@ -144,7 +147,13 @@ impl HangupSignals {
             // terminal cannot be asked.
             has_terminal: is_controlling_terminal(io::stderr()),
             has_ended: AtomicBool::new(false),
+            forwarded: None,
         })
+    }
+
+    /// Sets this too when files are to be opened again.
+    pub fn forward_to(&mut self, request: Arc<EventFd>) {
+        self.forwarded = Some(request);
     }
 
     /// Catches SIGHUP from now on.
@@ -162,6 +171,7 @@ impl HangupSignals {
             return false;
         }
         if !self.has_terminal || !has_hung_up(io::stderr()) {
+            self.forwarded.iter().for_each(|request| request.set());
             return true;
         }
         if !self.has_ended.swap(true, SeqCst)

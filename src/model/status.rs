@@ -210,7 +210,7 @@ impl LoopStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::{Readiness, ServerInfo, StatusHub};
+    use crate::observe::{CertificateList, Readiness, ServerInfo, StatusHub};
     use std::sync::Arc;
     use std::task::Waker;
 
@@ -221,6 +221,7 @@ mod tests {
             why_no_stream: None,
             max_connections: None,
             services: Vec::new(),
+            certificates: CertificateList::default(),
         };
         StatusHub::new(about, 1, Instant::now())
     }

@@ -2,11 +2,13 @@
 //! warnings.
 
 pub mod access_log;
+mod certificates;
 mod log_file;
 mod snapshot;
 mod status_hub;
 mod throttle;
 
+pub use certificates::{CertificateInfo, CertificateList};
 pub use log_file::LogFile;
 pub use status_hub::{Publisher, ServerInfo, SnapshotStart, StatusHub};
 

@@ -1,5 +1,6 @@
 //! A snapshot of a server: its counters and the state of its connections.
 
+use super::certificates::CertificateInfo;
 use crate::session::{Action, Counters, Transition, Transitions};
 use serde::Serialize;
 use std::time::Duration;
@@ -150,8 +151,35 @@ pub(super) struct Document<'a, R> {
     pub states: Vec<(&'static str, usize)>,
     pub in_flight: Vec<(&'static str, usize)>,
     pub transitions: Vec<(Transition, u64)>,
+    pub certificates: Vec<CertificateRow>,
     #[serde(rename = "connection_rows")]
     pub rows: R,
+}
+
+/// The most certificates in the JSON form: those that expire first.
+const MAX_CERTIFICATES: usize = 8;
+
+/// A certificate in the JSON form.
+#[derive(Serialize)]
+pub(super) struct CertificateRow {
+    file: String,
+    /// The first name that it is for.
+    name: String,
+    /// When it expires, in seconds since the epoch.
+    expires: i64,
+}
+
+/// The certificates that expire first.
+pub(super) fn certificate_rows(all: &[CertificateInfo]) -> Vec<CertificateRow> {
+    let rows = all.iter().map(|one| CertificateRow {
+        file: one.file.display().to_string(),
+        name: one.names.first().cloned().unwrap_or_default(),
+        expires: one.validity.end,
+    });
+    let mut rows: Vec<_> = rows.collect();
+    rows.sort_by_key(|row| row.expires);
+    rows.truncate(MAX_CERTIFICATES);
+    rows
 }
 
 /// The counters by name.

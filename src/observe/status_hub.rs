@@ -5,7 +5,9 @@
 //! result. That wakes the loops, and each publishes its own part. Nothing here blocks: the mailbox
 //! wakes the client's connection.
 
-use super::snapshot::{ConnectionRow, Document, MAX_ROWS, Snapshot, counters_by_name, millis};
+use super::certificates::CertificateList;
+use super::snapshot::{ConnectionRow, Document, MAX_ROWS, Snapshot, certificate_rows};
+use super::snapshot::{counters_by_name, millis};
 use crate::session::{BUFFER_SIZE, Mailbox, Transition};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -36,6 +38,8 @@ pub struct ServerInfo {
     pub max_connections: Option<usize>,
     /// The name of each service, and the state transitions of its sessions.
     pub services: Vec<(String, &'static [Transition])>,
+    /// The certificates of encrypted addresses.
+    pub certificates: CertificateList,
 }
 
 /// The snapshots of all loops, and the clients that wait for them.
@@ -240,6 +244,7 @@ impl StatusHub {
             states: snapshot.states.clone(),
             in_flight: snapshot.in_flight.clone(),
             transitions: snapshot.transitions.iter().collect(),
+            certificates: certificate_rows(&self.info.certificates.current()),
             rows,
         };
         serde_json::to_vec(&document).expect("all fields can be serialized")

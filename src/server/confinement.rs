@@ -5,13 +5,17 @@ use crate::config::{Confinement, Sandbox, StartError};
 use crate::confine::{self, Account, AllowedAccess, ParentDirectory, parent_directories};
 use crate::model::WorkerParts;
 use crate::net::{BoundAddress, SocketFile};
+use crate::sys::untraced::open;
+use crate::sys::{Mode, OFlags};
+use crate::tls::Tls;
 use std::io;
-use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf, absolute};
 
 /// See [`Server::confine`](super::Server::confine).
 pub(super) fn confine(
     workers: &[WorkerParts],
+    tls: Option<&Tls>,
     confinement: &Confinement,
 ) -> Result<(), StartError> {
     confine::require_single_thread()?;
@@ -31,6 +35,10 @@ pub(super) fn confine(
     let log = workers.first().and_then(|worker| worker.log.path());
     let logs = log.map(|path| log_directories(path, confinement.sandbox));
     let logs = logs.unwrap_or_default();
+    let (renewable, pinned) = match (tls, confinement.sandbox) {
+        (Some(tls), Sandbox::Follow | Sandbox::Strict) => certificate_directories(&tls.files()),
+        _ => Default::default(),
+    };
     let opened = roots.iter().map(|root| confine::open_place(root));
     let opened: Vec<_> = opened
         .collect::<io::Result<_>>()
@@ -42,6 +50,11 @@ pub(super) fn confine(
             .map(|one| (one.directory.as_fd(), &*one.path))
             .collect(),
         unfollowed,
+        certificates: renewable
+            .iter()
+            .map(|one| one.directory.as_fd())
+            .chain(pinned.iter().map(AsFd::as_fd))
+            .collect(),
         remove_in: files.iter().map(|file| file.directory()).collect(),
         append_in: logs.iter().map(|one| one.directory.as_fd()).collect(),
         abstract_sockets,
@@ -60,8 +73,40 @@ pub(super) fn confine(
             );
         }
     }
+    warn_of_unreadable(tls.map(Tls::files).unwrap_or_default());
     confine::check_readable(&allowed)
         .map_err(|error| StartError(format!("cannot read what is served: {error}")))
+}
+
+/// Returns the directories in which certificates are renewed. A certificate whose directories hold
+/// too much is only opened, which is logged.
+fn certificate_directories(files: &[&Path]) -> (Vec<ParentDirectory>, Vec<OwnedFd>) {
+    let (mut directories, mut pinned) = (Vec::new(), Vec::new());
+    for file in files {
+        let name = absolute(file).unwrap_or((*file).into());
+        match parent_directories(&name) {
+            Ok(more) => directories.extend(more),
+            Err(why) => {
+                let shown = file.display();
+                log::warn!("if {shown} is replaced, the server needs a restart: {why}");
+                pinned.extend(confine::open_place(&name));
+            }
+        }
+    }
+    (directories, pinned)
+}
+
+/// Logs a warning for each file that cannot be read any more. Its renewal needs a restart.
+fn warn_of_unreadable(files: Vec<&Path>) {
+    for file in files {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        if let Err(errno) = open(file, flags, Mode::empty()) {
+            log::warn!(
+                "{} cannot be read any more, so a renewal needs a restart: {errno}",
+                file.display()
+            );
+        }
+    }
 }
 
 /// Returns the directories in which replaced roots are followed, and the consequence for a root that

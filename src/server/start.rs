@@ -4,12 +4,13 @@ use super::announcement::{self, Hints};
 use super::budgets::{self, listing_bytes};
 use super::descriptors::{cache_files, raise_descriptor_limit};
 use super::limits::limits;
+use super::renewal::Renewal;
 use super::sockets::{
     Bound, access_log, bind_datagrams, bind_error, bind_listeners, require_datagrams,
 };
 use super::units::grouped;
-use super::{status, task_limits};
-use crate::config::{Certificates, Config, StartError, Timeouts, Uring};
+use super::{certificates, status, task_limits};
+use crate::config::{Config, StartError, Timeouts, Uring};
 use crate::model::{
     self, Executor, HangupSignals, MODELS, ModelRow, ServerSetup, Signals, WorkerParts,
 };
@@ -56,6 +57,8 @@ pub(super) struct BoundServer {
     pub url_for_others: Option<String>,
     /// What is logged when the server is about to serve.
     pub last_lines: Vec<String>,
+    /// The certificates of encrypted addresses, and what opens them again.
+    pub renewal: Option<Renewal>,
 }
 
 impl ServerSpec {
@@ -77,8 +80,18 @@ impl ServerSpec {
         require(model, &config.uring)?;
         lines.extend(budgets::set(&mut config, model));
         divide_listing_bytes(&mut config, model);
-        load_certificates(&config, listen.iter().map(|one| &one.address))?;
+        let tls = certificates::load(&config, listen.iter().map(|one| &one.address))?;
+        if tls.is_some() {
+            let why =
+                "tls: addresses cannot be served: this version does not encrypt connections yet";
+            return Err(StartError(why.into()));
+        }
         let mut workers = make_workers(&config)?;
+        let certificates = tls.as_ref().map(|tls| tls.certificates().clone());
+        let certificates = certificates.unwrap_or_default();
+        let tls_lines = tls.as_deref().map(certificates::announcement);
+        let tls_lines = tls_lines.unwrap_or_default();
+        let renewal = tls.map(|tls| renewal(tls, &mut workers)).transpose()?;
         let admission = Admission::new(&config);
         let services = make_services(&specs, &config, model)?;
         let mut addresses = Vec::new();
@@ -97,6 +110,7 @@ impl ServerSpec {
         for (service, bound) in served() {
             lines.extend(announcement::service(service, bound, hints));
         }
+        lines.extend(tls_lines);
         let mut urls = served().filter_map(|(one, all)| announcement::url_for_others(one, all));
         let url_for_others = urls.next();
         let sockets = workers[0].stream_endpoints.len() + workers[0].datagram_endpoints.len();
@@ -106,7 +120,8 @@ impl ServerSpec {
         let (limits, set_by) = limits(&config, model, descriptors, listeners, sharing);
         if let Some(address) = &config.status {
             let firsts: Vec<_> = services.iter().map(|each| each[0].clone()).collect();
-            let info = status::server_info(model, &limits, firsts.iter().map(|one| &**one));
+            let services = firsts.iter().map(|one| &**one);
+            let info = status::server_info(model, &limits, services, certificates);
             let (all, more) = status::listen(&config, model, address, info, firsts, &mut workers)
                 .map_err(|error| bind_error(address, &error))?;
             addresses.extend(all);
@@ -122,6 +137,7 @@ impl ServerSpec {
             addresses,
             url_for_others,
             last_lines: announcement::last(model, is_model_chosen, &limits, set_by),
+            renewal,
             serving: ServerSetup {
                 workers,
                 limits,
@@ -149,26 +165,6 @@ impl ServerSpec {
     }
 }
 
-/// Loads the certificates if an address needs them.
-fn load_certificates<'a>(
-    config: &'a Config,
-    addresses: impl Iterator<Item = &'a Address>,
-) -> Result<Option<Tls>, StartError> {
-    let mut all = addresses.chain(&config.status);
-    let Some(address) = all.find(|address| address.is_encrypted()) else {
-        return Ok(None);
-    };
-    if config.certificates == Certificates::None {
-        return Err(StartError(format!(
-            "{address} needs a certificate and its key: --tls-cert and --tls-key"
-        )));
-    }
-    Tls::load(&config.certificates).map_err(StartError)?;
-    Err(StartError(format!(
-        "{address} cannot be served: this version does not encrypt connections yet"
-    )))
-}
-
 /// Refuses a model that this kernel cannot run.
 pub(super) fn require(model: &ModelRow, settings: &Uring) -> Result<(), StartError> {
     (model.check)(settings).map_err(|why| {
@@ -192,6 +188,14 @@ fn make_workers(config: &Config) -> Result<Vec<WorkerParts>, StartError> {
         });
     }
     Ok(workers)
+}
+
+/// What opens certificates again after SIGHUP.
+fn renewal(tls: Arc<Tls>, workers: &mut [WorkerParts]) -> Result<Renewal, StartError> {
+    let renewal = Renewal::new(tls).map_err(signal_error)?;
+    // One of them is enough: a signal reaches all.
+    workers[0].hangups.forward_to(renewal.request());
+    Ok(renewal)
 }
 
 /// Makes each service for each loop.

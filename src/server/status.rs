@@ -5,7 +5,7 @@ use super::sockets::bind_listeners;
 use crate::config::Config;
 use crate::model::{Limits, ModelRow, ReservedPermits, WorkerParts};
 use crate::net::{Address, BoundAddress};
-use crate::observe::{ServerInfo, StatusHub};
+use crate::observe::{CertificateList, ServerInfo, StatusHub};
 use crate::service::{self, Admission, Service};
 use std::io;
 use std::sync::Arc;
@@ -56,6 +56,7 @@ pub(super) fn server_info<'a>(
     model: &ModelRow,
     limits: &Limits,
     services: impl Iterator<Item = &'a dyn Service>,
+    certificates: CertificateList,
 ) -> ServerInfo {
     let knows = |option| model.options.contains(&option);
     ServerInfo {
@@ -66,5 +67,6 @@ pub(super) fn server_info<'a>(
         services: services
             .map(|service| (service.name().to_owned(), service.transitions()))
             .collect(),
+        certificates,
     }
 }

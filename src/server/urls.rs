@@ -97,7 +97,7 @@ fn host_and_port(address: SocketAddr) -> String {
     format!("{} {port}", host.trim_matches(['[', ']']))
 }
 
-fn quoted_path(path: &Path) -> String {
+pub(super) fn quoted_path(path: &Path) -> String {
     quoted(&path.display().to_string())
 }
 

@@ -35,7 +35,7 @@ pub use rustix::event::{PollFd, PollFlags};
 pub use rustix::fs::inotify::{CreateFlags, ReadFlags, Reader as WatchReader, WatchFlags};
 pub use rustix::fs::{
     Access, AtFlags, CWD, Dir, FileType, FlockOperation, FsWord, Gid, MemfdFlags, Mode, OFlags,
-    ResolveFlags, Stat, StatxFlags, Uid,
+    RenameFlags, ResolveFlags, Stat, StatxFlags, Uid,
 };
 pub use rustix::io::{Errno, retry_on_intr};
 pub use rustix::net::{RecvFlags, SendFlags, SocketAddrUnix, SocketFlags};

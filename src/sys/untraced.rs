@@ -4,9 +4,10 @@
 pub use nix::ifaddrs::getifaddrs;
 pub use nix::net::if_::{if_indextoname, if_nameindex};
 pub use rustix::fs::{
-    accessat, chmod, chownat, fchmod, flock, fstat, fstatfs, inotify::init as inotify_init,
-    inotify::remove_watch as inotify_rm_watch, lstat, makedev, memfd_create, open, openat, openat2,
-    readlink, stat, statat, statx, unlink, unlinkat,
+    accessat, chmod, chownat, fchmod, flock, fstat, fstatfs, fsync,
+    inotify::add_watch as inotify_add_watch, inotify::init as inotify_init,
+    inotify::remove_watch as inotify_rm_watch, lstat, makedev, memfd_create, mkdir, open, openat,
+    openat2, readlink, renameat_with, stat, statat, statx, unlink, unlinkat,
 };
 pub use rustix::io::{ioctl_fionbio, pread, pwrite, read, write};
 pub use rustix::net::{recv, send};

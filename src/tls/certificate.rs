@@ -2,11 +2,12 @@
 
 use super::pem;
 use crate::config::CertificateFiles;
-use rustls::crypto::CryptoProvider;
+use ring::digest::{SHA256, digest};
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
 use rustls_pki_types::CertificateDer;
+use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 use x509_parser::extensions::GeneralName;
@@ -19,6 +20,9 @@ pub(super) struct Certificate {
     pub certified: Arc<CertifiedKey>,
     /// The DNS names that it is for, in lower case. A name may begin with `*.`.
     pub names: Vec<String>,
+    /// The addresses that it is for. No client asks for an address by name, so none is chosen by
+    /// it.
+    pub addresses: Vec<IpAddr>,
     /// When it is valid, in seconds since the epoch.
     pub validity: Range<i64>,
 }
@@ -35,7 +39,7 @@ impl Certificate {
                  with P-256 or P-384, or Ed25519"
             )
         })?;
-        let (names, validity) = read_leaf(&chain[0]).ok_or_else(|| {
+        let leaf = Leaf::read(&chain[0]).ok_or_else(|| {
             format!("the first certificate of {shown} cannot be read: it is not X.509 version 3")
         })?;
         let mut certified = CertifiedKey::new(chain, signing);
@@ -60,9 +64,17 @@ impl Certificate {
         }
         Ok(Certificate {
             certified: Arc::new(certified),
-            names,
-            validity,
+            names: leaf.names,
+            addresses: leaf.addresses,
+            validity: leaf.validity,
         })
+    }
+
+    /// SHA-256 of the certificate, as browsers and openssl(1) show it.
+    pub fn fingerprint(&self) -> String {
+        let hash = digest(&SHA256, &self.certified.cert[0]);
+        let bytes = hash.as_ref().iter().map(|byte| format!("{byte:02X}"));
+        bytes.collect::<Vec<_>>().join(":")
     }
 
     /// True if it is for this name.
@@ -83,24 +95,37 @@ fn matches(own: &str, name: &str) -> bool {
     }
 }
 
-/// The DNS names and the validity of a certificate.
-fn read_leaf(der: &CertificateDer<'_>) -> Option<(Vec<String>, Range<i64>)> {
-    let (_, certificate) = X509Certificate::from_der(der).ok()?;
-    let validity = certificate.validity();
-    let validity = validity.not_before.timestamp()..validity.not_after.timestamp();
-    let names = certificate.subject_alternative_name().ok()?;
-    let names = names.map(|names| &names.value.general_names[..]);
-    let names = names.unwrap_or_default().iter();
-    let names = names.filter_map(|name| match name {
-        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
-        _ => None,
-    });
-    Some((names.collect(), validity))
+/// What a certificate says.
+struct Leaf {
+    names: Vec<String>,
+    addresses: Vec<IpAddr>,
+    validity: Range<i64>,
 }
 
-/// The cryptography of all connections.
-pub(super) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
+impl Leaf {
+    fn read(der: &CertificateDer<'_>) -> Option<Leaf> {
+        let (_, certificate) = X509Certificate::from_der(der).ok()?;
+        let validity = certificate.validity();
+        let mut leaf = Leaf {
+            names: Vec::new(),
+            addresses: Vec::new(),
+            validity: validity.not_before.timestamp()..validity.not_after.timestamp(),
+        };
+        let names = certificate.subject_alternative_name().ok()?;
+        for name in names.map_or(&[][..], |names| &names.value.general_names) {
+            match name {
+                GeneralName::DNSName(name) => leaf.names.push(name.to_ascii_lowercase()),
+                GeneralName::IPAddress(bytes) => leaf.addresses.extend(address(bytes)),
+                _ => {}
+            }
+        }
+        Some(leaf)
+    }
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    v4.or(<[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
 }
 
 #[cfg(test)]

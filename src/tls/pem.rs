@@ -109,7 +109,7 @@ fn not_pem(text: &[u8], path: &Path, option: &str) -> String {
 }
 
 /// Reads a whole file. The error begins with its path.
-fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+pub(super) fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     let shown = path.display();
     let error = |errno: Errno| format!("{shown}: {errno}");
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY;

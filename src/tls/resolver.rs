@@ -6,18 +6,21 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use std::sync::Arc;
 
-/// The certificates of now. Those who choose one hold the lock for a clone of the `Arc`, and those
-/// who replace them hold it to store another one, so nobody waits for anything else.
-#[derive(Debug)]
-pub(super) struct Resolver(RwLock<Arc<[Certificate]>>);
+/// The certificates of now. A handshake holds the lock for a clone of the `Arc`, and whoever
+/// replaces them holds it to store another one, so nobody waits for anything else.
+#[derive(Debug, Default)]
+pub(super) struct Resolver(RwLock<Arc<Vec<Arc<Certificate>>>>);
 
 impl Resolver {
-    pub fn new(certificates: Vec<Certificate>) -> Resolver {
-        Resolver(RwLock::new(certificates.into()))
+    pub fn certificates(&self) -> Arc<Vec<Arc<Certificate>>> {
+        self.0.read().clone()
     }
 
-    pub fn certificates(&self) -> Arc<[Certificate]> {
-        self.0.read().clone()
+    pub fn set(&self, certificates: Vec<Arc<Certificate>>) {
+        let new = Arc::new(certificates);
+        let old = std::mem::replace(&mut *self.0.write(), new);
+        // Without the lock.
+        drop(old);
     }
 }
 
@@ -28,8 +31,8 @@ impl ResolvesServerCert for Resolver {
         let all = self.certificates();
         let name = hello.server_name();
         let schemes = hello.signature_schemes();
-        let fits = |one: &&Certificate| one.certified.key.choose_scheme(schemes).is_some();
-        let has_name = |one: &&Certificate| name.is_some_and(|name| one.is_for(name));
+        let fits = |one: &&Arc<Certificate>| one.certified.key.choose_scheme(schemes).is_some();
+        let has_name = |one: &&Arc<Certificate>| name.is_some_and(|name| one.is_for(name));
         let of_name = all.iter().filter(has_name).find(fits);
         let chosen = of_name.or_else(|| all.iter().find(fits)).or(all.first());
         chosen.map(|one| one.certified.clone())

@@ -19,7 +19,7 @@ pub const LAYERS: &[(&str, &[&str])] = &[
     ("files", &["sys", "trace"]),
     ("observe", &["session", "config", "lines", "sys", "trace"]),
     ("confine", &["config"]),
-    ("tls", &["session", "config", "sys"]),
+    ("tls", &["session", "config", "net", "observe", "sys"]),
     (
         "service",
         &["session", "http1", "files", "config", "observe", "offload"],
@@ -61,12 +61,17 @@ const WORDS: &[(&str, &[&str])] = &[
             "observe/",
             "server.rs",
             "server/",
+            "tls/tickets.rs",
             "trace.rs",
         ],
     ),
     (
         "SystemTime::now",
-        &["model/clock.rs", "cli/operator_log.rs"],
+        &[
+            "model/clock.rs",
+            "server/certificates.rs",
+            "cli/operator_log.rs",
+        ],
     ),
     ("landlock", &["confine/"]),
     ("ppp", &["service/proxy_header.rs"]),
@@ -78,6 +83,7 @@ const WORDS: &[(&str, &[&str])] = &[
             "cli/operator_log.rs",
             "model/",
             "offload.rs",
+            "server/renewal.rs",
             // For `thread::panicking` in a check of debug builds.
             "session/connection.rs",
         ],

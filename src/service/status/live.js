@@ -29,11 +29,21 @@ function time(ms) {
   return ms < 10_000 ? (ms / 1000).toFixed(1) + " s" : ms < 3_600_000 ? Math.round(ms / 1000) + " s" : Math.round(ms / 60_000) + " min";
 }
 
+function certificate(first) {
+  const figure = find("certificate");
+  figure.parentElement.hidden = !first;
+  if (!first) return;
+  const days = Math.floor((first.expires - Date.now() / 1000) / 86_400);
+  figure.textContent = days < 0 ? "expired" : `in ${number(days)} ${days === 1 ? "day" : "days"}`;
+  figure.parentElement.title = `the first certificate to expire: ${first.name || "no name"}, in ${first.file}`;
+}
+
 function figures(now) {
   find("connections").textContent = number(now.connections);
   find("executors").textContent = `${number(now.executors.busy)} of ${number(now.executors.count)} ${now.executors.kind}`;
   find("in-flight").textContent = number(now.in_flight.reduce((sum, [, count]) => sum + count, 0));
   find("in-flight").parentElement.hidden = now.counters.operations === 0;
+  certificate(now.certificates[0]);
   const seconds = before ? (now.uptime_ms - before.uptime_ms) / 1000 : 0;
   if (seconds <= 0) return;
   const more = name => now.counters[name] - before.counters[name];

@@ -65,6 +65,12 @@ const METRICS: &[(&str, &str, &str, &str)] = &[
         "Transitions of sessions from one state to another.",
     ),
     (
+        "certificate_expiry_timestamp_seconds",
+        "gauge",
+        "file, name",
+        "Time at which a certificate expires, in seconds since the epoch; its first name.",
+    ),
+    (
         "loop_wait_seconds_total",
         "counter",
         "",
@@ -126,6 +132,12 @@ pub fn text(hub: &StatusHub) -> Vec<u8> {
     text.begin("state_transitions_total");
     for ((from, to), count) in snapshot.transitions.iter() {
         text.sample(&[("from", from), ("to", to)], count);
+    }
+    text.begin("certificate_expiry_timestamp_seconds");
+    for one in &*info.certificates.current() {
+        let name = one.names.first().map_or("", |name| name);
+        let file = one.file.display().to_string();
+        text.sample(&[("file", &file), ("name", name)], one.validity.end);
     }
     text.begin("loop_wait_seconds_total");
     text.sample(&[], snapshot.loop_wait.as_secs_f64());

@@ -150,7 +150,7 @@ fn with_policy(response: Response) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::ServerInfo;
+    use crate::observe::{CertificateList, ServerInfo};
     use std::time::Instant;
 
     #[test]
@@ -161,6 +161,7 @@ mod tests {
             why_no_stream: None,
             max_connections: None,
             services: Vec::new(),
+            certificates: CertificateList::default(),
         };
         let mut status = StatusHandler {
             hub: StatusHub::new(about, 1, Instant::now()),

@@ -18,6 +18,9 @@ pub const SCRIPT: &str = include_str!("live.js");
 /// A figure that is shown if the model gives operations to the kernel.
 const IN_FLIGHT: &str = "in-flight";
 
+/// A figure that is shown if connections are encrypted.
+const CERTIFICATE: &str = "certificate";
+
 /// The figures on the page: the element's id, the label, and the tooltip.
 const FIGURES: &[(&str, &str, &str)] = &[
     ("connections", "connections", "open connections"),
@@ -67,6 +70,11 @@ const FIGURES: &[(&str, &str, &str)] = &[
         "busy",
         "event loops, threads or processes that have at least one connection",
     ),
+    (
+        CERTIFICATE,
+        "certificate expires",
+        "time until the first certificate expires",
+    ),
 ];
 
 /// The page, before the script has filled it in.
@@ -96,7 +104,7 @@ pub fn page(info: &ServerInfo) -> String {
                 main {
                     dl id="figures" {
                         @for (id, label, tooltip) in FIGURES {
-                            div title=(tooltip) hidden[*id == IN_FLIGHT] { dt { (label) } dd id=(id) { "–" } }
+                            div title=(tooltip) hidden[[IN_FLIGHT, CERTIFICATE].contains(id)] { dt { (label) } dd id=(id) { "–" } }
                         }
                     }
                     section {

@@ -1,0 +1,70 @@
+//! The certificates of encrypted addresses: loaded at the start, announced, and checked for their
+//! end.
+
+use super::urls;
+use crate::config::{Certificates, Config, StartError};
+use crate::confine;
+use crate::net::Address;
+use crate::observe::CertificateInfo;
+use crate::tls::Tls;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Loads the certificates if an address needs them. From then on other processes of this user
+/// cannot read the memory of this one.
+pub(super) fn load<'a>(
+    config: &'a Config,
+    addresses: impl Iterator<Item = &'a Address>,
+) -> Result<Option<Arc<Tls>>, StartError> {
+    let mut all = addresses.chain(&config.status);
+    let Some(address) = all.find(|address| address.is_encrypted()) else {
+        return Ok(None);
+    };
+    if config.certificates == Certificates::None {
+        return Err(StartError(format!(
+            "{address} needs a certificate: --tls-cert and --tls-key, or --tls-self-signed"
+        )));
+    }
+    confine::protect_memory()
+        .map_err(|error| StartError(format!("cannot protect the keys in memory: {error}")))?;
+    let tls = Tls::load(&config.certificates, now()).map_err(StartError)?;
+    warn_of_ends(&tls);
+    Ok(Some(Arc::new(tls)))
+}
+
+/// The lines about a certificate that the server has made itself.
+pub(super) fn announcement(tls: &Tls) -> Vec<String> {
+    let Some(file) = tls.self_signed() else {
+        return Vec::new();
+    };
+    let all = tls.certificates().current();
+    let lines = |one: &CertificateInfo| {
+        [
+            format!("self-signed certificate for {}", one.names.join(", ")),
+            format!("  SHA-256 {}", one.fingerprint),
+            format!(
+                "  browsers warn of it once: compare this fingerprint; curl trusts it with --cacert {}",
+                urls::quoted_path(file)
+            ),
+        ]
+    };
+    all.iter().flat_map(lines).collect()
+}
+
+/// Logs a warning for each certificate that has expired or will soon.
+pub(super) fn warn_of_ends(tls: &Tls) {
+    let hint = match tls.self_signed() {
+        Some(_) => "a start makes a new one",
+        None => "renew it",
+    };
+    let (all, now) = (tls.certificates().current(), now());
+    for warning in all.iter().filter_map(|one| one.warning(now)) {
+        log::warn!("{warning}; {hint}");
+    }
+}
+
+/// The time in seconds since the epoch.
+fn now() -> i64 {
+    let time = SystemTime::now().duration_since(UNIX_EPOCH);
+    time.map_or(0, |time| time.as_secs().try_into().unwrap_or(i64::MAX))
+}

@@ -1,0 +1,255 @@
+//! Opens certificates again when SIGHUP comes and when their files change, and warns of their end.
+//!
+//! This is done on a thread of its own, because a file system may answer late. The certificates of
+//! the moment are replaced as a whole, and no loop waits for that. Whatever takes a lock that a
+//! forked process could need is done [`without_forks`].
+
+use super::certificates::warn_of_ends;
+use crate::confine::directories_on_path;
+use crate::model::without_forks;
+use crate::sys::untraced::{inotify_add_watch, inotify_init, stat};
+use crate::sys::{
+    CreateFlags, Errno, EventFd, PollFd, PollFlags, Stat, WatchFlags, WatchReader, poll_untraced,
+};
+use crate::tls::Tls;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf, absolute};
+use std::sync::Arc;
+use std::thread::Builder;
+use std::time::{Duration, Instant};
+
+/// How long nothing must happen to the files before they are opened again: a certificate and its
+/// key are two files.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// The longest wait for that.
+const LONGEST_UNREST: Duration = Duration::from_secs(10);
+
+/// How often to look at files without a notice, since some file systems give none, and to forget
+/// the keys of past tickets.
+const CHECK_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// How often to warn of an end.
+const WARN_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The stack of the thread, in bytes.
+const STACK: usize = 256 * 1024;
+
+/// What opens the certificates again.
+pub(super) struct Renewal {
+    pub tls: Arc<Tls>,
+    /// Set when SIGHUP has come.
+    request: Arc<EventFd>,
+    stop: Arc<EventFd>,
+}
+
+/// Ends the thread when it is dropped.
+pub(super) struct RenewalThread(Arc<EventFd>);
+
+impl Drop for RenewalThread {
+    fn drop(&mut self) {
+        self.0.set();
+    }
+}
+
+/// What ended a wait.
+enum Event {
+    Stop,
+    Request,
+    Change,
+    Time,
+}
+
+impl Renewal {
+    pub fn new(tls: Arc<Tls>) -> io::Result<Renewal> {
+        Ok(Renewal {
+            tls,
+            request: Arc::new(EventFd::new()?),
+            stop: Arc::new(EventFd::new()?),
+        })
+    }
+
+    /// Set this to have the certificates opened again.
+    pub fn request(&self) -> Arc<EventFd> {
+        self.request.clone()
+    }
+
+    /// Starts the thread.
+    pub fn start(self) -> Option<RenewalThread> {
+        let thread = RenewalThread(self.stop.clone());
+        let builder = Builder::new().name("certificates".into()).stack_size(STACK);
+        match builder.spawn(move || self.run()) {
+            Ok(_) => Some(thread),
+            Err(error) => {
+                log::warn!("cannot start a thread: {error}; a renewed certificate needs a restart");
+                None
+            }
+        }
+    }
+
+    fn run(&self) {
+        let mut files = WatchedFiles::new(&self.tls.files());
+        without_forks(|| files.log_blind_spots());
+        let mut warned = Instant::now();
+        loop {
+            let event = self.wait(&files, CHECK_INTERVAL);
+            match event {
+                Event::Stop => return,
+                Event::Change => self.wait_for_quiet(&files),
+                Event::Request => self.request.clear(),
+                Event::Time => {}
+            }
+            let before = files.states;
+            // First the watch, then the look: no change is lost between them.
+            files = WatchedFiles::new(&self.tls.files());
+            if matches!(event, Event::Request) || files.states != before {
+                self.reload();
+            }
+            without_forks(|| {
+                self.tls.forget_past_tickets();
+                if warned.elapsed() >= WARN_INTERVAL {
+                    warned = Instant::now();
+                    warn_of_ends(&self.tls);
+                }
+            });
+        }
+    }
+
+    fn reload(&self) {
+        if self.tls.files().is_empty() {
+            return;
+        }
+        let reloaded = self.tls.reload();
+        without_forks(|| {
+            let wrong = self.tls.replace(reloaded);
+            for why in &wrong {
+                log::error!("{why}; the certificate that was loaded before stays in use");
+            }
+            if wrong.is_empty() {
+                log::info!("the certificates have been opened again");
+            }
+            warn_of_ends(&self.tls);
+        });
+    }
+
+    fn wait(&self, files: &WatchedFiles, longest: Duration) -> Event {
+        let mut watched = vec![
+            PollFd::new(&self.stop, PollFlags::IN),
+            PollFd::new(&self.request, PollFlags::IN),
+        ];
+        let of_files = files.inotify.iter();
+        watched.extend(of_files.map(|inotify| PollFd::new(inotify, PollFlags::IN)));
+        if poll_untraced(&mut watched, Some(longest)).is_err() {
+            return Event::Stop;
+        }
+        let mut ready = watched.iter().map(|one| !one.revents().is_empty());
+        match ready.position(|is_ready| is_ready) {
+            Some(0) => Event::Stop,
+            Some(1) => Event::Request,
+            Some(_) => Event::Change,
+            None => Event::Time,
+        }
+    }
+
+    /// Waits until nothing more happens to the files.
+    fn wait_for_quiet(&self, files: &WatchedFiles) {
+        let begin = Instant::now();
+        while begin.elapsed() < LONGEST_UNREST {
+            files.drop_events();
+            // A request and a stop are seen again by the next wait.
+            match self.wait(files, QUIET) {
+                Event::Change => {}
+                Event::Stop | Event::Request | Event::Time => return,
+            }
+        }
+    }
+}
+
+/// Files, watched by their names: inotify(7) reports what happens in every directory that a name
+/// leads through by a link, and in the last one.
+struct WatchedFiles {
+    inotify: Option<OwnedFd>,
+    states: Vec<Option<FileState>>,
+    /// The directories that cannot be watched, and why.
+    unwatched: Vec<(PathBuf, Errno)>,
+}
+
+/// What changes when a file is written to or replaced: device, inode, length, mtime, ctime.
+#[derive(PartialEq, Eq)]
+struct FileState([i128; 5]);
+
+impl WatchedFiles {
+    fn new(files: &[&Path]) -> WatchedFiles {
+        let flags = CreateFlags::NONBLOCK | CreateFlags::CLOEXEC;
+        let mut watched = WatchedFiles {
+            inotify: inotify_init(flags).ok().filter(|_| !files.is_empty()),
+            states: Vec::new(),
+            unwatched: Vec::new(),
+        };
+        for file in files {
+            let name = absolute(file).unwrap_or((*file).into());
+            // Of a name that leads nowhere at the moment, at least its directory.
+            let known = directories_on_path(&name)
+                .unwrap_or_else(|_| name.parent().map(PathBuf::from).into_iter().collect());
+            for directory in known {
+                watched.add(directory);
+            }
+        }
+        watched.states = files
+            .iter()
+            .map(|file| Some(FileState::of(&stat(*file).ok()?)))
+            .collect();
+        watched
+    }
+
+    fn add(&mut self, directory: PathBuf) {
+        let flags = WatchFlags::ONLYDIR
+            | WatchFlags::CLOSE_WRITE
+            | WatchFlags::CREATE
+            | WatchFlags::DELETE
+            | WatchFlags::MOVE
+            | WatchFlags::ATTRIB
+            | WatchFlags::DELETE_SELF
+            | WatchFlags::MOVE_SELF;
+        let result = match &self.inotify {
+            Some(inotify) => inotify_add_watch(inotify, &directory, flags),
+            None => Err(Errno::MFILE),
+        };
+        let is_known = self.unwatched.iter().any(|(known, _)| *known == directory);
+        if let (Err(errno), false) = (result, is_known) {
+            self.unwatched.push((directory, errno));
+        }
+    }
+
+    fn log_blind_spots(&self) {
+        for (directory, errno) in &self.unwatched {
+            log::warn!(
+                "changes in {} are not noticed: {errno}; send SIGHUP after a renewal",
+                directory.display()
+            );
+        }
+    }
+
+    fn drop_events(&self) {
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        if let Some(inotify) = &self.inotify {
+            let mut events = WatchReader::new(inotify, &mut buffer);
+            while matches!(events.next(), Ok(_) | Err(Errno::INTR)) {}
+        }
+    }
+}
+
+impl FileState {
+    fn of(stat: &Stat) -> FileState {
+        let time = |seconds: i64, nanos: i128| i128::from(seconds) * 1_000_000_000 + nanos;
+        FileState([
+            stat.st_dev.into(),
+            stat.st_ino.into(),
+            stat.st_size.into(),
+            time(stat.st_mtime, stat.st_mtime_nsec.into()),
+            time(stat.st_ctime, stat.st_ctime_nsec.into()),
+        ])
+    }
+}
