@@ -170,6 +170,7 @@ pub fn time_limits(config: &config::Timeouts) -> TimeLimits {
         Timeout::Linger => Some(config.linger),
         Timeout::Pause => Some(PAUSE),
         Timeout::Files => Some(config.files),
+        Timeout::Handshake => Some(config.handshake),
     }
 }
 

@@ -53,6 +53,7 @@ impl Admission {
                 Some(NewSession {
                     session: Box::new(session),
                     permit: None,
+                    layer: None,
                 })
             }
             Some(_) => {
@@ -84,14 +85,22 @@ impl Admission {
         if let Some(permit) = limiter.acquire(address, Quota::Served) {
             let session = service.session(client);
             let permit = Some(Permit::new(permit));
-            return Some(NewSession { session, permit });
+            return Some(NewSession {
+                session,
+                permit,
+                layer: None,
+            });
         }
         counters.refused_connections += 1;
         if let Some(permit) = limiter.acquire(address, Quota::TurnedAway)
             && let Some(session) = service.turn_away(address)
         {
             let permit = Some(Permit::new(permit));
-            return Some(NewSession { session, permit });
+            return Some(NewSession {
+                session,
+                permit,
+                layer: None,
+            });
         }
         let limit = limiter.limit();
         throttled!(

@@ -3,13 +3,16 @@
 //! This file does not know which model performs the actions, nor how that model waits. It is long
 //! because it is one state machine: every event ends in the same [`Connection::after_event`].
 
+mod layered;
+
 use super::buffer::{BUFFER_SIZE, Buffer};
 use super::mailbox::InboxState;
 use super::output::{Output, Piece};
 use super::transitions::{ACCEPTED, CLOSED};
 use super::{
-    Context, Job, MIN_IDLE_AGE, Moment, NewSession, Permit, Session, Timeout, Wait, Worker,
+    Context, Job, Layer, MIN_IDLE_AGE, Moment, NewSession, Permit, Session, Timeout, Wait, Worker,
 };
+use layered::{Event, Inside, Layered};
 
 /// How many bytes a lingering connection reads and drops before it closes without waiting for the
 /// peer any longer.
@@ -95,8 +98,8 @@ pub struct Connection {
     output: Output,
     /// Input that the session has not taken. `None` instead of an empty buffer.
     held: Option<Buffer>,
-    /// Boxed to keep idle connections small: few have one.
-    permit: Option<Box<Permit>>,
+    /// Boxed to keep idle connections small: few have any.
+    extras: Option<Box<Extras>>,
     /// When the current wait began.
     since: Moment,
     /// Bytes taken or sent since then; while lingering, bytes read and dropped.
@@ -108,10 +111,30 @@ pub struct Connection {
     ended: bool,
     phase: Phase,
     close_step: CloseStep,
+    side: Side,
     /// The session's mailbox has this connection's waker.
     has_waker: bool,
     /// Messages have gone out since the session last acted.
     messages_sent: bool,
+}
+
+/// What only some connections have.
+#[derive(Default)]
+struct Extras {
+    permit: Option<Permit>,
+    /// `None` also while it [acts](Side::Inside).
+    layer: Option<Box<Layered>>,
+}
+
+/// Where events come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    /// From the model: the connection has no layer.
+    Plain,
+    /// From the model: the connection has a layer, which handles them first.
+    Outside,
+    /// From the layer, which acts as a model.
+    Inside,
 }
 
 /// How far a connection is on its way to the end.
@@ -141,12 +164,16 @@ enum CloseStep {
 impl Connection {
     /// Opens a connection with a new session. Its waker wakes `key`, which must fit into 32 bits.
     pub fn open(start: impl Into<NewSession>, key: usize, worker: &mut Worker) -> Connection {
-        let NewSession { session, permit } = start.into();
+        let NewSession {
+            session,
+            permit,
+            layer,
+        } = start.into();
         let mut connection = Connection {
             session,
             output: Output::default(),
             held: None,
-            permit: permit.map(Box::new),
+            extras: None,
             since: worker.time.moment(),
             progress_bytes: 0,
             key: u32::try_from(key).expect("fewer than 2^32 connections"),
@@ -154,18 +181,37 @@ impl Connection {
             ended: false,
             phase: Phase::Running,
             close_step: CloseStep::Open,
+            side: Side::Plain,
             has_waker: false,
             messages_sent: false,
         };
-        worker.transition(ACCEPTED, connection.session.state());
-        connection.invoke(worker, |session, cx| session.open(cx));
-        connection.after_event(0, worker);
+        connection.put_permit(permit);
+        match layer {
+            None => {
+                worker.transition(ACCEPTED, connection.session.state());
+                connection.invoke(worker, |session, cx| session.open(cx));
+                connection.after_event(0, worker);
+            }
+            Some(layer) => {
+                worker.transition(ACCEPTED, layer.state());
+                connection.install(layer, worker);
+            }
+        }
         connection
     }
 
     /// Returns what to do next. Calling it again returns the same: it changes nothing.
+    #[inline]
     pub fn next(&self) -> Action {
-        self.next_and_timeout(Connection::wait).0
+        match self.layered() {
+            None => self.plain_next_and_timeout().0,
+            Some(layered) => layered.next_and_timeout(self).0,
+        }
+    }
+
+    #[inline]
+    fn plain_next_and_timeout(&self) -> (Action, Timeout) {
+        self.next_and_timeout(Connection::wait)
     }
 
     /// Returns the next action and its timeout. `wait` returns what the session waits for.
@@ -228,37 +274,68 @@ impl Connection {
 
     /// What to send for [`Action::Send`], or to read for [`Action::Load`].
     pub fn front(&self) -> Piece<'_> {
-        self.output.front()
+        match self.layered() {
+            None => self.output.front(),
+            Some(layered) => layered.front(self),
+        }
     }
 
     /// True if [`front`](Connection::front) is a range of a file.
     #[inline]
     pub fn sends_file(&self) -> bool {
-        self.output.is_file_next()
+        match self.layered() {
+            None => self.output.is_file_next(),
+            Some(layered) => matches!(layered.front(self), Piece::File { .. }),
+        }
     }
 
     /// True if the next action will probably be [`Action::Receive`] when
     /// [`front`](Connection::front) is sent. A completion model may then submit both at once. It
     /// may turn out that the session sends more first.
     pub fn receives_after_front(&self) -> bool {
-        self.takes_input() && self.output.is_one_piece() && !self.has_waker
+        match self.layered() {
+            None => self.plain_takes_input() && self.output.is_one_piece() && !self.has_waker,
+            Some(layered) => layered.receives_after_front(self),
+        }
     }
 
     /// True if the session takes input although output is pending. A model that does not send all
     /// of it in one turn must receive meanwhile: messages may come faster than they are sent, and
     /// the session would never be heard.
     pub fn takes_input(&self) -> bool {
+        match self.layered() {
+            None => self.plain_takes_input(),
+            Some(layered) => layered.takes_input(self),
+        }
+    }
+
+    fn plain_takes_input(&self) -> bool {
         self.held.is_none() && !self.ended && self.output.body().is_none() && self.wants_bytes()
     }
 
     /// How many bytes [`Action::Receive`] may bring; never 0 while that is the action.
     pub fn room(&self) -> usize {
+        match self.layered() {
+            None => self.plain_room(),
+            Some(layered) => layered.room(),
+        }
+    }
+
+    #[inline]
+    fn plain_room(&self) -> usize {
         self.held.as_ref().map_or(BUFFER_SIZE, Buffer::room)
     }
 
     /// True if the peer has nothing under way: no request begun, no output pending. Closing now
     /// loses nothing, unless a request is just arriving.
     pub fn is_idle(&self) -> bool {
+        match self.layered() {
+            None => self.plain_is_idle(),
+            Some(layered) => layered.is_idle(self),
+        }
+    }
+
+    fn plain_is_idle(&self) -> bool {
         let is_between = matches!(
             self.wait(),
             Wait::Bytes(Timeout::First | Timeout::Idle | Timeout::Forever)
@@ -266,9 +343,11 @@ impl Connection {
         is_between && self.output.is_empty() && self.held.is_none()
     }
 
-    /// The name of the session's state, for display.
+    /// The name of the session's state, for display. Before the session is opened, that of its
+    /// layer.
     pub fn state(&self) -> &'static str {
-        self.session.state()
+        let layered = self.layered().and_then(Layered::state);
+        layered.unwrap_or_else(|| self.session.state())
     }
 
     /// Reports bytes received from the peer.
@@ -280,6 +359,9 @@ impl Connection {
             bytes.len() <= self.room(),
             "received more bytes than asked for"
         );
+        if self.side == Side::Outside {
+            return self.received_outside(bytes, worker);
+        }
         if !self.wants_bytes() {
             return self.received_unwanted(bytes, worker);
         }
@@ -301,6 +383,9 @@ impl Connection {
 
     /// Reports that the peer has shut down its side: no more input will come.
     pub fn input_ended(&mut self, worker: &mut Worker) {
+        if self.side == Side::Outside {
+            return self.tell_layer(Event::InputEnded, worker);
+        }
         self.ended = true;
         self.after_event(0, worker);
     }
@@ -311,6 +396,9 @@ impl Connection {
     /// # Panics
     /// If `count` is more than `front` had.
     pub fn sent(&mut self, count: usize, worker: &mut Worker) {
+        if self.side == Side::Outside {
+            return self.sent_outside(count, worker);
+        }
         if self.phase == Phase::Closed {
             return;
         }
@@ -349,6 +437,9 @@ impl Connection {
     /// # Panics
     /// If nothing was to be loaded, or if there are more bytes than the range or a buffer has.
     pub fn loaded(&mut self, bytes: &[u8], worker: &mut Worker) {
+        if self.side == Side::Outside {
+            return self.tell_layer(Event::Loaded(bytes), worker);
+        }
         let mut buffer = worker.pool.lend();
         assert_eq!(
             buffer.append(bytes),
@@ -364,6 +455,10 @@ impl Connection {
     /// # Panics
     /// If nothing was to be loaded, or if there are more bytes than the range has.
     pub fn loaded_buffer(&mut self, buffer: Buffer, worker: &mut Worker) {
+        if self.side == Side::Outside {
+            self.tell_layer(Event::Loaded(buffer.filled()), worker);
+            return worker.pool.take_back(buffer);
+        }
         if self.phase >= Phase::Aborted || buffer.is_empty() {
             worker.pool.take_back(buffer);
             return self.abort();
@@ -379,6 +474,9 @@ impl Connection {
 
     /// Lets the session do a slice of its own work, for [`Action::Proceed`].
     pub fn proceed(&mut self, worker: &mut Worker) {
+        if self.side == Side::Outside {
+            return self.tell_layer(Event::Proceed, worker);
+        }
         if self.phase == Phase::Closed {
             return;
         }
@@ -390,6 +488,9 @@ impl Connection {
 
     /// Reports that the waker was woken or the job has ended. A call without a reason does no harm.
     pub fn woken(&mut self, worker: &mut Worker) {
+        if self.side == Side::Outside {
+            return self.tell_layer(Event::Woken, worker);
+        }
         match self.next() {
             Action::Wait => self.proceed(worker),
             _ => self.after_event(0, worker),
@@ -404,9 +505,12 @@ impl Connection {
 
     /// Reports that the deadline has passed and that one more try would block.
     pub fn expired(&mut self, worker: &mut Worker) {
+        if self.side == Side::Outside {
+            return self.tell_layer(Event::Expired, worker);
+        }
         match self.waiting {
             _ if self.phase == Phase::Closed => {}
-            Timeout::Send | Timeout::Linger => self.abort(),
+            Timeout::Send | Timeout::Linger | Timeout::Handshake => self.abort(),
             Timeout::Files if self.output.must_load() => self.abort(),
             Timeout::Pause => {
                 self.since = worker.time.moment();
@@ -440,6 +544,9 @@ impl Connection {
     /// is released. Later events have no effect. The buffers stay, since an operation under way may
     /// still read from them.
     pub fn close(&mut self, worker: &mut Worker) {
+        if self.side == Side::Outside {
+            return self.tell_layer(Event::Close, worker);
+        }
         if self.phase == Phase::Closed {
             return;
         }
@@ -447,7 +554,7 @@ impl Connection {
         self.invoke(worker, |session, cx| session.closed(cx));
         worker.transition(self.session.state(), CLOSED);
         // Released before the socket closes: a client that sees the close may reconnect at once.
-        self.permit = None;
+        self.drop_permit();
     }
 
     /// Second phase of the end: returns the buffers to the pool. Call this when no operation is
@@ -459,6 +566,87 @@ impl Connection {
         assert_eq!(self.phase, Phase::Closed, "close() comes first");
         self.output.clear(&mut worker.pool);
         self.drop_held(worker);
+        if let Some(layered) = self
+            .extras
+            .as_mut()
+            .and_then(|extras| extras.layer.as_mut())
+        {
+            layered.release(worker);
+        }
+    }
+
+    /// The layer, unless there is none or it acts itself.
+    #[inline]
+    fn layered(&self) -> Option<&Layered> {
+        match self.side {
+            Side::Outside => self.outer_layer(),
+            Side::Plain | Side::Inside => None,
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn outer_layer(&self) -> Option<&Layered> {
+        self.extras.as_ref()?.layer.as_deref()
+    }
+
+    // Apart, so that connections without a layer do not prepare an event.
+    #[cold]
+    #[inline(never)]
+    fn received_outside(&mut self, bytes: &[u8], worker: &mut Worker) {
+        self.tell_layer(Event::Received(bytes), worker);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn sent_outside(&mut self, count: usize, worker: &mut Worker) {
+        self.tell_layer(Event::Sent(count), worker);
+    }
+
+    /// Lets the layer handle an event.
+    #[cold]
+    #[inline(never)]
+    fn tell_layer(&mut self, event: Event<'_>, worker: &mut Worker) {
+        if let Some(inside) = Inside::begin(self, worker) {
+            inside.handle(event);
+        }
+    }
+
+    /// Puts a layer between the socket and the session, which is opened when the layer's handshake
+    /// has ended. Held input is the layer's.
+    #[cold]
+    fn install(&mut self, layer: Box<dyn Layer>, worker: &mut Worker) {
+        assert_eq!(self.side, Side::Plain, "a connection has one layer at most");
+        let layered = Layered::new(layer, self.held.take());
+        self.put_layered(Box::new(layered));
+        self.tell_layer(Event::Installed, worker);
+    }
+
+    /// Takes the layer, so that it can act.
+    fn take_layered(&mut self) -> Option<Box<Layered>> {
+        let layered = self.extras.as_mut()?.layer.take();
+        if layered.is_some() {
+            self.side = Side::Inside;
+        }
+        layered
+    }
+
+    /// The layer has acted.
+    fn put_layered(&mut self, layered: Box<Layered>) {
+        self.extras.get_or_insert_default().layer = Some(layered);
+        self.side = Side::Outside;
+    }
+
+    fn put_permit(&mut self, permit: Option<Permit>) {
+        if permit.is_some() || self.extras.is_some() {
+            self.extras.get_or_insert_default().permit = permit;
+        }
+    }
+
+    fn drop_permit(&mut self) {
+        if let Some(extras) = &mut self.extras {
+            extras.permit = None;
+        }
     }
 
     /// True if the response is sent completely, and the session is not in the middle of the next
@@ -555,8 +743,8 @@ impl Connection {
     }
 
     /// Runs after each event. Hands over to a successor, finishes a session that can get no more
-    /// input, drops input that the session will not take, and takes messages from the mailbox.
-    /// Restarts the timeout if the kind of wait has changed or enough bytes have moved.
+    /// input, drops input that the session will not take, takes messages from the mailbox, and
+    /// restarts the timeout; with a layer, that one does.
     fn after_event(&mut self, progress: usize, worker: &mut Worker) {
         if self.phase == Phase::Closed {
             return;
@@ -573,8 +761,16 @@ impl Connection {
             self.send_messages(worker);
             wait = None;
         }
-        let (_, waiting) = self.next_and_timeout(|it| wait.unwrap_or_else(|| it.wait()));
         self.add_progress(progress);
+        if self.side == Side::Plain {
+            let (_, waiting) = self.next_and_timeout(|it| wait.unwrap_or_else(|| it.wait()));
+            self.restart_timeout(waiting, worker);
+        }
+    }
+
+    /// Restarts the timeout if the kind of wait has changed or enough bytes have moved.
+    #[inline]
+    fn restart_timeout(&mut self, waiting: Timeout, worker: &Worker) {
         if waiting != self.waiting || self.progress_bytes >= MIN_PROGRESS {
             self.waiting = waiting;
             self.since = worker.time.moment();
@@ -608,13 +804,23 @@ impl Connection {
     #[cold]
     fn hand_over(&mut self, worker: &mut Worker) -> Wait {
         let before = self.session.state();
-        let Some(NewSession { session, permit }) = self.session.successor() else {
+        let Some(NewSession {
+            session,
+            permit,
+            layer,
+        }) = self.session.successor()
+        else {
             self.phase = Phase::Aborted;
             return Wait::Close;
         };
         self.session = session;
-        self.permit = permit.map(Box::new);
+        self.put_permit(permit);
         self.has_waker = false;
+        if let Some(layer) = layer {
+            worker.transition(before, layer.state());
+            self.install(layer, worker);
+            return self.wait();
+        }
         worker.transition(before, self.session.state());
         self.invoke(worker, |session, cx| session.open(cx));
         if let Some(held) = self.held.take() {
@@ -684,7 +890,13 @@ impl Connection {
 #[cfg(debug_assertions)]
 impl Drop for Connection {
     fn drop(&mut self) {
-        let is_clear = self.held.is_none() && self.output.bytes().is_empty();
+        let layered = self
+            .extras
+            .as_ref()
+            .and_then(|extras| extras.layer.as_ref());
+        let is_clear = self.held.is_none()
+            && self.output.bytes().is_empty()
+            && layered.is_none_or(|layered| !layered.holds_buffers());
         assert!(
             self.phase != Phase::Closed || is_clear || std::thread::panicking(),
             "a closed connection was dropped without release()"

@@ -37,6 +37,23 @@ counters! {
     /// Connections that were closed at once or answered with 503, because of --max-per-ip or
     /// --trusted-proxy.
     refused_connections
+    /// Handshakes that ended in an encrypted connection.
+    handshakes
+    /// Those of them that resumed an earlier session, without a certificate and a signature.
+    resumed_handshakes
+    /// Handshakes begun by clients that have left or taken too long.
+    abandoned_handshakes
+    /// Connections in plain HTTP to an address that is encrypted.
+    plain_http_clients
+    /// Clients with which no protocol version, cipher or name of a protocol could be agreed on.
+    incompatible_clients
+    /// Clients that ended an encrypted connection with an alert, for example because they do not
+    /// trust the certificate.
+    refusing_clients
+    /// Encrypted connections that ended because of a malformed or forged record.
+    malformed_records
+    /// Encrypted connections whose client ended without a close_notify: they may have been cut off.
+    truncated_connections
     /// Requests answered, including lines sent to a chat.
     requests
     /// Bytes received from clients.

@@ -13,6 +13,7 @@ mod buffer;
 mod connection;
 mod counters;
 mod file;
+mod layer;
 mod mailbox;
 mod new_session;
 mod output;
@@ -24,6 +25,7 @@ pub use buffer::{BUFFER_SIZE, Buffer, Pool};
 pub use connection::{Action, Connection, LINGER_BYTES, MIN_PROGRESS};
 pub use counters::Counters;
 pub use file::{File, Job};
+pub use layer::{Encryption, HANDSHAKING, Layer, LayerError};
 pub use mailbox::{Inbox, InboxState, MAILBOX_SIZE, Mailbox};
 pub use new_session::{NewSession, Permit};
 pub use output::{Body, BodySource, Output, Piece};
@@ -158,6 +160,8 @@ pub enum Timeout {
     Pause,
     /// For a file system on another machine (NFS, SMB) or in another process (FUSE).
     Files,
+    /// For the end of the handshake of a [`Layer`]. Progress does not restart it.
+    Handshake,
 }
 
 /// What a session may use during a call.

@@ -1,6 +1,6 @@
 //! Sessions of new connections, and the permits they hold.
 
-use super::Session;
+use super::{Layer, Session};
 use std::any::Any;
 
 /// A session for a new connection.
@@ -9,6 +9,8 @@ pub struct NewSession {
     pub session: Box<dyn Session>,
     /// Its permit, if the number of such connections is limited.
     pub permit: Option<Permit>,
+    /// What stands between its socket and the session, if anything.
+    pub layer: Option<Box<dyn Layer>>,
 }
 
 /// Counts a connection against a limit. The connection drops it when it closes, before its socket
@@ -27,6 +29,7 @@ impl From<Box<dyn Session>> for NewSession {
         NewSession {
             session,
             permit: None,
+            layer: None,
         }
     }
 }

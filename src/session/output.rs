@@ -151,6 +151,14 @@ impl Output {
         }
     }
 
+    /// How many bytes in memory the next piece has.
+    pub(super) fn front_length(&self) -> usize {
+        match self.front() {
+            Piece::Bytes { bytes, then, .. } => bytes.len() + then.len(),
+            Piece::File { .. } => 0,
+        }
+    }
+
     /// True if nothing comes after the next piece.
     pub(super) fn is_one_piece(&self) -> bool {
         let is_bytes = |body: &Body| matches!(body.part, Part::InPlace(BodySource::Bytes(_)));

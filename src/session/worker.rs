@@ -1,6 +1,6 @@
 //! What a model and all sessions of one thread share.
 
-use super::{Counters, Moment, Pool, Time, Timeout, TraceHooks, Transitions};
+use super::{Counters, Encryption, Moment, Pool, Time, Timeout, TraceHooks, Transitions};
 use enum_map::EnumMap;
 use std::io;
 use std::task::Waker;
@@ -54,6 +54,8 @@ pub struct Worker {
     pub crowded: bool,
     /// How much of [`WORK_PER_TURN`] is left. The model sets it at the beginning of each turn.
     pub work: usize,
+    /// How the connection that acts is encrypted, if it is.
+    pub encryption: Option<Box<Encryption>>,
     /// The transitions of all sessions, if they are to be counted.
     pub transitions: Option<Transitions>,
     /// Functions to call for each transition, if sessions are traced.
@@ -74,6 +76,7 @@ impl Worker {
             one_exchange: false,
             crowded: false,
             work: WORK_PER_TURN,
+            encryption: None,
             transitions: None,
             trace: None,
         }

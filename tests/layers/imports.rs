@@ -99,7 +99,11 @@ const WORDS: &[(&str, &[&str])] = &[
 
 /// Modules whose files may import the file above them, although it imports them: they hold methods
 /// of its type.
-const PARTS: &[&str] = &["model::event_loop", "model::thread_group"];
+const PARTS: &[&str] = &[
+    "model::event_loop",
+    "model::thread_group",
+    "session::connection",
+];
 
 /// The segments of a path such as `crate::net::Listener`.
 type Names = Vec<String>;

@@ -1,8 +1,9 @@
 //! One connection and its model. A readiness model tries each operation at once; a completion model
 //! keeps it in progress for a while.
 
+use super::layer::{Peer, Prelude, Toy};
 use super::mixed::PermitCounter;
-use super::script::Script;
+use super::script::{Expected, Script};
 use super::world::{read, whole};
 use evserve::session::{
     Action, BUFFER_SIZE, Connection, File, Job, NewSession, Piece, Timeout, Worker,
@@ -45,6 +46,9 @@ pub struct SimulatedConnection {
     leaves_at: Option<usize>,
     /// Something happened, or may happen, that ends the connection early.
     pub may_be_cut_off: bool,
+    /// What understands the output, if the connection has a layer.
+    peer: Option<Peer>,
+    /// What the peer has understood.
     output: Vec<u8>,
     pub fate: Fate,
 }
@@ -119,7 +123,7 @@ impl Lent {
 impl SimulatedConnection {
     pub fn new(
         start: impl Into<NewSession>,
-        script: Script,
+        mut script: Script,
         key: usize,
         permits: &PermitCounter,
         worker: &mut Worker,
@@ -128,6 +132,20 @@ impl SimulatedConnection {
         let mut start = start.into();
         if start.permit.is_none() {
             start.permit = Some(permits.permit());
+        }
+        // A member of a chat hears only what is said after its handshake, and a PROXY header is not
+        // encrypted.
+        let may_have_layer = !matches!(script.expected, Expected::Chat(..))
+            && start.session.state() != "reading PROXY header";
+        let mut peer = None;
+        if may_have_layer && random.bool() {
+            let is_impatient = script.may_leave(b"");
+            peer = Some(Peer::new(&mut script.input, is_impatient, random));
+            start.layer = Some(Box::new(Toy::default()));
+            if random.u8(..) < 60 {
+                script.input.insert(0, b'!');
+                start = Prelude::before(start);
+            }
         }
         SimulatedConnection {
             connection: Some(Connection::open(start, key, worker)),
@@ -141,7 +159,10 @@ impl SimulatedConnection {
             input_taken: 0,
             ended: false,
             shut: false,
-            may_be_cut_off: false,
+            may_be_cut_off: peer
+                .as_ref()
+                .is_some_and(|peer| peer.is_forged || !peer.says_end),
+            peer,
             output: Vec::new(),
             fate: Fate::Open,
         }
@@ -149,6 +170,14 @@ impl SimulatedConnection {
 
     fn connection(&mut self) -> &mut Connection {
         self.connection.as_mut().expect("it is there")
+    }
+
+    /// How many buffers it may hold: for input and output, on both sides of a layer.
+    pub fn max_buffers(&self) -> usize {
+        match self.peer {
+            Some(_) => 4,
+            None => 2,
+        }
     }
 
     /// True once it holds nothing.
@@ -316,7 +345,13 @@ impl SimulatedConnection {
         }
         let all = lent.all();
         let count = split(random, all.len());
-        self.output.extend_from_slice(&all[..count]);
+        // A peer that has left does not receive late bytes.
+        if self.fate == Fate::Open {
+            match &mut self.peer {
+                Some(peer) => self.output.extend(peer.understand(&all[..count])),
+                None => self.output.extend_from_slice(&all[..count]),
+            }
+        }
         self.connection().sent(count, worker);
     }
 
@@ -331,7 +366,11 @@ impl SimulatedConnection {
             self.connection().received(&bytes, worker);
         } else if self.ended {
             // It was submitted before the end of input.
-        } else if random.bool() && (self.shut || self.script.may_leave(&self.output)) {
+        } else if random.bool() && self.may_leave() {
+            if let Some(word) = self.peer.as_mut().and_then(|peer| peer.last_word.take()) {
+                self.script.input.extend(word);
+                return self.receive(room, late, worker, random);
+            }
             self.ended = true;
             self.connection().input_ended(worker);
         } else if self.fate == Fate::Open && late && self.connection().next() == Action::Receive {
@@ -339,6 +378,12 @@ impl SimulatedConnection {
         } else if self.style == Style::Completion {
             self.in_progress.push(Operation::Receive(room));
         }
+    }
+
+    /// True if the peer has nothing to wait for.
+    fn may_leave(&self) -> bool {
+        let is_forged = self.peer.as_ref().is_some_and(|peer| peer.is_forged);
+        self.shut || is_forged || self.script.may_leave(&self.output)
     }
 
     fn expire(&mut self, worker: &mut Worker) {
@@ -410,10 +455,7 @@ impl SimulatedConnection {
                 {
                     self.in_progress.swap_remove(index);
                 } else {
-                    let length = self.output.len();
                     self.complete(index, false, worker, random);
-                    // The peer has left and does not receive late bytes.
-                    self.output.truncate(length);
                 }
             }
         }
@@ -440,6 +482,16 @@ impl SimulatedConnection {
             Fate::Closed => self.script.may_end_with(&self.output, hurried, all_taken),
             Fate::CutOff => self.script.may_begin_with(&self.output),
         };
+        let peer = self.peer.as_ref();
+        // A handshake that has not begun ends without a word when the server stops.
+        let was_asked_to_end = hurried && self.output.is_empty();
+        assert!(
+            self.fate == Fate::CutOff
+                || was_asked_to_end
+                || self.script.may_abort()
+                || peer.is_none_or(Peer::has_heard_end),
+            "it ended without saying so"
+        );
         assert!(
             fine,
             "{:?} after {} of {} bytes of input\n{}\nwith {} bytes of output\n{}",

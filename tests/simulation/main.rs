@@ -14,6 +14,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod connection;
+mod layer;
 mod mixed;
 mod script;
 mod world;
@@ -238,10 +239,9 @@ fn play(world: &World, seed: u64) {
         line.step(&mut worker, &mut random);
         simulation.run_other_threads(&mut worker, &mut random);
         let lent = worker.pool.lent();
-        assert!(
-            lent <= 2 * simulation.connections.len(),
-            "at most input and output each"
-        );
+        let most = simulation.connections.iter();
+        let most = most.map(SimulatedConnection::max_buffers).sum();
+        assert!(lent <= most, "at most input and output each");
     }
     simulation
         .connections

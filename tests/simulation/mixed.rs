@@ -150,6 +150,7 @@ impl Mixed {
                 handed_over: false,
             }),
             permit: Some(permits.permit()),
+            layer: None,
         }
     }
 

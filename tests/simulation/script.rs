@@ -9,10 +9,10 @@ use std::rc::Rc;
 
 pub struct Script {
     pub input: Vec<u8>,
-    expected: Expected,
+    pub expected: Expected,
 }
 
-enum Expected {
+pub enum Expected {
     /// Responses one after the other, each in both its forms.
     Responses(Vec<Rc<Response>>),
     /// These bytes, and only the message about a timeout besides.
@@ -23,7 +23,7 @@ enum Expected {
     Chat(Rc<Chat>, usize),
 }
 
-struct Response {
+pub struct Response {
     staying: Vec<u8>,
     /// The response if the connection is about to close.
     closing: Vec<u8>,
@@ -153,6 +153,11 @@ impl Script {
             input: input.into_bytes(),
             expected: Expected::Chat(chat.clone(), me),
         }
+    }
+
+    /// True if the session may cut the connection off.
+    pub fn may_abort(&self) -> bool {
+        matches!(self.expected, Expected::Bytes(_) | Expected::Chat(..))
     }
 
     /// True once a peer that has sent everything has nothing more to wait for.

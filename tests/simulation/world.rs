@@ -1,12 +1,13 @@
 //! The services: files, streams of a program, echo, a chat, and a protocol that uses everything.
 
+use super::layer;
 use super::mixed::{self, Stretches};
 use evserve::config::{Config, StartError, TrustedProxies};
 use evserve::http1::Request;
 use evserve::service::http::{self, Handler, Response};
 use evserve::service::{Admission, SERVICES, Service};
 use evserve::session::{
-    ACCEPTED, Counters, NewSession, Time, Timeout, Transitions, WORK_PER_TURN, Worker,
+    ACCEPTED, Counters, HANDSHAKING, NewSession, Time, Timeout, Transitions, WORK_PER_TURN, Worker,
 };
 use evserve::session::{Action, BUFFER_SIZE, CLOSED, Connection, File, Mailbox, Piece, Transition};
 use fastrand::Rng;
@@ -111,6 +112,16 @@ impl World {
         let header = "reading PROXY header";
         let steps = steps.chain([(ACCEPTED, header), (header, "reading request")]);
         let steps = steps.chain(mixed::STEPS.iter().copied());
+        // A session behind a layer begins when the layer's handshake has ended. No member of a chat
+        // has a layer.
+        let behind = |step: Transition| match step {
+            (ACCEPTED, first) if ![header, "idle", "joining"].contains(&first) => {
+                vec![step, (HANDSHAKING, first)]
+            }
+            _ => vec![step],
+        };
+        let steps = steps.flat_map(behind).chain(layer::STEPS.iter().copied());
+        let steps = steps.chain([(ACCEPTED, HANDSHAKING)]);
         steps.filter(|(_, to)| *to != CLOSED).collect()
     }
 }
