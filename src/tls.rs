@@ -11,6 +11,8 @@ mod certificate;
 #[cfg(feature = "tls")]
 mod context;
 #[cfg(feature = "tls")]
+mod layer;
+#[cfg(feature = "tls")]
 mod pem;
 #[cfg(feature = "tls")]
 mod resolver;

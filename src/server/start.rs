@@ -81,23 +81,25 @@ impl ServerSpec {
         lines.extend(budgets::set(&mut config, model));
         divide_listing_bytes(&mut config, model);
         let tls = certificates::load(&config, listen.iter().map(|one| &one.address))?;
-        if tls.is_some() {
-            let why =
-                "tls: addresses cannot be served: this version does not encrypt connections yet";
-            return Err(StartError(why.into()));
-        }
         let mut workers = make_workers(&config)?;
         let certificates = tls.as_ref().map(|tls| tls.certificates().clone());
         let certificates = certificates.unwrap_or_default();
         let tls_lines = tls.as_deref().map(certificates::announcement);
         let tls_lines = tls_lines.unwrap_or_default();
-        let renewal = tls.map(|tls| renewal(tls, &mut workers)).transpose()?;
+        let renewal = tls.clone().map(|tls| renewal(tls, &mut workers));
+        let renewal = renewal.transpose()?;
         let admission = Admission::new(&config);
         let services = make_services(&specs, &config, model)?;
         let mut addresses = Vec::new();
         let mut bound: Vec<Vec<Bound>> = vec![Vec::new(); services.len()];
         for one in &listen {
             let each = &services[one.service];
+            let admission = match &tls {
+                Some(tls) if one.address.is_encrypted() => {
+                    admission.encrypted(tls.context(each[0].url_scheme() == Some("http")))
+                }
+                _ => admission.clone(),
+            };
             let all = bind(&config, model, &one.address, each, &admission, &mut workers)?;
             addresses.extend(all.iter().map(|socket| socket.address.clone()));
             bound[one.service].extend(all);

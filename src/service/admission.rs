@@ -1,13 +1,14 @@
 //! Admits accepted connections: `--trusted-proxy` and `--max-per-ip`.
 //!
-//! Without these options every connection is admitted, without a lookup or a lock.
+//! Without these options every connection is admitted, without a lookup or a lock. On an encrypted
+//! address, its session begins behind a layer.
 
 use super::Service;
 use super::per_ip::{PerIpLimiter, Quota};
 use super::proxy_header::{ProxyHeaderSession, display_peer};
 use crate::config::{Config, TrustedProxies};
 use crate::observe::throttled;
-use crate::session::{Counters, NewSession, Permit};
+use crate::session::{Counters, Layers, NewSession, Permit};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -16,6 +17,8 @@ use std::sync::Arc;
 pub struct Admission {
     limiter: Option<Arc<PerIpLimiter>>,
     trusted_proxies: Option<Arc<TrustedProxies>>,
+    /// Encrypts connections, behind the PROXY header if there is one.
+    layers: Option<Arc<dyn Layers>>,
 }
 
 impl Admission {
@@ -24,13 +27,23 @@ impl Admission {
         Admission {
             limiter: config.max_per_ip.map(PerIpLimiter::new),
             trusted_proxies: config.trusted_proxies.clone().map(Arc::new),
+            layers: None,
         }
     }
 
-    /// True if connections start with a PROXY header. The client then speaks first under every
-    /// protocol.
-    pub fn expects_header(&self) -> bool {
-        self.trusted_proxies.is_some()
+    /// The same for an address where connections are encrypted by these.
+    #[must_use]
+    pub fn encrypted(&self, layers: Arc<dyn Layers>) -> Admission {
+        Admission {
+            layers: Some(layers),
+            ..self.clone()
+        }
+    }
+
+    /// True if connections start with a PROXY header or a handshake. The client then speaks first
+    /// under every protocol.
+    pub fn client_speaks_first(&self) -> bool {
+        self.trusted_proxies.is_some() || self.layers.is_some()
     }
 
     /// Returns the session to start with for a connection from `peer`, which is `None` on a Unix
@@ -79,8 +92,22 @@ impl Admission {
         client: Option<IpAddr>,
         counters: &mut Counters,
     ) -> Option<NewSession> {
+        let layer = match &self.layers {
+            None => None,
+            Some(layers) => Some(layers.layer().or_else(|| {
+                counters.refused_connections += 1;
+                throttled!(
+                    Warn,
+                    "closed a connection: there are no random bytes for TLS"
+                );
+                None
+            })?),
+        };
         let (Some(limiter), Some(address)) = (&self.limiter, client) else {
-            return Some(service.session(client).into());
+            return Some(NewSession {
+                layer,
+                ..service.session(client).into()
+            });
         };
         if let Some(permit) = limiter.acquire(address, Quota::Served) {
             let session = service.session(client);
@@ -88,7 +115,7 @@ impl Admission {
             return Some(NewSession {
                 session,
                 permit,
-                layer: None,
+                layer,
             });
         }
         counters.refused_connections += 1;
@@ -99,7 +126,7 @@ impl Admission {
             return Some(NewSession {
                 session,
                 permit,
-                layer: None,
+                layer,
             });
         }
         let limit = limiter.limit();

@@ -54,6 +54,13 @@ pub trait Layer: Send {
     }
 }
 
+/// Makes the layers of new connections.
+pub trait Layers: Send + Sync {
+    /// Returns a layer for a connection. `None` if the machine lacks what it takes, such as random
+    /// bytes: the connection is then closed.
+    fn layer(&self) -> Option<Box<dyn Layer>>;
+}
+
 /// The state of a connection whose layer has not finished its handshake.
 pub const HANDSHAKING: &str = "handshaking";
 

@@ -25,7 +25,7 @@ pub use buffer::{BUFFER_SIZE, Buffer, Pool};
 pub use connection::{Action, Connection, LINGER_BYTES, MIN_PROGRESS};
 pub use counters::Counters;
 pub use file::{File, Job};
-pub use layer::{Encryption, HANDSHAKING, Layer, LayerError};
+pub use layer::{Encryption, HANDSHAKING, Layer, LayerError, Layers};
 pub use mailbox::{Inbox, InboxState, MAILBOX_SIZE, Mailbox};
 pub use new_session::{NewSession, Permit};
 pub use output::{Body, BodySource, Output, Piece};

@@ -2,6 +2,7 @@
 
 use crate::config::Certificates;
 use crate::observe::CertificateList;
+use crate::session::{Layer, Layers};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,6 +13,12 @@ pub enum Tls {}
 /// What encrypts the connections of a protocol. There is none.
 #[derive(Debug)]
 pub enum Context {}
+
+impl Layers for Context {
+    fn layer(&self) -> Option<Box<dyn Layer>> {
+        match *self {}
+    }
+}
 
 /// Certificates that were loaded again. There are none.
 #[derive(Debug)]
