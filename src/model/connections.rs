@@ -13,8 +13,8 @@ use std::time::Duration;
 /// How many connections are checked to find one to close, so that a turn stays short.
 const MAX_CHECKED: usize = 256;
 
-/// How long a connection that has sent no request must have been silent before it may be closed to
-/// make room.
+/// How long a connection that has sent no request must have been silent, or in its handshake, before
+/// it may be closed to make room.
 const MIN_FIRST_AGE: Duration = Duration::from_secs(1);
 
 bitflags! {
@@ -227,6 +227,7 @@ impl<S> Connections<S> {
             (Timeout::Linger, MIN_IDLE_AGE),
             (Timeout::Idle, MIN_IDLE_AGE),
             (Timeout::First, MIN_FIRST_AGE),
+            (Timeout::Handshake, MIN_FIRST_AGE),
         ]
         .into_iter()
         .find_map(|(kind, age)| {

@@ -49,6 +49,7 @@ impl Runner {
     /// Begins a connection: returns its socket, whose calls have time limits.
     pub fn begin<'a>(&mut self, socket: &'a OwnedFd) -> TimedSocket<'a> {
         self.refresh();
+        self.worker.work = WORK_PER_TURN;
         TimedSocket::new(socket, &self.wakers)
     }
 

@@ -5,6 +5,7 @@
 //! [`LogFile`](super::LogFile) writes it out.
 
 use crate::config::AccessLog;
+use crate::session::Encryption;
 use std::io::Write;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -37,11 +38,17 @@ impl AccessRecord<'_> {
     ///
     /// `taken` is the time from the first byte of the request until the whole response was handed
     /// to the kernel. A response that is copied into the output as a whole counts as handed over
-    /// once it is there.
-    pub fn write(&self, format: AccessLog, taken: Duration, log: &mut Vec<u8>) {
+    /// once it is there. `encryption` is that of the connection.
+    pub fn write(
+        &self,
+        format: AccessLog,
+        taken: Duration,
+        encryption: Option<&Encryption>,
+        log: &mut Vec<u8>,
+    ) {
         let taken = u64::try_from(taken.as_micros()).unwrap_or(u64::MAX);
         if format == AccessLog::Json {
-            return self.write_json(taken, log);
+            return self.write_json(taken, encryption, log);
         }
         match self.peer {
             Some(peer) => write!(log, "{peer}").expect("writing to a Vec cannot fail"),
@@ -69,7 +76,7 @@ impl AccessRecord<'_> {
         log.push(b'\n');
     }
 
-    fn write_json(&self, taken: u64, log: &mut Vec<u8>) {
+    fn write_json(&self, taken: u64, encryption: Option<&Encryption>, log: &mut Vec<u8>) {
         let time = humantime::format_rfc3339_millis(self.wall);
         write!(log, "{{\"time\":\"{time}\",\"client\":").expect("writing to a Vec cannot fail");
         match self.peer {
@@ -92,6 +99,17 @@ impl AccessRecord<'_> {
         let aborted: &[u8] = if self.aborted { b"true" } else { b"false" };
         log.extend_from_slice(b",\"aborted\":");
         log.extend_from_slice(aborted);
+        if let Some(encryption) = encryption {
+            json_field("tls", Some(encryption.version.as_bytes()), log);
+            json_field("cipher", Some(encryption.cipher.as_bytes()), log);
+            let resumed: &[u8] = match encryption.resumed {
+                true => b",\"resumed\":true",
+                false => b",\"resumed\":false",
+            };
+            log.extend_from_slice(resumed);
+            let name = encryption.server_name.as_deref();
+            json_field("sni", name.map(str::as_bytes), log);
+        }
         log.extend_from_slice(b"}\n");
     }
 }
@@ -160,8 +178,39 @@ mod tests {
 
     fn line(record: &AccessRecord<'_>, format: AccessLog) -> String {
         let mut log = Vec::new();
-        record.write(format, Duration::from_nanos(1_234_567), &mut log);
+        record.write(format, Duration::from_nanos(1_234_567), None, &mut log);
         String::from_utf8(log).expect("UTF-8")
+    }
+
+    #[test]
+    fn json_says_how_a_connection_is_encrypted() {
+        let record = AccessRecord {
+            peer: None,
+            date: *b"06/Nov/1994:08:49:37 +0000",
+            wall: UNIX_EPOCH,
+            line: b"GET / HTTP/1.1",
+            status: 200,
+            referer: None,
+            user_agent: None,
+            bytes: 0,
+            aborted: false,
+        };
+        for (server_name, resumed, expected) in [
+            (Some("h".into()), true, r#""resumed":true,"sni":"h"}"#),
+            (None, false, r#""resumed":false,"sni":null}"#),
+        ] {
+            let encryption = Encryption {
+                version: "TLSv1.3",
+                cipher: "AES",
+                resumed,
+                server_name,
+            };
+            let mut log = Vec::new();
+            record.write(AccessLog::Json, Duration::ZERO, Some(&encryption), &mut log);
+            let line = String::from_utf8(log).expect("UTF-8");
+            let expected = format!(r#","aborted":false,"tls":"TLSv1.3","cipher":"AES",{expected}"#);
+            assert!(line.ends_with(&(expected + "\n")), "{line}");
+        }
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub struct ServerInfo {
     /// The most connections at once, if the model has such a limit.
     pub max_connections: Option<usize>,
     /// The name of each service, and the state transitions of its sessions.
-    pub services: Vec<(String, &'static [Transition])>,
+    pub services: Vec<(String, Vec<Transition>)>,
     /// The certificates of encrypted addresses.
     pub certificates: CertificateList,
 }

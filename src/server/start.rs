@@ -122,7 +122,10 @@ impl ServerSpec {
         let (limits, set_by) = limits(&config, model, descriptors, listeners, sharing);
         if let Some(address) = &config.status {
             let firsts: Vec<_> = services.iter().map(|each| each[0].clone()).collect();
-            let services = firsts.iter().map(|one| &**one);
+            let encrypted = listen.iter().filter(|one| one.address.is_encrypted());
+            let encrypted: Vec<_> = encrypted.map(|one| one.service).collect();
+            let services = firsts.iter().enumerate();
+            let services = services.map(|(index, one)| (&**one, encrypted.contains(&index)));
             let info = status::server_info(model, &limits, services, certificates);
             let (all, more) = status::listen(&config, model, address, info, firsts, &mut workers)
                 .map_err(|error| bind_error(address, &error))?;

@@ -7,6 +7,7 @@ use crate::model::{Limits, ModelRow, ReservedPermits, WorkerParts};
 use crate::net::{Address, BoundAddress};
 use crate::observe::{CertificateList, ServerInfo, StatusHub};
 use crate::service::{self, Admission, Service};
+use crate::session::{ACCEPTED, HANDSHAKING, Transition};
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -51,11 +52,12 @@ pub(super) fn listen(
     Ok((all.into_iter().map(|one| one.address).collect(), lines))
 }
 
-/// What the status page shows of the server as a whole.
+/// What the status page shows of the server as a whole. The services come with whether any of
+/// their addresses is encrypted.
 pub(super) fn server_info<'a>(
     model: &ModelRow,
     limits: &Limits,
-    services: impl Iterator<Item = &'a dyn Service>,
+    services: impl Iterator<Item = (&'a dyn Service, bool)>,
     certificates: CertificateList,
 ) -> ServerInfo {
     let knows = |option| model.options.contains(&option);
@@ -65,8 +67,24 @@ pub(super) fn server_info<'a>(
         why_no_stream: model.no_streams_because,
         max_connections: knows("max-connections").then_some(limits.max_connections),
         services: services
-            .map(|service| (service.name().to_owned(), service.transitions()))
+            .map(|(service, is_encrypted)| {
+                let steps = service.transitions().to_vec();
+                let steps = match is_encrypted {
+                    true => behind_handshake(steps),
+                    false => steps,
+                };
+                (service.name().to_owned(), steps)
+            })
             .collect(),
         certificates,
     }
+}
+
+/// The transitions of sessions that begin at once or behind a handshake.
+fn behind_handshake(steps: Vec<Transition>) -> Vec<Transition> {
+    let is_first = |(from, _): &&Transition| *from == ACCEPTED;
+    let first = steps.iter().filter(is_first);
+    let behind: Vec<_> = first.map(|(_, to)| (HANDSHAKING, *to)).collect();
+    let before = [(ACCEPTED, HANDSHAKING)].into_iter();
+    before.chain(behind).chain(steps).collect()
 }

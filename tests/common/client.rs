@@ -4,9 +4,11 @@ use super::PATIENCE;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
-/// A TCP connection to evserve.
+/// A TCP connection to evserve, perhaps encrypted.
 pub struct Client {
     stream: TcpStream,
+    #[cfg(feature = "tls")]
+    tls: Option<rustls::ClientConnection>,
     /// Received, not yet consumed.
     pending: Vec<u8>,
 }
@@ -17,8 +19,12 @@ impl From<TcpStream> for Client {
         for set in [TcpStream::set_read_timeout, TcpStream::set_write_timeout] {
             set(&stream, Some(PATIENCE)).expect("a socket");
         }
-        let pending = Vec::new();
-        Client { stream, pending }
+        Client {
+            stream,
+            #[cfg(feature = "tls")]
+            tls: None,
+            pending: Vec::new(),
+        }
     }
 }
 
@@ -44,17 +50,49 @@ impl Client {
         Client::from(TcpStream::connect(address).expect("evserve listens"))
     }
 
+    /// Connects and encrypts the connection. The handshake begins with the first bytes.
+    #[cfg(feature = "tls")]
+    pub fn encrypted(address: SocketAddr, tls: rustls::ClientConnection) -> Client {
+        Client {
+            tls: Some(tls),
+            ..Client::connect(address)
+        }
+    }
+
+    /// The client's side of the encryption.
+    #[cfg(feature = "tls")]
+    pub fn tls(&mut self) -> &mut rustls::ClientConnection {
+        self.tls.as_mut().expect("it is encrypted")
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &mut self.tls {
+            return rustls::Stream::new(tls, &mut self.stream).write_all(bytes);
+        }
+        self.stream.write_all(bytes)
+    }
+
+    /// Reads what there is. An encrypted connection must not end without the server's word for it.
+    fn read_some(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &mut self.tls {
+            return rustls::Stream::new(tls, &mut self.stream).read(buffer);
+        }
+        self.stream.read(buffer)
+    }
+
     pub fn stream(&self) -> &TcpStream {
         &self.stream
     }
 
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).expect("sent");
+        self.write_all(bytes.as_ref()).expect("sent");
     }
 
     /// Sends to a server that may have closed the connection.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) {
-        let _ = self.stream.write_all(bytes.as_ref());
+        let _ = self.write_all(bytes.as_ref());
     }
 
     pub fn shutdown_write(&mut self) {
@@ -112,7 +150,7 @@ impl Client {
     pub fn try_line(&mut self) -> Option<String> {
         let mut buffer = [0; 65536];
         while !self.pending.windows(2).any(|w| w == b"\r\n") {
-            match self.stream.read(&mut buffer) {
+            match self.read_some(&mut buffer) {
                 Ok(0) => return None,
                 Ok(count) => self.pending.extend_from_slice(&buffer[..count]),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -125,13 +163,20 @@ impl Client {
     /// Reads until the server closes the connection.
     pub fn rest(&mut self) -> Vec<u8> {
         let mut rest = std::mem::take(&mut self.pending);
-        self.stream.read_to_end(&mut rest).expect("a clean end");
-        rest
+        let mut buffer = [0; 65536];
+        loop {
+            match self.read_some(&mut buffer) {
+                Ok(0) => return rest,
+                Ok(count) => rest.extend_from_slice(&buffer[..count]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => panic!("not a clean end: {error}"),
+            }
+        }
     }
 
     /// Waits until the server has closed or reset the connection.
     pub fn wait_for_close(&mut self) {
-        let count = self.stream.read(&mut [0]);
+        let count = self.read_some(&mut [0]);
         let reset = |error: &std::io::Error| error.kind() == ErrorKind::ConnectionReset;
         assert!(
             matches!(&count, Ok(0)) || count.as_ref().is_err_and(reset),
@@ -142,7 +187,7 @@ impl Client {
     fn fill(&mut self) {
         let mut buffer = [0; 65536];
         let count = loop {
-            match self.stream.read(&mut buffer) {
+            match self.read_some(&mut buffer) {
                 // The kernel does not restart a call that has a timeout (signal(7)).
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 result => break result.expect("received in time"),

@@ -11,11 +11,15 @@ mod client;
 mod models;
 mod program;
 mod skipped;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub use client::{Client, Response};
 pub use models::*;
 pub use program::{Ended, Evserve, Program, READY, address_in};
 pub use skipped::{is_missing, is_not_root, skip};
+#[cfg(feature = "tls")]
+pub use tls::{Identity, client_side};
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;

@@ -24,6 +24,9 @@ pub fn address_in(line: &str) -> Option<&str> {
     let (_, rest) = line.split_once(INDENTED)?;
     let address = rest.split("   ").next()?;
     let address = address.trim_start_matches("http://");
+    let address = address
+        .trim_start_matches("https://")
+        .trim_start_matches("tls:");
     Some(address.trim_end_matches('/'))
 }
 

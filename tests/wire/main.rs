@@ -44,6 +44,8 @@ mod slow;
 mod status;
 mod stopping;
 mod terminal;
+#[cfg(feature = "tls")]
+mod tls;
 mod trace;
 mod unavailable;
 mod unix;

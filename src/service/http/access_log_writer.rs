@@ -54,7 +54,8 @@ impl AccessLogWriter {
     /// Writes the line of a response that has just ended.
     pub fn write(&self, record: &AccessRecord<'_>, since: Moment, worker: &mut Worker) {
         let taken = self.moment(&worker.time).since(since);
-        record.write(self.format, taken, &mut worker.log);
+        let encryption = worker.encryption.as_deref();
+        record.write(self.format, taken, encryption, &mut worker.log);
     }
 
     /// Keeps a record until its response ends.
