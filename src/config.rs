@@ -307,6 +307,8 @@ pub enum UringOperations {
     /// Receive and send, one operation for each
     #[default]
     Single,
+    /// The same, but a receive goes on until it is cancelled
+    Multishot,
 }
 
 /// How the model `io-uring` sends a file. A file system that can hang is left to a thread with

@@ -115,8 +115,8 @@ impl Listener {
         }
     }
 
-    /// True if accepted connections usually have bytes to receive.
-    pub fn defers_accept(&self) -> bool {
+    /// True if it accepts TCP connections.
+    pub fn is_tcp(&self) -> bool {
         matches!(self.bound, BoundAddress::Tcp(_))
     }
 

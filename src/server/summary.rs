@@ -69,6 +69,10 @@ pub(super) fn costs(
             count(counters.completions, "completion")
         ),
     };
+    let paused = match counters.paused_receives {
+        0 => String::new(),
+        paused => format!("; {} paused", count(paused, "receive")),
+    };
     let zero_copy = match counters.zero_copy_sends {
         0 => String::new(),
         sends => format!(
@@ -87,7 +91,7 @@ pub(super) fn costs(
     ];
     vec![
         format!(
-            "model {model}: {} system calls to wait and on sockets{calls_each}: {}{operations}{zero_copy}",
+            "model {model}: {} system calls to wait and on sockets{calls_each}: {}{operations}{paused}{zero_copy}",
             grouped(calls),
             calls_of_each_kind.join(", ")
         ),
@@ -142,6 +146,7 @@ mod tests {
             wait_calls: 7,
             operations: 12,
             completions: 11,
+            paused_receives: 2,
             zero_copy_sends: 4,
             zero_copies_in_vain: 3,
             ..Counters::default()
@@ -149,7 +154,7 @@ mod tests {
         assert_eq!(
             costs("io-uring", &of_a_ring, elapsed, elapsed)[0],
             "model io-uring: 7 system calls to wait and on sockets: 7 waits, 0 changes of interest, \
-             0 accepts, 0 receives, 0 sends, 0 others; 12 operations, 11 completions; 4 sends without a copy, of which the kernel \
+             0 accepts, 0 receives, 0 sends, 0 others; 12 operations, 11 completions; 2 receives paused; 4 sends without a copy, of which the kernel \
              copied 3 all the same"
         );
         let one = Counters {

@@ -76,6 +76,9 @@ counters! {
     accept_calls
     /// Calls to recv(2).
     receive_calls
+    /// Receives that io_uring(7) would have gone on with, and that were cancelled because the session
+    /// took too little.
+    paused_receives
     /// Calls to send(2) and sendfile(2).
     send_calls
     /// Calls to accept, receive or send that would have blocked.

@@ -13,9 +13,6 @@ use std::io;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering::Release};
 
-/// How many buffers there are; a power of two.
-pub(super) const COUNT: u16 = 64;
-
 /// The ring must begin at a page.
 const PAGE: usize = 4096;
 
@@ -30,27 +27,30 @@ pub(super) struct Buffers {
     entries: NonNull<BufRingEntry>,
     /// All buffers, one behind the other.
     memory: NonNull<u8>,
+    /// How many there are; a power of two.
+    count: u16,
     size: usize,
     /// How many were added so far, modulo 2^16.
     tail: u16,
 }
 
 impl Buffers {
-    /// Registers buffers of `size` bytes each.
+    /// Registers `count` buffers, a power of two, of `size` bytes each.
     ///
     /// # Errors
     /// Those of io_uring_register(2).
-    pub fn register(submitter: &Submitter<'_>, size: usize) -> io::Result<Buffers> {
+    pub fn register(submitter: &Submitter<'_>, count: u16, size: usize) -> io::Result<Buffers> {
         let mut buffers = Buffers {
-            entries: allocate(size_of::<BufRingEntry>() * usize::from(COUNT)).cast(),
-            memory: allocate(size * usize::from(COUNT)),
+            entries: allocate(size_of::<BufRingEntry>() * usize::from(count)).cast(),
+            memory: allocate(size * usize::from(count)),
+            count,
             size,
             tail: 0,
         };
         let entries = buffers.entries.as_ptr() as u64;
         // SAFETY: the memory is long enough and never freed.
-        unsafe { submitter.register_buf_ring_with_flags(entries, COUNT, GROUP, 0)? };
-        (0..COUNT).for_each(|id| buffers.put_back(id));
+        unsafe { submitter.register_buf_ring_with_flags(entries, count, GROUP, 0)? };
+        (0..count).for_each(|id| buffers.put_back(id));
         Ok(buffers)
     }
 
@@ -66,7 +66,7 @@ impl Buffers {
 
     /// The first `length` bytes of a buffer that came with a completion and was not put back.
     pub fn filled(&self, id: u16, length: usize) -> &[u8] {
-        let in_range = id < COUNT && length <= self.size;
+        let in_range = id < self.count && length <= self.size;
         assert!(in_range, "not a buffer of this ring");
         // SAFETY: they are within the memory, which was zeroed. The kernel does not write into a
         // buffer that it has handed over.
@@ -78,8 +78,8 @@ impl Buffers {
 
     /// Returns a buffer to the kernel.
     pub fn put_back(&mut self, id: u16) {
-        assert!(id < COUNT, "not a buffer of this ring");
-        let index = usize::from(self.tail % COUNT);
+        assert!(id < self.count, "not a buffer of this ring");
+        let index = usize::from(self.tail % self.count);
         // SAFETY: the entry is within the ring, and the kernel does not read it before the tail is
         // stored. The tail lies within the first entry, in a field that entries do not use.
         unsafe {

@@ -13,6 +13,7 @@ mod buffers;
 mod description;
 mod files;
 mod messages;
+mod multishot;
 mod operation;
 mod poller;
 mod quiet_sends;

@@ -57,15 +57,15 @@ impl Ring {
     }
 
     /// Creates a ring that can do all that it is used for. It [receives](Ring::receive) into
-    /// buffers of `size` bytes each. If it registers sockets, keys below `sockets` have a place for
-    /// theirs. With `sqpoll`, a kernel thread takes requests, and sleeps when none has come for that
-    /// time.
+    /// `count` buffers of `size` bytes each; `count` is a power of two. If it registers sockets,
+    /// keys below `sockets` have a place for theirs. With `sqpoll`, a kernel thread takes requests,
+    /// and sleeps when none has come for that time.
     ///
     /// # Errors
     /// Those of io_uring_setup(2) and io_uring_register(2), with their cause and what to do.
     pub fn with_buffers(
         capacity: usize,
-        size: usize,
+        (count, size): (u16, usize),
         uses: Uses,
         sockets: usize,
         sqpoll: Option<Duration>,
@@ -73,7 +73,7 @@ impl Ring {
         let make = || {
             let mut ring = Ring::disabled(capacity, uses, sqpoll)?;
             let submitter = ring.ring.submitter();
-            ring.buffers = Some(Buffers::register(&submitter, size)?);
+            ring.buffers = Some(Buffers::register(&submitter, count, size)?);
             if uses.contains(Uses::REGISTERED) {
                 ring.registered = Registered::register(&submitter, sockets)?;
             }
@@ -113,7 +113,9 @@ impl Ring {
     pub(super) fn wanted(&self, timeout: Option<Duration>) -> (usize, Option<Duration>) {
         let wanted = 1 + self.unneeded_results;
         match timeout {
-            _ if !self.entries.is_empty() => (1, Some(Duration::ZERO)),
+            _ if !self.entries.is_empty() || !self.completions.is_empty() => {
+                (1, Some(Duration::ZERO))
+            }
             _ if self.quiet_sends.is_empty() && wanted == 1 => (1, timeout),
             None => (wanted, Some(QUIET_SEND_WAIT)),
             Some(timeout) => (wanted, Some(timeout.min(QUIET_SEND_WAIT))),

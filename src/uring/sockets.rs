@@ -108,7 +108,7 @@ pub(super) mod tests {
 
     pub(in super::super) fn ring(places: usize) -> Ring {
         let uses = Uses::WATCH | Uses::TRANSFER | Uses::REGISTERED;
-        Ring::with_buffers(8, SIZE, uses, places, None).expect("a ring")
+        Ring::with_buffers(8, (8, SIZE), uses, places, None).expect("a ring")
     }
 
     /// The result of a receive of one byte under a key.

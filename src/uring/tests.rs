@@ -2,7 +2,6 @@
 
 #![allow(unsafe_code)]
 
-use super::buffers::COUNT;
 use super::restrictions::Uses;
 use super::{Completion, Operation, Ring, SendKind, sockets};
 use crate::poller::{Poller, ReadySet};
@@ -15,6 +14,8 @@ use std::time::{Duration, Instant};
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How many buffers a ring has, and the size of each.
+const COUNT: u16 = 64;
 const SIZE: usize = 1024;
 
 /// The sides of a connection: ours and the peer's.
@@ -40,7 +41,8 @@ fn full_pair() -> (UnixStream, UnixStream) {
 }
 
 fn ring(capacity: usize) -> Ring {
-    Ring::with_buffers(capacity, SIZE, Uses::WATCH | Uses::TRANSFER, 0, None).expect("a ring")
+    let uses = Uses::WATCH | Uses::TRANSFER;
+    Ring::with_buffers(capacity, (COUNT, SIZE), uses, 0, None).expect("a ring")
 }
 
 /// Waits for `count` completions, and takes what else has come.

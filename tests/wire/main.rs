@@ -27,6 +27,7 @@ mod limits;
 mod listings;
 mod matrix;
 mod models;
+mod multishot;
 mod packaging;
 mod per_ip;
 mod process;

@@ -6,18 +6,21 @@
 
 #![allow(unsafe_code)]
 
+mod backlog;
 mod reads;
+mod receives;
 mod zero_copy;
 
 use super::driver::{Completed, Driver, LoopConnection, SocketState};
 use super::readiness::try_send;
 use super::uring_uses;
-use crate::config::{Uring, UringFile, UringSend};
+use crate::config::{Uring, UringFile, UringOperations, UringSend};
 use crate::model::connections::SlotFlags;
 use crate::poller::ReadySet;
-use crate::session::{Action, BUFFER_SIZE, Counters, Moment, Piece, Worker};
+use crate::session::{Action, Counters, Moment, Piece, Worker};
 use crate::sys::{self, Errno};
 use crate::uring::{Completion, Operation, Ring};
+use backlog::Backlog;
 use bitflags::bitflags;
 use reads::FileRead;
 use std::io;
@@ -31,18 +34,25 @@ pub(super) struct Completions {
     file: UringFile,
     /// How bytes are sent.
     send: UringSend,
+    /// A receive goes on until it is cancelled.
+    repeats: bool,
 }
 
 bitflags! {
-    /// Which operations are under way for a socket.
+    /// Which operations are under way for a socket, and what else is known of them.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     struct UnderWay: u8 {
         const RECEIVE = 1;
         const SEND = 2;
         const AWAIT_WRITABLE = 4;
-        /// None of these: the session has sent more after a send that had a receive behind it.
-        const SENDS_MORE = 8;
-        const READ = 16;
+        const READ = 8;
+        /// Not an operation: the session has asked for input that it has not got yet.
+        const WANTED = 16;
+        /// Not an operation: the session has sent more after a send, although it has asked for input
+        /// behind it.
+        const SENDS_MORE = 32;
+        /// Not an operation: the receive was cancelled because the backlog is full.
+        const PAUSED = 64;
     }
 }
 
@@ -55,11 +65,14 @@ pub(super) struct Operations {
     /// The result of the last send.
     sent: Option<Result<u32, Errno>>,
     zero_copy: ZeroCopySend,
-    /// Received bytes: their buffer and their number.
+    /// Received bytes that are asked for: their buffer and their number.
     received: Option<(u16, u32)>,
+    /// Received bytes that nobody has asked for yet.
+    backlog: Backlog,
     /// The input has ended, or no more can be received.
     input_end: Option<Result<(), Errno>>,
-    /// A receive was cancelled although input had come. It is received without the ring.
+    /// A receive was cancelled although input had come, or no buffer was free. It is received
+    /// without the ring.
     has_unread: bool,
     read: FileRead,
 }
@@ -92,10 +105,13 @@ impl Driver for Completions {
 
     fn new(capacity: usize, max_connections: usize, settings: &Uring) -> io::Result<Completions> {
         let (uses, sqpoll) = (uring_uses(settings), settings.sqpoll);
+        let repeats = settings.operations == UringOperations::Multishot;
+        let buffers = receives::buffers(repeats);
         Ok(Completions {
-            ring: Ring::with_buffers(capacity, BUFFER_SIZE, uses, max_connections, sqpoll)?,
+            ring: Ring::with_buffers(capacity, buffers, uses, max_connections, sqpoll)?,
             file: settings.file,
             send: settings.send,
+            repeats,
         })
     }
 
@@ -137,10 +153,13 @@ impl Driver for Completions {
             operation, result, ..
         } = completion;
         let under_way = UnderWay::of(operation);
-        state.under_way.remove(under_way);
+        let is_last = !completion.more;
+        if is_last {
+            state.under_way.remove(under_way);
+        }
         let cancelled = state
             .cancelled
-            .take_if(|(which, _)| which.contains(under_way));
+            .take_if(|(which, _)| is_last && which.contains(under_way));
         let mut is_over = cancelled.is_some_and(|(_, since)| {
             result == Err(Errno::CANCELED) && connection.waiting().1 == since
         });
@@ -149,43 +168,33 @@ impl Driver for Completions {
             state.has_unread = true;
             is_over = false;
         }
-        match (operation, result, completion.buffer) {
+        match (operation, result) {
+            (Operation::Receive, _) => self.complete_receive(slot, completion, counters),
             // Nothing was done. It is asked for again.
-            (_, Err(Errno::CANCELED | Errno::INTR), _) => {}
-            (Operation::Receive, Ok(1..), None) => unreachable!("bytes come in a buffer"),
-            (Operation::Receive, Ok(count @ 1..), Some(buffer)) => {
-                state.received = Some((buffer, count));
-            }
-            (Operation::Receive, result, buffer) => {
-                buffer.into_iter().for_each(|one| self.ring.put_back(one));
-                match result {
-                    Ok(_) => state.input_end = Some(Ok(())),
-                    // The input was gone again, or all buffers are in use. They come back in this
-                    // turn.
-                    Err(Errno::AGAIN | Errno::NOBUFS) => {}
-                    Err(errno) => state.input_end = Some(Err(errno)),
-                }
-            }
-            (Operation::Send, result, _) => state.sent = Some(result),
-            (Operation::Read, result, _) => state.read.ended(result),
-            (Operation::AwaitWritable, ..) => io.ready |= ReadySet::WRITABLE,
+            (_, Err(Errno::CANCELED | Errno::INTR)) => {}
+            (Operation::Send, result) => state.sent = Some(result),
+            (Operation::Read, result) => state.read.ended(result),
+            (Operation::AwaitWritable, _) => io.ready |= ReadySet::WRITABLE,
         }
-        match (io.driver.under_way & ALL).is_empty() {
+        match (slot.io.driver.under_way & ALL).is_empty() {
             _ if is_over => Completed::Expired,
             true => Completed::Last,
             false => Completed::OthersUnderWay,
         }
     }
 
-    fn deliver(&mut self, slot: &mut LoopConnection<Completions>, worker: &mut Worker) {
+    fn deliver(&mut self, slot: &mut LoopConnection<Completions>, worker: &mut Worker) -> bool {
         let state = &mut slot.io.driver;
+        let receives = state.under_way.contains(UnderWay::WANTED) && state.has_input();
+        // The send was handed over first. A session that learns so takes the input at once.
+        if (receives || state.received.is_some())
+            && let Some(Ok(sent)) = state.sent
+        {
+            state.sent = None;
+            worker.counters.sent_bytes += u64::from(sent);
+            slot.connection.sent(sent as usize, worker);
+        }
         if let Some((buffer, count)) = state.received {
-            // The send was handed over first. A session that learns so takes the input at once.
-            if let Some(Ok(sent)) = state.sent {
-                state.sent = None;
-                worker.counters.sent_bytes += u64::from(sent);
-                slot.connection.sent(sent as usize, worker);
-            }
             worker.counters.received_bytes += u64::from(count);
             let bytes = self.ring.received(buffer, count as usize);
             slot.connection.received(bytes, worker);
@@ -193,7 +202,12 @@ impl Driver for Completions {
             slot.io.driver.received = None;
             self.ring.put_back(buffer);
         }
-        slot.io.driver.read.deliver(&mut slot.connection, worker);
+        let state = &mut slot.io.driver;
+        state.read.deliver(&mut slot.connection, worker);
+        if receives {
+            state.under_way.remove(UnderWay::WANTED);
+        }
+        receives
     }
 
     fn loads_files(&self) -> bool {
@@ -207,13 +221,13 @@ impl Driver for Completions {
         }
     }
 
-    /// Bytes are [delivered](Driver::deliver).
+    /// Bytes that were asked for are [delivered](Driver::deliver).
     fn may_receive(&self, io: &Socket) -> bool {
-        io.driver.input_end.is_some() || io.driver.has_unread
+        io.driver.has_input() || io.driver.input_end.is_some()
     }
 
     fn has_unread(&self, io: &Socket) -> bool {
-        sys::is_readable(&io.socket)
+        !io.driver.backlog.is_empty() || sys::is_readable(&io.socket)
     }
 
     fn send(
@@ -239,6 +253,9 @@ impl Driver for Completions {
         into: &mut [u8],
         counters: &mut Counters,
     ) -> Result<usize, Errno> {
+        if let Some(count) = io.driver.backlog.take(into) {
+            return Ok(count);
+        }
         if std::mem::take(&mut io.driver.has_unread) {
             counters.receive_calls += 1;
             return sys::receive(&io.socket, into);
@@ -253,16 +270,16 @@ impl Driver for Completions {
         key: usize,
         _source: usize,
         worker: &mut Worker,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         if slot.flags.contains(SlotFlags::OFFLOADED) {
-            return Ok(());
+            return Ok(false);
         }
         match slot.connection.next() {
-            Action::Receive => self.queue_receive(slot, key),
+            Action::Receive => return self.queue_receive(slot, key),
             Action::Send if !slot.io.ready.has(ReadySet::WRITABLE) => {
-                self.queue_await_writable(&mut slot.io, key)
+                self.queue_await_writable(&mut slot.io, key)?;
             }
-            Action::Send => self.queue_send(slot, key),
+            Action::Send => return self.queue_send(slot, key),
             Action::Load => {
                 let state = &mut slot.io.driver;
                 if !state.under_way.contains(UnderWay::READ)
@@ -272,10 +289,10 @@ impl Driver for Completions {
                 {
                     state.under_way.insert(UnderWay::READ);
                 }
-                Ok(())
             }
-            _ => Ok(()),
+            _ => {}
         }
+        Ok(false)
     }
 
     fn retry(&mut self, _io: &mut Socket) {}
@@ -310,6 +327,7 @@ impl Driver for Completions {
         if let Some((buffer, _)) = io.driver.received.take() {
             self.ring.put_back(buffer);
         }
+        io.driver.backlog.clear();
         io.driver.cancelled = None;
         let under_way = io.driver.under_way & ALL;
         match under_way.contains(UnderWay::READ) {
@@ -336,16 +354,21 @@ impl Driver for Completions {
 
 impl Completions {
     /// Queues a send for a connection, unless one is under way, and where possible a receive.
-    fn queue_send(&mut self, slot: &mut LoopConnection<Completions>, key: usize) -> io::Result<()> {
+    /// Returns true if input waits that the session takes.
+    fn queue_send(
+        &mut self,
+        slot: &mut LoopConnection<Completions>,
+        key: usize,
+    ) -> io::Result<bool> {
         let (connection, io) = (&slot.connection, &mut slot.io);
         let Piece::Bytes { bytes, then, more } = connection.front() else {
-            return Ok(());
+            return Ok(false);
         };
         let under_way = &mut io.driver.under_way;
         if under_way.contains(UnderWay::SEND) {
-            return Ok(());
+            return Ok(false);
         }
-        if under_way.contains(UnderWay::RECEIVE) {
+        if under_way.contains(UnderWay::WANTED) {
             under_way.insert(UnderWay::SENDS_MORE);
         }
         let zero_copy = &io.driver.zero_copy;
@@ -366,22 +389,8 @@ impl Completions {
         under_way.insert(UnderWay::SEND);
         match receives_next || connection.takes_input() {
             true => self.queue_receive(slot, key),
-            false => Ok(()),
+            false => Ok(false),
         }
-    }
-
-    /// Queues a receive for a connection, unless one is under way.
-    fn queue_receive(
-        &mut self,
-        slot: &mut LoopConnection<Completions>,
-        key: usize,
-    ) -> io::Result<()> {
-        if !slot.io.driver.under_way.contains(UnderWay::RECEIVE) {
-            let room = slot.connection.room();
-            self.ring.receive(slot.io.socket.as_fd(), key, room)?;
-            slot.io.driver.under_way.insert(UnderWay::RECEIVE);
-        }
-        Ok(())
     }
 
     /// Queues a wait until the socket takes more bytes, unless one is under way.

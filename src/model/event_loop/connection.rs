@@ -91,7 +91,7 @@ impl<D: Driver> LoopConnection<D> {
         refresh: &mut impl FnMut(&mut Worker),
     ) -> Stop {
         let mut worked = false;
-        driver.deliver(self, worker);
+        let mut receives = driver.deliver(self, worker);
         loop {
             let moved = match self.connection.next() {
                 Action::Close { may_linger: true } if driver.has_unread(&self.io) => {
@@ -100,6 +100,9 @@ impl<D: Driver> LoopConnection<D> {
                 }
                 Action::Close { .. } => return Stop::Closed,
                 _ if budget == 0 => return Stop::BudgetUsed,
+                _ if std::mem::take(&mut receives) => {
+                    self.receive(scratch, driver, worker, refresh)
+                }
                 Action::Send | Action::Load if self.flags.contains(SlotFlags::OFFLOADED) => {
                     return Stop::Blocked;
                 }

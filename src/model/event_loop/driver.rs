@@ -27,6 +27,7 @@ pub(super) struct SocketState<D: Driver> {
     /// Refresh the worker before the session sees input: the peer may have sent it after the turn
     /// began.
     pub needs_refresh: bool,
+    pub is_tcp: bool,
     /// How many of the next bytes of the file being sent are known to be in memory.
     pub in_memory: u32,
     /// What the driver knows of it.
@@ -34,14 +35,15 @@ pub(super) struct SocketState<D: Driver> {
 }
 
 impl<D: Driver> SocketState<D> {
-    /// A socket that was just accepted. `needs_refresh` is false if its first bytes usually arrive
-    /// before it is accepted.
-    pub(super) fn new(socket: OwnedFd, needs_refresh: bool) -> SocketState<D> {
+    /// A socket that was just accepted.
+    pub(super) fn new(socket: OwnedFd, is_tcp: bool) -> SocketState<D> {
         SocketState {
             socket,
             ready: D::FIRST_READY,
             event: false,
-            needs_refresh,
+            // Over TCP, its first bytes usually arrive before it is accepted.
+            needs_refresh: !is_tcp,
+            is_tcp,
             in_memory: 0,
             driver: D::State::default(),
         }
@@ -100,8 +102,12 @@ pub(super) trait Driver: Sized {
         Completed::Last
     }
 
-    /// Hands over the bytes that an operation has received or loaded.
-    fn deliver(&mut self, _slot: &mut LoopConnection<Self>, _worker: &mut Worker) {}
+    /// Hands over the bytes that an operation has received or loaded. Returns true if the session
+    /// has asked for input and more of it waits: then [receive](Driver::receive), whatever the next
+    /// action is.
+    fn deliver(&mut self, _slot: &mut LoopConnection<Self>, _worker: &mut Worker) -> bool {
+        false
+    }
 
     /// True if files are sent from memory, and the driver loads them: it waits for the disk where
     /// it delays no other connection.
@@ -141,8 +147,8 @@ pub(super) trait Driver: Sized {
         counters: &mut Counters,
     ) -> Result<usize, Errno>;
 
-    /// Arranges that a blocked connection continues when it can. `source` is the key of its socket
-    /// at the poller.
+    /// Arranges that a blocked connection continues when it can. Returns true if that is at once.
+    /// `source` is the key of its socket at the poller.
     ///
     /// # Errors
     /// Those of the poller.
@@ -152,7 +158,7 @@ pub(super) trait Driver: Sized {
         key: usize,
         source: usize,
         worker: &mut Worker,
-    ) -> io::Result<()>;
+    ) -> io::Result<bool>;
 
     /// Call this when the deadline has passed: what came in time still counts.
     fn retry(&mut self, io: &mut SocketState<Self>);

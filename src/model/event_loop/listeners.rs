@@ -113,11 +113,8 @@ impl<D: Driver> EventLoop<D> {
     fn insert(&mut self, listener: usize, socket: OwnedFd, connection: Connection) {
         let service = self.listeners.service(listener);
         self.listeners.permits().take(service);
-        let needs_refresh = !self.watched_listeners[listener]
-            .endpoint
-            .listener
-            .defers_accept();
-        let io = SocketState::new(socket, needs_refresh);
+        let endpoint = &self.watched_listeners[listener].endpoint;
+        let io = SocketState::new(socket, endpoint.listener.is_tcp());
         let key = self.connections.insert(connection, io, service);
         if let Some(status) = &mut self.status {
             status.begin(key, self.worker.time.moment());

@@ -72,7 +72,7 @@ pub fn run_readiness<P: Poller + 'static>(setup: ServerSetup) -> io::Result<Coun
 pub fn run_uring(setup: ServerSetup) -> io::Result<Counters> {
     match setup.uring.operations {
         UringOperations::Poll => run::<Readiness<Ring>>(setup),
-        UringOperations::Single => run::<Completions>(setup),
+        UringOperations::Single | UringOperations::Multishot => run::<Completions>(setup),
     }
 }
 
@@ -455,15 +455,17 @@ impl<D: Driver> EventLoop<D> {
         match stop {
             Stop::BudgetUsed => self.connections.enqueue_served(key),
             Stop::NoWorkLeft => drop(self.connections.enqueue(key)),
-            _ => {
-                if let Err(error) = self.arrange(key) {
+            _ => match self.arrange(key) {
+                Ok(false) => {}
+                Ok(true) => drop(self.connections.enqueue(key)),
+                Err(error) => {
                     throttled!(
                         Warn,
                         "a connection cannot be watched and is closed: {error}"
                     );
                     return self.close(key);
                 }
-            }
+            },
         }
         self.connections.start_deadline(key);
     }
@@ -527,8 +529,8 @@ impl<D: Driver> EventLoop<D> {
         stop
     }
 
-    /// Arranges that a blocked connection goes on when it can.
-    fn arrange(&mut self, key: usize) -> io::Result<()> {
+    /// Arranges that a blocked connection goes on when it can. Returns true if that is at once.
+    fn arrange(&mut self, key: usize) -> io::Result<bool> {
         let slot = &mut self.connections[key];
         let source = self.sources.keys.key(EventSource::Connection(key));
         self.driver.arrange(slot, key, source, &mut self.worker)

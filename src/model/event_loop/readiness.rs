@@ -112,7 +112,7 @@ impl<P: Poller> Driver for Readiness<P> {
         _key: usize,
         source: usize,
         worker: &mut Worker,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let sends_file = slot.connection.sends_file() && slot.connection.next() == Action::Send;
         self.count(&mut slot.io.driver, sends_file);
         if sends_file {
@@ -125,7 +125,7 @@ impl<P: Poller> Driver for Readiness<P> {
             slot.io.driver.watched = wanted;
             worker.counters.interest_change_calls += u64::from(P::CHANGE_IS_SYSCALL);
         }
-        Ok(())
+        Ok(false)
     }
 
     fn retry(&mut self, io: &mut SocketState<Self>) {

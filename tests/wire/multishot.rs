@@ -1,0 +1,107 @@
+//! `--uring multishot`: the kernel receives whether or not a session asks for input.
+
+use crate::common::{Evserve, Program, pattern};
+use rustix::process::Signal;
+use std::io::{Read, Write};
+use std::thread;
+
+/// More than the kernel buffers for a connection, the ring has buffers, and a backlog holds.
+const MUCH: usize = 32 * 1024 * 1024;
+
+fn start(options: &str) -> Evserve {
+    let program = Program::evserve("--model io-uring --uring multishot --listen 127.0.0.1:0");
+    program.options(options).start()
+}
+
+#[test]
+fn bytes_keep_their_order_while_output_is_pending() {
+    let evserve = start("--mode echo");
+    let bytes = pattern(MUCH);
+    let client = evserve.connect();
+    let mut stream = client.stream();
+    let mut writer = stream.try_clone().expect("a socket");
+    let expected = bytes.clone();
+    let sending = thread::spawn(move || writer.write_all(&bytes).expect("it is read"));
+    let mut got = vec![0; MUCH];
+    stream.read_exact(&mut got).expect("an echo");
+    sending.join().expect("no panic");
+    assert!(got == expected, "the bytes came in another order");
+    drop(client);
+    let log = evserve.stop().log;
+    assert!(log.contains(" paused"), "no receive was paused: {log}");
+}
+
+/// While a file is sent, nobody takes the next requests: they wait, and only so many that the server
+/// keeps its memory.
+#[test]
+fn requests_wait_while_a_file_is_sent() {
+    const REQUESTS: usize = 2000;
+    let root = tempfile::tempdir().expect("a directory");
+    std::fs::write(root.path().join("large"), pattern(MUCH)).expect("written");
+    std::fs::write(root.path().join("small"), "small").expect("written");
+    let evserve = {
+        let program = Program::evserve("--model io-uring --uring multishot --listen 127.0.0.1:0");
+        program.arg(root.path()).start()
+    };
+    let mut client = evserve.connect();
+    client.send("GET /large HTTP/1.1\r\nHost: h\r\n\r\n");
+    client.send("GET /small HTTP/1.1\r\nHost: h\r\n\r\n".repeat(REQUESTS));
+    // Another client is served meanwhile.
+    assert_eq!(evserve.get("/small").body, b"small");
+    assert!(client.response().body == pattern(MUCH));
+    for number in 0..REQUESTS {
+        assert_eq!(client.response().body, b"small", "response {number}");
+    }
+    drop(client);
+    let log = evserve.stop().log;
+    assert!(log.contains(" paused"), "no receive was paused: {log}");
+}
+
+/// All clients send while the server is stopped. When it goes on, it finds more input than the
+/// ring's buffers hold.
+#[test]
+fn every_client_is_served_when_the_buffers_run_out() {
+    const CLIENTS: usize = 60;
+    let bytes = pattern(100_000);
+    let evserve = start("--mode echo");
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| evserve.connect()).collect();
+    for client in &mut clients {
+        // The server has accepted it, and receives.
+        client.send("x");
+        assert_eq!(client.read(1), b"x");
+    }
+    evserve.signal(Signal::STOP);
+    for client in &mut clients {
+        client.send(&bytes);
+    }
+    evserve.signal(Signal::CONT);
+    for client in &mut clients {
+        assert!(client.read(bytes.len()) == bytes);
+    }
+    drop(clients);
+    // Without a buffer, it receives by a call.
+    let log = evserve.stop().log;
+    assert!(
+        !log.contains(" 0 receives"),
+        "the buffers did not run out: {log}"
+    );
+}
+
+#[test]
+fn clients_that_leave_at_any_time_do_no_harm() {
+    let evserve = start("--mode echo");
+    for round in 0..200_usize {
+        let mut client = evserve.connect();
+        client.send(pattern(1 << (round % 20)));
+        match round % 3 {
+            0 => {}
+            1 => client.shutdown_write(),
+            _ => drop(client.read(1)),
+        }
+    }
+    let mut client = evserve.connect();
+    client.send("still here");
+    assert_eq!(client.read(10), b"still here");
+    drop(client);
+    assert!(evserve.stop().status.success());
+}
