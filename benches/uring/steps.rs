@@ -30,6 +30,7 @@ pub const EPOLL: Step = step("epoll", "--model epoll", EVERYWHERE);
 pub const STEPS: &[Step] = &[
     step("single", "--model io-uring --uring single", EVERYWHERE),
     step("poll", "--model io-uring --uring poll", EVERYWHERE),
+    step("multishot", "--model io-uring --uring multishot", EVERYWHERE),
     step("fds", "--model io-uring --uring-fds ring", EVERYWHERE),
     step("zc", "--model io-uring --uring-send zc", BYTES),
     step("read", "--model io-uring --uring-file read", FILES),

@@ -29,7 +29,7 @@ fn pairs(count: usize) -> Vec<(UnixStream, UnixStream)> {
     (0..count).map(|_| pair()).collect()
 }
 
-fn full_pair() -> (UnixStream, UnixStream) {
+pub(super) fn full_pair() -> (UnixStream, UnixStream) {
     let (mut ours, peer) = pair();
     let full = loop {
         if let Err(error) = ours.write(&[0; 65536]) {

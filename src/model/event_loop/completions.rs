@@ -106,7 +106,7 @@ impl Driver for Completions {
     fn new(capacity: usize, max_connections: usize, settings: &Uring) -> io::Result<Completions> {
         let (uses, sqpoll) = (uring_uses(settings), settings.sqpoll);
         let repeats = settings.operations == UringOperations::Multishot;
-        let buffers = receives::buffers(repeats);
+        let buffers = Completions::buffers(repeats);
         Ok(Completions {
             ring: Ring::with_buffers(capacity, buffers, uses, max_connections, sqpoll)?,
             file: settings.file,

@@ -19,14 +19,6 @@ const SINGLE: (u16, usize) = (64, BUFFER_SIZE);
 /// wait, although its backlog is full.
 const REPEATED: (u16, usize) = (128, 4096);
 
-/// How many buffers there are, and the size of each.
-pub(super) fn buffers(repeats: bool) -> (u16, usize) {
-    match repeats {
-        true => REPEATED,
-        false => SINGLE,
-    }
-}
-
 impl Operations {
     /// True if input waits here or, without a receive under way, at the socket.
     pub(super) fn has_input(&self) -> bool {
@@ -35,6 +27,14 @@ impl Operations {
 }
 
 impl Completions {
+    /// How many buffers there are, and the size of each.
+    pub(super) fn buffers(repeats: bool) -> (u16, usize) {
+        match repeats {
+            true => REPEATED,
+            false => SINGLE,
+        }
+    }
+
     /// Queues a receive for a connection, unless one is under way. Returns true if input waits, and
     /// none need be received.
     pub(super) fn queue_receive(
