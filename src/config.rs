@@ -307,7 +307,7 @@ pub enum UringOperations {
     /// Receive and send, one operation for each
     #[default]
     Single,
-    /// The same, but a receive goes on until it is cancelled
+    /// The same, but each receive goes on until it is cancelled
     Multishot,
 }
 

@@ -33,10 +33,10 @@ impl Ring {
 #[cfg(test)]
 mod tests {
     use super::super::restrictions::Uses;
-    use super::super::tests::{complete, complete_now, full_pair, pair};
+    use super::super::tests::{complete, complete_now};
     use super::*;
     use crate::sys::Errno;
-    use std::io::{Read, Write};
+    use std::io::Write;
     use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsFd;
 
@@ -44,9 +44,9 @@ mod tests {
     const COUNT: u16 = 4;
     const SIZE: usize = 16;
 
-    fn ring(capacity: usize) -> Ring {
+    fn ring() -> Ring {
         let uses = Uses::WATCH | Uses::TRANSFER;
-        Ring::with_buffers(capacity, (COUNT, SIZE), uses, 0, None).expect("a ring")
+        Ring::with_buffers(8, (COUNT, SIZE), uses, 0, None).expect("a ring")
     }
 
     /// The sides of a TCP connection: ours and the peer's.
@@ -57,15 +57,9 @@ mod tests {
         (ours, peer)
     }
 
-    /// Sends without waiting for the result.
-    fn send(ring: &mut Ring, fd: impl AsFd, key: usize, bytes: &'static [u8], then: &'static [u8]) {
-        // SAFETY: the bytes are static.
-        unsafe { ring.send_quietly(fd.as_fd(), key, bytes, then) }.expect("queued");
-    }
-
     #[test]
     fn a_receive_goes_on_until_the_end_of_input() {
-        let mut ring = ring(8);
+        let mut ring = ring();
         let (ours, mut peer) = tcp_pair();
         ring.receive_repeatedly(ours.as_fd(), 7).expect("queued");
         for _ in 0..3 * COUNT {
@@ -84,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_receive_ends_when_the_buffers_run_out() {
-        let mut ring = ring(8);
+        let mut ring = ring();
         let (ours, mut peer) = tcp_pair();
         peer.write_all(&[1; 10 * SIZE]).expect("sent");
         ring.receive_repeatedly(ours.as_fd(), 0).expect("queued");
@@ -100,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_cancelled_receive_gives_a_last_result() {
-        let mut ring = ring(8);
+        let mut ring = ring();
         let (ours, mut peer) = tcp_pair();
         peer.write_all(b"text").expect("sent");
         ring.receive_repeatedly(ours.as_fd(), 3).expect("queued");
@@ -110,63 +104,5 @@ mod tests {
         let all = complete(&mut ring, 1);
         assert_eq!((all.len(), all[0].more), (1, false), "{all:?}");
         assert_eq!(all[0].result, Err(Errno::CANCELED));
-    }
-
-    #[test]
-    fn quiet_sends_complete_without_a_result() {
-        let mut ring = ring(8);
-        let mut pairs: Vec<_> = (0..3).map(|_| pair()).collect();
-        for (key, (ours, _)) in pairs.iter().enumerate() {
-            send(&mut ring, ours, key, b"some ", b"text");
-        }
-        let before = ring.traffic.results;
-        let all = complete(&mut ring, 3);
-        assert_eq!(ring.traffic.results, before);
-        for (key, (one, (_, peer))) in all.iter().zip(&mut pairs).enumerate() {
-            assert_eq!((one.key, one.result), (key, Ok(9)));
-            let mut got = [0; 9];
-            peer.read_exact(&mut got).expect("it was sent");
-            assert_eq!(&got, b"some text");
-        }
-        assert!(complete_now(&mut ring).is_empty());
-    }
-
-    #[test]
-    fn a_quiet_send_that_fails_gives_a_result() {
-        let mut ring = ring(8);
-        let ((full, _reads_nothing), (closed, peer), (fine, _peer)) = (full_pair(), pair(), pair());
-        drop(peer);
-        let sockets = [full, closed, fine];
-        for (key, ours) in sockets.iter().enumerate() {
-            send(&mut ring, ours, key, b"text", b"");
-        }
-        let mut all = complete(&mut ring, sockets.len());
-        all.sort_unstable_by_key(|one| one.key);
-        let results: Vec<_> = all.iter().map(|one| one.result).collect();
-        assert_eq!(results, [Err(Errno::AGAIN), Err(Errno::PIPE), Ok(4)]);
-    }
-
-    #[test]
-    fn a_quiet_send_that_is_short_says_how_much_was_sent() {
-        let mut ring = ring(8);
-        let (ours, _peer) = pair();
-        static TEXT: [u8; 16 << 20] = [1; 16 << 20];
-        send(&mut ring, &ours, 0, &TEXT, b"");
-        let all = complete(&mut ring, 1);
-        assert_eq!(all.len(), 1, "{all:?}");
-        assert!((1..TEXT.len() as u32).contains(&all[0].result.expect("some bytes")));
-    }
-
-    #[test]
-    fn quiet_sends_that_are_handed_over_early_complete_once() {
-        let mut ring = ring(2);
-        let pairs: Vec<_> = (0..40).map(|_| pair()).collect();
-        for (key, (ours, _)) in pairs.iter().enumerate() {
-            send(&mut ring, ours, key, b"te", b"xt");
-        }
-        let mut all = complete(&mut ring, pairs.len());
-        all.sort_unstable_by_key(|one| one.key);
-        assert!(all.iter().map(|one| one.key).eq(0..pairs.len()));
-        assert!(all.iter().all(|one| one.result == Ok(4)));
     }
 }

@@ -29,7 +29,7 @@ fn pairs(count: usize) -> Vec<(UnixStream, UnixStream)> {
     (0..count).map(|_| pair()).collect()
 }
 
-pub(super) fn full_pair() -> (UnixStream, UnixStream) {
+fn full_pair() -> (UnixStream, UnixStream) {
     let (mut ours, peer) = pair();
     let full = loop {
         if let Err(error) = ours.write(&[0; 65536]) {
@@ -289,6 +289,18 @@ fn a_short_quiet_send_completes_once() {
     assert!((1..text.len()).contains(&(all[0].result.expect("bytes") as usize)));
     let results = complete_now(&mut ring);
     assert!(results.is_empty(), "{results:?}");
+}
+
+#[test]
+fn no_wait_goes_on_when_a_quiet_send_has_completed_before() {
+    let mut ring = ring(2);
+    let ((ours, _peer), idle) = (pair(), pairs(3));
+    send_quietly(&mut ring, &ours, b"text");
+    // The queue is full, and handed over early.
+    receive(&mut ring, &idle);
+    assert_eq!(ring.wanted(None), (1, Some(Duration::ZERO)));
+    let all = complete(&mut ring, 1);
+    assert_eq!((all[0].operation, all[0].result), (Operation::Send, Ok(4)));
 }
 
 #[test]

@@ -91,7 +91,12 @@ impl<D: Driver> LoopConnection<D> {
         refresh: &mut impl FnMut(&mut Worker),
     ) -> Stop {
         let mut worked = false;
-        let mut receives = driver.deliver(self, worker);
+        if driver.deliver(self, worker) {
+            match self.receive(scratch, driver, worker, refresh) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(_) => return Stop::Closed,
+            }
+        }
         loop {
             let moved = match self.connection.next() {
                 Action::Close { may_linger: true } if driver.has_unread(&self.io) => {
@@ -100,9 +105,6 @@ impl<D: Driver> LoopConnection<D> {
                 }
                 Action::Close { .. } => return Stop::Closed,
                 _ if budget == 0 => return Stop::BudgetUsed,
-                _ if std::mem::take(&mut receives) => {
-                    self.receive(scratch, driver, worker, refresh)
-                }
                 Action::Send | Action::Load if self.flags.contains(SlotFlags::OFFLOADED) => {
                     return Stop::Blocked;
                 }
