@@ -14,10 +14,11 @@ pub use operator_log::{begin_trace, finish_operator_log, show_qr_code, start_ope
 
 use crate::config::{AccessLog, CertificateFiles, Certificates, Config, Confinement, HttpConfig};
 use crate::config::{
-    MAX_HEADER_BYTES, Sandbox, ServiceAddress, Timeouts, TrustedProxies, Uring, UringOperations,
+    MAX_HEADER_BYTES, Redirect, Sandbox, ServiceAddress, Timeouts, TrustedProxies, Uring,
+    UringOperations,
 };
 use crate::model;
-use crate::net::{Address, InheritedSocket};
+use crate::net::{Address, AddressKind, InheritedSocket};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use log::LevelFilter;
 use options::{Listening, Options};
@@ -105,6 +106,7 @@ fn command(
     }
     let listen = listen::listen(&options, inherited)?;
     check_encryption(&options, &listen)?;
+    check_redirect(&options, &listen)?;
     check_model_options(&options)?;
     check_companions(&options)?;
     if options.logging.access_log == AccessLog::Off && options.logging.access_log_file.is_some() {
@@ -163,6 +165,11 @@ fn command(
                 sqpoll: waiting.uring_sqpoll,
             },
             certificates,
+            redirect: match listening.redirect_to_https {
+                None => Redirect::Off,
+                Some(None) => Redirect::ToEncrypted,
+                Some(Some(port)) => Redirect::ToPort(port),
+            },
         },
         confinement: Confinement {
             user: security.user,
@@ -316,6 +323,7 @@ fn check_encryption(options: &Options, listen: &[ServiceAddress]) -> Result<(), 
         ("tls-cert", !listening.tls_certs.is_empty()),
         ("tls-key", !listening.tls_keys.is_empty()),
         ("tls-self-signed", listening.tls_self_signed),
+        ("redirect-to-https", listening.redirect_to_https.is_some()),
         ("handshake-timeout", limits.handshake_timeout.is_some()),
     ];
     match given.iter().find(|(_, is_given)| *is_given) {
@@ -326,13 +334,37 @@ fn check_encryption(options: &Options, listen: &[ServiceAddress]) -> Result<(), 
     }
 }
 
+/// Refuses a redirect that leads nowhere, or that no client would get.
+fn check_redirect(options: &Options, listen: &[ServiceAddress]) -> Result<(), String> {
+    let Some(port) = options.listening.redirect_to_https else {
+        return Ok(());
+    };
+    let of_http = listen.iter().filter(|one| one.service == "http");
+    let (encrypted, plain): (Vec<_>, Vec<_>) = of_http.partition(|one| one.address.is_encrypted());
+    let has_port = |one: &&ServiceAddress| !matches!(one.address.kind(), AddressKind::Unix(_));
+    Err(if plain.is_empty() {
+        "--redirect-to-https does nothing: add an address of http without tls:, such as --listen 8080"
+    } else if encrypted.is_empty() {
+        "--redirect-to-https needs an encrypted address of http, such as --listen tls:8443"
+    } else if port.is_none() && !encrypted.iter().any(has_port) {
+        "--redirect-to-https needs a port, such as --redirect-to-https=443: a Unix socket has none"
+    } else {
+        return Ok(());
+    }
+    .into())
+}
+
 /// The certificates and their keys, which the options name in the same order.
 fn certificates(listening: &Listening) -> Result<Certificates, String> {
     let Listening {
         tls_certs,
         tls_keys,
+        tls_self_signed,
         ..
     } = listening;
+    if *tls_self_signed {
+        return Ok(Certificates::SelfSigned);
+    }
     if tls_certs.len() != tls_keys.len() {
         return Err(format!(
             "each --tls-cert needs its --tls-key: there are {} and {}",
@@ -470,6 +502,23 @@ mod tests {
                 "--tls-self-signed -l :1",
                 "--tls-self-signed does nothing without",
             ),
+            (
+                "--redirect-to-https",
+                "--redirect-to-https does nothing without",
+            ),
+            (
+                "--redirect-to-https --tls-self-signed -l tls:1",
+                "does nothing: add an address of http without tls:",
+            ),
+            (
+                "--redirect-to-https --tls-self-signed -l 1 -l tls:unix:/x",
+                "--redirect-to-https=443: a Unix socket has none",
+            ),
+            (
+                "--redirect-to-https --mode http --mode echo -l echo=tls:1 --tls-self-signed",
+                "needs an encrypted address of http",
+            ),
+            ("--redirect-to-https=x", "expected a port from 0 to 65535"),
             (
                 "--handshake-timeout 1s",
                 "--handshake-timeout does nothing without",

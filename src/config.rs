@@ -46,6 +46,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// How the model `io-uring` uses its ring.
     pub uring: Uring,
+    /// What the addresses of the mode `http` that are not encrypted do. Default: serve files.
+    pub redirect: Redirect,
     /// The certificates of encrypted addresses. Default: none, so there can be no such address.
     pub certificates: Certificates,
 }
@@ -71,8 +73,21 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             uring: Uring::default(),
             certificates: Certificates::default(),
+            redirect: Redirect::default(),
         }
     }
+}
+
+/// What addresses of the mode `http` do that are not encrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Redirect {
+    /// Serve files.
+    #[default]
+    Off,
+    /// Redirect to the port of the first encrypted address.
+    ToEncrypted,
+    /// Redirect to this port, which leads to an encrypted address.
+    ToPort(u16),
 }
 
 /// The certificates of encrypted addresses.

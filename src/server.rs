@@ -17,18 +17,18 @@ mod task_limits;
 mod units;
 mod urls;
 
-use crate::config::{AccessLog, Config, Confinement, StartError};
+use crate::config::{AccessLog, Config, Confinement, Redirect, StartError};
 use crate::model::{ModelRow, SignalSender};
 use crate::net::BoundAddress;
 use crate::observe;
-use crate::service::{self, Service};
+use crate::service::{self, Service, http};
 use crate::sys;
 use announcement::log_lines;
 use log::Level;
 use renewal::Renewal;
-use start::{BoundServer, ListenSpec, ServerSpec, ServiceSpec};
+use start::{BoundServer, ListenSpec, MakeService, ServerSpec, ServiceSpec};
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 /// A server that listens. Connections wait in the backlog until it [`run`](Server::run)s.
@@ -87,19 +87,34 @@ impl Builder {
     /// If the configuration names an unknown service.
     pub fn from_config(config: &Config) -> Result<Builder, StartError> {
         let (mut services, mut listen) = (Vec::<ServiceSpec>::new(), Vec::new());
+        let redirect_port = match config.redirect {
+            Redirect::Off => None,
+            Redirect::ToEncrypted => Some(Arc::default()),
+            Redirect::ToPort(port) => Some(Arc::new(OnceLock::from(port))),
+        };
         for one in &config.listen {
             let row = service::find(&one.service)
                 .ok_or_else(|| StartError(format!("there is no mode `{}`", one.service)))?;
             let label = format!("{}=", one.service);
-            // All addresses of a mode share one service.
-            let known = services.iter().position(|spec| spec.label == label);
+            // All addresses of a mode share one service, except for those that redirect.
+            let redirects =
+                redirect_port.is_some() && row.name == "http" && !one.address.is_encrypted();
+            let is_same = |spec: &ServiceSpec| spec.label == label && spec.redirects == redirects;
+            let known = services.iter().position(is_same);
             listen.push(ListenSpec {
                 address: one.address.clone(),
                 service: known.unwrap_or(services.len()),
             });
             if known.is_none() {
-                let make = Box::new(row.start);
-                services.push(ServiceSpec { label, make });
+                let make: MakeService = match redirect_port.clone().filter(|_| redirects) {
+                    Some(port) => Box::new(move |config| http::redirects(config, port.clone())),
+                    None => Box::new(row.start),
+                };
+                services.push(ServiceSpec {
+                    label,
+                    make,
+                    redirects,
+                });
             }
         }
         Ok(Builder(ServerSpec {
@@ -108,6 +123,7 @@ impl Builder {
             is_model_chosen: config.model != Config::default().model,
             services,
             listen,
+            redirect_port,
         }))
     }
 
@@ -126,6 +142,7 @@ impl Builder {
         self.0.services.push(ServiceSpec {
             label: String::new(),
             make: Box::new(make),
+            redirects: false,
         });
         self.0.listen.push(ListenSpec { address, service });
         Ok(self)
@@ -176,6 +193,7 @@ impl Server {
             is_model_chosen: false,
             services: Vec::new(),
             listen: Vec::new(),
+            redirect_port: None,
         })
     }
 

@@ -170,6 +170,14 @@ pub(super) struct Listening {
     #[arg(long, hide = true, conflicts_with_all = ["tls_certs", "tls_keys"])]
     pub tls_self_signed: bool,
 
+    /// Redirect http addresses without tls: to one with it, or to this port
+    ///
+    /// The path stays the same. Only /.well-known/acme-challenge/ is served, so that a certificate
+    /// can be renewed.
+    #[arg(long, value_name = "PORT", value_parser = port, num_args = 0..=1, require_equals = true,
+        hide = true)]
+    pub redirect_to_https: Option<Option<u16>>,
+
     /// Do not draw a QR code on the terminal when other machines can connect
     #[arg(long)]
     pub no_qr: bool,

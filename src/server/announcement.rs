@@ -29,37 +29,51 @@ pub(super) fn log_lines(level: Level, lines: impl IntoIterator<Item = String>) {
 /// The lines of a service and its addresses. The addresses are indented, so that the operator's log
 /// sets them off on a terminal.
 pub(super) fn service(service: &dyn Service, bound: &[Bound], hints: Hints) -> Vec<String> {
-    let (name, about, scheme) = (service.name(), service.about(), service.url_scheme());
-    let mut lines = vec![match scheme == Some(name) {
+    let (name, about) = (service.name(), service.about());
+    let mut lines = vec![match service.url_scheme() == Some(name) {
         true => format!("serving {about} over {name}"),
         false => format!("serving {name}: {about}"),
     }];
-    let rows: Vec<_> = bound.iter().flat_map(|one| rows(one, scheme)).collect();
+    let rows = bound.iter().flat_map(|one| rows(one, scheme(service, one)));
+    let rows: Vec<_> = rows.collect();
     let width = rows.iter().map(|(address, _)| address.len()).max();
     let width = width.unwrap_or_default();
     lines.extend(rows.iter().map(|(address, audience)| match audience {
         Some(audience) => format!("  {address:width$}   {audience}"),
         None => format!("  {address}"),
     }));
-    let commands = bound.iter().flat_map(|one| commands(one, scheme, hints));
+    let commands = bound.iter();
+    let commands = commands.flat_map(|one| commands_for(one, scheme(service, one), hints));
     lines.extend(commands.map(|command| format!("  try: {command}")));
-    let load = hints.load.then(|| load_command(bound, scheme)).flatten();
+    let load = hints.load.then(|| load_command(service, bound)).flatten();
     lines.extend(load.map(|command| format!("  measure: {command}")));
     lines
+}
+
+/// The scheme of the URLs of a service at a socket.
+fn scheme(service: &dyn Service, one: &Bound) -> Option<&'static str> {
+    match (service.url_scheme(), one.is_encrypted) {
+        (Some("http"), true) => Some("https"),
+        (scheme, _) => scheme,
+    }
 }
 
 /// The addresses of a socket, each as clients write it.
 fn rows(one: &Bound, scheme: Option<&str>) -> Vec<(String, Option<Audience>)> {
     let bound = &one.address;
+    let shown = |address: &BoundAddress| match one.is_encrypted {
+        true => format!("tls:{address}"),
+        false => address.to_string(),
+    };
     let (BoundAddress::Tcp(address) | BoundAddress::Udp(address)) = bound else {
-        return vec![(bound.to_string(), None)];
+        return vec![(shown(bound), None)];
     };
     let row = |(address, audience)| {
         let tcp = BoundAddress::Tcp(address);
         let shown = match (bound, scheme) {
             (BoundAddress::Udp(_), _) => BoundAddress::Udp(address).to_string(),
-            (_, Some(scheme)) => urls::url(scheme, address).unwrap_or_else(|| tcp.to_string()),
-            _ => tcp.to_string(),
+            (_, Some(scheme)) => urls::url(scheme, address).unwrap_or_else(|| shown(&tcp)),
+            _ => shown(&tcp),
         };
         (shown, Some(audience))
     };
@@ -68,12 +82,16 @@ fn rows(one: &Bound, scheme: Option<&str>) -> Vec<(String, Option<Audience>)> {
 }
 
 /// Commands to try a service, for this machine.
-fn commands(one: &Bound, scheme: Option<&str>, hints: Hints) -> Vec<String> {
+fn commands_for(one: &Bound, scheme: Option<&str>, hints: Hints) -> Vec<String> {
     let bound = &one.address;
     let nearest = |address: SocketAddr| reachable(address, one.only_v6)[0].0;
     if !hints.commands && !bound.is_datagram() {
         return Vec::new();
     }
+    let connect = |bound: &BoundAddress| match one.is_encrypted {
+        true => urls::openssl(bound),
+        false => urls::netcat(bound),
+    };
     match (bound, scheme) {
         (BoundAddress::Tcp(address), Some(scheme)) => {
             let url = urls::url_in_shell(scheme, nearest(*address));
@@ -82,39 +100,41 @@ fn commands(one: &Bound, scheme: Option<&str>, hints: Hints) -> Vec<String> {
             curl.into_iter().collect()
         }
         (BoundAddress::Tcp(address), None) => {
-            vec![urls::netcat(&BoundAddress::Tcp(nearest(*address)))]
+            vec![connect(&BoundAddress::Tcp(nearest(*address)))]
         }
         (BoundAddress::Udp(address), _) => {
             vec![urls::netcat(&BoundAddress::Udp(nearest(*address)))]
         }
-        (BoundAddress::Unix(path), Some(_)) => vec![urls::curl_of_unix_socket(path)],
-        (BoundAddress::Unix(_) | BoundAddress::UnixDatagram(_), _) => vec![urls::netcat(bound)],
+        (BoundAddress::Unix(path), Some(scheme)) => {
+            vec![urls::curl_of_unix_socket(scheme, path)]
+        }
+        (BoundAddress::Unix(_) | BoundAddress::UnixDatagram(_), _) => vec![connect(bound)],
     }
 }
 
 /// A command that puts load on a service.
-fn load_command(bound: &[Bound], scheme: Option<&str>) -> Option<String> {
-    let tcp = bound.iter().find_map(|one| match one.address {
-        BoundAddress::Tcp(address) => Some(reachable(address, one.only_v6)[0].0),
+fn load_command(service: &dyn Service, bound: &[Bound]) -> Option<String> {
+    let url = bound.iter().find_map(|one| match one.address {
+        BoundAddress::Tcp(address) => {
+            let nearest = reachable(address, one.only_v6)[0].0;
+            Some(urls::url_in_shell(scheme(service, one)?, nearest))
+        }
         _ => None,
-    });
-    let url = urls::url_in_shell(scheme?, tcp?);
+    })?;
     Some(format!("wrk -t1 -c64 -d5s {url}"))
 }
 
 /// The URL of the first address that other machines can reach.
 pub(super) fn url_for_others(service: &dyn Service, bound: &[Bound]) -> Option<String> {
-    let scheme = service.url_scheme()?;
-    let tcp = bound.iter().filter_map(|one| match one.address {
-        BoundAddress::Tcp(address) => Some(reachable(address, one.only_v6)),
-        _ => None,
-    });
-    let others = tcp
-        .flatten()
-        .filter(|(_, audience)| *audience == Audience::Network);
-    others
-        .filter_map(|(address, _)| urls::url(scheme, address))
-        .next()
+    bound.iter().find_map(|one| {
+        let BoundAddress::Tcp(address) = one.address else {
+            return None;
+        };
+        let scheme = scheme(service, one)?;
+        let all = reachable(address, one.only_v6).into_iter();
+        let mut others = all.filter(|(_, audience)| *audience == Audience::Network);
+        others.find_map(|(address, _)| urls::url(scheme, address))
+    })
 }
 
 /// The lines that are logged when the server is about to serve.

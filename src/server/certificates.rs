@@ -48,7 +48,14 @@ pub(super) fn announcement(tls: &Tls) -> Vec<String> {
             ),
         ]
     };
-    all.iter().flat_map(lines).collect()
+    let lacking = tls.lacking_names().map(|(names, file)| {
+        format!(
+            "  it is not for {}; remove {} to have a new one made",
+            names.join(", "),
+            urls::quoted_path(file)
+        )
+    });
+    all.iter().flat_map(lines).chain(lacking).collect()
 }
 
 /// Logs a warning for each certificate that has expired or will soon.

@@ -7,9 +7,10 @@
 use super::certificates::warn_of_ends;
 use crate::confine::directories_on_path;
 use crate::model::without_forks;
-use crate::sys::untraced::{inotify_add_watch, inotify_init, stat};
+use crate::sys::untraced::{accessat, inotify_add_watch, inotify_init, stat};
 use crate::sys::{
-    CreateFlags, Errno, EventFd, PollFd, PollFlags, Stat, WatchFlags, WatchReader, poll_untraced,
+    Access, AtFlags, CWD, CreateFlags, Errno, EventFd, PollFd, PollFlags, Stat, WatchFlags,
+    WatchReader, poll_untraced,
 };
 use crate::tls::Tls;
 use std::io;
@@ -172,8 +173,8 @@ impl Renewal {
 struct WatchedFiles {
     inotify: Option<OwnedFd>,
     states: Vec<Option<FileState>>,
-    /// The directories that cannot be watched, and why.
-    unwatched: Vec<(PathBuf, Errno)>,
+    /// Files, and the directories of theirs that cannot be watched, and why.
+    unwatched: Vec<(PathBuf, PathBuf, Errno)>,
 }
 
 /// What changes when a file is written to or replaced: device, inode, length, mtime, ctime.
@@ -194,7 +195,7 @@ impl WatchedFiles {
             let known = directories_on_path(&name)
                 .unwrap_or_else(|_| name.parent().map(PathBuf::from).into_iter().collect());
             for directory in known {
-                watched.add(directory);
+                watched.add(&name, directory);
             }
         }
         watched.states = files
@@ -204,7 +205,7 @@ impl WatchedFiles {
         watched
     }
 
-    fn add(&mut self, directory: PathBuf) {
+    fn add(&mut self, file: &Path, directory: PathBuf) {
         let flags = WatchFlags::ONLYDIR
             | WatchFlags::CLOSE_WRITE
             | WatchFlags::CREATE
@@ -217,14 +218,20 @@ impl WatchedFiles {
             Some(inotify) => inotify_add_watch(inotify, &directory, flags),
             None => Err(Errno::MFILE),
         };
-        let is_known = self.unwatched.iter().any(|(known, _)| *known == directory);
+        let is_known = self
+            .unwatched
+            .iter()
+            .any(|(_, known, _)| *known == directory);
         if let (Err(errno), false) = (result, is_known) {
-            self.unwatched.push((directory, errno));
+            self.unwatched.push((file.into(), directory, errno));
         }
     }
 
     fn log_blind_spots(&self) {
-        for (directory, errno) in &self.unwatched {
+        // The start has warned of files that cannot be read any more.
+        let can_read = |file: &Path| accessat(CWD, file, Access::READ_OK, AtFlags::EACCESS).is_ok();
+        let unwatched = self.unwatched.iter();
+        for (_, directory, errno) in unwatched.filter(|(file, ..)| can_read(file)) {
             log::warn!(
                 "changes in {} are not noticed: {errno}; send SIGHUP after a renewal",
                 directory.display()

@@ -5,6 +5,7 @@ use crate::model::{DatagramEndpoint, ModelRow, ReservedPermits, StreamEndpoint, 
 use crate::net::{Address, AddressKind, BoundAddress, DatagramSocket, Listener};
 use crate::observe::LogFile;
 use crate::service::{Admission, Service};
+use crate::tls::Tls;
 use std::io;
 use std::sync::Arc;
 
@@ -14,6 +15,24 @@ pub(super) struct Bound {
     pub address: BoundAddress,
     /// IPv4 clients do not reach it.
     pub only_v6: bool,
+    /// Connections are encrypted by TLS.
+    pub is_encrypted: bool,
+}
+
+/// The admission to an address of a service. If the address is encrypted, connections are, too.
+pub(super) fn encrypted(
+    admission: &Admission,
+    address: &Address,
+    tls: Option<&Tls>,
+    service: &dyn Service,
+) -> Admission {
+    match tls.filter(|_| address.is_encrypted()) {
+        Some(tls) => {
+            let is_http = service.url_scheme() == Some("http");
+            admission.encrypted(tls.context(is_http))
+        }
+        None => admission.clone(),
+    }
 }
 
 /// Gives each worker a listener for each endpoint of an address, with its service.
@@ -30,6 +49,7 @@ pub(super) fn bind_listeners(
         all.push(Bound {
             address: listeners[0].bound().clone(),
             only_v6: listeners[0].is_only_v6(),
+            is_encrypted: address.is_encrypted(),
         });
         let behind = services.iter().cloned().zip(&mut *workers);
         for (listener, (service, worker)) in listeners.into_iter().zip(behind) {
@@ -73,6 +93,7 @@ pub(super) fn bind_datagrams(
         all.push(Bound {
             address: sockets[0].bound().clone(),
             only_v6: sockets[0].is_only_v6(),
+            is_encrypted: false,
         });
         let behind = services.iter().cloned().zip(&mut *workers);
         for (socket, (service, worker)) in sockets.into_iter().zip(behind) {

@@ -6,7 +6,7 @@ use super::descriptors::{cache_files, raise_descriptor_limit};
 use super::limits::limits;
 use super::renewal::Renewal;
 use super::sockets::{
-    Bound, access_log, bind_datagrams, bind_error, bind_listeners, require_datagrams,
+    Bound, access_log, bind_datagrams, bind_error, bind_listeners, encrypted, require_datagrams,
 };
 use super::units::grouped;
 use super::{certificates, status, task_limits};
@@ -19,7 +19,7 @@ use crate::service::{Admission, Service, Sharing};
 use crate::tls::Tls;
 use log::Level;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Describes a server.
 pub(super) struct ServerSpec {
@@ -30,14 +30,21 @@ pub(super) struct ServerSpec {
     pub is_model_chosen: bool,
     pub services: Vec<ServiceSpec>,
     pub listen: Vec<ListenSpec>,
+    /// The port that redirects lead to, once it is known.
+    pub redirect_port: Option<Arc<OnceLock<u16>>>,
 }
+
+/// Makes a service for one loop.
+pub(super) type MakeService = Box<dyn Fn(&Config) -> Result<Arc<dyn Service>, StartError>>;
 
 /// Describes a service.
 pub(super) struct ServiceSpec {
     /// The prefix of its addresses on the command line, such as `http=`.
     pub label: String,
-    /// Makes the service for one loop.
-    pub make: Box<dyn Fn(&Config) -> Result<Arc<dyn Service>, StartError>>,
+    /// Makes the service.
+    pub make: MakeService,
+    /// It redirects to an encrypted address of the same label.
+    pub redirects: bool,
 }
 
 /// An address to listen at.
@@ -66,72 +73,50 @@ impl ServerSpec {
     pub fn start(mut self) -> Result<BoundServer, StartError> {
         let mut lines = self.reconcile_addresses()?;
         let descriptors = raise_descriptor_limit();
-        let ServerSpec {
-            mut config,
-            custom_model,
-            is_model_chosen,
-            services: specs,
-            listen,
-        } = self;
-        config.http.cache_files = cache_files(&config, descriptors);
-        let model = custom_model
-            .or_else(|| model::find(&config.model))
-            .ok_or_else(|| StartError(format!("there is no model `{}`", config.model)))?;
-        require(model, &config.uring)?;
-        lines.extend(budgets::set(&mut config, model));
-        divide_listing_bytes(&mut config, model);
-        let tls = certificates::load(&config, listen.iter().map(|one| &one.address))?;
-        let mut workers = make_workers(&config)?;
-        let certificates = tls.as_ref().map(|tls| tls.certificates().clone());
-        let certificates = certificates.unwrap_or_default();
-        let tls_lines = tls.as_deref().map(certificates::announcement);
-        let tls_lines = tls_lines.unwrap_or_default();
-        let renewal = tls.clone().map(|tls| renewal(tls, &mut workers));
-        let renewal = renewal.transpose()?;
-        let admission = Admission::new(&config);
-        let services = make_services(&specs, &config, model)?;
-        let mut addresses = Vec::new();
-        let mut bound: Vec<Vec<Bound>> = vec![Vec::new(); services.len()];
-        for one in &listen {
-            let each = &services[one.service];
-            let admission = match &tls {
-                Some(tls) if one.address.is_encrypted() => {
-                    admission.encrypted(tls.context(each[0].url_scheme() == Some("http")))
-                }
-                _ => admission.clone(),
-            };
-            let all = bind(&config, model, &one.address, each, &admission, &mut workers)?;
-            addresses.extend(all.iter().map(|socket| socket.address.clone()));
-            bound[one.service].extend(all);
-        }
+        let model = self.model()?;
+        let is_model_chosen = self.is_model_chosen;
+        self.config.http.cache_files = cache_files(&self.config, descriptors);
+        require(model, &self.config.uring)?;
+        lines.extend(budgets::set(&mut self.config, model));
+        divide_listing_bytes(&mut self.config, model);
+        let tls = certificates::load(&self.config, self.listen.iter().map(|one| &one.address))?;
+        let config = &self.config;
+        let mut workers = make_workers(config)?;
+        let services = make_services(&self.services, config, model)?;
+        let firsts: Vec<_> = services.iter().map(|each| each[0].clone()).collect();
+        let (mut addresses, bound) = self.bind(model, &services, tls.as_deref(), &mut workers)?;
+        self.set_redirect_port(&firsts, &bound)?;
+        let served = || firsts.iter().map(|service| &**service).zip(&bound);
         let hints = Hints {
             commands: config.trusted_proxies.is_none(),
             load: is_model_chosen && config.trusted_proxies.is_none(),
         };
-        let served = || services.iter().map(|each| &*each[0]).zip(&bound);
         for (service, bound) in served() {
             lines.extend(announcement::service(service, bound, hints));
         }
-        lines.extend(tls_lines);
+        lines.extend(tls.iter().flat_map(|tls| certificates::announcement(tls)));
         let mut urls = served().filter_map(|(one, all)| announcement::url_for_others(one, all));
         let url_for_others = urls.next();
         let sockets = workers[0].stream_endpoints.len() + workers[0].datagram_endpoints.len();
         let listeners = sockets + usize::from(config.status.is_some());
-        let sharing = services.iter().map(|each| each[0].sharing());
+        let sharing = firsts.iter().map(|service| service.sharing());
         let sharing = sharing.max().unwrap_or(Sharing::Nothing);
-        let (limits, set_by) = limits(&config, model, descriptors, listeners, sharing);
+        let (limits, set_by) = limits(config, model, descriptors, listeners, sharing);
         if let Some(address) = &config.status {
-            let firsts: Vec<_> = services.iter().map(|each| each[0].clone()).collect();
-            let encrypted = listen.iter().filter(|one| one.address.is_encrypted());
-            let encrypted: Vec<_> = encrypted.map(|one| one.service).collect();
-            let services = firsts.iter().enumerate();
-            let services = services.map(|(index, one)| (&**one, encrypted.contains(&index)));
+            let certificates = tls.iter().map(|tls| tls.certificates().clone()).next();
+            let shown = self.services.iter().zip(&firsts).zip(&bound);
+            // The sessions that redirect are counted with the others of http.
+            let shown = shown.filter(|((spec, _), _)| !spec.redirects);
+            let is_encrypted = |bound: &[Bound]| bound.iter().any(|one| one.is_encrypted);
+            let services = shown.map(|((_, one), bound)| (&**one, is_encrypted(bound)));
             let info = status::server_info(model, &limits, services, certificates);
-            let (all, more) = status::listen(&config, model, address, info, firsts, &mut workers)
+            let parts = (tls.as_deref(), &mut workers[..]);
+            let (all, more) = status::listen(config, model, address, info, firsts, parts)
                 .map_err(|error| bind_error(address, &error))?;
             addresses.extend(all);
             lines.extend(more);
         }
+        let renewal = tls.map(|tls| renewal(tls, &mut workers)).transpose()?;
         let timeouts = config.timeouts.capped();
         catch_signals(&mut workers, &timeouts).map_err(signal_error)?;
         announcement::log_lines(Level::Info, lines);
@@ -150,6 +135,65 @@ impl ServerSpec {
                 uring: config.uring,
             },
         })
+    }
+
+    fn model(&self) -> Result<&'static ModelRow, StartError> {
+        let name = &self.config.model;
+        let model = self.custom_model.or_else(|| model::find(name));
+        model.ok_or_else(|| StartError(format!("there is no model `{name}`")))
+    }
+
+    /// Gives each worker a socket for each endpoint of each address. Returns the addresses in their
+    /// order, and those of each service.
+    fn bind(
+        &self,
+        model: &ModelRow,
+        services: &[Vec<Arc<dyn Service>>],
+        tls: Option<&Tls>,
+        workers: &mut [WorkerParts],
+    ) -> Result<(Vec<BoundAddress>, Vec<Vec<Bound>>), StartError> {
+        let config = &self.config;
+        let admission = Admission::new(config);
+        let mut addresses = Vec::new();
+        let mut bound: Vec<Vec<Bound>> = vec![Vec::new(); services.len()];
+        for one in &self.listen {
+            let each = &services[one.service];
+            let admission = encrypted(&admission, &one.address, tls, &*each[0]);
+            let all = bind(config, model, &one.address, each, &admission, workers)?;
+            addresses.extend(all.iter().map(|socket| socket.address.clone()));
+            bound[one.service].extend(all);
+        }
+        Ok((addresses, bound))
+    }
+
+    /// Redirects lead to the first encrypted address of http, unless the configuration names a
+    /// port.
+    fn set_redirect_port(
+        &self,
+        services: &[Arc<dyn Service>],
+        bound: &[Vec<Bound>],
+    ) -> Result<(), StartError> {
+        let Some(port) = self
+            .redirect_port
+            .as_ref()
+            .filter(|port| port.get().is_none())
+        else {
+            return Ok(());
+        };
+        let of_http = services.iter().zip(bound);
+        let of_http = of_http.filter(|(service, _)| service.url_scheme() == Some("http"));
+        let mut encrypted = of_http
+            .flat_map(|(_, all)| all)
+            .filter(|one| one.is_encrypted);
+        let found = encrypted.find_map(|one| match one.address {
+            BoundAddress::Tcp(address) => Some(address.port()),
+            _ => None,
+        });
+        let found = found.ok_or_else(|| {
+            StartError("there is no encrypted address of http to redirect to".into())
+        })?;
+        let _ = port.set(found);
+        Ok(())
     }
 
     /// Resolves overlaps between the addresses. Returns sentences about what was changed.

@@ -1,13 +1,14 @@
 //! The status page: where it listens and what it knows of the server.
 
 use super::announcement::{self, Hints};
-use super::sockets::bind_listeners;
+use super::sockets::{bind_listeners, encrypted};
 use crate::config::Config;
 use crate::model::{Limits, ModelRow, ReservedPermits, WorkerParts};
 use crate::net::{Address, BoundAddress};
 use crate::observe::{CertificateList, ServerInfo, StatusHub};
 use crate::service::{self, Admission, Service};
 use crate::session::{ACCEPTED, HANDSHAKING, Transition};
+use crate::tls::Tls;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,20 +25,21 @@ pub(super) fn listen(
     address: &Address,
     about: ServerInfo,
     services: Vec<Arc<dyn Service>>,
-    workers: &mut [WorkerParts],
+    (tls, workers): (Option<&Tls>, &mut [WorkerParts]),
 ) -> io::Result<(Vec<BoundAddress>, Vec<String>)> {
     let hub = StatusHub::new(about, workers.len(), Instant::now());
     for worker in &mut *workers {
         worker.hub = Some(hub.clone());
     }
     let service = service::status(hub, services, config, address.is_local());
+    let admission = encrypted(&Admission::default(), address, tls, &*service);
     let before = workers[0].stream_endpoints.len();
     let all = bind_listeners(
         config,
         model,
         address,
         std::slice::from_ref(&service),
-        &Admission::default(),
+        &admission,
         &mut workers[..1],
     )?;
     for endpoint in &mut workers[0].stream_endpoints[before..] {
@@ -58,7 +60,7 @@ pub(super) fn server_info<'a>(
     model: &ModelRow,
     limits: &Limits,
     services: impl Iterator<Item = (&'a dyn Service, bool)>,
-    certificates: CertificateList,
+    certificates: Option<CertificateList>,
 ) -> ServerInfo {
     let knows = |option| model.options.contains(&option);
     ServerInfo {
@@ -76,7 +78,7 @@ pub(super) fn server_info<'a>(
                 (service.name().to_owned(), steps)
             })
             .collect(),
-        certificates,
+        certificates: certificates.unwrap_or_default(),
     }
 }
 

@@ -84,10 +84,23 @@ pub(super) fn netcat(bound: &BoundAddress) -> String {
     }
 }
 
+/// A command that connects to a service which has no URL, by TLS.
+pub(super) fn openssl(bound: &BoundAddress) -> String {
+    let to = match bound {
+        BoundAddress::Tcp(address) | BoundAddress::Udp(address) => {
+            format!("-connect {}", quoted(&with_zone(*address, "%")))
+        }
+        BoundAddress::Unix(path) | BoundAddress::UnixDatagram(path) => {
+            format!("-unix {}", quoted_path(path))
+        }
+    };
+    format!("openssl s_client -quiet {to}")
+}
+
 /// A command that sends an HTTP request to a Unix socket.
-pub(super) fn curl_of_unix_socket(path: &Path) -> String {
+pub(super) fn curl_of_unix_socket(scheme: &str, path: &Path) -> String {
     let path = quoted_path(path);
-    format!("curl -i --unix-socket {path} http://localhost/")
+    format!("curl -i --unix-socket {path} {scheme}://localhost/")
 }
 
 /// As nc(1) takes it: an address without brackets.

@@ -47,6 +47,10 @@ impl Tls {
         match *self {}
     }
 
+    pub fn lacking_names(&self) -> Option<(Vec<String>, &Path)> {
+        match *self {}
+    }
+
     pub fn files(&self) -> Vec<&Path> {
         match *self {}
     }

@@ -101,6 +101,17 @@ impl Tls {
         }
     }
 
+    /// What this machine is called now, and the certificate that the server has made itself does not
+    /// say; and the file without which a new one is made. `None` if it says everything.
+    pub fn lacking_names(&self) -> Option<(Vec<String>, &Path)> {
+        let Source::SelfSigned(files) = &self.source else {
+            return None;
+        };
+        let all = self.resolver.certificates();
+        let lacks = files.lacks(all.first()?);
+        (!lacks.is_empty()).then_some((lacks, &files.both))
+    }
+
     /// The files that are loaded again while the server runs.
     pub fn files(&self) -> Vec<&Path> {
         let files = match &self.source {

@@ -36,7 +36,7 @@ const MAX_ADDRESSES: usize = 16;
 #[derive(Debug)]
 pub(super) struct SelfSigned {
     /// Certificate and key, for the server only.
-    both: PathBuf,
+    pub both: PathBuf,
     /// The certificate, for clients.
     pub certificate: PathBuf,
 }
@@ -97,6 +97,17 @@ impl SelfSigned {
             written.map_err(|why| format!("cannot write {}: {why}", self.certificate.display()))?;
         }
         Ok(certificate)
+    }
+
+    /// The names and addresses that this machine has now and the certificate lacks.
+    pub fn lacks(&self, certificate: &Certificate) -> Vec<String> {
+        let names = own_names(host_name().as_deref()).into_iter();
+        let names = names.filter(|name| !certificate.names.contains(name));
+        let addresses = own_addresses().into_iter();
+        let addresses = addresses.filter(|address| !certificate.addresses.contains(address));
+        names
+            .chain(addresses.map(|address| address.to_string()))
+            .collect()
     }
 
     fn load(&self) -> Result<Certificate, String> {

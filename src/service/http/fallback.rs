@@ -19,6 +19,11 @@ pub trait PartialHandler: Send + Sync {
     fn sharing(&self) -> Sharing {
         Sharing::Memory
     }
+
+    /// What both serve, in a few words for the log. `None`: what the fallback says.
+    fn about(&self) -> Option<String> {
+        None
+    }
 }
 
 impl<F> PartialHandler for F
@@ -78,7 +83,8 @@ impl<P: PartialHandler, H: Handler> Handler for Fallback<P, H> {
     }
 
     fn about(&self) -> String {
-        self.handler.about()
+        let about = self.first.about();
+        about.unwrap_or_else(|| self.handler.about())
     }
 
     fn notifier(&self) -> Option<BorrowedFd<'_>> {

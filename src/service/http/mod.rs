@@ -19,6 +19,7 @@ mod fields;
 mod handler;
 mod head;
 mod listing;
+mod redirect;
 mod remaining_body;
 mod representation;
 mod response;
@@ -28,6 +29,7 @@ mod state;
 
 pub use fallback::{Fallback, PartialHandler};
 pub use handler::Handler;
+pub use redirect::redirects;
 pub use response::Response;
 
 use super::{Service, Sharing};

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 /// Bytes that [`crate::http1::Target`] accepts in a query, but that a Location field must not
 /// contain.
-const NOT_IN_A_QUERY: &AsciiSet = &CONTROLS.add(b'"').add(b'<').add(b'>').add(b'\\');
+pub(super) const NOT_IN_A_QUERY: &AsciiSet = &CONTROLS.add(b'"').add(b'<').add(b'>').add(b'\\');
 
 /// How much older than its file a compressed sibling may seem and still be up to date: some tools
 /// cut times to whole seconds, FAT to even ones.
