@@ -556,6 +556,11 @@ mod tests {
                 "--uring-fds ring --uring poll --model io-uring",
                 "--uring poll only watches",
             ),
+            ("--uring-file splice", "it is for io-uring"),
+            (
+                "--uring-file splice --uring poll --model io-uring",
+                "--uring poll only watches",
+            ),
             (
                 "--uring-file read --uring poll --model io-uring",
                 "--uring poll only watches",

@@ -334,6 +334,8 @@ pub enum UringFile {
     /// By sendfile(2), when the socket takes bytes
     #[default]
     Sendfile,
+    /// Moved through a pipe by splice(2)
+    Splice,
     /// Read into memory, then sent from there
     Read,
 }

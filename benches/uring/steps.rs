@@ -34,6 +34,7 @@ pub const STEPS: &[Step] = &[
     step("fds", "--model io-uring --uring-fds ring", EVERYWHERE),
     step("zc", "--model io-uring --uring-send zc", BYTES),
     step("read", "--model io-uring --uring-file read", FILES),
+    step("splice", "--model io-uring --uring-file splice", FILES),
     step("sqpoll", "--model io-uring --uring-sqpoll 10ms", EVERYWHERE),
 ];
 

@@ -33,6 +33,7 @@ mod wake_queue;
 mod worker;
 
 pub use acceptor::{Acceptor, ServeConnection};
+pub use event_loop::MAX_PIPES;
 pub use permits::ReservedPermits;
 pub use process::{cancel_alarm, limit_shutdown, without_forks};
 pub use setup::{DatagramEndpoint, Limits, ServerSetup, StreamEndpoint, WorkerParts};

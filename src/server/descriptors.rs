@@ -1,6 +1,7 @@
 //! The limit of open files, and how many connections and cached files it allows.
 
-use crate::config::Config;
+use crate::config::{Config, UringFile};
+use crate::model::MAX_PIPES;
 use crate::sys::untraced::{getrlimit, setrlimit};
 use crate::sys::{Resource, Rlimit};
 
@@ -36,7 +37,11 @@ pub(super) fn cache_files(config: &Config, descriptors: usize) -> usize {
 /// The most connections that the descriptors allow, with `listeners` for each worker. Some
 /// descriptors are kept for files: as many as connections if there are few.
 pub(super) fn max_connections(config: &Config, descriptors: usize, listeners: usize) -> usize {
-    let of_worker = OWN_DESCRIPTORS + listeners + config.http.cache_files;
+    let pipes = match config.uring.file {
+        UringFile::Splice => MAX_PIPES,
+        UringFile::Sendfile | UringFile::Read => 0,
+    };
+    let of_worker = OWN_DESCRIPTORS + listeners + config.http.cache_files + 2 * pipes;
     let spare = descriptors.saturating_sub(of_worker * config.workers.max(1));
     (spare / 2)
         .max(spare.saturating_sub(FILE_DESCRIPTORS))

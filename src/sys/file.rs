@@ -6,6 +6,7 @@ use nix::libc;
 use rustix::fs::inotify::{self, WatchFlags};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::{Errno, IoSliceMut, ReadWriteFlags, pread, preadv2};
+use rustix::pipe::{PipeFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
@@ -165,4 +166,21 @@ pub fn lock_byte(file: impl AsFd, offset: usize, locked: bool) -> bool {
 
 fn number(fd: &impl AsFd) -> i32 {
     fd.as_fd().as_raw_fd()
+}
+
+/// pipe2(2), and fcntl(2) with F_SETPIPE_SZ: a pipe for `size` bytes, or for fewer if the user has
+/// many in pipes already. Returns its end to read from, its end to write to, and its size.
+///
+/// # Errors
+/// Those of pipe2(2).
+pub fn pipe(size: usize) -> Result<(OwnedFd, OwnedFd, usize), Errno> {
+    let call = trace::call();
+    let result = pipe_with(PipeFlags::CLOEXEC);
+    let ends = |(output, input): &(OwnedFd, OwnedFd)| {
+        format!("{} and {}", output.as_raw_fd(), input.as_raw_fd())
+    };
+    call.returned(&result, || "pipe2()".into(), ends);
+    let (output, input) = result?;
+    let size = fcntl_setpipe_size(&input, size).or_else(|_| fcntl_getpipe_size(&input))?;
+    Ok((output, input, size))
 }

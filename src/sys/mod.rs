@@ -20,7 +20,7 @@ pub use datagram::{
 };
 pub use eventfd::EventFd;
 pub use file::{
-    add_watch, close, fstat, is_in_memory, lock_byte, open_beneath, open_if_in_memory, read,
+    add_watch, close, fstat, is_in_memory, lock_byte, open_beneath, open_if_in_memory, pipe, read,
     read_at, read_link, read_now,
 };
 pub use nix::ifaddrs::InterfaceAddress;
@@ -42,8 +42,8 @@ pub use rustix::net::{RecvFlags, SendFlags, SocketAddrUnix, SocketFlags};
 pub use rustix::pipe::PIPE_BUF;
 pub use rustix::process::{Pid, Resource, Rlimit, Signal, WaitStatus};
 pub use stream::{
-    SENDFILE_REFUSED, accept, disconnect, has_unread, is_gone, limit_unsent, peer_process, receive,
-    receive_now, send, send_file, set_defer_accept, set_nonblocking, set_receive_timeout,
-    set_send_timeout, shutdown_both, shutdown_read, shutdown_write,
+    SENDFILE_REFUSED, accept, disconnect, has_unread, is_gone, is_refused, limit_unsent,
+    peer_process, receive, receive_now, send, send_file, set_defer_accept, set_nonblocking,
+    set_receive_timeout, set_send_timeout, shutdown_both, shutdown_read, shutdown_write,
 };
 pub use wait::{is_readable, poll, poll_untraced, select, sleep};

@@ -171,7 +171,7 @@ static HAS_SENDFILE: AtomicBool = AtomicBool::new(true);
 /// True for errors of sendfile(2) after which read(2) and write(2) may still work. The file system
 /// lacks the operation, or a filter forbids the call. None of these errors means that the
 /// connection has failed.
-fn is_refused(errno: Errno) -> bool {
+pub fn is_refused(errno: Errno) -> bool {
     matches!(
         errno,
         Errno::INVAL | Errno::OPNOTSUPP | Errno::PERM | Errno::ACCESS | Errno::SPIPE

@@ -42,6 +42,8 @@ impl Ring {
             (Operation::Send, Ok(_)) if completion.copied == Some(false) => "acknowledged".into(),
             (Operation::Send, Ok(count)) => format!("sent {count}"),
             (Operation::Read, Ok(count)) => format!("read {count}"),
+            (Operation::Fill, Ok(count)) => format!("filled {count}"),
+            (Operation::Drain, Ok(count)) => format!("drained {count}"),
             (Operation::AwaitWritable, Ok(_)) => "writable".into(),
         }
     }

@@ -22,6 +22,7 @@ mod requests;
 mod restrictions;
 mod ring;
 mod sockets;
+mod splices;
 #[cfg(test)]
 mod tests;
 mod watches;
@@ -30,3 +31,4 @@ pub use availability::check;
 pub use operation::{Completion, Operation, SendKind};
 pub use restrictions::Uses;
 pub use ring::Ring;
+pub use splices::Pipe;

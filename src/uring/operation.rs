@@ -34,15 +34,21 @@ pub enum Operation {
     AwaitWritable,
     /// Reads a file. It may wait for a disk.
     Read,
+    /// Moves bytes of a file into a pipe. It may wait for a disk.
+    Fill,
+    /// Moves bytes from a pipe to a socket, as many as that takes at once.
+    Drain,
 }
 
 impl Operation {
     /// All operations.
-    pub const ALL: [Operation; 4] = [
+    pub const ALL: [Operation; 6] = [
         Operation::Receive,
         Operation::Send,
         Operation::AwaitWritable,
         Operation::Read,
+        Operation::Fill,
+        Operation::Drain,
     ];
 
     /// Its name, for the trace and the status.
@@ -52,6 +58,8 @@ impl Operation {
             Operation::Send => "send",
             Operation::AwaitWritable => "wait for room",
             Operation::Read => "read",
+            Operation::Fill => "fill",
+            Operation::Drain => "drain",
         }
     }
 

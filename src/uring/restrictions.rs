@@ -25,6 +25,8 @@ bitflags! {
         const ZERO_COPY = 8;
         /// To name sockets by their place in a table.
         const REGISTERED = 16;
+        /// To move files through pipes.
+        const SPLICE = 32;
     }
 }
 
@@ -53,6 +55,8 @@ const ALLOWED: &[Allowed] = &[
     allowed(opcode::SendMsgZc::CODE, "SENDMSG_ZC", Uses::ZERO_COPY),
     // `Operation::Read`.
     allowed(opcode::Read::CODE, "READ", Uses::READ),
+    // `Operation::Fill` and `Operation::Drain`.
+    allowed(opcode::Splice::CODE, "SPLICE", Uses::SPLICE),
     // Sockets that come and go.
     allowed(opcode::FilesUpdate::CODE, "FILES_UPDATE", Uses::REGISTERED),
 ];
@@ -63,6 +67,8 @@ const FLAGS: &[(Flags, Uses)] = &[
     (Flags::SKIP_SUCCESS, Uses::WATCH),
     // Receives take a buffer when data has arrived.
     (Flags::BUFFER_SELECT, Uses::TRANSFER),
+    // A fill of a pipe and the drain behind it.
+    (Flags::IO_LINK, Uses::SPLICE),
     // Operations that name a socket by its place.
     (Flags::FIXED_FILE, Uses::REGISTERED),
 ];

@@ -45,6 +45,12 @@ pub struct Ring {
 /// much later, and so does output that a session adds after a send.
 const QUIET_SEND_WAIT: Duration = Duration::from_millis(1);
 
+/// How often a full queue is handed over in vain before it counts as an error: for about a second.
+const MAX_TRIES: u32 = 1000;
+
+/// How long the kernel has to find memory before the next try.
+const RETRY_PAUSE: Duration = Duration::from_millis(1);
+
 impl Ring {
     /// Creates a ring that watches, with room for `capacity` requests between two waits; more are
     /// handed over early.
@@ -122,11 +128,30 @@ impl Ring {
         }
     }
 
-    /// Hands over the queued requests before the next wait, because a queue is full.
+    /// Hands over queued requests before the next wait, because a queue is full.
+    ///
+    /// # Errors
+    /// Those of io_uring_enter(2); ENOMEM if the kernel has taken none in [`MAX_TRIES`] calls.
     pub(super) fn enter_early(&mut self) -> io::Result<()> {
+        let queued = self.ring.submission().len();
+        for number in 0..MAX_TRIES {
+            let pause = if number == 0 {
+                Duration::ZERO
+            } else {
+                RETRY_PAUSE
+            };
+            self.hand_over(pause)?;
+            if self.ring.submission().len() < queued.max(1) {
+                return Ok(());
+            }
+        }
+        Err(Errno::NOMEM.into())
+    }
+
+    fn hand_over(&mut self, pause: Duration) -> io::Result<()> {
         let call = trace::call();
         let before = self.traffic.results;
-        self.enter(Some(Duration::ZERO))?;
+        self.enter(Some(pause))?;
         if self.ring.params().is_setup_sqpoll() {
             // The call has woken the kernel's thread, but may have returned before it took any.
             self.ring.submitter().squeue_wait()?;

@@ -46,6 +46,9 @@ use tracer::{Fault, Tracer};
 
 const POOL: usize = 4;
 
+/// How many clients a scenario has at most.
+const CLIENTS: usize = 4;
+
 /// A root whose files are old enough to be cached.
 fn root() -> TempDir {
     let root = tempfile::tempdir().expect("a directory");
@@ -218,6 +221,8 @@ fn run(model: &str, row: &Row, errno: Errno, nth: usize, root: &TempDir) -> Opti
         + match row.scenario {
             // One file is too large to be cached in memory; it is kept open.
             Scenario::Watched => 1,
+            // So does a loop its pipes.
+            _ if row.options.contains("splice") => 2 * CLIENTS,
             // A thread keeps its wake queue.
             Scenario::Chat if common::row(model).limit_option == Some("threads") => POOL,
             _ => 0,

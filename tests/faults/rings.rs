@@ -20,6 +20,7 @@ pub mod opcode {
     pub const FILES_UPDATE: u8 = 20;
     pub const SEND: u8 = 26;
     pub const RECV: u8 = 27;
+    pub const SPLICE: u8 = 30;
 }
 
 /// IORING_NOP_INJECT_RESULT: the length of a NOP is its result. Known since Linux 6.10.

@@ -75,6 +75,11 @@ fn is_multishot_poll(arguments: &Arguments) -> bool {
     arguments[3] & 1 != 0
 }
 
+/// A splice with an offset to read from, which a pipe has not.
+fn is_fill(arguments: &Arguments) -> bool {
+    arguments[2] != u64::MAX
+}
+
 const ROW: Row = Row {
     name: "",
     calls: &[],
@@ -233,6 +238,42 @@ pub const ROWS: &[Row] = &[
         scenario: Scenario::Watched,
         spares_all: true,
         from_start: true,
+        ..ROW
+    },
+    Row {
+        name: "SPLICE",
+        operations: &[opcode::SPLICE],
+        about: "that is repeated, with `--uring-file splice`",
+        errors: &[EINTR, EAGAIN, ECANCELED],
+        options: "--uring-file splice",
+        spares_all: true,
+        ..ROW
+    },
+    Row {
+        name: "SPLICE",
+        operations: &[opcode::SPLICE],
+        about: "that fails, with `--uring-file splice`",
+        errors: &[ECONNRESET, EPIPE, EIO, ENOMEM],
+        options: "--uring-file splice",
+        ..ROW
+    },
+    Row {
+        name: "SPLICE",
+        operations: &[opcode::SPLICE],
+        about: "of a file that it cannot send, with `--uring-file splice`",
+        counts: is_fill,
+        errors: &[EINVAL, EOPNOTSUPP, EPERM, EACCES],
+        options: "--uring-file splice",
+        spares_all: true,
+        ..ROW
+    },
+    Row {
+        name: "pipe2",
+        calls: &[libc::SYS_pipe2],
+        about: "with `--uring-file splice`",
+        errors: &[EMFILE, ENFILE, ENOMEM],
+        options: "--uring-file splice",
+        spares_all: true,
         ..ROW
     },
     Row {
@@ -479,6 +520,9 @@ impl Row {
         let tells_once = model.poller.is_some_and(|poller| poller.edge_triggered);
         if !self.operations.is_empty() {
             return completes(model);
+        }
+        if !self.options.is_empty() && !completes(model) {
+            return false;
         }
         !(self.scenario == Scenario::Chat && model.isolated_because.is_some()
             || self.told_later && errno == EAGAIN && tells_once)

@@ -1,6 +1,6 @@
 //! The settings of the model `io-uring`: each gives the same responses, and does what it says.
 
-use crate::common::{Evserve, Program, Response, pattern, skip};
+use crate::common::{Client, Evserve, Program, Response, pattern, skip};
 use crate::models::{run_script, script, tree};
 use std::path::Path;
 
@@ -8,6 +8,7 @@ use std::path::Path;
 const SETTINGS: &[&str] = &[
     "--uring poll",
     "--uring-file read",
+    "--uring-file splice",
     "--uring-send zc",
     "--uring-fds ring",
     "--uring-sqpoll 1ms",
@@ -59,6 +60,71 @@ fn each_setting_gives_the_same_responses() {
             assert!(!ended.log.contains("panicked"), "{}", ended.log);
         }
     }
+}
+
+/// A file that is larger than a pipe and no multiple of a page.
+const LARGE: usize = 1_500_123;
+
+/// Requests 500,000 bytes of the large file.
+fn ask_for_part(client: &mut Client, from: usize) {
+    let last = from + 499_999;
+    client.send(format!(
+        "GET /large HTTP/1.1\r\nHost: h\r\nRange: bytes={from}-{last}\r\n\r\n"
+    ));
+}
+
+/// Clients that have not read anything keep their pipes, and there are more clients than pipes. Of
+/// some of the others a pipe holds bytes when they leave.
+#[test]
+fn no_byte_in_a_pipe_reaches_another_client() {
+    const CLIENTS: usize = 80;
+    let root = tempfile::tempdir().expect("a directory");
+    let large = pattern(LARGE);
+    std::fs::write(root.path().join("large"), &large).expect("written");
+    let options = "--workers 1 --trace-requests 1 --idle-timeout 1h";
+    let mut evserve = with("--uring-file splice", options, root.path());
+    let mut first = evserve.connect();
+    ask_for_part(&mut first, 0);
+    assert_eq!(first.response().body, &large[..500_000]);
+    evserve.wait_for_log("fill a pipe from");
+    for round in 0..3 {
+        let mut clients: Vec<_> = (0..CLIENTS).map(|_| evserve.connect()).collect();
+        for (number, client) in clients.iter_mut().enumerate() {
+            ask_for_part(client, 1000 * number + round);
+        }
+        let mut staying = Vec::new();
+        for (number, mut client) in clients.into_iter().enumerate() {
+            // Its response has begun.
+            assert_eq!(client.head().status, 206);
+            if number % 4 != 0 {
+                staying.push((number, client));
+            }
+        }
+        for (number, mut client) in staying {
+            let from = 1000 * number + round;
+            let body = client.read(500_000);
+            assert!(body == large[from..from + 500_000], "client {number}");
+        }
+    }
+    let ended = evserve.stop();
+    assert!(!ended.log.contains("panicked"), "{}", ended.log);
+}
+
+#[test]
+fn a_file_that_shrinks_ends_its_spliced_transfer() {
+    let root = tempfile::tempdir().expect("a directory");
+    let path = root.path().join("large");
+    let sparse = std::fs::File::create(&path).expect("made");
+    sparse.set_len(64 << 20).expect("set");
+    let evserve = with("--uring-file splice", "", root.path());
+    let mut client = evserve.connect();
+    client.send("GET /large HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(client.head().status, 200);
+    sparse.set_len(1 << 20).expect("set");
+    let body = client.rest();
+    assert!(body.len() < 64 << 20, "{} bytes", body.len());
+    assert_eq!(evserve.get("/large").body.len(), 1 << 20);
+    evserve.stop();
 }
 
 /// The server closes each of them, and the client sees that although others are idle.

@@ -9,6 +9,7 @@
 mod backlog;
 mod reads;
 mod receives;
+mod splice;
 mod zero_copy;
 
 use super::driver::{Completed, Driver, LoopConnection, SocketState};
@@ -23,6 +24,8 @@ use crate::uring::{Completion, Operation, Ring};
 use backlog::Backlog;
 use bitflags::bitflags;
 use reads::FileRead;
+pub use splice::MAX_PIPES;
+use splice::{FileSplice, Pipes};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use zero_copy::{ZeroCopySend, reset};
@@ -32,6 +35,7 @@ pub(super) struct Completions {
     ring: Ring,
     /// How files are sent.
     file: UringFile,
+    pipes: Pipes,
     /// How bytes are sent.
     send: UringSend,
     /// A receive goes on until it is cancelled.
@@ -41,7 +45,7 @@ pub(super) struct Completions {
 bitflags! {
     /// Which operations are under way for a socket, and what else is known of them.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    struct UnderWay: u8 {
+    struct UnderWay: u16 {
         const RECEIVE = 1;
         const SEND = 2;
         const AWAIT_WRITABLE = 4;
@@ -53,6 +57,11 @@ bitflags! {
         const SENDS_MORE = 32;
         /// Not an operation: the receive was cancelled because the backlog is full.
         const PAUSED = 64;
+        const FILL = 128;
+        const DRAIN = 256;
+        const SPLICE = Self::FILL.bits() | Self::DRAIN.bits();
+        /// They may wait for a disk, or for a thread of the kernel.
+        const OF_FILES = Self::READ.bits() | Self::SPLICE.bits();
     }
 }
 
@@ -75,6 +84,7 @@ pub(super) struct Operations {
     /// without the ring.
     has_unread: bool,
     read: FileRead,
+    splice: FileSplice,
 }
 
 type Socket = SocketState<Completions>;
@@ -86,6 +96,8 @@ impl UnderWay {
             Operation::Send => UnderWay::SEND,
             Operation::AwaitWritable => UnderWay::AWAIT_WRITABLE,
             Operation::Read => UnderWay::READ,
+            Operation::Fill => UnderWay::FILL,
+            Operation::Drain => UnderWay::DRAIN,
         }
     }
 }
@@ -94,7 +106,7 @@ impl UnderWay {
 const ALL: UnderWay = UnderWay::RECEIVE
     .union(UnderWay::SEND)
     .union(UnderWay::AWAIT_WRITABLE)
-    .union(UnderWay::READ);
+    .union(UnderWay::OF_FILES);
 
 impl Driver for Completions {
     type Poller = Ring;
@@ -110,6 +122,7 @@ impl Driver for Completions {
         Ok(Completions {
             ring: Ring::with_buffers(capacity, buffers, uses, max_connections, sqpoll)?,
             file: settings.file,
+            pipes: Pipes::default(),
             send: settings.send,
             repeats,
         })
@@ -170,6 +183,13 @@ impl Driver for Completions {
         }
         match (operation, result) {
             (Operation::Receive, _) => self.complete_receive(slot, completion, counters),
+            (Operation::Fill | Operation::Drain, _) => {
+                // The only result of both.
+                state.under_way.remove(UnderWay::SPLICE);
+                if !state.splice.ended(operation, result) {
+                    io.ready = io.ready.without(ReadySet::WRITABLE);
+                }
+            }
             // Nothing was done. It is asked for again.
             (_, Err(Errno::CANCELED | Errno::INTR)) => {}
             (Operation::Send, result) => state.sent = Some(result),
@@ -204,6 +224,10 @@ impl Driver for Completions {
         }
         let state = &mut slot.io.driver;
         state.read.deliver(&mut slot.connection, worker);
+        if !state.under_way.intersects(UnderWay::SPLICE) {
+            let pipes = &mut self.pipes;
+            state.splice.deliver(&mut slot.connection, worker, pipes);
+        }
         if receives {
             state.under_way.remove(UnderWay::WANTED);
         }
@@ -212,6 +236,10 @@ impl Driver for Completions {
 
     fn loads_files(&self) -> bool {
         self.file == UringFile::Read
+    }
+
+    fn moves_file(&mut self, slot: &mut LoopConnection<Completions>) -> bool {
+        self.file == UringFile::Splice && slot.io.driver.splice.take_pipe(&mut self.pipes)
     }
 
     fn may_send(&self, io: &Socket, is_file: bool) -> bool {
@@ -279,6 +307,7 @@ impl Driver for Completions {
             Action::Send if !slot.io.ready.has(ReadySet::WRITABLE) => {
                 self.queue_await_writable(&mut slot.io, key)?;
             }
+            Action::Send if slot.io.driver.splice.has_pipe() => self.queue_splice(slot, key)?,
             Action::Send => return self.queue_send(slot, key),
             Action::Load => {
                 let state = &mut slot.io.driver;
@@ -304,7 +333,9 @@ impl Driver for Completions {
             _ => return Ok(false),
         };
         let state = &mut slot.io.driver;
-        if waits_for.contains(UnderWay::SEND) && state.zero_copy.is_unconfirmed() {
+        let cannot_end =
+            state.zero_copy.is_unconfirmed() || state.under_way.intersects(UnderWay::SPLICE);
+        if waits_for.contains(UnderWay::SEND) && cannot_end {
             // Only the end of the connection ends it.
             return Ok(false);
         }
@@ -330,14 +361,17 @@ impl Driver for Completions {
         io.driver.backlog.clear();
         io.driver.cancelled = None;
         let under_way = io.driver.under_way & ALL;
-        match under_way.contains(UnderWay::READ) {
+        match under_way.intersects(UnderWay::OF_FILES) {
             // It may wait for its disk: the client need not.
             true => {
                 worker.counters.other_calls += 1;
                 // Fails if the client has closed already.
                 let _ = sys::shutdown_both(&io.socket);
             }
-            false => io.driver.read.release(worker),
+            false => {
+                io.driver.read.release(worker);
+                io.driver.splice.release(&mut self.pipes);
+            }
         }
         if io.driver.zero_copy.is_unconfirmed() {
             worker.counters.other_calls += 1;
@@ -391,6 +425,23 @@ impl Completions {
             true => self.queue_receive(slot, key),
             false => Ok(false),
         }
+    }
+
+    /// Queues what moves a file on, unless it is under way.
+    fn queue_splice(
+        &mut self,
+        slot: &mut LoopConnection<Completions>,
+        key: usize,
+    ) -> io::Result<()> {
+        let (connection, state) = (&slot.connection, &mut slot.io.driver);
+        if !state.under_way.intersects(UnderWay::SPLICE) {
+            let (socket, ring) = (&slot.io.socket, &mut self.ring);
+            let queued = state.splice.queue(connection, socket, key, ring)?;
+            queued
+                .iter()
+                .for_each(|one| state.under_way.insert(UnderWay::of(*one)));
+        }
+        Ok(())
     }
 
     /// Queues a wait until the socket takes more bytes, unless one is under way.

@@ -113,6 +113,7 @@ impl<D: Driver> LoopConnection<D> {
                 }
                 Action::Send if !self.connection.sends_file() => self.send(budget, driver, worker),
                 Action::Send | Action::Load if self.may_hang() => return Stop::MayHang,
+                Action::Send if driver.moves_file(self) => return Stop::Blocked,
                 Action::Send if driver.loads_files() => {
                     self.connection.send_refused(worker);
                     Ok(0)
@@ -251,6 +252,7 @@ impl<D: Driver> LoopConnection<D> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::completions::Completions;
     use super::super::readiness::Readiness;
     use super::*;
     use crate::poller::Epoll;
@@ -262,6 +264,11 @@ mod tests {
             size_of::<LoopConnection<Readiness<Epoll>>>() <= 120,
             "{} bytes",
             size_of::<LoopConnection<Readiness<Epoll>>>()
+        );
+        assert!(
+            size_of::<LoopConnection<Completions>>() <= 224,
+            "{} bytes",
+            size_of::<LoopConnection<Completions>>()
         );
     }
 }

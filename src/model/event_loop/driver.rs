@@ -102,9 +102,9 @@ pub(super) trait Driver: Sized {
         Completed::Last
     }
 
-    /// Hands over the bytes that an operation has received or loaded. Returns true if the session
-    /// has asked for input and more of it waits: then [receive](Driver::receive), whatever the next
-    /// action is.
+    /// Hands over the bytes that an operation has received or loaded, and reports those of a file
+    /// that were moved. Returns true if the session has asked for input and more of it waits: then
+    /// [receive](Driver::receive), whatever the next action is.
     fn deliver(&mut self, _slot: &mut LoopConnection<Self>, _worker: &mut Worker) -> bool {
         false
     }
@@ -112,6 +112,12 @@ pub(super) trait Driver: Sized {
     /// True if files are sent from memory, and the driver loads them: it waits for the disk where
     /// it delays no other connection.
     fn loads_files(&self) -> bool {
+        false
+    }
+
+    /// True if the driver moves the file that the connection sends next, once that is
+    /// [arranged](Driver::arrange), and [reports](Driver::deliver) what was sent.
+    fn moves_file(&mut self, _: &mut LoopConnection<Self>) -> bool {
         false
     }
 

@@ -37,6 +37,7 @@ use crate::session::{BUFFER_SIZE, Counters, Timeout, Transitions, WORK_PER_TURN,
 use crate::trace;
 use crate::uring::{self, Ring, Uses};
 use completions::Completions;
+pub use completions::MAX_PIPES;
 use connection::{Stop, byte_budget};
 use datagram_sockets::DatagramSockets;
 use driver::{Completed, Driver, SocketState};
@@ -91,6 +92,7 @@ fn uring_uses(settings: &config::Uring) -> Uses {
     }
     let mut uses = Uses::WATCH | Uses::TRANSFER;
     uses.set(Uses::READ, settings.file == UringFile::Read);
+    uses.set(Uses::SPLICE, settings.file == UringFile::Splice);
     uses.set(Uses::ZERO_COPY, settings.send == UringSend::Zc);
     uses.set(Uses::REGISTERED, settings.fds == UringFds::Ring);
     uses
