@@ -35,6 +35,7 @@ use nix::errno::Errno::{self, *};
 use rings::opcode;
 use rows::{ROWS, Row, Scenario, WRITE};
 use std::collections::BTreeMap;
+use std::env;
 use std::fs::{read_dir, read_to_string};
 use std::io::Write;
 use std::sync::Mutex;
@@ -303,7 +304,8 @@ fn work(models: &[&'static str], only: Option<&str>) -> Vec<(usize, usize, &'sta
     let mut work = Vec::new();
     for (index, row) in ROWS.iter().enumerate() {
         let needs_kernel = !row.operations.is_empty() && !rings::can_inject();
-        if needs_kernel || only.is_some_and(|only| only != row.name) {
+        let has_other_options = !row.options.is_empty() && env::var_os("EVSERVE_OPTIONS").is_some();
+        if needs_kernel || has_other_options || only.is_some_and(|only| only != row.name) {
             continue;
         }
         for (error, errno) in row.errors.iter().enumerate() {
@@ -321,8 +323,8 @@ fn work(models: &[&'static str], only: Option<&str>) -> Vec<(usize, usize, &'sta
 
 #[test]
 fn a_failed_system_call_harms_at_most_one_connection() {
-    let wish = std::env::var("EVSERVE_FAULTS").unwrap_or_default();
-    let only = std::env::var("EVSERVE_FAULT").ok();
+    let wish = env::var("EVSERVE_FAULTS").unwrap_or_default();
+    let only = env::var("EVSERVE_FAULT").ok();
     let (rows, most): (Vec<_>, _) = match &*wish {
         "all" | "write" => (MODELS.iter().collect(), 1000),
         "" => (
@@ -335,7 +337,7 @@ fn a_failed_system_call_harms_at_most_one_connection() {
         other => panic!("EVSERVE_FAULTS={other}: expected all or write"),
     };
     let root = root();
-    let only_model = std::env::var("EVSERVE_MODEL").ok();
+    let only_model = env::var("EVSERVE_MODEL").ok();
     let is_wanted = |name: &&str| only_model.as_ref().is_none_or(|only| only == name);
     let names = rows.into_iter().map(|row| row.name);
     let models: Vec<_> = names.filter(is_wanted).collect();

@@ -195,6 +195,25 @@ pub const ROWS: &[Row] = &[
         ..ROW
     },
     Row {
+        name: "RECV",
+        operations: &[opcode::RECV],
+        about: "that is repeated, with `--uring multishot`",
+        errors: &[EINTR, EAGAIN, ECANCELED, ENOBUFS],
+        scenario: Scenario::Watched,
+        options: "--uring multishot",
+        spares_all: true,
+        ..ROW
+    },
+    Row {
+        name: "RECV",
+        operations: &[opcode::RECV],
+        about: "in a chat, with `--uring multishot`",
+        errors: &[ECANCELED, ENOBUFS, ECONNRESET, ENOMEM],
+        scenario: Scenario::Chat,
+        options: "--uring multishot",
+        ..ROW
+    },
+    Row {
         name: "SEND, SENDMSG",
         operations: &[opcode::SEND, opcode::SENDMSG],
         about: PASSES,

@@ -1,7 +1,7 @@
 //! Some members flood a chat: members that read stay and get the lines of the others, and memory is
 //! bounded.
 
-use crate::common::{Evserve, PATIENCE, on_every_shared_model};
+use crate::common::{Evserve, PATIENCE, Program, on_every_shared_model};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
@@ -192,43 +192,65 @@ type Flood = fn(SocketAddr, &[u8], &AtomicBool);
 /// While `flooders` members flood a room, one member sends a line now and then. The readers must
 /// receive it.
 fn check_during_flood(flooders: u8, flood: Flood, says: impl Fn(u8) -> Vec<u8>, least: u64) {
-    on_every_room(|evserve, about| {
-        let (address, stopped) = (evserve.address(), AtomicBool::new(false));
-        scope(|scope| {
-            let _stop = Stop(&stopped);
-            let mut readers: Vec<_> = (0..READERS + 1)
-                .map(|_| Reader::start(scope, address))
-                .collect();
-            let mut speaker = readers.pop().expect("one more");
-            speaker.say("marker of the beginning\n");
-            readers
-                .iter()
-                .for_each(|one| one.wait_for("beginning", about));
-            for number in 0..flooders {
-                let (said, stopped) = (says(number), &stopped);
-                scope.spawn(move || flood(address, &said, stopped));
-            }
-            let enough = |one: &Reader| one.heard.load(SeqCst) >= least;
-            let mut said = 0;
-            while said < MARKERS || !readers.iter().all(enough) {
-                speaker.say(&format!("marker {said}.\n"));
-                let marker = format!("marker {said}.");
-                readers.iter().for_each(|one| one.wait_for(&marker, about));
-                said += 1;
-            }
-        });
-        let memory = evserve.proc_status("VmHWM");
-        assert!(memory < 60_000, "{about}: {memory} KiB");
+    on_every_room(|evserve, about| check_room(evserve, about, flooders, flood, &says, least));
+}
+
+/// Checks one server.
+fn check_room(
+    evserve: &Evserve,
+    about: &str,
+    flooders: u8,
+    flood: Flood,
+    says: impl Fn(u8) -> Vec<u8>,
+    least: u64,
+) {
+    let (address, stopped) = (evserve.address(), AtomicBool::new(false));
+    scope(|scope| {
+        let _stop = Stop(&stopped);
+        let mut readers: Vec<_> = (0..READERS + 1)
+            .map(|_| Reader::start(scope, address))
+            .collect();
+        let mut speaker = readers.pop().expect("one more");
+        speaker.say("marker of the beginning\n");
+        readers
+            .iter()
+            .for_each(|one| one.wait_for("beginning", about));
+        for number in 0..flooders {
+            let (said, stopped) = (says(number), &stopped);
+            scope.spawn(move || flood(address, &said, stopped));
+        }
+        let enough = |one: &Reader| one.heard.load(SeqCst) >= least;
+        let mut said = 0;
+        while said < MARKERS || !readers.iter().all(enough) {
+            speaker.say(&format!("marker {said}.\n"));
+            let marker = format!("marker {said}.");
+            readers.iter().for_each(|one| one.wait_for(&marker, about));
+            said += 1;
+        }
     });
+    let memory = evserve.proc_status("VmHWM");
+    assert!(memory < 60_000, "{about}: {memory} KiB");
+}
+
+/// What a member of a flood of renames says.
+fn renames(number: u8) -> Vec<u8> {
+    let names = [b'x', b'y'].map(|c| format!("/nick flooder{number}{}\n", char::from(c)));
+    names.concat().repeat(200).into_bytes()
 }
 
 #[test]
 fn a_flood_of_renames_starves_no_member() {
-    let says = |number| {
-        let names = [b'x', b'y'].map(|c| format!("/nick flooder{number}{}\n", char::from(c)));
-        names.concat().repeat(200).into_bytes()
-    };
-    check_during_flood(5, flood, says, FLOOD);
+    check_during_flood(5, flood, renames, FLOOD);
+}
+
+/// With `--uring multishot`, the members of a flood could take all buffers of the ring each time.
+#[test]
+fn a_flood_takes_no_buffers_that_others_need() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let evserve = Program::evserve("--model io-uring --uring multishot --mode chat")
+        .options("--listen 127.0.0.1:0")
+        .start();
+    check_room(&evserve, "multishot", 5, flood, renames, FLOOD);
 }
 
 #[test]

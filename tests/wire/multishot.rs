@@ -3,6 +3,8 @@
 use crate::common::{Evserve, Program, pattern};
 use rustix::process::Signal;
 use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 use std::thread;
 
 /// More than the kernel buffers for a connection, the ring has buffers, and a backlog holds.
@@ -85,6 +87,25 @@ fn every_client_is_served_when_the_buffers_run_out() {
         !log.contains(" 0 receives"),
         "the buffers did not run out: {log}"
     );
+}
+
+/// Bytes and the end of input arrive together.
+#[test]
+fn the_end_of_a_unix_sockets_input_is_not_missed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("socket");
+    let program = Program::evserve("--model io-uring --uring multishot --mode echo");
+    let listen = format!("unix:{}", path.display());
+    let evserve = program.args(["--listen", &listen]).start();
+    for _ in 0..300 {
+        let mut stream = UnixStream::connect(&path).expect("it listens");
+        stream.write_all(b"text").expect("sent");
+        stream.shutdown(Shutdown::Write).expect("open");
+        let mut got = Vec::new();
+        stream.read_to_end(&mut got).expect("an echo");
+        assert_eq!(got, b"text");
+    }
+    assert!(evserve.stop().status.success());
 }
 
 #[test]

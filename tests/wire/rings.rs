@@ -7,6 +7,7 @@ use std::path::Path;
 /// Each setting, alone.
 const SETTINGS: &[&str] = &[
     "--uring poll",
+    "--uring multishot",
     "--uring-file read",
     "--uring-file splice",
     "--uring-send zc",
