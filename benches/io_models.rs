@@ -20,6 +20,8 @@ mod calls;
 mod contestant;
 #[path = "io_models/experiments/mod.rs"]
 mod experiments;
+#[path = "io_models/handshakes.rs"]
+mod handshakes;
 #[path = "io_models/load/mod.rs"]
 mod load;
 #[path = "io_models/options.rs"]
@@ -41,6 +43,7 @@ use contestant::Contestant;
 use experiments::Experiment;
 use lab::cores::Cores;
 use lab::root::Root;
+use lab::tls::Tls;
 use lab::wrk::Wrk;
 use lab::{Outcome, environment, page};
 use options::Options;
@@ -56,6 +59,9 @@ fn main() -> ExitCode {
         Some((first, rest)) if first == load::ARGUMENT => load::run(rest).map(|()| true),
         Some((first, rest)) if first == background::ARGUMENT => {
             background::run(rest).map(|()| true)
+        }
+        Some((first, rest)) if first == handshakes::ARGUMENT => {
+            handshakes::run(rest).map(|()| true)
         }
         _ => compare(&Options::parse()),
     };
@@ -80,9 +86,11 @@ fn compare(options: &Options) -> Outcome<bool> {
     let cores = Cores::choose()?;
     let root = Root::make(FILES)?;
     let wrk = Wrk::find(cores.load, root.beside().to_owned())?;
+    let tls = Tls::make(root.beside())?;
     let bench = Bench {
         cores,
         root,
+        tls,
         wrk,
         pace: options.pace(),
     };

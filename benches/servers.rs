@@ -29,6 +29,7 @@ use clap::Parser;
 use lab::cores::Cores;
 use lab::progress::Progress;
 use lab::root::Root;
+use lab::tls::Tls;
 use lab::wrk::Wrk;
 use lab::{Outcome, environment, page};
 use options::Options;
@@ -66,7 +67,8 @@ fn compare(options: &Options) -> Outcome<bool> {
     let mut bench = prepare(options)?;
     let environment = start_all(&mut bench, options)?;
     let workloads = options.workloads();
-    let trials = workloads.len() * bench.contestants() * options.rounds as usize;
+    let contestants: usize = workloads.iter().map(|one| bench.contestants(one)).sum();
+    let trials = contestants * options.rounds as usize;
     let mut progress = Progress::new(trials, trials as f64)?;
     let folder = folder();
     create_dir_all(&folder)?;
@@ -100,11 +102,14 @@ fn prepare(options: &Options) -> Outcome<Bench> {
     // their length.
     std::thread::sleep(Duration::from_millis(1100));
     let wrk = Wrk::find(cores.load, root.beside().to_owned())?;
+    let tls = Tls::make(root.beside())?;
     Ok(Bench {
         cores,
         root,
+        tls,
         wrk,
         servers: Vec::new(),
+        tls_servers: Vec::new(),
         has_stub: options.wants(STUB),
         rounds: options.rounds,
         seconds: options.seconds,
@@ -118,25 +123,22 @@ fn start_all(bench: &mut Bench, options: &Options) -> Outcome<Vec<(String, Strin
     let mut versions = Vec::new();
     let before = options.against.as_deref().map(Peer::before);
     let all = before.iter().chain(PEERS);
+    let workloads = options.workloads();
+    let uses = [false, true].map(|tls| workloads.iter().any(|one| one.tls == tls));
     for peer in all.filter(|peer| options.wants(peer.name)) {
-        match peer.version() {
-            Some(version) => match bench.add(peer) {
-                Err(fault) if peer.name == EVSERVE_URING && !options.named(peer.name) => {
-                    eprintln!("servers: without {}: {fault}", peer.name);
-                }
-                result => {
-                    result?;
-                    versions.push(version);
-                }
-            },
-            None if options.named(peer.name) || peer.name == BEFORE => {
-                return Err(format!("{} is not installed: {}", peer.name, peer.install).into());
+        let Some(version) = peer.version() else {
+            let (name, install) = (peer.name, peer.install);
+            let fault = format!("{name}, which is not installed: {install}");
+            if options.named(name) || name == BEFORE {
+                return Err(fault.into());
             }
-            None => eprintln!(
-                "servers: without {}, which is not installed: {}",
-                peer.name, peer.install
-            ),
-        }
+            eprintln!("servers: without {fault}");
+            continue;
+        };
+        let [plain, tls] = uses;
+        let added = (!plain || started(bench.add(peer, false), peer, options)?)
+            && (!tls || started(bench.add(peer, true), peer, options)?);
+        versions.extend(added.then_some(version));
     }
     versions.extend(bench.wrk.version());
     environment.push(("programs".to_owned(), versions.join(", ")));
@@ -146,6 +148,20 @@ fn start_all(bench: &mut Bench, options: &Options) -> Outcome<Vec<(String, Strin
         format!("{rounds}, of {seconds} s for each server and workload"),
     ));
     Ok(environment)
+}
+
+/// Returns whether a server has started.
+///
+/// # Errors
+/// It has not, and it was chosen by name, or can start on every machine.
+fn started(added: Outcome<()>, peer: &Peer, options: &Options) -> Outcome<bool> {
+    match added {
+        Err(fault) if peer.name == EVSERVE_URING && !options.named(peer.name) => {
+            eprintln!("servers: without {}: {fault}", peer.name);
+            Ok(false)
+        }
+        added => added.map(|()| true),
+    }
 }
 
 /// Prints the result and writes it to its files.

@@ -5,11 +5,13 @@
 
 use super::background::{self, BackgroundClients, Connected};
 use super::contestant::{Contestant, Needs};
+use super::handshakes::{self, Handshakes};
 use super::lab::Outcome;
 use super::lab::cores::Cores;
 use super::lab::exchange::Client;
 use super::lab::root::{Root, content};
 use super::lab::server::{Server, free_address};
+use super::lab::tls::Tls;
 use super::lab::wrk::Wrk;
 use super::load::{self, Asks, Orders, Seen};
 use super::pace::Pace;
@@ -32,7 +34,7 @@ pub const FILES: &[(&str, usize)] = &[
 ];
 
 /// How much longer than planned the generator may take to print its result.
-const GRACE: Duration = Duration::from_secs(10);
+pub const GRACE: Duration = Duration::from_secs(10);
 
 /// How long background clients may take to connect.
 const BACKGROUND_LIMIT: Duration = Duration::from_secs(30);
@@ -41,6 +43,7 @@ const BACKGROUND_LIMIT: Duration = Duration::from_secs(30);
 pub struct Bench {
     pub cores: Cores,
     pub root: Root,
+    pub tls: Tls,
     pub wrk: Wrk,
     pub pace: &'static Pace,
 }
@@ -53,6 +56,7 @@ pub struct Trial<'a> {
     /// A folder for logs.
     pub beside: &'a Path,
     root: PathBuf,
+    tls: &'a Tls,
     contestant: &'a Contestant,
     pub step: u64,
 }
@@ -110,6 +114,7 @@ impl Bench {
             pace: self.pace,
             beside: self.root.beside(),
             root: self.root.path(),
+            tls: &self.tls,
             contestant,
             step,
         }
@@ -123,19 +128,53 @@ impl Trial<'_> {
     /// The server does not start, or its response is wrong.
     pub fn start(&self, mode: &str, needs: Needs) -> Outcome<Server> {
         let address = free_address()?;
-        let mut command = Command::new(env!("CARGO_BIN_EXE_evserve"));
-        command
-            .args(self.contestant.options(needs))
-            .args(["--mode", mode, "--access-log", "off"])
-            .args(["--listen", &address.to_string()])
-            // No idle connection may time out during the measurement.
-            .args(["--idle-timeout", "10m"])
-            .arg(&self.root);
+        let mut command = self.command(mode, address, needs);
         let server = Server::start(self.cores.server, &mut command, address, &self.log())?;
         if mode == "http" {
             check(address)?;
         }
         Ok(server)
+    }
+
+    /// Starts the contestant's server with HTTP at two addresses. At the second one it is encrypted.
+    ///
+    /// # Errors
+    /// The server does not start, or its response is wrong.
+    pub fn start_with_tls(&self, needs: Needs) -> Outcome<(Server, SocketAddr)> {
+        let (address, encrypted) = (free_address()?, free_address()?);
+        let mut command = self.command("http", address, needs);
+        command.args(["--listen", &format!("tls:{encrypted}"), "--tls-cert"]);
+        command.arg(&self.tls.certificate);
+        command.arg("--tls-key").arg(&self.tls.key);
+        let server = Server::start(self.cores.server, &mut command, address, &self.log())?;
+        check(address)?;
+        self.tls.client.shake_hands(encrypted)?;
+        Ok((server, encrypted))
+    }
+
+    fn command(&self, mode: &str, address: SocketAddr, needs: Needs) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_evserve"));
+        command
+            .args(self.contestant.options(needs))
+            .args(["--mode", mode, "--access-log", "off"])
+            // No idle connection may time out during the measurement.
+            .args(["--idle-timeout", "10m"])
+            .arg(&self.root)
+            .args(["--listen", &address.to_string()]);
+        command
+    }
+
+    /// Starts clients that make so many handshakes a second. They end when this is dropped.
+    ///
+    /// # Errors
+    /// Their process cannot be started.
+    pub fn make_handshakes(&self, address: SocketAddr, per_second: f64) -> Outcome<Subprocess> {
+        let handshakes = Handshakes {
+            address,
+            certificate: self.tls.certificate.clone(),
+            per_second,
+        };
+        Subprocess::start(self.cores.load, handshakes::ARGUMENT, &handshakes)
     }
 
     /// The file of the server's log.

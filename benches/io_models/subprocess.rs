@@ -61,6 +61,17 @@ impl Subprocess {
             format!("{} {state}", self.name).into()
         })
     }
+
+    /// Asks it to end, and returns the line that it prints then.
+    ///
+    /// # Errors
+    /// It prints nothing in time, or has ended before.
+    // Not every benchmark asks for it.
+    #[allow(dead_code)]
+    pub fn end(mut self, limit: Duration) -> Outcome<String> {
+        drop(self.child.stdin.take());
+        self.line(limit)
+    }
 }
 
 impl Drop for Subprocess {

@@ -1,7 +1,8 @@
 //! A plain client: it sends bytes and reads whole responses, so that every byte can be compared.
 
 use super::Outcome;
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use super::tls::{TlsClient, TlsStream};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -35,7 +36,38 @@ impl Response {
 }
 
 /// One connection.
-pub struct Client(BufReader<TcpStream>);
+pub struct Client(BufReader<Stream>);
+
+/// A socket, encrypted or not.
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream>),
+}
+
+impl Read for Stream {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(stream) => stream.read(into),
+            Stream::Tls(stream) => stream.read(into),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(stream) => stream.write(bytes),
+            Stream::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Stream::Plain(stream) => stream.flush(),
+            Stream::Tls(stream) => stream.flush(),
+        }
+    }
+}
 
 impl Client {
     /// # Errors
@@ -49,10 +81,20 @@ impl Client {
     /// # Errors
     /// Errors of connect(2).
     pub fn connect_with(address: SocketAddr, limit: Duration) -> Outcome<Client> {
-        let stream = TcpStream::connect_timeout(&address, limit)?;
-        stream.set_read_timeout(Some(limit))?;
-        stream.set_write_timeout(Some(limit))?;
-        Ok(Client(BufReader::new(stream)))
+        let stream = connect(address, limit)?;
+        Ok(Client(BufReader::new(Stream::Plain(stream))))
+    }
+
+    /// Connects with TLS, or without if `tls` is `None`.
+    ///
+    /// # Errors
+    /// Errors of connect(2) and of the handshake.
+    pub fn connect_by(address: SocketAddr, tls: Option<&TlsClient>) -> Outcome<Client> {
+        let Some(tls) = tls else {
+            return Client::connect(address);
+        };
+        let stream = tls.wrap(connect(address, LIMIT)?)?;
+        Ok(Client(BufReader::new(Stream::Tls(Box::new(stream)))))
     }
 
     /// # Errors
@@ -100,7 +142,10 @@ impl Client {
 
     /// Returns whether the connection is open, as far as known.
     pub fn is_open(&self) -> bool {
-        let stream = self.0.get_ref();
+        let stream = match self.0.get_ref() {
+            Stream::Plain(stream) => stream,
+            Stream::Tls(stream) => &stream.sock,
+        };
         let peeked = stream
             .set_nonblocking(true)
             .and_then(|()| stream.peek(&mut [0]));
@@ -117,4 +162,11 @@ impl Client {
             more => Err(format!("{} bytes too many", more.len()).into()),
         }
     }
+}
+
+fn connect(address: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, limit)?;
+    stream.set_read_timeout(Some(limit))?;
+    stream.set_write_timeout(Some(limit))?;
+    Ok(stream)
 }

@@ -9,7 +9,8 @@
 //! - [`server`]: a server's process, from its start to its end
 //! - [`cpu_time`]: the CPU time of a program and its children
 //! - [`root`]: the served files
-//! - [`exchange`]: a plain client that reads whole responses
+//! - [`exchange`]: a client that reads whole responses
+//! - [`tls`]: a certificate, and a client that trusts it
 //! - [`wrk`]: the load generator and its results
 //! - [`progress`]: the current measurement, and the remaining time
 //! - [`statistics`]: best, median, its interval, and the median of ratios
@@ -32,6 +33,7 @@ pub mod progress;
 pub mod root;
 pub mod server;
 pub mod statistics;
+pub mod tls;
 pub mod wrk;
 
 /// The result of an operation whose error is a sentence for the user.

@@ -34,6 +34,8 @@ pub struct Wrk {
 /// The load: requests, connections and time.
 pub struct Load<'a> {
     pub address: SocketAddr,
+    /// `http` or `https`.
+    pub scheme: &'a str,
     pub method: &'a str,
     pub path: &'a str,
     /// Request fields beside Host, as `Name: value`.
@@ -96,7 +98,7 @@ impl Wrk {
             .arg("-s")
             .arg(&script)
             .args(load.fields.iter().flat_map(|field| ["-H", field]))
-            .arg(format!("http://{}{}", load.address, load.path))
+            .arg(format!("{}://{}{}", load.scheme, load.address, load.path))
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         let mut child = spawn_on(self.core, &mut command)?;

@@ -3,6 +3,7 @@
 use super::lab::Outcome;
 use super::lab::exchange::{Client, Response};
 use super::lab::root::content;
+use super::lab::tls::TlsClient;
 use super::workload::{Ask, Workload};
 use std::net::SocketAddr;
 
@@ -21,13 +22,14 @@ pub struct Checked {
 ///
 /// # Errors
 /// A response is wrong.
-pub fn check(workload: &Workload, address: SocketAddr) -> Outcome<Checked> {
+pub fn check(workload: &Workload, address: SocketAddr, tls: &TlsClient) -> Outcome<Checked> {
+    let tls = workload.tls.then_some(tls);
     let fields = match workload.ask {
         Ask::Closing => vec!["Connection: close".to_owned()],
         Ask::Unchanged => vec![condition(workload, address)?],
         Ask::Whole | Ask::Missing | Ask::Head => Vec::new(),
     };
-    let mut client = Client::connect(address)?;
+    let mut client = Client::connect_by(address, tls)?;
     // Twice, to check a response from a cache too, if the connection stays open.
     let count = if workload.ask == Ask::Closing {
         1

@@ -3,6 +3,7 @@
 
 use super::lab::Outcome;
 use super::lab::environment;
+use super::lab::tls::Tls;
 use std::env::{split_paths, var_os};
 use std::fs::write;
 use std::net::SocketAddr;
@@ -25,6 +26,21 @@ pub struct Place<'a> {
     pub root: &'a Path,
     /// A folder for its configuration and other files that it writes.
     pub folder: &'a Path,
+    /// The certificate, to serve with TLS.
+    pub tls: Option<&'a Tls>,
+}
+
+impl Place<'_> {
+    /// Distinguishes the files of a server with TLS.
+    pub fn suffix(&self) -> &'static str {
+        if self.tls.is_some() { "-tls" } else { "" }
+    }
+
+    /// The path of a file of this kind that a server writes.
+    fn file(&self, name: &str, kind: &str) -> PathBuf {
+        let suffix = self.suffix();
+        self.folder.join(format!("{name}{suffix}{kind}"))
+    }
 }
 
 pub const EVSERVE: &str = "evserve";
@@ -70,6 +86,13 @@ pub const PEERS: &[Peer] = &[
         version: "-v",
         install: "apt-get install nginx-light",
         configure: nginx,
+    },
+    Peer {
+        name: "caddy",
+        program: "caddy",
+        version: "version",
+        install: "apt-get install caddy",
+        configure: caddy,
     },
     Peer {
         name: "static-web-server",
@@ -135,7 +158,17 @@ fn is_root() -> bool {
 
 fn evserve(command: &mut Command, place: &Place<'_>) -> std::io::Result<()> {
     command.args(["--access-log", "off", "--log-level", "warn", "--listen"]);
-    command.arg(place.address.to_string()).arg(place.root);
+    match place.tls {
+        Some(tls) => {
+            command.arg(format!("tls:{}", place.address));
+            command.arg("--tls-cert").arg(&tls.certificate);
+            command.arg("--tls-key").arg(&tls.key);
+        }
+        None => {
+            command.arg(place.address.to_string());
+        }
+    }
+    command.arg(place.root);
     Ok(())
 }
 
@@ -151,11 +184,26 @@ fn nginx(command: &mut Command, place: &Place<'_>) -> std::io::Result<()> {
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|what| format!("{what}_temp_path {folder}/nginx-{what};\n"))
         .concat();
+    let (ssl, certificate) = match place.tls {
+        Some(tls) => (
+            "ssl",
+            format!(
+                "ssl_certificate {}; ssl_certificate_key {}; ssl_session_cache shared:tls:10m;",
+                tls.certificate.display(),
+                tls.key.display()
+            ),
+        ),
+        None => ("", String::new()),
+    };
+    let (pid, log) = (
+        place.file("nginx", ".pid"),
+        place.file("nginx", "-error.log"),
+    );
     // For a file this small, read and write are faster than sendfile; for all others sendfile is
     // faster.
     let text = format!(
         "daemon off; {user} worker_processes 1;
-        pid {folder}/nginx.pid; error_log {folder}/nginx-error.log;
+        pid {}; error_log {};
         events {{ worker_connections 1024; multi_accept on; }}
         http {{
             {temporary}
@@ -165,27 +213,34 @@ fn nginx(command: &mut Command, place: &Place<'_>) -> std::io::Result<()> {
             open_file_cache max=1000 inactive=10m; open_file_cache_valid 10m;
             open_file_cache_min_uses 1; open_file_cache_errors on;
             server {{
-                listen {} backlog=4096 deferred; root {};
+                listen {} {ssl} backlog=4096 deferred; root {};
+                {certificate}
                 location = /1k.html {{ sendfile off; }}
             }}
         }}\n",
+        pid.display(),
+        log.display(),
         place.address,
         place.root.display(),
     );
-    let file = place.folder.join("nginx.conf");
+    let file = place.file("nginx", ".conf");
     write(&file, text)?;
     command.arg("-p").arg(place.folder).arg("-c").arg(file);
-    command.arg("-e").arg(place.folder.join("nginx-error.log"));
+    command.arg("-e").arg(log);
     Ok(())
 }
 
 fn lighttpd(command: &mut Command, place: &Place<'_>) -> std::io::Result<()> {
+    let tls = place.tls.map_or(String::new(), |tls| {
+        let both = tls.both.display();
+        format!("server.modules = ( \"mod_openssl\" )\nssl.engine = \"enable\"\nssl.pemfile = \"{both}\"\n")
+    });
     // 65,535 is the largest number of requests per connection that it accepts.
     let text = format!(
         "server.document-root = \"{}\"
         server.bind = \"{}\"
         server.port = {}
-        server.errorlog = \"{}/lighttpd-error.log\"
+        server.errorlog = \"{}\"
         server.max-worker = 0
         server.max-connections = 1024
         server.max-keep-alive-requests = 65535
@@ -193,13 +248,14 @@ fn lighttpd(command: &mut Command, place: &Place<'_>) -> std::io::Result<()> {
         server.defer-accept = 1
         server.network-backend = \"sendfile\"
         server.stat-cache-engine = \"simple\"
-        mimetype.assign = ( \".html\" => \"text/html\", \"\" => \"application/octet-stream\" )\n",
+        mimetype.assign = ( \".html\" => \"text/html\", \"\" => \"application/octet-stream\" )
+        {tls}",
         place.root.display(),
         place.address.ip(),
         place.address.port(),
-        place.folder.display(),
+        place.file("lighttpd", "-error.log").display(),
     );
-    let file = place.folder.join("lighttpd.conf");
+    let file = place.file("lighttpd", ".conf");
     write(&file, text)?;
     command.arg("-D").arg("-f").arg(file);
     Ok(())
@@ -207,27 +263,72 @@ fn lighttpd(command: &mut Command, place: &Place<'_>) -> std::io::Result<()> {
 
 fn h2o(command: &mut Command, place: &Place<'_>) -> std::io::Result<()> {
     let user = if is_root() { "user: root\n" } else { "" };
+    let tls = place.tls.map_or(String::new(), |tls| {
+        let (certificate, key) = (tls.certificate.display(), tls.key.display());
+        format!("  ssl:\n    certificate-file: {certificate}\n    key-file: {key}\n")
+    });
     let text = format!(
         "{user}num-threads: 1
 max-connections: 1024
-pid-file: {folder}/h2o.pid
-error-log: {folder}/h2o-error.log
+pid-file: {}
+error-log: {}
 listen:
   host: {}
   port: {}
-hosts:
+{tls}hosts:
   default:
     paths:
       /:
         file.dir: {}\n",
+        place.file("h2o", ".pid").display(),
+        place.file("h2o", "-error.log").display(),
         place.address.ip(),
         place.address.port(),
         place.root.display(),
-        folder = place.folder.display(),
     );
-    let file = place.folder.join("h2o.conf");
+    let file = place.file("h2o", ".conf");
     write(&file, text)?;
     command.arg("-c").arg(file);
+    Ok(())
+}
+
+fn caddy(command: &mut Command, place: &Place<'_>) -> std::io::Result<()> {
+    let (scheme, tls) = match place.tls {
+        Some(tls) => (
+            "https",
+            format!("tls {} {}", tls.certificate.display(), tls.key.display()),
+        ),
+        None => ("http", String::new()),
+    };
+    // It chooses a certificate by the name that a client sends. wrk sends none for an address.
+    let text = format!(
+        "{{
+    admin off
+    auto_https off
+    default_sni localhost
+    servers {{
+        protocols h1
+    }}
+}}
+{scheme}://:{port} {{
+    bind {host}
+    {tls}
+    root * {root}
+    file_server
+}}
+",
+        host = place.address.ip(),
+        port = place.address.port(),
+        root = place.root.display(),
+    );
+    let file = place.file("caddy", ".conf");
+    write(&file, text)?;
+    command
+        .args(["run", "--adapter", "caddyfile", "--config"])
+        .arg(file);
+    command
+        .env("GOMAXPROCS", "1")
+        .env("XDG_DATA_HOME", place.folder);
     Ok(())
 }
 
@@ -253,6 +354,12 @@ fn static_web_server(command: &mut Command, place: &Place<'_>) -> std::io::Resul
         "--directory-listing",
         "false",
     ]);
+    if let Some(tls) = place.tls {
+        command
+            .args(["--http2", "true", "--http2-tls-cert"])
+            .arg(&tls.certificate);
+        command.arg("--http2-tls-key").arg(&tls.key);
+    }
     command.arg("--root").arg(place.root);
     Ok(())
 }

@@ -7,6 +7,7 @@ use super::lab::cpu_time::Used;
 use super::lab::progress::Progress;
 use super::lab::root::Root;
 use super::lab::server::{Server, free_address};
+use super::lab::tls::Tls;
 use super::lab::wrk::{Load, Traffic, Wrk};
 use super::peers::{EVSERVE, Peer, Place};
 use super::stub::Constant;
@@ -21,10 +22,13 @@ const HEAD_BYTES: usize = 250;
 pub struct Bench {
     pub cores: Cores,
     pub root: Root,
+    pub tls: Tls,
     pub wrk: Wrk,
     /// Started once. The stub is not among them: it has one response, so it is started for each
     /// workload.
     pub servers: Vec<(&'static str, Server)>,
+    /// The same servers with TLS.
+    pub tls_servers: Vec<(&'static str, Server)>,
     pub has_stub: bool,
     pub rounds: u32,
     pub seconds: u64,
@@ -69,26 +73,33 @@ struct Contestant<'a> {
 }
 
 impl Bench {
-    /// Starts a server to measure.
+    /// Starts a server to measure, with TLS or without.
     ///
     /// # Errors
     /// It does not start.
-    pub fn add(&mut self, peer: &Peer) -> Outcome<()> {
+    pub fn add(&mut self, peer: &Peer, tls: bool) -> Outcome<()> {
         let (address, root, folder) = (free_address()?, self.root.path(), self.root.beside());
         let place = Place {
             address,
             root: &root,
             folder,
+            tls: tls.then_some(&self.tls),
         };
-        let log = folder.join(format!("{}.log", peer.name));
+        let log = folder.join(format!("{}{}.log", peer.name, place.suffix()));
         let server = Server::start(self.cores.server, &mut peer.command(&place)?, address, &log)?;
-        self.servers.push((peer.name, server));
+        match tls {
+            true => self.tls_servers.push((peer.name, server)),
+            false => self.servers.push((peer.name, server)),
+        }
         Ok(())
     }
 
-    /// Returns the number of servers to measure.
-    pub fn contestants(&self) -> usize {
-        self.servers.len() + usize::from(self.has_stub)
+    /// Returns the number of servers to measure under a workload.
+    pub fn contestants(&self, workload: &Workload) -> usize {
+        match workload.tls {
+            true => self.tls_servers.len(),
+            false => self.servers.len() + usize::from(self.has_stub),
+        }
     }
 
     /// Measures all servers under one workload. A server with wrong responses is left out and
@@ -102,19 +113,20 @@ impl Bench {
         progress: &mut Progress,
     ) -> Outcome<Measured> {
         let (mut left_out, mut faults) = (Vec::new(), Vec::new());
-        let mut stub = if self.has_stub {
+        let mut stub = if self.has_stub && !workload.tls {
             Some(self.start_stub(workload)?)
         } else {
             None
         };
-        let servers = self
-            .servers
-            .iter_mut()
-            .map(|(name, server)| (*name, server));
+        let servers = match workload.tls {
+            true => &mut self.tls_servers,
+            false => &mut self.servers,
+        };
+        let servers = servers.iter_mut().map(|(name, server)| (*name, server));
         let all = stub.iter_mut().map(|server| (STUB, server)).chain(servers);
         let mut field: Vec<Contestant<'_>> = Vec::new();
         for (name, server) in all {
-            match check(workload, server.address()) {
+            match check(workload, server.address(), &self.tls.client) {
                 Ok(Checked {
                     unfit: Some(why), ..
                 }) => left_out.push(format!("{name}: {why}")),
@@ -141,7 +153,7 @@ impl Bench {
             }
         }
         for contestant in &field {
-            if let Err(fault) = check(workload, contestant.server.address()) {
+            if let Err(fault) = check(workload, contestant.server.address(), &self.tls.client) {
                 faults.push(format!(
                     "{} sent a wrong response afterwards: {fault}",
                     contestant.name
@@ -164,7 +176,8 @@ impl Bench {
     fn start_stub(&self, workload: &Workload) -> Outcome<Server> {
         let evserve = self.servers.iter().find(|(name, _)| *name == EVSERVE);
         // If evserve's response is wrong, its own check reports that.
-        let model = evserve.and_then(|(_, server)| check(workload, server.address()).ok());
+        let model = evserve
+            .and_then(|(_, server)| check(workload, server.address(), &self.tls.client).ok());
         let constant = Constant {
             status: workload.status(),
             head_bytes: model.map_or(HEAD_BYTES, |checked| checked.head_bytes),
@@ -186,6 +199,7 @@ impl Contestant<'_> {
         let before = self.server.cpu_time()?;
         let traffic = wrk.run(&Load {
             address: self.server.address(),
+            scheme: workload.scheme(),
             method: workload.method(),
             path: &workload.path(),
             fields: &self.checked.fields,

@@ -20,6 +20,8 @@ pub struct Workload {
     pub connections: usize,
     /// The number of requests sent at once on a connection.
     pub pipelined: usize,
+    /// Over TLS.
+    pub tls: bool,
 }
 
 /// A kind of request.
@@ -51,6 +53,10 @@ pub const WORKLOADS: &[Workload] = &[
     // 0.
     row("head", "HEAD, 64 connections", "empty.html", Ask::Head, 64, 1),
     row("single", "1 KiB, 1 connection", "1k.html", Ask::Whole, 1, 1),
+    row("tls-1k", "TLS, 1 KiB, 64 connections", "1k.html", Ask::Whole, 64, 1).over_tls(),
+    row("tls-100k", "TLS, 100 KiB, 64 connections", "100k.html", Ask::Whole, 64, 1).over_tls(),
+    row("tls-10m", "TLS, 10 MiB, 8 connections", "10m.bin", Ask::Whole, 8, 1).over_tls(),
+    row("tls-close", "TLS, 1 KiB, a full handshake each", "1k.html", Ask::Closing, 64, 1).over_tls(),
 ];
 
 const fn row(
@@ -68,10 +74,20 @@ const fn row(
         ask,
         connections,
         pipelined,
+        tls: false,
     }
 }
 
 impl Workload {
+    const fn over_tls(mut self) -> Workload {
+        self.tls = true;
+        self
+    }
+
+    pub fn scheme(&self) -> &'static str {
+        if self.tls { "https" } else { "http" }
+    }
+
     pub fn path(&self) -> String {
         format!("/{}", self.file)
     }

@@ -9,6 +9,7 @@ mod chat;
 mod cost;
 mod echo;
 mod fairness;
+mod handshakes;
 mod idle;
 mod memory;
 mod table;

@@ -2,7 +2,9 @@
 
 use super::super::contestant::Contestant;
 use super::super::pace::Pace;
-use super::{Experiment, Plot, chat, cost, echo, fairness, generator_seconds, idle, memory, wrk};
+use super::{
+    Experiment, Plot, chat, cost, echo, fairness, generator_seconds, handshakes, idle, memory, wrk,
+};
 
 fn all_can(_: &Contestant, _: u64) -> Option<String> {
     None
@@ -190,6 +192,30 @@ pub const EXPERIMENTS: &[Experiment] = &[
         seconds: |pace, step| 0.1 + generator_seconds(pace, step),
         cannot: all_can,
         measure: fairness::measure,
+    },
+    Experiment {
+        name: "handshakes",
+        title: "Connected clients beside TLS handshakes",
+        about: "64 connected clients send 2,000 requests a second in all, without encryption. Beside them, new clients \
+                make a full TLS handshake each (ECDSA, P-256) and leave.",
+        steps_are: "handshakes per second, if the server keeps up",
+        quick: &[0, 300],
+        full: &[0, 100, 300, 1000, 2000],
+        plots: &[
+            logarithmic(
+                "p99_us",
+                "Latency of connected clients beside handshakes",
+                "99th percentile, µs; lower is better",
+            ),
+            plot(
+                "handshakes_per_s",
+                "Handshakes",
+                "per second; higher is better",
+            ),
+        ],
+        seconds: |pace, step| 0.2 + generator_seconds(pace, step),
+        cannot: |contestant, _| contestant.cannot_keep(handshakes::CONNECTED as u64),
+        measure: handshakes::measure,
     },
     Experiment {
         name: "large",

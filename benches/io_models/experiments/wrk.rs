@@ -102,6 +102,7 @@ fn run(trial: &Trial<'_>, task: &Task) -> Outcome<(Traffic, Used)> {
     };
     let load = Load {
         address,
+        scheme: "http",
         method: "GET",
         path: &task.path,
         fields,
