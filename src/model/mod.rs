@@ -38,7 +38,7 @@ pub use permits::ReservedPermits;
 pub use process::{cancel_alarm, limit_shutdown, without_forks};
 pub use setup::{DatagramEndpoint, Limits, ServerSetup, StreamEndpoint, WorkerParts};
 pub use signals::{HangupSignals, SignalSender, Signals};
-pub use transfer::{load, send};
+pub use transfer::{load, load_now, send};
 pub use wake_queue::WakeQueue;
 
 use crate::config;

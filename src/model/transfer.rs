@@ -1,6 +1,6 @@
 //! Sends and loads pieces of a connection's output.
 
-use crate::session::Piece;
+use crate::session::{File, Piece};
 use crate::sys::{self, Errno};
 use std::os::fd::AsFd;
 
@@ -31,6 +31,26 @@ pub fn send(socket: impl AsFd, piece: &Piece<'_>, max_file_bytes: usize) -> Resu
 /// # Errors
 /// Those of pread(2).
 pub fn load(piece: &Piece<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
+    read(piece, buffer, |file, into, offset| {
+        sys::read_at(file, into, offset)
+    })
+}
+
+/// The same without waiting for a disk.
+///
+/// # Errors
+/// EAGAIN if it would wait, and those of preadv2(2).
+pub fn load_now(piece: &Piece<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
+    read(piece, buffer, |file, into, offset| {
+        sys::read_now(file, into, offset)
+    })
+}
+
+fn read(
+    piece: &Piece<'_>,
+    buffer: &mut [u8],
+    read: impl FnOnce(&File, &mut [u8], u64) -> Result<usize, Errno>,
+) -> Result<usize, Errno> {
     match piece {
         Piece::Bytes { .. } => Ok(0),
         Piece::File {
@@ -40,7 +60,7 @@ pub fn load(piece: &Piece<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
         } => {
             let count = usize::try_from(*count).unwrap_or(usize::MAX);
             let room = count.min(buffer.len());
-            sys::read_at(file, &mut buffer[..room], *offset)
+            read(file, &mut buffer[..room], *offset)
         }
     }
 }

@@ -7,7 +7,7 @@ mod layered;
 
 use super::buffer::{BUFFER_SIZE, Buffer};
 use super::mailbox::InboxState;
-use super::output::{Output, Piece};
+use super::output::{Body, Output, Piece};
 use super::transitions::{ACCEPTED, CLOSED};
 use super::{
     Context, Job, Layer, MIN_IDLE_AGE, Moment, NewSession, Permit, Session, Timeout, Wait, Worker,
@@ -287,6 +287,12 @@ impl Connection {
             None => self.output.is_file_next(),
             Some(layered) => matches!(layered.front(self), Piece::File { .. }),
         }
+    }
+
+    /// How many bytes of the file that is sent or loaded are left, from the beginning of
+    /// [`front`](Connection::front) on. A loop may have them read ahead.
+    pub fn file_left(&self) -> u64 {
+        self.output.body().map_or(0, Body::left)
     }
 
     /// True if the next action will probably be [`Action::Receive`] when

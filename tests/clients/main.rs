@@ -7,3 +7,5 @@ mod browser;
 mod command_line;
 #[path = "../common/mod.rs"]
 mod common;
+#[cfg(feature = "tls")]
+mod encrypted;

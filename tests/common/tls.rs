@@ -1,5 +1,6 @@
 //! A certificate, and clients that trust it.
 
+use evserve::config::{CertificateFiles, Certificates};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion};
 use std::path::PathBuf;
@@ -34,6 +35,14 @@ impl Identity {
 
     pub fn certificate(&self) -> PathBuf {
         self.directory.path().join("cert.pem")
+    }
+
+    /// The certificate and its key as a server loads them.
+    pub fn certificates(&self) -> Certificates {
+        Certificates::Files(vec![CertificateFiles {
+            certificate: self.certificate(),
+            key: self.directory.path().join("key.pem"),
+        }])
     }
 
     /// The options of a server with this certificate.

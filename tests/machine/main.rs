@@ -5,5 +5,7 @@
 mod allocations;
 #[path = "../common/mod.rs"]
 mod common;
+#[cfg(feature = "tls")]
+mod encrypted;
 mod hostile;
 mod properties;

@@ -5,7 +5,7 @@
 use super::driver::{Driver, LoopConnection};
 use super::readahead::{READAHEAD, is_in_memory};
 use crate::model::connections::SlotFlags;
-use crate::model::load;
+use crate::model::{load, load_now};
 use crate::session::{Action, Connection, Piece, Timeout, Worker};
 use crate::sys::{self, Errno};
 use crate::trace;
@@ -119,10 +119,13 @@ impl<D: Driver> LoopConnection<D> {
                     Ok(0)
                 }
                 Action::Load if driver.loads_files() => return Stop::Blocked,
-                Action::Send | Action::Load if !self.is_in_memory() => return Stop::NotInMemory,
+                Action::Send if !self.is_in_memory() => return Stop::NotInMemory,
                 Action::Receive if !driver.may_receive(&self.io) => return Stop::Blocked,
                 Action::Send => self.send(budget, driver, worker),
-                Action::Load => self.load(worker, scratch),
+                Action::Load => match self.load(worker, scratch) {
+                    Err(Errno::AGAIN) => return Stop::NotInMemory,
+                    result => result,
+                },
                 Action::Receive => self.receive(scratch, driver, worker, refresh),
                 Action::Proceed if worker.work == 0 && worked => return Stop::BudgetUsed,
                 Action::Proceed if worker.work == 0 => return Stop::NoWorkLeft,
@@ -195,9 +198,15 @@ impl<D: Driver> LoopConnection<D> {
             && sys::is_gone(&self.io.socket)
     }
 
-    /// Loads the beginning of a file range that is in memory.
+    /// Loads the beginning of a file range. AGAIN means that it is not in memory.
     fn load(&mut self, worker: &mut Worker, scratch: &mut [u8]) -> Result<usize, Errno> {
-        let count = load(&self.connection.front(), scratch)?;
+        let piece = self.connection.front();
+        let count = match load_now(&piece, scratch) {
+            // A thread has just read it, but the kernel has evicted it already. Waiting here is
+            // better than doing the same again and again.
+            Err(Errno::AGAIN) if self.io.in_memory > 0 => load(&piece, scratch)?,
+            result => result?,
+        };
         self.io.in_memory = self.io.in_memory.saturating_sub(count as u32);
         self.connection.loaded(&scratch[..count], worker);
         Ok(0)

@@ -109,15 +109,10 @@ impl<D: Driver> EventLoop<D> {
     /// Has a thread read the file range that a connection sends next.
     pub(super) fn read_ahead(&mut self, key: usize) {
         let slot = &mut self.connections[key];
-        let Piece::File {
-            file,
-            offset,
-            count,
-        } = slot.connection.front()
-        else {
+        let Piece::File { file, offset, .. } = slot.connection.front() else {
             return;
         };
-        let range = count.min(READAHEAD);
+        let range = slot.connection.file_left().min(READAHEAD);
         self.worker.counters.readaheads += 1;
         let waker = self.sources.wake_queue.waker(key);
         let job = ReadJob::new(key, file, offset, range, waker);
@@ -135,12 +130,10 @@ impl<D: Driver> EventLoop<D> {
             let Some(slot) = self.connections.enqueue(key) else {
                 continue;
             };
-            if slot.take_flag(SlotFlags::OFFLOADED)
-                && let Piece::File { count, .. } = slot.connection.front()
-            {
+            if slot.take_flag(SlotFlags::OFFLOADED) {
                 // Not checked again: the kernel may have evicted the range already, and the thread
                 // would read it again and again.
-                slot.io.in_memory = count.min(READAHEAD) as u32;
+                slot.io.in_memory = slot.connection.file_left().min(READAHEAD) as u32;
             }
         }
     }
