@@ -103,6 +103,21 @@ pub enum Certificates {
     SelfSigned,
 }
 
+impl Certificates {
+    /// The files that may be renewed, each once.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let pairs = match self {
+            Certificates::Files(pairs) => &pairs[..],
+            Certificates::None | Certificates::SelfSigned => &[],
+        };
+        let files = pairs.iter().flat_map(|pair| [&pair.certificate, &pair.key]);
+        let mut files: Vec<_> = files.cloned().collect();
+        files.sort_unstable();
+        files.dedup();
+        files
+    }
+}
+
 /// A certificate and its key, in PEM (RFC 7468).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateFiles {

@@ -241,8 +241,9 @@ impl Server {
     /// # Errors
     /// A sentence for the user about what failed. Some privileges may be gone by then.
     pub fn confine(&self, confinement: &Confinement) -> Result<(), StartError> {
-        let tls = self.0.renewal.as_ref().map(|renewal| &*renewal.tls);
-        confinement::confine(&self.0.serving.workers, tls, confinement)?;
+        let renewal = self.0.renewal.as_ref();
+        let certificates = renewal.map_or(&[][..], |renewal| &renewal.loaded.files);
+        confinement::confine(&self.0.serving.workers, certificates, confinement)?;
         // What is given up may be what the model needs.
         start::require(self.0.model, &self.0.serving.uring)
     }

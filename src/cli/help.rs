@@ -34,6 +34,10 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
         "A thread per connection, to compare",
     ),
     (
+        "evserve -l tls:8443 --tls-self-signed public",
+        "Encrypted, at https://127.0.0.1:8443/",
+    ),
+    (
         "evserve --mode echo",
         "Send every byte back; try: nc 127.0.0.1 7007",
     ),
@@ -144,7 +148,7 @@ pub(super) fn port_in_full() -> String {
 }
 
 pub(super) fn listen() -> String {
-    "HOST:PORT, :PORT (all addresses) or unix:PATH; may be repeated".into()
+    "HOST:PORT, :PORT (all addresses) or unix:PATH; also behind tls:".into()
 }
 
 pub(super) fn listen_in_full() -> String {
@@ -153,7 +157,10 @@ pub(super) fn listen_in_full() -> String {
     format!(
         "{}\n\nA name stands for all its addresses. [IPV6]:PORT or [IPV6%INTERFACE]:PORT is an \
          IPv6 address. PORT alone is on the loopback (127.0.0.1). An IP address alone, or \
-         localhost, gets the default port of the mode. Port 0 is any free one.\n\nFor datagrams, \
+         localhost, gets the default port of the mode. Port 0 is any free one. May be \
+         repeated.\n\nWith tls: before an address, connections to it are encrypted: tls:HOST:PORT, \
+         tls::PORT or tls:unix:PATH. This needs a certificate: --tls-cert and --tls-key, or \
+         --tls-self-signed.\n\nFor datagrams, \
          which {} accept: udp:HOST:PORT, udp::PORT or unix-dgram:PATH.\n\nWith several modes, each \
          address names its own, such as echo=:7007.",
         listen(),

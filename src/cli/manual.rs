@@ -49,7 +49,8 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
             ),
             (
                 "SIGHUP",
-                "Reopen the file of the access log, for log rotation.",
+                "Reopen the file of the access log, for log rotation, and open certificates and \
+                 keys again.",
             ),
         ],
     ),
@@ -63,7 +64,12 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
             (
                 "LISTEN_FDS, LISTEN_FDNAMES, LISTEN_PID",
                 "Sockets that systemd has opened, see sd_listen_fds(3). evserve listens at them \
-                 too; their names choose the mode.",
+                 too; their names choose the mode, such as http, or http-tls for encrypted \
+                 connections.",
+            ),
+            (
+                "STATE_DIRECTORY, XDG_STATE_HOME, HOME",
+                "Where the certificate of --tls-self-signed is kept: the first one that is set.",
             ),
         ],
     ),
@@ -82,6 +88,11 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
             (
                 ".*",
                 "Neither served nor listed, but for .well-known; see --hidden.",
+            ),
+            (
+                "~/.local/state/evserve/self-signed.crt",
+                "The certificate of --tls-self-signed, for clients to trust. self-signed.pem \
+                 beside it also holds the key.",
             ),
             (
                 "/usr/lib/systemd/system/evserve.service, evserve.socket",

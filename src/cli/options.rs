@@ -33,6 +33,7 @@ const MOST_NEEDED: &[&str] = &[
     "headers",
     "port",
     "listen",
+    "tls_self_signed",
     "model",
     "max_connections",
     "max_per_ip",
@@ -114,7 +115,7 @@ pub(super) struct Content {
     #[arg(long)]
     pub hidden: bool,
 
-    /// File in ROOT to send in place of a missing one, for single-page applications
+    /// File in ROOT to send for missing ones, for single-page applications
     #[arg(long, value_name = "FILE")]
     pub fallback: Option<String>,
 
@@ -153,29 +154,28 @@ pub(super) struct Listening {
     ///
     /// Each needs its --tls-key, in the same order. A client gets the first one that has the name it
     /// asks for, or else the first one of all.
-    #[arg(long = "tls-cert", id = "tls_certs", value_name = "FILE", hide = true,
+    #[arg(long = "tls-cert", id = "tls_certs", value_name = "FILE",
         value_hint = ValueHint::FilePath)]
     pub tls_certs: Vec<PathBuf>,
 
     /// Private key of a --tls-cert, in PEM, without a password; may be repeated
-    #[arg(long = "tls-key", id = "tls_keys", value_name = "FILE", hide = true,
+    #[arg(long = "tls-key", id = "tls_keys", value_name = "FILE",
         value_hint = ValueHint::FilePath)]
     pub tls_keys: Vec<PathBuf>,
 
-    /// Make a certificate for tls: addresses, and keep it; browsers warn of it
+    /// Make a certificate for tls: addresses; browsers warn of it
     ///
     /// It is for localhost and for the names and addresses of this machine. It is kept in
     /// $STATE_DIRECTORY, $XDG_STATE_HOME/evserve or ~/.local/state/evserve, so that its fingerprint
     /// stays. The start shows the fingerprint, and the file that clients can trust.
-    #[arg(long, hide = true, conflicts_with_all = ["tls_certs", "tls_keys"])]
+    #[arg(long, conflicts_with_all = ["tls_certs", "tls_keys"])]
     pub tls_self_signed: bool,
 
     /// Redirect http addresses without tls: to one with it, or to this port
     ///
     /// The path stays the same. Only /.well-known/acme-challenge/ is served, so that a certificate
     /// can be renewed.
-    #[arg(long, value_name = "PORT", value_parser = port, num_args = 0..=1, require_equals = true,
-        hide = true)]
+    #[arg(long, value_name = "PORT", value_parser = port, num_args = 0..=1, require_equals = true)]
     pub redirect_to_https: Option<Option<u16>>,
 
     /// Do not draw a QR code on the terminal when other machines can connect
@@ -321,7 +321,7 @@ pub(super) struct Limits {
         default_value = time(|all| all.files))]
     pub file_timeout: Duration,
 
-    #[arg(long, value_name = "TIME", value_parser = positive, hide = true,
+    #[arg(long, value_name = "TIME", value_parser = positive,
         help = help::handshake_timeout())]
     pub handshake_timeout: Option<Duration>,
 

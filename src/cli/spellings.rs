@@ -19,7 +19,7 @@ pub(super) enum Answer {
     Without(&'static str),
 }
 
-const NO_TLS: &str = "evserve has no TLS yet; put a proxy in front of it, such as caddy";
+const NO_ACME: &str = "evserve fetches no certificates; a client such as certbot does, and --tls-cert names its files";
 const NO_PASSWORDS: &str =
     "evserve asks for no passwords yet; put a proxy in front of it that does, such as caddy";
 const NO_WRITING: &str = "evserve only reads files: it has no uploads and no WebDAV";
@@ -169,19 +169,23 @@ pub(super) const SPELLINGS: &[(&[&str], Answer)] = &[
         Without("evserve speaks HTTP/1.1 only; put a proxy in front of it, such as caddy"),
     ),
     (
-        &[
-            "-S",
-            "--tls",
-            "--ssl",
-            "--https",
-            "--ssl-cert",
-            "--ssl-key",
-            "--cert",
-            "--key",
-            "--domain",
-        ],
-        Without(NO_TLS),
+        &["-S", "--tls", "--ssl", "--https", "--http2-tls"],
+        Type("--listen tls:8443 --tls-self-signed"),
     ),
+    (
+        &["--ssl-cert", "--cert", "--http2-tls-cert"],
+        Type("--tls-cert {}"),
+    ),
+    (
+        &["--ssl-key", "--key", "--http2-tls-key"],
+        Type("--tls-key {}"),
+    ),
+    (&["--https-redirect"], Type("--redirect-to-https")),
+    (
+        &["--ssl-pass", "--tls-password-file"],
+        Without("evserve asks for no passwords: write the key without one, by openssl pkey"),
+    ),
+    (&["--domain", "--acme"], Without(NO_ACME)),
     (
         &[
             "-a",

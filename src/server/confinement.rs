@@ -7,15 +7,14 @@ use crate::model::WorkerParts;
 use crate::net::{BoundAddress, SocketFile};
 use crate::sys::untraced::open;
 use crate::sys::{Mode, OFlags};
-use crate::tls::Tls;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf, absolute};
+use std::path::{PathBuf, absolute};
 
 /// See [`Server::confine`](super::Server::confine).
 pub(super) fn confine(
     workers: &[WorkerParts],
-    tls: Option<&Tls>,
+    certificates: &[PathBuf],
     confinement: &Confinement,
 ) -> Result<(), StartError> {
     confine::require_single_thread()?;
@@ -35,9 +34,9 @@ pub(super) fn confine(
     let log = workers.first().and_then(|worker| worker.log.path());
     let logs = log.map(|path| log_directories(path, confinement.sandbox));
     let logs = logs.unwrap_or_default();
-    let (renewable, pinned) = match (tls, confinement.sandbox) {
-        (Some(tls), Sandbox::Follow | Sandbox::Strict) => certificate_directories(&tls.files()),
-        _ => Default::default(),
+    let (renewable, pinned) = match confinement.sandbox {
+        Sandbox::Follow | Sandbox::Strict => certificate_directories(certificates),
+        Sandbox::Off => Default::default(),
     };
     let opened = roots.iter().map(|root| confine::open_place(root));
     let opened: Vec<_> = opened
@@ -73,17 +72,17 @@ pub(super) fn confine(
             );
         }
     }
-    warn_of_unreadable(tls.map(Tls::files).unwrap_or_default());
+    warn_of_unreadable(certificates);
     confine::check_readable(&allowed)
         .map_err(|error| StartError(format!("cannot read what is served: {error}")))
 }
 
 /// Returns the directories in which certificates are renewed. A certificate whose directories hold
 /// too much is only opened, which is logged.
-fn certificate_directories(files: &[&Path]) -> (Vec<ParentDirectory>, Vec<OwnedFd>) {
+fn certificate_directories(files: &[PathBuf]) -> (Vec<ParentDirectory>, Vec<OwnedFd>) {
     let (mut directories, mut pinned) = (Vec::new(), Vec::new());
     for file in files {
-        let name = absolute(file).unwrap_or((*file).into());
+        let name = absolute(file).unwrap_or(file.clone());
         match parent_directories(&name) {
             Ok(more) => directories.extend(more),
             Err(why) => {
@@ -97,7 +96,7 @@ fn certificate_directories(files: &[&Path]) -> (Vec<ParentDirectory>, Vec<OwnedF
 }
 
 /// Logs a warning for each file that cannot be read any more. Its renewal needs a restart.
-fn warn_of_unreadable(files: Vec<&Path>) {
+fn warn_of_unreadable(files: &[PathBuf]) {
     for file in files {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         if let Err(errno) = open(file, flags, Mode::empty()) {

@@ -4,15 +4,14 @@
 //! the moment are replaced as a whole, and no loop waits for that. Whatever takes a lock that a
 //! forked process could need is done [`without_forks`].
 
-use super::certificates::warn_of_ends;
+use super::certificates::{LoadedCertificates, file_states, warn_of_ends};
 use crate::confine::directories_on_path;
 use crate::model::without_forks;
-use crate::sys::untraced::{accessat, inotify_add_watch, inotify_init, stat};
+use crate::sys::untraced::{accessat, inotify_add_watch, inotify_init};
 use crate::sys::{
-    Access, AtFlags, CWD, CreateFlags, Errno, EventFd, PollFd, PollFlags, Stat, WatchFlags,
-    WatchReader, poll_untraced,
+    Access, AtFlags, CWD, CreateFlags, Errno, EventFd, PollFd, PollFlags, WatchFlags, WatchReader,
+    poll_untraced,
 };
-use crate::tls::Tls;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
@@ -40,7 +39,7 @@ const STACK: usize = 256 * 1024;
 
 /// What opens the certificates again.
 pub(super) struct Renewal {
-    pub tls: Arc<Tls>,
+    pub loaded: LoadedCertificates,
     /// Set when SIGHUP has come.
     request: Arc<EventFd>,
     stop: Arc<EventFd>,
@@ -64,9 +63,9 @@ enum Event {
 }
 
 impl Renewal {
-    pub fn new(tls: Arc<Tls>) -> io::Result<Renewal> {
+    pub fn new(loaded: LoadedCertificates) -> io::Result<Renewal> {
         Ok(Renewal {
-            tls,
+            loaded,
             request: Arc::new(EventFd::new()?),
             stop: Arc::new(EventFd::new()?),
         })
@@ -90,48 +89,56 @@ impl Renewal {
         }
     }
 
-    fn run(&self) {
-        let mut files = WatchedFiles::new(&self.tls.files());
-        without_forks(|| files.log_blind_spots());
+    fn run(mut self) {
+        let mut watched = WatchedFiles::new(&self.loaded.files);
+        without_forks(|| watched.log_blind_spots());
         let mut warned = Instant::now();
+        // A file may have changed before it was watched.
+        let mut event = match file_states(&self.loaded.files) == self.loaded.states {
+            true => Event::Time,
+            false => Event::Change,
+        };
         loop {
-            let event = self.wait(&files, CHECK_INTERVAL);
             match event {
                 Event::Stop => return,
-                Event::Change => self.wait_for_quiet(&files),
+                Event::Change => self.wait_for_quiet(&watched),
                 Event::Request => self.request.clear(),
                 Event::Time => {}
             }
-            let before = files.states;
             // First the watch, then the look: no change is lost between them.
-            files = WatchedFiles::new(&self.tls.files());
-            if matches!(event, Event::Request) || files.states != before {
+            watched = WatchedFiles::new(&self.loaded.files);
+            let states = file_states(&self.loaded.files);
+            let is_changed = states != self.loaded.states;
+            self.loaded.states = states;
+            if is_changed || matches!(event, Event::Request) {
                 self.reload();
             }
             without_forks(|| {
-                self.tls.forget_past_tickets();
+                self.loaded.tls.forget_past_tickets();
                 if warned.elapsed() >= WARN_INTERVAL {
                     warned = Instant::now();
-                    warn_of_ends(&self.tls);
+                    warn_of_ends(&self.loaded.tls);
                 }
             });
+            event = self.wait(&watched, CHECK_INTERVAL);
         }
     }
 
     fn reload(&self) {
-        if self.tls.files().is_empty() {
+        let tls = &self.loaded.tls;
+        if self.loaded.files.is_empty() {
             return;
         }
-        let reloaded = self.tls.reload();
+        let reloaded = tls.reload();
         without_forks(|| {
-            let wrong = self.tls.replace(reloaded);
+            let wrong = tls.replace(reloaded);
             for why in &wrong {
                 log::error!("{why}; the certificate that was loaded before stays in use");
             }
             if wrong.is_empty() {
                 log::info!("the certificates have been opened again");
             }
-            warn_of_ends(&self.tls);
+            warn_of_ends(tls);
         });
     }
 
@@ -172,25 +179,19 @@ impl Renewal {
 /// leads through by a link, and in the last one.
 struct WatchedFiles {
     inotify: Option<OwnedFd>,
-    states: Vec<Option<FileState>>,
     /// Files, and the directories of theirs that cannot be watched, and why.
     unwatched: Vec<(PathBuf, PathBuf, Errno)>,
 }
 
-/// What changes when a file is written to or replaced: device, inode, length, mtime, ctime.
-#[derive(PartialEq, Eq)]
-struct FileState([i128; 5]);
-
 impl WatchedFiles {
-    fn new(files: &[&Path]) -> WatchedFiles {
+    fn new(files: &[PathBuf]) -> WatchedFiles {
         let flags = CreateFlags::NONBLOCK | CreateFlags::CLOEXEC;
         let mut watched = WatchedFiles {
             inotify: inotify_init(flags).ok().filter(|_| !files.is_empty()),
-            states: Vec::new(),
             unwatched: Vec::new(),
         };
         for file in files {
-            let name = absolute(file).unwrap_or((*file).into());
+            let name = absolute(file).unwrap_or(file.clone());
             // Of a name that leads nowhere at the moment, at least its directory.
             let known = directories_on_path(&name)
                 .unwrap_or_else(|_| name.parent().map(PathBuf::from).into_iter().collect());
@@ -198,10 +199,6 @@ impl WatchedFiles {
                 watched.add(&name, directory);
             }
         }
-        watched.states = files
-            .iter()
-            .map(|file| Some(FileState::of(&stat(*file).ok()?)))
-            .collect();
         watched
     }
 
@@ -245,18 +242,5 @@ impl WatchedFiles {
             let mut events = WatchReader::new(inotify, &mut buffer);
             while matches!(events.next(), Ok(_) | Err(Errno::INTR)) {}
         }
-    }
-}
-
-impl FileState {
-    fn of(stat: &Stat) -> FileState {
-        let time = |seconds: i64, nanos: i128| i128::from(seconds) * 1_000_000_000 + nanos;
-        FileState([
-            stat.st_dev.into(),
-            stat.st_ino.into(),
-            stat.st_size.into(),
-            time(stat.st_mtime, stat.st_mtime_nsec.into()),
-            time(stat.st_ctime, stat.st_ctime_nsec.into()),
-        ])
     }
 }

@@ -2,6 +2,7 @@
 
 use super::announcement::{self, Hints};
 use super::budgets::{self, listing_bytes};
+use super::certificates::LoadedCertificates;
 use super::descriptors::{cache_files, raise_descriptor_limit};
 use super::limits::limits;
 use super::renewal::Renewal;
@@ -79,7 +80,8 @@ impl ServerSpec {
         require(model, &self.config.uring)?;
         lines.extend(budgets::set(&mut self.config, model));
         divide_listing_bytes(&mut self.config, model);
-        let tls = certificates::load(&self.config, self.listen.iter().map(|one| &one.address))?;
+        let loaded = certificates::load(&self.config, self.listen.iter().map(|one| &one.address))?;
+        let tls = loaded.as_ref().map(|loaded| loaded.tls.clone());
         let config = &self.config;
         let mut workers = make_workers(config)?;
         let services = make_services(&self.services, config, model)?;
@@ -116,7 +118,8 @@ impl ServerSpec {
             addresses.extend(all);
             lines.extend(more);
         }
-        let renewal = tls.map(|tls| renewal(tls, &mut workers)).transpose()?;
+        let renewal = loaded.map(|loaded| renewal(loaded, &mut workers));
+        let renewal = renewal.transpose()?;
         let timeouts = config.timeouts.capped();
         catch_signals(&mut workers, &timeouts).map_err(signal_error)?;
         announcement::log_lines(Level::Info, lines);
@@ -240,8 +243,8 @@ fn make_workers(config: &Config) -> Result<Vec<WorkerParts>, StartError> {
 }
 
 /// What opens certificates again after SIGHUP.
-fn renewal(tls: Arc<Tls>, workers: &mut [WorkerParts]) -> Result<Renewal, StartError> {
-    let renewal = Renewal::new(tls).map_err(signal_error)?;
+fn renewal(loaded: LoadedCertificates, workers: &mut [WorkerParts]) -> Result<Renewal, StartError> {
+    let renewal = Renewal::new(loaded).map_err(signal_error)?;
     // One of them is enough: a signal reaches all.
     workers[0].hangups.forward_to(renewal.request());
     Ok(renewal)

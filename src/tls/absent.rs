@@ -51,10 +51,6 @@ impl Tls {
         match *self {}
     }
 
-    pub fn files(&self) -> Vec<&Path> {
-        match *self {}
-    }
-
     pub fn reload(&self) -> Reloaded {
         match *self {}
     }

@@ -112,21 +112,6 @@ impl Tls {
         (!lacks.is_empty()).then_some((lacks, &files.both))
     }
 
-    /// The files that are loaded again while the server runs.
-    pub fn files(&self) -> Vec<&Path> {
-        let files = match &self.source {
-            Source::Files(files) => &files[..],
-            Source::SelfSigned(_) => &[],
-        };
-        let files = files
-            .iter()
-            .flat_map(|pair| [&*pair.certificate, &*pair.key]);
-        let mut files: Vec<_> = files.collect();
-        files.sort_unstable();
-        files.dedup();
-        files
-    }
-
     /// Loads the files again, and replaces nothing yet. May wait for a file system.
     pub fn reload(&self) -> Reloaded {
         Reloaded(match &self.source {

@@ -58,6 +58,7 @@ fn commands(page: &str) -> Vec<String> {
     lines
         .map(command)
         .filter(|line| !is_output(line) && !line.starts_with("sandbox ("))
+        .filter(|line| cfg!(feature = "tls") || !line.contains("tls:"))
         .collect()
 }
 
@@ -114,7 +115,7 @@ fn start(arguments: &[String], home: &Path) -> Running {
         }
     }
     let evserve = Program::evserve("").args(&options).current_dir(home);
-    let evserve = evserve.start();
+    let evserve = evserve.env("XDG_STATE_HOME", home.join("state")).start();
     let tcp = tcp.into_iter().zip(evserve.addresses.iter().copied());
     let udp = udp.into_iter().zip(evserve.udp.iter().copied());
     // The status listens last.
@@ -126,7 +127,8 @@ fn start(arguments: &[String], home: &Path) -> Running {
 /// Sends a request to a server that has just started, if it serves HTTP.
 fn is_served(running: &Running, arguments: &[String]) {
     let takes_requests = |word: &String| {
-        !["--proxy-protocol", "echo", "daytime", "--trace-requests"].contains(&&**word)
+        let others = ["--proxy-protocol", "echo", "daytime", "--trace-requests"];
+        !others.contains(&&**word) && !word.starts_with("--tls")
     };
     if arguments.iter().all(takes_requests) && !running.evserve.addresses.is_empty() {
         let mut client = Client::connect(running.evserve.address());

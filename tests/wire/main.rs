@@ -8,6 +8,8 @@ mod common;
 mod access_log;
 mod addresses;
 mod cache;
+#[cfg(feature = "tls")]
+mod certificates;
 mod chat;
 mod chat_floods;
 mod confine;
