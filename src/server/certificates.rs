@@ -35,7 +35,7 @@ pub(super) fn load<'a>(
     let Some(address) = all.find(|address| address.is_encrypted()) else {
         return Ok(None);
     };
-    if config.certificates == Certificates::None {
+    if config.certificates == Certificates::None && cfg!(feature = "tls") {
         return Err(StartError(format!(
             "{address} needs a certificate: --tls-cert and --tls-key, or --tls-self-signed"
         )));

@@ -75,7 +75,6 @@ impl ServerSpec {
         let mut lines = self.reconcile_addresses()?;
         let descriptors = raise_descriptor_limit();
         let model = self.model()?;
-        let is_model_chosen = self.is_model_chosen;
         self.config.http.cache_files = cache_files(&self.config, descriptors);
         require(model, &self.config.uring)?;
         lines.extend(budgets::set(&mut self.config, model));
@@ -89,12 +88,8 @@ impl ServerSpec {
         let (mut addresses, bound) = self.bind(model, &services, tls.as_deref(), &mut workers)?;
         self.set_redirect_port(&firsts, &bound)?;
         let served = || firsts.iter().map(|service| &**service).zip(&bound);
-        let hints = Hints {
-            commands: config.trusted_proxies.is_none(),
-            load: is_model_chosen && config.trusted_proxies.is_none(),
-        };
         for (service, bound) in served() {
-            lines.extend(announcement::service(service, bound, hints));
+            lines.extend(announcement::service(service, bound, self.hints()));
         }
         lines.extend(tls.iter().flat_map(|tls| certificates::announcement(tls)));
         let mut urls = served().filter_map(|(one, all)| announcement::url_for_others(one, all));
@@ -106,31 +101,33 @@ impl ServerSpec {
         let (limits, set_by) = limits(config, model, descriptors, listeners, sharing);
         if let Some(address) = &config.status {
             let certificates = tls.iter().map(|tls| tls.certificates().clone()).next();
-            let shown = self.services.iter().zip(&firsts).zip(&bound);
             // The sessions that redirect are counted with the others of http.
-            let shown = shown.filter(|((spec, _), _)| !spec.redirects);
-            let is_encrypted = |bound: &[Bound]| bound.iter().any(|one| one.is_encrypted);
-            let services = shown.map(|((_, one), bound)| (&**one, is_encrypted(bound)));
+            let shown = self.services.iter().zip(served());
+            let shown = shown.filter(|(spec, _)| !spec.redirects);
+            let services = shown.map(|(_, (service, bound))| {
+                let is_encrypted = bound.iter().any(|one| one.is_encrypted);
+                (service, is_encrypted)
+            });
             let info = status::server_info(model, &limits, services, certificates);
             let parts = (tls.as_deref(), &mut workers[..]);
+            let firsts = firsts.clone();
             let (all, more) = status::listen(config, model, address, info, firsts, parts)
                 .map_err(|error| bind_error(address, &error))?;
             addresses.extend(all);
             lines.extend(more);
         }
         let renewal = loaded.map(|loaded| renewal(loaded, &mut workers));
-        let renewal = renewal.transpose()?;
         let timeouts = config.timeouts.capped();
         catch_signals(&mut workers, &timeouts).map_err(signal_error)?;
         announcement::log_lines(Level::Info, lines);
         log::debug!("up to {} files may be open", grouped(descriptors as u64));
         Ok(BoundServer {
             model,
-            is_model_chosen,
+            is_model_chosen: self.is_model_chosen,
             addresses,
             url_for_others,
-            last_lines: announcement::last(model, is_model_chosen, &limits, set_by),
-            renewal,
+            last_lines: announcement::last(model, self.is_model_chosen, &limits, set_by),
+            renewal: renewal.transpose()?,
             serving: ServerSetup {
                 workers,
                 limits,
@@ -138,6 +135,14 @@ impl ServerSpec {
                 uring: config.uring,
             },
         })
+    }
+
+    fn hints(&self) -> Hints {
+        let has_proxies = self.config.trusted_proxies.is_some();
+        Hints {
+            commands: !has_proxies,
+            load: self.is_model_chosen && !has_proxies,
+        }
     }
 
     fn model(&self) -> Result<&'static ModelRow, StartError> {

@@ -133,6 +133,71 @@ fn openssl_finds_no_renegotiation_and_ends_early() {
     });
 }
 
+/// What the start says about it is what a user types.
+#[test]
+#[ignore = "needs curl"]
+fn curl_trusts_the_certificate_that_the_server_has_made() {
+    if is_missing("curl") {
+        return;
+    }
+    let (world, state) = (World::new(), tempfile::tempdir().expect("a directory"));
+    let program = Program::evserve("--listen tls:127.0.0.1:0 --tls-self-signed");
+    let program = program.env("XDG_STATE_HOME", state.path());
+    let mut evserve = program.arg(world.root.path()).start();
+    let line = evserve.wait_for_log("--cacert ");
+    let (_, file) = line.split_once("--cacert ").expect("a file");
+    let address = evserve.address();
+    for host in ["localhost", "127.0.0.1"] {
+        let url = format!("https://{host}:{}/1k", address.port());
+        let curl = |more: &[&str]| {
+            let mut command = Command::new("curl");
+            run(
+                command
+                    .args(["--silent", "--max-time", "60", &url])
+                    .args(more),
+                b"",
+            )
+        };
+        assert!(
+            curl(&["--cacert", file]).stdout == world.file("1k"),
+            "{host}"
+        );
+        let without = curl(&[]).status.code();
+        assert_eq!(without, Some(60), "{host}: a certificate of nobody known");
+    }
+}
+
+#[test]
+#[ignore = "needs openssl"]
+fn openssl_gets_the_certificate_of_the_name_it_asks_for() {
+    if is_missing("openssl") {
+        return;
+    }
+    let (first, second) = (Identity::new(), Identity::new());
+    let made = rcgen::generate_simple_self_signed(["second.example".to_owned()]).expect("made");
+    let (certificate, key) = (
+        second.certificate(),
+        second.certificate().with_extension("key"),
+    );
+    std::fs::write(&certificate, made.cert.pem()).expect("written");
+    std::fs::write(&key, made.signing_key.serialize_pem()).expect("written");
+    let program = Program::evserve("--mode echo --listen tls:127.0.0.1:0");
+    let program = program
+        .args(first.options())
+        .arg("--tls-cert")
+        .arg(certificate);
+    let evserve = program.arg("--tls-key").arg(key).start();
+    let address = evserve.address().to_string();
+    let names = |name: &str| {
+        let script = "openssl s_client -connect \"$0\" -servername \"$1\" </dev/null 2>/dev/null \
+                      | openssl x509 -noout -ext subjectAltName";
+        let output = run(Command::new("sh").args(["-c", script, &address, name]), b"");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    assert!(names("second.example").contains("DNS:second.example"));
+    assert!(names("other.example").contains("DNS:h, "));
+}
+
 #[test]
 #[ignore = "needs wget"]
 fn wget_gets_a_file() {
