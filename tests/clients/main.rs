@@ -9,3 +9,5 @@ mod command_line;
 mod common;
 #[cfg(feature = "tls")]
 mod encrypted;
+#[cfg(feature = "tls")]
+mod scanner;
