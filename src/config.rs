@@ -337,7 +337,7 @@ pub enum UringOperations {
     /// Receive and send, one operation for each
     #[default]
     Single,
-    /// The same, but each receive goes on until it is cancelled
+    /// Accept and receive without being asked each time
     Multishot,
 }
 

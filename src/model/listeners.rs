@@ -154,6 +154,13 @@ impl Listeners {
         self.exhausted_until.is_none() && slot.refused_until.is_none() && !slot.has_waiting
     }
 
+    /// True if up to `count` connections may be accepted from a listener before
+    /// [`begin_accept`](Listeners::begin_accept) is asked.
+    pub fn may_accept_ahead(&self, listener: usize, count: usize) -> bool {
+        let service = self.slots[listener].service;
+        self.is_watched(listener) && self.permits.free(service) >= count
+    }
+
     /// Reports that descriptors, memory or threads ran out. Accepting pauses; connections wait in
     /// the backlog.
     pub fn exhausted(&mut self, why: impl Display, now: Instant) {
@@ -332,6 +339,18 @@ mod tests {
         listeners.set_ready(0);
         listeners.set_ready(99);
         assert!(listeners.may_accept(0));
+    }
+
+    #[test]
+    fn connections_are_accepted_ahead_while_all_of_them_would_get_permits() {
+        let mut listeners = listeners();
+        assert!(listeners.may_accept_ahead(0, 3) && !listeners.may_accept_ahead(0, 4));
+        accept(&mut listeners, 0);
+        accept(&mut listeners, 0);
+        assert!(listeners.may_accept_ahead(1, 1) && !listeners.may_accept_ahead(1, 2));
+        assert!(listeners.may_accept_ahead(2, 2), "one of them is reserved");
+        listeners.exhausted("a test", Instant::now());
+        assert!(!listeners.may_accept_ahead(2, 1));
     }
 
     #[test]

@@ -74,8 +74,13 @@ impl Permits {
 
     /// True if the service may have one more connection.
     pub fn has_free(&self, service: usize) -> bool {
+        self.free(service) > 0
+    }
+
+    /// How many more connections the service may have.
+    pub fn free(&self, service: usize) -> usize {
         let Service { reserved, taken } = self.services[service];
-        taken < reserved || self.common > 0
+        reserved.saturating_sub(taken) + self.common
     }
 
     /// True if every service may have one more connection.

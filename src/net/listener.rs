@@ -162,9 +162,23 @@ impl Listener {
             match sys::accept(&self.socket, flags) {
                 Ok(accepted) => return Ok(accepted),
                 Err(Errno::INTR) => {}
-                Err(errno) => return Err(classify(errno)),
+                Err(errno) => return Err(errno.into()),
             }
         }
+    }
+
+    /// Adds the peer's address to a socket that was accepted without it.
+    ///
+    /// # Errors
+    /// [`AcceptError::Gone`].
+    pub fn identify(&self, socket: OwnedFd) -> Result<(OwnedFd, Option<SocketAddr>), AcceptError> {
+        let peer = match self.bound {
+            BoundAddress::Tcp(_) => {
+                Some(sys::peer_address(&socket).map_err(|_| AcceptError::Gone)?)
+            }
+            _ => None,
+        };
+        Ok((socket, peer))
     }
 }
 
@@ -233,29 +247,32 @@ fn set_inherited_options(socket: &Socket) -> io::Result<()> {
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
 }
 
-fn classify(errno: Errno) -> AcceptError {
-    match errno {
-        Errno::AGAIN => AcceptError::WouldBlock,
-        Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM => {
-            AcceptError::Exhausted(errno.into())
+/// Errors of accept4(2).
+impl From<Errno> for AcceptError {
+    fn from(errno: Errno) -> AcceptError {
+        match errno {
+            Errno::AGAIN => AcceptError::WouldBlock,
+            Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM => {
+                AcceptError::Exhausted(errno.into())
+            }
+            // Errors of the waiting connection, which accept(2) on Linux returns.
+            Errno::CONNABORTED
+            | Errno::CONNRESET
+            | Errno::PROTO
+            | Errno::NOPROTOOPT
+            | Errno::NETDOWN
+            | Errno::NETUNREACH
+            | Errno::HOSTDOWN
+            | Errno::HOSTUNREACH
+            | Errno::NONET
+            | Errno::TIMEDOUT => AcceptError::Gone,
+            // A seccomp filter that does not know or allow accept4(2).
+            Errno::PERM | Errno::ACCESS | Errno::NOSYS => AcceptError::Refused(io::Error::other(
+                format!("{errno}: a seccomp filter may forbid accept4(2)"),
+            )),
+            // For any other error, retrying at once would only keep the processor busy.
+            _ => AcceptError::Refused(errno.into()),
         }
-        // Errors of the waiting connection, which accept(2) on Linux returns.
-        Errno::CONNABORTED
-        | Errno::CONNRESET
-        | Errno::PROTO
-        | Errno::NOPROTOOPT
-        | Errno::NETDOWN
-        | Errno::NETUNREACH
-        | Errno::HOSTDOWN
-        | Errno::HOSTUNREACH
-        | Errno::NONET
-        | Errno::TIMEDOUT => AcceptError::Gone,
-        // A seccomp filter that does not know or allow accept4(2).
-        Errno::PERM | Errno::ACCESS | Errno::NOSYS => AcceptError::Refused(io::Error::other(
-            format!("{errno}: a seccomp filter may forbid accept4(2)"),
-        )),
-        // For any other error, retrying at once would only keep the processor busy.
-        _ => AcceptError::Refused(errno.into()),
     }
 }
 
@@ -279,7 +296,7 @@ mod tests {
             (Errno::BADF, "Refused"),
             (Errno::IO, "Refused"),
         ] {
-            let error = format!("{:?}", classify(errno));
+            let error = format!("{:?}", AcceptError::from(errno));
             assert!(error.starts_with(expected), "{errno}: {error}");
         }
     }

@@ -43,7 +43,8 @@ pub use rustix::pipe::PIPE_BUF;
 pub use rustix::process::{Pid, Resource, Rlimit, Signal, WaitStatus};
 pub use stream::{
     SENDFILE_REFUSED, accept, disconnect, has_unread, is_gone, is_refused, limit_unsent,
-    peer_process, receive, receive_now, send, send_file, set_defer_accept, set_nonblocking,
-    set_receive_timeout, set_send_timeout, shutdown_both, shutdown_read, shutdown_write,
+    peer_address, peer_process, receive, receive_now, send, send_file, set_defer_accept,
+    set_nonblocking, set_receive_timeout, set_send_timeout, shutdown_both, shutdown_read,
+    shutdown_write,
 };
 pub use wait::{is_readable, poll, poll_untraced, select, sleep};

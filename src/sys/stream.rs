@@ -8,7 +8,7 @@ use rustix::event::PollFlags;
 use rustix::io::{Errno, IoSlice, ioctl_fionbio};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags};
-use rustix::net::{acceptfrom_with, recv, sendmsg, shutdown};
+use rustix::net::{acceptfrom_with, getpeername, recv, sendmsg, shutdown};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -53,6 +53,20 @@ pub fn accept(
         format!("{fd}, so fd {fd} is {peer}")
     };
     call.returned(&result, || format!("accept4({})", number(&listener)), came);
+    result
+}
+
+/// getpeername(2): the address of a TCP socket's peer.
+///
+/// # Errors
+/// Those of getpeername(2); AFNOSUPPORT if the address is of another kind.
+pub fn peer_address(socket: impl AsFd) -> Result<SocketAddr, Errno> {
+    let call = trace::call();
+    let peer = getpeername(&socket).and_then(|peer| peer.ok_or(Errno::AFNOSUPPORT));
+    let result = peer.and_then(SocketAddr::try_from);
+    let name = || format!("getpeername({})", number(&socket));
+    let came = |peer: &SocketAddr| format!("0, so fd {} is {peer}", number(&socket));
+    call.returned(&result, name, came);
     result
 }
 

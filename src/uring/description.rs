@@ -45,6 +45,7 @@ impl Ring {
             (Operation::Fill, Ok(count)) => format!("filled {count}"),
             (Operation::Drain, Ok(count)) => format!("drained {count}"),
             (Operation::AwaitWritable, Ok(_)) => "writable".into(),
+            (Operation::Accept, Ok(fd)) => format!("accepted fd {fd}"),
         }
     }
 }

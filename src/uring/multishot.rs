@@ -3,14 +3,35 @@
 use super::description::note_queued;
 use super::operation::Operation;
 use super::ring::Ring;
+use crate::sys::SocketFlags;
+use io_uring::types::Fd;
 use io_uring::{opcode, squeue};
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// IORING_RECV_MULTISHOT: go on after each result.
 const MULTISHOT: u16 = 2;
 
 impl Ring {
+    /// Queues an [`Accept`](Operation::Accept) that goes on until it fails or is cancelled. Accepted
+    /// sockets don't block.
+    ///
+    /// # Errors
+    /// Those of io_uring_enter(2), if the queue is full.
+    pub fn accept_repeatedly(&mut self, listener: BorrowedFd<'_>, key: usize) -> io::Result<()> {
+        note_queued("accept", listener, || ", repeatedly".into());
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let request = opcode::AcceptMulti::new(Fd(listener.as_raw_fd()))
+            .flags(flags.bits() as i32)
+            .build();
+        self.push(&[request.user_data(Operation::Accept.user_data(key))])
+    }
+
+    /// How many results one wait returns at most.
+    pub fn max_results(&mut self) -> usize {
+        self.ring.completion().capacity()
+    }
+
     /// Queues a [`Receive`](Operation::Receive) that goes on: it gives a result each time when data
     /// has arrived, with at most one buffer of it. It ends when it fails, when no buffer is free
     /// (ENOBUFS), at the end of the input, and when it is cancelled.

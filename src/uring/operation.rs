@@ -1,7 +1,10 @@
 //! The kinds of operations, and their results.
 
+#![allow(unsafe_code)]
+
 use crate::sys::Errno;
 use io_uring::cqueue;
+use std::os::fd::{FromRawFd, OwnedFd};
 
 /// The place of a request's kind in its user data. 0 is a watch; others are [`Operation`]s.
 const KIND_SHIFT: u32 = 56;
@@ -38,10 +41,12 @@ pub enum Operation {
     Fill,
     /// Moves bytes from a pipe to a socket, as many as that takes at once.
     Drain,
+    /// Accepts connections from a listener until it is cancelled.
+    Accept,
 }
 
 impl Operation {
-    /// All operations.
+    /// All operations on connections.
     pub const ALL: [Operation; 6] = [
         Operation::Receive,
         Operation::Send,
@@ -60,13 +65,15 @@ impl Operation {
             Operation::Read => "read",
             Operation::Fill => "fill",
             Operation::Drain => "drain",
+            Operation::Accept => "accept",
         }
     }
 
     /// The operation with this user data; `None` for other requests.
     pub(super) fn of(user_data: u64) -> Option<Operation> {
         let kind = user_data >> KIND_SHIFT;
-        Operation::ALL.into_iter().find(|one| *one as u64 == kind)
+        let mut all = Operation::ALL.into_iter().chain([Operation::Accept]);
+        all.find(|one| *one as u64 == kind)
     }
 
     /// Its user data under a key.
@@ -103,7 +110,7 @@ impl SendKind {
 const COPIED: u32 = 1 << 31;
 
 /// A completed operation.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Completion {
     /// The key under which it was queued.
     pub key: usize,
@@ -114,6 +121,8 @@ pub struct Completion {
     /// The buffer that holds received bytes. Return it with
     /// [`Ring::put_back`](super::Ring::put_back).
     pub buffer: Option<u16>,
+    /// The accepted socket.
+    pub socket: Option<OwnedFd>,
     /// The operation has not ended: another result follows.
     pub more: bool,
     /// This is the last result of a zero-copy send. True if its bytes were copied all the same.
@@ -125,6 +134,9 @@ impl Completion {
         let flags = entry.flags();
         let copied = cqueue::notif(flags).then(|| entry.result() as u32 & COPIED != 0);
         let result = u32::try_from(entry.result());
+        // SAFETY: the kernel has opened this descriptor for this result, which is looked at once.
+        let socket = (operation == Operation::Accept && entry.result() >= 0)
+            .then(|| unsafe { OwnedFd::from_raw_fd(entry.result()) });
         Completion {
             key,
             operation,
@@ -133,6 +145,7 @@ impl Completion {
                 None => result.map_err(|_| Errno::from_raw_os_error(-entry.result())),
             },
             buffer: cqueue::buffer_select(flags),
+            socket,
             more: cqueue::more(flags),
             copied,
         }

@@ -58,6 +58,7 @@ impl QuietSends {
             operation: Operation::Send,
             result: Ok(send.length),
             buffer: None,
+            socket: None,
             more: false,
             copied: None,
         }));

@@ -27,6 +27,8 @@ bitflags! {
         const REGISTERED = 16;
         /// To move files through pipes.
         const SPLICE = 32;
+        /// To accept connections.
+        const ACCEPT = 64;
     }
 }
 
@@ -57,6 +59,8 @@ const ALLOWED: &[Allowed] = &[
     allowed(opcode::Read::CODE, "READ", Uses::READ),
     // `Operation::Fill` and `Operation::Drain`.
     allowed(opcode::Splice::CODE, "SPLICE", Uses::SPLICE),
+    // `Operation::Accept`.
+    allowed(opcode::Accept::CODE, "ACCEPT", Uses::ACCEPT),
     // Sockets that come and go.
     allowed(opcode::FilesUpdate::CODE, "FILES_UPDATE", Uses::REGISTERED),
 ];

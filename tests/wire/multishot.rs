@@ -89,6 +89,26 @@ fn every_client_is_served_when_the_buffers_run_out() {
     );
 }
 
+/// With few permits, the loop accepts connections one by one; with many, the kernel does so ahead.
+#[test]
+fn clients_beyond_the_permits_wait_and_are_served() {
+    for (limit, call) in [(2, "accept4("), (3000, "queued for the ring: accept fd ")] {
+        let options = format!("--mode echo --max-connections {limit} --trace-requests 9");
+        let evserve = start(&options);
+        for round in 0..20_u8 {
+            let mut clients: Vec<_> = (0..20).map(|_| evserve.connect()).collect();
+            for (client, number) in clients.iter_mut().zip(0_u8..) {
+                client.send([round, number]);
+            }
+            for (mut client, number) in clients.into_iter().zip(0_u8..) {
+                assert_eq!(client.read(2), [round, number]);
+            }
+        }
+        let log = evserve.stop().log;
+        assert!(log.contains(call), "{log}");
+    }
+}
+
 /// Bytes and the end of input arrive together.
 #[test]
 fn the_end_of_a_unix_sockets_input_is_not_missed() {

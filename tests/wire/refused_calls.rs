@@ -17,8 +17,14 @@ fn start(model: &str, root: &Path, inject: &str) -> Option<Evserve> {
     }
     // strace counts the calls of each thread separately.
     let one = with_threads(model, 1);
+    // With few permits, io-uring accepts connections one by one, with accept4(2).
+    let few = match model {
+        "io-uring" => "--max-connections 1000",
+        _ => "",
+    };
     let program = Program::model(model, "--listen 127.0.0.1:0")
         .args(one)
+        .options(few)
         .arg(root);
     Some(program.run_by(injecting(inject)).start())
 }

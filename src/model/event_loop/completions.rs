@@ -12,11 +12,13 @@ mod receives;
 mod splice;
 mod zero_copy;
 
+use super::accepts::{Accepted, Accepts, accept};
 use super::driver::{Completed, Driver, LoopConnection, SocketState};
 use super::readiness::try_send;
 use super::uring_uses;
 use crate::config::{Uring, UringFile, UringOperations, UringSend};
 use crate::model::connections::SlotFlags;
+use crate::net::{AcceptError, Listener};
 use crate::poller::ReadySet;
 use crate::session::{Action, Counters, Moment, Piece, Worker};
 use crate::sys::{self, Errno};
@@ -40,6 +42,8 @@ pub(super) struct Completions {
     send: UringSend,
     /// A receive goes on until it is cancelled.
     repeats: bool,
+    /// Connections are accepted ahead.
+    accepts: Option<Accepts>,
 }
 
 bitflags! {
@@ -98,6 +102,7 @@ impl UnderWay {
             Operation::Read => UnderWay::READ,
             Operation::Fill => UnderWay::FILL,
             Operation::Drain => UnderWay::DRAIN,
+            Operation::Accept => unreachable!("a listener is no connection"),
         }
     }
 }
@@ -125,11 +130,43 @@ impl Driver for Completions {
             pipes: Pipes::default(),
             send: settings.send,
             repeats,
+            // A thread of the kernel could accept when the loop has stopped.
+            accepts: (repeats && sqpoll.is_none()).then(Accepts::default),
         })
     }
 
     fn poller(&mut self) -> &mut Ring {
         &mut self.ring
+    }
+
+    fn accepts_ahead(&mut self) -> Option<usize> {
+        let accepts = self.accepts.as_ref()?;
+        Some(accepts.most(&mut self.ring))
+    }
+
+    fn accept_ahead(&mut self, index: usize, from: &Listener, wanted: bool) -> io::Result<()> {
+        match &mut self.accepts {
+            Some(accepts) => accepts.set_wanted(index, from, wanted, &mut self.ring),
+            None => Ok(()),
+        }
+    }
+
+    fn accepted(&mut self, completion: Completion) {
+        if let Some(accepts) = &mut self.accepts {
+            accepts.add(completion);
+        }
+    }
+
+    fn accept(
+        &mut self,
+        index: usize,
+        listener: &Listener,
+        counters: &mut Counters,
+    ) -> Result<Accepted, AcceptError> {
+        match &mut self.accepts {
+            Some(accepts) => accepts.take(index, listener, counters),
+            None => accept(listener, counters),
+        }
     }
 
     fn completions(&self) -> impl ExactSizeIterator<Item = &Completion> {
@@ -182,7 +219,7 @@ impl Driver for Completions {
             is_over = false;
         }
         match (operation, result) {
-            (Operation::Receive, _) => self.complete_receive(slot, completion, counters),
+            (Operation::Receive, _) => self.complete_receive(slot, &completion, counters),
             (Operation::Fill | Operation::Drain, _) => {
                 // The only result of both.
                 state.under_way.remove(UnderWay::SPLICE);
@@ -195,6 +232,7 @@ impl Driver for Completions {
             (Operation::Send, result) => state.sent = Some(result),
             (Operation::Read, result) => state.read.ended(result),
             (Operation::AwaitWritable, _) => io.ready |= ReadySet::WRITABLE,
+            (Operation::Accept, _) => unreachable!("a listener is no connection"),
         }
         match (slot.io.driver.under_way & ALL).is_empty() {
             _ if is_over => Completed::Expired,

@@ -3,8 +3,10 @@
 //!
 //! Everything else in a loop is the same.
 
+use super::accepts::{Accepted, accept};
 use crate::config::Uring;
 use crate::model::connections::Slot;
+use crate::net::{AcceptError, Listener};
 use crate::poller::{Poller, ReadySet};
 use crate::session::{Counters, Piece, Worker};
 use crate::sys::Errno;
@@ -73,6 +75,36 @@ pub(super) trait Driver: Sized {
 
     /// The poller.
     fn poller(&mut self) -> &mut Self::Poller;
+
+    /// How many connections the kernel may accept by itself before the loop takes them, at all
+    /// listeners together. `None`: it accepts only when the loop asks.
+    fn accepts_ahead(&mut self) -> Option<usize> {
+        None
+    }
+
+    /// Has the kernel accept connections from a listener by itself, or cancels that.
+    ///
+    /// # Errors
+    /// Those of the poller.
+    fn accept_ahead(&mut self, _index: usize, _: &Listener, _wanted: bool) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Notes a result of accepting ahead.
+    fn accepted(&mut self, _: Completion) {}
+
+    /// Accepts a connection, or takes one that the kernel has accepted.
+    ///
+    /// # Errors
+    /// [`AcceptError`].
+    fn accept(
+        &mut self,
+        _index: usize,
+        listener: &Listener,
+        counters: &mut Counters,
+    ) -> Result<Accepted, AcceptError> {
+        accept(listener, counters)
+    }
 
     /// The completed operations.
     fn completions(&self) -> impl ExactSizeIterator<Item = &Completion> {

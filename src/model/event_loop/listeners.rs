@@ -8,7 +8,7 @@ use crate::model::{StreamEndpoint, catch_start_panic};
 use crate::net::AcceptError;
 use crate::poller::{Poller, ReadySet};
 use crate::session::{Connection, MIN_IDLE_AGE};
-use crate::sys::{SocketFlags, is_readable};
+use crate::sys::is_readable;
 use crate::trace;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -40,7 +40,14 @@ impl<D: Driver> EventLoop<D> {
     /// Tells the poller which listeners to watch, where that has changed.
     pub(super) fn watch_listeners(&mut self) -> io::Result<()> {
         for (index, slot) in self.watched_listeners.iter_mut().enumerate() {
+            let is_ahead = self
+                .driver
+                .accepts_ahead()
+                .is_some_and(|most| self.listeners.may_accept_ahead(index, most));
+            self.driver
+                .accept_ahead(index, &slot.endpoint.listener, is_ahead)?;
             let wanted = match D::Poller::EDGE_TRIGGERED || self.listeners.is_watched(index) {
+                _ if is_ahead => ReadySet::NONE,
                 true => ReadySet::READABLE,
                 false => ReadySet::NONE,
             };
@@ -79,8 +86,8 @@ impl<D: Driver> EventLoop<D> {
     fn accept_one(&mut self, index: usize) {
         let endpoint = &self.watched_listeners[index].endpoint;
         let now = self.worker.time.now();
-        self.worker.counters.accept_calls += 1;
-        match endpoint.listener.accept(SocketFlags::NONBLOCK) {
+        let (listener, counters) = (&endpoint.listener, &mut self.worker.counters);
+        match self.driver.accept(index, listener, counters) {
             Ok((socket, _)) if cannot_watch::<D::Poller>(&socket) => {
                 self.listeners.unwatchable(socket.as_raw_fd());
             }
@@ -98,13 +105,10 @@ impl<D: Driver> EventLoop<D> {
                 }
             }
             Err(AcceptError::Gone) => {}
-            Err(AcceptError::WouldBlock) => {
-                self.worker.counters.would_blocks += 1;
-                self.listeners.would_block(index);
-            }
+            Err(AcceptError::WouldBlock) => self.listeners.would_block(index),
             Err(AcceptError::Exhausted(error)) => self.listeners.exhausted(&error, now),
             Err(AcceptError::Refused(error)) => {
-                let place = endpoint.listener.bound();
+                let place = listener.bound();
                 self.listeners.refused(index, place, &error, now);
             }
         }
@@ -148,6 +152,16 @@ impl<D: Driver> EventLoop<D> {
             None => self
                 .listeners
                 .retry_shortages_at(self.worker.time.now() + MIN_IDLE_AGE),
+        }
+    }
+
+    /// Accepts only when the loop asks.
+    pub(super) fn stop_accepting_ahead(&mut self) {
+        for (index, slot) in self.watched_listeners.iter().enumerate() {
+            let listener = &slot.endpoint.listener;
+            if let Err(error) = self.driver.accept_ahead(index, listener, false) {
+                log::warn!("cannot stop accepting ahead: {error}");
+            }
         }
     }
 

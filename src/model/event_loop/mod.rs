@@ -10,6 +10,7 @@
 //!
 //! This file knows neither the poller (a type parameter) nor the protocols.
 
+mod accepts;
 mod completions;
 mod connection;
 mod datagram_sockets;
@@ -35,7 +36,7 @@ use crate::observe::{LogFile, flush_standard_error, standard_error_is_behind, th
 use crate::poller::{Poller, ReadySet};
 use crate::session::{BUFFER_SIZE, Counters, Timeout, Transitions, WORK_PER_TURN, Worker};
 use crate::trace;
-use crate::uring::{self, Ring, Uses};
+use crate::uring::{self, Operation, Ring, Uses};
 use completions::Completions;
 pub use completions::MAX_PIPES;
 use connection::{Stop, byte_budget};
@@ -94,6 +95,8 @@ fn uring_uses(settings: &config::Uring) -> Uses {
     uses.set(Uses::READ, settings.file == UringFile::Read);
     uses.set(Uses::SPLICE, settings.file == UringFile::Splice);
     uses.set(Uses::ZERO_COPY, settings.send == UringSend::Zc);
+    let is_multishot = settings.operations == UringOperations::Multishot;
+    uses.set(Uses::ACCEPT, is_multishot);
     uses.set(Uses::REGISTERED, settings.fds == UringFds::Ring);
     uses
 }
@@ -384,6 +387,11 @@ impl<D: Driver> EventLoop<D> {
         }
         while let Some(completion) = self.driver.next_completion() {
             let key = completion.key;
+            if completion.operation == Operation::Accept {
+                self.driver.accepted(completion);
+                self.listeners.set_ready(key);
+                continue;
+            }
             let Some(slot) = self.connections.get_mut(key) else {
                 continue;
             };

@@ -42,6 +42,7 @@ impl<D: Driver> EventLoop<D> {
     /// Stops accepting. Idle connections close, unless a request has arrived.
     fn stop(&mut self) {
         // Clients in the backlog are connected already, as far as they know.
+        self.stop_accepting_ahead();
         self.listeners.set_all_ready();
         for _ in 0..BACKLOG_TURNS {
             self.accept();

@@ -6,6 +6,7 @@ use crate::model::wake_queue::WakeQueue;
 use crate::model::{DatagramEndpoint, HangupSignals, Signals, StreamEndpoint};
 use crate::poller::{Poller, ReadySet};
 use crate::service::Service;
+use crate::uring::Operation;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
@@ -165,7 +166,10 @@ impl<D: Driver> EventLoop<D> {
         let each = self.found.iter();
         let each = each.map(|(key, ready)| format!("{} {ready}", self.describe_source(*key)));
         let completions = self.driver.completions().map(|completion| {
-            let source = EventSource::Connection(completion.key);
+            let source = match completion.operation {
+                Operation::Accept => EventSource::Listener(completion.key),
+                _ => EventSource::Connection(completion.key),
+            };
             let source = self.describe_source(self.sources.keys.key(source));
             format!("{source} {}", self.driver.describe(completion))
         });

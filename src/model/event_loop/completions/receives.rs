@@ -61,7 +61,7 @@ impl Completions {
     pub(super) fn complete_receive(
         &mut self,
         slot: &mut LoopConnection<Completions>,
-        completion: Completion,
+        completion: &Completion,
         counters: &mut Counters,
     ) {
         let state = &mut slot.io.driver;
