@@ -4,7 +4,7 @@ use crate::common::{Client, Evserve, Program, Response, pattern, skip};
 use crate::models::{run_script, script, tree};
 use std::path::Path;
 
-/// Each setting, alone.
+/// Each setting alone, and those that meet in one operation.
 const SETTINGS: &[&str] = &[
     "--uring poll",
     "--uring multishot",
@@ -13,6 +13,8 @@ const SETTINGS: &[&str] = &[
     "--uring-send zc",
     "--uring-fds ring",
     "--uring-sqpoll 1ms",
+    "--uring-fds ring --uring-file splice --uring-send zc",
+    "--uring-fds ring --uring multishot --uring-sqpoll 1ms",
 ];
 
 /// False, and notes it, if the kernel lacks what a setting needs.
@@ -25,7 +27,7 @@ pub fn is_there(setting: &str) -> bool {
         numbers.next().unwrap_or_default(),
         numbers.next().unwrap_or_default(),
     );
-    let is_there = setting != "--uring-fds ring" || version >= (6, 15);
+    let is_there = !setting.contains("--uring-fds ring") || version >= (6, 15);
     if !is_there {
         skip("Linux 6.15", "older kernels keep registered sockets open");
     }
