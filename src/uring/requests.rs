@@ -37,8 +37,8 @@ impl Ring {
     /// # Errors
     /// Those of io_uring_enter(2), if the queue is full.
     pub fn receive(&mut self, fd: BorrowedFd<'_>, key: usize, room: usize) -> io::Result<()> {
-        note_queued("receive", fd, String::new);
         let target = self.target(fd, key)?;
+        note_queued("receive", fd, String::new);
         let request = self.receive_request(target, key, room);
         self.push(&[request])
     }
@@ -58,8 +58,8 @@ impl Ring {
         then: &[u8],
         kind: SendKind,
     ) -> io::Result<()> {
-        note_queued("send", fd, || described(bytes, then) + kind.description());
         let target = self.target(fd, key)?;
+        note_queued("send", fd, || described(bytes, then) + kind.description());
         self.make_room(1)?;
         let request = self.send_request(target, key, bytes, then, kind);
         self.push(&[request])
@@ -81,10 +81,10 @@ impl Ring {
         then: &[u8],
         kind: SendKind,
     ) -> io::Result<()> {
+        let target = self.target(fd, key)?;
         note_queued("send", fd, || {
             described(bytes, then) + kind.description() + ", reports only failure"
         });
-        let target = self.target(fd, key)?;
         // If the queue were handed over below, the send would seem to have ended.
         self.make_room(1)?;
         let mut request = self.send_request(target, key, bytes, then, kind);
@@ -158,9 +158,9 @@ impl Ring {
     /// # Errors
     /// Those of io_uring_enter(2), if the queue is full.
     pub fn await_writable(&mut self, fd: BorrowedFd<'_>, key: usize) -> io::Result<()> {
+        let target = self.target(fd, key)?;
         note_queued("wait for room", fd, String::new);
         let events = PollFlags::OUT.bits().into();
-        let target = self.target(fd, key)?;
         let request = opcode::PollAdd::new(target.number, events).build();
         let request = request.flags(target.flags);
         self.push(&[request.user_data(Operation::AwaitWritable.user_data(key))])
