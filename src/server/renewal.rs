@@ -7,7 +7,7 @@
 use super::certificates::{LoadedCertificates, file_states, warn_of_ends};
 use crate::confine::directories_on_path;
 use crate::model::without_forks;
-use crate::sys::untraced::{accessat, inotify_add_watch, inotify_init};
+use crate::sys::untraced::{accessat, inotify_add_watch, inotify_init, ready_now};
 use crate::sys::{
     Access, AtFlags, CWD, CreateFlags, Errno, EventFd, PollFd, PollFlags, WatchFlags, WatchReader,
     poll_untraced,
@@ -120,7 +120,7 @@ impl Renewal {
                     warn_of_ends(&self.loaded.tls);
                 }
             });
-            event = self.wait(&watched, CHECK_INTERVAL);
+            event = self.wait(Some(&watched), CHECK_INTERVAL);
         }
     }
 
@@ -142,12 +142,13 @@ impl Renewal {
         });
     }
 
-    fn wait(&self, files: &WatchedFiles, longest: Duration) -> Event {
+    /// Waits for a signal, for the end, and for a change of these files.
+    fn wait(&self, files: Option<&WatchedFiles>, longest: Duration) -> Event {
         let mut watched = vec![
             PollFd::new(&self.stop, PollFlags::IN),
             PollFd::new(&self.request, PollFlags::IN),
         ];
-        let of_files = files.inotify.iter();
+        let of_files = files.and_then(|files| files.inotify.as_ref());
         watched.extend(of_files.map(|inotify| PollFd::new(inotify, PollFlags::IN)));
         if poll_untraced(&mut watched, Some(longest)).is_err() {
             return Event::Stop;
@@ -161,15 +162,19 @@ impl Renewal {
         }
     }
 
-    /// Waits until nothing more happens to the files.
+    /// Waits until nothing more happens to the files. Looks once per [`QUIET`], however busy their
+    /// directory is.
     fn wait_for_quiet(&self, files: &WatchedFiles) {
         let begin = Instant::now();
         while begin.elapsed() < LONGEST_UNREST {
             files.drop_events();
-            // A request and a stop are seen again by the next wait.
-            match self.wait(files, QUIET) {
-                Event::Change => {}
-                Event::Stop | Event::Request | Event::Time => return,
+            // A signal and the end are seen again by the next wait.
+            let is_quiet = match self.wait(None, QUIET) {
+                Event::Time | Event::Change => !files.have_changed(),
+                Event::Stop | Event::Request => true,
+            };
+            if is_quiet {
+                return;
             }
         }
     }
@@ -234,6 +239,11 @@ impl WatchedFiles {
                 directory.display()
             );
         }
+    }
+
+    fn have_changed(&self) -> bool {
+        let mut inotify = self.inotify.iter();
+        inotify.any(|fd| ready_now(fd, PollFlags::IN).is_ok_and(|ready| !ready.is_empty()))
     }
 
     fn drop_events(&self) {
