@@ -16,7 +16,7 @@ pub use parent_directories::{
 pub use user::{Account, is_root};
 
 use crate::config::StartError;
-use rustix::fs::{Mode, OFlags, open, openat, stat};
+use rustix::fs::{FileType, Mode, OFlags, fstat, open, openat, stat};
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use rustix::thread::set_no_new_privs;
@@ -87,6 +87,12 @@ pub fn sandbox(allowed: &AllowedAccess<'_>) {
 /// Those of open(2).
 pub fn open_place(name: &Path) -> io::Result<OwnedFd> {
     Ok(open(name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// True for an open regular file.
+pub fn is_file(place: &OwnedFd) -> bool {
+    let stat = fstat(place);
+    stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
 }
 
 /// Checks that everything to be served is readable.

@@ -88,7 +88,9 @@ fn certificate_directories(files: &[PathBuf]) -> (Vec<ParentDirectory>, Vec<Owne
             Err(why) => {
                 let shown = file.display();
                 log::warn!("if {shown} is replaced, the server needs a restart: {why}");
-                pinned.extend(confine::open_place(&name));
+                // Landlock has no rules for pipes, which a shell makes of `<(command)`.
+                let place = confine::open_place(&name).ok();
+                pinned.extend(place.filter(confine::is_file));
             }
         }
     }

@@ -43,7 +43,7 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
         Ok(_) | Err(KeyError::Encrypted) => {
             "it contains a key; --tls-cert and --tls-key may be swapped".into()
         }
-        Err(_) => not_pem(&text, path, "-in"),
+        Err(_) => not_pem(&text, path, "x509"),
     };
     Err(format!("{shown} contains no certificate: {hint}"))
 }
@@ -58,7 +58,7 @@ pub(super) fn private_key(path: &Path) -> Result<PrivateKey, String> {
              openssl pkey -in {shown} -out NEW"
         ),
         KeyError::Missing => {
-            let hint = not_pem(&text, path, "-in");
+            let hint = not_pem(&text, path, "pkey");
             format!("{shown} contains no private key: {hint}")
         }
         KeyError::Malformed(why) => format!("the key {shown} is not valid PEM: {why}"),
@@ -95,14 +95,14 @@ fn private_key_in(text: &[u8]) -> Result<PrivateKey, KeyError> {
     }
 }
 
-/// What to do about a file in which nothing was found.
-fn not_pem(text: &[u8], path: &Path, option: &str) -> String {
+/// What to do about a file in which nothing was found. `openssl` has the `command` to convert it.
+fn not_pem(text: &[u8], path: &Path, command: &str) -> String {
     const SEQUENCE: u8 = 0x30;
     let shown = path.display();
     match text.first() {
         None => "it is empty".into(),
         Some(&SEQUENCE) => format!(
-            "it seems to be DER; convert it: openssl x509 -inform der {option} {shown}, or openssl pkey"
+            "it seems to be DER; convert it: openssl {command} -inform der -in {shown} -out NEW"
         ),
         Some(_) => "expected PEM, text between lines such as -----BEGIN CERTIFICATE-----".into(),
     }

@@ -300,6 +300,21 @@ fn a_certificate_beside_which_too_much_lies_is_pinned() {
     evserve.wait_for_log("the certificates have been opened again");
 }
 
+/// The sandbox has no rule for what a pipe holds, and stays.
+#[test]
+fn a_pair_may_come_from_pipes() {
+    let first = pair(&["h"]);
+    let lineage = Lineage::new(&first);
+    let [certificate, key] =
+        ["cert", "key"].map(|name| lineage.path(&format!("live/x/{name}.pem")));
+    let script = "exec \"$@\" --tls-cert <(cat \"$C\") --tls-key <(cat \"$K\")";
+    let program = Program::evserve("--mode echo --listen tls:127.0.0.1:0").in_shell(script);
+    let evserve = program.env("C", certificate).env("K", key).start();
+    assert!(served(&evserve, "h") == first.der);
+    let log = evserve.startup_log().join("\n");
+    assert!(!log.contains("no sandbox: failed"), "{log}");
+}
+
 #[test]
 fn memory_with_keys_is_not_dumped() {
     let lineage = Lineage::new(&pair(&["h"]));
