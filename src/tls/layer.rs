@@ -174,12 +174,21 @@ mod tests {
     use std::sync::Arc;
     use std::time::{Instant, SystemTime};
 
-    /// Sends everything back.
+    /// Sends everything back, and a word at the end. After an exclamation mark, sends as much as it
+    /// can.
     struct Echo;
 
     impl Session for Echo {
         fn receive(&mut self, input: &[u8], cx: &mut SessionContext<'_>) -> usize {
+            if input == b"!" {
+                cx.put(&[b'!'; BUFFER_SIZE]);
+                return 1;
+            }
             cx.put(input)
+        }
+
+        fn end_of_input(&mut self, cx: &mut SessionContext<'_>) {
+            cx.put(b"the end");
         }
     }
 
@@ -290,7 +299,8 @@ mod tests {
                 assert!(heard == text, "pieces of {size}");
             }
             client.send_close_notify();
-            exchange(&mut client, &mut server, &mut world.worker, size);
+            let last = exchange(&mut client, &mut server, &mut world.worker, size);
+            assert_eq!(last, b"the end");
             let state = client.process_new_packets().expect("understood");
             assert!(state.peer_has_closed(), "the server has said that it ends");
             assert_eq!(server.next(), Action::Close { may_linger: false });
@@ -301,13 +311,26 @@ mod tests {
         assert_eq!(world.worker.counters.truncated_connections, 0);
     }
 
+    /// Somebody else may have ended it.
+    #[test]
+    fn a_session_is_not_told_of_an_end_without_the_clients_word() {
+        let mut world = World::new();
+        let (mut client, mut server) = (world.client(), world.server(false));
+        exchange(&mut client, &mut server, &mut world.worker, BUFFER_SIZE);
+        server.input_ended(&mut world.worker);
+        let last = exchange(&mut client, &mut server, &mut world.worker, BUFFER_SIZE);
+        assert_eq!(last, b"");
+        assert_eq!(server.next(), Action::Close { may_linger: false });
+        assert_eq!(world.worker.counters.truncated_connections, 1);
+        world.end(server);
+    }
+
     #[test]
     fn a_full_buffer_becomes_records_that_fit_a_buffer() {
         let mut world = World::new();
         let (mut client, mut server) = (world.client(), world.server(false));
         exchange(&mut client, &mut server, &mut world.worker, BUFFER_SIZE);
-        let all = vec![b'x'; BUFFER_SIZE - 64];
-        client.writer().write_all(&all).expect("buffered");
+        client.writer().write_all(b"!").expect("buffered");
         let mut bytes = Vec::new();
         while client.wants_write() {
             client.write_tls(&mut bytes).expect("written");
@@ -316,7 +339,10 @@ mod tests {
         let Piece::Bytes { bytes: sealed, .. } = server.front() else {
             panic!("a file");
         };
-        assert_eq!(sealed.len(), all.len() + 2 * 22, "two records");
+        let content = BUFFER_SIZE - 2 * OVERHEAD;
+        assert_eq!(sealed.len(), content + 2 * 22, "two records");
+        let all = exchange(&mut client, &mut server, &mut world.worker, BUFFER_SIZE);
+        assert_eq!(all.len(), BUFFER_SIZE, "the rest follows");
         world.end(server);
     }
 

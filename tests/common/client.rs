@@ -95,7 +95,15 @@ impl Client {
         let _ = self.write_all(bytes.as_ref());
     }
 
+    /// Ends the client's output, and says so if it is encrypted.
     pub fn shutdown_write(&mut self) {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &mut self.tls {
+            let mut stream = rustls::Stream::new(tls, &mut self.stream);
+            stream.flush().expect("a handshake");
+            tls.send_close_notify();
+            let _ = tls.complete_io(&mut self.stream);
+        }
         self.stream.shutdown(Shutdown::Write).expect("connected");
     }
 

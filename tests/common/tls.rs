@@ -46,10 +46,15 @@ impl Identity {
     }
 
     /// The options of a server with this certificate.
-    pub fn options(&self) -> Vec<String> {
+    pub fn options(&self) -> [String; 4] {
         let path = |name| self.directory.path().join(name).display().to_string();
         let [certificate, key] = ["cert.pem", "key.pem"].map(path);
-        ["--tls-cert".into(), certificate, "--tls-key".into(), key].into()
+        ["--tls-cert".into(), certificate, "--tls-key".into(), key]
+    }
+
+    /// A client's configuration for all versions.
+    pub fn any_version(&self) -> Arc<ClientConfig> {
+        self.client(rustls::ALL_VERSIONS)
     }
 
     /// A client's configuration, whose connections resume each other.

@@ -5,9 +5,9 @@ use crate::common::{
     on_every_shared_model, on_one_model_of_each_kind, pattern, row,
 };
 use rustls::version::{TLS12, TLS13};
-use rustls::{ALL_VERSIONS, ClientConfig, HandshakeKind};
+use rustls::{ClientConfig, HandshakeKind};
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -30,7 +30,7 @@ impl Encrypted {
     }
 
     fn config(&self) -> Arc<ClientConfig> {
-        self.identity.client(ALL_VERSIONS)
+        self.identity.any_version()
     }
 
     fn connect(&self) -> Client {
@@ -105,6 +105,34 @@ fn requests_of_a_connection_are_answered_in_order() {
     });
 }
 
+/// The client sends faster than it reads, so records wait at the server: whole ones and parts.
+#[test]
+fn pipelined_requests_may_exceed_every_buffer() {
+    const COUNT: usize = 3_000;
+    let (root, files) = root();
+    on_every_concurrent_model(|model| {
+        let server = Encrypted::start(model, "--access-log off", Some(root.path()));
+        let mut client = server.connect();
+        client.send(get("1k", ""));
+        assert!(client.response().body == files[0].1, "{model}");
+        let tls = client.tls();
+        tls.set_buffer_limit(None);
+        let requests = get("1k", "").repeat(COUNT);
+        tls.writer().write_all(requests.as_bytes()).expect("kept");
+        let mut records = Vec::new();
+        while tls.wants_write() {
+            tls.write_tls(&mut records).expect("written");
+        }
+        let stream = client.stream().try_clone().expect("a socket");
+        std::thread::scope(|scope| {
+            scope.spawn(|| (&stream).write_all(&records));
+            for _ in 0..COUNT {
+                assert!(client.response().body == files[0].1, "{model}");
+            }
+        });
+    });
+}
+
 #[test]
 fn a_large_file_arrives_unchanged() {
     let root = tempfile::tempdir().expect("a directory");
@@ -170,7 +198,8 @@ fn a_client_that_ends_without_saying_so_gets_its_answer_but_nothing_is_guessed()
         let server = Encrypted::start(model, "", Some(root.path()));
         let mut client = server.connect();
         client.send(get("100k", "") + "GET /1k HTTP/1.1\r\nHo");
-        client.shutdown_write();
+        let stream = client.stream();
+        stream.shutdown(Shutdown::Write).expect("connected");
         assert!(client.response().body == files[1].1, "{model}");
         assert_eq!(client.rest(), b"", "{model}: half a request has no answer");
     });

@@ -495,7 +495,11 @@ impl<D: Driver> EventLoop<D> {
         // before it was sent. So the clock is read and the services are notified again before the
         // session sees it. This is not needed for an idle connection that the poller has reported:
         // its input came before the turn began.
-        slot.io.needs_refresh |= expired || matches!(waiting.0, Timeout::Head | Timeout::Body);
+        slot.io.needs_refresh |= expired
+            || matches!(
+                waiting.0,
+                Timeout::Head | Timeout::Body | Timeout::Handshake
+            );
         let (clock, sources) = (&mut self.clock, &self.sources);
         let mut refresh = |worker: &mut Worker| {
             clock.read(&mut worker.time);

@@ -95,7 +95,11 @@ impl Layered {
             // The step must wait for work in the next turn.
             None if is_handshaking && self.input.is_some() => (Action::Proceed, Timeout::Handshake),
             None if is_handshaking => (Action::Receive, Timeout::Handshake),
-            None => connection.plain_next_and_timeout(),
+            None => match connection.plain_next_and_timeout() {
+                // Output that can no longer become records: it must not be sent as it is.
+                (Action::Send, _) => (Action::Close { may_linger: false }, Timeout::Linger),
+                next => next,
+            },
         }
     }
 
@@ -121,7 +125,12 @@ impl Layered {
                 offset,
                 count: count.min(LOAD),
             },
-            (None, front @ Piece::Bytes { .. }) => front,
+            // Never the session's bytes as they are.
+            (None, Piece::Bytes { .. }) => Piece::Bytes {
+                bytes: &[],
+                then: &[],
+                more: false,
+            },
         }
     }
 
@@ -426,7 +435,8 @@ impl Layered {
         if self.output.is_some() {
             return;
         }
-        let is_over = self.is_over(connection) && connection.wait() != Wait::Abort;
+        // Not sooner: a session may put out more when its output is sent.
+        let is_over = matches!(connection.wait(), Wait::Close | Wait::Linger);
         if self.stage == Stage::Open && is_over && connection.output.is_empty() {
             self.layer.close();
             self.stage = Stage::Closed;
