@@ -380,6 +380,35 @@ fn browser_shows_the_limited_status_of_forking_and_blocking() {
     });
 }
 
+#[cfg(feature = "tls")]
+#[test]
+#[ignore = "needs chromium"]
+fn browser_shows_when_the_certificate_expires() {
+    let Some(_alone) = alone() else {
+        return;
+    };
+    let identity = crate::common::Identity::new();
+    let program = crate::common::Program::evserve("--mode echo --listen tls:127.0.0.1:0");
+    let evserve = program
+        .options("--status 0")
+        .args(identity.options())
+        .start();
+    let mut tab = Tab::show(&format!("http://{}/", evserve.addresses[1]));
+    tab.wait_until("Number(document.body.dataset.events) >= 1");
+    tab.wait_until("!document.getElementById('certificate').parentElement.hidden");
+    let text = tab.value("document.getElementById('certificate').innerText");
+    let is_days = |text: &str| text.starts_with("in ") && text.ends_with(" days");
+    assert!(text.as_str().is_some_and(is_days), "{text}");
+    let title = tab.value("document.getElementById('certificate').parentElement.title");
+    assert!(
+        title
+            .as_str()
+            .is_some_and(|title| title.contains(": h, in /")),
+        "{title}"
+    );
+    assert_eq!(tab.complaints, Vec::<String>::new());
+}
+
 /// Nothing overflows at any width, both color schemes differ, and the browser reports no error. The
 /// screenshots stay in the build directory.
 #[test]

@@ -1,7 +1,7 @@
 //! Certificates: which one a client gets, how they are renewed, and what operators see of them.
 
 use crate::common::{
-    Client, Evserve, Program, is_not_root, on_every_model, on_one_model_of_each_kind,
+    Client, Evserve, PATIENCE, Program, is_not_root, on_every_model, on_one_model_of_each_kind,
 };
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use rustix::process::Signal;
@@ -80,6 +80,7 @@ fn client(name: &str, roots: Option<RootCertStore>) -> ClientConnection {
 fn served(evserve: &Evserve, name: &str) -> Vec<u8> {
     let mut tls = client(name, None);
     let mut stream = TcpStream::connect(evserve.address()).expect("connected");
+    stream.set_read_timeout(Some(PATIENCE)).expect("set");
     while tls.is_handshaking() {
         tls.complete_io(&mut stream).expect("a handshake");
     }
@@ -200,6 +201,19 @@ fn sighup_opens_certificates_again() {
         }
         evserve.stop();
     });
+}
+
+/// A process that is forked while the renewing thread holds a lock would wait for it forever.
+#[test]
+fn processes_are_forked_while_certificates_are_renewed() {
+    let first = pair(&["h"]);
+    let lineage = Lineage::new(&first);
+    let mut evserve = lineage.serve("forking", "");
+    for _ in 0..200 {
+        evserve.signal(Signal::HUP);
+        assert!(served(&evserve, "h") == first.der);
+    }
+    evserve.wait_for_log("the certificates have been opened again");
 }
 
 #[test]
