@@ -31,7 +31,7 @@ pub const STEPS: &[Step] = &[
     step("single", "--model io-uring --uring single", EVERYWHERE),
     step("poll", "--model io-uring --uring poll", EVERYWHERE),
     step("multishot", "--model io-uring --uring multishot", EVERYWHERE),
-    step("fds", "--model io-uring --uring-fds ring", EVERYWHERE),
+    step("fds", "--model io-uring --uring multishot --uring-fds ring", EVERYWHERE),
     step("zc", "--model io-uring --uring-send zc", BYTES),
     step("read", "--model io-uring --uring-file read", FILES),
     step("splice", "--model io-uring --uring-file splice", FILES),
