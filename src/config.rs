@@ -315,7 +315,7 @@ impl AccessLog {
 /// How the model `io-uring` uses its ring.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Uring {
-    /// What the kernel does by itself. Default: [`UringOperations::Single`].
+    /// What the kernel does by itself. Default: [`UringOperations::Multishot`].
     pub operations: UringOperations,
     /// How a file is sent that is not in the cache. Default: [`UringFile::Sendfile`].
     pub file: UringFile,
@@ -335,9 +335,9 @@ pub enum UringOperations {
     /// Report readiness only, as epoll(7) does
     Poll,
     /// Receive and send, one operation for each
-    #[default]
     Single,
     /// Accept and receive without being asked each time
+    #[default]
     Multishot,
 }
 

@@ -221,7 +221,7 @@ pub(super) struct Waiting {
         help = help::of_models("max-children", "Maximum processes at once", |all| all.max_children))]
     pub max_children: Option<u32>,
 
-    /// What the kernel does for a connection, with the model io-uring [default: single]
+    /// What the kernel does for a connection, with the model io-uring [default: multishot]
     #[arg(long, value_name = "WHAT", value_enum)]
     pub uring: Option<UringOperations>,
 

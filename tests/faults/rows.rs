@@ -197,20 +197,20 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "RECV",
         operations: &[opcode::RECV],
-        about: "that is repeated, with `--uring multishot`",
+        about: "that is repeated, with `--uring single`",
         errors: &[EINTR, EAGAIN, ECANCELED, ENOBUFS],
         scenario: Scenario::Watched,
-        options: "--uring multishot",
+        options: "--uring single",
         spares_all: true,
         ..ROW
     },
     Row {
         name: "RECV",
         operations: &[opcode::RECV],
-        about: "in a chat, with `--uring multishot`",
+        about: "in a chat, with `--uring single`",
         errors: &[ECANCELED, ENOBUFS, ECONNRESET, ENOMEM],
         scenario: Scenario::Chat,
-        options: "--uring multishot",
+        options: "--uring single",
         ..ROW
     },
     Row {

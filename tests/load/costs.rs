@@ -186,11 +186,7 @@ fn a_ring_needs_few_system_calls() {
         return;
     }
     let root = root();
-    let loads = [
-        "--mode http",
-        "--mode echo",
-        "--mode http --uring multishot",
-    ];
+    let loads = ["--mode http", "--mode echo", "--mode http --uring single"];
     for load in loads {
         if load.contains("--uring") && std::env::var_os("EVSERVE_OPTIONS").is_some() {
             continue;

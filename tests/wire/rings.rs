@@ -7,14 +7,14 @@ use std::path::Path;
 /// Each setting alone, and those that meet in one operation.
 const SETTINGS: &[&str] = &[
     "--uring poll",
-    "--uring multishot",
+    "--uring single",
     "--uring-file read",
     "--uring-file splice",
     "--uring-send zc",
     "--uring-fds ring",
     "--uring-sqpoll 1ms",
-    "--uring-fds ring --uring-file splice --uring-send zc",
-    "--uring-fds ring --uring multishot --uring-sqpoll 1ms",
+    "--uring-fds ring --uring single --uring-file splice --uring-send zc",
+    "--uring-fds ring --uring single --uring-sqpoll 1ms",
 ];
 
 /// False, and notes it, if the kernel lacks what a setting needs.
