@@ -230,8 +230,8 @@ fn an_unusable_user_is_reported() {
     assert!(said.contains("nobody cannot read what is served"), "{said}");
 }
 
-/// Opcodes that the server asks for: POLL_ADD, SENDMSG, ASYNC_CANCEL, SEND and RECV.
-const ASKED_FOR: [&str; 5] = ["6", "9", "14", "26", "27"];
+/// Opcodes that the server asks for: POLL_ADD, SENDMSG, ACCEPT, ASYNC_CANCEL, SEND and RECV.
+const ASKED_FOR: [&str; 6] = ["6", "9", "13", "14", "26", "27"];
 
 /// A server that registers its sockets also asks for this.
 const FILES_UPDATE: &str = "20";
@@ -252,7 +252,7 @@ fn the_ring_of_the_server_does_what_the_server_asks_for_and_no_more() {
             .map(|line| line.split_once(' ').expect("an outcome"))
             .partition(|(what, _)| what.parse::<u8>().is_ok());
         let opcodes: Vec<_> = operations.iter().map(|(opcode, _)| *opcode).collect();
-        let with_files = ["6", "9", "14", FILES_UPDATE, "26", "27"];
+        let with_files = ["6", "9", "13", "14", FILES_UPDATE, "26", "27"];
         let expected: &[_] = if registers { &with_files } else { &ASKED_FOR };
         assert_eq!(opcodes, expected, "{how}: {tried}");
         assert_eq!(others.len(), 5, "{how}: {tried}");
