@@ -31,6 +31,8 @@ const OPTIONS: &[&str] = &[
     "--no-first-run",
     "--autoplay-policy=no-user-gesture-required",
     "--remote-debugging-port=0",
+    // The exception that a user makes for a certificate that the server has made itself.
+    "--ignore-certificate-errors",
 ];
 
 fn program() -> &'static str {
@@ -156,15 +158,28 @@ fn browser_seeks_in_a_video_with_ranges() {
         </script>"
     );
     write(root.path().join("seek.html"), page).expect("written");
+    let check = |evserve: Evserve, url: &str| {
+        let browser = Browser::show(url);
+        assert_eq!(browser.report(), "at 55 of 60", "{url}");
+        drop(browser);
+        let log = evserve.stop().access_log;
+        let parts = log
+            .lines()
+            .filter(|line| line.contains("/clip.wav") && line.contains("\" 206 "));
+        assert!(parts.count() > 0, "{url}: {log}");
+    };
     let evserve = Evserve::http("epoll", root.path(), &[]);
-    let browser = Browser::show(&evserve.url("/seek.html"));
-    assert_eq!(browser.report(), "at 55 of 60");
-    drop(browser);
-    let log = evserve.stop().access_log;
-    let parts = log
-        .lines()
-        .filter(|line| line.contains("/clip.wav") && line.contains("\" 206 "));
-    assert!(parts.count() > 0, "{log}");
+    let url = evserve.url("/seek.html");
+    check(evserve, &url);
+    #[cfg(feature = "tls")]
+    for model in ["epoll", "threaded", "io-uring"] {
+        let identity = crate::common::Identity::new();
+        let program = Program::model(model, "--listen tls:127.0.0.1:0");
+        let program = program.args(identity.options()).arg(root.path());
+        let evserve = program.start();
+        let url = format!("https://{}/seek.html", evserve.address());
+        check(evserve, &url);
+    }
 }
 
 /// The policy allows the style of the page, and no other style, not even in an attribute.

@@ -18,6 +18,11 @@ const LOAD: u64 = BUFFER_SIZE as u64 - 64;
 /// however fast they are.
 const MIN_STEP: usize = 16;
 
+/// How much [work](Worker::work) a microsecond of a handshake counts as. So a turn goes on for 128 µs
+/// with handshakes, which is one key exchange or two, and connections that are ready then need not
+/// wait for more of them.
+const WORK_PER_MICROSECOND: usize = 4;
+
 /// A layer with its buffered input and output.
 pub(super) struct Layered {
     layer: Box<dyn Layer>,
@@ -365,7 +370,8 @@ impl Layered {
         let begin = worker.time.exact_moment();
         self.take(input, connection, worker);
         let micros = worker.time.exact_moment().since(begin).as_micros();
-        let cost = usize::try_from(micros).unwrap_or(usize::MAX).max(MIN_STEP);
+        let cost = usize::try_from(micros).unwrap_or(usize::MAX);
+        let cost = cost.saturating_mul(WORK_PER_MICROSECOND).max(MIN_STEP);
         worker.work = worker.work.saturating_sub(cost);
         if self.stage != Stage::Handshaking {
             return;
