@@ -518,7 +518,7 @@ mod tests {
                 "--redirect-to-https --mode http --mode echo -l echo=tls:1 --tls-self-signed",
                 "needs an encrypted address of http",
             ),
-            ("--redirect-to-https=x", "expected a port from 0 to 65535"),
+            ("--redirect-to-https=0", "expected a port from 1 to 65535"),
             (
                 "--handshake-timeout 1s",
                 "--handshake-timeout does nothing without",

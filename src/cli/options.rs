@@ -7,8 +7,8 @@
 use super::help;
 use super::values::{
     TrustedProxy, count, duration, error_page, field_value, file_mode, file_name, head_size,
-    header, levels, listing_size, memory_size, port, positive, shown_size, shown_time, size,
-    status_address, trusted_proxy,
+    header, levels, listing_size, memory_size, port, port_of_url, positive, shown_size, shown_time,
+    size, status_address, trusted_proxy,
 };
 use crate::config::{
     AccessLog, Config, EntityTag, HttpConfig, Sandbox, Timeouts, UringFds, UringFile,
@@ -175,7 +175,7 @@ pub(super) struct Listening {
     ///
     /// The path stays the same. Only /.well-known/acme-challenge/ is served, so that a certificate
     /// can be renewed.
-    #[arg(long, value_name = "PORT", value_parser = port, num_args = 0..=1, require_equals = true)]
+    #[arg(long, value_name = "PORT", value_parser = port_of_url, num_args = 0..=1, require_equals = true)]
     pub redirect_to_https: Option<Option<u16>>,
 
     /// Do not draw a QR code on the terminal when other machines can connect

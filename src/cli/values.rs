@@ -47,6 +47,14 @@ pub(super) fn port(text: &str) -> Result<u16, String> {
     })
 }
 
+/// A port of an address in a URL.
+pub(super) fn port_of_url(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("expected a port from 1 to 65535".into()),
+        Ok(port) => Ok(port),
+    }
+}
+
 pub(super) fn status_address(text: &str) -> Result<Address, String> {
     if let Ok(port) = text.parse() {
         return Ok(Address::loopback(port));

@@ -133,7 +133,13 @@ impl Renewal {
         without_forks(|| {
             let wrong = tls.replace(reloaded);
             for why in &wrong {
-                log::error!("{why}; the certificate that was loaded before stays in use");
+                let hint = match why.contains("Permission denied") {
+                    true => {
+                        ". If a directory was replaced, the sandbox forbids it: restart evserve"
+                    }
+                    false => "",
+                };
+                log::error!("{why}; the certificate that was loaded before stays in use{hint}");
             }
             if wrong.is_empty() {
                 log::info!("the certificates have been opened again");

@@ -4,16 +4,20 @@
 //! our hands: ring keeps the key itself until the server ends.
 
 use crate::sys::untraced::{fstat, open, read};
-use crate::sys::{Errno, Mode, OFlags, retry_on_intr};
+use crate::sys::{Errno, Mode, OFlags, PollFd, PollFlags, poll_untraced, retry_on_intr};
 use rustls_pki_types::pem::{PemObject, SectionKind};
 use rustls_pki_types::{
     CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer,
 };
 use std::path::Path;
+use std::time::Duration;
 use zeroize::{Zeroize, Zeroizing};
 
 /// The longest file of certificates or keys, in bytes. A chain takes a few KiB.
 const MAX_FILE: usize = 1 << 20;
+
+/// How long a pipe may take to bring more bytes. (A pipe without a writer is empty.)
+const PIPE_WAIT: Duration = Duration::from_secs(5);
 
 /// A private key in DER. Zeroed when it is dropped.
 pub(super) struct PrivateKey(PrivateKeyDer<'static>);
@@ -112,7 +116,8 @@ fn not_pem(text: &[u8], path: &Path, command: &str) -> String {
 pub(super) fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     let shown = path.display();
     let error = |errno: Errno| format!("{shown}: {errno}");
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
+    // A pipe without a writer would hold up the open, and then the reader, without an end.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
     let file = open(path, flags, Mode::empty()).map_err(error)?;
     let length = fstat(&file).map_err(error)?.st_size;
     let length = usize::try_from(length).unwrap_or_default().min(MAX_FILE);
@@ -120,9 +125,16 @@ pub(super) fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     let mut text = Zeroizing::new(vec![0; length.max(4096) + 1]);
     let mut filled = 0;
     loop {
-        match retry_on_intr(|| read(&file, &mut text[filled..])).map_err(error)? {
-            0 => break,
-            count => filled += count,
+        match retry_on_intr(|| read(&file, &mut text[filled..])) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(Errno::AGAIN) => {
+                let mut watched = [PollFd::new(&file, PollFlags::IN)];
+                if poll_untraced(&mut watched, Some(PIPE_WAIT)).map_err(error)? == 0 {
+                    return Err(format!("{shown}: it is a pipe, and nothing comes"));
+                }
+            }
+            Err(errno) => return Err(error(errno)),
         }
         if filled > MAX_FILE {
             return Err(format!("{shown}: it has more than {MAX_FILE} bytes"));
