@@ -174,7 +174,7 @@ fn browser_seeks_in_a_video_with_ranges() {
     #[cfg(feature = "tls")]
     for model in ["epoll", "threaded", "io-uring"] {
         let identity = crate::common::Identity::new();
-        let program = Program::model(model, "--listen tls:127.0.0.1:0");
+        let program = crate::common::Program::model(model, "--listen tls:127.0.0.1:0");
         let program = program.args(identity.options()).arg(root.path());
         let evserve = program.start();
         let url = format!("https://{}/seek.html", evserve.address());

@@ -14,6 +14,7 @@ mod zero_copy;
 
 use super::accepts::{Accepted, Accepts, accept};
 use super::driver::{Completed, Driver, LoopConnection, SocketState};
+use super::file_senders::{FileSender, FileSenders};
 use super::readiness::try_send;
 use super::uring_uses;
 use crate::config::{Uring, UringFile, UringOperations, UringSend};
@@ -38,6 +39,7 @@ pub(super) struct Completions {
     /// How files are sent.
     file: UringFile,
     pipes: Pipes,
+    file_senders: FileSenders,
     /// How bytes are sent.
     send: UringSend,
     /// A receive goes on until it is cancelled.
@@ -61,6 +63,9 @@ bitflags! {
         const SENDS_MORE = 32;
         /// Not an operation: the receive was cancelled because the backlog is full.
         const PAUSED = 64;
+        /// Not an operation: a receive was cancelled although input had come, or no buffer was free.
+        /// It is received without the ring.
+        const HAS_UNREAD = 512;
         const FILL = 128;
         const DRAIN = 256;
         const SPLICE = Self::FILL.bits() | Self::DRAIN.bits();
@@ -84,11 +89,9 @@ pub(super) struct Operations {
     backlog: Backlog,
     /// The input has ended, or no more can be received.
     input_end: Option<Result<(), Errno>>,
-    /// A receive was cancelled although input had come, or no buffer was free. It is received
-    /// without the ring.
-    has_unread: bool,
     read: FileRead,
     splice: FileSplice,
+    file_sender: FileSender,
 }
 
 type Socket = SocketState<Completions>;
@@ -128,6 +131,7 @@ impl Driver for Completions {
             ring: Ring::with_buffers(capacity, buffers, uses, max_connections, sqpoll)?,
             file: settings.file,
             pipes: Pipes::default(),
+            file_senders: FileSenders::default(),
             send: settings.send,
             repeats,
             // A thread of the kernel could accept when the loop has stopped.
@@ -215,7 +219,7 @@ impl Driver for Completions {
         });
         // Input that came in time may have been on its way when the receive was cancelled.
         if is_over && operation == Operation::Receive && sys::is_readable(&io.socket) {
-            state.has_unread = true;
+            state.under_way.insert(UnderWay::HAS_UNREAD);
             is_over = false;
         }
         match (operation, result) {
@@ -322,7 +326,8 @@ impl Driver for Completions {
         if let Some(count) = io.driver.backlog.take(into) {
             return Ok(count);
         }
-        if std::mem::take(&mut io.driver.has_unread) {
+        if io.driver.under_way.contains(UnderWay::HAS_UNREAD) {
+            io.driver.under_way.remove(UnderWay::HAS_UNREAD);
             counters.receive_calls += 1;
             return sys::receive(&io.socket, into);
         }
@@ -337,6 +342,10 @@ impl Driver for Completions {
         _source: usize,
         worker: &mut Worker,
     ) -> io::Result<bool> {
+        let sends_file = slot.connection.sends_file() && slot.connection.next() == Action::Send;
+        let (sender, socket) = (&mut slot.io.driver.file_sender, &slot.io.socket);
+        self.file_senders
+            .waits(sender, sends_file, socket, &mut worker.counters);
         if slot.flags.contains(SlotFlags::OFFLOADED) {
             return Ok(false);
         }
@@ -398,6 +407,7 @@ impl Driver for Completions {
         }
         io.driver.backlog.clear();
         io.driver.cancelled = None;
+        self.file_senders.closes(&mut io.driver.file_sender);
         let under_way = io.driver.under_way & ALL;
         match under_way.intersects(UnderWay::OF_FILES) {
             // It may wait for its disk: the client need not.

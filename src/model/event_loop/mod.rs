@@ -15,6 +15,7 @@ mod completions;
 mod connection;
 mod datagram_sockets;
 mod driver;
+mod file_senders;
 mod listeners;
 mod readahead;
 mod readiness;

@@ -1,7 +1,7 @@
 //! Calls that don't block, made when a poller reports that they would succeed.
 
-use super::connection::MAX_BYTES;
 use super::driver::{Driver, LoopConnection, SocketState};
+use super::file_senders::{FileSender, FileSenders};
 use crate::config::Uring;
 use crate::model::connections::SlotFlags;
 use crate::model::send;
@@ -11,19 +11,10 @@ use crate::sys::{self, Errno};
 use std::io;
 use std::os::fd::AsFd;
 
-/// How many bytes of a file may wait in a socket's send buffer before TCP may send them, if
-/// [`SEVERAL`] connections wait to send files: as many as one turn sends at most.
-const MAX_UNSENT: u32 = MAX_BYTES as u32;
-
-/// How many connections must wait to send files before the unsent bytes of each are limited. Fewer
-/// are faster without a limit: with it, the loop and the client wake each other for each piece.
-const SEVERAL: usize = 4;
-
 /// Tries calls that don't block, and waits for readiness if they would have.
 pub(super) struct Readiness<P> {
     poller: P,
-    /// How many connections waited to send a file when they last had to wait.
-    sending_files: usize,
+    file_senders: FileSenders,
 }
 
 /// What the loop knows of a socket that it has tried.
@@ -31,10 +22,7 @@ pub(super) struct Readiness<P> {
 pub(super) struct Tried {
     /// What the poller has been told to watch for.
     watched: ReadySet,
-    /// The connection waited to send a file when it last had to wait.
-    sends_file: bool,
-    /// Its unsent bytes are limited to [`MAX_UNSENT`].
-    is_limited: bool,
+    file_sender: FileSender,
 }
 
 impl<P: Poller> Driver for Readiness<P> {
@@ -47,7 +35,7 @@ impl<P: Poller> Driver for Readiness<P> {
     fn new(capacity: usize, _: usize, _: &Uring) -> io::Result<Readiness<P>> {
         Ok(Readiness {
             poller: P::new(capacity)?,
-            sending_files: 0,
+            file_senders: FileSenders::default(),
         })
     }
 
@@ -114,10 +102,9 @@ impl<P: Poller> Driver for Readiness<P> {
         worker: &mut Worker,
     ) -> io::Result<bool> {
         let sends_file = slot.connection.sends_file() && slot.connection.next() == Action::Send;
-        self.count(&mut slot.io.driver, sends_file);
-        if sends_file {
-            self.limit_unsent(&mut slot.io, &mut worker.counters);
-        }
+        let (sender, socket) = (&mut slot.io.driver.file_sender, &slot.io.socket);
+        self.file_senders
+            .waits(sender, sends_file, socket, &mut worker.counters);
         let (wanted, watched) = (interest::<P>(slot), slot.io.driver.watched);
         if wanted != watched {
             let fd = slot.io.socket.as_fd();
@@ -139,38 +126,13 @@ impl<P: Poller> Driver for Readiness<P> {
         source: usize,
         _worker: &mut Worker,
     ) -> io::Result<bool> {
-        self.count(&mut io.driver, false);
+        self.file_senders.closes(&mut io.driver.file_sender);
         let watched = io.driver.watched;
         if !P::CLOSE_UNWATCHES && watched != ReadySet::NONE {
             let fd = io.socket.as_fd();
             self.poller.change(fd, source, watched, ReadySet::NONE)?;
         }
         Ok(false)
-    }
-}
-
-impl<P: Poller> Readiness<P> {
-    /// Counts a connection among those that wait to send a file, or no longer.
-    fn count(&mut self, tried: &mut Tried, sends_file: bool) {
-        self.sending_files -= usize::from(tried.sends_file);
-        self.sending_files += usize::from(sends_file);
-        tried.sends_file = sends_file;
-    }
-
-    /// Limits the unsent bytes of a socket while several connections wait to send files, and lifts
-    /// the limit after that.
-    ///
-    /// By default the kernel takes megabytes. TCP sends most of them later, when the client's
-    /// acknowledgements come: then the sending is done in the middle of the client's work, and
-    /// transfers become slower, although the loop does less.
-    fn limit_unsent(&self, io: &mut SocketState<Self>, counters: &mut Counters) {
-        let wanted = self.sending_files >= SEVERAL;
-        if wanted != io.driver.is_limited {
-            io.driver.is_limited = wanted;
-            counters.other_calls += 1;
-            // Fails on a Unix socket, which is not limited.
-            let _ = sys::limit_unsent(&io.socket, wanted.then_some(MAX_UNSENT));
-        }
     }
 }
 

@@ -22,7 +22,7 @@ const REPEATED: (u16, usize) = (128, 4096);
 impl Operations {
     /// True if input waits here or, without a receive under way, at the socket.
     pub(super) fn has_input(&self) -> bool {
-        !self.backlog.is_empty() || self.has_unread
+        !self.backlog.is_empty() || self.under_way.contains(UnderWay::HAS_UNREAD)
     }
 }
 
@@ -81,7 +81,7 @@ impl Completions {
             // Clients that send much could take all buffers again and again. So this one does
             // without.
             Err(Errno::NOBUFS) if self.repeats => {
-                state.has_unread = true;
+                state.under_way.insert(UnderWay::HAS_UNREAD);
                 slot.io.needs_refresh = true;
             }
             // Nothing was done, or the input was gone again, or all buffers are in use: they come
