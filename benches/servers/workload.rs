@@ -56,7 +56,7 @@ pub const WORKLOADS: &[Workload] = &[
     row("tls-1k", "TLS, 1 KiB, 64 connections", "1k.html", Ask::Whole, 64, 1).over_tls(),
     row("tls-100k", "TLS, 100 KiB, 64 connections", "100k.html", Ask::Whole, 64, 1).over_tls(),
     row("tls-10m", "TLS, 10 MiB, 8 connections", "10m.bin", Ask::Whole, 8, 1).over_tls(),
-    row("tls-close", "TLS, 1 KiB, a full handshake each", "1k.html", Ask::Closing, 64, 1).over_tls(),
+    row("tls-close", "TLS, 1 KiB, a connection each", "1k.html", Ask::Closing, 64, 1).over_tls(),
 ];
 
 const fn row(

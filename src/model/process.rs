@@ -86,19 +86,18 @@ pub fn without_forks<T>(act: impl FnOnce() -> T) -> T {
     act()
 }
 
-/// fork(2), for a process with only one thread, besides those that take locks
-/// [`without_forks`]. Returns the child's process ID in the parent, and
-/// `None` in the child.
+/// fork(2), for a process with only one thread, apart from threads that take locks
+/// [`without_forks`]. Returns the child's process ID in the parent, and `None` in the child.
 ///
 /// # Errors
 /// Those of fork(2).
 pub(super) fn fork() -> Result<Option<Pid>, Errno> {
     let guard = FORKS.lock();
     // SAFETY: the model `forking` starts no threads, and the one that the server starts beside it
-    // takes locks only without forks, so no other thread can hold a lock that would stay locked
-    // forever in the child. The allocator's are excepted: glibc takes them itself. A program that has threads and runs it as a library relies
-    // on glibc, which keeps its allocator usable after fork(2), and on the `log` logger not being
-    // in use at this moment.
+    // takes locks only without forks, so no other thread can hold a lock that would stay locked in
+    // the child. The allocator's are excepted: glibc takes them itself. A program that has threads
+    // and runs it as a library relies on glibc, which keeps its allocator usable after fork(2), and
+    // on the `log` logger not being in use at this moment.
     match unsafe { nix::unistd::fork() } {
         Ok(ForkResult::Parent { child }) => Ok(Pid::from_raw(child.as_raw())),
         Ok(ForkResult::Child) => {

@@ -130,13 +130,13 @@ impl Renewal {
             return;
         }
         let reloaded = tls.reload();
+        let denied = Errno::ACCESS.to_string();
         without_forks(|| {
             let wrong = tls.replace(reloaded);
             for why in &wrong {
-                let hint = match why.contains("Permission denied") {
-                    true => {
-                        ". If a directory was replaced, the sandbox forbids it: restart evserve"
-                    }
+                let hint = match why.ends_with(&denied) {
+                    // The sandbox knows the directories that there were at the start.
+                    true => ". If a directory was replaced, restart evserve",
                     false => "",
                 };
                 log::error!("{why}; the certificate that was loaded before stays in use{hint}");

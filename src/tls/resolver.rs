@@ -6,8 +6,8 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use std::sync::Arc;
 
-/// The certificates of now. A handshake holds the lock for a clone of the `Arc`, and whoever
-/// replaces them holds it to store another one, so nobody waits for anything else.
+/// The certificates in use. A handshake holds the lock to clone the `Arc`, and a renewal to store
+/// another one.
 #[derive(Debug, Default)]
 pub(super) struct Resolver(RwLock<Arc<Vec<Arc<Certificate>>>>);
 

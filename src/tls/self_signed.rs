@@ -1,6 +1,6 @@
 //! A certificate that the server makes itself, for tests and for a network at home.
 //!
-//! It is kept, so that whoever has checked its fingerprint once need not do so again. The file with
+//! It is kept, so that clients need to check its fingerprint only once. The file with
 //! certificate and key is the truth, and it is written as a whole or not at all. The file with the
 //! certificate alone is for clients, and is written from it.
 

@@ -3,9 +3,9 @@
 //!
 //! Every loop, thread and process accepts the tickets of all others, also those that it was forked
 //! from hours ago: the keys follow from one secret, made at the start, and from the time. Each
-//! period's secret is a hash of the one before, which is then overwritten. So whoever takes the
-//! server's secret can decrypt no ticket older than [`LIFETIME_SECONDS`]. What ring has made of a secret is
-//! freed, but cannot be overwritten.
+//! period's secret is a hash of the one before, which is then overwritten. So a secret that leaks
+//! decrypts no ticket older than [`LIFETIME_SECONDS`]. What ring has made of a secret is freed, but
+//! cannot be overwritten.
 
 use parking_lot::RwLock;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};

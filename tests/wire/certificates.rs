@@ -2,6 +2,7 @@
 
 use crate::common::{
     Client, Evserve, PATIENCE, Program, is_not_root, on_every_model, on_one_model_of_each_kind,
+    skip,
 };
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -270,6 +271,26 @@ fn a_pair_that_cannot_be_used_keeps_the_old_one() {
     evserve.signal(Signal::HUP);
     evserve.wait_for_log("the certificates have been opened again");
     assert!(served(&evserve, "h") == second.der);
+}
+
+/// The sandbox allows directories, not names.
+#[test]
+fn a_replaced_directory_needs_a_restart() {
+    let [first, second] = [pair(&["h"]), pair(&["h"])];
+    let lineage = Lineage::new(&first);
+    let mut evserve = lineage.serve("epoll", "");
+    if !evserve.startup_log().join("\n").contains("sandboxed") {
+        return skip("landlock", "this kernel has none");
+    }
+    rename(lineage.path("archive/x"), lineage.path("archive/old")).expect("moved");
+    create_dir_all(lineage.path("archive/x")).expect("made");
+    lineage.renew(2, &second);
+    evserve.signal(Signal::HUP);
+    while !evserve
+        .wait_for_log("stays in use")
+        .contains("restart evserve")
+    {}
+    assert!(served(&evserve, "h") == first.der);
 }
 
 /// The start says so while there is time: the next renewal is weeks away.

@@ -63,11 +63,11 @@ bitflags! {
         const SENDS_MORE = 32;
         /// Not an operation: the receive was cancelled because the backlog is full.
         const PAUSED = 64;
+        const FILL = 128;
+        const DRAIN = 256;
         /// Not an operation: a receive was cancelled although input had come, or no buffer was free.
         /// It is received without the ring.
         const HAS_UNREAD = 512;
-        const FILL = 128;
-        const DRAIN = 256;
         const SPLICE = Self::FILL.bits() | Self::DRAIN.bits();
         /// They may wait for a disk, or for a thread of the kernel.
         const OF_FILES = Self::READ.bits() | Self::SPLICE.bits();
@@ -342,10 +342,9 @@ impl Driver for Completions {
         _source: usize,
         worker: &mut Worker,
     ) -> io::Result<bool> {
-        let sends_file = slot.connection.sends_file() && slot.connection.next() == Action::Send;
         let (sender, socket) = (&mut slot.io.driver.file_sender, &slot.io.socket);
         self.file_senders
-            .waits(sender, sends_file, socket, &mut worker.counters);
+            .waits(sender, &slot.connection, socket, &mut worker.counters);
         if slot.flags.contains(SlotFlags::OFFLOADED) {
             return Ok(false);
         }

@@ -1,7 +1,7 @@
 //! Limits the unsent bytes of sockets while several connections wait to send files.
 
 use super::connection::MAX_BYTES;
-use crate::session::Counters;
+use crate::session::{Action, Connection, Counters};
 use crate::sys;
 use std::os::fd::AsFd;
 
@@ -27,9 +27,8 @@ pub(super) struct FileSender {
 }
 
 impl FileSenders {
-    /// Call this when a connection has to wait: `sends_file` is true if it waits to send a file.
-    /// Then limits the unsent bytes of its socket if several others wait to do so too, and lifts the
-    /// limit after that.
+    /// Call this when a connection has to wait. If it waits to send a file, limits the unsent bytes
+    /// of its socket while several connections do so, and lifts the limit after that.
     ///
     /// By default the kernel takes megabytes. TCP sends most of them later, when the client's
     /// acknowledgements come: then the sending is done in the middle of the client's work, and
@@ -37,10 +36,11 @@ impl FileSenders {
     pub fn waits(
         &mut self,
         sender: &mut FileSender,
-        sends_file: bool,
+        connection: &Connection,
         socket: impl AsFd,
         counters: &mut Counters,
     ) {
+        let sends_file = connection.sends_file() && connection.next() == Action::Send;
         self.0 -= usize::from(sender.waits);
         self.0 += usize::from(sends_file);
         sender.waits = sends_file;

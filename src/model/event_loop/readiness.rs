@@ -101,10 +101,9 @@ impl<P: Poller> Driver for Readiness<P> {
         source: usize,
         worker: &mut Worker,
     ) -> io::Result<bool> {
-        let sends_file = slot.connection.sends_file() && slot.connection.next() == Action::Send;
         let (sender, socket) = (&mut slot.io.driver.file_sender, &slot.io.socket);
         self.file_senders
-            .waits(sender, sends_file, socket, &mut worker.counters);
+            .waits(sender, &slot.connection, socket, &mut worker.counters);
         let (wanted, watched) = (interest::<P>(slot), slot.io.driver.watched);
         if wanted != watched {
             let fd = slot.io.socket.as_fd();
