@@ -3,8 +3,8 @@
 //! little of it at a time. They run in a process of their own, because together with the load they
 //! may need more descriptors than one process has.
 
-use super::lab::Outcome;
-use super::lab::exchange::Client;
+use evserve_lab::Outcome;
+use evserve_lab::exchange::Client;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};

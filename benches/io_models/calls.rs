@@ -1,7 +1,7 @@
 //! The system calls that a tree of processes makes, counted by perf(1).
 
-use super::lab::Outcome;
-use super::lab::server::ended_within;
+use evserve_lab::Outcome;
+use evserve_lab::server::ended_within;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{read_to_string, remove_file};
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! The contestants: each row of `MODELS`, and the default model with two loops.
 
-use super::lab::Outcome;
 use evserve::config::Config;
 use evserve::model::{Executor, MODELS, ModelRow, find};
+use evserve_lab::Outcome;
 
 /// Two loops on two threads, both on the server's one core.
 const WORKERS: u32 = 2;

@@ -1,9 +1,9 @@
 //! Clients that make a full TLS handshake each, so many a second, and leave. They run in a process
 //! of their own, which gets the core only when the load does not need it.
 
-use super::lab::Outcome;
-use super::lab::tls::TlsClient;
-use super::subprocess::wait_for_end;
+use evserve_lab::Outcome;
+use evserve_lab::subprocess::wait_for_end;
+use evserve_lab::tls::TlsClient;
 use rustix::process::nice;
 use serde::{Deserialize, Serialize};
 use std::io::{Write, stdout};

@@ -5,10 +5,10 @@
 use super::bench::Bench;
 use super::contestant::Contestant;
 use super::experiments::Experiment;
-use super::lab::Outcome;
-use super::lab::progress::Progress;
 use super::pace::Pace;
 use super::results::{Gap, Record, Results};
+use evserve_lab::Outcome;
+use evserve_lab::progress::Progress;
 
 /// All measurements of a run.
 pub struct Plan<'a>(Vec<Planned<'a>>);

@@ -1,11 +1,11 @@
 //! The results for people: plots, tables, and a page with all of them.
 
 use super::experiments::{Experiment, Plot};
-use super::lab::Outcome;
-use super::lab::lines::{Line, Lines, figure_of_step};
-use super::lab::page::{figure, table};
 use super::pace::Pace;
 use super::results::Results;
+use evserve_lab::Outcome;
+use evserve_lab::lines::{Line, Lines, figure_of_step};
+use evserve_lab::page::{figure, table};
 use maud::{DOCTYPE, PreEscaped, html};
 use std::fmt::Write;
 

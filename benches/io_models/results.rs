@@ -2,8 +2,8 @@
 //! the medians.
 
 use super::experiments::Experiment;
-use super::lab::lines::Point;
-use super::lab::statistics::{greatest, least, median};
+use evserve_lab::lines::Point;
+use evserve_lab::statistics::{greatest, least, median};
 use serde_json::{Value, json};
 use std::fmt::Write;
 

@@ -1,10 +1,10 @@
 //! Checks a server's responses byte by byte: figures for wrong responses mean nothing.
 
-use super::lab::Outcome;
-use super::lab::exchange::{Client, Response};
-use super::lab::root::content;
-use super::lab::tls::TlsClient;
 use super::workload::{Ask, Workload};
+use evserve_lab::Outcome;
+use evserve_lab::exchange::{Client, Response};
+use evserve_lab::root::content;
+use evserve_lab::tls::TlsClient;
 use std::net::SocketAddr;
 
 /// The requests of a workload to a server, and its response.

@@ -1,9 +1,9 @@
 //! The servers: how to start each with one thread for requests, no access log, and its best
 //! settings.
 
-use super::lab::Outcome;
-use super::lab::environment;
-use super::lab::tls::Tls;
+use evserve_lab::Outcome;
+use evserve_lab::environment;
+use evserve_lab::tls::Tls;
 use std::env::{split_paths, var_os};
 use std::fs::write;
 use std::net::SocketAddr;

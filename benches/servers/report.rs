@@ -1,11 +1,11 @@
 //! The results: a table for each workload, a line of CSV for each measurement, and a chart.
 
-use super::lab::Outcome;
-use super::lab::chart::Chart;
-use super::lab::page::{figure, table};
-use super::lab::statistics::{greatest, least, median, median_of_ratios};
 use super::peers::EVSERVE;
 use super::trial::{Measured, STUB, Trial};
+use evserve_lab::Outcome;
+use evserve_lab::chart::Chart;
+use evserve_lab::page::{figure, table};
+use evserve_lab::statistics::{greatest, least, median, median_of_ratios};
 use std::fmt::Write;
 use std::time::Duration;
 

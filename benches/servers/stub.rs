@@ -2,8 +2,8 @@
 //! heads, and sends as many copies of one constant response, with one call if they fit. It does not
 //! read the requests, opens no file and has no deadlines.
 
-use super::lab::Outcome;
-use super::lab::root::content;
+use evserve_lab::Outcome;
+use evserve_lab::root::content;
 use memchr::memmem;
 use nix::libc::{IPPROTO_TCP, TCP_DEFER_ACCEPT, c_int, setsockopt, socklen_t};
 use rustix::buffer::spare_capacity;

@@ -1,17 +1,17 @@
 //! The measurement: under each workload, round after round, every server in turn.
 
 use super::check::{Checked, check};
-use super::lab::Outcome;
-use super::lab::cores::Cores;
-use super::lab::cpu_time::Used;
-use super::lab::progress::Progress;
-use super::lab::root::Root;
-use super::lab::server::{Server, free_address};
-use super::lab::tls::Tls;
-use super::lab::wrk::{Load, Traffic, Wrk};
 use super::peers::{EVSERVE, Peer, Place};
 use super::stub::Constant;
 use super::workload::{Ask, Workload};
+use evserve_lab::Outcome;
+use evserve_lab::cores::Cores;
+use evserve_lab::cpu_time::Used;
+use evserve_lab::progress::Progress;
+use evserve_lab::root::Root;
+use evserve_lab::server::{Server, free_address};
+use evserve_lab::tls::Tls;
+use evserve_lab::wrk::{Load, Traffic, Wrk};
 
 pub const STUB: &str = "stub";
 

@@ -4,11 +4,11 @@
 //! is measured within two seconds, as often with `epoll` first as with `epoll` last, and one
 //! measurement of `epoll` serves two pairs.
 
-use super::lab::Outcome;
-use super::lab::progress::Progress;
 use super::steps::{EPOLL, Step};
 use super::trial::{Bench, Trial};
 use super::workloads::Workload;
+use evserve_lab::Outcome;
+use evserve_lab::progress::Progress;
 
 /// What is to be measured.
 pub struct Plan<'a> {

@@ -1,10 +1,10 @@
 //! The results: a table of costs, one of rates, and a line of CSV for each pair.
 
-use super::lab::page::{figure, table};
-use super::lab::statistics::{median, median_interval};
 use super::pairs::{Measured, Pair};
 use super::steps::Step;
 use super::trial::Trial;
+use evserve_lab::page::{figure, table};
+use evserve_lab::statistics::{median, median_interval};
 use std::fmt::Write;
 
 /// Returns the conditions, the steps, the tables and the failures, as a part of a page.

@@ -1,15 +1,15 @@
 //! One measurement: a server on its core, load on the other one, and the server's CPU time between
 //! the load's warm-up and its end.
 
-use super::lab::Outcome;
-use super::lab::cores::Cores;
-use super::lab::cpu_time::CpuTime;
-use super::lab::root::Root;
-use super::lab::server::{Server, free_address};
-use super::load::{self, Orders, Seen};
 use super::steps::Step;
-use super::subprocess::Subprocess;
 use super::workloads::Workload;
+use evserve_lab::Outcome;
+use evserve_lab::cores::Cores;
+use evserve_lab::cpu_time::CpuTime;
+use evserve_lab::load::{self, Orders, Seen};
+use evserve_lab::root::Root;
+use evserve_lab::server::{Server, free_address};
+use evserve_lab::subprocess::Subprocess;
 use std::process::Command;
 use std::time::Duration;
 

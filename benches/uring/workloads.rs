@@ -1,6 +1,6 @@
 //! The workloads: what the clients ask, and how many there are.
 
-use super::load::Asks;
+use evserve_lab::load::Asks;
 
 /// The served files, with their lengths.
 pub const FILES: &[(&str, usize)] = &[

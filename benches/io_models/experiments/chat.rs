@@ -1,9 +1,9 @@
 //! Chat: each line goes to all other members.
 
-use super::super::bench::{Measurement, Trial};
-use super::super::contestant::Needs;
-use super::super::lab::Outcome;
-use super::super::load::Asks;
+use crate::bench::{Measurement, Trial};
+use crate::contestant::Needs;
+use evserve_lab::Outcome;
+use evserve_lab::load::Asks;
 
 pub fn measure(trial: &Trial<'_>) -> Outcome<Measurement> {
     let members = trial.step as usize;

@@ -1,11 +1,11 @@
 //! The cost of a request: CPU time, system calls, context switches.
 
-use super::super::bench::{Measurement, Trial, small};
-use super::super::calls::Calls;
-use super::super::contestant::Needs;
-use super::super::lab::Outcome;
-use super::super::lab::cpu_time::{CpuTime, tree};
-use super::super::lab::server::Server;
+use crate::bench::{Measurement, Trial, small};
+use crate::calls::Calls;
+use crate::contestant::Needs;
+use evserve_lab::Outcome;
+use evserve_lab::cpu_time::{CpuTime, tree};
+use evserve_lab::server::Server;
 use std::fs::{read_dir, read_to_string};
 
 /// Measures CPU time, user and system separately.

@@ -1,9 +1,9 @@
 //! Echo: messages there and back.
 
-use super::super::bench::{Measurement, Trial};
-use super::super::contestant::Needs;
-use super::super::lab::Outcome;
-use super::super::load::Asks;
+use crate::bench::{Measurement, Trial};
+use crate::contestant::Needs;
+use evserve_lab::Outcome;
+use evserve_lab::load::Asks;
 
 const CLIENTS: usize = 16;
 const MESSAGE_BYTES: usize = 64;

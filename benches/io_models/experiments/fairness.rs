@@ -1,9 +1,9 @@
 //! Fast clients beside slow readers and silent ones.
 
-use super::super::background::BackgroundClients;
-use super::super::bench::{Measurement, Trial, large_path, small};
-use super::super::contestant::Needs;
-use super::super::lab::Outcome;
+use crate::background::BackgroundClients;
+use crate::bench::{Measurement, Trial, large_path, small};
+use crate::contestant::Needs;
+use evserve_lab::Outcome;
 
 const FAST: usize = 50;
 

@@ -1,8 +1,8 @@
 //! Connected clients beside new ones, each of which makes a TLS handshake.
 
-use super::super::bench::{GRACE, Measurement, Trial, small};
-use super::super::contestant::Needs;
-use super::super::lab::Outcome;
+use crate::bench::{GRACE, Measurement, Trial, small};
+use crate::contestant::Needs;
+use evserve_lab::Outcome;
 
 pub const CONNECTED: usize = 64;
 

@@ -1,11 +1,11 @@
 //! Busy clients beside idle ones.
 
-use super::super::background::BackgroundClients;
-use super::super::bench::{Measurement, Trial, small};
-use super::super::contestant::Needs;
-use super::super::lab::Outcome;
-use super::super::pace::Pace;
 use super::generator_seconds;
+use crate::background::BackgroundClients;
+use crate::bench::{Measurement, Trial, small};
+use crate::contestant::Needs;
+use crate::pace::Pace;
+use evserve_lab::Outcome;
 
 const BUSY: usize = 8;
 

@@ -1,11 +1,11 @@
 //! The memory of an idle connection, in the server and in the kernel.
 
-use super::super::background::BackgroundClients;
-use super::super::bench::{Measurement, Trial};
-use super::super::contestant::Needs;
-use super::super::lab::Outcome;
-use super::super::lab::cpu_time::tree;
-use super::super::lab::server::Server;
+use crate::background::BackgroundClients;
+use crate::bench::{Measurement, Trial};
+use crate::contestant::Needs;
+use evserve_lab::Outcome;
+use evserve_lab::cpu_time::tree;
+use evserve_lab::server::Server;
 use std::fs::{read_dir, read_to_string};
 use std::thread::sleep;
 use std::time::Duration;

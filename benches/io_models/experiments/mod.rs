@@ -19,8 +19,8 @@ pub use table::EXPERIMENTS;
 
 use super::bench::{Measurement, Trial};
 use super::contestant::Contestant;
-use super::lab::Outcome;
 use super::pace::Pace;
+use evserve_lab::Outcome;
 
 /// One experiment.
 pub struct Experiment {

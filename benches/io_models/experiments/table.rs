@@ -1,10 +1,10 @@
 //! The table of the experiments.
 
-use super::super::contestant::Contestant;
-use super::super::pace::Pace;
 use super::{
     Experiment, Plot, chat, cost, echo, fairness, generator_seconds, handshakes, idle, memory, wrk,
 };
+use crate::contestant::Contestant;
+use crate::pace::Pace;
 
 fn all_can(_: &Contestant, _: u64) -> Option<String> {
     None

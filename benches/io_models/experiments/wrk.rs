@@ -1,14 +1,14 @@
 //! Measurements with wrk: throughput, connections per second, large files. One response is compared
 //! byte by byte before and one during the measurement; wrk counts the bytes of all.
 
-use super::super::bench::{Measurement, SMALL, SMALL_BYTES, Trial, large_path};
-use super::super::contestant::Needs;
-use super::super::lab::Outcome;
-use super::super::lab::cores::stay_on;
-use super::super::lab::cpu_time::Used;
-use super::super::lab::exchange::{Client, Response};
-use super::super::lab::root::content;
-use super::super::lab::wrk::{Load, Traffic};
+use crate::bench::{Measurement, SMALL, SMALL_BYTES, Trial, large_path};
+use crate::contestant::Needs;
+use evserve_lab::Outcome;
+use evserve_lab::cores::stay_on;
+use evserve_lab::cpu_time::Used;
+use evserve_lab::exchange::{Client, Response};
+use evserve_lab::root::content;
+use evserve_lab::wrk::{Load, Traffic};
 use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;

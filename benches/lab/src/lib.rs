@@ -2,8 +2,8 @@
 //! results.
 //!
 //! Each file is one mechanism and knows no particular server. The benchmark decides which servers
-//! to compare, with which files and requests. It includes this with `mod lab;`. Cargo does not
-//! build the folder as a benchmark, because it has no `main.rs`.
+//! to compare, with which files and requests. A package of its own, so that a user of evserve's
+//! library builds none of it.
 //!
 //! - [`cores`]: the cores of server and load, and how to start a program on one
 //! - [`server`]: a server's process, from its start to its end
@@ -11,7 +11,9 @@
 //! - [`root`]: the served files
 //! - [`exchange`]: a client that reads whole responses
 //! - [`tls`]: a certificate, and a client that trusts it
-//! - [`wrk`]: the load generator and its results
+//! - [`wrk`]: the load generator wrk and its results
+//! - [`load`]: a load generator of our own, which also keeps to a rate
+//! - [`subprocess`]: the benchmark's own program, started again on the load's core
 //! - [`progress`]: the current measurement, and the remaining time
 //! - [`statistics`]: best, median, its interval, and the median of ratios
 //! - [`environment`]: the machine, in a few lines
@@ -19,8 +21,8 @@
 //! - [`chart`]: bars as SVG
 //! - [`lines`]: lines as SVG
 
-// Each benchmark uses a part of it.
-#![allow(dead_code)]
+// For the benchmarks alone: names say what fields hold.
+#![allow(missing_docs)]
 
 pub mod chart;
 pub mod cores;
@@ -28,11 +30,13 @@ pub mod cpu_time;
 pub mod environment;
 pub mod exchange;
 pub mod lines;
+pub mod load;
 pub mod page;
 pub mod progress;
 pub mod root;
 pub mod server;
 pub mod statistics;
+pub mod subprocess;
 pub mod tls;
 pub mod wrk;
 

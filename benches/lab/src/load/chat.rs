@@ -1,8 +1,8 @@
 //! The load of a chat: a few members speak and all others listen. A speaker sends its next line
 //! when all others have received the last one. Every byte received is compared.
 
-use super::super::lab::Outcome;
 use super::{BEGIN, Orders, Seen, say};
+use crate::Outcome;
 use hdrhistogram::Histogram;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};

@@ -1,8 +1,8 @@
 //! Runs wrk on its own core, and reads its results.
 
-use super::Outcome;
-use super::cores::spawn_on;
-use super::server::ended_within;
+use crate::Outcome;
+use crate::cores::spawn_on;
+use crate::server::ended_within;
 use std::fmt::Write;
 use std::fs::write;
 use std::io::Read;

@@ -2,9 +2,9 @@
 //! its orders as JSON. It prints lines, and ends when its standard input ends, so it also ends when
 //! the benchmark dies.
 
-use super::lab::Outcome;
-use super::lab::cores::spawn_on;
-use super::lab::server::ended_within;
+use crate::Outcome;
+use crate::cores::spawn_on;
+use crate::server::ended_within;
 use serde::Serialize;
 use std::env::current_exe;
 use std::io::{BufRead, BufReader, Read, stdin};
@@ -66,8 +66,6 @@ impl Subprocess {
     ///
     /// # Errors
     /// It prints nothing in time, or has ended before.
-    // Not every benchmark asks for it.
-    #[allow(dead_code)]
     pub fn end(mut self, limit: Duration) -> Outcome<String> {
         drop(self.child.stdin.take());
         self.line(limit)

@@ -1,7 +1,7 @@
 //! The cores of the server and of the load generator. They must not share one, or each would be
 //! measured with the other's work in it.
 
-use super::Outcome;
+use crate::Outcome;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::io;
 use std::process::{Child, Command};

@@ -1,6 +1,6 @@
 //! Bar charts as SVG: groups of bars, one bar per series, with their values.
 
-use super::Outcome;
+use crate::Outcome;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 

@@ -19,8 +19,8 @@ mod drive;
 mod schedule;
 mod script;
 
-use super::lab::Outcome;
-use super::subprocess::wait_for_end;
+use crate::Outcome;
+use crate::subprocess::wait_for_end;
 use serde::{Deserialize, Serialize};
 use std::io::{Write, stdout};
 use std::net::SocketAddr;
@@ -85,8 +85,6 @@ pub struct Seen {
 }
 
 impl Seen {
-    // Not every benchmark asks for it.
-    #[allow(dead_code)]
     pub fn per_second(&self) -> f64 {
         self.responses as f64 / self.seconds
     }

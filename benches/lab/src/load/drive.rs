@@ -1,10 +1,10 @@
 //! The generator's loop: it handles events and due times, sends requests and records latencies.
 
-use super::super::lab::Outcome;
 use super::client::{Client, Outcome as Became};
 use super::schedule::Schedule;
 use super::script::Script;
 use super::{BEGIN, Orders, Seen, say};
+use crate::Outcome;
 use hdrhistogram::Histogram;
 use mio::{Events, Poll, Token};
 use std::io;

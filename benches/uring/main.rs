@@ -1,37 +1,25 @@
 //! Compares the steps of the model `io-uring` with `epoll`: `cargo bench --bench uring`. With
 //! `-- --write` the result goes into docs/io-models/12-completions.md, which also explains it.
 //!
-//! Each step (`uring/steps.rs`) is a set of options. Under each workload (`uring/workloads.rs`) each
+//! Each step (`steps.rs`) is a set of options. Under each workload (`workloads.rs`) each
 //! step is measured right before or right after `epoll`, many times over. What counts is the ratio
 //! within such a pair. Each measurement has a server of its own, on one core; the load runs on
 //! another and compares every byte.
 
 #![allow(missing_docs)]
 
-mod lab;
-
-#[path = "io_models/load/mod.rs"]
-mod load;
-#[path = "uring/options.rs"]
 mod options;
-#[path = "uring/pairs.rs"]
 mod pairs;
-#[path = "uring/report.rs"]
 mod report;
-#[path = "uring/steps.rs"]
 mod steps;
-#[path = "io_models/subprocess.rs"]
-mod subprocess;
-#[path = "uring/trial.rs"]
 mod trial;
-#[path = "uring/workloads.rs"]
 mod workloads;
 
 use clap::Parser;
-use lab::cores::Cores;
-use lab::progress::Progress;
-use lab::root::Root;
-use lab::{Outcome, environment, page};
+use evserve_lab::cores::Cores;
+use evserve_lab::progress::Progress;
+use evserve_lab::root::Root;
+use evserve_lab::{Outcome, environment, load, page};
 use options::Options;
 use pairs::{Measured, Plan};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

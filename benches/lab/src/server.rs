@@ -1,8 +1,8 @@
 //! A server's process, from its start to its end.
 
-use super::Outcome;
-use super::cores::spawn_on;
-use super::cpu_time::{CpuTime, tree};
+use crate::Outcome;
+use crate::cores::spawn_on;
+use crate::cpu_time::{CpuTime, tree};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use std::fs::{File, read_to_string};

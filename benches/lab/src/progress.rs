@@ -1,7 +1,7 @@
 //! Prints the current measurement and the remaining time to the standard error, and handles
 //! signals.
 
-use super::Outcome;
+use crate::Outcome;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag::register;
 use std::io::{IsTerminal, stderr};

@@ -1,6 +1,6 @@
 //! The document root of all servers, in a folder that is removed at the end.
 
-use super::Outcome;
+use crate::Outcome;
 use std::fs::{File, Permissions, create_dir, set_permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;

@@ -4,9 +4,9 @@
 //! The steps have even distances, whatever their numbers, so 0 fits beside 15,000. They are few,
 //! and each is labelled, so the distances are not mistaken for a scale.
 
-use super::Outcome;
-use super::chart::{Canvas, colour, write};
-use super::page::figure;
+use crate::Outcome;
+use crate::chart::{Canvas, colour, write};
+use crate::page::figure;
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 

@@ -1,9 +1,9 @@
 //! The request, and the right response, byte by byte. It reads no socket; the caller passes it
 //! bytes.
 
-use super::super::lab::Outcome;
-use super::super::lab::root::content;
 use super::Asks;
+use crate::Outcome;
+use crate::root::content;
 use memchr::memmem;
 use std::net::SocketAddr;
 

@@ -1,6 +1,6 @@
 //! Markdown tables, and the part of a page that a benchmark fills.
 
-use super::Outcome;
+use crate::Outcome;
 use std::fmt::Write;
 use std::fs::{read_to_string, write};
 use std::path::Path;

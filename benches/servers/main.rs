@@ -2,36 +2,27 @@
 //! `cargo bench --bench servers`. With `-- --write` the result goes into docs/performance.md, which
 //! also explains it.
 //!
-//! Each server runs on one core and wrk on another. Under each workload (`servers/workload.rs`) the
+//! Each server runs on one core and wrk on another. Under each workload (`workload.rs`) the
 //! servers take turns for several rounds. Before and after that, each server's responses are
 //! checked byte by byte.
 
 #![allow(missing_docs)]
 
-mod lab;
-
-#[path = "servers/check.rs"]
 mod check;
-#[path = "servers/options.rs"]
 mod options;
-#[path = "servers/peers.rs"]
 mod peers;
-#[path = "servers/report.rs"]
 mod report;
-#[path = "servers/stub.rs"]
 mod stub;
-#[path = "servers/trial.rs"]
 mod trial;
-#[path = "servers/workload.rs"]
 mod workload;
 
 use clap::Parser;
-use lab::cores::Cores;
-use lab::progress::Progress;
-use lab::root::Root;
-use lab::tls::Tls;
-use lab::wrk::Wrk;
-use lab::{Outcome, environment, page};
+use evserve_lab::cores::Cores;
+use evserve_lab::progress::Progress;
+use evserve_lab::root::Root;
+use evserve_lab::tls::Tls;
+use evserve_lab::wrk::Wrk;
+use evserve_lab::{Outcome, environment, page};
 use options::Options;
 use peers::{BEFORE, EVSERVE_URING, PEERS, Peer};
 use std::fs::{File, create_dir_all, write};

@@ -3,49 +3,32 @@
 //! into the chapters, which explain them.
 //!
 //! Each model serves on one core, and the load runs on another. Every measurement has a server of
-//! its own. The models take turns at each step of each experiment (`io_models/experiments/mod.rs`),
+//! its own. The models take turns at each step of each experiment (`experiments/mod.rs`),
 //! and each round repeats all steps.
 
 #![allow(missing_docs)]
 
-mod lab;
-
-#[path = "io_models/background.rs"]
 mod background;
-#[path = "io_models/bench.rs"]
 mod bench;
-#[path = "io_models/calls.rs"]
 mod calls;
-#[path = "io_models/contestant.rs"]
 mod contestant;
-#[path = "io_models/experiments/mod.rs"]
 mod experiments;
-#[path = "io_models/handshakes.rs"]
 mod handshakes;
-#[path = "io_models/load/mod.rs"]
-mod load;
-#[path = "io_models/options.rs"]
 mod options;
-#[path = "io_models/pace.rs"]
 mod pace;
-#[path = "io_models/plan.rs"]
 mod plan;
-#[path = "io_models/report.rs"]
 mod report;
-#[path = "io_models/results.rs"]
 mod results;
-#[path = "io_models/subprocess.rs"]
-mod subprocess;
 
 use bench::{Bench, FILES};
 use clap::Parser;
 use contestant::Contestant;
+use evserve_lab::cores::Cores;
+use evserve_lab::root::Root;
+use evserve_lab::tls::Tls;
+use evserve_lab::wrk::Wrk;
+use evserve_lab::{Outcome, environment, load, page};
 use experiments::Experiment;
-use lab::cores::Cores;
-use lab::root::Root;
-use lab::tls::Tls;
-use lab::wrk::Wrk;
-use lab::{Outcome, environment, page};
 use options::Options;
 use plan::Plan;
 use results::Results;

@@ -1,7 +1,7 @@
 //! A plain client: it sends bytes and reads whole responses, so that every byte can be compared.
 
-use super::Outcome;
-use super::tls::{TlsClient, TlsStream};
+use crate::Outcome;
+use crate::tls::{TlsClient, TlsStream};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! A certificate for the servers, and clients that trust it.
 
-use super::Outcome;
+use crate::Outcome;
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
