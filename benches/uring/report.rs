@@ -4,7 +4,7 @@ use super::pairs::{Measured, Pair};
 use super::steps::Step;
 use super::trial::Trial;
 use evserve_lab::page::{figure, table};
-use evserve_lab::statistics::{median, median_interval};
+use evserve_lab::statistics::{Interval, median, median_interval};
 use std::fmt::Write;
 
 /// Returns the conditions, the steps, the tables and the failures, as a part of a page.
@@ -74,7 +74,9 @@ fn cell(ratios: &[f64]) -> String {
     match (median(ratios), median_interval(ratios)) {
         (None, _) => "–".to_owned(),
         (Some(median), None) => format!("{median:.2}"),
-        (Some(median), Some((low, high))) => format!("{median:.2} ({low:.2} to {high:.2})"),
+        (Some(median), Some(Interval { low, high })) => {
+            format!("{median:.2} ({low:.2} to {high:.2})")
+        }
     }
 }
 

@@ -15,6 +15,7 @@
 //! - [`load`]: a load generator of our own, which also keeps to a rate
 //! - [`subprocess`]: the benchmark's own program, started again on the load's core
 //! - [`progress`]: the current measurement, and the remaining time
+//! - [`run`]: all measurements, as a file
 //! - [`statistics`]: best, median, its interval, and the median of ratios
 //! - [`environment`]: the machine, in a few lines
 //! - [`page`]: Markdown tables, and the part of a page that a benchmark fills
@@ -34,6 +35,7 @@ pub mod load;
 pub mod page;
 pub mod progress;
 pub mod root;
+pub mod run;
 pub mod server;
 pub mod statistics;
 pub mod subprocess;

@@ -20,7 +20,7 @@ pub fn greatest(values: &[f64]) -> Option<f64> {
 /// An interval that holds the true median in at least 95 of 100 cases, whatever the distribution:
 /// from the k-th smallest value to the k-th greatest, with the largest k for which that is so.
 /// `None` for fewer than 6 values.
-pub fn median_interval(values: &[f64]) -> Option<(f64, f64)> {
+pub fn median_interval(values: &[f64]) -> Option<Interval> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let count = sorted.len();
@@ -34,7 +34,10 @@ pub fn median_interval(values: &[f64]) -> Option<(f64, f64)> {
         rank += 1;
     }
     let least = rank.checked_sub(1)?;
-    Some((sorted[least], sorted[count - rank]))
+    Some(Interval {
+        low: sorted[least],
+        high: sorted[count - rank],
+    })
 }
 
 /// The median of the ratios within pairs: `above[i] / below[i]`, where both were measured.
@@ -45,4 +48,57 @@ pub fn median_of_ratios(above: &[Option<f64>], below: &[Option<f64>]) -> Option<
     let pairs = above.iter().zip(below);
     let ratios: Vec<_> = pairs.filter_map(|(a, b)| Some((*a)? / (*b)?)).collect();
     median(&ratios)
+}
+
+/// Where a median lies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Interval {
+    pub low: f64,
+    pub high: f64,
+}
+
+/// The median of ratios.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ratio {
+    pub median: f64,
+    /// `None` for fewer than 6 pairs.
+    pub interval: Option<Interval>,
+    pub pairs: usize,
+}
+
+/// What a ratio shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Higher,
+    Lower,
+    /// The interval contains 1.
+    NoDifference,
+    /// There is no interval.
+    TooFew,
+}
+
+impl Ratio {
+    /// `None` for an empty list.
+    pub fn of(ratios: &[f64]) -> Option<Ratio> {
+        Some(Ratio {
+            median: median(ratios)?,
+            interval: median_interval(ratios),
+            pairs: ratios.len(),
+        })
+    }
+
+    pub fn verdict(&self) -> Verdict {
+        match self.interval {
+            None => Verdict::TooFew,
+            Some(interval) if interval.low > 1.0 => Verdict::Higher,
+            Some(interval) if interval.high < 1.0 => Verdict::Lower,
+            Some(_) => Verdict::NoDifference,
+        }
+    }
+
+    /// Half of the interval, as a part of the median.
+    pub fn spread(&self) -> Option<f64> {
+        let interval = self.interval?;
+        Some((interval.high - interval.low) / 2.0 / self.median)
+    }
 }

@@ -1,0 +1,218 @@
+//! A run: every measurement of a benchmark, with what it depends on, as a file of JSON.
+//!
+//! The file describes itself, so that a later version can show and compare it: it holds the titles
+//! and units of its figures, and every sample. docs/io-models/results/README.md describes it for
+//! other programs.
+
+use crate::Outcome;
+use crate::statistics::{Interval, Ratio, median, median_interval};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{read_to_string, rename, write};
+use std::path::Path;
+
+/// The version of the format. It changes when a reader of the old one would misread the new one.
+pub const FORMAT: u32 = 1;
+
+/// All measurements of a benchmark.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Run {
+    pub format: u32,
+    /// The benchmark that made it, such as `io_models`.
+    pub benchmark: String,
+    /// What the figures depend on: commit, kernel, processor, versions, load.
+    pub environment: Vec<Fact>,
+    /// How it was measured, such as `quick` or `full`.
+    pub pace: String,
+    /// Why the figures are not to be believed, as sentences. Empty if they are.
+    pub unfit: Vec<String>,
+    /// The contestant that the others are compared with.
+    pub baseline: String,
+    pub contestants: Vec<Contestant>,
+    pub experiments: Vec<Experiment>,
+    /// Failures, as sentences.
+    pub faults: Vec<String>,
+}
+
+/// Something that the figures depend on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fact {
+    pub name: String,
+    pub value: String,
+}
+
+/// What is compared.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Contestant {
+    pub name: String,
+    /// Its place among all contestants there are, which decides its colour and mark.
+    pub kind: usize,
+    /// The program's options that make it.
+    pub options: String,
+}
+
+/// The measurements of one experiment.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Experiment {
+    pub name: String,
+    pub title: String,
+    /// A sentence or two about the work.
+    pub about: String,
+    /// The meaning of the steps, with their unit.
+    pub steps_are: String,
+    /// The figures that are shown. The first one decides when a step has been repeated enough.
+    pub figures: Vec<Figure>,
+    pub samples: Vec<Sample>,
+    pub gaps: Vec<Gap>,
+}
+
+/// The meaning of a figure.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Figure {
+    pub name: String,
+    pub title: String,
+    pub unit: String,
+    pub better: Better,
+    /// Whether its axis is logarithmic.
+    pub logarithmic: bool,
+}
+
+/// Which of two values is the better one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Better {
+    Higher,
+    Lower,
+}
+
+/// One measurement.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Sample {
+    pub contestant: String,
+    pub step: u64,
+    /// Samples of one round were taken one right after the other, so their ratios are steady.
+    pub round: u32,
+    /// Values by the names of their figures, also of figures that are not shown.
+    pub values: BTreeMap<String, f64>,
+}
+
+/// The reason why a contestant has no samples at a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    pub contestant: String,
+    pub step: u64,
+    pub why: String,
+}
+
+/// A figure over all rounds.
+#[derive(Clone, Copy, Debug)]
+pub struct Summary {
+    pub median: f64,
+    /// `None` if there are too few samples for one.
+    pub interval: Option<Interval>,
+    pub samples: usize,
+}
+
+impl Run {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// It is no run, or one of a format that this version does not know.
+    pub fn read(path: &Path) -> Outcome<Run> {
+        let shown = path.display();
+        let text = read_to_string(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
+        #[derive(Deserialize)]
+        struct Version {
+            format: u32,
+        }
+        let Version { format } = serde_json::from_str(&text)
+            .map_err(|error| format!("{shown} is no result of a benchmark: {error}"))?;
+        if format != FORMAT {
+            return Err(format!(
+                "{shown} has format {format}; this version reads format {FORMAT}: measure again, or use the \
+                 version that wrote it"
+            )
+            .into());
+        }
+        serde_json::from_str(&text).map_err(|error| format!("{shown}: {error}").into())
+    }
+
+    /// Writes a file. One that cannot be written whole leaves the old one as it is.
+    ///
+    /// # Errors
+    /// Errors of the file system.
+    pub fn write(&self, path: &Path) -> Outcome<()> {
+        let new = path.with_extension("json.new");
+        write(&new, serde_json::to_string(self)? + "\n")?;
+        Ok(rename(new, path)?)
+    }
+
+    pub fn experiment(&self, name: &str) -> Option<&Experiment> {
+        self.experiments.iter().find(|one| one.name == name)
+    }
+
+    pub fn fact(&self, name: &str) -> Option<&str> {
+        let fact = self.environment.iter().find(|fact| fact.name == name)?;
+        Some(&fact.value)
+    }
+}
+
+impl Experiment {
+    /// All steps, in order.
+    pub fn steps(&self) -> Vec<u64> {
+        let samples = self.samples.iter().map(|sample| sample.step);
+        let mut steps: Vec<_> = samples
+            .chain(self.gaps.iter().map(|gap| gap.step))
+            .collect();
+        steps.sort_unstable();
+        steps.dedup();
+        steps
+    }
+
+    pub fn figure(&self, name: &str) -> Option<&Figure> {
+        self.figures.iter().find(|figure| figure.name == name)
+    }
+
+    /// The values of a figure, by round.
+    fn values<'a>(
+        &'a self,
+        contestant: &'a str,
+        step: u64,
+        figure: &'a str,
+    ) -> impl Iterator<Item = (u32, f64)> + 'a {
+        self.samples
+            .iter()
+            .filter(move |sample| sample.contestant == contestant && sample.step == step)
+            .filter_map(move |sample| Some((sample.round, *sample.values.get(figure)?)))
+    }
+
+    /// A figure over all rounds. `None` without samples.
+    pub fn summary(&self, contestant: &str, step: u64, figure: &str) -> Option<Summary> {
+        let values: Vec<_> = self
+            .values(contestant, step, figure)
+            .map(|(_, value)| value)
+            .collect();
+        Some(Summary {
+            median: median(&values)?,
+            interval: median_interval(&values),
+            samples: values.len(),
+        })
+    }
+
+    /// A figure in terms of the baseline's, round by round. `None` where no round has both.
+    pub fn ratio(
+        &self,
+        contestant: &str,
+        baseline: &str,
+        step: u64,
+        figure: &str,
+    ) -> Option<Ratio> {
+        let below: BTreeMap<_, _> = self.values(baseline, step, figure).collect();
+        let pairs: Vec<_> = self
+            .values(contestant, step, figure)
+            .filter_map(|(round, value)| Some(value / below.get(&round)?))
+            .filter(|ratio| ratio.is_finite())
+            .collect();
+        Ratio::of(&pairs)
+    }
+}
