@@ -157,6 +157,7 @@ fn command(
                 drain: limits.drain_timeout,
                 ..Timeouts::default()
             },
+            trigger: waiting.trigger.unwrap_or_default(),
             uring: Uring {
                 operations: waiting.uring.unwrap_or_default(),
                 file: waiting.uring_file.unwrap_or_default(),
@@ -254,6 +255,7 @@ fn check_model_options(options: &Options) -> Result<(), String> {
         ("workers", waiting.workers.is_some()),
         ("threads", waiting.threads.is_some()),
         ("max-children", waiting.max_children.is_some()),
+        ("trigger", waiting.trigger.is_some()),
         ("uring", waiting.uring.is_some()),
         ("uring-file", waiting.uring_file.is_some()),
         ("uring-send", waiting.uring_send.is_some()),
@@ -542,6 +544,8 @@ mod tests {
                 "--workers does nothing with --model pool; it is for select, poll, epoll",
             ),
             ("--threads 2", "it is for pool"),
+            ("--trigger level --model poll", "it is for epoll"),
+            ("--trigger both", "[possible values: edge, level, oneshot]"),
             ("--uring poll", "with --model epoll; it is for io-uring"),
             ("--uring-file read", "it is for io-uring"),
             ("--uring-send zc --model poll", "it is for io-uring"),

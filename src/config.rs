@@ -44,6 +44,8 @@ pub struct Config {
     pub max_children: usize,
     /// The longest waits.
     pub timeouts: Timeouts,
+    /// How the model `epoll` is told of events. Default: [`Trigger::Edge`].
+    pub trigger: Trigger,
     /// How the model `io-uring` uses its ring.
     pub uring: Uring,
     /// What the addresses of the mode `http` that are not encrypted do. Default: serve files.
@@ -71,6 +73,7 @@ impl Default for Config {
             threads: 64,
             max_children: 40,
             timeouts: Timeouts::default(),
+            trigger: Trigger::default(),
             uring: Uring::default(),
             certificates: Certificates::default(),
             redirect: Redirect::default(),
@@ -310,6 +313,19 @@ impl AccessLog {
     pub fn has_duration(self) -> bool {
         matches!(self, AccessLog::Timed | AccessLog::Json)
     }
+}
+
+/// How the model `epoll` is told of events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum Trigger {
+    /// Of each change once, for both directions: nothing to change per request
+    #[default]
+    Edge,
+    /// In every wait, as long as it lasts: what to watch for changes with each connection's needs
+    Level,
+    /// Once, and then of nothing more: each wait of a connection watches it anew
+    Oneshot,
 }
 
 /// How the model `io-uring` uses its ring.

@@ -11,7 +11,7 @@ use super::values::{
     size, status_address, trusted_proxy,
 };
 use crate::config::{
-    AccessLog, Config, EntityTag, HttpConfig, Sandbox, Timeouts, UringFds, UringFile,
+    AccessLog, Config, EntityTag, HttpConfig, Sandbox, Timeouts, Trigger, UringFds, UringFile,
     UringOperations, UringSend,
 };
 use crate::net::Address;
@@ -220,6 +220,10 @@ pub(super) struct Waiting {
     #[arg(long, value_name = "N", value_parser = count(1..=10_000),
         help = help::of_models("max-children", "Maximum processes at once", |all| all.max_children))]
     pub max_children: Option<u32>,
+
+    /// How a connection's events are reported, with the model epoll [default: edge]
+    #[arg(long, value_name = "HOW", value_enum)]
+    pub trigger: Option<Trigger>,
 
     /// What the kernel does for a connection, with the model io-uring [default: multishot]
     #[arg(long, value_name = "WHAT", value_enum)]

@@ -223,10 +223,14 @@ pub const MODELS: &[ModelRow] = &[
         "poll",
         "One event loop over poll(2): checks every connection in each turn",
     ),
-    ModelRow::of_loop::<poller::Epoll>(
-        "epoll",
-        "One event loop over epoll(7): notified of changes only, so idle connections cost no time",
-    ),
+    ModelRow {
+        options: &["max-connections", "workers", "trigger"],
+        run: event_loop::run_epoll,
+        ..ModelRow::of_loop::<poller::Epoll>(
+            "epoll",
+            "One event loop over epoll(7): notified of changes only, so idle connections cost no time",
+        )
+    },
     ModelRow {
         options: &[
             "max-connections",

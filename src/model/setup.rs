@@ -3,7 +3,7 @@
 use super::panics::catch_start_panic;
 use super::permits::ReservedPermits;
 use super::signals::{HangupSignals, Signals};
-use crate::config::{Timeouts, Uring};
+use crate::config::{Timeouts, Trigger, Uring};
 use crate::net::{DatagramSocket, Listener};
 use crate::observe::{LogFile, StatusHub};
 use crate::service::{Admission, Service};
@@ -20,6 +20,8 @@ pub struct ServerSetup {
     pub limits: Limits,
     /// The timeouts.
     pub timeouts: Timeouts,
+    /// How the model epoll is told of events.
+    pub trigger: Trigger,
     /// How the model io-uring uses its ring.
     pub uring: Uring,
 }

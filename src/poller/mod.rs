@@ -5,11 +5,13 @@
 mod epoll;
 mod poll;
 mod select;
+mod triggers;
 mod watched;
 
 pub use epoll::Epoll;
 pub use poll::Poll;
 pub use select::Select;
+pub use triggers::{EdgeEpoll, LevelEpoll, OneShotEpoll};
 
 use std::fmt;
 use std::io;
@@ -31,6 +33,13 @@ impl ReadySet {
     /// The end of input or an error waits behind the bytes to be read. A short read then does not
     /// mean that everything was read. A poller reports this by itself; it cannot be asked for.
     pub const END: ReadySet = ReadySet(4);
+    /// Only in what to watch for: report one event, and then nothing more until the watch is changed.
+    /// For pollers that are [`ONE_SHOT`](Poller::ONE_SHOT).
+    pub const ONCE: ReadySet = ReadySet(8);
+    /// Only in what to watch for: where several pollers watch a descriptor so, an event is reported
+    /// to one of those that wait, and not to all. It cannot be changed, only ended. For pollers that
+    /// [can](Poller::CAN_WATCH_EXCLUSIVELY).
+    pub const EXCLUSIVE: ReadySet = ReadySet(16);
     /// Readable and writable.
     pub const BOTH: ReadySet = ReadySet(3);
 
@@ -67,6 +76,8 @@ impl fmt::Display for ReadySet {
             (ReadySet::READABLE, "readable"),
             (ReadySet::WRITABLE, "writable"),
             (ReadySet::END, "ending"),
+            (ReadySet::ONCE, "once"),
+            (ReadySet::EXCLUSIVE, "exclusive"),
         ];
         let has = names.iter().filter(|(one, _)| self.has(*one));
         let names: Vec<_> = has.map(|(_, name)| *name).collect();
@@ -97,6 +108,10 @@ pub trait Poller: Sized {
     /// reports it as long as it lasts (level-triggered).
     const EDGE_TRIGGERED: bool;
 
+    /// True if connections are to be watched with [`ReadySet::ONCE`]. After an event, such a
+    /// descriptor is watched for `ONCE` alone, which means: for nothing.
+    const ONE_SHOT: bool = false;
+
     /// True if the events of one wait are in the order in which they happened. False if the kernel
     /// checks one descriptor after the other: of two events that happen meanwhile, a wait may then
     /// report only the second.
@@ -108,6 +123,9 @@ pub trait Poller: Sized {
     /// True if the kernel stops watching a descriptor when it is closed. If false, change it to
     /// [`ReadySet::NONE`] before closing it.
     const CLOSE_UNWATCHES: bool;
+
+    /// True if it understands [`ReadySet::EXCLUSIVE`].
+    const CAN_WATCH_EXCLUSIVELY: bool = false;
 
     /// Descriptors with this number or a larger one cannot be watched.
     const FD_LIMIT: Option<RawFd> = None;
@@ -251,9 +269,37 @@ mod tests {
         );
     }
 
+    /// A readable descriptor is reported once, then in no wait, and again when it is watched anew.
+    #[test]
+    fn a_one_shot_watch_reports_one_event() {
+        let mut poller = OneShotEpoll::new(16).expect("a poller");
+        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        let once = ReadySet::READABLE | ReadySet::ONCE;
+        let fd = ours.as_fd();
+        poller.change(fd, 7, ReadySet::NONE, once).expect("watched");
+        for _ in 0..3 {
+            (&theirs).write_all(b"x").expect("sent");
+            assert_eq!(wait(&mut poller, LONG), [(7, ReadySet::READABLE)]);
+            (&theirs).write_all(b"x").expect("sent");
+            assert_eq!(wait(&mut poller, Some(Duration::ZERO)), []);
+            poller
+                .change(fd, 7, ReadySet::ONCE, once)
+                .expect("watched anew");
+        }
+        assert_eq!(wait(&mut poller, LONG), [(7, ReadySet::READABLE)]);
+        poller
+            .change(fd, 7, ReadySet::ONCE, ReadySet::NONE)
+            .expect("not watched");
+        drop(theirs);
+        assert_eq!(wait(&mut poller, Some(Duration::ZERO)), []);
+    }
+
     #[test]
     fn every_poller_keeps_the_contract() {
         check_contract::<Epoll>();
+        check_contract::<EdgeEpoll>();
+        check_contract::<LevelEpoll>();
+        check_contract::<OneShotEpoll>();
         check_contract::<Poll>();
         check_contract::<Select>();
         check_contract::<crate::uring::Ring>();

@@ -132,6 +132,7 @@ impl ServerSpec {
                 workers,
                 limits,
                 timeouts,
+                trigger: config.trigger,
                 uring: config.uring,
             },
         })

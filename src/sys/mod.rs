@@ -8,6 +8,7 @@
 //! This module knows neither its callers nor their purpose.
 
 mod datagram;
+mod epoll;
 mod eventfd;
 mod file;
 mod process;
@@ -18,6 +19,7 @@ mod wait;
 pub use datagram::{
     Route, lost_datagrams, receive_udp, receive_unix, report_routes, send_udp, send_unix,
 };
+pub use epoll::{epoll_change, epoll_create, epoll_wait_untraced};
 pub use eventfd::EventFd;
 pub use file::{
     add_watch, close, fstat, is_in_memory, lock_byte, open_beneath, open_if_in_memory, pipe, read,
@@ -31,6 +33,7 @@ pub use process::{
     block_signals, cpu_time, is_controlling_terminal, kill, message_pair, reap, thread_id,
     unblock_signals,
 };
+pub use rustix::event::epoll::{Event as EpollEvent, EventFlags as EpollFlags};
 pub use rustix::event::{PollFd, PollFlags};
 pub use rustix::fs::inotify::{CreateFlags, ReadFlags, Reader as WatchReader, WatchFlags};
 pub use rustix::fs::{

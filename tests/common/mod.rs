@@ -16,7 +16,7 @@ mod tls;
 
 pub use client::{Client, Response};
 pub use models::*;
-pub use program::{Ended, Evserve, Program, READY, address_in};
+pub use program::{Ended, Evserve, Program, READY, address_in, more_options};
 pub use skipped::{is_missing, is_not_root, skip};
 #[cfg(feature = "tls")]
 pub use tls::{Identity, client_side};

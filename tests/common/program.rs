@@ -1,6 +1,7 @@
 //! Starts evserve or an example as a child process.
 
 use super::{Client, PATIENCE, Response, wait_for_exit};
+use evserve::model::find;
 use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -30,12 +31,30 @@ pub fn address_in(line: &str) -> Option<&str> {
     Some(address.trim_end_matches('/'))
 }
 
+/// The options of `EVSERVE_OPTIONS`, if they are for this model: the one that `EVSERVE_MODEL` names,
+/// or else each that has all of them.
+pub fn more_options(model: &str) -> Option<String> {
+    let options = std::env::var("EVSERVE_OPTIONS").ok()?;
+    let is_for_it = match std::env::var("EVSERVE_MODEL") {
+        Ok(only) => only == model,
+        Err(_) => find(model).is_some_and(|row| {
+            let mut given = options
+                .split_whitespace()
+                .filter_map(|word| word.strip_prefix("--"));
+            given.all(|option| row.options.contains(&option))
+        }),
+    };
+    is_for_it.then_some(options)
+}
+
 /// A program to start: itself, or through another program such as strace.
 pub struct Program {
     /// The program and its arguments.
     words: Vec<OsString>,
     /// An example prints its address to standard output.
     is_example: bool,
+    /// More options. They give way to those in `words`.
+    more: String,
     /// Environment and directory; the program and its arguments are in `words`.
     settings: Command,
     stdin: Option<Stdio>,
@@ -48,6 +67,7 @@ impl Program {
         Program {
             words: vec![program.into()],
             is_example,
+            more: String::new(),
             settings: Command::new(""),
             stdin: None,
             stdout: None,
@@ -62,14 +82,11 @@ impl Program {
         Program::new(program, false).options(options)
     }
 
-    /// evserve with a model. With io-uring, `EVSERVE_OPTIONS` has more options for it.
+    /// evserve with a model, and with the options of `EVSERVE_OPTIONS` if they are for it.
     pub fn model(model: &str, options: &str) -> Program {
-        let more = match model {
-            "io-uring" => std::env::var("EVSERVE_OPTIONS").unwrap_or_default(),
-            _ => String::new(),
-        };
-        let program = Program::evserve("--model").args([model]);
-        program.options(&more).options(options)
+        let mut program = Program::evserve("--model").args([model]).options(options);
+        program.more = more_options(model).unwrap_or_default();
+        program
     }
 
     /// The program of `docs/examples/model.rs`, which has a model of its own.
@@ -146,6 +163,13 @@ impl Program {
     fn command(self) -> Command {
         let mut command = Command::new(&self.words[0]);
         command.args(&self.words[1..]);
+        for option in self.more.split("--").skip(1) {
+            let words: Vec<_> = option.split_whitespace().collect();
+            let name = format!("--{}", words[0]);
+            if !self.words.iter().any(|word| *word == *name) {
+                command.arg(name).args(&words[1..]);
+            }
+        }
         for (name, value) in self.settings.get_envs() {
             match value {
                 Some(value) => command.env(name, value),

@@ -28,7 +28,8 @@ mod tracer;
 
 use clients::{FILES, Fate, LARGE};
 use common::{
-    Evserve, PATIENCE, Program, completes, pattern, represents_its_kind, skip, with_threads,
+    Evserve, PATIENCE, Program, completes, more_options, pattern, represents_its_kind, skip,
+    with_threads,
 };
 use evserve::model::MODELS;
 use nix::errno::Errno::{self, *};
@@ -304,7 +305,7 @@ fn work(models: &[&'static str], only: Option<&str>) -> Vec<(usize, usize, &'sta
     let mut work = Vec::new();
     for (index, row) in ROWS.iter().enumerate() {
         let needs_kernel = !row.operations.is_empty() && !rings::can_inject();
-        let has_other_options = !row.options.is_empty() && env::var_os("EVSERVE_OPTIONS").is_some();
+        let has_other_options = !row.options.is_empty() && more_options("io-uring").is_some();
         if needs_kernel || has_other_options || only.is_some_and(|only| only != row.name) {
             continue;
         }

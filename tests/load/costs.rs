@@ -1,8 +1,8 @@
 //! What serving costs, counted and not timed: system calls, memory, threads.
 
 use crate::common::{
-    Client, Evserve, Program, is_completion_model, is_missing, on_every_concurrent_model,
-    on_every_loop, row, skip,
+    Client, Evserve, Program, is_completion_model, is_missing, more_options,
+    on_every_concurrent_model, on_every_loop, row, skip,
 };
 use evserve::model::Executor;
 use evserve::session::WORK_PER_TURN;
@@ -78,6 +78,28 @@ fn a_loop_makes_two_system_calls_per_request() {
         let changes = figure(&log, "changes of interest");
         assert!(changes <= CONNECTIONS, "{log}");
     });
+}
+
+/// One client at a time sends its next request when it has the response. How often the server then
+/// tells the kernel what to watch for follows from the trigger alone.
+#[test]
+fn changes_of_interest_follow_from_the_trigger() {
+    const REQUESTS: u64 = 1000;
+    let root = root();
+    for (trigger, least, most) in [
+        ("edge", 1, 1),
+        ("level", 1, 1),
+        ("oneshot", REQUESTS - 1, REQUESTS),
+    ] {
+        let options = ["--access-log", "off", "--trigger", trigger];
+        let evserve = Evserve::http("epoll", root.path(), &options);
+        let mut client = evserve.connect();
+        (0..REQUESTS).for_each(|_| exchange(&mut client));
+        drop(client);
+        let log = evserve.stop().log;
+        let changes = figure(&log, "change");
+        assert!((least..=most).contains(&changes), "{trigger}: {log}");
+    }
 }
 
 /// All listings in progress share one budget per turn. So listing many directories at once takes as
@@ -188,7 +210,7 @@ fn a_ring_needs_few_system_calls() {
     let root = root();
     let loads = ["--mode http", "--mode echo", "--mode http --uring single"];
     for load in loads {
-        if load.contains("--uring") && std::env::var_os("EVSERVE_OPTIONS").is_some() {
+        if load.contains("--uring") && more_options("io-uring").is_some() {
             continue;
         }
         for (connections, rounds, most_enters, most) in [(1, 500, 1.0, 1.0), (64, 20, 0.1, 0.2)] {

@@ -50,6 +50,7 @@ mod terminal;
 #[cfg(feature = "tls")]
 mod tls;
 mod trace;
+mod triggers;
 mod unavailable;
 mod unix;
 mod unread;

@@ -1,8 +1,8 @@
 //! `--trace-requests`: the system calls of the first requests.
 
 use crate::common::{
-    Client, Evserve, Program, is_completion_model, is_loop, is_missing, on_every_model,
-    on_every_shared_model, on_one_model_of_each_kind, row, serves_one_at_a_time,
+    Client, Evserve, Program, is_completion_model, is_loop, is_missing, more_options,
+    on_every_model, on_every_shared_model, on_one_model_of_each_kind, row, serves_one_at_a_time,
 };
 use evserve::model::Executor;
 use std::ffi::OsStr;
@@ -164,7 +164,7 @@ fn the_traces_on_the_page_are_real() {
     let root = home.join("docs/site");
     std::fs::read(root.join("style.css")).expect("now in the page cache");
     for model in ["epoll", "io-uring"] {
-        if model == "io-uring" && std::env::var_os("EVSERVE_OPTIONS").is_some() {
+        if more_options(model).is_some() {
             // They may change its trace.
             continue;
         }

@@ -76,6 +76,9 @@ pub(super) trait Driver: Sized {
     /// The poller.
     fn poller(&mut self) -> &mut Self::Poller;
 
+    /// Notes that the poller has reported an event of a socket.
+    fn reported(_: &mut Self::State) {}
+
     /// How many connections the kernel may accept by itself before the loop takes them, at all
     /// listeners together. `None`: it accepts only when the loop asks.
     fn accepts_ahead(&mut self) -> Option<usize> {

@@ -32,9 +32,9 @@ use super::{
     LOG_RETRY_INTERVAL, ServerSetup, WorkerParts, abort_after_panic, catch_panic, new_worker,
     reopen_log,
 };
-use crate::config::{self, UringFds, UringFile, UringOperations, UringSend};
+use crate::config::{self, Trigger, UringFds, UringFile, UringOperations, UringSend};
 use crate::observe::{LogFile, flush_standard_error, standard_error_is_behind, throttled};
-use crate::poller::{Poller, ReadySet};
+use crate::poller::{Epoll, LevelEpoll, OneShotEpoll, Poller, ReadySet};
 use crate::session::{BUFFER_SIZE, Counters, Timeout, Transitions, WORK_PER_TURN, Worker};
 use crate::trace;
 use crate::uring::{self, Operation, Ring, Uses};
@@ -69,6 +69,15 @@ const NO_CONNECTION: usize = usize::MAX;
 /// Serves by readiness: see [`run`].
 pub fn run_readiness<P: Poller + 'static>(setup: ServerSetup) -> io::Result<Counters> {
     run::<Readiness<P>>(setup)
+}
+
+/// Serves by epoll(7), triggered as the setting says: see [`run`].
+pub fn run_epoll(setup: ServerSetup) -> io::Result<Counters> {
+    match setup.trigger {
+        Trigger::Edge => run::<Readiness<Epoll>>(setup),
+        Trigger::Level => run::<Readiness<LevelEpoll>>(setup),
+        Trigger::Oneshot => run::<Readiness<OneShotEpoll>>(setup),
+    }
 }
 
 /// Serves by io_uring(7), as the [settings](config::Uring) say: see [`run`].
@@ -361,6 +370,7 @@ impl<D: Driver> EventLoop<D> {
                     if let Some(slot) = self.connections.enqueue(key) {
                         slot.io.ready |= ready;
                         slot.io.event = true;
+                        D::reported(&mut slot.io.driver);
                     }
                 }
                 EventSource::Datagrams(index) => self.datagrams.set_ready(index),

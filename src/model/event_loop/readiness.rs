@@ -44,6 +44,13 @@ impl<P: Poller> Driver for Readiness<P> {
     }
 
     #[inline]
+    fn reported(state: &mut Tried) {
+        if P::ONE_SHOT {
+            state.watched = ReadySet::ONCE;
+        }
+    }
+
+    #[inline]
     fn may_send(&self, io: &SocketState<Self>, _is_file: bool) -> bool {
         io.ready.has(ReadySet::WRITABLE)
     }
@@ -105,7 +112,9 @@ impl<P: Poller> Driver for Readiness<P> {
         self.file_senders
             .waits(sender, &slot.connection, socket, &mut worker.counters);
         let (wanted, watched) = (interest::<P>(slot), slot.io.driver.watched);
-        if wanted != watched {
+        // After its event, a one-shot watch costs nothing.
+        let rests = P::ONE_SHOT && wanted == ReadySet::NONE && watched == ReadySet::ONCE;
+        if wanted != watched && !rests {
             let fd = slot.io.socket.as_fd();
             self.poller.change(fd, source, watched, wanted)?;
             slot.io.driver.watched = wanted;
@@ -136,16 +145,21 @@ impl<P: Poller> Driver for Readiness<P> {
 }
 
 /// What the poller must watch a blocked connection for. An edge-triggered poller watches for both
-/// directions all the time.
+/// directions all the time. Any other watches for what the connection needs now, or the loop would
+/// spin: a socket is nearly always writable.
 fn interest<P: Poller>(slot: &LoopConnection<Readiness<P>>) -> ReadySet {
-    if P::EDGE_TRIGGERED {
+    if P::EDGE_TRIGGERED && !P::ONE_SHOT {
         return ReadySet::BOTH;
     }
+    let once = match P::ONE_SHOT {
+        true => ReadySet::ONCE,
+        false => ReadySet::NONE,
+    };
     match slot.connection.next() {
         // Nothing that could happen to the socket would help.
         _ if slot.flags.contains(SlotFlags::OFFLOADED) => ReadySet::NONE,
-        Action::Send => ReadySet::WRITABLE,
-        Action::Receive => ReadySet::READABLE,
+        Action::Send => ReadySet::WRITABLE | once,
+        Action::Receive => ReadySet::READABLE | once,
         Action::Load
         | Action::Proceed
         | Action::Run
