@@ -3,6 +3,7 @@
 use evserve::config::Config;
 use evserve::model::{Executor, MODELS, ModelRow, find};
 use evserve_lab::Outcome;
+use evserve_lab::run;
 
 /// Two loops on two threads, both on the server's one core.
 const WORKERS: u32 = 2;
@@ -28,6 +29,9 @@ pub struct Needs {
 }
 
 impl Contestant {
+    /// The name of the one that the others are compared with.
+    pub const BASELINE: &str = "epoll";
+
     /// All contestants.
     pub fn all() -> Vec<Contestant> {
         let row = |(kind, model): (usize, &'static ModelRow)| Contestant {
@@ -62,6 +66,15 @@ impl Contestant {
         }
         let wanted = |one: &Contestant| names.is_empty() || names.contains(&one.name);
         Ok(all.into_iter().filter(wanted).collect())
+    }
+
+    /// Its part of a run.
+    pub fn begin(&self) -> run::Contestant {
+        run::Contestant {
+            name: self.name.clone(),
+            kind: self.kind,
+            options: self.options(Needs::default()).join(" "),
+        }
     }
 
     fn row(&self) -> &'static ModelRow {

@@ -17,23 +17,20 @@ mod handshakes;
 mod options;
 mod pace;
 mod plan;
+mod publish;
 mod report;
-mod results;
 
 use bench::{Bench, FILES};
 use clap::Parser;
 use contestant::Contestant;
 use evserve_lab::cores::Cores;
 use evserve_lab::root::Root;
+use evserve_lab::run::{FORMAT, Fact, Run};
 use evserve_lab::tls::Tls;
 use evserve_lab::wrk::Wrk;
-use evserve_lab::{Outcome, environment, load, page};
-use experiments::Experiment;
+use evserve_lab::{Outcome, environment, load};
 use options::Options;
 use plan::Plan;
-use results::Results;
-use std::fs::{create_dir_all, read_dir, read_to_string, rename, write};
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -65,6 +62,11 @@ fn compare(options: &Options) -> Outcome<bool> {
         println!("this takes minutes: run it with `cargo bench --bench io_models`");
         return Ok(true);
     }
+    if let Some(file) = &options.report {
+        let run = Run::read(file)?;
+        publish(options, &run, true)?;
+        return Ok(true);
+    }
     let contestants = Contestant::chosen(&options.model)?;
     let cores = Cores::choose()?;
     let root = Root::make(FILES)?;
@@ -78,28 +80,26 @@ fn compare(options: &Options) -> Outcome<bool> {
         pace: options.pace(),
     };
     let experiments = options.experiments();
-    let mut results = Results {
+    let mut run = Run {
+        format: FORMAT,
+        benchmark: "io_models".to_owned(),
         environment: surroundings(&bench),
-        models: contestants
-            .iter()
-            .map(|one| (one.name.clone(), one.kind))
-            .collect(),
-        ..Results::default()
+        pace: bench.pace.name.to_owned(),
+        unfit: Vec::new(),
+        baseline: Contestant::BASELINE.to_owned(),
+        contestants: contestants.iter().map(Contestant::begin).collect(),
+        experiments: experiments.iter().map(|one| one.begin()).collect(),
+        faults: Vec::new(),
     };
-    let plan = Plan::make(bench.pace, &contestants, &experiments, &mut results);
-    let ended = plan.carry_out(&bench, &mut results);
+    let plan = Plan::make(bench.pace, &contestants, &experiments, &mut run);
+    let ended = plan.carry_out(&bench, &mut run);
     // If the user stopped the run, show what was measured, but do not keep it as a result.
-    publish(
-        options,
-        options.write && ended.is_ok(),
-        &experiments,
-        &results,
-    )?;
+    publish(options, &run, ended.is_ok())?;
     ended?;
-    Ok(results.faults.is_empty())
+    Ok(run.faults.is_empty())
 }
 
-fn surroundings(bench: &Bench) -> Vec<(String, String)> {
+fn surroundings(bench: &Bench) -> Vec<Fact> {
     let mut all = environment::machine();
     let perf = environment::version("perf", "--version");
     let evserve = environment::version(env!("CARGO_BIN_EXE_evserve"), "--version");
@@ -134,73 +134,15 @@ fn surroundings(bench: &Bench) -> Vec<(String, String)> {
             }
         },
     );
-    all
+    let fact = |(name, value)| Fact { name, value };
+    all.into_iter().map(fact).collect()
 }
 
-/// Writes the result to its files.
-fn publish(
-    options: &Options,
-    to_docs: bool,
-    experiments: &[&'static Experiment],
-    results: &Results,
-) -> Outcome<()> {
-    let pace = options.pace();
-    let pictures = report::pictures(results, experiments, pace)?;
-    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
-    let mut places = vec![folder()];
-    if to_docs {
-        places.push(docs.join("io-models/results"));
+/// Writes the run to its files, and `to_keep` also into docs if the user wants that.
+fn publish(options: &Options, run: &Run, to_keep: bool) -> Outcome<()> {
+    publish::into_target(run, options.folder())?;
+    match options.write && to_keep {
+        true => publish::into_docs(run),
+        false => Ok(()),
     }
-    for place in &places {
-        create_dir_all(place)?;
-        let csv = place.join("results.csv");
-        if csv.is_file() {
-            // Two runs show more than one: if they disagree, the order is unknown.
-            rename(&csv, place.join("results-before.csv"))?;
-        }
-        write(csv, results.csv())?;
-        let json = serde_json::to_string_pretty(&results.json(experiments))?;
-        write(place.join("results.json"), json + "\n")?;
-        write(
-            place.join("report.html"),
-            report::page(results, experiments, &pictures, pace),
-        )?;
-        for picture in &pictures {
-            write(place.join(picture.file()), &picture.svg)?;
-        }
-        println!("written to {}", place.join("report.html").display());
-    }
-    if to_docs {
-        let course = docs.join("io-models");
-        let environment = report::environment(results);
-        page::fill(
-            &chapter(&course, "environment")?,
-            "environment",
-            &environment,
-        )?;
-        for experiment in experiments {
-            let shown = report::markdown(results, experiment, &pictures, "results", pace);
-            page::fill(&chapter(&course, experiment.name)?, experiment.name, &shown)?;
-        }
-    }
-    Ok(())
-}
-
-/// Finds the chapter that marks the place for `name`.
-fn chapter(course: &Path, name: &str) -> Outcome<PathBuf> {
-    let mark = format!("<!-- {name}:begin -->");
-    for entry in read_dir(course)? {
-        let path = entry?.path();
-        let is_page = path.extension().is_some_and(|extension| extension == "md");
-        if is_page && read_to_string(&path)?.contains(&mark) {
-            return Ok(path);
-        }
-    }
-    Err(format!("no chapter in {} has the mark {mark}", course.display()).into())
-}
-
-/// `target/io_models`, in the target directory in use.
-fn folder() -> PathBuf {
-    let temporary = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    temporary.parent().unwrap_or(temporary).join("io_models")
 }

@@ -3,6 +3,7 @@
 use super::experiments::{EXPERIMENTS, Experiment};
 use super::pace::{FULL, Pace, QUICK};
 use clap::Parser;
+use std::path::PathBuf;
 
 /// Measure every I/O model of evserve on the same work
 #[derive(Parser)]
@@ -25,6 +26,10 @@ pub struct Options {
     #[arg(long, conflicts_with_all = ["model", "only"])]
     pub write: bool,
 
+    /// Write the report of this result file again, and measure nothing
+    #[arg(long, value_name = "FILE.json", conflicts_with_all = ["quick", "model", "only"])]
+    pub report: Option<PathBuf>,
+
     /// Cargo passes this to benchmarks
     #[arg(long, hide = true)]
     pub bench: bool,
@@ -37,6 +42,17 @@ impl Options {
             self.only.is_empty() || self.only.iter().any(|name| name == experiment.name)
         };
         EXPERIMENTS.iter().filter(wanted).collect()
+    }
+
+    /// The name of the run's folder. A part of the measurements never replaces all of them.
+    pub fn folder(&self) -> &'static str {
+        match self {
+            Options {
+                report: Some(_), ..
+            } => "shown",
+            _ if !self.model.is_empty() || !self.only.is_empty() => "part",
+            _ => self.pace().name,
+        }
     }
 
     /// The length and number of measurements.

@@ -6,9 +6,9 @@ use super::bench::Bench;
 use super::contestant::Contestant;
 use super::experiments::Experiment;
 use super::pace::Pace;
-use super::results::{Gap, Record, Results};
 use evserve_lab::Outcome;
 use evserve_lab::progress::Progress;
+use evserve_lab::run::{self, Gap, Run, Sample};
 
 /// All measurements of a run.
 pub struct Plan<'a>(Vec<Planned<'a>>);
@@ -22,12 +22,12 @@ struct Planned<'a> {
 }
 
 impl<'a> Plan<'a> {
-    /// Leaves out what a model cannot do, and notes the reason in the results.
+    /// Leaves out what a model cannot do, and notes the reason in the run.
     pub fn make(
         pace: &Pace,
         contestants: &'a [Contestant],
         experiments: &[&'static Experiment],
-        results: &mut Results,
+        run: &mut Run,
     ) -> Plan<'a> {
         let mut plan = Vec::new();
         for round in 0..pace.rounds {
@@ -44,7 +44,7 @@ impl<'a> Plan<'a> {
                         };
                         match (experiment.cannot)(planned.contestant, step) {
                             None => plan.push(planned),
-                            Some(why) => results.leave_gap(planned.gap(why)),
+                            Some(why) => planned.part_of(run).leave_gap(planned.gap(why)),
                         }
                     }
                 }
@@ -53,12 +53,12 @@ impl<'a> Plan<'a> {
         Plan(plan)
     }
 
-    /// Makes all measurements. A failed one becomes a fault in the results, and the others
+    /// Makes all measurements. A failed one becomes a fault in the run, and the others
     /// continue.
     ///
     /// # Errors
     /// The user wants to stop.
-    pub fn carry_out(&self, bench: &Bench, results: &mut Results) -> Outcome<()> {
+    pub fn carry_out(&self, bench: &Bench, run: &mut Run) -> Outcome<()> {
         let pace = bench.pace;
         let seconds = |planned: &Planned<'_>| (planned.experiment.seconds)(pace, planned.step);
         let all: f64 = self.0.iter().map(seconds).sum();
@@ -76,10 +76,10 @@ impl<'a> Plan<'a> {
                 planned.round + 1
             );
             progress.next(&what, seconds(planned))?;
-            if let Err(fault) = planned.carry_out(bench, results) {
+            if let Err(fault) = planned.carry_out(bench, run) {
                 progress.end();
                 eprintln!("io_models: {what}: {fault}");
-                results.faults.push(format!("{what}: {fault}"));
+                run.faults.push(format!("{what}: {fault}"));
             }
         }
         progress.end();
@@ -88,29 +88,34 @@ impl<'a> Plan<'a> {
 }
 
 impl Planned<'_> {
-    fn carry_out(&self, bench: &Bench, results: &mut Results) -> Outcome<()> {
+    fn carry_out(&self, bench: &Bench, run: &mut Run) -> Outcome<()> {
         let measurement = (self.experiment.measure)(&bench.trial(self.contestant, self.step))?;
+        let part = self.part_of(run);
         if let Some(why) = measurement.none {
-            results.leave_gap(self.gap(why));
+            part.leave_gap(self.gap(why));
         }
-        let record = |(figure, value)| Record {
-            experiment: self.experiment.name,
-            model: self.contestant.name.clone(),
-            step: self.step,
-            round: self.round + 1,
-            figure,
-            value,
-        };
-        results
-            .records
-            .extend(measurement.figures.into_iter().map(record));
+        if !measurement.figures.is_empty() {
+            let value = |(figure, value): (&str, f64)| (figure.to_owned(), value);
+            part.samples.push(Sample {
+                contestant: self.contestant.name.clone(),
+                step: self.step,
+                round: self.round + 1,
+                values: measurement.figures.into_iter().map(value).collect(),
+            });
+        }
         Ok(())
+    }
+
+    /// Where its samples go.
+    fn part_of<'a>(&self, run: &'a mut Run) -> &'a mut run::Experiment {
+        let mut parts = run.experiments.iter_mut();
+        let part = parts.find(|part| part.name == self.experiment.name);
+        part.expect("the run begins with all of its experiments")
     }
 
     fn gap(&self, why: String) -> Gap {
         Gap {
-            experiment: self.experiment.name,
-            model: self.contestant.name.clone(),
+            contestant: self.contestant.name.clone(),
             step: self.step,
             why,
         }

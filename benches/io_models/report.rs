@@ -1,11 +1,10 @@
 //! The results for people: plots, tables, and a page with all of them.
 
-use super::experiments::{Experiment, Plot};
-use super::pace::Pace;
-use super::results::Results;
 use evserve_lab::Outcome;
-use evserve_lab::lines::{Line, Lines, figure_of_step};
+use evserve_lab::lines::{Line, Lines, Point, figure_of_step};
 use evserve_lab::page::{figure, table};
+use evserve_lab::run::{Contestant, Experiment, Fact, Figure, Run};
+use evserve_lab::statistics::{greatest, least, median};
 use maud::{DOCTYPE, PreEscaped, html};
 use std::fmt::Write;
 
@@ -14,48 +13,44 @@ svg { max-width: 100%; height: auto } table { border-collapse: collapse; font-si
 border-bottom: 1px solid #ddd; text-align: right } td:first-child, th:first-child { text-align: left } dt { font-weight: bold }
 .gaps { font-size: 14px; color: #555 }";
 
-/// A drawn plot and its experiment.
-pub struct Picture {
-    pub experiment: &'static Experiment,
-    pub plot: &'static Plot,
+/// A drawn figure of an experiment.
+pub struct Picture<'a> {
+    pub experiment: &'a Experiment,
+    pub figure: &'a Figure,
     pub svg: String,
 }
 
-impl Picture {
+impl Picture<'_> {
     /// The name of its file.
     pub fn file(&self) -> String {
-        let figure = self.plot.figure.replace('_', "-");
+        let figure = self.figure.name.replace('_', "-");
         format!("{}-{figure}.svg", self.experiment.name)
     }
 }
 
-/// Draws all plots that have figures.
+/// Draws all figures that have values.
 ///
 /// # Errors
 /// Errors of drawing.
-pub fn pictures(
-    results: &Results,
-    experiments: &[&'static Experiment],
-    pace: &Pace,
-) -> Outcome<Vec<Picture>> {
+pub fn pictures(run: &Run) -> Outcome<Vec<Picture<'_>>> {
     let mut pictures = Vec::new();
-    for experiment in experiments {
-        for plot in experiment.plots {
-            let lines = lines(results, experiment, plot, pace);
+    for experiment in &run.experiments {
+        for figure in &experiment.figures {
+            let lines = lines(run, experiment, figure);
             if lines.is_empty() {
                 continue;
             }
             let svg = Lines {
-                title: plot.title,
-                measure: plot.measure,
-                steps_are: experiment.steps_are,
-                steps: experiment.steps(pace),
+                title: &figure.title,
+                measure: &figure.measure(),
+                steps_are: &experiment.steps_are,
+                steps: &experiment.steps(),
                 series: &lines,
-                logarithmic: plot.logarithmic,
+                logarithmic: figure.logarithmic,
             };
             pictures.push(Picture {
                 experiment,
-                plot,
+                figure,
                 svg: svg.svg()?,
             });
         }
@@ -63,38 +58,42 @@ pub fn pictures(
     Ok(pictures)
 }
 
-/// Returns a line for each model with at least one point.
-fn lines(results: &Results, experiment: &Experiment, plot: &Plot, pace: &Pace) -> Vec<Line> {
-    let line = |(name, kind): &(String, usize)| Line {
-        name: name.clone(),
-        kind: *kind,
+/// Returns a line for each contestant with at least one point.
+fn lines(run: &Run, experiment: &Experiment, figure: &Figure) -> Vec<Line> {
+    let line = |contestant: &Contestant| Line {
+        name: contestant.name.clone(),
+        kind: contestant.kind,
         points: experiment
-            .steps(pace)
+            .steps()
             .iter()
-            .map(|step| results.point(experiment.name, name, *step, plot.figure))
+            .map(|step| point(experiment, &contestant.name, *step, figure))
             .collect(),
     };
-    let all = results.models.iter().map(line);
+    let all = run.contestants.iter().map(line);
     all.filter(|line| line.points.iter().any(Option::is_some))
         .collect()
 }
 
+fn point(experiment: &Experiment, contestant: &str, step: u64, figure: &Figure) -> Option<Point> {
+    let values = experiment.values(contestant, step, &figure.name);
+    let values: Vec<_> = values.map(|(_, value)| value).collect();
+    Some(Point {
+        median: median(&values)?,
+        least: least(&values)?,
+        greatest: greatest(&values)?,
+    })
+}
+
 /// Returns the head and the rows of a plot's table: medians, with half the distance from the
 /// smallest to the largest.
-fn rows(
-    results: &Results,
-    experiment: &Experiment,
-    plot: &Plot,
-    pace: &Pace,
-) -> (Vec<String>, Vec<Vec<String>>) {
-    let steps = experiment.steps(pace);
-    let head = [experiment.steps_are.to_owned()]
+fn rows(run: &Run, experiment: &Experiment, of: &Figure) -> (Vec<String>, Vec<Vec<String>>) {
+    let steps = experiment.steps();
+    let head = [experiment.steps_are.clone()]
         .into_iter()
         .chain(steps.iter().map(|step| figure_of_step(*step)));
-    let cell = |name: &str, step: u64| match results.point(experiment.name, name, step, plot.figure)
-    {
+    let cell = |name: &str, step: u64| match point(experiment, name, step, of) {
         None => figure(None),
-        Some(point) if pace.rounds == 1 => figure(Some(point.median)),
+        Some(point) if point.least.total_cmp(&point.greatest).is_eq() => figure(Some(point.median)),
         Some(point) => {
             let spread = (point.greatest - point.least) / 2.0;
             format!("{} ± {}", figure(Some(point.median)), figure(Some(spread)))
@@ -106,24 +105,21 @@ fn rows(
     };
     (
         head.collect(),
-        lines(results, experiment, plot, pace)
-            .into_iter()
-            .map(row)
-            .collect(),
+        lines(run, experiment, of).into_iter().map(row).collect(),
     )
 }
 
 /// Returns a sentence for each model without figures, with the reason.
-fn gaps(results: &Results, experiment: &Experiment) -> Vec<String> {
+fn gaps(experiment: &Experiment) -> Vec<String> {
     let mut all: Vec<(String, &str, Vec<String>)> = Vec::new();
-    for gap in results.gaps_of(experiment.name) {
+    for gap in &experiment.gaps {
         let step = figure_of_step(gap.step);
         match all
             .iter_mut()
-            .find(|(model, why, _)| *model == gap.model && *why == gap.why)
+            .find(|(model, why, _)| *model == gap.contestant && *why == gap.why)
         {
             Some((_, _, steps)) => steps.push(step),
-            None => all.push((gap.model.clone(), &gap.why, vec![step])),
+            None => all.push((gap.contestant.clone(), &gap.why, vec![step])),
         }
     }
     let sentence = |(model, why, steps): (String, &str, Vec<String>)| {
@@ -135,52 +131,40 @@ fn gaps(results: &Results, experiment: &Experiment) -> Vec<String> {
 /// The part of a chapter of docs/io-models about an experiment: its plots, which are in `folder`
 /// beside the chapter, its folded tables, and its gaps.
 pub fn markdown(
-    results: &Results,
+    run: &Run,
     experiment: &Experiment,
-    pictures: &[Picture],
+    pictures: &[Picture<'_>],
     folder: &str,
-    pace: &Pace,
 ) -> String {
     let mut text = String::new();
     for picture in pictures
         .iter()
         .filter(|picture| picture.experiment.name == experiment.name)
     {
-        let plot = picture.plot;
-        let (head, rows) = rows(results, experiment, plot, pace);
+        let (title, measure) = (&picture.figure.title, picture.figure.measure());
+        let (head, rows) = rows(run, experiment, picture.figure);
         let head: Vec<_> = head.iter().map(String::as_str).collect();
         let _ = write!(
             text,
-            "![{}: {}]({folder}/{})\n\n<details><summary>Figures: {}</summary>\n\n{}\n</details>\n\n",
-            plot.title,
-            plot.measure,
+            "![{title}: {measure}]({folder}/{})\n\n<details><summary>Figures: {measure}</summary>\n\n{}\n</details>\n\n",
             picture.file(),
-            plot.measure,
             table(&head, &rows)
         );
     }
-    for gap in gaps(results, experiment) {
+    for gap in gaps(experiment) {
         let _ = writeln!(text, "- {gap}");
     }
     text.trim_end().to_owned() + "\n"
 }
 
 /// The machine and the programs, as a list.
-pub fn environment(results: &Results) -> String {
-    results
-        .environment
-        .iter()
-        .map(|(what, says)| format!("- {what}: {says}\n"))
-        .collect()
+pub fn environment(run: &Run) -> String {
+    let line = |fact: &Fact| format!("- {}: {}\n", fact.name, fact.value);
+    run.environment.iter().map(line).collect()
 }
 
 /// The report: one page that needs no other file.
-pub fn page(
-    results: &Results,
-    experiments: &[&'static Experiment],
-    pictures: &[Picture],
-    pace: &Pace,
-) -> String {
+pub fn page(run: &Run, pictures: &[Picture<'_>]) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -193,16 +177,16 @@ pub fn page(
                 h1 { "I/O models compared" }
                 p { "All models run the same protocol code; they differ only in how they wait. Points are medians; the \
                      thin lines reach from the smallest to the largest measurement." }
-                dl { @for (what, says) in &results.environment { dt { (what) } dd { (says) } } }
-                @for fault in &results.faults { p { strong { "Failed: " } (fault) } }
-                @for experiment in experiments {
+                dl { @for fact in &run.environment { dt { (fact.name) } dd { (fact.value) } } }
+                @for fault in &run.faults { p { strong { "Failed: " } (fault) } }
+                @for experiment in &run.experiments {
                     h2 id=(experiment.name) { (experiment.title) }
                     p { (experiment.about) }
                     @for picture in pictures.iter().filter(|picture| picture.experiment.name == experiment.name) {
                         (PreEscaped(&picture.svg))
-                        (html_table(rows(results, experiment, picture.plot, pace), picture.plot))
+                        (html_table(rows(run, experiment, picture.figure), picture.figure))
                     }
-                    @for gap in gaps(results, experiment) { p.gaps { (gap) } }
+                    @for gap in gaps(experiment) { p.gaps { (gap) } }
                 }
             }
         }
@@ -210,10 +194,10 @@ pub fn page(
     page.into_string()
 }
 
-fn html_table((head, rows): (Vec<String>, Vec<Vec<String>>), plot: &Plot) -> maud::Markup {
+fn html_table((head, rows): (Vec<String>, Vec<Vec<String>>), figure: &Figure) -> maud::Markup {
     html! {
         details {
-            summary { "Figures: " (plot.measure) }
+            summary { "Figures: " (figure.measure()) }
             table {
                 tr { @for cell in &head { th { (cell) } } }
                 @for row in &rows { tr { @for cell in row { td { (cell) } } } }

@@ -21,6 +21,7 @@ use super::bench::{Measurement, Trial};
 use super::contestant::Contestant;
 use super::pace::Pace;
 use evserve_lab::Outcome;
+use evserve_lab::run::{self, Better, Figure};
 
 /// One experiment.
 pub struct Experiment {
@@ -46,7 +47,9 @@ pub struct Plot {
     /// The figure that it shows.
     pub figure: &'static str,
     pub title: &'static str,
-    pub measure: &'static str,
+    pub unit: &'static str,
+    pub better: Better,
+    /// Whether its axis is logarithmic.
     pub logarithmic: bool,
 }
 
@@ -56,6 +59,26 @@ impl Experiment {
             self.full
         } else {
             self.quick
+        }
+    }
+
+    /// Its part of a run, without measurements yet.
+    pub fn begin(&self) -> run::Experiment {
+        let figure = |plot: &Plot| Figure {
+            name: plot.figure.to_owned(),
+            title: plot.title.to_owned(),
+            unit: plot.unit.to_owned(),
+            better: plot.better,
+            logarithmic: plot.logarithmic,
+        };
+        run::Experiment {
+            name: self.name.to_owned(),
+            title: self.title.to_owned(),
+            about: self.about.to_owned(),
+            steps_are: self.steps_are.to_owned(),
+            figures: self.plots.iter().map(figure).collect(),
+            samples: Vec::new(),
+            gaps: Vec::new(),
         }
     }
 }

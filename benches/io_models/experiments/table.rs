@@ -5,6 +5,7 @@ use super::{
 };
 use crate::contestant::Contestant;
 use crate::pace::Pace;
+use evserve_lab::run::Better::{self, Higher, Lower};
 
 fn all_can(_: &Contestant, _: u64) -> Option<String> {
     None
@@ -14,21 +15,30 @@ fn wrk_seconds(pace: &Pace, _step: u64) -> f64 {
     0.15 + pace.wrk_seconds as f64
 }
 
-const fn plot(figure: &'static str, title: &'static str, measure: &'static str) -> Plot {
+const fn plot(
+    figure: &'static str,
+    title: &'static str,
+    unit: &'static str,
+    better: Better,
+) -> Plot {
     Plot {
         figure,
         title,
-        measure,
+        unit,
+        better,
         logarithmic: false,
     }
 }
 
-const fn logarithmic(figure: &'static str, title: &'static str, measure: &'static str) -> Plot {
+const fn logarithmic(
+    figure: &'static str,
+    title: &'static str,
+    unit: &'static str,
+    better: Better,
+) -> Plot {
     Plot {
-        figure,
-        title,
-        measure,
         logarithmic: true,
+        ..plot(figure, title, unit, better)
     }
 }
 
@@ -45,7 +55,8 @@ pub const EXPERIMENTS: &[Experiment] = &[
         plots: &[plot(
             "requests_per_s",
             "Throughput",
-            "requests per second; higher is better",
+            "requests per second",
+            Higher,
         )],
         seconds: wrk_seconds,
         cannot: |contestant, connections| contestant.cannot_watch(connections),
@@ -63,12 +74,14 @@ pub const EXPERIMENTS: &[Experiment] = &[
             plot(
                 "requests_per_s",
                 "Throughput beside idle connections",
-                "requests per second; higher is better",
+                "requests per second",
+                Higher,
             ),
             logarithmic(
                 "p99_us",
                 "Latency beside idle connections",
-                "99th percentile at 2,000 requests a second, µs; lower is better",
+                "99th percentile at 2,000 requests a second, µs",
+                Lower,
             ),
         ],
         seconds: idle::seconds,
@@ -87,12 +100,14 @@ pub const EXPERIMENTS: &[Experiment] = &[
             logarithmic(
                 "private_bytes",
                 "Private memory",
-                "bytes per idle connection; lower is better",
+                "bytes per idle connection",
+                Lower,
             ),
             logarithmic(
                 "kernel_bytes",
                 "Kernel memory",
-                "bytes per idle connection, both ends; lower is better",
+                "bytes per idle connection, both ends",
+                Lower,
             ),
         ],
         seconds: |_, idle| 0.8 + idle::coming_seconds(idle),
@@ -111,12 +126,14 @@ pub const EXPERIMENTS: &[Experiment] = &[
             plot(
                 "user_us",
                 "CPU time in the program",
-                "µs per request; lower is better",
+                "µs per request",
+                Lower,
             ),
             plot(
                 "system_us",
                 "CPU time in the kernel",
-                "µs per request; lower is better",
+                "µs per request",
+                Lower,
             ),
         ],
         seconds: generator_seconds,
@@ -135,18 +152,16 @@ pub const EXPERIMENTS: &[Experiment] = &[
             plot(
                 "system_calls",
                 "System calls, all of them",
-                "per request, counted by perf; lower is better",
+                "per request, counted by perf",
+                Lower,
             ),
             plot(
                 "socket_calls",
                 "System calls to wait and on sockets",
-                "per request, counted by evserve; lower is better",
+                "per request, counted by evserve",
+                Lower,
             ),
-            plot(
-                "switches",
-                "Context switches",
-                "per request; lower is better",
-            ),
+            plot("switches", "Context switches", "per request", Lower),
         ],
         seconds: |pace, step| 0.5 + 2.0 * generator_seconds(pace, step),
         cannot: all_can,
@@ -162,7 +177,8 @@ pub const EXPERIMENTS: &[Experiment] = &[
         plots: &[plot(
             "connections_per_s",
             "Connections",
-            "per second, each with one request; higher is better",
+            "per second, each with one request",
+            Higher,
         )],
         seconds: wrk_seconds,
         cannot: all_can,
@@ -181,12 +197,14 @@ pub const EXPERIMENTS: &[Experiment] = &[
             logarithmic(
                 "p99_us",
                 "Latency of the fast clients",
-                "99th percentile, µs; a request without a response counts with the time it waited; lower is better",
+                "99th percentile, µs; a request without a response counts with the time it waited",
+                Lower,
             ),
             plot(
                 "answered_percent",
                 "Fast clients that had their response",
-                "per cent of the requests; higher is better",
+                "per cent of the requests",
+                Higher,
             ),
         ],
         seconds: |pace, step| 0.1 + generator_seconds(pace, step),
@@ -205,13 +223,10 @@ pub const EXPERIMENTS: &[Experiment] = &[
             logarithmic(
                 "p99_us",
                 "Latency of connected clients beside handshakes",
-                "99th percentile, µs; lower is better",
+                "99th percentile, µs",
+                Lower,
             ),
-            plot(
-                "handshakes_per_s",
-                "Handshakes",
-                "per second; higher is better",
-            ),
+            plot("handshakes_per_s", "Handshakes", "per second", Higher),
         ],
         seconds: |pace, step| 0.2 + generator_seconds(pace, step),
         cannot: |contestant, _| contestant.cannot_keep(handshakes::CONNECTED as u64),
@@ -228,12 +243,14 @@ pub const EXPERIMENTS: &[Experiment] = &[
             plot(
                 "mib_per_s",
                 "Throughput with large files",
-                "MiB per second; higher is better",
+                "MiB per second",
+                Higher,
             ),
             plot(
                 "us_per_mib",
                 "CPU time with large files",
-                "µs of the server per MiB; lower is better",
+                "µs of the server per MiB",
+                Lower,
             ),
         ],
         seconds: wrk_seconds,
@@ -250,7 +267,8 @@ pub const EXPERIMENTS: &[Experiment] = &[
         plots: &[logarithmic(
             "messages_per_s",
             "Echo",
-            "messages per second with 16 clients; higher is better",
+            "messages per second with 16 clients",
+            Higher,
         )],
         seconds: generator_seconds,
         cannot: all_can,
@@ -268,12 +286,14 @@ pub const EXPERIMENTS: &[Experiment] = &[
             plot(
                 "messages_per_s",
                 "Echo",
-                "messages of 64 bytes per second; higher is better",
+                "messages of 64 bytes per second",
+                Higher,
             ),
             plot(
                 "answered_clients_percent",
                 "Echo clients that are served at all",
-                "per cent of the clients; higher is better",
+                "per cent of the clients",
+                Higher,
             ),
         ],
         seconds: generator_seconds,
@@ -291,12 +311,14 @@ pub const EXPERIMENTS: &[Experiment] = &[
             plot(
                 "heard_per_s",
                 "Chat",
-                "deliveries of a line to a member, per second; higher is better",
+                "deliveries of a line to a member, per second",
+                Higher,
             ),
             logarithmic(
                 "p99_us",
                 "Time until a line is delivered",
-                "99th percentile, µs; lower is better",
+                "99th percentile, µs",
+                Lower,
             ),
         ],
         seconds: |pace, members| generator_seconds(pace, members) + members as f64 / 2000.0,

@@ -8,6 +8,7 @@ use crate::Outcome;
 use crate::statistics::{Interval, Ratio, median, median_interval};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::fs::{read_to_string, rename, write};
 use std::path::Path;
 
@@ -155,9 +156,45 @@ impl Run {
         let fact = self.environment.iter().find(|fact| fact.name == name)?;
         Some(&fact.value)
     }
+
+    /// Returns every value of every measurement, one per line.
+    pub fn csv(&self) -> String {
+        let mut text = "experiment,contestant,step,round,figure,value\n".to_owned();
+        for experiment in &self.experiments {
+            for sample in &experiment.samples {
+                let (name, contestant) = (&experiment.name, &sample.contestant);
+                let (step, round) = (sample.step, sample.round);
+                for (figure, value) in &sample.values {
+                    let _ = writeln!(
+                        text,
+                        "{name},{contestant},{step},{round},{figure},{value:.3}"
+                    );
+                }
+            }
+        }
+        text
+    }
+}
+
+impl Figure {
+    /// The unit, and which values are better.
+    pub fn measure(&self) -> String {
+        let better = match self.better {
+            Better::Higher => "higher",
+            Better::Lower => "lower",
+        };
+        format!("{}; {better} is better", self.unit)
+    }
 }
 
 impl Experiment {
+    /// Notes a gap, once for all rounds.
+    pub fn leave_gap(&mut self, gap: Gap) {
+        if !self.gaps.contains(&gap) {
+            self.gaps.push(gap);
+        }
+    }
+
     /// All steps, in order.
     pub fn steps(&self) -> Vec<u64> {
         let samples = self.samples.iter().map(|sample| sample.step);
@@ -174,7 +211,7 @@ impl Experiment {
     }
 
     /// The values of a figure, by round.
-    fn values<'a>(
+    pub fn values<'a>(
         &'a self,
         contestant: &'a str,
         step: u64,
