@@ -1,9 +1,9 @@
 //! The load of a chat: a few members speak and all others listen. A speaker sends its next line
 //! when all others have received the last one. Every byte received is compared.
 
-use super::{BEGIN, Orders, Seen, say};
+use super::record::Record;
+use super::{Begun, Orders, Seen, thread_cpu_ns};
 use crate::Outcome;
-use hdrhistogram::Histogram;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -21,17 +21,12 @@ const ENTRY_LIMIT: Duration = Duration::from_secs(10);
 /// The largest read.
 const SCRATCH_BYTES: usize = 128 * 1024;
 
-/// Latencies are kept to three digits, up to ten minutes.
-const GREATEST_NS: u64 = 600_000_000_000;
-
 /// The members: all listen, some also speak.
 struct Room {
     members: Vec<Member>,
     speakers: Vec<Speaker>,
-    latencies: Histogram<u64>,
-    heard: u64,
-    heard_before: u64,
-    begin: Instant,
+    record: Record,
+    start: Instant,
 }
 
 struct Member {
@@ -46,7 +41,7 @@ struct Speaker {
     /// The line that all others must receive.
     line: Vec<u8>,
     number: u64,
-    since: Instant,
+    since_ns: u64,
     /// How many have not received it.
     left: usize,
 }
@@ -55,49 +50,47 @@ struct Speaker {
 ///
 /// # Errors
 /// A member received a line that was not sent, or was dropped.
-pub fn run(orders: &Orders) -> Outcome<Seen> {
+pub fn run(orders: &Orders, begun: Begun<'_>) -> Outcome<Seen> {
     let mut poll = Poll::new()?;
-    let mut room = Room::enter(orders, &poll)?;
-    let end = room.begin + orders.run;
+    let begin_ns = orders.warm_up.as_nanos() as u64;
+    let end_ns = begin_ns + orders.run.as_nanos() as u64;
+    let mut room = Room::enter(orders, Record::new(begin_ns, end_ns, false), &poll)?;
     let mut events = Events::with_capacity(1024);
     let mut scratch = vec![0; SCRATCH_BYTES];
     for index in 0..room.speakers.len() {
         room.speak(index)?;
     }
-    let mut has_begun = false;
+    let mut cpu_before = None;
     loop {
-        let now = Instant::now();
-        if now >= end {
+        let now = room.now_ns();
+        if now >= end_ns {
             break;
         }
-        if now >= room.begin && !has_begun {
-            has_begun = true;
-            say(BEGIN)?;
+        if now >= begin_ns && cpu_before.is_none() {
+            cpu_before = Some(thread_cpu_ns()?);
+            begun()?;
         }
-        let change = if has_begun { end } else { room.begin };
-        poll.poll(&mut events, Some(change.saturating_duration_since(now)))?;
+        poll.poll(&mut events, Some(Duration::ZERO))?;
+        if events.is_empty() {
+            let change = if now < begin_ns { begin_ns } else { end_ns };
+            poll.poll(&mut events, Some(Duration::from_nanos(change - now)))?;
+            room.record.idle(now, room.now_ns());
+        }
         for event in &events {
             room.hear(event.token().0, &mut scratch)?;
         }
     }
-    let us = |ns: u64| ns as f64 / 1000.0;
+    let cpu_ns = thread_cpu_ns()? - cpu_before.unwrap_or_default();
     Ok(Seen {
-        responses: room.heard,
-        bytes: 0,
-        answers_before: room.heard_before,
         clients_answered: room.members.iter().filter(|one| one.has_heard).count(),
-        seconds: orders.run.as_secs_f64(),
-        p50_us: us(room.latencies.value_at_quantile(0.5)),
-        p99_us: us(room.latencies.value_at_quantile(0.99)),
-        greatest_us: us(room.latencies.max()),
         unanswered: room.speakers.iter().map(|one| one.left as u64).sum(),
-        broken: 0,
+        ..room.record.seen(cpu_ns)
     })
 }
 
 impl Room {
     /// Lets all members join and take their names.
-    fn enter(orders: &Orders, poll: &Poll) -> Outcome<Room> {
+    fn enter(orders: &Orders, record: Record, poll: &Poll) -> Outcome<Room> {
         let mut members = Vec::new();
         for index in 0..orders.clients {
             let stream = std::net::TcpStream::connect_timeout(&orders.address, ENTRY_LIMIT)?;
@@ -118,28 +111,30 @@ impl Room {
                 has_heard: false,
             });
         }
-        let now = Instant::now();
         let speaker = |_| Speaker {
             line: Vec::new(),
             number: 0,
-            since: now,
+            since_ns: 0,
             left: 0,
         };
         Ok(Room {
             speakers: (0..members.len().min(SPEAKERS)).map(speaker).collect(),
             members,
-            latencies: Histogram::new_with_bounds(1, GREATEST_NS, 3)?,
-            heard: 0,
-            heard_before: 0,
-            begin: now + orders.warm_up,
+            record,
+            start: Instant::now(),
         })
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.start.elapsed().as_nanos() as u64
     }
 
     fn speak(&mut self, index: usize) -> Outcome<()> {
         let others = self.members.len() - 1;
+        let since_ns = self.now_ns();
         let speaker = &mut self.speakers[index];
         speaker.number += 1;
-        speaker.since = Instant::now();
+        speaker.since_ns = since_ns;
         speaker.left = others;
         let mut line = format!("m{index}: {} ", speaker.number);
         let own = line.len() - line.trim_start_matches(|c| c != ' ').len() + 1;
@@ -180,6 +175,7 @@ impl Room {
         if line.starts_with(b"* ") {
             return Ok(());
         }
+        let now_ns = self.now_ns();
         // The name of a speaker is `m` and one digit.
         let place = usize::from(line.get(1).map_or(0, |digit| digit.wrapping_sub(b'0')));
         let speaker = self.speakers.get_mut(place);
@@ -189,14 +185,7 @@ impl Room {
             return Err(format!("member {index} received a line that was not sent: {line}").into());
         };
         self.members[index].has_heard = true;
-        let now = Instant::now();
-        if speaker.since >= self.begin {
-            self.heard += 1;
-            self.latencies
-                .saturating_record(now.duration_since(speaker.since).as_nanos() as u64);
-        } else {
-            self.heard_before += 1;
-        }
+        self.record.answered(speaker.since_ns, now_ns);
         speaker.left -= 1;
         if speaker.left == 0 {
             self.speak(place)?;

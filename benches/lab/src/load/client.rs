@@ -5,14 +5,13 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
-use std::time::Instant;
 
 /// The progress of a client.
 pub enum Outcome {
     /// Its response is incomplete.
     Waits,
-    /// It has the response to the request that was due at this time.
-    Answered(Instant),
+    /// It has the response to the request that was due at this time, in nanoseconds since the start.
+    Answered(u64),
     /// Its connection ended before its response did.
     Broken,
 }
@@ -23,7 +22,7 @@ pub struct Client {
     address: SocketAddr,
     stream: Option<TcpStream>,
     /// When the current request was due.
-    asked: Option<Instant>,
+    asked_ns: Option<u64>,
     /// How many bytes of it have been sent.
     sent: usize,
     response: Response,
@@ -37,7 +36,7 @@ impl Client {
             token,
             address,
             stream: None,
-            asked: None,
+            asked_ns: None,
             sent: 0,
             response: Response::default(),
             received: 0,
@@ -45,8 +44,8 @@ impl Client {
     }
 
     /// When the current request was due.
-    pub fn asked(&self) -> Option<Instant> {
-        self.asked
+    pub fn asked_ns(&self) -> Option<u64> {
+        self.asked_ns
     }
 
     /// How many bytes it has received.
@@ -60,11 +59,11 @@ impl Client {
     /// The connection fails.
     pub fn ask(
         &mut self,
-        at: Instant,
+        due_ns: u64,
         script: &Script,
         registry: &Registry,
     ) -> std::io::Result<()> {
-        self.asked = Some(at);
+        self.asked_ns = Some(due_ns);
         self.sent = 0;
         self.response.clear();
         if self.stream.is_none() {
@@ -85,7 +84,7 @@ impl Client {
     /// The response is wrong.
     pub fn advance(
         &mut self,
-        script: &Script,
+        script: &mut Script,
         scratch: &mut [u8],
         ended: bool,
     ) -> Result<Outcome, String> {
@@ -93,7 +92,7 @@ impl Client {
         while let Some(stream) = &mut self.stream {
             match stream.read(scratch) {
                 Ok(0) => return Ok(self.lose()),
-                Ok(_) if self.asked.is_none() => {
+                Ok(_) if self.asked_ns.is_none() => {
                     return Err("a response without a request".to_owned());
                 }
                 Ok(count) => {
@@ -115,7 +114,7 @@ impl Client {
     }
 
     fn write(&mut self, script: &Script) {
-        let (Some(stream), Some(_)) = (&mut self.stream, self.asked) else {
+        let (Some(stream), Some(_)) = (&mut self.stream, self.asked_ns) else {
             return;
         };
         while self.sent < script.request.len() {
@@ -132,13 +131,13 @@ impl Client {
         if self.response.closes || ended {
             self.stream = None;
         }
-        self.asked.take().map_or(Outcome::Waits, Outcome::Answered)
+        self.asked_ns.take().map_or(Outcome::Waits, Outcome::Answered)
     }
 
     /// A server may close an idle connection.
     fn lose(&mut self) -> Outcome {
         self.stream = None;
-        match self.asked {
+        match self.asked_ns {
             Some(_) => Outcome::Broken,
             None => Outcome::Waits,
         }

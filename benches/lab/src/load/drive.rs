@@ -1,11 +1,12 @@
 //! The generator's loop: it handles events and due times, sends requests and records latencies.
 
+use super::arrivals::Arrivals;
 use super::client::{Client, Outcome as Became};
-use super::schedule::Schedule;
+use super::dispatch::Dispatcher;
+use super::record::Record;
 use super::script::Script;
-use super::{BEGIN, Orders, Seen, say};
+use super::{Begun, Orders, Seen, thread_cpu_ns};
 use crate::Outcome;
-use hdrhistogram::Histogram;
 use mio::{Events, Poll, Token};
 use std::io;
 use std::time::{Duration, Instant};
@@ -17,29 +18,26 @@ const SCRATCH_BYTES: usize = 128 * 1024;
 const BROKEN_LIMIT: u64 = 10_000;
 
 /// The kernel ends sleeps late. The loop stays awake for this long before a request is due.
-const AWAKE: Duration = Duration::from_millis(2);
+const AWAKE_NS: u64 = 2_000_000;
 
-/// In a closed loop, a request that has waited less than this at the end counts as under way.
-const UNDER_WAY: Duration = Duration::from_millis(50);
+/// The same requests at the same times in every measurement.
+pub const SEED: u64 = 20_260_722;
 
-/// Latencies are kept to three digits, up to ten minutes.
-const GREATEST_NS: u64 = 600_000_000_000;
-
-/// The loop with its state.
+/// The loop with its state. Times are nanoseconds since `start`.
 pub struct Drive {
     poll: Poll,
     script: Script,
     clients: Vec<Client>,
-    schedule: Option<Schedule>,
-    begin: Instant,
-    end: Instant,
-    latencies: Histogram<u64>,
-    responses: u64,
+    dispatcher: Dispatcher,
+    record: Record,
+    start: Instant,
+    begin_ns: u64,
+    end_ns: u64,
+    /// When the loop last looked for events, before it had those that it handles now.
+    looked_ns: u64,
     /// How many bytes came in the warm-up.
     bytes_before: u64,
-    answers_before: u64,
     has_answer: Vec<bool>,
-    unanswered: u64,
     broken: u64,
 }
 
@@ -47,66 +45,61 @@ impl Drive {
     /// # Errors
     /// There is no poller.
     pub fn new(orders: &Orders) -> Outcome<Drive> {
-        let start = Instant::now();
-        let begin = start + orders.warm_up;
+        let begin_ns = orders.warm_up.as_nanos() as u64;
+        let end_ns = begin_ns + orders.run.as_nanos() as u64;
         let client = |index| Client::new(Token(index), orders.address);
+        let arrivals = orders.rate.map(|rate| Arrivals::new(rate, SEED));
         Ok(Drive {
             poll: Poll::new()?,
             script: Script::new(&orders.asks, orders.address)?,
             clients: (0..orders.clients).map(client).collect(),
-            schedule: orders
-                .rate
-                .map(|rate| Schedule::new(start, rate, orders.clients)),
-            begin,
-            end: begin + orders.run,
-            latencies: Histogram::new_with_bounds(1, GREATEST_NS, 3)?,
-            responses: 0,
+            dispatcher: Dispatcher::new(arrivals, orders.clients),
+            record: Record::new(begin_ns, end_ns, orders.rate.is_some()),
+            start: Instant::now(),
+            begin_ns,
+            end_ns,
+            looked_ns: 0,
             bytes_before: 0,
-            answers_before: 0,
             has_answer: vec![false; orders.clients],
-            unanswered: 0,
             broken: 0,
         })
+    }
+
+    /// When the load began. Due times count from here.
+    pub fn start(&self) -> Instant {
+        self.start
     }
 
     /// Runs the load for its time.
     ///
     /// # Errors
     /// A response is wrong, or connections break again and again.
-    pub fn run(&mut self) -> Outcome<Seen> {
+    pub fn run(&mut self, begun: Begun<'_>) -> Outcome<Seen> {
         let mut events = Events::with_capacity(1024);
         let mut scratch = vec![0; SCRATCH_BYTES];
-        if self.schedule.is_none() {
-            for index in 0..self.clients.len() {
-                self.clients[index].ask(Instant::now(), &self.script, self.poll.registry())?;
-            }
-        }
-        let mut has_begun = false;
+        let mut cpu_before = None;
         loop {
-            let now = Instant::now();
-            if now >= self.begin && !has_begun {
-                has_begun = true;
+            let now = self.now_ns();
+            if now >= self.begin_ns && cpu_before.is_none() {
+                cpu_before = Some(thread_cpu_ns()?);
                 self.bytes_before = self.received();
-                say(BEGIN)?;
+                begun()?;
             }
-            if now >= self.end {
+            if now >= self.end_ns {
                 break;
             }
-            self.send_due_requests(now)?;
-            match self
-                .poll
-                .poll(&mut events, Some(self.patience(now, has_begun)))
-            {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                    return Err(error.into());
-                }
-                _ => {}
-            }
+            let has_sent = self.send_due()?;
+            self.wait(&mut events, now, has_sent)?;
             for event in &events {
                 self.advance(event.token().0, &mut scratch, event.is_read_closed())?;
             }
         }
-        Ok(self.sum_up())
+        let cpu_ns = thread_cpu_ns()? - cpu_before.unwrap_or_default();
+        Ok(self.sum_up(cpu_ns))
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.start.elapsed().as_nanos() as u64
     }
 
     /// How many bytes all clients have received.
@@ -114,47 +107,59 @@ impl Drive {
         self.clients.iter().map(Client::received).sum()
     }
 
-    /// How long the loop may sleep.
-    fn patience(&self, now: Instant, has_begun: bool) -> Duration {
-        let change = if has_begun { self.end } else { self.begin };
-        let until_change = change.saturating_duration_since(now);
-        let Some(schedule) = &self.schedule else {
-            return until_change;
-        };
-        let until_due = schedule.next_time().saturating_duration_since(now);
-        until_due.saturating_sub(AWAKE).min(until_change)
-    }
-
-    fn send_due_requests(&mut self, now: Instant) -> Outcome<()> {
-        while let Some(index) = self
-            .schedule
-            .as_mut()
-            .and_then(|schedule| schedule.next_due(now))
-        {
-            if self.clients[index].asked().is_none() {
-                self.ask_next(index)?;
-            }
+    /// Looks for events. Sleeps only if there are none and nothing is due soon.
+    fn wait(&mut self, events: &mut Events, turn_began_ns: u64, has_sent: bool) -> Outcome<()> {
+        self.poll_for(events, 0)?;
+        if !events.is_empty() || has_sent {
+            // Events may have been there since the loop looked the last time.
+            self.looked_ns = turn_began_ns;
+            return Ok(());
         }
+        let change = match turn_began_ns < self.begin_ns {
+            true => self.begin_ns,
+            false => self.end_ns,
+        };
+        let due = self.dispatcher.next_due_ns();
+        let until = due.map_or(change, |due| change.min(due.saturating_sub(AWAKE_NS)));
+        let patience_ns = until.saturating_sub(self.now_ns());
+        if patience_ns > 0 {
+            self.poll_for(events, patience_ns)?;
+        }
+        self.looked_ns = self.now_ns();
+        self.record.idle(turn_began_ns, self.looked_ns);
         Ok(())
     }
 
-    /// Lets an idle client send a request that is due.
-    fn ask_next(&mut self, index: usize) -> Outcome<()> {
-        let time = match &mut self.schedule {
-            None => Some(Instant::now()),
-            Some(schedule) => schedule.take(index),
-        };
-        let Some(time) = time else { return Ok(()) };
-        Ok(self.clients[index].ask(time, &self.script, self.poll.registry())?)
+    fn poll_for(&mut self, events: &mut Events, patience_ns: u64) -> Outcome<()> {
+        match self
+            .poll
+            .poll(events, Some(Duration::from_nanos(patience_ns)))
+        {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends what is due, as far as clients are free. Returns whether there was anything.
+    fn send_due(&mut self) -> Outcome<bool> {
+        let mut has_sent = false;
+        while let Some(sending) = self.dispatcher.next(self.now_ns()) {
+            self.record.sent(sending.due_ns, sending.lag_ns);
+            let client = &mut self.clients[sending.client];
+            client.ask(sending.due_ns, &self.script, self.poll.registry())?;
+            has_sent = true;
+        }
+        Ok(has_sent)
     }
 
     fn advance(&mut self, index: usize, scratch: &mut [u8], ended: bool) -> Outcome<()> {
-        match self.clients[index].advance(&self.script, scratch, ended)? {
-            Became::Waits => Ok(()),
-            Became::Answered(asked) => {
+        match self.clients[index].advance(&mut self.script, scratch, ended)? {
+            Became::Waits => {}
+            Became::Answered(due_ns) => {
                 self.has_answer[index] = true;
-                self.write_down(asked);
-                self.ask_next(index)
+                self.record.answered(due_ns, self.now_ns());
+                self.dispatcher.release(index, self.looked_ns);
+                self.send_due()?;
             }
             Became::Broken => {
                 self.broken += 1;
@@ -163,63 +168,26 @@ impl Drive {
                         format!("{} connections broke before their response", self.broken).into(),
                     );
                 }
-                let again = self.clients[index].asked().unwrap_or_else(Instant::now);
-                Ok(self.clients[index].ask(again, &self.script, self.poll.registry())?)
+                let client = &mut self.clients[index];
+                let again = client.asked_ns().unwrap_or_default();
+                client.ask(again, &self.script, self.poll.registry())?;
             }
         }
+        Ok(())
     }
 
-    fn write_down(&mut self, asked: Instant) {
-        let now = Instant::now();
-        // At a constant rate a latency counts from the time at which the request was due.
-        let counts_from = if self.schedule.is_some() { asked } else { now };
-        if counts_from >= self.begin && now <= self.end {
-            self.responses += 1;
-            self.latencies
-                .saturating_record(now.duration_since(asked).as_nanos() as u64);
-        } else if now <= self.end {
-            self.answers_before += 1;
+    fn sum_up(&mut self, cpu_ns: u64) -> Seen {
+        for due_ns in self.clients.iter().filter_map(Client::asked_ns) {
+            self.record.unanswered(due_ns);
         }
-    }
-
-    /// Counts requests that still wait at the end: they have waited at least this long, and leaving
-    /// them out would hide it.
-    fn count_who_waits(&mut self) {
-        let least = if self.schedule.is_some() {
-            Duration::ZERO
-        } else {
-            UNDER_WAY
-        };
-        for index in 0..self.clients.len() {
-            let mut next = self.clients[index].asked();
-            while let Some(asked) = next {
-                let waited = self.end.saturating_duration_since(asked);
-                if waited > least && (asked >= self.begin || self.schedule.is_none()) {
-                    self.unanswered += 1;
-                    self.latencies.saturating_record(waited.as_nanos() as u64);
-                }
-                next = self
-                    .schedule
-                    .as_mut()
-                    .and_then(|schedule| schedule.take(index));
-            }
+        while let Some(due_ns) = self.dispatcher.take_waiting(self.end_ns) {
+            self.record.unanswered(due_ns);
         }
-    }
-
-    fn sum_up(&mut self) -> Seen {
-        self.count_who_waits();
-        let us = |ns: u64| ns as f64 / 1000.0;
         Seen {
-            responses: self.responses,
             bytes: self.received() - self.bytes_before,
-            answers_before: self.answers_before,
             clients_answered: self.has_answer.iter().filter(|has| **has).count(),
-            seconds: self.end.duration_since(self.begin).as_secs_f64(),
-            p50_us: us(self.latencies.value_at_quantile(0.5)),
-            p99_us: us(self.latencies.value_at_quantile(0.99)),
-            greatest_us: us(self.latencies.max()),
-            unanswered: self.unanswered,
             broken: self.broken,
+            ..self.record.seen(cpu_ns)
         }
     }
 }

@@ -1,5 +1,8 @@
 //! The request, and the right response, byte by byte. It reads no socket; the caller passes it
 //! bytes.
+//!
+//! Most responses are equal to the one before. They are compared with it at once, which takes a
+//! fraction of the time that parsing takes, and no less exactly.
 
 use super::Asks;
 use crate::Outcome;
@@ -18,6 +21,9 @@ pub struct Script {
     has_head: bool,
     /// How many responses to expect, one behind the other.
     pipelined: usize,
+    /// A right response, or several pipelined ones, after which the connection stays open. It changes
+    /// with the field Date, once a second.
+    known: Vec<u8>,
 }
 
 /// How much of a response has arrived.
@@ -44,6 +50,7 @@ impl Script {
                 body: content(*bytes),
                 has_head: false,
                 pipelined: 1,
+                known: content(*bytes),
             },
             Asks::Http {
                 path,
@@ -59,6 +66,7 @@ impl Script {
                     body: content(*bytes),
                     has_head: true,
                     pipelined: *pipelined,
+                    known: Vec::new(),
                 }
             }
         })
@@ -68,7 +76,20 @@ impl Script {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn take(&self, response: &mut Response, bytes: &[u8]) -> Result<bool, String> {
+    pub fn take(&mut self, response: &mut Response, bytes: &[u8]) -> Result<bool, String> {
+        let is_new = response.is_new();
+        if is_new && bytes == self.known {
+            return Ok(true);
+        }
+        let has_all = self.take_by_parts(response, bytes)?;
+        if has_all && is_new && !response.closes {
+            self.known.clear();
+            self.known.extend_from_slice(bytes);
+        }
+        Ok(has_all)
+    }
+
+    fn take_by_parts(&self, response: &mut Response, bytes: &[u8]) -> Result<bool, String> {
         let mut rest = bytes;
         loop {
             rest = &rest[self.take_of_one(response, rest)?..];
@@ -135,7 +156,7 @@ impl Script {
             })
         };
         let (code, length) = (response.code.unwrap_or_default(), field("Content-Length"));
-        if code != 200 || length != self.body.len().to_string() {
+        if code != 200 || length.parse() != Ok(self.body.len()) {
             return Err(format!("a response with status {code} and {length} bytes"));
         }
         Ok(field("Connection").eq_ignore_ascii_case("close"))
@@ -143,6 +164,11 @@ impl Script {
 }
 
 impl Response {
+    /// Whether nothing of it has arrived.
+    fn is_new(&self) -> bool {
+        self.head.is_empty() && self.body_bytes == 0 && self.earlier == 0
+    }
+
     /// Makes room for the next one.
     pub fn clear(&mut self) {
         self.head.clear();
