@@ -36,6 +36,9 @@ pub const FILES: &[(&str, usize)] = &[
 /// How much longer than planned the generator may take to print its result.
 pub const GRACE: Duration = Duration::from_secs(10);
 
+/// The longest load of an experiment.
+const LONGEST_LOAD: Duration = Duration::from_secs(5);
+
 /// How long background clients may take to connect.
 const BACKGROUND_LIMIT: Duration = Duration::from_secs(30);
 
@@ -64,7 +67,7 @@ pub struct Trial<'a> {
 /// The result of a measurement.
 pub struct Measurement {
     pub figures: Vec<(&'static str, f64)>,
-    /// The reason if there are no figures.
+    /// The reason if figures are missing.
     pub none: Option<String>,
 }
 
@@ -74,6 +77,18 @@ impl Measurement {
             figures: figures.to_vec(),
             none: None,
         }
+    }
+
+    /// Adds the percentiles that have enough samples. If the 99th has not, says so.
+    pub fn with_percentiles(mut self, seen: &Seen) -> Measurement {
+        self.figures.extend(seen.percentiles());
+        let generator = &seen.generator;
+        let lag = generator.lag_p99_us.map(|lag| ("lag_p99_us", lag));
+        self.figures.extend(lag);
+        let limited = f64::from(generator.limited.is_some());
+        self.figures.push(("generator_limited", limited));
+        self.none = self.none.or(seen.too_few_for_p99());
+        self
     }
 
     pub fn none(why: String) -> Measurement {
@@ -251,7 +266,7 @@ impl Trial<'_> {
             clients,
             rate,
             warm_up: self.pace.warm_up,
-            run: self.pace.run,
+            run: rate.map_or(self.pace.run, |rate| self.pace.run_at(rate)),
         };
         let mut process = Subprocess::start(self.cores.load, load::ARGUMENT, &orders)?;
         process.line(self.pace.warm_up + GRACE)?;
@@ -263,7 +278,7 @@ impl Trial<'_> {
     /// # Errors
     /// A response is wrong, or the generator fails.
     pub fn finish_load(&self, process: &mut Subprocess) -> Outcome<Seen> {
-        Ok(serde_json::from_str(&process.line(self.pace.run + GRACE)?)?)
+        Ok(serde_json::from_str(&process.line(LONGEST_LOAD + GRACE)?)?)
     }
 }
 

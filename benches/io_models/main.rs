@@ -67,6 +67,10 @@ fn compare(options: &Options) -> Outcome<bool> {
         publish(options, &run, true)?;
         return Ok(true);
     }
+    if options.self_test {
+        load::self_test::print()?;
+        return Ok(true);
+    }
     let contestants = Contestant::chosen(&options.model)?;
     let cores = Cores::choose()?;
     let root = Root::make(FILES)?;

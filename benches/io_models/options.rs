@@ -30,6 +30,10 @@ pub struct Options {
     #[arg(long, value_name = "FILE.json", conflicts_with_all = ["quick", "model", "only"])]
     pub report: Option<PathBuf>,
 
+    /// Test the load generator against a server whose pauses are known, and print what it measured
+    #[arg(long)]
+    pub self_test: bool,
+
     /// Cargo passes this to benchmarks
     #[arg(long, hide = true)]
     pub bench: bool,

@@ -16,7 +16,6 @@ pub fn measure(trial: &Trial<'_>) -> Outcome<Measurement> {
     Ok(Measurement::of(&[
         ("heard_per_s", seen.per_second()),
         ("said_per_s", seen.per_second() / (members - 1) as f64),
-        ("p50_us", seen.p50_us),
-        ("p99_us", seen.p99_us),
-    ]))
+    ])
+    .with_percentiles(&seen))
 }

@@ -26,11 +26,10 @@ fn measure(trial: &Trial<'_>, bytes: usize, clients: usize) -> Outcome<Measureme
             "mib_per_s",
             seen.per_second() * bytes as f64 / f64::from(1 << 20),
         ),
-        ("p50_us", seen.p50_us),
-        ("p99_us", seen.p99_us),
         (
             "answered_clients_percent",
             100.0 * seen.clients_answered as f64 / clients as f64,
         ),
-    ]))
+    ])
+    .with_percentiles(&seen))
 }

@@ -1,8 +1,10 @@
 //! Fast clients beside slow readers and silent ones.
 
+use super::seconds_at;
 use crate::background::BackgroundClients;
 use crate::bench::{Measurement, Trial, large_path, small};
 use crate::contestant::Needs;
+use crate::pace::Pace;
 use evserve_lab::Outcome;
 
 const FAST: usize = 50;
@@ -16,6 +18,10 @@ const POOL: u64 = 8;
 
 /// In KiB: more than all buffers between the server and a slow reader.
 const LARGE_KIB: u64 = 16 * 1024;
+
+pub fn seconds(pace: &Pace, _step: u64) -> f64 {
+    0.1 + seconds_at(pace, RATE)
+}
 
 pub fn measure(trial: &Trial<'_>) -> Outcome<Measurement> {
     let needs = Needs {
@@ -31,10 +37,10 @@ pub fn measure(trial: &Trial<'_>) -> Outcome<Measurement> {
     };
     let _clients = trial.connect_background(&server, clients)?;
     let seen = trial.load(server.address(), small(true), FAST, Some(RATE))?;
-    let asked = (seen.responses + seen.unanswered).max(1) as f64;
-    Ok(Measurement::of(&[
-        ("p50_us", seen.p50_us),
-        ("p99_us", seen.p99_us),
-        ("answered_percent", 100.0 * seen.responses as f64 / asked),
-    ]))
+    let asked = seen.latencies.max(1) as f64;
+    Ok(Measurement::of(&[(
+        "answered_percent",
+        100.0 * (asked - seen.unanswered as f64) / asked,
+    )])
+    .with_percentiles(&seen))
 }

@@ -1,7 +1,9 @@
 //! Connected clients beside new ones, each of which makes a TLS handshake.
 
+use super::seconds_at;
 use crate::bench::{GRACE, Measurement, Trial, small};
 use crate::contestant::Needs;
+use crate::pace::Pace;
 use evserve_lab::Outcome;
 
 pub const CONNECTED: usize = 64;
@@ -12,6 +14,10 @@ const RATE: f64 = 2000.0;
 /// Connections that some models must be able to keep: the connected clients, and those that make a
 /// handshake.
 const CONNECTIONS: u64 = 128;
+
+pub fn seconds(pace: &Pace, _step: u64) -> f64 {
+    0.2 + seconds_at(pace, RATE)
+}
 
 pub fn measure(trial: &Trial<'_>) -> Outcome<Measurement> {
     let needs = Needs {
@@ -29,9 +35,5 @@ pub fn measure(trial: &Trial<'_>) -> Outcome<Measurement> {
             .parse::<f64>()
             .map_err(Box::<dyn std::error::Error>::from)
     })?;
-    Ok(Measurement::of(&[
-        ("p50_us", seen.p50_us),
-        ("p99_us", seen.p99_us),
-        ("handshakes_per_s", made),
-    ]))
+    Ok(Measurement::of(&[("handshakes_per_s", made)]).with_percentiles(&seen))
 }

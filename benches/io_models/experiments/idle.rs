@@ -1,6 +1,6 @@
 //! Busy clients beside idle ones.
 
-use super::generator_seconds;
+use super::{generator_seconds, seconds_at};
 use crate::background::BackgroundClients;
 use crate::bench::{Measurement, Trial, small};
 use crate::contestant::Needs;
@@ -13,7 +13,7 @@ const BUSY: usize = 8;
 const RATE: f64 = 2000.0;
 
 pub fn seconds(pace: &Pace, idle: u64) -> f64 {
-    coming_seconds(idle) + 2.0 * generator_seconds(pace, idle)
+    coming_seconds(idle) + generator_seconds(pace, idle) + seconds_at(pace, RATE)
 }
 
 /// About how long that many idle connections take to open and close.
@@ -40,9 +40,8 @@ pub fn measure(trial: &Trial<'_>) -> Outcome<Measurement> {
     let even = trial.load(server.address(), small(false), BUSY, Some(RATE))?;
     Ok(Measurement::of(&[
         ("requests_per_s", closed.per_second()),
-        ("p50_us", even.p50_us),
-        ("p99_us", even.p99_us),
         ("greatest_us", even.greatest_us),
         ("unanswered", even.unanswered as f64),
-    ]))
+    ])
+    .with_percentiles(&even))
 }

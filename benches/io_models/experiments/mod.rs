@@ -83,7 +83,12 @@ impl Experiment {
     }
 }
 
-/// The expected time of a measurement with the generator.
+/// The expected time of a measurement with the generator at this rate.
+fn seconds_at(pace: &Pace, rate: f64) -> f64 {
+    0.1 + (pace.warm_up + pace.run_at(rate)).as_secs_f64()
+}
+
+/// The expected time of a measurement with the generator in a closed loop.
 fn generator_seconds(pace: &Pace, _step: u64) -> f64 {
     0.1 + (pace.warm_up + pace.run).as_secs_f64()
 }

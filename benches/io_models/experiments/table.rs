@@ -187,7 +187,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
     Experiment {
         name: "fairness",
         title: "Fast clients beside slow and silent ones",
-        about: "50 fast clients send 1,000 requests a second in all, each over a new connection. Beside them are k slow \
+        about: "50 fast clients send 1,000 requests a second in all, at random times, each over a new connection. Beside them are k slow \
                 readers of a large file and k clients that connect and send nothing. The pool has 8 threads here, \
                 forking its 40 processes.",
         steps_are: "k: slow readers, and as many silent clients",
@@ -207,7 +207,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
                 Higher,
             ),
         ],
-        seconds: |pace, step| 0.1 + generator_seconds(pace, step),
+        seconds: fairness::seconds,
         cannot: all_can,
         measure: fairness::measure,
     },
@@ -228,7 +228,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
             ),
             plot("handshakes_per_s", "Handshakes", "per second", Higher),
         ],
-        seconds: |pace, step| 0.2 + generator_seconds(pace, step),
+        seconds: handshakes::seconds,
         cannot: |contestant, _| contestant.cannot_keep(handshakes::CONNECTED as u64),
         measure: handshakes::measure,
     },

@@ -131,7 +131,9 @@ impl Client {
         if self.response.closes || ended {
             self.stream = None;
         }
-        self.asked_ns.take().map_or(Outcome::Waits, Outcome::Answered)
+        self.asked_ns
+            .take()
+            .map_or(Outcome::Waits, Outcome::Answered)
     }
 
     /// A server may close an idle connection.

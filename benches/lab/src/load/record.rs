@@ -146,9 +146,8 @@ impl Record {
             percentile_us(&self.lags, 0.99)?,
             percentile_us(&self.latencies, 0.99)?,
         );
-        (lag > LAG_SHARE * latency).then(|| {
-            format!("its lag is {lag:.0} µs of {latency:.0} µs, both as 99th percentiles")
-        })
+        (lag > LAG_SHARE * latency)
+            .then(|| format!("its lag is {lag:.0} µs of {latency:.0} µs, both as 99th percentiles"))
     }
 }
 

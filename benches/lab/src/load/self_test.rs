@@ -72,7 +72,9 @@ fn waits_us(
             let at = begin + due;
             // The load does not wait longer than its end.
             let rest = |pause: &Pause| pause.to.min(begin + end).saturating_duration_since(at);
-            let pause = pauses.iter().find(|pause| pause.from <= at && at < pause.to);
+            let pause = pauses
+                .iter()
+                .find(|pause| pause.from <= at && at < pause.to);
             waits.push(pause.map_or(Duration::ZERO, rest).as_secs_f64() * 1e6);
         }
     }

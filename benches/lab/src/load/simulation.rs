@@ -176,7 +176,13 @@ fn percentiles_need_twenty_samples_beyond() {
         }
         .run()
     };
-    let has = |seen: &Seen| (seen.p50_us.is_some(), seen.p99_us.is_some(), seen.p999_us.is_some());
+    let has = |seen: &Seen| {
+        (
+            seen.p50_us.is_some(),
+            seen.p99_us.is_some(),
+            seen.p999_us.is_some(),
+        )
+    };
     let cases = [
         (30.0, (false, false, false)),
         (1800.0, (true, false, false)),
