@@ -15,7 +15,9 @@
 //! - [`load`]: a load generator of our own, which also keeps to a rate
 //! - [`subprocess`]: the benchmark's own program, started again on the load's core
 //! - [`progress`]: the current measurement, and the remaining time
+//! - [`repetition`]: which step is measured next, and when it is enough
 //! - [`run`]: all measurements, as a file
+//! - [`resample`]: the ratio of two medians, by bootstrap
 //! - [`statistics`]: best, median, its interval, and the median of ratios
 //! - [`environment`]: the machine, in a few lines
 //! - [`page`]: Markdown tables, and the part of a page that a benchmark fills
@@ -34,6 +36,8 @@ pub mod lines;
 pub mod load;
 pub mod page;
 pub mod progress;
+pub mod repetition;
+pub mod resample;
 pub mod root;
 pub mod run;
 pub mod server;

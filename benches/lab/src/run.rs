@@ -5,7 +5,7 @@
 //! other programs.
 
 use crate::Outcome;
-use crate::statistics::{Interval, Ratio, median, median_interval};
+use crate::statistics::{Interval, Ratio, median, sequential_interval};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -231,7 +231,7 @@ impl Experiment {
             .collect();
         Some(Summary {
             median: median(&values)?,
-            interval: median_interval(&values),
+            interval: sequential_interval(&values),
             samples: values.len(),
         })
     }

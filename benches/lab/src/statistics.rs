@@ -17,10 +17,27 @@ pub fn greatest(values: &[f64]) -> Option<f64> {
     values.iter().copied().max_by(f64::total_cmp)
 }
 
-/// An interval that holds the true median in at least 95 of 100 cases, whatever the distribution:
-/// from the k-th smallest value to the k-th greatest, with the largest k for which that is so.
-/// `None` for fewer than 6 values.
+/// An interval that holds the true median in at least 95 of 100 cases, whatever the distribution.
+/// `None` for fewer than 6 values. For a number of values that was fixed before.
 pub fn median_interval(values: &[f64]) -> Option<Interval> {
+    interval_at(values, 0.95)
+}
+
+/// The same for measurements that are repeated until the interval is narrow.
+///
+/// Whoever stops there stops more often at values that happen to lie close together, so an interval
+/// at 95 % holds the true median in fewer cases: in 89 of 100 under two humps. From 8 values on
+/// this one is at 99 %, so that 95 of 100 are left. tests/coverage.rs simulates it, and the
+/// percentile bootstrap, which reaches only 92 to 95 at 6 to 12 values without any stopping.
+pub fn sequential_interval(values: &[f64]) -> Option<Interval> {
+    let level = if values.len() < 8 { 0.95 } else { 0.99 };
+    interval_at(values, level)
+}
+
+/// An interval that holds the true median with this probability at least, whatever the
+/// distribution: from the k-th smallest value to the k-th greatest, with the largest k for which
+/// that is so. `None` if there are too few values.
+pub fn interval_at(values: &[f64], level: f64) -> Option<Interval> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let count = sorted.len();
@@ -28,7 +45,7 @@ pub fn median_interval(values: &[f64]) -> Option<Interval> {
     // that of heads among `count` coins.
     let mut chance = 0.5_f64.powi(count as i32);
     let (mut fewer, mut rank) = (0.0, 0);
-    while rank < count && 2.0 * (fewer + chance) <= 0.05 {
+    while rank < count && 2.0 * (fewer + chance) <= 1.0 - level {
         fewer += chance;
         chance *= (count - rank) as f64 / (rank + 1) as f64;
         rank += 1;
@@ -57,6 +74,17 @@ pub struct Interval {
     pub high: f64,
 }
 
+impl Interval {
+    /// What a ratio with this interval shows: the rule of all verdicts.
+    pub fn verdict(&self) -> Verdict {
+        match (self.low, self.high) {
+            (low, _) if low > 1.0 => Verdict::Higher,
+            (_, high) if high < 1.0 => Verdict::Lower,
+            _ => Verdict::NoDifference,
+        }
+    }
+}
+
 /// The median of ratios.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ratio {
@@ -77,23 +105,35 @@ pub enum Verdict {
     TooFew,
 }
 
+impl Verdict {
+    /// The rule, as a sentence that stands beside every table of verdicts.
+    pub const RULE: &str = "Higher or lower: the whole interval of the ratio is above or below 1. No \
+                            difference shown: it contains 1. Too few: fewer than 6 pairs, so no \
+                            interval. About 97 of 100 comparisons of equals show no difference.";
+
+    pub fn text(self) -> &'static str {
+        match self {
+            Verdict::Higher => "higher",
+            Verdict::Lower => "lower",
+            Verdict::NoDifference => "no difference shown",
+            Verdict::TooFew => "too few",
+        }
+    }
+}
+
 impl Ratio {
     /// `None` for an empty list.
     pub fn of(ratios: &[f64]) -> Option<Ratio> {
         Some(Ratio {
             median: median(ratios)?,
-            interval: median_interval(ratios),
+            interval: sequential_interval(ratios),
             pairs: ratios.len(),
         })
     }
 
     pub fn verdict(&self) -> Verdict {
-        match self.interval {
-            None => Verdict::TooFew,
-            Some(interval) if interval.low > 1.0 => Verdict::Higher,
-            Some(interval) if interval.high < 1.0 => Verdict::Lower,
-            Some(_) => Verdict::NoDifference,
-        }
+        self.interval
+            .map_or(Verdict::TooFew, |interval| interval.verdict())
     }
 
     /// Half of the interval, as a part of the median.
