@@ -21,8 +21,8 @@
 //! - [`statistics`]: best, median, its interval, and the median of ratios
 //! - [`environment`]: the machine, in a few lines
 //! - [`page`]: Markdown tables, and the part of a page that a benchmark fills
-//! - [`chart`]: bars as SVG
-//! - [`lines`]: lines as SVG
+//! - [`chart`]: charts as SVG
+//! - [`report`]: a run for people: charts, tables, findings, a page
 
 // For the benchmarks alone: names say what fields hold.
 #![allow(missing_docs)]
@@ -32,11 +32,11 @@ pub mod cores;
 pub mod cpu_time;
 pub mod environment;
 pub mod exchange;
-pub mod lines;
 pub mod load;
 pub mod page;
 pub mod progress;
 pub mod repetition;
+pub mod report;
 pub mod resample;
 pub mod root;
 pub mod run;

@@ -1,0 +1,399 @@
+//! What a figure shows, as sentences that are computed from it.
+//!
+//! The rules, in their order:
+//! 1. The last step at which the baseline has a value decides who is best and who is furthest
+//!    behind. Only a difference that [`Cell::call`] shows makes somebody better or worse.
+//! 2. Contestants that are better or worse are named with the steps at which they are, and with how
+//!    much it is at the last of these.
+//! 3. Contestants without a difference at any step are named together, and so are those with one at
+//!    single steps in the middle.
+//! 4. Contestants without a value at the last step are named.
+
+use super::Shown;
+use super::cells::{Call, Cell};
+use crate::chart::format::step;
+use crate::run::{Better, Contestant};
+
+/// Medians that differ by less than this part are alike.
+const ALIKE: f64 = 0.005;
+
+/// What a figure shows.
+pub struct Finding {
+    /// Who is best, who is furthest behind.
+    pub headline: String,
+    /// Further sentences.
+    rest: Vec<String>,
+}
+
+impl Finding {
+    pub fn text(&self) -> String {
+        let rest = self.rest.iter().map(|sentence| format!(" {sentence}"));
+        format!("{}{}", self.headline, rest.collect::<String>())
+    }
+}
+
+/// The finding about a figure.
+pub fn of(shown: &Shown<'_>) -> Finding {
+    let mut rest = Vec::new();
+    rest.extend(shown.differences(Call::Worse));
+    rest.extend(shown.differences(Call::Better));
+    rest.extend(shown.without_difference());
+    rest.extend(shown.missing());
+    Finding {
+        headline: shown.headline(),
+        rest,
+    }
+}
+
+impl Shown<'_> {
+    /// `at 64 connections`, as it stands within a sentence.
+    pub fn at_step(&self, number: u64) -> String {
+        let (number, are) = (step(number as f64), &self.experiment.steps_are);
+        match are.split_once(": ") {
+            // A letter with its meaning.
+            Some((letter, _)) if letter.len() == 1 => format!("at {letter} = {number}"),
+            _ => {
+                let short = are.split([',', '(', ';']).next().unwrap_or(are).trim();
+                format!("at {number} {short}")
+            }
+        }
+    }
+
+    /// The last step at which the baseline has a value, or anybody.
+    pub fn decisive_step(&self) -> u64 {
+        let of_baseline = self.of(&self.run.baseline).map(|cell| cell.step).max();
+        of_baseline.or(self.steps.last().copied()).unwrap_or(0)
+    }
+
+    fn headline(&self) -> String {
+        let decisive = self.decisive_step();
+        let at = sentence(&self.at_step(decisive));
+        let baseline = &self.run.baseline;
+        let here: Vec<_> = self.cells.iter().filter(|cell| cell.step == decisive).collect();
+        let Some(best) = self.extreme(&here, true) else {
+            return "Nothing was measured.".to_owned();
+        };
+        let (name, value) = (&best.contestant.name, self.format.full(best.median));
+        if here.len() == 1 {
+            return format!("{at} {name} has {value}.");
+        }
+        if here.iter().all(|cell| is_alike(cell.median, best.median)) {
+            return format!("{at} all have the same: {value}.");
+        }
+        let Some(own) = here.iter().find(|cell| cell.is_baseline) else {
+            return format!("{at} {name} is best with {value}; {baseline} was not measured.");
+        };
+        let lead = match (best.call(), best.ratio) {
+            (Some(Call::Better), Some(ratio)) => {
+                let own = self.format.bare(own.median);
+                format!("{at} {name} is best with {value}, {} ({own}).", more_or_less(ratio.median, baseline))
+            }
+            _ => {
+                let is_shown = here.iter().any(|cell| cell.has_ratio_interval());
+                let how = if is_shown { "shown to be" } else { "clearly" };
+                format!("{at} none is {how} better than {baseline} ({}).", self.format.full(own.median))
+            }
+        };
+        format!("{lead}{}", self.furthest_behind(&here))
+    }
+
+    fn furthest_behind(&self, here: &[&Cell<'_>]) -> String {
+        let is_worse = |cell: &&Cell<'_>| cell.call() == Some(Call::Worse);
+        let worse: Vec<_> = here.iter().copied().filter(is_worse).collect();
+        let Some(worst) = self.extreme(&worse, false) else {
+            return String::new();
+        };
+        let same = worse.iter().filter(|cell| is_alike(cell.median, worst.median));
+        let names: Vec<_> = same.map(|cell| cell.contestant.name.as_str()).collect();
+        let verb = if names.len() == 1 { "is" } else { "are" };
+        let ratio = worst.ratio.map_or(1.0, |ratio| ratio.median);
+        let (value, amount) = (self.format.bare(worst.median), more_or_less(ratio, &self.run.baseline));
+        format!(" Furthest behind {verb} {} with {value}, {amount}.", listed(&names))
+    }
+
+    /// The best or the worst of some cells.
+    fn extreme<'c, 'd>(&self, cells: &[&'c Cell<'d>], best: bool) -> Option<&'c Cell<'d>> {
+        let highest = (self.figure.better == Better::Higher) == best;
+        let by_median = |a: &&&Cell<'_>, b: &&&Cell<'_>| a.median.total_cmp(&b.median);
+        let found = match highest {
+            true => cells.iter().max_by(by_median),
+            false => cells.iter().min_by(by_median),
+        };
+        found.copied()
+    }
+
+    /// Who is better, or worse, at which steps, and by how much at the last of these. Contestants of
+    /// the same steps are named together.
+    fn differences(&self, direction: Call) -> Option<String> {
+        let mut groups: Vec<(String, Vec<&Cell<'_>>)> = Vec::new();
+        for contestant in self.contestants() {
+            let Some((phrase, cell)) = self.difference(contestant, direction) else {
+                continue;
+            };
+            let is_it = |group: &&mut (String, Vec<&Cell<'_>>)| {
+                group.0 == phrase && group.1[0].step == cell.step
+            };
+            match groups.iter_mut().find(is_it) {
+                Some(group) => group.1.push(cell),
+                None => groups.push((phrase, vec![cell])),
+            }
+        }
+        let word = if direction == Call::Better { "Better" } else { "Worse" };
+        let baseline = &self.run.baseline;
+        let mut of = Some(baseline.as_str());
+        let mut named = |(phrase, cells): &(String, Vec<&Cell<'_>>)| {
+            let names: Vec<_> = cells.iter().map(|cell| cell.contestant.name.as_str()).collect();
+            let amounts = cells.iter().filter_map(|cell| Some(amount(cell.ratio?.median, of.take())));
+            let mut amounts: Vec<_> = amounts.collect();
+            if amounts.iter().skip(1).all(|one| amounts[0].starts_with(one.as_str())) {
+                amounts.truncate(1);
+            }
+            let amounts: Vec<_> = amounts.iter().map(String::as_str).collect();
+            let at = match cells[0].step {
+                step if step == self.decisive_step() => String::new(),
+                number => format!(" at {}", step(number as f64)),
+            };
+            format!("{}{phrase} ({}{at})", listed(&names), listed(&amounts))
+        };
+        let named: Vec<_> = groups.iter().map(&mut named).collect();
+        (!named.is_empty()).then(|| format!("{word} than {baseline}: {}.", named.join("; ")))
+    }
+
+    /// The steps at which a contestant is better, or worse, and the last of its cells there. `None`
+    /// if there are only single ones in the middle.
+    fn difference(&self, contestant: &Contestant, direction: Call) -> Option<(String, &Cell<'_>)> {
+        let cells: Vec<_> = self.compared(contestant);
+        let is_so: Vec<_> = cells
+            .iter()
+            .map(|cell| cell.call() == Some(direction))
+            .collect();
+        let last = is_so.iter().rposition(|so| *so)?;
+        let steps: Vec<_> = cells.iter().map(|cell| cell.step).collect();
+        Some((steps_in_words(&steps, &is_so, self.steps.len())?, cells[last]))
+    }
+
+    fn compared(&self, contestant: &Contestant) -> Vec<&Cell<'_>> {
+        let cells = self.of(&contestant.name);
+        cells.filter(|cell| cell.call().is_some()).collect()
+    }
+
+    fn without_difference(&self) -> Vec<String> {
+        let (mut none, mut single) = (Vec::new(), Vec::new());
+        let mut has_interval = false;
+        for contestant in self.contestants() {
+            let cells = self.compared(contestant);
+            let differs = |cell: &&Cell<'_>| matches!(cell.call(), Some(Call::Better | Call::Worse));
+            let is_named = [Call::Better, Call::Worse]
+                .iter()
+                .any(|direction| self.difference(contestant, *direction).is_some());
+            if cells.is_empty() || is_named {
+                continue;
+            }
+            has_interval |= cells.iter().any(|cell| cell.has_ratio_interval());
+            match cells.iter().any(differs) {
+                true => single.push(contestant.name.as_str()),
+                false => none.push(contestant.name.as_str()),
+            }
+        }
+        let baseline = &self.run.baseline;
+        let mut all = Vec::new();
+        if !none.is_empty() {
+            let names = listed(&none);
+            all.push(match has_interval {
+                true => format!("No difference to {baseline} is shown for {names}."),
+                false => format!("Not clearly different from {baseline}: {names}."),
+            });
+        }
+        if !single.is_empty() {
+            let verb = if single.len() == 1 { "differs" } else { "differ" };
+            let names = listed(&single);
+            all.push(format!("{} {verb} from {baseline} at single steps only, and not at the last.", names));
+        }
+        all
+    }
+
+    /// Contestants that have a value at an earlier step, but not at the last.
+    fn missing(&self) -> Option<String> {
+        let last = *self.steps.last()?;
+        let all = self.run.contestants.iter();
+        let is_missing = |one: &&Contestant| {
+            self.at(&one.name, last).is_none()
+                && (self.of(&one.name).next().is_some()
+                    || self.experiment.gaps.iter().any(|gap| gap.contestant == one.name))
+        };
+        let names: Vec<_> = all.filter(is_missing).map(|one| one.name.as_str()).collect();
+        let at = match self.steps.len() {
+            1 => String::new(),
+            _ => format!(" at {}", step(last as f64)),
+        };
+        (!names.is_empty()).then(|| format!("Not measured{at}: {}.", listed(&names)))
+    }
+}
+
+/// A ratio as a share or a multiple, of somebody's where that must be said.
+fn amount(ratio: f64, of: Option<&str>) -> String {
+    let (number, is_times) = match ratio {
+        0.0 => ("0\u{a0}%".to_owned(), false),
+        ..0.001 => ("under 0.1\u{a0}%".to_owned(), false),
+        ..0.0995 => (format!("{:.1}\u{a0}%", ratio * 100.0), false),
+        ..1.95 => (format!("{:.0}\u{a0}%", ratio * 100.0), false),
+        ..9.95 => (format!("{ratio:.1} times"), true),
+        _ => (format!("{} times", step(ratio.round())), true),
+    };
+    match (of, is_times) {
+        (Some(of), true) => format!("{number} {of}'s"),
+        (Some(of), false) => format!("{number} of {of}'s"),
+        (None, _) => number,
+    }
+}
+
+/// How a value relates to the baseline's, as a sentence says it.
+fn more_or_less(ratio: f64, baseline: &str) -> String {
+    let percent = |part: f64| match part * 100.0 {
+        small @ ..0.95 => format!("{small:.1}\u{a0}%"),
+        percent => format!("{percent:.0}\u{a0}%"),
+    };
+    match ratio {
+        ..0.5 | 1.95.. => amount(ratio, Some(baseline)),
+        ..1.0 => format!("{} less than {baseline}", percent(1.0 - ratio)),
+        _ => format!("{} more than {baseline}", percent(ratio - 1.0)),
+    }
+}
+
+/// Which of the steps it is, with a space before. `None` if there are only single ones in the
+/// middle.
+fn steps_in_words(steps: &[u64], is_it: &[bool], of_all: usize) -> Option<String> {
+    let named = |index: usize| step(steps[index] as f64);
+    let (first, last) = (is_it.iter().position(|it| *it)?, is_it.iter().rposition(|it| *it)?);
+    let count = is_it.iter().filter(|it| **it).count();
+    let (is_whole, end) = (count == last - first + 1, is_it.len() - 1);
+    Some(match (first, last) {
+        _ if of_all == 1 => String::new(),
+        _ if count == is_it.len() && is_it.len() > 1 => " at every step".to_owned(),
+        (0, 0) => format!(" at {}", named(0)),
+        _ if is_whole && first == last && last == end => format!(" at {}", named(last)),
+        _ if is_whole && last == end => format!(" from {} on", named(first)),
+        _ if is_whole && first == 0 => format!(" up to {}", named(last)),
+        _ if is_whole && count > 1 => format!(" from {} to {}", named(first), named(last)),
+        _ if 2 * count >= is_it.len() || last == end => format!(" at {count} of {} steps", is_it.len()),
+        _ => return None,
+    })
+}
+
+fn is_alike(one: f64, other: f64) -> bool {
+    (one - other).abs() <= ALIKE * one.abs().max(other.abs())
+}
+
+/// Names with commas and an `and`.
+fn listed(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [all @ .., last] => format!("{} and {last}", all.join(", ")),
+    }
+}
+
+/// The text with a capital at its start.
+pub fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string());
+    first.unwrap_or_default() + letters.as_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{made_up, shown};
+
+    fn finding(rounds: u32, factors: &[(&str, [f64; 3])]) -> String {
+        let run = made_up::with(rounds, factors);
+        text(&run)
+    }
+
+    fn text(run: &crate::run::Run) -> String {
+        let text = of(&shown(run, &run.experiments[0])[0]).text();
+        text.replace('\u{a0}', " ")
+    }
+
+    #[test]
+    fn the_best_and_the_worst_are_named_with_how_much() {
+        assert_eq!(
+            finding(8, &[("poll", [1.0, 1.05, 1.12]), ("pool", [1.0, 0.7, 0.24])]),
+            "At 64 connections poll is best with 11,200 requests per second, 12 % more than epoll (10,000). Furthest \
+             behind is pool with 2,400, 24 % of epoll's. Worse than epoll: pool from 8 on (24 % of epoll's). Better \
+             than epoll: poll from 8 on (112 % of epoll's)."
+        );
+    }
+
+    #[test]
+    fn contestants_of_the_same_steps_are_named_together() {
+        let select = ("select", [0.5, 0.3, 0.2]);
+        let text = finding(8, &[("pool", [0.1, 0.1, 0.04]), select]);
+        assert!(text.contains("Worse than epoll: pool and select at every step (4.0 % of epoll's and 20 %)."), "{text}");
+        let text = finding(8, &[("pool", [0.5, 0.25, 1.0]), select]);
+        assert!(text.contains("Worse than epoll: pool up to 8 (25 % of epoll's at 8); select at every step (20 %)."), "{text}");
+    }
+
+    #[test]
+    fn what_is_within_the_intervals_is_no_difference() {
+        let text = finding(8, &[("poll", [1.0, 1.0, 1.0]), ("select", [1.0, 1.0, 0.5])]);
+        assert!(text.starts_with("At 64 connections none is shown to be better than epoll (10,000 requests"), "{text}");
+        assert!(text.contains("No difference to epoll is shown for poll."), "{text}");
+        assert!(text.contains("Worse than epoll: select at 64 (50 % of epoll's)."), "{text}");
+    }
+
+    #[test]
+    fn few_samples_name_large_differences_alone_and_say_so() {
+        let text = finding(3, &[("poll", [1.2, 1.2, 1.2]), ("pool", [0.1, 0.1, 0.1])]);
+        assert!(text.contains("none is clearly better"), "{text}");
+        assert!(text.contains("Not clearly different from epoll: poll."), "{text}");
+        assert!(text.contains("Worse than epoll: pool at every step (10 % of epoll's)."), "{text}");
+        let text = finding(1, &[("pool", [0.6; 3])]);
+        assert!(text.contains("Not clearly different from epoll: pool."), "{text}");
+    }
+
+    #[test]
+    fn a_difference_in_the_middle_is_mentioned_without_a_figure() {
+        let text = finding(8, &[("poll", [1.0, 1.3, 1.0]), ("pool", [0.5, 0.5, 0.5])]);
+        assert!(text.contains("poll differs from epoll at single steps only, and not at the last."), "{text}");
+    }
+
+    #[test]
+    fn equal_values_have_no_order() {
+        let text = finding(1, &[("poll", [1.0, 1.0, 1.0])]);
+        assert!(text.starts_with("At 64 connections all have the same: 10,000 requests per second."), "{text}");
+    }
+
+    #[test]
+    fn contestants_without_a_last_value_are_named() {
+        let run = made_up::run(8);
+        let text = text(&run);
+        assert!(text.contains("Not measured at 64: select."), "{text}");
+    }
+
+    #[test]
+    fn for_a_lower_figure_less_is_better() {
+        let mut run = made_up::with(8, &[("poll", [0.5, 0.5, 0.5]), ("pool", [3.0, 30.0, 30.0])]);
+        run.experiments[0].figures[0].better = Better::Lower;
+        let text = text(&run);
+        assert!(text.contains("poll is best with 5,000 requests per second, 50 % less than epoll (10,000)."), "{text}");
+        assert!(text.contains("Furthest behind is pool with 300,000, 30 times epoll's."), "{text}");
+    }
+
+    #[test]
+    fn steps_are_told_in_few_words() {
+        let words = |is_it: &[bool]| {
+            let steps: Vec<u64> = (1..=is_it.len() as u64).collect();
+            steps_in_words(&steps, is_it, steps.len()).map(|words| words.trim().to_owned())
+        };
+        let (yes, no) = (true, false);
+        assert_eq!(words(&[yes, yes, yes]).as_deref(), Some("at every step"));
+        assert_eq!(words(&[no, yes, yes]).as_deref(), Some("from 2 on"));
+        assert_eq!(words(&[yes, yes, no]).as_deref(), Some("up to 2"));
+        assert_eq!(words(&[no, no, yes]).as_deref(), Some("at 3"));
+        assert_eq!(words(&[yes, no, no]).as_deref(), Some("at 1"));
+        assert_eq!(words(&[no, yes, yes, no]).as_deref(), Some("from 2 to 3"));
+        assert_eq!(words(&[yes, no, yes]).as_deref(), Some("at 2 of 3 steps"));
+        assert_eq!(words(&[no, yes, no, no]), None);
+    }
+}

@@ -1,0 +1,110 @@
+//! All experiments and contestants in one table: how many times as good as the baseline.
+//!
+//! An experiment has the value of its first figure, at the last step that the baseline reaches. A
+//! number above 1 is better, whichever way the figure counts.
+
+use super::cells::{Call, Cell};
+use super::{Shown, shown};
+use crate::chart::format::step;
+use crate::run::Run;
+use maud::{Markup, html};
+
+/// The table.
+pub fn of(run: &Run) -> Markup {
+    let rows: Vec<_> = run
+        .experiments
+        .iter()
+        .filter_map(|one| shown(run, one).into_iter().next())
+        .collect();
+    let others: Vec<_> = run.contestants.iter().filter(|one| one.name != run.baseline).collect();
+    html! {
+        div.scroll {
+            table.overview {
+                thead { tr {
+                    td {}
+                    @for one in &others { th scope="col" { span { (one.name) } } }
+                } }
+                tbody {
+                    @for row in &rows {
+                        @let last = row.decisive_step();
+                        tr {
+                            th scope="row" {
+                                a href=(format!("#{}", row.experiment.name)) { (row.experiment.name) }
+                                span.soft { "at " (step(last as f64)) }
+                            }
+                            @for one in &others { (cell(row, &one.name, last)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn cell(row: &Shown<'_>, name: &str, last: u64) -> Markup {
+    let gap = row.experiment.gaps.iter();
+    let gap = gap.filter(|gap| gap.contestant == name && gap.step == last).map(|gap| gap.why.as_str());
+    match row.at(name, last) {
+        None => html! { td.gap title=(gap.last().unwrap_or("not measured")) { "–" } },
+        Some(cell) => html! { td class=(class(cell)) title=(row.note(cell)) { (words(cell)) } },
+    }
+}
+
+/// Nuances of better and worse.
+fn class(cell: &Cell<'_>) -> &'static str {
+    let advantage = cell.advantage().unwrap_or(1.0);
+    match (cell.call(), advantage.max(1.0 / advantage)) {
+        (Some(Call::Better), 2.0..) => "better3",
+        (Some(Call::Better), 1.25..) => "better2",
+        (Some(Call::Better), _) => "better1",
+        (Some(Call::Worse), 2.0..) => "worse3",
+        (Some(Call::Worse), 1.25..) => "worse2",
+        (Some(Call::Worse), _) => "worse1",
+        (Some(Call::Same), _) => "same",
+        (Some(Call::Unclear) | None, _) => "unclear",
+    }
+}
+
+/// At most four characters, so that twelve fit on a phone.
+fn words(cell: &Cell<'_>) -> String {
+    let (Some(advantage), Some(call)) = (cell.advantage(), cell.call()) else {
+        return "?".to_owned();
+    };
+    match (call, advantage) {
+        (Call::Same, _) => "=".to_owned(),
+        (Call::Unclear, _) => "≈".to_owned(),
+        (_, 99.5..) => ">99".to_owned(),
+        (_, 9.95..) => format!("{advantage:.0}"),
+        (_, 1.995..) => format!("{advantage:.1}"),
+        (_, 0.01..) => format!("{advantage:.2}"),
+        _ => "<.01".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::made_up;
+    use crate::run::Better;
+
+    #[test]
+    fn above_1_is_better_whichever_way_a_figure_counts() {
+        let mut run = made_up::with(8, &[("poll", [4.0, 4.0, 4.0])]);
+        let shows = |run: &Run, what: &str| of(run).into_string().contains(what);
+        assert!(shows(&run, "class=\"better3\"") && shows(&run, ">4.0</td>"));
+        run.experiments[0].figures[0].better = Better::Lower;
+        assert!(shows(&run, "class=\"worse3\"") && shows(&run, ">0.25</td>"));
+    }
+
+    #[test]
+    fn a_gap_has_its_reason_and_no_number() {
+        let table = of(&made_up::run(8)).into_string();
+        assert!(table.contains("title=\"it has no place for more\">–</td>"), "{table}");
+    }
+
+    #[test]
+    fn no_difference_is_no_number() {
+        let run = made_up::with(8, &[("poll", [1.0; 3])]);
+        assert!(of(&run).into_string().contains("class=\"same\""));
+    }
+}
