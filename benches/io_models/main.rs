@@ -18,7 +18,6 @@ mod options;
 mod pace;
 mod plan;
 mod publish;
-mod report;
 
 use bench::{Bench, FILES};
 use clap::Parser;

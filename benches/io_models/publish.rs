@@ -3,9 +3,8 @@
 //! A folder is replaced as a whole, so no picture of another run stays in it. The run that was there
 //! before stays as `before.json`.
 
-use super::report::{self, Picture};
 use evserve_lab::run::Run;
-use evserve_lab::{Outcome, page};
+use evserve_lab::{Outcome, page, report};
 use std::fs::{
     copy, create_dir_all, read_dir, read_to_string, remove_dir_all, remove_file, rename, write,
 };
@@ -20,13 +19,13 @@ const BEFORE: &str = "before.json";
 /// Writes a run with its report into the folder of this name, in place of what was there.
 ///
 /// # Errors
-/// Errors of the file system and of drawing.
+/// Errors of the file system.
 pub fn into_target(run: &Run, name: &str) -> Outcome<()> {
     let folder = target().join(name);
     let new = target().join(format!("{name}.new"));
     remove_if_there(&new)?;
     create_dir_all(&new)?;
-    write_all(run, &report::pictures(run)?, &new)?;
+    write_all(run, &new)?;
     if folder.join(FILE).is_file() {
         copy(folder.join(FILE), new.join(BEFORE))?;
     }
@@ -39,11 +38,10 @@ pub fn into_target(run: &Run, name: &str) -> Outcome<()> {
 /// Writes a run into docs/io-models: its files into `results`, its plots into the chapters.
 ///
 /// # Errors
-/// Errors of the file system and of drawing, or a chapter has no place for an experiment.
+/// Errors of the file system, or a chapter has no place for an experiment.
 pub fn into_docs(run: &Run) -> Outcome<()> {
     let course = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/io-models");
     let results = course.join("results");
-    let pictures = report::pictures(run)?;
     for entry in read_dir(&results)? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "svg") {
@@ -55,7 +53,7 @@ pub fn into_docs(run: &Run) -> Outcome<()> {
     if Run::read(&results.join(FILE)).is_ok_and(is_another) {
         rename(results.join(FILE), results.join(BEFORE))?;
     }
-    write_all(run, &pictures, &results)?;
+    write_all(run, &results)?;
     let environment = report::environment(run);
     page::fill(
         &chapter(&course, "environment")?,
@@ -63,7 +61,7 @@ pub fn into_docs(run: &Run) -> Outcome<()> {
         &environment,
     )?;
     for experiment in &run.experiments {
-        let shown = report::markdown(run, experiment, &pictures, "results");
+        let shown = report::markdown(run, experiment, "results");
         page::fill(
             &chapter(&course, &experiment.name)?,
             &experiment.name,
@@ -74,12 +72,12 @@ pub fn into_docs(run: &Run) -> Outcome<()> {
     Ok(())
 }
 
-fn write_all(run: &Run, pictures: &[Picture<'_>], folder: &Path) -> Outcome<()> {
+fn write_all(run: &Run, folder: &Path) -> Outcome<()> {
     run.write(&folder.join(FILE))?;
     write(folder.join("results.csv"), run.csv())?;
-    write(folder.join("report.html"), report::page(run, pictures))?;
-    for picture in pictures {
-        write(folder.join(picture.file()), &picture.svg)?;
+    write(folder.join("report.html"), report::page(run))?;
+    for picture in report::pictures(run) {
+        write(folder.join(picture.file), picture.svg)?;
     }
     Ok(())
 }

@@ -158,7 +158,7 @@ fn started(added: Outcome<()>, peer: &Peer, options: &Options) -> Outcome<bool> 
 /// Prints the result and writes it to its files.
 fn publish(options: &Options, tables: &str, all: &[Measured]) -> Outcome<()> {
     println!("{tables}");
-    let chart = report::chart(all)?;
+    let chart = report::chart(all);
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
     let place = if options.write {
         docs.join("performance")

@@ -2,8 +2,8 @@
 
 use super::peers::EVSERVE;
 use super::trial::{Measured, STUB, Trial};
-use evserve_lab::Outcome;
-use evserve_lab::chart::Chart;
+use evserve_lab::chart::bars::{Bar, Bars, Group};
+use evserve_lab::chart::format::Format;
 use evserve_lab::page::{figure, table};
 use evserve_lab::statistics::{greatest, least, median, median_of_ratios};
 use std::fmt::Write;
@@ -142,38 +142,46 @@ fn shown(latency: Option<Duration>) -> String {
 
 /// Draws the CPU time per request of all servers relative to the stub's. Returns nothing without
 /// the stub.
-///
-/// # Errors
-/// Errors of drawing.
-pub fn chart(all: &[Measured]) -> Outcome<Option<String>> {
-    let mut series: Vec<&str> = Vec::new();
+pub fn chart(all: &[Measured]) -> Option<String> {
+    let mut names: Vec<&str> = Vec::new();
     for (name, _) in all.iter().flat_map(|measured| &measured.rows) {
-        if *name != STUB && !series.contains(name) {
-            series.push(name);
+        if *name != STUB && !names.contains(name) {
+            names.push(name);
         }
     }
-    let of_stub =
-        |measured: &Measured, name: &str| ratios(named(measured, name), named(measured, STUB)).1;
-    let groups: Vec<_> = all
-        .iter()
-        .map(|measured| {
-            let values = series.iter().map(|name| of_stub(measured, name)).collect();
-            (measured.workload.title.to_owned(), values)
+    let bar = |measured: &Measured, kind: usize, name: &str| {
+        let value = ratios(named(measured, name), named(measured, STUB)).1?;
+        Some(Bar {
+            name: name.to_owned(),
+            kind,
+            is_baseline: name == EVSERVE,
+            value,
+            range: None,
+            note: String::new(),
         })
-        .collect();
-    if groups
-        .iter()
-        .all(|(_, values): &(_, Vec<_>)| values.iter().flatten().count() == 0)
-    {
-        return Ok(None);
+    };
+    let group = |measured: &Measured| {
+        let named = names.iter().enumerate();
+        Group {
+            title: measured.workload.title.to_owned(),
+            bars: named
+                .filter_map(|(kind, name)| bar(measured, kind, name))
+                .collect(),
+        }
+    };
+    let groups: Vec<_> = all.iter().map(group).collect();
+    if groups.iter().all(|group| group.bars.is_empty()) {
+        return None;
     }
-    let chart = Chart {
+    let chart = Bars {
         title: "CPU time per request",
-        measure: "relative to the stub's, the line at 1; median of the pairs within rounds; lower is better; bars are cut at 4",
-        series: &series,
+        measure: "in terms of the stub's, the line at 1; median of the pairs within rounds; lower is better; \
+                  bars are cut at 4",
+        logarithmic: false,
+        format: &Format::Number(String::new()),
         groups: &groups,
-        mark: 1.0,
+        mark: Some(1.0),
         limit: 4.0,
     };
-    chart.svg().map(Some)
+    Some(chart.draw().file())
 }

@@ -187,17 +187,6 @@ impl Figure {
     }
 }
 
-impl Figure {
-    /// The unit, and which values are better.
-    pub fn measure(&self) -> String {
-        let better = match self.better {
-            Better::Higher => "higher",
-            Better::Lower => "lower",
-        };
-        format!("{}; {better} is better", self.unit)
-    }
-}
-
 impl Experiment {
     /// Notes a gap, once for all rounds.
     pub fn leave_gap(&mut self, gap: Gap) {

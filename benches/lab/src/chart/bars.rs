@@ -112,7 +112,11 @@ impl Bars<'_> {
         let (from, to) = (scale.at(0.0), scale.at(bar.value.min(self.limit)));
         let range = bar.range.map(|(low, high)| (scale.at(low), scale.at(high)));
         let end = range.map_or(to, |(_, high)| high.max(to));
-        let name = if bar.is_baseline { "name strong" } else { "name" };
+        let name = if bar.is_baseline {
+            "name strong"
+        } else {
+            "name"
+        };
         let half = BAR / 2.0 - 3.0;
         html! {
             g.series.(look.class) data-series=(bar.name) {
@@ -174,10 +178,17 @@ mod tests {
     }
 
     fn chart(logarithmic: bool, limit: f64) -> String {
-        let groups = ["A file of 1 KiB", "A file of 1 MiB, with a title that is rather long for a phone"];
+        let groups = [
+            "A file of 1 KiB",
+            "A file of 1 MiB, with a title that is rather long for a phone",
+        ];
         let groups = groups.map(|title| Group {
             title: title.to_owned(),
-            bars: vec![bar("epoll", 1.0), bar("epoll-workers-2", 3.5), bar("forking", 40.0)],
+            bars: vec![
+                bar("epoll", 1.0),
+                bar("epoll-workers-2", 3.5),
+                bar("forking", 40.0),
+            ],
         });
         Bars {
             title: "CPU time per request",

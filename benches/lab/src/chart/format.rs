@@ -107,7 +107,10 @@ mod tests {
     fn numbers_have_their_unit() {
         let rate = Format::of("requests per second");
         assert_eq!(rate.full(45_123.4), "45,123 requests per second");
-        assert_eq!((rate.tick(50_000.0), rate.tick(0.2)), ("50 k".into(), "0.2".into()));
+        assert_eq!(
+            (rate.tick(50_000.0), rate.tick(0.2)),
+            ("50 k".into(), "0.2".into())
+        );
         let cost = Format::of("µs per request");
         assert_eq!(cost.full(6.674), "6.67 µs per request");
     }

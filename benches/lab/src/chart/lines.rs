@@ -192,7 +192,8 @@ impl Lines<'_> {
 
     /// A line between two points, in dashes if it coincides with others.
     fn draw_segment(&self, index: usize, pair: &[Point], thick: &str, layout: &Layout) -> Markup {
-        let ends = |index, pair: &[Point]| [&pair[0], &pair[1]].map(|one| self.place(index, one, layout));
+        let ends =
+            |index, pair: &[Point]| [&pair[0], &pair[1]].map(|one| self.place(index, one, layout));
         let [from, to] = ends(index, pair);
         let steps = |pair: &[Point]| [pair[0].step, pair[1].step];
         let coincides = |other: usize| {
@@ -206,7 +207,13 @@ impl Lines<'_> {
         let together: Vec<_> = (0..self.series.len())
             .filter(|other| coincides(*other))
             .collect();
-        let path = format!("M{} {}L{} {}", short(from.0), short(from.1), short(to.0), short(to.1));
+        let path = format!(
+            "M{} {}L{} {}",
+            short(from.0),
+            short(from.1),
+            short(to.0),
+            short(to.1)
+        );
         let dashes = (together.len() > 1).then(|| {
             let length = (to.0 - from.0).hypot(to.1 - from.1);
             let count = together.len() as f64;
@@ -303,8 +310,12 @@ impl Layout {
 fn scale_of_steps(steps: &[u64], place: (f64, f64)) -> Scale {
     let values = || steps.iter().map(|step| *step as f64);
     let greatest = values().fold(0.0, f64::max);
-    let least = values().filter(|step| *step > 0.0).fold(f64::INFINITY, f64::min);
-    match greatest > 20.0 * least || (!steps.contains(&0) && steps.len() > 1 && greatest > 8.0 * least) {
+    let least = values()
+        .filter(|step| *step > 0.0)
+        .fold(f64::INFINITY, f64::min);
+    match greatest > 20.0 * least
+        || (!steps.contains(&0) && steps.len() > 1 && greatest > 8.0 * least)
+    {
         true => Scale::logarithmic(values(), place),
         false => Scale::linear(values(), place).tight(greatest),
     }
@@ -325,7 +336,11 @@ fn draw_interval(x: f64, point: &Point, layout: &Layout) -> Markup {
     if low == high {
         return html! {};
     }
-    let (thick, opacity) = if point.is_interval { ("4", "0.4") } else { ("1.2", "0.6") };
+    let (thick, opacity) = if point.is_interval {
+        ("4", "0.4")
+    } else {
+        ("1.2", "0.6")
+    };
     html! {
         path d=(format!("M{} {}V{}", short(x), short(low), short(high))) stroke="currentColor"
             stroke-width=(thick) stroke-opacity=(opacity) {}
@@ -368,8 +383,18 @@ mod tests {
     }
 
     const NAMES: &[&str] = &[
-        "blocking", "forking", "threaded", "pool", "select", "poll", "epoll", "epoll-workers-2",
-        "io-uring", "tokio", "tokio-multi", "another",
+        "blocking",
+        "forking",
+        "threaded",
+        "pool",
+        "select",
+        "poll",
+        "epoll",
+        "epoll-workers-2",
+        "io-uring",
+        "tokio",
+        "tokio-multi",
+        "another",
     ];
 
     #[test]
@@ -389,8 +414,14 @@ mod tests {
         let svg = chart(&[series("epoll", &points), series("poll", &points)], false);
         let sketch = Sketch::of(&svg);
         assert_eq!(sketch.count("stroke-dashoffset"), 2);
-        let apart = [series("epoll", &points), series("poll", &[(1, 5.0), (64, 6.0)])];
-        assert_eq!(Sketch::of(&chart(&apart, false)).count("stroke-dashoffset"), 0);
+        let apart = [
+            series("epoll", &points),
+            series("poll", &[(1, 5.0), (64, 6.0)]),
+        ];
+        assert_eq!(
+            Sketch::of(&chart(&apart, false)).count("stroke-dashoffset"),
+            0
+        );
     }
 
     #[test]
@@ -398,7 +429,10 @@ mod tests {
         let one = [series("epoll", &[(0, 10.0), (1, 10.0), (1000, 90_000.0)])];
         let svg = chart(&one, true);
         assert!(svg.contains("logarithmic axis, 0 apart"), "the steps");
-        assert!(svg.contains("lower is better; logarithmic axis") || svg.contains("logarithmic axis</text>"));
+        assert!(
+            svg.contains("lower is better; logarithmic axis")
+                || svg.contains("logarithmic axis</text>")
+        );
         let even = [series("epoll", &[(0, 10.0), (10, 10.0), (20, 9.0)])];
         assert!(!chart(&even, false).contains("logarithmic"));
     }
@@ -417,6 +451,9 @@ mod tests {
             series("epoll", &[(1, 10.0), (2, 20.0)]),
             series("select", &[(1, 15.0)]),
         ];
-        assert_eq!(Sketch::of(&chart(&early, false)).count("stroke-dasharray=\"1 3\""), 1);
+        assert_eq!(
+            Sketch::of(&chart(&early, false)).count("stroke-dasharray=\"1 3\""),
+            1
+        );
     }
 }

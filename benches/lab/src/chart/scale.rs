@@ -114,7 +114,8 @@ impl Scale {
             _ => &[1.0],
         };
         let powers = (self.low.log10().floor() as i32)..=(self.high.log10().ceil() as i32);
-        let all = powers.flat_map(|power| digits.iter().map(move |digit| digit * 10f64.powi(power)));
+        let all =
+            powers.flat_map(|power| digits.iter().map(move |digit| digit * 10f64.powi(power)));
         let inside = |tick: &f64| *tick >= self.low * 0.999 && *tick <= self.high * 1.001;
         let zero = self.zero_apart.then_some(0.0);
         zero.into_iter().chain(all.filter(inside)).collect()

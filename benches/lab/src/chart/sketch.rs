@@ -34,11 +34,15 @@ impl Sketch<'_> {
     /// Reads what this crate draws.
     pub fn of(svg: &str) -> Sketch<'_> {
         let view = attribute(svg, "viewBox").expect("a viewBox");
-        let view: Vec<f64> = view.split(' ').map(|side| side.parse().expect("a number")).collect();
+        let view: Vec<f64> = view
+            .split(' ')
+            .map(|side| side.parse().expect("a number"))
+            .collect();
         let texts = svg.split("<text").skip(1).map(|part| {
             let part = part.split_once("</text>").expect("an end").0;
             let (tag, words) = part.split_once('>').expect("a tag");
-            let number = |name| attribute(tag, name).map(|value| value.parse::<f64>().expect("a number"));
+            let number =
+                |name| attribute(tag, name).map(|value| value.parse::<f64>().expect("a number"));
             let (x, y) = (number("x").expect("x"), number("y").expect("y"));
             let size = number("font-size").unwrap_or(SMALL);
             let long = width(words, size);
@@ -73,12 +77,15 @@ impl Sketch<'_> {
 /// All text is large enough, inside, and apart.
 pub fn check(svg: &str) {
     let sketch = Sketch::of(svg);
-    assert!(SMALL >= LEAST && LARGE >= LEAST);
+    const { assert!(SMALL >= LEAST && LARGE >= LEAST) };
     assert!(!sketch.texts.is_empty());
     for (index, one) in sketch.texts.iter().enumerate() {
         assert!(one.size >= LEAST, "{one:?} is too small");
         let is_inside = one.left >= 0.0 && one.right <= sketch.width && one.top >= 0.0;
-        assert!(is_inside && one.bottom <= sketch.height, "{one:?} sticks out");
+        assert!(
+            is_inside && one.bottom <= sketch.height,
+            "{one:?} sticks out"
+        );
         for other in &sketch.texts[..index] {
             let is_apart = one.right <= other.left
                 || other.right <= one.left
@@ -95,7 +102,10 @@ pub fn check(svg: &str) {
     for path in drawn.filter(|path| !path.contains("translate(")) {
         let path = path.split_once('"').expect("an end").0;
         let first = path.split(['L', 'V', 'H', 'a']).next().unwrap_or_default();
-        let place: Vec<f64> = first.split(' ').filter_map(|side| side.parse().ok()).collect();
+        let place: Vec<f64> = first
+            .split(' ')
+            .filter_map(|side| side.parse().ok())
+            .collect();
         if let [x, y] = place[..] {
             let is_inside = (0.0..=sketch.width).contains(&x) && (0.0..=sketch.height).contains(&y);
             assert!(is_inside, "{path} sticks out");

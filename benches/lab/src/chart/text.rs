@@ -72,10 +72,7 @@ mod tests {
 
     #[test]
     fn labels_that_collide_give_way_to_both_sides() {
-        assert_eq!(
-            spread(&[50.0, 52.0], 12.0, (0.0, 100.0)),
-            [45.0, 57.0]
-        );
+        assert_eq!(spread(&[50.0, 52.0], 12.0, (0.0, 100.0)), [45.0, 57.0]);
     }
 
     #[test]

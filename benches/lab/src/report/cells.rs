@@ -73,7 +73,8 @@ impl Cell<'_> {
     }
 
     pub fn high(&self) -> f64 {
-        self.interval.map_or(self.greatest, |interval| interval.high)
+        self.interval
+            .map_or(self.greatest, |interval| interval.high)
     }
 
     /// What it shows beside the baseline. `None` where they cannot be compared.
@@ -83,7 +84,11 @@ impl Cell<'_> {
             Better::Higher => (Call::Better, Call::Worse),
             Better::Lower => (Call::Worse, Call::Better),
         };
-        let clear = if ratio.pairs == 1 { CLEAR_ALONE } else { CLEAR_WITHOUT_INTERVAL };
+        let clear = if ratio.pairs == 1 {
+            CLEAR_ALONE
+        } else {
+            CLEAR_WITHOUT_INTERVAL
+        };
         Some(match ratio.verdict() {
             Verdict::Higher => better,
             Verdict::Lower => worse,

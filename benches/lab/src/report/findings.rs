@@ -69,7 +69,11 @@ impl Shown<'_> {
         let decisive = self.decisive_step();
         let at = sentence(&self.at_step(decisive));
         let baseline = &self.run.baseline;
-        let here: Vec<_> = self.cells.iter().filter(|cell| cell.step == decisive).collect();
+        let here: Vec<_> = self
+            .cells
+            .iter()
+            .filter(|cell| cell.step == decisive)
+            .collect();
         let Some(best) = self.extreme(&here, true) else {
             return "Nothing was measured.".to_owned();
         };
@@ -86,12 +90,18 @@ impl Shown<'_> {
         let lead = match (best.call(), best.ratio) {
             (Some(Call::Better), Some(ratio)) => {
                 let own = self.format.bare(own.median);
-                format!("{at} {name} is best with {value}, {} ({own}).", more_or_less(ratio.median, baseline))
+                format!(
+                    "{at} {name} is best with {value}, {} ({own}).",
+                    more_or_less(ratio.median, baseline)
+                )
             }
             _ => {
                 let is_shown = here.iter().any(|cell| cell.has_ratio_interval());
                 let how = if is_shown { "shown to be" } else { "clearly" };
-                format!("{at} none is {how} better than {baseline} ({}).", self.format.full(own.median))
+                format!(
+                    "{at} none is {how} better than {baseline} ({}).",
+                    self.format.full(own.median)
+                )
             }
         };
         format!("{lead}{}", self.furthest_behind(&here))
@@ -103,12 +113,20 @@ impl Shown<'_> {
         let Some(worst) = self.extreme(&worse, false) else {
             return String::new();
         };
-        let same = worse.iter().filter(|cell| is_alike(cell.median, worst.median));
+        let same = worse
+            .iter()
+            .filter(|cell| is_alike(cell.median, worst.median));
         let names: Vec<_> = same.map(|cell| cell.contestant.name.as_str()).collect();
         let verb = if names.len() == 1 { "is" } else { "are" };
         let ratio = worst.ratio.map_or(1.0, |ratio| ratio.median);
-        let (value, amount) = (self.format.bare(worst.median), more_or_less(ratio, &self.run.baseline));
-        format!(" Furthest behind {verb} {} with {value}, {amount}.", listed(&names))
+        let (value, amount) = (
+            self.format.bare(worst.median),
+            more_or_less(ratio, &self.run.baseline),
+        );
+        format!(
+            " Furthest behind {verb} {} with {value}, {amount}.",
+            listed(&names)
+        )
     }
 
     /// The best or the worst of some cells.
@@ -138,14 +156,27 @@ impl Shown<'_> {
                 None => groups.push((phrase, vec![cell])),
             }
         }
-        let word = if direction == Call::Better { "Better" } else { "Worse" };
+        let word = if direction == Call::Better {
+            "Better"
+        } else {
+            "Worse"
+        };
         let baseline = &self.run.baseline;
         let mut of = Some(baseline.as_str());
         let mut named = |(phrase, cells): &(String, Vec<&Cell<'_>>)| {
-            let names: Vec<_> = cells.iter().map(|cell| cell.contestant.name.as_str()).collect();
-            let amounts = cells.iter().filter_map(|cell| Some(amount(cell.ratio?.median, of.take())));
+            let names: Vec<_> = cells
+                .iter()
+                .map(|cell| cell.contestant.name.as_str())
+                .collect();
+            let amounts = cells
+                .iter()
+                .filter_map(|cell| Some(amount(cell.ratio?.median, of.take())));
             let mut amounts: Vec<_> = amounts.collect();
-            if amounts.iter().skip(1).all(|one| amounts[0].starts_with(one.as_str())) {
+            if amounts
+                .iter()
+                .skip(1)
+                .all(|one| amounts[0].starts_with(one.as_str()))
+            {
                 amounts.truncate(1);
             }
             let amounts: Vec<_> = amounts.iter().map(String::as_str).collect();
@@ -169,7 +200,10 @@ impl Shown<'_> {
             .collect();
         let last = is_so.iter().rposition(|so| *so)?;
         let steps: Vec<_> = cells.iter().map(|cell| cell.step).collect();
-        Some((steps_in_words(&steps, &is_so, self.steps.len())?, cells[last]))
+        Some((
+            steps_in_words(&steps, &is_so, self.steps.len())?,
+            cells[last],
+        ))
     }
 
     fn compared(&self, contestant: &Contestant) -> Vec<&Cell<'_>> {
@@ -182,7 +216,8 @@ impl Shown<'_> {
         let mut has_interval = false;
         for contestant in self.contestants() {
             let cells = self.compared(contestant);
-            let differs = |cell: &&Cell<'_>| matches!(cell.call(), Some(Call::Better | Call::Worse));
+            let differs =
+                |cell: &&Cell<'_>| matches!(cell.call(), Some(Call::Better | Call::Worse));
             let is_named = [Call::Better, Call::Worse]
                 .iter()
                 .any(|direction| self.difference(contestant, *direction).is_some());
@@ -205,9 +240,16 @@ impl Shown<'_> {
             });
         }
         if !single.is_empty() {
-            let verb = if single.len() == 1 { "differs" } else { "differ" };
+            let verb = if single.len() == 1 {
+                "differs"
+            } else {
+                "differ"
+            };
             let names = listed(&single);
-            all.push(format!("{} {verb} from {baseline} at single steps only, and not at the last.", names));
+            all.push(format!(
+                "{} {verb} from {baseline} at single steps only, and not at the last.",
+                names
+            ));
         }
         all
     }
@@ -219,9 +261,16 @@ impl Shown<'_> {
         let is_missing = |one: &&Contestant| {
             self.at(&one.name, last).is_none()
                 && (self.of(&one.name).next().is_some()
-                    || self.experiment.gaps.iter().any(|gap| gap.contestant == one.name))
+                    || self
+                        .experiment
+                        .gaps
+                        .iter()
+                        .any(|gap| gap.contestant == one.name))
         };
-        let names: Vec<_> = all.filter(is_missing).map(|one| one.name.as_str()).collect();
+        let names: Vec<_> = all
+            .filter(is_missing)
+            .map(|one| one.name.as_str())
+            .collect();
         let at = match self.steps.len() {
             1 => String::new(),
             _ => format!(" at {}", step(last as f64)),
@@ -264,7 +313,10 @@ fn more_or_less(ratio: f64, baseline: &str) -> String {
 /// middle.
 fn steps_in_words(steps: &[u64], is_it: &[bool], of_all: usize) -> Option<String> {
     let named = |index: usize| step(steps[index] as f64);
-    let (first, last) = (is_it.iter().position(|it| *it)?, is_it.iter().rposition(|it| *it)?);
+    let (first, last) = (
+        is_it.iter().position(|it| *it)?,
+        is_it.iter().rposition(|it| *it)?,
+    );
     let count = is_it.iter().filter(|it| **it).count();
     let (is_whole, end) = (count == last - first + 1, is_it.len() - 1);
     Some(match (first, last) {
@@ -275,7 +327,9 @@ fn steps_in_words(steps: &[u64], is_it: &[bool], of_all: usize) -> Option<String
         _ if is_whole && last == end => format!(" from {} on", named(first)),
         _ if is_whole && first == 0 => format!(" up to {}", named(last)),
         _ if is_whole && count > 1 => format!(" from {} to {}", named(first), named(last)),
-        _ if 2 * count >= is_it.len() || last == end => format!(" at {count} of {} steps", is_it.len()),
+        _ if 2 * count >= is_it.len() || last == end => {
+            format!(" at {count} of {} steps", is_it.len())
+        }
         _ => return None,
     })
 }
@@ -318,7 +372,10 @@ mod tests {
     #[test]
     fn the_best_and_the_worst_are_named_with_how_much() {
         assert_eq!(
-            finding(8, &[("poll", [1.0, 1.05, 1.12]), ("pool", [1.0, 0.7, 0.24])]),
+            finding(
+                8,
+                &[("poll", [1.0, 1.05, 1.12]), ("pool", [1.0, 0.7, 0.24])]
+            ),
             "At 64 connections poll is best with 11,200 requests per second, 12 % more than epoll (10,000). Furthest \
              behind is pool with 2,400, 24 % of epoll's. Worse than epoll: pool from 8 on (24 % of epoll's). Better \
              than epoll: poll from 8 on (112 % of epoll's)."
@@ -329,7 +386,12 @@ mod tests {
     fn contestants_of_the_same_steps_are_named_together() {
         let select = ("select", [0.5, 0.3, 0.2]);
         let text = finding(8, &[("pool", [0.1, 0.1, 0.04]), select]);
-        assert!(text.contains("Worse than epoll: pool and select at every step (4.0 % of epoll's and 20 %)."), "{text}");
+        assert!(
+            text.contains(
+                "Worse than epoll: pool and select at every step (4.0 % of epoll's and 20 %)."
+            ),
+            "{text}"
+        );
         let text = finding(8, &[("pool", [0.5, 0.25, 1.0]), select]);
         assert!(text.contains("Worse than epoll: pool up to 8 (25 % of epoll's at 8); select at every step (20 %)."), "{text}");
     }
@@ -337,31 +399,57 @@ mod tests {
     #[test]
     fn what_is_within_the_intervals_is_no_difference() {
         let text = finding(8, &[("poll", [1.0, 1.0, 1.0]), ("select", [1.0, 1.0, 0.5])]);
-        assert!(text.starts_with("At 64 connections none is shown to be better than epoll (10,000 requests"), "{text}");
-        assert!(text.contains("No difference to epoll is shown for poll."), "{text}");
-        assert!(text.contains("Worse than epoll: select at 64 (50 % of epoll's)."), "{text}");
+        assert!(
+            text.starts_with(
+                "At 64 connections none is shown to be better than epoll (10,000 requests"
+            ),
+            "{text}"
+        );
+        assert!(
+            text.contains("No difference to epoll is shown for poll."),
+            "{text}"
+        );
+        assert!(
+            text.contains("Worse than epoll: select at 64 (50 % of epoll's)."),
+            "{text}"
+        );
     }
 
     #[test]
     fn few_samples_name_large_differences_alone_and_say_so() {
         let text = finding(3, &[("poll", [1.2, 1.2, 1.2]), ("pool", [0.1, 0.1, 0.1])]);
         assert!(text.contains("none is clearly better"), "{text}");
-        assert!(text.contains("Not clearly different from epoll: poll."), "{text}");
-        assert!(text.contains("Worse than epoll: pool at every step (10 % of epoll's)."), "{text}");
+        assert!(
+            text.contains("Not clearly different from epoll: poll."),
+            "{text}"
+        );
+        assert!(
+            text.contains("Worse than epoll: pool at every step (10 % of epoll's)."),
+            "{text}"
+        );
         let text = finding(1, &[("pool", [0.6; 3])]);
-        assert!(text.contains("Not clearly different from epoll: pool."), "{text}");
+        assert!(
+            text.contains("Not clearly different from epoll: pool."),
+            "{text}"
+        );
     }
 
     #[test]
     fn a_difference_in_the_middle_is_mentioned_without_a_figure() {
         let text = finding(8, &[("poll", [1.0, 1.3, 1.0]), ("pool", [0.5, 0.5, 0.5])]);
-        assert!(text.contains("poll differs from epoll at single steps only, and not at the last."), "{text}");
+        assert!(
+            text.contains("poll differs from epoll at single steps only, and not at the last."),
+            "{text}"
+        );
     }
 
     #[test]
     fn equal_values_have_no_order() {
         let text = finding(1, &[("poll", [1.0, 1.0, 1.0])]);
-        assert!(text.starts_with("At 64 connections all have the same: 10,000 requests per second."), "{text}");
+        assert!(
+            text.starts_with("At 64 connections all have the same: 10,000 requests per second."),
+            "{text}"
+        );
     }
 
     #[test]
@@ -376,8 +464,16 @@ mod tests {
         let mut run = made_up::with(8, &[("poll", [0.5, 0.5, 0.5]), ("pool", [3.0, 30.0, 30.0])]);
         run.experiments[0].figures[0].better = Better::Lower;
         let text = text(&run);
-        assert!(text.contains("poll is best with 5,000 requests per second, 50 % less than epoll (10,000)."), "{text}");
-        assert!(text.contains("Furthest behind is pool with 300,000, 30 times epoll's."), "{text}");
+        assert!(
+            text.contains(
+                "poll is best with 5,000 requests per second, 50 % less than epoll (10,000)."
+            ),
+            "{text}"
+        );
+        assert!(
+            text.contains("Furthest behind is pool with 300,000, 30 times epoll's."),
+            "{text}"
+        );
     }
 
     #[test]

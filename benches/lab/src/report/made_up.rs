@@ -10,7 +10,11 @@ const STEPS: [u64; 3] = [1, 8, 64];
 /// A run of one experiment: epoll, and contestants with these factors of its values at the steps.
 /// Rounds differ a little, and not by the same for all.
 pub fn with(rounds: u32, factors: &[(&str, [f64; 3])]) -> Run {
-    let all: Vec<_> = [("epoll", [1.0; 3])].iter().chain(factors).copied().collect();
+    let all: Vec<_> = [("epoll", [1.0; 3])]
+        .iter()
+        .chain(factors)
+        .copied()
+        .collect();
     let contestant = |(kind, (name, _)): (usize, &(&str, [f64; 3]))| Contestant {
         name: (*name).to_owned(),
         kind,
@@ -49,7 +53,12 @@ pub fn with(rounds: u32, factors: &[(&str, [f64; 3])]) -> Run {
             title: "Throughput, by connections".to_owned(),
             about: "Clients request a file.".to_owned(),
             steps_are: "connections".to_owned(),
-            figures: vec![figure("requests_per_s", "Throughput", "requests per second", false)],
+            figures: vec![figure(
+                "requests_per_s",
+                "Throughput",
+                "requests per second",
+                false,
+            )],
             samples,
             gaps: Vec::new(),
         }],
@@ -62,18 +71,29 @@ fn figure(name: &str, title: &str, unit: &str, logarithmic: bool) -> Figure {
         name: name.to_owned(),
         title: title.to_owned(),
         unit: unit.to_owned(),
-        better: if logarithmic { Better::Lower } else { Better::Higher },
+        better: if logarithmic {
+            Better::Lower
+        } else {
+            Better::Higher
+        },
         logarithmic,
     }
 }
 
 /// A run with a second experiment, which has one step, a logarithmic figure, zeros and gaps.
 pub fn run(rounds: u32) -> Run {
-    let names = ["poll", "select", "io-uring", "pool", "threaded", "forking", "blocking"];
+    let names = [
+        "poll", "select", "io-uring", "pool", "threaded", "forking", "blocking",
+    ];
     let factors: Vec<_> = names
         .iter()
         .enumerate()
-        .map(|(index, name)| (*name, [1.0, 1.0 - index as f64 / 8.0, 1.1 - index as f64 / 7.0]))
+        .map(|(index, name)| {
+            (
+                *name,
+                [1.0, 1.0 - index as f64 / 8.0, 1.1 - index as f64 / 7.0],
+            )
+        })
         .collect();
     let mut run = with(rounds, &factors);
     let rate = &mut run.experiments[0];
@@ -84,7 +104,8 @@ pub fn run(rounds: u32) -> Run {
         step: 64,
         why: "it has no place for more".to_owned(),
     });
-    rate.figures.push(figure("missing", "Never measured", "things", false));
+    rate.figures
+        .push(figure("missing", "Never measured", "things", false));
     let mut wait = rate.clone();
     wait.name = "wait".to_owned();
     wait.title = "Waiting".to_owned();
@@ -96,8 +117,16 @@ pub fn run(rounds: u32) -> Run {
     wait.samples.retain(|sample| sample.step == 8);
     for sample in &mut wait.samples {
         let value = sample.values["requests_per_s"];
-        let answered = if sample.contestant == "pool" { 0.0 } else { 100.0 };
-        sample.values = [("p99_us".to_owned(), 1e8 / value), ("answered".to_owned(), answered)].into();
+        let answered = if sample.contestant == "pool" {
+            0.0
+        } else {
+            100.0
+        };
+        sample.values = [
+            ("p99_us".to_owned(), 1e8 / value),
+            ("answered".to_owned(), answered),
+        ]
+        .into();
     }
     run.experiments.push(wait);
     run

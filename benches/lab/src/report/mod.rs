@@ -174,7 +174,11 @@ impl<'a> Shown<'a> {
     fn caption(&self) -> String {
         let counts = || self.cells.iter().map(|cell| cell.samples);
         let (least, most) = (counts().min().unwrap_or(0), counts().max().unwrap_or(0));
-        let with_interval = self.cells.iter().filter(|cell| cell.interval.is_some()).count();
+        let with_interval = self
+            .cells
+            .iter()
+            .filter(|cell| cell.interval.is_some())
+            .count();
         let samples = match (least, most) {
             (_, 1) => {
                 return "Each point is a single sample, so nothing shows its spread. Only differences of a factor of 2 \
@@ -235,7 +239,10 @@ pub fn markdown(run: &Run, experiment: &Experiment, folder: &str) -> String {
 /// What the figures depend on, as a list in Markdown.
 pub fn environment(run: &Run) -> String {
     let facts = run.environment.iter();
-    let unfit = run.unfit.iter().map(|why| format!("- **not to be believed**: {why}\n"));
+    let unfit = run
+        .unfit
+        .iter()
+        .map(|why| format!("- **not to be believed**: {why}\n"));
     facts
         .map(|fact| format!("- {}: {}\n", fact.name, fact.value))
         .chain(unfit)
@@ -263,7 +270,12 @@ mod tests {
     fn a_picture_is_well_formed_and_has_no_link() {
         for picture in pictures(&made_up::run(8)) {
             let open = picture.svg.matches("<g ").count() + picture.svg.matches("<g>").count();
-            assert_eq!(open, picture.svg.matches("</g>").count(), "{}", picture.file);
+            assert_eq!(
+                open,
+                picture.svg.matches("</g>").count(),
+                "{}",
+                picture.file
+            );
             assert!(!picture.svg.contains("href"), "{}", picture.file);
             assert!(picture.svg.contains("prefers-color-scheme:dark"));
         }
@@ -273,10 +285,18 @@ mod tests {
     fn a_chapter_has_findings_pictures_tables_and_gaps() {
         let run = made_up::run(8);
         let text = markdown(&run, &run.experiments[0], "results");
-        assert!(text.starts_with("**Throughput.** At 64 connections"), "{text}");
-        assert!(text.contains("![Throughput: requests per second; higher is better](results/rate-requests-per-s.svg)"));
+        assert!(
+            text.starts_with("**Throughput.** At 64 connections"),
+            "{text}"
+        );
+        assert!(text.contains(
+            "![Throughput: requests per second; higher is better](results/rate-requests-per-s.svg)"
+        ));
         assert!(text.contains("hold the true median in 95 of 100 cases"));
         assert!(text.contains("<details>") && text.contains("| epoll |"));
-        assert!(text.ends_with("- select at 64: it has no place for more.\n"), "{text}");
+        assert!(
+            text.ends_with("- select at 64: it has no place for more.\n"),
+            "{text}"
+        );
     }
 }

@@ -16,7 +16,11 @@ pub fn of(run: &Run) -> Markup {
         .iter()
         .filter_map(|one| shown(run, one).into_iter().next())
         .collect();
-    let others: Vec<_> = run.contestants.iter().filter(|one| one.name != run.baseline).collect();
+    let others: Vec<_> = run
+        .contestants
+        .iter()
+        .filter(|one| one.name != run.baseline)
+        .collect();
     html! {
         div.scroll {
             table.overview {
@@ -42,10 +46,11 @@ pub fn of(run: &Run) -> Markup {
 }
 
 fn cell(row: &Shown<'_>, name: &str, last: u64) -> Markup {
-    let gap = row.experiment.gaps.iter();
-    let gap = gap.filter(|gap| gap.contestant == name && gap.step == last).map(|gap| gap.why.as_str());
+    let mut gaps = row.experiment.gaps.iter();
+    let gap = gaps.find(|gap| gap.contestant == name && gap.step == last);
+    let why = gap.map_or("not measured", |gap| gap.why.as_str());
     match row.at(name, last) {
-        None => html! { td.gap title=(gap.last().unwrap_or("not measured")) { "–" } },
+        None => html! { td.gap title=(why) { "–" } },
         Some(cell) => html! { td class=(class(cell)) title=(row.note(cell)) { (words(cell)) } },
     }
 }
@@ -99,7 +104,10 @@ mod tests {
     #[test]
     fn a_gap_has_its_reason_and_no_number() {
         let table = of(&made_up::run(8)).into_string();
-        assert!(table.contains("title=\"it has no place for more\">–</td>"), "{table}");
+        assert!(
+            table.contains("title=\"it has no place for more\">–</td>"),
+            "{table}"
+        );
     }
 
     #[test]

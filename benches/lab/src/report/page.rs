@@ -19,7 +19,11 @@ pub fn page(run: &Run) -> String {
         hash(&style),
         hash(SCRIPT)
     );
-    let experiments: Vec<_> = run.experiments.iter().map(|one| (one, shown(run, one))).collect();
+    let experiments: Vec<_> = run
+        .experiments
+        .iter()
+        .map(|one| (one, shown(run, one)))
+        .collect();
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -67,7 +71,9 @@ fn title(run: &Run) -> String {
 
 /// What was measured where, in a line.
 fn origin(run: &Run) -> Markup {
-    let facts = ["date", "processor", "kernel"].iter().filter_map(|name| run.fact(name));
+    let facts = ["date", "processor", "kernel"]
+        .iter()
+        .filter_map(|name| run.fact(name));
     let facts: Vec<_> = facts.collect();
     html! { p.origin { "A " (run.pace) " run. " (facts.join(" · ")) } }
 }

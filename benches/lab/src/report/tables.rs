@@ -21,14 +21,26 @@ pub fn markdown(shown: &Shown<'_>) -> String {
                 let verdict = cell.verdict().unwrap_or_default();
                 format!("<br>× {} {verdict}", factor(ratio.median))
             });
-            format!("{}<br>{}{}", figure(Some(cell.median)), spread(cell), ratio.unwrap_or_default())
+            format!(
+                "{}<br>{}{}",
+                figure(Some(cell.median)),
+                spread(cell),
+                ratio.unwrap_or_default()
+            )
         }
     };
     let row = |name: &str| {
         let cells = shown.steps.iter().map(|step| cell(name, *step));
-        [name.to_owned()].into_iter().chain(cells).collect::<Vec<_>>()
+        [name.to_owned()]
+            .into_iter()
+            .chain(cells)
+            .collect::<Vec<_>>()
     };
-    let rows: Vec<_> = shown.contestants().iter().map(|one| row(&one.name)).collect();
+    let rows: Vec<_> = shown
+        .contestants()
+        .iter()
+        .map(|one| row(&one.name))
+        .collect();
     table(&head, &rows)
 }
 
@@ -86,14 +98,19 @@ pub fn gaps(experiment: &Experiment) -> Vec<String> {
     let mut all: Vec<(&str, &str, Vec<String>)> = Vec::new();
     for gap in &experiment.gaps {
         let number = step(gap.step as f64);
-        let is_it = |one: &&mut (&str, &str, Vec<String>)| one.0 == gap.contestant && one.1 == gap.why;
+        let is_it =
+            |one: &&mut (&str, &str, Vec<String>)| one.0 == gap.contestant && one.1 == gap.why;
         match all.iter_mut().find(is_it) {
             Some((.., steps)) => steps.push(number),
             None => all.push((&gap.contestant, &gap.why, vec![number])),
         }
     }
     let sentence = |(name, why, steps): (&str, &str, Vec<String>)| {
-        format!("{name} at {}: {}.", steps.join(", "), why.trim_end_matches('.'))
+        format!(
+            "{name} at {}: {}.",
+            steps.join(", "),
+            why.trim_end_matches('.')
+        )
     };
     all.into_iter().map(sentence).collect()
 }
