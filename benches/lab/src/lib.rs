@@ -8,6 +8,7 @@
 //! - [`cores`]: the cores of server and load, and how to start a program on one
 //! - [`server`]: a server's process, from its start to its end
 //! - [`cpu_time`]: the CPU time of a program and its children
+//! - [`memory`]: the memory of a program and of the kernel
 //! - [`root`]: the served files
 //! - [`exchange`]: a client that reads whole responses
 //! - [`tls`]: a certificate, and a client that trusts it
@@ -20,6 +21,7 @@
 //! - [`resample`]: the ratio of two medians, by bootstrap
 //! - [`statistics`]: best, median, its interval, and the median of ratios
 //! - [`environment`]: the machine, in a few lines
+//! - [`claim`]: a published claim, and the verdict of a run
 //! - [`page`]: Markdown tables, and the part of a page that a benchmark fills
 //! - [`chart`]: charts as SVG
 //! - [`report`]: a run for people: charts, tables, findings, a page
@@ -28,11 +30,13 @@
 #![allow(missing_docs)]
 
 pub mod chart;
+pub mod claim;
 pub mod cores;
 pub mod cpu_time;
 pub mod environment;
 pub mod exchange;
 pub mod load;
+pub mod memory;
 pub mod page;
 pub mod progress;
 pub mod repetition;

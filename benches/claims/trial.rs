@@ -1,0 +1,189 @@
+//! One measurement of a side: a server on its core, and the load on the other one.
+
+use super::pace::Pace;
+use super::work::{Ask, Side, Work};
+use evserve_lab::Outcome;
+use evserve_lab::cores::Cores;
+use evserve_lab::cpu_time::CpuTime;
+use evserve_lab::load::{self, Orders, Seen};
+use evserve_lab::memory::private_bytes;
+use evserve_lab::root::Root;
+use evserve_lab::server::{Server, free_address};
+use evserve_lab::subprocess::Subprocess;
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::time::Duration;
+
+/// How much longer than planned the generator may take.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// About how long starting and ending the programs takes.
+const STARTING: Duration = Duration::from_millis(80);
+
+/// The new connections per second of many clients.
+const CONNECTS_PER_SECOND: f64 = 10_000.0;
+
+/// The parts that all measurements share.
+pub struct Bench {
+    pub cores: Cores,
+    pub root: Root,
+    pub pace: &'static Pace,
+}
+
+/// The figures of a measurement, by name.
+pub type Values = BTreeMap<String, f64>;
+
+/// A load whose warm-up is over.
+struct Begun {
+    process: Subprocess,
+    before: CpuTime,
+}
+
+impl Bench {
+    /// The expected seconds of a measurement.
+    pub fn seconds(&self, work: Work) -> f64 {
+        let pace = self.pace;
+        let connecting = self.connecting().as_secs_f64();
+        let load = match work {
+            Work::Busy { .. } => pace.warm_up + pace.run,
+            Work::BesideIdle { .. } => pace.warm_up + pace.run + 2 * self.connecting(),
+            Work::Crowd { .. } => self.connecting() + pace.crowd_run,
+        };
+        // Closing many connections takes time too.
+        let closing = if work.is_crowd() {
+            connecting / 2.0
+        } else {
+            0.0
+        };
+        (STARTING + load).as_secs_f64() + closing
+    }
+
+    /// How long many clients take to connect.
+    fn connecting(&self) -> Duration {
+        Duration::from_secs_f64(1.2 * self.pace.crowd as f64 / CONNECTS_PER_SECOND)
+    }
+
+    /// Makes a measurement.
+    ///
+    /// # Errors
+    /// A response is wrong, or a program fails or cannot do this here.
+    pub fn measure(&self, side: &Side) -> Outcome<Values> {
+        let server = self.start(side)?;
+        let values = match side.work {
+            Work::Busy { ask, clients } => self.busy(&server, ask, clients),
+            Work::BesideIdle { ask, clients } => {
+                let _idle = self.connect_idle(&server, ask)?;
+                self.busy(&server, ask, clients)
+            }
+            Work::Crowd { ask } => self.crowd(&server, ask),
+        }?;
+        server.end()?;
+        Ok(values)
+    }
+
+    fn start(&self, side: &Side) -> Outcome<Server> {
+        let address = free_address()?;
+        let mode = side.work.ask().mode();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_evserve"));
+        command
+            .args(side.options.split(' '))
+            .args(["--mode", mode, "--access-log", "off", "--log-level", "warn"])
+            .args(["--listen", &address.to_string()]);
+        if mode == "http" {
+            // No idle connection may time out during the measurement.
+            command
+                .args(["--idle-timeout", "10m"])
+                .arg(self.root.path());
+        }
+        let log = self.root.beside().join("evserve.log");
+        Server::start(self.cores.server, &mut command, address, &log)
+    }
+
+    fn begin(&self, server: &Server, orders: &Orders) -> Outcome<Begun> {
+        let mut process = Subprocess::start(self.cores.load, load::ARGUMENT, orders)?;
+        process.line(orders.warm_up + GRACE)?;
+        let before = CpuTime::of_tree(server.id())?;
+        Ok(Begun { process, before })
+    }
+
+    /// Waits for the end. The connections stay open until the load is dropped.
+    fn finish(&self, server: &Server, begun: &mut Begun, run: Duration) -> Outcome<(Seen, f64)> {
+        let seen: Seen = serde_json::from_str(&begun.process.line(run + GRACE)?)?;
+        let used = CpuTime::of_tree(server.id())?.since(&begun.before);
+        match seen.bytes > 0 {
+            true => Ok((seen, used.total.as_secs_f64())),
+            false => Err("no response came".into()),
+        }
+    }
+
+    fn busy(&self, server: &Server, ask: Ask, clients: usize) -> Outcome<Values> {
+        let pace = self.pace;
+        let orders = Orders {
+            address: server.address(),
+            asks: ask.orders(),
+            clients,
+            rate: None,
+            warm_up: pace.warm_up,
+            run: pace.run,
+        };
+        let mut load = self.begin(server, &orders)?;
+        let (seen, cpu_seconds) = self.finish(server, &mut load, pace.run)?;
+        let mib = seen.bytes as f64 / f64::from(1 << 20);
+        Ok(values(&[
+            ("per_second", seen.per_second()),
+            ("per_cpu_second", seen.responses as f64 / cpu_seconds),
+            ("mib_per_second", mib / seen.seconds),
+            ("mib_per_cpu_second", mib / cpu_seconds),
+            ("p99_us", seen.p99_us),
+        ]))
+    }
+
+    /// Connects many clients, which have had a response each and stay connected until the result
+    /// is dropped.
+    fn connect_idle(&self, server: &Server, ask: Ask) -> Outcome<Subprocess> {
+        let clients = self.pace.crowd;
+        let orders = Orders {
+            address: server.address(),
+            asks: ask.orders(),
+            clients,
+            rate: Some(CONNECTS_PER_SECOND),
+            warm_up: Duration::ZERO,
+            run: self.connecting(),
+        };
+        let mut begun = self.begin(server, &orders)?;
+        let (seen, _) = self.finish(server, &mut begun, orders.run)?;
+        match seen.clients_answered == clients {
+            true => Ok(begun.process),
+            false => Err(format!("only {} of {clients} connect", seen.clients_answered).into()),
+        }
+    }
+
+    fn crowd(&self, server: &Server, ask: Ask) -> Outcome<Values> {
+        let clients = self.pace.crowd;
+        let memory = private_bytes(server.id());
+        let orders = Orders {
+            address: server.address(),
+            asks: ask.orders(),
+            clients,
+            // Each client once a second.
+            rate: Some(clients as f64),
+            warm_up: Duration::from_millis(1200),
+            run: self.pace.crowd_run,
+        };
+        let mut load = self.begin(server, &orders)?;
+        let (seen, cpu_seconds) = self.finish(server, &mut load, orders.run)?;
+        let each = private_bytes(server.id()).saturating_sub(memory) as f64 / clients as f64;
+        let asked = (seen.responses + seen.unanswered).max(1) as f64;
+        Ok(values(&[
+            ("answered_percent", 100.0 * seen.responses as f64 / asked),
+            ("p99_ms", seen.p99_us / 1000.0),
+            ("cpu_percent", 100.0 * cpu_seconds / seen.seconds),
+            ("private_bytes", each),
+        ]))
+    }
+}
+
+fn values(all: &[(&str, f64)]) -> Values {
+    let named = all.iter().map(|(name, value)| ((*name).to_owned(), *value));
+    named.collect()
+}
