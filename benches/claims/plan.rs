@@ -3,12 +3,25 @@
 
 use super::claims::Row;
 use super::pace::Pace;
-use super::trial::Bench;
+use super::trial::{Bench, Failure, Values};
 use super::work::Side;
 use evserve_lab::Outcome;
 use evserve_lab::claim::STEP;
 use evserve_lab::progress::Progress;
 use evserve_lab::run::{Experiment, Figure, Gap, Sample};
+
+/// A side that is late is tried once more, in the next round.
+const LATE_LIMIT: usize = 2;
+
+/// All results.
+#[derive(Default)]
+pub struct Measured {
+    pub experiments: Vec<Experiment>,
+    /// Failures, as sentences.
+    pub faults: Vec<String>,
+    /// What evserve cannot do here, as sentences.
+    pub absent: Vec<String>,
+}
 
 /// What is to be measured.
 pub struct Plan<'a> {
@@ -28,11 +41,11 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Makes all measurements. Also returns failures, as sentences.
+    /// Makes all measurements.
     ///
     /// # Errors
     /// The user wants to stop.
-    pub fn carry_out(&self, bench: &Bench) -> Outcome<(Vec<Experiment>, Vec<String>)> {
+    pub fn carry_out(&self, bench: &Bench) -> Outcome<Measured> {
         let sides = |row: &&'static Row| row.sides.len() * self.rounds(row) as usize;
         let seconds = |row: &&'static Row| {
             let sides = row.sides.iter().map(|side| bench.seconds(side.work));
@@ -41,65 +54,89 @@ impl<'a> Plan<'a> {
         let all: f64 = self.rows.iter().map(seconds).sum();
         eprintln!("about {:.0} min", (all / 60.0).ceil());
         let mut progress = Progress::new(self.rows.iter().map(sides).sum(), all)?;
-        let mut faults = Vec::new();
-        let mut experiments = Vec::new();
+        let mut measured = Measured::default();
         for row in self.rows {
-            let mut experiment = empty(row);
-            for round in 1..=self.rounds(row) {
-                let mut order: Vec<_> = row.sides.iter().collect();
-                if round.is_multiple_of(2) {
-                    order.reverse();
-                }
-                for side in order {
-                    self.measure(bench, &mut progress, side, round, &mut experiment)?;
-                }
-            }
-            let gaps = experiment.gaps.iter();
-            faults.extend(
-                gaps.map(|gap| format!("{}, {}: {}", row.claim.name, gap.contestant, gap.why)),
-            );
-            experiments.push(experiment);
+            self.carry_out_row(row, bench, &mut progress, &mut measured)?;
         }
         progress.end();
-        Ok((experiments, faults))
+        Ok(measured)
     }
 
-    /// Measures a side once. Where that fails, it is left out from then on.
-    fn measure(
+    fn carry_out_row(
         &self,
+        row: &'static Row,
         bench: &Bench,
         progress: &mut Progress,
-        side: &Side,
-        round: u32,
-        into: &mut Experiment,
+        into: &mut Measured,
     ) -> Outcome<()> {
-        let what = format!("{}, round {round}: {}", into.name, side.name);
-        progress.next(&what, bench.seconds(side.work))?;
-        if into.gaps.iter().any(|gap| gap.contestant == side.name) {
-            return Ok(());
-        }
-        let contestant = side.name.to_owned();
-        match bench.measure(side) {
-            Ok(values) => into.samples.push(Sample {
-                contestant,
-                step: STEP,
-                round,
-                values,
-            }),
-            Err(fault) => {
+        let name = row.claim.name;
+        let mut experiment = empty(row);
+        let mut late: Vec<&str> = Vec::new();
+        for round in 1..=self.rounds(row) {
+            let mut order: Vec<_> = row.sides.iter().collect();
+            if round.is_multiple_of(2) {
+                order.reverse();
+            }
+            for side in order {
+                let what = format!("{name}, round {round}: {}", side.name);
+                progress.next(&what, bench.seconds(side.work))?;
+                if experiment
+                    .gaps
+                    .iter()
+                    .any(|gap| gap.contestant == side.name)
+                {
+                    continue;
+                }
+                let failure = match bench.measure(side) {
+                    Ok(values) => {
+                        experiment.samples.push(sample(side, round, values));
+                        continue;
+                    }
+                    Err(failure) => failure,
+                };
+                let sentence = |why: &str| format!("{what}: {why}");
+                let why = match failure {
+                    Failure::Absent(why) => {
+                        into.absent.push(sentence(&why));
+                        why
+                    }
+                    Failure::Wrong(why) => {
+                        into.faults.push(sentence(&why));
+                        why
+                    }
+                    Failure::Late(why) => {
+                        late.push(side.name);
+                        let times = late.iter().filter(|name| **name == side.name).count();
+                        if times < LATE_LIMIT.min(self.rounds(row) as usize) {
+                            continue;
+                        }
+                        why
+                    }
+                };
                 progress.end();
-                let why = fault.to_string();
-                // The rest is about usage.
-                let why = why.lines().next().unwrap_or_default().to_owned();
-                eprintln!("claims: {what}: {why}");
-                into.gaps.push(Gap {
-                    contestant,
-                    step: STEP,
-                    why,
-                });
+                eprintln!("claims: {}", sentence(&why));
+                experiment.gaps.push(gap(side, why));
             }
         }
+        into.experiments.push(experiment);
         Ok(())
+    }
+}
+
+fn sample(side: &Side, round: u32, values: Values) -> Sample {
+    Sample {
+        contestant: side.name.to_owned(),
+        step: STEP,
+        round,
+        values,
+    }
+}
+
+fn gap(side: &Side, why: String) -> Gap {
+    Gap {
+        contestant: side.name.to_owned(),
+        step: STEP,
+        why,
     }
 }
 

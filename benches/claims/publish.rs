@@ -2,8 +2,9 @@
 
 use super::claims::CLAIMS;
 use super::pace::Pace;
+use super::plan::Measured;
 use evserve_lab::claim::page::{Named, sections, verdicts};
-use evserve_lab::run::{Contestant, Experiment, FORMAT, Fact, Run};
+use evserve_lab::run::{Contestant, FORMAT, Fact, Run};
 use evserve_lab::{Outcome, page};
 use std::fs::{create_dir_all, read_dir};
 use std::path::{Path, PathBuf};
@@ -12,13 +13,7 @@ use std::path::{Path, PathBuf};
 const REFERENCE: &str = "reference";
 
 /// Puts a run together.
-pub fn run(
-    environment: Vec<Fact>,
-    unfit: Vec<String>,
-    pace: &Pace,
-    experiments: Vec<Experiment>,
-    faults: Vec<String>,
-) -> Run {
+pub fn run(environment: Vec<Fact>, unfit: Vec<String>, pace: &Pace, measured: Measured) -> Run {
     let mut contestants: Vec<Contestant> = Vec::new();
     for side in CLAIMS.iter().flat_map(|row| row.sides) {
         match contestants.iter().find(|one| one.name == side.name) {
@@ -38,8 +33,8 @@ pub fn run(
         unfit,
         baseline: "epoll".to_owned(),
         contestants,
-        experiments,
-        faults,
+        experiments: measured.experiments,
+        faults: measured.faults,
     }
 }
 

@@ -11,6 +11,7 @@ use evserve_lab::root::Root;
 use evserve_lab::server::{Server, free_address};
 use evserve_lab::subprocess::Subprocess;
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::process::Command;
 use std::time::Duration;
 
@@ -32,6 +33,19 @@ pub struct Bench {
 
 /// The figures of a measurement, by name.
 pub type Values = BTreeMap<String, f64>;
+
+/// Why a side has no figures.
+pub enum Failure {
+    /// evserve does not start with its options here.
+    Absent(String),
+    /// The responses did not come in their time, as on a busy machine.
+    Late(String),
+    /// A response is wrong, or a program failed.
+    Wrong(String),
+}
+
+/// Why a load shows nothing, unless it failed.
+type Loaded<T> = Outcome<Result<T, String>>;
 
 /// A load whose warm-up is over.
 struct Begun {
@@ -66,19 +80,26 @@ impl Bench {
     /// Makes a measurement.
     ///
     /// # Errors
-    /// A response is wrong, or a program fails or cannot do this here.
-    pub fn measure(&self, side: &Side) -> Outcome<Values> {
-        let server = self.start(side)?;
-        let values = match side.work {
-            Work::Busy { ask, clients } => self.busy(&server, ask, clients),
-            Work::BesideIdle { ask, clients } => {
-                let _idle = self.connect_idle(&server, ask)?;
-                self.busy(&server, ask, clients)
-            }
-            Work::Crowd { ask } => self.crowd(&server, ask),
-        }?;
-        server.end()?;
-        Ok(values)
+    /// The reason if there are no figures.
+    pub fn measure(&self, side: &Side) -> Result<Values, Failure> {
+        let server = self
+            .start(side)
+            .map_err(|fault| Failure::Absent(first_line(&*fault)))?;
+        let wrong = |fault: Box<dyn Error>| Failure::Wrong(first_line(&*fault));
+        let values = self.load(&server, side.work).map_err(wrong)?;
+        server.end().map_err(wrong)?;
+        values.map_err(Failure::Late)
+    }
+
+    fn load(&self, server: &Server, work: Work) -> Loaded<Values> {
+        match work {
+            Work::Busy { ask, clients } => self.busy(server, ask, clients),
+            Work::BesideIdle { ask, clients } => match self.connect_idle(server, ask)? {
+                Err(why) => Ok(Err(why)),
+                Ok(_idle) => self.busy(server, ask, clients),
+            },
+            Work::Crowd { ask } => self.crowd(server, ask),
+        }
     }
 
     fn start(&self, side: &Side) -> Outcome<Server> {
@@ -107,16 +128,17 @@ impl Bench {
     }
 
     /// Waits for the end. The connections stay open until the load is dropped.
-    fn finish(&self, server: &Server, begun: &mut Begun, run: Duration) -> Outcome<(Seen, f64)> {
+    fn finish(&self, server: &Server, begun: &mut Begun, run: Duration) -> Loaded<(Seen, f64)> {
         let seen: Seen = serde_json::from_str(&begun.process.line(run + GRACE)?)?;
         let used = CpuTime::of_tree(server.id())?.since(&begun.before);
-        match seen.bytes > 0 {
-            true => Ok((seen, used.total.as_secs_f64())),
-            false => Err("no response came".into()),
-        }
+        let cpu_seconds = used.total.as_secs_f64();
+        Ok(match seen.responses {
+            0 => Err("no response came in time".to_owned()),
+            _ => Ok((seen, cpu_seconds)),
+        })
     }
 
-    fn busy(&self, server: &Server, ask: Ask, clients: usize) -> Outcome<Values> {
+    fn busy(&self, server: &Server, ask: Ask, clients: usize) -> Loaded<Values> {
         let pace = self.pace;
         let orders = Orders {
             address: server.address(),
@@ -127,20 +149,23 @@ impl Bench {
             run: pace.run,
         };
         let mut load = self.begin(server, &orders)?;
-        let (seen, cpu_seconds) = self.finish(server, &mut load, pace.run)?;
+        let (seen, cpu_seconds) = match self.finish(server, &mut load, pace.run)? {
+            Err(why) => return Ok(Err(why)),
+            Ok(seen) => seen,
+        };
         let mib = seen.bytes as f64 / f64::from(1 << 20);
-        Ok(values(&[
+        Ok(Ok(values(&[
             ("per_second", seen.per_second()),
             ("per_cpu_second", seen.responses as f64 / cpu_seconds),
             ("mib_per_second", mib / seen.seconds),
             ("mib_per_cpu_second", mib / cpu_seconds),
             ("p99_us", seen.p99_us),
-        ]))
+        ])))
     }
 
     /// Connects many clients, which have had a response each and stay connected until the result
     /// is dropped.
-    fn connect_idle(&self, server: &Server, ask: Ask) -> Outcome<Subprocess> {
+    fn connect_idle(&self, server: &Server, ask: Ask) -> Loaded<Subprocess> {
         let clients = self.pace.crowd;
         let orders = Orders {
             address: server.address(),
@@ -151,14 +176,17 @@ impl Bench {
             run: self.connecting(),
         };
         let mut begun = self.begin(server, &orders)?;
-        let (seen, _) = self.finish(server, &mut begun, orders.run)?;
-        match seen.clients_answered == clients {
-            true => Ok(begun.process),
-            false => Err(format!("only {} of {clients} connect", seen.clients_answered).into()),
-        }
+        Ok(match self.finish(server, &mut begun, orders.run)? {
+            Err(why) => Err(why),
+            Ok((seen, _)) if seen.clients_answered < clients => Err(format!(
+                "only {} of {clients} have connected in time",
+                seen.clients_answered
+            )),
+            Ok(_) => Ok(begun.process),
+        })
     }
 
-    fn crowd(&self, server: &Server, ask: Ask) -> Outcome<Values> {
+    fn crowd(&self, server: &Server, ask: Ask) -> Loaded<Values> {
         let clients = self.pace.crowd;
         let memory = private_bytes(server.id());
         let orders = Orders {
@@ -171,19 +199,28 @@ impl Bench {
             run: self.pace.crowd_run,
         };
         let mut load = self.begin(server, &orders)?;
-        let (seen, cpu_seconds) = self.finish(server, &mut load, orders.run)?;
+        let (seen, cpu_seconds) = match self.finish(server, &mut load, orders.run)? {
+            Err(why) => return Ok(Err(why)),
+            Ok(seen) => seen,
+        };
         let each = private_bytes(server.id()).saturating_sub(memory) as f64 / clients as f64;
         let asked = (seen.responses + seen.unanswered).max(1) as f64;
-        Ok(values(&[
+        Ok(Ok(values(&[
             ("answered_percent", 100.0 * seen.responses as f64 / asked),
             ("p99_ms", seen.p99_us / 1000.0),
             ("cpu_percent", 100.0 * cpu_seconds / seen.seconds),
             ("private_bytes", each),
-        ]))
+        ])))
     }
 }
 
 fn values(all: &[(&str, f64)]) -> Values {
     let named = all.iter().map(|(name, value)| ((*name).to_owned(), *value));
     named.collect()
+}
+
+/// The rest of what evserve says is about usage.
+fn first_line(fault: &dyn Error) -> String {
+    let text = fault.to_string();
+    text.lines().next().unwrap_or_default().to_owned()
 }

@@ -23,7 +23,7 @@ pub const ECHO: Row = Row {
                      [2](https://github.com/axboe/liburing/issues/189)).",
         figures: &[PER_CPU_SECOND, PER_SECOND],
         checks: &[Check {
-            title: "`io-uring` / `epoll`, messages per second of CPU time",
+            title: "`io-uring` / `epoll`, requests per second of CPU time",
             of: Of::Ratio("io-uring", "epoll"),
             figure: "per_cpu_second",
             rule: Rule::AtLeast(1.25),
@@ -68,13 +68,13 @@ pub const ZERO_COPY: Row = Row {
         figures: &[PER_CPU_SECOND, PER_SECOND],
         checks: &[
             Check {
-                title: "1 KiB: `zc` / `plain`, messages per second of CPU time",
+                title: "1 KiB: `zc` / `plain`, requests per second of CPU time",
                 of: Of::Ratio("zc, 1 KiB", "plain, 1 KiB"),
                 figure: "per_cpu_second",
                 rule: Rule::AtMost(1.0),
             },
             Check {
-                title: "64 KiB: `zc` / `plain`, messages per second of CPU time",
+                title: "64 KiB: `zc` / `plain`, requests per second of CPU time",
                 of: Of::Ratio("zc, 64 KiB", "plain, 64 KiB"),
                 figure: "per_cpu_second",
                 rule: Rule::AtLeast(1.0),

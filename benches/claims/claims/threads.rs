@@ -65,7 +65,7 @@ pub const THREADS_WIN: Row = Row {
                      at all.",
         figures: &[PER_CPU_SECOND, PER_SECOND],
         checks: &[Check {
-            title: "`threaded` / `epoll`, messages per second of CPU time",
+            title: "`threaded` / `epoll`, requests per second of CPU time",
             of: Of::Ratio("threaded", "epoll"),
             figure: "per_cpu_second",
             rule: Rule::AtLeast(1.0),

@@ -6,6 +6,9 @@ use crate::run::{Experiment, Run};
 use crate::statistics::Interval;
 use std::fmt::Write;
 
+/// The width of a paragraph.
+const WIDTH: usize = 100;
+
 /// A run with a name: that of its file.
 pub struct Named {
     pub name: String,
@@ -31,8 +34,8 @@ pub fn verdicts(claims: &[&Claim], runs: &[Named]) -> String {
             fact("date"),
             run.pace,
         );
-        for why in &run.unfit {
-            let _ = write!(text, " Not to be believed: {why}.");
+        if !run.unfit.is_empty() {
+            let _ = write!(text, " Not to be believed: {}.", run.unfit.join("; "));
         }
     }
     text
@@ -59,15 +62,14 @@ pub fn sections(claims: &[&Claim], runs: &[Named]) -> String {
 
 fn section(claim: &Claim, runs: &[Named]) -> String {
     let source = &claim.source;
+    let (author, year) = (source.author, source.year);
+    let from = format!("{author}, {year}: [{}]({})", source.title, source.url);
     let mut text = format!(
-        "## {}\n\n> {}\n>\n> {}, {}: [{}]({})\n\n{}\n",
+        "## {}\n\n{}>\n{}\n{}",
         claim.title,
-        claim.quote,
-        source.author,
-        source.year,
-        source.title,
-        source.url,
-        claim.experiment,
+        wrap(claim.quote, "> "),
+        wrap(&from, "> "),
+        wrap(claim.experiment, ""),
     );
     for Named { name, run } in runs {
         let Some(experiment) = run.experiment(claim.name) else {
@@ -79,10 +81,15 @@ fn section(claim: &Claim, runs: &[Named]) -> String {
         let _ = write!(text, "\n{}", contestants(claim, run, experiment));
         let _ = write!(text, "\n{}", checks(claim, experiment));
         for gap in &experiment.gaps {
-            let _ = write!(text, "\nNot measured: {}: {}.\n", gap.contestant, gap.why);
+            let line = format!(
+                "Not measured, or not in all rounds: {}: {}.",
+                gap.contestant, gap.why
+            );
+            let _ = write!(text, "\n{}", wrap(&line, ""));
         }
     }
-    let _ = write!(text, "\n**What would change it.** {}\n", claim.changes);
+    let changes = format!("**What would change it.** {}", claim.changes);
+    let _ = write!(text, "\n{}", wrap(&changes, ""));
     text
 }
 
@@ -108,7 +115,8 @@ fn contestants(claim: &Claim, run: &Run, experiment: &Experiment) -> String {
         })
         .collect();
     let head: Vec<_> = head.iter().map(String::as_str).collect();
-    table(&head, &rows)
+    // The options are text.
+    table(&head, &rows).replacen(" ---: |", " --- |", 1)
 }
 
 fn checks(claim: &Claim, experiment: &Experiment) -> String {
@@ -144,6 +152,24 @@ fn cell(median: Option<f64>, interval: Option<Interval>) -> String {
         }
         (median, _) => figure(median),
     }
+}
+
+/// Breaks a paragraph into lines, each with this prefix.
+fn wrap(text: &str, prefix: &str) -> String {
+    let mut wrapped = String::new();
+    let mut line = prefix.to_owned();
+    for word in text.split(' ') {
+        if line.len() > prefix.len() && line.len() + 1 + word.len() > WIDTH {
+            wrapped += &line;
+            wrapped.push('\n');
+            prefix.clone_into(&mut line);
+        }
+        if line.len() > prefix.len() {
+            line.push(' ');
+        }
+        line += word;
+    }
+    wrapped + &line + "\n"
 }
 
 /// Aligns all columns left.
@@ -256,6 +282,13 @@ mod tests {
     }
 
     #[test]
+    fn paragraphs_are_wrapped() {
+        let text = format!("{} b c", "a".repeat(97));
+        let expected = format!("> {}\n> b c\n", "a".repeat(97));
+        assert_eq!(wrap(&text, "> "), expected);
+    }
+
+    #[test]
     fn a_section_shows_the_source_the_figures_and_the_rule() {
         let text = sections(&[&CLAIM], &[named("here", run(7, 1500.0))]);
         let expected = "\
@@ -265,13 +298,13 @@ mod tests {
             > A. Author, 2020: [On rings](https://example.com/rings)\n\
             \nBoth echo.\n\
             \n|  | options of evserve | messages, per s |\n\
-            | --- | ---: | ---: |\n\
+            | --- | --- | ---: |\n\
             | epoll | `--model epoll` | 1,000 (1,000 to 1,000) |\n\
             | ring | `--model ring` | 1,504 (1,501 to 1,507) |\n\
             \n| check | measured | holds if | verdict |\n\
             | --- | --- | --- | --- |\n\
             | ring / epoll | 1.50 (1.50 to 1.51) | at least 1.2 | holds here |\n\
-            \nNot measured: other: no kernel for it.\n\
+            \nNot measured, or not in all rounds: other: no kernel for it.\n\
             \n**What would change it.** More cores.\n";
         assert_eq!(text, expected);
     }
