@@ -15,6 +15,7 @@ mod plan;
 mod publish;
 mod surroundings;
 mod trial;
+mod two_writes;
 mod work;
 
 use claims::{CLAIMS, Row};

@@ -1,6 +1,7 @@
 //! One measurement of a side: a server on its core, and the load on the other one.
 
 use super::pace::Pace;
+use super::two_writes;
 use super::work::{Ask, Side, Work};
 use evserve_lab::Outcome;
 use evserve_lab::cores::Cores;
@@ -9,10 +10,13 @@ use evserve_lab::load::{self, Orders, Seen};
 use evserve_lab::memory::private_bytes;
 use evserve_lab::root::Root;
 use evserve_lab::server::{Server, free_address};
+use evserve_lab::statistics::median;
 use evserve_lab::subprocess::Subprocess;
+use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::process::Command;
+use std::thread::sleep;
 use std::time::Duration;
 
 /// How much longer than planned the generator may take.
@@ -20,6 +24,10 @@ const GRACE: Duration = Duration::from_secs(20);
 
 /// About how long starting and ending the programs takes.
 const STARTING: Duration = Duration::from_millis(80);
+
+/// How long a load runs whose server stops, and for how long that does.
+const PAUSED_RUN: Duration = Duration::from_millis(600);
+const PAUSE: Duration = Duration::from_millis(60);
 
 /// The new connections per second of many clients.
 const CONNECTS_PER_SECOND: f64 = 10_000.0;
@@ -62,6 +70,8 @@ impl Bench {
             Work::Busy { .. } => pace.warm_up + pace.run,
             Work::BesideIdle { .. } => pace.warm_up + pace.run + 2 * self.connecting(),
             Work::Crowd { .. } => self.connecting() + pace.crowd_run,
+            Work::Paused { .. } => pace.warm_up + PAUSED_RUN,
+            Work::TwoWrites { .. } => pace.run,
         };
         // Closing many connections takes time too.
         let closing = if work.is_crowd() {
@@ -99,6 +109,8 @@ impl Bench {
                 Ok(_idle) => self.busy(server, ask, clients),
             },
             Work::Crowd { ask } => self.crowd(server, ask),
+            Work::Paused { ask, clients, rate } => self.paused(server, ask, clients, rate),
+            Work::TwoWrites { nodelay } => self.two_writes(server, nodelay),
         }
     }
 
@@ -149,18 +161,41 @@ impl Bench {
             run: pace.run,
         };
         let mut load = self.begin(server, &orders)?;
-        let (seen, cpu_seconds) = match self.finish(server, &mut load, pace.run)? {
-            Err(why) => return Ok(Err(why)),
-            Ok(seen) => seen,
+        let finished = self.finish(server, &mut load, pace.run)?;
+        Ok(finished.map(|(seen, cpu_seconds)| figures(&seen, cpu_seconds)))
+    }
+
+    fn paused(
+        &self,
+        server: &Server,
+        ask: Ask,
+        clients: usize,
+        rate: Option<f64>,
+    ) -> Loaded<Values> {
+        let orders = Orders {
+            address: server.address(),
+            asks: ask.orders(),
+            clients,
+            rate,
+            warm_up: self.pace.warm_up,
+            run: PAUSED_RUN,
         };
-        let mib = seen.bytes as f64 / f64::from(1 << 20);
-        Ok(Ok(values(&[
-            ("per_second", seen.per_second()),
-            ("per_cpu_second", seen.responses as f64 / cpu_seconds),
-            ("mib_per_second", mib / seen.seconds),
-            ("mib_per_cpu_second", mib / cpu_seconds),
-            ("p99_us", seen.p99_us),
-        ])))
+        let mut load = self.begin(server, &orders)?;
+        sleep((PAUSED_RUN - PAUSE) / 2);
+        let process =
+            Pid::from_raw(server.id().cast_signed()).ok_or("the server has no process")?;
+        kill_process(process, Signal::STOP)?;
+        sleep(PAUSE);
+        kill_process(process, Signal::CONT)?;
+        let finished = self.finish(server, &mut load, PAUSED_RUN)?;
+        Ok(finished.map(|(seen, cpu_seconds)| figures(&seen, cpu_seconds)))
+    }
+
+    fn two_writes(&self, server: &Server, nodelay: bool) -> Loaded<Values> {
+        let (core, address) = (self.cores.load, server.address());
+        let latencies = two_writes::latencies(core, address, nodelay, self.pace.run)?;
+        let p50_us = median(&latencies).unwrap_or_default();
+        Ok(Ok(values(&[("p50_ms", p50_us / 1000.0)])))
     }
 
     /// Connects many clients, which have had a response each and stay connected until the result
@@ -205,13 +240,35 @@ impl Bench {
         };
         let each = private_bytes(server.id()).saturating_sub(memory) as f64 / clients as f64;
         let asked = (seen.responses + seen.unanswered).max(1) as f64;
-        Ok(Ok(values(&[
+        let mut all = figures(&seen, cpu_seconds);
+        all.extend(values(&[
             ("answered_percent", 100.0 * seen.responses as f64 / asked),
-            ("p99_ms", seen.p99_us / 1000.0),
             ("cpu_percent", 100.0 * cpu_seconds / seen.seconds),
             ("private_bytes", each),
-        ])))
+        ]));
+        Ok(Ok(all))
     }
+}
+
+/// The figures of any load.
+fn figures(seen: &Seen, cpu_seconds: f64) -> Values {
+    let mib = seen.bytes as f64 / f64::from(1 << 20);
+    let mut all = values(&[
+        ("per_second", seen.per_second()),
+        ("per_cpu_second", seen.responses as f64 / cpu_seconds),
+        ("mib_per_second", mib / seen.seconds),
+        ("mib_per_cpu_second", mib / cpu_seconds),
+        ("generator_idle_percent", seen.generator.idle_percent),
+    ]);
+    let percentiles = [
+        ("p50_ms", seen.p50_us),
+        ("p99_ms", seen.p99_us),
+        ("p999_ms", seen.p999_us),
+    ];
+    for (name, us) in percentiles {
+        all.extend(us.map(|us| (name.to_owned(), us / 1000.0)));
+    }
+    all
 }
 
 fn values(all: &[(&str, f64)]) -> Values {

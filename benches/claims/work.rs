@@ -1,5 +1,6 @@
 //! The sides of a claim: options of evserve, and the load.
 
+use super::two_writes;
 use evserve_lab::load::Asks;
 
 /// The served files, with their lengths.
@@ -28,6 +29,15 @@ pub enum Work {
     BesideIdle { ask: Ask, clients: usize },
     /// Many clients, each with a request a second.
     Crowd { ask: Ask },
+    /// Clients of a server that stops for a moment: at this many requests per second, or each as
+    /// soon as it has a response.
+    Paused {
+        ask: Ask,
+        clients: usize,
+        rate: Option<f64>,
+    },
+    /// One client that sends each request in two parts.
+    TwoWrites { nodelay: bool },
 }
 
 /// The request.
@@ -62,7 +72,7 @@ impl Ask {
     }
 }
 
-fn length(file: &str) -> usize {
+pub fn length(file: &str) -> usize {
     let found = FILES.iter().find(|(name, _)| *name == file);
     found.expect("a file of the table").1
 }
@@ -70,7 +80,11 @@ fn length(file: &str) -> usize {
 impl Work {
     pub fn ask(self) -> Ask {
         match self {
-            Work::Busy { ask, .. } | Work::BesideIdle { ask, .. } | Work::Crowd { ask } => ask,
+            Work::Busy { ask, .. }
+            | Work::BesideIdle { ask, .. }
+            | Work::Crowd { ask }
+            | Work::Paused { ask, .. } => ask,
+            Work::TwoWrites { .. } => Ask::File(two_writes::FILE),
         }
     }
 

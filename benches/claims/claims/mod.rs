@@ -3,6 +3,7 @@
 //! A quotation is verbatim, and its source was looked up. A number that is in no source is not
 //! given.
 
+mod clients;
 mod events;
 mod rings;
 mod threads;
@@ -25,9 +26,11 @@ pub const CLAIMS: &[Row] = &[
     events::SPARSE,
     threads::EVENTS_WIN,
     threads::THREADS_WIN,
+    clients::OMISSION,
     rings::ZERO_COPY,
     rings::ECHO,
     rings::SPLICE,
+    clients::TWO_WRITES,
 ];
 
 impl Row {

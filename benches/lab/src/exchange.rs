@@ -97,6 +97,17 @@ impl Client {
         Ok(Client(BufReader::new(Stream::Tls(Box::new(stream)))))
     }
 
+    /// Sets TCP_NODELAY. Without it, small parts wait until what was sent is acknowledged.
+    ///
+    /// # Errors
+    /// Errors of setsockopt(2).
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        match self.0.get_ref() {
+            Stream::Plain(stream) => stream.set_nodelay(nodelay),
+            Stream::Tls(stream) => stream.sock.set_nodelay(nodelay),
+        }
+    }
+
     /// # Errors
     /// Errors of send(2).
     pub fn send(&mut self, bytes: &[u8]) -> Outcome<()> {
