@@ -66,7 +66,7 @@ fn measure(options: &Options) -> Outcome<bool> {
 }
 
 fn carry_out(rows: &[&'static Row], pace: &'static Pace) -> Outcome<Measured> {
-    Plan::new(rows, pace).carry_out(&prepare(pace)?)
+    Plan::new(&prepare(pace)?, rows)?.carry_out()
 }
 
 /// `cargo test` does this, unless its arguments name other tests: it measures each side of each

@@ -1,14 +1,16 @@
 //! How long a measurement takes, and how often it is made.
 
+use super::claims::Row;
+use evserve_lab::repetition::Rule;
 use std::time::Duration;
 
 /// One way to run the benchmark.
 pub struct Pace {
     pub name: &'static str,
-    /// The number of rounds. An interval takes 6.
-    pub rounds: u32,
+    /// The numbers of rounds. An interval takes 6.
+    pub rounds: Rule,
     /// The same for claims with thousands of connections.
-    pub crowd_rounds: u32,
+    pub crowd_rounds: Rule,
     /// The number of connections that count as many.
     pub crowd: usize,
     /// The time before a measurement, which does not count.
@@ -19,11 +21,29 @@ pub struct Pace {
     pub crowd_run: Duration,
 }
 
+/// Intervals within 5 % of the median are narrow enough.
+const fn rounds(least: u32, most: u32) -> Rule {
+    Rule {
+        least,
+        most,
+        within: 0.05,
+    }
+}
+
+impl Pace {
+    pub fn rounds(&self, row: &Row) -> Rule {
+        match row.is_crowd() {
+            true => self.crowd_rounds,
+            false => self.rounds,
+        }
+    }
+}
+
 /// For results to keep.
 pub const FULL: Pace = Pace {
     name: "full",
-    rounds: 12,
-    crowd_rounds: 6,
+    rounds: rounds(6, 16),
+    crowd_rounds: rounds(6, 6),
     crowd: 10_000,
     warm_up: Duration::from_millis(100),
     run: Duration::from_millis(500),
@@ -33,8 +53,8 @@ pub const FULL: Pace = Pace {
 /// A first look.
 pub const QUICK: Pace = Pace {
     name: "quick",
-    rounds: 6,
-    crowd_rounds: 1,
+    rounds: rounds(6, 6),
+    crowd_rounds: rounds(1, 1),
     crowd: 10_000,
     warm_up: Duration::from_millis(40),
     run: Duration::from_millis(100),
@@ -44,8 +64,8 @@ pub const QUICK: Pace = Pace {
 /// Shows that everything works.
 pub const TEST: Pace = Pace {
     name: "test",
-    rounds: 1,
-    crowd_rounds: 1,
+    rounds: rounds(1, 1),
+    crowd_rounds: rounds(1, 1),
     crowd: 100,
     warm_up: Duration::from_millis(10),
     run: Duration::from_millis(20),

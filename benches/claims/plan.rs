@@ -1,17 +1,18 @@
-//! The order of the measurements: claim by claim, round by round, each side right after the other.
-//! The next round goes the other way, so that no side is always the first one.
+//! The order of the measurements. A round of a claim measures each side right after the other. Its
+//! next round goes the other way, so that no side is always the first one. The claims take turns,
+//! each until its intervals are narrow.
 
 use super::claims::Row;
-use super::pace::Pace;
 use super::trial::{Bench, Failure, Values};
 use super::work::Side;
 use evserve_lab::Outcome;
-use evserve_lab::claim::STEP;
+use evserve_lab::claim::{Check, Of, STEP};
 use evserve_lab::progress::Progress;
+use evserve_lab::repetition::Repetition;
 use evserve_lab::run::{Experiment, Figure, Gap, Sample};
 
-/// A side that is late is tried once more, in the next round.
-const LATE_LIMIT: usize = 2;
+/// A side that is late so often is left out. With many connections once is enough.
+const LATE_LIMIT: usize = 4;
 
 /// All results.
 #[derive(Default)]
@@ -23,103 +24,167 @@ pub struct Measured {
     pub absent: Vec<String>,
 }
 
-/// What is to be measured.
+/// All measurements of all claims.
 pub struct Plan<'a> {
-    rows: &'a [&'static Row],
-    pace: &'static Pace,
+    bench: &'a Bench,
+    progress: Progress,
+    rows: Vec<Measuring>,
+    measured: Measured,
+}
+
+/// A claim that is being measured.
+struct Measuring {
+    row: &'static Row,
+    experiment: Experiment,
+    round: u32,
+    /// A side for each time that it was late.
+    late: Vec<&'static str>,
 }
 
 impl<'a> Plan<'a> {
-    pub fn new(rows: &'a [&'static Row], pace: &'static Pace) -> Plan<'a> {
-        Plan { rows, pace }
+    /// # Errors
+    /// Errors of sigaction(2).
+    pub fn new(bench: &'a Bench, rows: &[&'static Row]) -> Outcome<Plan<'a>> {
+        let rows: Vec<_> = rows.iter().copied().map(Measuring::new).collect();
+        let rounds = |one: &Measuring| bench.pace.rounds(one.row).least;
+        let sides = |one: &Measuring| one.row.sides.len() * rounds(one) as usize;
+        let seconds = |one: &Measuring| bench.round_seconds(one.row) * f64::from(rounds(one));
+        let all: f64 = rows.iter().map(seconds).sum();
+        eprintln!("at least {:.0} min", (all / 60.0).ceil());
+        Ok(Plan {
+            bench,
+            progress: Progress::new(rows.iter().map(sides).sum(), all)?,
+            rows,
+            measured: Measured::default(),
+        })
     }
 
-    fn rounds(&self, row: &Row) -> u32 {
-        match row.is_crowd() {
-            true => self.pace.crowd_rounds,
-            false => self.pace.rounds,
-        }
-    }
-
-    /// Makes all measurements.
+    /// Makes all measurements. Claims with many connections come last.
     ///
     /// # Errors
     /// The user wants to stop.
-    pub fn carry_out(&self, bench: &Bench) -> Outcome<Measured> {
-        let sides = |row: &&'static Row| row.sides.len() * self.rounds(row) as usize;
-        let seconds = |row: &&'static Row| {
-            let sides = row.sides.iter().map(|side| bench.seconds(side.work));
-            sides.sum::<f64>() * f64::from(self.rounds(row))
-        };
-        let all: f64 = self.rows.iter().map(seconds).sum();
-        eprintln!("about {:.0} min", (all / 60.0).ceil());
-        let mut progress = Progress::new(self.rows.iter().map(sides).sum(), all)?;
-        let mut measured = Measured::default();
-        for row in self.rows {
-            self.carry_out_row(row, bench, &mut progress, &mut measured)?;
+    pub fn carry_out(mut self) -> Outcome<Measured> {
+        for is_crowd in [false, true] {
+            let indices =
+                (0..self.rows.len()).filter(|index| self.rows[*index].row.is_crowd() == is_crowd);
+            self.repeat(&indices.collect::<Vec<_>>())?;
         }
-        progress.end();
-        Ok(measured)
+        self.progress.end();
+        let experiments = self.rows.into_iter().map(Measuring::end);
+        self.measured.experiments = experiments.collect();
+        Ok(self.measured)
     }
 
-    fn carry_out_row(
-        &self,
-        row: &'static Row,
-        bench: &Bench,
-        progress: &mut Progress,
-        into: &mut Measured,
-    ) -> Outcome<()> {
-        let name = row.claim.name;
-        let mut experiment = empty(row);
-        let mut late: Vec<&str> = Vec::new();
-        for round in 1..=self.rounds(row) {
-            let mut order: Vec<_> = row.sides.iter().collect();
-            if round.is_multiple_of(2) {
-                order.reverse();
+    /// Repeats these claims until their intervals are narrow, or a bound is met.
+    fn repeat(&mut self, indices: &[usize]) -> Outcome<()> {
+        let Some(first) = indices.first() else {
+            return Ok(());
+        };
+        let rule = self.bench.pace.rounds(self.rows[*first].row);
+        let mut repetition = Repetition::new(rule, indices.len());
+        while let Some(step) = repetition.next() {
+            let index = indices[step];
+            self.measure_round(index)?;
+            repetition.note(step, &self.rows[index].spreads());
+        }
+        Ok(())
+    }
+
+    /// Measures all sides of a claim once.
+    fn measure_round(&mut self, index: usize) -> Outcome<()> {
+        let measuring = &mut self.rows[index];
+        measuring.round += 1;
+        let (row, round) = (measuring.row, measuring.round);
+        let mut order: Vec<_> = row.sides.iter().collect();
+        if round.is_multiple_of(2) {
+            order.reverse();
+        }
+        for side in order {
+            let what = format!("{}, round {round}: {}", row.claim.name, side.name);
+            self.progress.next(&what, self.bench.seconds(side.work))?;
+            let measuring = &mut self.rows[index];
+            if measuring.has_gap(side) {
+                continue;
             }
-            for side in order {
-                let what = format!("{name}, round {round}: {}", side.name);
-                progress.next(&what, bench.seconds(side.work))?;
-                if experiment
-                    .gaps
-                    .iter()
-                    .any(|gap| gap.contestant == side.name)
-                {
+            let why = match self.bench.measure(side) {
+                Ok(values) => {
+                    measuring
+                        .experiment
+                        .samples
+                        .push(sample(side, round, values));
                     continue;
                 }
-                let failure = match bench.measure(side) {
-                    Ok(values) => {
-                        experiment.samples.push(sample(side, round, values));
+                Err(Failure::Late(why)) => {
+                    measuring.late.push(side.name);
+                    let limit = if row.is_crowd() { 1 } else { LATE_LIMIT };
+                    let times = measuring.late.iter().filter(|name| **name == side.name);
+                    if times.count() < limit {
                         continue;
                     }
-                    Err(failure) => failure,
-                };
-                let sentence = |why: &str| format!("{what}: {why}");
-                let why = match failure {
-                    Failure::Absent(why) => {
-                        into.absent.push(sentence(&why));
-                        why
-                    }
-                    Failure::Wrong(why) => {
-                        into.faults.push(sentence(&why));
-                        why
-                    }
-                    Failure::Late(why) => {
-                        late.push(side.name);
-                        let times = late.iter().filter(|name| **name == side.name).count();
-                        if times < LATE_LIMIT.min(self.rounds(row) as usize) {
-                            continue;
-                        }
-                        why
-                    }
-                };
-                progress.end();
-                eprintln!("claims: {}", sentence(&why));
-                experiment.gaps.push(gap(side, why));
+                    why
+                }
+                Err(Failure::Absent(why)) => {
+                    self.measured.absent.push(format!("{what}: {why}"));
+                    why
+                }
+                Err(Failure::Wrong(why)) => {
+                    self.measured.faults.push(format!("{what}: {why}"));
+                    why
+                }
+            };
+            self.progress.end();
+            eprintln!("claims: {what}: {why}");
+            self.rows[index].experiment.gaps.push(gap(side, why));
+        }
+        Ok(())
+    }
+}
+
+impl Measuring {
+    fn new(row: &'static Row) -> Measuring {
+        Measuring {
+            row,
+            experiment: empty(row),
+            round: 0,
+            late: Vec::new(),
+        }
+    }
+
+    fn has_gap(&self, side: &Side) -> bool {
+        let mut gaps = self.experiment.gaps.iter();
+        gaps.any(|gap| gap.contestant == side.name)
+    }
+
+    /// How wide the interval of each check is, as half of it to the median. A check that cannot be
+    /// made needs no more rounds.
+    fn spreads(&self) -> Vec<Option<f64>> {
+        let missing = |check: &Check| match check.of {
+            Of::One(name) => self.is_missing(name),
+            Of::Ratio(above, below) => self.is_missing(above) || self.is_missing(below),
+        };
+        let checks = self.row.claim.checks.iter().filter(|check| !missing(check));
+        checks
+            .map(|check| check.measured(&self.experiment)?.spread())
+            .collect()
+    }
+
+    fn is_missing(&self, name: &str) -> bool {
+        let mut gaps = self.experiment.gaps.iter();
+        gaps.any(|gap| gap.contestant == name)
+    }
+
+    fn end(mut self) -> Experiment {
+        for side in self.row.sides {
+            let times = self.late.iter().filter(|name| **name == side.name).count();
+            if times > 0 && !self.has_gap(side) {
+                let why = format!(
+                    "no response came in time in {times} of {} rounds",
+                    self.round
+                );
+                self.experiment.gaps.push(gap(side, why));
             }
         }
-        into.experiments.push(experiment);
-        Ok(())
+        self.experiment
     }
 }
 

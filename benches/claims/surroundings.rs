@@ -21,7 +21,12 @@ pub fn facts(pace: &Pace) -> Vec<Fact> {
     );
     add(
         "measurements",
-        format!("{} rounds of {} ms", pace.rounds, pace.run.as_millis()),
+        format!(
+            "{} to {} rounds of {} ms",
+            pace.rounds.least,
+            pace.rounds.most,
+            pace.run.as_millis()
+        ),
     );
     let facts = all.into_iter().map(|(name, value)| Fact { name, value });
     facts.collect()

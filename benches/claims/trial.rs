@@ -1,5 +1,6 @@
 //! One measurement of a side: a server on its core, and the load on the other one.
 
+use super::claims::Row;
 use super::pace::Pace;
 use super::two_writes;
 use super::work::{Ask, Side, Work};
@@ -62,6 +63,11 @@ struct Begun {
 }
 
 impl Bench {
+    /// The expected seconds of a round of a claim.
+    pub fn round_seconds(&self, row: &Row) -> f64 {
+        row.sides.iter().map(|side| self.seconds(side.work)).sum()
+    }
+
     /// The expected seconds of a measurement.
     pub fn seconds(&self, work: Work) -> f64 {
         let pace = self.pace;
@@ -271,8 +277,10 @@ fn figures(seen: &Seen, cpu_seconds: f64) -> Values {
     all
 }
 
+/// Leaves out what is no number, such as a rate for no CPU time.
 fn values(all: &[(&str, f64)]) -> Values {
-    let named = all.iter().map(|(name, value)| ((*name).to_owned(), *value));
+    let numbers = all.iter().filter(|(_, value)| value.is_finite());
+    let named = numbers.map(|(name, value)| ((*name).to_owned(), *value));
     named.collect()
 }
 

@@ -8,7 +8,7 @@ use evserve_lab::claim::{Check, Claim, Of, Source};
 pub const EVENTS_WIN: Row = Row {
     claim: Claim {
         name: "events",
-        title: "An event loop does more than a thread for each connection, by about 18 %",
+        title: "An event loop does more than a thread for each connection, by about 18%",
         quote: "In spite of recent improvements to threading libraries and our further improvements to Capriccio and \
                 Knot, both the event-based µserver and pipeline-based WatPipe server provide better throughput (by \
                 about 18%).",

@@ -98,7 +98,8 @@ impl Check {
         }
     }
 
-    fn measured(&self, experiment: &Experiment) -> Option<Ratio> {
+    /// The median with its interval. `None` without a sample.
+    pub fn measured(&self, experiment: &Experiment) -> Option<Ratio> {
         match self.of {
             Of::Ratio(above, below) => experiment.ratio(above, below, STEP, self.figure),
             Of::One(contestant) => {
