@@ -128,7 +128,7 @@ impl Contestant {
             ),
             Executor::Process => (500, "a process for each: more than 500 are not tried"),
             Executor::Thread => (4000, "a thread for each: more than 4,000 are not tried"),
-            Executor::Loop => return self.cannot_watch(connections),
+            Executor::Loop | Executor::Task => return self.cannot_watch(connections),
         };
         (connections > limit).then(|| why.to_owned())
     }

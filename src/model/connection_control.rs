@@ -86,7 +86,8 @@ impl ConnectionControl {
             && change(SEEN_CLOSABLE, BUSY) == Ok(SEEN_CLOSABLE)
     }
 
-    /// Publishes the connection's state. `left` is how long it may wait at most.
+    /// Publishes the connection's state, and moves what was done for it out of the worker. `left` is
+    /// how long it may wait at most.
     pub fn show(&self, connection: &Connection, left: Option<Duration>, worker: &mut Worker) {
         let Some(snapshot) = &self.snapshot else {
             return;
@@ -95,7 +96,8 @@ impl ConnectionControl {
         snapshot.state = connection.state();
         snapshot.waits_for = connection.next().into();
         snapshot.until = left.map(|left| worker.time.now() + left);
-        snapshot.counters = worker.counters;
+        let counters = std::mem::take(&mut worker.counters);
+        snapshot.counters.add(&counters);
         if let Some(transitions) = &mut worker.transitions {
             transitions.move_to(&mut snapshot.transitions);
         }

@@ -28,6 +28,8 @@ mod thread_group;
 mod threaded;
 mod timed_socket;
 mod timer_queue;
+#[cfg(feature = "tokio")]
+mod tokio;
 mod transfer;
 mod wake_queue;
 mod worker;
@@ -93,6 +95,8 @@ pub enum Executor {
     Thread,
     /// A process for each connection.
     Process,
+    /// A task of a runtime for each connection. A thread waits for many of them at once.
+    Task,
 }
 
 impl ModelRow {
@@ -110,6 +114,21 @@ impl ModelRow {
             no_streams_because: None,
             check: NOTHING,
             run: event_loop::run_readiness::<P>,
+        }
+    }
+
+    /// A model that is a runtime with a task for each connection.
+    #[cfg(feature = "tokio")]
+    const fn of_tasks(
+        name: &'static str,
+        about: &'static str,
+        run: fn(ServerSetup) -> io::Result<Counters>,
+    ) -> ModelRow {
+        ModelRow {
+            about,
+            executor: Executor::Task,
+            wait_call: tokio::WAIT_CALL,
+            ..ModelRow::of_threads(name, run)
         }
     }
 
@@ -131,6 +150,11 @@ impl ModelRow {
             check: NOTHING,
             run,
         }
+    }
+
+    /// True if a connection that waits occupies neither a thread nor a process.
+    pub fn waits_for_many(&self) -> bool {
+        matches!(self.executor, Executor::Loop | Executor::Task)
     }
 
     /// True if it is an event loop.
@@ -248,6 +272,18 @@ pub const MODELS: &[ModelRow] = &[
             "One event loop over io_uring(7): the kernel receives and sends, and reports the results",
         )
     },
+    #[cfg(feature = "tokio")]
+    ModelRow::of_tasks(
+        "tokio",
+        "A task for each connection, on one thread of the runtime tokio",
+        tokio::run_on_one_thread,
+    ),
+    #[cfg(feature = "tokio")]
+    ModelRow::of_tasks(
+        "tokio-multi",
+        "A task for each connection, on as many threads of the runtime tokio as there are processors",
+        tokio::run_on_threads,
+    ),
 ];
 
 /// Finds a row by its name.

@@ -23,7 +23,7 @@ pub(super) fn limits(
         by: LimitSource::OpenFiles,
     };
     // A thread that also waits for messages of other connections has an eventfd(2) for that.
-    let for_each = if sharing == Sharing::Messages && !model.is_loop() {
+    let for_each = if sharing == Sharing::Messages && !model.waits_for_many() {
         2
     } else {
         1
@@ -36,7 +36,8 @@ pub(super) fn limits(
     };
     let mut set_by = None;
     if knows("max-connections") {
-        let threads = (!model.is_loop()).then(|| task_limits::limit(TaskKind::Thread, listeners));
+        let threads =
+            (!model.waits_for_many()).then(|| task_limits::limit(TaskKind::Thread, listeners));
         let most = files.or_lower(threads.flatten());
         let wanted = config.max_connections;
         (limits.max_connections, set_by) = within(wanted, "connections", most);

@@ -53,7 +53,9 @@ pub(super) fn bind_listeners(
         });
         let behind = services.iter().cloned().zip(&mut *workers);
         for (listener, (service, worker)) in listeners.into_iter().zip(behind) {
-            if model.is_loop() && (admission.client_speaks_first() || !service.speaks_first()) {
+            if model.waits_for_many()
+                && (admission.client_speaks_first() || !service.speaks_first())
+            {
                 listener.defer_accept()?;
             }
             worker.stream_endpoints.push(StreamEndpoint {

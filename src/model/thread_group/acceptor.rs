@@ -22,7 +22,7 @@ pub struct Accepted {
 }
 
 /// The permit to serve one connection. Dropping it releases it.
-pub(super) struct ServingPermit {
+pub struct ServingPermit {
     group: Arc<ThreadGroup>,
     pub(super) service: usize,
     /// The connection's key in the active connections, once it is served.
@@ -66,7 +66,7 @@ impl ThreadGroup {
     }
 
     /// Creates the connection's session. `None` if it is refused.
-    fn admit(
+    pub(super) fn admit(
         &self,
         endpoint: &StreamEndpoint,
         socket: OwnedFd,
@@ -124,6 +124,15 @@ impl ThreadGroup {
             self.departed.wait_while(&mut state, must_wait);
             state.waiting[service] -= 1;
         }
+        self.take_free_permit(&mut state, service)
+    }
+
+    /// Takes a permit of this service, if one is free.
+    pub(super) fn take_free_permit(
+        self: &Arc<Self>,
+        state: &mut GroupState,
+        service: usize,
+    ) -> Option<ServingPermit> {
         if !state.has_free(service) {
             return None;
         }
@@ -150,6 +159,10 @@ impl Drop for ServingPermit {
     fn drop(&mut self) {
         let mut state = self.group.state.lock();
         state.listeners.release(self.service);
+        state.departures += 1;
+        if state.pausing > 0 {
+            state.wake_acceptors();
+        }
         let active = self.key.map(|key| state.connections.remove(key));
         drop(state);
         // Closes its socket.

@@ -6,8 +6,12 @@
 mod acceptor;
 mod shortage;
 mod supervisor;
+#[cfg(feature = "tokio")]
+mod tasks;
 
-pub use acceptor::Accepted;
+pub use acceptor::{Accepted, ServingPermit};
+#[cfg(feature = "tokio")]
+pub use tasks::Acceptor;
 
 use super::blocking;
 use super::clock::Clock;
@@ -21,15 +25,16 @@ use super::{DatagramEndpoint, ServerSetup, StreamEndpoint, WorkerParts, new_work
 use crate::config::Timeouts;
 use crate::net::SocketFile;
 use crate::observe::{LogFile, StatusHub};
-use crate::session::{Counters, Transitions};
+use crate::session::{Counters, NewSession, Transitions, Worker};
 use crate::sys::{self, EventFd, PollFd, PollFlags};
 use crate::trace;
 use parking_lot::{Condvar, Mutex};
 use slab::Slab;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
+use std::task::Waker;
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 use supervisor::Supervisor;
@@ -48,6 +53,9 @@ pub enum Threads {
     PerConnection(usize),
     /// This many per listener.
     PerListener(usize),
+    /// Those of a runtime, which serve at most this many connections, each with a task.
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
+    Runtime(usize),
 }
 
 /// What the threads of a model share.
@@ -84,16 +92,33 @@ struct GroupState {
     /// How many threads have not ended.
     running: usize,
     connections: Slab<Arc<ActiveConnection>>,
+    /// How many connections have ended.
+    departures: u64,
+    /// Wake the tasks that accept, if tasks do.
+    acceptors: Vec<Waker>,
+    /// How many of them wait until a connection has ended.
+    pausing: usize,
     /// The counters of connections that have ended.
     counters: Counters,
     transitions: Transitions,
 }
 
-/// A connection that a thread serves.
-struct ActiveConnection {
-    socket: OwnedFd,
+/// A connection that a thread or a task serves.
+pub struct ActiveConnection {
+    /// Its socket.
+    pub socket: OwnedFd,
     service: usize,
-    control: ConnectionControl,
+    /// How the supervisor controls and observes it.
+    pub control: ConnectionControl,
+    /// How it is woken, if a task serves it.
+    pub task: TaskWake,
+}
+
+/// Wakes a task, and notes that for it.
+#[derive(Default)]
+pub struct TaskWake {
+    woken: AtomicBool,
+    waker: OnceLock<Waker>,
 }
 
 /// Counts a running thread until it is dropped.
@@ -120,7 +145,9 @@ impl ThreadGroup {
             hub,
         } = setup.only_worker()?;
         let mut listeners = match threads {
-            Threads::PerConnection(limit) => Listeners::new(limit, &stream_endpoints),
+            Threads::PerConnection(limit) | Threads::Runtime(limit) => {
+                Listeners::new(limit, &stream_endpoints)
+            }
             Threads::PerListener(threads) => Listeners::of_each(threads, &stream_endpoints),
         };
         let services = 0..listeners.permits().services();
@@ -144,6 +171,9 @@ impl ThreadGroup {
                 waiting: services.map(|_| 0).collect(),
                 running: 0,
                 connections: Slab::new(),
+                departures: 0,
+                acceptors: Vec::new(),
+                pausing: 0,
                 counters: Counters::default(),
                 transitions: Transitions::default(),
             }),
@@ -152,7 +182,9 @@ impl ThreadGroup {
             log: Arc::new(Mutex::new(log)),
             hub,
         });
-        group.make_listeners_block()?;
+        if !group.has_tasks() {
+            group.make_listeners_block()?;
+        }
         let mut supervisor = Supervisor::new(&group, &signals, &hangups);
         let ended = start(&group)
             .and_then(|()| group.start_responders())
@@ -179,7 +211,21 @@ impl ThreadGroup {
     }
 
     /// Serves a connection on the calling thread.
-    pub fn serve_connection(&self, runner: &mut Runner, mut accepted: Accepted) {
+    pub fn serve_connection(&self, runner: &mut Runner, accepted: Accepted) {
+        // In this order: the permit is dropped last.
+        let (_permit, active, start) = self.begin_connection(accepted, &mut runner.worker);
+        trace::note(|| format!("this thread serves fd {}", active.socket.as_raw_fd()));
+        blocking::serve(runner, &active.socket, start, &active.control);
+        trace::note_close(&active.socket);
+        self.end_connection(&active, &mut runner.worker);
+    }
+
+    /// Adds a connection to the active ones, until its permit is dropped.
+    fn begin_connection(
+        &self,
+        mut accepted: Accepted,
+        worker: &mut Worker,
+    ) -> (ServingPermit, Arc<ActiveConnection>, NewSession) {
         let active = Arc::new(ActiveConnection {
             socket: accepted.socket,
             service: accepted.permit.service,
@@ -187,24 +233,23 @@ impl ThreadGroup {
                 Some(_) => ConnectionControl::with_snapshot(Instant::now()),
                 None => ConnectionControl::default(),
             },
+            task: TaskWake::default(),
         });
         let key = self.state.lock().connections.insert(active.clone());
         accepted.permit.key = Some(key);
-        runner.worker.counters.add(&accepted.counters);
-        trace::note(|| format!("this thread serves fd {}", active.socket.as_raw_fd()));
-        blocking::serve(runner, &active.socket, accepted.start, &active.control);
-        trace::note_close(&active.socket);
+        worker.counters.add(&accepted.counters);
+        (accepted.permit, active, accepted.start)
+    }
+
+    /// Adds the counters of a connection that has ended to those of the group.
+    fn end_connection(&self, active: &ActiveConnection, worker: &mut Worker) {
         let mut state = self.state.lock();
-        let counters = std::mem::take(&mut runner.worker.counters);
-        state.counters.add(&counters);
         if let Some(snapshot) = &active.control.snapshot {
             let mut snapshot = snapshot.lock();
-            snapshot.counters = Counters::default();
+            state.counters.add(&std::mem::take(&mut snapshot.counters));
             snapshot.transitions.move_to(&mut state.transitions);
         }
-        if let Some(transitions) = &mut runner.worker.transitions {
-            transitions.move_to(&mut state.transitions);
-        }
+        state.add(worker);
     }
 
     /// Starts a thread. The supervisor waits for its end.
@@ -270,12 +315,20 @@ impl ThreadGroup {
         self.flags.stopping.store(true, SeqCst);
         self.departed.notify_all();
         self.stop_event.set();
+        if self.has_tasks() {
+            return self.state.lock().wake_acceptors();
+        }
         let all = self.stream_endpoints.iter().map(|one| &one.listener);
         for listener in all.filter(|one| !one.is_inherited()) {
             // If this fails, the listener accepts one more connection, and its thread then sees the
             // flag.
             let _ = sys::shutdown_both(listener);
         }
+    }
+
+    /// True if tasks of a runtime serve the connections.
+    fn has_tasks(&self) -> bool {
+        matches!(self.threads, Threads::Runtime(_))
     }
 
     /// Closes idle connections. Input that has arrived by now is still answered.
@@ -292,6 +345,8 @@ impl ThreadGroup {
         for (_, active) in &self.state.lock().connections {
             active.control.cut_off.store(true, SeqCst);
             let _ = sys::shutdown_both(&active.socket);
+            // It may wait for something else.
+            active.task.wake();
         }
     }
 
@@ -325,6 +380,27 @@ impl ThreadGroup {
         if self.is_stopping() {
             self.wake_queue.waker(0).wake();
         }
+    }
+}
+
+impl GroupState {
+    /// Moves the counters of a thread to those of the group.
+    fn add(&mut self, worker: &mut Worker) {
+        self.counters.add(&std::mem::take(&mut worker.counters));
+        if let Some(transitions) = &mut worker.transitions {
+            transitions.move_to(&mut self.transitions);
+        }
+    }
+
+    fn wake_acceptors(&self) {
+        self.acceptors.iter().for_each(Waker::wake_by_ref);
+    }
+}
+
+impl TaskWake {
+    fn wake(&self) {
+        self.woken.store(true, SeqCst);
+        self.waker.get().map(Waker::wake_by_ref);
     }
 }
 

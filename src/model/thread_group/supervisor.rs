@@ -158,11 +158,12 @@ impl ThreadGroup {
     fn show(&self, builder: &mut SnapshotBuilder, now: Instant) {
         let state = self.state.lock();
         let busy = state.connections.len();
-        let threads = match self.threads {
-            Threads::PerConnection(_) => self.listeners() + busy,
-            Threads::PerListener(threads) => self.listeners() * threads,
+        let (kind, count) = match self.threads {
+            Threads::PerConnection(_) => ("threads", self.listeners() + busy),
+            Threads::PerListener(threads) => ("threads", self.listeners() * threads),
+            Threads::Runtime(_) => ("tasks", self.listeners() + busy),
         };
-        builder.set_executors("threads", threads, busy);
+        builder.set_executors(kind, count, busy);
         builder.add(&state.counters, Some(&state.transitions));
         for (key, active) in &state.connections {
             if let Some(shown) = active.control.snapshot.as_ref().map(Mutex::lock) {
