@@ -264,7 +264,7 @@ fn check_model_options(options: &Options) -> Result<(), String> {
     ];
     let default = Config::default().model;
     let name = waiting.model.as_ref().unwrap_or(&default);
-    let model = model::find(name).ok_or_else(|| format!("there is no model {name}"))?;
+    let model = model::choose(name)?;
     for (option, _) in given.into_iter().filter(|(_, is_given)| *is_given) {
         if !model.options.contains(&option) {
             return Err(format!(

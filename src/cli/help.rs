@@ -2,7 +2,7 @@
 
 use super::values::{shown_size, shown_time};
 use crate::config::{Config, DEFAULT_MEMORY_BYTES, HttpConfig, Timeouts};
-use crate::model::MODELS;
+use crate::model::{LEFT_OUT, MODELS};
 use crate::service::SERVICES;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 
@@ -114,7 +114,12 @@ pub(super) fn modes() -> PossibleValuesParser {
 
 pub(super) fn models() -> PossibleValuesParser {
     let rows = MODELS.iter();
-    PossibleValuesParser::new(rows.map(|row| PossibleValue::new(row.name).help(row.about)))
+    let known = rows.map(|row| PossibleValue::new(row.name).help(row.about));
+    // Accepted here, and refused with a better reason.
+    let left_out = LEFT_OUT
+        .iter()
+        .map(|name| PossibleValue::new(name).hide(true));
+    PossibleValuesParser::new(known.chain(left_out))
 }
 
 pub(super) fn model() -> String {

@@ -286,6 +286,26 @@ pub const MODELS: &[ModelRow] = &[
     ),
 ];
 
+/// The models that only a build with the feature `tokio` has, if this one does not.
+pub const LEFT_OUT: &[&str] = match cfg!(feature = "tokio") {
+    true => &[],
+    false => &["tokio", "tokio-multi"],
+};
+
+/// Finds a row by its name.
+///
+/// # Errors
+/// A sentence for the user: no such model, or this build has left it out.
+pub fn choose(name: &str) -> Result<&'static ModelRow, String> {
+    find(name).ok_or_else(|| match LEFT_OUT.contains(&name) {
+        true => format!(
+            "this evserve was built without --model {name}: build it with \
+             `cargo build --release --features tokio`"
+        ),
+        false => format!("there is no model `{name}`"),
+    })
+}
+
 /// Finds a row by its name.
 pub fn find(name: &str) -> Option<&'static ModelRow> {
     MODELS.iter().find(|row| row.name == name)

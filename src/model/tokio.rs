@@ -13,7 +13,7 @@ use super::clock::Clock;
 use super::thread_group::{ActiveConnection, ThreadGroup, Threads};
 use crate::session::{BUFFER_SIZE, Counters, Time, WORK_PER_TURN, Worker};
 use crate::trace;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -46,6 +46,8 @@ struct Local {
 
 thread_local! {
     static LOCAL: RefCell<Option<Local>> = const { RefCell::new(None) };
+    /// The call in which this thread waits, for the trace.
+    static WAIT: Cell<Option<trace::Call>> = const { Cell::new(None) };
 }
 
 /// Serves until a signal comes, with all tasks on one thread.
@@ -70,6 +72,7 @@ fn run(setup: ServerSetup, mut builder: Builder) -> io::Result<Counters> {
     ThreadGroup::serve(setup, threads, false, |group| {
         builder.enable_io().enable_time();
         builder.on_thread_park(Local::before_wait);
+        builder.on_thread_unpark(Local::after_wait);
         builder.on_thread_stop(Local::end);
         let runtime = builder.build()?;
         let shared = Arc::new(Shared {
@@ -124,12 +127,20 @@ impl Local {
     /// Called before the thread waits: no task can go on.
     fn before_wait() {
         LOCAL.with_borrow_mut(|local| {
-            let Some(local) = local else {
-                return;
-            };
-            local.worker.counters.wait_calls += 1;
-            trace::note_wait(|| format!("{WAIT_CALL}: the runtime waits"));
+            if let Some(local) = local {
+                local.worker.counters.wait_calls += 1;
+            }
         });
+        trace::note_wait(|| format!("{WAIT_CALL}: until a task can go on"));
+        WAIT.set(Some(trace::call()));
+    }
+
+    /// Called when the thread has waited.
+    fn after_wait() {
+        if let Some(call) = WAIT.take() {
+            let name = || format!("{WAIT_CALL}(of the runtime)");
+            call.returned(&Ok(()), name, |()| "woken".into());
+        }
     }
 
     /// Called before the thread ends.

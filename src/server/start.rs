@@ -148,8 +148,8 @@ impl ServerSpec {
 
     fn model(&self) -> Result<&'static ModelRow, StartError> {
         let name = &self.config.model;
-        let model = self.custom_model.or_else(|| model::find(name));
-        model.ok_or_else(|| StartError(format!("there is no model `{name}`")))
+        let custom = self.custom_model.map(Ok);
+        custom.unwrap_or_else(|| model::choose(name).map_err(StartError))
     }
 
     /// Gives each worker a socket for each endpoint of each address. Returns the addresses in their

@@ -104,7 +104,8 @@ impl Buffer {
     }
 }
 
-/// Lends buffers to one thread's connections.
+/// Lends buffers to one thread's connections. A connection may move to another thread: then that
+/// one's pool takes its buffers back.
 #[derive(Default)]
 pub struct Pool {
     free: Vec<Block>,
@@ -119,7 +120,7 @@ impl Pool {
 
     /// Lends an empty buffer.
     pub fn lend(&mut self) -> Buffer {
-        self.lent += 1;
+        self.lent = self.lent.wrapping_add(1);
         let block = self.free.pop().unwrap_or_else(|| {
             let zeroed = vec![0; HEADER + BUFFER_SIZE].into_boxed_slice();
             zeroed.try_into().expect("it has that length")
@@ -136,13 +137,13 @@ impl Pool {
         if cfg!(debug_assertions) {
             buffer.0.fill(0xa5);
         }
-        self.lent -= 1;
+        self.lent = self.lent.wrapping_sub(1);
         if self.free.len() < MAX_FREE {
             self.free.push(buffer.0);
         }
     }
 
-    /// How many buffers are lent.
+    /// How many buffers are lent, if no connection has moved between threads.
     pub fn lent(&self) -> usize {
         self.lent
     }

@@ -78,7 +78,10 @@ pub fn on_every_loop(case: impl Fn(&'static str)) {
 
 /// The models with a thread or a process for each connection.
 pub fn on_every_task_model(case: impl Fn(&'static str)) {
-    on_each(|row| !row.serves_one_at_a_time() && !row.is_loop(), case);
+    on_each(
+        |row| !row.serves_one_at_a_time() && !row.waits_for_many(),
+        case,
+    );
 }
 
 /// True if the kernel performs the operations of this model and reports their results.

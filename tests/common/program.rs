@@ -241,6 +241,9 @@ fn example(name: &str) -> PathBuf {
         if !cfg!(debug_assertions) {
             command.arg("--release");
         }
+        if cfg!(feature = "tokio") {
+            command.args(["--features", "tokio"]);
+        }
         assert!(command.status().expect("cargo is there").success());
     });
     let program = Path::new(env!("CARGO_BIN_EXE_evserve"));

@@ -90,7 +90,11 @@ fn connections_are_shown_in_their_states() {
             assert_eq!(document["executors"]["kind"], "processes");
             return;
         }
-        let kind = if is_loop(model) { "loops" } else { "threads" };
+        let kind = match row(model).executor {
+            Executor::Loop => "loops",
+            Executor::Task => "tasks",
+            Executor::Thread | Executor::Process => "threads",
+        };
         assert_eq!(document["executors"]["kind"], kind, "{model}");
         let find = |state: &str| {
             let cell = cells.iter().find(|cell| cell["state"] == state);
