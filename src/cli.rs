@@ -676,6 +676,14 @@ mod tests {
     }
 
     #[test]
+    fn a_model_that_is_left_out_is_answered_with_how_to_build_it() {
+        for name in crate::model::LEFT_OUT {
+            let error = parsed(&format!("--model {name}")).expect_err(name);
+            assert!(error.contains("--features tokio"), "{error}");
+        }
+    }
+
+    #[test]
     fn an_empty_command_line_is_the_default() {
         let task = parse(["evserve".into()], Vec::new()).expect("no options");
         let Task::Serve(command) = task else {

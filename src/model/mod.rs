@@ -88,7 +88,7 @@ pub struct ModelRow {
 pub enum Executor {
     /// A thread that waits for all its connections at once. A silent connection delays no other. So
     /// the kernel may hold it back until its first bytes arrive: see
-    /// [`Listener::defer_accept`](crate::net::Listener::defer_accept). The other executors do not
+    /// [`Listener::defer_accept`](crate::net::Listener::defer_accept). Threads and processes do not
     /// use this, since they show what a silent connection costs.
     Loop,
     /// A thread that waits for one connection.

@@ -140,7 +140,7 @@ impl<'a> Task<'a> {
                 Ok(()) => {}
                 // The deadline has passed.
                 Err(Errno::AGAIN) => {
-                    self.here(|it, local| it.connection.expired(&mut local.worker))
+                    self.here(|it, local| it.connection.expired(&mut local.worker));
                 }
                 // Another connection has a message for this one, or its job has ended.
                 Err(Errno::INTR) => self.here(|it, local| it.connection.woken(&mut local.worker)),
