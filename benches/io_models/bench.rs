@@ -5,6 +5,7 @@
 
 use super::background::{self, BackgroundClients, Connected};
 use super::contestant::{Contestant, Needs};
+use super::experiments::curves;
 use super::handshakes::{self, Handshakes};
 use super::pace::Pace;
 use evserve_lab::Outcome;
@@ -49,6 +50,7 @@ pub struct Bench {
     pub tls: Tls,
     pub wrk: Wrk,
     pub pace: &'static Pace,
+    pub curves: curves::State,
 }
 
 /// One measurement, about to be made.
@@ -60,8 +62,9 @@ pub struct Trial<'a> {
     pub beside: &'a Path,
     root: PathBuf,
     tls: &'a Tls,
-    contestant: &'a Contestant,
+    pub contestant: &'a Contestant,
     pub step: u64,
+    pub curves: &'a curves::State,
 }
 
 /// The result of a measurement.
@@ -132,11 +135,21 @@ impl Bench {
             tls: &self.tls,
             contestant,
             step,
+            curves: &self.curves,
         }
     }
 }
 
 impl Trial<'_> {
+    /// The same for another contestant.
+    pub fn of<'b>(&'b self, contestant: &'b Contestant) -> Trial<'b> {
+        Trial {
+            contestant,
+            root: self.root.clone(),
+            ..*self
+        }
+    }
+
     /// Starts the contestant's server with this mode, and checks its first response.
     ///
     /// # Errors
@@ -260,16 +273,23 @@ impl Trial<'_> {
         clients: usize,
         rate: Option<f64>,
     ) -> Outcome<Subprocess> {
-        let orders = Orders {
+        self.begin_orders(&Orders {
             address,
             asks,
             clients,
             rate,
             warm_up: self.pace.warm_up,
             run: rate.map_or(self.pace.run, |rate| self.pace.run_at(rate)),
-        };
-        let mut process = Subprocess::start(self.cores.load, load::ARGUMENT, &orders)?;
-        process.line(self.pace.warm_up + GRACE)?;
+        })
+    }
+
+    /// Starts a load, and returns when its warm-up is over.
+    ///
+    /// # Errors
+    /// A response is wrong, or the generator fails.
+    pub fn begin_orders(&self, orders: &Orders) -> Outcome<Subprocess> {
+        let mut process = Subprocess::start(self.cores.load, load::ARGUMENT, orders)?;
+        process.line(orders.warm_up + GRACE)?;
         Ok(process)
     }
 

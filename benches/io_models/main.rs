@@ -81,6 +81,7 @@ fn compare(options: &Options) -> Outcome<bool> {
         tls,
         wrk,
         pace: options.pace(),
+        curves: experiments::curves::State::default(),
     };
     let experiments = options.experiments();
     let mut run = Run {

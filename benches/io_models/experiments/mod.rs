@@ -7,6 +7,7 @@
 
 mod chat;
 mod cost;
+pub mod curves;
 mod echo;
 mod fairness;
 mod handshakes;

@@ -1,7 +1,8 @@
 //! The table of the experiments.
 
 use super::{
-    Experiment, Plot, chat, cost, echo, fairness, generator_seconds, handshakes, idle, memory, wrk,
+    Experiment, Plot, chat, cost, curves, echo, fairness, generator_seconds, handshakes, idle,
+    memory, wrk,
 };
 use crate::contestant::Contestant;
 use crate::pace::Pace;
@@ -61,6 +62,42 @@ pub const EXPERIMENTS: &[Experiment] = &[
         seconds: wrk_seconds,
         cannot: |contestant, connections| contestant.cannot_watch(connections),
         measure: wrk::throughput,
+    },
+    Experiment {
+        name: "curves",
+        title: "Load curves",
+        about: "64 connections in an open loop: requests for a file of 1 KiB are due at random times, at a rate that is \
+                a part of what epoll can serve in a closed loop. A model has collapsed when it answers less than 95 % \
+                of what is due; then higher loads are left out. Its knee is the last load before the 99th percentile \
+                exceeds five times its lowest value.",
+        steps_are: "offered load, in per cent of the capacity of epoll",
+        quick: &[10, 60, 90],
+        full: &[10, 20, 40, 60, 70, 80, 90, 100, 110, 120, 140],
+        plots: &[
+            plot(
+                "cpu_us",
+                "CPU time per request under load",
+                "µs of the server per request",
+                Lower,
+            ),
+            logarithmic("p50_us", "Median latency under load", "µs", Lower),
+            logarithmic("p99_us", "Latency under load", "99th percentile, µs", Lower),
+            logarithmic(
+                "p999_us",
+                "The longest latencies under load",
+                "99.9th percentile, µs",
+                Lower,
+            ),
+            plot(
+                "achieved_per_s",
+                "Achieved load",
+                "responses per second",
+                Higher,
+            ),
+        ],
+        seconds: curves::seconds,
+        cannot: all_can,
+        measure: curves::measure,
     },
     Experiment {
         name: "idle",

@@ -121,11 +121,15 @@ impl Drive {
         };
         let due = self.dispatcher.next_due_ns();
         let until = due.map_or(change, |due| change.min(due.saturating_sub(AWAKE_NS)));
-        let patience_ns = until.saturating_sub(self.now_ns());
+        let slept_ns = self.now_ns();
+        let patience_ns = until.saturating_sub(slept_ns);
         if patience_ns > 0 {
             self.poll_for(events, patience_ns)?;
         }
         self.looked_ns = self.now_ns();
+        if patience_ns > 0 {
+            self.record.asleep(slept_ns, self.looked_ns);
+        }
         self.record.idle(turn_began_ns, self.looked_ns);
         Ok(())
     }

@@ -20,6 +20,8 @@ struct Simulated {
     service_ns: u64,
     /// The generator's work for a request.
     cost_ns: u64,
+    /// The part of its core that the generator had.
+    had: f64,
     clients: usize,
     rate: Option<f64>,
     run_ns: u64,
@@ -30,6 +32,7 @@ const NO_PAUSES: Simulated = Simulated {
     pause_ns: 0,
     service_ns: 1000,
     cost_ns: 100,
+    had: 1.0,
     clients: 64,
     rate: Some(10_000.0),
     run_ns: 20 * SECOND,
@@ -82,7 +85,7 @@ impl Simulated {
         while let Some(due) = dispatcher.take_waiting(self.run_ns) {
             record.unanswered(due);
         }
-        record.seen(self.run_ns)
+        record.seen((self.run_ns as f64 * self.had) as u64)
     }
 }
 
@@ -215,6 +218,13 @@ fn a_slow_generator_says_that_it_was_the_limit() {
     };
     let limited = late.run().generator.limited.expect("it was the limit");
     assert!(limited.contains("its lag"), "{limited}");
+}
+
+#[test]
+fn a_generator_without_its_core_says_so() {
+    let with = |had| Simulated { had, ..NO_PAUSES }.run().generator.limited;
+    assert_eq!(with(0.95), None);
+    assert_eq!(with(0.5).as_deref(), Some("it had 50 % of its core"));
 }
 
 #[test]

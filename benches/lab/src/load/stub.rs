@@ -1,5 +1,5 @@
-//! An echo server for the self-test: it does nothing in the first part of each period, and records
-//! when.
+//! An echo server for the self-test: it does nothing for a while in each period, from its first event
+//! on, and records when.
 
 use crate::Outcome;
 use crate::cores::stay_on;
@@ -58,6 +58,7 @@ impl Stub {
                 begin: Instant::now(),
                 listener,
                 clients: Vec::new(),
+                paused_in: None,
                 had: Vec::new(),
             };
             echo.run(&has_ended)?;
@@ -85,6 +86,8 @@ struct Echo {
     begin: Instant,
     listener: TcpListener,
     clients: Vec<TcpStream>,
+    /// The number of the period in which it paused last.
+    paused_in: Option<u128>,
     had: Vec<Pause>,
 }
 
@@ -126,16 +129,17 @@ impl Echo {
         }
     }
 
-    /// Does nothing until the end of the pause, if it is time for one.
+    /// Does nothing for a while, once in each period.
     fn pause(&mut self) {
         let from = Instant::now();
-        let since = (from - self.begin).as_nanos() % self.pauses.period.as_nanos();
-        let rest = self.pauses.length.as_nanos().saturating_sub(since);
-        if rest > 0 {
-            thread::sleep(Duration::from_nanos(rest as u64));
-            let to = Instant::now();
-            self.had.push(Pause { from, to });
+        let period = (from - self.begin).as_nanos() / self.pauses.period.as_nanos();
+        if self.pauses.length.is_zero() || Some(period) == self.paused_in {
+            return;
         }
+        self.paused_in = Some(period);
+        thread::sleep(self.pauses.length);
+        let to = Instant::now();
+        self.had.push(Pause { from, to });
     }
 }
 

@@ -1,0 +1,145 @@
+//! Load curves: latency and CPU time against the offered load, from a tenth of what epoll can do
+//! until a model collapses.
+
+use crate::bench::{Measurement, Trial, small};
+use crate::contestant::{Contestant, Needs};
+use crate::pace::Pace;
+use evserve_lab::Outcome;
+use evserve_lab::cpu_time::CpuTime;
+use evserve_lab::load::Orders;
+use evserve_lab::statistics::median;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+/// The connections of the load, also of the closed loop that finds the capacity.
+const CLIENTS: usize = 64;
+
+/// Clients, and as many again that are about to be closed.
+const NEEDS: Needs = Needs {
+    connections: Some(2 * CLIENTS as u64),
+    threads: None,
+};
+
+/// A model has collapsed when it answers less than this part of the requests that were due.
+const COLLAPSED_BELOW: f64 = 0.95;
+
+/// How often the capacity is measured, for its median.
+const CAPACITY_ROUNDS: usize = 3;
+
+/// A 99.9th percentile needs 20,000 latencies; a tenth more are planned.
+const ENOUGH_FOR_P999: f64 = 22_000.0;
+
+/// The longest measurement. Below 10,000 requests a second it is too short for a 99.9th percentile.
+const LONGEST: Duration = Duration::from_millis(2200);
+
+/// About what epoll can do, to estimate how long measurements take.
+const TYPICAL_CAPACITY: f64 = 100_000.0;
+
+/// What measurements of a run share.
+#[derive(Default)]
+pub struct State {
+    /// Requests per second of epoll in a closed loop, found by the first measurement.
+    capacity: OnceLock<f64>,
+    /// The lowest step at which each model has collapsed, and why.
+    collapsed: Mutex<BTreeMap<String, (u64, String)>>,
+}
+
+impl State {
+    /// Why this model is not measured at this step, if it has collapsed at a lower one.
+    fn collapsed_below(&self, step: u64, name: &str) -> Option<String> {
+        let collapsed = self
+            .collapsed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let (at, why) = collapsed.get(name)?;
+        (*at < step).then(|| why.clone())
+    }
+
+    fn note_collapse(&self, step: u64, name: &str, why: String) {
+        let mut collapsed = self
+            .collapsed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let known = collapsed
+            .entry(name.to_owned())
+            .or_insert((u64::MAX, why.clone()));
+        if step < known.0 {
+            *known = (step, why);
+        }
+    }
+}
+
+/// The length of a measurement at this rate.
+fn run_at(pace: &Pace, rate: f64) -> Duration {
+    let enough = Duration::from_secs_f64(ENOUGH_FOR_P999 / rate).min(LONGEST);
+    match pace.all_steps {
+        true => pace.run_at(rate).max(enough),
+        false => pace.run,
+    }
+}
+
+/// The expected seconds of a measurement.
+pub fn seconds(pace: &Pace, step: u64) -> f64 {
+    let run = run_at(pace, TYPICAL_CAPACITY * step as f64 / 100.0);
+    0.1 + (pace.warm_up + run).as_secs_f64()
+}
+
+pub fn measure(trial: &Trial<'_>) -> Outcome<Measurement> {
+    let name = &trial.contestant.name;
+    if let Some(why) = trial.curves.collapsed_below(trial.step, name) {
+        return Ok(Measurement::none(why));
+    }
+    let rate = capacity(trial)? * trial.step as f64 / 100.0;
+    let server = trial.start("http", NEEDS)?;
+    let mut load = trial.begin_orders(&Orders {
+        address: server.address(),
+        asks: small(false),
+        clients: CLIENTS,
+        rate: Some(rate),
+        warm_up: trial.pace.warm_up,
+        run: run_at(trial.pace, rate),
+    })?;
+    let before = CpuTime::of_tree(server.id())?;
+    let seen = trial.finish_load(&mut load)?;
+    let used = CpuTime::of_tree(server.id())?.since(&before).total;
+    let achieved = seen.responses as f64 / seen.latencies.max(1) as f64;
+    if achieved < COLLAPSED_BELOW {
+        if let Some(why) = seen.generator.limited {
+            return Ok(Measurement::none(format!(
+                "the load generator was the limit: {why}"
+            )));
+        }
+        let (step, percent) = (trial.step, 100.0 * achieved);
+        let why = format!("it collapsed at {step} %: it answered {percent:.0} % of what was due");
+        trial.curves.note_collapse(step, name, why);
+    }
+    Ok(Measurement::of(&[
+        ("offered_per_s", rate),
+        ("achieved_per_s", seen.per_second()),
+        (
+            "cpu_us",
+            used.as_secs_f64() * 1e6 / seen.responses.max(1) as f64,
+        ),
+    ])
+    .with_percentiles(&seen))
+}
+
+/// Requests per second of epoll in a closed loop: measured once in a run, so that the steps of all
+/// models are the same loads.
+fn capacity(trial: &Trial<'_>) -> Outcome<f64> {
+    if let Some(known) = trial.curves.capacity.get() {
+        return Ok(*known);
+    }
+    let epoll = Contestant::chosen(&[Contestant::BASELINE.to_owned()])?;
+    let trial = trial.of(&epoll[0]);
+    let mut measured = Vec::new();
+    for _ in 0..CAPACITY_ROUNDS {
+        let server = trial.start("http", NEEDS)?;
+        let seen = trial.load(server.address(), small(false), CLIENTS, None)?;
+        measured.push(seen.per_second());
+    }
+    let capacity = median(&measured).filter(|capacity| *capacity > 0.0);
+    let capacity = capacity.ok_or("epoll answers nothing")?;
+    Ok(*trial.curves.capacity.get_or_init(|| capacity))
+}
