@@ -124,7 +124,8 @@ pub fn print() -> Outcome<()> {
         let tested = open.run(Some(cores))?;
         let name = format!("{length} ms in {period} ms");
         let waits = [0.5, 0.99, 0.999, 1.0].map(|part| quantile(&tested.waits_us, part));
-        rows.push(row(&name, "the stub's pauses", &waits.map(Some), ""));
+        let what = format!("the stub's pauses, {}", tested.pauses);
+        rows.push(row(&name, &what, &waits.map(Some), ""));
         rows.push(row_of(&name, "open loop, 10,000/s", &tested.seen));
         let seen = closed.run(Some(cores))?.seen;
         let load = format!("closed loop, {:.0}/s", seen.per_second());
