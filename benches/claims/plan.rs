@@ -194,6 +194,7 @@ fn sample(side: &Side, round: u32, values: Values) -> Sample {
         step: STEP,
         round,
         values,
+        disturbed: None,
     }
 }
 

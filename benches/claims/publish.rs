@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 /// The file of the run that the page is about. Those of other machines follow it by name.
 const REFERENCE: &str = "reference";
 
+/// What the rounds aim at, as `pace.rs` says.
+const WITHIN_PERCENT: f64 = 5.0;
+
 /// Puts a run together.
 pub fn run(environment: Vec<Fact>, unfit: Vec<String>, pace: &Pace, measured: Measured) -> Run {
     let mut contestants: Vec<Contestant> = Vec::new();
@@ -22,6 +25,7 @@ pub fn run(environment: Vec<Fact>, unfit: Vec<String>, pace: &Pace, measured: Me
                 name: side.name.to_owned(),
                 kind: contestants.len(),
                 options: side.options.to_owned(),
+                against: None,
             }),
         }
     }
@@ -30,6 +34,7 @@ pub fn run(environment: Vec<Fact>, unfit: Vec<String>, pace: &Pace, measured: Me
         benchmark: "claims".to_owned(),
         environment,
         pace: pace.name.to_owned(),
+        within_percent: WITHIN_PERCENT,
         unfit,
         baseline: "epoll".to_owned(),
         contestants,

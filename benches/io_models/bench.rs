@@ -16,7 +16,6 @@ use evserve_lab::root::{Root, content};
 use evserve_lab::server::{Server, free_address};
 use evserve_lab::subprocess::Subprocess;
 use evserve_lab::tls::Tls;
-use evserve_lab::wrk::Wrk;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -48,16 +47,14 @@ pub struct Bench {
     pub cores: Cores,
     pub root: Root,
     pub tls: Tls,
-    pub wrk: Wrk,
-    pub pace: &'static Pace,
+    pub pace: Pace,
     pub curves: curves::State,
 }
 
 /// One measurement, about to be made.
 pub struct Trial<'a> {
     pub cores: Cores,
-    pub wrk: &'a Wrk,
-    pub pace: &'static Pace,
+    pub pace: &'a Pace,
     /// A folder for logs.
     pub beside: &'a Path,
     root: PathBuf,
@@ -125,11 +122,24 @@ pub fn small(close: bool) -> Asks {
 }
 
 impl Bench {
+    /// # Errors
+    /// There is only one core, or errors of the file system.
+    pub fn prepare(pace: Pace) -> Outcome<Bench> {
+        let root = Root::make(FILES)?;
+        let tls = Tls::make(root.beside())?;
+        Ok(Bench {
+            cores: Cores::choose()?,
+            root,
+            tls,
+            pace,
+            curves: curves::State::default(),
+        })
+    }
+
     pub fn trial<'a>(&'a self, contestant: &'a Contestant, step: u64) -> Trial<'a> {
         Trial {
             cores: self.cores,
-            wrk: &self.wrk,
-            pace: self.pace,
+            pace: &self.pace,
             beside: self.root.beside(),
             root: self.root.path(),
             tls: &self.tls,
@@ -181,7 +191,7 @@ impl Trial<'_> {
     }
 
     fn command(&self, mode: &str, address: SocketAddr, needs: Needs) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_evserve"));
+        let mut command = Command::new(&self.contestant.program);
         command
             .args(self.contestant.options(needs))
             .args(["--mode", mode, "--access-log", "off"])

@@ -2,13 +2,15 @@
 
 use evserve::config::Config;
 use evserve::model::{Executor, MODELS, ModelRow, find};
-use evserve_lab::Outcome;
-use evserve_lab::run;
+use evserve_lab::{Outcome, environment, run};
+use std::path::PathBuf;
+use std::str::FromStr;
 
 /// Two loops on two threads, both on the server's one core.
 const WORKERS: u32 = 2;
 
 /// One way to start evserve.
+#[derive(Clone)]
 pub struct Contestant {
     /// Its name in the results.
     pub name: String,
@@ -16,6 +18,9 @@ pub struct Contestant {
     pub model: &'static str,
     /// Its index among all contestants, which decides its colour.
     pub kind: usize,
+    pub program: PathBuf,
+    /// The name of the one that it is compared with.
+    pub against: Option<String>,
     workers: Option<u32>,
 }
 
@@ -28,6 +33,46 @@ pub struct Needs {
     pub threads: Option<u64>,
 }
 
+/// Another build of evserve, as the user names it.
+#[derive(Clone, Debug)]
+pub struct Build {
+    pub name: String,
+    pub program: PathBuf,
+}
+
+impl Build {
+    fn check(&self) -> Outcome<()> {
+        let shown = self.program.display();
+        match environment::version(&self.program.to_string_lossy(), "--version") {
+            Some(said) if said.starts_with("evserve") => Ok(()),
+            Some(_) => Err(format!("{shown} is no evserve").into()),
+            None => Err(format!("cannot start {shown}").into()),
+        }
+    }
+}
+
+impl FromStr for Build {
+    type Err = String;
+
+    /// `NAME=PATH`
+    fn from_str(text: &str) -> Result<Build, String> {
+        let (name, path) = text.split_once('=').ok_or("not of the form NAME=PATH")?;
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if name.is_empty() || !name.bytes().all(is_plain) {
+            return Err("a name has letters, digits, `-`, `_` and `.`".to_owned());
+        }
+        Ok(Build {
+            name: name.to_owned(),
+            program: path.into(),
+        })
+    }
+}
+
+/// The build under test.
+fn built() -> PathBuf {
+    env!("CARGO_BIN_EXE_evserve").into()
+}
+
 impl Contestant {
     /// The name of the one that the others are compared with.
     pub const BASELINE: &str = "epoll";
@@ -38,6 +83,8 @@ impl Contestant {
             name: model.name.to_owned(),
             model: model.name,
             kind,
+            program: built(),
+            against: None,
             workers: None,
         };
         let mut all: Vec<_> = MODELS.iter().enumerate().map(row).collect();
@@ -46,17 +93,21 @@ impl Contestant {
             name: format!("{}-workers-{WORKERS}", default.name),
             model: default.name,
             kind: all.len(),
+            program: built(),
+            against: None,
             workers: Some(WORKERS),
         });
         all
     }
 
-    /// The contestants of these names, or all if there are no names.
+    /// The contestants of these names, or all if there are no names, and the baseline, which they
+    /// are compared with. With other builds each of these is a contestant too, and is compared with
+    /// the same model of the build under test.
     ///
     /// # Errors
-    /// A name is unknown.
-    pub fn chosen(names: &[String]) -> Outcome<Vec<Contestant>> {
-        let all = Contestant::all();
+    /// A name is unknown, or a build does not exist.
+    pub fn chosen(names: &[String], builds: &[Build]) -> Outcome<Vec<Contestant>> {
+        let mut all = Contestant::all();
         if let Some(unknown) = names
             .iter()
             .find(|name| all.iter().all(|one| one.name != **name))
@@ -64,8 +115,29 @@ impl Contestant {
             let known: Vec<_> = all.iter().map(|one| one.name.as_str()).collect();
             return Err(format!("there is no model `{unknown}` among {}", known.join(", ")).into());
         }
-        let wanted = |one: &Contestant| names.is_empty() || names.contains(&one.name);
-        Ok(all.into_iter().filter(wanted).collect())
+        let is_partner = |one: &Contestant| builds.is_empty() && one.name == Contestant::BASELINE;
+        all.retain(|one| names.is_empty() || names.contains(&one.name) || is_partner(one));
+        if builds.is_empty() {
+            let others = all
+                .iter_mut()
+                .filter(|one| one.name != Contestant::BASELINE);
+            others.for_each(|one| one.against = Some(Contestant::BASELINE.to_owned()));
+            return Ok(all);
+        }
+        let mut others = Vec::new();
+        for (index, build) in builds.iter().enumerate() {
+            build.check()?;
+            let kind = |one: &Contestant| one.kind + (index + 1) * Contestant::all().len();
+            others.extend(all.iter().map(|one| Contestant {
+                name: format!("{}@{}", one.name, build.name),
+                kind: kind(one),
+                program: build.program.clone(),
+                against: Some(one.name.clone()),
+                ..one.clone()
+            }));
+        }
+        all.extend(others);
+        Ok(all)
     }
 
     /// Its part of a run.
@@ -74,6 +146,7 @@ impl Contestant {
             name: self.name.clone(),
             kind: self.kind,
             options: self.options(Needs::default()).join(" "),
+            against: self.against.clone(),
         }
     }
 

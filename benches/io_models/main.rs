@@ -3,11 +3,12 @@
 //! into the chapters, which explain them.
 //!
 //! Each model serves on one core, and the load runs on another. Every measurement has a server of
-//! its own. The models take turns at each step of each experiment (`experiments/mod.rs`),
-//! and each round repeats all steps.
+//! its own. The models take turns at each step of each experiment (`experiments/mod.rs`), and a step
+//! is repeated until it is known well enough (`plan.rs`).
 
 #![allow(missing_docs)]
 
+mod attempt;
 mod background;
 mod bench;
 mod calls;
@@ -18,16 +19,15 @@ mod options;
 mod pace;
 mod plan;
 mod publish;
+mod surroundings;
 
-use bench::{Bench, FILES};
+use bench::Bench;
 use clap::Parser;
 use contestant::Contestant;
 use evserve_lab::cores::Cores;
-use evserve_lab::root::Root;
-use evserve_lab::run::{FORMAT, Fact, Run};
-use evserve_lab::tls::Tls;
-use evserve_lab::wrk::Wrk;
-use evserve_lab::{Outcome, environment, load};
+use evserve_lab::run::Run;
+use evserve_lab::{Outcome, comparison, load, report};
+use fastrand::Rng;
 use options::Options;
 use plan::Plan;
 use std::process::ExitCode;
@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         Some((first, rest)) if first == handshakes::ARGUMENT => {
             handshakes::run(rest).map(|()| true)
         }
+        _ if !arguments.iter().any(|argument| argument == "--bench") => try_out(&arguments),
         _ => compare(&Options::parse()),
     };
     match outcome {
@@ -56,11 +57,6 @@ fn main() -> ExitCode {
 
 /// Runs the benchmark. Returns whether nothing failed.
 fn compare(options: &Options) -> Outcome<bool> {
-    if !options.bench {
-        // `cargo test --all-targets` starts benchmarks too, and this one is too slow for that.
-        println!("this takes minutes: run it with `cargo bench --bench io_models`");
-        return Ok(true);
-    }
     if let Some(file) = &options.report {
         let run = Run::read(file)?;
         publish(options, &run, true)?;
@@ -70,76 +66,53 @@ fn compare(options: &Options) -> Outcome<bool> {
         load::self_test::print()?;
         return Ok(true);
     }
-    let contestants = Contestant::chosen(&options.model)?;
-    let cores = Cores::choose()?;
-    let root = Root::make(FILES)?;
-    let wrk = Wrk::find(cores.load, root.beside().to_owned())?;
-    let tls = Tls::make(root.beside())?;
-    let bench = Bench {
-        cores,
-        root,
-        tls,
-        wrk,
-        pace: options.pace(),
-        curves: experiments::curves::State::default(),
-    };
+    let contestants = Contestant::chosen(&options.model, &options.against)?;
+    let bench = Bench::prepare(options.pace())?;
     let experiments = options.experiments();
-    let mut run = Run {
-        format: FORMAT,
-        benchmark: "io_models".to_owned(),
-        environment: surroundings(&bench),
-        pace: bench.pace.name.to_owned(),
-        unfit: Vec::new(),
-        baseline: Contestant::BASELINE.to_owned(),
-        contestants: contestants.iter().map(Contestant::begin).collect(),
-        experiments: experiments.iter().map(|one| one.begin()).collect(),
-        faults: Vec::new(),
-    };
-    let plan = Plan::make(bench.pace, &contestants, &experiments, &mut run);
-    let ended = plan.carry_out(&bench, &mut run);
+    let seed = options.seed();
+    let mut run = surroundings::begin(options, &bench, &contestants, &experiments, seed);
+    let mut plan = Plan::make(&bench, &contestants, &experiments, &mut run);
+    let ended = plan.carry_out(&bench, &mut run, &mut Rng::with_seed(seed));
+    surroundings::end(&mut run);
     // If the user stopped the run, show what was measured, but do not keep it as a result.
     publish(options, &run, ended.is_ok())?;
     ended?;
+    print!("{}", comparison::summary(&run));
     Ok(run.faults.is_empty())
 }
 
-fn surroundings(bench: &Bench) -> Vec<Fact> {
-    let mut all = environment::machine();
-    let perf = environment::version("perf", "--version");
-    let evserve = environment::version(env!("CARGO_BIN_EXE_evserve"), "--version");
-    let programs: Vec<_> = [evserve, bench.wrk.version(), perf]
-        .into_iter()
-        .flatten()
-        .collect();
-    let mut add = |what: &str, says: String| all.push((what.to_owned(), says));
-    add("programs", programs.join(", "));
-    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    let shown = |limit: Option<u64>| limit.map_or("none".to_owned(), |limit| limit.to_string());
-    add(
-        "limit of open files",
-        format!("{}, at most {}", shown(files.current), shown(files.maximum)),
-    );
-    let pace = bench.pace;
-    let (name, rounds, run, seconds) = (
-        pace.name,
-        pace.rounds,
-        pace.run.as_millis(),
-        pace.wrk_seconds,
-    );
-    add(
-        "run",
-        match rounds {
-            1 => format!(
-                "{name}: one round, measurements of {run} ms, by wrk of {seconds} s; a first look: \
-                 trust no order below a factor of two, and no 99th percentile"
-            ),
-            _ => {
-                format!("{name}: {rounds} rounds, measurements of {run} ms, by wrk of {seconds} s")
-            }
-        },
-    );
-    let fact = |(name, value)| Fact { name, value };
-    all.into_iter().map(fact).collect()
+/// `cargo test` does this, unless its arguments name other tests: it makes one short measurement of
+/// each experiment. Returns whether nothing failed.
+fn try_out(arguments: &[String]) -> Outcome<bool> {
+    let has = |option: &str| arguments.iter().any(|one| one == option);
+    if has("--list") {
+        // For cargo-nextest, which asks also for those that are ignored.
+        if !has("--ignored") {
+            println!("io_models: test");
+        }
+        return Ok(true);
+    }
+    let mut names = arguments.iter().filter(|one| !one.starts_with('-'));
+    if names.any(|name| name != "io_models") {
+        return Ok(true);
+    }
+    if let Err(fault) = Cores::choose() {
+        println!("the benchmark of the I/O models is not tried out: {fault}");
+        return Ok(true);
+    }
+    let options = Options::for_test();
+    let bench = Bench::prepare(pace::TRY_OUT)?;
+    let contestants = Contestant::chosen(&["threaded".to_owned()], &[])?;
+    let experiments = options.experiments();
+    let mut run = surroundings::begin(&options, &bench, &contestants, &experiments, 0);
+    let mut plan = Plan::make(&bench, &contestants, &experiments, &mut run);
+    plan.carry_out(&bench, &mut run, &mut Rng::with_seed(0))?;
+    report::page(&run);
+    println!("each experiment was tried once; to measure: `cargo bench --bench io_models`");
+    run.faults
+        .iter()
+        .for_each(|fault| eprintln!("io_models: {fault}"));
+    Ok(run.faults.is_empty())
 }
 
 /// Writes the run to its files, and `to_keep` also into docs if the user wants that.

@@ -1,39 +1,65 @@
 //! How long a measurement takes, and how often it is made.
 
+use evserve_lab::repetition::Rule;
 use std::time::Duration;
 
 /// One way to run the benchmark.
+#[derive(Clone, Copy)]
 pub struct Pace {
     pub name: &'static str,
-    pub rounds: u32,
+    /// How often a step is measured.
+    pub rule: Rule,
+    /// The bound of the whole run. What it does not reach is left out, or has fewer rounds.
+    pub budget: Duration,
     /// The time before a measurement, which does not count.
     pub warm_up: Duration,
-    /// The length of a measurement with the benchmark's own generator.
+    /// The length of a measurement.
     pub run: Duration,
-    /// The length of a measurement with wrk, in whole seconds.
-    pub wrk_seconds: u64,
-    /// Whether each experiment takes all of its steps.
-    pub all_steps: bool,
+    pub steps: Steps,
+}
+
+/// Which steps of an experiment are measured.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Steps {
+    All,
+    Few,
+    First,
 }
 
 /// Shows that everything works. One round has no spread, and runs this short show little else.
 pub const QUICK: Pace = Pace {
     name: "quick",
-    rounds: 1,
+    rule: Rule {
+        least: 1,
+        most: 1,
+        within: 0.05,
+    },
+    budget: Duration::from_secs(110),
     warm_up: Duration::from_millis(60),
     run: Duration::from_millis(240),
-    wrk_seconds: 1,
-    all_steps: false,
+    steps: Steps::Few,
 };
 
 /// For results to keep.
 pub const FULL: Pace = Pace {
     name: "full",
-    rounds: 3,
-    warm_up: Duration::from_millis(200),
-    run: Duration::from_millis(800),
-    wrk_seconds: 1,
-    all_steps: true,
+    rule: Rule {
+        least: 6,
+        most: 24,
+        within: 0.05,
+    },
+    budget: Duration::from_secs(50 * 60),
+    warm_up: Duration::from_millis(100),
+    run: Duration::from_millis(300),
+    steps: Steps::All,
+};
+
+/// Starts everything once. The figures mean nothing.
+pub const TRY_OUT: Pace = Pace {
+    warm_up: Duration::from_millis(10),
+    run: Duration::from_millis(20),
+    steps: Steps::First,
+    ..QUICK
 };
 
 /// A 99th percentile needs 2,000 latencies. A random number of requests is due in a time, so a
@@ -44,9 +70,9 @@ impl Pace {
     /// The length of a measurement at so many requests per second: long enough for a 99th percentile
     /// if the results are to be kept.
     pub fn run_at(&self, rate: f64) -> Duration {
-        match self.all_steps {
-            true => self.run.max(Duration::from_secs_f64(ENOUGH_FOR_P99 / rate)),
-            false => self.run,
+        match self.steps {
+            Steps::All => self.run.max(Duration::from_secs_f64(ENOUGH_FOR_P99 / rate)),
+            Steps::Few | Steps::First => self.run,
         }
     }
 }

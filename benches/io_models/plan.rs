@@ -1,123 +1,215 @@
-//! What is measured, and in which order: round after round, so that what changes on the machine
-//! meanwhile meets all alike; within a round, at each step of each experiment, one model after the
-//! other.
+//! What is measured, and in which order.
+//!
+//! A round of a step measures the contestants one right after the other, in a random order, so that
+//! what changes on the machine meets all alike. Each step is repeated until every ratio is precise,
+//! or a bound is met (`evserve_lab::repetition`). A contestant whose ratio is precise rests while
+//! others of its step go on. The one that they are compared with goes on with them.
 
+use super::attempt::Attempts;
 use super::bench::Bench;
 use super::contestant::Contestant;
 use super::experiments::Experiment;
-use super::pace::Pace;
 use evserve_lab::Outcome;
 use evserve_lab::progress::Progress;
-use evserve_lab::run::{self, Gap, Run, Sample};
+use evserve_lab::repetition::{Repetition, State};
+use evserve_lab::run::{self, Gap, Run};
+use fastrand::Rng;
 
-/// All measurements of a run.
-pub struct Plan<'a>(Vec<Planned<'a>>);
+/// All steps of a run.
+pub struct Plan<'a> {
+    contestants: &'a [Contestant],
+    steps: Vec<Step>,
+    repetition: Repetition,
+}
 
-/// One planned measurement.
-struct Planned<'a> {
-    round: u32,
+/// A step of an experiment.
+#[derive(Clone, Copy)]
+struct Step {
     experiment: &'static Experiment,
+    /// The index of its experiment in the run.
+    part: usize,
     step: u64,
-    contestant: &'a Contestant,
 }
 
 impl<'a> Plan<'a> {
-    /// Leaves out what a model cannot do, and notes the reason in the run.
+    /// Notes in the run what contestants cannot do, with the reason.
     pub fn make(
-        pace: &Pace,
+        bench: &Bench,
         contestants: &'a [Contestant],
         experiments: &[&'static Experiment],
         run: &mut Run,
     ) -> Plan<'a> {
-        let mut plan = Vec::new();
-        for round in 0..pace.rounds {
-            for &experiment in experiments {
-                for &step in experiment.steps(pace) {
-                    for index in 0..contestants.len() {
-                        // A different contestant begins in each round.
-                        let turn = (index + round as usize) % contestants.len();
-                        let planned = Planned {
-                            round,
-                            experiment,
-                            step,
-                            contestant: &contestants[turn],
-                        };
-                        match (experiment.cannot)(planned.contestant, step) {
-                            None => plan.push(planned),
-                            Some(why) => planned.part_of(run).leave_gap(planned.gap(why)),
-                        }
+        let mut steps = Vec::new();
+        for (part, &experiment) in experiments.iter().enumerate() {
+            for &step in experiment.steps(&bench.pace) {
+                for contestant in contestants {
+                    if let Some(why) = (experiment.cannot)(contestant, step) {
+                        run.experiments[part].leave_gap(gap(contestant, step, why));
                     }
                 }
+                steps.push(Step {
+                    experiment,
+                    part,
+                    step,
+                });
             }
         }
-        Plan(plan)
+        Plan {
+            contestants,
+            repetition: Repetition::new(bench.pace.rule, steps.len()),
+            steps,
+        }
     }
 
-    /// Makes all measurements. A failed one becomes a fault in the run, and the others
-    /// continue.
+    /// Makes all measurements that fit the time. A failed one becomes a fault or a gap of the run,
+    /// and the others continue.
     ///
     /// # Errors
     /// The user wants to stop.
-    pub fn carry_out(&self, bench: &Bench, run: &mut Run) -> Outcome<()> {
-        let pace = bench.pace;
-        let seconds = |planned: &Planned<'_>| (planned.experiment.seconds)(pace, planned.step);
-        let all: f64 = self.0.iter().map(seconds).sum();
-        eprintln!(
-            "{} measurements, about {:.0} min",
-            self.0.len(),
-            (all / 60.0).ceil()
-        );
-        let mut progress = Progress::new(self.0.len(), all)?;
-        for planned in &self.0 {
-            let (name, model) = (planned.experiment.name, &planned.contestant.name);
-            let what = format!(
-                "{name} at {}, round {}: {model}",
-                planned.step,
-                planned.round + 1
-            );
-            progress.next(&what, seconds(planned))?;
-            if let Err(fault) = planned.carry_out(bench, run) {
-                progress.end();
-                eprintln!("io_models: {what}: {fault}");
-                run.faults.push(format!("{what}: {fault}"));
+    pub fn carry_out(&mut self, bench: &Bench, run: &mut Run, random: &mut Rng) -> Outcome<()> {
+        let mut progress = Progress::within(bench.pace.budget)?;
+        let mut attempts = Attempts::new(bench);
+        eprintln!("{}", self.announcement(bench, run));
+        while let Some(index) = self.repetition.next() {
+            let step = self.steps[index];
+            let mut now = self.active(index, run, bench);
+            random.shuffle(&mut now);
+            let seconds = (step.experiment.seconds)(&bench.pace, step.step);
+            let round = self.repetition.rounds(index) + 1;
+            if !progress.has_time_for(seconds * now.len() as f64) {
+                break;
             }
+            progress.expect(self.rest(bench));
+            for contestant in now {
+                let what = format!(
+                    "{} at {}, round {round}: {}",
+                    step.experiment.name, step.step, contestant.name
+                );
+                progress.next(&what, seconds)?;
+                let trial = bench.trial(contestant, step.step);
+                attempts.make(
+                    &what,
+                    &trial,
+                    step.experiment,
+                    round,
+                    &mut run.experiments[step.part],
+                );
+            }
+            let spreads = self.spreads(step, run);
+            self.repetition.note(index, &spreads);
         }
         progress.end();
+        self.leave_gaps(bench, run);
+        attempts.sum_up(run);
         Ok(())
+    }
+
+    fn announcement(&self, bench: &Bench, run: &Run) -> String {
+        let once: f64 = (0..self.steps.len())
+            .map(|index| self.seconds(index, run, bench))
+            .sum();
+        let (pace, minutes) = (&bench.pace, bench.pace.budget.as_secs_f64() / 60.0);
+        let rounds = pace.budget.as_secs_f64() / once;
+        let count = self.steps.len();
+        if pace.rule.most == 1 {
+            return format!(
+                "{count} steps, one round: about {:.1} min, {minutes:.1} at most",
+                (once / 60.0).min(minutes)
+            );
+        }
+        let enough = match rounds < f64::from(pace.rule.least) {
+            true => "; that is too short for intervals: give more --minutes, or --only some",
+            false => "",
+        };
+        format!(
+            "{count} steps; a round takes about {:.1} min, and {minutes:.0} min are time for about \
+             {rounds:.1}{enough}",
+            once / 60.0
+        )
+    }
+
+    /// The contestants that a step needs now.
+    fn active(&self, index: usize, run: &Run, bench: &Bench) -> Vec<&'a Contestant> {
+        let (step, rounds) = (self.steps[index], self.repetition.rounds(index));
+        let part = &run.experiments[step.part];
+        let can = |one: &Contestant| (step.experiment.cannot)(one, step.step).is_none();
+        let needs_more = |one: &Contestant| {
+            if !can(one) {
+                return false;
+            }
+            if rounds < bench.pace.rule.least {
+                // What has had no figures twice will have none.
+                return rounds < 2 || part.rounds(&one.name, step.step) > 0;
+            }
+            let spread = spread(part, one, step);
+            spread.is_some_and(|spread| spread > bench.pace.rule.within)
+        };
+        let with = |one: &&Contestant| {
+            let is_partner = |other: &Contestant| {
+                other.against.as_deref() == Some(one.name.as_str()) && needs_more(other)
+            };
+            needs_more(one) || can(one) && self.contestants.iter().any(is_partner)
+        };
+        self.contestants.iter().filter(with).collect()
+    }
+
+    /// How far each ratio of a step is known.
+    fn spreads(&self, step: Step, run: &Run) -> Vec<Option<f64>> {
+        let part = &run.experiments[step.part];
+        let has_partner = |one: &&Contestant| {
+            let name = one.against.as_deref();
+            let rounds = |name: &str| part.rounds(name, step.step);
+            name.is_some_and(|against| rounds(against).min(rounds(&one.name)) > 0)
+        };
+        let with = self.contestants.iter().filter(has_partner);
+        with.map(|one| spread(part, one, step)).collect()
+    }
+
+    /// What a round of a step takes.
+    fn seconds(&self, index: usize, run: &Run, bench: &Bench) -> f64 {
+        let step = self.steps[index];
+        let count = self.active(index, run, bench).len() as f64;
+        count * (step.experiment.seconds)(&bench.pace, step.step)
+    }
+
+    /// What all rounds take that are still expected.
+    fn rest(&self, bench: &Bench) -> f64 {
+        let of = |index: usize| {
+            let step = self.steps[index];
+            let each = (step.experiment.seconds)(&bench.pace, step.step);
+            f64::from(self.repetition.rest(index)) * each * self.contestants.len() as f64
+        };
+        (0..self.steps.len()).map(of).sum()
+    }
+
+    /// Notes what the time did not reach.
+    fn leave_gaps(&self, bench: &Bench, run: &mut Run) {
+        for (index, step) in self.steps.iter().enumerate() {
+            if self.repetition.state(index) != State::Begun {
+                continue;
+            }
+            for contestant in self.contestants {
+                let part = &mut run.experiments[step.part];
+                if part.rounds(&contestant.name, step.step) == 0 {
+                    let minutes = bench.pace.budget.as_secs_f64() / 60.0;
+                    let why = format!("no time was left of {minutes:.1} min");
+                    part.leave_gap(gap(contestant, step.step, why));
+                }
+            }
+        }
     }
 }
 
-impl Planned<'_> {
-    fn carry_out(&self, bench: &Bench, run: &mut Run) -> Outcome<()> {
-        let measurement = (self.experiment.measure)(&bench.trial(self.contestant, self.step))?;
-        let part = self.part_of(run);
-        if let Some(why) = measurement.none {
-            part.leave_gap(self.gap(why));
-        }
-        if !measurement.figures.is_empty() {
-            let value = |(figure, value): (&str, f64)| (figure.to_owned(), value);
-            part.samples.push(Sample {
-                contestant: self.contestant.name.clone(),
-                step: self.step,
-                round: self.round + 1,
-                values: measurement.figures.into_iter().map(value).collect(),
-            });
-        }
-        Ok(())
-    }
+fn spread(part: &run::Experiment, one: &Contestant, step: Step) -> Option<f64> {
+    let (figure, against) = (part.figures.first()?, one.against.as_deref()?);
+    part.ratio(&one.name, against, step.step, &figure.name)?
+        .spread()
+}
 
-    /// Where its samples go.
-    fn part_of<'a>(&self, run: &'a mut Run) -> &'a mut run::Experiment {
-        let mut parts = run.experiments.iter_mut();
-        let part = parts.find(|part| part.name == self.experiment.name);
-        part.expect("the run begins with all of its experiments")
-    }
-
-    fn gap(&self, why: String) -> Gap {
-        Gap {
-            contestant: self.contestant.name.clone(),
-            step: self.step,
-            why,
-        }
+pub fn gap(contestant: &Contestant, step: u64, why: String) -> Gap {
+    Gap {
+        contestant: contestant.name.clone(),
+        step,
+        why,
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::bench::{Measurement, Trial, small};
 use crate::contestant::{Contestant, Needs};
-use crate::pace::Pace;
+use crate::pace::{Pace, Steps};
 use evserve_lab::Outcome;
 use evserve_lab::cpu_time::CpuTime;
 use evserve_lab::load::Orders;
@@ -73,9 +73,9 @@ impl State {
 /// The length of a measurement at this rate.
 fn run_at(pace: &Pace, rate: f64) -> Duration {
     let enough = Duration::from_secs_f64(ENOUGH_FOR_P999 / rate).min(LONGEST);
-    match pace.all_steps {
-        true => pace.run_at(rate).max(enough),
-        false => pace.run,
+    match pace.steps {
+        Steps::All => pace.run_at(rate).max(enough),
+        Steps::Few | Steps::First => pace.run,
     }
 }
 
@@ -131,7 +131,7 @@ fn capacity(trial: &Trial<'_>) -> Outcome<f64> {
     if let Some(known) = trial.curves.capacity.get() {
         return Ok(*known);
     }
-    let epoll = Contestant::chosen(&[Contestant::BASELINE.to_owned()])?;
+    let epoll = Contestant::chosen(&[Contestant::BASELINE.to_owned()], &[])?;
     let trial = trial.of(&epoll[0]);
     let mut measured = Vec::new();
     for _ in 0..CAPACITY_ROUNDS {

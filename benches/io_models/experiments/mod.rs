@@ -6,6 +6,7 @@
 //! marks the place for its plots.
 
 mod chat;
+mod closed;
 mod cost;
 pub mod curves;
 mod echo;
@@ -14,13 +15,12 @@ mod handshakes;
 mod idle;
 mod memory;
 mod table;
-mod wrk;
 
 pub use table::EXPERIMENTS;
 
 use super::bench::{Measurement, Trial};
 use super::contestant::Contestant;
-use super::pace::Pace;
+use super::pace::{Pace, Steps};
 use evserve_lab::Outcome;
 use evserve_lab::run::{self, Better, Figure};
 
@@ -56,10 +56,10 @@ pub struct Plot {
 
 impl Experiment {
     pub fn steps(&self, pace: &Pace) -> &'static [u64] {
-        if pace.all_steps {
-            self.full
-        } else {
-            self.quick
+        match pace.steps {
+            Steps::All => self.full,
+            Steps::Few => self.quick,
+            Steps::First => &self.quick[..1],
         }
     }
 

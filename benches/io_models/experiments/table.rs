@@ -1,19 +1,14 @@
 //! The table of the experiments.
 
 use super::{
-    Experiment, Plot, chat, cost, curves, echo, fairness, generator_seconds, handshakes, idle,
-    memory, wrk,
+    Experiment, Plot, chat, closed, cost, curves, echo, fairness, generator_seconds, handshakes,
+    idle, memory,
 };
 use crate::contestant::Contestant;
-use crate::pace::Pace;
 use evserve_lab::run::Better::{self, Higher, Lower};
 
 fn all_can(_: &Contestant, _: u64) -> Option<String> {
     None
-}
-
-fn wrk_seconds(pace: &Pace, _step: u64) -> f64 {
-    0.15 + pace.wrk_seconds as f64
 }
 
 const fn plot(
@@ -48,7 +43,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
     Experiment {
         name: "throughput",
         title: "Throughput, by active connections",
-        about: "wrk requests a file of 1 KiB over keep-alive connections. Each connection sends its next request as \
+        about: "Clients request a file of 1 KiB over keep-alive connections. Each one sends its next request as \
                 soon as it has a response.",
         steps_are: "active connections",
         quick: &[1, 64],
@@ -59,9 +54,9 @@ pub const EXPERIMENTS: &[Experiment] = &[
             "requests per second",
             Higher,
         )],
-        seconds: wrk_seconds,
+        seconds: generator_seconds,
         cannot: |contestant, connections| contestant.cannot_watch(connections),
-        measure: wrk::throughput,
+        measure: closed::throughput,
     },
     Experiment {
         name: "curves",
@@ -207,7 +202,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
     Experiment {
         name: "connections",
         title: "Connections per second",
-        about: "wrk requests a file of 1 KiB with `Connection: close`, and connects again for each request.",
+        about: "Clients request a file of 1 KiB with `Connection: close`, and connect again for each request.",
         steps_are: "clients at once",
         quick: &[16],
         full: &[1, 16, 256],
@@ -217,9 +212,9 @@ pub const EXPERIMENTS: &[Experiment] = &[
             "per second, each with one request",
             Higher,
         )],
-        seconds: wrk_seconds,
+        seconds: generator_seconds,
         cannot: all_can,
-        measure: wrk::connections,
+        measure: closed::connections,
     },
     Experiment {
         name: "fairness",
@@ -272,7 +267,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
     Experiment {
         name: "large",
         title: "Large files",
-        about: "wrk requests a file of this size over 8 keep-alive connections.",
+        about: "8 clients request a file of this size over keep-alive connections, each as soon as it has the one before.",
         steps_are: "KiB in the file",
         quick: &[1024],
         full: &[64, 1024, 16 * 1024],
@@ -290,9 +285,9 @@ pub const EXPERIMENTS: &[Experiment] = &[
                 Lower,
             ),
         ],
-        seconds: wrk_seconds,
+        seconds: generator_seconds,
         cannot: all_can,
-        measure: wrk::large,
+        measure: closed::large,
     },
     Experiment {
         name: "echo-size",

@@ -1,5 +1,6 @@
 //! The machine in a few lines. Without them figures mean little.
 
+use rustix::process::{Resource, getrlimit};
 use std::collections::BTreeMap;
 use std::fs::{read_dir, read_to_string};
 use std::process::Command;
@@ -7,17 +8,65 @@ use std::time::SystemTime;
 
 /// Facts about the machine, as names and values.
 pub fn machine() -> Vec<(String, String)> {
-    let load = line("/proc/loadavg");
-    let load = load.split(' ').next().unwrap_or_default();
     [
         ("date", today()),
+        ("commit", commit()),
         ("kernel", line("/proc/sys/kernel/osrelease")),
         ("processor", processor()),
+        ("frequency governor", governor()),
         ("mitigations", mitigations()),
-        ("load average at the start", load.to_owned()),
+        ("load average at the start", load_average()),
+        ("limit of open files", open_files()),
+        (
+            "rustc",
+            version("rustc", "--version").unwrap_or("unknown".to_owned()),
+        ),
     ]
     .map(|(what, text)| (what.to_owned(), text))
     .to_vec()
+}
+
+/// Over the last minute.
+pub fn load_average() -> String {
+    let load = line("/proc/loadavg");
+    load.split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// The commit in use, and whether files were changed since.
+fn commit() -> String {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git")
+            .args(["-C", env!("CARGO_MANIFEST_DIR")])
+            .args(arguments)
+            .output()
+            .ok()?;
+        let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        output.status.success().then_some(said)
+    };
+    match (
+        git(&["rev-parse", "--short=12", "HEAD"]),
+        git(&["status", "--porcelain", "--untracked-files=no"]),
+    ) {
+        (Some(commit), Some(changed)) if changed.is_empty() => commit,
+        (Some(commit), _) => format!("{commit}, with changes"),
+        _ => "unknown".to_owned(),
+    }
+}
+
+/// How the kernel chooses the processor's frequency. A virtual machine mostly cannot tell.
+fn governor() -> String {
+    let said = line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
+    if said.is_empty() {
+        "unknown".to_owned()
+    } else {
+        said
+    }
+}
+
+fn open_files() -> String {
+    let files = getrlimit(Resource::Nofile);
+    let shown = |limit: Option<u64>| limit.map_or("none".to_owned(), |limit| limit.to_string());
+    format!("{}, at most {}", shown(files.current), shown(files.maximum))
 }
 
 fn line(path: &str) -> String {

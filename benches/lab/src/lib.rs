@@ -5,14 +5,17 @@
 //! to compare, with which files and requests. A package of its own, so that a user of evserve's
 //! library builds none of it.
 //!
+//! - [`comparison`]: what a run shows
 //! - [`cores`]: the cores of server and load, and how to start a program on one
 //! - [`server`]: a server's process, from its start to its end
 //! - [`cpu_time`]: the CPU time of a program and its children
 //! - [`memory`]: the memory of a program and of the kernel
+//! - [`disturbance`]: what else ran on these cores
 //! - [`root`]: the served files
 //! - [`exchange`]: a client that reads whole responses
 //! - [`tls`]: a certificate, and a client that trusts it
 //! - [`wrk`]: the load generator wrk and its results
+//! - [`late`]: something did not come in time
 //! - [`load`]: a load generator of our own, which also keeps to a rate
 //! - [`subprocess`]: the benchmark's own program, started again on the load's core
 //! - [`progress`]: the current measurement, and the remaining time
@@ -31,10 +34,13 @@
 
 pub mod chart;
 pub mod claim;
+pub mod comparison;
 pub mod cores;
 pub mod cpu_time;
+pub mod disturbance;
 pub mod environment;
 pub mod exchange;
+pub mod late;
 pub mod load;
 pub mod memory;
 pub mod page;
@@ -51,4 +57,7 @@ pub mod tls;
 pub mod wrk;
 
 /// The result of an operation whose error is a sentence for the user.
-pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+pub type Outcome<T> = Result<T, Fault>;
+
+/// A sentence for the user.
+pub type Fault = Box<dyn std::error::Error>;

@@ -13,10 +13,13 @@ use std::time::{Duration, Instant};
 pub struct Progress {
     begin: Instant,
     done: usize,
-    total: usize,
+    /// How many measurements there are, if that is known.
+    total: Option<usize>,
     /// The expected durations in any unit: of the measurements made, and of all.
     weight_done: f64,
     weight: f64,
+    /// How long it may take.
+    budget: Duration,
     stop: Arc<AtomicBool>,
 }
 
@@ -27,6 +30,19 @@ impl Progress {
     /// # Errors
     /// Errors of sigaction(2).
     pub fn new(total: usize, weight: f64) -> Outcome<Progress> {
+        Ok(Progress {
+            total: Some(total),
+            weight,
+            ..Progress::within(Duration::MAX)?
+        })
+    }
+
+    /// For an unknown number of measurements that take this long at most. [`Progress::expect`] says
+    /// what is left. Their durations are expected in seconds.
+    ///
+    /// # Errors
+    /// Errors of sigaction(2).
+    pub fn within(budget: Duration) -> Outcome<Progress> {
         let stop = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             register(signal, Arc::clone(&stop))?;
@@ -34,11 +50,31 @@ impl Progress {
         Ok(Progress {
             begin: Instant::now(),
             done: 0,
-            total,
+            total: None,
             weight_done: 0.0,
-            weight,
+            weight: 0.0,
+            budget,
             stop,
         })
+    }
+
+    /// The rest has this expected duration, the next measurement included.
+    pub fn expect(&mut self, rest: f64) {
+        self.weight = self.weight_done + rest;
+    }
+
+    /// Whether measurements with this expected duration still fit the time.
+    pub fn has_time_for(&self, weight: f64) -> bool {
+        self.begin.elapsed() + self.real(weight) <= self.budget
+    }
+
+    /// How long that takes, as far as the measurements so far tell.
+    fn real(&self, weight: f64) -> Duration {
+        let each = match self.weight_done > 0.0 {
+            true => self.begin.elapsed().as_secs_f64() / self.weight_done,
+            false => 1.0,
+        };
+        Duration::try_from_secs_f64(each * weight).unwrap_or(Duration::MAX)
     }
 
     /// Prints the next measurement, with this expected duration.
@@ -49,12 +85,16 @@ impl Progress {
         if self.stop.load(Ordering::Relaxed) {
             return Err("stopped by a signal".into());
         }
-        let rest = (self.weight - self.weight_done).max(0.0);
-        let left = (self.done > 0).then(|| self.begin.elapsed().mul_f64(rest / self.weight_done));
+        let rest = self.real((self.weight - self.weight_done).max(0.0));
+        let most = self.budget.saturating_sub(self.begin.elapsed());
+        let left = (self.done > 0).then(|| rest.min(most));
         self.done += 1;
         self.weight_done += weight;
-        let (done, total) = (self.done, self.total);
-        let line = format!("[{done}/{total}] {what}{}", shown(left));
+        let count = match self.total {
+            Some(total) => format!("{}/{total}", self.done),
+            None => self.done.to_string(),
+        };
+        let line = format!("[{count}] {what}{}", shown(left));
         if stderr().is_terminal() {
             eprint!("\r\x1b[K{line}");
         } else {

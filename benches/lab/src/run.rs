@@ -25,6 +25,10 @@ pub struct Run {
     pub environment: Vec<Fact>,
     /// How it was measured, such as `quick` or `full`.
     pub pace: String,
+    /// A step is repeated until half of the interval of each ratio is within this part of it. In per
+    /// cent.
+    #[serde(default = "usual_percent")]
+    pub within_percent: f64,
     /// Why the figures are not to be believed, as sentences. Empty if they are.
     pub unfit: Vec<String>,
     /// The contestant that the others are compared with.
@@ -33,6 +37,10 @@ pub struct Run {
     pub experiments: Vec<Experiment>,
     /// Failures, as sentences.
     pub faults: Vec<String>,
+}
+
+fn usual_percent() -> f64 {
+    5.0
 }
 
 /// Something that the figures depend on.
@@ -50,6 +58,9 @@ pub struct Contestant {
     pub kind: usize,
     /// The program's options that make it.
     pub options: String,
+    /// The contestant that it is compared with. `None`: with no other.
+    #[serde(default)]
+    pub against: Option<String>,
 }
 
 /// The measurements of one experiment.
@@ -95,6 +106,9 @@ pub struct Sample {
     pub round: u32,
     /// Values by the names of their figures, also of figures that are not shown.
     pub values: BTreeMap<String, f64>,
+    /// What disturbed it, as a phrase.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disturbed: Option<String>,
 }
 
 /// The reason why a contestant has no samples at a step.
@@ -135,7 +149,20 @@ impl Run {
             )
             .into());
         }
-        serde_json::from_str(&text).map_err(|error| format!("{shown}: {error}").into())
+        let run: Run = serde_json::from_str(&text).map_err(|error| format!("{shown}: {error}"))?;
+        if let Some(name) = run.names().find(|name| !is_plain(name)) {
+            return Err(format!("{shown}: `{name}` is no name").into());
+        }
+        Ok(run)
+    }
+
+    /// Names that become names of files.
+    fn names(&self) -> impl Iterator<Item = &String> {
+        let experiments = self.experiments.iter();
+        experiments.flat_map(|one| {
+            let figures = one.figures.iter().map(|figure| &figure.name);
+            [&one.name].into_iter().chain(figures)
+        })
     }
 
     /// Writes a file. One that cannot be written whole leaves the old one as it is.
@@ -157,6 +184,14 @@ impl Run {
         Some(&fact.value)
     }
 
+    /// Adds a fact.
+    pub fn note(&mut self, name: &str, value: &str) {
+        self.environment.push(Fact {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        });
+    }
+
     /// Returns every value of every measurement, one per line.
     pub fn csv(&self) -> String {
         let mut text = "experiment,contestant,step,round,figure,value\n".to_owned();
@@ -176,6 +211,11 @@ impl Run {
     }
 }
 
+fn is_plain(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    !name.is_empty() && name.bytes().all(plain)
+}
+
 impl Figure {
     /// The unit, and which values are better.
     pub fn measure(&self) -> String {
@@ -190,9 +230,17 @@ impl Figure {
 impl Experiment {
     /// Notes a gap, once for all rounds.
     pub fn leave_gap(&mut self, gap: Gap) {
-        if !self.gaps.contains(&gap) {
+        let is_known = |one: &Gap| (&one.contestant, one.step) == (&gap.contestant, gap.step);
+        if !self.gaps.iter().any(is_known) {
             self.gaps.push(gap);
         }
+    }
+
+    /// How many rounds a contestant has at a step.
+    pub fn rounds(&self, contestant: &str, step: u64) -> usize {
+        let is_one =
+            |sample: &&Sample| (sample.contestant.as_str(), sample.step) == (contestant, step);
+        self.samples.iter().filter(is_one).count()
     }
 
     /// All steps, in order.

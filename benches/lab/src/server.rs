@@ -3,6 +3,7 @@
 use crate::Outcome;
 use crate::cores::spawn_on;
 use crate::cpu_time::{CpuTime, tree};
+use crate::late::Late;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use std::fs::{File, read_to_string};
@@ -55,10 +56,11 @@ impl Server {
             let ended = ended_within(&mut server.child, Duration::from_millis(2))?;
             if ended.is_some() || begin.elapsed() > START_LIMIT {
                 let said = read_to_string(log).unwrap_or_default();
-                let state = ended.map_or("does not listen".to_owned(), |status| {
-                    format!("ended, {status}")
+                let said = said.trim_end();
+                return Err(match ended {
+                    Some(status) => format!("{program} ended, {status}: {said}").into(),
+                    None => Late(format!("{program} does not listen: {said}")).into(),
                 });
-                return Err(format!("{program} {state}: {}", said.trim_end()).into());
             }
         }
         Ok(server)
@@ -77,7 +79,7 @@ impl Server {
         kill_process(Pid::from_child(&self.child), Signal::TERM)?;
         match ended_within(&mut self.child, END_LIMIT)? {
             Some(_) => Ok(()),
-            None => Err("the server does not end".into()),
+            None => Err(Late("the server does not end in time".to_owned()).into()),
         }
     }
 

@@ -4,6 +4,7 @@
 
 use crate::Outcome;
 use crate::cores::spawn_on;
+use crate::late::Late;
 use crate::server::ended_within;
 use serde::Serialize;
 use std::env::current_exe;
@@ -53,13 +54,12 @@ impl Subprocess {
     /// # Errors
     /// It prints nothing in time, or has ended.
     pub fn line(&mut self, limit: Duration) -> Outcome<String> {
-        self.lines.recv_timeout(limit).map_err(|_| {
-            let state = match self.child.try_wait() {
-                Ok(Some(status)) => format!("ended, {status}"),
-                _ => "printed nothing in time".to_owned(),
-            };
-            format!("{} {state}", self.name).into()
-        })
+        self.lines
+            .recv_timeout(limit)
+            .map_err(|_| match self.child.try_wait() {
+                Ok(Some(status)) => format!("{} ended, {status}", self.name).into(),
+                _ => Late(format!("{} printed nothing in time", self.name)).into(),
+            })
     }
 
     /// Asks it to end, and returns the line that it prints then.

@@ -215,12 +215,14 @@ mod tests {
             name: name.to_owned(),
             kind: 0,
             options: format!("--model {name}"),
+            against: None,
         };
         let sample = |name: &str, round, value| Sample {
             contestant: name.to_owned(),
             step: STEP,
             round,
             values: [("per_second".to_owned(), value)].into(),
+            disturbed: None,
         };
         let samples = (1..=rounds).flat_map(|round| {
             [
@@ -236,6 +238,7 @@ mod tests {
                 value: "6.1".to_owned(),
             }],
             pace: "quick".to_owned(),
+            within_percent: 5.0,
             unfit: vec!["it was busy".to_owned()],
             baseline: "epoll".to_owned(),
             contestants: vec![contestant("epoll"), contestant("ring")],

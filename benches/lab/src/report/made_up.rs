@@ -19,6 +19,7 @@ pub fn with(rounds: u32, factors: &[(&str, [f64; 3])]) -> Run {
         name: (*name).to_owned(),
         kind,
         options: format!("--model {name}"),
+        against: (*name != "epoll").then(|| "epoll".to_owned()),
     };
     let mut samples = Vec::new();
     for (index, (name, factors)) in all.iter().enumerate() {
@@ -33,6 +34,7 @@ pub fn with(rounds: u32, factors: &[(&str, [f64; 3])]) -> Run {
                     step: *step,
                     round,
                     values: [("requests_per_s".to_owned(), value)].into(),
+                    disturbed: None,
                 });
             }
         }
@@ -45,6 +47,7 @@ pub fn with(rounds: u32, factors: &[(&str, [f64; 3])]) -> Run {
             value: "6.18 <&>".to_owned(),
         }],
         pace: if rounds == 1 { "quick" } else { "full" }.to_owned(),
+        within_percent: 5.0,
         unfit: Vec::new(),
         baseline: "epoll".to_owned(),
         contestants: all.iter().enumerate().map(contestant).collect(),

@@ -1,0 +1,133 @@
+//! What a run shows: each contestant against the one that it is compared with, by the first figure
+//! of each experiment.
+
+use crate::run::Run;
+use crate::statistics::{Ratio, Verdict};
+use std::fmt::Write;
+
+/// One contestant at one step of an experiment.
+#[derive(Clone, Debug)]
+pub struct Compared {
+    pub experiment: String,
+    pub figure: String,
+    pub step: u64,
+    pub contestant: String,
+    pub against: String,
+    pub ratio: Ratio,
+}
+
+impl Compared {
+    /// Whether the ratio is known as well as the run wanted. `None` without an interval.
+    pub fn is_within(&self, percent: f64) -> Option<bool> {
+        Some(100.0 * self.ratio.spread()? <= percent)
+    }
+}
+
+/// All comparisons of a run.
+pub fn comparisons(run: &Run) -> Vec<Compared> {
+    let mut all = Vec::new();
+    for experiment in &run.experiments {
+        let Some(figure) = experiment.figures.first() else {
+            continue;
+        };
+        for step in experiment.steps() {
+            for contestant in &run.contestants {
+                let (name, Some(against)) = (&contestant.name, &contestant.against) else {
+                    continue;
+                };
+                let ratio = experiment.ratio(name, against, step, &figure.name);
+                all.extend(ratio.map(|ratio| Compared {
+                    experiment: experiment.name.clone(),
+                    figure: figure.name.clone(),
+                    step,
+                    contestant: name.clone(),
+                    against: against.clone(),
+                    ratio,
+                }));
+            }
+        }
+    }
+    all
+}
+
+/// Which ratios are not known as well as the run wanted, as sentences: one for each experiment and
+/// step. Without repetition there are none.
+pub fn not_reached(run: &Run) -> Vec<String> {
+    let all = comparisons(run);
+    let mut steps: Vec<(&str, u64, Vec<String>)> = Vec::new();
+    for one in all
+        .iter()
+        .filter(|one| one.is_within(run.within_percent) == Some(false))
+    {
+        let spread = 100.0 * one.ratio.spread().unwrap_or_default();
+        let said = format!(
+            "{} ±{spread:.0} % after {} rounds",
+            one.contestant, one.ratio.pairs
+        );
+        match steps.last_mut() {
+            Some((name, step, list)) if (*name, *step) == (&*one.experiment, one.step) => {
+                list.push(said);
+            }
+            _ => steps.push((&one.experiment, one.step, vec![said])),
+        }
+    }
+    let sentence = |(name, step, list): (&str, u64, Vec<String>)| {
+        let within = run.within_percent;
+        format!(
+            "{name} at {step}: not within {within} %: {}",
+            list.join(", ")
+        )
+    };
+    steps.into_iter().map(sentence).collect()
+}
+
+/// The run in a few lines: whether it is fit, how much is precise, and what the comparisons show.
+/// Against another build each comparison has a line.
+pub fn summary(run: &Run) -> String {
+    let all = comparisons(run);
+    let mut text = String::new();
+    for why in &run.unfit {
+        let _ = writeln!(text, "not to be believed: {why}");
+    }
+    let is_against_builds = all.iter().any(|one| one.against != run.baseline)
+        || run.contestants.iter().any(|one| one.name.contains('@'));
+    if is_against_builds {
+        for one in &all {
+            let _ = writeln!(text, "{}", line(one));
+        }
+    }
+    let with_interval = all
+        .iter()
+        .filter(|one| one.ratio.interval.is_some())
+        .count();
+    if with_interval == 0 {
+        return text;
+    }
+    let count = |test: &dyn Fn(&Compared) -> bool| all.iter().filter(|one| test(one)).count();
+    let within = count(&|one| one.is_within(run.within_percent) == Some(true));
+    let none = count(&|one| one.ratio.verdict() == Verdict::NoDifference);
+    let _ = writeln!(
+        text,
+        "{within} of {with_interval} ratios are within {} %; no difference shown in {none} of \
+         {with_interval} steps",
+        run.within_percent
+    );
+    text
+}
+
+fn line(one: &Compared) -> String {
+    let Ratio {
+        median, interval, ..
+    } = one.ratio;
+    let interval = interval.map_or(String::new(), |interval| {
+        format!(" ({:.3} to {:.3})", interval.low, interval.high)
+    });
+    format!(
+        "{} at {}, {}: {median:.3}{interval} of {}: {}",
+        one.experiment,
+        one.step,
+        one.contestant,
+        one.against,
+        one.ratio.verdict().text()
+    )
+}
