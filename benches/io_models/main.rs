@@ -26,6 +26,7 @@ use clap::Parser;
 use contestant::Contestant;
 use evserve_lab::cores::Cores;
 use evserve_lab::run::Run;
+use evserve_lab::two_runs::TwoRuns;
 use evserve_lab::{Outcome, comparison, load, report};
 use fastrand::Rng;
 use options::Options;
@@ -60,6 +61,11 @@ fn compare(options: &Options) -> Outcome<bool> {
     if let Some(file) = &options.report {
         let run = Run::read(file)?;
         publish(options, &run, true)?;
+        return Ok(true);
+    }
+    if let [first, second] = &options.compare[..] {
+        let both = TwoRuns::of(&Run::read(first)?, &Run::read(second)?);
+        publish::comparison(&both, options.output.as_deref())?;
         return Ok(true);
     }
     if options.self_test {

@@ -51,6 +51,15 @@ pub struct Options {
     #[arg(long, value_name = "FILE.json", conflicts_with_all = ["quick", "model", "only"])]
     pub report: Option<PathBuf>,
 
+    /// Compare two result files, of two machines or commits, and measure nothing
+    #[arg(long, num_args = 2, value_names = ["FIRST.json", "SECOND.json"],
+          conflicts_with_all = ["quick", "model", "only", "report", "write", "against"])]
+    pub compare: Vec<PathBuf>,
+
+    /// Write the comparison into this file: as HTML if its name ends so, else as Markdown
+    #[arg(short, long, value_name = "FILE", requires = "compare")]
+    pub output: Option<PathBuf>,
+
     /// Test the load generator against a server whose pauses are known, and print what it measured
     #[arg(long)]
     pub self_test: bool,

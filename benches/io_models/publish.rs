@@ -4,6 +4,7 @@
 //! before stays as `before.json`.
 
 use evserve_lab::run::Run;
+use evserve_lab::two_runs::TwoRuns;
 use evserve_lab::{Outcome, page, report};
 use std::fs::{
     copy, create_dir_all, read_dir, read_to_string, remove_dir_all, remove_file, rename, write,
@@ -79,6 +80,30 @@ fn write_all(run: &Run, folder: &Path) -> Outcome<()> {
     for picture in report::pictures(run) {
         write(folder.join(picture.file), picture.svg)?;
     }
+    Ok(())
+}
+
+/// Writes a comparison of two runs, or prints it.
+///
+/// # Errors
+/// Errors of the file system.
+pub fn comparison(both: &TwoRuns, file: Option<&Path>) -> Outcome<()> {
+    let Some(file) = file else {
+        print!("{}", both.markdown());
+        return Ok(());
+    };
+    let is_page = file
+        .extension()
+        .is_some_and(|extension| extension == "html");
+    write(
+        file,
+        if is_page {
+            both.html()
+        } else {
+            both.markdown()
+        },
+    )?;
+    println!("written to {}", file.display());
     Ok(())
 }
 

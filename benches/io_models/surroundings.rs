@@ -23,7 +23,7 @@ pub fn begin(
         pace: bench.pace.name.to_owned(),
         within_percent: 100.0 * bench.pace.rule.within,
         unfit: Vec::new(),
-        baseline: Contestant::BASELINE.to_owned(),
+        baseline: baseline(contestants).to_owned(),
         contestants: contestants.iter().map(Contestant::begin).collect(),
         experiments: experiments.iter().map(|one| one.begin()).collect(),
         faults: Vec::new(),
@@ -55,6 +55,13 @@ pub fn begin(
     run.note("seed", &seed.to_string());
     run.note("run", &described(&bench.pace));
     run
+}
+
+/// The one that all are compared with, or the first of several.
+fn baseline(contestants: &[Contestant]) -> &str {
+    let mut all = contestants.iter();
+    let first = all.find(|one| one.against.is_none());
+    first.map_or(Contestant::BASELINE, |one| &one.name)
 }
 
 /// Adds what is known only at the end.

@@ -25,6 +25,7 @@
 //! - [`statistics`]: best, median, its interval, and the median of ratios
 //! - [`environment`]: the machine, in a few lines
 //! - [`claim`]: a published claim, and the verdict of a run
+//! - [`two_runs`]: two runs beside each other
 //! - [`page`]: Markdown tables, and the part of a page that a benchmark fills
 //! - [`chart`]: charts as SVG
 //! - [`report`]: a run for people: charts, tables, findings, a page
@@ -54,6 +55,7 @@ pub mod server;
 pub mod statistics;
 pub mod subprocess;
 pub mod tls;
+pub mod two_runs;
 pub mod wrk;
 
 /// The result of an operation whose error is a sentence for the user.

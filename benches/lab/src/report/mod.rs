@@ -12,7 +12,7 @@
 mod cells;
 mod findings;
 #[cfg(test)]
-mod made_up;
+pub mod made_up;
 mod overview;
 mod page;
 mod tables;
