@@ -60,7 +60,7 @@ fn main() -> ExitCode {
 fn compare(options: &Options) -> Outcome<bool> {
     if let Some(file) = &options.report {
         let run = Run::read(file)?;
-        publish(options, &run, true)?;
+        publish(options, &run)?;
         return Ok(true);
     }
     if let [first, second] = &options.compare[..] {
@@ -80,9 +80,12 @@ fn compare(options: &Options) -> Outcome<bool> {
     let mut plan = Plan::make(&bench, &contestants, &experiments, &mut run);
     let ended = plan.carry_out(&bench, &mut run, &mut Rng::with_seed(seed));
     surroundings::end(&mut run);
-    // If the user stopped the run, show what was measured, but do not keep it as a result.
-    publish(options, &run, ended.is_ok())?;
+    if ended.is_err() {
+        // Show what was measured, but do not keep it as a result.
+        publish::into_target(&run, "stopped")?;
+    }
     ended?;
+    publish(options, &run)?;
     print!("{}", comparison::summary(&run));
     Ok(run.faults.is_empty())
 }
@@ -121,10 +124,10 @@ fn try_out(arguments: &[String]) -> Outcome<bool> {
     Ok(run.faults.is_empty())
 }
 
-/// Writes the run to its files, and `to_keep` also into docs if the user wants that.
-fn publish(options: &Options, run: &Run, to_keep: bool) -> Outcome<()> {
+/// Writes the run to its files, also into docs if the user wants that.
+fn publish(options: &Options, run: &Run) -> Outcome<()> {
     publish::into_target(run, options.folder())?;
-    match options.write && to_keep {
+    match options.write {
         true => publish::into_docs(run),
         false => Ok(()),
     }

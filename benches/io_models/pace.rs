@@ -48,9 +48,9 @@ pub const FULL: Pace = Pace {
         most: 24,
         within: 0.05,
     },
-    budget: Duration::from_secs(50 * 60),
-    warm_up: Duration::from_millis(100),
-    run: Duration::from_millis(300),
+    budget: Duration::from_secs(55 * 60),
+    warm_up: Duration::from_millis(80),
+    run: Duration::from_millis(250),
     steps: Steps::All,
 };
 

@@ -17,6 +17,7 @@ pub fn time(trial: &Trial<'_>) -> Outcome<Measurement> {
     let used = CpuTime::of_tree(server.id())?.since(&before);
     let each = used.total.as_secs_f64() * 1e6 / seen.responses.max(1) as f64;
     Ok(Measurement::of(&[
+        ("cpu_us", each),
         ("user_us", each * used.user_share),
         ("system_us", each * (1.0 - used.user_share)),
         ("requests_per_s", seen.per_second()),

@@ -96,21 +96,22 @@ pub fn summary(run: &Run) -> String {
             let _ = writeln!(text, "{}", line(one));
         }
     }
-    let with_interval = all
-        .iter()
-        .filter(|one| one.ratio.interval.is_some())
-        .count();
-    if with_interval == 0 {
+    let count = |test: &dyn Fn(&Compared) -> bool| all.iter().filter(|one| test(one)).count();
+    let judged = count(&|one| one.ratio.interval.is_some());
+    if judged == 0 {
         return text;
     }
-    let count = |test: &dyn Fn(&Compared) -> bool| all.iter().filter(|one| test(one)).count();
+    for sentence in not_reached(run) {
+        let _ = writeln!(text, "{sentence}");
+    }
     let within = count(&|one| one.is_within(run.within_percent) == Some(true));
     let none = count(&|one| one.ratio.verdict() == Verdict::NoDifference);
+    let (all, percent) = (all.len(), run.within_percent);
     let _ = writeln!(
         text,
-        "{within} of {with_interval} ratios are within {} %; no difference shown in {none} of \
-         {with_interval} steps",
-        run.within_percent
+        "{all} ratios: {within} are within {percent} %, {} had too few rounds\n\
+         no difference shown in {none} of {judged} steps",
+        all - judged
     );
     text
 }
@@ -130,4 +131,41 @@ fn line(one: &Compared) -> String {
         one.against,
         one.ratio.verdict().text()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{comparisons, not_reached, summary};
+    use crate::report::made_up;
+    use crate::statistics::Verdict;
+
+    #[test]
+    fn each_contestant_is_compared_with_its_own_partner() {
+        let run = made_up::with(8, &[("poll", [0.8, 1.0, 1.2])]);
+        let all = comparisons(&run);
+        let verdicts: Vec<_> = all.iter().map(|one| one.ratio.verdict()).collect();
+        assert_eq!(
+            verdicts,
+            [Verdict::Lower, Verdict::NoDifference, Verdict::Higher]
+        );
+        assert!(all.iter().all(|one| one.against == "epoll"));
+        assert!(summary(&run).contains("no difference shown in 1 of 3 steps"));
+    }
+
+    #[test]
+    fn what_is_not_precise_is_named_with_its_spread() {
+        let mut run = made_up::with(8, &[("poll", [0.8; 3])]);
+        assert!(not_reached(&run).is_empty());
+        run.within_percent = 0.1;
+        assert_eq!(not_reached(&run).len(), 3);
+        assert!(not_reached(&run)[0].starts_with("rate at 1: not within 0.1 %: poll ±"));
+    }
+
+    #[test]
+    fn a_line_for_each_step_is_there_for_another_build_only() {
+        let build = made_up::with(8, &[("epoll@old", [0.95; 3])]);
+        assert!(summary(&build).contains("rate at 8, epoll@old: 0.950"));
+        let models = made_up::with(8, &[("poll", [0.95; 3])]);
+        assert!(!summary(&models).contains("rate at 8, poll:"));
+    }
 }
