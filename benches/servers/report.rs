@@ -176,7 +176,7 @@ pub fn chart(all: &[Measured]) -> Option<String> {
     let chart = Bars {
         title: "CPU time per request",
         measure: "in terms of the stub's, the line at 1; median of the pairs within rounds; lower is better; \
-                  bars are cut at 4",
+                  bars are cut at\u{a0}4",
         logarithmic: false,
         format: &Format::Number(String::new()),
         groups: &groups,

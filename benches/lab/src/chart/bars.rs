@@ -56,7 +56,12 @@ impl Bars<'_> {
         let mut rows = Vec::new();
         for group in self.groups {
             for words in wrap(&group.title, WIDTH - 16.0, SMALL) {
-                rows.push(text("strong", "start", (8.0, y + LEADING / 2.0), &words));
+                rows.push(text(
+                    "strong halo",
+                    "start",
+                    (8.0, y + LEADING / 2.0),
+                    &words,
+                ));
                 y += LEADING + 2.0;
             }
             for bar in &group.bars {
@@ -68,10 +73,10 @@ impl Bars<'_> {
         let content = html! {
             (heading)
             (self.draw_axis(&scale, top + 2.0, y))
-            @for row in &rows { (row) }
             @if let Some(mark) = self.mark {
-                (line("axis", (scale.at(mark), top + GAP), (scale.at(mark), y)))
+                (line("axis", (scale.at(mark), top + 2.0), (scale.at(mark), y)))
             }
+            @for row in &rows { (row) }
         };
         let bars = || self.groups.iter().flat_map(|group| &group.bars);
         Drawing {
@@ -135,7 +140,7 @@ impl Bars<'_> {
                     @if self.logarithmic { (look.mark((to, y))) }
                     title { (bar.note) }
                 }
-                (text("", "start", (end + 8.0, y), &self.shown(bar.value)))
+                (text("halo", "start", (end + 8.0, y), &self.shown(bar.value)))
             }
         }
     }

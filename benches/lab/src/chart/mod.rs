@@ -86,7 +86,8 @@ pub fn style(looks: &[&Look], root: &str) -> String {
     let theme = |dark: usize| {
         let mut rules = format!(
             "{root} text{{fill:{ink}}}{root} .soft{{fill:{soft}}}{root} .grid{{stroke:{grid}}}{root} .axis{{stroke:{soft}}}\
-             {root} .paper,{root} .hollow{{fill:{paper}}}",
+             {root} .paper,{root} .hollow{{fill:{paper}}}\
+             {root} .halo{{stroke:{paper};stroke-width:4px;paint-order:stroke}}",
             ink = INK[dark],
             soft = SOFT[dark],
             grid = GRID[dark],

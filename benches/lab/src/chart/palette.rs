@@ -99,8 +99,9 @@ const OTHERS: &[Look] = &[
     look("k-g", ["#86198f", "#f0abfc"], Mark::Diamond, false),
 ];
 
-/// The look of a contestant.
+/// The look of a contestant. Beside other servers, evserve stands for its default model.
 pub fn look_of(name: &str, kind: usize) -> &'static Look {
+    let name = if name == "evserve" { "epoll" } else { name };
     let known = KNOWN.iter().find(|(known, _)| *known == name);
     known.map_or(&OTHERS[kind % OTHERS.len()], |(_, look)| look)
 }

@@ -5,7 +5,7 @@ pub fn width(text: &str, size: f64) -> f64 {
     let em = |letter: char| match letter {
         'i' | 'j' | 'l' | 'I' | '.' | ',' | ':' | ';' | '\'' | '|' | '!' | ' ' => 0.33,
         'f' | 'r' | 't' | '(' | ')' | '-' | '/' => 0.4,
-        'm' | 'w' | 'M' | 'W' | '%' => 0.96,
+        'm' | 'w' | 'M' | 'W' | '%' | '…' => 1.0,
         'A'..='Z' => 0.72,
         _ => 0.63,
     };
@@ -15,7 +15,8 @@ pub fn width(text: &str, size: f64) -> f64 {
 /// Breaks text between words into lines of at most `most` units.
 pub fn wrap(text: &str, most: f64, size: f64) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
+    // Not at spaces that do not break.
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
         match lines.last_mut() {
             Some(line) if width(&format!("{line} {word}"), size) <= most => {
                 line.push(' ');

@@ -3,19 +3,29 @@
 //! The rules, in their order:
 //! 1. The last step at which the baseline has a value decides who is best and who is furthest
 //!    behind. Only a difference that [`Cell::call`] shows makes somebody better or worse.
-//! 2. Contestants that are better or worse are named with the steps at which they are, and with how
-//!    much it is at the last of these.
-//! 3. Contestants without a difference at any step are named together, and so are those with one at
-//!    single steps in the middle.
-//! 4. Contestants without a value at the last step are named.
+//! 2. Contestants that are better or worse at their last step are named with the step from which on
+//!    they are, and with how much it is at the last.
+//! 3. Contestants without a difference at any step are named together, and so are those that differ
+//!    at earlier steps only.
+//! 4. A time that grows beyond [`KNEE`] times its lowest has a knee, which is named.
+//! 5. Contestants without a value at the last step are named.
 
 use super::Shown;
 use super::cells::{Call, Cell};
-use crate::chart::format::step;
+use crate::chart::format::{Format, step};
 use crate::run::{Better, Contestant};
 
 /// Medians that differ by less than this part are alike.
 const ALIKE: f64 = 0.005;
+
+/// The knee is the last step before a time exceeds its lowest by this factor.
+const KNEE: f64 = 5.0;
+
+/// A knee needs this many steps.
+const STEPS_FOR_A_KNEE: usize = 5;
+
+/// The steps from which on contestants differ in a way, and their last cells.
+type Group<'a, 'b> = (String, Vec<&'a Cell<'b>>);
 
 /// What a figure shows.
 pub struct Finding {
@@ -38,6 +48,7 @@ pub fn of(shown: &Shown<'_>) -> Finding {
     rest.extend(shown.differences(Call::Worse));
     rest.extend(shown.differences(Call::Better));
     rest.extend(shown.without_difference());
+    rest.extend(shown.knees());
     rest.extend(shown.missing());
     Finding {
         headline: shown.headline(),
@@ -53,8 +64,12 @@ impl Shown<'_> {
             // A letter with its meaning.
             Some((letter, _)) if letter.len() == 1 => format!("at {letter} = {number}"),
             _ => {
-                let short = are.split([',', '(', ';']).next().unwrap_or(are).trim();
-                format!("at {number} {short}")
+                // `offered load, in per cent of the capacity`: the unit follows the number.
+                let short = match are.split_once(", in ") {
+                    Some((_, unit)) => unit,
+                    None => are.split([',', '(', ';']).next().unwrap_or(are),
+                };
+                format!("at {number} {}", short.trim())
             }
         }
     }
@@ -140,17 +155,16 @@ impl Shown<'_> {
         found.copied()
     }
 
-    /// Who is better, or worse, at which steps, and by how much at the last of these. Contestants of
-    /// the same steps are named together.
+    /// Who is better, or worse, from which step on, and by how much at the last. Contestants of the
+    /// same steps are named together.
     fn differences(&self, direction: Call) -> Option<String> {
-        let mut groups: Vec<(String, Vec<&Cell<'_>>)> = Vec::new();
+        let mut groups: Vec<Group<'_, '_>> = Vec::new();
         for contestant in self.contestants() {
             let Some((phrase, cell)) = self.difference(contestant, direction) else {
                 continue;
             };
-            let is_it = |group: &&mut (String, Vec<&Cell<'_>>)| {
-                group.0 == phrase && group.1[0].step == cell.step
-            };
+            let is_it =
+                |group: &&mut Group<'_, '_>| group.0 == phrase && group.1[0].step == cell.step;
             match groups.iter_mut().find(is_it) {
                 Some(group) => group.1.push(cell),
                 None => groups.push((phrase, vec![cell])),
@@ -163,47 +177,44 @@ impl Shown<'_> {
         };
         let baseline = &self.run.baseline;
         let mut of = Some(baseline.as_str());
-        let mut named = |(phrase, cells): &(String, Vec<&Cell<'_>>)| {
+        let named = groups.iter().map(|(phrase, cells)| {
             let names: Vec<_> = cells
                 .iter()
                 .map(|cell| cell.contestant.name.as_str())
                 .collect();
-            let amounts = cells
-                .iter()
-                .filter_map(|cell| Some(amount(cell.ratio?.median, of.take())));
-            let mut amounts: Vec<_> = amounts.collect();
-            if amounts
-                .iter()
-                .skip(1)
-                .all(|one| amounts[0].starts_with(one.as_str()))
-            {
-                amounts.truncate(1);
-            }
-            let amounts: Vec<_> = amounts.iter().map(String::as_str).collect();
+            let is_told = |number: u64| phrase.ends_with(&format!(" at {}", step(number as f64)));
             let at = match cells[0].step {
-                step if step == self.decisive_step() => String::new(),
+                step if step == self.decisive_step() || is_told(step) => String::new(),
                 number => format!(" at {}", step(number as f64)),
             };
-            format!("{}{phrase} ({}{at})", listed(&names), listed(&amounts))
-        };
-        let named: Vec<_> = groups.iter().map(&mut named).collect();
+            format!(
+                "{}{phrase} ({}{at})",
+                listed(&names),
+                amounts(cells, of.take())
+            )
+        });
+        let named: Vec<_> = named.collect();
         (!named.is_empty()).then(|| format!("{word} than {baseline}: {}.", named.join("; ")))
     }
 
-    /// The steps at which a contestant is better, or worse, and the last of its cells there. `None`
-    /// if there are only single ones in the middle.
+    /// From which step on a contestant is better, or worse, and its last cell. `None` if it is not
+    /// so at its last step.
     fn difference(&self, contestant: &Contestant, direction: Call) -> Option<(String, &Cell<'_>)> {
-        let cells: Vec<_> = self.compared(contestant);
-        let is_so: Vec<_> = cells
+        let cells = self.compared(contestant);
+        let last = *cells.last()?;
+        let is_other = |cell: &&Cell<'_>| cell.call() != Some(direction);
+        let first = cells
             .iter()
-            .map(|cell| cell.call() == Some(direction))
-            .collect();
-        let last = is_so.iter().rposition(|so| *so)?;
-        let steps: Vec<_> = cells.iter().map(|cell| cell.step).collect();
-        Some((
-            steps_in_words(&steps, &is_so, self.steps.len())?,
-            cells[last],
-        ))
+            .rposition(is_other)
+            .map_or(0, |other| other + 1);
+        let from = cells.get(first)?.step;
+        let phrase = match first {
+            _ if self.steps.len() == 1 => String::new(),
+            0 if cells.len() > 1 => " at every step".to_owned(),
+            _ if from == last.step => format!(" at {}", step(from as f64)),
+            _ => format!(" from {} on", step(from as f64)),
+        };
+        Some((phrase, last))
     }
 
     fn compared(&self, contestant: &Contestant) -> Vec<&Cell<'_>> {
@@ -247,11 +258,36 @@ impl Shown<'_> {
             };
             let names = listed(&single);
             all.push(format!(
-                "{} {verb} from {baseline} at single steps only, and not at the last.",
+                "{} {verb} from {baseline} at earlier steps only.",
                 names
             ));
         }
         all
+    }
+
+    /// The knees of times that grow.
+    fn knees(&self) -> Option<String> {
+        if self.format != Format::Time || self.steps.len() < STEPS_FOR_A_KNEE {
+            return None;
+        }
+        let knee = |contestant: &Contestant| {
+            let cells: Vec<_> = self.of(&contestant.name).collect();
+            let by_median = |a: &(usize, &&Cell<'_>), b: &(usize, &&Cell<'_>)| {
+                a.1.median.total_cmp(&b.1.median)
+            };
+            let (lowest, cell) = cells.iter().enumerate().min_by(by_median)?;
+            let exceeds = |one: &&Cell<'_>| one.median > KNEE * cell.median;
+            let after = cells[lowest..].iter().position(exceeds)?;
+            let knee = cells[lowest + after - 1].step;
+            Some(format!("{} at {}", contestant.name, step(knee as f64)))
+        };
+        let knees: Vec<_> = self.contestants().into_iter().filter_map(knee).collect();
+        let knees: Vec<_> = knees.iter().map(String::as_str).collect();
+        let told = format!(
+            "Knees (the last step before it exceeds {KNEE} times its lowest): {}.",
+            listed(&knees)
+        );
+        (!knees.is_empty()).then_some(told)
     }
 
     /// Contestants that have a value at an earlier step, but not at the last.
@@ -296,6 +332,27 @@ fn amount(ratio: f64, of: Option<&str>) -> String {
     }
 }
 
+/// How much several are: each, or from the least to the greatest if they are many.
+fn amounts(cells: &[&Cell<'_>], of: Option<&str>) -> String {
+    let mut ratios: Vec<_> = cells
+        .iter()
+        .filter_map(|cell| Some(cell.ratio?.median))
+        .collect();
+    if ratios.len() > 2 {
+        ratios.sort_by(f64::total_cmp);
+        ratios = vec![ratios[0], ratios[ratios.len() - 1]];
+    }
+    let mut each: Vec<_> = ratios.iter().map(|ratio| amount(*ratio, None)).collect();
+    each.dedup();
+    let joint = if cells.len() > 2 { " to " } else { " and " };
+    let last = ratios
+        .last()
+        .map_or(String::new(), |ratio| amount(*ratio, of));
+    each.pop();
+    each.push(last);
+    each.join(joint)
+}
+
 /// How a value relates to the baseline's, as a sentence says it.
 fn more_or_less(ratio: f64, baseline: &str) -> String {
     let percent = |part: f64| match part * 100.0 {
@@ -307,31 +364,6 @@ fn more_or_less(ratio: f64, baseline: &str) -> String {
         ..1.0 => format!("{} less than {baseline}", percent(1.0 - ratio)),
         _ => format!("{} more than {baseline}", percent(ratio - 1.0)),
     }
-}
-
-/// Which of the steps it is, with a space before. `None` if there are only single ones in the
-/// middle.
-fn steps_in_words(steps: &[u64], is_it: &[bool], of_all: usize) -> Option<String> {
-    let named = |index: usize| step(steps[index] as f64);
-    let (first, last) = (
-        is_it.iter().position(|it| *it)?,
-        is_it.iter().rposition(|it| *it)?,
-    );
-    let count = is_it.iter().filter(|it| **it).count();
-    let (is_whole, end) = (count == last - first + 1, is_it.len() - 1);
-    Some(match (first, last) {
-        _ if of_all == 1 => String::new(),
-        _ if count == is_it.len() && is_it.len() > 1 => " at every step".to_owned(),
-        (0, 0) => format!(" at {}", named(0)),
-        _ if is_whole && first == last && last == end => format!(" at {}", named(last)),
-        _ if is_whole && last == end => format!(" from {} on", named(first)),
-        _ if is_whole && first == 0 => format!(" up to {}", named(last)),
-        _ if is_whole && count > 1 => format!(" from {} to {}", named(first), named(last)),
-        _ if 2 * count >= is_it.len() || last == end => {
-            format!(" at {count} of {} steps", is_it.len())
-        }
-        _ => return None,
-    })
 }
 
 fn is_alike(one: f64, other: f64) -> bool {
@@ -388,12 +420,12 @@ mod tests {
         let text = finding(8, &[("pool", [0.1, 0.1, 0.04]), select]);
         assert!(
             text.contains(
-                "Worse than epoll: pool and select at every step (4.0 % of epoll's and 20 %)."
+                "Worse than epoll: pool and select at every step (4.0 % and 20 % of epoll's)."
             ),
             "{text}"
         );
         let text = finding(8, &[("pool", [0.5, 0.25, 1.0]), select]);
-        assert!(text.contains("Worse than epoll: pool up to 8 (25 % of epoll's at 8); select at every step (20 %)."), "{text}");
+        assert!(text.contains("Worse than epoll: select at every step (20 % of epoll's). pool differs from epoll at earlier steps only."), "{text}");
     }
 
     #[test]
@@ -438,7 +470,7 @@ mod tests {
     fn a_difference_in_the_middle_is_mentioned_without_a_figure() {
         let text = finding(8, &[("poll", [1.0, 1.3, 1.0]), ("pool", [0.5, 0.5, 0.5])]);
         assert!(
-            text.contains("poll differs from epoll at single steps only, and not at the last."),
+            text.contains("poll differs from epoll at earlier steps only."),
             "{text}"
         );
     }
@@ -477,19 +509,47 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_told_in_few_words() {
-        let words = |is_it: &[bool]| {
-            let steps: Vec<u64> = (1..=is_it.len() as u64).collect();
-            steps_in_words(&steps, is_it, steps.len()).map(|words| words.trim().to_owned())
-        };
-        let (yes, no) = (true, false);
-        assert_eq!(words(&[yes, yes, yes]).as_deref(), Some("at every step"));
-        assert_eq!(words(&[no, yes, yes]).as_deref(), Some("from 2 on"));
-        assert_eq!(words(&[yes, yes, no]).as_deref(), Some("up to 2"));
-        assert_eq!(words(&[no, no, yes]).as_deref(), Some("at 3"));
-        assert_eq!(words(&[yes, no, no]).as_deref(), Some("at 1"));
-        assert_eq!(words(&[no, yes, yes, no]).as_deref(), Some("from 2 to 3"));
-        assert_eq!(words(&[yes, no, yes]).as_deref(), Some("at 2 of 3 steps"));
-        assert_eq!(words(&[no, yes, no, no]), None);
+    fn a_time_that_grows_has_a_knee() {
+        let mut run = made_up::with(8, &[("poll", [1.0; 3])]);
+        let latency = &mut run.experiments[0];
+        latency.figures[0].unit = "99th percentile, µs".to_owned();
+        latency.figures[0].better = Better::Lower;
+        latency.steps_are = "offered load, in per cent of the capacity of epoll".to_owned();
+        let mut sample = latency.samples.remove(0);
+        latency.samples.clear();
+        for (name, values) in [
+            ("epoll", [9.0, 1.0, 1.2, 4.9, 5.1]),
+            ("poll", [1.0, 1.0, 2.0, 3.0, 4.0]),
+        ] {
+            for (index, value) in values.into_iter().enumerate() {
+                sample.contestant = name.to_owned();
+                sample.step = 10 * (index as u64 + 1);
+                sample.values = [("requests_per_s".to_owned(), value)].into();
+                latency.samples.push(sample.clone());
+            }
+        }
+        let text = text(&run);
+        assert!(
+            text.contains(
+                "Knees (the last step before it exceeds 5 times its lowest): epoll at 40."
+            ),
+            "{text}"
+        );
+        assert!(
+            text.starts_with("At 50 per cent of the capacity of epoll none"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn many_amounts_are_told_as_a_range() {
+        let factors = [("poll", [0.5; 3]), ("pool", [0.1; 3]), ("select", [0.3; 3])];
+        let text = finding(8, &factors);
+        assert!(
+            text.contains(
+                "Worse than epoll: poll, pool and select at every step (10 % to 50 % of epoll's)."
+            ),
+            "{text}"
+        );
     }
 }

@@ -70,7 +70,7 @@ fn class(cell: &Cell<'_>) -> &'static str {
     }
 }
 
-/// At most four characters, so that twelve fit on a phone.
+/// Few characters, so that a dozen fit on a phone.
 fn words(cell: &Cell<'_>) -> String {
     let (Some(advantage), Some(call)) = (cell.advantage(), cell.call()) else {
         return "?".to_owned();
@@ -80,9 +80,13 @@ fn words(cell: &Cell<'_>) -> String {
         (Call::Unclear, _) => "≈".to_owned(),
         (_, 99.5..) => ">99".to_owned(),
         (_, 9.95..) => format!("{advantage:.0}"),
-        (_, 1.995..) => format!("{advantage:.1}"),
-        (_, 0.01..) => format!("{advantage:.2}"),
-        _ => "<.01".to_owned(),
+        (_, 1.095..) => format!("{advantage:.1}"),
+        (_, 1.0..) => format!("{advantage:.2}"),
+        (_, ..0.005) => "0".to_owned(),
+        // Worse does not become 1 by rounding.
+        _ => format!("{:.2}", advantage.min(0.99))
+            .trim_start_matches('0')
+            .to_owned(),
     }
 }
 
@@ -98,7 +102,7 @@ mod tests {
         let shows = |run: &Run, what: &str| of(run).into_string().contains(what);
         assert!(shows(&run, "class=\"better3\"") && shows(&run, ">4.0</td>"));
         run.experiments[0].figures[0].better = Better::Lower;
-        assert!(shows(&run, "class=\"worse3\"") && shows(&run, ">0.25</td>"));
+        assert!(shows(&run, "class=\"worse3\"") && shows(&run, ">.25</td>"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::{Shown, findings, overview, shown, tables};
 use crate::chart::{palette, style};
 use crate::run::{Experiment, Run};
+use crate::statistics::Verdict;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -153,10 +154,10 @@ fn how_to_read(run: &Run) -> Markup {
                 ul {
                     li { "Points are medians. A broad bar at a point is an interval: it holds the true median in at least 95 of 100 \
                           cases. It takes 6 samples; with fewer, a thin line reaches from the least to the greatest." }
-                    li { "A ratio is that of measurements that were made one right after the other, and is the median over all rounds. " em { "Better" } " and "
-                         em { "worse" } " mean that the interval of the ratio to " (run.baseline) " lies on one side of 1. " em { "No difference shown" }
-                         " means that it contains 1. Without an interval, " em { "seems better" } " and " em { "seems worse" }
-                         " mean a ratio of at least 1.25, or of 2 for a single sample." }
+                    li { "A ratio is that of measurements that were made one right after the other, and is the median over all rounds. "
+                         (Verdict::RULE) " Beside the figures, higher or lower is told as better or worse. Without an interval, "
+                         em { "seems better" } " and " em { "seems worse" } " mean a ratio of at least 1.25, or of 2 for a single sample; "
+                         em { "unclear" } " means less." }
                     li { "Contestants at one step stand a little beside each other, so that all can be seen. Lines that coincide share \
                           their dashes." }
                     li { "A value of 0 has no place on a logarithmic axis. It stands apart, before a break." }
@@ -172,7 +173,7 @@ fn section(experiment: &Experiment, figures: &[Shown<'_>]) -> Markup {
     html! {
         section id=(experiment.name) {
             h2 { (experiment.title) }
-            p { (experiment.about) }
+            p { (with_code(&experiment.about)) }
             div.grid { @for one in figures { (figure(one)) } }
             @if figures.is_empty() { p.soft { "Nothing was measured." } }
             @if !gaps.is_empty() {
@@ -181,6 +182,15 @@ fn section(experiment: &Experiment, figures: &[Shown<'_>]) -> Markup {
                     ul { @for gap in gaps { li { (gap) } } }
                 }
             }
+        }
+    }
+}
+
+/// Text with `code` in it.
+fn with_code(text: &str) -> Markup {
+    html! {
+        @for (index, part) in text.split('`').enumerate() {
+            @if index % 2 == 1 { code { (part) } } @else { (part) }
         }
     }
 }
