@@ -104,7 +104,7 @@ fn browser_tells_the_figures_of_the_report_by_keys_and_by_pointing() {
     assert!(
         touched
             .as_str()
-            .is_some_and(|told| told.starts_with("epoll at ")),
+            .is_some_and(|told| told.starts_with("epoll\nat ")),
         "{touched}"
     );
 }

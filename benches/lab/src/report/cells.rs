@@ -1,6 +1,6 @@
 //! The figures of a contestant at a step, and what they show beside the baseline.
 
-use crate::run::{Better, Contestant, Experiment, Figure, Run};
+use crate::run::{Better, Contestant, Experiment, Figure, Run, Sample};
 use crate::statistics::{Interval, Ratio, Verdict, greatest, least};
 
 /// Without an interval, a ratio of several pairs must differ from 1 by this factor to be named.
@@ -13,13 +13,17 @@ pub const CLEAR_ALONE: f64 = 2.0;
 pub struct Cell<'a> {
     pub contestant: &'a Contestant,
     pub is_baseline: bool,
+    /// The contestant that it is compared with.
+    pub against: Option<&'a str>,
     pub step: u64,
     pub median: f64,
     pub interval: Option<Interval>,
     pub samples: usize,
+    /// How many of the samples were disturbed.
+    pub disturbed: usize,
     least: f64,
     greatest: f64,
-    /// In terms of the baseline's. `None` for the baseline, and where that is 0 or missing.
+    /// In terms of that contestant's. `None` where that is 0 or missing.
     pub ratio: Option<Ratio>,
     pub better: Better,
 }
@@ -49,21 +53,38 @@ pub fn of<'a>(run: &'a Run, experiment: &'a Experiment, figure: &'a Figure) -> V
             .values(name, step, &figure.name)
             .map(|(_, value)| value)
             .collect();
-        let ratio = experiment.ratio(name, &run.baseline, step, &figure.name);
+        let against = against(run, contestant);
+        let ratio = against.and_then(|other| experiment.ratio(name, other, step, &figure.name));
+        let is_disturbed = |sample: &&Sample| {
+            (sample.contestant == *name, sample.step) == (true, step) && sample.disturbed.is_some()
+        };
         Some(Cell {
             contestant,
             is_baseline,
+            against,
             step,
             median: summary.median,
             interval: summary.interval,
             samples: summary.samples,
+            disturbed: experiment.samples.iter().filter(is_disturbed).count(),
             least: least(&values)?,
             greatest: greatest(&values)?,
-            ratio: ratio.filter(|_| !is_baseline),
+            ratio,
             better: figure.better,
         })
     };
     pairs.filter_map(cell).collect()
+}
+
+/// The contestant that another is compared with. A run that names none compares all with the
+/// baseline.
+pub fn against<'a>(run: &'a Run, contestant: &'a Contestant) -> Option<&'a str> {
+    let names_any = run.contestants.iter().any(|one| one.against.is_some());
+    let other = match &contestant.against {
+        Some(other) => Some(other.as_str()),
+        None => (!names_any).then_some(run.baseline.as_str()),
+    };
+    other.filter(|other| *other != contestant.name)
 }
 
 impl Cell<'_> {
@@ -125,14 +146,14 @@ impl Cell<'_> {
     }
 
     /// The ratio with its interval and verdict.
-    pub fn ratio_in_words(&self, baseline: &str) -> Option<String> {
-        let (ratio, verdict) = (self.ratio?, self.verdict()?);
+    pub fn ratio_in_words(&self) -> Option<String> {
+        let (ratio, verdict, against) = (self.ratio?, self.verdict()?, self.against?);
         let shown = factor(ratio.median);
         let interval = match ratio.interval {
             Some(Interval { low, high }) => format!(" ({} to {})", factor(low), factor(high)),
             None => String::new(),
         };
-        Some(format!("{shown} × {baseline}{interval}: {verdict}"))
+        Some(format!("{shown} × {against}{interval}: {verdict}"))
     }
 }
 

@@ -11,7 +11,7 @@
 //! 5. Contestants without a value at the last step are named.
 
 use super::Shown;
-use super::cells::{Call, Cell};
+use super::cells::{Call, Cell, against};
 use crate::chart::format::{Format, step};
 use crate::run::{Better, Contestant};
 
@@ -45,9 +45,11 @@ impl Finding {
 /// The finding about a figure.
 pub fn of(shown: &Shown<'_>) -> Finding {
     let mut rest = Vec::new();
-    rest.extend(shown.differences(Call::Worse));
-    rest.extend(shown.differences(Call::Better));
-    rest.extend(shown.without_difference());
+    for against in shown.compared_with() {
+        rest.extend(shown.differences(against, Call::Worse));
+        rest.extend(shown.differences(against, Call::Better));
+        rest.extend(shown.without_difference(against));
+    }
     rest.extend(shown.knees());
     rest.extend(shown.missing());
     Finding {
@@ -80,6 +82,23 @@ impl Shown<'_> {
         of_baseline.or(self.steps.last().copied()).unwrap_or(0)
     }
 
+    /// With whom contestants are compared: mostly the baseline, or a build with another one.
+    fn compared_with(&self) -> Vec<&str> {
+        let mut all = Vec::new();
+        for against in self.cells.iter().filter_map(|cell| cell.against) {
+            if !all.contains(&against) {
+                all.push(against);
+            }
+        }
+        all
+    }
+
+    fn contestants_against(&self, other: &str) -> Vec<&Contestant> {
+        let all = self.run.contestants.iter();
+        let is_it = |one: &&Contestant| against(self.run, one) == Some(other);
+        all.filter(is_it).collect()
+    }
+
     fn headline(&self) -> String {
         let decisive = self.decisive_step();
         let at = sentence(&self.at_step(decisive));
@@ -88,6 +107,7 @@ impl Shown<'_> {
             .cells
             .iter()
             .filter(|cell| cell.step == decisive)
+            .filter(|cell| cell.is_baseline || cell.against == Some(baseline))
             .collect();
         let Some(best) = self.extreme(&here, true) else {
             return "Nothing was measured.".to_owned();
@@ -157,9 +177,9 @@ impl Shown<'_> {
 
     /// Who is better, or worse, from which step on, and by how much at the last. Contestants of the
     /// same steps are named together.
-    fn differences(&self, direction: Call) -> Option<String> {
+    fn differences(&self, against: &str, direction: Call) -> Option<String> {
         let mut groups: Vec<Group<'_, '_>> = Vec::new();
-        for contestant in self.contestants() {
+        for contestant in self.contestants_against(against) {
             let Some((phrase, cell)) = self.difference(contestant, direction) else {
                 continue;
             };
@@ -175,8 +195,7 @@ impl Shown<'_> {
         } else {
             "Worse"
         };
-        let baseline = &self.run.baseline;
-        let mut of = Some(baseline.as_str());
+        let mut of = Some(against);
         let named = groups.iter().map(|(phrase, cells)| {
             let names: Vec<_> = cells
                 .iter()
@@ -194,7 +213,7 @@ impl Shown<'_> {
             )
         });
         let named: Vec<_> = named.collect();
-        (!named.is_empty()).then(|| format!("{word} than {baseline}: {}.", named.join("; ")))
+        (!named.is_empty()).then(|| format!("{word} than {against}: {}.", named.join("; ")))
     }
 
     /// From which step on a contestant is better, or worse, and its last cell. `None` if it is not
@@ -222,10 +241,10 @@ impl Shown<'_> {
         cells.filter(|cell| cell.call().is_some()).collect()
     }
 
-    fn without_difference(&self) -> Vec<String> {
+    fn without_difference(&self, against: &str) -> Vec<String> {
         let (mut none, mut single) = (Vec::new(), Vec::new());
         let mut has_interval = false;
-        for contestant in self.contestants() {
+        for contestant in self.contestants_against(against) {
             let cells = self.compared(contestant);
             let differs =
                 |cell: &&Cell<'_>| matches!(cell.call(), Some(Call::Better | Call::Worse));
@@ -241,13 +260,12 @@ impl Shown<'_> {
                 false => none.push(contestant.name.as_str()),
             }
         }
-        let baseline = &self.run.baseline;
         let mut all = Vec::new();
         if !none.is_empty() {
             let names = listed(&none);
             all.push(match has_interval {
-                true => format!("No difference to {baseline} is shown for {names}."),
-                false => format!("Not clearly different from {baseline}: {names}."),
+                true => format!("No difference to {against} is shown for {names}."),
+                false => format!("Not clearly different from {against}: {names}."),
             });
         }
         if !single.is_empty() {
@@ -258,7 +276,7 @@ impl Shown<'_> {
             };
             let names = listed(&single);
             all.push(format!(
-                "{} {verb} from {baseline} at earlier steps only.",
+                "{} {verb} from {against} at earlier steps only.",
                 names
             ));
         }
@@ -489,6 +507,30 @@ mod tests {
         let run = made_up::run(8);
         let text = text(&run);
         assert!(text.contains("Not measured at 64: select."), "{text}");
+    }
+
+    #[test]
+    fn a_build_is_compared_with_the_other_one_of_its_model() {
+        let mut run = made_up::with(
+            8,
+            &[
+                ("pool", [0.5; 3]),
+                ("pool@slow", [0.45; 3]),
+                ("epoll@slow", [1.0; 3]),
+            ],
+        );
+        run.contestants[1].against = None;
+        run.contestants[2].against = Some("pool".to_owned());
+        run.contestants[3].against = Some("epoll".to_owned());
+        let text = text(&run);
+        assert!(
+            text.contains("Worse than pool: pool@slow at every step (90 % of pool's)."),
+            "{text}"
+        );
+        assert!(
+            text.starts_with("At 64 connections all have the same"),
+            "{text}"
+        );
     }
 
     #[test]

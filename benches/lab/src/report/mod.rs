@@ -157,14 +157,17 @@ impl<'a> Shown<'a> {
     /// All that is known of a value, in lines.
     fn note(&self, cell: &Cell<'_>) -> String {
         let (name, step) = (&cell.contestant.name, self.at_step(cell.step));
-        let mut note = format!("{name} {step}: {}", self.format.full(cell.median));
+        let mut note = format!("{name}\n{step}: {}", self.format.full(cell.median));
         let (low, high) = (self.format.bare(cell.low()), self.format.bare(cell.high()));
         let _ = match (cell.interval, cell.samples) {
             (Some(_), samples) => write!(note, "\ninterval {low} to {high}, {samples} samples"),
             (None, 1) => write!(note, "\na single sample"),
             (None, samples) => write!(note, "\n{samples} samples from {low} to {high}"),
         };
-        if let Some(words) = cell.ratio_in_words(&self.run.baseline) {
+        if cell.disturbed > 0 {
+            let _ = write!(note, ", {} disturbed", cell.disturbed);
+        }
+        if let Some(words) = cell.ratio_in_words() {
             let _ = write!(note, "\n{words}");
         }
         note

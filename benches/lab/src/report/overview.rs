@@ -3,7 +3,7 @@
 //! An experiment has the value of its first figure, at the last step that the baseline reaches. A
 //! number above 1 is better, whichever way the figure counts.
 
-use super::cells::{Call, Cell};
+use super::cells::{self, Call, Cell};
 use super::{Shown, shown};
 use crate::chart::format::step;
 use crate::run::Run;
@@ -16,17 +16,18 @@ pub fn of(run: &Run) -> Markup {
         .iter()
         .filter_map(|one| shown(run, one).into_iter().next())
         .collect();
-    let others: Vec<_> = run
-        .contestants
-        .iter()
-        .filter(|one| one.name != run.baseline)
+    let others = run.contestants.iter();
+    let others: Vec<_> = others
+        .filter_map(|one| Some((one, cells::against(run, one)?)))
         .collect();
     html! {
         div.scroll {
             table.overview {
                 thead { tr {
                     td {}
-                    @for one in &others { th scope="col" { span { (one.name) } } }
+                    @for (one, against) in &others {
+                        th scope="col" { span { (one.name) @if *against != run.baseline { " / " (against) } } }
+                    }
                 } }
                 tbody {
                     @for row in &rows {
@@ -36,7 +37,7 @@ pub fn of(run: &Run) -> Markup {
                                 a href=(format!("#{}", row.experiment.name)) { (row.experiment.name) }
                                 span.soft { "at " (step(last as f64)) }
                             }
-                            @for one in &others { (cell(row, &one.name, last)) }
+                            @for (one, _) in &others { (cell(row, &one.name, last)) }
                         }
                     }
                 }

@@ -1,8 +1,9 @@
 //! The page: it needs no other file, makes no request, and says so to the browser.
 
+use super::cells::against;
 use super::{Shown, findings, overview, shown, tables};
 use crate::chart::{palette, style};
-use crate::run::{Experiment, Run};
+use crate::run::{Contestant, Experiment, Run};
 use crate::statistics::Verdict;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -120,12 +121,20 @@ fn contents(run: &Run) -> Markup {
 
 fn summary(run: &Run, experiments: &[(&Experiment, Vec<Shown<'_>>)]) -> Markup {
     let baseline = &run.baseline;
+    let is_other = |one: &Contestant| against(run, one).is_some_and(|other| other != baseline);
+    let is_usual = !run.contestants.iter().any(is_other);
     html! {
         section #summary {
             h2 { "Summary" }
-            h3 { "How many times as good as " (baseline) "?" }
+            h3 { @if is_usual { "How many times as good as " (baseline) "?" } @else { "How many times as good?" } }
             p {
-                "Each row is an experiment at its last step. " strong { "Above 1 is better than " (baseline) ", below 1 is worse" }
+                "Each row is an experiment at its last step. "
+                @if is_usual {
+                    strong { "Above 1 is better than " (baseline) ", below 1 is worse" }
+                } @else {
+                    "Each column is a contestant, and after the slash the one it is compared with. "
+                    strong { "Above 1 is better, below 1 is worse" }
+                }
                 ", whichever way the figure counts. "
                 span.key { span.better2 { "better" } span.worse2 { "worse" } span.same { "= no difference shown" }
                     span.unclear { "≈ unclear" } span.gap { "– not measured" } }

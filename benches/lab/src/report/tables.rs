@@ -44,11 +44,11 @@ pub fn markdown(shown: &Shown<'_>) -> String {
     table(&head, &rows)
 }
 
-/// The interval in brackets, or the range of the samples.
+/// The interval, or the range of the samples, which has dots.
 fn spread(cell: &Cell<'_>) -> String {
     let (low, high) = (figure(Some(cell.low())), figure(Some(cell.high())));
     match (cell.interval, cell.samples) {
-        (Some(_), _) => format!("[{low}, {high}]"),
+        (Some(_), _) => format!("{low}–{high}"),
         (None, 1) => "–".to_owned(),
         (None, _) => format!("{low} … {high}"),
     }
@@ -56,7 +56,12 @@ fn spread(cell: &Cell<'_>) -> String {
 
 /// A table for a page: a row for each contestant at each step, so that it fits on a phone.
 pub fn html(shown: &Shown<'_>) -> Markup {
-    let baseline = &shown.run.baseline;
+    // Some are compared with another build of themselves.
+    let baseline = Some(shown.run.baseline.as_str());
+    let is_usual = shown
+        .cells
+        .iter()
+        .all(|cell| cell.against.is_none_or(|_| cell.against == baseline));
     html! {
         div.scroll tabindex="0" role="region" aria-label=(format!("Figures: {}", shown.figure.title)) {
             table.figures {
@@ -64,7 +69,7 @@ pub fn html(shown: &Shown<'_>) -> Markup {
                     th scope="col" { "" }
                     th scope="col" { "median" }
                     th scope="col" { "interval, or " span.range { "range" } }
-                    th scope="col" { "× " (baseline) }
+                    th scope="col" { @if is_usual { "× " (shown.run.baseline) } @else { "ratio" } }
                     th scope="col" { "verdict" }
                 } }
                 @for number in &shown.steps {
@@ -79,7 +84,7 @@ pub fn html(shown: &Shown<'_>) -> Markup {
                                     @if let Some(ratio) = cell.ratio {
                                         (factor(ratio.median))
                                         @if let Some(interval) = ratio.interval {
-                                            br; span.soft { "[" (factor(interval.low)) ", " (factor(interval.high)) "]" }
+                                            br; span.soft { (factor(interval.low)) "–" (factor(interval.high)) }
                                         }
                                     }
                                 }
