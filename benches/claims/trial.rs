@@ -165,6 +165,7 @@ impl Bench {
             rate: None,
             warm_up: pace.warm_up,
             run: pace.run,
+            beside: None,
         };
         let mut load = self.begin(server, &orders)?;
         let finished = self.finish(server, &mut load, pace.run)?;
@@ -185,6 +186,7 @@ impl Bench {
             rate,
             warm_up: self.pace.warm_up,
             run: PAUSED_RUN,
+            beside: None,
         };
         let mut load = self.begin(server, &orders)?;
         sleep((PAUSED_RUN - PAUSE) / 2);
@@ -215,6 +217,7 @@ impl Bench {
             rate: Some(CONNECTS_PER_SECOND),
             warm_up: Duration::ZERO,
             run: self.connecting(),
+            beside: None,
         };
         let mut begun = self.begin(server, &orders)?;
         Ok(match self.finish(server, &mut begun, orders.run)? {
@@ -238,6 +241,7 @@ impl Bench {
             rate: Some(clients as f64),
             warm_up: Duration::from_millis(1200),
             run: self.pace.crowd_run,
+            beside: None,
         };
         let mut load = self.begin(server, &orders)?;
         let (seen, cpu_seconds) = match self.finish(server, &mut load, orders.run)? {

@@ -4,6 +4,7 @@
 //! Each measurement has a server of its own, so that no measurement affects the next.
 
 use super::background::{self, BackgroundClients, Connected};
+use super::computing::{self, Computing};
 use super::contestant::{Contestant, Needs};
 use super::experiments::curves;
 use super::handshakes::{self, Handshakes};
@@ -190,6 +191,26 @@ impl Trial<'_> {
         Ok((server, encrypted))
     }
 
+    /// Starts the contestant as a server that also computes pages: this program, by its library.
+    ///
+    /// # Errors
+    /// The server does not start, or its response is wrong.
+    pub fn start_computing(&self) -> Outcome<Server> {
+        let address = free_address()?;
+        let orders = Computing {
+            address,
+            model: self.contestant.model.to_owned(),
+            workers: self.contestant.workers,
+            root: self.root.clone(),
+        };
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg(computing::ARGUMENT);
+        command.arg(serde_json::to_string(&orders)?);
+        let server = Server::start(self.cores.server, &mut command, address, &self.log())?;
+        check(address)?;
+        Ok(server)
+    }
+
     fn command(&self, mode: &str, address: SocketAddr, needs: Needs) -> Command {
         let mut command = Command::new(&self.contestant.program);
         command
@@ -290,6 +311,7 @@ impl Trial<'_> {
             rate,
             warm_up: self.pace.warm_up,
             run: rate.map_or(self.pace.run, |rate| self.pace.run_at(rate)),
+            beside: None,
         })
     }
 

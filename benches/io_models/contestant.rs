@@ -21,7 +21,7 @@ pub struct Contestant {
     pub program: PathBuf,
     /// The name of the one that it is compared with.
     pub against: Option<String>,
-    workers: Option<u32>,
+    pub workers: Option<u32>,
 }
 
 /// What a measurement needs from a server.
@@ -185,6 +185,12 @@ impl Contestant {
                 self.model
             )
         })
+    }
+
+    /// The reason if it cannot run a server that the benchmark itself is.
+    pub fn cannot_be_a_library(&self) -> Option<String> {
+        (self.program != built())
+            .then(|| "the handler is in the benchmark, not in a build".to_owned())
     }
 
     /// The reason if its connections cannot reach each other.

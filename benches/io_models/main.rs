@@ -12,6 +12,7 @@ mod attempt;
 mod background;
 mod bench;
 mod calls;
+mod computing;
 mod contestant;
 mod experiments;
 mod handshakes;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         Some((first, rest)) if first == handshakes::ARGUMENT => {
             handshakes::run(rest).map(|()| true)
         }
+        Some((first, rest)) if first == computing::ARGUMENT => computing::run(rest).map(|()| true),
         _ if !arguments.iter().any(|argument| argument == "--bench") => try_out(&arguments),
         _ => compare(&Options::parse()),
     };

@@ -107,6 +107,7 @@ impl Bench {
             rate: None,
             warm_up: WARM_UP,
             run: self.run,
+            beside: None,
         };
         let mut load = Subprocess::start(self.cores.load, load::ARGUMENT, &orders)?;
         load.line(WARM_UP + GRACE)?;

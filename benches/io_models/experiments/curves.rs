@@ -41,31 +41,39 @@ const TYPICAL_CAPACITY: f64 = 100_000.0;
 pub struct State {
     /// Requests per second of epoll in a closed loop, found by the first measurement.
     capacity: OnceLock<f64>,
-    /// The lowest step at which each model has collapsed, and why.
-    collapsed: Mutex<BTreeMap<String, (u64, String)>>,
+    /// What happened at each step of each model.
+    steps: Mutex<BTreeMap<(String, u64), Step>>,
+}
+
+/// The measurements of a model at one step.
+#[derive(Default)]
+struct Step {
+    measured: u32,
+    collapsed: u32,
+    /// What part was answered when it collapsed last.
+    answered: f64,
 }
 
 impl State {
-    /// Why this model is not measured at this step, if it has collapsed at a lower one.
+    /// Why this model is not measured at this step: it has collapsed at a lower one, in at least half
+    /// of the rounds, so that one disturbance does not end its curve.
     fn collapsed_below(&self, step: u64, name: &str) -> Option<String> {
-        let collapsed = self
-            .collapsed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let (at, why) = collapsed.get(name)?;
-        (*at < step).then(|| why.clone())
+        let steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut below = steps.range((name.to_owned(), 0)..(name.to_owned(), step));
+        let ((_, at), found) = below.find(|(_, one)| 2 * one.collapsed >= one.measured)?;
+        let percent = 100.0 * found.answered;
+        Some(format!(
+            "it collapsed at {at} %: it answered {percent:.0} % of what was due"
+        ))
     }
 
-    fn note_collapse(&self, step: u64, name: &str, why: String) {
-        let mut collapsed = self
-            .collapsed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let known = collapsed
-            .entry(name.to_owned())
-            .or_insert((u64::MAX, why.clone()));
-        if step < known.0 {
-            *known = (step, why);
+    fn note(&self, name: &str, step: u64, answered: f64) {
+        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = steps.entry((name.to_owned(), step)).or_default();
+        found.measured += 1;
+        if answered < COLLAPSED_BELOW {
+            found.collapsed += 1;
+            found.answered = answered;
         }
     }
 }
@@ -99,21 +107,19 @@ pub fn measure(trial: &Trial<'_>) -> Outcome<Measurement> {
         rate: Some(rate),
         warm_up: trial.pace.warm_up,
         run: run_at(trial.pace, rate),
+        beside: None,
     })?;
     let before = CpuTime::of_tree(server.id())?;
     let seen = trial.finish_load(&mut load)?;
     let used = CpuTime::of_tree(server.id())?.since(&before).total;
-    let achieved = seen.responses as f64 / seen.latencies.max(1) as f64;
-    if achieved < COLLAPSED_BELOW {
-        if let Some(why) = seen.generator.limited {
-            return Ok(Measurement::none(format!(
-                "the load generator was the limit: {why}"
-            )));
-        }
-        let (step, percent) = (trial.step, 100.0 * achieved);
-        let why = format!("it collapsed at {step} %: it answered {percent:.0} % of what was due");
-        trial.curves.note_collapse(step, name, why);
+    let answered = seen.responses as f64 / seen.latencies.max(1) as f64;
+    if let Some(why) = &seen.generator.limited
+        && answered < COLLAPSED_BELOW
+    {
+        let why = format!("the load generator was the limit: {why}");
+        return Ok(Measurement::none(why));
     }
+    trial.curves.note(name, trial.step, answered);
     Ok(Measurement::of(&[
         ("offered_per_s", rate),
         ("achieved_per_s", seen.per_second()),

@@ -15,6 +15,7 @@ mod handshakes;
 mod idle;
 mod memory;
 mod table;
+mod work;
 
 pub use table::EXPERIMENTS;
 

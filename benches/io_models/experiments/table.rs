@@ -2,7 +2,7 @@
 
 use super::{
     Experiment, Plot, chat, closed, cost, curves, echo, fairness, generator_seconds, handshakes,
-    idle, memory,
+    idle, memory, work,
 };
 use crate::contestant::Contestant;
 use evserve_lab::run::Better::{self, Higher, Lower};
@@ -264,6 +264,39 @@ pub const EXPERIMENTS: &[Experiment] = &[
         seconds: handshakes::seconds,
         cannot: |contestant, _| contestant.cannot_keep(handshakes::CONNECTED as u64),
         measure: handshakes::measure,
+    },
+    Experiment {
+        name: "work",
+        title: "Small files beside pages that are computed",
+        about: "32 clients request a file of 1 KiB, 10,000 times a second in all and at random times. Beside them, 4 \
+                clients request a page for which the handler computes for 5 ms. At 100 such pages a second that is \
+                half of the server's core.",
+        steps_are: "computed pages per second",
+        quick: &[0, 50],
+        full: &[0, 10, 20, 50, 100],
+        plots: &[
+            logarithmic(
+                "p50_us",
+                "Who waits for small files: the median",
+                "µs, of the requests for small files",
+                Lower,
+            ),
+            logarithmic(
+                "p99_us",
+                "Who waits for small files: the longest",
+                "99th percentile, µs, of the requests for small files",
+                Lower,
+            ),
+            logarithmic(
+                "computed_p50_us",
+                "Latency of the computed pages",
+                "median, µs",
+                Lower,
+            ),
+        ],
+        seconds: work::seconds,
+        cannot: |contestant, _| contestant.cannot_be_a_library(),
+        measure: work::measure,
     },
     Experiment {
         name: "large",

@@ -5,7 +5,7 @@ use super::client::{Client, Outcome as Became};
 use super::dispatch::Dispatcher;
 use super::record::Record;
 use super::script::Script;
-use super::{Begun, Orders, Seen, thread_cpu_ns};
+use super::{Asks, Begun, Orders, Seen, thread_cpu_ns};
 use crate::Outcome;
 use mio::{Events, Poll, Token};
 use std::io;
@@ -26,10 +26,9 @@ pub const SEED: u64 = 20_260_722;
 /// The loop with its state. Times are nanoseconds since `start`.
 pub struct Drive {
     poll: Poll,
-    script: Script,
     clients: Vec<Client>,
-    dispatcher: Dispatcher,
-    record: Record,
+    /// The load, and the one beside it if there is one.
+    streams: Vec<Stream>,
     start: Instant,
     begin_ns: u64,
     end_ns: u64,
@@ -41,26 +40,54 @@ pub struct Drive {
     broken: u64,
 }
 
+/// Requests of one kind, and the clients that send them.
+struct Stream {
+    script: Script,
+    /// It knows its clients by their places behind the first one.
+    dispatcher: Dispatcher,
+    record: Record,
+    first_client: usize,
+}
+
 impl Drive {
     /// # Errors
     /// There is no poller.
     pub fn new(orders: &Orders) -> Outcome<Drive> {
         let begin_ns = orders.warm_up.as_nanos() as u64;
         let end_ns = begin_ns + orders.run.as_nanos() as u64;
+        let stream = |asks: &Asks, clients, rate: Option<f64>, first_client, seed| {
+            let arrivals = rate.map(|rate| Arrivals::new(rate, seed));
+            Ok::<_, Box<dyn std::error::Error>>(Stream {
+                script: Script::new(asks, orders.address)?,
+                dispatcher: Dispatcher::new(arrivals, clients),
+                record: Record::new(begin_ns, end_ns, rate.is_some()),
+                first_client,
+            })
+        };
+        let mut streams = vec![stream(&orders.asks, orders.clients, orders.rate, 0, SEED)?];
+        let mut clients = orders.clients;
+        if let Some(other) = &orders.beside {
+            let first = clients;
+            streams.push(stream(
+                &other.asks,
+                other.clients,
+                Some(other.rate),
+                first,
+                SEED + 1,
+            )?);
+            clients += other.clients;
+        }
         let client = |index| Client::new(Token(index), orders.address);
-        let arrivals = orders.rate.map(|rate| Arrivals::new(rate, SEED));
         Ok(Drive {
             poll: Poll::new()?,
-            script: Script::new(&orders.asks, orders.address)?,
-            clients: (0..orders.clients).map(client).collect(),
-            dispatcher: Dispatcher::new(arrivals, orders.clients),
-            record: Record::new(begin_ns, end_ns, orders.rate.is_some()),
+            clients: (0..clients).map(client).collect(),
+            streams,
             start: Instant::now(),
             begin_ns,
             end_ns,
             looked_ns: 0,
             bytes_before: 0,
-            has_answer: vec![false; orders.clients],
+            has_answer: vec![false; clients],
             broken: 0,
         })
     }
@@ -99,7 +126,7 @@ impl Drive {
     }
 
     fn now_ns(&self) -> u64 {
-        self.start.elapsed().as_nanos() as u64
+        ns_since(self.start)
     }
 
     /// How many bytes all clients have received.
@@ -119,7 +146,8 @@ impl Drive {
             true => self.begin_ns,
             false => self.end_ns,
         };
-        let due = self.dispatcher.next_due_ns();
+        let dues = self.streams.iter();
+        let due = dues.filter_map(|one| one.dispatcher.next_due_ns()).min();
         let until = due.map_or(change, |due| change.min(due.saturating_sub(AWAKE_NS)));
         let slept_ns = self.now_ns();
         let patience_ns = until.saturating_sub(slept_ns);
@@ -127,10 +155,12 @@ impl Drive {
             self.poll_for(events, patience_ns)?;
         }
         self.looked_ns = self.now_ns();
-        if patience_ns > 0 {
-            self.record.asleep(slept_ns, self.looked_ns);
+        for stream in &mut self.streams {
+            if patience_ns > 0 {
+                stream.record.asleep(slept_ns, self.looked_ns);
+            }
+            stream.record.idle(turn_began_ns, self.looked_ns);
         }
-        self.record.idle(turn_began_ns, self.looked_ns);
         Ok(())
     }
 
@@ -147,22 +177,33 @@ impl Drive {
     /// Sends what is due, as far as clients are free. Returns whether there was anything.
     fn send_due(&mut self) -> Outcome<bool> {
         let mut has_sent = false;
-        while let Some(sending) = self.dispatcher.next(self.now_ns()) {
-            self.record.sent(sending.due_ns, sending.lag_ns);
-            let client = &mut self.clients[sending.client];
-            client.ask(sending.due_ns, &self.script, self.poll.registry())?;
-            has_sent = true;
+        for index in 0..self.streams.len() {
+            loop {
+                let now_ns = self.now_ns();
+                let stream = &mut self.streams[index];
+                let Some(sending) = stream.dispatcher.next(now_ns) else {
+                    break;
+                };
+                stream.record.sent(sending.due_ns, sending.lag_ns);
+                let client = &mut self.clients[stream.first_client + sending.client];
+                client.ask(sending.due_ns, &stream.script, self.poll.registry())?;
+                has_sent = true;
+            }
         }
         Ok(has_sent)
     }
 
     fn advance(&mut self, index: usize, scratch: &mut [u8], ended: bool) -> Outcome<()> {
-        match self.clients[index].advance(&mut self.script, scratch, ended)? {
+        let mut streams = self.streams.iter_mut().rev();
+        let stream = streams.find(|stream| stream.first_client <= index);
+        let stream = stream.expect("the first stream begins with the first client");
+        match self.clients[index].advance(&mut stream.script, scratch, ended)? {
             Became::Waits => {}
             Became::Answered(due_ns) => {
                 self.has_answer[index] = true;
-                self.record.answered(due_ns, self.now_ns());
-                self.dispatcher.release(index, self.looked_ns);
+                stream.record.answered(due_ns, ns_since(self.start));
+                let client = index - stream.first_client;
+                stream.dispatcher.release(client, self.looked_ns);
                 self.send_due()?;
             }
             Became::Broken => {
@@ -174,24 +215,40 @@ impl Drive {
                 }
                 let client = &mut self.clients[index];
                 let again = client.asked_ns().unwrap_or_default();
-                client.ask(again, &self.script, self.poll.registry())?;
+                client.ask(again, &stream.script, self.poll.registry())?;
             }
         }
         Ok(())
     }
 
     fn sum_up(&mut self, cpu_ns: u64) -> Seen {
-        for due_ns in self.clients.iter().filter_map(Client::asked_ns) {
-            self.record.unanswered(due_ns);
+        let mut seen: Option<Seen> = None;
+        let mut clients = &self.clients[..];
+        for stream in self.streams.iter_mut().rev() {
+            let (others, its) = clients.split_at(stream.first_client);
+            clients = others;
+            for due_ns in its.iter().filter_map(Client::asked_ns) {
+                stream.record.unanswered(due_ns);
+            }
+            while let Some(due_ns) = stream.dispatcher.take_waiting(self.end_ns) {
+                stream.record.unanswered(due_ns);
+            }
+            let has_answer = &self.has_answer[stream.first_client..][..its.len()];
+            seen = Some(Seen {
+                clients_answered: has_answer.iter().filter(|has| **has).count(),
+                beside: seen.map(Box::new),
+                ..stream.record.seen(cpu_ns)
+            });
         }
-        while let Some(due_ns) = self.dispatcher.take_waiting(self.end_ns) {
-            self.record.unanswered(due_ns);
-        }
+        let whole = seen.expect("there is a stream");
         Seen {
             bytes: self.received() - self.bytes_before,
-            clients_answered: self.has_answer.iter().filter(|has| **has).count(),
             broken: self.broken,
-            ..self.record.seen(cpu_ns)
+            ..whole
         }
     }
+}
+
+fn ns_since(start: Instant) -> u64 {
+    start.elapsed().as_nanos() as u64
 }

@@ -57,6 +57,16 @@ pub struct Orders {
     pub rate: Option<f64>,
     pub warm_up: Duration,
     pub run: Duration,
+    /// Other requests, beside these.
+    pub beside: Option<Beside>,
+}
+
+/// An open loop beside another load, from clients of its own.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Beside {
+    pub asks: Asks,
+    pub clients: usize,
+    pub rate: f64,
 }
 
 /// The kind of request.
@@ -101,6 +111,8 @@ pub struct Seen {
     /// How many connections broke before a response. The request was sent again.
     pub broken: u64,
     pub generator: Generator,
+    /// The results of the requests beside these. Bytes and broken connections count above.
+    pub beside: Option<Box<Seen>>,
 }
 
 /// The generator's own part in the results.

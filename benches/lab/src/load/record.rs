@@ -140,6 +140,7 @@ impl Record {
                 cpu_percent: 100.0 * cpu_ns as f64 / run_ns,
                 limited: self.limited(idle_share, cpu_ns),
             },
+            beside: None,
         }
     }
 

@@ -43,6 +43,7 @@ impl Test {
             rate: self.rate,
             warm_up,
             run: self.run,
+            beside: None,
         })?;
         let seen = drive.run(&mut || Ok(()))?;
         let (begin, pauses) = (drive.start(), stub.end()?);
