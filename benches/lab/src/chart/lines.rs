@@ -306,18 +306,19 @@ impl Layout {
     }
 }
 
-/// Steps that differ by more than a factor of 20 have a logarithmic axis.
+/// A logarithmic axis if it sets the nearest steps further apart, and a linear one with 0 otherwise.
 fn scale_of_steps(steps: &[u64], place: (f64, f64)) -> Scale {
     let values = || steps.iter().map(|step| *step as f64);
-    let greatest = values().fold(0.0, f64::max);
-    let least = values()
-        .filter(|step| *step > 0.0)
-        .fold(f64::INFINITY, f64::min);
-    match greatest > 20.0 * least
-        || (!steps.contains(&0) && steps.len() > 1 && greatest > 8.0 * least)
-    {
-        true => Scale::logarithmic(values(), place),
-        false => Scale::linear(values(), place).tight(greatest),
+    let linear = Scale::linear(values(), place).tight(values().fold(0.0, f64::max));
+    let logarithmic = Scale::logarithmic(values(), place);
+    let nearest = |scale: &Scale| {
+        let places: Vec<_> = values().map(|step| scale.at(step)).collect();
+        let distances = places.windows(2).map(|pair| pair[1] - pair[0]);
+        distances.fold(f64::INFINITY, f64::min)
+    };
+    match steps.len() > 2 && nearest(&logarithmic) > nearest(&linear) {
+        true => logarithmic,
+        false => linear,
     }
 }
 
@@ -435,6 +436,18 @@ mod tests {
         );
         let even = [series("epoll", &[(0, 10.0), (10, 10.0), (20, 9.0)])];
         assert!(!chart(&even, false).contains("logarithmic"));
+    }
+
+    #[test]
+    fn steps_of_even_distances_have_a_linear_axis() {
+        let is_logarithmic = |steps: &[u64]| scale_of_steps(steps, (0.0, 200.0)).is_logarithmic();
+        assert!(!is_logarithmic(&[
+            10, 20, 40, 60, 70, 80, 90, 100, 110, 120, 140
+        ]));
+        assert!(!is_logarithmic(&[0, 10, 20]));
+        assert!(!is_logarithmic(&[100, 4000]));
+        assert!(is_logarithmic(&[1, 4, 16, 64]));
+        assert!(is_logarithmic(&[0, 100, 300, 1000, 2000]));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::Shown;
 use super::cells::{Call, Cell, against};
 use crate::chart::format::{Format, step};
 use crate::run::{Better, Contestant};
+use std::collections::BTreeMap;
 
 /// Medians that differ by less than this part are alike.
 const ALIKE: f64 = 0.005;
@@ -288,49 +289,63 @@ impl Shown<'_> {
         if self.format != Format::Time || self.steps.len() < STEPS_FOR_A_KNEE {
             return None;
         }
-        let knee = |contestant: &Contestant| {
+        let mut knees: BTreeMap<u64, Vec<&str>> = BTreeMap::new();
+        for contestant in self.contestants() {
             let cells: Vec<_> = self.of(&contestant.name).collect();
-            let by_median = |a: &(usize, &&Cell<'_>), b: &(usize, &&Cell<'_>)| {
-                a.1.median.total_cmp(&b.1.median)
-            };
-            let (lowest, cell) = cells.iter().enumerate().min_by(by_median)?;
-            let exceeds = |one: &&Cell<'_>| one.median > KNEE * cell.median;
-            let after = cells[lowest..].iter().position(exceeds)?;
-            let knee = cells[lowest + after - 1].step;
-            Some(format!("{} at {}", contestant.name, step(knee as f64)))
+            let medians: Vec<_> = cells.iter().map(|cell| cell.median).collect();
+            if let Some(knee) = knee(&medians) {
+                knees
+                    .entry(cells[knee].step)
+                    .or_default()
+                    .push(&contestant.name);
+            }
+        }
+        let named = |(number, names): (&u64, &Vec<&str>)| {
+            format!("{} at {}", listed(names), step(*number as f64))
         };
-        let knees: Vec<_> = self.contestants().into_iter().filter_map(knee).collect();
-        let knees: Vec<_> = knees.iter().map(String::as_str).collect();
+        let named: Vec<_> = knees.iter().map(named).collect();
         let told = format!(
             "Knees (the last step before it exceeds {KNEE} times its lowest): {}.",
-            listed(&knees)
+            named.join("; ")
         );
         (!knees.is_empty()).then_some(told)
     }
 
-    /// Contestants that have a value at an earlier step, but not at the last.
+    /// Contestants that have no value at the last step, or the few that have one.
     fn missing(&self) -> Option<String> {
         let last = *self.steps.last()?;
-        let all = self.run.contestants.iter();
-        let is_missing = |one: &&Contestant| {
-            self.at(&one.name, last).is_none()
-                && (self.of(&one.name).next().is_some()
-                    || self
-                        .experiment
-                        .gaps
-                        .iter()
-                        .any(|gap| gap.contestant == one.name))
+        let takes_part = |one: &&Contestant| {
+            let mut gaps = self.experiment.gaps.iter();
+            self.of(&one.name).next().is_some() || gaps.any(|gap| gap.contestant == one.name)
         };
-        let names: Vec<_> = all
-            .filter(is_missing)
+        let all = self.run.contestants.iter().filter(takes_part);
+        let (there, missing): (Vec<_>, Vec<_>) = all
             .map(|one| one.name.as_str())
-            .collect();
+            .partition(|name| self.at(name, last).is_some());
         let at = match self.steps.len() {
             1 => String::new(),
             _ => format!(" at {}", step(last as f64)),
         };
-        (!names.is_empty()).then(|| format!("Not measured{at}: {}.", listed(&names)))
+        match (there.len(), missing.len()) {
+            (_, 0) => None,
+            (few, many) if 2 * few < many => {
+                Some(format!("Measured{at}: only {}.", listed(&there)))
+            }
+            _ => Some(format!("Not measured{at}: {}.", listed(&missing))),
+        }
     }
+}
+
+/// The last of the values before one exceeds the lowest too much.
+fn knee(values: &[f64]) -> Option<usize> {
+    let (lowest, least) = values
+        .iter()
+        .enumerate()
+        .min_by(|a, b| a.1.total_cmp(b.1))?;
+    let after = values[lowest..]
+        .iter()
+        .position(|value| *value > KNEE * least)?;
+    Some(lowest + after - 1)
 }
 
 /// A ratio as a share or a multiple, of somebody's where that must be said.
