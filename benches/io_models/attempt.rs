@@ -15,6 +15,10 @@ const REPEATED_SHARE: f64 = 0.2;
 /// A run is unfit if more measurements than this part of them are disturbed in the end.
 const UNFIT_SHARE: f64 = 0.05;
 
+/// Or if the load generator was the limit in more than this part of an experiment's measurements. It
+/// may be at the highest loads.
+const LIMITED_SHARE: f64 = 0.5;
+
 /// All measurements of a run, as they are made.
 pub struct Attempts {
     cores: Cores,
@@ -24,7 +28,6 @@ pub struct Attempts {
     disturbed: u32,
     /// The last one's disturbance.
     why: String,
-    limited: u32,
     faults: Vec<String>,
 }
 
@@ -38,7 +41,6 @@ impl Attempts {
             repeated: 0,
             disturbed: 0,
             why: String::new(),
-            limited: 0,
             faults: Vec::new(),
         }
     }
@@ -100,8 +102,6 @@ impl Attempts {
             self.disturbed += 1;
             self.why.clone_from(why);
         }
-        let is_limited = |(name, value): &(&str, f64)| *name == "generator_limited" && *value > 0.0;
-        self.limited += u32::from(measurement.figures.iter().any(is_limited));
         let figures = measurement.figures.into_iter();
         let values: std::collections::BTreeMap<_, _> = figures
             // JSON has no others.
@@ -136,14 +136,26 @@ impl Attempts {
                 self.disturbed, self.why
             ));
         }
-        if share(self.limited) > UNFIT_SHARE {
-            run.unfit.push(format!(
-                "the load generator was the limit in {} of {made} measurements",
-                self.limited
-            ));
-        }
+        let limited: Vec<_> = run.experiments.iter().filter_map(limited).collect();
+        run.unfit.extend(limited);
         run.faults.extend(self.faults);
     }
+}
+
+/// Says so if the generator was the limit in most measurements of an experiment.
+fn limited(part: &run::Experiment) -> Option<String> {
+    let all = part.samples.iter();
+    let known: Vec<_> = all
+        .filter_map(|one| one.values.get("generator_limited"))
+        .collect();
+    let (all, limited) = (
+        known.len(),
+        known.iter().filter(|value| ***value > 0.0).count(),
+    );
+    (limited as f64 > LIMITED_SHARE * all as f64).then(|| {
+        let name = &part.name;
+        format!("the load generator was the limit in {limited} of {all} measurements of {name}")
+    })
 }
 
 /// Whether something did not come in time: on a busy machine that is no failure.

@@ -13,6 +13,7 @@ use evserve_lab::Outcome;
 use evserve_lab::progress::Progress;
 use evserve_lab::repetition::{Repetition, State};
 use evserve_lab::run::{self, Gap, Run};
+use evserve_lab::statistics::Ratio;
 use fastrand::Rng;
 
 /// All steps of a run.
@@ -141,8 +142,9 @@ impl<'a> Plan<'a> {
                 // What has had no figures twice will have none.
                 return rounds < 2 || part.rounds(&one.name, step.step) > 0;
             }
-            let spread = spread(part, one, step);
-            spread.is_some_and(|spread| spread > bench.pace.rule.within)
+            // Without an interval there are too few pairs.
+            let spread = ratio(part, one, step).map(|ratio| ratio.spread());
+            spread.is_some_and(|known| known.is_none_or(|known| known > bench.pace.rule.within))
         };
         let with = |one: &&Contestant| {
             let is_partner = |other: &Contestant| {
@@ -162,7 +164,7 @@ impl<'a> Plan<'a> {
             name.is_some_and(|against| rounds(against).min(rounds(&one.name)) > 0)
         };
         let with = self.contestants.iter().filter(has_partner);
-        with.map(|one| spread(part, one, step)).collect()
+        with.map(|one| ratio(part, one, step)?.spread()).collect()
     }
 
     /// What a round of a step takes.
@@ -200,10 +202,10 @@ impl<'a> Plan<'a> {
     }
 }
 
-fn spread(part: &run::Experiment, one: &Contestant, step: Step) -> Option<f64> {
+/// By the experiment's first figure.
+fn ratio(part: &run::Experiment, one: &Contestant, step: Step) -> Option<Ratio> {
     let (figure, against) = (part.figures.first()?, one.against.as_deref()?);
-    part.ratio(&one.name, against, step.step, &figure.name)?
-        .spread()
+    part.ratio(&one.name, against, step.step, &figure.name)
 }
 
 pub fn gap(contestant: &Contestant, step: u64, why: String) -> Gap {

@@ -53,7 +53,17 @@ pub fn comparisons(run: &Run) -> Vec<Compared> {
 /// Which ratios are not known as well as the run wanted, as sentences: one for each experiment and
 /// step. Without repetition there are none.
 pub fn not_reached(run: &Run) -> Vec<String> {
-    let all = comparisons(run);
+    sentences(run, &comparisons(run))
+}
+
+/// Those of one experiment.
+pub fn not_reached_in(run: &Run, experiment: &str) -> Vec<String> {
+    let mut all = comparisons(run);
+    all.retain(|one| one.experiment == experiment);
+    sentences(run, &all)
+}
+
+fn sentences(run: &Run, all: &[Compared]) -> Vec<String> {
     let mut steps: Vec<(&str, u64, Vec<String>)> = Vec::new();
     for one in all
         .iter()

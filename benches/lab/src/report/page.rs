@@ -3,6 +3,7 @@
 use super::cells::against;
 use super::{Shown, findings, overview, shown, tables};
 use crate::chart::{palette, style};
+use crate::comparison;
 use crate::run::{Contestant, Experiment, Run};
 use crate::statistics::Verdict;
 use base64::Engine;
@@ -49,7 +50,7 @@ pub fn page(run: &Run) -> String {
                 main {
                     (summary(run, &experiments))
                     (how_to_read(run))
-                    @for (experiment, figures) in &experiments { (section(experiment, figures)) }
+                    @for (experiment, figures) in &experiments { (section(run, experiment, figures)) }
                     (machine(run))
                 }
                 script { (PreEscaped(SCRIPT)) }
@@ -177,14 +178,21 @@ fn how_to_read(run: &Run) -> Markup {
     }
 }
 
-fn section(experiment: &Experiment, figures: &[Shown<'_>]) -> Markup {
+fn section(run: &Run, experiment: &Experiment, figures: &[Shown<'_>]) -> Markup {
     let gaps = tables::gaps(experiment);
+    let wide = comparison::not_reached_in(run, &experiment.name);
     html! {
         section id=(experiment.name) {
             h2 { (experiment.title) }
             p { (with_code(&experiment.about)) }
             div.grid { @for one in figures { (figure(one)) } }
             @if figures.is_empty() { p.soft { "Nothing was measured." } }
+            @if !wide.is_empty() {
+                details.gaps {
+                    summary { "Less precise than wanted, by the first figure" }
+                    ul { @for one in wide { li { (one) "." } } }
+                }
+            }
             @if !gaps.is_empty() {
                 details.gaps open[gaps.len() <= 3] {
                     summary { "Not measured, and why" }
