@@ -9,7 +9,7 @@ use clap::builder::PossibleValuesParser;
 #[derive(Parser)]
 #[command(bin_name = "cargo bench --bench claims --")]
 pub struct Options {
-    /// Short measurements, and one round of those with 10,000 connections: a minute, no verdicts
+    /// Short measurements, and one round of those with 10,000 connections: a minute, and no verdicts
     /// to keep
     #[arg(long)]
     quick: bool,

@@ -1,12 +1,13 @@
 //! How long a measurement takes, and how often it is made.
 
-use super::claims::Row;
 use evserve_lab::repetition::Rule;
 use std::time::Duration;
 
 /// One way to run the benchmark.
 pub struct Pace {
     pub name: &'static str,
+    /// How long all may take.
+    pub budget: Duration,
     /// The numbers of rounds. An interval takes 6.
     pub rounds: Rule,
     /// The same for claims with thousands of connections.
@@ -30,18 +31,10 @@ const fn rounds(least: u32, most: u32) -> Rule {
     }
 }
 
-impl Pace {
-    pub fn rounds(&self, row: &Row) -> Rule {
-        match row.is_crowd() {
-            true => self.crowd_rounds,
-            false => self.rounds,
-        }
-    }
-}
-
 /// For results to keep.
 pub const FULL: Pace = Pace {
     name: "full",
+    budget: Duration::from_secs(8 * 60),
     rounds: rounds(6, 16),
     crowd_rounds: rounds(6, 6),
     crowd: 10_000,
@@ -53,6 +46,7 @@ pub const FULL: Pace = Pace {
 /// A first look.
 pub const QUICK: Pace = Pace {
     name: "quick",
+    budget: Duration::from_secs(60),
     rounds: rounds(6, 6),
     crowd_rounds: rounds(1, 1),
     crowd: 10_000,
@@ -64,6 +58,7 @@ pub const QUICK: Pace = Pace {
 /// Shows that everything works.
 pub const TEST: Pace = Pace {
     name: "test",
+    budget: Duration::MAX,
     rounds: rounds(1, 1),
     crowd_rounds: rounds(1, 1),
     crowd: 100,

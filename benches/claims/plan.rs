@@ -7,8 +7,9 @@ use super::trial::{Bench, Failure, Values};
 use super::work::Side;
 use evserve_lab::Outcome;
 use evserve_lab::claim::{Check, Of, STEP};
+use evserve_lab::disturbance::Watch;
 use evserve_lab::progress::Progress;
-use evserve_lab::repetition::Repetition;
+use evserve_lab::repetition::{Repetition, Rule};
 use evserve_lab::run::{Experiment, Figure, Gap, Sample};
 
 /// A side that is late so often is left out. With many connections once is enough.
@@ -22,6 +23,9 @@ pub struct Measured {
     pub faults: Vec<String>,
     /// What evserve cannot do here, as sentences.
     pub absent: Vec<String>,
+    /// How many measurements were made, and how many of them something disturbed.
+    pub made: u32,
+    pub disturbed: u32,
 }
 
 /// All measurements of all claims.
@@ -45,45 +49,54 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// Errors of sigaction(2).
     pub fn new(bench: &'a Bench, rows: &[&'static Row]) -> Outcome<Plan<'a>> {
-        let rows: Vec<_> = rows.iter().copied().map(Measuring::new).collect();
-        let rounds = |one: &Measuring| bench.pace.rounds(one.row).least;
-        let sides = |one: &Measuring| one.row.sides.len() * rounds(one) as usize;
-        let seconds = |one: &Measuring| bench.round_seconds(one.row) * f64::from(rounds(one));
-        let all: f64 = rows.iter().map(seconds).sum();
-        eprintln!("at least {:.0} min", (all / 60.0).ceil());
         Ok(Plan {
             bench,
-            progress: Progress::new(rows.iter().map(sides).sum(), all)?,
-            rows,
+            progress: Progress::within(bench.pace.budget)?,
+            rows: rows.iter().copied().map(Measuring::new).collect(),
             measured: Measured::default(),
         })
     }
 
-    /// Makes all measurements. Claims with many connections come last.
+    /// Makes all measurements. Claims with many connections come first: the others take as many
+    /// rounds as there is time for.
     ///
     /// # Errors
     /// The user wants to stop.
     pub fn carry_out(mut self) -> Outcome<Measured> {
-        for is_crowd in [false, true] {
-            let indices =
-                (0..self.rows.len()).filter(|index| self.rows[*index].row.is_crowd() == is_crowd);
-            self.repeat(&indices.collect::<Vec<_>>())?;
-        }
+        let pace = self.bench.pace;
+        let (crowds, others): (Vec<_>, Vec<_>) =
+            (0..self.rows.len()).partition(|index| self.rows[*index].row.is_crowd());
+        let rest = f64::from(pace.rounds.least) * self.round_seconds(&others);
+        let all = rest + f64::from(pace.crowd_rounds.least) * self.round_seconds(&crowds);
+        eprintln!("at least {:.1} min", all / 60.0);
+        self.repeat(&crowds, pace.crowd_rounds, rest)?;
+        self.repeat(&others, pace.rounds, 0.0)?;
         self.progress.end();
         let experiments = self.rows.into_iter().map(Measuring::end);
         self.measured.experiments = experiments.collect();
         Ok(self.measured)
     }
 
-    /// Repeats these claims until their intervals are narrow, or a bound is met.
-    fn repeat(&mut self, indices: &[usize]) -> Outcome<()> {
-        let Some(first) = indices.first() else {
-            return Ok(());
-        };
-        let rule = self.bench.pace.rounds(self.rows[*first].row);
+    fn round_seconds(&self, indices: &[usize]) -> f64 {
+        let rows = indices.iter().map(|index| self.rows[*index].row);
+        rows.map(|row| self.bench.round_seconds(row)).sum()
+    }
+
+    /// Repeats these claims until their intervals are narrow, a bound is met, or the time is over.
+    /// Each has one round at least. `rest` is the expected duration of what follows.
+    fn repeat(&mut self, indices: &[usize], rule: Rule, rest: f64) -> Outcome<()> {
         let mut repetition = Repetition::new(rule, indices.len());
         while let Some(step) = repetition.next() {
             let index = indices[step];
+            let seconds = self.bench.round_seconds(self.rows[index].row);
+            if repetition.rounds(step) > 0 && !self.progress.has_time_for(seconds + rest) {
+                break;
+            }
+            let expected = indices.iter().enumerate().map(|(step, index)| {
+                let row = self.rows[*index].row;
+                self.bench.round_seconds(row) * f64::from(repetition.rest(step))
+            });
+            self.progress.expect(expected.sum::<f64>() + rest);
             self.measure_round(index)?;
             repetition.note(step, &self.rows[index].spreads());
         }
@@ -106,12 +119,15 @@ impl<'a> Plan<'a> {
             if measuring.has_gap(side) {
                 continue;
             }
-            let why = match self.bench.measure(side) {
+            let watch = Watch::start(self.bench.cores);
+            let outcome = self.bench.measure(side);
+            let disturbed = watch.end();
+            self.measured.made += 1;
+            self.measured.disturbed += u32::from(disturbed.is_some());
+            let why = match outcome {
                 Ok(values) => {
-                    measuring
-                        .experiment
-                        .samples
-                        .push(sample(side, round, values));
+                    let sample = sample(side, round, values, disturbed);
+                    measuring.experiment.samples.push(sample);
                     continue;
                 }
                 Err(Failure::Late(why)) => {
@@ -188,13 +204,13 @@ impl Measuring {
     }
 }
 
-fn sample(side: &Side, round: u32, values: Values) -> Sample {
+fn sample(side: &Side, round: u32, values: Values, disturbed: Option<String>) -> Sample {
     Sample {
         contestant: side.name.to_owned(),
         step: STEP,
         round,
         values,
-        disturbed: None,
+        disturbed,
     }
 }
 

@@ -12,9 +12,6 @@ use std::path::{Path, PathBuf};
 /// The file of the run that the page is about. Those of other machines follow it by name.
 const REFERENCE: &str = "reference";
 
-/// What the rounds aim at, as `pace.rs` says.
-const WITHIN_PERCENT: f64 = 5.0;
-
 /// Puts a run together.
 pub fn run(environment: Vec<Fact>, unfit: Vec<String>, pace: &Pace, measured: Measured) -> Run {
     let mut contestants: Vec<Contestant> = Vec::new();
@@ -34,7 +31,7 @@ pub fn run(environment: Vec<Fact>, unfit: Vec<String>, pace: &Pace, measured: Me
         benchmark: "claims".to_owned(),
         environment,
         pace: pace.name.to_owned(),
-        within_percent: WITHIN_PERCENT,
+        within_percent: 100.0 * pace.rounds.within,
         unfit,
         baseline: "epoll".to_owned(),
         contestants,

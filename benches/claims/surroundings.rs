@@ -1,31 +1,25 @@
 //! What the figures depend on, and whether they can be believed.
 
 use super::pace::{FULL, Pace};
+use super::plan::Measured;
 use evserve_lab::environment;
 use evserve_lab::run::Fact;
-use rustix::process::{Resource, getrlimit};
-use std::fs::read_to_string;
 
-/// A machine with more running programs than this is busy: the servers and the load take two cores.
-const BUSY: f64 = 0.5;
+/// A run is unfit if more measurements than this part of them were disturbed.
+const UNFIT_SHARE: f64 = 0.05;
 
+/// What is known before anything is measured.
 pub fn facts(pace: &Pace) -> Vec<Fact> {
     let mut all = environment::machine();
     let mut add = |what: &str, says: String| all.push((what.to_owned(), says));
     let evserve = environment::version(env!("CARGO_BIN_EXE_evserve"), "--version");
-    add("program", evserve.unwrap_or_default());
-    let files = getrlimit(Resource::Nofile).maximum;
+    add("programs", evserve.unwrap_or_default());
+    let (rounds, run) = (pace.rounds, pace.run.as_millis());
     add(
-        "limit of open files",
-        files.map_or("none".to_owned(), |limit| limit.to_string()),
-    );
-    add(
-        "measurements",
+        "run",
         format!(
-            "{} to {} rounds of {} ms",
-            pace.rounds.least,
-            pace.rounds.most,
-            pace.run.as_millis()
+            "{}: {} to {} rounds, measurements of {run} ms",
+            pace.name, rounds.least, rounds.most
         ),
     );
     let facts = all.into_iter().map(|(name, value)| Fact { name, value });
@@ -33,7 +27,7 @@ pub fn facts(pace: &Pace) -> Vec<Fact> {
 }
 
 /// Why the figures are not to be believed, as parts of a sentence.
-pub fn unfit(pace: &Pace) -> Vec<String> {
+pub fn unfit(pace: &Pace, measured: &Measured) -> Vec<String> {
     let mut why = Vec::new();
     if pace.name != FULL.name {
         why.push(format!(
@@ -41,11 +35,12 @@ pub fn unfit(pace: &Pace) -> Vec<String> {
             pace.name
         ));
     }
-    let load = read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = load.split(' ').next().and_then(|load| load.parse().ok());
-    if let Some(load) = load.filter(|load: &f64| *load > BUSY) {
+    let Measured {
+        made, disturbed, ..
+    } = measured;
+    if f64::from(*disturbed) > UNFIT_SHARE * f64::from(*made) {
         why.push(format!(
-            "the machine was busy before it began (load {load})"
+            "{disturbed} of {made} measurements were disturbed by other programs"
         ));
     }
     why

@@ -1,8 +1,8 @@
 //! One measurement of a side: a server on its core, and the load on the other one.
 
 use super::claims::Row;
+use super::clients;
 use super::pace::Pace;
-use super::two_writes;
 use super::work::{Ask, Side, Work};
 use evserve_lab::Outcome;
 use evserve_lab::cores::Cores;
@@ -16,6 +16,7 @@ use evserve_lab::subprocess::Subprocess;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::path::PathBuf;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
@@ -31,7 +32,10 @@ const PAUSED_RUN: Duration = Duration::from_millis(600);
 const PAUSE: Duration = Duration::from_millis(60);
 
 /// The new connections per second of many clients.
-const CONNECTS_PER_SECOND: f64 = 10_000.0;
+const CONNECTS_PER_SECOND: f64 = 5_000.0;
+
+/// Many clients, each with a request a second, connect in a second. The rest is for a busy machine.
+const CROWD_WARM_UP: Duration = Duration::from_secs(2);
 
 /// The parts that all measurements share.
 pub struct Bench {
@@ -75,7 +79,7 @@ impl Bench {
         let load = match work {
             Work::Busy { .. } => pace.warm_up + pace.run,
             Work::BesideIdle { .. } => pace.warm_up + pace.run + 2 * self.connecting(),
-            Work::Crowd { .. } => self.connecting() + pace.crowd_run,
+            Work::Crowd { .. } => CROWD_WARM_UP + pace.crowd_run,
             Work::Paused { .. } => pace.warm_up + PAUSED_RUN,
             Work::TwoWrites { .. } => pace.run,
         };
@@ -107,6 +111,11 @@ impl Bench {
         values.map_err(Failure::Late)
     }
 
+    /// The file of the server's log.
+    fn log(&self) -> PathBuf {
+        self.root.beside().join("evserve.log")
+    }
+
     fn load(&self, server: &Server, work: Work) -> Loaded<Values> {
         match work {
             Work::Busy { ask, clients } => self.busy(server, ask, clients),
@@ -126,7 +135,7 @@ impl Bench {
         let mut command = Command::new(env!("CARGO_BIN_EXE_evserve"));
         command
             .args(side.options.split(' '))
-            .args(["--mode", mode, "--access-log", "off", "--log-level", "warn"])
+            .args(["--mode", mode, "--access-log", "off"])
             .args(["--listen", &address.to_string()]);
         if mode == "http" {
             // No idle connection may time out during the measurement.
@@ -134,8 +143,7 @@ impl Bench {
                 .args(["--idle-timeout", "10m"])
                 .arg(self.root.path());
         }
-        let log = self.root.beside().join("evserve.log");
-        Server::start(self.cores.server, &mut command, address, &log)
+        Server::start(self.cores.server, &mut command, address, &self.log())
     }
 
     fn begin(&self, server: &Server, orders: &Orders) -> Outcome<Begun> {
@@ -201,7 +209,7 @@ impl Bench {
 
     fn two_writes(&self, server: &Server, nodelay: bool) -> Loaded<Values> {
         let (core, address) = (self.cores.load, server.address());
-        let latencies = two_writes::latencies(core, address, nodelay, self.pace.run)?;
+        let latencies = clients::in_two_parts(core, address, nodelay, self.pace.run)?;
         let p50_us = median(&latencies).unwrap_or_default();
         Ok(Ok(values(&[("p50_ms", p50_us / 1000.0)])))
     }
@@ -239,7 +247,7 @@ impl Bench {
             clients,
             // Each client once a second.
             rate: Some(clients as f64),
-            warm_up: Duration::from_millis(1200),
+            warm_up: CROWD_WARM_UP,
             run: self.pace.crowd_run,
             beside: None,
         };

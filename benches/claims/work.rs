@@ -1,6 +1,5 @@
 //! The sides of a claim: options of evserve, and the load.
 
-use super::two_writes;
 use evserve_lab::load::Asks;
 
 /// The served files, with their lengths.
@@ -11,6 +10,9 @@ pub const FILES: &[(&str, usize)] = &[
     ("64k.html", 64 << 10),
     ("10m.bin", 10 << 20),
 ];
+
+/// The file of clients that are not the load generator's.
+pub const SMALL: &str = "1k.html";
 
 /// One side: a contestant of its claim.
 pub struct Side {
@@ -84,7 +86,7 @@ impl Work {
             | Work::BesideIdle { ask, .. }
             | Work::Crowd { ask }
             | Work::Paused { ask, .. } => ask,
-            Work::TwoWrites { .. } => Ask::File(two_writes::FILE),
+            Work::TwoWrites { .. } => Ask::File(SMALL),
         }
     }
 

@@ -30,6 +30,7 @@ pub const CLAIMS: &[Row] = &[
     rings::ZERO_COPY,
     rings::ECHO,
     rings::SPLICE,
+    threads::RUNTIME,
     clients::TWO_WRITES,
 ];
 

@@ -89,3 +89,44 @@ const fn echo(name: &'static str, options: &'static str) -> Side {
         },
     }
 }
+
+pub const RUNTIME: Row = Row {
+    claim: Claim {
+        name: "runtime",
+        title: "An async runtime costs nothing",
+        quote: "Tokio's zero-cost abstractions give you bare-metal performance.",
+        source: Source {
+            author: "The Tokio project",
+            year: "2021",
+            title: "README of tokio 1.5",
+            url: "https://github.com/tokio-rs/tokio/blob/003d96184f68e1551326500ed3f20dac9e0f5630/README.md",
+        },
+        experiment: "64 clients ask for a file of 1 KiB, each as soon as it has a response. The same connections are \
+                     served by a loop over epoll(7), and by tokio on one thread with a task for each connection. The \
+                     rule allows a twentieth. evserve has the model `tokio` only if it is built with that feature.",
+        figures: &[PER_CPU_SECOND, PER_SECOND],
+        checks: &[Check {
+            title: "`tokio` / `epoll`, requests per second of CPU time",
+            of: Of::Ratio("tokio", "epoll"),
+            figure: "per_cpu_second",
+            rule: Rule::AtLeast(0.95),
+        }],
+        changes: "The less a request does, the more of its time is the runtime's: here it is a file in memory. What a \
+                  runtime gives, such as code that reads like that of a thread, is not in the figure.",
+    },
+    sides: &[
+        small("epoll", "--model epoll"),
+        small("tokio", "--model tokio"),
+    ],
+};
+
+const fn small(name: &'static str, options: &'static str) -> Side {
+    Side {
+        name,
+        options,
+        work: Work::Busy {
+            ask: Ask::File("1k.html"),
+            clients: 64,
+        },
+    }
+}
