@@ -6,6 +6,7 @@ use crate::contestant::{Contestant, Needs};
 use crate::pace::{Pace, Steps};
 use evserve_lab::Outcome;
 use evserve_lab::cpu_time::CpuTime;
+use evserve_lab::late::Late;
 use evserve_lab::load::Orders;
 use evserve_lab::statistics::median;
 use std::collections::BTreeMap;
@@ -146,6 +147,6 @@ fn capacity(trial: &Trial<'_>) -> Outcome<f64> {
         measured.push(seen.per_second());
     }
     let capacity = median(&measured).filter(|capacity| *capacity > 0.0);
-    let capacity = capacity.ok_or("epoll answers nothing")?;
+    let capacity = capacity.ok_or_else(|| Late("epoll answered nothing in time".to_owned()))?;
     Ok(*trial.curves.capacity.get_or_init(|| capacity))
 }
