@@ -3,6 +3,7 @@
 use crate::common::{completes, row};
 use crate::rings::opcode;
 use crate::tracer::Arguments;
+use evserve::model::Executor;
 use nix::errno::Errno::{self, *};
 use nix::libc;
 
@@ -536,7 +537,8 @@ impl Row {
     /// True if the call can fail like this under this model, and the model can run the scenario.
     pub fn can_say(&self, errno: Errno, model: &str) -> bool {
         let model = row(model);
-        let tells_once = model.poller.is_some_and(|poller| poller.edge_triggered);
+        let tells_once = model.executor == Executor::Task
+            || model.poller.is_some_and(|poller| poller.edge_triggered);
         if !self.operations.is_empty() {
             return completes(model);
         }

@@ -6,7 +6,16 @@ use std::io::Read;
 
 /// The models of `docs/io-models/minimal`.
 const MINIMAL: &[&str] = &[
-    "blocking", "forking", "threaded", "pool", "select", "poll", "epoll", "io-uring",
+    "blocking",
+    "forking",
+    "threaded",
+    "pool",
+    "select",
+    "poll",
+    "epoll",
+    "io-uring",
+    #[cfg(feature = "tokio")]
+    "tokio",
 ];
 
 fn minimal(model: &str) -> Evserve {
@@ -89,7 +98,14 @@ fn an_edge_triggered_loop_reads_all_or_forgets_the_rest() {
 
 #[test]
 fn exercises_echo() {
-    for name in ["limited", "buffered", "edge", "chained"] {
+    for name in [
+        "limited",
+        "buffered",
+        "edge",
+        "chained",
+        #[cfg(feature = "tokio")]
+        "task-size",
+    ] {
         let server = exercise(name, "");
         let mut clients = [server.connect(), server.connect(), server.connect()];
         for client in &mut clients {

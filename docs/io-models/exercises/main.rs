@@ -12,6 +12,8 @@ mod limited;
 mod primes;
 mod relay;
 mod slices;
+#[cfg(feature = "tokio")]
+mod task_size;
 mod visitors;
 
 use evserve::{Server, Service};
@@ -36,6 +38,8 @@ const EXERCISES: &[(&str, Exercise)] = &[
     ("buffered", Loop(buffered::serve)),
     ("edge", Loop(edge::serve)),
     ("chained", Loop(chained::serve)),
+    #[cfg(feature = "tokio")]
+    ("task-size", Loop(task_size::serve)),
     ("slices", Serve(|| Arc::new(slices::Slices))),
     ("chargen", Serve(|| Arc::new(chargen::Chargen))),
     ("relay", Serve(|| Arc::new(relay::Relay::default()))),

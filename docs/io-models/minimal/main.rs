@@ -12,6 +12,8 @@ mod poll;
 mod pool;
 mod select;
 mod threaded;
+#[cfg(feature = "tokio")]
+mod tokio;
 
 use rustix::event::epoll::EventFlags;
 use std::{env, error::Error, io, net::TcpListener};
@@ -28,6 +30,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         "poll" => poll::serve,
         "epoll" => |listener| epoll::serve(listener, EventFlags::IN),
         "io-uring" => io_uring::serve,
+        #[cfg(feature = "tokio")]
+        "tokio" => tokio::serve,
         // Forgets input: see the chapter on epoll.
         "edge" => |listener| epoll::serve(listener, EventFlags::IN | EventFlags::ET),
         other => return Err(format!("there is no model {other}").into()),

@@ -1,7 +1,8 @@
 //! The task that accepts at a listener, and starts a task for each connection.
 
+use super::shared::{Alive, Local, Shared};
+use super::task;
 use super::watch::{Watched, watch};
-use super::{Alive, Local, Shared, task};
 use crate::model::listeners::PAUSE;
 use crate::model::thread_group::Acceptor;
 use crate::net::AcceptError;

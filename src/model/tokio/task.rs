@@ -1,7 +1,7 @@
 //! The task of a connection: performs its actions, and awaits what they wait for.
 
+use super::shared::{Alive, Local, Shared};
 use super::watch::{Watched, watch};
-use super::{Alive, Local, Shared};
 use crate::model::thread_group::{Accepted, ActiveConnection};
 use crate::model::{abort_after_panic, catch_panic, catch_start_panic, load, load_now, send};
 use crate::observe::throttled;
@@ -341,7 +341,8 @@ impl<'a> Task<'a> {
         }
     }
 
-    /// Waits until the socket is ready in this direction, or without one only for a wake.
+    /// Waits until the socket is ready in this direction, or without one only for a wake. Reads no
+    /// clock: a deadline that has passed since the last call ends the wait at once.
     ///
     /// # Errors
     /// INTR when the connection was woken, and another one when it is cut off.
@@ -352,8 +353,8 @@ impl<'a> Task<'a> {
             return Err(Errno::CONNABORTED);
         }
         let deadline = Local::with(self.shared, |local| {
-            local.begin(active);
-            let worker = &local.worker;
+            let worker = &mut local.worker;
+            self.shared.group.read_flags(active, worker);
             let left = worker.left(self.connection.deadline(worker));
             left.map(|left| (left, worker.time.now() + left))
         });
