@@ -101,7 +101,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
                 are idle connections, which have had a response and stay open.",
         steps_are: "idle connections beside 8 busy ones",
         quick: &[0, 900],
-        full: &[0, 100, 900, 4000, 15_000],
+        full: &[0, 100, 900, 15_000],
         plots: &[
             plot(
                 "requests_per_s",
@@ -225,7 +225,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
                 forking its 40 processes.",
         steps_are: "k: slow readers, and as many silent clients",
         quick: &[0, 1, 8],
-        full: &[0, 1, 4, 8, 32],
+        full: &[0, 1, 8, 32],
         plots: &[
             logarithmic(
                 "p99_us",
@@ -251,7 +251,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
                 make a full TLS handshake each (ECDSA, P-256) and leave.",
         steps_are: "handshakes per second, if the server keeps up",
         quick: &[0, 300],
-        full: &[0, 300, 1000, 2000],
+        full: &[0, 300, 2000],
         plots: &[
             logarithmic(
                 "p99_us",

@@ -134,16 +134,18 @@ impl TwoRuns {
         let judged = same + one_shows_none + opposite;
         let agree = same + one_shows_none;
         let share = 100.0 * f64::from(agree) / f64::from(judged.max(1));
-        vec![
-            format!(
-                "Of {} figures in both runs: {}.",
-                self.rows.len(),
-                counts.join(", ")
-            ),
-            format!(
+        let agreement = match judged {
+            0 => "Against the baseline they have no verdicts in common: that takes 6 rounds."
+                .to_owned(),
+            _ => format!(
                 "Against the baseline, the runs agree in {agree} of {judged} verdicts ({share:.1} %): {same} are the \
                  same, in {one_shows_none} one run shows no difference; {opposite} are opposite."
             ),
+        };
+        let counts = counts.join(", ");
+        vec![
+            format!("Of {} figures in both runs: {counts}.", self.rows.len()),
+            agreement,
         ]
     }
 
