@@ -144,6 +144,7 @@ fn command(
                 .proxy_protocol
                 .then(|| trusted(&listening.trusted_proxies)),
             workers: number(waiting.workers, default.workers),
+            accept: waiting.accept.unwrap_or_default(),
             threads: number(waiting.threads, default.threads),
             max_children: number(waiting.max_children, default.max_children),
             timeouts: Timeouts {
@@ -255,6 +256,7 @@ fn check_model_options(options: &Options) -> Result<(), String> {
         ("workers", waiting.workers.is_some()),
         ("threads", waiting.threads.is_some()),
         ("max-children", waiting.max_children.is_some()),
+        ("accept", waiting.accept.is_some()),
         ("trigger", waiting.trigger.is_some()),
         ("uring", waiting.uring.is_some()),
         ("uring-file", waiting.uring_file.is_some()),
@@ -274,7 +276,7 @@ fn check_model_options(options: &Options) -> Result<(), String> {
             ));
         }
     }
-    Ok(())
+    model.check_accept(waiting.accept.unwrap_or_default())
 }
 
 /// Refuses an option without the one that it needs.
@@ -297,6 +299,8 @@ fn check_companions(options: &Options) -> Result<(), String> {
         "--trusted-proxy does nothing without --proxy-protocol"
     } else if !limits.drain_delay.is_zero() && watching.status.is_none() {
         "--drain-delay needs --status, where load balancers read /healthz"
+    } else if waiting.accept.is_some() && waiting.workers.is_none() {
+        "--accept needs --workers, the number of loops that share connections, such as --workers 2"
     } else if of_operations && waiting.uring == Some(UringOperations::Poll) {
         "--uring poll only watches: --uring-file, --uring-send, --uring-fds and --uring-sqpoll do \
          nothing with it"
@@ -544,6 +548,18 @@ mod tests {
                 "--workers does nothing with --model pool; it is for select, poll, epoll",
             ),
             ("--threads 2", "it is for pool"),
+            (
+                "--accept shared",
+                "--accept needs --workers, the number of loops",
+            ),
+            (
+                "--accept shared --model pool",
+                "it is for select, poll, epoll, io-uring",
+            ),
+            (
+                "--accept exclusive --workers 2 --model select",
+                "needs EPOLLEXCLUSIVE, which --model select does not use; it is for epoll",
+            ),
             ("--trigger level --model poll", "it is for epoll"),
             ("--trigger both", "[possible values: edge, level, oneshot]"),
             ("--uring poll", "with --model epoll; it is for io-uring"),

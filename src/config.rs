@@ -38,6 +38,8 @@ pub struct Config {
     pub trusted_proxies: Option<TrustedProxies>,
     /// Event loops to run, each on its own thread; for `select`, `poll`, `epoll`. Default: 1.
     pub workers: usize,
+    /// How they share the connections of an address. Default: [`Accept::Reuseport`].
+    pub accept: Accept,
     /// Threads that serve each address; for `pool`. Default: 64.
     pub threads: usize,
     /// Maximum processes at once; for `forking`. Default: 40.
@@ -70,6 +72,7 @@ impl Default for Config {
             max_per_ip: None,
             trusted_proxies: None,
             workers: 1,
+            accept: Accept::default(),
             threads: 64,
             max_children: 40,
             timeouts: Timeouts::default(),
@@ -313,6 +316,23 @@ impl AccessLog {
     pub fn has_duration(self) -> bool {
         matches!(self, AccessLog::Timed | AccessLog::Json)
     }
+}
+
+/// How several loops share the connections of an address. A Unix socket and an inherited socket
+/// cannot be several sockets: with [`Accept::Reuseport`] they are [shared](Accept::Shared).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum Accept {
+    /// A listening socket for each loop; the kernel chooses by a hash of the addresses
+    #[default]
+    Reuseport,
+    /// One that all loops watch: a new connection wakes all that wait (the thundering herd). To be
+    /// compared with the others
+    Shared,
+    /// One that all loops watch, of which a new connection wakes one (EPOLLEXCLUSIVE); for epoll
+    Exclusive,
+    /// One that the first loop watches: it gives each connection to the loop with the fewest
+    Handover,
 }
 
 /// How the model `epoll` is told of events.

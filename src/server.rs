@@ -28,7 +28,7 @@ use log::Level;
 use renewal::Renewal;
 use start::{BoundServer, ListenSpec, MakeService, ServerSpec, ServiceSpec};
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Instant;
 
 /// A server that listens. Connections wait in the backlog until it [`run`](Server::run)s.
@@ -265,7 +265,9 @@ impl Server {
         log_lines(Level::Info, last_lines);
         let _renewing = renewal.and_then(Renewal::start);
         let (begin, cpu_before) = (Instant::now(), sys::cpu_time());
+        let by_loop = serving.by_loop.clone();
         let counters = (model.run)(serving)?;
+        let by_loop = std::mem::take(&mut *by_loop.lock().unwrap_or_else(PoisonError::into_inner));
         let elapsed = begin.elapsed();
         // Leaves out the time used before exec(2), for example by `cargo run`.
         let cpu = sys::cpu_time().saturating_sub(cpu_before);
@@ -275,6 +277,7 @@ impl Server {
             false => Level::Debug,
         };
         log_lines(level, summary::costs(model.name, &counters, elapsed, cpu));
+        log_lines(level, summary::by_loop(&by_loop));
         observe::log_suppressed();
         crate::model::cancel_alarm();
         Ok(())

@@ -11,8 +11,8 @@ use super::values::{
     size, status_address, trusted_proxy,
 };
 use crate::config::{
-    AccessLog, Config, EntityTag, HttpConfig, Sandbox, Timeouts, Trigger, UringFds, UringFile,
-    UringOperations, UringSend,
+    Accept, AccessLog, Config, EntityTag, HttpConfig, Sandbox, Timeouts, Trigger, UringFds,
+    UringFile, UringOperations, UringSend,
 };
 use crate::net::Address;
 use clap::builder::ValueHint;
@@ -212,6 +212,13 @@ pub(super) struct Waiting {
     #[arg(long, value_name = "N", value_parser = count(1..=256),
         help = help::of_models("workers", "Event loops to run, each on its own thread", |all| all.workers))]
     pub workers: Option<u32>,
+
+    /// How loops share the connections of an address; needs --workers [default: reuseport]
+    ///
+    /// A Unix socket and a socket from systemd cannot be several sockets: reuseport acts as shared
+    /// there.
+    #[arg(long, value_name = "HOW", value_enum)]
+    pub accept: Option<Accept>,
 
     #[arg(long, value_name = "N", value_parser = count(1..=10_000),
         help = help::of_models("threads", "Threads that serve each address", |all| all.threads))]

@@ -43,6 +43,10 @@ struct ListenerSlot {
     service: usize,
     /// A connection may be waiting.
     ready: bool,
+    /// An event has reported that, and no connection was accepted since.
+    reported: bool,
+    /// Other loops know that connections may be waiting which this one cannot accept.
+    passed_on: bool,
     /// A connection is waiting for a permit.
     has_waiting: bool,
     /// accept4(2) was refused: this listener pauses until this time.
@@ -112,26 +116,70 @@ impl Listeners {
     pub fn set_ready(&mut self, listener: usize) {
         if let Some(slot) = self.slots.get_mut(listener) {
             slot.ready = true;
+            slot.passed_on = false;
         }
     }
 
-    /// Reports that connections may be waiting at all listeners.
-    pub fn set_all_ready(&mut self) {
-        self.slots.iter_mut().for_each(|slot| slot.ready = true);
+    /// Does the same for an event of a listener.
+    pub fn report(&mut self, listener: usize) {
+        self.set_ready(listener);
+        if let Some(slot) = self.slots.get_mut(listener) {
+            slot.reported = true;
+        }
     }
 
-    /// Reports that no connection is waiting at a listener.
-    pub fn would_block(&mut self, listener: usize) {
-        self.slots[listener].ready = false;
+    /// Reports that connections may be waiting at all listeners. If this model has several loops, the
+    /// others know.
+    pub fn set_all_ready(&mut self) {
+        for slot in &mut self.slots {
+            slot.ready = true;
+            slot.passed_on = true;
+        }
+    }
+
+    /// Reports that a connection was accepted from a listener.
+    pub fn accepted(&mut self, listener: usize) {
+        self.slots[listener].reported = false;
+    }
+
+    /// Reports that no connection is waiting at a listener. Returns true if the last event was in
+    /// vain: no connection was accepted since.
+    pub fn would_block(&mut self, listener: usize) -> bool {
+        let slot = &mut self.slots[listener];
+        slot.ready = false;
+        std::mem::take(&mut slot.reported)
     }
 
     /// True if a connection may be waiting at a listener and may be accepted.
     pub fn may_accept(&self, listener: usize) -> bool {
+        self.may_accept_for_others(listener) && self.free(listener) > 0
+    }
+
+    /// True if a connection may be waiting at a listener and may be accepted, if there is a permit for
+    /// it elsewhere.
+    pub fn may_accept_for_others(&self, listener: usize) -> bool {
         let slot = &self.slots[listener];
-        slot.ready
-            && slot.refused_until.is_none()
-            && self.exhausted_until.is_none()
-            && self.permits.has_free(slot.service)
+        slot.ready && slot.refused_until.is_none() && self.exhausted_until.is_none()
+    }
+
+    /// How many more connections from a listener may exist. None, if listening has ended.
+    pub fn free(&self, listener: usize) -> usize {
+        let slot = self.slots.get(listener);
+        slot.map_or(0, |slot| self.permits.free(slot.service))
+    }
+
+    /// Returns true if connections may be waiting at a listener that this loop `cannot_accept` now, and
+    /// other loops do not know.
+    pub fn take_stuck(&mut self, cannot_accept: impl Fn(&Listeners, usize) -> bool) -> bool {
+        let mut is_stuck = false;
+        for listener in 0..self.slots.len() {
+            let slot = &self.slots[listener];
+            if slot.ready && !slot.passed_on && cannot_accept(self, listener) {
+                self.slots[listener].passed_on = true;
+                is_stuck = true;
+            }
+        }
+        is_stuck
     }
 
     /// True if [`may_accept`](Listeners::may_accept) is true for any listener.
@@ -143,6 +191,13 @@ impl Listeners {
     /// whether a connection is waiting for a permit.
     pub fn begin_accept(&mut self, listener: usize) -> bool {
         let may_accept = self.may_accept(listener);
+        self.slots[listener].has_waiting &= !may_accept;
+        may_accept
+    }
+
+    /// The same where the connection gets its permit elsewhere.
+    pub fn begin_accept_for_others(&mut self, listener: usize) -> bool {
+        let may_accept = self.may_accept_for_others(listener);
         self.slots[listener].has_waiting &= !may_accept;
         may_accept
     }
@@ -229,8 +284,13 @@ impl Listeners {
     /// could end it as [crowded](Listeners::is_crowded).
     ///
     /// `waits(listener, known)` returns whether a connection is waiting at a listener that has no
-    /// free permit; `known` is true if one was at the last call.
-    pub fn shortages(&mut self, waits: impl Fn(usize, bool) -> bool) -> Vec<Shortage> {
+    /// free permit; `known` is true if one was at the last call. `elsewhere(listener)` returns whether
+    /// another loop has a permit for it: then nothing is short.
+    pub fn shortages(
+        &mut self,
+        waits: impl Fn(usize, bool) -> bool,
+        elsewhere: impl Fn(usize) -> bool,
+    ) -> Vec<Shortage> {
         self.retry_at = None;
         self.crowded.clear();
         if self.exhausted_until.is_some() {
@@ -251,7 +311,7 @@ impl Listeners {
             // checks.
             slot.has_waiting = waits(index, slot.has_waiting);
             slot.ready = slot.has_waiting;
-            if slot.has_waiting {
+            if slot.has_waiting && !elsewhere(index) {
                 shortages.push(Shortage::Permits(slot.service));
             }
         }
@@ -261,6 +321,11 @@ impl Listeners {
             self.crowded = all.map(holds).collect();
         }
         shortages
+    }
+
+    /// True if clients were found waiting for permits.
+    pub fn knows_of_waiting(&self) -> bool {
+        self.slots.iter().any(|slot| slot.has_waiting)
     }
 
     /// Sets when to call [`shortages`](Listeners::shortages) again, because no connection could be
@@ -353,6 +418,35 @@ mod tests {
         assert!(!listeners.may_accept_ahead(2, 1));
     }
 
+    /// What one of several loops cannot accept, others learn once for each event.
+    #[test]
+    fn clients_are_passed_on_once() {
+        let mut listeners = listeners();
+        let stuck =
+            |listeners: &mut Listeners| listeners.take_stuck(|all, one| !all.may_accept(one));
+        (0..3).for_each(|_| accept(&mut listeners, 0));
+        assert!(!stuck(&mut listeners), "the others know of these");
+        listeners.report(2);
+        assert!(!stuck(&mut listeners), "it can be accepted");
+        listeners.report(1);
+        assert!(stuck(&mut listeners) && !stuck(&mut listeners));
+        listeners.report(1);
+        assert!(stuck(&mut listeners));
+        let elsewhere = listeners.shortages(|_, _| true, |_| true);
+        assert!(elsewhere.is_empty() && listeners.knows_of_waiting());
+        assert!(!listeners.is_crowded(0), "another loop has room");
+    }
+
+    #[test]
+    fn an_event_is_in_vain_if_no_connection_was_accepted() {
+        let mut listeners = listeners();
+        listeners.report(0);
+        assert!(listeners.would_block(0) && !listeners.would_block(0));
+        listeners.report(0);
+        listeners.accepted(0);
+        assert!(!listeners.would_block(0));
+    }
+
     #[test]
     fn exhaustion_pauses_all_listeners_until_a_connection_closes_or_the_time_has_passed() {
         let (mut listeners, start) = (listeners(), Instant::now());
@@ -388,7 +482,7 @@ mod tests {
         let mut listeners = listeners();
         accept(&mut listeners, 0);
         accept(&mut listeners, 0);
-        let none = listeners.shortages(|_, _| unreachable!("there is room"));
+        let none = listeners.shortages(|_, _| unreachable!("there is room"), |_| false);
         assert_eq!(none, []);
         assert!(!listeners.is_crowded(0));
     }
@@ -398,7 +492,7 @@ mod tests {
         let mut listeners = listeners();
         (0..3).for_each(|_| accept(&mut listeners, 0));
         assert!(!listeners.may_accept(1) && listeners.may_accept(2));
-        let mut found = listeners.shortages(|one, is_known| one == 1 && !is_known);
+        let mut found = listeners.shortages(|one, is_known| one == 1 && !is_known, |_| false);
         assert_eq!(
             found,
             [Shortage::Permits(0)],
@@ -407,14 +501,14 @@ mod tests {
         assert!(listeners.is_crowded(0) && !listeners.is_crowded(1));
         assert!(!listeners.is_watched(1), "a waiting client is known");
         accept(&mut listeners, 2);
-        found = listeners.shortages(|_, is_known| is_known);
+        found = listeners.shortages(|_, is_known| is_known, |_| false);
         assert_eq!(found, [Shortage::Permits(0)]);
         assert!(
             !listeners.is_crowded(1),
             "its connection is reserved for it"
         );
         listeners.set_ready(2);
-        found = listeners.shortages(|_, _| true);
+        found = listeners.shortages(|_, _| true, |_| false);
         assert_eq!(found, [Shortage::Permits(0), Shortage::Permits(1)]);
         assert!(listeners.is_crowded(0) && listeners.is_crowded(1));
         listeners.release(0);
@@ -425,12 +519,15 @@ mod tests {
     fn all_services_are_crowded_when_resources_ran_out() {
         let (mut listeners, now) = (listeners(), Instant::now());
         listeners.exhausted("a test", now);
-        assert_eq!(listeners.shortages(|_, _| false), [Shortage::Resources]);
+        assert_eq!(
+            listeners.shortages(|_, _| false, |_| false),
+            [Shortage::Resources]
+        );
         assert!(listeners.is_crowded(0) && listeners.is_crowded(1));
         listeners.retry_shortages_at(now + MS);
         assert_eq!(listeners.deadline(), Some(now + MS));
         listeners.resume(now + PAUSE);
-        assert_eq!(listeners.shortages(|_, _| false), []);
+        assert_eq!(listeners.shortages(|_, _| false, |_| false), []);
         assert_eq!(listeners.deadline(), None);
         assert!(!listeners.is_crowded(0));
     }

@@ -43,7 +43,7 @@ pub use signals::{HangupSignals, SignalSender, Signals};
 pub use transfer::{load, load_now, send};
 pub use wake_queue::WakeQueue;
 
-use crate::config;
+use crate::config::{self, Accept};
 use crate::poller::{self, Poller};
 use crate::service::Sharing;
 use crate::session::Counters;
@@ -105,7 +105,7 @@ impl ModelRow {
         ModelRow {
             name,
             about,
-            options: &["max-connections", "workers"],
+            options: &["max-connections", "workers", "accept"],
             executor: Executor::Loop,
             limit_option: Some("max-connections"),
             wait_call: P::CALL,
@@ -169,6 +169,24 @@ impl ModelRow {
             Sharing::Memory | Sharing::Messages => self.isolated_because,
             Sharing::Nothing => None,
         }
+    }
+
+    /// Checks that its loops can share connections so.
+    ///
+    /// # Errors
+    /// A sentence for the user.
+    pub fn check_accept(&self, accept: Accept) -> Result<(), String> {
+        let can = |poller: poller::Properties| poller.can_watch_exclusively;
+        if accept != Accept::Exclusive || self.poller.is_some_and(can) {
+            return Ok(());
+        }
+        let able = MODELS.iter().filter(|row| row.poller.is_some_and(can));
+        let able: Vec<_> = able.map(|row| row.name).collect();
+        Err(format!(
+            "--accept exclusive needs EPOLLEXCLUSIVE, which --model {} does not use; it is for {}",
+            self.name,
+            able.join(", ")
+        ))
     }
 
     /// True if it serves one connection after the other.
@@ -248,7 +266,12 @@ pub const MODELS: &[ModelRow] = &[
         "One event loop over poll(2): checks every connection in each turn",
     ),
     ModelRow {
-        options: &["max-connections", "workers", "trigger"],
+        options: &["max-connections", "workers", "accept", "trigger"],
+        poller: Some(poller::Properties {
+            // By one of its pollers.
+            can_watch_exclusively: true,
+            ..poller::Properties::of::<poller::Epoll>()
+        }),
         run: event_loop::run_epoll,
         ..ModelRow::of_loop::<poller::Epoll>(
             "epoll",
@@ -259,6 +282,7 @@ pub const MODELS: &[ModelRow] = &[
         options: &[
             "max-connections",
             "workers",
+            "accept",
             "uring",
             "uring-file",
             "uring-send",

@@ -3,14 +3,14 @@
 use super::panics::catch_start_panic;
 use super::permits::ReservedPermits;
 use super::signals::{HangupSignals, Signals};
-use crate::config::{Timeouts, Trigger, Uring};
+use crate::config::{Accept, Timeouts, Trigger, Uring};
 use crate::net::{DatagramSocket, Listener};
 use crate::observe::{LogFile, StatusHub};
 use crate::service::{Admission, Service};
 use crate::session::{Counters, NewSession};
 use std::io;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// Everything that a model gets.
 pub struct ServerSetup {
@@ -20,6 +20,10 @@ pub struct ServerSetup {
     pub limits: Limits,
     /// The timeouts.
     pub timeouts: Timeouts,
+    /// How the loops of several workers share connections.
+    pub accept: Accept,
+    /// What each loop has done, in their order, once they have ended. Empty for other models.
+    pub by_loop: Arc<Mutex<Vec<Counters>>>,
     /// How the model epoll is told of events.
     pub trigger: Trigger,
     /// How the model io-uring uses its ring.

@@ -2,7 +2,9 @@
 
 use super::clock::Clock;
 use super::connections::{Connections, Slot, SlotFlags};
-use crate::observe::{ConnectionRow, Executors, Publisher, Readiness, Snapshot, SnapshotStart};
+use crate::observe::{
+    ConnectionRow, Executors, LoopRow, Publisher, Readiness, Snapshot, SnapshotStart,
+};
 use crate::session::{Counters, Moment, Transitions, Worker};
 use std::time::{Duration, Instant};
 
@@ -22,6 +24,8 @@ pub struct SnapshotBuilder {
 /// [`Connection`](crate::session::Connection) small.
 pub struct LoopStatus {
     status: Status,
+    /// The place of the loop among all.
+    index: usize,
     /// How long the loop has waited in total.
     loop_wait: Duration,
     /// By the connection's key.
@@ -111,10 +115,11 @@ impl SnapshotBuilder {
 }
 
 impl LoopStatus {
-    /// The status of a loop without connections.
-    pub fn new(publisher: Publisher) -> LoopStatus {
+    /// The status of a loop without connections, which has this place among all.
+    pub fn new(publisher: Publisher, index: usize) -> LoopStatus {
         LoopStatus {
             status: Status::new(publisher),
+            index,
             loop_wait: Duration::ZERO,
             transfers: Vec::new(),
         }
@@ -170,6 +175,8 @@ impl LoopStatus {
         };
         builder.set_executors("loops", 1, usize::from(!connections.is_empty()));
         builder.set_loop_wait(self.loop_wait);
+        let row = LoopRow::new(self.index, connections.len(), &worker.counters);
+        builder.snapshot.loops = vec![row];
         builder.add(&worker.counters, worker.transitions.as_ref());
         for (key, slot) in connections.iter() {
             in_flight(&slot.io, &mut |operation| {
@@ -293,7 +300,7 @@ mod tests {
     #[test]
     fn a_loop_publishes_the_transfers_of_its_connections() {
         let (hub, limits) = (hub(), crate::config::Timeouts::default());
-        let mut status = LoopStatus::new(hub.publisher(Some(Waker::noop().clone())));
+        let mut status = LoopStatus::new(hub.publisher(Some(Waker::noop().clone())), 0);
         let in_flight = |(): &(), note: &mut dyn FnMut(&'static str)| {
             ["receive", "send"].into_iter().for_each(note);
         };

@@ -45,8 +45,8 @@ pub enum AcceptError {
 impl Listener {
     /// Listens at an address: with one socket for each endpoint, or one with a file of mode
     /// `unix_mode`. Returns `count` listeners of each. For TCP, these are several sockets on one
-    /// port, among which the kernel spreads the connections (SO_REUSEPORT). For others, they are
-    /// several handles of one socket.
+    /// port, among which the kernel spreads the connections (SO_REUSEPORT), unless `one_socket` is
+    /// true. Otherwise they are several handles of one socket.
     ///
     /// Accepted TCP sockets inherit TCP_NODELAY and SO_KEEPALIVE, so no connection costs a system
     /// call for them.
@@ -59,12 +59,14 @@ impl Listener {
         address: &Address,
         unix_mode: u32,
         count: usize,
+        one_socket: bool,
     ) -> io::Result<Vec<Vec<Listener>>> {
+        let sockets = if one_socket { 1 } else { count };
         let first = match address.kind() {
             AddressKind::Tcp(endpoints) => {
-                return bind_each(endpoints, |one| {
-                    bind_several(one, count, listen_or_name_owner)
-                });
+                let bind = |one| bind_several(one, sockets, listen_or_name_owner);
+                let each = bind_each(endpoints, bind)?.into_iter();
+                return each.map(|all| with_handles(all, count)).collect();
             }
             AddressKind::Covered => return Ok(Vec::new()),
             AddressKind::Inherited(socket, bound) if !bound.is_datagram() => {
@@ -84,16 +86,7 @@ impl Listener {
                 return Err(io::Error::other(text));
             }
         };
-        let mut all = vec![first];
-        for _ in 1..count {
-            all.push(Listener {
-                socket: all[0].socket.try_clone()?,
-                bound: all[0].bound.clone(),
-                is_inherited: all[0].is_inherited,
-                file: None,
-            });
-        }
-        Ok(vec![all])
+        Ok(vec![with_handles(vec![first], count)?])
     }
 
     /// True if the socket receives IPv6 only, although it is bound to all addresses.
@@ -186,6 +179,19 @@ impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+/// Adds handles of the first listener's socket until there are `count`.
+fn with_handles(mut all: Vec<Listener>, count: usize) -> io::Result<Vec<Listener>> {
+    while all.len() < count {
+        all.push(Listener {
+            socket: all[0].socket.try_clone()?,
+            bound: all[0].bound.clone(),
+            is_inherited: all[0].is_inherited,
+            file: None,
+        });
+    }
+    Ok(all)
 }
 
 /// Calls [`listen`]. If the port is in use, the error names the program that uses it.

@@ -17,6 +17,6 @@ pub use crate::lines::{
     discard_pending_standard_error, finish_standard_error, flush_standard_error,
     standard_error_is_behind,
 };
-pub use snapshot::{ConnectionRow, Executors, Readiness, Snapshot};
+pub use snapshot::{ConnectionRow, Executors, LoopRow, Readiness, Snapshot};
 pub(crate) use throttle::throttled;
 pub use throttle::{LOG_INTERVAL, Throttle, log_suppressed, share_throttles};

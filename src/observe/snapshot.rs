@@ -27,6 +27,36 @@ pub struct Snapshot {
     pub rows: Vec<ConnectionRow>,
     /// What serves the connections.
     pub executors: Executors,
+    /// Each event loop.
+    pub loops: Vec<LoopRow>,
+}
+
+/// What one of several event loops has done, and what it has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct LoopRow {
+    /// Its place among the loops.
+    pub index: usize,
+    /// Its open connections.
+    pub connections: usize,
+    /// [`Counters::accepted_connections`]
+    pub accepted_connections: u64,
+    /// [`Counters::listener_events`]
+    pub listener_events: u64,
+    /// [`Counters::vain_listener_events`]
+    pub vain_listener_events: u64,
+}
+
+impl LoopRow {
+    /// The row of a loop that has done this.
+    pub fn new(index: usize, connections: usize, counters: &Counters) -> LoopRow {
+        LoopRow {
+            index,
+            connections,
+            accepted_connections: counters.accepted_connections,
+            listener_events: counters.listener_events,
+            vain_listener_events: counters.vain_listener_events,
+        }
+    }
 }
 
 /// What serves the connections: loops, threads or processes.
@@ -119,6 +149,8 @@ impl Snapshot {
         }
         self.transitions.add(&other.transitions);
         self.rows.extend_from_slice(&other.rows);
+        self.loops.extend_from_slice(&other.loops);
+        self.loops.sort_unstable_by_key(|row| row.index);
         self.executors = Executors {
             kind: other.executors.kind,
             count: self.executors.count + other.executors.count,
@@ -145,6 +177,7 @@ pub(super) struct Document<'a, R> {
     pub connections: usize,
     pub max_connections: Option<usize>,
     pub executors: Executors,
+    pub loops: &'a [LoopRow],
     pub loop_wait_ms: u64,
     pub system_calls: u64,
     pub counters: serde_json::Map<String, serde_json::Value>,
@@ -155,6 +188,9 @@ pub(super) struct Document<'a, R> {
     #[serde(rename = "connection_rows")]
     pub rows: R,
 }
+
+/// The most loops in the JSON form: the first ones. An event must fit in a mailbox.
+pub(super) const MAX_LOOPS: usize = 32;
 
 /// The most certificates in the JSON form: those that expire first.
 const MAX_CERTIFICATES: usize = 8;

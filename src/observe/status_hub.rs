@@ -6,7 +6,7 @@
 //! wakes the client's connection.
 
 use super::certificates::CertificateList;
-use super::snapshot::{ConnectionRow, Document, MAX_ROWS, Snapshot, certificate_rows};
+use super::snapshot::{ConnectionRow, Document, MAX_LOOPS, MAX_ROWS, Snapshot, certificate_rows};
 use super::snapshot::{counters_by_name, millis};
 use crate::session::{BUFFER_SIZE, Mailbox, Transition};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -238,6 +238,7 @@ impl StatusHub {
             connections: snapshot.connections(),
             max_connections: self.info.max_connections,
             executors: snapshot.executors,
+            loops: &snapshot.loops[..snapshot.loops.len().min(MAX_LOOPS)],
             loop_wait_ms: millis(snapshot.loop_wait),
             system_calls: snapshot.counters.system_calls(),
             counters: counters_by_name(&snapshot.counters),

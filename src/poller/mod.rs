@@ -182,6 +182,8 @@ pub struct Properties {
     pub edge_triggered: bool,
     /// [`Poller::IN_ORDER`]
     pub in_order: bool,
+    /// [`Poller::CAN_WATCH_EXCLUSIVELY`]
+    pub can_watch_exclusively: bool,
     /// [`Poller::FD_LIMIT`]
     pub fd_limit: Option<RawFd>,
 }
@@ -192,6 +194,7 @@ impl Properties {
         Properties {
             edge_triggered: P::EDGE_TRIGGERED,
             in_order: P::IN_ORDER,
+            can_watch_exclusively: P::CAN_WATCH_EXCLUSIVELY,
             fd_limit: P::FD_LIMIT,
         }
     }

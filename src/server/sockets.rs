@@ -1,6 +1,6 @@
 //! Binds sockets to addresses, and opens the access log.
 
-use crate::config::{Config, StartError};
+use crate::config::{Accept, Config, StartError};
 use crate::model::{DatagramEndpoint, ModelRow, ReservedPermits, StreamEndpoint, WorkerParts};
 use crate::net::{Address, AddressKind, BoundAddress, DatagramSocket, Listener};
 use crate::observe::LogFile;
@@ -45,7 +45,8 @@ pub(super) fn bind_listeners(
     workers: &mut [WorkerParts],
 ) -> io::Result<Vec<Bound>> {
     let mut all = Vec::new();
-    for listeners in Listener::bind_several(address, config.unix_mode, workers.len())? {
+    let one_socket = config.accept != Accept::Reuseport;
+    for listeners in Listener::bind_several(address, config.unix_mode, workers.len(), one_socket)? {
         all.push(Bound {
             address: listeners[0].bound().clone(),
             only_v6: listeners[0].is_only_v6(),

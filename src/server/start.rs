@@ -77,6 +77,7 @@ impl ServerSpec {
         let model = self.model()?;
         self.config.http.cache_files = cache_files(&self.config, descriptors);
         require(model, &self.config.uring)?;
+        model.check_accept(self.config.accept).map_err(StartError)?;
         lines.extend(budgets::set(&mut self.config, model));
         divide_listing_bytes(&mut self.config, model);
         let loaded = certificates::load(&self.config, self.listen.iter().map(|one| &one.address))?;
@@ -132,6 +133,8 @@ impl ServerSpec {
                 workers,
                 limits,
                 timeouts,
+                accept: config.accept,
+                by_loop: Arc::default(),
                 trigger: config.trigger,
                 uring: config.uring,
             },

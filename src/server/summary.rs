@@ -111,6 +111,22 @@ pub(super) fn costs(
     ]
 }
 
+/// Who got the connections, if there are several loops.
+pub(super) fn by_loop(loops: &[Counters]) -> Option<String> {
+    let each = |count: fn(&Counters) -> u64| {
+        let counts = loops.iter().map(|counters| grouped(count(counters)));
+        counts.collect::<Vec<_>>().join(" + ")
+    };
+    (loops.len() > 1).then(|| {
+        format!(
+            "connections by loop: {}; events of listeners: {}, in vain: {}",
+            each(|counters| counters.accepted_connections),
+            each(|counters| counters.listener_events),
+            each(|counters| counters.vain_listener_events)
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,6 +194,22 @@ mod tests {
         );
         let none = served(&Counters::default(), elapsed);
         assert_eq!(none, ["served 0 connections in 8.0 s; sent 0 B"]);
+    }
+
+    #[test]
+    fn several_loops_show_who_got_the_connections() {
+        let loops = [(1200, 1300, 100), (800, 801, 1)].map(|(accepted, events, vain)| Counters {
+            accepted_connections: accepted,
+            listener_events: events,
+            vain_listener_events: vain,
+            ..Counters::default()
+        });
+        let line = by_loop(&loops).expect("two loops");
+        assert_eq!(
+            line,
+            "connections by loop: 1,200 + 800; events of listeners: 1,300 + 801, in vain: 100 + 1"
+        );
+        assert_eq!(by_loop(&loops[..1]), None);
     }
 
     #[test]

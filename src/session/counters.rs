@@ -66,6 +66,10 @@ counters! {
     events
     /// Events after which there was nothing to do.
     spurious_events
+    /// Events that reported waiting connections at a listener.
+    listener_events
+    /// Those of them after which no connection was waiting: another loop had accepted it.
+    vain_listener_events
     /// Operations and watches handed over to io_uring(7) in its submission queue.
     operations
     /// Results that io_uring(7) returned in its completion queue.

@@ -102,6 +102,79 @@ fn changes_of_interest_follow_from_the_trigger() {
     }
 }
 
+/// How often the threads of a server have gone to sleep, each after it was woken (proc(5)).
+fn sleeps(evserve: &Evserve) -> u64 {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", evserve.id())).expect("it runs");
+    let each = tasks.map(|task| {
+        let status = task.expect("an entry").path().join("status");
+        let status = std::fs::read_to_string(status).expect("it runs");
+        let mut lines = status.lines();
+        let sleeps = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        sleeps.and_then(|number| number.trim().parse::<u64>().ok())
+    });
+    each.map(|number| number.expect("a number")).sum()
+}
+
+/// Waits until all threads of a server sleep.
+fn wait_until_asleep(evserve: &Evserve) {
+    let tasks = format!("/proc/{}/task", evserve.id());
+    let is_awake = |task: std::io::Result<std::fs::DirEntry>| {
+        let stat = task.expect("an entry").path().join("stat");
+        let stat = std::fs::read_to_string(stat).expect("it runs");
+        !stat.rsplit_once(") ").expect("a state").1.starts_with('S')
+    };
+    while std::fs::read_dir(&tasks).expect("it runs").any(is_awake) {
+        std::thread::yield_now();
+    }
+}
+
+/// One client at a time connects while all loops sleep. A shared listener wakes each of them; an
+/// exclusive one wakes the same loop every time; the first loop of a handover wakes the one whose turn
+/// it is. Every loop wakes once more for a connection's end.
+#[test]
+fn loops_are_woken_as_they_share_a_listener() {
+    const LOOPS: u64 = 8;
+    const CONNECTIONS: u64 = 50;
+    // A thread that is not asleep in its wait may sleep once more.
+    let ways: [(&str, u64, u64); 3] = [
+        ("shared", LOOPS * CONNECTIONS, (LOOPS + 3) * CONNECTIONS),
+        ("exclusive", CONNECTIONS, 3 * CONNECTIONS),
+        ("handover", CONNECTIONS, 5 * CONNECTIONS),
+    ];
+    for (accept, least, most) in ways {
+        let options = ["--workers", "8", "--accept", accept];
+        let evserve = Evserve::echo("epoll", &options);
+        wait_until_asleep(&evserve);
+        let before = sleeps(&evserve);
+        for _ in 0..CONNECTIONS {
+            let mut client = evserve.connect();
+            client.send("hello");
+            assert_eq!(client.read(5), b"hello");
+            drop(client);
+            wait_until_asleep(&evserve);
+        }
+        let woken = sleeps(&evserve) - before;
+        let log = evserve.stop().log;
+        assert!(
+            (least..=most).contains(&woken),
+            "{accept}: woken {woken} times: {log}"
+        );
+        let line = log
+            .lines()
+            .find(|line| line.contains("connections by loop: "));
+        let (_, line) = line.expect(&log).split_once("by loop: ").expect("found");
+        let numbers = line.split(';').next().expect("a first part").split(" + ");
+        let mut numbers: Vec<u64> = numbers.map(|number| number.parse().expect(line)).collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers.iter().sum::<u64>(), CONNECTIONS, "{accept}: {log}");
+        match accept {
+            "exclusive" => assert_eq!(numbers[7], CONNECTIONS, "{log}"),
+            "handover" => assert!(numbers[0] >= 6 && numbers[7] <= 7, "{log}"),
+            _ => {}
+        }
+    }
+}
+
 /// All listings in progress share one budget per turn. So listing many directories at once takes as
 /// many turns as listing them one by one, and other clients are served in each of them.
 #[test]

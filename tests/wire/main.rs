@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod accept;
 mod access_log;
 mod addresses;
 mod cache;

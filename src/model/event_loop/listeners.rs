@@ -2,6 +2,7 @@
 
 use super::EventLoop;
 use super::driver::{Driver, SocketState};
+use super::siblings::{Handed, Siblings};
 use super::sources::EventSource;
 use crate::model::listeners::Shortage;
 use crate::model::{StreamEndpoint, catch_start_panic};
@@ -16,6 +17,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 /// The most connections accepted from one listener in one turn, so that a flood does not starve the
 /// connections already there.
 const ACCEPTS: usize = 64;
+
+/// The listeners of a loop, and the loops that share them.
+pub(super) struct WatchedListeners {
+    pub all: Vec<WatchedListener>,
+    pub siblings: Siblings,
+}
 
 /// A listener and what the poller watches it for.
 pub(super) struct WatchedListener {
@@ -39,16 +46,18 @@ impl WatchedListener {
 impl<D: Driver> EventLoop<D> {
     /// Tells the poller which listeners to watch, where that has changed.
     pub(super) fn watch_listeners(&mut self) -> io::Result<()> {
-        for (index, slot) in self.watched_listeners.iter_mut().enumerate() {
-            let is_ahead = self
-                .driver
-                .accepts_ahead()
-                .is_some_and(|most| self.listeners.may_accept_ahead(index, most));
+        let interest = self.watched_listeners.siblings.interest();
+        for (index, slot) in self.watched_listeners.all.iter_mut().enumerate() {
+            let is_ahead = interest != ReadySet::NONE
+                && self
+                    .driver
+                    .accepts_ahead()
+                    .is_some_and(|most| self.listeners.may_accept_ahead(index, most));
             self.driver
                 .accept_ahead(index, &slot.endpoint.listener, is_ahead)?;
             let wanted = match D::Poller::EDGE_TRIGGERED || self.listeners.is_watched(index) {
                 _ if is_ahead => ReadySet::NONE,
-                true => ReadySet::READABLE,
+                true => interest,
                 false => ReadySet::NONE,
             };
             if wanted != slot.watched {
@@ -62,16 +71,18 @@ impl<D: Driver> EventLoop<D> {
         Ok(())
     }
 
-    /// Accepts waiting connections, up to [`ACCEPTS`] per listener.
+    /// Accepts waiting connections, up to [`ACCEPTS`] per listener, and takes those that another loop
+    /// has accepted for this one.
     ///
     /// Reads the clock and notifies the services again: a new connection's first request may have
     /// come after the turn began, and a file may have changed before it came.
     pub(super) fn accept(&mut self) {
         self.listeners.resume(self.worker.time.now());
         let before = self.worker.counters.accepted_connections;
-        for index in 0..self.watched_listeners.len() {
+        self.take_handed();
+        for index in 0..self.watched_listeners.all.len() {
             for _ in 0..ACCEPTS {
-                if !self.listeners.begin_accept(index) {
+                if !self.begin_accept(index) {
                     break;
                 }
                 self.accept_one(index);
@@ -81,10 +92,31 @@ impl<D: Driver> EventLoop<D> {
             self.clock.read(&mut self.worker.time);
             self.sources.notify_services();
         }
+        self.watched_listeners.siblings.pass_on(&mut self.listeners);
+    }
+
+    /// Call this before accepting. Returns false if no connection waits, or none may be accepted.
+    fn begin_accept(&mut self, index: usize) -> bool {
+        let siblings = &self.watched_listeners.siblings;
+        match siblings.hands_over() {
+            true if !siblings.may_accept(&self.listeners, index) => false,
+            true => self.listeners.begin_accept_for_others(index),
+            false => self.listeners.begin_accept(index),
+        }
+    }
+
+    /// True if connections may be waiting that may be accepted.
+    pub(super) fn may_accept_any(&self) -> bool {
+        let siblings = &self.watched_listeners.siblings;
+        let mut all = 0..self.watched_listeners.all.len();
+        match siblings.hands_over() {
+            true => all.any(|index| siblings.may_accept(&self.listeners, index)),
+            false => self.listeners.may_accept_any(),
+        }
     }
 
     fn accept_one(&mut self, index: usize) {
-        let endpoint = &self.watched_listeners[index].endpoint;
+        let endpoint = &self.watched_listeners.all[index].endpoint;
         let now = self.worker.time.now();
         let (listener, counters) = (&endpoint.listener, &mut self.worker.counters);
         match self.driver.accept(index, listener, counters) {
@@ -92,20 +124,23 @@ impl<D: Driver> EventLoop<D> {
                 self.listeners.unwatchable(socket.as_raw_fd());
             }
             Ok((socket, peer)) => {
+                self.listeners.accepted(index);
                 let peer = peer.map(|peer| peer.ip().to_canonical());
-                let (worker, key) = (&mut self.worker, self.connections.vacant_key());
-                worker.counters.accepted_connections += 1;
-                let start = endpoint.admit(peer, &mut worker.counters);
-                match catch_start_panic(|| Some(Connection::open(start?, key, worker))) {
-                    Some(connection) => self.insert(index, socket, connection),
-                    None => {
-                        trace::note_close(&socket);
-                        self.worker.counters.other_calls += 1;
-                    }
+                let accepted = Handed {
+                    listener: index,
+                    socket,
+                    peer,
+                };
+                match self.watched_listeners.siblings.hands_over() {
+                    true => self.hand_over(accepted),
+                    false => self.open(accepted),
                 }
             }
             Err(AcceptError::Gone) => {}
-            Err(AcceptError::WouldBlock) => self.listeners.would_block(index),
+            Err(AcceptError::WouldBlock) => {
+                let in_vain = self.listeners.would_block(index);
+                counters.vain_listener_events += u64::from(in_vain);
+            }
             Err(AcceptError::Exhausted(error)) => self.listeners.exhausted(&error, now),
             Err(AcceptError::Refused(error)) => {
                 let place = listener.bound();
@@ -114,10 +149,70 @@ impl<D: Driver> EventLoop<D> {
         }
     }
 
+    /// Opens an accepted connection, for which there is a permit.
+    fn open(&mut self, accepted: Handed) {
+        let Handed {
+            listener,
+            socket,
+            peer,
+        } = accepted;
+        let endpoint = &self.watched_listeners.all[listener].endpoint;
+        let (worker, key) = (&mut self.worker, self.connections.vacant_key());
+        worker.counters.accepted_connections += 1;
+        let start = endpoint.admit(peer, &mut worker.counters);
+        match catch_start_panic(|| Some(Connection::open(start?, key, worker))) {
+            Some(connection) => self.insert(listener, socket, connection),
+            None => {
+                trace::note_close(&socket);
+                self.worker.counters.other_calls += 1;
+            }
+        }
+    }
+
+    /// Gives an accepted connection to the loop with the fewest.
+    fn hand_over(&mut self, mut accepted: Handed) {
+        let siblings = &mut self.watched_listeners.siblings;
+        while let Some(to) = siblings.choose(accepted.listener) {
+            if to == siblings.own() {
+                self.open(accepted);
+                self.publish_room();
+                return;
+            }
+            match siblings.hand(to, accepted) {
+                Ok(()) => return,
+                // That loop stops, and is not chosen again.
+                Err(back) => accepted = back,
+            }
+        }
+        // The server stops, and no loop has room.
+        trace::note_close(&accepted.socket);
+        self.worker.counters.other_calls += 1;
+    }
+
+    /// Opens the connections that another loop has accepted for this one.
+    fn take_handed(&mut self) {
+        let handed = self.watched_listeners.siblings.take_handed();
+        if !handed.is_empty() {
+            self.open_handed(handed);
+        }
+    }
+
+    fn open_handed(&mut self, handed: Vec<Handed>) {
+        let count = handed.len();
+        handed.into_iter().for_each(|one| self.open(one));
+        self.publish_room();
+        self.watched_listeners.siblings.took(count);
+    }
+
+    /// Tells the loop that accepts how many connections this one has and may have.
+    pub(super) fn publish_room(&mut self) {
+        self.watched_listeners.siblings.publish(&mut self.listeners);
+    }
+
     fn insert(&mut self, listener: usize, socket: OwnedFd, connection: Connection) {
         let service = self.listeners.service(listener);
         self.listeners.permits().take(service);
-        let endpoint = &self.watched_listeners[listener].endpoint;
+        let endpoint = &self.watched_listeners.all[listener].endpoint;
         let io = SocketState::new(socket, endpoint.listener.is_tcp());
         let key = self.connections.insert(connection, io, service);
         if let Some(status) = &mut self.status {
@@ -132,9 +227,18 @@ impl<D: Driver> EventLoop<D> {
     /// A service that has used all its permits can take those of some services only. Only their
     /// connections are closed.
     pub(super) fn make_room(&mut self) {
-        let watched = &self.watched_listeners;
-        let waits = |index: usize, is_known| is_known || is_readable(watched[index].fd());
-        for shortage in self.listeners.shortages(waits) {
+        let WatchedListeners { all, siblings } = &self.watched_listeners;
+        // A client that another loop may have accepted does not wait for certain.
+        let asks = siblings.share_listeners();
+        let waits = |index: usize, is_known| (is_known && !asks) || is_readable(all[index].fd());
+        let elsewhere = |index| siblings.is_room_elsewhere(index);
+        let shortages = self.listeners.shortages(waits, elsewhere);
+        if asks && shortages.is_empty() && self.listeners.knows_of_waiting() {
+            // The other loops may have used up their room by then.
+            let later = self.worker.time.now() + MIN_IDLE_AGE;
+            self.listeners.retry_shortages_at(later);
+        }
+        for shortage in shortages {
             if let Shortage::Permits(_) = shortage {
                 let listeners = &self.listeners;
                 listeners.warn_connections_wait("the limit is reached");
@@ -157,7 +261,7 @@ impl<D: Driver> EventLoop<D> {
 
     /// Accepts only when the loop asks.
     pub(super) fn stop_accepting_ahead(&mut self) {
-        for (index, slot) in self.watched_listeners.iter().enumerate() {
+        for (index, slot) in self.watched_listeners.all.iter().enumerate() {
             let listener = &slot.endpoint.listener;
             if let Err(error) = self.driver.accept_ahead(index, listener, false) {
                 log::warn!("cannot stop accepting ahead: {error}");
@@ -165,9 +269,11 @@ impl<D: Driver> EventLoop<D> {
         }
     }
 
-    /// Closes the listeners.
+    /// Closes the listeners. Connections that were handed over by now are served.
     pub(super) fn stop_listening(&mut self) {
-        for (index, slot) in self.watched_listeners.drain(..).enumerate() {
+        let handed = self.watched_listeners.siblings.close();
+        self.open_handed(handed);
+        for (index, slot) in self.watched_listeners.all.drain(..).enumerate() {
             let key = self.sources.keys.key(EventSource::Listener(index));
             let result = self
                 .driver

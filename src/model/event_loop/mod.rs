@@ -21,6 +21,7 @@ mod readahead;
 mod readiness;
 mod remote;
 mod shutdown;
+mod siblings;
 mod sources;
 
 use super::clock::Clock;
@@ -32,9 +33,9 @@ use super::{
     LOG_RETRY_INTERVAL, ServerSetup, WorkerParts, abort_after_panic, catch_panic, new_worker,
     reopen_log,
 };
-use crate::config::{self, Trigger, UringFds, UringFile, UringOperations, UringSend};
+use crate::config::{self, Accept, Trigger, UringFds, UringFile, UringOperations, UringSend};
 use crate::observe::{LogFile, flush_standard_error, standard_error_is_behind, throttled};
-use crate::poller::{Epoll, LevelEpoll, OneShotEpoll, Poller, ReadySet};
+use crate::poller::{EdgeEpoll, Epoll, LevelEpoll, OneShotEpoll, Poller, ReadySet};
 use crate::session::{BUFFER_SIZE, Counters, Timeout, Transitions, WORK_PER_TURN, Worker};
 use crate::trace;
 use crate::uring::{self, Operation, Ring, Uses};
@@ -43,12 +44,14 @@ pub use completions::MAX_PIPES;
 use connection::{Stop, byte_budget};
 use datagram_sockets::DatagramSockets;
 use driver::{Completed, Driver, SocketState};
-use listeners::WatchedListener;
+use listeners::{WatchedListener, WatchedListeners};
 use readahead::Readahead;
 use readiness::Readiness;
 use remote::PendingCalls;
+use siblings::{CLIENTS_WAIT, NO_CONNECTION, Siblings};
 use sources::{EventSource, Sources};
 use std::io;
+use std::sync::PoisonError;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
@@ -63,9 +66,6 @@ const EVENTS: usize = 1024;
 /// (IO_LOCAL_TW_DEFAULT_MAX is 20).
 const IN_ORDER: usize = 16;
 
-/// The key of a waker that wakes only the loop, and no connection.
-const NO_CONNECTION: usize = usize::MAX;
-
 /// Serves by readiness: see [`run`].
 pub fn run_readiness<P: Poller + 'static>(setup: ServerSetup) -> io::Result<Counters> {
     run::<Readiness<P>>(setup)
@@ -74,6 +74,7 @@ pub fn run_readiness<P: Poller + 'static>(setup: ServerSetup) -> io::Result<Coun
 /// Serves by epoll(7), triggered as the setting says: see [`run`].
 pub fn run_epoll(setup: ServerSetup) -> io::Result<Counters> {
     match setup.trigger {
+        Trigger::Edge if setup.accept == Accept::Exclusive => run::<Readiness<EdgeEpoll>>(setup),
         Trigger::Edge => run::<Readiness<Epoll>>(setup),
         Trigger::Level => run::<Readiness<LevelEpoll>>(setup),
         Trigger::Oneshot => run::<Readiness<OneShotEpoll>>(setup),
@@ -126,15 +127,19 @@ fn run<D: Driver + 'static>(setup: ServerSetup) -> io::Result<Counters> {
         timeouts,
         workers,
         uring,
+        accept,
+        by_loop,
         ..
     } = setup;
+    let listeners = workers.iter().map(|parts| parts.stream_endpoints.len());
+    let siblings = Siblings::of(&listeners.collect::<Vec<_>>(), accept)?;
     let make = move |parts| EventLoop::<D>::new(parts, max_connections, &timeouts, &uring);
-    let mut workers = workers.into_iter();
+    let mut workers = workers.into_iter().zip(siblings);
     let first = workers.next();
     let (done, results) = channel();
     let (made, all_made) = channel();
     let mut starters = Vec::new();
-    for parts in workers {
+    for (index, parts) in (1..).zip(workers) {
         // No loop begins before each is made, on its thread. So if one cannot be, there is nothing
         // to stop.
         let (starter, started) = channel::<()>();
@@ -142,7 +147,7 @@ fn run<D: Driver + 'static>(setup: ServerSetup) -> io::Result<Counters> {
         let run = move || {
             if let Some(result) = run_worker(|| make(parts), made, &started) {
                 // Fails if the first loop has stopped waiting.
-                let _ = done.send(result);
+                let _ = done.send((index, result));
             }
         };
         Builder::new().spawn(run).map_err(|error| {
@@ -163,12 +168,13 @@ fn run<D: Driver + 'static>(setup: ServerSetup) -> io::Result<Counters> {
         // Cannot fail: the thread waits for this.
         let _ = starter.send(());
     }
-    let mut sum = first.map_or(Ok(Counters::default()), EventLoop::run)?;
+    let mut each = vec![Counters::default(); starters.len() + 1];
+    each[0] = first.map_or(Ok(Counters::default()), EventLoop::run)?;
     // Every worker gets the signal by itself. One that hangs is left behind.
     let end = Instant::now() + timeouts.drain_delay + timeouts.drain + WORKER_EXIT_WAIT;
     for ended in 0..starters.len() {
         match results.recv_timeout(end.saturating_duration_since(Instant::now())) {
-            Ok(counters) => sum.add(&counters?),
+            Ok((index, counters)) => each[index] = counters?,
             Err(_) => {
                 let number = starters.len() - ended;
                 log::error!("hung workers left behind: {number}; a handler does not return");
@@ -176,6 +182,9 @@ fn run<D: Driver + 'static>(setup: ServerSetup) -> io::Result<Counters> {
             }
         }
     }
+    let mut sum = Counters::default();
+    each.iter().for_each(|counters| sum.add(counters));
+    *by_loop.lock().unwrap_or_else(PoisonError::into_inner) = each;
     Ok(sum)
 }
 
@@ -210,7 +219,7 @@ struct EventLoop<D: Driver> {
     clock: Clock,
     worker: Worker,
     connections: Connections<SocketState<D>>,
-    watched_listeners: Vec<WatchedListener>,
+    watched_listeners: WatchedListeners,
     listeners: Listeners,
     datagrams: DatagramSockets,
     readahead: Readahead,
@@ -225,7 +234,7 @@ struct EventLoop<D: Driver> {
 
 impl<D: Driver> EventLoop<D> {
     fn new(
-        parts: WorkerParts,
+        (parts, siblings): (WorkerParts, Siblings),
         max_connections: usize,
         timeouts: &config::Timeouts,
         uring: &config::Uring,
@@ -239,24 +248,34 @@ impl<D: Driver> EventLoop<D> {
             hub,
         } = parts;
         let mut driver = D::new(EVENTS, max_connections, uring)?;
-        let sources = Sources::new(signals, hangups, &stream_endpoints, &datagram_endpoints)?;
+        let queue = siblings.wake_queue();
+        let sources = Sources::new(
+            signals,
+            hangups,
+            queue,
+            &stream_endpoints,
+            &datagram_endpoints,
+        );
         sources.watch(driver.poller(), &datagram_endpoints)?;
         let wakers = Box::new(sources.wake_queue.clone());
         let (clock, time) = Clock::start();
         let mut worker = new_worker(time, timeouts, Some(wakers));
         worker.transitions = hub.is_some().then(Transitions::default);
         let waker = || sources.wake_queue.waker(NO_CONNECTION);
-        let status = hub.map(|hub| LoopStatus::new(hub.publisher(Some(waker()))));
+        let status = hub.map(|hub| LoopStatus::new(hub.publisher(Some(waker())), siblings.own()));
         let listeners = Listeners::new(max_connections, &stream_endpoints);
         let watched_listeners = stream_endpoints.into_iter().map(WatchedListener::new);
-        Ok(EventLoop {
+        let mut event_loop = EventLoop {
             driver,
             found: Vec::with_capacity(EVENTS),
             sources,
             clock,
             connections: Connections::new(&worker.time_limits),
             worker,
-            watched_listeners: watched_listeners.collect(),
+            watched_listeners: WatchedListeners {
+                all: watched_listeners.collect(),
+                siblings,
+            },
             listeners,
             datagrams: DatagramSockets::new(datagram_endpoints),
             readahead: Readahead::default(),
@@ -265,7 +284,9 @@ impl<D: Driver> EventLoop<D> {
             status,
             scratch: vec![0; BUFFER_SIZE].into_boxed_slice(),
             log,
-        })
+        };
+        event_loop.publish_room();
+        Ok(event_loop)
     }
 
     fn run(mut self) -> io::Result<Counters> {
@@ -327,9 +348,8 @@ impl<D: Driver> EventLoop<D> {
     /// How long the loop may wait: not at all if there is something to do, and forever (`None`) if
     /// nothing is due at a certain time.
     fn wait_timeout(&self) -> Option<Duration> {
-        let can_act = self.connections.queued() > 0
-            || self.listeners.may_accept_any()
-            || self.datagrams.has_ready();
+        let can_act =
+            self.connections.queued() > 0 || self.may_accept_any() || self.datagrams.has_ready();
         if can_act {
             return Some(Duration::ZERO);
         }
@@ -375,7 +395,10 @@ impl<D: Driver> EventLoop<D> {
                 }
                 EventSource::Datagrams(index) => self.datagrams.set_ready(index),
                 EventSource::FileChanges(index) => sources.services[index].notified(),
-                EventSource::Listener(index) => self.listeners.set_ready(index),
+                EventSource::Listener(index) => {
+                    self.worker.counters.listener_events += 1;
+                    self.listeners.report(index);
+                }
                 EventSource::Wakes => sources.wake_queue.clear(),
                 EventSource::Hangups => {
                     if sources.hangups.take(&sources.signals) {
@@ -432,6 +455,9 @@ impl<D: Driver> EventLoop<D> {
             self.resume_after_read();
         }
         for key in woken.drain(..) {
+            if key == CLIENTS_WAIT {
+                self.listeners.set_all_ready();
+            }
             self.finish_call(key);
             self.connections.wake(key);
         }
@@ -589,6 +615,7 @@ impl<D: Driver> EventLoop<D> {
             listeners.release(slot.service.into());
             slot.connection.release(worker);
         });
+        self.publish_room();
     }
 
     fn write_logs(&mut self) {

@@ -96,9 +96,10 @@ impl Sources {
     pub(super) fn new(
         signals: Signals,
         hangups: HangupSignals,
+        wake_queue: Arc<WakeQueue>,
         stream_endpoints: &[StreamEndpoint],
         datagram_endpoints: &[DatagramEndpoint],
-    ) -> io::Result<Sources> {
+    ) -> Sources {
         let mut services: Vec<Arc<dyn Service>> = Vec::new();
         for StreamEndpoint { service, .. } in stream_endpoints {
             let is_known = services.iter().any(|known| Arc::ptr_eq(known, service));
@@ -106,7 +107,7 @@ impl Sources {
                 services.push(service.clone());
             }
         }
-        Ok(Sources {
+        Sources {
             keys: Keys::new(
                 stream_endpoints.len(),
                 services.len(),
@@ -114,10 +115,10 @@ impl Sources {
             ),
             signals,
             hangups,
-            wake_queue: WakeQueue::new()?,
+            wake_queue,
             woken: Vec::new(),
             services,
-        })
+        }
     }
 
     /// Makes the poller watch these sources and the datagram sockets. Listeners and connections are
@@ -190,6 +191,7 @@ impl<D: Driver> EventLoop<D> {
             EventSource::Listener(index) => {
                 let fd = self
                     .watched_listeners
+                    .all
                     .get(index)
                     .map(|one| one.fd().as_raw_fd());
                 format!("listener fd {}", fd.unwrap_or(-1))

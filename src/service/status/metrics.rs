@@ -1,6 +1,6 @@
 //! The status in the text format of Prometheus (exposition format 0.0.4).
 
-use crate::observe::{Executors, StatusHub};
+use crate::observe::{Executors, LoopRow, StatusHub};
 use crate::session::Counters;
 use std::fmt::Display;
 
@@ -39,6 +39,30 @@ const METRICS: &[(&str, &str, &str, &str)] = &[
         "gauge",
         "kind",
         "Event loops, threads or processes that have at least one connection.",
+    ),
+    (
+        "loop_open_connections",
+        "gauge",
+        "loop",
+        "Open connections of each event loop.",
+    ),
+    (
+        "loop_accepted_connections_total",
+        "counter",
+        "loop",
+        "Connections that each event loop was given, refused ones included.",
+    ),
+    (
+        "loop_listener_events_total",
+        "counter",
+        "loop",
+        "Events that reported waiting connections at a listener, by event loop.",
+    ),
+    (
+        "loop_vain_listener_events_total",
+        "counter",
+        "loop",
+        "Those of them after which no connection was waiting: another loop had accepted it.",
     ),
     (
         "open_connections",
@@ -117,6 +141,7 @@ pub fn text(hub: &StatusHub) -> Vec<u8> {
     text.begin("draining");
     text.sample(&[], u8::from(hub.is_draining()));
     text.executors(&snapshot.executors);
+    text.loops(&snapshot.loops);
     text.begin("open_connections");
     for (state, count) in &snapshot.states {
         text.sample(&[("state", state)], count);
@@ -158,6 +183,25 @@ impl MetricsText {
         self.sample(&[("kind", executors.kind)], executors.count);
         self.begin("executors_busy");
         self.sample(&[("kind", executors.kind)], executors.busy);
+    }
+
+    fn loops(&mut self, loops: &[LoopRow]) {
+        let metrics: [(&str, fn(&LoopRow) -> u64); 4] = [
+            ("loop_open_connections", |row| row.connections as u64),
+            ("loop_accepted_connections_total", |row| {
+                row.accepted_connections
+            }),
+            ("loop_listener_events_total", |row| row.listener_events),
+            ("loop_vain_listener_events_total", |row| {
+                row.vain_listener_events
+            }),
+        ];
+        for (name, value) in metrics {
+            self.begin(name);
+            for row in loops {
+                self.sample(&[("loop", &row.index.to_string())], value(row));
+            }
+        }
     }
 
     /// Writes one metric per counter, except for system calls: these are one metric, so that they
