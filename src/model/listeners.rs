@@ -195,11 +195,10 @@ impl Listeners {
         may_accept
     }
 
-    /// The same where the connection gets its permit elsewhere.
-    pub fn begin_accept_for_others(&mut self, listener: usize) -> bool {
-        let may_accept = self.may_accept_for_others(listener);
-        self.slots[listener].has_waiting &= !may_accept;
-        may_accept
+    /// Call this before accepting a connection that gets its permit elsewhere: forgets whether one is
+    /// waiting.
+    pub fn begin_accept_for_others(&mut self, listener: usize) {
+        self.slots[listener].has_waiting = false;
     }
 
     /// True if the poller should watch a listener: accepting does not pause, and no connection is
@@ -284,12 +283,12 @@ impl Listeners {
     /// could end it as [crowded](Listeners::is_crowded).
     ///
     /// `waits(listener, known)` returns whether a connection is waiting at a listener that has no
-    /// free permit; `known` is true if one was at the last call. `elsewhere(listener)` returns whether
-    /// another loop has a permit for it: then nothing is short.
+    /// free permit; `known` is true if one was at the last call. `elsewhere(listener)` returns when to
+    /// look again, if another loop has a permit for it: then nothing is short.
     pub fn shortages(
         &mut self,
         waits: impl Fn(usize, bool) -> bool,
-        elsewhere: impl Fn(usize) -> bool,
+        elsewhere: impl Fn(usize) -> Option<Instant>,
     ) -> Vec<Shortage> {
         self.retry_at = None;
         self.crowded.clear();
@@ -311,8 +310,12 @@ impl Listeners {
             // checks.
             slot.has_waiting = waits(index, slot.has_waiting);
             slot.ready = slot.has_waiting;
-            if slot.has_waiting && !elsewhere(index) {
-                shortages.push(Shortage::Permits(slot.service));
+            if !slot.has_waiting {
+                continue;
+            }
+            match elsewhere(index) {
+                Some(later) => self.retry_at = Some(later),
+                None => shortages.push(Shortage::Permits(slot.service)),
             }
         }
         if !shortages.is_empty() {
@@ -321,11 +324,6 @@ impl Listeners {
             self.crowded = all.map(holds).collect();
         }
         shortages
-    }
-
-    /// True if clients were found waiting for permits.
-    pub fn knows_of_waiting(&self) -> bool {
-        self.slots.iter().any(|slot| slot.has_waiting)
     }
 
     /// Sets when to call [`shortages`](Listeners::shortages) again, because no connection could be
@@ -432,8 +430,9 @@ mod tests {
         assert!(stuck(&mut listeners) && !stuck(&mut listeners));
         listeners.report(1);
         assert!(stuck(&mut listeners));
-        let elsewhere = listeners.shortages(|_, _| true, |_| true);
-        assert!(elsewhere.is_empty() && listeners.knows_of_waiting());
+        let later = Instant::now();
+        let elsewhere = listeners.shortages(|_, _| true, |_| Some(later));
+        assert!(elsewhere.is_empty() && listeners.deadline() == Some(later));
         assert!(!listeners.is_crowded(0), "another loop has room");
     }
 
@@ -482,7 +481,7 @@ mod tests {
         let mut listeners = listeners();
         accept(&mut listeners, 0);
         accept(&mut listeners, 0);
-        let none = listeners.shortages(|_, _| unreachable!("there is room"), |_| false);
+        let none = listeners.shortages(|_, _| unreachable!("there is room"), |_| None);
         assert_eq!(none, []);
         assert!(!listeners.is_crowded(0));
     }
@@ -492,7 +491,7 @@ mod tests {
         let mut listeners = listeners();
         (0..3).for_each(|_| accept(&mut listeners, 0));
         assert!(!listeners.may_accept(1) && listeners.may_accept(2));
-        let mut found = listeners.shortages(|one, is_known| one == 1 && !is_known, |_| false);
+        let mut found = listeners.shortages(|one, is_known| one == 1 && !is_known, |_| None);
         assert_eq!(
             found,
             [Shortage::Permits(0)],
@@ -501,14 +500,14 @@ mod tests {
         assert!(listeners.is_crowded(0) && !listeners.is_crowded(1));
         assert!(!listeners.is_watched(1), "a waiting client is known");
         accept(&mut listeners, 2);
-        found = listeners.shortages(|_, is_known| is_known, |_| false);
+        found = listeners.shortages(|_, is_known| is_known, |_| None);
         assert_eq!(found, [Shortage::Permits(0)]);
         assert!(
             !listeners.is_crowded(1),
             "its connection is reserved for it"
         );
         listeners.set_ready(2);
-        found = listeners.shortages(|_, _| true, |_| false);
+        found = listeners.shortages(|_, _| true, |_| None);
         assert_eq!(found, [Shortage::Permits(0), Shortage::Permits(1)]);
         assert!(listeners.is_crowded(0) && listeners.is_crowded(1));
         listeners.release(0);
@@ -520,14 +519,14 @@ mod tests {
         let (mut listeners, now) = (listeners(), Instant::now());
         listeners.exhausted("a test", now);
         assert_eq!(
-            listeners.shortages(|_, _| false, |_| false),
+            listeners.shortages(|_, _| false, |_| None),
             [Shortage::Resources]
         );
         assert!(listeners.is_crowded(0) && listeners.is_crowded(1));
         listeners.retry_shortages_at(now + MS);
         assert_eq!(listeners.deadline(), Some(now + MS));
         listeners.resume(now + PAUSE);
-        assert_eq!(listeners.shortages(|_, _| false, |_| false), []);
+        assert_eq!(listeners.shortages(|_, _| false, |_| None), []);
         assert_eq!(listeners.deadline(), None);
         assert!(!listeners.is_crowded(0));
     }

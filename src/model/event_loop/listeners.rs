@@ -79,39 +79,56 @@ impl<D: Driver> EventLoop<D> {
     pub(super) fn accept(&mut self) {
         self.listeners.resume(self.worker.time.now());
         let before = self.worker.counters.accepted_connections;
-        self.take_handed();
-        for index in 0..self.watched_listeners.all.len() {
-            for _ in 0..ACCEPTS {
-                if !self.begin_accept(index) {
-                    break;
-                }
-                self.accept_one(index);
-            }
+        match self.watched_listeners.siblings.share_listeners() {
+            true => self.accept_shared(),
+            false => self.accept_waiting(),
         }
         if self.worker.counters.accepted_connections > before {
             self.clock.read(&mut self.worker.time);
             self.sources.notify_services();
         }
-        self.watched_listeners.siblings.pass_on(&mut self.listeners);
     }
 
-    /// Call this before accepting. Returns false if no connection waits, or none may be accepted.
-    fn begin_accept(&mut self, index: usize) -> bool {
-        let siblings = &self.watched_listeners.siblings;
-        match siblings.hands_over() {
-            true if !siblings.may_accept(&self.listeners, index) => false,
-            true => self.listeners.begin_accept_for_others(index),
-            false => self.listeners.begin_accept(index),
+    fn accept_waiting(&mut self) {
+        for index in 0..self.watched_listeners.all.len() {
+            for _ in 0..ACCEPTS {
+                if !self.listeners.begin_accept(index) {
+                    break;
+                }
+                self.accept_one(index);
+            }
         }
     }
 
-    /// True if connections may be waiting that may be accepted.
-    pub(super) fn may_accept_any(&self) -> bool {
+    /// Accepts where other loops may do so, too.
+    fn accept_shared(&mut self) {
+        let handed = self.watched_listeners.siblings.take_handed();
+        if !handed.is_empty() {
+            self.open_handed(handed);
+        }
+        match self.watched_listeners.siblings.hands_over() {
+            true => self.accept_for_all(),
+            false => self.accept_waiting(),
+        }
         let siblings = &self.watched_listeners.siblings;
-        let mut all = 0..self.watched_listeners.all.len();
-        match siblings.hands_over() {
-            true => all.any(|index| siblings.may_accept(&self.listeners, index)),
-            false => self.listeners.may_accept_any(),
+        siblings.pass_on(&mut self.listeners);
+    }
+
+    /// Accepts connections for all loops.
+    fn accept_for_all(&mut self) {
+        for index in 0..self.watched_listeners.all.len() {
+            for count in 0.. {
+                let siblings = &self.watched_listeners.siblings;
+                if !siblings.may_accept(&self.listeners, index) {
+                    break;
+                }
+                if count == ACCEPTS {
+                    siblings.continue_soon();
+                    break;
+                }
+                self.listeners.begin_accept_for_others(index);
+                self.accept_one(index);
+            }
         }
     }
 
@@ -189,14 +206,7 @@ impl<D: Driver> EventLoop<D> {
         self.worker.counters.other_calls += 1;
     }
 
-    /// Opens the connections that another loop has accepted for this one.
-    fn take_handed(&mut self) {
-        let handed = self.watched_listeners.siblings.take_handed();
-        if !handed.is_empty() {
-            self.open_handed(handed);
-        }
-    }
-
+    /// Opens connections that another loop has accepted for this one.
     fn open_handed(&mut self, handed: Vec<Handed>) {
         let count = handed.len();
         handed.into_iter().for_each(|one| self.open(one));
@@ -229,15 +239,17 @@ impl<D: Driver> EventLoop<D> {
     pub(super) fn make_room(&mut self) {
         let WatchedListeners { all, siblings } = &self.watched_listeners;
         // A client that another loop may have accepted does not wait for certain.
-        let asks = siblings.share_listeners();
-        let waits = |index: usize, is_known| (is_known && !asks) || is_readable(all[index].fd());
-        let elsewhere = |index| siblings.is_room_elsewhere(index);
+        let is_certain = || !siblings.share_listeners();
+        let waits =
+            |index: usize, is_known| (is_known && is_certain()) || is_readable(all[index].fd());
+        let now = self.worker.time.now();
+        // The other loops may have used up their room by then.
+        let elsewhere = |index| {
+            siblings
+                .is_room_elsewhere(index)
+                .then(|| now + MIN_IDLE_AGE)
+        };
         let shortages = self.listeners.shortages(waits, elsewhere);
-        if asks && shortages.is_empty() && self.listeners.knows_of_waiting() {
-            // The other loops may have used up their room by then.
-            let later = self.worker.time.now() + MIN_IDLE_AGE;
-            self.listeners.retry_shortages_at(later);
-        }
         for shortage in shortages {
             if let Shortage::Permits(_) = shortage {
                 let listeners = &self.listeners;

@@ -348,8 +348,9 @@ impl<D: Driver> EventLoop<D> {
     /// How long the loop may wait: not at all if there is something to do, and forever (`None`) if
     /// nothing is due at a certain time.
     fn wait_timeout(&self) -> Option<Duration> {
-        let can_act =
-            self.connections.queued() > 0 || self.may_accept_any() || self.datagrams.has_ready();
+        let can_act = self.connections.queued() > 0
+            || self.listeners.may_accept_any()
+            || self.datagrams.has_ready();
         if can_act {
             return Some(Duration::ZERO);
         }

@@ -59,6 +59,10 @@ struct Member {
 pub(super) struct Siblings {
     accept: Accept,
     members: Arc<[Member]>,
+    /// Another loop may take a connection that waits at a listener of this one.
+    shares: bool,
+    /// What this loop watches its listeners for.
+    interest: ReadySet,
     /// The place of this loop.
     own: usize,
     /// Where the next search for a loop begins, so that loops with equally many connections take
@@ -88,6 +92,8 @@ impl Siblings {
         let view = |own| Siblings {
             accept,
             members: members.clone(),
+            shares: accept != Accept::Reuseport && members.len() > 1,
+            interest: interest(accept, own),
             own,
             next: own,
         };
@@ -106,17 +112,12 @@ impl Siblings {
 
     /// True if another loop may take a connection that waits at a listener of this one.
     pub fn share_listeners(&self) -> bool {
-        self.accept != Accept::Reuseport && self.members.len() > 1
+        self.shares
     }
 
-    /// What a loop watches its listeners for. Nothing if another loop accepts for it.
+    /// What this loop watches its listeners for. Nothing if another loop accepts for it.
     pub fn interest(&self) -> ReadySet {
-        match self.accept {
-            Accept::Reuseport | Accept::Shared => ReadySet::READABLE,
-            Accept::Exclusive => ReadySet::READABLE | ReadySet::EXCLUSIVE,
-            Accept::Handover if self.own == ACCEPTOR => ReadySet::READABLE,
-            Accept::Handover => ReadySet::NONE,
-        }
+        self.interest
     }
 
     /// True if this loop alone is told of waiting clients, so that it must wake others when it cannot
@@ -137,7 +138,7 @@ impl Siblings {
 
     /// True if this loop accepts for others.
     pub fn hands_over(&self) -> bool {
-        self.accept == Accept::Handover && self.own == ACCEPTOR && self.members.len() > 1
+        self.shares && self.accept == Accept::Handover && self.own == ACCEPTOR
     }
 
     /// Tells the others how many connections this loop has and may have. Call this when that has
@@ -189,6 +190,11 @@ impl Siblings {
         Some(chosen)
     }
 
+    /// Keeps this loop from waiting before its next turn.
+    pub fn continue_soon(&self) {
+        self.members[self.own].look.wake_by_ref();
+    }
+
     /// Hands a connection to another loop.
     ///
     /// # Errors
@@ -232,6 +238,16 @@ impl Siblings {
     /// and not taken.
     pub fn close(&self) -> Vec<Handed> {
         self.members[self.own].inbox().take().unwrap_or_default()
+    }
+}
+
+/// What a loop in this place watches its listeners for.
+fn interest(accept: Accept, own: usize) -> ReadySet {
+    match accept {
+        Accept::Reuseport | Accept::Shared => ReadySet::READABLE,
+        Accept::Exclusive => ReadySet::READABLE | ReadySet::EXCLUSIVE,
+        Accept::Handover if own == ACCEPTOR => ReadySet::READABLE,
+        Accept::Handover => ReadySet::NONE,
     }
 }
 

@@ -354,7 +354,7 @@ impl Parent {
             return;
         }
         let waits = |index: usize, _| is_readable(&self.stream_endpoints[index].listener);
-        let mut shortages = self.listeners.shortages(waits, |_| false);
+        let mut shortages = self.listeners.shortages(waits, |_| None);
         // Accepting pauses in that case.
         shortages.retain(|shortage| *shortage != Shortage::Resources);
         if shortages.is_empty() {

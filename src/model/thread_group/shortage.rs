@@ -81,7 +81,7 @@ impl ThreadGroup {
             waiting[self.services[index]] > 0 || is_readable(&self.stream_endpoints[index].listener)
         };
         listeners.set_all_ready();
-        let shortages = listeners.shortages(waits, |_| false);
+        let shortages = listeners.shortages(waits, |_| None);
         for (service, crowded) in self.crowded.iter().enumerate() {
             crowded.store(listeners.is_crowded(service), SeqCst);
         }
