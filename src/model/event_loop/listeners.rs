@@ -106,12 +106,26 @@ impl<D: Driver> EventLoop<D> {
         if !handed.is_empty() {
             self.open_handed(handed);
         }
-        match self.watched_listeners.siblings.hands_over() {
-            true => self.accept_for_all(),
-            false => self.accept_waiting(),
+        let siblings = &self.watched_listeners.siblings;
+        if siblings.hands_over() {
+            self.accept_for_all();
+        } else if siblings.is_handed_all() {
+            self.leave_to_acceptor();
+        } else {
+            self.accept_waiting();
         }
         let siblings = &self.watched_listeners.siblings;
         siblings.pass_on(&mut self.listeners);
+    }
+
+    /// This loop has room for clients that it was told of: another loop accepts them.
+    fn leave_to_acceptor(&mut self) {
+        for index in 0..self.watched_listeners.all.len() {
+            if self.listeners.begin_accept(index) {
+                self.listeners.would_block(index);
+                self.watched_listeners.siblings.wake_acceptor();
+            }
+        }
     }
 
     /// Accepts connections for all loops.

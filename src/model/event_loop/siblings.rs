@@ -136,6 +136,17 @@ impl Siblings {
         }
     }
 
+    /// True if another loop accepts for this one, which then must not accept: its permits are for
+    /// what it is handed.
+    pub fn is_handed_all(&self) -> bool {
+        self.shares && self.accept == Accept::Handover && self.own != ACCEPTOR
+    }
+
+    /// Has the loop that accepts for all look for waiting clients.
+    pub fn wake_acceptor(&self) {
+        self.members[ACCEPTOR].accept.wake_by_ref();
+    }
+
     /// True if this loop accepts for others.
     pub fn hands_over(&self) -> bool {
         self.shares && self.accept == Accept::Handover && self.own == ACCEPTOR
@@ -145,7 +156,7 @@ impl Siblings {
     /// changed.
     ///
     /// While this loop could have no more, it may have left a client to others that have no room now.
-    /// So it looks again when it has room.
+    /// So it looks again when it has room, or has the loop look that accepts for it.
     pub fn publish(&self, listeners: &mut Listeners) {
         if !self.share_listeners() {
             return;
@@ -153,8 +164,12 @@ impl Siblings {
         let member = &self.members[self.own];
         for (index, free) in member.free.iter().enumerate() {
             let now = listeners.free(index);
-            if free.swap(now, SeqCst) == 0 && now > 0 {
-                listeners.set_ready(index);
+            if free.swap(now, SeqCst) > 0 || now == 0 {
+                continue;
+            }
+            match self.is_handed_all() {
+                true => self.wake_acceptor(),
+                false => listeners.set_ready(index),
             }
         }
         let open = listeners.permits().taken_by_all();
