@@ -89,6 +89,7 @@ impl<D: Driver> EventLoop<D> {
         }
     }
 
+    #[inline(always)]
     fn accept_waiting(&mut self) {
         for index in 0..self.watched_listeners.all.len() {
             for _ in 0..ACCEPTS {
@@ -101,6 +102,7 @@ impl<D: Driver> EventLoop<D> {
     }
 
     /// Accepts where other loops may do so, too.
+    #[cold]
     fn accept_shared(&mut self) {
         let handed = self.watched_listeners.siblings.take_handed();
         if !handed.is_empty() {
