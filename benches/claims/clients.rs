@@ -1,4 +1,5 @@
-//! Clients that are not the load generator's: one that sends each request in two parts.
+//! Clients that are not the load generator's: one that sends each request in two parts, and some
+//! that come one after the other.
 
 use super::work::{SMALL, length};
 use evserve_lab::Outcome;
@@ -42,6 +43,21 @@ pub fn in_two_parts(
         }
         latencies.drain(..WARM_UP);
         Ok(latencies)
+    })
+}
+
+/// Connects so often, one after the other, each with a request.
+///
+/// # Errors
+/// A connection fails, or a response is wrong.
+pub fn one_by_one(core: usize, address: SocketAddr, connections: usize) -> Outcome<()> {
+    on_core(core, move || {
+        for _ in 0..connections {
+            let mut client = Client::connect(address)?;
+            client.send(format!("GET /{SMALL} HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes())?;
+            receive(&mut client)?;
+        }
+        Ok(())
     })
 }
 

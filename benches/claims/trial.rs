@@ -11,11 +11,12 @@ use evserve_lab::load::{self, Orders, Seen};
 use evserve_lab::memory::private_bytes;
 use evserve_lab::root::Root;
 use evserve_lab::server::{Server, free_address};
-use evserve_lab::statistics::median;
+use evserve_lab::statistics::{greatest, median};
 use evserve_lab::subprocess::Subprocess;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::fs::read_to_string;
 use std::path::PathBuf;
 use std::process::Command;
 use std::thread::sleep;
@@ -82,6 +83,7 @@ impl Bench {
             Work::Crowd { .. } => CROWD_WARM_UP + pace.crowd_run,
             Work::Paused { .. } => pace.warm_up + PAUSED_RUN,
             Work::TwoWrites { .. } => pace.run,
+            Work::OneByOne { .. } => Duration::from_millis(100),
         };
         // Closing many connections takes time too.
         let closing = if work.is_crowd() {
@@ -108,7 +110,15 @@ impl Bench {
         let wrong = |fault: Box<dyn Error>| Failure::Wrong(first_line(&*fault));
         let values = self.load(&server, side.work).map_err(wrong)?;
         server.end().map_err(wrong)?;
-        values.map_err(Failure::Late)
+        let log = read_to_string(self.log()).unwrap_or_default();
+        values
+            .map(|mut values| {
+                values.extend(
+                    busiest_percent(&log).map(|share| ("busiest_percent".to_owned(), share)),
+                );
+                values
+            })
+            .map_err(Failure::Late)
     }
 
     /// The file of the server's log.
@@ -126,6 +136,10 @@ impl Bench {
             Work::Crowd { ask } => self.crowd(server, ask),
             Work::Paused { ask, clients, rate } => self.paused(server, ask, clients, rate),
             Work::TwoWrites { nodelay } => self.two_writes(server, nodelay),
+            Work::OneByOne { connections } => {
+                clients::one_by_one(self.cores.load, server.address(), connections)?;
+                Ok(Ok(Values::new()))
+            }
         }
     }
 
@@ -168,12 +182,12 @@ impl Bench {
         let pace = self.pace;
         let orders = Orders {
             address: server.address(),
+            beside: None,
             asks: ask.orders(),
             clients,
             rate: None,
             warm_up: pace.warm_up,
             run: pace.run,
-            beside: None,
         };
         let mut load = self.begin(server, &orders)?;
         let finished = self.finish(server, &mut load, pace.run)?;
@@ -189,12 +203,12 @@ impl Bench {
     ) -> Loaded<Values> {
         let orders = Orders {
             address: server.address(),
+            beside: None,
             asks: ask.orders(),
             clients,
             rate,
             warm_up: self.pace.warm_up,
             run: PAUSED_RUN,
-            beside: None,
         };
         let mut load = self.begin(server, &orders)?;
         sleep((PAUSED_RUN - PAUSE) / 2);
@@ -220,12 +234,12 @@ impl Bench {
         let clients = self.pace.crowd;
         let orders = Orders {
             address: server.address(),
+            beside: None,
             asks: ask.orders(),
             clients,
             rate: Some(CONNECTS_PER_SECOND),
             warm_up: Duration::ZERO,
             run: self.connecting(),
-            beside: None,
         };
         let mut begun = self.begin(server, &orders)?;
         Ok(match self.finish(server, &mut begun, orders.run)? {
@@ -243,13 +257,13 @@ impl Bench {
         let memory = private_bytes(server.id());
         let orders = Orders {
             address: server.address(),
+            beside: None,
             asks: ask.orders(),
             clients,
             // Each client once a second.
             rate: Some(clients as f64),
             warm_up: CROWD_WARM_UP,
             run: self.pace.crowd_run,
-            beside: None,
         };
         let mut load = self.begin(server, &orders)?;
         let (seen, cpu_seconds) = match self.finish(server, &mut load, orders.run)? {
@@ -294,6 +308,17 @@ fn values(all: &[(&str, f64)]) -> Values {
     let numbers = all.iter().filter(|(_, value)| value.is_finite());
     let named = numbers.map(|(name, value)| ((*name).to_owned(), *value));
     named.collect()
+}
+
+/// The share of the loop with the most connections, from the line that the server logs at its end:
+/// `connections by loop: 1,200 + 800; events of listeners: ..`. `None` if it has one loop.
+fn busiest_percent(log: &str) -> Option<f64> {
+    let (_, line) = log.split_once("connections by loop: ")?;
+    let counts = line.split(';').next()?.split(" + ");
+    let counts: Vec<f64> = counts
+        .map(|count| count.replace(',', "").parse().ok())
+        .collect::<Option<_>>()?;
+    Some(100.0 * greatest(&counts)? / counts.iter().sum::<f64>())
 }
 
 /// The rest of what evserve says is about usage.

@@ -40,6 +40,8 @@ pub enum Work {
     },
     /// One client that sends each request in two parts.
     TwoWrites { nodelay: bool },
+    /// Clients one after the other, each with a connection and a request of its own.
+    OneByOne { connections: usize },
 }
 
 /// The request.
@@ -86,7 +88,7 @@ impl Work {
             | Work::BesideIdle { ask, .. }
             | Work::Crowd { ask }
             | Work::Paused { ask, .. } => ask,
-            Work::TwoWrites { .. } => Ask::File(SMALL),
+            Work::TwoWrites { .. } | Work::OneByOne { .. } => Ask::File(SMALL),
         }
     }
 

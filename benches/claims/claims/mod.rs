@@ -3,6 +3,7 @@
 //! A quotation is verbatim, and its source was looked up. A number that is in no source is not
 //! given.
 
+mod accepting;
 mod clients;
 mod events;
 mod rings;
@@ -26,7 +27,9 @@ pub const CLAIMS: &[Row] = &[
     events::SPARSE,
     threads::EVENTS_WIN,
     threads::THREADS_WIN,
+    accepting::UNIFORM,
     clients::OMISSION,
+    accepting::ONE_WORKER,
     rings::ZERO_COPY,
     rings::ECHO,
     rings::SPLICE,
