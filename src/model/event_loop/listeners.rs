@@ -258,13 +258,10 @@ impl<D: Driver> EventLoop<D> {
         let is_certain = || !siblings.share_listeners();
         let waits =
             |index: usize, is_known| (is_known && is_certain()) || is_readable(all[index].fd());
-        let now = self.worker.time.now();
+        let time = &self.worker.time;
         // The other loops may have used up their room by then.
-        let elsewhere = |index| {
-            siblings
-                .is_room_elsewhere(index)
-                .then(|| now + MIN_IDLE_AGE)
-        };
+        let later = || time.now() + MIN_IDLE_AGE;
+        let elsewhere = |index| siblings.is_room_elsewhere(index).then(later);
         let shortages = self.listeners.shortages(waits, elsewhere);
         for shortage in shortages {
             if let Shortage::Permits(_) = shortage {

@@ -157,10 +157,15 @@ impl Siblings {
     ///
     /// While this loop could have no more, it may have left a client to others that have no room now.
     /// So it looks again when it has room, or has the loop look that accepts for it.
+    #[inline]
     pub fn publish(&self, listeners: &mut Listeners) {
-        if !self.share_listeners() {
-            return;
+        if self.shares {
+            self.publish_figures(listeners);
         }
+    }
+
+    #[cold]
+    fn publish_figures(&self, listeners: &mut Listeners) {
         let member = &self.members[self.own];
         for (index, free) in member.free.iter().enumerate() {
             let now = listeners.free(index);
