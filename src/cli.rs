@@ -195,6 +195,11 @@ fn http(options: &Options) -> Result<HttpConfig, String> {
         headers,
         server,
         cache_control: content.cache_control.clone(),
+        media_types: content.media_types.clone(),
+        cors: content.cors.clone(),
+        isolate: content.isolate,
+        clean_urls: content.clean_urls,
+        precompressed: !content.no_precompressed,
         entity_tag: content.entity_tag,
         indexes: match content.indexes.is_empty() {
             true => default.indexes,
@@ -221,7 +226,7 @@ fn headers(options: &Options) -> Result<(String, Option<String>), String> {
         };
         content.headers.iter().filter(is_named)
     };
-    if content.cache_control.is_some() && named("cache-control").next().is_some() {
+    if !content.cache_control.is_empty() && named("cache-control").next().is_some() {
         return Err("Cache-Control is given twice: leave out --cache-control or --header".into());
     }
     let mut servers = named("server").map(|field| field.split_once(": ").unwrap_or_default().1);
@@ -232,8 +237,12 @@ fn headers(options: &Options) -> Result<(String, Option<String>), String> {
     let others = content.headers.iter();
     let others = others.filter(|field| !named("server").any(|server| server == *field));
     let headers: String = others.map(|field| format!("{field}\r\n")).collect();
-    let rest = content.cache_control.iter().chain(&server);
-    let length = headers.len() + rest.map(String::len).sum::<usize>();
+    let longest = content
+        .cache_control
+        .iter()
+        .map(|rule| rule.value.len())
+        .max();
+    let length = headers.len() + longest.unwrap_or(0) + server.as_ref().map_or(0, String::len);
     match length <= MAX_HEADER_BYTES - 32 {
         true => Ok((headers, server)),
         false => {

@@ -144,9 +144,24 @@ pub struct HttpConfig {
     pub headers: String,
     /// The value of the field Server. `None`: the program's name.
     pub server: Option<String>,
-    /// The value of the field Cache-Control of files. `None`: no such field. Together with
-    /// `headers` and `server` it may have [`MAX_HEADER_BYTES`] bytes.
-    pub cache_control: Option<String>,
+    /// The values of the field Cache-Control of files, by their paths below the root. The first
+    /// pattern that fits counts; where none does, there is no such field. Together with `headers`
+    /// and `server` the longest may have [`MAX_HEADER_BYTES`] bytes. Default: none.
+    pub cache_control: Vec<CacheRule>,
+    /// Media types by file name extension, in lower case and without its dot. They come before the
+    /// known ones. Default: none.
+    pub media_types: Vec<(String, String)>,
+    /// Let scripts on pages of other origins read what is served (CORS): those of this origin, or
+    /// `*` for all. Default: none.
+    pub cors: Option<String>,
+    /// Isolate pages from other origins, as SharedArrayBuffer requires (COOP and COEP). Default:
+    /// false.
+    pub isolate: bool,
+    /// Serve `about.html` as `/about`, and redirect to it from other URLs. Default: false.
+    pub clean_urls: bool,
+    /// Send `FILE.br`, `FILE.zst` or `FILE.gz` in place of FILE to clients that accept it. Default:
+    /// true.
+    pub precompressed: bool,
     /// What the entity tag of a file is made of. Default: full.
     pub entity_tag: EntityTag,
     /// Names of the files to send for their directory, in order of preference. Default:
@@ -175,6 +190,16 @@ pub struct HttpConfig {
     pub listing_processes: usize,
 }
 
+/// Which files get a Cache-Control field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheRule {
+    /// A pattern for a file's name, or, if it has a slash, for its path below the root. `None`: all
+    /// files.
+    pub pattern: Option<glob::Pattern>,
+    /// The value of the field.
+    pub value: String,
+}
+
 /// Maximum bytes that the configuration may add to a response's head. The head must fit in one
 /// buffer, also with the longest Location.
 pub const MAX_HEADER_BYTES: usize = 4 * 1024;
@@ -195,7 +220,12 @@ impl Default for HttpConfig {
             max_body: 1024 * 1024,
             headers: String::new(),
             server: None,
-            cache_control: None,
+            cache_control: Vec::new(),
+            media_types: Vec::new(),
+            cors: None,
+            isolate: false,
+            clean_urls: false,
+            precompressed: true,
             entity_tag: EntityTag::Full,
             indexes: vec!["index.html".into(), "index.htm".into()],
             listing: true,

@@ -6,13 +6,13 @@
 
 use super::help;
 use super::values::{
-    TrustedProxy, count, duration, error_page, field_value, file_mode, file_name, head_size,
-    header, levels, listing_size, memory_size, port, port_of_url, positive, shown_size, shown_time,
-    size, status_address, trusted_proxy,
+    TrustedProxy, cache_rule, count, duration, error_page, file_mode, file_name, head_size, header,
+    levels, listing_size, media_type, memory_size, origin, port, port_of_url, positive, shown_size,
+    shown_time, size, status_address, trusted_proxy,
 };
 use crate::config::{
-    Accept, AccessLog, Config, EntityTag, HttpConfig, Sandbox, Timeouts, Trigger, UringFds,
-    UringFile, UringOperations, UringSend,
+    Accept, AccessLog, CacheRule, Config, EntityTag, HttpConfig, Sandbox, Timeouts, Trigger,
+    UringFds, UringFile, UringOperations, UringSend,
 };
 use crate::net::Address;
 use clap::builder::ValueHint;
@@ -115,7 +115,10 @@ pub(super) struct Content {
     #[arg(long)]
     pub hidden: bool,
 
-    /// File in ROOT to send for missing ones, for single-page applications
+    /// File in ROOT to send for missing pages, for single-page applications
+    ///
+    /// Only a request that asks for HTML gets it, as browsers do for pages, and only where the last
+    /// name has no dot and no name begins with one. So missing scripts and pictures get 404.
     #[arg(long, value_name = "FILE")]
     pub fallback: Option<String>,
 
@@ -129,9 +132,41 @@ pub(super) struct Content {
     #[arg(long = "header", value_name = "FIELD", value_parser = header)]
     pub headers: Vec<String>,
 
-    /// Cache-Control field of files, such as max-age=3600 [default: none]
-    #[arg(long, value_name = "VALUE", value_parser = field_value)]
-    pub cache_control: Option<String>,
+    /// Cache-Control field of files, such as max-age=3600 or '*.html=no-cache'; may be repeated
+    ///
+    /// A pattern with a slash is for a file's path in ROOT, such as
+    /// 'assets/**=max-age=31536000, immutable', another one for its name. The first one that fits
+    /// counts, and a value without a pattern fits all files.
+    #[arg(long, value_name = "[GLOB=]VALUE", value_parser = cache_rule)]
+    pub cache_control: Vec<CacheRule>,
+
+    /// Media type of files with this extension, such as md=text/markdown; may be repeated
+    #[arg(long = "type", id = "media_types", value_name = "EXT=TYPE", value_parser = media_type)]
+    pub media_types: Vec<(String, String)>,
+
+    /// Send no FILE.br, FILE.zst or FILE.gz in place of FILE
+    #[arg(long)]
+    pub no_precompressed: bool,
+
+    /// Serve about.html as /about, and redirect there from /about.html
+    ///
+    /// Each page has one URL: /about/ and /index.html redirect too.
+    #[arg(long)]
+    pub clean_urls: bool,
+
+    /// Let scripts of other origins read the files, or those of one origin (CORS)
+    ///
+    /// They may ask for ranges and read Content-Range.
+    #[arg(long, value_name = "ORIGIN", value_parser = origin, num_args = 0..=1,
+        require_equals = true, default_missing_value = "*")]
+    pub cors: Option<String>,
+
+    /// Isolate pages from other origins, as SharedArrayBuffer and WebAssembly threads need it
+    ///
+    /// Adds Cross-Origin-Opener-Policy, Cross-Origin-Embedder-Policy and
+    /// Cross-Origin-Resource-Policy.
+    #[arg(long)]
+    pub isolate: bool,
 
     /// What the entity tag (ETag) of a file is computed from
     #[arg(long = "etag", value_name = "PARTS", value_enum,

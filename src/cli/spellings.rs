@@ -67,10 +67,7 @@ pub(super) const SPELLINGS: &[(&[&str], Answer)] = &[
         &["-s", "--spa", "--single", "--try-file"],
         Type("--fallback index.html"),
     ),
-    (
-        &["-C", "--cors", "--enable-cors"],
-        Type("--header 'Access-Control-Allow-Origin: *'"),
-    ),
+    (&["-C", "--enable-cors"], Type("--cors")),
     (
         &[
             "-q",

@@ -1,6 +1,6 @@
 //! The values of options: how they are read, and how --help writes the defaults.
 
-use crate::config::MIN_LISTING_BYTES;
+use crate::config::{CacheRule, MIN_LISTING_BYTES};
 use crate::http1::{MAX_HEAD, is_connection_field, is_reserved_field, is_token};
 use crate::net::Address;
 use bytesize::ByteSize;
@@ -93,6 +93,62 @@ pub(super) fn head_size(text: &str) -> Result<usize, String> {
     match usize::try_from(size) {
         Ok(size) if (256..=MAX_HEAD).contains(&size) => Ok(size),
         _ => Err(format!("expected a size from 256 to {MAX_HEAD} bytes")),
+    }
+}
+
+/// A Cache-Control value, perhaps behind a pattern for the files that get it. A directive such as
+/// `max-age=1` has none of the characters that make a pattern.
+pub(super) fn cache_rule(text: &str) -> Result<CacheRule, String> {
+    let is_pattern = |text: &str| text.contains(['*', '?', '[', '.', '/']);
+    let (pattern, value) = match text.split_once('=') {
+        Some((pattern, value)) if is_pattern(pattern) => (Some(pattern), value),
+        _ => (None, text),
+    };
+    let pattern = pattern.map(|text| {
+        glob::Pattern::new(text.trim_start_matches('/'))
+            .map_err(|error| format!("`{text}` is no pattern: {error}"))
+    });
+    if value.trim().is_empty() {
+        return Err("expected a value, such as max-age=3600 or '*.html=no-cache'".into());
+    }
+    Ok(CacheRule {
+        pattern: pattern.transpose()?,
+        value: field_value(value.trim())?,
+    })
+}
+
+/// An extension without its dot, and a media type.
+pub(super) fn media_type(text: &str) -> Result<(String, String), String> {
+    let expected = || "expected EXTENSION=TYPE, such as md=text/markdown".to_owned();
+    let (extension, media_type) = text.split_once('=').ok_or_else(expected)?;
+    let extension = extension.trim_start_matches("*").trim_start_matches('.');
+    let (essence, _) = media_type.split_once(';').unwrap_or((media_type, ""));
+    let names = essence.trim().split_once('/');
+    let is_type =
+        names.is_some_and(|(kind, sub)| is_token(kind.as_bytes()) && is_token(sub.as_bytes()));
+    if !is_type || extension.is_empty() || extension.contains(['/', '.']) {
+        return Err(expected());
+    }
+    Ok((
+        extension.to_ascii_lowercase(),
+        field_value(media_type.trim())?,
+    ))
+}
+
+/// An origin as browsers send it (RFC 6454 section 6.2), or `*` for all.
+pub(super) fn origin(text: &str) -> Result<String, String> {
+    let host = text
+        .split_once("://")
+        .filter(|(scheme, _)| is_token(scheme.as_bytes()));
+    let is_host = |host: &str| {
+        !host.is_empty()
+            && host
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-.:[]_".contains(&b))
+    };
+    match text == "*" || text == "null" || host.is_some_and(|(_, host)| is_host(host)) {
+        true => Ok(text.to_ascii_lowercase()),
+        false => Err("expected an origin such as https://example.org, without a path".into()),
     }
 }
 

@@ -86,6 +86,12 @@ impl OpenFile {
         (filled == length).then_some(content)
     }
 
+    /// Reads the first bytes into `into` if no disk access is needed, as many as there are.
+    pub fn beginning_now<'a>(&self, into: &'a mut [u8]) -> Option<&'a [u8]> {
+        let count = sys::read_now(&self.file, into, 0).ok()?;
+        Some(&into[..count])
+    }
+
     /// Closes the file once everything needed is known.
     pub fn close(self) {
         sys::close(self.file);

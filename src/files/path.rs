@@ -191,7 +191,13 @@ impl RelativePath {
     /// prefix. A colon is encoded and cannot be taken for the end of a scheme.
     pub fn slash_reference(&self) -> String {
         let name = self.names().last().unwrap_or(b".");
-        format!("{}/", percent_encode(name, ENCODED))
+        format!("{}/", RelativePath::reference(name))
+    }
+
+    /// Returns the reference to a file of this name from a URL in the same directory. Such a
+    /// reference has the properties of [`slash_reference`](RelativePath::slash_reference).
+    pub fn reference(name: &[u8]) -> String {
+        percent_encode(name, ENCODED).to_string()
     }
 
     /// The names in the path; none for the root.

@@ -270,6 +270,45 @@ impl Root {
         }
     }
 
+    /// True if `path` leads to a regular file. Records what it depends on.
+    ///
+    /// # Errors
+    /// [`LookupError::OtherMount`] if it is on a mount that this lookup may not enter.
+    pub fn is_file(
+        &self,
+        path: &RelativePath,
+        dependencies: &mut Dependencies,
+    ) -> Result<bool, LookupError> {
+        self.is_kind(FileType::RegularFile, path, dependencies)
+    }
+
+    /// The same for a directory.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn is_directory(
+        &self,
+        path: &RelativePath,
+        dependencies: &mut Dependencies,
+    ) -> Result<bool, LookupError> {
+        self.is_kind(FileType::Directory, path, dependencies)
+    }
+
+    fn is_kind(
+        &self,
+        kind: FileType,
+        path: &RelativePath,
+        dependencies: &mut Dependencies,
+    ) -> Result<bool, LookupError> {
+        match self.kind(path, dependencies) {
+            Ok(found) => Ok(found == kind),
+            Err(LookupError::OtherMount) if dependencies.mounts() == Mounts::Own => {
+                Err(LookupError::OtherMount)
+            }
+            Err(_) => Ok(false),
+        }
+    }
+
     /// Opens the regular file whose name has `suffix` appended, if there is one.
     ///
     /// # Errors

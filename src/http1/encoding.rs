@@ -28,6 +28,9 @@ pub const CODINGS: [Coding; 3] = [
     },
 ];
 
+/// gzip, which some files have in themselves.
+pub const GZIP: Coding = CODINGS[2];
+
 /// The codings that an Accept-Encoding value accepts with at least the weight of `identity`, by
 /// descending weight, then by compression (RFC 9110 section 12.5.3). A client that lists codings
 /// without `identity` prefers the codings.

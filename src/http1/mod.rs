@@ -17,7 +17,7 @@ mod target;
 
 pub use body::BodyReader;
 pub use conditional::{Conditions, FileVersion, TagParts, Validators, Verdict};
-pub use encoding::{CODINGS, Coding, accepted_codings, media_weight};
+pub use encoding::{CODINGS, Coding, GZIP, accepted_codings, media_weight};
 pub use head_end::{HeadEnd, MAX_HEAD, MAX_TARGET};
 pub use lexical::is_token;
 pub use list::List;

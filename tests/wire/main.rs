@@ -47,6 +47,7 @@ mod site;
 mod slow;
 mod status;
 mod stopping;
+mod switches;
 mod terminal;
 #[cfg(feature = "tls")]
 mod tls;

@@ -524,7 +524,7 @@ fn hidden_files_and_options_of_a_site() {
         ];
         let evserve = Evserve::http(model, root.path(), &options);
         assert_eq!(get(&evserve, "/list/").status, 403);
-        let app = get(&evserve, "/some/route");
+        let app = ask(&evserve, "GET", "/some/route", &["Accept: text/html"]);
         assert_eq!((app.status, &app.body[..]), (200, &b"<p>not here"[..]));
         assert_eq!(
             ask(

@@ -55,7 +55,10 @@ impl KeepAliveClient {
     pub fn ask(&mut self, target: &str) -> Response {
         let address = self.address;
         let client = self.client.get_or_insert_with(|| Client::connect(address));
-        client.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        // As a browser asks for a page: a fallback is for pages only.
+        client.send(format!(
+            "GET {target} HTTP/1.1\r\nHost: localhost\r\nAccept: text/html,*/*;q=0.5\r\n\r\n"
+        ));
         let answer = client.response();
         if answer.field("Connection") == Some("close") {
             self.client = None;
@@ -305,7 +308,8 @@ fn a_fallback_may_be_a_link() {
     let world = linked();
     let options = ["--fallback", "sub/parent/v", "--index", "none"];
     let evserve = Evserve::http("epoll", &world.path().join("current"), &options);
-    assert_eq!(evserve.get("/no-such-file").body, b"real");
+    let mut client = KeepAliveClient::new(evserve.address());
+    assert_eq!(client.ask("/no-such-file").body, b"real");
     let options = ["--error-page", "404=absolute/v"];
     let evserve = Evserve::http("epoll", &world.path().join("site"), &options);
     assert_eq!(evserve.get("/no-such-file").body, b"real");

@@ -19,10 +19,15 @@ pub(super) fn html(status: StatusCode, request: &Request<'_>) -> Option<Vec<u8>>
     Some(error_page(status.code(), phrase, to_root.as_deref()).into_bytes())
 }
 
-fn prefers_pages(accept: List<'_>) -> bool {
+/// True if an Accept field names HTML, and not only as one of all types.
+pub(super) fn names_html(accept: List<'_>) -> bool {
     let mut lines = accept.lines();
     lines.any(|line| memchr::memmem::find(line, b"text/html").is_some())
-        && media_weight(accept, "text/html") > media_weight(accept, "text/plain")
+        && media_weight(accept, "text/html") > 0
+}
+
+fn prefers_pages(accept: List<'_>) -> bool {
+    names_html(accept) && media_weight(accept, "text/html") > media_weight(accept, "text/plain")
 }
 
 /// The relative reference from a request's URL to the root. A reverse proxy may serve the root

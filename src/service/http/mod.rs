@@ -9,6 +9,7 @@
 //! `ConfiguredFields`).
 
 mod access_log_writer;
+mod clean_urls;
 mod content;
 mod context;
 mod deferred;
@@ -23,6 +24,7 @@ mod redirect;
 mod remaining_body;
 mod representation;
 mod response;
+mod rules;
 mod session;
 mod site;
 mod state;

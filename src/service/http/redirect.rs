@@ -39,6 +39,7 @@ pub fn redirects(
         http: HttpConfig {
             listing: false,
             fallback: None,
+            clean_urls: false,
             error_pages: Vec::new(),
             cache_bytes: Some(0),
             cache_files: 0,

@@ -50,6 +50,12 @@ pub(super) struct RepresentationBuilder<'a> {
     pub limits: CacheLimits,
     /// Header lines to add to every response.
     pub more: &'a str,
+    /// The media type, if the configuration has one for it.
+    pub media_type: Option<MediaType>,
+    /// The coding of the file itself, as in a picture of the type svgz.
+    pub coding: Option<Coding>,
+    /// It is sent instead of what was asked for, depending on the field Accept.
+    pub is_fallback: bool,
     /// What entity tags consist of.
     pub tag_parts: TagParts,
     pub now: SystemTime,
@@ -64,8 +70,13 @@ impl RepresentationBuilder<'_> {
         siblings: ArrayVec<(Coding, OpenFile), 3>,
         dependencies: Dependencies,
     ) -> CacheEntry<Representations> {
-        let media_type = file.media_type;
-        let vary = (!siblings.is_empty()).then_some("Accept-Encoding");
+        let vary = match (self.is_fallback, siblings.is_empty()) {
+            (false, true) => None,
+            (false, false) => Some("Accept-Encoding"),
+            (true, true) => Some("Accept"),
+            (true, false) => Some("Accept, Accept-Encoding"),
+        };
+        let mut media_type = self.media_type.unwrap_or(file.media_type);
         let mut entry = CacheEntry {
             value: Representations::new(),
             dependencies,
@@ -75,7 +86,7 @@ impl RepresentationBuilder<'_> {
         let coded = siblings
             .into_iter()
             .map(|(coding, file)| (Some(coding), file));
-        for (coding, file) in [(None, file)].into_iter().chain(coded) {
+        for (coding, file) in [(self.coding, file)].into_iter().chain(coded) {
             let name = coding.map(|coding| coding.name);
             let length = file.length;
             let validators = Validators::new(
@@ -83,8 +94,12 @@ impl RepresentationBuilder<'_> {
                 self.tag_parts,
                 name.unwrap_or_default(),
             );
-            let lines = FileFields::new(&validators, vary, self.more, media_type, name, length);
+            let sample = self.sample(&file, media_type);
             let content = self.content(file, &mut entry);
+            if coding.is_none() && !media_type.1.is_empty() && !is_utf8(&sample, &content) {
+                media_type.1 = "";
+            }
+            let lines = FileFields::new(&validators, vary, self.more, media_type, name, length);
             entry.cost.bytes += size_of::<Representation>() + lines.size();
             entry.value.push(Arc::new(Representation {
                 content,
@@ -115,6 +130,21 @@ impl RepresentationBuilder<'_> {
         }
     }
 
+    /// The first bytes of a text that is too long to be kept in memory.
+    fn sample(&self, file: &OpenFile, media_type: MediaType) -> ArrayVec<u8, SAMPLE> {
+        let mut sample = ArrayVec::new();
+        if !media_type.1.is_empty() && file.length > MAX_IN_MEMORY && file.generated.is_none() {
+            let mut bytes = [0; SAMPLE];
+            sample.extend(
+                file.beginning_now(&mut bytes)
+                    .unwrap_or_default()
+                    .iter()
+                    .copied(),
+            );
+        }
+        sample
+    }
+
     /// The content of a small file if it can be read without waiting; else the open file.
     fn content(&self, mut file: OpenFile, entry: &mut CacheEntry<Representations>) -> BodySource {
         if let Some(content) = file.generated.take() {
@@ -142,4 +172,18 @@ impl RepresentationBuilder<'_> {
         };
         BodySource::File(Arc::new(file))
     }
+}
+
+/// How much of a large file shows whether it is UTF-8, in bytes.
+const SAMPLE: usize = 4 * 1024;
+
+/// False if the content of a text shows that it is no UTF-8. True if it cannot be read without
+/// waiting.
+fn is_utf8(sample: &[u8], content: &BodySource) -> bool {
+    let text = match content {
+        BodySource::Bytes(all) => all,
+        BodySource::File(_) => sample,
+    };
+    // A character that the end cuts is no error.
+    std::str::from_utf8(text).map_or_else(|error| error.error_len().is_none(), |_| true)
 }

@@ -1,16 +1,19 @@
 //! Responds with the files of a document root. The only file that knows both `http1` and `files`.
 
-use super::fields::ConfiguredFields;
+use super::clean_urls;
+use super::error_page;
+use super::fields::PREFLIGHT;
 use super::handler::Handler;
 use super::listing;
 use super::representation::{RepresentationBuilder, Representations, choose};
 use super::response::{DeferredLookup, Response};
+use super::rules::FileRules;
 use crate::config::{Config, DEFAULT_MEMORY_BYTES, EntityTag, HttpConfig, StartError};
 use crate::files::{
     Cache, CacheEntry, CacheLimits, Dependencies, ListingBudget, Listings, Lookup, LookupError,
     Mounts, NamedRoot, OpenFile, PathError, RelativePath, Resolution, Root,
 };
-use crate::http1::{CODINGS, Method, Request, StatusCode, TagParts};
+use crate::http1::{CODINGS, GZIP, Method, Request, StatusCode, TagParts};
 use crate::observe::throttled;
 use crate::offload;
 use crate::service::Sharing;
@@ -36,6 +39,10 @@ const SIBLING_TOLERANCE: Duration = Duration::from_secs(2);
 /// that asks for it would cause one.
 const LEASE_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
+/// The beginnings of the names under which configured files are cached. No target begins like them.
+const FALLBACK: &[u8] = b"fallback ";
+const ERROR_PAGE: &[u8] = b"error page ";
+
 /// A document root as a handler. A lookup that depends on other mounts than the root's, or on a
 /// root that can hang, runs on a thread that may wait.
 pub(super) struct FileHandler(Arc<Site>);
@@ -48,8 +55,7 @@ struct Site {
     options: HttpConfig,
     cache: Cache<Representations>,
     listings: Listings,
-    /// Header lines that the options add to responses with files.
-    fields: String,
+    rules: FileRules,
     /// The file that is served where no file is found.
     fallback: Option<Box<RelativePath>>,
     /// Error pages by status code.
@@ -135,7 +141,7 @@ impl Site {
             listings: Listings::new(listing_budget(&options), options.hidden),
             root: named,
             is_in_loop: AtomicBool::new(false),
-            fields: ConfiguredFields::for_files(&options)?,
+            rules: FileRules::new(&options)?,
             options,
         })
     }
@@ -193,7 +199,7 @@ impl Site {
             mounts,
         };
         let response = match request.method {
-            Method::Options => Ok(Response::options()),
+            Method::Options => Ok(self.options_response()),
             Method::Get | Method::Head => self.look_up(request, cx),
             Method::Unsupported | Method::Unknown => Err(StatusCode::METHOD_NOT_ALLOWED.into()),
         };
@@ -215,10 +221,19 @@ impl Site {
         let Some((_, path)) = pages.find(|(code, _)| *code == response.status.code()) else {
             return Ok(response);
         };
-        Ok(match self.cached_configured_file(path, cx)? {
+        Ok(match self.cached_configured_file(ERROR_PAGE, path, cx)? {
             Some(entry) => response.with_page(&entry.value[0]),
             None => response,
         })
+    }
+
+    /// The response to OPTIONS, which may be a preflight request.
+    fn options_response(&self) -> Response {
+        let response = Response::options();
+        match self.options.cors {
+            Some(_) => response.with_line(PREFLIGHT.as_bytes()),
+            None => response,
+        }
     }
 
     fn look_up(
@@ -255,12 +270,21 @@ impl Site {
             return Ok(file(request, &entry, cx.time));
         }
         let mut dependencies = Dependencies::new(cx.mounts);
+        if self.options.clean_urls && !cx.root.is_single_file() {
+            let indexes = &self.options.indexes;
+            if let Some(to) =
+                clean_urls::redirect(cx.root, (target, &path), indexes, &mut dependencies)?
+            {
+                return Ok(redirect(request, to));
+            }
+            clean_urls::complete(cx.root, &mut path, &mut dependencies)?;
+        }
         match cx.root.look_up(&mut path, &mut dependencies) {
             Ok(Lookup::File(found)) => {
                 let entry = self.cache_file(&name, found, &mut path, dependencies, cx)?;
                 Ok(file(request, &entry, cx.time))
             }
-            Ok(Lookup::DirectoryWithoutSlash) => Ok(redirect(request, &path)),
+            Ok(Lookup::DirectoryWithoutSlash) => Ok(redirect(request, path.slash_reference())),
             Ok(Lookup::Directory(_)) if !self.options.listing => Err(StatusCode::FORBIDDEN.into()),
             Ok(Lookup::Directory(directory)) => Ok(listing::respond(
                 &self.listings,
@@ -290,30 +314,34 @@ impl Site {
         cx: LookupContext<'_>,
     ) -> Result<Response, NoResponse> {
         let entry = match &self.fallback {
-            Some(path) => self.cached_configured_file(path, cx)?,
-            None => None,
+            Some(path) if asks_for_page(request) => {
+                self.cached_configured_file(FALLBACK, path, cx)?
+            }
+            _ => None,
         };
         let entry = entry.ok_or(StatusCode::NOT_FOUND)?;
         Ok(file(request, &entry, cx.time))
     }
 
-    /// Looks up a file that an option names. It is cached under a name that no request can have.
+    /// Looks up a file that an option names. It is cached under `prefix` and its path, a name that no
+    /// request can have.
     fn cached_configured_file(
         &self,
+        prefix: &[u8],
         path: &RelativePath,
         cx: LookupContext<'_>,
     ) -> Result<Option<Arc<CacheEntry<Representations>>>, LookupError> {
         if cx.mounts == Mounts::Own && cx.root.can_hang() {
             return Err(LookupError::OtherMount);
         }
-        let name = path.as_c_str().to_bytes();
-        if let Some(entry) = self.cache.get(cx.root, name, cx.time.now(), cx.mounts)? {
+        let name = [prefix, path.as_c_str().to_bytes()].concat();
+        if let Some(entry) = self.cache.get(cx.root, &name, cx.time.now(), cx.mounts)? {
             return Ok(Some(entry));
         }
         let (mut path, mut dependencies) = (path.clone(), Dependencies::new(cx.mounts));
         match cx.root.look_up(&mut path, &mut dependencies) {
             Ok(Lookup::File(file)) => self
-                .cache_file(name, file, &mut path, dependencies, cx)
+                .cache_file(&name, file, &mut path, dependencies, cx)
                 .map(Some),
             Err(LookupError::OtherMount) => Err(LookupError::OtherMount),
             Ok(_) | Err(_) => Ok(None),
@@ -331,7 +359,11 @@ impl Site {
     ) -> Result<Arc<CacheEntry<Representations>>, LookupError> {
         let mut siblings = ArrayVec::new();
         let is_coded = |suffix: &str| path.as_c_str().to_bytes().ends_with(suffix.as_bytes());
-        if !CODINGS.iter().any(|coding| is_coded(coding.suffix)) {
+        let is_svgz = is_coded(".svgz");
+        if self.options.precompressed
+            && !is_svgz
+            && !CODINGS.iter().any(|coding| is_coded(coding.suffix))
+        {
             for coding in CODINGS {
                 let sibling = cx
                     .root
@@ -341,9 +373,16 @@ impl Site {
                 }
             }
         }
+        let is_fallback = name.starts_with(FALLBACK);
         let builder = RepresentationBuilder {
             limits: self.cache.limits(),
-            more: &self.fields,
+            more: match is_fallback {
+                true => self.rules.fallback_lines(),
+                false => self.rules.lines(path.as_path()),
+            },
+            media_type: self.rules.media_type(path.as_path()),
+            coding: is_svgz.then_some(GZIP),
+            is_fallback,
             tag_parts: match self.options.entity_tag {
                 EntityTag::Full => TagParts::All,
                 EntityTag::Mtime => TagParts::LengthAndTime,
@@ -367,6 +406,17 @@ fn listing_budget(options: &HttpConfig) -> ListingBudget {
 fn is_older(sibling: &OpenFile, file: &OpenFile) -> bool {
     let age = file.modified.duration_since(sibling.modified);
     age.is_ok_and(|age| age >= SIBLING_TOLERANCE)
+}
+
+/// True if a request is for a page: it asks for HTML, as browsers do for pages only, and its last
+/// name has no extension. A path that is hidden, or is for programs (RFC 8615), is none.
+fn asks_for_page(request: &Request<'_>) -> bool {
+    let Ok(path) = RelativePath::decode(request.target.path) else {
+        return false;
+    };
+    let has_dot = path.names().last().is_some_and(|name| name.contains(&b'.'));
+    let is_hidden = path.names().any(|name| name.starts_with(b"."));
+    !has_dot && !is_hidden && request.accept.is_some_and(error_page::names_html)
 }
 
 /// The response with a cached file.
@@ -458,8 +508,8 @@ fn configured_file(option: &str, text: &str, root: &Root) -> Result<Box<Relative
     })
 }
 
-fn redirect(request: &Request<'_>, path: &RelativePath) -> Response {
-    let mut location = path.slash_reference();
+/// Redirects to this reference, with the same query.
+fn redirect(request: &Request<'_>, mut location: String) -> Response {
     if let Some(query) = request.target.query {
         location.push('?');
         location.extend(percent_encode(query, NOT_IN_A_QUERY));
