@@ -200,6 +200,7 @@ fn http(options: &Options) -> Result<HttpConfig, String> {
         isolate: content.isolate,
         clean_urls: content.clean_urls,
         precompressed: !content.no_precompressed,
+        compress: content.compress,
         entity_tag: content.entity_tag,
         indexes: match content.indexes.is_empty() {
             true => default.indexes,

@@ -159,6 +159,9 @@ pub struct HttpConfig {
     pub isolate: bool,
     /// Serve `about.html` as `/about`, and redirect to it from other URLs. Default: false.
     pub clean_urls: bool,
+    /// Compress a text when the first client asks for it compressed, and keep the result in memory.
+    /// Default: false.
+    pub compress: bool,
     /// Send `FILE.br`, `FILE.zst` or `FILE.gz` in place of FILE to clients that accept it. Default:
     /// true.
     pub precompressed: bool,
@@ -226,6 +229,7 @@ impl Default for HttpConfig {
             isolate: false,
             clean_urls: false,
             precompressed: true,
+            compress: false,
             entity_tag: EntityTag::Full,
             indexes: vec!["index.html".into(), "index.htm".into()],
             listing: true,

@@ -65,6 +65,7 @@
 //! | [`net`] | sockets and their addresses |
 //! | [`lines`] | writes log lines without ever waiting for their reader |
 //! | [`sys`] | the system calls, each in one place |
+//! | [`background`] | one thread for work that no request waits for |
 //! | [`offload`] | threads for work that may wait for a file system |
 //! | [`trace`] | logs the system calls of the first requests |
 //!
@@ -75,6 +76,7 @@ pub use service::http::{Fallback, Handler, PartialHandler, Response};
 pub use service::{Service, Sharing};
 pub use session::{Context, Session, Timeout, Wait};
 
+mod background;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
@@ -85,7 +87,7 @@ pub mod lines;
 pub mod model;
 pub mod net;
 pub mod observe;
-pub mod offload;
+mod offload;
 pub mod poller;
 #[cfg(feature = "cli")]
 pub mod program;

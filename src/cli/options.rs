@@ -144,6 +144,14 @@ pub(super) struct Content {
     #[arg(long = "type", id = "media_types", value_name = "EXT=TYPE", value_parser = media_type)]
     pub media_types: Vec<(String, String)>,
 
+    /// Compress texts for clients that accept it (br, gzip), once for each version of a file
+    ///
+    /// For files from 1 KiB to 10 MiB without a compressed sibling. The first client gets the file
+    /// as it is, while a thread of low priority compresses it. The result is kept in the memory for
+    /// files (--cache-bytes). Not with --model forking, whose processes share no memory.
+    #[arg(long)]
+    pub compress: bool,
+
     /// Send no FILE.br, FILE.zst or FILE.gz in place of FILE
     #[arg(long)]
     pub no_precompressed: bool,

@@ -25,8 +25,6 @@ const NO_PASSWORDS: &str =
 const NO_WRITING: &str = "evserve only reads files: it has no uploads and no WebDAV";
 const NO_ARCHIVES: &str =
     "evserve makes no archives; type for example: tar -czf public.tar.gz public";
-const NO_COMPRESSION: &str = "evserve sends FILE.br, FILE.zst or FILE.gz instead of FILE, but does \
-     not compress yet; type for example: gzip --keep FILE";
 const FOREGROUND: &str = "evserve stays in the foreground; systemd can run it as a service";
 
 /// The options of http.server, miniserve, serve, http-server, caddy, darkhttpd, dufs and
@@ -226,11 +224,9 @@ pub(super) const SPELLINGS: &[(&[&str], Answer)] = &[
         &[
             "--gzip",
             "--brotli",
-            "--compress",
             "--compression",
-            "--precompressed",
         ],
-        Without(NO_COMPRESSION),
+        Type("--compress"),
     ),
     (
         &[

@@ -9,14 +9,14 @@ use crate::sys::{Errno, FileType, Stat};
 use std::ffi::{CStr, CString};
 
 /// All observations for one response.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Dependencies {
     all: Vec<Dependency>,
     mounts: Mounts,
 }
 
 /// What was observed at one path.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Dependency {
     /// Relative to the root.
     pub path: CString,

@@ -23,7 +23,7 @@ pub use listing::{
 };
 pub use mounts::{Mounts, remote_mount};
 pub use named_root::{NamedRoot, Resolution};
-pub use open_file::{LookupError, OpenFile, regular_file_length};
+pub use open_file::{LookupError, OpenFile, read_whole, regular_file_length};
 pub use page::{PAGE_POLICY, error_page};
 pub use path::{PathError, RelativePath};
 pub use root::{Lookup, Root};

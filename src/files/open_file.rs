@@ -98,6 +98,22 @@ impl OpenFile {
     }
 }
 
+/// Reads a whole file without changing its offset. May wait for the disk. `None` if it cannot be
+/// read, or has become shorter.
+pub fn read_whole(file: impl AsFd, length: u64) -> Option<Vec<u8>> {
+    let mut content = vec![0; usize::try_from(length).ok()?];
+    let mut filled = 0;
+    while filled < content.len() {
+        match untraced::pread(&file, &mut content[filled..], filled as u64) {
+            Ok(0) => return None,
+            Ok(count) => filled += count,
+            Err(Errno::INTR) => {}
+            Err(_) => return None,
+        }
+    }
+    Some(content)
+}
+
 /// Returns the length in bytes of an open regular file.
 ///
 /// # Errors

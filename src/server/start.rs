@@ -394,5 +394,7 @@ fn divide_listing_bytes(config: &mut Config, model: &ModelRow) {
     config.http.listing_bytes = listing_bytes(config, task_limits::memory());
     if model.executor == Executor::Process {
         config.http.listing_processes = config.max_children;
+        // A process would compress for its own connection only.
+        config.http.compress = false;
     }
 }

@@ -12,7 +12,8 @@ pub use rustix::fs::{
 pub use rustix::io::{ioctl_fionbio, pread, pwrite, read, write};
 pub use rustix::net::{recv, send};
 pub use rustix::process::{
-    getpid, getppid, getrlimit, getuid, set_parent_process_death_signal, setrlimit,
+    getpid, getppid, getrlimit, getuid, set_parent_process_death_signal, setpriority_process,
+    setrlimit,
 };
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};

@@ -11,6 +11,7 @@ pub const LAYERS: &[(&str, &[&str])] = &[
     ("trace", &[]),
     ("sys", &["trace"]),
     ("lines", &["sys"]),
+    ("background", &["sys"]),
     ("offload", &[]),
     ("net", &["sys"]),
     ("config", &["net"]),
@@ -22,7 +23,15 @@ pub const LAYERS: &[(&str, &[&str])] = &[
     ("tls", &["session", "config", "net", "observe", "sys"]),
     (
         "service",
-        &["session", "http1", "files", "config", "observe", "offload"],
+        &[
+            "session",
+            "http1",
+            "files",
+            "config",
+            "observe",
+            "background",
+            "offload",
+        ],
     ),
     ("poller", &["sys", "trace"]),
     ("uring", &["poller", "sys", "trace"]),
@@ -80,6 +89,7 @@ const WORDS: &[(&str, &[&str])] = &[
     (
         "std::thread",
         &[
+            "background.rs",
             "cli/operator_log.rs",
             "model/",
             "offload.rs",

@@ -13,6 +13,8 @@ mod cache;
 mod certificates;
 mod chat;
 mod chat_floods;
+#[cfg(feature = "compress")]
+mod compression;
 mod confine;
 mod course;
 mod datagrams;

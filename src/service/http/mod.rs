@@ -10,6 +10,7 @@
 
 mod access_log_writer;
 mod clean_urls;
+mod compression;
 mod content;
 mod context;
 mod deferred;

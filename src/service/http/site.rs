@@ -1,6 +1,7 @@
 //! Responds with the files of a document root. The only file that knows both `http1` and `files`.
 
 use super::clean_urls;
+use super::compression::Compressor;
 use super::error_page;
 use super::fields::PREFLIGHT;
 use super::handler::Handler;
@@ -58,6 +59,8 @@ struct Site {
     rules: FileRules,
     /// The file that is served where no file is found.
     fallback: Option<Box<RelativePath>>,
+    /// `None`: files are sent as they are.
+    compressor: Option<Arc<Compressor>>,
     /// Error pages by status code.
     error_pages: Vec<(u16, Box<RelativePath>)>,
 }
@@ -142,6 +145,7 @@ impl Site {
             root: named,
             is_in_loop: AtomicBool::new(false),
             rules: FileRules::new(&options)?,
+            compressor: options.compress.then(Arc::default),
             options,
         })
     }
@@ -168,6 +172,13 @@ impl Site {
     /// requests end here.
     #[inline]
     fn cached_response(&self, request: &Request<'_>, time: &Time) -> Option<Response> {
+        if self
+            .compressor
+            .as_ref()
+            .is_some_and(|one| one.has_results())
+        {
+            return None;
+        }
         let target = request.target.path;
         let asks_for_file = matches!(request.method, Method::Get | Method::Head);
         // An encoded path could be mistaken for the name of another cache entry.
@@ -175,7 +186,7 @@ impl Site {
             return None;
         }
         let entry = self.cache.look_up_without_io(target, time.now())?;
-        let response = file(request, &entry, time);
+        let response = self.file(request, target, &entry, time);
         // An error status may have a configured page.
         (response.status.code() < 400).then_some(response)
     }
@@ -198,6 +209,7 @@ impl Site {
             time,
             mounts,
         };
+        self.put_compressed(cx);
         let response = match request.method {
             Method::Options => Ok(self.options_response()),
             Method::Get | Method::Head => self.look_up(request, cx),
@@ -249,7 +261,7 @@ impl Site {
         // An encoded path could be mistaken for the name of another cache entry.
         if !target.contains(&b'%') {
             if let Some(entry) = self.cache.get(cx.root, target, now, cx.mounts)? {
-                return Ok(file(request, &entry, cx.time));
+                return Ok(self.file(request, target, &entry, cx.time));
             }
             if self.cache.is_missing(target, now) {
                 return self.fall_back(request, cx);
@@ -267,7 +279,7 @@ impl Site {
         if *name != *target
             && let Some(entry) = self.cache.get(cx.root, &name, now, cx.mounts)?
         {
-            return Ok(file(request, &entry, cx.time));
+            return Ok(self.file(request, &name, &entry, cx.time));
         }
         let mut dependencies = Dependencies::new(cx.mounts);
         if self.options.clean_urls && !cx.root.is_single_file() {
@@ -282,7 +294,7 @@ impl Site {
         match cx.root.look_up(&mut path, &mut dependencies) {
             Ok(Lookup::File(found)) => {
                 let entry = self.cache_file(&name, found, &mut path, dependencies, cx)?;
-                Ok(file(request, &entry, cx.time))
+                Ok(self.file(request, &name, &entry, cx.time))
             }
             Ok(Lookup::DirectoryWithoutSlash) => Ok(redirect(request, path.slash_reference())),
             Ok(Lookup::Directory(_)) if !self.options.listing => Err(StatusCode::FORBIDDEN.into()),
@@ -308,19 +320,50 @@ impl Site {
         }
     }
 
+    /// The response with a file that is cached under `name`. Starts to compress it if the client
+    /// would prefer that.
+    fn file(
+        &self,
+        request: &Request<'_>,
+        name: &[u8],
+        entry: &Arc<CacheEntry<Representations>>,
+        time: &Time,
+    ) -> Response {
+        let (chosen, missing) = choose(&entry.value, request.accept_encoding);
+        if let (Some(coding), Some(compressor)) = (missing, &self.compressor) {
+            compressor.start(name, entry, coding);
+        }
+        Response::of_file(request, chosen, time)
+    }
+
+    /// Puts what was compressed meanwhile into the cache, where its file still is the same.
+    fn put_compressed(&self, cx: LookupContext<'_>) {
+        let Some(compressor) = self.compressor.as_ref().filter(|one| one.has_results()) else {
+            return;
+        };
+        let now = cx.time.now();
+        for compressed in compressor.take() {
+            let cached = self.cache.get(cx.root, &compressed.name, now, cx.mounts);
+            let is_same =
+                matches!(&cached, Ok(Some(cached)) if Arc::ptr_eq(cached, &compressed.entry));
+            let name = compressed.name.clone();
+            if let Some(entry) = compressed.into_entry().filter(|_| is_same) {
+                self.cache.put(cx.root, &name, now, entry);
+            }
+        }
+    }
+
     fn fall_back(
         &self,
         request: &Request<'_>,
         cx: LookupContext<'_>,
     ) -> Result<Response, NoResponse> {
-        let entry = match &self.fallback {
-            Some(path) if asks_for_page(request) => {
-                self.cached_configured_file(FALLBACK, path, cx)?
-            }
-            _ => None,
+        let Some(path) = self.fallback.as_ref().filter(|_| asks_for_page(request)) else {
+            return Err(StatusCode::NOT_FOUND.into());
         };
+        let entry = self.cached_configured_file(FALLBACK, path, cx)?;
         let entry = entry.ok_or(StatusCode::NOT_FOUND)?;
-        Ok(file(request, &entry, cx.time))
+        Ok(self.file(request, &configured_name(FALLBACK, path), &entry, cx.time))
     }
 
     /// Looks up a file that an option names. It is cached under `prefix` and its path, a name that no
@@ -334,7 +377,7 @@ impl Site {
         if cx.mounts == Mounts::Own && cx.root.can_hang() {
             return Err(LookupError::OtherMount);
         }
-        let name = [prefix, path.as_c_str().to_bytes()].concat();
+        let name = configured_name(prefix, path);
         if let Some(entry) = self.cache.get(cx.root, &name, cx.time.now(), cx.mounts)? {
             return Ok(Some(entry));
         }
@@ -383,6 +426,7 @@ impl Site {
             media_type: self.rules.media_type(path.as_path()),
             coding: is_svgz.then_some(GZIP),
             is_fallback,
+            compresses: self.compressor.is_some(),
             tag_parts: match self.options.entity_tag {
                 EntityTag::Full => TagParts::All,
                 EntityTag::Mtime => TagParts::LengthAndTime,
@@ -417,12 +461,6 @@ fn asks_for_page(request: &Request<'_>) -> bool {
     let has_dot = path.names().last().is_some_and(|name| name.contains(&b'.'));
     let is_hidden = path.names().any(|name| name.starts_with(b"."));
     !has_dot && !is_hidden && request.accept.is_some_and(error_page::names_html)
-}
-
-/// The response with a cached file.
-fn file(request: &Request<'_>, entry: &CacheEntry<Representations>, time: &Time) -> Response {
-    let chosen = choose(&entry.value, request.accept_encoding);
-    Response::of_file(request, chosen, time)
 }
 
 impl Handler for FileHandler {
@@ -490,6 +528,11 @@ impl Handler for FileHandler {
             Err(_) => matches!(self.0.root(time, Mounts::All), Ok(Some(_))),
         }
     }
+}
+
+/// The name under which a configured file is cached.
+fn configured_name(prefix: &[u8], path: &RelativePath) -> Vec<u8> {
+    [prefix, path.as_c_str().to_bytes()].concat()
 }
 
 /// Parses the path of an option, which is relative to the root and not percent-encoded. The file

@@ -1,0 +1,190 @@
+//! Files that are compressed once (`--compress`).
+
+use crate::common::{Evserve, Response, is_loop, on_every_model};
+use flate2::read::GzDecoder;
+use std::fs::{File, write};
+use std::io::Read;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+use tempfile::TempDir;
+
+fn text(length: usize) -> Vec<u8> {
+    let words = (0_u64..)
+        .flat_map(|number| format!("word {} of a text. ", number * 7919 % 1000).into_bytes());
+    words.take(length).collect()
+}
+
+/// Bytes that no compressor makes shorter.
+fn noise(length: usize) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(1);
+    (0..length).map(|_| random.u8(..)).collect()
+}
+
+/// A file that was not changed recently.
+fn file(root: &Path, name: &str, content: &[u8]) {
+    let path = root.join(name);
+    write(&path, content).expect("written");
+    let file = File::options().write(true).open(&path).expect("opened");
+    file.set_modified(SystemTime::now() - Duration::from_secs(3600))
+        .expect("set");
+}
+
+fn tree() -> TempDir {
+    let root = tempfile::tempdir().expect("a directory");
+    file(root.path(), "small.css", &text(20_000));
+    file(root.path(), "large.js", &text(1_000_000));
+    file(root.path(), "short.css", &text(1000));
+    file(root.path(), "noise.txt", &noise(20_000));
+    file(root.path(), "picture.png", &text(20_000));
+    file(root.path(), "both.css", &text(20_000));
+    file(root.path(), "both.css.gz", b"a sibling");
+    // ctime cannot be set, and a file that was just changed is not compressed.
+    std::thread::sleep(Duration::from_millis(1100));
+    root
+}
+
+fn ask(evserve: &Evserve, method: &str, target: &str, fields: &[&str]) -> Response {
+    let mut client = evserve.connect();
+    let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
+    client.send(format!(
+        "{method} {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{fields}\r\n"
+    ));
+    let mut response = client.head();
+    response.body = client.rest();
+    response
+}
+
+/// Asks until the response has this coding.
+fn compressed(evserve: &Evserve, target: &str, coding: &str) -> Response {
+    let accept = format!("Accept-Encoding: {coding}");
+    let end = std::time::Instant::now() + crate::common::PATIENCE;
+    loop {
+        let response = ask(evserve, "GET", target, &[&accept]);
+        assert_eq!(response.status, 200);
+        assert_eq!(response.field("Vary"), Some("Accept-Encoding"));
+        match response.field("Content-Encoding") {
+            Some(its) if its == coding => return response,
+            Some(other) => panic!("{target} came as {other}"),
+            None => assert!(
+                std::time::Instant::now() < end,
+                "{target} is not compressed"
+            ),
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn gunzip(bytes: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    GzDecoder::new(bytes).read_to_end(&mut plain).expect("gzip");
+    plain
+}
+
+#[test]
+fn a_text_is_compressed_once() {
+    let root = tree();
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &["--compress"]);
+        if model == "forking" {
+            let response = ask(&evserve, "GET", "/small.css", &["Accept-Encoding: gzip"]);
+            assert_eq!(response.field("Vary"), None);
+            return;
+        }
+        // A loop keeps the large file open; the other models do not.
+        let targets = match is_loop(model) {
+            true => &["/small.css", "/large.js"][..],
+            false => &["/small.css"],
+        };
+        for target in targets {
+            let plain = ask(&evserve, "GET", target, &[]);
+            assert_eq!(plain.field("Content-Encoding"), None, "{model}: {target}");
+            assert_eq!(plain.field("Vary"), Some("Accept-Encoding"));
+            let gzip = compressed(&evserve, target, "gzip");
+            assert_eq!(gunzip(&gzip.body), plain.body, "{model}: {target}");
+            let brotli = compressed(&evserve, target, "br");
+            let mut decoded = Vec::new();
+            brotli::BrotliDecompress(&mut &brotli.body[..], &mut decoded).expect("brotli");
+            assert_eq!(decoded, plain.body, "{model}: {target}");
+            let tags: Vec<_> = [&plain, &gzip, &brotli]
+                .map(|one| one.field("ETag").expect("a tag"))
+                .to_vec();
+            assert!(tags[0] != tags[1] && tags[1] != tags[2], "{tags:?}");
+            let same = [
+                "Accept-Encoding: gzip",
+                &format!("If-None-Match: {}", tags[1]),
+            ];
+            assert_eq!(ask(&evserve, "GET", target, &same).status, 304);
+            let range = ["Accept-Encoding: gzip", "Range: bytes=10-19"];
+            let part = ask(&evserve, "GET", target, &range);
+            assert_eq!((part.status, &part.body[..]), (206, &gzip.body[10..20]));
+            let head = ask(&evserve, "HEAD", target, &["Accept-Encoding: gzip"]);
+            let length = gzip.body.len().to_string();
+            assert_eq!(
+                head.field("Content-Length"),
+                Some(&*length),
+                "{model}: {target}"
+            );
+            // Who does not ask gets the file as it is.
+            assert_eq!(
+                ask(&evserve, "GET", target, &["Accept-Encoding: identity"]).body,
+                plain.body
+            );
+        }
+    });
+}
+
+#[test]
+fn what_is_not_compressed() {
+    let root = tree();
+    let evserve = Evserve::http("epoll", root.path(), &["--compress"]);
+    let accept = &["Accept-Encoding: gzip"];
+    for _ in 0..20 {
+        for (target, coding, vary) in [
+            ("/short.css", None, None),
+            ("/picture.png", None, None),
+            ("/noise.txt", None, Some("Accept-Encoding")),
+            ("/both.css", Some("gzip"), Some("Accept-Encoding")),
+        ] {
+            let response = ask(&evserve, "GET", target, accept);
+            assert_eq!(response.field("Content-Encoding"), coding, "{target}");
+            assert_eq!(response.field("Vary"), vary, "{target}");
+        }
+        // By now the noise has been tried, since jobs are done in order.
+        compressed(&evserve, "/small.css", "gzip");
+    }
+    assert_eq!(ask(&evserve, "GET", "/both.css", accept).body, b"a sibling");
+    let evserve = Evserve::http("epoll", root.path(), &[]);
+    let response = ask(&evserve, "GET", "/small.css", accept);
+    assert_eq!(
+        (response.field("Vary"), response.body.len()),
+        (None, 20_000)
+    );
+}
+
+/// A compressed version is dropped with the file's.
+#[test]
+fn a_changed_file_is_never_sent_as_it_was() {
+    on_every_model(|model| {
+        if model == "forking" {
+            return;
+        }
+        let root = tree();
+        let evserve = Evserve::http(model, root.path(), &["--compress"]);
+        compressed(&evserve, "/small.css", "gzip");
+        let new: Vec<u8> = text(20_000).into_iter().rev().collect();
+        write(root.path().join("small.css"), &new).expect("written");
+        let accept = &["Accept-Encoding: gzip"];
+        for _ in 0..3 {
+            let response = ask(&evserve, "GET", "/small.css", accept);
+            let body = match response.field("Content-Encoding") {
+                Some(_) => gunzip(&response.body),
+                None => response.body,
+            };
+            assert!(body == new, "{model}: the old version");
+        }
+        assert_eq!(
+            gunzip(&compressed(&evserve, "/small.css", "gzip").body),
+            new
+        );
+    });
+}
