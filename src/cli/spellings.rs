@@ -220,14 +220,7 @@ pub(super) const SPELLINGS: &[(&[&str], Answer)] = &[
         ],
         Without(NO_ARCHIVES),
     ),
-    (
-        &[
-            "--gzip",
-            "--brotli",
-            "--compression",
-        ],
-        Type("--compress"),
-    ),
+    (&["--gzip", "--brotli", "--compression"], Type("--compress")),
     (
         &[
             "-D",

@@ -67,7 +67,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
                 exceeds five times its lowest value.",
         steps_are: "offered load, in per cent of the capacity of epoll",
         quick: &[10, 60, 90],
-        full: &[10, 20, 40, 60, 70, 80, 90, 100, 110, 120, 140],
+        full: &[10, 20, 40, 60, 80, 90, 100, 110, 120],
         plots: &[
             plot(
                 "cpu_us",
@@ -101,7 +101,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
                 are idle connections, which have had a response and stay open.",
         steps_are: "idle connections beside 8 busy ones",
         quick: &[0, 900],
-        full: &[0, 100, 900, 15_000],
+        full: &[0, 900, 15_000],
         plots: &[
             plot(
                 "requests_per_s",
@@ -225,7 +225,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
                 forking its 40 processes.",
         steps_are: "k: slow readers, and as many silent clients",
         quick: &[0, 1, 8],
-        full: &[0, 1, 8, 32],
+        full: &[0, 8, 32],
         plots: &[
             logarithmic(
                 "p99_us",

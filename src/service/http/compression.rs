@@ -8,18 +8,10 @@
 use super::representation::{Representation, Representations, value_cost};
 use crate::background;
 use crate::files::{CacheEntry, read_whole};
-use crate::http1::{CODINGS, Coding, FileFields, FileVersion, GZIP, TagParts, Validators};
+use crate::http1::{Coding, FileFields, Validators};
 use crate::session::BodySource;
-use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, TryLockError};
-
-/// The lengths of files that are compressed, in bytes. A shorter one hardly saves a packet; a longer
-/// one would occupy the thread for seconds.
-const LENGTHS: RangeInclusive<u64> = 1024..=10 * 1024 * 1024;
-
-/// The codings that are made here, best first.
-const MADE: [Coding; 2] = [CODINGS[0], GZIP];
 
 #[cfg(feature = "compress")]
 /// The quality of brotli. From 6 on it takes several times as long for a few per cent.
@@ -30,18 +22,6 @@ const BROTLI_QUALITY: i32 = 5;
 const BROTLI_WINDOW: i32 = 22;
 
 type Entry = CacheEntry<Representations>;
-
-/// What is needed to make further representations of a file. It belongs to the one of the file as it
-/// is.
-#[derive(Debug)]
-pub(super) struct Compressible {
-    /// Whether the job of each coding has been started.
-    begun: [AtomicBool; MADE.len()],
-    pub version: FileVersion,
-    pub tag_parts: TagParts,
-    /// Header lines to add.
-    pub more: Box<str>,
-}
 
 /// The jobs of a site, and their results that the cache does not hold yet.
 #[derive(Debug, Default)]
@@ -59,51 +39,6 @@ pub(super) struct Compressed {
     pub entry: Arc<Entry>,
     coding: Coding,
     content: Vec<u8>,
-}
-
-impl Compressible {
-    pub fn new(version: FileVersion, tag_parts: TagParts, more: &str) -> Compressible {
-        Compressible {
-            begun: Default::default(),
-            version,
-            tag_parts,
-            more: more.into(),
-        }
-    }
-
-    /// True if this coding can be made and no job for it has been started.
-    pub fn wants(&self, coding: Coding) -> bool {
-        let index = MADE.iter().position(|one| *one == coding);
-        index.is_some_and(|index| !self.begun[index].load(Ordering::Relaxed))
-    }
-
-    fn begin(&self, coding: Coding) -> bool {
-        let index = MADE.iter().position(|one| *one == coding);
-        index.is_some_and(|index| !self.begun[index].swap(true, Ordering::Relaxed))
-    }
-}
-
-/// True if a file of this type and length may become shorter.
-pub(super) fn is_compressible(media_type: &str, length: u64) -> bool {
-    const TEXTS: &[&str] = &[
-        "json",
-        "javascript",
-        "xml",
-        "wasm",
-        "manifest",
-        "x-sh",
-        "rtf",
-        "sql",
-    ];
-    let (kind, name) = media_type.split_once('/').unwrap_or_default();
-    let is_text = match kind {
-        "text" => true,
-        "application" => TEXTS.iter().any(|text| name.contains(text)),
-        "image" => matches!(name, "svg+xml" | "bmp" | "x-icon" | "vnd.microsoft.icon"),
-        "font" => matches!(name, "ttf" | "otf"),
-        _ => false,
-    };
-    is_text && LENGTHS.contains(&length)
 }
 
 impl Compressor {
@@ -220,9 +155,11 @@ fn encode(_: &[u8], _: Coding) -> Option<Vec<u8>> {
 
 #[cfg(feature = "compress")]
 fn encode(content: &[u8], coding: Coding) -> Option<Vec<u8>> {
+    use crate::http1::GZIP;
+    use std::io::Write;
+
     let mut to = Vec::with_capacity(content.len() / 4);
     if coding == GZIP {
-        use std::io::Write;
         let mut encoder = flate2::write::GzEncoder::new(to, flate2::Compression::best());
         encoder.write_all(content).ok()?;
         to = encoder.finish().ok()?;

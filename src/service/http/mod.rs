@@ -10,6 +10,7 @@
 
 mod access_log_writer;
 mod clean_urls;
+mod compressible;
 mod compression;
 mod content;
 mod context;

@@ -1,6 +1,6 @@
 //! What is cached of a file: one version of it and of its compressed siblings, ready to be sent.
 
-use super::compression::{Compressible, is_compressible};
+use super::compressible::{Compressible, is_compressible};
 use crate::files::{CacheEntry, CacheLimits, Dependencies, OpenFile};
 use crate::http1::{Coding, FileFields, FileVersion, List, TagParts, Validators, accepted_codings};
 use crate::offload;
