@@ -76,7 +76,7 @@ pub use service::http::{Fallback, Handler, PartialHandler, Response};
 pub use service::{Service, Sharing};
 pub use session::{Context, Session, Timeout, Wait};
 
-mod background;
+pub mod background;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
@@ -87,7 +87,7 @@ pub mod lines;
 pub mod model;
 pub mod net;
 pub mod observe;
-mod offload;
+pub mod offload;
 pub mod poller;
 #[cfg(feature = "cli")]
 pub mod program;
