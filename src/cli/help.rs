@@ -124,7 +124,7 @@ pub(super) fn models() -> PossibleValuesParser {
 
 pub(super) fn model() -> String {
     let default = Config::default().model;
-    format!("I/O model: how to wait for connections [default: {default}]")
+    format!("How to wait for connections [default: {default}]")
 }
 
 pub(super) fn mode() -> String {

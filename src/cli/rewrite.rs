@@ -295,10 +295,7 @@ mod tests {
             ),
             (&["-d", "a b", "-p", "80"], "evserve --port 80 'a b'"),
             (&["--spa", "src"], "evserve --fallback index.html src"),
-            (
-                &["--model", "poll", "--cors"],
-                "evserve --model poll --header 'Access-Control-Allow-Origin: *'",
-            ),
+            (&["--model", "poll", "-C"], "evserve --model poll --cors"),
             (
                 &["-q", "--no-dirlist", "--hidden"],
                 "evserve --access-log off --log-level warn --no-listing --hidden",

@@ -25,9 +25,17 @@ pub(super) async fn accept_all(shared: Arc<Shared>, listener: usize, alive: Aliv
     let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
     let mut acceptor = Acceptor::new(&shared.group, listener, waker);
     let endpoint = shared.group.endpoint(listener);
-    let result = match watch(endpoint.listener.as_fd(), Interest::READABLE) {
-        Ok(watched) => accept(&mut acceptor, &watched, &shared, &alive).await,
-        Err(error) => Err(error),
+    let result = loop {
+        match watch(endpoint.listener.as_fd(), Interest::READABLE) {
+            Ok(watched) => break accept(&mut acceptor, &watched, &shared, &alive).await,
+            Err(error) if acceptor.is_stopping() => break Err(error),
+            // The kernel is out of memory, which may pass.
+            Err(error) => {
+                let pause = acceptor.begin_pause(&error.to_string());
+                until(|| acceptor.poll_departure(&pause)).await;
+                acceptor.end_pause();
+            }
+        }
     };
     if let Err(error) = result {
         let place = endpoint.listener.bound();
