@@ -378,7 +378,7 @@ pub enum Trigger {
     Edge,
     /// In every wait, as long as it lasts: what to watch for changes with each connection's needs
     Level,
-    /// Once, and then of nothing more: each wait of a connection watches it anew
+    /// Once, and then of nothing more: each wait of a connection watches it again
     Oneshot,
 }
 

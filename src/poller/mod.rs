@@ -272,7 +272,7 @@ mod tests {
         );
     }
 
-    /// A readable descriptor is reported once, then in no wait, and again when it is watched anew.
+    /// A readable descriptor is reported once, then in no wait, and again when it is watched again.
     #[test]
     fn a_one_shot_watch_reports_one_event() {
         let mut poller = OneShotEpoll::new(16).expect("a poller");
@@ -287,7 +287,7 @@ mod tests {
             assert_eq!(wait(&mut poller, Some(Duration::ZERO)), []);
             poller
                 .change(fd, 7, ReadySet::ONCE, once)
-                .expect("watched anew");
+                .expect("watched again");
         }
         assert_eq!(wait(&mut poller, LONG), [(7, ReadySet::READABLE)]);
         poller

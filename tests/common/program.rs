@@ -345,6 +345,18 @@ impl Evserve {
         client.response()
     }
 
+    /// Sends one request with these fields on a new connection, which ends with the response.
+    pub fn ask(&self, method: &str, target: &str, fields: &[&str]) -> Response {
+        let mut client = self.connect();
+        let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
+        client.send(format!(
+            "{method} {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{fields}\r\n"
+        ));
+        let mut response = client.head();
+        response.body = client.rest();
+        response
+    }
+
     /// The lines that it logged before it served.
     pub fn startup_log(&self) -> &[String] {
         let is_last = |line: &String| line.contains(READY);

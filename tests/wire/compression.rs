@@ -38,20 +38,7 @@ fn tree() -> TempDir {
     file(root.path(), "picture.png", &text(20_000));
     file(root.path(), "both.css", &text(20_000));
     file(root.path(), "both.css.gz", b"a sibling");
-    // ctime cannot be set, and a file that was just changed is not compressed.
-    std::thread::sleep(Duration::from_millis(1100));
     root
-}
-
-fn ask(evserve: &Evserve, method: &str, target: &str, fields: &[&str]) -> Response {
-    let mut client = evserve.connect();
-    let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
-    client.send(format!(
-        "{method} {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{fields}\r\n"
-    ));
-    let mut response = client.head();
-    response.body = client.rest();
-    response
 }
 
 /// Asks until the response has this coding.
@@ -59,7 +46,7 @@ fn compressed(evserve: &Evserve, target: &str, coding: &str) -> Response {
     let accept = format!("Accept-Encoding: {coding}");
     let end = std::time::Instant::now() + crate::common::PATIENCE;
     loop {
-        let response = ask(evserve, "GET", target, &[&accept]);
+        let response = evserve.ask("GET", target, &[&accept]);
         assert_eq!(response.status, 200);
         assert_eq!(response.field("Vary"), Some("Accept-Encoding"));
         match response.field("Content-Encoding") {
@@ -86,7 +73,7 @@ fn a_text_is_compressed_once() {
     on_every_model(|model| {
         let evserve = Evserve::http(model, root.path(), &["--compress"]);
         if model == "forking" {
-            let response = ask(&evserve, "GET", "/small.css", &["Accept-Encoding: gzip"]);
+            let response = evserve.ask("GET", "/small.css", &["Accept-Encoding: gzip"]);
             assert_eq!(response.field("Vary"), None);
             return;
         }
@@ -96,7 +83,7 @@ fn a_text_is_compressed_once() {
             false => &["/small.css"],
         };
         for target in targets {
-            let plain = ask(&evserve, "GET", target, &[]);
+            let plain = evserve.ask("GET", target, &[]);
             assert_eq!(plain.field("Content-Encoding"), None, "{model}: {target}");
             assert_eq!(plain.field("Vary"), Some("Accept-Encoding"));
             let gzip = compressed(&evserve, target, "gzip");
@@ -113,11 +100,11 @@ fn a_text_is_compressed_once() {
                 "Accept-Encoding: gzip",
                 &format!("If-None-Match: {}", tags[1]),
             ];
-            assert_eq!(ask(&evserve, "GET", target, &same).status, 304);
+            assert_eq!(evserve.ask("GET", target, &same).status, 304);
             let range = ["Accept-Encoding: gzip", "Range: bytes=10-19"];
-            let part = ask(&evserve, "GET", target, &range);
+            let part = evserve.ask("GET", target, &range);
             assert_eq!((part.status, &part.body[..]), (206, &gzip.body[10..20]));
-            let head = ask(&evserve, "HEAD", target, &["Accept-Encoding: gzip"]);
+            let head = evserve.ask("HEAD", target, &["Accept-Encoding: gzip"]);
             let length = gzip.body.len().to_string();
             assert_eq!(
                 head.field("Content-Length"),
@@ -126,7 +113,9 @@ fn a_text_is_compressed_once() {
             );
             // Who does not ask gets the file as it is.
             assert_eq!(
-                ask(&evserve, "GET", target, &["Accept-Encoding: identity"]).body,
+                evserve
+                    .ask("GET", target, &["Accept-Encoding: identity"])
+                    .body,
                 plain.body
             );
         }
@@ -145,16 +134,16 @@ fn what_is_not_compressed() {
             ("/noise.txt", None, Some("Accept-Encoding")),
             ("/both.css", Some("gzip"), Some("Accept-Encoding")),
         ] {
-            let response = ask(&evserve, "GET", target, accept);
+            let response = evserve.ask("GET", target, accept);
             assert_eq!(response.field("Content-Encoding"), coding, "{target}");
             assert_eq!(response.field("Vary"), vary, "{target}");
         }
         // By now the noise has been tried, since jobs are done in order.
         compressed(&evserve, "/small.css", "gzip");
     }
-    assert_eq!(ask(&evserve, "GET", "/both.css", accept).body, b"a sibling");
+    assert_eq!(evserve.ask("GET", "/both.css", accept).body, b"a sibling");
     let evserve = Evserve::http("epoll", root.path(), &[]);
-    let response = ask(&evserve, "GET", "/small.css", accept);
+    let response = evserve.ask("GET", "/small.css", accept);
     assert_eq!(
         (response.field("Vary"), response.body.len()),
         (None, 20_000)
@@ -175,7 +164,7 @@ fn a_changed_file_is_never_sent_as_it_was() {
         write(root.path().join("small.css"), &new).expect("written");
         let accept = &["Accept-Encoding: gzip"];
         for _ in 0..3 {
-            let response = ask(&evserve, "GET", "/small.css", accept);
+            let response = evserve.ask("GET", "/small.css", accept);
             let body = match response.field("Content-Encoding") {
                 Some(_) => gunzip(&response.body),
                 None => response.body,
@@ -187,4 +176,21 @@ fn a_changed_file_is_never_sent_as_it_was() {
             new
         );
     });
+}
+
+/// Files for which no job can wait now are compressed later.
+#[test]
+fn more_files_than_can_wait_are_all_compressed() {
+    let root = tempfile::tempdir().expect("a directory");
+    let names: Vec<_> = (0..100).map(|number| format!("{number}.css")).collect();
+    for name in &names {
+        file(root.path(), name, &text(200_000));
+    }
+    let evserve = Evserve::http("epoll", root.path(), &["--compress"]);
+    for name in &names {
+        evserve.ask("GET", &format!("/{name}"), &["Accept-Encoding: gzip"]);
+    }
+    for name in &names {
+        compressed(&evserve, &format!("/{name}"), "gzip");
+    }
 }

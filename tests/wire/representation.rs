@@ -1,6 +1,6 @@
 //! Representations: conditions, ranges, codings, request bodies, and the options of a site.
 
-use crate::common::{Evserve, Response, on_every_model, pattern};
+use crate::common::{Evserve, on_every_model, pattern};
 use crate::validators::strong_tag;
 use std::fs::{File, create_dir, write};
 use std::path::Path;
@@ -36,27 +36,16 @@ fn tree() -> TempDir {
     root
 }
 
-fn ask(evserve: &Evserve, method: &str, path: &str, fields: &[&str]) -> Response {
-    let mut client = evserve.connect();
-    let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
-    client.send(format!(
-        "{method} {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{fields}\r\n"
-    ));
-    let mut response = client.head();
-    response.body = client.rest();
-    response
-}
-
 #[test]
 fn conditional_requests() {
     let root = tree();
     on_every_model(|model| {
         let evserve = Evserve::http(model, root.path(), &["--cache-control", "max-age=60"]);
         let tag = strong_tag(&evserve, "/data");
-        let plain = ask(&evserve, "GET", "/data", &[]);
+        let plain = evserve.ask("GET", "/data", &[]);
         assert_eq!(plain.field("Last-Modified"), Some(MODIFIED));
         assert_eq!(plain.field("Accept-Ranges"), Some("bytes"));
-        let status = |fields: &[&str]| ask(&evserve, "GET", "/data", fields).status;
+        let status = |fields: &[&str]| evserve.ask("GET", "/data", fields).status;
         let (same, other) = (format!("If-None-Match: {tag}"), "If-None-Match: \"x\"");
         let since = format!("If-Modified-Since: {MODIFIED}");
         assert_eq!(status(&[&same]), 304);
@@ -70,15 +59,15 @@ fn conditional_requests() {
             status(&["If-Unmodified-Since: Sat, 08 Sep 2001 01:46:40 GMT"]),
             412
         );
-        let unchanged = ask(&evserve, "GET", "/data", &[&same]);
+        let unchanged = evserve.ask("GET", "/data", &[&same]);
         assert_eq!(unchanged.body, b"");
         assert_eq!(unchanged.field("ETag"), Some(&*tag));
         assert_eq!(unchanged.field("Cache-Control"), Some("max-age=60"));
         assert_eq!(unchanged.field("Content-Length"), None);
         assert_eq!(unchanged.field("Content-Type"), None);
-        assert_eq!(ask(&evserve, "HEAD", "/data", &[&same]).status, 304);
+        assert_eq!(evserve.ask("HEAD", "/data", &[&same]).status, 304);
         // A listing has no entity tag; only `*` matches it.
-        let listing = |field| ask(&evserve, "GET", "/list/", &[field]).status;
+        let listing = |field| evserve.ask("GET", "/list/", &[field]).status;
         assert_eq!(listing("If-None-Match: *"), 304);
         assert_eq!(listing("If-None-Match: \"x\""), 200);
         assert_eq!(listing("If-Match: \"x\""), 412);
@@ -94,7 +83,7 @@ fn repeated_list_fields_are_joined() {
     on_every_model(|model| {
         let evserve = Evserve::http(model, root.path(), &[]);
         let tag = strong_tag(&evserve, "/data");
-        let status = |fields: &[&str]| ask(&evserve, "GET", "/data", fields).status;
+        let status = |fields: &[&str]| evserve.ask("GET", "/data", fields).status;
         for name in ["If-Match", "If-None-Match"] {
             let (same, other) = (format!("{name}: {tag}"), format!("{name}: \"o\""));
             let (found, missing) = if name == "If-Match" {
@@ -111,7 +100,7 @@ fn repeated_list_fields_are_joined() {
             assert_eq!(status(&[&other, &other]), missing);
         }
         let coding = |fields: &[&str]| {
-            let answer = ask(&evserve, "HEAD", "/app.js", fields);
+            let answer = evserve.ask("HEAD", "/app.js", fields);
             answer.field("Content-Encoding").map(str::to_owned)
         };
         let [br, gzip] = ["br", "gzip"].map(|name| Some(name.to_owned()));
@@ -125,7 +114,7 @@ fn repeated_list_fields_are_joined() {
             gzip
         );
         let json = ["Accept: application/json", "Accept: text/html;q=0.5"];
-        let listing = ask(&evserve, "GET", "/list/", &json);
+        let listing = evserve.ask("GET", "/list/", &json);
         assert_eq!(listing.field("Content-Type"), Some("application/json"));
         let range = "Range: bytes=0-0";
         assert_eq!(status(&[range]), 206);
@@ -148,14 +137,17 @@ fn a_recently_changed_file_has_a_weak_etag() {
     on_every_model(|model| {
         let evserve = Evserve::http(model, root.path(), &[]);
         write(root.path().join("data"), "new").expect("written");
-        let tag = ask(&evserve, "GET", "/data", &[])
+        let tag = evserve
+            .ask("GET", "/data", &[])
             .field("ETag")
             .expect("a tag")
             .to_owned();
         assert!(tag.starts_with("W/\""), "{tag}");
         let if_range = format!("If-Range: {tag}");
         assert_eq!(
-            ask(&evserve, "GET", "/data", &["Range: bytes=0-0", &if_range]).status,
+            evserve
+                .ask("GET", "/data", &["Range: bytes=0-0", &if_range])
+                .status,
             200
         );
     });
@@ -175,36 +167,36 @@ fn single_ranges() {
             ("bytes=-99999", 0..10_000),
         ];
         for (range, expected) in cases {
-            let part = ask(&evserve, "GET", "/data", &[&format!("Range: {range}")]);
+            let part = evserve.ask("GET", "/data", &[&format!("Range: {range}")]);
             assert_eq!(part.status, 206, "{range}");
             let shown = format!("bytes {}-{}/10000", expected.start, expected.end - 1);
             assert_eq!(part.field("Content-Range"), Some(&*shown), "{range}");
             assert!(part.body == bytes[expected], "{range}");
         }
-        let beyond = ask(&evserve, "GET", "/data", &["Range: bytes=10000-"]);
+        let beyond = evserve.ask("GET", "/data", &["Range: bytes=10000-"]);
         assert_eq!(beyond.status, 416);
         assert_eq!(beyond.field("Content-Range"), Some("bytes */10000"));
         for range in ["bytes=x", "lines=0-1", "bytes=9-5"] {
-            let whole = ask(&evserve, "GET", "/data", &[&format!("Range: {range}")]);
+            let whole = evserve.ask("GET", "/data", &[&format!("Range: {range}")]);
             assert_eq!((whole.status, whole.body.len()), (200, 10_000), "{range}");
         }
         assert_eq!(
-            ask(&evserve, "HEAD", "/data", &["Range: bytes=0-0"]).status,
+            evserve.ask("HEAD", "/data", &["Range: bytes=0-0"]).status,
             200
         );
         assert_eq!(
-            ask(&evserve, "GET", "/empty", &["Range: bytes=0-"]).status,
+            evserve.ask("GET", "/empty", &["Range: bytes=0-"]).status,
             416
         );
         assert_eq!(
-            ask(&evserve, "GET", "/empty", &["Range: bytes=-5"]).status,
+            evserve.ask("GET", "/empty", &["Range: bytes=-5"]).status,
             200
         );
         let stale = ["Range: bytes=0-0", "If-Range: \"x\""];
-        assert_eq!(ask(&evserve, "GET", "/data", &stale).status, 200);
+        assert_eq!(evserve.ask("GET", "/data", &stale).status, 200);
         let tag = strong_tag(&evserve, "/data");
         let fresh = ["Range: bytes=0-0", &format!("If-Range: {tag}")];
-        assert_eq!(ask(&evserve, "GET", "/data", &fresh).status, 206);
+        assert_eq!(evserve.ask("GET", "/data", &fresh).status, 206);
     });
 }
 
@@ -243,7 +235,7 @@ fn several_ranges_are_sent_as_multipart() {
         }
         let many: Vec<_> = (0..65).map(|n| format!("{0}-{0}", n * 150)).collect();
         let field = format!("Range: bytes={}", many.join(","));
-        let whole = ask(&evserve, "GET", "/data", &[&field]);
+        let whole = evserve.ask("GET", "/data", &[&field]);
         assert_eq!((whole.status, whole.body.len()), (200, 10_000));
     });
 }
@@ -256,7 +248,7 @@ fn ranges_beyond_four_gibibytes() {
     std::os::unix::fs::FileExt::write_all_at(&file, b"marker", (5 << 30) - 6).expect("written");
     on_every_model(|model| {
         let evserve = Evserve::http(model, root.path(), &[]);
-        let part = ask(&evserve, "GET", "/huge", &["Range: bytes=5368709114-"]);
+        let part = evserve.ask("GET", "/huge", &["Range: bytes=5368709114-"]);
         assert_eq!(part.body, b"marker");
         assert_eq!(
             part.field("Content-Range"),
@@ -272,9 +264,9 @@ fn compressed_siblings() {
         let evserve = Evserve::http(model, root.path(), &[]);
         let with = |value: &str| {
             let field = format!("Accept-Encoding: {value}");
-            ask(&evserve, "GET", "/app.js", &[&field])
+            evserve.ask("GET", "/app.js", &[&field])
         };
-        let plain = ask(&evserve, "GET", "/app.js", &[]);
+        let plain = evserve.ask("GET", "/app.js", &[]);
         assert_eq!(plain.body, b"plain script");
         assert_eq!(plain.field("Content-Encoding"), None);
         assert_eq!(plain.field("Vary"), Some("Accept-Encoding"));
@@ -294,8 +286,7 @@ fn compressed_siblings() {
         }
         assert_eq!(with("identity, gzip;q=0.5").body, b"plain script");
         assert_eq!(with("br;q=0, gzip;q=0").body, b"plain script");
-        let beyond = ask(
-            &evserve,
+        let beyond = evserve.ask(
             "GET",
             "/app.js",
             &["Accept-Encoding: br", "Range: bytes=99-"],
@@ -303,17 +294,19 @@ fn compressed_siblings() {
         assert_eq!(beyond.status, 416);
         assert_eq!(beyond.field("Vary"), Some("Accept-Encoding"));
         assert_eq!(beyond.field("Content-Encoding"), None);
-        let itself = ask(&evserve, "GET", "/app.js.gz", &["Accept-Encoding: gzip"]);
+        let itself = evserve.ask("GET", "/app.js.gz", &["Accept-Encoding: gzip"]);
         assert_eq!(itself.field("Content-Encoding"), None);
         assert_eq!(
-            ask(&evserve, "GET", "/data", &["Accept-Encoding: br"]).field("Vary"),
+            evserve
+                .ask("GET", "/data", &["Accept-Encoding: br"])
+                .field("Vary"),
             None
         );
     });
     // The sibling is older than the last change of the file, so it is not used.
     write(root.path().join("app.js"), "changed").expect("written");
     let evserve = Evserve::http("epoll", root.path(), &[]);
-    let now = ask(&evserve, "GET", "/app.js", &["Accept-Encoding: br, gzip"]);
+    let now = evserve.ask("GET", "/app.js", &["Accept-Encoding: br, gzip"]);
     assert_eq!(
         (now.field("Content-Encoding"), &now.body[..]),
         (None, &b"changed"[..])
@@ -447,7 +440,7 @@ fn options_method() {
     on_every_model(|model| {
         let evserve = Evserve::http(model, root.path(), &[]);
         for target in ["/data", "*", "/gone"] {
-            let answer = ask(&evserve, "OPTIONS", target, &[]);
+            let answer = evserve.ask("OPTIONS", target, &[]);
             assert_eq!(answer.status, 200, "{target}");
             assert_eq!(answer.field("Allow"), Some("GET, HEAD, OPTIONS"));
             assert_eq!(answer.field("Content-Length"), Some("0"));
@@ -460,7 +453,7 @@ fn hidden_files_and_options_of_a_site() {
     let root = tree();
     on_every_model(|model| {
         let evserve = Evserve::http(model, root.path(), &[]);
-        let get = |evserve: &Evserve, path: &str| ask(evserve, "GET", path, &[]);
+        let get = |evserve: &Evserve, path: &str| evserve.ask("GET", path, &[]);
         assert_eq!(get(&evserve, "/.git/config").status, 404);
         assert_eq!(get(&evserve, "/%2egit/config").status, 404);
         assert_eq!(get(&evserve, "/.git").status, 404);
@@ -499,18 +492,18 @@ fn hidden_files_and_options_of_a_site() {
         let gone = get(&evserve, "/gone");
         assert_eq!((gone.status, &gone.body[..]), (404, &b"<p>not here"[..]));
         assert_eq!(gone.field("Content-Type"), Some("text/html; charset=utf-8"));
-        let beyond = ask(&evserve, "GET", "/data", &["Range: bytes=10000-"]);
+        let beyond = evserve.ask("GET", "/data", &["Range: bytes=10000-"]);
         assert_eq!(
             (beyond.status, &beyond.body[..]),
             (416, &b"<p>not here"[..])
         );
         assert_eq!(beyond.field("Content-Range"), Some("bytes */10000"));
-        let coded = ask(&evserve, "GET", "/app.js", &["Range: bytes=99-"]);
+        let coded = evserve.ask("GET", "/app.js", &["Range: bytes=99-"]);
         assert_eq!(
             (coded.status, coded.field("Vary")),
             (416, Some("Accept-Encoding"))
         );
-        let bad = ask(&evserve, "GET", "/data", &["Host: twice"]);
+        let bad = evserve.ask("GET", "/data", &["Host: twice"]);
         assert_eq!((bad.status, &bad.body[..]), (400, &b"<p>not here"[..]));
         let page = String::from_utf8(get(&evserve, "/").body).expect("UTF-8");
         assert!(page.contains(".git/"), "{page}");
@@ -524,16 +517,12 @@ fn hidden_files_and_options_of_a_site() {
         ];
         let evserve = Evserve::http(model, root.path(), &options);
         assert_eq!(get(&evserve, "/list/").status, 403);
-        let app = ask(&evserve, "GET", "/some/route", &["Accept: text/html"]);
+        let app = evserve.ask("GET", "/some/route", &["Accept: text/html"]);
         assert_eq!((app.status, &app.body[..]), (200, &b"<p>not here"[..]));
         assert_eq!(
-            ask(
-                &evserve,
-                "GET",
-                "/data",
-                &[&format!("A: {}", "x".repeat(300))]
-            )
-            .status,
+            evserve
+                .ask("GET", "/data", &[&format!("A: {}", "x".repeat(300))])
+                .status,
             431
         );
     });
@@ -574,7 +563,7 @@ fn added_fields_replace_their_namesakes() {
                 ("GET", "/%", &[browser], &[400]),
                 ("GET", "/", &["Host: h"], &[400]),
             ] {
-                let answer = ask(&evserve, method, path, fields);
+                let answer = evserve.ask(method, path, fields);
                 assert!(statuses.contains(&answer.status), "{path} {fields:?}");
                 let mut names: Vec<_> = answer
                     .head

@@ -1,7 +1,7 @@
 //! The switches for sites: clean URLs, CORS, isolation, Cache-Control and media types by name, the
 //! fallback.
 
-use crate::common::{Evserve, Response, on_every_model};
+use crate::common::{Evserve, on_every_model};
 use std::fs::{create_dir, remove_dir, remove_file, rename, write};
 use std::path::Path;
 use tempfile::TempDir;
@@ -34,20 +34,9 @@ fn tree() -> TempDir {
     root
 }
 
-fn ask(evserve: &Evserve, method: &str, target: &str, fields: &[&str]) -> Response {
-    let mut client = evserve.connect();
-    let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
-    client.send(format!(
-        "{method} {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{fields}\r\n"
-    ));
-    let mut response = client.head();
-    response.body = client.rest();
-    response
-}
-
 /// The status, and the body or the target of the redirect.
 fn get(evserve: &Evserve, target: &str) -> (u16, String) {
-    let response = ask(evserve, "GET", target, &[]);
+    let response = evserve.ask("GET", target, &[]);
     let shown = match response.field("Location") {
         Some(location) => location.to_owned(),
         None if response.status == 200 => String::from_utf8(response.body).expect("UTF-8"),
@@ -104,12 +93,12 @@ fn clean_urls() {
             }
             assert_eq!(get(&evserve, "/guide/").0, 200, "{model}: a listing");
         }
-        let head = ask(&evserve, "HEAD", "/about", &[]);
+        let head = evserve.ask("HEAD", "/about", &[]);
         assert_eq!(
             (head.status, head.field("Content-Length")),
             (200, Some("5"))
         );
-        let part = ask(&evserve, "GET", "/about", &["Range: bytes=0-1"]);
+        let part = evserve.ask("GET", "/about", &["Range: bytes=0-1"]);
         assert_eq!((part.status, &part.body[..]), (206, &b"ab"[..]));
     });
 }
@@ -146,7 +135,7 @@ fn a_fallback_is_for_pages() {
         let evserve = Evserve::http(model, root.path(), &options);
         for target in ["/route", "/some/route?a.b", "/some/v1.0/route"] {
             for method in ["GET", "HEAD"] {
-                let page = ask(&evserve, method, target, &[BROWSER]);
+                let page = evserve.ask(method, target, &[BROWSER]);
                 assert_eq!(page.status, 200, "{model}: {method} {target}");
                 assert_eq!(page.field("Vary"), Some("Accept"));
                 assert_eq!(page.field("Cache-Control"), Some("no-cache"));
@@ -163,12 +152,17 @@ fn a_fallback_is_for_pages() {
             ("/.git/config", BROWSER),
             ("/.well-known/acme-challenge/token", BROWSER),
         ] {
-            let missing = ask(&evserve, "GET", target, &[accept]);
+            let missing = evserve.ask("GET", target, &[accept]);
             assert_eq!(missing.status, 404, "{model}: {target} {accept}");
             assert_eq!(missing.field("Cache-Control"), None);
             assert_eq!(missing.field("Vary"), Some("Accept"));
         }
-        let own = ask(&evserve, "GET", "/index.html", &[BROWSER]);
+        let with_page = [&options[..], &["--error-page", "404=about.html"]].concat();
+        let paged = Evserve::http(model, root.path(), &with_page);
+        let missing = paged.ask("GET", "/route", &["Accept: */*"]);
+        assert_eq!((missing.status, &missing.body[..]), (404, &b"about"[..]));
+        assert_eq!(missing.field("Vary"), Some("Accept"), "{model}");
+        let own = evserve.ask("GET", "/index.html", &[BROWSER]);
         assert_eq!(own.field("Cache-Control"), Some("max-age=60"));
         assert_eq!(own.field("Vary"), None);
     });
@@ -191,7 +185,7 @@ fn scripts_of_other_origins() {
                 ("/none", &[origin], 404),
                 ("/guide/", &[origin], 200),
             ] {
-                let response = ask(&evserve, "GET", target, fields);
+                let response = evserve.ask("GET", target, fields);
                 assert_eq!(response.status, status, "{model}: {target}");
                 assert_eq!(response.field("Access-Control-Allow-Origin"), Some(allowed));
                 let exposed = response.field("Access-Control-Expose-Headers");
@@ -202,7 +196,7 @@ fn scripts_of_other_origins() {
                 "Access-Control-Request-Method: GET",
                 "Access-Control-Request-Headers: range",
             ];
-            let response = ask(&evserve, "OPTIONS", "/main.css", &preflight);
+            let response = evserve.ask("OPTIONS", "/main.css", &preflight);
             assert_eq!(response.status, 200);
             assert_eq!(response.field("Access-Control-Allow-Origin"), Some(allowed));
             assert_eq!(
@@ -215,12 +209,7 @@ fn scripts_of_other_origins() {
             );
         }
         let evserve = Evserve::http(model, root.path(), &[]);
-        let response = ask(
-            &evserve,
-            "OPTIONS",
-            "/main.css",
-            &["Origin: https://a.example"],
-        );
+        let response = evserve.ask("OPTIONS", "/main.css", &["Origin: https://a.example"]);
         assert!(
             !response.head.contains("Access-Control"),
             "{}",
@@ -234,7 +223,7 @@ fn isolated_pages() {
     let root = tree();
     let fields = |options: &[&str]| {
         let evserve = Evserve::http("epoll", root.path(), options);
-        let response = ask(&evserve, "GET", "/", &[]);
+        let response = evserve.ask("GET", "/", &[]);
         ["Opener", "Embedder", "Resource"].map(|name| {
             let name = format!("Cross-Origin-{name}-Policy");
             response.field(&name).unwrap_or_default().to_owned()
@@ -281,7 +270,7 @@ fn cache_control_by_name() {
             ("/guide/", None),
             ("/none", None),
         ] {
-            let response = ask(&evserve, "GET", target, &[]);
+            let response = evserve.ask("GET", target, &[]);
             assert_eq!(response.field("Cache-Control"), value, "{model}: {target}");
         }
     });
@@ -320,14 +309,14 @@ fn media_types() {
             ("/whole.txt", "text/plain; charset=utf-8"),
             ("/both", "application/octet-stream"),
         ] {
-            let response = ask(&evserve, "HEAD", target, &[]);
+            let response = evserve.ask("HEAD", target, &[]);
             assert_eq!(
                 response.field("Content-Type"),
                 Some(expected),
                 "{model}: {target}"
             );
         }
-        let picture = ask(&evserve, "GET", "/picture.svgz", &[]);
+        let picture = evserve.ask("GET", "/picture.svgz", &[]);
         assert_eq!(picture.field("Content-Type"), Some("image/svg+xml"));
         assert_eq!(picture.field("Content-Encoding"), Some("gzip"));
         assert_eq!(picture.body, b"gzipped picture");
@@ -340,7 +329,7 @@ fn without_compressed_siblings() {
     let accept = &["Accept-Encoding: gzip"];
     let body = |options: &[&str]| {
         let evserve = Evserve::http("epoll", root.path(), options);
-        let response = ask(&evserve, "GET", "/assets/app.js", accept);
+        let response = evserve.ask("GET", "/assets/app.js", accept);
         (response.field("Vary").map(str::to_owned), response.body)
     };
     assert_eq!(

@@ -167,7 +167,7 @@ pub const SPARSE: Row = Row {
             },
         ],
         changes: "The factor of poll grows with the idle connections, and shrinks with the busy ones that share \
-                  each call. Idle connections that end and begin again are work for every model.",
+                  each call. Idle connections that come and go are work for every model.",
     },
     sides: &[
         few("epoll", "--model epoll"),

@@ -25,7 +25,7 @@ pub fn median_interval(values: &[f64]) -> Option<Interval> {
 
 /// The same for measurements that are repeated until the interval is narrow.
 ///
-/// Whoever stops there stops more often at values that happen to lie close together, so an interval
+/// Such measurements stop more often at values that happen to lie close together, so an interval
 /// at 95 % holds the true median in fewer cases: in 89 of 100 under two humps. From 8 values on
 /// this one is at 99 %, so that 95 of 100 are left. tests/coverage.rs simulates it, and the
 /// percentile bootstrap, which reaches only 92 to 95 at 6 to 12 values without any stopping.

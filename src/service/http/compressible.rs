@@ -44,6 +44,13 @@ impl Compressible {
         let index = MADE.iter().position(|one| *one == coding);
         index.is_some_and(|index| !self.begun[index].swap(true, Ordering::Relaxed))
     }
+
+    /// Notes that the job of a coding could not be started, so that it is tried again.
+    pub fn put_off(&self, coding: Coding) {
+        if let Some(index) = MADE.iter().position(|one| *one == coding) {
+            self.begun[index].store(false, Ordering::Relaxed);
+        }
+    }
 }
 
 /// True if a file of this type and length may become shorter.

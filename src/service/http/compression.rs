@@ -52,20 +52,23 @@ impl Compressor {
         if is_remote || !compressible.begin(coding) {
             return;
         }
-        let (compressor, entry, name) = (self.clone(), entry.clone(), name.into());
-        // If too much waits already, this version stays as it is.
-        background::run(Box::new(move || {
-            let plain = &entry.value[0];
+        let (compressor, name, its_entry) = (self.clone(), name.into(), entry.clone());
+        let job = move || {
+            let plain = &its_entry.value[0];
             let content = compress(&plain.content, plain.length, coding);
             if let Some(content) = content.filter(|one| is_worth_it(one, plain.length)) {
                 compressor.put(Compressed {
                     name,
-                    entry,
+                    entry: its_entry,
                     coding,
                     content,
                 });
             }
-        }));
+        };
+        // If too much waits now, a later request tries again.
+        if !background::run(Box::new(job)) {
+            compressible.put_off(coding);
+        }
     }
 
     fn put(&self, result: Compressed) {

@@ -234,7 +234,14 @@ impl Site {
             return Ok(response);
         };
         Ok(match self.cached_configured_file(ERROR_PAGE, path, cx)? {
-            Some(entry) => response.with_page(&entry.value[0]),
+            Some(entry) => {
+                // A request that asks for HTML might have got the fallback.
+                let depends = self.fallback.is_some() && response.status == StatusCode::NOT_FOUND;
+                Response {
+                    vary: response.vary.or(depends.then_some("Accept")),
+                    ..response.with_page(&entry.value[0])
+                }
+            }
             None => response,
         })
     }

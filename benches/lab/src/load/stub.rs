@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How often it looks whether it shall end.
+/// How often it checks whether to end.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// The longest message.
