@@ -236,6 +236,7 @@ fn empty(row: &Row) -> Experiment {
         title: claim.title.to_owned(),
         about: claim.experiment.to_owned(),
         steps_are: "none".to_owned(),
+        contestants: Vec::new(),
         figures: claim.figures.iter().map(figure).collect(),
         samples: Vec::new(),
         gaps: Vec::new(),

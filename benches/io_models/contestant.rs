@@ -1,5 +1,7 @@
-//! The contestants: each row of `MODELS`, and the default model with two loops.
+//! The contestants: each row of `MODELS`, and the default model with two loops; or variants of the
+//! baseline, which take part in one experiment.
 
+use super::experiments::Variant;
 use evserve::config::Config;
 use evserve::model::{Executor, MODELS, ModelRow, find};
 use evserve_lab::{Outcome, environment, run};
@@ -22,6 +24,8 @@ pub struct Contestant {
     /// The name of the one that it is compared with.
     pub against: Option<String>,
     pub workers: Option<u32>,
+    /// The options of a variant, with spaces between them.
+    pub variant: &'static str,
 }
 
 /// What a measurement needs from a server.
@@ -41,7 +45,9 @@ pub struct Build {
 }
 
 impl Build {
-    fn check(&self) -> Outcome<()> {
+    /// # Errors
+    /// It is no evserve.
+    pub fn check(&self) -> Outcome<()> {
         let shown = self.program.display();
         match environment::version(&self.program.to_string_lossy(), "--version") {
             Some(said) if said.starts_with("evserve") => Ok(()),
@@ -86,6 +92,7 @@ impl Contestant {
             program: built(),
             against: None,
             workers: None,
+            variant: "",
         };
         let mut all: Vec<_> = MODELS.iter().enumerate().map(row).collect();
         let default = find(&Config::default().model).expect("a model");
@@ -96,48 +103,28 @@ impl Contestant {
             program: built(),
             against: None,
             workers: Some(WORKERS),
+            variant: "",
         });
         all
     }
 
-    /// The contestants of these names, or all if there are no names, and the baseline, which they
-    /// are compared with. With other builds each of these is a contestant too, and is compared with
-    /// the same model of the build under test.
-    ///
-    /// # Errors
-    /// A name is unknown, or a build does not exist.
-    pub fn chosen(names: &[String], builds: &[Build]) -> Outcome<Vec<Contestant>> {
-        let mut all = Contestant::all();
-        if let Some(unknown) = names
-            .iter()
-            .find(|name| all.iter().all(|one| one.name != **name))
-        {
-            let known: Vec<_> = all.iter().map(|one| one.name.as_str()).collect();
-            return Err(format!("there is no model `{unknown}` among {}", known.join(", ")).into());
-        }
-        let is_partner = |one: &Contestant| builds.is_empty() && one.name == Contestant::BASELINE;
-        all.retain(|one| names.is_empty() || names.contains(&one.name) || is_partner(one));
-        if builds.is_empty() {
-            let others = all
-                .iter_mut()
-                .filter(|one| one.name != Contestant::BASELINE);
-            others.for_each(|one| one.against = Some(Contestant::BASELINE.to_owned()));
-            return Ok(all);
-        }
-        let mut others = Vec::new();
-        for (index, build) in builds.iter().enumerate() {
-            build.check()?;
-            let kind = |one: &Contestant| one.kind + (index + 1) * Contestant::all().len();
-            others.extend(all.iter().map(|one| Contestant {
-                name: format!("{}@{}", one.name, build.name),
-                kind: kind(one),
-                program: build.program.clone(),
-                against: Some(one.name.clone()),
-                ..one.clone()
-            }));
-        }
-        all.extend(others);
-        Ok(all)
+    /// The one that other models are compared with.
+    pub fn baseline() -> Contestant {
+        let mut all = Contestant::all().into_iter();
+        let found = all.find(|one| one.name == Contestant::BASELINE);
+        found.expect("a model")
+    }
+
+    /// The contestants of an experiment that has its own.
+    pub fn of_variants(variants: &[Variant]) -> Vec<Contestant> {
+        let baseline = Contestant::baseline();
+        let of = |(kind, variant): (usize, &Variant)| Contestant {
+            name: variant.name.to_owned(),
+            kind,
+            variant: variant.options,
+            ..baseline.clone()
+        };
+        variants.iter().enumerate().map(of).collect()
     }
 
     /// Its part of a run.
@@ -157,6 +144,7 @@ impl Contestant {
     /// The options that these needs require.
     pub fn options(&self, needs: Needs) -> Vec<String> {
         let mut options = vec!["--model".to_owned(), self.model.to_owned()];
+        options.extend(self.variant.split_whitespace().map(str::to_owned));
         let mut say =
             |option: &str, value: u64| options.extend([option.to_owned(), value.to_string()]);
         if let Some(workers) = self.workers {

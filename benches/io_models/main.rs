@@ -18,19 +18,20 @@ mod experiments;
 mod handshakes;
 mod options;
 mod pace;
+mod parts;
 mod plan;
 mod publish;
 mod surroundings;
 
 use bench::Bench;
 use clap::Parser;
-use contestant::Contestant;
 use evserve_lab::cores::Cores;
 use evserve_lab::run::Run;
 use evserve_lab::two_runs::TwoRuns;
 use evserve_lab::{Outcome, comparison, load, report};
 use fastrand::Rng;
 use options::Options;
+use parts::Part;
 use plan::Plan;
 use std::process::ExitCode;
 
@@ -74,12 +75,11 @@ fn compare(options: &Options) -> Outcome<bool> {
         load::self_test::print()?;
         return Ok(true);
     }
-    let contestants = Contestant::chosen(&options.model, &options.against)?;
+    let parts = Part::choose(&options.experiments(), &options.model, &options.against)?;
     let bench = Bench::prepare(options.pace())?;
-    let experiments = options.experiments();
     let seed = options.seed();
-    let mut run = surroundings::begin(options, &bench, &contestants, &experiments, seed);
-    let mut plan = Plan::make(&bench, &contestants, &experiments, &mut run);
+    let mut run = surroundings::begin(options, &bench, &parts, seed);
+    let mut plan = Plan::make(&bench, &parts, &mut run);
     let ended = plan.carry_out(&bench, &mut run, &mut Rng::with_seed(seed));
     surroundings::end(&mut run);
     if ended.is_err() {
@@ -113,10 +113,10 @@ fn try_out(arguments: &[String]) -> Outcome<bool> {
     }
     let options = Options::for_test();
     let bench = Bench::prepare(pace::TRY_OUT)?;
-    let contestants = Contestant::chosen(&["threaded".to_owned()], &[])?;
-    let experiments = options.experiments();
-    let mut run = surroundings::begin(&options, &bench, &contestants, &experiments, 0);
-    let mut plan = Plan::make(&bench, &contestants, &experiments, &mut run);
+    let names = ["threaded".to_owned()];
+    let parts = Part::choose(&options.experiments(), &names, &[])?;
+    let mut run = surroundings::begin(&options, &bench, &parts, 0);
+    let mut plan = Plan::make(&bench, &parts, &mut run);
     plan.carry_out(&bench, &mut run, &mut Rng::with_seed(0))?;
     report::page(&run);
     println!("each experiment was tried once; to measure: `cargo bench --bench io_models`");

@@ -9,6 +9,7 @@ use super::attempt::Attempts;
 use super::bench::Bench;
 use super::contestant::Contestant;
 use super::experiments::Experiment;
+use super::parts::Part;
 use evserve_lab::Outcome;
 use evserve_lab::progress::Progress;
 use evserve_lab::repetition::{Repetition, State};
@@ -18,7 +19,7 @@ use fastrand::Rng;
 
 /// All steps of a run.
 pub struct Plan<'a> {
-    contestants: &'a [Contestant],
+    parts: &'a [Part],
     steps: Vec<Step>,
     repetition: Repetition,
 }
@@ -27,23 +28,19 @@ pub struct Plan<'a> {
 #[derive(Clone, Copy)]
 struct Step {
     experiment: &'static Experiment,
-    /// The index of its experiment in the run.
+    /// The index of its experiment in the run, and among the parts.
     part: usize,
     step: u64,
 }
 
 impl<'a> Plan<'a> {
     /// Notes in the run what contestants cannot do, with the reason.
-    pub fn make(
-        bench: &Bench,
-        contestants: &'a [Contestant],
-        experiments: &[&'static Experiment],
-        run: &mut Run,
-    ) -> Plan<'a> {
+    pub fn make(bench: &Bench, parts: &'a [Part], run: &mut Run) -> Plan<'a> {
         let mut steps = Vec::new();
-        for (part, &experiment) in experiments.iter().enumerate() {
+        for (part, of) in parts.iter().enumerate() {
+            let experiment = of.experiment;
             for &step in experiment.steps(&bench.pace) {
-                for contestant in contestants {
+                for contestant in &of.contestants {
                     if let Some(why) = (experiment.cannot)(contestant, step) {
                         run.experiments[part].leave_gap(gap(contestant, step, why));
                     }
@@ -56,7 +53,7 @@ impl<'a> Plan<'a> {
             }
         }
         Plan {
-            contestants,
+            parts,
             repetition: Repetition::new(bench.pace.rule, steps.len()),
             steps,
         }
@@ -129,6 +126,11 @@ impl<'a> Plan<'a> {
         )
     }
 
+    /// The contestants of a step.
+    fn all(&self, step: Step) -> &'a [Contestant] {
+        &self.parts[step.part].contestants
+    }
+
     /// The contestants that a step needs now.
     fn active(&self, index: usize, run: &Run, bench: &Bench) -> Vec<&'a Contestant> {
         let (step, rounds) = (self.steps[index], self.repetition.rounds(index));
@@ -150,9 +152,9 @@ impl<'a> Plan<'a> {
             let is_partner = |other: &Contestant| {
                 other.against.as_deref() == Some(one.name.as_str()) && needs_more(other)
             };
-            needs_more(one) || can(one) && self.contestants.iter().any(is_partner)
+            needs_more(one) || can(one) && self.all(step).iter().any(is_partner)
         };
-        self.contestants.iter().filter(with).collect()
+        self.all(step).iter().filter(with).collect()
     }
 
     /// How far each ratio of a step is known.
@@ -163,7 +165,7 @@ impl<'a> Plan<'a> {
             let rounds = |name: &str| part.rounds(name, step.step);
             name.is_some_and(|against| rounds(against).min(rounds(&one.name)) > 0)
         };
-        let with = self.contestants.iter().filter(has_partner);
+        let with = self.all(step).iter().filter(has_partner);
         with.map(|one| ratio(part, one, step)?.spread()).collect()
     }
 
@@ -179,7 +181,7 @@ impl<'a> Plan<'a> {
         let of = |index: usize| {
             let step = self.steps[index];
             let each = (step.experiment.seconds)(&bench.pace, step.step);
-            f64::from(self.repetition.rest(index)) * each * self.contestants.len() as f64
+            f64::from(self.repetition.rest(index)) * each * self.all(step).len() as f64
         };
         (0..self.steps.len()).map(of).sum()
     }
@@ -190,7 +192,7 @@ impl<'a> Plan<'a> {
             if self.repetition.state(index) != State::Begun {
                 continue;
             }
-            for contestant in self.contestants {
+            for contestant in self.all(*step) {
                 let part = &mut run.experiments[step.part];
                 if part.rounds(&contestant.name, step.step) == 0 {
                     let minutes = bench.pace.budget.as_secs_f64() / 60.0;

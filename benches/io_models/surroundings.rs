@@ -2,20 +2,15 @@
 
 use super::bench::Bench;
 use super::contestant::Contestant;
-use super::experiments::Experiment;
 use super::options::Options;
 use super::pace::Pace;
+use super::parts::Part;
 use evserve_lab::environment;
 use evserve_lab::run::{FORMAT, Run};
 
 /// Begins a run, without measurements.
-pub fn begin(
-    options: &Options,
-    bench: &Bench,
-    contestants: &[Contestant],
-    experiments: &[&'static Experiment],
-    seed: u64,
-) -> Run {
+pub fn begin(options: &Options, bench: &Bench, parts: &[Part], seed: u64) -> Run {
+    let models = Part::models(parts);
     let mut run = Run {
         format: FORMAT,
         benchmark: "io_models".to_owned(),
@@ -23,9 +18,9 @@ pub fn begin(
         pace: bench.pace.name.to_owned(),
         within_percent: 100.0 * bench.pace.rule.within,
         unfit: Vec::new(),
-        baseline: baseline(contestants).to_owned(),
-        contestants: contestants.iter().map(Contestant::begin).collect(),
-        experiments: experiments.iter().map(|one| one.begin()).collect(),
+        baseline: baseline(models).to_owned(),
+        contestants: models.iter().map(Contestant::begin).collect(),
+        experiments: parts.iter().map(Part::begin).collect(),
         faults: Vec::new(),
     };
     for (name, value) in environment::machine() {

@@ -138,8 +138,8 @@ fn capacity(trial: &Trial<'_>) -> Outcome<f64> {
     if let Some(known) = trial.curves.capacity.get() {
         return Ok(*known);
     }
-    let epoll = Contestant::chosen(&[Contestant::BASELINE.to_owned()], &[])?;
-    let trial = trial.of(&epoll[0]);
+    let epoll = Contestant::baseline();
+    let trial = trial.of(&epoll);
     let mut measured = Vec::new();
     for _ in 0..CAPACITY_ROUNDS {
         let server = trial.start("http", NEEDS)?;

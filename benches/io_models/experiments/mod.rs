@@ -33,6 +33,8 @@ pub struct Experiment {
     pub about: &'static str,
     /// The meaning of its steps.
     pub steps_are: &'static str,
+    /// Its own contestants, the baseline first. Empty: all models take part.
+    pub variants: &'static [Variant],
     quick: &'static [u64],
     full: &'static [u64],
     pub plots: &'static [Plot],
@@ -42,6 +44,13 @@ pub struct Experiment {
     pub cannot: fn(&Contestant, u64) -> Option<String>,
     /// Makes one measurement.
     pub measure: fn(&Trial<'_>) -> Outcome<Measurement>,
+}
+
+/// A contestant of one experiment alone: the baseline of the models with more options.
+pub struct Variant {
+    pub name: &'static str,
+    /// With spaces between them.
+    pub options: &'static str,
 }
 
 /// One plot of an experiment.
@@ -78,6 +87,7 @@ impl Experiment {
             title: self.title.to_owned(),
             about: self.about.to_owned(),
             steps_are: self.steps_are.to_owned(),
+            contestants: Vec::new(),
             figures: self.plots.iter().map(figure).collect(),
             samples: Vec::new(),
             gaps: Vec::new(),

@@ -46,6 +46,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
         about: "Clients request a file of 1 KiB over keep-alive connections. Each one sends its next request as \
                 soon as it has a response.",
         steps_are: "active connections",
+        variants: &[],
         quick: &[1, 64],
         full: &[1, 16, 64, 256, 1024],
         plots: &[plot(
@@ -66,6 +67,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
                 of what is due; then higher loads are left out. Its knee is the last load before the 99th percentile \
                 exceeds five times its lowest value.",
         steps_are: "offered load, in per cent of the capacity of epoll",
+        variants: &[],
         quick: &[10, 60, 90],
         full: &[10, 20, 40, 60, 80, 90, 100, 110, 120],
         plots: &[
@@ -100,6 +102,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
         about: "8 clients request a file of 1 KiB, first as fast as they can, then 2,000 times a second. Beside them \
                 are idle connections, which have had a response and stay open.",
         steps_are: "idle connections beside 8 busy ones",
+        variants: &[],
         quick: &[0, 900],
         full: &[0, 900, 15_000],
         plots: &[
@@ -126,6 +129,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
         about: "The growth of the server's private memory and of the kernel's own memory, per idle connection. The \
                 kernel's share counts both ends of a connection, because both are on this machine.",
         steps_are: "idle connections",
+        variants: &[],
         quick: &[400],
         full: &[500, 4000],
         plots: &[
@@ -152,6 +156,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
         about: "Clients request a file of 1 KiB over keep-alive connections, each as soon as it has a response. The \
                 time is that of all the server's processes and threads.",
         steps_are: "active connections",
+        variants: &[],
         quick: &[16],
         full: &[1, 16, 256],
         plots: &[
@@ -179,6 +184,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
         about: "The same load. perf counts all system calls, if it has permission; evserve itself counts those that \
                 wait and those on sockets. Context switches are those of all the server's threads.",
         steps_are: "active connections",
+        variants: &[],
         quick: &[16],
         full: &[1, 16, 256],
         plots: &[
@@ -205,6 +211,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
         title: "Connections per second",
         about: "Clients request a file of 1 KiB with `Connection: close`, and connect again for each request.",
         steps_are: "clients at once",
+        variants: &[],
         quick: &[16],
         full: &[1, 16, 256],
         plots: &[plot(
@@ -224,6 +231,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
                 readers of a large file and k clients that connect and send nothing. The pool has 8 threads here, \
                 forking its 40 processes.",
         steps_are: "k: slow readers, and as many silent clients",
+        variants: &[],
         quick: &[0, 1, 8],
         full: &[0, 8, 32],
         plots: &[
@@ -250,6 +258,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
         about: "64 connected clients send 2,000 requests a second in all, without encryption. Beside them, new clients \
                 make a full TLS handshake each (ECDSA, P-256) and leave.",
         steps_are: "handshakes per second, if the server keeps up",
+        variants: &[],
         quick: &[0, 300],
         full: &[0, 300, 2000],
         plots: &[
@@ -272,6 +281,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
                 clients request a page for which the handler computes for 5 ms. At 100 such pages a second that is \
                 half of the server's core.",
         steps_are: "computed pages per second",
+        variants: &[],
         quick: &[0, 50],
         full: &[0, 10, 20, 50, 100],
         plots: &[
@@ -303,6 +313,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
         title: "Large files",
         about: "8 clients request a file of this size over keep-alive connections, each as soon as it has the one before.",
         steps_are: "KiB in the file",
+        variants: &[],
         quick: &[1024],
         full: &[64, 1024, 16 * 1024],
         plots: &[
@@ -328,6 +339,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
         title: "Echo: message rate, by message size",
         about: "16 clients each send a message, wait until all of it has come back, and repeat.",
         steps_are: "bytes in a message",
+        variants: &[],
         quick: &[64],
         full: &[64, 1024, 16 * 1024, 64 * 1024],
         plots: &[logarithmic(
@@ -346,6 +358,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
         about: "The same with messages of 64 bytes and a varying number of clients. An echo connection never ends by \
                 itself, so a model with a limit serves the first clients, and the others are never served.",
         steps_are: "clients",
+        variants: &[],
         quick: &[1, 128],
         full: &[1, 8, 64, 512],
         plots: &[
@@ -371,6 +384,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
         title: "Chat: deliveries, by members",
         about: "Up to 8 members send lines of 64 bytes, each as soon as all others have received its last one.",
         steps_are: "members",
+        variants: &[],
         quick: &[64],
         full: &[2, 16, 128, 512],
         plots: &[

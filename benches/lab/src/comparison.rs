@@ -31,7 +31,7 @@ pub fn comparisons(run: &Run) -> Vec<Compared> {
             continue;
         };
         for step in experiment.steps() {
-            for contestant in &run.contestants {
+            for contestant in run.contestants_of(experiment) {
                 let (name, Some(against)) = (&contestant.name, &contestant.against) else {
                     continue;
                 };
@@ -99,8 +99,14 @@ pub fn summary(run: &Run) -> String {
     for why in &run.unfit {
         let _ = writeln!(text, "not to be believed: {why}");
     }
-    let is_against_builds = all.iter().any(|one| one.against != run.baseline)
-        || run.contestants.iter().any(|one| one.name.contains('@'));
+    // A build is compared with its partner, not with the baseline.
+    let baseline = |one: &Compared| {
+        let experiment = run.experiment(&one.experiment);
+        experiment.map(|experiment| run.baseline_of(experiment))
+    };
+    let is_against_builds = all.iter().any(|one| {
+        one.contestant.contains('@') || baseline(one).is_some_and(|own| own != one.against)
+    });
     if is_against_builds {
         for one in &all {
             let _ = writeln!(text, "{}", line(one));
@@ -160,6 +166,16 @@ mod tests {
         );
         assert!(all.iter().all(|one| one.against == "epoll"));
         assert!(summary(&run).contains("no difference shown in 1 of 3 steps"));
+    }
+
+    #[test]
+    fn contestants_of_one_experiment_are_compared_with_its_first() {
+        let run = made_up::with_own_contestants(8, [0.5; 3]);
+        let mut all = comparisons(&run);
+        all.retain(|one| one.experiment == "own");
+        assert_eq!(all.len(), 3);
+        assert!(all.iter().all(|one| one.against == "one"));
+        assert!(!summary(&run).contains("own at 8, two"), "no other build");
     }
 
     #[test]

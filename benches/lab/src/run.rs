@@ -72,6 +72,9 @@ pub struct Experiment {
     pub about: String,
     /// The meaning of the steps, with their unit.
     pub steps_are: String,
+    /// The contestants of this experiment alone, the baseline first. Empty: those of the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contestants: Vec<Contestant>,
     /// The figures that are shown. The first one decides when a step has been repeated enough.
     pub figures: Vec<Figure>,
     pub samples: Vec<Sample>,
@@ -177,6 +180,20 @@ impl Run {
 
     pub fn experiment(&self, name: &str) -> Option<&Experiment> {
         self.experiments.iter().find(|one| one.name == name)
+    }
+
+    /// Who takes part in an experiment: its own contestants, or those of the run.
+    pub fn contestants_of<'a>(&'a self, experiment: &'a Experiment) -> &'a [Contestant] {
+        match &experiment.contestants[..] {
+            [] => &self.contestants,
+            own => own,
+        }
+    }
+
+    /// The one that the others of an experiment are compared with.
+    pub fn baseline_of<'a>(&'a self, experiment: &'a Experiment) -> &'a str {
+        let own = experiment.contestants.first();
+        own.map_or(&self.baseline, |first| &first.name)
     }
 
     pub fn fact(&self, name: &str) -> Option<&str> {

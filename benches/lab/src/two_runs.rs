@@ -71,7 +71,7 @@ impl TwoRuns {
     fn add(&mut self, run: &Run, one: &Experiment, other: &Experiment) {
         for figure in &one.figures {
             for step in one.steps() {
-                for contestant in &run.contestants {
+                for contestant in run.contestants_of(one) {
                     let name = &contestant.name;
                     let values = |of: &Experiment| -> Vec<f64> {
                         let all = of.values(name, step, &figure.name);
@@ -290,6 +290,15 @@ mod tests {
             .map(|row| row.verdict())
             .collect();
         assert_eq!(verdicts, [Verdict::Higher; 3]);
+        assert_eq!(both.agreement().opposite, 3);
+    }
+
+    #[test]
+    fn contestants_of_one_experiment_are_compared_too() {
+        let with = |two| made_up::with_own_contestants(8, [two; 3]);
+        let both = TwoRuns::of(&with(0.8), &with(1.2));
+        let of_two = both.rows().iter().filter(|row| row.contestant == "two");
+        assert_eq!(of_two.count(), 3);
         assert_eq!(both.agreement().opposite, 3);
     }
 

@@ -247,6 +247,7 @@ mod tests {
                 title: "Rings are faster".to_owned(),
                 about: "Both echo.".to_owned(),
                 steps_are: String::new(),
+                contestants: Vec::new(),
                 figures: Vec::new(),
                 samples: samples.collect(),
                 gaps: vec![Gap {

@@ -42,18 +42,18 @@ pub enum Call {
 /// All cells with values, by contestant, then by step.
 pub fn of<'a>(run: &'a Run, experiment: &'a Experiment, figure: &'a Figure) -> Vec<Cell<'a>> {
     let steps = experiment.steps();
-    let pairs = run
-        .contestants
+    let (all, baseline) = (run.contestants_of(experiment), run.baseline_of(experiment));
+    let pairs = all
         .iter()
         .flat_map(|one| steps.iter().map(move |step| (one, *step)));
     let cell = |(contestant, step): (&'a Contestant, u64)| {
-        let (name, is_baseline) = (&contestant.name, contestant.name == run.baseline);
+        let (name, is_baseline) = (&contestant.name, contestant.name == baseline);
         let summary = experiment.summary(name, step, &figure.name)?;
         let values: Vec<_> = experiment
             .values(name, step, &figure.name)
             .map(|(_, value)| value)
             .collect();
-        let against = against(run, contestant);
+        let against = against(all, baseline, contestant);
         let ratio = against.and_then(|other| experiment.ratio(name, other, step, &figure.name));
         let is_disturbed = |sample: &&Sample| {
             (sample.contestant == *name, sample.step) == (true, step) && sample.disturbed.is_some()
@@ -76,13 +76,17 @@ pub fn of<'a>(run: &'a Run, experiment: &'a Experiment, figure: &'a Figure) -> V
     pairs.filter_map(cell).collect()
 }
 
-/// The contestant that another is compared with. A run that names none compares all with the
-/// baseline.
-pub fn against<'a>(run: &'a Run, contestant: &'a Contestant) -> Option<&'a str> {
-    let names_any = run.contestants.iter().any(|one| one.against.is_some());
+/// The contestant that another one of all is compared with. If none names another, all are compared
+/// with the baseline.
+pub fn against<'a>(
+    all: &[Contestant],
+    baseline: &'a str,
+    contestant: &'a Contestant,
+) -> Option<&'a str> {
+    let names_any = all.iter().any(|one| one.against.is_some());
     let other = match &contestant.against {
         Some(other) => Some(other.as_str()),
-        None => (!names_any).then_some(run.baseline.as_str()),
+        None => (!names_any).then_some(baseline),
     };
     other.filter(|other| *other != contestant.name)
 }

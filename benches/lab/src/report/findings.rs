@@ -79,7 +79,7 @@ impl Shown<'_> {
 
     /// The last step at which the baseline has a value, or anybody.
     pub fn decisive_step(&self) -> u64 {
-        let of_baseline = self.of(&self.run.baseline).map(|cell| cell.step).max();
+        let of_baseline = self.of(self.baseline()).map(|cell| cell.step).max();
         of_baseline.or(self.steps.last().copied()).unwrap_or(0)
     }
 
@@ -95,15 +95,15 @@ impl Shown<'_> {
     }
 
     fn contestants_against(&self, other: &str) -> Vec<&Contestant> {
-        let all = self.run.contestants.iter();
-        let is_it = |one: &&Contestant| against(self.run, one) == Some(other);
-        all.filter(is_it).collect()
+        let (all, baseline) = (self.all(), self.baseline());
+        let is_it = |one: &&Contestant| against(all, baseline, one) == Some(other);
+        all.iter().filter(is_it).collect()
     }
 
     fn headline(&self) -> String {
         let decisive = self.decisive_step();
         let at = sentence(&self.at_step(decisive));
-        let baseline = &self.run.baseline;
+        let baseline = self.baseline();
         let here: Vec<_> = self
             .cells
             .iter()
@@ -157,7 +157,7 @@ impl Shown<'_> {
         let ratio = worst.ratio.map_or(1.0, |ratio| ratio.median);
         let (value, amount) = (
             self.format.bare(worst.median),
-            more_or_less(ratio, &self.run.baseline),
+            more_or_less(ratio, self.baseline()),
         );
         format!(
             " Furthest behind {verb} {} with {value}, {amount}.",
@@ -318,7 +318,7 @@ impl Shown<'_> {
             let mut gaps = self.experiment.gaps.iter();
             self.of(&one.name).next().is_some() || gaps.any(|gap| gap.contestant == one.name)
         };
-        let all = self.run.contestants.iter().filter(takes_part);
+        let all = self.all().iter().filter(takes_part);
         let (there, missing): (Vec<_>, Vec<_>) = all
             .map(|one| one.name.as_str())
             .partition(|name| self.at(name, last).is_some());
@@ -546,6 +546,18 @@ mod tests {
             text.starts_with("At 64 connections all have the same"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn contestants_of_one_experiment_are_compared_with_its_first() {
+        let run = made_up::with_own_contestants(8, [0.5; 3]);
+        let text = of(&shown(&run, &run.experiments[1])[0]).text();
+        assert!(
+            text.contains("none is shown to be better than one"),
+            "{text}"
+        );
+        assert!(text.contains("Worse than one: two at every step"), "{text}");
+        assert!(!text.contains("poll"), "{text}");
     }
 
     #[test]

@@ -56,6 +56,7 @@ pub fn with(rounds: u32, factors: &[(&str, [f64; 3])]) -> Run {
             title: "Throughput, by connections".to_owned(),
             about: "Clients request a file.".to_owned(),
             steps_are: "connections".to_owned(),
+            contestants: Vec::new(),
             figures: vec![figure(
                 "requests_per_s",
                 "Throughput",
@@ -81,6 +82,33 @@ fn figure(name: &str, title: &str, unit: &str, logarithmic: bool) -> Figure {
         },
         logarithmic,
     }
+}
+
+/// A run whose second experiment has contestants of its own: `one`, and `two` with these factors of
+/// its values at the steps.
+pub fn with_own_contestants(rounds: u32, two: [f64; 3]) -> Run {
+    let mut run = with(rounds, &[("poll", [1.0; 3])]);
+    let mut own = with(rounds, &[("two", two)]).experiments.remove(0);
+    own.name = "own".to_owned();
+    own.title = "Two ways".to_owned();
+    for sample in &mut own.samples {
+        if sample.contestant == "epoll" {
+            sample.contestant = "one".to_owned();
+        }
+    }
+    let contestant = |(kind, name): (usize, &str)| Contestant {
+        name: name.to_owned(),
+        kind,
+        options: format!("--way {name}"),
+        against: (name != "one").then(|| "one".to_owned()),
+    };
+    own.contestants = ["one", "two"]
+        .into_iter()
+        .enumerate()
+        .map(contestant)
+        .collect();
+    run.experiments.push(own);
+    run
 }
 
 /// A run with a second experiment, which has one step, a logarithmic figure, zeros and gaps.

@@ -82,6 +82,16 @@ impl<'a> Shown<'a> {
         format!("{}-{figure}.svg", self.experiment.name)
     }
 
+    /// All who may have values.
+    fn all(&self) -> &'a [Contestant] {
+        self.run.contestants_of(self.experiment)
+    }
+
+    /// The one that the others are compared with.
+    fn baseline(&self) -> &'a str {
+        self.run.baseline_of(self.experiment)
+    }
+
     /// The values of a contestant, by step.
     fn of(&self, contestant: &str) -> impl Iterator<Item = &Cell<'a>> {
         let is_its = move |cell: &&Cell<'_>| cell.contestant.name == contestant;
@@ -95,7 +105,7 @@ impl<'a> Shown<'a> {
     /// The contestants with values.
     fn contestants(&self) -> Vec<&'a Contestant> {
         let has_values = |one: &&Contestant| self.of(&one.name).next().is_some();
-        self.run.contestants.iter().filter(has_values).collect()
+        self.all().iter().filter(has_values).collect()
     }
 
     /// Lines over the steps. A single step has bars.
@@ -114,7 +124,7 @@ impl<'a> Shown<'a> {
         let series = |one: &Contestant| Series {
             name: one.name.clone(),
             kind: one.kind,
-            is_baseline: one.name == self.run.baseline,
+            is_baseline: one.name == self.baseline(),
             points: self.of(&one.name).map(point).collect(),
         };
         let series: Vec<_> = self.contestants().into_iter().map(series).collect();

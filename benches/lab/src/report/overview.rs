@@ -9,16 +9,16 @@ use crate::chart::format::step;
 use crate::run::Run;
 use maud::{Markup, html};
 
-/// The table.
+/// The table. It leaves out experiments with contestants of their own.
 pub fn of(run: &Run) -> Markup {
-    let rows: Vec<_> = run
-        .experiments
-        .iter()
+    let of_all = run.experiments.iter();
+    let of_all = of_all.filter(|one| one.contestants.is_empty());
+    let rows: Vec<_> = of_all
         .filter_map(|one| shown(run, one).into_iter().next())
         .collect();
     let others = run.contestants.iter();
     let others: Vec<_> = others
-        .filter_map(|one| Some((one, cells::against(run, one)?)))
+        .filter_map(|one| Some((one, cells::against(&run.contestants, &run.baseline, one)?)))
         .collect();
     html! {
         div.scroll {
@@ -111,6 +111,17 @@ mod tests {
         let table = of(&made_up::run(8)).into_string();
         assert!(
             table.contains("title=\"it has no place for more\">–</td>"),
+            "{table}"
+        );
+    }
+
+    #[test]
+    fn contestants_of_one_experiment_have_no_column() {
+        let run = made_up::with_own_contestants(8, [0.5; 3]);
+        let table = of(&run).into_string();
+        assert!(table.contains(">poll<") && table.contains("#rate"));
+        assert!(
+            !table.contains(">two<") && !table.contains("#own"),
             "{table}"
         );
     }

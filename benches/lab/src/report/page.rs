@@ -122,7 +122,9 @@ fn contents(run: &Run) -> Markup {
 
 fn summary(run: &Run, experiments: &[(&Experiment, Vec<Shown<'_>>)]) -> Markup {
     let baseline = &run.baseline;
-    let is_other = |one: &Contestant| against(run, one).is_some_and(|other| other != baseline);
+    let is_other = |one: &Contestant| {
+        against(&run.contestants, baseline, one).is_some_and(|other| other != baseline)
+    };
     let is_usual = !run.contestants.iter().any(is_other);
     html! {
         section #summary {
@@ -231,9 +233,17 @@ fn machine(run: &Run) -> Markup {
             h2 { "The machine and the run" }
             dl { @for fact in &run.environment { dt { (fact.name) } dd { (fact.value) } } }
             h3 { "What was compared" }
-            dl { @for one in &run.contestants { dt { (one.name) } dd { code { (one.options) } } } }
+            (compared(&run.contestants))
+            @for experiment in run.experiments.iter().filter(|one| !one.contestants.is_empty()) {
+                h3 { "In " (experiment.name) " alone" }
+                (compared(&experiment.contestants))
+            }
         }
     }
+}
+
+fn compared(all: &[Contestant]) -> Markup {
+    html! { dl { @for one in all { dt { (one.name) } dd { code { (one.options) } } } } }
 }
 
 #[cfg(test)]

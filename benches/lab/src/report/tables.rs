@@ -57,7 +57,7 @@ fn spread(cell: &Cell<'_>) -> String {
 /// A table for a page: a row for each contestant at each step, so that it fits on a phone.
 pub fn html(shown: &Shown<'_>) -> Markup {
     // Some are compared with another build of themselves.
-    let baseline = Some(shown.run.baseline.as_str());
+    let baseline = Some(shown.baseline());
     let is_usual = shown
         .cells
         .iter()
@@ -69,7 +69,7 @@ pub fn html(shown: &Shown<'_>) -> Markup {
                     th scope="col" { "" }
                     th scope="col" { "median" }
                     th scope="col" { "interval, or " span.range { "range" } }
-                    th scope="col" { @if is_usual { "× " (shown.run.baseline) } @else { "ratio" } }
+                    th scope="col" { @if is_usual { "× " (shown.baseline()) } @else { "ratio" } }
                     th scope="col" { "verdict" }
                 } }
                 @for number in &shown.steps {
