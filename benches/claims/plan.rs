@@ -7,7 +7,8 @@ use super::trial::{Bench, Failure, Values};
 use super::work::Side;
 use evserve_lab::Outcome;
 use evserve_lab::claim::{Check, Of, STEP};
-use evserve_lab::disturbance::Watch;
+use evserve_lab::core_to_core::{self, Distance, latency_ns};
+use evserve_lab::disturbance::{Met, Watch};
 use evserve_lab::progress::Progress;
 use evserve_lab::repetition::{Repetition, Rule};
 use evserve_lab::run::{Experiment, Figure, Gap, Sample};
@@ -85,11 +86,12 @@ impl<'a> Plan<'a> {
     /// Repeats these claims until their intervals are narrow, a bound is met, or the time is over.
     /// Each has one round at least. `rest` is the expected duration of what follows.
     fn repeat(&mut self, indices: &[usize], rule: Rule, rest: f64) -> Outcome<()> {
-        let mut repetition = Repetition::new(rule, indices.len());
-        while let Some(step) = repetition.next() {
+        let mut repetition = Repetition::new(rule, 0..indices.len());
+        let cores = self.bench.cores;
+        while let Some(step) = repetition.next(latency_ns(cores).map(Distance::of)) {
             let index = indices[step];
             let seconds = self.bench.round_seconds(self.rows[index].row);
-            if repetition.rounds(step) > 0 && !self.progress.has_time_for(seconds + rest) {
+            if repetition.made(step) > 0 && !self.progress.has_time_for(seconds + rest) {
                 break;
             }
             let expected = indices.iter().enumerate().map(|(step, index)| {
@@ -98,7 +100,9 @@ impl<'a> Plan<'a> {
             });
             self.progress.expect(expected.sum::<f64>() + rest);
             self.measure_round(index)?;
-            repetition.note(step, &self.rows[index].spreads());
+            let measuring = &self.rows[index];
+            let distance = measuring.experiment.distance_in(STEP, measuring.round);
+            repetition.note(step, distance, &measuring.spreads());
         }
         Ok(())
     }
@@ -121,12 +125,12 @@ impl<'a> Plan<'a> {
             }
             let watch = Watch::start(self.bench.cores);
             let outcome = self.bench.measure(side);
-            let disturbed = watch.end();
+            let met = watch.end();
             self.measured.made += 1;
-            self.measured.disturbed += u32::from(disturbed.is_some());
+            self.measured.disturbed += u32::from(met.disturbed.is_some());
             let why = match outcome {
                 Ok(values) => {
-                    let sample = sample(side, round, values, disturbed);
+                    let sample = sample(side, round, values, met);
                     measuring.experiment.samples.push(sample);
                     continue;
                 }
@@ -204,13 +208,15 @@ impl Measuring {
     }
 }
 
-fn sample(side: &Side, round: u32, values: Values, disturbed: Option<String>) -> Sample {
+fn sample(side: &Side, round: u32, mut values: Values, met: Met) -> Sample {
+    let distance = met.core_to_core_ns;
+    values.extend(distance.map(|time| (core_to_core::FIGURE.to_owned(), time)));
     Sample {
         contestant: side.name.to_owned(),
         step: STEP,
         round,
         values,
-        disturbed,
+        disturbed: met.disturbed,
     }
 }
 

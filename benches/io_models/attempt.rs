@@ -3,8 +3,9 @@
 use super::bench::{Bench, Measurement, Trial};
 use super::experiments::Experiment;
 use super::plan::gap;
+use evserve_lab::core_to_core::{self, Distance};
 use evserve_lab::cores::Cores;
-use evserve_lab::disturbance::Watch;
+use evserve_lab::disturbance::{Met, Watch};
 use evserve_lab::late::Late;
 use evserve_lab::run::{self, Run, Sample};
 use evserve_lab::{Fault, Outcome};
@@ -55,16 +56,16 @@ impl Attempts {
         part: &mut run::Experiment,
     ) {
         self.made += 1;
-        let (mut outcome, mut disturbed) = self.once(trial, experiment);
+        let (mut outcome, mut met) = self.once(trial, experiment);
         let often = f64::from(self.repeated) > REPEATED_SHARE * f64::from(self.made.max(20));
-        if disturbed.is_some() && self.may_repeat && !often {
+        if met.disturbed.is_some() && self.may_repeat && !often {
             self.repeated += 1;
-            (outcome, disturbed) = self.once(trial, experiment);
+            (outcome, met) = self.once(trial, experiment);
         }
         match outcome {
-            Ok(measurement) => self.keep(measurement, trial, round, disturbed, part),
+            Ok(measurement) => self.keep(measurement, trial, round, met, part),
             Err(fault) if is_late(&fault) => {
-                let why = match &disturbed {
+                let why = match &met.disturbed {
                     None => fault.to_string(),
                     Some(disturbed) => format!("{fault}, while {disturbed}"),
                 };
@@ -77,11 +78,7 @@ impl Attempts {
         }
     }
 
-    fn once(
-        &self,
-        trial: &Trial<'_>,
-        experiment: &Experiment,
-    ) -> (Outcome<Measurement>, Option<String>) {
+    fn once(&self, trial: &Trial<'_>, experiment: &Experiment) -> (Outcome<Measurement>, Met) {
         let watch = Watch::start(self.cores);
         let outcome = (experiment.measure)(trial);
         (outcome, watch.end())
@@ -92,29 +89,31 @@ impl Attempts {
         measurement: Measurement,
         trial: &Trial<'_>,
         round: u32,
-        disturbed: Option<String>,
+        met: Met,
         part: &mut run::Experiment,
     ) {
         if let Some(why) = measurement.none {
             part.leave_gap(gap(trial.contestant, trial.step, why));
         }
-        if let Some(why) = &disturbed {
+        if let Some(why) = &met.disturbed {
             self.disturbed += 1;
             self.why.clone_from(why);
         }
+        let distance = met.core_to_core_ns;
         let figures = measurement.figures.into_iter();
-        let values: std::collections::BTreeMap<_, _> = figures
+        let mut values: std::collections::BTreeMap<_, _> = figures
             // JSON has no others.
             .filter(|(_, value)| value.is_finite())
             .map(|(figure, value)| (figure.to_owned(), value))
             .collect();
         if !values.is_empty() {
+            values.extend(distance.map(|time| (core_to_core::FIGURE.to_owned(), time)));
             part.samples.push(Sample {
                 contestant: trial.contestant.name.clone(),
                 step: trial.step,
                 round,
                 values,
-                disturbed,
+                disturbed: met.disturbed,
             });
         }
     }
@@ -130,6 +129,7 @@ impl Attempts {
                 self.made, self.repeated, self.disturbed
             ),
         );
+        run.note("cores", &distances(run));
         if share(self.disturbed) > UNFIT_SHARE {
             run.unfit.push(format!(
                 "{} of {made} measurements were disturbed: in the last of them {}",
@@ -140,6 +140,19 @@ impl Attempts {
         run.unfit.extend(limited);
         run.faults.extend(self.faults);
     }
+}
+
+/// How far apart the cores were.
+fn distances(run: &Run) -> String {
+    let all = run.experiments.iter().flat_map(|part| &part.samples);
+    let all: Vec<_> = all.map(Sample::distance).collect();
+    let count = |one: Option<Distance>| all.iter().filter(|other| **other == one).count();
+    format!(
+        "shared a cache in {} measurements, shared none in {}, were too busy to tell in {}",
+        count(Some(Distance::Near)),
+        count(Some(Distance::Far)),
+        count(None)
+    )
 }
 
 /// Says so if the generator was the limit in most measurements of an experiment.

@@ -11,6 +11,7 @@ use super::contestant::Contestant;
 use super::experiments::Experiment;
 use super::parts::Part;
 use evserve_lab::Outcome;
+use evserve_lab::core_to_core::{Distance, latency_ns};
 use evserve_lab::progress::Progress;
 use evserve_lab::repetition::{Repetition, State};
 use evserve_lab::run::{self, Gap, Run};
@@ -54,7 +55,7 @@ impl<'a> Plan<'a> {
         }
         Plan {
             parts,
-            repetition: Repetition::new(bench.pace.rule, steps.len()),
+            repetition: Repetition::new(bench.pace.rule, steps.iter().map(|step| step.part)),
             steps,
         }
     }
@@ -68,12 +69,13 @@ impl<'a> Plan<'a> {
         let mut progress = Progress::within(bench.pace.budget)?;
         let mut attempts = Attempts::new(bench);
         eprintln!("{}", self.announcement(bench, run));
-        while let Some(index) = self.repetition.next() {
+        let distance = || latency_ns(bench.cores).map(Distance::of);
+        while let Some(index) = self.repetition.next(distance()) {
             let step = self.steps[index];
             let mut now = self.active(index, run, bench);
             random.shuffle(&mut now);
             let seconds = (step.experiment.seconds)(&bench.pace, step.step);
-            let round = self.repetition.rounds(index) + 1;
+            let round = self.repetition.made(index) + 1;
             if !progress.has_time_for(seconds * now.len() as f64) {
                 break;
             }
@@ -94,7 +96,8 @@ impl<'a> Plan<'a> {
                 );
             }
             let spreads = self.spreads(step, run);
-            self.repetition.note(index, &spreads);
+            let distance = run.experiments[step.part].distance_in(step.step, round);
+            self.repetition.note(index, distance, &spreads);
         }
         progress.end();
         self.leave_gaps(bench, run);

@@ -5,12 +5,13 @@ use crate::bench::{Measurement, Trial, small};
 use crate::contestant::{Contestant, Needs};
 use crate::pace::{Pace, Steps};
 use evserve_lab::Outcome;
+use evserve_lab::core_to_core::{Distance, latency_ns};
 use evserve_lab::cpu_time::CpuTime;
 use evserve_lab::late::Late;
 use evserve_lab::load::Orders;
 use evserve_lab::statistics::median;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// The connections of the load, also of the closed loop that finds the capacity.
@@ -40,8 +41,9 @@ const TYPICAL_CAPACITY: f64 = 100_000.0;
 /// What measurements of a run share.
 #[derive(Default)]
 pub struct State {
-    /// Requests per second of epoll in a closed loop, found by the first measurement.
-    capacity: OnceLock<f64>,
+    /// Requests per second of epoll in a closed loop, found by the first measurement at each distance
+    /// of the cores.
+    capacities: Mutex<Vec<(Option<Distance>, f64)>>,
     /// What happened at each step of each model.
     steps: Mutex<BTreeMap<(String, u64), Step>>,
 }
@@ -132,10 +134,13 @@ pub fn measure(trial: &Trial<'_>) -> Outcome<Measurement> {
     .with_percentiles(&seen))
 }
 
-/// Requests per second of epoll in a closed loop: measured once in a run, so that the steps of all
-/// models are the same loads.
+/// Requests per second of epoll in a closed loop: measured once in a run at each distance of the
+/// cores, so that the steps of all models are the same loads.
 fn capacity(trial: &Trial<'_>) -> Outcome<f64> {
-    if let Some(known) = trial.curves.capacity.get() {
+    let distance = latency_ns(trial.cores).map(Distance::of);
+    let capacities = trial.curves.capacities.lock();
+    let mut capacities = capacities.unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, known)) = capacities.iter().find(|(at, _)| *at == distance) {
         return Ok(*known);
     }
     let epoll = Contestant::baseline();
@@ -148,5 +153,6 @@ fn capacity(trial: &Trial<'_>) -> Outcome<f64> {
     }
     let capacity = median(&measured).filter(|capacity| *capacity > 0.0);
     let capacity = capacity.ok_or_else(|| Late("epoll answered nothing in time".to_owned()))?;
-    Ok(*trial.curves.capacity.get_or_init(|| capacity))
+    capacities.push((distance, capacity));
+    Ok(capacity)
 }

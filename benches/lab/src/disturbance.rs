@@ -1,6 +1,7 @@
-//! What else ran on the cores of a measurement: CPU time that is neither ours nor idle, and time
-//! that a hypervisor took.
+//! What else happened to the cores of a measurement: CPU time that is neither ours nor idle, time
+//! that a hypervisor took, and how far apart it put them.
 
+use crate::core_to_core::{Distance, latency_ns};
 use crate::cores::Cores;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
@@ -18,7 +19,16 @@ const STOLEN_PERCENT: f64 = 2.0;
 /// A measurement during which it is watched. All programs that it starts must have ended at its end.
 pub struct Watch {
     cores: Cores,
+    core_to_core_ns: Option<f64>,
     before: Reading,
+}
+
+/// What a measurement met.
+pub struct Met {
+    /// What disturbed it, as a phrase. `None` if nothing did, or if it was too short to tell.
+    pub disturbed: Option<String>,
+    /// How long a cache line takes from core to core and back. `None` if they were too busy to tell.
+    pub core_to_core_ns: Option<f64>,
 }
 
 /// Times in seconds.
@@ -34,17 +44,30 @@ struct Reading {
 
 impl Watch {
     pub fn start(cores: Cores) -> Watch {
+        let core_to_core_ns = latency_ns(cores);
         Watch {
             cores,
+            core_to_core_ns,
             before: Reading::now(cores),
         }
     }
 
-    /// Returns what disturbed the measurement, as a phrase. `None` if nothing did, or if it was too
-    /// short to tell.
-    pub fn end(self) -> Option<String> {
-        Reading::now(self.cores).since(&self.before)
+    pub fn end(self) -> Met {
+        let disturbed = Reading::now(self.cores).since(&self.before);
+        let (before, after) = (self.core_to_core_ns, latency_ns(self.cores));
+        Met {
+            disturbed: disturbed.or_else(|| moved(before?, after?)),
+            core_to_core_ns: before.zip(after).map(|(one, other)| one.max(other)),
+        }
     }
+}
+
+fn moved(before: f64, after: f64) -> Option<String> {
+    (Distance::of(before) != Distance::of(after)).then(|| {
+        format!(
+            "the host moved the cores: a cache line took {before:.0} ns between them, then {after:.0} ns"
+        )
+    })
 }
 
 impl Reading {
@@ -144,7 +167,7 @@ fn throttled(cores: Cores) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::Reading;
+    use super::{Reading, moved};
 
     fn reading(busy: f64, stolen: f64, ours: f64) -> Reading {
         Reading {
@@ -181,6 +204,12 @@ mod tests {
             stolen.as_deref(),
             Some("the hypervisor took 10 % of a core")
         );
+    }
+
+    #[test]
+    fn cores_that_are_moved_disturb() {
+        assert_eq!(moved(45.0, 61.0), None);
+        assert!(moved(45.0, 440.0).is_some_and(|why| why.contains("45 ns between them, then 440")));
     }
 
     #[test]

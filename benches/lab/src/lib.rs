@@ -7,6 +7,7 @@
 //!
 //! - [`comparison`]: what a run shows
 //! - [`cores`]: the cores of server and load, and how to start a program on one
+//! - [`core_to_core`]: how far apart these cores are
 //! - [`server`]: a server's process, from its start to its end
 //! - [`cpu_time`]: the CPU time of a program and its children
 //! - [`memory`]: the memory of a program and of the kernel
@@ -36,6 +37,7 @@
 pub mod chart;
 pub mod claim;
 pub mod comparison;
+pub mod core_to_core;
 pub mod cores;
 pub mod cpu_time;
 pub mod disturbance;

@@ -5,6 +5,7 @@
 //! other programs.
 
 use crate::Outcome;
+use crate::core_to_core::{self, Distance};
 use crate::statistics::{Interval, Ratio, median, sequential_interval};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -228,6 +229,13 @@ impl Run {
     }
 }
 
+fn usual_distance<'a>(samples: impl Iterator<Item = &'a Sample>) -> Option<Distance> {
+    let distances: Vec<_> = samples.map(Sample::distance).collect();
+    let count = |one: Option<Distance>| distances.iter().filter(|other| **other == one).count();
+    let all = [None, Some(Distance::Far), Some(Distance::Near)];
+    all.into_iter().max_by_key(|one| count(*one)).flatten()
+}
+
 fn is_plain(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     !name.is_empty() && name.bytes().all(plain)
@@ -244,6 +252,14 @@ impl Figure {
     }
 }
 
+impl Sample {
+    /// How far apart the cores were. `None` if that is unknown.
+    pub fn distance(&self) -> Option<Distance> {
+        let time = self.values.get(core_to_core::FIGURE)?;
+        Some(Distance::of(*time))
+    }
+}
+
 impl Experiment {
     /// Notes a gap, once for all rounds.
     pub fn leave_gap(&mut self, gap: Gap) {
@@ -253,11 +269,23 @@ impl Experiment {
         }
     }
 
-    /// How many rounds a contestant has at a step.
+    /// How many samples a contestant has at a step, whatever the distance of the cores.
     pub fn rounds(&self, contestant: &str, step: u64) -> usize {
         let is_one =
             |sample: &&Sample| (sample.contestant.as_str(), sample.step) == (contestant, step);
         self.samples.iter().filter(is_one).count()
+    }
+
+    /// The distance of the cores in most samples of a step. The others do not count. `None` if it is
+    /// unknown in most.
+    pub fn distance(&self, step: u64) -> Option<Distance> {
+        usual_distance(self.samples.iter().filter(|sample| sample.step == step))
+    }
+
+    /// The same in one round.
+    pub fn distance_in(&self, step: u64, round: u32) -> Option<Distance> {
+        let samples = self.samples.iter();
+        usual_distance(samples.filter(|sample| (sample.step, sample.round) == (step, round)))
     }
 
     /// All steps, in order.
@@ -275,16 +303,18 @@ impl Experiment {
         self.figures.iter().find(|figure| figure.name == name)
     }
 
-    /// The values of a figure, by round.
+    /// The values of a figure, by round, of the samples that count: see [`Self::distance`].
     pub fn values<'a>(
         &'a self,
         contestant: &'a str,
         step: u64,
         figure: &'a str,
     ) -> impl Iterator<Item = (u32, f64)> + 'a {
+        let distance = self.distance(step);
         self.samples
             .iter()
             .filter(move |sample| sample.contestant == contestant && sample.step == step)
+            .filter(move |sample| sample.distance() == distance)
             .filter_map(move |sample| Some((sample.round, *sample.values.get(figure)?)))
     }
 

@@ -11,7 +11,9 @@ use std::fmt::Write;
 
 const RULE: &str = "The ratio is the median of the second run in terms of the first one's. Its interval is a \
                     bootstrap of both. Higher or lower: the whole interval is above or below 1. No \
-                    difference shown: it contains 1. Too few: a run has fewer than 6 values.";
+                    difference shown: it contains 1. Too few: a run has fewer than 6 values. Cores at another \
+                    distance: in one run the two cores shared a cache, in the other they did not, so the ratio \
+                    tells of the machine; the runs' verdicts against the baseline are compared all the same.";
 
 const STYLE: &str = "body { font: 16px/1.5 sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; \
                      color-scheme: light dark } table { border-collapse: collapse; font-size: 14px; display: block; \
@@ -34,6 +36,9 @@ pub struct Row {
     pub contestant: String,
     pub first: f64,
     pub second: f64,
+    /// Whether the cores were at another distance in the second run: then the ratio tells of them.
+    pub is_apart: bool,
+    /// `None` also if the cores were apart.
     pub interval: Option<Interval>,
 }
 
@@ -50,6 +55,13 @@ impl Row {
     pub fn verdict(&self) -> Verdict {
         self.interval
             .map_or(Verdict::TooFew, |interval| interval.verdict())
+    }
+
+    fn text(&self) -> &'static str {
+        match self.is_apart {
+            true => "cores at another distance",
+            false => self.verdict().text(),
+        }
     }
 }
 
@@ -81,6 +93,8 @@ impl TwoRuns {
                     let (Some(first), Some(second)) = (median(&before), median(&after)) else {
                         continue;
                     };
+                    let is_apart = one.distance(step) != other.distance(step);
+                    let interval = ratio_of_medians(&after, &before);
                     self.rows.push(Row {
                         experiment: one.name.clone(),
                         figure: figure.name.clone(),
@@ -88,7 +102,8 @@ impl TwoRuns {
                         contestant: name.clone(),
                         first,
                         second,
-                        interval: ratio_of_medians(&after, &before),
+                        is_apart,
+                        interval: interval.filter(|_| !is_apart),
                     });
                     if let Some(against) = &contestant.against {
                         let verdict = |of: &Experiment| {
@@ -113,8 +128,8 @@ impl TwoRuns {
     /// How the verdicts are distributed, and how far both runs agree, as sentences.
     fn sentences(&self) -> Vec<String> {
         let count = |verdict: Verdict| {
-            let rows = self.rows.iter().filter(|row| row.verdict() == verdict);
-            rows.count()
+            let rows = self.rows.iter().filter(|row| !row.is_apart);
+            rows.filter(|row| row.verdict() == verdict).count()
         };
         let all = [
             Verdict::NoDifference,
@@ -122,10 +137,14 @@ impl TwoRuns {
             Verdict::Lower,
             Verdict::TooFew,
         ];
-        let counts: Vec<_> = all
+        let mut counts: Vec<_> = all
             .iter()
             .map(|verdict| format!("{} in {}", verdict.text(), count(*verdict)))
             .collect();
+        let apart = self.rows.iter().filter(|row| row.is_apart).count();
+        if apart > 0 {
+            counts.push(format!("cores at another distance in {apart}"));
+        }
         let Agreement {
             same,
             one_shows_none,
@@ -201,7 +220,7 @@ impl TwoRuns {
                 figure(Some(row.second)),
                 figure(ratio),
                 interval,
-                row.verdict().text().to_owned(),
+                row.text().to_owned(),
             ]
         };
         self.rows.iter().map(row).collect()
@@ -258,6 +277,7 @@ fn html_table(head: &[&str], rows: &[Vec<String>]) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::{Agreement, TwoRuns};
+    use crate::core_to_core::FIGURE;
     use crate::report::made_up;
     use crate::run::Run;
     use crate::statistics::Verdict;
@@ -300,6 +320,27 @@ mod tests {
         let of_two = both.rows().iter().filter(|row| row.contestant == "two");
         assert_eq!(of_two.count(), 3);
         assert_eq!(both.agreement().opposite, 3);
+    }
+
+    #[test]
+    fn runs_with_cores_at_other_distances_are_not_compared_figure_by_figure() {
+        let at = |time: f64| {
+            let mut run = run(0.8);
+            for experiment in &mut run.experiments {
+                for sample in &mut experiment.samples {
+                    sample.values.insert(FIGURE.to_owned(), time);
+                }
+            }
+            run
+        };
+        let both = TwoRuns::of(&at(45.0), &at(440.0));
+        assert!(
+            both.rows()
+                .iter()
+                .all(|row| row.is_apart && row.interval.is_none())
+        );
+        assert!(both.markdown().contains("cores at another distance in 6"));
+        assert_eq!(both.agreement().same, 3);
     }
 
     #[test]

@@ -23,6 +23,7 @@ use crate::chart::Drawing;
 use crate::chart::bars::{Bar, Bars, Group};
 use crate::chart::format::Format;
 use crate::chart::lines::{Lines, Point, Series};
+use crate::core_to_core::Distance;
 use crate::run::{Contestant, Experiment, Figure, Run};
 use cells::Cell;
 use std::fmt::Write;
@@ -174,6 +175,9 @@ impl<'a> Shown<'a> {
             (None, 1) => write!(note, "\na single sample"),
             (None, samples) => write!(note, "\n{samples} samples from {low} to {high}"),
         };
+        if let Some(distance) = self.experiment.distance(cell.step) {
+            let _ = write!(note, "\n{}", distance.text());
+        }
         if cell.disturbed > 0 {
             let _ = write!(note, ", {} disturbed", cell.disturbed);
         }
@@ -214,7 +218,25 @@ impl<'a> Shown<'a> {
                  there are too few samples for one, reach from the least to the greatest."
             }
         };
-        format!("Points are medians of {samples}; {spread}")
+        let apart = self.apart();
+        format!("Points are medians of {samples}; {spread}{apart}")
+    }
+
+    /// Where the cores were, if that differs between the steps.
+    fn apart(&self) -> String {
+        let steps = |distance: Distance| {
+            let at = |step: &&u64| self.experiment.distance(**step) == Some(distance);
+            let all: Vec<_> = self.steps.iter().filter(at).map(u64::to_string).collect();
+            all.join(", ")
+        };
+        let (near, far) = (steps(Distance::Near), steps(Distance::Far));
+        if near.is_empty() || far.is_empty() {
+            return String::new();
+        }
+        format!(
+            " The host moved the two cores: they shared a cache at {near}, and none at {far}. Compare models at \
+             one step; between these steps a difference can be of the machine."
+        )
     }
 }
 
@@ -266,6 +288,7 @@ pub fn environment(run: &Run) -> String {
 mod tests {
     use super::*;
     use crate::chart::sketch::check;
+    use crate::core_to_core::FIGURE;
 
     #[test]
     fn every_picture_of_a_run_can_be_read() {
@@ -292,6 +315,21 @@ mod tests {
             assert!(!picture.svg.contains("href"), "{}", picture.file);
             assert!(picture.svg.contains("prefers-color-scheme:dark"));
         }
+    }
+
+    #[test]
+    fn a_caption_says_where_the_cores_were_apart() {
+        let mut run = made_up::run(8);
+        let caption = |run: &Run| shown(run, &run.experiments[0])[0].caption();
+        assert!(!caption(&run).contains("cores"));
+        let samples = &mut run.experiments[0].samples;
+        let first = samples[0].step;
+        for sample in samples {
+            let time = if sample.step == first { 45.0 } else { 440.0 };
+            sample.values.insert(FIGURE.to_owned(), time);
+        }
+        let said = format!("they shared a cache at {first}, and none at ");
+        assert!(caption(&run).contains(&said), "{}", caption(&run));
     }
 
     #[test]
