@@ -67,6 +67,7 @@
 //! | [`sys`] | the system calls, each in one place |
 //! | [`background`] | one thread for work that no request waits for |
 //! | [`offload`] | threads for work that may wait for a file system |
+//! | [`recording`] | recordings of what a server does, written and read |
 //! | [`trace`] | logs the system calls of the first requests |
 //!
 //! `docs/architecture.md` walks a request through them.
@@ -91,6 +92,7 @@ pub mod offload;
 pub mod poller;
 #[cfg(feature = "cli")]
 pub mod program;
+pub mod recording;
 pub mod server;
 pub mod service;
 pub mod session;
