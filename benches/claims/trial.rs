@@ -7,16 +7,16 @@ use super::work::{Ask, Side, Work};
 use evserve_lab::Outcome;
 use evserve_lab::cores::Cores;
 use evserve_lab::cpu_time::CpuTime;
+use evserve_lab::last_log::LastLog;
 use evserve_lab::load::{self, Orders, Seen};
 use evserve_lab::memory::private_bytes;
 use evserve_lab::root::Root;
 use evserve_lab::server::{Server, free_address};
-use evserve_lab::statistics::{greatest, median};
+use evserve_lab::statistics::median;
 use evserve_lab::subprocess::Subprocess;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::fs::read_to_string;
 use std::path::PathBuf;
 use std::process::Command;
 use std::thread::sleep;
@@ -110,11 +110,12 @@ impl Bench {
         let wrong = |fault: Box<dyn Error>| Failure::Wrong(first_line(&*fault));
         let values = self.load(&server, side.work).map_err(wrong)?;
         server.end().map_err(wrong)?;
-        let log = read_to_string(self.log()).unwrap_or_default();
+        let log = LastLog::read(&self.log()).map_err(wrong)?;
         values
             .map(|mut values| {
                 values.extend(
-                    busiest_percent(&log).map(|share| ("busiest_percent".to_owned(), share)),
+                    log.fullest_loop_percent()
+                        .map(|share| ("busiest_percent".to_owned(), share)),
                 );
                 values
             })
@@ -308,17 +309,6 @@ fn values(all: &[(&str, f64)]) -> Values {
     let numbers = all.iter().filter(|(_, value)| value.is_finite());
     let named = numbers.map(|(name, value)| ((*name).to_owned(), *value));
     named.collect()
-}
-
-/// The share of the loop with the most connections, from the line that the server logs at its end:
-/// `connections by loop: 1,200 + 800; events of listeners: ..`. `None` if it has one loop.
-fn busiest_percent(log: &str) -> Option<f64> {
-    let (_, line) = log.split_once("connections by loop: ")?;
-    let counts = line.split(';').next()?.split(" + ");
-    let counts: Vec<f64> = counts
-        .map(|count| count.replace(',', "").parse().ok())
-        .collect::<Option<_>>()?;
-    Some(100.0 * greatest(&counts)? / counts.iter().sum::<f64>())
 }
 
 /// The rest of what evserve says is about usage.

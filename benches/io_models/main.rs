@@ -113,7 +113,7 @@ fn try_out(arguments: &[String]) -> Outcome<bool> {
     }
     let options = Options::for_test();
     let bench = Bench::prepare(pace::TRY_OUT)?;
-    let names = ["threaded".to_owned()];
+    let names = ["threaded", "exclusive", "level"].map(str::to_owned);
     let parts = Part::choose(&options.experiments(), &names, &[])?;
     let mut run = surroundings::begin(&options, &bench, &parts, 0);
     let mut plan = Plan::make(&bench, &parts, &mut run);

@@ -4,9 +4,10 @@ use crate::bench::{Measurement, Trial, small};
 use crate::calls::Calls;
 use crate::contestant::Needs;
 use evserve_lab::Outcome;
-use evserve_lab::cpu_time::{CpuTime, tree};
+use evserve_lab::cpu_time::CpuTime;
+use evserve_lab::last_log::LastLog;
 use evserve_lab::server::Server;
-use std::fs::{read_dir, read_to_string};
+use evserve_lab::switches::Switches;
 
 /// Measures CPU time, user and system separately.
 pub fn time(trial: &Trial<'_>) -> Outcome<Measurement> {
@@ -29,9 +30,9 @@ pub fn time(trial: &Trial<'_>) -> Outcome<Measurement> {
 pub fn calls(trial: &Trial<'_>) -> Outcome<Measurement> {
     let server = start(trial)?;
     let mut load = trial.begin_load(server.address(), small(false), trial.step as usize, None)?;
-    let before = switches(server.id());
+    let before = Switches::of_tree(server.id()).total();
     let seen = trial.finish_load(&mut load)?;
-    let after = switches(server.id());
+    let after = Switches::of_tree(server.id()).total();
     drop(load);
     let each = |count: u64| count as f64 / seen.responses.max(1) as f64;
     let mut figures = vec![("switches", each(after.saturating_sub(before)))];
@@ -46,7 +47,8 @@ pub fn calls(trial: &Trial<'_>) -> Outcome<Measurement> {
         );
     }
     server.end()?;
-    figures.extend(own_count(&read_to_string(trial.log())?).map(|calls| ("socket_calls", calls)));
+    let own = LastLog::read(&trial.log())?.calls_per_request();
+    figures.extend(own.map(|calls| ("socket_calls", calls)));
     Ok(Measurement::of(&figures))
 }
 
@@ -57,40 +59,4 @@ fn start(trial: &Trial<'_>) -> Outcome<Server> {
         threads: Some(64),
     };
     trial.start("http", needs)
-}
-
-/// Of all threads of all its current processes.
-fn switches(process: u32) -> u64 {
-    let tasks = |process: &u32| {
-        read_dir(format!("/proc/{process}/task"))
-            .into_iter()
-            .flatten()
-            .flatten()
-    };
-    let of = |text: String| -> u64 {
-        let counts = text.lines().filter(|line| line.contains("ctxt_switches:"));
-        counts
-            .filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
-            .sum()
-    };
-    let all = tree(process);
-    let statuses = all
-        .iter()
-        .flat_map(tasks)
-        .filter_map(|task| read_to_string(task.path().join("status")).ok());
-    statuses.map(of).sum()
-}
-
-/// From the line that the server logs at its end:
-/// `.. system calls to wait and on sockets, 3.02 per request: ..`.
-fn own_count(log: &str) -> Option<f64> {
-    let line = log
-        .lines()
-        .find(|line| line.contains("system calls to wait"))?;
-    line.split(" per request")
-        .next()?
-        .rsplit(' ')
-        .next()?
-        .parse()
-        .ok()
 }

@@ -5,6 +5,7 @@
 //! measurement. A chapter of docs/io-models explains what it shows; `<!-- NAME:begin -->` there
 //! marks the place for its plots.
 
+mod accepting;
 mod chat;
 mod closed;
 mod cost;
@@ -15,6 +16,7 @@ mod handshakes;
 mod idle;
 mod memory;
 mod table;
+mod triggers;
 mod work;
 
 pub use table::EXPERIMENTS;

@@ -1,8 +1,8 @@
 //! The table of the experiments.
 
 use super::{
-    Experiment, Plot, chat, closed, cost, curves, echo, fairness, generator_seconds, handshakes,
-    idle, memory, work,
+    Experiment, Plot, accepting, chat, closed, cost, curves, echo, fairness, generator_seconds,
+    handshakes, idle, memory, triggers, work,
 };
 use crate::contestant::Contestant;
 use evserve_lab::run::Better::{self, Higher, Lower};
@@ -223,6 +223,82 @@ pub const EXPERIMENTS: &[Experiment] = &[
         seconds: generator_seconds,
         cannot: all_can,
         measure: closed::connections,
+    },
+    Experiment {
+        name: "accept",
+        title: "Who gets the connection",
+        about: "Two loops over epoll share an address in the four ways of `--accept`. Clients request a file of 1 KiB \
+                with `Connection: close`, and connect again for each request. With one client both loops sleep \
+                before each connection. A loop is woken whenever it has slept: for a connection, for its request or \
+                its end, or in vain.",
+        steps_are: "clients at once",
+        variants: accepting::VARIANTS,
+        quick: &[1, 16],
+        full: &[1, 16, 64],
+        plots: &[
+            plot(
+                "fullest_percent",
+                "Connections of the fullest loop",
+                "per cent of all connections; 50 is even",
+                Lower,
+            ),
+            plot("wake_ups", "Wake-ups", "per connection", Lower),
+            plot(
+                "most_woken_percent",
+                "Wake-ups of the loop that is woken most",
+                "per cent of all wake-ups; 50 is even",
+                Lower,
+            ),
+            logarithmic(
+                "p99_us",
+                "Latency of a connection with its request",
+                "99th percentile, µs",
+                Lower,
+            ),
+            plot(
+                "connections_per_s",
+                "Connections to two loops",
+                "per second, each with one request",
+                Higher,
+            ),
+        ],
+        seconds: accepting::seconds,
+        cannot: all_can,
+        measure: accepting::measure,
+    },
+    Experiment {
+        name: "triggers",
+        title: "Edge, level, one-shot",
+        about: "epoll reports events in the three ways of `--trigger`. Clients request a file of 1 KiB over keep-alive \
+                connections, each as soon as it has a response.",
+        steps_are: "active connections",
+        variants: triggers::VARIANTS,
+        quick: &[1, 16],
+        full: &[1, 16, 256],
+        plots: &[
+            plot(
+                "cpu_us",
+                "CPU time by trigger",
+                "µs of the server per request",
+                Lower,
+            ),
+            plot(
+                "interest_changes",
+                "Changes of interest",
+                "calls of epoll_ctl(2) per request",
+                Lower,
+            ),
+            plot("events", "Events", "per request", Lower),
+            plot(
+                "would_blocks",
+                "Calls that would have blocked",
+                "per request",
+                Lower,
+            ),
+        ],
+        seconds: generator_seconds,
+        cannot: all_can,
+        measure: triggers::measure,
     },
     Experiment {
         name: "fairness",

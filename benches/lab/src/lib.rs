@@ -1,7 +1,7 @@
 //! The parts that benchmarks of whole servers share: a server on one core, wrk on another, and the
 //! results.
 //!
-//! Each file is one mechanism and knows no particular server. The benchmark decides which servers
+//! Each file is one mechanism and, but for `last_log`, knows no particular server. The benchmark decides which servers
 //! to compare, with which files and requests. A package of its own, so that a user of evserve's
 //! library builds none of it.
 //!
@@ -10,7 +10,9 @@
 //! - [`core_to_core`]: how far apart these cores are
 //! - [`server`]: a server's process, from its start to its end
 //! - [`cpu_time`]: the CPU time of a program and its children
+//! - [`switches`]: the context switches of its threads
 //! - [`memory`]: the memory of a program and of the kernel
+//! - [`last_log`]: what evserve has counted
 //! - [`disturbance`]: what else ran on these cores
 //! - [`root`]: the served files
 //! - [`exchange`]: a client that reads whole responses
@@ -43,6 +45,7 @@ pub mod cpu_time;
 pub mod disturbance;
 pub mod environment;
 pub mod exchange;
+pub mod last_log;
 pub mod late;
 pub mod load;
 pub mod memory;
@@ -56,6 +59,7 @@ pub mod run;
 pub mod server;
 pub mod statistics;
 pub mod subprocess;
+pub mod switches;
 pub mod tls;
 pub mod two_runs;
 pub mod wrk;

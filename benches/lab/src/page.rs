@@ -39,6 +39,40 @@ fn thousands(value: f64) -> String {
     groups.join(",")
 }
 
+/// The columns of a page's source.
+const COLUMNS: usize = 100;
+
+/// A paragraph in lines of at most [`COLUMNS`], where its words allow. No line begins with what would
+/// be a list, a heading or a quotation there.
+pub fn wrapped(text: &str) -> String {
+    let mut lines = String::new();
+    let mut column = 0;
+    let mut words = text.split(' ').peekable();
+    while let Some(first) = words.next() {
+        let mut word = first.to_owned();
+        while let Some(next) = words.next_if(|next| begins_a_block(next)) {
+            word = word + " " + next;
+        }
+        let width = word.chars().count();
+        if column > 0 {
+            let fits = column + 1 + width <= COLUMNS;
+            lines.push(if fits { ' ' } else { '\n' });
+            column = if fits { column + 1 } else { 0 };
+        }
+        lines.push_str(&word);
+        column += width;
+    }
+    lines
+}
+
+/// Whether a line of Markdown that begins with this word is no plain text.
+fn begins_a_block(word: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_item = word.strip_suffix(['.', ')']).is_some_and(is_number);
+    let is_rule = !word.is_empty() && word.bytes().all(|byte| b"-+*_=".contains(&byte));
+    is_item || is_rule || word.starts_with(['#', '>'])
+}
+
 /// Writes `text` between the comments `<!-- NAME:begin -->` and `<!-- NAME:end -->` of a page.
 ///
 /// # Errors
@@ -56,4 +90,30 @@ pub fn fill(page: &Path, name: &str, text: &str) -> Outcome<()> {
         page,
         format!("{before}{begin}\n{text}\n{end}{after}"),
     )?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{COLUMNS, wrapped};
+
+    #[test]
+    fn a_paragraph_has_lines_of_100_columns_and_all_its_words() {
+        let text =
+            "Wörter und words of many lengths, with a\u{a0}space that does not break. ".repeat(9);
+        let text = text.trim_end();
+        let lines = wrapped(text);
+        let count = lines.lines().count();
+        assert!(lines.lines().all(|line| line.chars().count() <= COLUMNS));
+        // No line has room for its next word.
+        assert_eq!(count, text.chars().count().div_ceil(COLUMNS - 4));
+        assert_eq!(lines.replace('\n', " "), text);
+    }
+
+    #[test]
+    fn no_line_of_a_paragraph_begins_a_list() {
+        for item in ["-", "1.", "24)", "#", ">", "==="] {
+            let text = format!("{} {item} rest", "x".repeat(COLUMNS - 3));
+            assert!(!wrapped(&text).contains(&format!("\n{item}")), "{item}");
+        }
+    }
 }

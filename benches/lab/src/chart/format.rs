@@ -41,6 +41,14 @@ impl Format {
         }
     }
 
+    /// The unit that a bare value lacks.
+    pub fn unit(&self) -> Option<&str> {
+        match self {
+            Format::Number(unit) if !unit.is_empty() => Some(unit),
+            Format::Time | Format::Number(_) => None,
+        }
+    }
+
     /// The value of a tick, which is round.
     pub fn tick(&self, value: f64) -> String {
         let scaled = |value: f64, unit: &str| format!("{}{unit}", plain(value));

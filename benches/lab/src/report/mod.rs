@@ -24,6 +24,7 @@ use crate::chart::bars::{Bar, Bars, Group};
 use crate::chart::format::Format;
 use crate::chart::lines::{Lines, Point, Series};
 use crate::core_to_core::Distance;
+use crate::page::wrapped;
 use crate::run::{Contestant, Experiment, Figure, Run};
 use cells::Cell;
 use std::fmt::Write;
@@ -245,9 +246,14 @@ impl<'a> Shown<'a> {
 pub fn markdown(run: &Run, experiment: &Experiment, folder: &str) -> String {
     let all = shown(run, experiment);
     let mut text = String::new();
+    let mut paragraph = |title: &str, finding: &str| {
+        let _ = writeln!(text, "{}\n", wrapped(&format!("**{title}.** {finding}")));
+    };
+    if let Some(finding) = findings::of_all(&all) {
+        paragraph("In short", &finding);
+    }
     for one in &all {
-        let finding = findings::of(one).text();
-        let _ = write!(text, "**{}.** {finding}\n\n", one.figure.title);
+        paragraph(&one.figure.title, &findings::of(one).text());
     }
     // In one paragraph, so that a wide page shows two beside each other.
     for one in &all {

@@ -121,40 +121,49 @@ fn contents(run: &Run) -> Markup {
 }
 
 fn summary(run: &Run, experiments: &[(&Experiment, Vec<Shown<'_>>)]) -> Markup {
-    let baseline = &run.baseline;
-    let is_other = |one: &Contestant| {
-        against(&run.contestants, baseline, one).is_some_and(|other| other != baseline)
-    };
-    let is_usual = !run.contestants.iter().any(is_other);
     html! {
         section #summary {
             h2 { "Summary" }
-            h3 { @if is_usual { "How many times as good as " (baseline) "?" } @else { "How many times as good?" } }
-            p {
-                "Each row is an experiment at its last step. "
-                @if is_usual {
-                    strong { "Above 1 is better than " (baseline) ", below 1 is worse" }
-                } @else {
-                    "Each column is a contestant, and after the slash the one it is compared with. "
-                    strong { "Above 1 is better, below 1 is worse" }
-                }
-                ", whichever way the figure counts. "
-                span.key { span.better2 { "better" } span.worse2 { "worse" } span.same { "= no difference shown" }
-                    span.unclear { "≈ unclear" } span.gap { "– not measured" } }
+            @if run.experiments.iter().any(|one| one.contestants.is_empty()) {
+                (how_many_times(run))
             }
-            (overview::of(run))
             h3 { "The findings in short" }
             ul.short {
                 @for (experiment, figures) in experiments {
                     @if let Some(first) = figures.first() {
                         li {
                             a href=(format!("#{}", experiment.name)) { (experiment.title) } ". "
-                            (findings::of(first).headline)
+                            (findings::of_all(figures).unwrap_or_else(|| findings::of(first).headline))
                         }
                     }
                 }
             }
         }
+    }
+}
+
+/// The experiments of all contestants in one table.
+fn how_many_times(run: &Run) -> Markup {
+    let baseline = &run.baseline;
+    let is_other = |one: &Contestant| {
+        against(&run.contestants, baseline, one).is_some_and(|other| other != baseline)
+    };
+    let is_usual = !run.contestants.iter().any(is_other);
+    html! {
+        h3 { @if is_usual { "How many times as good as " (baseline) "?" } @else { "How many times as good?" } }
+        p {
+            "Each row is an experiment at its last step. "
+            @if is_usual {
+                strong { "Above 1 is better than " (baseline) ", below 1 is worse" }
+            } @else {
+                "Each column is a contestant, and after the slash the one it is compared with. "
+                strong { "Above 1 is better, below 1 is worse" }
+            }
+            ", whichever way the figure counts. "
+            span.key { span.better2 { "better" } span.worse2 { "worse" } span.same { "= no difference shown" }
+                span.unclear { "≈ unclear" } span.gap { "– not measured" } }
+        }
+        (overview::of(run))
     }
 }
 
@@ -187,6 +196,7 @@ fn section(run: &Run, experiment: &Experiment, figures: &[Shown<'_>]) -> Markup 
         section id=(experiment.name) {
             h2 { (experiment.title) }
             p { (with_code(&experiment.about)) }
+            @if let Some(all) = findings::of_all(figures) { p.finding { (all) } }
             div.grid { @for one in figures { (figure(one)) } }
             @if figures.is_empty() { p.soft { "Nothing was measured." } }
             @if !wide.is_empty() {
