@@ -272,10 +272,9 @@ impl Bench {
             Ok(seen) => seen,
         };
         let each = private_bytes(server.id()).saturating_sub(memory) as f64 / clients as f64;
-        let asked = (seen.responses + seen.unanswered).max(1) as f64;
         let mut all = figures(&seen, cpu_seconds);
         all.extend(values(&[
-            ("answered_percent", 100.0 * seen.responses as f64 / asked),
+            ("answered_percent", seen.answered_percent().unwrap_or(0.0)),
             ("cpu_percent", 100.0 * cpu_seconds / seen.seconds),
             ("private_bytes", each),
         ]));

@@ -27,7 +27,8 @@ pub const TEN_THOUSAND: Row = Row {
             url: "http://www.kegel.com/c10k.html",
         },
         experiment: "10,000 clients stay connected. Each asks for a file of 4 KiB once a second, evenly spread, so \
-                     there are 10,000 requests a second. Latency counts from the time at which a request was due. \
+                     there are 10,000 requests a second. Latency counts from the time at which a request was due. Whether \
+                     it is answered is asked of those that were due at least a second before the end. \
                      The file is in memory, as it would be on Kegel's server after the first request. All models \
                      take part that can keep so many connections; the claim is about the best of them, `epoll`. \
                      The page's words are those of 1999; today it says 20,000 clients.",

@@ -42,11 +42,12 @@ fn thousands(value: f64) -> String {
 /// The columns of a page's source.
 const COLUMNS: usize = 100;
 
-/// A paragraph in lines of at most [`COLUMNS`], where its words allow. No line begins with what would
-/// be a list, a heading or a quotation there.
-pub fn wrapped(text: &str) -> String {
-    let mut lines = String::new();
+/// A paragraph in lines of at most [`COLUMNS`], where its words allow, each with this prefix. No line
+/// begins with what would be a list, a heading or a quotation there.
+pub fn wrapped(text: &str, prefix: &str) -> String {
+    let mut lines = prefix.to_owned();
     let mut column = 0;
+    let columns = COLUMNS - prefix.len();
     let mut words = text.split(' ').peekable();
     while let Some(first) = words.next() {
         let mut word = first.to_owned();
@@ -54,10 +55,12 @@ pub fn wrapped(text: &str) -> String {
             word = word + " " + next;
         }
         let width = word.chars().count();
-        if column > 0 {
-            let fits = column + 1 + width <= COLUMNS;
-            lines.push(if fits { ' ' } else { '\n' });
-            column = if fits { column + 1 } else { 0 };
+        if column > 0 && column + 1 + width > columns {
+            lines = lines + "\n" + prefix;
+            column = 0;
+        } else if column > 0 {
+            lines.push(' ');
+            column += 1;
         }
         lines.push_str(&word);
         column += width;
@@ -101,7 +104,7 @@ mod tests {
         let text =
             "Wörter und words of many lengths, with a\u{a0}space that does not break. ".repeat(9);
         let text = text.trim_end();
-        let lines = wrapped(text);
+        let lines = wrapped(text, "");
         let count = lines.lines().count();
         assert!(lines.lines().all(|line| line.chars().count() <= COLUMNS));
         // No line has room for its next word.
@@ -110,10 +113,21 @@ mod tests {
     }
 
     #[test]
+    fn each_line_of_a_quotation_is_one() {
+        let lines = wrapped(&"words ".repeat(40), "> ");
+        assert!(lines.lines().count() > 2);
+        assert!(
+            lines
+                .lines()
+                .all(|line| line.starts_with("> ") && line.len() <= COLUMNS)
+        );
+    }
+
+    #[test]
     fn no_line_of_a_paragraph_begins_a_list() {
         for item in ["-", "1.", "24)", "#", ">", "==="] {
             let text = format!("{} {item} rest", "x".repeat(COLUMNS - 3));
-            assert!(!wrapped(&text).contains(&format!("\n{item}")), "{item}");
+            assert!(!wrapped(&text, "").contains(&format!("\n{item}")), "{item}");
         }
     }
 }

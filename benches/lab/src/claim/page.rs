@@ -1,13 +1,10 @@
 //! Claims, figures and verdicts as Markdown. Text from runs: it reads and writes no file.
 
 use super::{Check, Claim, Finding, STEP};
-use crate::page::{figure, table};
+use crate::page::{figure, table, wrapped};
 use crate::run::{Experiment, Run};
 use crate::statistics::Interval;
 use std::fmt::Write;
-
-/// The width of a paragraph.
-const WIDTH: usize = 100;
 
 /// A run with a name: that of its file.
 pub struct Named {
@@ -154,22 +151,9 @@ fn cell(median: Option<f64>, interval: Option<Interval>) -> String {
     }
 }
 
-/// Breaks a paragraph into lines, each with this prefix.
+/// A paragraph, each of whose lines has this prefix.
 fn wrap(text: &str, prefix: &str) -> String {
-    let mut wrapped = String::new();
-    let mut line = prefix.to_owned();
-    for word in text.split(' ') {
-        if line.len() > prefix.len() && line.len() + 1 + word.len() > WIDTH {
-            wrapped += &line;
-            wrapped.push('\n');
-            prefix.clone_into(&mut line);
-        }
-        if line.len() > prefix.len() {
-            line.push(' ');
-        }
-        line += word;
-    }
-    wrapped + &line + "\n"
+    wrapped(text, prefix) + "\n"
 }
 
 /// Aligns all columns left.

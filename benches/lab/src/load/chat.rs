@@ -83,6 +83,8 @@ pub fn run(orders: &Orders, begun: Begun<'_>) -> Outcome<Seen> {
     let cpu_ns = thread_cpu_ns()? - cpu_before.unwrap_or_default();
     Ok(Seen {
         clients_answered: room.members.iter().filter(|one| one.has_heard).count(),
+        judged: 0,
+        overdue: 0,
         unanswered: room.speakers.iter().map(|one| one.left as u64).sum(),
         ..room.record.seen(cpu_ns)
     })

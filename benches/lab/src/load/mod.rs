@@ -108,6 +108,10 @@ pub struct Seen {
     pub greatest_us: f64,
     /// How many requests were due and had no response at the end.
     pub unanswered: u64,
+    /// How many requests were due a second or more before the end, or in the first half of a shorter
+    /// load, and how many of these had no response at the end. 0 in a chat.
+    pub judged: u64,
+    pub overdue: u64,
     /// How many connections broke before a response. The request was sent again.
     pub broken: u64,
     pub generator: Generator,
@@ -148,6 +152,13 @@ impl Seen {
         measured
             .filter_map(|(name, value)| Some((name, value?)))
             .collect()
+    }
+
+    /// The part of the requests with a response, in per cent, among those that had time to get one.
+    /// `None` if there were none.
+    pub fn answered_percent(&self) -> Option<f64> {
+        let answered = self.judged - self.overdue;
+        (self.judged > 0).then(|| 100.0 * answered as f64 / self.judged as f64)
     }
 
     /// Why there is no 99th percentile, if there is none.

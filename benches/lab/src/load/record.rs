@@ -14,6 +14,10 @@ pub const SAMPLES_BEYOND: f64 = 20.0;
 /// In a closed loop, a request that has waited less than this at the end counts as under way.
 const UNDER_WAY_NS: u64 = 50_000_000;
 
+/// A request that was due so shortly before the end may still be answered in its time: whether it had
+/// a response says nothing. In a shorter load that is its last half.
+const ANSWER_LIMIT_NS: u64 = 1_000_000_000;
+
 /// The generator is the limit if the 99th percentile of its lag is more than this part of the 99th
 /// percentile of the latencies. A response waits about as long to be read as a request to be sent,
 /// so half of the latencies are its own then. Some lag is unavoidable: to send a request takes about
@@ -34,12 +38,16 @@ const CORE_SHARE: f64 = 0.9;
 pub struct Record {
     begin_ns: u64,
     end_ns: u64,
+    /// Requests that were due until then should have had a response at the end.
+    judged_end_ns: u64,
     is_open_loop: bool,
     latencies: Histogram<u64>,
     lags: Histogram<u64>,
     responses: u64,
     answers_before: u64,
     unanswered: u64,
+    judged: u64,
+    overdue: u64,
     idle_ns: u64,
     asleep_ns: u64,
 }
@@ -51,12 +59,15 @@ impl Record {
         Record {
             begin_ns,
             end_ns,
+            judged_end_ns: end_ns - ANSWER_LIMIT_NS.min((end_ns - begin_ns) / 2),
             is_open_loop,
             latencies: histogram(),
             lags: histogram(),
             responses: 0,
             answers_before: 0,
             unanswered: 0,
+            judged: 0,
+            overdue: 0,
             idle_ns: 0,
             asleep_ns: 0,
         }
@@ -78,6 +89,7 @@ impl Record {
             self.unanswered(due_ns);
         } else {
             self.responses += 1;
+            self.judged += u64::from(self.is_judged(due_ns));
             if !self.is_open_loop || due_ns >= self.begin_ns {
                 self.latencies.saturating_record(now_ns - due_ns);
             }
@@ -94,8 +106,15 @@ impl Record {
         };
         if counts {
             self.unanswered += 1;
+            let is_overdue = u64::from(self.is_judged(due_ns));
+            self.judged += is_overdue;
+            self.overdue += is_overdue;
             self.latencies.saturating_record(waited);
         }
+    }
+
+    fn is_judged(&self, due_ns: u64) -> bool {
+        (self.begin_ns..=self.judged_end_ns).contains(&due_ns)
     }
 
     /// The generator had nothing to do between these times.
@@ -131,6 +150,8 @@ impl Record {
             p999_us: percentile(0.999),
             greatest_us: self.latencies.max() as f64 / 1e3,
             unanswered: self.unanswered,
+            judged: self.judged,
+            overdue: self.overdue,
             broken: 0,
             generator: Generator {
                 lag_p50_us: lag(0.5),

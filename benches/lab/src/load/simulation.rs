@@ -165,6 +165,29 @@ fn requests_without_an_answer_count() {
     assert_eq!((seen.responses, seen.unanswered), (0, seen.latencies));
     is_about(seen.p50_us, 1e6);
     is_about(seen.p99_us, 1.98e6);
+    assert_eq!(seen.answered_percent(), Some(0.0));
+}
+
+#[test]
+fn requests_of_the_last_second_need_no_response() {
+    let answered = |pause_ns, period_ns, run_ns| {
+        let seen = Simulated {
+            pause_ns,
+            period_ns,
+            run_ns,
+            ..NO_PAUSES
+        }
+        .run();
+        assert!(seen.unanswered > 0);
+        seen.answered_percent()
+    };
+    // From 1.5 s on the server does nothing.
+    assert_eq!(answered(500 * MS, 1500 * MS, 2 * SECOND), Some(100.0));
+    // From 2 s on. What was due before 2.4 s has had time.
+    is_about(
+        answered(1500 * MS, 2 * SECOND, 3400 * MS),
+        100.0 * 2.0 / 2.4,
+    );
 }
 
 #[test]

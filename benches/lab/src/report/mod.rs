@@ -247,7 +247,11 @@ pub fn markdown(run: &Run, experiment: &Experiment, folder: &str) -> String {
     let all = shown(run, experiment);
     let mut text = String::new();
     let mut paragraph = |title: &str, finding: &str| {
-        let _ = writeln!(text, "{}\n", wrapped(&format!("**{title}.** {finding}")));
+        let _ = writeln!(
+            text,
+            "{}\n",
+            wrapped(&format!("**{title}.** {finding}"), "")
+        );
     };
     if let Some(finding) = findings::of_all(&all) {
         paragraph("In short", &finding);
