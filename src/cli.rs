@@ -12,6 +12,7 @@ mod values;
 
 pub use operator_log::{begin_trace, finish_operator_log, show_qr_code, start_operator_log};
 
+use crate::auth::Access;
 use crate::config::{AccessLog, CertificateFiles, Certificates, Config, Confinement, HttpConfig};
 use crate::config::{
     MAX_HEADER_BYTES, Redirect, Sandbox, ServiceAddress, Timeouts, TrustedProxies, Uring,
@@ -107,6 +108,7 @@ fn command(
     let listen = listen::listen(&options, inherited)?;
     check_encryption(&options, &listen)?;
     check_redirect(&options, &listen)?;
+    check_passwords(&options, &listen)?;
     check_model_options(&options)?;
     check_companions(&options)?;
     if options.logging.access_log == AccessLog::Off && options.logging.access_log_file.is_some() {
@@ -134,6 +136,10 @@ fn command(
             http,
             listen,
             status: watching.status,
+            status_access: Access {
+                logins: Vec::new(),
+                file: watching.status_auth_file,
+            },
             unix_mode: listening.unix_mode,
             model: waiting.model.unwrap_or(default.model),
             access_log: logging.access_log,
@@ -166,6 +172,7 @@ fn command(
                 fds: waiting.uring_fds.unwrap_or_default(),
                 sqpoll: waiting.uring_sqpoll,
             },
+            status_gate: None,
             certificates,
             redirect: match listening.redirect_to_https {
                 None => Redirect::Off,
@@ -190,6 +197,10 @@ fn http(options: &Options) -> Result<HttpConfig, String> {
     let default = HttpConfig::default();
     let (content, limits) = (&options.content, &options.limits);
     Ok(HttpConfig {
+        access: Access {
+            logins: options.security.logins.clone(),
+            file: options.security.auth_file.clone(),
+        },
         max_head: limits.max_head,
         max_body: limits.max_body,
         headers,
@@ -364,6 +375,23 @@ fn check_redirect(options: &Options, listen: &[ServiceAddress]) -> Result<(), St
         "--redirect-to-https needs an encrypted address of http, such as --listen tls:8443"
     } else if port.is_none() && !encrypted.iter().any(has_port) {
         "--redirect-to-https needs a port, such as --redirect-to-https=443: a Unix socket has none"
+    } else {
+        return Ok(());
+    }
+    .into())
+}
+
+/// Refuses passwords for what is not served.
+fn check_passwords(options: &Options, listen: &[ServiceAddress]) -> Result<(), String> {
+    let Options {
+        security, watching, ..
+    } = options;
+    let asks = !security.logins.is_empty() || security.auth_file.is_some();
+    let has_http = listen.iter().any(|one| one.service == "http");
+    Err(if asks && !has_http {
+        "--auth and --auth-file do nothing without --mode http"
+    } else if watching.status_auth_file.is_some() && watching.status.is_none() {
+        "--status-auth-file does nothing without --status"
     } else {
         return Ok(());
     }
@@ -693,6 +721,10 @@ mod tests {
             ("--status 99999", "ports up to 65535"),
             ("--status udp:127.0.0.1:1", "expected PORT"),
             ("--drain-delay 1s", "--status"),
+            ("--auth me", "expected USER:PASSWORD"),
+            ("--auth :x", "expected USER:PASSWORD"),
+            ("--mode echo --auth a:b", "do nothing without --mode http"),
+            ("--status-auth-file x", "does nothing without --status"),
             ("--completions sh", "[possible values: bash, "),
         ];
         for (line, expected) in cases {

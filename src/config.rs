@@ -3,10 +3,12 @@
 //! Each field says its unit. The `Default` implementations are the one place for defaults; --help
 //! shows them too.
 
+use crate::auth::{Access, Gate};
 use crate::net::Address;
 use ipnet::{IpNet, Ipv4Net};
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The configuration of a server.
@@ -21,6 +23,10 @@ pub struct Config {
     pub listen: Vec<ServiceAddress>,
     /// The address of the status page, metrics and health check. Default: none.
     pub status: Option<Address>,
+    /// The users who may see the status, except for the health check. Default: everybody.
+    pub status_access: Access,
+    /// The same, once it is read. The server sets it.
+    pub status_gate: Option<Arc<Gate>>,
     /// Permissions of Unix sockets in the file system, which say who may connect. Default: 0660.
     pub unix_mode: u32,
     /// The I/O model: the name of a row of [`crate::model::MODELS`]. Default: `epoll`.
@@ -64,6 +70,8 @@ impl Default for Config {
             http: HttpConfig::default(),
             listen: Vec::new(),
             status: None,
+            status_access: Access::default(),
+            status_gate: None,
             unix_mode: 0o660,
             model: "epoll".into(),
             access_log: AccessLog::Combined,
@@ -136,6 +144,10 @@ pub struct CertificateFiles {
 /// How the mode `http` serves files.
 #[derive(Clone, Debug)]
 pub struct HttpConfig {
+    /// The users who may read anything. Default: everybody.
+    pub access: Access,
+    /// The same, once it is read. The server sets it.
+    pub gate: Option<Arc<Gate>>,
     /// Largest request head, in bytes; at most [`crate::http1::MAX_HEAD`]. Default: 16 KiB.
     pub max_head: usize,
     /// Largest request body, in bytes. Bodies are read and dropped. Default: 1 MiB.
@@ -219,6 +231,8 @@ pub const MIN_LISTING_BYTES: usize = 64 * 1024;
 impl Default for HttpConfig {
     fn default() -> HttpConfig {
         HttpConfig {
+            access: Access::default(),
+            gate: None,
             max_head: 16 * 1024,
             max_body: 1024 * 1024,
             headers: String::new(),

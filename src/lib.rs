@@ -64,6 +64,7 @@
 //! | [`config`] | the configuration |
 //! | [`net`] | sockets and their addresses |
 //! | [`lines`] | writes log lines without ever waiting for their reader |
+//! | [`auth`] | users and their passwords |
 //! | [`sys`] | the system calls, each in one place |
 //! | [`background`] | one thread for work that no request waits for |
 //! | [`offload`] | threads for work that may wait for a file system |
@@ -77,6 +78,7 @@ pub use service::http::{Fallback, Handler, PartialHandler, Response};
 pub use service::{Service, Sharing};
 pub use session::{Context, Session, Timeout, Wait};
 
+pub mod auth;
 pub mod background;
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -29,6 +29,9 @@ const IDLE: Duration = Duration::from_secs(10);
 /// The stack of a thread, in bytes. Reading a directory and writing its page takes a tenth of it.
 const STACK: usize = 256 * 1024;
 
+/// The number for work that waits for no mount: passwords to check. Mounts have smaller ones.
+pub const PASSWORDS: u64 = u64::MAX;
+
 /// A piece of work.
 pub type Work = Box<dyn FnOnce() + Send>;
 

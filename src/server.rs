@@ -8,6 +8,7 @@ mod confinement;
 mod descriptors;
 mod directories;
 mod limits;
+mod passwords;
 mod renewal;
 mod sockets;
 mod start;
@@ -25,6 +26,7 @@ use crate::service::{self, Service, http};
 use crate::sys;
 use announcement::log_lines;
 use log::Level;
+use passwords::PasswordReload;
 use renewal::Renewal;
 use start::{BoundServer, ListenSpec, MakeService, ServerSpec, ServiceSpec};
 use std::io;
@@ -243,7 +245,9 @@ impl Server {
     pub fn confine(&self, confinement: &Confinement) -> Result<(), StartError> {
         let renewal = self.0.renewal.as_ref();
         let certificates = renewal.map_or(&[][..], |renewal| &renewal.loaded.files);
-        confinement::confine(&self.0.serving.workers, certificates, confinement)?;
+        let passwords = self.0.passwords.as_ref().map(PasswordReload::files);
+        let renewed = [certificates, &passwords.unwrap_or_default()].concat();
+        confinement::confine(&self.0.serving.workers, &renewed, confinement)?;
         // What is given up may be what the model needs.
         start::require(self.0.model, &self.0.serving.uring)
     }
@@ -260,10 +264,12 @@ impl Server {
             serving,
             last_lines,
             renewal,
+            passwords,
             ..
         } = self.0;
         log_lines(Level::Info, last_lines);
         let _renewing = renewal.and_then(Renewal::start);
+        let _reloading = passwords.and_then(PasswordReload::start);
         let (begin, cpu_before) = (Instant::now(), sys::cpu_time());
         let by_loop = serving.by_loop.clone();
         let counters = (model.run)(serving)?;

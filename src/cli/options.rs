@@ -10,6 +10,7 @@ use super::values::{
     levels, listing_size, media_type, memory_size, origin, port, port_of_url, positive, shown_size,
     shown_time, size, status_address, trusted_proxy,
 };
+use crate::auth::Login;
 use crate::config::{
     Accept, AccessLog, CacheRule, Config, EntityTag, HttpConfig, Sandbox, Timeouts, Trigger,
     UringFds, UringFile, UringOperations, UringSend,
@@ -21,6 +22,7 @@ use clap_complete::Shell;
 use log::LevelFilter;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// The options in -h, which has one screen.
@@ -424,6 +426,22 @@ pub(super) struct Logging {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Security")]
 pub(super) struct Security {
+    /// Ask for this user and password over HTTP; may be repeated
+    ///
+    /// The command line is visible to all users of the machine (ps): take --auth-file there, or the
+    /// variable EVSERVE_AUTH. Without TLS a password is not encrypted on its way. Redirects to
+    /// https, and preflight requests with --cors, need none.
+    #[arg(long = "auth", id = "logins", value_name = "USER:PASSWORD", env = "EVSERVE_AUTH",
+        hide_env_values = true, value_parser = Login::from_str)]
+    pub logins: Vec<Login>,
+
+    /// File of users for HTTP, with a line user:hash for each; SIGHUP reads it again
+    ///
+    /// Hashes are argon2 ($argon2id$...) or bcrypt ($2y$...), as from `htpasswd -nB USER`. Lines
+    /// that begin with # are skipped.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub auth_file: Option<PathBuf>,
+
     /// User to switch to once the addresses are bound; needs a start as root
     #[arg(long, value_name = "NAME", value_hint = ValueHint::Username)]
     pub user: Option<String>,
@@ -447,6 +465,12 @@ pub(super) struct Watching {
     /// as for --listen.
     #[arg(long, value_name = "ADDRESS", value_parser = status_address)]
     pub status: Option<Address>,
+
+    /// File of users for the status address, as for --auth-file
+    ///
+    /// /healthz needs no password.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub status_auth_file: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

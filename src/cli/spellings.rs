@@ -20,8 +20,8 @@ pub(super) enum Answer {
 }
 
 const NO_ACME: &str = "evserve fetches no certificates; a client such as certbot does, and --tls-cert names its files";
-const NO_PASSWORDS: &str =
-    "evserve asks for no passwords yet; put a proxy in front of it that does, such as caddy";
+const A_PASSWORD: &str = "type --auth USER:PASSWORD, or --auth-file FILE with a line user:hash for each user, \
+     as `htpasswd -nB USER` prints it";
 const NO_WRITING: &str = "evserve only reads files: it has no uploads and no WebDAV";
 const NO_ARCHIVES: &str =
     "evserve makes no archives; type for example: tar -czf public.tar.gz public";
@@ -178,19 +178,12 @@ pub(super) const SPELLINGS: &[(&[&str], Answer)] = &[
     (&["--https-redirect"], Type("--redirect-to-https")),
     (
         &["--ssl-pass", "--tls-password-file"],
-        Without("evserve asks for no passwords: write the key without one, by openssl pkey"),
+        Without("evserve does not ask for it: write the key without one, by openssl pkey"),
     ),
     (&["--domain", "--acme"], Without(NO_ACME)),
     (
-        &[
-            "-a",
-            "--auth",
-            "--username",
-            "--password",
-            "--basic-auth",
-            "--auth-file",
-        ],
-        Without(NO_PASSWORDS),
+        &["-a", "--username", "--password", "--basic-auth"],
+        Without(A_PASSWORD),
     ),
     (
         &[

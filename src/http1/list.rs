@@ -52,6 +52,21 @@ impl<'a> List<'a> {
     }
 }
 
+/// The values of all lines of a field in a request's head, which may be of any kind.
+pub fn field_lines<'a>(head: &'a [u8], name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+    let (_, mut rest) = next_line(head).unwrap_or_default();
+    std::iter::from_fn(move || {
+        loop {
+            let (line, after) = next_line(rest)?;
+            rest = after;
+            let (other, value) = named(line);
+            if other.eq_ignore_ascii_case(name.as_bytes()) {
+                return Some(value);
+            }
+        }
+    })
+}
+
 /// A list of one line.
 impl<'a> From<&'a [u8]> for List<'a> {
     fn from(value: &'a [u8]) -> List<'a> {

@@ -20,7 +20,7 @@ pub use conditional::{Conditions, FileVersion, TagParts, Validators, Verdict};
 pub use encoding::{CODINGS, Coding, GZIP, accepted_codings, media_weight};
 pub use head_end::{HeadEnd, MAX_HEAD, MAX_TARGET};
 pub use lexical::is_token;
-pub use list::List;
+pub use list::{List, field_lines};
 pub use range::{ByteRange, MAX_RANGES, Ranges};
 pub use request::{MAX_FIELDS, Method, Request, RequestBody, Version, request_line};
 pub use response::{FileFields, HEAD_ROOM, ResponseHead, SERVER, before_date};

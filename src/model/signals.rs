@@ -122,7 +122,8 @@ impl AsFd for Signals {
     }
 }
 
-/// SIGHUP. It asks for files to be opened again: the access log's, and certificates. If it comes because the terminal was
+/// SIGHUP. It asks for files to be opened again: the access log's, certificates
+/// and passwords. If it comes because the terminal was
 /// closed, the server stops instead, like any program started there.
 #[derive(Debug)]
 pub struct HangupSignals {
@@ -132,7 +133,7 @@ pub struct HangupSignals {
     /// The stop was requested already.
     has_ended: AtomicBool,
     /// What else is to be opened again.
-    forwarded: Option<Arc<EventFd>>,
+    forwarded: Vec<Arc<EventFd>>,
 }
 
 impl HangupSignals {
@@ -147,13 +148,13 @@ impl HangupSignals {
             // terminal cannot be asked.
             has_terminal: is_controlling_terminal(io::stderr()),
             has_ended: AtomicBool::new(false),
-            forwarded: None,
+            forwarded: Vec::new(),
         })
     }
 
     /// Sets this too when files are to be opened again.
     pub fn forward_to(&mut self, request: Arc<EventFd>) {
-        self.forwarded = Some(request);
+        self.forwarded.push(request);
     }
 
     /// Catches SIGHUP from now on.

@@ -19,6 +19,8 @@ pub struct AccessRecord<'a> {
     pub date: [u8; 26],
     /// The same time, for JSON.
     pub wall: SystemTime,
+    /// The user whose password was right, if one was asked for.
+    pub user: Option<&'a [u8]>,
     /// The request line, as it arrived.
     pub line: &'a [u8],
     /// The status code of the response.
@@ -54,7 +56,12 @@ impl AccessRecord<'_> {
             Some(peer) => write!(log, "{peer}").expect("writing to a Vec cannot fail"),
             None => log.push(b'-'),
         }
-        log.extend_from_slice(b" - - [");
+        log.extend_from_slice(b" - ");
+        match self.user {
+            Some(user) => escape_word(user, log),
+            None => log.push(b'-'),
+        }
+        log.extend_from_slice(b" [");
         log.extend_from_slice(&self.date);
         log.extend_from_slice(b"] \"");
         escape(self.line, log);
@@ -82,6 +89,9 @@ impl AccessRecord<'_> {
         match self.peer {
             Some(peer) => write!(log, "\"{peer}\"").expect("writing to a Vec cannot fail"),
             None => log.extend_from_slice(b"null"),
+        }
+        if self.user.is_some() {
+            json_field("user", self.user, log);
         }
         // A malformed request line has fewer than three parts, or more spaces in the last one.
         let mut parts = self.line.splitn(3, |&b| b == b' ');
@@ -131,6 +141,20 @@ fn escape(bytes: &[u8], log: &mut Vec<u8>) {
                 let (high, low) = (HEX[(byte >> 4) as usize], HEX[(byte & 15) as usize]);
                 log.extend_from_slice(&[b'\\', b'x', high, low]);
             }
+        }
+    }
+}
+
+/// The same for a field without quotation marks, which a space would end.
+fn escape_word(bytes: &[u8], log: &mut Vec<u8>) {
+    for part in bytes.split_inclusive(|&byte| byte == b' ') {
+        let (word, space) = match part.split_last() {
+            Some((b' ', word)) => (word, true),
+            _ => (part, false),
+        };
+        escape(word, log);
+        if space {
+            log.extend_from_slice(b"\\x20");
         }
     }
 }
@@ -188,6 +212,7 @@ mod tests {
             peer: None,
             date: *b"06/Nov/1994:08:49:37 +0000",
             wall: UNIX_EPOCH,
+            user: None,
             line: b"GET / HTTP/1.1",
             status: 200,
             referer: None,
@@ -219,6 +244,7 @@ mod tests {
             peer: Some([127, 0, 0, 1].into()),
             date: *b"06/Nov/1994:08:49:37 +0000",
             wall: UNIX_EPOCH + Duration::from_millis(784_111_777_042),
+            user: None,
             line: b"GET /\xc3\xa4\xff\" HTTP/1.1",
             status: 206,
             referer: None,
@@ -236,6 +262,7 @@ mod tests {
         assert_eq!(line(&record, AccessLog::Json), expected);
         let odd = AccessRecord {
             peer: None,
+            user: None,
             line: b"",
             ..record
         };
@@ -262,6 +289,7 @@ mod tests {
             peer: Some([127, 0, 0, 1].into()),
             date: *b"22/Nov/2026:14:32:00 +0000",
             wall: UNIX_EPOCH,
+            user: None,
             line: b"GET /a HTTP/1.1",
             status: 200,
             referer: None,
@@ -287,6 +315,7 @@ mod tests {
             peer: None,
             date: *b"22/Nov/2026:14:32:00 +0000",
             wall: UNIX_EPOCH,
+            user: None,
             line: b"GET /\" 200 1\n\x1b[31m\\\xff HTTP/1.1",
             status: 400,
             referer: None,

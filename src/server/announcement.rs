@@ -13,7 +13,8 @@ use std::net::SocketAddr;
 /// Commands to show below a service's addresses.
 #[derive(Clone, Copy)]
 pub(super) struct Hints {
-    /// Commands to try the service. A server for proxies would refuse them.
+    /// Commands to try the service. A server for proxies, or with passwords,
+    /// would refuse them.
     pub commands: bool,
     /// A command to measure it.
     pub load: bool,

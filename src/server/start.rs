@@ -5,6 +5,7 @@ use super::budgets::{self, listing_bytes};
 use super::certificates::LoadedCertificates;
 use super::descriptors::{cache_files, raise_descriptor_limit};
 use super::limits::limits;
+use super::passwords::{self, PasswordReload};
 use super::renewal::Renewal;
 use super::sockets::{
     Bound, access_log, bind_datagrams, bind_error, bind_listeners, encrypted, require_datagrams,
@@ -67,6 +68,8 @@ pub(super) struct BoundServer {
     pub last_lines: Vec<String>,
     /// The certificates of encrypted addresses, and what opens them again.
     pub renewal: Option<Renewal>,
+    /// What reads users' passwords again.
+    pub passwords: Option<PasswordReload>,
 }
 
 impl ServerSpec {
@@ -80,6 +83,7 @@ impl ServerSpec {
         model.check_accept(self.config.accept).map_err(StartError)?;
         lines.extend(budgets::set(&mut self.config, model));
         divide_listing_bytes(&mut self.config, model);
+        passwords::open(&mut self.config, model.executor == Executor::Process)?;
         let loaded = certificates::load(&self.config, self.listen.iter().map(|one| &one.address))?;
         let tls = loaded.as_ref().map(|loaded| loaded.tls.clone());
         let config = &self.config;
@@ -92,6 +96,9 @@ impl ServerSpec {
         for (service, bound) in served() {
             lines.extend(announcement::service(service, bound, self.hints()));
         }
+        lines.extend(passwords::announcement(config));
+        let warnings = passwords::warnings(config, self.addresses_of_http(&firsts));
+        announcement::log_lines(Level::Warn, warnings);
         lines.extend(tls.iter().flat_map(|tls| certificates::announcement(tls)));
         let mut urls = served().filter_map(|(one, all)| announcement::url_for_others(one, all));
         let url_for_others = urls.next();
@@ -118,6 +125,7 @@ impl ServerSpec {
             lines.extend(more);
         }
         let renewal = loaded.map(|loaded| renewal(loaded, &mut workers));
+        let passwords = password_reload(config, &mut workers)?;
         let timeouts = config.timeouts.capped();
         catch_signals(&mut workers, &timeouts).map_err(signal_error)?;
         announcement::log_lines(Level::Info, lines);
@@ -129,6 +137,7 @@ impl ServerSpec {
             url_for_others,
             last_lines: announcement::last(model, self.is_model_chosen, &limits, set_by),
             renewal: renewal.transpose()?,
+            passwords,
             serving: ServerSetup {
                 workers,
                 limits,
@@ -141,11 +150,21 @@ impl ServerSpec {
         })
     }
 
+    /// The addresses of services that may ask for a password.
+    fn addresses_of_http<'a>(
+        &'a self,
+        services: &'a [Arc<dyn Service>],
+    ) -> impl Iterator<Item = &'a Address> {
+        let is_http = |one: &&ListenSpec| services[one.service].url_scheme() == Some("http");
+        self.listen.iter().filter(is_http).map(|one| &one.address)
+    }
+
     fn hints(&self) -> Hints {
-        let has_proxies = self.config.trusted_proxies.is_some();
+        let config = &self.config;
+        let refuses = config.trusted_proxies.is_some() || config.http.gate.is_some();
         Hints {
-            commands: !has_proxies,
-            load: self.is_model_chosen && !has_proxies,
+            commands: !refuses,
+            load: self.is_model_chosen && !refuses,
         }
     }
 
@@ -257,6 +276,18 @@ fn renewal(loaded: LoadedCertificates, workers: &mut [WorkerParts]) -> Result<Re
     // One of them is enough: a signal reaches all.
     workers[0].hangups.forward_to(renewal.request());
     Ok(renewal)
+}
+
+/// What reads passwords again after SIGHUP.
+fn password_reload(
+    config: &Config,
+    workers: &mut [WorkerParts],
+) -> Result<Option<PasswordReload>, StartError> {
+    let reload = PasswordReload::new(config).map_err(signal_error)?;
+    if let Some(reload) = &reload {
+        workers[0].hangups.forward_to(reload.request());
+    }
+    Ok(reload)
 }
 
 /// Makes each service for each loop.

@@ -154,14 +154,23 @@ pub fn close(fd: OwnedFd) {
 /// Returns false if another process has locked it.
 pub fn lock_byte(file: impl AsFd, offset: usize, locked: bool) -> bool {
     let kind = if locked { libc::F_WRLCK } else { libc::F_UNLCK };
-    let lock = libc::flock {
+    fcntl(file, FcntlArg::F_SETLK(&byte_lock(offset, kind))).is_ok()
+}
+
+/// fcntl(2) with F_SETLKW: locks one byte of a file for this process. Waits for other processes.
+pub fn wait_for_byte(file: impl AsFd, offset: usize) {
+    let lock = byte_lock(offset, libc::F_WRLCK);
+    while fcntl(&file, FcntlArg::F_SETLKW(&lock)) == Err(nix::errno::Errno::EINTR) {}
+}
+
+fn byte_lock(offset: usize, kind: i32) -> libc::flock {
+    libc::flock {
         l_type: kind as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
         l_start: offset as libc::off_t,
         l_len: 1,
         l_pid: 0,
-    };
-    fcntl(file, FcntlArg::F_SETLK(&lock)).is_ok()
+    }
 }
 
 fn number(fd: &impl AsFd) -> i32 {

@@ -23,7 +23,7 @@ pub use epoll::{epoll_change, epoll_create, epoll_wait_untraced};
 pub use eventfd::EventFd;
 pub use file::{
     add_watch, close, fstat, is_in_memory, lock_byte, open_beneath, open_if_in_memory, pipe, read,
-    read_at, read_link, read_now,
+    read_at, read_link, read_now, wait_for_byte,
 };
 pub use nix::ifaddrs::InterfaceAddress;
 pub use nix::libc::{FD_SETSIZE, MSG_WAITALL, iovec, msghdr};

@@ -14,8 +14,9 @@ pub const LAYERS: &[(&str, &[&str])] = &[
     ("lines", &["sys"]),
     ("background", &["sys"]),
     ("offload", &[]),
+    ("auth", &["sys"]),
     ("net", &["sys"]),
-    ("config", &["net"]),
+    ("config", &["auth", "net"]),
     ("session", &[]),
     ("http1", &[]),
     ("files", &["sys", "trace"]),
@@ -25,6 +26,7 @@ pub const LAYERS: &[(&str, &[&str])] = &[
     (
         "service",
         &[
+            "auth",
             "session",
             "http1",
             "files",
@@ -46,13 +48,15 @@ pub const LAYERS: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "model", "service", "tls", "session", "net", "config", "observe", "confine", "sys",
+            "auth", "model", "service", "tls", "session", "net", "config", "observe", "confine",
+            "sys",
         ],
     ),
     (
         "cli",
         &[
-            "model", "service", "http1", "net", "config", "observe", "lines", "sys", "trace",
+            "auth", "model", "service", "http1", "net", "config", "observe", "lines", "sys",
+            "trace",
         ],
     ),
     ("program", &["cli", "server", "model", "net"]),
@@ -62,6 +66,9 @@ pub const LAYERS: &[(&str, &[&str])] = &[
 /// The only places where a path may begin with this, or a single name may occur.
 const WORDS: &[(&str, &[&str])] = &[
     ("mio", &["poller/epoll.rs"]),
+    ("argon2", &["auth/hashing.rs"]),
+    ("bcrypt", &["auth/hashing.rs"]),
+    ("blake2", &["auth/hashing.rs"]),
     ("httparse", &["http1/request.rs"]),
     (
         "Instant::now",
@@ -95,6 +102,7 @@ const WORDS: &[(&str, &[&str])] = &[
             "cli/operator_log.rs",
             "model/",
             "offload.rs",
+            "server/passwords.rs",
             "server/renewal.rs",
             // For `thread::panicking` in a check of debug builds.
             "session/connection.rs",

@@ -1,11 +1,13 @@
 //! Arbitrary bytes from a client: no panic, no response from outside the root, nothing left behind.
 //!
 //! Requests from `tests/corpus` are mutated, spliced and split at random, and fed to http sessions.
-//! So are lines of a chat (`hostile/chat.rs`) and headers of the PROXY protocol
-//! (`hostile/proxied.rs`). `EVSERVE_REQUESTS=1000000 cargo test --release --test machine hostile`
+//! So are lines of a chat (`hostile/chat.rs`), headers of the PROXY protocol
+//! (`hostile/proxied.rs`) and passwords (`hostile/auth.rs`). `EVSERVE_REQUESTS=1000000 cargo test --release --test machine hostile`
 //! plays more. A failure prints its seed; `EVSERVE_SEED` repeats it. Add a request that has failed
 //! to the corpus.
 
+#[cfg(feature = "auth")]
+mod auth;
 mod chat;
 mod proxied;
 

@@ -8,6 +8,8 @@ mod common;
 mod accept;
 mod access_log;
 mod addresses;
+#[cfg(feature = "auth")]
+mod auth;
 mod cache;
 #[cfg(feature = "tls")]
 mod certificates;

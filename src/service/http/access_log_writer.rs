@@ -27,9 +27,10 @@ type SpareRecords = Vec<Box<PendingRecord>>;
 
 /// The data of a line whose response is not sent yet.
 pub(super) struct PendingRecord {
-    /// The request line, then the Referer and User-Agent fields.
+    /// The request line, then the user's name, the Referer and User-Agent fields.
     text: Vec<u8>,
     line: usize,
+    user: Option<usize>,
     referer: Option<usize>,
     has_user_agent: bool,
     date: [u8; 26],
@@ -64,11 +65,13 @@ impl AccessLogWriter {
         let text = spare.as_mut().map(|spare| std::mem::take(&mut spare.text));
         let mut text = text.unwrap_or_default();
         text.extend_from_slice(record.line);
+        text.extend_from_slice(record.user.unwrap_or_default());
         text.extend_from_slice(record.referer.unwrap_or_default());
         text.extend_from_slice(record.user_agent.unwrap_or_default());
         let kept = PendingRecord {
             text,
             line: record.line.len(),
+            user: record.user.map(<[u8]>::len),
             referer: record.referer.map(<[u8]>::len),
             has_user_agent: record.user_agent.is_some(),
             date: record.date,
@@ -120,11 +123,13 @@ impl AccessLogWriter {
 impl PendingRecord {
     fn record(&self, peer: Option<IpAddr>, unsent: u64) -> AccessRecord<'_> {
         let (line, fields) = self.text.split_at(self.line);
+        let (user, fields) = fields.split_at(self.user.unwrap_or(0));
         let (referer, user_agent) = fields.split_at(self.referer.unwrap_or(0));
         AccessRecord {
             peer,
             date: self.date,
             wall: self.wall,
+            user: self.user.and(Some(user)),
             line,
             status: self.status,
             referer: self.referer.and(Some(referer)),
@@ -149,6 +154,7 @@ mod tests {
                 peer: Some([127, 0, 0, 1].into()),
                 date: *b"06/Nov/1994:08:49:37 +0000",
                 wall: SystemTime::UNIX_EPOCH,
+                user: referer,
                 line: b"GET /a HTTP/1.1",
                 status: 206,
                 referer,

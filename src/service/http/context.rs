@@ -1,5 +1,6 @@
 //! What all sessions of one http service share.
 
+use super::access::Guard;
 use super::access_log_writer::AccessLogWriter;
 use super::fields::ConfiguredFields;
 use super::handler::Handler;
@@ -12,6 +13,8 @@ use crate::session::Time;
 /// A handler and the limits of its sessions.
 pub(super) struct HttpContext {
     pub handler: Box<dyn Handler>,
+    /// Asks for a password. `None`: everybody may.
+    pub guard: Option<Guard>,
     pub max_head: usize,
     pub max_body: u64,
     pub fields: ConfiguredFields,
@@ -24,7 +27,9 @@ pub(super) struct HttpContext {
 impl HttpContext {
     pub fn new(handler: Box<dyn Handler>, config: &Config) -> HttpContext {
         let fields = ConfiguredFields::new(&config.http);
+        let gate = config.http.gate.clone();
         HttpContext {
+            guard: gate.map(|gate| Guard::new(gate, handler.open_requests())),
             handler,
             max_head: config.http.max_head,
             max_body: config.http.max_body,
@@ -36,6 +41,10 @@ impl HttpContext {
 
     /// The response to a request that is refused before the handler sees it.
     pub fn error_response(&self, status: StatusCode, time: &Time) -> Response {
+        // An error page may be a file. Nobody has shown yet who asks.
+        if self.guard.is_some() {
+            return Response::status_text(status);
+        }
         let response = self.handler.error_response(status, time);
         // A deferred or streamed response needs a request. There is none here.
         match response.is_complete() && !response.is_endless() {

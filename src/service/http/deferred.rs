@@ -1,8 +1,11 @@
 //! Requests whose response takes time: kept while a task or a job makes it.
 
 use super::response::{DeferredLookup, Response, ResponseTask};
+use crate::auth::{Credentials, Gate, Outcome};
 use crate::http1::{Request, StatusCode};
+use crate::offload::PASSWORDS;
 use crate::session::{Job, Moment, Time, WORK_PER_TURN, Wait};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A request whose response takes time. Its head is parsed a second time when the response is
@@ -35,6 +38,8 @@ type Slot = Arc<Mutex<Option<JobResult>>>;
 pub(super) enum JobResult {
     /// The response.
     Found(Response),
+    /// Whether the user may.
+    Checked(Outcome),
     /// A task after one step, and the response or error status if it has finished.
     Step(Box<dyn ResponseTask>, Option<Result<Response, StatusCode>>),
 }
@@ -52,6 +57,18 @@ impl OffloadedRequest {
                 Ok(request) => (lookup.look)(&request, &time),
                 Err(status) => Response::status_text(status),
             })
+        })
+    }
+
+    /// Offloads the check of a password.
+    pub fn check(
+        request: DeferredRequest,
+        gate: Arc<Gate>,
+        credentials: Credentials,
+        client: Option<IpAddr>,
+    ) -> OffloadedRequest {
+        OffloadedRequest::new(request, PASSWORDS, move || {
+            JobResult::Checked(gate.check(&credentials, client))
         })
     }
 

@@ -3,7 +3,7 @@
 use super::context::HttpContext;
 use super::response::{Content, Response};
 use super::state::{Next, Sending, State};
-use crate::http1::{Request, request_line};
+use crate::http1::{Request, StatusCode, request_line};
 use crate::observe::access_log::AccessRecord;
 use crate::session::{Context, Mailbox, Moment, Wait, Worker};
 use std::net::IpAddr;
@@ -43,10 +43,12 @@ impl HttpContext {
         let version = exchange.request.map(|request| request.version);
         response.put_head(version, end.is_none(), &self.fields, cx);
         cx.worker.counters.requests += 1;
+        let user = self.user(&response, exchange);
         let record = (!self.log.is_off()).then(|| AccessRecord {
             peer: exchange.peer,
             date: cx.worker.time.log_date(),
             wall: cx.worker.time.wall(),
+            user: user.as_deref(),
             line: request_line(exchange.head),
             status: response.status.code(),
             referer: exchange.request.and_then(|request| request.referer),
@@ -82,6 +84,24 @@ impl HttpContext {
                 State::WritingHead(next)
             }
         }
+    }
+}
+
+impl HttpContext {
+    /// The user whose request was answered, for the access log. `None` if there was no password to
+    /// check, or none was right.
+    fn user(&self, response: &Response, exchange: &Exchange<'_>) -> Option<Vec<u8>> {
+        let guard = self.guard.as_ref().filter(|_| exchange.is_read)?;
+        let is_refusal = matches!(
+            response.status,
+            StatusCode::UNAUTHORIZED
+                | StatusCode::TOO_MANY_REQUESTS
+                | StatusCode::SERVICE_UNAVAILABLE
+        );
+        let request = exchange
+            .request
+            .filter(|_| !is_refusal && !self.log.is_off())?;
+        guard.user(request, exchange.head)
     }
 }
 

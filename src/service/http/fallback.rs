@@ -1,6 +1,6 @@
 //! A handler of last resort behind a handler that answers only some requests.
 
-use super::handler::Handler;
+use super::handler::{Handler, OpenRequests};
 use super::response::Response;
 use crate::http1::{Request, StatusCode};
 use crate::service::Sharing;
@@ -76,6 +76,10 @@ impl<P: PartialHandler, H: Handler> Handler for Fallback<P, H> {
 
     fn sharing(&self) -> Sharing {
         self.first.sharing().max(self.handler.sharing())
+    }
+
+    fn open_requests(&self) -> OpenRequests {
+        self.handler.open_requests()
     }
 
     fn name(&self) -> &str {

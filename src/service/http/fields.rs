@@ -65,6 +65,10 @@ fn all(http: &HttpConfig) -> String {
         add("Access-Control-Allow-Origin", origin);
         add("Access-Control-Expose-Headers", EXPOSED);
     }
+    if http.gate.is_some() {
+        // Caches that others share must not keep it, whatever else it says (RFC 9111 section 3.5).
+        add("Cache-Control", "private");
+    }
     if http.isolate {
         add("Cross-Origin-Opener-Policy", "same-origin");
         add("Cross-Origin-Embedder-Policy", "require-corp");

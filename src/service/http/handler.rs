@@ -7,6 +7,18 @@ use crate::session::Time;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
+/// The requests that need no password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenRequests {
+    /// None.
+    None,
+    /// Those for this path.
+    Path(&'static [u8]),
+    /// The preflight requests of browsers, which carry no credentials (Fetch, "CORS-preflight
+    /// fetch"). Their response must not depend on anything but the configuration.
+    Preflights,
+}
+
 /// Responds to requests. All threads that serve it share it.
 ///
 /// ```
@@ -41,6 +53,11 @@ pub trait Handler: Send + Sync {
     /// response depends on what an earlier one changed.
     fn sharing(&self) -> Sharing {
         Sharing::Memory
+    }
+
+    /// The requests that are answered although the configuration asks for a password.
+    fn open_requests(&self) -> OpenRequests {
+        OpenRequests::None
     }
 
     /// A one-word name for the log.

@@ -8,6 +8,7 @@
 //! ([`ResponseHead`](crate::http1::ResponseHead), with those that the configuration adds in
 //! `ConfiguredFields`).
 
+mod access;
 mod access_log_writer;
 mod clean_urls;
 mod compressible;
@@ -32,7 +33,7 @@ mod site;
 mod state;
 
 pub use fallback::{Fallback, PartialHandler};
-pub use handler::Handler;
+pub use handler::{Handler, OpenRequests};
 pub use redirect::redirects;
 pub use response::Response;
 

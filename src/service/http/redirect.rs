@@ -37,6 +37,8 @@ pub fn redirects(
     // A challenge is asked for a few times, and then never again.
     let config = Config {
         http: HttpConfig {
+            // A browser must not send a password here, and a challenge is read by everybody.
+            gate: None,
             listing: false,
             fallback: None,
             clean_urls: false,

@@ -5,6 +5,7 @@
 //! what to respond, this file decides when, and `exchange.rs` decides whether the connection
 //! continues.
 
+use super::access::Judgement;
 use super::context::HttpContext;
 use super::deferred::{DeferredRequest, JobResult, OffloadedRequest, RunningTask};
 use super::exchange::Exchange;
@@ -12,6 +13,7 @@ use super::head::CONTINUE;
 use super::remaining_body::RemainingBody;
 use super::response::{Content, Deferred, Response, ResponseTask};
 use super::state::{Next, State, UnreadBody};
+use crate::auth::Outcome;
 use crate::http1::{BodyReader, Request, RequestBody, StatusCode};
 use crate::observe::throttled;
 use crate::session::{Body, Context, Inbox, Job, Moment, Session, Time, Timeout, Wait};
@@ -21,6 +23,16 @@ use std::sync::Arc;
 
 /// Added to responses where the client may try again soon.
 const TRY_AGAIN: &[u8] = b"Retry-After: 1\r\n";
+
+/// How a request whose head was kept continues.
+enum Resumption {
+    /// Find out whether its user may, then ask the handler.
+    Answer,
+    /// Ask the handler.
+    Ask,
+    /// With this response, which may be a refusal.
+    Respond(Response),
+}
 
 pub(super) struct HttpSession {
     context: Arc<HttpContext>,
@@ -72,7 +84,9 @@ impl Session for HttpSession {
 
     fn proceed(&mut self, cx: &mut Context<'_>) {
         match &mut self.state {
-            State::LookingUp(offloaded) | State::BuildingOffloaded(offloaded) => {
+            State::CheckingPassword(offloaded)
+            | State::LookingUp(offloaded)
+            | State::BuildingOffloaded(offloaded) => {
                 if let Some(result) = offloaded.take_result() {
                     self.take_result(result, cx);
                 }
@@ -100,9 +114,9 @@ impl Session for HttpSession {
 
     fn job(&mut self) -> Option<Job> {
         match &mut self.state {
-            State::LookingUp(offloaded) | State::BuildingOffloaded(offloaded) => {
-                offloaded.job.take()
-            }
+            State::CheckingPassword(offloaded)
+            | State::LookingUp(offloaded)
+            | State::BuildingOffloaded(offloaded) => offloaded.job.take(),
             _ => None,
         }
     }
@@ -118,7 +132,12 @@ impl Session for HttpSession {
                 let since = body.request.since;
                 self.refuse(StatusCode::REQUEST_TIMEOUT, b"", since, cx);
             }
-            (Timeout::Files, State::LookingUp(offloaded) | State::BuildingOffloaded(offloaded)) => {
+            (
+                Timeout::Files,
+                State::CheckingPassword(offloaded)
+                | State::LookingUp(offloaded)
+                | State::BuildingOffloaded(offloaded),
+            ) => {
                 let DeferredRequest { head, since } = offloaded.request;
                 self.refuse(StatusCode::SERVICE_UNAVAILABLE, &head, since, cx);
             }
@@ -213,8 +232,7 @@ impl HttpSession {
             }
         };
         if request.body == RequestBody::None {
-            let response = self.context.handler.respond(&request, &cx.worker.time);
-            return match self.respond(response, &request, head, since, cx) {
+            return match self.answer(&request, head, since, cx) {
                 true => head.len(),
                 false => 0,
             };
@@ -262,13 +280,61 @@ impl HttpSession {
         };
         match taken {
             Ok(taken) => {
-                self.resume(&body.request, None, cx);
+                self.resume(&body.request, Resumption::Answer, cx);
                 taken
             }
             Err(status) => {
                 let DeferredRequest { head, since } = body.request;
                 self.refuse(status, &head, since, cx);
                 input.len()
+            }
+        }
+    }
+
+    /// Responds to a complete request if its user may, or starts to find out. Returns false if that
+    /// must wait until earlier responses are sent.
+    #[inline]
+    fn answer(
+        &mut self,
+        request: &Request<'_>,
+        head: &[u8],
+        since: Moment,
+        cx: &mut Context<'_>,
+    ) -> bool {
+        if self.context.guard.is_some()
+            && let Some(is_taken) = self.judge(request, head, since, cx)
+        {
+            return is_taken;
+        }
+        let response = self.context.handler.respond(request, &cx.worker.time);
+        self.respond(response, request, head, since, cx)
+    }
+
+    /// Refuses a request, or starts to check its password. `None` if its user may.
+    #[cold]
+    fn judge(
+        &mut self,
+        request: &Request<'_>,
+        head: &[u8],
+        since: Moment,
+        cx: &mut Context<'_>,
+    ) -> Option<bool> {
+        let guard = self.context.guard.as_ref()?;
+        match guard.judge(request, head) {
+            Judgement::Allowed => None,
+            Judgement::Refused => {
+                let response = guard.refusal(Outcome::Wrong);
+                Some(self.respond(response, request, head, since, cx))
+            }
+            // Earlier responses go out first, since a check takes a while.
+            Judgement::Unproven(_) if !cx.output.is_empty() => Some(false),
+            Judgement::Unproven(credentials) => {
+                let gate = guard.gate.clone();
+                let head = head.into();
+                let request = DeferredRequest { head, since };
+                let offloaded = OffloadedRequest::check(request, gate, credentials, self.peer);
+                self.state = State::CheckingPassword(Box::new(offloaded));
+                Some(true)
             }
         }
     }
@@ -315,13 +381,19 @@ impl HttpSession {
         }
     }
 
-    /// Responds to a request whose head was kept. Asks the handler if there is no response yet.
-    fn resume(&mut self, kept: &DeferredRequest, response: Option<Response>, cx: &mut Context<'_>) {
+    /// Continues with a request whose head was kept.
+    fn resume(&mut self, kept: &DeferredRequest, next: Resumption, cx: &mut Context<'_>) {
         let DeferredRequest { head, since } = kept;
         match Request::parse(head) {
             Ok(request) => {
-                let ask = || self.context.handler.respond(&request, &cx.worker.time);
-                let response = response.unwrap_or_else(ask);
+                let response = match next {
+                    Resumption::Answer => {
+                        self.answer(&request, head, *since, cx);
+                        return;
+                    }
+                    Resumption::Ask => self.context.handler.respond(&request, &cx.worker.time),
+                    Resumption::Respond(response) => response,
+                };
                 self.respond(response, &request, head, *since, cx);
             }
             Err(status) => self.refuse(status, head, *since, cx),
@@ -352,13 +424,27 @@ impl HttpSession {
 
     /// Continues with the result of a job.
     fn take_result(&mut self, result: JobResult, cx: &mut Context<'_>) {
-        let (State::LookingUp(offloaded) | State::BuildingOffloaded(offloaded)) =
-            take(&mut self.state)
+        let (State::CheckingPassword(offloaded)
+        | State::LookingUp(offloaded)
+        | State::BuildingOffloaded(offloaded)) = take(&mut self.state)
         else {
             return;
         };
         match result {
-            JobResult::Found(response) => self.resume(&offloaded.request, Some(response), cx),
+            JobResult::Found(response) => {
+                self.resume(&offloaded.request, Resumption::Respond(response), cx);
+            }
+            JobResult::Checked(outcome) => {
+                let guard = self
+                    .context
+                    .guard
+                    .as_ref()
+                    .filter(|_| outcome != Outcome::Right);
+                let next = guard.map_or(Resumption::Ask, |guard| {
+                    Resumption::Respond(guard.refusal(outcome))
+                });
+                self.resume(&offloaded.request, next, cx);
+            }
             JobResult::Step(task, made) => self.after_step(offloaded.request, task, made, cx),
         }
     }
@@ -381,7 +467,7 @@ impl HttpSession {
                 _ => refusal,
             }
         });
-        self.resume(&request, Some(response), cx);
+        self.resume(&request, Resumption::Respond(response), cx);
     }
 
     /// Refuses a request that cannot be completed. The connection closes after it, since where the

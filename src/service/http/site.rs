@@ -4,7 +4,7 @@ use super::clean_urls;
 use super::compression::Compressor;
 use super::error_page;
 use super::fields::PREFLIGHT;
-use super::handler::Handler;
+use super::handler::{Handler, OpenRequests};
 use super::listing;
 use super::representation::{RepresentationBuilder, Representations, choose};
 use super::response::{DeferredLookup, Response};
@@ -498,6 +498,13 @@ impl Handler for FileHandler {
             Ok(None) | Err(_) => None,
         };
         response.unwrap_or_else(|| Response::status_text(status))
+    }
+
+    fn open_requests(&self) -> OpenRequests {
+        match self.0.options.cors {
+            Some(_) => OpenRequests::Preflights,
+            None => OpenRequests::None,
+        }
     }
 
     fn sharing(&self) -> Sharing {

@@ -18,6 +18,8 @@ pub(super) enum State {
     /// The head is complete. The body is read and dropped before the response is sent: some clients
     /// do not read before they have sent everything.
     ReadingBody(Box<UnreadBody>),
+    /// A job checks the user's password.
+    CheckingPassword(Box<OffloadedRequest>),
     /// A job looks up the file on a thread that may wait for a file system.
     LookingUp(Box<OffloadedRequest>),
     /// The response is made slice by slice, for example a directory listing.
@@ -87,6 +89,7 @@ const READING_REQUEST: &str = "reading request";
 const KEEP_ALIVE: &str = "keep-alive";
 const REFUSING_CONNECTION: &str = "refusing connection";
 const READING_BODY: &str = "reading body";
+const CHECKING_PASSWORD: &str = "checking password";
 const LOOKING_UP_FILE: &str = "looking up file";
 const BUILDING_RESPONSE: &str = "building response";
 const WRITING_HEAD: &str = "writing head";
@@ -102,8 +105,9 @@ macro_rules! transitions {
 /// All transitions of an http session.
 pub(super) const TRANSITIONS: &[Transition] = transitions! {
     ACCEPTED => REFUSING_CONNECTION READING_REQUEST;
-    READING_REQUEST => READING_BODY LOOKING_UP_FILE BUILDING_RESPONSE WRITING_HEAD;
-    READING_BODY => LOOKING_UP_FILE BUILDING_RESPONSE WRITING_HEAD;
+    READING_REQUEST => READING_BODY CHECKING_PASSWORD LOOKING_UP_FILE BUILDING_RESPONSE WRITING_HEAD;
+    READING_BODY => CHECKING_PASSWORD LOOKING_UP_FILE BUILDING_RESPONSE WRITING_HEAD;
+    CHECKING_PASSWORD => LOOKING_UP_FILE BUILDING_RESPONSE WRITING_HEAD;
     LOOKING_UP_FILE => BUILDING_RESPONSE WRITING_HEAD;
     BUILDING_RESPONSE => WRITING_HEAD;
     REFUSING_CONNECTION => WRITING_HEAD;
@@ -111,7 +115,8 @@ pub(super) const TRANSITIONS: &[Transition] = transitions! {
     STREAMING_FILE => KEEP_ALIVE;
     // The next request arrived before the response was sent.
     WRITING_HEAD => READING_REQUEST READING_BODY;
-    KEEP_ALIVE => READING_REQUEST READING_BODY LOOKING_UP_FILE BUILDING_RESPONSE WRITING_HEAD;
+    KEEP_ALIVE => READING_REQUEST READING_BODY CHECKING_PASSWORD;
+    KEEP_ALIVE => LOOKING_UP_FILE BUILDING_RESPONSE WRITING_HEAD;
     WRITING_HEAD => CLOSING;
     STREAMING_FILE => CLOSING;
     CLOSING => CLOSED;
@@ -128,6 +133,7 @@ impl State {
             }) => KEEP_ALIVE,
             State::Reading(_) => READING_REQUEST,
             State::ReadingBody(_) => READING_BODY,
+            State::CheckingPassword(_) => CHECKING_PASSWORD,
             State::LookingUp(_) => LOOKING_UP_FILE,
             State::BuildingResponse(_) | State::BuildingOffloaded(_) => BUILDING_RESPONSE,
             State::Sending(sending) if sending.is_head_out => STREAMING_FILE,
@@ -146,9 +152,9 @@ impl State {
                 reading.waits_for()
             }
             State::ReadingBody(_) => Wait::Bytes(Timeout::Body),
-            State::LookingUp(offloaded) | State::BuildingOffloaded(offloaded) => {
-                offloaded.waits_for()
-            }
+            State::CheckingPassword(offloaded)
+            | State::LookingUp(offloaded)
+            | State::BuildingOffloaded(offloaded) => offloaded.waits_for(),
             State::BuildingResponse(_) => Wait::Turn,
             State::Sending(sending) => sending.waits_for(),
             State::SendingEvents(_) | State::WritingHead(Next::Events(_)) => {

@@ -11,7 +11,7 @@ mod page;
 pub use diagram::diagram;
 pub use metrics::rows as metric_rows;
 
-use super::http::{self, Handler, Response};
+use super::http::{self, Handler, OpenRequests, Response};
 use super::{Service, Sharing};
 use crate::config::{AccessLog, Config, HttpConfig};
 use crate::http1::{Method, Request, StatusCode};
@@ -33,7 +33,10 @@ pub fn service(
         // The page's own requests, several a second, would flood the access log.
         access_log: AccessLog::Off,
         // The http options are for the files that are served.
-        http: HttpConfig::default(),
+        http: HttpConfig {
+            gate: config.status_gate.clone(),
+            ..HttpConfig::default()
+        },
         ..config.clone()
     };
     let status = StatusHandler {
@@ -85,6 +88,11 @@ impl Handler for StatusHandler {
 
     fn sharing(&self) -> Sharing {
         Sharing::Nothing
+    }
+
+    /// Load balancers have no password.
+    fn open_requests(&self) -> OpenRequests {
+        OpenRequests::Path(b"/healthz")
     }
 
     fn name(&self) -> &str {
