@@ -41,6 +41,7 @@
 //! | choose addresses, limits and timeouts | [`Server::builder`], [`config::Config`] |
 //! | stop a server | [`Server::handle`] |
 //! | write an I/O model | [`session::Action`], then [`model::Acceptor`] |
+//! | write a client | [`model::ClientLoop`] runs sessions, such as [`client::HttpClient`] |
 //! | run a complete example | `docs/examples` in the repository |
 //!
 //! # Modules
@@ -54,6 +55,7 @@
 //! | [`server`] | makes listeners, services and a running model of a [`config::Config`] |
 //! | [`model`] | the I/O models: event loops, threads, processes |
 //! | [`poller`] | select(2), poll(2) and epoll(7): which descriptors are ready |
+//! | [`client`] | the client's side of HTTP, a [`session::Session`] too |
 //! | [`service`] | the protocols, each a [`session::Session`] |
 //! | [`session`] | the state of one connection and its contract with the model; does no I/O |
 //! | [`http1`] | the grammar of HTTP/1.1; does no I/O |
@@ -82,6 +84,7 @@ pub mod auth;
 pub mod background;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod confine;
 pub mod files;

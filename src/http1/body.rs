@@ -1,5 +1,5 @@
-//! Finds the end of a request body (RFC 9112 sections 6 and 7). The content is dropped: a file
-//! server has no use for it.
+//! Finds the end of a body (RFC 9112 sections 6 and 7), and its content between the framing. A
+//! server drops the content of requests: it has no use for it.
 
 use super::lexical::is_token_byte;
 use super::{RequestBody, StatusCode};
@@ -18,7 +18,7 @@ const READ_PER_BYTE: u64 = 6;
 /// chunk, and trailers.
 const READ_AT_LEAST: u64 = 4096;
 
-/// Reads and drops a body.
+/// Reads a body.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyReader {
     state: State,
@@ -102,16 +102,32 @@ impl BodyReader {
         self.state == State::Done
     }
 
-    /// Takes the body's bytes from the front of `input`. Returns their number.
+    /// Takes the body's bytes from the front of `input`, and drops them. Returns their number.
     ///
     /// # Errors
-    /// 400 if the chunks are malformed, 413 if the body is too long.
+    /// 400 if the chunks are malformed, 413 if the body is too long, 431 if its trailers are.
     pub fn take(&mut self, input: &[u8]) -> Result<usize, StatusCode> {
+        self.take_content(input, |_| ())
+    }
+
+    /// The same, and calls `content` with each piece of the content.
+    ///
+    /// # Errors
+    /// Those of [`take`](BodyReader::take). What came before the fault was passed on already.
+    pub fn take_content(
+        &mut self,
+        input: &[u8],
+        mut content: impl FnMut(&[u8]),
+    ) -> Result<usize, StatusCode> {
         let mut taken = 0;
         while taken < input.len() && !self.is_done() {
+            let is_content = matches!(self.state, State::Content { .. } | State::Chunk { .. });
             let count = self.step(&input[taken..])?;
             let left = self.readable.checked_sub(count as u64);
             self.readable = left.ok_or(StatusCode::CONTENT_TOO_LARGE)?;
+            if is_content {
+                content(&input[taken..taken + count]);
+            }
             taken += count;
         }
         Ok(taken)
@@ -255,6 +271,28 @@ mod tests {
             taken += reader.take(part).map_err(StatusCode::code)?;
         }
         Ok(reader.is_done().then_some(taken))
+    }
+
+    /// The content is what stands between the framing, at every split.
+    #[test]
+    fn content_is_passed_on() {
+        let chunked = b"3\r\nabc\r\nA;x\r\n0123456789\r\n0\r\nT: x\r\n\r\nmore";
+        let cases: [(RequestBody, &[u8], &[u8]); 3] = [
+            (RequestBody::None, b"more", b""),
+            (RequestBody::Length(5), b"abcdemore", b"abcde"),
+            (RequestBody::Chunked, chunked, b"abc0123456789"),
+        ];
+        for (body, input, expected) in cases {
+            for step in 1..input.len() {
+                let mut reader = BodyReader::new(body, 100).expect("short");
+                let mut content = Vec::new();
+                for part in input.chunks(step) {
+                    let taken = reader.take_content(part, |piece| content.extend(piece));
+                    assert!(taken.is_ok());
+                }
+                assert_eq!(content, expected, "in steps of {step}");
+            }
+        }
     }
 
     #[test]

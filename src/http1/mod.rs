@@ -1,5 +1,5 @@
-//! The grammar of HTTP/1.1 (RFC 9112): finds the end of a request head, parses it, and writes
-//! response heads.
+//! The grammar of HTTP/1.1 (RFC 9112): finds the end of a head, parses it, and writes response
+//! heads. Requests are parsed for servers, responses for clients.
 //!
 //! This module does no I/O and does not know files.
 
@@ -10,6 +10,7 @@ mod head_end;
 mod lexical;
 mod list;
 mod range;
+mod received_head;
 mod request;
 mod response;
 mod status;
@@ -22,6 +23,7 @@ pub use head_end::{HeadEnd, MAX_HEAD, MAX_TARGET};
 pub use lexical::is_token;
 pub use list::{List, field_lines};
 pub use range::{ByteRange, MAX_RANGES, Ranges};
+pub use received_head::{ReceivedHead, ResponseBody, ResponseError};
 pub use request::{MAX_FIELDS, Method, Request, RequestBody, Version, request_line};
 pub use response::{FileFields, HEAD_ROOM, ResponseHead, SERVER, before_date};
 pub use response::{is_connection_field, is_reserved_field, write_content_range};

@@ -1,7 +1,7 @@
 //! Parses request heads.
 //!
-//! httparse reads the header fields. The request line is parsed here, so that each fault gets its
-//! own status.
+//! httparse reads the header fields, also those of responses. The request line is parsed here, so
+//! that each fault gets its own status.
 
 use super::head_end::{MAX_TARGET, has_long_method};
 use super::lexical::{decimal, is_token};
@@ -334,6 +334,22 @@ fn read_fields<'h, 'a>(
         Err(httparse::Error::TooManyHeaders) => Ok(None),
         _ => Err(StatusCode::BAD_REQUEST),
     }
+}
+
+/// Calls `take` with the name and the value of each field of a section, which ends with an empty
+/// line. For code that need not be fast.
+///
+/// # Errors
+/// 431 if there are more than [`MAX_FIELDS`], 400 if one is malformed, and those of `take`.
+pub(super) fn each_field<'a, E: From<StatusCode>>(
+    section: &'a [u8],
+    mut take: impl FnMut(&'a str, &'a [u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut most = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let fields = read_fields(section, &mut most)?.ok_or(StatusCode::HEADER_FIELDS_TOO_LARGE)?;
+    fields
+        .iter()
+        .try_for_each(|field| take(field.name, field.value))
 }
 
 /// One row per field that the server reads: its name here and in lower case.

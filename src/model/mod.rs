@@ -4,9 +4,12 @@
 //! [`Connection::next`](crate::session::Connection::next) returns. It knows neither the protocols
 //! nor their files. To add a model, write one file here, or in [`poller`], and add one row to
 //! [`MODELS`].
+//!
+//! [`ClientLoop`] and [`ClientThread`] run the other side of connections, for clients.
 
 mod acceptor;
 mod blocking;
+mod client;
 mod clock;
 mod connection_control;
 mod connections;
@@ -35,6 +38,7 @@ mod wake_queue;
 mod worker;
 
 pub use acceptor::{Acceptor, ServeConnection};
+pub use client::{ClientLoop, ClientThread};
 pub use event_loop::MAX_PIPES;
 pub use permits::ReservedPermits;
 pub use process::{cancel_alarm, limit_shutdown, without_forks};

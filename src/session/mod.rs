@@ -37,6 +37,9 @@ use enum_map::Enum;
 
 /// The protocol state of one connection: bytes in, output out.
 ///
+/// It serves either side. A server's connection begins when it is accepted. A client's begins when
+/// it is made, and its session usually puts the first output into [`open`](Session::open).
+///
 /// The calls come in this order: [`open`](Session::open) once; then `receive`, `sent` and `proceed`
 /// in any order; then at most one of `end_of_input` and `timed_out`, after which `receive` is not
 /// called again; [`closed`](Session::closed) once, last. A session replaced by its
@@ -80,6 +83,7 @@ pub trait Session: Send {
     fn timed_out(&mut self, _timeout: Timeout, _cx: &mut Context<'_>) {}
 
     /// The connection is closed; `cx.output` is what was never sent. Output put now is dropped.
+    /// At a client, [`Worker::failure`] tells what went wrong, if anything did.
     fn closed(&mut self, _cx: &mut Context<'_>) {}
 
     /// What the session waits for once its output is sent. By default: for more bytes, as long as
@@ -160,7 +164,8 @@ pub enum Timeout {
     Pause,
     /// For a file system on another machine (NFS, SMB) or in another process (FUSE).
     Files,
-    /// For the end of the handshake of a [`Layer`]. Progress does not restart it.
+    /// For the end of the handshake of a [`Layer`]. Progress does not restart it. At a client, also
+    /// for the end of TCP's handshake.
     Handshake,
 }
 

@@ -56,6 +56,9 @@ pub struct Worker {
     pub work: usize,
     /// How the connection that acts is encrypted, if it is.
     pub encryption: Option<Box<Encryption>>,
+    /// Why the connection that acts is being closed, if an operation on its socket failed and the
+    /// model tells. A client does, before [`Connection::close`](super::Connection::close).
+    pub failure: Option<io::Error>,
     /// The transitions of all sessions, if they are to be counted.
     pub transitions: Option<Transitions>,
     /// Functions to call for each transition, if sessions are traced.
@@ -77,6 +80,7 @@ impl Worker {
             crowded: false,
             work: WORK_PER_TURN,
             encryption: None,
+            failure: None,
             transitions: None,
             trace: None,
         }

@@ -7,6 +7,7 @@
 //!
 //! This module knows neither its callers nor their purpose.
 
+mod connect;
 mod datagram;
 mod epoll;
 mod eventfd;
@@ -16,6 +17,7 @@ mod stream;
 pub mod untraced;
 mod wait;
 
+pub use connect::{connect, take_error, tcp_socket};
 pub use datagram::{
     Route, lost_datagrams, receive_udp, receive_unix, report_routes, send_udp, send_unix,
 };

@@ -19,6 +19,7 @@ pub const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["auth", "net"]),
     ("session", &[]),
     ("http1", &[]),
+    ("client", &["session", "http1"]),
     ("files", &["sys", "trace"]),
     ("observe", &["session", "config", "lines", "sys", "trace"]),
     ("confine", &["config"]),

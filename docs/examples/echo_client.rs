@@ -1,0 +1,149 @@
+//! A client of echo: sends each line of its standard input, and prints what comes back.
+//!
+//!     cargo run --example echo_client [ADDRESS]            # default: 127.0.0.1:7007
+//!
+//! Reading a line waits for the user, so it is a job: the loop has a thread do it.
+
+use evserve::model::ClientLoop;
+use evserve::poller::Epoll;
+use evserve::session::{Job, TimeLimits, Timeout};
+use evserve::{Context, Session, Wait};
+use std::error::Error;
+use std::io::{self, BufRead, Write};
+use std::net::ToSocketAddrs;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// What a thread has read: a line, or nothing at the end of the input.
+type Line = Arc<Mutex<Option<io::Result<Vec<u8>>>>>;
+
+/// How it ended.
+type Outcome = Arc<Mutex<Result<(), String>>>;
+
+struct EchoClient {
+    state: State,
+    line: Line,
+    outcome: Outcome,
+}
+
+enum State {
+    /// A line is to be read.
+    Asking,
+    /// A thread reads it.
+    Reading,
+    /// The line is sent, a piece after the other: the next one when the last has come back. A client
+    /// that sends without end and does not read waits for a server that does the same.
+    Echoing {
+        unsent: Vec<u8>,
+        awaited: usize,
+    },
+    Over,
+}
+
+impl EchoClient {
+    fn end(&mut self, result: Result<(), String>) {
+        if !matches!(self.state, State::Over) {
+            self.state = State::Over;
+            *lock(&self.outcome) = result;
+        }
+    }
+}
+
+impl Session for EchoClient {
+    fn job(&mut self) -> Option<Job> {
+        self.state = State::Reading;
+        let line = self.line.clone();
+        let work = Box::new(move || {
+            let mut bytes = Vec::new();
+            let result = io::stdin().lock().read_until(b'\n', &mut bytes);
+            *lock(&line) = Some(result.map(|_| bytes));
+        });
+        Some(Job { mount: 0, work })
+    }
+
+    fn proceed(&mut self, cx: &mut Context<'_>) {
+        let line = lock(&self.line).take();
+        match line {
+            None => {}
+            Some(Err(error)) => self.end(Err(format!("cannot read: {error}"))),
+            Some(Ok(line)) if line.is_empty() => self.end(Ok(())),
+            Some(Ok(mut unsent)) => {
+                let awaited = cx.put(&unsent);
+                unsent.drain(..awaited);
+                self.state = State::Echoing { unsent, awaited };
+            }
+        }
+    }
+
+    fn receive(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
+        let State::Echoing { unsent, awaited } = &mut self.state else {
+            return input.len();
+        };
+        let count = input.len().min(*awaited);
+        *awaited -= count;
+        if *awaited == 0 && !unsent.is_empty() {
+            *awaited = cx.put(unsent);
+            unsent.drain(..*awaited);
+        } else if *awaited == 0 {
+            self.state = State::Asking;
+        }
+        // Whoever reads the standard output slowly stops this loop, which has nothing else to do.
+        let mut output = io::stdout().lock();
+        if let Err(error) = output
+            .write_all(&input[..count])
+            .and_then(|()| output.flush())
+        {
+            self.end(Err(format!("cannot write: {error}")));
+        }
+        input.len()
+    }
+
+    fn end_of_input(&mut self, _: &mut Context<'_>) {
+        self.end(Err("the server closed the connection".into()));
+    }
+
+    fn timed_out(&mut self, _: Timeout, _: &mut Context<'_>) {
+        self.end(Err("the server does not answer".into()));
+    }
+
+    fn closed(&mut self, cx: &mut Context<'_>) {
+        let failure = cx.worker.failure.take();
+        let reason = failure.map_or("the connection has ended".into(), |it| it.to_string());
+        self.end(Err(reason));
+    }
+
+    fn waits_for(&self) -> Wait {
+        match self.state {
+            State::Asking => Wait::Job,
+            State::Reading => Wait::JobResult,
+            State::Echoing { .. } => Wait::Bytes(Timeout::Idle),
+            State::Over => Wait::Close,
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let address = std::env::args().nth(1).unwrap_or("127.0.0.1:7007".into());
+    let address = address.to_socket_addrs()?.next().ok_or("no such address")?;
+    let outcome = Outcome::new(Mutex::new(Ok(())));
+    let session: Box<dyn Session> = Box::new(EchoClient {
+        state: State::Asking,
+        line: Line::default(),
+        outcome: outcome.clone(),
+    });
+    // The user may take any time to type a line.
+    let mut clients = ClientLoop::<Epoll>::new(&TimeLimits::from_fn(|wait| match wait {
+        Timeout::Files => None,
+        _ => Some(Duration::from_secs(10)),
+    }))?;
+    clients.connect(&address, session);
+    while !clients.is_empty() {
+        clients.turn()?;
+    }
+    let result = std::mem::replace(&mut *lock(&outcome), Ok(()));
+    Ok(result?)
+}
