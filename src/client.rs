@@ -387,3 +387,211 @@ fn body_error(status: StatusCode) -> ResponseError {
         _ => ResponseError::MalformedChunks,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::{Action, Connection, Piece, Time, Worker};
+    use std::sync::{Arc, Mutex};
+    use std::time::{Instant, SystemTime};
+
+    /// What came of the exchanges, in words.
+    #[derive(Clone, Default)]
+    struct Recorder(Arc<Mutex<String>>);
+
+    impl Recorder {
+        fn add(&self, text: &str) {
+            self.0.lock().expect("no panic").push_str(text);
+        }
+    }
+
+    impl Exchanges for Recorder {
+        fn request(&mut self) -> Option<Get> {
+            self.add("?");
+            let is_over = self.0.lock().expect("no panic").matches('?').count() > 2;
+            (!is_over).then(|| Get::new("h", "/").expect("valid"))
+        }
+
+        fn head(&mut self, head: &ReceivedHead<'_>) {
+            self.add(&format!("{} ", head.status));
+        }
+
+        fn content(&mut self, piece: &[u8]) -> io::Result<()> {
+            self.add(&String::from_utf8_lossy(piece));
+            match piece {
+                b"full" => Err(io::Error::other("the disk is full")),
+                _ => Ok(()),
+            }
+        }
+
+        fn complete(&mut self) {
+            self.add(". ");
+        }
+
+        fn failed(&mut self, failure: Failure) {
+            self.add(&format!("! {failure}"));
+        }
+    }
+
+    /// What becomes of this input, in pieces of `step` bytes, after which the server closes.
+    fn play(input: &str, step: usize) -> String {
+        let recorder = Recorder::default();
+        let mut worker = Worker::new(Time::new(Instant::now(), SystemTime::now()));
+        let session: Box<dyn Session> = Box::new(HttpClient::new(recorder.clone(), 20));
+        let mut connection = Connection::open(session, 0, &mut worker);
+        let mut pieces = input.as_bytes().chunks(step);
+        loop {
+            match connection.next() {
+                Action::Send => {
+                    let Piece::Bytes { bytes, .. } = connection.front() else {
+                        panic!("a file");
+                    };
+                    connection.sent(bytes.len(), &mut worker);
+                }
+                Action::Receive => match pieces.next() {
+                    Some(piece) => connection.received(piece, &mut worker),
+                    None => connection.input_ended(&mut worker),
+                },
+                _ => break,
+            }
+        }
+        connection.close(&mut worker);
+        connection.release(&mut worker);
+        assert_eq!(worker.pool.lent(), 0);
+        recorder.0.lock().expect("no panic").clone()
+    }
+
+    #[test]
+    fn responses_at_every_split() {
+        let ok = "HTTP/1.1 200 OK\r\n";
+        let sized = format!("{ok}Content-Length: 3\r\n\r\nabc");
+        let empty = format!("{ok}Content-Length: 0\r\n\r\n");
+        let chunked = format!("{ok}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
+        let cases = [
+            (
+                sized,
+                "?200 abc. ?! the server closed the connection, before the response",
+            ),
+            (
+                empty,
+                "?200 . ?! the server closed the connection, before the response",
+            ),
+            (
+                chunked,
+                "?200 abc. ?! the server closed the connection, before the response",
+            ),
+            (format!("{ok}\r\nabc"), "?200 abc. "),
+            (
+                format!("{ok}Connection: close\r\nContent-Length: 3\r\n\r\nabc"),
+                "?200 abc. ",
+            ),
+            (
+                format!("HTTP/1.1 103 x\r\n\r\nHTTP/1.1 100 x\r\n\r\n{ok}\r\nabc"),
+                "?200 abc. ",
+            ),
+            (
+                format!("{ok}Content-Length: 4\r\n\r\nabc"),
+                "?200 abc! the server closed the connection, after 3 of 4 bytes",
+            ),
+            (
+                format!("{ok}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"),
+                "?200 abc! the server closed the connection, after 3 bytes",
+            ),
+            (
+                ok.into(),
+                "?! the server closed the connection, in the head of the response",
+            ),
+            (
+                format!("{ok}Content-Length: 21\r\n\r\n"),
+                "?! the content is longer than allowed, in the head of the response",
+            ),
+            (
+                "SSH-2.0-x\r\n".into(),
+                "?! what came is not a response of HTTP/1.1 or 1.0, in the head of the response",
+            ),
+            (
+                "HTTP/1.1 101 x\r\n\r\n".into(),
+                "?! an interim response that was not asked for, or too many of them, \
+                 in the head of the response",
+            ),
+        ];
+        for (input, expected) in cases {
+            for step in 1..=input.len() {
+                assert_eq!(play(&input, step), expected, "{input:?} in steps of {step}");
+            }
+        }
+        let interim = "HTTP/1.1 100 x\r\n\r\n".repeat(MAX_INTERIM as usize + 1);
+        assert!(play(&interim, 1).contains("too many of them"));
+    }
+
+    /// How much of it is passed on before depends on how it is split.
+    #[test]
+    fn responses_that_are_refused_on_the_way() {
+        let ok = "HTTP/1.1 200 OK\r\n";
+        for (input, expected) in [
+            (format!("{ok}Content-Length: 3\r\n\r\nabcd"), "3 of 3 bytes"),
+            (
+                format!("{ok}\r\n{}", "x".repeat(21)),
+                "content is longer than allowed",
+            ),
+            (
+                format!("{ok}Transfer-Encoding: chunked\r\n\r\n15\r\n"),
+                "longer than allowed",
+            ),
+            (
+                format!("{ok}Transfer-Encoding: chunked\r\n\r\nx\r\n"),
+                "chunks are malformed",
+            ),
+            (
+                format!("{ok}Content-Length: 9\r\n\r\nfull"),
+                "the disk is full, after 4 of 9",
+            ),
+        ] {
+            let found = play(&input, input.len());
+            assert!(found.contains(expected), "{input:?}: {found}");
+        }
+    }
+
+    /// Only a request that may not have been seen is worth another try.
+    #[test]
+    fn what_may_be_repeated() {
+        let failure = |stage, cause, reused| Failure {
+            stage,
+            cause,
+            reused,
+        };
+        let broken = |kind: io::ErrorKind| Cause::Broken(kind.into());
+        for (expected, failure) in [
+            (true, failure(Stage::Waiting, Cause::Closed, true)),
+            (
+                true,
+                failure(Stage::Connecting, broken(io::ErrorKind::BrokenPipe), true),
+            ),
+            (false, failure(Stage::Waiting, Cause::Closed, false)),
+            (false, failure(Stage::Head, Cause::Closed, true)),
+            (
+                false,
+                failure(Stage::Waiting, broken(io::ErrorKind::TimedOut), true),
+            ),
+        ] {
+            assert_eq!(failure.may_be_repeated(), expected, "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn requests_cannot_be_split() {
+        assert!(Get::new("h:80", "/a?b").is_some());
+        for (host, target) in [
+            ("h", "a"),
+            ("h", ""),
+            ("", "/"),
+            ("h", "/ x"),
+            ("h\r", "/"),
+            ("h", "/\n"),
+        ] {
+            assert!(Get::new(host, target).is_none(), "{host:?} {target:?}");
+        }
+        let long = format!("/{}", "x".repeat(MAX_TARGET));
+        assert!(Get::new("h", &long).is_none());
+    }
+}

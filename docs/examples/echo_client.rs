@@ -140,7 +140,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         Timeout::Files => None,
         _ => Some(Duration::from_secs(10)),
     }))?;
-    clients.connect(&address, session);
+    clients.connect(&address, session)?;
     while !clients.is_empty() {
         clients.turn()?;
     }

@@ -35,7 +35,7 @@ fn by_loop(queue: &Queue, options: &Options) -> io::Result<()> {
         while clients.len() < options.connections
             && let Some((address, session)) = queue.connection()
         {
-            clients.connect(&address, session);
+            clients.connect(&address, session)?;
         }
         if clients.is_empty() {
             return Ok(());

@@ -285,7 +285,7 @@ mod tests {
         for (body, input, expected) in cases {
             for step in 1..input.len() {
                 let mut reader = BodyReader::new(body, 100).expect("short");
-                let mut content = Vec::new();
+                let mut content: Vec<u8> = Vec::new();
                 for part in input.chunks(step) {
                     let taken = reader.take_content(part, |piece| content.extend(piece));
                     assert!(taken.is_ok());

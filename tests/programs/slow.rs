@@ -101,7 +101,7 @@ fn serve(mut client: TcpStream, delay: Duration) -> io::Result<()> {
     let mut path = String::new();
     while let Some(line) = lines.next().transpose()? {
         if let Some(rest) = line.strip_prefix("GET ") {
-            path = rest.split(' ').next().unwrap_or("/").into();
+            path = rest.split([' ', '?']).next().unwrap_or("/").into();
         }
         if line.is_empty() && !respond(&mut client, &path, delay)? {
             return Ok(());

@@ -11,6 +11,7 @@
 
 #![allow(missing_docs)]
 
+mod clients;
 #[path = "../common/mod.rs"]
 mod common;
 mod connection;

@@ -26,6 +26,7 @@ mod disk;
 mod documented;
 mod echo;
 mod examples;
+mod fetch;
 mod floods;
 mod hanging;
 mod http;

@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub struct PartialFile {
     file: File,
     path: PathBuf,
-    pub bytes: u64,
+    bytes: u64,
+    is_finished: bool,
 }
 
 impl PartialFile {
@@ -29,6 +30,7 @@ impl PartialFile {
             file,
             path,
             bytes: 0,
+            is_finished: false,
         })
     }
 
@@ -42,7 +44,7 @@ impl PartialFile {
     pub fn finish(mut self, path: &Path) -> Result<u64, String> {
         match renameat_with(CWD, &self.path, CWD, path, RenameFlags::NOREPLACE) {
             Ok(()) => {
-                self.path = PathBuf::new();
+                self.is_finished = true;
                 Ok(self.bytes)
             }
             Err(Errno::EXIST) => Err(format!("{} exists; it is not replaced", path.display())),
@@ -53,7 +55,9 @@ impl PartialFile {
 
 impl Drop for PartialFile {
     fn drop(&mut self) {
-        // Renamed files have no path here.
-        let _ = remove_file(&self.path);
+        if !self.is_finished {
+            // Nothing can be done if this fails.
+            let _ = remove_file(&self.path);
+        }
     }
 }

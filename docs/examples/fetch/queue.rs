@@ -194,7 +194,12 @@ struct Download {
 
 impl Exchanges for Downloads {
     fn request(&mut self) -> Option<Get> {
-        let next = || lock(&self.state).hosts[self.host].waiting.pop_front();
+        let next = || {
+            let waiting = &mut lock(&self.state).hosts[self.host].waiting;
+            // What is repeated needs a connection of its own, at first.
+            let is_first = waiting.front().is_some_and(|item| !item.is_repeated);
+            is_first.then(|| waiting.pop_front()).flatten()
+        };
         let item = self.first.take().or_else(next)?;
         let get = item.get.clone();
         let file = Err(String::from("there was no response"));
@@ -249,7 +254,7 @@ impl Exchanges for Downloads {
         let mut state = lock(&self.state);
         if failure.may_be_repeated() && !item.is_repeated {
             item.is_repeated = true;
-            state.hosts[self.host].waiting.push_back(item);
+            state.hosts[self.host].waiting.push_front(item);
         } else if failure.stage == Stage::Connecting && !failure.reused {
             state.connect_failed(self.host, self.address, item, &failure.to_string());
         } else {

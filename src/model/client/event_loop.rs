@@ -98,7 +98,14 @@ impl<P: Poller> ClientLoop<P> {
 
     /// Begins a connection, without waiting. Its session is opened when it is made. If it cannot be
     /// made, the session is opened and closed at once, perhaps before this returns.
-    pub fn connect(&mut self, address: &SocketAddr, session: impl Into<NewSession>) {
+    ///
+    /// # Errors
+    /// Those of the poller. The loop cannot be used after that.
+    pub fn connect(
+        &mut self,
+        address: &SocketAddr,
+        session: impl Into<NewSession>,
+    ) -> io::Result<()> {
         self.clock.read(&mut self.worker.time);
         let start = session.into();
         let key = self.clients.vacant_key();
@@ -107,7 +114,8 @@ impl<P: Poller> ClientLoop<P> {
         let (result, socket) = match begun {
             Ok((result @ (Ok(()) | Err(Errno::INPROGRESS)), socket)) => (result, socket),
             Ok((Err(errno), _)) | Err(errno) => {
-                return refuse(start, key, errno.into(), &mut self.worker);
+                refuse(start, key, errno.into(), &mut self.worker);
+                return Ok(());
             }
         };
         let since = self.worker.time.moment();
@@ -117,7 +125,7 @@ impl<P: Poller> ClientLoop<P> {
         }
         self.clients.insert(client);
         self.timers.start(key, Timeout::Handshake, since);
-        self.enqueue(key);
+        self.serve(key)
     }
 
     /// Waits until something happens, and lets each connection that can act do so. Returns at once
