@@ -3,7 +3,7 @@
 //! The rules, in their order:
 //! 1. The step is the one at which the first figure differs most between contestants.
 //! 2. A figure in which somebody differs from the baseline there, as [`Cell::call`] shows, is told with
-//!    the values of the baseline and of all that differ, the highest first.
+//!    the values of the baseline and of all that differ or cannot be compared, the highest first.
 //! 3. Those without a difference are named beside the baseline, without a value.
 //! 4. Figures in which none differs are named at the end.
 
@@ -75,11 +75,9 @@ impl Shown<'_> {
     /// `wake-ups: shared 4.12, reuseport 2.00 (no difference shown: exclusive) per connection`.
     /// `None` if none differs.
     fn values_at(&self, step: u64) -> Option<String> {
-        let differs = |cell: &&Cell<'_>| matches!(cell.call(), Some(Call::Better | Call::Worse));
-        let (mut told, same): (Vec<_>, Vec<_>) = self
-            .here(step)
-            .partition(|cell| cell.is_baseline || differs(cell));
-        told.iter().find(|cell| differs(cell))?;
+        let is_alike = |cell: &&Cell<'_>| matches!(cell.call(), Some(Call::Same | Call::Unclear));
+        let (same, mut told): (Vec<_>, Vec<_>) = self.here(step).partition(is_alike);
+        told.iter().find(|cell| !cell.is_baseline)?;
         told.sort_by(|one, other| other.median.total_cmp(&one.median));
         let names: Vec<_> = same
             .iter()

@@ -161,6 +161,19 @@ fn contestants_of_one_experiment_are_told_beside_each_other() {
 }
 
 #[test]
+fn a_value_beside_nothing_is_told_as_it_is() {
+    let mut run = made_up::with_own_contestants(8, [0.5; 3]);
+    let samples = run.experiments[1].samples.iter_mut();
+    for sample in samples.filter(|sample| sample.contestant == "one") {
+        sample.values.insert("requests_per_s".to_owned(), 0.0);
+    }
+    assert_eq!(
+        of_all(&shown(&run, &run.experiments[1])).expect("a sentence"),
+        "At 1 connections, throughput: two 5,000, one 0 requests per second."
+    );
+}
+
+#[test]
 fn what_does_not_differ_beside_others_is_named() {
     let mut run = made_up::with_own_contestants(8, [0.5; 3]);
     let own = &mut run.experiments[1];
