@@ -233,7 +233,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
                 its end, or in vain.",
         steps_are: "clients at once",
         variants: accepting::VARIANTS,
-        quick: &[1, 16],
+        quick: &[1],
         full: &[1, 16, 64],
         plots: &[
             plot(
@@ -273,7 +273,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
                 connections, each as soon as it has a response.",
         steps_are: "active connections",
         variants: triggers::VARIANTS,
-        quick: &[1, 16],
+        quick: &[16],
         full: &[1, 16, 256],
         plots: &[
             plot(
