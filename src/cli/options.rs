@@ -150,7 +150,7 @@ pub(super) struct Content {
     ///
     /// For files from 1 KiB to 10 MiB without a compressed sibling. The first client gets the file
     /// as it is, while a thread of low priority compresses it. The result is kept in the memory for
-    /// files (--cache-bytes). Not with --model forking, whose processes share no memory.
+    /// files (--cache-bytes). Listings are compressed with gzip for each client. Not with --model forking, whose processes share no memory.
     #[arg(long)]
     pub compress: bool,
 

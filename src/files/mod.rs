@@ -19,7 +19,8 @@ mod watch;
 pub use cache::{Cache, CacheEntry, CacheLimits};
 pub use dependencies::Dependencies;
 pub use listing::{
-    Format, Listing, ListingBudget, ListingError, ListingOptions, Listings, SortKey,
+    Filter, Format, Listing, ListingBudget, ListingError, ListingMemory, ListingOptions, Listings,
+    SortKey,
 };
 pub use mounts::{Mounts, remote_mount};
 pub use named_root::{NamedRoot, Resolution};

@@ -8,7 +8,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 /// The header line for responses with such a page. It allows this one style sheet and nothing else,
 /// neither scripts nor resources (Content Security Policy Level 3).
 pub const PAGE_POLICY: &str = "Content-Security-Policy: default-src 'none'; \
-    style-src 'sha256-rwviY6modftdNuO1AqH45fOIno3gv46TgBTDuJVjN3M='; base-uri 'none'; form-action 'none'\r\n";
+    style-src 'sha256-dEpJWcOwTDUw9ESKz6f2CjV31EONb8BYBKC3ctRsZ90='; base-uri 'none'; form-action 'self'\r\n";
 
 /// The end of every page.
 pub const PAGE_END: &str = "</main></body></html>\n";
@@ -105,12 +105,26 @@ const STYLE: &str = concat!(
     "nav i{color:var(--m);font-style:normal;font-weight:400;margin:0 .4em}",
     "p{color:var(--m);margin:.25rem 0 1rem}",
     "a{color:var(--a);text-decoration:none}a:hover{text-decoration:underline}",
-    "a:focus-visible{outline:2px solid var(--a);outline-offset:-2px;border-radius:6px}",
+    "a:focus-visible,th button:focus-visible{outline:2px solid var(--a);outline-offset:-2px;border-radius:6px}",
     "nav a:focus-visible,p a:focus-visible{outline-offset:3px}",
-    "table{width:100%;border:1px solid var(--l);border-radius:10px;border-spacing:0;",
-    "background:var(--c);overflow:hidden}",
-    "td,th a{padding:.4rem 1rem}th{padding:0;text-align:left;font-size:.85rem;font-weight:500}",
-    "th a,td a{display:block}th a{color:var(--m)}th[aria-sort] a{color:var(--t);font-weight:600}",
+    "table{border:1px solid var(--l);border-radius:10px;background:var(--c);overflow:hidden}",
+    // Rows are blocks of their own, so a browser renders only those on the screen.
+    "table,thead,tbody{display:block}tr{display:grid;grid-template-columns:1fr 7rem 12rem}",
+    "tbody tr{content-visibility:auto;contain-intrinsic-height:auto 36px}",
+    "td,th button{padding:.4rem 1rem}th{padding:0;text-align:left;font-size:.85rem;font-weight:500}",
+    "td a,th button{display:block}th[aria-sort] button{color:var(--t);font-weight:600}",
+    "input,button{font:inherit;color:inherit;background:var(--c);border:1px solid var(--m);",
+    "border-radius:8px;padding:.25rem .75rem;margin:0;min-width:0}button{cursor:pointer}",
+    "::placeholder{color:var(--m);opacity:1}",
+    "th button{width:100%;border:0;background:none;color:var(--m);text-align:inherit}",
+    "th button:hover{text-decoration:underline}",
+    "div{display:flex;flex-wrap:wrap;gap:.5rem;align-items:center;margin:.5rem 0 1rem}",
+    "div p{flex:auto;margin:0}",
+    "article{margin-top:1.5rem;background:var(--c);border:1px solid var(--l);border-radius:10px}",
+    "h2{margin:0;padding:.4rem 1rem;font-size:.95rem;font-weight:600;",
+    "border-bottom:1px solid var(--l)}h2 a{color:var(--t)}article p{margin:0;padding:0 1rem 1rem}",
+    "pre{margin:0;padding:1rem;font:.85rem/1.5 ui-monospace,monospace;",
+    "white-space:pre-wrap;overflow-wrap:anywhere}",
     "td{border-top:1px solid var(--l)}tr:hover td{background:var(--h)}",
     "td:first-child{padding:0}td a{position:relative;padding:.4rem 1rem .4rem 2.9rem;",
     "overflow-wrap:anywhere;color:var(--t)}td a[href$='/']{font-weight:500}",
@@ -123,10 +137,11 @@ const STYLE: &str = concat!(
     "section{margin:18vh auto 0;text-align:center}",
     "b{font-size:5rem;line-height:1;letter-spacing:-.04em;color:var(--a)}",
     "@media(max-width:38rem){main{padding:1rem .6rem}",
-    "tr{display:grid;grid-template-columns:1fr auto}",
-    "thead tr{grid-template-columns:1fr auto auto}",
+    "tr{grid-template-columns:1fr auto}thead tr{grid-template-columns:1fr auto auto}",
+    "tbody tr{contain-intrinsic-height:auto 58px}",
     "td:first-child{grid-column:1/3}td+td{border:0;padding:0 1rem .45rem;text-align:left}",
-    "td:nth-child(2){padding-left:2.9rem}td a{padding-bottom:.05rem}}",
+    "td:nth-child(2){padding-left:2.9rem}td a{padding-bottom:.05rem}",
+    "div p{flex:100%}input{flex:1}}",
 );
 
 #[cfg(test)]

@@ -218,7 +218,7 @@ fn browser_applies_only_the_style_of_the_page() {
 
 #[test]
 #[ignore = "needs chromium"]
-fn browser_sorts_a_listing_by_size_and_follows_odd_names() {
+fn browser_sorts_and_filters_a_listing_and_follows_odd_names() {
     let Some(_alone) = alone() else {
         return;
     };
@@ -230,11 +230,17 @@ fn browser_sorts_a_listing_by_size_and_follows_odd_names() {
     let page = format!(
         "<!DOCTYPE html><title>sort</title><iframe id=f src=files/></iframe><script>{REPORT}
         const names = () => [...f.contentDocument.querySelectorAll('tbody a')].map(a => a.textContent).join('|');
-        const click = text => [...f.contentDocument.querySelectorAll('th a')].find(a => a.textContent.startsWith(text)).click();
+        const click = text => [...f.contentDocument.querySelectorAll('button')].find(b => b.textContent.startsWith(text)).click();
         let step = 0;
         f.onload = async () => {{
             await report(names());
             if (++step < 3) return click('Size');
+            if (step == 3) {{
+                f.contentDocument.querySelector('input').value = '100% <D>';
+                return click('Filter');
+            }}
+            if (step == 4) return click('Name');
+            await report(f.contentWindow.location.search);
             const odd = await fetch([...f.contentDocument.querySelectorAll('tbody a')].at(-1).href);
             report(odd.status + ' ' + (await odd.text()).length);
         }};
@@ -251,6 +257,9 @@ fn browser_sorts_a_listing_by_size_and_follows_odd_names() {
         format!("a|b|{odd}"),
         "by size, the largest first"
     );
+    assert_eq!(browser.report(), odd, "those that contain both words");
+    assert_eq!(browser.report(), odd, "sorted anew");
+    assert_eq!(browser.report(), "?q=100%25+%3CD%3E&sort=name");
     assert_eq!(browser.report(), "200 1");
 }
 
@@ -448,6 +457,7 @@ fn browser_shows_pages_narrow_and_wide_light_and_dark() {
         "song.mp3",
         "page.html",
         "a-name-that-is-rather-long-for-a-file-on-a-phone.tar.gz",
+        "README.md",
     ] {
         write(files.path().join(name), name.repeat(100)).expect("written");
     }
@@ -455,6 +465,7 @@ fn browser_shows_pages_narrow_and_wide_light_and_dark() {
     let pages = [
         ("live", format!("http://{}/", watched.evserve.addresses[2])),
         ("listing", listing.url("/")),
+        ("filter", listing.url("/?q=a&sort=-size")),
     ];
     for (name, url) in pages {
         let mut tab = Tab::show(&url);

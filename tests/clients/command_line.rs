@@ -227,6 +227,48 @@ fn curl_resumes_fetches_ranges_and_revalidates() {
     });
 }
 
+/// Headings are buttons, which wget does not press: it asks for each directory once.
+#[test]
+#[ignore = "needs wget"]
+fn wget_mirrors_each_directory_once() {
+    if is_missing("wget") {
+        return;
+    }
+    let root = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(root.path().join("sub")).expect("made");
+    let names: Vec<_> = (0..20).map(|number| format!("{number}.txt")).collect();
+    for name in names
+        .iter()
+        .chain([&"sub/README.md".into(), &"sub/b c".into()])
+    {
+        std::fs::write(root.path().join(name), name).expect("written");
+    }
+    on_every_model(|model| {
+        let to = tempfile::tempdir().expect("a directory");
+        let evserve = Evserve::http(model, root.path(), &["--access-log", "json"]);
+        let mut wget = Command::new("wget");
+        wget.args([
+            "--quiet",
+            "--mirror",
+            "--execute",
+            "robots=off",
+            "--tries",
+            "1",
+        ]);
+        let mirror = wget.arg("--no-host-directories").arg("--directory-prefix");
+        let status = mirror.arg(to.path()).arg(evserve.url("/")).status();
+        assert!(status.expect("wget runs").success(), "{model}");
+        for name in &names {
+            let copy = std::fs::read_to_string(to.path().join(name)).expect("mirrored");
+            assert_eq!(&copy, name);
+        }
+        let log = evserve.stop().access_log;
+        let requests = log.lines().filter(|line| line.contains("GET")).count();
+        // Each file and each directory.
+        assert_eq!(requests, 22 + 2, "{model}: {log}");
+    });
+}
+
 fn wrk(evserve: &Evserve, path: &str, options: &[&str]) -> String {
     let output = Command::new("wrk")
         .arg("-t1")

@@ -77,6 +77,7 @@ const TOKENS: &[&str] = &[
     "/big",
     "/dir/",
     "?format=json&sort=size",
+    "?q=a+%c3%a9%ff&sort=-time",
     "\u{e9}",
     "\u{202e}",
 ];

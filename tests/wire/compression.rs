@@ -1,6 +1,6 @@
 //! Files that are compressed once (`--compress`).
 
-use crate::common::{Evserve, Response, is_loop, on_every_model};
+use crate::common::{Client, Evserve, Response, is_loop, on_every_model};
 use flate2::read::GzDecoder;
 use std::fs::{File, write};
 use std::io::Read;
@@ -148,6 +148,91 @@ fn what_is_not_compressed() {
         (response.field("Vary"), response.body.len()),
         (None, 20_000)
     );
+}
+
+#[test]
+fn listings_and_the_status_page_are_compressed() {
+    let root = tempfile::tempdir().expect("a directory");
+    for number in 0..3000 {
+        write(root.path().join(format!("file {number}")), "").expect("written");
+    }
+    std::fs::create_dir(root.path().join("empty")).expect("made");
+    let gzip = &["Accept-Encoding: br, gzip"];
+    on_every_model(|model| {
+        let options = ["--compress", "--status", "0"];
+        let evserve = Evserve::http(model, root.path(), &options);
+        for format in ["html", "json", "text"] {
+            let target = format!("/?format={format}&sort=-name");
+            let plain = evserve.ask("GET", &target, &[]);
+            assert_eq!(plain.field("Content-Encoding"), None, "{model}");
+            let response = evserve.ask("GET", &target, gzip);
+            if model == "forking" {
+                assert_eq!(response.field("Vary"), Some("Accept"));
+                assert!(response.body == plain.body);
+                continue;
+            }
+            for one in [&plain, &response, &evserve.ask("HEAD", &target, gzip)] {
+                assert_eq!(
+                    one.field("Vary"),
+                    Some("Accept, Accept-Encoding"),
+                    "{model}"
+                );
+            }
+            assert_eq!(
+                response.field("Content-Encoding"),
+                Some("gzip"),
+                "{model}: {format}"
+            );
+            assert!(gunzip(&response.body) == plain.body, "{model}: {format}");
+            assert!(
+                response.body.len() < plain.body.len() / 4,
+                "{model}: {format}"
+            );
+        }
+        // It is shorter than a packet.
+        let empty = evserve.ask("GET", "/empty/?format=json", gzip);
+        assert_eq!(
+            (empty.field("Content-Encoding"), &*empty.body),
+            (None, &b"[\n]\n"[..])
+        );
+        for target in ["/", "/live.css", "/live.js"] {
+            let ask = |fields: &str| {
+                let mut client = Client::connect(evserve.addresses[1]);
+                client.send(format!("GET {target} HTTP/1.0\r\n{fields}\r\n"));
+                client.response()
+            };
+            let (plain, response) = (ask(""), ask("Accept-Encoding: gzip\r\n"));
+            let coding = (model != "forking").then_some("gzip");
+            assert_eq!(
+                response.field("Content-Encoding"),
+                coding,
+                "{model}: {target}"
+            );
+            let vary = coding.map(|_| "Accept-Encoding");
+            assert_eq!((plain.field("Vary"), response.field("Vary")), (vary, vary));
+            let body = match coding {
+                Some(_) => gunzip(&response.body),
+                None => response.body,
+            };
+            assert!(body == plain.body, "{model}: {target}");
+        }
+    });
+}
+
+/// While the memory for the result is missing, a listing is sent as it is.
+#[test]
+fn a_listing_without_memory_for_its_compressed_form_is_sent_as_it_is() {
+    let root = tempfile::tempdir().expect("a directory");
+    let mut random = fastrand::Rng::with_seed(1);
+    for _ in 0..200 {
+        let name: String = (0..200).map(|_| random.alphanumeric()).collect();
+        write(root.path().join(name), "").expect("written");
+    }
+    let options = ["--compress", "--listing-bytes", "100KiB"];
+    let evserve = Evserve::http("epoll", root.path(), &options);
+    let response = evserve.ask("GET", "/?format=text", &["Accept-Encoding: gzip"]);
+    assert_eq!((response.status, response.body.len()), (200, 200 * 201));
+    assert_eq!(response.field("Content-Encoding"), None);
 }
 
 /// A compressed version is dropped with the file's.

@@ -90,6 +90,140 @@ fn names_are_escaped_and_links_lead_to_them() {
     });
 }
 
+/// The names of a listing as text, in order.
+fn names(evserve: &Evserve, query: &str) -> String {
+    let body = evserve.get(&format!("/?format=text&{query}")).body;
+    let text = String::from_utf8(body).expect("UTF-8");
+    text.trim_end().replace('\n', " ")
+}
+
+#[test]
+fn names_are_sorted_as_people_expect() {
+    let root = tempfile::tempdir().expect("a directory");
+    for name in [
+        "img10",
+        "IMG2",
+        "img1",
+        "\u{c4}pfel",
+        "b",
+        "A",
+        "zoo",
+        "2",
+        "10",
+    ] {
+        write(root.path().join(name), name).expect("written");
+    }
+    create_dir(root.path().join("x")).expect("made");
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &[]);
+        let expected = "x/ 2 10 A \u{c4}pfel b img1 IMG2 img10 zoo";
+        for query in ["", "sort=name", "sort=name&order=asc", "unknown=1", "q="] {
+            assert_eq!(names(&evserve, query), expected, "{query}");
+        }
+        let reverse = "x/ zoo img10 IMG2 img1 b \u{c4}pfel A 10 2";
+        for query in ["sort=-name", "sort=name&order=desc", "order=desc"] {
+            assert_eq!(names(&evserve, query), reverse, "{query}");
+        }
+        let by_size = "x/ 2 A b 10 zoo img1 IMG2 img10 \u{c4}pfel";
+        assert_eq!(names(&evserve, "sort=size"), by_size);
+        let by_size = "x/ \u{c4}pfel img10 IMG2 img1 zoo 10 b A 2";
+        assert_eq!(names(&evserve, "sort=-size"), by_size);
+    });
+}
+
+#[test]
+fn a_filter_chooses_names_in_every_format() {
+    let root = tempfile::tempdir().expect("a directory");
+    for name in [
+        "IMG_1.jpg",
+        "img_2.JPG",
+        "img_3.png",
+        "a <b> & \"c\"",
+        "\u{c4}rger",
+    ] {
+        write(root.path().join(name), name).expect("written");
+    }
+    write(root.path().join("README"), "read me").expect("written");
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &[]);
+        for (query, expected) in [
+            ("q=IMG", "IMG_1.jpg img_2.JPG img_3.png"),
+            ("q=jpg+img", "IMG_1.jpg img_2.JPG"),
+            ("q=jpg%20img&sort=-name", "img_2.JPG IMG_1.jpg"),
+            ("sort=name&order=desc&q=jpg", "img_2.JPG IMG_1.jpg"),
+            ("q=%C3%A4RGER", "\u{c4}rger"),
+            ("q=arger", "\u{c4}rger"),
+            ("q=none", ""),
+            ("q=%ff%00", ""),
+        ] {
+            assert_eq!(names(&evserve, query), expected, "{model}: {query}");
+        }
+        let long = format!("q={}", "x".repeat(4000));
+        assert_eq!(names(&evserve, &long), "", "{model}");
+        let json = evserve.get("/?format=json&q=png").body;
+        let json: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
+        assert_eq!(json[0]["name"], "img_3.png", "{model}");
+        assert_eq!(json.as_array().map(Vec::len), Some(1));
+        let page = evserve.get("/?format=html&q=%3Cb%3E+%22&sort=-size").body;
+        let page = String::from_utf8(page).expect("UTF-8");
+        for part in [
+            "value=\"&lt;b&gt; &quot;\"",
+            "<button name=\"sort\" value=\"-size\">Filter</button>",
+            "1 of 6 names. <a href=\"./?sort=-size\">Show all</a>",
+            ">a &lt;b&gt; &amp; &quot;c&quot;</a>",
+        ] {
+            assert!(page.contains(part), "{model}: {part} is not in {page}");
+        }
+        assert_eq!(page.matches("<tr><td>").count(), 1, "{model}");
+        assert!(!page.contains("<pre"), "{model}");
+    });
+}
+
+/// A README is shown as it is now, and as a request for it would get it.
+#[test]
+fn a_readme_is_shown_below_the_listing() {
+    on_every_model(|model| {
+        let root = tempfile::tempdir().expect("a directory");
+        let evserve = Evserve::http(model, root.path(), &[]);
+        let page = |target: &str| {
+            let page = evserve.get(target).body;
+            String::from_utf8(page).expect("UTF-8")
+        };
+        let shown = || {
+            let page = page("/?format=html");
+            let (_, text) = page.split_once("<pre dir=auto>\n")?;
+            Some(text.split("</pre>").next().expect("a part").to_owned())
+        };
+        assert_eq!(shown(), None, "{model}");
+        let write = |name: &str, content: &[u8]| {
+            write(root.path().join(name), content).expect("written");
+        };
+        write("readme.txt", b"the third");
+        assert_eq!(shown().as_deref(), Some("the third"), "{model}");
+        write("readme.txt", b"<script>changed");
+        assert_eq!(shown().as_deref(), Some("&lt;script&gt;changed"), "{model}");
+        write("README", b"the second");
+        write("ReadMe.md", b"# the first");
+        assert_eq!(shown().as_deref(), Some("# the first"), "{model}");
+        write("ReadMe.md", b"not UTF-8: \xff");
+        assert_eq!(shown(), None, "{model}");
+        write("ReadMe.md", "\u{e9}".repeat(100_000).as_bytes());
+        assert_eq!(shown().map(|text| text.len()), Some(64 * 1024), "{model}");
+        for format in ["text", "json"] {
+            assert!(!page(&format!("/?format={format}")).contains("\u{e9}"));
+        }
+        std::fs::remove_file(root.path().join("ReadMe.md")).expect("removed");
+        symlink("/etc/passwd", root.path().join("ReadMe.md")).expect("linked");
+        assert_eq!(shown().as_deref(), Some("the second"), "{model}");
+        std::fs::remove_file(root.path().join("README")).expect("removed");
+        std::fs::remove_file(root.path().join("readme.txt")).expect("removed");
+        create_dir(root.path().join("readme")).expect("made");
+        write("readme/README", b"within");
+        assert_eq!(shown(), None, "{model}");
+        assert!(page("/readme/?format=html").contains("within"), "{model}");
+    });
+}
+
 /// HEAD reads no names. Its head is that of GET, but for the length.
 #[test]
 fn head_of_a_listing_reads_no_name() {

@@ -1,5 +1,7 @@
 //! The options of a directory listing.
 
+use super::filter::Filter;
+
 /// The format of a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -25,7 +27,7 @@ impl Format {
 /// The sort key. Directories always come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SortKey {
-    /// The bytes of the name.
+    /// The name, as people expect it: numbers by value, letters without case and accents.
     Name,
     /// The size.
     Size,
@@ -34,7 +36,7 @@ pub enum SortKey {
 }
 
 /// The options of a directory listing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ListingOptions {
     /// The format of the page.
     pub format: Format,
@@ -42,4 +44,24 @@ pub struct ListingOptions {
     pub key: SortKey,
     /// Largest or newest first.
     pub descending: bool,
+    /// Which names to list; all without it.
+    pub filter: Option<Filter>,
+}
+
+impl SortKey {
+    /// The key as a query names it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            SortKey::Name => "name",
+            SortKey::Size => "size",
+            SortKey::Time => "time",
+        }
+    }
+}
+
+impl ListingOptions {
+    /// True for the order without a query.
+    pub(super) fn is_default_order(&self) -> bool {
+        self.key == SortKey::Name && !self.descending
+    }
 }

@@ -6,7 +6,7 @@
 use super::Format;
 use super::entries::DirectoryEntry;
 use crate::files::media_type;
-use crate::files::page::write_icon;
+use crate::files::page::{PAGE_END, write_icon};
 use crate::files::path::ENCODED;
 use bytesize::ByteSize;
 use percent_encoding::percent_encode;
@@ -41,10 +41,10 @@ pub(super) fn write_row(
     }
 }
 
-/// What follows the last row.
+/// The end of a page.
 pub(super) fn end(format: Format) -> &'static [u8] {
     match format {
-        Format::Html => b"</tbody></table></main></body></html>\n",
+        Format::Html => PAGE_END.as_bytes(),
         Format::Json => b"\n]\n",
         Format::Text => b"",
     }
@@ -139,15 +139,7 @@ fn write_html(entry: DirectoryEntry<'_>, page: &mut Vec<u8>) {
     write_href(entry, page);
     page.extend_from_slice(b"\">");
     write_icon(icon(entry), page);
-    for &byte in visible(entry.name).as_bytes() {
-        match byte {
-            b'&' => page.extend_from_slice(b"&amp;"),
-            b'<' => page.extend_from_slice(b"&lt;"),
-            b'>' => page.extend_from_slice(b"&gt;"),
-            b'"' => page.extend_from_slice(b"&quot;"),
-            _ => page.push(byte),
-        }
-    }
+    write_escaped(&visible(entry.name), page);
     page.extend_from_slice(slash(entry).as_bytes());
     page.extend_from_slice(b"</a><td>");
     if !entry.is_directory {
@@ -156,6 +148,19 @@ fn write_html(entry: DirectoryEntry<'_>, page: &mut Vec<u8>) {
     page.extend_from_slice(b"<td>");
     write_minute(entry.modified, page);
     page.push(b'\n');
+}
+
+/// Appends text so that HTML shows it.
+pub(super) fn write_escaped(text: &str, page: &mut Vec<u8>) {
+    for &byte in text.as_bytes() {
+        match byte {
+            b'&' => page.extend_from_slice(b"&amp;"),
+            b'<' => page.extend_from_slice(b"&lt;"),
+            b'>' => page.extend_from_slice(b"&gt;"),
+            b'"' => page.extend_from_slice(b"&quot;"),
+            _ => page.push(byte),
+        }
+    }
 }
 
 /// Appends the name as a relative link. Nearly everything is percent-encoded, so it needs no other

@@ -7,6 +7,7 @@
 use super::budget::{BudgetError, ListingBudget, Reservation};
 use super::entries::{DirectoryEntry, Entries, EntryOffset};
 use super::merge_sort::MergeSort;
+use super::readme::{self, MustWait, ReadmeSource};
 use super::rows::write_row;
 use super::{Format, SortKey};
 use crate::files::{Mounts, RelativePath, Root};
@@ -28,6 +29,9 @@ pub(super) const BYTES_PER_UNIT: usize = 512;
 
 /// The units of work for following a link.
 const LINK_UNITS: usize = 4;
+
+/// The units of work for opening and closing a README.
+const OPEN_UNITS: usize = 16;
 
 /// Why a directory cannot be listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +70,8 @@ pub(super) struct SharedDirectory {
     orders: [OnceLock<Vec<EntryOffset>>; 3],
     /// The length of all rows in bytes, by [`Format`].
     lengths: [OnceLock<u64>; 3],
+    /// The README as HTML, once it is known whether there is one.
+    readme: OnceLock<Option<Vec<u8>>>,
 }
 
 /// The unfinished work.
@@ -73,6 +79,8 @@ pub(super) struct SharedDirectory {
 struct Progress {
     scan: Option<DirectoryScan>,
     failure: Option<ListingError>,
+    /// The README, until it is read.
+    readme: Option<Box<ReadmeSource>>,
     sorts: [Option<MergeSort>; 3],
     length_counts: [LengthCount; 3],
 }
@@ -84,6 +92,8 @@ struct DirectoryScan {
     hidden: bool,
     /// An entry whose stat(2) would enter another mount. It is still to be added.
     deferred: Option<CString>,
+    /// The best README so far, with its rank.
+    readme: Option<(usize, Vec<u8>)>,
     entries: Entries,
 }
 
@@ -115,6 +125,7 @@ impl SharedDirectory {
             path,
             hidden,
             deferred: None,
+            readme: None,
             entries: Entries::default(),
         };
         Ok(SharedDirectory {
@@ -132,6 +143,7 @@ impl SharedDirectory {
             entries: OnceLock::new(),
             orders: Default::default(),
             lengths: Default::default(),
+            readme: OnceLock::new(),
         })
     }
 
@@ -145,7 +157,8 @@ impl SharedDirectory {
     pub fn mount(&self) -> Option<u64> {
         let predecessor = || self.predecessor.upgrade()?.mount();
         let own = self.mount.get().copied();
-        own.filter(|_| self.is_unfinished()).or_else(predecessor)
+        let may_need_it = || self.is_unfinished() || self.readme.get().is_none();
+        own.filter(|_| may_need_it()).or_else(predecessor)
     }
 
     /// True if new clients may share the directory.
@@ -173,32 +186,36 @@ impl SharedDirectory {
         self.lengths[format as usize].get().copied()
     }
 
-    /// Does up to `work` units of work for a page with this order and format. Returns true when
-    /// nothing is left to do.
+    /// The README as HTML, if it is known that there is one.
+    pub fn readme(&self) -> Option<&[u8]> {
+        self.readme.get()?.as_deref()
+    }
+
+    /// Does up to `work` units of work for a page with this order; with a format, for a page that
+    /// has all entries. Returns true when nothing is left to do.
     ///
     /// # Errors
     /// The directory cannot be listed.
     pub fn step(
         &self,
         key: SortKey,
-        format: Format,
+        whole: Option<Format>,
         work: &mut usize,
     ) -> Result<bool, ListingError> {
         let before = self.mount();
         while *work > 0 {
-            match self.entries.get() {
-                None => {
-                    self.read(work)?;
-                    // The next step may wait for a mount, so another thread may have to do it.
-                    if self.mount() != before {
-                        return Ok(false);
-                    }
-                }
-                Some(entries) if self.order(key).is_none() => self.sort(entries, key, work)?,
-                Some(entries) if self.length(format).is_none() => {
+            match (self.entries.get(), whole) {
+                (None, _) => self.read(work)?,
+                (_, Some(Format::Html)) if self.readme.get().is_none() => self.read_readme(work),
+                (Some(entries), _) if self.order(key).is_none() => self.sort(entries, key, work)?,
+                (Some(entries), Some(format)) if self.length(format).is_none() => {
                     self.measure(entries, format, work);
                 }
-                Some(_) => return Ok(true),
+                (Some(_), _) => return Ok(true),
+            }
+            // The next step may wait for a mount, so another thread may have to do it.
+            if self.mount() != before {
+                return Ok(false);
             }
         }
         Ok(false)
@@ -220,11 +237,7 @@ impl SharedDirectory {
             return Ok(());
         };
         self.has_started.store(true, SeqCst);
-        let mounts = match self.mount.get() {
-            None => Mounts::Own,
-            Some(_) => Mounts::All,
-        };
-        let result = scan.step(&self.root, mounts, &self.reservation, work);
+        let result = scan.step(&self.root, self.mounts(), &self.reservation, work);
         if scan.deferred.is_some() {
             self.require_mount(0);
         }
@@ -233,12 +246,53 @@ impl SharedDirectory {
         }
         let scan = state.scan.take();
         match (&result, scan) {
-            (Ok(_), Some(scan)) => self.entries.set(scan.entries).expect("it was not set"),
+            (Ok(_), Some(scan)) => {
+                let readme = scan
+                    .readme
+                    .and_then(|(_, name)| String::from_utf8(name).ok());
+                match readme {
+                    None => self.readme.set(None).expect("it was not set"),
+                    Some(name) => {
+                        let path = scan.path;
+                        state.readme = Some(Box::new(ReadmeSource { path, name }));
+                    }
+                }
+                self.entries.set(scan.entries).expect("it was not set");
+            }
             (Err(failure), _) => state.failure = Some(*failure),
             (Ok(_), None) => {}
         }
         self.is_finished.store(true, SeqCst);
         result.map(drop)
+    }
+
+    /// The mounts that the next step may enter.
+    fn mounts(&self) -> Mounts {
+        match self.mount.get() {
+            None => Mounts::Own,
+            Some(_) => Mounts::All,
+        }
+    }
+
+    /// Reads the README. If that may take a disk or another mount, the next step waits for it.
+    fn read_readme(&self, work: &mut usize) {
+        let mut state = self.lock();
+        let Some(source) = &mut state.readme else {
+            return;
+        };
+        trace::note(|| format!("{}: openat2(2), preadv2(2)", source.name));
+        *work = work.saturating_sub(OPEN_UNITS);
+        match source.read(&self.root, self.mounts()) {
+            Err(MustWait) => self.require_mount(0),
+            Ok(html) => {
+                let length = html.as_ref().map_or(0, Vec::len);
+                // It is left out if there is no memory for it.
+                let html = html.filter(|_| self.reservation.grow(length).is_ok());
+                *work = work.saturating_sub(length / BYTES_PER_UNIT);
+                state.readme = None;
+                self.readme.set(html).expect("it was not set");
+            }
+        }
     }
 
     fn sort(&self, entries: &Entries, key: SortKey, work: &mut usize) -> Result<(), ListingError> {
@@ -319,9 +373,20 @@ impl DirectoryScan {
                 Err(_) => None,
             };
             let entry = DirectoryEntry::new(name.to_bytes(), stat.as_ref());
+            self.note_readme(entry);
             self.entries.push(entry, reservation)?;
         }
         Ok(false)
+    }
+
+    /// Remembers the entry if it is a better README than the one so far.
+    fn note_readme(&mut self, entry: DirectoryEntry<'_>) {
+        if let Some(rank) = readme::rank(entry) {
+            let best = self.readme.as_ref();
+            if best.is_none_or(|(its, name)| (rank, entry.name) < (*its, name)) {
+                self.readme = Some((rank, entry.name.to_vec()));
+            }
+        }
     }
 
     /// Returns the stat(2) of an entry. `kind` is its kind in the directory.

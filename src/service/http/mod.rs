@@ -11,6 +11,7 @@
 mod access;
 mod access_log_writer;
 mod clean_urls;
+mod compressed_text;
 mod compressible;
 mod compression;
 mod content;
@@ -36,6 +37,8 @@ pub use fallback::{Fallback, PartialHandler};
 pub use handler::{Handler, OpenRequests};
 pub use redirect::redirects;
 pub use response::Response;
+
+pub(super) use compressed_text::FixedText;
 
 use super::{Service, Sharing};
 use crate::config::{Config, StartError};

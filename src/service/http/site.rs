@@ -306,7 +306,7 @@ impl Site {
             Ok(Lookup::DirectoryWithoutSlash) => Ok(redirect(request, path.slash_reference())),
             Ok(Lookup::Directory(_)) if !self.options.listing => Err(StatusCode::FORBIDDEN.into()),
             Ok(Lookup::Directory(directory)) => Ok(listing::respond(
-                &self.listings,
+                (&self.listings, self.compressor.is_some()),
                 request,
                 path,
                 directory,

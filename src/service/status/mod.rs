@@ -11,7 +11,7 @@ mod page;
 pub use diagram::diagram;
 pub use metrics::rows as metric_rows;
 
-use super::http::{self, Handler, OpenRequests, Response};
+use super::http::{self, FixedText, Handler, OpenRequests, Response};
 use super::{Service, Sharing};
 use crate::config::{AccessLog, Config, HttpConfig};
 use crate::http1::{Method, Request, StatusCode};
@@ -21,14 +21,23 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Creates the status service. `services` are those that `/healthz` checks. With `is_local` it
-/// answers only requests for this machine by address or as localhost. It ignores the http options
-/// of `config`.
+/// answers only requests for this machine by address or as localhost. Of the http options of `config`
+/// it knows only `compress`.
 pub fn service(
     hub: Arc<StatusHub>,
     services: Vec<Arc<dyn Service>>,
     config: &Config,
     is_local: bool,
 ) -> Arc<dyn Service> {
+    let text = |media_type, text| FixedText::new(media_type, text, config.http.compress);
+    let status = StatusHandler {
+        page: text("text/html; charset=utf-8", page::page(hub.server_info())),
+        style: text("text/css", page::STYLE.into()),
+        script: text("text/javascript", page::SCRIPT.into()),
+        hub,
+        services,
+        is_local,
+    };
     let config = Config {
         // The page's own requests, several a second, would flood the access log.
         access_log: AccessLog::Off,
@@ -39,15 +48,13 @@ pub fn service(
         },
         ..config.clone()
     };
-    let status = StatusHandler {
-        hub,
-        services,
-        is_local,
-    };
     http::service(status, &config)
 }
 
 struct StatusHandler {
+    page: FixedText,
+    style: FixedText,
+    script: FixedText,
     hub: Arc<StatusHub>,
     services: Vec<Arc<dyn Service>>,
     is_local: bool,
@@ -69,9 +76,9 @@ impl Handler for StatusHandler {
             }
         }
         with_policy(match request.target.path {
-            b"/" => Response::html(page::page(self.hub.server_info())),
-            b"/live.css" => Response::bytes("text/css", page::STYLE),
-            b"/live.js" => Response::bytes("text/javascript", page::SCRIPT),
+            b"/" => self.page.respond(request),
+            b"/live.css" => self.style.respond(request),
+            b"/live.js" => self.script.respond(request),
             b"/events" => self.events(),
             b"/status.json" => self.fresh_snapshot("application/json", StatusHub::json),
             b"/metrics" => self.fresh_snapshot(metrics::MEDIA_TYPE, metrics::text),
@@ -171,7 +178,11 @@ mod tests {
             services: Vec::new(),
             certificates: CertificateList::default(),
         };
+        let text = || FixedText::new("text/plain", "", false);
         let mut status = StatusHandler {
+            page: text(),
+            style: text(),
+            script: text(),
             hub: StatusHub::new(about, 1, Instant::now()),
             services: Vec::new(),
             is_local: true,
