@@ -144,6 +144,8 @@ fn command(
             model: waiting.model.unwrap_or(default.model),
             access_log: logging.access_log,
             access_log_file: logging.access_log_file,
+            record: logging.record,
+            record_events: number(logging.record_events, default.record_events),
             max_connections: limits.max_connections.map(|number| number as usize),
             max_per_ip: limits.max_per_ip.map(|number| number as usize),
             trusted_proxies: listening

@@ -35,6 +35,10 @@ pub struct Config {
     pub access_log: AccessLog,
     /// The file to append it to. `None`: standard output.
     pub access_log_file: Option<PathBuf>,
+    /// The file to write a [recording](crate::recording) to. Default: none.
+    pub record: Option<PathBuf>,
+    /// The most events that a recording has. Default: 262,144, which take 8 MiB.
+    pub record_events: usize,
     /// Maximum connections at once. `None`: as many as the limit of open files allows.
     pub max_connections: Option<usize>,
     /// Maximum connections per client address (per /64 for IPv6). `None`: no limit.
@@ -76,6 +80,8 @@ impl Default for Config {
             model: "epoll".into(),
             access_log: AccessLog::Combined,
             access_log_file: None,
+            record: None,
+            record_events: 1 << 18,
             max_connections: None,
             max_per_ip: None,
             trusted_proxies: None,

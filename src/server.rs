@@ -9,6 +9,7 @@ mod descriptors;
 mod directories;
 mod limits;
 mod passwords;
+mod recording;
 mod renewal;
 mod sockets;
 mod start;
@@ -27,6 +28,7 @@ use crate::sys;
 use announcement::log_lines;
 use log::Level;
 use passwords::PasswordReload;
+use recording::{RecordingFile, RunningRecording};
 use renewal::Renewal;
 use start::{BoundServer, ListenSpec, MakeService, ServerSpec, ServiceSpec};
 use std::io;
@@ -265,6 +267,7 @@ impl Server {
             last_lines,
             renewal,
             passwords,
+            recording,
             ..
         } = self.0;
         log_lines(Level::Info, last_lines);
@@ -272,7 +275,9 @@ impl Server {
         let _reloading = passwords.and_then(PasswordReload::start);
         let (begin, cpu_before) = (Instant::now(), sys::cpu_time());
         let by_loop = serving.by_loop.clone();
+        let recording = recording.map(RecordingFile::start);
         let counters = (model.run)(serving)?;
+        recording.into_iter().for_each(RunningRecording::finish);
         let by_loop = std::mem::take(&mut *by_loop.lock().unwrap_or_else(PoisonError::into_inner));
         let elapsed = begin.elapsed();
         // Leaves out the time used before exec(2), for example by `cargo run`.

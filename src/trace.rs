@@ -1,15 +1,20 @@
-//! A trace of the first requests, system call by system call (`--trace-requests`).
+//! What is told of system calls and of state changes of sessions: lines about the first requests
+//! (`--trace-requests`), and events of a [recording](crate::recording) (`--record`).
 //!
-//! System calls and state changes of sessions are recorded here. Without a trace, each costs one
-//! load of a flag: no clock is read and nothing is allocated. This module knows neither the
-//! callers, nor their purpose, nor where the lines go.
+//! Without both, each costs one load of a flag: no clock is read and nothing is allocated. An event
+//! needs no text. This module knows neither the callers, nor their purpose, nor where the lines go.
 
+mod outcome;
+
+pub use outcome::Outcome;
+
+use crate::recording::{self, End, Event, Kind, Syscall};
 use colored::Colorize;
 use rustix::io::Errno;
 use std::fmt::Display;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// How many bytes of data a line shows.
@@ -18,7 +23,14 @@ const SHOWN_BYTES: usize = 60;
 /// Calls that take longer show their time. They have waited, or other programs had the processor.
 const LONG_CALL: Duration = Duration::from_micros(100);
 
-static IS_ON: AtomicBool = AtomicBool::new(false);
+/// Lines are written.
+const LINES: u8 = 1;
+
+/// Events are recorded.
+const EVENTS: u8 = 2;
+
+/// [`LINES`] and [`EVENTS`].
+static ON: AtomicU8 = AtomicU8::new(0);
 /// How many requests are still to be traced.
 static REQUESTS_LEFT: AtomicUsize = AtomicUsize::new(0);
 static TRACE: OnceLock<Trace> = OnceLock::new();
@@ -44,39 +56,190 @@ pub fn begin(requests: usize, sink: Sink) {
     let trace = Trace { at, sink };
     if TRACE.set(trace).is_ok() {
         REQUESTS_LEFT.store(requests, Relaxed);
-        IS_ON.store(true, Relaxed);
+        ON.fetch_or(LINES, Relaxed);
     }
 }
 
-/// True during the trace.
-#[inline]
-pub fn is_on() -> bool {
-    IS_ON.load(Relaxed)
+/// Begins or resumes the recording, if there is [memory](recording::prepare) for it. Threads see
+/// this at once, and forked processes if they are forked later.
+pub fn start_recording() {
+    if recording::is_prepared() {
+        ON.fetch_or(EVENTS, Relaxed);
+    }
 }
 
-/// A system call that is about to be made. Holds the start time during a trace.
-#[must_use]
-pub struct Call(Option<Instant>);
+/// Pauses the recording. The events so far are kept.
+pub fn stop_recording() {
+    ON.fetch_and(!EVENTS, Relaxed);
+}
 
-/// Call this right before a system call, and [`returned`](Call::returned) after it.
+/// True during the trace or a recording.
 #[inline]
-pub fn call() -> Call {
-    Call(is_on().then(Instant::now))
+pub fn is_on() -> bool {
+    ON.load(Relaxed) != 0
+}
+
+fn writes_lines() -> bool {
+    ON.load(Relaxed) & LINES != 0
+}
+
+fn records() -> bool {
+    ON.load(Relaxed) & EVENTS != 0
+}
+
+/// A system call that is about to be made. Holds the start time if anything is told of it.
+#[must_use]
+pub struct Call(Option<Begun>);
+
+struct Begun {
+    at: Instant,
+    call: Syscall,
+    fd: i32,
+}
+
+/// Call this right before a system call on a descriptor, or -1, and [`returned`](Call::returned)
+/// after it.
+#[inline]
+pub fn call(call: Syscall, fd: i32) -> Call {
+    Call(is_on().then(|| Begun {
+        at: Instant::now(),
+        call,
+        fd,
+    }))
 }
 
 impl Call {
-    /// Writes the line for the call. `describe_result` is called on success; an error shows its
+    /// True if something is told of this call.
+    #[inline]
+    pub fn is_told(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Tells of the call. For a line, `describe_result` is called on success; an error shows its
     /// name.
     #[inline]
-    pub fn returned<T>(
+    pub fn returned<T: Outcome>(
         self,
         result: &Result<T, Errno>,
         describe_call: impl FnOnce() -> String,
         describe_result: impl FnOnce(&T) -> String,
     ) {
-        if let Some(begin) = self.0 {
-            cold(|| write_call(begin, result, describe_call, describe_result));
+        if let Some(begun) = self.0 {
+            cold(|| {
+                if records() {
+                    record_call(&begun, result);
+                }
+                if writes_lines() {
+                    write_call(begun.at, result, describe_call, describe_result);
+                }
+            });
         }
+    }
+}
+
+fn record_call<T: Outcome>(begun: &Begun, result: &Result<T, Errno>) {
+    let value = match result {
+        Ok(value) => value.number(),
+        Err(errno) => -i64::from(errno.raw_os_error()),
+    };
+    recording::push_call(Event {
+        at: recording::time(begun.at),
+        code: begun.call as u8,
+        value,
+        ..Event::new(Kind::Call, begun.fd)
+    });
+}
+
+/// Records an event, at the time of the event before it. To be called where little else is known.
+#[inline]
+pub fn record(event: impl FnOnce() -> Event) {
+    if is_on() {
+        cold(|| {
+            if records() {
+                recording::push(event());
+            }
+        });
+    }
+}
+
+/// Call this when a connection continues on its thread, which acts for others, too, and whose turns
+/// are not told.
+#[inline]
+pub fn set_subject(fd: i32) {
+    if is_on() {
+        cold(|| recording::set_subject(fd));
+    }
+}
+
+/// Call this when a session begins on a descriptor.
+#[inline]
+pub fn note_opened(fd: i32) {
+    if is_on() {
+        cold(|| {
+            recording::set_subject(fd);
+            if records() {
+                recording::push_now(Event {
+                    value: recording::next_connection() as i64,
+                    ..Event::new(Kind::Opened, fd)
+                });
+            }
+        });
+    }
+}
+
+/// Call this when a connection is closed, before its descriptor is.
+#[inline]
+pub fn note_closed(fd: i32, end: impl FnOnce() -> End) {
+    if is_on() {
+        cold(|| {
+            if records() {
+                recording::push(Event {
+                    code: end() as u8,
+                    ..Event::new(Kind::Closed, fd)
+                });
+            }
+        });
+    }
+}
+
+/// Call this when a connection begins to act on its thread, which acts for others, too.
+/// `record_cause` records why.
+#[inline]
+pub fn note_turn(fd: i32, record_cause: impl FnOnce(), text: impl FnOnce() -> String) {
+    if is_on() {
+        cold(|| {
+            recording::set_subject(fd);
+            if records() {
+                record_cause();
+                recording::push(Event::new(Kind::Turn, fd));
+            }
+            write_note(text);
+        });
+    }
+}
+
+/// Records events, and writes an indented line.
+#[inline]
+pub fn note_event(record: impl FnOnce(), text: impl FnOnce() -> String) {
+    if is_on() {
+        cold(|| {
+            if records() {
+                record();
+            }
+            write_note(text);
+        });
+    }
+}
+
+/// Call this when the response to a request begins. `line` is the method, a space, and the target.
+pub fn note_request(line: &[u8], status: u16) {
+    if records() {
+        let event = Event {
+            detail: status,
+            value: line.len() as i64,
+            ..Event::new(Kind::Request, recording::subject())
+        };
+        recording::push_text(event, line);
     }
 }
 
@@ -94,10 +257,6 @@ fn write_call<T>(
     describe_result: impl FnOnce(&T) -> String,
 ) {
     let time = begin.elapsed();
-    // The trace ended while this call waited.
-    if !is_on() {
-        return;
-    }
     let result = match result {
         Ok(value) => describe_result(value),
         Err(errno) => format!("-1 {}", name(*errno)),
@@ -113,15 +272,37 @@ fn write_call<T>(
 #[inline]
 pub fn note_close(fd: &impl AsFd) {
     if is_on() {
-        cold(|| write(&format!("close({})", fd.as_fd().as_raw_fd())));
+        cold(|| {
+            let fd = fd.as_fd().as_raw_fd();
+            if records() {
+                recording::push(Event {
+                    code: Syscall::Close as u8,
+                    ..Event::new(Kind::Call, fd)
+                });
+            }
+            if writes_lines() {
+                write(&format!("close({fd})"));
+            }
+        });
     }
 }
 
 /// Call this when a session's state changes.
 #[inline]
-pub fn note_state(from: &str, to: &str) {
+pub fn note_state(from: &'static str, to: &'static str) {
     if is_on() && from != to {
-        cold(|| write(&format!("    state: {from} -> {to}").green()));
+        cold(|| {
+            if records() {
+                recording::push_now(Event {
+                    code: recording::state_number(to),
+                    detail: recording::state_number(from).into(),
+                    ..Event::new(Kind::Step, recording::subject())
+                });
+            }
+            if writes_lines() {
+                write(&format!("    state: {from} -> {to}").green());
+            }
+        });
     }
 }
 
@@ -129,27 +310,64 @@ pub fn note_state(from: &str, to: &str) {
 #[inline]
 pub fn note(text: impl FnOnce() -> String) {
     if is_on() {
-        cold(|| write(&format!("    {}", text()).dimmed()));
+        cold(|| write_note(text));
     }
+}
+
+fn write_note(text: impl FnOnce() -> String) {
+    if writes_lines() {
+        write(&format!("    {}", text()).dimmed());
+    }
+}
+
+/// Call this when a response was sent.
+pub fn note_answered() {
+    if records() {
+        recording::push(Event::new(Kind::Answered, recording::subject()));
+    }
+    count_answered(1);
 }
 
 /// Call this when requests have been answered.
 #[inline]
 pub fn count_answered(requests: usize) {
-    if is_on() {
+    if writes_lines() {
         let _ = REQUESTS_LEFT
             .fetch_update(Relaxed, Relaxed, |left| Some(left.saturating_sub(requests)));
     }
 }
 
-/// Call this before waiting. Ends the trace if all its requests have been answered.
+/// Call this before waiting in a call on a descriptor, or -1, for at most this time. Ends the trace
+/// if all its requests have been answered.
 #[inline]
-pub fn note_wait(text: impl FnOnce() -> String) {
-    note(text);
-    if is_on() && REQUESTS_LEFT.load(Relaxed) == 0 && IS_ON.swap(false, Relaxed) {
+pub fn note_wait(
+    call: Syscall,
+    fd: i32,
+    limit: impl FnOnce() -> Option<Duration>,
+    text: impl FnOnce(String) -> String,
+) {
+    if is_on() {
         cold(|| {
-            write(&"--trace-requests: done, continuing without a trace".bold());
+            let limit = limit();
+            if records() {
+                let nanos = limit.map(|limit| i64::try_from(limit.as_nanos()).unwrap_or(i64::MAX));
+                recording::push_now(Event {
+                    code: call as u8,
+                    value: nanos.unwrap_or(-1),
+                    ..Event::new(Kind::Waits, fd)
+                });
+            }
+            if writes_lines() {
+                write_note(|| text(wait_limit(limit)));
+                end_if_done();
+            }
         });
+    }
+}
+
+fn end_if_done() {
+    if REQUESTS_LEFT.load(Relaxed) == 0 && ON.fetch_and(!LINES, Relaxed) & LINES != 0 {
+        write(&"--trace-requests: done, continuing without a trace".bold());
     }
 }
 

@@ -421,6 +421,20 @@ pub(super) struct Logging {
     /// process starts from the count that it was forked with.
     #[arg(long, value_name = "N", value_parser = count(1..=u32::MAX))]
     pub trace_requests: Option<u32>,
+
+    /// Record what the server does, and write it to FILE at the end
+    ///
+    /// SIGUSR1 writes it at any time. It has waits, system calls, steps of sessions and requests with
+    /// their times, but no content: see docs/recording.md.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub record: Option<PathBuf>,
+
+    /// How many events a recording keeps, the latest ones; 32 bytes each [default: 262144]
+    #[arg(
+        long, value_name = "N", requires = "record",
+        value_parser = count(128..=1 << 28)
+    )]
+    pub record_events: Option<u32>,
 }
 
 #[derive(Args, Debug)]

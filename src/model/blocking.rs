@@ -11,7 +11,8 @@
 use super::connection_control::ConnectionControl;
 use super::runner::Runner;
 use super::timed_socket::TimedSocket;
-use super::{abort_after_panic, catch_panic, catch_start_panic};
+use super::{abort_after_panic, catch_panic, catch_start_panic, ending};
+use crate::recording::End;
 use crate::session::{Action, Connection, NewSession};
 use crate::sys::{self, Errno};
 use std::ops::ControlFlow;
@@ -22,15 +23,17 @@ use std::time::Duration;
 /// connection.
 pub fn serve(runner: &mut Runner, socket: &OwnedFd, new: NewSession, control: &ConnectionControl) {
     let mut socket = runner.begin(socket);
+    let mut end = End::Refused;
     let open = || Some(Connection::open(new, 0, &mut runner.worker));
     if let Some(mut connection) = catch_start_panic(open) {
         if catch_panic(|| run(&mut connection, &mut socket, control, runner)).is_none() {
             abort_after_panic(&mut connection);
         }
+        end = ending(&connection);
         catch_panic(|| connection.close(&mut runner.worker));
         connection.release(&mut runner.worker);
     }
-    runner.end();
+    runner.end(end);
 }
 
 /// Performs the connection's actions until it closes.

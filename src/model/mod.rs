@@ -55,7 +55,7 @@ use crate::uring::Ring;
 use logs::{LOG_RETRY_INTERVAL, reopen_log};
 use panics::{abort_after_panic, catch_panic, catch_start_panic};
 use std::io;
-use worker::new_worker;
+use worker::{ending, new_worker, update_trace};
 
 /// A row of [`MODELS`]: a model for `--model`.
 pub struct ModelRow {
@@ -112,7 +112,7 @@ impl ModelRow {
             options: &["max-connections", "workers", "accept"],
             executor: Executor::Loop,
             limit_option: Some("max-connections"),
-            wait_call: P::CALL,
+            wait_call: P::CALL.name(),
             poller: Some(poller::Properties::of::<P>()),
             isolated_because: None,
             no_streams_because: None,

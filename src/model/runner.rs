@@ -4,13 +4,15 @@
 use super::clock::Clock;
 use super::connection_control::{ConnectionControl, SharedFlags};
 use super::timed_socket::{LazyWakeQueue, TimedSocket};
-use super::{load, new_worker};
+use super::{load, new_worker, update_trace};
 use crate::config::Timeouts;
 use crate::observe::LogFile;
+use crate::recording::{self, End};
 use crate::session::{BUFFER_SIZE, Connection, Job, Piece, WORK_PER_TURN, Worker};
 use crate::sys::Errno;
+use crate::trace;
 use parking_lot::Mutex;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
@@ -49,12 +51,15 @@ impl Runner {
     /// Begins a connection: returns its socket, whose calls have time limits.
     pub fn begin<'a>(&mut self, socket: &'a OwnedFd) -> TimedSocket<'a> {
         self.refresh();
+        update_trace(&mut self.worker);
+        trace::note_opened(socket.as_raw_fd());
         self.worker.work = WORK_PER_TURN;
         TimedSocket::new(socket, &self.wakers)
     }
 
-    /// Ends a connection.
-    pub fn end(&mut self) {
+    /// Ends a connection, in this way.
+    pub fn end(&mut self, end: End) {
+        trace::note_closed(recording::subject(), || end);
         // Counts the caller's close(2).
         self.worker.counters.other_calls += 1;
         self.write_log();
@@ -72,6 +77,7 @@ impl Runner {
         }
         control.begin_wait(connection);
         self.read_flags();
+        update_trace(&mut self.worker);
         let left = self.worker.left(connection.deadline(&self.worker));
         control.show(connection, left, &mut self.worker);
         left.map_or(MAX_WAIT, |left| left.min(MAX_WAIT))

@@ -5,7 +5,7 @@ use super::process::set_alarm_at;
 use crate::sys::untraced::{read, ready_now, send};
 use crate::sys::{Errno, EventFd, PollFlags, SendFlags, is_controlling_terminal, retry_on_intr};
 use signal_hook::SigId;
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::low_level::pipe;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -13,7 +13,8 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-/// One kind of signals: those that stop the server, that report children, or SIGHUP.
+/// One kind of signals: those that stop the server, that report children, that ask for a recording,
+/// or SIGHUP.
 #[derive(Debug)]
 pub struct Signals {
     receiver: UnixStream,
@@ -70,6 +71,16 @@ impl Signals {
     pub(super) fn of_children() -> io::Result<Signals> {
         let mut signals = Signals::new()?;
         signals.catch_one(SIGCHLD)?;
+        Ok(signals)
+    }
+
+    /// Catches SIGUSR1 from now on.
+    ///
+    /// # Errors
+    /// If no descriptor is free.
+    pub fn of_recording() -> io::Result<Signals> {
+        let mut signals = Signals::new()?;
+        signals.catch_one(SIGUSR1)?;
         Ok(signals)
     }
 

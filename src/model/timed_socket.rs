@@ -6,6 +6,7 @@
 use super::wake_queue::WakeQueue;
 use super::{send, timer_queue};
 use crate::observe::throttled;
+use crate::recording::Syscall;
 use crate::session::{Counters, Piece, Wakers};
 use crate::sys::{self, Errno, PollFd, PollFlags};
 use crate::trace;
@@ -115,7 +116,8 @@ impl<'a> TimedSocket<'a> {
         }
         counters.receive_calls += 1;
         let fd = self.socket.as_raw_fd();
-        trace::note_wait(|| format!("recv({fd}): {}", trace::wait_limit(Some(left))));
+        let text = |limit| format!("recv({fd}): {limit}");
+        trace::note_wait(Syscall::Recv, fd, || Some(left), text);
         let result = sys::receive(self.socket, buffer);
         if result.is_err() {
             self.receive_timeout = Duration::MAX;

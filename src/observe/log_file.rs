@@ -2,6 +2,7 @@
 
 use super::throttled;
 use crate::lines::LineWriter;
+use crate::recording::Syscall;
 use crate::sys::untraced::{open, openat, stat};
 use crate::sys::{Errno, Mode, OFlags};
 use crate::trace;
@@ -142,7 +143,7 @@ impl LogFile {
     }
 
     fn flush(&mut self) {
-        let call = trace::call();
+        let call = trace::call(Syscall::Write, self.writer.as_fd().as_raw_fd());
         let (fd, length) = (self.writer.as_fd().as_raw_fd(), self.writer.pending_bytes());
         let result = self.writer.flush();
         let called = || format!("write({fd}, {length} bytes for the access log)");

@@ -1,6 +1,7 @@
 //! epoll(7) through mio, which makes it edge-triggered. Only this file knows mio.
 
 use super::{Poller, ReadySet};
+use crate::recording::Syscall;
 use crate::sys::Errno;
 use crate::trace;
 use mio::event::Event;
@@ -18,7 +19,7 @@ pub struct Epoll {
 }
 
 impl Poller for Epoll {
-    const CALL: &'static str = "epoll_wait";
+    const CALL: Syscall = Syscall::EpollWait;
     const EDGE_TRIGGERED: bool = true;
     const IN_ORDER: bool = true;
     const CHANGE_IS_SYSCALL: bool = true;
@@ -41,7 +42,7 @@ impl Poller for Epoll {
         let fd = fd.as_raw_fd();
         let mut source = SourceFd(&fd);
         let registry = self.poll.registry();
-        let call = trace::call();
+        let call = trace::call(Syscall::EpollCtl, fd);
         let result = match (interest(old), interest(new)) {
             (None, None) => Ok(()),
             (None, Some(new)) => registry.register(&mut source, Token(key), new),

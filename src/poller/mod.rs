@@ -13,6 +13,7 @@ pub use poll::Poll;
 pub use select::Select;
 pub use triggers::{EdgeEpoll, LevelEpoll, OneShotEpoll};
 
+use crate::recording::Syscall;
 use std::fmt;
 use std::io;
 use std::ops::{BitOr, BitOrAssign};
@@ -42,6 +43,11 @@ impl ReadySet {
     pub const EXCLUSIVE: ReadySet = ReadySet(16);
     /// Readable and writable.
     pub const BOTH: ReadySet = ReadySet(3);
+
+    /// The set as a number, for recordings: 1 is readable, 2 writable, and 4 ending.
+    pub fn bits(self) -> u8 {
+        self.0
+    }
 
     /// True if this set contains all of `other`.
     pub fn has(self, other: ReadySet) -> bool {
@@ -101,8 +107,8 @@ pub struct QueueTraffic {
 
 /// A readiness back end.
 pub trait Poller: Sized {
-    /// The name of the system call that waits.
-    const CALL: &'static str;
+    /// The system call that waits.
+    const CALL: Syscall;
 
     /// True if a condition is reported once, when it begins (edge-triggered). False if every wait
     /// reports it as long as it lasts (level-triggered).

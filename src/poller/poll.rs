@@ -2,6 +2,7 @@
 
 use super::watched::without_lifetime;
 use super::{Poller, ReadySet};
+use crate::recording::Syscall;
 use crate::sys::{PollFd, PollFlags, poll_untraced};
 use crate::trace;
 use std::io;
@@ -22,7 +23,7 @@ pub struct Poll {
 }
 
 impl Poller for Poll {
-    const CALL: &'static str = "poll";
+    const CALL: Syscall = Syscall::Poll;
     const EDGE_TRIGGERED: bool = false;
     const IN_ORDER: bool = false;
     const CHANGE_IS_SYSCALL: bool = false;

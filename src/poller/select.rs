@@ -3,6 +3,7 @@
 
 use super::watched::without_lifetime;
 use super::{Poller, ReadySet};
+use crate::recording::Syscall;
 use crate::sys::{self, FdSet, select};
 use crate::trace;
 use std::io;
@@ -23,7 +24,7 @@ pub struct Select {
 }
 
 impl Poller for Select {
-    const CALL: &'static str = "select";
+    const CALL: Syscall = Syscall::Select;
     const EDGE_TRIGGERED: bool = false;
     const IN_ORDER: bool = false;
     const CHANGE_IS_SYSCALL: bool = false;

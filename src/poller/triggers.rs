@@ -2,6 +2,7 @@
 //! [`Epoll`](super::Epoll), which is edge-triggered, unless `--trigger` says otherwise.
 
 use super::{Poller, ReadySet};
+use crate::recording::Syscall;
 use crate::sys::{self, EpollEvent, EpollFlags};
 use crate::trace;
 use std::io;
@@ -28,7 +29,7 @@ pub struct DirectEpoll<const EDGE: bool, const ONE_SHOT: bool> {
 }
 
 impl<const EDGE: bool, const ONE_SHOT: bool> Poller for DirectEpoll<EDGE, ONE_SHOT> {
-    const CALL: &'static str = "epoll_wait";
+    const CALL: Syscall = Syscall::EpollWait;
     const EDGE_TRIGGERED: bool = EDGE;
     const ONE_SHOT: bool = ONE_SHOT;
     /// After a level-triggered report, a descriptor keeps its place in the kernel's list of ready
@@ -52,7 +53,7 @@ impl<const EDGE: bool, const ONE_SHOT: bool> Poller for DirectEpoll<EDGE, ONE_SH
         old: ReadySet,
         new: ReadySet,
     ) -> io::Result<()> {
-        let call = trace::call();
+        let call = trace::call(Syscall::EpollCtl, fd.as_raw_fd());
         let (before, after) = (flags::<EDGE>(old), flags::<EDGE>(new));
         let result = sys::epoll_change(&self.list, fd, key as u64, before, after);
         let trigger = match (ONE_SHOT, EDGE) {

@@ -159,6 +159,10 @@ table! {
         Sendto = 28 "sendto",
         /// Waiting inside another runtime, in whatever call.
         Runtime = 29 "runtime",
+        /// socket(2).
+        Socket = 30 "socket",
+        /// getsockopt(2).
+        Getsockopt = 31 "getsockopt",
     }
 }
 

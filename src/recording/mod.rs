@@ -9,6 +9,7 @@ mod format;
 mod read;
 mod recorder;
 mod ring;
+mod trace_json;
 
 pub use contents::{Contents, Part};
 pub use format::{
@@ -17,9 +18,11 @@ pub use format::{
 };
 pub use read::{Recorded, Recording};
 pub use recorder::{
-    forked, is_prepared, next_connection, now, prepare, push, push_call, push_now, push_text,
-    release, release_process, set_subject, snapshot, state_number, subject, time,
+    forked, is_prepared, next_connection, now, prepare, push, push_at, push_call, push_now,
+    push_text, release, release_process, set_subject, snapshot, state_number, subject, time,
 };
+
+pub use trace_json::write_trace_json;
 
 use std::fmt;
 

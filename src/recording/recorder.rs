@@ -107,12 +107,23 @@ pub fn push_now(mut event: Event) {
     }
 }
 
+/// Adds an event that happened at `event.at`, when the clock was just read.
+#[inline]
+pub fn push_at(event: Event) {
+    if let Some(recorder) = RECORDER.get() {
+        WRITER.with(|writer| {
+            writer.time.set(event.at);
+            writer.push(recorder, event);
+        });
+    }
+}
+
 /// Adds an event at the time when this thread last read the clock.
 #[inline]
 pub fn push(mut event: Event) {
     if let Some(recorder) = RECORDER.get() {
         WRITER.with(|writer| {
-            event.at = writer.time.get();
+            event.at = writer.time(recorder);
             writer.push(recorder, event);
         });
     }
@@ -248,6 +259,15 @@ impl Writer {
         let count = self.count.get();
         recorder.ring.put(self.chunk.get(), count, event.to_words());
         self.count.set(count + 1);
+    }
+
+    /// The clock as it was last read; reads it if it never was.
+    #[inline]
+    fn time(&self, recorder: &Recorder) -> u64 {
+        if self.time.get() == 0 {
+            self.time.set(recorder.now());
+        }
+        self.time.get()
     }
 
     /// Takes a chunk. Returns false if there is none.

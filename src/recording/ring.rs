@@ -262,3 +262,64 @@ impl Ring {
         all
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fill(ring: &Ring, chunk: usize, first: u64) {
+        for index in 0..CHUNK {
+            ring.put(chunk, index, [first + index as u64, 17, 0, 0]);
+        }
+    }
+
+    #[test]
+    fn the_oldest_chunk_that_nobody_holds_is_taken_and_its_events_are_counted() {
+        let ring = Ring::new(3 * CHUNK).expect("memory");
+        let owners = [5_u64 << 32 | 6, 5 << 32 | 7];
+        let held = ring.take(owners[0]).expect("the first");
+        fill(&ring, held, 100);
+        for first in [200, 300, 400] {
+            let chunk = ring.take(owners[1]).expect("one of the others");
+            assert_ne!(chunk, held);
+            fill(&ring, chunk, first);
+            ring.release(chunk);
+        }
+        assert_eq!(ring.lost(), (CHUNK as u64, 200 + CHUNK as u64));
+        let copied = ring.copy();
+        let shown = copied
+            .iter()
+            .map(|one| (one.owner, one.events[0][0], one.events.len()));
+        let shown: Vec<_> = shown.collect();
+        let expected = [
+            (owners[0], 100, CHUNK),
+            (owners[1], 300, CHUNK),
+            (owners[1], 400, CHUNK),
+        ];
+        assert_eq!(shown, expected);
+        let _ = [ring.take(owners[1]), ring.take(owners[1])];
+        assert_eq!(ring.take(owners[1]), None, "all are held");
+        ring.release_process(4);
+        assert_eq!(ring.take(owners[1]), None);
+        ring.release_process(5);
+        assert!(ring.take(owners[1]).is_some());
+    }
+
+    #[test]
+    fn names_are_numbered_by_their_place_and_cut_off() {
+        let ring = Ring::new(1).expect("memory");
+        let names = [
+            "reading request",
+            "writing head",
+            "reading request of a name that is very long indeed",
+        ];
+        let numbers = names.map(|name| ring.name_number(name));
+        assert_eq!(names.map(|name| ring.name_number(name)), numbers);
+        assert!(numbers.iter().all(|number| *number > 0) && numbers[0] != numbers[1]);
+        let known = ring.names();
+        for (number, name) in numbers.into_iter().zip(names) {
+            let cut_off = name[..name.len().min(48)].to_owned();
+            assert!(known.contains(&(number, cut_off)));
+        }
+    }
+}

@@ -6,6 +6,7 @@ use super::certificates::LoadedCertificates;
 use super::descriptors::{cache_files, raise_descriptor_limit};
 use super::limits::limits;
 use super::passwords::{self, PasswordReload};
+use super::recording::RecordingFile;
 use super::renewal::Renewal;
 use super::sockets::{
     Bound, access_log, bind_datagrams, bind_error, bind_listeners, encrypted, require_datagrams,
@@ -70,6 +71,8 @@ pub(super) struct BoundServer {
     pub renewal: Option<Renewal>,
     /// What reads users' passwords again.
     pub passwords: Option<PasswordReload>,
+    /// The file that is recorded to.
+    pub recording: Option<RecordingFile>,
 }
 
 impl ServerSpec {
@@ -126,6 +129,7 @@ impl ServerSpec {
         }
         let renewal = loaded.map(|loaded| renewal(loaded, &mut workers));
         let passwords = password_reload(config, &mut workers)?;
+        let recording = RecordingFile::open(config, model)?;
         let timeouts = config.timeouts.capped();
         catch_signals(&mut workers, &timeouts).map_err(signal_error)?;
         announcement::log_lines(Level::Info, lines);
@@ -138,6 +142,7 @@ impl ServerSpec {
             last_lines: announcement::last(model, self.is_model_chosen, &limits, set_by),
             renewal: renewal.transpose()?,
             passwords,
+            recording,
             serving: ServerSetup {
                 workers,
                 limits,

@@ -356,6 +356,26 @@ impl Connection {
         layered.unwrap_or_else(|| self.session.state())
     }
 
+    /// How many bytes of output are pending, with what is left of a file, and how many bytes of
+    /// input the session has not taken. For display.
+    pub fn buffered(&self) -> (u64, usize) {
+        let output = self.output.bytes().len() as u64 + self.file_left();
+        (
+            output,
+            self.held.as_ref().map_or(0, |held| held.filled().len()),
+        )
+    }
+
+    /// True if an operation has failed, the peer is gone, or the model has given up the connection.
+    pub fn is_aborted(&self) -> bool {
+        self.phase == Phase::Aborted
+    }
+
+    /// True if the peer has shut down its side.
+    pub fn peer_has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// Reports bytes received from the peer.
     ///
     /// # Panics

@@ -19,6 +19,9 @@ pub struct TraceHooks {
     pub transition: fn(&'static str, &'static str),
     /// Called when a response is sent.
     pub answered: fn(),
+    /// Called when the response to a request begins: with the method, a space and the target, and
+    /// with the status.
+    pub request: fn(&[u8], u16),
 }
 
 /// How often each transition happened.

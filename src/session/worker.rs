@@ -97,6 +97,15 @@ impl Worker {
         deadline.map(|end| end.since(self.time.moment()))
     }
 
+    /// Reports a request whose response begins, if sessions are traced. `line` is the method, a
+    /// space and the target.
+    #[inline]
+    pub fn note_request<'a>(&self, line: impl FnOnce() -> &'a [u8], status: u16) {
+        if let Some(trace) = self.trace {
+            (trace.request)(line(), status);
+        }
+    }
+
     pub(super) fn answered(&self) {
         if let Some(trace) = self.trace {
             (trace.answered)();

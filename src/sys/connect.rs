@@ -1,5 +1,6 @@
 //! System calls that make connections.
 
+use crate::recording::Syscall;
 use crate::trace;
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_tcp_nodelay, socket_error};
@@ -17,7 +18,7 @@ pub fn tcp_socket(address: &SocketAddr, flags: SocketFlags) -> Result<OwnedFd, E
         SocketAddr::V4(_) => (AddressFamily::INET, "AF_INET"),
         SocketAddr::V6(_) => (AddressFamily::INET6, "AF_INET6"),
     };
-    let call = trace::call();
+    let call = trace::call(Syscall::Socket, -1);
     let flags = flags | SocketFlags::CLOEXEC;
     let result = socket_with(family, SocketType::STREAM, flags, None);
     let came = |socket: &OwnedFd| socket.as_raw_fd().to_string();
@@ -35,7 +36,7 @@ pub fn tcp_socket(address: &SocketAddr, flags: SocketFlags) -> Result<OwnedFd, E
 /// writable when it is made or has failed; then [`take_error`] tells which. On a blocking socket,
 /// EINPROGRESS means that the time of [`set_send_timeout`](super::set_send_timeout) has passed.
 pub fn connect(socket: impl AsFd, address: &SocketAddr) -> Result<(), Errno> {
-    let call = trace::call();
+    let call = trace::call(Syscall::Connect, socket.as_fd().as_raw_fd());
     let result = rustix::net::connect(&socket, address);
     let called = || format!("connect({}, {address})", socket.as_fd().as_raw_fd());
     call.returned(&result, called, |()| "0".into());
@@ -48,7 +49,7 @@ pub fn connect(socket: impl AsFd, address: &SocketAddr) -> Result<(), Errno> {
 /// # Errors
 /// The error, and those of getsockopt(2).
 pub fn take_error(socket: impl AsFd) -> Result<(), Errno> {
-    let call = trace::call();
+    let call = trace::call(Syscall::Getsockopt, socket.as_fd().as_raw_fd());
     let result = socket_error(&socket).and_then(|taken| taken);
     let called = || format!("getsockopt({}, SO_ERROR)", socket.as_fd().as_raw_fd());
     call.returned(&result, called, |()| "0".into());

@@ -1,5 +1,6 @@
 //! System calls on datagram sockets. None of them waits.
 
+use crate::recording::Syscall;
 use crate::trace;
 use nix::libc;
 use nix::sys::socket::sockopt::{
@@ -85,7 +86,7 @@ pub fn receive_udp(
     is_ipv6: bool,
     buffer: &mut [u8],
 ) -> Result<(usize, Option<SocketAddr>, Route), Errno> {
-    let call = trace::call();
+    let call = trace::call(Syscall::Recvmsg, socket.as_fd().as_raw_fd());
     let result = match is_ipv6 {
         false => receive_udp_from::<SockaddrIn>(&socket, buffer),
         true => receive_udp_from::<SockaddrIn6>(&socket, buffer),
@@ -133,7 +134,7 @@ pub fn receive_unix(
     buffer: &mut [u8],
 ) -> Result<(usize, Option<SocketAddrUnix>), Errno> {
     let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
-    let call = trace::call();
+    let call = trace::call(Syscall::Recvfrom, socket.as_fd().as_raw_fd());
     let result = recvfrom(&socket, buffer, flags);
     let called = || format!("recvfrom({})", socket.as_fd().as_raw_fd());
     call.returned(&result, called, |(_, length, _)| a_datagram(*length));
@@ -152,7 +153,7 @@ pub fn send_udp(
     route: &Route,
     to: SocketAddr,
 ) -> Result<(), Errno> {
-    let call = trace::call();
+    let call = trace::call(Syscall::Sendmsg, socket.as_fd().as_raw_fd());
     let result = match to {
         SocketAddr::V4(to) => send_udp_to(&socket, bytes, route, &SockaddrIn::from(to)),
         SocketAddr::V6(to) => send_udp_to(&socket, bytes, route, &SockaddrIn6::from(to)),
@@ -193,7 +194,7 @@ fn send_udp_to(
 /// EAGAIN if there is no room, and those of sendto(2).
 pub fn send_unix(socket: impl AsFd, bytes: &[u8], to: &SocketAddrUnix) -> Result<(), Errno> {
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    let call = trace::call();
+    let call = trace::call(Syscall::Sendto, socket.as_fd().as_raw_fd());
     let result = sendto(&socket, bytes, flags, to);
     let called = || {
         format!(

@@ -1,5 +1,6 @@
 //! System calls on files, made for requests.
 
+use crate::recording::Syscall;
 use crate::trace;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
@@ -23,7 +24,7 @@ pub fn open_beneath(
     resolve: ResolveFlags,
 ) -> Result<OwnedFd, Errno> {
     let flags = flags | OFlags::CLOEXEC;
-    let call = trace::call();
+    let call = trace::call(Syscall::Openat2, number(&directory));
     let result = rustix::fs::openat2(&directory, path, flags, Mode::empty(), resolve);
     let called = || {
         let kind = match flags.contains(OFlags::PATH) {
@@ -43,7 +44,7 @@ pub fn open_beneath(
 /// EAGAIN if the kernel does not have the whole path in its cache, and those of openat2(2).
 pub fn open_if_in_memory(path: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let call = trace::call();
+    let call = trace::call(Syscall::Openat2, -1);
     let result = rustix::fs::openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED);
     let called = || format!("openat2({path:?}, O_PATH, RESOLVE_CACHED)");
     call.returned(&result, called, |fd| fd.as_raw_fd().to_string());
@@ -55,7 +56,7 @@ pub fn open_if_in_memory(path: &Path) -> Result<OwnedFd, Errno> {
 /// # Errors
 /// Those of fstat(2).
 pub fn fstat(fd: impl AsFd) -> Result<Stat, Errno> {
-    let call = trace::call();
+    let call = trace::call(Syscall::Fstat, number(&fd));
     let result = rustix::fs::fstat(&fd);
     let came = |stat: &Stat| {
         let kind = FileType::from_raw_mode(stat.st_mode);
@@ -70,7 +71,7 @@ pub fn fstat(fd: impl AsFd) -> Result<Stat, Errno> {
 /// # Errors
 /// ENOENT if it is not a link, and those of readlinkat(2).
 pub fn read_link(link: impl AsFd) -> Result<CString, Errno> {
-    let call = trace::call();
+    let call = trace::call(Syscall::Readlinkat, number(&link));
     let result = rustix::fs::readlinkat(&link, c"", Vec::new());
     let called = || format!("readlinkat({}, \"\")", number(&link));
     call.returned(&result, called, |target| format!("{target:?}"));
@@ -82,7 +83,7 @@ pub fn read_link(link: impl AsFd) -> Result<CString, Errno> {
 /// # Errors
 /// Those of read(2).
 pub fn read(file: impl AsFd, into: &mut [u8]) -> Result<usize, Errno> {
-    let call = trace::call();
+    let call = trace::call(Syscall::Read, number(&file));
     let result = rustix::io::read(&file, into);
     let called = || format!("read({})", number(&file));
     call.returned(&result, called, usize::to_string);
@@ -94,7 +95,7 @@ pub fn read(file: impl AsFd, into: &mut [u8]) -> Result<usize, Errno> {
 /// # Errors
 /// Those of pread(2).
 pub fn read_at(file: impl AsFd, into: &mut [u8], offset: u64) -> Result<usize, Errno> {
-    let call = trace::call();
+    let call = trace::call(Syscall::Pread, number(&file));
     let result = pread(&file, &mut *into, offset);
     let called = || {
         let (file, count) = (number(&file), into.len());
@@ -110,7 +111,7 @@ pub fn read_at(file: impl AsFd, into: &mut [u8], offset: u64) -> Result<usize, E
 /// # Errors
 /// EAGAIN if it would wait, and those of preadv2(2).
 pub fn read_now(file: impl AsFd, into: &mut [u8], offset: u64) -> Result<usize, Errno> {
-    let call = trace::call();
+    let call = trace::call(Syscall::Preadv2, number(&file));
     let mut pieces = [IoSliceMut::new(into)];
     let result = match preadv2(&file, &mut pieces, offset, ReadWriteFlags::NOWAIT) {
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => pread(&file, &mut *into, offset),
@@ -137,7 +138,7 @@ pub fn is_in_memory(file: impl AsFd, offset: u64) -> bool {
 /// # Errors
 /// Those of inotify_add_watch(2).
 pub fn add_watch(inotify: impl AsFd, path: &str, flags: WatchFlags) -> Result<i32, Errno> {
-    let call = trace::call();
+    let call = trace::call(Syscall::InotifyAddWatch, number(&inotify));
     let result = inotify::add_watch(&inotify, path, flags);
     let called = || format!("inotify_add_watch({}, {path:?})", number(&inotify));
     call.returned(&result, called, i32::to_string);
@@ -183,7 +184,7 @@ fn number(fd: &impl AsFd) -> i32 {
 /// # Errors
 /// Those of pipe2(2).
 pub fn pipe(size: usize) -> Result<(OwnedFd, OwnedFd, usize), Errno> {
-    let call = trace::call();
+    let call = trace::call(Syscall::Pipe2, -1);
     let result = pipe_with(PipeFlags::CLOEXEC);
     let ends = |(output, input): &(OwnedFd, OwnedFd)| {
         format!("{} and {}", output.as_raw_fd(), input.as_raw_fd())

@@ -1,6 +1,7 @@
 //! System calls on connections.
 
 use super::untraced::ready_now;
+use crate::recording::Syscall;
 use crate::trace::{self, first_line};
 use nix::sys::socket::SetSockOpt;
 use nix::{libc, setsockopt_impl, sockopt_impl};
@@ -41,7 +42,7 @@ pub fn accept(
     listener: impl AsFd,
     flags: SocketFlags,
 ) -> Result<(OwnedFd, Option<SocketAddr>), Errno> {
-    let call = trace::call();
+    let call = trace::call(Syscall::Accept, number(&listener));
     let result = acceptfrom_with(&listener, flags | SocketFlags::CLOEXEC);
     let result = result.map(|(socket, peer)| {
         let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
@@ -61,7 +62,7 @@ pub fn accept(
 /// # Errors
 /// Those of getpeername(2); AFNOSUPPORT if the address is of another kind.
 pub fn peer_address(socket: impl AsFd) -> Result<SocketAddr, Errno> {
-    let call = trace::call();
+    let call = trace::call(Syscall::Getpeername, number(&socket));
     let peer = getpeername(&socket).and_then(|peer| peer.ok_or(Errno::AFNOSUPPORT));
     let result = peer.and_then(SocketAddr::try_from);
     let name = || format!("getpeername({})", number(&socket));
@@ -86,7 +87,7 @@ pub fn set_defer_accept(listener: impl AsFd) -> Result<(), Errno> {
 /// # Errors
 /// Those of setsockopt(2). Only TCP has this option.
 pub fn limit_unsent(socket: impl AsFd, limit: Option<u32>) -> Result<(), Errno> {
-    let call = trace::call();
+    let call = trace::call(Syscall::Setsockopt, number(&socket));
     // 0 stands for the system's setting, which is no limit.
     let bytes = limit.unwrap_or(0);
     let set = NotSentLowat.set(&socket, &bytes);
@@ -104,7 +105,7 @@ pub fn limit_unsent(socket: impl AsFd, limit: Option<u32>) -> Result<(), Errno> 
 /// # Errors
 /// Those of ioctl(2).
 pub fn set_nonblocking(socket: impl AsFd, nonblocking: bool) -> Result<(), Errno> {
-    let call = trace::call();
+    let call = trace::call(Syscall::Ioctl, number(&socket));
     let result = ioctl_fionbio(&socket, nonblocking);
     let called = || {
         let (fd, value) = (number(&socket), u8::from(nonblocking));
@@ -132,7 +133,7 @@ pub fn peer_process(socket: impl AsFd) -> Result<i32, Errno> {
 pub fn send(socket: impl AsFd, bytes: &[u8], then: &[u8], more: bool) -> Result<usize, Errno> {
     let mut flags = SendFlags::NOSIGNAL;
     flags.set(SendFlags::MORE, more);
-    let call = trace::call();
+    let call = trace::call(send_call(then), number(&socket));
     let result = if then.is_empty() {
         rustix::net::send(&socket, bytes, flags)
     } else {
@@ -140,13 +141,21 @@ pub fn send(socket: impl AsFd, bytes: &[u8], then: &[u8], more: bool) -> Result<
         sendmsg(&socket, &both, &mut SendAncillaryBuffer::default(), flags)
     };
     let called = || {
-        let name = if then.is_empty() { "send" } else { "sendmsg" };
+        let name = send_call(then).name();
         let more = if more { ", MSG_MORE" } else { "" };
         let (fd, length) = (number(&socket), bytes.len() + then.len());
         format!("{name}({fd}, {length} bytes: {}{more})", first_line(bytes))
     };
     call.returned(&result, called, usize::to_string);
     result
+}
+
+/// The call that sends a piece and what follows it.
+fn send_call(then: &[u8]) -> Syscall {
+    match then.is_empty() {
+        true => Syscall::Send,
+        false => Syscall::Sendmsg,
+    }
 }
 
 /// sendfile(2): sends up to `count` bytes of a file from `offset`. Returns how many bytes the
@@ -198,7 +207,7 @@ fn send_from_file(
     mut offset: u64,
     count: usize,
 ) -> Result<usize, Errno> {
-    let (call, from) = (trace::call(), offset);
+    let (call, from) = (trace::call(Syscall::Sendfile, number(socket)), offset);
     let result = rustix::fs::sendfile(socket, file, Some(&mut offset), count);
     let called = || {
         let (to, file) = (number(socket), number(file));
@@ -230,7 +239,7 @@ pub fn has_unread(socket: impl AsFd) -> bool {
 }
 
 fn receive_with(socket: impl AsFd, buffer: &mut [u8], flags: RecvFlags) -> Result<usize, Errno> {
-    let call = trace::call();
+    let call = trace::call(Syscall::Recv, number(&socket));
     let result = recv(&socket, &mut *buffer, flags).map(|(count, _)| count);
     let now = [", MSG_DONTWAIT", ""][usize::from(flags.is_empty())];
     let came = |count: &usize| match *count {
@@ -247,7 +256,7 @@ fn receive_with(socket: impl AsFd, buffer: &mut [u8], flags: RecvFlags) -> Resul
 /// A TCP peer that has closed its socket does not count until it has answered a packet with a
 /// reset. Before that it may have shut down only its sending side.
 pub fn is_gone(socket: impl AsFd) -> bool {
-    let call = trace::call();
+    let call = trace::call(Syscall::Poll, number(&socket));
     let result = ready_now(&socket, PollFlags::empty());
     let called = || format!("poll({}, 0)", number(&socket));
     call.returned(&result, called, |ready| {
@@ -287,7 +296,7 @@ pub fn shutdown_both(socket: impl AsFd) -> Result<(), Errno> {
 /// # Errors
 /// Those of connect(2).
 pub fn disconnect(socket: impl AsFd) -> Result<(), Errno> {
-    let call = trace::call();
+    let call = trace::call(Syscall::Connect, number(&socket));
     let result = rustix::net::connect_unspec(&socket);
     let called = || format!("connect({}, AF_UNSPEC)", number(&socket));
     call.returned(&result, called, |()| "0".into());
@@ -312,7 +321,7 @@ pub fn set_send_timeout(socket: impl AsFd, time: Duration) -> Result<(), Errno> 
 }
 
 fn shut_down(socket: impl AsFd, how: Shutdown) -> Result<(), Errno> {
-    let call = trace::call();
+    let call = trace::call(Syscall::Shutdown, number(&socket));
     let result = shutdown(&socket, how);
     let called = || {
         let how = match how {
@@ -327,7 +336,7 @@ fn shut_down(socket: impl AsFd, how: Shutdown) -> Result<(), Errno> {
 }
 
 fn set_timeout(socket: impl AsFd, which: Timeout, time: Duration) -> Result<(), Errno> {
-    let call = trace::call();
+    let call = trace::call(Syscall::Setsockopt, number(&socket));
     let result = set_socket_timeout(&socket, which, Some(time));
     let called = || {
         let name = match which {

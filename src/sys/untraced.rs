@@ -4,7 +4,7 @@
 pub use nix::ifaddrs::getifaddrs;
 pub use nix::net::if_::{if_indextoname, if_nameindex};
 pub use rustix::fs::{
-    accessat, chmod, chownat, fchmod, flock, fstat, fstatfs, fsync,
+    accessat, chmod, chownat, fchmod, flock, fstat, fstatfs, fsync, ftruncate,
     inotify::add_watch as inotify_add_watch, inotify::init as inotify_init,
     inotify::remove_watch as inotify_rm_watch, lstat, makedev, memfd_create, mkdir, open, openat,
     openat2, readlink, renameat_with, stat, statat, statx, unlink, unlinkat,
@@ -35,6 +35,12 @@ pub fn ready_now(fd: impl AsFd, wanted: PollFlags) -> Result<PollFlags, Errno> {
 /// clock_gettime(2): the time since the machine started. The same in all processes.
 pub fn monotonic_time() -> Duration {
     let now = clock_gettime(ClockId::Monotonic);
+    Duration::try_from(now).unwrap_or_default()
+}
+
+/// clock_gettime(2): the time since 1970, as the wall clock tells it.
+pub fn real_time() -> Duration {
+    let now = clock_gettime(ClockId::Realtime);
     Duration::try_from(now).unwrap_or_default()
 }
 

@@ -1,6 +1,7 @@
 //! Waiting for descriptors.
 
 use super::untraced::ready_now;
+use crate::recording::Syscall;
 use crate::trace;
 use nix::sys::select::FdSet;
 use nix::sys::time::{TimeVal, TimeValLike};
@@ -26,8 +27,18 @@ const LONGEST_US: i64 = 24 * 60 * 60 * 1_000_000;
 /// # Errors
 /// Those that do not pass.
 pub fn poll(watched: &mut [PollFd<'_>], timeout: Option<Duration>) -> Result<usize, Errno> {
-    trace::note_wait(|| format!("poll: {}", trace::wait_limit(timeout)));
-    let call = trace::call();
+    // Of a connection's own wait, the socket is the last.
+    let fd = match watched {
+        [socket] | [_, socket] => socket.as_fd().as_raw_fd(),
+        _ => -1,
+    };
+    trace::note_wait(
+        Syscall::Poll,
+        fd,
+        || timeout,
+        |limit| format!("poll: {limit}"),
+    );
+    let call = trace::call(Syscall::Poll, fd);
     let result = poll_untraced(watched, timeout);
     let shown = |one: &PollFd<'_>| format!("{}", one.as_fd().as_raw_fd());
     let came = |count: &usize| {
@@ -45,7 +56,7 @@ pub fn poll(watched: &mut [PollFd<'_>], timeout: Option<Duration>) -> Result<usi
 
 /// True if the descriptor is readable, or if that is unknown. Does not wait.
 pub fn is_readable(fd: impl AsFd) -> bool {
-    let call = trace::call();
+    let call = trace::call(Syscall::Poll, fd.as_fd().as_raw_fd());
     let result = ready_now(&fd, PollFlags::IN);
     let called = || format!("poll([{}], 0)", fd.as_fd().as_raw_fd());
     call.returned(&result, called, |ready| {

@@ -2,16 +2,28 @@
 
 use super::operation::{Completion, Operation};
 use super::ring::Ring;
+use crate::recording::{self, Event, Kind, RingOperation};
 use crate::trace;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// Writes to the trace what is queued for a descriptor: the operation, what it does there, and what
-/// follows.
-pub(super) fn note_queued(operation: &str, fd: BorrowedFd<'_>, more: impl FnOnce() -> String) {
-    trace::note(|| {
-        let fd = fd.as_raw_fd();
-        format!("queued for the ring: {operation} fd {fd}{}", more())
-    });
+/// Tells the trace what is queued for a descriptor: the operation and its bytes, what it does there,
+/// and what follows.
+pub(super) fn note_queued(
+    (recorded, bytes): (RingOperation, usize),
+    operation: &str,
+    fd: BorrowedFd<'_>,
+    more: impl FnOnce() -> String,
+) {
+    let fd = fd.as_raw_fd();
+    let record = || {
+        recording::push(Event {
+            code: recorded as u8,
+            value: bytes as i64,
+            ..Event::new(Kind::Queued, fd)
+        });
+    };
+    let text = || format!("queued for the ring: {operation} fd {fd}{}", more());
+    trace::note_event(record, text);
 }
 
 /// Describes the bytes of a send operation.

@@ -5,6 +5,7 @@
 use super::description::note_queued;
 use super::operation::Operation;
 use super::ring::Ring;
+use crate::recording::RingOperation;
 use io_uring::opcode;
 use io_uring::types::Fd;
 use std::io;
@@ -28,7 +29,9 @@ impl Ring {
         count: usize,
         offset: u64,
     ) -> io::Result<()> {
-        note_queued("read", file, || format!(", {count} bytes at {offset}"));
+        note_queued((RingOperation::Read, count), "read", file, || {
+            format!(", {count} bytes at {offset}")
+        });
         let request = opcode::Read::new(Fd(file.as_raw_fd()), into.as_ptr(), count as u32)
             .offset(offset)
             .build();

@@ -3,6 +3,7 @@
 use super::description::note_queued;
 use super::operation::Operation;
 use super::ring::Ring;
+use crate::recording::RingOperation;
 use crate::sys::SocketFlags;
 use io_uring::types::Fd;
 use io_uring::{opcode, squeue};
@@ -19,7 +20,9 @@ impl Ring {
     /// # Errors
     /// Those of io_uring_enter(2), if the queue is full.
     pub fn accept_repeatedly(&mut self, listener: BorrowedFd<'_>, key: usize) -> io::Result<()> {
-        note_queued("accept", listener, || ", repeatedly".into());
+        note_queued((RingOperation::Accept, 0), "accept", listener, || {
+            ", repeatedly".into()
+        });
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let request = opcode::AcceptMulti::new(Fd(listener.as_raw_fd()))
             .flags(flags.bits() as i32)
@@ -39,7 +42,9 @@ impl Ring {
     /// # Errors
     /// Those of io_uring_enter(2), if the queue is full.
     pub fn receive_repeatedly(&mut self, fd: BorrowedFd<'_>, key: usize) -> io::Result<()> {
-        note_queued("receive", fd, || ", repeatedly".into());
+        note_queued((RingOperation::Receive, 0), "receive", fd, || {
+            ", repeatedly".into()
+        });
         let target = self.target(fd, key)?;
         let buffers = self.buffers.as_ref().expect("a ring with buffers");
         let request = opcode::Recv::new(target.number, std::ptr::null_mut(), 0)

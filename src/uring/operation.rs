@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+use crate::recording::RingOperation;
 use crate::sys::Errno;
 use io_uring::cqueue;
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -55,6 +56,19 @@ impl Operation {
         Operation::Fill,
         Operation::Drain,
     ];
+
+    /// Its number in recordings.
+    pub fn recorded(self) -> RingOperation {
+        match self {
+            Operation::Receive => RingOperation::Receive,
+            Operation::Send => RingOperation::Send,
+            Operation::AwaitWritable => RingOperation::AwaitWritable,
+            Operation::Read => RingOperation::Read,
+            Operation::Fill => RingOperation::Fill,
+            Operation::Drain => RingOperation::Drain,
+            Operation::Accept => RingOperation::Accept,
+        }
+    }
 
     /// Its name, for the trace and the status.
     pub fn name(self) -> &'static str {

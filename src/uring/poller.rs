@@ -3,12 +3,13 @@
 use super::description::note_queued;
 use super::ring::Ring;
 use crate::poller::{Poller, QueueTraffic, ReadySet};
+use crate::recording::{RingOperation, Syscall};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 impl Poller for Ring {
-    const CALL: &'static str = "io_uring_enter";
+    const CALL: Syscall = Syscall::UringEnter;
     const EDGE_TRIGGERED: bool = true;
     const IN_ORDER: bool = true;
     const CHANGE_IS_SYSCALL: bool = false;
@@ -25,7 +26,9 @@ impl Poller for Ring {
         old: ReadySet,
         new: ReadySet,
     ) -> io::Result<()> {
-        note_queued("watch", fd, || format!(", {old} -> {new}"));
+        note_queued((RingOperation::Watch, 0), "watch", fd, || {
+            format!(", {old} -> {new}")
+        });
         let (cancelled, request) = self.watches.change(fd.as_raw_fd(), key, old, new);
         if let Some(cancelled) = cancelled {
             // IORING_OP_POLL_REMOVE would fail with EALREADY while an event is being reported, and

@@ -6,6 +6,7 @@ use super::description::{bytes as described, note_queued};
 use super::operation::{Completion, Operation, SendKind};
 use super::ring::Ring;
 use super::sockets::Target;
+use crate::recording::RingOperation;
 use crate::sys::{MSG_WAITALL, PollFlags, SendFlags};
 use io_uring::{opcode, squeue};
 use std::collections::VecDeque;
@@ -38,7 +39,7 @@ impl Ring {
     /// Those of io_uring_enter(2), if the queue is full.
     pub fn receive(&mut self, fd: BorrowedFd<'_>, key: usize, room: usize) -> io::Result<()> {
         let target = self.target(fd, key)?;
-        note_queued("receive", fd, String::new);
+        note_queued((RingOperation::Receive, 0), "receive", fd, String::new);
         let request = self.receive_request(target, key, room);
         self.push(&[request])
     }
@@ -59,7 +60,10 @@ impl Ring {
         kind: SendKind,
     ) -> io::Result<()> {
         let target = self.target(fd, key)?;
-        note_queued("send", fd, || described(bytes, then) + kind.description());
+        let length = bytes.len() + then.len();
+        note_queued((RingOperation::Send, length), "send", fd, || {
+            described(bytes, then) + kind.description()
+        });
         self.make_room(1)?;
         let request = self.send_request(target, key, bytes, then, kind);
         self.push(&[request])
@@ -82,7 +86,8 @@ impl Ring {
         kind: SendKind,
     ) -> io::Result<()> {
         let target = self.target(fd, key)?;
-        note_queued("send", fd, || {
+        let length = bytes.len() + then.len();
+        note_queued((RingOperation::Send, length), "send", fd, || {
             described(bytes, then) + kind.description() + ", reports only failure"
         });
         // If the queue were handed over below, the send would seem to have ended.
@@ -159,7 +164,12 @@ impl Ring {
     /// Those of io_uring_enter(2), if the queue is full.
     pub fn await_writable(&mut self, fd: BorrowedFd<'_>, key: usize) -> io::Result<()> {
         let target = self.target(fd, key)?;
-        note_queued("wait for room", fd, String::new);
+        note_queued(
+            (RingOperation::AwaitWritable, 0),
+            "wait for room",
+            fd,
+            String::new,
+        );
         let events = PollFlags::OUT.bits().into();
         let request = opcode::PollAdd::new(target.number, events).build();
         let request = request.flags(target.flags);
@@ -177,7 +187,9 @@ impl Ring {
         fd: BorrowedFd<'_>,
         key: usize,
     ) -> io::Result<()> {
-        note_queued("cancel", fd, || format!(": {}", operation.name()));
+        note_queued((RingOperation::Cancel, 0), "cancel", fd, || {
+            format!(": {}", operation.name())
+        });
         self.cancel(operation.user_data(key))
     }
 

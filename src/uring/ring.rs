@@ -11,6 +11,7 @@ use super::registered::Registered;
 use super::restrictions::{self, Uses};
 use super::watches::Watches;
 use crate::poller::QueueTraffic;
+use crate::recording::Syscall;
 use crate::sys::Errno;
 use crate::trace;
 use io_uring::types::{SubmitArgs, Timespec};
@@ -149,7 +150,7 @@ impl Ring {
     }
 
     fn hand_over(&mut self, pause: Duration) -> io::Result<()> {
-        let call = trace::call();
+        let call = trace::call(Syscall::UringEnter, -1);
         let before = self.traffic.results;
         self.enter(Some(pause))?;
         if self.ring.params().is_setup_sqpoll() {

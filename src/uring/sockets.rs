@@ -4,6 +4,7 @@ use super::description::note_queued;
 use super::operation::{Completion, file_update};
 use super::registered::{EMPTY, REFUSED};
 use super::ring::Ring;
+use crate::recording::RingOperation;
 use crate::sys::Errno;
 use io_uring::types::Fd;
 use io_uring::{opcode, squeue};
@@ -35,7 +36,7 @@ impl Ring {
         match entry.load(Relaxed) {
             REFUSED => return Ok(by_descriptor),
             EMPTY => {
-                note_queued("register", fd, String::new);
+                note_queued((RingOperation::Other, 0), "register", fd, String::new);
                 entry.store(number, Relaxed);
                 self.update_place(key)?;
             }
@@ -55,7 +56,7 @@ impl Ring {
     pub fn unregister(&mut self, fd: BorrowedFd<'_>, key: usize) -> io::Result<()> {
         match self.registered.known(key) {
             Some(entry) if entry.load(Relaxed) != EMPTY => {
-                note_queued("unregister", fd, String::new);
+                note_queued((RingOperation::Other, 0), "unregister", fd, String::new);
                 entry.store(EMPTY, Relaxed);
                 self.update_place(key)
             }

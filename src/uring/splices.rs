@@ -6,6 +6,7 @@ mod tests;
 use super::description::note_queued;
 use super::operation::Operation;
 use super::ring::Ring;
+use crate::recording::RingOperation;
 use io_uring::types::Fd;
 use io_uring::{opcode, squeue};
 use std::io;
@@ -46,9 +47,12 @@ impl Ring {
         count: usize,
     ) -> io::Result<()> {
         let drain = self.drain_request(pipe, socket, key, count)?;
-        note_queued("fill a pipe from", file, || {
-            format!(", {count} bytes at {offset}, then drain it")
-        });
+        note_queued(
+            (RingOperation::Fill, count),
+            "fill a pipe from",
+            file,
+            || format!(", {count} bytes at {offset}, then drain it"),
+        );
         let (from, to) = (Fd(file.as_raw_fd()), Fd(pipe.input.as_raw_fd()));
         let fill = opcode::Splice::new(from, offset as i64, to, NO_OFFSET, count as u32)
             .flags(NONBLOCK)
@@ -83,7 +87,12 @@ impl Ring {
         count: usize,
     ) -> io::Result<squeue::Entry> {
         let target = self.target(socket, key)?;
-        note_queued("drain a pipe to", socket, || format!(", {count} bytes"));
+        note_queued(
+            (RingOperation::Drain, count),
+            "drain a pipe to",
+            socket,
+            || format!(", {count} bytes"),
+        );
         let from = Fd(pipe.output.as_raw_fd());
         let to = target.number;
         let request = opcode::Splice::new(from, NO_OFFSET, to, NO_OFFSET, count as u32)

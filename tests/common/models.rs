@@ -18,7 +18,7 @@ pub fn is_loop(model: &str) -> bool {
 
 /// True if the kernel performs the model's operations on sockets and reports their results.
 pub fn is_completion_model(model: &str) -> bool {
-    row(model).wait_call == Ring::CALL
+    row(model).wait_call == Ring::CALL.name()
 }
 
 /// True if a model serves one connection at a time and all others wait for it.

@@ -21,7 +21,10 @@ pub const LAYERS: &[(&str, &[&str])] = &[
     ("http1", &[]),
     ("client", &["session", "http1"]),
     ("files", &["sys", "trace"]),
-    ("observe", &["session", "config", "lines", "sys", "trace"]),
+    (
+        "observe",
+        &["session", "config", "lines", "recording", "sys", "trace"],
+    ),
     ("confine", &["config"]),
     ("tls", &["session", "config", "net", "observe", "sys"]),
     (
@@ -37,20 +40,39 @@ pub const LAYERS: &[(&str, &[&str])] = &[
             "offload",
         ],
     ),
-    ("poller", &["sys", "trace"]),
-    ("uring", &["poller", "sys", "trace"]),
+    ("poller", &["recording", "sys", "trace"]),
+    ("uring", &["poller", "recording", "sys", "trace"]),
     (
         "model",
         &[
-            "service", "poller", "uring", "session", "net", "config", "observe", "offload", "sys",
+            "service",
+            "poller",
+            "uring",
+            "session",
+            "net",
+            "config",
+            "observe",
+            "offload",
+            "recording",
+            "sys",
             "trace",
         ],
     ),
     (
         "server",
         &[
-            "auth", "model", "service", "tls", "session", "net", "config", "observe", "confine",
+            "auth",
+            "model",
+            "service",
+            "tls",
+            "session",
+            "net",
+            "config",
+            "observe",
+            "confine",
+            "recording",
             "sys",
+            "trace",
         ],
     ),
     (
@@ -104,6 +126,7 @@ const WORDS: &[(&str, &[&str])] = &[
             "model/",
             "offload.rs",
             "server/passwords.rs",
+            "server/recording.rs",
             "server/renewal.rs",
             // For `thread::panicking` in a check of debug builds.
             "session/connection.rs",
@@ -113,7 +136,10 @@ const WORDS: &[(&str, &[&str])] = &[
     ("TcpListener", &[]),
     ("socket2", &["net/"]),
     // The trace prints error names. Recordings need memory that processes share.
-    ("rustix", &["sys/", "confine/", "recording/", "trace.rs"]),
+    (
+        "rustix",
+        &["sys/", "confine/", "recording/", "trace.rs", "trace/"],
+    ),
     // fork(2) and signal handlers need `unsafe`.
     ("nix", &["sys/", "confine/", "model/process.rs", "trace.rs"]),
 ];

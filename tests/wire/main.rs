@@ -40,6 +40,7 @@ mod packaging;
 mod per_ip;
 mod process;
 mod proxied;
+mod recording;
 mod refused_calls;
 mod renames;
 mod representation;

@@ -180,7 +180,8 @@ impl<P: Poller> ClientLoop<P> {
             false => Some(Duration::ZERO),
         };
         self.worker.counters.wait_calls += 1;
-        trace::note_wait(|| format!("{}: {}", P::CALL, trace::wait_limit(timeout)));
+        let text = |limit| format!("{}: {limit}", P::CALL.name());
+        trace::note_wait(P::CALL, -1, || timeout, text);
         self.poller.wait(timeout, &mut self.found)?;
         self.worker.counters.events += self.found.len() as u64;
         self.clock.read(&mut self.worker.time);

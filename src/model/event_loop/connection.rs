@@ -6,6 +6,7 @@ use super::driver::{Driver, LoopConnection};
 use super::readahead::{READAHEAD, is_in_memory};
 use crate::model::connections::SlotFlags;
 use crate::model::{load, load_now};
+use crate::recording::{self, Event, Kind, NEVER, Reason};
 use crate::session::{Action, Connection, Piece, Timeout, Worker};
 use crate::sys::{self, Errno};
 use crate::trace;
@@ -65,19 +66,73 @@ impl Stop {
             (Stop::Closed, _) => "is closed",
         }
     }
+
+    /// The reason for a recording.
+    fn recorded(self, connection: &Connection) -> Reason {
+        match (self, connection.next()) {
+            (Stop::Blocked, Action::Send) => Reason::Send,
+            (Stop::Blocked, Action::Load) => Reason::Load,
+            (Stop::Blocked, Action::Wait) if connection.waiting().0 == Timeout::Pause => {
+                Reason::Others
+            }
+            (Stop::Blocked, Action::Wait) | (Stop::HasJob, _) => Reason::Job,
+            (Stop::Blocked, _) => Reason::Receive,
+            (Stop::BudgetUsed, _) => Reason::Budget,
+            (Stop::NoWorkLeft, _) => Reason::Work,
+            (Stop::NotInMemory, _) => Reason::Disk,
+            (Stop::MayHang, _) => Reason::Remote,
+            (Stop::Closed, _) => Reason::Close,
+        }
+    }
 }
 
 impl<D: Driver> LoopConnection<D> {
-    /// Writes to the trace that the connection acts.
-    pub(super) fn trace_turn(&self) {
+    /// Tells the trace that the connection acts, and whether it was woken or has `expired`.
+    pub(super) fn trace_turn(&self, expired: bool) {
         let fd = self.io.socket.as_raw_fd();
-        trace::note(|| format!("turn of fd {fd}: {}", self.connection.state()));
+        trace::note_turn(
+            fd,
+            || {
+                if self.flags.contains(SlotFlags::WOKEN) {
+                    trace::record(|| Event::new(Kind::Woken, fd));
+                }
+                if expired {
+                    trace::record(|| Event {
+                        code: self.connection.waiting().0 as u8,
+                        ..Event::new(Kind::Expired, fd)
+                    });
+                }
+            },
+            || format!("turn of fd {fd}: {}", self.connection.state()),
+        );
     }
 
-    /// Writes to the trace why the connection stops.
-    pub(super) fn trace_stop(&self, stop: Stop) {
+    /// Tells the trace why the connection stops.
+    pub(super) fn trace_stop(&self, stop: Stop, worker: &Worker) {
         let fd = self.io.socket.as_raw_fd();
-        trace::note(|| format!("fd {fd} {}", stop.reason(&self.connection, D::COMPLETES)));
+        let text = || format!("fd {fd} {}", stop.reason(&self.connection, D::COMPLETES));
+        trace::note_event(|| self.record_stop(fd, stop, worker), text);
+    }
+
+    fn record_stop(&self, fd: i32, stop: Stop, worker: &Worker) {
+        let left = worker.left(self.connection.deadline(worker));
+        let now = recording::now();
+        let deadline = left.map(|left| now.saturating_add(left.as_nanos() as u64));
+        recording::push_at(Event {
+            at: now,
+            code: stop.recorded(&self.connection) as u8,
+            detail: self.connection.waiting().0 as u16,
+            extra: deadline.unwrap_or(NEVER),
+            ..Event::new(Kind::Stop, fd)
+        });
+        let (output, input) = self.connection.buffered();
+        if output > 0 || input > 0 {
+            recording::push(Event {
+                value: output as i64,
+                extra: input as u64,
+                ..Event::new(Kind::Buffers, fd)
+            });
+        }
     }
 
     /// Performs the connection's actions until its byte budget is used up or it would block. Calls

@@ -8,6 +8,7 @@ use crate::model::listeners::Shortage;
 use crate::model::{StreamEndpoint, catch_start_panic};
 use crate::net::AcceptError;
 use crate::poller::{Poller, ReadySet};
+use crate::recording::End;
 use crate::session::{Connection, MIN_IDLE_AGE};
 use crate::sys::is_readable;
 use crate::trace;
@@ -193,9 +194,12 @@ impl<D: Driver> EventLoop<D> {
         let (worker, key) = (&mut self.worker, self.connections.vacant_key());
         worker.counters.accepted_connections += 1;
         let start = endpoint.admit(peer, &mut worker.counters);
+        let fd = socket.as_raw_fd();
+        trace::note_opened(fd);
         match catch_start_panic(|| Some(Connection::open(start?, key, worker))) {
             Some(connection) => self.insert(listener, socket, connection),
             None => {
+                trace::note_closed(fd, || End::Refused);
                 trace::note_close(&socket);
                 self.worker.counters.other_calls += 1;
             }

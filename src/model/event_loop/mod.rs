@@ -30,8 +30,8 @@ use super::listeners::Listeners;
 use super::shutdown::Shutdown;
 use super::status::LoopStatus;
 use super::{
-    LOG_RETRY_INTERVAL, ServerSetup, WorkerParts, abort_after_panic, catch_panic, new_worker,
-    reopen_log,
+    LOG_RETRY_INTERVAL, ServerSetup, WorkerParts, abort_after_panic, catch_panic, ending,
+    new_worker, reopen_log, update_trace,
 };
 use crate::config::{self, Accept, Trigger, UringFds, UringFile, UringOperations, UringSend};
 use crate::observe::{LogFile, flush_standard_error, standard_error_is_behind, throttled};
@@ -51,6 +51,7 @@ use remote::PendingCalls;
 use siblings::{CLIENTS_WAIT, NO_CONNECTION, Siblings};
 use sources::{EventSource, Sources};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::sync::PoisonError;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::Builder;
@@ -320,18 +321,20 @@ impl<D: Driver> EventLoop<D> {
         };
         let begin = self.status.is_some().then(Instant::now);
         let poller = self.driver.poller();
-        trace::note_wait(|| {
-            let limit = poller.wait_limit(wait_timeout);
-            format!("{}: {}", D::Poller::CALL, trace::wait_limit(limit))
-        });
-        let call = trace::call();
+        let text = |limit| format!("{}: {limit}", D::Poller::CALL.name());
+        trace::note_wait(
+            D::Poller::CALL,
+            -1,
+            || poller.wait_limit(wait_timeout),
+            text,
+        );
+        let call = trace::call(D::Poller::CALL, -1);
         poller.wait(wait_timeout, &mut self.found)?;
         let traffic = poller.take_traffic();
-        call.returned(
-            &Ok(()),
-            || D::Poller::CALL.into(),
-            |()| self.describe_events(),
-        );
+        if call.is_told() {
+            self.trace_wait(call);
+        }
+        update_trace(&mut self.worker);
         let counters = &mut self.worker.counters;
         counters.wait_calls += 1;
         counters.events += self.found.len() as u64;
@@ -547,13 +550,13 @@ impl<D: Driver> EventLoop<D> {
         let (received, sent) = (counters.received_bytes, counters.sent_bytes);
         let transfers = counters.transfers();
         let stop = catch_panic(|| {
+            slot.trace_turn(expired);
             if slot.take_flag(SlotFlags::WOKEN) {
                 slot.connection.woken(&mut self.worker);
             }
-            slot.trace_turn();
             let (driver, scratch) = (&mut self.driver, &mut self.scratch);
             let stop = slot.advance(budget, driver, &mut self.worker, scratch, &mut refresh);
-            slot.trace_stop(stop);
+            slot.trace_stop(stop, &self.worker);
             let is_over = expired && slot.connection.waiting() == waiting;
             let must_end = self.worker.stopping && slot.connection.is_idle();
             if stop != Stop::Blocked || !(is_over || must_end) {
@@ -564,7 +567,9 @@ impl<D: Driver> EventLoop<D> {
                 return stop;
             }
             slot.connection.expired(&mut self.worker);
-            slot.advance(budget, driver, &mut self.worker, scratch, &mut refresh)
+            let stop = slot.advance(budget, driver, &mut self.worker, scratch, &mut refresh);
+            slot.trace_stop(stop, &self.worker);
+            stop
         });
         let stop = stop.unwrap_or_else(|| {
             abort_after_panic(&mut slot.connection);
@@ -593,7 +598,9 @@ impl<D: Driver> EventLoop<D> {
     fn close(&mut self, key: usize) {
         self.abandon_call(key);
         let slot = &mut self.connections[key];
+        let (fd, end) = (slot.io.socket.as_raw_fd(), ending(&slot.connection));
         catch_panic(|| slot.connection.close(&mut self.worker));
+        trace::note_closed(fd, || end);
         let source = self.sources.keys.key(EventSource::Connection(key));
         let driver = &mut self.driver;
         let is_under_way = driver.forget(&mut slot.io, key, source, &mut self.worker);

@@ -5,7 +5,9 @@ use super::driver::Driver;
 use crate::model::wake_queue::WakeQueue;
 use crate::model::{DatagramEndpoint, HangupSignals, Signals, StreamEndpoint};
 use crate::poller::{Poller, ReadySet};
+use crate::recording::{Event, Kind, Source};
 use crate::service::Service;
+use crate::trace;
 use crate::uring::Operation;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -162,6 +164,68 @@ impl Sources {
 }
 
 impl<D: Driver> EventLoop<D> {
+    /// Tells the trace of the wait that has just ended, and what it has found.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn trace_wait(&self, call: trace::Call) {
+        let found = self.found.len() + self.driver.completions().len();
+        let name = || D::Poller::CALL.name().into();
+        call.returned(&Ok(found), name, |_| self.describe_events());
+        for (key, ready) in &self.found {
+            trace::record(|| self.found_event(*key, *ready));
+        }
+        for completion in self.driver.completions() {
+            trace::record(|| {
+                let key = completion.key;
+                let source = match completion.operation {
+                    Operation::Accept => EventSource::Listener(key),
+                    _ => EventSource::Connection(key),
+                };
+                let fd = self.descriptor(source);
+                let result = completion.result.map(i64::from);
+                Event {
+                    code: completion.operation.recorded() as u8,
+                    value: result.unwrap_or_else(|errno| -i64::from(errno.raw_os_error())),
+                    ..Event::new(Kind::Completed, fd)
+                }
+            });
+        }
+    }
+
+    fn found_event(&self, key: usize, ready: ReadySet) -> Event {
+        let source = self.sources.keys.source(key);
+        let code = match source {
+            EventSource::Signals => Source::Signals,
+            EventSource::Wakes => Source::Wakes,
+            EventSource::Hangups => Source::Hangups,
+            EventSource::Listener(_) => Source::Listener,
+            EventSource::FileChanges(_) => Source::Files,
+            EventSource::Datagrams(_) => Source::Datagrams,
+            EventSource::Connection(_) => Source::Connection,
+        };
+        Event {
+            code: code as u8,
+            detail: ready.bits().into(),
+            ..Event::new(Kind::Found, self.descriptor(source))
+        }
+    }
+
+    /// The descriptor of a listener or a connection; -1 for others.
+    fn descriptor(&self, source: EventSource) -> i32 {
+        let fd = match source {
+            EventSource::Listener(index) => {
+                let listener = self.watched_listeners.all.get(index);
+                listener.map(|one| one.fd().as_raw_fd())
+            }
+            EventSource::Connection(key) => {
+                let slot = self.connections.get(key);
+                slot.map(|slot| slot.io.socket.as_raw_fd())
+            }
+            _ => None,
+        };
+        fd.unwrap_or(-1)
+    }
+
     /// Describes the events of the last wait, for the trace.
     pub(super) fn describe_events(&self) -> String {
         let each = self.found.iter();
@@ -188,17 +252,12 @@ impl<D: Driver> EventLoop<D> {
             EventSource::Hangups => "SIGHUP".into(),
             EventSource::FileChanges(_) => "file changes".into(),
             EventSource::Datagrams(_) => "datagrams".into(),
-            EventSource::Listener(index) => {
-                let fd = self
-                    .watched_listeners
-                    .all
-                    .get(index)
-                    .map(|one| one.fd().as_raw_fd());
-                format!("listener fd {}", fd.unwrap_or(-1))
+            source @ EventSource::Listener(_) => {
+                format!("listener fd {}", self.descriptor(source))
             }
-            EventSource::Connection(key) => match self.connections.get(key) {
-                Some(slot) => format!("fd {}", slot.io.socket.as_raw_fd()),
-                None => "a closed connection".into(),
+            source @ EventSource::Connection(_) => match self.descriptor(source) {
+                -1 => "a closed connection".into(),
+                fd => format!("fd {fd}"),
             },
         }
     }

@@ -6,6 +6,7 @@ use crate::model::blocking;
 use crate::model::connection_control::{ConnectionControl, SharedFlags};
 use crate::model::runner::Runner;
 use crate::observe::{LogFile, discard_pending_standard_error, finish_standard_error};
+use crate::recording;
 use crate::session::NewSession;
 use crate::sys::Pid;
 use crate::trace;
@@ -38,6 +39,7 @@ pub fn serve(
     parent: Pid,
     (socket, start): (OwnedFd, NewSession),
 ) -> ! {
+    recording::forked();
     discard_pending_standard_error();
     let control = ConnectionControl::default();
     let flags = &inheritance.flags;
@@ -57,6 +59,7 @@ pub fn serve(
         trace::note(|| "exit(0) closes its descriptors".into());
         reports.send(&runner.worker.counters);
     }
+    recording::release();
     finish_standard_error(LAST_WAIT);
     std::process::exit(0)
 }

@@ -4,6 +4,7 @@ use super::messages::Reports;
 use crate::model::Signals;
 use crate::model::status::SnapshotBuilder;
 use crate::observe::{ConnectionRow, Readiness, throttled};
+use crate::recording;
 use crate::session::{Counters, NewSession};
 use crate::sys::{self, Pid, Signal, WaitStatus};
 use crate::trace;
@@ -85,6 +86,7 @@ impl Children {
                 Err(_) => false,
             };
             if !is_running {
+                recording::release_process(child.id.as_raw_pid().unsigned_abs());
                 release(child.service);
             }
             is_running

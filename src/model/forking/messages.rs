@@ -16,7 +16,9 @@ pub const STOP: Signal = Signal::TERM;
 pub const CUT_OFF: Signal = Signal::USR2;
 
 /// Clients wait for a process: end after the next response.
-pub const MAKE_ROOM: Signal = Signal::USR1;
+///
+/// SIGUSR1 is the user's: it writes a recording. This one is ignored where it is not caught.
+pub const MAKE_ROOM: Signal = Signal::URG;
 
 /// Reopen the access log's file.
 pub const REOPEN: Signal = Signal::HUP;
@@ -34,13 +36,14 @@ pub struct SignalFlags<'a> {
 }
 
 /// The signals that a parent or a child catches.
-const CAUGHT: [Signal; 6] = [
+const CAUGHT: [Signal; 7] = [
     Signal::INT,
     Signal::TERM,
     Signal::CHILD,
     Signal::USR1,
     Signal::USR2,
     Signal::HUP,
+    Signal::URG,
 ];
 
 /// Blocks signals until a new process has its own handlers. The inherited handlers would report its

@@ -23,6 +23,7 @@ use crate::config::Timeouts;
 use crate::net::AcceptError;
 use crate::observe::{flush_standard_error, standard_error_is_behind};
 use crate::observe::{share_throttles, throttled};
+use crate::recording::{Event, Kind};
 use crate::session::{Counters, MIN_IDLE_AGE, NewSession, Worker};
 use crate::sys::untraced::getpid;
 use crate::sys::{Errno, PollFd, PollFlags, Signal, SocketFlags, is_readable, poll};
@@ -251,6 +252,10 @@ impl Parent {
             Ok(Some(child)) => {
                 let (id, fd) = (child.as_raw_pid(), socket.as_raw_fd());
                 trace::note(|| format!("fork() = {id}: that process serves fd {fd}"));
+                trace::record(|| Event {
+                    value: id.into(),
+                    ..Event::new(Kind::Forked, fd)
+                });
                 trace::note_close(&socket);
                 self.children.add(child, service, start);
                 self.listeners.permits().take(service);

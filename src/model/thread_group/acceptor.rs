@@ -4,6 +4,7 @@ use super::{GroupState, ThreadGroup};
 use crate::model::StreamEndpoint;
 use crate::model::listeners::{PAUSE, warn_accept_refused};
 use crate::net::AcceptError;
+use crate::recording::Syscall;
 use crate::session::{Counters, NewSession};
 use crate::sys::SocketFlags;
 use crate::trace;
@@ -46,7 +47,8 @@ impl ThreadGroup {
                 return None;
             }
             let fd = endpoint.listener.as_fd().as_raw_fd();
-            trace::note_wait(|| format!("accept4({fd}): {}", trace::wait_limit(None)));
+            let text = |limit| format!("accept4({fd}): {limit}");
+            trace::note_wait(Syscall::Accept, fd, || None, text);
             match endpoint.listener.accept(SocketFlags::empty()) {
                 Ok((socket, peer)) => {
                     let permit = self.take_permit(self.services[listener])?;

@@ -2,9 +2,12 @@
 
 use crate::model::clock::Clock;
 use crate::model::thread_group::{ActiveConnection, ThreadGroup};
+use crate::model::update_trace;
+use crate::recording::Syscall;
 use crate::session::{BUFFER_SIZE, Time, WORK_PER_TURN, Worker};
 use crate::trace;
 use std::cell::{Cell, RefCell};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use tokio::sync::mpsc;
@@ -60,6 +63,8 @@ impl Local {
     pub fn begin(&mut self, active: &ActiveConnection) {
         self.clock.read(&mut self.worker.time);
         self.shared.group.read_flags(active, &mut self.worker);
+        update_trace(&mut self.worker);
+        trace::set_subject(active.socket.as_raw_fd());
         // The runtime has no turns: the sessions that work divide the work of one among them.
         self.worker.work = WORK_PER_TURN / self.shared.working.load(SeqCst).max(1);
     }
@@ -71,8 +76,9 @@ impl Local {
                 local.worker.counters.wait_calls += 1;
             }
         });
-        trace::note_wait(|| format!("{WAIT_CALL}: until a task can go on"));
-        WAIT.set(Some(trace::call()));
+        let text = |_| format!("{WAIT_CALL}: until a task can go on");
+        trace::note_wait(Syscall::Runtime, -1, || None, text);
+        WAIT.set(Some(trace::call(Syscall::Runtime, -1)));
     }
 
     /// Called when the thread has waited.

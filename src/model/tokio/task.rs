@@ -3,9 +3,12 @@
 use super::shared::{Alive, Local, Shared};
 use super::watch::{Watched, watch};
 use crate::model::thread_group::{Accepted, ActiveConnection};
-use crate::model::{abort_after_panic, catch_panic, catch_start_panic, load, load_now, send};
+use crate::model::{
+    abort_after_panic, catch_panic, catch_start_panic, ending, load, load_now, send,
+};
 use crate::observe::throttled;
 use crate::offload;
+use crate::recording::End;
 use crate::session::{Action, BUFFER_SIZE, Connection, Piece};
 use crate::sys::{self, Errno};
 use crate::trace;
@@ -68,6 +71,7 @@ pub(super) async fn serve(shared: Arc<Shared>, accepted: Accepted, _alive: Alive
         Ok(socket) => {
             let open = |local: &mut Local| {
                 local.begin(&active);
+                trace::note_opened(fd);
                 local.worker.counters.interest_change_calls += 1;
                 catch_start_panic(|| Some(Connection::open(start, key, &mut local.worker)))
             };
@@ -82,6 +86,8 @@ pub(super) async fn serve(shared: Arc<Shared>, accepted: Accepted, _alive: Alive
                     moved: 0,
                 };
                 task.run_to_end().await;
+            } else {
+                trace::note_closed(fd, || End::Refused);
             }
         }
         Err(error) => throttled!(
@@ -113,8 +119,10 @@ impl<'a> Task<'a> {
         }
         let mut connection = self.connection;
         Local::with(self.shared, |local| {
+            let end = ending(&connection);
             catch_panic(|| connection.close(&mut local.worker));
             connection.release(&mut local.worker);
+            trace::note_closed(self.active.socket.as_raw_fd(), || end);
             self.shared.group.write_log(&mut local.worker);
         });
     }

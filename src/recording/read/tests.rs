@@ -153,3 +153,40 @@ fn what_is_wrong_is_told() {
         assert_eq!(shown(bytes).as_deref(), Some(expected));
     }
 }
+
+#[test]
+fn the_json_for_perfetto_has_turns_states_and_requests() {
+    let turn = Event::new(Kind::Turn, 7);
+    let step = Event {
+        code: 1,
+        ..Event::new(Kind::Step, 7)
+    };
+    let mut contents = example();
+    contents.parts[0].events.push(at(12, step));
+    contents.parts[2].events.insert(0, at(12, turn));
+    let recording = Recording::parse(&contents.to_bytes()).expect("it is one");
+    let mut json = Vec::new();
+    crate::recording::write_trace_json(&recording, &mut json).expect("written");
+    let json: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
+    let events = json["traceEvents"].as_array().expect("an array").iter();
+    let shown = events.map(|one| {
+        let phase = one["ph"].as_str().expect("a phase");
+        format!(
+            "{phase} {} {}",
+            one["name"].as_str().expect("a name"),
+            one["ts"]
+        )
+    });
+    let expected = [
+        "M process_name null",
+        "b reading request 0.012",
+        "i GET /a-long-target 0.012",
+        "X connection 1 0.012",
+        "e reading request 0.014",
+    ];
+    let mut shown: Vec<_> = shown.collect();
+    shown.sort();
+    let mut expected = expected.map(String::from);
+    expected.sort();
+    assert_eq!(shown, expected);
+}

@@ -44,6 +44,9 @@ impl HttpContext {
         response.put_head(version, end.is_none(), &self.fields, cx);
         cx.worker.counters.requests += 1;
         let user = self.user(&response, exchange);
+        let status = response.status.code();
+        cx.worker
+            .note_request(|| method_and_target(exchange), status);
         let record = (!self.log.is_off()).then(|| AccessRecord {
             peer: exchange.peer,
             date: cx.worker.time.log_date(),
@@ -136,4 +139,14 @@ impl<'a> Exchange<'a> {
             false => Wait::Linger,
         })
     }
+}
+
+/// What a recording has of a request: nothing if it is none.
+fn method_and_target<'a>(exchange: &Exchange<'a>) -> &'a [u8] {
+    let line = match exchange.request {
+        Some(_) => request_line(exchange.head),
+        None => b"",
+    };
+    let end = line.iter().rposition(|byte| *byte == b' ');
+    &line[..end.unwrap_or(0)]
 }
