@@ -113,7 +113,8 @@ fn act_on<T>(set: &mut Set, client: Client, act: impl FnOnce(&mut Entry) -> T) -
     act(&mut set[at])
 }
 
-#[cfg(all(test, feature = "auth"))]
+#[cfg(feature = "auth")]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -216,5 +216,6 @@ impl Gate {
     }
 }
 
-#[cfg(all(test, feature = "auth"))]
+#[cfg(feature = "auth")]
+#[cfg(test)]
 mod tests;

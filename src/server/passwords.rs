@@ -166,7 +166,8 @@ fn reload(gate: &Arc<Gate>) {
     });
 }
 
-#[cfg(all(test, feature = "auth"))]
+#[cfg(feature = "auth")]
+#[cfg(test)]
 mod tests {
     use super::*;
 
