@@ -6,11 +6,13 @@ mod manual;
 mod operator_log;
 mod options;
 mod qr_code;
+mod replay;
 mod rewrite;
 mod spellings;
 mod values;
 
 pub use operator_log::{begin_trace, finish_operator_log, show_qr_code, start_operator_log};
+pub use replay::ReplayCommand;
 
 use crate::auth::Access;
 use crate::config::{AccessLog, CertificateFiles, Certificates, Config, Confinement, HttpConfig};
@@ -33,6 +35,8 @@ pub enum Task {
     Serve(Box<ServeCommand>),
     /// Print this and exit.
     Print(Vec<u8>),
+    /// Write a page that replays recordings.
+    Replay(ReplayCommand),
 }
 
 /// What to serve, and how.
@@ -62,6 +66,9 @@ pub fn parse(
     inherited: Vec<InheritedSocket>,
 ) -> Result<Task, clap::Error> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if arguments.get(1).is_some_and(|word| word == replay::NAME) {
+        return replay::read(&arguments[1..]).map(Task::Replay);
+    }
     let words = arguments.iter().skip(1).map(|word| word.to_string_lossy());
     let words: Vec<String> = words.map(String::from).collect();
     let usage = |message| clap::Error::raw(ErrorKind::ValueValidation, format!("{message}\n"));

@@ -71,6 +71,7 @@
 //! | [`background`] | one thread for work that no request waits for |
 //! | [`offload`] | threads for work that may wait for a file system |
 //! | [`recording`] | recordings of what a server does, written and read |
+//! | `replay` | a page that replays recordings in a browser |
 //! | [`trace`] | logs the system calls of the first requests |
 //!
 //! `docs/architecture.md` walks a request through them.
@@ -98,6 +99,8 @@ pub mod poller;
 #[cfg(feature = "cli")]
 pub mod program;
 pub mod recording;
+#[cfg(feature = "cli")]
+pub mod replay;
 pub mod server;
 pub mod service;
 pub mod session;

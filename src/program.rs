@@ -1,9 +1,10 @@
 //! The program: options, server, exit code. Mistakes in the command line end it with 2, other
 //! errors with 1.
 
-use crate::cli::{self, ServeCommand, Task};
+use crate::cli::{self, ReplayCommand, ServeCommand, Task};
 use crate::model::ModelRow;
 use crate::net;
+use crate::replay::{self, Replayed};
 use crate::server::Builder;
 use std::error::Error;
 use std::io::Write;
@@ -23,6 +24,12 @@ pub fn run(custom: Option<&'static ModelRow>) -> ExitCode {
     let command = match task {
         Task::Serve(command) => command,
         Task::Print(text) => return print(&text),
+        Task::Replay(command) => {
+            return match replay(&command) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(message) => fail(&message),
+            };
+        }
     };
     cli::start_operator_log(command.log_level);
     match serve(&command, custom) {
@@ -51,6 +58,24 @@ fn serve(command: &ServeCommand, custom: Option<&'static ModelRow>) -> Result<()
         cli::begin_trace(requests, !is_alone);
     }
     Ok(server.run()?)
+}
+
+/// Reads the recordings and writes the page.
+fn replay(command: &ReplayCommand) -> Result<(), String> {
+    let mut files = Vec::new();
+    for path in &command.recordings {
+        let name = path.display().to_string();
+        match std::fs::read(path) {
+            Ok(bytes) => files.push((name, bytes)),
+            Err(error) => return Err(format!("cannot read {name}: {error}")),
+        }
+    }
+    let recordings = files.iter().map(|(name, bytes)| Replayed { name, bytes });
+    let page = replay::page(&recordings.collect::<Vec<_>>())
+        .map_err(|(name, error)| format!("cannot replay {name}: {error}"))?;
+    let output = &command.output;
+    std::fs::write(output, page)
+        .map_err(|error| format!("cannot write {}: {error}", output.display()))
 }
 
 fn print(text: &[u8]) -> ExitCode {

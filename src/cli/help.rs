@@ -11,6 +11,7 @@ pub(super) const SYNOPSIS: &[&str] = &[
     "evserve [OPTIONS] [ROOT]",
     "evserve --mode MODE [OPTIONS]",
     "evserve --mode http --mode MODE [OPTIONS] [ROOT]",
+    "evserve replay RECORDING [RECORDING] --output FILE",
 ];
 
 pub(super) fn usage() -> String {
@@ -65,6 +66,10 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
     (
         "evserve --trace-requests 1 public",
         "See the system calls of one request",
+    ),
+    (
+        "evserve replay run.evrec -o run.html",
+        "Replay in a browser what --record recorded",
     ),
 ];
 

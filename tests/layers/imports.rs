@@ -82,7 +82,8 @@ pub const LAYERS: &[(&str, &[&str])] = &[
             "trace",
         ],
     ),
-    ("program", &["cli", "server", "model", "net"]),
+    ("replay", &["recording"]),
+    ("program", &["cli", "server", "model", "net", "replay"]),
     ("main", &["program"]),
 ];
 
@@ -117,7 +118,8 @@ const WORDS: &[(&str, &[&str])] = &[
     ("landlock", &["confine/"]),
     ("ppp", &["service/proxy_header.rs"]),
     ("rustls", &["tls/"]),
-    ("std::fs", &[]),
+    // Recordings and pages are whole files, read and written before the program ends.
+    ("std::fs", &["program.rs"]),
     (
         "std::thread",
         &[

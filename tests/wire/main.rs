@@ -43,6 +43,7 @@ mod proxied;
 mod recording;
 mod refused_calls;
 mod renames;
+mod replay;
 mod representation;
 mod reservations;
 mod rings;

@@ -1,0 +1,46 @@
+//! The command `evserve replay`, and its options.
+
+use clap::builder::ValueHint;
+use clap::{CommandFactory, FromArgMatches, Parser};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// The word after the program's name. A directory of this name is served as `./replay`.
+pub(super) const NAME: &str = "replay";
+
+/// Write a page that replays what --record has recorded, in any browser
+#[derive(Parser, Debug, PartialEq, Eq)]
+#[command(
+    bin_name = "evserve replay",
+    max_term_width = 100,
+    after_help = "Examples:
+  evserve replay run.evrec -o run.html
+  evserve replay blocking.evrec epoll.evrec -o both.html
+
+The page needs no network and no other file: open it, or send it to somebody. With two recordings,
+both run on one clock, which is 0 when each accepts its first connection."
+)]
+pub struct ReplayCommand {
+    /// Recording of a server with --record; two are shown side by side
+    #[arg(value_name = "RECORDING", required = true, num_args = 1..=2, value_hint = ValueHint::FilePath)]
+    pub recordings: Vec<PathBuf>,
+
+    /// Page to write
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: PathBuf,
+}
+
+/// Reads the arguments from the word `replay` on.
+pub(super) fn read(arguments: &[OsString]) -> Result<ReplayCommand, clap::Error> {
+    let matches = ReplayCommand::command().try_get_matches_from(arguments);
+    let command = matches.and_then(|matches| ReplayCommand::from_arg_matches(&matches));
+    command.map_err(
+        |error| match error.use_stderr() && Path::new(NAME).is_dir() {
+            true => clap::Error::raw(
+                error.kind(),
+                format!("{error}\nTo serve the directory {NAME}, type: evserve ./{NAME}\n"),
+            ),
+            false => error,
+        },
+    )
+}

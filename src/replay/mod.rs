@@ -1,0 +1,138 @@
+//! A page that replays recordings in a browser: one after another, or two on one clock.
+//!
+//! The page is complete in itself. It contains the recordings, loads nothing, and its policy makes
+//! the browser enforce that. What it shows at an event depends on the recording alone.
+
+mod excerpts;
+
+use crate::recording::{FormatError, Recording};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use excerpts::Excerpt;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use sha2::{Digest, Sha256};
+
+const STYLE: &str = include_str!("page.css");
+
+/// The script, in the order in which its parts need each other.
+const SCRIPT: &str = concat!(
+    "\"use strict\";\n",
+    include_str!("recording.js"),
+    include_str!("words.js"),
+    include_str!("picture.js"),
+    include_str!("page.js"),
+);
+
+/// A recording to replay.
+pub struct Replayed<'a> {
+    /// What the page calls it, such as the name of its file.
+    pub name: &'a str,
+    /// The file.
+    pub bytes: &'a [u8],
+}
+
+/// The page that replays these recordings: one, or two side by side.
+///
+/// # Errors
+/// The name of the first one that cannot be read, and why.
+pub fn page<'a>(recordings: &[Replayed<'a>]) -> Result<String, (&'a str, FormatError)> {
+    let mut sides = Vec::new();
+    for one in recordings {
+        let recording = Recording::parse(one.bytes).map_err(|error| (one.name, error))?;
+        let model = recording.fact("model").unwrap_or_default().to_owned();
+        sides.push((one, model));
+    }
+    let policy = format!(
+        "default-src 'none'; style-src '{}'; script-src '{}'; img-src data:; base-uri 'none'; \
+         form-action 'none'",
+        hash(STYLE),
+        hash(SCRIPT)
+    );
+    let names: Vec<_> = recordings.iter().map(|one| one.name).collect();
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(policy);
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                // Otherwise the browser asks a server for one.
+                link rel="icon" href="data:,";
+                title { "Replay of " (names.join(" and ")) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                (PreEscaped(include_str!("page.html")))
+                @for (one, model) in &sides { (data(one, excerpts::of(model))) }
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    };
+    Ok(page.into_string())
+}
+
+/// A recording, and the excerpts of the course that do what its server does. The browser runs
+/// neither.
+fn data(one: &Replayed, excerpts: &[Excerpt]) -> Markup {
+    html! {
+        script type="application/octet-stream" class="recording" data-name=(one.name) {
+            (PreEscaped(BASE64_STANDARD.encode(one.bytes)))
+        }
+        template class="course" {
+            @for excerpt in excerpts {
+                pre tabindex="0" data-file=(excerpt.file) aria-label={ "Code of " (excerpt.file) } {
+                    @for (line, events) in excerpt.lines() {
+                        code data-events=(events.join(" ")) { (line) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The source of a style or script, for the policy.
+fn hash(text: &str) -> String {
+    format!("sha256-{}", BASE64_STANDARD.encode(Sha256::digest(text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recording::Contents;
+
+    #[test]
+    fn a_page_has_its_recordings_and_loads_nothing() {
+        let mut contents = Contents::default();
+        contents.facts.push(("model".into(), "epoll".into()));
+        let bytes = contents.to_bytes();
+        let one = || Replayed {
+            name: "<one> & \"two\"",
+            bytes: &bytes,
+        };
+        let page = page(&[one(), one()]).expect("recordings");
+        assert_eq!(page.matches(&BASE64_STANDARD.encode(&bytes)).count(), 2);
+        assert!(page.contains("data-name=\"&lt;one&gt; &amp; &quot;two&quot;\""));
+        assert!(page.contains("epoll::wait("), "the course's loop");
+        for forbidden in [
+            "http://", "https://", " src=", " style=", " onclick", "url(",
+        ] {
+            // The drawing names the namespace of SVG, which is not loaded.
+            let rest = page.replace("http://www.w3.org/2000/svg", "");
+            assert!(!rest.contains(forbidden), "{forbidden}");
+        }
+        for text in [STYLE, SCRIPT] {
+            assert!(!text.contains("</"), "it would end its element");
+        }
+    }
+
+    #[test]
+    fn what_is_no_recording_is_named() {
+        let one = Replayed {
+            name: "a.html",
+            bytes: b"<!DOCTYPE html>",
+        };
+        let error = page(&[one]).err();
+        assert_eq!(error, Some(("a.html", FormatError::NotARecording)));
+    }
+}
