@@ -4,6 +4,7 @@
 use crate::cli::{self, ReplayCommand, ServeCommand, Task};
 use crate::model::ModelRow;
 use crate::net;
+use crate::recording::{FormatError, Recording, write_trace_json};
 use crate::replay::{self, Replayed};
 use crate::server::Builder;
 use std::error::Error;
@@ -60,7 +61,7 @@ fn serve(command: &ServeCommand, custom: Option<&'static ModelRow>) -> Result<()
     Ok(server.run()?)
 }
 
-/// Reads the recordings and writes the page.
+/// Reads the recordings and writes the page, or the JSON.
 fn replay(command: &ReplayCommand) -> Result<(), String> {
     let mut files = Vec::new();
     for path in &command.recordings {
@@ -70,12 +71,25 @@ fn replay(command: &ReplayCommand) -> Result<(), String> {
             Err(error) => return Err(format!("cannot read {name}: {error}")),
         }
     }
-    let recordings = files.iter().map(|(name, bytes)| Replayed { name, bytes });
-    let page = replay::page(&recordings.collect::<Vec<_>>())
-        .map_err(|(name, error)| format!("cannot replay {name}: {error}"))?;
+    let shown: Vec<_> = files
+        .iter()
+        .map(|(name, bytes)| Replayed { name, bytes })
+        .collect();
+    let written = match &shown[..] {
+        [one] if command.trace_json => trace_json(one.bytes).map_err(|error| (one.name, error)),
+        all => replay::page(all).map(String::into_bytes),
+    };
+    let written = written.map_err(|(name, error)| format!("cannot replay {name}: {error}"))?;
     let output = &command.output;
-    std::fs::write(output, page)
+    std::fs::write(output, written)
         .map_err(|error| format!("cannot write {}: {error}", output.display()))
+}
+
+fn trace_json(recording: &[u8]) -> Result<Vec<u8>, FormatError> {
+    let mut json = Vec::new();
+    // A vector takes all.
+    let _ = write_trace_json(&Recording::parse(recording)?, &mut json);
+    Ok(json)
 }
 
 fn print(text: &[u8]) -> ExitCode {

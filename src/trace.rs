@@ -1,5 +1,5 @@
 //! What is told of system calls and of state changes of sessions: lines about the first requests
-//! (`--trace-requests`), and events of a [recording](crate::recording) (`--record`).
+//! (`--trace-requests`), and events of a [recording] (`--record`).
 //!
 //! Without both, each costs one load of a flag: no clock is read and nothing is allocated. An event
 //! needs no text. This module knows neither the callers, nor their purpose, nor where the lines go.

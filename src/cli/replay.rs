@@ -1,6 +1,7 @@
 //! The command `evserve replay`, and its options.
 
 use clap::builder::ValueHint;
+use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ pub(super) const NAME: &str = "replay";
     after_help = "Examples:
   evserve replay run.evrec -o run.html
   evserve replay blocking.evrec epoll.evrec -o both.html
+  evserve replay run.evrec --trace-json -o run.json
 
 The page needs no network and no other file: open it, or send it to somebody. With two recordings,
 both run on one clock, which is 0 when each accepts its first connection."
@@ -25,7 +27,11 @@ pub struct ReplayCommand {
     #[arg(value_name = "RECORDING", required = true, num_args = 1..=2, value_hint = ValueHint::FilePath)]
     pub recordings: Vec<PathBuf>,
 
-    /// Page to write
+    /// Write one recording as JSON for Perfetto (ui.perfetto.dev) and chrome://tracing
+    #[arg(long)]
+    pub trace_json: bool,
+
+    /// File to write
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: PathBuf,
 }
@@ -34,6 +40,15 @@ pub struct ReplayCommand {
 pub(super) fn read(arguments: &[OsString]) -> Result<ReplayCommand, clap::Error> {
     let matches = ReplayCommand::command().try_get_matches_from(arguments);
     let command = matches.and_then(|matches| ReplayCommand::from_arg_matches(&matches));
+    let command = command.and_then(
+        |command| match (command.trace_json, &command.recordings[..]) {
+            (true, [_, _, ..]) => Err(ReplayCommand::command().error(
+                ErrorKind::TooManyValues,
+                "--trace-json writes one recording; give it one",
+            )),
+            _ => Ok(command),
+        },
+    );
     command.map_err(
         |error| match error.use_stderr() && Path::new(NAME).is_dir() {
             true => clap::Error::raw(

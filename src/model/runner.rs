@@ -77,7 +77,6 @@ impl Runner {
         }
         control.begin_wait(connection);
         self.read_flags();
-        update_trace(&mut self.worker);
         let left = self.worker.left(connection.deadline(&self.worker));
         control.show(connection, left, &mut self.worker);
         left.map_or(MAX_WAIT, |left| left.min(MAX_WAIT))
@@ -91,6 +90,7 @@ impl Runner {
         left: Duration,
     ) -> Result<usize, Errno> {
         self.write_log();
+        update_trace(&mut self.worker);
         let room = room.min(self.buffer.len());
         let counters = &mut self.worker.counters;
         let result = socket.receive(&mut self.buffer[..room], left, counters);

@@ -23,7 +23,7 @@ pub(super) fn new_worker(time: Time, limits: &Timeouts, wakers: Option<Box<dyn W
 }
 
 /// Has the sessions traced from now on if the trace is on, and otherwise not. Call this once in
-/// each turn.
+/// each turn, or before each call that receives.
 #[inline]
 pub(super) fn update_trace(worker: &mut Worker) {
     let is_on = trace::is_on();

@@ -25,6 +25,18 @@ fn a_page_is_written_for_one_recording_or_two() {
 }
 
 #[test]
+fn a_recording_is_written_as_json_for_other_viewers() {
+    let folder = tempfile::tempdir().expect("a directory");
+    write(folder.path().join("a"), Contents::default().to_bytes()).expect("written");
+    let arguments = ["a", "--trace-json", "-o", "a.json"];
+    let output = replay(folder.path(), &arguments).output();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let json = read_to_string(folder.path().join("a.json")).expect("JSON");
+    let json: serde_json::Value = serde_json::from_str(&json).expect("valid");
+    assert!(json["traceEvents"].is_array());
+}
+
+#[test]
 fn what_cannot_be_replayed_is_told() {
     let folder = tempfile::tempdir().expect("a directory");
     write(folder.path().join("text"), "GET / HTTP/1.1").expect("written");
@@ -49,6 +61,11 @@ fn what_cannot_be_replayed_is_told() {
         (&["none", "-o", "page"], 1, "cannot read none: No such file"),
         (&["whole", "-o", "none/page"], 1, "cannot write none/page"),
         (&["whole"], 2, "--output <FILE>"),
+        (
+            &["whole", "whole", "--trace-json", "-o", "page"],
+            2,
+            "--trace-json writes one recording",
+        ),
         (&[], 2, "<RECORDING>"),
     ] {
         let said = replay(folder.path(), arguments).fails(code);
