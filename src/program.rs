@@ -4,7 +4,6 @@
 use crate::cli::{self, ReplayCommand, ServeCommand, Task};
 use crate::model::ModelRow;
 use crate::net;
-use crate::recording::{FormatError, Recording, write_trace_json};
 use crate::replay::{self, Replayed};
 use crate::server::Builder;
 use std::error::Error;
@@ -76,20 +75,13 @@ fn replay(command: &ReplayCommand) -> Result<(), String> {
         .map(|(name, bytes)| Replayed { name, bytes })
         .collect();
     let written = match &shown[..] {
-        [one] if command.trace_json => trace_json(one.bytes).map_err(|error| (one.name, error)),
+        [one] if command.trace_json => replay::trace_json(one),
         all => replay::page(all).map(String::into_bytes),
     };
     let written = written.map_err(|(name, error)| format!("cannot replay {name}: {error}"))?;
     let output = &command.output;
     std::fs::write(output, written)
         .map_err(|error| format!("cannot write {}: {error}", output.display()))
-}
-
-fn trace_json(recording: &[u8]) -> Result<Vec<u8>, FormatError> {
-    let mut json = Vec::new();
-    // A vector takes all.
-    let _ = write_trace_json(&Recording::parse(recording)?, &mut json);
-    Ok(json)
 }
 
 fn print(text: &[u8]) -> ExitCode {

@@ -5,7 +5,7 @@
 
 mod excerpts;
 
-use crate::recording::{FormatError, Recording};
+use crate::recording::{FormatError, Recording, write_trace_json};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use excerpts::Excerpt;
@@ -70,6 +70,18 @@ pub fn page<'a>(recordings: &[Replayed<'a>]) -> Result<String, (&'a str, FormatE
         }
     };
     Ok(page.into_string())
+}
+
+/// The recording as JSON for other viewers: see [`write_trace_json`].
+///
+/// # Errors
+/// The name, and why it cannot be read.
+pub fn trace_json<'a>(one: &Replayed<'a>) -> Result<Vec<u8>, (&'a str, FormatError)> {
+    let recording = Recording::parse(one.bytes).map_err(|error| (one.name, error))?;
+    let mut json = Vec::new();
+    // A vector takes all.
+    let _ = write_trace_json(&recording, &mut json);
+    Ok(json)
 }
 
 /// A recording, and the excerpts of the course that do what its server does. The browser runs

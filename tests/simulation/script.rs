@@ -2,10 +2,12 @@
 
 use super::mixed;
 use super::world::{MESSAGES, World, undisturbed};
+use evserve::service::Service;
 use fastrand::Rng;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 pub struct Script {
     pub input: Vec<u8>,
@@ -74,20 +76,40 @@ fn http_request(random: &mut Rng) -> String {
     )
 }
 
+fn http_requests(random: &mut Rng) -> Vec<String> {
+    let count = random.usize(..12);
+    (0..count).map(|_| http_request(random)).collect()
+}
+
 impl Script {
     pub fn http(world: &World, random: &mut Rng) -> Script {
-        let requests: Vec<_> = match random.u8(..) < 20 {
+        let requests = match random.u8(..) < 20 {
             // More responses than a buffer holds.
             true => vec![http_request(random); random.usize(..400)],
-            false => (0..random.usize(..12))
-                .map(|_| http_request(random))
-                .collect(),
+            false => http_requests(random),
         };
+        Script::requests(world, &world.http, &requests)
+    }
+
+    /// Requests of which most have the right password, and the others none.
+    #[cfg(feature = "auth")]
+    pub fn guarded(world: &World, random: &mut Rng) -> Script {
+        let mut requests = http_requests(random);
+        for request in requests.iter_mut().filter(|_| random.u8(..) < 230) {
+            // me:secret
+            let fields = "Authorization: Basic bWU6c2VjcmV0\r\nA: ";
+            *request = request.replacen("A: ", fields, 1);
+        }
+        Script::requests(world, &world.guarded.service, &requests)
+    }
+
+    /// Requests to a service of http, and its responses.
+    fn requests(world: &World, service: &Arc<dyn Service>, requests: &[String]) -> Script {
         let mut known = HashMap::new();
         let answers = requests.iter().map(|request| {
             let answer = known.entry(request).or_insert_with(|| {
-                let (staying, last) = undisturbed(world, &world.http, request, false);
-                let (closing, _) = undisturbed(world, &world.http, request, true);
+                let (staying, last) = undisturbed(world, service, request, false);
+                let (closing, _) = undisturbed(world, service, request, true);
                 Rc::new(Response {
                     staying,
                     closing,

@@ -2,6 +2,8 @@
 
 use super::layer;
 use super::mixed::{self, Stretches};
+#[cfg(feature = "auth")]
+use evserve::auth::{Access, Gate};
 use evserve::config::{Config, StartError, TrustedProxies};
 use evserve::http1::Request;
 use evserve::service::http::{self, Handler, Response};
@@ -27,6 +29,9 @@ pub struct World {
     config: Config,
     pub http: Arc<dyn Service>,
     pub echo: Arc<dyn Service>,
+    /// Asks for a password.
+    #[cfg(feature = "auth")]
+    pub guarded: Guarded,
     /// Reads PROXY headers.
     proxied: Admission,
     pub stretches: Arc<Stretches>,
@@ -67,6 +72,8 @@ impl World {
         World {
             http: start("http", &config).expect("starts"),
             echo: start("echo", &config).expect("starts"),
+            #[cfg(feature = "auth")]
+            guarded: Guarded::new(&config),
             proxied: Admission::new(&config),
             stretches: Arc::new(Stretches {
                 content: std::fs::read(&path).expect("it exists"),
@@ -123,6 +130,42 @@ impl World {
         let steps = steps.flat_map(behind).chain(layer::STEPS.iter().copied());
         let steps = steps.chain([(ACCEPTED, HANDSHAKING)]);
         steps.filter(|(_, to)| *to != CLOSED).collect()
+    }
+}
+
+/// Files for one user, `me`, whose password is `secret`.
+#[cfg(feature = "auth")]
+pub struct Guarded {
+    pub service: Arc<dyn Service>,
+    gate: Arc<Gate>,
+    _users: TempDir,
+}
+
+#[cfg(feature = "auth")]
+impl Guarded {
+    fn new(config: &Config) -> Guarded {
+        let users = tempfile::tempdir().expect("a directory");
+        let file = users.path().join("users");
+        // The least cost of bcrypt.
+        let hash = bcrypt::hash("secret", 4).expect("hashed");
+        write(&file, format!("me:{hash}\n").as_bytes());
+        let access = Access {
+            logins: Vec::new(),
+            file: Some(file),
+        };
+        let gate = Arc::new(Gate::open(access, false).expect("a gate"));
+        let mut config = config.clone();
+        config.http.gate = Some(gate.clone());
+        Guarded {
+            service: start("http", &config).expect("starts"),
+            gate,
+            _users: users,
+        }
+    }
+
+    /// Forgets that the password was right, so that the next request has it checked.
+    pub fn forget(&self) {
+        self.gate.replace(self.gate.read().expect("users"));
     }
 }
 
