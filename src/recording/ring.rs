@@ -1,8 +1,8 @@
 //! Memory for events, shared by all threads and by forked processes.
 //!
 //! It is divided into chunks. A thread takes a chunk, fills it alone, and takes another: the oldest
-//! that no thread holds. So all threads together keep the latest events, whoever has many of them,
-//! and adding one takes no lock. A chunk that is taken again is lost; its events are counted.
+//! that no thread holds. So the latest events of all threads together are kept, whichever thread has
+//! many. Adding one takes no lock. A chunk that is taken again is lost; its events are counted.
 //!
 //! A reader copies a chunk and then checks that it was not taken meanwhile (a sequence lock).
 

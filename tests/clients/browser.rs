@@ -259,7 +259,7 @@ fn browser_sorts_and_filters_a_listing_and_follows_odd_names() {
         "by size, the largest first"
     );
     assert_eq!(browser.report(), odd, "those that contain both words");
-    assert_eq!(browser.report(), odd, "sorted anew");
+    assert_eq!(browser.report(), odd, "sorted again");
     assert_eq!(browser.report(), "?q=100%25+%3CD%3E&sort=name");
     assert_eq!(browser.report(), "200 1");
 }

@@ -146,7 +146,7 @@ fn the_loop_with_the_fewest_connections_gets_the_next() {
     assert_eq!(connections(&log), [3, 6], "{log}");
 }
 
-/// Clients in the backlog when the signal comes are served, whoever accepts them. (A ring has not
+/// Clients in the backlog when the signal comes are served by any loop. (A ring has not
 /// received their bytes by then.)
 #[test]
 fn clients_in_the_backlog_are_served_when_the_server_stops() {

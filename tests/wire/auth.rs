@@ -13,7 +13,7 @@ const YOU: &str = "Authorization: Basic eW91OnNlY29uZA==";
 const WRONG: &str = "Authorization: Basic bWU6d3Jvbmc=";
 
 /// The content of every file.
-const CONTENT: &str = "NOT FOR EVERYBODY";
+const CONTENT: &str = "ONLY FOR USERS";
 
 const CHALLENGE: &str = "Basic realm=\"evserve\", charset=\"UTF-8\"";
 

@@ -16,7 +16,7 @@ const REQUESTS: u64 = 2000;
 /// me:secret.
 const RIGHT: &[u8] = b"bWU6c2VjcmV0";
 
-const CONTENT: &[u8] = b"NOT FOR EVERYBODY";
+const CONTENT: &[u8] = b"ONLY FOR USERS";
 
 /// True if a head in the input has the right credentials, and no others.
 fn is_right(input: &[u8]) -> bool {
