@@ -64,8 +64,7 @@ impl Listener {
         let sockets = if one_socket { 1 } else { count };
         let first = match address.kind() {
             AddressKind::Tcp(endpoints) => {
-                let bind = |one| bind_several(one, sockets, listen_or_name_owner);
-                let each = bind_each(endpoints, bind)?.into_iter();
+                let each = bind_each(endpoints, |one| listen(one, sockets))?.into_iter();
                 return each.map(|all| with_handles(all, count)).collect();
             }
             AddressKind::Covered => return Ok(Vec::new()),
@@ -194,16 +193,28 @@ fn with_handles(mut all: Vec<Listener>, count: usize) -> io::Result<Vec<Listener
     Ok(all)
 }
 
-/// Calls [`listen`]. If the port is in use, the error names the program that uses it.
-fn listen_or_name_owner(
-    bind_address: BindAddress,
-    share_port: bool,
-) -> io::Result<(SocketAddr, Listener)> {
-    listen(bind_address, share_port)
-        .map_err(|error| with_owner(error, Type::STREAM, bind_address.address))
+/// Listens with `count` sockets at one address, and returns the actual address. If the port is in
+/// use, the error names the program that uses it.
+fn listen(bind_address: BindAddress, count: usize) -> io::Result<(SocketAddr, Vec<Listener>)> {
+    let listen = || {
+        // All are bound before the first one listens: closing a listening socket resets the
+        // connections that wait in its backlog.
+        let (address, sockets) = bind_several(bind_address, count, bind)?;
+        let each = sockets.into_iter().map(|socket| {
+            socket.listen(BACKLOG)?;
+            Ok(Listener {
+                socket: socket.into(),
+                bound: BoundAddress::Tcp(address),
+                is_inherited: false,
+                file: None,
+            })
+        });
+        Ok((address, each.collect::<io::Result<_>>()?))
+    };
+    listen().map_err(|error| with_owner(error, Type::STREAM, bind_address.address))
 }
 
-fn listen(bind_address: BindAddress, share_port: bool) -> io::Result<(SocketAddr, Listener)> {
+fn bind(bind_address: BindAddress, share_port: bool) -> io::Result<(SocketAddr, Socket)> {
     let BindAddress { address, only_v6 } = bind_address;
     let socket = Socket::new(
         Domain::for_address(address),
@@ -218,18 +229,11 @@ fn listen(bind_address: BindAddress, share_port: bool) -> io::Result<(SocketAddr
     }
     set_inherited_options(&socket)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
     let address = socket
         .local_addr()?
         .as_socket()
         .ok_or(io::ErrorKind::Unsupported)?;
-    let listener = Listener {
-        socket: socket.into(),
-        bound: BoundAddress::Tcp(address),
-        is_inherited: false,
-        file: None,
-    };
-    Ok((address, listener))
+    Ok((address, socket))
 }
 
 /// Uses a socket that another process created. Its file, if any, is not removed.
@@ -285,6 +289,38 @@ impl From<Errno> for AcceptError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::{Ipv4Addr, TcpListener, TcpStream};
+    use std::sync::mpsc::channel;
+    use std::thread;
+
+    /// A client that connects while several sockets are made is not reset.
+    #[test]
+    fn a_client_may_connect_at_once() {
+        for _ in 0..1000 {
+            let port = free_port();
+            let (refused, was_refused) = channel();
+            let client = thread::spawn(move || {
+                loop {
+                    match TcpStream::connect((Ipv4Addr::LOCALHOST, port)) {
+                        Ok(client) => return client,
+                        Err(_) => drop(refused.send(())),
+                    }
+                }
+            });
+            was_refused.recv().expect("it tries");
+            let address = format!("127.0.0.1:{port}").parse().expect("an address");
+            let _listeners = Listener::bind_several(&address, 0o600, 2, false).expect("listens");
+            let client = client.join().expect("it connects");
+            client.set_nonblocking(true).expect("a socket");
+            let error = client.peek(&mut [0]).expect_err("nothing was sent");
+            assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{error}");
+        }
+    }
+
+    fn free_port() -> u16 {
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        free.local_addr().expect("an address").port()
+    }
 
     /// Only errors of a single connection are retried at once.
     #[test]
