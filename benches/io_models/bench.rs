@@ -5,7 +5,7 @@
 
 use super::background::{self, BackgroundClients, Connected};
 use super::computing::{self, Computing};
-use super::contestant::{Contestant, Needs};
+use super::contestant::{Build, Contestant, Needs, built};
 use super::experiments::curves;
 use super::handshakes::{self, Handshakes};
 use super::pace::Pace;
@@ -13,10 +13,12 @@ use evserve_lab::Outcome;
 use evserve_lab::cores::Cores;
 use evserve_lab::exchange::Client;
 use evserve_lab::load::{self, Asks, Orders, Seen};
+use evserve_lab::program::copy_of;
 use evserve_lab::root::{Root, content};
 use evserve_lab::server::{Server, free_address};
 use evserve_lab::subprocess::Subprocess;
 use evserve_lab::tls::Tls;
+use std::env::current_exe;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -123,10 +125,16 @@ pub fn small(close: bool) -> Asks {
 }
 
 impl Bench {
+    /// Copies the programs that take part: the build under test, and these.
+    ///
     /// # Errors
     /// There is only one core, or errors of the file system.
-    pub fn prepare(pace: Pace) -> Outcome<Bench> {
+    pub fn prepare(pace: Pace, builds: &[Build]) -> Outcome<Bench> {
         let root = Root::make(FILES)?;
+        let programs = builds.iter().map(|build| build.program.clone());
+        for program in programs.chain([built(), current_exe()?]) {
+            copy_of(&program, root.beside())?;
+        }
         let tls = Tls::make(root.beside())?;
         Ok(Bench {
             cores: Cores::choose()?,
@@ -167,7 +175,7 @@ impl Trial<'_> {
     /// The server does not start, or its response is wrong.
     pub fn start(&self, mode: &str, needs: Needs) -> Outcome<Server> {
         let address = free_address()?;
-        let mut command = self.command(mode, address, needs);
+        let mut command = self.command(mode, address, needs)?;
         let server = Server::start(self.cores.server, &mut command, address, &self.log())?;
         if mode == "http" {
             check(address)?;
@@ -181,7 +189,7 @@ impl Trial<'_> {
     /// The server does not start, or its response is wrong.
     pub fn start_with_tls(&self, needs: Needs) -> Outcome<(Server, SocketAddr)> {
         let (address, encrypted) = (free_address()?, free_address()?);
-        let mut command = self.command("http", address, needs);
+        let mut command = self.command("http", address, needs)?;
         command.args(["--listen", &format!("tls:{encrypted}"), "--tls-cert"]);
         command.arg(&self.tls.certificate);
         command.arg("--tls-key").arg(&self.tls.key);
@@ -203,7 +211,7 @@ impl Trial<'_> {
             workers: self.contestant.workers,
             root: self.root.clone(),
         };
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = Command::new(copy_of(&current_exe()?, self.beside)?);
         command.arg(computing::ARGUMENT);
         command.arg(serde_json::to_string(&orders)?);
         let server = Server::start(self.cores.server, &mut command, address, &self.log())?;
@@ -211,8 +219,9 @@ impl Trial<'_> {
         Ok(server)
     }
 
-    fn command(&self, mode: &str, address: SocketAddr, needs: Needs) -> Command {
-        let mut command = Command::new(&self.contestant.program);
+    fn command(&self, mode: &str, address: SocketAddr, needs: Needs) -> Outcome<Command> {
+        let program = copy_of(&self.contestant.program, self.beside)?;
+        let mut command = Command::new(program);
         command
             .args(self.contestant.options(needs))
             .args(["--mode", mode, "--access-log", "off"])
@@ -220,7 +229,7 @@ impl Trial<'_> {
             .args(["--idle-timeout", "10m"])
             .arg(&self.root)
             .args(["--listen", &address.to_string()]);
-        command
+        Ok(command)
     }
 
     /// Starts clients that make so many handshakes a second. They end when this is dropped.

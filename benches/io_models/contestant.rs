@@ -75,7 +75,7 @@ impl FromStr for Build {
 }
 
 /// The build under test.
-fn built() -> PathBuf {
+pub fn built() -> PathBuf {
     env!("CARGO_BIN_EXE_evserve").into()
 }
 

@@ -76,7 +76,7 @@ fn compare(options: &Options) -> Outcome<bool> {
         return Ok(true);
     }
     let parts = Part::choose(&options.experiments(), &options.model, &options.against)?;
-    let bench = Bench::prepare(options.pace())?;
+    let bench = Bench::prepare(options.pace(), &options.against)?;
     let seed = options.seed();
     let mut run = surroundings::begin(options, &bench, &parts, seed);
     let mut plan = Plan::make(&bench, &parts, &mut run);
@@ -112,7 +112,7 @@ fn try_out(arguments: &[String]) -> Outcome<bool> {
         return Ok(true);
     }
     let options = Options::for_test();
-    let bench = Bench::prepare(pace::TRY_OUT)?;
+    let bench = Bench::prepare(pace::TRY_OUT, &[])?;
     let names = ["threaded", "exclusive", "level"].map(str::to_owned);
     let parts = Part::choose(&options.experiments(), &names, &[])?;
     let mut run = surroundings::begin(&options, &bench, &parts, 0);

@@ -3,6 +3,7 @@
 
 use evserve_lab::Outcome;
 use evserve_lab::environment;
+use evserve_lab::program::copy_of;
 use evserve_lab::tls::Tls;
 use std::env::{split_paths, var_os};
 use std::fs::write;
@@ -131,12 +132,12 @@ impl Peer {
     /// The command that starts it.
     ///
     /// # Errors
-    /// Its configuration cannot be written.
+    /// Its configuration or its copy cannot be written.
     pub fn command(&self, place: &Place<'_>) -> Outcome<Command> {
         let program = self
             .find()
             .ok_or_else(|| format!("{} is not installed", self.name))?;
-        let mut command = Command::new(program);
+        let mut command = Command::new(copy_of(&program, place.folder)?);
         (self.configure)(&mut command, place)?;
         Ok(command)
     }

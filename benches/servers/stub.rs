@@ -3,6 +3,7 @@
 //! read the requests, opens no file and has no deadlines.
 
 use evserve_lab::Outcome;
+use evserve_lab::program::copy_of;
 use evserve_lab::root::content;
 use memchr::memmem;
 use nix::libc::{IPPROTO_TCP, TCP_DEFER_ACCEPT, c_int, setsockopt, socklen_t};
@@ -12,8 +13,10 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, accept_with, recv, send};
 use slab::Slab;
 use socket2::{Domain, Socket, Type};
+use std::env::current_exe;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
 use std::process::Command;
 
 /// With this as its first argument, the benchmark is the stub.
@@ -38,15 +41,15 @@ impl Constant {
     /// The command that starts a stub.
     ///
     /// # Errors
-    /// The path of the benchmark is unknown.
-    pub fn command(&self, address: SocketAddr) -> Outcome<Command> {
+    /// The path of the benchmark is unknown, or its copy cannot be written.
+    pub fn command(&self, address: SocketAddr, beside: &Path) -> Outcome<Command> {
         let figures = [
             usize::from(self.status),
             self.head_bytes,
             self.body_bytes,
             usize::from(self.closes),
         ];
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = Command::new(copy_of(&current_exe()?, beside)?);
         command
             .arg(ARGUMENT)
             .arg(address.to_string())

@@ -187,7 +187,7 @@ impl Bench {
         let (address, log) = (free_address()?, self.root.beside().join("stub.log"));
         Server::start(
             self.cores.server,
-            &mut constant.command(address)?,
+            &mut constant.command(address, self.root.beside())?,
             address,
             &log,
         )

@@ -8,6 +8,7 @@
 //! - [`comparison`]: what a run shows
 //! - [`cores`]: the cores of server and load, and how to start a program on one
 //! - [`core_to_core`]: how far apart these cores are
+//! - [`program`]: copies of programs
 //! - [`server`]: a server's process, from its start to its end
 //! - [`cpu_time`]: the CPU time of a program and its children
 //! - [`switches`]: the context switches of its threads
@@ -50,6 +51,7 @@ pub mod late;
 pub mod load;
 pub mod memory;
 pub mod page;
+pub mod program;
 pub mod progress;
 pub mod repetition;
 pub mod report;
