@@ -32,6 +32,9 @@ const STACK: usize = 256 * 1024;
 /// The number for work that waits for no mount: passwords to check. Mounts have smaller ones.
 pub const PASSWORDS: u64 = u64::MAX;
 
+/// The number for work that lasts as long as a short recording.
+pub const RECORDINGS: u64 = u64::MAX - 1;
+
 /// A piece of work.
 pub type Work = Box<dyn FnOnce() + Send>;
 

@@ -83,6 +83,11 @@ fn writes_lines() -> bool {
     ON.load(Relaxed) & LINES != 0
 }
 
+/// True while events are recorded.
+pub fn is_recording() -> bool {
+    records()
+}
+
 fn records() -> bool {
     ON.load(Relaxed) & EVENTS != 0
 }

@@ -54,7 +54,16 @@ impl<'a> List<'a> {
 
 /// The values of all lines of a field in a request's head, which may be of any kind.
 pub fn field_lines<'a>(head: &'a [u8], name: &'static str) -> impl Iterator<Item = &'a [u8]> {
-    let (_, mut rest) = next_line(head).unwrap_or_default();
+    let (_, section) = next_line(head).unwrap_or_default();
+    lines_of(section, name)
+}
+
+/// The values of all lines of a field in a field section.
+pub(super) fn lines_of<'a>(
+    section: &'a [u8],
+    name: &'static str,
+) -> impl Iterator<Item = &'a [u8]> {
+    let mut rest = section;
     std::iter::from_fn(move || {
         loop {
             let (line, after) = next_line(rest)?;

@@ -5,7 +5,7 @@
 
 use super::head_end::{MAX_TARGET, has_long_method};
 use super::lexical::{decimal, is_token};
-use super::list::{List, split};
+use super::list::{List, lines_of, split};
 use super::target::is_authority;
 use super::{Conditions, StatusCode, Target};
 use httparse::Header;
@@ -24,6 +24,8 @@ pub enum Method {
     Get,
     /// HEAD.
     Head,
+    /// POST.
+    Post,
     /// Another method that RFC 9110 or RFC 5789 defines. Files support none of these.
     Unsupported,
     /// OPTIONS.
@@ -82,6 +84,8 @@ pub struct Request<'a> {
     pub referer: Option<&'a [u8]>,
     /// The User-Agent field, for the access log.
     pub user_agent: Option<&'a [u8]>,
+    /// The field lines, for [`field`](Request::field).
+    section: &'a [u8],
 }
 
 impl<'a> Request<'a> {
@@ -95,7 +99,7 @@ impl<'a> Request<'a> {
         let (method, target, version) = split_request_line(line)?;
         let section = head.get(line.len() + 2..).ok_or(StatusCode::BAD_REQUEST)?;
         // Built in place: a move would cost every request more than a field does.
-        let mut result = Ok(Request::without_fields(method, target, version));
+        let mut result = Ok(Request::without_fields(method, target, version, section));
         if let Ok(request) = &mut result {
             let mut few = [httparse::EMPTY_HEADER; USUAL_FIELDS];
             match read_fields(section, &mut few)? {
@@ -106,7 +110,17 @@ impl<'a> Request<'a> {
         result
     }
 
-    fn without_fields(method: Method, target: Target<'a>, version: Version) -> Request<'a> {
+    /// The value of any field, by its name in whatever case; of its first line if it has several.
+    pub fn field(&self, name: &'static str) -> Option<&'a [u8]> {
+        lines_of(self.section, name).next()
+    }
+
+    fn without_fields(
+        method: Method,
+        target: Target<'a>,
+        version: Version,
+        section: &'a [u8],
+    ) -> Request<'a> {
         Request {
             method,
             target,
@@ -121,6 +135,7 @@ impl<'a> Request<'a> {
             accept_encoding: None,
             referer: None,
             user_agent: None,
+            section,
         }
     }
 
@@ -304,7 +319,8 @@ fn method(name: &[u8]) -> Option<Method> {
         b"GET" => Method::Get,
         b"HEAD" => Method::Head,
         b"OPTIONS" => Method::Options,
-        b"POST" | b"PUT" | b"DELETE" | b"CONNECT" | b"TRACE" | b"PATCH" => Method::Unsupported,
+        b"POST" => Method::Post,
+        b"PUT" | b"DELETE" | b"CONNECT" | b"TRACE" | b"PATCH" => Method::Unsupported,
         _ if is_token(name) => Method::Unknown,
         _ => return None,
     })

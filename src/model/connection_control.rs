@@ -1,8 +1,10 @@
 //! How the supervisor controls and observes connections that run on other threads. A child process
 //! uses the same flags, set by signals.
 
-use crate::observe::{ConnectionRow, Readiness};
-use crate::session::{ACCEPTED, Action, Connection, Counters, Timeout, Transitions, Worker};
+use crate::observe::{ConnectionRow, Readiness, ResponseTimer, StatusHub};
+use crate::session::{
+    ACCEPTED, Action, Connection, Counters, Moment, Timeout, Transitions, Worker,
+};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::SeqCst};
@@ -43,9 +45,9 @@ const SEEN_CLOSABLE: u8 = 2;
 
 impl ConnectionControl {
     /// For a connection that begins now and is shown in the status.
-    pub fn with_snapshot(now: Instant) -> ConnectionControl {
+    pub fn with_snapshot(now: Instant, hub: Arc<StatusHub>) -> ConnectionControl {
         ConnectionControl {
-            snapshot: Some(Mutex::new(ConnectionSnapshot::new(now))),
+            snapshot: Some(Mutex::new(ConnectionSnapshot::new(now, hub))),
             ..ConnectionControl::default()
         }
     }
@@ -98,6 +100,7 @@ impl ConnectionControl {
         snapshot.until = left.map(|left| worker.time.now() + left);
         let counters = std::mem::take(&mut worker.counters);
         snapshot.counters.add(&counters);
+        snapshot.measure(&counters, connection, worker);
         if let Some(transitions) = &mut worker.transitions {
             transitions.move_to(&mut snapshot.transitions);
         }
@@ -118,10 +121,12 @@ pub struct ConnectionSnapshot {
     pub counters: Counters,
     /// The transitions of its session.
     pub transitions: Transitions,
+    hub: Arc<StatusHub>,
+    timer: ResponseTimer<Moment>,
 }
 
 impl ConnectionSnapshot {
-    fn new(now: Instant) -> ConnectionSnapshot {
+    fn new(now: Instant, hub: Arc<StatusHub>) -> ConnectionSnapshot {
         ConnectionSnapshot {
             since: now,
             state: ACCEPTED,
@@ -129,6 +134,23 @@ impl ConnectionSnapshot {
             until: None,
             counters: Counters::default(),
             transitions: Transitions::default(),
+            hub,
+            timer: ResponseTimer::default(),
+        }
+    }
+
+    /// Measures the connection's responses while somebody watches. `step` is what was done since
+    /// the last call.
+    fn measure(&mut self, step: &Counters, connection: &Connection, worker: &Worker) {
+        if !self.hub.is_observed(worker.time.now()) {
+            self.timer = ResponseTimer::default();
+            return;
+        }
+        let (received, sent) = (step.received_bytes, step.sent_bytes);
+        let (found, next) = (worker.time.moment(), connection.next());
+        if let Some(begun) = self.timer.step(received, sent, next, found) {
+            let time = worker.time.exact_moment().since(begun);
+            self.hub.response_times().add(time);
         }
     }
 

@@ -3,9 +3,9 @@
 use super::clock::Clock;
 use super::connections::{Connections, Slot, SlotFlags};
 use crate::observe::{
-    ConnectionRow, Executors, LoopRow, Publisher, Readiness, Snapshot, SnapshotStart,
+    ConnectionRow, Executors, LoopRow, Publisher, Readiness, ResponseTimer, Snapshot, SnapshotStart,
 };
-use crate::session::{Counters, Moment, Transitions, Worker};
+use crate::session::{Connection, Counters, Moment, Transitions, Worker};
 use std::time::{Duration, Instant};
 
 /// The publishing side of the [hub](crate::observe::StatusHub), for a loop, a thread group or a
@@ -28,9 +28,21 @@ pub struct LoopStatus {
     index: usize,
     /// How long the loop has waited in total.
     loop_wait: Duration,
+    /// When its last wait ended.
+    turn_began: Moment,
+    /// True while somebody watches.
+    is_watched: bool,
+    /// The next snapshot is taken when this many queued connections have acted.
+    sample: Option<usize>,
+    /// How many snapshots were taken while connections act.
+    samples: u64,
     /// By the connection's key.
     transfers: Vec<Transfers>,
 }
+
+/// The connection that acts while a snapshot is taken: its key, and the first state that it entered
+/// in this step.
+pub type Acting = (usize, Option<&'static str>);
 
 /// What a connection has transferred.
 #[derive(Clone, Copy, Default)]
@@ -38,6 +50,7 @@ struct Transfers {
     since: Moment,
     received: u64,
     sent: u64,
+    timer: ResponseTimer<Moment>,
 }
 
 impl Status {
@@ -121,6 +134,10 @@ impl LoopStatus {
             status: Status::new(publisher),
             index,
             loop_wait: Duration::ZERO,
+            turn_began: Moment::default(),
+            is_watched: false,
+            sample: None,
+            samples: 0,
             transfers: Vec::new(),
         }
     }
@@ -135,9 +152,18 @@ impl LoopStatus {
         self.status.drain();
     }
 
-    /// Adds the time of one wait.
-    pub fn add_wait(&mut self, time: Duration) {
+    /// Adds the time of one wait, which has ended at `end`.
+    pub fn add_wait(&mut self, time: Duration, end: Moment) {
         self.loop_wait += time;
+        self.turn_began = end;
+        let is_watched = self.status.0.is_watched();
+        if is_watched && !self.is_watched {
+            // What began unwatched is not measured.
+            for transfers in &mut self.transfers {
+                transfers.timer = ResponseTimer::default();
+            }
+        }
+        self.is_watched = is_watched;
     }
 
     /// Begins counting the transfers of a new connection.
@@ -151,15 +177,31 @@ impl LoopStatus {
         };
     }
 
-    /// Adds bytes received from a connection's peer and sent to it.
-    pub fn add(&mut self, key: usize, received: u64, sent: u64) {
+    /// Adds bytes received from a connection's peer and sent to it. Reads the clock if that was the
+    /// end of a response and somebody watches.
+    #[inline]
+    pub fn add(
+        &mut self,
+        key: usize,
+        (received, sent): (u64, u64),
+        connection: &Connection,
+        worker: &Worker,
+    ) {
         let transfers = &mut self.transfers[key];
         transfers.received += received;
         transfers.sent += sent;
+        if !self.is_watched {
+            return;
+        }
+        let (timer, next) = (&mut transfers.timer, connection.next());
+        if let Some(begun) = timer.step(received, sent, next, self.turn_began) {
+            let time = worker.time.exact_moment().since(begun);
+            self.status.0.response_times().add(time);
+        }
     }
 
-    /// Publishes a snapshot of the loop, if one is due. `in_flight` calls its second argument with
-    /// each operation that is under way for a socket in the kernel.
+    /// Publishes a snapshot of the loop, if one is due. One for watchers is put off if connections
+    /// are queued, until some of them have acted: see [`take_sample`](LoopStatus::take_sample).
     pub fn publish_if_due<S>(
         &mut self,
         connections: &Connections<S>,
@@ -167,23 +209,58 @@ impl LoopStatus {
         clock: &mut Clock,
         in_flight: fn(&S, &mut dyn FnMut(&'static str)),
     ) {
-        let begun = self
-            .status
-            .begin_if_due(connections.len(), worker.time.now());
-        let Some(mut builder) = begun else {
+        let now = worker.time.now();
+        if self.time_until_due(now) != Some(Duration::ZERO) {
             return;
-        };
+        }
+        match connections.queued() {
+            queued if queued > 0 && !self.status.0.has_query() => {
+                self.sample = Some(spread(self.samples, queued));
+                self.samples += 1;
+            }
+            _ => self.publish(connections, None, worker, clock, in_flight),
+        }
+    }
+
+    /// The place in the run queue of the connection whose step is to be followed by
+    /// [`publish`](LoopStatus::publish), if a snapshot was put off. Between turns, nearly all
+    /// connections wait for their clients; this shows what they do meanwhile.
+    pub fn take_sample(&mut self) -> Option<usize> {
+        self.sample.take()
+    }
+
+    /// Publishes a snapshot of the loop. `in_flight` calls its second argument with each operation
+    /// that is under way for a socket in the kernel.
+    pub fn publish<S>(
+        &mut self,
+        connections: &Connections<S>,
+        acting: Option<Acting>,
+        worker: &mut Worker,
+        clock: &mut Clock,
+        in_flight: fn(&S, &mut dyn FnMut(&'static str)),
+    ) {
+        let mut builder = self.status.begin(connections.len(), worker.time.now());
         builder.set_executors("loops", 1, usize::from(!connections.is_empty()));
         builder.set_loop_wait(self.loop_wait);
         let row = LoopRow::new(self.index, connections.len(), &worker.counters);
         builder.snapshot.loops = vec![row];
         builder.add(&worker.counters, worker.transitions.as_ref());
         for (key, slot) in connections.iter() {
+            let acts = acting.filter(|(acting, _)| *acting == key);
+            if acting.is_some() && acts.is_none() && slot.flags.contains(SlotFlags::CLOSED) {
+                continue;
+            }
+            let state = acts.and_then(|(_, state)| state);
+            let state = state.unwrap_or_else(|| slot.connection.state());
             in_flight(&slot.io, &mut |operation| {
                 builder.snapshot.count_in_flight(operation);
             });
-            builder.connection(key, slot.connection.state(), || {
+            builder.connection(key, state, || {
                 let mut row = self.row(key, slot, worker);
+                row.state = state;
+                if acts.is_some() {
+                    row.waits_for = Readiness::Acting;
+                }
                 in_flight(&slot.io, &mut |operation| row.in_flight.push(operation));
                 row
             });
@@ -214,10 +291,17 @@ impl LoopStatus {
     }
 }
 
+/// A place in a queue of this length. The places of successive samples are spread evenly.
+fn spread(sample: u64, length: usize) -> usize {
+    // The golden ratio, as a fraction of 2^64.
+    let fraction = sample.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (u128::from(fraction) * length as u128 >> 64) as usize
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::{CertificateList, Readiness, ServerInfo, StatusHub};
+    use crate::observe::{CertificateList, ExecutorKind, ServerInfo, StatusHub};
     use std::sync::Arc;
     use std::task::Waker;
 
@@ -225,6 +309,7 @@ mod tests {
         let about = ServerInfo {
             model: "a test",
             waits: "not at all",
+            executors: ExecutorKind::Loops,
             why_no_stream: None,
             max_connections: None,
             services: Vec::new(),
@@ -313,25 +398,49 @@ mod tests {
         let connection = crate::session::Connection::open(session, key, &mut worker);
         connections.insert(connection, (), 0);
         status.begin(key, worker.time.moment());
-        status.add(key, 3, 4);
-        status.add(key, 2, 0);
+        for bytes in [(3, 4), (2, 0)] {
+            status.add(key, bytes, &connections[key].connection, &worker);
+        }
         status.publish_if_due(&connections, &mut worker, &mut clock, in_flight);
         assert_eq!(hub.snapshot().connections(), 0, "there is no watcher");
         let watcher = Arc::default();
         assert!(hub.watch(&watcher));
-        for expected in [Readiness::Nothing, Readiness::Read] {
+        let acting = (key, Some("a state"));
+        for (acting, expected) in [
+            (Some(acting), Readiness::Acting),
+            (None, Readiness::Nothing),
+            (None, Readiness::Read),
+        ] {
             status.publish_if_due(&connections, &mut worker, &mut clock, in_flight);
+            if let Some(place) = status.take_sample() {
+                assert_eq!(place, 0, "the only one in the queue");
+                status.publish(&connections, acting, &mut worker, &mut clock, in_flight);
+            }
             let snapshot = hub.snapshot();
             let row = snapshot.rows.first().expect("the connection");
             assert_eq!((row.received_bytes, row.sent_bytes), (5, 4));
             assert_eq!(row.in_flight, ["receive", "send"]);
             assert_eq!(snapshot.in_flight, [("receive", 1), ("send", 1)]);
             assert_eq!(row.waits_for, expected, "a new connection is queued first");
+            let state = if acting.is_some() { "a state" } else { "open" };
+            assert_eq!(row.state, state);
             assert!(row.time_left.is_some_and(|left| left <= limits.idle));
-            connections.begin(key);
+            if acting.is_none() {
+                connections.pop_queued();
+                connections.begin(key);
+            }
             let later = Instant::now() + Duration::from_secs(60);
             worker.time.set(later, std::time::SystemTime::UNIX_EPOCH);
         }
+    }
+
+    #[test]
+    fn samples_are_spread_over_the_queue() {
+        let mut places: Vec<_> = (0..64).map(|sample| spread(sample, 64)).collect();
+        places.sort_unstable();
+        places.dedup();
+        assert!(places.len() > 48, "{places:?}");
+        assert!(places.iter().all(|place| *place < 64));
     }
 
     struct Silent;

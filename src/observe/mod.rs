@@ -4,13 +4,17 @@
 pub mod access_log;
 mod certificates;
 mod log_file;
+mod response_times;
+mod short_recording;
 mod snapshot;
 mod status_hub;
 mod throttle;
 
 pub use certificates::{CertificateInfo, CertificateList};
 pub use log_file::LogFile;
-pub use status_hub::{Publisher, ServerInfo, SnapshotStart, StatusHub};
+pub use response_times::ResponseTimer;
+pub use short_recording::{RecordingPermit, recording_facts};
+pub use status_hub::{ExecutorKind, Publisher, ServerInfo, SnapshotStart, StatusHub};
 
 /// Standard error, as far as models need it.
 pub use crate::lines::{

@@ -101,8 +101,10 @@ pub enum Readiness {
     Read,
     /// Room to send to the client.
     Write,
-    /// Nothing from the client: it is being served or about to be, or waits for other work.
+    /// Nothing from the client: it is about to be served, or waits for other work.
     Nothing,
+    /// It waits for nothing: it acts at this moment.
+    Acting,
 }
 
 impl From<Action> for Readiness {
@@ -183,6 +185,7 @@ pub(super) struct Document<'a, R> {
     pub counters: serde_json::Map<String, serde_json::Value>,
     pub states: Vec<(&'static str, usize)>,
     pub in_flight: Vec<(&'static str, usize)>,
+    pub response_times_us: Vec<(u64, u64)>,
     pub transitions: Vec<(Transition, u64)>,
     pub certificates: Vec<CertificateRow>,
     #[serde(rename = "connection_rows")]

@@ -6,6 +6,7 @@
 //! wakes the client's connection.
 
 use super::certificates::CertificateList;
+use super::response_times::ResponseTimes;
 use super::snapshot::{ConnectionRow, Document, MAX_LOOPS, MAX_ROWS, Snapshot, certificate_rows};
 use super::snapshot::{counters_by_name, millis};
 use crate::session::{BUFFER_SIZE, Mailbox, Transition};
@@ -21,6 +22,9 @@ const EVENT_INTERVAL: Duration = Duration::from_millis(200);
 /// second.
 const MAX_WATCHERS: usize = 8;
 
+/// How long a server is observed after a client has asked for one event.
+const OBSERVED: Duration = Duration::from_secs(5);
+
 /// A loop spends at most 1/100 of its time on snapshots.
 const MAX_TIME_SHARE: u32 = 100;
 
@@ -31,6 +35,8 @@ pub struct ServerInfo {
     pub model: &'static str,
     /// A sentence on how the model waits.
     pub waits: &'static str,
+    /// What serves the connections.
+    pub executors: ExecutorKind,
     /// Why `/events` sends one event per request instead of a stream, if the model cannot serve
     /// watchers side by side.
     pub why_no_stream: Option<&'static str>,
@@ -40,6 +46,17 @@ pub struct ServerInfo {
     pub services: Vec<(String, Vec<Transition>)>,
     /// The certificates of encrypted addresses.
     pub certificates: CertificateList,
+}
+
+/// What serves the connections, as far as it matters to what is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExecutorKind {
+    /// Loops, which take turns.
+    Loops,
+    /// Threads or tasks of this process.
+    Threads,
+    /// Processes, which the one that makes the snapshots does not see into.
+    Processes,
 }
 
 /// The snapshots of all loops, and the clients that wait for them.
@@ -56,6 +73,9 @@ pub struct StatusHub {
     watchers: Mutex<Vec<Weak<Mailbox>>>,
     /// True if there are watchers.
     watched: AtomicBool,
+    /// Until when the server is observed without watchers, in milliseconds since it began.
+    observed_until: AtomicU64,
+    response_times: ResponseTimes,
     draining: AtomicBool,
 }
 
@@ -103,6 +123,8 @@ impl StatusHub {
             queries: Mutex::default(),
             watchers: Mutex::default(),
             watched: AtomicBool::new(false),
+            observed_until: AtomicU64::new(0),
+            response_times: ResponseTimes::default(),
             draining: AtomicBool::new(false),
         })
     }
@@ -184,6 +206,26 @@ impl StatusHub {
         true
     }
 
+    /// Call this when a client asks for one event: more will follow.
+    pub fn observe(&self, now: Instant) {
+        let until = now + OBSERVED;
+        let until = millis(until.saturating_duration_since(self.began));
+        self.observed_until.fetch_max(until, SeqCst);
+    }
+
+    /// True while somebody watches. Only then are response times measured.
+    pub fn is_observed(&self, now: Instant) -> bool {
+        self.watched.load(SeqCst) || {
+            let until = self.observed_until.load(SeqCst);
+            until > 0 && millis(now.saturating_duration_since(self.began)) < until
+        }
+    }
+
+    /// The response times of all connections.
+    pub fn response_times(&self) -> &ResponseTimes {
+        &self.response_times
+    }
+
     /// Marks the server as about to stop.
     pub fn drain(&self) {
         self.draining.store(true, SeqCst);
@@ -244,6 +286,7 @@ impl StatusHub {
             counters: counters_by_name(&snapshot.counters),
             states: snapshot.states.clone(),
             in_flight: snapshot.in_flight.clone(),
+            response_times_us: self.response_times.counts(),
             transitions: snapshot.transitions.iter().collect(),
             certificates: certificate_rows(&self.info.certificates.current()),
             rows,
@@ -317,7 +360,7 @@ impl Publisher {
     /// How long the loop may wait until it must publish. `None` if no query or watcher waits.
     pub fn time_until_due(&self, now: Instant) -> Option<Duration> {
         let hub = &self.hub;
-        if hub.query_count.load(SeqCst) != self.answered {
+        if self.has_query() {
             return Some(Duration::ZERO);
         }
         let watched = hub.watched.load(SeqCst);
@@ -359,6 +402,21 @@ impl Publisher {
     /// A snapshot lists one in this many connections.
     pub fn row_stride(&self, connections: usize) -> usize {
         (connections * self.hub.loops).div_ceil(MAX_ROWS).max(1)
+    }
+
+    /// True while somebody watches.
+    pub fn is_watched(&self) -> bool {
+        self.hub.watched.load(SeqCst)
+    }
+
+    /// True if a query waits for the loop.
+    pub fn has_query(&self) -> bool {
+        self.hub.query_count.load(SeqCst) != self.answered
+    }
+
+    /// The response times of all connections.
+    pub fn response_times(&self) -> &ResponseTimes {
+        &self.hub.response_times
     }
 
     /// See [`StatusHub::drain`].

@@ -43,6 +43,18 @@ impl Contents {
         self.names.extend(fixed);
     }
 
+    /// Leaves out what happened before `at`, in nanoseconds since time 0.
+    pub fn keep_since(&mut self, at: u64) {
+        for part in &mut self.parts {
+            part.events.retain(|[time, ..]| *time >= at);
+        }
+        self.parts.retain(|part| !part.events.is_empty());
+        if self.complete_since <= at {
+            self.lost = 0;
+        }
+        self.complete_since = self.complete_since.max(at);
+    }
+
     /// The file. Texts longer than 64 KiB are cut off.
     pub fn to_bytes(&self) -> Vec<u8> {
         let events: usize = self.parts.iter().map(|part| part.events.len()).sum();

@@ -4,6 +4,7 @@
 
 use crate::config::{Config, StartError};
 use crate::model::{ModelRow, Signals, without_forks};
+use crate::observe::recording_facts;
 use crate::recording::{self, Contents};
 use crate::sys::untraced::{ftruncate, open, pread, pwrite, real_time};
 use crate::sys::{Errno, EventFd, Mode, OFlags, PollFd, PollFlags, poll_untraced};
@@ -48,12 +49,7 @@ impl RecordingFile {
                 &"it is a file that is no recording; take another name",
             ));
         }
-        let facts = [
-            ("model", model.name.to_owned()),
-            ("version", env!("CARGO_PKG_VERSION").to_owned()),
-            ("workers", config.workers.to_string()),
-        ];
-        let facts = facts.map(|(key, value)| (key.to_owned(), value)).into();
+        let facts = recording_facts(model.name, config.workers);
         recording::prepare(config.record_events, real_time(), facts)
             .map_err(|why| error(&format!("no memory for its events: {why}")))?;
         let requests = Signals::of_recording().map_err(|why| error(&why))?;

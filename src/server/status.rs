@@ -3,9 +3,9 @@
 use super::announcement::{self, Hints};
 use super::sockets::{bind_listeners, encrypted};
 use crate::config::Config;
-use crate::model::{Limits, ModelRow, ReservedPermits, WorkerParts};
+use crate::model::{Executor, Limits, ModelRow, ReservedPermits, WorkerParts};
 use crate::net::{Address, BoundAddress};
-use crate::observe::{CertificateList, ServerInfo, StatusHub};
+use crate::observe::{CertificateList, ExecutorKind, ServerInfo, StatusHub};
 use crate::service::{self, Admission, Service};
 use crate::session::{ACCEPTED, HANDSHAKING, Transition};
 use crate::tls::Tls;
@@ -66,6 +66,11 @@ pub(super) fn server_info<'a>(
     ServerInfo {
         model: model.name,
         waits: model.about,
+        executors: match model.executor {
+            Executor::Loop => ExecutorKind::Loops,
+            Executor::Thread | Executor::Task => ExecutorKind::Threads,
+            Executor::Process => ExecutorKind::Processes,
+        },
         why_no_stream: model.no_streams_because,
         max_connections: knows("max-connections").then_some(limits.max_connections),
         services: services

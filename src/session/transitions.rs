@@ -26,7 +26,12 @@ pub struct TraceHooks {
 
 /// How often each transition happened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Transitions(Vec<(Transition, u64)>);
+pub struct Transitions {
+    counts: Vec<(Transition, u64)>,
+    /// True until the first transition of a sample.
+    is_sampling: bool,
+    sampled: Option<&'static str>,
+}
 
 impl Transitions {
     /// Counts a transition, unless both states are the same.
@@ -38,36 +43,55 @@ impl Transitions {
         if ptr::eq(from, to) {
             return;
         }
-        match self.0.iter_mut().find(is_same) {
+        if self.is_sampling {
+            self.is_sampling = false;
+            self.sampled = Some(to);
+        }
+        match self.counts.iter_mut().find(is_same) {
             Some((_, sum)) => *sum += 1,
             None if from == to => {}
             None => self.add_count((from, to), 1),
         }
     }
 
+    /// Begins a sample: the state to which the next transition leads.
+    pub fn begin_sample(&mut self) {
+        (self.is_sampling, self.sampled) = (true, None);
+    }
+
+    /// Ends the sample. `None` if there was no transition.
+    pub fn end_sample(&mut self) -> Option<&'static str> {
+        self.is_sampling = false;
+        self.sampled.take()
+    }
+
     /// Adds the counts of `other`.
     pub fn add(&mut self, other: &Transitions) {
-        for (transition, count) in &other.0 {
+        for (transition, count) in &other.counts {
             self.add_count(*transition, *count);
         }
     }
 
     /// Moves all counts to `other`.
     pub fn move_to(&mut self, other: &mut Transitions) {
-        for (transition, count) in self.0.drain(..) {
+        for (transition, count) in self.counts.drain(..) {
             other.add_count(transition, count);
         }
     }
 
     /// Each transition that happened, with its count.
     pub fn iter(&self) -> impl Iterator<Item = (Transition, u64)> + '_ {
-        self.0.iter().copied()
+        self.counts.iter().copied()
     }
 
     fn add_count(&mut self, transition: Transition, count: u64) {
-        match self.0.iter_mut().find(|(known, _)| *known == transition) {
+        match self
+            .counts
+            .iter_mut()
+            .find(|(known, _)| *known == transition)
+        {
             Some((_, sum)) => *sum += count,
-            None => self.0.push((transition, count)),
+            None => self.counts.push((transition, count)),
         }
     }
 }
@@ -88,5 +112,20 @@ mod tests {
         assert_eq!(transitions, Transitions::default());
         let all: Vec<_> = sum.iter().collect();
         assert_eq!(all, [(("b", "a"), 1), (("a", "b"), 4)]);
+    }
+
+    #[test]
+    fn a_sample_is_the_first_state_that_a_session_enters() {
+        let mut transitions = Transitions::default();
+        transitions.begin_sample();
+        transitions.count("a", "a");
+        assert_eq!(transitions.end_sample(), None);
+        transitions.begin_sample();
+        for (from, to) in [("a", "b"), ("b", "c")] {
+            transitions.count(from, to);
+        }
+        assert_eq!(transitions.end_sample(), Some("b"));
+        transitions.count("c", "d");
+        assert_eq!(transitions.end_sample(), None);
     }
 }

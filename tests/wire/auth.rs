@@ -398,6 +398,9 @@ fn the_status_has_users_of_its_own() {
         assert_eq!(ask(path, "X: y"), 401, "{path}");
         assert_eq!(ask(path, ME), 401, "{path}: a user of the files");
     }
+    let mut press = Client::connect(address);
+    press.send("POST /record HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(press.response().status, 401, "whatever its token");
     assert_eq!(ask("/", YOU), 200);
     assert_eq!(evserve.ask("GET", "/a.txt", &[]).status, 401);
 }

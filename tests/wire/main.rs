@@ -53,6 +53,7 @@ mod single_file;
 mod site;
 mod slow;
 mod status;
+mod status_recording;
 mod stopping;
 mod switches;
 mod terminal;

@@ -343,7 +343,8 @@ impl<D: Driver> EventLoop<D> {
         counters.other_calls += traffic.early_calls;
         self.clock.read(&mut self.worker.time);
         if let (Some(begin), Some(status)) = (begin, &mut self.status) {
-            status.add_wait(self.worker.time.now() - begin);
+            let time = &self.worker.time;
+            status.add_wait(time.now() - begin, time.moment());
         }
         Ok(())
     }
@@ -486,10 +487,32 @@ impl<D: Driver> EventLoop<D> {
         let queued = self.connections.queued();
         let budget = byte_budget(queued);
         self.worker.work = WORK_PER_TURN;
-        for _ in 0..queued {
-            if let Some(key) = self.connections.pop_queued() {
-                self.act(key, budget);
+        let sample = self.status.as_mut().and_then(LoopStatus::take_sample);
+        for place in 0..queued {
+            let Some(key) = self.connections.pop_queued() else {
+                continue;
+            };
+            match sample == Some(place) {
+                false => self.act(key, budget),
+                true => self.act_and_publish(key, budget),
             }
+        }
+    }
+
+    /// Lets a connection act, and publishes what this moment looks like.
+    #[cold]
+    fn act_and_publish(&mut self, key: usize, budget: usize) {
+        let transitions = &mut self.worker.transitions;
+        transitions.iter_mut().for_each(Transitions::begin_sample);
+        self.act(key, budget);
+        let transitions = &mut self.worker.transitions;
+        let state = transitions.as_mut().and_then(Transitions::end_sample);
+        if let Some(status) = &mut self.status {
+            let (connections, worker) = (&self.connections, &mut self.worker);
+            let acting = Some((key, state));
+            status.publish(connections, acting, worker, &mut self.clock, |io, note| {
+                D::in_flight(&io.driver, note);
+            });
         }
     }
 
@@ -576,11 +599,13 @@ impl<D: Driver> EventLoop<D> {
             Stop::Closed
         });
         slot.io.needs_refresh = false;
-        let counters = &mut self.worker.counters;
+        let counters = &self.worker.counters;
         if let Some(status) = &mut self.status {
             let received = counters.received_bytes - received;
-            status.add(key, received, counters.sent_bytes - sent);
+            let bytes = (received, counters.sent_bytes - sent);
+            status.add(key, bytes, &slot.connection, &self.worker);
         }
+        let counters = &mut self.worker.counters;
         let in_vain = counters.transfers() == transfers && stop != Stop::Closed;
         counters.spurious_events += u64::from(std::mem::take(&mut slot.io.event) && in_vain);
         stop

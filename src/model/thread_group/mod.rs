@@ -229,8 +229,8 @@ impl ThreadGroup {
         let active = Arc::new(ActiveConnection {
             socket: accepted.socket,
             service: accepted.permit.service,
-            control: match self.hub {
-                Some(_) => ConnectionControl::with_snapshot(Instant::now()),
+            control: match &self.hub {
+                Some(hub) => ConnectionControl::with_snapshot(Instant::now(), hub.clone()),
                 None => ConnectionControl::default(),
             },
             task: TaskWake::default(),

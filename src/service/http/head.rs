@@ -18,7 +18,8 @@ const _: () = assert!(PAGE_POLICY.len() <= TEXT_ROOM);
 /// The interim response to `Expect: 100-continue` (RFC 9110 section 15.2.1).
 pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-const ALLOW: &str = "GET, HEAD, OPTIONS";
+/// The methods that are allowed where nothing else is said.
+pub(super) const ALLOW: &str = "GET, HEAD, OPTIONS";
 
 impl Response {
     /// The room, in bytes, that the head needs in addition to [`HEAD_ROOM`].
@@ -91,7 +92,7 @@ impl Response {
             accept_ranges: self.file.is_some() && !is_empty,
             vary: self.vary,
             location: self.location.as_ref().map(String::as_bytes),
-            allow: allow.then_some(ALLOW),
+            allow: allow.then_some(self.allow),
             ..head
         }
     }

@@ -1,6 +1,7 @@
 //! The response to a request: status, fields and content.
 
 use super::error_page;
+use super::head::ALLOW;
 use super::remaining_body::{GeneratedBody, Multipart};
 use super::representation::{MediaType, Representation};
 use crate::config::MAX_HEADER_BYTES;
@@ -30,6 +31,8 @@ pub struct Response {
     pub(super) unsatisfied: Option<u64>,
     /// The Vary field, unless `file` has it.
     pub(super) vary: Option<&'static str>,
+    /// The methods that are allowed, for responses that say so.
+    pub(super) allow: &'static str,
     /// The length of the content, in bytes.
     pub(super) length: u64,
     pub(super) content: Content,
@@ -201,6 +204,7 @@ impl Response {
             content_type: Some(("text/plain", "; charset=utf-8")),
             unsatisfied: None,
             vary: None,
+            allow: ALLOW,
             length: status.text().len() as u64,
             content: Content::StatusText,
         }
@@ -237,6 +241,26 @@ impl Response {
     /// A response that a task makes.
     pub(super) fn task(task: Box<dyn ResponseTask>) -> Response {
         Response::deferred(Deferred::Task(task))
+    }
+
+    /// A response that `make` makes where it delays no other connection, however long it takes.
+    /// `queue` is the number of a mount, or of other work that waits (see `offload`).
+    pub(in crate::service) fn slow(
+        queue: u64,
+        make: impl FnOnce() -> Response + Send + 'static,
+    ) -> Response {
+        Response::task(Box::new(SlowResponse {
+            queue,
+            make: Some(make),
+        }))
+    }
+
+    /// 405, with the only method that is allowed.
+    pub(in crate::service) fn only(method: &'static str) -> Response {
+        Response {
+            allow: method,
+            ..Response::status(StatusCode::METHOD_NOT_ALLOWED)
+        }
     }
 
     /// A response that a lookup finds.
@@ -366,5 +390,21 @@ impl Response {
     /// True if only the end of the connection ends the content.
     pub(super) fn is_endless(&self) -> bool {
         matches!(self.content, Content::Stream(_))
+    }
+}
+
+/// See [`Response::slow`].
+struct SlowResponse<F> {
+    queue: u64,
+    make: Option<F>,
+}
+
+impl<F: FnOnce() -> Response + Send> ResponseTask for SlowResponse<F> {
+    fn mount(&self) -> Option<u64> {
+        Some(self.queue)
+    }
+
+    fn step(&mut self, _work: &mut usize) -> Option<Result<Response, StatusCode>> {
+        self.make.take().map(|make| Ok(make()))
     }
 }

@@ -213,7 +213,9 @@ impl Site {
         let response = match request.method {
             Method::Options => Ok(self.options_response()),
             Method::Get | Method::Head => self.look_up(request, cx),
-            Method::Unsupported | Method::Unknown => Err(StatusCode::METHOD_NOT_ALLOWED.into()),
+            Method::Post | Method::Unsupported | Method::Unknown => {
+                Err(StatusCode::METHOD_NOT_ALLOWED.into())
+            }
         };
         let response = match response {
             Ok(response) => response,

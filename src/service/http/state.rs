@@ -102,7 +102,8 @@ macro_rules! transitions {
     ($($from:ident => $($to:ident)+;)*) => { &[$($(($from, $to),)+)*] };
 }
 
-/// All transitions of an http session.
+/// All transitions of an http session. The last step of a state's first lines is the usual one:
+/// diagrams draw it straight.
 pub(super) const TRANSITIONS: &[Transition] = transitions! {
     ACCEPTED => REFUSING_CONNECTION READING_REQUEST;
     READING_REQUEST => READING_BODY CHECKING_PASSWORD LOOKING_UP_FILE BUILDING_RESPONSE WRITING_HEAD;

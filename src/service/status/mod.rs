@@ -7,6 +7,7 @@
 mod diagram;
 mod metrics;
 mod page;
+mod record;
 
 pub use diagram::diagram;
 pub use metrics::rows as metric_rows;
@@ -15,8 +16,9 @@ use super::http::{self, FixedText, Handler, OpenRequests, Response};
 use super::{Service, Sharing};
 use crate::config::{AccessLog, Config, HttpConfig};
 use crate::http1::{Method, Request, StatusCode};
-use crate::observe::StatusHub;
+use crate::observe::{ExecutorKind, StatusHub};
 use crate::session::Time;
+use record::Recorder;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -29,11 +31,17 @@ pub fn service(
     config: &Config,
     is_local: bool,
 ) -> Arc<dyn Service> {
+    let info = hub.server_info();
+    let can_record = info.executors != ExecutorKind::Processes;
+    let recorder =
+        can_record.then(|| Recorder::new(info.model, config.workers, config.record_events));
+    let page = page::page(info, recorder.as_ref().map(|recorder| &*recorder.token));
     let text = |media_type, text| FixedText::new(media_type, text, config.http.compress);
     let status = StatusHandler {
-        page: text("text/html; charset=utf-8", page::page(hub.server_info())),
+        page: text("text/html; charset=utf-8", page),
         style: text("text/css", page::STYLE.into()),
         script: text("text/javascript", page::SCRIPT.into()),
+        recorder,
         hub,
         services,
         is_local,
@@ -55,6 +63,8 @@ struct StatusHandler {
     page: FixedText,
     style: FixedText,
     script: FixedText,
+    /// `None` if the model cannot be recorded.
+    recorder: Option<Recorder>,
     hub: Arc<StatusHub>,
     services: Vec<Arc<dyn Service>>,
     is_local: bool,
@@ -68,10 +78,16 @@ impl Handler for StatusHandler {
             )
             .with_status(StatusCode::FORBIDDEN);
         }
+        if request.target.path == b"/record" {
+            return with_policy(match &self.recorder {
+                Some(recorder) => recorder.respond(request, with_policy),
+                None => Response::text(record::IMPOSSIBLE).with_status(StatusCode::NOT_FOUND),
+            });
+        }
         match request.method {
             Method::Get | Method::Head => {}
             Method::Options => return Response::options(),
-            Method::Unsupported | Method::Unknown => {
+            Method::Post | Method::Unsupported | Method::Unknown => {
                 return Response::status(StatusCode::METHOD_NOT_ALLOWED);
             }
         }
@@ -79,7 +95,7 @@ impl Handler for StatusHandler {
             b"/" => self.page.respond(request),
             b"/live.css" => self.style.respond(request),
             b"/live.js" => self.script.respond(request),
-            b"/events" => self.events(),
+            b"/events" => self.events(time),
             b"/status.json" => self.fresh_snapshot("application/json", StatusHub::json),
             b"/metrics" => self.fresh_snapshot(metrics::MEDIA_TYPE, metrics::text),
             b"/healthz" if self.hub.is_draining() => {
@@ -129,8 +145,9 @@ impl StatusHandler {
     }
 
     /// Streams events. Under a model that serves one client at a time, sends one event.
-    fn events(&self) -> Response {
+    fn events(&self, time: &Time) -> Response {
         const EVENTS: &str = "text/event-stream";
+        self.hub.observe(time.now());
         if self.hub.server_info().why_no_stream.is_some() {
             return self.fresh_snapshot(EVENTS, StatusHub::event);
         }
@@ -173,6 +190,7 @@ mod tests {
         let about = ServerInfo {
             model: "epoll",
             waits: "",
+            executors: ExecutorKind::Loops,
             why_no_stream: None,
             max_connections: None,
             services: Vec::new(),
@@ -183,6 +201,7 @@ mod tests {
             page: text(),
             style: text(),
             script: text(),
+            recorder: None,
             hub: StatusHub::new(about, 1, Instant::now()),
             services: Vec::new(),
             is_local: true,

@@ -1,8 +1,8 @@
 //! The status page. Its script fills it in with the events that the server sends.
 
 use super::diagram;
-use crate::observe::ServerInfo;
-use maud::{DOCTYPE, PreEscaped, html};
+use crate::observe::{ExecutorKind, ServerInfo};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// The page's Content Security Policy (Level 3): only its own style, script and events, and no
 /// frames.
@@ -15,70 +15,166 @@ pub const STYLE: &str = include_str!("live.css");
 /// The script, `/live.js`.
 pub const SCRIPT: &str = include_str!("live.js");
 
-/// A figure that is shown if the model gives operations to the kernel.
-const IN_FLIGHT: &str = "in-flight";
+/// A figure of the page.
+struct Figure {
+    /// The element's id.
+    id: &'static str,
+    label: &'static str,
+    tooltip: &'static str,
+    shown: Shown,
+}
 
-/// A figure that is shown if connections are encrypted.
-const CERTIFICATE: &str = "certificate";
+/// Where a figure or a chart is shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Always,
+    /// Where loops take turns.
+    Loops,
+    /// Where the server sees what happens to its connections.
+    NotProcesses,
+    /// If the script finds that there is something to show.
+    Later,
+}
 
-/// The figures on the page: the element's id, the label, and the tooltip.
-const FIGURES: &[(&str, &str, &str)] = &[
-    ("connections", "connections", "open connections"),
-    (
+impl Shown {
+    fn is_with(self, executors: ExecutorKind) -> bool {
+        match self {
+            Shown::Always | Shown::Later => true,
+            Shown::Loops => executors == ExecutorKind::Loops,
+            Shown::NotProcesses => executors != ExecutorKind::Processes,
+        }
+    }
+}
+
+const fn figure(
+    id: &'static str,
+    label: &'static str,
+    shown: Shown,
+    tooltip: &'static str,
+) -> Figure {
+    Figure {
+        id,
+        label,
+        tooltip,
+        shown,
+    }
+}
+
+/// The figures on the page.
+const FIGURES: &[Figure] = &[
+    figure(
+        "connections",
+        "connections",
+        Shown::Always,
+        "open connections",
+    ),
+    figure(
         "requests",
         "requests/s",
+        Shown::Always,
         "requests and datagrams answered, and lines of a chat, per second",
     ),
-    ("sent", "sent/s", "bytes sent to clients per second"),
-    (
+    figure(
+        "sent",
+        "sent/s",
+        Shown::Always,
+        "bytes sent to clients per second",
+    ),
+    figure(
         "turns",
         "turns/s",
+        Shown::Loops,
         "turns of the event loops per second: each begins with a call that waits for events",
     ),
-    (
+    figure(
         "events",
         "events/turn",
+        Shown::Loops,
         "events and completed operations that one wait returns, on average",
     ),
-    (
-        IN_FLIGHT,
+    figure(
+        "in-flight",
         "in flight",
+        Shown::Later,
         "operations on connections that the kernel was given and has not completed",
     ),
-    (
+    figure(
         "waiting",
         "waiting",
+        Shown::Loops,
         "share of the time in which the event loops wait because there is nothing to do",
     ),
-    (
+    figure(
         "calls",
         "system calls/request",
+        Shown::NotProcesses,
         "system calls that wait for events or work on sockets, per request",
     ),
-    (
+    figure(
         "blocks",
         "would-block/s",
+        Shown::Loops,
         "calls per second that found nothing to accept or receive, or no room to send",
     ),
-    (
+    figure(
         "spurious",
         "spurious events/s",
+        Shown::Loops,
         "events per second after which there was nothing to do",
     ),
-    (
+    figure(
         "executors",
         "busy",
-        "event loops, threads or processes that have at least one connection",
+        Shown::NotProcesses,
+        "event loops, threads or tasks that have at least one connection",
     ),
-    (
-        CERTIFICATE,
+    figure(
+        "certificate",
         "certificate expires",
+        Shown::Later,
         "time until the first certificate expires",
     ),
 ];
 
-/// The page, before the script has filled it in.
-pub fn page(info: &ServerInfo) -> String {
+/// The charts of the last minute: the element's id, the title, where it is shown, and what it shows.
+const CHARTS: &[(&str, &str, Shown, &str)] = &[
+    (
+        "requests",
+        "Requests/s",
+        Shown::Always,
+        "requests answered per second",
+    ),
+    (
+        "times",
+        "Response time",
+        Shown::NotProcesses,
+        "time from when a client's input is found until all of the response is sent: \
+         half of the responses took no longer than p50, and 99 of 100 no longer than p99",
+    ),
+    (
+        "open",
+        "Connections",
+        Shown::Always,
+        "open connections by state, with the colours below",
+    ),
+    (
+        "idle",
+        "Time waiting",
+        Shown::Loops,
+        "share of the time in which the event loops wait because there is nothing to do",
+    ),
+];
+
+/// The signs of cells: the class, and what it means. Their order is that of `Readiness`.
+const MARKS: &[(&str, &str)] = &[
+    ("read", "waits for input"),
+    ("write", "waits for room to send"),
+    ("nothing", "waits for its turn, or for other work"),
+    ("acting", "acts at this moment"),
+];
+
+/// The page, before the script has filled it in. `token` permits to record.
+pub fn page(info: &ServerInfo, token: Option<&str>) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -102,23 +198,14 @@ pub fn page(info: &ServerInfo) -> String {
                     p id="summary" role="status" { "waiting for the first update" }
                 }
                 main {
-                    dl id="figures" {
-                        @for (id, label, tooltip) in FIGURES {
-                            div title=(tooltip) hidden[[IN_FLIGHT, CERTIFICATE].contains(id)] { dt { (label) } dd id=(id) { "–" } }
-                        }
-                    }
-                    section {
-                        h2 { "Connections" }
-                        ul id="states" {}
-                        p id="selected" role="status" { "Select a connection to see what it waits for." }
-                        div id="cells" {}
-                        p id="sample" {}
-                    }
+                    (last_minute(info.executors))
+                    (figures(info.executors))
+                    (connections(info.executors))
                     section {
                         h2 { "States and transitions" }
                         p {
-                            "How many sessions are in each state, and how often each transition was taken. "
-                            "A session can end in any state."
+                            "How many sessions are in each state, and how often each transition was taken: "
+                            "the wider an arrow, the more often. A session can end in any state."
                         }
                         div id="diagrams" {
                             @for (name, steps) in info.services.iter().filter(|(_, steps)| !steps.is_empty()) {
@@ -126,6 +213,7 @@ pub fn page(info: &ServerInfo) -> String {
                             }
                         }
                     }
+                    (record(info, token))
                 }
                 footer {
                     a href="status.json" { "status.json" } " " a href="metrics" { "metrics" } " "
@@ -135,4 +223,79 @@ pub fn page(info: &ServerInfo) -> String {
         }
     };
     page.into_string()
+}
+
+fn last_minute(executors: ExecutorKind) -> Markup {
+    html! {
+        section {
+            h2 { "The last minute" }
+            div id="charts" {
+                @for (id, title, _, about) in CHARTS.iter().filter(|(_, _, shown, _)| shown.is_with(executors)) {
+                    figure title=(about) {
+                        figcaption { b { (title) } " " span {} }
+                        svg class="chart" data-chart=(id) viewBox="0 0 300 112" role="img" aria-label=(title) {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn figures(executors: ExecutorKind) -> Markup {
+    html! {
+        dl id="figures" {
+            @for one in FIGURES.iter().filter(|one| one.shown.is_with(executors)) {
+                div title=(one.tooltip) hidden[one.shown == Shown::Later] {
+                    dt { (one.label) }
+                    dd id=(one.id) { "–" }
+                }
+            }
+        }
+    }
+}
+
+fn connections(executors: ExecutorKind) -> Markup {
+    html! {
+        section {
+            h2 { "Connections" }
+            p class="note" { "Each cell is a connection, ordered by state. Select one to follow it." }
+            ul id="states" {}
+            @if executors != ExecutorKind::Processes {
+                ul id="marks" {
+                    // Only a loop knows which one acts.
+                    @let known = if executors == ExecutorKind::Loops { MARKS } else { &MARKS[..3] };
+                    @for (class, about) in known {
+                        li { i class=(class) {} (about) " " span data-mark=(class) {} }
+                    }
+                }
+            }
+            div id="cells" {}
+            p id="sample" {}
+            p id="selected" role="status" {}
+        }
+    }
+}
+
+fn record(info: &ServerInfo, token: Option<&str>) -> Markup {
+    html! {
+        section {
+            h2 { "See it step by step" }
+            @if let Some(token) = token {
+                p {
+                    "A recording has every wait, system call and state of the next two seconds, but no content. "
+                    "Make a page of it that plays it, and open that in a browser:"
+                }
+                pre { code { "evserve replay evserve-" (info.model) ".evrec -o page.html" } }
+                p {
+                    button id="record" type="button" data-token=(token) { "Record two seconds" }
+                    " " span id="recorded" role="status" {}
+                }
+            } @else {
+                p {
+                    "This page cannot record: under " (info.model) " each connection has a process of its own. "
+                    "Start the server with --record FILE instead; then SIGUSR1 writes the recording."
+                }
+            }
+        }
+    }
 }
