@@ -295,7 +295,7 @@ impl LoopStatus {
 fn spread(sample: u64, length: usize) -> usize {
     // The golden ratio, as a fraction of 2^64.
     let fraction = sample.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (u128::from(fraction) * length as u128 >> 64) as usize
+    ((u128::from(fraction) * length as u128) >> 64) as usize
 }
 
 #[cfg(test)]

@@ -18,9 +18,6 @@ const _: () = assert!(PAGE_POLICY.len() <= TEXT_ROOM);
 /// The interim response to `Expect: 100-continue` (RFC 9110 section 15.2.1).
 pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// The methods that are allowed where nothing else is said.
-pub(super) const ALLOW: &str = "GET, HEAD, OPTIONS";
-
 impl Response {
     /// The room, in bytes, that the head needs in addition to [`HEAD_ROOM`].
     pub(super) fn extra_room(&self) -> usize {

@@ -1,7 +1,6 @@
 //! The response to a request: status, fields and content.
 
 use super::error_page;
-use super::head::ALLOW;
 use super::remaining_body::{GeneratedBody, Multipart};
 use super::representation::{MediaType, Representation};
 use crate::config::MAX_HEADER_BYTES;
@@ -14,6 +13,9 @@ use crate::session::{BodySource, Mailbox, Time};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+
+/// The methods that are allowed where nothing else is said.
+const ALLOW: &str = "GET, HEAD, OPTIONS";
 
 /// A response to one request.
 pub struct Response {
