@@ -11,7 +11,7 @@ pub use outcome::Outcome;
 use crate::recording::{self, End, Event, Kind, Syscall};
 use colored::Colorize;
 use rustix::io::Errno;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
@@ -60,17 +60,62 @@ pub fn begin(requests: usize, sink: Sink) {
     }
 }
 
-/// Begins or resumes the recording, if there is [memory](recording::prepare) for it. Threads see
-/// this at once, and forked processes if they are forked later.
-pub fn start_recording() {
-    if recording::is_prepared() {
-        ON.fetch_or(EVENTS, Relaxed);
+/// Why a recording cannot begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CannotRecord {
+    /// Another one is under way. A [snapshot](recording::snapshot) has its events so far.
+    Running,
+    /// There is no [memory](recording::prepare) for events.
+    Unprepared,
+}
+
+impl Display for CannotRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            CannotRecord::Running => "another recording is under way",
+            CannotRecord::Unprepared => "there is no memory for events",
+        })
     }
 }
 
-/// Pauses the recording. The events so far are kept.
+impl std::error::Error for CannotRecord {}
+
+/// Begins a recording, at any time, and discards the one before. Whoever begins it ends it, by
+/// [`stop_recording`]; [`recording::snapshot`] copies it.
+///
+/// It has the events that happen from now on, on all threads of this process, and in processes that
+/// are forked from now on or that were forked during an earlier recording. It has nothing from
+/// before: no event and no loss of an earlier recording, no call that has begun earlier. So the
+/// first steps of a connection that was open before may lack their descriptor, until its next turn,
+/// and its number is unknown.
+///
+/// # Errors
+/// If a recording is under way, which goes on; or without memory for events.
+pub fn start_recording() -> Result<(), CannotRecord> {
+    if !recording::is_prepared() {
+        return Err(CannotRecord::Unprepared);
+    }
+    if !recording::begin() {
+        return Err(CannotRecord::Running);
+    }
+    ON.fetch_or(EVENTS, Relaxed);
+    Ok(())
+}
+
+/// Ends the recording that [`start_recording`] has begun. No thread and no process adds an event
+/// after this, but for one that it is just adding. The events are kept until the next one begins.
 pub fn stop_recording() {
     ON.fetch_and(!EVENTS, Relaxed);
+    recording::end();
+}
+
+/// Call this now and then in a process that forks others: another process may have begun or ended a
+/// recording. Processes forked later do the same as this one.
+pub fn follow_recording() {
+    match recording::is_under_way() {
+        true => ON.fetch_or(EVENTS, Relaxed),
+        false => ON.fetch_and(!EVENTS, Relaxed),
+    };
 }
 
 /// True during the trace or a recording.
@@ -81,11 +126,6 @@ pub fn is_on() -> bool {
 
 fn writes_lines() -> bool {
     ON.load(Relaxed) & LINES != 0
-}
-
-/// True while events are recorded.
-pub fn is_recording() -> bool {
-    records()
 }
 
 fn records() -> bool {
@@ -158,10 +198,16 @@ fn record_call<T: Outcome>(begun: &Begun, result: &Result<T, Errno>) {
 /// Records an event, at the time of the event before it. To be called where little else is known.
 #[inline]
 pub fn record(event: impl FnOnce() -> Event) {
+    when_recording(|| recording::push(event()));
+}
+
+/// Calls `act`, which records events, during a recording.
+#[inline]
+pub fn when_recording(act: impl FnOnce()) {
     if is_on() {
         cold(|| {
             if records() {
-                recording::push(event());
+                act();
             }
         });
     }

@@ -72,10 +72,10 @@ fn step(
 ) -> Result<ControlFlow<()>, Errno> {
     match connection.next() {
         Action::Send => {
-            let count = runner.send(socket, &connection.front(), left)?;
+            let count = runner.send(socket, connection, left)?;
             connection.sent(count, &mut runner.worker);
         }
-        Action::Receive => match runner.receive(socket, connection.room(), left)? {
+        Action::Receive => match runner.receive(socket, connection, left)? {
             0 => connection.input_ended(&mut runner.worker),
             count => connection.received(&runner.buffer[..count], &mut runner.worker),
         },
@@ -89,7 +89,7 @@ fn step(
             runner.run_job(connection.take_job());
             connection.woken(&mut runner.worker);
         }
-        Action::Wait => runner.wait(socket, left)?,
+        Action::Wait => runner.wait(socket, connection, left)?,
         Action::ShutdownWrite => {
             runner.shutdown_write(socket)?;
             connection.write_shut_down();

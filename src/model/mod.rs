@@ -8,6 +8,7 @@
 //! [`ClientLoop`] and [`ClientThread`] run the other side of connections, for clients.
 
 mod acceptor;
+mod acting;
 mod blocking;
 mod client;
 mod clock;

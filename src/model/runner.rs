@@ -1,13 +1,14 @@
 //! Performs the calls for one connection at a time, on a thread or in a child process. It has a
 //! clock, a buffer, and the worker of its sessions.
 
+use super::acting::{Cause, awaited, record_cause, record_stop, record_turn};
 use super::clock::Clock;
 use super::connection_control::{ConnectionControl, SharedFlags};
 use super::timed_socket::{LazyWakeQueue, TimedSocket};
 use super::{load, new_worker, update_trace};
 use crate::config::Timeouts;
 use crate::observe::LogFile;
-use crate::recording::{self, End};
+use crate::recording::{self, End, Event, Kind};
 use crate::session::{BUFFER_SIZE, Connection, Job, Piece, WORK_PER_TURN, Worker};
 use crate::sys::Errno;
 use crate::trace;
@@ -31,6 +32,10 @@ pub struct Runner {
     log: Arc<Mutex<LogFile>>,
     flags: SharedFlags,
     wakers: LazyWakeQueue,
+    /// The descriptor of the connection.
+    fd: i32,
+    /// The recording says that the connection has stopped.
+    is_stopped: bool,
 }
 
 impl Runner {
@@ -45,6 +50,8 @@ impl Runner {
             log: log.clone(),
             flags: flags.clone(),
             wakers,
+            fd: -1,
+            is_stopped: false,
         }
     }
 
@@ -52,14 +59,16 @@ impl Runner {
     pub fn begin<'a>(&mut self, socket: &'a OwnedFd) -> TimedSocket<'a> {
         self.refresh();
         update_trace(&mut self.worker);
-        trace::note_opened(socket.as_raw_fd());
+        self.fd = socket.as_raw_fd();
+        trace::note_opened(self.fd);
+        trace::record(|| Event::new(Kind::Turn, self.fd));
         self.worker.work = WORK_PER_TURN;
         TimedSocket::new(socket, &self.wakers)
     }
 
     /// Ends a connection, in this way.
     pub fn end(&mut self, end: End) {
-        trace::note_closed(recording::subject(), || end);
+        trace::note_closed(self.fd, || end);
         // Counts the caller's close(2).
         self.worker.counters.other_calls += 1;
         self.write_log();
@@ -82,40 +91,50 @@ impl Runner {
         left.map_or(MAX_WAIT, |left| left.min(MAX_WAIT))
     }
 
-    /// Receives at most `room` bytes into the front of the buffer: see [`TimedSocket::receive`].
+    /// Receives bytes for the connection into the front of the buffer: see
+    /// [`TimedSocket::receive`].
     pub fn receive(
         &mut self,
         socket: &mut TimedSocket<'_>,
-        room: usize,
+        connection: &Connection,
         left: Duration,
     ) -> Result<usize, Errno> {
         self.write_log();
         update_trace(&mut self.worker);
-        let room = room.min(self.buffer.len());
+        self.note_stop(connection, left, true);
+        let room = connection.room().min(self.buffer.len());
         let counters = &mut self.worker.counters;
         let result = socket.receive(&mut self.buffer[..room], left, counters);
         counters.received_bytes += result.map_or(0, |count| count as u64);
-        self.end_call(result)
+        self.end_call(connection, result)
     }
 
     /// See [`TimedSocket::send`].
     pub fn send(
         &mut self,
         socket: &mut TimedSocket<'_>,
-        piece: &Piece<'_>,
+        connection: &Connection,
         left: Duration,
     ) -> Result<usize, Errno> {
+        self.note_stop(connection, left, socket.waits_to_send());
         let counters = &mut self.worker.counters;
-        let result = socket.send(piece, left, counters);
+        let result = socket.send(&connection.front(), left, counters);
         counters.sent_bytes += result.map_or(0, |count| count as u64);
-        self.end_call(result)
+        self.end_call(connection, result)
     }
 
     /// See [`TimedSocket::wait`].
-    pub fn wait(&mut self, socket: &mut TimedSocket<'_>, left: Duration) -> Result<(), Errno> {
+    pub fn wait(
+        &mut self,
+        socket: &mut TimedSocket<'_>,
+        connection: &Connection,
+        left: Duration,
+    ) -> Result<(), Errno> {
         self.write_log();
+        self.note_stop(connection, left, true);
         let result = socket.wait(left, &mut self.worker.counters);
         self.refresh();
+        self.note_turn(connection, result.err());
         result
     }
 
@@ -157,10 +176,45 @@ impl Runner {
         socket.shutdown_write(&mut self.worker.counters)
     }
 
-    fn end_call(&mut self, result: Result<usize, Errno>) -> Result<usize, Errno> {
+    fn end_call(
+        &mut self,
+        connection: &Connection,
+        result: Result<usize, Errno>,
+    ) -> Result<usize, Errno> {
         self.worker.counters.would_blocks += u64::from(result == Err(Errno::AGAIN));
         self.refresh();
+        self.note_turn(connection, result.err());
         result
+    }
+
+    /// Records that the connection stops, if the next call `may_wait`.
+    #[inline]
+    fn note_stop(&mut self, connection: &Connection, left: Duration, may_wait: bool) {
+        trace::when_recording(|| {
+            if left.is_zero() {
+                record_cause(self.fd, Cause::Expired, connection);
+            } else if may_wait {
+                record_stop(self.fd, awaited(connection), connection, &self.worker);
+                self.is_stopped = true;
+            }
+        });
+    }
+
+    /// Records that the connection goes on after a call, if it had stopped.
+    #[inline]
+    fn note_turn(&mut self, connection: &Connection, error: Option<Errno>) {
+        trace::when_recording(|| {
+            // The recording may have begun during the call.
+            recording::set_subject(self.fd);
+            update_trace(&mut self.worker);
+            if std::mem::take(&mut self.is_stopped) {
+                let cause = match error {
+                    Some(Errno::INTR) => Cause::Woken,
+                    _ => Cause::Ready,
+                };
+                record_turn(self.fd, cause, connection);
+            }
+        });
     }
 
     /// Reads the clock and the flags.

@@ -145,6 +145,11 @@ impl<'a> TimedSocket<'a> {
         result
     }
 
+    /// True if the next sending call waits in poll(2) first: it probably cannot send at once.
+    pub fn waits_to_send(&self) -> bool {
+        self.is_full || self.wake_queue.is_some()
+    }
+
     /// Waits until the socket is writable, if the last call could send nothing. Also returns when
     /// the time is up: bytes that the peer has taken by then count, even if they are too few for
     /// poll(2) to report the socket as writable.

@@ -43,12 +43,9 @@ impl RecordingPermit {
     /// If there is no memory for the events.
     pub fn record(self, events: usize, facts: Vec<(String, String)>) -> io::Result<Vec<u8>> {
         recording::prepare(events, real_time(), facts)?;
-        let (begin, goes_on) = (recording::now(), trace::is_recording());
-        if !goes_on {
-            trace::start_recording();
-        }
+        let (begin, begun) = (recording::now(), trace::start_recording());
         sleep(SHORT_RECORDING);
-        if !goes_on {
+        if begun.is_ok() {
             trace::stop_recording();
         }
         let mut contents = recording::snapshot().ok_or(io::ErrorKind::Unsupported)?;

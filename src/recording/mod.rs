@@ -18,8 +18,9 @@ pub use format::{
 };
 pub use read::{Recorded, Recording};
 pub use recorder::{
-    forked, is_prepared, next_connection, now, prepare, push, push_at, push_call, push_now,
-    push_text, release, release_process, set_subject, snapshot, state_number, subject, time,
+    begin, end, forked, is_prepared, is_under_way, next_connection, now, prepare, push, push_at,
+    push_call, push_now, push_text, release, release_process, set_subject, snapshot, state_number,
+    subject, time,
 };
 
 pub use trace_json::write_trace_json;

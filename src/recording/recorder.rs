@@ -31,6 +31,8 @@ struct Writer {
     has_chunk: Cell<bool>,
     /// The process and the thread; 0 if they are not known yet.
     owner: Cell<u64>,
+    /// The recording that it adds to. All but the process and the thread belong to that.
+    recording: Cell<u64>,
     /// The clock, as it was last read.
     time: Cell<u64>,
     /// The descriptor of the connection that acts; -1 if none does.
@@ -44,6 +46,7 @@ thread_local! {
             count: Cell::new(CHUNK),
             has_chunk: Cell::new(false),
             owner: Cell::new(0),
+            recording: Cell::new(0),
             time: Cell::new(0),
             subject: Cell::new(-1),
         }
@@ -61,13 +64,15 @@ impl Drop for ReleaseAtEnd {
     }
 }
 
-/// Takes memory for this many events. Call this before threads and processes begin that are to
-/// record. `wall` is the wall clock. `facts` are put into each recording. A second call changes
-/// nothing.
+/// Takes memory for this many events. Call this before processes are forked that are to record.
+/// `wall` is the wall clock. `facts` are put into each recording. A second call changes nothing.
 ///
 /// # Errors
 /// If there is no memory.
 pub fn prepare(events: usize, wall: Duration, facts: Vec<(String, String)>) -> io::Result<()> {
+    if is_prepared() {
+        return Ok(());
+    }
     let ring = Ring::new(events)?;
     let _ = RECORDER.set(Recorder {
         ring,
@@ -84,6 +89,38 @@ pub fn is_prepared() -> bool {
     RECORDER.get().is_some()
 }
 
+/// Begins a recording, and discards the one before. Returns false if one is under way, or without
+/// memory.
+pub fn begin() -> bool {
+    let recorder = RECORDER.get();
+    recorder.is_some_and(|recorder| recorder.ring.begin(recorder.now()).is_some())
+}
+
+/// True if a recording is under way, in whatever process it was begun.
+pub fn is_under_way() -> bool {
+    let recorder = RECORDER.get();
+    recorder.is_some_and(|recorder| recorder.ring.recording() & 1 == 1)
+}
+
+/// Ends the recording, in all threads and processes at once. Its events are kept.
+pub fn end() {
+    if let Some(recorder) = RECORDER.get() {
+        recorder.ring.end();
+    }
+}
+
+/// Calls `act` with the memory and what this thread adds to, if a recording is under way.
+#[inline]
+fn with_writer(act: impl FnOnce(&Recorder, &Writer)) {
+    if let Some(recorder) = RECORDER.get() {
+        WRITER.with(|writer| {
+            if writer.recording.get() == recorder.ring.recording() || writer.join(recorder) {
+                act(recorder, writer);
+            }
+        });
+    }
+}
+
 /// Reads the clock: nanoseconds since time 0.
 #[inline]
 pub fn now() -> u64 {
@@ -98,48 +135,43 @@ pub fn time(instant: Instant) -> u64 {
 /// Adds an event that happens now.
 #[inline]
 pub fn push_now(mut event: Event) {
-    if let Some(recorder) = RECORDER.get() {
+    with_writer(|recorder, writer| {
         event.at = recorder.now();
-        WRITER.with(|writer| {
-            writer.time.set(event.at);
-            writer.push(recorder, event);
-        });
-    }
+        writer.time.set(event.at);
+        writer.push(recorder, event);
+    });
 }
 
 /// Adds an event that happened at `event.at`, when the clock was just read.
 #[inline]
 pub fn push_at(event: Event) {
-    if let Some(recorder) = RECORDER.get() {
-        WRITER.with(|writer| {
-            writer.time.set(event.at);
-            writer.push(recorder, event);
-        });
-    }
+    with_writer(|recorder, writer| {
+        writer.time.set(event.at);
+        writer.push(recorder, event);
+    });
 }
 
 /// Adds an event at the time when this thread last read the clock.
 #[inline]
 pub fn push(mut event: Event) {
-    if let Some(recorder) = RECORDER.get() {
-        WRITER.with(|writer| {
-            event.at = writer.time(recorder);
-            writer.push(recorder, event);
-        });
-    }
+    with_writer(|recorder, writer| {
+        event.at = writer.time.get();
+        writer.push(recorder, event);
+    });
 }
 
-/// Adds a call that began at `event.at` and returns now.
+/// Adds a call that began at `event.at` and returns now. One that began before the recording is not
+/// added.
 #[inline]
 pub fn push_call(mut event: Event) {
-    if let Some(recorder) = RECORDER.get() {
+    with_writer(|recorder, writer| {
         let now = recorder.now();
         event.extra = now.saturating_sub(event.at);
-        WRITER.with(|writer| {
-            writer.time.set(now);
+        writer.time.set(now);
+        if event.at >= recorder.ring.began() {
             writer.push(recorder, event);
-        });
-    }
+        }
+    });
 }
 
 /// Adds an event with a text behind it, of which [`MAX_TEXT`] bytes are kept.
@@ -174,13 +206,16 @@ pub fn next_connection() -> u64 {
 /// Sets the descriptor of the connection that acts on this thread; -1 if none does.
 #[inline]
 pub fn set_subject(fd: i32) {
-    WRITER.with(|writer| writer.subject.set(fd));
+    with_writer(|_, writer| writer.subject.set(fd));
 }
 
-/// The descriptor of the connection that acts on this thread; -1 if none does.
+/// The descriptor of the connection that acts on this thread; -1 if none does, or if that was not
+/// said since the recording began.
 #[inline]
 pub fn subject() -> i32 {
-    WRITER.with(|writer| writer.subject.get())
+    let mut fd = -1;
+    with_writer(|_, writer| fd = writer.subject.get());
+    fd
 }
 
 /// Call this in a forked process before it records: the chunk belongs to its parent.
@@ -211,7 +246,8 @@ pub fn release_process(process: u32) {
     }
 }
 
-/// Copies the events. Nobody waits for this.
+/// Copies the events of the recording that is under way, or of the last one. No thread waits for
+/// this.
 pub fn snapshot() -> Option<Contents> {
     let recorder = RECORDER.get()?;
     let (lost, complete_since) = recorder.ring.lost();
@@ -261,13 +297,21 @@ impl Writer {
         self.count.set(count + 1);
     }
 
-    /// The clock as it was last read; reads it if it never was.
-    #[inline]
-    fn time(&self, recorder: &Recorder) -> u64 {
-        if self.time.get() == 0 {
-            self.time.set(recorder.now());
+    /// Begins to add to the recording that is under way. Returns false if none is.
+    #[cold]
+    fn join(&self, recorder: &Recorder) -> bool {
+        let number = recorder.ring.recording();
+        if number & 1 == 0 {
+            return false;
         }
-        self.time.get()
+        if self.has_chunk.replace(false) {
+            recorder.ring.release(self.chunk.get());
+        }
+        self.count.set(CHUNK);
+        self.recording.set(number);
+        self.time.set(recorder.now());
+        self.subject.set(-1);
+        true
     }
 
     /// Takes a chunk. Returns false if there is none.
@@ -281,7 +325,7 @@ impl Writer {
                 [getpid().as_raw_pid(), gettid().as_raw_pid()].map(i32::unsigned_abs);
             self.owner.set(u64::from(process) << 32 | u64::from(thread));
         }
-        let Some(chunk) = ring.take(self.owner.get()) else {
+        let Some(chunk) = ring.take(self.owner.get(), self.recording.get()) else {
             return false;
         };
         self.chunk.set(chunk);

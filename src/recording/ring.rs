@@ -5,6 +5,9 @@
 //! many. Adding one takes no lock. A chunk that is taken again is lost; its events are counted.
 //!
 //! A reader copies a chunk and then checks that it was not taken meanwhile (a sequence lock).
+//!
+//! Recordings follow each other in the same memory. Each has a number, and so has each chunk, so
+//! none has events of an earlier one.
 
 #![allow(unsafe_code)]
 
@@ -30,16 +33,22 @@ const NEXT_TICKET: usize = 0;
 const LOST: usize = 1;
 const COMPLETE_SINCE: usize = 2;
 const CONNECTIONS: usize = 3;
-const FIRST_NAME: usize = 8;
+/// In a cache line that is hardly ever written, since each event reads it.
+const RECORDING: usize = 8;
+const BEGAN: usize = 9;
+const FIRST_NAME: usize = 16;
 const NAME_WORDS: usize = 2 + NAME_BYTES / 8;
 const FIRST_HEADER: usize = FIRST_NAME + NAMES * NAME_WORDS;
-const HEADER_WORDS: usize = 4;
+/// A cache line, since each event changes the header of its thread's chunk.
+const HEADER_WORDS: usize = 8;
 const EVENT_WORDS: usize = EVENT_SIZE / 8;
 
 /// The memory.
 pub struct Ring {
     words: &'static [AtomicU64],
-    chunks: usize,
+    headers: &'static [[AtomicU64; HEADER_WORDS]],
+    /// The events of each chunk.
+    events: &'static [[[AtomicU64; EVENT_WORDS]; CHUNK]],
 }
 
 /// A chunk's header.
@@ -52,6 +61,8 @@ struct Header<'a> {
     count: &'a AtomicU64,
     /// 1 while a thread may add to it.
     held: &'a AtomicU64,
+    /// The recording whose events it has.
+    recording: &'a AtomicU64,
 }
 
 /// What a chunk has: when it was taken, by which process and thread, and the events.
@@ -79,31 +90,66 @@ impl Ring {
         // SAFETY: the mapping has this length, is aligned to a page, filled with zeros, which are
         // valid, and never unmapped. All access is atomic, also that of forked processes.
         let words = unsafe { slice::from_raw_parts(memory.cast::<AtomicU64>(), words) };
-        Ok(Ring { words, chunks })
+        let (words, rest) = words.split_at(FIRST_HEADER);
+        let (headers, events) = rest.split_at(chunks * HEADER_WORDS);
+        Ok(Ring {
+            words,
+            headers: headers.as_chunks().0,
+            events: events.as_chunks().0.as_chunks().0,
+        })
     }
 
+    #[inline]
     fn header(&self, chunk: usize) -> Header<'_> {
-        let at = FIRST_HEADER + chunk * HEADER_WORDS;
+        let [ticket, owner, count, held, recording, ..] = &self.headers[chunk];
         Header {
-            ticket: &self.words[at],
-            owner: &self.words[at + 1],
-            count: &self.words[at + 2],
-            held: &self.words[at + 3],
+            ticket,
+            owner,
+            count,
+            held,
+            recording,
         }
     }
 
-    fn event(&self, chunk: usize, index: usize) -> &[AtomicU64] {
-        let at = FIRST_HEADER + self.chunks * HEADER_WORDS;
-        let at = at + (chunk * CHUNK + index) * EVENT_WORDS;
-        &self.words[at..at + EVENT_WORDS]
+    /// Begins a recording. Its number is odd. `None` if one is under way.
+    pub fn begin(&self, now: u64) -> Option<u64> {
+        let last = self.recording();
+        if last & 1 == 1 {
+            return None;
+        }
+        self.words[LOST].store(0, Relaxed);
+        self.words[COMPLETE_SINCE].store(now, Relaxed);
+        self.words[BEGAN].store(now, Relaxed);
+        let begun = self.words[RECORDING].compare_exchange(last, last + 1, Release, Relaxed);
+        begun.is_ok().then_some(last + 1)
     }
 
-    /// Takes a chunk. `None` if threads hold all that were tried: then the event is
+    /// Ends the recording.
+    pub fn end(&self) {
+        let number = self.recording();
+        if number & 1 == 1 {
+            let _ = self.words[RECORDING].compare_exchange(number, number + 1, Release, Relaxed);
+        }
+    }
+
+    /// The number of the recording that is under way; an even one if none is.
+    #[inline]
+    pub fn recording(&self) -> u64 {
+        self.words[RECORDING].load(Acquire)
+    }
+
+    /// When the last recording began.
+    #[inline]
+    pub fn began(&self) -> u64 {
+        self.words[BEGAN].load(Relaxed)
+    }
+
+    /// Takes a chunk for a recording. `None` if threads hold all that were tried: then the event is
     /// [lost](Ring::lose).
-    pub fn take(&self, owner: u64) -> Option<usize> {
+    pub fn take(&self, owner: u64, recording: u64) -> Option<usize> {
         for _ in 0..TRIES {
             let ticket = self.words[NEXT_TICKET].fetch_add(1, Relaxed);
-            let chunk = (ticket % self.chunks as u64) as usize;
+            let chunk = (ticket % self.headers.len() as u64) as usize;
             let header = self.header(chunk);
             if header
                 .held
@@ -112,14 +158,17 @@ impl Ring {
             {
                 continue;
             }
-            if let Some(last) = header.count.load(Relaxed).checked_sub(1) {
-                let last_at = self.event(chunk, last as usize % CHUNK)[0].load(Relaxed);
+            if let Some(last) = header.count.load(Relaxed).checked_sub(1)
+                && header.recording.load(Relaxed) == recording
+            {
+                let last_at = self.events[chunk][last as usize % CHUNK][0].load(Relaxed);
                 self.lose(last + 1, last_at);
             }
             header.ticket.store(0, Relaxed);
             fence(Release);
             header.count.store(0, Relaxed);
             header.owner.store(owner, Relaxed);
+            header.recording.store(recording, Relaxed);
             header.ticket.store(ticket + 1, Release);
             return Some(chunk);
         }
@@ -133,7 +182,7 @@ impl Ring {
 
     /// Releases the chunks of a process that has ended.
     pub fn release_process(&self, process: u32) {
-        for chunk in 0..self.chunks {
+        for chunk in 0..self.headers.len() {
             let header = self.header(chunk);
             let is_its = header.owner.load(Relaxed) >> 32 == u64::from(process);
             if is_its && header.held.load(Relaxed) == 1 {
@@ -146,7 +195,7 @@ impl Ring {
     /// [`CHUNK`].
     #[inline]
     pub fn put(&self, chunk: usize, index: usize, event: [u64; 4]) {
-        let words = self.event(chunk, index).iter().zip(event);
+        let words = self.events[chunk][index].iter().zip(event);
         words.for_each(|(word, value)| word.store(value, Relaxed));
         self.header(chunk).count.store(index as u64 + 1, Release);
     }
@@ -168,29 +217,29 @@ impl Ring {
         self.words[CONNECTIONS].fetch_add(1, Relaxed) + 1
     }
 
-    /// The chunks in the order in which they were taken.
+    /// The chunks of the last recording, in the order in which they were taken.
     pub fn copy(&self) -> Vec<Copied> {
-        let mut all: Vec<_> = (0..self.chunks)
-            .filter_map(|chunk| self.copy_chunk(chunk))
+        let number = self.recording();
+        let last = number - u64::from(number & 1 == 0 && number > 0);
+        let mut all: Vec<_> = (0..self.headers.len())
+            .filter_map(|chunk| self.copy_chunk(chunk, last))
             .collect();
         all.sort_by_key(|copied| copied.ticket);
         all
     }
 
-    /// `None` if it has no events, or was taken again meanwhile.
-    fn copy_chunk(&self, chunk: usize) -> Option<Copied> {
+    /// `None` if it has no events of this recording, or was taken again meanwhile.
+    fn copy_chunk(&self, chunk: usize, recording: u64) -> Option<Copied> {
         let header = self.header(chunk);
         let ticket = header.ticket.load(Acquire);
         let count = header.count.load(Acquire).min(CHUNK as u64) as usize;
         let owner = header.owner.load(Relaxed);
-        if ticket == 0 || count == 0 {
+        if ticket == 0 || count == 0 || header.recording.load(Relaxed) != recording {
             return None;
         }
-        let event = |index| {
-            let words = self.event(chunk, index);
-            std::array::from_fn(|at| words[at].load(Relaxed))
-        };
-        let events = (0..count).map(event).collect();
+        let event =
+            |words: &[AtomicU64; EVENT_WORDS]| words.each_ref().map(|word| word.load(Relaxed));
+        let events = self.events[chunk][..count].iter().map(event).collect();
         fence(Acquire);
         let is_same = header.ticket.load(Relaxed) == ticket;
         is_same.then_some(Copied {
@@ -276,11 +325,12 @@ mod tests {
     #[test]
     fn the_oldest_chunk_that_nobody_holds_is_taken_and_its_events_are_counted() {
         let ring = Ring::new(3 * CHUNK).expect("memory");
+        assert_eq!(ring.begin(0), Some(1));
         let owners = [5_u64 << 32 | 6, 5 << 32 | 7];
-        let held = ring.take(owners[0]).expect("the first");
+        let held = ring.take(owners[0], 1).expect("the first");
         fill(&ring, held, 100);
         for first in [200, 300, 400] {
-            let chunk = ring.take(owners[1]).expect("one of the others");
+            let chunk = ring.take(owners[1], 1).expect("one of the others");
             assert_ne!(chunk, held);
             fill(&ring, chunk, first);
             ring.release(chunk);
@@ -297,12 +347,33 @@ mod tests {
             (owners[1], 400, CHUNK),
         ];
         assert_eq!(shown, expected);
-        let _ = [ring.take(owners[1]), ring.take(owners[1])];
-        assert_eq!(ring.take(owners[1]), None, "all are held");
+        let _ = [ring.take(owners[1], 1), ring.take(owners[1], 1)];
+        assert_eq!(ring.take(owners[1], 1), None, "all are held");
         ring.release_process(4);
-        assert_eq!(ring.take(owners[1]), None);
+        assert_eq!(ring.take(owners[1], 1), None);
         ring.release_process(5);
-        assert!(ring.take(owners[1]).is_some());
+        assert!(ring.take(owners[1], 1).is_some());
+    }
+
+    #[test]
+    fn a_recording_has_nothing_of_the_one_before() {
+        let ring = Ring::new(2 * CHUNK).expect("memory");
+        assert_eq!(ring.begin(10), Some(1));
+        assert_eq!(ring.begin(11), None, "one is under way");
+        for first in [100, 200] {
+            let chunk = ring.take(5, 1).expect("a chunk");
+            fill(&ring, chunk, first);
+            ring.release(chunk);
+        }
+        ring.end();
+        assert_eq!(ring.copy().len(), 2, "the last one is kept");
+        assert_eq!(ring.begin(300), Some(3));
+        assert!(ring.copy().is_empty());
+        let chunk = ring.take(5, 3).expect("a chunk");
+        fill(&ring, chunk, 300);
+        let copied = ring.copy();
+        assert_eq!((copied.len(), copied[0].events[0][0]), (1, 300));
+        assert_eq!(ring.lost(), (0, 300), "what is dropped was of the first");
     }
 
     #[test]

@@ -11,12 +11,12 @@ let counts = [];
 // The moment: events up to `at` have happened, and the clock shows `now`.
 let at = 0, now = 0, scale = 0, playing = false, selection = null, found = [], shown = -1;
 
-function readAll() {
+async function readAll() {
   const data = [...document.querySelectorAll("script.recording")], courses = document.querySelectorAll("template.course");
+  const all = await Promise.all(data.map(script => bytesOf(script.textContent.trim())));
   data.forEach((script, index) => {
-    const recording = new Recording(bytesOf(script.textContent.trim()));
     script.remove();
-    const side = new Side(recording, script.dataset.name, data.length > 1 ? "AB"[index] : "", courses[index]);
+    const side = new Side(new Recording(all[index]), script.dataset.name, data.length > 1 ? "AB"[index] : "", courses[index]);
     sides.push(side);
     find("sides").append(side.root);
   });
@@ -28,16 +28,17 @@ function merge() {
   const total = sides.reduce((sum, side) => sum + side.recording.count, 0);
   order = {side: new Uint8Array(total), index: new Int32Array(total), time: new Float64Array(total)};
   counts = sides.map(() => new Int32Array(total + 1));
-  const next = sides.map(() => 0);
+  const next = new Int32Array(sides.length), times = sides.map(side => side.recording.end), zeros = sides.map(side => side.zero);
   for (let i = 0; i < total; i++) {
-    let first = -1;
-    sides.forEach((side, k) => {
-      if (next[k] < side.recording.count && (first < 0 || side.time(next[k]) < sides[first].time(next[first]))) first = k;
-    });
+    let first = -1, time = 0;
+    for (let k = 0; k < times.length; k++) {
+      const at = times[k][next[k]] - zeros[k];
+      if (next[k] < times[k].length && (first < 0 || at < time)) [first, time] = [k, at];
+    }
     order.side[i] = first;
-    order.index[i] = next[first];
-    order.time[i] = sides[first].time(next[first]++);
-    sides.forEach((_, k) => counts[k][i + 1] = next[k]);
+    order.index[i] = next[first]++;
+    order.time[i] = time;
+    for (let k = 0; k < times.length; k++) counts[k][i + 1] = next[k];
   }
 }
 
@@ -201,7 +202,7 @@ function findLong(side, least) {
   const r = side.recording, all = [];
   for (let i = 0; i < r.count; i++) {
     const took = r.end[i] - r.begin[i];
-    if (r.kind[i] === CALL && took > least) all.push({side, i, size: took});
+    if (took > least && r.kind[i] === CALL) all.push({side, i, size: took});
   }
   const calls = all.sort((a, b) => b.size - a.size).slice(0, MAX_FOUND)
     .map(({i, size}) => ({at: place(side, i), words: label(side, `${time(size)}: ${r.call(i)} by ${side.words.who(r.thread[i])}`), size, total: all.length}));
@@ -292,8 +293,8 @@ function onKey(event) {
   ACTIONS[action]();
 }
 
-function begin() {
-  readAll();
+async function begin() {
+  await readAll();
   merge();
   scale = usualScale();
   find("scrubber").max = Math.max(order.time.length - 1, 0);
@@ -314,6 +315,7 @@ function begin() {
   new ResizeObserver(draw).observe(find("sides"));
   // The first connection, or the beginning if none is opened.
   go(Math.max(lastUntil(0), 0));
+  performance.mark("ready");
   document.body.dataset.ready = "yes";
 }
 

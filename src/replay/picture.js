@@ -85,6 +85,9 @@ class Side {
     const model = this.recording.facts.get("model") || "unknown model";
     this.title = element("h2", {}, `${this.letter ? `${this.letter}: ` : ""}${model}`, element("small", {}, name));
     this.lost = element("p", {class: "faint"}, this.facts());
+    const figures = element("p", {class: "faint"});
+    this.figures = element("details", {class: "figures"}, element("summary", {}, "Calls, counted"), figures);
+    this.figures.ontoggle = () => figures.textContent ||= this.words.figures();
     this.sentence = element("p", {class: "sentence"});
     this.labels = element("div", {class: "labels"});
     this.svg = shape("svg", {role: "img", class: "lanes"});
@@ -103,13 +106,13 @@ class Side {
       aside.append(element("details", {open: ""}, summary, this.course));
       for (const pre of this.course.querySelectorAll("pre")) pre.before(element("p", {class: "faint"}, pre.dataset.file));
     }
-    this.root = element("section", {class: "side", "aria-label": `Recording ${this.letter} ${model}`}, this.title, this.lost, this.sentence,
+    this.root = element("section", {class: "side", "aria-label": `Recording ${this.letter} ${model}`}, this.title, this.lost, this.figures, this.sentence,
       element("div", {class: "columns"}, element("div", {}, lanes, this.more), aside));
   }
 
   facts() {
     const r = this.recording;
-    const parts = [many(r.count, "event"), r.isForking ? many(r.threads.length, "process", "processes") : many(r.threads.length, "thread"), many(r.connections.length, "connection"), many(r.requests.length, "request")];
+    const parts = [many(r.count, "event"), r.isForking ? many(r.threads.length, "process", "processes") : many(r.threads.length, "thread"), many(r.connections.length, "connection"), many(r.requestCount, "request")];
     if (r.lost > 0) parts.push(`${r.lost.toLocaleString("en")} older events are lost`);
     return parts.join(", ");
   }
@@ -278,7 +281,8 @@ class Side {
       if (starts && r.conn[i] >= 0) begun = {x: this.x(r.end[i]), conn: r.conn[i]};
     }
     const thread = events.length ? r.thread[events[0]] : -1;
-    if (!begun && thread >= 0 && this.after.acts[thread] >= 0 && !r.threads[thread].isLoop) begun = {x: -2, conn: this.after.acts[thread]};
+    const stays = thread >= 0 && !r.threads[thread].isLoop ? this.after.acts[thread] : -1;
+    if (!begun && stays >= 0 && this.after.get(stays, DOES) === ACTING) begun = {x: -2, conn: stays};
     end(Infinity);
   }
 
@@ -369,7 +373,10 @@ class Side {
       kinds.set(on, {names: [...one.names, r.threads[thread].name], limit: Math.min(one.limit, limit)});
     }
     let idle = 0;
-    for (let conn = 0; conn < r.connections.length; conn++) idle += this.state.get(conn, DOES) === WAITING;
+    for (let conn = 0; conn < r.connections.length; conn++) {
+      const owner = r.threads[this.state.get(conn, OWNER)];
+      idle += this.state.get(conn, DOES) === WAITING && owner.isLoop;
+    }
     const threads = [...kinds].map(([on, {names, limit}]) => {
       const who = names.length > 2 ? many(names.length, "thread") : names.join(" and ");
       return `${who} in ${on}${isFinite(limit) && limit > now ? `, ${time(limit - now)} at most` : ""}`;

@@ -10,28 +10,33 @@ const POLLERS = new Set(["epoll_wait", "poll", "select", "io_uring_enter", "runt
 const EVENT_SIZE = 32;
 const UTF8 = new TextDecoder();
 
-function bytesOf(base64) {
+function decoded(base64) {
   if (Uint8Array.fromBase64) return Uint8Array.fromBase64(base64);
-  const binary = atob(base64), bytes = new Uint8Array(binary.length);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
-  return bytes;
+  return Uint8Array.from(atob(base64), letter => letter.charCodeAt(0));
+}
+
+// The bytes of a recording, which the page has compressed.
+async function bytesOf(base64) {
+  const stream = new Blob([decoded(base64)]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
 // A recording. Its columns have a number for each event, in the order in which events have ended; `begin` and `end` are in
-// nanoseconds. The program has checked the bytes.
+// nanoseconds. The program has checked the bytes. There may be millions of events, so nothing is made for each of them but
+// numbers in typed arrays, and what only a search needs is made then.
 class Recording {
   constructor(bytes) {
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.bytes = bytes;
-    // The bytes of targets by the place of their request, and the targets by its number.
-    this.texts = new Map();
-    this.targets = new Map();
     this.readHeader();
-    this.merge(this.readParts());
-    this.texts = null;
+    this.readParts();
+    this.view = this.bytes = null;
+    this.merge();
     this.nameConnections();
     this.nameThreads();
-    this.analyze();
+    // States on the way, each after this many events more; they are made as far as they are needed.
+    this.stride = Math.max(1024, Math.ceil(this.count / 64));
+    this.kept = [];
   }
 
   u64(at) { return this.view.getUint32(at, true) + this.view.getUint32(at + 4, true) * 2 ** 32; }
@@ -55,6 +60,8 @@ class Recording {
     }
     this.reasonNames = Array.from({length: 256}, (_, number) => this.name("reasons", number));
     this.callNames = Array.from({length: 256}, (_, number) => this.name("calls", number));
+    this.receives = Uint8Array.from(this.callNames, name => name === "recv");
+    this.sends = Uint8Array.from(this.callNames, name => SENDS.has(name));
   }
 
   readText() {
@@ -63,78 +70,105 @@ class Recording {
     return UTF8.decode(this.bytes.subarray(begin, this.position));
   }
 
-  // The places of each thread's events, with the times at which they ended.
+  // Puts the events of each thread behind each other, as `words` of 32 bits: eight an event.
   readParts() {
-    const threads = new Map();
-    for (let left = this.view.getUint32(64, true); left; left--) {
-      const [process, id, count] = [0, 4, 8].map(at => this.view.getUint32(this.position + at, true));
-      const key = `${process} ${id}`;
-      if (!threads.has(key)) threads.set(key, {process, id, places: [], ends: [], target: null});
-      const thread = threads.get(key);
-      this.position += 12;
-      for (let i = 0; i < count; i++, this.position += EVENT_SIZE) this.readEvent(thread, this.position);
+    const {view, bytes} = this, threads = new Map();
+    let position = this.position, total = 0;
+    for (let left = view.getUint32(64, true); left; left--) {
+      const [process, id, count] = [0, 4, 8].map(at => view.getUint32(position + at, true));
+      const key = process * 2 ** 32 + id, size = count * EVENT_SIZE;
+      if (!threads.has(key)) threads.set(key, {process, id, parts: []});
+      threads.get(key).parts.push(bytes.subarray(position + 12, position + 12 + size));
+      position += 12 + size;
+      total += size;
     }
+    const all = new Uint8Array(total);
     this.threads = [...threads.values()];
-    return this.threads;
+    let at = 0;
+    for (const thread of this.threads) {
+      thread.from = at / EVENT_SIZE;
+      for (const part of thread.parts) {
+        all.set(part, at);
+        at += part.length;
+      }
+      thread.to = at / EVENT_SIZE;
+      thread.parts = null;
+    }
+    this.words = new Uint32Array(all.buffer);
   }
 
-  readEvent(thread, at) {
-    const kind = this.bytes[at + 8];
-    if (kind === TEXT) {
-      if (thread.target) for (let i = 0; i < Math.min(this.bytes[at + 9], 16); i++) thread.target.push(this.bytes[at + 16 + i]);
-      return;
+  // The place in `words` of each event that is no text, with its thread and the time at which it ended: thread by thread.
+  placeEvents() {
+    const {words} = this, total = words.length / 8, ends = new Float64Array(total), places = new Uint32Array(total), owners = new Uint32Array(total);
+    let count = 0;
+    for (let owner = 0; owner < this.threads.length; owner++) {
+      const {from, to} = this.threads[owner];
+      for (let place = from, latest = 0; place < to; place++) {
+        const at = 8 * place, kind = words[at + 2] & 255;
+        if (kind === TEXT) continue;
+        let end = words[at] + words[at + 1] * 2 ** 32;
+        if (kind === CALL) end += words[at + 6] + words[at + 7] * 2 ** 32;
+        latest = Math.max(latest, end);
+        ends[count] = latest;
+        places[count] = place;
+        owners[count++] = owner;
+      }
     }
-    if (kind === REQUEST) this.texts.set(at, thread.target = []);
-    const end = this.u64(at) + (kind === CALL ? this.u64(at + 24) : 0);
-    const latest = thread.ends.length ? thread.ends[thread.ends.length - 1] : 0;
-    thread.places.push(at);
-    thread.ends.push(Math.max(end, latest));
+    return {ends: ends.subarray(0, count), places: places.subarray(0, count), owners: owners.subarray(0, count)};
   }
 
-  // Merges the threads, two by two, and fills the columns.
-  merge(threads) {
-    let runs = threads.map((thread, index) => ({
-      ends: Float64Array.from(thread.ends), places: Uint32Array.from(thread.places), owners: new Uint16Array(thread.ends.length).fill(index),
-    }));
-    for (const thread of threads) thread.places = thread.ends = null;
-    while (runs.length > 1) {
-      const next = [];
-      for (let i = 0; i < runs.length; i += 2) next.push(i + 1 < runs.length ? mergeRuns(runs[i], runs[i + 1]) : runs[i]);
-      runs = next;
+  // Merges the threads, and fills the columns.
+  merge() {
+    const events = this.placeEvents(), count = this.count = events.ends.length;
+    const order = orderOf(events.ends, this.threads.length > 1);
+    Object.assign(this, {end: new Float64Array(count), thread: new Uint32Array(count), places: new Uint32Array(count),
+      begin: new Float64Array(count), kind: new Uint8Array(count), code: new Uint8Array(count), detail: new Uint16Array(count),
+      fd: new Int32Array(count), value: new Float64Array(count), extra: new Float64Array(count), conn: new Int32Array(count),
+      next: new Int32Array(count), sleeps: new Uint8Array(count)});
+    this.fill(order, events);
+    this.link();
+  }
+
+  fill(order, {ends, owners, places: placed}) {
+    const {words, places, thread, count, end, begin, kind, code, detail, fd, value, extra} = this;
+    this.requestCount = 0;
+    for (let i = 0; i < count; i++) {
+      const from = order[i], place = placed[from], at = 8 * place, head = words[at + 2];
+      end[i] = ends[from];
+      thread[i] = owners[from];
+      places[i] = place;
+      kind[i] = head;
+      code[i] = head >>> 8;
+      detail[i] = head >>> 16;
+      fd[i] = words[at + 3];
+      value[i] = words[at + 4] + (words[at + 5] | 0) * 2 ** 32;
+      const low = words[at + 6], high = words[at + 7];
+      extra[i] = low === 0xffffffff && high === 0xffffffff ? Infinity : low + high * 2 ** 32;
+      begin[i] = (head & 255) === CALL ? Math.min(words[at] + words[at + 1] * 2 ** 32, end[i]) : end[i];
+      if ((head & 255) === REQUEST) this.requestCount++;
     }
-    const {ends, places, owners} = runs[0] || {ends: new Float64Array(0), places: new Uint32Array(0), owners: new Uint16Array(0)};
-    const count = this.count = ends.length;
-    Object.assign(this, {end: ends, thread: owners, begin: new Float64Array(count), kind: new Uint8Array(count),
-      code: new Uint8Array(count), detail: new Uint16Array(count), fd: new Int32Array(count), value: new Float64Array(count),
-      extra: new Float64Array(count), conn: new Int32Array(count).fill(-1), next: new Int32Array(count).fill(-1), sleeps: new Uint8Array(count)});
-    for (let i = 0; i < count; i++) this.fill(i, places[i]);
-    this.first = new Int32Array(threads.length).fill(-1);
+  }
+
+  // The next event of the same thread, for each event; -1 for the last one.
+  link() {
+    const {count, next, thread, kind, sleeps} = this, first = this.first = new Int32Array(this.threads.length).fill(-1);
     for (let i = count - 1; i >= 0; i--) {
-      this.next[i] = this.first[owners[i]];
-      this.first[owners[i]] = i;
+      const after = next[i] = first[thread[i]];
+      first[thread[i]] = i;
       // A call that may sleep is announced.
-      if (this.kind[i] === WAITS && this.next[i] >= 0) this.sleeps[this.next[i]] = 1;
+      if (kind[i] === WAITS && after >= 0) sleeps[after] = 1;
     }
   }
 
-  fill(i, at) {
-    const view = this.view;
-    this.kind[i] = view.getUint8(at + 8);
-    this.code[i] = view.getUint8(at + 9);
-    this.detail[i] = view.getUint16(at + 10, true);
-    this.fd[i] = view.getInt32(at + 12, true);
-    this.value[i] = view.getUint32(at + 16, true) + view.getInt32(at + 20, true) * 2 ** 32;
-    const never = view.getUint32(at + 24, true) === 0xffffffff && view.getUint32(at + 28, true) === 0xffffffff;
-    this.extra[i] = never ? Infinity : this.u64(at + 24);
-    this.begin[i] = this.kind[i] === CALL ? Math.min(this.u64(at), this.end[i]) : this.end[i];
-    const text = this.kind[i] === REQUEST ? this.texts.get(at) : null;
-    if (text) {
-      this.targets.set(i, UTF8.decode(Uint8Array.from(text)));
+  // The method and target of a request: the texts behind it.
+  target(i) {
+    const {words} = this, {to} = this.threads[this.thread[i]], text = [];
+    for (let place = this.places[i] + 1; place < to && (words[8 * place + 2] & 255) === TEXT; place++) {
+      const bytes = new Uint8Array(words.buffer, place * EVENT_SIZE, EVENT_SIZE);
+      text.push(...bytes.subarray(16, 16 + Math.min(bytes[9], 16)));
     }
+    return UTF8.decode(Uint8Array.from(text)) || "a request";
   }
-
-  // The method and target of a request.
-  target(i) { return this.targets.get(i) || "a request"; }
 
   name(table, number) { return this.names.get(TABLE[table] * 256 + number) || `${table} ${number}`; }
 
@@ -145,105 +179,135 @@ class Recording {
 
   // Gives each event its connection. A descriptor whose opening is lost is a connection, too.
   nameConnections() {
-    const open = new Map(), isOf = new Set([TURN, STOP, BUFFERS, STEP, CLOSED, EXPIRED, WOKEN, REQUEST, ANSWERED]);
+    const {count, kind, code, detail, fd, value, thread, conn, receives, sends} = this, processes = new Map();
+    const isOf = new Uint8Array(256);
+    for (const one of [TURN, STOP, BUFFERS, STEP, CLOSED, EXPIRED, WOKEN, REQUEST, ANSWERED]) isOf[one] = 1;
+    // The open connections of each thread's process, by descriptor.
+    const open = this.threads.map(({process}) => processes.get(process) || processes.set(process, new Map()).get(process));
     this.connections = [];
-    for (let i = 0; i < this.count; i++) {
-      const kind = this.kind[i], fd = this.fd[i];
-      if (fd < 0) continue;
-      const key = this.threads[this.thread[i]].process * 2 ** 31 + fd;
-      if (kind === OPENED) open.set(key, this.addConnection(fd, i, this.value[i]));
-      else if (!open.has(key)) {
-        const isConnection = isOf.has(kind) || (kind === FOUND && this.code[i] === 0)
-          || (kind === CALL && (this.call(i) === "recv" || SENDS.has(this.call(i))));
-        if (isConnection) open.set(key, this.addConnection(fd, i, null));
+    for (let i = 0; i < count; i++) {
+      conn[i] = -1;
+      if (fd[i] < 0) continue;
+      const its = open[thread[i]], is = kind[i];
+      let one = its.get(fd[i]);
+      if (is === OPENED || one === undefined) {
+        const isConnection = is === OPENED || isOf[is] || (is === FOUND && code[i] === 0) || (is === CALL && (receives[code[i]] || sends[code[i]]));
+        if (!isConnection) continue;
+        its.set(fd[i], one = this.addConnection(fd[i], i, is === OPENED ? value[i] : null));
       }
-      const conn = open.has(key) ? open.get(key) : -1;
-      this.conn[i] = conn;
-      if (conn < 0) continue;
-      const connection = this.connections[conn];
-      connection.last = i;
-      if (kind === STEP && connection.initial === null) connection.initial = this.detail[i];
-      if (kind === CLOSED) open.delete(key);
+      conn[i] = one;
+      if (is === STEP && this.connections[one].initial === null) this.connections[one].initial = detail[i];
+      if (is === CLOSED) its.delete(fd[i]);
     }
   }
 
   addConnection(fd, first, number) {
     const label = number === null ? `fd ${fd}` : `#${number}`;
-    return this.connections.push({fd, first, number, label, last: first, initial: null}) - 1;
+    return this.connections.push({fd, first, number, label, initial: null}) - 1;
   }
 
-  // A thread with turns is an event loop.
+  // A thread that waits for more than one connection is an event loop.
   nameThreads() {
-    for (let i = 0; i < this.count; i++) {
-      const thread = this.threads[this.thread[i]];
-      if (this.kind[i] === TURN) thread.isLoop = true;
-      if (this.kind[i] === OPENED) thread.serves = true;
-      if (this.kind[i] === CALL && this.call(i) === "accept4") thread.accepts = true;
+    const {count, kind, code, thread, threads} = this, loops = new Uint8Array(threads.length), serves = loops.slice(), accepts = loops.slice();
+    const accept = this.callNames.indexOf("accept4"), runtime = this.callNames.indexOf("runtime");
+    for (let i = 0; i < count; i++) {
+      const is = kind[i];
+      if (is === FOUND || is === COMPLETED || (is === WAITS && code[i] === runtime)) loops[thread[i]] = 1;
+      if (is === OPENED) serves[thread[i]] = 1;
+      if (is === CALL && code[i] === accept) accepts[thread[i]] = 1;
     }
-    const isForking = this.isForking = new Set(this.threads.map(thread => thread.process)).size > 1;
+    const isForking = this.isForking = new Set(threads.map(thread => thread.process)).size > 1;
     const counts = {};
-    for (const thread of this.threads) {
-      const isMain = thread.id === thread.process && !thread.accepts && !thread.serves && !isForking;
-      const role = thread.isLoop ? "loop" : isMain ? "main thread" : thread.accepts && !thread.serves ? "acceptor" : isForking ? "process" : "thread";
+    threads.forEach((thread, index) => {
+      thread.isLoop = loops[index] === 1;
+      const isMain = thread.id === thread.process && !accepts[index] && !serves[index] && !isForking;
+      const role = thread.isLoop ? "loop" : isMain ? "main thread" : accepts[index] && !serves[index] ? "acceptor" : isForking ? "process" : "thread";
       thread.number = counts[role] = (counts[role] || 0) + 1;
       thread.role = role;
-    }
-    for (const thread of this.threads) thread.name = counts[thread.role] > 1 ? `${thread.role} ${thread.number}` : thread.role;
+    });
+    for (const thread of threads) thread.name = counts[thread.role] > 1 ? `${thread.role} ${thread.number}` : thread.role;
   }
 
-  // Keeps states on the way, and finds the requests with their durations.
-  analyze() {
-    this.stride = Math.max(1024, Math.ceil(this.count / 64));
-    this.kept = [];
-    this.requests = [];
-    const state = new State(this), began = new Map(), pending = new Map();
-    for (let i = 0; i < this.count; i++) {
-      if (i % this.stride === 0) this.kept.push(state.copy());
-      state.apply(i);
-      this.follow(i, began, pending);
+  // How often there was what the server counts, by the name of the call or kind.
+  figures() {
+    const {count, kind, code} = this, calls = new Uint32Array(256), kinds = new Uint32Array(256);
+    for (let i = 0; i < count; i++) {
+      kinds[kind[i]]++;
+      if (kind[i] === CALL) calls[code[i]]++;
     }
-    this.requests.sort((a, b) => a.index - b.index);
+    const figures = {request: kinds[REQUEST], opened: kinds[OPENED], queued: kinds[QUEUED], completed: kinds[COMPLETED]};
+    calls.forEach((number, call) => { if (number) figures[this.callNames[call]] = number; });
+    return figures;
+  }
+
+  // The requests, with the times at which they began and ended.
+  get requests() {
+    if (!this.foundRequests) this.foundRequests = this.findRequests();
+    return this.foundRequests;
   }
 
   // A request begins when its connection is found ready for input, and ends when all is sent.
-  follow(i, began, pending) {
-    const conn = this.conn[i], kind = this.kind[i];
-    if (conn < 0) return;
-    const isInput = (kind === CALL && this.call(i) === "recv" && this.value[i] > 0) || (kind === COMPLETED && this.value[i] > 0);
-    if ((kind === FOUND || isInput) && !began.has(conn)) began.set(conn, {at: this.begin[i], isSure: isInput});
-    else if (isInput) began.get(conn).isSure = true;
-    else if (kind === STOP && began.has(conn) && !began.get(conn).isSure && !(pending.get(conn) || []).length) began.delete(conn);
-    if (kind === REQUEST) {
-      const begin = began.has(conn) ? began.get(conn).at : this.end[i];
-      const request = {index: i, conn, begin, end: null, status: this.detail[i]};
-      this.requests.push(request);
-      pending.set(conn, [...(pending.get(conn) || []), request]);
-    } else if (kind === ANSWERED || kind === CLOSED) {
-      for (const request of pending.get(conn) || []) if (kind === ANSWERED) request.end = this.end[i];
-      pending.delete(conn);
-      began.delete(conn);
+  findRequests() {
+    const {count, kind, conn, code, value, begin, end, detail, sleeps, receives} = this, number = this.connections.length, all = [];
+    // Of each connection: when its input came, whether that is sure, and the requests that are not answered yet.
+    const began = new Float64Array(number).fill(NaN), isSure = new Uint8Array(number), pending = new Array(number).fill(null);
+    for (let i = 0; i < count; i++) {
+      const one = conn[i], is = kind[i];
+      if (one < 0) continue;
+      const isInput = value[i] > 0 && (is === COMPLETED || (is === CALL && receives[code[i]] === 1));
+      if (isInput || is === FOUND) {
+        // A call that sleeps returns when the input has come.
+        if (isNaN(began[one])) began[one] = sleeps[i] ? end[i] : begin[i], isSure[one] = 0;
+        if (isInput) isSure[one] = 1;
+      } else if (is === STOP) {
+        if (!isSure[one] && !pending[one]) began[one] = NaN;
+      } else if (is === REQUEST) {
+        const request = {index: i, conn: one, begin: isNaN(began[one]) ? end[i] : began[one], end: null, status: detail[i]};
+        all.push(request);
+        if (pending[one]) pending[one].push(request); else pending[one] = [request];
+      } else if (is === ANSWERED || is === CLOSED) {
+        if (is === ANSWERED && pending[one]) for (const request of pending[one]) request.end = end[i];
+        pending[one] = null;
+        began[one] = NaN;
+      }
     }
+    return all;
   }
 
   // The state after the events up to this one.
   stateAfter(last) {
-    const state = this.kept.length ? this.kept[Math.min(Math.floor((last + 1) / this.stride), this.kept.length - 1)].copy() : new State(this);
-    while (state.count <= last) state.apply(state.count);
-    return state;
+    const wanted = Math.floor((last + 1) / this.stride);
+    while (this.kept.length <= wanted) this.kept.push(this.kept.length ? this.kept[this.kept.length - 1].copy().advance(this.kept.length * this.stride) : new State(this));
+    return this.kept[wanted].copy().advance(last + 1);
   }
 }
 
-function mergeRuns(a, b) {
-  const count = a.ends.length + b.ends.length;
-  const merged = {ends: new Float64Array(count), places: new Uint32Array(count), owners: new Uint16Array(count)};
-  for (let i = 0, j = 0, k = 0; k < count; k++) {
-    const isFirst = j === b.ends.length || (i < a.ends.length && a.ends[i] <= b.ends[j]);
-    const [run, at] = isFirst ? [a, i++] : [b, j++];
-    merged.ends[k] = run.ends[at];
-    merged.places[k] = run.places[at];
-    merged.owners[k] = run.owners[at];
+// The numbers of events by their times, which are in order unless they `areMixed`: a counting sort for each 11 bits of the
+// times, from the lowest on. It keeps the order of equal times.
+function orderOf(times, areMixed) {
+  const count = times.length, low = new Uint32Array(count), high = new Uint32Array(count);
+  let first = Infinity, most = 0, order = new Uint32Array(count), next = new Uint32Array(count);
+  for (let i = 0; i < count; i++) order[i] = i;
+  if (!areMixed) return order;
+  for (let i = 0; i < count; i++) first = Math.min(first, times[i]);
+  for (let i = 0; i < count; i++) {
+    const time = times[i] - first, upper = Math.floor(time / 2 ** 22);
+    high[i] = upper;
+    low[i] = time - upper * 2 ** 22;
+    most = Math.max(most, upper);
   }
-  return merged;
+  for (const [keys, shift] of [[low, 0], [low, 11], [high, 0], [high, 11], [high, 22]]) {
+    if (keys === high && most >>> shift === 0) break;
+    const begins = new Uint32Array(2048);
+    for (let i = 0; i < count; i++) begins[(keys[i] >>> shift) & 2047]++;
+    for (let digit = 0, sum = 0; digit < 2048; digit++) sum += begins[digit], begins[digit] = sum - begins[digit];
+    for (let i = 0; i < count; i++) {
+      const one = order[i];
+      next[begins[(keys[one] >>> shift) & 2047]++] = one;
+    }
+    [order, next] = [next, order];
+  }
+  return order;
 }
 
 // What a connection does.
@@ -285,6 +349,12 @@ class State {
     this.count = i + 1;
     this.last[thread[i]] = i;
     if (conn[i] >= 0) this.applyTo(conn[i], i, kind[i], thread[i]);
+  }
+
+  // Applies the events until it is the state after `count` of them.
+  advance(count) {
+    while (this.count < count) this.apply(this.count);
+    return this;
   }
 
   applyTo(conn, i, kind, thread) {
@@ -333,7 +403,8 @@ class State {
 
   stop(conn, i, reason, thread) {
     const name = this.recording.reasonNames[reason];
-    if (this.acts[thread] === conn) this.acts[thread] = -1;
+    // A thread that serves one connection stays with it.
+    if (this.acts[thread] === conn && this.recording.threads[thread].isLoop) this.acts[thread] = -1;
     this.set(conn, DOES, WAITING);
     this.set(conn, SINCE, i);
     this.set(conn, HOLDS, -1);
@@ -344,9 +415,9 @@ class State {
   }
 
   applyCall(conn, i, value) {
-    const name = this.recording.call(i);
-    if (name === "recv" && value <= 0) this.set(conn, INPUT, -1);
-    if (SENDS.has(name)) this.set(conn, FULL, value === -11 ? i : -1);
+    const {code, receives, sends} = this.recording;
+    if (receives[code[i]] && value <= 0) this.set(conn, INPUT, -1);
+    if (sends[code[i]]) this.set(conn, FULL, value === -11 ? i : -1);
   }
 
   // The connections that are ready, in their order, of one thread.

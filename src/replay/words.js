@@ -107,12 +107,16 @@ class Words {
     return `the kernel has done what it was asked for: ${r.name("operations", r.code[i])}${of} ${value < 0 ? `failed (${errorName(-value)})` : `= ${value}`}`;
   }
 
-  say_turn(i, who) { return `${who} turns to ${this.connection(this.recording.conn[i])}`; }
+  say_turn(i, who) {
+    const r = this.recording, isLoop = r.threads[r.thread[i]].isLoop;
+    return `${who} ${isLoop ? "turns to" : "goes on with"} ${this.connection(r.conn[i])}`;
+  }
 
   say_stop(i, who) {
     const r = this.recording, reason = r.name("reasons", r.code[i]), until = r.extra[i] - r.end[i];
     const limit = isFinite(until) && until > 0 ? `, ${time(until)} at most` : "";
-    return `${who} leaves ${this.connection(r.conn[i])}: ${(r.hasRing && WHY_OF_RING[reason]) || WHY[reason] || reason}${limit}`;
+    const leaves = r.threads[r.thread[i]].isLoop ? "leaves" : "can do no more for";
+    return `${who} ${leaves} ${this.connection(r.conn[i])}: ${(r.hasRing && WHY_OF_RING[reason]) || WHY[reason] || reason}${limit}`;
   }
 
   say_buffers(i) {
@@ -139,6 +143,17 @@ class Words {
 
   say_forked(i, who) { return `${who} forks: process ${this.recording.value[i]} serves the client`; }
 
+  // How often each system call was made, and what else the server counts.
+  figures() {
+    const {request, opened, queued, completed, ...calls} = this.recording.figures();
+    const others = [[request, "response"], [opened, "connection opened", "connections opened"], [queued, "operation queued", "operations queued"],
+      [completed, "operation completed", "operations completed"]];
+    const parts = Object.entries(calls).sort((a, b) => b[1] - a[1]).map(([name, number]) => `${name} ${number.toLocaleString("en")}`);
+    const named = others.filter(([number]) => number > 0).map(([number, one, more]) => many(number, one, more));
+    const lost = this.recording.lost > 0 ? " Older events are lost, so the server has counted more." : "";
+    return `${[...named, ...parts].join(", ")}.${lost}`;
+  }
+
   // What a thread does, in a few words.
   doing(state, thread, now) {
     const {call, since, sleeps, isOver, isNew} = state.doing(thread, now);
@@ -159,7 +174,7 @@ class Words {
       return sleeps ? `asleep in ${call}` : "acts";
     }
     if (since < 0) return "waits";
-    return `waits: ${r.name("reasons", r.code[since])}`;
+    return `waits: ${r.name("reasons", r.code[since])}${r.threads[owner].isLoop ? "" : ", with its thread"}`;
   }
 
   // The kernel's buffers and the program's, as far as they are known.

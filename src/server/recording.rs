@@ -27,6 +27,8 @@ pub(super) struct RecordingFile {
 /// A recording that goes on.
 pub(super) struct RunningRecording {
     file: Arc<RecordingFile>,
+    /// No other server of this process has begun it.
+    is_ours: bool,
     stop: Option<Arc<EventFd>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -63,7 +65,10 @@ impl RecordingFile {
     /// Begins to record.
     pub fn start(self) -> RunningRecording {
         let (file, stop) = (Arc::new(self), EventFd::new().map(Arc::new));
-        trace::start_recording();
+        let begun = trace::start_recording();
+        if let Err(why) = begun {
+            log::warn!("{why}: {} will have its events", file.path.display());
+        }
         let (stop, thread) = match stop {
             Ok(stop) => {
                 let (file, stopped) = (file.clone(), stop.clone());
@@ -77,6 +82,7 @@ impl RecordingFile {
         }
         RunningRecording {
             file,
+            is_ours: begun.is_ok(),
             stop,
             thread: thread.ok(),
         }
@@ -131,7 +137,9 @@ impl RecordingFile {
 impl RunningRecording {
     /// Ends the recording and writes it. All threads and processes have ended.
     pub fn finish(mut self) {
-        trace::stop_recording();
+        if self.is_ours {
+            trace::stop_recording();
+        }
         self.stop.iter().for_each(|stop| stop.set());
         if let Some(thread) = self.thread.take() {
             // A panic of it was logged.

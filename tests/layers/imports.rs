@@ -112,6 +112,7 @@ const WORDS: &[(&str, &[&str])] = &[
         &[
             "model/clock.rs",
             "server/certificates.rs",
+            "sys/untraced.rs",
             "cli/operator_log.rs",
         ],
     ),

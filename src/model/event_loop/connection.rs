@@ -4,9 +4,10 @@
 
 use super::driver::{Driver, LoopConnection};
 use super::readahead::{READAHEAD, is_in_memory};
+use crate::model::acting::{Cause, awaited, record_cause, record_stop};
 use crate::model::connections::SlotFlags;
 use crate::model::{load, load_now};
-use crate::recording::{self, Event, Kind, NEVER, Reason};
+use crate::recording::Reason;
 use crate::session::{Action, Connection, Piece, Timeout, Worker};
 use crate::sys::{self, Errno};
 use crate::trace;
@@ -69,19 +70,14 @@ impl Stop {
 
     /// The reason for a recording.
     fn recorded(self, connection: &Connection) -> Reason {
-        match (self, connection.next()) {
-            (Stop::Blocked, Action::Send) => Reason::Send,
-            (Stop::Blocked, Action::Load) => Reason::Load,
-            (Stop::Blocked, Action::Wait) if connection.waiting().0 == Timeout::Pause => {
-                Reason::Others
-            }
-            (Stop::Blocked, Action::Wait) | (Stop::HasJob, _) => Reason::Job,
-            (Stop::Blocked, _) => Reason::Receive,
-            (Stop::BudgetUsed, _) => Reason::Budget,
-            (Stop::NoWorkLeft, _) => Reason::Work,
-            (Stop::NotInMemory, _) => Reason::Disk,
-            (Stop::MayHang, _) => Reason::Remote,
-            (Stop::Closed, _) => Reason::Close,
+        match self {
+            Stop::Blocked => awaited(connection),
+            Stop::HasJob => Reason::Job,
+            Stop::BudgetUsed => Reason::Budget,
+            Stop::NoWorkLeft => Reason::Work,
+            Stop::NotInMemory => Reason::Disk,
+            Stop::MayHang => Reason::Remote,
+            Stop::Closed => Reason::Close,
         }
     }
 }
@@ -94,13 +90,10 @@ impl<D: Driver> LoopConnection<D> {
             fd,
             || {
                 if self.flags.contains(SlotFlags::WOKEN) {
-                    trace::record(|| Event::new(Kind::Woken, fd));
+                    record_cause(fd, Cause::Woken, &self.connection);
                 }
                 if expired {
-                    trace::record(|| Event {
-                        code: self.connection.waiting().0 as u8,
-                        ..Event::new(Kind::Expired, fd)
-                    });
+                    record_cause(fd, Cause::Expired, &self.connection);
                 }
             },
             || format!("turn of fd {fd}: {}", self.connection.state()),
@@ -111,28 +104,9 @@ impl<D: Driver> LoopConnection<D> {
     pub(super) fn trace_stop(&self, stop: Stop, worker: &Worker) {
         let fd = self.io.socket.as_raw_fd();
         let text = || format!("fd {fd} {}", stop.reason(&self.connection, D::COMPLETES));
-        trace::note_event(|| self.record_stop(fd, stop, worker), text);
-    }
-
-    fn record_stop(&self, fd: i32, stop: Stop, worker: &Worker) {
-        let left = worker.left(self.connection.deadline(worker));
-        let now = recording::now();
-        let deadline = left.map(|left| now.saturating_add(left.as_nanos() as u64));
-        recording::push_at(Event {
-            at: now,
-            code: stop.recorded(&self.connection) as u8,
-            detail: self.connection.waiting().0 as u16,
-            extra: deadline.unwrap_or(NEVER),
-            ..Event::new(Kind::Stop, fd)
-        });
-        let (output, input) = self.connection.buffered();
-        if output > 0 || input > 0 {
-            recording::push(Event {
-                value: output as i64,
-                extra: input as u64,
-                ..Event::new(Kind::Buffers, fd)
-            });
-        }
+        let connection = &self.connection;
+        let record = || record_stop(fd, stop.recorded(connection), connection, worker);
+        trace::note_event(record, text);
     }
 
     /// Performs the connection's actions until its byte budget is used up or it would block. Calls

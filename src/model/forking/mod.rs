@@ -118,6 +118,8 @@ impl Parent {
 
     fn turn(&mut self) -> io::Result<()> {
         let readable = self.wait()?;
+        // A child may have begun one.
+        trace::follow_recording();
         self.children.collect_reports();
         self.children
             .reap(|service| self.listeners.release(service));

@@ -2,13 +2,14 @@
 
 use super::shared::{Alive, Local, Shared};
 use super::watch::{Watched, watch};
+use crate::model::acting::{Cause, awaited, record_cause, record_stop, record_turn};
 use crate::model::thread_group::{Accepted, ActiveConnection};
 use crate::model::{
     abort_after_panic, catch_panic, catch_start_panic, ending, load, load_now, send,
 };
 use crate::observe::throttled;
 use crate::offload;
-use crate::recording::End;
+use crate::recording::{End, Event, Kind, Reason};
 use crate::session::{Action, BUFFER_SIZE, Connection, Piece};
 use crate::sys::{self, Errno};
 use crate::trace;
@@ -72,6 +73,7 @@ pub(super) async fn serve(shared: Arc<Shared>, accepted: Accepted, _alive: Alive
             let open = |local: &mut Local| {
                 local.begin(&active);
                 trace::note_opened(fd);
+                trace::record(|| Event::new(Kind::Turn, fd));
                 local.worker.counters.interest_change_calls += 1;
                 catch_start_panic(|| Some(Connection::open(start, key, &mut local.worker)))
             };
@@ -160,7 +162,7 @@ impl<'a> Task<'a> {
             }
             if self.moved >= TURN_BYTES {
                 self.moved = 0;
-                yield_now().await;
+                self.yield_turn().await;
             }
         }
     }
@@ -269,7 +271,7 @@ impl<'a> Task<'a> {
 
     async fn proceed(&mut self) -> Result<(), Errno> {
         let _working = Working::begin(self.shared);
-        yield_now().await;
+        self.yield_turn().await;
         self.here(|it, local| {
             local.worker.counters.other_calls += 1;
             match sys::is_gone(it.socket.get_ref()) {
@@ -278,6 +280,18 @@ impl<'a> Task<'a> {
             }
         });
         Ok(())
+    }
+
+    /// Lets other tasks have their turn.
+    async fn yield_turn(&mut self) {
+        let fd = self.active.socket.as_raw_fd();
+        trace::when_recording(|| {
+            Local::with(self.shared, |local| {
+                record_stop(fd, Reason::Budget, &self.connection, &local.worker);
+            });
+        });
+        yield_now().await;
+        trace::when_recording(|| record_turn(fd, Cause::Ready, &self.connection));
     }
 
     /// Has a thread do a job that may wait for a file system.
@@ -355,20 +369,22 @@ impl<'a> Task<'a> {
     /// # Errors
     /// INTR when the connection was woken, and another one when it is cut off.
     async fn wait(&mut self, direction: Option<Interest>) -> Result<Waited<'a>, Errno> {
-        let (socket, active) = (self.socket, self.active);
-        active.control.begin_wait(&self.connection);
+        let (socket, active, shared) = (self.socket, self.active, self.shared);
+        let (connection, fd) = (&mut self.connection, active.socket.as_raw_fd());
+        active.control.begin_wait(connection);
         if active.control.cut_off.load(SeqCst) {
             return Err(Errno::CONNABORTED);
         }
         let deadline = Local::with(self.shared, |local| {
             let worker = &mut local.worker;
             self.shared.group.read_flags(active, worker);
-            let left = worker.left(self.connection.deadline(worker));
+            let left = worker.left(connection.deadline(worker));
             left.map(|left| (left, worker.time.now() + left))
         });
         if let Some((left, end)) = deadline {
             if left.is_zero() {
                 active.control.end_wait();
+                trace::when_recording(|| record_cause(fd, Cause::Expired, connection));
                 return Ok(Waited::Expired);
             }
             self.timer.as_mut().reset(Instant::from_std(end));
@@ -391,6 +407,25 @@ impl<'a> Task<'a> {
             ready!(self.timer.as_mut().poll(cx));
             Poll::Ready(Ok(Waited::Expired))
         });
+        let mut waited = pin!(waited);
+        let mut is_stopped = false;
+        // Moved, since a task may borrow a connection across threads only alone.
+        let waited = poll_fn(move |cx| {
+            let polled = waited.as_mut().poll(cx);
+            trace::when_recording(|| match polled {
+                Poll::Pending if !is_stopped => {
+                    is_stopped = true;
+                    Local::with(shared, |local| {
+                        record_stop(fd, awaited(connection), connection, &local.worker);
+                    });
+                }
+                Poll::Ready(ref result) if is_stopped => {
+                    record_turn(fd, cause(result), connection);
+                }
+                _ => {}
+            });
+            polled
+        });
         let waited = waited.await;
         active.control.end_wait();
         waited
@@ -407,6 +442,15 @@ impl<'a> Task<'a> {
             self.shared.group.write_log(worker);
             result
         })
+    }
+}
+
+/// Why a task goes on.
+fn cause(waited: &Result<Waited<'_>, Errno>) -> Cause {
+    match waited {
+        Ok(Waited::Ready(_)) => Cause::Ready,
+        Ok(Waited::Expired) => Cause::Expired,
+        Err(_) => Cause::Woken,
     }
 }
 
