@@ -43,9 +43,9 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
         &[
             (
                 "SIGTERM, SIGINT",
-                "Stop, after --drain-delay. Then no connection is accepted, idle ones are \
-                 closed, and the others may finish within --drain-timeout. A second signal ends \
-                 them at once.",
+                "Stop, after --drain-delay. Then clients that wait are still accepted and no \
+                 others, idle connections are closed, and the others may finish within \
+                 --drain-timeout. A second signal ends them at once.",
             ),
             (
                 "SIGHUP",

@@ -112,12 +112,12 @@ impl Listener {
         matches!(self.bound, BoundAddress::Tcp(_))
     }
 
-    /// Makes [`accept`](Listener::accept) wait for a connection.
+    /// Sets whether [`accept`](Listener::accept) waits for a connection.
     ///
     /// # Errors
-    /// Those of fcntl(2).
-    pub fn set_blocking(&self) -> io::Result<()> {
-        Ok(sys::untraced::ioctl_fionbio(&self.socket, false)?)
+    /// Those of ioctl(2).
+    pub fn set_blocking(&self, waits: bool) -> io::Result<()> {
+        Ok(sys::untraced::ioctl_fionbio(&self.socket, !waits)?)
     }
 
     /// True if another process created the socket and may still use it. Do not shut it down or make

@@ -146,12 +146,11 @@ fn the_loop_with_the_fewest_connections_gets_the_next() {
     assert_eq!(connections(&log), [3, 6], "{log}");
 }
 
-/// Clients in the backlog when the signal comes are served by any loop. (A ring has not
-/// received their bytes by then.)
+/// Clients in the backlog when the signal comes are served by any loop.
 #[test]
 fn clients_in_the_backlog_are_served_when_the_server_stops() {
     use rustix::process::Signal;
-    for setting in sharing().filter(|setting| !setting.contains("io-uring")) {
+    for setting in sharing() {
         let evserve = with(setting, "--mode echo --workers 2").start();
         let mut first = evserve.connect();
         exchange(&mut first);

@@ -1,10 +1,11 @@
 //! Shutdown, whatever hangs: a handler that does not return, a terminal that is gone.
 
 use crate::common::{
-    Evserve, Program, READY, on_every_loop, on_every_model, row, serves_one_at_a_time,
+    Client, Evserve, Program, READY, on_every_loop, on_every_model, row, serves_one_at_a_time,
 };
 use rustix::process::Signal;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 
@@ -59,6 +60,77 @@ fn a_hanging_worker_does_not_delay_shutdown() {
             drop(clients);
         }
     });
+}
+
+/// A client that waits to be accepted is connected, as far as it knows. (One that has sent nothing
+/// yet is not: see TCP_DEFER_ACCEPT in tcp(7).)
+#[test]
+fn clients_that_wait_to_be_accepted_are_served_when_the_server_stops() {
+    const CLIENTS: usize = 8;
+    on_every_model(|model| {
+        let options = "--mode echo --mode http --listen echo=127.0.0.1:0 --listen http=127.0.0.1:0";
+        let mut evserve = Program::model(model, options).arg("docs/site").start();
+        let [echo, http] = evserve.addresses[..] else {
+            panic!("two addresses");
+        };
+        let expected = requested_content(http);
+        evserve.signal(Signal::STOP);
+        let connect = |address| (0..CLIENTS).map(|_| Client::connect(address)).collect();
+        let (mut of_echo, mut of_http): (Vec<_>, Vec<_>) = (connect(echo), connect(http));
+        of_echo.iter_mut().for_each(|one| one.send("hello"));
+        of_http.iter_mut().for_each(|one| one.send(REQUEST));
+        evserve.terminate();
+        evserve.signal(Signal::CONT);
+        for client in &mut of_http {
+            assert!(client.rest().ends_with(&expected), "{model}");
+        }
+        for client in &mut of_echo {
+            assert_eq!(client.rest(), b"hello", "{model}");
+        }
+        let ended = evserve.wait();
+        assert!(ended.status.success(), "{model}: {}", ended.log);
+        for address in [echo, http] {
+            let later = TcpStream::connect(address).map_err(|error| error.kind());
+            assert!(
+                matches!(later, Err(ErrorKind::ConnectionRefused)),
+                "{model}"
+            );
+        }
+    });
+}
+
+/// They wait no longer than the drain timeout.
+#[test]
+fn clients_that_wait_behind_a_transfer_are_cut_off_with_it() {
+    let root = tempfile::tempdir().expect("a directory");
+    let file = std::fs::File::create(root.path().join("huge")).expect("made");
+    file.set_len(1 << 30).expect("sparse");
+    on_every_model(|model| {
+        let mut evserve = Evserve::http(model, root.path(), &["--drain-timeout", "200ms"]);
+        let mut stuck = evserve.connect();
+        stuck.send("GET /huge HTTP/1.0\r\n\r\n");
+        stuck.read(9);
+        let mut waiting: Vec<_> = (0..3).map(|_| evserve.connect()).collect();
+        let request = "GET /huge HTTP/1.0\r\n\r\n";
+        waiting.iter_mut().for_each(|client| client.send(request));
+        evserve.terminate();
+        let ended = evserve.wait();
+        assert!(ended.status.success(), "{model}: {}", ended.log);
+        assert!(
+            ended.log.contains("cut off 4 connections"),
+            "{model}: {}",
+            ended.log
+        );
+    });
+}
+
+const REQUEST: &str = "GET /style.css HTTP/1.1\r\nHost: h\r\n\r\n";
+
+/// The content of the file that [`REQUEST`] asks for.
+fn requested_content(address: SocketAddr) -> Vec<u8> {
+    let mut client = Client::connect(address);
+    client.send(REQUEST);
+    client.response().body
 }
 
 /// The drain timeout is an hour here.

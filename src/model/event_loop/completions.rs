@@ -386,6 +386,12 @@ impl Driver for Completions {
             return Ok(false);
         }
         let is_under_way = state.under_way.intersects(waits_for);
+        if !is_under_way && waits_for == UnderWay::RECEIVE && sys::is_readable(&slot.io.socket) {
+            // The receive would have been queued now: such as that of a new connection.
+            state.under_way.insert(UnderWay::HAS_UNREAD);
+            slot.io.needs_refresh = true;
+            return Ok(true);
+        }
         if is_under_way && state.cancelled.is_none() {
             let which = state.under_way & waits_for;
             state.cancelled = Some((which, slot.connection.waiting().1));

@@ -204,8 +204,8 @@ pub(super) trait Driver: Sized {
     /// Call this when the deadline has passed: what came in time still counts.
     fn retry(&mut self, io: &mut SocketState<Self>);
 
-    /// Cancels the operation for which the connection waits. Returns true if there is one; the
-    /// connection is then queued again when it has ended.
+    /// Cancels the operation for which the connection waits. Returns true if there is one, or if it
+    /// would succeed at once; the connection is then queued again.
     ///
     /// # Errors
     /// Those of the poller.

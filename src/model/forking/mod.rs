@@ -44,6 +44,9 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 /// to wait.
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(100);
 
+/// How many waiting connections of a listener are accepted when the server stops: a whole backlog.
+const LAST_ACCEPTS: usize = 4096;
+
 /// Serves until a signal comes.
 ///
 /// # Errors
@@ -202,7 +205,8 @@ impl Parent {
         left.chain(pause).chain(flush).min()
     }
 
-    fn accept(&mut self, index: usize) {
+    /// Accepts a connection, if one waits. Returns true if another may wait.
+    fn accept(&mut self, index: usize) -> bool {
         // No second accept4(2) is needed to see whether more connections wait: poll(2) reports
         // them.
         self.listeners.would_block(index);
@@ -217,12 +221,28 @@ impl Parent {
                     Some(start) => self.serve(index, socket, start),
                     None => trace::note_close(&socket),
                 }
+                return true;
             }
-            Err(AcceptError::Gone | AcceptError::WouldBlock) => {}
+            Err(AcceptError::Gone) => return true,
+            Err(AcceptError::WouldBlock) => {}
             Err(AcceptError::Exhausted(error)) => self.listeners.exhausted(&error, now),
             Err(AcceptError::Refused(error)) => {
                 let place = endpoint.listener.bound();
                 self.listeners.refused(index, place, &error, now);
+            }
+        }
+        false
+    }
+
+    /// Accepts the connections that wait: their clients are connected, as far as they know.
+    fn accept_last(&mut self) {
+        self.inheritance.flags.stopping.store(true, SeqCst);
+        for index in 0..self.stream_endpoints.len() {
+            for _ in 0..LAST_ACCEPTS {
+                self.listeners.set_ready(index);
+                if !self.listeners.begin_accept(index) || !self.accept(index) {
+                    break;
+                }
             }
         }
     }
@@ -337,6 +357,7 @@ impl Parent {
 
     fn stop(&mut self) {
         self.next_signal = None;
+        self.accept_last();
         self.stream_endpoints.clear();
         self.listeners.clear();
         for endpoint in self.datagram_endpoints.drain(..) {

@@ -3,11 +3,12 @@
 use super::{GroupState, ThreadGroup};
 use crate::model::StreamEndpoint;
 use crate::model::listeners::{PAUSE, warn_accept_refused};
-use crate::net::AcceptError;
+use crate::net::{AcceptError, Listener};
 use crate::recording::Syscall;
 use crate::session::{Counters, NewSession};
 use crate::sys::SocketFlags;
 use crate::trace;
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -22,6 +23,12 @@ pub struct Accepted {
     pub(super) counters: Counters,
 }
 
+/// How many waiting connections of a listener are accepted when the server stops: a whole backlog.
+const LAST_ACCEPTS: usize = 4096;
+
+/// What accept4(2) has returned.
+pub(super) type Waiting = (OwnedFd, Option<SocketAddr>);
+
 /// The permit to serve one connection. Dropping it releases it.
 pub struct ServingPermit {
     group: Arc<ThreadGroup>,
@@ -35,16 +42,16 @@ impl ThreadGroup {
     pub(super) fn make_listeners_block(&self) -> io::Result<()> {
         let all = self.stream_endpoints.iter().map(|one| &one.listener);
         all.filter(|one| !one.is_inherited())
-            .try_for_each(|one| one.set_blocking())
+            .try_for_each(|one| one.set_blocking(true))
     }
 
     /// Waits for the next connection at a listener, and for its permit. `None` once the server is
-    /// stopping.
+    /// stopping and no connection waits any more.
     pub fn accept(self: &Arc<Self>, listener: usize) -> Option<Accepted> {
         let endpoint = &self.stream_endpoints[listener];
         while !self.is_stopping() {
             if endpoint.listener.is_inherited() && !self.wait_until_ready(&endpoint.listener) {
-                return None;
+                break;
             }
             let fd = endpoint.listener.as_fd().as_raw_fd();
             let text = |limit| format!("accept4({fd}): {limit}");
@@ -60,11 +67,42 @@ impl ThreadGroup {
                 Err(AcceptError::Gone | AcceptError::WouldBlock) => {}
                 Err(AcceptError::Exhausted(error)) => self.wait_for_resources(&error.to_string()),
                 // The listener was shut down to end this call.
-                Err(AcceptError::Refused(_)) if self.is_stopping() => return None,
+                Err(AcceptError::Refused(_)) if self.is_stopping() => break,
                 Err(AcceptError::Refused(error)) => self.wait_after_refusal(endpoint, &error),
             }
         }
-        None
+        self.accept_last(listener)
+    }
+
+    /// Returns a connection that waited when the server stopped, and waits for its permit.
+    fn accept_last(self: &Arc<Self>, listener: usize) -> Option<Accepted> {
+        loop {
+            let mut state = self.state.lock();
+            let are_unknown = |state: &mut GroupState| state.last.is_none();
+            self.departed.wait_while(&mut state, are_unknown);
+            let (socket, peer) = state.last.as_mut()?.get_mut(listener)?.pop_front()?;
+            drop(state);
+            let permit = self.take_permit(self.services[listener])?;
+            let accepted = self.admit(&self.stream_endpoints[listener], socket, peer, permit);
+            if accepted.is_some() {
+                return accepted;
+            }
+        }
+    }
+
+    /// Accepts all connections that wait: their clients are connected, as far as they know. Threads
+    /// that accept get them.
+    pub(super) fn collect_last(&self) {
+        if self.state.lock().last.is_some() {
+            return;
+        }
+        let last = self
+            .stream_endpoints
+            .iter()
+            .map(|one| waiting(&one.listener));
+        let last = last.collect();
+        self.state.lock().last = Some(last);
+        self.departed.notify_all();
     }
 
     /// Creates the connection's session. `None` if it is refused.
@@ -115,14 +153,13 @@ impl ThreadGroup {
         self.departed.wait_while_for(&mut state, goes_on, PAUSE);
     }
 
-    /// Waits for a permit of this service. `None` if the server is stopping before that.
+    /// Waits for a permit of this service. `None` if connections are cut off before that.
     fn take_permit(self: &Arc<Self>, service: usize) -> Option<ServingPermit> {
         let mut state = self.state.lock();
         if !state.has_free(service) {
             state.waiting[service] += 1;
             self.alert();
-            let must_wait =
-                |state: &mut GroupState| !state.has_free(service) && !self.is_stopping();
+            let must_wait = |state: &mut GroupState| !state.has_free(service) && !state.is_cut_off;
             self.departed.wait_while(&mut state, must_wait);
             state.waiting[service] -= 1;
         }
@@ -148,6 +185,27 @@ impl ThreadGroup {
             key: None,
         })
     }
+}
+
+/// Accepts the connections that wait at a listener.
+fn waiting(listener: &Listener) -> VecDeque<Waiting> {
+    let mut all = VecDeque::new();
+    if listener.set_blocking(false).is_err() {
+        return all;
+    }
+    while all.len() < LAST_ACCEPTS {
+        match listener.accept(SocketFlags::empty()) {
+            Ok(accepted) => all.push_back(accepted),
+            Err(AcceptError::Gone) => {}
+            Err(AcceptError::WouldBlock | AcceptError::Refused(_)) => break,
+            Err(AcceptError::Exhausted(_)) => {
+                // Those that are served need descriptors for files.
+                all.truncate(all.len() / 2);
+                break;
+            }
+        }
+    }
+    all
 }
 
 impl GroupState {

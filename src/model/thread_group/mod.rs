@@ -9,6 +9,7 @@ mod supervisor;
 #[cfg(feature = "tokio")]
 mod tasks;
 
+use acceptor::Waiting;
 pub use acceptor::{Accepted, ServingPermit};
 #[cfg(feature = "tokio")]
 pub use tasks::Acceptor;
@@ -30,6 +31,7 @@ use crate::sys::{self, EventFd, PollFd, PollFlags};
 use crate::trace;
 use parking_lot::{Condvar, Mutex};
 use slab::Slab;
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -92,6 +94,10 @@ struct GroupState {
     /// How many threads have not ended.
     running: usize,
     connections: Slab<Arc<ActiveConnection>>,
+    /// For each listener, the connections that waited when the server stopped. `None` before that.
+    last: Option<Vec<VecDeque<Waiting>>>,
+    /// Connections end at once, also those that begin now.
+    is_cut_off: bool,
     /// How many connections have ended.
     departures: u64,
     /// Wake the tasks that accept, if tasks do.
@@ -171,6 +177,8 @@ impl ThreadGroup {
                 waiting: services.map(|_| 0).collect(),
                 running: 0,
                 connections: Slab::new(),
+                last: None,
+                is_cut_off: false,
                 departures: 0,
                 acceptors: Vec::new(),
                 pausing: 0,
@@ -235,7 +243,10 @@ impl ThreadGroup {
             },
             task: TaskWake::default(),
         });
-        let key = self.state.lock().connections.insert(active.clone());
+        let mut state = self.state.lock();
+        let key = state.connections.insert(active.clone());
+        active.control.cut_off.store(state.is_cut_off, SeqCst);
+        drop(state);
         accepted.permit.key = Some(key);
         worker.counters.add(&accepted.counters);
         (accepted.permit, active, accepted.start)
@@ -310,7 +321,7 @@ impl ThreadGroup {
         self.flags.stopping.load(SeqCst)
     }
 
-    /// Ends all accept calls, now and in future.
+    /// Ends all accept calls, now and in future. Connections that wait by now are served.
     fn stop_accepting(&self) {
         self.flags.stopping.store(true, SeqCst);
         self.departed.notify_all();
@@ -318,6 +329,7 @@ impl ThreadGroup {
         if self.has_tasks() {
             return self.state.lock().wake_acceptors();
         }
+        self.collect_last();
         let all = self.stream_endpoints.iter().map(|one| &one.listener);
         for listener in all.filter(|one| !one.is_inherited()) {
             // If this fails, the listener accepts one more connection, and its thread then sees the
@@ -342,12 +354,24 @@ impl ThreadGroup {
 
     fn cut_off(&self) {
         begin_last_steps();
-        for (_, active) in &self.state.lock().connections {
+        let mut state = self.state.lock();
+        state.is_cut_off = true;
+        state.last.iter_mut().flatten().for_each(VecDeque::clear);
+        for (_, active) in &state.connections {
             active.control.cut_off.store(true, SeqCst);
             let _ = sys::shutdown_both(&active.socket);
             // It may wait for something else.
             active.task.wake();
         }
+        drop(state);
+        self.departed.notify_all();
+    }
+
+    /// How many connections are served, or wait for it since the server stopped.
+    fn open(&self) -> usize {
+        let state = self.state.lock();
+        let waiting = state.last.iter().flatten().map(VecDeque::len);
+        state.connections.len() + waiting.sum::<usize>()
     }
 
     /// Leaves threads behind that have not ended, and does the cleanup that they prevent: they hold

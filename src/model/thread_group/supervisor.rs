@@ -51,8 +51,7 @@ impl<'a> Supervisor<'a> {
             for _ in 0..self.wait(left)? {
                 self.shutdown.signal(Instant::now());
             }
-            let open = || group.state.lock().connections.len();
-            while let Some(step) = self.shutdown.step(Instant::now(), open()) {
+            while let Some(step) = self.shutdown.step(Instant::now(), group.open()) {
                 match step {
                     Step::Announce => {
                         group.flags.one_exchange.store(true, SeqCst);
