@@ -14,7 +14,7 @@ mod values;
 pub use operator_log::{begin_trace, finish_operator_log, show_qr_code, start_operator_log};
 pub use replay::ReplayCommand;
 
-use crate::auth::Access;
+use crate::auth::{Access, Login};
 use crate::config::{AccessLog, CertificateFiles, Certificates, Config, Confinement, HttpConfig};
 use crate::config::{
     MAX_HEADER_BYTES, Redirect, Sandbox, ServiceAddress, Timeouts, TrustedProxies, Uring,
@@ -26,7 +26,11 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use log::LevelFilter;
 use options::{Listening, Options};
 use std::ffi::OsString;
+use std::str::FromStr;
 use values::TrustedProxy;
+
+/// The variable with a user and a password, for those who keep them off the command line.
+const LOGIN_VARIABLE: &str = "EVSERVE_AUTH";
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -105,12 +109,16 @@ fn unknown(error: &clap::Error, words: &[String]) -> Option<String> {
 }
 
 fn command(
-    options: Options,
+    mut options: Options,
     words: &[String],
     inherited: Vec<InheritedSocket>,
 ) -> Result<ServeCommand, String> {
     if let Some(answer) = rewrite::root(&options.content.root, words, &options::table()) {
         return Err(answer);
+    }
+    let logins = &mut options.security.logins;
+    if logins.is_empty() {
+        logins.extend(login_of_environment()?);
     }
     let listen = listen::listen(&options, inherited)?;
     check_encryption(&options, &listen)?;
@@ -199,6 +207,19 @@ fn command(
         log_level: logging.log_level,
         traced_requests: logging.trace_requests.map(|number| number as usize),
     })
+}
+
+/// The user and password of the environment. Read here and not with the options, so that a mistake in
+/// it leaves --help and --man alone. The error does not contain the text.
+fn login_of_environment() -> Result<Option<Login>, String> {
+    let Some(text) = std::env::var_os(LOGIN_VARIABLE) else {
+        return Ok(None);
+    };
+    let login = text.to_str().ok_or("it is no UTF-8".to_owned());
+    let login = login.and_then(Login::from_str);
+    login
+        .map(Some)
+        .map_err(|why| format!("{LOGIN_VARIABLE} in the environment: {why}"))
 }
 
 fn http(options: &Options) -> Result<HttpConfig, String> {

@@ -16,12 +16,20 @@ const LAST_WAIT: Duration = Duration::from_millis(250);
 
 /// Runs the program. A `custom` model replaces the one that `--model` names.
 pub fn run(custom: Option<&'static ModelRow>) -> ExitCode {
-    let inherited = match net::inherited_sockets() {
-        Ok(inherited) => inherited,
-        Err(error) => return fail(&format!("an inherited socket cannot be used: {error}")),
+    let (inherited, broken) = match net::inherited_sockets() {
+        Ok(inherited) => (inherited, None),
+        Err(error) => (Vec::new(), Some(error)),
     };
-    let task = cli::parse(std::env::args_os(), inherited).unwrap_or_else(|error| error.exit());
-    let command = match task {
+    let task = cli::parse(std::env::args_os(), inherited);
+    let is_server = match &task {
+        Ok(task) => matches!(task, Task::Serve(_)),
+        Err(error) => error.use_stderr(),
+    };
+    // It leaves --help and --man alone.
+    if let Some(error) = broken.filter(|_| is_server) {
+        return fail(&format!("an inherited socket cannot be used: {error}"));
+    }
+    let command = match task.unwrap_or_else(|error| error.exit()) {
         Task::Serve(command) => command,
         Task::Print(text) => return print(&text),
         Task::Replay(command) => {

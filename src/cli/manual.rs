@@ -62,6 +62,10 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
                 "If set and not empty, messages on standard error have no colours.",
             ),
             (
+                "EVSERVE_AUTH",
+                "A user and a password for HTTP, USER:PASSWORD, if there is no --auth.",
+            ),
+            (
                 "LISTEN_FDS, LISTEN_FDNAMES, LISTEN_PID",
                 "Sockets that systemd has opened, see sd_listen_fds(3). evserve listens at them \
                  too; their names choose the mode, such as http, or http-tls for encrypted \

@@ -445,8 +445,8 @@ pub(super) struct Security {
     /// The command line is visible to all users of the machine (ps): take --auth-file there, or the
     /// variable EVSERVE_AUTH. Without TLS a password is not encrypted on its way. Redirects to
     /// https, and preflight requests with --cors, need none.
-    #[arg(long = "auth", id = "logins", value_name = "USER:PASSWORD", env = "EVSERVE_AUTH",
-        hide_env_values = true, value_parser = Login::from_str)]
+    #[arg(long = "auth", id = "logins", value_name = "USER:PASSWORD",
+        value_parser = Login::from_str)]
     pub logins: Vec<Login>,
 
     /// File of users for HTTP, with a line user:hash for each; SIGHUP reads it again

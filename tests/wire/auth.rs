@@ -2,8 +2,10 @@
 
 use crate::common::{Client, Evserve, Program, is_loop, on_every_model, row, serves_one_at_a_time};
 use rustix::process::Signal;
+use std::ffi::OsStr;
 use std::fs::{create_dir, rename, write};
 use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -445,4 +447,16 @@ fn a_password_from_the_environment_or_the_command_line() {
     }
     let error = program().options("--auth-file /none").fails(1);
     assert!(error.contains("cannot read /none"), "{error}");
+    let both = program().options("--auth me:other");
+    let evserve = both.env("EVSERVE_AUTH", "me:secret").start();
+    assert_eq!(evserve.ask("GET", "/a.txt", &[ME]).status, 401);
+    for wrong in [&b"secret"[..], b":secret", b"", b"me:secret\xff"] {
+        let variable = OsStr::from_bytes(wrong);
+        let error = program().env("EVSERVE_AUTH", variable).fails(2);
+        assert!(
+            error.contains("EVSERVE_AUTH in the environment: "),
+            "{error}"
+        );
+        assert!(!error.contains("secret"), "{error}");
+    }
 }

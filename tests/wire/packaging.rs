@@ -84,6 +84,34 @@ fn completions_name_every_option() {
     }
 }
 
+/// Also an environment that the server would refuse.
+#[test]
+fn what_only_prints_works_in_any_environment() {
+    let variables = [
+        ("EVSERVE_AUTH", "no login"),
+        ("EVSERVE_AUTH", "me:secret"),
+        ("LISTEN_FDS", "1"),
+    ];
+    for arguments in [
+        "--help",
+        "-h",
+        "--version",
+        "-V",
+        "--man",
+        "--completions bash",
+    ] {
+        let expected = printed(&arguments.split(' ').collect::<Vec<_>>());
+        for (name, value) in variables {
+            let program = Program::evserve(arguments).env(name, value);
+            // LISTEN_PID must be its own id. Descriptor 3 is no socket.
+            let script = "exec 3</dev/null; LISTEN_PID=$$ exec \"$@\"";
+            let output = program.in_shell(script).output();
+            assert!(output.status.success(), "{name} {arguments}: {output:?}");
+            assert_eq!(output.stdout, expected.as_bytes(), "{name} {arguments}");
+        }
+    }
+}
+
 #[test]
 fn the_manual_names_every_option() {
     let page = printed(&["--man"]);
