@@ -10,6 +10,7 @@ mod directories;
 mod limits;
 mod passwords;
 mod recording;
+mod reload;
 mod renewal;
 mod sockets;
 mod start;

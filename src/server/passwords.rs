@@ -1,36 +1,20 @@
 //! The users of the services: read at the start, announced, and read again when SIGHUP comes.
 
+use super::reload::{Event, ReloadRequests, ReloadThread};
 use super::units::count;
 use crate::auth::{Access, Gate};
 use crate::config::{Config, Redirect, StartError};
 use crate::confine;
 use crate::model::without_forks;
 use crate::net::{Address, AddressKind, BoundAddress};
-use crate::sys::{EventFd, PollFd, PollFlags, poll_untraced};
 use std::io;
 use std::path::{PathBuf, absolute};
 use std::sync::Arc;
-use std::thread::Builder;
 
-/// The stack of the thread, in bytes.
-const STACK: usize = 256 * 1024;
-
-/// What reads the files with users again. It has a thread of its own, because a file system may
-/// answer late; no loop waits for it.
+/// What reads the files with users again.
 pub(super) struct PasswordReload {
     gates: Vec<Arc<Gate>>,
-    /// Set when SIGHUP has come.
-    request: Arc<EventFd>,
-    stop: Arc<EventFd>,
-}
-
-/// Ends the thread when it is dropped.
-pub(super) struct ReloadThread(Arc<EventFd>);
-
-impl Drop for ReloadThread {
-    fn drop(&mut self) {
-        self.0.set();
-    }
+    pub requests: Arc<ReloadRequests>,
 }
 
 /// Opens the gates of the configuration. With `forks`, processes will share them.
@@ -110,8 +94,7 @@ impl PasswordReload {
         }
         Ok(Some(PasswordReload {
             gates,
-            request: Arc::new(EventFd::new()?),
-            stop: Arc::new(EventFd::new()?),
+            requests: Arc::new(ReloadRequests::new()?),
         }))
     }
 
@@ -121,35 +104,16 @@ impl PasswordReload {
         files.map(PathBuf::from).collect()
     }
 
-    /// Set this to have the files read again.
-    pub fn request(&self) -> Arc<EventFd> {
-        self.request.clone()
-    }
-
     /// Starts the thread.
     pub fn start(self) -> Option<ReloadThread> {
-        let thread = ReloadThread(self.stop.clone());
-        let builder = Builder::new().name("passwords".into()).stack_size(STACK);
-        match builder.spawn(move || self.run()) {
-            Ok(_) => Some(thread),
-            Err(error) => {
-                log::warn!("cannot start a thread: {error}; changed passwords need a restart");
-                None
+        let PasswordReload { gates, requests } = self;
+        let of_thread = requests.clone();
+        requests.start("passwords", "a changed password", move || {
+            while let Event::Request = of_thread.wait(None, None) {
+                of_thread.take();
+                gates.iter().for_each(reload);
             }
-        }
-    }
-
-    fn run(self) {
-        loop {
-            let mut watched =
-                [&self.stop, &self.request].map(|one| PollFd::new(one, PollFlags::IN));
-            let is_waiting = poll_untraced(&mut watched, None).is_ok();
-            if !is_waiting || !watched[0].revents().is_empty() {
-                return;
-            }
-            self.request.clear();
-            self.gates.iter().for_each(reload);
-        }
+        })
     }
 }
 

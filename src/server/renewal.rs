@@ -5,19 +5,16 @@
 //! forked process could need is done [`without_forks`].
 
 use super::certificates::{LoadedCertificates, file_states, warn_of_ends};
+use super::reload::{Event, ReloadRequests, ReloadThread};
 use crate::confine::directories_on_path;
 use crate::model::without_forks;
 use crate::sys::untraced::{accessat, inotify_add_watch, inotify_init, ready_now};
-use crate::sys::{
-    Access, AtFlags, CWD, CreateFlags, Errno, EventFd, PollFd, PollFlags, WatchFlags, WatchReader,
-    poll_untraced,
-};
+use crate::sys::{Access, AtFlags, CWD, CreateFlags, Errno, PollFlags, WatchFlags, WatchReader};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
-use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 /// How long nothing must happen to the files before they are opened again: a certificate and its
@@ -34,59 +31,24 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// How often to warn of an end.
 const WARN_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The stack of the thread, in bytes.
-const STACK: usize = 256 * 1024;
-
 /// What opens the certificates again.
 pub(super) struct Renewal {
     pub loaded: LoadedCertificates,
-    /// Set when SIGHUP has come.
-    request: Arc<EventFd>,
-    stop: Arc<EventFd>,
-}
-
-/// Ends the thread when it is dropped.
-pub(super) struct RenewalThread(Arc<EventFd>);
-
-impl Drop for RenewalThread {
-    fn drop(&mut self) {
-        self.0.set();
-    }
-}
-
-/// What ended a wait.
-enum Event {
-    Stop,
-    Request,
-    Change,
-    Time,
+    pub requests: Arc<ReloadRequests>,
 }
 
 impl Renewal {
     pub fn new(loaded: LoadedCertificates) -> io::Result<Renewal> {
         Ok(Renewal {
             loaded,
-            request: Arc::new(EventFd::new()?),
-            stop: Arc::new(EventFd::new()?),
+            requests: Arc::new(ReloadRequests::new()?),
         })
     }
 
-    /// Set this to have the certificates opened again.
-    pub fn request(&self) -> Arc<EventFd> {
-        self.request.clone()
-    }
-
     /// Starts the thread.
-    pub fn start(self) -> Option<RenewalThread> {
-        let thread = RenewalThread(self.stop.clone());
-        let builder = Builder::new().name("certificates".into()).stack_size(STACK);
-        match builder.spawn(move || self.run()) {
-            Ok(_) => Some(thread),
-            Err(error) => {
-                log::warn!("cannot start a thread: {error}; a renewed certificate needs a restart");
-                None
-            }
-        }
+    pub fn start(self) -> Option<ReloadThread> {
+        let requests = self.requests.clone();
+        requests.start("certificates", "a renewed certificate", move || self.run())
     }
 
     fn run(mut self) {
@@ -102,7 +64,7 @@ impl Renewal {
             match event {
                 Event::Stop => return,
                 Event::Change => self.wait_for_quiet(&watched),
-                Event::Request => self.request.clear(),
+                Event::Request => self.requests.take(),
                 Event::Time => {}
             }
             // First the watch, then the look: no change is lost between them.
@@ -120,7 +82,9 @@ impl Renewal {
                     warn_of_ends(&self.loaded.tls);
                 }
             });
-            event = self.wait(Some(&watched), CHECK_INTERVAL);
+            event = self
+                .requests
+                .wait(watched.inotify.as_ref(), Some(CHECK_INTERVAL));
         }
     }
 
@@ -148,26 +112,6 @@ impl Renewal {
         });
     }
 
-    /// Waits for a signal, for the end, and for a change of these files.
-    fn wait(&self, files: Option<&WatchedFiles>, longest: Duration) -> Event {
-        let mut watched = vec![
-            PollFd::new(&self.stop, PollFlags::IN),
-            PollFd::new(&self.request, PollFlags::IN),
-        ];
-        let of_files = files.and_then(|files| files.inotify.as_ref());
-        watched.extend(of_files.map(|inotify| PollFd::new(inotify, PollFlags::IN)));
-        if poll_untraced(&mut watched, Some(longest)).is_err() {
-            return Event::Stop;
-        }
-        let mut ready = watched.iter().map(|one| !one.revents().is_empty());
-        match ready.position(|is_ready| is_ready) {
-            Some(0) => Event::Stop,
-            Some(1) => Event::Request,
-            Some(_) => Event::Change,
-            None => Event::Time,
-        }
-    }
-
     /// Waits until nothing more happens to the files. Looks once per [`QUIET`], however busy their
     /// directory is.
     fn wait_for_quiet(&self, files: &WatchedFiles) {
@@ -175,7 +119,7 @@ impl Renewal {
         while begin.elapsed() < LONGEST_UNREST {
             files.drop_events();
             // A signal and the end are seen again by the next wait.
-            let is_quiet = match self.wait(None, QUIET) {
+            let is_quiet = match self.requests.wait(None, Some(QUIET)) {
                 Event::Time | Event::Change => !files.have_changed(),
                 Event::Stop | Event::Request => true,
             };

@@ -279,7 +279,7 @@ fn make_workers(config: &Config) -> Result<Vec<WorkerParts>, StartError> {
 fn renewal(loaded: LoadedCertificates, workers: &mut [WorkerParts]) -> Result<Renewal, StartError> {
     let renewal = Renewal::new(loaded).map_err(signal_error)?;
     // One of them is enough: a signal reaches all.
-    workers[0].hangups.forward_to(renewal.request());
+    workers[0].hangups.forward_to(renewal.requests.request());
     Ok(renewal)
 }
 
@@ -290,7 +290,7 @@ fn password_reload(
 ) -> Result<Option<PasswordReload>, StartError> {
     let reload = PasswordReload::new(config).map_err(signal_error)?;
     if let Some(reload) = &reload {
-        workers[0].hangups.forward_to(reload.request());
+        workers[0].hangups.forward_to(reload.requests.request());
     }
     Ok(reload)
 }

@@ -130,9 +130,8 @@ const WORDS: &[(&str, &[&str])] = &[
             "offload.rs",
             // It waits where nobody else has to.
             "observe/short_recording.rs",
-            "server/passwords.rs",
             "server/recording.rs",
-            "server/renewal.rs",
+            "server/reload.rs",
             // For `thread::panicking` in a check of debug builds.
             "session/connection.rs",
         ],
