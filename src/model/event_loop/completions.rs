@@ -16,14 +16,13 @@ use super::accepts::{Accepted, Accepts, accept};
 use super::driver::{Completed, Driver, LoopConnection, SocketState};
 use super::file_senders::{FileSender, FileSenders};
 use super::readiness::try_send;
-use super::uring_uses;
-use crate::config::{Uring, UringFile, UringOperations, UringSend};
+use crate::config::{Uring, UringFds, UringFile, UringOperations, UringSend};
 use crate::model::connections::SlotFlags;
 use crate::net::{AcceptError, Listener};
 use crate::poller::ReadySet;
 use crate::session::{Action, Counters, Moment, Piece, Worker};
 use crate::sys::{self, Errno};
-use crate::uring::{Completion, Operation, Ring};
+use crate::uring::{Completion, Operation, Ring, Uses};
 use backlog::Backlog;
 use bitflags::bitflags;
 use reads::FileRead;
@@ -437,6 +436,21 @@ impl Driver for Completions {
         }
         Ok(!under_way.is_empty())
     }
+}
+
+/// What a ring is used for with these settings.
+pub(super) fn uring_uses(settings: &Uring) -> Uses {
+    if settings.operations == UringOperations::Poll {
+        return Uses::WATCH;
+    }
+    let mut uses = Uses::WATCH | Uses::TRANSFER;
+    uses.set(Uses::READ, settings.file == UringFile::Read);
+    uses.set(Uses::SPLICE, settings.file == UringFile::Splice);
+    uses.set(Uses::ZERO_COPY, settings.send == UringSend::Zc);
+    let is_multishot = settings.operations == UringOperations::Multishot;
+    uses.set(Uses::ACCEPT, is_multishot);
+    uses.set(Uses::REGISTERED, settings.fds == UringFds::Ring);
+    uses
 }
 
 impl Completions {

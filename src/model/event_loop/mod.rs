@@ -23,6 +23,7 @@ mod remote;
 mod shutdown;
 mod siblings;
 mod sources;
+mod workers;
 
 use super::clock::Clock;
 use super::connections::{Connections, SlotFlags};
@@ -30,35 +31,28 @@ use super::listeners::Listeners;
 use super::shutdown::Shutdown;
 use super::status::LoopStatus;
 use super::{
-    LOG_RETRY_INTERVAL, ServerSetup, WorkerParts, abort_after_panic, catch_panic, ending,
-    new_worker, reopen_log, update_trace,
+    LOG_RETRY_INTERVAL, WorkerParts, abort_after_panic, catch_panic, ending, new_worker,
+    reopen_log, update_trace,
 };
-use crate::config::{self, Accept, Trigger, UringFds, UringFile, UringOperations, UringSend};
+use crate::config;
 use crate::observe::{LogFile, flush_standard_error, standard_error_is_behind, throttled};
-use crate::poller::{EdgeEpoll, Epoll, LevelEpoll, OneShotEpoll, Poller, ReadySet};
+use crate::poller::{Poller, ReadySet};
 use crate::session::{BUFFER_SIZE, Counters, Timeout, Transitions, WORK_PER_TURN, Worker};
 use crate::trace;
-use crate::uring::{self, Operation, Ring, Uses};
-use completions::Completions;
+use crate::uring::Operation;
 pub use completions::MAX_PIPES;
 use connection::{Stop, byte_budget};
 use datagram_sockets::DatagramSockets;
 use driver::{Completed, Driver, SocketState};
 use listeners::{WatchedListener, WatchedListeners};
 use readahead::Readahead;
-use readiness::Readiness;
 use remote::PendingCalls;
 use siblings::{CLIENTS_WAIT, NO_CONNECTION, Siblings};
 use sources::{EventSource, Sources};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::sync::PoisonError;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::Builder;
 use std::time::{Duration, Instant};
-
-/// How long the first loop waits for another worker after that one has cut off its connections.
-const WORKER_EXIT_WAIT: Duration = Duration::from_secs(1);
+pub use workers::{check_uring, run_epoll, run_readiness, run_uring};
 
 /// The most events that one wait returns.
 const EVENTS: usize = 1024;
@@ -66,151 +60,6 @@ const EVENTS: usize = 1024;
 /// The kernel may report this many completions before an event that happened earlier
 /// (IO_LOCAL_TW_DEFAULT_MAX is 20).
 const IN_ORDER: usize = 16;
-
-/// Serves by readiness: see [`run`].
-pub fn run_readiness<P: Poller + 'static>(setup: ServerSetup) -> io::Result<Counters> {
-    run::<Readiness<P>>(setup)
-}
-
-/// Serves by epoll(7), triggered as the setting says: see [`run`].
-pub fn run_epoll(setup: ServerSetup) -> io::Result<Counters> {
-    match setup.trigger {
-        Trigger::Edge if setup.accept == Accept::Exclusive => run::<Readiness<EdgeEpoll>>(setup),
-        Trigger::Edge => run::<Readiness<Epoll>>(setup),
-        Trigger::Level => run::<Readiness<LevelEpoll>>(setup),
-        Trigger::Oneshot => run::<Readiness<OneShotEpoll>>(setup),
-    }
-}
-
-/// Serves by io_uring(7), as the [settings](config::Uring) say: see [`run`].
-pub fn run_uring(setup: ServerSetup) -> io::Result<Counters> {
-    match setup.uring.operations {
-        UringOperations::Poll => run::<Readiness<Ring>>(setup),
-        UringOperations::Single | UringOperations::Multishot => run::<Completions>(setup),
-    }
-}
-
-/// Checks that [`run_uring`] can make its rings.
-///
-/// # Errors
-/// A sentence for the user about the cause, and what to do.
-pub fn check_uring(settings: &config::Uring) -> Result<(), String> {
-    uring::check(EVENTS, uring_uses(settings))
-}
-
-/// What a ring is used for with these settings.
-fn uring_uses(settings: &config::Uring) -> Uses {
-    if settings.operations == UringOperations::Poll {
-        return Uses::WATCH;
-    }
-    let mut uses = Uses::WATCH | Uses::TRANSFER;
-    uses.set(Uses::READ, settings.file == UringFile::Read);
-    uses.set(Uses::SPLICE, settings.file == UringFile::Splice);
-    uses.set(Uses::ZERO_COPY, settings.send == UringSend::Zc);
-    let is_multishot = settings.operations == UringOperations::Multishot;
-    uses.set(Uses::ACCEPT, is_multishot);
-    uses.set(Uses::REGISTERED, settings.fds == UringFds::Ring);
-    uses
-}
-
-/// Serves until a signal comes: the first worker's loop runs on this thread, each other one on a
-/// thread of its own.
-///
-/// # Errors
-/// If a poller cannot be created, for whichever worker; or if a wait fails so that the loop cannot
-/// continue.
-fn run<D: Driver + 'static>(setup: ServerSetup) -> io::Result<Counters> {
-    let max_connections = setup
-        .limits
-        .max_connections
-        .div_ceil(setup.workers.len().max(1));
-    let ServerSetup {
-        timeouts,
-        workers,
-        uring,
-        accept,
-        by_loop,
-        ..
-    } = setup;
-    let listeners = workers.iter().map(|parts| parts.stream_endpoints.len());
-    let siblings = Siblings::of(&listeners.collect::<Vec<_>>(), accept)?;
-    let make = move |parts| EventLoop::<D>::new(parts, max_connections, &timeouts, &uring);
-    let mut workers = workers.into_iter().zip(siblings);
-    let first = workers.next();
-    let (done, results) = channel();
-    let (made, all_made) = channel();
-    let mut starters = Vec::new();
-    for (index, parts) in (1..).zip(workers) {
-        // No loop begins before each is made, on its thread. So if one cannot be, there is nothing
-        // to stop.
-        let (starter, started) = channel::<()>();
-        let (done, made) = (done.clone(), made.clone());
-        let run = move || {
-            if let Some(result) = run_worker(|| make(parts), made, &started) {
-                // Fails if the first loop has stopped waiting.
-                let _ = done.send((index, result));
-            }
-        };
-        Builder::new().spawn(run).map_err(|error| {
-            io::Error::other(format!(
-                "cannot start a thread for a worker: {error}; see --workers"
-            ))
-        })?;
-        starters.push(starter);
-    }
-    drop(done);
-    let first = first.map(make).transpose()?;
-    // Each worker sends one result.
-    all_made
-        .iter()
-        .take(starters.len())
-        .collect::<io::Result<()>>()?;
-    for starter in &starters {
-        // Cannot fail: the thread waits for this.
-        let _ = starter.send(());
-    }
-    let mut each = vec![Counters::default(); starters.len() + 1];
-    each[0] = first.map_or(Ok(Counters::default()), EventLoop::run)?;
-    // Every worker gets the signal by itself. One that hangs is left behind.
-    let end = Instant::now() + timeouts.drain_delay + timeouts.drain + WORKER_EXIT_WAIT;
-    for ended in 0..starters.len() {
-        match results.recv_timeout(end.saturating_duration_since(Instant::now())) {
-            Ok((index, counters)) => each[index] = counters?,
-            Err(_) => {
-                let number = starters.len() - ended;
-                log::error!("hung workers left behind: {number}; a handler does not return");
-                break;
-            }
-        }
-    }
-    let mut sum = Counters::default();
-    each.iter().for_each(|counters| sum.add(counters));
-    *by_loop.lock().unwrap_or_else(PoisonError::into_inner) = each;
-    Ok(sum)
-}
-
-/// Makes a worker's loop and reports that. Runs it when `started` says so; returns `None` if it
-/// never does.
-fn run_worker<D: Driver>(
-    make: impl FnOnce() -> io::Result<EventLoop<D>>,
-    made: Sender<io::Result<()>>,
-    started: &Receiver<()>,
-) -> Option<io::Result<Counters>> {
-    let (event_loop, result) = match catch_panic(make).unwrap_or_else(panicked) {
-        Ok(event_loop) => (Some(event_loop), Ok(())),
-        Err(error) => (None, Err(error)),
-    };
-    // Fails if another worker's loop could not be made.
-    let _ = made.send(result);
-    drop(made);
-    started.recv().ok()?;
-    event_loop.map(|one| catch_panic(|| one.run()).unwrap_or_else(panicked))
-}
-
-/// The result of a worker that panicked.
-fn panicked<T>() -> io::Result<T> {
-    Err(io::Error::other("a worker panicked"))
-}
 
 struct EventLoop<D: Driver> {
     driver: D,

@@ -2,12 +2,13 @@
 
 use super::clean_urls;
 use super::compression::Compressor;
-use super::error_page;
+use super::configured_files::{
+    ERROR_PAGE, FALLBACK, asks_for_page, configured_file, configured_name,
+};
 use super::fields::PREFLIGHT;
-use super::handler::{Handler, OpenRequests};
 use super::listing;
 use super::representation::{RepresentationBuilder, Representations, choose};
-use super::response::{DeferredLookup, Response};
+use super::response::Response;
 use super::rules::FileRules;
 use crate::config::{Config, DEFAULT_MEMORY_BYTES, EntityTag, HttpConfig, StartError};
 use crate::files::{
@@ -16,16 +17,11 @@ use crate::files::{
 };
 use crate::http1::{CODINGS, GZIP, Method, Request, StatusCode, TagParts};
 use crate::observe::throttled;
-use crate::offload;
-use crate::service::Sharing;
 use crate::session::Time;
 use arrayvec::ArrayVec;
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use std::io::ErrorKind;
-use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Bytes that [`crate::http1::Target`] accepts in a query, but that a Location field must not
@@ -40,21 +36,11 @@ const SIBLING_TOLERANCE: Duration = Duration::from_secs(2);
 /// that asks for it would cause one.
 const LEASE_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The beginnings of the names under which configured files are cached. No target begins like them.
-const FALLBACK: &[u8] = b"fallback ";
-const ERROR_PAGE: &[u8] = b"error page ";
-
-/// A document root as a handler. A lookup that depends on other mounts than the root's, or on a
-/// root that can hang, runs on a thread that may wait.
-pub(super) struct FileHandler(Arc<Site>);
-
 /// A document root.
-struct Site {
-    root: NamedRoot,
-    /// True if a loop has asked for the [notifier](Handler::notifier).
-    is_in_loop: AtomicBool,
-    options: HttpConfig,
-    cache: Cache<Representations>,
+pub(super) struct Site {
+    pub root: NamedRoot,
+    pub options: HttpConfig,
+    pub cache: Cache<Representations>,
     listings: Listings,
     rules: FileRules,
     /// The file that is served where no file is found.
@@ -93,29 +79,8 @@ impl From<StatusCode> for NoResponse {
     }
 }
 
-impl FileHandler {
-    pub fn new(named: NamedRoot, config: &Config) -> Result<FileHandler, StartError> {
-        Ok(FileHandler(Arc::new(Site::new(named, config)?)))
-    }
-
-    /// The same lookup on all mounts.
-    fn look_up(&self, request: &Request<'_>) -> DeferredLookup {
-        let path = RelativePath::decode(request.target.path);
-        let root = self.0.root.last_known();
-        let mount = path.ok().zip(root).map(|(path, root)| root.mount_of(&path));
-        let site = self.0.clone();
-        DeferredLookup {
-            mount: mount.unwrap_or_default(),
-            look: Box::new(move |request, time| {
-                let made = site.respond(request, time, Mounts::All);
-                made.unwrap_or_else(|_| Response::status_text(StatusCode::FORBIDDEN))
-            }),
-        }
-    }
-}
-
 impl Site {
-    fn new(named: NamedRoot, config: &Config) -> Result<Site, StartError> {
+    pub fn new(named: NamedRoot, config: &Config) -> Result<Site, StartError> {
         let mut options = config.http.clone();
         // A single file is served whatever its name.
         options.hidden |= named.is_file();
@@ -143,7 +108,6 @@ impl Site {
             cache,
             listings: Listings::new(listing_budget(&options), options.hidden),
             root: named,
-            is_in_loop: AtomicBool::new(false),
             rules: FileRules::new(&options)?,
             compressor: options.compress.then(Arc::default),
             options,
@@ -151,7 +115,7 @@ impl Site {
     }
 
     /// The directory that is served now. The cache holds files of this one only.
-    fn root(&self, time: &Time, mounts: Mounts) -> Result<Option<Arc<Root>>, LookupError> {
+    pub fn root(&self, time: &Time, mounts: Mounts) -> Result<Option<Arc<Root>>, LookupError> {
         let root = match self.root.resolve(time.now(), mounts)? {
             Resolution::Unchanged(root) => root,
             Resolution::Changed(root) => {
@@ -171,7 +135,7 @@ impl Site {
     /// Responds with a cached file if memory alone shows that the file is unchanged. Nearly all
     /// requests end here.
     #[inline]
-    fn cached_response(&self, request: &Request<'_>, time: &Time) -> Option<Response> {
+    pub fn cached_response(&self, request: &Request<'_>, time: &Time) -> Option<Response> {
         if self
             .compressor
             .as_ref()
@@ -195,7 +159,7 @@ impl Site {
     ///
     /// # Errors
     /// [`LookupError::OtherMount`] if the response depends on a mount outside of `mounts`.
-    fn respond(
+    pub fn respond(
         &self,
         request: &Request<'_>,
         time: &Time,
@@ -223,6 +187,23 @@ impl Site {
             Err(NoResponse::OtherMount) => return Err(LookupError::OtherMount),
         };
         self.with_error_page(response, cx)
+    }
+
+    /// The response with this status, and its page unless that is on another mount.
+    pub fn error_response(&self, status: StatusCode, time: &Time) -> Response {
+        let mounts = Mounts::Own;
+        let response = match self.root(time, mounts) {
+            Ok(Some(root)) => {
+                let cx = LookupContext {
+                    root: &root,
+                    time,
+                    mounts,
+                };
+                self.with_error_page(Response::status_text(status), cx).ok()
+            }
+            Ok(None) | Err(_) => None,
+        };
+        response.unwrap_or_else(|| Response::status_text(status))
     }
 
     /// Replaces the status as plain text by the configured error page, if there is one.
@@ -459,112 +440,6 @@ fn listing_budget(options: &HttpConfig) -> ListingBudget {
 fn is_older(sibling: &OpenFile, file: &OpenFile) -> bool {
     let age = file.modified.duration_since(sibling.modified);
     age.is_ok_and(|age| age >= SIBLING_TOLERANCE)
-}
-
-/// True if a request is for a page: it asks for HTML, as browsers do for pages only, and its last
-/// name has no extension. A path that is hidden, or is for programs (RFC 8615), is none.
-fn asks_for_page(request: &Request<'_>) -> bool {
-    let Ok(path) = RelativePath::decode(request.target.path) else {
-        return false;
-    };
-    let has_dot = path.names().last().is_some_and(|name| name.contains(&b'.'));
-    let is_hidden = path.names().any(|name| name.starts_with(b"."));
-    !has_dot && !is_hidden && request.accept.is_some_and(error_page::names_html)
-}
-
-impl Handler for FileHandler {
-    /// Opens files but changes nothing.
-    fn respond(&self, request: &Request<'_>, time: &Time) -> Response {
-        if let Some(response) = self.0.cached_response(request, time) {
-            return response;
-        }
-        let response = self.0.respond(request, time, Mounts::Own);
-        response.unwrap_or_else(|_| Response::lookup(self.look_up(request)))
-    }
-
-    /// Does without a configured page that is on another mount: there may be no request to wait for
-    /// it.
-    fn error_response(&self, status: StatusCode, time: &Time) -> Response {
-        let mounts = Mounts::Own;
-        let response = match self.0.root(time, mounts) {
-            Ok(Some(root)) => {
-                let cx = LookupContext {
-                    root: &root,
-                    time,
-                    mounts,
-                };
-                self.0
-                    .with_error_page(Response::status_text(status), cx)
-                    .ok()
-            }
-            Ok(None) | Err(_) => None,
-        };
-        response.unwrap_or_else(|| Response::status_text(status))
-    }
-
-    fn open_requests(&self) -> OpenRequests {
-        match self.0.options.cors {
-            Some(_) => OpenRequests::Preflights,
-            None => OpenRequests::None,
-        }
-    }
-
-    fn sharing(&self) -> Sharing {
-        Sharing::Nothing
-    }
-
-    fn about(&self) -> String {
-        let root = self.0.root.last_known();
-        let path = root.as_deref().map_or(self.0.root.name(), Root::path);
-        path.display().to_string()
-    }
-
-    fn notifier(&self) -> Option<BorrowedFd<'_>> {
-        self.0.is_in_loop.store(true, Relaxed);
-        self.0.cache.notifier(&*self.0.root.last_known()?)
-    }
-
-    fn notified(&self) {
-        self.0.cache.notified();
-    }
-
-    fn served_paths(&self) -> Vec<PathBuf> {
-        vec![self.0.root.name().to_owned()]
-    }
-
-    fn is_ready(&self, time: &Time) -> bool {
-        match self.0.root(time, Mounts::Own) {
-            Ok(root) => root.is_some(),
-            // A loop must not wait: the next call returns the result.
-            Err(_) if self.0.is_in_loop.load(Relaxed) => {
-                let (site, time) = (self.0.clone(), time.clone());
-                offload::run(0, Box::new(move || drop(site.root(&time, Mounts::All))));
-                self.0.root.last_known().is_some()
-            }
-            Err(_) => matches!(self.0.root(time, Mounts::All), Ok(Some(_))),
-        }
-    }
-}
-
-/// The name under which a configured file is cached.
-fn configured_name(prefix: &[u8], path: &RelativePath) -> Vec<u8> {
-    [prefix, path.as_c_str().to_bytes()].concat()
-}
-
-/// Parses the path of an option, which is relative to the root and not percent-encoded. The file
-/// must exist.
-fn configured_file(option: &str, text: &str, root: &Root) -> Result<Box<RelativePath>, StartError> {
-    const IN_A_NAME: &AsciiSet = &CONTROLS.add(b'%');
-    let encoded = percent_encode(text.as_bytes(), IN_A_NAME);
-    let path = RelativePath::decode(format!("/{encoded}").as_bytes()).ok();
-    let is_file = |path: &RelativePath| {
-        let found = root.look_up(&mut path.clone(), &mut Dependencies::new(Mounts::All));
-        matches!(found, Ok(Lookup::File(_)))
-    };
-    path.filter(is_file).map(Box::new).ok_or_else(|| {
-        let root = root.path().display();
-        StartError(format!("{option}: there is no such file in {root}"))
-    })
 }
 
 /// Redirects to this reference, with the same query.
