@@ -4,25 +4,30 @@ use crate::bench::{Measurement, Trial, small};
 use crate::calls::Calls;
 use crate::contestant::Needs;
 use evserve_lab::Outcome;
-use evserve_lab::cpu_time::CpuTime;
+use evserve_lab::cpu_time::{CoreTime, CpuTime};
 use evserve_lab::last_log::LastLog;
 use evserve_lab::server::Server;
 use evserve_lab::switches::Switches;
 
-/// Measures CPU time, user and system separately.
+/// Measures CPU time, and how much of it is spent in the program. Nothing but the server runs on its
+/// core.
 pub fn time(trial: &Trial<'_>) -> Outcome<Measurement> {
     let server = start(trial)?;
+    let core = || CoreTime::of(trial.cores.server);
     let mut load = trial.begin_load(server.address(), small(false), trial.step as usize, None)?;
-    let before = CpuTime::of_tree(server.id())?;
+    let (before, of_core) = (CpuTime::of_tree(server.id())?, core()?);
     let seen = trial.finish_load(&mut load)?;
+    let user_share = core()?.user_share_since(&of_core);
     let used = CpuTime::of_tree(server.id())?.since(&before);
     let each = used.total.as_secs_f64() * 1e6 / seen.responses.max(1) as f64;
-    Ok(Measurement::of(&[
-        ("cpu_us", each),
-        ("user_us", each * used.user_share),
-        ("system_us", each * (1.0 - used.user_share)),
-        ("requests_per_s", seen.per_second()),
-    ]))
+    let mut figures = vec![("cpu_us", each), ("requests_per_s", seen.per_second())];
+    if let Some(share) = user_share {
+        figures.extend([
+            ("user_us", each * share),
+            ("system_us", each * (1.0 - share)),
+        ]);
+    }
+    Ok(Measurement::of(&figures))
 }
 
 /// Measures system calls and context switches. Counting takes time itself, so [`time`] is a

@@ -1,8 +1,8 @@
-//! The CPU time of a program and its children.
+//! The CPU time of a program and its children, and of a core.
 //!
 //! The sum comes from the clock of each process (clock_getcpuclockid(3)), which counts nanoseconds
-//! and includes ended threads. The split into user and system time is known only in ticks, mostly
-//! of 10 ms (/proc/PID/stat).
+//! and includes ended threads. The split into user and system time is known only in ticks of 10 ms:
+//! of each process (/proc/PID/stat), or of a core (/proc/stat).
 
 use nix::time::ClockId;
 use nix::unistd::Pid;
@@ -85,6 +85,49 @@ impl CpuTime {
     }
 }
 
+/// What a core did, whichever processes ran there. With each of its ticks, the kernel notes whether it
+/// has interrupted a program or itself (/proc/stat).
+///
+/// Of a process this says little: its times are rounded down to 10 ms, and most processes of a
+/// server with many use less than that.
+#[derive(Clone, Copy)]
+pub struct CoreTime {
+    user_ticks: u64,
+    kernel_ticks: u64,
+}
+
+impl CoreTime {
+    /// # Errors
+    /// Errors of reading, or there is no such core.
+    pub fn of(core: usize) -> io::Result<CoreTime> {
+        CoreTime::read(&read_to_string("/proc/stat")?, core)
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn read(stat: &str, core: usize) -> Option<CoreTime> {
+        let name = format!("cpu{core} ");
+        let line = stat.lines().find_map(|line| line.strip_prefix(&name))?;
+        let ticks: Vec<u64> = line
+            .split_whitespace()
+            .map_while(|word| word.parse().ok())
+            .collect();
+        let [user, nice, system, _idle, _iowait, hard, soft, ..] = ticks[..] else {
+            return None;
+        };
+        Some(CoreTime {
+            user_ticks: user + nice,
+            kernel_ticks: system + hard + soft,
+        })
+    }
+
+    /// The share spent in programs since an earlier reading. `None` if the core was idle.
+    pub fn user_share_since(&self, earlier: &CoreTime) -> Option<f64> {
+        let user = self.user_ticks.saturating_sub(earlier.user_ticks);
+        let kernel = self.kernel_ticks.saturating_sub(earlier.kernel_ticks);
+        (user + kernel > 0).then(|| user as f64 / (user + kernel) as f64)
+    }
+}
+
 /// A process and all its descendants, parents first.
 pub fn tree(process: u32) -> Vec<u32> {
     let all: Vec<(u32, i32)> = read_dir("/proc")
@@ -119,4 +162,23 @@ fn stat(process: u32) -> Option<Stat> {
         ended_user_ticks: ticks(13)?,
         ended_system_ticks: ticks(14)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CoreTime;
+
+    #[test]
+    fn the_share_of_programs_is_that_of_one_core() {
+        let stat =
+            |one: &str| format!("cpu  9 9 9 9 9 9 9 9 0 0\ncpu1 {one} 0 0 0\ncpu11 9 9 9 9\n");
+        let read = |one: &str| CoreTime::read(&stat(one), 1).expect("a line");
+        let before = read("100 10 200 5000 50 1 39");
+        assert_eq!(before.user_share_since(&before), None);
+        let after = read("102 11 220 5000 60 2 45");
+        assert_eq!(after.user_share_since(&before), Some(0.1));
+        let idle = read("100 10 200 6000 50 1 39");
+        assert_eq!(idle.user_share_since(&before), None);
+        assert!(CoreTime::read(&stat("1 2 3"), 2).is_none());
+    }
 }
