@@ -14,6 +14,7 @@
 //! - [`switches`]: the context switches of its threads
 //! - [`memory`]: the memory of a program and of the kernel
 //! - [`last_log`]: what evserve has counted
+//! - [`attempts`]: makes a measurement again that was disturbed or failed
 //! - [`disturbance`]: what else ran on these cores
 //! - [`root`]: the served files
 //! - [`exchange`]: a client that reads whole responses
@@ -37,6 +38,7 @@
 // For the benchmarks alone: names say what fields hold.
 #![allow(missing_docs)]
 
+pub mod attempts;
 pub mod chart;
 pub mod claim;
 pub mod comparison;
