@@ -65,6 +65,28 @@ fn the_example_is_a_run_with_every_field() {
     }
 }
 
+/// A program that reads the example knows who takes part where.
+#[test]
+fn the_example_has_contestants_of_the_run_and_of_an_experiment() {
+    let run = read(&example()).expect("a run");
+    let of = |name: &str| {
+        let experiment = run.experiment(name).expect("an experiment");
+        let names = run
+            .contestants_of(experiment)
+            .iter()
+            .map(|one| one.name.as_str());
+        (run.baseline_of(experiment), names.collect::<Vec<_>>())
+    };
+    assert_eq!(of("throughput"), ("epoll", vec!["epoll", "poll"]));
+    assert_eq!(of("triggers"), ("edge", vec!["edge", "level"]));
+    let measured = run.experiments.iter().all(|part| {
+        let all = run.contestants_of(part);
+        let known = |name: &String| all.iter().any(|one| one.name == *name);
+        part.samples.iter().all(|one| known(&one.contestant))
+    });
+    assert!(measured, "a sample of somebody who does not take part");
+}
+
 #[test]
 fn the_files_of_the_docs_are_runs() {
     for name in ["results.json", "before.json"] {
