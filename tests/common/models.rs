@@ -117,6 +117,15 @@ pub fn limited_to(model: &str, connections: usize) -> Vec<String> {
         .collect()
 }
 
+/// The option for one loop, for a model that may have several; none for the others. For tests of what
+/// each loop has or does for itself.
+pub fn with_one_loop(model: &str) -> &'static [&'static str] {
+    match row(model).options.contains(&"workers") {
+        true => &["--workers", "1"],
+        false => &[],
+    }
+}
+
 /// The option that sets the number of threads, for a model with a fixed number; none for the
 /// others.
 pub fn with_threads(model: &str, threads: usize) -> Vec<String> {

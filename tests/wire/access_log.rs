@@ -2,7 +2,7 @@
 //! full.
 
 use crate::common::{
-    Client, Evserve, PATIENCE, Program, on_every_model, serves_one_at_a_time, skip,
+    Client, Evserve, PATIENCE, Program, on_every_model, serves_one_at_a_time, skip, with_one_loop,
 };
 use rustix::process::Signal;
 use serde_json::Value;
@@ -130,7 +130,9 @@ fn sighup_starts_a_new_log_file() {
     on_every_model(|model| {
         let directory = tempfile::tempdir().expect("a directory");
         let (path, old) = (directory.path().join("log"), directory.path().join("old"));
-        let mut evserve = start(model, &path, &["--access-log", "common"]);
+        // Each loop reopens it, and says so.
+        let options = [with_one_loop(model), &["--access-log", "common"]].concat();
+        let mut evserve = start(model, &path, &options);
         let mut stays = evserve.connect();
         ask(&mut stays, "/before");
         if serves_one_at_a_time(model) {

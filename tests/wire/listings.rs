@@ -2,7 +2,7 @@
 
 use crate::common::{
     Client, Evserve, Program, limited_to, on_every_model, on_every_shared_model,
-    serves_one_at_a_time,
+    serves_one_at_a_time, with_one_loop,
 };
 use rustix::process::Signal;
 use socket2::{Domain, SockRef, Socket, Type};
@@ -314,8 +314,14 @@ fn the_memory_of_listings_is_bounded() {
     fill(&root.path().join("small"), 10, 10);
     const GET: &str = "GET /large/ HTTP/1.1\r\nHost: h\r\nAccept: text/html\r\n\r\n";
     on_every_model(|model| {
-        let options = ["--listing-bytes", "1MiB"];
-        let evserve = Evserve::http(model, root.path(), &options);
+        // Loops divide the memory.
+        let serve = |bytes: &str| {
+            let program =
+                Program::model(model, "--mode http --listen 127.0.0.1:0").arg(root.path());
+            let program = program.args(["--listing-bytes", bytes]);
+            program.args(with_one_loop(model)).start()
+        };
+        let evserve = serve("1MiB");
         for _ in 0..3 {
             let mut client = evserve.connect();
             client.send(GET);
@@ -332,7 +338,7 @@ fn the_memory_of_listings_is_bounded() {
         if serves_one_at_a_time(model) {
             return;
         }
-        let evserve = Evserve::http(model, root.path(), &["--listing-bytes", "4MiB"]);
+        let evserve = serve("4MiB");
         let mut slow = slow_reader(&evserve, GET);
         assert_eq!(slow.head().status, 200);
         let mut client = evserve.connect();

@@ -1,13 +1,15 @@
 //! Shutdown, whatever hangs: a handler that does not return, a terminal that is gone.
 
 use crate::common::{
-    Client, Evserve, Program, READY, on_every_loop, on_every_model, row, serves_one_at_a_time,
+    Client, Evserve, PATIENCE, Program, READY, on_every_loop, on_every_model, row,
+    serves_one_at_a_time, with_one_loop,
 };
 use rustix::process::Signal;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
+use std::time::Instant;
 
 fn faulty(arguments: &[&str]) -> Evserve {
     let program = Program::example("faulty").args(arguments);
@@ -79,6 +81,8 @@ fn clients_that_wait_to_be_accepted_are_served_when_the_server_stops() {
         let (mut of_echo, mut of_http): (Vec<_>, Vec<_>) = (connect(echo), connect(http));
         of_echo.iter_mut().for_each(|one| one.send("hello"));
         of_http.iter_mut().for_each(|one| one.send(REQUEST));
+        wait_for_backlog(echo, CLIENTS);
+        wait_for_backlog(http, CLIENTS);
         evserve.terminate();
         evserve.signal(Signal::CONT);
         for client in &mut of_http {
@@ -106,7 +110,10 @@ fn clients_that_wait_behind_a_transfer_are_cut_off_with_it() {
     let file = std::fs::File::create(root.path().join("huge")).expect("made");
     file.set_len(1 << 30).expect("sparse");
     on_every_model(|model| {
-        let mut evserve = Evserve::http(model, root.path(), &["--drain-timeout", "200ms"]);
+        // Each loop logs its own connections.
+        let program = Program::model(model, "--listen 127.0.0.1:0 --drain-timeout 200ms");
+        let program = program.arg(root.path()).args(with_one_loop(model));
+        let mut evserve = program.start();
         let mut stuck = evserve.connect();
         stuck.send("GET /huge HTTP/1.0\r\n\r\n");
         stuck.read(9);
@@ -122,6 +129,26 @@ fn clients_that_wait_behind_a_transfer_are_cut_off_with_it() {
             ended.log
         );
     });
+}
+
+/// Waits until so many connections wait to be accepted (`/proc/net/tcp` shows them as the queue of a
+/// listening socket).
+fn wait_for_backlog(address: SocketAddr, count: usize) {
+    let listens = format!(":{:04X} 00000000:0000 0A ", address.port());
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let sockets = std::fs::read_to_string("/proc/net/tcp").expect("a table");
+        let listeners = sockets.lines().filter(|line| line.contains(&listens));
+        let waiting = listeners.filter_map(|line| {
+            let (_, waiting) = line.split_whitespace().nth(4)?.split_once(':')?;
+            usize::from_str_radix(waiting, 16).ok()
+        });
+        if waiting.sum::<usize>() >= count {
+            return;
+        }
+        assert!(Instant::now() < end, "they do not arrive: {sockets}");
+        std::thread::yield_now();
+    }
 }
 
 const REQUEST: &str = "GET /style.css HTTP/1.1\r\nHost: h\r\n\r\n";
