@@ -8,6 +8,7 @@ use crate::replay::{self, Replayed};
 use crate::server::Builder;
 use std::error::Error;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -82,14 +83,23 @@ fn replay(command: &ReplayCommand) -> Result<(), String> {
         .iter()
         .map(|(name, bytes)| Replayed { name, bytes })
         .collect();
-    let written = match &shown[..] {
-        [one] if command.trace_json => replay::trace_json(one),
-        all => replay::page(all).map(String::into_bytes),
-    };
-    let written = written.map_err(|(name, error)| format!("cannot replay {name}: {error}"))?;
+    let refused = |(name, error)| format!("cannot replay {name}: {error}");
+    let written = match (&shown[..], &command.lesson) {
+        ([one], _) if command.trace_json => replay::trace_json(one).map_err(refused),
+        (all, None) => replay::page(all).map(String::into_bytes).map_err(refused),
+        (all, Some(path)) => lesson(path, all),
+    }?;
     let output = &command.output;
     std::fs::write(output, written)
         .map_err(|error| format!("cannot write {}: {error}", output.display()))
+}
+
+fn lesson(path: &Path, recordings: &[Replayed]) -> Result<Vec<u8>, String> {
+    let name = path.display();
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|error| format!("cannot read {name}: {error}"))?;
+    let page = replay::lesson(&text, recordings).map(String::into_bytes);
+    page.map_err(|error| format!("cannot make a page of {name}: {error}"))
 }
 
 fn print(text: &[u8]) -> ExitCode {

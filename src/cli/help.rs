@@ -11,7 +11,7 @@ pub(super) const SYNOPSIS: &[&str] = &[
     "evserve [OPTIONS] [ROOT]",
     "evserve --mode MODE [OPTIONS]",
     "evserve --mode http --mode MODE [OPTIONS] [ROOT]",
-    "evserve replay RECORDING [RECORDING] --output FILE",
+    "evserve replay RECORDING... --output FILE",
 ];
 
 pub(super) fn usage() -> String {

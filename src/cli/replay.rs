@@ -19,13 +19,17 @@ pub(super) const NAME: &str = "replay";
   evserve replay blocking.evrec epoll.evrec -o both.html
   evserve replay run.evrec --trace-json -o run.json
 
-The page needs no network and no other file: open it, or send it to somebody. With two recordings,
-both run on one clock, which is 0 when each accepts its first connection."
+The page needs no network and no other file: open it, or send it to somebody. Several recordings
+run on one clock, which is 0 when each accepts its first connection."
 )]
 pub struct ReplayCommand {
-    /// Recording of a server with --record; two are shown side by side
-    #[arg(value_name = "RECORDING", required = true, num_args = 1..=2, value_hint = ValueHint::FilePath)]
+    /// Recording of a server with --record; up to three are shown on one clock
+    #[arg(value_name = "RECORDING", required = true, num_args = 1..=3, value_hint = ValueHint::FilePath)]
     pub recordings: Vec<PathBuf>,
+
+    /// Text to show above the replay, with moments to go to and a question: see docs/replay.md
+    #[arg(long, value_name = "FILE", conflicts_with = "trace_json", value_hint = ValueHint::FilePath)]
+    pub lesson: Option<PathBuf>,
 
     /// Write one recording as JSON for Perfetto (ui.perfetto.dev) and chrome://tracing
     #[arg(long)]

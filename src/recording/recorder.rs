@@ -73,10 +73,12 @@ pub fn prepare(events: usize, wall: Duration, facts: Vec<(String, String)>) -> i
     if is_prepared() {
         return Ok(());
     }
+    // The wall clock was read right before.
+    let began = Instant::now();
     let ring = Ring::new(events)?;
     let _ = RECORDER.set(Recorder {
         ring,
-        began: Instant::now(),
+        began,
         wall,
         process: getpid().as_raw_pid().unsigned_abs(),
         facts,

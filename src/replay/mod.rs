@@ -1,9 +1,11 @@
-//! A page that replays recordings in a browser: one after another, or two on one clock.
+//! A page that replays recordings in a browser: one, or up to three on one clock.
 //!
 //! The page is complete in itself. It contains the recordings, loads nothing, and its policy makes
 //! the browser enforce that. What it shows at an event depends on the recording alone.
 
 mod excerpts;
+mod lesson;
+mod moments;
 
 use crate::recording::{FormatError, Recording, write_trace_json};
 use base64::Engine;
@@ -11,7 +13,9 @@ use base64::prelude::BASE64_STANDARD;
 use excerpts::Excerpt;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use lesson::Lesson;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use moments::Moments;
 use sha2::{Digest, Sha256};
 use std::io::Write;
 
@@ -34,24 +38,58 @@ pub struct Replayed<'a> {
     pub bytes: &'a [u8],
 }
 
-/// The page that replays these recordings: one, or two side by side.
+/// How many recordings a page can show.
+pub const MAX_RECORDINGS: usize = moments::LETTERS.len();
+
+/// The page that replays these recordings: one, or up to [`MAX_RECORDINGS`] on one clock.
 ///
 /// # Errors
 /// The name of the first one that cannot be read, and why.
 pub fn page<'a>(recordings: &[Replayed<'a>]) -> Result<String, (&'a str, FormatError)> {
-    let mut sides = Vec::new();
+    let mut models = Vec::new();
     for one in recordings {
         let recording = Recording::parse(one.bytes).map_err(|error| (one.name, error))?;
-        let model = recording.fact("model").unwrap_or_default().to_owned();
-        sides.push((one, model));
+        models.push(recording.fact("model").unwrap_or_default().to_owned());
     }
+    let names: Vec<_> = recordings.iter().map(|one| one.name).collect();
+    let title = format!("Replay of {}", names.join(" and "));
+    Ok(write(recordings, &models, &title, &html! {}))
+}
+
+/// The page that replays these recordings below the text of a lesson: see docs/replay.md.
+///
+/// # Errors
+/// A sentence: a recording that cannot be read, or a text that does not fit the recordings.
+pub fn lesson(text: &str, recordings: &[Replayed<'_>]) -> Result<String, String> {
+    let bytes: Vec<_> = recordings.iter().map(|one| one.bytes).collect();
+    let unreadable =
+        |(index, error): (usize, FormatError)| format!("{}: {error}", recordings[index].name);
+    let moments = Moments::read(&bytes).map_err(unreadable)?;
+    let lesson = Lesson::read(text)?;
+    let models = moments.models();
+    let mut named: Vec<Replayed<'_>> = Vec::new();
+    for (index, one) in recordings.iter().enumerate() {
+        let name = lesson.sides.get(index).unwrap_or(&one.name);
+        named.push(Replayed {
+            name,
+            bytes: one.bytes,
+        });
+    }
+    Ok(write(
+        &named,
+        &models,
+        lesson.title,
+        &lesson.page(&moments)?,
+    ))
+}
+
+fn write(recordings: &[Replayed<'_>], models: &[String], title: &str, lesson: &Markup) -> String {
     let policy = format!(
         "default-src 'none'; style-src '{}'; script-src '{}'; img-src data:; base-uri 'none'; \
          form-action 'none'",
         hash(STYLE),
         hash(SCRIPT)
     );
-    let names: Vec<_> = recordings.iter().map(|one| one.name).collect();
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -62,17 +100,21 @@ pub fn page<'a>(recordings: &[Replayed<'a>]) -> Result<String, (&'a str, FormatE
                 meta name="color-scheme" content="light dark";
                 // Otherwise the browser asks a server for one.
                 link rel="icon" href="data:,";
-                title { "Replay of " (names.join(" and ")) }
+                title { (title) }
                 style { (PreEscaped(STYLE)) }
             }
-            body {
+            body class=(if lesson.0.is_empty() { "" } else { "lesson" }) {
+                h1 { (title) }
+                (lesson)
                 (PreEscaped(include_str!("page.html")))
-                @for (one, model) in &sides { (data(one, excerpts::of(model))) }
+                @for (one, model) in recordings.iter().zip(models) {
+                    (data(one, excerpts::of(model)))
+                }
                 script { (PreEscaped(SCRIPT)) }
             }
         }
     };
-    Ok(page.into_string())
+    page.into_string()
 }
 
 /// The recording as JSON for other viewers: see [`write_trace_json`].

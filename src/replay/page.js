@@ -1,13 +1,15 @@
 // The page: the order of all events, the moment that is shown, and the controls.
 
 const find = id => document.getElementById(id);
-const MAX_FOUND = 200;
+const MAX_FOUND = 200, MARGIN = 8;
 
 const sides = [];
 // For each event of all recordings by time: its recording, and its number there.
 let order = {side: new Uint8Array(0), index: new Int32Array(0), time: new Float64Array(0)};
 // For each recording, how many of its events are among the first ones of all.
 let counts = [];
+// The links of a lesson.
+const jumps = [...document.querySelectorAll("a.jump")];
 // The moment: events up to `at` have happened, and the clock shows `now`.
 let at = 0, now = 0, scale = 0, playing = false, selection = null, found = [], shown = -1;
 
@@ -16,11 +18,12 @@ async function readAll() {
   const all = await Promise.all(data.map(script => bytesOf(script.textContent.trim())));
   data.forEach((script, index) => {
     script.remove();
-    const side = new Side(new Recording(all[index]), script.dataset.name, data.length > 1 ? "AB"[index] : "", courses[index]);
+    const side = new Side(new Recording(all[index]), script.dataset.name, data.length > 1 ? "ABC"[index] : "", courses[index]);
     sides.push(side);
     find("sides").append(side.root);
   });
   find("sides").classList.toggle("two", sides.length > 1);
+  find("sides").classList.toggle("three", sides.length > 2);
 }
 
 // One clock: 0 is when each recording opens its first connection.
@@ -85,13 +88,19 @@ function sight(width, x) {
   return {low, high, clock: new Clock(Float64Array.from(moments).sort(), now, scale, x, shortens)};
 }
 
+// Where the moment is drawn: left of the middle. If all fits, the picture stands still and the moment moves.
+function cursor(width) {
+  const isWhole = !find("shorten").checked && lasts() * scale <= width - MARGIN;
+  return Math.round(isWhole ? MARGIN + (now - order.time[0]) * scale : width * 0.45);
+}
+
 function draw() {
   if (!order.time.length) {
     find("sentence").textContent = "This recording has no events.";
     return;
   }
   const widths = sides.map(side => side.svg.parentElement.clientWidth);
-  const width = Math.max(Math.min(...widths), 120), {low, high, clock} = sight(width, Math.round(width * 0.45));
+  const width = Math.max(Math.min(...widths), 120), {low, high, clock} = sight(width, cursor(width));
   sides.forEach((side, k) => {
     side.selected = selection && selection.side === side ? selection.conn : undefined;
     side.draw({low: counts[k][low], high: counts[k][high + 1] - 1, last: counts[k][at + 1] - 1, clock, width, now});
@@ -132,7 +141,7 @@ function seek(direction, test) {
   }
 }
 
-const isTurn = (side, i) => side.recording.kind[i] === WAITS;
+const isTurn = (side, i) => side.recording.kind[i] === WAITS && !side.recording.threads[side.recording.thread[i]].isClient;
 const isCall = (side, i) => [CALL, QUEUED, COMPLETED].includes(side.recording.kind[i]);
 const isOfSelection = (side, i) => selection !== null && side === selection.side && side.recording.conn[i] === selection.conn;
 
@@ -293,6 +302,42 @@ function onKey(event) {
   ACTIONS[action]();
 }
 
+// Goes to the moment of a lesson that a link names: an event of a thread, counted from its first one.
+function jump(link) {
+  const {side, process, thread, place: nth} = link.dataset, k = Number(side), r = sides[k].recording;
+  const owner = r.threads.findIndex(one => one.process === Number(process) && one.id === Number(thread));
+  let i = r.first[owner];
+  for (let left = Number(nth); left > 0 && i >= 0; left--) i = r.next[i];
+  if (i < 0) return;
+  for (const one of jumps) if (one === link) one.setAttribute("aria-current", "step"); else one.removeAttribute("aria-current");
+  if (playing) play(false);
+  if (link.dataset.sight !== undefined) show(Number(link.dataset.sight));
+  go(globalOf(k, i));
+}
+
+// Shows this much time at once, or all for 0, and no gap shorter than it is.
+function show(nanos) {
+  const width = Math.min(...sides.map(side => side.svg.parentElement.clientWidth));
+  find("shorten").checked = false;
+  scale = (width - 2 * MARGIN) / (nanos || lasts());
+}
+
+function lasts() { return order.time.length ? order.time[order.time.length - 1] - order.time[0] : 1; }
+
+// The links of a lesson have numbers. The page begins at the one that its address names, or at the first.
+function beginLesson() {
+  jumps.forEach((link, index) => {
+    link.href = `#${index + 1}`;
+    link.onclick = () => jump(link);
+  });
+  if (!jumps.length) return;
+  // To play all of it takes up to 20 s.
+  const speeds = [...find("speed").options].map(option => Number(option.value));
+  find("speed").value = Math.max(1, ...speeds.filter(speed => lasts() * speed < 20e9));
+  show(0);
+  jump(jumps[Number(location.hash.slice(1)) - 1] || jumps[0]);
+}
+
 async function begin() {
   await readAll();
   merge();
@@ -315,6 +360,7 @@ async function begin() {
   new ResizeObserver(draw).observe(find("sides"));
   // The first connection, or the beginning if none is opened.
   go(Math.max(lastUntil(0), 0));
+  beginLesson();
   performance.mark("ready");
   document.body.dataset.ready = "yes";
 }

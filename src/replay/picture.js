@@ -1,7 +1,7 @@
 // Draws the lanes of a recording: its threads, then its connections, around the moment of the replay.
 
 const SVG = "http://www.w3.org/2000/svg";
-const ROW = 44, LOW_ROW = 24, AXIS = 24, MAX_EVENTS = 1500, MAX_ROWS = 100, FEW = 12, MANY = 30, GAP = 64;
+const ROW = 44, LOW_ROW = 24, AXIS = 24, MAX_EVENTS = 1500, MAX_ROWS = 100, SOME = 3, FEW = 12, MANY = 30, GAP = 64;
 const GROUPS = {
   accept4: "accept", recv: "receive", recvmsg: "receive", recvfrom: "receive", send: "send", sendmsg: "send", sendfile: "send",
   sendto: "send", epoll_ctl: "watch",
@@ -43,6 +43,7 @@ class Clock {
   constructor(times, now, scale, x, shortens) {
     this.times = times;
     this.scale = scale;
+    this.shortens = shortens;
     this.gaps = [];
     const places = [0];
     for (let i = 1; i < times.length; i++) {
@@ -68,6 +69,13 @@ class Clock {
     const share = (moment - times[low]) / (times[high] - times[low]);
     return places[low] + share * (places[high] - places[low]) + this.shift;
   }
+}
+
+// A moment that is a multiple of a step, with no more digits than that needs.
+function rounded(moment, step) {
+  const size = Math.abs(moment), [unit, name] = step >= 1e9 ? [1e9, "s"] : step >= 1e6 || size >= 1e6 ? [1e6, "ms"] : [1e3, "µs"];
+  const digits = Math.max(0, Math.ceil(Math.log10(unit / step) - 1e-9));
+  return moment === 0 ? "0" : `${moment < 0 ? "−" : ""}${(size / unit).toFixed(digits)} ${name}`;
 }
 
 // One recording on the page.
@@ -112,7 +120,7 @@ class Side {
 
   facts() {
     const r = this.recording;
-    const parts = [many(r.count, "event"), r.isForking ? many(r.threads.length, "process", "processes") : many(r.threads.length, "thread"), many(r.connections.length, "connection"), many(r.requestCount, "request")];
+    const parts = [many(r.count, "event"), r.isForking ? many(r.servers, "process", "processes") : many(r.servers, "thread"), many(r.connections.length, "connection"), many(r.requestCount, "request")];
     if (r.lost > 0) parts.push(`${r.lost.toLocaleString("en")} older events are lost`);
     return parts.join(", ");
   }
@@ -128,12 +136,13 @@ class Side {
     this.state = last < low ? r.stateAfter(last) : null;
     const spans = this.spans(left, low, high, last);
     const rows = this.rows(left, low, high);
-    // Many lanes are low, but for those of loops.
-    const rowHeight = rows.length > MANY ? LOW_ROW : ROW;
+    // Many lanes are low, but for those of loops. Of several recordings, so are those of more than a few connections.
+    const rowHeight = rows.length > MANY ? LOW_ROW : ROW, isCrowded = this.letter && rows.filter(row => row.conn !== undefined).length > SOME;
     let height = AXIS;
     for (const row of rows) {
       row.y = height;
-      row.height = row.conn === undefined && r.threads[row.thread].isLoop ? ROW : rowHeight;
+      const {isLoop, isClient} = row.conn === undefined ? r.threads[row.thread] : {};
+      row.height = isLoop ? ROW : isClient || (isCrowded && row.conn !== undefined) ? LOW_ROW : rowHeight;
       height += row.height;
     }
     this.svg.replaceChildren();
@@ -185,7 +194,9 @@ class Side {
     const all = [...r.connections.keys()].filter(isThere);
     const fits = (list, some, most) => list.length <= most ? list : list.filter(some).slice(0, most);
     const connections = fits(all, conn => busy.has(conn) || conn === this.selected, MAX_ROWS);
-    const threads = fits([...r.threads.keys()], thread => busyThreads.has(thread), MAX_ROWS);
+    // What clients do is the cause of all else, so they come first.
+    const ordered = [true, false].flatMap(isClient => [...r.threads.keys()].filter(thread => !!r.threads[thread].isClient === isClient));
+    const threads = fits(ordered, thread => busyThreads.has(thread), MAX_ROWS);
     const hidden = [[r.threads.length - threads.length, "thread"], [all.length - connections.length, "connection"]].filter(([count]) => count > 0);
     this.more.textContent = hidden.length ? `Not shown, since nothing happens there now: ${hidden.map(([count, what]) => many(count, what)).join(", ")}.` : "";
     return [...threads.map(thread => ({thread})), ...connections.map(conn => ({conn}))];
@@ -193,6 +204,7 @@ class Side {
 
   drawAxis(height) {
     const {clock, width} = this.view;
+    if (!clock.shortens) return this.drawTicks(height);
     let free = 4;
     for (let i = 0; i < clock.times.length; i++) {
       const x = clock.places[i] + clock.shift;
@@ -205,6 +217,17 @@ class Side {
       const from = clock.places[i - 1] + clock.shift, length = clock.times[i] - clock.times[i - 1];
       if (from < -GAP || from > width) continue;
       this.svg.append(shape("rect", {class: "gap", x: from, y: AXIS, width: GAP, height: height - AXIS}, `nothing happens for ${time(length)}: drawn shorter`));
+    }
+  }
+
+  // Round times at equal distances, where all time is equally wide.
+  drawTicks(height) {
+    const {clock, width} = this.view, zero = clock.at(0), least = 90 / clock.scale;
+    const power = 10 ** Math.floor(Math.log10(least)), step = power * [1, 2, 5, 10].find(one => one * power >= least);
+    for (let i = Math.ceil(-zero / clock.scale / step); ; i++) {
+      const x = zero + i * step * clock.scale;
+      if (x > width - 40) break;
+      this.svg.append(shape("path", {class: "tick", d: `M${x} 16V${height}`}), text(x + 3, 14, rounded(i * step, step), "faint"));
     }
   }
 
@@ -235,8 +258,9 @@ class Side {
     for (const i of events) {
       if (r.kind[i] === WAITS) waits = i;
     }
-    if (waits === last && waits >= 0 && next < 0) this.drawSleep(this.x(r.end[waits]), Infinity, y + (isLow ? 4 : 6), isLow ? 15 : 20, r.call(waits), `asleep in ${r.call(waits)} at the end`);
+    if (waits === last && waits >= 0 && next < 0) this.drawSleep(waits, this.x(r.end[waits]), Infinity, y + (isLow ? 4 : 6), isLow ? 15 : 20, "until the end");
     for (const i of calls) this.drawCall(i, y + (isLow ? 4 : 6), isLow ? 15 : 20);
+    if (r.threads[thread].isClient) for (const i of events) if (r.call(i) === "close" && r.kind[i] === CALL) this.drawCross(i, y);
     if (!isLow) this.drawTurns(events, y + 30);
     for (const i of events) {
       if (r.kind[i] === FOUND) this.svg.append(shape("circle", {class: "found", cx: this.x(r.end[i]), cy: y + 4, r: 3}, this.words.sentence(i)));
@@ -246,16 +270,20 @@ class Side {
     }
   }
 
-  drawSleep(from, to, y, height, words, title) {
-    const width = this.box("sleep", from, to, y, height, title, 2);
-    const label = fitted(words, width);
-    if (label) this.svg.append(text(Math.max(from, 0) + 4, y + height - 4, label, "faint"));
+  // A call in which a thread sleeps, or a client waits, with as many words as fit.
+  drawSleep(i, from, to, y, height, span) {
+    const r = this.recording, name = r.call(i), conn = r.conn[i], {isClient} = r.threads[r.thread[i]];
+    const words = isClient ? clientWaits(name) : `asleep in ${name}${conn >= 0 ? ` for ${r.connections[conn].label}` : ""}`;
+    const wants = isClient && (["recv", "send", "connect"].includes(name) || name.startsWith("waits"));
+    const width = this.box(wants ? "wants" : "sleep", from, to, y, height, `${this.words.who(r.thread[i])}: ${words}, ${span}`, 2);
+    const label = [`${words}, ${span}`, `${wants ? "waits" : isClient ? "" : name}, ${span}`.replace(/^, /, ""), isClient ? span : name].find(one => one.length * 6.8 <= width - 6);
+    if (label) this.svg.append(text(Math.max(from, 0) + 4, y + height - 5, label, "faint"));
   }
 
   drawCall(i, y, height) {
     const r = this.recording, name = r.call(i);
     const from = this.x(r.begin[i]), to = this.x(r.end[i]), title = this.words.sentence(i);
-    if (r.sleeps[i]) return this.drawSleep(from, to, y, height, name, title);
+    if (r.sleeps[i]) return this.drawSleep(i, from, to, y, height, time(r.end[i] - r.begin[i]));
     const failed = r.value[i] < 0 ? " refused" : "";
     const width = this.box(`call ${GROUPS[name] || "other"}${failed}`, from, to, y, height, title, 3);
     const label = fitted(name, width);
@@ -305,10 +333,14 @@ class Side {
   drawMark(i, y, height) {
     const r = this.recording, x = this.x(r.end[i]), title = this.words.sentence(i);
     if (r.kind[i] === OPENED) this.svg.append(shape("path", {class: "opened", d: `M${x} ${y + 3}v${height - 6}`}, title));
-    if (r.kind[i] === CLOSED) this.svg.append(shape("path", {class: "closed", d: `M${x - 5} ${y + 6}l10 10m0 -10l-10 10`}, title));
+    if (r.kind[i] === CLOSED) this.drawCross(i, y);
     if (r.kind[i] === FOUND) this.svg.append(shape("circle", {class: "found", cx: x, cy: y + 4, r: 3}, title));
     if (r.kind[i] === REQUEST) this.svg.append(shape("path", {class: "request", d: `M${x} ${y + 3}l5 6l-5 6z`}, title));
     if (r.kind[i] === ANSWERED) this.svg.append(shape("path", {class: "answered", d: `M${x - 3} ${y + 12}l3 4l6 -8`}, title));
+  }
+
+  drawCross(i, y) {
+    this.svg.append(shape("path", {class: "closed", d: `M${this.x(this.recording.end[i]) - 5} ${y + 6}l10 10m0 -10l-10 10`}, this.words.sentence(i)));
   }
 
   drawCursor(height) {
@@ -365,7 +397,7 @@ class Side {
     const r = this.recording, kinds = new Map();
     for (const thread of r.threads.keys()) {
       const {call, sleeps, waits} = this.state.doing(thread, now);
-      if (!sleeps) continue;
+      if (!sleeps || r.threads[thread].isClient) continue;
       const acts = this.state.acts[thread];
       const on = acts >= 0 && !r.threads[thread].isLoop ? `${call}, for one connection` : `${call}${r.threads[thread].isLoop ? ", for all connections" : ""}`;
       const limit = waits >= 0 && r.value[waits] > 0 ? r.end[waits] + r.value[waits] : Infinity;
@@ -401,8 +433,9 @@ class Side {
   courseWord(end, now) {
     const r = this.recording;
     let last = end;
-    // A thread that waits for signals has no line.
-    while (last >= 0 && r.threads[r.thread[last]].role === "main thread") last--;
+    // Clients and a thread that waits for signals have no line.
+    const without = new Set(["client", "main thread"]);
+    while (last >= 0 && without.has(r.threads[r.thread[last]].role)) last--;
     if (last < 0) return "";
     const known = new Set(this.lines.flatMap(line => line.dataset.events.split(" ")));
     const {call, sleeps} = this.state.doing(r.thread[last], now);

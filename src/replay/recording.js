@@ -151,12 +151,12 @@ class Recording {
 
   // The next event of the same thread, for each event; -1 for the last one.
   link() {
-    const {count, next, thread, kind, sleeps} = this, first = this.first = new Int32Array(this.threads.length).fill(-1);
+    const {count, next, thread, kind, value, sleeps} = this, first = this.first = new Int32Array(this.threads.length).fill(-1);
     for (let i = count - 1; i >= 0; i--) {
       const after = next[i] = first[thread[i]];
       first[thread[i]] = i;
-      // A call that may sleep is announced.
-      if (kind[i] === WAITS && after >= 0) sleeps[after] = 1;
+      // A call that may sleep is announced, with the longest time.
+      if (kind[i] === WAITS && after >= 0 && value[i] !== 0) sleeps[after] = 1;
     }
   }
 
@@ -208,24 +208,31 @@ class Recording {
 
   // A thread that waits for more than one connection is an event loop.
   nameThreads() {
-    const {count, kind, code, thread, threads} = this, loops = new Uint8Array(threads.length), serves = loops.slice(), accepts = loops.slice();
+    const {count, kind, code, value, thread, threads} = this, loops = new Uint8Array(threads.length), serves = loops.slice(), accepts = loops.slice();
     const accept = this.callNames.indexOf("accept4"), runtime = this.callNames.indexOf("runtime");
     for (let i = 0; i < count; i++) {
       const is = kind[i];
       if (is === FOUND || is === COMPLETED || (is === WAITS && code[i] === runtime)) loops[thread[i]] = 1;
       if (is === OPENED) serves[thread[i]] = 1;
-      if (is === CALL && code[i] === accept) accepts[thread[i]] = 1;
+      // At the end a main thread looks for clients that still wait.
+      if (code[i] === accept && (is === WAITS || (is === CALL && value[i] >= 0))) accepts[thread[i]] = 1;
     }
-    const isForking = this.isForking = new Set(threads.map(thread => thread.process)).size > 1;
+    // Clients that are recorded too are threads of a process that a fact names.
+    const clients = Number(this.facts.get("clients") || -1), servers = threads.filter(thread => thread.process !== clients);
+    const isForking = this.isForking = new Set(servers.map(thread => thread.process)).size > 1;
+    this.servers = servers.length;
     const counts = {};
     threads.forEach((thread, index) => {
+      thread.isClient = thread.process === clients;
+      if (thread.isClient) return Object.assign(thread, {role: "client", number: thread.id});
       thread.isLoop = loops[index] === 1;
       const isMain = thread.id === thread.process && !accepts[index] && !serves[index] && !isForking;
       const role = thread.isLoop ? "loop" : isMain ? "main thread" : accepts[index] && !serves[index] ? "acceptor" : isForking ? "process" : "thread";
       thread.number = counts[role] = (counts[role] || 0) + 1;
       thread.role = role;
     });
-    for (const thread of threads) thread.name = counts[thread.role] > 1 ? `${thread.role} ${thread.number}` : thread.role;
+    for (const thread of threads) thread.name = counts[thread.role] > 1 || thread.isClient ? `${thread.role} ${thread.number}` : thread.role;
+    for (const thread of threads) if (thread.isClient) thread.name = this.facts.get(thread.name) || thread.name;
   }
 
   // How often there was what the server counts, by the name of the call or kind.
@@ -438,7 +445,7 @@ class State {
       const name = recording.call(next);
       return {call: name, since: recording.begin[next], sleeps: recording.sleeps[next] === 1, waits: waits ? last : -1};
     }
-    if (waits) return {call: recording.call(last), since: recording.end[last], sleeps: true, waits: last};
+    if (waits) return {call: recording.call(last), since: recording.end[last], sleeps: recording.value[last] !== 0, waits: last};
     return {call: null, since: last < 0 ? 0 : recording.end[last], sleeps: false, waits: -1, isOver: next < 0, isNew: last < 0};
   }
 }

@@ -1,6 +1,6 @@
 // Says what the numbers of a recording mean.
 
-const ERRORS = {2: "ENOENT", 4: "EINTR", 11: "EAGAIN", 13: "EACCES", 18: "EXDEV", 20: "ENOTDIR", 22: "EINVAL", 24: "EMFILE", 32: "EPIPE", 103: "ECONNABORTED", 104: "ECONNRESET", 105: "ENOBUFS", 107: "ENOTCONN", 110: "ETIMEDOUT", 125: "ECANCELED"};
+const ERRORS = {2: "ENOENT", 4: "EINTR", 11: "EAGAIN", 13: "EACCES", 18: "EXDEV", 20: "ENOTDIR", 22: "EINVAL", 24: "EMFILE", 32: "EPIPE", 111: "ECONNREFUSED", 103: "ECONNABORTED", 104: "ECONNRESET", 105: "ENOBUFS", 107: "ENOTCONN", 110: "ETIMEDOUT", 125: "ECANCELED"};
 const FILE_READS = new Set(["read", "pread", "preadv2"]);
 const WHY = {
   receive: "it waits until the client sends", send: "it waits until the client reads", load: "it waits for its file",
@@ -22,7 +22,7 @@ function time(ns) {
 
 function trimmed(value) {
   const size = Math.abs(value);
-  return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2).replace(/\.0+$/, "");
+  return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
 }
 
 // A point in time, down to a tenth of a microsecond, or to one from a second on.
@@ -40,6 +40,11 @@ function many(count, one, more) { return `${count.toLocaleString("en")} ${count 
 function capital(text) { return text.charAt(0).toUpperCase() + text.slice(1); }
 
 function errorName(number) { return ERRORS[number] || `error ${number}`; }
+
+// What a client does while it waits in a call.
+function clientWaits(name) {
+  return {recv: "waits for the server", send: "waits until it can send", connect: "waits for its connection"}[name] || name;
+}
 
 // The words about one recording.
 class Words {
@@ -64,6 +69,7 @@ class Words {
   say_call(i, who) {
     const r = this.recording, name = r.call(i), value = r.value[i], took = time(r.end[i] - r.begin[i]);
     const of = r.conn[i] >= 0 ? ` on ${this.connection(r.conn[i])}` : "";
+    if (r.threads[r.thread[i]].isClient) return this.say_client(i, who, name, value, took);
     if (POLLERS.has(name) && value >= 0) {
       return value === 0 ? `${name} returns to ${who} after ${took}: nothing is ready` : `${name} wakes ${who} after ${took}: ${name === "io_uring_enter"
         ? "operations have completed" : `${many(value, "descriptor")} ${value === 1 ? "is" : "are"} ready`}`;
@@ -81,12 +87,24 @@ class Words {
     return `${who} calls ${name}${of}: ${value} (${took})`;
   }
 
+  // What a client has done. The names of its calls may be words.
+  say_client(i, who, name, value, took) {
+    if (value < 0) return `${who} cannot ${name}: ${errorName(-value)}`;
+    if (name === "connect") return value > 1 ? `${who} has opened ${value} connections` : `${who} connects`;
+    if (name === "close") return `${who} closes its connection`;
+    if (name === "shutdown") return `${who} ends its side of the connection`;
+    if (name === "send") return this.recording.sleeps[i] ? `${who} has sent ${bytes(value)}, and had to wait for ${took}` : `${who} sends ${bytes(value)}`;
+    if (name === "recv") return value > 0 ? `${who} gets ${bytes(value)} after ${took}` : `${who} learns that the server has closed the connection`;
+    return this.recording.sleeps[i] ? `${who} ${name.replace(/^is /, "was ")}, for ${took}` : `${who} ${name}`;
+  }
+
   nothing(name) {
     return name === "accept4" ? "no client is waiting" : name === "recv" ? "nothing more has come" : "the kernel's buffer for sending is full";
   }
 
   say_waits(i, who) {
     const r = this.recording, longest = r.value[i] < 0 ? "without limit" : `for ${time(r.value[i])} at most`;
+    if (r.threads[r.thread[i]].isClient) return `${who} ${clientWaits(r.call(i))}`;
     const conn = r.conn[i] >= 0 ? ` for ${this.connection(r.conn[i])}` : "";
     return r.value[i] === 0 ? `${who} looks what is ready, without sleeping (${r.call(i)})` : `${who} goes to sleep in ${r.call(i)}${conn}, ${longest}`;
   }
@@ -156,9 +174,12 @@ class Words {
 
   // What a thread does, in a few words.
   doing(state, thread, now) {
-    const {call, since, sleeps, isOver, isNew} = state.doing(thread, now);
+    const {call, since, sleeps, isOver, isNew} = state.doing(thread, now), {isClient} = this.recording.threads[thread];
+    if (isClient) return call && sleeps ? `${clientWaits(call)}${now > since ? `, ${time(now - since)}` : ""}` : isOver ? "has left" : isNew ? "not there yet" : "";
+    const served = state.acts[thread], on = served >= 0 && sleeps ? ` for ${this.recording.connections[served].label}` : "";
+    if (call && on) return `asleep in ${call}${on}${now > since ? `, ${time(now - since)}` : ""}`;
     if (call) return `${sleeps ? "asleep" : "is"} in ${call}${now > since ? ` for ${time(now - since)}` : ""}`;
-    if (isNew) return "no event yet";
+    if (isNew) return "not there yet";
     const acts = state.acts[thread];
     return acts >= 0 ? `runs for ${this.recording.connections[acts].label}` : isOver ? "no more events" : "runs";
   }

@@ -3,6 +3,7 @@
 //! A page of the test drives the page under test and reports to a listener of the test. So each
 //! step is an event, and no test depends on timing.
 
+mod lessons;
 mod recordings;
 mod replay;
 mod report;

@@ -6,6 +6,7 @@ mod diagram;
 mod docs;
 mod excerpts;
 mod imports;
+mod lessons;
 mod links;
 mod tables;
 mod timelines;

@@ -10,17 +10,33 @@ fn replay(folder: &std::path::Path, arguments: &[&str]) -> Program {
 }
 
 #[test]
-fn a_page_is_written_for_one_recording_or_two() {
+fn a_page_is_written_for_up_to_three_recordings() {
     let folder = tempfile::tempdir().expect("a directory");
     let recording = Contents::default().to_bytes();
     write(folder.path().join("a"), &recording).expect("written");
-    for recordings in [&["a"][..], &["a", "a"]] {
+    for recordings in [&["a"][..], &["a", "a"], &["a", "a", "a"]] {
         let arguments = [recordings, &["-o", "page.html"]].concat();
         let output = replay(folder.path(), &arguments).output();
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         let page = read_to_string(folder.path().join("page.html")).expect("a page");
         let shown = page.matches("data-name=\"a\"").count();
         assert_eq!(shown, recordings.len());
+    }
+}
+
+#[test]
+fn a_text_stands_above_a_replay() {
+    let folder = tempfile::tempdir().expect("a directory");
+    write(folder.path().join("a"), Contents::default().to_bytes()).expect("written");
+    let text =
+        "title: Nothing\nside: one\n\nIt made {count A call} calls.\n\nquestion: Why?\n\nSo.\n";
+    write(folder.path().join("text"), text).expect("written");
+    let arguments = ["a", "--lesson", "text", "-o", "page.html"];
+    let output = replay(folder.path(), &arguments).output();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let page = read_to_string(folder.path().join("page.html")).expect("a page");
+    for part in ["<h1>Nothing</h1>", "data-name=\"one\"", "It made 0 calls."] {
+        assert!(page.contains(part), "{part}");
     }
 }
 
@@ -66,6 +82,17 @@ fn what_cannot_be_replayed_is_told() {
             2,
             "--trace-json writes one recording",
         ),
+        (
+            &["whole", "--lesson", "text", "-o", "page"],
+            1,
+            "cannot make a page of text: it has no empty line after its head",
+        ),
+        (
+            &["whole", "--lesson", "none", "-o", "page"],
+            1,
+            "cannot read none: No such file",
+        ),
+        (&["whole", "whole", "whole", "whole", "-o", "page"], 2, "3"),
         (&[], 2, "<RECORDING>"),
     ] {
         let said = replay(folder.path(), arguments).fails(code);

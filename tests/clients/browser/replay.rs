@@ -177,10 +177,10 @@ fn blocking() -> Vec<u8> {
     recording("blocking", vec![thread])
 }
 
-/// A page in a folder that lasts as long as the tab.
-struct Shown {
-    tab: Tab,
-    _folder: tempfile::TempDir,
+/// A page, and the folder that it may need as long as the tab.
+pub(super) struct Shown {
+    pub(super) tab: Tab,
+    folder: Option<tempfile::TempDir>,
 }
 
 fn show(recordings: &[(&str, Vec<u8>)]) -> Shown {
@@ -191,34 +191,44 @@ fn show(recordings: &[(&str, Vec<u8>)]) -> Shown {
         .map(|(name, bytes)| Replayed { name, bytes });
     let page = page(&replayed.collect::<Vec<_>>()).expect("recordings");
     write(&file, page).expect("written");
-    let mut tab = Tab::show(&format!("file://{}", file.display()));
-    tab.wait_until("document.body.dataset.ready == 'yes'");
-    Shown {
-        tab,
-        _folder: folder,
-    }
+    let mut shown = Shown::open(&format!("file://{}", file.display()));
+    shown.folder = Some(folder);
+    shown
 }
 
+/// All that a page shows but the focus.
+const PICTURE: &str = "document.getElementById('now').innerHTML
+    + document.getElementById('sentence').innerHTML + document.getElementById('sides').innerHTML";
+
 impl Shown {
-    /// Presses a key, and returns all that the page shows but the focus.
-    fn press(&mut self, key: &str) -> String {
+    pub(super) fn open(url: &str) -> Shown {
+        let mut tab = Tab::show(url);
+        tab.wait_until("document.body.dataset.ready == 'yes'");
+        Shown { tab, folder: None }
+    }
+
+    pub(super) fn picture(&mut self) -> String {
+        self.text(PICTURE)
+    }
+
+    /// Presses a key, and returns the picture.
+    pub(super) fn press(&mut self, key: &str) -> String {
         let (shift, key) = match key.strip_prefix("Shift+") {
             Some(key) => (true, key),
             None => (false, key),
         };
         self.text(&format!(
             "document.body.dispatchEvent(new KeyboardEvent('keydown', {{key: '{key}', shiftKey: {shift}, bubbles: true}}));
-            document.getElementById('now').innerHTML + document.getElementById('sentence').innerHTML
-                + document.getElementById('sides').innerHTML"
+            {PICTURE}"
         ))
     }
 
-    fn text(&mut self, expression: &str) -> String {
+    pub(super) fn text(&mut self, expression: &str) -> String {
         let value = self.tab.value(expression);
         value.as_str().unwrap_or_default().to_owned()
     }
 
-    fn sentence(&mut self) -> String {
+    pub(super) fn sentence(&mut self) -> String {
         self.text("document.getElementById('sentence').textContent")
     }
 
@@ -228,7 +238,7 @@ impl Shown {
     }
 
     /// Checks that nothing was loaded, and that the browser had nothing to complain about.
-    fn end(mut self) {
+    pub(super) fn end(mut self) {
         let requests = "performance.getEntriesByType('resource').length";
         assert_eq!(self.tab.value(requests), 0, "the page loads something");
         assert_eq!(self.tab.complaints, Vec::<String>::new());
