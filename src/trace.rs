@@ -344,7 +344,7 @@ pub fn note_state(from: &'static str, to: &'static str) {
     if is_on() && from != to {
         cold(|| {
             if records() {
-                recording::push_now(Event {
+                recording::push(Event {
                     code: recording::state_number(to),
                     detail: recording::state_number(from).into(),
                     ..Event::new(Kind::Step, recording::subject())

@@ -127,7 +127,7 @@ class Words {
 
   say_turn(i, who) {
     const r = this.recording, isLoop = r.threads[r.thread[i]].isLoop;
-    return `${who} ${isLoop ? "turns to" : "goes on with"} ${this.connection(r.conn[i])}`;
+    return `${who} ${isLoop ? "turns to" : "runs for"} ${this.connection(r.conn[i])}`;
   }
 
   say_stop(i, who) {
