@@ -7,12 +7,10 @@ mod lessons;
 mod recordings;
 mod replay;
 mod report;
+mod status;
 mod tab;
 
-use crate::common::{
-    Client, Evserve, PATIENCE, is_missing, limited_to, on_every_isolated_model,
-    on_every_shared_model, row,
-};
+use crate::common::{Evserve, PATIENCE, is_missing};
 use std::fs::write;
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -266,177 +264,6 @@ fn browser_sorts_and_filters_a_listing_and_follows_odd_names() {
     assert_eq!(browser.report(), "200 1");
 }
 
-/// A server with a status page, and connections in known states.
-struct StatusServer {
-    evserve: Evserve,
-    begun: Vec<Client>,
-    _others: Vec<Client>,
-    _root: tempfile::TempDir,
-}
-
-impl StatusServer {
-    /// Opens 150 idle, 100 reading and 50 echoing connections.
-    fn start(model: &str) -> StatusServer {
-        let root = tempfile::tempdir().expect("a directory");
-        write(root.path().join("a.txt"), "hello").expect("written");
-        let path = root.path().to_str().expect("UTF-8");
-        let options = "--mode http --listen http=127.0.0.1:0 --mode echo --listen echo=127.0.0.1:0 --status 0 \
-                       --head-timeout 1h --idle-timeout 1h";
-        let mut options: Vec<_> = options.split_whitespace().collect();
-        options.push(path);
-        let room = limited_to(model, 400);
-        options.extend(room.iter().map(String::as_str));
-        let evserve = Evserve::start(model, &options);
-        let connect = |address: usize, bytes: &str| {
-            let mut client = Client::connect(evserve.addresses[address]);
-            client.send(bytes);
-            client
-        };
-        let mut others = Vec::new();
-        for _ in 0..150 {
-            let mut client = connect(0, "GET /a.txt HTTP/1.1\r\nHost: h\r\n\r\n");
-            assert_eq!(client.response().body, b"hello");
-            others.push(client);
-        }
-        for _ in 0..50 {
-            let mut client = connect(1, "12345");
-            assert_eq!(client.read(5), b"12345");
-            others.push(client);
-        }
-        let begun = (0..100).map(|_| connect(0, "GET /a.txt HT")).collect();
-        StatusServer {
-            evserve,
-            begun,
-            _others: others,
-            _root: root,
-        }
-    }
-
-    fn show(&self) -> Tab {
-        Tab::show(&format!("http://{}/", self.evserve.addresses[2]))
-    }
-}
-
-/// An expression that is true once the page counts at least `count` connections in a state. The
-/// browser has a few connections too.
-fn says(state: &str, count: usize) -> String {
-    format!(
-        "(number => {count} <= number && number < {count} + 8)(Number(
-            document.getElementById('states').innerText.match(/^{state} ([0-9]+)$/m)[1]))"
-    )
-}
-
-#[test]
-#[ignore = "needs chromium"]
-fn browser_shows_connections_change_state() {
-    let Some(_alone) = alone() else {
-        return;
-    };
-    on_every_shared_model(|model| {
-        let mut watched = StatusServer::start(model);
-        let mut tab = watched.show();
-        for (state, count) in [
-            ("keep-alive", 150),
-            ("reading request", 100),
-            ("echoing", 50),
-        ] {
-            tab.wait_until(&says(state, count));
-            let cells =
-                format!("document.querySelectorAll('#cells [data-state=\"{state}\"]').length");
-            let shown = tab.value(&cells).as_u64().expect("a number");
-            assert!(shown >= count as u64, "{model}: {shown} {state}");
-        }
-        let step = |from: &str, to: &str| {
-            format!(
-                "document.querySelector('[data-from=\"{from}\"][data-to=\"{to}\"]').textContent"
-            )
-        };
-        let taken = tab.value(&step("reading request", "writing head"));
-        assert!(
-            taken.as_str().is_some_and(|text| text.starts_with("15")),
-            "{model}: {taken}"
-        );
-        // A click on a connection shows what it waits for.
-        tab.value("document.querySelector('#cells [data-state=\"reading request\"]').click()");
-        for shown in ["waits for input", "; 13 B received"] {
-            tab.wait_until(&format!(
-                "document.getElementById('selected').innerText.includes('{shown}')"
-            ));
-        }
-        // The page shows that they change state.
-        for client in &mut watched.begun {
-            client.send("TP/1.1\r\nHost: h\r\n\r\n");
-            assert_eq!(client.response().body, b"hello");
-        }
-        tab.wait_until(&says("keep-alive", 250));
-        // After the server was stopped for a while, the page reconnects by itself.
-        watched.evserve.signal(rustix::process::Signal::STOP);
-        tab.wait_until("document.getElementById('summary').innerText.includes('no update')");
-        watched.evserve.signal(rustix::process::Signal::CONT);
-        tab.wait_until("document.getElementById('summary').innerText.includes('up for')");
-        watched.begun.clear();
-        tab.wait_until(&says("keep-alive", 150));
-        assert_eq!(tab.complaints, Vec::<String>::new(), "{model}");
-    });
-}
-
-/// The page says what it cannot show, and polls instead of streaming.
-#[test]
-#[ignore = "needs chromium"]
-fn browser_shows_the_limited_status_of_forking_and_blocking() {
-    let Some(_alone) = alone() else {
-        return;
-    };
-    on_every_isolated_model(|model| {
-        let root = tempfile::tempdir().expect("a directory");
-        let path = root.path().to_str().expect("UTF-8");
-        let options = ["--listen", "127.0.0.1:0", "--status", "0", path];
-        let evserve = Evserve::start(model, &options);
-        let idle = evserve.connect();
-        let mut tab = Tab::show(&format!("http://{}/", evserve.addresses[1]));
-        tab.wait_until("Number(document.body.dataset.events) >= 3");
-        let note = tab.value("document.querySelector('.note').innerText");
-        let why = row(model).isolated_because;
-        let why = why.expect("a reason");
-        assert!(
-            note.as_str().is_some_and(|note| note.contains(why)),
-            "{note}"
-        );
-        tab.wait_until("document.querySelectorAll('#cells button').length >= 1");
-        assert_eq!(tab.complaints, Vec::<String>::new(), "{model}");
-        drop(idle);
-    });
-}
-
-#[cfg(feature = "tls")]
-#[test]
-#[ignore = "needs chromium"]
-fn browser_shows_when_the_certificate_expires() {
-    let Some(_alone) = alone() else {
-        return;
-    };
-    let identity = crate::common::Identity::new();
-    let program = crate::common::Program::evserve("--mode echo --listen tls:127.0.0.1:0");
-    let evserve = program
-        .options("--status 0")
-        .args(identity.options())
-        .start();
-    let mut tab = Tab::show(&format!("http://{}/", evserve.addresses[1]));
-    tab.wait_until("Number(document.body.dataset.events) >= 1");
-    tab.wait_until("!document.getElementById('certificate').parentElement.hidden");
-    let text = tab.value("document.getElementById('certificate').innerText");
-    let is_days = |text: &str| text.starts_with("in ") && text.ends_with(" days");
-    assert!(text.as_str().is_some_and(is_days), "{text}");
-    let title = tab.value("document.getElementById('certificate').parentElement.title");
-    assert!(
-        title
-            .as_str()
-            .is_some_and(|title| title.contains(": h, in /")),
-        "{title}"
-    );
-    assert_eq!(tab.complaints, Vec::<String>::new());
-}
-
 /// Nothing overflows at any width, both color schemes differ, and the browser reports no error. The
 /// screenshots stay in the build directory.
 #[test]
@@ -447,12 +274,6 @@ fn browser_shows_pages_narrow_and_wide_light_and_dark() {
     };
     let pictures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
     std::fs::create_dir_all(&pictures).expect("made");
-    let watched = StatusServer::start("epoll");
-    let mut load = Command::new("wrk")
-        .args(["-t1", "-c64", "-d60s", &watched.evserve.url("/a.txt")])
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("wrk is installed");
     let files = tempfile::tempdir().expect("a directory");
     for name in [
         "a.txt",
@@ -466,16 +287,12 @@ fn browser_shows_pages_narrow_and_wide_light_and_dark() {
     }
     let listing = Evserve::http("epoll", files.path(), &[]);
     let pages = [
-        ("live", format!("http://{}/", watched.evserve.addresses[2])),
         ("listing", listing.url("/")),
         ("filter", listing.url("/?q=a&sort=-size")),
     ];
     for (name, url) in pages {
         let mut tab = Tab::show(&url);
         tab.wait_until("document.readyState == 'complete' && document.body.innerText.length > 20");
-        if name == "live" {
-            tab.wait_until("document.getElementById('turns').innerText != '–'");
-        }
         for (device, width) in [("phone", 390), ("desk", 1200)] {
             let mut papers = Vec::new();
             for scheme in ["light", "dark"] {
@@ -499,6 +316,4 @@ fn browser_shows_pages_narrow_and_wide_light_and_dark() {
         }
         assert_eq!(tab.complaints, Vec::<String>::new(), "{name}");
     }
-    let _ = load.kill();
-    let _ = load.wait();
 }

@@ -3,7 +3,8 @@
 
 const find = id => document.getElementById(id);
 const CLASSES = ["read", "write", "nothing", "acting"];
-const WAITS = ["waits for input", "waits for room to send", "waits for its turn or for other work", "acts at this moment"];
+// What the signs of the legend mean; nothing without a legend.
+const WAITS = CLASSES.map(name => document.querySelector(`[data-mark=${name}]`)?.dataset.about);
 const COLOURS = {
   "reading request": "#2f81f7", "reading body": "#12a5a5", "building response": "#a060e0", "writing head": "#f08c1a",
   "streaming file": "#e5484d", "keep-alive": "#3aa860", "closing": "#8a94a3", "sending events": "#c04fb8",
@@ -105,7 +106,7 @@ function rates(last) {
 // The last minute, a part for each second that the page has seen.
 const MINUTE = 60_000;
 const [LEFT, RIGHT, TOP, BOTTOM] = [42, 296, 6, 94];
-const history = [];
+const minute = [];
 
 function element(name, attributes, text) {
   const made = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -120,11 +121,19 @@ function round_up(value) {
   return [1, 2, 5, 10].map(one => one * power).find(one => one >= value);
 }
 
-// Draws the scale, then what `draw` makes with the functions for both axes.
+function span(name, text) {
+  const made = document.createElement("span");
+  made.className = name;
+  made.textContent = text;
+  return made;
+}
+
+// Draws the scale, then what `draw` makes with the functions for both axes. The caption is a list of
+// texts and elements.
 function chart(id, caption, ticks, height, draw) {
   const svg = document.querySelector(`[data-chart="${id}"]`);
   if (!svg) return;
-  const end = history.at(-1).at;
+  const end = minute.at(-1).at;
   const x = at => (RIGHT - (RIGHT - LEFT) * Math.min(1, (end - at) / MINUTE)).toFixed(1);
   const y = value => (BOTTOM - (BOTTOM - TOP) * height(value)).toFixed(1);
   const parts = ticks.flatMap(([value, text]) => [
@@ -136,14 +145,14 @@ function chart(id, caption, ticks, height, draw) {
   }
   svg.replaceChildren(...parts, ...draw(x, y));
   const words = svg.parentElement.querySelector("figcaption span");
-  words.textContent = caption;
-  svg.setAttribute("aria-label", `${svg.parentElement.querySelector("b").textContent} in the last minute; now ${caption}`);
+  words.replaceChildren(...caption);
+  svg.setAttribute("aria-label", `${svg.parentElement.querySelector("b").textContent} in the last minute; now ${words.textContent}`);
 }
 
 // A step for each part of the minute. A part without a value is a gap.
 function steps(x, y, value) {
   let path = "", open = false;
-  for (const part of history) {
+  for (const part of minute) {
     const height = value(part);
     if (height === null) { open = false; continue; }
     path += `${open ? "V" : `M${x(part.at - part.seconds * 1000)} `}${y(height)}H${x(part.at)}`;
@@ -153,7 +162,7 @@ function steps(x, y, value) {
 }
 
 function band(x, y, low, high) {
-  const back = [...history].reverse().map(part => `V${y(low(part))}H${x(part.at - part.seconds * 1000)}`).join("");
+  const back = [...minute].reverse().map(part => `V${y(low(part))}H${x(part.at - part.seconds * 1000)}`).join("");
   return steps(x, y, high) + back + "Z";
 }
 
@@ -162,19 +171,19 @@ function linear(most, format) {
 }
 
 function last_minute(last) {
-  history.push(last);
-  while (history[0].at < last.at - MINUTE) history.shift();
-  const most = read => Math.max(...history.map(read));
+  minute.push(last);
+  while (minute[0].at < last.at - MINUTE) minute.shift();
+  const most = read => Math.max(...minute.map(read));
   const area = (value, name) => (x, y) => [
     element("path", { class: `area ${name}`, d: band(x, y, () => 0, value) }),
     element("path", { class: `line ${name}`, d: steps(x, y, value) }),
   ];
   const requests = part => part.requests / part.seconds;
-  chart("requests", number(requests(last)), ...linear(round_up(most(requests)), value => short(value)), area(requests, "one"));
-  chart("idle", Math.round(last.idle * 100) + " %", ...linear(1, value => value * 100 + " %"), area(part => part.idle, "two"));
+  chart("requests", [number(requests(last))], ...linear(round_up(most(requests)), value => short(value)), area(requests, "one"));
+  chart("idle", [Math.round(last.idle * 100) + " %"], ...linear(1, value => value * 100 + " %"), area(part => part.idle, "two"));
   times(last);
-  const states = order.filter(state => history.some(part => part.states.get(state)));
-  chart("open", number(last.connections), ...linear(Math.max(2, round_up(most(part => part.connections))), short), (x, y) => {
+  const states = order.filter(state => minute.some(part => part.states.get(state)));
+  chart("open", [number(last.connections)], ...linear(Math.max(2, round_up(most(part => part.connections))), short), (x, y) => {
     const below = (part, until) => states.slice(0, until).reduce((sum, state) => sum + (part.states.get(state) || 0), 0);
     return states.map((state, index) => element("path", {
       fill: colour(state), d: band(x, y, part => below(part, index), part => below(part, index + 1)),
@@ -184,13 +193,14 @@ function last_minute(last) {
 
 // On a logarithmic scale, since a few responses may take a thousand times as long as most.
 function times(last) {
-  const known = history.flatMap(part => part.p50 === null ? [] : [part.p50, part.p99]).map(us => Math.log10(Math.max(us, 1)));
+  const known = minute.flatMap(part => part.p50 === null ? [] : [part.p50, part.p99]).map(us => Math.log10(Math.max(us, 1)));
   const least = known.length ? Math.floor(Math.min(...known)) : 1;
   const most = known.length ? Math.max(least + 1, Math.ceil(Math.max(...known))) : 3;
   const ticks = [];
   for (let power = least; power <= most; power += Math.ceil((most - least) / 4)) ticks.push([10 ** power, micros(10 ** power)]);
   const height = us => (Math.log10(Math.max(us, 1)) - least) / (most - least);
-  const caption = last.p50 === null ? "no responses" : `p50 ${micros(last.p50)} · p99 ${micros(last.p99)}`;
+  const caption = last.p50 === null ? ["no responses"]
+    : [span("one", `p50 ${micros(last.p50)}`), " · ", span("four", `p99 ${micros(last.p99)}`)];
   chart("times", caption, ticks, height, (x, y) => [
     element("path", { class: "line one", d: steps(x, y, part => part.p50) }),
     element("path", { class: "line four", d: steps(x, y, part => part.p99) }),
@@ -234,10 +244,10 @@ function grid(now) {
     gone.delete(key);
     marked[waits] += 1;
     const name = now.states[state] ? now.states[state][0] : "unknown";
-    const words = `connection ${key}: ${name}, ${WAITS[waits]}`;
+    const words = `connection ${key}: ${name}${WAITS[waits] ? ", " + WAITS[waits] : ""}`;
     cell.style.background = colour(name);
     cell.style.order = place(name) * CLASSES.length + waits;
-    cell.className = CLASSES[waits];
+    cell.className = WAITS[waits] ? CLASSES[waits] : "";
     cell.dataset.state = name;
     cell.setAttribute("aria-label", words);
     cell.setAttribute("aria-pressed", key === selected);
@@ -288,7 +298,7 @@ function show(now) {
   // Counters that become smaller are those of a server that was restarted.
   if (before && now.uptime_ms < before.uptime_ms) {
     before = null;
-    history.length = 0;
+    minute.length = 0;
   }
   find("summary").textContent = `${now.draining ? "draining, about to stop; " : ""}up for ${time(now.uptime_ms)}`;
   figures(now);

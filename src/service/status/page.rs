@@ -165,13 +165,24 @@ const CHARTS: &[(&str, &str, Shown, &str)] = &[
     ),
 ];
 
-/// The signs of cells: the class, and what it means. Their order is that of `Readiness`.
-const MARKS: &[(&str, &str)] = &[
-    ("read", "waits for input"),
-    ("write", "waits for room to send"),
-    ("nothing", "waits for its turn, or for other work"),
-    ("acting", "acts at this moment"),
-];
+/// The signs of cells: the class, and what it means. Only a loop knows which connection acts, and
+/// nothing is known of connections in other processes.
+fn marks(executors: ExecutorKind) -> &'static [(&'static str, &'static str)] {
+    match executors {
+        ExecutorKind::Loops => &[
+            ("read", "waits for input"),
+            ("write", "waits for room to send"),
+            ("nothing", "waits for its turn, or for other work"),
+            ("acting", "acts at this moment"),
+        ],
+        ExecutorKind::Threads => &[
+            ("read", "waits for input"),
+            ("write", "sends, or waits for room to send"),
+            ("nothing", "is being served"),
+        ],
+        ExecutorKind::Processes => &[],
+    }
+}
 
 /// The page, before the script has filled it in. `token` permits to record.
 pub fn page(info: &ServerInfo, token: Option<&str>) -> String {
@@ -201,17 +212,8 @@ pub fn page(info: &ServerInfo, token: Option<&str>) -> String {
                     (last_minute(info.executors))
                     (figures(info.executors))
                     (connections(info.executors))
-                    section {
-                        h2 { "States and transitions" }
-                        p {
-                            "How many sessions are in each state, and how often each transition was taken: "
-                            "the wider an arrow, the more often. A session can end in any state."
-                        }
-                        div id="diagrams" {
-                            @for (name, steps) in info.services.iter().filter(|(_, steps)| !steps.is_empty()) {
-                                figure { figcaption { (name) } (PreEscaped(diagram(name, steps))) }
-                            }
-                        }
+                    @if info.executors != ExecutorKind::Processes {
+                        (states(info))
                     }
                     (record(info, token))
                 }
@@ -260,18 +262,32 @@ fn connections(executors: ExecutorKind) -> Markup {
             h2 { "Connections" }
             p class="note" { "Each cell is a connection, ordered by state. Select one to follow it." }
             ul id="states" {}
-            @if executors != ExecutorKind::Processes {
-                ul id="marks" {
-                    // Only a loop knows which one acts.
-                    @let known = if executors == ExecutorKind::Loops { MARKS } else { &MARKS[..3] };
-                    @for (class, about) in known {
-                        li { i class=(class) {} (about) " " span data-mark=(class) {} }
-                    }
+            ul id="marks" {
+                @for (class, about) in marks(executors) {
+                    li { i class=(class) {} (about) " " span data-mark=(class) data-about=(about) {} }
                 }
             }
             div id="cells" {}
             p id="sample" {}
             p id="selected" role="status" {}
+        }
+    }
+}
+
+fn states(info: &ServerInfo) -> Markup {
+    let services = || info.services.iter().filter(|(_, steps)| !steps.is_empty());
+    html! {
+        section {
+            h2 { "States and transitions" }
+            p {
+                "How many sessions are in each state, and how often each transition was taken: "
+                "the wider an arrow, the more often. A session can end in any state."
+            }
+            div id="diagrams" {
+                @for (name, steps) in services() {
+                    figure { figcaption { (name) } (PreEscaped(diagram(name, steps))) }
+                }
+            }
         }
     }
 }
