@@ -101,7 +101,9 @@ impl Runner {
     ) -> Result<usize, Errno> {
         self.write_log();
         update_trace(&mut self.worker);
-        self.note_stop(connection, left, true);
+        if trace::is_on() {
+            self.record_stop(connection, left, true);
+        }
         let room = connection.room().min(self.buffer.len());
         let counters = &mut self.worker.counters;
         let result = socket.receive(&mut self.buffer[..room], left, counters);
@@ -116,7 +118,9 @@ impl Runner {
         connection: &Connection,
         left: Duration,
     ) -> Result<usize, Errno> {
-        self.note_stop(connection, left, socket.waits_to_send());
+        if trace::is_on() {
+            self.record_stop(connection, left, socket.waits_to_send());
+        }
         let counters = &mut self.worker.counters;
         let result = socket.send(&connection.front(), left, counters);
         counters.sent_bytes += result.map_or(0, |count| count as u64);
@@ -131,10 +135,14 @@ impl Runner {
         left: Duration,
     ) -> Result<(), Errno> {
         self.write_log();
-        self.note_stop(connection, left, true);
+        if trace::is_on() {
+            self.record_stop(connection, left, true);
+        }
         let result = socket.wait(left, &mut self.worker.counters);
         self.refresh();
-        self.note_turn(connection, result.err());
+        if trace::is_on() {
+            self.record_turn(connection, result.err());
+        }
         result
     }
 
@@ -183,13 +191,16 @@ impl Runner {
     ) -> Result<usize, Errno> {
         self.worker.counters.would_blocks += u64::from(result == Err(Errno::AGAIN));
         self.refresh();
-        self.note_turn(connection, result.err());
+        if trace::is_on() {
+            self.record_turn(connection, result.err());
+        }
         result
     }
 
     /// Records that the connection stops, if the next call `may_wait`.
-    #[inline]
-    fn note_stop(&mut self, connection: &Connection, left: Duration, may_wait: bool) {
+    #[cold]
+    #[inline(never)]
+    fn record_stop(&mut self, connection: &Connection, left: Duration, may_wait: bool) {
         trace::when_recording(|| {
             if left.is_zero() {
                 record_cause(self.fd, Cause::Expired, connection);
@@ -201,8 +212,9 @@ impl Runner {
     }
 
     /// Records that the connection goes on after a call, if it had stopped.
-    #[inline]
-    fn note_turn(&mut self, connection: &Connection, error: Option<Errno>) {
+    #[cold]
+    #[inline(never)]
+    fn record_turn(&mut self, connection: &Connection, error: Option<Errno>) {
         trace::when_recording(|| {
             // The recording may have begun during the call.
             recording::set_subject(self.fd);
