@@ -175,7 +175,7 @@ fn ask(command: &str, running: &[Running], home: &Path) {
 fn home() -> tempfile::TempDir {
     let home = tempfile::tempdir().expect("a directory");
     let site = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/site");
-    for folder in ["public", "app", "docs/site"] {
+    for folder in ["public", "app", "docs/site", "docs/lessons"] {
         let folder = home.path().join(folder);
         std::fs::create_dir_all(&folder).expect("made");
         for file in ["index.html", "style.css", "error.html"] {

@@ -92,7 +92,11 @@ fn what_cannot_be_replayed_is_told() {
             1,
             "cannot read none: No such file",
         ),
-        (&["whole", "whole", "whole", "whole", "-o", "page"], 2, "3"),
+        (
+            &["whole", "whole", "whole", "whole", "-o", "page"],
+            2,
+            "no more were expected",
+        ),
         (&[], 2, "<RECORDING>"),
     ] {
         let said = replay(folder.path(), arguments).fails(code);

@@ -26,6 +26,9 @@ use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::Duration;
 
+/// How often a scene is recorded at most.
+const MAX_RECORDINGS: usize = 5;
+
 fn main() -> ExitCode {
     if let Some(code) = server::serve_if_asked() {
         return code;
@@ -40,19 +43,28 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let mut code = ExitCode::SUCCESS;
-    for scene in SCENES {
-        if wanted.is_empty() || wanted.iter().any(|name| name == scene.name) {
-            record(scene);
-            match pages::write(scene.name) {
-                Ok(()) => println!("docs/lessons/{}.html", scene.name),
-                Err(error) => {
-                    eprintln!("{error}");
-                    code = ExitCode::FAILURE;
-                }
-            }
+    let is_wanted = |name| wanted.is_empty() || wanted.iter().any(|one| one == name);
+    for scene in SCENES.iter().filter(|scene| is_wanted(scene.name)) {
+        if let Err(error) = record_until_true(scene) {
+            eprintln!("{error}");
+            code = ExitCode::FAILURE;
         }
     }
     code
+}
+
+/// Records a scene, again if the text is not true of the recordings: a scene can be disturbed.
+fn record_until_true(scene: &Scene) -> Result<(), String> {
+    let mut result = Ok(());
+    for _ in 0..MAX_RECORDINGS {
+        record(scene);
+        result = pages::write(scene.name);
+        if result.is_ok() {
+            println!("docs/lessons/{}.html", scene.name);
+            break;
+        }
+    }
+    result
 }
 
 /// Plays a scene with each of its servers, and writes the recordings.

@@ -220,7 +220,7 @@ fn pipelining<'s>(stage: &'s Stage, props: &Props) -> Vec<Client<'s>> {
         for _ in 0..2 {
             client.send(REQUEST);
             client.responses(1);
-            client.pause(20, SILENT);
+            client.pause(1, SILENT);
         }
         match is_pipelined {
             true => {
