@@ -341,19 +341,22 @@ impl<D: Driver> EventLoop<D> {
             let Some(key) = self.connections.pop_queued() else {
                 continue;
             };
-            match sample == Some(place) {
-                false => self.act(key, budget),
-                true => self.act_and_publish(key, budget),
+            let is_sample = sample == Some(place);
+            if is_sample {
+                let transitions = &mut self.worker.transitions;
+                transitions.iter_mut().for_each(Transitions::begin_sample);
+            }
+            // The only call, so that it is inlined.
+            self.act(key, budget);
+            if is_sample {
+                self.publish_sample(key);
             }
         }
     }
 
-    /// Lets a connection act, and publishes what this moment looks like.
+    /// Publishes what this moment looks like, at which a connection has just acted.
     #[cold]
-    fn act_and_publish(&mut self, key: usize, budget: usize) {
-        let transitions = &mut self.worker.transitions;
-        transitions.iter_mut().for_each(Transitions::begin_sample);
-        self.act(key, budget);
+    fn publish_sample(&mut self, key: usize) {
         let transitions = &mut self.worker.transitions;
         let state = transitions.as_mut().and_then(Transitions::end_sample);
         if let Some(status) = &mut self.status {
