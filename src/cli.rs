@@ -15,7 +15,9 @@ pub use operator_log::{begin_trace, finish_operator_log, show_qr_code, start_ope
 pub use replay::ReplayCommand;
 
 use crate::auth::{Access, Login};
-use crate::config::{AccessLog, CertificateFiles, Certificates, Config, Confinement, HttpConfig};
+use crate::config::{
+    AccessLog, CacheRule, CertificateFiles, Certificates, Config, Confinement, HttpConfig,
+};
 use crate::config::{
     MAX_HEADER_BYTES, Redirect, Sandbox, ServiceAddress, Timeouts, TrustedProxies, Uring,
     UringOperations,
@@ -24,7 +26,7 @@ use crate::model;
 use crate::net::{Address, AddressKind, InheritedSocket};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use log::LevelFilter;
-use options::{Listening, Options};
+use options::{Content, Listening, Options};
 use std::ffi::OsString;
 use std::str::FromStr;
 use values::TrustedProxy;
@@ -124,8 +126,11 @@ fn command(
     check_encryption(&options, &listen)?;
     check_redirect(&options, &listen)?;
     check_passwords(&options, &listen)?;
+    check_http_options(&options, &listen)?;
     check_model_options(&options)?;
     check_companions(&options)?;
+    check_compression(&options)?;
+    check_repetitions(&options.content)?;
     if options.logging.access_log == AccessLog::Off && options.logging.access_log_file.is_some() {
         return Err("--access-log-file does nothing with --access-log off".into());
     }
@@ -271,6 +276,18 @@ fn headers(options: &Options) -> Result<(String, Option<String>), String> {
     if !content.cache_control.is_empty() && named("cache-control").next().is_some() {
         return Err("Cache-Control is given twice: leave out --cache-control or --header".into());
     }
+    let names = content
+        .headers
+        .iter()
+        .filter_map(|field| field.split(':').next());
+    let names: Vec<_> = names.map(str::to_ascii_lowercase).collect();
+    let counted = names.iter().map(String::as_str);
+    let counted = counted.filter(|name| !REPEATABLE.contains(name) && *name != "server");
+    if let Some(name) = first_repeated(counted) {
+        return Err(format!(
+            "--header gives {name} twice: give it once, with both values if it is a list"
+        ));
+    }
     let mut servers = named("server").map(|field| field.split_once(": ").unwrap_or_default().1);
     let server = servers.next().map(str::to_owned);
     if servers.next().is_some() {
@@ -292,6 +309,9 @@ fn headers(options: &Options) -> Result<(String, Option<String>), String> {
         }
     }
 }
+
+/// Fields that a response may have on several lines, in lower case.
+const REPEATABLE: &[&str] = &["set-cookie", "link"];
 
 fn number(given: Option<u32>, default: usize) -> usize {
     given.map_or(default, |number| number as usize)
@@ -426,6 +446,65 @@ fn check_passwords(options: &Options, listen: &[ServiceAddress]) -> Result<(), S
         return Ok(());
     }
     .into())
+}
+
+/// Refuses options of http without http.
+fn check_http_options(options: &Options, listen: &[ServiceAddress]) -> Result<(), String> {
+    match options.of_http.first() {
+        Some(option) if !listen.iter().any(|one| one.service == "http") => Err(format!(
+            "--{option} does nothing without --mode http, which is not among the modes"
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses --compress where nothing can keep what it makes.
+fn check_compression(options: &Options) -> Result<(), String> {
+    if !options.content.compress {
+        return Ok(());
+    }
+    let is_forking = options.waiting.model.as_deref() == Some("forking");
+    Err(if is_forking {
+        "--compress does nothing with --model forking, whose processes share no memory for the \
+         results"
+    } else if options.limits.cache_bytes == Some(0) {
+        "--compress needs memory for the results: leave out --cache-bytes 0"
+    } else {
+        return Ok(());
+    }
+    .into())
+}
+
+/// Refuses a second value where only the first one would count.
+fn check_repetitions(content: &Content) -> Result<(), String> {
+    let statuses = content.error_pages.iter().map(|(status, _)| status);
+    if let Some(status) = first_repeated(statuses) {
+        return Err(format!(
+            "--error-page gives {status} twice: each status has one page"
+        ));
+    }
+    let extensions = content.media_types.iter().map(|(extension, _)| extension);
+    if let Some(extension) = first_repeated(extensions) {
+        return Err(format!(
+            "--type gives {extension} twice: each extension has one type"
+        ));
+    }
+    let mut rules = content.cache_control.iter();
+    rules.find(|rule| rule.pattern.is_none());
+    match rules.next() {
+        Some(CacheRule { value, .. }) => Err(format!(
+            "--cache-control: the value `{value}` never counts, because the one before it fits all \
+             files; put those with a pattern first"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// The first of these that was there before.
+fn first_repeated<T: PartialEq + Copy>(all: impl Iterator<Item = T> + Clone) -> Option<T> {
+    let mut rest = all.clone().enumerate();
+    let found = rest.find(|(index, one)| all.clone().take(*index).any(|other| other == *one));
+    found.map(|(_, one)| one)
 }
 
 /// The certificates and their keys, which the options name in the same order.
@@ -756,10 +835,66 @@ mod tests {
             ("--mode echo --auth a:b", "do nothing without --mode http"),
             ("--status-auth-file x", "does nothing without --status"),
             ("--completions sh", "[possible values: bash, "),
+            (
+                "--compress --model forking",
+                "--compress does nothing with --model forking",
+            ),
+            ("--compress --cache-bytes 0", "leave out --cache-bytes 0"),
+            ("--error-page 404=a --error-page 404=b", "gives 404 twice"),
+            ("--type md=a/b --type .MD=a/c", "gives md twice"),
+            (
+                "--cache-control a --cache-control *.b=c",
+                "the value `c` never counts",
+            ),
+            ("--header X-A:1 --header x-a:2", "--header gives x-a twice"),
         ];
         for (line, expected) in cases {
             let error = parsed(line).expect_err(line);
             assert!(error.contains(expected), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn options_of_http_are_refused_without_it() {
+        let table = options::table();
+        let all: Vec<_> = options::of_http(&table).collect();
+        for option in &all {
+            let name = option.get_long().expect("a long name");
+            let value = match name {
+                "error-page" => "404=a",
+                "header" => "X-A:1",
+                "type" => "md=a/b",
+                "etag" => "mtime",
+                "max-head" => "1KiB",
+                "listing-bytes" => "1MiB",
+                "file-timeout" => "1s",
+                _ => "1",
+            };
+            let value = match option.get_action().takes_values() && name != "cors" {
+                true => format!(" {value}"),
+                false => String::new(),
+            };
+            for mode in ["echo", "daytime", "chat"] {
+                let line = format!("--mode {mode} --{name}{value}");
+                let error = parsed(&line).expect_err(&line);
+                let expected = format!("--{name} does nothing without --mode http");
+                assert!(error.contains(&expected), "{line}: {error}");
+            }
+            let with_http = format!("--mode http --mode echo --{name}{value}");
+            assert!(parsed(&with_http).is_ok(), "{with_http}");
+        }
+        // The whole group but ROOT and --mode, and six limits.
+        let heading = Some("What to serve");
+        let group = table.get_arguments();
+        let group = group.filter(|one| one.get_help_heading() == heading);
+        assert_eq!(all.len(), group.count() - 2 + 6);
+    }
+
+    #[test]
+    fn cookies_and_links_may_be_on_several_lines() {
+        for name in ["Set-Cookie", "Link"] {
+            let line = format!("--header {name}:a --header {name}:b");
+            assert!(parsed(&line).is_ok(), "{line}");
         }
     }
 

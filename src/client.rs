@@ -349,8 +349,13 @@ impl<E: Exchanges> Session for HttpClient<E> {
         self.fail(Cause::Closed);
     }
 
-    fn timed_out(&mut self, _: Timeout, _: &mut Context<'_>) {
-        let error = io::Error::new(io::ErrorKind::TimedOut, "the server sends nothing");
+    fn timed_out(&mut self, wait: Timeout, _: &mut Context<'_>) {
+        let what = match wait {
+            Timeout::Head => "the server takes too long",
+            Timeout::Body => "less than 4 KiB came in the time allowed",
+            _ => "the server does not take the request",
+        };
+        let error = io::Error::new(io::ErrorKind::TimedOut, what);
         self.fail(Cause::Broken(error));
     }
 

@@ -8,11 +8,20 @@ use evserve::model::ClientLoop;
 use evserve::poller::Epoll;
 use evserve::session::{Job, TimeLimits, Timeout};
 use evserve::{Context, Session, Wait};
-use std::error::Error;
 use std::io::{self, BufRead, Write};
 use std::net::ToSocketAddrs;
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+const USAGE: &str = "\
+echo_client [ADDRESS]
+Sends each line of its standard input, and prints what comes back. ADDRESS is HOST:PORT
+[default: 127.0.0.1:7007]. The server must accept the connection in 10 seconds, and then echo each
+4 KiB, or the rest of a line, in 10 seconds.";
+
+/// How long a server may take for a connection, and for each 4 KiB.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a thread has read: a line, or nothing at the end of the input.
 type Line = Arc<Mutex<Option<io::Result<Vec<u8>>>>>;
@@ -126,9 +135,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let address = std::env::args().nth(1).unwrap_or("127.0.0.1:7007".into());
-    let address = address.to_socket_addrs()?.next().ok_or("no such address")?;
+/// Connects, and echoes until the input ends.
+fn run(address: &str) -> Result<(), String> {
+    let addresses = address.to_socket_addrs();
+    let mut addresses = addresses.map_err(|error| format!("{address}: {error}"))?;
+    let address = addresses.next().ok_or("the host has no address")?;
     let outcome = Outcome::new(Mutex::new(Ok(())));
     let session: Box<dyn Session> = Box::new(EchoClient {
         state: State::Asking,
@@ -136,14 +147,41 @@ fn main() -> Result<(), Box<dyn Error>> {
         outcome: outcome.clone(),
     });
     // The user may take any time to type a line.
-    let mut clients = ClientLoop::<Epoll>::new(&TimeLimits::from_fn(|wait| match wait {
+    let limits = TimeLimits::from_fn(|wait| match wait {
         Timeout::Files => None,
-        _ => Some(Duration::from_secs(10)),
-    }))?;
-    clients.connect(&address, session)?;
-    while !clients.is_empty() {
-        clients.turn()?;
+        _ => Some(TIMEOUT),
+    });
+    let echo = || {
+        let mut clients = ClientLoop::<Epoll>::new(&limits)?;
+        clients.connect(&address, session)?;
+        while !clients.is_empty() {
+            clients.turn()?;
+        }
+        Ok(())
+    };
+    echo().map_err(|error: io::Error| error.to_string())?;
+    std::mem::replace(&mut *lock(&outcome), Ok(()))
+}
+
+fn main() -> ExitCode {
+    let words: Vec<_> = std::env::args().skip(1).collect();
+    let address = match &words[..] {
+        [] => "127.0.0.1:7007",
+        [word] if matches!(&**word, "-h" | "--help") => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        [address] if !address.starts_with('-') => address,
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(address) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("echo_client: {error}");
+            ExitCode::FAILURE
+        }
     }
-    let result = std::mem::replace(&mut *lock(&outcome), Ok(()));
-    Ok(result?)
 }

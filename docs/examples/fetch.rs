@@ -22,7 +22,7 @@ mod urls;
 use evserve::model::{ClientLoop, ClientThread};
 use evserve::poller::Epoll;
 use evserve::session::{TimeLimits, Timeout};
-use options::Options;
+use options::{Options, Task};
 use queue::Queue;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -97,7 +97,11 @@ fn peak_memory() -> Option<u64> {
 
 fn main() -> ExitCode {
     let options = match Options::parse(std::env::args().skip(1)) {
-        Ok(options) => options,
+        Ok(Task::Fetch(options)) => options,
+        Ok(Task::PrintUsage) => {
+            println!("{}", options::USAGE);
+            return ExitCode::SUCCESS;
+        }
         Err(error) => {
             eprintln!("fetch: {error}\n\n{}", options::USAGE);
             return ExitCode::from(2);

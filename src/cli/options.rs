@@ -17,7 +17,8 @@ use crate::config::{
 };
 use crate::net::Address;
 use clap::builder::ValueHint;
-use clap::{ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser};
 use clap_complete::Shell;
 use log::LevelFilter;
 use std::ffi::OsString;
@@ -42,6 +43,21 @@ const MOST_NEEDED: &[&str] = &[
     "access_log",
     "user",
     "status",
+];
+
+const WHAT_TO_SERVE: &str = "What to serve";
+
+/// What all modes take of the group [`WHAT_TO_SERVE`].
+const OF_ALL_MODES: &[&str] = &["root", "modes"];
+
+/// The limits that only http has.
+const LIMITS_OF_HTTP: &[&str] = &[
+    "max_head",
+    "max_body",
+    "cache_bytes",
+    "cache_files",
+    "listing_bytes",
+    "file_timeout",
 ];
 
 /// Serve a folder over HTTP, or small protocols, from one event loop or any other I/O model.
@@ -72,14 +88,41 @@ pub(super) struct Options {
     pub watching: Watching,
     #[command(flatten)]
     pub printing: Printing,
+    /// The options of http that are on the command line, by their long names.
+    #[arg(skip)]
+    pub of_http: Vec<String>,
 }
 
 impl Options {
     /// Reads the arguments, of which the first is the program's name.
     pub fn read(arguments: &[OsString]) -> Result<Options, clap::Error> {
-        let matches = table().try_get_matches_from(arguments)?;
-        Options::from_arg_matches(&matches)
+        let table = table();
+        let of_http: Vec<_> = of_http(&table)
+            .map(|option| (option.get_id().clone(), long(option)))
+            .collect();
+        let matches = table.try_get_matches_from(arguments)?;
+        let is_given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        let given = of_http.into_iter().filter(|(id, _)| is_given(id.as_str()));
+        Ok(Options {
+            of_http: given.map(|(_, long)| long).collect(),
+            ..Options::from_arg_matches(&matches)?
+        })
     }
+}
+
+/// The options that only http knows: how it serves files, passwords, and the limits of its files and
+/// requests. The times for requests are not among them, since the status address and PROXY headers
+/// have them too.
+pub(super) fn of_http(table: &Command) -> impl Iterator<Item = &Arg> {
+    table.get_arguments().filter(|option| {
+        let id = option.get_id().as_str();
+        let is_content = option.get_help_heading() == Some(WHAT_TO_SERVE);
+        (is_content && !OF_ALL_MODES.contains(&id)) || LIMITS_OF_HTTP.contains(&id)
+    })
+}
+
+fn long(option: &Arg) -> String {
+    option.get_long().unwrap_or_default().into()
 }
 
 /// All options, as clap has them, in the order in which they stand here.
@@ -93,7 +136,7 @@ pub(super) fn table() -> Command {
 }
 
 #[derive(Args, Debug)]
-#[command(next_help_heading = "What to serve")]
+#[command(next_help_heading = WHAT_TO_SERVE)]
 pub(super) struct Content {
     /// Directory to serve over HTTP, or a single file
     ///
@@ -130,7 +173,8 @@ pub(super) struct Content {
 
     /// Field to add to every HTTP response: 'Name: value'; may be repeated
     ///
-    /// Server and Content-Security-Policy replace the values that evserve sends.
+    /// Server and Content-Security-Policy replace the values that evserve sends. Only Set-Cookie and
+    /// Link may be given twice.
     #[arg(long = "header", value_name = "FIELD", value_parser = header)]
     pub headers: Vec<String>,
 
@@ -143,6 +187,8 @@ pub(super) struct Content {
     pub cache_control: Vec<CacheRule>,
 
     /// Media type of files with this extension, such as md=text/markdown; may be repeated
+    ///
+    /// A text without parameters gets charset=utf-8, unless its content is not UTF-8.
     #[arg(long = "type", id = "media_types", value_name = "EXT=TYPE", value_parser = media_type)]
     pub media_types: Vec<(String, String)>,
 
@@ -150,7 +196,8 @@ pub(super) struct Content {
     ///
     /// For files from 1 KiB to 10 MiB without a compressed sibling. The first client gets the file
     /// as it is, while a thread of low priority compresses it. The result is kept in the memory for
-    /// files (--cache-bytes). Listings are compressed with gzip for each client. Not with --model forking, whose processes share no memory.
+    /// files (--cache-bytes). If it does not fit, the file is sent as it is. Listings are compressed
+    /// with gzip for each client. Not with --model forking, whose processes share no memory.
     #[arg(long)]
     pub compress: bool,
 

@@ -310,6 +310,23 @@ mod tests {
     }
 
     #[test]
+    fn options_that_are_not_here_are_no_typing_mistakes() {
+        for (option, expected) in [
+            (
+                "--precompressed",
+                "in place of FILE without it; leave it out",
+            ),
+            ("--no-symlinks", "those that lead out of it are refused"),
+            ("--random-route", "evserve serves ROOT at / only"),
+            ("--route-prefix", "evserve serves ROOT at / only"),
+        ] {
+            let error = error(&[option]);
+            assert!(error.contains(&format!("no option {option}: ")), "{error}");
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
     fn what_exists_is_served_whatever_its_name() {
         let here = tempfile::tempdir().expect("a directory");
         let path = here.path().join("8000");

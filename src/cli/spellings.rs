@@ -25,6 +25,8 @@ const A_PASSWORD: &str = "type --auth USER:PASSWORD, or --auth-file FILE with a 
 const NO_WRITING: &str = "evserve only reads files: it has no uploads and no WebDAV";
 const NO_ARCHIVES: &str =
     "evserve makes no archives; type for example: tar -czf public.tar.gz public";
+const SYMLINKS: &str =
+    "symbolic links are followed inside ROOT, and those that lead out of it are refused";
 const FOREGROUND: &str = "evserve stays in the foreground; systemd can run it as a service";
 
 /// The options of http.server, miniserve, serve, http-server, caddy, darkhttpd, dufs and
@@ -214,6 +216,27 @@ pub(super) const SPELLINGS: &[(&[&str], Answer)] = &[
         Without(NO_ARCHIVES),
     ),
     (&["--gzip", "--brotli", "--compression"], Type("--compress")),
+    (
+        &["--precompressed", "--compression-static", "--gzip-static"],
+        Same("FILE.br, FILE.zst and FILE.gz are sent in place of FILE without it"),
+    ),
+    (&["--no-symlinks", "--disable-symlinks"], Without(SYMLINKS)),
+    (
+        &["--symlinks", "--follow-symlinks", "--allow-symlink"],
+        Same(SYMLINKS),
+    ),
+    (
+        &["--random-route"],
+        Without(
+            "evserve serves ROOT at / only; a secret path is no protection, --auth USER:PASSWORD is",
+        ),
+    ),
+    (
+        &["--route-prefix", "--path-prefix", "--prefix", "--base-path"],
+        Without(
+            "evserve serves ROOT at / only; make a directory of that name, and move the files there",
+        ),
+    ),
     (
         &[
             "-D",

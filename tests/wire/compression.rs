@@ -1,6 +1,6 @@
 //! Files that are compressed once (`--compress`).
 
-use crate::common::{Client, Evserve, Response, is_loop, on_every_model};
+use crate::common::{Client, Evserve, Response, is_loop, on_every_model_of_shared_memory};
 use flate2::read::GzDecoder;
 use std::fs::{File, write};
 use std::io::Read;
@@ -70,13 +70,8 @@ fn gunzip(bytes: &[u8]) -> Vec<u8> {
 #[test]
 fn a_text_is_compressed_once() {
     let root = tree();
-    on_every_model(|model| {
+    on_every_model_of_shared_memory(|model| {
         let evserve = Evserve::http(model, root.path(), &["--compress"]);
-        if model == "forking" {
-            let response = evserve.ask("GET", "/small.css", &["Accept-Encoding: gzip"]);
-            assert_eq!(response.field("Vary"), None);
-            return;
-        }
         // A loop keeps the large file open; the other models do not.
         let targets = match is_loop(model) {
             true => &["/small.css", "/large.js"][..],
@@ -158,7 +153,7 @@ fn listings_and_the_status_page_are_compressed() {
     }
     std::fs::create_dir(root.path().join("empty")).expect("made");
     let gzip = &["Accept-Encoding: br, gzip"];
-    on_every_model(|model| {
+    on_every_model_of_shared_memory(|model| {
         let options = ["--compress", "--status", "0"];
         let evserve = Evserve::http(model, root.path(), &options);
         for format in ["html", "json", "text"] {
@@ -166,11 +161,6 @@ fn listings_and_the_status_page_are_compressed() {
             let plain = evserve.ask("GET", &target, &[]);
             assert_eq!(plain.field("Content-Encoding"), None, "{model}");
             let response = evserve.ask("GET", &target, gzip);
-            if model == "forking" {
-                assert_eq!(response.field("Vary"), Some("Accept"));
-                assert!(response.body == plain.body);
-                continue;
-            }
             for one in [&plain, &response, &evserve.ask("HEAD", &target, gzip)] {
                 assert_eq!(
                     one.field("Vary"),
@@ -202,19 +192,14 @@ fn listings_and_the_status_page_are_compressed() {
                 client.response()
             };
             let (plain, response) = (ask(""), ask("Accept-Encoding: gzip\r\n"));
-            let coding = (model != "forking").then_some("gzip");
             assert_eq!(
                 response.field("Content-Encoding"),
-                coding,
+                Some("gzip"),
                 "{model}: {target}"
             );
-            let vary = coding.map(|_| "Accept-Encoding");
+            let vary = Some("Accept-Encoding");
             assert_eq!((plain.field("Vary"), response.field("Vary")), (vary, vary));
-            let body = match coding {
-                Some(_) => gunzip(&response.body),
-                None => response.body,
-            };
-            assert!(body == plain.body, "{model}: {target}");
+            assert!(gunzip(&response.body) == plain.body, "{model}: {target}");
         }
     });
 }
@@ -239,10 +224,7 @@ fn a_listing_without_memory_for_its_compressed_form_is_sent_as_it_is() {
 /// A compressed version is dropped with the file's.
 #[test]
 fn a_changed_file_is_never_sent_as_it_was() {
-    on_every_model(|model| {
-        if model == "forking" {
-            return;
-        }
+    on_every_model_of_shared_memory(|model| {
         let root = tree();
         let evserve = Evserve::http(model, root.path(), &["--compress"]);
         compressed(&evserve, "/small.css", "gzip");

@@ -114,7 +114,10 @@ fn servers_that_lie_end_in_a_clear_message() {
             "the server closed the connection, before the response",
         ),
         ("nonsense", "what came is not a response of HTTP/1.1 or 1.0"),
-        ("stall", "the server sends nothing, after 6 of 100 bytes"),
+        (
+            "stall",
+            "less than 4 KiB came in the time allowed, after 6 of 100 bytes",
+        ),
         (
             "reset",
             "reset by peer (os error 104), after 6 of 100 bytes",
@@ -314,6 +317,23 @@ fn echo_client() {
     server.stop();
     let refused = Program::example("echo_client").arg("127.0.0.1:1");
     assert!(refused.fails(1).contains("Connection refused"));
+}
+
+#[test]
+fn help_is_no_mistake() {
+    for (example, begin) in [
+        ("fetch", "fetch [OPTIONS] --into FOLDER"),
+        ("echo_client", "echo_client [ADDRESS]"),
+    ] {
+        for option in ["-h", "--help"] {
+            let output = Program::example(example).arg(option).output();
+            let said = String::from_utf8(output.stdout).expect("text");
+            assert!(output.status.success() && said.starts_with(begin), "{said}");
+            assert!(output.stderr.is_empty(), "{example} {option}");
+        }
+    }
+    let said = Program::example("echo_client").arg("--unknown").fails(2);
+    assert!(said.contains("echo_client [ADDRESS]"), "{said}");
 }
 
 /// What came, by target.

@@ -281,6 +281,7 @@ fn media_types() {
     let root = tree();
     let at = |name: &str| root.path().join(name);
     write(at("latin.html"), b"caf\xe9").expect("written");
+    write(at("latin.wiki"), b"caf\xe9").expect("written");
     write(at("utf8.html"), "café").expect("written");
     let large = |end: &[u8]| [&b"x".repeat(300_000)[..], end].concat();
     write(at("large.txt"), [b"\xe9", &large(b"")[..]].concat()).expect("written");
@@ -293,14 +294,16 @@ fn media_types() {
     .expect("written");
     let options = [
         "--type",
-        "md=text/markdown; charset=utf-8",
+        "md=text/markdown; charset=latin1",
         "--type=.css=text/x-mine",
+        "--type=wiki=text/x-wiki",
     ];
     on_every_model(|model| {
         let evserve = Evserve::http(model, root.path(), &options);
         for (target, expected) in [
-            ("/notes.MD", "text/markdown; charset=utf-8"),
-            ("/main.css", "text/x-mine"),
+            ("/notes.MD", "text/markdown; charset=latin1"),
+            ("/main.css", "text/x-mine; charset=utf-8"),
+            ("/latin.wiki", "text/x-wiki"),
             ("/index.html", "text/html; charset=utf-8"),
             ("/utf8.html", "text/html; charset=utf-8"),
             ("/latin.html", "text/html"),

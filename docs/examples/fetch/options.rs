@@ -12,8 +12,18 @@ fetch [OPTIONS] --into FOLDER [URL...]
   --threads N             N threads with one connection each instead
   --per-host N            at most so many connections to one host [default: 6]
   --connect-timeout S     seconds until a connection must be made [default: 10]
-  --timeout S             seconds that a server may be silent [default: 30]
-  --max-bytes N           the longest file [default: 1073741824]";
+  --timeout S             seconds for the head of a response, and then for each 4 KiB of a
+                          file: a server may be slow, but not slower [default: 30]
+  --max-bytes N           the longest file [default: 1073741824]
+  --help                  print this
+
+Exit status: 0 if all files are there, 1 if one has failed, 2 if the command line has a mistake.";
+
+/// What the command line asks for.
+pub enum Task {
+    Fetch(Options),
+    PrintUsage,
+}
 
 /// Descriptors besides those of connections: each of these has a socket and a file.
 const OTHER_DESCRIPTORS: u64 = 32;
@@ -31,7 +41,7 @@ pub struct Options {
 
 impl Options {
     /// Parses the command line, and reads the list of URLs.
-    pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
+    pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Task, String> {
         let mut options = Options {
             urls: Vec::new(),
             into: PathBuf::new(),
@@ -43,6 +53,9 @@ impl Options {
             max_bytes: 1 << 30,
         };
         while let Some(word) = words.next() {
+            if matches!(&*word, "-h" | "--help") {
+                return Ok(Task::PrintUsage);
+            }
             if !word.starts_with("--") {
                 options.urls.push(word);
                 continue;
@@ -57,7 +70,7 @@ impl Options {
             return Err("--into must name a folder that exists".into());
         }
         options.allow_descriptors()?;
-        Ok(options)
+        Ok(Task::Fetch(options))
     }
 
     fn set(&mut self, option: &str, value: &str) -> Result<(), String> {

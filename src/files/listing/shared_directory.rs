@@ -10,6 +10,7 @@ use super::merge_sort::MergeSort;
 use super::readme::{self, MustWait, ReadmeSource};
 use super::rows::write_row;
 use super::{Format, SortKey};
+use crate::files::open_file::kind as kind_of;
 use crate::files::{Mounts, RelativePath, Root};
 use crate::sys::untraced::{fstat, openat2, statat};
 use crate::sys::{AtFlags, Dir, Errno, FileType, Mode, OFlags, ResolveFlags, Stat};
@@ -372,6 +373,10 @@ impl DirectoryScan {
                 Err(Errno::NOENT) => continue,
                 Err(_) => None,
             };
+            // Devices, FIFOs and sockets are never opened.
+            if stat.as_ref().is_some_and(|stat| kind_of(stat).is_err()) {
+                continue;
+            }
             let entry = DirectoryEntry::new(name.to_bytes(), stat.as_ref());
             self.note_readme(entry);
             self.entries.push(entry, reservation)?;

@@ -60,7 +60,7 @@ fn expire(connection: &mut Connection, worker: &mut Worker) -> Option<io::Error>
     let text = match kind {
         Timeout::Pause => return None,
         Timeout::Send => "the peer takes nothing",
-        _ => "the peer sends nothing",
+        _ => "the peer sends nothing, or too slowly",
     };
     Some(io::Error::new(io::ErrorKind::TimedOut, text))
 }

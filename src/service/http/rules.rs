@@ -59,12 +59,19 @@ impl FileRules {
         }
     }
 
-    /// The media type that the options give to this file.
+    /// The media type that the options give to this file. A text without parameters gets a charset,
+    /// which its content may take away.
     pub fn media_type(&self, path: &Path) -> Option<MediaType> {
         let extension = path.extension()?.to_str()?;
         let mut types = self.types.iter();
         let (_, kind) = types.find(|(one, _)| one.eq_ignore_ascii_case(extension))?;
-        Some((kind, ""))
+        let is_text = kind
+            .get(..5)
+            .is_some_and(|it| it.eq_ignore_ascii_case("text/"));
+        match is_text && !kind.contains(';') {
+            true => Some((kind, "; charset=utf-8")),
+            false => Some((kind, "")),
+        }
     }
 
     /// The header lines of this file.
