@@ -501,10 +501,15 @@ fn check_repetitions(content: &Content) -> Result<(), String> {
 }
 
 /// The first of these that was there before.
-fn first_repeated<T: PartialEq + Copy>(all: impl Iterator<Item = T> + Clone) -> Option<T> {
-    let mut rest = all.clone().enumerate();
-    let found = rest.find(|(index, one)| all.clone().take(*index).any(|other| other == *one));
-    found.map(|(_, one)| one)
+fn first_repeated<T: PartialEq + Copy>(all: impl Iterator<Item = T>) -> Option<T> {
+    let mut known = Vec::new();
+    for one in all {
+        if known.contains(&one) {
+            return Some(one);
+        }
+        known.push(one);
+    }
+    None
 }
 
 /// The certificates and their keys, which the options name in the same order.

@@ -398,3 +398,21 @@ fn clients_that_list_one_directory_share_its_memory() {
         );
     });
 }
+
+/// They would get 403.
+#[test]
+fn only_files_and_directories_are_listed() {
+    let root = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| root.path().join(name);
+    std::fs::write(at("file"), "").expect("written");
+    std::fs::create_dir(at("directory")).expect("made");
+    let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR);
+    rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), kind, mode, 0).expect("made");
+    std::os::unix::fs::symlink("fifo", at("link")).expect("made");
+    let _socket = std::os::unix::net::UnixListener::bind(at("socket")).expect("bound");
+    on_every_model(|model| {
+        let evserve = Evserve::http(model, root.path(), &[]);
+        let listing = evserve.ask("GET", "/?format=text", &[]);
+        assert_eq!(listing.body, b"directory/\nfile\n", "{model}");
+    });
+}

@@ -2,16 +2,19 @@
 //!
 //! The first client that accepts a coding gets the file as it is, and starts a job on the background
 //! thread. The result becomes a further representation of the same cache entry, as a compressed
-//! sibling would be, and is dropped with it. A coding whose result is not a tenth smaller is not
-//! tried again for this version.
+//! sibling would be, and is dropped with it. A coding whose result is not a tenth smaller, or does
+//! not fit into the cache, is not tried again soon for this version.
 
+use super::recent_jobs::RecentJobs;
 use super::representation::{Representation, Representations, value_cost};
 use crate::background;
 use crate::files::{CacheEntry, read_whole};
 use crate::http1::{Coding, FileFields, Validators};
 use crate::session::BodySource;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::time::Instant;
 
 #[cfg(feature = "compress")]
 /// The quality of brotli. From 6 on it takes several times as long for a few per cent.
@@ -29,6 +32,8 @@ pub(super) struct Compressor {
     has_results: AtomicBool,
     /// At most one for each job that can wait, since the next request takes them all.
     results: Mutex<Vec<Compressed>>,
+    recent: Mutex<RecentJobs>,
+    hasher: RandomState,
 }
 
 /// The result of a job.
@@ -42,8 +47,9 @@ pub(super) struct Compressed {
 }
 
 impl Compressor {
-    /// Starts a job for a file that a client would rather have in this coding.
-    pub fn start(self: &Arc<Self>, name: &[u8], entry: &Arc<Entry>, coding: Coding) {
+    /// Starts a job for a file that a client would rather have in this coding, unless there was one
+    /// lately for the same version.
+    pub fn start(self: &Arc<Self>, name: &[u8], entry: &Arc<Entry>, coding: Coding, now: Instant) {
         let plain = &entry.value[0];
         let Some(compressible) = plain.compressible.as_deref() else {
             return;
@@ -51,6 +57,16 @@ impl Compressor {
         let is_remote = matches!(&plain.content, BodySource::File(file) if file.mount().is_some());
         if is_remote || !compressible.begin(coding) {
             return;
+        }
+        let version = &compressible.version;
+        let times = (version.modified, version.changed);
+        let identity = (name, version.inode, version.length, times, coding.name);
+        // If another thread has the lock, a later request tries again.
+        let Some(mut recent) = try_lock(&self.recent) else {
+            return compressible.put_off(coding);
+        };
+        if !recent.begin(self.hasher.hash_one(identity), now) {
+            return compressible.put_off(coding);
         }
         let (compressor, name, its_entry) = (self.clone(), name.into(), entry.clone());
         let job = move || {
@@ -67,6 +83,7 @@ impl Compressor {
         };
         // If too much waits now, a later request tries again.
         if !background::run(Box::new(job)) {
+            recent.cancel_last();
             compressible.put_off(coding);
         }
     }
@@ -88,13 +105,20 @@ impl Compressor {
     /// Takes the results for the cache. Does not wait: if a job is about to put one, there is a next
     /// time.
     pub fn take(&self) -> Vec<Compressed> {
-        let mut results = match self.results.try_lock() {
-            Ok(results) => results,
-            Err(TryLockError::Poisoned(error)) => error.into_inner(),
-            Err(TryLockError::WouldBlock) => return Vec::new(),
+        let Some(mut results) = try_lock(&self.results) else {
+            return Vec::new();
         };
         self.has_results.store(false, Ordering::Relaxed);
         std::mem::take(&mut *results)
+    }
+}
+
+/// Locks without waiting.
+fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(error)) => Some(error.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
     }
 }
 

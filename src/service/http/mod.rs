@@ -26,6 +26,7 @@ mod file_handler;
 mod handler;
 mod head;
 mod listing;
+mod recent_jobs;
 mod redirect;
 mod remaining_body;
 mod representation;

@@ -321,12 +321,13 @@ impl Site {
     ) -> Response {
         let (chosen, missing) = choose(&entry.value, request.accept_encoding);
         if let (Some(coding), Some(compressor)) = (missing, &self.compressor) {
-            compressor.start(name, entry, coding);
+            compressor.start(name, entry, coding, time.now());
         }
         Response::of_file(request, chosen, time)
     }
 
-    /// Puts what was compressed meanwhile into the cache, where its file still is the same.
+    /// Puts what was compressed meanwhile into the cache, where its file still is the same. What can
+    /// never fit is dropped, and its file stays.
     fn put_compressed(&self, cx: LookupContext<'_>) {
         let Some(compressor) = self.compressor.as_ref().filter(|one| one.has_results()) else {
             return;
@@ -337,7 +338,10 @@ impl Site {
             let is_same =
                 matches!(&cached, Ok(Some(cached)) if Arc::ptr_eq(cached, &compressed.entry));
             let name = compressed.name.clone();
-            if let Some(entry) = compressed.into_entry().filter(|_| is_same) {
+            let fits = |entry: &CacheEntry<_>| entry.cost.bytes <= self.cache.limits().bytes;
+            if let Some(entry) = compressed.into_entry().filter(fits)
+                && is_same
+            {
                 self.cache.put(cx.root, &name, now, entry);
             }
         }
