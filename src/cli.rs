@@ -118,10 +118,7 @@ fn command(
     if let Some(answer) = rewrite::root(&options.content.root, words, &options::table()) {
         return Err(answer);
     }
-    let logins = &mut options.security.logins;
-    if logins.is_empty() {
-        logins.extend(login_of_environment()?);
-    }
+    options.security.logins = logins(&options.security.auth)?;
     let listen = listen::listen(&options, inherited)?;
     check_encryption(&options, &listen)?;
     check_redirect(&options, &listen)?;
@@ -214,17 +211,21 @@ fn command(
     })
 }
 
-/// The user and password of the environment. Read here and not with the options, so that a mistake in
-/// it leaves --help and --man alone. The error does not contain the text.
-fn login_of_environment() -> Result<Option<Login>, String> {
-    let Some(text) = std::env::var_os(LOGIN_VARIABLE) else {
-        return Ok(None);
+/// The users and passwords of the command line, or else the one of the environment. Read here and not
+/// with the options, so that a mistake leaves --help and --man alone. The error does not contain the
+/// text, and says where it is.
+fn logins(given: &[OsString]) -> Result<Vec<Login>, String> {
+    let read = |text: &OsString, place: &str| {
+        let login = text.to_str().ok_or("it is no UTF-8".to_owned());
+        let login = login.and_then(Login::from_str);
+        login.map_err(|why| format!("{place}: {why}"))
     };
-    let login = text.to_str().ok_or("it is no UTF-8".to_owned());
-    let login = login.and_then(Login::from_str);
-    login
-        .map(Some)
-        .map_err(|why| format!("{LOGIN_VARIABLE} in the environment: {why}"))
+    if given.is_empty() {
+        let place = format!("{LOGIN_VARIABLE} in the environment");
+        let text = std::env::var_os(LOGIN_VARIABLE);
+        return text.iter().map(|text| read(text, &place)).collect();
+    }
+    given.iter().map(|text| read(text, "--auth")).collect()
 }
 
 fn http(options: &Options) -> Result<HttpConfig, String> {

@@ -25,6 +25,16 @@ impl Key {
     }
 }
 
+/// None is needed.
+#[derive(Debug, Default)]
+pub struct Memory;
+
+impl Memory {
+    pub fn fit(&mut self, _: usize) -> bool {
+        true
+    }
+}
+
 /// There is none.
 #[derive(Clone, Debug)]
 pub struct PasswordHash(Infallible);
@@ -34,11 +44,19 @@ impl PasswordHash {
         Err(ABSENT.into())
     }
 
-    pub fn of(_: &[u8]) -> Result<PasswordHash, String> {
+    pub fn of(_: &[u8], _: &[u8]) -> Result<PasswordHash, String> {
         Err(ABSENT.into())
     }
 
-    pub fn fits(&self, _: &[u8]) -> bool {
+    pub fn memory_kib(&self) -> usize {
+        match self.0 {}
+    }
+
+    pub fn fits(&self, _: &[u8], _: &mut Memory) -> bool {
+        match self.0 {}
+    }
+
+    pub fn rank(&self, _: &[u8]) -> Tag {
         match self.0 {}
     }
 }

@@ -63,8 +63,11 @@ impl FromStr for Login {
     /// The name ends at the first colon. The error does not contain the text.
     fn from_str(text: &str) -> Result<Login, String> {
         let (user, password) = text.split_once(':').unwrap_or_default();
-        if user.is_empty() || password.is_empty() {
+        if user.is_empty() {
             return Err("expected USER:PASSWORD".into());
+        }
+        if password.is_empty() {
+            return Err("the password is empty; expected USER:PASSWORD".into());
         }
         match text.bytes().any(|byte| byte.is_ascii_control()) {
             true => Err("a name or a password with control characters cannot be sent".into()),

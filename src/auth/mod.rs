@@ -81,6 +81,8 @@ pub enum Outcome {
     TooMany(Duration),
     /// The users are not known at the moment.
     Unknown,
+    /// There is not enough memory for a check at the moment.
+    NoMemory,
 }
 
 impl Gate {
@@ -98,7 +100,7 @@ impl Gate {
         };
         let gate = Gate {
             attempts: Attempts::new(forks),
-            checks: Checks::default(),
+            checks: Checks::new(),
             users: RwLock::default(),
             hashed: AtomicU64::new(0),
             file: access.file,
@@ -183,9 +185,13 @@ impl Gate {
         if let Err(wait) = self.attempts.begin(client, monotonic_time(), shared) {
             return Outcome::TooMany(wait);
         }
-        let turn = self.checks.begin(shared);
+        let mut turn = self.checks.begin(shared);
+        if !turn.memory.fit(users.memory_kib()) {
+            self.attempts.forgive(client, monotonic_time(), shared);
+            return Outcome::NoMemory;
+        }
         self.hashed.fetch_add(1, Relaxed);
-        let right = users.check(credentials);
+        let right = users.check(credentials, &mut turn.memory);
         drop(turn);
         let Some(tag) = right else {
             return Outcome::Wrong;

@@ -32,7 +32,7 @@ fn address(number: u32) -> Option<IpAddr> {
 /// An unknown user takes the same time, since exactly one hash is computed for it as well.
 #[test]
 fn each_check_hashes_once_whether_there_is_such_a_user_or_not() {
-    let (_file, gate) = gate_of(&format!("# users\n\n me:{}\r\n", bcrypt("secret")));
+    let (_file, gate) = gate_of(&format!("\u{feff}me:{}\r\n# users\n\n", bcrypt("secret")));
     let gate = gate.expect("a gate");
     for (number, (user, password, outcome)) in [
         ("me", "wrong", Outcome::Wrong),
@@ -131,6 +131,44 @@ fn a_file_that_is_read_again_replaces_users_and_verdicts() {
         assert!(!gate.knows(&sent("me", "secret")) && !may("me", "secret"));
         assert!(may("me", "new") && !may("you", "second") && may("fixed", "third"));
         assert_eq!(gate.users().count(), 2);
+    }
+}
+
+/// Otherwise a name whose time changes would tell that nobody has it.
+#[test]
+fn an_unknown_name_always_takes_the_time_of_the_same_user() {
+    let hashed = |number: u32| format!("u{number}:{}\n", bcrypt("secret"));
+    let lines: Vec<_> = (0..8).map(hashed).collect();
+    let logins = || vec!["fixed:third".parse().expect("a login")];
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("users");
+    let open = |lines: &[String]| {
+        write(&file, lines.concat()).expect("written");
+        let file = Some(file.clone());
+        let logins = logins();
+        Gate::open(Access { logins, file }, false).expect("a gate")
+    };
+    let names: Vec<_> = (0..900).map(|number| format!("name {number}")).collect();
+    let choices = |gate: &Gate| -> Vec<usize> {
+        let users = gate.users();
+        let choice = |name: &String| users.stand_in(name.as_bytes());
+        names.iter().map(choice).collect()
+    };
+    let gate = open(&lines);
+    let first = choices(&gate);
+    gate.replace(gate.read().expect("users"));
+    assert_eq!(choices(&gate), first, "read again");
+    assert_eq!(choices(&open(&lines)), first, "after a restart");
+    for place in 0..9 {
+        let count = first.iter().filter(|&&choice| choice == place).count();
+        assert!(
+            (50..200).contains(&count),
+            "user {place} stands in for {count}"
+        );
+    }
+    let with_another = choices(&open(&[lines, vec![hashed(8)]].concat()));
+    for (choice, before) in with_another.iter().zip(&first) {
+        assert!([before, &9].contains(&choice), "{before} became {choice}");
     }
 }
 

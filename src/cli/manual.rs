@@ -63,7 +63,8 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
             ),
             (
                 "EVSERVE_AUTH",
-                "A user and a password for HTTP, USER:PASSWORD, if there is no --auth.",
+                "One user and password for HTTP, USER:PASSWORD. --auth replaces it, and --auth-file \
+                 adds to it.",
             ),
             (
                 "LISTEN_FDS, LISTEN_FDNAMES, LISTEN_PID",

@@ -23,7 +23,6 @@ use clap_complete::Shell;
 use log::LevelFilter;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 /// The options in -h, which has one screen.
@@ -490,10 +489,14 @@ pub(super) struct Security {
     /// Ask for this user and password over HTTP; may be repeated
     ///
     /// The command line is visible to all users of the machine (ps): take --auth-file there, or the
-    /// variable EVSERVE_AUTH. Without TLS a password is not encrypted on its way. Redirects to
+    /// variable EVSERVE_AUTH. That holds one user; --auth replaces it, and --auth-file adds to it.
+    /// Without TLS a password is not encrypted on its way. Redirects to
     /// https, and preflight requests with --cors, need none.
-    #[arg(long = "auth", id = "logins", value_name = "USER:PASSWORD",
-        value_parser = Login::from_str)]
+    #[arg(long, value_name = "USER:PASSWORD")]
+    pub auth: Vec<OsString>,
+
+    /// Those of --auth or of the environment.
+    #[arg(skip)]
     pub logins: Vec<Login>,
 
     /// File of users for HTTP, with a line user:hash for each; SIGHUP reads it again

@@ -8,7 +8,7 @@ use crate::confine;
 use crate::model::without_forks;
 use crate::net::{Address, AddressKind, BoundAddress};
 use std::io;
-use std::path::{PathBuf, absolute};
+use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
 
 /// What reads the files with users again.
@@ -111,21 +111,29 @@ impl PasswordReload {
         requests.start("passwords", "a changed password", move || {
             while let Event::Request = of_thread.wait(None, None) {
                 of_thread.take();
-                gates.iter().for_each(reload);
+                for (place, gate) in gates.iter().enumerate() {
+                    let mut before = gates[..place].iter();
+                    reload(gate, before.any(|other| other.file() == gate.file()));
+                }
             }
         })
     }
 }
 
-fn reload(gate: &Arc<Gate>) {
+/// Reads a gate's file again. What `is_known` is logged already.
+fn reload(gate: &Arc<Gate>, is_known: bool) {
     let users = gate.read();
+    let file = gate.file().unwrap_or(Path::new("")).display();
     // No process must be forked while a lock is held.
     without_forks(|| match users {
         Ok(users) => {
             let number = count(users.count() as u64, "user");
             gate.replace(users);
-            log::info!("the passwords have been read again: {number}");
+            if !is_known {
+                log::info!("the passwords in {file} have been read again: {number}");
+            }
         }
+        Err(_) if is_known => {}
         Err(why) => log::error!("{why}; the passwords that were read before stay in use"),
     });
 }

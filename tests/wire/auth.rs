@@ -1,10 +1,11 @@
 //! Passwords: who may, and what is kept from everybody else.
 
 use crate::common::{Client, Evserve, Program, is_loop, on_every_model, row, serves_one_at_a_time};
-use rustix::process::Signal;
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use std::ffi::OsStr;
 use std::fs::{create_dir, rename, write};
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use tempfile::TempDir;
@@ -282,7 +283,7 @@ fn passwords_are_read_again_at_sighup() {
             "{model}: too early"
         );
         evserve.signal(Signal::HUP);
-        evserve.wait_for_log("the passwords have been read again: 1 user");
+        evserve.wait_for_log("/users have been read again: 1 user");
         if !serves_one_at_a_time(model) {
             assert_eq!(get(&mut open, YOU), 401, "{model}: the open connection");
             assert_eq!(get(&mut open, ME), 200, "{model}: the open connection");
@@ -450,6 +451,8 @@ fn a_password_from_the_environment_or_the_command_line() {
     let both = program().options("--auth me:other");
     let evserve = both.env("EVSERVE_AUTH", "me:secret").start();
     assert_eq!(evserve.ask("GET", "/a.txt", &[ME]).status, 401);
+    let error = program().options("--auth me:").fails(2);
+    assert!(error.contains("--auth: the password is empty"), "{error}");
     for wrong in [&b"secret"[..], b":secret", b"", b"me:secret\xff"] {
         let variable = OsStr::from_bytes(wrong);
         let error = program().env("EVSERVE_AUTH", variable).fails(2);
@@ -458,5 +461,80 @@ fn a_password_from_the_environment_or_the_command_line() {
             "{error}"
         );
         assert!(!error.contains("secret"), "{error}");
+        let error = program().arg("--auth").arg(variable).fails(2);
+        assert!(error.contains("--auth: "), "{error}");
+        assert!(!error.contains("secret"), "{error}");
     }
+}
+
+/// Sends a request as if it came from this client, through a proxy. Returns the status.
+fn ask_as(address: SocketAddr, client: &str, field: &str) -> crate::common::Response {
+    let mut connection = Client::connect(address);
+    connection.send(format!(
+        "PROXY TCP4 {client} 10.0.0.1 258 80\r\n\
+         GET /a.txt HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{field}\r\n\r\n"
+    ));
+    let head = connection.head();
+    connection.rest();
+    head
+}
+
+const PROXY: &str = "--proxy-protocol --trusted-proxy 127.0.0.1 -p 0";
+
+/// At most two passwords are checked at once, and each takes 19 MiB.
+#[test]
+fn wrong_passwords_take_the_memory_of_two_checks() {
+    const CHECKS_KIB: u64 = 2 * 19 * 1024;
+    const MARGIN_KIB: u64 = 16 * 1024;
+    let tree = tree();
+    for model in ["pool", "epoll"] {
+        let program = Program::model(model, PROXY).options("--auth me:secret");
+        let evserve = program.arg(tree.path().join("root")).start();
+        assert_eq!(ask_as(evserve.address(), "192.0.2.1", ME).status, 200);
+        let before = evserve.proc_status("VmRSS");
+        std::thread::scope(|scope| {
+            for client in 0..6 {
+                let address = evserve.address();
+                scope.spawn(move || {
+                    for network in 0..10 {
+                        let client = format!("198.51.{network}.{client}");
+                        assert_eq!(ask_as(address, &client, WRONG).status, 401, "{model}");
+                    }
+                });
+            }
+        });
+        let grown = evserve.proc_status("VmHWM").saturating_sub(before);
+        assert!(grown < CHECKS_KIB + MARGIN_KIB, "{model}: {grown} KiB");
+    }
+}
+
+/// Of `secret`. Each check takes 64 MiB.
+const COSTLY: &str = "$argon2id$v=19$m=65536,t=1,p=1$c2FsdHNhbHQ$+07e4xXYU6G3CuyBO+9rcA";
+
+/// A right password is not called wrong, nor counted as a guess.
+#[test]
+fn without_memory_for_a_check_the_client_gets_503() {
+    let tree = tree();
+    write(tree.path().join("users"), format!("me:{COSTLY}\n")).expect("written");
+    on_every_model(|model| {
+        let mut evserve = start(model, &tree, &[]);
+        let pid = Pid::from_raw(evserve.id() as i32);
+        let limit = |most: Option<u64>| {
+            let limit = Rlimit {
+                current: most,
+                maximum: None,
+            };
+            prlimit(pid, Resource::As, limit).expect("a limit");
+        };
+        assert_eq!(evserve.ask("GET", "/a.txt", &[]).status, 401, "{model}");
+        limit(Some((evserve.proc_status("VmSize") + 32 * 1024) * 1024));
+        for _ in 0..12 {
+            let response = evserve.ask("GET", "/a.txt", &[ME]);
+            assert_eq!(response.status, 503, "{model}");
+            assert_eq!(response.field("Retry-After"), Some("1"), "{model}");
+        }
+        evserve.wait_for_log("cannot check a password: there is not enough memory");
+        limit(None);
+        assert_eq!(evserve.ask("GET", "/a.txt", &[ME]).status, 200, "{model}");
+    });
 }

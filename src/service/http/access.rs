@@ -4,6 +4,7 @@ use super::handler::OpenRequests;
 use super::response::Response;
 use crate::auth::{Credentials, Gate, Outcome};
 use crate::http1::{Method, Request, StatusCode, field_lines};
+use crate::observe::throttled;
 use std::sync::Arc;
 
 /// What asks for credentials. No cache keeps it, not even one that is told to keep everything.
@@ -61,8 +62,15 @@ impl Guard {
                 let lines = format!("Retry-After: {seconds}\r\nCache-Control: no-store\r\n");
                 Response::status_text(StatusCode::TOO_MANY_REQUESTS).with_line(lines.as_bytes())
             }
-            Outcome::Unknown => Response::status_text(StatusCode::SERVICE_UNAVAILABLE)
-                .with_line(b"Retry-After: 1\r\n"),
+            Outcome::Unknown | Outcome::NoMemory => {
+                let why = match outcome {
+                    Outcome::NoMemory => "there is not enough memory",
+                    _ => "the file of users cannot be read",
+                };
+                throttled!(Warn, "cannot check a password: {why}; its client gets 503");
+                Response::status_text(StatusCode::SERVICE_UNAVAILABLE)
+                    .with_line(b"Retry-After: 1\r\n")
+            }
         }
     }
 
