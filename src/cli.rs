@@ -790,6 +790,10 @@ mod tests {
             ("--header Allow:GET", "evserve sets Allow itself"),
             ("--header Retry-After:9", "evserve sets Retry-After itself"),
             (
+                "--header WWW-Authenticate:Basic",
+                "evserve sets WWW-Authenticate itself",
+            ),
+            (
                 "--header Content-Type:a/b",
                 "evserve sets Content-Type itself",
             ),

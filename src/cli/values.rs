@@ -165,7 +165,8 @@ pub(super) fn header(text: &str) -> Result<String, String> {
              where it is needed"
         ));
     }
-    let is_own = is_reserved_field(name) || name.eq_ignore_ascii_case("retry-after");
+    let is = |own: &&str| name.eq_ignore_ascii_case(own);
+    let is_own = is_reserved_field(name) || ["retry-after", "www-authenticate"].iter().any(is);
     if is_own && !is_server {
         return Err(format!(
             "evserve sets {name} itself, for each response; leave it out"

@@ -114,7 +114,7 @@ fn describe(status: &RestrictionStatus, allowed: &AllowedAccess<'_>) -> Restrict
     };
     let certificates = match allowed.certificates.is_empty() {
         true => "",
-        false => "; can read the directories of its certificates",
+        false => "; can read the directories of files that options name, such as certificates",
     };
     let writing = match allowed.append_in.is_empty() {
         true => "write nothing",
@@ -130,11 +130,11 @@ fn describe(status: &RestrictionStatus, allowed: &AllowedAccess<'_>) -> Restrict
     };
     let and_certificates = match allowed.certificates.is_empty() {
         true => "",
-        false => " and its certificates",
+        false => " and files that its options name",
     };
     let reads_nothing = allowed.readable.is_empty() && allowed.certificates.is_empty();
     let what = match allowed.readable.is_empty() {
-        true => "its certificates".into(),
+        true => "files that its options name".into(),
         false => format!("what it serves{and_certificates}"),
     };
     let summary = match (reads_nothing, allowed.append_in.is_empty()) {

@@ -34,6 +34,7 @@ pub fn page_begin(title: &str) -> Markup {
 pub fn error_page(code: u16, phrase: &str, to_root: Option<&str>) -> String {
     let explanation = match code {
         400 => "The server does not understand this address.",
+        401 => "A user and a password are needed. Load this page again to be asked for them.",
         403 => "You are not allowed to see this page.",
         404 => "Nothing is at this address. It may have moved, or the address may be mistyped.",
         405 => "This address can only be read: the server accepts GET, HEAD and OPTIONS.",
@@ -41,6 +42,7 @@ pub fn error_page(code: u16, phrase: &str, to_root: Option<&str>) -> String {
         412 => "The file has changed since you last read it.",
         413 => "The request is too large.",
         414 => "The address is too long.",
+        429 => "Too many wrong passwords came from your address. Please wait a moment.",
         431 => "The request's header fields are too long. Deleting this site's cookies may help.",
         503 => "The server is busy or not ready. Please try again in a moment.",
         507 => "This folder has too many entries to list.",

@@ -264,6 +264,30 @@ fn wrong_passwords_are_bounded_for_each_client() {
     });
 }
 
+/// Whatever else responses are sent with.
+#[test]
+fn no_cache_keeps_a_refusal() {
+    let tree = tree();
+    let options = ["--header", "Cache-Control: public, max-age=9"];
+    on_every_model(|model| {
+        for options in [&[][..], &options] {
+            let evserve = start(model, &tree, options);
+            let mut statuses = Vec::new();
+            while statuses.last() != Some(&429) {
+                let refused = evserve.ask("GET", "/a.txt", &["Accept: text/html", WRONG]);
+                let lines = refused.head.lines();
+                let lines: Vec<_> = lines.filter(|line| line.starts_with("Cache-")).collect();
+                assert_eq!(lines, ["Cache-Control: no-store"], "{model}: {refused:?}");
+                let page = String::from_utf8_lossy(&refused.body);
+                assert!(page.contains("password"), "{model}: {page}");
+                statuses.push(refused.status);
+                assert!(statuses.len() < 1000, "{model}: no bound");
+            }
+            assert_eq!(statuses[0], 401, "{model}");
+        }
+    });
+}
+
 /// Also for a connection that is open, and, under `forking`, for the process that serves it.
 #[test]
 fn passwords_are_read_again_at_sighup() {

@@ -2,7 +2,7 @@
 
 use crate::config::HttpConfig;
 use crate::files::PAGE_POLICY;
-use crate::http1::{SERVER, before_date};
+use crate::http1::{SERVER, StatusCode, before_date};
 
 /// Complete header lines.
 pub(super) struct ConfiguredFields {
@@ -10,6 +10,8 @@ pub(super) struct ConfiguredFields {
     pub before_date: String,
     /// Lines for all responses.
     pub all: String,
+    /// The same, without Cache-Control: what asks for a password says itself that no cache keeps it.
+    refusals: String,
     /// The policy for pages that the server makes. Empty if the configuration sets a policy for all
     /// responses.
     pub policy: &'static str,
@@ -33,7 +35,16 @@ impl ConfiguredFields {
                 true => "",
                 false => PAGE_POLICY,
             },
+            refusals: without_cache_control(&all),
             all,
+        }
+    }
+
+    /// The lines for a response with this status that sends no file.
+    pub fn of(&self, status: StatusCode) -> &str {
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS => &self.refusals,
+            _ => &self.all,
         }
     }
 }
@@ -51,6 +62,13 @@ pub(super) fn cache_control(value: &str) -> String {
 pub(super) fn has_field(lines: &str, name: &str) -> bool {
     let names = lines.lines().filter_map(|line| line.split(':').next());
     names.into_iter().any(|one| one.eq_ignore_ascii_case(name))
+}
+
+fn without_cache_control(lines: &str) -> String {
+    let others = lines.split_inclusive('\n');
+    others
+        .filter(|line| !has_field(line, "cache-control"))
+        .collect()
 }
 
 /// The lines for all responses. Fields that the user names replace those of switches.
