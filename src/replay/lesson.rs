@@ -1,7 +1,7 @@
 //! A lesson: what to look for in recordings, with moments to go to and figures of them, and a
 //! question with its answer. docs/replay.md describes the text.
 
-use super::moments::{LETTERS, Moments};
+use super::moments::{Figure, LETTERS, Moment, Moments};
 use maud::{Markup, html};
 
 /// The text of a lesson, read.
@@ -12,6 +12,8 @@ pub(super) struct Lesson<'a> {
     pub sides: Vec<&'a str>,
     /// What must be true of the recordings, or the text is wrong.
     requires: Vec<&'a str>,
+    /// Names of moments, and what they mean. One may use those before it.
+    names: Vec<(&'a str, &'a str)>,
     /// Where to read on: an address, and words.
     more: Vec<(&'a str, &'a str)>,
     about: Vec<&'a str>,
@@ -32,6 +34,7 @@ impl<'a> Lesson<'a> {
             title: "",
             sides: Vec::new(),
             requires: Vec::new(),
+            names: Vec::new(),
             more: Vec::new(),
             about: Vec::new(),
             question: "",
@@ -43,11 +46,17 @@ impl<'a> Lesson<'a> {
                 "title" => lesson.title = value,
                 "side" => lesson.sides.push(value),
                 "require" => lesson.requires.push(value),
+                "moment" => {
+                    let named = value.split_once(" = ");
+                    lesson
+                        .names
+                        .push(named.ok_or("“moment” needs `name = moment`")?);
+                }
                 "more" => {
-                    let more = value
-                        .split_once(' ')
-                        .ok_or("“more” needs an address and words")?;
-                    lesson.more.push(more);
+                    let more = value.split_once(' ');
+                    lesson
+                        .more
+                        .push(more.ok_or("“more” needs an address and words")?);
                 }
                 _ => return Err(format!("“{line}” is not understood")),
             }
@@ -74,17 +83,19 @@ impl<'a> Lesson<'a> {
     /// The lesson with the figures of these recordings.
     ///
     /// # Errors
-    /// A sentence: a moment or a figure that is not there, or what is not true of the recordings.
+    /// A sentence: a moment or a figure that is not there, what is not true of the recordings, or a
+    /// link or a figure that breaks the rules of [`Reader`].
     pub fn page(&self, moments: &Moments) -> Result<Markup, String> {
         for required in &self.requires {
-            require(required, moments)?;
+            require(&expanded(required, &self.names), moments)?;
         }
-        let paragraphs = |all: &[&str]| {
-            let all = all.iter().map(|text| inline(text, moments));
-            all.collect::<Result<Vec<_>, _>>()
-        };
-        let (about, answer) = (paragraphs(&self.about)?, paragraphs(&self.answer)?);
-        let question = inline(self.question, moments)?;
+        let mut reader = Reader::new(moments, &self.names);
+        let about = reader.paragraphs(&self.about)?;
+        // The answer looks at the scene once more.
+        reader.latest = [i64::MIN; LETTERS.len()];
+        let question = reader.inline(self.question)?;
+        let answer = reader.paragraphs(&self.answer)?;
+        reader.check_figures()?;
         Ok(html! {
             section id="lesson" aria-label="Lesson" {
                 div class="about" { @for text in about { p { (text) } } }
@@ -101,6 +112,13 @@ impl<'a> Lesson<'a> {
             }
         })
     }
+}
+
+/// Words with the moments that `$name` stands for.
+fn expanded(words: &str, names: &[(&str, &str)]) -> String {
+    let expand =
+        |words: String, (name, moment): &(&str, &str)| words.replace(&format!("${name}"), moment);
+    names.iter().rev().fold(words.to_owned(), expand)
 }
 
 /// Checks a condition such as `took A call recv #1 > 200000000`: numbers are in nanoseconds and bytes.
@@ -131,50 +149,124 @@ fn require(condition: &str, moments: &Moments) -> Result<(), String> {
 /// How marked text begins and ends. What begins in the same way stands after what is longer.
 const MARKS: [(&str, &str); 5] = [("[", ")"), ("{", "}"), ("`", "`"), ("**", "**"), ("*", "*")];
 
-/// Text with `[words](moment)`, `{figure}`, `` `code` ``, `**bold**` and `*emphasis*`.
-fn inline(text: &str, moments: &Moments) -> Result<Markup, String> {
-    let mut parts = Vec::new();
-    let mut rest = text;
-    while let Some(at) = rest.find(['[', '{', '`', '*']) {
-        let (before, marked) = rest.split_at(at);
-        parts.push(html! { (before) });
-        let mut marks = MARKS.iter().filter(|(begin, _)| marked.starts_with(begin));
-        let (begin, end) = marks.next().expect("one of them was found");
-        let inner = &marked[begin.len()..];
-        let (inner, after) = inner
-            .split_once(end)
-            .ok_or_else(|| format!("“{marked}” has no end"))?;
-        parts.push(match *begin {
-            "[" => {
-                let link = inner.split_once("](");
-                let (words, moment) = link.ok_or_else(|| format!("“[{inner}” has no moment"))?;
-                jump(words, moment, moments)?
-            }
-            "{" => html! { (moments.figure(inner)?) },
-            "`" => html! { code { (inner) } },
-            "**" => html! { b { (inner) } },
-            _ => html! { em { (inner) } },
-        });
-        rest = after;
-    }
-    Ok(html! { @for part in parts { (part) } (rest) })
+/// Reads a text, and checks what a reader relies on: the links of a recording go forward in time,
+/// and a figure can be seen where one of the links goes.
+struct Reader<'m> {
+    moments: &'m Moments,
+    /// See [`Lesson::names`].
+    names: &'m [(&'m str, &'m str)],
+    /// For each recording, when the moment of its last link is, in nanoseconds.
+    latest: [i64; LETTERS.len()],
+    /// Where links go.
+    links: Vec<Moment<'m>>,
+    /// The words of figures, and where they can be seen.
+    figures: Vec<(String, Vec<Moment<'m>>)>,
 }
 
-/// A link that moves the replay to a moment, and perhaps (` ~2ms`, ` ~all`) sets how much time is in
-/// sight. The script numbers them: a page whose address ends with `#2` begins at the second one, and
-/// without a number at the first one.
-fn jump(words: &str, moment: &str, moments: &Moments) -> Result<Markup, String> {
-    let (moment, sight) = match moment.split_once(" ~") {
-        Some((moment, sight)) => (moment, Some(in_nanos(sight)?)),
-        None => (moment, None),
-    };
-    let found = moments.find(moment)?;
-    let (process, thread) = (found.event.process, found.event.thread);
-    Ok(html! {
-        a class="jump" data-side=(found.side) data-process=(process) data-thread=(thread)
-            data-place=(found.place) data-sight=[sight]
-            title={ "Go to this moment of " (LETTERS[found.side]) } { (words) }
-    })
+impl<'m> Reader<'m> {
+    fn new(moments: &'m Moments, names: &'m [(&'m str, &'m str)]) -> Reader<'m> {
+        Reader {
+            moments,
+            names,
+            latest: [i64::MIN; LETTERS.len()],
+            links: Vec::new(),
+            figures: Vec::new(),
+        }
+    }
+
+    fn paragraphs(&mut self, all: &[&str]) -> Result<Vec<Markup>, String> {
+        all.iter().map(|text| self.inline(text)).collect()
+    }
+
+    /// Text with `[words](moment)`, `{figure}`, `` `code` ``, `**bold**` and `*emphasis*`.
+    fn inline(&mut self, text: &str) -> Result<Markup, String> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some(at) = rest.find(['[', '{', '`', '*']) {
+            let (before, marked) = rest.split_at(at);
+            parts.push(html! { (before) });
+            let mut marks = MARKS.iter().filter(|(begin, _)| marked.starts_with(begin));
+            let (begin, end) = marks.next().expect("one of them was found");
+            let inner = &marked[begin.len()..];
+            let (inner, after) = inner
+                .split_once(end)
+                .ok_or_else(|| format!("“{marked}” has no end"))?;
+            parts.push(match *begin {
+                "[" => {
+                    let link = inner.split_once("](");
+                    let (words, moment) =
+                        link.ok_or_else(|| format!("“[{inner}” has no moment"))?;
+                    self.jump(words, moment)?
+                }
+                "{" => self.figure(inner)?,
+                "`" => html! { code { (inner) } },
+                "**" => html! { b { (inner) } },
+                _ => html! { em { (inner) } },
+            });
+            rest = after;
+        }
+        Ok(html! { @for part in parts { (part) } (rest) })
+    }
+
+    /// A link that moves the replay to a moment, and perhaps (` ~2ms`, ` ~all`) sets how much time is
+    /// in sight. One that is to go back in time says so: `back to A call recv`. The script numbers
+    /// them: a page whose address ends with `#2` begins at the second one, and without a number at
+    /// the first one.
+    fn jump(&mut self, words: &str, moment: &str) -> Result<Markup, String> {
+        let (sought, sight) = match moment.split_once(" ~") {
+            Some((moment, sight)) => (moment, Some(in_nanos(sight)?)),
+            None => (moment, None),
+        };
+        let back = sought.strip_prefix("back to ");
+        let sought = expanded(back.unwrap_or(sought), self.names);
+        let found = self.moments.find(&sought)?;
+        let shown = self.inline(words)?;
+        let latest = &mut self.latest[found.side];
+        if found.end < *latest && back.is_none() {
+            return Err(format!(
+                "“[{words}]({moment})” is {} before the link to the same recording before it",
+                Figure::Time(*latest - found.end)
+            ));
+        }
+        *latest = found.end;
+        self.links.push(found);
+        let (process, thread) = (found.event.process, found.event.thread);
+        Ok(html! {
+            a class="jump" data-side=(found.side) data-process=(process) data-thread=(thread)
+                data-place=(found.place) data-sight=[sight]
+                title={ "Go to this moment of " (LETTERS[found.side]) } { (shown) }
+        })
+    }
+
+    /// A figure. One of a single event names that event, so that a test can compare it with what the
+    /// page says there.
+    fn figure(&mut self, words: &str) -> Result<Markup, String> {
+        let words = expanded(words, self.names);
+        let figure = self.moments.figure(&words)?;
+        let seen_at = self.moments.seen_at(&words)?;
+        let is_said = ["took ", "size "]
+            .iter()
+            .any(|what| words.starts_with(what));
+        let said = seen_at.first().filter(|_| is_said);
+        let thread = said.map(|one| (one.event.process, one.event.thread));
+        let markup = html! {
+            span class="figure" data-side=[said.map(|one| one.side)]
+                data-process=[thread.map(|one| one.0)] data-thread=[thread.map(|one| one.1)]
+                data-place=[said.map(|one| one.place)] { (figure) }
+        };
+        self.figures.push((words, seen_at));
+        Ok(markup)
+    }
+
+    /// Checks that a link goes wherever a figure can be seen.
+    fn check_figures(&self) -> Result<(), String> {
+        let is_linked = |one: &Moment| self.links.iter().any(|link| link.is(one));
+        let hidden = |(_, all): &&(String, Vec<Moment>)| !all.iter().all(is_linked);
+        match self.figures.iter().find(hidden) {
+            Some((words, _)) => Err(format!("no link goes to where “{{{words}}}” can be seen")),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A time such as `2ms`; 0 for all the time of the recordings.
@@ -242,53 +334,117 @@ mod tests {
     fn page(about: &str) -> Result<String, String> {
         let bytes = recording();
         let moments = Moments::read(&[&bytes, &bytes]).map_err(|(_, error)| error.to_string())?;
-        let text = format!("title: T\n\n{about}\n\nquestion: Q?\n\nA.\n");
+        let names = "moment: opening = A opened #1\nmoment: sleep = A call recv after $opening";
+        let text = format!("title: T\n{names}\n\n{about}\n\nquestion: Q?\n\nA.\n");
         Ok(Lesson::read(&text)?.page(&moments)?.into_string())
     }
 
     #[test]
     fn a_text_has_figures_and_links_of_the_recordings() {
-        for (text, expected) in [
-            ("{took A call recv #1}", "2.0 ms"),
-            ("{took B call recv asleep}", "2.0 ms"),
-            ("{took B call recv awake}", "900 ns"),
-            ("{took A call recv :shortest}", "900 ns"),
-            ("{value A call recv :last}", "-11"),
-            ("{size A call recv >0}", "5 bytes"),
-            ("{count A call}", "2"),
-            ("{total A call recv}", "2.0 ms"),
-            ("{count A call @1}", "1"),
-            ("{time A opened #1 to A call recv =5}", "2.0 ms"),
+        let bytes = recording();
+        let moments = Moments::read(&[&bytes, &bytes]).expect("a recording");
+        for (words, expected) in [
+            ("took A call recv #1", "2 ms"),
+            ("took B call recv asleep", "2 ms"),
+            ("took B call recv awake", "900 ns"),
+            ("took A call recv :shortest", "900 ns"),
+            ("value A call recv :last", "-11"),
+            ("size A call recv >0", "5 B"),
+            ("count A call", "2"),
+            ("count A call after A opened", "2"),
+            ("count A call after A call recv", "1"),
+            ("count A call before A call recv :2", "1"),
+            ("count A call after A waits before A call :2", "1"),
+            ("took A call recv after A call recv", "900 ns"),
+            ("total A call recv", "2 ms"),
+            ("count A call @1", "1"),
+            ("time A opened #1 to A call recv =5", "2 ms"),
             (
-                "`a*b` **c** *d* <e>",
-                "<code>a*b</code> <b>c</b> <em>d</em> &lt;e&gt;",
+                "time A opened after A call @1 to A call recv =5 after A waits",
+                "2 ms",
             ),
         ] {
-            assert!(
-                page(text)
-                    .expect(text)
-                    .contains(&format!("<p>{expected}</p>")),
-                "{text}"
-            );
+            let figure = moments.figure(words).expect(words);
+            assert_eq!(figure.to_string(), expected, "{words}");
         }
-        let link = page("[now](B call recv :2 ~2ms)").expect("a link");
+        let marked = page("`a*b` **c** *d* <e>").expect("a text");
+        let expected = "<p><code>a*b</code> <b>c</b> <em>d</em> &lt;e&gt;</p>";
+        assert!(marked.contains(expected), "{marked}");
+        let link = page("[now](B call recv :2 ~2ms), {took B call recv :2}").expect("a link");
         for part in [
             "data-side=\"1\"",
             "data-thread=\"30\"",
             "data-place=\"3\"",
             "data-sight=\"2000000\"",
+            "data-place=\"3\">900 ns</span>",
         ] {
             assert!(link.contains(part), "{link}");
+        }
+    }
+
+    /// As words.js says them.
+    #[test]
+    fn figures_have_three_digits_and_no_zeros_behind_them() {
+        for (figure, expected) in [
+            (Figure::Time(999), "999 ns"),
+            (Figure::Time(1_000), "1 µs"),
+            (Figure::Time(65_700), "65.7 µs"),
+            (Figure::Time(168_200), "168 µs"),
+            (Figure::Time(1_085_200), "1.09 ms"),
+            (Figure::Time(40_000_000), "40 ms"),
+            (Figure::Time(-1_500), "-1.5 µs"),
+            (Figure::Size(1023), "1023 B"),
+            (Figure::Size(40_960), "40 KiB"),
+            (Figure::Size(4043), "3.95 KiB"),
+            (Figure::Count(1200), "1200"),
+        ] {
+            assert_eq!(figure.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn links_go_forward_in_time_and_figures_can_be_seen() {
+        for text in [
+            "[x](A opened) [y](A call recv) [z](A call recv :2)",
+            "[x](A call recv :2) [y](B call recv) [z](back to A call recv)",
+            "[x](A call recv) {took A call recv} [y](A call recv :2) {time A call recv to A call recv :2}",
+            "{count A call} {count A call after A call recv} [x](A call recv)",
+            "[{took $sleep}]($sleep) [x](back to $opening)",
+        ] {
+            page(text).expect(text);
+        }
+        for (text, expected) in [
+            (
+                "[x](A call recv :2) [y](A call recv)",
+                "“[y](A call recv)” is 1.9 µs before",
+            ),
+            (
+                "[x](A call recv) {took A call recv :2}",
+                "no link goes to where “{took A call recv :2}” can be seen",
+            ),
+            (
+                "[x](A call recv) {time A call recv to A call recv :2}",
+                "no link goes to where",
+            ),
+            ("{count A call after A opened}", "no link goes to where"),
+        ] {
+            let error = page(text).expect_err(text);
+            assert!(error.contains(expected), "{text}: {error}");
         }
     }
 
     #[test]
     fn what_does_not_fit_the_recordings_is_told() {
         for (text, expected) in [
-            ("[x](A call send)", "the recording has no “A call send"),
+            ("[x](A call send)", "the recording has 0 of “A call send”"),
             ("[x](C call recv)", "does not begin with the letter"),
             ("[x](A sleeps)", "does not begin with a kind of events"),
             ("[x](A call recv :soon)", "“:soon” is not understood"),
+            (
+                "[x](A call after B opened)",
+                "“B opened” is of another recording",
+            ),
+            ("{count A call :2}", "“:2” chooses one"),
             ("[x]", "has no end"),
             ("{how A call}", "is no figure"),
         ] {

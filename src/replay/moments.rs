@@ -16,7 +16,10 @@ pub struct Moments {
 }
 
 struct Side {
+    /// The events are in the order in which they had happened, as the page tells them.
     recording: Recording,
+    /// For each event, when it had happened, in nanoseconds.
+    ends: Vec<i64>,
     /// For each event, how many of its thread came before it.
     places: Vec<usize>,
     /// For each event of kind call, whether its thread slept in it.
@@ -36,6 +39,8 @@ pub struct Moment<'a> {
     pub event: &'a Recorded,
     /// How many events of its thread came before it.
     pub place: usize,
+    /// When it had happened, in nanoseconds.
+    pub end: i64,
 }
 
 /// A figure of a recording.
@@ -73,9 +78,10 @@ impl Moments {
     /// # Errors
     /// A sentence, if they mean none.
     pub fn find(&self, words: &str) -> Result<Moment<'_>, String> {
-        let (words, choice) = words.rsplit_once(" :").unwrap_or((words, "1"));
-        let all = self.all(words)?;
+        let query = Query::read(words);
+        let all = self.all(&query)?;
         let took = |moment: &&Moment| duration(moment.event);
+        let choice = query.choice.unwrap_or("1");
         let found = match choice {
             "last" => all.last(),
             "longest" => all.iter().max_by_key(took),
@@ -86,12 +92,7 @@ impl Moments {
                 all.get(number.wrapping_sub(1))
             }
         };
-        let none = || {
-            format!(
-                "the recording has no “{words} :{choice}”, but {} of them",
-                all.len()
-            )
-        };
+        let none = || format!("the recording has {} of “{words}”", all.len());
         found.copied().ok_or_else(none)
     }
 
@@ -105,46 +106,142 @@ impl Moments {
             "took" => Ok(Figure::Time(duration(self.find(of)?.event))),
             "value" => Ok(Figure::Count(self.find(of)?.event.event.value)),
             "size" => Ok(Figure::Size(self.find(of)?.event.event.value)),
-            "count" => Ok(Figure::Count(self.all(of)?.len() as i64)),
+            "count" => Ok(Figure::Count(self.some(of)?.len() as i64)),
             "total" => Ok(Figure::Time(
-                self.all(of)?.iter().map(|one| duration(one.event)).sum(),
+                self.some(of)?.iter().map(|one| duration(one.event)).sum(),
             )),
             "bytes" => Ok(Figure::Size(
-                self.all(of)?.iter().map(|one| one.event.event.value).sum(),
+                self.some(of)?.iter().map(|one| one.event.event.value).sum(),
             )),
             "time" => {
                 let (from, to) = of.split_once(" to ").ok_or("“time” needs two moments")?;
                 let (from, to) = (self.find(from)?, self.find(to)?);
-                Ok(Figure::Time(end(to.event) - end(from.event)))
+                Ok(Figure::Time(to.end - from.end))
             }
             _ => Err(format!("“{words}” is no figure")),
         }
     }
 
-    /// All moments that fit these words.
-    fn all(&self, words: &str) -> Result<Vec<Moment<'_>>, String> {
-        let (letter, rest) = words.split_once(' ').unwrap_or((words, ""));
+    /// The moments at which a figure can be seen: that of a call or a value, or those between which
+    /// it counts or measures.
+    ///
+    /// # Errors
+    /// A sentence, if the words mean none.
+    pub fn seen_at(&self, figure: &str) -> Result<Vec<Moment<'_>>, String> {
+        let (what, of) = figure.split_once(' ').unwrap_or((figure, ""));
+        let query = Query::read(of);
+        let words: Vec<_> = match what {
+            "time" => of.split(" to ").collect(),
+            "count" | "total" | "bytes" => query.after.into_iter().chain(query.before).collect(),
+            _ => vec![of],
+        };
+        words.into_iter().map(|words| self.find(words)).collect()
+    }
+
+    /// All moments that fit these words, which choose none of them.
+    fn some(&self, words: &str) -> Result<Vec<Moment<'_>>, String> {
+        let query = Query::read(words);
+        match query.choice {
+            Some(choice) => Err(format!("“:{choice}” chooses one, where all are meant")),
+            None => self.all(&query),
+        }
+    }
+
+    /// All moments that a query fits, whatever it chooses.
+    fn all(&self, query: &Query) -> Result<Vec<Moment<'_>>, String> {
+        let (letter, rest) = query.what.split_once(' ').unwrap_or((query.what, ""));
         let side = LETTERS.iter().position(|one| letter == one.to_string());
         let Some((side, known)) = side.and_then(|side| Some((side, self.sides.get(side)?))) else {
             return Err(format!(
-                "“{words}” does not begin with the letter of a recording"
+                "“{}” does not begin with the letter of a recording",
+                query.what
             ));
         };
         let wanted = Wanted::read(rest)?;
-        let fits = |index: &usize| known.fits(*index, &wanted);
+        let bound = |words: Option<&str>| {
+            let Some(words) = words else {
+                return Ok(None);
+            };
+            match self.find(words)? {
+                bound if bound.side == side => Ok(Some(bound)),
+                _ => Err(format!("“{words}” is of another recording")),
+            }
+        };
+        let (after, before) = (bound(query.after)?, bound(query.before)?);
         let moment = |index: usize| Moment {
             side,
             event: &known.recording.events[index],
             place: known.places[index],
+            end: known.ends[index],
+        };
+        let is_between = |one: &Moment| {
+            after.is_none_or(|bound| one.is_after(&bound))
+                && before.is_none_or(|bound| bound.is_after(one))
         };
         let indexes = 0..known.recording.events.len();
-        Ok(indexes.filter(fits).map(moment).collect())
+        let fit = indexes.filter(|index| known.fits(*index, &wanted));
+        Ok(fit.map(moment).filter(is_between).collect())
+    }
+}
+
+impl Moment<'_> {
+    /// True if the events are the same one.
+    pub fn is(&self, other: &Moment) -> bool {
+        self.side == other.side && self.thread() == other.thread() && self.place == other.place
+    }
+
+    fn is_after(&self, other: &Moment) -> bool {
+        match self.thread() == other.thread() {
+            true => self.place > other.place,
+            false => self.end >= other.end,
+        }
+    }
+
+    fn thread(&self) -> (u32, u32) {
+        (self.event.process, self.event.thread)
+    }
+}
+
+/// Words for moments: `WHAT :CHOICE after MOMENT before MOMENT`, of which only the first is needed.
+struct Query<'a> {
+    what: &'a str,
+    choice: Option<&'a str>,
+    after: Option<&'a str>,
+    before: Option<&'a str>,
+}
+
+impl<'a> Query<'a> {
+    fn read(words: &'a str) -> Query<'a> {
+        let (head, after, before) = match words.split_once(" after ") {
+            Some((head, bounds)) if !head.contains(" before ") => {
+                match bounds.split_once(" before ") {
+                    Some((after, before)) => (head, Some(after), Some(before)),
+                    None => (head, Some(bounds), None),
+                }
+            }
+            _ => match words.split_once(" before ") {
+                Some((head, before)) => (head, None, Some(before)),
+                None => (words, None, None),
+            },
+        };
+        let (what, choice) = match head.rsplit_once(" :") {
+            Some((what, choice)) => (what, Some(choice)),
+            None => (head, None),
+        };
+        Query {
+            what,
+            choice,
+            after,
+            before,
+        }
     }
 }
 
 impl Side {
     fn read(bytes: &[u8]) -> Result<Side, FormatError> {
-        let recording = Recording::parse(bytes)?;
+        let mut recording = Recording::parse(bytes)?;
+        let (events, ends) = in_order(recording.events);
+        recording.events = events;
         let mut counts: HashMap<(u32, u32), usize> = HashMap::new();
         let mut waits: HashMap<(u32, u32), bool> = HashMap::new();
         let (mut places, mut sleeps) = (Vec::new(), Vec::new());
@@ -175,6 +272,7 @@ impl Side {
             .and_then(|process| process.parse().ok());
         Ok(Side {
             recording,
+            ends,
             places,
             sleeps,
             loops,
@@ -276,17 +374,25 @@ fn table(kind: Kind) -> Option<Table> {
     })
 }
 
+/// The events in the order in which they had happened, and when that was, in nanoseconds.
+fn in_order(events: Vec<Recorded>) -> (Vec<Recorded>, Vec<i64>) {
+    let mut latest: HashMap<(u32, u32), i64> = HashMap::new();
+    let ended = |one: Recorded| {
+        let latest = latest.entry((one.process, one.thread)).or_default();
+        *latest = (one.event.at as i64 + duration(&one)).max(*latest);
+        (one, *latest)
+    };
+    let mut all: Vec<_> = events.into_iter().map(ended).collect();
+    all.sort_by_key(|(_, end)| *end);
+    all.into_iter().unzip()
+}
+
 /// How long a call took, in nanoseconds.
 fn duration(one: &Recorded) -> i64 {
     match one.event.kind {
         Kind::Call => one.event.extra as i64,
         _ => 0,
     }
-}
-
-/// When it had happened, in nanoseconds.
-fn end(one: &Recorded) -> i64 {
-    one.event.at as i64 + duration(one)
 }
 
 impl Figure {
@@ -298,16 +404,13 @@ impl Figure {
     }
 }
 
-/// As a person says it, with two or three digits.
+/// As the page's own sentences say it (words.js), so that a text and the moment it names agree.
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (number, units): (i64, &[(f64, &str)]) = match *self {
             Figure::Time(number) => (number, &[(1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")]),
-            Figure::Size(number) => (
-                number,
-                &[(1048576.0, "MiB"), (1024.0, "KiB"), (1.0, "bytes")],
-            ),
-            Figure::Count(number) => (number, &[(1.0, "")]),
+            Figure::Size(number) => (number, &[(1048576.0, "MiB"), (1024.0, "KiB"), (1.0, "B")]),
+            Figure::Count(number) => return write!(f, "{number}"),
         };
         let fits = |(size, _): &&(f64, &str)| number.unsigned_abs() as f64 >= *size;
         let Some((size, unit)) = units.iter().find(fits).or(units.last()) else {
@@ -316,10 +419,15 @@ impl fmt::Display for Figure {
         let value = number as f64 / size;
         let digits = match value.abs() {
             _ if *size == 1.0 => 0,
-            value if value >= 9.95 => 0,
-            _ => 1,
+            value if value >= 100.0 => 0,
+            value if value >= 10.0 => 1,
+            _ => 2,
         };
-        let words = format!("{value:.digits$} {unit}");
-        f.write_str(words.trim_end())
+        let words = format!("{value:.digits$}");
+        let words = match words.contains('.') {
+            true => words.trim_end_matches('0').trim_end_matches('.'),
+            false => &words,
+        };
+        write!(f, "{words} {unit}")
     }
 }

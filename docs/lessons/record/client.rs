@@ -5,7 +5,8 @@
 use evserve::recording::{Contents, Event, Kind, Part, Syscall, Table};
 use rustls::{ClientConnection, Stream};
 use socket2::{Domain, Socket, Type};
-use std::io::{ErrorKind, Read, Write};
+use std::hint::spin_loop;
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -15,6 +16,13 @@ const PROCESS: u32 = 1;
 
 /// No call takes longer, or the scene has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The segments of clients with small buffers, as on an Ethernet. Those of the loopback are so long
+/// that their acknowledgements are delayed while a buffer is smaller than one.
+const SEGMENT_SIZE: u32 = 1460;
+
+/// How much later a sleep may end than it should. The scenes are compared, so they do not accept it.
+const SLEEP_ERROR: Duration = Duration::from_millis(1);
 
 /// What clients do for a while, by number. The replay says that a client "is silent".
 pub const SILENT: u8 = 200;
@@ -66,6 +74,11 @@ impl Stage {
         })
     }
 
+    /// Clients that one thread plays, so that they can do things at the same moment.
+    pub fn clients<const N: usize>(&self) -> [Client<'_>; N] {
+        std::array::from_fn(|index| Client::new(self, index as u32 + 1))
+    }
+
     /// Adds what the clients have done to the recording of a server.
     pub fn add(&self, recording: &mut Contents, clients: Vec<Client>, names: &[(u32, &str)]) {
         let wall = self.wall.as_nanos() as u64;
@@ -95,6 +108,32 @@ impl Stage {
                 events: client.events.into_iter().map(shifted).collect(),
             });
         }
+    }
+}
+
+/// A socket that counts the bytes that go through it.
+struct Wire<'a> {
+    stream: &'a TcpStream,
+    bytes: usize,
+}
+
+impl Read for Wire<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.stream.read(buffer)?;
+        self.bytes += count;
+        Ok(count)
+    }
+}
+
+impl Write for Wire<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.stream.write(bytes)?;
+        self.bytes += count;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -149,20 +188,25 @@ impl<'a> Client<'a> {
 
     /// Waits until this time of the scene, before the client is there.
     pub fn comes_at(&self, ms: u64) {
-        sleep(Duration::from_millis(ms).saturating_sub(self.stage.began.elapsed()));
+        let (time, began) = (Duration::from_millis(ms), self.stage.began);
+        sleep(time.saturating_sub(began.elapsed() + SLEEP_ERROR));
+        while began.elapsed() < time {
+            spin_loop();
+        }
     }
 
     pub fn connect(&mut self) {
         self.connect_with(0);
     }
 
-    /// Connects with buffers of this size in the kernel; 0 leaves them as they are.
+    /// Connects with a buffer of this size for receiving in the kernel, and with small segments; 0
+    /// leaves both as they are.
     pub fn connect_with(&mut self, buffers: usize) {
         let begin = self.now();
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
         if buffers > 0 {
             socket.set_recv_buffer_size(buffers).expect("a size");
-            socket.set_send_buffer_size(buffers).expect("a size");
+            socket.set_tcp_mss(SEGMENT_SIZE).expect("a size");
         }
         socket
             .connect(&self.stage.address.into())
@@ -187,6 +231,9 @@ impl<'a> Client<'a> {
     /// Makes a TLS handshake, and encrypts what follows.
     pub fn encrypt(&mut self, mut tls: ClientConnection) {
         let begin = self.now();
+        let sent = tls.write_tls(&mut self.stream()).expect("sent");
+        self.note(Syscall::Send as u8, begin, sent as i64, false);
+        let begin = self.now();
         tls.complete_io(&mut self.stream()).expect("a handshake");
         self.tls = Some(tls);
         self.note(SHAKES_HANDS, begin, 0, true);
@@ -206,16 +253,18 @@ impl<'a> Client<'a> {
         self.stream.as_ref().expect("it is connected")
     }
 
+    /// Sends all of this. What is noted is how many bytes that were, encrypted or not.
     pub fn send(&mut self, bytes: &[u8]) {
         let begin = self.now();
-        let mut stream = self.stream.as_ref().expect("it is connected");
+        let stream = self.stream.as_ref().expect("it is connected");
+        let mut wire = Wire { stream, bytes: 0 };
         let sent = match &mut self.tls {
-            Some(tls) => Stream::new(tls, &mut stream).write_all(bytes),
-            None => stream.write_all(bytes),
+            Some(tls) => Stream::new(tls, &mut wire).write_all(bytes),
+            None => wire.write_all(bytes),
         };
         sent.expect("sent");
-        let waits = self.now() - begin > 1_000_000;
-        self.note(Syscall::Send as u8, begin, bytes.len() as i64, waits);
+        let (sent, waits) = (wire.bytes as i64, self.now() - begin > 1_000_000);
+        self.note(Syscall::Send as u8, begin, sent, waits);
     }
 
     /// Sends all that fits in this time. Returns how many bytes it has sent.
@@ -244,9 +293,14 @@ impl<'a> Client<'a> {
 
     /// The same, or what has come in this time.
     pub fn receive_within(&mut self, length: usize, limit: Duration) -> usize {
-        let (begin, end) = (self.now(), Instant::now() + limit);
+        self.receive_since(self.now(), length, limit)
+    }
+
+    /// The same; what is noted is that it has waited since that time.
+    fn receive_since(&mut self, begin: u64, length: usize, limit: Duration) -> usize {
+        let end = Instant::now() + limit;
         let mut buffer = vec![0; 1 << 16];
-        let mut received = 0;
+        let (mut received, mut on_wire) = (0, 0);
         while received < length {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -256,23 +310,27 @@ impl<'a> Client<'a> {
                 .set_read_timeout(Some(left))
                 .expect("a socket");
             let most = buffer.len().min(length - received);
-            match self.read(&mut buffer[..most]) {
+            match self.read(&mut buffer[..most], &mut on_wire) {
                 Ok(0) => break,
                 Ok(count) => received += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => panic!("client {}: {error}", self.number),
             }
         }
-        self.note(Syscall::Recv as u8, begin, received as i64, true);
+        self.note(Syscall::Recv as u8, begin, on_wire as i64, true);
         received
     }
 
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let mut stream = self.stream.as_ref().expect("it is connected");
-        match &mut self.tls {
-            Some(tls) => Stream::new(tls, &mut stream).read(buffer),
-            None => stream.read(buffer),
-        }
+    /// Reads once, and adds how many bytes came, encrypted or not.
+    fn read(&mut self, buffer: &mut [u8], on_wire: &mut usize) -> io::Result<usize> {
+        let stream = self.stream.as_ref().expect("it is connected");
+        let mut wire = Wire { stream, bytes: 0 };
+        let result = match &mut self.tls {
+            Some(tls) => Stream::new(tls, &mut wire).read(buffer),
+            None => wire.read(buffer),
+        };
+        *on_wire += wire.bytes;
+        result
     }
 
     /// Receives this many responses whole.
@@ -281,9 +339,8 @@ impl<'a> Client<'a> {
         let (mut received, mut total) = (Vec::new(), 0);
         let mut buffer = vec![0; 1 << 16];
         while count > 0 {
-            let read = self.read(&mut buffer).expect("a response");
+            let read = self.read(&mut buffer, &mut total).expect("a response");
             assert!(read > 0, "the server has closed the connection");
-            total += read;
             received.extend_from_slice(&buffer[..read]);
             while count > 0
                 && let Some(length) = length_of_response(&received)
@@ -296,10 +353,10 @@ impl<'a> Client<'a> {
         self.note(Syscall::Recv as u8, begin, total as i64, true);
     }
 
-    /// Does something else for a while: see [`WORDS`].
-    pub fn pause(&mut self, ms: u64, what: u8) {
+    /// Does something else until this time of the scene: see [`WORDS`].
+    pub fn pause_until(&mut self, ms: u64, what: u8) {
         let begin = self.now();
-        sleep(Duration::from_millis(ms));
+        self.comes_at(ms);
         self.note(what, begin, 0, true);
     }
 
@@ -308,6 +365,30 @@ impl<'a> Client<'a> {
         let begin = self.now();
         act();
         self.note(what, begin, 0, false);
+    }
+
+    /// Clients that are silent until this time of the scene.
+    pub fn pause_together(clients: &mut [Client], ms: u64) {
+        let since: Vec<_> = clients.iter().map(|client| client.now()).collect();
+        let began = clients[0].stage.began;
+        sleep(Duration::from_millis(ms).saturating_sub(began.elapsed()));
+        for (client, since) in clients.iter_mut().zip(since) {
+            client.note(SILENT, since, 0, true);
+        }
+    }
+
+    /// Clients that are silent until this time of the scene and then send the same, one right after
+    /// the other, and wait for its echo.
+    pub fn say_together(clients: &mut [Client], ms: u64, bytes: &[u8]) {
+        Client::pause_together(clients, ms);
+        let mut sent_at = Vec::new();
+        for client in &mut *clients {
+            client.send(bytes);
+            sent_at.push(client.now());
+        }
+        for (client, sent_at) in clients.iter_mut().zip(sent_at) {
+            client.receive_since(sent_at, bytes.len(), PATIENCE);
+        }
     }
 
     /// Opens connections that have one answer each and then stay as they are.

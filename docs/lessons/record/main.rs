@@ -19,7 +19,8 @@ mod tls;
 
 use client::Stage;
 use evserve::recording::{Contents, Event, Kind, Syscall};
-use scenes::{LARGE, Props, SCENES, SITE, Scene};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use scenes::{LARGE, OLD_SITE, Props, SCENES, SITE, Scene};
 use server::Server;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -27,7 +28,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 /// How often a scene is recorded at most.
-const MAX_RECORDINGS: usize = 5;
+const MAX_RECORDINGS: usize = 20;
 
 fn main() -> ExitCode {
     if let Some(code) = server::serve_if_asked() {
@@ -59,9 +60,12 @@ fn record_until_true(scene: &Scene) -> Result<(), String> {
     for _ in 0..MAX_RECORDINGS {
         record(scene);
         result = pages::write(scene.name);
-        if result.is_ok() {
-            println!("docs/lessons/{}.html", scene.name);
-            break;
+        match &result {
+            Ok(()) => {
+                println!("docs/lessons/{}.html", scene.name);
+                break;
+            }
+            Err(error) => println!("once more: {error}"),
         }
     }
     result
@@ -80,12 +84,18 @@ fn record(scene: &Scene) {
         for word in options.split_whitespace() {
             match word {
                 SITE => words.push(site.to_str().expect("text")),
+                OLD_SITE => words.push(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/site")),
                 "--tls" => {
                     words[1] = "tls:127.0.0.1:0";
                     words.extend(certificate.iter().map(String::as_str));
                 }
                 _ => words.push(word),
             }
+        }
+        // The server inherits it.
+        let processors = sched_getaffinity(None).expect("processors");
+        if scene.shares_processor {
+            sched_setaffinity(None, &first_of(&processors)).expect("a processor");
         }
         let server = match server::FORGETFUL.contains(options) {
             true => Server::start(options, place.path()),
@@ -100,6 +110,7 @@ fn record(scene: &Scene) {
             identity,
         };
         let clients = (scene.play)(&stage, &props);
+        sched_setaffinity(None, &processors).expect("processors");
         let mut recording = props.server.end();
         if scene.name != "graceful-stop" {
             leave_out_idle_main(&mut recording);
@@ -108,6 +119,14 @@ fn record(scene: &Scene) {
         let file = folder.join(format!("{name}.evrec"));
         std::fs::write(file, recording.to_bytes()).expect("written");
     }
+}
+
+/// The first one of some processors.
+fn first_of(processors: &CpuSet) -> CpuSet {
+    let mut first = CpuSet::new();
+    let number = (0..CpuSet::MAX_CPU).find(|number| processors.is_set(*number));
+    first.set(number.expect("a processor"));
+    first
 }
 
 /// Leaves out a main thread that does nothing but wait for signals.

@@ -3,7 +3,6 @@
 use super::client::{Client, READS_NOTHING, SILENT, STOPS_SERVER, Stage};
 use super::server::{FORGETFUL, Server};
 use super::tls::{Identity, client_side};
-use std::sync::Barrier;
 use std::time::Duration;
 
 /// What a scene may use.
@@ -25,13 +24,19 @@ pub struct Scene {
     pub play: Play,
     /// The names of those that are no clients.
     pub names: &'static [(u32, &'static str)],
+    /// Whether the server and the clients share a processor. Then the server runs when the clients
+    /// wait, and finds all that they have done.
+    pub shares_processor: bool,
 }
 
-/// What the options of servers may name: the folder that is served.
+/// What the options of servers may name: the folder that is served. One has a large file, too. The
+/// other one is that of the documentation, whose files were not changed just now, so that they are kept
+/// in memory.
 pub const SITE: &str = "SITE";
+pub const OLD_SITE: &str = "OLD_SITE";
 
 /// The large file in that folder.
-pub const LARGE: (&str, usize) = ("large.bin", 6 << 20);
+pub const LARGE: (&str, usize) = ("large.bin", 2 << 20);
 
 const fn scene(
     name: &'static str,
@@ -43,6 +48,7 @@ const fn scene(
         sides,
         play,
         names: &[],
+        shares_processor: false,
     }
 }
 
@@ -75,8 +81,8 @@ pub const SCENES: &[Scene] = &[
     scene(
         "pipelining",
         &[
-            ("1-one-by-one", "--model epoll SITE"),
-            ("2-pipelined", "--model epoll SITE"),
+            ("1-one-by-one", "--model epoll OLD_SITE"),
+            ("2-pipelined", "--model epoll OLD_SITE"),
         ],
         pipelining,
     ),
@@ -89,14 +95,17 @@ pub const SCENES: &[Scene] = &[
         ],
         forgotten_drain,
     ),
-    scene(
-        "completions",
-        &[
-            ("1-epoll", "--mode echo --model epoll"),
-            ("2-io-uring", "--mode echo --model io-uring"),
-        ],
-        completions,
-    ),
+    Scene {
+        shares_processor: true,
+        ..scene(
+            "completions",
+            &[
+                ("1-epoll", "--mode echo --model epoll"),
+                ("2-io-uring", "--mode echo --model io-uring"),
+            ],
+            completions,
+        )
+    },
     scene(
         "two-workers",
         &[
@@ -149,44 +158,39 @@ fn silent_client<'s>(stage: &'s Stage, _: &Props) -> Vec<Client<'s>> {
         &|client| {
             client.connect();
             say_hello(client);
-            client.pause(300, SILENT);
+            client.pause_until(300, SILENT);
             client.close();
         },
         &|client| {
             client.comes_at(100);
             client.connect();
             say_hello(client);
-            client.pause(50, SILENT);
-            say_hello(client);
             client.close();
         },
     ])
 }
 
-/// One client works beside 300 idle connections.
+/// One client works beside 300 idle connections. What it does has fixed times, so that the servers do
+/// the same at the same moments.
 fn many_idle<'s>(stage: &'s Stage, _: &Props) -> Vec<Client<'s>> {
-    let barrier = Barrier::new(2);
     stage.play(&[
         &|client| {
             client.connect_idle(300);
-            client.pause(30, SILENT);
-            barrier.wait();
-            client.pause(150, SILENT);
-            barrier.wait();
+            client.pause_until(180, SILENT);
             client.close();
         },
         &|client| {
-            barrier.wait();
+            client.comes_at(120);
             client.connect();
-            for _ in 0..5 {
-                client.pause(10, SILENT);
+            for ms in [130, 140, 150] {
+                client.pause_until(ms, SILENT);
                 say_hello(client);
             }
-            client.pause(10, SILENT);
+            client.pause_until(160, SILENT);
             let message = vec![b'x'; 512 << 10];
             client.send(&message);
             client.receive(message.len());
-            barrier.wait();
+            client.pause_until(180, SILENT);
             client.close();
         },
     ])
@@ -197,9 +201,11 @@ fn slow_reader<'s>(stage: &'s Stage, _: &Props) -> Vec<Client<'s>> {
     stage.play(&[
         &|client| {
             client.connect_with(8 << 10);
-            let sent = client.send_all_that_fits(Duration::from_millis(250));
-            client.pause(50, READS_NOTHING);
-            client.receive(sent);
+            let first = vec![b'x'; 32 << 10];
+            client.send(&first);
+            let sent = client.send_all_that_fits(Duration::from_millis(200));
+            client.pause_until(250, READS_NOTHING);
+            client.receive(first.len() + sent);
             client.close();
         },
         &|client| {
@@ -217,10 +223,10 @@ fn pipelining<'s>(stage: &'s Stage, props: &Props) -> Vec<Client<'s>> {
     stage.play(&[&|client| {
         client.connect();
         // The server opens the file; what comes later finds it in memory.
-        for _ in 0..2 {
+        for ms in [2, 4] {
             client.send(REQUEST);
             client.responses(1);
-            client.pause(1, SILENT);
+            client.pause_until(ms, SILENT);
         }
         match is_pipelined {
             true => {
@@ -234,53 +240,49 @@ fn pipelining<'s>(stage: &'s Stage, props: &Props) -> Vec<Client<'s>> {
                 }
             }
         }
+        client.pause_until(6, SILENT);
         client.close();
     }])
 }
 
-/// A client sends more than one read takes, and later one byte more.
+/// A client sends more than one read takes. If that is not answered, it sends one byte more.
 fn forgotten_drain<'s>(stage: &'s Stage, _: &Props) -> Vec<Client<'s>> {
     stage.play(&[&|client| {
         client.connect();
         say_hello(client);
-        client.pause(20, SILENT);
-        let message = vec![b'x'; 40_000];
+        client.pause_until(20, SILENT);
+        let message = vec![b'x'; 40 << 10];
         client.send(&message);
-        let got = client.receive_within(message.len(), Duration::from_millis(200));
-        client.send(b"!");
-        client.receive_within(message.len() + 1 - got, Duration::from_millis(100));
+        let got = client.receive_within(message.len(), Duration::from_millis(100));
+        if got < message.len() {
+            client.send(b"!");
+            client.receive(message.len() + 1 - got);
+        }
+        client.pause_until(140, SILENT);
         client.close();
     }])
 }
 
-/// Three clients send at the same moment, twice.
+/// Three clients send at the same moment, several times.
 fn completions<'s>(stage: &'s Stage, _: &Props) -> Vec<Client<'s>> {
-    let barrier = Barrier::new(3);
-    let script = |client: &mut Client| {
-        client.connect();
-        say_hello(client);
-        for _ in 0..2 {
-            barrier.wait();
-            client.pause(20, SILENT);
-            say_hello(client);
-        }
-        barrier.wait();
-        client.close();
-    };
-    stage.play(&[&script, &script, &script])
+    let mut clients: [Client; 3] = stage.clients();
+    clients.iter_mut().for_each(Client::connect);
+    for ms in [10, 20, 30] {
+        Client::say_together(&mut clients, ms, b"hello");
+    }
+    Client::pause_together(&mut clients, 40);
+    clients.iter_mut().for_each(Client::close);
+    clients.into()
 }
 
 /// Four clients come one after the other and stay.
 fn two_workers<'s>(stage: &'s Stage, _: &Props) -> Vec<Client<'s>> {
-    let barrier = Barrier::new(4);
     let script = |number: u64| {
-        let barrier = &barrier;
         move |client: &mut Client| {
-            client.comes_at(20 * number);
+            client.comes_at(10 * number);
             client.connect();
             say_hello(client);
-            barrier.wait();
-            client.pause(20, SILENT);
+            client.pause_until(50, SILENT);
             client.close();
         }
     };
@@ -292,26 +294,22 @@ fn two_workers<'s>(stage: &'s Stage, _: &Props) -> Vec<Client<'s>> {
     stage.play(&scripts)
 }
 
-/// Two clients with two messages each, one after the other.
+/// A client with two messages.
 fn tls_handshake<'s>(stage: &'s Stage, props: &Props) -> Vec<Client<'s>> {
     let config = props.identity.any_version();
     let is_encrypted = props.side == 1;
-    let script = |ms: u64| {
-        let config = &config;
-        move |client: &mut Client| {
-            client.comes_at(ms);
-            client.connect();
-            if is_encrypted {
-                client.encrypt(client_side(config));
-            }
-            for _ in 0..2 {
-                say_hello(client);
-                client.pause(20, SILENT);
-            }
-            client.close();
+    stage.play(&[&|client| {
+        let tls = client_side(&config);
+        client.connect();
+        if is_encrypted {
+            client.encrypt(tls);
         }
-    };
-    stage.play(&[&script(0), &script(70)])
+        say_hello(client);
+        client.pause_until(20, SILENT);
+        say_hello(client);
+        client.pause_until(40, SILENT);
+        client.close();
+    }])
 }
 
 /// The server is stopped while one client is idle, one reads slowly, and one is to come.
@@ -328,7 +326,7 @@ fn graceful_stop<'s>(stage: &'s Stage, props: &Props) -> Vec<Client<'s>> {
             client.comes_at(20);
             client.connect_with(64 << 10);
             client.send(b"GET /large.bin HTTP/1.1\r\nHost: h\r\n\r\n");
-            client.pause(200, READS_NOTHING);
+            client.pause_until(200, READS_NOTHING);
             client.responses(1);
             client.close();
         },

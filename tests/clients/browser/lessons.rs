@@ -1,5 +1,5 @@
 //! The pages of docs/lessons: their links move the replay, all recordings stay in step, and what is
-//! left comes back as it was.
+//! left comes back as it was. The figures of a text are those that the page itself says.
 
 use super::{alone, replay::Shown};
 use std::fs::{create_dir_all, read_dir, write};
@@ -29,6 +29,11 @@ const IN_STEP: &str = "sides.every(side => {
         && (last + 1 >= side.recording.count || side.time(last + 1) >= order.time[at]);
 }) && new Set([...document.querySelectorAll('.cursor')].map(line => line.getAttribute('d').split(' ')[0])).size == 1";
 
+/// The figures of the text that are of the event to which a link goes.
+const FIGURES: &str = "[...document.querySelectorAll('.figure')].filter(one =>
+    ['side', 'process', 'thread', 'place'].every(key => one.dataset[key] === jumps[LINK].dataset[key])
+).map(one => one.textContent)";
+
 #[test]
 #[ignore = "needs chromium"]
 fn browser_goes_to_the_moments_of_lessons_and_back_to_the_same_pictures() {
@@ -47,6 +52,11 @@ fn browser_goes_to_the_moments_of_lessons_and_back_to_the_same_pictures() {
             let is_current = format!("jumps[{link}].getAttribute('aria-current')");
             assert_eq!(shown.text(&is_current), "step");
             assert!(sentence.len() > 10, "{}: {sentence}", page.display());
+            let figures = shown.tab.value(&FIGURES.replace("LINK", &link.to_string()));
+            for figure in figures.as_array().expect("a list") {
+                let figure = figure.as_str().expect("text");
+                assert!(sentence.contains(figure), "{figure}: {sentence}");
+            }
             let mut pictures = vec![shown.picture()];
             for _ in 0..4 {
                 pictures.push(shown.press("ArrowRight"));
