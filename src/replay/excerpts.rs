@@ -1,6 +1,8 @@
 //! The smallest servers of the course, and which of their lines does what a recording tells.
 
-/// A file of `docs/io-models/minimal`.
+use crate::recording::{Kind, Recording, Syscall, Table};
+
+/// A file of `docs/io-models`.
 pub struct Excerpt {
     /// Its name.
     pub file: &'static str,
@@ -11,10 +13,11 @@ pub struct Excerpt {
 }
 
 macro_rules! excerpt {
-    ($file:literal, $($words:literal => $events:expr),* $(,)?) => {
+    ($file:literal, $($rest:tt)*) => { excerpt!(in "minimal/", $file, $($rest)*) };
+    (in $folder:literal, $file:literal, $($words:literal => $events:expr),* $(,)?) => {
         Excerpt {
             file: $file,
-            text: include_str!(concat!("../../docs/io-models/minimal/", $file)),
+            text: include_str!(concat!("../../docs/io-models/", $folder, $file)),
             marks: &[$(($words, &$events)),*],
         }
     };
@@ -28,6 +31,14 @@ const ANSWER: Excerpt = excerpt!("client.rs",
     "match client.read(&mut buffer)" => ["recv"],
     "Ok(0) | Err(_) => false" => ["closed"],
     "client.write_all(&buffer[..count]).is_ok()" => SENDS,
+);
+
+/// What a loop does for a client that may not read: it never waits for it.
+const ADVANCE: Excerpt = excerpt!(in "exercises/", "buffered.rs",
+    "pub fn advance(" => ["turn"],
+    "self.stream.read(&mut buffer)?" => ["recv"],
+    "return Err(io::ErrorKind::UnexpectedEof.into())" => ["closed"],
+    "self.stream.write(&self.output)?" => SENDS,
 );
 
 /// What `serve` does for one client.
@@ -114,8 +125,45 @@ const IO_URING: &[Excerpt] = &[excerpt!("io_uring.rs",
     "queue(&mut ring, &request)?" => ["queued"],
 )];
 
+/// The code that does what each of these recordings tells; none where it would do something else.
+///
+/// All the servers of the course echo, without TLS. Recordings of one model differ in what these
+/// servers do not have.
+pub fn of_all(recordings: &[&Recording]) -> Vec<Vec<&'static Excerpt>> {
+    let model = |one: &Recording| one.fact("model").unwrap_or_default().to_owned();
+    let models: Vec<_> = recordings.iter().map(|one| model(one)).collect();
+    let has_twin = |model| models.iter().filter(|other| *other == model).count() > 1;
+    let both = recordings.iter().zip(&models);
+    both.map(|(one, model)| match has_twin(model) {
+        true => Vec::new(),
+        false => of_one(one, model),
+    })
+    .collect()
+}
+
+fn of_one(recording: &Recording, model: &str) -> Vec<&'static Excerpt> {
+    let states = || recording.contents.names.iter();
+    let has_tls =
+        states().any(|((table, _), name)| *table == Table::States && name == "handshaking");
+    let has = |kind| recording.events.iter().any(|one| one.event.kind == kind);
+    if has_tls || has(Kind::Request) {
+        return Vec::new();
+    }
+    let finds_no_room = recording.events.iter().any(|one| {
+        let sends = [Syscall::Send, Syscall::Sendmsg].map(|call| call as u8);
+        let event = &one.event;
+        event.kind == Kind::Call && sends.contains(&event.code) && event.value == -11
+    });
+    let is_answer = |one: &Excerpt| one.marks == ANSWER.marks;
+    let chosen = |one: &'static Excerpt| match finds_no_room && is_answer(one) {
+        true => &ADVANCE,
+        false => one,
+    };
+    of(model).iter().map(chosen).collect()
+}
+
 /// What the course shows of a model.
-pub fn of(model: &str) -> &'static [Excerpt] {
+fn of(model: &str) -> &'static [Excerpt] {
     match model {
         "blocking" => BLOCKING,
         "forking" => FORKING,
@@ -143,11 +191,13 @@ impl Excerpt {
                 if item.iter().any(|(_, events)| !events.is_empty()) {
                     shown.extend(
                         item.into_iter()
-                            .skip_while(|(line, _)| line.starts_with("//")),
+                            .skip_while(|(line, _)| line.trim_start().starts_with("//")),
                     );
                 }
             }
         }
+        // What ends the last item.
+        shown.pop_if(|(line, _)| line.is_empty());
         shown
     }
 }
@@ -156,13 +206,14 @@ impl Excerpt {
 mod tests {
     use super::*;
     use crate::model::MODELS;
+    use crate::recording::{Contents, Event, Part};
 
     #[test]
     fn each_mark_is_on_one_line_and_every_classic_model_has_an_excerpt() {
         for row in MODELS.iter().filter(|row| !row.name.starts_with("tokio")) {
             let excerpts = of(row.name);
             assert!(!excerpts.is_empty(), "{}", row.name);
-            for excerpt in excerpts {
+            for excerpt in excerpts.iter().chain([&ADVANCE]) {
                 for (words, events) in excerpt.marks {
                     let lines = excerpt.lines();
                     let marked = lines.iter().filter(|(line, _)| line.contains(words));
@@ -171,5 +222,52 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// A recording of a model, with these events.
+    fn recording(model: &str, events: &[Event]) -> Recording {
+        let contents = Contents {
+            facts: vec![("model".into(), model.into())],
+            parts: vec![Part {
+                process: 1,
+                thread: 1,
+                events: events.iter().map(|event| event.to_words()).collect(),
+            }],
+            ..Contents::default()
+        };
+        Recording::parse(&contents.to_bytes()).expect("a recording")
+    }
+
+    fn files(recordings: &[&Recording]) -> Vec<String> {
+        let names =
+            |all: Vec<&Excerpt>| all.iter().map(|one| one.file).collect::<Vec<_>>().join(" ");
+        of_all(recordings).into_iter().map(names).collect()
+    }
+
+    #[test]
+    fn code_is_shown_only_where_it_does_what_is_recorded() {
+        let send = |value| Event {
+            code: Syscall::Send as u8,
+            value,
+            ..Event::new(Kind::Call, 7)
+        };
+        let echo = recording("epoll", &[send(5)]);
+        let full = recording("epoll", &[send(-11)]);
+        let http = recording("epoll", &[Event::new(Kind::Request, 7)]);
+        let other = recording("blocking", &[send(5)]);
+        assert_eq!(
+            files(&[&echo, &other]),
+            ["epoll.rs client.rs", "blocking.rs client.rs"]
+        );
+        assert_eq!(
+            files(&[&full]),
+            ["epoll.rs buffered.rs"],
+            "it must not wait for a client"
+        );
+        assert_eq!(files(&[&http]), [""], "the course's servers echo");
+        assert_eq!(
+            files(&[&echo, &full, &other]),
+            ["", "", "blocking.rs client.rs"]
+        );
     }
 }

@@ -25,8 +25,11 @@ const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = concat!(
     "\"use strict\";\n",
     include_str!("recording.js"),
+    include_str!("state.js"),
     include_str!("words.js"),
+    include_str!("clock.js"),
     include_str!("picture.js"),
+    include_str!("legend.js"),
     include_str!("page.js"),
 );
 
@@ -46,14 +49,12 @@ pub const MAX_RECORDINGS: usize = moments::LETTERS.len();
 /// # Errors
 /// The name of the first one that cannot be read, and why.
 pub fn page<'a>(recordings: &[Replayed<'a>]) -> Result<String, (&'a str, FormatError)> {
-    let mut models = Vec::new();
-    for one in recordings {
-        let recording = Recording::parse(one.bytes).map_err(|error| (one.name, error))?;
-        models.push(recording.fact("model").unwrap_or_default().to_owned());
-    }
+    let read = |one: &Replayed<'a>| Recording::parse(one.bytes).map_err(|error| (one.name, error));
+    let parsed = recordings.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let code = excerpts::of_all(&parsed.iter().collect::<Vec<_>>());
     let names: Vec<_> = recordings.iter().map(|one| one.name).collect();
     let title = format!("Replay of {}", names.join(" and "));
-    Ok(write(recordings, &models, &title, &html! {}))
+    Ok(write(recordings, &code, &title, &html! {}))
 }
 
 /// The page that replays these recordings below the text of a lesson: see docs/replay.md.
@@ -66,7 +67,7 @@ pub fn lesson(text: &str, recordings: &[Replayed<'_>]) -> Result<String, String>
         |(index, error): (usize, FormatError)| format!("{}: {error}", recordings[index].name);
     let moments = Moments::read(&bytes).map_err(unreadable)?;
     let lesson = Lesson::read(text)?;
-    let models = moments.models();
+    let code = excerpts::of_all(&moments.recordings());
     let mut named: Vec<Replayed<'_>> = Vec::new();
     for (index, one) in recordings.iter().enumerate() {
         let name = lesson.sides.get(index).unwrap_or(&one.name);
@@ -75,15 +76,16 @@ pub fn lesson(text: &str, recordings: &[Replayed<'_>]) -> Result<String, String>
             bytes: one.bytes,
         });
     }
-    Ok(write(
-        &named,
-        &models,
-        lesson.title,
-        &lesson.page(&moments)?,
-    ))
+    Ok(write(&named, &code, lesson.title, &lesson.page(&moments)?))
 }
 
-fn write(recordings: &[Replayed<'_>], models: &[String], title: &str, lesson: &Markup) -> String {
+/// `code` has the excerpts of each recording.
+fn write(
+    recordings: &[Replayed<'_>],
+    code: &[Vec<&Excerpt>],
+    title: &str,
+    lesson: &Markup,
+) -> String {
     let policy = format!(
         "default-src 'none'; style-src '{}'; script-src '{}'; img-src data:; base-uri 'none'; \
          form-action 'none'",
@@ -107,8 +109,8 @@ fn write(recordings: &[Replayed<'_>], models: &[String], title: &str, lesson: &M
                 h1 { (title) }
                 (lesson)
                 (PreEscaped(include_str!("page.html")))
-                @for (one, model) in recordings.iter().zip(models) {
-                    (data(one, excerpts::of(model)))
+                @for (one, excerpts) in recordings.iter().zip(code) {
+                    (data(one, excerpts))
                 }
                 script { (PreEscaped(SCRIPT)) }
             }
@@ -131,7 +133,7 @@ pub fn trace_json<'a>(one: &Replayed<'a>) -> Result<Vec<u8>, (&'a str, FormatErr
 
 /// A recording, and the excerpts of the course that do what its server does. The browser runs
 /// neither.
-fn data(one: &Replayed, excerpts: &[Excerpt]) -> Markup {
+fn data(one: &Replayed, excerpts: &[&Excerpt]) -> Markup {
     html! {
         script type="application/octet-stream" class="recording" data-name=(one.name) {
             (PreEscaped(BASE64_STANDARD.encode(compressed(one.bytes))))
@@ -176,12 +178,10 @@ mod tests {
             name: "<one> & \"two\"",
             bytes: &bytes,
         };
-        let page = page(&[one(), one()]).expect("recordings");
-        assert_eq!(
-            page.matches(&BASE64_STANDARD.encode(compressed(&bytes)))
-                .count(),
-            2
-        );
+        let two = page(&[one(), one()]).expect("recordings");
+        let data = BASE64_STANDARD.encode(compressed(&bytes));
+        assert_eq!(two.matches(&data).count(), 2);
+        let page = page(&[one()]).expect("a recording");
         assert!(page.contains("data-name=\"&lt;one&gt; &amp; &quot;two&quot;\""));
         assert!(page.contains("epoll::wait("), "the course's loop");
         for forbidden in [

@@ -67,10 +67,9 @@ impl Moments {
             .map(|sides| Moments { sides })
     }
 
-    /// The model of each recording.
-    pub fn models(&self) -> Vec<String> {
-        let model = |side: &Side| side.recording.fact("model").unwrap_or_default().to_owned();
-        self.sides.iter().map(model).collect()
+    /// The recordings, in their order.
+    pub fn recordings(&self) -> Vec<&Recording> {
+        self.sides.iter().map(|side| &side.recording).collect()
     }
 
     /// The moment that these words mean, such as `A call recv #1 :last`.

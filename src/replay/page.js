@@ -2,6 +2,8 @@
 
 const find = id => document.getElementById(id);
 const MAX_FOUND = 200, MARGIN = 8;
+// The least widths, in pixels, of what a link names: of a call, and of the time in which a thread is awake around another event.
+const LEAST_CALL = 20, LEAST_TURN = 200;
 
 const sides = [];
 // For each event of all recordings by time: its recording, and its number there.
@@ -203,7 +205,8 @@ const lasted = request => request.end === null ? -1 : request.end - request.begi
 
 function requestFound(side, request) {
   const took = request.end === null ? "not answered" : time(request.end - request.begin);
-  const words = `${took}: ${side.recording.target(request.index)}, ${request.status}, ${side.words.connection(request.conn)}`;
+  const what = side.recording.requestCount ? `${side.recording.target(request.index)}, ${request.status}` : `${bytes(request.bytes)} sent by the first call after input`;
+  const words = `${took}: ${what}, ${side.words.connection(request.conn)}`;
   return {at: place(side, request.index), words: label(side, words), size: lasted(request), select: {side, conn: request.conn}, from: request.begin - side.zero};
 }
 
@@ -230,7 +233,7 @@ function findWords(side, words) {
     if (r.kind[i] === STEP && r.state(r.code[i]).includes(words)) all.push({at: place(side, i), words: label(side, side.words.sentence(i)), select: {side, conn: r.conn[i]}});
     if (all.length > 10 * MAX_FOUND) break;
   }
-  for (const one of r.requests) if (r.target(one.index).toLowerCase().includes(words)) all.push(requestFound(side, one));
+  if (r.requestCount) for (const one of r.requests) if (r.target(one.index).toLowerCase().includes(words)) all.push(requestFound(side, one));
   return {found: all, total: all.length};
 }
 
@@ -243,12 +246,16 @@ function search(words) {
   showFound(all, each.reduce((sum, one) => sum + one.total, 0), "");
 }
 
-// Goes to the response of the request that took longest, and selects its connection.
+// Goes to where the request begins that took longest, and selects its connection. Without requests, this is input that was
+// answered by a send.
 function slowest() {
   let best = null;
-  for (const side of sides) for (const one of side.recording.requests) if (!best || lasted(one) > lasted(best.one)) best = {side, one};
+  const some = sides.filter(side => side.recording.requestCount > 0);
+  for (const side of some.length ? some : sides) {
+    for (const one of side.recording.requests) if (!best || lasted(one) > lasted(best.one)) best = {side, one};
+  }
   if (!best) return showFound([], 0, "No request is recorded.");
-  showFound([requestFound(best.side, best.one)], 1, "The slowest request");
+  showFound([requestFound(best.side, best.one)], 1, find("slowest").textContent);
   showOne(0);
 }
 
@@ -290,16 +297,27 @@ const KEYS = {
   "n": "next", "N": "previous", "/": "search", "?": "help",
 };
 
+// The search field takes all keys, and a list takes those that choose in it.
+const isTyping = target => target.matches("input[type=search]");
+
 function onKey(event) {
+  const {target} = event;
   if (event.ctrlKey || event.altKey || event.metaKey || find("keys").open) return;
-  if (event.target.id === "query" && event.key === "Escape") return event.target.blur();
-  if (event.target.matches("input:not([type=range]), select") || (event.key === " " && event.target.matches("button, summary, input"))) return;
+  if (target.id === "query" && event.key === "Escape") return target.blur();
+  if (isTyping(target) || (target.matches("select") && event.key !== " ")) return;
+  // Space plays, so Enter is the key of a box, as it is of buttons.
+  if (event.key === "Enter" && target.matches("[type=checkbox]")) return target.click();
   const isArrow = event.key.startsWith("Arrow");
   const action = KEYS[event.shiftKey && isArrow ? `Shift+${event.key}` : event.key];
   if (!action) return;
   event.preventDefault();
   if (action !== "play" && playing) play(false);
   ACTIONS[action]();
+}
+
+// Some browsers press the button that has the focus when Space is let go.
+function onKeyUp(event) {
+  if (event.key === " " && !find("keys").open && !isTyping(event.target)) event.preventDefault();
 }
 
 // Goes to the moment of a lesson that a link names: an event of a thread, counted from its first one.
@@ -311,15 +329,32 @@ function jump(link) {
   if (i < 0) return;
   for (const one of jumps) if (one === link) one.setAttribute("aria-current", "step"); else one.removeAttribute("aria-current");
   if (playing) play(false);
-  if (link.dataset.sight !== undefined) show(Number(link.dataset.sight));
+  sides.forEach((side, index) => { side.named = index === k ? i : -1; });
+  frame(link, k, i);
   go(globalOf(k, i));
 }
 
-// Shows this much time at once, or all for 0, and no gap shorter than it is.
-function show(nanos) {
+// Chooses how much time is in sight at a link: what it says, or else what the last one before it says, but so that what it
+// names is neither a hair nor wider than the lanes. Where a link says that all is in sight, it is.
+function frame(link, k, i) {
+  const before = jumps.slice(0, jumps.indexOf(link) + 1).reverse(), r = sides[k].recording;
+  const says = before.find(one => one.dataset.sight !== undefined), nanos = says ? Number(says.dataset.sight) : 0;
   const width = Math.min(...sides.map(side => side.svg.parentElement.clientWidth));
   find("shorten").checked = false;
   scale = (width - 2 * MARGIN) / (nanos || lasts());
+  if (says === link && nanos === 0) return;
+  const isCall = [CALL, WAITS].includes(r.kind[i]), [from, to] = isCall ? r.extent(i) : r.turnAround(i), length = Math.max(to - from, 1);
+  if (isCall || says !== link) scale = Math.max(scale, Math.min((isCall ? LEAST_CALL : LEAST_TURN) / length, 1));
+  if (says !== link) scale = Math.min(scale, width * 0.4 / length);
+}
+
+// Scrolls to the lanes that a link is about, and lets what it names flash once.
+function reveal(side) {
+  const {top, bottom} = side.labels.parentElement.getBoundingClientRect();
+  const over = (NARROW.matches ? find("where") : document.querySelector("header")).offsetHeight;
+  if (top < over || bottom > innerHeight) scrollBy(0, top - over - 8);
+  if (matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+  for (const outline of side.svg.querySelectorAll(".named")) outline.animate([{strokeWidth: "14px"}, {strokeWidth: "2px"}], {duration: 700, easing: "ease-out"});
 }
 
 function lasts() { return order.time.length ? order.time[order.time.length - 1] - order.time[0] : 1; }
@@ -328,14 +363,23 @@ function lasts() { return order.time.length ? order.time[order.time.length - 1] 
 function beginLesson() {
   jumps.forEach((link, index) => {
     link.href = `#${index + 1}`;
-    link.onclick = () => jump(link);
+    link.onclick = () => {
+      jump(link);
+      reveal(sides[Number(link.dataset.side)]);
+    };
   });
   if (!jumps.length) return;
   // To play all of it takes up to 20 s.
   const speeds = [...find("speed").options].map(option => Number(option.value));
   find("speed").value = Math.max(1, ...speeds.filter(speed => lasts() * speed < 20e9));
-  show(0);
   jump(jumps[Number(location.hash.slice(1)) - 1] || jumps[0]);
+}
+
+// What the button finds, if it can find anything.
+function nameSlowest() {
+  const hasRequests = sides.some(side => side.recording.requestCount > 0);
+  find("slowest").textContent = hasRequests ? "Slowest request" : "Slowest answer";
+  find("slowest").hidden = !hasRequests && !sides.some(side => side.recording.requests.length);
 }
 
 async function begin() {
@@ -357,6 +401,9 @@ async function begin() {
   };
   find("shorten").onchange = draw;
   document.addEventListener("keydown", onKey);
+  document.addEventListener("keyup", onKeyUp);
+  find("legend").replaceChildren(...legendOf(sides.map(side => side.recording), jumps.length > 0));
+  nameSlowest();
   new ResizeObserver(draw).observe(find("sides"));
   // The first connection, or the beginning if none is opened.
   go(Math.max(lastUntil(0), 0));

@@ -1,7 +1,7 @@
 // Draws the lanes of a recording: its threads, then its connections, around the moment of the replay.
 
 const SVG = "http://www.w3.org/2000/svg";
-const ROW = 44, LOW_ROW = 24, AXIS = 24, MAX_EVENTS = 1500, MAX_ROWS = 100, SOME = 3, FEW = 12, MANY = 30, GAP = 64;
+const ROW = 44, HIGH_ROW = 60, LOW_ROW = 24, WRAPPED_ROW = 40, AXIS = 24, MAX_EVENTS = 1500, MAX_ROWS = 100, SOME = 3, FEW = 12, MANY = 30;
 const GROUPS = {
   accept4: "accept", recv: "receive", recvmsg: "receive", recvfrom: "receive", send: "send", sendmsg: "send", sendfile: "send",
   sendto: "send", epoll_ctl: "watch",
@@ -31,51 +31,27 @@ function text(x, y, words, kind, anchor = "start") {
   return made;
 }
 
+// Where labels have little room, and lanes are higher for them.
+const NARROW = matchMedia("(max-width: 40rem)");
+
+// The parts of a time in which nobody sleeps. The times of sleep are in order.
+function awake(from, to, sleeps) {
+  const parts = [];
+  for (const [begin, end] of sleeps) {
+    if (end <= from || begin >= to) continue;
+    if (begin > from) parts.push([from, begin]);
+    from = end;
+  }
+  if (from < to) parts.push([from, to]);
+  return parts;
+}
+
+const slug = state => `state-${state.replace(/[^a-z]+/g, "-")}`;
+
 // Cut so that it fits into a width, in letters of 12 px; empty if hardly a letter does.
 function fitted(words, width) {
   const letters = Math.floor((width - 6) / 6.8);
   return words.length <= letters ? words : letters < 4 ? "" : `${words.slice(0, letters - 1)}…`;
-}
-
-// Where moments are drawn. In gaps, in which nothing happens, time is short; the clock is the same for all recordings.
-class Clock {
-  // `times` are the moments in sight, sorted; `scale` is in pixels a nanosecond.
-  constructor(times, now, scale, x, shortens) {
-    this.times = times;
-    this.scale = scale;
-    this.shortens = shortens;
-    this.gaps = [];
-    const places = [0];
-    for (let i = 1; i < times.length; i++) {
-      const width = (times[i] - times[i - 1]) * scale;
-      if (shortens && width > GAP) this.gaps.push(i);
-      places.push(places[i - 1] + (shortens ? Math.min(width, GAP) : width));
-    }
-    this.places = places;
-    this.shift = 0;
-    this.shift = x - this.at(now);
-  }
-
-  at(moment) {
-    const {times, places} = this;
-    let low = 0, high = times.length - 1;
-    if (high < 0) return this.shift;
-    if (moment <= times[0]) return places[0] + (moment - times[0]) * this.scale + this.shift;
-    if (moment >= times[high]) return places[high] + (moment - times[high]) * this.scale + this.shift;
-    while (high - low > 1) {
-      const middle = (low + high) >> 1;
-      if (times[middle] <= moment) low = middle; else high = middle;
-    }
-    const share = (moment - times[low]) / (times[high] - times[low]);
-    return places[low] + share * (places[high] - places[low]) + this.shift;
-  }
-}
-
-// A moment that is a multiple of a step, with no more digits than that needs.
-function rounded(moment, step) {
-  const size = Math.abs(moment), [unit, name] = step >= 1e9 ? [1e9, "s"] : step >= 1e6 || size >= 1e6 ? [1e6, "ms"] : [1e3, "µs"];
-  const digits = Math.max(0, Math.ceil(Math.log10(unit / step) - 1e-9));
-  return moment === 0 ? "0" : `${moment < 0 ? "−" : ""}${(size / unit).toFixed(digits)} ${name}`;
 }
 
 // One recording on the page.
@@ -86,6 +62,8 @@ class Side {
     this.letter = letter;
     const opened = recording.kind.indexOf(OPENED);
     this.zero = recording.count ? recording.end[Math.max(opened, 0)] : 0;
+    // The event that a link of a lesson names.
+    this.named = -1;
     this.build(name, course);
   }
 
@@ -137,12 +115,13 @@ class Side {
     const spans = this.spans(left, low, high, last);
     const rows = this.rows(left, low, high);
     // Many lanes are low, but for those of loops. Of several recordings, so are those of more than a few connections.
-    const rowHeight = rows.length > MANY ? LOW_ROW : ROW, isCrowded = this.letter && rows.filter(row => row.conn !== undefined).length > SOME;
+    const isMany = rows.length > MANY, isCrowded = this.letter && rows.filter(row => row.conn !== undefined).length > SOME;
     let height = AXIS;
     for (const row of rows) {
       row.y = height;
       const {isLoop, isClient} = row.conn === undefined ? r.threads[row.thread] : {};
-      row.height = isLoop ? ROW : isClient || (isCrowded && row.conn !== undefined) ? LOW_ROW : rowHeight;
+      const isLow = isMany ? !isLoop : isClient || (isCrowded && row.conn !== undefined);
+      row.height = isLow ? (NARROW.matches && !isMany ? WRAPPED_ROW : LOW_ROW) : NARROW.matches || row.conn !== undefined ? HIGH_ROW : ROW;
       height += row.height;
     }
     this.svg.replaceChildren();
@@ -151,6 +130,7 @@ class Side {
     this.drawAxis(height);
     for (const row of rows) this.drawRow(row, spans);
     this.drawCursor(height);
+    this.drawNamed(rows);
     this.drawLabels(rows);
     this.describe(last);
   }
@@ -178,6 +158,11 @@ class Side {
       (r.kind[i] === CALL ? of(conn).calls : of(conn).marks).push(i);
     }
     for (const [conn, now] of begun) of(conn).bands.push({...now, to: Infinity});
+    // A call that began in sight may end out of sight.
+    r.threads.forEach((_, thread) => {
+      const last = state.last[thread], next = last < 0 ? r.first[thread] : r.next[last];
+      if (next >= 0 && r.kind[next] === CALL && r.conn[next] >= 0) of(r.conn[next]).calls.push(next);
+    });
     this.after = state;
     return spans;
   }
@@ -261,7 +246,7 @@ class Side {
     if (waits === last && waits >= 0 && next < 0) this.drawSleep(waits, this.x(r.end[waits]), Infinity, y + (isLow ? 4 : 6), isLow ? 15 : 20, "until the end");
     for (const i of calls) this.drawCall(i, y + (isLow ? 4 : 6), isLow ? 15 : 20);
     if (r.threads[thread].isClient) for (const i of events) if (r.call(i) === "close" && r.kind[i] === CALL) this.drawCross(i, y);
-    if (!isLow) this.drawTurns(events, y + 30);
+    if (!isLow) this.drawTurns(events, y + 30, calls.filter(i => r.sleeps[i]).map(i => r.extent(i).map(moment => this.x(moment))));
     for (const i of events) {
       if (r.kind[i] === FOUND) this.svg.append(shape("circle", {class: "found", cx: this.x(r.end[i]), cy: y + 4, r: 3}, this.words.sentence(i)));
       if (r.kind[i] === QUEUED || r.kind[i] === COMPLETED) {
@@ -290,15 +275,17 @@ class Side {
     if (label) this.svg.append(text(Math.max(from, 0) + 3, y + height - 5, label, "on"));
   }
 
-  // The connections for which a thread runs, below its calls.
-  drawTurns(events, y) {
+  // The connections for which a thread runs, below its calls. It does not while it sleeps.
+  drawTurns(events, y, sleeps) {
     const r = this.recording;
     let begun = null;
     const end = at => {
       if (!begun) return;
-      const width = this.box("acts", begun.x, at, y, 12, `runs for ${this.words.connection(begun.conn)}`, 2);
-      const label = fitted(r.connections[begun.conn].label, width);
-      if (label) this.svg.append(text(Math.max(begun.x, 0) + 3, y + 11, label, "on"));
+      for (const [from, to] of awake(begun.x, Math.max(at, begun.x + 2), sleeps)) {
+        const width = this.box("acts", from, to, y, 12, `runs for ${this.words.connection(begun.conn)}`, 1);
+        const label = fitted(r.connections[begun.conn].label, width);
+        if (label) this.svg.append(text(Math.max(from, 0) + 3, y + 11, label, "on"));
+      }
       begun = null;
     };
     for (const i of events) {
@@ -317,12 +304,13 @@ class Side {
   drawConnection({y, height}, spans) {
     if (!spans) return;
     const r = this.recording, isLow = height < ROW, edge = isLow ? 1 : 3;
+    const sleeps = spans.calls.filter(i => r.sleeps[i]).map(i => [this.x(r.begin[i]), this.x(r.end[i])]);
     for (const {does, is, from, to} of spans.bands) {
       if (does === ABSENT || does === GONE) continue;
       const [a, b] = [from === -Infinity ? -2 : this.x(from), to === Infinity ? this.view.width + 2 : this.x(to)];
-      const name = r.state(is), slug = name.replace(/[^a-z]+/g, "-");
-      const width = this.box(`band ${slug}`, a, b, y + edge, height - 2 * edge, `${name}; ${["", "in the ready list", "acts", "waits"][does]}`);
-      if (does !== WAITING) this.box(does === READY ? "is-ready" : "acts", a, b, y + height - edge - 5, 5, "", 1);
+      const name = r.state(is), width = this.box(`band ${slug(name)}`, a, b, y + edge, height - 2 * edge, `${name}; ${["", "in the ready list", "acts", "waits"][does]}`);
+      if (does === READY) this.box("is-ready", a, b, y + height - edge - 5, 5, "", 1);
+      if (does === ACTING) for (const [from, to] of awake(a, Math.max(b, a + 1), sleeps)) this.box("acts", from, to, y + height - edge - 5, 5);
       const label = does === ACTING || isLow ? "" : fitted(name, width);
       if (label) this.svg.append(text(Math.max(a, 0) + 4, y + height - 12, label, "faint"));
     }
@@ -349,8 +337,19 @@ class Side {
       shape("path", {class: "cursor", d: `M${x} ${AXIS - 8}V${height}`}), shape("path", {class: "head", d: `M${x - 5} ${AXIS - 10}h10l-5 8z`}));
   }
 
+  // An outline around the event that a link names, in its thread's lane and in its connection's.
+  drawNamed(rows) {
+    const r = this.recording, i = this.named;
+    if (i < 0) return;
+    const [from, to] = r.extent(i).map(moment => this.x(moment)), more = Math.max(0, 14 - (to - from)) / 2 + 3;
+    for (const {thread, conn, y, height} of rows) {
+      if (conn === undefined ? thread === r.thread[i] : conn === r.conn[i]) this.box("named", from - more, to + more, y + 1.5, height - 3);
+    }
+  }
+
   drawLabels(rows) {
     const now = this.view.now + this.zero, {state, words} = this, r = this.recording;
+    const hasLoops = r.threads.filter(thread => thread.isLoop).length > 1;
     while (this.labels.children.length > rows.length) this.labels.lastChild.remove();
     rows.forEach((row, index) => {
       if (!this.labels.children[index]) this.labels.append(element("button", {type: "button"}, element("b"), element("span")));
@@ -359,10 +358,12 @@ class Side {
         : [r.threads[row.thread].name, words.doing(state, row.thread, now)];
       const there = isConnection && state.get(row.conn, DOES) !== ABSENT && state.get(row.conn, DOES) !== GONE;
       const is = there ? r.state(state.get(row.conn, IN_STATE)) : "";
-      label.firstChild.textContent = is ? `${name} ${is}` : name;
+      const owner = there && hasLoops ? `, ${r.threads[state.get(row.conn, OWNER)].name}` : "";
+      label.firstChild.textContent = is ? `${name}${owner} ${is}` : name;
       label.lastChild.textContent = [does, isConnection && there ? words.buffers(state, row.conn) : ""].filter(part => part).join("; ");
       label.title = `${label.firstChild.textContent}: ${label.lastChild.textContent}`;
-      label.className = `${isConnection ? "connection" : "thread"}${row.height < ROW ? " low" : ""}`;
+      label.className = `${isConnection ? "connection" : "thread"}${row.height < ROW ? " low" : ""}${row.height === LOW_ROW ? " one-line" : ""}`;
+      label.style.height = `${row.height}px`;
       label.disabled = !isConnection;
       label.setAttribute("aria-pressed", isConnection && row.conn === this.selected);
       label.onclick = isConnection ? () => select(this, row.conn) : null;
@@ -385,10 +386,10 @@ class Side {
   listed(ready, loops) {
     if (!loops) return ["This model has none: the kernel chooses the thread that runs."];
     return ready.flatMap(([thread, list]) => {
-      const name = loops > 1 ? [`${this.recording.threads[thread].name}: `] : [];
-      if (!list.length) return [...name, loops > 1 ? "empty " : "empty"];
+      const name = loops > 1 ? [`${thread === ready[0][0] ? "" : "; "}${this.recording.threads[thread].name}: `] : [];
+      if (!list.length) return [...name, "empty"];
       const shown = list.slice(0, 24).map(conn => element("span", {class: "chip"}, this.recording.connections[conn].label));
-      return [...name, ...shown, list.length > 24 ? ` and ${list.length - 24} more ` : " "];
+      return [...name, ...shown, list.length > 24 ? ` and ${list.length - 24} more` : ""];
     });
   }
 
@@ -396,20 +397,23 @@ class Side {
   sleepers(now) {
     const r = this.recording, kinds = new Map();
     for (const thread of r.threads.keys()) {
-      const {call, sleeps, waits} = this.state.doing(thread, now);
+      const {call, sleeps, waits, since} = this.state.doing(thread, now);
       if (!sleeps || r.threads[thread].isClient) continue;
       const acts = this.state.acts[thread];
       const on = acts >= 0 && !r.threads[thread].isLoop ? `${call}, for one connection` : `${call}${r.threads[thread].isLoop ? ", for all connections" : ""}`;
       const limit = waits >= 0 && r.value[waits] > 0 ? r.end[waits] + r.value[waits] : Infinity;
       const one = kinds.get(on) || {names: [], limit: Infinity};
-      kinds.set(on, {names: [...one.names, r.threads[thread].name], limit: Math.min(one.limit, limit)});
+      one.names.push(r.threads[thread].name);
+      one.limit = Math.min(one.limit, limit);
+      one.on = acts >= 0 && !r.threads[thread].isLoop && one.names.length === 1 ? `${call} for ${r.connections[acts].label}, ${time(now - since)}` : on;
+      kinds.set(on, one);
     }
     let idle = 0;
     for (let conn = 0; conn < r.connections.length; conn++) {
       const owner = r.threads[this.state.get(conn, OWNER)];
       idle += this.state.get(conn, DOES) === WAITING && owner.isLoop;
     }
-    const threads = [...kinds].map(([on, {names, limit}]) => {
+    const threads = [...kinds.values()].map(({on, names, limit}) => {
       const who = names.length > 2 ? many(names.length, "thread") : names.join(" and ");
       return `${who} in ${on}${isFinite(limit) && limit > now ? `, ${time(limit - now)} at most` : ""}`;
     });

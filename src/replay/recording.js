@@ -1,4 +1,4 @@
-// Reads recordings (docs/recording.md), and knows the state at each of their events.
+// Reads recordings (docs/recording.md).
 
 const KINDS = ["", "call", "waits", "found", "queued", "completed", "turn", "stop", "buffers", "step", "opened", "closed",
   "expired", "woken", "request", "text", "answered", "forked"];
@@ -7,6 +7,8 @@ const [, CALL, WAITS, FOUND, QUEUED, COMPLETED, TURN, STOP, BUFFERS, STEP, OPENE
 const TABLE = {calls: 2, sources: 3, reasons: 4, ends: 5, operations: 6, deadlines: 7, states: 8};
 const SENDS = new Set(["send", "sendmsg", "sendfile"]);
 const POLLERS = new Set(["epoll_wait", "poll", "select", "io_uring_enter", "runtime"]);
+// Models that send on sockets that block. A send that takes longer than this has slept in the kernel, until there was room.
+const BLOCKING = new Set(["blocking", "forking", "threaded", "pool"]), LONG_SEND = 1e6;
 const EVENT_SIZE = 32;
 const UTF8 = new TextDecoder();
 
@@ -151,12 +153,15 @@ class Recording {
 
   // The next event of the same thread, for each event; -1 for the last one.
   link() {
-    const {count, next, thread, kind, value, sleeps} = this, first = this.first = new Int32Array(this.threads.length).fill(-1);
+    const {count, next, thread, kind, value, sleeps, code, begin, end} = this, first = this.first = new Int32Array(this.threads.length).fill(-1);
+    const blocks = BLOCKING.has(this.facts.get("model"));
     for (let i = count - 1; i >= 0; i--) {
       const after = next[i] = first[thread[i]];
       first[thread[i]] = i;
       // A call that may sleep is announced, with the longest time.
       if (kind[i] === WAITS && after >= 0 && value[i] !== 0) sleeps[after] = 1;
+      // A send is not.
+      if (blocks && kind[i] === CALL && this.sends[code[i]] && end[i] - begin[i] > LONG_SEND) sleeps[i] = 1;
     }
   }
 
@@ -247,10 +252,35 @@ class Recording {
     return figures;
   }
 
-  // The requests, with the times at which they began and ended.
+  // The requests, with the times at which they began and ended; without any, what was received and then answered by a send.
   get requests() {
-    if (!this.foundRequests) this.foundRequests = this.findRequests();
+    if (!this.foundRequests) this.foundRequests = this.requestCount ? this.findRequests() : this.findAnswers();
     return this.foundRequests;
+  }
+
+  // The exchanges of a protocol without requests: from when input comes to a connection until the next send has ended. They
+  // have the bytes that were sent first, and the number of the event that received.
+  findAnswers() {
+    const {count, kind, conn, code, value, begin, end, sleeps, receives, sends} = this, all = [];
+    const operations = Array.from({length: 256}, (_, number) => this.name("operations", number));
+    const found = new Float64Array(this.connections.length).fill(NaN), open = new Array(this.connections.length).fill(null);
+    for (let i = 0; i < count; i++) {
+      const one = conn[i], is = kind[i];
+      if (one < 0) continue;
+      if (is === FOUND) found[one] = end[i];
+      if (is === STOP || is === CLOSED) found[one] = NaN;
+      if (is === CLOSED) open[one] = null;
+      const does = is === CALL ? (receives[code[i]] ? "receive" : sends[code[i]] ? "send" : "") : is === COMPLETED ? operations[code[i]] : "";
+      if (value[i] <= 0) continue;
+      if (does === "receive" && !open[one]) {
+        const from = !isNaN(found[one]) ? found[one] : sleeps[i] ? end[i] : begin[i];
+        open[one] = {index: i, conn: one, begin: from, end: null, bytes: 0};
+      } else if (does === "send" && open[one]) {
+        all.push(Object.assign(open[one], {end: end[i], bytes: value[i]}));
+        open[one] = null;
+      }
+    }
+    return all;
   }
 
   // A request begins when its connection is found ready for input, and ends when all is sent.
@@ -279,6 +309,39 @@ class Recording {
       }
     }
     return all;
+  }
+
+  // From when to when a lane shows an event: a call as long as it takes, and from before a sleep until after it.
+  extent(i) {
+    const {kind, begin, end, next} = this, after = next[i];
+    return [begin[i], kind[i] === WAITS && after >= 0 && kind[after] === CALL ? end[after] : end[i]];
+  }
+
+  // From when to when the thread of an event is awake around it.
+  turnAround(i) {
+    const {kind, begin, end, next, sleeps, value, thread} = this;
+    let from = end[i], to = end[i], j = this.first[thread[i]];
+    if (j >= 0) from = begin[j];
+    for (; j >= 0; j = next[j]) {
+      if (j <= i && sleeps[j]) from = end[j];
+      if (j > i && sleeps[j]) return [from, begin[j]];
+      to = end[j];
+      if (j >= i && kind[j] === WAITS && value[j] !== 0) break;
+    }
+    return [from, Math.max(to, from)];
+  }
+
+  // What happens at all, for the legend: which kinds, which states, and of each call what there is: for a server's and for a
+  // client's, 1 is a call without sleep, 2 one that failed, and 4 one that slept.
+  get occurring() {
+    const {count, kind, code, detail, value, sleeps, thread, threads} = this;
+    const kinds = new Uint8Array(256), states = new Uint8Array(256), calls = [new Uint8Array(256), new Uint8Array(256)];
+    for (let i = 0; i < count; i++) {
+      kinds[kind[i]] = 1;
+      if (kind[i] === STEP) states[code[i]] = states[detail[i] & 255] = 1;
+      if (kind[i] === CALL) calls[threads[thread[i]].isClient ? 1 : 0][code[i]] |= sleeps[i] ? 4 : value[i] < 0 ? 3 : 1;
+    }
+    return {kinds, states, calls};
   }
 
   // The state after the events up to this one.
@@ -315,137 +378,4 @@ function orderOf(times, areMixed) {
     [order, next] = [next, order];
   }
   return order;
-}
-
-// What a connection does.
-const ABSENT = 0, READY = 1, ACTING = 2, WAITING = 3, GONE = 4;
-
-// Each connection has these numbers. All but the first two and `owner` are numbers of events; -1 is none.
-const [DOES, IN_STATE, OWNER, SINCE, PLACE, ANSWERS, HOLDS, FULL, INPUT] = Array(9).keys();
-const WIDTH = 9;
-
-// The state of everything after a number of events. It is a function of the recording alone.
-class State {
-  constructor(recording) {
-    this.recording = recording;
-    this.count = 0;
-    this.last = new Int32Array(recording.threads.length).fill(-1);
-    this.acts = new Int32Array(recording.threads.length).fill(-1);
-    this.cells = new Int32Array(recording.connections.length * WIDTH).fill(-1);
-    recording.connections.forEach((connection, conn) => {
-      const isThere = connection.number === null, owner = recording.thread[connection.first];
-      const isServed = isThere && !recording.threads[owner].isLoop;
-      this.set(conn, DOES, isServed ? ACTING : isThere ? WAITING : ABSENT);
-      this.set(conn, IN_STATE, connection.initial || 0);
-      this.set(conn, OWNER, owner);
-      if (isServed && this.acts[owner] < 0) this.acts[owner] = conn;
-    });
-  }
-
-  copy() {
-    const copy = Object.create(State.prototype);
-    return Object.assign(copy, this, {last: this.last.slice(), acts: this.acts.slice(), cells: this.cells.slice()});
-  }
-
-  get(conn, field) { return this.cells[conn * WIDTH + field]; }
-
-  set(conn, field, value) { this.cells[conn * WIDTH + field] = value; }
-
-  apply(i) {
-    const {kind, conn, thread} = this.recording;
-    this.count = i + 1;
-    this.last[thread[i]] = i;
-    if (conn[i] >= 0) this.applyTo(conn[i], i, kind[i], thread[i]);
-  }
-
-  // Applies the events until it is the state after `count` of them.
-  advance(count) {
-    while (this.count < count) this.apply(this.count);
-    return this;
-  }
-
-  applyTo(conn, i, kind, thread) {
-    const {code, detail, value, threads} = this.recording;
-    switch (kind) {
-      case OPENED:
-        this.set(conn, OWNER, thread);
-        if (threads[thread].isLoop) return this.queue(conn, i);
-        return this.act(conn, i, thread);
-      case FOUND:
-        if (detail[i] & 5) this.set(conn, INPUT, i);
-        if (detail[i] & 2) this.set(conn, FULL, -1);
-        return this.queue(conn, i);
-      case COMPLETED: case EXPIRED: case WOKEN: return this.queue(conn, i);
-      case TURN: return this.act(conn, i, thread);
-      case STOP: return this.stop(conn, i, code[i], thread);
-      case BUFFERS: return this.set(conn, HOLDS, i);
-      case STEP: return this.set(conn, IN_STATE, code[i]);
-      case REQUEST: return this.set(conn, ANSWERS, i);
-      case ANSWERED: return this.set(conn, ANSWERS, -1);
-      case CALL: return this.applyCall(conn, i, value[i]);
-      case CLOSED:
-        if (this.acts[thread] === conn) this.acts[thread] = -1;
-        this.set(conn, DOES, GONE);
-        this.set(conn, PLACE, -1);
-        return this.set(conn, SINCE, i);
-    }
-  }
-
-  // Puts a connection at the end of the ready list, unless it is in it already.
-  queue(conn, i) {
-    const does = this.get(conn, DOES);
-    if (does === READY || does === ACTING) return;
-    this.set(conn, DOES, READY);
-    this.set(conn, SINCE, i);
-    this.set(conn, PLACE, i);
-  }
-
-  act(conn, i, thread) {
-    this.acts[thread] = conn;
-    this.set(conn, DOES, ACTING);
-    this.set(conn, OWNER, thread);
-    this.set(conn, SINCE, i);
-    this.set(conn, PLACE, -1);
-  }
-
-  stop(conn, i, reason, thread) {
-    const name = this.recording.reasonNames[reason];
-    // A thread that serves one connection stays with it.
-    if (this.acts[thread] === conn && this.recording.threads[thread].isLoop) this.acts[thread] = -1;
-    this.set(conn, DOES, WAITING);
-    this.set(conn, SINCE, i);
-    this.set(conn, HOLDS, -1);
-    // Under io_uring the kernel sends as soon as it can.
-    if (name === "send" && !this.recording.hasRing) this.set(conn, FULL, i);
-    if (name === "receive") this.set(conn, INPUT, -1);
-    if (name === "budget" || name === "work") this.queue(conn, i);
-  }
-
-  applyCall(conn, i, value) {
-    const {code, receives, sends} = this.recording;
-    if (receives[code[i]] && value <= 0) this.set(conn, INPUT, -1);
-    if (sends[code[i]]) this.set(conn, FULL, value === -11 ? i : -1);
-  }
-
-  // The connections that are ready, in their order, of one thread.
-  ready(thread) {
-    const all = [];
-    for (let conn = 0; conn < this.recording.connections.length; conn++) {
-      if (this.get(conn, DOES) === READY && this.get(conn, OWNER) === thread) all.push(conn);
-    }
-    return all.sort((a, b) => this.get(a, PLACE) - this.get(b, PLACE));
-  }
-
-  // What a thread does at a time that is not before the last event: the call that it is in, and whether that sleeps.
-  doing(thread, now) {
-    const {recording} = this, last = this.last[thread];
-    const next = last < 0 ? recording.first[thread] : recording.next[last];
-    const waits = last >= 0 && recording.kind[last] === WAITS;
-    if (next >= 0 && recording.kind[next] === CALL && recording.begin[next] <= now) {
-      const name = recording.call(next);
-      return {call: name, since: recording.begin[next], sleeps: recording.sleeps[next] === 1, waits: waits ? last : -1};
-    }
-    if (waits) return {call: recording.call(last), since: recording.end[last], sleeps: recording.value[last] !== 0, waits: last};
-    return {call: null, since: last < 0 ? 0 : recording.end[last], sleeps: false, waits: -1, isOver: next < 0, isNew: last < 0};
-  }
 }

@@ -71,15 +71,17 @@ class Words {
     const of = r.conn[i] >= 0 ? ` on ${this.connection(r.conn[i])}` : "";
     if (r.threads[r.thread[i]].isClient) return this.say_client(i, who, name, value, took);
     if (POLLERS.has(name) && value >= 0) {
-      return value === 0 ? `${name} returns to ${who} after ${took}: nothing is ready` : `${name} wakes ${who} after ${took}: ${name === "io_uring_enter"
-        ? "operations have completed" : `${many(value, "descriptor")} ${value === 1 ? "is" : "are"} ready`}`;
+      const what = name === "io_uring_enter" ? "operations have completed" : `${many(value, "descriptor")} ${value === 1 ? "is" : "are"} ready`;
+      if (value === 0) return `${name} returns to ${who} after ${took}: nothing is ready`;
+      return r.sleeps[i] ? `${name} wakes ${who} after ${took}: ${what}` : `${name} tells ${who} without sleep, in ${took}: ${what}`;
     }
     if (value === -11 && r.sleeps[i]) return `${name} gives up after ${took}${of}: ${this.nothing(name)} (EAGAIN)`;
     if (value === -11) return `${name} would have to wait${of}: ${this.nothing(name)} (EAGAIN, ${took})`;
     if (value < 0) return `${name} fails${of}: ${errorName(-value)} (${took})`;
     if (name === "accept4") return `${who} accepts a connection: its descriptor is ${value} (accept4, ${took})`;
     if (name === "recv") return value === 0 ? `${who} learns that the client has ended its side${of} (recv = 0, ${took})` : `${who} receives ${bytes(value)}${of} (recv, ${took})`;
-    if (SENDS.has(name)) return `${who} sends ${bytes(value)}${of} (${name}, ${took})`;
+    // A call is told when it has ended, and what it sent may have arrived before that.
+    if (SENDS.has(name)) return `${who} has sent ${bytes(value)}${of} (${name}, ${r.sleeps[i] ? "asleep for " : ""}${took})`;
     if (name === "openat2") return `${who} opens a file: its descriptor is ${value} (openat2, ${took})`;
     if (FILE_READS.has(name)) return `${who} reads ${bytes(value)} of a file (${name}, ${took})`;
     if (name === "close") return `${who} closes descriptor ${r.fd[i]}`;
@@ -93,7 +95,7 @@ class Words {
     if (name === "connect") return value > 1 ? `${who} has opened ${value} connections` : `${who} connects`;
     if (name === "close") return `${who} closes its connection`;
     if (name === "shutdown") return `${who} ends its side of the connection`;
-    if (name === "send") return this.recording.sleeps[i] ? `${who} has sent ${bytes(value)}, and had to wait for ${took}` : `${who} sends ${bytes(value)}`;
+    if (name === "send") return this.recording.sleeps[i] ? `${who} has sent ${bytes(value)}, and had to wait for ${took}` : `${who} has sent ${bytes(value)}`;
     if (name === "recv") return value > 0 ? `${who} gets ${bytes(value)} after ${took}` : `${who} learns that the server has closed the connection`;
     return this.recording.sleeps[i] ? `${who} ${name.replace(/^is /, "was ")}, for ${took}` : `${who} ${name}`;
   }
@@ -177,8 +179,7 @@ class Words {
     const {call, since, sleeps, isOver, isNew} = state.doing(thread, now), {isClient} = this.recording.threads[thread];
     if (isClient) return call && sleeps ? `${clientWaits(call)}${now > since ? `, ${time(now - since)}` : ""}` : isOver ? "has left" : isNew ? "not there yet" : "";
     const served = state.acts[thread], on = served >= 0 && sleeps ? ` for ${this.recording.connections[served].label}` : "";
-    if (call && on) return `asleep in ${call}${on}${now > since ? `, ${time(now - since)}` : ""}`;
-    if (call) return `${sleeps ? "asleep" : "is"} in ${call}${now > since ? ` for ${time(now - since)}` : ""}`;
+    if (call) return `${sleeps ? "asleep" : "is"} in ${call}${on}${now > since ? `, ${time(now - since)}` : ""}`;
     if (isNew) return "not there yet";
     const acts = state.acts[thread];
     return acts >= 0 ? `runs for ${this.recording.connections[acts].label}` : isOver ? "no more events" : "runs";
@@ -191,8 +192,8 @@ class Words {
     if (does === GONE) return "closed";
     if (does === READY) return "in the ready list";
     if (does === ACTING) {
-      const {call, sleeps} = state.doing(owner, now);
-      return sleeps ? `asleep in ${call}` : "acts";
+      const {call, sleeps, since} = state.doing(owner, now);
+      return sleeps ? `its thread is asleep in ${call}${now > since ? `, ${time(now - since)}` : ""}` : "acts";
     }
     if (since < 0) return "waits";
     return `waits: ${r.name("reasons", r.code[since])}${r.threads[owner].isLoop ? "" : ", with its thread"}`;
@@ -200,12 +201,13 @@ class Words {
 
   // The kernel's buffers and the program's, as far as they are known.
   buffers(state, conn) {
-    const r = this.recording, holds = state.get(conn, HOLDS), parts = [];
-    if (state.get(conn, FULL) >= 0) parts.push("kernel: send buffer full");
-    if (state.get(conn, INPUT) >= 0) parts.push("kernel: has input");
+    const r = this.recording, holds = state.get(conn, HOLDS), parts = [], kernel = [];
+    if (state.get(conn, FULL) >= 0) kernel.push("send buffer full");
+    if (state.get(conn, INPUT) >= 0) kernel.push("has input");
+    if (kernel.length) parts.push(`kernel: ${kernel.join(", ")}`);
     if (holds >= 0 && r.value[holds] > 0) parts.push(`${bytes(r.value[holds])} to send`);
     if (holds >= 0 && r.extra[holds] > 0) parts.push(`${bytes(r.extra[holds])} unread`);
-    return parts.join(", ");
+    return parts.join("; ");
   }
 
   // The word by which the course's lines know what runs after an event.

@@ -34,6 +34,16 @@ const FIGURES: &str = "[...document.querySelectorAll('.figure')].filter(one =>
     ['side', 'process', 'thread', 'place'].every(key => one.dataset[key] === jumps[LINK].dataset[key])
 ).map(one => one.textContent)";
 
+/// What is wrong with how a link shows what it names: nothing, if that has an outline in sight, and a
+/// call is wide enough to read. A link may want all in sight.
+const IS_SEEN: &str = "(link => {
+    const named = [...document.querySelectorAll('.named')].map(one => one.getBoundingClientRect());
+    const side = sides.find(side => side.named >= 0), {recording} = side, [from, to] = recording.extent(side.named);
+    if (!named.length || named.some(one => one.width < 14)) return 'no outline';
+    if (to > from && (to - from) * scale < 19.9 && jumps[link].dataset.sight !== '0') return 'a call as wide as a hair';
+    return '';
+})";
+
 #[test]
 #[ignore = "needs chromium"]
 fn browser_goes_to_the_moments_of_lessons_and_back_to_the_same_pictures() {
@@ -57,6 +67,8 @@ fn browser_goes_to_the_moments_of_lessons_and_back_to_the_same_pictures() {
                 let figure = figure.as_str().expect("text");
                 assert!(sentence.contains(figure), "{figure}: {sentence}");
             }
+            let is_seen = format!("{IS_SEEN}({link})");
+            assert_eq!(shown.text(&is_seen), "", "{}, link {link}", page.display());
             let mut pictures = vec![shown.picture()];
             for _ in 0..4 {
                 pictures.push(shown.press("ArrowRight"));
@@ -114,6 +126,17 @@ fn browser_shows_lessons_narrow_and_wide_light_and_dark() {
             );
             // The second link, so that something has happened.
             shown.tab.value("jumps[1].click(); 0");
+            let lanes =
+                "sides[Number(jumps[1].dataset.side)].labels.parentElement.getBoundingClientRect()";
+            let is_below = format!(
+                "(() => {{ const bar = find('where').getBoundingClientRect(), lanes = {lanes};
+                return bar.top >= 0 && bar.bottom <= lanes.top + 1 && lanes.top < innerHeight * 0.9; }})()"
+            );
+            assert_eq!(
+                shown.tab.value(&is_below),
+                true,
+                "{name}, {width}: the sentence and its lanes are on the screen"
+            );
             let file = pictures.join(format!("lesson-{name}-{width}-{scheme}.png"));
             write(file, shown.tab.screenshot()).expect("written");
         }

@@ -326,15 +326,108 @@ fn browser_replays_two_recordings_on_one_clock() {
     assert!(blocking.contains("thread asleep in recv"), "{blocking}");
     assert!(blocking.contains("#2 not there yet"), "{blocking}");
     assert!(epoll.contains("#2 keep-alive"), "{epoll}");
-    // Both show the line of the course's loop that runs.
-    let runs = shown.text(
-        "[...document.querySelectorAll('code.runs')].map(line => line.textContent.trim()).join('|')",
+    let code = "document.querySelectorAll('pre').length";
+    assert_eq!(
+        shown.tab.value(code),
+        0,
+        "the course's servers do not know HTTP"
     );
-    assert!(runs.contains("client.read(&mut buffer)?"), "{runs}");
+    shown.end();
+}
+
+/// A client that sends a lot, and then reads nothing for 130 ms: its thread sleeps in send.
+fn slow_reader() -> Vec<u8> {
+    let mut thread = Thread::begin(1_000_000);
+    thread
+        .wait(Syscall::Accept, 3, 7, 1_000_000)
+        .opened(7, 1)
+        .wait(Syscall::Recv, 7, 40_000, 30_000)
+        .call(Syscall::Send, 7, 40_000, 130_000_000)
+        .wait(Syscall::Recv, 7, 0, 500_000)
+        .on(Kind::Closed, 7, End::PeerEnded as u8, 0);
+    recording("threaded", vec![thread])
+}
+
+/// The names of the bars that the cursor crosses.
+const AT_CURSOR: &str = "(() => {
+    const x = Number(document.querySelector('.cursor').getAttribute('d').slice(1).split(' ')[0]);
+    const number = (bar, name) => Number(bar.getAttribute(name));
+    const isThere = bar => number(bar, 'x') < x && x < number(bar, 'x') + number(bar, 'width');
+    return [...document.querySelectorAll('.lanes rect:not(.future):not(.gap)')].filter(isThere)
+        .map(bar => bar.getAttribute('class')).join(' ');
+})()";
+
+#[test]
+#[ignore = "needs chromium"]
+fn browser_shows_a_send_that_waits_for_its_reader_as_sleep() {
+    let Some(_alone) = alone() else {
+        return;
+    };
+    let mut shown = show(&[("slow", slow_reader())]);
+    shown.tab.value("goTo(60e6); 0");
+    let bars = shown.text(AT_CURSOR);
+    assert!(bars.contains("sleep"), "{bars}");
+    assert!(!bars.contains("acts") && !bars.contains("send"), "{bars}");
+    let labels = shown.text("document.querySelector('.labels').innerText");
+    assert!(labels.contains("asleep in send for #1, "), "{labels}");
     assert!(
-        runs.contains("answer(&clients[&key])") || runs.contains("epoll::wait("),
+        labels.contains("its thread is asleep in send, "),
+        "{labels}"
+    );
+    let asleep = shown.text("sides[0].asleep.textContent");
+    assert!(asleep.contains("Thread in send for #1, "), "{asleep}");
+    // The code of the same step, and the time from the input to its end.
+    let runs = "[...document.querySelectorAll('code.runs')].map(line => line.textContent.trim()).join('|')";
+    let runs = shown.text(runs);
+    assert!(
+        runs.contains("client.write_all(&buffer[..count])?"),
         "{runs}"
     );
+    shown.press("s");
+    let slowest = shown.text("document.getElementById('found').innerText");
+    assert!(slowest.starts_with("130 ms: 39.1 KiB sent"), "{slowest}");
+    // What does not occur is not explained.
+    let legend = shown.text("document.getElementById('legend').innerText");
+    assert!(legend.contains("asleep in a call"), "{legend}");
+    assert!(
+        !legend.contains("square") && !legend.contains("ready"),
+        "{legend}"
+    );
+    shown.end();
+}
+
+/// Presses Space as a person does, on what has the focus.
+fn press_space(shown: &mut Shown) {
+    for kind in ["keyDown", "keyUp"] {
+        let key = serde_json::json!({"type": kind, "key": " ", "code": "Space", "text": " ", "windowsVirtualKeyCode": 32});
+        shown.tab.call("Input.dispatchKeyEvent", &key);
+    }
+}
+
+#[test]
+#[ignore = "needs chromium"]
+fn browser_plays_by_space_whatever_has_the_focus() {
+    let Some(_alone) = alone() else {
+        return;
+    };
+    let mut shown = show(&[("epoll", epoll())]);
+    shown.press("Home");
+    let play = "document.getElementById('play').textContent";
+    for focused in ["[data-do=in]", "#play", "#shorten", "#speed", "summary"] {
+        let before = format!("document.querySelector('{focused}').focus(); scale");
+        let scale = shown.tab.value(&before);
+        press_space(&mut shown);
+        assert_eq!(shown.text(play), "Pause", "{focused}");
+        press_space(&mut shown);
+        assert_eq!(shown.text(play), "Play", "{focused}");
+        assert_eq!(shown.tab.value("scale"), scale, "{focused}");
+        assert_eq!(shown.tab.value("find('shorten').checked"), true);
+    }
+    // But in the search field it is a space.
+    shown.press("/");
+    press_space(&mut shown);
+    assert_eq!(shown.text("find('query').value"), " ");
+    assert_eq!(shown.text(play), "Play");
     shown.end();
 }
 
