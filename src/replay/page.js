@@ -354,7 +354,7 @@ function reveal(side) {
   const over = (NARROW.matches ? find("where") : document.querySelector("header")).offsetHeight;
   if (top < over || bottom > innerHeight) scrollBy(0, top - over - 8);
   if (matchMedia("(prefers-reduced-motion: reduce)").matches) return;
-  for (const outline of side.svg.querySelectorAll(".named")) outline.animate([{strokeWidth: "14px"}, {strokeWidth: "2px"}], {duration: 700, easing: "ease-out"});
+  for (const outline of side.svg.querySelectorAll(".named")) outline.animate([{strokeWidth: "8px"}, {strokeWidth: "2px"}], {duration: 700, easing: "ease-out"});
 }
 
 function lasts() { return order.time.length ? order.time[order.time.length - 1] - order.time[0] : 1; }

@@ -1,7 +1,7 @@
 // Draws the lanes of a recording: its threads, then its connections, around the moment of the replay.
 
 const SVG = "http://www.w3.org/2000/svg";
-const ROW = 44, HIGH_ROW = 60, LOW_ROW = 24, WRAPPED_ROW = 40, AXIS = 24, MAX_EVENTS = 1500, MAX_ROWS = 100, SOME = 3, FEW = 12, MANY = 30;
+const ROW = 44, HIGH_ROW = 60, LOW_ROW = 24, AXIS = 24, MAX_EVENTS = 1500, MAX_ROWS = 100, SOME = 3, FEW = 12, MANY = 30;
 const GROUPS = {
   accept4: "accept", recv: "receive", recvmsg: "receive", recvfrom: "receive", send: "send", sendmsg: "send", sendfile: "send",
   sendto: "send", epoll_ctl: "watch",
@@ -121,7 +121,10 @@ class Side {
       row.y = height;
       const {isLoop, isClient} = row.conn === undefined ? r.threads[row.thread] : {};
       const isLow = isMany ? !isLoop : isClient || (isCrowded && row.conn !== undefined);
-      row.height = isLow ? (NARROW.matches && !isMany ? WRAPPED_ROW : LOW_ROW) : NARROW.matches || row.conn !== undefined ? HIGH_ROW : ROW;
+      row.isLow = isLow;
+      row.height = isLow ? LOW_ROW : row.conn !== undefined ? HIGH_ROW : ROW;
+      // Labels have more lines there.
+      if (NARROW.matches && !isMany) row.height = isLow ? 56 : row.conn !== undefined ? 92 : HIGH_ROW;
       height += row.height;
     }
     this.svg.replaceChildren();
@@ -232,8 +235,8 @@ class Side {
     return end - begin;
   }
 
-  drawThread({thread, y, height}, events) {
-    const r = this.recording, isLow = height < ROW;
+  drawThread({thread, y, isLow}, events) {
+    const r = this.recording;
     const calls = events.filter(i => r.kind[i] === CALL && r.call(i) !== "close");
     const last = events.length ? events[events.length - 1] : this.after.last[thread];
     const next = last < 0 ? r.first[thread] : r.next[last];
@@ -301,9 +304,9 @@ class Side {
     end(Infinity);
   }
 
-  drawConnection({y, height}, spans) {
+  drawConnection({y, height, isLow}, spans) {
     if (!spans) return;
-    const r = this.recording, isLow = height < ROW, edge = isLow ? 1 : 3;
+    const r = this.recording, edge = isLow ? 1 : 3;
     const sleeps = spans.calls.filter(i => r.sleeps[i]).map(i => [this.x(r.begin[i]), this.x(r.end[i])]);
     for (const {does, is, from, to} of spans.bands) {
       if (does === ABSENT || does === GONE) continue;
@@ -362,7 +365,7 @@ class Side {
       label.firstChild.textContent = is ? `${name}${owner} ${is}` : name;
       label.lastChild.textContent = [does, isConnection && there ? words.buffers(state, row.conn) : ""].filter(part => part).join("; ");
       label.title = `${label.firstChild.textContent}: ${label.lastChild.textContent}`;
-      label.className = `${isConnection ? "connection" : "thread"}${row.height < ROW ? " low" : ""}${row.height === LOW_ROW ? " one-line" : ""}`;
+      label.className = `${isConnection ? "connection" : "thread"}${row.isLow ? " low" : ""}${row.height === LOW_ROW ? " one-line" : ""}`;
       label.style.height = `${row.height}px`;
       label.disabled = !isConnection;
       label.setAttribute("aria-pressed", isConnection && row.conn === this.selected);
