@@ -28,7 +28,7 @@ async function readAll() {
   find("sides").classList.toggle("three", sides.length > 2);
 }
 
-// One clock: 0 is when each recording opens its first connection.
+// One clock: 0 is when each recording opens its first connection, or when the first client that is recorded too does something.
 function merge() {
   const total = sides.reduce((sum, side) => sum + side.recording.count, 0);
   order = {side: new Uint8Array(total), index: new Int32Array(total), time: new Float64Array(total)};

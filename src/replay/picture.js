@@ -61,7 +61,8 @@ class Side {
     this.words = new Words(recording);
     this.letter = letter;
     const opened = recording.kind.indexOf(OPENED);
-    this.zero = recording.count ? recording.end[Math.max(opened, 0)] : 0;
+    const clients = recording.threads.flatMap(({isClient}, thread) => isClient ? [recording.begin[recording.first[thread]]] : []);
+    this.zero = clients.length ? Math.min(...clients) : recording.count ? recording.end[Math.max(opened, 0)] : 0;
     // The event that a link of a lesson names.
     this.named = -1;
     this.build(name, course);

@@ -52,8 +52,13 @@ const fn scene(
     }
 }
 
+const fn on_one_processor(mut scene: Scene) -> Scene {
+    scene.shares_processor = true;
+    scene
+}
+
 pub const SCENES: &[Scene] = &[
-    scene(
+    on_one_processor(scene(
         "silent-client",
         &[
             ("1-blocking", "--mode echo --model blocking"),
@@ -61,7 +66,7 @@ pub const SCENES: &[Scene] = &[
             ("3-epoll", "--mode echo --model epoll"),
         ],
         silent_client,
-    ),
+    )),
     scene(
         "many-idle",
         &[
@@ -78,14 +83,14 @@ pub const SCENES: &[Scene] = &[
         ],
         slow_reader,
     ),
-    scene(
+    on_one_processor(scene(
         "pipelining",
         &[
             ("1-one-by-one", "--model epoll OLD_SITE"),
             ("2-pipelined", "--model epoll OLD_SITE"),
         ],
         pipelining,
-    ),
+    )),
     scene(
         "forgotten-drain",
         &[
@@ -95,17 +100,14 @@ pub const SCENES: &[Scene] = &[
         ],
         forgotten_drain,
     ),
-    Scene {
-        shares_processor: true,
-        ..scene(
-            "completions",
-            &[
-                ("1-epoll", "--mode echo --model epoll"),
-                ("2-io-uring", "--mode echo --model io-uring"),
-            ],
-            completions,
-        )
-    },
+    on_one_processor(scene(
+        "completions",
+        &[
+            ("1-epoll", "--mode echo --model epoll"),
+            ("2-io-uring", "--mode echo --model io-uring"),
+        ],
+        completions,
+    )),
     scene(
         "two-workers",
         &[
