@@ -136,6 +136,7 @@ pub const SCENES: &[Scene] = &[
     ),
     Scene {
         names: &[(4, "operator")],
+        shares_processor: true,
         ..scene(
             "graceful-stop",
             &[
