@@ -183,6 +183,7 @@ fn many_idle<'s>(stage: &'s Stage, _: &Props) -> Vec<Client<'s>> {
             client.close();
         },
         &|client| {
+            let message = vec![b'x'; 512 << 10];
             client.comes_at(120);
             client.connect();
             for ms in [130, 140, 150] {
@@ -190,7 +191,6 @@ fn many_idle<'s>(stage: &'s Stage, _: &Props) -> Vec<Client<'s>> {
                 say_hello(client);
             }
             client.pause_until(160, SILENT);
-            let message = vec![b'x'; 512 << 10];
             client.send(&message);
             client.receive(message.len());
             client.pause_until(180, SILENT);
