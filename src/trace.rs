@@ -80,8 +80,8 @@ impl Display for CannotRecord {
 
 impl std::error::Error for CannotRecord {}
 
-/// Begins a recording, at any time, and discards the one before. Whoever begins it ends it, by
-/// [`stop_recording`]; [`recording::snapshot`] copies it.
+/// Begins a recording, at any time, and discards the one before. Who begins one must end it, by
+/// [`stop_recording`]. [`recording::snapshot`] copies it.
 ///
 /// It has the events that happen from now on, on all threads of this process, and in processes that
 /// are forked from now on or that were forked during an earlier recording. It has nothing from

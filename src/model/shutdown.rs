@@ -4,7 +4,12 @@
 //! that all models log the same lines.
 
 use crate::config::Timeouts;
+use crate::net::BACKLOG;
 use std::time::{Duration, Instant};
+
+/// How many waiting connections of a listener are accepted when the server stops: a whole backlog.
+/// Their clients are connected already, as far as they know.
+pub const LAST_ACCEPTS: usize = BACKLOG as usize;
 
 /// How long after the stop it is logged that connections are still open. Idle ones are closed by
 /// then.

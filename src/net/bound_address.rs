@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 /// The most connections that wait to be accepted. 128, as in std and mio, resets clients in bursts.
 /// The kernel caps the value at net.core.somaxconn.
-pub(super) const BACKLOG: i32 = 4096;
+pub const BACKLOG: u16 = 4096;
 
 /// The address of a bound socket.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -201,7 +201,7 @@ fn listen(bind_address: BindAddress, count: usize) -> io::Result<(SocketAddr, Ve
         // connections that wait in its backlog.
         let (address, sockets) = bind_several(bind_address, count, bind)?;
         let each = sockets.into_iter().map(|socket| {
-            socket.listen(BACKLOG)?;
+            socket.listen(BACKLOG.into())?;
             Ok(Listener {
                 socket: socket.into(),
                 bound: BoundAddress::Tcp(address),

@@ -14,7 +14,7 @@ mod socket_owner;
 mod unix;
 
 pub use address::{Address, AddressKind};
-pub use bound_address::BoundAddress;
+pub use bound_address::{BACKLOG, BoundAddress};
 pub use datagram::{DatagramSender, DatagramSocket, ReceiveError};
 pub use endpoint::Endpoint;
 pub use inherited_sockets::{InheritedSocket, inherited_sockets};

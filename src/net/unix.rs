@@ -51,7 +51,7 @@ pub struct SocketFile {
 /// it.
 pub(super) fn listen(path: &Path, mode: u32) -> io::Result<(Socket, SocketFile)> {
     let (socket, file) = bind(path, mode, Type::STREAM)?;
-    socket.listen(BACKLOG)?;
+    socket.listen(BACKLOG.into())?;
     unlock(&file.directory);
     Ok((socket, file))
 }

@@ -1,7 +1,7 @@
 //! Copies of programs, so that their files lie in the page cache in the same way.
 //!
 //! A linker writes its file here and there, and the page cache then holds it in single pages. Of a
-//! file that was written from its begin to its end, it holds larger folios, and the processor needs
+//! file that was written from beginning to end, it holds larger folios, and the processor needs
 //! fewer entries for their translation: a request to evserve then takes 1 to 2 % less CPU time. So a
 //! program that was just built loses to its own copy, and to every one that was installed.
 

@@ -12,7 +12,7 @@ use super::connection_control::SharedFlags;
 use super::listeners::{Listeners, Shortage};
 use super::process::{begin_last_steps, fork};
 use super::responder::{DATAGRAMS_PER_TURN, Responder};
-use super::shutdown::{Shutdown, Step};
+use super::shutdown::{LAST_ACCEPTS, Shutdown, Step};
 use super::status::Status;
 use super::{
     DatagramEndpoint, HangupSignals, LOG_RETRY_INTERVAL, Limits, ServerSetup, Signals,
@@ -43,9 +43,6 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 /// How often children are signalled to end. A signal is lost if it comes just before a child begins
 /// to wait.
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(100);
-
-/// How many waiting connections of a listener are accepted when the server stops: a whole backlog.
-const LAST_ACCEPTS: usize = 4096;
 
 /// Serves until a signal comes.
 ///

@@ -3,6 +3,7 @@
 use super::{GroupState, ThreadGroup};
 use crate::model::StreamEndpoint;
 use crate::model::listeners::{PAUSE, warn_accept_refused};
+use crate::model::shutdown::LAST_ACCEPTS;
 use crate::net::{AcceptError, Listener};
 use crate::recording::Syscall;
 use crate::session::{Counters, NewSession};
@@ -22,9 +23,6 @@ pub struct Accepted {
     /// The calls made for it so far.
     pub(super) counters: Counters,
 }
-
-/// How many waiting connections of a listener are accepted when the server stops: a whole backlog.
-const LAST_ACCEPTS: usize = 4096;
 
 /// What accept4(2) has returned.
 pub(super) type Waiting = (OwnedFd, Option<SocketAddr>);

@@ -4,6 +4,7 @@ use super::shared::{Alive, Local, Shared};
 use super::task;
 use super::watch::{Watched, watch};
 use crate::model::listeners::PAUSE;
+use crate::model::shutdown::LAST_ACCEPTS;
 use crate::model::thread_group::Acceptor;
 use crate::net::AcceptError;
 use std::future::{Future, poll_fn};
@@ -15,10 +16,6 @@ use std::task::Poll;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFdReadyGuard;
 use tokio::time::sleep;
-
-/// How many connections are still accepted when the server is stopping. Clients in the backlog are
-/// connected already, as far as they know.
-const LAST_ACCEPTS: usize = 4096;
 
 /// Accepts until the server is stopping.
 pub(super) async fn accept_all(shared: Arc<Shared>, listener: usize, alive: Alive) {

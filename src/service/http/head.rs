@@ -52,7 +52,7 @@ impl Response {
         });
         let head = ResponseHead {
             before_date: &fields.before_date,
-            more: ready.unwrap_or(fields.of(self.status).as_bytes()),
+            more: ready.unwrap_or_else(|| fields.of(self.status).as_bytes()),
             policy: self.has_policy.then_some(fields.policy),
             fields: &self.fields,
             connection,
