@@ -14,7 +14,7 @@ use crate::common::{Evserve, PATIENCE, is_missing};
 use std::fs::write;
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -264,6 +264,13 @@ fn browser_sorts_and_filters_a_listing_and_follows_odd_names() {
     assert_eq!(browser.report(), "200 1");
 }
 
+/// The folder for screenshots, which stay in the build directory.
+fn screenshots() -> PathBuf {
+    let pictures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
+    std::fs::create_dir_all(&pictures).expect("made");
+    pictures
+}
+
 /// Nothing overflows at any width, both color schemes differ, and the browser reports no error. The
 /// screenshots stay in the build directory.
 #[test]
@@ -272,8 +279,7 @@ fn browser_shows_pages_narrow_and_wide_light_and_dark() {
     let Some(_alone) = alone() else {
         return;
     };
-    let pictures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
-    std::fs::create_dir_all(&pictures).expect("made");
+    let pictures = screenshots();
     let files = tempfile::tempdir().expect("a directory");
     for name in [
         "a.txt",

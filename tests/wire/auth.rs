@@ -227,16 +227,7 @@ fn wrong_passwords_are_bounded_for_each_client() {
     on_every_model(|model| {
         let options = ["--proxy-protocol", "--trusted-proxy", "127.0.0.1"];
         let evserve = start(model, &tree, &options);
-        let ask = |client: &str, field: &str| {
-            let mut connection = evserve.connect();
-            connection.send(format!(
-                "PROXY TCP4 {client} 10.0.0.1 258 80\r\n\
-                 GET /a.txt HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{field}\r\n\r\n"
-            ));
-            let head = connection.head();
-            connection.rest();
-            head
-        };
+        let ask = |client: &str, field: &str| ask_as(evserve.address(), client, field);
         let mut refused = 0;
         // One more may be allowed every six seconds, however slow this test is.
         for _ in 0..1000 {
@@ -491,7 +482,8 @@ fn a_password_from_the_environment_or_the_command_line() {
     }
 }
 
-/// Sends a request as if it came from this client, through a proxy. Returns the status.
+/// Sends a request as if it came from this client, through a proxy. Returns the response without its
+/// content.
 fn ask_as(address: SocketAddr, client: &str, field: &str) -> crate::common::Response {
     let mut connection = Client::connect(address);
     connection.send(format!(

@@ -1,8 +1,8 @@
 //! The pages of docs/lessons: their links move the replay, all recordings stay in step, and what is
 //! left comes back as it was. The figures of a text are those that the page itself says.
 
-use super::{alone, replay::Shown};
-use std::fs::{create_dir_all, read_dir, write};
+use super::{alone, replay::Shown, screenshots};
+use std::fs::{read_dir, write};
 use std::path::{Path, PathBuf};
 
 /// The pages, in the order of their names.
@@ -99,8 +99,7 @@ fn browser_shows_lessons_narrow_and_wide_light_and_dark() {
     let Some(_alone) = alone() else {
         return;
     };
-    let pictures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
-    create_dir_all(&pictures).expect("made");
+    let pictures = screenshots();
     for page in pages() {
         let name = page
             .file_stem()

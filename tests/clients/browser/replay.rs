@@ -1,13 +1,12 @@
 //! The page of `evserve replay`: it steps forward and back to the same picture, keeps two
 //! recordings in step, finds the slowest request, and needs no network.
 
-use super::{alone, tab::Tab};
+use super::{alone, screenshots, tab::Tab};
 use evserve::recording::{
     Contents, Deadline, End, Event, Kind, NEVER, Part, Reason, Syscall, TEXT_SIZE, Table,
 };
 use evserve::replay::{Replayed, page};
-use std::fs::{create_dir_all, write};
-use std::path::Path;
+use std::fs::write;
 
 /// The least size of text in pixels.
 const LEAST: f64 = 12.0;
@@ -493,8 +492,7 @@ fn browser_shows_replays_narrow_and_wide_light_and_dark() {
     let Some(_alone) = alone() else {
         return;
     };
-    let pictures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
-    create_dir_all(&pictures).expect("made");
+    let pictures = screenshots();
     let mut shown = show(&[("blocking.evrec", blocking()), ("epoll.evrec", epoll())]);
     shown.tab.value("goTo(3.2e6); 0");
     for width in [390, 1280] {

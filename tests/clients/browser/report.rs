@@ -1,10 +1,10 @@
 //! The report of the benchmarks: readable at any width and in both color schemes, by all means of
 //! pointing, and without a request.
 
-use super::{alone, tab::Tab};
+use super::{alone, screenshots, tab::Tab};
 use evserve_lab::report;
 use evserve_lab::run::Run;
-use std::fs::{create_dir_all, write};
+use std::fs::write;
 use std::path::Path;
 
 /// The least size of text in pixels.
@@ -40,8 +40,7 @@ fn browser_shows_the_report_narrow_and_wide_light_and_dark() {
     let Some(_alone) = alone() else {
         return;
     };
-    let pictures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
-    create_dir_all(&pictures).expect("made");
+    let pictures = screenshots();
     let folder = tempfile::tempdir().expect("a directory");
     let mut tab = Tab::show(&report_of_docs(folder.path()));
     tab.wait_until("document.readyState == 'complete' && !!document.querySelector('.tip')");

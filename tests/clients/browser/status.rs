@@ -1,15 +1,15 @@
 //! The status page: it shows connections in their states and while they act, fits every width, and
 //! records.
 
-use super::alone;
 use super::tab::Tab;
+use super::{alone, screenshots};
 use crate::common::{
     Client, Evserve, PATIENCE, limited_to, on_every_isolated_model, on_every_shared_model, row,
 };
 use evserve::model::Executor;
 use evserve::recording::Recording;
 use serde_json::json;
-use std::fs::{create_dir_all, read, write};
+use std::fs::{read, write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -344,8 +344,7 @@ fn browser_shows_the_status_narrow_and_wide_light_and_dark() {
     let Some(_alone) = alone() else {
         return;
     };
-    let pictures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
-    create_dir_all(&pictures).expect("made");
+    let pictures = screenshots();
     for scene in ["idle", "load", "slow"] {
         let (evserve, _root) = files("epoll");
         let _load = (scene == "load").then(|| Load::start(&evserve.url("/a.txt")));
